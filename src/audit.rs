@@ -1,0 +1,117 @@
+//! What is written down, and the hash chain that keeps it.
+//!
+//! Each process appends to its own segment, one write a record; approval steps are also synced. A record
+//! holds names, ids and concealed values only (guarantees U1, U2).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::anonymize::Fake;
+use crate::names::{Principal, SessionId, TaskId, ToolId};
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// In which session, if in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// On whose behalf, if on an agent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Principal>,
+    /// What.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A call is about to go to a server.
+    Intent {
+        /// Links intent and outcome within a segment.
+        call: u64,
+        /// Which tool.
+        tool: ToolId,
+        /// Why it may: the decision in words.
+        reason: String,
+        /// The task that a person approved, if one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<TaskId>,
+    },
+    /// What came of it.
+    Outcome {
+        /// The intent's number.
+        call: u64,
+        /// Which tool.
+        tool: ToolId,
+        /// How it ended.
+        outcome: Outcome,
+        /// How long it took, in microseconds.
+        micros: u64,
+    },
+    /// A call was refused before any server saw it.
+    Refused {
+        /// Which tool.
+        tool: ToolId,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A task changed its state.
+    Task {
+        /// The task.
+        task: TaskId,
+        /// Which tool.
+        tool: ToolId,
+        /// Its new state.
+        state: crate::task::State,
+        /// Who or what moved it: `terminal`, `agent`, `expiry`, `daemon`.
+        by: String,
+        /// Why, concealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Fake<String>>,
+    },
+    /// A person acted: grant, revoke, allow, deny, unrule, passphrase, and refused attempts at them.
+    Act {
+        /// The command's name.
+        act: String,
+        /// What it was about, in words.
+        about: String,
+        /// Whether it took effect.
+        done: bool,
+        /// The process that asked, where the system tells: pid and program.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<String>,
+    },
+    /// The configuration was read anew.
+    Config {
+        /// A digest of the files in force.
+        digest: String,
+        /// Whether it is valid and in force.
+        valid: bool,
+    },
+    /// A process began or ended its segment.
+    Process {
+        /// `portero` or `porterod`, with its version.
+        program: String,
+        /// `started` or `ended`.
+        what: String,
+    },
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The server gave a result.
+    Done,
+    /// The server gave a result that says it is an error, or a JSON-RPC error.
+    Failed,
+    /// The server could not be reached, crashed or took too long: unknown whether it took effect.
+    Interrupted,
+    /// The client took it back.
+    Cancelled,
+    /// The second look found a private value in the answer.
+    Withheld,
+}

@@ -1,0 +1,179 @@
+//! What a valid configuration is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::anonymize::Rule;
+use crate::names::ServerName;
+use crate::policy::ConfigPolicy;
+use crate::secret::Secret;
+
+/// Everything that the configuration directory says, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The directory that it was read from.
+    pub directory: PathBuf,
+    /// The servers in the order of `mcps.json`, without the disabled and the skipped.
+    pub servers: Vec<Server>,
+    /// Servers that cannot be started, and why.
+    pub skipped: Vec<Skipped>,
+    /// The rules of `replacements.json`, followed by one [`Direction::Injected`](crate::anonymize::Direction)
+    /// rule for each secret that a server is given.
+    pub replacements: Vec<Rule>,
+    /// `policies.json`.
+    pub policy: ConfigPolicy,
+    /// `portero.json`.
+    pub settings: Settings,
+    /// A digest of all files as read, to tell whether two processes read the same.
+    pub digest: String,
+}
+
+/// One child server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Its name.
+    pub name: ServerName,
+    /// The program.
+    pub command: String,
+    /// Its arguments. They may hold values of variables.
+    pub args: Vec<Secret>,
+    /// The variables it gets beside the allow-list.
+    pub env: BTreeMap<String, Secret>,
+    /// Names of variables it inherits beside the allow-list.
+    pub env_passthrough: Vec<String>,
+    /// Its working directory; by default the session's.
+    pub cwd: Option<PathBuf>,
+    /// How long a request may take; none means the limit in `portero.json`.
+    pub timeout: Option<Duration>,
+    /// Whether its names are prefixed toward the agent.
+    pub prefix: bool,
+    /// Whether it runs in the daemon for all sessions.
+    pub shared: bool,
+    /// The tools to show in the list; none means all.
+    pub pinned_tools: Option<Vec<String>>,
+    /// Words to find its tools by.
+    pub categories: Vec<String>,
+    /// The roots to declare to it; none means that roots are not declared.
+    pub roots: Option<Vec<PathBuf>>,
+}
+
+/// A server that is not started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Which.
+    pub server: ServerName,
+    /// Why, in words without values: ``the variable `GITHUB_TOKEN` is not set``.
+    pub reason: String,
+}
+
+/// `portero.json`.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Approvals.
+    pub approvals: Approvals,
+    /// Limits.
+    pub limits: Limits,
+    /// The log level of the programs' own logs, as `tracing` filters read it.
+    pub log: Option<String>,
+}
+
+/// Limits of approvals.
+#[derive(Debug, Clone)]
+pub struct Approvals {
+    /// How long a person has to decide. Default 24 h.
+    pub pending: Duration,
+    /// How long after a yes the call may start. Default 15 min.
+    pub start: Duration,
+    /// The longest grant. Default 24 h.
+    pub grant_most: Duration,
+    /// How many calls of one session may wait. Default 100.
+    pub pending_most: u32,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self {
+            pending: Duration::from_secs(24 * 3600),
+            start: Duration::from_secs(15 * 60),
+            grant_most: Duration::from_secs(24 * 3600),
+            pending_most: 100,
+        }
+    }
+}
+
+/// Limits of servers and messages.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long a server has to answer the handshake. Default 30 s.
+    pub start: Duration,
+    /// How long a request may take. Default 30 min, as Claude Code's own idle limit on stdio.
+    pub request: Duration,
+    /// How long a list waits for servers whose lists are not cached. Default 2 s.
+    pub list_wait: Duration,
+    /// The longest message, in bytes. Default 64 MiB.
+    pub message_bytes: usize,
+    /// The most a server's own log may hold, in bytes. Default 10 MiB.
+    pub server_log_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(30),
+            request: Duration::from_secs(30 * 60),
+            list_wait: Duration::from_secs(2),
+            message_bytes: 64 << 20,
+            server_log_bytes: 10 << 20,
+        }
+    }
+}
+
+/// The text of the files, as found; reading them is the caller's.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// The directory.
+    pub directory: PathBuf,
+    /// `mcps.json`.
+    pub mcps: Option<String>,
+    /// `replacements.json`.
+    pub replacements: Option<String>,
+    /// `policies.json`.
+    pub policies: Option<String>,
+    /// `portero.json`.
+    pub portero: Option<String>,
+    /// `.env`.
+    pub dotenv: Option<String>,
+}
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing: a skipped server, an empty directory.
+    Warning,
+    /// The configuration is not valid.
+    Error,
+}
+
+/// One problem, without values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad.
+    pub severity: Severity,
+    /// The file, relative to the directory.
+    pub file: &'static str,
+    /// One-based line; 0 when it is about the whole file.
+    pub line: u32,
+    /// One-based column in characters.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// The line with its values blanked, when there is one.
+    pub snippet: Option<String>,
+    /// What to do next, such as the nearest valid word.
+    pub hint: Option<String>,
+}
+
+/// Every problem, in the order of files and lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);

@@ -1,0 +1,404 @@
+//! What is said on the socket.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::anonymize::Fake;
+use crate::audit::Record;
+use crate::call::Call;
+use crate::json::RawJson;
+use crate::names::{Principal, ServerName, SessionId, TaskId, ToolId};
+use crate::pattern::Pattern;
+use crate::policy::{Action, Explanation, Grant, Rule, Standing};
+use crate::server::Health;
+use crate::task::{State, Task};
+
+/// The version of this protocol. It grows when an old peer would misunderstand a new one; a release that
+/// changes nothing here keeps it.
+pub const PROTOCOL: u32 = 1;
+
+/// The first message of a connection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the one that connects.
+    pub protocol: u32,
+    /// Its version, for people.
+    pub build: String,
+    /// The configuration directory that it reads; the daemon serves one.
+    pub config: PathBuf,
+    /// Who connects.
+    pub peer: Peer,
+}
+
+/// Who connects.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Peer {
+    /// One agent's session.
+    Session {
+        /// Its id.
+        id: SessionId,
+        /// On whose behalf it acts.
+        principal: Principal,
+        /// The directory that servers are started in.
+        directory: PathBuf,
+    },
+    /// A person's terminal.
+    Terminal,
+}
+
+/// The daemon's answer to a [`Hello`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Welcome {
+    /// [`PROTOCOL`] of the daemon.
+    pub protocol: u32,
+    /// Its version.
+    pub build: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// From a session or terminal to the daemon.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToDaemon {
+    /// A question; it gets one [`FromDaemon::Answer`] with the same number.
+    Ask {
+        /// Chosen by the one that asks, unique on its connection.
+        number: u64,
+        /// The question.
+        ask: Box<Ask>,
+    },
+    /// The one that asked no longer wants the answer.
+    Withdraw {
+        /// The question's number.
+        number: u64,
+    },
+    /// The session follows this epoch of rules and grants from now on.
+    Follows {
+        /// The epoch.
+        epoch: u64,
+    },
+}
+
+/// From the daemon.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromDaemon {
+    /// The answer to a question.
+    Answer {
+        /// The question's number.
+        number: u64,
+        /// What came of it.
+        reply: Box<Result<Reply, Failure>>,
+    },
+    /// Something that nobody asked for.
+    Push(Push),
+}
+
+/// What the daemon tells a session unasked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Push {
+    /// Rules or grants changed. The session answers [`ToDaemon::Follows`] once it decides by them; the
+    /// command that made the change returns only then.
+    Standing(Standing),
+    /// The configuration changed and is valid: read it again.
+    Config,
+    /// A task of this session's principal reached a final state.
+    Settled {
+        /// The task.
+        task: TaskId,
+        /// Its state.
+        state: State,
+    },
+    /// Progress of a call that the daemon makes for this session: the notification's `params`.
+    Progress {
+        /// The number of the [`Ask::Forward`].
+        number: u64,
+        /// `params` of `notifications/progress`.
+        params: Fake<RawJson>,
+    },
+    /// A shared server said that one of its lists changed, or logged something: a whole JSON-RPC
+    /// notification.
+    Notification {
+        /// The server.
+        server: ServerName,
+        /// The method.
+        method: String,
+        /// Its `params`.
+        params: Option<Fake<RawJson>>,
+    },
+}
+
+/// What lets a person's terminal widen: a second factor that the agent does not have.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Challenge {
+    /// The approval passphrase, as typed at the terminal.
+    pub passphrase: String,
+}
+
+impl std::fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Challenge(…)")
+    }
+}
+
+/// Which rules or grants an act is about.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Acting {
+    /// These ids.
+    On(Vec<u64>),
+    /// All.
+    All,
+}
+
+/// A question to the daemon. Those of a session come first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ask {
+    /// Tell me rules and grants, now and whenever they change. Answer: [`Reply::Standing`].
+    Subscribe,
+    /// This call needs a person. Answer: [`Reply::Task`] once the task is on disk, or a refusal when the
+    /// daemon's own decision is to deny.
+    Submit {
+        /// The concealed call.
+        call: Call,
+        /// The client's name and version.
+        client: Fake<String>,
+    },
+    /// Make this call on a shared server, through the daemon's own pipeline. Answer: [`Reply::Called`].
+    Forward {
+        /// The concealed call.
+        call: Call,
+        /// The client's name and version.
+        client: Fake<String>,
+        /// Whether progress is wanted.
+        progress: bool,
+    },
+    /// What a shared server offers. Answer: [`Reply::Listing`], the server's own words, still real.
+    Listing {
+        /// The server.
+        server: ServerName,
+    },
+    /// One task of this session's principal. Waits up to `wait_millis` for a final state. Answer:
+    /// [`Reply::Task`].
+    CheckTask {
+        /// The task.
+        task: TaskId,
+        /// How long to wait for a final state, in milliseconds.
+        wait_millis: u64,
+    },
+    /// This principal's tasks, the newest first. Answer: [`Reply::Tasks`].
+    ListTasks {
+        /// Only those in this state.
+        state: Option<State>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// The agent takes a task back. Answer: [`Reply::Task`].
+    CancelTask {
+        /// The task.
+        task: TaskId,
+    },
+
+    /// A person asks how things stand. Answer: [`Reply::Status`].
+    Status,
+    /// All tasks, the newest first. Answer: [`Reply::Tasks`].
+    Tasks {
+        /// Only those in this state.
+        state: Option<State>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// One task, whole. Answer: [`Reply::Task`].
+    Task {
+        /// The task.
+        task: TaskId,
+    },
+    /// Yes, run it. Widens. Answer: [`Reply::Task`].
+    Approve {
+        /// The task.
+        task: TaskId,
+        /// The second factor.
+        challenge: Challenge,
+    },
+    /// No. Answer: [`Reply::Task`].
+    Reject {
+        /// The task.
+        task: TaskId,
+        /// What the agent is told.
+        reason: Option<String>,
+    },
+    /// Permit for a while. Widens. Answer: [`Reply::Grant`].
+    Grant {
+        /// What.
+        pattern: Pattern,
+        /// How long, in milliseconds.
+        millis: u64,
+        /// The second factor.
+        challenge: Challenge,
+    },
+    /// End grants. Answer: [`Reply::Changed`].
+    Revoke(Acting),
+    /// A persistent rule. An allow widens and needs the challenge; a deny does not. Answer: [`Reply::Rule`].
+    Rule {
+        /// What.
+        pattern: Pattern,
+        /// [`Action::Allow`] or [`Action::Deny`].
+        action: Action,
+        /// The second factor, for an allow.
+        challenge: Option<Challenge>,
+    },
+    /// Remove a persistent rule. Removing a deny widens. Answer: [`Reply::Changed`].
+    Unrule {
+        /// The rule's id.
+        id: u64,
+        /// The second factor, for a deny.
+        challenge: Option<Challenge>,
+    },
+    /// Rules and grants in force. Answer: [`Reply::Standing`].
+    Rules,
+    /// Why this tool is decided as it is. Answer: [`Reply::Why`].
+    Why {
+        /// The tool.
+        tool: ToolId,
+    },
+    /// What a pattern would change if it were allowed: the tools it covers, denied ones first. Answer:
+    /// [`Reply::Reach`].
+    Reach {
+        /// The pattern.
+        pattern: Pattern,
+    },
+    /// Set the approval passphrase, or change it with the old one. Answer: [`Reply::Changed`].
+    SetPassphrase {
+        /// The present one, when there is one.
+        old: Option<Challenge>,
+        /// The new one.
+        new: Challenge,
+    },
+    /// Record an act of a person at a terminal that changed nothing in the daemon. Answer:
+    /// [`Reply::Changed`].
+    Record(Box<Record>),
+    /// End the daemon. Answer: [`Reply::Changed`], then the connection closes.
+    Stop,
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// Rules and grants.
+    Standing(Standing),
+    /// A task.
+    Task(Box<Task>),
+    /// Tasks, the newest first.
+    Tasks(Vec<Task>),
+    /// What came of a forwarded call.
+    Called(Called),
+    /// What a shared server offers, as its cache file holds it.
+    Listing(RawJson),
+    /// How things stand.
+    Status(Box<Status>),
+    /// A new grant.
+    Grant(Grant),
+    /// A new rule.
+    Rule(Rule),
+    /// So many things changed.
+    Changed(u64),
+    /// A decision and why.
+    Why(Box<Explanation>),
+    /// Tools and what is decided for each at present.
+    Reach(Vec<(ToolId, Action)>),
+}
+
+/// What came of a forwarded call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Called {
+    /// The server's `result`.
+    Result(Fake<RawJson>),
+    /// The server's `error` object.
+    Error(Fake<RawJson>),
+    /// A person must be asked first: the task on disk.
+    Waiting(Box<Task>),
+}
+
+/// How things stand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub build: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Since when it runs.
+    pub started: Timestamp,
+    /// The configuration directory.
+    pub config: PathBuf,
+    /// What is wrong with the configuration as it stands in the files now; the last valid one is in force.
+    pub config_problems: Vec<String>,
+    /// Servers that were skipped, and why.
+    pub skipped: Vec<(ServerName, String)>,
+    /// The daemon's own and shared servers.
+    pub servers: Vec<Health>,
+    /// Sessions that are connected: id and project.
+    pub sessions: Vec<(SessionId, Principal)>,
+    /// Tasks that wait for a person.
+    pub pending: u64,
+    /// Rules and grants in force.
+    pub standing: Standing,
+    /// When the approval passphrase was first set, and by which process; none until then.
+    pub passphrase: Option<(Timestamp, String)>,
+    /// Counters of the audit since the daemon started: calls allowed, asked, refused, failed.
+    pub counts: Counts,
+}
+
+/// Counters since the daemon started.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Calls that ran.
+    pub done: u64,
+    /// Calls that failed.
+    pub failed: u64,
+    /// Calls that were refused.
+    pub refused: u64,
+    /// Calls that a person was asked about.
+    pub asked: u64,
+}
+
+/// Why a question was not answered as asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// For people: what, where and why.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// Kinds of failure that a program acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// Another protocol version.
+    Version,
+    /// The daemon serves another configuration directory.
+    Configuration,
+    /// The question makes no sense here.
+    Invalid,
+    /// There is no such task, rule, grant or server, or it is not the asker's.
+    NotFound,
+    /// Policy, state or limits refuse it.
+    Refused,
+    /// The passphrase is wrong, missing, or tried too often.
+    Challenge,
+    /// A server failed.
+    Server,
+    /// The daemon itself failed: disk, store, audit.
+    Internal,
+}

@@ -1,0 +1,43 @@
+//! Portero: the gateway that a person puts between an AI agent and everything the agent may touch.
+//!
+//! An agent's request becomes a [`call::Call`]; [`policy`] turns it into an allowed call, a question for a
+//! person, or a refusal; only a [`permit::Permitted`] call reaches a server; only an
+//! [`anonymize::Fake`] value reaches the agent; everything is written down by [`audit`].
+//!
+//! This library never touches the terminal, a database or the environment. The modules stand in layers, in
+//! the order below: each imports only from those above it, and `tests/layers.rs` keeps that true.
+
+pub mod json;
+pub mod names;
+
+pub mod clock;
+pub mod paths;
+pub mod secret;
+
+pub mod pattern;
+
+pub mod anonymize;
+
+pub mod policy;
+
+pub mod config;
+
+pub mod call;
+
+pub mod task;
+
+pub mod permit;
+
+pub mod audit;
+
+pub mod wire;
+
+pub mod server;
+
+pub mod catalog;
+
+pub mod pipeline;
+
+pub mod session;
+
+pub mod ipc;

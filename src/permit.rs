@@ -1,0 +1,107 @@
+//! The proof that a call may go to a server.
+//!
+//! A [`Permitted`] call is made only here: by [`admit`] from a decision that allows, or by
+//! [`Permitted::settled`] from a task that a person approved and that was claimed for execution. The next
+//! step, [`crate::server`], takes nothing else, so skipping policy does not compile.
+
+use crate::anonymize::{Anonymizer, Real};
+use crate::call::{Call, Method};
+use crate::clock::Moment;
+use crate::json::RawJson;
+use crate::names::ToolId;
+use crate::policy::{Action, Decision, Policy};
+use crate::task::Claimed;
+
+/// A call that may go to its server, once.
+#[derive(Debug)]
+pub struct Permitted {
+    call: Call,
+    decision: Decision,
+}
+
+/// What policy makes of a call.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It may run.
+    Allowed(Permitted),
+    /// A person must be asked.
+    Ask(Call, Decision),
+    /// It is refused.
+    Denied(Call, Decision),
+}
+
+/// Decides on a call; the only way from an agent's request to a permit without a person.
+#[must_use]
+pub fn admit(policy: &Policy, call: Call, now: Moment) -> Verdict {
+    let decision = policy.decide(&call.tool, call.arguments(), now);
+    match decision.action {
+        Action::Allow => Verdict::Allowed(Permitted { call, decision }),
+        Action::RequireApproval => Verdict::Ask(call, decision),
+        Action::Deny => Verdict::Denied(call, decision),
+    }
+}
+
+impl Permitted {
+    /// The permit of a task that a person approved and that was claimed: once, since `Claimed` is consumed.
+    #[must_use]
+    pub fn settled(claimed: Claimed) -> Self {
+        let (call, decision) = claimed.into_parts();
+        Self { call, decision }
+    }
+
+    /// The call.
+    #[must_use]
+    pub const fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// Why it may run.
+    #[must_use]
+    pub const fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// Reveals the call for its own server. This is the only thing that a server takes.
+    #[must_use]
+    pub fn reveal(self, anonymizer: &Anonymizer) -> Outgoing {
+        let Call { tool, method, params, meta } = self.call;
+        let params = anonymizer.reveal(&tool.server, &params);
+        let meta = meta.map(|meta| anonymizer.reveal(&tool.server, &meta));
+        Outgoing { tool, method, params, meta }
+    }
+}
+
+/// A permitted call with the real values in it, on its way to one server.
+#[derive(Debug)]
+pub struct Outgoing {
+    tool: ToolId,
+    method: Method,
+    params: Real<RawJson>,
+    meta: Option<Real<RawJson>>,
+}
+
+impl Outgoing {
+    /// The tool or operation, and with it the server.
+    #[must_use]
+    pub const fn tool(&self) -> &ToolId {
+        &self.tool
+    }
+
+    /// The MCP method.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The `params` without `_meta`.
+    #[must_use]
+    pub const fn params(&self) -> &Real<RawJson> {
+        &self.params
+    }
+
+    /// What the client said in `_meta`, apart from what belongs to its own connection.
+    #[must_use]
+    pub const fn meta(&self) -> Option<&Real<RawJson>> {
+        self.meta.as_ref()
+    }
+}

@@ -1,0 +1,128 @@
+//! Reaching child servers.
+//!
+//! A [`Fleet`] owns one process's children. A request reaches a child only as a
+//! [`Permitted`](crate::permit::Permitted) call; what Portero asks for itself (handshake, lists) never
+//! carries anything of the agent's.
+
+use serde::{Deserialize, Serialize};
+
+use std::sync::Arc;
+
+use crate::anonymize::Real;
+use crate::json::RawJson;
+use crate::names::ServerName;
+use tokio_util::sync::CancellationToken;
+
+/// How a server is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Health {
+    /// Which.
+    pub server: ServerName,
+    /// Its condition.
+    pub condition: Condition,
+    /// The process id of its process, when it runs here.
+    pub pid: Option<u32>,
+    /// How many tools it offers, when that is known.
+    pub tools: Option<usize>,
+}
+
+/// The condition of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// Not started; it starts when it is needed.
+    Idle,
+    /// Starting.
+    Starting,
+    /// It answered the handshake.
+    Ready,
+    /// It failed, with the reason, concealed; it is tried again when needed, after a pause.
+    Failed(String),
+}
+
+/// Takes the `params` of a server's `notifications/progress` for one call.
+pub type ProgressSink = Arc<dyn Fn(Real<RawJson>) + Send + Sync>;
+
+/// What accompanies a call while it runs.
+#[derive(Clone, Default)]
+pub struct Follow {
+    /// Where progress goes; none when nobody wants it.
+    pub progress: Option<ProgressSink>,
+    /// Cancelled when the client takes the call back; the server is told.
+    pub cancel: CancellationToken,
+}
+
+impl std::fmt::Debug for Follow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follow").field("progress", &self.progress.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// The `result`.
+    Result(Real<RawJson>),
+    /// The `error` object.
+    Error(Real<RawJson>),
+}
+
+/// What a server offers, in its own bytes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Offer {
+    /// Its `instructions`.
+    pub instructions: Option<String>,
+    /// Its capabilities, as it declared them.
+    pub capabilities: Option<RawJson>,
+    /// Its tools, all pages.
+    pub tools: Vec<RawJson>,
+    /// Its resources, all pages.
+    pub resources: Vec<RawJson>,
+    /// Its resource templates, all pages.
+    pub templates: Vec<RawJson>,
+    /// Its prompts, all pages.
+    pub prompts: Vec<RawJson>,
+}
+
+/// Which of a server's lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum List {
+    /// Tools.
+    Tools,
+    /// Resources and templates.
+    Resources,
+    /// Prompts.
+    Prompts,
+}
+
+/// What a server says unasked.
+#[derive(Debug)]
+pub enum Event {
+    /// One of its lists changed.
+    ListChanged(ServerName, List),
+    /// A resource that was subscribed to changed: `params` of `notifications/resources/updated`.
+    ResourceUpdated(ServerName, Real<RawJson>),
+    /// `params` of `notifications/message`.
+    Log(ServerName, Real<RawJson>),
+}
+
+/// Why a server gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    /// There is no such server.
+    #[error("there is no server `{0}`")]
+    Unknown(ServerName),
+    /// It could not be started; the call did not reach it.
+    #[error("server `{0}` could not be started: {1}")]
+    Start(ServerName, String),
+    /// It ended, or its output became unreadable, while the call was with it: the effect is unknown.
+    #[error("server `{0}` stopped while it worked on this call; whether it took effect is unknown")]
+    Gone(ServerName),
+    /// It did not answer in time: the effect is unknown.
+    #[error("server `{0}` did not answer within {1} s; whether it took effect is unknown")]
+    Timeout(ServerName, u64),
+    /// The client took the call back.
+    #[error("cancelled")]
+    Cancelled,
+}

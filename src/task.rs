@@ -1,0 +1,214 @@
+//! A call that waits for a person: its states, and which may follow which.
+//!
+//! `pending-approval → approved → executing → completed | failed`, and `denied`, `expired`, `cancelled`,
+//! `interrupted`. Whoever stores tasks moves them only along [`State::may_become`], compare-and-swap.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::anonymize::Fake;
+use crate::call::Call;
+use crate::clock::Moment;
+use crate::names::{Principal, SessionId, TaskId};
+use crate::policy::{Action, Decision, Policy};
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// A person has not decided yet.
+    PendingApproval,
+    /// A person said yes; it has not started.
+    Approved,
+    /// The call may have reached the server.
+    Executing,
+    /// The server answered.
+    Completed,
+    /// The server answered with an error, or could not be reached.
+    Failed,
+    /// A person, or a deny rule, said no.
+    Denied,
+    /// Nobody decided in time, or it did not start in time.
+    Expired,
+    /// The agent took it back.
+    Cancelled,
+    /// Portero stopped while it ran: whether it took effect is unknown. It is never retried by itself.
+    Interrupted,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::PendingApproval,
+        Self::Approved,
+        Self::Executing,
+        Self::Completed,
+        Self::Failed,
+        Self::Denied,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Interrupted,
+    ];
+
+    /// Whether a task in this state may next be in `next`.
+    #[must_use]
+    pub const fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::PendingApproval => {
+                matches!(next, Self::Approved | Self::Denied | Self::Expired | Self::Cancelled)
+            }
+            Self::Approved => {
+                matches!(next, Self::Executing | Self::Denied | Self::Expired | Self::Cancelled)
+            }
+            Self::Executing => matches!(next, Self::Completed | Self::Failed | Self::Interrupted),
+            Self::Completed
+            | Self::Failed
+            | Self::Denied
+            | Self::Expired
+            | Self::Cancelled
+            | Self::Interrupted => false,
+        }
+    }
+
+    /// Whether nothing can follow.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::PendingApproval | Self::Approved | Self::Executing)
+    }
+
+    /// The state's name, as stored, shown and typed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PendingApproval => "pending-approval",
+            Self::Approved => "approved",
+            Self::Executing => "executing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A text names no state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a task state; the states are pending-approval, approved, executing, completed, failed, denied, \
+     expired, cancelled and interrupted"
+)]
+pub struct UnknownState;
+
+impl FromStr for State {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(UnknownState)
+    }
+}
+
+/// Who made a task and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// On whose behalf.
+    pub principal: Principal,
+    /// The session that asked.
+    pub session: SessionId,
+    /// The MCP client's own name and version, such as `claude-code 2.1.328`, concealed.
+    pub client: Fake<String>,
+    /// The directory to start servers in.
+    pub directory: std::path::PathBuf,
+}
+
+/// A task as stored: concealed throughout.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// Where it stands.
+    pub state: State,
+    /// What is asked.
+    pub call: Call,
+    /// Why it asks.
+    pub decision: Decision,
+    /// Who asks.
+    pub origin: Origin,
+    /// What the approval binds to: see [`crate::task::Task::binding`].
+    pub binding: String,
+    /// When it was asked.
+    pub asked: Timestamp,
+    /// When it can no longer be approved, or once approved no longer be started.
+    pub expires: Timestamp,
+    /// When it came into its present state.
+    pub changed: Timestamp,
+    /// A person's reason for a denial, or what went wrong, concealed.
+    pub note: Option<Fake<String>>,
+    /// The JSON-RPC `result` that the server gave, concealed.
+    pub result: Option<Fake<Box<RawValue>>>,
+    /// The JSON-RPC `error` that the server gave, concealed.
+    pub error: Option<Fake<Box<RawValue>>>,
+}
+
+/// A task that a person approved and that its store moved from `approved` to `executing`, for this process
+/// alone. Consumed by [`crate::permit::Permitted::settled`].
+#[derive(Debug)]
+pub struct Claimed {
+    call: Call,
+    decision: Decision,
+}
+
+/// Why an approved task does not run after all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unclaimable {
+    /// It is in another state.
+    #[error("the task is {0}, not approved")]
+    State(State),
+    /// It came too late.
+    #[error("the approval expired before the call started")]
+    Expired,
+    /// A deny rule or lock made since wins.
+    #[error("{0}")]
+    Denied(Decision),
+}
+
+impl Task {
+    /// Checks everything again just before execution: the state, the expiry, and that no deny holds now
+    /// (guarantee A5). The caller must have moved the task to [`State::Executing`] in its store, alone and
+    /// durably, and passes the task as it was read in that same step.
+    ///
+    /// # Errors
+    /// Says why the task does not run.
+    pub fn claim(self, policy: &Policy, now: Moment) -> Result<Claimed, Unclaimable> {
+        if self.state != State::Executing {
+            return Err(Unclaimable::State(self.state));
+        }
+        if self.expires <= now.wall {
+            return Err(Unclaimable::Expired);
+        }
+        let decision = policy.decide(&self.call.tool, self.call.arguments(), now);
+        match decision.action {
+            Action::Deny => Err(Unclaimable::Denied(decision)),
+            Action::Allow | Action::RequireApproval => {
+                Ok(Claimed { call: self.call, decision: self.decision })
+            }
+        }
+    }
+}
+
+impl Claimed {
+    pub(crate) fn into_parts(self) -> (Call, Decision) {
+        (self.call, self.decision)
+    }
+}
