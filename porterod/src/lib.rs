@@ -1,1 +1,23 @@
-//! x
+//! The Portero daemon: one per user, it lives on when sessions end.
+//!
+//! It keeps tasks, rules and grants, asks a person, runs what was approved through the library's own
+//! [`portero::pipeline`], and serves the servers that sessions share. The modules stand in layers, in the
+//! order below: each imports only from those above it.
+
+pub mod store;
+
+pub mod passphrase;
+
+pub mod journal;
+
+pub mod approval;
+
+pub mod executor;
+
+pub mod control;
+
+pub mod reload;
+
+pub mod listen;
+
+pub mod app;

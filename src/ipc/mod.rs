@@ -5,8 +5,10 @@
 //! [`ToDaemon`] and [`FromDaemon`]. An unknown request gets a [`Failure`], unknown fields are ignored, and
 //! another protocol version is refused with advice.
 
+mod client;
 mod messages;
 
+pub use client::{AskError, Client, ConnectError, Probe, Progress, probe};
 pub use messages::{
     Acting, Ask, Called, Challenge, Counts, Failure, FailureKind, FromDaemon, Hello, PROTOCOL, Peer, Push,
     Reply, Status, ToDaemon, Welcome,
