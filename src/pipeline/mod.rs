@@ -6,9 +6,11 @@ use std::pin::Pin;
 use crate::anonymize::Fake;
 use crate::call::Call;
 use crate::json::RawJson;
+use crate::names::ServerName;
 use crate::names::TaskId;
+use crate::permit::{Outgoing, Permitted};
 use crate::policy::Decision;
-use crate::server::Follow;
+use crate::server::{Answer, Follow, Offer, ServerError};
 use crate::task::{Origin, Task};
 
 /// A future that a seam returns.
@@ -56,6 +58,23 @@ pub enum Refusal {
     Cancelled,
 }
 
+/// The life of a call, and everything that it needs.
+pub struct Pipeline {}
+
+impl Pipeline {
+    /// Makes an agent's call: decide, ask or refuse, reveal, send, conceal, record.
+    pub async fn handle(&self, call: Call, context: &Context, follow: Follow) -> Reply {
+        let _ = (call, context, follow);
+        todo!()
+    }
+
+    /// The second half of a call's life, from the permit on; also for a task that a person approved.
+    pub async fn finish(&self, permitted: Permitted, context: &Context, follow: Follow) -> Reply {
+        let _ = (permitted, context, follow);
+        todo!()
+    }
+}
+
 /// How a person is asked: the daemon's own desk, or the way to it from a session.
 pub trait Desk: Send + Sync {
     /// Opens a task for a call that needs a person. Returns once it is on disk, or finds the identical one
@@ -65,6 +84,28 @@ pub trait Desk: Send + Sync {
     /// Makes a call on a shared server, through the daemon's own pipeline: policy, concealing and audit hold
     /// there too, whoever speaks on the socket.
     fn forward<'a>(&'a self, call: Call, context: &'a Context, follow: Follow) -> BoxFuture<'a, Reply>;
+
+    /// What a shared server offers, in its own words, through the daemon. Where no server is shared, nobody
+    /// asks.
+    fn offer<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, Result<Offer, ServerError>> {
+        Box::pin(async move { Err(ServerError::Unknown(server.clone())) })
+    }
+
+    /// Called before each decision: brings the policy up to date where nobody pushes changes, such as the
+    /// last known denies while no daemon is connected (guarantee D4).
+    fn before_decision(&self) {}
+}
+
+/// How servers are reached: the process's own [`Fleet`](crate::server), or a stand-in in tests.
+pub trait Servers: Send + Sync {
+    /// What a server offers, all pages; starts it if needed.
+    fn offer<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, Result<Offer, ServerError>>;
+
+    /// Makes a permitted call; starts the server if needed.
+    fn call(&self, call: Outgoing, follow: Follow) -> BoxFuture<'_, Result<Answer, ServerError>>;
+
+    /// Passes a log level on to the servers that declare logging.
+    fn set_log_level(&self, level: &str);
 }
 
 /// Who makes a call.
