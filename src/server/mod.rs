@@ -4,14 +4,59 @@
 //! [`Permitted`](crate::permit::Permitted) call; what Portero asks for itself (handshake, lists) never
 //! carries anything of the agent's.
 
-use serde::{Deserialize, Serialize};
+mod fleet;
+pub mod guard;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::anonymize::Real;
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+pub use self::fleet::Fleet;
+use crate::anonymize::{Anonymizer, Real};
+use crate::clock::Clock;
+use crate::config::Limits;
 use crate::json::RawJson;
 use crate::names::ServerName;
-use tokio_util::sync::CancellationToken;
+
+/// What the servers of one process are started with.
+#[derive(Clone)]
+pub struct Launch {
+    /// The supervisor that children run under on Unix; none runs them bare.
+    pub guard: Option<Guard>,
+    /// The directory that servers without their own `cwd` run in.
+    pub directory: PathBuf,
+    /// This process's environment. Children get what the allow-list lets through.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The directory of the servers' own logs.
+    pub logs: PathBuf,
+    /// The limits of `portero.json`.
+    pub limits: Limits,
+    /// Conceals what servers write to stderr.
+    pub anonymizer: Arc<ArcSwap<Anonymizer>>,
+    /// The name and version that servers are told.
+    pub client: (String, String),
+    /// Time, for the logs and for the pause between attempts.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Launch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Launch").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+/// How the supervisor of [`guard`] is called: `PROGRAM ARGS… -- COMMAND ARGS…`.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// One of Portero's own programs.
+    pub program: PathBuf,
+    /// What makes it a guard: `guard`.
+    pub args: Vec<OsString>,
+}
 
 /// How a server is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,6 +167,9 @@ pub enum ServerError {
     /// It did not answer in time: the effect is unknown.
     #[error("server `{0}` did not answer within {1} s; whether it took effect is unknown")]
     Timeout(ServerName, u64),
+    /// It answered with a message that is longer than the limit, in bytes.
+    #[error("server `{0}` answered with more than {1} bytes; the answer was not read")]
+    TooLong(ServerName, usize),
     /// The client took the call back.
     #[error("cancelled")]
     Cancelled,
