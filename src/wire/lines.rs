@@ -1,0 +1,259 @@
+//! Lines out of a byte stream.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// What one read asks for, and what the buffer holds at first.
+const CHUNK: usize = 64 << 10;
+/// A buffer that grew beyond this for one long line is given back after it.
+const KEEP: usize = 1 << 20;
+
+/// Reads lines into one buffer that is used again and again; one read often yields many lines.
+///
+/// Lines of white space are skipped, and a last line may lack its end.
+#[derive(Debug)]
+pub struct Lines<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    /// Where the next line begins.
+    start: usize,
+    /// Up to where no line break was found.
+    scanned: usize,
+    limit: usize,
+    /// Whether the rest of an over-long line is still to come.
+    skipping: bool,
+    ended: bool,
+}
+
+/// Why there is no line.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// The line is longer than the limit. The next call goes on with the line after it.
+    #[error("a message is longer than {limit} bytes")]
+    TooLong {
+        /// The most bytes of a line.
+        limit: usize,
+    },
+    /// Reading failed.
+    #[error("reading failed")]
+    Read(#[from] io::Error),
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    /// Reads lines of at most `limit` bytes.
+    pub fn new(reader: R, limit: usize) -> Self {
+        Self {
+            reader,
+            buffer: Vec::with_capacity(CHUNK),
+            start: 0,
+            scanned: 0,
+            limit,
+            skipping: false,
+            ended: false,
+        }
+    }
+
+    /// The next line without its end; none when the stream ended. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When the line is too long, or reading fails.
+    pub async fn next(&mut self) -> Result<Option<&[u8]>, LineError> {
+        loop {
+            while let Some((from, to)) = self.take_whole() {
+                if std::mem::take(&mut self.skipping) {
+                    continue;
+                }
+                if to - from > self.limit {
+                    return Err(LineError::TooLong { limit: self.limit });
+                }
+                if !self.buffer[from..to].trim_ascii().is_empty() {
+                    return Ok(Some(self.buffer[from..to].trim_ascii_end()));
+                }
+            }
+            if self.skipping {
+                self.start = self.buffer.len();
+            } else if self.buffer.len() - self.start > self.limit {
+                self.skipping = true;
+                self.start = self.buffer.len();
+                return Err(LineError::TooLong { limit: self.limit });
+            }
+            if self.ended {
+                return Ok(self.take_rest());
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Whether the next line has been read already, so that [`Lines::next`] will not wait for it.
+    ///
+    /// A writer can hold back its flush until this is false.
+    #[must_use]
+    pub fn has_next(&self) -> bool {
+        !self.skipping && memchr::memchr(b'\n', &self.buffer[self.start..]).is_some()
+    }
+
+    /// The reader.
+    pub const fn reader(&self) -> &R {
+        &self.reader
+    }
+
+    /// Steps over the next whole line and tells where it stands.
+    fn take_whole(&mut self) -> Option<(usize, usize)> {
+        let from = self.start;
+        let search = self.scanned.max(from);
+        match memchr::memchr(b'\n', &self.buffer[search..]) {
+            Some(at) => {
+                self.start = search + at + 1;
+                self.scanned = self.start;
+                Some((from, search + at))
+            }
+            None => {
+                self.scanned = self.buffer.len();
+                None
+            }
+        }
+    }
+
+    fn take_rest(&mut self) -> Option<&[u8]> {
+        let rest = self.start..self.buffer.len();
+        self.start = rest.end;
+        let rest = self.buffer[rest].trim_ascii_end();
+        (!rest.is_empty()).then_some(rest)
+    }
+
+    async fn fill(&mut self) -> io::Result<()> {
+        let rest = self.buffer.len() - self.start;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start.., 0);
+            self.buffer.truncate(rest);
+            self.scanned -= self.start.min(self.scanned);
+            self.start = 0;
+            if self.buffer.capacity() > KEEP && rest < CHUNK {
+                self.buffer.shrink_to(CHUNK);
+            }
+        }
+        if self.buffer.capacity() - rest < CHUNK / 4 {
+            // Doubling keeps a long line's copies few; the limit bounds it.
+            self.buffer.reserve_exact(rest.clamp(CHUNK, self.limit.max(CHUNK)));
+        }
+        self.ended = self.reader.read_buf(&mut self.buffer).await? == 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use proptest::prelude::*;
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// Hands out its pieces one read at a time.
+    struct Pieces(VecDeque<Vec<u8>>);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            to: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if let Some(mut piece) = self.0.pop_front() {
+                let rest = piece.split_off(piece.len().min(to.remaining()));
+                to.put_slice(&piece);
+                if !rest.is_empty() {
+                    self.0.push_front(rest);
+                }
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Every line, `!` for an over-long one.
+    fn lines(pieces: &[&[u8]], limit: usize) -> Vec<String> {
+        let pieces = pieces.iter().filter(|piece| !piece.is_empty()).map(|piece| piece.to_vec()).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut lines = Lines::new(Pieces(pieces), limit);
+            let mut all = Vec::new();
+            loop {
+                match lines.next().await {
+                    Ok(Some(line)) => all.push(String::from_utf8_lossy(line).into_owned()),
+                    Ok(None) => return all,
+                    Err(LineError::TooLong { limit: told }) => {
+                        assert_eq!(told, limit);
+                        all.push("!".to_owned());
+                    }
+                    Err(LineError::Read(error)) => panic!("{error}"),
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn lines_come_whole_however_the_bytes_arrive() {
+        assert_eq!(lines(&[b"one\ntwo\r\n\n  \nthree"], 100), ["one", "two", "three"]);
+        assert_eq!(lines(&[b"o", b"ne", b"\n", b"t", b"wo\nth", b"ree\n"], 100), ["one", "two", "three"]);
+        assert_eq!(lines(&[], 100), Vec::<String>::new());
+        assert_eq!(lines(&[b"\n\n"], 100), Vec::<String>::new());
+    }
+
+    #[test]
+    fn after_an_over_long_line_the_next_one_is_read() {
+        for pieces in
+            [&[&b"12345678\nok\n"[..]][..], &[b"1234", b"5678", b"9\nok", b"\n"], &[b"1234567\n", b"ok"]]
+        {
+            assert_eq!(lines(pieces, 5), ["!", "ok"]);
+        }
+        assert_eq!(lines(&[b"12345\n123456\n\n1234567"], 5), ["12345", "!", "!"]);
+    }
+
+    #[test]
+    fn a_long_line_is_read_and_its_memory_given_back() {
+        let long = vec![b'x'; 5 << 20];
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut input = long.clone();
+            input.extend_from_slice(b"\nshort\nlast\n");
+            let mut lines = Lines::new(&input[..], 6 << 20);
+            assert_eq!(lines.next().await.expect("read").expect("a line").len(), long.len());
+            assert_eq!(lines.next().await.expect("read"), Some(&b"short"[..]));
+            assert_eq!(lines.next().await.expect("read"), Some(&b"last"[..]));
+            assert_eq!(lines.next().await.expect("read"), None);
+            assert!(lines.buffer.capacity() <= KEEP, "{}", lines.buffer.capacity());
+        });
+    }
+
+    #[test]
+    fn it_knows_whether_a_line_is_there() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut lines = Lines::new(&b"a\nb\nc"[..], 10);
+            assert!(!lines.has_next());
+            lines.next().await.expect("read");
+            assert!(lines.has_next());
+            lines.next().await.expect("read");
+            assert!(!lines.has_next());
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn the_split_into_reads_never_matters(text in "[a-c \n]{0,60}", cuts in prop::collection::vec(0_usize..60, 0..8), limit in 1_usize..12) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &text.as_bytes()[pair[0]..pair[1]]).collect();
+            let whole: Vec<String> = text.split('\n').filter_map(|line| {
+                if line.len() > limit { Some("!".to_owned()) }
+                else if line.trim_ascii().is_empty() { None }
+                else { Some(line.trim_ascii_end().to_owned()) }
+            }).collect();
+            prop_assert_eq!(lines(&pieces, limit), whole);
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! One JSON-RPC message, borrowed from the line that it came in.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::codes;
+use crate::json::{self, RawJson};
+
+/// A JSON-RPC 2.0 message of which every member is well-formed.
+#[derive(Debug, Clone)]
+pub struct Message<'a> {
+    kind: Kind<'a>,
+}
+
+/// What a message is.
+#[derive(Debug, Clone)]
+pub enum Kind<'a> {
+    /// It wants an answer.
+    Request {
+        /// A JSON string or number, to be echoed byte for byte.
+        id: &'a RawValue,
+        /// The method.
+        method: Cow<'a, str>,
+        /// An object; `null` counts as absent.
+        params: Option<&'a RawValue>,
+    },
+    /// It wants none.
+    Notification {
+        /// The method.
+        method: Cow<'a, str>,
+        /// An object; `null` counts as absent.
+        params: Option<&'a RawValue>,
+    },
+    /// It is one.
+    Response {
+        /// The id of the request that it answers.
+        id: &'a RawValue,
+        /// The `result`, or else the `error` object.
+        outcome: Result<&'a RawValue, &'a RawValue>,
+    },
+}
+
+/// A line is no message.
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}")]
+pub struct Malformed {
+    /// What is wrong.
+    pub fault: Fault,
+    /// The request's id where one could be read, so that its sender can be told.
+    pub id: Option<RawJson>,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It is not UTF-8.
+    #[error("the message is not UTF-8")]
+    NotUtf8,
+    /// It is not JSON.
+    #[error("the message is not JSON")]
+    NotJson,
+    /// It is an array: see [`batch`].
+    #[error("batches of messages are not part of this protocol version")]
+    Batch,
+    /// It is JSON, but no object.
+    #[error("the message is not a JSON object")]
+    NotObject,
+    /// A member of the envelope stands twice; parsers disagree on which of the two counts.
+    #[error("`{0}` stands twice in the message")]
+    Duplicate(&'static str),
+    /// `jsonrpc` is not `"2.0"`.
+    #[error("`jsonrpc` must be \"2.0\"")]
+    Version,
+    /// `id` is neither a string nor a number.
+    #[error("`id` must be a string or a number")]
+    Id,
+    /// `method` is no string.
+    #[error("`method` must be a string")]
+    Method,
+    /// `params` is no object.
+    #[error("`params` must be an object")]
+    Params,
+    /// It is neither a request nor a notification nor a response, or more than one of them.
+    #[error("the message is neither a request, a notification nor a response")]
+    Shape,
+}
+
+impl Fault {
+    /// The JSON-RPC error code that tells the sender.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        match self {
+            Self::NotUtf8 | Self::NotJson => codes::PARSE_ERROR,
+            Self::Params => codes::INVALID_PARAMS,
+            Self::Batch
+            | Self::NotObject
+            | Self::Duplicate(_)
+            | Self::Version
+            | Self::Id
+            | Self::Method
+            | Self::Shape => codes::INVALID_REQUEST,
+        }
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// When it is not exactly one well-formed message.
+    pub fn parse(line: &'a [u8]) -> Result<Self, Malformed> {
+        let text = std::str::from_utf8(line).map_err(|_| Malformed { fault: Fault::NotUtf8, id: None })?;
+        Self::parse_text(text)
+    }
+
+    /// Reads one message of a [`batch`].
+    ///
+    /// # Errors
+    /// When it is not exactly one well-formed message.
+    pub fn of(value: &'a RawValue) -> Result<Self, Malformed> {
+        Self::parse_text(value.get())
+    }
+
+    fn parse_text(text: &'a str) -> Result<Self, Malformed> {
+        let envelope = serde_json::from_str::<Envelope<'a>>(text)
+            .map_err(|error| Malformed { fault: why_no_object(text, &error), id: None })?;
+        let id = envelope.id.filter(|id| is_id(id));
+        match envelope.kind() {
+            Ok(kind) => Ok(Self { kind }),
+            Err(fault) => Err(Malformed { fault, id: id.map(ToOwned::to_owned) }),
+        }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> &Kind<'a> {
+        &self.kind
+    }
+
+    /// What it is, owned.
+    #[must_use]
+    pub fn into_kind(self) -> Kind<'a> {
+        self.kind
+    }
+}
+
+/// The messages of a batch, if the line is an array (2025-03-26, Base Protocol, "Batching").
+///
+/// An empty array is none; JSON-RPC 2.0 section 6 calls it an invalid request.
+#[must_use]
+pub fn batch(line: &[u8]) -> Option<Vec<&RawValue>> {
+    if line.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
+        return None;
+    }
+    let text = std::str::from_utf8(line).ok()?;
+    serde_json::from_str::<Vec<&RawValue>>(text).ok().filter(|messages| !messages.is_empty())
+}
+
+/// A request's id as a key: two spellings of one id are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Id {
+    /// A number, as spelled.
+    Number(String),
+    /// A string, without its escapes.
+    Text(String),
+}
+
+impl Id {
+    /// The id that a raw value is, if it is a string or a number.
+    #[must_use]
+    pub fn of(value: &RawValue) -> Option<Self> {
+        match value.get().as_bytes().first()? {
+            b'"' => json::text(value).map(|text| Self::Text(text.into_owned())),
+            b'-' | b'0'..=b'9' => Some(Self::Number(value.get().to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The id as a small number, when it is one.
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => number.parse().ok(),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+/// The members of the envelope; what else stands beside them is ignored.
+#[derive(Debug, Default)]
+struct Envelope<'a> {
+    jsonrpc: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    method: Option<&'a RawValue>,
+    params: Option<&'a RawValue>,
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    twice: Option<&'static str>,
+}
+
+impl<'a> Envelope<'a> {
+    fn kind(self) -> Result<Kind<'a>, Fault> {
+        if let Some(twice) = self.twice {
+            return Err(Fault::Duplicate(twice));
+        }
+        if self.jsonrpc.is_none_or(|version| json::text(version).as_deref() != Some("2.0")) {
+            return Err(Fault::Version);
+        }
+        if self.id.is_some_and(|id| !is_id(id)) {
+            return Err(Fault::Id);
+        }
+        let Some(method) = self.method else { return self.response() };
+        if self.result.is_some() || self.error.is_some() {
+            return Err(Fault::Shape);
+        }
+        let method = json::text(method).ok_or(Fault::Method)?;
+        let params = self.params.filter(|params| !is_null(params));
+        if params.is_some_and(|params| !params.get().starts_with('{')) {
+            return Err(Fault::Params);
+        }
+        Ok(match self.id {
+            Some(id) => Kind::Request { id, method, params },
+            None => Kind::Notification { method, params },
+        })
+    }
+
+    /// Some peers write both members and leave one of them `null`.
+    fn response(self) -> Result<Kind<'a>, Fault> {
+        let id = self.id.ok_or(Fault::Shape)?;
+        let outcome = match (self.result, self.error.filter(|error| !is_null(error))) {
+            (None, Some(error)) => Err(error),
+            (Some(result), Some(error)) if is_null(result) => Err(error),
+            (Some(result), None) => Ok(result),
+            (Some(_), Some(_)) | (None, None) => return Err(Fault::Shape),
+        };
+        Ok(Kind::Response { id, outcome })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
+            type Value = Envelope<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON-RPC message")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'a>, A::Error> {
+                let mut envelope = Envelope::default();
+                while let Some(member) = map.next_key::<Member>()? {
+                    let (name, place) = match member {
+                        Member::Jsonrpc => ("jsonrpc", &mut envelope.jsonrpc),
+                        Member::Id => ("id", &mut envelope.id),
+                        Member::Method => ("method", &mut envelope.method),
+                        Member::Params => ("params", &mut envelope.params),
+                        Member::Result => ("result", &mut envelope.result),
+                        Member::Error => ("error", &mut envelope.error),
+                        Member::Other => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    if place.replace(map.next_value::<&'a RawValue>()?).is_some() {
+                        envelope.twice = Some(name);
+                    }
+                }
+                Ok(envelope)
+            }
+        }
+        from.deserialize_map(Members(PhantomData))
+    }
+}
+
+enum Member {
+    Jsonrpc,
+    Id,
+    Method,
+    Params,
+    Result,
+    Error,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Member {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = Member;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Member, E> {
+                Ok(match key {
+                    "jsonrpc" => Member::Jsonrpc,
+                    "id" => Member::Id,
+                    "method" => Member::Method,
+                    "params" => Member::Params,
+                    "result" => Member::Result,
+                    "error" => Member::Error,
+                    _ => Member::Other,
+                })
+            }
+        }
+        from.deserialize_str(Name)
+    }
+}
+
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+fn is_id(value: &RawValue) -> bool {
+    matches!(value.get().as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9')) && valid_text(value)
+}
+
+/// serde skips over a raw string without looking at its escapes: `"\ud800"` is one that no text can hold.
+fn valid_text(value: &RawValue) -> bool {
+    !value.get().contains('\\') || json::text(value).is_some()
+}
+
+fn why_no_object(text: &str, error: &serde_json::Error) -> Fault {
+    if !error.is_data() {
+        return Fault::NotJson;
+    }
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) if text.trim_start().starts_with('[') => Fault::Batch,
+        Ok(_) => Fault::NotObject,
+        Err(_) => Fault::NotJson,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(line: &[u8]) -> (Fault, Option<String>) {
+        let malformed = Message::parse(line).expect_err("no message");
+        (malformed.fault, malformed.id.map(|id| id.get().to_owned()))
+    }
+
+    fn show(line: &str) -> String {
+        let show = |params: Option<&RawValue>| params.map_or("-", RawValue::get).to_owned();
+        match Message::parse(line.as_bytes()).expect("a message").into_kind() {
+            Kind::Request { id, method, params } => format!("request {id} {method} {}", show(params)),
+            Kind::Notification { method, params } => format!("notification {method} {}", show(params)),
+            Kind::Response { id, outcome: Ok(result) } => format!("result {id} {result}"),
+            Kind::Response { id, outcome: Err(error) } => format!("error {id} {error}"),
+        }
+    }
+
+    #[test]
+    fn messages_are_told_apart_and_payloads_keep_their_bytes() {
+        for (line, shown) in [
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"a": 1.10 ,"z":"\u00e9"}}"#,
+                r#"request 1 tools/call {"a": 1.10 ,"z":"\u00e9"}"#,
+            ),
+            (r#" {"id":"a-1","method":"ping","jsonrpc":"2.0","more":{"id":7}} "#, r#"request "a-1" ping -"#),
+            (r#"{"jsonrpc":"2.0","id":-1.5e3,"method":"ping","params":null}"#, "request -1.5e3 ping -"),
+            ("{\"jsonrpc\":\"2.0\",\"m\\u0065thod\":\"x/\\u0079\"}", "notification x/y -"),
+            (r#"{"jsonrpc":"2.0","id":0,"result":{"ok":true}}"#, r#"result 0 {"ok":true}"#),
+            (r#"{"jsonrpc":"2.0","id":0,"result":null}"#, "result 0 null"),
+            (r#"{"jsonrpc":"2.0","id":0,"result":{},"error":null}"#, "result 0 {}"),
+            (r#"{"jsonrpc":"2.0","id":0,"result":null,"error":{"code":1}}"#, r#"error 0 {"code":1}"#),
+            ("{\"jsonrpc\":\"2.0\",\"id\":0,\"error\":{\"code\":-1}}\r", r#"error 0 {"code":-1}"#),
+        ] {
+            assert_eq!(show(line), shown, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_says_why_and_whose() {
+        let cases: &[(&[u8], Fault, Option<&str>)] = &[
+            (b"", Fault::NotJson, None),
+            (b"hello", Fault::NotJson, None),
+            (br#"{"jsonrpc":"2.0","id":1,"method":"x""#, Fault::NotJson, None),
+            (br#"{"jsonrpc":"2.0","id":1,"method":"x"} {}"#, Fault::NotJson, None),
+            (b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}", Fault::NotUtf8, None),
+            (br#"[{"jsonrpc":"2.0","method":"x"}]"#, Fault::Batch, None),
+            (b"[1,", Fault::NotJson, None),
+            (b"7", Fault::NotObject, None),
+            (br#""text""#, Fault::NotObject, None),
+            (br#"{"id":1,"method":"x"}"#, Fault::Version, Some("1")),
+            (br#"{"jsonrpc":"1.0","id":1,"method":"x"}"#, Fault::Version, Some("1")),
+            (br#"{"jsonrpc":2.0,"id":1,"method":"x"}"#, Fault::Version, Some("1")),
+            (br#"{"jsonrpc":"2.0","id":null,"method":"x"}"#, Fault::Id, None),
+            (br#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, Fault::Id, None),
+            (br#"{"jsonrpc":"2.0","id":true,"method":"x"}"#, Fault::Id, None),
+            (br#"{"jsonrpc":"2.0","id":"\ud800","method":"x"}"#, Fault::Id, None),
+            (br#"{"jsonrpc":"2.0","id":"q","method":7}"#, Fault::Method, Some(r#""q""#)),
+            (br#"{"jsonrpc":"2.0","id":3,"method":"x","params":[1]}"#, Fault::Params, Some("3")),
+            (br#"{"jsonrpc":"2.0","id":3,"method":"x","params":"p"}"#, Fault::Params, Some("3")),
+            (br#"{"jsonrpc":"2.0","id":3}"#, Fault::Shape, Some("3")),
+            (br#"{"jsonrpc":"2.0"}"#, Fault::Shape, None),
+            (br#"{"jsonrpc":"2.0","result":{}}"#, Fault::Shape, None),
+            (br#"{"jsonrpc":"2.0","id":3,"result":{},"error":{}}"#, Fault::Shape, Some("3")),
+            (br#"{"jsonrpc":"2.0","id":3,"method":"x","result":{}}"#, Fault::Shape, Some("3")),
+            (br#"{"jsonrpc":"2.0","id":3,"method":"x","method":"y"}"#, Fault::Duplicate("method"), Some("3")),
+            (
+                b"{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"x\",\"p\\u0061rams\":{},\"params\":{}}",
+                Fault::Duplicate("params"),
+                Some("3"),
+            ),
+            (br#"{"jsonrpc":"2.0","id":3,"id":4,"method":"x"}"#, Fault::Duplicate("id"), Some("4")),
+        ];
+        for (line, expected, id) in cases {
+            let text = String::from_utf8_lossy(line);
+            assert_eq!(fault(line), (*expected, id.map(str::to_owned)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_batch_comes_apart_into_its_messages() {
+        let line = br#" [{"jsonrpc":"2.0","id":1,"method":"ping"}, 7]"#;
+        let messages = batch(line).expect("a batch");
+        assert!(Message::of(messages[0]).is_ok());
+        assert_eq!(Message::of(messages[1]).expect_err("a number").fault, Fault::NotObject);
+        for none in [&b"[]"[..], b"[1,", b"{}", b"", b"[\"\xff\"]"] {
+            assert!(batch(none).is_none());
+        }
+    }
+
+    #[test]
+    fn a_very_deep_payload_neither_fails_nor_overflows() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let line = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{deep}}}"#);
+        assert!(Message::parse(line.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn two_spellings_of_an_id_are_one() {
+        let id = |text: &str| Id::of(&json::parse_raw(text.to_owned()).expect("JSON"));
+        assert_eq!(id("\"a\""), id("\"\\u0061\""));
+        assert_ne!(id("\"1\""), id("1"));
+        assert_eq!(id("12").and_then(|id| id.as_u64()), Some(12));
+        assert_eq!(id("null"), None);
+    }
+}

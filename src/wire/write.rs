@@ -1,0 +1,185 @@
+//! Writing messages: one line each.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::message::{Id, Malformed};
+use crate::json::{self, RawJson};
+
+/// What can stand as a message's id.
+pub trait AsId {
+    /// Writes it as JSON.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+impl AsId for u64 {
+    fn write(&self, out: &mut Vec<u8>) {
+        write!(out, "{self}").expect("a Vec takes everything");
+    }
+}
+
+impl AsId for RawValue {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_raw(out, self);
+    }
+}
+
+impl AsId for Id {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Number(number) => out.extend_from_slice(number.as_bytes()),
+            Self::Text(text) => write_text(out, text),
+        }
+    }
+}
+
+impl AsId for RawJson {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_raw(out, self);
+    }
+}
+
+impl<T: AsId + ?Sized> AsId for &T {
+    fn write(&self, out: &mut Vec<u8>) {
+        (**self).write(out);
+    }
+}
+
+/// Appends a request.
+pub fn write_request(out: &mut Vec<u8>, id: impl AsId, method: &str, params: Option<&RawValue>) {
+    begin(out, &id);
+    out.extend_from_slice(b",\"method\":");
+    write_text(out, method);
+    end_with(out, b",\"params\":", params);
+}
+
+/// Appends a notification.
+pub fn write_notification(out: &mut Vec<u8>, method: &str, params: Option<&RawValue>) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":");
+    write_text(out, method);
+    end_with(out, b",\"params\":", params);
+}
+
+/// Appends a response with a result.
+pub fn write_result(out: &mut Vec<u8>, id: impl AsId, result: &RawValue) {
+    begin(out, &id);
+    end_with(out, b",\"result\":", Some(result));
+}
+
+/// Appends a response with an error object, such as [`error`] makes.
+pub fn write_error(out: &mut Vec<u8>, id: impl AsId, error: &RawValue) {
+    begin(out, &id);
+    end_with(out, b",\"error\":", Some(error));
+}
+
+/// Appends the answer to a line that is no message; its id is `null` where none could be read.
+pub fn write_malformed(out: &mut Vec<u8>, malformed: &Malformed) {
+    let error = error(malformed.fault.code(), &malformed.fault.to_string(), None);
+    match &malformed.id {
+        Some(id) => write_error(out, id, &error),
+        None => {
+            out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":null");
+            end_with(out, b",\"error\":", Some(&error));
+        }
+    }
+}
+
+/// An error object.
+#[must_use]
+pub fn error(code: i32, message: &str, data: Option<&RawValue>) -> RawJson {
+    #[derive(Serialize)]
+    struct Error<'a> {
+        code: i32,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a RawValue>,
+    }
+    json::raw(&Error { code, message, data })
+}
+
+fn begin(out: &mut Vec<u8>, id: &impl AsId) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    id.write(out);
+}
+
+fn end_with(out: &mut Vec<u8>, member: &[u8], value: Option<&RawValue>) {
+    if let Some(value) = value {
+        out.reserve(member.len() + value.get().len() + 2);
+        out.extend_from_slice(member);
+        write_raw(out, value);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// A line break between a payload's tokens is white space, but here it would end the message. Inside a JSON
+/// string there is none.
+fn write_raw(out: &mut Vec<u8>, value: &RawValue) {
+    let bytes = value.get().as_bytes();
+    let from = out.len();
+    out.extend_from_slice(bytes);
+    for at in memchr::memchr2_iter(b'\n', b'\r', bytes) {
+        out[from + at] = b' ';
+    }
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a Vec takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Fault, Message};
+
+    fn value(text: &str) -> RawJson {
+        json::parse_raw(text.to_owned()).expect("JSON")
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn each_message_is_one_line() {
+        let id = value(r#""a""#);
+        let params = value("{\n \"a\" :\r\n1.10 }");
+        assert_eq!(
+            written(|out| write_request(out, 7_u64, "x/\"y\"", Some(&params))),
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"x/\\\"y\\\"\",\"params\":{  \"a\" :  1.10 }}\n"
+        );
+        assert_eq!(
+            written(|out| write_request(out, &*id, "ping", None)),
+            "{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"ping\"}\n"
+        );
+        assert_eq!(
+            written(|out| write_notification(out, "n", Some(&value("{}")))),
+            "{\"jsonrpc\":\"2.0\",\"method\":\"n\",\"params\":{}}\n"
+        );
+        assert_eq!(
+            written(|out| write_result(out, Id::Text("a\"".into()), &value("[1]"))),
+            "{\"jsonrpc\":\"2.0\",\"id\":\"a\\\"\",\"result\":[1]}\n"
+        );
+        assert_eq!(
+            written(|out| write_error(out, 1_u64, &error(-32000, "no", Some(&value("null"))))),
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32000,\"message\":\"no\",\"data\":null}}\n"
+        );
+    }
+
+    #[test]
+    fn a_malformed_line_is_answered_with_its_id_or_null() {
+        let malformed = Message::parse(br#"{"jsonrpc":"2.0","id":5,"method":1}"#).expect_err("bad method");
+        assert_eq!(
+            written(|out| write_malformed(out, &malformed)),
+            "{\"jsonrpc\":\"2.0\",\"id\":5,\"error\":{\"code\":-32600,\"message\":\"`method` must be a string\"}}\n"
+        );
+        let malformed = Malformed { fault: Fault::NotJson, id: None };
+        assert!(
+            written(|out| write_malformed(out, &malformed))
+                .contains("\"id\":null,\"error\":{\"code\":-32700")
+        );
+    }
+}
