@@ -1,27 +1,61 @@
 //! The way to the daemon: many questions at once on one connection.
 
+use std::collections::HashMap;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use interprocess::local_socket::ConnectOptions;
+use interprocess::local_socket::tokio::Stream;
+use interprocess::local_socket::traits::StreamCommon as _;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Ask, Failure, Hello, Push, Reply, Welcome};
+use super::address;
+use super::frame::{FRAME_MOST, Frames, GREETING_MOST, encode};
+use super::messages::{Ask, Failure, FailureKind, FromDaemon, Hello, Push, Reply, ToDaemon, Welcome};
+use super::outbox::{Closing, Outbox, SendError};
 use crate::anonymize::Fake;
 use crate::json::RawJson;
+
+/// How long the daemon has to welcome us.
+const GREETING: Duration = Duration::from_secs(5);
+/// How many pushes may wait for whoever follows them.
+const PUSHES_MOST: usize = 256;
 
 /// Takes the concealed `params` of `notifications/progress` for one forwarded call, in order.
 pub type Progress = Arc<dyn Fn(Fake<RawJson>) + Send + Sync>;
 
 /// A connection to the daemon. Clones share it; it closes when the last one is dropped.
 #[derive(Debug, Clone)]
-pub struct Client {}
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    outbox: Outbox,
+    open: Arc<Questions>,
+    next: AtomicU64,
+}
+
+/// The questions without an answer; none once the connection is closed.
+#[derive(Default)]
+struct Questions(Mutex<Option<HashMap<u64, Question>>>);
+
+struct Question {
+    answer: oneshot::Sender<Result<Reply, Failure>>,
+    progress: Option<Progress>,
+}
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Nobody listens there.
     #[error("no daemon listens on the socket")]
-    Absent(#[source] std::io::Error),
+    Absent(#[source] io::Error),
     /// Somebody listens, but is not this user's own process.
     #[error("the socket belongs to another user; nothing was sent to it")]
     Impostor,
@@ -42,9 +76,9 @@ pub enum AskError {
     /// The connection is gone; whether the daemon acted is unknown.
     #[error("the connection to the daemon is closed: {0}")]
     Closed(String),
-    /// The question is longer than a frame may be; nothing was sent.
-    #[error("the message is too long for the daemon ({0} bytes; the limit is 16 MiB)")]
-    TooLong(usize),
+    /// The question can't be asked; nothing was sent.
+    #[error("{0}")]
+    Unsent(SendError),
 }
 
 /// What listens on a socket.
@@ -65,18 +99,29 @@ impl Client {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(
-        _socket: &Path,
-        _hello: Hello,
+        socket: &Path,
+        hello: Hello,
     ) -> Result<(Self, mpsc::Receiver<Push>, Welcome), ConnectError> {
-        todo!()
+        let greeting = greet(socket, &hello);
+        let (mut frames, write, welcome) = tokio::time::timeout(GREETING, greeting)
+            .await
+            .unwrap_or_else(|_| Err(ConnectError::Broken("it took too long".to_owned())))?;
+        frames.allow(FRAME_MOST);
+        let outbox = Outbox::start(write, Closing::default());
+        let open = Arc::new(Questions(Mutex::new(Some(HashMap::new()))));
+        let (push, pushes) = mpsc::channel(PUSHES_MOST);
+        let reader = Reader { open: Arc::clone(&open), closing: outbox.closing().clone(), push };
+        tokio::spawn(reader.read(frames));
+        let shared = Arc::new(Shared { outbox, open, next: AtomicU64::new(1) });
+        Ok((Self { shared }, pushes, welcome))
     }
 
     /// Asks one question. Dropping the future withdraws it.
     ///
     /// # Errors
     /// See [`AskError`].
-    pub async fn ask(&self, _ask: Ask) -> Result<Reply, AskError> {
-        todo!()
+    pub async fn ask(&self, ask: Ask) -> Result<Reply, AskError> {
+        self.ask_with_progress(ask, None).await
     }
 
     /// Asks one question ([`Ask::Forward`]) whose progress goes to `progress`; all of it comes before the
@@ -84,31 +129,213 @@ impl Client {
     ///
     /// # Errors
     /// See [`AskError`].
-    pub async fn ask_with_progress(&self, _ask: Ask, _progress: Option<Progress>) -> Result<Reply, AskError> {
-        todo!()
+    pub async fn ask_with_progress(&self, ask: Ask, progress: Option<Progress>) -> Result<Reply, AskError> {
+        let Shared { outbox, open, next } = &*self.shared;
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        if !open.add(number, Question { answer, progress }) {
+            return Err(self.gone());
+        }
+        // Whether a send that was dropped half-way has queued the question is unknown: withdraw it then too.
+        let mut withdrawal = Withdrawal { number, open, outbox, sent: true };
+        match outbox.send(&ToDaemon::Ask { number, ask: Box::new(ask) }).await {
+            Ok(()) => {}
+            Err(SendError::Closed | SendError::Full) => return Err(self.gone()),
+            Err(error @ (SendError::TooLong(_) | SendError::NoJson(_))) => {
+                withdrawal.sent = false;
+                return Err(AskError::Unsent(error));
+            }
+        }
+        match answered.await {
+            Ok(reply) => reply.map_err(AskError::Refused),
+            Err(_) => Err(self.gone()),
+        }
     }
 
     /// Tells the daemon that decisions are made by this epoch from now on.
     ///
     /// # Errors
     /// [`AskError::Closed`]
-    pub async fn follows(&self, _epoch: u64) -> Result<(), AskError> {
-        todo!()
+    pub async fn follows(&self, epoch: u64) -> Result<(), AskError> {
+        self.shared.outbox.send(&ToDaemon::Follows { epoch }).await.map_err(|_| self.gone())
     }
 
     /// Returns once the connection is gone, with the reason.
     pub async fn closed(&self) -> String {
-        todo!()
+        self.shared.outbox.closing().closed().await
     }
 
     /// Whether the connection is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        todo!()
+        self.shared.outbox.closing().is_closed()
+    }
+
+    fn gone(&self) -> AskError {
+        AskError::Closed(self.shared.outbox.closing().reason())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.outbox.closing().close("it is no longer needed");
     }
 }
 
 /// Asks what listens on the socket, and hangs up.
-pub async fn probe(_socket: &Path, _hello: Hello) -> Probe {
-    todo!()
+pub async fn probe(socket: &Path, hello: Hello) -> Probe {
+    match Client::connect(socket, hello).await {
+        Ok((_, _, welcome)) => Probe::Ready(welcome),
+        Err(ConnectError::Refused(failure)) => Probe::NeedsRestart(failure),
+        Err(error) => Probe::Unreachable(error),
+    }
+}
+
+type Greeted = (Frames<ReadHalf<Stream>>, WriteHalf<Stream>, Welcome);
+
+async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
+    let broken = |error: &dyn std::fmt::Display| ConnectError::Broken(error.to_string());
+    let name = address::name(socket).map_err(|error| broken(&error))?;
+    let stream =
+        ConnectOptions::new().name(name).connect_tokio().await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::Absent(error),
+            _ => broken(&error),
+        })?;
+    if !stream.peer_creds().is_ok_and(|peer| address::is_own_user(&peer)) {
+        return Err(ConnectError::Impostor);
+    }
+    let (read, mut write) = tokio::io::split(stream);
+    let mut frames = Frames::new(read, GREETING_MOST);
+    let hello = encode(hello).map_err(|error| ConnectError::Broken(format!("{error:?}")))?;
+    let sent = write.write_all(&hello).await;
+    // A daemon that is busy refuses before it reads: its answer counts more than a failed write.
+    let answer = match frames.next().await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => {
+            return Err(broken(&sent.err().map_or("it hung up".to_owned(), |error| error.to_string())));
+        }
+        Err(error) => return Err(broken(&error)),
+    };
+    match serde_json::from_slice::<Result<Welcome, Failure>>(answer.as_ref()) {
+        Ok(Ok(welcome)) => Ok((frames, write, welcome)),
+        Ok(Err(failure)) => Err(ConnectError::Refused(failure)),
+        Err(_) => Err(ConnectError::Refused(
+            Failure::new(FailureKind::Version, "the daemon speaks another protocol than this program")
+                .with_hint("restart it: portero daemon stop, then run this again"),
+        )),
+    }
+}
+
+impl Questions {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, Question>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was added; not when the connection is closed.
+    fn add(&self, number: u64, question: Question) -> bool {
+        match &mut *self.lock() {
+            Some(open) => {
+                open.insert(number, question);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn take(&self, number: u64) -> Option<Question> {
+        self.lock().as_mut()?.remove(&number)
+    }
+
+    fn progress(&self, number: u64) -> Option<Progress> {
+        self.lock().as_ref()?.get(&number)?.progress.clone()
+    }
+
+    fn close(&self) {
+        self.lock().take();
+    }
+}
+
+impl std::fmt::Debug for Questions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Questions").finish_non_exhaustive()
+    }
+}
+
+/// Takes a question back when its future is dropped before the answer came.
+struct Withdrawal<'a> {
+    number: u64,
+    open: &'a Questions,
+    outbox: &'a Outbox,
+    sent: bool,
+}
+
+impl Drop for Withdrawal<'_> {
+    fn drop(&mut self) {
+        let unanswered = self.open.take(self.number).is_some();
+        if unanswered && self.sent {
+            let withdraw = ToDaemon::Withdraw { number: self.number };
+            if self.outbox.push(&withdraw) == Err(SendError::Full) {
+                self.outbox.closing().close("the daemon does not read fast enough");
+            }
+        }
+    }
+}
+
+/// Takes what the daemon says to whoever waits for it.
+struct Reader {
+    open: Arc<Questions>,
+    closing: Closing,
+    push: mpsc::Sender<Push>,
+}
+
+impl Reader {
+    async fn read(self, mut frames: Frames<ReadHalf<Stream>>) {
+        let reason = loop {
+            let read = tokio::select! {
+                read = frames.next() => read,
+                reason = self.closing.closed() => break reason,
+            };
+            let frame = match read {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break "the daemon hung up".to_owned(),
+                Err(error) => break error.to_string(),
+            };
+            let message = match serde_json::from_slice(frame.as_ref()) {
+                Ok(message) => message,
+                Err(error) => break format!("the daemon sent what is no message: {error}"),
+            };
+            if let Err(reason) = self.take(message) {
+                break reason;
+            }
+        };
+        self.closing.close(reason);
+        self.open.close();
+    }
+
+    fn take(&self, message: FromDaemon) -> Result<(), String> {
+        match message {
+            FromDaemon::Answer { number, reply } => {
+                if let Some(question) = self.open.take(number) {
+                    let _ = question.answer.send(*reply);
+                }
+            }
+            FromDaemon::Push(Push::Progress { number, params }) => {
+                if let Some(progress) = self.open.progress(number) {
+                    progress(params);
+                }
+            }
+            FromDaemon::Push(push) => {
+                let may_be_lost = matches!(push, Push::Notification { .. });
+                match self.push.try_send(push) {
+                    Err(mpsc::error::TrySendError::Full(_)) if !may_be_lost => {
+                        return Err("the daemon's pushes were not followed".to_owned());
+                    }
+                    // Who gave up the receiver does not want pushes.
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            FromDaemon::Closing(failure) => return Err(failure.message),
+        }
+        Ok(())
+    }
 }

@@ -96,6 +96,8 @@ pub enum FromDaemon {
     },
     /// Something that nobody asked for.
     Push(Push),
+    /// The daemon ends this connection, and why.
+    Closing(Failure),
 }
 
 /// What the daemon tells a session unasked.
@@ -367,6 +369,20 @@ pub struct Counts {
     pub refused: u64,
     /// Calls that a person was asked about.
     pub asked: u64,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    /// With what to do next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
 }
 
 /// Why a question was not answered as asked.

@@ -1,15 +1,31 @@
 //! The messages between the programs, over the local socket or named pipe.
 //!
-//! Frames are JSON with a four-byte big-endian length before them (`ipc::frame`). The first message of a
-//! connection is a [`Hello`]; the daemon answers with a [`Welcome`] or a [`Failure`]. Then both sides send
-//! [`ToDaemon`] and [`FromDaemon`]. An unknown request gets a [`Failure`], unknown fields are ignored, and
-//! another protocol version is refused with advice.
+//! Frames are JSON with a four-byte big-endian length before them, at most [`FRAME_MOST`] long. The first
+//! message of a connection is a [`Hello`]; the daemon answers with a [`Welcome`] or a [`Failure`]. Then both
+//! sides send [`ToDaemon`] and [`FromDaemon`]. An unknown question gets a [`Failure`], unknown fields are
+//! ignored, another protocol version is refused with advice, and what is no message ends the connection
+//! with a reason.
+//!
+//! Messages hold raw JSON, which serde can't read through its buffered paths: every enum here is externally
+//! tagged, and nothing is flattened.
 
+mod address;
 mod client;
+mod frame;
+mod listener;
 mod messages;
+mod outbox;
+mod process;
 
 pub use client::{AskError, Client, ConnectError, Probe, Progress, probe};
+pub use frame::FRAME_MOST;
+pub use listener::{Accepted, BindError, Inbox, Incoming, Listener};
 pub use messages::{
     Acting, Ask, Called, Challenge, Counts, Failure, FailureKind, FromDaemon, Hello, PROTOCOL, Peer, Push,
     Reply, Status, ToDaemon, Welcome,
 };
+pub use outbox::{Closing, Outbox, SendError};
+pub use process::Process;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! The daemon's end: one listener for a user, and the greeting of whoever connects.
+//!
+//! The socket is never taken from a process that lives: an OS file lock says who may bind, and it is held as
+//! long as the listener.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use interprocess::local_socket::ConnectOptions;
+use interprocess::local_socket::tokio::{Listener as Socket, Stream};
+use interprocess::local_socket::traits::StreamCommon as _;
+use interprocess::local_socket::traits::tokio::Listener as _;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tokio::io::{AsyncWriteExt, ReadHalf};
+
+use super::frame::{FRAME_MOST, FrameError, Frames, GREETING_MOST, encode};
+use super::messages::{Failure, FailureKind, FromDaemon, Hello, PROTOCOL, ToDaemon, Welcome};
+use super::outbox::{Closing, Outbox};
+use super::{Process, address};
+
+/// How long a peer has to say who it is.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// Listens on the socket for as long as it lives.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why nobody listens.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another daemon holds the lock or answers on the socket.
+    #[error("another daemon is already running")]
+    Running,
+    /// The system says no.
+    #[error("could not {0}")]
+    System(String, #[source] io::Error),
+}
+
+impl Listener {
+    /// Takes the lock, and binds. A socket that nobody answers on is removed first.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub async fn bind(path: &Path, lock: &Path) -> Result<Self, BindError> {
+        let system = |what: String| move |error| BindError::System(what, error);
+        if let Some(directory) = path.parent() {
+            address::check_directory(directory)
+                .map_err(system(format!("trust the directory of the socket {}", path.display())))?;
+        }
+        let lock = hold(lock)?;
+        let listen = || format!("listen on {}", path.display());
+        let socket = match address::bind(path) {
+            Ok(socket) => socket,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if is_answered(path).await {
+                    return Err(BindError::Running);
+                }
+                address::remove(path).map_err(system(format!("remove the old {}", path.display())))?;
+                address::bind(path).map_err(system(listen()))?
+            }
+            Err(error) => return Err(BindError::System(listen(), error)),
+        };
+        Ok(Self { socket, path: path.to_owned(), _lock: lock })
+    }
+
+    /// The next process of this user that connects. Those of others are turned away.
+    ///
+    /// # Errors
+    /// When the system can't accept, as when too many files are open; a later try may succeed.
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        loop {
+            let stream = self.socket.accept().await?;
+            let Ok(peer) = stream.peer_creds() else { continue };
+            if address::is_own_user(&peer) {
+                let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
+                return Ok(Accepted { stream, process: Process::of(pid) });
+            }
+            tracing::warn!("turned away a process of another user");
+        }
+    }
+}
+
+impl Drop for Listener {
+    /// The file goes while the lock is still held, so that it is never another daemon's.
+    fn drop(&mut self) {
+        if let Err(error) = address::remove(&self.path) {
+            tracing::warn!(%error, "could not remove the socket");
+        }
+    }
+}
+
+fn hold(path: &Path) -> Result<File, BindError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let failed = |error| BindError::System(format!("lock {}", path.display()), error);
+    let lock = options.open(path).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(BindError::Running),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Whether somebody listens there. Unsure means yes: a socket is removed only when it is surely dead.
+async fn is_answered(path: &Path) -> bool {
+    let Ok(name) = address::name(path) else { return true };
+    match tokio::time::timeout(GREETING, ConnectOptions::new().name(name).connect_tokio()).await {
+        Ok(Err(error)) => error.kind() != io::ErrorKind::ConnectionRefused,
+        Ok(Ok(_)) | Err(_) => true,
+    }
+}
+
+/// A process that connected and has said nothing yet.
+#[derive(Debug)]
+pub struct Accepted {
+    stream: Stream,
+    process: Process,
+}
+
+impl Accepted {
+    /// The process.
+    #[must_use]
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Hears who it is and welcomes it, or tells it why not. A peer of another protocol version, or whose
+    /// hello `check` refuses, is sent away with advice.
+    ///
+    /// # Errors
+    /// Why there is no connection, for the log.
+    pub async fn greet(
+        self,
+        welcome: &Welcome,
+        check: impl FnOnce(&Hello) -> Result<(), Failure>,
+    ) -> Result<(Hello, Inbox, Outbox), Failure> {
+        let (read, mut write) = tokio::io::split(self.stream);
+        let mut frames = Frames::new(read, GREETING_MOST);
+        let greeting = async {
+            let hello = hear(&mut frames, welcome).await.and_then(|hello| check(&hello).map(|()| hello));
+            let answer = hello.as_ref().map(|_| welcome);
+            if let Ok(frame) = encode(&answer) {
+                write.write_all(&frame).await.map_err(|error| gone(&error))?;
+            }
+            hello
+        };
+        let hello = tokio::time::timeout(GREETING, greeting).await.unwrap_or_else(|_| {
+            Err(Failure::new(FailureKind::Invalid, "it did not say who it is in time"))
+        })?;
+        frames.allow(FRAME_MOST);
+        let closing = Closing::default();
+        let outbox = Outbox::start(write, closing.clone());
+        Ok((hello, Inbox { frames, outbox: outbox.clone(), closing }, outbox))
+    }
+
+    /// Sends it away at once.
+    pub async fn refuse(self, failure: Failure) {
+        let (_read, mut write) = tokio::io::split(self.stream);
+        if let Ok(frame) = encode(&Err::<Welcome, _>(failure)) {
+            let _ = tokio::time::timeout(GREETING, write.write_all(&frame)).await;
+        }
+    }
+}
+
+async fn hear(frames: &mut Frames<ReadHalf<Stream>>, welcome: &Welcome) -> Result<Hello, Failure> {
+    let frame = frames.next().await.map_err(|error| malformed(&error))?.ok_or_else(|| gone(&"no hello"))?;
+    // Another version may say hello in other words: its number is read alone first.
+    #[derive(Deserialize)]
+    struct Version {
+        protocol: u32,
+    }
+    let Version { protocol } = serde_json::from_slice(frame.as_ref()).map_err(|error| malformed(&error))?;
+    if protocol != PROTOCOL {
+        let message = format!(
+            "the daemon {} speaks protocol {PROTOCOL}, and this program speaks {protocol}",
+            welcome.build
+        );
+        let hint = if protocol > PROTOCOL {
+            "restart the daemon: portero daemon stop, then run this again"
+        } else {
+            "upgrade this program: the daemon is newer; a session takes the new one when it is restarted"
+        };
+        return Err(Failure::new(FailureKind::Version, message).with_hint(hint));
+    }
+    serde_json::from_slice(frame.as_ref()).map_err(|error| malformed(&error))
+}
+
+fn malformed(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(FailureKind::Invalid, format!("that is no message: {error}"))
+}
+
+fn gone(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(FailureKind::Invalid, format!("the connection ended: {error}"))
+}
+
+/// What a peer says.
+#[derive(Debug)]
+pub struct Inbox {
+    frames: Frames<ReadHalf<Stream>>,
+    outbox: Outbox,
+    closing: Closing,
+}
+
+/// One thing that a peer said.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A message.
+    Message(ToDaemon),
+    /// A question that this version does not know; it is owed an answer.
+    Unknown {
+        /// The question's number.
+        number: u64,
+    },
+}
+
+impl Inbox {
+    /// The next thing that the peer says; none once the connection ended, for which the outbox's
+    /// [`Closing`] holds the reason. A peer that speaks nonsense is told so and left. Dropping the future
+    /// loses nothing.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        let read = tokio::select! {
+            read = self.frames.next() => read,
+            _ = self.closing.closed() => return None,
+        };
+        let ended = match read {
+            Ok(Some(frame)) => match parse(frame.as_ref()) {
+                Ok(incoming) => return Some(incoming),
+                Err(error) => malformed(&error),
+            },
+            Ok(None) => {
+                self.closing.close("the other side hung up");
+                return None;
+            }
+            Err(FrameError::Io(error)) => {
+                self.closing.close(format!("the connection broke: {error}"));
+                return None;
+            }
+            Err(error @ FrameError::TooLong(_)) => malformed(&error),
+        };
+        let _ = self.outbox.push(&FromDaemon::Closing(ended.clone()));
+        self.closing.close(ended.message);
+        None
+    }
+}
+
+/// Reads a message, or at least the number of a question in words that this version does not know.
+fn parse(frame: &[u8]) -> Result<Incoming, serde_json::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Envelope {
+        Ask {
+            number: u64,
+            #[expect(dead_code, reason = "its presence makes this a question")]
+            ask: IgnoredAny,
+        },
+    }
+    serde_json::from_slice(frame).map(Incoming::Message).or_else(|error| {
+        match serde_json::from_slice(frame) {
+            Ok(Envelope::Ask { number, .. }) => Ok(Incoming::Unknown { number }),
+            Err(_) => Err(error),
+        }
+    })
+}

@@ -1,0 +1,85 @@
+//! Which process is at the other end, in words for people.
+
+use std::fmt;
+
+/// The process at the other end of a connection, as far as the system tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: Option<u32>,
+    /// Its program, followed by those that started it, the nearest first.
+    pub programs: Vec<String>,
+}
+
+impl Process {
+    /// What is known of a process id. Read it when the connection is new: ids are used again.
+    #[must_use]
+    pub fn of(pid: Option<u32>) -> Self {
+        Self { pid, programs: pid.map(lineage).unwrap_or_default() }
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(pid) = self.pid else { return f.write_str("unknown process") };
+        match self.programs.split_first() {
+            None => write!(f, "pid {pid}"),
+            Some((own, [])) => write!(f, "{own} (pid {pid})"),
+            Some((own, parents)) => write!(f, "{own} (pid {pid}; started by {})", parents.join(" < ")),
+        }
+    }
+}
+
+/// The programs from `pid` up to the one below init; at most eight.
+#[cfg(target_os = "linux")]
+fn lineage(mut pid: u32) -> Vec<String> {
+    const GENERATIONS_MOST: usize = 8;
+    let mut programs = Vec::new();
+    while pid > 1 && programs.len() < GENERATIONS_MOST {
+        // proc_pid_stat(5): `pid (comm) state ppid …`; comm may hold spaces and parentheses.
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { break };
+        let Some((head, tail)) = stat.rsplit_once(')') else { break };
+        let name = std::fs::read_link(format!("/proc/{pid}/exe"))
+            .ok()
+            .and_then(|program| Some(program.file_name()?.to_string_lossy().into_owned()))
+            .or_else(|| Some(head.split_once('(')?.1.to_owned()))
+            .unwrap_or_default();
+        programs.push(printable(&name));
+        let Some(parent) = tail.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()) else {
+            break;
+        };
+        pid = parent;
+    }
+    programs
+}
+
+/// Elsewhere only the id is known.
+#[cfg(not(target_os = "linux"))]
+fn lineage(_: u32) -> Vec<String> {
+    Vec::new()
+}
+
+/// A program names itself: nothing in it may look like something else on a terminal.
+#[cfg(target_os = "linux")]
+fn printable(name: &str) -> String {
+    name.chars().take(64).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_with_those_that_started_it() {
+        let process =
+            Process { pid: Some(7), programs: vec!["portero".into(), "bash".into(), "claude".into()] };
+        assert_eq!(process.to_string(), "portero (pid 7; started by bash < claude)");
+        assert_eq!(Process::default().to_string(), "unknown process");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_has_a_program() {
+        assert!(!Process::of(Some(std::process::id())).programs.is_empty());
+    }
+}
