@@ -1,0 +1,110 @@
+//! macOS and the other Unixes: no subreaper and no word from the kernel about the parent's death, so the
+//! guard watches its parent's number and reads the table of processes.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{
+    Pid, Signal, getpid, getppid, kill_process, kill_process_group, test_kill_process,
+    test_kill_process_group,
+};
+
+/// How often the guard looks whether its parent still lives.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Ends the guard, through its own SIGTERM, once its parent is another process than it was.
+pub(super) fn live_with_parent(parent: Option<i32>) -> io::Result<()> {
+    let parent = parent.and_then(Pid::from_raw).or_else(getppid);
+    if getppid() != parent {
+        return Err(io::Error::other("the process that started it is gone"));
+    }
+    std::thread::Builder::new().name("parent".to_owned()).stack_size(64 << 10).spawn(move || {
+        while getppid() == parent {
+            std::thread::sleep(LOOK);
+        }
+        // The loop that waits for signals does the rest. It cannot fail: the receiver is this process.
+        let _ = kill_process(getpid(), Signal::TERM);
+    })?;
+    Ok(())
+}
+
+/// The command itself; there is no second stage here.
+pub(super) fn command(command: &OsStr, args: &[OsString]) -> Command {
+    let mut bare = Command::new(command);
+    bare.args(args);
+    bare
+}
+
+/// The second stage, for completeness.
+pub(super) fn become_command(_guard: i32, command: &mut Command) -> io::Error {
+    command.exec()
+}
+
+/// Everything below the command that was ever seen.
+pub(super) struct Descendants {
+    main: Pid,
+    main_lives: bool,
+    seen: BTreeSet<i32>,
+}
+
+impl Descendants {
+    pub(super) const fn of(main: Pid) -> Self {
+        Self { main, main_lives: true, seen: BTreeSet::new() }
+    }
+
+    /// The command was collected; its number may belong to somebody else now, its group's members do not.
+    pub(super) const fn main_ended(&mut self) {
+        self.main_lives = false;
+    }
+
+    /// Sends the signal to the command's group and to every descendant.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        self.look();
+        // Either may be gone already.
+        let _ = kill_process_group(self.main, signal);
+        for pid in self.seen.iter().copied().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Whether nobody is left that was seen, nor anybody of the group.
+    pub(super) fn gone(&mut self) -> bool {
+        self.seen.retain(|pid| Pid::from_raw(*pid).is_some_and(|pid| test_kill_process(pid).is_ok()));
+        !self.main_lives && self.seen.is_empty() && test_kill_process_group(self.main).is_err()
+    }
+
+    /// Reads the table: descendants by parent, and members of the command's group.
+    fn look(&mut self) {
+        // No shell and no PATH: the one place where every such system has it.
+        let table = Command::new("/bin/ps")
+            .args(["-axo", "pid=,ppid=,pgid="])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output();
+        let Ok(table) = table else { return };
+        let table = String::from_utf8_lossy(&table.stdout);
+        let rows: Vec<[Pid; 3]> = table.lines().filter_map(row).collect();
+        let family: Vec<(Pid, Pid)> = rows.iter().map(|[pid, parent, _]| (*parent, *pid)).collect();
+        let group = rows.iter().filter(|[_, _, group]| *group == self.main).map(|[pid, _, _]| *pid);
+        let mut found: Vec<Pid> = super::supervise::below(self.main, &family);
+        found.extend(group);
+        for seen in self.seen.iter().copied().filter_map(Pid::from_raw).collect::<Vec<_>>() {
+            found.extend(super::supervise::below(seen, &family));
+        }
+        self.seen.extend(found.into_iter().filter(|pid| *pid != getpid()).map(Pid::as_raw_pid));
+        if self.main_lives {
+            self.seen.insert(self.main.as_raw_pid());
+        } else {
+            self.seen.remove(&self.main.as_raw_pid());
+        }
+    }
+}
+
+fn row(line: &str) -> Option<[Pid; 3]> {
+    let mut columns = line.split_ascii_whitespace().map(|number| Pid::from_raw(number.parse().ok()?));
+    Some([columns.next()??, columns.next()??, columns.next()??])
+}

@@ -1,0 +1,173 @@
+//! What the guard does, in order: get ready, start the command, wait, end everything.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::platform::{self, Descendants};
+use super::{GRACE, NOT_FOUND, NOT_RUN, Order, Stage, complain, short};
+
+/// How long the guard goes on killing what does not die, such as a process that waits for a dead disk.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks whether all are gone.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Does what it was told.
+pub(super) fn follow(order: Order) -> ExitCode {
+    let Order { stage, command, args } = order;
+    let failed = match stage {
+        Stage::Become(guard) => platform::become_command(guard, Command::new(&command).args(args)),
+        Stage::Watch(parent) => match watch(parent, platform::command(&command, &args)) {
+            Ok(code) => return code,
+            Err(failed) => failed,
+        },
+    };
+    let code = if failed.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN };
+    complain(&format!("cannot run `{}`: {failed}", short(&command)), code)
+}
+
+fn watch(parent: Option<i32>, mut command: Command) -> io::Result<ExitCode> {
+    // Before anything can send one of them.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
+    platform::live_with_parent(parent)?;
+    let child = command.process_group(0).spawn()?;
+    let mut brood = Brood::of(Pid::from_child(&child));
+    // The command alone holds the pipes now: they close when it closes them. Stderr stays for complaints.
+    let_go_of_stdio()?;
+    let code = match brood.wait(&mut signals) {
+        Ended::ByItself(status) => exit_code(status),
+        Ended::ByOrder => ExitCode::from(signal_code(SIGTERM)),
+    };
+    brood.end();
+    Ok(code)
+}
+
+/// Why the guard stopped waiting.
+enum Ended {
+    ByItself(WaitStatus),
+    ByOrder,
+}
+
+/// The command and what it started.
+struct Brood {
+    main: Pid,
+    descendants: Descendants,
+}
+
+impl Brood {
+    fn of(main: Pid) -> Self {
+        Self { main, descendants: Descendants::of(main) }
+    }
+
+    /// Waits until the command ends or somebody wants its end.
+    fn wait(&mut self, signals: &mut Signals) -> Ended {
+        loop {
+            for signal in signals.wait() {
+                if signal != SIGCHLD {
+                    return Ended::ByOrder;
+                }
+            }
+            if let Reaped::Main(status) = self.reap() {
+                return Ended::ByItself(status);
+            }
+        }
+    }
+
+    /// Collects whoever has ended, orphans included.
+    fn reap(&mut self) -> Reaped {
+        loop {
+            match waitpid(None, WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == self.main => {
+                    self.descendants.main_ended();
+                    return Reaped::Main(status);
+                }
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => return Reaped::SomeRemain,
+                Err(_) => return Reaped::NoneRemain,
+            }
+        }
+    }
+
+    /// Ends every descendant.
+    fn end(&mut self) {
+        self.descendants.signal(Signal::TERM);
+        if self.gone_within(GRACE) {
+            return;
+        }
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            // Anew each time: what forks while it is killed is found in the next round.
+            self.descendants.signal(Signal::KILL);
+            if self.gone_within(LOOK) {
+                return;
+            }
+        }
+    }
+
+    fn gone_within(&mut self, time: Duration) -> bool {
+        let start = Instant::now();
+        loop {
+            while let Reaped::Main(_) = self.reap() {}
+            if self.descendants.gone() {
+                return true;
+            }
+            if start.elapsed() >= time {
+                return false;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// What a round of collecting found.
+enum Reaped {
+    Main(WaitStatus),
+    SomeRemain,
+    NoneRemain,
+}
+
+/// Everyone below `root`, parents before their children, from pairs of parent and child.
+pub(super) fn below(root: Pid, family: &[(Pid, Pid)]) -> Vec<Pid> {
+    let mut found: Vec<Pid> = Vec::new();
+    let mut next = 0;
+    let mut parent = root;
+    loop {
+        for (_, child) in family.iter().filter(|(of, _)| *of == parent) {
+            if *child != root && !found.contains(child) {
+                found.push(*child);
+            }
+        }
+        match found.get(next) {
+            Some(pid) => parent = *pid,
+            None => return found,
+        }
+        next += 1;
+    }
+}
+
+fn let_go_of_stdio() -> io::Result<()> {
+    let nothing = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    Ok(())
+}
+
+/// The status as a shell tells it: a signal's number plus 128.
+fn exit_code(status: WaitStatus) -> ExitCode {
+    let code = match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
+        (None, Some(signal)) => signal_code(signal),
+        (None, None) => u8::MAX,
+    };
+    ExitCode::from(code)
+}
+
+fn signal_code(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
