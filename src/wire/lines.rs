@@ -6,6 +6,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// What one read asks for, and what the buffer holds at first.
 const CHUNK: usize = 64 << 10;
+/// How much of an over-long line its error tells.
+const HEAD: usize = 256;
 /// A buffer that grew beyond this for one long line is given back after it.
 const KEEP: usize = 1 << 20;
 
@@ -34,6 +36,8 @@ pub enum LineError {
     TooLong {
         /// The most bytes of a line.
         limit: usize,
+        /// How the line begins: enough to see whose answer it was.
+        head: Box<[u8]>,
     },
     /// Reading failed.
     #[error("reading failed")]
@@ -65,7 +69,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                     continue;
                 }
                 if to - from > self.limit {
-                    return Err(LineError::TooLong { limit: self.limit });
+                    return Err(self.too_long(from));
                 }
                 if !self.buffer[from..to].trim_ascii().is_empty() {
                     return Ok(Some(self.buffer[from..to].trim_ascii_end()));
@@ -75,8 +79,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.start = self.buffer.len();
             } else if self.buffer.len() - self.start > self.limit {
                 self.skipping = true;
+                let error = self.too_long(self.start);
                 self.start = self.buffer.len();
-                return Err(LineError::TooLong { limit: self.limit });
+                return Err(error);
             }
             if self.ended {
                 return Ok(self.take_rest());
@@ -113,6 +118,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 None
             }
         }
+    }
+
+    fn too_long(&self, from: usize) -> LineError {
+        let line = &self.buffer[from..];
+        LineError::TooLong { limit: self.limit, head: line[..line.len().min(HEAD)].into() }
     }
 
     fn take_rest(&mut self) -> Option<&[u8]> {
@@ -184,7 +194,8 @@ mod tests {
                 match lines.next().await {
                     Ok(Some(line)) => all.push(String::from_utf8_lossy(line).into_owned()),
                     Ok(None) => return all,
-                    Err(LineError::TooLong { limit: told }) => {
+                    Err(LineError::TooLong { limit: told, head }) => {
+                        assert!(head.len() > limit);
                         assert_eq!(told, limit);
                         all.push("!".to_owned());
                     }
