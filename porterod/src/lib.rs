@@ -4,11 +4,15 @@
 //! [`portero::pipeline`], and serves the servers that sessions share. The modules stand in layers, in the
 //! order below: each imports only from those above it.
 
+pub mod boot;
+
 pub mod store;
+
+pub mod journal;
 
 pub mod passphrase;
 
-pub mod journal;
+pub mod rules;
 
 pub mod approval;
 

@@ -44,9 +44,12 @@ pub enum Refusal {
     /// The daemon cannot be asked, so nothing that needs approval can go on.
     #[error("{0}")]
     NoDesk(String),
-    /// The server failed: it could not be started, crashed, or took too long.
+    /// The server could not be reached, such as one that does not start: the call had no effect.
     #[error("{0}")]
     Server(String),
+    /// The server stopped, or took too long, while the call was with it: whether it took effect is unknown.
+    #[error("{0}")]
+    Interrupted(String),
     /// The answer held a private value and is withheld (guarantee N5).
     #[error("{0}")]
     Withheld(crate::anonymize::Leak),

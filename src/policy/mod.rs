@@ -3,6 +3,8 @@
 //! [`Policy::decide`] is a pure function of the tool, its arguments, the rules, the grants and the moment
 //! (guarantees P1, P2, P6). The order in which anything was written never matters.
 
+pub mod denies;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

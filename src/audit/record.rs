@@ -1,7 +1,4 @@
-//! What is written down, and the hash chain that keeps it.
-//!
-//! Each process appends to its own segment, one write a record; approval steps are also synced. A record
-//! holds names, ids and concealed values only (guarantees U1, U2).
+//! What a record says.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

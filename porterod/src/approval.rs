@@ -1,1 +1,0 @@
-//! Lands with its owner's slice.

@@ -1,0 +1,10 @@
+//! The desk: where calls wait for a person.
+//!
+//! [`Desk`] opens a task, settles it once, lets it expire, and lets its principal take it back. Every one of
+//! these is a compare-and-swap in the store, so that of any number at the same time one succeeds.
+
+mod binding;
+mod desk;
+
+pub use binding::{Ground, Grounds, bind, rules_digest, server_digest};
+pub use desk::{Channel, Desk, DeskError, DeskParts, Which};

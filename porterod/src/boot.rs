@@ -1,0 +1,26 @@
+//! Which boot of the machine this is: grants are void after another (guarantee D5).
+
+#[cfg(target_os = "linux")]
+#[path = "boot/linux.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "boot/macos.rs"]
+mod system;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+#[path = "boot/other.rs"]
+mod system;
+
+/// The id of the machine's present boot. Where the system tells none, a new one for each call, which only
+/// ever shortens what is limited in time; so ask once for each process.
+#[must_use]
+pub fn boot_id() -> String {
+    system::boot_id().unwrap_or_else(|| format!("process-{:032x}", rand::random::<u128>()))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #[test]
+    fn one_boot_has_one_id() {
+        assert_eq!(super::boot_id(), super::boot_id());
+    }
+}

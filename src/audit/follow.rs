@@ -1,0 +1,92 @@
+//! Reading on while processes write: `logs --follow`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::reader::{parse, segments};
+use super::{Entry, Filter};
+
+/// How much of one segment is read at a time.
+const CHUNK: u64 = 1 << 20;
+
+/// Remembers how far each segment was read.
+#[derive(Debug)]
+pub struct Follower {
+    directory: PathBuf,
+    filter: Filter,
+    offsets: HashMap<String, u64>,
+}
+
+impl Follower {
+    /// Begins at the present end of every segment: [`Follower::poll`] gives what is written from now on.
+    /// Make it before [`read`](super::read), so that nothing is missed between the two.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn new(directory: &Path, filter: Filter) -> io::Result<Self> {
+        let mut offsets = HashMap::new();
+        for name in segments(directory)? {
+            let end = whole_lines(&directory.join(&name))?;
+            offsets.insert(name, end);
+        }
+        Ok(Self { directory: directory.to_owned(), filter, offsets })
+    }
+
+    /// What was written since the last time, in the order of time; the filter's limit does not count here.
+    /// A line that is not whole yet is given once it is.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub fn poll(&mut self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for name in segments(&self.directory)? {
+            let offset = self.offsets.entry(name.clone()).or_default();
+            let mut file = File::open(self.directory.join(&name))?;
+            while let Some(lines) = next_lines(&mut file, *offset)? {
+                *offset += lines.len() as u64;
+                let found = lines.split(|byte| *byte == b'\n').filter_map(|line| parse(&name, line));
+                entries.extend(found.filter(|entry| self.filter.wants(&entry.record)));
+            }
+        }
+        entries.sort_by_key(|entry| entry.record.at);
+        Ok(entries)
+    }
+}
+
+/// The whole lines from `offset` on, up to about a chunk.
+fn next_lines(file: &mut File, offset: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut most = CHUNK;
+    loop {
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        let read = file.take(most).read_to_end(&mut bytes)? as u64;
+        if let Some(end) = memchr::memrchr(b'\n', &bytes) {
+            bytes.truncate(end + 1);
+            return Ok(Some(bytes));
+        }
+        if read < most {
+            return Ok(None);
+        }
+        most *= 2;
+    }
+}
+
+/// The length of a file up to and with its last `\n`.
+fn whole_lines(path: &Path) -> io::Result<u64> {
+    let mut file = File::open(path)?;
+    let mut end = file.metadata()?.len();
+    let mut chunk = Vec::new();
+    while end > 0 {
+        let start = end.saturating_sub(64 << 10);
+        file.seek(SeekFrom::Start(start))?;
+        chunk.clear();
+        file.by_ref().take(end - start).read_to_end(&mut chunk)?;
+        if let Some(last) = memchr::memrchr(b'\n', &chunk) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}

@@ -1,0 +1,17 @@
+//! What is written down, and the hash chain that keeps it.
+//!
+//! Each process appends to its own [`Segment`], one write a record; approval steps are also synced. A record
+//! holds names, ids and concealed values only (guarantees U1, U2). [`read`] merges the segments of all
+//! processes, [`Follower`] goes on reading, [`verify`] finds what was changed, removed or reordered.
+
+mod chain;
+mod follow;
+mod reader;
+mod record;
+mod segment;
+
+pub use chain::{Broken, Report, Verdict, verify};
+pub use follow::Follower;
+pub use reader::{Entry, Filter, Log, read};
+pub use record::{Event, Outcome, Record};
+pub use segment::Segment;

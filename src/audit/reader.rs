@@ -1,0 +1,183 @@
+//! All segments, read as one.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Event, Record};
+use crate::names::{ServerName, SessionId, TaskId, ToolId};
+
+/// Which records are wanted; an empty filter wants all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// None before this.
+    pub since: Option<Timestamp>,
+    /// None from this on.
+    pub until: Option<Timestamp>,
+    /// Only those about a tool of this server.
+    pub server: Option<ServerName>,
+    /// Only those about this tool.
+    pub tool: Option<ToolId>,
+    /// Only those of this session.
+    pub session: Option<SessionId>,
+    /// Only those about this task.
+    pub task: Option<TaskId>,
+    /// Only the newest so many.
+    pub limit: Option<usize>,
+}
+
+/// One record and where it stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Entry {
+    /// The segment's file name.
+    pub segment: String,
+    /// Its number in the segment.
+    pub seq: u64,
+    /// The record.
+    pub record: Record,
+}
+
+/// What [`read`] found.
+#[derive(Debug, Clone, Default)]
+pub struct Log {
+    /// The records in the order of time.
+    pub entries: Vec<Entry>,
+    /// Segments that end in the middle of a line: their process crashed, or is writing just now.
+    pub torn: Vec<String>,
+    /// Lines that are no record: segment and one-based line.
+    pub unreadable: Vec<(String, u64)>,
+}
+
+/// Reads every segment in `directory`, merged in the order of time; within a segment the order of writing
+/// stays, even where the wall clock was set back. A directory that is not there holds nothing.
+///
+/// # Errors
+/// When the directory or a segment cannot be read.
+pub fn read(directory: &Path, filter: &Filter) -> io::Result<Log> {
+    let mut log = Log::default();
+    let mut keyed = Vec::new();
+    for name in segments(directory)? {
+        if starts_after(&name, filter.until) {
+            continue;
+        }
+        read_segment(directory, &name, filter, &mut log, &mut keyed)?;
+    }
+    keyed.sort_by_key(|(at, _)| *at);
+    let from = filter.limit.map_or(0, |limit| keyed.len().saturating_sub(limit));
+    log.entries = keyed.drain(from..).map(|(_, entry)| entry).collect();
+    Ok(log)
+}
+
+fn read_segment(
+    directory: &Path,
+    name: &str,
+    filter: &Filter,
+    log: &mut Log,
+    keyed: &mut Vec<(Timestamp, Entry)>,
+) -> io::Result<()> {
+    let mut file = BufReader::with_capacity(64 << 10, File::open(directory.join(name))?);
+    let mut newest = VecDeque::new();
+    let mut latest = Timestamp::MIN;
+    let mut line = Vec::new();
+    let mut number = 0;
+    while file.read_until(b'\n', &mut line)? > 0 {
+        number += 1;
+        if line.last() != Some(&b'\n') {
+            log.torn.push(name.to_owned());
+        } else if let Some(entry) = parse(name, &line) {
+            latest = latest.max(entry.record.at);
+            if filter.wants(&entry.record) {
+                newest.push_back((latest, entry));
+                if filter.limit.is_some_and(|limit| newest.len() > limit) {
+                    newest.pop_front();
+                }
+            }
+        } else {
+            log.unreadable.push((name.to_owned(), number));
+        }
+        line.clear();
+    }
+    keyed.extend(newest);
+    Ok(())
+}
+
+pub(super) fn parse(segment: &str, line: &[u8]) -> Option<Entry> {
+    #[derive(Deserialize)]
+    struct Number {
+        seq: u64,
+    }
+    let Number { seq } = serde_json::from_slice(line).ok()?;
+    let record = serde_json::from_slice(line).ok()?;
+    Some(Entry { segment: segment.to_owned(), seq, record })
+}
+
+/// The names of the segments, oldest first: they begin with the time.
+pub(super) fn segments(directory: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".jsonl") {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Whether a segment began only after everything that is wanted. A minute is left for clocks that were set.
+fn starts_after(name: &str, until: Option<Timestamp>) -> bool {
+    until.is_some_and(|until| {
+        let edge = until.checked_add(jiff::SignedDuration::from_mins(1)).unwrap_or(Timestamp::MAX);
+        name > edge.strftime("%Y%m%dT%H%M%S").to_string().as_str()
+    })
+}
+
+impl Filter {
+    /// Whether a record is wanted, the limit aside.
+    #[must_use]
+    pub fn wants(&self, record: &Record) -> bool {
+        let tool = record.event.tool();
+        self.since.is_none_or(|since| record.at >= since)
+            && self.until.is_none_or(|until| record.at < until)
+            && self.session.is_none_or(|session| record.session == Some(session))
+            && self.task.is_none_or(|task| record.event.task() == Some(task))
+            && self.tool.as_ref().is_none_or(|wanted| tool == Some(wanted))
+            && self.server.as_ref().is_none_or(|wanted| tool.is_some_and(|tool| tool.server == *wanted))
+    }
+}
+
+impl Event {
+    /// The tool that it is about, if about one.
+    #[must_use]
+    pub const fn tool(&self) -> Option<&ToolId> {
+        match self {
+            Self::Intent { tool, .. }
+            | Self::Outcome { tool, .. }
+            | Self::Refused { tool, .. }
+            | Self::Task { tool, .. } => Some(tool),
+            Self::Act { .. } | Self::Config { .. } | Self::Process { .. } => None,
+        }
+    }
+
+    /// The task that it is about, if about one.
+    #[must_use]
+    pub const fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::Intent { task, .. } => *task,
+            Self::Task { task, .. } => Some(*task),
+            Self::Outcome { .. }
+            | Self::Refused { .. }
+            | Self::Act { .. }
+            | Self::Config { .. }
+            | Self::Process { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+use std::fs;
+use std::path::Path;
+
+use super::super::{Entry, Event, Filter, Follower, Outcome, Record, read, verify};
+use super::Segment;
+use crate::clock::Moment;
+
+fn moment(text: &str) -> Moment {
+    Moment { wall: text.parse().unwrap(), boot: std::time::Duration::from_secs(1000) }
+}
+
+fn start() -> Moment {
+    moment("2026-11-20T08:00:00Z")
+}
+
+fn outcome(at: &str, tool: &str, call: u64) -> Record {
+    Record {
+        at: at.parse().unwrap(),
+        session: None,
+        principal: None,
+        event: Event::Outcome { call, tool: tool.parse().unwrap(), outcome: Outcome::Done, micros: 7 },
+    }
+}
+
+fn calls(entries: &[Entry]) -> Vec<u64> {
+    entries
+        .iter()
+        .filter_map(|entry| match entry.record.event {
+            Event::Outcome { call, .. } => Some(call),
+            _ => None,
+        })
+        .collect()
+}
+
+fn segment_with(directory: &Path, records: u64) -> Segment {
+    let segment = Segment::open(directory, "test", start()).unwrap();
+    for call in 1..=records {
+        segment.append(&outcome("2026-11-20T08:00:01Z", "github/list", call)).unwrap();
+    }
+    segment
+}
+
+#[test]
+fn what_is_appended_reads_back_and_its_chain_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(directory.path(), 3);
+    segment.append_durable(&outcome("2026-11-20T08:00:02Z", "github/list", 4)).unwrap();
+    let log = read(directory.path(), &Filter::default()).unwrap();
+    assert_eq!(calls(&log.entries), [1, 2, 3, 4]);
+    assert_eq!(log.entries[0].seq, 1);
+    let verdict = verify(directory.path()).unwrap();
+    assert!(verdict.holds());
+    assert_eq!(verdict.segments[0].good, 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_user_can_read_a_segment() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(&directory.path().join("audit"), 0);
+    assert_eq!(fs::metadata(segment.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    let parent = segment.path().parent().unwrap();
+    assert_eq!(fs::metadata(parent).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn segments_are_merged_in_the_order_of_time_and_filtered() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = Segment::open(directory.path(), "one", start()).unwrap();
+    let two = Segment::open(directory.path(), "two", start()).unwrap();
+    one.append(&outcome("2026-11-20T08:00:01Z", "github/list", 1)).unwrap();
+    two.append(&outcome("2026-11-20T08:00:02Z", "mail/send", 2)).unwrap();
+    one.append(&outcome("2026-11-20T08:00:03Z", "mail/read", 3)).unwrap();
+    let all = read(directory.path(), &Filter::default()).unwrap();
+    assert_eq!(calls(&all.entries), [1, 2, 3]);
+    let mail = Filter { server: Some("mail".parse().unwrap()), ..Filter::default() };
+    assert_eq!(calls(&read(directory.path(), &mail).unwrap().entries), [2, 3]);
+    let newest = Filter { limit: Some(1), ..Filter::default() };
+    assert_eq!(calls(&read(directory.path(), &newest).unwrap().entries), [3]);
+    let middle = Filter {
+        since: Some("2026-11-20T08:00:02Z".parse().unwrap()),
+        until: Some("2026-11-20T08:00:03Z".parse().unwrap()),
+        ..Filter::default()
+    };
+    assert_eq!(calls(&read(directory.path(), &middle).unwrap().entries), [2]);
+}
+
+#[test]
+fn a_torn_last_line_is_reported_and_does_not_hide_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(directory.path(), 3);
+    let bytes = fs::read(segment.path()).unwrap();
+    fs::write(segment.path(), &bytes[..bytes.len() - 20]).unwrap();
+    let log = read(directory.path(), &Filter::default()).unwrap();
+    assert_eq!(calls(&log.entries), [1, 2]);
+    assert_eq!(log.torn.len(), 1);
+    let verdict = verify(directory.path()).unwrap();
+    assert!(verdict.holds());
+    assert!(verdict.segments[0].torn);
+}
+
+#[test]
+fn every_changed_byte_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(directory.path(), 2);
+    let bytes = fs::read(segment.path()).unwrap();
+    for place in 0..bytes.len() - 1 {
+        let mut changed = bytes.clone();
+        changed[place] ^= 1;
+        fs::write(segment.path(), &changed).unwrap();
+        let verdict = verify(directory.path()).unwrap();
+        assert!(!verdict.holds(), "the change of byte {place} was not found");
+    }
+}
+
+#[test]
+fn removed_and_reordered_lines_are_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(directory.path(), 4);
+    let text = fs::read_to_string(segment.path()).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for order in [&[0, 1, 3, 4][..], &[1, 2, 3, 4], &[0, 2, 1, 3, 4], &[0, 1, 2, 2, 3, 4]] {
+        let changed: String = order.iter().map(|line| lines[*line]).collect();
+        fs::write(segment.path(), changed).unwrap();
+        assert!(!verify(directory.path()).unwrap().holds(), "{order:?}");
+    }
+}
+
+#[test]
+fn a_renamed_segment_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(directory.path(), 1);
+    fs::rename(segment.path(), directory.path().join("20200101T000000Z-1-00000000.jsonl")).unwrap();
+    assert!(!verify(directory.path()).unwrap().holds());
+}
+
+#[test]
+fn a_follower_gives_whole_lines_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(directory.path(), 2);
+    let mut follower = Follower::new(directory.path(), Filter::default()).unwrap();
+    assert!(follower.poll().unwrap().is_empty());
+    segment.append(&outcome("2026-11-20T08:00:05Z", "mail/read", 3)).unwrap();
+    let later = segment_with(directory.path(), 0);
+    later.append(&outcome("2026-11-20T08:00:06Z", "mail/read", 4)).unwrap();
+    assert_eq!(calls(&follower.poll().unwrap()), [3, 4]);
+    let whole = fs::read(later.path()).unwrap();
+    later.append(&outcome("2026-11-20T08:00:07Z", "mail/read", 5)).unwrap();
+    let more = fs::read(later.path()).unwrap();
+    fs::write(later.path(), &more[..whole.len() + 30]).unwrap();
+    assert!(follower.poll().unwrap().is_empty());
+    fs::write(later.path(), &more).unwrap();
+    assert_eq!(calls(&follower.poll().unwrap()), [5]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_the_segment_refuses_what_it_cannot_repair() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(directory.path(), 1);
+    segment.lock().file = fs::OpenOptions::new().append(true).open("/dev/full").unwrap();
+    let record = outcome("2026-11-20T08:00:05Z", "mail/read", 2);
+    assert!(segment.append(&record).is_err());
+    segment.lock().file = fs::OpenOptions::new().append(true).open(segment.path()).unwrap();
+    assert!(segment.append(&record).is_err(), "a device cannot be cut, so the segment stays closed");
+    assert!(verify(directory.path()).unwrap().holds());
+}
+
+/// Not a test of time, which a busy machine would fail: it prints what an append costs.
+#[test]
+#[ignore = "measures; run it with --release -- --ignored --nocapture"]
+#[expect(clippy::print_stdout, reason = "it is asked for its measure")]
+fn the_cost_of_an_append() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(directory.path(), 0);
+    let record = outcome("2026-11-20T08:00:01Z", "github/create_issue", 1);
+    let begun = std::time::Instant::now();
+    let count = 100_000;
+    for _ in 0..count {
+        segment.append(&record).unwrap();
+    }
+    println!("{:?} an append", begun.elapsed() / count);
+}

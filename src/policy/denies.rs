@@ -1,0 +1,155 @@
+//! The file of denies: what a session decides by while no daemon runs (guarantee D4).
+//!
+//! The daemon writes `Standing::denies_only()` after every change, atomically and synced; a session reads it
+//! before it decides. A file that is damaged, or gone where a store is, means that nothing may be allowed
+//! without the daemon.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::Standing;
+
+/// Why the denies cannot be known.
+#[derive(Debug, thiserror::Error)]
+pub enum DeniesError {
+    /// A daemon ran here once, and the file is gone.
+    #[error("the file of denies {0} is missing")]
+    Missing(PathBuf),
+    /// The file is not as the daemon wrote it.
+    #[error("the file of denies {0} is damaged")]
+    Corrupt(PathBuf),
+    /// It cannot be read.
+    #[error("the file of denies {0} cannot be read")]
+    Unreadable(PathBuf, #[source] io::Error),
+}
+
+#[derive(Deserialize)]
+struct Stored<'a> {
+    digest: String,
+    #[serde(borrow)]
+    standing: &'a RawValue,
+}
+
+/// Reads the denies that the daemon last wrote. Where neither the file nor the daemon's `store` is there, no
+/// daemon ever ran and nothing was denied.
+///
+/// # Errors
+/// See [`DeniesError`]; the caller must then allow nothing.
+pub fn read(path: &Path, store: &Path) -> Result<Standing, DeniesError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match store.try_exists() {
+                Ok(false) => Ok(Standing::default()),
+                Ok(true) | Err(_) => Err(DeniesError::Missing(path.to_owned())),
+            };
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(DeniesError::Corrupt(path.to_owned()));
+        }
+        Err(error) => return Err(DeniesError::Unreadable(path.to_owned(), error)),
+    };
+    parse(&text).ok_or_else(|| DeniesError::Corrupt(path.to_owned()))
+}
+
+fn parse(text: &str) -> Option<Standing> {
+    let stored: Stored<'_> = serde_json::from_str(text).ok()?;
+    if blake3::hash(stored.standing.get().as_bytes()).to_hex().as_str() != stored.digest {
+        return None;
+    }
+    serde_json::from_str(stored.standing.get()).ok()
+}
+
+/// Replaces the file, atomically and synced. `standing` is what [`read`] gives back; the caller leaves all
+/// but the denies out.
+///
+/// # Errors
+/// When it cannot be written; then the former file stays.
+pub fn write(path: &Path, standing: &Standing) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Storing<'a> {
+        digest: &'a str,
+        standing: &'a RawValue,
+    }
+    let standing = crate::json::raw(standing);
+    let digest = blake3::hash(standing.get().as_bytes()).to_hex();
+    let text = serde_json::to_vec(&Storing { digest: digest.as_str(), standing: &standing })?;
+    let directory = path.parent().ok_or_else(|| io::Error::other("the file of denies has no directory"))?;
+    let beside = path.with_extension("json.new");
+    let written = write_new(&beside, &text).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written?;
+    sync_directory(directory)
+}
+
+fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing() -> Standing {
+        Standing { epoch: 7, boot_id: "boot".to_owned(), ..Standing::default() }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("denies.json");
+        write(&path, &standing()).unwrap();
+        assert_eq!(read(&path, &directory.path().join("store")).unwrap(), standing());
+        write(&path, &Standing::default()).unwrap();
+        assert_eq!(read(&path, &directory.path().join("store")).unwrap(), Standing::default());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_cut_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("denies.json");
+        write(&path, &standing()).unwrap();
+        let good = fs::read(&path).unwrap();
+        for place in 0..good.len() {
+            let mut changed = good.clone();
+            changed[place] ^= 1;
+            fs::write(&path, &changed).unwrap();
+            assert!(read(&path, directory.path()).is_err(), "changed byte {place}");
+            fs::write(&path, &good[..place]).unwrap();
+            assert!(read(&path, directory.path()).is_err(), "cut at {place}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_means_no_denies_only_where_no_store_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("denies.json");
+        let store = directory.path().join("portero.db");
+        assert_eq!(read(&path, &store).unwrap(), Standing::default());
+        fs::write(&store, "x").unwrap();
+        assert!(matches!(read(&path, &store), Err(DeniesError::Missing(_))));
+    }
+}
