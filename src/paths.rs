@@ -1,1 +1,270 @@
-//! x
+//! Where things live: configuration, state, and the socket.
+//!
+//! `PORTERO_CONFIG_DIR`, `PORTERO_STATE_DIR` and `PORTERO_RUNTIME_DIR` win over the platform's directories,
+//! and `--config` over the first of them. Nothing here is created before [`Paths::create`].
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The longest path of a Unix socket: `sun_path` holds 108 bytes on Linux and 104 on macOS and the BSDs,
+/// with the NUL at the end.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SOCKET_PATH_MOST: usize = 107;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SOCKET_PATH_MOST: usize = 103;
+
+/// The directories that everything else lives in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// What people write: `mcps.json` and the others.
+    pub config: PathBuf,
+    /// What must survive: store, audit, catalogue, logs.
+    pub state: PathBuf,
+    /// What lives as long as the daemon: socket and lock.
+    pub runtime: PathBuf,
+}
+
+/// Why the directories cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathsError {
+    /// The platform knows no home directory for this user.
+    #[error(
+        "this user has no home directory; set PORTERO_CONFIG_DIR, PORTERO_STATE_DIR and PORTERO_RUNTIME_DIR"
+    )]
+    NoHome,
+    /// The socket's path does not fit where the operating system wants it.
+    #[error(
+        "the socket's path `{path}` is longer than {SOCKET_PATH_MOST} bytes; set PORTERO_RUNTIME_DIR to a \
+         shorter directory"
+    )]
+    SocketTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A relative directory would be another one for each program.
+    #[error("the present directory cannot be told, so `{0}` cannot be made absolute")]
+    Relative(PathBuf),
+}
+
+impl Paths {
+    /// Finds the directories. `env` looks up an environment variable; an empty one counts as unset.
+    ///
+    /// # Errors
+    /// When the platform knows no home directory, or the socket's path would be too long.
+    pub fn resolve(
+        config_flag: Option<&Path>,
+        env: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, PathsError> {
+        let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let platform = || directories::ProjectDirs::from("", "", "portero").ok_or(PathsError::NoHome);
+
+        let config = match config_flag.map(Path::to_path_buf).or_else(|| set("PORTERO_CONFIG_DIR")) {
+            Some(config) => config,
+            None => platform()?.config_dir().to_path_buf(),
+        };
+        let own_state = set("PORTERO_STATE_DIR");
+        let state = match &own_state {
+            Some(state) => absolute(state)?,
+            None => {
+                let platform = platform()?;
+                platform.state_dir().unwrap_or_else(|| platform.data_local_dir()).to_path_buf()
+            }
+        };
+        let runtime = match set("PORTERO_RUNTIME_DIR") {
+            Some(runtime) => absolute(&runtime)?,
+            None => platform_runtime(&state, own_state.is_some()),
+        };
+        let paths = Self { config: absolute(&config)?, state, runtime };
+        paths.check_socket()?;
+        Ok(paths)
+    }
+
+    /// The local socket that the daemon listens on.
+    #[cfg(not(windows))]
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.runtime.join("portero.sock")
+    }
+
+    /// The named pipe that the daemon listens on: one for each runtime directory.
+    #[cfg(windows)]
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        PathBuf::from(format!(r"\\.\pipe\portero-{}", short_digest(&self.runtime)))
+    }
+
+    /// The file that one daemon locks.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.runtime.join("portero.lock")
+    }
+
+    /// The database: tasks, rules, grants.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.state.join("portero.db")
+    }
+
+    /// The directory of the audit's segments.
+    #[must_use]
+    pub fn audit(&self) -> PathBuf {
+        self.state.join("audit")
+    }
+
+    /// The directory of what the servers offered when they were last asked.
+    #[must_use]
+    pub fn catalog(&self) -> PathBuf {
+        self.state.join("catalog")
+    }
+
+    /// The directory of the servers' own logs.
+    #[must_use]
+    pub fn server_logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
+    /// What people narrowed, for sessions without the daemon.
+    #[must_use]
+    pub fn denies(&self) -> PathBuf {
+        self.state.join("denies.json")
+    }
+
+    /// Makes the state and runtime directories, for this user alone. The configuration directory is a
+    /// person's to make.
+    ///
+    /// # Errors
+    /// When a directory cannot be made, belongs to another user, or is open to others and shared.
+    pub fn create(&self) -> io::Result<()> {
+        make_private(&self.state)?;
+        make_private(&self.runtime)
+    }
+
+    fn check_socket(&self) -> Result<(), PathsError> {
+        let path = self.socket();
+        if !cfg!(windows) && path.as_os_str().len() > SOCKET_PATH_MOST {
+            return Err(PathsError::SocketTooLong { path });
+        }
+        Ok(())
+    }
+}
+
+/// The platform's directory for sockets (`XDG_RUNTIME_DIR`), or one inside the state directory. State of
+/// one's own has a daemon of its own, and so a directory of its own inside the platform's.
+fn platform_runtime(state: &Path, own_state: bool) -> PathBuf {
+    let platform = directories::ProjectDirs::from("", "", "portero");
+    match platform.as_ref().and_then(directories::ProjectDirs::runtime_dir) {
+        Some(runtime) if runtime.parent().is_some_and(Path::is_dir) => {
+            if own_state {
+                runtime.join(short_digest(state))
+            } else {
+                runtime.to_path_buf()
+            }
+        }
+        _ => state.join("run"),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, PathsError> {
+    std::path::absolute(path).map_err(|_| PathsError::Relative(path.to_path_buf()))
+}
+
+fn short_digest(path: &Path) -> String {
+    blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex()[..12].to_owned()
+}
+
+#[cfg(unix)]
+fn make_private(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let found = std::fs::metadata(directory)?;
+    let refuse = |why: &str| {
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("the directory `{}` {why}", directory.display()),
+        ))
+    };
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return refuse("belongs to another user");
+    }
+    let mode = found.mode();
+    if mode & 0o1000 != 0 {
+        // Closing /tmp to everyone else would be a bad surprise.
+        return refuse("is shared by all users; name one inside it");
+    }
+    if mode & 0o077 != 0 {
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// On Windows a user's local application data is closed to other users already.
+#[cfg(not(unix))]
+fn make_private(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(flag: Option<&str>, variables: &[(&str, &str)]) -> Result<Paths, PathsError> {
+        let variables: Vec<(String, String)> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Paths::resolve(flag.map(Path::new), &|name| {
+            variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.into())
+        })
+    }
+
+    const OWN: [(&str, &str); 3] =
+        [("PORTERO_CONFIG_DIR", "/c"), ("PORTERO_STATE_DIR", "/s"), ("PORTERO_RUNTIME_DIR", "/r")];
+
+    #[cfg(unix)]
+    #[test]
+    fn variables_win_over_the_platform_and_the_flag_over_them() {
+        let paths = resolve(None, &OWN).expect("paths");
+        assert_eq!((paths.config.to_str(), paths.state.to_str()), (Some("/c"), Some("/s")));
+        assert_eq!(paths.socket(), Path::new("/r/portero.sock"));
+        assert_eq!(resolve(Some("/flag"), &OWN).expect("paths").config, Path::new("/flag"));
+    }
+
+    #[test]
+    fn a_relative_directory_becomes_absolute() {
+        assert!(resolve(Some("here"), &OWN).expect("paths").config.is_absolute());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_too_long_for_a_socket_says_what_to_do() {
+        let long = format!("/{}", "x".repeat(120));
+        let error = resolve(None, &[OWN[0], OWN[1], ("PORTERO_RUNTIME_DIR", &long)]).expect_err("too long");
+        assert!(error.to_string().contains("set PORTERO_RUNTIME_DIR"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn two_states_never_share_a_socket() {
+        let of = |state: &'static str| resolve(None, &[OWN[0], ("PORTERO_STATE_DIR", state)]).expect("paths");
+        assert_ne!(of("/one").socket(), of("/two").socket());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn directories_are_made_for_this_user_alone() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let base = tempfile::tempdir().expect("a directory");
+        let open = base.path().join("state");
+        std::fs::create_dir(&open).expect("made");
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o755)).expect("opened");
+        let paths = Paths { config: base.path().into(), state: open, runtime: base.path().join("a/run") };
+        paths.create().expect("created");
+        for directory in [&paths.state, &paths.runtime] {
+            assert_eq!(std::fs::metadata(directory).expect("there").mode() & 0o777, 0o700);
+        }
+        let shared = base.path().join("shared");
+        std::fs::create_dir(&shared).expect("made");
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).expect("opened");
+        assert!(Paths { runtime: shared, ..paths }.create().is_err());
+    }
+}

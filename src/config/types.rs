@@ -74,8 +74,21 @@ pub struct Settings {
     pub approvals: Approvals,
     /// Limits.
     pub limits: Limits,
-    /// The log level of the programs' own logs, as `tracing` filters read it.
+    /// The level of the programs' own logs: `off`, `error`, `warn`, `info`, `debug` or `trace`.
     pub log: Option<String>,
+    /// The Telegram bot; none where it is not set up.
+    pub telegram: Option<Telegram>,
+}
+
+/// How to reach a person on Telegram.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telegram {
+    /// The bot's token.
+    pub token: Secret,
+    /// The id of the one user who decides; without it a person pairs with a code.
+    pub admin: Option<u64>,
+    /// Another address of the Bot API.
+    pub api_url: Option<String>,
 }
 
 /// Limits of approvals.

@@ -3,9 +3,18 @@
 //! [`Policy::decide`] is a pure function of the tool, its arguments, the rules, the grants and the moment
 //! (guarantees P1, P2, P6). The order in which anything was written never matters.
 
+//!
+//! Precedence: persistent rules (from people), then exact entries of `policies.json`, then its patterns, then
+//! the default. Within one of these layers the most specific pattern wins ([`crate::pattern::Specificity`]),
+//! and between equals the stricter action. A grant lifts `require-approval` only. Where a `locked` pattern
+//! covers the tool, the outcome is never looser than what the files alone say.
+
 pub mod denies;
+mod layer;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,6 +22,7 @@ use serde_json::value::RawValue;
 use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
+use layer::Layer;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,8 +36,29 @@ pub enum Action {
     Deny,
 }
 
+impl Action {
+    /// Every action, from the loosest to the strictest.
+    pub const ALL: [Self; 3] = [Self::Allow, Self::RequireApproval, Self::Deny];
+
+    /// The action as people write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::RequireApproval => "require-approval",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Where an entry was written, for people: a file with line and column, or a rule's or grant's id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// An entry of `policies.json`.
@@ -114,13 +145,19 @@ pub struct Standing {
     pub boot_id: String,
 }
 
-/// Everything a decision is made from.
-#[derive(Debug, Clone, Default)]
+/// Everything a decision is made from, arranged for deciding. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Policy {
-    /// What the files say.
-    pub config: ConfigPolicy,
-    /// What people said since.
-    pub standing: Standing,
+    config: Arc<Configured>,
+    standing: Arc<Standing>,
+    rules: Arc<Layer>,
+    grants: Arc<Vec<(Pattern, usize)>>,
+}
+
+#[derive(Debug)]
+struct Configured {
+    written: ConfigPolicy,
+    entries: Layer,
 }
 
 /// A decision and why.
@@ -146,23 +183,189 @@ pub struct Explanation {
 }
 
 impl Policy {
-    /// Decides on one call at one moment. `arguments` are the concealed arguments, for rules that look at
-    /// them.
+    /// Arranges what the files and what people say.
     #[must_use]
-    pub fn decide(&self, tool: &ToolId, arguments: Option<&RawValue>, now: Moment) -> Decision {
-        todo!()
+    pub fn new(config: ConfigPolicy, standing: Standing) -> Self {
+        let entries = Layer::new(config.entries.iter().cloned());
+        let config = Arc::new(Configured { entries, written: config });
+        Self::arrange(config, standing)
+    }
+
+    /// The same files with other rules and grants.
+    #[must_use]
+    pub fn with_standing(&self, standing: Standing) -> Self {
+        Self::arrange(Arc::clone(&self.config), standing)
+    }
+
+    fn arrange(config: Arc<Configured>, standing: Standing) -> Self {
+        let rules = Layer::new(standing.rules.iter().map(|rule| Entry {
+            pattern: rule.pattern.clone(),
+            action: rule.action,
+            source: Source::Rule(rule.id),
+        }));
+        let mut grants: Vec<_> =
+            standing.grants.iter().enumerate().map(|(at, grant)| (grant.pattern.clone(), at)).collect();
+        grants.sort_by_key(|(pattern, at)| {
+            (std::cmp::Reverse(pattern.specificity()), pattern.as_str().to_owned(), standing.grants[*at].id)
+        });
+        Self { config, standing: Arc::new(standing), rules: Arc::new(rules), grants: Arc::new(grants) }
+    }
+
+    /// What the files say.
+    #[must_use]
+    pub fn config(&self) -> &ConfigPolicy {
+        &self.config.written
+    }
+
+    /// What people said since.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Decides on one call at one moment. `arguments` are the concealed arguments, for rules that look at
+    /// them; none does yet.
+    #[must_use]
+    pub fn decide(&self, tool: &ToolId, _arguments: Option<&RawValue>, now: Moment) -> Decision {
+        let configured = self.configured(tool);
+        let ruled = self.rules.first(tool).map(Decision::from);
+        let unlocked = match ruled {
+            Some(ruled) => self.lift(ruled, tool, now),
+            None if configured.action == Action::RequireApproval => self.lift(configured.clone(), tool, now),
+            None => return configured,
+        };
+        if unlocked.action < configured.action && self.is_locked(tool) {
+            return Decision { locked: true, ..configured };
+        }
+        unlocked
     }
 
     /// Decides, and tells what else matched.
     #[must_use]
     pub fn explain(&self, tool: &ToolId, arguments: Option<&RawValue>, now: Moment) -> Explanation {
-        todo!()
+        let decision = self.decide(tool, arguments, now);
+        let grants = self.live_grants(tool, now);
+        let matching = self.rules.all(tool).chain(self.config.entries.all(tool)).map(Decision::from);
+        let losing = grants
+            .chain(matching)
+            .chain([self.fallback()])
+            .filter(|other| (&other.pattern, &other.source) != (&decision.pattern, &decision.source))
+            .collect();
+        Explanation { decision, losing }
+    }
+
+    /// What the files alone say.
+    fn configured(&self, tool: &ToolId) -> Decision {
+        self.config.entries.first(tool).map_or_else(|| self.fallback(), Decision::from)
+    }
+
+    fn fallback(&self) -> Decision {
+        Decision {
+            action: self.config.written.default,
+            pattern: None,
+            source: Source::Default,
+            locked: false,
+        }
+    }
+
+    fn is_locked(&self, tool: &ToolId) -> bool {
+        self.config.written.locked.iter().any(|pattern| pattern.matches(tool))
+    }
+
+    /// A grant turns a question into a yes, and nothing else.
+    fn lift(&self, decision: Decision, tool: &ToolId, now: Moment) -> Decision {
+        match decision.action {
+            Action::RequireApproval => self.live_grants(tool, now).next().unwrap_or(decision),
+            Action::Allow | Action::Deny => decision,
+        }
+    }
+
+    fn live_grants<'a>(&'a self, tool: &'a ToolId, now: Moment) -> impl Iterator<Item = Decision> + 'a {
+        self.grants
+            .iter()
+            .filter(move |(pattern, _)| pattern.matches(tool))
+            .map(|(_, at)| &self.standing.grants[*at])
+            .filter(move |grant| grant.is_live(&self.standing.boot_id, now))
+            .map(|grant| Decision {
+                action: Action::Allow,
+                pattern: Some(grant.pattern.clone()),
+                source: Source::Grant(grant.id),
+                locked: false,
+            })
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new(ConfigPolicy::default(), Standing::default())
+    }
+}
+
+impl Grant {
+    /// Whether it holds at this moment: in the boot that it was made in, and within its time on the wall
+    /// clock and on the boot clock both (guarantee D5). A clock that went back ends it too.
+    #[must_use]
+    pub fn is_live(&self, boot_id: &str, now: Moment) -> bool {
+        let length = Duration::from_millis(self.millis);
+        let within_boot = now.boot.checked_sub(self.made.boot).is_some_and(|passed| passed < length);
+        let within_wall =
+            Duration::try_from(now.wall.duration_since(self.made.wall)).is_ok_and(|passed| passed < length);
+        !self.boot_id.is_empty() && self.boot_id == boot_id && within_boot && within_wall
+    }
+}
+
+impl Standing {
+    /// What still holds when the daemon cannot be asked (guarantee D4): everything that narrows. Grants and
+    /// allowing rules are void.
+    #[must_use]
+    pub fn denies_only(&self) -> Self {
+        Self {
+            epoch: self.epoch,
+            rules: self.rules.iter().filter(|rule| rule.action != Action::Allow).cloned().collect(),
+            grants: Vec::new(),
+            boot_id: self.boot_id.clone(),
+        }
+    }
+}
+
+impl From<&Entry> for Decision {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            action: entry.action,
+            pattern: Some(entry.pattern.clone()),
+            source: entry.source.clone(),
+            locked: false,
+        }
     }
 }
 
 /// The words that stand in an answer to the agent: the action and the rule, never a value.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+        let verb = match self.action {
+            Action::Allow => "allowed",
+            Action::RequireApproval => "needs approval",
+            Action::Deny => "denied",
+        };
+        match &self.pattern {
+            Some(pattern) => write!(f, "{verb} by `{pattern}` ({})", self.source)?,
+            None => write!(f, "{verb}: nothing is said about it (the default)")?,
+        }
+        if self.locked { f.write_str("; locked, so no rule and no grant loosens it") } else { Ok(()) }
     }
 }
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config { line: 0, .. } => f.write_str("policies.json"),
+            Self::Config { line, column } => write!(f, "policies.json:{line}:{column}"),
+            Self::Rule(id) => write!(f, "rule {id}"),
+            Self::Grant(id) => write!(f, "grant {id}"),
+            Self::Default => f.write_str("the default"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

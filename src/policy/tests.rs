@@ -1,0 +1,313 @@
+use std::sync::LazyLock;
+
+use super::*;
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+const BOOT: &str = "boot-1";
+
+fn now() -> Moment {
+    Moment { wall: Timestamp::from_second(1_800_000_000).expect("a time"), boot: Duration::from_secs(9_000) }
+}
+
+fn later(seconds: u64) -> Moment {
+    let passed = Duration::from_secs(seconds);
+    Moment { wall: now().wall + passed, boot: now().boot + passed }
+}
+
+fn tool(text: &str) -> ToolId {
+    text.parse().expect("a canonical name")
+}
+
+fn pattern(text: &str) -> Pattern {
+    text.parse().expect("a pattern")
+}
+
+fn config(entries: &[(&str, Action)], locked: &[&str]) -> ConfigPolicy {
+    let place = |at: usize| Source::Config { line: u32::try_from(at).expect("few") + 1, column: 5 };
+    ConfigPolicy {
+        entries: entries
+            .iter()
+            .enumerate()
+            .map(|(at, (text, action))| Entry { pattern: pattern(text), action: *action, source: place(at) })
+            .collect(),
+        default: RequireApproval,
+        locked: locked.iter().map(|text| pattern(text)).collect(),
+    }
+}
+
+fn standing(rules: &[(&str, Action)], grants: &[&str]) -> Standing {
+    let rule = |(at, (text, action)): (usize, &(&str, Action))| Rule {
+        id: at as u64 + 1,
+        pattern: pattern(text),
+        action: *action,
+        made: now().wall,
+    };
+    let grant = |(at, text): (usize, &&str)| Grant {
+        id: at as u64 + 1,
+        pattern: pattern(text),
+        made: now(),
+        boot_id: BOOT.into(),
+        millis: 60_000,
+    };
+    Standing {
+        epoch: 1,
+        rules: rules.iter().enumerate().map(rule).collect(),
+        grants: grants.iter().enumerate().map(grant).collect(),
+        boot_id: BOOT.into(),
+    }
+}
+
+fn decide(policy: &Policy, name: &str) -> Decision {
+    policy.decide(&tool(name), None, now())
+}
+
+use Action::{Allow, Deny, RequireApproval};
+
+#[test]
+fn where_nothing_is_said_a_person_is_asked() {
+    let decision = decide(&Policy::default(), "github/create_issue");
+    assert_eq!(decision.action, RequireApproval);
+    assert_eq!(decision.to_string(), "needs approval: nothing is said about it (the default)");
+}
+
+#[test]
+fn the_layers_stand_in_their_order() {
+    let files =
+        config(&[("github/create_issue", Allow), ("github/*", RequireApproval), ("*/delete_*", Deny)], &[]);
+    let policy = Policy::new(files.clone(), Standing::default());
+    assert_eq!(decide(&policy, "github/create_issue").action, Allow);
+    assert_eq!(decide(&policy, "github/list").action, RequireApproval);
+    assert_eq!(
+        decide(&policy, "github/delete_repo").to_string(),
+        "denied by `*/delete_*` (policies.json:3:5)"
+    );
+
+    let policy = Policy::new(files, standing(&[("github/*", Deny)], &[]));
+    let decision = decide(&policy, "github/create_issue");
+    assert_eq!(decision.to_string(), "denied by `github/*` (rule 1)");
+}
+
+#[test]
+fn a_long_server_name_does_not_outweigh_a_deny_on_tools() {
+    let policy = Policy::new(
+        config(&[("enterprise-github-server/*", Allow), ("*/delete_*", Deny)], &[]),
+        Standing::default(),
+    );
+    assert_eq!(decide(&policy, "enterprise-github-server/delete_repo").action, Deny);
+}
+
+#[test]
+fn between_equals_the_stricter_wins() {
+    let policy =
+        Policy::new(config(&[("*/delete_*", Allow), ("*/*_delete", Deny)], &[]), Standing::default());
+    assert_eq!(decide(&policy, "a/delete_delete").action, Deny);
+}
+
+#[test]
+fn a_grant_lifts_a_question_but_never_a_deny() {
+    let policy = Policy::new(config(&[("*/delete_*", Deny)], &[]), standing(&[], &["*"]));
+    assert_eq!(decide(&policy, "mail/send").to_string(), "allowed by `*` (grant 1)");
+    assert_eq!(decide(&policy, "mail/delete_all").action, Deny);
+
+    let policy = Policy::new(ConfigPolicy::default(), standing(&[("mail/send", Deny)], &["mail/send"]));
+    assert_eq!(decide(&policy, "mail/send").action, Deny);
+}
+
+#[test]
+fn a_grant_ends_by_either_clock_and_by_a_reboot() {
+    let policy = Policy::new(ConfigPolicy::default(), standing(&[], &["*"]));
+    let at = |moment: Moment| policy.decide(&tool("mail/send"), None, moment).action;
+    assert_eq!(at(later(59)), Allow);
+    assert_eq!(at(later(60)), RequireApproval);
+    assert_eq!(at(Moment { wall: now().wall, ..later(61) }), RequireApproval, "the wall clock was set back");
+    assert_eq!(at(Moment { boot: now().boot, ..later(61) }), RequireApproval, "the boot clock stood still");
+    assert_eq!(at(Moment { wall: now().wall - Duration::from_secs(1), ..now() }), RequireApproval);
+
+    let mut rebooted = policy.standing().clone();
+    rebooted.boot_id = "boot-2".into();
+    assert_eq!(decide(&policy.with_standing(rebooted), "mail/send").action, RequireApproval);
+}
+
+#[test]
+fn a_lock_holds_against_rules_and_grants_but_not_against_tightening() {
+    let files = config(&[("*/drop_*", Deny), ("mail/send", RequireApproval), ("mail/read", Allow)], &["*"]);
+    let policy = Policy::new(files.clone(), standing(&[("db/drop_table", Allow)], &["*"]));
+    let decision = decide(&policy, "db/drop_table");
+    assert_eq!((decision.action, decision.locked), (Deny, true));
+    assert_eq!(decide(&policy, "mail/send").action, RequireApproval);
+    assert_eq!(decide(&policy, "mail/read").action, Allow);
+
+    let tightened = Policy::new(files, standing(&[("mail/*", Deny)], &[]));
+    assert_eq!(decide(&tightened, "mail/read").action, Deny);
+    assert!(!decide(&tightened, "mail/read").locked);
+}
+
+#[test]
+fn an_explanation_names_what_lost_strongest_first() {
+    let policy = Policy::new(
+        config(&[("mail/*", RequireApproval), ("mail/send", RequireApproval)], &[]),
+        standing(&[], &["mail/*"]),
+    );
+    let explanation = policy.explain(&tool("mail/send"), None, now());
+    let losing: Vec<_> = explanation.losing.iter().map(ToString::to_string).collect();
+    assert_eq!(explanation.decision.to_string(), "allowed by `mail/*` (grant 1)");
+    assert_eq!(
+        losing,
+        [
+            "needs approval by `mail/send` (policies.json:2:5)",
+            "needs approval by `mail/*` (policies.json:1:5)",
+            "needs approval: nothing is said about it (the default)"
+        ]
+    );
+}
+
+#[test]
+fn without_the_daemon_only_what_narrows_holds() {
+    let standing = standing(&[("a/*", Allow), ("b/*", Deny), ("c/*", RequireApproval)], &["*"]);
+    let left = standing.denies_only();
+    assert_eq!(left.rules.iter().map(|rule| rule.action).collect::<Vec<_>>(), [Deny, RequireApproval]);
+    assert!(left.grants.is_empty());
+}
+
+/// The rules as the guarantees state them, without index, sorting or short cuts.
+fn reference(config: &ConfigPolicy, standing: &Standing, tool: &ToolId, now: Moment) -> Action {
+    let strongest = |entries: Vec<(&Pattern, Action)>| {
+        let matching: Vec<_> = entries.into_iter().filter(|(pattern, _)| pattern.matches(tool)).collect();
+        let most = matching.iter().map(|(pattern, _)| pattern.specificity()).max()?;
+        matching.iter().filter(|(pattern, _)| pattern.specificity() == most).map(|(_, action)| *action).max()
+    };
+    let of_files = |exact: bool| {
+        let entries = config.entries.iter().filter(|entry| entry.pattern.is_exact() == exact);
+        strongest(entries.map(|entry| (&entry.pattern, entry.action)).collect())
+    };
+    let configured = of_files(true).or_else(|| of_files(false)).unwrap_or(config.default);
+    let ruled = strongest(standing.rules.iter().map(|rule| (&rule.pattern, rule.action)).collect());
+    let mut action = ruled.unwrap_or(configured);
+    let granted = standing
+        .grants
+        .iter()
+        .any(|grant| grant.pattern.matches(tool) && grant.is_live(&standing.boot_id, now));
+    if action == RequireApproval && granted {
+        action = Allow;
+    }
+    if config.locked.iter().any(|pattern| pattern.matches(tool)) { action.max(configured) } else { action }
+}
+
+/// Patterns that overlap a lot, compiled once.
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    let servers = ["*", "a", "b", "a*", "*b", "a?", "{a,b}"];
+    let tools = ["*", "a", "ab", "a*", "*b", "*a*", "[ab]b", "?b"];
+    let pairs = servers.iter().flat_map(|server| tools.iter().map(move |tool| format!("{server}/{tool}")));
+    let whole = ["*", "**", "a**b", "**b"].map(str::to_owned);
+    pairs.chain(whole).map(|text| pattern(&text)).collect()
+});
+
+fn any_pattern() -> impl Strategy<Value = Pattern> {
+    any::<prop::sample::Index>().prop_map(|at| at.get(&PATTERNS[..]).clone())
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    prop_oneof![Just(Allow), Just(RequireApproval), Just(Deny)]
+}
+
+prop_compose! {
+    fn any_files()(
+        entries in prop::collection::vec((any_pattern(), any_action()), 0..6),
+        default in any_action(),
+        locked in prop::collection::vec(any_pattern(), 0..2),
+    ) -> ConfigPolicy {
+        let entry = |(pattern, action)| Entry { pattern, action, source: Source::Config { line: 0, column: 0 } };
+        ConfigPolicy { entries: entries.into_iter().map(entry).collect(), default, locked }
+    }
+}
+
+prop_compose! {
+    fn any_standing()(
+        rules in prop::collection::vec((any_pattern(), any_action()), 0..4),
+        grants in prop::collection::vec((any_pattern(), 0..3_u64), 0..3),
+    ) -> Standing {
+        let rule = |(at, (pattern, action))| Rule { id: at as u64, pattern, action, made: now().wall };
+        let grant = |(at, (pattern, minutes))| Grant {
+            id: at as u64, pattern, made: now(), boot_id: BOOT.into(), millis: minutes * 60_000,
+        };
+        Standing {
+            epoch: 0,
+            rules: rules.into_iter().enumerate().map(rule).collect(),
+            grants: grants.into_iter().enumerate().map(grant).collect(),
+            boot_id: BOOT.into(),
+        }
+    }
+}
+
+fn any_tool() -> impl Strategy<Value = ToolId> {
+    ("[ab]{1,2}", "[ab]{1,2}").prop_map(|(server, name)| tool(&format!("{server}/{name}")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn it_decides_as_the_guarantees_say(
+        files in any_files(), standing in any_standing(), tool in any_tool(), passed in 0..150_u64
+    ) {
+        let expected = reference(&files, &standing, &tool, later(passed));
+        let decision = Policy::new(files, standing).decide(&tool, None, later(passed));
+        prop_assert_eq!(decision.action, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn order_never_matters(files in any_files(), standing in any_standing(), tool in any_tool()) {
+        let (mut other_files, mut other_standing) = (files.clone(), standing.clone());
+        other_files.entries.reverse();
+        other_files.locked.reverse();
+        other_standing.rules.reverse();
+        other_standing.grants.reverse();
+        prop_assert_eq!(
+            Policy::new(files, standing).explain(&tool, None, now()),
+            Policy::new(other_files, other_standing).explain(&tool, None, now())
+        );
+    }
+
+    #[test]
+    fn adding_a_deny_never_weakens(
+        files in any_files(), standing in any_standing(), tool in any_tool(), deny in any_pattern()
+    ) {
+        let before = Policy::new(files.clone(), standing.clone()).decide(&tool, None, now()).action;
+        let mut more = files.clone();
+        more.entries.push(Entry { pattern: deny.clone(), action: Deny, source: Source::Default });
+        prop_assert!(Policy::new(more, standing.clone()).decide(&tool, None, now()).action >= before);
+        let mut ruled = standing;
+        ruled.rules.push(Rule { id: 99, pattern: deny, action: Deny, made: now().wall });
+        prop_assert!(Policy::new(files, ruled).decide(&tool, None, now()).action >= before);
+    }
+
+    #[test]
+    fn a_grant_never_lifts_a_deny(
+        files in any_files(), standing in any_standing(), tool in any_tool(), granted in any_pattern()
+    ) {
+        let policy = Policy::new(files, standing.clone());
+        let before = policy.decide(&tool, None, now()).action;
+        let mut more = standing;
+        more.grants.push(Grant {
+            id: 99, pattern: granted, made: now(), boot_id: BOOT.into(), millis: 60_000,
+        });
+        let after = policy.with_standing(more).decide(&tool, None, now()).action;
+        prop_assert!(after == before || (before == RequireApproval && after == Allow));
+    }
+
+    #[test]
+    fn without_the_daemon_nothing_is_looser(
+        files in any_files(), standing in any_standing(), tool in any_tool()
+    ) {
+        let policy = Policy::new(files, standing.clone());
+        let left = policy.with_standing(standing.denies_only());
+        let looser = left.decide(&tool, None, now()).action < policy.decide(&tool, None, now()).action;
+        // An allowing rule that stood over a stricter file is void; nothing else may become looser.
+        prop_assert!(!looser);
+    }
+}
