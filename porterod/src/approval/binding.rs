@@ -1,5 +1,7 @@
 //! What an approval binds to (guarantee A1).
 
+use std::path::Path;
+
 use portero::call::Call;
 use portero::config::{Config, Server};
 use portero::pipeline::{BoxFuture, Refusal};
@@ -19,8 +21,8 @@ pub struct Ground {
 /// Tells what a call stands on now. It may start the server, to read the definition from itself rather than
 /// from a cache.
 pub trait Grounds: Send + Sync {
-    /// What `call` stands on.
-    fn ground<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Ground, Refusal>>;
+    /// What `call` stands on, where servers without a directory of their own run in `directory`.
+    fn ground<'a>(&'a self, call: &'a Call, directory: &'a Path) -> BoxFuture<'a, Result<Ground, Refusal>>;
 }
 
 /// The binding: a keyed digest over the call without its `_meta`, the directory it runs in, and its ground.

@@ -4,15 +4,14 @@ use std::io;
 use std::path::Path;
 
 use interprocess::local_socket::tokio::Listener;
-use interprocess::local_socket::{GenericNamespaced, ListenerOptions, Name, PeerCreds, ToNsName};
+use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, PeerCreds, ToFsName};
 use interprocess::os::windows::local_socket::ListenerOptionsExt;
 use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 use widestring::u16cstr;
 
-/// The pipe's name. Pipes have one name space for all users, so the socket's path is digested into it.
+/// The pipe's name.
 pub(in crate::ipc) fn name(socket: &Path) -> io::Result<Name<'_>> {
-    let digest = blake3::hash(socket.as_os_str().as_encoded_bytes()).to_hex();
-    format!("portero-{}", &digest[..32]).to_ns_name::<GenericNamespaced>()
+    socket.to_fs_name::<GenericFilePath>()
 }
 
 /// Binds; an address in use is an error, never taken over.
