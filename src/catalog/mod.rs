@@ -119,6 +119,12 @@ impl Catalog {
         todo!()
     }
 
+    /// Every server, in the order of the configuration.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerName> {
+        todo!()
+    }
+
     /// Whether a server's lists are known, from itself or from the cache.
     #[must_use]
     pub fn known(&self, server: &ServerName) -> bool {

@@ -1,16 +1,32 @@
-//! The life of a call: `handle` and `finish`.
+//! The life of a call: [`Pipeline::handle`] and [`Pipeline::finish`], the one road to a server.
+//!
+//! The phases stand in the order of `docs/architecture.md`: known, well-formed, decided; then recorded,
+//! revealed, sent, concealed, recorded. Whatever happens after the intent is recorded, also when the future
+//! is dropped, the outcome is recorded too.
 
+mod offers;
+mod own;
+mod record;
+
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use crate::anonymize::Fake;
-use crate::call::Call;
-use crate::json::RawJson;
-use crate::names::ServerName;
-use crate::names::TaskId;
-use crate::permit::{Outgoing, Permitted};
-use crate::policy::Decision;
-use crate::server::{Answer, Follow, Offer, ServerError};
+use arc_swap::ArcSwap;
+
+pub use self::offers::{Offers, Revisions};
+use self::record::Entry;
+use crate::anonymize::{Anonymizer, Fake, Leak, Real};
+use crate::audit::Segment;
+use crate::call::{Call, Method};
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::json::{self, RawJson};
+use crate::names::{ServerName, TaskId, ToolId};
+use crate::permit::{Outgoing, Permitted, Verdict, admit};
+use crate::policy::{Decision, Policy};
+use crate::server::{Answer, Fleet, Follow, Offer, ServerError};
 use crate::task::{Origin, Task};
 
 /// A future that a seam returns.
@@ -52,7 +68,7 @@ pub enum Refusal {
     Interrupted(String),
     /// The answer held a private value and is withheld (guarantee N5).
     #[error("{0}")]
-    Withheld(crate::anonymize::Leak),
+    Withheld(Leak),
     /// The audit could not be written, so the call did not run (guarantee D2).
     #[error("the audit record could not be written, so the call did not run")]
     NoAudit,
@@ -61,21 +77,13 @@ pub enum Refusal {
     Cancelled,
 }
 
-/// The life of a call, and everything that it needs.
-pub struct Pipeline {}
-
-impl Pipeline {
-    /// Makes an agent's call: decide, ask or refuse, reveal, send, conceal, record.
-    pub async fn handle(&self, call: Call, context: &Context, follow: Follow) -> Reply {
-        let _ = (call, context, follow);
-        todo!()
-    }
-
-    /// The second half of a call's life, from the permit on; also for a task that a person approved.
-    pub async fn finish(&self, permitted: Permitted, context: &Context, follow: Follow) -> Reply {
-        let _ = (permitted, context, follow);
-        todo!()
-    }
+/// Who makes a call.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Principal, session, client and directory.
+    pub origin: Origin,
+    /// The task that a person approved, when the call is one.
+    pub task: Option<TaskId>,
 }
 
 /// How a person is asked: the daemon's own desk, or the way to it from a session.
@@ -99,7 +107,7 @@ pub trait Desk: Send + Sync {
     fn before_decision(&self) {}
 }
 
-/// How servers are reached: the process's own [`Fleet`](crate::server), or a stand-in in tests.
+/// How servers are reached: the process's own [`Fleet`], or a stand-in in tests.
 pub trait Servers: Send + Sync {
     /// What a server offers, all pages; starts it if needed.
     fn offer<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, Result<Offer, ServerError>>;
@@ -111,11 +119,179 @@ pub trait Servers: Send + Sync {
     fn set_log_level(&self, level: &str);
 }
 
-/// Who makes a call.
-#[derive(Debug, Clone)]
-pub struct Context {
-    /// Principal, session, client and directory.
-    pub origin: Origin,
-    /// The task that a person approved, when the call is one.
-    pub task: Option<TaskId>,
+impl Servers for Fleet {
+    fn offer<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, Result<Offer, ServerError>> {
+        Box::pin(Self::offer(self, server))
+    }
+
+    fn call(&self, call: Outgoing, follow: Follow) -> BoxFuture<'_, Result<Answer, ServerError>> {
+        Box::pin(Self::call(self, call, follow))
+    }
+
+    fn set_log_level(&self, level: &str) {
+        Self::set_log_level(self, level);
+    }
+}
+
+/// The life of a call, and everything that it needs.
+///
+/// What a reload of the configuration changes stands behind an [`ArcSwap`]; whoever reloads swaps it.
+pub struct Pipeline {
+    /// The rules of the anonymizer in force.
+    pub anonymizer: Arc<ArcSwap<Anonymizer>>,
+    /// The policy in force.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// What the servers offer.
+    pub catalog: Arc<Catalog>,
+    /// The way to the servers.
+    pub fleet: Arc<dyn Servers>,
+    /// Where everything is written down.
+    pub audit: Arc<Segment>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The way to a person.
+    pub desk: Arc<dyn Desk>,
+    /// The servers that run in the daemon for all sessions; empty in the daemon itself.
+    pub shared: ArcSwap<HashSet<ServerName>>,
+    /// Which offers were asked for in this process, and what came of it. Starts as the default.
+    pub offers: Offers,
+}
+
+impl Pipeline {
+    /// Makes an agent's call: decide, ask or refuse, reveal, send, conceal, record.
+    pub async fn handle(&self, call: Call, context: &Context, follow: Follow) -> Reply {
+        if let Err(refusal) = self.known(&call.tool).await {
+            return self.refuse(&call.tool, context, refusal);
+        }
+        if let Err(refusal) = well_formed(&call) {
+            return self.refuse(&call.tool, context, refusal);
+        }
+        match self.decide(call) {
+            Verdict::Denied(call, decision) => self.refuse(&call.tool, context, Refusal::Denied(decision)),
+            Verdict::Ask(call, _) if self.is_shared(&call.tool) => self.forward(call, context, follow).await,
+            Verdict::Ask(call, decision) => self.ask(call, decision, context).await,
+            Verdict::Allowed(permitted) if self.is_shared(&permitted.call().tool) => {
+                self.forward(permitted.call().clone(), context, follow).await
+            }
+            Verdict::Allowed(permitted) => self.finish(permitted, context, follow).await,
+        }
+    }
+
+    /// The second half of a call's life, from the permit on; also for a task that a person approved.
+    pub async fn finish(&self, permitted: Permitted, context: &Context, follow: Follow) -> Reply {
+        let entry = match Entry::open(self, &permitted, context) {
+            Ok(entry) => entry,
+            Err(error) => {
+                tracing::error!(tool = %permitted.call().tool, %error, "the audit cannot be written");
+                return Reply::Refused(Refusal::NoAudit);
+            }
+        };
+        let server = permitted.call().tool.server.clone();
+        let anonymizer = self.anonymizer.load_full();
+        let outgoing = permitted.reveal(&anonymizer);
+        let answer = self.fleet.call(outgoing, follow).await;
+        let reply = self.seal(&server, answer, &anonymizer);
+        entry.close(&reply);
+        reply
+    }
+
+    /// Guarantee P5: only what a server lists can be called. Where its offer is not known yet, or what is
+    /// cached lacks the tool, the server is asked.
+    async fn known(&self, tool: &ToolId) -> Result<(), Refusal> {
+        let listed = || {
+            self.catalog.known(&tool.server)
+                && (tool.tool.operation().is_some() || self.catalog.tool(tool).is_some())
+        };
+        if listed() {
+            return Ok(());
+        }
+        if !self.offers.is_fresh(&tool.server) {
+            self.fetch(&tool.server).await.map_err(|error| self.blame(&error))?;
+        }
+        if listed() { Ok(()) } else { Err(Refusal::Unknown(tool.to_string())) }
+    }
+
+    /// Decides by the policy as it is at this moment.
+    fn decide(&self, call: Call) -> Verdict {
+        self.desk.before_decision();
+        admit(&self.policy.load(), call, self.clock.now())
+    }
+
+    /// Asks a person; for what is no use later, such as a completion, nobody is asked.
+    async fn ask(&self, call: Call, decision: Decision, context: &Context) -> Reply {
+        match call.method {
+            Method::CallTool | Method::ReadResource | Method::GetPrompt => {
+                match self.desk.submit(call, context).await {
+                    Ok(task) => Reply::Waiting(Box::new(task)),
+                    Err(refusal) => Reply::Refused(refusal),
+                }
+            }
+            Method::SubscribeResource | Method::UnsubscribeResource | Method::Complete => {
+                self.refuse(&call.tool, context, Refusal::Denied(decision))
+            }
+        }
+    }
+
+    /// Lets the daemon make the call on a server that it runs for all sessions. It decides and records by
+    /// itself; what it answers is concealed once more, by this session's rules.
+    async fn forward(&self, call: Call, context: &Context, follow: Follow) -> Reply {
+        let conceal = |answer: Fake<RawJson>| self.anonymizer.load().conceal_own(answer.into_inner());
+        match self.desk.forward(call, context, follow).await {
+            Reply::Result(result) => conceal(result).map_or_else(withhold, Reply::Result),
+            Reply::Error(error) => conceal(error).map_or_else(withhold, Reply::Error),
+            other @ (Reply::Waiting(_) | Reply::Refused(_)) => other,
+        }
+    }
+
+    /// Makes an answer fit for the agent's side.
+    fn seal(
+        &self,
+        server: &ServerName,
+        answer: Result<Answer, ServerError>,
+        revealed_by: &Arc<Anonymizer>,
+    ) -> Reply {
+        match answer {
+            Ok(Answer::Result(result)) => self
+                .conceal(self.catalog.wrap_links(server, result), revealed_by)
+                .map_or_else(withhold, Reply::Result),
+            Ok(Answer::Error(error)) => self.conceal(error, revealed_by).map_or_else(withhold, Reply::Error),
+            Err(error) => Reply::Refused(self.blame(&error)),
+        }
+    }
+
+    /// Conceals by the rules that revealed the call, and by those in force now if they changed meanwhile.
+    fn conceal(&self, json: Real<RawJson>, revealed_by: &Arc<Anonymizer>) -> Result<Fake<RawJson>, Leak> {
+        let concealed = revealed_by.conceal(json)?;
+        let now = self.anonymizer.load();
+        if Arc::ptr_eq(&now, revealed_by) { Ok(concealed) } else { now.conceal_own(concealed.into_inner()) }
+    }
+
+    /// The server's failure in words that may leave toward the agent.
+    fn blame(&self, error: &ServerError) -> Refusal {
+        let words = self.anonymizer.load().conceal_text(&error.to_string()).into_inner();
+        match error {
+            ServerError::Unknown(_) | ServerError::Start(..) => Refusal::Server(words),
+            ServerError::Gone(_) | ServerError::Timeout(..) | ServerError::TooLong(..) => {
+                Refusal::Interrupted(words)
+            }
+            ServerError::Cancelled => Refusal::Cancelled,
+        }
+    }
+
+    fn is_shared(&self, tool: &ToolId) -> bool {
+        self.shared.load().contains(&tool.server)
+    }
+}
+
+/// Parsers disagree on which of two equal keys counts, so what a person approves might not be what a server
+/// runs.
+fn well_formed(call: &Call) -> Result<(), Refusal> {
+    json::refuse_duplicate_keys(call.params.get())
+        .map_err(|error| Refusal::Invalid(format!("the arguments are not acceptable: {error}")))
+}
+
+/// Guarantee N5: what still holds a private value does not leave, and somebody hears of it.
+fn withhold(leak: Leak) -> Reply {
+    tracing::error!("an answer was withheld: a private value stood in it after it was concealed");
+    Reply::Refused(Refusal::Withheld(leak))
 }

@@ -1,0 +1,127 @@
+//! Intent and outcome in the audit (guarantee U1): an [`Entry`] is opened before the server sees the call
+//! and always closed, also when the call is dropped half-way.
+
+use std::io;
+use std::time::Duration;
+
+use super::{Context, Pipeline, Refusal, Reply};
+use crate::audit::{Event, Outcome, Record};
+use crate::json::{Object, RawJson};
+use crate::names::ToolId;
+use crate::permit::Permitted;
+
+/// A call whose intent is recorded and whose outcome is not.
+pub(super) struct Entry<'a> {
+    pipeline: &'a Pipeline,
+    context: &'a Context,
+    call: u64,
+    tool: ToolId,
+    began: Duration,
+    closed: bool,
+}
+
+impl<'a> Entry<'a> {
+    /// Records the intent of a permitted call. What a person approved is on the disk before it goes on.
+    pub(super) fn open(
+        pipeline: &'a Pipeline,
+        permitted: &Permitted,
+        context: &'a Context,
+    ) -> io::Result<Self> {
+        Self::begin(pipeline, permitted.call().tool.clone(), permitted.decision().to_string(), context)
+    }
+
+    /// Records the intent of something that runs because of `reason`.
+    pub(super) fn begin(
+        pipeline: &'a Pipeline,
+        tool: ToolId,
+        reason: String,
+        context: &'a Context,
+    ) -> io::Result<Self> {
+        let call = pipeline.audit.next_call();
+        let intent =
+            pipeline.record(context, Event::Intent { call, tool: tool.clone(), reason, task: context.task });
+        if context.task.is_some() {
+            pipeline.audit.append_durable(&intent)?;
+        } else {
+            pipeline.audit.append(&intent)?;
+        }
+        Ok(Self { pipeline, context, call, tool, began: pipeline.clock.now().boot, closed: false })
+    }
+
+    /// Records what came of it.
+    pub(super) fn close(mut self, reply: &Reply) {
+        self.write(outcome(reply));
+    }
+
+    fn write(&mut self, outcome: Outcome) {
+        self.closed = true;
+        let took = self.pipeline.clock.now().boot.saturating_sub(self.began);
+        let record = self.pipeline.record(
+            self.context,
+            Event::Outcome {
+                call: self.call,
+                tool: self.tool.clone(),
+                outcome,
+                micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            },
+        );
+        if let Err(error) = self.pipeline.audit.append(&record) {
+            tracing::error!(tool = %self.tool, %error, "the outcome of a call could not be recorded");
+        }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.write(Outcome::Interrupted);
+        }
+    }
+}
+
+impl Pipeline {
+    /// Refuses a call and records that. A refusal needs no record to hold.
+    pub(super) fn refuse(&self, tool: &ToolId, context: &Context, refusal: Refusal) -> Reply {
+        let reason = self.anonymizer.load().conceal_text(&refusal.to_string()).into_inner();
+        let record = self.record(context, Event::Refused { tool: tool.clone(), reason });
+        if let Err(error) = self.audit.append(&record) {
+            tracing::error!(%tool, %error, "a refusal could not be recorded");
+        }
+        Reply::Refused(refusal)
+    }
+
+    fn record(&self, context: &Context, event: Event) -> Record {
+        Record {
+            at: self.clock.now().wall,
+            session: Some(context.origin.session),
+            principal: Some(context.origin.principal.clone()),
+            event,
+        }
+    }
+}
+
+fn outcome(reply: &Reply) -> Outcome {
+    match reply {
+        Reply::Result(result) if says_error(result.get()) => Outcome::Failed,
+        Reply::Result(_) | Reply::Waiting(_) => Outcome::Done,
+        Reply::Error(_) => Outcome::Failed,
+        Reply::Refused(refusal) => match refusal {
+            Refusal::Cancelled => Outcome::Cancelled,
+            Refusal::Withheld(_) => Outcome::Withheld,
+            Refusal::Interrupted(_) => Outcome::Interrupted,
+            Refusal::Denied(_)
+            | Refusal::Unknown(_)
+            | Refusal::Invalid(_)
+            | Refusal::NoDesk(_)
+            | Refusal::Server(_)
+            | Refusal::NoAudit => Outcome::Failed,
+        },
+    }
+}
+
+/// Whether a result has `"isError": true`; most do not even hold the word, so they are not parsed.
+fn says_error(result: &RawJson) -> bool {
+    memchr::memmem::find(result.get().as_bytes(), b"isError").is_some()
+        && Object::read(result)
+            .is_ok_and(|object| object.get("isError").is_some_and(|value| value.get() == "true"))
+}
