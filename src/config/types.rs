@@ -30,7 +30,7 @@ pub struct Config {
 }
 
 /// One child server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Its name.
     pub name: ServerName,

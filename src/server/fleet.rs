@@ -1,23 +1,45 @@
 //! One process's children: the part that the rest of Portero sees.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
+use super::events::WAITING_MOST;
+use super::member::{Common, Member};
 use super::{Answer, Event, Follow, Health, Launch, Offer, ServerError};
 use crate::config;
 use crate::names::ServerName;
 use crate::permit::Outgoing;
 
+/// How long [`Fleet::close`] takes at most.
+const TO_CLOSE: Duration = Duration::from_millis(250);
+
 /// The servers of this process.
-#[derive(Debug)]
-pub struct Fleet {}
+///
+/// All of it runs on the runtime's own thread: on Linux a child is tied to the thread that started it.
+pub struct Fleet {
+    common: Arc<Common>,
+    members: ArcSwap<Vec<Arc<Member>>>,
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fleet").field("health", &self.health()).finish_non_exhaustive()
+    }
+}
 
 impl Fleet {
     /// A fleet of these servers; starts none.
     #[must_use]
     pub fn new(servers: Vec<config::Server>, launch: Launch) -> (Arc<Self>, mpsc::Receiver<Event>) {
-        todo!()
+        let (events, receiver) = mpsc::channel(WAITING_MOST);
+        let common = Common { launch, events, tasks: TaskTracker::new(), level: Mutex::default() };
+        let common = Arc::new(common);
+        let members = servers.into_iter().map(|server| Member::new(server, Arc::clone(&common))).collect();
+        (Arc::new(Self { common, members: ArcSwap::from_pointee(members) }), receiver)
     }
 
     /// What the server offers: starts it if needed and pages through every list whose capability it declared.
@@ -25,7 +47,7 @@ impl Fleet {
     /// # Errors
     /// When it cannot be started or does not answer.
     pub async fn offer(&self, server: &ServerName) -> Result<Offer, ServerError> {
-        todo!()
+        self.member(server)?.offer().await
     }
 
     /// Sends a permitted call to its server, starting it if needed, and waits for the answer.
@@ -33,27 +55,64 @@ impl Fleet {
     /// # Errors
     /// When there is no answer; see [`ServerError`] for what that says about the call's effect.
     pub async fn call(&self, call: Outgoing, follow: Follow) -> Result<Answer, ServerError> {
-        todo!()
+        self.member(&call.tool().server)?.call(&call, follow).await
     }
 
     /// Tells every server that declares logging, now and after each start, which level to log from.
     pub fn set_log_level(&self, level: &str) {
-        todo!()
+        *self.common.level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level.into());
+        for member in self.members.load().iter() {
+            member.tell_level(level);
+        }
     }
 
     /// How each server is, in the order of the configuration.
     #[must_use]
     pub fn health(&self) -> Vec<Health> {
-        todo!()
+        self.members.load().iter().map(|member| member.health()).collect()
     }
 
     /// Takes the servers of a new configuration: those that stay the same go on running, the others end.
     pub fn replace(&self, servers: Vec<config::Server>) {
-        todo!()
+        let before = self.members.load_full();
+        let now: Vec<Arc<Member>> = servers
+            .into_iter()
+            .map(|server| match before.iter().find(|member| member.config == server) {
+                Some(member) => Arc::clone(member),
+                None => Member::new(server, Arc::clone(&self.common)),
+            })
+            .collect();
+        for member in before.iter().filter(|member| !now.iter().any(|kept| Arc::ptr_eq(kept, member))) {
+            member.stop();
+        }
+        self.members.store(Arc::new(now));
     }
 
     /// Ends every server and all its descendants, within 250 ms; nothing starts again.
     pub async fn close(&self) {
-        todo!()
+        self.stop();
+        self.common.tasks.close();
+        // What is not gone by then ends with this process: its guard sees to it.
+        if tokio::time::timeout(TO_CLOSE, self.common.tasks.wait()).await.is_err() {
+            tracing::warn!("a server did not end in time");
+        }
+    }
+
+    fn stop(&self) {
+        for member in self.members.load().iter() {
+            member.stop();
+        }
+    }
+
+    fn member(&self, server: &ServerName) -> Result<Arc<Member>, ServerError> {
+        let members = self.members.load();
+        let member = members.iter().find(|member| member.config.name == *server);
+        member.cloned().ok_or_else(|| ServerError::Unknown(server.clone()))
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

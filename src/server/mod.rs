@@ -4,8 +4,20 @@
 //! [`Permitted`](crate::permit::Permitted) call; what Portero asks for itself (handshake, lists) never
 //! carries anything of the agent's.
 
+mod backoff;
+mod calls;
+mod connection;
+mod envelope;
+mod environment;
+mod events;
 mod fleet;
 pub mod guard;
+mod handshake;
+mod lists;
+mod logs;
+mod member;
+mod outbox;
+mod process;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -173,4 +185,27 @@ pub enum ServerError {
     /// The client took the call back.
     #[error("cancelled")]
     Cancelled,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Server;
+
+    /// A server with nothing but a name.
+    pub(super) fn server(name: &str) -> Server {
+        Server {
+            name: name.parse().expect("a name"),
+            command: "true".to_owned(),
+            args: Vec::new(),
+            env: std::collections::BTreeMap::new(),
+            env_passthrough: Vec::new(),
+            cwd: None,
+            timeout: None,
+            prefix: true,
+            shared: false,
+            pinned_tools: None,
+            categories: Vec::new(),
+            roots: None,
+        }
+    }
 }

@@ -1,0 +1,371 @@
+//! A conversation with one child: requests out, answers to whom they belong.
+//!
+//! One task reads, one writes. An answer goes to the caller whose request has its id, and to nobody else;
+//! what has no caller any more is dropped. Ids are ours and are never used twice in a conversation.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::io::AsyncRead;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::calls::Subscriptions;
+use super::envelope::{self, Meta};
+use super::events::Events;
+use super::handshake::Greeting;
+use super::logs::ServerLog;
+use super::outbox::Outbox;
+use super::{Answer, Event, List, ProgressSink, ServerError};
+use crate::anonymize::Real;
+use crate::json::{self, Object, RawJson};
+use crate::names::ServerName;
+use crate::wire::{self, Fault, Kind, LineError, Lines, Message, codes};
+
+/// A running conversation.
+pub(super) struct Connection {
+    pub(super) server: ServerName,
+    pub(super) outbox: Outbox,
+    pub(super) events: Events,
+    pub(super) log: ServerLog,
+    /// What the handshake brought; empty until it is done.
+    pub(super) greeting: OnceLock<Greeting>,
+    /// The answer to `roots/list`; none when roots are not declared.
+    pub(super) roots: Option<RawJson>,
+    message_most: usize,
+    next: AtomicU64,
+    pending: Mutex<Pending>,
+    subscriptions: Subscriptions,
+    ended: CancellationToken,
+}
+
+#[derive(Default)]
+struct Pending {
+    open: HashMap<u64, Waiting>,
+    closed: bool,
+}
+
+struct Waiting {
+    answer: oneshot::Sender<Outcome>,
+    progress: Option<ProgressSink>,
+    /// When progress was last heard of.
+    heard: Option<Instant>,
+}
+
+enum Outcome {
+    Answer(Answer),
+    TooLong,
+}
+
+/// One request.
+pub(super) struct Request<'a> {
+    pub(super) method: &'a str,
+    /// An object without `_meta`.
+    pub(super) params: Option<&'a RawValue>,
+    pub(super) meta: Meta<'a>,
+    pub(super) progress: Option<ProgressSink>,
+    /// How long the server may be silent about it: progress starts the time anew.
+    pub(super) limit: Duration,
+    /// Cancelled when the caller does not want the answer any more.
+    pub(super) cancel: &'a CancellationToken,
+}
+
+impl Connection {
+    pub(super) fn new(
+        server: ServerName,
+        events: Events,
+        log: ServerLog,
+        roots: Option<RawJson>,
+        message_most: usize,
+    ) -> Self {
+        Self {
+            server,
+            outbox: Outbox::default(),
+            events,
+            log,
+            greeting: OnceLock::new(),
+            roots,
+            message_most,
+            next: AtomicU64::new(1),
+            pending: Mutex::default(),
+            subscriptions: Subscriptions::default(),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// What a modern server is listened to for.
+    pub(super) const fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
+    /// Whether nothing more comes from the child.
+    pub(super) fn is_closed(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Waits until nothing more comes from the child.
+    pub(super) async fn closed(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(super) async fn request(&self, request: Request<'_>) -> Result<Answer, ServerError> {
+        let Request { method, params, mut meta, progress, limit, cancel } = request;
+        let mut deadline = Instant::now() + limit;
+        let timed_out = || ServerError::Timeout(self.server.clone(), limit.as_secs());
+        tokio::select! {
+            biased;
+            () = self.outbox.room() => {}
+            () = cancel.cancelled() => return Err(ServerError::Cancelled),
+            () = tokio::time::sleep_until(deadline) => return Err(timed_out()),
+        }
+        let id = self.fresh_id();
+        meta.token = progress.is_some().then_some(id);
+        let (answer, mut answered) = oneshot::channel();
+        let _open = self.open(id, Waiting { answer, progress, heard: None })?;
+        self.outbox.push(|out| envelope::write_request(out, id, method, params, meta));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut answered => return match outcome {
+                    Ok(Outcome::Answer(answer)) => Ok(answer),
+                    Ok(Outcome::TooLong) => {
+                        Err(ServerError::TooLong(self.server.clone(), self.message_most))
+                    }
+                    Err(_) => Err(ServerError::Gone(self.server.clone())),
+                },
+                () = cancel.cancelled() => return Err(ServerError::Cancelled),
+                () = tokio::time::sleep_until(deadline) => match self.heard_of(id) {
+                    Some(heard) if heard + limit > deadline => deadline = heard + limit,
+                    Some(_) | None => return Err(timed_out()),
+                },
+            }
+        }
+    }
+
+    /// An id that no other request of this conversation has.
+    pub(super) fn fresh_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes back a request whose answer nobody wants.
+    pub(super) fn cancel(&self, id: u64) {
+        let params = json::parse_raw(format!(r#"{{"requestId":{id}}}"#)).expect("a number is JSON");
+        self.outbox
+            .push_if_room(|out| wire::write_notification(out, "notifications/cancelled", Some(&params)));
+    }
+
+    /// Reads stdout to its end; then every open request fails.
+    pub(super) async fn read(&self, stdout: impl AsyncRead + Unpin) {
+        let mut lines = Lines::new(stdout, self.message_most);
+        loop {
+            match lines.next().await {
+                Ok(Some(line)) => self.take(line),
+                Err(LineError::TooLong { head, .. }) => self.take_too_long(&head),
+                Ok(None) | Err(LineError::Read(_)) => break,
+            }
+        }
+        self.close();
+    }
+
+    /// Fails every open request and takes no more.
+    pub(super) fn close(&self) {
+        self.outbox.close();
+        let mut pending = self.lock();
+        pending.closed = true;
+        // The callers see their channels close.
+        let open = std::mem::take(&mut pending.open);
+        drop(pending);
+        drop(open);
+        self.ended.cancel();
+    }
+
+    fn open(&self, id: u64, waiting: Waiting) -> Result<Open<'_>, ServerError> {
+        let mut pending = self.lock();
+        if pending.closed {
+            let reason = "it ended before the call reached it".to_owned();
+            return Err(ServerError::Start(self.server.clone(), reason));
+        }
+        pending.open.insert(id, waiting);
+        Ok(Open { connection: self, id })
+    }
+
+    fn heard_of(&self, id: u64) -> Option<Instant> {
+        self.lock().open.get(&id)?.heard
+    }
+
+    fn take(&self, line: &[u8]) {
+        match Message::parse(line) {
+            Ok(message) => self.sort(message.into_kind()),
+            Err(malformed) if malformed.fault == Fault::Batch => {
+                for message in wire::batch(line).unwrap_or_default() {
+                    match Message::of(message) {
+                        Ok(message) => self.sort(message.into_kind()),
+                        Err(malformed) => self.log.junk(message.get().as_bytes(), &malformed.fault),
+                    }
+                }
+            }
+            Err(malformed) => self.log.junk(line, &malformed.fault),
+        }
+    }
+
+    /// Fails the request whose answer cannot be read; all of them when it cannot be told whose it is.
+    fn take_too_long(&self, head: &[u8]) {
+        let whose = id_in_head(head);
+        let mut pending = self.lock();
+        let failed: Vec<Waiting> = match whose {
+            Some(id) => pending.open.remove(&id).into_iter().collect(),
+            None => pending.open.drain().map(|(_, waiting)| waiting).collect(),
+        };
+        drop(pending);
+        for waiting in failed {
+            // The caller may have left meanwhile.
+            let _ = waiting.answer.send(Outcome::TooLong);
+        }
+        self.log.junk(head, &format_args!("a message of more than {} bytes", self.message_most));
+    }
+
+    fn sort(&self, message: Kind<'_>) {
+        match message {
+            Kind::Response { id, outcome } => self.settle(id, outcome),
+            Kind::Notification { method, params } => self.notified(&method, params),
+            Kind::Request { id, method, .. } => self.answer(id, &method),
+        }
+    }
+
+    fn settle(&self, id: &RawValue, outcome: Result<&RawValue, &RawValue>) {
+        let waiting = id.get().parse().ok().and_then(|id: u64| self.lock().open.remove(&id));
+        let Some(waiting) = waiting else { return };
+        let answer = match outcome {
+            Ok(result) => Answer::Result(Real::from_server(result.to_owned())),
+            Err(error) => Answer::Error(Real::from_server(error.to_owned())),
+        };
+        // The caller may have left meanwhile.
+        let _ = waiting.answer.send(Outcome::Answer(answer));
+    }
+
+    fn notified(&self, method: &str, params: Option<&RawValue>) {
+        let own = || params.map_or_else(|| json::raw(&Object::default()), ToOwned::to_owned);
+        match method {
+            "notifications/progress" => self.progressed(params),
+            "notifications/message" => {
+                self.events.say(Event::Log(self.server.clone(), Real::from_server(own())));
+            }
+            "notifications/resources/updated" => {
+                self.events.say(Event::ResourceUpdated(self.server.clone(), Real::from_server(own())));
+            }
+            "notifications/tools/list_changed" => self.events.changed(List::Tools),
+            "notifications/resources/list_changed" => self.events.changed(List::Resources),
+            "notifications/prompts/list_changed" => self.events.changed(List::Prompts),
+            _ => {}
+        }
+    }
+
+    /// Reports progress before the answer that may stand on the next line.
+    fn progressed(&self, params: Option<&RawValue>) {
+        let Some(params) = params else { return };
+        let token =
+            Object::read(params).ok().and_then(|object| object.get("progressToken")?.get().parse().ok());
+        let sink = token.and_then(|token: u64| {
+            let mut pending = self.lock();
+            let waiting = pending.open.get_mut(&token)?;
+            waiting.heard = Some(Instant::now());
+            waiting.progress.clone()
+        });
+        if let Some(sink) = sink {
+            sink(Real::from_server(params.to_owned()));
+        }
+    }
+
+    /// Answers what a child asks. Portero declares no capability but roots, so there is nothing else to ask.
+    fn answer(&self, id: &RawValue, method: &str) {
+        let roots = self.roots.as_deref().filter(|_| method == "roots/list");
+        self.outbox.push_if_room(|out| match (method, roots) {
+            ("ping", _) => wire::write_result(out, id, &json::raw(&Object::default())),
+            (_, Some(roots)) => wire::write_result(out, id, roots),
+            (_, None) => {
+                let error = wire::error(codes::METHOD_NOT_FOUND, "this client does not offer that", None);
+                wire::write_error(out, id, &error);
+            }
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An open request. When its caller leaves before the answer, the server is told.
+struct Open<'a> {
+    connection: &'a Connection,
+    id: u64,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if self.connection.lock().open.remove(&self.id).is_some() {
+            self.connection.cancel(self.id);
+        }
+    }
+}
+
+/// The id near the beginning of a response, where most servers write it.
+fn id_in_head(head: &[u8]) -> Option<u64> {
+    let head = &head[..memchr::memmem::find(head, b"\"result\"").unwrap_or(head.len())];
+    let at = memchr::memmem::find(head, b"\"id\"")? + b"\"id\"".len();
+    let rest = head[at..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}
+
+/// What `roots/list` is answered with.
+pub(super) fn roots(paths: &[std::path::PathBuf]) -> RawJson {
+    #[derive(serde::Serialize)]
+    struct Roots {
+        roots: Vec<Root>,
+    }
+    #[derive(serde::Serialize)]
+    struct Root {
+        uri: String,
+    }
+    json::raw(&Roots { roots: paths.iter().map(|path| Root { uri: file_uri(path) }).collect() })
+}
+
+/// A path as a `file:` URI (RFC 8089).
+fn file_uri(path: &std::path::Path) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const KEEP: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+    let path = path.to_string_lossy();
+    let path = if cfg!(windows) { path.replace('\\', "/") } else { path.into_owned() };
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    format!("file://{slash}{}", utf8_percent_encode(&path, KEEP))
+}
+
+/// Shares a connection between its tasks and its callers.
+pub(super) type Shared = Arc<Connection>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_an_over_long_answer_is_read_from_its_beginning() {
+        assert_eq!(id_in_head(br#"{"jsonrpc":"2.0","id":17,"result":{"#), Some(17));
+        assert_eq!(id_in_head(br#"{"id" : 17 ,"result":{"#), Some(17));
+        assert_eq!(id_in_head(br#"{"result":{"id":17"#), None);
+        assert_eq!(id_in_head(br#"{"id":"a"#), None);
+        assert_eq!(id_in_head(b"xxxxxxxx"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn roots_are_file_uris() {
+        let roots = roots(&["/home/a b".into(), "/tmp/ü".into()]);
+        assert_eq!(roots.get(), r#"{"roots":[{"uri":"file:///home/a%20b"},{"uri":"file:///tmp/%C3%BC"}]}"#);
+    }
+}

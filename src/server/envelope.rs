@@ -1,0 +1,110 @@
+//! Requests toward a child: the bytes of a call with our own `_meta` put in, and nothing else touched.
+
+use serde_json::value::RawValue;
+
+use crate::wire;
+
+/// What goes into `_meta` of one request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Meta<'a> {
+    /// What the client said, without what belongs to its own connection.
+    pub(super) client: Option<&'a RawValue>,
+    /// Members that the revision asks for, as JSON text without braces.
+    pub(super) era: Option<&'a str>,
+    /// Where progress is to be reported.
+    pub(super) token: Option<u64>,
+}
+
+/// Appends a request. `params` is an object without `_meta`.
+pub(super) fn write_request(
+    out: &mut Vec<u8>,
+    id: u64,
+    method: &str,
+    params: Option<&RawValue>,
+    meta: Meta<'_>,
+) {
+    if meta.client.is_none() && meta.era.is_none() && meta.token.is_none() {
+        return wire::write_request(out, id, method, params);
+    }
+    let params = params.map_or("{}", RawValue::get);
+    out.reserve(params.len() + 128);
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    wire::AsId::write(&id, out);
+    out.extend_from_slice(b",\"method\":\"");
+    // Our own methods hold nothing to escape.
+    out.extend_from_slice(method.as_bytes());
+    out.extend_from_slice(b"\",\"params\":{");
+    let inside = inside(params);
+    append(out, inside);
+    out.extend_from_slice(if inside.is_empty() { b"\"_meta\":{" } else { b",\"_meta\":{" });
+    write_meta(out, meta);
+    out.extend_from_slice(b"}}}\n");
+}
+
+fn write_meta(out: &mut Vec<u8>, meta: Meta<'_>) {
+    let from = out.len();
+    let token = meta.token.map(|token| format!("\"progressToken\":{token}"));
+    let members = [meta.client.map(|client| inside(client.get())), meta.era, token.as_deref()];
+    for members in members.into_iter().flatten().filter(|members| !members.is_empty()) {
+        if out.len() > from {
+            out.push(b',');
+        }
+        append(out, members);
+    }
+}
+
+/// The members of an object as text, without its braces.
+fn inside(object: &str) -> &str {
+    let object = object.trim();
+    object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).map_or("", str::trim)
+}
+
+/// A line break between tokens would end the message; inside a JSON string there is none.
+fn append(out: &mut Vec<u8>, text: &str) {
+    let from = out.len();
+    out.extend_from_slice(text.as_bytes());
+    for at in memchr::memchr2_iter(b'\n', b'\r', text.as_bytes()) {
+        out[from + at] = b' ';
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse_raw;
+
+    fn written(params: Option<&str>, meta: Meta<'_>) -> String {
+        let params = params.map(|params| parse_raw(params.to_owned()).expect("JSON"));
+        let mut out = Vec::new();
+        write_request(&mut out, 7, "tools/call", params.as_deref(), meta);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    const START: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call""#;
+
+    #[test]
+    fn without_meta_the_params_are_the_bytes_that_came() {
+        let got = written(Some(r#"{"name":"a","arguments":{"x":1.10}}"#), Meta::default());
+        assert_eq!(got, format!("{START},\"params\":{{\"name\":\"a\",\"arguments\":{{\"x\":1.10}}}}}}\n"));
+        assert_eq!(written(None, Meta::default()), format!("{START}}}\n"));
+    }
+
+    #[test]
+    fn the_clients_meta_the_revisions_and_the_token_stand_together() {
+        let client = parse_raw(r#"{ "k":{"a":1.0} }"#.to_owned()).expect("JSON");
+        let meta = Meta { client: Some(&client), era: Some("\"e\":2"), token: Some(7) };
+        let got = written(Some("{\"name\":\"a\",\n\"n\":1e2}"), meta);
+        assert_eq!(
+            got,
+            format!(
+                "{START},\"params\":{{\"name\":\"a\", \"n\":1e2,\"_meta\":{{\"k\":{{\"a\":1.0}},\"e\":2,\"progressToken\":7}}}}}}\n"
+            )
+        );
+        let empty = parse_raw("{ }".to_owned()).expect("JSON");
+        let meta = Meta { client: Some(&empty), era: None, token: Some(1) };
+        assert_eq!(
+            written(None, meta),
+            format!("{START},\"params\":{{\"_meta\":{{\"progressToken\":1}}}}}}\n")
+        );
+    }
+}

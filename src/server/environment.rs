@@ -1,0 +1,142 @@
+//! Which variables of this process's environment a child gets (guarantee R3).
+//!
+//! An agent starts Portero with everything it has, keys and tokens included, so what a child inherits is
+//! listed here by name; the rest it gets only when its own entry in `mcps.json` says so.
+
+use std::ffi::{OsStr, OsString};
+
+use crate::config::Server;
+
+/// What programs need to find themselves, their user and the network.
+const NAMES: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_DIRS",
+    "XDG_DATA_DIRS",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "PIP_CERT",
+];
+
+/// Variables that belong together by how their names begin.
+const PREFIXES: &[&str] = &["LC_"];
+
+/// What Windows programs do not start without.
+const WINDOWS: &[&str] = &[
+    "SystemRoot",
+    "SystemDrive",
+    "windir",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "ProgramData",
+    "ProgramFiles",
+    "ProgramFiles(x86)",
+    "USERPROFILE",
+    "USERNAME",
+    "HOMEDRIVE",
+    "HOMEPATH",
+    "PATHEXT",
+    "ComSpec",
+    "TEMP",
+    "TMP",
+    "NUMBER_OF_PROCESSORS",
+    "PROCESSOR_ARCHITECTURE",
+];
+
+/// What no entry can pass on: Portero's own settings.
+const OWN_PREFIX: &str = "PORTERO_";
+
+/// The whole environment of a child: the listed part of ours, then its own.
+pub(super) fn of_child(ours: &[(OsString, OsString)], server: &Server) -> Vec<(OsString, OsString)> {
+    let listed = ours.iter().filter(|(name, _)| {
+        name.to_str().is_some_and(|name| {
+            !name.to_ascii_uppercase().starts_with(OWN_PREFIX)
+                && (is_listed(name) || server.env_passthrough.iter().any(|passed| same(passed, name)))
+        })
+    });
+    let own = server.env.iter().map(|(name, value)| (name.into(), value.expose().into()));
+    listed
+        .filter(|(name, _)| !server.env.keys().any(|own| name.to_str().is_some_and(|name| same(own, name))))
+        .cloned()
+        .chain(own)
+        .collect()
+}
+
+/// A variable's value in a list like that of [`of_child`].
+pub(super) fn value<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
+    environment
+        .iter()
+        .find(|(found, _)| found.to_str().is_some_and(|found| same(found, name)))
+        .map(|(_, value)| value.as_os_str())
+}
+
+fn is_listed(name: &str) -> bool {
+    NAMES.iter().any(|listed| same(listed, name))
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || (cfg!(windows) && WINDOWS.iter().any(|listed| same(listed, name)))
+}
+
+/// Windows does not tell names of variables apart by case.
+fn same(one: &str, other: &str) -> bool {
+    if cfg!(windows) { one.eq_ignore_ascii_case(other) } else { one == other }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use crate::server::tests::server;
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    #[test]
+    fn only_listed_variables_are_inherited() {
+        let ours = environment(&[
+            ("PATH", "/bin"),
+            ("LC_ALL", "C"),
+            ("ANTHROPIC_API_KEY", "key"),
+            ("GITHUB_TOKEN", "token"),
+            ("PORTERO_CONFIG_DIR", "/x"),
+            ("PATHOLOGY", "x"),
+        ]);
+        let child = of_child(&ours, &server("a"));
+        assert_eq!(child, environment(&[("PATH", "/bin"), ("LC_ALL", "C")]));
+    }
+
+    #[test]
+    fn what_its_entry_names_comes_too_but_never_what_is_porteros() {
+        let ours = environment(&[("GITHUB_TOKEN", "token"), ("PORTERO_STATE_DIR", "/x"), ("PATH", "/bin")]);
+        let mut server = server("a");
+        server.env_passthrough = vec!["GITHUB_TOKEN".into(), "PORTERO_STATE_DIR".into()];
+        server.env.insert("PATH".into(), Secret::new("/own"));
+        let child = of_child(&ours, &server);
+        assert_eq!(child, environment(&[("GITHUB_TOKEN", "token"), ("PATH", "/own")]));
+    }
+}

@@ -1,0 +1,201 @@
+//! A server's own log: what it says on stderr, and what it says on stdout that is no message.
+//!
+//! Every line is concealed before it is written or kept. The log is two files of half the limit each, the
+//! older one named `.1`, so that a chatty server cannot fill the disk.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::io::AsyncRead;
+use tokio::time::Instant;
+
+use crate::anonymize::Anonymizer;
+use crate::clock::Clock;
+use crate::names::ServerName;
+use crate::wire::{LineError, Lines};
+
+/// The longest line that is kept.
+const LINE_MOST: usize = 64 << 10;
+/// How many bytes a second of a server's talk are read; more waits in its pipe.
+const BYTES_A_SECOND: usize = 1 << 20;
+/// How much of its last line a failure's reason tells.
+const LAST_MOST: usize = 300;
+/// How many of the last lines are kept for a reason.
+const LAST_LINES: usize = 16;
+
+/// A server's log. Cloning it gives another handle.
+#[derive(Clone)]
+pub(super) struct ServerLog {
+    anonymizer: Arc<ArcSwap<Anonymizer>>,
+    clock: Arc<dyn Clock>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    path: PathBuf,
+    file: Option<File>,
+    most: u64,
+    /// The last lines, concealed.
+    last: VecDeque<String>,
+    junk: Allowance,
+}
+
+impl ServerLog {
+    pub(super) fn new(
+        directory: &Path,
+        server: &ServerName,
+        most: u64,
+        anonymizer: Arc<ArcSwap<Anonymizer>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let inner = Inner {
+            path: directory.join(format!("{server}.log")),
+            file: None,
+            most,
+            last: VecDeque::new(),
+            junk: Allowance::a_second(50),
+        };
+        Self { anonymizer, clock, inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// Reads stderr to its end.
+    pub(super) async fn follow(self, stderr: impl AsyncRead + Unpin) {
+        let mut lines = Lines::new(stderr, LINE_MOST);
+        let (mut second, mut bytes) = (Instant::now(), 0);
+        loop {
+            match lines.next().await {
+                Ok(Some(line)) => {
+                    bytes += line.len() + 1;
+                    self.take(&String::from_utf8_lossy(line));
+                }
+                Ok(None) | Err(LineError::Read(_)) => return,
+                Err(LineError::TooLong { limit, .. }) => {
+                    bytes += limit;
+                    self.take(&format!("(a line of more than {limit} bytes was left out)"));
+                }
+            }
+            if bytes >= BYTES_A_SECOND {
+                tokio::time::sleep_until(second + Duration::from_secs(1)).await;
+                (second, bytes) = (Instant::now(), 0);
+            }
+        }
+    }
+
+    /// Forgets what an earlier process said last.
+    pub(super) fn begin(&self) {
+        self.lock().last.clear();
+    }
+
+    /// Notes what stood on stdout and was no message; a flood is cut short.
+    pub(super) fn junk(&self, line: &[u8], why: &dyn std::fmt::Display) {
+        if self.lock().junk.take() {
+            let line = &line[..line.len().min(LINE_MOST)];
+            self.take(&format!("(on stdout: {why}) {}", String::from_utf8_lossy(line)));
+        }
+    }
+
+    /// The last line that says something, concealed and cut short.
+    pub(super) fn last(&self) -> Option<String> {
+        let inner = self.lock();
+        let line = inner.last.iter().rev().find(|line| !line.trim().is_empty())?.trim();
+        Some(line.chars().take(LAST_MOST).collect())
+    }
+
+    fn take(&self, line: &str) {
+        let concealed = self.anonymizer.load().conceal_text(line).into_inner();
+        let mut text = String::with_capacity(concealed.len() + 32);
+        let _ = write!(text, "{:.3} ", self.clock.now().wall);
+        let from = text.len();
+        for letter in concealed.chars() {
+            // A log is read in a terminal: nothing in it may steer one.
+            if letter.is_control() && letter != '\t' {
+                text.extend(letter.escape_default());
+            } else {
+                text.push(letter);
+            }
+        }
+        let mut inner = self.lock();
+        if inner.last.len() == LAST_LINES {
+            inner.last.pop_front();
+        }
+        inner.last.push_back(text[from..].chars().take(LAST_MOST).collect());
+        text.push('\n');
+        if let Err(error) = inner.append(text.as_bytes()) {
+            tracing::debug!(path = %inner.path.display(), %error, "cannot write a server's log");
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => open(&self.path)?,
+        };
+        if file.metadata()?.len() + bytes.len() as u64 > self.most / 2 {
+            // Another session may write the same log, and may have moved it already.
+            if fs::metadata(&self.path).is_ok_and(|now| now.len() + bytes.len() as u64 > self.most / 2) {
+                fs::rename(&self.path, self.path.with_extension("log.1"))?;
+            }
+            file = open(&self.path)?;
+        }
+        file.write_all(bytes)?;
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        make_private(directory)?;
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn make_private(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+/// How often something may happen within a second; what comes beyond that is left out.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    most: u32,
+    left: u32,
+    since: Instant,
+}
+
+impl Allowance {
+    pub(super) fn a_second(most: u32) -> Self {
+        Self { most, left: most, since: Instant::now() }
+    }
+
+    /// Whether it may happen once more.
+    pub(super) fn take(&mut self) -> bool {
+        if self.since.elapsed() >= Duration::from_secs(1) {
+            (self.left, self.since) = (self.most, Instant::now());
+        }
+        self.left = match self.left.checked_sub(1) {
+            Some(left) => left,
+            None => return false,
+        };
+        true
+    }
+}

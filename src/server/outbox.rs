@@ -1,0 +1,146 @@
+//! What is on its way to a child's stdin.
+//!
+//! Callers append whole messages; one task writes everything that came together in one go. The queue is
+//! bounded in bytes: a child that does not read makes its own callers wait, and nobody else.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Notify;
+
+/// From here on callers wait.
+const HIGH: usize = 1 << 20;
+/// From here on what nobody waits for is left out.
+const FULL: usize = 2 << 20;
+
+/// The queue toward one child.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    drained: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+impl Outbox {
+    /// Waits until there is room for one more request.
+    pub(super) async fn room(&self) {
+        loop {
+            let mut drained = std::pin::pin!(self.drained.notified());
+            drained.as_mut().enable();
+            {
+                let queue = self.lock();
+                if queue.closed || queue.bytes.len() < HIGH {
+                    return;
+                }
+            }
+            drained.await;
+        }
+    }
+
+    /// Appends one message. After the end it goes nowhere.
+    pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut queue = self.lock();
+        if !queue.closed {
+            write(&mut queue.bytes);
+            drop(queue);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Appends a message that nobody waits for, unless the child has long stopped reading.
+    pub(super) fn push_if_room(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.lock().bytes.len() < FULL {
+            self.push(write);
+        }
+    }
+
+    /// Writes what is queued already, then closes stdin.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+        self.drained.notify_waiters();
+    }
+
+    /// Writes until it is closed or the child stops taking.
+    pub(super) async fn write_to(&self, mut stdin: impl AsyncWrite + Unpin) {
+        let mut writing = Vec::new();
+        loop {
+            let closed = {
+                let mut queue = self.lock();
+                std::mem::swap(&mut queue.bytes, &mut writing);
+                queue.closed
+            };
+            if writing.is_empty() {
+                if closed {
+                    return;
+                }
+                self.filled.notified().await;
+                continue;
+            }
+            self.drained.notify_waiters();
+            if stdin.write_all(&writing).await.is_err() {
+                // Its end is noticed where its output is read.
+                self.close();
+                return;
+            }
+            writing.clear();
+            writing.shrink_to(FULL);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_queued_before_the_end_still_arrives() {
+        let outbox = Outbox::default();
+        let (mut child, stdin) = tokio::io::duplex(1024);
+        outbox.push(|out| out.extend_from_slice(b"one\n"));
+        outbox.push(|out| out.extend_from_slice(b"two\n"));
+        outbox.close();
+        outbox.push(|out| out.extend_from_slice(b"three\n"));
+        outbox.write_to(stdin).await;
+        let mut got = String::new();
+        child.read_to_string(&mut got).await.expect("read");
+        assert_eq!(got, "one\ntwo\n");
+    }
+
+    #[tokio::test]
+    async fn a_child_that_does_not_read_makes_its_callers_wait_and_fills_no_memory() {
+        let outbox = Arc::new(Outbox::default());
+        let (mut child, stdin) = tokio::io::duplex(1);
+        let writer = Arc::clone(&outbox);
+        tokio::spawn(async move { writer.write_to(stdin).await });
+        tokio::task::yield_now().await;
+        outbox.push(|out| out.resize(HIGH, b'x'));
+        tokio::task::yield_now().await;
+        outbox.push(|out| out.resize(HIGH, b'x'));
+        for _ in 0..10_000 {
+            outbox.push_if_room(|out| out.extend_from_slice(&[b'y'; 1024]));
+        }
+        assert!(outbox.lock().bytes.len() <= FULL + 1024);
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(20), outbox.room());
+        assert!(waits.await.is_err(), "there is room though nothing was read");
+        tokio::spawn(async move {
+            let mut sink = vec![0; 1 << 16];
+            while child.read(&mut sink).await.is_ok_and(|read| read > 0) {}
+        });
+        tokio::time::timeout(std::time::Duration::from_secs(10), outbox.room()).await.expect("room again");
+    }
+}

@@ -1,0 +1,66 @@
+//! Windows: the child and all its descendants are one job, which ends when this process does.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::sync::Mutex;
+
+use process_wrap::tokio::{ChildWrapper, CommandWrap, JobObject, KillOnDrop};
+use tokio::process::Command;
+
+use super::{Spawned, bare, pipes};
+use crate::server::Guard;
+
+/// A running child in its job. With [`KillOnDrop`] the job is one that the system ends with its last handle,
+/// so it needs no guard: however this process ends, its handles close.
+#[derive(Debug)]
+pub(in crate::server) struct Process {
+    /// The lock is never waited for: there is one owner. It lets the order to end come through `&self`.
+    child: Mutex<Box<dyn ChildWrapper>>,
+}
+
+impl Process {
+    /// The command that runs the program; a job needs no guard.
+    pub(super) fn command(_: Option<&Guard>, program: &OsStr, args: &[OsString]) -> Command {
+        bare(program, args)
+    }
+
+    /// Starts it suspended, puts it into a job and lets it run.
+    pub(super) fn start(command: Command, _: bool) -> io::Result<Spawned> {
+        let mut wrapped = CommandWrap::from(command);
+        wrapped.wrap(KillOnDrop).wrap(JobObject);
+        let mut child = wrapped.spawn()?;
+        let (stdin, stdout, stderr) =
+            pipes(child.stdin().take(), child.stdout().take(), child.stderr().take());
+        Ok(Spawned { process: Self { child: Mutex::new(child) }, stdin, stdout, stderr })
+    }
+
+    /// The process id, while it runs.
+    pub(in crate::server) fn id(&self) -> Option<u32> {
+        self.child.lock().ok()?.id()
+    }
+
+    /// Waits for its end and says how it ended. Dropping the future loses nothing.
+    pub(in crate::server) async fn ended(&mut self) -> String {
+        let Ok(child) = self.child.get_mut() else { return "ended".to_owned() };
+        match child.wait().await {
+            Ok(status) => match status.code() {
+                Some(code) => format!("exited with status {code}"),
+                None => "ended".to_owned(),
+            },
+            Err(error) => format!("ended, nobody knows how: {error}"),
+        }
+    }
+
+    /// Ends the whole job: Windows has no gentler word that console programs must hear.
+    pub(in crate::server) fn terminate(&self) {
+        if let Ok(mut child) = self.child.lock() {
+            // It may end just now.
+            let _ = child.start_kill();
+        }
+    }
+
+    /// Ends the whole job.
+    pub(in crate::server) fn kill(&mut self) {
+        self.terminate();
+    }
+}
