@@ -1,29 +1,201 @@
 //! The one place that changes the store and writes the audit, together.
 //!
-//! The change is made, then recorded, then committed: a change without its record is undone. What narrows
-//! (deny, revoke, reject, cancel) goes on without a record if it must; the record follows when it can.
+//! A change is made in a transaction, recorded, the record synced, then the change committed: without its
+//! record it is undone, and without the commit nobody is told that it was made (guarantee D2). What narrows,
+//! and what tells how a call ended, goes on without a record if it must; the record follows when it can.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portero::audit::Segment;
-use portero::clock::Clock;
+use portero::anonymize::Fake;
+use portero::audit::{Event, Record, Segment};
+use portero::clock::{Clock, Moment};
+use portero::task::Task;
+use rusqlite::Connection;
 
-use crate::store::Store;
+use crate::store::{Records, Store, StoreError};
+
+/// How many records may wait for a disk that is full.
+const LATE_MOST: usize = 4096;
+
+/// Whether a change may stand without its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// What widens, or lets something happen: no record, no change.
+    Strict,
+    /// What narrows, or tells what has happened: the record follows later.
+    Lenient,
+}
 
 /// Store and audit, written together.
-pub struct Journal {}
+pub struct Journal {
+    store: Store,
+    records: Arc<Writing>,
+    clock: Arc<dyn Clock>,
+}
+
+/// The segment, and the records that could not be written to it yet.
+struct Writing {
+    audit: Arc<Segment>,
+    late: Mutex<VecDeque<Record>>,
+}
 
 impl Journal {
     /// Brings them together.
     #[must_use]
     pub fn new(store: Store, audit: Arc<Segment>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let _ = (store, audit, clock);
-        todo!()
+        let records = Arc::new(Writing { audit, late: Mutex::default() });
+        Arc::new(Self { store, records, clock })
     }
 
     /// Records a person's act that changed nothing here, and refused attempts.
-    pub fn record_act(&self, act: &str, about: &str, done: bool, process: Option<&str>) {
-        let _ = (act, about, done, process);
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::Audit`]; the record is kept and written when that is possible again.
+    pub fn record_act(
+        &self,
+        act: &str,
+        about: &str,
+        done: bool,
+        process: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.record(self.act(act, about, done, process))
+    }
+
+    /// Writes one record that belongs to no change of the store, synced.
+    ///
+    /// # Errors
+    /// As [`Journal::record_act`].
+    pub fn record(&self, record: Record) -> Result<(), StoreError> {
+        let written = self
+            .records
+            .append(std::slice::from_ref(&record))
+            .and_then(|()| self.records.audit.sync())
+            .map_err(|error| StoreError::Audit(error.to_string()));
+        if written.is_err() {
+            self.records.keep([record]);
+        }
+        written
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Makes a change that gives its value and the records to write about it. `change` may run twice; the
+    /// first time leaves nothing behind then.
+    pub(crate) async fn change<T, F>(&self, weight: Weight, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<(T, Vec<Record>), StoreError> + Send + Sync + 'static,
+    {
+        let change = Arc::new(change);
+        let written = Arc::new(AtomicBool::new(false));
+        let recorded = {
+            let (change, records, written) = (change.clone(), self.records.clone(), written.clone());
+            self.store.write(Records::Synced, move |connection| {
+                let (value, about) = change(connection)?;
+                if !about.is_empty() {
+                    records.append(&about).map_err(|error| StoreError::Audit(error.to_string()))?;
+                    written.store(true, Ordering::Relaxed);
+                }
+                Ok(value)
+            })
+        }
+        .await;
+        match recorded {
+            Err(StoreError::Audit(_)) if weight == Weight::Lenient => {
+                let unwritten = !written.load(Ordering::Relaxed);
+                self.change_without_record(change, unwritten).await
+            }
+            Err(error) if written.load(Ordering::Relaxed) => {
+                let undone = format!("the change recorded last by the daemon was not kept: {error}");
+                // This is already the second failure; the one that is told is the first.
+                let _ = self.record_act("undo", &undone, true, None);
+                Err(error)
+            }
+            other => other,
+        }
+    }
+
+    /// `unwritten` says that the records did not even reach the segment; else only syncing failed, and they
+    /// are in it.
+    async fn change_without_record<T, F>(&self, change: Arc<F>, unwritten: bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<(T, Vec<Record>), StoreError> + Send + Sync + 'static,
+    {
+        let (value, about) = self.store.write(Records::None, move |connection| change(connection)).await?;
+        if unwritten {
+            self.records.keep(about);
+        }
+        Ok(value)
+    }
+
+    pub(crate) fn act(&self, act: &str, about: &str, done: bool, process: Option<&str>) -> Record {
+        Record {
+            at: self.now().wall,
+            session: None,
+            principal: None,
+            event: Event::Act {
+                act: act.to_owned(),
+                about: about.to_owned(),
+                done,
+                process: process.map(str::to_owned),
+            },
+        }
+    }
+}
+
+/// The record of the state that a task has come into.
+pub(crate) fn about_task(task: &Task, by: &str, note: Option<&Fake<String>>) -> Record {
+    Record {
+        at: task.changed,
+        session: Some(task.origin.session),
+        principal: Some(task.origin.principal.clone()),
+        event: Event::Task {
+            task: task.id,
+            tool: task.call.tool.clone(),
+            state: task.state,
+            by: by.to_owned(),
+            note: note.cloned(),
+        },
+    }
+}
+
+impl Writing {
+    /// Writes what is late, then `records`.
+    fn append(&self, records: &[Record]) -> std::io::Result<()> {
+        let mut late = self.late();
+        while let Some(record) = late.front() {
+            self.audit.append(record)?;
+            late.pop_front();
+        }
+        drop(late);
+        records.iter().try_for_each(|record| self.audit.append(record))
+    }
+
+    fn keep(&self, records: impl IntoIterator<Item = Record>) {
+        let mut late = self.late();
+        late.extend(records);
+        while late.len() > LATE_MOST {
+            late.pop_front();
+            tracing::error!("an audit record is lost: too many wait for the disk");
+        }
+    }
+
+    fn late(&self) -> MutexGuard<'_, VecDeque<Record>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("store", &self.store).finish_non_exhaustive()
     }
 }

@@ -2,16 +2,31 @@
 //! (guarantee A7).
 //!
 //! Only its argon2id hash is kept. After five wrong tries there is a pause that doubles with each further
-//! one; a restart does not end it.
+//! one; a restart does not end it. Each try counts as wrong before it is checked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
 use jiff::Timestamp;
 use portero::clock::Clock;
 use portero::secret::Secret;
+use tokio::sync::Mutex;
 
-use crate::journal::Journal;
-use crate::store::StoreError;
+use crate::journal::{Journal, Weight};
+use crate::store::passphrase::{self as kept, Kept};
+use crate::store::{Records, StoreError};
+
+/// Wrong tries before the first pause.
+const FREE_TRIES: u32 = 5;
+/// The first pause; each further wrong try doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+/// The fewest characters of a new passphrase.
+const FEWEST: usize = 8;
 
 /// Proof that a person confirmed with a second factor. Only what checks one makes it.
 #[derive(Debug, Clone)]
@@ -25,10 +40,15 @@ impl Confirmed {
     pub fn by(&self) -> &str {
         &self.by
     }
+
+    #[cfg(test)]
+    pub(crate) fn by_test() -> Self {
+        Self { by: "test".to_owned() }
+    }
 }
 
 /// Why a passphrase did not do.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PassphraseError {
     /// None is set yet.
     #[error("no approval passphrase is set; set one with `portero passphrase set`")]
@@ -44,7 +64,7 @@ pub enum PassphraseError {
     },
     /// Too many wrong tries.
     #[error("too many wrong tries; the next one is possible in {} s", .0.as_secs().max(1))]
-    Paused(std::time::Duration),
+    Paused(Duration),
     /// The new one is too short.
     #[error("the passphrase must have at least {0} characters")]
     Short(usize),
@@ -53,15 +73,31 @@ pub enum PassphraseError {
     Store(#[from] StoreError),
 }
 
+/// What a hash costs.
+#[derive(Debug, Clone)]
+pub struct Cost(Params);
+
+impl Default for Cost {
+    /// OWASP's Password Storage Cheat Sheet, argon2id: 19 MiB, two rounds, one lane.
+    fn default() -> Self {
+        Self(Params::default())
+    }
+}
+
 /// Keeps the passphrase's hash and checks tries.
-pub struct Passphrase {}
+pub struct Passphrase {
+    journal: Arc<Journal>,
+    clock: Arc<dyn Clock>,
+    cost: Cost,
+    /// One try at a time.
+    turn: Mutex<()>,
+}
 
 impl Passphrase {
     /// On this store.
     #[must_use]
     pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
-        let _ = (journal, clock);
-        todo!()
+        Self { journal, clock, cost: Cost::default(), turn: Mutex::new(()) }
     }
 
     /// When it was first set and by which process; none until then.
@@ -69,7 +105,7 @@ impl Passphrase {
     /// # Errors
     /// When the store cannot be read.
     pub fn first_set(&self) -> Result<Option<(Timestamp, String)>, StoreError> {
-        todo!()
+        Ok(self.journal.store().read(kept::load)?.map(|kept| (kept.first_set, kept.first_by)))
     }
 
     /// Checks a try of `process`.
@@ -77,8 +113,9 @@ impl Passphrase {
     /// # Errors
     /// See [`PassphraseError`].
     pub async fn confirm(&self, given: Secret, process: &str) -> Result<Confirmed, PassphraseError> {
-        let _ = (given, process);
-        todo!()
+        let _turn = self.turn.lock().await;
+        self.check(given, process).await?;
+        Ok(Confirmed { by: process.to_owned() })
     }
 
     /// Sets the first one, or a new one in place of `old`.
@@ -86,7 +123,80 @@ impl Passphrase {
     /// # Errors
     /// See [`PassphraseError`].
     pub async fn set(&self, old: Option<Secret>, new: Secret, process: &str) -> Result<(), PassphraseError> {
-        let _ = (old, new, process);
-        todo!()
+        let _turn = self.turn.lock().await;
+        if new.expose().chars().count() < FEWEST {
+            return Err(PassphraseError::Short(FEWEST));
+        }
+        let former = match (self.journal.store().read(kept::load)?, old) {
+            (None, _) => None,
+            (Some(_), None) => return Err(PassphraseError::Missing),
+            (Some(_), Some(old)) => Some(self.check(old, process).await?.hash),
+        };
+        let cost = self.cost.clone();
+        let hash = off_thread(move || hash(&new, cost)).await??;
+        let record = self.journal.act("passphrase set", "the approval passphrase", true, Some(process));
+        let (by, now) = (process.to_owned(), self.clock.now().wall);
+        let set = self.journal.change(Weight::Strict, move |connection| {
+            let set = kept::set(connection, former.as_deref(), &hash, &by, now)?;
+            Ok((set, if set { vec![record.clone()] } else { Vec::new() }))
+        });
+        if set.await? { Ok(()) } else { Err(PassphraseError::Missing) }
+    }
+
+    /// Counts the try, checks it, and takes the count back if it was right.
+    async fn check(&self, given: Secret, process: &str) -> Result<Kept, PassphraseError> {
+        let store = self.journal.store();
+        let Some(kept) = store.read(kept::load)? else {
+            return Err(PassphraseError::Unset);
+        };
+        let now = self.clock.now().wall;
+        if let Some(pause) = pause(&kept, now) {
+            return Err(PassphraseError::Paused(pause));
+        }
+        store.write(Records::None, move |connection| kept::count_try(connection, now)).await?;
+        let hash = kept.hash.clone();
+        if off_thread(move || verify(&given, &hash)).await? {
+            store.write(Records::None, kept::forget_tries).await?;
+            return Ok(kept);
+        }
+        // The try is refused in any case; a record that cannot be written now follows.
+        let _ = self.journal.record_act("passphrase", "a wrong try", false, Some(process));
+        Err(PassphraseError::Wrong { left: FREE_TRIES.saturating_sub(kept.failed + 1) })
     }
 }
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Passphrase").finish_non_exhaustive()
+    }
+}
+
+/// How long a pause still lasts. A wall clock that was set back does not make it longer than it was.
+fn pause(kept: &Kept, now: Timestamp) -> Option<Duration> {
+    let doublings = kept.failed.checked_sub(FREE_TRIES)?;
+    let whole = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE);
+    let passed = Duration::try_from(now.duration_since(kept.failed_at)).unwrap_or_default();
+    whole.checked_sub(passed).filter(|left| !left.is_zero())
+}
+
+fn hash(passphrase: &Secret, Cost(cost): Cost) -> Result<String, StoreError> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
+        .hash_password(passphrase.expose().as_bytes())
+        .map(|hash| hash.to_string())
+        .map_err(|error| StoreError::Failed(format!("the passphrase could not be hashed: {error}")))
+}
+
+/// Whether it is the one; the parameters are those in the hash.
+fn verify(passphrase: &Secret, hash: &str) -> bool {
+    PasswordHash::new(hash)
+        .is_ok_and(|hash| Argon2::default().verify_password(passphrase.expose().as_bytes(), &hash).is_ok())
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| StoreError::Failed("the passphrase could not be checked".to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,23 +1,32 @@
 //! Rules and grants: what people said since the configuration was written.
 //!
-//! What widens takes a [`Confirmed`]; what narrows acts at once, even where it cannot be written
-//! ([`RulesError::NotKept`]). Each change raises the epoch by one in the same transaction, and rewrites the
-//! file of denies that sessions read while no daemon runs ([`portero::policy::denies`]).
+//! What widens takes a [`Confirmed`], and is in force once it is on disk. What narrows is in force at once,
+//! even where it cannot be written ([`RulesError::NotKept`]). Each change raises the epoch by one in the
+//! same transaction, puts the standing into the daemon's policy, and rewrites the file of denies that
+//! sessions read while no daemon runs ([`portero::policy::denies`]).
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::clock::Clock;
+use arc_swap::ArcSwap;
+use portero::audit::Record;
+use portero::clock::{Clock, Moment};
 use portero::pattern::Pattern;
-use portero::policy::{Grant, Rule, Standing};
+use portero::policy::{Action, Grant, Policy, Rule, Standing, denies};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio_util::sync::CancellationToken;
 
-use crate::journal::Journal;
+use crate::journal::{Journal, Weight};
 use crate::passphrase::Confirmed;
 use crate::store::StoreError;
+use crate::store::standing::{self, Kept};
+
+/// How long to wait before writing again what could not be written.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Why rules or grants did not change as asked.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RulesError {
     /// There is no such rule or grant.
     #[error("there is no {what} {id}")]
@@ -42,36 +51,77 @@ pub enum RulesError {
     Store(#[from] StoreError),
 }
 
+/// Where rules and grants are kept and put.
+pub struct RulesParts {
+    /// Store and audit.
+    pub journal: Arc<Journal>,
+    /// The daemon's own policy; its `standing` is kept up to date here, and only here.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// The file of denies.
+    pub denies: PathBuf,
+    /// The machine's present boot.
+    pub boot_id: String,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
 /// The rules and grants in force.
-pub struct Rules {}
+pub struct Rules {
+    parts: RulesParts,
+    state: Mutex<State>,
+    epoch: watch::Sender<u64>,
+    unsaved: Notify,
+}
+
+struct State {
+    kept: Kept,
+    /// Whether store and file hold what is in force.
+    saved: bool,
+}
 
 impl Rules {
-    /// Reads them from the store and writes the file of denies at `denies`. Where that file is ahead of the
-    /// store (a store that was put back, or lost its last writes), its denies are taken over, and grants and
-    /// allowing rules are dropped: nothing gets weaker.
+    /// Reads them from the store and writes the file of denies. Where that file is ahead of the store (a
+    /// store that was put back, or lost its last writes), its denies are taken over, and grants and all
+    /// other rules are dropped: nothing gets weaker.
     ///
     /// # Errors
-    /// When the store cannot be read or the file not be written.
-    pub async fn open(
-        journal: Arc<Journal>,
-        denies: PathBuf,
-        boot_id: String,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Arc<Self>, RulesError> {
-        let _ = (journal, denies, boot_id, clock);
-        todo!()
+    /// When the store cannot be read or written, or the file not be written.
+    pub async fn open(parts: RulesParts) -> Result<Arc<Self>, RulesError> {
+        let mut kept = parts.journal.store().read(standing::load)?;
+        kept.standing.boot_id.clone_from(&parts.boot_id);
+        let behind = match denies::read(&parts.denies, &parts.denies) {
+            Ok(file) if file.epoch > kept.standing.epoch => Some(file),
+            Ok(_) | Err(_) => None,
+        };
+        let (epoch, _) = watch::channel(kept.standing.epoch);
+        let rules = Self {
+            state: Mutex::new(State { kept: kept.clone(), saved: true }),
+            parts,
+            epoch,
+            unsaved: Notify::new(),
+        };
+        if let Some(file) = behind {
+            rules.narrow_to(kept, file).await?;
+        } else {
+            rules.put(&kept);
+        }
+        rules.write_denies().map_err(StoreError::Failed)?;
+        Ok(Arc::new(rules))
     }
 
     /// What is in force now; expired grants are left out.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        todo!()
+        let mut standing = self.parts.policy.load().standing().clone();
+        let now = self.parts.clock.now();
+        standing.grants.retain(|grant| grant.is_live(&self.parts.boot_id, now));
+        standing
     }
 
     /// Watches for changes: the value is the epoch.
     #[must_use]
-    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
-        todo!()
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.epoch.subscribe()
     }
 
     /// Adds a deny. Narrows.
@@ -79,8 +129,12 @@ impl Rules {
     /// # Errors
     /// [`RulesError::NotKept`] when it is in force but not on disk.
     pub async fn deny(&self, pattern: Pattern, process: &str) -> Result<Rule, RulesError> {
-        let _ = (pattern, process);
-        todo!()
+        let mut state = self.state.lock().await;
+        let mut next = self.next(&state);
+        let rule = add_rule(&mut next, pattern, Action::Deny, self.parts.clock.now());
+        let record = self.parts.journal.act("deny", &rule.pattern.to_string(), true, Some(process));
+        self.narrow(&mut state, next, record).await?;
+        Ok(rule)
     }
 
     /// Adds an allow. Widens.
@@ -88,8 +142,12 @@ impl Rules {
     /// # Errors
     /// When it could not be recorded and stored; then it is not in force.
     pub async fn allow(&self, pattern: Pattern, confirmed: Confirmed) -> Result<Rule, RulesError> {
-        let _ = (pattern, confirmed);
-        todo!()
+        let mut state = self.state.lock().await;
+        let mut next = self.next(&state);
+        let rule = add_rule(&mut next, pattern, Action::Allow, self.parts.clock.now());
+        let record = self.parts.journal.act("allow", &rule.pattern.to_string(), true, Some(confirmed.by()));
+        self.widen(&mut state, next, record).await?;
+        Ok(rule)
     }
 
     /// Removes a rule. Removing anything but an allow widens.
@@ -102,8 +160,21 @@ impl Rules {
         confirmed: Option<Confirmed>,
         process: &str,
     ) -> Result<Rule, RulesError> {
-        let _ = (id, confirmed, process);
-        todo!()
+        let mut state = self.state.lock().await;
+        let mut next = self.next(&state);
+        let rules = &mut next.standing.rules;
+        let place = rules.iter().position(|rule| rule.id == id);
+        let rule = rules.remove(place.ok_or(RulesError::NotFound { what: "rule", id })?);
+        let about = format!("{} {}", action_word(rule.action), rule.pattern);
+        let act = |by: &str| self.parts.journal.act("unrule", &about, true, Some(by));
+        match (rule.action, confirmed) {
+            (Action::Allow, _) => self.narrow(&mut state, next, act(process)).await?,
+            (Action::Deny | Action::RequireApproval, Some(confirmed)) => {
+                self.widen(&mut state, next, act(confirmed.by())).await?;
+            }
+            (Action::Deny | Action::RequireApproval, None) => return Err(RulesError::NeedsConfirmation),
+        }
+        Ok(rule)
     }
 
     /// Grants for a while, `most` at the most. Widens.
@@ -117,8 +188,23 @@ impl Rules {
         most: Duration,
         confirmed: Confirmed,
     ) -> Result<Grant, RulesError> {
-        let _ = (pattern, lasts, most, confirmed);
-        todo!()
+        if lasts > most || lasts < Duration::from_secs(1) {
+            return Err(RulesError::Duration(most));
+        }
+        let mut state = self.state.lock().await;
+        let mut next = self.next(&state);
+        let grant = Grant {
+            id: take_id(&mut next),
+            pattern,
+            made: self.parts.clock.now(),
+            boot_id: self.parts.boot_id.clone(),
+            millis: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
+        };
+        next.standing.grants.push(grant.clone());
+        let about = format!("{} for {} s", grant.pattern, lasts.as_secs());
+        let record = self.parts.journal.act("grant", &about, true, Some(confirmed.by()));
+        self.widen(&mut state, next, record).await?;
+        Ok(grant)
     }
 
     /// Ends grants, all where `ids` is none, and tells how many it ended. Narrows.
@@ -126,7 +212,165 @@ impl Rules {
     /// # Errors
     /// [`RulesError::NotFound`], or [`RulesError::NotKept`] when it is in force but not on disk.
     pub async fn revoke(&self, ids: Option<&[u64]>, process: &str) -> Result<u64, RulesError> {
-        let _ = (ids, process);
-        todo!()
+        let mut state = self.state.lock().await;
+        let mut next = self.next(&state);
+        let grants = &mut next.standing.grants;
+        let before = grants.len();
+        let about = match ids {
+            None => {
+                grants.clear();
+                "every grant".to_owned()
+            }
+            Some(ids) => {
+                for id in ids {
+                    let place = grants.iter().position(|grant| grant.id == *id);
+                    grants.remove(place.ok_or(RulesError::NotFound { what: "grant", id: *id })?);
+                }
+                format!("grants {ids:?}")
+            }
+        };
+        let ended = (before - grants.len()) as u64;
+        let record = self.parts.journal.act("revoke", &about, true, Some(process));
+        self.narrow(&mut state, next, record).await?;
+        Ok(ended)
+    }
+
+    /// Writes again what could not be written, until `stop`. The composition root spawns and joins it.
+    pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        let kept = async {
+            loop {
+                self.unsaved.notified().await;
+                while !self.save_again().await {
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        };
+        stop.run_until_cancelled(kept).await;
+    }
+
+    /// Writes what is in force to store and file if that is still to be done, and tells whether it is done.
+    pub async fn save_again(&self) -> bool {
+        let mut state = self.state.lock().await;
+        if state.saved {
+            return true;
+        }
+        let next = self.next(&state);
+        let record = self.parts.journal.act("save", "rules and grants that could not be saved", true, None);
+        self.narrow(&mut state, next, record).await.is_ok()
+    }
+
+    /// Puts a narrowing in force, then saves it if that is possible.
+    async fn narrow(&self, state: &mut State, next: Kept, record: Record) -> Result<(), RulesError> {
+        self.put(&next);
+        state.kept = next.clone();
+        let saved = self.save(Weight::Lenient, next, record).await.map_err(|error| error.to_string());
+        let written = self.write_denies();
+        if written.is_err() {
+            // Rather no file, by which nothing is allowed without the daemon, than one without this deny.
+            let _ = std::fs::remove_file(&self.parts.denies);
+        }
+        let both = saved.and(written);
+        state.saved = both.is_ok();
+        both.map_err(|problem| {
+            tracing::error!(problem, "rules and grants are in force but could not be saved");
+            self.unsaved.notify_one();
+            RulesError::NotKept(problem)
+        })
+    }
+
+    /// Saves a widening, then puts it in force.
+    async fn widen(&self, state: &mut State, next: Kept, record: Record) -> Result<(), RulesError> {
+        self.save(Weight::Strict, next.clone(), record).await?;
+        self.put(&next);
+        state.kept = next;
+        state.saved = true;
+        if let Err(problem) = self.write_denies() {
+            // The former file denies more.
+            tracing::error!(problem, "the file of denies could not be written");
+            state.saved = false;
+            self.unsaved.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn save(&self, weight: Weight, kept: Kept, record: Record) -> Result<(), StoreError> {
+        self.parts
+            .journal
+            .change(weight, move |connection| {
+                standing::save(connection, &kept)?;
+                Ok(((), vec![record.clone()]))
+            })
+            .await
+    }
+
+    /// The present state, one epoch on and without expired grants: what a change begins with.
+    fn next(&self, state: &State) -> Kept {
+        let mut next = state.kept.clone();
+        next.standing.epoch += 1;
+        let now = self.parts.clock.now();
+        next.standing.grants.retain(|grant| grant.is_live(&self.parts.boot_id, now));
+        next
+    }
+
+    /// Puts rules and grants in force in this process, and wakes those who tell the sessions.
+    fn put(&self, kept: &Kept) {
+        self.parts.policy.rcu(|policy| policy.with_standing(kept.standing.clone()));
+        self.epoch.send_replace(kept.standing.epoch);
+    }
+
+    fn write_denies(&self) -> Result<(), String> {
+        let standing = self.parts.policy.load().standing().denies_only();
+        denies::write(&self.parts.denies, &standing).map_err(|error| error.to_string())
+    }
+
+    /// The store is behind the file of denies: only what narrows stays, of both.
+    async fn narrow_to(&self, store: Kept, file: Standing) -> Result<(), RulesError> {
+        let mut next = store;
+        next.standing.epoch = file.epoch + 1;
+        next.standing.grants.clear();
+        next.standing.rules.retain(|rule| rule.action != Action::Allow);
+        for rule in file.denies_only().rules {
+            let known = |known: &Rule| known.pattern == rule.pattern && known.action == rule.action;
+            if !next.standing.rules.iter().any(known) {
+                let id = take_id(&mut next);
+                next.standing.rules.push(Rule { id, ..rule });
+            }
+        }
+        let record = self.parts.journal.act(
+            "recover",
+            "the store was older than the file of denies: grants and allowing rules were dropped",
+            true,
+            None,
+        );
+        self.narrow(&mut *self.state.lock().await, next, record).await
     }
 }
+
+fn take_id(kept: &mut Kept) -> u64 {
+    let id = kept.next_id;
+    kept.next_id += 1;
+    id
+}
+
+fn add_rule(kept: &mut Kept, pattern: Pattern, action: Action, now: Moment) -> Rule {
+    let rule = Rule { id: take_id(kept), pattern, action, made: now.wall };
+    kept.standing.rules.push(rule.clone());
+    rule
+}
+
+const fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::RequireApproval => "require-approval",
+        Action::Deny => "deny",
+    }
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules").field("epoch", &*self.epoch.borrow()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,17 @@
 //! What an approval binds to (guarantee A1).
 
+use std::borrow::Cow;
+use std::fmt::Debug;
 use std::path::Path;
 
 use portero::call::Call;
 use portero::config::{Config, Server};
+use portero::json::Object;
 use portero::pipeline::{BoxFuture, Refusal};
+use serde_json::value::RawValue;
+
+/// How deeply a call's JSON may nest.
+const DEPTH_MOST: usize = 128;
 
 /// What a call stands on besides itself: if any of it changes after a person was asked, the call does not
 /// run.
@@ -31,20 +38,120 @@ pub trait Grounds: Send + Sync {
 /// # Errors
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
 pub fn bind(key: &[u8; 32], call: &Call, directory: &str, ground: &Ground) -> Result<String, Refusal> {
-    let _ = (key, call, directory, ground);
-    todo!()
+    let mut params = Vec::with_capacity(call.params.get().get().len());
+    canonical(call.params.get(), DEPTH_MOST, &mut params)
+        .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    let tool = call.tool.to_string();
+    let parts: [&[u8]; 7] = [
+        tool.as_bytes(),
+        call.method.as_str().as_bytes(),
+        &params,
+        directory.as_bytes(),
+        ground.server.as_bytes(),
+        ground.definition.as_deref().unwrap_or("no definition").as_bytes(),
+        ground.rules.as_bytes(),
+    ];
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// A digest of everything in a server's configuration that changes what a call to it does.
 #[must_use]
 pub fn server_digest(server: &Server) -> String {
-    let _ = server;
-    todo!()
+    let mut hasher = blake3::Hasher::new();
+    let mut put = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    put(server.name.as_str());
+    put(&server.command);
+    put(&server.args.len().to_string());
+    server.args.iter().for_each(|argument| put(argument.expose()));
+    put(&server.env.len().to_string());
+    for (name, value) in &server.env {
+        put(name);
+        put(value.expose());
+    }
+    put(&format!("{:?}{:?}{}{:?}", server.env_passthrough, server.cwd, server.shared, server.roots));
+    hasher.finalize().to_hex().to_string()
 }
 
-/// A digest of the configured policy and replacements.
+/// A digest of the configured policy and replacements: of what they say, not of how the files are laid out.
 #[must_use]
 pub fn rules_digest(config: &Config) -> String {
-    let _ = config;
-    todo!()
+    let mut hasher = blake3::Hasher::new();
+    let mut put = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    let policy = &config.policy;
+    let entries = sorted(policy.entries.iter().map(|entry| (&entry.pattern, entry.action)));
+    let locked = sorted(policy.locked.iter());
+    put(&format!("{:?}{entries:?}{locked:?}", policy.default));
+    for rule in &config.replacements {
+        put(&rule.fake);
+        put(rule.real.expose());
+        put(&format!("{:?}{}{:?}", rule.direction, rule.case_sensitive, rule.servers));
+    }
+    hasher.finalize().to_hex().to_string()
 }
+
+fn sorted<T: Debug>(items: impl Iterator<Item = T>) -> Vec<String> {
+    let mut texts: Vec<_> = items.map(|item| format!("{item:?}")).collect();
+    texts.sort_unstable();
+    texts
+}
+
+/// Writes JSON with sorted keys, without blanks, each text spelled in one way, each number as it was spelled:
+/// `1.10` and `1.1` are not the same call.
+fn canonical(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Cow<'static, str>> {
+    let text = value.get();
+    if depth == 0 {
+        return Err("they nest too deeply".into());
+    }
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let object = Object::read(value).map_err(|error| error.to_string())?;
+            let mut members: Vec<_> = object.iter().collect();
+            members.sort_unstable_by_key(|(key, _)| *key);
+            if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                return Err(format!("the key {:?} stands twice", pair[0].0).into());
+            }
+            out.push(b'{');
+            for (key, member) in members {
+                put_text(key, out);
+                out.push(b':');
+                canonical(member, depth - 1, out)?;
+                out.push(b',');
+            }
+            out.push(b'}');
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            out.push(b'[');
+            for item in items {
+                canonical(item, depth - 1, out)?;
+                out.push(b',');
+            }
+            out.push(b']');
+        }
+        // A text that is no Unicode, such as a lone surrogate, stays as it is spelled.
+        Some(b'"') => match portero::json::text(value) {
+            Some(string) => put_text(&string, out),
+            None => out.extend_from_slice(text.as_bytes()),
+        },
+        _ => out.extend_from_slice(text.as_bytes()),
+    }
+    Ok(())
+}
+
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(portero::json::raw(text).get().as_bytes());
+}
+
+#[cfg(test)]
+mod tests;

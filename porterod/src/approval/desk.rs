@@ -1,24 +1,32 @@
 //! Opening, settling, expiring, waiting.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use portero::anonymize::Fake;
 use portero::call::Call;
 use portero::clock::Clock;
 use portero::config::Approvals;
 use portero::names::{Principal, TaskId};
 use portero::pipeline::{self, BoxFuture, Context, Refusal, Reply};
-use portero::policy::Policy;
+use portero::policy::{Action, Decision, Policy};
 use portero::server::Follow;
-use portero::task::{State, Task};
+use portero::task::{Origin, State, Task};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Grounds;
-use crate::journal::Journal;
+use super::{Grounds, bind};
+use crate::journal::{Journal, Weight, about_task};
 use crate::passphrase::Confirmed;
-use crate::store::StoreError;
+use crate::store::tasks::{self, Step, Stepped, Which};
+use crate::store::{StoreError, standing};
+
+/// How long the timer sleeps at most, since the wall clock may be set while it does.
+const NAP: Duration = Duration::from_secs(30);
 
 /// How a person, or a session, is told. The desk calls it and goes on at once: what takes time is queued by
 /// the channel itself.
@@ -26,12 +34,12 @@ pub trait Channel: Send + Sync {
     /// A task waits for a person; it is on disk.
     fn opened(&self, task: &Task);
 
-    /// A task is no longer to be decided, or reached a later state: every change after `opened`.
+    /// A task reached a later state: every change after `opened`.
     fn changed(&self, task: &Task);
 }
 
 /// Why the desk did not do it.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeskError {
     /// There is no such task, or it is another principal's.
     #[error("there is no task {0}")]
@@ -42,17 +50,6 @@ pub enum DeskError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Which tasks to list.
-#[derive(Debug, Clone, Default)]
-pub struct Which {
-    /// Only those of this principal.
-    pub principal: Option<Principal>,
-    /// Only those in this state.
-    pub state: Option<State>,
-    /// At most so many, the newest first.
-    pub limit: u32,
 }
 
 /// What a desk is made of.
@@ -70,20 +67,33 @@ pub struct DeskParts {
 }
 
 /// Where calls wait for a person.
-pub struct Desk {}
+pub struct Desk {
+    parts: DeskParts,
+    channels: RwLock<Vec<Arc<dyn Channel>>>,
+    /// Counts changes, to wake those who wait for a final state.
+    changes: watch::Sender<u64>,
+    /// A task was approved: for the executor.
+    approved: Notify,
+    /// A task may expire sooner than the timer thinks.
+    opened: Notify,
+}
 
 impl Desk {
     /// A desk with nobody told yet.
     #[must_use]
     pub fn new(parts: DeskParts) -> Arc<Self> {
-        let _ = parts;
-        todo!()
+        Arc::new(Self {
+            parts,
+            channels: RwLock::default(),
+            changes: watch::channel(0).0,
+            approved: Notify::new(),
+            opened: Notify::new(),
+        })
     }
 
     /// Tells `channel` from now on.
     pub fn tell(&self, channel: Arc<dyn Channel>) {
-        let _ = channel;
-        todo!()
+        self.channels.write().unwrap_or_else(PoisonError::into_inner).push(channel);
     }
 
     /// A person says yes. The executor is woken.
@@ -91,8 +101,16 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Settled`] for everyone but the first.
     pub async fn approve(&self, task: TaskId, confirmed: Confirmed) -> Result<Task, DeskError> {
-        let _ = (task, confirmed);
-        todo!()
+        let now = self.now();
+        let step = Step {
+            alive: true,
+            expires: Some(later(now, self.parts.settings.load().start)),
+            ..Step::new(task, &[State::PendingApproval], State::Approved, now)
+        };
+        let task = self.step(step, confirmed.by(), Weight::Strict).await?;
+        self.approved.notify_one();
+        self.opened.notify_one();
+        Ok(task)
     }
 
     /// A person says no, also after a yes as long as it has not started.
@@ -105,8 +123,9 @@ impl Desk {
         reason: Option<Fake<String>>,
         by: &str,
     ) -> Result<Task, DeskError> {
-        let _ = (task, reason, by);
-        todo!()
+        let from = &[State::PendingApproval, State::Approved];
+        let step = Step { note: reason, ..Step::new(task, from, State::Denied, self.now()) };
+        self.step(step, by, Weight::Lenient).await
     }
 
     /// The agent takes its own task back.
@@ -114,8 +133,10 @@ impl Desk {
     /// # Errors
     /// [`DeskError::NotFound`] for another principal's.
     pub async fn cancel(&self, task: TaskId, principal: &Principal) -> Result<Task, DeskError> {
-        let _ = (task, principal);
-        todo!()
+        let from = &[State::PendingApproval, State::Approved];
+        let step = Step::new(task, from, State::Cancelled, self.now());
+        let step = Step { principal: Some(principal.clone()), ..step };
+        self.step(step, "agent", Weight::Lenient).await
     }
 
     /// One task, whole. With a principal, only its own.
@@ -123,8 +144,8 @@ impl Desk {
     /// # Errors
     /// [`DeskError::NotFound`].
     pub fn task(&self, task: TaskId, principal: Option<&Principal>) -> Result<Task, DeskError> {
-        let _ = (task, principal);
-        todo!()
+        let found = self.parts.journal.store().read(|store| tasks::get(store, task, principal))?;
+        found.ok_or(DeskError::NotFound(task))
     }
 
     /// Tasks, the newest first, without their results and errors.
@@ -132,8 +153,7 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read.
     pub fn list(&self, which: &Which) -> Result<Vec<Task>, StoreError> {
-        let _ = which;
-        todo!()
+        self.parts.journal.store().read(|store| tasks::list(store, which))
     }
 
     /// How many wait for a person.
@@ -141,7 +161,7 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read.
     pub fn pending(&self) -> Result<u64, StoreError> {
-        todo!()
+        self.parts.journal.store().read(|store| tasks::waiting(store, None))
     }
 
     /// The task once it is final, or as it is after `most`.
@@ -154,8 +174,23 @@ impl Desk {
         principal: Option<&Principal>,
         most: Duration,
     ) -> Result<Task, DeskError> {
-        let _ = (task, principal, most);
-        todo!()
+        let mut changes = self.changes.subscribe();
+        let until = Instant::now().checked_add(most);
+        loop {
+            let state = self.parts.journal.store().read(|store| tasks::state(store, task, principal))?;
+            if state.ok_or(DeskError::NotFound(task))?.is_final() {
+                break;
+            }
+            let changed = changes.changed();
+            let waited = match until {
+                Some(until) => tokio::time::timeout_at(until, changed).await,
+                None => Ok(changed.await),
+            };
+            if !matches!(waited, Ok(Ok(()))) {
+                break;
+            }
+        }
+        self.task(task, principal)
     }
 
     /// Expires whatever is due and tells how many were.
@@ -163,24 +198,195 @@ impl Desk {
     /// # Errors
     /// When the store cannot be written.
     pub async fn expire_due(&self) -> Result<usize, StoreError> {
-        todo!()
+        let now = self.now();
+        let expired = self.parts.journal.change(Weight::Lenient, move |store| {
+            let mut expired = Vec::new();
+            for id in tasks::due(store, now)? {
+                // A step that no state begins only ever expires.
+                match tasks::step(store, &Step::new(id, &[], State::Expired, now))? {
+                    Stepped::Expired(task) => expired.push(task),
+                    Stepped::Done(_) | Stepped::Elsewhere(_) | Stepped::Missing => {}
+                }
+            }
+            let records = expired.iter().map(|task| about_task(task, "expiry", None)).collect();
+            Ok((expired, records))
+        });
+        let expired = expired.await?;
+        expired.iter().for_each(|task| self.publish(task));
+        Ok(expired.len())
     }
 
     /// Expires tasks as they fall due, until `stop`. The composition root spawns and joins it.
     pub async fn run_timer(self: Arc<Self>, stop: CancellationToken) {
-        let _ = stop;
-        todo!()
+        let expiring = async {
+            loop {
+                if let Err(error) = self.expire_due().await {
+                    tracing::error!(%error, "tasks could not be expired; every step checks that by itself");
+                    tokio::time::sleep(NAP).await;
+                    continue;
+                }
+                match self.parts.journal.store().read(tasks::next_expiry) {
+                    Ok(None) => self.opened.notified().await,
+                    Ok(Some(at)) => {
+                        let left = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
+                        let nap = left.clamp(Duration::from_millis(5), NAP);
+                        // Either is reason enough to look again.
+                        let _ = tokio::time::timeout(nap, self.opened.notified()).await;
+                    }
+                    Err(_) => tokio::time::sleep(NAP).await,
+                }
+            }
+        };
+        stop.run_until_cancelled(expiring).await;
+    }
+
+    /// Makes a step of a task, with its record, and tells everyone.
+    pub(crate) async fn step(&self, step: Step, by: &str, weight: Weight) -> Result<Task, DeskError> {
+        let (id, by) = (step.id, by.to_owned());
+        let stepped = self
+            .parts
+            .journal
+            .change(weight, move |store| {
+                let stepped = tasks::step(store, &step)?;
+                let record = match &stepped {
+                    Stepped::Done(task) => Some(about_task(task, &by, step.note.as_ref())),
+                    Stepped::Expired(task) => Some(about_task(task, "expiry", None)),
+                    Stepped::Elsewhere(_) | Stepped::Missing => None,
+                };
+                Ok((stepped, record.into_iter().collect()))
+            })
+            .await?;
+        match stepped {
+            Stepped::Done(task) => {
+                self.publish(&task);
+                Ok(*task)
+            }
+            Stepped::Expired(task) => {
+                self.publish(&task);
+                Err(DeskError::Settled(id, State::Expired))
+            }
+            Stepped::Elsewhere(state) => Err(DeskError::Settled(id, state)),
+            Stepped::Missing => Err(DeskError::NotFound(id)),
+        }
+    }
+
+    /// Returns when a task was approved since the last time.
+    pub(crate) async fn approved(&self) {
+        self.approved.notified().await;
+    }
+
+    /// The binding of a call as things are now.
+    pub(crate) async fn binding(&self, call: &Call, directory: &Path) -> Result<String, Refusal> {
+        let ground = self.parts.grounds.ground(call, directory).await?;
+        let key = self.parts.journal.store().read(standing::binding_key);
+        let key = key.map_err(|error| Refusal::NoDesk(error.to_string()))?;
+        bind(&key, call, &directory.to_string_lossy(), &ground)
+    }
+
+    async fn open(&self, call: Call, origin: Origin, decision: Decision) -> Result<Task, Refusal> {
+        let binding = self.binding(&call, &origin.directory).await?;
+        let settings = self.parts.settings.load_full();
+        let now = self.now();
+        let task = Task {
+            id: TaskId::fresh(),
+            state: State::PendingApproval,
+            call,
+            decision,
+            origin,
+            binding,
+            asked: now,
+            expires: later(now, settings.pending),
+            changed: now,
+            note: None,
+            result: None,
+            error: None,
+        };
+        let most = u64::from(settings.pending_most);
+        let id = task.id;
+        let opened = self.parts.journal.change(Weight::Strict, move |store| {
+            let mut records = Vec::new();
+            if let Some(twin) = tasks::twin(store, &task.origin.principal, &task.binding)? {
+                if twin.expires > now {
+                    return Ok((twin, records));
+                }
+                if let Stepped::Expired(gone) =
+                    tasks::step(store, &Step::new(twin.id, &[], State::Expired, now))?
+                {
+                    records.push(about_task(&gone, "expiry", None));
+                }
+            }
+            if tasks::waiting(store, Some(task.origin.session))? >= most {
+                return Err(StoreError::Refused(format!(
+                    "{most} calls of this session wait for a person already; wait until some are decided"
+                )));
+            }
+            tasks::insert(store, &task)?;
+            records.push(about_task(&task, "agent", None));
+            Ok((task.clone(), records))
+        });
+        let task = opened.await.map_err(refusal)?;
+        if task.id == id {
+            self.channels().iter().for_each(|channel| channel.opened(&task));
+            self.opened.notify_one();
+        }
+        Ok(task)
+    }
+
+    fn publish(&self, task: &Task) {
+        self.changes.send_modify(|count| *count += 1);
+        self.channels().iter().for_each(|channel| channel.changed(task));
+    }
+
+    fn channels(&self) -> Vec<Arc<dyn Channel>> {
+        self.channels.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.parts.clock.now().wall
     }
 }
 
 impl pipeline::Desk for Desk {
     fn submit<'a>(&'a self, call: Call, context: &'a Context) -> BoxFuture<'a, Result<Task, Refusal>> {
-        let _ = (call, context);
-        todo!()
+        Box::pin(async move {
+            let now = self.parts.clock.now();
+            let decision = self.parts.policy.load().decide(&call.tool, call.arguments(), now);
+            match decision.action {
+                Action::Deny => Err(Refusal::Denied(decision)),
+                // A grant may have come in between; whoever asks for a person gets one.
+                Action::Allow | Action::RequireApproval => {
+                    self.open(call, context.origin.clone(), decision).await
+                }
+            }
+        })
     }
 
-    fn forward<'a>(&'a self, call: Call, context: &'a Context, follow: Follow) -> BoxFuture<'a, Reply> {
-        let _ = (call, context, follow);
-        todo!()
+    fn forward<'a>(&'a self, _: Call, _: &'a Context, _: Follow) -> BoxFuture<'a, Reply> {
+        Box::pin(async {
+            let words = "this is the daemon: there is nobody to forward a call to";
+            Reply::Refused(Refusal::NoDesk(words.to_owned()))
+        })
+    }
+}
+
+/// A moment after `from`; as late as can be told where that is beyond all calendars.
+fn later(from: Timestamp, by: Duration) -> Timestamp {
+    from.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+fn refusal(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Audit(_) => Refusal::NoAudit,
+        StoreError::Corrupt { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Busy(_)
+        | StoreError::Failed(_)
+        | StoreError::Refused(_) => Refusal::NoDesk(error.to_string()),
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
     }
 }

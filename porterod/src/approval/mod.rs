@@ -6,5 +6,9 @@
 mod binding;
 mod desk;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use crate::store::Which;
 pub use binding::{Ground, Grounds, bind, rules_digest, server_digest};
-pub use desk::{Channel, Desk, DeskError, DeskParts, Which};
+pub use desk::{Channel, Desk, DeskError, DeskParts};

@@ -4,48 +4,44 @@
 //! after the commit. A file that is corrupt, newer or not Portero's is an error, never an empty store
 //! (guarantee P3).
 
-use std::path::Path;
+mod error;
+mod open;
+pub(crate) mod passphrase;
+pub(crate) mod standing;
+pub(crate) mod tasks;
+pub(crate) mod text;
+mod writer;
 
-/// Why the store did not do it.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// The file is not what Portero wrote.
-    #[error("the store {path} is damaged or not Portero's: {problem}")]
-    Corrupt {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A newer Portero wrote it.
-    #[error("the store {path} was written by a newer Portero (version {found}; this one knows {known})")]
-    Newer {
-        /// The file.
-        path: String,
-        /// Its version.
-        found: i64,
-        /// The newest that this program knows.
-        known: i64,
-    },
-    /// Another process has it open.
-    #[error("the store {0} is in use by another process")]
-    Busy(String),
-    /// SQLite or the disk failed; nothing was changed.
-    #[error("the store could not be read or written: {0}")]
-    Failed(String),
-    /// The audit record could not be written, so nothing was changed (guarantee D2).
-    #[error("the audit record could not be written, so nothing was changed: {0}")]
-    Audit(String),
-    /// A person or agent asked for something that cannot be: see the text.
-    #[error("{0}")]
-    Refused(String),
-}
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::Connection;
+
+pub use error::StoreError;
+pub use tasks::Which;
+use writer::Writer;
 
 /// The store of one daemon.
-pub struct Store {}
+#[derive(Debug)]
+pub struct Store {
+    writer: Writer,
+    reader: Mutex<Connection>,
+}
 
 /// Makes durable, before a commit, what was written beside the store: the audit.
 pub type Barrier = Box<dyn Fn() -> std::io::Result<()> + Send>;
+
+/// Whether a change has records in the audit, so that they are synced before it is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Records {
+    /// It has.
+    Synced,
+    /// It has none.
+    None,
+}
 
 impl Store {
     /// Opens the store at `path`, makes it if it is not there, and brings it up to date. If it is gone while
@@ -54,7 +50,27 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Newer`], [`StoreError::Busy`] or [`StoreError::Failed`].
     pub fn open(path: &Path, witness: Option<&Path>, barrier: Barrier) -> Result<Self, StoreError> {
-        let _ = (path, witness, barrier);
-        todo!()
+        let write = open::open(path, witness).map_err(|error| error.at(path))?;
+        let reader = open::reader(path).map_err(|error| StoreError::from(error).at(path))?;
+        let writer = Writer::start(write, barrier)?;
+        Ok(Self { writer, reader: Mutex::new(reader) })
+    }
+
+    /// Runs `change` in a transaction and returns its value once that is on the disk. If it fails, or the
+    /// commit does, nothing of it stays.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        records: Records,
+        change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.write(records, change).await
+    }
+
+    /// Reads on a connection of its own; short, since it holds up the caller's thread.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        read(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

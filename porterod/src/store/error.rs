@@ -1,0 +1,67 @@
+//! Why the store did not do it.
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+/// Why the store did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The file is not what Portero wrote.
+    #[error("the store {path} is damaged or not Portero's: {problem}")]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A newer Portero wrote it.
+    #[error("the store {path} was written by a newer Portero (version {found}; this one knows {known})")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// Another process has it open.
+    #[error("the store {0} is in use by another process")]
+    Busy(String),
+    /// SQLite or the disk failed; nothing was changed.
+    #[error("the store could not be read or written: {0}")]
+    Failed(String),
+    /// The audit record could not be written, so nothing was changed (guarantee D2).
+    #[error("the audit record could not be written, so nothing was changed: {0}")]
+    Audit(String),
+    /// A limit is reached; the text says which.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl StoreError {
+    pub(super) fn corrupt(problem: impl Into<String>) -> Self {
+        Self::Corrupt { path: String::new(), problem: problem.into() }
+    }
+
+    /// Says which file it is about.
+    pub(super) fn at(self, file: &Path) -> Self {
+        let path = file.display().to_string();
+        match self {
+            Self::Corrupt { problem, .. } => Self::Corrupt { path, problem },
+            Self::Newer { found, known, .. } => Self::Newer { path, found, known },
+            Self::Busy(_) => Self::Busy(path),
+            Self::Failed(_) | Self::Audit(_) | Self::Refused(_) => self,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::corrupt(error.to_string()),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(String::new()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}

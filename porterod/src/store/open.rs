@@ -1,0 +1,174 @@
+//! Opening, creating and migrating the file.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{StoreError, standing};
+
+/// "Port" in ASCII: SQLite's `application_id` of a store.
+const APPLICATION: i64 = 0x506f_7274;
+/// Every migration, in order; its number is its place, from one.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001.sql")];
+const VERSION: i64 = MIGRATIONS.len() as i64;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The writer's connection to a store that is there, whole and up to date.
+pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, StoreError> {
+    match fs::metadata(path) {
+        Ok(found) if found.len() == 0 => return Err(StoreError::corrupt("the file is empty")),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            refuse_remains(path, witness)?;
+            create(path)?;
+        }
+        Err(error) => return Err(failed(&error)),
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    recognize(&connection)?;
+    set_up(&connection)?;
+    migrate(&mut connection)?;
+    check(&connection)?;
+    Ok(connection)
+}
+
+/// A second connection, which cannot write.
+pub(super) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// A store that is gone, while something beside it shows that there was one, must not begin anew empty.
+fn refuse_remains(path: &Path, witness: Option<&Path>) -> Result<(), StoreError> {
+    let log = beside(path, "-wal");
+    let remains = [Some(log.as_path()), witness];
+    for remain in remains.into_iter().flatten() {
+        if remain.try_exists().map_err(|error| failed(&error))? {
+            return Err(StoreError::corrupt(format!(
+                "it is gone, but {} is still there; put the store back, or remove that file too to begin anew \
+                 without the rules that people made",
+                remain.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a whole store beside its place and moves it there, so that no crash leaves half of one.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let new = beside(path, ".new");
+    for leftover in [new.clone(), beside(&new, "-journal"), beside(&new, "-wal")] {
+        match fs::remove_file(&leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
+            _ => {}
+        }
+    }
+    create_private(&new).map_err(|error| failed(&error))?;
+    let mut connection = Connection::open(&new)?;
+    connection.pragma_update(None, "application_id", APPLICATION)?;
+    migrate(&mut connection)?;
+    connection.close().map_err(|(_, error)| error)?;
+    File::open(&new).and_then(|file| file.sync_all()).map_err(|error| failed(&error))?;
+    fs::rename(&new, path).map_err(|error| failed(&error))?;
+    #[cfg(unix)]
+    if let Some(directory) = path.parent() {
+        File::open(directory).and_then(|file| file.sync_all()).map_err(|error| failed(&error))?;
+    }
+    Ok(())
+}
+
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Refuses what Portero did not write, before anything is written to it.
+fn recognize(connection: &Connection) -> Result<(), StoreError> {
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if application != APPLICATION {
+        return Err(StoreError::corrupt("another program made it"));
+    }
+    let found = version(connection)?;
+    if found > VERSION {
+        return Err(StoreError::Newer { path: String::new(), found, known: VERSION });
+    }
+    if found < 1 { Err(StoreError::corrupt("it has no version")) } else { Ok(()) }
+}
+
+fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn set_up(connection: &Connection) -> Result<(), StoreError> {
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::Failed(format!("SQLite keeps its journal as {mode} here, not as wal")));
+    }
+    for (pragma, on) in [("foreign_keys", true), ("recursive_triggers", true), ("trusted_schema", false)] {
+        connection.pragma_update(None, pragma, on)?;
+    }
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
+    Ok(())
+}
+
+/// Runs the migrations that are missing, all in one transaction.
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let from = usize::try_from(version(connection)?).unwrap_or(0);
+    if from >= MIGRATIONS.len() {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    for migration in &MIGRATIONS[from..] {
+        transaction.execute_batch(migration)?;
+    }
+    if from == 0 {
+        standing::begin(&transaction, &rand::random::<[u8; 32]>())?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(transaction.commit()?)
+}
+
+/// Looks for damage: in the pages, in the schema (a trigger that is gone would be a guarantee that is gone),
+/// and in the rules and grants themselves.
+fn check(connection: &Connection) -> Result<(), StoreError> {
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found != "ok" {
+        return Err(StoreError::corrupt(found));
+    }
+    let mut fresh = Connection::open_in_memory()?;
+    migrate(&mut fresh)?;
+    if schema(connection)? != schema(&fresh)? {
+        return Err(StoreError::corrupt("its tables or triggers are not Portero's"));
+    }
+    standing::load(connection)?;
+    Ok(())
+}
+
+fn schema(connection: &Connection) -> Result<Vec<(String, Option<String>)>, StoreError> {
+    let mut statement = connection
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+fn failed(error: &io::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
+}

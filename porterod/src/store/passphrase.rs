@@ -1,0 +1,72 @@
+//! The passphrase's hash and its tries.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::StoreError;
+use super::text::{from_nanos, nanos};
+
+/// What is kept of the passphrase.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// argon2id, PHC text.
+    pub(crate) hash: String,
+    /// When one was first set.
+    pub(crate) first_set: Timestamp,
+    /// By which process.
+    pub(crate) first_by: String,
+    /// Wrong tries since the last right one.
+    pub(crate) failed: u32,
+    /// When the last of them was.
+    pub(crate) failed_at: Timestamp,
+}
+
+/// Reads it, if one is set.
+pub(crate) fn load(connection: &Connection) -> Result<Option<Kept>, StoreError> {
+    let sql = "SELECT hash, first_set, first_by, failed, failed_at FROM passphrase";
+    let found = connection.query_row(sql, [], |row| {
+        Ok(Kept {
+            hash: row.get(0)?,
+            first_set: from_nanos(1, row.get(1)?)?,
+            first_by: row.get(2)?,
+            failed: row.get(3)?,
+            failed_at: from_nanos(4, row.get(4)?)?,
+        })
+    });
+    Ok(found.optional()?)
+}
+
+/// Sets the first one, or replaces the one whose hash is `old`. False when that is not how things stand.
+pub(crate) fn set(
+    connection: &Connection,
+    old: Option<&str>,
+    hash: &str,
+    by: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let at = nanos(now);
+    let changed = match old {
+        None => connection.execute(
+            "INSERT INTO passphrase (only, hash, first_set, first_by, changed, changed_by)
+             VALUES (1, ?1, ?2, ?3, ?2, ?3) ON CONFLICT DO NOTHING",
+            params![hash, at, by],
+        )?,
+        Some(old) => connection.execute(
+            "UPDATE passphrase SET hash = ?1, changed = ?2, changed_by = ?3, failed = 0 WHERE hash = ?4",
+            params![hash, at, by, old],
+        )?,
+    };
+    Ok(changed == 1)
+}
+
+/// Counts a try as wrong before it is checked, so that no crash and no second try beside it is free.
+pub(crate) fn count_try(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute("UPDATE passphrase SET failed = failed + 1, failed_at = ?1", [nanos(now)])?;
+    Ok(())
+}
+
+/// A right try ends the count.
+pub(crate) fn forget_tries(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute("UPDATE passphrase SET failed = 0", [])?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Rules, grants and their epoch, kept as one: with a digest over all of them, since a changed letter in a
+//! pattern is damage that SQLite cannot see.
+
+use std::time::Duration;
+
+use portero::clock::Moment;
+use portero::policy::{Grant, Rule, Standing};
+use rusqlite::{Connection, params};
+
+use super::StoreError;
+use super::text::{from_nanos, from_plain, nanos, plain, unreadable};
+
+/// What is kept: rules and grants, and the id that the next one gets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Epoch, rules and grants; the boot's id is the daemon's matter.
+    pub(crate) standing: Standing,
+    /// The next rule's or grant's id; an id is not used again.
+    pub(crate) next_id: u64,
+}
+
+/// Fills in a new store.
+pub(super) fn begin(connection: &Connection, binding_key: &[u8; 32]) -> Result<(), StoreError> {
+    let kept = Kept { next_id: 1, ..Kept::default() };
+    connection.execute(
+        "INSERT INTO meta (only, epoch, next_id, standing, binding_key) VALUES (1, 0, 1, ?1, ?2)",
+        params![digest(&kept), binding_key.as_slice()],
+    )?;
+    Ok(())
+}
+
+/// The key of approvals' bindings.
+pub(crate) fn binding_key(connection: &Connection) -> Result<[u8; 32], StoreError> {
+    Ok(connection.query_row("SELECT binding_key FROM meta", [], |row| row.get(0))?)
+}
+
+/// Reads rules and grants.
+pub(crate) fn load(connection: &Connection) -> Result<Kept, StoreError> {
+    let (epoch, next_id, found): (u64, u64, String) = connection
+        .query_row("SELECT epoch, next_id, standing FROM meta", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .map_err(damaged)?;
+    let rules = connection
+        .prepare("SELECT id, pattern, action, made FROM rules ORDER BY id")?
+        .query_map([], |row| {
+            Ok(Rule {
+                id: row.get(0)?,
+                pattern: from_plain(1, row.get_ref(1)?.as_str()?)?,
+                action: from_plain(2, row.get_ref(2)?.as_str()?)?,
+                made: from_nanos(3, row.get(3)?)?,
+            })
+        })?
+        .collect::<Result<_, _>>()
+        .map_err(damaged)?;
+    let grants = connection
+        .prepare("SELECT id, pattern, made, made_boot, boot_id, millis FROM grants ORDER BY id")?
+        .query_map([], |row| {
+            let boot = u64::try_from(row.get::<_, i64>(3)?).map_err(|error| unreadable(3, error))?;
+            Ok(Grant {
+                id: row.get(0)?,
+                pattern: from_plain(1, row.get_ref(1)?.as_str()?)?,
+                made: Moment { wall: from_nanos(2, row.get(2)?)?, boot: Duration::from_nanos(boot) },
+                boot_id: row.get(4)?,
+                millis: row.get(5)?,
+            })
+        })?
+        .collect::<Result<_, _>>()
+        .map_err(damaged)?;
+    let kept = Kept { standing: Standing { epoch, rules, grants, boot_id: String::new() }, next_id };
+    if digest(&kept) != found {
+        return Err(StoreError::corrupt("its rules and grants are not as they were written"));
+    }
+    Ok(kept)
+}
+
+/// Replaces rules and grants. Only a later epoch replaces an earlier one.
+pub(crate) fn save(connection: &Connection, kept: &Kept) -> Result<(), StoreError> {
+    let epoch = kept.standing.epoch;
+    let replaced = connection.execute(
+        "UPDATE meta SET epoch = ?1, next_id = ?2, standing = ?3 WHERE epoch < ?1",
+        params![epoch, kept.next_id, digest(kept)],
+    )?;
+    if replaced != 1 {
+        return Err(StoreError::Failed(format!("epoch {epoch} does not follow the stored one")));
+    }
+    connection.execute_batch("DELETE FROM rules; DELETE FROM grants")?;
+    let mut rules =
+        connection.prepare_cached("INSERT INTO rules (id, pattern, action, made) VALUES (?1, ?2, ?3, ?4)")?;
+    for rule in &kept.standing.rules {
+        rules.execute(params![rule.id, plain(&rule.pattern), plain(&rule.action), nanos(rule.made)])?;
+    }
+    let mut grants = connection.prepare_cached(
+        "INSERT INTO grants (id, pattern, made, made_boot, boot_id, millis) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for grant in &kept.standing.grants {
+        let boot = i64::try_from(grant.made.boot.as_nanos()).unwrap_or(i64::MAX);
+        grants.execute(params![
+            grant.id,
+            plain(&grant.pattern),
+            nanos(grant.made.wall),
+            boot,
+            grant.boot_id,
+            grant.millis
+        ])?;
+    }
+    Ok(())
+}
+
+fn digest(kept: &Kept) -> String {
+    let Kept { standing, next_id } = kept;
+    let text = portero::json::raw(&(standing.epoch, &standing.rules, &standing.grants, next_id));
+    blake3::hash(text.get().as_bytes()).to_hex().to_string()
+}
+
+/// What cannot be read from these tables is damage.
+fn damaged(error: rusqlite::Error) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::Failed(problem) => StoreError::corrupt(problem),
+        other => other,
+    }
+}

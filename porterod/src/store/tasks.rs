@@ -1,0 +1,273 @@
+//! Tasks: every step is one compare-and-swap, and whether a task has expired is decided in that statement.
+
+use jiff::Timestamp;
+use portero::anonymize::Fake;
+use portero::json::RawJson;
+use portero::names::{Principal, SessionId, TaskId};
+use portero::task::{Origin, State, Task};
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use super::StoreError;
+use super::text::{from_json, from_nanos, from_plain, nanos, plain};
+
+const COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
+                       expires, changed, note, result, error";
+/// The same without what can be large; read by the same function.
+const HEADS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
+                     expires, changed, note, NULL, NULL";
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Default)]
+pub struct Which {
+    /// Only those of this principal.
+    pub principal: Option<Principal>,
+    /// Only those in this state.
+    pub state: Option<State>,
+    /// At most so many, the newest first.
+    pub limit: u32,
+}
+
+/// One step of one task.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    /// The task.
+    pub(crate) id: TaskId,
+    /// The states it may be in.
+    pub(crate) from: &'static [State],
+    /// The next one.
+    pub(crate) to: State,
+    /// The present moment.
+    pub(crate) now: Timestamp,
+    /// Whether it must not have expired.
+    pub(crate) alive: bool,
+    /// When it expires from now on, if that changes.
+    pub(crate) expires: Option<Timestamp>,
+    /// Whose it must be.
+    pub(crate) principal: Option<Principal>,
+    /// What to say about it.
+    pub(crate) note: Option<Fake<String>>,
+    /// The server's `result`.
+    pub(crate) result: Option<Fake<RawJson>>,
+    /// The server's `error`.
+    pub(crate) error: Option<Fake<RawJson>>,
+}
+
+/// What came of a [`Step`].
+#[derive(Debug)]
+pub(crate) enum Stepped {
+    /// It was made.
+    Done(Box<Task>),
+    /// The task had expired, and is marked so now.
+    Expired(Box<Task>),
+    /// It is in another state.
+    Elsewhere(State),
+    /// There is none, or it is another principal's.
+    Missing,
+}
+
+impl Step {
+    pub(crate) const fn new(id: TaskId, from: &'static [State], to: State, now: Timestamp) -> Self {
+        Self {
+            id,
+            from,
+            to,
+            now,
+            alive: false,
+            expires: None,
+            principal: None,
+            note: None,
+            result: None,
+            error: None,
+        }
+    }
+}
+
+/// Makes a step, or says why not. Of any number at the same time, one is made.
+pub(crate) fn step(connection: &Connection, step: &Step) -> Result<Stepped, StoreError> {
+    for from in step.from {
+        if let Some(task) = swap(connection, step, *from)? {
+            return Ok(Stepped::Done(Box::new(task)));
+        }
+    }
+    let Some(task) = get(connection, step.id, step.principal.as_ref())? else {
+        return Ok(Stepped::Missing);
+    };
+    if task.expires <= step.now && task.state.may_become(State::Expired) {
+        let expiry = Step::new(step.id, &[], State::Expired, step.now);
+        if let Some(task) = swap(connection, &expiry, task.state)? {
+            return Ok(Stepped::Expired(Box::new(task)));
+        }
+    }
+    Ok(Stepped::Elsewhere(task.state))
+}
+
+fn swap(connection: &Connection, step: &Step, from: State) -> Result<Option<Task>, StoreError> {
+    let sql = format!(
+        "UPDATE tasks SET state = :to, changed = :now, expires = coalesce(:expires, expires),
+             note = coalesce(:note, note), result = :result, error = :error
+         WHERE id = :id AND state = :from AND (NOT :alive OR expires > :now)
+             AND (:principal IS NULL OR principal = :principal)
+         RETURNING {COLUMNS}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let changed = statement.query_row(
+        named_params! {
+            ":id": step.id.to_string(),
+            ":from": from.as_str(),
+            ":to": step.to.as_str(),
+            ":now": nanos(step.now),
+            ":alive": step.alive,
+            ":expires": step.expires.map(nanos),
+            ":principal": step.principal.as_ref().map(Principal::as_str),
+            ":note": step.note.as_ref().map(Fake::get),
+            ":result": step.result.as_ref().map(|json| json.get().get()),
+            ":error": step.error.as_ref().map(|json| json.get().get()),
+        },
+        task,
+    );
+    Ok(changed.optional()?)
+}
+
+/// Puts a new task down.
+pub(crate) fn insert(connection: &Connection, task: &Task) -> Result<(), StoreError> {
+    let directory = task.origin.directory.to_str();
+    let directory = directory.ok_or_else(|| StoreError::Refused("the directory is not UTF-8".to_owned()))?;
+    let call = portero::json::raw(&task.call);
+    let decision = portero::json::raw(&task.decision);
+    connection
+        .prepare_cached(
+            "INSERT INTO tasks (id, state, tool, call, decision, principal, session, client, directory,
+                 binding, asked, expires, changed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?
+        .execute(params![
+            task.id.to_string(),
+            task.state.as_str(),
+            task.call.tool.to_string(),
+            call.get(),
+            decision.get(),
+            task.origin.principal.as_str(),
+            task.origin.session.to_string(),
+            task.origin.client.get(),
+            directory,
+            task.binding,
+            nanos(task.asked),
+            nanos(task.expires),
+            nanos(task.changed),
+        ])?;
+    Ok(())
+}
+
+/// One task, whole; with a principal, only its own.
+pub(crate) fn get(
+    connection: &Connection,
+    id: TaskId,
+    principal: Option<&Principal>,
+) -> Result<Option<Task>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)");
+    let found = connection
+        .prepare_cached(&sql)?
+        .query_row(params![id.to_string(), principal.map(Principal::as_str)], task);
+    Ok(found.optional()?)
+}
+
+/// The state of one task; with a principal, only of its own.
+pub(crate) fn state(
+    connection: &Connection,
+    id: TaskId,
+    principal: Option<&Principal>,
+) -> Result<Option<State>, StoreError> {
+    let found = connection
+        .prepare_cached("SELECT state FROM tasks WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)")?
+        .query_row(params![id.to_string(), principal.map(Principal::as_str)], |row| {
+            from_plain(0, row.get_ref(0)?.as_str()?)
+        });
+    Ok(found.optional()?)
+}
+
+/// The identical call of this principal that waits, perhaps expired and not marked so.
+pub(crate) fn twin(
+    connection: &Connection,
+    principal: &Principal,
+    binding: &str,
+) -> Result<Option<Task>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tasks WHERE principal = ?1 AND binding = ?2 AND state = 'pending-approval'"
+    );
+    let found = connection.prepare_cached(&sql)?.query_row(params![principal.as_str(), binding], task);
+    Ok(found.optional()?)
+}
+
+/// How many tasks wait for a person: all, or one session's.
+pub(crate) fn waiting(connection: &Connection, session: Option<SessionId>) -> Result<u64, StoreError> {
+    let count = connection
+        .prepare_cached(
+            "SELECT count(*) FROM tasks WHERE state = 'pending-approval' AND (?1 IS NULL OR session = ?1)",
+        )?
+        .query_row([session.map(|session| session.to_string())], |row| row.get(0))?;
+    Ok(count)
+}
+
+/// Tasks, the newest first, without results and errors.
+pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, StoreError> {
+    let sql = format!(
+        "SELECT {HEADS} FROM tasks WHERE (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR state = ?2)
+         ORDER BY asked DESC, id DESC LIMIT ?3"
+    );
+    let principal = which.principal.as_ref().map(Principal::as_str);
+    let state = which.state.map(State::as_str);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![principal, state, which.limit], task)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The ids of tasks in a state, the one that has to move first coming first.
+pub(crate) fn ids(connection: &Connection, state: State) -> Result<Vec<TaskId>, StoreError> {
+    ids_of(connection, "SELECT id FROM tasks WHERE state = ?1 ORDER BY expires, id", [&state.as_str()])
+}
+
+/// The ids of tasks that have expired and are not marked so.
+pub(crate) fn due(connection: &Connection, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+    let sql = "SELECT id FROM tasks WHERE state IN ('pending-approval', 'approved') AND expires <= ?1";
+    ids_of(connection, sql, [&nanos(now)])
+}
+
+/// When the next task expires.
+pub(crate) fn next_expiry(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT min(expires) FROM tasks WHERE state IN ('pending-approval', 'approved')";
+    Ok(connection
+        .prepare_cached(sql)?
+        .query_row([], |row| row.get::<_, Option<i64>>(0)?.map(|at| from_nanos(0, at)).transpose())?)
+}
+
+fn ids_of<T: ToSql>(connection: &Connection, sql: &str, params: [&T; 1]) -> Result<Vec<TaskId>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params, |row| from_plain(0, row.get_ref(0)?.as_str()?))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
+    let raw = |column: usize| -> rusqlite::Result<Option<Fake<RawJson>>> {
+        row.get_ref(column)?.as_str_or_null()?.map(|text| from_json(column, text)).transpose()
+    };
+    Ok(Task {
+        id: from_plain(0, row.get_ref(0)?.as_str()?)?,
+        state: from_plain(1, row.get_ref(1)?.as_str()?)?,
+        call: from_json(2, row.get_ref(2)?.as_str()?)?,
+        decision: from_json(3, row.get_ref(3)?.as_str()?)?,
+        origin: Origin {
+            principal: from_plain(4, row.get_ref(4)?.as_str()?)?,
+            session: from_plain(5, row.get_ref(5)?.as_str()?)?,
+            client: from_plain(6, row.get_ref(6)?.as_str()?)?,
+            directory: row.get::<_, String>(7)?.into(),
+        },
+        binding: row.get(8)?,
+        asked: from_nanos(9, row.get(9)?)?,
+        expires: from_nanos(10, row.get(10)?)?,
+        changed: from_nanos(11, row.get(11)?)?,
+        note: row.get_ref(12)?.as_str_or_null()?.map(|text| from_plain(12, text)).transpose()?,
+        result: raw(13)?,
+        error: raw(14)?,
+    })
+}

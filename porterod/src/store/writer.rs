@@ -1,0 +1,130 @@
+//! The thread that writes: many changes, one transaction.
+
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Barrier, Records, StoreError};
+
+/// How many changes may wait; then callers wait.
+const QUEUE: usize = 256;
+/// How many changes at most go into one transaction.
+const GROUP: usize = 128;
+
+/// Runs one change, and gives what to do once it is known whether the transaction stays.
+type Work = Box<dyn FnOnce(&Connection) -> Finish + Send>;
+type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+struct Job {
+    records: Records,
+    work: Work,
+}
+
+/// The handle of the writing thread; dropping it waits for the thread to end.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, barrier: Barrier) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || drain(&connection, jobs, &barrier))
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        records: Records,
+        change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            let changed = in_savepoint(connection, change);
+            Box::new(move |kept| {
+                // Whoever asked may be gone; the change stays all the same.
+                let _ = answer.send(kept.and(changed));
+            })
+        });
+        let ended = || StoreError::Failed("its writer ended".to_owned());
+        let queue = self.queue.as_ref().ok_or_else(ended)?;
+        queue.send(Job { records, work }).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A writer that panicked has answered nobody; there is nothing more to say here.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn in_savepoint<T>(
+    connection: &Connection,
+    change: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.execute_batch("SAVEPOINT change")?;
+    let changed = change(connection);
+    let end = if changed.is_ok() { "RELEASE change" } else { "ROLLBACK TO change; RELEASE change" };
+    match connection.execute_batch(end) {
+        Ok(()) => changed,
+        Err(error) => changed.and(Err(error.into())),
+    }
+}
+
+fn drain(connection: &Connection, mut jobs: mpsc::Receiver<Job>, barrier: &Barrier) {
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
+        let records = first.records;
+        let mut group = vec![first.work];
+        while group.len() < GROUP {
+            match jobs.try_recv() {
+                Ok(job) if job.records == records => group.push(job.work),
+                Ok(job) => {
+                    next = Some(job);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        commit(connection, group, records, barrier);
+    }
+}
+
+fn commit(connection: &Connection, group: Vec<Work>, records: Records, barrier: &Barrier) {
+    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+    let mut finishes = Vec::with_capacity(group.len());
+    let mut kept = begun;
+    if kept.is_ok() {
+        for work in group {
+            finishes.push(work(connection));
+            if connection.is_autocommit() {
+                // SQLite itself took the transaction back, as when the disk is full.
+                kept = Err(StoreError::Failed("the disk is full or failed".to_owned()));
+                break;
+            }
+        }
+    }
+    if kept.is_ok() && records == Records::Synced {
+        kept = barrier().map_err(|error| StoreError::Audit(error.to_string()));
+    }
+    if kept.is_ok() {
+        kept = connection.execute_batch("COMMIT").map_err(StoreError::from);
+    }
+    if kept.is_err() && !connection.is_autocommit() {
+        // If even this fails, the next BEGIN does, and nobody is told that anything was kept.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    for finish in finishes {
+        finish(kept.clone());
+    }
+}
