@@ -1,19 +1,35 @@
 //! The agent's side of MCP: one session over one connection, any revision, with Portero's own tools.
 //!
-//! Only [`Fake`](crate::anonymize::Fake) values reach the writer: everything goes through `Outbox`, whose
-//! methods take nothing else.
+//! Only [`Fake`](crate::anonymize::Fake) values reach the writer: everything goes through `outbox::Outbox`,
+//! whose methods take nothing else. One task reads, decides, calls and writes; a call costs no hop to
+//! another task, and whatever is ready at the same time is written at once.
+
+mod answers;
+mod calls;
+mod dispatch;
+mod handshake;
+mod lists;
+mod logs;
+mod notices;
+mod outbox;
+mod own_tools;
+mod request;
+mod run;
+mod state;
+mod stdio;
+mod subscriptions;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::anonymize::Fake;
+pub use self::notices::Handle;
+use self::state::Shared;
+pub use self::stdio::{Stdin, Stdout, stdio};
 use crate::config::{Limits, Skipped};
-use crate::json::RawJson;
-use crate::names::{ServerName, TaskId};
+use crate::names::TaskId;
 use crate::pipeline::{BoxFuture, Pipeline, Refusal};
-use crate::server::{Event, List};
 use crate::task::{Origin, State, Task};
 
 /// The agent's way to its tasks, which live in the daemon.
@@ -43,18 +59,15 @@ pub struct Parts {
 }
 
 /// One agent's session.
-pub struct Session {}
-
-/// The way to push things into a running session. Cheap to clone; it outlives the session harmlessly.
-#[derive(Clone)]
-pub struct Handle {}
+pub struct Session(Arc<Shared>);
 
 impl Session {
     /// A session and the handle to push into it.
     #[must_use]
     pub fn new(parts: Parts) -> (Self, Handle) {
-        let _ = parts;
-        todo!()
+        let shared = Shared::new(parts);
+        let handle = Handle::new(&shared);
+        (Self(shared), handle)
     }
 
     /// Speaks MCP until the reader ends, or [`Handle::shutdown`] is called; returns promptly then, with
@@ -67,56 +80,8 @@ impl Session {
         R: AsyncRead + Unpin + Send,
         W: AsyncWrite + Unpin + Send,
     {
-        let _ = (reader, writer);
-        todo!()
-    }
-}
-
-impl Handle {
-    /// Something that one of this process's own servers said unasked.
-    pub fn event(&self, event: Event) {
-        let _ = event;
-        todo!()
-    }
-
-    /// A list of a shared server changed.
-    pub fn list_changed(&self, server: &ServerName, list: List) {
-        let _ = (server, list);
-        todo!()
-    }
-
-    /// A shared server sent another notification (`notifications/resources/updated`,
-    /// `notifications/message`), concealed.
-    pub fn notification(&self, server: &ServerName, method: &str, params: Option<Fake<RawJson>>) {
-        let _ = (server, method, params);
-        todo!()
-    }
-
-    /// A task of this principal reached a final state.
-    pub fn settled(&self, task: TaskId, state: State) {
-        let _ = (task, state);
-        todo!()
-    }
-
-    /// Rules or grants changed, and `pipeline.policy` holds them already.
-    pub fn standing_changed(&self) {
-        todo!()
-    }
-
-    /// The configuration was read anew and `pipeline` works by it already.
-    pub fn config_changed(&self, skipped: Vec<Skipped>) {
-        let _ = skipped;
-        todo!()
-    }
-
-    /// Resolves once the session answered its first request: the time to start what need not be there
-    /// before, such as the daemon.
-    pub async fn answered(&self) {
-        todo!()
-    }
-
-    /// Ends the session: `run` returns promptly.
-    pub fn shutdown(&self) {
-        todo!()
+        let ended = run::run(&self.0, reader, writer).await;
+        self.0.end();
+        ended
     }
 }

@@ -243,7 +243,8 @@ fn write_result(out: &mut Vec<u8>, id: &Echo, dress: Dress, result: &Fake<RawJso
 /// Writes an error; the modern revision has no code of its own for a resource that does not exist.
 fn write_error(out: &mut Vec<u8>, id: &Echo, dress: Dress, error: &Fake<RawJson>) {
     let object = Object::read(error.get()).unwrap_or_default();
-    let not_found = object.get("code").and_then(|code| code.get().parse().ok()) == Some(codes::RESOURCE_NOT_FOUND);
+    let not_found =
+        object.get("code").and_then(|code| code.get().parse().ok()) == Some(codes::RESOURCE_NOT_FOUND);
     if dress != Dress::Legacy && not_found {
         let code = json::raw(&codes::INVALID_PARAMS);
         wire::write_error(out, id.raw(), &object.with("code", &code).to_raw());

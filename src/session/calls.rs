@@ -1,0 +1,206 @@
+//! What goes to a server: tools, resources, prompts and completions, all through the pipeline.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::answers;
+use super::own_tools;
+use super::request::{Request, object};
+use super::state::Shared;
+use crate::call::{Call, Method};
+use crate::json::{self, Object, RawJson};
+use crate::names::{Operation, ServerName, ToolId};
+use crate::pipeline::{Refusal, Reply};
+use crate::server::Follow;
+use crate::wire::{Id, codes, modern};
+
+impl Shared {
+    /// `tools/call`
+    pub(super) async fn call_tool(self: Arc<Self>, request: Request, params: Option<RawJson>) {
+        let object = object(params.as_deref());
+        let Some(name) = object.text("name") else {
+            request.fixed_error(codes::INVALID_PARAMS, "`name` must be the name of a tool");
+            return;
+        };
+        let meta = modern::RequestMeta::read(params.as_deref()).rest();
+        let reply = match own_tools::Own::named(&name) {
+            Some(own) => self.own_tool(own, &object, meta, &request).await,
+            None => {
+                let call = self.resolve_tool(&name).await.and_then(|tool| self.tool_call(tool, object, meta));
+                match call {
+                    Ok(call) => self.run(call, request.follow()).await,
+                    Err(refusal) => Reply::Refused(refusal),
+                }
+            }
+        };
+        answers::to_tool_call(request, reply);
+    }
+
+    /// Makes a tool's call and remembers that the tool was used.
+    pub(super) async fn run(self: &Arc<Self>, call: Call, follow: Follow) -> Reply {
+        let tool = call.tool.clone();
+        let context = self.context.load_full();
+        let reply = self.pipeline.handle(call, &context, follow).await;
+        if matches!(reply, Reply::Result(_) | Reply::Waiting(_)) && self.recent.note(&tool) {
+            let shared = Arc::clone(self);
+            self.spawn(async move { shared.tell_changes() });
+        }
+        reply
+    }
+
+    /// The tool that a name means. Where no server lists it, but some have not said yet what they offer,
+    /// they are waited for; a canonical name is left to the pipeline, which asks that one server.
+    pub(super) async fn resolve_tool(self: &Arc<Self>, name: &str) -> Result<ToolId, Refusal> {
+        let catalog = &self.pipeline.catalog;
+        if let Some(tool) = catalog.resolve_tool(name) {
+            return Ok(tool);
+        }
+        if let Ok(tool) = name.parse::<ToolId>()
+            && catalog.servers().contains(&tool.server)
+        {
+            return Ok(tool);
+        }
+        self.gather().await;
+        catalog.resolve_tool(name).ok_or_else(|| Refusal::Unknown(name.to_owned()))
+    }
+
+    /// The call of a tool: what the client sent, under the server's own name for it.
+    pub(super) fn tool_call(
+        &self,
+        tool: ToolId,
+        params: Object<'_>,
+        meta: Option<RawJson>,
+    ) -> Result<Call, Refusal> {
+        let name = json::raw(tool.tool.as_str());
+        let params = params.without(|key| key == "_meta").with("name", &name).to_raw();
+        self.concealed(tool, Method::CallTool, params, meta)
+    }
+
+    /// `resources/read`
+    pub(super) async fn read_resource(self: Arc<Self>, request: Request, params: Option<RawJson>) {
+        let call = self.resource_call(Method::ReadResource, params.as_deref()).await;
+        let reply = match call {
+            Ok((call, _)) => self.run_once(call, request.follow()).await,
+            Err(refusal) => Reply::Refused(refusal),
+        };
+        answers::to_read(request, reply);
+    }
+
+    /// `prompts/get`
+    pub(super) async fn get_prompt(self: Arc<Self>, request: Request, params: Option<RawJson>) {
+        let reply = match self.prompt_call(params.as_deref()).await {
+            Ok(call) => self.run_once(call, request.follow()).await,
+            Err(refusal) => Reply::Refused(refusal),
+        };
+        answers::to_request(request, reply);
+    }
+
+    /// `completion/complete`
+    pub(super) async fn complete(self: Arc<Self>, request: Request, params: Option<RawJson>) {
+        let reply = match self.completion_call(params.as_deref()).await {
+            Ok(call) => self.run_once(call, request.follow()).await,
+            Err(refusal) => Reply::Refused(refusal),
+        };
+        answers::to_request(request, reply);
+    }
+
+    /// Makes a call that is not a tool's.
+    pub(super) async fn run_once(&self, call: Call, follow: Follow) -> Reply {
+        let context = self.context.load_full();
+        self.pipeline.handle(call, &context, follow).await
+    }
+
+    /// The call of a method that is about one resource, and the URI as the client wrote it.
+    pub(super) async fn resource_call(
+        self: &Arc<Self>,
+        method: Method,
+        params: Option<&RawValue>,
+    ) -> Result<(Call, String), Refusal> {
+        let object = object(params);
+        let spelled =
+            object.text("uri").ok_or_else(|| Refusal::Invalid("`uri` must be a text".to_owned()))?;
+        let (server, uri) = self.resolve_resource(&spelled).await?;
+        let operation = match method {
+            Method::SubscribeResource | Method::UnsubscribeResource => Operation::SubscribeResource,
+            Method::ReadResource | Method::CallTool | Method::GetPrompt | Method::Complete => {
+                Operation::ReadResource
+            }
+        };
+        let uri = json::raw(&uri);
+        let params_there = object.without(|key| key == "_meta").with("uri", &uri).to_raw();
+        let meta = modern::RequestMeta::read(params).rest();
+        let call = self.concealed(ToolId::new(server, operation), method, params_there, meta)?;
+        Ok((call, spelled.into_owned()))
+    }
+
+    async fn resolve_resource(self: &Arc<Self>, uri: &str) -> Result<(ServerName, String), Refusal> {
+        let catalog = &self.pipeline.catalog;
+        if let Some(found) = catalog.resolve_resource(uri, None) {
+            return Ok(found);
+        }
+        self.gather().await;
+        catalog.resolve_resource(uri, None).ok_or_else(|| Refusal::Unknown(uri.to_owned()))
+    }
+
+    async fn resolve_prompt(self: &Arc<Self>, name: &str) -> Result<(ServerName, String), Refusal> {
+        let catalog = &self.pipeline.catalog;
+        if let Some(found) = catalog.resolve_prompt(name) {
+            return Ok(found);
+        }
+        self.gather().await;
+        catalog.resolve_prompt(name).ok_or_else(|| Refusal::Unknown(name.to_owned()))
+    }
+
+    async fn prompt_call(self: &Arc<Self>, params: Option<&RawValue>) -> Result<Call, Refusal> {
+        let object = object(params);
+        let name = object.text("name").ok_or_else(|| Refusal::Invalid("`name` must be a text".to_owned()))?;
+        let (server, name) = self.resolve_prompt(&name).await?;
+        let name = json::raw(&name);
+        let params_there = object.without(|key| key == "_meta").with("name", &name).to_raw();
+        let meta = modern::RequestMeta::read(params).rest();
+        self.concealed(ToolId::new(server, Operation::GetPrompt), Method::GetPrompt, params_there, meta)
+    }
+
+    async fn completion_call(self: &Arc<Self>, params: Option<&RawValue>) -> Result<Call, Refusal> {
+        let wrong = || Refusal::Invalid("`ref` must be a ref/prompt or a ref/resource".to_owned());
+        let whole = object(params);
+        let about = whole.get("ref").and_then(|about| Object::read(about).ok()).ok_or_else(wrong)?;
+        let (key, (server, there)) = match about.text("type").as_deref() {
+            Some("ref/prompt") => {
+                ("name", self.resolve_prompt(&about.text("name").ok_or_else(wrong)?).await?)
+            }
+            Some("ref/resource") => {
+                ("uri", self.resolve_resource(&about.text("uri").ok_or_else(wrong)?).await?)
+            }
+            Some(_) | None => return Err(wrong()),
+        };
+        let there = json::raw(&there);
+        let about = about.with(key, &there).to_raw();
+        let params_there = whole.without(|key| key == "_meta").with("ref", &about).to_raw();
+        let meta = modern::RequestMeta::read(params).rest();
+        self.concealed(ToolId::new(server, Operation::Complete), Method::Complete, params_there, meta)
+    }
+
+    /// What the client sent may hold a real value too; it is not stored or sent on with it.
+    fn concealed(
+        &self,
+        tool: ToolId,
+        method: Method,
+        params: RawJson,
+        meta: Option<RawJson>,
+    ) -> Result<Call, Refusal> {
+        let conceal = |json| self.conceal_own(json).map_err(Refusal::Withheld);
+        Ok(Call { tool, method, params: conceal(params)?, meta: meta.map(conceal).transpose()? })
+    }
+
+    /// `notifications/cancelled`
+    pub(super) fn cancelled(self: &Arc<Self>, params: Option<&RawValue>) {
+        let object = object(params);
+        let Some(id) = object.get("requestId") else { return };
+        if let Some(key) = Id::of(id) {
+            self.flights.cancel(&key);
+            self.stop_listening(&key);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What is pushed into a session: events of servers, settled tasks, changed rules and configuration.
+
+use std::sync::{Arc, PoisonError, Weak};
+
+use super::lists::Listed;
+use super::logs::Level;
+use super::state::Shared;
+use crate::anonymize::{Fake, Real};
+use crate::config::Skipped;
+use crate::json::RawJson;
+use crate::names::{ServerName, TaskId};
+use crate::server::{Event, List, ServerError};
+use crate::task::State;
+
+/// The way to push things into a running session. Cheap to clone; it outlives the session harmlessly.
+#[derive(Clone)]
+pub struct Handle(Weak<Shared>);
+
+impl Handle {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+
+    /// Something that one of this process's own servers said unasked.
+    pub fn event(&self, event: Event) {
+        let Some(shared) = self.0.upgrade() else { return };
+        match event {
+            Event::ListChanged(server, _) => shared.ask_again(server),
+            Event::ResourceUpdated(server, params) => shared.resource_updated(&server, &params),
+            Event::Log(server, params) => shared.log(&server, params),
+        }
+    }
+
+    /// A list of a shared server changed.
+    pub fn list_changed(&self, server: &ServerName, _: List) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.ask_again(server.clone());
+        }
+    }
+
+    /// A shared server sent another notification (`notifications/resources/updated`,
+    /// `notifications/message`), concealed.
+    pub fn notification(&self, server: &ServerName, method: &str, params: Option<Fake<RawJson>>) {
+        let (Some(shared), Some(params)) = (self.0.upgrade(), params) else { return };
+        match method {
+            "notifications/resources/updated" => {
+                shared.resource_updated(server, &Real::from_server(params.into_inner()));
+            }
+            "notifications/message" => shared.forwarded_log(server, params),
+            _ => tracing::debug!(%server, method, "an unknown notification of a shared server was left out"),
+        }
+    }
+
+    /// A task of this principal reached a final state.
+    pub fn settled(&self, task: TaskId, state: State) {
+        if let Some(shared) = self.0.upgrade() {
+            let words = format!("Task {task} is {state}. portero__check_task tells its result.");
+            shared.say(Level::Notice, &words);
+        }
+    }
+
+    /// Rules or grants changed, and `pipeline.policy` holds them already.
+    pub fn standing_changed(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.tell_changes();
+        }
+    }
+
+    /// The configuration was read anew and `pipeline` works by it already.
+    pub fn config_changed(&self, skipped: Vec<Skipped>) {
+        let Some(shared) = self.0.upgrade() else { return };
+        *shared.skipped.lock().unwrap_or_else(PoisonError::into_inner) = skipped;
+        shared.pipeline.offers.forget();
+        shared.gathering.forget();
+        shared.start_all();
+        shared.tell_changes();
+    }
+
+    /// Resolves once the session answered its first request, or ended: the time to start what need not be
+    /// there before, such as the daemon.
+    pub async fn answered(&self) {
+        let Some(mut answered) = self.0.upgrade().map(|shared| shared.answered.subscribe()) else { return };
+        // An error means that the session is gone.
+        let _: Result<_, tokio::sync::watch::error::RecvError> =
+            answered.wait_for(|answered| *answered).await;
+    }
+
+    /// Ends the session: `run` returns promptly.
+    pub fn shutdown(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.stop.cancel();
+        }
+    }
+}
+
+impl Shared {
+    /// A server said that something changed: it is asked anew, and the client is told if a list differs.
+    fn ask_again(self: &Arc<Self>, server: ServerName) {
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            // Whoever lists finds the failure in the catalog.
+            let _: Result<(), ServerError> = shared.pipeline.refresh(&server).await;
+        });
+    }
+
+    /// Tells the client that these lists are not what it was told.
+    pub(super) fn notify_changed(&self, changed: &[Listed]) {
+        let tools = changed.contains(&Listed::Tools);
+        let resources = changed.contains(&Listed::Resources) || changed.contains(&Listed::Templates);
+        let prompts = changed.contains(&Listed::Prompts);
+        if tools {
+            for hearer in self.hearers_of(|filter| filter.tools_list_changed) {
+                self.tell(hearer, "notifications/tools/list_changed", None);
+            }
+        }
+        if resources {
+            for hearer in self.hearers_of(|filter| filter.resources_list_changed) {
+                self.tell(hearer, "notifications/resources/list_changed", None);
+            }
+        }
+        if prompts {
+            for hearer in self.hearers_of(|filter| filter.prompts_list_changed) {
+                self.tell(hearer, "notifications/prompts/list_changed", None);
+            }
+        }
+    }
+}

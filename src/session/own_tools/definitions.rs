@@ -1,0 +1,110 @@
+//! How Portero's own tools are listed.
+
+use serde_json::{Value, json};
+
+use super::Own;
+use crate::names::ToolId;
+use crate::task::State;
+
+/// The definitions of those tools that `visible` lets through, as the members of a JSON array.
+pub(in crate::session) fn definitions(visible: impl Fn(&ToolId) -> bool) -> String {
+    Own::ALL
+        .into_iter()
+        .filter(|own| visible(&own.id()))
+        .map(|own| definition(own).to_string())
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+fn definition(own: Own) -> Value {
+    let (title, description, properties, required) = match own {
+        Own::SearchTools => (
+            "Search tools",
+            "Finds tools of all connected servers by what they do, also those that are not listed here. \
+             Tells each tool's full name, description, input schema, and whether a call is allowed or needs a \
+             person's approval. Call what you found directly if it is listed, or with portero__call.",
+            json!({
+                "query": { "type": "string", "description": "Words that say what the tool should do; empty lists everything." },
+                "category": { "type": "string", "description": "Only tools of this server or category." },
+            }),
+            json!(["query"]),
+        ),
+        Own::Call => (
+            "Call any tool",
+            "Calls any tool of any connected server by its full name, such as \"github/create_issue\". The \
+             same policy holds as for a direct call: it may run, need a person's approval, or be refused.",
+            json!({
+                "tool": { "type": "string", "description": "The tool's full name, \"server/tool\"." },
+                "args": { "type": "object", "description": "The tool's own arguments.", "additionalProperties": true },
+            }),
+            json!(["tool"]),
+        ),
+        Own::CheckTask => (
+            "Check a waiting call",
+            "Tells how a call stands that waits for a person's approval, by its taskId. Once the call ran, \
+             this returns the called tool's own result. With wait_seconds it waits that long for a decision.",
+            json!({
+                "task_id": { "type": "string", "description": "The taskId from the pending answer." },
+                "wait_seconds": { "type": "integer", "minimum": 0, "maximum": super::check::WAIT_MOST.as_secs(),
+                    "description": "How long to wait for a final state; by default it does not wait." },
+            }),
+            json!(["task_id"]),
+        ),
+        Own::ListTasks => (
+            "List waiting calls",
+            "Lists the calls of this project that wait for a person's approval or were decided, the newest \
+             first, also those of earlier sessions.",
+            json!({
+                "status": { "type": "string", "enum": State::ALL.map(State::as_str),
+                    "description": "Only tasks in this state." },
+                "limit": { "type": "integer", "minimum": 1, "maximum": 100, "description": "At most so many; 20 by default." },
+            }),
+            json!([]),
+        ),
+    };
+    let mut annotations = json!({ "title": title });
+    match own {
+        Own::SearchTools | Own::CheckTask | Own::ListTasks => {
+            annotations["readOnlyHint"] = json!(true);
+            annotations["openWorldHint"] = json!(false);
+        }
+        Own::Call => {}
+    }
+    json!({
+        "name": format!("portero__{}", own.name()),
+        "title": title,
+        "description": description,
+        "inputSchema": {
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        },
+        "annotations": annotations,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_what_clients_accept() {
+        let all: Vec<Value> =
+            serde_json::from_str(&format!("[{}]", definitions(|_| true))).expect("an array of objects");
+        assert_eq!(all.len(), 4);
+        for tool in all {
+            let name = tool["name"].as_str().expect("a name");
+            assert!(Own::named(name).is_some(), "{name}");
+            assert!(tool["description"].as_str().is_some_and(|text| text.len() < 1_000), "{name}");
+            assert_eq!(tool["inputSchema"]["type"], "object");
+            jsonschema::validator_for(&tool["inputSchema"]).expect("a schema");
+        }
+    }
+
+    #[test]
+    fn what_policy_denies_is_left_out() {
+        let left = definitions(|tool| tool.tool.as_str() == "call");
+        assert!(left.contains("portero__call") && !left.contains("\"portero__search_tools\""));
+    }
+}

@@ -1,0 +1,72 @@
+//! `portero/search_tools`
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::super::answers;
+use super::super::state::Shared;
+use super::arguments::Arguments;
+use crate::anonymize::Real;
+use crate::catalog::View;
+use crate::json;
+use crate::pipeline::{Refusal, Reply};
+use crate::policy::Action;
+
+/// How many tools a search shows.
+const HITS_MOST: usize = 10;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Found<'a> {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    policy: &'static str,
+    input_schema: &'a RawValue,
+}
+
+impl Shared {
+    /// Searches what all servers offer; what policy denies is left out.
+    pub(super) async fn search_tools(self: &Arc<Self>, arguments: &Arguments<'_>) -> Result<Reply, Refusal> {
+        let query = arguments.text("query")?.unwrap_or_default();
+        let category = arguments.text("category")?;
+        self.gather().await;
+        self.pipeline.desk.before_decision();
+        let action = |tool: &_| self.action(tool);
+        let recent = self.recent.tools();
+        let view = View { action: &action, recent: &recent };
+        let hits = self.pipeline.catalog.search(&query, category.as_deref(), HITS_MOST, &view);
+        let tools: Vec<Found<'_>> = hits
+            .iter()
+            .map(|hit| Found {
+                name: hit.tool.id.to_string(),
+                description: hit.tool.description.as_ref().map(|text| text.expose().as_str()),
+                policy: match self.action(&hit.tool.id) {
+                    Action::Allow => "allowed",
+                    Action::RequireApproval => "needs a person's approval",
+                    Action::Deny => "denied",
+                },
+                input_schema: hit.tool.input_schema.expose(),
+            })
+            .collect();
+        let text = if tools.is_empty() { nothing_found(category.is_some()) } else { found(&tools) };
+        // Descriptions and schemas are the servers' words: real until concealed.
+        let result = Real::from_server(answers::text_result(&text));
+        self.pipeline.anonymizer.load().conceal(result).map(Reply::Result).map_err(Refusal::Withheld)
+    }
+}
+
+fn found(tools: &[Found<'_>]) -> String {
+    #[derive(Serialize)]
+    struct All<'a> {
+        tools: &'a [Found<'a>],
+    }
+    json::raw(&All { tools }).get().to_owned()
+}
+
+fn nothing_found(in_category: bool) -> String {
+    let hint = if in_category { " Leave `category` out to search all servers." } else { "" };
+    format!("No tool was found. Use other words, or an empty query to see everything.{hint}")
+}

@@ -1,0 +1,122 @@
+//! The loop of a session: read, work, write, all in one task.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+
+use super::state::Shared;
+use crate::pipeline::BoxFuture;
+use crate::wire::{LineError, Lines};
+
+/// The requests that are being worked on.
+pub(super) type Work = FuturesUnordered<BoxFuture<'static, ()>>;
+
+/// From so many waiting bytes on, writing comes before reading and working.
+const FULL: usize = 1 << 20;
+/// After so many steps without a write, the same.
+const STEPS: u32 = 256;
+/// How long the last words may take.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// Runs until the reader ends or the session is told to stop.
+pub(super) async fn run<R, W>(shared: &Arc<Shared>, reader: R, writer: W) -> io::Result<()>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    let mut lines = Lines::new(reader, shared.limits.message_bytes);
+    let mut work = Work::new();
+    let mut pen = Pen::new(writer);
+    let mut revisions = shared.pipeline.offers.watch();
+    let mut steps = 0_u32;
+    loop {
+        pen.refill(shared);
+        // Everything that is ready goes out in one write, unless that keeps the client waiting.
+        let urgent = steps > STEPS || shared.out.len() > FULL;
+        let free = !(urgent && pen.has_words());
+        steps += 1;
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => break,
+            Some(()) = work.next(), if free => {}
+            line = lines.next(), if free => match line {
+                Ok(Some(line)) => shared.receive(line, &mut work),
+                Ok(None) => break,
+                Err(LineError::TooLong { limit, .. }) => shared.out.too_long(limit),
+                Err(LineError::Read(error)) => return Err(error),
+            },
+            changed = revisions.changed() => if changed.is_ok() { shared.tell_changes() },
+            written = pen.write(), if pen.has_words() => {
+                written?;
+                steps = 0;
+                shared.answered.send_if_modified(|answered| !std::mem::replace(answered, true));
+            }
+            () = shared.out.filled(), if !pen.has_words() => {}
+        }
+    }
+    drop(work);
+    if shared.stop.is_cancelled() {
+        shared.end_listeners();
+    }
+    // The client may be gone already, and nobody waits for it.
+    let _: Result<io::Result<()>, _> = tokio::time::timeout(LAST_WORDS, pen.finish(shared)).await;
+    Ok(())
+}
+
+/// What is being written.
+struct Pen<W> {
+    writer: W,
+    words: Vec<u8>,
+    written: usize,
+    unflushed: bool,
+}
+
+impl<W: AsyncWrite + Unpin> Pen<W> {
+    fn new(writer: W) -> Self {
+        Self { writer, words: Vec::with_capacity(64 << 10), written: 0, unflushed: false }
+    }
+
+    /// Takes what is queued, once everything before it is written.
+    fn refill(&mut self, shared: &Shared) {
+        if self.written == self.words.len() {
+            self.words.clear();
+            self.written = 0;
+            shared.out.take(&mut self.words);
+        }
+    }
+
+    const fn has_words(&self) -> bool {
+        self.written < self.words.len() || self.unflushed
+    }
+
+    /// Makes one write, and the flush after the last. Dropping the future loses nothing.
+    async fn write(&mut self) -> io::Result<()> {
+        if self.written < self.words.len() {
+            match self.writer.write(&self.words[self.written..]).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                more => {
+                    self.written += more;
+                    self.unflushed = true;
+                }
+            }
+        }
+        if self.written == self.words.len() {
+            self.writer.flush().await?;
+            self.unflushed = false;
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self, shared: &Shared) -> io::Result<()> {
+        loop {
+            self.refill(shared);
+            if !self.has_words() {
+                return Ok(());
+            }
+            self.write().await?;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Standard input and output, asynchronous by what they are.
+//!
+//! Node's clients hand their children socket pairs, others pipes; each has its own asynchronous type, and
+//! the blocking way that works for everything else is four times slower.
+
+use std::io;
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Standard input.
+pub type Stdin = Pin<Box<dyn AsyncRead + Send>>;
+/// Standard output.
+pub type Stdout = Pin<Box<dyn AsyncWrite + Send>>;
+
+/// This process's standard input and output. Call it within a runtime, once.
+///
+/// # Errors
+/// When the system refuses to hand them out.
+pub fn stdio() -> io::Result<(Stdin, Stdout)> {
+    Ok((system::input()?, system::output()?))
+}
+
+/// What works for files, terminals and on every system: a thread that reads and writes.
+mod blocking {
+    use super::{Stdin, Stdout};
+
+    pub(super) fn input() -> Stdin {
+        Box::pin(tokio::io::stdin())
+    }
+
+    pub(super) fn output() -> Stdout {
+        Box::pin(tokio::io::stdout())
+    }
+}
+
+#[cfg(unix)]
+mod system {
+    use std::io;
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+    use std::os::unix::net::UnixStream;
+
+    use rustix::fs::FileType;
+    use tokio::net::unix::pipe;
+
+    use super::{Stdin, Stdout, blocking};
+
+    pub(super) fn input() -> io::Result<Stdin> {
+        let stdin = io::stdin();
+        Ok(match kind(stdin.as_fd())? {
+            FileType::Fifo => Box::pin(pipe::Receiver::from_owned_fd(own(stdin.as_fd())?)?),
+            FileType::Socket => Box::pin(socket(stdin.as_fd())?),
+            _ => blocking::input(),
+        })
+    }
+
+    pub(super) fn output() -> io::Result<Stdout> {
+        let stdout = io::stdout();
+        Ok(match kind(stdout.as_fd())? {
+            FileType::Fifo => Box::pin(pipe::Sender::from_owned_fd(own(stdout.as_fd())?)?),
+            FileType::Socket => Box::pin(socket(stdout.as_fd())?),
+            _ => blocking::output(),
+        })
+    }
+
+    fn kind(fd: BorrowedFd<'_>) -> io::Result<FileType> {
+        Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
+    }
+
+    /// A descriptor of our own for the same pipe or socket; the standard one stays open for whoever holds
+    /// the library's handle.
+    fn own(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        fd.try_clone_to_owned()
+    }
+
+    fn socket(fd: BorrowedFd<'_>) -> io::Result<tokio::net::UnixStream> {
+        let stream = UnixStream::from(own(fd)?);
+        stream.set_nonblocking(true)?;
+        tokio::net::UnixStream::from_std(stream)
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use std::io;
+
+    use super::{Stdin, Stdout, blocking};
+
+    pub(super) fn input() -> io::Result<Stdin> {
+        Ok(blocking::input())
+    }
+
+    pub(super) fn output() -> io::Result<Stdout> {
+        Ok(blocking::output())
+    }
+}
