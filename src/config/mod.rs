@@ -1,16 +1,168 @@
 //! The configuration directory becomes one valid [`Config`], or every problem in it at once.
+//!
+//! [`Files::load`] is the only place that touches the disk; [`read()`] is a pure function of the files' text
+//! and the environment. No problem, snippet or hint ever holds a value: keys, patterns and names may show.
 
+mod document;
+mod dotenv;
 pub mod duration;
+mod fields;
+mod mcps;
+mod policies;
+mod problem;
+mod replacements;
+mod settings;
+mod snippet;
+#[cfg(test)]
+mod tests;
 mod types;
+mod variables;
 
-pub use types::{
-    Approvals, Config, Files, Limits, Problem, Problems, Server, Settings, Severity, Skipped, Telegram,
-};
+use std::path::Path;
+use std::{fs, io};
+
+pub use problem::{Problem, Problems, Severity};
+pub use types::{Approvals, Config, Files, Limits, Server, Settings, Skipped, Telegram};
+
+use crate::anonymize::Conflict;
+use document::Document;
+use mcps::Servers;
+use replacements::Replacements;
+use variables::Variables;
+
+/// The files' names, in the order in which their problems are told.
+pub const FILES: [&str; 5] = [DOTENV, MCPS, REPLACEMENTS, POLICIES, PORTERO];
+
+const DOTENV: &str = ".env";
+const MCPS: &str = "mcps.json";
+const REPLACEMENTS: &str = "replacements.json";
+const POLICIES: &str = "policies.json";
+const PORTERO: &str = "portero.json";
+
+impl Files {
+    /// Reads the files that are there; a missing one, or a missing directory, is none.
+    ///
+    /// # Errors
+    /// When a file is there but cannot be read, or is not UTF-8. The error names it.
+    pub fn load(directory: &Path) -> io::Result<Self> {
+        let text = |name: &str| match fs::read_to_string(directory.join(name)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let path = directory.join(name);
+                Err(io::Error::new(error.kind(), format!("could not read `{}`: {error}", path.display())))
+            }
+        };
+        Ok(Self {
+            directory: directory.to_path_buf(),
+            mcps: text(MCPS)?,
+            replacements: text(REPLACEMENTS)?,
+            policies: text(POLICIES)?,
+            portero: text(PORTERO)?,
+            dotenv: text(DOTENV)?,
+        })
+    }
+
+    /// A digest of what the files say, to tell whether two programs read the same.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for text in [&self.dotenv, &self.mcps, &self.replacements, &self.policies, &self.portero] {
+            match text {
+                Some(text) => {
+                    hasher.update(&(text.len() as u64).to_le_bytes());
+                    hasher.update(text.as_bytes());
+                }
+                None => {
+                    hasher.update(&u64::MAX.to_le_bytes());
+                }
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    fn are_none(&self) -> bool {
+        [&self.mcps, &self.replacements, &self.policies, &self.portero, &self.dotenv]
+            .iter()
+            .all(|text| text.is_none())
+    }
+}
 
 /// Checks what the files say. `env` looks up an environment variable; it wins over `.env`.
 ///
 /// The configuration is there if and only if no problem is an [`Severity::Error`].
 pub fn read(files: &Files, env: &dyn Fn(&str) -> Option<String>) -> (Option<Config>, Problems) {
-    let _ = (files, env);
-    todo!()
+    let mut problems = Problems::default();
+    if files.are_none() {
+        problems.0.push(Problem {
+            severity: Severity::Warning,
+            file: MCPS,
+            line: 0,
+            column: 0,
+            message: format!(
+                "there is no configuration in `{}`: no server is known, and everything needs approval",
+                files.directory.display()
+            ),
+            snippet: None,
+            hint: Some("write mcps.json there; Claude Code's `mcpServers` object is understood".into()),
+        });
+    }
+    let (dotenv, told) = dotenv::read(files.dotenv.as_deref());
+    problems.0.extend(told);
+    let variables = Variables { env, dotenv };
+
+    let (mut mcps, root) = Document::open(MCPS, files.mcps.as_deref());
+    let Servers { mut servers, skipped, known, injected } =
+        mcps::read(&mut mcps, root.as_ref(), &variables, &files.directory);
+    let (mut replacing, root) = Document::open(REPLACEMENTS, files.replacements.as_deref());
+    let Replacements { mut rules, places } =
+        replacements::read(&mut replacing, root.as_ref(), &variables, known.as_deref());
+    let (mut policies, root) = Document::open(POLICIES, files.policies.as_deref());
+    let policy = policies::read(&mut policies, root.as_ref(), &variables, known.as_deref());
+    let (mut portero, root) = Document::open(PORTERO, files.portero.as_deref());
+    let settings = settings::read(&mut portero, root.as_ref(), &variables);
+
+    let own = rules.len();
+    let injected: Vec<_> =
+        injected.into_iter().filter(|(rule, _)| rules.iter().all(|known| known.real != rule.real)).collect();
+    rules.extend(injected.iter().map(|(rule, _)| rule.clone()));
+    for conflict in conflicts(&rules) {
+        match injected.get(conflict.rule.wrapping_sub(own)) {
+            Some((_, at)) if conflict.rule >= own => tell_conflict(&mut mcps, *at, &conflict, &places),
+            _ => {
+                let at = places.get(conflict.rule).copied().unwrap_or(0);
+                tell_conflict(&mut replacing, at, &conflict, &places);
+            }
+        }
+    }
+
+    for document in [mcps, replacing, policies, portero] {
+        problems.0.extend(document.into_problems());
+    }
+    problems.sort();
+    servers.shrink_to_fit();
+    let config = Config {
+        directory: files.directory.clone(),
+        servers,
+        skipped,
+        replacements: rules,
+        policy,
+        settings,
+        digest: files.digest(),
+    };
+    ((!problems.has_errors()).then_some(config), problems)
+}
+
+fn conflicts(_rules: &[crate::anonymize::Rule]) -> Vec<Conflict> {
+    Vec::new()
+}
+
+/// A conflict between rules, told where the first of them stands.
+fn tell_conflict(document: &mut Document<'_>, at: usize, conflict: &Conflict, places: &[usize]) {
+    let other = conflict.other.filter(|other| *other != conflict.rule);
+    let hint = other.map(|other| match places.get(other) {
+        Some(_) => format!("the other one is entry {} of {REPLACEMENTS}", other + 1),
+        None => format!("the other one is a secret that a server in {MCPS} is given"),
+    });
+    document.error(at, conflict.problem.clone(), hint);
 }

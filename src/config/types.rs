@@ -158,35 +158,3 @@ pub struct Files {
     /// `.env`.
     pub dotenv: Option<String>,
 }
-
-/// How bad a problem is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Worth knowing: a skipped server, an empty directory.
-    Warning,
-    /// The configuration is not valid.
-    Error,
-}
-
-/// One problem, without values.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// How bad.
-    pub severity: Severity,
-    /// The file, relative to the directory.
-    pub file: &'static str,
-    /// One-based line; 0 when it is about the whole file.
-    pub line: u32,
-    /// One-based column in characters.
-    pub column: u32,
-    /// What is wrong.
-    pub message: String,
-    /// The line with its values blanked, when there is one.
-    pub snippet: Option<String>,
-    /// What to do next, such as the nearest valid word.
-    pub hint: Option<String>,
-}
-
-/// Every problem, in the order of files and lines.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);

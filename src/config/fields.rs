@@ -1,0 +1,47 @@
+//! Every field that the readers know, once: the readers refuse all others, and a test compares these tables
+//! with the JSON schemas.
+
+/// `mcps.json`
+pub(super) const MCPS: &[&str] = &["$schema", "mcps", "mcpServers"];
+/// One server, in both shapes. The last five are Claude Code's and belong to remote servers.
+pub(super) const SERVER: &[&str] = &[
+    "command",
+    "args",
+    "env",
+    "cwd",
+    "timeout",
+    "prefix",
+    "shared",
+    "disabled",
+    "pinnedTools",
+    "categories",
+    "roots",
+    "envPassthrough",
+    "type",
+    "url",
+    "headers",
+    "headersHelper",
+    "oauth",
+];
+/// What an entry of `mcps` has besides: in `mcpServers` the name is the key.
+pub(super) const NAME: &[&str] = &["name"];
+/// `replacements.json`
+pub(super) const REPLACEMENTS: &[&str] = &["$schema", "replacements"];
+/// One replacement.
+pub(super) const REPLACEMENT: &[&str] =
+    &["fake", "real", "bidirectional", "caseSensitive", "responseReplacement", "label", "servers"];
+/// `policies.json`
+pub(super) const POLICIES: &[&str] = &["$schema", "policies", "defaultPolicy", "locked"];
+/// `portero.json`
+pub(super) const PORTERO: &[&str] = &["$schema", "approvals", "limits", "logging", "telegram"];
+/// `approvals` of `portero.json`
+pub(super) const APPROVALS: &[&str] = &["pending", "start", "grantMost", "pendingMost"];
+/// `limits` of `portero.json`
+pub(super) const LIMITS: &[&str] = &["start", "request", "listWait", "messageBytes", "serverLogBytes"];
+/// `logging` of `portero.json`
+pub(super) const LOGGING: &[&str] = &["level"];
+/// `telegram` of `portero.json`
+pub(super) const TELEGRAM: &[&str] = &["token", "admin", "apiUrl"];
+
+/// The levels of `logging.level`.
+pub(super) const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];

@@ -1,0 +1,119 @@
+//! `portero.json`: approvals, limits, logging, Telegram. Every field has a sensible default.
+
+use jsonc_parser::ast::Value;
+use jsonc_parser::common::Ranged;
+
+use super::document::{Document, Members, list, nearest};
+use super::fields;
+use super::types::{Approvals, Limits, Settings, Telegram};
+use super::variables::Variables;
+
+/// The smallest limit of a message that leaves room for a tool's description.
+const MESSAGE_LEAST: u64 = 64 << 10;
+
+pub(super) fn read<'a>(
+    document: &mut Document<'a>,
+    root: Option<&Value<'a>>,
+    variables: &Variables<'_>,
+) -> Settings {
+    let mut settings = Settings::default();
+    let Some(root) = root else { return settings };
+    let Some(file) = document.object(root, "portero.json", &[fields::PORTERO]) else { return settings };
+    let mut section = |name: &str, known: &[&str]| {
+        let what = format!("`{name}`");
+        file.get(name).and_then(|value| document.object(value, &what, &[known]))
+    };
+    let sections = [
+        section("approvals", fields::APPROVALS),
+        section("limits", fields::LIMITS),
+        section("logging", fields::LOGGING),
+        section("telegram", fields::TELEGRAM),
+    ];
+    let [approving, limiting, logging, telegram] = sections;
+    if let Some(members) = approving {
+        settings.approvals = approvals(document, &members);
+    }
+    if let Some(members) = limiting {
+        settings.limits = limits(document, &members);
+    }
+    settings.log = logging.and_then(|members| level(document, members.get("level")?));
+    settings.telegram = telegram.and_then(|members| self::telegram(document, &members, variables));
+    settings
+}
+
+fn approvals<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Approvals {
+    let default = Approvals::default();
+    let most = document.number(members.get("pendingMost"), "`approvals.pendingMost`", 1);
+    Approvals {
+        pending: document.duration(members.get("pending"), "`approvals.pending`", default.pending),
+        start: document.duration(members.get("start"), "`approvals.start`", default.start),
+        grant_most: document.duration(members.get("grantMost"), "`approvals.grantMost`", default.grant_most),
+        pending_most: most.map_or(default.pending_most, |most| u32::try_from(most).unwrap_or(u32::MAX)),
+    }
+}
+
+fn limits<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Limits {
+    let default = Limits::default();
+    let message = document.number(members.get("messageBytes"), "`limits.messageBytes`", MESSAGE_LEAST);
+    let log = document.number(members.get("serverLogBytes"), "`limits.serverLogBytes`", 1 << 10);
+    Limits {
+        start: document.duration(members.get("start"), "`limits.start`", default.start),
+        request: document.duration(members.get("request"), "`limits.request`", default.request),
+        list_wait: document.duration(members.get("listWait"), "`limits.listWait`", default.list_wait),
+        message_bytes: message
+            .map_or(default.message_bytes, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+        server_log_bytes: log.unwrap_or(default.server_log_bytes),
+    }
+}
+
+fn level<'a>(document: &mut Document<'a>, value: &Value<'a>) -> Option<String> {
+    let word = document.string(value, "`logging.level`")?;
+    if fields::LEVELS.contains(&word) {
+        return Some(word.to_owned());
+    }
+    let hint = match nearest(word, fields::LEVELS.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the levels are {}", list(fields::LEVELS)),
+    };
+    document.error(value.start(), "`logging.level`: unknown level".into(), Some(hint));
+    None
+}
+
+fn telegram<'a>(
+    document: &mut Document<'a>,
+    members: &Members<'_, 'a>,
+    variables: &Variables<'_>,
+) -> Option<Telegram> {
+    let token = match members.get("token") {
+        Some(value) => document.whole_text(value, "`telegram.token`", variables),
+        None => {
+            document.error(members.at, "`telegram` has no `token`".into(), None);
+            None
+        }
+    };
+    let admin = members.get("admin").and_then(|value| admin(document, value, variables));
+    let api_url = members.get("apiUrl").and_then(|value| {
+        let url = document.whole_text(value, "`telegram.apiUrl`", variables)?.text.expose().to_owned();
+        let is_url = url.starts_with("https://") || url.starts_with("http://");
+        if !is_url {
+            let message = "`telegram.apiUrl` must begin with https:// or http://";
+            document.error(value.start(), message.into(), None);
+        }
+        is_url.then_some(url)
+    });
+    Some(Telegram { token: token?.text, admin, api_url })
+}
+
+/// A user's id, as a number or, for a variable, as a text.
+fn admin<'a>(document: &mut Document<'a>, value: &Value<'a>, variables: &Variables<'_>) -> Option<u64> {
+    const WHAT: &str = "`telegram.admin`";
+    if let Value::StringLit(_) = value {
+        let text = document.whole_text(value, WHAT, variables)?;
+        let id = text.text.expose().parse().ok().filter(|id| *id > 0);
+        if id.is_none() {
+            document.error(value.start(), format!("{WHAT} must be a user's id, which is a number"), None);
+        }
+        return id;
+    }
+    document.number(Some(value), WHAT, 1)
+}

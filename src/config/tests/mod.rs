@@ -1,0 +1,37 @@
+mod reading;
+
+use super::*;
+
+/// Files with these texts and no others.
+fn files(texts: &[(&str, &str)]) -> Files {
+    let mut files = Files { directory: "/etc/portero".into(), ..Files::default() };
+    for (name, text) in texts {
+        let file = match *name {
+            DOTENV => &mut files.dotenv,
+            MCPS => &mut files.mcps,
+            REPLACEMENTS => &mut files.replacements,
+            POLICIES => &mut files.policies,
+            PORTERO => &mut files.portero,
+            other => panic!("{other} is no file of a configuration"),
+        };
+        *file = Some((*text).to_owned());
+    }
+    files
+}
+
+fn read_with(texts: &[(&str, &str)], env: &[(&str, &str)]) -> (Option<Config>, Problems) {
+    let found =
+        |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    read(&files(texts), &found)
+}
+
+/// A valid configuration.
+fn valid(texts: &[(&str, &str)], env: &[(&str, &str)]) -> Config {
+    let (config, problems) = read_with(texts, env);
+    config.unwrap_or_else(|| panic!("{problems}"))
+}
+
+/// What is told about a configuration.
+fn told(texts: &[(&str, &str)], env: &[(&str, &str)]) -> String {
+    read_with(texts, env).1.to_string()
+}

@@ -1,0 +1,354 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::anonymize::{Direction, Rule};
+use crate::clock::Moment;
+use crate::policy::{Action, Policy, Standing};
+
+const ENV: [(&str, &str); 5] = [
+    ("GITHUB_TOKEN", "ghp_0123456789"),
+    ("REAL_NAME", "Maria Rossi"),
+    ("REAL_EMAIL", "maria@rossi.test"),
+    ("REAL_API_KEY", "key-0123456789"),
+    ("HOME", "/home/maria"),
+];
+
+#[test]
+fn an_existing_configuration_is_read_as_it_is() {
+    let config = valid(
+        &[
+            (
+                MCPS,
+                r#"{"mcps":[{"name":"github","command":"npx","args":["-y","@modelcontextprotocol/server-github"],"env":{"GITHUB_PERSONAL_ACCESS_TOKEN":"${GITHUB_TOKEN}"},"pinnedTools":["create_issue"]}]}"#,
+            ),
+            (
+                REPLACEMENTS,
+                r#"{"replacements":[{"fake":"John Doe","real":"${REAL_NAME}","bidirectional":true},{"fake":"john@example.com","real":"${REAL_EMAIL}","bidirectional":true,"caseSensitive":false},{"fake":"fake-api-key-12345","real":"${REAL_API_KEY}","bidirectional":false,"responseReplacement":"***API-KEY***"}]}"#,
+            ),
+            (
+                POLICIES,
+                r#"{"policies":{"github/create_issue":"allow","github/*":"require-approval","*/delete_*":"deny"},"defaultPolicy":"require-approval","locked":["*/drop_*"]}"#,
+            ),
+        ],
+        &ENV,
+    );
+    let [server] = &config.servers[..] else { panic!("one server: {:?}", config.servers) };
+    assert_eq!((server.name.as_str(), server.command.as_str()), ("github", "npx"));
+    assert_eq!(server.env["GITHUB_PERSONAL_ACCESS_TOKEN"].expose(), "ghp_0123456789");
+    assert_eq!(server.pinned_tools.as_deref(), Some(&["create_issue".to_owned()][..]));
+    assert!(server.prefix && !server.shared && server.cwd.is_none());
+
+    let [name, email, key, injected] = &config.replacements[..] else { panic!("{:?}", config.replacements) };
+    assert_eq!((name.fake.as_str(), name.real.expose()), ("John Doe", "Maria Rossi"));
+    assert!(name.case_sensitive && !email.case_sensitive);
+    assert_eq!(name.direction, Direction::Both);
+    assert_eq!(key.direction, Direction::OneWay { redaction: "***API-KEY***".into() });
+    assert_eq!((injected.real.expose(), &injected.direction), ("ghp_0123456789", &Direction::Injected));
+
+    let policy = Policy::new(config.policy, Standing::default());
+    let moment = Moment { wall: jiff::Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
+    let decide = |tool: &str| policy.decide(&tool.parse().expect("a name"), None, moment).to_string();
+    insta::assert_snapshot!(
+        ["github/create_issue", "github/list", "github/delete_repo", "mail/send"].map(decide).join("\n"),
+        @r"
+    allowed by `github/create_issue` (policies.json:1:14)
+    needs approval by `github/*` (policies.json:1:44)
+    denied by `*/delete_*` (policies.json:1:74)
+    needs approval: nothing is said about it (the default)
+    "
+    );
+}
+
+#[test]
+fn the_order_of_policies_never_matters() {
+    let forth = r#"{"policies":{"*/delete_*":"deny","github/*":"allow"}}"#;
+    let back = r#"{"policies":{"github/*":"allow","*/delete_*":"deny"}}"#;
+    for text in [forth, back] {
+        let policy = Policy::new(valid(&[(POLICIES, text)], &[]).policy, Standing::default());
+        let moment = Moment { wall: jiff::Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
+        let decision = policy.decide(&"github/delete_repo".parse().expect("a name"), None, moment);
+        assert_eq!(decision.action, Action::Deny);
+    }
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place_and_without_a_value() {
+    let texts = [
+        (DOTENV, "REAL_NAME=\nBROKEN LINE s3cret\n"),
+        (
+            MCPS,
+            r#"{
+  "mcps": [
+    { "name": "github", "comand": "npx", "args": ["s3cret"], "env": { "TOKEN": 5 } },
+    { "name": "git hub", "command": "npx" },
+    { "name": "mail", "command": "mail", "args": "s3cret", "timeout": "30 minutes", "shared": "yes" },
+    { "name": "mail", "command": "mail", "disabled": true },
+    { "name": "files", "command": "files", "pinnedTools": ["files/read"], "cwd": "${FILES", "type": "stdoi" },
+    { "name": "web", "command": "web", "env": { "KEY": "${UNSET_KEY}", "KEY": "s3cret" } }
+  ],
+  "mcpServers": { "remote": { "type": "http", "url": "https://s3cret" }, "portero": { "command": "x" } },
+  "mcpServer": {}
+}"#,
+        ),
+        (
+            REPLACEMENTS,
+            r#"{
+  "replacements": [
+    { "fake": "John Doe", "real": "${REAL_NAME}" },
+    { "fake": "", "real": "${REAL_EMAIL}", "caseSensitve": true },
+    { "fake": "x@y.example", "real": 12345, "label": "<b>s3cret</b>", "servers": ["mial"] },
+    { "real": "s3cret" } // s3cret
+  ]
+}"#,
+        ),
+        (
+            POLICIES,
+            r#"{
+  "policies": {
+    "github/create_issue": "alow",
+    "github/*": "ask",
+    "*/delete_*": "s3cret",
+    "delete_repo": "deny",
+    "github/[z-a]": "deny",
+    "githbu/x": "allow",
+    "mail/*": "deny", "mail/*": "allow",
+    "web/${X}": true
+  },
+  "defaultPolicy": "${UNSET_POLICY}",
+  "lock": ["*"]
+}"#,
+        ),
+        (
+            PORTERO,
+            r#"{
+  "approvals": { "pending": "1 day", "pendingMost": 0, "holdMost": "1h" },
+  "limits": { "messageBytes": "64MB" },
+  "logging": { "level": "inof" },
+  "telegram": { "admin": "s3cret", "apiUrl": "s3cret" },
+  "https": {}
+}"#,
+        ),
+    ];
+    let (config, problems) = read_with(&texts, &[]);
+    assert!(config.is_none());
+    let all = problems.to_string();
+    assert!(!all.contains("s3cret"), "{all}");
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_file_that_is_no_json_is_told_with_the_place() {
+    let not_json = [
+        "",
+        "{\"mcps\": [",
+        "{\"mcps\": [{\"name\": \"s3cret}]}",
+        "{'mcps': []}",
+        "{\"mcps\": [1 2]}",
+        "[\"s3cret\"]",
+        "{\"mcps\": [s3cret]}",
+        "{\"s3cret\": \"s3cret\" \"mcps\"}",
+        "{\"mcps\": \"\\ud800s3cret\"}",
+    ];
+    let all: String = not_json.map(|text| format!("{text:?}\n{}\n\n", told(&[(MCPS, text)], &[]))).concat();
+    let answers: String = all.lines().filter(|line| !line.starts_with('"')).collect::<Vec<_>>().join("\n");
+    assert!(!answers.contains("s3cret"), "{answers}");
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn an_empty_or_unset_real_value_is_an_error() {
+    let text = r#"{"replacements":[{"fake":"John Doe","real":"${REAL_NAME}"}]}"#;
+    for env in [&[][..], &[("REAL_NAME", "")][..]] {
+        assert!(read_with(&[(REPLACEMENTS, text)], env).0.is_none());
+    }
+    assert!(told(&[(REPLACEMENTS, text)], &[("REAL_NAME", "")]).contains("`REAL_NAME` is empty"));
+    // What the environment says holds, even where it says nothing.
+    let texts = [(DOTENV, "REAL_NAME=Maria"), (REPLACEMENTS, text)];
+    assert!(read_with(&texts, &[("REAL_NAME", "")]).0.is_none());
+    assert!(read_with(&texts, &[]).0.is_some());
+}
+
+#[test]
+fn a_missing_directory_is_a_valid_configuration_that_asks_about_everything() {
+    let (config, problems) = read_with(&[], &[]);
+    let config = config.expect("valid");
+    assert!(config.servers.is_empty() && config.replacements.is_empty());
+    assert_eq!(config.policy.default, Action::RequireApproval);
+    assert_eq!(problems.0.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Warning]);
+
+    let base = tempfile::tempdir().expect("a directory");
+    let files = Files::load(&base.path().join("none")).expect("nothing to read");
+    assert!(files.are_none());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
+    let base = tempfile::tempdir().expect("a directory");
+    std::fs::write(base.path().join(POLICIES), b"{\"policies\": \"\xff\"}").expect("written");
+    let error = Files::load(base.path()).expect_err("not UTF-8").to_string();
+    assert!(error.contains("policies.json"), "{error}");
+}
+
+#[test]
+fn a_server_with_an_unset_variable_is_skipped_and_the_others_go_on() {
+    let text = r#"{"mcps":[
+        {"name":"a","command":"a","args":["${ONE}","${TWO:-x}"],"cwd":"${THREE}"},
+        {"name":"b","command":"b","env":{"X":"${EMPTY}"}},
+        {"name":"c","command":"${ONE}","disabled":true}]}"#;
+    let (config, problems) = read_with(&[(MCPS, text)], &[("EMPTY", "")]);
+    let config = config.expect("valid");
+    assert_eq!(config.servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>(), ["b"]);
+    let [skipped] = &config.skipped[..] else { panic!("{:?}", config.skipped) };
+    assert_eq!(skipped.server.as_str(), "a");
+    assert_eq!(skipped.reason, "the variables `ONE`, `THREE` are not set");
+    assert_eq!(problems.0.len(), 1, "{problems}");
+}
+
+#[test]
+fn a_remote_server_is_skipped_with_a_warning() {
+    let text = r#"{"mcpServers":{
+        "linear":{"type":"http","url":"https://mcp.linear.example","headers":{"Authorization":"x"}},
+        "old":{"url":"https://mcp.old.example"},
+        "off":{"type":"sse","url":"https://mcp.off.example","disabled":true},
+        "git":{"type":"stdio","command":"git-mcp"}}}"#;
+    let (config, problems) = read_with(&[(MCPS, text)], &[]);
+    let config = config.expect("valid");
+    assert_eq!(config.servers.len(), 1);
+    assert_eq!(config.skipped.iter().map(|one| one.server.as_str()).collect::<Vec<_>>(), ["linear", "old"]);
+    assert_eq!(problems.0.len(), 2, "{problems}");
+}
+
+#[test]
+fn the_fields_of_a_server_are_all_read() {
+    let text = r#"{"mcps":[{
+        "name":"x","command":"${BIN:-x}","args":["--dir","${HOME}"],"env":{"A":"1"},"cwd":"sub","timeout":"90s",
+        "prefix":false,"shared":true,"disabled":false,"pinnedTools":[],"categories":["mail"],
+        "roots":["${HOME}/docs"],"envPassthrough":["LC_ALL"]}],
+        "mcpServers":{"y":{"command":"y","timeout":1500}}}"#;
+    let config = valid(&[(MCPS, text)], &ENV);
+    let [x, y] = &config.servers[..] else { panic!("two servers") };
+    assert_eq!(x.command, "x");
+    assert_eq!(x.args[1].expose(), "/home/maria");
+    assert_eq!(x.cwd.as_deref(), Some(Path::new("/etc/portero/sub")));
+    assert_eq!(x.timeout, Some(Duration::from_secs(90)));
+    assert!(!x.prefix && x.shared);
+    assert_eq!(x.pinned_tools.as_deref(), Some(&[][..]));
+    assert_eq!(x.categories, ["mail"]);
+    assert_eq!(x.roots.as_deref(), Some(&["/home/maria/docs".into()][..]));
+    assert_eq!(x.env_passthrough, ["LC_ALL"]);
+    assert_eq!(y.timeout, Some(Duration::from_millis(1500)));
+}
+
+#[test]
+fn the_settings_are_all_read() {
+    let text = r#"{"approvals":{"pending":"1h","start":"1m","grantMost":"2h30m","pendingMost":7},
+        "limits":{"start":"1s","request":"2s","listWait":"500ms","messageBytes":1000000,"serverLogBytes":5000},
+        "logging":{"level":"debug"},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"}}"#;
+    let settings = valid(&[(PORTERO, text)], &ENV).settings;
+    assert_eq!(settings.approvals.grant_most, Duration::from_secs(9_000));
+    assert_eq!(settings.approvals.pending_most, 7);
+    assert_eq!(settings.limits.list_wait, Duration::from_millis(500));
+    assert_eq!(settings.limits.message_bytes, 1_000_000);
+    assert_eq!(settings.log.as_deref(), Some("debug"));
+    let telegram = settings.telegram.expect("set up");
+    assert_eq!((telegram.token.expose(), telegram.admin), ("ghp_0123456789", Some(42)));
+    assert_eq!(telegram.api_url.as_deref(), Some("http://localhost"));
+}
+
+fn injected(env: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let text = format!(r#"{{"mcps":[{{"name":"x","command":"x","env":{env}}}]}}"#);
+    let rules = valid(&[(MCPS, &text)], variables).replacements;
+    let real = |rule: Rule| (rule.direction == Direction::Injected).then(|| rule.real.expose().to_owned());
+    rules.into_iter().filter_map(real).collect()
+}
+
+#[test]
+fn secrets_given_to_a_child_are_known_by_value() {
+    let token = ("TOKEN", "t0ken-t0ken");
+    assert_eq!(injected(r#"{"A":"${TOKEN}"}"#, &[token]), ["t0ken-t0ken"]);
+    assert_eq!(injected(r#"{"A":"Bearer ${TOKEN}","B":"${TOKEN}"}"#, &[token]), ["t0ken-t0ken"]);
+    assert_eq!(injected(r#"{"A":"user:${PW}@host"}"#, &[("PW", "short")]), ["user:short@host"]);
+    assert_eq!(injected(r#"{"A":"${PW}"}"#, &[("PW", "short")]), [""; 0], "too short to be looked for");
+    assert_eq!(injected(r#"{"API_KEY":"written-out","MODE":"written-out-too"}"#, &[]), ["written-out"]);
+    assert_eq!(injected(r#"{"A":"${GONE:-some-default}"}"#, &[]), [""; 0]);
+    assert_eq!(injected(r#"{"DIR":"${HOME}"}"#, &[("HOME", "/home/maria")]), [""; 0], "no secret");
+}
+
+#[test]
+fn a_secret_that_is_replaced_already_is_not_injected_too() {
+    let config = valid(
+        &[
+            (MCPS, r#"{"mcps":[{"name":"x","command":"x","env":{"A":"${REAL_API_KEY}"}}]}"#),
+            (
+                REPLACEMENTS,
+                r#"{"replacements":[{"fake":"a-fake-key","real":"${REAL_API_KEY}","bidirectional":false}]}"#,
+            ),
+        ],
+        &ENV,
+    );
+    assert_eq!(config.replacements.len(), 1);
+}
+
+#[test]
+fn the_digest_tells_files_apart_and_missing_from_empty() {
+    let of = |texts: &[(&str, &str)]| files(texts).digest();
+    assert_eq!(of(&[(MCPS, "{}")]), of(&[(MCPS, "{}")]));
+    assert_ne!(of(&[(MCPS, "{}")]), of(&[(POLICIES, "{}")]));
+    assert_ne!(of(&[]), of(&[(MCPS, "")]));
+}
+
+fn any_json() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        Just("s3cret".to_owned()),
+        Just("allow".to_owned()),
+        Just("${X}".to_owned()),
+        Just("s3cret ${".to_owned()),
+    ];
+    let leaf = prop_oneof![
+        word.prop_map(|word| format!("\"{word}\"")),
+        prop_oneof![Just("1"), Just("-1.5e3"), Just("true"), Just("null"), Just("s3cret"), Just("'s3cret'")]
+            .prop_map(str::to_owned),
+    ];
+    let key = prop::sample::select(
+        [
+            fields::MCPS,
+            fields::SERVER,
+            fields::NAME,
+            fields::REPLACEMENTS,
+            fields::REPLACEMENT,
+            fields::POLICIES,
+            fields::PORTERO,
+            fields::APPROVALS,
+            fields::LIMITS,
+            fields::LOGGING,
+            fields::TELEGRAM,
+            &["a/*", "x"],
+        ]
+        .concat(),
+    );
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec((key.clone(), inner), 0..4).prop_map(|members| {
+                let members: Vec<_> =
+                    members.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                format!("{{{}\n}}", members.join(", "))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_problem_ever_shows_a_value(text in any_json(), file in 0..4_usize, cut in 0..200_usize) {
+        let file = [MCPS, REPLACEMENTS, POLICIES, PORTERO][file];
+        let cut: String = text.chars().take(cut).collect();
+        for text in [&text, &cut] {
+            let (config, problems) = read_with(&[(file, text)], &[("X", "s3cret-value")]);
+            prop_assert_eq!(config.is_none(), problems.has_errors());
+            prop_assert!(!problems.to_string().contains("s3cret"), "{}\n{}", text, problems);
+        }
+    }
+}

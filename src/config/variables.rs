@@ -1,0 +1,138 @@
+//! `${NAME}` and `${NAME:-default}` in configured texts.
+//!
+//! As in a shell, the default holds where the variable is unset or empty. `$${` is a plain `${`. The
+//! environment wins over `.env`.
+
+use std::collections::HashMap;
+
+use crate::secret::Secret;
+
+/// Where values of variables come from.
+pub(super) struct Variables<'a> {
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) dotenv: HashMap<String, Secret>,
+}
+
+/// A text with its variables put in.
+#[derive(Debug)]
+pub(super) struct Expanded {
+    pub(super) text: Secret,
+    /// The variables whose values stand in it: name and value. Defaults are not among them.
+    pub(super) from: Vec<(String, Secret)>,
+    /// Referred to, but neither set nor given a default.
+    pub(super) unset: Vec<String>,
+    /// Set to nothing, and without a default.
+    pub(super) empty: Vec<String>,
+}
+
+/// A `${` that begins no reference.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ReferenceError {
+    #[error("a `${{` is not closed")]
+    Open,
+    #[error("a `${{…}}` does not hold the name of a variable")]
+    Name,
+    #[error("a default must not hold another `${{`")]
+    Nested,
+}
+
+impl Variables<'_> {
+    fn value(&self, name: &str) -> Option<Secret> {
+        (self.env)(name).map(Secret::new).or_else(|| self.dotenv.get(name).cloned())
+    }
+
+    pub(super) fn expand(&self, text: &str) -> Result<Expanded, ReferenceError> {
+        let mut put = zeroize::Zeroizing::new(String::with_capacity(text.len()));
+        let (mut from, mut unset, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            if rest[..at].ends_with('$') {
+                put.push_str(&rest[..at - 1]);
+                put.push_str("${");
+                rest = &rest[at + 2..];
+                continue;
+            }
+            put.push_str(&rest[..at]);
+            let (reference, after) = rest[at + 2..].split_once('}').ok_or(ReferenceError::Open)?;
+            rest = after;
+            let (name, default) = match reference.split_once(":-") {
+                Some((name, default)) => (name, Some(default)),
+                None => (reference, None),
+            };
+            if !is_name(name) {
+                return Err(ReferenceError::Name);
+            }
+            if default.is_some_and(|default| default.contains("${")) {
+                return Err(ReferenceError::Nested);
+            }
+            match (self.value(name), default) {
+                (Some(value), _) if !value.expose().is_empty() => {
+                    put.push_str(value.expose());
+                    from.push((name.to_owned(), value));
+                }
+                (_, Some(default)) => put.push_str(default),
+                (Some(_), None) => empty.push(name.to_owned()),
+                (None, None) => unset.push(name.to_owned()),
+            }
+        }
+        put.push_str(rest);
+        Ok(Expanded { text: Secret::new(put.as_str()), from, unset, empty })
+    }
+}
+
+/// A variable's name: letters, digits and `_`, not beginning with a digit.
+pub(super) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(text: &str) -> Result<(String, Vec<String>, Vec<String>), ReferenceError> {
+        let dotenv = [("HOST", "from-file"), ("ONLY", "file")];
+        let variables = Variables {
+            env: &|name| match name {
+                "HOST" => Some("from-env".into()),
+                "NOTHING" => Some(String::new()),
+                _ => None,
+            },
+            dotenv: dotenv.map(|(name, value)| (name.to_owned(), Secret::new(value))).into(),
+        };
+        variables.expand(text).map(|done| (done.text.expose().to_owned(), done.unset, done.empty))
+    }
+
+    fn text(from: &str) -> String {
+        expand(from).expect("good references").0
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        assert_eq!(text("a ${HOST} ${ONLY}"), "a from-env file");
+    }
+
+    #[test]
+    fn a_default_holds_where_nothing_is_set() {
+        assert_eq!(text("${GONE:-x:-y}/${NOTHING:-z}/${HOST:-q}/${GONE:-}"), "x:-y/z/from-env/");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let (_, unset, empty) = expand("${GONE}${NOTHING}").expect("good references");
+        assert_eq!((unset, empty), (vec!["GONE".to_owned()], vec!["NOTHING".to_owned()]));
+    }
+
+    #[test]
+    fn dollars_that_begin_no_reference_stay() {
+        assert_eq!(text("$HOST $5 $$ $${HOST} }"), "$HOST $5 $$ ${HOST} }");
+    }
+
+    #[test]
+    fn a_broken_reference_is_an_error() {
+        assert_eq!(expand("${HOST"), Err(ReferenceError::Open));
+        assert_eq!(expand("${}"), Err(ReferenceError::Name));
+        assert_eq!(expand("${1}"), Err(ReferenceError::Name));
+        assert_eq!(expand("${GONE:-${HOST}}"), Err(ReferenceError::Nested));
+    }
+}
