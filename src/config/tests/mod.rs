@@ -1,4 +1,5 @@
 mod reading;
+mod schemas;
 
 use super::*;
 

@@ -1,0 +1,205 @@
+//! The JSON schemas in `config/` say what the readers do.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::*;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
+}
+
+fn schema(file: &str) -> Value {
+    let name = file.replace(".json", ".schema.json");
+    let text = fs::read_to_string(directory().join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn fields_of(schema: &Value, pointer: &str) -> BTreeSet<String> {
+    let object = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is in the schema"));
+    assert_eq!(object["additionalProperties"], Value::Bool(false), "{pointer} is closed");
+    object["properties"].as_object().expect("fields").keys().cloned().collect()
+}
+
+#[test]
+fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
+    let server = [fields::NAME, fields::SERVER].concat();
+    let tables: [(&str, &str, &[&str]); 11] = [
+        (MCPS, "", fields::MCPS),
+        (MCPS, "/properties/mcps/items", &server),
+        (MCPS, "/properties/mcpServers/additionalProperties", fields::SERVER),
+        (REPLACEMENTS, "", fields::REPLACEMENTS),
+        (REPLACEMENTS, "/$defs/replacement", fields::REPLACEMENT),
+        (POLICIES, "", fields::POLICIES),
+        (PORTERO, "", fields::PORTERO),
+        (PORTERO, "/properties/approvals", fields::APPROVALS),
+        (PORTERO, "/properties/limits", fields::LIMITS),
+        (PORTERO, "/properties/logging", fields::LOGGING),
+        (PORTERO, "/properties/telegram", fields::TELEGRAM),
+    ];
+    for (file, pointer, known) in tables {
+        let known = known.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(fields_of(&schema(file), pointer), known, "{file}{pointer}");
+    }
+    let levels = &schema(PORTERO)["properties"]["logging"]["properties"]["level"]["enum"];
+    assert_eq!(*levels, serde_json::json!(fields::LEVELS));
+    let actions = &schema(POLICIES)["$defs"]["action"]["anyOf"][0]["enum"];
+    let known: BTreeSet<_> = crate::policy::Action::ALL.iter().map(|action| action.as_str()).collect();
+    let actions: BTreeSet<_> =
+        actions.as_array().expect("actions").iter().filter_map(Value::as_str).collect();
+    assert_eq!(actions, known);
+}
+
+#[test]
+fn everything_in_the_schemas_is_described() {
+    fn walk(value: &Value, path: &str) {
+        if let Some(fields) = value.get("properties").and_then(Value::as_object) {
+            for (name, field) in fields.iter().filter(|(_, field)| field.is_object()) {
+                let told = field.get("description").is_some()
+                    || field.get("$ref").is_some()
+                    || path.ends_with("/if");
+                assert!(told || path.contains("/kind"), "{path}/{name} has no description");
+            }
+        }
+        match value {
+            Value::Object(members) => {
+                members.iter().for_each(|(key, value)| walk(value, &format!("{path}/{key}")))
+            }
+            Value::Array(items) => items.iter().for_each(|item| walk(item, path)),
+            _ => {}
+        }
+    }
+    for file in [MCPS, REPLACEMENTS, POLICIES, PORTERO] {
+        walk(&schema(file), file);
+    }
+}
+
+#[test]
+fn the_defaults_in_the_schema_are_the_defaults() {
+    let schema = schema(PORTERO);
+    let default = |section: &str, field: &str| {
+        schema
+            .pointer(&format!("/properties/{section}/properties/{field}/default"))
+            .expect("a default")
+            .clone()
+    };
+    let (approvals, limits) = (Approvals::default(), Limits::default());
+    let shown = |length| Value::String(duration::show(length));
+    assert_eq!(default("approvals", "pending"), shown(approvals.pending));
+    assert_eq!(default("approvals", "start"), shown(approvals.start));
+    assert_eq!(default("approvals", "grantMost"), shown(approvals.grant_most));
+    assert_eq!(default("approvals", "pendingMost"), serde_json::json!(approvals.pending_most));
+    assert_eq!(default("limits", "start"), shown(limits.start));
+    assert_eq!(default("limits", "request"), shown(limits.request));
+    assert_eq!(default("limits", "listWait"), shown(limits.list_wait));
+    assert_eq!(default("limits", "messageBytes"), serde_json::json!(limits.message_bytes));
+    assert_eq!(default("limits", "serverLogBytes"), serde_json::json!(limits.server_log_bytes));
+}
+
+/// Documents, and whether they are valid.
+const DOCUMENTS: &[(&str, bool, &str)] = &[
+    (MCPS, true, r#"{}"#),
+    (MCPS, true, r#"{"$schema":"x","mcps":[]}"#),
+    (MCPS, true, r#"{"mcps":[{"name":"a","command":"a"}],"mcpServers":{"b":{"command":"b"}}}"#),
+    (MCPS, true, r#"{"mcps":[{"name":"a","command":"a","timeout":"1h30m","env":{"A":"1"},"roots":["/x"]}]}"#),
+    (MCPS, true, r#"{"mcpServers":{"a":{"type":"stdio","command":"a","timeout":500}}}"#),
+    (MCPS, true, r#"{"mcpServers":{"a":{"type":"http","url":"https://x"},"b":{"url":"https://x"}}}"#),
+    (MCPS, false, r#"[]"#),
+    (MCPS, false, r#"{"servers":[]}"#),
+    (MCPS, false, r#"{"mcps":{}}"#),
+    (MCPS, false, r#"{"mcps":[{"command":"a"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":""}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a b","command":"a"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"portero","command":"a"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","args":"x"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","env":{"A":1}}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","env":{"A=B":"1"}}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","timeout":"soon"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","timeout":"30m1h"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","timeout":0}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","shared":"true"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","pinnedTools":["a/b"]}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","envPassthrough":["$A"]}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","url":"https://x"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","type":"studio"}]}"#),
+    (MCPS, false, r#"{"mcpServers":{"a":{"name":"a","command":"a"}}}"#),
+    (MCPS, false, r#"{"mcpServers":{"a/b":{"command":"a"}}}"#),
+    (REPLACEMENTS, true, r#"{"replacements":[{"fake":"John Doe","real":"Maria Rossi"}]}"#),
+    (
+        REPLACEMENTS,
+        true,
+        r#"{"replacements":[{"fake":"ffffffff","real":"rrrrrrrr","bidirectional":false,"caseSensitive":false,"responseReplacement":"***","label":"API key","servers":["a"]}]}"#,
+    ),
+    (REPLACEMENTS, false, r#"{"replacements":{}}"#),
+    (REPLACEMENTS, false, r#"{"replacements":[{"fake":"John Doe"}]}"#),
+    (REPLACEMENTS, false, r#"{"replacements":[{"fake":"","real":"Maria Rossi"}]}"#),
+    (REPLACEMENTS, false, r#"{"replacements":[{"fake":"John Doe","real":"Maria Rossi","label":"<name>"}]}"#),
+    (REPLACEMENTS, false, r#"{"replacements":[{"fake":"John Doe","real":"Maria Rossi","servers":["a/b"]}]}"#),
+    (
+        REPLACEMENTS,
+        false,
+        r#"{"replacements":[{"fake":"John Doe","real":"Maria Rossi","bidirectonal":true}]}"#,
+    ),
+    (
+        POLICIES,
+        true,
+        r#"{"policies":{"a/b":"allow","*":"deny","**":"deny","a**":"deny","a/[ab]*":"require-approval"}}"#,
+    ),
+    (POLICIES, true, r#"{"defaultPolicy":"deny","locked":["*/drop_*"]}"#),
+    (POLICIES, false, r#"{"policies":{"a/b":"ask"}}"#),
+    (POLICIES, false, r#"{"policies":{"a":"allow"}}"#),
+    (POLICIES, false, r#"{"policies":{"a/b/c":"allow"}}"#),
+    (POLICIES, false, r#"{"policies":{"a/b c":"allow"}}"#),
+    (POLICIES, false, r#"{"policies":{"a/b":true}}"#),
+    (POLICIES, false, r#"{"policies":[]}"#),
+    (POLICIES, false, r#"{"default":"deny"}"#),
+    (POLICIES, false, r#"{"locked":["drop_*"]}"#),
+    (
+        PORTERO,
+        true,
+        r#"{"approvals":{"pending":"24h"},"limits":{"listWait":"500ms"},"logging":{"level":"warn"}}"#,
+    ),
+    (PORTERO, true, r#"{"telegram":{"token":"123:abc","admin":42,"apiUrl":"https://x"}}"#),
+    (PORTERO, true, r#"{"telegram":{"token":"123:abc","admin":"42"}}"#),
+    (PORTERO, false, r#"{"https":{}}"#),
+    (PORTERO, false, r#"{"approvals":{"pending":30}}"#),
+    (PORTERO, false, r#"{"approvals":{"pendingMost":0}}"#),
+    (PORTERO, false, r#"{"approvals":{"pendingMost":1.5}}"#),
+    (PORTERO, false, r#"{"limits":{"messageBytes":10}}"#),
+    (PORTERO, false, r#"{"logging":{"level":"loud"}}"#),
+    (PORTERO, false, r#"{"telegram":{}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"123:abc","admin":"me"}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"123:abc","apiUrl":"ftp://x"}}"#),
+];
+
+#[test]
+fn schema_and_reader_agree_on_what_is_valid() {
+    let validators = [MCPS, REPLACEMENTS, POLICIES, PORTERO].map(|file| {
+        (file, jsonschema::draft202012::new(&schema(file)).unwrap_or_else(|error| panic!("{file}: {error}")))
+    });
+    for (file, expected, text) in DOCUMENTS {
+        let (_, validator) = validators.iter().find(|(name, _)| name == file).expect("a schema");
+        let document: Value = serde_json::from_str(text).expect("JSON");
+        assert_eq!(validator.is_valid(&document), *expected, "the schema on {text}");
+        let (config, problems) = read_with(&[(file, text)], &[]);
+        assert_eq!(config.is_some(), *expected, "the reader on {text}:\n{problems}");
+    }
+}
+
+#[test]
+fn the_examples_load() {
+    let mut files = Files::load(&directory().join("examples")).expect("the examples are there");
+    assert!(files.mcps.is_some() && files.replacements.is_some() && files.policies.is_some());
+    assert!(files.portero.is_some());
+    let example = fs::read_to_string(directory().join("examples/.env.example")).expect("it is there");
+    files.dotenv = Some(example);
+    let (config, problems) = read(&files, &|_| None);
+    assert_eq!(problems, Problems::default(), "{problems}");
+    let config = config.expect("valid");
+    assert_eq!(config.servers.len(), 4);
+    assert_eq!(config.skipped, []);
+}
