@@ -1,2 +1,30 @@
-//! x
-fn main() {}
+//! The `portero` command: the MCP server that an agent launches, and the person's terminal.
+//!
+//! stdout carries data only (in `portero mcp` the protocol), stderr is talk.
+
+mod args;
+mod commands;
+mod daemon;
+mod denies;
+mod failure;
+mod launch;
+mod output;
+mod signals;
+mod terminal;
+mod widen;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // Children of a session run under this same program as their guard; it must start before anything else.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "guard") {
+        return portero::server::guard::run(words);
+    }
+    match commands::run(args::Line::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

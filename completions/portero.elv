@@ -1,0 +1,379 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[portero] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'portero'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'portero'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+            cand status 'Show how things stand: daemon, servers, sessions, rules, what waits'
+            cand tasks 'List tasks: calls that waited or wait for a person'
+            cand task 'Show one task whole: the call, its arguments, its result'
+            cand pending 'List the calls that wait for you'
+            cand approve 'Say yes to a call that waits; asks for the passphrase'
+            cand reject 'Say no to a call that waits'
+            cand grant 'Permit for a while what would otherwise ask; asks for the passphrase'
+            cand revoke 'End grants at once'
+            cand allow 'Make a persistent rule that allows; asks for the passphrase'
+            cand deny 'Make a persistent rule that denies, at once and everywhere'
+            cand rules 'List the rules and grants in force'
+            cand unrule 'Remove a persistent rule; asks for the passphrase where that widens'
+            cand logs 'Read the audit'
+            cand why 'Tell how a tool is decided and why'
+            cand check 'Read the configuration and print everything that is wrong with it'
+            cand doctor 'Start each server, look at what it offers, and say what is wrong'
+            cand daemon 'Start, stop or look at the daemon'
+            cand passphrase 'The approval passphrase'
+            cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
+            cand try 'See Portero at work in a throw-away directory, with nothing set up'
+            cand sample-server 'A small mail and notes server, for `portero try` and the tests'
+            cand generate 'Write completions and man pages'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;status'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;tasks'= {
+            cand --state 'Only tasks in this state'
+            cand --limit 'At most so many, the newest first'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;task'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;pending'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;approve'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;reject'= {
+            cand --reason 'What the agent is told'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;grant'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;revoke'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --all 'Every grant'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;allow'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;deny'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;rules'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;unrule'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;logs'= {
+            cand --tool 'Only what is about tools that match this pattern'
+            cand --since 'Only what happened in the last while, such as 30m or 2h'
+            cand -n 'At most so many, the newest of them'
+            cand --limit 'At most so many, the newest of them'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand -f 'Go on printing what is added'
+            cand --follow 'Go on printing what is added'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand verify 'Check the hash chain: nothing removed, changed, reordered or cut off'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;logs;verify'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;logs;help'= {
+            cand verify 'Check the hash chain: nothing removed, changed, reordered or cut off'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;logs;help;verify'= {
+        }
+        &'portero;logs;help;help'= {
+        }
+        &'portero;why'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;check'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;doctor'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;daemon'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand start 'Start it, and return once it listens'
+            cand stop 'Stop it, and return once it is gone'
+            cand status 'Tell whether it runs'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;daemon;start'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;daemon;stop'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;daemon;status'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;daemon;help'= {
+            cand start 'Start it, and return once it listens'
+            cand stop 'Stop it, and return once it is gone'
+            cand status 'Tell whether it runs'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;daemon;help;start'= {
+        }
+        &'portero;daemon;help;stop'= {
+        }
+        &'portero;daemon;help;status'= {
+        }
+        &'portero;daemon;help;help'= {
+        }
+        &'portero;passphrase'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand set 'Set the passphrase, or change it with the old one'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;passphrase;set'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;passphrase;help'= {
+            cand set 'Set the passphrase, or change it with the old one'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;passphrase;help;set'= {
+        }
+        &'portero;passphrase;help;help'= {
+        }
+        &'portero;mcp'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;try'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --yes 'Answer every question with yes, for unattended runs'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;sample-server'= {
+            cand --record 'Append each call that arrives to this file, one JSON object a line'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;generate'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;help'= {
+            cand status 'Show how things stand: daemon, servers, sessions, rules, what waits'
+            cand tasks 'List tasks: calls that waited or wait for a person'
+            cand task 'Show one task whole: the call, its arguments, its result'
+            cand pending 'List the calls that wait for you'
+            cand approve 'Say yes to a call that waits; asks for the passphrase'
+            cand reject 'Say no to a call that waits'
+            cand grant 'Permit for a while what would otherwise ask; asks for the passphrase'
+            cand revoke 'End grants at once'
+            cand allow 'Make a persistent rule that allows; asks for the passphrase'
+            cand deny 'Make a persistent rule that denies, at once and everywhere'
+            cand rules 'List the rules and grants in force'
+            cand unrule 'Remove a persistent rule; asks for the passphrase where that widens'
+            cand logs 'Read the audit'
+            cand why 'Tell how a tool is decided and why'
+            cand check 'Read the configuration and print everything that is wrong with it'
+            cand doctor 'Start each server, look at what it offers, and say what is wrong'
+            cand daemon 'Start, stop or look at the daemon'
+            cand passphrase 'The approval passphrase'
+            cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
+            cand try 'See Portero at work in a throw-away directory, with nothing set up'
+            cand sample-server 'A small mail and notes server, for `portero try` and the tests'
+            cand generate 'Write completions and man pages'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;help;status'= {
+        }
+        &'portero;help;tasks'= {
+        }
+        &'portero;help;task'= {
+        }
+        &'portero;help;pending'= {
+        }
+        &'portero;help;approve'= {
+        }
+        &'portero;help;reject'= {
+        }
+        &'portero;help;grant'= {
+        }
+        &'portero;help;revoke'= {
+        }
+        &'portero;help;allow'= {
+        }
+        &'portero;help;deny'= {
+        }
+        &'portero;help;rules'= {
+        }
+        &'portero;help;unrule'= {
+        }
+        &'portero;help;logs'= {
+            cand verify 'Check the hash chain: nothing removed, changed, reordered or cut off'
+        }
+        &'portero;help;logs;verify'= {
+        }
+        &'portero;help;why'= {
+        }
+        &'portero;help;check'= {
+        }
+        &'portero;help;doctor'= {
+        }
+        &'portero;help;daemon'= {
+            cand start 'Start it, and return once it listens'
+            cand stop 'Stop it, and return once it is gone'
+            cand status 'Tell whether it runs'
+        }
+        &'portero;help;daemon;start'= {
+        }
+        &'portero;help;daemon;stop'= {
+        }
+        &'portero;help;daemon;status'= {
+        }
+        &'portero;help;passphrase'= {
+            cand set 'Set the passphrase, or change it with the old one'
+        }
+        &'portero;help;passphrase;set'= {
+        }
+        &'portero;help;mcp'= {
+        }
+        &'portero;help;try'= {
+        }
+        &'portero;help;sample-server'= {
+        }
+        &'portero;help;generate'= {
+        }
+        &'portero;help;help'= {
+        }
+    ]
+    $completions[$command]
+}

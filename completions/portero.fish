@@ -1,0 +1,224 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_portero_global_optspecs
+    string join \n config= json no-start h/help V/version
+end
+
+function __fish_portero_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_portero_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_portero_using_subcommand
+    set -l cmd (__fish_portero_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c portero -n "__fish_portero_needs_command" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_needs_command" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_needs_command" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c portero -n "__fish_portero_needs_command" -s V -l version -d 'Print version'
+complete -c portero -n "__fish_portero_needs_command" -f -a "status" -d 'Show how things stand: daemon, servers, sessions, rules, what waits'
+complete -c portero -n "__fish_portero_needs_command" -f -a "tasks" -d 'List tasks: calls that waited or wait for a person'
+complete -c portero -n "__fish_portero_needs_command" -f -a "task" -d 'Show one task whole: the call, its arguments, its result'
+complete -c portero -n "__fish_portero_needs_command" -f -a "pending" -d 'List the calls that wait for you'
+complete -c portero -n "__fish_portero_needs_command" -f -a "approve" -d 'Say yes to a call that waits; asks for the passphrase'
+complete -c portero -n "__fish_portero_needs_command" -f -a "reject" -d 'Say no to a call that waits'
+complete -c portero -n "__fish_portero_needs_command" -f -a "grant" -d 'Permit for a while what would otherwise ask; asks for the passphrase'
+complete -c portero -n "__fish_portero_needs_command" -f -a "revoke" -d 'End grants at once'
+complete -c portero -n "__fish_portero_needs_command" -f -a "allow" -d 'Make a persistent rule that allows; asks for the passphrase'
+complete -c portero -n "__fish_portero_needs_command" -f -a "deny" -d 'Make a persistent rule that denies, at once and everywhere'
+complete -c portero -n "__fish_portero_needs_command" -f -a "rules" -d 'List the rules and grants in force'
+complete -c portero -n "__fish_portero_needs_command" -f -a "unrule" -d 'Remove a persistent rule; asks for the passphrase where that widens'
+complete -c portero -n "__fish_portero_needs_command" -f -a "logs" -d 'Read the audit'
+complete -c portero -n "__fish_portero_needs_command" -f -a "why" -d 'Tell how a tool is decided and why'
+complete -c portero -n "__fish_portero_needs_command" -f -a "check" -d 'Read the configuration and print everything that is wrong with it'
+complete -c portero -n "__fish_portero_needs_command" -f -a "doctor" -d 'Start each server, look at what it offers, and say what is wrong'
+complete -c portero -n "__fish_portero_needs_command" -f -a "daemon" -d 'Start, stop or look at the daemon'
+complete -c portero -n "__fish_portero_needs_command" -f -a "passphrase" -d 'The approval passphrase'
+complete -c portero -n "__fish_portero_needs_command" -f -a "mcp" -d 'Serve an agent on standard input and output; this is what Claude Code launches'
+complete -c portero -n "__fish_portero_needs_command" -f -a "try" -d 'See Portero at work in a throw-away directory, with nothing set up'
+complete -c portero -n "__fish_portero_needs_command" -f -a "sample-server" -d 'A small mail and notes server, for `portero try` and the tests'
+complete -c portero -n "__fish_portero_needs_command" -f -a "generate" -d 'Write completions and man pages'
+complete -c portero -n "__fish_portero_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portero -n "__fish_portero_using_subcommand status" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand status" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand status" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand status" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand tasks" -l state -d 'Only tasks in this state' -r -f -a "pending-approval\t''
+approved\t''
+executing\t''
+completed\t''
+failed\t''
+denied\t''
+expired\t''
+cancelled\t''
+interrupted\t''"
+complete -c portero -n "__fish_portero_using_subcommand tasks" -l limit -d 'At most so many, the newest first' -r
+complete -c portero -n "__fish_portero_using_subcommand tasks" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand tasks" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand tasks" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand tasks" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand task" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand task" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand task" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand task" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand pending" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand pending" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand pending" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand pending" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand approve" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand approve" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand approve" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand approve" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand reject" -l reason -d 'What the agent is told' -r
+complete -c portero -n "__fish_portero_using_subcommand reject" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand reject" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand reject" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand reject" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand grant" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand grant" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand grant" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand grant" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand revoke" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand revoke" -l all -d 'Every grant'
+complete -c portero -n "__fish_portero_using_subcommand revoke" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand revoke" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand revoke" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand allow" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand allow" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand allow" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand allow" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand deny" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand deny" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand deny" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand deny" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand rules" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand rules" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand rules" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand rules" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand unrule" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand unrule" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand unrule" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand unrule" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l tool -d 'Only what is about tools that match this pattern' -r
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l since -d 'Only what happened in the last while, such as 30m or 2h' -r
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -s n -l limit -d 'At most so many, the newest of them' -r
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -s f -l follow -d 'Go on printing what is added'
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -f -a "verify" -d 'Check the hash chain: nothing removed, changed, reordered or cut off'
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_subcommand_from verify" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_subcommand_from verify" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_subcommand_from verify" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check the hash chain: nothing removed, changed, reordered or cut off'
+complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portero -n "__fish_portero_using_subcommand why" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand why" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand why" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand why" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand check" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand check" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand check" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand check" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand doctor" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand doctor" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand doctor" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and not __fish_seen_subcommand_from start stop status help" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand daemon; and not __fish_seen_subcommand_from start stop status help" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and not __fish_seen_subcommand_from start stop status help" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and not __fish_seen_subcommand_from start stop status help" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and not __fish_seen_subcommand_from start stop status help" -f -a "start" -d 'Start it, and return once it listens'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and not __fish_seen_subcommand_from start stop status help" -f -a "stop" -d 'Stop it, and return once it is gone'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and not __fish_seen_subcommand_from start stop status help" -f -a "status" -d 'Tell whether it runs'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and not __fish_seen_subcommand_from start stop status help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from start" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from start" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from start" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from start" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from stop" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from stop" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from stop" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from status" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from status" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from status" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from help" -f -a "start" -d 'Start it, and return once it listens'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop it, and return once it is gone'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from help" -f -a "status" -d 'Tell whether it runs'
+complete -c portero -n "__fish_portero_using_subcommand daemon; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and not __fish_seen_subcommand_from set help" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and not __fish_seen_subcommand_from set help" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and not __fish_seen_subcommand_from set help" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and not __fish_seen_subcommand_from set help" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and not __fish_seen_subcommand_from set help" -f -a "set" -d 'Set the passphrase, or change it with the old one'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and not __fish_seen_subcommand_from set help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and __fish_seen_subcommand_from set" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and __fish_seen_subcommand_from set" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and __fish_seen_subcommand_from set" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set the passphrase, or change it with the old one'
+complete -c portero -n "__fish_portero_using_subcommand passphrase; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portero -n "__fish_portero_using_subcommand mcp" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand mcp" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand mcp" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand mcp" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand try" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand try" -l yes -d 'Answer every question with yes, for unattended runs'
+complete -c portero -n "__fish_portero_using_subcommand try" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand try" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand try" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand sample-server" -l record -d 'Append each call that arrives to this file, one JSON object a line' -r -F
+complete -c portero -n "__fish_portero_using_subcommand sample-server" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand sample-server" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand sample-server" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand sample-server" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand generate" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand generate" -l json -d 'Print JSON instead of text'
+complete -c portero -n "__fish_portero_using_subcommand generate" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
+complete -c portero -n "__fish_portero_using_subcommand generate" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "status" -d 'Show how things stand: daemon, servers, sessions, rules, what waits'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "tasks" -d 'List tasks: calls that waited or wait for a person'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "task" -d 'Show one task whole: the call, its arguments, its result'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "pending" -d 'List the calls that wait for you'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "approve" -d 'Say yes to a call that waits; asks for the passphrase'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "reject" -d 'Say no to a call that waits'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "grant" -d 'Permit for a while what would otherwise ask; asks for the passphrase'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "revoke" -d 'End grants at once'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "allow" -d 'Make a persistent rule that allows; asks for the passphrase'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "deny" -d 'Make a persistent rule that denies, at once and everywhere'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "rules" -d 'List the rules and grants in force'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "unrule" -d 'Remove a persistent rule; asks for the passphrase where that widens'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "logs" -d 'Read the audit'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "why" -d 'Tell how a tool is decided and why'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "check" -d 'Read the configuration and print everything that is wrong with it'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "doctor" -d 'Start each server, look at what it offers, and say what is wrong'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "daemon" -d 'Start, stop or look at the daemon'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "passphrase" -d 'The approval passphrase'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "mcp" -d 'Serve an agent on standard input and output; this is what Claude Code launches'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "try" -d 'See Portero at work in a throw-away directory, with nothing set up'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "sample-server" -d 'A small mail and notes server, for `portero try` and the tests'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "generate" -d 'Write completions and man pages'
+complete -c portero -n "__fish_portero_using_subcommand help; and not __fish_seen_subcommand_from status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portero -n "__fish_portero_using_subcommand help; and __fish_seen_subcommand_from logs" -f -a "verify" -d 'Check the hash chain: nothing removed, changed, reordered or cut off'
+complete -c portero -n "__fish_portero_using_subcommand help; and __fish_seen_subcommand_from daemon" -f -a "start" -d 'Start it, and return once it listens'
+complete -c portero -n "__fish_portero_using_subcommand help; and __fish_seen_subcommand_from daemon" -f -a "stop" -d 'Stop it, and return once it is gone'
+complete -c portero -n "__fish_portero_using_subcommand help; and __fish_seen_subcommand_from daemon" -f -a "status" -d 'Tell whether it runs'
+complete -c portero -n "__fish_portero_using_subcommand help; and __fish_seen_subcommand_from passphrase" -f -a "set" -d 'Set the passphrase, or change it with the old one'

@@ -1,0 +1,287 @@
+//! What can be typed. Nothing here acts: this one definition gives the parser, the help, the man pages and
+//! the completions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use portero::config::duration;
+use portero::names::{ServerName, ToolId};
+use portero::pattern::Pattern;
+use portero::task::State;
+
+/// The gateway between an AI agent and everything it may touch.
+///
+/// Portero stands between an AI agent and its MCP servers: it asks you before what your policy does not
+/// allow, keeps your private values from the agent, and writes everything down.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portero",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 the daemon \
+                  cannot be reached.\n\nExamples:\n  \
+                  portero try                            see it at work, with nothing set up\n  \
+                  claude mcp add portero -- portero mcp  put it between Claude Code and your servers\n  \
+                  portero pending                        what waits for you\n  \
+                  portero approve 7c1d                   say yes to one call"
+)]
+pub(crate) struct Line {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform's]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Never start the daemon; fail when it is needed and does not run
+    #[arg(long, global = true)]
+    pub(crate) no_start: bool,
+}
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show how things stand: daemon, servers, sessions, rules, what waits
+    #[command(after_help = "Example:\n  portero status --json | jq .pending")]
+    Status,
+    /// List tasks: calls that waited or wait for a person
+    #[command(after_help = "Examples:\n  portero tasks\n  portero tasks --state failed --limit 5")]
+    Tasks(Tasks),
+    /// Show one task whole: the call, its arguments, its result
+    #[command(after_help = "Example:\n  portero task 7c1d\n\nAn id may be shortened to any beginning or \
+                            end that only one task has.")]
+    Task(OneTask),
+    /// List the calls that wait for you
+    #[command(after_help = "Example:\n  portero pending")]
+    Pending,
+    /// Say yes to a call that waits; asks for the passphrase
+    #[command(after_help = "Example:\n  portero approve 7c1d\n\nThe call is shown whole before the \
+                            passphrase is asked for on the terminal.")]
+    Approve(OneTask),
+    /// Say no to a call that waits
+    #[command(after_help = "Example:\n  portero reject 7c1d --reason 'ask me on Monday'")]
+    Reject(Reject),
+    /// Permit for a while what would otherwise ask; asks for the passphrase
+    #[command(after_help = "Examples:\n  portero grant github/create_issue 30m\n  portero grant \
+                            'notes/*' 2h30m\n\nA grant never lifts a deny.")]
+    Grant(Grant),
+    /// End grants at once
+    #[command(after_help = "Examples:\n  portero revoke 3\n  portero revoke --all")]
+    Revoke(Revoke),
+    /// Make a persistent rule that allows; asks for the passphrase
+    #[command(after_help = "Example:\n  portero allow github/list_issues")]
+    Allow(OnePattern),
+    /// Make a persistent rule that denies, at once and everywhere
+    #[command(after_help = "Example:\n  portero deny '*/delete_*'")]
+    Deny(OnePattern),
+    /// List the rules and grants in force
+    #[command(after_help = "Example:\n  portero rules")]
+    Rules,
+    /// Remove a persistent rule; asks for the passphrase where that widens
+    #[command(after_help = "Example:\n  portero unrule 4")]
+    Unrule(Unrule),
+    /// Read the audit
+    #[command(after_help = "Examples:\n  portero logs --since 1h\n  portero logs --follow\n  portero logs \
+                            --tool 'github/*' --json\n  portero logs verify")]
+    Logs(Logs),
+    /// Tell how a tool is decided and why
+    #[command(after_help = "Example:\n  portero why github/create_issue")]
+    Why(Why),
+    /// Read the configuration and print everything that is wrong with it
+    #[command(after_help = "Examples:\n  portero check\n  portero check --config ./portero")]
+    Check,
+    /// Start each server, look at what it offers, and say what is wrong
+    #[command(after_help = "Examples:\n  portero doctor\n  portero doctor github")]
+    Doctor(Doctor),
+    /// Start, stop or look at the daemon
+    #[command(after_help = "Example:\n  portero daemon status")]
+    Daemon {
+        #[command(subcommand)]
+        command: DaemonCommand,
+    },
+    /// The approval passphrase
+    #[command(after_help = "Example:\n  portero passphrase set")]
+    Passphrase {
+        #[command(subcommand)]
+        command: PassphraseCommand,
+    },
+    /// Serve an agent on standard input and output; this is what Claude Code launches
+    #[command(after_help = "Example:\n  claude mcp add portero -- portero mcp")]
+    Mcp,
+    /// See Portero at work in a throw-away directory, with nothing set up
+    #[command(after_help = "Examples:\n  portero try\n  portero try --yes")]
+    Try(Try),
+    /// A small mail and notes server, for `portero try` and the tests
+    #[command(name = "sample-server", hide = true)]
+    SampleServer(SampleServer),
+    /// Write completions and man pages
+    #[command(hide = true)]
+    Generate(Generate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tasks {
+    /// Only tasks in this state
+    #[arg(long, value_name = "STATE", value_parser = states())]
+    pub(crate) state: Option<State>,
+    /// At most so many, the newest first
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneTask {
+    /// The task's id, or a beginning or end of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reject {
+    /// The task's id, or a beginning or end of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// What the agent is told
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Grant {
+    /// A tool, or a pattern over tools such as `github/*`
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Pattern,
+    /// How long, such as 30m, 1h or 2h30m
+    #[arg(value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) duration: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    /// The grants' ids
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) ids: Vec<u64>,
+    /// Every grant
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OnePattern {
+    /// A tool, or a pattern over tools such as `github/*`
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Pattern,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unrule {
+    /// The rule's id
+    #[arg(value_name = "ID")]
+    pub(crate) id: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Logs {
+    #[command(subcommand)]
+    pub(crate) command: Option<LogsCommand>,
+    /// Go on printing what is added
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only what is about tools that match this pattern
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) tool: Option<Pattern>,
+    /// Only what happened in the last while, such as 30m or 2h
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) since: Option<Duration>,
+    /// At most so many, the newest of them
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 200)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogsCommand {
+    /// Check the hash chain: nothing removed, changed, reordered or cut off
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// The tool, as `server/tool`
+    #[arg(value_name = "TOOL")]
+    pub(crate) tool: ToolId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Only this server
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: Option<ServerName>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DaemonCommand {
+    /// Start it, and return once it listens
+    Start,
+    /// Stop it, and return once it is gone
+    Stop,
+    /// Tell whether it runs
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PassphraseCommand {
+    /// Set the passphrase, or change it with the old one
+    #[command(after_help = "It is asked for on the terminal itself, never taken from a flag, a variable, a \
+                            file or standard input. Portero keeps a hash of it only.")]
+    Set,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Try {
+    /// Answer every question with yes, for unattended runs
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SampleServer {
+    /// Append each call that arrives to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// The directory that gets `completions/` and `man/`
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+}
+
+fn states() -> impl clap::builder::TypedValueParser<Value = State> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::PossibleValuesParser::new(State::ALL.map(State::as_str))
+        .map(|text| text.parse().expect("only the states' own names are possible"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Line::command().debug_assert();
+    }
+}

@@ -1,0 +1,30 @@
+//! `portero approve ID`: yes to one call, after it was shown whole. It widens.
+
+use portero::ipc::{Ask, Reply};
+use portero::task::State;
+
+use super::{Context, task, tasks};
+use crate::daemon::unexpected;
+use crate::failure::Outcome;
+use crate::widen;
+
+pub(super) async fn run(context: &Context, id: &str) -> Outcome {
+    let daemon = context.daemon().await?;
+    let waiting = tasks::find(&daemon, id, Some(State::PendingApproval)).await?;
+    let mut terminal = widen::begin(&daemon, "to approve").await?;
+    terminal.say(task::describe(&waiting))?;
+    let challenge = widen::confirm(&mut terminal, "run exactly this call, once")?;
+    let Reply::Task(task) = daemon.ask(Ask::Approve { task: waiting.id, challenge }).await? else {
+        return Err(unexpected());
+    };
+    context.output.show(&task, |out| {
+        out.line(format_args!(
+            "{}: {} is {}; `portero task {}` shows what comes of it",
+            task.id,
+            task.call.tool,
+            task.state,
+            tasks::short(task.id)
+        ))
+    })?;
+    Ok(())
+}

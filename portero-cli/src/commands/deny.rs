@@ -1,0 +1,22 @@
+//! `portero deny PATTERN`: a persistent rule that denies. It narrows, so it acts at once.
+
+use portero::ipc::{Ask, Reply};
+use portero::pattern::Pattern;
+use portero::policy::Action;
+
+use super::Context;
+use crate::daemon::unexpected;
+use crate::failure::Outcome;
+
+pub(super) async fn run(context: &Context, pattern: Pattern) -> Outcome {
+    let daemon = context.daemon().await?;
+    let ask = Ask::Rule { pattern, action: Action::Deny, challenge: None };
+    let Reply::Rule(rule) = daemon.ask(ask).await? else { return Err(unexpected()) };
+    context.output.show(&rule, |out| {
+        out.line(format_args!(
+            "rule {}: `{}` is denied in every session; `portero unrule {}` ends it",
+            rule.id, rule.pattern, rule.id
+        ))
+    })?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! `portero doctor [SERVER]`: starts each server as a session would, looks at what it offers, and says what
+//! is wrong and what to do.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use portero::anonymize::Anonymizer;
+use portero::clock::SystemClock;
+use portero::config::Server;
+use portero::names::ServerName;
+use portero::server::{Fleet, Launch, Offer, ServerError};
+use serde::Serialize;
+
+use super::{Context, check};
+use crate::failure::{Failure, Outcome};
+use crate::launch;
+use crate::output::visible;
+
+/// What was found out about one server.
+#[derive(Debug, Serialize)]
+struct Finding {
+    server: ServerName,
+    /// `ok`, `failed` or `skipped`.
+    state: &'static str,
+    /// What it offers, or what is wrong.
+    about: String,
+    hint: Option<String>,
+}
+
+pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome {
+    let config = check::valid(context)?;
+    let wanted = |name: &ServerName| only.as_ref().is_none_or(|only| only == name);
+    let servers: Vec<Server> = config.servers.iter().filter(|server| wanted(&server.name)).cloned().collect();
+    let skipped: Vec<_> = config.skipped.iter().filter(|skipped| wanted(&skipped.server)).collect();
+    if let (Some(only), true, true) = (&only, servers.is_empty(), skipped.is_empty()) {
+        return Err(Failure::usage(format!("`{only}` is not in mcps.json, or is disabled"))
+            .hint("run `portero check` to see which servers there are"));
+    }
+    let mut findings: Vec<Finding> = skipped
+        .iter()
+        .map(|skipped| Finding {
+            server: skipped.server.clone(),
+            state: "skipped",
+            about: skipped.reason.clone(),
+            hint: Some(format!(
+                "set it in the environment or in {}",
+                context.paths.config.join(".env").display()
+            )),
+        })
+        .collect();
+
+    let anonymizer = Anonymizer::new(&config.replacements)
+        .map_err(|_| Failure::usage("the replacements do not hold together").hint("run `portero check`"))?;
+    let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
+    let parts = launch::parts(&context.paths, &config, Arc::clone(&anonymizer), Arc::new(SystemClock))?;
+    findings.extend(examine(servers, parts, &anonymizer, &context.paths).await);
+
+    let ill = findings.iter().filter(|finding| finding.state != "ok").count();
+    context.output.show(&findings, |out| {
+        for finding in &findings {
+            out.line(format_args!("{:7} {}: {}", finding.state, finding.server, visible(&finding.about)))?;
+            if let Some(hint) = &finding.hint {
+                out.line(format_args!("          hint: {}", visible(hint)))?;
+            }
+        }
+        if findings.is_empty() {
+            out.talk("mcps.json names no servers");
+        }
+        Ok(())
+    })?;
+    if ill == 0 {
+        return Ok(());
+    }
+    let what = if ill == 1 { "1 server does".to_owned() } else { format!("{ill} servers do") };
+    Err(Failure::refused(format!("{what} not work")))
+}
+
+/// Starts the servers side by side and asks each for its lists.
+async fn examine(
+    servers: Vec<Server>,
+    parts: Launch,
+    anonymizer: &ArcSwap<Anonymizer>,
+    paths: &portero::paths::Paths,
+) -> Vec<Finding> {
+    let (fleet, _events) = Fleet::new(servers.clone(), parts);
+    let look = |server: Server| {
+        let fleet = &fleet;
+        async move {
+            let begin = Instant::now();
+            let offered = fleet.offer(&server.name).await;
+            finding(&server, offered, begin.elapsed(), anonymizer, paths)
+        }
+    };
+    let findings = futures_util::future::join_all(servers.into_iter().map(look)).await;
+    fleet.close().await;
+    findings
+}
+
+fn finding(
+    server: &Server,
+    offered: Result<Offer, ServerError>,
+    took: Duration,
+    anonymizer: &ArcSwap<Anonymizer>,
+    paths: &portero::paths::Paths,
+) -> Finding {
+    match offered {
+        Ok(offer) => Finding {
+            server: server.name.clone(),
+            state: "ok",
+            about: format!(
+                "{} tools, {} resources, {} prompts, after {} ms",
+                offer.tools.len(),
+                offer.resources.len() + offer.templates.len(),
+                offer.prompts.len(),
+                took.as_millis()
+            ),
+            hint: None,
+        },
+        Err(error) => Finding {
+            server: server.name.clone(),
+            state: "failed",
+            about: anonymizer.load().conceal_text(&error.to_string()).into_inner(),
+            hint: Some(format!("what it wrote is in {}", paths.server_logs().display())),
+        },
+    }
+}

@@ -1,0 +1,139 @@
+//! `portero logs`: the audit, read from its segments; it needs no daemon.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use portero::audit::{self, Entry, Event, Filter, Follower, Outcome as CallOutcome};
+use portero::names::ToolId;
+use portero::pattern::Pattern;
+
+use super::Context;
+use crate::args;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, visible};
+
+/// How often `--follow` looks for more.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+pub(super) fn run(context: &Context, args: &args::Logs) -> Outcome {
+    match &args.command {
+        Some(args::LogsCommand::Verify) => verify(context),
+        None => read(context, args),
+    }
+}
+
+fn read(context: &Context, args: &args::Logs) -> Outcome {
+    let since = args.since.map(|since| Timestamp::now() - since);
+    let filter = Filter { since, ..Filter::default() };
+    let directory = context.paths.audit();
+    let unreadable = |error: &std::io::Error| {
+        Failure::refused(format!("could not read the audit in `{}`", directory.display())).because(error)
+    };
+    let mut follower = match args.follow {
+        true => Some(Follower::new(&directory, filter.clone()).map_err(|error| unreadable(&error))?),
+        false => None,
+    };
+    let log = audit::read(&directory, &filter).map_err(|error| unreadable(&error))?;
+    for (segment, line) in &log.unreadable {
+        context
+            .output
+            .talk(format_args!("warning: line {line} of {segment} is no record; run `portero logs verify`"));
+    }
+    let wanted: Vec<_> = log.entries.iter().filter(|entry| wants(args.tool.as_ref(), entry)).collect();
+    let skip = wanted.len().saturating_sub(args.limit);
+    for entry in &wanted[skip..] {
+        print(&context.output, entry)?;
+    }
+    while let Some(follower) = &mut follower {
+        for entry in follower.poll().map_err(|error| unreadable(&error))? {
+            if wants(args.tool.as_ref(), &entry) {
+                print(&context.output, &entry)?;
+            }
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
+fn wants(pattern: Option<&Pattern>, entry: &Entry) -> bool {
+    pattern.is_none_or(|pattern| tool(&entry.record.event).is_some_and(|tool| pattern.matches(tool)))
+}
+
+const fn tool(event: &Event) -> Option<&ToolId> {
+    match event {
+        Event::Intent { tool, .. }
+        | Event::Outcome { tool, .. }
+        | Event::Refused { tool, .. }
+        | Event::Task { tool, .. } => Some(tool),
+        Event::Act { .. } | Event::Config { .. } | Event::Process { .. } => None,
+    }
+}
+
+fn print(out: &Output, entry: &Entry) -> std::io::Result<()> {
+    if out.json() {
+        return out.value_line(entry);
+    }
+    let at = entry.record.at.strftime("%Y-%m-%d %H:%M:%S%.3fZ");
+    out.line(format_args!("{at}  {}", visible(&describe(&entry.record.event))))
+}
+
+/// One event in a line.
+pub(super) fn describe(event: &Event) -> String {
+    match event {
+        Event::Intent { tool, reason, task, .. } => match task {
+            Some(task) => format!("call      {tool}  for task {task}: {reason}"),
+            None => format!("call      {tool}  {reason}"),
+        },
+        Event::Outcome { tool, outcome, micros, .. } => {
+            let outcome = match outcome {
+                CallOutcome::Done => "done",
+                CallOutcome::Failed => "failed",
+                CallOutcome::Interrupted => "interrupted: whether it took effect is unknown",
+                CallOutcome::Cancelled => "cancelled",
+                CallOutcome::Withheld => "done, but the answer was withheld",
+            };
+            let millis = u128::from(*micros) / 1_000;
+            format!("outcome   {tool}  {outcome} after {millis} ms")
+        }
+        Event::Refused { tool, reason } => format!("refused   {tool}  {reason}"),
+        Event::Task { task, tool, state, by, note } => {
+            let note = note.as_ref().map(|note| format!(": {}", note.get())).unwrap_or_default();
+            format!("task      {tool}  {task} is {state}, by {by}{note}")
+        }
+        Event::Act { act, about, done, process } => {
+            let outcome = if *done { "" } else { "  REFUSED" };
+            let process = process.as_ref().map(|process| format!("  (by {process})")).unwrap_or_default();
+            format!("person    {act} {about}{outcome}{process}")
+        }
+        Event::Config { digest, valid } => {
+            let short = digest.get(..12).unwrap_or(digest);
+            format!("config    {short} {}", if *valid { "is in force" } else { "is not valid" })
+        }
+        Event::Process { program, what } => format!("process   {program} {what}"),
+    }
+}
+
+fn verify(context: &Context) -> Outcome {
+    let directory = context.paths.audit();
+    let verdict = audit::verify(&directory).map_err(|error| {
+        Failure::refused(format!("could not read the audit in `{}`", directory.display())).because(&error)
+    })?;
+    context.output.show(&verdict, |out| {
+        for segment in &verdict.segments {
+            let state = match (&segment.broken, segment.torn) {
+                (Some(broken), _) => format!("BROKEN at line {}: {}", broken.line, broken.problem),
+                (None, true) => {
+                    format!("{} records hold; the last line was cut off by a crash", segment.good)
+                }
+                (None, false) => format!("{} records hold", segment.good),
+            };
+            out.line(format_args!("{}  {}", visible(&segment.segment), visible(&state)))?;
+        }
+        Ok(())
+    })?;
+    if verdict.holds() {
+        return Ok(());
+    }
+    Err(Failure::refused("the audit was changed after it was written")
+        .hint("keep a copy of the directory and look at the named lines"))
+}

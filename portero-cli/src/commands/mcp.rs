@@ -1,0 +1,169 @@
+//! `portero mcp`: one agent's session, put together and taken apart.
+//!
+//! stdout carries the protocol only. Nothing that survives is kept here: the agent's program may end this
+//! process at any moment and start another.
+
+mod desk;
+mod link;
+mod log;
+mod refusing;
+mod reload;
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portero::anonymize::Anonymizer;
+use portero::audit::Segment;
+use portero::catalog::Catalog;
+use portero::clock::{Clock, SystemClock};
+use portero::config::{Config, Server};
+use portero::ipc::Peer;
+use portero::names::{Principal, ServerName, SessionId};
+use portero::pipeline::{Desk, Offers, Pipeline};
+use portero::policy::{Policy, Standing};
+use portero::server::{Event, Fleet};
+use portero::session::{self, Handle, Session, Tasks};
+use portero::task::Origin;
+use tokio::sync::mpsc;
+
+use super::{Context, check};
+use crate::failure::{Failure, Outcome};
+use crate::{daemon, launch, signals};
+use desk::RemoteDesk;
+use link::Link;
+use reload::Running;
+
+/// What this program calls itself in the audit.
+const PROGRAM: &str = concat!("portero ", env!("CARGO_PKG_VERSION"));
+/// How long the session may take to say its last words once it is told to end, and its servers after that:
+/// together less than the 400 ms after which Claude Code kills.
+const LAST_WORDS: Duration = Duration::from_millis(30);
+const CLOSE_WITHIN: Duration = Duration::from_millis(260);
+
+pub(super) async fn run(context: &Context) -> Outcome {
+    let (config, problems) = check::read(context)?;
+    let anonymizer = config.as_ref().map(|config| Anonymizer::new(&config.replacements));
+    let (Some(config), Some(Ok(anonymizer))) = (config, anonymizer) else {
+        return refuse(context, &problems);
+    };
+    context.paths.create().map_err(|error| {
+        Failure::refused(format!("could not make `{}`", context.paths.state.display())).because(&error)
+    })?;
+    log::begin(&context.paths, config.settings.log.as_deref());
+
+    let (running, session, handle, events) = assemble(context, config, anonymizer)?;
+    let ended = converse(&running, session, &handle, events).await;
+    // Whatever the servers are at, the agent's program waits no longer.
+    if tokio::time::timeout(CLOSE_WITHIN, running.fleet.close()).await.is_err() {
+        tracing::warn!("the servers took too long to end; their guards see to it");
+    }
+    ended.map_err(|error| Failure::refused("the connection to the agent broke").because(&error))
+}
+
+/// Puts a session together. No server and no daemon is started here.
+fn assemble(
+    context: &Context,
+    config: Config,
+    anonymizer: Anonymizer,
+) -> Outcome<(Running, Session, Handle, mpsc::Receiver<Event>)> {
+    let paths = &context.paths;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let directory = launch::project();
+    let origin = Origin {
+        principal: Principal::of_project(&directory),
+        session: SessionId::fresh(),
+        client: anonymizer.conceal_text("an MCP client"),
+        directory: directory.clone(),
+    };
+    let agent_session = std::env::var("CLAUDE_CODE_SESSION_ID").unwrap_or_default();
+    tracing::info!(session = %origin.session, agent_session, "a session begins");
+
+    let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
+    let policy = Policy::new(config.policy.clone(), Standing::default());
+    let policy = Arc::new(ArcSwap::from_pointee(policy));
+    let peer = Peer::Session { id: origin.session, principal: origin.principal.clone(), directory };
+    let hello = daemon::hello(paths, peer);
+    let link = Arc::new(Link::new(paths.clone(), hello, context.no_start, Arc::clone(&policy)));
+    let launch = launch::parts(paths, &config, Arc::clone(&anonymizer), Arc::clone(&clock))?;
+    let audit = Segment::open(&paths.audit(), PROGRAM, clock.now())
+        .map_err(|error| Failure::refused("could not begin the audit, so nothing can run").because(&error))?;
+
+    let (fleet, events) = Fleet::new(own_servers(&config), launch);
+    let desk = Arc::new(RemoteDesk(Arc::clone(&link)));
+    let pipeline = Arc::new(Pipeline {
+        anonymizer,
+        policy,
+        catalog: Arc::new(Catalog::new(&config.servers, Some(paths.catalog()))),
+        fleet: Arc::clone(&fleet) as _,
+        audit: Arc::new(audit),
+        clock,
+        desk: Arc::clone(&desk) as Arc<dyn Desk>,
+        shared: ArcSwap::from_pointee(shared_servers(&config)),
+        offers: Offers::default(),
+    });
+    let (session, handle) = Session::new(session::Parts {
+        pipeline: Arc::clone(&pipeline),
+        tasks: desk as Arc<dyn Tasks>,
+        origin,
+        skipped: config.skipped,
+        limits: config.settings.limits,
+    });
+    let running = Running { paths: paths.clone(), pipeline, fleet, link, handle: handle.clone() };
+    Ok((running, session, handle, events))
+}
+
+/// Speaks until the agent leaves or somebody tells this process to end.
+async fn converse(
+    running: &Running,
+    session: Session,
+    handle: &Handle,
+    mut events: mpsc::Receiver<Event>,
+) -> std::io::Result<()> {
+    let (reader, writer) = session::stdio()?;
+    let mut speaking = std::pin::pin!(session.run(reader, writer));
+    let background = async {
+        let events = async {
+            while let Some(event) = events.recv().await {
+                handle.event(event);
+            }
+            std::future::pending::<()>().await;
+        };
+        let link = async {
+            // The agent's first answer does not wait for the daemon.
+            handle.answered().await;
+            running.link.keep(running).await;
+        };
+        tokio::join!(events, link);
+    };
+    tokio::select! {
+        ended = &mut speaking => return ended,
+        () = background => {}
+        () = signals::told_to_end() => tracing::info!("told to end"),
+    }
+    handle.shutdown();
+    tokio::time::timeout(LAST_WORDS, speaking).await.unwrap_or(Ok(()))
+}
+
+/// The servers that run in this process.
+fn own_servers(config: &Config) -> Vec<Server> {
+    config.servers.iter().filter(|server| !server.shared).cloned().collect()
+}
+
+/// The servers that run in the daemon for all sessions.
+fn shared_servers(config: &Config) -> HashSet<ServerName> {
+    config.servers.iter().filter(|server| server.shared).map(|server| server.name.clone()).collect()
+}
+
+/// An agent's person sees only "server failed" when this process ends at once, so it goes on and says what
+/// to do instead.
+fn refuse(context: &Context, problems: &portero::config::Problems) -> Outcome {
+    context.output.talk(problems.to_string().trim_end());
+    let mut out = std::io::stdout().lock();
+    refusing::serve(std::io::stdin().lock(), &mut out)?;
+    out.flush()?;
+    Err(Failure::usage(format!("the configuration in `{}` is not valid", context.paths.config.display()))
+        .hint("run `portero check`"))
+}

@@ -1,0 +1,282 @@
+//! A session's way to the daemon: connects in the background, follows rules and grants, and reconnects with
+//! back-off. While there is no connection only the last known denies hold (guarantee D4).
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, Push, Reply};
+use portero::paths::Paths;
+use portero::pipeline::Refusal;
+use portero::policy::{Policy, Standing};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::daemon;
+use crate::denies;
+
+/// The first pause before another attempt, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// How long a call that needs the daemon waits for a connection that is being made: longer than a start of
+/// the daemon may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(12);
+
+/// How the connection stands.
+#[derive(Debug, Clone)]
+enum State {
+    /// Being made, for the first time or again.
+    Connecting,
+    /// There.
+    Up(Client),
+    /// Not there, and why, for the agent.
+    Down(String),
+}
+
+/// The link of one session.
+pub(super) struct Link {
+    paths: Paths,
+    hello: Hello,
+    no_start: bool,
+    policy: Arc<ArcSwap<Policy>>,
+    state: watch::Sender<State>,
+    /// Somebody needs the daemon now: try at once.
+    wanted: Notify,
+    seen: Mutex<Option<Stamp>>,
+}
+
+/// What tells one version of the denies' file from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    exists: bool,
+    identity: u64,
+}
+
+/// What the link does with what the daemon pushes.
+pub(super) trait Pushed: Send + Sync {
+    /// The policy holds other rules or grants now.
+    fn standing_changed(&self);
+    /// Anything else.
+    fn push(&self, push: Push);
+}
+
+impl Link {
+    /// A link that is not connected yet; the last known denies are in force when this returns.
+    pub(super) fn new(paths: Paths, hello: Hello, no_start: bool, policy: Arc<ArcSwap<Policy>>) -> Self {
+        let link = Self {
+            paths,
+            hello,
+            no_start,
+            policy,
+            state: watch::Sender::new(State::Connecting),
+            wanted: Notify::new(),
+            seen: Mutex::new(None),
+        };
+        link.follow_denies();
+        link
+    }
+
+    /// Keeps the connection until the future is dropped.
+    pub(super) async fn keep(&self, pushed: &dyn Pushed) {
+        let mut pause = PAUSES.0;
+        loop {
+            match self.connect().await {
+                Ok((client, pushes)) => {
+                    pause = PAUSES.0;
+                    let reason = self.follow(client, pushes, pushed).await;
+                    tracing::info!(reason, "the connection to the daemon is gone");
+                    self.state.send_replace(State::Connecting);
+                    self.forget_standing();
+                    pushed.standing_changed();
+                }
+                Err(reason) => {
+                    tracing::info!(reason, "no connection to the daemon");
+                    self.state.send_replace(State::Down(reason));
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.wanted.notified() => {}
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn connect(&self) -> Result<(Client, mpsc::Receiver<Push>), String> {
+        let first = Client::connect(&self.paths.socket(), self.hello.clone()).await;
+        let connected = match first {
+            Err(ConnectError::Absent(_)) if self.no_start => {
+                return Err("Portero's daemon does not run, and this session may not start it".to_owned());
+            }
+            Err(ConnectError::Absent(_)) => {
+                daemon::start(&self.paths)
+                    .await
+                    .map_err(|error| format!("Portero's daemon could not be started: {error}"))?;
+                Client::connect(&self.paths.socket(), self.hello.clone()).await
+            }
+            other => other,
+        };
+        let (client, pushes, welcome) =
+            connected.map_err(|error| format!("Portero's daemon cannot be reached: {error}"))?;
+        tracing::info!(pid = welcome.pid, build = welcome.build, "connected to the daemon");
+        Ok((client, pushes))
+    }
+
+    /// Subscribes and follows until the connection is gone; returns the reason.
+    async fn follow(&self, client: Client, mut pushes: mpsc::Receiver<Push>, pushed: &dyn Pushed) -> String {
+        match client.ask(Ask::Subscribe).await {
+            Ok(Reply::Standing(standing)) => self.adopt(&client, standing, pushed).await,
+            Ok(_) => return "the daemon's answer does not fit".to_owned(),
+            Err(error) => return error.to_string(),
+        }
+        self.state.send_replace(State::Up(client.clone()));
+        loop {
+            tokio::select! {
+                push = pushes.recv() => match push {
+                    Some(Push::Standing(standing)) => self.adopt(&client, standing, pushed).await,
+                    Some(push) => pushed.push(push),
+                    None => return client.closed().await,
+                },
+                reason = client.closed() => return reason,
+            }
+        }
+    }
+
+    /// Decides by `standing` from now on, and says so.
+    async fn adopt(&self, client: &Client, standing: Standing, pushed: &dyn Pushed) {
+        let epoch = standing.epoch;
+        self.decide_by(standing);
+        pushed.standing_changed();
+        if let Err(error) = client.follows(epoch).await {
+            tracing::debug!(%error, "the daemon did not hear that its rules are followed");
+        }
+    }
+
+    fn decide_by(&self, standing: Standing) {
+        self.policy.rcu(|policy| policy.with_standing(standing.clone()));
+    }
+
+    /// Back to the last known denies; grants and dynamic allows are void.
+    fn forget_standing(&self) {
+        *self.seen.lock().expect("nobody panics while holding it") = None;
+        self.follow_denies();
+    }
+
+    /// Reads the last known denies again if their file changed. Called before each decision while there is
+    /// no connection.
+    pub(super) fn follow_denies(&self) {
+        if matches!(*self.state.borrow(), State::Up(_)) {
+            return;
+        }
+        let file = self.paths.denies();
+        let stamp = Stamp::of(&file);
+        let mut seen = self.seen.lock().expect("nobody panics while holding it");
+        if seen.as_ref() == Some(&stamp) {
+            return;
+        }
+        let standing = denies::read(&self.paths).unwrap_or_else(|error| {
+            tracing::error!(%error, file = %file.display(), "the last known denies cannot be read; nothing is allowed without the daemon");
+            denies::everything()
+        });
+        self.decide_by(standing);
+        *seen = Some(stamp);
+    }
+
+    /// The connection, waiting for one that is being made.
+    pub(super) async fn client(&self) -> Result<Client, Refusal> {
+        let mut state = self.state.subscribe();
+        let now = state.borrow_and_update().clone();
+        match now {
+            State::Up(client) => return Ok(client),
+            // The last attempt may be long ago; make one now and wait for what comes of it.
+            State::Down(_) => {
+                self.state.send_replace(State::Connecting);
+                state.mark_unchanged();
+                self.wanted.notify_one();
+            }
+            State::Connecting => self.wanted.notify_one(),
+        }
+        let settled = async {
+            loop {
+                if state.changed().await.is_err() {
+                    return Err("the session is ending".to_owned());
+                }
+                match state.borrow_and_update().clone() {
+                    State::Up(client) => return Ok(client),
+                    State::Down(reason) => return Err(reason),
+                    State::Connecting => {}
+                }
+            }
+        };
+        let unreachable = |reason: String| {
+            Refusal::NoDesk(format!(
+                "{reason}. This call needs a person's approval, which only the daemon can ask for; tell the \
+                 person to run `portero daemon start`. Do not look for another way to do it."
+            ))
+        };
+        match tokio::time::timeout(CONNECT_WITHIN, settled).await {
+            Ok(settled) => settled.map_err(unreachable),
+            Err(_) => Err(unreachable("Portero's daemon does not answer".to_owned())),
+        }
+    }
+
+    /// Asks the daemon one question of the session's.
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Reply, Refusal> {
+        self.client().await?.ask(ask).await.map_err(refusal)
+    }
+}
+
+impl Stamp {
+    fn of(file: &Path) -> Self {
+        match std::fs::metadata(file) {
+            Ok(metadata) => Self {
+                modified: metadata.modified().ok(),
+                length: metadata.len(),
+                exists: true,
+                identity: identity(&metadata),
+            },
+            Err(error) => Self {
+                modified: None,
+                length: 0,
+                exists: error.kind() != std::io::ErrorKind::NotFound,
+                identity: 0,
+            },
+        }
+    }
+}
+
+/// The daemon puts a new file in the place of the old one, so the inode changes even within one tick of the
+/// file system's clock.
+#[cfg(unix)]
+fn identity(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn identity(_: &std::fs::Metadata) -> u64 {
+    0
+}
+
+/// Why the daemon did not do what a session asked, for the agent.
+pub(super) fn refusal(error: AskError) -> Refusal {
+    use portero::ipc::FailureKind;
+    match error {
+        AskError::Refused(failure) => match failure.kind {
+            FailureKind::Server => Refusal::Server(failure.message),
+            FailureKind::Invalid | FailureKind::NotFound | FailureKind::Refused => {
+                Refusal::Invalid(failure.message)
+            }
+            FailureKind::Version
+            | FailureKind::Configuration
+            | FailureKind::Challenge
+            | FailureKind::Internal => Refusal::NoDesk(failure.message),
+        },
+        AskError::Closed(_) => Refusal::NoDesk(
+            "the connection to Portero's daemon broke; look with portero/list_tasks whether the call waits \
+             or ran before you try it again"
+                .to_owned(),
+        ),
+        AskError::Unsent(_) => Refusal::Invalid(error.to_string()),
+    }
+}

@@ -1,0 +1,30 @@
+//! The session's own log: a file, since stdout is the protocol's and nobody reads stderr.
+
+use std::fs::{self, OpenOptions};
+use std::sync::Mutex;
+
+use portero::paths::Paths;
+use tracing_subscriber::EnvFilter;
+
+/// A log beyond this is set aside when a session begins.
+const MOST_BYTES: u64 = 10 << 20;
+
+/// Logs to `logs/portero.log` from now on. A log that cannot be written is no reason not to serve.
+pub(super) fn begin(paths: &Paths, level: Option<&str>) {
+    let directory = paths.server_logs();
+    let path = directory.join("portero.log");
+    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MOST_BYTES) {
+        let _ = fs::rename(&path, directory.join("portero.log.1"));
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let Ok(file) = fs::create_dir_all(&directory).and_then(|()| options.open(path)) else { return };
+    let filter = EnvFilter::try_new(level.unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(Mutex::new(file))
+        .try_init();
+}

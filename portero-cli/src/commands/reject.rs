@@ -1,0 +1,21 @@
+//! `portero reject ID`: no to one call. It narrows, so it acts at once.
+
+use portero::ipc::{Ask, Reply};
+use portero::task::State;
+
+use super::{Context, tasks};
+use crate::args;
+use crate::daemon::unexpected;
+use crate::failure::Outcome;
+
+pub(super) async fn run(context: &Context, args: args::Reject) -> Outcome {
+    let daemon = context.daemon().await?;
+    let waiting = tasks::find(&daemon, &args.id, Some(State::PendingApproval)).await?;
+    let Reply::Task(task) = daemon.ask(Ask::Reject { task: waiting.id, reason: args.reason }).await? else {
+        return Err(unexpected());
+    };
+    context
+        .output
+        .show(&task, |out| out.line(format_args!("{}: {} is {}", task.id, task.call.tool, task.state)))?;
+    Ok(())
+}

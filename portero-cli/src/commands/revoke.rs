@@ -1,0 +1,20 @@
+//! `portero revoke [ID…|--all]`: end grants. It narrows, so it acts at once.
+
+use portero::ipc::{Acting, Ask, Reply};
+use serde_json::json;
+
+use super::Context;
+use crate::args;
+use crate::daemon::unexpected;
+use crate::failure::Outcome;
+
+pub(super) async fn run(context: &Context, args: args::Revoke) -> Outcome {
+    let daemon = context.daemon().await?;
+    let acting = if args.all { Acting::All } else { Acting::On(args.ids) };
+    let Reply::Changed(count) = daemon.ask(Ask::Revoke(acting)).await? else { return Err(unexpected()) };
+    context.output.show(&json!({"revoked": count}), |out| match count {
+        1 => out.line("1 grant ended, in every session"),
+        count => out.line(format_args!("{count} grants ended, in every session")),
+    })?;
+    Ok(())
+}

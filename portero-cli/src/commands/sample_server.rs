@@ -1,0 +1,207 @@
+//! A small mail and notes server that ships inside the binary: it speaks MCP on stdin and stdout, knows the
+//! real values of a made-up person, and writes down each call that reaches it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, Write};
+
+use serde_json::{Value, json};
+
+use crate::args;
+use crate::failure::{Failure, Outcome};
+
+/// The made-up person's real values; `portero try` hides them from the agent.
+pub(crate) const REAL_NAME: &str = "Marta Lindqvist";
+/// Her address.
+pub(crate) const REAL_EMAIL: &str = "marta.lindqvist@northwind.test";
+/// A key in one of her notes.
+pub(crate) const REAL_KEY: &str = "nwk_live_7Qd93xVbT2";
+
+/// Serves until stdin ends.
+pub(crate) fn run(args: &args::SampleServer) -> Outcome {
+    let record =
+        args.record.as_ref().map(|path| {
+            OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
+                Failure::usage(format!("could not open `{}`", path.display())).because(&error)
+            })
+        });
+    let mut server = Server { record: record.transpose()?, mails: mails() };
+    let mut out = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let Ok(message) = serde_json::from_str::<Value>(&line?) else { continue };
+        let Some(id) = message.get("id").filter(|_| message.get("method").is_some()) else { continue };
+        let method = message["method"].as_str().unwrap_or_default();
+        let answer = match server.answer(method, &message["params"]) {
+            Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
+            Err((code, text)) => {
+                json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text}})
+            }
+        };
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+struct Server {
+    record: Option<File>,
+    mails: Vec<Mail>,
+}
+
+/// The text of a result; `Err(Some(…))` for a result that says it is an error, `Err(None)` for an unknown
+/// tool.
+type Answer = Result<String, Option<String>>;
+
+struct Mail {
+    id: u64,
+    from: String,
+    subject: &'static str,
+    body: String,
+}
+
+struct Note {
+    id: u64,
+    title: &'static str,
+    text: String,
+}
+
+impl Server {
+    fn answer(&mut self, method: &str, params: &Value) -> Result<Value, (i32, String)> {
+        match method {
+            "initialize" => Ok(json!({
+                "protocolVersion": params["protocolVersion"].as_str().filter(|asked| *asked <= "2025-11-25").unwrap_or("2025-11-25"),
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "portero-sample", "version": env!("CARGO_PKG_VERSION")},
+                "instructions": "Mail and notes of one made-up person.",
+            })),
+            "ping" => Ok(json!({})),
+            "tools/list" => Ok(json!({"tools": tools()})),
+            "tools/call" => {
+                let name = params["name"].as_str().unwrap_or_default();
+                let arguments = &params["arguments"];
+                let answer = self.call(name, arguments);
+                self.write_down(name, arguments, &answer).map_err(|error| (-32603, error.to_string()))?;
+                match answer {
+                    Ok(text) => Ok(json!({"content": [{"type": "text", "text": text}]})),
+                    Err(Some(text)) => {
+                        Ok(json!({"content": [{"type": "text", "text": text}], "isError": true}))
+                    }
+                    Err(None) => Err((-32602, format!("unknown tool: {name}"))),
+                }
+            }
+            other => Err((-32601, format!("method not found: {other}"))),
+        }
+    }
+
+    fn write_down(&mut self, tool: &str, arguments: &Value, answer: &Answer) -> io::Result<()> {
+        let Some(file) = &mut self.record else { return Ok(()) };
+        let answer = answer.as_ref().map_or_else(Clone::clone, |text| Some(text.clone()));
+        let line = json!({"tool": tool, "arguments": arguments, "answer": answer});
+        file.write_all(format!("{line}\n").as_bytes())
+    }
+
+    fn call(&mut self, tool: &str, arguments: &Value) -> Answer {
+        let text = |key: &str| arguments[key].as_str().unwrap_or_default();
+        match tool {
+            "list_mail" => Ok(lines(self.mails.iter().map(Mail::line))),
+            "search_mail" => {
+                let query = text("query").to_lowercase();
+                Ok(lines(
+                    self.mails
+                        .iter()
+                        .filter(|mail| mail.whole().to_lowercase().contains(&query))
+                        .map(Mail::line),
+                ))
+            }
+            "read_mail" => self.find_mail(arguments).map(Mail::whole),
+            "send_mail" => Ok(format!("sent to {}: {}\nsigned by {REAL_NAME}", text("to"), text("subject"))),
+            "delete_mail" => {
+                let id = self.find_mail(arguments)?.id;
+                self.mails.retain(|mail| mail.id != id);
+                Ok(format!("deleted mail {id}"))
+            }
+            "list_notes" => Ok(lines(notes().iter().map(|note| format!("{}: {}", note.id, note.title)))),
+            "read_note" => notes()
+                .into_iter()
+                .find(|note| Some(note.id) == arguments["id"].as_u64())
+                .map(|note| format!("{}\n\n{}", note.title, note.text))
+                .ok_or_else(|| Some("there is no such note".to_owned())),
+            "write_note" => Ok(format!("wrote the note `{}`", text("title"))),
+            _ => Err(None),
+        }
+    }
+
+    fn find_mail(&self, arguments: &Value) -> Result<&Mail, Option<String>> {
+        let id = arguments["id"].as_u64();
+        self.mails
+            .iter()
+            .find(|mail| Some(mail.id) == id)
+            .ok_or_else(|| Some("there is no such mail".to_owned()))
+    }
+}
+
+impl Mail {
+    fn line(&self) -> String {
+        format!("{}: {} (from {})", self.id, self.subject, self.from)
+    }
+
+    fn whole(&self) -> String {
+        format!(
+            "From: {}\nTo: {REAL_NAME} <{REAL_EMAIL}>\nSubject: {}\n\n{}",
+            self.from, self.subject, self.body
+        )
+    }
+}
+
+fn lines(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join("\n")
+}
+
+fn mails() -> Vec<Mail> {
+    vec![
+        Mail {
+            id: 1,
+            from: "Tomás Rey <tomas@printers.test>".to_owned(),
+            subject: "Invoice 4471",
+            body: format!("Dear {REAL_NAME},\nplease confirm invoice 4471 (310.50 EUR) by Friday.\nTomás"),
+        },
+        Mail {
+            id: 2,
+            from: format!("{REAL_NAME} <{REAL_EMAIL}>"),
+            subject: "Reminder to self",
+            body: format!("The key of the print service is {REAL_KEY}."),
+        },
+    ]
+}
+
+fn notes() -> Vec<Note> {
+    vec![
+        Note { id: 1, title: "Print service", text: format!("account of {REAL_NAME}, key {REAL_KEY}") },
+        Note { id: 2, title: "Groceries", text: "bread, olives, coffee".to_owned() },
+    ]
+}
+
+fn tools() -> Value {
+    let number = json!({"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]});
+    let none = json!({"type": "object", "properties": {}});
+    let texts = |keys: &[&str]| {
+        let properties: serde_json::Map<String, Value> =
+            keys.iter().map(|key| ((*key).to_owned(), json!({"type": "string"}))).collect();
+        json!({"type": "object", "properties": properties, "required": keys})
+    };
+    let tool = |name: &str, description: &str, schema: &Value, read_only: bool| {
+        json!({
+            "name": name, "description": description, "inputSchema": schema,
+            "annotations": {"readOnlyHint": read_only},
+        })
+    };
+    json!([
+        tool("list_mail", "List the mails in the inbox", &none, true),
+        tool("read_mail", "Read one mail whole", &number, true),
+        tool("search_mail", "Find mails that hold a text", &texts(&["query"]), true),
+        tool("send_mail", "Send a mail", &texts(&["to", "subject", "body"]), false),
+        tool("delete_mail", "Delete a mail for ever", &number, false),
+        tool("list_notes", "List the notes", &none, true),
+        tool("read_note", "Read one note", &number, true),
+        tool("write_note", "Write a note", &texts(&["title", "text"]), false),
+    ])
+}

@@ -1,0 +1,78 @@
+//! `portero status`: how things stand.
+
+use portero::ipc::{Ask, Reply, Status};
+use portero::server::Condition;
+
+use super::{Context, rules};
+use crate::daemon::unexpected;
+use crate::failure::Outcome;
+use crate::output::{Output, ago, visible};
+
+pub(super) async fn run(context: &Context) -> Outcome {
+    let daemon = context.daemon().await?;
+    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    context.output.show(&status, |out| print(out, &status))?;
+    Ok(())
+}
+
+fn print(out: &Output, status: &Status) -> std::io::Result<()> {
+    out.line(format_args!(
+        "daemon      porterod {}, process {}, started {}",
+        visible(&status.build),
+        status.pid,
+        ago(status.started)
+    ))?;
+    out.line(format_args!("config      {}", visible(&status.config.to_string_lossy())))?;
+    out.line(match &status.passphrase {
+        Some((set, by)) => format!("passphrase  set {} ({set}) by {}", ago(*set), visible(by)),
+        None => "passphrase  NOT SET: nothing can be approved; run `portero passphrase set`".to_owned(),
+    })?;
+    out.line(format_args!(
+        "waiting     {}",
+        match status.pending {
+            0 => "nothing".to_owned(),
+            1 => "1 call; see `portero pending`".to_owned(),
+            count => format!("{count} calls; see `portero pending`"),
+        }
+    ))?;
+    let counts = status.counts;
+    out.line(format_args!(
+        "calls       {} done, {} failed, {} refused, {} asked, since the daemon started",
+        counts.done, counts.failed, counts.refused, counts.asked
+    ))?;
+    for problem in &status.config_problems {
+        out.line(format_args!("problem     {}", visible(problem)))?;
+    }
+    for (server, reason) in &status.skipped {
+        out.line(format_args!("skipped     {server}: {}; see `portero check`", visible(reason)))?;
+    }
+    if !status.servers.is_empty() {
+        out.line("")?;
+        let rows = status.servers.iter().map(|health| {
+            let condition = match &health.condition {
+                Condition::Idle => "idle".to_owned(),
+                Condition::Starting => "starting".to_owned(),
+                Condition::Ready => "ready".to_owned(),
+                Condition::Failed(reason) => format!("failed: {reason}"),
+            };
+            let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
+            [
+                health.server.to_string(),
+                condition,
+                number(health.pid.map(|pid| pid.to_string())),
+                number(health.tools.map(|tools| tools.to_string())),
+            ]
+        });
+        out.table(["SERVER", "CONDITION", "PROCESS", "TOOLS"], rows.collect())?;
+    }
+    if !status.sessions.is_empty() {
+        out.line("")?;
+        let rows = status.sessions.iter().map(|(id, project)| [id.to_string(), project.as_str().to_owned()]);
+        out.table(["SESSION", "PROJECT"], rows.collect())?;
+    }
+    if !status.standing.rules.is_empty() || !status.standing.grants.is_empty() {
+        out.line("")?;
+        rules::table(out, &status.standing)?;
+    }
+    Ok(())
+}

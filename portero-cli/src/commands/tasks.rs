@@ -1,0 +1,102 @@
+//! `portero tasks`: calls that waited or wait for a person.
+
+use portero::ipc::{Ask, Reply};
+use portero::names::TaskId;
+use portero::task::{State, Task};
+
+use super::Context;
+use crate::args;
+use crate::daemon::{Daemon, unexpected};
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, ago, excerpt};
+
+/// More tasks than anyone has.
+pub(super) const ALL: u32 = 100_000;
+/// How many characters of an id's end are shown in tables: the random end, since ids of one minute begin
+/// alike.
+const SHORT: usize = 8;
+
+pub(super) async fn run(context: &Context, args: args::Tasks) -> Outcome {
+    let daemon = context.daemon().await?;
+    let found = list(&daemon, args.state, args.limit).await?;
+    context.output.show(&found, |out| {
+        if found.is_empty() {
+            out.talk("there are no such tasks");
+            return Ok(());
+        }
+        table(out, &found)
+    })?;
+    Ok(())
+}
+
+/// The daemon's tasks, the newest first.
+pub(super) async fn list(daemon: &Daemon, state: Option<State>, limit: u32) -> Outcome<Vec<Task>> {
+    match daemon.ask(Ask::Tasks { state, limit }).await? {
+        Reply::Tasks(tasks) => Ok(tasks),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The one task that `typed` is the id of, or a beginning or end of it.
+pub(super) async fn find(daemon: &Daemon, typed: &str, state: Option<State>) -> Outcome<Task> {
+    if let Ok(task) = typed.parse() {
+        return match daemon.ask(Ask::Task { task }).await? {
+            Reply::Task(task) => Ok(*task),
+            _ => Err(unexpected()),
+        };
+    }
+    let mut matching = list(daemon, state, ALL).await?;
+    matching.retain(|task| names(typed, task.id));
+    match (matching.pop(), matching.len()) {
+        (Some(task), 0) => Ok(task),
+        (Some(_), others) => Err(Failure::usage(format!("`{typed}` fits {} tasks", others + 1))
+            .hint("type more of the id; `portero tasks` lists them")),
+        (None, _) => Err(Failure::refused(format!(
+            "no {}task has an id that begins or ends with `{typed}`",
+            match state {
+                Some(State::PendingApproval) => "waiting ",
+                _ => "",
+            }
+        ))
+        .hint("`portero tasks` lists them")),
+    }
+}
+
+fn names(typed: &str, id: TaskId) -> bool {
+    let (typed, id) = (typed.to_ascii_lowercase(), id.to_string());
+    !typed.is_empty() && (id.starts_with(&typed) || id.ends_with(&typed))
+}
+
+/// The end of an id, which is enough to name a task.
+pub(super) fn short(id: TaskId) -> String {
+    let id = id.to_string();
+    id[id.len() - SHORT..].to_owned()
+}
+
+/// Prints tasks, one a line. Arguments are cut here, with a mark; [`super::task`] shows them whole.
+pub(super) fn table(out: &Output, tasks: &[Task]) -> std::io::Result<()> {
+    let rows = tasks.iter().map(|task| {
+        let arguments = task.call.arguments().map_or("", |arguments| arguments.get());
+        [
+            short(task.id),
+            task.state.to_string(),
+            task.call.tool.to_string(),
+            excerpt(arguments, 48),
+            ago(task.asked),
+            excerpt(task.origin.principal.as_str(), 60),
+        ]
+    });
+    out.table(["ID", "STATE", "TOOL", "ARGUMENTS", "ASKED", "PROJECT"], rows.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_named_by_either_end_of_its_id() {
+        let id: TaskId = "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f".parse().unwrap();
+        assert!(names("019a9", id) && names("9E8F", id) && names(&short(id), id));
+        assert!(!names("7c1d", id) && !names("", id));
+    }
+}

@@ -1,0 +1,33 @@
+//! `portero unrule ID`: remove a persistent rule. Removing a deny widens.
+
+use portero::ipc::{Ask, Reply};
+use portero::policy::Action;
+use serde_json::json;
+
+use super::Context;
+use crate::daemon::unexpected;
+use crate::failure::{Failure, Outcome};
+use crate::widen::{self, Change};
+
+pub(super) async fn run(context: &Context, id: u64) -> Outcome {
+    let daemon = context.daemon().await?;
+    let Reply::Standing(standing) = daemon.ask(Ask::Rules).await? else { return Err(unexpected()) };
+    let Some(rule) = standing.rules.iter().find(|rule| rule.id == id) else {
+        return Err(Failure::refused(format!("there is no rule {id}")).hint("run `portero rules`"));
+    };
+    let challenge = match rule.action {
+        Action::Allow => None,
+        Action::Deny | Action::RequireApproval => {
+            let mut terminal = widen::begin(&daemon, "to remove a rule that denies").await?;
+            widen::show_reach(&daemon, &mut terminal, &rule.pattern, &Change::Undeny).await?;
+            Some(widen::confirm(&mut terminal, &format!("remove rule {id}"))?)
+        }
+    };
+    let Reply::Changed(_) = daemon.ask(Ask::Unrule { id, challenge }).await? else {
+        return Err(unexpected());
+    };
+    context.output.show(&json!({"removed": id}), |out| {
+        out.line(format_args!("rule {id} on `{}` is removed", rule.pattern))
+    })?;
+    Ok(())
+}

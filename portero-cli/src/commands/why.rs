@@ -1,0 +1,55 @@
+//! `portero why TOOL`: how a tool is decided, and what lost. Without a daemon it looks at the configuration
+//! and the last known denies, and says so.
+
+use portero::clock::{Clock as _, SystemClock};
+use portero::ipc::{Ask, Probe, Reply};
+use portero::names::ToolId;
+use portero::policy::{Decision, Explanation, Policy};
+use serde_json::json;
+
+use super::{Context, check, rules::word};
+use crate::daemon::{self, unexpected};
+use crate::denies;
+use crate::failure::{Failure, Outcome};
+
+pub(super) async fn run(context: &Context, tool: ToolId) -> Outcome {
+    let live = matches!(daemon::probe(&context.paths).await, Probe::Ready(_));
+    let explanation = if live {
+        let daemon = context.daemon().await?;
+        let Reply::Why(explanation) = daemon.ask(Ask::Why { tool: tool.clone() }).await? else {
+            return Err(unexpected());
+        };
+        *explanation
+    } else {
+        from_files(context, &tool)?
+    };
+    if !live {
+        context.output.talk("the daemon does not run: this is what the files and the last known denies say");
+    }
+    let value =
+        json!({"tool": tool, "live": live, "decision": explanation.decision, "losing": explanation.losing});
+    context.output.show(&value, |out| {
+        out.line(format_args!("{tool}: {}", word(explanation.decision.action)))?;
+        out.line(format_args!("  because {}", explanation.decision))?;
+        for losing in &explanation.losing {
+            out.line(format_args!("  stronger than {}", describe(losing)))?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn describe(losing: &Decision) -> String {
+    losing.to_string()
+}
+
+fn from_files(context: &Context, tool: &ToolId) -> Outcome<Explanation> {
+    let config = check::valid(context)?;
+    let standing = denies::read(&context.paths).map_err(|error| {
+        Failure::refused("the last known denies cannot be read, so nothing is allowed without the daemon")
+            .because(&error)
+            .hint("run `portero daemon start`")
+    })?;
+    let policy = Policy::new(config.policy, standing);
+    Ok(policy.explain(tool, None, SystemClock.now()))
+}

@@ -1,0 +1,42 @@
+//! Where the daemon's program is.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// The program's file name.
+const PROGRAM: &str = if cfg!(windows) { "porterod.exe" } else { "porterod" };
+
+/// `porterod` beside this executable, else on `PATH`. Beside comes first: two programs of one release
+/// belong together.
+pub(crate) fn find() -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok().and_then(|path| path.canonicalize().ok());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    find_in(beside.as_deref().and_then(Path::parent), &path)
+}
+
+fn find_in(beside: Option<&Path>, path: &OsStr) -> Option<PathBuf> {
+    // An empty entry of PATH means the working directory, which an agent may fill: not looked at.
+    let on_path = std::env::split_paths(path).filter(|directory| directory.is_absolute());
+    beside
+        .map(Path::to_owned)
+        .into_iter()
+        .chain(on_path)
+        .map(|dir| dir.join(PROGRAM))
+        .find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_beside_wins_over_the_one_on_the_path() {
+        let (beside, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(other.path().join(PROGRAM), "").unwrap();
+        let path = std::env::join_paths([Path::new("."), other.path()]).unwrap();
+        assert_eq!(find_in(Some(beside.path()), &path), Some(other.path().join(PROGRAM)));
+        std::fs::write(beside.path().join(PROGRAM), "").unwrap();
+        assert_eq!(find_in(Some(beside.path()), &path), Some(beside.path().join(PROGRAM)));
+        assert_eq!(find_in(None, OsStr::new("")), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! The way to `porterod`: find it, start it, connect to it, stop it.
+
+mod find;
+mod start;
+
+use std::path::Path;
+use std::time::Duration;
+
+use portero::ipc::{self, Ask, AskError, Client, ConnectError, Hello, Peer, Probe, Push, Reply, Welcome};
+use portero::paths::Paths;
+use tokio::sync::mpsc;
+
+use crate::failure::{Failure, Outcome};
+
+pub(crate) use find::find;
+pub(crate) use start::start;
+
+/// How long a daemon that was told to stop may take; its children have to end first.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// A terminal's connection to the daemon.
+pub(crate) struct Daemon {
+    client: Client,
+    /// Kept so that pushes have somewhere to go; a terminal subscribes to nothing.
+    _pushes: mpsc::Receiver<Push>,
+    pub(crate) welcome: Welcome,
+}
+
+/// What a terminal says first.
+pub(crate) fn hello(paths: &Paths, peer: Peer) -> Hello {
+    Hello {
+        protocol: ipc::PROTOCOL,
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        config: paths.config.clone(),
+        peer,
+    }
+}
+
+impl Daemon {
+    /// Connects, and starts the daemon first where it does not run and that is allowed.
+    pub(crate) async fn reach(paths: &Paths, no_start: bool) -> Outcome<Self> {
+        match Self::connect(paths).await {
+            Ok(daemon) => Ok(daemon),
+            Err(ConnectError::Absent(_)) if !no_start => {
+                start(paths).await.map_err(|error| {
+                    Failure::unreachable("could not start the daemon")
+                        .because(&error)
+                        .hint("run `portero check`, or run `porterod` by hand to see what it says")
+                })?;
+                Self::connect(paths).await.map_err(|error| unreachable(&paths.socket(), &error))
+            }
+            Err(error) => Err(unreachable(&paths.socket(), &error)),
+        }
+    }
+
+    async fn connect(paths: &Paths) -> Result<Self, ConnectError> {
+        let (client, pushes, welcome) =
+            Client::connect(&paths.socket(), hello(paths, Peer::Terminal)).await?;
+        Ok(Self { client, _pushes: pushes, welcome })
+    }
+
+    /// Asks one question.
+    pub(crate) async fn ask(&self, ask: Ask) -> Outcome<Reply> {
+        self.client.ask(ask).await.map_err(|error| match error {
+            AskError::Refused(failure) => failure.into(),
+            AskError::Closed(_) => Failure::unreachable("the daemon went away before it answered")
+                .because(&error)
+                .hint("look with `portero status` whether it acted"),
+            AskError::Unsent(_) => Failure::refused("the question could not be sent").because(&error),
+        })
+    }
+
+    /// Tells the daemon to stop, and returns once nobody listens any more.
+    pub(crate) async fn stop(self, paths: &Paths) -> Outcome {
+        self.ask(Ask::Stop).await?;
+        drop(self);
+        let gone = async {
+            while !matches!(probe(paths).await, Probe::Unreachable(ConnectError::Absent(_))) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(STOP_WITHIN, gone).await.map_err(|_| {
+            Failure::refused(format!(
+                "the daemon still listens {} s after it was told to stop",
+                STOP_WITHIN.as_secs()
+            ))
+        })
+    }
+}
+
+/// Looks whether a daemon runs, without starting one.
+pub(crate) async fn probe(paths: &Paths) -> Probe {
+    ipc::probe(&paths.socket(), hello(paths, Peer::Terminal)).await
+}
+
+/// The answer is not of the kind that the protocol gives to this question.
+pub(crate) fn unexpected() -> Failure {
+    Failure::refused("the daemon gave an answer that does not fit the question")
+        .hint("run `portero daemon stop`, then try again; the two programs may be of different releases")
+}
+
+/// Why there is no connection, as a failure.
+pub(crate) fn unreachable(socket: &Path, error: &ConnectError) -> Failure {
+    let failure = |message: &str| Failure::unreachable(message.to_owned()).because(error);
+    match error {
+        ConnectError::Absent(_) => {
+            failure(&format!("the daemon does not run (no answer at {})", socket.display()))
+                .hint("run `portero daemon start`")
+        }
+        ConnectError::Refused(refusal) => {
+            let failure = Failure::unreachable(refusal.message.clone());
+            match &refusal.hint {
+                Some(hint) => failure.hint(hint.clone()),
+                None => failure,
+            }
+        }
+        ConnectError::Impostor | ConnectError::Broken(_) => {
+            failure(&format!("what listens at {} is no daemon of yours", socket.display()))
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Starting the daemon: whoever starts it knows that it listens, because it says `ready`.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use portero::paths::Paths;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::Command;
+
+/// How long it may take until it listens.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How much of what a failed start says is shown.
+const COMPLAINT_BYTES: u64 = 8 << 10;
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The program is not installed.
+    #[error("`porterod` is neither beside `portero` nor on PATH")]
+    Missing,
+    /// The system refused to run it.
+    #[error("`{}` could not be run", .0.display())]
+    Spawn(PathBuf, #[source] std::io::Error),
+    /// It ended without saying that it is ready.
+    #[error("it ended at once: {0}")]
+    Ended(String),
+    /// It said nothing in time.
+    #[error("it did not say that it is ready within {} s", READY_WITHIN.as_secs())]
+    Silent,
+}
+
+/// Starts the daemon, apart from this process's terminal and group, and returns once it listens.
+///
+/// When another process starts one at the same moment, one of the two daemons finds the lock taken, says
+/// `ready` for the other one's sake or ends; the caller connects in either case.
+pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
+    let program = super::find().ok_or(StartError::Missing)?;
+    let mut command = Command::new(&program);
+    command
+        .arg("--config")
+        .arg(&paths.config)
+        .arg("--detach")
+        .env("PORTERO_STATE_DIR", &paths.state)
+        .env("PORTERO_RUNTIME_DIR", &paths.runtime)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if paths.state.is_dir() {
+        // Not in the agent's directory, which could not be removed or unmounted any more.
+        command.current_dir(&paths.state);
+    }
+    detach(&mut command);
+    let mut child = command.spawn().map_err(|error| StartError::Spawn(program, error))?;
+    let stdout = child.stdout.take().expect("it was asked to be a pipe");
+    let stderr = child.stderr.take().expect("it was asked to be a pipe");
+
+    let ready = async {
+        let mut lines = BufReader::new(stdout).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.trim() == "ready" {
+                return Ok(());
+            }
+        }
+        let mut complaint = String::new();
+        // What was said until now is all there is to show.
+        let _ = stderr.take(COMPLAINT_BYTES).read_to_string(&mut complaint).await;
+        let complaint = complaint.trim();
+        Err(StartError::Ended(if complaint.is_empty() { "it said nothing".into() } else { complaint.into() }))
+    };
+    tokio::time::timeout(READY_WITHIN, ready).await.unwrap_or(Err(StartError::Silent))
+}
+
+#[cfg(unix)]
+fn detach(_: &mut Command) {
+    // `porterod --detach` begins its own session (setsid).
+}
+
+#[cfg(windows)]
+fn detach(command: &mut Command) {
+    const DETACHED_PROCESS: u32 = 0x0000_0008;
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+    command.creation_flags(DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP);
+}

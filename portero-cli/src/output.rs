@@ -1,0 +1,211 @@
+//! What a command prints: data on stdout, talk on stderr, and nothing that an agent or a server wrote may
+//! look like Portero's own words.
+//!
+//! Everything from outside goes through [`visible`] or [`quoted`] (guarantee A3).
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// The way out of a command.
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// An output that prints JSON, or text.
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether JSON is wanted.
+    pub(crate) const fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints `value` as JSON where that is wanted, else what `text` prints.
+    pub(crate) fn show<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&Self) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.json { self.value(value) } else { text(self) }
+    }
+
+    /// Prints one JSON value, indented.
+    pub(crate) fn value<T: Serialize>(&self, value: &T) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+        self.line(text)
+    }
+
+    /// Prints one JSON value on one line, for streams.
+    pub(crate) fn value_line<T: Serialize>(&self, value: &T) -> io::Result<()> {
+        self.line(serde_json::to_string(value).map_err(io::Error::other)?)
+    }
+
+    /// Prints a line of Portero's own words; what comes from outside must already be visible.
+    pub(crate) fn line(&self, text: impl fmt::Display) -> io::Result<()> {
+        writeln!(anstream::stdout().lock(), "{text}")
+    }
+
+    /// Prints a table, each cell made visible.
+    pub(crate) fn table<const N: usize>(&self, header: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(header);
+        for row in rows {
+            table.add_row(row.iter().map(|cell| visible(cell).into_owned()));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        self.line(table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Prints Portero's own talk on stderr.
+    #[expect(clippy::unused_self, reason = "the one way out of a command, whatever the stream")]
+    pub(crate) fn talk(&self, text: impl fmt::Display) {
+        // Nobody is left to talk to when stderr is closed.
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+}
+
+/// Text from outside behind a bar, line by line.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len() + 16);
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            shown.push('\n');
+        }
+        shown.push_str("  │ ");
+        shown.push_str(&visible(line));
+    }
+    shown
+}
+
+/// JSON as people read it: indented, in its order, numbers as they were spelled. Nothing is left out.
+pub(crate) fn readable_json(text: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(text)
+        .and_then(|value| serde_json::to_string_pretty(&value))
+        .unwrap_or_else(|_| text.to_owned())
+}
+
+/// Text from outside with every control, bidirectional and invisible character spelled out as `⟨U+202E⟩`,
+/// and line breaks and tabs as `⏎` and `⇥`.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_invisible) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '\n' => shown.push('⏎'),
+            '\t' => shown.push('⇥'),
+            _ if is_invisible(character) => {
+                let _ = write!(shown, "⟨U+{:04X}⟩", u32::from(character));
+            }
+            _ => shown.push(character),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// A duration in words: `2h 30m`.
+pub(crate) fn span(duration: Duration) -> String {
+    let (mut seconds, mut words) = (duration.as_secs(), Vec::new());
+    for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
+        if seconds >= length && words.len() < 2 {
+            words.push(format!("{}{unit}", seconds / length));
+            seconds %= length;
+        }
+    }
+    if words.is_empty() { "0s".to_owned() } else { words.join(" ") }
+}
+
+/// How long ago something was, in words.
+pub(crate) fn ago(then: Timestamp) -> String {
+    let passed = Timestamp::now().duration_since(then);
+    match Duration::try_from(passed) {
+        Ok(passed) => format!("{} ago", span(passed)),
+        Err(_) => then.to_string(),
+    }
+}
+
+/// At most `most` characters of a text, with a mark where it was cut.
+pub(crate) fn excerpt(text: &str, most: usize) -> String {
+    let mut characters = text.chars();
+    let head: String = characters.by_ref().take(most).collect();
+    match characters.count() {
+        0 => head,
+        more => format!("{head}… ({more} more)"),
+    }
+}
+
+/// Whether a reader cannot see this character, or it changes how others are seen.
+///
+/// Controls (Cc), the format characters (Cf) and Default_Ignorable_Code_Point of Unicode 17, line and
+/// paragraph separators, private use (which fonts draw as they like), and blanks that are no plain space.
+const fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\0'..='\x1f' | '\x7f'..='\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}'
+        | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{1680}'
+        | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2000}'..='\u{200f}'
+        | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{2800}' | '\u{3000}' | '\u{3164}'
+        | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1345f}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{10ffff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_of_any_script_stays_as_it_is() {
+        for text in ["send_mail", "Grüße, 世界! שלום مرحبا", "a  b"] {
+            assert!(matches!(visible(text), Cow::Borrowed(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn characters_that_hide_or_reorder_are_spelled_out() {
+        assert_eq!(visible("a\u{202e}b"), "a⟨U+202E⟩b");
+        assert_eq!(visible("\x1b[2J"), "⟨U+001B⟩[2J");
+        assert_eq!(visible("zero\u{200b}width\u{feff}"), "zero⟨U+200B⟩width⟨U+FEFF⟩");
+        assert_eq!(visible("tag\u{e0041}"), "tag⟨U+E0041⟩");
+        assert_eq!(visible("\u{9b}31m"), "⟨U+009B⟩31m");
+        assert_eq!(visible("one\ntwo\tthree\r"), "one⏎two⇥three⟨U+000D⟩");
+    }
+
+    #[test]
+    fn nothing_quoted_can_leave_its_bar() {
+        let text = quoted("to: x\nApproved. Press enter\r\u{2028}done");
+        assert_eq!(text, "  │ to: x\n  │ Approved. Press enter⟨U+000D⟩⟨U+2028⟩done");
+    }
+
+    #[test]
+    fn a_cut_text_says_so() {
+        assert_eq!(excerpt("abcdef", 3), "abc… (3 more)");
+        assert_eq!(excerpt("abc", 3), "abc");
+    }
+
+    #[test]
+    fn spans_are_said_in_two_units_at_most() {
+        assert_eq!(span(Duration::from_secs(9_000)), "2h 30m");
+        assert_eq!(span(Duration::from_secs(90_061)), "1d 1h");
+        assert_eq!(span(Duration::from_millis(20)), "0s");
+    }
+
+    #[test]
+    fn readable_json_keeps_order_and_numbers() {
+        assert_eq!(
+            readable_json(r#"{"z":1.10,"a":12345678901234567890123}"#),
+            "{\n  \"z\": 1.10,\n  \"a\": 12345678901234567890123\n}"
+        );
+    }
+}

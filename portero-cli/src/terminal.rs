@@ -1,0 +1,50 @@
+//! The terminal itself: the device that a person sits at, whatever stdin and stdout are.
+//!
+//! What widens is shown here and confirmed here (guarantee A7). The passphrase is never read from stdin, a
+//! flag, a variable or a file, so a pipe can't answer for the person.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+
+use crate::failure::{Failure, Outcome};
+
+#[cfg(unix)]
+const OUTPUT: &str = "/dev/tty";
+#[cfg(windows)]
+const OUTPUT: &str = "CONOUT$";
+
+/// The terminal that this process belongs to.
+pub(crate) struct Terminal {
+    output: File,
+}
+
+impl Terminal {
+    /// Opens the terminal, for `act`.
+    ///
+    /// # Errors
+    /// When the process has none.
+    pub(crate) fn open(act: &str) -> Outcome<Self> {
+        let output = OpenOptions::new().write(true).open(OUTPUT).map_err(|error| {
+            Failure::refused(format!("{act} needs a person at a terminal, and there is no terminal here"))
+                .because(&error)
+                .hint("run it yourself, in a terminal of your own; the passphrase is never read from stdin")
+        })?;
+        Ok(Self { output })
+    }
+
+    /// Shows a line; what comes from outside must already be visible.
+    pub(crate) fn say(&mut self, text: impl std::fmt::Display) -> Outcome {
+        writeln!(self.output, "{text}")
+            .map_err(|error| Failure::refused("could not write to the terminal").because(&error))
+    }
+
+    /// Asks for a passphrase, without showing it.
+    pub(crate) fn passphrase(&mut self, prompt: &str) -> Outcome<String> {
+        let typed = rpassword::prompt_password(format!("{prompt}: "))
+            .map_err(|error| Failure::refused("no passphrase was given").because(&error))?;
+        if typed.is_empty() {
+            return Err(Failure::refused("no passphrase was given; nothing changed"));
+        }
+        Ok(typed)
+    }
+}

@@ -1,0 +1,102 @@
+//! What widens: a person is shown what changes and confirms it with the passphrase, both on the terminal
+//! itself (guarantees A3, A7).
+
+use portero::ipc::{Ask, Challenge, Reply};
+use portero::names::ToolId;
+use portero::pattern::Pattern;
+use portero::policy::Action;
+
+use crate::daemon::{Daemon, unexpected};
+use crate::failure::{Failure, Outcome};
+use crate::output::visible;
+use crate::terminal::Terminal;
+
+/// Asks for the passphrase for `act`, after what it does was shown.
+pub(crate) fn confirm(terminal: &mut Terminal, act: &str) -> Outcome<Challenge> {
+    let passphrase = terminal.passphrase(&format!("Passphrase, to {act}"))?;
+    Ok(Challenge { passphrase })
+}
+
+/// Opens the terminal for `act`, and fails early where nothing can be widened.
+pub(crate) async fn begin(daemon: &Daemon, act: &str) -> Outcome<Terminal> {
+    let terminal = Terminal::open(act)?;
+    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    if status.passphrase.is_none() {
+        return Err(Failure::refused("no approval passphrase is set, so nothing can be permitted")
+            .hint("run `portero passphrase set`"));
+    }
+    Ok(terminal)
+}
+
+/// What becomes of the tools that a pattern covers.
+pub(crate) enum Change {
+    /// A rule lets them run.
+    Allow,
+    /// A grant lets them run unasked for a while; what is denied stays denied.
+    Grant,
+    /// A rule that denies them goes.
+    Undeny,
+}
+
+/// Shows which tools' decisions change, denied ones first.
+pub(crate) async fn show_reach(
+    daemon: &Daemon,
+    terminal: &mut Terminal,
+    pattern: &Pattern,
+    change: &Change,
+) -> Outcome {
+    let Reply::Reach(reach) = daemon.ask(Ask::Reach { pattern: pattern.clone() }).await? else {
+        return Err(unexpected());
+    };
+    for line in describe(&reach, pattern, change) {
+        terminal.say(line)?;
+    }
+    Ok(())
+}
+
+fn describe(reach: &[(ToolId, Action)], pattern: &Pattern, change: &Change) -> Vec<String> {
+    let changes = |action: Action| match change {
+        Change::Allow => action != Action::Allow,
+        Change::Grant => action == Action::RequireApproval,
+        Change::Undeny => action == Action::Deny,
+    };
+    let fate = |action: Action| match (change, action) {
+        (Change::Allow | Change::Grant, Action::RequireApproval) => "asks now   → would run unasked",
+        (Change::Allow, Action::Deny) => "DENIED now → would run unasked",
+        (Change::Undeny, Action::Deny) => "DENIED now → would no longer be denied by this rule",
+        (Change::Grant, Action::Deny) => "denied, and stays denied",
+        (_, Action::Allow) => "runs already",
+        (Change::Undeny, Action::RequireApproval) => "asks already",
+    };
+    let covered = visible(&pattern.to_string()).into_owned();
+    let mut lines = vec![match reach.iter().filter(|(_, action)| changes(*action)).count() {
+        0 => format!("`{covered}` changes nothing for the tools that are known now."),
+        1 => format!("`{covered}` changes 1 tool:"),
+        count => format!("`{covered}` changes {count} tools:"),
+    }];
+    let width = reach.iter().map(|(tool, _)| tool.to_string().len()).max().unwrap_or(0);
+    for (tool, action) in reach {
+        lines.push(format!("  {:width$}  {}", tool.to_string(), fate(*action)));
+    }
+    lines.push("Tools that servers add later and that match are covered too.".to_owned());
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_sees_what_an_allow_changes() {
+        let reach = [
+            ("office/delete_mail".parse().unwrap(), Action::Deny),
+            ("office/send_mail".parse().unwrap(), Action::RequireApproval),
+            ("office/read_mail".parse().unwrap(), Action::Allow),
+        ];
+        let pattern: Pattern = "office/*".parse().unwrap();
+        let lines = describe(&reach, &pattern, &Change::Allow);
+        assert_eq!(lines[0], "`office/*` changes 2 tools:");
+        assert_eq!(lines[1], "  office/delete_mail  DENIED now → would run unasked");
+        assert!(describe(&reach, &pattern, &Change::Grant)[1].ends_with("stays denied"));
+    }
+}

@@ -1,0 +1,68 @@
+//! `portero check`.
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+#[test]
+fn a_good_configuration_is_valid() {
+    let said = World::with_office().run(&["check"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("is valid"), "{}", said.out);
+}
+
+#[test]
+fn every_error_is_told_at_once_with_its_place_and_the_nearest_word() {
+    let world = World::with_office();
+    std::fs::write(
+        world.path("config").join("policies.json"),
+        "{\n  \"policies\": {\n    \"office/*\": \"alow\"\n  },\n  \"defaltPolicy\": \"deny\"\n}\n",
+    )
+    .unwrap();
+    let said = world.run(&["check"]);
+    assert_eq!(said.code, 2, "{}", said.out);
+    for expected in ["policies.json:3", "allow", "policies.json:5", "defaultPolicy"] {
+        assert!(said.out.contains(expected), "{expected} is missing in:\n{}", said.out);
+    }
+}
+
+#[test]
+fn an_unset_real_value_is_an_error_and_no_value_is_printed() {
+    let world = World::with_office();
+    world.write(
+        "replacements.json",
+        &json!({"replacements": [
+            {"fake": "John Doe", "real": "${REAL_NAME}", "bidirectional": true},
+            {"fake": "Jane Doe", "real": "Marta Lindqvist", "bidirectional": true},
+        ]}),
+    );
+    let said = world.run(&["check"]);
+    assert_eq!(said.code, 2);
+    assert!(said.out.contains("REAL_NAME"), "{}", said.out);
+    assert!(!said.out.contains("Marta"), "a value is shown:\n{}", said.out);
+}
+
+#[test]
+fn json_has_one_entry_for_each_problem() {
+    let world = World::with_office();
+    std::fs::write(world.path("config").join("policies.json"), "{\"policies\": {\"office/*\": \"alow\"}}")
+        .unwrap();
+    let said = world.run(&["check", "--json"]);
+    assert_eq!(said.code, 2);
+    let value: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(value["valid"], false);
+    let problem = &value["problems"][0];
+    assert_eq!(problem["severity"], "error");
+    assert_eq!(problem["file"], "policies.json");
+    assert_eq!(problem["line"], 1);
+}
+
+#[test]
+fn why_works_without_a_daemon_and_says_so() {
+    let world = World::with_office();
+    let said = world.run(&["why", "office/delete_mail"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.starts_with("office/delete_mail: deny"), "{}", said.out);
+    assert!(said.out.contains("office/delete_*"), "{}", said.out);
+    assert!(said.err.contains("daemon does not run"), "{}", said.err);
+}

@@ -1,0 +1,111 @@
+//! Starting, stopping and asking the daemon.
+
+use serde_json::json;
+
+use crate::world::World;
+
+#[test]
+fn without_a_daemon_the_exit_code_is_3_and_the_next_step_is_told() {
+    let world = World::with_office();
+    for words in [&["pending", "--no-start"][..], &["daemon", "status"], &["revoke", "--all", "--no-start"]] {
+        let said = world.run(words);
+        assert_eq!(said.code, 3, "{words:?}: {}", said.err);
+        assert!(said.err.starts_with("error: ") && said.err.contains("portero daemon start"), "{}", said.err);
+        assert!(said.out.is_empty());
+    }
+}
+
+#[test]
+fn the_daemon_starts_tells_that_it_runs_and_stops() {
+    let world = World::with_office();
+    let started = world.json(&["daemon", "start"]);
+    assert_eq!(started["running"], true);
+    assert_eq!(world.json(&["daemon", "status"])["pid"], started["pid"]);
+    // A second start finds the first.
+    assert_eq!(world.json(&["daemon", "start"])["pid"], started["pid"]);
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    assert_eq!(world.run(&["daemon", "status"]).code, 3);
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0, "stopping twice is no failure");
+}
+
+#[test]
+fn a_command_starts_the_daemon_when_it_needs_it() {
+    let world = World::with_office();
+    assert_eq!(world.json(&["pending"]), json!([]));
+    assert_eq!(world.run(&["daemon", "status"]).code, 0);
+}
+
+#[test]
+fn many_commands_at_once_start_one_daemon() {
+    let world = World::with_office();
+    let children: Vec<_> = (0..6)
+        .map(|_| {
+            world
+                .command(&["daemon", "start", "--json"])
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let pids: std::collections::HashSet<_> = children
+        .into_iter()
+        .map(|child| {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success());
+            let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            value["pid"].as_u64().unwrap()
+        })
+        .collect();
+    assert_eq!(pids.len(), 1);
+}
+
+#[test]
+fn what_narrows_acts_at_once_without_a_terminal() {
+    let world = World::with_office();
+    let rule = world.json(&["deny", "office/read_*"]);
+    assert_eq!(rule["action"], "deny");
+    let rules = world.json(&["rules"]);
+    assert_eq!(rules["rules"][0]["pattern"], "office/read_*");
+    assert_eq!(world.json(&["why", "office/read_mail"])["decision"]["action"], "deny");
+    assert_eq!(world.json(&["revoke", "--all"])["revoked"], 0);
+    // The last known denies hold without the daemon too.
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    assert_eq!(world.json(&["why", "office/read_mail"])["decision"]["action"], "deny");
+}
+
+#[test]
+fn status_tells_that_no_passphrase_is_set() {
+    let world = World::with_office();
+    let said = world.run(&["status"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("portero passphrase set"), "{}", said.out);
+    assert_eq!(world.json(&["status"])["pending"], 0);
+}
+
+#[test]
+fn an_unknown_task_is_told_as_such() {
+    let world = World::with_office();
+    let said = world.run(&["task", "abcdef"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("abcdef") && said.err.contains("hint:"), "{}", said.err);
+}
+
+#[test]
+fn doctor_says_what_works_and_what_does_not() {
+    let world = World::with_office();
+    let said = world.run(&["doctor"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("office: 8 tools"), "{}", said.out);
+    world.write(
+        "mcps.json",
+        &json!({"mcps": [
+            {"name": "ghost", "command": "/nonexistent/server"},
+            {"name": "unset", "command": "x", "env": {"TOKEN": "${NOT_SET_ANYWHERE}"}},
+        ]}),
+    );
+    let said = world.run(&["doctor"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(said.out.contains("failed  ghost"), "{}", said.out);
+    assert!(said.out.contains("skipped unset") && said.out.contains("NOT_SET_ANYWHERE"), "{}", said.out);
+    assert_eq!(world.run(&["doctor", "nobody"]).code, 2);
+}

@@ -1,0 +1,90 @@
+//! Help and usage.
+
+use crate::world::World;
+
+const COMMANDS: [&str; 22] = [
+    "status",
+    "tasks",
+    "task",
+    "pending",
+    "approve",
+    "reject",
+    "grant",
+    "revoke",
+    "allow",
+    "deny",
+    "rules",
+    "unrule",
+    "logs",
+    "why",
+    "check",
+    "doctor",
+    "daemon",
+    "passphrase",
+    "mcp",
+    "try",
+    "help",
+    "daemon start",
+];
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let world = World::empty();
+    let top = world.run(&["--help"]);
+    assert_eq!(top.code, 0);
+    for command in COMMANDS.iter().filter(|command| !command.contains(' ')) {
+        assert!(top.out.contains(command), "{command} is not in the help");
+    }
+    for command in COMMANDS.iter().filter(|command| !command.contains(' ') && **command != "help") {
+        let said = world.run(&[command, "--help"]);
+        assert_eq!(said.code, 0, "{command}");
+        assert!(said.out.contains("Example"), "{command} has no example:\n{}", said.out);
+        assert!(said.out.contains("--json") && said.out.contains("--config"), "{command}");
+    }
+}
+
+#[test]
+fn hidden_commands_are_not_in_the_help() {
+    let said = World::empty().run(&["--help"]);
+    for hidden in ["sample-server", "guard", "generate"] {
+        assert!(!said.out.contains(hidden), "{hidden}");
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_code_2() {
+    let world = World::empty();
+    let wrong: [&[&str]; 8] = [
+        &[],
+        &["aprove", "x"],
+        &["grant", "github/*"],
+        &["grant", "github/*", "soon"],
+        &["why", "no-slash"],
+        &["revoke"],
+        &["revoke", "1", "--all"],
+        &["tasks", "--state", "lost"],
+    ];
+    for words in wrong {
+        let said = world.run(words);
+        assert_eq!(said.code, 2, "{words:?}: {}{}", said.out, said.err);
+        assert!(said.out.is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn a_mistyped_command_gets_the_nearest_one() {
+    let said = World::empty().run(&["aprove", "x"]);
+    assert!(said.err.contains("approve"), "{}", said.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    use std::process::Stdio;
+    let world = World::empty();
+    let mut child = world.command(&["check"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(!err.contains("panicked"), "{err}");
+}

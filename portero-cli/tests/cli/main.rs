@@ -1,0 +1,13 @@
+//! The real binaries: help, exit codes, output, the terminal, the trial, and an agent's session.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod agent;
+mod check;
+mod daemon;
+mod generated;
+mod help;
+mod session;
+mod terminal;
+mod trial;
+mod world;

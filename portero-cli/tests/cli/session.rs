@@ -1,0 +1,142 @@
+//! An agent's session through the real `portero mcp`, the sample server and the real daemon.
+
+use serde_json::{Value, json};
+
+use crate::agent::{Agent, text};
+use crate::world::{World, eventually};
+
+const REAL_NAME: &str = "Marta Lindqvist";
+
+fn sent(world: &World) -> Vec<Value> {
+    world.received().into_iter().filter(|call| call["tool"] == "send_mail").collect()
+}
+
+#[test]
+fn an_agent_lists_and_reads_without_ever_seeing_a_real_value() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    let listed = agent.ask("tools/list", &json!({}));
+    let names: Vec<_> = listed["result"]["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    assert!(names.contains(&"office__read_mail"), "{names:?}");
+    assert!(!names.contains(&"office__delete_mail"), "denied tools are not listed: {names:?}");
+    let found = agent.call("office__search_mail", &json!({"query": "Jane Doe"}));
+    assert!(text(&found).contains("Invoice 4471"), "{found}");
+    let read = agent.call("office__read_mail", &json!({"id": 2}));
+    assert!(text(&read).contains("Jane Doe <jane@example.com>"), "{read}");
+    assert_eq!(world.received()[0]["arguments"]["query"], REAL_NAME);
+    assert!(!agent.heard.contains(REAL_NAME));
+}
+
+#[test]
+fn a_denied_call_never_reaches_the_server() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    let answer = agent.call("office__delete_mail", &json!({"id": 1}));
+    assert!(answer.to_string().contains("office/delete_*"), "the refusal names the rule: {answer}");
+    assert!(world.received().is_empty());
+    let refused = world.run(&["logs", "--tool", "office/*"]);
+    assert!(refused.out.contains("refused") && refused.out.contains("office/delete_mail"), "{}", refused.out);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_approved_call_runs_once_and_its_result_is_fetched() {
+    use crate::terminal::{confirm, set_passphrase};
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &[]);
+    let mail = json!({"to": "tomas@printers.test", "subject": "Hello", "body": "From Jane Doe"});
+    let pending = agent.call("office__send_mail", &mail);
+    let pending = &pending["result"]["structuredContent"];
+    assert_eq!(pending["status"], "pending-approval", "{pending}");
+    let id = pending["taskId"].as_str().unwrap();
+    assert_eq!(world.json(&["pending"])[0]["id"], id);
+    assert!(sent(&world).is_empty());
+
+    let shown = confirm(&world, &["approve", &id[id.len() - 6..]], "portero task");
+    assert!(shown.contains("tomas@printers.test") && shown.contains("From Jane Doe"), "{shown}");
+    assert!(!shown.contains(REAL_NAME), "the terminal shows concealed values: {shown}");
+
+    let checked = agent.call("portero__check_task", &json!({"task_id": id, "wait_seconds": 20}));
+    assert!(checked.to_string().contains("sent to tomas@printers.test"), "{checked}");
+    assert_eq!(sent(&world).len(), 1);
+    assert_eq!(sent(&world)[0]["arguments"]["body"], format!("From {REAL_NAME}"));
+    assert!(!agent.heard.contains(REAL_NAME));
+    assert_eq!(world.json(&["task", id])["state"], "completed");
+    assert_eq!(world.run(&["logs", "verify"]).code, 0);
+}
+
+#[test]
+fn a_rejected_call_never_runs() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &[]);
+    let mail = json!({"to": "a@b.test", "subject": "x", "body": "y"});
+    let pending = agent.call("office__send_mail", &mail);
+    let id = pending["result"]["structuredContent"]["taskId"].as_str().unwrap().to_owned();
+    assert_eq!(world.run(&["reject", &id, "--reason", "not today"]).code, 0);
+    let checked = agent.call("portero__check_task", &json!({"task_id": id, "wait_seconds": 20}));
+    assert!(checked.to_string().contains("not today"), "{checked}");
+    assert!(sent(&world).is_empty());
+}
+
+#[test]
+fn a_deny_made_on_the_terminal_holds_in_a_running_session_at_once() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &[]);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    eventually("the session is connected", || {
+        (world.json(&["status"])["sessions"].as_array().unwrap().len() == 1).then_some(())
+    });
+    world.json(&["deny", "office/read_mail"]);
+    let refused = agent.call("office__read_mail", &json!({"id": 1}));
+    assert!(
+        refused.to_string().contains("office/read_mail") && !refused.to_string().contains("Invoice"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn without_the_daemon_allowed_calls_work_and_asking_ones_are_refused_clearly() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    let answer = agent.call("office__send_mail", &json!({"to": "a@b.test", "subject": "x", "body": "y"}));
+    assert!(answer.to_string().contains("portero daemon start"), "{answer}");
+    assert!(sent(&world).is_empty());
+}
+
+#[test]
+fn damaged_denies_mean_that_nothing_is_allowed_without_the_daemon() {
+    let world = World::with_office();
+    world.json(&["deny", "office/read_note"]);
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    std::fs::write(world.path("state").join("denies.json"), "{}").unwrap();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    agent.call("office__read_mail", &json!({"id": 1}));
+    assert!(world.received().is_empty());
+}
+
+#[test]
+fn an_invalid_configuration_still_answers_and_says_what_to_do() {
+    let world = World::with_office();
+    world.write("policies.json", &json!({"policies": {"office/*": "alow"}}));
+    let mut agent = Agent::connect(&world, &[]);
+    let answer = agent.call("office__read_mail", &json!({"id": 1}));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("portero check"), "{answer}");
+    agent.leave();
+    assert_eq!(agent.child.wait().unwrap().code(), Some(2));
+}
+
+#[test]
+fn a_session_ends_promptly_when_the_agent_leaves() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    let took = agent.leave();
+    assert!(took < 1_000, "it took {took} ms");
+}

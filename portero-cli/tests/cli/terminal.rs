@@ -1,0 +1,148 @@
+//! What widens asks for the passphrase on the terminal itself.
+
+#![cfg(unix)]
+
+use std::time::Duration;
+
+use expectrl::session::OsSession;
+use expectrl::{Eof, Expect as _, Session};
+
+use crate::agent::Agent;
+use crate::world::{PATIENCE, Said, World};
+use serde_json::json;
+
+/// The passphrase of these tests.
+pub(crate) const PASSPHRASE: &str = "correct horse battery";
+
+/// Runs `portero` on a terminal of its own.
+pub(crate) fn on_terminal(world: &World, words: &[&str]) -> OsSession {
+    let mut session = Session::spawn(world.command(words)).unwrap();
+    session.set_expect_timeout(Some(PATIENCE));
+    session
+}
+
+/// Sets the passphrase as a person does.
+pub(crate) fn set_passphrase(world: &World) {
+    let mut terminal = on_terminal(world, &["passphrase", "set"]);
+    terminal.expect("New passphrase: ").unwrap();
+    terminal.send_line(PASSPHRASE).unwrap();
+    terminal.expect("The same again: ").unwrap();
+    terminal.send_line(PASSPHRASE).unwrap();
+    terminal.expect("the passphrase is set").unwrap();
+    terminal.expect(Eof).unwrap();
+}
+
+/// Types the passphrase where it is asked for, and expects `outcome`; gives all that was shown.
+pub(crate) fn confirm(world: &World, words: &[&str], outcome: &str) -> String {
+    let mut terminal = on_terminal(world, words);
+    let asked = terminal.expect("Passphrase, to ").unwrap();
+    let mut shown = String::from_utf8_lossy(asked.before()).into_owned();
+    terminal.expect(": ").unwrap();
+    // The terminal echoes until the prompt's reader turned that off.
+    std::thread::sleep(Duration::from_millis(50));
+    terminal.send_line(PASSPHRASE).unwrap();
+    let end = terminal.expect(outcome).unwrap();
+    shown.push_str(&String::from_utf8_lossy(end.before()));
+    terminal.expect(Eof).unwrap();
+    shown
+}
+
+/// Runs `portero` in a session without a terminal, whatever the test itself was started from.
+#[cfg(target_os = "linux")]
+fn without_terminal(world: &World, words: &[&str], stdin: &str) -> Said {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let inner = world.command(words);
+    let mut command = Command::new("setsid");
+    command.arg("--wait").arg(inner.get_program()).args(inner.get_args()).env_clear();
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may have ended before it read anything.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    Said::of(child.wait_with_output().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_widens_is_refused_without_a_terminal_whatever_stdin_says() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    let typed = format!("{PASSPHRASE}\n");
+    for words in [&["allow", "office/*"][..], &["grant", "office/send_mail", "1h"], &["passphrase", "set"]] {
+        let said = without_terminal(&world, words, &typed);
+        assert_eq!(said.code, 1, "{words:?}: {}{}", said.out, said.err);
+        assert!(said.err.contains("no terminal here"), "{}", said.err);
+    }
+    assert_eq!(world.json(&["rules"])["rules"], json!([]));
+    assert_eq!(world.json(&["rules"])["grants"], json!([]));
+}
+
+#[test]
+fn nothing_is_widened_before_a_passphrase_is_set() {
+    let world = World::with_office();
+    let mut terminal = on_terminal(&world, &["allow", "office/*"]);
+    terminal.expect("portero passphrase set").unwrap();
+    terminal.expect(Eof).unwrap();
+    assert_eq!(world.json(&["rules"])["rules"], json!([]));
+}
+
+#[test]
+fn a_grant_shows_what_it_changes_and_takes_the_passphrase() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    // The tools are known once somebody asked for them.
+    let mut agent = Agent::connect(&world, &[]);
+    agent.ask("tools/list", &json!({}));
+    let shown = confirm(&world, &["grant", "office/*", "30m"], "grant 1: `office/*` runs unasked for 30m");
+    assert!(shown.contains("office/*"), "{shown}");
+    assert!(!shown.contains(PASSPHRASE), "the passphrase is on the screen: {shown}");
+    assert_eq!(world.json(&["rules"])["grants"][0]["pattern"], "office/*");
+    assert_eq!(world.json(&["revoke", "--all"])["revoked"], 1);
+}
+
+#[test]
+fn a_wrong_passphrase_changes_nothing() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut terminal = on_terminal(&world, &["allow", "office/send_mail"]);
+    terminal.expect("Passphrase, to allow this for good: ").unwrap();
+    terminal.send_line("not the one").unwrap();
+    terminal.expect("error: ").unwrap();
+    terminal.expect(Eof).unwrap();
+    assert_eq!(world.json(&["rules"])["rules"], json!([]));
+}
+
+#[test]
+fn removing_a_deny_takes_the_passphrase_and_removing_an_allow_does_not() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    let deny = world.json(&["deny", "office/read_mail"])["id"].to_string();
+    confirm(&world, &["unrule", &deny], "is removed");
+    confirm(&world, &["allow", "office/write_note"], "is allowed");
+    let allow = world.json(&["rules"])["rules"][0]["id"].to_string();
+    assert_eq!(world.run(&["unrule", &allow]).code, 0);
+    assert_eq!(world.json(&["rules"])["rules"], json!([]));
+}
+
+#[test]
+fn a_passphrase_is_typed_twice_and_changed_with_the_old_one() {
+    let world = World::with_office();
+    let mut terminal = on_terminal(&world, &["passphrase", "set"]);
+    terminal.expect("New passphrase: ").unwrap();
+    terminal.send_line("short").unwrap();
+    terminal.expect("at least 8 characters").unwrap();
+    terminal.expect(Eof).unwrap();
+    set_passphrase(&world);
+    let mut terminal = on_terminal(&world, &["passphrase", "set"]);
+    terminal.expect("Present passphrase: ").unwrap();
+    terminal.send_line(PASSPHRASE).unwrap();
+    terminal.expect("New passphrase: ").unwrap();
+    terminal.send_line("another good one").unwrap();
+    terminal.expect("The same again: ").unwrap();
+    terminal.send_line("not the same").unwrap();
+    terminal.expect("not the same").unwrap();
+    terminal.expect(Eof).unwrap();
+}

@@ -1,0 +1,162 @@
+//! A throw-away home for the two programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Directories of its own; the daemon that a test started there ends with it.
+pub(crate) struct World {
+    directory: TempDir,
+}
+
+/// What a command printed and how it ended.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl World {
+    /// Empty directories.
+    #[must_use]
+    pub(crate) fn empty() -> Self {
+        let world = Self { directory: tempfile::Builder::new().prefix("pt-").tempdir().unwrap() };
+        for name in ["config", "project", "home"] {
+            fs::create_dir(world.path(name)).unwrap();
+        }
+        world
+    }
+
+    /// With the sample server as `office`: reading is allowed, sending asks, deleting is denied.
+    #[must_use]
+    pub(crate) fn with_office() -> Self {
+        let world = Self::empty();
+        world.write(
+            "mcps.json",
+            &json!({"mcps": [{
+                "name": "office",
+                "command": env!("CARGO_BIN_EXE_portero"),
+                "args": ["sample-server", "--record", world.path("received.jsonl")],
+            }]}),
+        );
+        world.write(
+            "policies.json",
+            &json!({
+                "policies": {
+                    "office/list_*": "allow", "office/read_*": "allow", "office/search_*": "allow",
+                    "office/send_mail": "require-approval", "office/delete_*": "deny",
+                },
+            }),
+        );
+        world.write(
+            "replacements.json",
+            &json!({"replacements": [
+                {"fake": "Jane Doe", "real": "Marta Lindqvist", "bidirectional": true, "label": "name"},
+                {"fake": "jane@example.com", "real": "marta.lindqvist@northwind.test", "bidirectional": true},
+            ]}),
+        );
+        world
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn write(&self, file: &str, value: &Value) {
+        fs::write(self.path("config").join(file), value.to_string()).unwrap();
+    }
+
+    /// The tools that reached the sample server, in order.
+    pub(crate) fn received(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path("received.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// `portero` with these words, in this world, and nothing of the tester's own.
+    #[must_use]
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        porterod();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portero"));
+        command
+            .args(words)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path("home"))
+            .env("PORTERO_CONFIG_DIR", self.path("config"))
+            .env("PORTERO_STATE_DIR", self.path("state"))
+            .env("PORTERO_RUNTIME_DIR", self.path("run"))
+            .env("CLAUDE_PROJECT_DIR", self.path("project"))
+            .current_dir(self.path("project"));
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, words: &[&str]) -> Said {
+        Said::of(self.command(words).stdin(std::process::Stdio::null()).output().unwrap())
+    }
+
+    /// Runs it to its end and reads its JSON.
+    pub(crate) fn json(&self, words: &[&str]) -> Value {
+        let mut all = words.to_vec();
+        all.push("--json");
+        let said = self.run(&all);
+        assert_eq!(said.code, 0, "{words:?}: {}", said.err);
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{words:?}: {error}: {}", said.out))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.path("run").exists() {
+            let _ = self.command(&["daemon", "stop"]).output();
+        }
+    }
+}
+
+impl Said {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// Waits until something holds.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The daemon's program, built from the present sources and beside `portero`. Cargo builds another
+/// package's binary for no test, so this asks it to, once a process.
+pub(crate) fn porterod() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let beside = Path::new(env!("CARGO_BIN_EXE_portero")).parent().unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "porterod", "--bin", "porterod", "--target-dir"]);
+        build.arg(beside.parent().unwrap());
+        if beside.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        assert!(built.success(), "porterod does not build");
+        beside.join(format!("porterod{}", std::env::consts::EXE_SUFFIX))
+    })
+}
