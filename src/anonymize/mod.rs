@@ -4,11 +4,24 @@
 //! leftmost-longest, no rescan (guarantees N1 to N7). [`Fake`] and [`Real`] keep the two sides apart in the
 //! types.
 
+mod escape;
+mod hidden;
+mod needle;
+mod place;
+mod proof;
+mod rewrite;
+mod sample;
+mod second;
 mod sides;
+mod traps;
 
 pub use sides::{Fake, Real};
 
-use crate::json::RawJson;
+use self::needle::Needle;
+use self::rewrite::{Becomes, Outcome, Side};
+use self::second::SecondLook;
+use self::traps::Traps;
+use crate::json::{self, RawJson};
 use crate::names::ServerName;
 use crate::secret::Secret;
 
@@ -61,31 +74,95 @@ pub struct Conflict {
 #[error("the answer was withheld: a second look found a private value in it")]
 pub struct Leak;
 
+/// What stands for a secret that was given to a child.
+const REDACTED: &str = "***REDACTED***";
+
+/// What stands for a text in which the second look found a private value.
+const WITHHELD: &str = "[withheld: a private value would have shown]";
+
 /// A proven rule set.
-#[derive(Debug)]
-pub struct Anonymizer {}
+#[derive(Default)]
+pub struct Anonymizer {
+    conceal: Side,
+    reveal: Side,
+    second: SecondLook,
+    traps: Traps,
+    /// For each rule, the servers it is revealed to; none means all.
+    scopes: Vec<Option<Vec<ServerName>>>,
+    /// Labels and fakes.
+    identity: Vec<(String, String)>,
+}
 
 impl Anonymizer {
     /// Proves that the rules keep N1 and N2 together, and builds the searchers.
     ///
+    /// Injected secrets that a rule has as its real value are that rule's; those of fewer than four characters
+    /// are taken for flags and ports, and not looked for.
+    ///
     /// # Errors
     /// Every conflict there is.
     pub fn new(rules: &[Rule]) -> Result<Self, Vec<Conflict>> {
-        todo!()
+        let conflicts = proof::conflicts(rules);
+        if !conflicts.is_empty() {
+            return Err(conflicts);
+        }
+        let mut conceal: Vec<(Needle, Becomes)> = Vec::new();
+        let mut reveal = Vec::new();
+        for (number, rule) in rules.iter().enumerate() {
+            let real = rule.real.expose();
+            let exact = rule.case_sensitive;
+            let toward_agent = match &rule.direction {
+                Direction::Both => Becomes::new(real, &rule.fake, !exact),
+                Direction::OneWay { redaction } => Becomes::new(real, redaction, false),
+                Direction::Injected => Becomes::new(real, REDACTED, false),
+            };
+            if rule.direction == Direction::Injected {
+                let known = |other: &Rule| other.direction != Direction::Injected && other.real == rule.real;
+                if !proof::is_secret(rule) || rules.iter().any(known) {
+                    continue;
+                }
+            } else {
+                let toward_server = Becomes::new(&rule.fake, real, !exact);
+                reveal.push((Needle::new(number, &rule.fake, exact), toward_server));
+            }
+            conceal.push((Needle::new(number, real, exact), toward_agent));
+        }
+        let conceal = Side::new(conceal);
+        Ok(Self {
+            second: SecondLook::new(conceal.needles()),
+            traps: Traps::new(rules, &conceal),
+            conceal,
+            reveal: Side::new(reveal),
+            scopes: rules.iter().map(|rule| rule.servers.clone()).collect(),
+            identity: rules
+                .iter()
+                .filter_map(|rule| Some((rule.label.clone()?, rule.fake.clone())))
+                .collect(),
+        })
     }
 
     /// Without a rule.
     #[must_use]
     pub fn none() -> Self {
-        todo!()
+        Self::default()
     }
 
     /// Conceals every string, object key and number of raw JSON, then looks again in another way.
     ///
+    /// Without anything to conceal, the value is handed back as it is.
+    ///
     /// # Errors
     /// [`Leak`], and the message must be withheld.
     pub fn conceal(&self, json: Real<RawJson>) -> Result<Fake<RawJson>, Leak> {
-        todo!()
+        let json = json.into_exposed();
+        let json = match self.conceal.rewrite(json.get(), |_| true) {
+            Outcome::Same => json,
+            Outcome::Changed(changed, places) if !self.traps.spring(&changed, &places) => {
+                json::trusted(changed)
+            }
+            Outcome::Changed(..) | Outcome::TooDeep => return Err(Leak),
+        };
+        if self.second.finds(json.get()) { Err(Leak) } else { Ok(Fake::concealed(json)) }
     }
 
     /// Conceals JSON that the agent's side sent or that Portero made: it may hold a real value too, and must
@@ -101,17 +178,36 @@ impl Anonymizer {
     /// withhold becomes a fixed notice.
     #[must_use]
     pub fn conceal_text(&self, text: &str) -> Fake<String> {
-        todo!()
+        if self.conceal.is_empty() {
+            return Fake::concealed(text.to_owned());
+        }
+        let concealed = self.conceal_own(json::raw(text)).ok();
+        let text = concealed.and_then(|json| json::text(json.get()).map(std::borrow::Cow::into_owned));
+        Fake::concealed(text.unwrap_or_else(|| WITHHELD.to_owned()))
     }
 
     /// Reveals what `server` may see.
     #[must_use]
     pub fn reveal(&self, server: &ServerName, json: &Fake<RawJson>) -> Real<RawJson> {
-        todo!()
+        let allowed = |rule: usize| self.scopes[rule].as_ref().is_none_or(|servers| servers.contains(server));
+        Real::revealed(match self.reveal.rewrite(json.get().get(), allowed) {
+            Outcome::Changed(changed, _) => json::trusted(changed),
+            // Escaped deeper than any server reads: what is not revealed stays a fake.
+            Outcome::Same | Outcome::TooDeep => json.get().clone(),
+        })
     }
 
     /// The fakes that have a label: whom the agent acts for.
     pub fn identity(&self) -> impl Iterator<Item = (&str, &str)> {
-        std::iter::empty()
+        self.identity.iter().map(|(label, fake)| (label.as_str(), fake.as_str()))
     }
 }
+
+impl std::fmt::Debug for Anonymizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Anonymizer").field("rules", &self.scopes.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

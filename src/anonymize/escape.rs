@@ -1,0 +1,338 @@
+//! Escapes: reading one layer of them, and writing a value in the way in which another was written.
+//!
+//! Two kinds are known, JSON's (`\"`, `\u00e9`) and percent-encoding (`%20`). One step reads both kinds
+//! leniently, so that any nesting of the two comes apart step by step; what is no escape stays as it is.
+
+/// A text with one or more layers of escapes read, that knows where each byte came from.
+pub(super) struct View {
+    pub(super) bytes: Vec<u8>,
+    /// Where in the raw text each byte's source begins; one more for the end.
+    starts: Vec<u32>,
+}
+
+/// Stands for half a surrogate pair: in no value, and in no UTF-8.
+const NOTHING: u8 = 0xFF;
+
+impl View {
+    /// Reads the one layer that a JSON string has on the wire.
+    pub(super) fn of_string(raw: &[u8]) -> Self {
+        Self::step(raw, |at| index(at), raw.len(), false)
+    }
+
+    /// Reads one more layer, when there is something to read.
+    pub(super) fn deeper(&self) -> Option<Self> {
+        if memchr::memchr2(b'\\', b'%', &self.bytes).is_none() {
+            return None;
+        }
+        let end = self.bytes.len();
+        let deeper = Self::step(&self.bytes, |at| self.starts[at], end, true);
+        (deeper.bytes.len() < end).then_some(deeper)
+    }
+
+    /// Where a span of the view stands in the raw text.
+    pub(super) fn source(&self, start: usize, end: usize) -> (usize, usize) {
+        (self.starts[start] as usize, self.starts[end] as usize)
+    }
+
+    /// The bytes of the view whose source is a span of the raw text.
+    pub(super) fn within(&self, start: usize, end: usize) -> &[u8] {
+        let from = self.starts.partition_point(|at| (*at as usize) < start);
+        let to = self.starts.partition_point(|at| (*at as usize) < end);
+        self.bytes.get(from..to).unwrap_or_default()
+    }
+
+    fn step(raw: &[u8], source: impl Fn(usize) -> u32, end: usize, percent: bool) -> Self {
+        let mut bytes = Vec::with_capacity(raw.len());
+        let mut starts = Vec::with_capacity(raw.len() + 1);
+        let mut at = 0;
+        while at < raw.len() {
+            let (read, length) = match raw[at] {
+                b'\\' => json_escape(&raw[at..]),
+                b'%' if percent => percent_escape(&raw[at..]),
+                _ => None,
+            }
+            .unwrap_or((Escaped::Byte(raw[at]), 1));
+            let start = source(at);
+            match read {
+                Escaped::Byte(byte) => {
+                    bytes.push(byte);
+                    starts.push(start);
+                }
+                Escaped::Char(c) => {
+                    let mut buffer = [0; 4];
+                    bytes.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+                    starts.resize(bytes.len(), start);
+                }
+            }
+            at += length;
+        }
+        starts.push(source(end));
+        Self { bytes, starts }
+    }
+}
+
+/// What an escape stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Escaped {
+    /// A byte.
+    Byte(u8),
+    /// A character beyond ASCII.
+    Char(char),
+}
+
+/// Reads the JSON escape that a text begins with, and its length.
+pub(super) fn json_escape(text: &[u8]) -> Option<(Escaped, usize)> {
+    let byte = match *text.get(1)? {
+        same @ (b'"' | b'\\' | b'/') => same,
+        b'n' => b'\n',
+        b't' => b'\t',
+        b'r' => b'\r',
+        b'b' => 8,
+        b'f' => 12,
+        b'u' => return unicode_escape(text),
+        _ => return None,
+    };
+    Some((Escaped::Byte(byte), 2))
+}
+
+fn unicode_escape(text: &[u8]) -> Option<(Escaped, usize)> {
+    let unit = hex(text.get(2..6)?)?;
+    let (code, length) = match unit {
+        0xD800..=0xDBFF => {
+            match text.get(6..12).filter(|low| low.starts_with(b"\\u")).and_then(|low| hex(&low[2..])) {
+                Some(low @ 0xDC00..=0xDFFF) => (0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00), 12),
+                _ => (unit, 6),
+            }
+        }
+        _ => (unit, 6),
+    };
+    let read = match u8::try_from(code) {
+        Ok(byte) if byte.is_ascii() => Escaped::Byte(byte),
+        _ => char::from_u32(code).map_or(Escaped::Byte(NOTHING), Escaped::Char),
+    };
+    Some((read, length))
+}
+
+/// Reads the percent escape that a text begins with, and its length.
+pub(super) fn percent_escape(text: &[u8]) -> Option<(Escaped, usize)> {
+    let byte = u8::try_from(hex(text.get(1..3)?)?).ok()?;
+    Some((Escaped::Byte(byte), 3))
+}
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))
+}
+
+/// In what way a text is escaped in one layer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Style {
+    json: bool,
+    percent: bool,
+    /// Characters beyond ASCII as `\uXXXX`.
+    ascii_only: bool,
+    escaped_slash: bool,
+    upper_hex: bool,
+    /// Bytes that stand percent-encoded, and those that stand as they are.
+    encoded: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Style {
+    /// The way of a JSON string that shows no escape.
+    pub(super) fn of_string(raw: &[u8]) -> Self {
+        Self { json: true, ..Self::of(raw, false) }
+    }
+
+    /// The way of an inner layer.
+    pub(super) fn of_layer(text: &[u8]) -> Self {
+        Self::of(text, true)
+    }
+
+    fn of(text: &[u8], percent: bool) -> Self {
+        let mut style = Self::default();
+        let (mut lower, mut upper) = (false, false);
+        let mut at = 0;
+        while at < text.len() {
+            let read = match text[at] {
+                b'\\' => json_escape(&text[at..]).inspect(|(read, length)| {
+                    style.json = true;
+                    let marked = at == 0 && *length == 6;
+                    style.ascii_only |= marked || matches!(read, Escaped::Char(_));
+                    style.escaped_slash |= *length == 2 && *read == Escaped::Byte(b'/');
+                }),
+                b'%' if percent => percent_escape(&text[at..]).inspect(|(read, _)| {
+                    style.percent = true;
+                    if let Escaped::Byte(byte) = read {
+                        style.encoded.push(*byte);
+                    }
+                }),
+                _ => None,
+            };
+            let length = read.map_or(1, |(_, length)| length);
+            if length > 2 {
+                lower |= text[at..at + length]
+                    .iter()
+                    .skip(2 - usize::from(text[at] == b'%'))
+                    .any(|b| matches!(b, b'a'..=b'f'));
+                upper |= text[at..at + length].iter().any(|b| matches!(b, b'A'..=b'F'));
+            } else if length == 1 {
+                style.plain.push(text[at]);
+            }
+            at += length;
+        }
+        // What hex digits of no case leave open goes by custom: `%2F`, but `\u00e9`.
+        style.upper_hex = if style.percent { upper || !lower } else { upper && !lower };
+        style
+    }
+
+    /// Writes `text` in this way. An inner layer that held escapes while the text needs none gets one where it
+    /// needs none, so that the way back is known: always for percent-encoding, with `mark` for JSON's.
+    pub(super) fn write(&self, text: &[u8], mark: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len() + 8);
+        if self.percent {
+            self.write_percent(text, &mut out);
+            if out == text {
+                out.clear();
+                self.push_percent(text[0], &mut out);
+                out.extend_from_slice(&text[1..]);
+            }
+            if !self.json {
+                return out;
+            }
+        }
+        let text = if self.percent { std::mem::take(&mut out) } else { text.to_vec() };
+        if self.json {
+            self.write_json(&text, &mut out);
+            if out == text && mark && !self.percent {
+                self.mark(&text, &mut out);
+            }
+            return out;
+        }
+        text
+    }
+
+    /// Escapes the first letter where characters beyond ASCII are escaped, the last where they are not.
+    fn mark(&self, text: &[u8], out: &mut Vec<u8>) {
+        let letter = |byte: &u8| byte.is_ascii();
+        let at = if self.ascii_only { text.iter().position(letter) } else { text.iter().rposition(letter) };
+        if let Some(at) = at {
+            out.truncate(at);
+            self.push_unit(u16::from(text[at]), out);
+            out.extend_from_slice(&text[at + 1..]);
+        }
+    }
+
+    fn write_percent(&self, text: &[u8], out: &mut Vec<u8>) {
+        let reserved = |byte: &u8| b":/?#[]@!$&'()*+,;=".contains(byte);
+        let whole = self.encoded.iter().any(reserved) || !self.plain.iter().any(reserved);
+        for byte in text {
+            let encode = if self.encoded.contains(byte) {
+                true
+            } else if self.plain.contains(byte) || byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+                false
+            } else {
+                !reserved(byte) || whole
+            };
+            if encode {
+                self.push_percent(*byte, out);
+            } else {
+                out.push(*byte);
+            }
+        }
+    }
+
+    fn write_json(&self, text: &[u8], out: &mut Vec<u8>) {
+        for chunk in text.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '"' | '\\' => out.extend([b'\\', c as u8]),
+                    '/' if self.escaped_slash => out.extend(b"\\/"),
+                    '\n' => out.extend(b"\\n"),
+                    '\t' => out.extend(b"\\t"),
+                    '\r' => out.extend(b"\\r"),
+                    '\u{8}' => out.extend(b"\\b"),
+                    '\u{c}' => out.extend(b"\\f"),
+                    '\0'..='\u{1f}' => self.push_unit(c as u16, out),
+                    '\u{80}'.. if self.ascii_only => {
+                        c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| self.push_unit(*unit, out));
+                    }
+                    _ => out.extend(c.encode_utf8(&mut [0; 4]).bytes()),
+                }
+            }
+            out.extend(chunk.invalid());
+        }
+    }
+
+    fn push_percent(&self, byte: u8, out: &mut Vec<u8>) {
+        out.push(b'%');
+        self.push_hex(u16::from(byte), 2, out);
+    }
+
+    fn push_unit(&self, unit: u16, out: &mut Vec<u8>) {
+        out.extend(b"\\u");
+        self.push_hex(unit, 4, out);
+    }
+
+    fn push_hex(&self, value: u16, digits: u16, out: &mut Vec<u8>) {
+        let alphabet = if self.upper_hex { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
+        out.extend((0..digits).rev().map(|place| alphabet[usize::from(value >> (4 * place) & 15)]));
+    }
+}
+
+/// Whether a text can't stand in a JSON string as it is.
+pub(super) fn must_escape(text: &[u8]) -> bool {
+    text.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
+}
+
+fn index(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(raw: &str, layers: usize) -> String {
+        let mut view = View::of_string(raw.as_bytes());
+        for _ in 1..layers {
+            view = view.deeper().expect("a layer");
+        }
+        String::from_utf8_lossy(&view.bytes).into_owned()
+    }
+
+    #[test]
+    fn layers_are_read_one_by_one() {
+        assert_eq!(read(r"a\u00e9\/\n%20", 1), "aé/\n%20");
+        assert_eq!(read(r"a\\u00e9%20b", 2), "aé b");
+        assert_eq!(read(r#"\\\\\\\"x"#, 3), "\"x");
+        assert_eq!(read(r"\ud83d\ude00 \ud83d.", 1), "😀 \u{fffd}.");
+        assert_eq!(read(r"\\q %zz", 1), r"\q %zz");
+    }
+
+    #[test]
+    fn a_span_leads_back_to_its_source() {
+        let view = View::of_string(br"ab\u00e9cd").deeper();
+        assert!(view.is_none());
+        let view = View::of_string(br"x%4Ao\\u00e9y").deeper().expect("a layer");
+        assert_eq!(view.bytes, "xJoéy".as_bytes());
+        assert_eq!(view.source(1, 5), (1, 12));
+        assert_eq!(view.within(1, 5), b"Jo");
+    }
+
+    #[test]
+    fn a_value_is_written_in_the_way_of_another() {
+        let style = |text: &str| Style::of_layer(text.as_bytes());
+        let write = |way: &str, text: &str| {
+            String::from_utf8(style(way).write(text.as_bytes(), true)).expect("UTF-8")
+        };
+        assert_eq!(write("John%20Smith", "Jane Doe"), "Jane%20Doe");
+        assert_eq!(write("john%40x.com", "é@b.org"), "%C3%A9%40b.org");
+        assert_eq!(write("jos%c3%a9", "zoë"), "zo%c3%ab");
+        assert_eq!(write("a/b%20c", "d/e f"), "d/e%20f");
+        assert_eq!(write("a%20b", "Max"), "%4Dax");
+        assert_eq!(write(r"O\'Neil \u00e9", "Zoë"), r"Zo\u00eb");
+        assert_eq!(write(r#"a\"b"#, "Max"), r"Ma\u0078");
+        assert_eq!(write(r#"a\"b\u00e9"#, "Max"), r"\u004dax");
+        assert_eq!(write(r#"a\"b"#, "c\"d\n"), r#"c\"d\n"#);
+    }
+}

@@ -1,0 +1,308 @@
+//! The proof that a rule set keeps what it promises (guarantee N4).
+//!
+//! Refused are: values that are empty, too short or a word of JSON; two equal reals or fakes; a fake that
+//! holds another fake, or a real, or stands in one; a redaction that holds a real or a fake; and a fake whose
+//! end is a sizeable part of another fake's or a real's beginning, or the other way round. A smaller overlap
+//! is let be, because names and addresses can hardly avoid one: should a message really join two values there,
+//! it is withheld. A real may hold another real: the longer wins.
+
+use super::needle::fold_text;
+use super::{Conflict, Direction, Rule};
+
+/// The fewest characters of a real value; anything shorter stands in nearly every message.
+pub(super) const SHORTEST_REAL: usize = 3;
+/// An injected secret shorter than this is a flag or a port, and is not looked for.
+pub(super) const SHORTEST_INJECTED: usize = 4;
+/// Words of JSON that stand for themselves.
+const WORDS: [&str; 3] = ["true", "false", "null"];
+
+/// Whether an injected secret is one that can be looked for.
+pub(super) fn is_secret(rule: &Rule) -> bool {
+    let real = rule.real.expose();
+    real.trim().chars().count() >= SHORTEST_INJECTED && !WORDS.contains(&real.to_ascii_lowercase().as_str())
+}
+
+/// Every conflict in a rule set.
+pub(super) fn conflicts(rules: &[Rule]) -> Vec<Conflict> {
+    let values = rules.iter().map(Values::new).collect();
+    let mut proof = Proof { rules, values, conflicts: Vec::new() };
+    for number in 0..rules.len() {
+        proof.alone(number);
+    }
+    for number in 0..rules.len() {
+        for other in 0..rules.len() {
+            if number < other {
+                proof.equal(number, other);
+            }
+            proof.held(number, other);
+            if number != other {
+                proof.overlap(number, other);
+            }
+        }
+    }
+    proof.conflicts
+}
+
+struct Proof<'a> {
+    rules: &'a [Rule],
+    values: Vec<Values<'a>>,
+    conflicts: Vec<Conflict>,
+}
+
+/// A text as it is, and without its case.
+struct Value<'a> {
+    exact: &'a str,
+    folded: String,
+}
+
+impl<'a> Value<'a> {
+    fn new(exact: &'a str) -> Self {
+        Self { exact, folded: fold_text(exact) }
+    }
+}
+
+/// What a rule holds.
+struct Values<'a> {
+    fake: Value<'a>,
+    real: Value<'a>,
+    redaction: Option<Value<'a>>,
+    exact: bool,
+    injected: bool,
+    /// Whether the real value is looked for.
+    sought: bool,
+}
+
+impl<'a> Values<'a> {
+    fn new(rule: &'a Rule) -> Self {
+        let injected = rule.direction == Direction::Injected;
+        Self {
+            fake: Value::new(&rule.fake),
+            real: Value::new(rule.real.expose()),
+            redaction: match &rule.direction {
+                Direction::OneWay { redaction } => Some(Value::new(redaction)),
+                Direction::Both | Direction::Injected => None,
+            },
+            exact: rule.case_sensitive,
+            injected,
+            sought: !injected || is_secret(rule),
+        }
+    }
+}
+
+impl Proof<'_> {
+    fn alone(&mut self, number: usize) {
+        let rule = &self.rules[number];
+        if rule.direction == Direction::Injected {
+            return;
+        }
+        let real = rule.real.expose();
+        if rule.fake.trim().is_empty() {
+            self.refuse(number, None, "its fake is empty");
+        } else if rule.fake.chars().count() < 2 {
+            self.refuse(number, None, "its fake is a single character, which stands in nearly every text");
+        }
+        if real.trim().is_empty() {
+            self.refuse(number, None, "its real value is empty or unset");
+        } else if real.chars().count() < SHORTEST_REAL {
+            self.refuse(
+                number,
+                None,
+                "its real value is shorter than 3 characters, and would be found everywhere",
+            );
+        } else if WORDS.contains(&real.to_ascii_lowercase().as_str()) {
+            self.refuse(number, None, "its real value is a word of JSON");
+        }
+    }
+
+    fn equal(&mut self, number: usize, other: usize) {
+        let (one, two) = (&self.values[number], &self.values[other]);
+        if one.injected || two.injected {
+            return;
+        }
+        let exact = one.exact && two.exact;
+        let same_real = same(&one.real, &two.real, exact);
+        if same(&one.fake, &two.fake, exact) {
+            self.refuse(number, Some(other), "they have the same fake");
+        }
+        if same_real {
+            self.refuse(number, Some(other), "they have the same real value");
+        }
+    }
+
+    /// What stands within something else.
+    fn held(&mut self, number: usize, other: usize) {
+        let (one, two) = (&self.values[number], &self.values[other]);
+        let exact = one.exact && two.exact;
+        let mut found = Vec::new();
+        if let Some(redaction) = &one.redaction {
+            if two.sought && holds(redaction, &two.real, exact) {
+                found.push("its redaction holds the other's real value");
+            }
+            if !two.injected && holds(redaction, &two.fake, exact) {
+                found.push("its redaction holds the other's fake");
+            }
+        }
+        if !one.injected {
+            if two.sought && holds(&one.fake, &two.real, exact) {
+                found.push("its fake holds the other's real value");
+            } else if !two.injected && holds(&two.real, &one.fake, exact) {
+                found.push("its fake stands in the other's real value");
+            }
+            let differ = number != other && !same(&one.fake, &two.fake, exact);
+            if differ && !two.injected && holds(&one.fake, &two.fake, exact) {
+                found.push("its fake holds the other's fake");
+            }
+        }
+        for what in found {
+            self.refuse(number, Some(other), what);
+        }
+    }
+
+    /// What reaches into something else.
+    fn overlap(&mut self, number: usize, other: usize) {
+        let (one, two) = (&self.values[number], &self.values[other]);
+        if one.injected || two.injected {
+            return;
+        }
+        let exact = one.exact && two.exact;
+        let found = [
+            (overlaps(&one.fake, &two.fake, exact), "its fake ends as the other's fake begins"),
+            (overlaps(&one.fake, &two.real, exact), "its fake ends as the other's real value begins"),
+            (overlaps(&one.real, &two.fake, exact), "the other's fake begins as its real value ends"),
+        ];
+        for (_, what) in found.iter().filter(|(overlaps, _)| *overlaps) {
+            self.refuse(number, Some(other), what);
+        }
+    }
+
+    fn refuse(&mut self, rule: usize, other: Option<usize>, what: &str) {
+        let name = |number: usize| format!("replacement {} ({:?})", number + 1, self.fake(number));
+        let problem = match other.filter(|other| *other != rule) {
+            Some(other) => format!("{} can't stand beside {}: {what}", name(rule), name(other)),
+            None => format!("{} can't be kept: {}", name(rule), what.replace("the other's", "its own")),
+        };
+        self.conflicts.push(Conflict { rule, other: other.filter(|other| *other != rule), problem });
+    }
+
+    /// The fake, unless it would give a real value away.
+    fn fake(&self, number: usize) -> &str {
+        let fake = &self.rules[number].fake;
+        let folded = fold_text(fake);
+        let gives_away = |rule: &Rule| {
+            let real = fold_text(rule.real.expose());
+            !real.is_empty() && (folded.contains(&real) || real.contains(&folded))
+        };
+        if self.rules.iter().any(gives_away) { "…" } else { fake }
+    }
+}
+
+fn same(one: &Value<'_>, two: &Value<'_>, exact: bool) -> bool {
+    if exact { one.exact == two.exact } else { one.folded == two.folded }
+}
+
+fn holds(text: &Value<'_>, part: &Value<'_>, exact: bool) -> bool {
+    !part.exact.is_empty()
+        && if exact { text.exact.contains(part.exact) } else { text.folded.contains(&part.folded) }
+}
+
+/// Whether one text ends in a sizeable part of what the other begins with: four characters, or two that are a
+/// third of the shorter.
+fn overlaps(one: &Value<'_>, two: &Value<'_>, exact: bool) -> bool {
+    let (one, two) = if exact { (one.exact, two.exact) } else { (one.folded.as_str(), two.folded.as_str()) };
+    let shorter = one.chars().count().min(two.chars().count());
+    let prefixes = two.char_indices().map(|(end, _)| end).enumerate().take(shorter).skip(2);
+    prefixes
+        .filter(|(length, _)| *length >= 4 || length * 3 >= shorter)
+        .any(|(_, end)| one.ends_with(&two[..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn rule(fake: &str, real: &str) -> Rule {
+        Rule {
+            fake: fake.into(),
+            real: Secret::new(real),
+            direction: Direction::Both,
+            case_sensitive: true,
+            label: None,
+            servers: None,
+        }
+    }
+
+    fn one_way(fake: &str, real: &str, redaction: &str) -> Rule {
+        Rule { direction: Direction::OneWay { redaction: redaction.into() }, ..rule(fake, real) }
+    }
+
+    fn injected(real: &str) -> Rule {
+        Rule { direction: Direction::Injected, ..rule("", real) }
+    }
+
+    #[test]
+    fn rules_that_go_together_are_kept() {
+        let fine = [
+            vec![rule("John Doe", "Maria Musterfrau"), rule("john@example.com", "maria@corp.test")],
+            vec![rule("Jane Doe", "Erika M."), rule("east street", "Main Road 1")],
+            vec![rule("Jane", "Maria"), rule("Jill", "Maria Musterfrau")],
+            vec![
+                rule("fake-key", "sk-123456"),
+                injected("sk-123456"),
+                injected("1"),
+                injected(""),
+                injected("true"),
+            ],
+            vec![rule("JOHN", "real one"), rule("John", "real two")],
+            vec![
+                one_way("fake-key", "sk-123456", "***KEY***"),
+                one_way("fake-two", "sk-999999", "***KEY***"),
+            ],
+        ];
+        for rules in fine {
+            assert_eq!(conflicts(&rules), vec![]);
+        }
+    }
+
+    #[test]
+    fn rules_that_break_a_promise_are_refused() {
+        let any_case = |rule: Rule| Rule { case_sensitive: false, ..rule };
+        let broken = [
+            vec![rule("", "Maria")],
+            vec![rule(" \t", "Maria")],
+            vec![rule("Jane", "")],
+            vec![rule("Jane", "  ")],
+            vec![rule("Jane", "Mo")],
+            vec![rule("Jane", "true")],
+            vec![rule("Jane", "Maria"), rule("Jane", "Erika")],
+            vec![rule("Jane", "Maria"), rule("Jill", "Maria")],
+            vec![any_case(rule("Jane", "Maria")), rule("Jill", "MARIA")],
+            vec![any_case(rule("Jane", "Maria")), rule("JANE", "Erika")],
+            vec![rule("Jane", "Maria"), rule("Jane Doe", "Erika")],
+            vec![rule("Maria Doe", "Maria")],
+            vec![rule("Jane", "Erika"), rule("Mo-Erika", "Maria")],
+            vec![rule("Jane", "Erika"), rule("Jill", "Mary Jane")],
+            vec![rule("John Doe", "Maria"), rule("Doe Ltd", "Erika")],
+            vec![rule("Jane Smith", "Maria"), rule("Jill", "Smith & Co")],
+            vec![one_way("fake", "sk-123456", "<sk-123456>")],
+            vec![one_way("fake", "sk-123456", "<fake>")],
+            vec![rule("production-db", "db.corp"), injected("production")],
+        ];
+        for rules in broken {
+            assert!(!conflicts(&rules).is_empty(), "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_no_real_value() {
+        let rules = vec![
+            rule("Jane", "Maria"),
+            rule("x Maria", "Erika"),
+            rule("Jane", "Maria"),
+            rule("Erik", "Erik"),
+        ];
+        for conflict in conflicts(&rules) {
+            assert!(!conflict.problem.contains("Maria") && !conflict.problem.contains("Erik"), "{conflict}");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! One pass over raw JSON: finds values in every spelling, and splices their replacements in.
+//!
+//! Plain occurrences come from the search over the raw bytes, hidden ones from the windows that
+//! [`Alphabet`] opens; no occurrence crosses a window's border. In each region the leftmost wins, then the
+//! longest, then the least escaped.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use super::escape::{Style, View, must_escape};
+use super::hidden::Alphabet;
+use super::needle::{Needle, capital_text, small_text};
+use super::place::{Place, Places};
+use super::sample::{Finder, Found};
+
+/// One direction: what is looked for, and what it becomes.
+#[derive(Default)]
+pub(super) struct Side {
+    finder: Finder,
+    alphabet: Option<Alphabet>,
+    /// What each needle becomes.
+    becomes: Vec<Becomes>,
+}
+
+/// What a pass did.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// There was nothing to replace.
+    Same,
+    /// The new JSON, and where the replacements stand in it, with the needles' numbers.
+    Changed(String, Vec<(Range<usize>, usize)>),
+    /// More layers of escapes than any honest text has.
+    TooDeep,
+}
+
+/// The layers of escapes that are read. An honest text has a handful.
+const LAYERS: usize = 24;
+
+impl Side {
+    /// Each needle with what it becomes.
+    pub(super) fn new(pairs: Vec<(Needle, Becomes)>) -> Self {
+        let (needles, becomes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let alphabet = (!needles.is_empty()).then(|| Alphabet::new(&needles));
+        Self { finder: Finder::new(needles), alphabet, becomes }
+    }
+
+    pub(super) fn needles(&self) -> &[Needle] {
+        self.finder.needles()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.finder.is_empty()
+    }
+
+    /// Replaces what belongs to the rules that `allowed` names.
+    pub(super) fn rewrite(&self, json: &str, allowed: impl Fn(usize) -> bool) -> Outcome {
+        let Some(alphabet) = &self.alphabet else { return Outcome::Same };
+        let raw = json.as_bytes();
+        let windows = alphabet.windows(raw);
+        let allowed = |found: &Found| allowed(self.finder.needle(found.needle).rule);
+        let mut splices = self.plain(raw, &windows, allowed);
+        for window in windows {
+            if self.window(raw, window, allowed, &mut splices).is_none() {
+                return Outcome::TooDeep;
+            }
+        }
+        if splices.is_empty() {
+            return Outcome::Same;
+        }
+        splices.sort_unstable_by_key(|splice| splice.at.start);
+        self.splice(json, splices)
+    }
+
+    /// The occurrences that are spelled as they are, outside the windows.
+    fn plain(&self, raw: &[u8], windows: &[Range<usize>], allowed: impl Fn(&Found) -> bool) -> Vec<Splice> {
+        let mut found = Vec::new();
+        self.finder.all(raw, &mut found);
+        if found.is_empty() {
+            return Vec::new();
+        }
+        found.sort_unstable_by_key(|found| (found.start, Reverse(found.end), found.needle));
+        let mut places = Places::new(raw);
+        let mut splices: Vec<Splice> = Vec::new();
+        let mut end = 0;
+        let mut windows = windows.iter().peekable();
+        for hit in found {
+            while windows.next_if(|window| window.end <= hit.start).is_some() {}
+            if hit.start < end
+                || windows.peek().is_some_and(|window| window.start < hit.end)
+                || must_escape(&raw[hit.start..hit.end])
+                || in_escape(raw, hit.start)
+                || !allowed(&hit)
+            {
+                continue;
+            }
+            let number = match places.of(hit.start) {
+                Place::Text => None,
+                Place::Number(token) if hit.end <= token.end => Some(token),
+                Place::Number(_) | Place::Structure => continue,
+            };
+            end = hit.end;
+            let spelling = self.becomes[hit.needle].spelling(&raw[hit.start..hit.end]);
+            splices.push(Splice {
+                at: hit.start..hit.end,
+                needle: hit.needle,
+                spelling,
+                written: None,
+                number,
+            });
+        }
+        splices
+    }
+
+    /// The occurrences in a window, layer by layer; `None` when there are too many layers.
+    fn window(
+        &self,
+        raw: &[u8],
+        window: Range<usize>,
+        allowed: impl Fn(&Found) -> bool,
+        splices: &mut Vec<Splice>,
+    ) -> Option<()> {
+        let base = window.start;
+        let text = &raw[window];
+        let mut views = vec![View::of_string(text)];
+        let mut hits: Vec<Hit> = Vec::new();
+        let mut found = Vec::new();
+        loop {
+            let layer = views.len() - 1;
+            self.finder.all(&views[layer].bytes, &mut found);
+            for found in found.drain(..).filter(|found| allowed(found)) {
+                let (start, end) = views[layer].source(found.start, found.end);
+                let spelled = &views[layer].bytes[found.start..found.end];
+                let spelling = self.becomes[found.needle].spelling(spelled);
+                hits.push(Hit {
+                    start,
+                    end,
+                    layer,
+                    needle: found.needle,
+                    spelling,
+                    must_escape: must_escape(spelled),
+                });
+            }
+            match views[layer].deeper() {
+                Some(_) if views.len() == LAYERS => return None,
+                Some(deeper) => views.push(deeper),
+                None => break,
+            }
+        }
+        hits.sort_unstable_by_key(|hit| (hit.start, Reverse(hit.end), hit.layer, hit.needle));
+        let mut last = 0;
+        for (number, hit) in hits.iter().enumerate() {
+            // With a backslash beside it, a value may look like the same value once more, escaped.
+            let looks =
+                |inner: &Hit| inner.needle == hit.needle && inner.layer < hit.layer && inner.end <= hit.end;
+            let mut behind = hits[number + 1..].iter().take_while(|inner| inner.start < hit.end);
+            if hit.start < last || behind.any(looks) {
+                continue;
+            }
+            last = hit.end;
+            let mut written = self.becomes[hit.needle].spellings[hit.spelling].text.clone().into_bytes();
+            for view in views[..hit.layer].iter().rev() {
+                written = Style::of_layer(view.within(hit.start, hit.end)).write(&written, hit.must_escape);
+            }
+            written = Style::of_string(&text[hit.start..hit.end]).write(&written, false);
+            splices.push(Splice {
+                at: base + hit.start..base + hit.end,
+                needle: hit.needle,
+                spelling: hit.spelling,
+                written: Some(written),
+                number: None,
+            });
+        }
+        Some(())
+    }
+
+    fn splice(&self, json: &str, splices: Vec<Splice>) -> Outcome {
+        let mut out = String::with_capacity(json.len() + json.len() / 16 + 64);
+        let mut places = Vec::with_capacity(splices.len());
+        let mut at = 0;
+        let mut splices = splices.into_iter().peekable();
+        while let Some(splice) = splices.next() {
+            if let Some(token) = splice.number.clone() {
+                let mut of_token = vec![splice];
+                while let Some(next) = splices.next_if(|next| next.number.as_ref() == Some(&token)) {
+                    of_token.push(next);
+                }
+                out.push_str(&json[at..token.start]);
+                at = token.end;
+                self.number(&json[token.clone()], token.start, &of_token, &mut out, &mut places);
+                continue;
+            }
+            out.push_str(&json[at..splice.at.start]);
+            let start = out.len();
+            match &splice.written {
+                Some(written) => out.push_str(&String::from_utf8_lossy(written)),
+                None => out.push_str(&self.becomes[splice.needle].spellings[splice.spelling].json),
+            }
+            places.push((start..out.len(), splice.needle));
+            at = splice.at.end;
+        }
+        out.push_str(&json[at..]);
+        Outcome::Changed(out, places)
+    }
+
+    /// Writes a number in which values were replaced: as a number where it still is one, else as a string.
+    fn number(
+        &self,
+        token: &str,
+        base: usize,
+        splices: &[Splice],
+        out: &mut String,
+        places: &mut Vec<(Range<usize>, usize)>,
+    ) {
+        let mut text = String::new();
+        let mut at = 0;
+        for splice in splices {
+            text.push_str(&token[at..splice.at.start - base]);
+            text.push_str(&self.becomes[splice.needle].spellings[splice.spelling].text);
+            at = splice.at.end - base;
+        }
+        text.push_str(&token[at..]);
+        let start = out.len();
+        if is_number(&text) {
+            out.push_str(&text);
+        } else {
+            out.push('"');
+            out.push_str(&String::from_utf8_lossy(&Style::of_string(b"").write(text.as_bytes(), false)));
+            out.push('"');
+        }
+        places.extend(splices.iter().map(|splice| (start..out.len(), splice.needle)));
+    }
+}
+
+/// What a value becomes, for each way in which its case can be carried over.
+pub(super) struct Becomes {
+    spellings: Vec<Spelling>,
+}
+
+struct Spelling {
+    /// The value found in just this spelling.
+    found: String,
+    /// What stands for it, and the same as it stands in a JSON string.
+    text: String,
+    json: String,
+}
+
+impl Becomes {
+    /// `from` becomes `to`; where case does not count, all-capital and all-small spellings are carried over,
+    /// and any other becomes `to` as it is.
+    pub(super) fn new(from: &str, to: &str, carry_case: bool) -> Self {
+        let mut spellings: Vec<Spelling> = Vec::new();
+        let mut add = |found: String, text: String| {
+            if spellings.iter().all(|spelling| spelling.found != found) {
+                let json = Style::of_string(b"").write(text.as_bytes(), false);
+                spellings.push(Spelling { found, json: String::from_utf8_lossy(&json).into_owned(), text });
+            }
+        };
+        add(from.to_owned(), to.to_owned());
+        if carry_case {
+            add(small_text(from), small_text(to));
+            add(capital_text(from), capital_text(to));
+        }
+        Self { spellings }
+    }
+
+    fn spelling(&self, found: &[u8]) -> usize {
+        if self.spellings.len() == 1 {
+            return 0;
+        }
+        self.spellings.iter().position(|spelling| spelling.found.as_bytes() == found).unwrap_or(0)
+    }
+}
+
+struct Hit {
+    start: usize,
+    end: usize,
+    layer: usize,
+    needle: usize,
+    spelling: usize,
+    must_escape: bool,
+}
+
+struct Splice {
+    at: Range<usize>,
+    needle: usize,
+    spelling: usize,
+    written: Option<Vec<u8>>,
+    /// The number token in which it stands.
+    number: Option<Range<usize>>,
+}
+
+/// Whether a position stands inside a JSON escape, behind its backslash.
+fn in_escape(raw: &[u8], at: usize) -> bool {
+    let near = at.saturating_sub(5);
+    let Some(slash) = memchr::memrchr(b'\\', &raw[near..at]).map(|offset| near + offset) else {
+        return false;
+    };
+    let run = raw[..=slash].iter().rev().take_while(|byte| **byte == b'\\').count();
+    let length = if raw.get(slash + 1) == Some(&b'u') { 6 } else { 2 };
+    run % 2 == 1 && slash + length > at
+}
+
+/// Whether a text is a JSON number.
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole)
+        && (whole.len() == 1 || !whole.starts_with('0'))
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(|text| digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_numbers_are_told_from_other_texts() {
+        for number in ["0", "-1", "10.50", "1e9", "1.5E-3", "-0.0"] {
+            assert!(is_number(number), "{number}");
+        }
+        for text in ["", "-", "01", "1.", ".5", "1e", "+1", "1-2", "0x1", "NaN", "1 "] {
+            assert!(!is_number(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_letters_of_an_escape_are_no_text() {
+        assert!(in_escape(br#""\nick""#, 2));
+        assert!(!in_escape(br#""\\nick""#, 3));
+        assert!(in_escape(br#""\u00e9x""#, 5));
+        assert!(!in_escape(br#""\u00e9x""#, 7));
+    }
+}
