@@ -27,10 +27,18 @@ const GREETING: Duration = Duration::from_secs(5);
 /// Listens on the socket for as long as it lives.
 #[derive(Debug)]
 pub struct Listener {
+    // Dropped in this order: the file goes while the lock is held, so that it is never another daemon's.
     socket: Socket,
-    path: PathBuf,
-    _lock: File,
+    file: SocketFile,
+    lock: Lock,
 }
+
+/// The right to listen, until it is dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the system holds the lock as long as the file is open")] File);
+
+#[derive(Debug)]
+struct SocketFile(PathBuf);
 
 /// Why nobody listens.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +75,15 @@ impl Listener {
             }
             Err(error) => return Err(BindError::System(listen(), error)),
         };
-        Ok(Self { socket, path: path.to_owned(), _lock: lock })
+        Ok(Self { socket, file: SocketFile(path.to_owned()), lock })
+    }
+
+    /// Listens no more, but keeps others from listening until the lock is dropped.
+    #[must_use]
+    pub fn retire(self) -> Lock {
+        let Self { socket, file, lock } = self;
+        drop((socket, file));
+        lock
     }
 
     /// The next process of this user that connects. Those of others are turned away.
@@ -87,16 +103,15 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
-    /// The file goes while the lock is still held, so that it is never another daemon's.
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Err(error) = address::remove(&self.path) {
+        if let Err(error) = address::remove(&self.0) {
             tracing::warn!(%error, "could not remove the socket");
         }
     }
 }
 
-fn hold(path: &Path) -> Result<File, BindError> {
+fn hold(path: &Path) -> Result<Lock, BindError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     #[cfg(unix)]
@@ -104,7 +119,7 @@ fn hold(path: &Path) -> Result<File, BindError> {
     let failed = |error| BindError::System(format!("lock {}", path.display()), error);
     let lock = options.open(path).map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(BindError::Running),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }

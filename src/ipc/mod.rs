@@ -19,7 +19,7 @@ mod process;
 
 pub use client::{AskError, Client, ConnectError, Probe, Progress, probe};
 pub use frame::FRAME_MOST;
-pub use listener::{Accepted, BindError, Inbox, Incoming, Listener};
+pub use listener::{Accepted, BindError, Inbox, Incoming, Listener, Lock};
 pub use messages::{
     Acting, Ask, Called, Challenge, Counts, Failure, FailureKind, FromDaemon, Hello, PROTOCOL, Peer, Push,
     Reply, Status, ToDaemon, Welcome,

@@ -289,6 +289,16 @@ async fn a_live_socket_is_never_stolen_even_without_its_lock() {
     assert!(place.socket.exists());
 }
 
+#[tokio::test]
+async fn a_listener_that_retires_keeps_others_out_until_its_lock_is_gone() {
+    let place = Place::new();
+    let lock = place.bind().await.expect("bound").retire();
+    assert!(matches!(probe(&place.socket, hello()).await, Probe::Unreachable(ConnectError::Absent(_))));
+    assert!(matches!(place.bind().await, Err(BindError::Running)));
+    drop(lock);
+    place.bind().await.expect("the lock is free");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_dead_socket_is_replaced_and_the_file_is_the_owners_alone() {
