@@ -2,61 +2,320 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use portero::anonymize::{Anonymizer, Fake, Leak};
+use portero::audit::{Event, Filter, Follower, Segment};
+use portero::catalog::Catalog;
 use portero::clock::Clock;
-use portero::ipc::Failure;
+use portero::config::{Config, Files};
+use portero::ipc::{BindError, Failure, FailureKind, Listener, Lock, Push};
+use portero::json::RawJson;
+use portero::paths::Paths;
+use portero::policy::{Policy, Standing};
+use portero::server::{Event as Said, Guard, List};
+use portero::task::{State, Task};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::approval::{Channel, Desk, DeskParts, Which};
+use crate::daemon::{Daemon, Environment, Tally};
+use crate::executor::{Executor, ExecutorParts};
+use crate::journal::Journal;
+use crate::passphrase::Passphrase;
+use crate::reload::{self, Valid};
+use crate::rules::{Rules, RulesParts};
+use crate::servers::{Servers, ServersParts};
+use crate::sessions::Sessions;
+use crate::store::Store;
+use crate::{listen, store};
+
+/// How long approved calls that are with a server may take when the daemon ends.
+const GRACE: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long everything else may take.
+const FINISH: Duration = Duration::from_secs(10);
+/// How often idle servers are looked for.
+const IDLE_LOOK: Duration = Duration::from_secs(30);
 
 /// What the daemon takes from the process that it runs in; a test gives its own.
 pub struct Parts {
-    /// The configuration directory.
-    pub config: PathBuf,
-    /// Where state is kept; 0700.
-    pub state: PathBuf,
-    /// Where the socket is; 0700.
-    pub runtime: PathBuf,
+    /// Where things live.
+    pub paths: Paths,
     /// The user's home: the directory that shared servers are started in.
     pub home: PathBuf,
     /// This process's environment: what `${VAR}` reads, and what children get after the allow-list.
     pub environment: Vec<(OsString, OsString)>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// The machine's boot, as [`crate::app::boot_id`] tells it; grants are void after another.
+    /// The machine's boot, as [`crate::boot::boot_id`] tells it; grants are void after another.
     pub boot_id: String,
-    /// The program and leading arguments that children run under, on unix.
-    pub guard: Option<(PathBuf, Vec<OsString>)>,
+    /// What children run under, on unix.
+    pub guard: Option<Guard>,
     /// The version, for people.
     pub build: String,
 }
 
-/// A daemon that runs in this process, on the current `LocalSet`-free current-thread runtime.
-pub struct App {}
+/// A daemon that runs in this process, on the current runtime, which must have one thread: children are tied
+/// to the thread that starts them.
+pub struct App {
+    daemon: Arc<Daemon>,
+    listening: JoinHandle<Lock>,
+    executing: JoinHandle<()>,
+    /// Takes back what executes.
+    interrupt: CancellationToken,
+    background: TaskTracker,
+}
 
 impl App {
     /// Starts it: it listens when this returns.
     ///
     /// # Errors
-    /// [`portero::ipc::FailureKind::Configuration`] when the files have errors and nothing valid is known,
-    /// [`portero::ipc::FailureKind::Refused`] when another daemon is running, otherwise `Internal`.
-    pub async fn start(_parts: Parts) -> Result<Self, Failure> {
-        todo!()
+    /// [`FailureKind::Configuration`] when the files have errors, [`FailureKind::Refused`] when another
+    /// daemon is running, otherwise [`FailureKind::Internal`].
+    pub async fn start(parts: Parts) -> Result<Self, Failure> {
+        let internal = |what: &str, error: &dyn std::fmt::Display| {
+            Failure::new(FailureKind::Internal, format!("{what}: {error}"))
+        };
+        let Parts { paths, .. } = &parts;
+        paths.create().map_err(|error| internal("could not prepare the directories", &error))?;
+        let files = Files::load(&paths.config)
+            .map_err(|error| internal(&format!("could not read {}", paths.config.display()), &error))?;
+        let environment = lookup(parts.environment.clone());
+        let valid = reload::check(&files, &environment).map_err(|problems| faulty(&problems))?;
+        // Whoever holds the lock is the only one that opens the store.
+        let listener = Listener::bind(&paths.socket(), &paths.lock()).await.map_err(|error| match error {
+            BindError::Running => Failure::new(FailureKind::Refused, error.to_string()),
+            BindError::System(..) => internal(&error.to_string(), &source(&error)),
+        })?;
+        let (daemon, executor) = compose(parts, environment, valid).await?;
+        executor.recover().await.map_err(|error| internal("could not take up where it ended", &error))?;
+        let background = TaskTracker::new();
+        let said = daemon.servers.share();
+        background.spawn(hear(Arc::clone(&daemon), said));
+        background.spawn(Arc::clone(&daemon.desk).run_timer(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
+        background.spawn(reload::follow(Arc::clone(&daemon), files));
+        background.spawn(close_idle(Arc::clone(&daemon)));
+        let interrupt = CancellationToken::new();
+        let executing = tokio::spawn(executor.run(interrupt.clone()));
+        let listening = tokio::spawn(listen::serve(Arc::clone(&daemon), listener));
+        Ok(Self { daemon, listening, executing, interrupt, background })
     }
 
     /// Returns once a person asked the daemon to stop over the socket.
     pub async fn stopped(&self) {
-        todo!()
+        self.daemon.stop.cancelled().await;
     }
 
-    /// Ends it: accepts nothing new, lets executing tasks finish for a while, ends every child, flushes the
-    /// audit and removes the socket.
+    /// Ends it: accepts nothing new, lets what is under way finish for a while, ends every child and flushes
+    /// the audit. Another daemon can start when this returns.
     pub async fn shutdown(self) {
-        todo!()
+        let Self { daemon, listening, executing, interrupt, background } = self;
+        daemon.stop.cancel();
+        let lock = listening.await;
+        daemon.work.close();
+        background.close();
+        let _ = tokio::time::timeout(GRACE, nothing_executes(&daemon)).await;
+        interrupt.cancel();
+        let ended = async {
+            let _ = executing.await;
+            daemon.work.wait().await;
+        };
+        if tokio::time::timeout(FINISH, ended).await.is_err() {
+            tracing::warn!("what is still under way is interrupted");
+        }
+        daemon.servers.close().await;
+        let _ = tokio::time::timeout(FINISH, background.wait()).await;
+        daemon.record(Event::Process {
+            program: format!("porterod {}", daemon.build),
+            what: "ended".to_owned(),
+        });
+        if let Err(error) = daemon.audit.sync() {
+            tracing::error!(%error, "the audit cannot be written");
+        }
+        drop(daemon);
+        drop(lock);
     }
 }
 
-/// The id of the machine's present boot. Where the system has none, a new one for each process, which only
-/// ever shortens what is limited in time.
-#[must_use]
-pub fn boot_id() -> String {
-    todo!()
+async fn nothing_executes(daemon: &Daemon) {
+    let which = Which { state: Some(State::Executing), limit: 1, ..Which::default() };
+    while daemon.desk.list(&which).is_ok_and(|tasks| !tasks.is_empty()) {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn lookup(environment: Vec<(OsString, OsString)>) -> Environment {
+    Arc::new(move |name| environment.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone()))
+}
+
+fn faulty(problems: &[String]) -> Failure {
+    let message = format!("the configuration has errors:\n  {}", problems.join("\n  "));
+    Failure::new(FailureKind::Configuration, message).with_hint("run `portero check`")
+}
+
+fn source(error: &BindError) -> String {
+    std::error::Error::source(error).map_or_else(String::new, ToString::to_string)
+}
+
+/// Makes everything, from what needs nothing to what needs all of it.
+async fn compose(
+    parts: Parts,
+    environment: Environment,
+    valid: Valid,
+) -> Result<(Arc<Daemon>, Arc<Executor>), Failure> {
+    let Parts { paths, home, environment: variables, clock, boot_id, guard, build } = parts;
+    let Valid { config, anonymizer, warnings } = valid;
+    let internal = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Internal, error.to_string());
+
+    // What is counted begins where this daemon does.
+    let tally = Follower::new(&paths.audit(), Filter::default()).ok();
+    let audit = Segment::open(&paths.audit(), &format!("porterod {build}"), clock.now())
+        .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
+    let audit = Arc::new(audit);
+    let store = open_store(&paths, &audit).map_err(|error| internal(&error))?;
+    let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(&clock));
+    let policy = Arc::new(ArcSwap::from_pointee(Policy::new(config.policy.clone(), Standing::default())));
+    let rules = Rules::open(RulesParts {
+        journal: Arc::clone(&journal),
+        policy: Arc::clone(&policy),
+        denies: paths.denies(),
+        boot_id,
+        clock: Arc::clone(&clock),
+    })
+    .await
+    .map_err(|error| internal(&error))?;
+
+    let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
+    let catalog = Arc::new(Catalog::new(&config.servers, Some(paths.catalog())));
+    let approvals = Arc::new(ArcSwap::from_pointee(config.settings.approvals.clone()));
+    let digest = config.digest.clone();
+    let config: Arc<ArcSwap<Config>> = Arc::new(ArcSwap::from_pointee(config));
+
+    let servers = Servers::new(ServersParts {
+        config: Arc::clone(&config),
+        anonymizer: Arc::clone(&anonymizer),
+        policy: Arc::clone(&policy),
+        catalog: Arc::clone(&catalog),
+        audit: Arc::clone(&audit),
+        clock: Arc::clone(&clock),
+        guard,
+        environment: variables,
+        logs: paths.server_logs(),
+        home,
+        build: build.clone(),
+    });
+    let desk = Desk::new(DeskParts {
+        journal: Arc::clone(&journal),
+        grounds: Arc::clone(&servers) as _,
+        policy: Arc::clone(&policy),
+        settings: Arc::clone(&approvals),
+        clock: Arc::clone(&clock),
+    });
+    servers.ask_at(Arc::clone(&desk) as _);
+    let executor = Executor::new(ExecutorParts {
+        journal: Arc::clone(&journal),
+        desk: Arc::clone(&desk),
+        runner: Arc::clone(&servers) as _,
+        policy: Arc::clone(&policy),
+        anonymizer: Arc::clone(&anonymizer),
+        clock: Arc::clone(&clock),
+    });
+    let sessions = Arc::new(Sessions::default());
+    desk.tell(Arc::new(Tell(Arc::clone(&sessions))));
+
+    let daemon = Arc::new(Daemon {
+        build,
+        started: clock.now().wall,
+        paths,
+        environment,
+        passphrase: Passphrase::new(Arc::clone(&journal), Arc::clone(&clock)),
+        clock,
+        config,
+        approvals,
+        problems: ArcSwap::from_pointee(warnings),
+        anonymizer,
+        policy,
+        catalog,
+        audit,
+        journal,
+        rules,
+        desk,
+        servers,
+        sessions,
+        tally: Arc::new(Mutex::new(Tally::new(tally))),
+        stop: CancellationToken::new(),
+        work: TaskTracker::new(),
+        enforcing: Mutex::new(()),
+    });
+    daemon.record(Event::Config { digest, valid: true });
+    Ok((daemon, executor))
+}
+
+/// The file of denies is written at every start, so where it is, a store once was.
+fn open_store(paths: &Paths, audit: &Arc<Segment>) -> Result<Store, store::StoreError> {
+    let audit = Arc::clone(audit);
+    Store::open(&paths.store(), Some(&paths.denies()), Box::new(move || audit.sync()))
+}
+
+/// Tells sessions of their principal's tasks.
+struct Tell(Arc<Sessions>);
+
+impl Channel for Tell {
+    fn opened(&self, _: &Task) {}
+
+    fn changed(&self, task: &Task) {
+        if task.state.is_final() {
+            let settled = Push::Settled { task: task.id, state: task.state };
+            self.0.tell_principal(&task.origin.principal, &settled);
+        }
+    }
+}
+
+/// Passes on what shared servers say unasked, concealed, until their fleet is closed.
+async fn hear(daemon: Arc<Daemon>, mut said: mpsc::Receiver<Said>) {
+    while let Some(said) = said.recv().await {
+        let conceal = |params| -> Result<Option<Fake<RawJson>>, Leak> {
+            daemon.anonymizer.load().conceal(params).map(Some)
+        };
+        let (server, method, params) = match said {
+            Said::ListChanged(server, list) => {
+                if daemon.servers.offer(&server).await.is_err() {
+                    continue;
+                }
+                (server, changed(list), Ok(None))
+            }
+            Said::ResourceUpdated(server, params) => {
+                (server, "notifications/resources/updated", conceal(params))
+            }
+            Said::Log(server, params) => (server, "notifications/message", conceal(params)),
+        };
+        let Ok(params) = params else {
+            tracing::error!(%server, "a notification was withheld: a private value stood in it");
+            continue;
+        };
+        daemon.sessions.tell_all(&Push::Notification { server, method: method.to_owned(), params });
+    }
+}
+
+const fn changed(list: List) -> &'static str {
+    match list {
+        List::Tools => "notifications/tools/list_changed",
+        List::Resources => "notifications/resources/list_changed",
+        List::Prompts => "notifications/prompts/list_changed",
+    }
+}
+
+async fn close_idle(daemon: Arc<Daemon>) {
+    loop {
+        tokio::select! {
+            () = daemon.stop.cancelled() => return,
+            () = tokio::time::sleep(IDLE_LOOK) => daemon.servers.close_idle().await,
+        }
+    }
 }

@@ -18,6 +18,12 @@ pub mod approval;
 
 pub mod executor;
 
+pub mod sessions;
+
+pub mod servers;
+
+pub mod daemon;
+
 pub mod control;
 
 pub mod reload;

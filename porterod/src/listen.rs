@@ -1,1 +1,198 @@
-//! Serves the local socket.
+//! Serves the local socket: whoever connects says who it is, then asks.
+//!
+//! Each question is answered by itself, side by side with the others. A connection that ends takes back what
+//! only waits; what changes something comes to its end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portero::ipc::{
+    Accepted, Ask, Failure, FailureKind, FromDaemon, Hello, Inbox, Incoming, Listener, Lock, Outbox,
+    PROTOCOL, Peer, Reply, SendError, ToDaemon, Welcome,
+};
+use portero::task::Origin;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::control::{Asker, Question, SessionAsker, answer};
+use crate::daemon::Daemon;
+
+const CONNECTIONS_MOST: usize = 256;
+/// How many questions one connection may have open.
+const QUESTIONS_MOST: usize = 256;
+/// How long to wait when the system can't accept.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until the daemon is to end. The lock is given back, to be dropped when everything has ended.
+pub async fn serve(daemon: Arc<Daemon>, listener: Listener) -> Lock {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MOST));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = daemon.stop.cancelled() => return listener.retire(),
+        };
+        match accepted {
+            Ok(accepted) => match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => drop(daemon.work.spawn(connection(Arc::clone(&daemon), accepted, place))),
+                Err(_) => drop(daemon.work.spawn(accepted.refuse(crowded()))),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn crowded() -> Failure {
+    let message = format!("{CONNECTIONS_MOST} connections are open already");
+    Failure::new(FailureKind::Refused, message).with_hint("end sessions that are no longer used")
+}
+
+async fn connection(daemon: Arc<Daemon>, accepted: Accepted, _place: OwnedSemaphorePermit) {
+    let process = accepted.process().clone();
+    let welcome = Welcome { protocol: PROTOCOL, build: daemon.build.clone(), pid: std::process::id() };
+    let (hello, inbox, outbox) =
+        match accepted.greet(&welcome, |hello| same_configuration(&daemon, hello)).await {
+            Ok(greeted) => greeted,
+            Err(failure) => return tracing::info!(%process, %failure, "a connection was refused"),
+        };
+    let asker = match hello.peer {
+        Peer::Terminal => Asker::Terminal(process),
+        Peer::Session { id, principal, directory } => Asker::Session(SessionAsker {
+            seat: daemon.sessions.join(id, principal.clone(), outbox.clone()),
+            origin: Origin {
+                principal,
+                session: id,
+                client: daemon.anonymizer.load().conceal_text(""),
+                directory,
+            },
+            outbox: outbox.clone(),
+        }),
+    };
+    let open = Arc::new(Open::default());
+    let connection = Connection { daemon, asker: Arc::new(asker), outbox, open: Arc::clone(&open) };
+    connection.serve(inbox).await;
+    open.withdraw_all();
+}
+
+fn same_configuration(daemon: &Daemon, hello: &Hello) -> Result<(), Failure> {
+    let own = &daemon.paths.config;
+    let same = hello.config == *own
+        || matches!((hello.config.canonicalize(), own.canonicalize()), (Ok(its), Ok(own)) if its == own);
+    if same {
+        return Ok(());
+    }
+    let message = format!(
+        "the daemon that runs reads the configuration in {}, not the one in {}",
+        own.display(),
+        hello.config.display()
+    );
+    Err(Failure::new(FailureKind::Configuration, message).with_hint(format!(
+        "stop it with `portero --config {} daemon stop`, or give each its own PORTERO_RUNTIME_DIR and \
+         PORTERO_STATE_DIR",
+        own.display()
+    )))
+}
+
+/// The questions of a connection that have no answer yet.
+#[derive(Default)]
+struct Open(Mutex<HashMap<u64, CancellationToken>>);
+
+impl Open {
+    /// None when there are too many, or the number is taken.
+    fn add(&self, number: u64) -> Option<CancellationToken> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= QUESTIONS_MOST || open.contains_key(&number) {
+            return None;
+        }
+        let token = CancellationToken::new();
+        open.insert(number, token.clone());
+        Some(token)
+    }
+
+    fn close(&self, number: u64) -> Option<CancellationToken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number)
+    }
+
+    fn withdraw_all(&self) {
+        for (_, token) in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+            token.cancel();
+        }
+    }
+}
+
+struct Connection {
+    daemon: Arc<Daemon>,
+    asker: Arc<Asker>,
+    outbox: Outbox,
+    open: Arc<Open>,
+}
+
+impl Connection {
+    async fn serve(&self, mut inbox: Inbox) {
+        loop {
+            let incoming = tokio::select! {
+                incoming = inbox.next() => incoming,
+                () = self.daemon.stop.cancelled() => {
+                    let ending = Failure::new(FailureKind::Refused, "the daemon is ending");
+                    let _ = self.outbox.push(&FromDaemon::Closing(ending));
+                    return self.outbox.closing().close("the daemon is ending");
+                }
+            };
+            match incoming {
+                None => return,
+                Some(Incoming::Message(ToDaemon::Ask { number, ask })) => self.ask(number, *ask).await,
+                Some(Incoming::Message(ToDaemon::Withdraw { number })) => {
+                    if let Some(token) = self.open.close(number) {
+                        token.cancel();
+                    }
+                }
+                Some(Incoming::Message(ToDaemon::Follows { epoch })) => {
+                    if let Asker::Session(session) = &*self.asker {
+                        session.seat.follows(epoch);
+                    }
+                }
+                Some(Incoming::Unknown { number }) => {
+                    let failure =
+                        Failure::new(FailureKind::Invalid, "this daemon does not know that question")
+                            .with_hint("restart the daemon: portero daemon stop, then run this again");
+                    reply(&self.outbox, number, Err(failure)).await;
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, number: u64, ask: Ask) {
+        let Some(withdrawn) = self.open.add(number) else {
+            let message =
+                format!("at most {QUESTIONS_MOST} questions may be open at once, each with its number");
+            return reply(&self.outbox, number, Err(Failure::new(FailureKind::Refused, message))).await;
+        };
+        let ends = matches!(ask, Ask::Stop) && matches!(*self.asker, Asker::Terminal(_));
+        let question = Question { number, ask, withdrawn };
+        let (daemon, asker) = (Arc::clone(&self.daemon), Arc::clone(&self.asker));
+        let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
+        self.daemon.work.spawn(async move {
+            let answered = answer(&daemon, &asker, question).await;
+            // A question that was taken back is owed no answer.
+            if open.close(number).is_some() {
+                reply(&outbox, number, answered).await;
+            }
+            if ends {
+                daemon.stop.cancel();
+            }
+        });
+    }
+}
+
+async fn reply(outbox: &Outbox, number: u64, reply: Result<Reply, Failure>) {
+    let answer = FromDaemon::Answer { number, reply: Box::new(reply) };
+    let unfit = match outbox.send(&answer).await {
+        Ok(()) | Err(SendError::Closed | SendError::Full) => return,
+        Err(error @ (SendError::TooLong(_) | SendError::NoJson(_))) => error,
+    };
+    let failure = Failure::new(FailureKind::Internal, format!("the answer could not be sent: {unfit}"));
+    let _ = outbox.send(&FromDaemon::Answer { number, reply: Box::new(Err(failure)) }).await;
+}

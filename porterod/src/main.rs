@@ -1,2 +1,168 @@
-//! x
-fn main() {}
+//! The daemon's program: arguments, signals, and one `ready` on stdout.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use portero::clock::SystemClock;
+use portero::ipc::{self, Failure, FailureKind, Hello, PROTOCOL, Peer, Probe};
+use portero::paths::Paths;
+use portero::server::{Guard, guard};
+use porterod::app::{App, Parts};
+use porterod::boot::boot_id;
+
+mod detach;
+
+/// How long to wait for a daemon that is just starting or ending.
+const OTHER_DAEMON: Duration = Duration::from_secs(15);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The Portero daemon: keeps tasks, rules and grants, runs what was approved, and serves shared servers.
+///
+/// `portero` starts it when it is needed; run it by hand to watch it. It prints `ready` once it listens, or
+/// `running` if another one already does, and ends on SIGTERM, on Ctrl-C, or by `portero daemon stop`.
+#[derive(Debug, Parser)]
+#[command(name = "porterod", version)]
+struct Args {
+    /// The configuration directory [default: PORTERO_CONFIG_DIR, else the platform's].
+    #[arg(long, value_name = "DIR")]
+    config: Option<PathBuf>,
+    /// Leave the terminal, and log to a file in the state directory.
+    #[arg(long)]
+    detach: bool,
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    // A guard must be nothing else first: it wants a process with one thread.
+    if args.by_ref().nth(1).is_some_and(|word| word == guard::WORD) {
+        return guard::run(args);
+    }
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(failure: &Failure) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "error: {failure}");
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(stderr, "  hint: {hint}");
+    }
+}
+
+fn internal(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(FailureKind::Internal, format!("{what}: {error}"))
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let paths = Paths::resolve(args.config.as_deref(), &|name| std::env::var_os(name))
+        .map_err(|error| Failure::new(FailureKind::Configuration, error.to_string()))?;
+    if args.detach {
+        paths.create().map_err(|error| internal("could not prepare the directories", &error))?;
+        detach::leave_terminal();
+    }
+    detach::log(args.detach.then(|| paths.server_logs()).as_deref())
+        .map_err(|error| internal("could not open the log", &error))?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| internal("could not start", &error))?
+        .block_on(serve(paths, args.detach))
+}
+
+async fn serve(paths: Paths, detached: bool) -> Result<(), Failure> {
+    let Some(app) = start(&paths, detached).await? else { return Ok(()) };
+    say("ready");
+    if detached {
+        detach::let_go();
+    }
+    tokio::select! {
+        () = app.stopped() => {}
+        signal = signalled() => tracing::info!(signal, "ending"),
+    }
+    app.shutdown().await;
+    Ok(())
+}
+
+/// Starts the daemon; none if another one runs already and that is well.
+async fn start(paths: &Paths, detached: bool) -> Result<Option<App>, Failure> {
+    let since = Instant::now();
+    loop {
+        let failure = match App::start(parts(paths)?).await {
+            Ok(app) => return Ok(Some(app)),
+            Err(failure) => failure,
+        };
+        if !detached || failure.kind != FailureKind::Refused {
+            return Err(failure);
+        }
+        match ipc::probe(&paths.socket(), hello(paths)).await {
+            Probe::Ready(_) => {
+                say("running");
+                return Ok(None);
+            }
+            Probe::NeedsRestart(reason) => return Err(reason),
+            // It starts or ends just now.
+            Probe::Unreachable(_) if since.elapsed() < OTHER_DAEMON => tokio::time::sleep(LOOK_AGAIN).await,
+            Probe::Unreachable(error) => {
+                return Err(internal("another daemon holds the lock but does not answer", &error));
+            }
+        }
+    }
+}
+
+fn hello(paths: &Paths) -> Hello {
+    let build = env!("CARGO_PKG_VERSION").to_owned();
+    Hello { protocol: PROTOCOL, build, config: paths.config.clone(), peer: Peer::Terminal }
+}
+
+fn parts(paths: &Paths) -> Result<Parts, Failure> {
+    let own = std::env::current_exe().map_err(|error| internal("could not find this program", &error))?;
+    let home = std::env::home_dir().filter(|home| home.is_dir()).unwrap_or_else(|| paths.state.clone());
+    Ok(Parts {
+        paths: paths.clone(),
+        home,
+        environment: std::env::vars_os().collect(),
+        clock: Arc::new(SystemClock),
+        boot_id: boot_id(),
+        guard: Some(Guard { program: own, args: vec![OsString::from(guard::WORD)] }),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// Tells whoever started this; nobody listening is no harm.
+fn say(word: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{word}").and_then(|()| stdout.flush());
+}
+
+#[cfg(unix)]
+async fn signalled() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+#[cfg(not(unix))]
+async fn signalled() -> &'static str {
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => "Ctrl-C",
+        Err(_) => std::future::pending().await,
+    }
+}

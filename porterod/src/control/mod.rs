@@ -1,1 +1,158 @@
 //! What a person or a session can ask for: one file each, named as the terminal's command.
+//!
+//! Each takes the [`Daemon`] and answers. What widens takes the [`challenge`] first; what changes rules or
+//! grants is in force everywhere before it answers.
+
+mod approve;
+mod cancel_task;
+mod challenge;
+mod check_task;
+mod failure;
+mod forward;
+mod grant;
+mod list_tasks;
+mod listing;
+mod passphrase;
+mod reach;
+mod record;
+mod reject;
+mod revoke;
+mod rule;
+mod rules;
+mod status;
+mod submit;
+mod subscribe;
+mod task;
+mod tasks;
+mod unrule;
+mod why;
+
+use std::sync::Arc;
+
+use portero::anonymize::Fake;
+use portero::ipc::{Ask, Failure, FailureKind, Outbox, Process, Reply};
+use portero::pipeline::Context;
+use portero::task::Origin;
+use tokio_util::sync::CancellationToken;
+
+use crate::daemon::Daemon;
+use crate::sessions::Seat;
+
+/// Who asks.
+pub enum Asker {
+    /// One agent's session.
+    Session(SessionAsker),
+    /// A person's terminal.
+    Terminal(Process),
+}
+
+/// A session that asks.
+pub struct SessionAsker {
+    /// Its place among the sessions.
+    pub seat: Seat,
+    /// Who it is; its `client` is empty until a question tells it.
+    pub origin: Origin,
+    /// The way back to it, for progress.
+    pub outbox: Outbox,
+}
+
+impl SessionAsker {
+    fn context(&self, client: Fake<String>) -> Context {
+        Context { origin: Origin { client, ..self.origin.clone() }, task: None }
+    }
+}
+
+/// One question, as it came.
+pub struct Question {
+    /// Its number on its connection.
+    pub number: u64,
+    /// What is asked.
+    pub ask: Ask,
+    /// Cancelled when the one that asked no longer wants the answer. What changes something goes on.
+    pub withdrawn: CancellationToken,
+}
+
+/// Answers a question, or says why not.
+///
+/// # Errors
+/// Why not.
+pub async fn answer(daemon: &Arc<Daemon>, asker: &Asker, question: Question) -> Result<Reply, Failure> {
+    match asker {
+        Asker::Session(session) => answer_session(daemon, session, question).await,
+        Asker::Terminal(process) => answer_terminal(daemon, process, question).await,
+    }
+}
+
+async fn answer_session(
+    daemon: &Arc<Daemon>,
+    session: &SessionAsker,
+    Question { number, ask, withdrawn }: Question,
+) -> Result<Reply, Failure> {
+    let principal = &session.origin.principal;
+    match ask {
+        Ask::Subscribe => Ok(subscribe::answer(daemon, session)),
+        Ask::Submit { call, client } => submit::answer(daemon, call, &session.context(client)).await,
+        Ask::Forward { call, client, progress } => {
+            let progress = progress.then(|| forward::Progress { number, to: session.outbox.clone() });
+            forward::answer(daemon, call, &session.context(client), progress, withdrawn).await
+        }
+        Ask::Listing { server } => listing::answer(daemon, &server).await,
+        Ask::CheckTask { task, wait_millis } => {
+            check_task::answer(daemon, principal, task, wait_millis, withdrawn).await
+        }
+        Ask::ListTasks { state, limit } => list_tasks::answer(daemon, principal, state, limit),
+        Ask::CancelTask { task } => cancel_task::answer(daemon, principal, task).await,
+        Ask::Status
+        | Ask::Tasks { .. }
+        | Ask::Task { .. }
+        | Ask::Approve { .. }
+        | Ask::Reject { .. }
+        | Ask::Grant { .. }
+        | Ask::Revoke(_)
+        | Ask::Rule { .. }
+        | Ask::Unrule { .. }
+        | Ask::Rules
+        | Ask::Why { .. }
+        | Ask::Reach { .. }
+        | Ask::SetPassphrase { .. }
+        | Ask::Record(_)
+        | Ask::Stop => Err(Failure::new(FailureKind::Invalid, "only a person's terminal may ask this")),
+    }
+}
+
+async fn answer_terminal(
+    daemon: &Arc<Daemon>,
+    process: &Process,
+    Question { ask, .. }: Question,
+) -> Result<Reply, Failure> {
+    let by = process.to_string();
+    match ask {
+        Ask::Status => status::answer(daemon).await,
+        Ask::Tasks { state, limit } => tasks::answer(daemon, state, limit),
+        Ask::Task { task } => task::answer(daemon, task),
+        Ask::Approve { task, challenge } => approve::answer(daemon, &by, task, challenge).await,
+        Ask::Reject { task, reason } => reject::answer(daemon, &by, task, reason).await,
+        Ask::Grant { pattern, millis, challenge } => {
+            grant::answer(daemon, &by, pattern, millis, challenge).await
+        }
+        Ask::Revoke(acting) => revoke::answer(daemon, &by, acting).await,
+        Ask::Rule { pattern, action, challenge } => {
+            rule::answer(daemon, &by, pattern, action, challenge).await
+        }
+        Ask::Unrule { id, challenge } => unrule::answer(daemon, &by, id, challenge).await,
+        Ask::Rules => Ok(rules::answer(daemon)),
+        Ask::Why { tool } => Ok(why::answer(daemon, &tool)),
+        Ask::Reach { pattern } => reach::answer(daemon, pattern).await,
+        Ask::SetPassphrase { old, new } => passphrase::answer(daemon, &by, old, new).await,
+        Ask::Record(record) => record::answer(daemon, &by, *record),
+        // Whoever serves the connection ends the daemon once this answer is on its way.
+        Ask::Stop => Ok(Reply::Changed(1)),
+        Ask::Subscribe
+        | Ask::Submit { .. }
+        | Ask::Forward { .. }
+        | Ask::Listing { .. }
+        | Ask::CheckTask { .. }
+        | Ask::ListTasks { .. }
+        | Ask::CancelTask { .. } => Err(Failure::new(FailureKind::Invalid, "only a session may ask this")),
+    }
+}

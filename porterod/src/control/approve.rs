@@ -1,0 +1,20 @@
+//! `portero approve ID`. Widens.
+
+use portero::ipc::{Challenge, Failure, Reply};
+use portero::names::TaskId;
+
+use super::challenge::{Attempt, confirm};
+use super::failure;
+use crate::daemon::Daemon;
+
+pub(super) async fn answer(
+    daemon: &Daemon,
+    by: &str,
+    task: TaskId,
+    challenge: Challenge,
+) -> Result<Reply, Failure> {
+    let about = format!("task {task}");
+    let confirmed = confirm(daemon, &Attempt { act: "approve", about: &about, by }, challenge).await?;
+    let approved = daemon.desk.approve(task, confirmed).await;
+    approved.map(|task| Reply::Task(Box::new(task))).map_err(|error| failure::of_desk(&error))
+}

@@ -1,0 +1,64 @@
+//! What went wrong, in the words and kinds of the socket.
+
+use portero::ipc::{Failure, FailureKind};
+use portero::pipeline::Refusal;
+
+use crate::approval::DeskError;
+use crate::passphrase::PassphraseError;
+use crate::rules::RulesError;
+use crate::store::StoreError;
+
+pub(super) fn of_store(error: &StoreError) -> Failure {
+    let kind = match error {
+        StoreError::Refused(_) => FailureKind::Refused,
+        StoreError::Corrupt { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Busy(_)
+        | StoreError::Failed(_)
+        | StoreError::Audit(_) => FailureKind::Internal,
+    };
+    Failure::new(kind, error.to_string())
+}
+
+pub(super) fn of_desk(error: &DeskError) -> Failure {
+    match error {
+        DeskError::NotFound(_) => Failure::new(FailureKind::NotFound, error.to_string())
+            .with_hint("see the tasks with `portero tasks`"),
+        DeskError::Settled(..) => Failure::new(FailureKind::Refused, error.to_string()),
+        DeskError::Store(error) => of_store(error),
+    }
+}
+
+pub(super) fn of_rules(error: &RulesError) -> Failure {
+    match error {
+        RulesError::NotFound { .. } => Failure::new(FailureKind::NotFound, error.to_string())
+            .with_hint("see rules and grants with `portero rules`"),
+        RulesError::NeedsConfirmation => Failure::new(FailureKind::Challenge, error.to_string()),
+        RulesError::Duration(_) => Failure::new(FailureKind::Refused, error.to_string()),
+        RulesError::NotKept(_) => Failure::new(FailureKind::Internal, error.to_string())
+            .with_hint("make room on the disk, then do it again"),
+        RulesError::Store(error) => of_store(error),
+    }
+}
+
+pub(super) fn of_passphrase(error: &PassphraseError) -> Failure {
+    match error {
+        PassphraseError::Unset
+        | PassphraseError::Missing
+        | PassphraseError::Wrong { .. }
+        | PassphraseError::Paused(_) => Failure::new(FailureKind::Challenge, error.to_string()),
+        PassphraseError::Short(_) => Failure::new(FailureKind::Invalid, error.to_string()),
+        PassphraseError::Store(error) => of_store(error),
+    }
+}
+
+pub(super) fn of_refusal(refusal: &Refusal) -> Failure {
+    let kind = match refusal {
+        Refusal::Denied(_) | Refusal::Cancelled | Refusal::Withheld(_) => FailureKind::Refused,
+        Refusal::Unknown(_) => FailureKind::NotFound,
+        Refusal::Invalid(_) => FailureKind::Invalid,
+        Refusal::Server(_) | Refusal::Interrupted(_) => FailureKind::Server,
+        Refusal::NoDesk(_) | Refusal::NoAudit => FailureKind::Internal,
+    };
+    Failure::new(kind, refusal.to_string())
+}

@@ -1,0 +1,32 @@
+//! `portero grant PATTERN DURATION`. Widens.
+
+use std::time::Duration;
+
+use portero::config::duration::show;
+use portero::ipc::{Challenge, Failure, FailureKind, Reply};
+use portero::pattern::Pattern;
+
+use super::challenge::{Attempt, confirm};
+use super::failure;
+use crate::daemon::Daemon;
+
+pub(super) async fn answer(
+    daemon: &Daemon,
+    by: &str,
+    pattern: Pattern,
+    millis: u64,
+    challenge: Challenge,
+) -> Result<Reply, Failure> {
+    let lasts = Duration::from_millis(millis);
+    let most = daemon.approvals.load().grant_most;
+    if lasts > most {
+        let message = format!("a grant lasts at most {}, and {} were asked for", show(most), show(lasts));
+        return Err(Failure::new(FailureKind::Refused, message)
+            .with_hint("ask for less, or raise `approvals.grantMost` in portero.json"));
+    }
+    let about = format!("{pattern} for {}", show(lasts));
+    let confirmed = confirm(daemon, &Attempt { act: "grant", about: &about, by }, challenge).await?;
+    let granted = daemon.rules.grant(pattern, lasts, most, confirmed).await;
+    daemon.enforce().await;
+    granted.map(Reply::Grant).map_err(|error| failure::of_rules(&error))
+}

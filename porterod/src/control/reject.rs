@@ -1,0 +1,18 @@
+//! `portero reject ID`. Narrows.
+
+use portero::ipc::{Failure, Reply};
+use portero::names::TaskId;
+
+use super::failure;
+use crate::daemon::Daemon;
+
+pub(super) async fn answer(
+    daemon: &Daemon,
+    by: &str,
+    task: TaskId,
+    reason: Option<String>,
+) -> Result<Reply, Failure> {
+    let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));
+    let rejected = daemon.desk.reject(task, reason, by).await;
+    rejected.map(|task| Reply::Task(Box::new(task))).map_err(|error| failure::of_desk(&error))
+}

@@ -1,0 +1,13 @@
+//! `portero tasks` and `portero pending`.
+
+use portero::ipc::{Failure, Reply};
+use portero::task::State;
+
+use super::failure;
+use crate::approval::Which;
+use crate::daemon::Daemon;
+
+pub(super) fn answer(daemon: &Daemon, state: Option<State>, limit: u32) -> Result<Reply, Failure> {
+    let which = Which { principal: None, state, limit };
+    daemon.desk.list(&which).map(Reply::Tasks).map_err(|error| failure::of_store(&error))
+}

@@ -1,0 +1,139 @@
+//! Everything that a question to the daemon may need, in one place.
+//!
+//! Whoever changes rules or grants calls [`Daemon::enforce`] before answering: a change is in force in every
+//! session before its command returns.
+
+use std::ffi::OsString;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use portero::anonymize::Anonymizer;
+use portero::audit::{Event, Follower, Outcome, Record, Segment};
+use portero::catalog::Catalog;
+use portero::clock::Clock;
+use portero::config::{Approvals, Config};
+use portero::ipc::Counts;
+use portero::paths::Paths;
+use portero::policy::Policy;
+use portero::task::State;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::approval::Desk;
+use crate::journal::Journal;
+use crate::passphrase::Passphrase;
+use crate::rules::Rules;
+use crate::servers::Servers;
+use crate::sessions::Sessions;
+
+/// Looks up a variable of the environment that the daemon was given.
+pub type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
+/// The running daemon, as questions see it.
+pub struct Daemon {
+    /// Its version.
+    pub build: String,
+    /// Since when it runs.
+    pub started: Timestamp,
+    /// Where things live.
+    pub paths: Paths,
+    /// What `${VAR}` reads.
+    pub environment: Environment,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The configuration in force: the last valid one.
+    pub config: Arc<ArcSwap<Config>>,
+    /// Its limits of approvals.
+    pub approvals: Arc<ArcSwap<Approvals>>,
+    /// What is wrong with the files as they are now.
+    pub problems: ArcSwap<Vec<String>>,
+    /// The rules of the anonymizer in force.
+    pub anonymizer: Arc<ArcSwap<Anonymizer>>,
+    /// The policy in force: configuration and standing together.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// What the servers offer.
+    pub catalog: Arc<Catalog>,
+    /// Where everything is written down.
+    pub audit: Arc<Segment>,
+    /// Store and audit, written together.
+    pub journal: Arc<Journal>,
+    /// The second factor.
+    pub passphrase: Passphrase,
+    /// Rules and grants.
+    pub rules: Arc<Rules>,
+    /// Where calls wait for a person.
+    pub desk: Arc<Desk>,
+    /// The daemon's children.
+    pub servers: Arc<Servers>,
+    /// Who is connected.
+    pub sessions: Arc<Sessions>,
+    /// Counts what is written down, from the daemon's start on.
+    pub tally: Arc<Mutex<Tally>>,
+    /// Cancelled when the daemon is to end.
+    pub stop: CancellationToken,
+    /// What must come to its end before the daemon ends.
+    pub work: TaskTracker,
+    /// Held while rules and grants are sent out, so that changes arrive in their order.
+    pub enforcing: Mutex<()>,
+}
+
+impl Daemon {
+    /// Puts the rules and grants in force in every session; returns once each confirmed or lost its
+    /// connection.
+    pub async fn enforce(&self) {
+        let spreading = {
+            let _in_order = self.enforcing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.sessions.spread(self.policy.load().standing())
+        };
+        spreading.everywhere().await;
+    }
+
+    /// Writes an event down that is nobody's call.
+    pub fn record(&self, event: Event) {
+        let record = Record { at: self.clock.now().wall, session: None, principal: None, event };
+        if let Err(error) = self.audit.append(&record) {
+            tracing::error!(%error, "the audit cannot be written");
+        }
+    }
+}
+
+/// Counts what all processes wrote down since the daemon started.
+#[derive(Debug)]
+pub struct Tally {
+    follower: Option<Follower>,
+    counts: Counts,
+}
+
+impl Tally {
+    /// Counts what `follower` gives.
+    #[must_use]
+    pub fn new(follower: Option<Follower>) -> Self {
+        Self { follower, counts: Counts::default() }
+    }
+
+    /// The counts up to now. It reads files.
+    pub fn read(&mut self) -> Counts {
+        match self.follower.as_mut().map(Follower::poll).transpose() {
+            Ok(entries) => {
+                entries.iter().flatten().for_each(|entry| count(&mut self.counts, &entry.record.event))
+            }
+            Err(error) => tracing::warn!(%error, "the audit cannot be read"),
+        }
+        self.counts
+    }
+}
+
+fn count(counts: &mut Counts, event: &Event) {
+    match event {
+        Event::Outcome { outcome: Outcome::Done, .. } => counts.done += 1,
+        Event::Outcome { .. } => counts.failed += 1,
+        Event::Refused { .. } => counts.refused += 1,
+        Event::Task { state: State::PendingApproval, .. } => counts.asked += 1,
+        Event::Task { .. }
+        | Event::Intent { .. }
+        | Event::Act { .. }
+        | Event::Config { .. }
+        | Event::Process { .. } => {}
+    }
+}

@@ -1,0 +1,274 @@
+//! The daemon's own children: one fleet for the shared servers, and one for each project directory in which
+//! something was approved.
+//!
+//! All of them work by the same policy, anonymizer, catalogue and audit. A project's fleet is made when it is
+//! needed and closed when nobody used it for a while.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use portero::anonymize::Anonymizer;
+use portero::audit::Segment;
+use portero::call::{Call, Method};
+use portero::catalog::Catalog;
+use portero::clock::Clock;
+use portero::config::{self, Config};
+use portero::names::ServerName;
+use portero::permit::Permitted;
+use portero::pipeline::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply};
+use portero::policy::Policy;
+use portero::server::{Event, Fleet, Follow, Guard, Health, Launch, Offer, ServerError};
+use tokio::sync::mpsc;
+
+use crate::approval::{Ground, Grounds, rules_digest, server_digest};
+use crate::executor::Runner;
+
+/// How long a project's servers outlive their last use.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// What all fleets have in common.
+pub struct ServersParts {
+    /// The configuration in force.
+    pub config: Arc<ArcSwap<Config>>,
+    /// The rules of the anonymizer in force.
+    pub anonymizer: Arc<ArcSwap<Anonymizer>>,
+    /// The policy in force.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// What the servers offer.
+    pub catalog: Arc<Catalog>,
+    /// Where calls are written down.
+    pub audit: Arc<Segment>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The supervisor of children.
+    pub guard: Option<Guard>,
+    /// This process's environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The directory of the servers' logs.
+    pub logs: PathBuf,
+    /// The directory that shared servers run in.
+    pub home: PathBuf,
+    /// The version that servers are told.
+    pub build: String,
+}
+
+/// Every child of the daemon.
+pub struct Servers {
+    parts: ServersParts,
+    desk: OnceLock<Arc<dyn Desk>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    shared: Option<Arc<Project>>,
+    projects: HashMap<PathBuf, Arc<Project>>,
+    closed: bool,
+}
+
+/// One directory's servers and the pipeline to them.
+pub struct Project {
+    pipeline: Pipeline,
+    fleet: Arc<Fleet>,
+    used: Mutex<Instant>,
+}
+
+impl Project {
+    /// The life of a call here.
+    #[must_use]
+    pub const fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+}
+
+impl Servers {
+    /// No server is started yet.
+    #[must_use]
+    pub fn new(parts: ServersParts) -> Arc<Self> {
+        Arc::new(Self { parts, desk: OnceLock::new(), inner: Mutex::new(Inner::default()) })
+    }
+
+    /// Sets where calls that need a person go; once, before the first call. Desk and servers need each
+    /// other, so that neither can be made with the other.
+    pub fn ask_at(&self, desk: Arc<dyn Desk>) {
+        let _ = self.desk.set(desk);
+    }
+
+    /// Makes the fleet of the shared servers, and gives what they say unasked.
+    pub fn share(&self) -> mpsc::Receiver<Event> {
+        let (project, events) = self.make(&self.parts.home, true);
+        self.lock().shared = Some(Arc::new(project));
+        events
+    }
+
+    /// The servers with which a call to `server` is made.
+    ///
+    /// # Errors
+    /// When there is no such server, or the daemon is ending.
+    pub fn project(&self, server: &ServerName, directory: &Path) -> Result<Arc<Project>, Refusal> {
+        let config = self.parts.config.load();
+        let Some(found) = find(&config, server) else { return Err(Refusal::Unknown(server.to_string())) };
+        let mut inner = self.lock();
+        let ending = || Refusal::NoDesk("the daemon is ending; try again in a moment".to_owned());
+        if inner.closed {
+            return Err(ending());
+        }
+        if found.shared {
+            return inner.shared.clone().ok_or_else(ending);
+        }
+        let project = inner.projects.entry(directory.to_owned()).or_insert_with(|| {
+            let (project, mut events) = self.make(directory, false);
+            // A project's lists are read anew before each approved call; its other words have no reader.
+            tokio::spawn(async move { while events.recv().await.is_some() {} });
+            Arc::new(project)
+        });
+        *project.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Ok(Arc::clone(project))
+    }
+
+    /// What a shared server offers, as it says itself; the catalogue takes note.
+    ///
+    /// # Errors
+    /// When it is not shared, or does not answer.
+    pub async fn offer(&self, server: &ServerName) -> Result<Offer, ServerError> {
+        let shared = self.lock().shared.clone();
+        let is_shared = find(&self.parts.config.load(), server).is_some_and(|server| server.shared);
+        match shared.filter(|_| is_shared) {
+            Some(project) => self.refresh(&project, server).await,
+            None => Err(ServerError::Unknown(server.clone())),
+        }
+    }
+
+    /// How the servers are; the shared ones first.
+    #[must_use]
+    pub fn health(&self) -> Vec<Health> {
+        let inner = self.lock();
+        inner
+            .shared
+            .iter()
+            .chain(inner.projects.values())
+            .flat_map(|project| project.fleet.health())
+            .collect()
+    }
+
+    /// Takes the servers of the configuration in force; unchanged ones go on running.
+    pub fn reload(&self) {
+        let config = self.parts.config.load();
+        self.parts.catalog.replace(&config.servers);
+        let inner = self.lock();
+        for (project, shared) in
+            inner.shared.iter().map(|p| (p, true)).chain(inner.projects.values().map(|p| (p, false)))
+        {
+            project.fleet.replace(selected(&config, shared));
+        }
+    }
+
+    /// Ends the servers of projects that nobody used for a while.
+    pub async fn close_idle(&self) {
+        let idle: Vec<_> = {
+            let mut inner = self.lock();
+            let is_idle = |project: &Arc<Project>| {
+                let used = *project.used.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::strong_count(project) == 1 && used.elapsed() >= IDLE
+            };
+            inner.projects.extract_if(|_, project| is_idle(project)).collect()
+        };
+        for (_, project) in idle {
+            project.fleet.close().await;
+        }
+    }
+
+    /// Ends every server; none starts again.
+    pub async fn close(&self) {
+        let all: Vec<_> = {
+            let mut inner = self.lock();
+            inner.closed = true;
+            let projects = inner.projects.drain().map(|(_, project)| project).collect::<Vec<_>>();
+            inner.shared.take().into_iter().chain(projects).collect()
+        };
+        futures_util::future::join_all(all.iter().map(|project| project.fleet.close())).await;
+    }
+
+    async fn refresh(&self, project: &Project, server: &ServerName) -> Result<Offer, ServerError> {
+        let offered = project.fleet.offer(server).await;
+        match &offered {
+            Ok(offer) => {
+                self.parts.catalog.set_offer(server, offer.clone());
+            }
+            Err(error) => self.parts.catalog.offer_failed(server, error.to_string()),
+        }
+        offered
+    }
+
+    fn make(&self, directory: &Path, shared: bool) -> (Project, mpsc::Receiver<Event>) {
+        let parts = &self.parts;
+        let config = parts.config.load();
+        let launch = Launch {
+            guard: parts.guard.clone(),
+            directory: directory.to_owned(),
+            environment: parts.environment.clone(),
+            logs: parts.logs.clone(),
+            limits: config.settings.limits.clone(),
+            anonymizer: Arc::clone(&parts.anonymizer),
+            client: ("portero".to_owned(), parts.build.clone()),
+            clock: Arc::clone(&parts.clock),
+        };
+        let (fleet, events) = Fleet::new(selected(&config, shared), launch);
+        let pipeline = Pipeline {
+            anonymizer: Arc::clone(&parts.anonymizer),
+            policy: Arc::clone(&parts.policy),
+            catalog: Arc::clone(&parts.catalog),
+            fleet: Arc::clone(&fleet) as _,
+            audit: Arc::clone(&parts.audit),
+            clock: Arc::clone(&parts.clock),
+            desk: Arc::clone(self.desk.get().expect("the desk is set before the first call")),
+            shared: ArcSwap::default(),
+            offers: Offers::default(),
+        };
+        (Project { pipeline, fleet, used: Mutex::new(Instant::now()) }, events)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn find<'a>(config: &'a Config, server: &ServerName) -> Option<&'a config::Server> {
+    config.servers.iter().find(|found| found.name == *server)
+}
+
+fn selected(config: &Config, shared: bool) -> Vec<config::Server> {
+    config.servers.iter().filter(|server| server.shared == shared).cloned().collect()
+}
+
+impl Grounds for Servers {
+    fn ground<'a>(&'a self, call: &'a Call, directory: &'a Path) -> BoxFuture<'a, Result<Ground, Refusal>> {
+        Box::pin(async move {
+            let server = &call.tool.server;
+            let project = self.project(server, directory)?;
+            self.refresh(&project, server).await.map_err(|error| Refusal::Server(error.to_string()))?;
+            let definition = self.parts.catalog.definition(&call.tool);
+            if definition.is_none() && call.method == Method::CallTool {
+                return Err(Refusal::Unknown(call.tool.to_string()));
+            }
+            let config = self.parts.config.load();
+            let found = find(&config, server).ok_or_else(|| Refusal::Unknown(server.to_string()))?;
+            Ok(Ground { server: server_digest(found), definition, rules: rules_digest(&config) })
+        })
+    }
+}
+
+impl Runner for Servers {
+    fn run<'a>(&'a self, permitted: Permitted, context: &'a Context, follow: Follow) -> BoxFuture<'a, Reply> {
+        Box::pin(async move {
+            match self.project(&permitted.call().tool.server, &context.origin.directory) {
+                Ok(project) => project.pipeline.finish(permitted, context, follow).await,
+                Err(refusal) => Reply::Refused(refusal),
+            }
+        })
+    }
+}
