@@ -1,0 +1,391 @@
+//! The daemon in process, over its real socket, with real children.
+#![expect(missing_docs, reason = "test programs have no readers")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fake_server;
+mod support;
+
+use std::time::Duration;
+
+use portero::ipc::{
+    Ask, Called, Challenge, Client, ConnectError, FailureKind, Hello, PROTOCOL, Peer, Push, Reply,
+};
+use portero::names::TaskId;
+use portero::policy::Action;
+use portero::task::State;
+use porterod::app::App;
+use support::*;
+
+#[tokio::test]
+async fn what_a_person_approves_runs_once_and_its_result_is_fetched() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, mut session) = (home.person().await, home.session("project").await);
+
+    let task = session.submit("notes/send", "to John Doe").await.unwrap();
+    assert_eq!(task.state, State::PendingApproval);
+    assert!(home.record("notes").is_empty(), "nothing runs before a person said yes");
+
+    assert!(person.approve(&task).await.is_ok());
+    let done = session.finished(&task).await;
+    assert_eq!(done.state, State::Completed);
+    assert!(done.result.unwrap().get().get().contains("to John Doe"), "the agent sees the fake");
+    session.hears(|push| is_settled(push, &task, State::Completed)).await;
+
+    assert!(is_kind(&person.approve(&task).await, FailureKind::Refused), "a second yes does nothing");
+    let got = home.record("notes");
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0]["params"]["arguments"]["text"], "to Jane Roe", "the server gets the real value");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_real_value_that_reaches_the_socket_is_not_stored() {
+    let home = Home::new();
+    let app = home.start().await;
+    let session = home.session("project").await;
+    let task = session.submit("notes/send", "to Jane Roe").await.unwrap();
+    let stored = task.call.params.get().get();
+    assert!(stored.contains("John Doe") && !stored.contains("Jane Roe"), "{stored}");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn nothing_is_widened_without_the_passphrase() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (terminal, session) = (home.terminal().await, home.session("project").await);
+    let task = session.submit("notes/send", "x").await.unwrap();
+    assert!(is_kind(&terminal.approve(&task).await, FailureKind::Challenge), "none is set");
+
+    let person = home.person().await;
+    let wrong = || Challenge { passphrase: "guessed".to_owned() };
+    let minute = 60_000;
+    let pattern = || "notes/send".parse().unwrap();
+    for ask in [
+        Ask::Approve { task: task.id, challenge: wrong() },
+        Ask::Grant { pattern: pattern(), millis: minute, challenge: wrong() },
+        Ask::Rule { pattern: pattern(), action: Action::Allow, challenge: None },
+    ] {
+        let act = format!("{ask:?}");
+        assert!(is_kind(&person.ask(ask).await, FailureKind::Challenge), "{act}");
+    }
+    let Ok(Reply::Rule(rule)) = person.rule("notes/*", Action::Deny).await else { panic!("denied at once") };
+    let unrule = Ask::Unrule { id: rule.id, challenge: None };
+    assert!(is_kind(&person.ask(unrule).await, FailureKind::Challenge));
+    let other = Ask::SetPassphrase { old: None, new: wrong() };
+    assert!(is_kind(&person.ask(other).await, FailureKind::Challenge), "changed only with the old one");
+    assert!(home.record("notes").is_empty());
+
+    let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+    let (_, by) = status.passphrase.unwrap();
+    assert!(by.contains(&std::process::id().to_string()), "the process that set it is told: {by}");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_deny_is_in_force_in_every_session_when_its_command_returns() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, one, two) =
+        (home.terminal().await, home.session("project").await, home.session("other").await);
+    person.rule("notes/send", Action::Deny).await.unwrap();
+    for session in [&one, &two] {
+        assert_eq!(session.standing.borrow().rules.len(), 1);
+    }
+    let refused = one.submit("notes/send", "x").await;
+    assert!(is_kind(&refused, FailureKind::Refused), "{refused:?}");
+    let denies = portero::policy::denies::read(&home.paths().denies(), &home.paths().store()).unwrap();
+    assert_eq!(denies.rules.len(), 1, "sessions without the daemon know it too");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_confirm_loses_its_connection() {
+    let home = Home::new();
+    let app = home.start().await;
+    let person = home.terminal().await;
+    let (deaf, _pushes) = home.silent_session("project").await;
+    deaf.ask(Ask::Subscribe).await.unwrap();
+    let hearing = home.session("other").await;
+    person.rule("notes/send", Action::Deny).await.unwrap();
+    tokio::time::timeout(SOON, deaf.closed()).await.unwrap();
+    assert!(!hearing.client.is_closed());
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_grant_ends_by_itself_and_by_revoke() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let action = async || person.why("notes/send").await.decision.action;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+
+    person.grant("notes/send", minutes(10)).await.unwrap();
+    assert_eq!(action().await, Action::Allow);
+    assert_eq!(session.standing.borrow().grants.len(), 1);
+    home.clock.advance(minutes(9));
+    assert_eq!(action().await, Action::Allow);
+    home.clock.advance(minutes(2));
+    assert_eq!(action().await, Action::RequireApproval);
+
+    person.grant("notes/send", minutes(10)).await.unwrap();
+    let revoked = person.ask(Ask::Revoke(portero::ipc::Acting::All)).await;
+    assert!(matches!(revoked, Ok(Reply::Changed(1))), "{revoked:?}");
+    assert_eq!(action().await, Action::RequireApproval);
+    assert!(session.standing.borrow().grants.is_empty());
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_grant_longer_than_the_limit_is_refused_with_the_limit() {
+    let home = Home::new();
+    let app = home.start().await;
+    let person = home.person().await;
+    let refused = person.grant("notes/send", Duration::from_secs(25 * 3600)).await.unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Refused);
+    assert!(refused.message.contains("at most"), "{refused}");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn only_its_principal_sees_a_task() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (owner, other) = (home.session("project").await, home.session("other").await);
+    let task = owner.submit("notes/send", "x").await.unwrap();
+    let check = Ask::CheckTask { task: task.id, wait_millis: 0 };
+    assert!(is_kind(&other.ask(check.clone()).await, FailureKind::NotFound));
+    assert!(is_kind(&other.ask(Ask::CancelTask { task: task.id }).await, FailureKind::NotFound));
+    let list = Ask::ListTasks { state: None, limit: 10 };
+    assert!(matches!(other.ask(list.clone()).await, Ok(Reply::Tasks(tasks)) if tasks.is_empty()));
+
+    let later = home.session("project").await;
+    assert_eq!(task_of(later.ask(check).await.unwrap()).id, task.id, "a later session of the project does");
+    assert!(matches!(later.ask(list).await, Ok(Reply::Tasks(tasks)) if tasks.len() == 1));
+    let cancelled = task_of(later.ask(Ask::CancelTask { task: task.id }).await.unwrap());
+    assert_eq!(cancelled.state, State::Cancelled);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_rejected_task_does_not_run_and_says_why() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let task = session.submit("notes/send", "x").await.unwrap();
+    let reason = Some("Jane Roe is away".to_owned());
+    person.ask(Ask::Reject { task: task.id, reason }).await.unwrap();
+    let task = session.finished(&task).await;
+    assert_eq!(task.state, State::Denied);
+    assert_eq!(task.note.as_ref().unwrap().get(), "John Doe is away");
+    assert!(is_kind(&person.approve(&task).await, FailureKind::Refused));
+    assert!(home.record("notes").is_empty());
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_call_that_policy_denies_opens_no_task() {
+    let home = Home::new();
+    let app = home.start().await;
+    let session = home.session("project").await;
+    for (tool, kind) in [
+        ("notes/erase", FailureKind::Refused),
+        ("notes/unlisted", FailureKind::NotFound),
+        ("nobody/send", FailureKind::NotFound),
+    ] {
+        let refused = session.submit(tool, "x").await;
+        assert!(is_kind(&refused, kind), "{tool}: {refused:?}");
+    }
+    let list = Ask::ListTasks { state: None, limit: 10 };
+    assert!(matches!(session.ask(list).await, Ok(Reply::Tasks(tasks)) if tasks.is_empty()));
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn sessions_share_one_process_of_a_shared_server() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (one, two) = (home.session("project").await, home.session("other").await);
+    for session in [&one, &two] {
+        let (call, client) = call("common/read", "John Doe");
+        let reply = session.ask(Ask::Forward { call, client, progress: false }).await;
+        let Ok(Reply::Called(Called::Result(result))) = reply else { panic!("{reply:?}") };
+        assert!(result.get().get().contains("John Doe"));
+    }
+    let got = home.record("common");
+    assert_eq!(got.len(), 2);
+    assert_eq!(got[0]["pid"], got[1]["pid"]);
+    assert_eq!(got[0]["params"]["arguments"]["text"], "Jane Roe");
+    let listing = one.ask(Ask::Listing { server: "common".parse().unwrap() }).await;
+    assert!(matches!(listing, Ok(Reply::Listing(offer)) if offer.get().contains("\"send\"")));
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn policy_holds_for_forwarded_calls_too() {
+    let home = Home::new();
+    let app = home.start().await;
+    let session = home.session("project").await;
+    let forward = async |tool: &str| {
+        let (call, client) = call(tool, "x");
+        session.ask(Ask::Forward { call, client, progress: false }).await
+    };
+    assert!(is_kind(&forward("common/erase").await, FailureKind::Refused));
+    assert!(matches!(forward("common/send").await, Ok(Reply::Called(Called::Waiting(_)))));
+    assert!(is_kind(&forward("notes/read").await, FailureKind::NotFound), "it is not shared");
+    assert!(home.record("common").is_empty());
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn progress_of_a_forwarded_call_is_concealed_and_a_withdrawn_one_is_cancelled() {
+    let home = Home::new();
+    let app = home.start().await;
+    let session = home.session("project").await;
+    let (seen, mut progress) = tokio::sync::mpsc::unbounded_channel();
+    let sink: portero::ipc::Progress =
+        std::sync::Arc::new(move |params| drop(seen.send(params.get().get().to_owned())));
+    let (call, client) = call("common/wait", "x");
+    let ask = Ask::Forward { call, client, progress: true };
+    let asking = {
+        let client = session.client.clone();
+        tokio::spawn(async move { client.ask_with_progress(ask, Some(sink)).await.is_ok() })
+    };
+    let params = tokio::time::timeout(SOON, progress.recv()).await.unwrap().unwrap();
+    assert!(params.contains("John Doe") && !params.contains("Jane Roe"), "{params}");
+    asking.abort();
+    let person = home.terminal().await;
+    until("the call is recorded as taken back", async || {
+        let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+        status.counts.failed == 1
+    })
+    .await;
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_changed_policy_is_read_and_a_broken_one_is_not() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, mut session) = (home.terminal().await, home.session("project").await);
+    let action = async || person.why("notes/send").await.decision.action;
+    assert_eq!(action().await, Action::RequireApproval);
+
+    home.write_policies("deny");
+    session.hears(|push| matches!(push, Push::Config)).await;
+    assert_eq!(action().await, Action::Deny);
+
+    home.write_policies("alow");
+    let problems = async || match person.ask(Ask::Status).await {
+        Ok(Reply::Status(status)) => status.config_problems,
+        other => panic!("{other:?}"),
+    };
+    until("status shows the problem", async || !problems().await.is_empty()).await;
+    assert!(problems().await[0].starts_with("policies.json:"), "{:?}", problems().await);
+    assert_eq!(action().await, Action::Deny, "the last valid policy stays");
+
+    home.write_policies("allow");
+    session.hears(|push| matches!(push, Push::Config)).await;
+    assert_eq!(action().await, Action::Allow);
+    assert!(problems().await.is_empty());
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn each_side_is_refused_what_the_other_may_ask() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.terminal().await, home.session("project").await);
+    let task = TaskId::fresh();
+    for ask in [
+        Ask::Status,
+        Ask::Approve { task, challenge: challenge() },
+        Ask::Task { task },
+        Ask::Reject { task, reason: None },
+        Ask::Stop,
+    ] {
+        assert!(is_kind(&session.ask(ask).await, FailureKind::Invalid));
+    }
+    for ask in [Ask::Subscribe, Ask::CancelTask { task }, Ask::CheckTask { task, wait_millis: 0 }] {
+        assert!(is_kind(&person.ask(ask).await, FailureKind::Invalid));
+    }
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_pattern_would_widen_is_told_denied_ones_first() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.terminal().await, home.session("project").await);
+    session.submit("notes/send", "x").await.unwrap();
+    let Ok(Reply::Reach(reach)) = person.ask(Ask::Reach { pattern: "notes/*".parse().unwrap() }).await else {
+        panic!("reach")
+    };
+    let named: Vec<_> = reach.iter().map(|(tool, action)| (tool.to_string(), *action)).collect();
+    assert_eq!(named[0], ("notes/erase".to_owned(), Action::Deny));
+    assert!(named.contains(&("notes/send".to_owned(), Action::RequireApproval)));
+    assert!(!named.iter().any(|(tool, _)| tool == "notes/read"), "what is allowed does not change");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_refused_and_stop_makes_room() {
+    let home = Home::new();
+    let first = home.start().await;
+    let second = App::start(home.parts()).await;
+    assert!(is_kind(&second.map(drop), FailureKind::Refused));
+    let person = home.terminal().await;
+    assert!(matches!(person.ask(Ask::Stop).await, Ok(Reply::Changed(1))));
+    tokio::time::timeout(SOON, first.stopped()).await.unwrap();
+    first.shutdown().await;
+    assert!(!is_there(&home.paths().socket()));
+    home.start().await.shutdown().await;
+}
+
+#[tokio::test]
+async fn another_configuration_is_sent_away_with_advice() {
+    let home = Home::new();
+    let app = home.start().await;
+    let hello = Hello {
+        protocol: PROTOCOL,
+        build: "test".to_owned(),
+        config: home.at("other"),
+        peer: Peer::Terminal,
+    };
+    let refused = Client::connect(&home.paths().socket(), hello).await.map(drop);
+    let Err(ConnectError::Refused(failure)) = refused else { panic!("{refused:?}") };
+    assert_eq!(failure.kind, FailureKind::Configuration);
+    assert!(failure.hint.unwrap().contains("daemon stop"));
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn rules_tasks_and_passphrase_outlive_the_daemon() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let task = session.submit("notes/send", "x").await.unwrap();
+    person.rule("common/*", Action::Deny).await.unwrap();
+    app.shutdown().await;
+    assert!(session.client.is_closed());
+
+    let app = home.start().await;
+    let (person, session) = (home.terminal().await, home.session("project").await);
+    assert_eq!(session.standing.borrow().rules.len(), 1);
+    person.approve(&task).await.unwrap();
+    assert_eq!(session.finished(&task).await.state, State::Completed);
+    assert_eq!(home.record("notes").len(), 1);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_configuration_with_errors_starts_nothing() {
+    let home = Home::new();
+    home.write_policies("alow");
+    let refused = App::start(home.parts()).await.map(drop);
+    assert!(is_kind(&refused, FailureKind::Configuration), "{refused:?}");
+    home.write_policies("allow");
+    home.start().await.shutdown().await;
+}

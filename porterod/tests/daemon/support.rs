@@ -1,0 +1,267 @@
+//! A daemon in this process, on directories and a clock of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portero::clock::TestClock;
+use portero::ipc::{
+    Ask, AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, Peer, Push, Reply,
+};
+use portero::names::{Principal, SessionId};
+use portero::paths::Paths;
+use portero::policy::{Action, Explanation, Standing};
+use portero::server::Guard;
+use portero::task::{State, Task};
+use porterod::app::{App, Parts};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use crate::fake_server::{RECORD, ROLE};
+
+/// What every wait ends with.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+
+/// Directories with a configuration: servers `notes` and `common` (shared), Jane Roe shown as John Doe.
+pub(crate) struct Home {
+    directory: TempDir,
+    pub(crate) clock: Arc<TestClock>,
+}
+
+impl Home {
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()));
+        let home = Self { directory, clock };
+        for name in ["config", "project", "other", "home"] {
+            std::fs::create_dir(home.at(name)).unwrap();
+        }
+        let server = |name: &str, shared: bool| {
+            json!({
+                "name": name,
+                "command": std::env::current_exe().unwrap(),
+                "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
+                "env": {ROLE: "1", RECORD: home.at(&format!("{name}.record"))},
+                "shared": shared,
+            })
+        };
+        home.write("mcps.json", &json!({"mcps": [server("notes", false), server("common", true)]}));
+        home.write_policies("require-approval");
+        let replacement = json!({"fake": "John Doe", "real": "Jane Roe", "bidirectional": true});
+        home.write("replacements.json", &json!({"replacements": [replacement]}));
+        home
+    }
+
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, value: &Value) {
+        let beside = self.at("beside");
+        std::fs::write(&beside, value.to_string()).unwrap();
+        std::fs::rename(beside, self.at("config").join(name)).unwrap();
+    }
+
+    /// The policy of `notes/send`; reading is allowed, erasing denied.
+    pub(crate) fn write_policies(&self, send: &str) {
+        let policies = json!({"*/read": "allow", "*/wait": "allow", "*/erase": "deny", "notes/send": send});
+        self.write("policies.json", &json!({"policies": policies}));
+    }
+
+    pub(crate) fn paths(&self) -> Paths {
+        Paths { config: self.at("config"), state: self.at("state"), runtime: self.at("run") }
+    }
+
+    pub(crate) fn parts(&self) -> Parts {
+        Parts {
+            paths: self.paths(),
+            home: self.at("home"),
+            environment: std::env::vars_os().collect(),
+            clock: Arc::clone(&self.clock) as _,
+            boot_id: "boot".to_owned(),
+            guard: cfg!(unix).then(|| Guard {
+                program: env!("CARGO_BIN_EXE_porterod").into(),
+                args: vec!["guard".into()],
+            }),
+            build: "test".to_owned(),
+        }
+    }
+
+    pub(crate) async fn start(&self) -> App {
+        App::start(self.parts()).await.unwrap()
+    }
+
+    pub(crate) async fn connect(&self, peer: Peer) -> (Client, mpsc::Receiver<Push>) {
+        let hello = Hello { protocol: PROTOCOL, build: "test".to_owned(), config: self.at("config"), peer };
+        let (client, pushes, _) = Client::connect(&self.paths().socket(), hello).await.unwrap();
+        (client, pushes)
+    }
+
+    /// A terminal at which the passphrase is set.
+    pub(crate) async fn person(&self) -> Terminal {
+        let terminal = self.terminal().await;
+        let new = Challenge { passphrase: PASSPHRASE.to_owned() };
+        terminal.ask(Ask::SetPassphrase { old: None, new }).await.unwrap();
+        terminal
+    }
+
+    pub(crate) async fn terminal(&self) -> Terminal {
+        Terminal(self.connect(Peer::Terminal).await.0)
+    }
+
+    /// A session in a directory, such as `project`, that has not subscribed.
+    pub(crate) async fn silent_session(&self, directory: &str) -> (Client, mpsc::Receiver<Push>) {
+        let directory = self.at(directory);
+        let principal = Principal::of_project(&directory);
+        self.connect(Peer::Session { id: SessionId::fresh(), principal, directory }).await
+    }
+
+    /// A session that follows rules and grants as sessions do.
+    pub(crate) async fn session(&self, directory: &str) -> Session {
+        let (client, mut pushes) = self.silent_session(directory).await;
+        let Ok(Reply::Standing(standing)) = client.ask(Ask::Subscribe).await else { panic!("no standing") };
+        let (standing, _) = tokio::sync::watch::channel(standing);
+        let (other, others) = mpsc::channel(100);
+        let (follower, heard) = (client.clone(), standing.clone());
+        tokio::spawn(async move {
+            while let Some(push) = pushes.recv().await {
+                match push {
+                    Push::Standing(standing) => {
+                        let epoch = standing.epoch;
+                        heard.send_replace(standing);
+                        let _ = follower.follows(epoch).await;
+                    }
+                    push => drop(other.send(push).await),
+                }
+            }
+        });
+        Session { client, standing, others }
+    }
+
+    /// The calls that a server got.
+    pub(crate) fn record(&self, server: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.at(&format!("{server}.record"))).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// A person's terminal.
+pub(crate) struct Terminal(pub(crate) Client);
+
+impl Terminal {
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
+        ask_soon(&self.0, ask).await
+    }
+
+    pub(crate) async fn approve(&self, task: &Task) -> Result<Task, Failure> {
+        self.ask(Ask::Approve { task: task.id, challenge: challenge() }).await.map(task_of)
+    }
+
+    pub(crate) async fn rule(&self, pattern: &str, action: Action) -> Result<Reply, Failure> {
+        let challenge = (action == Action::Allow).then(challenge);
+        self.ask(Ask::Rule { pattern: pattern.parse().unwrap(), action, challenge }).await
+    }
+
+    pub(crate) async fn grant(&self, pattern: &str, lasts: Duration) -> Result<Reply, Failure> {
+        let millis = u64::try_from(lasts.as_millis()).unwrap();
+        self.ask(Ask::Grant { pattern: pattern.parse().unwrap(), millis, challenge: challenge() }).await
+    }
+
+    pub(crate) async fn why(&self, tool: &str) -> Explanation {
+        match self.ask(Ask::Why { tool: tool.parse().unwrap() }).await {
+            Ok(Reply::Why(explanation)) => *explanation,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    /// The last standing that was pushed.
+    pub(crate) standing: tokio::sync::watch::Sender<Standing>,
+    /// Other pushes.
+    pub(crate) others: mpsc::Receiver<Push>,
+}
+
+impl Session {
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
+        ask_soon(&self.client, ask).await
+    }
+
+    /// Submits a call that says `text`.
+    pub(crate) async fn submit(&self, tool: &str, text: &str) -> Result<Task, Failure> {
+        let (call, client) = call(tool, text);
+        self.ask(Ask::Submit { call, client }).await.map(task_of)
+    }
+
+    pub(crate) async fn finished(&self, task: &Task) -> Task {
+        let wait_millis = u64::try_from(SOON.as_millis()).unwrap();
+        let task = task_of(self.ask(Ask::CheckTask { task: task.id, wait_millis }).await.unwrap());
+        assert!(task.state.is_final(), "{task:?}");
+        task
+    }
+
+    /// Waits for a push that fits.
+    pub(crate) async fn hears(&mut self, fits: impl Fn(&Push) -> bool) -> Push {
+        let heard = async {
+            loop {
+                let push = self.others.recv().await.expect("the connection stays");
+                if fits(&push) {
+                    return push;
+                }
+            }
+        };
+        tokio::time::timeout(SOON, heard).await.expect("in time")
+    }
+}
+
+async fn ask_soon(client: &Client, ask: Ask) -> Result<Reply, Failure> {
+    match tokio::time::timeout(2 * SOON, client.ask(ask)).await.expect("in time") {
+        Ok(reply) => Ok(reply),
+        Err(AskError::Refused(failure)) => Err(failure),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+pub(crate) fn call(tool: &str, text: &str) -> (portero::call::Call, portero::anonymize::Fake<String>) {
+    let name = tool.split_once('/').unwrap().1;
+    let params = json!({"name": name, "arguments": {"text": text}});
+    let call = json!({"tool": tool, "method": "tools/call", "params": params});
+    (serde_json::from_str(&call.to_string()).unwrap(), serde_json::from_str("\"claude 1\"").unwrap())
+}
+
+pub(crate) fn challenge() -> Challenge {
+    Challenge { passphrase: PASSPHRASE.to_owned() }
+}
+
+pub(crate) fn task_of(reply: Reply) -> Task {
+    match reply {
+        Reply::Task(task) => *task,
+        other => panic!("expected a task, not {other:?}"),
+    }
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+pub(crate) fn is_kind<T>(result: &Result<T, Failure>, kind: FailureKind) -> bool {
+    result.as_ref().is_err_and(|failure| failure.kind == kind)
+}
+
+pub(crate) fn is_settled(push: &Push, task: &Task, as_state: State) -> bool {
+    matches!(push, Push::Settled { task: id, state } if *id == task.id && *state == as_state)
+}
+
+pub(crate) fn is_there(path: &Path) -> bool {
+    path.exists()
+}
