@@ -3,9 +3,11 @@
 mod find;
 mod start;
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use portero::config;
 use portero::ipc::{self, Ask, AskError, Client, ConnectError, Hello, Peer, Probe, Push, Reply, Welcome};
 use portero::paths::Paths;
 use tokio::sync::mpsc;
@@ -13,10 +15,10 @@ use tokio::sync::mpsc;
 use crate::failure::{Failure, Outcome};
 
 pub(crate) use find::find;
-pub(crate) use start::start;
+pub(crate) use start::{StartError, start};
 
-/// How long a daemon that was told to stop may take; its children have to end first.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How long a daemon that was told to stop may take; calls that are with a server may finish first.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// A terminal's connection to the daemon.
 pub(crate) struct Daemon {
@@ -42,11 +44,7 @@ impl Daemon {
         match Self::connect(paths).await {
             Ok(daemon) => Ok(daemon),
             Err(ConnectError::Absent(_)) if !no_start => {
-                start(paths).await.map_err(|error| {
-                    Failure::unreachable("could not start the daemon")
-                        .because(&error)
-                        .hint("run `portero check`, or run `porterod` by hand to see what it says")
-                })?;
+                start(paths).await.map_err(|error| not_started(paths, &error))?;
                 Self::connect(paths).await.map_err(|error| unreachable(&paths.socket(), &error))
             }
             Err(error) => Err(unreachable(&paths.socket(), &error)),
@@ -75,13 +73,13 @@ impl Daemon {
         self.ask(Ask::Stop).await?;
         drop(self);
         let gone = async {
-            while !matches!(probe(paths).await, Probe::Unreachable(ConnectError::Absent(_))) {
+            while !is_gone(paths) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(STOP_WITHIN, gone).await.map_err(|_| {
             Failure::refused(format!(
-                "the daemon still listens {} s after it was told to stop",
+                "the daemon still runs {} s after it was told to stop",
                 STOP_WITHIN.as_secs()
             ))
         })
@@ -97,6 +95,27 @@ pub(crate) async fn probe(paths: &Paths) -> Probe {
 pub(crate) fn unexpected() -> Failure {
     Failure::refused("the daemon gave an answer that does not fit the question")
         .hint("run `portero daemon stop`, then try again; the two programs may be of different releases")
+}
+
+/// Why the daemon did not start: most often its configuration.
+fn not_started(paths: &Paths, error: &StartError) -> Failure {
+    const ACT: &str = "could not start the daemon";
+    let invalid = config::Files::load(&paths.config)
+        .is_ok_and(|files| config::read(&files, &|name| std::env::var(name).ok()).0.is_none());
+    if invalid {
+        let what = format!("{ACT}: the configuration in `{}` is not valid", paths.config.display());
+        return Failure::usage(what).hint("run `portero check`");
+    }
+    Failure::unreachable(ACT).because(error).hint("run `porterod` by hand to see what it says")
+}
+
+/// Whether no daemon holds the lock any more: it lets go of it last, when its children and its store are
+/// closed.
+fn is_gone(paths: &Paths) -> bool {
+    match File::open(paths.lock()) {
+        Ok(file) => file.try_lock().is_ok(),
+        Err(_) => true,
+    }
 }
 
 /// Why there is no connection, as a failure.

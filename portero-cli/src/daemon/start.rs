@@ -32,8 +32,8 @@ pub(crate) enum StartError {
 
 /// Starts the daemon, apart from this process's terminal and group, and returns once it listens.
 ///
-/// When another process starts one at the same moment, one of the two daemons finds the lock taken, says
-/// `ready` for the other one's sake or ends; the caller connects in either case.
+/// When another process starts one at the same moment, one of the two daemons says `ready` and the other,
+/// once the first answers, `running`.
 pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
     let program = super::find().ok_or(StartError::Missing)?;
     let mut command = Command::new(&program);
@@ -58,7 +58,8 @@ pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
     let ready = async {
         let mut lines = BufReader::new(stdout).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            if line.trim() == "ready" {
+            // `running`: another one was quicker, and answers.
+            if matches!(line.trim(), "ready" | "running") {
                 return Ok(());
             }
         }
@@ -66,6 +67,7 @@ pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
         // What was said until now is all there is to show.
         let _ = stderr.take(COMPLAINT_BYTES).read_to_string(&mut complaint).await;
         let complaint = complaint.trim();
+        let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint);
         Err(StartError::Ended(if complaint.is_empty() { "it said nothing".into() } else { complaint.into() }))
     };
     tokio::time::timeout(READY_WITHIN, ready).await.unwrap_or(Err(StartError::Silent))

@@ -1,9 +1,10 @@
 //! `portero try`.
 
-use crate::world::World;
+use crate::world::{World, porterod};
 
 #[test]
 fn the_trial_runs_unattended_and_every_check_holds() {
+    porterod();
     let world = World::empty();
     let said = world.run(&["try", "--yes"]);
     assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);

@@ -38,6 +38,7 @@ impl World {
     /// With the sample server as `office`: reading is allowed, sending asks, deleting is denied.
     #[must_use]
     pub(crate) fn with_office() -> Self {
+        porterod();
         let world = Self::empty();
         world.write(
             "mcps.json",
@@ -83,7 +84,6 @@ impl World {
     /// `portero` with these words, in this world, and nothing of the tester's own.
     #[must_use]
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        porterod();
         let mut command = Command::new(env!("CARGO_BIN_EXE_portero"));
         command
             .args(words)
