@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use portero::call::{Call, Method};
+use portero::json::{Object, RawJson};
 use portero::task::Task;
 
 use super::{Context, tasks};
@@ -40,8 +42,12 @@ pub(super) fn describe(task: &Task) -> String {
     if let Some(arguments) = task.call.arguments() {
         block("arguments", arguments.get());
     }
-    // What stands beside the arguments reaches the server too.
-    block("whole call", task.call.params.get().get());
+    if let Some(beside) = beside_arguments(&task.call) {
+        block("beside the arguments, for the server too", beside.get());
+    }
+    if let Some(meta) = &task.call.meta {
+        block("_meta, for the server too", meta.get().get());
+    }
     if let Some(result) = &task.result {
         block("result", result.get().get());
     }
@@ -50,4 +56,37 @@ pub(super) fn describe(task: &Task) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// What the server gets beside the tool's name and its arguments, if anything.
+fn beside_arguments(call: &Call) -> Option<RawJson> {
+    let whole = Object::read(call.params.get()).ok()?;
+    match call.method {
+        Method::CallTool | Method::GetPrompt => {
+            let beside = whole.without(|key| matches!(key, "name" | "arguments"));
+            (!beside.is_empty()).then(|| beside.to_raw())
+        }
+        // Their arguments are the whole already.
+        Method::ReadResource | Method::SubscribeResource | Method::UnsubscribeResource | Method::Complete => {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(params: &str) -> Call {
+        let call = format!(r#"{{"tool":"office/send_mail","method":"tools/call","params":{params}}}"#);
+        serde_json::from_str(&call).unwrap()
+    }
+
+    #[test]
+    fn what_stands_beside_the_arguments_is_not_hidden() {
+        assert!(beside_arguments(&call(r#"{"name":"send_mail","arguments":{}}"#)).is_none());
+        let beside =
+            beside_arguments(&call(r#"{"name":"send_mail","arguments":{},"task":{"ttl":1}}"#)).unwrap();
+        assert_eq!(beside.get(), r#"{"task":{"ttl":1}}"#);
+    }
 }
