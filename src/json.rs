@@ -82,6 +82,11 @@ impl<'a> Object<'a> {
         self.members.iter().map(|(key, value)| (key.as_ref(), *value))
     }
 
+    /// The members in their order, owned.
+    pub fn into_members(self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
+        self.members.into_iter()
+    }
+
     /// Replaces a member where it stands, or adds it at the end.
     #[must_use]
     pub fn with(mut self, key: &'a str, value: &'a RawValue) -> Self {

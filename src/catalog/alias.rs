@@ -1,4 +1,10 @@
 //! The names of tools and prompts toward the agent.
+//!
+//! A name depends on nothing but the server's name and its own, so it stays the same from run to run and
+//! whatever else is listed. Where folding, cutting or an unclear border between the two lost something, a
+//! short digest of both makes up for it.
+
+use std::collections::{HashMap, HashSet};
 
 /// The most characters of a name toward the agent: clients take 64 with their own `mcp__portero__`.
 pub const MOST: usize = 50;
@@ -7,8 +13,181 @@ pub const SEPARATOR: &str = "__";
 /// What Portero's own tools begin with; nothing else does.
 pub const OWN: &str = "portero__";
 
+/// The characters of the digest, with the `_` before it.
+const SUFFIX: usize = 7;
+/// What stays of a long server's name at least.
+const SERVER_LEAST: usize = 12;
+
 /// The name toward the agent of something that a server names `name`.
 #[must_use]
 pub fn wire_name(server: &str, name: &str) -> String {
-    todo!()
+    let plain = format!("{server}{SEPARATOR}{name}");
+    if is_clean(&plain) && splits_clearly(server, name) && !is_reserved(&plain) {
+        plain
+    } else {
+        wire_name_with_digest(server, name)
+    }
+}
+
+/// The name with a digest of server and name in it. It is understood beside [`wire_name`], and is shown in
+/// its place where two names differ only in case.
+#[must_use]
+pub fn wire_name_with_digest(server: &str, name: &str) -> String {
+    let (server_folded, name_folded) = (fold(server), fold(name));
+    let room = MOST - SUFFIX - SEPARATOR.len();
+    let server_part = server_folded.len().min(room.saturating_sub(name_folded.len()).max(SERVER_LEAST));
+    let name_part = name_folded.len().min(room - server_part);
+    let digest = blake3::hash(format!("{server}/{name}").as_bytes()).to_hex();
+    format!(
+        "{}{SEPARATOR}{}_{}",
+        &server_folded[..server_part],
+        &name_folded[..name_part],
+        &digest[..SUFFIX - 1]
+    )
+}
+
+/// Whether a server's own name can stand without a prefix: no prefixed name looks like it.
+#[must_use]
+pub fn stands_alone(name: &str) -> bool {
+    is_clean(name) && !name.contains(SEPARATOR) && !is_reserved(&format!("{name}{SEPARATOR}"))
+}
+
+fn is_clean(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MOST && name.bytes().all(is_wire_byte)
+}
+
+/// Whether the first `__` is the border.
+fn splits_clearly(server: &str, name: &str) -> bool {
+    !server.contains(SEPARATOR) && !server.ends_with('_') && !name.is_empty() && !name.starts_with('_')
+}
+
+fn is_reserved(name: &str) -> bool {
+    name.get(..OWN.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN))
+}
+
+const fn is_wire_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// One `_` for each character that clients would not take.
+fn fold(name: &str) -> String {
+    name.chars().map(|c| if u8::try_from(c).is_ok_and(is_wire_byte) { c } else { '_' }).collect()
+}
+
+/// Names toward the agent and what they mean. No two differ only in case.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    meaning: HashMap<String, usize>,
+    taken: HashSet<String>,
+}
+
+impl Names {
+    /// Gives something its name, with a digest where another has the plain one; none where even that is
+    /// taken.
+    pub(super) fn name(&mut self, server: &str, name: &str, what: usize) -> Option<String> {
+        [wire_name(server, name), wire_name_with_digest(server, name)]
+            .into_iter()
+            .find(|alias| self.add(alias, what))
+    }
+
+    /// Lets a name mean something, if it is free.
+    pub(super) fn add(&mut self, alias: &str, what: usize) -> bool {
+        let free = self.taken.insert(alias.to_ascii_lowercase());
+        if free {
+            self.meaning.insert(alias.to_owned(), what);
+        }
+        free
+    }
+
+    /// What a name means.
+    pub(super) fn meaning(&self, alias: &str) -> Option<usize> {
+        self.meaning.get(alias).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_plain_name_shows_both_parts() {
+        assert_eq!(wire_name("github", "create_issue"), "github__create_issue");
+        assert_eq!(wire_name("my-server", "get-Sum__all"), "my-server__get-Sum__all");
+    }
+
+    #[test]
+    fn a_name_that_lost_something_carries_a_digest() {
+        for (server, name, start) in [
+            ("git.hub", "list", "git_hub__list_"),
+            ("github", "list.all", "github__list_all_"),
+            ("github", "über", "github___ber_"),
+            ("a__b", "c", "a__b__c_"),
+            ("a", "_b", "a___b_"),
+            ("a_", "b", "a___b_"),
+            ("Portero", "search_tools", "Portero__search_tools_"),
+            ("github", "", "github___"),
+        ] {
+            let alias = wire_name(server, name);
+            assert_eq!(alias.len(), start.len() + 6, "{alias}");
+            assert!(alias.starts_with(start), "{alias}");
+        }
+        assert_eq!(wire_name("a", "_b"), wire_name("a", "_b"));
+        assert_ne!(wire_name("a", "_b"), wire_name("a_", "b"));
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_both_parts_stay_readable() {
+        let alias = wire_name("a-server-with-quite-a-long-name", "and_a_tool_with_a_long_name_too");
+        assert_eq!(alias.len(), MOST);
+        assert!(alias.starts_with("a-server-wit__and_a_tool_with_a_long_name_t_"), "{alias}");
+        let alias = wire_name(&"s".repeat(64), "send");
+        assert!(alias.len() == MOST && alias.contains("__send_"), "{alias}");
+    }
+
+    #[test]
+    fn what_stands_alone_never_looks_prefixed() {
+        assert!(stands_alone("read_file"));
+        for name in ["a__b", "a.b", "", "portero", "Portero", &"x".repeat(51)] {
+            assert!(!stands_alone(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_both_get_one() {
+        let mut names = Names::default();
+        assert_eq!(names.name("s", "get", 0).as_deref(), Some("s__get"));
+        let other = names.name("s", "Get", 1).expect("a name");
+        assert!(other.starts_with("s__Get_"), "{other}");
+        assert_eq!((names.meaning("s__get"), names.meaning(&other)), (Some(0), Some(1)));
+        assert_eq!(names.meaning("s__Get"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_one_that_clients_take(server in "[a-zA-Z0-9_.-]{1,64}", name in "\\PC{0,140}") {
+            for alias in [wire_name(&server, &name), wire_name_with_digest(&server, &name)] {
+                prop_assert!(is_clean(&alias), "{}", alias);
+                prop_assert!(!is_reserved(&alias) || alias.len() > OWN.len() + 6);
+            }
+        }
+
+        #[test]
+        fn different_things_have_different_names(
+            one in ("[ab_.]{1,3}", "[ab_.]{1,3}"),
+            other in ("[ab_.]{1,3}", "[ab_.]{1,3}"),
+        ) {
+            prop_assume!(one != other);
+            prop_assert_ne!(wire_name(&one.0, &one.1), wire_name(&other.0, &other.1));
+        }
+
+        #[test]
+        fn a_plain_name_reads_back_at_its_first_border(server in "[a-c_]{1,5}", name in "[a-c_]{1,5}") {
+            let alias = wire_name(&server, &name);
+            if alias.len() == server.len() + name.len() + SEPARATOR.len() {
+                prop_assert_eq!(alias.split_once(SEPARATOR), Some((&*server, &*name)));
+            }
+        }
+    }
 }

@@ -6,10 +6,19 @@
 //! concealed before it leaves.
 
 pub mod alias;
+mod cache;
+mod mend;
+mod search;
+mod snapshot;
+mod stock;
+mod uri;
+mod words;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use arc_swap::ArcSwapOption;
 
 use crate::anonymize::Real;
 use crate::config;
@@ -17,10 +26,37 @@ use crate::json::RawJson;
 use crate::names::{ServerName, ToolId};
 use crate::policy::Action;
 use crate::server::{List, Offer};
+use snapshot::{Shelf, Snapshot};
+use stock::Stock;
 
 /// The lists of all servers.
+///
+/// Reading never waits for another reader. What is put together from all servers is made when it is first
+/// asked for after a change.
 #[derive(Debug)]
-pub struct Catalog {}
+pub struct Catalog {
+    servers: Mutex<Vec<Known>>,
+    snapshot: ArcSwapOption<Snapshot>,
+    cache: Option<PathBuf>,
+}
+
+/// What is known of a server.
+#[derive(Debug)]
+struct Known {
+    server: ServerName,
+    prefix: bool,
+    pinned: Option<Vec<String>>,
+    categories: Vec<String>,
+    /// Tells whether it is still started in the same way.
+    digest: String,
+    /// What the cache holds of it, until somebody asks.
+    cached: Option<String>,
+    stock: OnceLock<Arc<Stock>>,
+    failure: Option<String>,
+}
+
+/// What Claude Code puts before the names of a server that is called `portero`.
+const CLIENT_PREFIX: &str = "mcp__portero__";
 
 /// Through whose eyes a list is seen.
 #[derive(Clone, Copy)]
@@ -48,6 +84,15 @@ pub struct Tool {
     pub raw: Real<RawJson>,
     /// What it says about itself.
     pub hints: Hints,
+    definition: OnceLock<String>,
+}
+
+impl Tool {
+    /// A digest of its definition, exactly as its server gave it; approvals bind to it.
+    #[must_use]
+    pub fn definition(&self) -> &str {
+        self.definition.get_or_init(|| blake3::hash(self.raw.expose().get().as_bytes()).to_hex().to_string())
+    }
 }
 
 /// A tool's `annotations`, which are the server's word only.
@@ -100,23 +145,61 @@ impl Catalog {
     /// The catalog of these servers, in their order, filled from `cache`, a directory, where that is given.
     #[must_use]
     pub fn new(servers: &[config::Server], cache: Option<PathBuf>) -> Self {
-        todo!()
+        let known = servers.iter().map(|server| Known::new(server, cache.as_deref())).collect();
+        Self { servers: Mutex::new(known), snapshot: ArcSwapOption::empty(), cache }
     }
 
-    /// Takes what a server offers now, and tells which lists changed.
+    /// Takes what a server offers now, and tells which lists changed. A server that is not configured is
+    /// ignored.
     pub fn set_offer(&self, server: &ServerName, offer: Offer) -> Vec<List> {
-        todo!()
+        let mut servers = self.servers();
+        let Some(known) = servers.iter_mut().find(|known| known.server == *server) else { return Vec::new() };
+        let before = known.stock();
+        let stock = Arc::new(Stock::new(server, known.prefix, &offer));
+        let changes = stock.changes_from(&before);
+        if let Some(directory) = &self.cache
+            && !(known.is_known() && stock.says_the_same_as(&before))
+            && let Err(error) = cache::write(directory, server, &known.digest, &offer)
+        {
+            tracing::warn!(%server, %error, "could not write what the server offers to the cache");
+        }
+        known.stock = OnceLock::from(stock);
+        known.cached = None;
+        known.failure = None;
+        self.snapshot.store(None);
+        changes
     }
 
     /// Notes that a server could not tell what it offers. What was known of it stays.
     pub fn offer_failed(&self, server: &ServerName, reason: String) {
-        todo!()
+        if let Some(known) = self.servers().iter_mut().find(|known| known.server == *server) {
+            known.failure = Some(reason);
+        }
     }
 
     /// Takes the servers of a new configuration and tells which lists changed; what is known of servers
     /// that did not change stays.
     pub fn replace(&self, servers: &[config::Server]) -> Vec<List> {
-        todo!()
+        let before = self.snapshot().everything();
+        {
+            let mut known = self.servers();
+            let mut old = std::mem::take(&mut *known);
+            for server in servers {
+                let mut new = Known::new(server, self.cache.as_deref());
+                if let Some(at) = old.iter().position(|old| old.is_still(&new)) {
+                    new.inherit(old.swap_remove(at));
+                }
+                known.push(new);
+            }
+            self.snapshot.store(None);
+        }
+        let after = self.snapshot().everything();
+        [List::Tools, List::Resources, List::Prompts]
+            .into_iter()
+            .zip(before.into_iter().zip(after))
+            .filter(|(_, (before, after))| before != after)
+            .map(|(list, _)| list)
+            .collect()
     }
 
     /// Every server, in the order of the configuration.
@@ -128,68 +211,73 @@ impl Catalog {
     /// Whether a server's lists are known, from itself or from the cache.
     #[must_use]
     pub fn known(&self, server: &ServerName) -> bool {
-        todo!()
+        self.servers().iter().any(|known| known.server == *server && known.is_known())
     }
 
     /// The servers whose lists are not known and that have not failed to tell them.
     #[must_use]
     pub fn missing(&self) -> Vec<ServerName> {
-        todo!()
+        let servers = self.servers();
+        let missing = servers.iter().filter(|known| !known.is_known() && known.failure.is_none());
+        missing.map(|known| known.server.clone()).collect()
     }
 
-    /// The servers that failed to tell what they offer, and why.
+    /// The servers that failed to tell what they offer, and why, in the words of [`Catalog::offer_failed`].
     #[must_use]
     pub fn failures(&self) -> Vec<(ServerName, String)> {
-        todo!()
+        let servers = self.servers();
+        servers.iter().filter_map(|known| Some((known.server.clone(), known.failure.clone()?))).collect()
     }
 
     /// What was mended or left out.
     #[must_use]
     pub fn complaints(&self) -> Vec<Complaint> {
-        todo!()
+        self.snapshot().complaints().to_vec()
     }
 
     /// The tool that a name means: its name toward the agent, the canonical `server/tool`, or the server's
-    /// own name where that is exposed.
+    /// own name where that is exposed. Also as a client that calls Portero `portero` shows it to its model.
     #[must_use]
     pub fn resolve_tool(&self, spelled: &str) -> Option<ToolId> {
-        todo!()
+        let snapshot = self.snapshot();
+        let resolved = snapshot.resolve_tool(spelled);
+        resolved.or_else(|| snapshot.resolve_tool(spelled.strip_prefix(CLIENT_PREFIX)?)).cloned()
     }
 
     /// A tool that its server lists.
     #[must_use]
     pub fn tool(&self, id: &ToolId) -> Option<Arc<Tool>> {
-        todo!()
+        self.snapshot().tool(id).cloned()
     }
 
     /// Every tool, in the order of the servers, then in each server's own.
     #[must_use]
     pub fn tools(&self) -> Vec<Arc<Tool>> {
-        todo!()
+        self.snapshot().tools().cloned().collect()
     }
 
     /// How many tools there are, listed or not.
     #[must_use]
     pub fn tool_count(&self) -> usize {
-        todo!()
+        self.snapshot().tools().len()
     }
 
-    /// A digest of a tool's definition, exactly as its server gave it; approvals bind to it.
+    /// See [`Tool::definition`].
     #[must_use]
     pub fn definition(&self, id: &ToolId) -> Option<String> {
-        todo!()
+        self.snapshot().tool(id).map(|tool| tool.definition().to_owned())
     }
 
     /// A server's `instructions`.
     #[must_use]
     pub fn instructions(&self, server: &ServerName) -> Option<Real<String>> {
-        todo!()
+        self.stock(server)?.instructions.clone().map(Real::from_server)
     }
 
     /// A server's `capabilities`, as it declared them.
     #[must_use]
     pub fn capabilities(&self, server: &ServerName) -> Option<Real<RawJson>> {
-        todo!()
+        self.stock(server)?.capabilities.clone().map(Real::from_server)
     }
 
     /// The tools to list, as a JSON array, without Portero's own.
@@ -198,25 +286,25 @@ impl Catalog {
     /// person must be asked, `outputSchema` is left out, since the pending answer does not follow it.
     #[must_use]
     pub fn list_tools(&self, view: &View<'_>) -> Real<RawJson> {
-        todo!()
+        Real::from_server(self.snapshot().list_tools(view))
     }
 
     /// The resources to list, as a JSON array.
     #[must_use]
     pub fn list_resources(&self, view: &View<'_>) -> Real<RawJson> {
-        todo!()
+        Real::from_server(self.snapshot().list_resources(view))
     }
 
     /// The resource templates to list, as a JSON array.
     #[must_use]
     pub fn list_templates(&self, view: &View<'_>) -> Real<RawJson> {
-        todo!()
+        Real::from_server(self.snapshot().list_templates(view))
     }
 
     /// The prompts to list, as a JSON array.
     #[must_use]
     pub fn list_prompts(&self, view: &View<'_>) -> Real<RawJson> {
-        todo!()
+        Real::from_server(self.snapshot().list_prompts(view))
     }
 
     /// The server that a resource is on, and its URI there.
@@ -225,32 +313,112 @@ impl Catalog {
     /// one with a template that it fits, or else for `prefer`.
     #[must_use]
     pub fn resolve_resource(&self, uri: &str, prefer: Option<&ServerName>) -> Option<(ServerName, String)> {
-        todo!()
+        self.snapshot().resolve_resource(uri, prefer)
     }
 
     /// The server that a prompt is on, and its name there.
     #[must_use]
     pub fn resolve_prompt(&self, name: &str) -> Option<(ServerName, String)> {
-        todo!()
+        self.snapshot().resolve_prompt(name)
     }
 
     /// A server's URI as the agent sees it.
     #[must_use]
     pub fn wrap_uri(&self, server: &ServerName, uri: &str) -> String {
-        todo!()
+        uri::wrap(server, uri)
     }
 
     /// Wraps the URIs of resource links, embedded resources and read contents in a result. Those that are
     /// wrapped already, and every other byte, stay.
     #[must_use]
     pub fn wrap_links(&self, server: &ServerName, result: Real<RawJson>) -> Real<RawJson> {
-        todo!()
+        Real::from_server(uri::wrap_links(server, result.into_exposed()))
     }
 
     /// The tools that fit a query best, without those that policy denies. An empty query finds all of them,
     /// in their order; `category` is a server's name or one of its categories.
     #[must_use]
     pub fn search(&self, query: &str, category: Option<&str>, limit: usize, view: &View<'_>) -> Vec<Hit> {
-        todo!()
+        let snapshot = self.snapshot();
+        let found = snapshot.search(query, category).into_iter();
+        let allowed = found.filter(|(tool, _)| (view.action)(&tool.id) != Action::Deny);
+        allowed.take(limit).map(|(tool, score)| Hit { tool: tool.clone(), score }).collect()
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stock(&self, server: &ServerName) -> Option<Arc<Stock>> {
+        let servers = self.servers();
+        servers.iter().find(|known| known.server == *server).map(Known::stock)
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        if let Some(snapshot) = self.snapshot.load_full() {
+            return snapshot;
+        }
+        // Under the lock, so that what is stored is never older than the last change.
+        let servers = self.servers();
+        let snapshot = Arc::new(Snapshot::new(servers.iter().map(Known::shelf).collect()));
+        self.snapshot.store(Some(snapshot.clone()));
+        snapshot
     }
 }
+
+impl Known {
+    fn new(server: &config::Server, cache: Option<&std::path::Path>) -> Self {
+        let digest = cache::digest(server);
+        Self {
+            server: server.name.clone(),
+            prefix: server.prefix,
+            pinned: server.pinned_tools.clone(),
+            categories: server.categories.clone(),
+            cached: cache.and_then(|directory| cache::read(directory, &server.name, &digest)),
+            digest,
+            stock: OnceLock::new(),
+            failure: None,
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        self.cached.is_some() || self.stock.get().is_some()
+    }
+
+    /// Whether another is the same server, started in the same way.
+    fn is_still(&self, other: &Self) -> bool {
+        self.server == other.server && self.digest == other.digest
+    }
+
+    /// Takes over what was known under an older configuration.
+    fn inherit(&mut self, older: Self) {
+        if older.is_known() {
+            self.stock = older.stock;
+            self.cached = older.cached;
+        }
+        self.failure = older.failure;
+    }
+
+    /// What it offers; nothing where that is not known.
+    fn stock(&self) -> Arc<Stock> {
+        let Some(cached) = &self.cached else { return self.stock.get().cloned().unwrap_or_default() };
+        let read = || {
+            let offer: Offer = serde_json::from_str(cached).unwrap_or_default();
+            Arc::new(Stock::new(&self.server, self.prefix, &offer))
+        };
+        self.stock.get_or_init(read).clone()
+    }
+
+    fn shelf(&self) -> Shelf {
+        Shelf {
+            server: self.server.clone(),
+            prefix: self.prefix,
+            pinned: self.pinned.clone(),
+            categories: self.categories.clone(),
+            stock: self.stock(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,405 @@
+//! Entries of a server's lists, checked and mended so that no client drops the whole list over one.
+//!
+//! The rules are those of the clients' own schemas: the official TypeScript and Python packages refuse a
+//! list in which a known member of one entry has another type than the specification's (2025-11-25, Schema
+//! Reference, `Tool`, `Resource`, `ResourceTemplate`, `Prompt`, `Annotations`, `Icon`). What is unknown stays.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::json::{self, Object, RawJson};
+use crate::names::ToolName;
+
+/// JSON beyond this depth breaks some parsers (serde_json stops at 128, CPython near 1,000), and with them
+/// the whole list.
+const DEPTH_MOST: usize = 100;
+/// The length of an argument's name that model providers take.
+const ARGUMENT_MOST: usize = 64;
+const ANY_OBJECT: &str = r#"{"type":"object"}"#;
+
+/// An entry as it can be listed.
+#[derive(Debug)]
+pub(super) struct Mended<'a> {
+    /// What it is called by: its name or URI.
+    pub(super) identity: String,
+    /// Its members.
+    pub(super) draft: Draft<'a>,
+    /// What was mended.
+    pub(super) faults: Vec<String>,
+    /// Why it cannot be listed, though it can be called.
+    pub(super) unlisted: Option<String>,
+}
+
+/// An entry of which nothing can be made.
+#[derive(Debug)]
+pub(super) struct Hopeless {
+    /// What it calls itself, as far as can be seen.
+    pub(super) subject: String,
+    /// What is wrong.
+    pub(super) problem: String,
+}
+
+/// Checks a tool.
+pub(super) fn tool(raw: &RawValue) -> Result<Mended<'_>, Hopeless> {
+    let mut tool = Mended::read(raw, "name")?;
+    if let Err(error) = ToolName::from_child(&tool.identity) {
+        return Err(Hopeless { subject: tool.identity, problem: error.to_string() });
+    }
+    tool.keep("title", is_text, "a string");
+    tool.keep("description", is_text, "a string");
+    tool.keep("_meta", is_object, "an object");
+    tool.keep("icons", is_icons, "a list of icons");
+    tool.keep("execution", is_execution, "an object with a known `taskSupport`");
+    tool.members_of("annotations", |key, value| match key {
+        "title" => is_text(value),
+        "readOnlyHint" | "destructiveHint" | "idempotentHint" | "openWorldHint" => is_bool(value),
+        _ => true,
+    });
+    match input_schema(tool.draft.get("inputSchema")) {
+        Ok(Schema::Good) => {}
+        Ok(Schema::Mended(schema, fault)) => {
+            tool.faults.push(fault);
+            tool.draft.set("inputSchema", schema);
+        }
+        Err(problem) => tool.unlisted = Some(problem),
+    }
+    if let Some(schema) = tool.draft.get("outputSchema")
+        && !matches!(input_schema(Some(schema)), Ok(Schema::Good))
+    {
+        tool.leave_out("outputSchema", "a schema of an object");
+    }
+    if tool.unlisted.is_none() {
+        tool.unlisted = breaks_parsers(raw);
+    }
+    Ok(tool)
+}
+
+/// Checks a resource.
+pub(super) fn resource(raw: &RawValue) -> Result<Mended<'_>, Hopeless> {
+    let mut resource = described(raw, "uri")?;
+    resource.keep("size", is_integer, "a whole number");
+    Ok(resource)
+}
+
+/// Checks a resource template.
+pub(super) fn template(raw: &RawValue) -> Result<Mended<'_>, Hopeless> {
+    described(raw, "uriTemplate")
+}
+
+/// Checks a prompt.
+pub(super) fn prompt(raw: &RawValue) -> Result<Mended<'_>, Hopeless> {
+    let mut prompt = Mended::read(raw, "name")?.or_hopeless(raw)?;
+    prompt.keep("title", is_text, "a string");
+    prompt.keep("description", is_text, "a string");
+    prompt.keep("_meta", is_object, "an object");
+    prompt.keep("icons", is_icons, "a list of icons");
+    let Some(arguments) = prompt.draft.get("arguments") else { return Ok(prompt) };
+    let Some(items) = items(arguments) else {
+        prompt.leave_out("arguments", "a list");
+        return Ok(prompt);
+    };
+    let good: Vec<&RawValue> = items.iter().copied().filter(|item| is_argument(item)).collect();
+    if good.len() < items.len() {
+        prompt.faults.push("some of its `arguments` are malformed and were left out".to_owned());
+        let good = json::raw(&good);
+        prompt.draft.set("arguments", good);
+    }
+    Ok(prompt)
+}
+
+/// What resources and templates have in common.
+fn described<'a>(raw: &'a RawValue, identity: &'static str) -> Result<Mended<'a>, Hopeless> {
+    let mut entry = Mended::read(raw, identity)?.or_hopeless(raw)?;
+    if !entry.draft.get("name").is_some_and(is_text) {
+        entry.faults.push("`name` is not a string; its URI stands in".to_owned());
+        entry.draft.set("name", json::raw(&entry.identity));
+    }
+    entry.keep("title", is_text, "a string");
+    entry.keep("description", is_text, "a string");
+    entry.keep("mimeType", is_text, "a string");
+    entry.keep("_meta", is_object, "an object");
+    entry.keep("icons", is_icons, "a list of icons");
+    entry.members_of("annotations", |key, value| match key {
+        "audience" => items(value).is_some_and(|items| {
+            items.iter().all(|item| matches!(json::text(item).as_deref(), Some("user" | "assistant")))
+        }),
+        "priority" => is_number(value) && value.get().parse().is_ok_and(|n: f64| (0.0..=1.0).contains(&n)),
+        "lastModified" => json::text(value)
+            .is_some_and(|time| time.contains('T') && time.parse::<jiff::Timestamp>().is_ok()),
+        _ => true,
+    });
+    Ok(entry)
+}
+
+impl<'a> Mended<'a> {
+    fn read(raw: &'a RawValue, identity: &'static str) -> Result<Self, Hopeless> {
+        let Ok(object) = Object::read(raw) else {
+            return Err(Hopeless { subject: "?".to_owned(), problem: "it is not an object".to_owned() });
+        };
+        let Some(name) = object.text(identity).filter(|name| !name.is_empty()) else {
+            let subject = object.text("name").unwrap_or(Cow::Borrowed("?")).into_owned();
+            return Err(Hopeless { subject, problem: format!("`{identity}` is not a string") });
+        };
+        let identity = name.into_owned();
+        Ok(Self { identity, draft: Draft::of(object), faults: Vec::new(), unlisted: None })
+    }
+
+    /// Where there is no way to reach an entry but by its list, what cannot be listed is lost.
+    fn or_hopeless(self, raw: &RawValue) -> Result<Self, Hopeless> {
+        match breaks_parsers(raw) {
+            Some(problem) => Err(Hopeless { subject: self.identity, problem }),
+            None => Ok(self),
+        }
+    }
+
+    /// Leaves an optional member out unless it is good.
+    fn keep(&mut self, key: &'static str, good: fn(&RawValue) -> bool, what: &str) {
+        if self.draft.get(key).is_some_and(|value| !good(value)) {
+            self.leave_out(key, what);
+        }
+    }
+
+    fn leave_out(&mut self, key: &'static str, what: &str) {
+        self.draft.remove(key);
+        self.faults.push(format!("`{key}` is not {what} and was left out"));
+    }
+
+    /// Leaves members out of an optional object unless they are good.
+    fn members_of(&mut self, key: &'static str, good: impl Fn(&str, &RawValue) -> bool) {
+        let Some(value) = self.draft.get(key) else { return };
+        let Ok(object) = Object::read(value) else { return self.leave_out(key, "an object") };
+        let bad: Vec<&str> =
+            object.iter().filter(|(name, value)| !good(name, value)).map(|(name, _)| name).collect();
+        if bad.is_empty() {
+            return;
+        }
+        let fault = format!("in `{key}` {} has the wrong type and was left out", bad.join(", "));
+        let mended = object.clone().without(|name| bad.contains(&name)).to_raw();
+        self.faults.push(fault);
+        self.draft.set(key, mended);
+    }
+}
+
+enum Schema {
+    Good,
+    Mended(RawJson, String),
+}
+
+/// A tool's schema must be an object schema: `type` is `"object"`, `properties` an object of objects,
+/// `required` a list of strings.
+fn input_schema(schema: Option<&RawValue>) -> Result<Schema, String> {
+    let any = |fault: &str| Ok(Schema::Mended(own(ANY_OBJECT), fault.to_owned()));
+    let schema = match schema {
+        None => return any("`inputSchema` is missing; any object is taken"),
+        Some(schema) if matches!(schema.get(), "null" | "true") => {
+            return any("`inputSchema` is not an object; any object is taken");
+        }
+        Some(schema) => schema,
+    };
+    let Ok(object) = Object::read(schema) else { return Err("`inputSchema` is not an object".to_owned()) };
+    let mut draft = Draft::of(object);
+    let mut faults = Vec::new();
+    match draft.get("type") {
+        Some(kind) if json::text(kind).as_deref() == Some("object") => {}
+        Some(kind) if !names_object(kind) => return Err("`inputSchema` is not of an object".to_owned()),
+        Some(_) | None => {
+            draft.set("type", own(r#""object""#));
+            faults.push("`type`");
+        }
+    }
+    if let Some(properties) = draft.get("properties") {
+        match mend_properties(properties)? {
+            None => {}
+            Some(Some(mended)) => {
+                draft.set("properties", mended);
+                faults.push("`properties`");
+            }
+            Some(None) => {
+                draft.remove("properties");
+                faults.push("`properties`");
+            }
+        }
+    }
+    if draft.get("required").is_some_and(|required| !is_texts(required)) {
+        draft.remove("required");
+        faults.push("`required`");
+    }
+    if faults.is_empty() {
+        return Ok(Schema::Good);
+    }
+    Ok(Schema::Mended(json::raw(&draft), format!("in `inputSchema` {} was mended", faults.join(", "))))
+}
+
+/// None if nothing is to be changed; else the new value, if there is to be one.
+fn mend_properties(properties: &RawValue) -> Result<Option<Option<RawJson>>, String> {
+    let Ok(object) = Object::read(properties) else { return Ok(Some(None)) };
+    if object.iter().any(|(key, _)| !is_argument_name(key)) {
+        return Err("an argument's name has characters or a length that models do not take".to_owned());
+    }
+    if object.iter().all(|(_, value)| is_object(value)) {
+        return Ok(None);
+    }
+    let mut draft = Draft::of(object.clone());
+    for (key, value) in object.iter() {
+        if !is_object(value) {
+            draft.set(key, own("{}"));
+        }
+    }
+    Ok(Some(Some(json::raw(&draft))))
+}
+
+fn own(text: &str) -> RawJson {
+    json::parse_raw(text.to_owned()).expect("our own text is JSON")
+}
+
+/// `["object", "null"]`, or what is not meant as a type at all.
+fn names_object(kind: &RawValue) -> bool {
+    kind.get() == "null"
+        || items(kind)
+            .is_some_and(|kinds| kinds.iter().any(|kind| json::text(kind).as_deref() == Some("object")))
+}
+
+fn is_argument_name(key: &str) -> bool {
+    (1..=ARGUMENT_MOST).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+fn is_argument(value: &RawValue) -> bool {
+    Object::read(value).is_ok_and(|argument| {
+        argument.get("name").is_some_and(is_text)
+            && argument.get("title").is_none_or(is_text)
+            && argument.get("description").is_none_or(is_text)
+            && argument.get("required").is_none_or(is_bool)
+    })
+}
+
+fn is_icons(value: &RawValue) -> bool {
+    let is_icon = |icon: &&RawValue| {
+        Object::read(icon).is_ok_and(|icon| {
+            icon.get("src").is_some_and(is_text)
+                && icon.get("mimeType").is_none_or(is_text)
+                && icon.get("sizes").is_none_or(is_texts)
+                && icon
+                    .get("theme")
+                    .is_none_or(|theme| matches!(json::text(theme).as_deref(), Some("light" | "dark")))
+        })
+    };
+    items(value).is_some_and(|icons| icons.iter().all(is_icon))
+}
+
+fn is_execution(value: &RawValue) -> bool {
+    Object::read(value).is_ok_and(|execution| {
+        execution.get("taskSupport").is_none_or(|support| {
+            matches!(json::text(support).as_deref(), Some("forbidden" | "optional" | "required"))
+        })
+    })
+}
+
+fn items(value: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(value.get()).ok()
+}
+
+fn is_texts(value: &RawValue) -> bool {
+    items(value).is_some_and(|items| items.iter().all(|item| is_text(item)))
+}
+
+fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
+}
+
+fn is_bool(value: &RawValue) -> bool {
+    matches!(value.get(), "true" | "false")
+}
+
+fn is_number(value: &RawValue) -> bool {
+    value.get().starts_with(|c: char| c == '-' || c.is_ascii_digit())
+}
+
+fn is_integer(value: &RawValue) -> bool {
+    value.get().parse::<i64>().is_ok()
+}
+
+/// A string of whole characters: half of a surrogate pair makes model providers refuse the request.
+fn is_text(value: &RawValue) -> bool {
+    value.get().starts_with('"') && (!value.get().contains("\\u") || json::text(value).is_some())
+}
+
+/// Why a client might fail to read the list with this in it.
+fn breaks_parsers(raw: &RawValue) -> Option<String> {
+    if depth(raw.get()) > DEPTH_MOST {
+        return Some(format!("it is nested more than {DEPTH_MOST} deep"));
+    }
+    let escapes = memchr::memmem::find_iter(raw.get().as_bytes(), b"\\u")
+        .any(|at| matches!(raw.get().as_bytes().get(at + 2), Some(b'd' | b'D')));
+    (escapes && serde_json::from_str::<serde_json::Value>(raw.get()).is_err())
+        .then(|| "it holds half of a character".to_owned())
+}
+
+fn depth(json: &str) -> usize {
+    let (mut depth, mut most, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => {
+                depth += 1;
+                most = most.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
+/// The members of an object, some of them replaced. Of a key that stands twice the last counts.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    members: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,
+}
+
+impl<'a> Draft<'a> {
+    fn of(object: Object<'a>) -> Self {
+        let mut members: Vec<(Cow<'a, str>, Cow<'a, RawValue>)> = Vec::new();
+        for (key, value) in object.into_members() {
+            match members.iter_mut().find(|(name, _)| *name == key) {
+                Some(member) => member.1 = Cow::Borrowed(value),
+                None => members.push((key, Cow::Borrowed(value))),
+            }
+        }
+        Self { members }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&RawValue> {
+        self.members.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        self.get(key).and_then(json::text).map(Cow::into_owned)
+    }
+
+    pub(super) fn set(&mut self, key: &str, value: RawJson) {
+        match self.members.iter_mut().find(|(name, _)| name == key) {
+            Some(member) => member.1 = Cow::Owned(value),
+            None => self.members.push((Cow::Owned(key.to_owned()), Cow::Owned(value))),
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &str) {
+        self.members.retain(|(name, _)| name != key);
+    }
+
+    pub(super) fn to_raw(&self) -> RawJson {
+        json::raw(self)
+    }
+}
+
+impl Serialize for Draft<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.members.iter().map(|(key, value)| (key, value)))
+    }
+}

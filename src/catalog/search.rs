@@ -1,0 +1,241 @@
+//! Finding a tool by words: a small inverted index, ranked as in BM25, with weights by where a word stands.
+//!
+//! A word of the query finds itself, else words that begin with it or mean the same, else words that it may
+//! be a misspelling of. Nothing in here looks at the clock or at chance: one query has one answer.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::Tool;
+use super::words;
+use crate::json::Object;
+
+/// How much a word counts, by where it stands.
+mod weight {
+    pub(super) const NAME: f32 = 6.0;
+    /// Two neighbouring words of the name written as one.
+    pub(super) const NAME_JOINED: f32 = 3.0;
+    pub(super) const TITLE: f32 = 3.0;
+    pub(super) const SERVER: f32 = 3.0;
+    pub(super) const CATEGORY: f32 = 3.0;
+    pub(super) const DESCRIPTION: f32 = 1.5;
+    /// Beyond the first words of a long description.
+    pub(super) const DESCRIPTION_LATE: f32 = 0.3;
+    pub(super) const ARGUMENT: f32 = 0.8;
+}
+
+/// How much of a word's score its look-alikes get.
+mod factor {
+    pub(super) const BEGINS: f32 = 0.8;
+    pub(super) const ALIKE: f32 = 0.5;
+    pub(super) const MISSPELLED: f32 = 0.6;
+    /// Two words of the query written as one.
+    pub(super) const JOINED: f32 = 0.9;
+}
+
+const DESCRIPTION_WORDS: usize = 40;
+/// Where more of the same word stops counting (BM25's k1).
+const SATURATION: f32 = 3.0;
+/// How much a longer name counts against a tool (BM25's b, over names only).
+const LENGTH: f32 = 0.3;
+/// How much of its score a tool keeps that has none of the query's words.
+const UNCOVERED: f32 = 0.25;
+const NAME_SPELLED_OUT: f32 = 30.0;
+/// Words of a query beyond these are not looked at.
+const QUERY_MOST: usize = 32;
+
+#[derive(Debug)]
+pub(super) struct Index {
+    /// In order, so that words with one beginning stand together.
+    terms: Vec<(String, Vec<Posting>)>,
+    /// The words of each tool's name, in its order and spelled as one.
+    names: Vec<Name>,
+    average_length: f32,
+}
+
+#[derive(Debug)]
+struct Posting {
+    tool: usize,
+    weight: f32,
+}
+
+#[derive(Debug)]
+struct Name {
+    spelled: [String; 2],
+    words: f32,
+}
+
+impl Index {
+    pub(super) fn new<'a>(tools: impl Iterator<Item = (&'a Tool, &'a [String])>) -> Self {
+        let mut terms: HashMap<String, Vec<Posting>> = HashMap::new();
+        let mut names = Vec::new();
+        for (at, (tool, categories)) in tools.enumerate() {
+            let mut weights: HashMap<String, f32> = HashMap::new();
+            let name = words::words(tool.id.tool.as_str());
+            let server = words::words(tool.id.server.as_str());
+            read(tool, &name, &server, categories, |word, weight| {
+                *weights.entry(word).or_default() += weight;
+            });
+            for (word, weight) in weights {
+                terms.entry(word).or_default().push(Posting { tool: at, weight });
+            }
+            let whole = name.join(" ");
+            #[expect(clippy::cast_precision_loss, reason = "a name has few words")]
+            let count = name.len() as f32;
+            names.push(Name { spelled: [format!("{} {whole}", server.join(" ")), whole], words: count });
+        }
+        let mut terms: Vec<_> = terms.into_iter().collect();
+        terms.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        #[expect(clippy::cast_precision_loss, reason = "there are some thousand tools at most")]
+        let average_length = names.iter().map(|name| name.words).sum::<f32>() / (names.len().max(1) as f32);
+        Self { terms, names, average_length }
+    }
+
+    /// The tools that fit, the best first, equals in their order; all for a query without words.
+    pub(super) fn search(&self, query: &str) -> Vec<(usize, f32)> {
+        if query.trim().is_empty() {
+            return (0..self.names.len()).map(|at| (at, 0.0)).collect();
+        }
+        let mut words = words::query_words(query);
+        words.truncate(QUERY_MOST);
+        let mut scores = vec![0.0_f32; self.names.len()];
+        let mut covered = vec![0.0_f32; self.names.len()];
+        for word in &words {
+            for (tool, score, factor) in self.best_of(&self.candidates(word)) {
+                scores[tool] += score;
+                covered[tool] += factor;
+            }
+        }
+        for pair in words.windows(2) {
+            if let Some(at) = self.position(&pair.concat()) {
+                for (tool, score, _) in self.best_of(&[(at, factor::JOINED)]) {
+                    scores[tool] += score;
+                    covered[tool] += 1.0;
+                }
+            }
+        }
+        self.ranked(&words, scores, &covered)
+    }
+
+    fn ranked(&self, words: &[String], scores: Vec<f32>, covered: &[f32]) -> Vec<(usize, f32)> {
+        let spelled = words.join(" ");
+        #[expect(clippy::cast_precision_loss, reason = "at most QUERY_MOST words")]
+        let count = words.len().max(1) as f32;
+        let mut found: Vec<(usize, f32)> = scores
+            .into_iter()
+            .enumerate()
+            .filter(|(_, score)| *score > 0.0)
+            .map(|(tool, score)| {
+                let share = (covered[tool] / count).min(1.0);
+                let exact = self.names[tool].spelled.contains(&spelled);
+                let bonus = if exact { NAME_SPELLED_OUT } else { 0.0 };
+                (tool, score.mul_add(UNCOVERED + (1.0 - UNCOVERED) * share * share, bonus))
+            })
+            .collect();
+        found.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
+        found
+    }
+
+    /// The terms that a word may stand for, with how much each counts.
+    fn candidates(&self, word: &str) -> Vec<(usize, f32)> {
+        let mut found: Vec<(usize, f32)> = self.position(word).map(|at| (at, 1.0)).into_iter().collect();
+        let length = word.chars().count();
+        if length >= 3 {
+            for at in self.beginning_with(word) {
+                let share = share(length, self.terms[at].0.chars().count());
+                found.push((at, factor::BEGINS * share));
+            }
+        }
+        found.extend(words::alike(word).filter_map(|other| Some((self.position(&other)?, factor::ALIKE))));
+        if found.is_empty() {
+            found = self.misspelled(word, length);
+        }
+        found
+    }
+
+    fn position(&self, word: &str) -> Option<usize> {
+        self.terms.binary_search_by(|(term, _)| term.as_str().cmp(word)).ok()
+    }
+
+    /// The longer terms that begin with a word.
+    fn beginning_with(&self, word: &str) -> Range<usize> {
+        let from = self.terms.partition_point(|(term, _)| term.as_str() <= word);
+        let count = self.terms[from..].partition_point(|(term, _)| term.starts_with(word));
+        from..from + count
+    }
+
+    fn misspelled(&self, word: &str, length: usize) -> Vec<(usize, f32)> {
+        let allowed = match length {
+            0..=3 => return Vec::new(),
+            4..=7 => 1,
+            _ => 2,
+        };
+        let near = |term: &str| {
+            term.chars().count().abs_diff(length) <= allowed && strsim::osa_distance(term, word) <= allowed
+        };
+        let terms = self.terms.iter().enumerate();
+        terms.filter(|(_, (term, _))| near(term)).map(|(at, _)| (at, factor::MISSPELLED)).collect()
+    }
+
+    /// For each tool the best of the terms' scores, and how well that term stands for the word.
+    fn best_of(&self, candidates: &[(usize, f32)]) -> Vec<(usize, f32, f32)> {
+        let mut best: HashMap<usize, (f32, f32)> = HashMap::new();
+        for (term, factor) in candidates {
+            let postings = &self.terms[*term].1;
+            let rarity = self.rarity(postings.len());
+            for posting in postings {
+                let length = self.names[posting.tool].words / self.average_length.max(1.0);
+                let room = SATURATION * (1.0 - LENGTH + LENGTH * length);
+                let score = factor * rarity * posting.weight * (SATURATION + 1.0) / (posting.weight + room);
+                let entry = best.entry(posting.tool).or_default();
+                if score > entry.0 {
+                    *entry = (score, *factor);
+                }
+            }
+        }
+        best.into_iter().map(|(tool, (score, factor))| (tool, score, factor)).collect()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "there are some thousand tools at most")]
+    fn rarity(&self, holding: usize) -> f32 {
+        let (all, holding) = (self.names.len() as f32, holding as f32);
+        (1.0 + (all - holding + 0.5) / (holding + 0.5)).ln()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "words are short")]
+fn share(part: usize, whole: usize) -> f32 {
+    part as f32 / whole.max(1) as f32
+}
+
+/// Tells each word of a tool and how much it counts there.
+fn read(
+    tool: &Tool,
+    name: &[String],
+    server: &[String],
+    categories: &[String],
+    mut tell: impl FnMut(String, f32),
+) {
+    name.iter().for_each(|word| tell(word.clone(), weight::NAME));
+    name.windows(2).for_each(|pair| tell(pair.concat(), weight::NAME_JOINED));
+    server.iter().for_each(|word| tell(word.clone(), weight::SERVER));
+    server.windows(2).for_each(|pair| tell(pair.concat(), weight::SERVER));
+    for category in categories {
+        words::words(category).into_iter().for_each(|word| tell(word, weight::CATEGORY));
+    }
+    if let Some(title) = &tool.title {
+        words::words(title.expose()).into_iter().for_each(|word| tell(word, weight::TITLE));
+    }
+    if let Some(description) = &tool.description {
+        for (at, word) in words::words(description.expose()).into_iter().enumerate() {
+            tell(word, if at < DESCRIPTION_WORDS { weight::DESCRIPTION } else { weight::DESCRIPTION_LATE });
+        }
+    }
+    let properties =
+        Object::read(tool.input_schema.expose()).ok().and_then(|schema| schema.get("properties"));
+    if let Some(properties) = properties.and_then(|properties| Object::read(properties).ok()) {
+        for (argument, _) in properties.iter() {
+            words::words(argument).into_iter().for_each(|word| tell(word, weight::ARGUMENT));
+        }
+    }
+}
