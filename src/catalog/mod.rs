@@ -152,7 +152,7 @@ impl Catalog {
     /// Takes what a server offers now, and tells which lists changed. A server that is not configured is
     /// ignored.
     pub fn set_offer(&self, server: &ServerName, offer: Offer) -> Vec<List> {
-        let mut servers = self.servers();
+        let mut servers = self.lock();
         let Some(known) = servers.iter_mut().find(|known| known.server == *server) else { return Vec::new() };
         let before = known.stock();
         let stock = Arc::new(Stock::new(server, known.prefix, &offer));
@@ -172,7 +172,7 @@ impl Catalog {
 
     /// Notes that a server could not tell what it offers. What was known of it stays.
     pub fn offer_failed(&self, server: &ServerName, reason: String) {
-        if let Some(known) = self.servers().iter_mut().find(|known| known.server == *server) {
+        if let Some(known) = self.lock().iter_mut().find(|known| known.server == *server) {
             known.failure = Some(reason);
         }
     }
@@ -182,7 +182,7 @@ impl Catalog {
     pub fn replace(&self, servers: &[config::Server]) -> Vec<List> {
         let before = self.snapshot().everything();
         {
-            let mut known = self.servers();
+            let mut known = self.lock();
             let mut old = std::mem::take(&mut *known);
             for server in servers {
                 let mut new = Known::new(server, self.cache.as_deref());
@@ -205,19 +205,19 @@ impl Catalog {
     /// Every server, in the order of the configuration.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerName> {
-        todo!()
+        self.lock().iter().map(|known| known.server.clone()).collect()
     }
 
     /// Whether a server's lists are known, from itself or from the cache.
     #[must_use]
     pub fn known(&self, server: &ServerName) -> bool {
-        self.servers().iter().any(|known| known.server == *server && known.is_known())
+        self.lock().iter().any(|known| known.server == *server && known.is_known())
     }
 
     /// The servers whose lists are not known and that have not failed to tell them.
     #[must_use]
     pub fn missing(&self) -> Vec<ServerName> {
-        let servers = self.servers();
+        let servers = self.lock();
         let missing = servers.iter().filter(|known| !known.is_known() && known.failure.is_none());
         missing.map(|known| known.server.clone()).collect()
     }
@@ -225,7 +225,7 @@ impl Catalog {
     /// The servers that failed to tell what they offer, and why, in the words of [`Catalog::offer_failed`].
     #[must_use]
     pub fn failures(&self) -> Vec<(ServerName, String)> {
-        let servers = self.servers();
+        let servers = self.lock();
         servers.iter().filter_map(|known| Some((known.server.clone(), known.failure.clone()?))).collect()
     }
 
@@ -345,12 +345,12 @@ impl Catalog {
         allowed.take(limit).map(|(tool, score)| Hit { tool: tool.clone(), score }).collect()
     }
 
-    fn servers(&self) -> MutexGuard<'_, Vec<Known>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stock(&self, server: &ServerName) -> Option<Arc<Stock>> {
-        let servers = self.servers();
+        let servers = self.lock();
         servers.iter().find(|known| known.server == *server).map(Known::stock)
     }
 
@@ -359,7 +359,7 @@ impl Catalog {
             return snapshot;
         }
         // Under the lock, so that what is stored is never older than the last change.
-        let servers = self.servers();
+        let servers = self.lock();
         let snapshot = Arc::new(Snapshot::new(servers.iter().map(Known::shelf).collect()));
         self.snapshot.store(Some(snapshot.clone()));
         snapshot
