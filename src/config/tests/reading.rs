@@ -186,7 +186,7 @@ fn a_missing_directory_is_a_valid_configuration_that_asks_about_everything() {
 #[test]
 fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
     let base = tempfile::tempdir().expect("a directory");
-    std::fs::write(base.path().join(POLICIES), b"{\"policies\": \"\xff\"}").expect("written");
+    fs::write(base.path().join(POLICIES), b"{\"policies\": \"\xff\"}").expect("written");
     let error = Files::load(base.path()).expect_err("not UTF-8").to_string();
     assert!(error.contains("policies.json"), "{error}");
 }

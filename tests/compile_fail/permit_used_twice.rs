@@ -1,0 +1,17 @@
+//! One approval is one permit, and one permit is one call.
+
+use portero::anonymize::Anonymizer;
+use portero::permit::{Outgoing, Permitted};
+use portero::task::Claimed;
+
+fn two_permits(claimed: Claimed) -> [Permitted; 2] {
+    [Permitted::settled(claimed), Permitted::settled(claimed)]
+}
+
+fn two_calls(permitted: Permitted, anonymizer: &Anonymizer) -> [Outgoing; 2] {
+    [permitted.reveal(anonymizer), permitted.reveal(anonymizer)]
+}
+
+fn main() {
+    let _ = (two_permits, two_calls);
+}

@@ -1,0 +1,13 @@
+//! A permit comes from a decision or from a settled approval, never by hand.
+
+use portero::call::Call;
+use portero::permit::Permitted;
+use portero::policy::Decision;
+
+fn permit(call: Call, decision: Decision) -> Permitted {
+    Permitted { call, decision }
+}
+
+fn main() {
+    let _ = permit;
+}
