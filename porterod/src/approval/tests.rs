@@ -1,1 +1,316 @@
-//! x
+mod histories;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portero::anonymize::Fake;
+use portero::audit::{self, Event, Filter, Segment};
+use portero::call::{Call, Method};
+use portero::clock::{Clock as _, TestClock};
+use portero::config::Approvals;
+use portero::names::{Principal, SessionId};
+use portero::pipeline::{BoxFuture, Context, Desk as _, Refusal};
+use portero::policy::{ConfigPolicy, Policy, Standing};
+use portero::task::{Origin, State, Task};
+use tempfile::TempDir;
+
+use super::{Channel, Desk, DeskError, DeskParts, Ground, Grounds, Which};
+use crate::journal::Journal;
+use crate::passphrase::Confirmed;
+use crate::store::Store;
+
+/// Everything below the desk, in a directory of its own.
+pub(crate) struct Bench {
+    pub(crate) directory: TempDir,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
+    pub(crate) settings: Arc<ArcSwap<Approvals>>,
+    pub(crate) ground: Arc<Standpoint>,
+    pub(crate) desk: Arc<Desk>,
+}
+
+/// A ground that a test can move.
+pub(crate) struct Standpoint(pub(crate) Mutex<Result<Ground, Refusal>>);
+
+impl Grounds for Standpoint {
+    fn ground<'a>(&'a self, _: &'a Call, _: &'a Path) -> BoxFuture<'a, Result<Ground, Refusal>> {
+        let ground = self.0.lock().unwrap().clone();
+        Box::pin(async move { ground })
+    }
+}
+
+pub(crate) fn ground(definition: &str) -> Ground {
+    Ground { server: "server".to_owned(), definition: Some(definition.to_owned()), rules: "rules".to_owned() }
+}
+
+impl Bench {
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        Self::on(tempfile::tempdir().unwrap())
+    }
+
+    /// On what another bench left in its directory.
+    #[must_use]
+    pub(crate) fn on(directory: TempDir) -> Self {
+        let clock = Arc::new(TestClock::at("2026-11-20T08:00:00Z".parse().unwrap()));
+        let journal = journal(directory.path(), &clock);
+        let policy =
+            Arc::new(ArcSwap::from_pointee(Policy::new(ConfigPolicy::default(), Standing::default())));
+        let settings = Arc::new(ArcSwap::from_pointee(Approvals::default()));
+        let ground = Arc::new(Standpoint(Mutex::new(Ok(ground("definition")))));
+        let desk = Desk::new(DeskParts {
+            journal: journal.clone(),
+            grounds: ground.clone(),
+            policy: policy.clone(),
+            settings: settings.clone(),
+            clock: clock.clone(),
+        });
+        Self { directory, clock, journal, policy, settings, ground, desk }
+    }
+
+    /// What the disk holds at this moment, as if the machine had stopped: opened anew.
+    #[must_use]
+    pub(crate) fn after_crash(&self) -> Self {
+        let copy = tempfile::tempdir().unwrap();
+        copy_files(self.directory.path(), copy.path());
+        Self::on(copy)
+    }
+
+    pub(crate) fn audited(&self) -> Vec<(State, String)> {
+        let log = audit::read(&self.directory.path().join("audit"), &Filter::default()).unwrap();
+        let states = log.entries.into_iter().filter_map(|entry| match entry.record.event {
+            Event::Task { state, by, .. } => Some((state, by)),
+            _ => None,
+        });
+        states.collect()
+    }
+
+    pub(crate) async fn opened(&self, text: &str) -> Task {
+        self.desk.submit(call(text), &context("/project")).await.unwrap()
+    }
+
+    pub(crate) async fn approved(&self, text: &str) -> Task {
+        let task = self.opened(text).await;
+        self.desk.approve(task.id, Confirmed::by_test()).await.unwrap()
+    }
+}
+
+pub(crate) fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() && !entry.file_name().to_string_lossy().ends_with("-shm") {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+pub(crate) fn journal(directory: &Path, clock: &Arc<TestClock>) -> Arc<Journal> {
+    let audit = Arc::new(Segment::open(&directory.join("audit"), "test", clock.now()).unwrap());
+    let synced = audit.clone();
+    let store = Store::open(&directory.join("portero.db"), None, Box::new(move || synced.sync())).unwrap();
+    Journal::new(store, audit, clock.clone())
+}
+
+pub(crate) fn call(text: &str) -> Call {
+    Call {
+        tool: "mail/send".parse().unwrap(),
+        method: Method::CallTool,
+        params: params(&format!(r#"{{"name":"send","arguments":{{"text":{text:?}}}}}"#)),
+        meta: None,
+    }
+}
+
+pub(crate) fn params(json: &str) -> Fake<portero::json::RawJson> {
+    serde_json::from_str(json).unwrap()
+}
+
+pub(crate) fn context(project: &str) -> Context {
+    let origin = Origin {
+        principal: principal(project),
+        session: SessionId::fresh(),
+        client: serde_json::from_str("\"claude-code 2\"").unwrap(),
+        directory: PathBuf::from(project),
+    };
+    Context { origin, task: None }
+}
+
+pub(crate) fn principal(project: &str) -> Principal {
+    Principal::of_project(Path::new(project))
+}
+
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Channel for Told {
+    fn opened(&self, task: &Task) {
+        self.0.lock().unwrap().push(format!("opened {}", task.state));
+    }
+
+    fn changed(&self, task: &Task) {
+        self.0.lock().unwrap().push(format!("changed {}", task.state));
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_on_disk_and_in_the_audit_before_its_id_is_known() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    let after = bench.after_crash();
+    let found = after.desk.task(task.id, Some(&principal("/project"))).unwrap();
+    assert_eq!(found.state, State::PendingApproval);
+    assert_eq!(found.call.params.get().get(), r#"{"name":"send","arguments":{"text":"hello"}}"#);
+    assert_eq!(found.asked, task.asked);
+    assert_eq!(found.binding, task.binding);
+    assert_eq!(bench.audited(), [(State::PendingApproval, "agent".to_owned())]);
+}
+
+#[tokio::test]
+async fn the_identical_call_of_one_principal_waits_once() {
+    let bench = Bench::new();
+    let first = bench.opened("hello").await;
+    assert_eq!(bench.opened("hello").await.id, first.id);
+    assert_ne!(bench.opened("other").await.id, first.id);
+    let elsewhere = bench.desk.submit(call("hello"), &context("/other")).await.unwrap();
+    assert_ne!(elsewhere.id, first.id);
+    bench.desk.reject(first.id, None, "test").await.unwrap();
+    assert_ne!(bench.opened("hello").await.id, first.id);
+}
+
+#[tokio::test]
+async fn an_expired_twin_makes_room_for_a_new_task() {
+    let bench = Bench::new();
+    let first = bench.opened("hello").await;
+    bench.clock.advance(Duration::from_secs(25 * 3600));
+    let second = bench.opened("hello").await;
+    assert_ne!(first.id, second.id);
+    assert_eq!(bench.desk.task(first.id, None).unwrap().state, State::Expired);
+}
+
+#[tokio::test]
+async fn a_session_may_only_have_so_many_waiting() {
+    let bench = Bench::new();
+    bench.settings.store(Arc::new(Approvals { pending_most: 2, ..Approvals::default() }));
+    let context = context("/project");
+    bench.desk.submit(call("1"), &context).await.unwrap();
+    bench.desk.submit(call("2"), &context).await.unwrap();
+    assert!(matches!(bench.desk.submit(call("3"), &context).await, Err(Refusal::NoDesk(_))));
+    assert_eq!(bench.desk.pending().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_the_daemon_denies_is_no_task() {
+    let bench = Bench::new();
+    let config = ConfigPolicy { default: portero::policy::Action::Deny, ..ConfigPolicy::default() };
+    bench.policy.store(Arc::new(Policy::new(config, Standing::default())));
+    let refused = bench.desk.submit(call("hello"), &context("/project")).await;
+    assert!(matches!(refused, Err(Refusal::Denied(_))));
+    assert!(bench.desk.list(&Which { limit: 10, ..Which::default() }).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_task_is_settled_only_once() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    let approvals = (0..100).map(|_| bench.desk.approve(task.id, Confirmed::by_test()));
+    let outcomes = futures_util::future::join_all(approvals).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    let late = outcomes.into_iter().find_map(Result::err).unwrap();
+    assert_eq!(late, DeskError::Settled(task.id, State::Approved));
+    assert_eq!(bench.audited().len(), 2);
+}
+
+#[tokio::test]
+async fn an_expired_task_cannot_be_approved_even_before_the_timer_saw_it() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    bench.clock.advance(Duration::from_secs(24 * 3600));
+    let refused = bench.desk.approve(task.id, Confirmed::by_test()).await;
+    assert_eq!(refused.unwrap_err(), DeskError::Settled(task.id, State::Expired));
+    assert_eq!(bench.audited().last().unwrap(), &(State::Expired, "expiry".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_due_expires_and_nothing_else() {
+    let bench = Bench::new();
+    let pending = bench.opened("pending").await;
+    let approved = bench.approved("approved").await;
+    bench.clock.advance(Duration::from_secs(15 * 60));
+    assert_eq!(bench.desk.expire_due().await.unwrap(), 1);
+    assert_eq!(bench.desk.task(approved.id, None).unwrap().state, State::Expired);
+    assert_eq!(bench.desk.task(pending.id, None).unwrap().state, State::PendingApproval);
+}
+
+#[tokio::test]
+async fn the_timer_expires_by_itself() {
+    let bench = Bench::new();
+    bench.settings.store(Arc::new(Approvals { pending: Duration::from_millis(1), ..Approvals::default() }));
+    let task = bench.opened("hello").await;
+    bench.clock.advance(Duration::from_millis(2));
+    let stop = tokio_util::sync::CancellationToken::new();
+    let timer = tokio::spawn(bench.desk.clone().run_timer(stop.clone()));
+    let ended = bench.desk.wait_final(task.id, None, Duration::from_secs(10)).await.unwrap();
+    assert_eq!(ended.state, State::Expired);
+    stop.cancel();
+    timer.await.unwrap();
+}
+
+#[tokio::test]
+async fn another_principal_sees_no_task_and_cannot_take_it_back() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    let other = principal("/other");
+    assert_eq!(bench.desk.task(task.id, Some(&other)).unwrap_err(), DeskError::NotFound(task.id));
+    assert_eq!(bench.desk.cancel(task.id, &other).await.unwrap_err(), DeskError::NotFound(task.id));
+    let waited = bench.desk.wait_final(task.id, Some(&other), Duration::ZERO).await;
+    assert_eq!(waited.unwrap_err(), DeskError::NotFound(task.id));
+    let which = Which { principal: Some(other), limit: 10, ..Which::default() };
+    assert!(bench.desk.list(&which).unwrap().is_empty());
+    let cancelled = bench.desk.cancel(task.id, &principal("/project")).await.unwrap();
+    assert_eq!(cancelled.state, State::Cancelled);
+}
+
+#[tokio::test]
+async fn who_waits_is_woken_by_the_final_state() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    let waiting = bench.desk.wait_final(task.id, None, Duration::from_secs(10));
+    let deciding = async {
+        tokio::task::yield_now().await;
+        bench.desk.reject(task.id, None, "test").await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(waiting, deciding);
+    assert_eq!(ended.unwrap().state, State::Denied);
+    let still = bench.opened("other").await;
+    let waited = bench.desk.wait_final(still.id, None, Duration::from_millis(1)).await.unwrap();
+    assert_eq!(waited.state, State::PendingApproval);
+}
+
+#[tokio::test]
+async fn channels_are_told_of_each_change_in_order() {
+    let bench = Bench::new();
+    let told = Arc::new(Told::default());
+    bench.desk.tell(told.clone());
+    let task = bench.opened("hello").await;
+    bench.opened("hello").await;
+    bench.desk.approve(task.id, Confirmed::by_test()).await.unwrap();
+    bench.desk.reject(task.id, Some(serde_json::from_str("\"no\"").unwrap()), "test").await.unwrap();
+    let told = told.0.lock().unwrap().clone();
+    assert_eq!(told, ["opened pending-approval", "changed approved", "changed denied"]);
+    assert_eq!(bench.desk.task(task.id, None).unwrap().note.unwrap().get(), "no");
+}
+
+#[tokio::test]
+async fn lists_are_the_newest_first() {
+    let bench = Bench::new();
+    let first = bench.opened("1").await;
+    bench.clock.advance(Duration::from_secs(1));
+    let second = bench.approved("2").await;
+    let ids = |which: &Which| bench.desk.list(which).unwrap().iter().map(|task| task.id).collect::<Vec<_>>();
+    assert_eq!(ids(&Which { limit: 10, ..Which::default() }), [second.id, first.id]);
+    assert_eq!(ids(&Which { limit: 1, ..Which::default() }), [second.id]);
+    let pending = Which { state: Some(State::PendingApproval), limit: 10, ..Which::default() };
+    assert_eq!(ids(&pending), [first.id]);
+}

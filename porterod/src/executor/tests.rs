@@ -1,1 +1,292 @@
-//! x
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use portero::policy::{ConfigPolicy, Standing};
+use portero::server::ServerError;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::approval::tests::{Bench, call, context, ground, params};
+use crate::passphrase::Confirmed;
+use portero::pipeline::Desk as _;
+
+/// Stands in for the pipeline: counts calls, and answers in the order that a test gives.
+#[derive(Default)]
+struct Script {
+    calls: AtomicUsize,
+    replies: Mutex<VecDeque<Reply>>,
+    /// A call whose text is this waits until it is let go.
+    held: Option<&'static str>,
+    go: Notify,
+}
+
+impl Runner for Script {
+    fn run<'a>(&'a self, permitted: Permitted, context: &'a Context, follow: Follow) -> BoxFuture<'a, Reply> {
+        assert!(context.task.is_some());
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            let text = permitted.call().params.get().get().to_owned();
+            if self.held.is_some_and(|held| text.contains(held)) {
+                tokio::select! {
+                    () = self.go.notified() => {}
+                    () = follow.cancel.cancelled() => return Reply::Refused(Refusal::Cancelled),
+                }
+            }
+            self.replies.lock().unwrap().pop_front().unwrap_or_else(|| Reply::Result(params("{\"ok\":true}")))
+        })
+    }
+}
+
+struct Running {
+    bench: Bench,
+    script: Arc<Script>,
+    executor: Arc<Executor>,
+    stop: CancellationToken,
+    loops: JoinHandle<()>,
+}
+
+impl Running {
+    #[must_use]
+    fn on(bench: Bench, script: Script) -> Self {
+        let script = Arc::new(script);
+        let executor = executor(&bench, script.clone());
+        let stop = CancellationToken::new();
+        let loops = tokio::spawn(executor.clone().run(stop.clone()));
+        Self { bench, script, executor, stop, loops }
+    }
+
+    async fn final_state(&self, id: TaskId) -> Task {
+        let task = self.bench.desk.wait_final(id, None, Duration::from_secs(20)).await.unwrap();
+        assert!(task.state.is_final(), "still {}", task.state);
+        task
+    }
+
+    /// Approves a call and gives the task once it is final.
+    async fn settle(&self, text: &str) -> Task {
+        let task = self.bench.approved(text).await;
+        self.final_state(task.id).await
+    }
+
+    fn calls(&self) -> usize {
+        self.script.calls.load(Ordering::SeqCst)
+    }
+
+    async fn end(self) -> Bench {
+        self.stop.cancel();
+        self.loops.await.unwrap();
+        self.bench
+    }
+}
+
+fn executor(bench: &Bench, runner: Arc<dyn Runner>) -> Arc<Executor> {
+    Executor::new(ExecutorParts {
+        journal: bench.journal.clone(),
+        desk: bench.desk.clone(),
+        runner,
+        policy: bench.policy.clone(),
+        anonymizer: Arc::new(ArcSwap::from_pointee(Anonymizer::none())),
+        clock: bench.clock.clone(),
+    })
+}
+
+fn replying(reply: Reply) -> Script {
+    Script { replies: Mutex::new([reply].into()), ..Script::default() }
+}
+
+fn deny_all(bench: &Bench) {
+    let config = ConfigPolicy { default: Action::Deny, ..ConfigPolicy::default() };
+    bench.policy.store(Arc::new(Policy::new(config, Standing::default())));
+}
+
+fn note(task: &Task) -> &str {
+    task.note.as_ref().map_or("", |note| note.get())
+}
+
+#[tokio::test]
+async fn an_approved_task_runs_and_its_result_is_kept() {
+    let running = Running::on(Bench::new(), Script::default());
+    let task = running.settle("hello").await;
+    assert_eq!(task.state, State::Completed);
+    assert_eq!(task.result.unwrap().get().get(), "{\"ok\":true}");
+    let bench = running.end().await;
+    let states: Vec<_> = bench.audited().into_iter().map(|(state, _)| state).collect();
+    assert_eq!(states, [State::PendingApproval, State::Approved, State::Executing, State::Completed]);
+    assert!(bench.after_crash().desk.task(task.id, None).unwrap().result.is_some());
+}
+
+#[tokio::test]
+async fn a_hundred_approvals_at_once_run_it_once() {
+    let running = Running::on(Bench::new(), Script::default());
+    let task = running.bench.opened("hello").await;
+    let approvals = (0..100).map(|_| running.bench.desk.approve(task.id, Confirmed::by_test()));
+    futures_util::future::join_all(approvals).await;
+    assert_eq!(running.final_state(task.id).await.state, State::Completed);
+    running.settle("another, so that a second run would have had its time").await;
+    assert_eq!(running.calls(), 2);
+}
+
+#[tokio::test]
+async fn two_executors_on_one_store_run_it_once() {
+    let running = Running::on(Bench::new(), Script::default());
+    let task = running.bench.approved("hello").await;
+    let second = executor(&running.bench, running.script.clone());
+    tokio::join!(
+        running.executor.execute(task.id, CancellationToken::new()),
+        second.execute(task.id, CancellationToken::new()),
+        second.execute(task.id, CancellationToken::new()),
+    );
+    running.final_state(task.id).await;
+    assert_eq!(running.calls(), 1);
+}
+
+#[tokio::test]
+async fn what_stands_on_other_ground_than_when_it_was_asked_does_not_run() {
+    let running = Running::on(Bench::new(), Script::default());
+    let task = running.bench.opened("hello").await;
+    *running.bench.ground.0.lock().unwrap() = Ok(ground("another definition"));
+    running.bench.desk.approve(task.id, Confirmed::by_test()).await.unwrap();
+    let ended = running.final_state(task.id).await;
+    assert_eq!(ended.state, State::Failed);
+    assert!(note(&ended).contains("did not run"), "{}", note(&ended));
+    assert_eq!(running.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_start_fails_the_task() {
+    let running = Running::on(Bench::new(), Script::default());
+    let task = running.bench.opened("hello").await;
+    let error = ServerError::Start("mail".parse().unwrap(), "no such program".to_owned());
+    *running.bench.ground.0.lock().unwrap() = Err(Refusal::Server(error.to_string()));
+    running.bench.desk.approve(task.id, Confirmed::by_test()).await.unwrap();
+    let ended = running.final_state(task.id).await;
+    assert_eq!(ended.state, State::Failed);
+    assert!(note(&ended).contains("no such program"));
+}
+
+#[tokio::test]
+async fn a_deny_between_the_approval_and_the_start_wins() {
+    let bench = Bench::new();
+    let task = bench.approved("hello").await;
+    deny_all(&bench);
+    let running = Running::on(bench, Script::default());
+    assert_eq!(running.final_state(task.id).await.state, State::Denied);
+    assert_eq!(running.calls(), 0);
+}
+
+#[tokio::test]
+async fn an_approval_that_expired_before_the_start_does_not_run() {
+    let bench = Bench::new();
+    let task = bench.approved("hello").await;
+    bench.clock.advance(Duration::from_secs(15 * 60));
+    let running = Running::on(bench, Script::default());
+    assert_eq!(running.final_state(task.id).await.state, State::Expired);
+    assert_eq!(running.calls(), 0);
+}
+
+#[tokio::test]
+async fn what_was_running_at_a_crash_is_interrupted_and_never_runs_again() {
+    let script = Script { held: Some("hello"), ..Script::default() };
+    let running = Running::on(Bench::new(), script);
+    let task = running.bench.approved("hello").await;
+    while running.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let waiting = running.bench.approved("after").await;
+    let after = running.bench.after_crash();
+    running.stop.cancel();
+    let script = Arc::new(Script::default());
+    let again = executor(&after, script.clone());
+    let found = again.recover().await.unwrap();
+    assert_eq!(found.interrupted + found.resumed, 2, "{found:?}: the second may have run before the crash");
+    let interrupted = after.desk.task(task.id, None).unwrap();
+    assert_eq!(interrupted.state, State::Interrupted);
+    assert!(note(&interrupted).contains("unknown"));
+    let again = Running::on(after, Script::default());
+    let last = again.final_state(waiting.id).await;
+    assert!(matches!(last.state, State::Completed | State::Interrupted));
+    assert_eq!(again.final_state(task.id).await.state, State::Interrupted);
+    assert_eq!(again.calls(), found.resumed);
+}
+
+#[tokio::test]
+async fn an_approved_task_is_resumed_after_a_restart() {
+    let bench = Bench::new();
+    let task = bench.approved("hello").await;
+    let after = bench.after_crash();
+    let found = executor(&after, Arc::new(Script::default())).recover().await.unwrap();
+    assert_eq!(found, Recovered { interrupted: 0, resumed: 1 });
+    let running = Running::on(after, Script::default());
+    assert_eq!(running.final_state(task.id).await.state, State::Completed);
+}
+
+#[tokio::test]
+async fn each_way_to_fail_has_its_state() {
+    let server = || "the server".to_owned();
+    let ways = [
+        (Refusal::Interrupted(server()), State::Interrupted),
+        (Refusal::Cancelled, State::Interrupted),
+        (Refusal::Server(server()), State::Failed),
+        (Refusal::NoAudit, State::Failed),
+        (Refusal::Withheld(portero::anonymize::Leak), State::Failed),
+    ];
+    for (refusal, state) in ways {
+        let words = refusal.to_string();
+        let running = Running::on(Bench::new(), replying(Reply::Refused(refusal)));
+        let task = running.settle("hello").await;
+        assert_eq!((task.state, note(&task)), (state, words.as_str()));
+    }
+    let running = Running::on(Bench::new(), replying(Reply::Error(params("{\"code\":-1}"))));
+    let task = running.settle("hello").await;
+    assert_eq!(task.state, State::Failed);
+    assert_eq!(task.error.unwrap().get().get(), "{\"code\":-1}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_not_kept_and_that_is_said() {
+    let long = format!("\"{}\"", "x".repeat(FRAME_MOST));
+    let running = Running::on(Bench::new(), replying(Reply::Result(params(&long))));
+    let task = running.settle("hello").await;
+    assert_eq!(task.state, State::Completed);
+    assert!(task.result.is_none());
+    assert!(note(&task).contains("longer than"), "{}", note(&task));
+}
+
+#[tokio::test]
+async fn a_slow_task_does_not_hold_up_another() {
+    let script = Script { held: Some("slow"), ..Script::default() };
+    let running = Running::on(Bench::new(), script);
+    let slow = running.bench.approved("slow").await;
+    assert_eq!(running.settle("quick").await.state, State::Completed);
+    assert_eq!(running.bench.desk.task(slow.id, None).unwrap().state, State::Executing);
+    running.script.go.notify_one();
+    assert_eq!(running.final_state(slow.id).await.state, State::Completed);
+}
+
+#[tokio::test]
+async fn stopping_takes_back_what_runs() {
+    let script = Script { held: Some("slow"), ..Script::default() };
+    let running = Running::on(Bench::new(), script);
+    let slow = running.bench.approved("slow").await;
+    while running.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let bench = running.end().await;
+    assert_eq!(bench.desk.task(slow.id, None).unwrap().state, State::Interrupted);
+}
+
+#[tokio::test]
+async fn more_approvals_than_run_side_by_side_all_run() {
+    let running = Running::on(Bench::new(), Script::default());
+    let mut ids = Vec::new();
+    for number in 0..AT_MOST + 8 {
+        let task = running.bench.desk.submit(call(&number.to_string()), &context("/p")).await.unwrap();
+        running.bench.desk.approve(task.id, Confirmed::by_test()).await.unwrap();
+        ids.push(task.id);
+    }
+    for id in ids {
+        assert_eq!(running.final_state(id).await.state, State::Completed);
+    }
+    assert_eq!(running.calls(), AT_MOST + 8);
+}

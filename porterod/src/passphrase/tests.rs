@@ -1,1 +1,95 @@
-//! x
+use super::*;
+use crate::approval::tests::Bench;
+
+const RIGHT: &str = "correct horse";
+
+fn passphrase_on(bench: &Bench) -> Passphrase {
+    let cost = Cost(Params::new(8, 1, 1, None).unwrap());
+    Passphrase { cost, ..Passphrase::new(bench.journal.clone(), bench.clock.clone()) }
+}
+
+async fn set_up() -> (Bench, Passphrase) {
+    let bench = Bench::new();
+    let passphrase = passphrase_on(&bench);
+    passphrase.set(None, Secret::new(RIGHT), "pid 1").await.unwrap();
+    (bench, passphrase)
+}
+
+async fn try_it(passphrase: &Passphrase, given: &str) -> Result<Confirmed, PassphraseError> {
+    passphrase.confirm(Secret::new(given), "pid 2").await
+}
+
+#[tokio::test]
+async fn until_one_is_set_nothing_is_confirmed() {
+    let bench = Bench::new();
+    let passphrase = passphrase_on(&bench);
+    assert_eq!(try_it(&passphrase, "").await.unwrap_err(), PassphraseError::Unset);
+    assert_eq!(passphrase.first_set().unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_right_one_confirms_and_the_first_setting_is_remembered() {
+    let (bench, passphrase) = set_up().await;
+    assert_eq!(try_it(&passphrase, RIGHT).await.unwrap().by(), "pid 2");
+    let old = Some(Secret::new(RIGHT));
+    passphrase.set(old, Secret::new("battery staple"), "pid 3").await.unwrap();
+    assert!(try_it(&passphrase, "battery staple").await.is_ok());
+    assert!(matches!(try_it(&passphrase, RIGHT).await, Err(PassphraseError::Wrong { left: 4 })));
+    let first = passphrase.first_set().unwrap().unwrap();
+    assert_eq!(first, (bench.clock.now().wall, "pid 1".to_owned()));
+}
+
+#[tokio::test]
+async fn a_new_one_needs_the_old_one() {
+    let (_bench, passphrase) = set_up().await;
+    let new = || Secret::new("battery staple");
+    assert_eq!(passphrase.set(None, new(), "p").await.unwrap_err(), PassphraseError::Missing);
+    let wrong = passphrase.set(Some(Secret::new("guess")), new(), "p").await;
+    assert!(matches!(wrong, Err(PassphraseError::Wrong { .. })));
+    let short = passphrase.set(Some(Secret::new(RIGHT)), Secret::new("short"), "p").await;
+    assert_eq!(short.unwrap_err(), PassphraseError::Short(FEWEST));
+    assert!(try_it(&passphrase, RIGHT).await.is_ok());
+}
+
+#[tokio::test]
+async fn wrong_tries_lead_to_a_pause_that_doubles_and_survives_a_restart() {
+    let (bench, passphrase) = set_up().await;
+    for left in [4, 3, 2, 1, 0] {
+        assert_eq!(try_it(&passphrase, "guess").await.unwrap_err(), PassphraseError::Wrong { left });
+    }
+    let paused = PassphraseError::Paused(FIRST_PAUSE);
+    assert_eq!(try_it(&passphrase, RIGHT).await.unwrap_err(), paused);
+    let after = bench.after_crash();
+    assert_eq!(try_it(&passphrase_on(&after), RIGHT).await.unwrap_err(), paused);
+    bench.clock.advance(FIRST_PAUSE);
+    assert_eq!(try_it(&passphrase, "guess").await.unwrap_err(), PassphraseError::Wrong { left: 0 });
+    assert_eq!(try_it(&passphrase, RIGHT).await.unwrap_err(), PassphraseError::Paused(2 * FIRST_PAUSE));
+    bench.clock.advance(2 * FIRST_PAUSE);
+    assert!(try_it(&passphrase, RIGHT).await.is_ok());
+    assert_eq!(try_it(&passphrase, "guess").await.unwrap_err(), PassphraseError::Wrong { left: 4 });
+}
+
+#[tokio::test]
+async fn many_tries_at_once_are_no_more_than_one_after_another() {
+    let (_bench, passphrase) = set_up().await;
+    let tries = futures_util::future::join_all((0..20).map(|_| try_it(&passphrase, "guess"))).await;
+    let wrong = tries.iter().filter(|tried| matches!(tried, Err(PassphraseError::Wrong { .. }))).count();
+    assert_eq!(wrong, 5);
+}
+
+#[tokio::test]
+async fn the_first_one_is_set_by_one_of_many() {
+    let bench = Bench::new();
+    let passphrase = passphrase_on(&bench);
+    let setting = (0..10).map(|n| passphrase.set(None, Secret::new(format!("passphrase {n}")), "p"));
+    let set = futures_util::future::join_all(setting).await;
+    assert_eq!(set.iter().filter(|set| set.is_ok()).count(), 1);
+}
+
+#[test]
+fn the_default_cost_is_argon2id_with_nineteen_mebibytes() {
+    let hash = hash(&Secret::new(RIGHT), Cost::default()).unwrap();
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    assert!(verify(&Secret::new(RIGHT), &hash));
+    assert!(!verify(&Secret::new("guess"), &hash));
+}

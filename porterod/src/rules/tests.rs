@@ -1,1 +1,163 @@
-//! x
+use portero::names::ToolId;
+use portero::policy::denies;
+
+use super::*;
+use crate::approval::tests::{Bench, copy_files};
+use crate::store::Records;
+
+fn parts(bench: &Bench, boot_id: &str) -> RulesParts {
+    RulesParts {
+        journal: bench.journal.clone(),
+        policy: bench.policy.clone(),
+        denies: bench.directory.path().join("denies.json"),
+        boot_id: boot_id.to_owned(),
+        clock: bench.clock.clone(),
+    }
+}
+
+async fn open(bench: &Bench) -> Arc<Rules> {
+    Rules::open(parts(bench, "boot")).await.unwrap()
+}
+
+fn pattern(text: &str) -> Pattern {
+    text.parse().unwrap()
+}
+
+fn action(bench: &Bench, tool: &str) -> Action {
+    let tool: ToolId = tool.parse().unwrap();
+    bench.policy.load().decide(&tool, None, bench.clock.now()).action
+}
+
+fn file(bench: &Bench) -> Standing {
+    let path = bench.directory.path().join("denies.json");
+    denies::read(&path, &path).unwrap()
+}
+
+/// Lets the store refuse every change of rules and grants, as on a full disk, or no longer.
+async fn block(bench: &Bench, on: bool) {
+    let sql = if on {
+        "CREATE TEMP TRIGGER full BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    } else {
+        "DROP TRIGGER full"
+    };
+    bench.journal.store().write(Records::None, move |store| Ok(store.execute_batch(sql)?)).await.unwrap();
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[tokio::test]
+async fn each_change_raises_the_epoch_by_one_and_is_in_force_and_on_disk() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let changes = rules.changes();
+    let deny = rules.deny(pattern("mail/*"), "pid 1").await.unwrap();
+    assert_eq!(action(&bench, "mail/send"), Action::Deny);
+    let allow = rules.allow(pattern("notes/*"), Confirmed::by_test()).await.unwrap();
+    assert_eq!(action(&bench, "notes/read"), Action::Allow);
+    assert_eq!((deny.id, allow.id, *changes.borrow()), (1, 2, 2));
+    assert_eq!(file(&bench).rules, [deny.clone()]);
+    assert_eq!(file(&bench).epoch, 2);
+    let after = bench.after_crash();
+    let again = open(&after).await;
+    assert_eq!(again.standing(), rules.standing());
+    assert_eq!(action(&after, "mail/send"), Action::Deny);
+}
+
+#[tokio::test]
+async fn removing_a_deny_needs_a_confirmation_and_removing_an_allow_does_not() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let deny = rules.deny(pattern("mail/*"), "p").await.unwrap();
+    let allow = rules.allow(pattern("notes/*"), Confirmed::by_test()).await.unwrap();
+    assert_eq!(rules.unrule(deny.id, None, "p").await.unwrap_err(), RulesError::NeedsConfirmation);
+    assert_eq!(action(&bench, "mail/send"), Action::Deny);
+    rules.unrule(allow.id, None, "p").await.unwrap();
+    rules.unrule(deny.id, Some(Confirmed::by_test()), "p").await.unwrap();
+    assert_eq!(action(&bench, "mail/send"), Action::RequireApproval);
+    let missing = rules.unrule(deny.id, None, "p").await.unwrap_err();
+    assert_eq!(missing, RulesError::NotFound { what: "rule", id: deny.id });
+    assert!(file(&bench).rules.is_empty());
+}
+
+#[tokio::test]
+async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let hour = Duration::from_secs(3600);
+    rules.grant(pattern("mail/*"), hour, DAY, Confirmed::by_test()).await.unwrap();
+    assert_eq!(action(&bench, "mail/send"), Action::Allow);
+    let other_boot = bench.after_crash();
+    let rebooted = Rules::open(parts(&other_boot, "next boot")).await.unwrap();
+    assert!(rebooted.standing().grants.is_empty());
+    assert_eq!(action(&other_boot, "mail/send"), Action::RequireApproval);
+    bench.clock.advance(hour);
+    assert!(rules.standing().grants.is_empty());
+    assert_eq!(action(&bench, "mail/send"), Action::RequireApproval);
+    let grant = rules.grant(pattern("mail/*"), hour, DAY, Confirmed::by_test()).await.unwrap();
+    rules.grant(pattern("notes/*"), hour, DAY, Confirmed::by_test()).await.unwrap();
+    assert_eq!(rules.revoke(Some(&[grant.id]), "p").await.unwrap(), 1);
+    assert_eq!(action(&bench, "mail/send"), Action::RequireApproval);
+    assert_eq!(rules.revoke(None, "p").await.unwrap(), 1);
+    let missing = rules.revoke(Some(&[grant.id]), "p").await.unwrap_err();
+    assert_eq!(missing, RulesError::NotFound { what: "grant", id: grant.id });
+}
+
+#[tokio::test]
+async fn a_grant_lasts_no_longer_than_the_most() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    for lasts in [DAY + Duration::from_secs(1), Duration::ZERO] {
+        let refused = rules.grant(pattern("mail/*"), lasts, DAY, Confirmed::by_test()).await;
+        assert_eq!(refused.unwrap_err(), RulesError::Duration(DAY));
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_a_deny_is_in_force_and_an_allow_is_not() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    block(&bench, true).await;
+    let deny = rules.deny(pattern("mail/*"), "p").await;
+    assert!(matches!(deny, Err(RulesError::NotKept(_))), "{deny:?}");
+    assert_eq!(action(&bench, "mail/send"), Action::Deny);
+    assert_eq!(file(&bench).rules.len(), 1, "the file of denies could still be written");
+    let allow = rules.allow(pattern("notes/*"), Confirmed::by_test()).await;
+    assert!(matches!(allow, Err(RulesError::Store(_))), "{allow:?}");
+    assert_eq!(action(&bench, "notes/read"), Action::RequireApproval);
+    assert!(!rules.save_again().await);
+    block(&bench, false).await;
+    assert!(rules.save_again().await);
+    let after = bench.after_crash();
+    open(&after).await;
+    assert_eq!(action(&after, "mail/send"), Action::Deny);
+}
+
+#[tokio::test]
+async fn a_deny_that_reached_only_the_file_is_found_there_at_the_next_start() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    rules.grant(pattern("notes/*"), DAY, DAY, Confirmed::by_test()).await.unwrap();
+    block(&bench, true).await;
+    assert!(rules.deny(pattern("mail/*"), "p").await.is_err());
+    let after = bench.after_crash();
+    let again = open(&after).await;
+    assert_eq!(action(&after, "mail/send"), Action::Deny);
+    assert_eq!(action(&after, "notes/read"), Action::RequireApproval, "nobody knows whether it was revoked");
+    assert!(again.standing().epoch > file(&bench).epoch);
+}
+
+#[tokio::test]
+async fn an_older_store_that_is_put_back_does_not_bring_back_what_was_taken() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let allow = rules.allow(pattern("notes/*"), Confirmed::by_test()).await.unwrap();
+    let older = tempfile::tempdir().unwrap();
+    copy_files(bench.directory.path(), older.path());
+    rules.unrule(allow.id, None, "p").await.unwrap();
+    rules.deny(pattern("mail/*"), "p").await.unwrap();
+    std::fs::copy(bench.directory.path().join("denies.json"), older.path().join("denies.json")).unwrap();
+    let after = Bench::on(older);
+    open(&after).await;
+    assert_eq!(action(&after, "mail/send"), Action::Deny);
+    assert_eq!(action(&after, "notes/read"), Action::RequireApproval);
+}

@@ -27,8 +27,9 @@ use writer::Writer;
 /// The store of one daemon.
 #[derive(Debug)]
 pub struct Store {
-    writer: Writer,
+    /// Dropped first: the last connection that closes folds the log into the file, and must be able to write.
     reader: Mutex<Connection>,
+    writer: Writer,
 }
 
 /// Makes durable, before a commit, what was written beside the store: the audit.
@@ -53,7 +54,7 @@ impl Store {
         let write = open::open(path, witness).map_err(|error| error.at(path))?;
         let reader = open::reader(path).map_err(|error| StoreError::from(error).at(path))?;
         let writer = Writer::start(write, barrier)?;
-        Ok(Self { writer, reader: Mutex::new(reader) })
+        Ok(Self { reader: Mutex::new(reader), writer })
     }
 
     /// Runs `change` in a transaction and returns its value once that is on the disk. If it fails, or the

@@ -1,1 +1,285 @@
-//! x
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portero::task::State;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::{Records, Store, StoreError, standing};
+
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("portero.db");
+    (directory, path)
+}
+
+fn open(path: &Path) -> Result<Store, StoreError> {
+    Store::open(path, None, Box::new(|| Ok(())))
+}
+
+/// A store with a rule in it, closed.
+async fn with_a_rule(path: &Path) -> standing::Kept {
+    let store = open(path).unwrap();
+    let mut kept = store.read(standing::load).unwrap();
+    kept.standing.epoch = 1;
+    kept.next_id = 2;
+    kept.standing.rules.push(portero::policy::Rule {
+        id: 1,
+        pattern: "mail/*".parse().unwrap(),
+        action: portero::policy::Action::Deny,
+        made: "2026-11-20T08:00:00.123456789Z".parse().unwrap(),
+    });
+    let saved = kept.clone();
+    store.write(Records::None, move |store| standing::save(store, &saved)).await.unwrap();
+    kept
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_user_can_read_the_store() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (directory, path) = place();
+    let _store = open(&path).unwrap();
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_crash() {
+    let (_directory, path) = place();
+    let store = open(&path).unwrap();
+    let mut kept = store.read(standing::load).unwrap();
+    kept.standing.epoch = 5;
+    let saved = kept.clone();
+    store.write(Records::None, move |store| standing::save(store, &saved)).await.unwrap();
+    let (_elsewhere, copy) = place();
+    fs::copy(&path, &copy).unwrap();
+    fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).unwrap();
+    assert_eq!(open(&copy).unwrap().read(standing::load).unwrap(), kept);
+    std::mem::forget(store);
+    assert_eq!(open(&path).unwrap().read(standing::load).unwrap(), kept);
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_an_error_or_says_the_same_and_is_never_empty() {
+    let (_directory, path) = place();
+    let kept = with_a_rule(&path).await;
+    let good = fs::read(&path).unwrap();
+    let (_elsewhere, damaged) = place();
+    let mut errors = 0;
+    let mut look = |bytes: &[u8], what: String| {
+        let _ = fs::remove_file(damaged.with_extension("db-wal"));
+        let _ = fs::remove_file(damaged.with_extension("db-shm"));
+        fs::write(&damaged, bytes).unwrap();
+        match open(&damaged) {
+            Ok(store) => assert_eq!(store.read(standing::load).unwrap(), kept, "{what}"),
+            Err(StoreError::Corrupt { path, .. }) => {
+                errors += 1;
+                assert!(path.ends_with("portero.db"));
+            }
+            Err(StoreError::Newer { .. }) => errors += 1,
+            Err(other) => panic!("{what}: {other}"),
+        }
+    };
+    for length in (0..good.len()).step_by(4099) {
+        look(&good[..length], format!("cut at {length}"));
+    }
+    for place in (0..good.len()).step_by(409).chain(0..100) {
+        let mut bytes = good.clone();
+        bytes[place] ^= 0x15;
+        look(&bytes, format!("changed byte {place}"));
+    }
+    look(&[b'x'; 4096], "no database".to_owned());
+    assert!(errors > 100, "{errors}");
+}
+
+#[test]
+fn an_empty_file_is_no_store() {
+    let (_directory, path) = place();
+    fs::write(&path, "").unwrap();
+    assert!(matches!(open(&path), Err(StoreError::Corrupt { .. })));
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0, "it was not touched");
+}
+
+#[test]
+fn another_programs_database_is_left_alone() {
+    let (_directory, path) = place();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs (a); PRAGMA user_version = 1")
+        .unwrap();
+    let before = fs::read(&path).unwrap();
+    assert!(matches!(open(&path), Err(StoreError::Corrupt { .. })));
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_newer_store_is_left_alone() {
+    let (_directory, path) = place();
+    drop(open(&path).unwrap());
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    assert!(matches!(open(&path), Err(StoreError::Newer { found: 99, .. })));
+}
+
+#[test]
+fn a_store_that_is_gone_does_not_begin_anew_while_something_remembers_it() {
+    let (directory, path) = place();
+    let witness = directory.path().join("denies.json");
+    fs::write(&witness, "{}").unwrap();
+    let opened = Store::open(&path, Some(&witness), Box::new(|| Ok(())));
+    assert!(matches!(opened, Err(StoreError::Corrupt { .. })));
+    fs::remove_file(&witness).unwrap();
+    assert!(Store::open(&path, Some(&witness), Box::new(|| Ok(()))).is_ok());
+}
+
+#[test]
+fn half_a_store_from_a_crash_while_it_was_made_does_not_matter() {
+    let (directory, path) = place();
+    fs::write(directory.path().join("portero.db.new"), "half").unwrap();
+    assert!(open(&path).is_ok());
+}
+
+#[test]
+fn a_missing_trigger_is_damage() {
+    let (_directory, path) = place();
+    drop(open(&path).unwrap());
+    Connection::open(&path).unwrap().execute_batch("DROP TRIGGER tasks_steps").unwrap();
+    assert!(matches!(open(&path), Err(StoreError::Corrupt { .. })));
+}
+
+#[tokio::test]
+async fn a_change_that_fails_leaves_its_neighbours_alone() {
+    let (_directory, path) = place();
+    let store = open(&path).unwrap();
+    let epoch = |to: i64| {
+        move |store: &Connection| -> Result<(), StoreError> {
+            store.execute("UPDATE meta SET epoch = ?1", [to])?;
+            Ok(())
+        }
+    };
+    let fails = |store: &Connection| -> Result<(), StoreError> {
+        store.execute("UPDATE meta SET next_id = 77", [])?;
+        Err(StoreError::Refused("no".to_owned()))
+    };
+    let (one, two, three) = tokio::join!(
+        store.write(Records::None, epoch(3)),
+        store.write(Records::None, fails),
+        store.write(Records::None, |store| Ok(store.execute("UPDATE meta SET epoch = epoch + 1", [])?)),
+    );
+    assert_eq!((one, two, three), (Ok(()), Err(StoreError::Refused("no".to_owned())), Ok(1)));
+    let found: (i64, i64) = store
+        .read(|store| {
+            Ok(store
+                .query_row("SELECT epoch, next_id FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        })
+        .unwrap();
+    assert_eq!(found, (4, 1));
+}
+
+#[tokio::test]
+async fn without_its_record_a_change_is_undone() {
+    let (_directory, path) = place();
+    let full = || Err(std::io::Error::other("no space"));
+    let store = Store::open(&path, None, Box::new(full)).unwrap();
+    let change = |store: &Connection| Ok(store.execute("UPDATE meta SET next_id = 77", [])?);
+    assert!(matches!(store.write(Records::Synced, change).await, Err(StoreError::Audit(_))));
+    let next: i64 =
+        store.read(|store| Ok(store.query_row("SELECT next_id FROM meta", [], |row| row.get(0))?)).unwrap();
+    assert_eq!(next, 1);
+    assert_eq!(store.write(Records::None, change).await, Ok(1));
+}
+
+/// The condition of the trigger, as [`State::may_become`] has it.
+fn steps() -> String {
+    let lines: Vec<_> = State::ALL
+        .into_iter()
+        .filter(|state| !state.is_final())
+        .map(|from| {
+            let next: Vec<_> = State::ALL
+                .into_iter()
+                .filter(|to| from.may_become(*to))
+                .map(|to| format!("'{to}'"))
+                .collect();
+            format!("(OLD.state = '{from}' AND NEW.state IN ({}))", next.join(", "))
+        })
+        .collect();
+    lines.join("\n    OR ")
+}
+
+#[test]
+fn the_trigger_and_the_state_machine_say_the_same() {
+    let (_directory, path) = place();
+    let store = open(&path).unwrap();
+    let sql: String = store
+        .read(|store| {
+            let sql = "SELECT sql FROM sqlite_schema WHERE name = 'tasks_steps'";
+            Ok(store.query_row(sql, [], |row| row.get(0))?)
+        })
+        .unwrap();
+    assert!(sql.contains(&format!("WHEN NOT (\n    {}\n)", steps())), "the trigger must read:\n{}", steps());
+}
+
+#[test]
+fn no_step_but_those_of_the_state_machine_can_be_stored() {
+    let (_directory, path) = place();
+    drop(open(&path).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    for from in State::ALL {
+        for to in State::ALL {
+            connection.execute_batch("BEGIN").unwrap();
+            insert(&connection, "pending-approval").unwrap();
+            for state in way_to(from) {
+                update(&connection, state.as_str()).unwrap();
+            }
+            assert_eq!(update(&connection, to.as_str()).is_ok(), from.may_become(to), "{from} to {to}");
+            connection.execute_batch("ROLLBACK").unwrap();
+        }
+        connection.execute_batch("BEGIN").unwrap();
+        assert_eq!(insert(&connection, from.as_str()).is_ok(), from == State::PendingApproval);
+        connection.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+fn way_to(state: State) -> Vec<State> {
+    match state {
+        State::PendingApproval => vec![],
+        State::Approved | State::Denied | State::Expired | State::Cancelled => vec![state],
+        State::Executing => vec![State::Approved, state],
+        State::Completed | State::Failed | State::Interrupted => {
+            vec![State::Approved, State::Executing, state]
+        }
+    }
+}
+
+fn insert(connection: &Connection, state: &str) -> rusqlite::Result<usize> {
+    connection.execute(
+        "INSERT INTO tasks (id, state, tool, call, decision, principal, session, client, directory, binding,
+             asked, expires, changed)
+         VALUES ('x', ?1, 'a/b', '{}', '{}', 'p', 's', 'c', 'd', 'bound', 1, 2, 3)",
+        [state],
+    )
+}
+
+fn update(connection: &Connection, state: &str) -> rusqlite::Result<usize> {
+    connection.execute("UPDATE tasks SET state = ?1", [state])
+}
+
+#[test]
+fn what_a_task_asks_cannot_change_and_an_open_task_cannot_go() {
+    let (_directory, path) = place();
+    drop(open(&path).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    insert(&connection, "pending-approval").unwrap();
+    let columns =
+        ["id", "tool", "call", "decision", "principal", "session", "client", "directory", "binding"];
+    for column in columns {
+        let sql = format!("UPDATE tasks SET state = 'approved', {column} = 'other'");
+        assert!(connection.execute(&sql, []).is_err(), "{column}");
+    }
+    assert!(connection.execute("UPDATE tasks SET state = 'approved', asked = 9", []).is_err());
+    assert!(connection.execute("DELETE FROM tasks", []).is_err());
+    update(&connection, "cancelled").unwrap();
+    assert_eq!(connection.execute("DELETE FROM tasks", []).unwrap(), 1);
+}

@@ -6,17 +6,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
-/// The plain text of a value that serializes as a text: a name, an id, a state.
+/// The plain text of a value that serializes as a text: a pattern, an action.
 pub(crate) fn plain<T: Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(text)) => text,
-        Ok(_) | Err(_) => unreachable_text(),
+        Ok(serde_json::Value::String(text)) => Some(text),
+        Ok(_) | Err(_) => None,
     }
-}
-
-/// Only types that are texts are given to [`plain`]; an empty text reads back as none of them.
-const fn unreachable_text() -> String {
-    String::new()
+    .expect("only what serializes as a text is stored so")
 }
 
 /// Reads what [`plain`] wrote from a column.

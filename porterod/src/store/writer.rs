@@ -12,8 +12,9 @@ const QUEUE: usize = 256;
 /// How many changes at most go into one transaction.
 const GROUP: usize = 128;
 
-/// Runs one change, and gives what to do once it is known whether the transaction stays.
-type Work = Box<dyn FnOnce(&Connection) -> Finish + Send>;
+/// Runs one change, unless the transaction failed already, and gives what to do once it is known whether the
+/// transaction stays.
+type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Finish + Send>;
 type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 struct Job {
@@ -45,7 +46,7 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |connection| {
-            let changed = in_savepoint(connection, change);
+            let changed = connection.and_then(|connection| in_savepoint(connection, change));
             Box::new(move |kept| {
                 // Whoever asked may be gone; the change stays all the same.
                 let _ = answer.send(kept.and(changed));
@@ -101,17 +102,13 @@ fn drain(connection: &Connection, mut jobs: mpsc::Receiver<Job>, barrier: &Barri
 }
 
 fn commit(connection: &Connection, group: Vec<Work>, records: Records, barrier: &Barrier) {
-    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+    let mut kept = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
     let mut finishes = Vec::with_capacity(group.len());
-    let mut kept = begun;
-    if kept.is_ok() {
-        for work in group {
-            finishes.push(work(connection));
-            if connection.is_autocommit() {
-                // SQLite itself took the transaction back, as when the disk is full.
-                kept = Err(StoreError::Failed("the disk is full or failed".to_owned()));
-                break;
-            }
+    for work in group {
+        finishes.push(work(kept.clone().map(|()| connection)));
+        if kept.is_ok() && connection.is_autocommit() {
+            // SQLite itself took the transaction back, as when the disk is full.
+            kept = Err(StoreError::Failed("the disk is full or failed".to_owned()));
         }
     }
     if kept.is_ok() && records == Records::Synced {
