@@ -199,3 +199,6 @@ impl std::fmt::Debug for Journal {
         f.debug_struct("Journal").field("store", &self.store).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
