@@ -55,7 +55,7 @@ async fn each_change_raises_the_epoch_by_one_and_is_in_force_and_on_disk() {
     let allow = rules.allow(pattern("notes/*"), Confirmed::by_test()).await.unwrap();
     assert_eq!(action(&bench, "notes/read"), Action::Allow);
     assert_eq!((deny.id, allow.id, *changes.borrow()), (1, 2, 2));
-    assert_eq!(file(&bench).rules, [deny.clone()]);
+    assert_eq!(file(&bench).rules, std::slice::from_ref(&deny));
     assert_eq!(file(&bench).epoch, 2);
     let after = bench.after_crash();
     let again = open(&after).await;
