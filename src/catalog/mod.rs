@@ -421,4 +421,6 @@ impl Known {
 }
 
 #[cfg(test)]
+mod search_tests;
+#[cfg(test)]
 mod tests;

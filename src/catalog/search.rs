@@ -21,13 +21,13 @@ mod weight {
     pub(super) const DESCRIPTION: f32 = 1.5;
     /// Beyond the first words of a long description.
     pub(super) const DESCRIPTION_LATE: f32 = 0.3;
-    pub(super) const ARGUMENT: f32 = 0.8;
+    pub(super) const ARGUMENT: f32 = 0.5;
 }
 
 /// How much of a word's score its look-alikes get.
 mod factor {
     pub(super) const BEGINS: f32 = 0.8;
-    pub(super) const ALIKE: f32 = 0.5;
+    pub(super) const ALIKE: f32 = 0.7;
     pub(super) const MISSPELLED: f32 = 0.6;
     /// Two words of the query written as one.
     pub(super) const JOINED: f32 = 0.9;

@@ -14,7 +14,7 @@ const ALIKE: &[&[&str]] = &[
     &["appointment", "event", "meeting"],
     &["archive", "store"],
     &["bill", "invoice"],
-    &["book", "plan", "schedule"],
+    &["book", "calendar", "plan", "schedule"],
     &["branch", "ref"],
     &["browse", "enumerate", "list", "show"],
     &["bug", "issue", "ticket"],
