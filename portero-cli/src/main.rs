@@ -1,17 +1,27 @@
 //! The `portero` command: the MCP server that an agent launches, and the person's terminal.
 //!
-//! stdout carries data only (in `portero mcp` the protocol), stderr is talk.
+//! stdout carries data only (in `portero mcp` the protocol), stderr is talk. The modules stand in layers, in
+//! the order below: each imports only from those above it.
 
 mod args;
-mod commands;
-mod daemon;
-mod denies;
-mod failure;
-mod launch;
+
 mod output;
-mod signals;
+
+mod failure;
+
 mod terminal;
+
+mod signals;
+
+mod denies;
+
+mod launch;
+
+mod daemon;
+
 mod widen;
+
+mod commands;
 
 use std::process::ExitCode;
 

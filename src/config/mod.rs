@@ -24,7 +24,7 @@ use std::{fs, io};
 pub use problem::{Problem, Problems, Severity};
 pub use types::{Approvals, Config, Files, Limits, Server, Settings, Skipped, Telegram};
 
-use crate::anonymize::Conflict;
+use crate::anonymize::{Anonymizer, Conflict, Rule};
 use document::Document;
 use mcps::Servers;
 use replacements::Replacements;
@@ -122,19 +122,10 @@ pub fn read(files: &Files, env: &dyn Fn(&str) -> Option<String>) -> (Option<Conf
     let (mut portero, root) = Document::open(PORTERO, files.portero.as_deref());
     let settings = settings::read(&mut portero, root.as_ref(), &variables);
 
-    let own = rules.len();
     let injected: Vec<_> =
         injected.into_iter().filter(|(rule, _)| rules.iter().all(|known| known.real != rule.real)).collect();
     rules.extend(injected.iter().map(|(rule, _)| rule.clone()));
-    for conflict in conflicts(&rules) {
-        match injected.get(conflict.rule.wrapping_sub(own)) {
-            Some((_, at)) if conflict.rule >= own => tell_conflict(&mut mcps, *at, &conflict, &places),
-            _ => {
-                let at = places.get(conflict.rule).copied().unwrap_or(0);
-                tell_conflict(&mut replacing, at, &conflict, &places);
-            }
-        }
-    }
+    tell_conflicts(&rules, &mut replacing, &places, &mut mcps, &injected);
 
     for document in [mcps, replacing, policies, portero] {
         problems.0.extend(document.into_problems());
@@ -153,16 +144,29 @@ pub fn read(files: &Files, env: &dyn Fn(&str) -> Option<String>) -> (Option<Conf
     ((!problems.has_errors()).then_some(config), problems)
 }
 
-fn conflicts(_rules: &[crate::anonymize::Rule]) -> Vec<Conflict> {
-    Vec::new()
-}
-
-/// A conflict between rules, told where the first of them stands.
-fn tell_conflict(document: &mut Document<'_>, at: usize, conflict: &Conflict, places: &[usize]) {
-    let other = conflict.other.filter(|other| *other != conflict.rule);
-    let hint = other.map(|other| match places.get(other) {
-        Some(_) => format!("the other one is entry {} of {REPLACEMENTS}", other + 1),
-        None => format!("the other one is a secret that a server in {MCPS} is given"),
-    });
-    document.error(at, conflict.problem.clone(), hint);
+/// Tells which rules cannot hold together, each where it stands. The last rules are those of the servers'
+/// secrets.
+fn tell_conflicts(
+    rules: &[Rule],
+    replacing: &mut Document<'_>,
+    places: &[usize],
+    mcps: &mut Document<'_>,
+    injected: &[(Rule, usize)],
+) {
+    for Conflict { rule, other, problem } in Anonymizer::new(rules).err().unwrap_or_default() {
+        let secret = |rule: usize| rule.checked_sub(places.len()).and_then(|at| injected.get(at));
+        let place = |rule: usize| match (places.get(rule), secret(rule)) {
+            (Some(at), _) => (REPLACEMENTS, replacing.place(*at)),
+            (None, Some((_, at))) => (MCPS, mcps.place(*at)),
+            (None, None) => (REPLACEMENTS, (1, 1)),
+        };
+        let hint = other.filter(|other| *other != rule).map(|other| {
+            let (file, (line, column)) = place(other);
+            format!("the other one is at {file}:{line}:{column}")
+        });
+        match (places.get(rule), secret(rule)) {
+            (None, Some((_, at))) => mcps.error(*at, problem, hint),
+            (at, _) => replacing.error(at.copied().unwrap_or(0), problem, hint),
+        }
+    }
 }

@@ -292,6 +292,31 @@ fn a_secret_that_is_replaced_already_is_not_injected_too() {
 }
 
 #[test]
+fn replacements_that_cannot_hold_together_are_told_where_they_stand() {
+    let texts = [
+        (MCPS, "{\"mcps\":[{\"name\":\"x\",\"command\":\"x\",\n\"env\":{\"TOKEN\":\"${TOKEN}\"}}]}"),
+        (
+            REPLACEMENTS,
+            r#"{"replacements": [
+  { "fake": "Jane", "real": "${REAL_NAME}" },
+  { "fake": "Jane", "real": "Erika Mustermann" },
+  { "fake": "with t0ken-t0ken in it", "real": "another value" }
+]}"#,
+        ),
+    ];
+    let env = [("TOKEN", "t0ken-t0ken"), ("REAL_NAME", "Maria Rossi")];
+    assert!(read_with(&texts, &env).0.is_none());
+    insta::assert_snapshot!(told(&texts, &env), @r#"
+    error: replacements.json:2:3: replacement 1 ("Jane") can't stand beside replacement 2 ("Jane"): they have the same fake
+      | { "fake": "…", "real": "…" },
+      hint: the other one is at replacements.json:3:3
+    error: replacements.json:4:3: replacement 3 ("…") can't stand beside replacement 4 ("…"): its fake holds the other's real value
+      | { "fake": "…", "real": "…" }
+      hint: the other one is at mcps.json:2:16
+    "#);
+}
+
+#[test]
 fn the_digest_tells_files_apart_and_missing_from_empty() {
     let of = |texts: &[(&str, &str)]| files(texts).digest();
     assert_eq!(of(&[(MCPS, "{}")]), of(&[(MCPS, "{}")]));
