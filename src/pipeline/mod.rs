@@ -295,3 +295,8 @@ fn withhold(leak: Leak) -> Reply {
     tracing::error!("an answer was withheld: a private value stood in it after it was concealed");
     Reply::Refused(Refusal::Withheld(leak))
 }
+
+#[cfg(test)]
+pub(crate) mod stage;
+#[cfg(test)]
+mod tests;

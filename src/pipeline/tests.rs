@@ -1,0 +1,190 @@
+use std::sync::atomic::Ordering;
+
+use super::stage::{Part, Set, Stage, raw, result};
+use super::*;
+use crate::policy::Action;
+
+fn text(reply: &Reply) -> &str {
+    match reply {
+        Reply::Result(json) | Reply::Error(json) => json.get().get(),
+        other @ (Reply::Waiting(_) | Reply::Refused(_)) => panic!("{other:?}"),
+    }
+}
+
+async fn handle(stage: &Stage, tool: &str, params: &str) -> Reply {
+    stage.pipeline.handle(stage.call(tool, params), &stage.context(), Follow::default()).await
+}
+
+#[tokio::test]
+async fn an_allowed_call_is_recorded_revealed_sent_concealed_and_recorded() {
+    let stage = Stage::new(Set {
+        servers: vec![("mail", Part::with_tools(&["send"]))],
+        replacements: vec![("John Doe", "Ada Lovelace")],
+        ..Set::default()
+    });
+    let reply = handle(&stage, "mail/send", r#"{"name":"send","arguments":{"to":"John Doe"}}"#).await;
+    assert_eq!(stage.heard()[0].params, r#"{"name":"send","arguments":{"to":"Ada Lovelace"}}"#);
+    assert!(text(&reply).contains("John Doe") && !text(&reply).contains("Ada"), "{}", text(&reply));
+    let audited = stage.audited();
+    assert_eq!(audited.len(), 2, "{audited:?}");
+    assert!(audited[0].contains("intent") && audited[1].contains(r#""outcome":"done""#), "{audited:?}");
+}
+
+#[tokio::test]
+async fn a_tool_that_its_server_does_not_list_is_refused() {
+    let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
+    for tool in ["mail/burn", "nobody/send"] {
+        let reply = handle(&stage, tool, r#"{"name":"x"}"#).await;
+        assert!(matches!(reply, Reply::Refused(Refusal::Unknown(_) | Refusal::Server(_))), "{reply:?}");
+    }
+    assert!(stage.heard().is_empty());
+    assert!(stage.audited().iter().all(|record| record.contains("refused")));
+}
+
+#[tokio::test]
+async fn duplicate_keys_in_arguments_are_refused() {
+    let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
+    let reply = handle(&stage, "mail/send", r#"{"name":"send","arguments":{"a":{"to":1,"to":2}}}"#).await;
+    assert!(matches!(&reply, Reply::Refused(Refusal::Invalid(why)) if why.contains("to")), "{reply:?}");
+    assert!(stage.heard().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_denied_does_not_run_and_what_must_be_asked_is_submitted_concealed() {
+    let stage = Stage::new(Set {
+        servers: vec![("mail", Part::with_tools(&["send", "drop"]))],
+        policies: vec![("mail/drop", Action::Deny), ("mail/send", Action::RequireApproval)],
+        replacements: vec![("John Doe", "Ada Lovelace")],
+        ..Set::default()
+    });
+    let denied = handle(&stage, "mail/drop", r#"{"name":"drop"}"#).await;
+    assert!(matches!(denied, Reply::Refused(Refusal::Denied(_))), "{denied:?}");
+    let asked = handle(&stage, "mail/send", r#"{"name":"send","arguments":{"to":"Ada Lovelace"}}"#).await;
+    assert!(matches!(asked, Reply::Waiting(_)), "{asked:?}");
+    assert!(stage.heard().is_empty());
+    assert!(stage.window.submitted.lock().unwrap()[0].params.get().get().contains("John Doe"));
+    stage.window.closed.store(true, Ordering::SeqCst);
+    let closed = handle(&stage, "mail/send", r#"{"name":"send"}"#).await;
+    assert!(matches!(closed, Reply::Refused(Refusal::NoDesk(_))), "{closed:?}");
+}
+
+#[tokio::test]
+async fn errors_of_servers_are_concealed_and_say_whose_fault_it_is() {
+    let stage = Stage::new(Set {
+        servers: vec![
+            (
+                "a",
+                Part::with_tools(&["x"]).answering(|| {
+                    Ok(Answer::Error(Real::from_server(raw(
+                        r#"{"code":-32000,"message":"no mail for Ada Lovelace","data":{"Ada Lovelace":1}}"#,
+                    ))))
+                }),
+            ),
+            ("b", Part::with_tools(&["x"]).answering(|| Err(ServerError::Gone("b".parse().unwrap())))),
+            (
+                "c",
+                Part::with_tools(&["x"]).answering(|| {
+                    Err(ServerError::Start("c".parse().unwrap(), "Ada Lovelace is ill".into()))
+                }),
+            ),
+        ],
+        replacements: vec![("John Doe", "Ada Lovelace")],
+        ..Set::default()
+    });
+    let reply = handle(&stage, "a/x", r#"{"name":"x"}"#).await;
+    assert_eq!(text(&reply), r#"{"code":-32000,"message":"no mail for John Doe","data":{"John Doe":1}}"#);
+    let reply = handle(&stage, "b/x", r#"{"name":"x"}"#).await;
+    assert!(
+        matches!(&reply, Reply::Refused(Refusal::Interrupted(why)) if why.contains("`b`") && why.contains("unknown")),
+        "{reply:?}"
+    );
+    let reply = handle(&stage, "c/x", r#"{"name":"x"}"#).await;
+    assert!(matches!(&reply, Reply::Refused(Refusal::Server(why)) if why.contains("John Doe")), "{reply:?}");
+    let audited = stage.audited().join("\n");
+    assert!(!audited.contains("Ada"), "{audited}");
+    for outcome in ["failed", "interrupted"] {
+        assert!(audited.contains(&format!(r#""outcome":"{outcome}""#)), "{audited}");
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_call_has_an_outcome_too() {
+    let stage = Stage::new(Set {
+        servers: vec![("mail", Part::with_tools(&["send"]).acting(|_, _| Box::pin(std::future::pending())))],
+        ..Set::default()
+    });
+    let context = stage.context();
+    {
+        let call = stage.call("mail/send", r#"{"name":"send"}"#);
+        let mut call = Box::pin(stage.pipeline.handle(call, &context, Follow::default()));
+        tokio::select! {
+            biased;
+            reply = &mut call => panic!("{reply:?}"),
+            () = wait_until(|| !stage.heard().is_empty()) => {}
+        }
+    }
+    assert!(stage.audited()[1].contains("interrupted"), "{:?}", stage.audited());
+}
+
+#[tokio::test]
+async fn a_result_that_says_it_is_an_error_is_a_failure_in_the_audit() {
+    let stage = Stage::new(Set {
+        servers: vec![(
+            "mail",
+            Part::with_tools(&["send"]).answering(|| Ok(result(r#"{"content":[],"isError":true}"#))),
+        )],
+        ..Set::default()
+    });
+    assert_eq!(
+        text(&handle(&stage, "mail/send", r#"{"name":"send"}"#).await),
+        r#"{"content":[],"isError":true}"#
+    );
+    assert!(stage.audited()[1].contains(r#""outcome":"failed""#), "{:?}", stage.audited());
+}
+
+#[tokio::test]
+async fn many_who_need_an_offer_ask_the_server_once() {
+    let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
+    let server = "mail".parse().unwrap();
+    let (one, other) = tokio::join!(stage.pipeline.fetch(&server), stage.pipeline.fetch(&server));
+    assert!(one.is_ok() && other.is_ok());
+    assert_eq!(stage.actors.offers.load(Ordering::SeqCst), 1);
+    stage.pipeline.refresh(&server).await.unwrap();
+    assert_eq!(stage.actors.offers.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_shared_server_is_reached_through_the_daemon_unless_the_call_is_denied() {
+    let stage = Stage::new(Set {
+        shared: vec!["far"],
+        policies: vec![("far/resources:read", Action::Deny)],
+        replacements: vec![("John Doe", "Ada Lovelace")],
+        ..Set::default()
+    });
+    let reply = handle(&stage, "far/remote", r#"{"name":"remote","arguments":{"to":"Ada Lovelace"}}"#).await;
+    assert!(text(&reply).contains("John Doe"), "{}", text(&reply));
+    let denied = handle(&stage, "far/resources:read", r#"{"uri":"a:b"}"#).await;
+    assert!(matches!(denied, Reply::Refused(Refusal::Denied(_))), "{denied:?}");
+    assert_eq!(stage.window.forwarded.lock().unwrap().len(), 1);
+    assert!(stage.heard().is_empty());
+}
+
+#[tokio::test]
+async fn own_tools_are_denied_only_by_what_names_them() {
+    let broad = [("*", Action::Deny), ("**", Action::Deny), ("*/call", Action::Deny)];
+    let stage = Stage::new(Set { policies: broad.to_vec(), default: Some(Action::Deny), ..Set::default() });
+    let call = "portero/call".parse().unwrap();
+    assert_eq!(stage.pipeline.own_denied(&call), None);
+    for named in ["portero/call", "portero/*"] {
+        stage.set_policy(&[(named, Action::Deny), ("*", Action::Allow)], None);
+        assert!(stage.pipeline.own_denied(&call).is_some(), "{named}");
+    }
+    stage.set_policy(&[("portero/*", Action::Deny), ("portero/call", Action::Allow)], None);
+    assert_eq!(stage.pipeline.own_denied(&call), None);
+}
+
+async fn wait_until(done: impl Fn() -> bool) {
+    while !done() {
+        tokio::task::yield_now().await;
+    }
+}
