@@ -18,7 +18,7 @@ use crate::config;
 use crate::json::{self, RawJson};
 use crate::names::{Principal, ServerName, SessionId, TaskId};
 use crate::permit::Outgoing;
-use crate::policy::{Action, ConfigPolicy, Entry, Policy, Source};
+use crate::policy::{Action, ConfigPolicy, Entry, Policy, Source, Standing};
 use crate::secret::Secret;
 use crate::server::{Answer, Follow, Offer, ServerError};
 use crate::task::{Origin, State, Task};
@@ -302,7 +302,7 @@ pub(crate) fn policy(policies: &[(&'static str, Action)], default: Option<Action
         })
         .collect();
     let config = ConfigPolicy { entries, default: default.unwrap_or(Action::Allow), locked: Vec::new() };
-    Policy { config, ..Policy::default() }
+    Policy::new(config, Standing::default())
 }
 
 fn anonymizer(replacements: &[(&str, &str)]) -> Anonymizer {

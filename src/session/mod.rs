@@ -85,3 +85,6 @@ impl Session {
         ended
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! Calls: verbatim both ways, side by side, taken back, followed, refused.
+
+use serde_json::json;
+
+use super::*;
+use crate::anonymize::Real;
+use crate::pipeline::stage::{Part, raw, result};
+use crate::policy::Action;
+use crate::server::{Answer, Offer, ServerError};
+
+fn answering(answer: &'static str) -> Set {
+    let part = Part::with_tools(&["t"]).answering(move || Ok(result(answer)));
+    Set { servers: vec![("s", part)], ..Set::default() }
+}
+
+fn failing(error: &'static str) -> Part {
+    let offer = Offer { resources: vec![raw(r#"{"uri":"a:1","name":"one"}"#)], ..Offer::default() };
+    Part::offering(Offer { tools: vec![crate::pipeline::stage::tool("t")], ..offer })
+        .answering(move || Ok(Answer::Error(Real::from_server(raw(error)))))
+}
+
+#[tokio::test]
+async fn payloads_keep_their_bytes_both_ways() {
+    const ANSWER: &str = r#"{"content":[{"type":"hologram","n":1234567890123456789012345678901234567890,"x":1.10}],"zz":{"b":1,"a":[1.0e+2, null]},"_meta":{"k":-0.0}}"#;
+    let mut rig = Rig::new(answering(ANSWER));
+    rig.send(concat!(
+        r#"{"jsonrpc":"2.0","id":"q-1","method":"tools/call","params":{"arguments":{"n":12345678901234567890123456789012345678901,"#,
+        r#""z":1.10,"a":{"y":1,"x":"\u00e9"}},"name":"s__t","x-new":[1.50]}}"#
+    ))
+    .await;
+    assert_eq!(rig.line().await, format!(r#"{{"jsonrpc":"2.0","id":"q-1","result":{ANSWER}}}"#));
+    assert_eq!(
+        rig.stage.heard()[0].params,
+        r#"{"arguments":{"n":12345678901234567890123456789012345678901,"z":1.10,"a":{"y":1,"x":"\u00e9"}},"name":"t","x-new":[1.50]}"#
+    );
+    rig.send(r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"s/t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#).await;
+    let modern = rig.line().await;
+    assert_eq!(
+        modern,
+        format!(r#"{{"jsonrpc":"2.0","id":2,"result":{{"resultType":"complete",{}}}"#, &ANSWER[1..])
+    );
+}
+
+#[tokio::test]
+async fn what_only_the_modern_revision_knows_is_kept_from_the_earlier_ones() {
+    let mut rig = Rig::new(answering(r#"{"resultType":"complete","content":[],"ttlMs":5}"#));
+    assert_eq!(rig.result("tools/call", json!({ "name": "s__t" })).await, json!({ "content": [] }));
+}
+
+#[tokio::test]
+async fn answers_come_as_they_are_ready() {
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let opened = Arc::clone(&gate);
+    let slow = Part::with_tools(&["t"]).acting(move |_, _| {
+        let gate = Arc::clone(&opened);
+        Box::pin(async move {
+            gate.notified().await;
+            Ok(result(r#"{"content":[]}"#))
+        })
+    });
+    let mut rig =
+        Rig::new(Set { servers: vec![("slow", slow), ("fast", Part::with_tools(&["t"]))], ..Set::default() });
+    rig.post(&json!(1), "tools/call", &json!({ "name": "slow__t" })).await;
+    rig.post(&json!(2), "tools/call", &json!({ "name": "fast__t" })).await;
+    assert_eq!(rig.next().await["id"], 2);
+    let again = rig.ask(1, "ping", json!({})).await;
+    assert_eq!(again["error"]["code"], -32600, "the id is in use: {again}");
+    gate.notify_one();
+    assert_eq!(rig.next().await["id"], 1);
+}
+
+#[tokio::test]
+async fn a_call_that_is_taken_back_is_taken_back_at_the_server_and_not_answered() {
+    let part = Part::with_tools(&["t"]).acting(|_, follow| {
+        Box::pin(async move {
+            follow.cancel.cancelled().await;
+            Err(ServerError::Cancelled)
+        })
+    });
+    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
+    rig.post(&json!("c"), "tools/call", &json!({ "name": "s__t" })).await;
+    wait_until(|| !rig.stage.heard().is_empty()).await;
+    rig.notify("notifications/cancelled", &json!({ "requestId": "c", "reason": "no" })).await;
+    rig.is_silent().await;
+    wait_until(|| rig.stage.audited().len() == 2).await;
+    assert!(rig.stage.audited()[1].contains("cancelled"), "{:?}", rig.stage.audited());
+    assert!(rig.ask("c", "ping", json!({})).await.get("result").is_some(), "the id is free again");
+}
+
+#[tokio::test]
+async fn progress_comes_under_the_clients_own_token_and_never_after_the_answer() {
+    let late = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&late);
+    let part = Part::with_tools(&["t"]).acting(move |_, follow| {
+        let tell = follow.progress.clone();
+        *kept.lock().unwrap() = tell.clone();
+        Box::pin(async move {
+            if let Some(tell) = tell {
+                tell(Real::from_server(raw(
+                    r#"{"progressToken":17,"progress":1.0,"total":2,"message":"half"}"#,
+                )));
+            }
+            Ok(result(r#"{"content":[]}"#))
+        })
+    });
+    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
+    for token in [r#""text-1""#, "7", "12345678901234567890"] {
+        rig.send(&format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"s__t","_meta":{{"progressToken":{token}}}}}}}"#
+        ))
+        .await;
+        assert_eq!(
+            rig.line().await,
+            format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1.0,"total":2,"message":"half"}}}}"#
+            )
+        );
+        assert_eq!(rig.next().await["id"], 1);
+        let tell = late.lock().unwrap().clone().unwrap();
+        tell(Real::from_server(raw(r#"{"progressToken":17,"progress":2}"#)));
+    }
+    rig.is_silent().await;
+    rig.result("tools/call", json!({ "name": "s__t" })).await;
+    assert!(late.lock().unwrap().is_none(), "nobody asked for progress");
+}
+
+#[tokio::test]
+async fn a_refused_tool_is_a_result_that_the_model_reads() {
+    let mut rig = Rig::new(Set {
+        servers: vec![("mail", Part::with_tools(&["send", "drop"]))],
+        policies: vec![("mail/drop", Action::Deny)],
+        ..Set::default()
+    });
+    let (text, is_error) = rig.call("mail__drop", json!({})).await;
+    assert!(is_error && text.contains("mail/drop") && text.contains("Do not try"), "{text}");
+    let (text, is_error) = rig.call("mail__burn", json!({})).await;
+    assert!(is_error && text.contains("mail__burn") && text.contains("search_tools"), "{text}");
+    rig.send(r#"{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"mail__send","arguments":{"a":1,"a":2}}}"#)
+        .await;
+    let answer = rig.next().await;
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    assert!(rig.stage.heard().is_empty());
+    assert_eq!(rig.ask(6, "tools/call", json!({})).await["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn a_call_that_needs_a_person_returns_at_once_with_what_to_do_next() {
+    let mut rig = Rig::new(Set {
+        servers: vec![("mail", Part::with_tools(&["send"]))],
+        policies: vec![("mail/send", Action::RequireApproval), ("mail/prompts:get", Action::RequireApproval)],
+        ..Set::default()
+    });
+    let result = rig.result("tools/call", json!({ "name": "mail__send" })).await;
+    let status = &result["structuredContent"];
+    assert_eq!(status["status"], "pending-approval");
+    assert_eq!(status["toolName"], "mail/send");
+    let id = status["taskId"].as_str().unwrap();
+    let message = status["message"].as_str().unwrap();
+    assert!(message.contains(id) && message.contains("portero__check_task"), "{message}");
+    assert!(message.contains("Do not try to reach the same effect another way"), "{message}");
+    let text: serde_json::Value =
+        serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(&text, status);
+    assert!(result.get("isError").is_none());
+    rig.stage.window.closed.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (text, is_error) = rig.call("mail__send", json!({})).await;
+    assert!(is_error && text.contains("porterod"), "{text}");
+}
+
+#[tokio::test]
+async fn a_prompt_or_resource_that_needs_a_person_is_an_error_with_the_task_in_it() {
+    let offer = Offer {
+        prompts: vec![raw(r#"{"name":"greet"}"#)],
+        resources: vec![raw(r#"{"uri":"a:1","name":"one"}"#)],
+        ..Offer::default()
+    };
+    let mut rig = Rig::new(Set {
+        servers: vec![("mail", Part::offering(offer))],
+        default: Some(Action::RequireApproval),
+        ..Set::default()
+    });
+    rig.result("prompts/list", json!({})).await;
+    let answer = rig.ask(1, "prompts/get", json!({ "name": "mail__greet" })).await;
+    assert_eq!(answer["error"]["data"]["status"], "pending-approval", "{answer}");
+    assert_eq!(answer["error"]["data"]["toolName"], "mail/prompts:get");
+    let answer = rig.ask(2, "resources/read", json!({ "uri": "portero://mail/a:1" })).await;
+    assert_eq!(answer["error"]["data"]["toolName"], "mail/resources:read");
+    // A completion is no use later, so nobody is asked.
+    let complete = json!({ "ref": { "type": "ref/prompt", "name": "mail__greet" }, "argument": { "name": "a", "value": "b" } });
+    let answer = rig.ask(3, "completion/complete", complete).await;
+    assert!(answer["error"].get("data").is_none(), "{answer}");
+    assert_eq!(rig.stage.window.submitted.lock().unwrap().len(), 2);
+    assert!(rig.stage.heard().is_empty());
+}
+
+#[tokio::test]
+async fn resources_prompts_and_completions_reach_their_server_under_its_own_names() {
+    let offer = Offer {
+        prompts: vec![raw(r#"{"name":"greet"}"#)],
+        resources: vec![raw(r#"{"uri":"a:1","name":"one"}"#)],
+        templates: vec![raw(r#"{"uriTemplate":"a:{x}","name":"any"}"#)],
+        ..Offer::default()
+    };
+    let mut rig = Rig::new(Set { servers: vec![("mail", Part::offering(offer))], ..Set::default() });
+    rig.result("prompts/get", json!({ "name": "mail__greet", "arguments": { "who": "x" } })).await;
+    rig.result("resources/read", json!({ "uri": "portero://mail/a:1" })).await;
+    let template =
+        rig.result("resources/templates/list", json!({})).await["resourceTemplates"][0]["uriTemplate"]
+            .clone();
+    for about in [
+        json!({ "type": "ref/prompt", "name": "mail__greet" }),
+        json!({ "type": "ref/resource", "uri": template }),
+    ] {
+        let complete = json!({ "ref": about, "argument": { "name": "x", "value": "v" } });
+        rig.result("completion/complete", complete).await;
+    }
+    let heard: Vec<_> = rig.stage.heard().into_iter().map(|heard| (heard.tool, heard.params)).collect();
+    let expected = [
+        ("mail/prompts:get", r#"{"name":"greet","arguments":{"who":"x"}}"#),
+        ("mail/resources:read", r#"{"uri":"a:1"}"#),
+        (
+            "mail/completion:complete",
+            r#"{"ref":{"type":"ref/prompt","name":"greet"},"argument":{"name":"x","value":"v"}}"#,
+        ),
+        (
+            "mail/completion:complete",
+            r#"{"ref":{"type":"ref/resource","uri":"a:{x}"},"argument":{"name":"x","value":"v"}}"#,
+        ),
+    ];
+    for (heard, (tool, params)) in heard.iter().zip(expected) {
+        let as_value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!((heard.0.as_str(), as_value(&heard.1)), (tool, as_value(params)));
+    }
+    assert_eq!(heard.len(), 4);
+    let wrong = rig.ask(9, "completion/complete", json!({ "ref": { "type": "other" } })).await;
+    assert_eq!(wrong["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn a_missing_resource_has_the_code_of_the_clients_revision() {
+    let error = r#"{"code":-32002,"message":"gone","data":{"uri":"a:1"}}"#;
+    let mut rig = Rig::new(Set { servers: vec![("s", failing(error))], ..Set::default() });
+    rig.result("resources/list", json!({})).await;
+    for uri in ["portero://s/a:1", "portero://nobody/a:1"] {
+        let answer = rig.ask(1, "resources/read", json!({ "uri": uri })).await;
+        assert_eq!(answer["error"]["code"], -32002, "{answer}");
+        let answer = rig.ask(2, "resources/read", modern(json!({ "uri": uri }))).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_input_ends_the_session_and_every_call_has_an_outcome() {
+    let part = Part::with_tools(&["t"]).acting(|_, _| Box::pin(std::future::pending()));
+    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
+    rig.post(&json!(1), "tools/call", &json!({ "name": "s__t" })).await;
+    wait_until(|| !rig.stage.heard().is_empty()).await;
+    rig.hang_up().await;
+    wait_until(|| rig.run.is_finished()).await;
+    assert!(rig.stage.audited()[1].contains("interrupted"), "{:?}", rig.stage.audited());
+    rig.ended().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_the_session_and_its_listeners_in_order() {
+    let mut rig = Rig::new(Set::default());
+    rig.post(&json!("l"), "subscriptions/listen", &modern(json!({ "notifications": {} }))).await;
+    rig.next().await;
+    tokio::time::timeout(PATIENCE, rig.handle.answered()).await.expect("it answered");
+    rig.handle.shutdown();
+    let last = rig.next().await;
+    assert_eq!((&last["id"], &last["result"]["resultType"]), (&json!("l"), &json!("complete")));
+    rig.ended().await;
+}
+
+#[tokio::test]
+async fn many_calls_at_once_are_all_answered_to_their_own_ids() {
+    let mut rig = Rig::new(Set { servers: vec![("s", Part::with_tools(&["t"]))], ..Set::default() });
+    let lines: String = (0..500)
+        .map(|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"s__t","arguments":{{"text":"#) + &format!(r#""<{id}>"}}}}}}"#) + "\n")
+        .collect();
+    rig.send(lines.trim_end()).await;
+    for _ in 0..500 {
+        let answer = rig.next().await;
+        let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains(&format!("<{}>", answer["id"])), "{answer}");
+    }
+}

@@ -1,0 +1,173 @@
+//! Lists: together, independent, concealed by policy, and told when they change.
+
+use serde_json::json;
+
+use super::*;
+use crate::json::RawJson;
+use crate::pipeline::stage::{Part, raw, tool};
+use crate::policy::Action;
+use crate::server::{Event, List, Offer, ServerError};
+
+fn offer(tools: &[&str]) -> Offer {
+    Offer { tools: tools.iter().map(|name| tool(name)).collect(), ..Offer::default() }
+}
+
+async fn tools(rig: &mut Rig) -> Vec<String> {
+    let mut all = names(&rig.result("tools/list", json!({})).await, "tools");
+    all.retain(|name| !name.starts_with("portero__"));
+    all
+}
+
+#[tokio::test]
+async fn the_lists_of_all_servers_stand_together_after_porteros_own_tools() {
+    let whole = Offer {
+        resources: vec![raw(r#"{"uri":"a:1","name":"one"}"#)],
+        templates: vec![raw(r#"{"uriTemplate":"a:{x}","name":"any"}"#)],
+        prompts: vec![raw(r#"{"name":"greet"}"#)],
+        ..offer(&["read"])
+    };
+    let mut rig = Rig::new(Set {
+        servers: vec![("files", Part::offering(whole)), ("mail", Part::with_tools(&["send"]))],
+        ..Set::default()
+    });
+    rig.initialize("2025-11-25").await;
+    let all = names(&rig.result("tools/list", json!({})).await, "tools");
+    assert_eq!(
+        all,
+        [
+            "portero__search_tools",
+            "portero__call",
+            "portero__check_task",
+            "portero__list_tasks",
+            "files__read",
+            "mail__send"
+        ]
+    );
+    let resources = rig.result("resources/list", json!({})).await;
+    assert_eq!(resources["resources"][0]["uri"], "portero://files/a:1");
+    let templates = rig.result("resources/templates/list", json!({})).await;
+    assert_eq!(templates["resourceTemplates"][0]["name"], "any");
+    assert_eq!(names(&rig.result("prompts/list", json!({})).await, "prompts"), ["files__greet"]);
+}
+
+#[tokio::test]
+async fn a_slow_server_is_waited_for_once_and_told_of_when_it_comes() {
+    let mut rig = Rig::new(Set {
+        servers: vec![("fast", Part::with_tools(&["a"])), ("slow", Part::with_tools(&["b"]).slow())],
+        ..Set::default()
+    });
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, ["fast__a"]);
+    rig.stage.open("slow");
+    assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
+    assert_eq!(tools(&mut rig).await, ["fast__a", "slow__b"]);
+    rig.is_silent().await;
+}
+
+#[tokio::test]
+async fn a_broken_server_spoils_nothing_and_is_told_of() {
+    let mut broken = Part::with_tools(&["b"]);
+    broken.offer = Err(ServerError::Start("broken".parse().unwrap(), "no such program".into()));
+    let mut rig = Rig::new(Set {
+        servers: vec![("broken", broken), ("fast", Part::with_tools(&["a"]))],
+        ..Set::default()
+    });
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, ["fast__a"]);
+    let told = rig.initialize("2025-11-25").await["instructions"].as_str().unwrap().to_owned();
+    assert!(told.contains("\"broken\"") && told.contains("no such program"), "{told}");
+}
+
+#[tokio::test]
+async fn a_list_has_one_page() {
+    let mut rig = Rig::new(Set { servers: vec![("fast", Part::with_tools(&["a"]))], ..Set::default() });
+    let first = rig.result("tools/list", json!({ "cursor": null })).await;
+    assert!(first.get("nextCursor").is_none());
+    let answer = rig.ask(1, "tools/list", json!({ "cursor": "2" })).await;
+    assert_eq!(answer["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn what_policy_denies_is_not_listed_and_a_change_of_policy_is_told_only_if_it_shows() {
+    let mut rig =
+        Rig::new(Set { servers: vec![("mail", Part::with_tools(&["read", "drop"]))], ..Set::default() });
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, ["mail__read", "mail__drop"]);
+    rig.stage.set_policy(&[("mail/drop", Action::Deny)], None);
+    rig.handle.standing_changed();
+    assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
+    assert_eq!(tools(&mut rig).await, ["mail__read"]);
+    rig.stage.set_policy(&[("mail/drop", Action::Deny), ("mail/other", Action::Deny)], None);
+    rig.handle.standing_changed();
+    rig.is_silent().await;
+}
+
+#[tokio::test]
+async fn a_servers_change_is_told_only_if_something_differs() {
+    let mut rig = Rig::new(Set { servers: vec![("mail", Part::with_tools(&["a"]))], ..Set::default() });
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, ["mail__a"]);
+    let asked = || rig.stage.actors.offers.load(std::sync::atomic::Ordering::SeqCst);
+    let before = asked();
+    rig.handle.event(Event::ListChanged("mail".parse().unwrap(), List::Tools));
+    wait_until(|| asked() > before).await;
+    rig.is_silent().await;
+    rig.stage.set_offer("mail", offer(&["a", "b"]));
+    rig.handle.event(Event::ListChanged("mail".parse().unwrap(), List::Tools));
+    assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
+    assert_eq!(tools(&mut rig).await, ["mail__a", "mail__b"]);
+}
+
+#[tokio::test]
+async fn tools_used_of_late_join_the_pinned_ones() {
+    let mut rig = Rig::new(Set {
+        servers: vec![("mail", Part::with_tools(&["read", "send"]))],
+        pinned: vec![("mail", vec!["read"])],
+        ..Set::default()
+    });
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, ["mail__read"]);
+    assert!(!rig.call("mail/send", json!({})).await.1);
+    assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
+    assert_eq!(tools(&mut rig).await, ["mail__read", "mail__send"]);
+    assert!(!rig.call("mail__send", json!({})).await.1);
+    rig.is_silent().await;
+}
+
+#[tokio::test]
+async fn a_listed_tool_keeps_its_bytes() {
+    let odd: RawJson = raw(
+        r#"{"name":"odd","x-unknown":{"z":1.10,"a":1234567890123456789012345678901234567890},"inputSchema":{"type":"object","properties":{"n":{"const":1.0e2}}},"execution":{"taskSupport":"optional"}}"#,
+    );
+    let mut rig = Rig::new(Set {
+        servers: vec![("s", Part::offering(Offer { tools: vec![odd], ..Offer::default() }))],
+        ..Set::default()
+    });
+    rig.post(&json!(1), "tools/list", &json!({})).await;
+    let line = rig.line().await;
+    for part in [r#""z":1.10,"a":1234567890123456789012345678901234567890"#, "1.0e2"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_modern_client_hears_of_changes_only_where_it_listens() {
+    let mut rig = Rig::new(Set { servers: vec![("mail", Part::with_tools(&["a"]))], ..Set::default() });
+    rig.result("tools/list", modern(json!({}))).await;
+    rig.stage.set_policy(&[("mail/a", Action::Deny)], None);
+    rig.handle.standing_changed();
+    rig.is_silent().await;
+    let listen = modern(json!({ "notifications": { "toolsListChanged": true } }));
+    rig.post(&json!("l"), "subscriptions/listen", &listen).await;
+    rig.next().await;
+    rig.stage.set_policy(&[], None);
+    rig.handle.standing_changed();
+    let told = rig.next().await;
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "l");
+    rig.notify("notifications/cancelled", &json!({ "requestId": "l" })).await;
+    rig.is_silent().await;
+    rig.stage.set_policy(&[("mail/a", Action::Deny)], None);
+    rig.handle.standing_changed();
+    rig.is_silent().await;
+}

@@ -1,0 +1,226 @@
+//! A session over an in-memory connection, before a stage of servers.
+
+mod conversations;
+mod flow;
+mod lists;
+mod own_tools;
+mod peer;
+mod sides;
+mod subscriptions;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf};
+use tokio::task::JoinHandle;
+
+use super::{Handle, Parts, Session, Tasks};
+use crate::config::Limits;
+use crate::names::TaskId;
+use crate::pipeline::stage::{Set, Stage};
+use crate::pipeline::{BoxFuture, Refusal};
+use crate::task::{State, Task};
+
+/// The longest that anything in these tests may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The tasks, each with what it becomes from one question to the next.
+#[derive(Default)]
+struct Shelf {
+    tasks: Mutex<HashMap<TaskId, VecDeque<Task>>>,
+    waits: Mutex<Vec<Duration>>,
+}
+
+impl Tasks for Shelf {
+    fn check(&self, task: TaskId, wait: Duration) -> BoxFuture<'_, Result<Task, Refusal>> {
+        Box::pin(async move {
+            self.waits.lock().unwrap().push(wait);
+            let mut tasks = self.tasks.lock().unwrap();
+            let states =
+                tasks.get_mut(&task).ok_or_else(|| Refusal::Invalid("there is no such task".into()))?;
+            if states.len() > 1 { Ok(states.pop_front().unwrap()) } else { Ok(states[0].clone()) }
+        })
+    }
+
+    fn list(&self, state: Option<State>, limit: u32) -> BoxFuture<'_, Result<Vec<Task>, Refusal>> {
+        Box::pin(async move {
+            let tasks = self.tasks.lock().unwrap();
+            let all = tasks.values().map(|states| states[0].clone());
+            Ok(all
+                .filter(|task| state.is_none_or(|state| task.state == state))
+                .take(limit as usize)
+                .collect())
+        })
+    }
+
+    fn cancel(&self, _: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {
+        Box::pin(async { Err(Refusal::Invalid("not in these tests".into())) })
+    }
+}
+
+/// A client with a session at the other end.
+struct Rig {
+    stage: Stage,
+    shelf: Arc<Shelf>,
+    handle: Handle,
+    run: JoinHandle<std::io::Result<()>>,
+    reader: BufReader<ReadHalf<DuplexStream>>,
+    writer: Option<WriteHalf<DuplexStream>>,
+}
+
+impl Rig {
+    fn new(set: Set) -> Self {
+        Self::with_limits(set, Limits { list_wait: Duration::from_millis(100), ..Limits::default() })
+    }
+
+    fn with_limits(set: Set, limits: Limits) -> Self {
+        let stage = Stage::new(set);
+        let (run, handle, shelf, connection) = serve(&stage, limits);
+        let (reader, writer) = tokio::io::split(connection);
+        Self { stage, shelf, handle, run, reader: BufReader::new(reader), writer: Some(writer) }
+    }
+
+    async fn send(&mut self, line: &str) {
+        let writer = self.writer.as_mut().expect("not hung up");
+        writer.write_all(format!("{line}\n").as_bytes()).await.expect("the session reads");
+    }
+
+    /// Sends a request and does not wait.
+    async fn post(&mut self, id: &Value, method: &str, params: &Value) {
+        let line = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        self.send(&line.to_string()).await;
+    }
+
+    async fn notify(&mut self, method: &str, params: &Value) {
+        self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()).await;
+    }
+
+    /// The next line, as it came.
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        tokio::time::timeout(PATIENCE, self.reader.read_line(&mut line))
+            .await
+            .expect("the session answers in time")
+            .expect("the session writes UTF-8");
+        assert!(!line.is_empty(), "the session hung up");
+        line.trim_end().to_owned()
+    }
+
+    async fn next(&mut self) -> Value {
+        serde_json::from_str(&self.line().await).expect("JSON")
+    }
+
+    /// The answer to a request; what comes before it must be notifications, which are returned too.
+    async fn answer_with_notices(&mut self, id: &Value) -> (Value, Vec<Value>) {
+        let mut notices = Vec::new();
+        loop {
+            let message = self.next().await;
+            if message["id"] == *id && message.get("method").is_none() {
+                return (message, notices);
+            }
+            assert!(message.get("method").is_some(), "an answer to another request: {message}");
+            notices.push(message);
+        }
+    }
+
+    async fn ask(&mut self, id: impl Into<Value>, method: &str, params: Value) -> Value {
+        let id = id.into();
+        self.post(&id, method, &params).await;
+        self.answer_with_notices(&id).await.0
+    }
+
+    /// Sends a request and takes its result.
+    async fn result(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.ask(100, method, params).await;
+        assert!(answer.get("result").is_some(), "{answer}");
+        answer["result"].clone()
+    }
+
+    /// A tool's result: its first text, and whether it says it is an error.
+    async fn call(&mut self, tool: &str, arguments: Value) -> (String, bool) {
+        let result = self.result("tools/call", json!({ "name": tool, "arguments": arguments })).await;
+        let text = result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+        (text, result["isError"] == json!(true))
+    }
+
+    async fn initialize(&mut self, version: &str) -> Value {
+        let params = json!({
+            "protocolVersion": version,
+            "capabilities": { "roots": {}, "elicitation": {} },
+            "clientInfo": { "name": "tester", "version": "1.0" },
+        });
+        let result = self.ask(0, "initialize", params).await["result"].clone();
+        self.notify("notifications/initialized", &json!({})).await;
+        result
+    }
+
+    /// Nothing more is said: a ping is the next to be answered.
+    async fn is_silent(&mut self) {
+        self.post(&json!("silence?"), "ping", &json!({})).await;
+        assert_eq!(self.next().await["id"], json!("silence?"));
+    }
+
+    async fn hang_up(&mut self) {
+        if let Some(mut writer) = self.writer.take() {
+            writer.shutdown().await.unwrap();
+        }
+    }
+
+    async fn ended(self) {
+        tokio::time::timeout(PATIENCE, self.run)
+            .await
+            .expect("it ends")
+            .expect("no panic")
+            .expect("in order");
+    }
+}
+
+type Served = (JoinHandle<std::io::Result<()>>, Handle, Arc<Shelf>, DuplexStream);
+
+fn serve(stage: &Stage, limits: Limits) -> Served {
+    let shelf = Arc::new(Shelf::default());
+    let (session, handle) = Session::new(Parts {
+        pipeline: Arc::clone(&stage.pipeline),
+        tasks: Arc::clone(&shelf) as _,
+        origin: stage.origin(),
+        skipped: vec![crate::config::Skipped {
+            server: "absent".parse().unwrap(),
+            reason: "the variable `TOKEN` is not set".into(),
+        }],
+        limits,
+    });
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let (reader, writer) = tokio::io::split(far);
+    (tokio::spawn(session.run(reader, writer)), handle, shelf, near)
+}
+
+/// `_meta` of a modern request.
+fn modern(params: Value) -> Value {
+    let mut params = params;
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "tester", "version": "1.0" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    params
+}
+
+fn names(list: &Value, key: &str) -> Vec<String> {
+    list[key]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|item| item["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn wait_until(done: impl Fn() -> bool) {
+    let wait = async {
+        while !done() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it happens in time");
+}

@@ -1,0 +1,188 @@
+//! Portero's own tools.
+
+use serde_json::json;
+
+use super::*;
+use crate::call::Call;
+use crate::json;
+use crate::pipeline::stage::{Part, task};
+use crate::policy::Action;
+
+fn mail() -> Set {
+    Set {
+        servers: vec![("mail", Part::with_tools(&["send", "read", "drop"]))],
+        policies: vec![("mail/drop", Action::Deny), ("mail/send", Action::RequireApproval)],
+        ..Set::default()
+    }
+}
+
+impl Rig {
+    /// Puts a task on the shelf that goes through these states.
+    fn shelve(&self, call: Call, states: &[State], finish: impl FnOnce(&mut Task)) -> TaskId {
+        let first = task(call, self.stage.origin(), states[0]);
+        let id = first.id;
+        let mut all: VecDeque<Task> =
+            states.iter().map(|state| Task { state: *state, ..first.clone() }).collect();
+        finish(all.back_mut().unwrap());
+        self.shelf.tasks.lock().unwrap().insert(id, all);
+        id
+    }
+
+    fn concealed(&self, text: &str) -> crate::anonymize::Fake<json::RawJson> {
+        self.stage.pipeline.anonymizer.load().conceal_own(json::parse_raw(text.into()).unwrap()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn search_tells_the_schema_and_what_policy_says_and_leaves_out_what_is_denied() {
+    let mut rig = Rig::new(mail());
+    let (text, is_error) = rig.call("portero__search_tools", json!({ "query": "" })).await;
+    assert!(!is_error, "{text}");
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let tools = found["tools"].as_array().unwrap();
+    let policy =
+        |name: &str| tools.iter().find(|tool| tool["name"] == name).map(|tool| tool["policy"].clone());
+    assert_eq!(policy("mail/read"), Some(json!("allowed")));
+    assert_eq!(policy("mail/send"), Some(json!("needs a person's approval")));
+    assert_eq!(policy("mail/drop"), None);
+    assert_eq!(tools[0]["inputSchema"]["type"], "object");
+    let (text, _) = rig.call("portero/search_tools", json!({ "query": "read" })).await;
+    assert!(text.contains("mail/read") && !text.contains("mail/drop"), "{text}");
+}
+
+#[tokio::test]
+async fn call_goes_through_the_whole_pipeline_as_the_named_tool() {
+    let mut rig = Rig::new(mail());
+    let (text, _) = rig.call("portero__call", json!({ "tool": "mail/read", "args": { "n": 1 } })).await;
+    assert_eq!(text, r#"{"name":"read","arguments":{"n":1}}"#);
+    let (text, is_error) = rig.call("portero__call", json!({ "tool": "mail/drop" })).await;
+    assert!(is_error && text.contains("mail/drop"), "{text}");
+    let (text, _) = rig.call("portero__call", json!({ "tool": "mail__send" })).await;
+    assert!(text.contains("pending-approval"), "{text}");
+    let (text, is_error) = rig.call("portero__call", json!({ "tool": "portero/call" })).await;
+    assert!(is_error && text.contains("directly"), "{text}");
+    rig.send(r#"{"jsonrpc":"2.0","id":8,"method":"tools/call","params":{"name":"portero__call","arguments":{"tool":"mail/read","args":{"a":1,"a":2}}}}"#).await;
+    assert_eq!(rig.next().await["result"]["isError"], true);
+    let audited = rig.stage.audited().join("\n");
+    for tool in ["portero/call", "mail/read", "mail/drop"] {
+        assert!(audited.contains(tool), "{audited}");
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_is_told_with_the_nearest_word() {
+    let mut rig = Rig::new(mail());
+    for (tool, arguments, told) in [
+        ("portero__search_tools", json!({ "qery": "x" }), "did you mean `query`?"),
+        ("portero__call", json!({}), "`tool` is missing"),
+        ("portero__call", json!({ "tool": "mail/read", "args": "{}" }), "`args` must be an object"),
+        ("portero__check_task", json!({ "task_id": "7" }), "not the id of a task"),
+        ("portero__check_task", json!({ "task_id": "7", "wait_seconds": 1.5 }), "`task_id`"),
+        ("portero__list_tasks", json!({ "status": "done" }), "not a task state"),
+        ("portero__list_tasks", json!({ "limit": 0 }), "from 1 to 100"),
+    ] {
+        let (text, is_error) = rig.call(tool, arguments).await;
+        assert!(is_error && text.contains(told), "{tool}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_ran_gives_the_tools_own_result() {
+    const RESULT: &str = r#"{"content":[{"type":"new","n":1.10}],"structuredContent":{"z":1,"a":12345678901234567890123},"x":0}"#;
+    let mut rig = Rig::new(mail());
+    let call = rig.stage.call("mail/send", r#"{"name":"send"}"#);
+    let result = rig.concealed(RESULT);
+    let id = rig.shelve(call, &[State::PendingApproval, State::Completed], |task| task.result = Some(result));
+    let (text, is_error) = rig.call("portero__check_task", json!({ "task_id": id.to_string() })).await;
+    assert!(!is_error && text.contains("pending-approval") && text.contains(&id.to_string()), "{text}");
+    let ask = json!({ "name": "portero__check_task", "arguments": { "task_id": id.to_string() } });
+    rig.post(&json!(1), "tools/call", &ask).await;
+    assert_eq!(rig.line().await, format!(r#"{{"jsonrpc":"2.0","id":1,"result":{RESULT}}}"#));
+}
+
+#[tokio::test]
+async fn what_did_not_run_says_why_and_never_invites_to_another_way() {
+    let mut rig = Rig::new(mail());
+    for (state, told) in [
+        (State::Denied, "Do not try to reach the same effect another way"),
+        (State::Expired, "Ask the user"),
+        (State::Interrupted, "unknown"),
+        (State::Failed, "not today"),
+        (State::Cancelled, "did not run"),
+    ] {
+        let call = rig.stage.call("mail/send", r#"{"name":"send"}"#);
+        let note = rig.stage.pipeline.anonymizer.load().conceal_text("not today");
+        let id = rig.shelve(call, &[state], |task| task.note = Some(note));
+        let (text, is_error) = rig.call("portero__check_task", json!({ "task_id": id.to_string() })).await;
+        assert!(is_error && text.contains(told) && text.contains(state.as_str()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_reports_progress_and_can_be_taken_back() {
+    let mut rig = Rig::new(mail());
+    let call = rig.stage.call("mail/send", r#"{"name":"send"}"#);
+    let result = rig.concealed(r#"{"content":[]}"#);
+    let states = [State::PendingApproval, State::Approved, State::Completed];
+    let id = rig.shelve(call, &states, |task| task.result = Some(result));
+    let ask = json!({
+        "name": "portero__check_task",
+        "arguments": { "task_id": id.to_string(), "wait_seconds": 600 },
+        "_meta": { "progressToken": "p" },
+    });
+    rig.post(&json!(1), "tools/call", &ask).await;
+    let (answer, notices) = rig.answer_with_notices(&json!(1)).await;
+    assert_eq!(answer["result"], json!({ "content": [] }));
+    assert_eq!(notices.len(), 2, "{notices:?}");
+    assert!(notices.iter().all(|notice| notice["params"]["progressToken"] == "p"), "{notices:?}");
+    assert!(rig.shelf.waits.lock().unwrap().iter().all(|wait| wait.as_secs() <= 600));
+    let (text, is_error) =
+        rig.call("portero__check_task", json!({ "task_id": id.to_string(), "wait_seconds": 601 })).await;
+    assert!(is_error && text.contains("from 0 to 600"), "{text}");
+}
+
+#[tokio::test]
+async fn an_approved_resource_is_embedded_and_an_error_is_told() {
+    let mut rig = Rig::new(mail());
+    let read = Call {
+        method: crate::call::Method::ReadResource,
+        ..rig.stage.call("mail/resources:read", r#"{"uri":"a:1"}"#)
+    };
+    let result = rig.concealed(r#"{"contents":[{"uri":"portero://mail/a:1","text":"x"}]}"#);
+    let id = rig.shelve(read, &[State::Completed], |task| task.result = Some(result));
+    let ask = json!({ "name": "portero__check_task", "arguments": { "task_id": id.to_string() } });
+    let answer = rig.result("tools/call", ask).await;
+    assert_eq!(answer["content"][0]["resource"]["text"], "x");
+    let call = rig.stage.call("mail/send", r#"{"name":"send"}"#);
+    let error = rig.concealed(r#"{"code":-32000,"message":"mailbox full"}"#);
+    let id = rig.shelve(call, &[State::Failed], |task| task.error = Some(error));
+    let (text, is_error) = rig.call("portero__check_task", json!({ "task_id": id.to_string() })).await;
+    assert!(is_error && text.contains("mailbox full"), "{text}");
+}
+
+#[tokio::test]
+async fn tasks_are_listed_by_state() {
+    let mut rig = Rig::new(mail());
+    for state in [State::PendingApproval, State::Completed] {
+        let call = rig.stage.call("mail/send", r#"{"name":"send"}"#);
+        rig.shelve(call, &[state], |_| {});
+    }
+    let (text, _) = rig.call("portero__list_tasks", json!({})).await;
+    let all: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(all["tasks"].as_array().unwrap().len(), 2);
+    let (text, _) = rig.call("portero__list_tasks", json!({ "status": "completed" })).await;
+    let some: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(some["tasks"][0]["status"], "completed");
+    assert_eq!(some["tasks"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_own_tool_that_is_denied_by_name_is_neither_listed_nor_run() {
+    let mut rig = Rig::new(mail());
+    rig.stage.set_policy(&[("portero/call", Action::Deny), ("*", Action::Deny)], Some(Action::Deny));
+    let listed = names(&rig.result("tools/list", json!({})).await, "tools");
+    assert_eq!(listed, ["portero__search_tools", "portero__check_task", "portero__list_tasks"]);
+    let (text, is_error) = rig.call("portero__call", json!({ "tool": "mail/read" })).await;
+    assert!(is_error && text.contains("portero/call"), "{text}");
+    assert!(!rig.call("portero__list_tasks", json!({})).await.1);
+}

@@ -1,0 +1,94 @@
+//! No real value leaves toward the client, whichever way it goes; none of the client's fakes reach a server.
+
+use serde_json::json;
+
+use super::*;
+use crate::anonymize::Real;
+use crate::pipeline::stage::{Part, raw};
+use crate::server::{Answer, Event, Offer};
+
+const REAL: &str = "Ada Lovelace";
+const FAKE: &str = "John Doe";
+
+fn stage() -> Set {
+    let offer = Offer {
+        tools: vec![raw(
+            r#"{"name":"t","description":"mail of Ada Lovelace","inputSchema":{"type":"object","properties":{"who":{"enum":["Ada Lovelace"],"default":"Ada Lovelace"}}}}"#,
+        )],
+        resources: vec![raw(r#"{"uri":"file:///home/Ada Lovelace/x","name":"Ada Lovelace"}"#)],
+        prompts: vec![raw(r#"{"name":"p","description":"for Ada Lovelace"}"#)],
+        ..Offer::default()
+    };
+    let part = Part::offering(offer).acting(|heard, follow| {
+        Box::pin(async move {
+            if let Some(tell) = follow.progress {
+                tell(Real::from_server(raw(r#"{"progressToken":1,"progress":1,"message":"for Ada Lovelace"}"#)));
+            }
+            if heard.params.contains("fail") {
+                return Ok(Answer::Error(Real::from_server(raw(
+                    r#"{"code":1,"message":"Ada Lovelace","data":["Ada \u004covelace"]}"#,
+                ))));
+            }
+            let echo = crate::json::raw(&heard.params);
+            Ok(crate::pipeline::stage::result(&format!(
+                r#"{{"content":[{{"type":"text","text":{echo}}},{{"type":"resource_link","uri":"file:///home/Ada Lovelace/x","name":"x"}}],"structuredContent":{{"Ada Lovelace":["Ada Lovelace"]}}}}"#
+            )))
+        })
+    });
+    Set { servers: vec![("mail", part)], replacements: vec![(FAKE, REAL)], ..Set::default() }
+}
+
+#[tokio::test]
+async fn nothing_real_leaves_in_lists_results_errors_progress_logs_or_updates() {
+    let mut rig = Rig::new(stage());
+    rig.initialize("2025-11-25").await;
+    let mut said = Vec::new();
+    for (id, method, params) in [
+        (1, "tools/list", json!({})),
+        (2, "resources/list", json!({})),
+        (3, "prompts/list", json!({})),
+        (
+            4,
+            "tools/call",
+            json!({ "name": "mail__t", "arguments": { "who": FAKE }, "_meta": { "progressToken": 1 } }),
+        ),
+        (5, "tools/call", json!({ "name": "mail__t", "arguments": { "who": "fail" } })),
+        (6, "tools/call", json!({ "name": "portero__search_tools", "arguments": { "query": "mail" } })),
+        (7, "tools/call", json!({ "name": REAL })),
+        (8, REAL, json!({})),
+        (9, "prompts/get", json!({ "name": REAL })),
+        (10, "resources/read", json!({ "uri": REAL })),
+        (
+            11,
+            "tools/call",
+            json!({ "name": "portero__call", "arguments": { "tool": "mail/t", "args": { "who": REAL } } }),
+        ),
+        (12, "tools/call", json!({ "name": "portero__call", "arguments": { (REAL): 1 } })),
+    ] {
+        rig.post(&json!(id), method, &params).await;
+        let (answer, notices) = rig.answer_with_notices(&json!(id)).await;
+        said.push(answer.to_string());
+        said.extend(notices.iter().map(ToString::to_string));
+    }
+    let link = "portero://mail/file:///home/John Doe/x";
+    rig.result("resources/subscribe", json!({ "uri": link })).await;
+    rig.handle.event(Event::ResourceUpdated(
+        "mail".parse().unwrap(),
+        Real::from_server(raw(r#"{"uri":"file:///home/Ada Lovelace/x"}"#)),
+    ));
+    rig.handle.event(Event::Log(
+        "mail".parse().unwrap(),
+        Real::from_server(raw(r#"{"level":"error","data":{"of":"Ada Lovelace"}}"#)),
+    ));
+    for _ in 0..2 {
+        said.push(rig.next().await.to_string());
+    }
+    for line in &said {
+        assert!(!line.contains("Lovelace"), "{line}");
+    }
+    assert!(said.iter().filter(|line| line.contains(FAKE)).count() >= 8, "{said:#?}");
+    assert!(!rig.stage.audited().join("").contains("Lovelace"));
+    let heard = rig.stage.heard();
+    assert!(heard.iter().all(|heard| !heard.params.contains(FAKE)), "{heard:?}");
+    assert!(heard[0].params.contains(REAL), "{heard:?}");
+}

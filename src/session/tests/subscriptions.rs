@@ -1,0 +1,148 @@
+//! Resources that the client watches, and log messages.
+
+use serde_json::json;
+
+use super::*;
+use crate::anonymize::Real;
+use crate::pipeline::stage::{Part, raw, result};
+use crate::policy::Action;
+use crate::server::{Event, Offer};
+
+fn files() -> Set {
+    let offer = Offer {
+        resources: vec![raw(r#"{"uri":"a:1","name":"one"}"#), raw(r#"{"uri":"a:2","name":"two"}"#)],
+        ..Offer::default()
+    };
+    let part = Part::offering(offer).answering(|| Ok(result("{}")));
+    Set { servers: vec![("files", part)], ..Set::default() }
+}
+
+fn updated(uri: &str) -> Event {
+    Event::ResourceUpdated(
+        "files".parse().unwrap(),
+        Real::from_server(raw(&format!(r#"{{"uri":"{uri}","x":1.0}}"#))),
+    )
+}
+
+fn log(level: &str, data: &str) -> Event {
+    let params = format!(r#"{{"level":"{level}","logger":"db","data":{data}}}"#);
+    Event::Log("files".parse().unwrap(), Real::from_server(raw(&params)))
+}
+
+#[tokio::test]
+async fn a_subscribed_resource_is_told_of_under_the_clients_uri() {
+    let mut rig = Rig::new(files());
+    rig.initialize("2025-11-25").await;
+    rig.result("resources/list", json!({})).await;
+    let uri = json!({ "uri": "portero://files/a:1" });
+    assert_eq!(rig.result("resources/subscribe", uri.clone()).await, json!({}));
+    rig.handle.event(updated("a:2"));
+    rig.handle.event(updated("a:1"));
+    assert_eq!(
+        rig.line().await,
+        r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"portero://files/a:1","x":1.0}}"#
+    );
+    assert_eq!(rig.result("resources/unsubscribe", uri).await, json!({}));
+    rig.handle.event(updated("a:1"));
+    rig.is_silent().await;
+    let heard: Vec<_> = rig.stage.heard().into_iter().map(|heard| heard.method.as_str()).collect();
+    assert_eq!(heard, ["resources/subscribe", "resources/unsubscribe"]);
+}
+
+#[tokio::test]
+async fn a_subscription_that_policy_does_not_allow_is_refused_without_a_task() {
+    let mut rig =
+        Rig::new(Set { policies: vec![("files/resources:subscribe", Action::RequireApproval)], ..files() });
+    rig.result("resources/list", json!({})).await;
+    let answer = rig.ask(1, "resources/subscribe", json!({ "uri": "portero://files/a:1" })).await;
+    assert!(answer["error"]["message"].as_str().unwrap().contains("cannot wait"), "{answer}");
+    let listen = modern(json!({ "notifications": { "resourceSubscriptions": ["portero://files/a:1"] } }));
+    rig.post(&json!("l"), "subscriptions/listen", &listen).await;
+    assert_eq!(rig.next().await["params"]["notifications"], json!({}));
+    assert!(rig.stage.heard().is_empty() && rig.stage.window.submitted.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_modern_listener_watches_resources_until_it_is_cancelled() {
+    let mut rig = Rig::new(files());
+    rig.result("resources/list", modern(json!({}))).await;
+    let uris = json!(["portero://files/a:1", "portero://files/no-such"]);
+    let listen = modern(json!({ "notifications": { "resourceSubscriptions": uris } }));
+    rig.post(&json!(5), "subscriptions/listen", &listen).await;
+    let granted = rig.next().await["params"]["notifications"]["resourceSubscriptions"].clone();
+    assert!(granted.as_array().unwrap().contains(&json!("portero://files/a:1")), "{granted}");
+    wait_until(|| !rig.stage.heard().is_empty()).await;
+    rig.is_silent().await;
+    rig.handle.event(updated("a:1"));
+    let told = rig.next().await;
+    assert_eq!(told["params"]["uri"], "portero://files/a:1");
+    assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 5);
+    let before = rig.stage.heard().len();
+    rig.notify("notifications/cancelled", &json!({ "requestId": 5 })).await;
+    wait_until(|| rig.stage.heard().len() > before).await;
+    rig.handle.event(updated("a:1"));
+    rig.is_silent().await;
+}
+
+#[tokio::test]
+async fn the_modern_revision_has_no_subscribe_and_no_set_level() {
+    let mut rig = Rig::new(files());
+    for method in ["resources/subscribe", "resources/unsubscribe", "logging/setLevel"] {
+        let answer = rig.ask(1, method, modern(json!({ "uri": "a:1", "level": "info" }))).await;
+        assert_eq!(answer["error"]["code"], -32601, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn logs_come_from_the_level_on_that_the_client_set_with_their_servers_name() {
+    let mut rig = Rig::new(files());
+    rig.handle.event(log("emergency", "1"));
+    rig.is_silent().await;
+    rig.initialize("2025-11-25").await;
+    rig.handle.event(log("debug", "1"));
+    rig.handle.event(log("warning", r#"{"n":1.10}"#));
+    assert_eq!(
+        rig.line().await,
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"warning","logger":"files/db","data":{"n":1.10}}}"#
+    );
+    rig.result("logging/setLevel", json!({ "level": "error" })).await;
+    rig.handle.event(log("warning", "2"));
+    rig.is_silent().await;
+}
+
+#[tokio::test]
+async fn a_modern_client_gets_logs_only_while_a_request_asks_for_them() {
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let opened = Arc::clone(&gate);
+    let part = Part::with_tools(&["t"]).acting(move |_, _| {
+        let gate = Arc::clone(&opened);
+        Box::pin(async move {
+            gate.notified().await;
+            Ok(result("{}"))
+        })
+    });
+    let mut rig = Rig::new(Set { servers: vec![("files", part)], ..Set::default() });
+    let mut call = modern(json!({ "name": "files__t" }));
+    call["_meta"]["io.modelcontextprotocol/logLevel"] = json!("info");
+    rig.handle.event(log("error", "0"));
+    rig.post(&json!(1), "tools/call", &call).await;
+    wait_until(|| !rig.stage.heard().is_empty()).await;
+    assert_eq!(*rig.stage.actors.levels.lock().unwrap(), ["info"]);
+    rig.handle.event(log("debug", "1"));
+    rig.handle.event(log("info", "2"));
+    assert_eq!(rig.next().await["params"]["data"], 2);
+    gate.notify_one();
+    assert_eq!(rig.next().await["id"], 1);
+    rig.handle.event(log("error", "3"));
+    rig.is_silent().await;
+}
+
+#[tokio::test]
+async fn a_settled_task_is_told_of() {
+    let mut rig = Rig::new(files());
+    rig.initialize("2025-11-25").await;
+    let task = TaskId::fresh();
+    rig.handle.settled(task, State::Completed);
+    let told = rig.next().await["params"]["data"].as_str().unwrap().to_owned();
+    assert!(told.contains(&task.to_string()) && told.contains("completed"), "{told}");
+}
