@@ -144,9 +144,14 @@ async fn a_result_that_says_it_is_an_error_is_a_failure_in_the_audit() {
 
 #[tokio::test]
 async fn many_who_need_an_offer_ask_the_server_once() {
-    let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
+    let stage =
+        Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]).slow())], ..Set::default() });
     let server = "mail".parse().unwrap();
-    let (one, other) = tokio::join!(stage.pipeline.fetch(&server), stage.pipeline.fetch(&server));
+    let open = async {
+        wait_until(|| stage.actors.offers.load(Ordering::SeqCst) > 0).await;
+        stage.open("mail");
+    };
+    let (one, other, ()) = tokio::join!(stage.pipeline.fetch(&server), stage.pipeline.fetch(&server), open);
     assert!(one.is_ok() && other.is_ok());
     assert_eq!(stage.actors.offers.load(Ordering::SeqCst), 1);
     stage.pipeline.refresh(&server).await.unwrap();
