@@ -115,8 +115,9 @@ impl Lister<'_> {
                 return Ok(items);
             }
             let object = Object::read(&page).unwrap_or_default();
-            let entries = object.get(listed.key).and_then(|list| serde_json::from_str(list.get()).ok());
-            items.extend(entries.unwrap_or_else(Vec::<&RawValue>::new).into_iter().map(ToOwned::to_owned));
+            let entries: Option<Vec<&RawValue>> =
+                object.get(listed.key).and_then(|list| serde_json::from_str(list.get()).ok());
+            items.extend(entries.unwrap_or_default().into_iter().map(ToOwned::to_owned));
             let next =
                 object.text("nextCursor").filter(|next| !next.is_empty()).map(|next| next.into_owned());
             let Some(next) = next else { return Ok(items) };

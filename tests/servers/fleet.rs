@@ -1,0 +1,403 @@
+//! What a fleet promises its callers.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use portero::config::Limits;
+use portero::server::{Answer, Condition, Event, Follow, List, ServerError};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{PATIENCE, Rig, block_on, name, outgoing, server, text};
+use crate::trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("what_a_server_answers_arrives_byte_for_byte", byte_for_byte),
+        trial("an_offer_holds_every_page_and_the_instructions", an_offer),
+        trial("pages_that_never_end_are_cut", endless_pages),
+        trial("a_list_that_is_declared_but_missing_is_empty", declared_too_much),
+        trial("a_crash_fails_the_call_in_flight_and_the_next_one_starts_it_again", crash),
+        trial("a_server_that_cannot_start_says_why_and_is_left_alone_for_a_while", cannot_start),
+        trial("a_program_that_is_not_on_path_is_named", not_on_path),
+        trial("a_server_that_is_silent_at_the_handshake_fails_in_time", silent),
+        trial("a_server_of_the_modern_era_is_spoken_to_in_its_own_way", modern),
+        trial("a_server_of_an_unknown_revision_is_refused", ancient),
+        trial("a_hanging_call_times_out_and_the_server_is_told", times_out),
+        trial("a_cancelled_call_returns_at_once_and_the_server_is_told", cancelled),
+        trial("a_call_whose_caller_left_is_cancelled", caller_left),
+        trial("progress_arrives_in_order_and_before_its_result", progress),
+        trial("without_a_wish_for_progress_no_meta_is_added", no_meta),
+        trial("junk_on_stdout_is_skipped_and_logged", junk),
+        trial("a_flood_hurts_nobody_else", flood),
+        trial("an_over_long_answer_fails_its_own_call_only", too_long),
+        trial("an_answer_never_reaches_another_caller", answers_stay_apart),
+        trial("a_server_that_hangs_does_not_delay_another", hangs_alone),
+        trial("one_start_serves_all_who_ask_at_once", single_flight),
+        trial("a_child_sees_no_variable_that_is_not_listed", environment),
+        trial("a_childs_requests_are_answered", childs_requests),
+        trial("a_burst_of_list_changes_is_told_at_most_once", burst),
+        trial("a_reload_keeps_what_did_not_change", reload),
+        trial("after_closing_nothing_starts", closed),
+    ]
+}
+
+fn limits() -> Limits {
+    Limits { start: Duration::from_millis(700), request: Duration::from_millis(700), ..Limits::default() }
+}
+
+fn byte_for_byte() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        let odd = r#"{"z":1.10,"n":123456789012345678901234567890,"a":{"q":[ 1 , "\u00e9é" ]},"e":1E+2}"#;
+        assert_eq!(rig.result("a", "echo", odd).await, odd);
+        rig.fleet.close().await;
+    });
+}
+
+fn an_offer() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &["declares-too-much"])]);
+        let offer = rig.fleet.offer(&name("a")).await.expect("an offer");
+        assert_eq!(offer.tools.len(), 3);
+        assert!(offer.tools[2].get().contains("tool2"));
+        assert_eq!(offer.resources.len(), 1);
+        assert_eq!(offer.instructions.as_deref(), Some("be kind"));
+        let health = &rig.fleet.health()[0];
+        assert_eq!((&health.condition, health.tools), (&Condition::Ready, Some(3)));
+        rig.fleet.close().await;
+    });
+}
+
+fn endless_pages() {
+    block_on(async {
+        let rig =
+            Rig::new(vec![server("circle", &["pages-in-circles"]), server("line", &["pages-for-ever"])]);
+        assert_eq!(rig.fleet.offer(&name("circle")).await.expect("an offer").tools.len(), 3);
+        assert_eq!(rig.fleet.offer(&name("line")).await.expect("an offer").tools.len(), 1_000);
+        rig.fleet.close().await;
+    });
+}
+
+fn declared_too_much() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &["declares-too-much"])]);
+        let offer = rig.fleet.offer(&name("a")).await.expect("an offer");
+        assert!(offer.prompts.is_empty() && offer.templates.is_empty());
+        rig.fleet.close().await;
+    });
+}
+
+fn crash() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        let error = rig.call("a", "crash", "{}").await.expect_err("it crashed");
+        assert_eq!(error, ServerError::Gone(name("a")));
+        let Condition::Failed(reason) = rig.fleet.health()[0].condition.clone() else {
+            panic!("{:?}", rig.fleet.health());
+        };
+        assert_eq!(reason, "exited with status 3: out of cheese");
+        assert_eq!(rig.result("a", "echo", "{}").await, "{}");
+        rig.fleet.close().await;
+    });
+}
+
+fn cannot_start() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &["ends-at-once"])]);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let error = rig.call("a", "echo", "{}").await.expect_err("it cannot start").to_string();
+            assert!(error.contains("exited with status 4: no such database"), "{error}");
+            if error.contains("tried again") {
+                break;
+            }
+            assert!(attempts < 10, "it is never left alone");
+        }
+        rig.fleet.close().await;
+    });
+}
+
+fn not_on_path() {
+    block_on(async {
+        let mut missing = server("a", &[]);
+        missing.command = "no-such-program-anywhere".to_owned();
+        let rig = Rig::new(vec![missing]);
+        let error = rig.call("a", "echo", "{}").await.expect_err("it is missing");
+        let reason = "`no-such-program-anywhere` is not on PATH".to_owned();
+        assert_eq!(error, ServerError::Start(name("a"), reason));
+    });
+}
+
+fn silent() {
+    block_on(async {
+        let rig = Rig::with_limits(vec![server("a", &["silent"])], limits());
+        let error = rig.call("a", "echo", "{}").await.expect_err("it is silent").to_string();
+        assert!(error.contains("did not answer `initialize`"), "{error}");
+        rig.fleet.close().await;
+    });
+}
+
+fn modern() {
+    block_on(async {
+        let mut rig = Rig::new(vec![server("a", &["modern"])]);
+        let meta = rig.result("a", "meta", "{}").await;
+        assert_eq!(
+            meta,
+            concat!(
+                r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+                r#""io.modelcontextprotocol/clientInfo":{"name":"portero","version":"1"},"#,
+                r#""io.modelcontextprotocol/clientCapabilities":{}}"#
+            )
+        );
+        assert_eq!(rig.result("a", "echo", r#"{"resultType":"complete","x":1.10}"#).await, r#"{"x":1.10}"#);
+        let event = tokio::time::timeout(PATIENCE, rig.events.recv()).await.expect("it is listened to");
+        assert!(matches!(event, Some(Event::ListChanged(_, List::Tools))), "{event:?}");
+        assert_eq!(rig.fleet.offer(&name("a")).await.expect("an offer").tools.len(), 3);
+        rig.fleet.close().await;
+    });
+}
+
+fn ancient() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &["ancient"])]);
+        let error = rig.call("a", "echo", "{}").await.expect_err("nobody knows that revision").to_string();
+        assert!(error.contains("revision of MCP that Portero does not know"), "{error}");
+        rig.fleet.close().await;
+    });
+}
+
+fn times_out() {
+    block_on(async {
+        let rig = Rig::with_limits(vec![server("a", &[])], limits());
+        rig.result("a", "echo", "{}").await;
+        let error = rig.call("a", "hang", "{}").await.expect_err("it hangs");
+        assert!(matches!(error, ServerError::Timeout(..)), "{error}");
+        assert_ne!(rig.result("a", "cancelled", "{}").await, "[]");
+        rig.fleet.close().await;
+    });
+}
+
+fn cancelled() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        rig.result("a", "echo", "{}").await;
+        let follow = Follow { progress: None, cancel: CancellationToken::new() };
+        let cancel = follow.cancel.clone();
+        let call = rig.fleet.call(outgoing("a", "hang", "{}"), follow);
+        let (answer, ()) = tokio::join!(call, async {
+            // One call and its answer later, the hanging one is with the server.
+            rig.result("a", "echo", "{}").await;
+            cancel.cancel();
+        });
+        assert_eq!(answer.expect_err("cancelled"), ServerError::Cancelled);
+        assert_ne!(rig.result("a", "cancelled", "{}").await, "[]");
+        rig.fleet.close().await;
+    });
+}
+
+fn caller_left() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        rig.result("a", "echo", "{}").await;
+        tokio::select! {
+            biased;
+            answer = rig.call("a", "hang", "{}") => panic!("{answer:?}"),
+            _ = rig.call("a", "echo", "{}") => {}
+        }
+        assert_ne!(rig.result("a", "cancelled", "{}").await, "[]");
+        rig.fleet.close().await;
+    });
+}
+
+fn progress() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let to = Arc::clone(&heard);
+        let follow = Follow {
+            progress: Some(Arc::new(move |params| {
+                to.lock().expect("no panic").push(params.expose().get().to_owned());
+            })),
+            cancel: CancellationToken::new(),
+        };
+        text(rig.fleet.call(outgoing("a", "progress", "{}"), follow).await);
+        let steps: Vec<u64> = heard
+            .lock()
+            .expect("no panic")
+            .iter()
+            .map(|params| {
+                serde_json::from_str::<serde_json::Value>(params).expect("JSON")["progress"]
+                    .as_u64()
+                    .expect("a step")
+            })
+            .collect();
+        assert_eq!(steps, [1, 2, 3, 4, 5]);
+        rig.fleet.close().await;
+    });
+}
+
+fn no_meta() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        assert_eq!(rig.result("a", "meta", "{}").await, "null");
+        rig.fleet.close().await;
+    });
+}
+
+fn junk() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        assert_eq!(rig.result("a", "junk", "{}").await, r#"{"clean":true}"#);
+        let log = std::fs::read_to_string(rig.directory.path().join("logs/a.log")).expect("a log");
+        assert!(log.contains("Server listening on stdio"), "{log}");
+        assert!(!log.contains('\0'));
+        rig.fleet.close().await;
+    });
+}
+
+fn flood() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[]), server("b", &[])]);
+        rig.result("b", "echo", "{}").await;
+        let (flooded, quick) = tokio::join!(rig.result("a", "flood", "{}"), async {
+            let start = Instant::now();
+            for _ in 0..20 {
+                rig.result("b", "echo", "{}").await;
+            }
+            start.elapsed()
+        });
+        assert_eq!(flooded, r#"{"flooded":true}"#);
+        assert!(quick < Duration::from_secs(5), "{quick:?}");
+        assert!(rig.events.len() < 1024);
+        rig.fleet.close().await;
+    });
+}
+
+fn too_long() {
+    block_on(async {
+        let limits = Limits { message_bytes: 10_000, ..Limits::default() };
+        let rig = Rig::with_limits(vec![server("a", &[])], limits);
+        let (hangs, long, short) = tokio::join!(
+            async {
+                let call = rig.call("a", "hang", "{}");
+                tokio::time::timeout(Duration::from_millis(500), call).await
+            },
+            rig.call("a", "long", r#"{"bytes":100000}"#),
+            rig.result("a", "long", r#"{"bytes":9000}"#),
+        );
+        assert!(hangs.is_err(), "another call failed too");
+        assert_eq!(long.expect_err("too long"), ServerError::TooLong(name("a"), 10_000));
+        assert!(short.len() > 9000);
+        rig.fleet.close().await;
+    });
+}
+
+fn answers_stay_apart() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        rig.result("a", "echo", "{}").await;
+        // It answers twice, and then a request that was not made yet.
+        assert_eq!(rig.result("a", "twice", "{}").await, r#"{"answer":1}"#);
+        rig.result("a", "pid", "{}").await;
+        for number in 0..50 {
+            let arguments = format!("{{\"number\":{number}}}");
+            assert_eq!(rig.result("a", "echo", &arguments).await, arguments);
+        }
+        rig.fleet.close().await;
+    });
+}
+
+fn hangs_alone() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &["silent"]), server("b", &[])]);
+        let (hangs, answer) = tokio::join!(
+            async {
+                let call = rig.call("a", "echo", "{}");
+                tokio::time::timeout(Duration::from_millis(700), call).await
+            },
+            rig.result("b", "echo", "{}"),
+        );
+        assert!(hangs.is_err());
+        assert_eq!(answer, "{}");
+        rig.fleet.close().await;
+    });
+}
+
+fn single_flight() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        let (one, two, three) = tokio::join!(
+            rig.result("a", "pid", "{}"),
+            rig.result("a", "pid", "{}"),
+            rig.result("a", "pid", "{}")
+        );
+        assert!(one == two && two == three, "{one} {two} {three}");
+        rig.fleet.close().await;
+    });
+}
+
+fn environment() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        let names = rig.result("a", "environment", "{}").await;
+        assert!(names.contains("\"PATH\"") && !names.contains("SECRET_OF_THE_AGENT"), "{names}");
+        rig.fleet.close().await;
+    });
+}
+
+fn childs_requests() {
+    block_on(async {
+        let mut with_roots = server("a", &[]);
+        with_roots.roots = Some(vec!["/some/where".into()]);
+        let rig = Rig::new(vec![with_roots, server("b", &[])]);
+        let answers = rig.result("a", "ask", "{}").await;
+        assert!(answers.contains(r#""result":{}"#), "ping: {answers}");
+        assert!(answers.contains("file:///some/where"), "{answers}");
+        assert_eq!(answers.matches("-32601").count(), 1, "{answers}");
+        assert_eq!(rig.result("b", "ask", "{}").await.matches("-32601").count(), 2);
+        rig.fleet.close().await;
+    });
+}
+
+fn burst() {
+    block_on(async {
+        let mut rig = Rig::new(vec![server("a", &["announces"])]);
+        rig.fleet.offer(&name("a")).await.expect("an offer");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let mut told = 0;
+        while let Ok(Event::ListChanged(..)) = rig.events.try_recv() {
+            told += 1;
+        }
+        assert!(told <= 1, "told {told} times");
+        rig.fleet.close().await;
+    });
+}
+
+fn reload() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[]), server("b", &[])]);
+        let (a, b) = (rig.result("a", "pid", "{}").await, rig.result("b", "pid", "{}").await);
+        rig.fleet.replace(vec![server("b", &["other"]), server("a", &[])]);
+        assert_eq!(rig.result("a", "pid", "{}").await, a);
+        assert_ne!(rig.result("b", "pid", "{}").await, b);
+        rig.fleet.replace(vec![server("a", &[])]);
+        assert!(matches!(rig.call("b", "pid", "{}").await, Err(ServerError::Unknown(_))));
+        rig.fleet.close().await;
+    });
+}
+
+fn closed() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &["ignores-eof"]), server("b", &[])]);
+        rig.result("a", "echo", "{}").await;
+        let start = Instant::now();
+        rig.fleet.close().await;
+        assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
+        for server in ["a", "b"] {
+            let answer: Result<Answer, ServerError> = rig.call(server, "echo", "{}").await;
+            assert!(matches!(answer, Err(ServerError::Start(..))), "{answer:?}");
+        }
+    });
+}
