@@ -148,11 +148,14 @@ impl Member {
 
     /// The running conversation; starts the server if there is none. However many ask, one start happens.
     async fn connection(self: &Arc<Self>) -> Result<connection::Shared, ServerError> {
+        let mut saw_start = false;
         loop {
-            match self.next_step() {
+            match self.next_step(saw_start) {
                 Step::Use(connection) => return Ok(connection),
                 // An error means that the start is over, which is what is waited for.
-                Step::WaitForStart(mut started) => drop(started.changed().await),
+                Step::WaitForStart(mut started) => {
+                    saw_start |= started.changed().await.is_err();
+                }
                 Step::Pause(pause) => tokio::time::sleep(pause).await,
                 Step::Start(started) => {
                     let member = Arc::clone(self);
@@ -163,7 +166,8 @@ impl Member {
         }
     }
 
-    fn next_step(&self) -> Step {
+    /// A caller that saw a start fail is told; one that comes later waits out a short pause.
+    fn next_step(&self, saw_start: bool) -> Step {
         if self.stop.is_cancelled() {
             return Step::GiveUp("it is being ended".to_owned());
         }
@@ -173,6 +177,7 @@ impl Member {
             State::Ready { connection, .. } => return Step::Use(Arc::clone(connection)),
             State::Starting(started) => return Step::WaitForStart(started.clone()),
             State::Idle => {}
+            State::Failed { reason, .. } if saw_start => return Step::GiveUp(reason.clone()),
             State::Failed { reason, until } => {
                 let pause = until.saturating_sub(self.common.launch.clock.now().boot);
                 if pause > WORTH_WAITING {

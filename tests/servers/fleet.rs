@@ -93,8 +93,11 @@ fn crash() {
         let rig = Rig::new(vec![server("a", &[])]);
         let error = rig.call("a", "crash", "{}").await.expect_err("it crashed");
         assert_eq!(error, ServerError::Gone(name("a")));
-        let Condition::Failed(reason) = rig.fleet.health()[0].condition.clone() else {
-            panic!("{:?}", rig.fleet.health());
+        let reason = loop {
+            match rig.fleet.health().remove(0).condition {
+                Condition::Failed(reason) => break reason,
+                Condition::Idle | Condition::Starting | Condition::Ready => tokio::task::yield_now().await,
+            }
         };
         assert_eq!(reason, "exited with status 3: out of cheese");
         assert_eq!(rig.result("a", "echo", "{}").await, "{}");
