@@ -78,6 +78,29 @@ fn everything_in_the_schemas_is_described() {
 }
 
 #[test]
+fn every_field_stands_in_the_documentation() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let text = fs::read_to_string(path).expect("it is there");
+    let tables = [
+        fields::MCPS,
+        fields::NAME,
+        fields::SERVER,
+        fields::REPLACEMENTS,
+        fields::REPLACEMENT,
+        fields::POLICIES,
+        fields::PORTERO,
+        fields::APPROVALS,
+        fields::LIMITS,
+        fields::LOGGING,
+        fields::LEVELS,
+        fields::TELEGRAM,
+    ];
+    for name in tables.concat() {
+        assert!(text.contains(&format!("`{name}`")), "`{name}` is not in docs/configuration.md");
+    }
+}
+
+#[test]
 fn the_defaults_in_the_schema_are_the_defaults() {
     let schema = schema(PORTERO);
     let default = |section: &str, field: &str| {
