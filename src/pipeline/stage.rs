@@ -66,7 +66,6 @@ pub(crate) struct Window {
 pub(crate) struct Stage {
     pub(crate) actors: Arc<Actors>,
     pub(crate) window: Arc<Window>,
-    pub(crate) clock: Arc<TestClock>,
     pub(crate) pipeline: Arc<Pipeline>,
     directory: tempfile::TempDir,
 }
@@ -239,7 +238,7 @@ impl Stage {
             shared: ArcSwap::from_pointee(set.shared.iter().map(|name| name.parse().unwrap()).collect()),
             offers: Offers::default(),
         });
-        Self { actors, window, clock, pipeline, directory }
+        Self { actors, window, pipeline, directory }
     }
 
     /// What the audit holds, as JSON text, without the records of processes.

@@ -90,15 +90,14 @@ impl Shared {
 
     fn answer(self: &Arc<Self>, request: Request, method: &str, params: Option<&RawValue>, work: &mut Work) {
         let shared = Arc::clone(self);
-        let owned: Option<RawJson>;
-        match method {
+        let owned: Option<RawJson> = match method {
             "ping" => return request.own_result(json::raw(&serde_json::Map::new())),
             "initialize" => return self.initialize(request, params),
             modern::DISCOVER => return self.discover(request),
             modern::LISTEN => return self.listen(request, params),
             "logging/setLevel" if !request.is_modern() => return self.set_level(request, params),
-            _ => owned = params.map(ToOwned::to_owned),
-        }
+            _ => params.map(ToOwned::to_owned),
+        };
         match method {
             "tools/call" => work.push(Box::pin(shared.call_tool(request, owned))),
             "tools/list" => work.push(Box::pin(shared.list(request, Listed::Tools, owned))),

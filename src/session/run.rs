@@ -19,7 +19,7 @@ const FULL: usize = 1 << 20;
 /// After so many steps without a write, the same.
 const STEPS: u32 = 256;
 /// How long the last words may take.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+const LAST_WORDS: Duration = Duration::from_millis(25);
 
 /// Runs until the reader ends or the session is told to stop.
 pub(super) async fn run<R, W>(shared: &Arc<Shared>, reader: R, writer: W) -> io::Result<()>

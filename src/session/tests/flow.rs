@@ -158,8 +158,7 @@ async fn a_call_that_needs_a_person_returns_at_once_with_what_to_do_next() {
     let message = status["message"].as_str().unwrap();
     assert!(message.contains(id) && message.contains("portero__check_task"), "{message}");
     assert!(message.contains("Do not try to reach the same effect another way"), "{message}");
-    let text: serde_json::Value =
-        serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+    let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
     assert_eq!(&text, status);
     assert!(result.get("isError").is_none());
     rig.stage.window.closed.store(true, std::sync::atomic::Ordering::SeqCst);
@@ -228,7 +227,7 @@ async fn resources_prompts_and_completions_reach_their_server_under_its_own_name
         ),
     ];
     for (heard, (tool, params)) in heard.iter().zip(expected) {
-        let as_value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let as_value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!((heard.0.as_str(), as_value(&heard.1)), (tool, as_value(params)));
     }
     assert_eq!(heard.len(), 4);
