@@ -1,0 +1,166 @@
+//! The real Claude Code with a scripted model, headless and interactive, and `portero mcp` as its only server.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::approvals::filesystem_home;
+use crate::home::Home;
+use crate::peers::{peers, source};
+
+const KEY: &str = "sk-ant-api03-not-a-real-key-0000000000";
+
+/// A scripted model and the configuration of a Claude Code that uses it.
+struct Stage {
+    home: Home,
+    model: Child,
+    port: String,
+    requests: PathBuf,
+}
+
+impl Stage {
+    fn new(home: Home, script: &Value) -> Self {
+        let requests = home.path("state").join("model.jsonl");
+        let mut model = Command::new(peers().python("python"))
+            .arg(source("model.py"))
+            .arg(script.to_string())
+            .arg(&requests)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python runs");
+        let mut port = String::new();
+        BufReader::new(model.stdout.take().expect("piped"))
+            .read_line(&mut port)
+            .expect("the model prints its port");
+        let stage = Self { home, model, port: port.trim().to_owned(), requests };
+        stage.configure();
+        stage
+    }
+
+    fn configure(&self) {
+        let settings = self.home.path("run").join("claude");
+        fs::create_dir_all(&settings).expect("writable");
+        let project = self.home.path("project");
+        let known = json!({
+            "hasCompletedOnboarding": true, "theme": "dark", "numStartups": 5, "lastOnboardingVersion": "2.1.328",
+            "customApiKeyResponses": {"approved": [&KEY[KEY.len() - 20..]], "rejected": []},
+            "projects": {project.to_string_lossy(): {"hasTrustDialogAccepted": true, "hasCompletedProjectOnboarding": true}},
+        });
+        fs::write(settings.join(".claude.json"), known.to_string()).expect("writable");
+        let portero = self.home.portero(&["mcp"]);
+        let env: serde_json::Map<String, Value> = portero
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), json!(value?.to_str()?))))
+            .filter(|(name, _)| name.starts_with("PORTERO"))
+            .collect();
+        let servers = json!({"mcpServers": {"portero": {
+            "type": "stdio", "command": env!("CARGO_BIN_EXE_portero"), "args": ["mcp"], "env": env,
+        }}});
+        fs::write(settings.join("mcp.json"), servers.to_string()).expect("writable");
+    }
+
+    /// The arguments with which Claude Code uses only Portero.
+    fn arguments(&self) -> Vec<String> {
+        let mcp = self.home.path("run").join("claude/mcp.json");
+        ["--mcp-config", &mcp.to_string_lossy(), "--strict-mcp-config", "--allowedTools", "mcp__portero"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    /// A command with the environment of a quiet Claude Code.
+    fn quiet(&self, mut command: Command) -> Command {
+        let settings = self.home.path("run").join("claude");
+        command
+            .current_dir(self.home.path("project"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").expect("a PATH"))
+            .env("HOME", &settings)
+            .env("CLAUDE_CONFIG_DIR", &settings)
+            .env("ANTHROPIC_API_KEY", KEY)
+            .env("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{}", self.port))
+            .env("TERM", "xterm-256color")
+            .env("ENABLE_CLAUDEAI_MCP_SERVERS", "false");
+        for name in [
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+            "DISABLE_TELEMETRY",
+            "DISABLE_AUTOUPDATER",
+            "DISABLE_UPDATES",
+            "DISABLE_ERROR_REPORTING",
+            "DISABLE_INSTALLATION_CHECKS",
+            "CLAUDE_CODE_DISABLE_TERMINAL_TITLE",
+        ] {
+            command.env(name, "1");
+        }
+        command
+    }
+
+    /// Everything that the model was sent.
+    fn sent(&self) -> String {
+        fs::read_to_string(&self.requests).expect("the model was asked")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        drop(self.model.kill());
+        drop(self.model.wait());
+    }
+}
+
+/// A home with a file of a real name, and a model that reads it and asks to write another.
+fn stage() -> Stage {
+    let home = filesystem_home();
+    let project = home.path("project");
+    home.write(
+        "replacements.json",
+        &json!({"replacements": [{"fake": "John Doe", "real": "Ada Lovelace", "bidirectional": true}]}),
+    );
+    fs::write(project.join("letter.txt"), "Dear Ada Lovelace, all is well.").expect("writable");
+    let script = json!([
+        {"tool": "mcp__portero__files__read_text_file", "input": {"path": project.join("letter.txt")}},
+        {"tool": "mcp__portero__files__write_file", "input": {"path": project.join("reply.txt"), "content": "Yours"}},
+        {"text": "The reply waits."},
+    ]);
+    Stage::new(home, &script)
+}
+
+fn assert_the_model_saw_the_right_things(stage: &Stage) {
+    let sent = stage.sent();
+    assert!(sent.contains("Dear John Doe, all is well."), "the read reached the model concealed");
+    assert!(!sent.contains("Ada Lovelace"), "the vendor never gets the real name");
+    assert!(sent.contains("pending-approval"), "the write waits for a person");
+    assert!(!stage.home.path("project").join("reply.txt").exists());
+    assert_eq!(stage.home.json(&["pending"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn claude_code_headless_reads_concealed_and_asks_to_write() {
+    let stage = stage();
+    let mut command = Command::new(peers().claude());
+    command.args(["-p", "Write to her."]).args(stage.arguments()).stdin(Stdio::null());
+    let output = stage.quiet(command).output().expect("Claude Code runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("The reply waits."), "{said}");
+    assert_the_model_saw_the_right_things(&stage);
+}
+
+#[test]
+fn claude_code_interactive_reads_concealed_and_asks_to_write() {
+    let stage = stage();
+    let steps =
+        json!([{"wait": "❯|> "}, {"type": "Write to her."}, {"type": "\r"}, {"wait": "The reply waits"}]);
+    let mut command = Command::new(peers().python("python"));
+    command.arg(source("type_at.py")).arg(steps.to_string()).arg(peers().claude()).args(stage.arguments());
+    let output = stage.quiet(command).output().expect("Python runs");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_the_model_saw_the_right_things(&stage);
+}

@@ -1,0 +1,12 @@
+//! The real programs against the real world: MCP servers from npm and PyPI, the official Python SDK, the real
+//! Claude Code with a scripted model. The peers come from the package registries by themselves.
+
+mod agent;
+mod approvals;
+mod claude;
+mod crash;
+mod home;
+mod original;
+mod peers;
+mod sdk;
+mod servers;
