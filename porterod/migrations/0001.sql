@@ -57,7 +57,7 @@ CREATE TABLE tasks (
 
 -- The same call of the same principal waits once.
 CREATE UNIQUE INDEX tasks_waiting ON tasks (principal, binding) WHERE state = 'pending-approval';
-CREATE INDEX tasks_open ON tasks (state, expires) WHERE state IN ('pending-approval', 'approved', 'executing');
+CREATE INDEX tasks_open ON tasks (state, expires);
 CREATE INDEX tasks_of ON tasks (principal, asked);
 CREATE INDEX tasks_asked ON tasks (asked);
 

@@ -5,7 +5,6 @@
 //! and what tells how a call ended, goes on without a record if it must; the record follows when it can.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portero::anonymize::Fake;
@@ -95,14 +94,14 @@ impl Journal {
         F: Fn(&Connection) -> Result<(T, Vec<Record>), StoreError> + Send + Sync + 'static,
     {
         let change = Arc::new(change);
-        let written = Arc::new(AtomicBool::new(false));
+        let written = Arc::new(Mutex::new(Vec::new()));
         let recorded = {
             let (change, records, written) = (change.clone(), self.records.clone(), written.clone());
             self.store.write(Records::Synced, move |connection| {
                 let (value, about) = change(connection)?;
                 if !about.is_empty() {
                     records.append(&about).map_err(|error| StoreError::Audit(error.to_string()))?;
-                    written.store(true, Ordering::Relaxed);
+                    *lock(&written) = about;
                 }
                 Ok(value)
             })
@@ -110,16 +109,18 @@ impl Journal {
         .await;
         match recorded {
             Err(StoreError::Audit(_)) if weight == Weight::Lenient => {
-                let unwritten = !written.load(Ordering::Relaxed);
+                let unwritten = lock(&written).is_empty();
                 self.change_without_record(change, unwritten).await
             }
-            Err(error) if written.load(Ordering::Relaxed) => {
-                let undone = format!("the change recorded last by the daemon was not kept: {error}");
-                // This is already the second failure; the one that is told is the first.
-                let _ = self.record_act("undo", &undone, true, None);
+            Err(error) => {
+                for record in lock(&written).iter() {
+                    let about = format!("{}: {error}", told(&record.event));
+                    // This is already the second failure; the one that is told is the first.
+                    let _ = self.record_act("undo", &about, true, None);
+                }
                 Err(error)
             }
-            other => other,
+            Ok(value) => Ok(value),
         }
     }
 
@@ -168,10 +169,27 @@ pub(crate) fn about_task(task: &Task, by: &str, note: Option<&Fake<String>>) -> 
     }
 }
 
+/// What a record that does not hold was about.
+fn told(event: &Event) -> String {
+    match event {
+        Event::Task { task, state, .. } => format!("task {task} is not {state}"),
+        Event::Act { act, about, .. } => format!("{act} {about}"),
+        Event::Intent { .. }
+        | Event::Outcome { .. }
+        | Event::Refused { .. }
+        | Event::Config { .. }
+        | Event::Process { .. } => "the last record".to_owned(),
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Writing {
     /// Writes what is late, then `records`.
     fn append(&self, records: &[Record]) -> std::io::Result<()> {
-        let mut late = self.late();
+        let mut late = lock(&self.late);
         while let Some(record) = late.front() {
             self.audit.append(record)?;
             late.pop_front();
@@ -181,16 +199,12 @@ impl Writing {
     }
 
     fn keep(&self, records: impl IntoIterator<Item = Record>) {
-        let mut late = self.late();
+        let mut late = lock(&self.late);
         late.extend(records);
         while late.len() > LATE_MOST {
             late.pop_front();
             tracing::error!("an audit record is lost: too many wait for the disk");
         }
-    }
-
-    fn late(&self) -> MutexGuard<'_, VecDeque<Record>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

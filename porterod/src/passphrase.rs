@@ -28,8 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 /// The fewest characters of a new passphrase.
 const FEWEST: usize = 8;
 
-/// Proof that a person confirmed with a second factor. Only what checks one makes it.
-#[derive(Debug, Clone)]
+/// Proof that a person confirmed one act with a second factor. Only what checks one makes it.
+#[derive(Debug)]
 pub struct Confirmed {
     by: String,
 }
@@ -108,13 +108,13 @@ impl Passphrase {
         Ok(self.journal.store().read(kept::load)?.map(|kept| (kept.first_set, kept.first_by)))
     }
 
-    /// Checks a try of `process`.
+    /// Checks a try of `process`. Whoever asks records a refusal, with what was to be done.
     ///
     /// # Errors
     /// See [`PassphraseError`].
     pub async fn confirm(&self, given: Secret, process: &str) -> Result<Confirmed, PassphraseError> {
         let _turn = self.turn.lock().await;
-        self.check(given, process).await?;
+        self.check(given).await?;
         Ok(Confirmed { by: process.to_owned() })
     }
 
@@ -130,7 +130,7 @@ impl Passphrase {
         let former = match (self.journal.store().read(kept::load)?, old) {
             (None, _) => None,
             (Some(_), None) => return Err(PassphraseError::Missing),
-            (Some(_), Some(old)) => Some(self.check(old, process).await?.hash),
+            (Some(_), Some(old)) => Some(self.check(old).await?.hash),
         };
         let cost = self.cost.clone();
         let hash = off_thread(move || hash(&new, cost)).await??;
@@ -144,7 +144,7 @@ impl Passphrase {
     }
 
     /// Counts the try, checks it, and takes the count back if it was right.
-    async fn check(&self, given: Secret, process: &str) -> Result<Kept, PassphraseError> {
+    async fn check(&self, given: Secret) -> Result<Kept, PassphraseError> {
         let store = self.journal.store();
         let Some(kept) = store.read(kept::load)? else {
             return Err(PassphraseError::Unset);
@@ -159,8 +159,6 @@ impl Passphrase {
             store.write(Records::None, kept::forget_tries).await?;
             return Ok(kept);
         }
-        // The try is refused in any case; a record that cannot be written now follows.
-        let _ = self.journal.record_act("passphrase", "a wrong try", false, Some(process));
         Err(PassphraseError::Wrong { left: FREE_TRIES.saturating_sub(kept.failed + 1) })
     }
 }

@@ -4,7 +4,7 @@
 //! before it decides. A file that is damaged, or gone where a store is, means that nothing may be allowed
 //! without the daemon.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -100,7 +100,7 @@ fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
 
 #[cfg(unix)]
 fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    fs::File::open(directory)?.sync_all()
 }
 
 #[cfg(not(unix))]

@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use portero::audit::{self, Filter};
 use portero::clock::TestClock;

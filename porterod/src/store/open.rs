@@ -76,7 +76,8 @@ fn create(path: &Path) -> Result<(), StoreError> {
     connection.pragma_update(None, "application_id", APPLICATION)?;
     migrate(&mut connection)?;
     connection.close().map_err(|(_, error)| error)?;
-    File::open(&new).and_then(|file| file.sync_all()).map_err(|error| failed(&error))?;
+    let written = fs::OpenOptions::new().write(true).open(&new);
+    written.and_then(|file| file.sync_all()).map_err(|error| failed(&error))?;
     fs::rename(&new, path).map_err(|error| failed(&error))?;
     #[cfg(unix)]
     if let Some(directory) = path.parent() {

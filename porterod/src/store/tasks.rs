@@ -9,13 +9,16 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::StoreError;
-use super::text::{from_json, from_nanos, from_plain, nanos, plain};
+use super::text::{from_json, from_nanos, from_plain, nanos};
 
 const COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
                        expires, changed, note, result, error";
 /// The same without what can be large; read by the same function.
 const HEADS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
                      expires, changed, note, NULL, NULL";
+
+/// How long the calls of one list may be together.
+const LIST_MOST: usize = portero::ipc::FRAME_MOST / 2;
 
 /// Which tasks to list.
 #[derive(Debug, Clone, Default)]
@@ -209,7 +212,8 @@ pub(crate) fn waiting(connection: &Connection, session: Option<SessionId>) -> Re
     Ok(count)
 }
 
-/// Tasks, the newest first, without results and errors.
+/// Tasks, the newest first, without results and errors; fewer than asked for where their calls are so long
+/// that more would not fit in one answer.
 pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, StoreError> {
     let sql = format!(
         "SELECT {HEADS} FROM tasks WHERE (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR state = ?2)
@@ -218,8 +222,18 @@ pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, 
     let principal = which.principal.as_ref().map(Principal::as_str);
     let state = which.state.map(State::as_str);
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![principal, state, which.limit], task)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = statement.query(params![principal, state, which.limit])?;
+    let mut found = Vec::new();
+    let mut length = 0;
+    while let Some(row) = rows.next()? {
+        let task = task(row)?;
+        length += task.call.params.get().get().len();
+        if length > LIST_MOST && !found.is_empty() {
+            break;
+        }
+        found.push(task);
+    }
+    Ok(found)
 }
 
 /// The ids of tasks in a state, the one that has to move first coming first.
