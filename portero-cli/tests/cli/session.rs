@@ -140,3 +140,35 @@ fn a_session_ends_promptly_when_the_agent_leaves() {
     let took = agent.leave();
     assert!(took < 1_000, "it took {took} ms");
 }
+
+/// The processes that serve this world, by their command lines.
+#[cfg(target_os = "linux")]
+fn servers(world: &World) -> Vec<String> {
+    let mark = world.path("received.jsonl").to_str().unwrap().to_owned();
+    let commands = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        entry.file_name().to_str()?.parse::<u32>().ok()?;
+        let command = std::fs::read(entry.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&command).replace('\0', " "))
+    });
+    commands.filter(|command| command.contains(&mark)).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn however_a_session_ends_its_servers_end_too() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let world = World::with_office();
+    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+        let mut agent = Agent::connect(&world, &["--no-start"]);
+        text(&agent.call("office__read_mail", &json!({"id": 1})));
+        assert!(!servers(&world).is_empty());
+        let begin = std::time::Instant::now();
+        kill_process(Pid::from_child(&agent.child), signal).unwrap();
+        agent.child.wait().unwrap();
+        eventually("no server is left", || servers(&world).is_empty().then_some(()));
+        let took = begin.elapsed().as_millis();
+        // 300 ms on a machine with nothing else to do; a killed session can't see to it itself.
+        let most = if signal == Signal::KILL { 10_000 } else { 1_500 };
+        assert!(took < most, "{signal:?}: it took {took} ms");
+    }
+}
