@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portero::anonymize::{Anonymizer, Fake, Leak};
+use portero::anonymize::{Fake, Leak};
 use portero::audit::{Event, Filter, Follower, Segment};
 use portero::catalog::Catalog;
 use portero::clock::Clock;

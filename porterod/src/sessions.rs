@@ -77,7 +77,6 @@ impl Sessions {
 
     /// Pushes the rules and grants to every subscribed session, in order with the other calls of this, and
     /// gives back the wait for their confirmations.
-    #[must_use]
     pub fn spread(&self, standing: &Standing) -> Spreading {
         let push = FromDaemon::Push(Push::Standing(standing.clone()));
         let inner = self.lock();

@@ -1,6 +1,5 @@
 //! The program itself: how it starts, what it says, how it ends.
 #![cfg(unix)]
-#![expect(missing_docs, reason = "test programs have no readers")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read};

@@ -1,5 +1,4 @@
 //! The daemon in process, over its real socket, with real children.
-#![expect(missing_docs, reason = "test programs have no readers")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake_server;
