@@ -131,6 +131,7 @@ impl From<ipc::Failure> for Failure {
             | ipc::FailureKind::Refused
             | ipc::FailureKind::Challenge
             | ipc::FailureKind::Server
+            | ipc::FailureKind::Interrupted
             | ipc::FailureKind::Internal => Kind::Refused,
         };
         Self { kind, message: failure.message, causes: Vec::new(), hint: failure.hint }

@@ -137,10 +137,15 @@ impl Servers {
     pub async fn offer(&self, server: &ServerName) -> Result<Offer, ServerError> {
         let shared = self.lock().shared.clone();
         let is_shared = find(&self.parts.config.load(), server).is_some_and(|server| server.shared);
-        match shared.filter(|_| is_shared) {
-            Some(project) => self.refresh(&project, server).await,
-            None => Err(ServerError::Unknown(server.clone())),
+        let Some(project) = shared.filter(|_| is_shared) else {
+            return Err(ServerError::Unknown(server.clone()));
+        };
+        let offered = project.fleet.offer(server).await;
+        match &offered {
+            Ok(offer) => drop(self.parts.catalog.set_offer(server, offer.clone())),
+            Err(error) => self.parts.catalog.offer_failed(server, self.words(error)),
         }
+        offered
     }
 
     /// How the servers are; the shared ones first.
@@ -193,15 +198,8 @@ impl Servers {
         futures_util::future::join_all(all.iter().map(|project| project.fleet.close())).await;
     }
 
-    async fn refresh(&self, project: &Project, server: &ServerName) -> Result<Offer, ServerError> {
-        let offered = project.fleet.offer(server).await;
-        match &offered {
-            Ok(offer) => {
-                self.parts.catalog.set_offer(server, offer.clone());
-            }
-            Err(error) => self.parts.catalog.offer_failed(server, error.to_string()),
-        }
-        offered
+    fn words(&self, error: &ServerError) -> String {
+        self.parts.anonymizer.load().conceal_text(&error.to_string()).into_inner()
     }
 
     fn make(&self, directory: &Path, shared: bool) -> (Project, mpsc::Receiver<Event>) {
@@ -250,7 +248,8 @@ impl Grounds for Servers {
         Box::pin(async move {
             let server = &call.tool.server;
             let project = self.project(server, directory)?;
-            self.refresh(&project, server).await.map_err(|error| Refusal::Server(error.to_string()))?;
+            let offered = project.pipeline.fetch(server).await;
+            offered.map_err(|error| Refusal::Server(self.words(&error)))?;
             let definition = self.parts.catalog.definition(&call.tool);
             if definition.is_none() && call.method == Method::CallTool {
                 return Err(Refusal::Unknown(call.tool.to_string()));

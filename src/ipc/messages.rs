@@ -413,8 +413,10 @@ pub enum FailureKind {
     Refused,
     /// The passphrase is wrong, missing, or tried too often.
     Challenge,
-    /// A server failed.
+    /// A server could not be reached; the call had no effect.
     Server,
+    /// A server stopped while the call was with it: whether it took effect is unknown.
+    Interrupted,
     /// The daemon itself failed: disk, store, audit.
     Internal,
 }

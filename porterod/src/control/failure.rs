@@ -57,7 +57,8 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Failure {
         Refusal::Denied(_) | Refusal::Cancelled | Refusal::Withheld(_) => FailureKind::Refused,
         Refusal::Unknown(_) => FailureKind::NotFound,
         Refusal::Invalid(_) => FailureKind::Invalid,
-        Refusal::Server(_) | Refusal::Interrupted(_) => FailureKind::Server,
+        Refusal::Server(_) => FailureKind::Server,
+        Refusal::Interrupted(_) => FailureKind::Interrupted,
         Refusal::NoDesk(_) | Refusal::NoAudit => FailureKind::Internal,
     };
     Failure::new(kind, refusal.to_string())

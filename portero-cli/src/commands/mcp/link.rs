@@ -264,6 +264,7 @@ pub(super) fn refusal(error: AskError) -> Refusal {
     match error {
         AskError::Refused(failure) => match failure.kind {
             FailureKind::Server => Refusal::Server(failure.message),
+            FailureKind::Interrupted => Refusal::Interrupted(failure.message),
             FailureKind::Invalid | FailureKind::NotFound | FailureKind::Refused => {
                 Refusal::Invalid(failure.message)
             }
