@@ -81,6 +81,8 @@ fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn serve(paths: Paths, detached: bool) -> Result<(), Failure> {
+    // Before anybody is told that it is ready: whoever waits for that may end it at once.
+    let mut signals = Signals::new().map_err(|error| internal("could not listen for signals", &error))?;
     let Some(app) = start(&paths, detached).await? else { return Ok(()) };
     say("ready");
     if detached {
@@ -88,7 +90,7 @@ async fn serve(paths: Paths, detached: bool) -> Result<(), Failure> {
     }
     tokio::select! {
         () = app.stopped() => {}
-        signal = signalled() => tracing::info!(signal, "ending"),
+        () = signals.next() => tracing::info!("ending, as a signal says"),
     }
     app.shutdown().await;
     Ok(())
@@ -145,24 +147,41 @@ fn say(word: &str) {
     let _ = writeln!(stdout, "{word}").and_then(|()| stdout.flush());
 }
 
+/// The signals that end the daemon.
 #[cfg(unix)]
-async fn signalled() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// From now on they don't end the process by themselves.
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
-#[cfg(not(unix))]
-async fn signalled() -> &'static str {
-    match tokio::signal::ctrl_c().await {
-        Ok(()) => "Ctrl-C",
-        Err(_) => std::future::pending().await,
+/// The signals that end the daemon.
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    /// From now on they don't end the process by themselves.
+    fn new() -> std::io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -58,7 +58,7 @@ async fn nothing_is_widened_without_the_passphrase() {
     assert!(is_kind(&terminal.approve(&task).await, FailureKind::Challenge), "none is set");
 
     let person = home.person().await;
-    let wrong = || Challenge { passphrase: "guessed".to_owned() };
+    let wrong = || Challenge { passphrase: "guessed, and wrong".to_owned() };
     let minute = 60_000;
     let pattern = || "notes/send".parse().unwrap();
     for ask in [
