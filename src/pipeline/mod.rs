@@ -160,7 +160,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// Makes an agent's call: decide, ask or refuse, reveal, send, conceal, record.
     pub async fn handle(&self, call: Call, context: &Context, follow: Follow) -> Reply {
-        if let Err(refusal) = self.known(&call.tool).await {
+        if let Err(refusal) = self.known(&call.tool, &follow).await {
             return self.refuse(&call.tool, context, refusal);
         }
         if let Err(refusal) = well_formed(&call) {
@@ -197,7 +197,7 @@ impl Pipeline {
 
     /// Guarantee P5: only what a server lists can be called. Where its offer is not known yet, or what is
     /// cached lacks the tool, the server is asked.
-    async fn known(&self, tool: &ToolId) -> Result<(), Refusal> {
+    async fn known(&self, tool: &ToolId, follow: &Follow) -> Result<(), Refusal> {
         let listed = || {
             self.catalog.known(&tool.server)
                 && (tool.tool.operation().is_some() || self.catalog.tool(tool).is_some())
@@ -206,7 +206,11 @@ impl Pipeline {
             return Ok(());
         }
         if !self.offers.is_fresh(&tool.server) {
-            self.fetch(&tool.server).await.map_err(|error| self.blame(&error))?;
+            let fetched = tokio::select! {
+                fetched = self.fetch(&tool.server) => fetched,
+                () = follow.cancel.cancelled() => Err(ServerError::Cancelled),
+            };
+            fetched.map_err(|error| self.blame(&error))?;
         }
         if listed() { Ok(()) } else { Err(Refusal::Unknown(tool.to_string())) }
     }

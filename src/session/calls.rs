@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
 use super::answers;
@@ -9,6 +10,7 @@ use super::own_tools;
 use super::request::{Request, object};
 use super::state::Shared;
 use crate::call::{Call, Method};
+use crate::catalog::alias;
 use crate::json::{self, Object, RawJson};
 use crate::names::{Operation, ServerName, ToolId};
 use crate::pipeline::{Refusal, Reply};
@@ -27,7 +29,8 @@ impl Shared {
         let reply = match own_tools::Own::named(&name) {
             Some(own) => self.own_tool(own, &object, meta, &request).await,
             None => {
-                let call = self.resolve_tool(&name).await.and_then(|tool| self.tool_call(tool, object, meta));
+                let tool = request.unless_cancelled(self.resolve_tool(&name)).await;
+                let call = tool.and_then(|tool| self.tool_call(tool, object, meta));
                 match call {
                     Ok(call) => self.run(call, request.follow()).await,
                     Err(refusal) => Reply::Refused(refusal),
@@ -49,8 +52,9 @@ impl Shared {
         reply
     }
 
-    /// The tool that a name means. Where no server lists it, but some have not said yet what they offer,
-    /// they are waited for; a canonical name is left to the pipeline, which asks that one server.
+    /// The tool that a name means. Where no server lists it, those that have not said yet what they offer
+    /// are waited for: the one that the name begins with as long as it takes to start, the others as long as
+    /// a list would wait.
     pub(super) async fn resolve_tool(self: &Arc<Self>, name: &str) -> Result<ToolId, Refusal> {
         let catalog = &self.pipeline.catalog;
         if let Some(tool) = catalog.resolve_tool(name) {
@@ -59,6 +63,13 @@ impl Shared {
         if let Ok(tool) = name.parse::<ToolId>()
             && catalog.servers().contains(&tool.server)
         {
+            // The pipeline asks this one server.
+            return Ok(tool);
+        }
+        let meant = catalog.missing().into_iter().filter(|server| may_begin(name, server));
+        // Whoever is asked in vain does not list the tool.
+        join_all(meant.map(|server| async move { self.pipeline.fetch(&server).await.is_ok() })).await;
+        if let Some(tool) = catalog.resolve_tool(name) {
             return Ok(tool);
         }
         self.gather().await;
@@ -79,7 +90,8 @@ impl Shared {
 
     /// `resources/read`
     pub(super) async fn read_resource(self: Arc<Self>, request: Request, params: Option<RawJson>) {
-        let call = self.resource_call(Method::ReadResource, params.as_deref()).await;
+        let call =
+            request.unless_cancelled(self.resource_call(Method::ReadResource, params.as_deref())).await;
         let reply = match call {
             Ok((call, _)) => self.run_once(call, request.follow()).await,
             Err(refusal) => Reply::Refused(refusal),
@@ -89,7 +101,7 @@ impl Shared {
 
     /// `prompts/get`
     pub(super) async fn get_prompt(self: Arc<Self>, request: Request, params: Option<RawJson>) {
-        let reply = match self.prompt_call(params.as_deref()).await {
+        let reply = match request.unless_cancelled(self.prompt_call(params.as_deref())).await {
             Ok(call) => self.run_once(call, request.follow()).await,
             Err(refusal) => Reply::Refused(refusal),
         };
@@ -98,7 +110,7 @@ impl Shared {
 
     /// `completion/complete`
     pub(super) async fn complete(self: Arc<Self>, request: Request, params: Option<RawJson>) {
-        let reply = match self.completion_call(params.as_deref()).await {
+        let reply = match request.unless_cancelled(self.completion_call(params.as_deref())).await {
             Ok(call) => self.run_once(call, request.follow()).await,
             Err(refusal) => Reply::Refused(refusal),
         };
@@ -203,4 +215,10 @@ impl Shared {
             self.stop_listening(&key);
         }
     }
+}
+
+/// Whether a tool's name toward the agent may begin with this server's name, which may be cut there.
+fn may_begin(name: &str, server: &ServerName) -> bool {
+    let begins = name.split(alias::SEPARATOR).next().unwrap_or_default();
+    !begins.is_empty() && server.as_str().replace('.', "_").starts_with(begins)
 }

@@ -12,6 +12,7 @@ use super::outbox::{Batch, Dress, Echo};
 use super::state::Shared;
 use crate::anonymize::{Fake, Leak, Real};
 use crate::json::{Object, RawJson};
+use crate::pipeline::Refusal;
 use crate::server::{Follow, ProgressSink};
 use crate::wire::{self, Id, codes, modern};
 
@@ -147,6 +148,18 @@ impl Request {
     /// Cancelled when the client takes the request back.
     pub(super) const fn cancel(&self) -> &CancellationToken {
         &self.cancel
+    }
+
+    /// Waits for something, unless the client takes the request back meanwhile.
+    pub(super) async fn unless_cancelled<T>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.cancel.cancelled() => Err(Refusal::Cancelled),
+        }
     }
 
     /// What accompanies the call that this request becomes.

@@ -94,7 +94,7 @@ impl Shared {
         if Own::named(&name).is_some() {
             return Err(Refusal::Invalid(format!("`{name}` is Portero's own tool; call it directly")));
         }
-        let tool = self.resolve_tool(&name).await?;
+        let tool = request.unless_cancelled(self.resolve_tool(&name)).await?;
         let spelled = json::raw(tool.tool.as_str());
         let none = json::raw(&serde_json::Map::new());
         let args = arguments.object("args")?.unwrap_or(&none);

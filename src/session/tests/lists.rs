@@ -171,3 +171,24 @@ async fn a_modern_client_hears_of_changes_only_where_it_listens() {
     rig.handle.standing_changed();
     rig.is_silent().await;
 }
+
+#[tokio::test]
+async fn a_call_waits_for_its_own_server_longer_than_a_list_does() {
+    let mut rig = Rig::new(Set {
+        servers: vec![("slow", Part::with_tools(&["b"]).slow()), ("mute", Part::with_tools(&["c"]).slow())],
+        ..Set::default()
+    });
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, [""; 0]);
+    rig.post(&json!(1), "tools/call", &json!({ "name": "slow__b" })).await;
+    rig.post(&json!(2), "tools/call", &json!({ "name": "mute__c" })).await;
+    rig.is_silent().await;
+    rig.stage.open("slow");
+    assert_eq!(rig.answer_with_notices(&json!(1)).await.0["result"]["isError"], Value::Null);
+    rig.notify("notifications/cancelled", &json!({ "requestId": 2 })).await;
+    rig.post(&json!(3), "ping", &json!({})).await;
+    // Only the change of the list may come before this.
+    rig.answer_with_notices(&json!(3)).await;
+    let unknown = rig.call("other__tool", json!({})).await;
+    assert!(unknown.1 && unknown.0.contains("other__tool"), "{unknown:?}");
+}
