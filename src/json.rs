@@ -3,14 +3,16 @@
 //! Payloads are never parsed into a model on the forwarding path; what must change is spliced in here, and
 //! every other byte stays as it was.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
-use std::fmt;
+mod duplicates;
+mod scan;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::ser::SerializeStruct as _;
+use std::borrow::Cow;
+
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+pub use self::duplicates::refuse_duplicate_keys;
 
 /// An owned piece of raw JSON.
 pub type RawJson = Box<RawValue>;
@@ -32,43 +34,59 @@ pub fn parse_raw(text: String) -> Result<RawJson, serde_json::Error> {
     RawValue::from_string(text)
 }
 
-/// Takes text that is known to be one JSON value, without reading it: what the anonymizer spliced together from
-/// a value that was read already.
-///
-/// It goes the way on which [`RawValue`] serializes itself; `serde_json` offers no safe constructor that does
-/// not parse the whole text again.
+/// Takes text that is known to be one JSON value, without reading it: what was spliced together from values
+/// that were read already.
 pub(crate) fn trusted(text: String) -> RawJson {
-    struct Verbatim(String);
-
-    impl Serialize for Verbatim {
-        fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-            let mut value = to.serialize_struct("$serde_json::private::RawValue", 1)?;
-            value.serialize_field("$serde_json::private::RawValue", self.0.as_str())?;
-            value.end()
-        }
-    }
-    raw(&Verbatim(text))
+    scan::whole(text)
 }
 
 /// A JSON object, one level deep.
 #[derive(Debug, Clone, Default)]
 pub struct Object<'a> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    members: Vec<Member<'a>>,
+}
+
+#[derive(Debug, Clone)]
+struct Member<'a> {
+    key: Cow<'a, str>,
+    /// The key as it came, with its quotes and escapes.
+    spelled: Option<&'a str>,
+    value: &'a RawValue,
 }
 
 impl<'a> Object<'a> {
     /// Reads an object.
     ///
     /// # Errors
-    /// When the value is no JSON object.
+    /// When the value is no JSON object, or a key is no text (half a surrogate pair).
     pub fn read(value: &'a RawValue) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(value.get())
+        let json = value.get();
+        let bytes = json.as_bytes();
+        let mut at = scan::skip_space(bytes, 0);
+        if bytes.get(at) != Some(&b'{') {
+            return Err(serde_json::Error::custom("expected a JSON object"));
+        }
+        let mut members = Vec::with_capacity(8);
+        loop {
+            at = scan::skip_space(bytes, at + 1);
+            if bytes.get(at) != Some(&b'"') {
+                return Ok(Self { members });
+            }
+            let end = scan::skip_string(bytes, at);
+            let spelled = &json[at..end];
+            let key = scan::unquote(spelled).ok_or_else(|| serde_json::Error::custom("a key is no text"))?;
+            // The colon stands in between.
+            let start = scan::skip_space(bytes, scan::skip_space(bytes, end) + 1);
+            let end = scan::skip_value(bytes, start);
+            members.push(Member { key, spelled: Some(spelled), value: scan::part(&json[start..end]) });
+            at = scan::skip_space(bytes, end);
+        }
     }
 
     /// The last member with this key, as JSON parsers have it.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
-        self.members.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value)
+        self.members.iter().rev().find(|member| member.key == key).map(|member| member.value)
     }
 
     /// The text of a member that is a JSON string.
@@ -79,20 +97,20 @@ impl<'a> Object<'a> {
 
     /// The members in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.members.iter().map(|(key, value)| (key.as_ref(), *value))
+        self.members.iter().map(|member| (member.key.as_ref(), member.value))
     }
 
     /// The members in their order, owned.
     pub fn into_members(self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
-        self.members.into_iter()
+        self.members.into_iter().map(|member| (member.key, member.value))
     }
 
     /// Replaces a member where it stands, or adds it at the end.
     #[must_use]
     pub fn with(mut self, key: &'a str, value: &'a RawValue) -> Self {
-        match self.members.iter_mut().rev().find(|(name, _)| name == key) {
-            Some(member) => member.1 = value,
-            None => self.members.push((Cow::Borrowed(key), value)),
+        match self.members.iter_mut().rev().find(|member| member.key == key) {
+            Some(member) => member.value = value,
+            None => self.members.push(Member { key: Cow::Borrowed(key), spelled: None, value }),
         }
         self
     }
@@ -100,7 +118,7 @@ impl<'a> Object<'a> {
     /// Leaves members out.
     #[must_use]
     pub fn without(mut self, leave_out: impl Fn(&str) -> bool) -> Self {
-        self.members.retain(|(key, _)| !leave_out(key));
+        self.members.retain(|member| !leave_out(&member.key));
         self
     }
 
@@ -110,118 +128,41 @@ impl<'a> Object<'a> {
         self.members.is_empty()
     }
 
-    /// The object as JSON again; the values are the bytes that came.
+    /// The object as JSON again; keys and values are the bytes that came.
     #[must_use]
     pub fn to_raw(&self) -> RawJson {
-        raw(self)
+        let length: usize =
+            self.members.iter().map(|member| member.key.len() + member.value.get().len() + 8).sum();
+        let mut text = String::with_capacity(length + 2);
+        for member in &self.members {
+            text.push(if text.is_empty() { '{' } else { ',' });
+            match member.spelled {
+                Some(spelled) => text.push_str(spelled),
+                None => text.push_str(raw(member.key.as_ref()).get()),
+            }
+            text.push(':');
+            text.push_str(member.value.get());
+        }
+        text.push_str(if text.is_empty() { "{}" } else { "}" });
+        trusted(text)
     }
 }
 
 /// The text of a JSON string, borrowed where it holds no escapes.
 #[must_use]
 pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str::<Text<'_>>(value.get()).ok().map(|text| text.0)
+    scan::unquote(value.get())
 }
 
 impl Serialize for Object<'_> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(self.members.iter().map(|(key, value)| (key, value)))
+        to.collect_map(self.iter())
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Members<'a>(std::marker::PhantomData<&'a ()>);
-        #[derive(Deserialize)]
-        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-        impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
-            type Value = Object<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'a>, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some((key, value)) = map.next_entry::<Key<'a>, &'a RawValue>()? {
-                    members.push((key.0, value));
-                }
-                Ok(Object { members })
-            }
-        }
-        from.deserialize_map(Members(std::marker::PhantomData))
-    }
-}
-
-/// Refuses a value in which an object, at any depth, holds one key twice: parsers disagree on which of the
-/// two counts, so what a person approves might not be what a server runs.
-///
-/// # Errors
-/// The error names the key.
-pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_str(value.get());
-    NoDuplicates.deserialize(&mut reader)
-}
-
-struct NoDuplicates;
-
-impl<'de> DeserializeSeed<'de> for NoDuplicates {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for NoDuplicates {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without duplicate keys")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = HashSet::new();
-        while let Some(key) = map.next_key::<String>()? {
-            // serde_json shows a number beyond f64 as a map with one private key when
-            // `arbitrary_precision` is on; that map is no object of the payload.
-            if key == "$serde_json::private::Number" {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            map.next_value_seed(NoDuplicates)?;
-            if let Some(twice) = seen.replace(key) {
-                return Err(serde::de::Error::custom(format_args!("the key {twice:?} stands twice")));
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(NoDuplicates)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+        Object::read(<&'de RawValue>::deserialize(from)?).map_err(D::Error::custom)
     }
 }
 
@@ -252,10 +193,47 @@ mod tests {
     }
 
     #[test]
-    fn duplicate_keys_are_refused_at_any_depth() {
-        assert!(refuse_duplicate_keys(&value(r#"{"a":1,"b":[{"c":1.10,"d":2}]}"#)).is_ok());
-        assert!(refuse_duplicate_keys(&value(r#"{"a":1,"b":[{"c":1,"\u0063":2}]}"#)).is_err());
-        assert!(refuse_duplicate_keys(&value(r#"{"a":1,"a":1}"#)).is_err());
-        assert!(refuse_duplicate_keys(&value("[1e400,99999999999999999999999]")).is_ok());
+    fn an_object_is_read_as_serde_json_reads_it() {
+        for text in [
+            "{}",
+            " { } ",
+            r#"{"a":1}"#,
+            " {\n\"a\" : [ {\"x\":\"}\"} , 2 ] ,\t\"b\":\"\\\"\",\"\":null }\n",
+            r#"{"a":-1.5e3,"a":true,"\u0062":{"c":"]"}}"#,
+        ] {
+            let value = value(text);
+            let object = Object::read(&value).expect("object");
+            let read: Vec<(String, String)> =
+                object.iter().map(|(key, value)| (key.to_owned(), value.get().to_owned())).collect();
+            let expected: Pairs = serde_json::from_str(text).expect("JSON");
+            assert_eq!(read, expected.0, "{text}");
+            assert_eq!(Object::read(&object.to_raw()).expect("object").iter().count(), read.len());
+        }
+        for other in ["[]", "1", "\"{}\"", "null"] {
+            assert!(Object::read(&value(other)).is_err(), "{other}");
+        }
+    }
+
+    /// The members of an object, by `serde_json`'s own reader.
+    struct Pairs(Vec<(String, String)>);
+
+    impl<'de> Deserialize<'de> for Pairs {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            struct Reader;
+            impl<'de> serde::de::Visitor<'de> for Reader {
+                type Value = Pairs;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("an object")
+                }
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                    let mut pairs = Vec::new();
+                    while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+                        pairs.push((key, value.get().to_owned()));
+                    }
+                    Ok(Pairs(pairs))
+                }
+            }
+            from.deserialize_map(Reader)
+        }
     }
 }
