@@ -263,9 +263,9 @@ fn own_names_are_exposed_where_they_are_free() {
 #[test]
 fn a_change_is_told_by_the_list_that_it_is_in() {
     let s = server("s");
-    let catalog = Catalog::new(&[s.clone()], None);
+    let catalog = Catalog::new(std::slice::from_ref(&s), None);
     assert!(!catalog.known(&s.name));
-    assert_eq!(catalog.missing(), [s.name.clone()]);
+    assert_eq!(catalog.missing(), std::slice::from_ref(&s.name));
     assert_eq!(catalog.set_offer(&s.name, Offer::default()), []);
     assert!(catalog.known(&s.name) && catalog.missing().is_empty());
     assert_eq!(catalog.set_offer(&s.name, tools(&["a"])), [List::Tools]);
@@ -300,11 +300,11 @@ fn the_cache_fills_the_catalog_of_the_next_run() {
     let mut offer = tools(&["a"]);
     offer.instructions = Some("be kind".to_owned());
     offer.capabilities = Some(raw(r#"{"tools":{}}"#));
-    let first = Catalog::new(&[s.clone()], cache());
+    let first = Catalog::new(std::slice::from_ref(&s), cache());
     first.set_offer(&s.name, offer.clone());
     let definition = first.definition(&id("s/a"));
 
-    let next = Catalog::new(&[s.clone()], cache());
+    let next = Catalog::new(std::slice::from_ref(&s), cache());
     assert!(next.known(&s.name) && next.missing().is_empty());
     assert_eq!(names_of(&allowed(&next)), ["s__a"]);
     assert_eq!(next.definition(&id("s/a")), definition);

@@ -62,6 +62,10 @@ const ALIKE: &[&[&str]] = &[
 pub(super) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     for run in text.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
+        if run.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+            words.push(stem(run));
+            continue;
+        }
         let mut from = 0;
         let chars: Vec<(usize, char)> = run.char_indices().collect();
         for at in 1..chars.len() {

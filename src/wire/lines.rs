@@ -90,7 +90,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// Whether the next line has been read already, so that [`Lines::next`] will not wait for it.
+    /// Whether the end of another line has been read already, so that [`Lines::next`] will hardly wait.
     ///
     /// A writer can hold back its flush until this is false.
     #[must_use]

@@ -342,7 +342,10 @@ fn why_no_object(text: &str, error: &serde_json::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::wire::{write_error, write_notification, write_request, write_result};
 
     fn fault(line: &[u8]) -> (Fault, Option<String>) {
         let malformed = Message::parse(line).expect_err("no message");
@@ -445,5 +448,49 @@ mod tests {
         assert_ne!(id("\"1\""), id("1"));
         assert_eq!(id("12").and_then(|id| id.as_u64()), Some(12));
         assert_eq!(id("null"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_can_break_it(line in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Message::parse(&line);
+            let _ = batch(&line);
+        }
+
+        #[test]
+        fn what_is_read_can_be_written_and_read_again(line in near_message()) {
+            let Ok(message) = Message::parse(line.as_bytes()) else { return Ok(()) };
+            let shown = format!("{message:?}");
+            let mut out = Vec::new();
+            match message.into_kind() {
+                Kind::Request { id, method, params } => write_request(&mut out, id, &method, params),
+                Kind::Notification { method, params } => write_notification(&mut out, &method, params),
+                Kind::Response { id, outcome: Ok(result) } => write_result(&mut out, id, result),
+                Kind::Response { id, outcome: Err(error) } => write_error(&mut out, id, error),
+            }
+            prop_assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+            prop_assert_eq!(format!("{:?}", Message::parse(&out).expect("our own line")), shown);
+        }
+    }
+
+    /// Members that a message may have, in any number and order.
+    fn near_message() -> impl Strategy<Value = String> {
+        let member = prop::sample::select(vec![
+            r#""jsonrpc":"2.0""#,
+            r#""id":1"#,
+            "\"id\":\"\\ud800\"",
+            r#""id":"a\"""#,
+            r#""id":null"#,
+            r#""method":"x\u0079""#,
+            r#""method":7"#,
+            r#""params":{"a":1.10}"#,
+            r#""params":null"#,
+            r#""result":[1e400]"#,
+            r#""error":{"code":1}"#,
+            r#""error":null"#,
+            r#""other":[{}]"#,
+        ]);
+        prop::collection::vec(member, 0..6)
+            .prop_map(|members| format!(r#"{{"jsonrpc":"2.0",{}}}"#, members.join(",")).replace(",}", "}"))
     }
 }
