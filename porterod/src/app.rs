@@ -163,39 +163,53 @@ fn source(error: &BindError) -> String {
     std::error::Error::source(error).map_or_else(String::new, ToString::to_string)
 }
 
+/// What is kept on disk, opened.
+struct Kept {
+    tally: Option<Follower>,
+    audit: Arc<Segment>,
+    journal: Arc<Journal>,
+    policy: Arc<ArcSwap<Policy>>,
+    rules: Arc<Rules>,
+}
+
+impl Kept {
+    async fn open(parts: &Parts, config: &Config) -> Result<Self, Failure> {
+        let Parts { paths, clock, build, .. } = parts;
+        let internal = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Internal, error.to_string());
+        // What is counted begins where this daemon does.
+        let tally = Follower::new(&paths.audit(), Filter::default()).ok();
+        let audit = Segment::open(&paths.audit(), &format!("porterod {build}"), clock.now())
+            .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
+        let audit = Arc::new(audit);
+        let store = open_store(paths, &audit).map_err(|error| internal(&error))?;
+        let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(clock));
+        let policy = Policy::new(config.policy.clone(), Standing::default());
+        let policy = Arc::new(ArcSwap::from_pointee(policy));
+        let rules = Rules::open(RulesParts {
+            journal: Arc::clone(&journal),
+            policy: Arc::clone(&policy),
+            denies: paths.denies(),
+            boot_id: parts.boot_id.clone(),
+            clock: Arc::clone(clock),
+        });
+        let rules = rules.await.map_err(|error| internal(&error))?;
+        Ok(Self { tally, audit, journal, policy, rules })
+    }
+}
+
 /// Makes everything, from what needs nothing to what needs all of it.
 async fn compose(
     parts: Parts,
     environment: Environment,
-    valid: Valid,
+    Valid { config, anonymizer, warnings }: Valid,
 ) -> Result<(Arc<Daemon>, Arc<Executor>), Failure> {
-    let Parts { paths, home, environment: variables, clock, boot_id, guard, build } = parts;
-    let Valid { config, anonymizer, warnings } = valid;
-    let internal = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Internal, error.to_string());
-
-    // What is counted begins where this daemon does.
-    let tally = Follower::new(&paths.audit(), Filter::default()).ok();
-    let audit = Segment::open(&paths.audit(), &format!("porterod {build}"), clock.now())
-        .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
-    let audit = Arc::new(audit);
-    let store = open_store(&paths, &audit).map_err(|error| internal(&error))?;
-    let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(&clock));
-    let policy = Arc::new(ArcSwap::from_pointee(Policy::new(config.policy.clone(), Standing::default())));
-    let rules = Rules::open(RulesParts {
-        journal: Arc::clone(&journal),
-        policy: Arc::clone(&policy),
-        denies: paths.denies(),
-        boot_id,
-        clock: Arc::clone(&clock),
-    })
-    .await
-    .map_err(|error| internal(&error))?;
-
+    let Kept { tally, audit, journal, policy, rules } = Kept::open(&parts, &config).await?;
+    let Parts { paths, home, environment: variables, clock, guard, build, .. } = parts;
+    let started = clock.now().wall;
     let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
     let catalog = Arc::new(Catalog::new(&config.servers, Some(paths.catalog())));
     let approvals = Arc::new(ArcSwap::from_pointee(config.settings.approvals.clone()));
-    let digest = config.digest.clone();
-    let config: Arc<ArcSwap<Config>> = Arc::new(ArcSwap::from_pointee(config));
+    let config = Arc::new(ArcSwap::from_pointee(config));
 
     let servers = Servers::new(ServersParts {
         config: Arc::clone(&config),
@@ -218,23 +232,15 @@ async fn compose(
         clock: Arc::clone(&clock),
     });
     servers.ask_at(Arc::clone(&desk) as _);
-    let executor = Executor::new(ExecutorParts {
-        journal: Arc::clone(&journal),
-        desk: Arc::clone(&desk),
-        runner: Arc::clone(&servers) as _,
-        policy: Arc::clone(&policy),
-        anonymizer: Arc::clone(&anonymizer),
-        clock: Arc::clone(&clock),
-    });
     let sessions = Arc::new(Sessions::default());
     desk.tell(Arc::new(Tell(Arc::clone(&sessions))));
-
+    let passphrase = Passphrase::new(Arc::clone(&journal), Arc::clone(&clock));
     let daemon = Arc::new(Daemon {
         build,
-        started: clock.now().wall,
+        started,
         paths,
         environment,
-        passphrase: Passphrase::new(Arc::clone(&journal), Arc::clone(&clock)),
+        passphrase,
         clock,
         config,
         approvals,
@@ -253,8 +259,20 @@ async fn compose(
         work: TaskTracker::new(),
         enforcing: Mutex::new(()),
     });
-    daemon.record(Event::Config { digest, valid: true });
+    daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: true });
+    let executor = executor(&daemon);
     Ok((daemon, executor))
+}
+
+fn executor(daemon: &Daemon) -> Arc<Executor> {
+    Executor::new(ExecutorParts {
+        journal: Arc::clone(&daemon.journal),
+        desk: Arc::clone(&daemon.desk),
+        runner: Arc::clone(&daemon.servers) as _,
+        policy: Arc::clone(&daemon.policy),
+        anonymizer: Arc::clone(&daemon.anonymizer),
+        clock: Arc::clone(&daemon.clock),
+    })
 }
 
 /// The file of denies is written at every start, so where it is, a store once was.

@@ -27,5 +27,5 @@ pub use messages::{
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
