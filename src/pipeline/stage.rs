@@ -80,6 +80,8 @@ pub(crate) struct Set {
     pub(crate) replacements: Vec<(&'static str, &'static str)>,
     pub(crate) pinned: Vec<(&'static str, Vec<&'static str>)>,
     pub(crate) shared: Vec<&'static str>,
+    /// Where offers are cached.
+    pub(crate) cache: Option<PathBuf>,
 }
 
 impl Part {
@@ -230,7 +232,7 @@ impl Stage {
         let pipeline = Arc::new(Pipeline {
             anonymizer: Arc::new(ArcSwap::from_pointee(anonymizer(&set.replacements))),
             policy: Arc::new(ArcSwap::from_pointee(policy(&set.policies, set.default))),
-            catalog: Arc::new(Catalog::new(&configured, None)),
+            catalog: Arc::new(Catalog::new(&configured, set.cache)),
             fleet: Arc::clone(&actors) as _,
             audit: Arc::new(Segment::open(directory.path(), "portero", clock.now()).unwrap()),
             clock: Arc::clone(&clock) as _,

@@ -47,6 +47,8 @@ struct State {
 #[derive(Debug, Default)]
 pub(super) struct Told(Mutex<HashMap<Listed, u64>>);
 
+/// How long a server whose offer is cached is left asleep, so that its start does not slow the first answers.
+const SLEEP: Duration = Duration::from_millis(200);
 /// How long a server that failed is left alone.
 const PAUSE: Duration = Duration::from_secs(15);
 
@@ -121,7 +123,11 @@ impl Shared {
             return;
         }
         let shared = Arc::clone(self);
+        let is_cached = shared.pipeline.catalog.known(&server);
         self.spawn(async move {
+            if is_cached {
+                tokio::time::sleep(SLEEP).await;
+            }
             // Whoever lists finds the failure in the catalog.
             let _: Result<(), ServerError> = shared.pipeline.fetch(&server).await;
             shared.gathering.end(&server);

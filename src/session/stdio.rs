@@ -48,7 +48,7 @@ mod system {
     pub(super) fn input() -> io::Result<Stdin> {
         let stdin = io::stdin();
         Ok(match kind(stdin.as_fd())? {
-            FileType::Fifo => Box::pin(pipe::Receiver::from_owned_fd(own(stdin.as_fd())?)?),
+            FileType::Fifo => Box::pin(pipe::Receiver::from_owned_fd(own_pipe(stdin.as_fd())?)?),
             FileType::Socket => Box::pin(socket(stdin.as_fd())?),
             _ => blocking::input(),
         })
@@ -57,7 +57,7 @@ mod system {
     pub(super) fn output() -> io::Result<Stdout> {
         let stdout = io::stdout();
         Ok(match kind(stdout.as_fd())? {
-            FileType::Fifo => Box::pin(pipe::Sender::from_owned_fd(own(stdout.as_fd())?)?),
+            FileType::Fifo => Box::pin(pipe::Sender::from_owned_fd(own_pipe(stdout.as_fd())?)?),
             FileType::Socket => Box::pin(socket(stdout.as_fd())?),
             _ => blocking::output(),
         })
@@ -71,6 +71,15 @@ mod system {
     /// the library's handle.
     fn own(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         fd.try_clone_to_owned()
+    }
+
+    /// As [`own`], for a pipe: large results take fewer rounds through a large one.
+    fn own_pipe(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Err(error) = rustix::pipe::fcntl_setpipe_size(fd, 1 << 20) {
+            tracing::debug!(%error, "the pipe keeps its size");
+        }
+        own(fd)
     }
 
     fn socket(fd: BorrowedFd<'_>) -> io::Result<tokio::net::UnixStream> {

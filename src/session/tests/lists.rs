@@ -192,3 +192,22 @@ async fn a_call_waits_for_its_own_server_longer_than_a_list_does() {
     let unknown = rig.call("other__tool", json!({})).await;
     assert!(unknown.1 && unknown.0.contains("other__tool"), "{unknown:?}");
 }
+
+#[tokio::test]
+async fn a_cached_offer_is_listed_at_once_and_asked_for_in_the_background() {
+    let cache = tempfile::tempdir().unwrap();
+    let set = |part: Part| Set {
+        servers: vec![("mail", part)],
+        cache: Some(cache.path().to_owned()),
+        ..Set::default()
+    };
+    let mut rig = Rig::new(set(Part::with_tools(&["a"])));
+    assert_eq!(tools(&mut rig).await, ["mail__a"]);
+    let patience = Limits { list_wait: PATIENCE, ..Limits::default() };
+    let mut rig = Rig::with_limits(set(Part::with_tools(&["a", "b"]).slow()), patience);
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, ["mail__a"]);
+    rig.stage.open("mail");
+    assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
+    assert_eq!(tools(&mut rig).await, ["mail__a", "mail__b"]);
+}
