@@ -16,14 +16,12 @@ const NOTHING: u8 = 0xFF;
 impl View {
     /// Reads the one layer that a JSON string has on the wire.
     pub(super) fn of_string(raw: &[u8]) -> Self {
-        Self::step(raw, |at| index(at), raw.len(), false)
+        Self::step(raw, index, raw.len(), false)
     }
 
     /// Reads one more layer, when there is something to read.
     pub(super) fn deeper(&self) -> Option<Self> {
-        if memchr::memchr2(b'\\', b'%', &self.bytes).is_none() {
-            return None;
-        }
+        memchr::memchr2(b'\\', b'%', &self.bytes)?;
         let end = self.bytes.len();
         let deeper = Self::step(&self.bytes, |at| self.starts[at], end, true);
         (deeper.bytes.len() < end).then_some(deeper)

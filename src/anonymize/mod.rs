@@ -3,6 +3,20 @@
 //! *Conceal* is real→fake toward the agent, *reveal* is fake→real toward one server: one pass,
 //! leftmost-longest, no rescan (guarantees N1 to N7). [`Fake`] and [`Real`] keep the two sides apart in the
 //! types.
+//!
+//! Values are found in strings, keys and numbers of raw JSON; also where JSON's escapes hide them, at any
+//! depth of JSON in a string, and percent-encoded. What stands for them is written in the same way. All other
+//! bytes stay as they came.
+//!
+//! # Limits
+//! * Images, compressed or encrypted data, base64, and values split over several strings or calls are not seen.
+//! * A number in which a fake is put that is no number becomes a string, and stays one when it is revealed.
+//! * A value that was escaped comes back as the same text. Its spelling (which characters were escaped, the
+//!   case of hex digits) comes back as far as the fake could carry it.
+//! * Where case does not count, a value that is spelled as in the rule, all in capitals, or all in small
+//!   letters makes the round trip exactly, as long as the fake has those three spellings too; every other
+//!   spelling comes back as in the rule. A redaction has one spelling.
+//! * `+` for a space is read in both values or in none: only where the fake has a space too.
 
 mod escape;
 mod hidden;
@@ -126,6 +140,10 @@ impl Anonymizer {
                 reveal.push((Needle::new(number, &rule.fake, exact), toward_server));
             }
             conceal.push((Needle::new(number, real, exact), toward_agent));
+            if let Some((fake, real)) = in_query(rule, rules) {
+                conceal.push((Needle::new(number, &real, exact), Becomes::new(&real, &fake, !exact)));
+                reveal.push((Needle::new(number, &fake, exact), Becomes::new(&fake, &real, !exact)));
+            }
         }
         let conceal = Side::new(conceal);
         Ok(Self {
@@ -201,6 +219,25 @@ impl Anonymizer {
     pub fn identity(&self) -> impl Iterator<Item = (&str, &str)> {
         self.identity.iter().map(|(label, fake)| (label.as_str(), fake.as_str()))
     }
+}
+
+/// The fake and the real value as a query string has them, with `+` for spaces, where that is another rule's
+/// value in no way.
+fn in_query(rule: &Rule, rules: &[Rule]) -> Option<(String, String)> {
+    let real = rule.real.expose();
+    let texts = [rule.fake.as_str(), real];
+    if rule.direction != Direction::Both
+        || !texts.iter().all(|text| text.contains(' ') && !text.contains('+'))
+    {
+        return None;
+    }
+    let [fake, real] = texts.map(|text| text.replace(' ', "+"));
+    let free = |other: &Rule| {
+        [other.fake.as_str(), other.real.expose()].iter().all(|value| {
+            value.is_empty() || !(fake.contains(value) || value.contains(&fake) || *value == real)
+        })
+    };
+    rules.iter().all(free).then_some((fake, real))
 }
 
 impl std::fmt::Debug for Anonymizer {

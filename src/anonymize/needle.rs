@@ -50,6 +50,7 @@ impl Needle {
     }
 
     /// Where an occurrence ends that begins at `at`.
+    #[cfg(test)]
     pub(super) fn ends(&self, hay: &[u8], at: usize) -> Option<usize> {
         self.ends_from(hay, at, 0)
     }

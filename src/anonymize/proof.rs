@@ -6,6 +6,10 @@
 //! is let be, because names and addresses can hardly avoid one: should a message really join two values there,
 //! it is withheld. A real may hold another real: the longer wins.
 
+use std::collections::HashMap;
+
+use aho_corasick::AhoCorasick;
+
 use super::needle::fold_text;
 use super::{Conflict, Direction, Rule};
 
@@ -29,17 +33,16 @@ pub(super) fn conflicts(rules: &[Rule]) -> Vec<Conflict> {
     for number in 0..rules.len() {
         proof.alone(number);
     }
-    for number in 0..rules.len() {
-        for other in 0..rules.len() {
-            if number < other {
-                proof.equal(number, other);
-            }
-            proof.held(number, other);
-            if number != other {
-                proof.overlap(number, other);
-            }
-        }
+    for (number, other) in proof.equals() {
+        proof.equal(number, other);
     }
+    for (number, other) in proof.holders() {
+        proof.held(number, other);
+    }
+    for (number, other) in proof.neighbours() {
+        proof.overlap(number, other);
+    }
+    proof.conflicts.sort_by_key(|conflict| (conflict.rule, conflict.other));
     proof.conflicts
 }
 
@@ -90,6 +93,71 @@ impl<'a> Values<'a> {
 }
 
 impl Proof<'_> {
+    /// Rules of which one may have a value that the other has.
+    fn equals(&self) -> Vec<(usize, usize)> {
+        let mut first: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut pairs = Vec::new();
+        for (number, values) in self.values.iter().enumerate() {
+            for text in [&values.fake.folded, &values.real.folded] {
+                let same = first.entry(text).or_default();
+                pairs.extend(
+                    same.iter().map(|other| (*other, number)).filter(|(other, number)| other < number),
+                );
+                same.push(number);
+            }
+        }
+        unique(pairs)
+    }
+
+    /// Rules of which one may have a value that holds one of the other's.
+    fn holders(&self) -> Vec<(usize, usize)> {
+        let parts: Vec<(usize, &str)> = (self.values.iter().enumerate())
+            .flat_map(|(number, values)| {
+                [(number, values.fake.folded.as_str()), (number, &values.real.folded)]
+            })
+            .filter(|(_, text)| !text.is_empty())
+            .collect();
+        let search =
+            AhoCorasick::new(parts.iter().map(|(_, text)| text)).expect("rules make a small automaton");
+        let mut pairs = Vec::new();
+        for (number, values) in self.values.iter().enumerate() {
+            for text in
+                [Some(&values.fake), Some(&values.real), values.redaction.as_ref()].into_iter().flatten()
+            {
+                for hit in search.find_overlapping_iter(&text.folded) {
+                    let other = parts[hit.pattern()].0;
+                    pairs.extend([(number, other), (other, number)]);
+                }
+            }
+        }
+        unique(pairs)
+    }
+
+    /// Rules of which one may have a value that ends as one of the other's begins.
+    fn neighbours(&self) -> Vec<(usize, usize)> {
+        let mut beginnings: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (number, values) in self.values.iter().enumerate().filter(|(_, values)| !values.injected) {
+            for text in [&values.fake.folded, &values.real.folded] {
+                for (end, _) in text.char_indices().skip(2) {
+                    beginnings.entry(&text[..end]).or_default().push(number);
+                }
+            }
+        }
+        let mut pairs = Vec::new();
+        for (number, values) in self.values.iter().enumerate().filter(|(_, values)| !values.injected) {
+            for text in [&values.fake.folded, &values.real.folded] {
+                for others in
+                    text.char_indices().skip(1).filter_map(|(start, _)| beginnings.get(&text[start..]))
+                {
+                    pairs.extend(
+                        others.iter().filter(|other| **other != number).map(|other| (number, *other)),
+                    );
+                }
+            }
+        }
+        unique(pairs)
+    }
+
     fn alone(&mut self, number: usize) {
         let rule = &self.rules[number];
         if rule.direction == Direction::Injected {
@@ -194,6 +262,12 @@ impl Proof<'_> {
         };
         if self.rules.iter().any(gives_away) { "…" } else { fake }
     }
+}
+
+fn unique(mut pairs: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs
 }
 
 fn same(one: &Value<'_>, two: &Value<'_>, exact: bool) -> bool {

@@ -299,7 +299,7 @@ impl Search {
             search.ends = vec![Vec::new(); TABLE];
             for (number, text) in search.long.iter().enumerate() {
                 for (start, block) in text[..shortest].windows(BLOCK).enumerate() {
-                    let slot = slot(block[0], block[1], block[2]);
+                    let slot = slot(block);
                     let shift = u8::try_from(shortest - BLOCK - start).unwrap_or(u8::MAX);
                     search.shifts[slot] = search.shifts[slot].min(shift);
                     if shift == 0 {
@@ -326,36 +326,75 @@ impl Search {
 
     fn any_long(&self, text: &[u8], counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
         let shifts: &[u8; TABLE] = self.shifts.as_slice().try_into().expect("the table has its size");
-        let mut end = self.shortest;
-        while let Some(&[first, second, third]) =
-            text.get(end.wrapping_sub(BLOCK)..end).and_then(|block| block.first_chunk::<3>())
-        {
-            let slot = slot(first, second, third);
-            let shift = shifts[slot];
-            if shift > 0 {
-                end += usize::from(shift);
-                continue;
+        let mut at = 0;
+        if text.len() > 4096 {
+            // Four places at once: each step waits for the one before it, but not for the other places'.
+            let part = (text.len() - self.shortest) / 4;
+            let mut ends = [0, 1, 2, 3].map(|lane| lane * part + self.shortest);
+            let limits = ends.map(|end| end + part);
+            while ends[0] < limits[0] && ends[1] < limits[1] && ends[2] < limits[2] && ends[3] < limits[3] {
+                for end in &mut ends {
+                    match shifts[slot(&text[*end - BLOCK..*end])] {
+                        0 => {
+                            if self.ends_at(text, *end, counts) {
+                                return true;
+                            }
+                            *end += 1;
+                        }
+                        shift => *end += usize::from(shift),
+                    }
+                }
             }
-            let start = end - self.shortest;
-            for number in &self.ends[slot] {
-                let wanted = &self.long[*number as usize];
-                if let Some(found) = text.get(start..start + wanted.len())
-                    && (found == wanted.as_slice() || (self.any_case && found.eq_ignore_ascii_case(wanted)))
-                    && counts(start..start + wanted.len())
-                {
+            for lane in 0..3 {
+                if self.skip(shifts, text, ends[lane]..limits[lane], counts) {
                     return true;
                 }
             }
-            end += 1;
+            at = ends[3] - self.shortest;
+        }
+        self.skip(shifts, text, at + self.shortest..text.len() + 1, counts)
+    }
+
+    /// Looks for texts whose first `shortest` bytes end within a range.
+    fn skip(
+        &self,
+        shifts: &[u8; TABLE],
+        text: &[u8],
+        mut ends: Range<usize>,
+        counts: &mut dyn FnMut(Range<usize>) -> bool,
+    ) -> bool {
+        while ends.start < ends.end {
+            match shifts[slot(&text[ends.start - BLOCK..ends.start])] {
+                0 => {
+                    if self.ends_at(text, ends.start, counts) {
+                        return true;
+                    }
+                    ends.start += 1;
+                }
+                shift => ends.start += usize::from(shift),
+            }
         }
         false
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ends_at(&self, text: &[u8], end: usize, counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
+        let start = end - self.shortest;
+        self.ends[slot(&text[end - BLOCK..end])].iter().any(|number| {
+            let wanted = &self.long[*number as usize];
+            text.get(start..start + wanted.len()).is_some_and(|found| {
+                (found == wanted.as_slice() || (self.any_case && found.eq_ignore_ascii_case(wanted)))
+                    && counts(start..start + wanted.len())
+            })
+        })
     }
 }
 
 /// Blocks that differ only in case share a slot.
-fn slot(first: u8, second: u8, third: u8) -> usize {
-    let low = |byte: u8| u32::from(byte & 0x1F);
-    ((low(first) << 9) ^ (low(second) << 5) ^ low(third)) as usize & (TABLE - 1)
+fn slot(block: &[u8]) -> usize {
+    let low = |at: usize| usize::from(block[at] & 0x1F);
+    ((low(0) << 9) ^ (low(1) << 5) ^ low(2)) & (TABLE - 1)
 }
 
 #[cfg(test)]
@@ -391,6 +430,17 @@ mod tests {
         ] {
             assert!(look.finds(json), "{json}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_searched_to_its_end() {
+        let look = look(&[("Erika Muster", true), ("Berta Block", true)]);
+        for place in (0..9_000).step_by(7).chain(8_990..9_000) {
+            let mut text = "x".repeat(9_000);
+            text.insert_str(place, "Erika Muster");
+            assert!(look.finds(&format!("\"{text}\"")), "{place}");
+        }
+        assert!(!look.finds(&format!("\"{}\"", "Erika Must".repeat(1_000))));
     }
 
     #[test]

@@ -91,6 +91,7 @@ fn every_content_type_is_concealed_and_keeps_its_shape() {
         (r#"{"phone":14155550100.0}"#, r#"{"phone":15550001111.0}"#),
         (r#"[987654321,-9876543210]"#, r#"["ID-ABC","-ID-ABC0"]"#),
         (r#"{"uri":"mail://x/Jos%C3%A9%20M%c3%bcller"}"#, r#"{"uri":"mail://x/Jane%20Doe"}"#),
+        (r#"{"uri":"/find?q=Jos%C3%A9+M%C3%BCller&n=2"}"#, r#"{"uri":"/find?q=%4Aane+Doe&n=2"}"#),
         (r#"{"uri":"mailto:jose%40corp.test"}"#, r#"{"uri":"mailto:jane%40example.com"}"#),
         (
             r#"{"code":-32000,"message":"no user jose@corp.test"}"#,

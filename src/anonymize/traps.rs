@@ -3,6 +3,7 @@
 //! The proof lets small overlaps be; where one comes true, what is revealed later would not be what was
 //! concealed, so the message is withheld (guarantees N2 and N5).
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::needle::fold_text;
@@ -26,6 +27,8 @@ struct Trap {
 
 impl Traps {
     pub(super) fn new(rules: &[Rule], conceal: &Side) -> Self {
+        let folded: Vec<String> = rules.iter().map(|rule| fold_text(&rule.fake)).collect();
+        let fakes = Parts::new(rules, &folded);
         let mut traps = Self::default();
         for needle in conceal.needles() {
             let rule = &rules[needle.rule];
@@ -34,16 +37,23 @@ impl Traps {
                 Direction::OneWay { redaction } => (redaction.as_str(), false),
                 Direction::Injected => (REDACTED, false),
             };
+            let small = fold_text(replacement);
             let (mut before, mut after) = (Vec::new(), Vec::new());
-            for other in rules.iter().filter(|other| other.direction != Direction::Injected) {
-                let any_case = !(other.case_sensitive && rule.case_sensitive);
-                for (at, _) in other.fake.char_indices().skip(1) {
-                    let (start, end) = other.fake.split_at(at);
-                    if begins(replacement, end, any_case) {
+            for end in small.char_indices().map(|(at, c)| at + c.len_utf8()) {
+                for &(other, at) in fakes.ends.get(&small[..end]).into_iter().flatten() {
+                    let (start, end) = split(&rules[other].fake, at);
+                    let any_case = !(rule.case_sensitive && rules[other].case_sensitive);
+                    if any_case || replacement.starts_with(end) {
                         before.push(Trap::new(start, any_case));
                     }
-                    // What is revealed first, from the left, is the replacement itself.
-                    if !revealed && begins_back(replacement, start, any_case) {
+                }
+            }
+            // Of a replacement that is revealed, the way back takes it first, from the left.
+            for start in small.char_indices().map(|(at, _)| at).filter(|_| !revealed) {
+                for &(other, at) in fakes.starts.get(&small[start..]).into_iter().flatten() {
+                    let (start, end) = split(&rules[other].fake, at);
+                    let any_case = !(rule.case_sensitive && rules[other].case_sensitive);
+                    if any_case || replacement.ends_with(start) {
                         after.push(Trap::new(end, any_case));
                     }
                 }
@@ -86,10 +96,29 @@ impl Trap {
     }
 }
 
-fn begins(text: &str, with: &str, any_case: bool) -> bool {
-    if any_case { fold_text(text).starts_with(&fold_text(with)) } else { text.starts_with(with) }
+/// The parts of fakes without case, with the rule and the character at which the fake is parted.
+struct Parts<'a> {
+    starts: HashMap<&'a str, Vec<(usize, usize)>>,
+    ends: HashMap<&'a str, Vec<(usize, usize)>>,
 }
 
-fn begins_back(text: &str, with: &str, any_case: bool) -> bool {
-    if any_case { fold_text(text).ends_with(&fold_text(with)) } else { text.ends_with(with) }
+impl<'a> Parts<'a> {
+    fn new(rules: &[Rule], folded: &'a [String]) -> Self {
+        let mut parts = Self { starts: HashMap::new(), ends: HashMap::new() };
+        for (number, fake) in folded.iter().enumerate() {
+            if rules[number].direction == Direction::Injected {
+                continue;
+            }
+            for (count, (at, _)) in fake.char_indices().enumerate().skip(1) {
+                parts.starts.entry(&fake[..at]).or_default().push((number, count));
+                parts.ends.entry(&fake[at..]).or_default().push((number, count));
+            }
+        }
+        parts
+    }
+}
+
+/// Parts a text before one of its characters. Folding keeps the number of characters.
+fn split(text: &str, at: usize) -> (&str, &str) {
+    text.split_at(text.char_indices().nth(at).map_or(text.len(), |(at, _)| at))
 }
