@@ -199,3 +199,60 @@ impl Allowance {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anonymize::{Direction, Rule};
+    use crate::clock::TestClock;
+    use crate::secret::Secret;
+
+    fn log(directory: &Path, most: u64) -> ServerLog {
+        let rule = Rule {
+            fake: "Jane Roe".to_owned(),
+            real: Secret::new("Erika Mustermann"),
+            direction: Direction::Both,
+            case_sensitive: true,
+            label: None,
+            servers: None,
+        };
+        let anonymizer = Anonymizer::new(&[rule]).expect("a rule set");
+        let clock = TestClock::at(jiff::Timestamp::UNIX_EPOCH);
+        let server = "a".parse().expect("a name");
+        ServerLog::new(directory, &server, most, Arc::new(ArcSwap::from_pointee(anonymizer)), Arc::new(clock))
+    }
+
+    #[tokio::test]
+    async fn every_line_is_concealed_and_steers_no_terminal() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = log(directory.path(), 1 << 20);
+        log.clone().follow(&b"hello Erika Mustermann\n\x1b[2Jcleared\n\n"[..]).await;
+        log.junk(b"junk of Erika Mustermann", &"no message");
+        let path = directory.path().join("a.log");
+        assert_eq!(
+            fs::read_to_string(&path).expect("a log"),
+            "1970-01-01T00:00:00.000Z hello Jane Roe\n\
+             1970-01-01T00:00:00.000Z \\u{1b}[2Jcleared\n\
+             1970-01-01T00:00:00.000Z (on stdout: no message) junk of Jane Roe\n"
+        );
+        assert_eq!(log.last().as_deref(), Some("(on stdout: no message) junk of Jane Roe"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).expect("a log").permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chatty_server_does_not_fill_the_disk() {
+        const MOST: u64 = 10_000;
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = log(directory.path(), MOST);
+        let text: String = (0..5_000).map(|number| format!("line {number}\n")).collect();
+        log.clone().follow(text.as_bytes()).await;
+        let size = |name: &str| fs::metadata(directory.path().join(name)).expect("a log").len();
+        assert!(size("a.log") <= MOST / 2 && size("a.log.1") <= MOST / 2);
+        assert_eq!(log.last().as_deref(), Some("line 4999"));
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 2);
+    }
+}
