@@ -124,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_does_not_read_makes_its_callers_wait_and_fills_no_memory() {
         let outbox = Arc::new(Outbox::default());
-        let (mut child, stdin) = tokio::io::duplex(1);
+        let (mut child, stdin) = tokio::io::duplex(64 << 10);
         let writer = Arc::clone(&outbox);
         tokio::spawn(async move { writer.write_to(stdin).await });
         tokio::task::yield_now().await;
