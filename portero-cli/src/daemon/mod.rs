@@ -5,7 +5,7 @@ mod start;
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portero::config;
 use portero::ipc::{self, Ask, AskError, Client, ConnectError, Hello, Peer, Probe, Push, Reply, Welcome};
@@ -19,6 +19,9 @@ pub(crate) use start::{StartError, start};
 
 /// How long a daemon that was told to stop may take; calls that are with a server may finish first.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// How long what listens may behave as no daemon does before it is taken for something else.
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A terminal's connection to the daemon.
 pub(crate) struct Daemon {
@@ -41,13 +44,26 @@ pub(crate) fn hello(paths: &Paths, peer: Peer) -> Hello {
 impl Daemon {
     /// Connects, and starts the daemon first where it does not run and that is allowed.
     pub(crate) async fn reach(paths: &Paths, no_start: bool) -> Outcome<Self> {
-        match Self::connect(paths).await {
+        match Self::connect_patiently(paths).await {
             Ok(daemon) => Ok(daemon),
             Err(ConnectError::Absent(_)) if !no_start => {
                 start(paths).await.map_err(|error| not_started(paths, &error))?;
-                Self::connect(paths).await.map_err(|error| unreachable(&paths.socket(), &error))
+                Self::connect_patiently(paths).await.map_err(|error| unreachable(&paths.socket(), &error))
             }
             Err(error) => Err(unreachable(&paths.socket(), &error)),
+        }
+    }
+
+    /// A daemon that ends just now still takes a connection and then drops it: look again for a moment.
+    async fn connect_patiently(paths: &Paths) -> Result<Self, ConnectError> {
+        let begin = Instant::now();
+        loop {
+            match Self::connect(paths).await {
+                Err(ConnectError::Broken(_)) if begin.elapsed() < SETTLE_WITHIN => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                other => return other,
+            }
         }
     }
 
@@ -74,7 +90,7 @@ impl Daemon {
         drop(self);
         let gone = async {
             while !is_gone(paths) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
         tokio::time::timeout(STOP_WITHIN, gone).await.map_err(|_| {

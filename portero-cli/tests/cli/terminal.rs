@@ -146,3 +146,18 @@ fn a_passphrase_is_typed_twice_and_changed_with_the_old_one() {
     terminal.expect("not the same").unwrap();
     terminal.expect(Eof).unwrap();
 }
+
+#[test]
+fn the_trial_waits_for_the_person_at_the_keyboard() {
+    crate::world::porterod();
+    for (typed, outcome) in [("y", "exactly one mail was sent"), ("n", "no mail was sent")] {
+        let world = World::empty();
+        let mut terminal = on_terminal(&world, &["try"]);
+        terminal.expect("Run exactly this, once? [y/n] ").unwrap();
+        terminal.send_line(typed).unwrap();
+        let checked = terminal.expect(outcome).unwrap();
+        assert!(!String::from_utf8_lossy(checked.before()).contains("FAILED"), "{typed}");
+        let rest = terminal.expect(Eof).unwrap();
+        assert!(!String::from_utf8_lossy(rest.before()).contains("FAILED"), "{typed}");
+    }
+}
