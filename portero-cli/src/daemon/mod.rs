@@ -87,6 +87,7 @@ impl Daemon {
     /// Tells the daemon to stop, and returns once nobody listens any more.
     pub(crate) async fn stop(self, paths: &Paths) -> Outcome {
         self.ask(Ask::Stop).await?;
+        let pid = self.welcome.pid;
         drop(self);
         let gone = async {
             while !is_gone(paths) {
@@ -98,7 +99,13 @@ impl Daemon {
                 "the daemon still runs {} s after it was told to stop",
                 STOP_WITHIN.as_secs()
             ))
-        })
+        })?;
+        // The process itself ends a moment later. One that nobody collects stays listed, so not for long.
+        let begin = Instant::now();
+        while is_listed(pid) && begin.elapsed() < SETTLE_WITHIN {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 }
 
@@ -132,6 +139,18 @@ fn is_gone(paths: &Paths) -> bool {
         Ok(file) => file.try_lock().is_ok(),
         Err(_) => true,
     }
+}
+
+/// Whether the system still lists the process.
+#[cfg(unix)]
+fn is_listed(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+#[cfg(not(unix))]
+const fn is_listed(_: u32) -> bool {
+    false
 }
 
 /// Why there is no connection, as a failure.
