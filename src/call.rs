@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::anonymize::Fake;
-use crate::names::ToolId;
+use crate::names::{Operation, ToolId};
 
 /// The MCP method that a call uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,10 +45,25 @@ impl Method {
             Self::Complete => "completion/complete",
         }
     }
+
+    /// The operation that policy decides on; none for a tool's call, where it decides on the tool.
+    #[must_use]
+    pub const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::CallTool => None,
+            Self::ReadResource => Some(Operation::ReadResource),
+            Self::SubscribeResource | Self::UnsubscribeResource => Some(Operation::SubscribeResource),
+            Self::GetPrompt => Some(Operation::GetPrompt),
+            Self::Complete => Some(Operation::Complete),
+        }
+    }
 }
 
 /// One request of an agent to one server.
+///
+/// What is read from the socket or the store is checked: what policy decides on is what the server is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Call {
     /// What policy decides on.
     pub tool: ToolId,
@@ -63,6 +78,39 @@ pub struct Call {
     pub meta: Option<Fake<Box<RawValue>>>,
 }
 
+/// A call as somebody wrote it.
+#[derive(Deserialize)]
+struct Unchecked {
+    tool: ToolId,
+    method: Method,
+    params: Fake<Box<RawValue>>,
+    #[serde(default)]
+    meta: Option<Fake<Box<RawValue>>>,
+}
+
+/// A call says that it is for one tool and asks its server for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the call is not for the tool that it names")]
+pub struct Incoherent;
+
+impl TryFrom<Unchecked> for Call {
+    type Error = Incoherent;
+
+    fn try_from(Unchecked { tool, method, params, meta }: Unchecked) -> Result<Self, Incoherent> {
+        let agrees = match method.operation() {
+            Some(operation) => tool.tool.operation() == Some(operation),
+            None => {
+                let object = crate::json::Object::read(params.get()).map_err(|_| Incoherent)?;
+                let mut names = object.iter().filter(|(key, _)| *key == "name");
+                let name = names.next().and_then(|(_, value)| crate::json::text(value));
+                let only = names.next().is_none() && tool.tool.operation().is_none();
+                only && name.as_deref() == Some(tool.tool.as_str())
+            }
+        };
+        if agrees { Ok(Self { tool, method, params, meta }) } else { Err(Incoherent) }
+    }
+}
+
 impl Call {
     /// The member of `params` that a person reads as the call's arguments: `arguments` for tools and
     /// prompts, the whole `params` otherwise.
@@ -75,6 +123,29 @@ impl Call {
             | Method::SubscribeResource
             | Method::UnsubscribeResource
             | Method::Complete => Some(params),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_names_one_tool_and_asks_for_another_is_not_read() {
+        let reads = |text: &str| serde_json::from_str::<Call>(text).is_ok();
+        assert!(reads(r#"{"tool":"a/read","method":"tools/call","params":{"name":"read","arguments":{}}}"#));
+        for text in [
+            r#"{"tool":"a/read","method":"tools/call","params":{"name":"delete"}}"#,
+            r#"{"tool":"a/read","method":"tools/call","params":{"name":"read","name":"delete"}}"#,
+            r#"{"tool":"a/read","method":"tools/call","params":{"name":"read","n\u0061me":"delete"}}"#,
+            r#"{"tool":"a/read","method":"tools/call","params":{}}"#,
+            r#"{"tool":"a/read","method":"tools/call","params":[]}"#,
+            r#"{"tool":"a/read","method":"resources/read","params":{"uri":"x:y"}}"#,
+            r#"{"tool":"a/resources:read","method":"prompts/get","params":{"name":"x"}}"#,
+            r#"{"tool":"a/resources:read","method":"tools/call","params":{"name":"resources:read"}}"#,
+        ] {
+            assert!(!reads(text), "{text}");
         }
     }
 }
