@@ -34,15 +34,21 @@ impl Clock for SystemClock {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(unix)]
 fn since_boot() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    // macOS counts suspended time on its monotonic clock; Linux only on the boot-time one.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+
+    let time = rustix::time::clock_gettime(CLOCK);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Elsewhere the monotonic clock since the process first asked stands in; it restarts with the process,
-/// which only ever shortens what is limited in time.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+/// On Windows the time since the process first asked stands in. A grant is then live only in the process
+/// that made it, so a session asks the daemon instead: never more than was granted.
+#[cfg(not(unix))]
 fn since_boot() -> Duration {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     START.get_or_init(std::time::Instant::now).elapsed()
