@@ -17,51 +17,8 @@ pub(in crate::session) fn definitions(visible: impl Fn(&ToolId) -> bool) -> Stri
 }
 
 fn definition(own: Own) -> Value {
-    let (title, description, properties, required) = match own {
-        Own::SearchTools => (
-            "Search tools",
-            "Finds tools of all connected servers by what they do, also those that are not listed here. \
-             Tells each tool's full name, description, input schema, and whether a call is allowed or needs a \
-             person's approval. Call what you found directly if it is listed, or with portero__call.",
-            json!({
-                "query": { "type": "string", "description": "Words that say what the tool should do; empty lists everything." },
-                "category": { "type": "string", "description": "Only tools of this server or category." },
-            }),
-            json!(["query"]),
-        ),
-        Own::Call => (
-            "Call any tool",
-            "Calls any tool of any connected server by its full name, such as \"github/create_issue\". The \
-             same policy holds as for a direct call: it may run, need a person's approval, or be refused.",
-            json!({
-                "tool": { "type": "string", "description": "The tool's full name, \"server/tool\"." },
-                "args": { "type": "object", "description": "The tool's own arguments.", "additionalProperties": true },
-            }),
-            json!(["tool"]),
-        ),
-        Own::CheckTask => (
-            "Check a waiting call",
-            "Tells how a call stands that waits for a person's approval, by its taskId. Once the call ran, \
-             this returns the called tool's own result. With wait_seconds it waits that long for a decision.",
-            json!({
-                "task_id": { "type": "string", "description": "The taskId from the pending answer." },
-                "wait_seconds": { "type": "integer", "minimum": 0, "maximum": super::check::WAIT_MOST.as_secs(),
-                    "description": "How long to wait for a final state; by default it does not wait." },
-            }),
-            json!(["task_id"]),
-        ),
-        Own::ListTasks => (
-            "List waiting calls",
-            "Lists the calls of this project that wait for a person's approval or were decided, the newest \
-             first, also those of earlier sessions.",
-            json!({
-                "status": { "type": "string", "enum": State::ALL.map(State::as_str),
-                    "description": "Only tasks in this state." },
-                "limit": { "type": "integer", "minimum": 1, "maximum": 100, "description": "At most so many; 20 by default." },
-            }),
-            json!([]),
-        ),
-    };
+    let (title, description) = words(own);
+    let (properties, required) = schema(own);
     let mut annotations = json!({ "title": title });
     match own {
         Own::SearchTools | Own::CheckTask | Own::ListTasks => {
@@ -82,6 +39,73 @@ fn definition(own: Own) -> Value {
         },
         "annotations": annotations,
     })
+}
+
+/// The title and the description.
+const fn words(own: Own) -> (&'static str, &'static str) {
+    match own {
+        Own::SearchTools => (
+            "Search tools",
+            "Finds tools of all connected servers by what they do, also those that are not listed here. \
+             Tells each tool's full name, description, input schema, and whether a call is allowed or needs a \
+             person's approval. Call what you found directly if it is listed, or with portero__call.",
+        ),
+        Own::Call => (
+            "Call any tool",
+            "Calls any tool of any connected server by its full name, such as \"github/create_issue\". The \
+             same policy holds as for a direct call: it may run, need a person's approval, or be refused.",
+        ),
+        Own::CheckTask => (
+            "Check a waiting call",
+            "Tells how a call stands that waits for a person's approval, by its taskId. Once the call ran, \
+             this returns the called tool's own result. With wait_seconds it waits that long for a decision.",
+        ),
+        Own::ListTasks => (
+            "List waiting calls",
+            "Lists the calls of this project that wait for a person's approval or were decided, the newest \
+             first, also those of earlier sessions.",
+        ),
+    }
+}
+
+/// The properties, and which of them must be there.
+fn schema(own: Own) -> (Value, Value) {
+    match own {
+        Own::SearchTools => (
+            json!({
+                "query": { "type": "string",
+                    "description": "Words that say what the tool should do; empty lists everything." },
+                "category": { "type": "string", "description": "Only tools of this server or category." },
+            }),
+            json!(["query"]),
+        ),
+        Own::Call => (
+            json!({
+                "tool": { "type": "string", "description": "The tool's full name, \"server/tool\"." },
+                "args": { "type": "object", "description": "The tool's own arguments.",
+                    "additionalProperties": true },
+            }),
+            json!(["tool"]),
+        ),
+        Own::CheckTask => (
+            json!({
+                "task_id": { "type": "string", "description": "The taskId from the pending answer." },
+                "wait_seconds": { "type": "integer", "minimum": 0,
+                    "maximum": super::check::WAIT_MOST.as_secs(),
+                    "description": "How long to wait for a final state; by default it does not wait." },
+            }),
+            json!(["task_id"]),
+        ),
+        Own::ListTasks => (
+            json!({
+                "status": { "type": "string", "enum": State::ALL.map(State::as_str),
+                    "description": "Only tasks in this state." },
+                "limit": { "type": "integer", "minimum": 1, "maximum": 100,
+                    "description": "At most so many; 20 by default." },
+            }),
+            json!([]),
+        ),
+    }
 }
 
 #[cfg(test)]
