@@ -1,0 +1,53 @@
+//! However a stream comes in pieces, its lines are the same: none longer than the limit, none lost after
+//! one that is.
+
+#![no_main]
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use libfuzzer_sys::fuzz_target;
+use portero::wire::{LineError, Lines};
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// Hands out a few bytes at a time.
+struct Pieces<'a> {
+    rest: &'a [u8],
+    size: usize,
+}
+
+impl AsyncRead for Pieces<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let (piece, rest) = self.rest.split_at(self.rest.len().min(self.size).min(to.remaining()));
+        to.put_slice(piece);
+        self.rest = rest;
+        Poll::Ready(Ok(()))
+    }
+}
+
+fuzz_target!(|input: (u8, u8, Vec<u8>)| {
+    let (size, limit, bytes) = (usize::from(input.0) + 1, usize::from(input.1) + 1, input.2);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let mut found = Vec::new();
+    runtime.block_on(async {
+        let mut lines = Lines::new(Pieces { rest: &bytes, size }, limit);
+        loop {
+            match lines.next().await {
+                Ok(Some(line)) => found.push(Some(line.to_vec())),
+                Ok(None) => break,
+                Err(LineError::TooLong { .. }) => found.push(None),
+                Err(LineError::Read(error)) => panic!("{error}"),
+            }
+        }
+    });
+    let expected: Vec<_> = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| line.len() > limit || !line.trim_ascii().is_empty())
+        .map(|line| (line.len() <= limit).then(|| line.trim_ascii_end().to_vec()))
+        .collect();
+    assert_eq!(found, expected);
+});
