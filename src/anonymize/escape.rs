@@ -1,7 +1,7 @@
 //! Escapes: reading one layer of them, and writing a value in the way in which another was written.
 //!
-//! Two kinds are known, JSON's (`\"`, `\u00e9`) and percent-encoding (`%20`). One step reads both kinds
-//! leniently, so that any nesting of the two comes apart step by step; what is no escape stays as it is.
+//! Two kinds are known, JSON's (`\"`, `\u00e9`) and percent-encoding (`%20`). One step reads both kinds, or
+//! JSON's alone, leniently, so that any nesting comes apart step by step; what is no escape stays as it is.
 
 /// A text with one or more layers of escapes read, that knows where each byte came from.
 pub(super) struct View {
@@ -19,11 +19,11 @@ impl View {
         Self::step(raw, index, raw.len(), false)
     }
 
-    /// Reads one more layer, when there is something to read.
-    pub(super) fn deeper(&self) -> Option<Self> {
+    /// Reads one more layer, when there is something to read: JSON's escapes, and percent-encoding when asked.
+    pub(super) fn deeper(&self, percent: bool) -> Option<Self> {
         memchr::memchr2(b'\\', b'%', &self.bytes)?;
         let end = self.bytes.len();
-        let deeper = Self::step(&self.bytes, |at| self.starts[at], end, true);
+        let deeper = Self::step(&self.bytes, |at| self.starts[at], end, percent);
         (deeper.bytes.len() < end).then_some(deeper)
     }
 
@@ -142,8 +142,8 @@ impl Style {
     }
 
     /// The way of an inner layer.
-    pub(super) fn of_layer(text: &[u8]) -> Self {
-        Self::of(text, true)
+    pub(super) fn of_layer(text: &[u8], percent: bool) -> Self {
+        Self::of(text, percent)
     }
 
     fn of(text: &[u8], percent: bool) -> Self {
@@ -293,7 +293,7 @@ mod tests {
     fn read(raw: &str, layers: usize) -> String {
         let mut view = View::of_string(raw.as_bytes());
         for _ in 1..layers {
-            view = view.deeper().expect("a layer");
+            view = view.deeper(true).expect("a layer");
         }
         String::from_utf8_lossy(&view.bytes).into_owned()
     }
@@ -309,9 +309,9 @@ mod tests {
 
     #[test]
     fn a_span_leads_back_to_its_source() {
-        let view = View::of_string(br"ab\u00e9cd").deeper();
+        let view = View::of_string(br"ab\u00e9cd").deeper(true);
         assert!(view.is_none());
-        let view = View::of_string(br"x%4Ao\\u00e9y").deeper().expect("a layer");
+        let view = View::of_string(br"x%4Ao\\u00e9y").deeper(true).expect("a layer");
         assert_eq!(view.bytes, "xJoéy".as_bytes());
         assert_eq!(view.source(1, 5), (1, 12));
         assert_eq!(view.within(1, 5), b"Jo");
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_value_is_written_in_the_way_of_another() {
-        let style = |text: &str| Style::of_layer(text.as_bytes());
+        let style = |text: &str| Style::of_layer(text.as_bytes(), true);
         let write = |way: &str, text: &str| {
             String::from_utf8(style(way).write(text.as_bytes(), true)).expect("UTF-8")
         };

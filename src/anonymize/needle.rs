@@ -13,6 +13,8 @@ pub(super) struct Needle {
     /// Its characters, folded when case does not count.
     chars: Vec<char>,
     text: String,
+    /// Where each character begins in the text.
+    starts: Vec<usize>,
     folded: bool,
 }
 
@@ -20,8 +22,9 @@ impl Needle {
     pub(super) fn new(rule: usize, text: &str, case_sensitive: bool) -> Self {
         let chars: Vec<char> =
             if case_sensitive { text.chars().collect() } else { text.chars().map(fold).collect() };
-        let text = chars.iter().collect();
-        Self { rule, chars, text, folded: !case_sensitive }
+        let text: String = chars.iter().collect();
+        let starts = text.char_indices().map(|(start, _)| start).collect();
+        Self { rule, chars, text, starts, folded: !case_sensitive }
     }
 
     /// The text: as given, or folded.
@@ -58,8 +61,7 @@ impl Needle {
     /// The occurrence whose character number `index` stands at `at`.
     pub(super) fn around(&self, hay: &[u8], at: usize, index: usize) -> Option<(usize, usize)> {
         if !self.folded {
-            let before: usize = self.chars[..index].iter().map(|c| c.len_utf8()).sum();
-            let start = at.checked_sub(before)?;
+            let start = at.checked_sub(self.starts[index])?;
             return hay[start..].starts_with(self.text.as_bytes()).then(|| (start, start + self.text.len()));
         }
         let end = self.ends_from(hay, at, index)?;

@@ -121,32 +121,33 @@ impl Side {
     ) -> Option<()> {
         let base = window.start;
         let text = &raw[window];
-        let mut views = vec![View::of_string(text)];
+        // A `%` in a value may look like percent-encoding, so JSON's escapes are read alone, too.
+        let json_alone = Self::layers(text, false)?;
+        let percent = json_alone.iter().any(|view| memchr::memchr(b'%', &view.bytes).is_some());
+        let chains = [json_alone, if percent { Self::layers(text, true)? } else { Vec::new() }];
         let mut hits: Vec<Hit> = Vec::new();
         let mut found = Vec::new();
-        loop {
-            let layer = views.len() - 1;
-            self.finder.all(&views[layer].bytes, &mut found);
-            for found in found.drain(..).filter(|found| allowed(found)) {
-                let (start, end) = views[layer].source(found.start, found.end);
-                let spelled = &views[layer].bytes[found.start..found.end];
-                let spelling = self.becomes[found.needle].spelling(spelled);
-                hits.push(Hit {
-                    start,
-                    end,
-                    layer,
-                    needle: found.needle,
-                    spelling,
-                    must_escape: must_escape(spelled),
-                });
-            }
-            match views[layer].deeper() {
-                Some(_) if views.len() == LAYERS => return None,
-                Some(deeper) => views.push(deeper),
-                None => break,
+        for (percent, views) in [false, true].into_iter().zip(&chains) {
+            for (layer, view) in views.iter().enumerate() {
+                self.finder.all(&view.bytes, &mut found);
+                for found in found.drain(..).filter(|found| allowed(found)) {
+                    let (start, end) = view.source(found.start, found.end);
+                    let spelled = &view.bytes[found.start..found.end];
+                    let spelling = self.becomes[found.needle].spelling(spelled);
+                    let must_escape = must_escape(spelled);
+                    hits.push(Hit {
+                        start,
+                        end,
+                        layer,
+                        percent,
+                        needle: found.needle,
+                        spelling,
+                        must_escape,
+                    });
+                }
             }
         }
-        hits.sort_unstable_by_key(|hit| (hit.start, Reverse(hit.end), hit.layer, hit.needle));
+        hits.sort_unstable_by_key(|hit| (hit.start, Reverse(hit.end), hit.layer, hit.percent, hit.needle));
         let mut last = 0;
         for (number, hit) in hits.iter().enumerate() {
             // With a backslash beside it, a value may look like the same value once more, escaped.
@@ -158,8 +159,9 @@ impl Side {
             }
             last = hit.end;
             let mut written = self.becomes[hit.needle].spellings[hit.spelling].text.clone().into_bytes();
-            for view in views[..hit.layer].iter().rev() {
-                written = Style::of_layer(view.within(hit.start, hit.end)).write(&written, hit.must_escape);
+            for view in chains[usize::from(hit.percent)][..hit.layer].iter().rev() {
+                written = Style::of_layer(view.within(hit.start, hit.end), hit.percent)
+                    .write(&written, hit.must_escape);
             }
             written = Style::of_string(&text[hit.start..hit.end]).write(&written, false);
             splices.push(Splice {
@@ -171,6 +173,18 @@ impl Side {
             });
         }
         Some(())
+    }
+
+    /// A stretch of a string, layer after layer of escapes; `None` when there are too many.
+    fn layers(text: &[u8], percent: bool) -> Option<Vec<View>> {
+        let mut views = vec![View::of_string(text)];
+        while let Some(deeper) = views.last().and_then(|view| view.deeper(percent)) {
+            if views.len() == LAYERS {
+                return None;
+            }
+            views.push(deeper);
+        }
+        Some(views)
     }
 
     fn splice(&self, json: &str, splices: Vec<Splice>) -> Outcome {
@@ -275,6 +289,8 @@ struct Hit {
     start: usize,
     end: usize,
     layer: usize,
+    /// Whether percent-encoding was read as well.
+    percent: bool,
     needle: usize,
     spelling: usize,
     must_escape: bool,

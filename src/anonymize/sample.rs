@@ -244,6 +244,7 @@ mod tests {
                 all.extend(needle.ends(hay.as_bytes(), start).map(|end| (start, end, number)));
             }
         }
+        all.sort_unstable();
         all
     }
 

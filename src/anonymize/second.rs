@@ -158,12 +158,21 @@ impl SecondLook {
                 text.push(APART);
             }
         }
+        // A `%` in a value may look like percent-encoding, so JSON's escapes are taken off alone, too.
+        let mut percent = false;
+        self.in_peeled(text.clone(), &mut |text| {
+            percent |= memchr::memchr(b'%', text).is_some();
+            false
+        }) || (percent && self.in_peeled(text, &mut |_| true))
+    }
+
+    fn in_peeled(&self, mut text: Vec<u8>, percent: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         for _ in 0..LAYERS {
             if self.in_bytes(&text, &mut |_| true) {
                 return true;
             }
             let mut next = Vec::with_capacity(text.len());
-            peel(&text, true, &mut next);
+            peel(&text, percent(&text), &mut next);
             if next.len() == text.len() {
                 return false;
             }
@@ -276,8 +285,8 @@ struct Search {
     shortest: usize,
     /// By the hash of a block: how far one may go on.
     shifts: Vec<u8>,
-    /// By the hash of a block at which to compare: the texts.
-    ends: Vec<Vec<u32>>,
+    /// The hash of a block at which to compare, and the text; in order.
+    ends: Vec<(usize, usize)>,
 }
 
 const SHORT: usize = 6;
@@ -296,17 +305,17 @@ impl Search {
         let mut search = Self { short, long, any_case, shortest, shifts: Vec::new(), ends: Vec::new() };
         if shortest > 0 {
             search.shifts = vec![u8::try_from(shortest - BLOCK + 1).unwrap_or(u8::MAX); TABLE];
-            search.ends = vec![Vec::new(); TABLE];
             for (number, text) in search.long.iter().enumerate() {
                 for (start, block) in text[..shortest].windows(BLOCK).enumerate() {
                     let slot = slot(block);
                     let shift = u8::try_from(shortest - BLOCK - start).unwrap_or(u8::MAX);
                     search.shifts[slot] = search.shifts[slot].min(shift);
                     if shift == 0 {
-                        search.ends[slot].push(u32::try_from(number).unwrap_or(u32::MAX));
+                        search.ends.push((slot, number));
                     }
                 }
             }
+            search.ends.sort_unstable();
         }
         search
     }
@@ -381,8 +390,10 @@ impl Search {
     #[inline(never)]
     fn ends_at(&self, text: &[u8], end: usize, counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
         let start = end - self.shortest;
-        self.ends[slot(&text[end - BLOCK..end])].iter().any(|number| {
-            let wanted = &self.long[*number as usize];
+        let slot = slot(&text[end - BLOCK..end]);
+        let first = self.ends.partition_point(|(other, _)| *other < slot);
+        self.ends[first..].iter().take_while(|(other, _)| *other == slot).any(|(_, number)| {
+            let wanted = &self.long[*number];
             text.get(start..start + wanted.len()).is_some_and(|found| {
                 (found == wanted.as_slice() || (self.any_case && found.eq_ignore_ascii_case(wanted)))
                     && counts(start..start + wanted.len())
