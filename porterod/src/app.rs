@@ -138,6 +138,7 @@ impl App {
         if let Err(error) = daemon.audit.sync() {
             tracing::error!(%error, "the audit cannot be written");
         }
+        daemon.journal.store().close();
         drop(daemon);
         drop(lock);
     }

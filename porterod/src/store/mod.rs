@@ -27,8 +27,8 @@ use writer::Writer;
 /// The store of one daemon.
 #[derive(Debug)]
 pub struct Store {
-    /// Dropped first: the last connection that closes folds the log into the file, and must be able to write.
-    reader: Mutex<Connection>,
+    /// Closed first: the last connection that closes folds the log into the file, and must be able to write.
+    reader: Mutex<Option<Connection>>,
     writer: Writer,
 }
 
@@ -54,7 +54,7 @@ impl Store {
         let write = open::open(path, witness).map_err(|error| error.at(path))?;
         let reader = open::reader(path).map_err(|error| StoreError::from(error).at(path))?;
         let writer = Writer::start(write, barrier)?;
-        Ok(Self { reader: Mutex::new(reader), writer })
+        Ok(Self { reader: Mutex::new(Some(reader)), writer })
     }
 
     /// Runs `change` in a transaction and returns its value once that is on the disk. If it fails, or the
@@ -72,6 +72,16 @@ impl Store {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        read(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
+        match &*self.reader.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(reader) => read(reader),
+            None => Err(StoreError::Failed("it is closed".to_owned())),
+        }
+    }
+
+    /// Writes what is queued and closes the file, in one piece without a log beside it. Nothing can be read or
+    /// written after.
+    pub fn close(&self) {
+        drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.writer.close();
     }
 }

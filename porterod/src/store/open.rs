@@ -1,10 +1,11 @@
 //! Opening, creating and migrating the file.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{StoreError, standing};
@@ -28,13 +29,32 @@ pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, St
         Err(error) => return Err(failed(&error)),
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    refuse_other_files(path)?;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(PATIENCE)?;
+    // A damaged store stays as it is, for whoever repairs it: nothing is folded into it before it is checked.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     recognize(&connection)?;
+    check(&connection)?;
     set_up(&connection)?;
     migrate(&mut connection)?;
-    check(&connection)?;
+    check_schema(&connection)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok(connection)
+}
+
+/// SQLite's first bytes (database file format, section 1.3.1), looked at before SQLite may write anything.
+fn refuse_other_files(path: &Path) -> Result<(), StoreError> {
+    let mut first = [0; 16];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    match read {
+        Ok(()) if first == *b"SQLite format 3\0" => Ok(()),
+        Ok(()) => Err(StoreError::corrupt("file is not a database")),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(StoreError::corrupt("file is not a database"))
+        }
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 /// A second connection, which cannot write.
@@ -141,13 +161,15 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
-/// Looks for damage: in the pages, in the schema (a trigger that is gone would be a guarantee that is gone),
-/// and in the rules and grants themselves.
+/// Looks for damage in the pages.
 fn check(connection: &Connection) -> Result<(), StoreError> {
     let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if found != "ok" {
-        return Err(StoreError::corrupt(found));
-    }
+    if found == "ok" { Ok(()) } else { Err(StoreError::corrupt(found)) }
+}
+
+/// Looks for damage in the schema, once it is up to date (a trigger that is gone would be a guarantee that is
+/// gone), and in the rules and grants.
+fn check_schema(connection: &Connection) -> Result<(), StoreError> {
     let mut fresh = Connection::open_in_memory()?;
     migrate(&mut fresh)?;
     if schema(connection)? != schema(&fresh)? {

@@ -1,5 +1,6 @@
 //! The thread that writes: many changes, one transaction.
 
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -25,8 +26,8 @@ struct Job {
 /// The handle of the writing thread; dropping it waits for the thread to end.
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
@@ -36,7 +37,7 @@ impl Writer {
             .name("store".to_owned())
             .spawn(move || drain(&connection, jobs, &barrier))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
     pub(super) async fn write<T: Send + 'static>(
@@ -53,19 +54,26 @@ impl Writer {
             })
         });
         let ended = || StoreError::Failed("its writer ended".to_owned());
-        let queue = self.queue.as_ref().ok_or_else(ended)?;
-        queue.send(Job { records, work }).await.map_err(|_| ended())?;
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        queue.ok_or_else(ended)?.send(Job { records, work }).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
+    }
+}
+
+impl Writer {
+    /// Writes what is queued, closes the connection and returns when that is done.
+    pub(super) fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A writer that panicked has answered nobody; there is nothing more to say here.
+            let _ = thread.join();
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            // A writer that panicked has answered nobody; there is nothing more to say here.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
