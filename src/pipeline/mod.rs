@@ -102,6 +102,14 @@ pub trait Desk: Send + Sync {
         Box::pin(async move { Err(ServerError::Unknown(server.clone())) })
     }
 
+    /// Returns once the rules and grants in force are known, where they come from elsewhere.
+    ///
+    /// # Errors
+    /// When nobody can be asked.
+    fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Called before each decision: brings the policy up to date where nobody pushes changes, such as the
     /// last known denies while no daemon is connected (guarantee D4).
     fn before_decision(&self) {}
@@ -166,7 +174,15 @@ impl Pipeline {
         if let Err(refusal) = well_formed(&call) {
             return self.refuse(&call.tool, context, refusal);
         }
-        match self.decide(call) {
+        let verdict = match self.decide(call) {
+            // Perhaps a grant covers it that only the daemon knows: before a person is asked, hear from it.
+            Verdict::Ask(call, _) => match self.desk.ready().await {
+                Ok(()) => self.decide(call),
+                Err(refusal) => return self.refuse(&call.tool, context, refusal),
+            },
+            decided @ (Verdict::Allowed(_) | Verdict::Denied(..)) => decided,
+        };
+        match verdict {
             Verdict::Denied(call, decision) => self.refuse(&call.tool, context, Refusal::Denied(decision)),
             Verdict::Ask(call, _) if self.is_shared(&call.tool) => self.forward(call, context, follow).await,
             Verdict::Ask(call, decision) => self.ask(call, decision, context).await,

@@ -77,7 +77,7 @@ fn five_real_servers_stand_behind_one_endpoint() {
 #[test]
 fn what_is_not_listed_is_found_by_search_and_called_by_its_full_name() {
     let (_home, mut agent) = everything();
-    agent.wait_for_tool("memory__create_entities");
+    agent.wait_for_tool("time__get_current_time");
     let found = agent.call("portero__search_tools", json!({"query": "current time in a timezone"}));
     assert!(text(&found).contains("time/get_current_time"), "{found}");
     let called = agent

@@ -11,6 +11,7 @@ use super::arguments::Arguments;
 use crate::anonymize::Real;
 use crate::catalog::View;
 use crate::json;
+use crate::names::ServerName;
 use crate::pipeline::{Refusal, Reply};
 use crate::policy::Action;
 
@@ -51,22 +52,38 @@ impl Shared {
                 input_schema: hit.tool.input_schema.expose(),
             })
             .collect();
-        let text = if tools.is_empty() { nothing_found(category.is_some()) } else { found(&tools) };
+        let waiting = self.pipeline.catalog.missing();
+        let text = if tools.is_empty() {
+            nothing_found(category.is_some(), &waiting)
+        } else {
+            found(&tools, &waiting)
+        };
         // Descriptions and schemas are the servers' words: real until concealed.
         let result = Real::from_server(answers::text_result(&text));
         self.pipeline.anonymizer.load().conceal(result).map(Reply::Result).map_err(Refusal::Withheld)
     }
 }
 
-fn found(tools: &[Found<'_>]) -> String {
+fn found(tools: &[Found<'_>], waiting: &[ServerName]) -> String {
     #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
     struct All<'a> {
         tools: &'a [Found<'a>],
+        /// Servers that have not said yet what they offer.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        not_yet_known: &'a [ServerName],
     }
-    json::raw(&All { tools }).get().to_owned()
+    json::raw(&All { tools, not_yet_known: waiting }).get().to_owned()
 }
 
-fn nothing_found(in_category: bool) -> String {
+fn nothing_found(in_category: bool, waiting: &[ServerName]) -> String {
     let hint = if in_category { " Leave `category` out to search all servers." } else { "" };
-    format!("No tool was found. Use other words, or an empty query to see everything.{hint}")
+    let waiting: Vec<&str> = waiting.iter().map(ServerName::as_str).collect();
+    let later = match waiting.as_slice() {
+        [] => String::new(),
+        some => {
+            format!(" Not known yet, perhaps still starting: {}; search again in a moment.", some.join(", "))
+        }
+    };
+    format!("No tool was found. Use other words, or an empty query to see everything.{hint}{later}")
 }

@@ -35,6 +35,10 @@ impl Desk for RemoteDesk {
         Box::pin(self.task(Ask::Submit { call, client: context.origin.client.clone() }))
     }
 
+    fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
+        Box::pin(async { self.0.client().await.map(drop) })
+    }
+
     fn forward<'a>(&'a self, call: Call, context: &'a Context, follow: Follow) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
             let client = match self.0.client().await {
