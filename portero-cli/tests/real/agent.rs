@@ -58,11 +58,6 @@ impl Agent {
         Self { child, stdin, lines, next: 1, seen: Vec::new(), welcome: Value::Null }
     }
 
-    /// The process id of `portero mcp`.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends one line as it is.
     pub(crate) fn send(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("the session is open");
