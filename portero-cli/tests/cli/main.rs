@@ -7,6 +7,8 @@ mod check;
 mod daemon;
 mod generated;
 mod help;
+#[path = "../support/porterod.rs"]
+mod porterod;
 mod session;
 mod terminal;
 mod trial;

@@ -149,7 +149,7 @@ fn a_passphrase_is_typed_twice_and_changed_with_the_old_one() {
 
 #[test]
 fn the_trial_waits_for_the_person_at_the_keyboard() {
-    crate::world::porterod();
+    crate::porterod::porterod();
     for (typed, outcome) in [("y", "exactly one mail was sent"), ("n", "no mail was sent")] {
         let world = World::empty();
         let mut terminal = on_terminal(&world, &["try"]);

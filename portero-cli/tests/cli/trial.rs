@@ -1,6 +1,7 @@
 //! `portero try`.
 
-use crate::world::{World, porterod};
+use crate::porterod::porterod;
+use crate::world::World;
 
 #[test]
 fn the_trial_runs_unattended_and_every_check_holds() {

@@ -1,9 +1,8 @@
 //! A throw-away home for the two programs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -38,7 +37,7 @@ impl World {
     /// With the sample server as `office`: reading is allowed, sending asks, deleting is denied.
     #[must_use]
     pub(crate) fn with_office() -> Self {
-        porterod();
+        crate::porterod::porterod();
         let world = Self::empty();
         world.write(
             "mcps.json",
@@ -141,22 +140,4 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
         assert!(begin.elapsed() < PATIENCE, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// The daemon's program, built from the present sources and beside `portero`. Cargo builds another
-/// package's binary for no test, so this asks it to, once a process.
-pub(crate) fn porterod() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let beside = Path::new(env!("CARGO_BIN_EXE_portero")).parent().unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "porterod", "--bin", "porterod", "--target-dir"]);
-        build.arg(beside.parent().unwrap());
-        if beside.ends_with("release") {
-            build.arg("--release");
-        }
-        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-        assert!(built.success(), "porterod does not build");
-        beside.join(format!("porterod{}", std::env::consts::EXE_SUFFIX))
-    })
 }

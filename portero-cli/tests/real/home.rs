@@ -25,6 +25,7 @@ pub(crate) struct Home {
 impl Home {
     /// Directories with this `mcps.json` and the policy `policies.json`.
     pub(crate) fn new(mcps: &Value, policies: &Value) -> Self {
+        crate::porterod::porterod();
         let directory = tempfile::Builder::new().prefix("portero-").tempdir().expect("a temporary directory");
         for name in ["config", "state", "run", "project"] {
             fs::create_dir(directory.path().join(name)).expect("a new directory");

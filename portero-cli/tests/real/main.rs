@@ -8,5 +8,7 @@ mod crash;
 mod home;
 mod original;
 mod peers;
+#[path = "../support/porterod.rs"]
+mod porterod;
 mod sdk;
 mod servers;
