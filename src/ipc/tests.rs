@@ -85,7 +85,8 @@ fn raw_json_keeps_its_bytes_through_every_message_that_holds_some() {
     reads_back(
         r#"{"answer":{"number":1,"reply":{"Err":{"kind":"refused","message":"no","hint":null}}}}"#.into(),
     );
-    let call = format!(r#"{{"tool":"s/t","method":"tools/call","params":{odd}}}"#);
+    let params = format!(r#"{{"name":"t","arguments":{odd}}}"#);
+    let call = format!(r#"{{"tool":"s/t","method":"tools/call","params":{params}}}"#);
     for ask in [
         format!(r#"{{"submit":{{"call":{call},"client":"c"}}}}"#),
         format!(r#"{{"forward":{{"call":{call},"client":"c","progress":true}}}}"#),

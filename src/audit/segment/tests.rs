@@ -166,19 +166,3 @@ fn a_full_disk_is_an_error_and_the_segment_refuses_what_it_cannot_repair() {
     assert!(segment.append(&record).is_err(), "a device cannot be cut, so the segment stays closed");
     assert!(verify(directory.path()).unwrap().holds());
 }
-
-/// Not a test of time, which a busy machine would fail: it prints what an append costs.
-#[test]
-#[ignore = "measures; run it with --release -- --ignored --nocapture"]
-#[expect(clippy::print_stdout, reason = "it is asked for its measure")]
-fn the_cost_of_an_append() {
-    let directory = tempfile::tempdir().unwrap();
-    let segment = segment_with(directory.path(), 0);
-    let record = outcome("2026-11-20T08:00:01Z", "github/create_issue", 1);
-    let begun = std::time::Instant::now();
-    let count = 100_000;
-    for _ in 0..count {
-        segment.append(&record).unwrap();
-    }
-    println!("{:?} an append", begun.elapsed() / count);
-}
