@@ -146,6 +146,14 @@ impl Style {
         Self::of(text, percent)
     }
 
+    /// Whether no writer writes so: a quote or control character bare beside JSON's escapes, or a sign both
+    /// percent-encoded and bare. It could not be written back as it was.
+    pub(super) fn is_uneven(&self) -> bool {
+        let twice = |byte: &u8| !byte.is_ascii_alphanumeric() && self.encoded.contains(byte);
+        (self.json && self.plain.iter().any(|byte| matches!(byte, b'"' | 0..=0x1f)))
+            || (self.percent && self.plain.iter().any(twice))
+    }
+
     fn of(text: &[u8], percent: bool) -> Self {
         let mut style = Self::default();
         let (mut lower, mut upper) = (false, false);

@@ -122,7 +122,14 @@ impl Anonymizer {
         }
         let mut conceal: Vec<(Needle, Becomes)> = Vec::new();
         let mut reveal = Vec::new();
-        for (number, rule) in rules.iter().enumerate() {
+        // Where a rule and an injected secret are found in the same place, the rule comes first.
+        let own_first = |injected: bool| {
+            rules
+                .iter()
+                .enumerate()
+                .filter(move |(_, rule)| (rule.direction == Direction::Injected) == injected)
+        };
+        for (number, rule) in own_first(false).chain(own_first(true)) {
             let real = rule.real.expose();
             let exact = rule.case_sensitive;
             let toward_agent = match &rule.direction {

@@ -132,6 +132,11 @@ impl Side {
                 self.finder.all(&view.bytes, &mut found);
                 for found in found.drain(..).filter(|found| allowed(found)) {
                     let (start, end) = view.source(found.start, found.end);
+                    // A spelling that could not be written back is left to the second look, which withholds it.
+                    let mut outer = views[..layer].iter().map(|outer| outer.within(start, end));
+                    if outer.any(|text| Style::of_layer(text, percent).is_uneven()) {
+                        continue;
+                    }
                     let spelled = &view.bytes[found.start..found.end];
                     let spelling = self.becomes[found.needle].spelling(spelled);
                     let must_escape = must_escape(spelled);

@@ -204,6 +204,14 @@ fn case_is_carried_over_where_it_does_not_count() {
 }
 
 #[test]
+fn a_rule_wins_over_an_injected_secret() {
+    let rules =
+        [injected("SK-123456"), injected("sk-123456"), any_case("fake-key", "sk-123456"), injected("1")];
+    let set = set(&rules);
+    assert_eq!(conceal(&set, r#"["sk-123456","SK-123456",1]"#), r#"["fake-key","FAKE-KEY",1]"#);
+}
+
+#[test]
 fn a_longer_real_value_wins() {
     let set = set(&[rule("Jane", "Maria"), rule("Jill Doe", "Maria Muster"), rule("Zed", "ria Muster x")]);
     assert_eq!(conceal(&set, r#""Maria Muster x Maria""#), r#""Jill Doe x Jane""#);
@@ -218,6 +226,14 @@ fn what_arises_at_a_join_is_withheld() {
     withheld(&[rule("Jane Dorset", "Maria"), rule("Jill", "trunk-key")], r#""Mariarunk-key""#);
     // A fake out of the text before a replacement and the replacement.
     withheld(&[rule("ohannes", "Maria"), rule("x-files-o", "Erika")], r#""x-files-Maria""#);
+}
+
+#[test]
+fn a_spelling_that_no_writer_writes_is_withheld() {
+    let set = set(&[rule("Jane Doe", "\"a\" b c")]);
+    for uneven in [r#"["\"a\\\" b c"]"#, r#"["%22a%22%20b c"]"#] {
+        assert!(set.conceal_own(json(uneven)).is_err(), "{uneven}");
+    }
 }
 
 #[test]
@@ -411,7 +427,7 @@ proptest! {
             prop_assert!(set.second.finds(&message), "{message}");
             prop_assert!(!matches!(set.conceal.rewrite(&message, |_| true), Outcome::Same), "{message}");
         }
-        if set.second.finds(&message) {
+        if !text.contains(['\\', '%']) && set.second.finds(&message) {
             prop_assert!(!matches!(set.conceal.rewrite(&message, |_| true), Outcome::Same), "{message}");
         }
     }
