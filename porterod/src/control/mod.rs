@@ -1,6 +1,6 @@
 //! What a person or a session can ask for: one file each, named as the terminal's command.
 //!
-//! Each takes the [`Daemon`] and answers. What widens takes the [`challenge`] first; what changes rules or
+//! Each takes the [`Daemon`] and answers. What widens takes the `challenge` first; what changes rules or
 //! grants is in force everywhere before it answers.
 
 mod approve;
