@@ -1,8 +1,9 @@
 //! Leaving the terminal, and where the log goes.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
@@ -10,6 +11,27 @@ use tracing_subscriber::EnvFilter;
 const LOG: &str = "porterod.log";
 /// The log of earlier daemons is kept up to this size, once.
 const LOG_BYTES: u64 = 5 << 20;
+
+/// Starts `daemon` and gives the word that it says once it listens. If it ends without one, its exit code; none
+/// where it was killed.
+pub(crate) fn start(daemon: &mut Command) -> io::Result<Result<String, Option<u8>>> {
+    #[cfg(windows)]
+    {
+        const DETACHED_PROCESS: u32 = 0x0000_0008;
+        const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+        std::os::windows::process::CommandExt::creation_flags(
+            daemon,
+            DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP,
+        );
+    }
+    let mut daemon = daemon.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let stdout = daemon.stdout.take().expect("it was asked to be a pipe");
+    let mut word = String::new();
+    if BufReader::new(stdout).read_line(&mut word)? > 0 {
+        return Ok(Ok(word.trim_end().to_owned()));
+    }
+    Ok(Err(daemon.wait()?.code().and_then(|code| u8::try_from(code).ok())))
+}
 
 /// Leaves the session and process group of whoever started this, so that their end is not ours.
 #[cfg(unix)]

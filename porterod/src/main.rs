@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,9 +31,13 @@ struct Args {
     /// The configuration directory [default: PORTERO_CONFIG_DIR, else the platform's].
     #[arg(long, value_name = "DIR")]
     config: Option<PathBuf>,
-    /// Leave the terminal, and log to a file in the state directory.
+    /// Start the daemon apart from this process and its terminal, logging to a file in the state directory,
+    /// and return once it listens.
     #[arg(long)]
     detach: bool,
+    /// What `--detach` starts: the daemon itself.
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    detached: bool,
 }
 
 fn main() -> ExitCode {
@@ -43,8 +47,9 @@ fn main() -> ExitCode {
         return guard::run(args);
     }
     let args = Args::parse();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = if args.detach { start_apart(&args) } else { run(&args).map(|()| ExitCode::SUCCESS) };
+    match done {
+        Ok(code) => code,
         Err(failure) => {
             complain(&failure);
             ExitCode::FAILURE
@@ -64,20 +69,42 @@ fn internal(what: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(FailureKind::Internal, format!("{what}: {error}"))
 }
 
+/// Starts the daemon as a child that this process then leaves behind, so that whoever ends the tree of
+/// processes of the one that asked does not end the daemon.
+fn start_apart(args: &Args) -> Result<ExitCode, Failure> {
+    let own = std::env::current_exe().map_err(|error| internal("could not find this program", &error))?;
+    let mut daemon = Command::new(own);
+    daemon.arg("--detached");
+    if let Some(config) = &args.config {
+        daemon.arg("--config").arg(config);
+    }
+    let word = detach::start(&mut daemon).map_err(|error| internal("could not start", &error))?;
+    match word {
+        // It listens, or another one does.
+        Ok(word) => {
+            say(&word);
+            Ok(ExitCode::SUCCESS)
+        }
+        // It has said why on stderr, which is this process's too.
+        Err(Some(code)) => Ok(ExitCode::from(code)),
+        Err(None) => Err(internal("could not start", &"it was killed before it listened")),
+    }
+}
+
 fn run(args: &Args) -> Result<(), Failure> {
     let paths = Paths::resolve(args.config.as_deref(), &|name| std::env::var_os(name))
         .map_err(|error| Failure::new(FailureKind::Configuration, error.to_string()))?;
-    if args.detach {
+    if args.detached {
         paths.create().map_err(|error| internal("could not prepare the directories", &error))?;
         detach::leave_terminal();
     }
-    detach::log(args.detach.then(|| paths.server_logs()).as_deref())
+    detach::log(args.detached.then(|| paths.server_logs()).as_deref())
         .map_err(|error| internal("could not open the log", &error))?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| internal("could not start", &error))?
-        .block_on(serve(paths, args.detach))
+        .block_on(serve(paths, args.detached))
 }
 
 async fn serve(paths: Paths, detached: bool) -> Result<(), Failure> {

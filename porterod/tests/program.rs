@@ -2,11 +2,12 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use portero::ipc::{self, Hello, PROTOCOL, Peer, Probe};
+use rustix::process::{Pid, Signal, getpgid, getsid, kill_process, test_kill_process};
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -32,6 +33,21 @@ impl Home {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// The process of the daemon that answers.
+    fn running(&self) -> Option<Pid> {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            build: "test".to_owned(),
+            config: self.0.path().join("config"),
+            peer: Peer::Terminal,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        match runtime.block_on(ipc::probe(&self.0.path().join("run/portero.sock"), hello)) {
+            Probe::Ready(welcome) => Pid::from_raw(i32::try_from(welcome.pid).unwrap()),
+            Probe::NeedsRestart(_) | Probe::Unreachable(_) => None,
+        }
     }
 
     fn socket(&self) -> bool {
@@ -81,31 +97,84 @@ fn it_says_ready_once_it_listens_and_ends_cleanly_on_a_signal() {
     }
 }
 
+/// A daemon that was started apart; it is killed when the test ends before it does.
+struct Apart(Pid);
+
+impl Apart {
+    fn start(home: &Home) -> Self {
+        let started = home.command(&["--detach"]).output().unwrap();
+        let said = String::from_utf8_lossy(&started.stdout);
+        assert_eq!((started.status.code(), &*said), (Some(0), "ready\n"), "{started:?}");
+        assert!(started.stderr.is_empty(), "{started:?}");
+        Self(home.running().unwrap())
+    }
+
+    fn is_there(&self) -> bool {
+        // One that nobody has collected yet is gone all the same.
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.0.as_raw_nonzero()));
+        match status {
+            Ok(status) => !status.contains(") Z "),
+            Err(_) => cfg!(not(target_os = "linux")) && test_kill_process(self.0).is_ok(),
+        }
+    }
+
+    fn end(&self) {
+        kill_process(self.0, Signal::TERM).unwrap();
+        let since = Instant::now();
+        while self.is_there() {
+            assert!(since.elapsed() < SOON, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        if self.is_there() {
+            let _ = kill_process(self.0, Signal::KILL);
+        }
+    }
+}
+
 #[test]
 fn a_second_one_says_running_when_detached_and_fails_otherwise() {
     let home = Home::new();
-    let mut first = Daemon(home.command(&["--detach"]).spawn().unwrap());
-    assert_eq!(first.first_word(), "ready");
+    let first = Apart::start(&home);
     let second = home.command(&["--detach"]).output().unwrap();
     assert_eq!((second.status.code(), second.stdout.as_slice()), (Some(0), &b"running\n"[..]));
     let third = home.command(&[]).output().unwrap();
     assert_eq!(third.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&third.stderr).contains("another daemon is already running"));
-    assert_eq!(first.end(Signal::TERM), Some(0));
+    assert!(first.is_there());
+    first.end();
+    assert!(!home.socket(), "it ended cleanly");
 }
 
 #[test]
 fn a_detached_one_lets_go_of_its_streams_and_logs_to_a_file() {
     let home = Home::new();
-    let mut daemon = Daemon(home.command(&["--detach"]).spawn().unwrap());
-    let (mut out, mut err) = (String::new(), String::new());
-    // Both end although the daemon lives on.
-    daemon.0.stdout.as_mut().unwrap().read_to_string(&mut out).unwrap();
-    daemon.0.stderr.as_mut().unwrap().read_to_string(&mut err).unwrap();
-    assert_eq!((out.as_str(), err.as_str()), ("ready\n", ""));
-    assert!(daemon.0.try_wait().unwrap().is_none());
+    // The streams that it was started with end, although it lives on.
+    let daemon = Apart::start(&home);
+    assert!(daemon.is_there());
     assert!(home.0.path().join("state/logs/porterod.log").exists());
-    assert_eq!(daemon.end(Signal::TERM), Some(0));
+    daemon.end();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_detached_one_is_below_nobody_who_started_it() {
+    let home = Home::new();
+    let daemon = Apart::start(&home);
+    let (group, session) = (getpgid(Some(daemon.0)).unwrap(), getsid(Some(daemon.0)).unwrap());
+    assert_eq!((group, session), (daemon.0, daemon.0), "a session and a group of its own");
+    let mut process = daemon.0.as_raw_nonzero().get();
+    while process > 1 {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+        process = parent.trim().parse().unwrap();
+        assert_ne!(process, i32::try_from(std::process::id()).unwrap(), "it is below this test");
+    }
+    daemon.end();
 }
 
 #[test]

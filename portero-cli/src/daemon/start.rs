@@ -30,7 +30,10 @@ pub(crate) enum StartError {
     Silent,
 }
 
-/// Starts the daemon, apart from this process's terminal and group, and returns once it listens.
+/// Starts the daemon, apart from this process's terminal, group and tree, and returns once it listens.
+///
+/// What is started here only starts the daemon and ends: a daemon that stayed below this process would end
+/// with it when an agent's program kills the whole tree of its server.
 ///
 /// When another process starts one at the same moment, one of the two daemons says `ready` and the other,
 /// once the first answers, `running`.
@@ -60,6 +63,8 @@ pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
         while let Ok(Some(line)) = lines.next_line().await {
             // `running`: another one was quicker, and answers.
             if matches!(line.trim(), "ready" | "running") {
+                // It ends now; what is not waited for would stay listed as long as this process lives.
+                let _ = child.wait().await;
                 return Ok(());
             }
         }
@@ -75,7 +80,7 @@ pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
 
 #[cfg(unix)]
 fn detach(_: &mut Command) {
-    // `porterod --detach` begins its own session (setsid).
+    // The daemon begins its own session (setsid).
 }
 
 #[cfg(windows)]

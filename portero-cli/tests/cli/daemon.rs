@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
+#[cfg(target_os = "linux")]
+use crate::agent::Agent;
 use crate::world::World;
+#[cfg(target_os = "linux")]
+use crate::world::eventually;
 
 #[test]
 fn without_a_daemon_the_exit_code_is_3_and_the_next_step_is_told() {
@@ -108,4 +112,53 @@ fn doctor_says_what_works_and_what_does_not() {
     assert!(said.out.contains("failed  ghost"), "{}", said.out);
     assert!(said.out.contains("skipped unset") && said.out.contains("NOT_SET_ANYWHERE"), "{}", said.out);
     assert_eq!(world.run(&["doctor", "nobody"]).code, 2);
+}
+
+/// The process and everything above it.
+#[cfg(target_os = "linux")]
+fn lineage(mut process: u64) -> Vec<u64> {
+    let mut found = vec![process];
+    while process > 1 {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+        process = parent.trim().parse().unwrap();
+        found.push(process);
+    }
+    found
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_daemon_that_a_session_starts_is_not_in_that_sessions_tree() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &[]);
+    agent.ask("tools/list", &json!({}));
+    let pid = eventually("the session starts the daemon", || {
+        let said = world.run(&["daemon", "status", "--json"]);
+        serde_json::from_str::<serde_json::Value>(&said.out).ok()?["pid"].as_u64()
+    });
+    eventually("the session is connected", || {
+        (world.json(&["status"])["sessions"].as_array().unwrap().len() == 1).then_some(())
+    });
+    let session = u64::from(agent.child.id());
+    assert!(!lineage(pid).contains(&session), "whoever kills the session's tree kills the daemon");
+    // Nor does what started it stay behind as a zombie.
+    let children = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let process: u64 = entry.file_name().to_str()?.parse().ok()?;
+        let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+        (parent.trim().parse() == Ok(session) && status.contains("State:\tZ")).then_some(process)
+    });
+    assert_eq!(children.count(), 0);
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_why() {
+    let world = World::with_office();
+    std::fs::create_dir_all(world.path("state")).unwrap();
+    std::fs::write(world.path("state").join("portero.db"), "not a store").unwrap();
+    let said = world.run(&["pending"]);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("could not start the daemon"), "{}", said.err);
+    assert!(said.err.contains("not a database"), "{}", said.err);
 }
