@@ -1,0 +1,313 @@
+//! The proof over many random rule sets: the production decision is what the guarantees say, in the plainest
+//! words that we could find for them. Nothing here is shared with the production matcher: patterns are matched
+//! and weighed anew from their text, once each, so that a rule set costs next to nothing.
+
+use std::fmt::Write as _;
+
+use super::*;
+
+/// How many rule sets the decision is compared on.
+const SETS: u64 = 100_000;
+
+const TOOLS: [&str; 9] = ["a/a", "a/b", "a/ab", "b/b", "b/bb", "ab/a", "ab/ab", "ba/ba", "b/resources:read"];
+
+/// Everything that is known of the patterns and tools before the first rule set.
+struct Ground {
+    patterns: Vec<Pattern>,
+    tools: Vec<ToolId>,
+    /// By pattern, then by tool.
+    matches: Vec<Vec<bool>>,
+    weights: Vec<Weight>,
+}
+
+/// The points of the documentation, in its order; wildcards count against.
+type Weight = (bool, bool, usize, bool, usize, std::cmp::Reverse<usize>);
+
+impl Ground {
+    fn new() -> Self {
+        let mut patterns = PATTERNS.clone();
+        patterns.extend(TOOLS.map(pattern));
+        let texts: Vec<_> = patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+        let row = |text: &String| {
+            TOOLS.iter().map(|tool| text == "*" || covers(text.as_bytes(), tool.as_bytes())).collect()
+        };
+        Self {
+            matches: texts.iter().map(row).collect(),
+            weights: texts.iter().map(|text| weigh(text)).collect(),
+            tools: TOOLS.iter().map(|text| tool(text)).collect(),
+            patterns,
+        }
+    }
+}
+
+/// Whether a pattern covers a name, by trying everything.
+fn covers(pattern: &[u8], name: &[u8]) -> bool {
+    let rest = |from: usize| &pattern[from..];
+    match pattern {
+        [] => name.is_empty(),
+        [b'*', b'*', ..] => (0..=name.len()).any(|skip| covers(rest(2), &name[skip..])),
+        [b'*', ..] => {
+            let within = name.iter().position(|c| *c == b'/').unwrap_or(name.len());
+            (0..=within).any(|skip| covers(rest(1), &name[skip..]))
+        }
+        [b'?', ..] => name.first().is_some_and(|c| *c != b'/') && covers(rest(1), &name[1..]),
+        [b'[', ..] => {
+            let end = pattern.iter().position(|c| *c == b']').expect("closed");
+            name.first().is_some_and(|c| pattern[1..end].contains(c)) && covers(rest(end + 1), &name[1..])
+        }
+        [b'{', ..] => {
+            let end = pattern.iter().position(|c| *c == b'}').expect("closed");
+            pattern[1..end].split(|c| *c == b',').any(|one| covers(&[one, rest(end + 1)].concat(), name))
+        }
+        [literal, ..] => name.first() == Some(literal) && covers(rest(1), &name[1..]),
+    }
+}
+
+fn weigh(text: &str) -> Weight {
+    let group = regex::Regex::new(r"\[[^]]*]|\{[^}]*}|\?").expect("a pattern");
+    let stars = regex::Regex::new(r"\*+").expect("a pattern");
+    let plain = stars.replace_all(&group.replace_all(text, "?"), "*").into_owned();
+    let (server, tool) = plain.split_once('/').unwrap_or(("*", &plain));
+    let wild = |part: &str| part.matches(['*', '?']).count();
+    let literal = |part: &str| part.chars().count() - wild(part);
+    (
+        wild(&plain) == 0,
+        wild(tool) == 0,
+        literal(tool),
+        wild(server) == 0,
+        literal(server),
+        std::cmp::Reverse(wild(server) + wild(tool)),
+    )
+}
+
+/// A rule set by the numbers of its patterns.
+#[derive(Debug, Clone)]
+struct Set {
+    entries: Vec<(usize, Action)>,
+    default: Action,
+    locked: Vec<usize>,
+    rules: Vec<(usize, Action)>,
+    /// With the seconds that each lasts.
+    grants: Vec<(usize, u64)>,
+    /// The seconds that passed since the grants were made.
+    passed: u64,
+}
+
+impl Set {
+    fn random(chance: &mut Chance, ground: &Ground) -> Self {
+        let patterns = ground.patterns.len();
+        Self {
+            entries: chance.some(6, |chance| (chance.below(patterns), chance.action())),
+            default: chance.action(),
+            locked: chance.some(2, |chance| chance.below(patterns)),
+            rules: chance.some(4, |chance| (chance.below(patterns), chance.action())),
+            grants: chance.some(3, |chance| (chance.below(patterns), 60 * chance.below(3) as u64)),
+            passed: chance.below(150) as u64,
+        }
+    }
+
+    fn reversed(&self) -> Self {
+        let mut other = self.clone();
+        other.entries.reverse();
+        other.locked.reverse();
+        other.rules.reverse();
+        other.grants.reverse();
+        other
+    }
+
+    fn policy(&self, ground: &Ground) -> Policy {
+        let pattern = |at: usize| ground.patterns[at].clone();
+        let entry = |(at, action): &(usize, Action)| Entry {
+            pattern: pattern(*at),
+            action: *action,
+            source: Source::Config { line: 0, column: 0 },
+        };
+        let config = ConfigPolicy {
+            entries: self.entries.iter().map(entry).collect(),
+            default: self.default,
+            locked: self.locked.iter().map(|at| pattern(*at)).collect(),
+        };
+        // The ids follow the content, so that the same rule keeps its id wherever it stands.
+        let rule = |(at, action): &(usize, Action)| Rule {
+            id: (*at * 3 + *action as usize) as u64,
+            pattern: pattern(*at),
+            action: *action,
+            made: now().wall,
+        };
+        let grant = |(at, seconds): &(usize, u64)| Grant {
+            id: *at as u64 * 1000 + seconds,
+            pattern: pattern(*at),
+            made: now(),
+            boot_id: BOOT.into(),
+            millis: seconds * 1000,
+        };
+        let standing = Standing {
+            epoch: 0,
+            rules: self.rules.iter().map(rule).collect(),
+            grants: self.grants.iter().map(grant).collect(),
+            boot_id: BOOT.into(),
+        };
+        Policy::new(config, standing)
+    }
+
+    /// What the files alone say.
+    fn configured(&self, ground: &Ground, tool: usize) -> Action {
+        strongest(ground, &self.entries, tool).unwrap_or(self.default)
+    }
+
+    /// The guarantees, word by word.
+    fn reference(&self, ground: &Ground, tool: usize) -> Action {
+        let configured = self.configured(ground, tool);
+        let mut action = strongest(ground, &self.rules, tool).unwrap_or(configured);
+        let granted =
+            self.grants.iter().any(|(at, seconds)| ground.matches[*at][tool] && self.passed < *seconds);
+        if action == RequireApproval && granted {
+            action = Allow;
+        }
+        let locked = self.locked.iter().any(|at| ground.matches[*at][tool]);
+        if locked { action.max(configured) } else { action }
+    }
+}
+
+/// The strictest among those of the greatest weight.
+fn strongest(ground: &Ground, entries: &[(usize, Action)], tool: usize) -> Option<Action> {
+    let matching = || entries.iter().filter(|(at, _)| ground.matches[*at][tool]);
+    let most = matching().map(|(at, _)| ground.weights[*at]).max()?;
+    matching().filter(|(at, _)| ground.weights[*at] == most).map(|(_, action)| *action).max()
+}
+
+/// Random numbers that are the same in every run: SplitMix64.
+struct Chance(u64);
+
+impl Chance {
+    const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).expect("below a usize")
+    }
+
+    fn action(&mut self) -> Action {
+        Action::ALL[self.below(3)]
+    }
+
+    fn some<T>(&mut self, most: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..self.below(most + 1)).map(|_| one(self)).collect()
+    }
+}
+
+/// Runs a check on random sets, and names the set on which it fails.
+fn on_random_sets(sets: u64, seed: u64, check: impl Fn(&Ground, &mut Chance, &Set) -> Result<(), String>) {
+    let ground = Ground::new();
+    for number in 0..sets {
+        let mut chance = Chance(seed.wrapping_mul(0xD6E8_FEB8_6659_FD93) ^ number);
+        let set = Set::random(&mut chance, &ground);
+        if let Err(wrong) = check(&ground, &mut chance, &set) {
+            let mut names = String::new();
+            for (at, pattern) in ground.patterns.iter().enumerate() {
+                let _ = write!(names, "{at}={pattern} ");
+            }
+            panic!("set {number} of seed {seed}: {wrong}\n{set:?}\n{names}");
+        }
+    }
+}
+
+fn action(policy: &Policy, ground: &Ground, tool: usize, passed: u64) -> Action {
+    policy.decide(&ground.tools[tool], None, later(passed)).action
+}
+
+#[test]
+fn the_decision_is_the_reference_s_on_every_rule_set() {
+    on_random_sets(SETS, 1, |ground, chance, set| {
+        let policy = set.policy(ground);
+        for tool in [chance.below(TOOLS.len()), chance.below(TOOLS.len())] {
+            let (decided, expected) =
+                (action(&policy, ground, tool, set.passed), set.reference(ground, tool));
+            if decided != expected {
+                return Err(format!("{} is {decided}, and should be {expected}", TOOLS[tool]));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_order_of_a_rule_set_never_matters() {
+    on_random_sets(SETS / 5, 2, |ground, chance, set| {
+        let tool = &ground.tools[chance.below(TOOLS.len())];
+        let explain = |set: &Set| set.policy(ground).explain(tool, None, later(set.passed));
+        let (forth, back) = (explain(set), explain(&set.reversed()));
+        if forth == back { Ok(()) } else { Err(format!("{tool}: {forth:?}, and the other way {back:?}")) }
+    });
+}
+
+#[test]
+fn a_deny_more_never_weakens_wherever_it_stands() {
+    on_random_sets(SETS / 5, 3, |ground, chance, set| {
+        let tool = chance.below(TOOLS.len());
+        let deny = (chance.below(ground.patterns.len()), Deny);
+        let (mut in_files, mut as_rule) = (set.clone(), set.clone());
+        in_files.entries.push(deny);
+        as_rule.rules.push(deny);
+        let decide = |set: &Set| action(&set.policy(ground), ground, tool, set.passed);
+        let before = decide(set);
+        for (place, more) in [("the files", in_files), ("the rules", as_rule)] {
+            let after = decide(&more);
+            if after < before {
+                return Err(format!("{} went from {before} to {after} by {deny:?} in {place}", TOOLS[tool]));
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Whatever people add at run time, in every combination, a locked tool is never looser than its files say.
+#[test]
+fn a_lock_holds_against_every_combination_of_rules_and_grants() {
+    on_random_sets(SETS / 5, 4, |ground, chance, set| {
+        let tool = chance.below(TOOLS.len());
+        let covering: Vec<_> =
+            (0..ground.patterns.len()).filter(|pattern| ground.matches[*pattern][tool]).collect();
+        let covered = |chance: &mut Chance| covering[chance.below(covering.len())];
+        let mut set = set.clone();
+        set.locked.push(covered(chance));
+        set.passed = 0;
+        set.rules.extend(chance.some(3, |chance| (covered(chance), chance.action())));
+        set.grants.extend(chance.some(3, |chance| (covered(chance), 60)));
+        let (decided, configured) =
+            (action(&set.policy(ground), ground, tool, 0), set.configured(ground, tool));
+        if decided < configured {
+            return Err(format!("{} is {decided}, locked at {configured}", TOOLS[tool]));
+        }
+        Ok(())
+    });
+}
+
+/// The table of docs/configuration.md: each row's first pattern outweighs its second one.
+#[test]
+fn the_documented_table_of_tie_breaks_is_true() {
+    let text = include_str!("../../../docs/configuration.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| this pattern"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('`').skip(1).step_by(2).collect())
+        .collect();
+    assert!(rows.len() >= 7, "the table is there: {rows:?}");
+    for row in rows {
+        let [stronger, weaker, shown, ..] = row[..] else { panic!("two patterns and a tool: {row:?}") };
+        let name = tool(shown);
+        assert!(pattern(stronger).matches(&name) && pattern(weaker).matches(&name), "both cover {shown}");
+        assert!(weigh(stronger) > weigh(weaker), "{stronger} outweighs {weaker}");
+        for (one, other) in [(Allow, Deny), (Deny, Allow)] {
+            let policy = Policy::new(config(&[(weaker, other), (stronger, one)], &[]), Standing::default());
+            assert_eq!(decide(&policy, shown).action, one, "{stronger} over {weaker} on {shown}");
+        }
+    }
+}
