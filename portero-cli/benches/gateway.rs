@@ -135,6 +135,17 @@ fn memchr_method(line: &[u8]) -> bool {
 fn measure(command: &mut Command, tool: &str) -> Figures {
     let begin = Instant::now();
     let mut client = Client::start(command);
+    until_listed(&mut client, tool);
+    let cold = begin.elapsed();
+    let times = one_at_a_time(&mut client, tool);
+    let per_second = many_open(&mut client, tool);
+    drop(client.input);
+    client.child.wait().expect("the server ends");
+    Figures { cold, p50: times[CALLS / 2], p99: times[CALLS * 99 / 100], per_second }
+}
+
+/// Shakes hands, and asks for the list until the tool stands in it.
+fn until_listed(client: &mut Client, tool: &str) {
     client.send(concat!(
         r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"#,
         r#""clientInfo":{"name":"bench","version":"1"}}}"#,
@@ -142,23 +153,27 @@ fn measure(command: &mut Command, tool: &str) -> Figures {
     ));
     client.answer();
     client.send("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n");
+    let name = format!("\"{tool}\"");
     loop {
         client.send("{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"tools/list\"}\n");
-        let name = format!("\"{tool}\"");
         if client.answer().windows(name.len()).any(|window| window == name.as_bytes()) {
-            break;
+            return;
         }
     }
-    let cold = begin.elapsed();
-    let request = |id: usize| {
-        format!(
-            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"name\":\"{tool}\",\"arguments\":{{\"text\":\"{}\"}}}}}}\n",
-            "a hundred bytes of text that holds nothing of interest, as most of what an agent sends and reads does"
-        )
-    };
+}
+
+fn request(tool: &str, id: usize) -> String {
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"name\":\"{tool}\",\"arguments\":{{\"text\":\"{}\"}}}}}}\n",
+        "a hundred bytes of text that holds nothing of interest, as most of what an agent sends and reads does"
+    )
+}
+
+/// The times of single calls, shortest first.
+fn one_at_a_time(client: &mut Client, tool: &str) -> Vec<Duration> {
     let mut times = Vec::with_capacity(CALLS);
     for id in 0..WARM + CALLS {
-        let line = request(id);
+        let line = request(tool, id);
         let begin = Instant::now();
         client.send(&line);
         let answer = client.answer();
@@ -172,13 +187,18 @@ fn measure(command: &mut Command, tool: &str) -> Figures {
         );
     }
     times.sort_unstable();
+    times
+}
+
+/// Calls a second with [`OPEN`] calls open.
+fn many_open(client: &mut Client, tool: &str) -> f64 {
     let begin = Instant::now();
     let mut sent = 0;
     let mut done = 0;
     while done < PIPELINED {
         let mut batch = String::new();
         while sent < PIPELINED && sent - done < OPEN {
-            batch.push_str(&request(sent));
+            batch.push_str(&request(tool, sent));
             sent += 1;
         }
         if !batch.is_empty() {
@@ -192,30 +212,31 @@ fn measure(command: &mut Command, tool: &str) -> Figures {
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-    let per_second = PIPELINED as f64 / begin.elapsed().as_secs_f64();
-    drop(client.input);
-    client.child.wait().expect("the server ends");
-    Figures { cold, p50: times[CALLS / 2], p99: times[CALLS * 99 / 100], per_second }
+    let calls = PIPELINED as f64;
+    calls / begin.elapsed().as_secs_f64()
 }
 
 fn report(bare: &[Figures], gateway: &[Figures]) {
-    let median = |figures: &[Figures], of: &dyn Fn(&Figures) -> f64| {
-        let mut values: Vec<f64> = figures.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
     println!("{:<28}{:>12}{:>12}{:>12}{:>9}", "medians of rounds", "bare", "portero", "added", "ratio");
-    let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
-    let rows: [(&str, &dyn Fn(&Figures) -> f64); 4] = [
-        ("p50 of one call, µs", &|figures| micros(figures.p50)),
-        ("p99 of one call, µs", &|figures| micros(figures.p99)),
-        ("cold start, µs", &|figures| micros(figures.cold)),
-        ("calls/s with 64 open", &|figures| figures.per_second),
-    ];
-    for (name, of) in rows {
-        let (bare, gateway) = (median(bare, of), median(gateway, of));
-        println!("{name:<28}{bare:>12.1}{gateway:>12.1}{:>12.1}{:>9.2}", gateway - bare, gateway / bare);
-    }
+    row("p50 of one call, µs", bare, gateway, |figures| micros(figures.p50));
+    row("p99 of one call, µs", bare, gateway, |figures| micros(figures.p99));
+    row("cold start, µs", bare, gateway, |figures| micros(figures.cold));
+    row("calls/s with 64 open", bare, gateway, |figures| figures.per_second);
+}
+
+fn row(name: &str, bare: &[Figures], gateway: &[Figures], of: fn(&Figures) -> f64) {
+    let (bare, gateway) = (median(bare, of), median(gateway, of));
+    println!("{name:<28}{bare:>12.1}{gateway:>12.1}{:>12.1}{:>9.2}", gateway - bare, gateway / bare);
+}
+
+fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
+    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
 }
 
 #[derive(Deserialize)]
