@@ -1,16 +1,27 @@
 //! Being told to end.
 
-/// Resolves when this process is told to end: SIGINT, SIGTERM or SIGHUP; Ctrl-C elsewhere.
+/// Hears that this process is told to end, from the moment it is made: SIGINT, SIGTERM or SIGHUP; Ctrl-C
+/// elsewhere.
 #[cfg(unix)]
-pub(crate) async fn told_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).ok();
-    let (mut int, mut term, mut hup) =
-        (listen(SignalKind::interrupt()), listen(SignalKind::terminate()), listen(SignalKind::hangup()));
-    tokio::select! {
-        () = wait(&mut int) => {}
-        () = wait(&mut term) => {}
-        () = wait(&mut hup) => {}
+pub(crate) struct End([Option<tokio::signal::unix::Signal>; 3]);
+
+#[cfg(unix)]
+impl End {
+    /// Listens from now on; the signals do not end the process any more.
+    pub(crate) fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        Self(kinds.map(|kind| signal(kind).ok()))
+    }
+
+    /// Resolves when the process was told to end since this listens.
+    pub(crate) async fn told(&mut self) {
+        let [int, term, hup] = &mut self.0;
+        tokio::select! {
+            () = wait(int) => {}
+            () = wait(term) => {}
+            () = wait(hup) => {}
+        }
     }
 }
 
@@ -25,10 +36,29 @@ async fn wait(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-/// Resolves when this process is told to end.
-#[cfg(not(unix))]
-pub(crate) async fn told_to_end() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+/// Hears that this process is told to end, from the moment it is made.
+#[cfg(windows)]
+pub(crate) struct End(Option<tokio::signal::windows::CtrlC>);
+
+#[cfg(windows)]
+impl End {
+    /// Listens from now on; Ctrl-C does not end the process any more.
+    pub(crate) fn listen() -> Self {
+        Self(tokio::signal::windows::ctrl_c().ok())
     }
+
+    /// Resolves when the process was told to end since this listens.
+    pub(crate) async fn told(&mut self) {
+        match &mut self.0 {
+            Some(signal) => {
+                signal.recv().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Resolves when this process is told to end.
+pub(crate) async fn told_to_end() {
+    End::listen().told().await;
 }

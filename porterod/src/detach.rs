@@ -24,7 +24,7 @@ pub(crate) fn start(daemon: &mut Command) -> io::Result<Result<String, Option<u8
             DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP,
         );
     }
-    let mut daemon = daemon.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut daemon = daemon.stdout(Stdio::piped()).spawn()?;
     let stdout = daemon.stdout.take().expect("it was asked to be a pipe");
     let mut word = String::new();
     if BufReader::new(stdout).read_line(&mut word)? > 0 {
@@ -44,18 +44,21 @@ pub(crate) fn leave_terminal() {
 #[cfg(not(unix))]
 pub(crate) fn leave_terminal() {}
 
-/// Lets go of the standard streams, so that nobody waits for their end.
+/// Lets go of the standard streams, so that nobody waits for their end; not of standard input if its end is
+/// waited for here.
 #[cfg(unix)]
-pub(crate) fn let_go() {
+pub(crate) fn let_go(but_input: bool) {
     let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") else { return };
-    let _ = rustix::stdio::dup2_stdin(&null);
+    if !but_input {
+        let _ = rustix::stdio::dup2_stdin(&null);
+    }
     let _ = rustix::stdio::dup2_stdout(&null);
     let _ = rustix::stdio::dup2_stderr(&null);
 }
 
 /// Whoever starts this on Windows closes its own end.
 #[cfg(not(unix))]
-pub(crate) fn let_go() {}
+pub(crate) fn let_go(_: bool) {}
 
 /// Logs into `directory`, or to stderr. `PORTERO_LOG` says how much, as `tracing` filters read it.
 pub(crate) fn log(directory: Option<&Path>) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,9 @@ struct Args {
     /// What `--detach` starts: the daemon itself.
     #[arg(long, hide = true, conflicts_with = "detach")]
     detached: bool,
+    /// End when standard input ends: whoever started this is gone then.
+    #[arg(long, hide = true)]
+    tied: bool,
 }
 
 fn main() -> ExitCode {
@@ -78,6 +81,11 @@ fn start_apart(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(config) = &args.config {
         daemon.arg("--config").arg(config);
     }
+    if args.tied {
+        daemon.arg("--tied").stdin(Stdio::inherit());
+    } else {
+        daemon.stdin(Stdio::null());
+    }
     let word = detach::start(&mut daemon).map_err(|error| internal("could not start", &error))?;
     match word {
         // It listens, or another one does.
@@ -104,23 +112,35 @@ fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| internal("could not start", &error))?
-        .block_on(serve(paths, args.detached))
+        .block_on(serve(paths, args))
 }
 
-async fn serve(paths: Paths, detached: bool) -> Result<(), Failure> {
+async fn serve(paths: Paths, args: &Args) -> Result<(), Failure> {
     // Before anybody is told that it is ready: whoever waits for that may end it at once.
     let mut signals = Signals::new().map_err(|error| internal("could not listen for signals", &error))?;
-    let Some(app) = start(&paths, detached).await? else { return Ok(()) };
+    let Some(app) = start(&paths, args.detached).await? else { return Ok(()) };
     say("ready");
-    if detached {
-        detach::let_go();
+    if args.detached {
+        detach::let_go(args.tied);
     }
     tokio::select! {
         () = app.stopped() => {}
         () = signals.next() => tracing::info!("ending, as a signal says"),
+        () = end_of_input(), if args.tied => tracing::info!("ending, since whoever started this is gone"),
     }
     app.shutdown().await;
     Ok(())
+}
+
+/// Returns at the end of standard input.
+async fn end_of_input() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // A thread of its own: the runtime would wait for one of its own to return from reading.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = end.await;
 }
 
 /// Starts the daemon; none if another one runs already and that is well.

@@ -17,6 +17,7 @@ use crate::args;
 use crate::daemon::{Daemon, unexpected};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::signals::End;
 use scene::Scene;
 use story::Story;
 
@@ -44,13 +45,18 @@ pub(super) async fn run(args: args::Try, output: Output) -> Outcome {
                 .hint("run it in a terminal, or run `portero try --yes`"));
         }
     };
+    // From before there is anything to clean up. What has begun to start is waited for, so that it can be ended.
+    let mut end = End::listen();
     let scene = Scene::set()?;
-    // The throw-away daemon must not outlive the trial, however that ends.
+    let story = Story::new(&output);
+    story.opening(&scene)?;
+    let (daemon, _tied) = Daemon::tied(&scene.paths).await?;
     let played = tokio::select! {
-        played = play(&scene, &person, &output) => played,
-        () = crate::signals::told_to_end() => Err(Failure::refused("the trial was interrupted")),
+        biased;
+        () = end.told() => Err(Failure::refused("the trial was interrupted")),
+        played = play(&story, &scene, &person, &daemon) => played,
     };
-    let stopped = stop(&scene).await;
+    let stopped = daemon.stop(&scene.paths).await;
     let checks = played?;
     stopped?;
 
@@ -63,18 +69,7 @@ pub(super) async fn run(args: args::Try, output: Output) -> Outcome {
         .hint("this should never happen; please report it with the output above"))
 }
 
-async fn stop(scene: &Scene) -> Outcome {
-    match Daemon::reach(&scene.paths, true).await {
-        Ok(daemon) => daemon.stop(&scene.paths).await,
-        // It never came up.
-        Err(_) => Ok(()),
-    }
-}
-
-async fn play(scene: &Scene, person: &Person, output: &Output) -> Outcome<Vec<Check>> {
-    let story = Story::new(output);
-    story.opening(scene)?;
-    let daemon = Daemon::reach(&scene.paths, false).await?;
+async fn play(story: &Story<'_>, scene: &Scene, person: &Person, daemon: &Daemon) -> Outcome<Vec<Check>> {
     // The person's passphrase in this trial; the agent's side never learns it.
     let passphrase = format!("{}{}", TaskId::fresh(), TaskId::fresh());
     let new = Challenge { passphrase: passphrase.clone() };
@@ -87,11 +82,10 @@ async fn play(scene: &Scene, person: &Person, output: &Output) -> Outcome<Vec<Ch
     story.reads(&mut agent, scene).await?;
     let task = story.sends(&mut agent).await?;
     let before = count(scene, "send_mail")?;
-    let approved = decide(&story, person, &daemon, task, passphrase).await?;
+    let approved = decide(story, person, daemon, task, passphrase).await?;
     let fetched = story.fetches(&mut agent, scene, task, approved).await?;
     let refused = story.deletes(&mut agent).await?;
     let heard = agent.leave().await?;
-    drop(daemon);
 
     let entries = audit::read(&scene.paths.audit(), &audit::Filter::default())
         .map_err(|error| Failure::refused("could not read the audit").because(&error))?;

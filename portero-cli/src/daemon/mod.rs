@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use crate::failure::{Failure, Outcome};
 
 pub(crate) use find::find;
-pub(crate) use start::{StartError, start};
+pub(crate) use start::{StartError, Tied, start};
 
 /// How long a daemon that was told to stop may take; calls that are with a server may finish first.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -52,6 +52,13 @@ impl Daemon {
             }
             Err(error) => Err(unreachable(&paths.socket(), &error)),
         }
+    }
+
+    /// Starts a daemon that does not outlive this process, and connects to it.
+    pub(crate) async fn tied(paths: &Paths) -> Outcome<(Self, Tied)> {
+        let tied = start::start_tied(paths).await.map_err(|error| not_started(paths, &error))?;
+        let daemon = Self::connect_patiently(paths).await;
+        Ok((daemon.map_err(|error| unreachable(&paths.socket(), &error))?, tied))
     }
 
     /// A daemon that ends just now still takes a connection and then drops it: look again for a moment.

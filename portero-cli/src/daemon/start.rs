@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portero::paths::Paths;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{ChildStdin, Command};
 
 /// How long it may take until it listens.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -38,15 +38,31 @@ pub(crate) enum StartError {
 /// When another process starts one at the same moment, one of the two daemons says `ready` and the other,
 /// once the first answers, `running`.
 pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
+    launch(paths, Stdio::null(), &[]).await.map(drop)
+}
+
+/// A daemon that ends when this is dropped, however this process ends.
+pub(crate) struct Tied {
+    _input: Option<ChildStdin>,
+}
+
+/// Starts a daemon that does not outlive this process, and returns once it listens.
+pub(crate) async fn start_tied(paths: &Paths) -> Result<Tied, StartError> {
+    launch(paths, Stdio::piped(), &["--tied"]).await.map(|input| Tied { _input: input })
+}
+
+/// Starts it with these words too; gives its standard input, if that is a pipe.
+async fn launch(paths: &Paths, input: Stdio, words: &[&str]) -> Result<Option<ChildStdin>, StartError> {
     let program = super::find().ok_or(StartError::Missing)?;
     let mut command = Command::new(&program);
     command
         .arg("--config")
         .arg(&paths.config)
         .arg("--detach")
+        .args(words)
         .env("PORTERO_STATE_DIR", &paths.state)
         .env("PORTERO_RUNTIME_DIR", &paths.runtime)
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if paths.state.is_dir() {
@@ -55,6 +71,7 @@ pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
     }
     detach(&mut command);
     let mut child = command.spawn().map_err(|error| StartError::Spawn(program, error))?;
+    let stdin = child.stdin.take();
     let stdout = child.stdout.take().expect("it was asked to be a pipe");
     let stderr = child.stderr.take().expect("it was asked to be a pipe");
 
@@ -75,7 +92,8 @@ pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
         let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint);
         Err(StartError::Ended(if complaint.is_empty() { "it said nothing".into() } else { complaint.into() }))
     };
-    tokio::time::timeout(READY_WITHIN, ready).await.unwrap_or(Err(StartError::Silent))
+    tokio::time::timeout(READY_WITHIN, ready).await.unwrap_or(Err(StartError::Silent))?;
+    Ok(stdin)
 }
 
 #[cfg(unix)]

@@ -161,3 +161,14 @@ fn the_trial_waits_for_the_person_at_the_keyboard() {
         assert!(!String::from_utf8_lossy(rest.before()).contains("FAILED"), "{typed}");
     }
 }
+
+#[test]
+fn the_trial_ends_at_once_when_it_is_interrupted_at_the_keyboard() {
+    crate::porterod::porterod();
+    let world = World::empty();
+    let mut terminal = on_terminal(&world, &["try"]);
+    terminal.expect("Run exactly this, once? [y/n] ").unwrap();
+    terminal.send("\u{3}").unwrap();
+    terminal.expect("the trial was interrupted").unwrap();
+    terminal.expect(Eof).unwrap();
+}
