@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::approval::{Channel, Desk, DeskParts, Which};
 use crate::daemon::{Daemon, Environment, Tally};
 use crate::executor::{Executor, ExecutorParts};
+use crate::heads::Heads;
 use crate::journal::Journal;
 use crate::passphrase::Passphrase;
 use crate::reload::{self, Valid};
@@ -101,6 +102,7 @@ impl App {
         background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
         background.spawn(reload::follow(Arc::clone(&daemon), files));
         background.spawn(close_idle(Arc::clone(&daemon)));
+        background.spawn(Arc::clone(&daemon.heads).run(daemon.stop.clone()));
         let interrupt = CancellationToken::new();
         let executing = tokio::spawn(executor.run(interrupt.clone()));
         let listening = tokio::spawn(listen::serve(Arc::clone(&daemon), listener));
@@ -135,7 +137,7 @@ impl App {
             program: format!("porterod {}", daemon.build),
             what: "ended".to_owned(),
         });
-        if let Err(error) = daemon.audit.sync() {
+        if let Err(error) = daemon.journal.keep_head().await {
             tracing::error!(%error, "the audit cannot be written");
         }
         daemon.journal.store().close();
@@ -235,13 +237,13 @@ async fn compose(
     servers.ask_at(Arc::clone(&desk) as _);
     let sessions = Arc::new(Sessions::default());
     desk.tell(Arc::new(Tell(Arc::clone(&sessions))));
-    let passphrase = Passphrase::new(Arc::clone(&journal), Arc::clone(&clock));
     let daemon = Arc::new(Daemon {
         build,
         started,
+        heads: Heads::new(Arc::clone(&journal), paths.audit()),
+        passphrase: Passphrase::new(Arc::clone(&journal), Arc::clone(&clock)),
         paths,
         environment,
-        passphrase,
         clock,
         config,
         approvals,

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::approval::Desk;
+use crate::heads::Heads;
 use crate::journal::Journal;
 use crate::passphrase::Passphrase;
 use crate::rules::Rules;
@@ -58,6 +59,8 @@ pub struct Daemon {
     pub audit: Arc<Segment>,
     /// Store and audit, written together.
     pub journal: Arc<Journal>,
+    /// How far the segments of all processes have come.
+    pub heads: Arc<Heads>,
     /// The second factor.
     pub passphrase: Passphrase,
     /// Rules and grants.

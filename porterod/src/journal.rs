@@ -13,7 +13,7 @@ use portero::clock::{Clock, Moment};
 use portero::task::Task;
 use rusqlite::Connection;
 
-use crate::store::{Records, Store, StoreError};
+use crate::store::{Records, Store, StoreError, heads};
 
 /// How many records may wait for a disk that is full.
 const LATE_MOST: usize = 4096;
@@ -78,6 +78,15 @@ impl Journal {
         written
     }
 
+    /// Syncs the audit, and keeps how far it has come.
+    ///
+    /// # Errors
+    /// [`StoreError::Audit`], or when the store cannot be written.
+    pub(crate) async fn keep_head(&self) -> Result<(), StoreError> {
+        let head = self.records.audit.head();
+        self.store.write(Records::Synced, move |connection| heads::keep(connection, &head)).await
+    }
+
     pub(crate) const fn store(&self) -> &Store {
         &self.store
     }
@@ -102,6 +111,8 @@ impl Journal {
                 if !about.is_empty() {
                     records.append(&about).map_err(|error| StoreError::Audit(error.to_string()))?;
                     *lock(&written) = about;
+                    // Synced before this is committed, so the file is never shorter than its head.
+                    heads::keep(connection, &records.audit.head())?;
                 }
                 Ok(value)
             })

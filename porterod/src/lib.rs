@@ -10,6 +10,8 @@ pub mod store;
 
 pub mod journal;
 
+pub mod heads;
+
 pub mod passphrase;
 
 pub mod rules;

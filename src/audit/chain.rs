@@ -3,14 +3,15 @@
 //! `hash` is blake3 over every byte of the line before `,"hash"`, which includes `prev`. The `prev` of a
 //! segment's first line is blake3 of the file's name.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Record;
 use super::reader::segments;
+use super::{Head, Record};
 
 const HASH_MEMBER: &str = ",\"hash\":\"";
 const HEX: usize = blake3::OUT_LEN * 2;
@@ -18,14 +19,19 @@ const HEX: usize = blake3::OUT_LEN * 2;
 /// Where the chain of one segment stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Link {
-    seq: u64,
-    hash: blake3::Hash,
+    pub(super) seq: u64,
+    pub(super) hash: blake3::Hash,
 }
 
 impl Link {
     /// Before the first line.
     pub(super) fn first(file_name: &str) -> Self {
         Self { seq: 0, hash: blake3::hash(file_name.as_bytes()) }
+    }
+
+    /// After the record with this number and hash; none when that is no hash.
+    pub(super) fn at(seq: u64, hash: &str) -> Option<Self> {
+        blake3::Hash::from_hex(hash).ok().map(|hash| Self { seq, hash })
     }
 }
 
@@ -115,20 +121,42 @@ impl Verdict {
 
 /// Follows the chain of every segment in `directory` and tells where one breaks (guarantee U2).
 ///
-/// Lines that were cut off whole at a segment's end cannot be seen from the segment alone.
+/// Lines that were cut off whole at a segment's end, and segments that are gone, cannot be seen without the
+/// heads: see [`verify_against`].
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn verify(directory: &Path) -> io::Result<Verdict> {
+    verify_against(directory, &[])
+}
+
+/// As [`verify`], and every segment must hold at least what its head says. Fetch the heads first: a segment
+/// that is written meanwhile only grows.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn verify_against(directory: &Path, heads: &[Head]) -> io::Result<Verdict> {
+    let mut known: BTreeMap<&str, &Head> = heads.iter().map(|head| (head.segment.as_str(), head)).collect();
     let mut verdict = Verdict::default();
     for name in segments(directory)? {
+        let head = known.remove(name.as_str());
         let bytes = fs::read(directory.join(&name))?;
-        verdict.segments.push(check(name, &bytes));
+        verdict.segments.push(check(name, &bytes, head));
     }
+    verdict.segments.extend(known.into_values().map(missing));
+    verdict.segments.sort_by(|one, other| one.segment.cmp(&other.segment));
     Ok(verdict)
 }
 
-fn check(segment: String, bytes: &[u8]) -> Report {
+fn missing(head: &Head) -> Report {
+    let problem = head.problem.clone();
+    let problem = problem.unwrap_or_else(|| format!("the file is missing; {} records were in it", head.seq));
+    let hash = Link::first(&head.segment).hash.to_hex().to_string();
+    let broken = Some(Broken { line: 1, problem });
+    Report { segment: head.segment.clone(), good: 0, head: hash, broken, torn: false }
+}
+
+fn check(segment: String, bytes: &[u8], head: Option<&Head>) -> Report {
     let mut link = Link::first(&segment);
     let mut broken = None;
     let mut torn = false;
@@ -137,7 +165,13 @@ fn check(segment: String, bytes: &[u8]) -> Report {
             torn = true;
             break;
         };
-        match follow_line(whole, &link) {
+        let followed = follow_line(whole, &link).and_then(|next| match head {
+            Some(head) if head.seq == next.seq && head.hash != next.hash.to_hex().as_str() => {
+                Err("another record stood here: the chain was written anew")
+            }
+            _ => Ok(next),
+        });
+        match followed {
             Ok(next) => link = next,
             Err(problem) => {
                 broken = Some(Broken { line: link.seq + 1, problem: problem.to_owned() });
@@ -145,5 +179,18 @@ fn check(segment: String, bytes: &[u8]) -> Report {
             }
         }
     }
+    let broken = broken.or_else(|| cut_off(&link, head?));
     Report { segment, good: link.seq, head: link.hash.to_hex().to_string(), broken, torn }
+}
+
+/// What is wrong with a segment whose chain holds up to its end.
+fn cut_off(end: &Link, head: &Head) -> Option<Broken> {
+    let problem = match &head.problem {
+        Some(problem) => problem.clone(),
+        None if end.seq < head.seq => {
+            format!("it was cut off here: {} more records were in it", head.seq - end.seq)
+        }
+        None => return None,
+    };
+    Some(Broken { line: end.seq.min(head.seq) + 1, problem })
 }

@@ -2,16 +2,19 @@
 //!
 //! Each process appends to its own [`Segment`], one write a record; approval steps are also synced. A record
 //! holds names, ids and concealed values only (guarantees U1, U2). [`read`] merges the segments of all
-//! processes, [`Follower`] goes on reading, [`verify`] finds what was changed, removed or reordered.
+//! processes, [`Follower`] goes on reading, [`verify`] finds what was changed, removed or reordered, and
+//! [`verify_against`] also what was cut off or is gone, by the [`Head`]s that are kept elsewhere.
 
 mod chain;
 mod follow;
+mod head;
 mod reader;
 mod record;
 mod segment;
 
-pub use chain::{Broken, Report, Verdict, verify};
+pub use chain::{Broken, Report, Verdict, verify, verify_against};
 pub use follow::Follower;
-pub use reader::{Entry, Filter, Log, read};
+pub use head::{Head, HeadError};
+pub use reader::{Entry, Filter, Log, read, segments};
 pub use record::{Event, Outcome, Record};
 pub use segment::Segment;

@@ -115,8 +115,11 @@ pub(super) fn parse(segment: &str, line: &[u8]) -> Option<Entry> {
     Some(Entry { segment: segment.to_owned(), seq, record })
 }
 
-/// The names of the segments, oldest first: they begin with the time.
-pub(super) fn segments(directory: &Path) -> io::Result<Vec<String>> {
+/// The names of the segments, oldest first: they begin with the time. A directory that is not there holds none.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn segments(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Record;
 use super::chain::{Link, write_line};
+use super::{Head, Record};
 use crate::clock::Moment;
 
 /// The file that one process appends its records to.
@@ -17,6 +17,7 @@ use crate::clock::Moment;
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
+    name: String,
     calls: AtomicU64,
     inner: Mutex<Inner>,
 }
@@ -58,7 +59,7 @@ impl Segment {
             named: false,
             broken: false,
         };
-        let segment = Self { path, calls: AtomicU64::new(1), inner: Mutex::new(inner) };
+        let segment = Self { path, name, calls: AtomicU64::new(1), inner: Mutex::new(inner) };
         segment.append(&Record {
             at: now.wall,
             session: None,
@@ -105,6 +106,13 @@ impl Segment {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How far it has come. Not all of that need be on the disk yet.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let inner = self.lock();
+        Head::new(self.name.clone(), &inner.link, inner.length)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -160,12 +168,12 @@ impl Inner {
 
 /// Makes the file's name durable too; once is enough.
 #[cfg(unix)]
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
 #[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Fake;
-use crate::audit::Record;
+use crate::audit::{Head, Record};
 use crate::call::Call;
 use crate::json::RawJson;
 use crate::names::{Principal, ServerName, SessionId, TaskId, ToolId};
@@ -206,6 +206,8 @@ pub enum Ask {
         /// The task.
         task: TaskId,
     },
+    /// How far this session's segment of the audit has come. Answer: [`Reply::Changed`].
+    Head(Box<Head>),
 
     /// A person asks how things stand. Answer: [`Reply::Status`].
     Status,
@@ -285,6 +287,8 @@ pub enum Ask {
     /// Record an act of a person at a terminal that changed nothing in the daemon. Answer:
     /// [`Reply::Changed`].
     Record(Box<Record>),
+    /// How far every segment of the audit is known to have come. Answer: [`Reply::Heads`].
+    Heads,
     /// End the daemon. Answer: [`Reply::Changed`], then the connection closes.
     Stop,
 }
@@ -315,6 +319,8 @@ pub enum Reply {
     Why(Box<Explanation>),
     /// Tools and what is decided for each at present.
     Reach(Vec<(ToolId, Action)>),
+    /// How far every segment of the audit is known to have come.
+    Heads(Vec<Head>),
 }
 
 /// What came of a forwarded call.

@@ -1,14 +1,18 @@
-//! `portero logs`: the audit, read from its segments; it needs no daemon.
+//! `portero logs`: the audit, read from its segments, for which no daemon is needed. To verify it, the daemon
+//! tells how far each segment had come.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use portero::audit::{self, Entry, Event, Filter, Follower, Outcome as CallOutcome};
+use portero::audit::{self, Entry, Event, Filter, Follower, Head, Outcome as CallOutcome, Report};
+use portero::ipc::{Ask, Reply};
 use portero::names::ToolId;
 use portero::pattern::Pattern;
+use serde_json::json;
 
-use super::Context;
+use super::{Context, on_runtime};
 use crate::args;
+use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, visible};
 
@@ -17,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub(super) fn run(context: &Context, args: &args::Logs) -> Outcome {
     match &args.command {
-        Some(args::LogsCommand::Verify) => verify(context),
+        Some(args::LogsCommand::Verify) => on_runtime(verify(context)),
         None => read(context, args),
     }
 }
@@ -100,6 +104,7 @@ pub(super) fn describe(event: &Event) -> String {
             let note = note.as_ref().map(|note| format!(": {}", note.get())).unwrap_or_default();
             format!("task      {tool}  {task} is {state}, by {by}{note}")
         }
+        Event::Act { act, about, .. } if act == "alarm" => format!("ALARM     {about}"),
         Event::Act { act, about, done, process } => {
             let outcome = if *done { "" } else { "  REFUSED" };
             let process = process.as_ref().map(|process| format!("  (by {process})")).unwrap_or_default();
@@ -113,27 +118,45 @@ pub(super) fn describe(event: &Event) -> String {
     }
 }
 
-fn verify(context: &Context) -> Outcome {
+async fn verify(context: &Context) -> Outcome {
     let directory = context.paths.audit();
-    let verdict = audit::verify(&directory).map_err(|error| {
+    // First what is known: a segment that is written meanwhile only grows.
+    let known = heads(context).await;
+    let verdict = audit::verify_against(&directory, known.as_deref().unwrap_or_default());
+    let verdict = verdict.map_err(|error| {
         Failure::refused(format!("could not read the audit in `{}`", directory.display())).because(&error)
     })?;
-    context.output.show(&verdict, |out| {
+    let value = json!({"segments": verdict.segments, "compared": known.is_ok()});
+    context.output.show(&value, |out| {
         for segment in &verdict.segments {
-            let state = match (&segment.broken, segment.torn) {
-                (Some(broken), _) => format!("BROKEN at line {}: {}", broken.line, broken.problem),
-                (None, true) => {
-                    format!("{} records hold; the last line was cut off by a crash", segment.good)
-                }
-                (None, false) => format!("{} records hold", segment.good),
-            };
-            out.line(format_args!("{}  {}", visible(&segment.segment), visible(&state)))?;
+            out.line(format_args!("{}  {}", visible(&segment.segment), visible(&state(segment))))?;
         }
         Ok(())
     })?;
-    if verdict.holds() {
-        return Ok(());
+    if !verdict.holds() {
+        return Err(Failure::refused("the audit was changed after it was written")
+            .hint("keep a copy of the directory and look at the named lines"));
     }
-    Err(Failure::refused("the audit was changed after it was written")
-        .hint("keep a copy of the directory and look at the named lines"))
+    known.map(drop).map_err(|failure| {
+        context
+            .output
+            .talk("every chain holds; whether ends or whole files are missing only the daemon can tell");
+        failure
+    })
+}
+
+async fn heads(context: &Context) -> Outcome<Vec<Head>> {
+    match context.daemon().await?.ask(Ask::Heads).await? {
+        Reply::Heads(heads) => Ok(heads),
+        _ => Err(unexpected()),
+    }
+}
+
+fn state(segment: &Report) -> String {
+    let Report { good, broken, torn, .. } = segment;
+    match (broken, torn) {
+        (Some(broken), _) => format!("BROKEN at line {}: {}", broken.line, broken.problem),
+        (None, true) => format!("{good} records hold; the last line was cut off by a crash"),
+        (None, false) => format!("{good} records hold"),
+    }
 }

@@ -4,6 +4,7 @@
 //! process at any moment and start another.
 
 mod desk;
+mod heads;
 mod link;
 mod log;
 mod refusing;
@@ -39,7 +40,7 @@ use reload::Running;
 /// What this program calls itself in the audit.
 const PROGRAM: &str = concat!("portero ", env!("CARGO_PKG_VERSION"));
 /// How long the session may take to say its last words once it is told to end, and its servers after that:
-/// together less than the 400 ms after which Claude Code kills.
+/// together, and with the last word to the daemon, less than the 400 ms after which Claude Code kills.
 const LAST_WORDS: Duration = Duration::from_millis(30);
 const CLOSE_WITHIN: Duration = Duration::from_millis(260);
 
@@ -60,6 +61,7 @@ pub(super) async fn run(context: &Context) -> Outcome {
     if tokio::time::timeout(CLOSE_WITHIN, running.fleet.close()).await.is_err() {
         tracing::warn!("the servers took too long to end; their guards see to it");
     }
+    heads::report_end(&running.link, &running.pipeline.audit).await;
     ended.map_err(|error| Failure::refused("the connection to the agent broke").because(&error))
 }
 
@@ -136,7 +138,8 @@ async fn converse(
             handle.answered().await;
             running.link.keep(running).await;
         };
-        tokio::join!(events, link);
+        let heads = heads::report(&running.link, &running.pipeline.audit);
+        tokio::join!(events, link, heads);
     };
     tokio::select! {
         ended = &mut speaking => return ended,

@@ -171,3 +171,54 @@ fn however_a_session_ends_its_servers_end_too() {
         assert!(took < 1_500, "{signal:?}: it took {took} ms");
     }
 }
+
+/// Records of a session that ended; their end is known to the daemon once it said so.
+#[test]
+fn verify_finds_what_was_cut_off_and_what_is_gone_and_names_it() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &[]);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    eventually("the session is connected", || {
+        (world.json(&["status"])["sessions"].as_array().unwrap().len() == 1).then_some(())
+    });
+    let audit = world.path("state/audit");
+    let segment = || {
+        let files = std::fs::read_dir(&audit).unwrap().map(|entry| entry.unwrap().path());
+        let of_session = |path: &std::path::PathBuf| {
+            std::fs::read_to_string(path).unwrap().contains("\"tool\":\"office/read_mail\"")
+        };
+        files.into_iter().find(of_session).unwrap()
+    };
+    let path = segment();
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    let holds = world.json(&["logs", "verify"]);
+    assert_eq!(holds["compared"], true);
+    drop(agent);
+
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = whole.split_inclusive('\n').collect();
+    std::fs::write(&path, lines[..lines.len() - 1].concat()).unwrap();
+    let cut = world.run(&["logs", "verify"]);
+    assert_eq!(cut.code, 1);
+    assert!(cut.out.contains(&format!("{name}  BROKEN at line {}", lines.len())), "{}", cut.out);
+
+    std::fs::remove_file(&path).unwrap();
+    let gone = world.run(&["logs", "verify"]);
+    assert_eq!(gone.code, 1);
+    assert!(gone.out.contains(&name), "{}", gone.out);
+    assert!(world.run(&["logs"]).out.contains(&format!("ALARM     audit segment {name}")));
+}
+
+#[test]
+fn without_the_daemon_verify_does_not_say_that_all_is_well() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    let said = world.run(&["logs", "verify", "--no-start"]);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(
+        said.out.contains("records hold") && said.err.contains("only the daemon can tell"),
+        "{}",
+        said.err
+    );
+}

@@ -10,6 +10,8 @@ mod check_task;
 mod failure;
 mod forward;
 mod grant;
+mod head;
+mod heads;
 mod list_tasks;
 mod listing;
 mod passphrase;
@@ -102,6 +104,7 @@ async fn answer_session(
         }
         Ask::ListTasks { state, limit } => list_tasks::answer(daemon, principal, state, limit),
         Ask::CancelTask { task } => cancel_task::answer(daemon, principal, task).await,
+        Ask::Head(head) => head::answer(daemon, *head).await,
         Ask::Status
         | Ask::Tasks { .. }
         | Ask::Task { .. }
@@ -116,6 +119,7 @@ async fn answer_session(
         | Ask::Reach { .. }
         | Ask::SetPassphrase { .. }
         | Ask::Record(_)
+        | Ask::Heads
         | Ask::Stop => Err(Failure::new(FailureKind::Invalid, "only a person's terminal may ask this")),
     }
 }
@@ -145,6 +149,7 @@ async fn answer_terminal(
         Ask::Reach { pattern } => reach::answer(daemon, pattern).await,
         Ask::SetPassphrase { old, new } => passphrase::answer(daemon, &by, old, new).await,
         Ask::Record(record) => record::answer(daemon, &by, *record),
+        Ask::Heads => heads::answer(daemon).await,
         // Whoever serves the connection ends the daemon once this answer is on its way.
         Ask::Stop => Ok(Reply::Changed(1)),
         Ask::Subscribe
@@ -153,6 +158,7 @@ async fn answer_terminal(
         | Ask::Listing { .. }
         | Ask::CheckTask { .. }
         | Ask::ListTasks { .. }
-        | Ask::CancelTask { .. } => Err(Failure::new(FailureKind::Invalid, "only a session may ask this")),
+        | Ask::CancelTask { .. }
+        | Ask::Head(_) => Err(Failure::new(FailureKind::Invalid, "only a session may ask this")),
     }
 }

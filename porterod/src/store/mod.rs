@@ -5,6 +5,7 @@
 //! (guarantee P3).
 
 mod error;
+pub(crate) mod heads;
 mod open;
 pub(crate) mod passphrase;
 pub(crate) mod standing;

@@ -5,7 +5,7 @@ use portero::task::State;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Records, Store, StoreError, standing, tasks};
+use super::{Records, Store, StoreError, heads, standing, tasks};
 
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -313,4 +313,33 @@ async fn a_store_of_version_1_is_read_and_written() {
     let mut next = kept.clone();
     next.standing.epoch += 1;
     store.write(Records::None, move |store| standing::save(store, &next)).await.unwrap();
+    assert_eq!(store.read(heads::list).unwrap(), []);
+    let head = first("a.jsonl");
+    let kept = head.clone();
+    store.write(Records::None, move |store| heads::keep(store, &kept)).await.unwrap();
+    assert_eq!(store.read(heads::list).unwrap(), [head]);
+}
+
+#[test]
+fn a_head_only_grows_and_a_problem_stays() {
+    let (_directory, path) = place();
+    drop(open(&path).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    let head = |seq| portero::audit::Head { seq, length: seq * 100, ..first("a.jsonl") };
+    let kept = || heads::get(&connection, "a.jsonl").unwrap().unwrap();
+    heads::keep(&connection, &head(5)).unwrap();
+    heads::keep(&connection, &head(4)).unwrap();
+    assert_eq!(kept(), head(5));
+    for change in ["seq = 4", "length = 1", "segment = 'b.jsonl'"] {
+        assert!(connection.execute(&format!("UPDATE heads SET {change}"), []).is_err(), "{change}");
+    }
+    assert!(heads::fault(&connection, &head(5), "it was cut").unwrap());
+    assert!(!heads::fault(&connection, &head(5), "other").unwrap());
+    heads::keep(&connection, &head(6)).unwrap();
+    assert_eq!((kept().seq, kept().problem.as_deref()), (6, Some("it was cut")));
+    assert!(connection.execute("UPDATE heads SET problem = NULL", []).is_err());
+}
+
+fn first(segment: &str) -> portero::audit::Head {
+    portero::audit::Head::first(segment).unwrap()
 }

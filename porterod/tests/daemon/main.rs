@@ -388,3 +388,25 @@ async fn a_configuration_with_errors_starts_nothing() {
     home.write_policies("allow");
     home.start().await.shutdown().await;
 }
+
+#[tokio::test]
+async fn how_far_a_sessions_audit_has_come_is_known_and_told_to_a_terminal_only() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (terminal, session) = (home.terminal().await, home.session("project").await);
+    let segment =
+        portero::audit::Segment::open(&home.paths().audit(), "a session", home.parts().clock.now()).unwrap();
+    let head = segment.head();
+    assert!(session.ask(Ask::Head(Box::new(head.clone()))).await.is_ok());
+    let Ok(Reply::Heads(heads)) = terminal.ask(Ask::Heads).await else { panic!("heads") };
+    assert!(heads.contains(&head) && heads.len() == 2, "the daemon's own too: {heads:?}");
+    assert!(is_kind(&session.ask(Ask::Heads).await, FailureKind::Invalid));
+    let elsewhere = portero::audit::Head { segment: "../x.jsonl".to_owned(), ..head };
+    assert!(is_kind(&session.ask(Ask::Head(Box::new(elsewhere))).await, FailureKind::Refused));
+    app.shutdown().await;
+    let ended = home.start().await;
+    let Ok(Reply::Heads(heads)) = home.terminal().await.ask(Ask::Heads).await else { panic!("heads") };
+    assert_eq!(heads.len(), 3);
+    assert!(portero::audit::verify_against(&home.paths().audit(), &heads).unwrap().holds());
+    ended.shutdown().await;
+}

@@ -183,6 +183,27 @@ impl Link {
         *seen = Some(stamp);
     }
 
+    /// The connection, if there is one.
+    pub(super) fn connected(&self) -> Option<Client> {
+        match &*self.state.borrow() {
+            State::Up(client) => Some(client.clone()),
+            State::Connecting | State::Down(_) => None,
+        }
+    }
+
+    /// The connection, as soon as there is one; asks for none.
+    pub(super) async fn up(&self) -> Client {
+        let mut state = self.state.subscribe();
+        loop {
+            if let State::Up(client) = &*state.borrow_and_update() {
+                return client.clone();
+            }
+            if state.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// The connection, waiting for one that is being made.
     pub(super) async fn client(&self) -> Result<Client, Refusal> {
         let mut state = self.state.subscribe();

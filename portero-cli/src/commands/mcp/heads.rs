@@ -1,0 +1,45 @@
+//! Tells the daemon how far this session's segment of the audit has come, so that a cut end is noticed.
+
+use std::time::Duration;
+
+use portero::audit::Segment;
+use portero::ipc::{Ask, Client};
+
+use super::link::Link;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(30);
+/// How long the last word may take.
+const LAST_WORD: Duration = Duration::from_millis(40);
+
+/// Tells it whenever there is a connection and something new, until the future is dropped. An older daemon
+/// does not know the question; it looks at the files itself, or not at all.
+pub(super) async fn report(link: &Link, audit: &Segment) {
+    let mut told = 0;
+    loop {
+        let client = link.up().await;
+        let head = audit.head();
+        if head.seq != told && tell(&client, audit).await {
+            told = head.seq;
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Tells it for the last time.
+pub(super) async fn report_end(link: &Link, audit: &Segment) {
+    if let Some(client) = link.connected() {
+        // The daemon finds the rest by itself.
+        let _ = tokio::time::timeout(LAST_WORD, tell(&client, audit)).await;
+    }
+}
+
+async fn tell(client: &Client, audit: &Segment) -> bool {
+    match client.ask(Ask::Head(Box::new(audit.head()))).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::debug!(%error, "the daemon does not know how far the audit has come");
+            false
+        }
+    }
+}

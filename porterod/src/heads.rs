@@ -1,0 +1,143 @@
+//! Remembers how far every segment of the audit has come, so that `portero logs verify` finds what was cut
+//! off or removed (guarantee U2).
+//!
+//! What a session says of its segment is never believed: the file is followed from where it stood before, and
+//! what does not fit is kept as a problem, with a record of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portero::audit::{Head, HeadError, Record, segments};
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::{Journal, Weight};
+use crate::store::{StoreError, heads};
+
+/// How often every segment is looked at: a session of an older release, or one that was killed, says nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// The heads of all segments.
+#[derive(Debug)]
+pub struct Heads {
+    journal: Arc<Journal>,
+    directory: PathBuf,
+}
+
+/// What a look at one segment found.
+type Seen = (Head, Result<Head, String>);
+
+impl Heads {
+    /// Of the segments in `directory`.
+    #[must_use]
+    pub fn new(journal: Arc<Journal>, directory: PathBuf) -> Arc<Self> {
+        Arc::new(Self { journal, directory })
+    }
+
+    /// Looks at every segment now and from time to time, until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "how far the audit has come is not known");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Every head, as far as it is known.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list(&self) -> Result<Vec<Head>, StoreError> {
+        self.journal.store().read(heads::list)
+    }
+
+    /// Looks at every segment.
+    ///
+    /// # Errors
+    /// When the directory or the store cannot be read, or the store cannot be written.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        let known = self.list()?;
+        let directory = self.directory.clone();
+        let seen = off_thread(move || {
+            let mut segments: Vec<_> = segments(&directory).map_err(|error| unread(&error))?;
+            segments.retain(|name| known.iter().all(|head| head.segment != *name));
+            let fresh = segments.iter().filter_map(|name| Head::first(name));
+            let all = known.into_iter().filter(|head| head.problem.is_none()).chain(fresh);
+            Ok(all.filter_map(|head| see(&directory, head, None).transpose()).flatten().collect())
+        });
+        self.keep(seen.await?).await
+    }
+
+    /// A process says how far its segment has come.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when that is no segment's name, and when the store or the file fails.
+    pub async fn told(&self, told: Head) -> Result<(), StoreError> {
+        let first = Head::first(&told.segment)
+            .ok_or_else(|| StoreError::Refused("that is no name of an audit segment".to_owned()))?;
+        let known = self.journal.store().read(|store| heads::get(store, &told.segment))?;
+        let directory = self.directory.clone();
+        let seen = off_thread(move || {
+            Ok(see(&directory, known.unwrap_or(first), Some(&told))?.into_iter().collect())
+        });
+        self.keep(seen.await?).await
+    }
+
+    async fn keep(&self, seen: Vec<Seen>) -> Result<(), StoreError> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let alarms: Vec<Record> = seen
+            .iter()
+            .map(|(head, now)| {
+                let problem = now.as_ref().err().map_or("", String::as_str);
+                self.journal.act("alarm", &format!("audit segment {}: {problem}", head.segment), true, None)
+            })
+            .collect();
+        let kept = self.journal.change(Weight::Lenient, move |store| {
+            let mut records = Vec::new();
+            for ((head, now), alarm) in seen.iter().zip(&alarms) {
+                match now {
+                    Ok(now) => heads::keep(store, now)?,
+                    Err(problem) if heads::fault(store, head, problem)? => {
+                        tracing::error!(segment = head.segment, problem, "the audit was changed");
+                        records.push(alarm.clone());
+                    }
+                    Err(_) => {}
+                }
+            }
+            Ok(((), records))
+        });
+        kept.await
+    }
+}
+
+/// What became of a segment; none when nothing did.
+fn see(directory: &std::path::Path, head: Head, told: Option<&Head>) -> Result<Option<Seen>, StoreError> {
+    match head.advance(directory, told) {
+        Ok(now) if now.seq == head.seq => Ok(None),
+        Ok(now) => Ok(Some((head, Ok(now)))),
+        Err(HeadError::Changed(problem)) => Ok(Some((head, Err(problem)))),
+        Err(HeadError::Io(error)) => {
+            tracing::warn!(segment = head.segment, %error, "a segment of the audit cannot be read");
+            Err(unread(&error))
+        }
+    }
+}
+
+fn unread(error: &std::io::Error) -> StoreError {
+    StoreError::Failed(format!("the audit cannot be read: {error}"))
+}
+
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Failed(error.to_string()))?
+}
+
+#[cfg(test)]
+mod tests;

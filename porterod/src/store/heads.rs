@@ -1,0 +1,51 @@
+//! How far each segment of the audit had come. A head only grows, and a problem that was found stays: a
+//! trigger sees to both.
+
+use portero::audit::Head;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::StoreError;
+
+/// Every head, by the segments' names.
+pub(crate) fn list(connection: &Connection) -> Result<Vec<Head>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT segment, seq, hash, length, problem FROM heads ORDER BY segment")?;
+    Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
+}
+
+/// One segment's head.
+pub(crate) fn get(connection: &Connection, segment: &str) -> Result<Option<Head>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT segment, seq, hash, length, problem FROM heads WHERE segment = ?1")?;
+    Ok(statement.query_row([segment], read).optional()?)
+}
+
+/// Keeps a head, unless a later one is kept already.
+pub(crate) fn keep(connection: &Connection, head: &Head) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO heads (segment, seq, hash, length) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (segment) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
+             length = excluded.length WHERE excluded.seq > seq",
+    )?;
+    statement.execute(params![head.segment, head.seq, head.hash, head.length])?;
+    Ok(())
+}
+
+/// Keeps what is wrong with a segment, and tells whether that is new. The first problem found stays.
+pub(crate) fn fault(connection: &Connection, head: &Head, problem: &str) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO heads (segment, seq, hash, length, problem) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (segment) DO UPDATE SET problem = excluded.problem WHERE problem IS NULL",
+    )?;
+    Ok(statement.execute(params![head.segment, head.seq, head.hash, head.length, problem])? == 1)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Head> {
+    Ok(Head {
+        segment: row.get(0)?,
+        seq: row.get(1)?,
+        hash: row.get(2)?,
+        length: row.get(3)?,
+        problem: row.get(4)?,
+    })
+}

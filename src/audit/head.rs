@@ -1,0 +1,124 @@
+//! How far a segment had come, kept beside its file: without that, lines cut off whole at its end leave no
+//! trace.
+//!
+//! A head is only ever advanced along the chain of the file itself, from the place where it stood before. So
+//! whoever rewrites what a head covers cannot have the rewritten chain adopted.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::chain::{Link, follow_line};
+use super::segment::sync_directory;
+
+/// A segment's name is about 40 bytes.
+const NAME_MOST: usize = 100;
+
+/// How far a segment had come when it was last looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The segment's file name.
+    pub segment: String,
+    /// The number of its last known record; zero before the first.
+    pub seq: u64,
+    /// The hash of that record, in hex.
+    pub hash: String,
+    /// Where that record ends in the file, in bytes.
+    pub length: u64,
+    /// What was once found wrong with the segment, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Why a head cannot be advanced.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// The file is not what the head remembers: somebody changed it.
+    #[error("{0}")]
+    Changed(String),
+    /// The file cannot be read or synced.
+    #[error("the segment cannot be read")]
+    Io(#[from] io::Error),
+}
+
+impl Head {
+    /// Before the first record; none when that is no segment's name.
+    #[must_use]
+    pub fn first(segment: &str) -> Option<Self> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        let named = segment.len() <= NAME_MOST
+            && segment.ends_with(".jsonl")
+            && !segment.starts_with('.')
+            && segment.chars().all(plain);
+        named.then(|| Self::new(segment.to_owned(), &Link::first(segment), 0))
+    }
+
+    pub(super) fn new(segment: String, link: &Link, length: u64) -> Self {
+        Self { segment, seq: link.seq, hash: link.hash.to_hex().to_string(), length, problem: None }
+    }
+
+    /// Follows the file in `directory` from here to its last whole record, and returns once that is on the
+    /// disk. `told` is where the process that writes it says it is: the file must come through there.
+    ///
+    /// # Errors
+    /// See [`HeadError`].
+    pub fn advance(&self, directory: &Path, told: Option<&Self>) -> Result<Self, HeadError> {
+        let changed = |problem: String| Err(HeadError::Changed(problem));
+        let path = directory.join(&self.segment);
+        // Open for appending, because not every system syncs what is open for reading only.
+        let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return changed(format!("the file is missing; {} records were in it", self.most(told)));
+            }
+            other => other?,
+        };
+        let long = file.metadata()?.len();
+        if long < self.length {
+            return changed(format!("it was cut: record {} and maybe others are missing", self.seq));
+        }
+        let mut head = Self { problem: None, ..self.clone() };
+        if long > self.length {
+            file.seek(SeekFrom::Start(self.length))?;
+            self.follow(&file, told, &mut head)?;
+            file.sync_data()?;
+            if self.seq == 0 {
+                sync_directory(&path)?;
+            }
+        }
+        let most = self.most(told);
+        if head.seq < most {
+            return changed(format!("its process wrote {most} records, and {} are there", head.seq));
+        }
+        Ok(head)
+    }
+
+    fn most(&self, told: Option<&Self>) -> u64 {
+        told.map_or(self.seq, |told| told.seq.max(self.seq))
+    }
+
+    fn follow(&self, file: &File, told: Option<&Self>, head: &mut Self) -> Result<(), HeadError> {
+        let mut link = Link::at(self.seq, &self.hash)
+            .ok_or_else(|| HeadError::Changed("what is known of it is no hash".to_owned()))?;
+        let mut lines = BufReader::with_capacity(64 << 10, file);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            // What is not whole yet is being written, or was when its process crashed.
+            let Some(whole) = line.strip_suffix(b"\n") else { break };
+            link = follow_line(whole, &link)
+                .map_err(|problem| HeadError::Changed(format!("record {}: {problem}", link.seq + 1)))?;
+            let next = Self::new(self.segment.clone(), &link, head.length + line.len() as u64);
+            if told.is_some_and(|told| told.seq == next.seq && told.hash != next.hash) {
+                let problem = format!("record {} is not what its process wrote", next.seq);
+                return Err(HeadError::Changed(problem));
+            }
+            *head = next;
+            line.clear();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
