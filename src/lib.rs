@@ -14,6 +14,8 @@ pub mod clock;
 pub mod paths;
 pub mod secret;
 
+pub mod plain;
+
 pub mod pattern;
 
 pub mod anonymize;

@@ -8,12 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The library's order, as the architecture gives it.
-const LIBRARY: [&str; 19] = [
+const LIBRARY: [&str; 20] = [
     "json",
     "names",
     "clock",
     "paths",
     "secret",
+    "plain",
     "pattern",
     "anonymize",
     "policy",

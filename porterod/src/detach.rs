@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use portero::plain::OneLine;
 use tracing_subscriber::EnvFilter;
 
 const LOG: &str = "porterod.log";
@@ -65,8 +66,8 @@ pub(crate) fn log(directory: Option<&Path>) -> io::Result<()> {
     let filter = EnvFilter::try_from_env("PORTERO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     match directory {
-        Some(directory) => builder.with_writer(Mutex::new(open(directory)?)).init(),
-        None => builder.with_writer(io::stderr).init(),
+        Some(directory) => builder.with_writer(Mutex::new(OneLine(open(directory)?))).init(),
+        None => builder.with_writer(|| OneLine(io::stderr())).init(),
     }
     Ok(())
 }

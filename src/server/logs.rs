@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::anonymize::Anonymizer;
 use crate::clock::Clock;
 use crate::names::ServerName;
+use crate::plain::plain;
 use crate::wire::{LineError, Lines};
 
 /// The longest line that is kept.
@@ -112,14 +113,7 @@ impl ServerLog {
         let mut text = String::with_capacity(concealed.len() + 32);
         let _ = write!(text, "{:.3} ", self.clock.now().wall);
         let from = text.len();
-        for letter in concealed.chars() {
-            // A log is read in a terminal: nothing in it may steer one.
-            if letter.is_control() && letter != '\t' {
-                text.extend(letter.escape_default());
-            } else {
-                text.push(letter);
-            }
-        }
+        text.push_str(&plain(&concealed));
         let mut inner = self.lock();
         if inner.last.len() == LAST_LINES {
             inner.last.pop_front();

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::sync::Mutex;
 
 use portero::paths::Paths;
+use portero::plain::OneLine;
 use tracing_subscriber::EnvFilter;
 
 /// A log beyond this is set aside when a session begins.
@@ -25,6 +26,6 @@ pub(super) fn begin(paths: &Paths, level: Option<&str>) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        .with_writer(Mutex::new(file))
+        .with_writer(Mutex::new(OneLine(file)))
         .try_init();
 }
