@@ -202,7 +202,7 @@ impl<'a> Reading<'_, 'a, '_> {
             command: String::new(),
             args: self.args(members.get("args"), given),
             env: self.env(members.get("env"), given),
-            env_passthrough: self.passthrough(members.get("envPassthrough")),
+            env_passthrough: self.passthrough(members.get("envPassthrough"), given),
             cwd: members.get("cwd").and_then(|cwd| self.path(cwd, "`cwd`", given)),
             timeout: self.timeout(members.get("timeout")),
             prefix: self.document.flag(members.get("prefix"), "`prefix`", true),
@@ -282,11 +282,13 @@ impl<'a> Reading<'_, 'a, '_> {
         env
     }
 
-    fn passthrough(&mut self, value: Option<&Value<'a>>) -> Vec<String> {
+    fn passthrough(&mut self, value: Option<&Value<'a>>, given: &mut Given) -> Vec<String> {
         let names = self.document.strings(value, "`envPassthrough`").unwrap_or_default();
         let mut checked = Vec::with_capacity(names.len());
         for (at, name) in names {
             if is_name(name) {
+                let value = (self.variables.env)(name).filter(|_| sounds_secret(name));
+                given.secrets.extend(value.map(|value| (Secret::new(value), at)));
                 checked.push(name.to_owned());
             } else {
                 let message = "each entry of `envPassthrough` is the name of a variable";

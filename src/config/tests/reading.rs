@@ -277,6 +277,15 @@ fn secrets_given_to_a_child_are_known_by_value() {
 }
 
 #[test]
+fn secrets_that_are_passed_through_are_known_by_value_too() {
+    let text = r#"{"mcps":[{"name":"x","command":"x","envPassthrough":["GITHUB_TOKEN","MODE","GONE_KEY"]}]}"#;
+    let variables = [("GITHUB_TOKEN", "t0ken-t0ken"), ("MODE", "production")];
+    let rules = valid(&[(MCPS, text)], &variables).replacements;
+    let known: Vec<_> = rules.iter().map(|rule| (rule.real.expose(), &rule.direction)).collect();
+    assert_eq!(known, [("t0ken-t0ken", &Direction::Injected)]);
+}
+
+#[test]
 fn a_secret_that_is_replaced_already_is_not_injected_too() {
     let config = valid(
         &[
