@@ -88,11 +88,74 @@ pub(crate) fn quoted(text: &str) -> String {
     shown
 }
 
-/// JSON as people read it: indented, in its order, numbers as they were spelled. Nothing is left out.
+/// JSON as people read it: indented, in its order, numbers as they were spelled, texts without needless
+/// escapes. Nothing is left out, and nothing is read as anything but what it is: not even a key that stands
+/// twice, or one that a parser knows as its own mark.
 pub(crate) fn readable_json(text: &str) -> String {
-    serde_json::from_str::<serde_json::Value>(text)
-        .and_then(|value| serde_json::to_string_pretty(&value))
-        .unwrap_or_else(|_| text.to_owned())
+    let mut shown = String::with_capacity(text.len() * 2);
+    let mut depth = 0_usize;
+    let mut rest = text.trim();
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '"' => string_length(rest),
+            '{' | '[' | '}' | ']' | ',' | ':' => 1,
+            _ => rest.find(['"', '{', '[', '}', ']', ',', ':', ' ', '\n', '\t', '\r']).unwrap_or(rest.len()),
+        };
+        let (token, after) = rest.split_at(length);
+        rest = after.trim_start();
+        match first {
+            '"' => shown.push_str(&plainly(token)),
+            '{' | '[' if rest.starts_with(['}', ']']) => {
+                shown.push_str(token);
+                shown.push_str(&rest[..1]);
+                rest = rest[1..].trim_start();
+            }
+            '{' | '[' => {
+                depth += 1;
+                shown.push_str(token);
+                new_line(&mut shown, depth);
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut shown, depth);
+                shown.push_str(token);
+            }
+            ',' => {
+                shown.push_str(token);
+                new_line(&mut shown, depth);
+            }
+            ':' => shown.push_str(": "),
+            _ => shown.push_str(token),
+        }
+    }
+    shown
+}
+
+/// What is nested deeper than a line is wide is not indented further.
+fn new_line(shown: &mut String, depth: usize) {
+    const MOST: usize = 40;
+    shown.push('\n');
+    shown.extend(std::iter::repeat_n("  ", depth.min(MOST)));
+}
+
+/// The length of the JSON string that a text begins with, quotes and all.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// A JSON string without needless escapes; half a character stays as it is spelled.
+fn plainly(string: &str) -> Cow<'_, str> {
+    let text = serde_json::from_str::<String>(string);
+    text.and_then(|text| serde_json::to_string(&text)).map_or(Cow::Borrowed(string), Cow::Owned)
 }
 
 /// Text from outside with every control, bidirectional and invisible character spelled out as `⟨U+202E⟩`,
@@ -199,6 +262,29 @@ mod tests {
         assert_eq!(span(Duration::from_secs(9_000)), "2h 30m");
         assert_eq!(span(Duration::from_secs(90_061)), "1d 1h");
         assert_eq!(span(Duration::from_millis(20)), "0s");
+    }
+
+    #[test]
+    fn readable_json_shows_what_is_there_and_nothing_else() {
+        for (json, shown) in [
+            (r#"{"to":"a","to":"b"}"#, "{\n  \"to\": \"a\",\n  \"to\": \"b\"\n}"),
+            (
+                r#"{"to":{"$serde_json::private::RawValue":"\"friend\""}}"#,
+                "{\n  \"to\": {\n    \"$serde_json::private::RawValue\": \"\\\"friend\\\"\"\n  }\n}",
+            ),
+            (
+                r#"{"n":{"$serde_json::private::Number":"5"}}"#,
+                "{\n  \"n\": {\n    \"$serde_json::private::Number\": \"5\"\n  }\n}",
+            ),
+            (
+                r#"["\ud800","\u0041",[],{ } , "}{,:\\"]"#,
+                "[\n  \"\\ud800\",\n  \"A\",\n  [],\n  {},\n  \"}{,:\\\\\"\n]",
+            ),
+        ] {
+            assert_eq!(readable_json(json), shown);
+        }
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(readable_json(&deep).chars().filter(|letter| *letter == '[').count(), 100_000);
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub(super) fn describe(task: &Task) -> String {
     field("method", task.call.method.as_str());
     field("why", &task.decision.to_string());
     field("project", task.origin.principal.as_str());
+    // Where its server runs: what is approved runs there, whatever the project is called.
+    if task.origin.directory.as_os_str() != task.origin.principal.as_str() {
+        field("runs in", &task.origin.directory.to_string_lossy());
+    }
     field("client", task.origin.client.get());
     field("asked", &task.asked.to_string());
     field("changed", &task.changed.to_string());
@@ -80,6 +84,29 @@ mod tests {
     fn call(params: &str) -> Call {
         let call = format!(r#"{{"tool":"office/send_mail","method":"tools/call","params":{params}}}"#);
         serde_json::from_str(&call).unwrap()
+    }
+
+    #[test]
+    fn a_call_that_runs_elsewhere_than_in_its_project_says_so() {
+        let task = |directory: &str| -> Task {
+            let text = serde_json::json!({
+                "id": "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f",
+                "state": "pending-approval",
+                "call": {"tool": "a/b", "method": "tools/call", "params": {"name": "b"}},
+                "decision": {"action": "require-approval", "pattern": null, "source": "default", "locked": false},
+                "origin": {
+                    "principal": "/work", "session": "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f",
+                    "client": "c", "directory": directory,
+                },
+                "binding": "", "asked": "2026-01-02T03:04:05Z", "expires": "2026-01-02T03:04:05Z",
+                "changed": "2026-01-02T03:04:05Z", "note": null, "result": null, "error": null,
+            });
+            serde_json::from_str(&text.to_string()).unwrap()
+        };
+        assert!(!describe(&task("/work")).contains("runs in"));
+        assert!(
+            describe(&task("/tmp/trap\nproject   /work")).contains("runs in   /tmp/trap⏎project   /work")
+        );
     }
 
     #[test]
