@@ -6,6 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::names::OWN_SERVER;
+
 /// The most characters of a name toward the agent: clients take 64 with their own `mcp__portero__`.
 pub const MOST: usize = 50;
 /// What stands between server and tool.
@@ -46,10 +48,11 @@ pub fn wire_name_with_digest(server: &str, name: &str) -> String {
     )
 }
 
-/// Whether a server's own name can stand without a prefix: no prefixed name looks like it.
+/// Whether a server's own name can stand without a prefix: no prefixed name looks like it, and it does not
+/// look like one of Portero's own.
 #[must_use]
 pub fn stands_alone(name: &str) -> bool {
-    is_clean(name) && !name.contains(SEPARATOR) && !is_reserved(&format!("{name}{SEPARATOR}"))
+    is_clean(name) && !name.contains(SEPARATOR) && !looks_own(name)
 }
 
 fn is_clean(name: &str) -> bool {
@@ -63,6 +66,10 @@ fn splits_clearly(server: &str, name: &str) -> bool {
 
 fn is_reserved(name: &str) -> bool {
     name.get(..OWN.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN))
+}
+
+fn looks_own(name: &str) -> bool {
+    name.get(..OWN_SERVER.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_SERVER))
 }
 
 const fn is_wire_byte(byte: u8) -> bool {
@@ -149,7 +156,8 @@ mod tests {
     #[test]
     fn what_stands_alone_never_looks_prefixed() {
         assert!(stands_alone("read_file"));
-        for name in ["a__b", "a.b", "", "portero", "Portero", &"x".repeat(51)] {
+        for name in ["a__b", "a.b", "", "portero", "Portero", "portero_call", "PorteroCall", &"x".repeat(51)]
+        {
             assert!(!stands_alone(name), "{name}");
         }
     }
