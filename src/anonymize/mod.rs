@@ -211,6 +211,12 @@ impl Anonymizer {
         Fake::concealed(text.unwrap_or_else(|| WITHHELD.to_owned()))
     }
 
+    /// Whether a text holds a real value.
+    #[must_use]
+    pub fn is_private(&self, text: &str) -> bool {
+        self.conceal_text(text).get() != text
+    }
+
     /// Reveals what `server` may see.
     #[must_use]
     pub fn reveal(&self, server: &ServerName, json: &Fake<RawJson>) -> Real<RawJson> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Fake;
-use crate::audit::{Head, Record};
+use crate::audit::Head;
 use crate::call::Call;
 use crate::json::RawJson;
 use crate::names::{Principal, ServerName, SessionId, TaskId, ToolId};
@@ -284,9 +284,6 @@ pub enum Ask {
         /// The new one.
         new: Challenge,
     },
-    /// Record an act of a person at a terminal that changed nothing in the daemon. Answer:
-    /// [`Reply::Changed`].
-    Record(Box<Record>),
     /// How far every segment of the audit is known to have come. Answer: [`Reply::Heads`].
     Heads,
     /// End the daemon. Answer: [`Reply::Changed`], then the connection closes.

@@ -41,6 +41,11 @@ pub fn bind(key: &[u8; 32], call: &Call, directory: &str, ground: &Ground) -> Re
     let mut params = Vec::with_capacity(call.params.get().get().len());
     canonical(call.params.get(), DEPTH_MOST, &mut params)
         .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
+    if let Some(meta) = &call.meta {
+        // It is not bound, but a person reads it, and must read what the server reads.
+        canonical(meta.get(), DEPTH_MOST, &mut Vec::new())
+            .map_err(|problem| Refusal::Invalid(format!("`_meta` is not acceptable: {problem}")))?;
+    }
     let mut hasher = blake3::Hasher::new_keyed(key);
     let tool = call.tool.to_string();
     let parts: [&[u8]; 7] = [

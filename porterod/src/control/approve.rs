@@ -4,7 +4,7 @@ use portero::ipc::{Challenge, Failure, Reply};
 use portero::names::TaskId;
 
 use super::challenge::{Attempt, confirm};
-use super::failure;
+use super::{failure, shown};
 use crate::daemon::Daemon;
 
 pub(super) async fn answer(
@@ -16,5 +16,7 @@ pub(super) async fn answer(
     let about = format!("task {task}");
     let confirmed = confirm(daemon, &Attempt { act: "approve", about: &about, by }, challenge).await?;
     let approved = daemon.desk.approve(task, confirmed).await;
-    approved.map(|task| Reply::Task(Box::new(task))).map_err(|error| failure::of_desk(&error))
+    approved
+        .map(|task| Reply::Task(Box::new(shown::task(daemon, task))))
+        .map_err(|error| failure::of_desk(&error))
 }

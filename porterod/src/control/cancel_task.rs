@@ -3,10 +3,12 @@
 use portero::ipc::{Failure, Reply};
 use portero::names::{Principal, TaskId};
 
-use super::failure;
+use super::{failure, shown};
 use crate::daemon::Daemon;
 
 pub(super) async fn answer(daemon: &Daemon, principal: &Principal, task: TaskId) -> Result<Reply, Failure> {
     let cancelled = daemon.desk.cancel(task, principal).await;
-    cancelled.map(|task| Reply::Task(Box::new(task))).map_err(|error| failure::of_desk(&error))
+    cancelled
+        .map(|task| Reply::Task(Box::new(shown::task(daemon, task))))
+        .map_err(|error| failure::of_desk(&error))
 }

@@ -6,7 +6,7 @@ use portero::ipc::{Failure, FailureKind, Reply};
 use portero::names::{Principal, TaskId};
 use tokio_util::sync::CancellationToken;
 
-use super::failure;
+use super::{failure, shown};
 use crate::daemon::Daemon;
 
 const WAIT_MOST: Duration = Duration::from_secs(3600);
@@ -23,5 +23,7 @@ pub(super) async fn answer(
         waited = daemon.desk.wait_final(task, Some(principal), most) => waited,
         () = withdrawn.cancelled() => return Err(Failure::new(FailureKind::Refused, "withdrawn")),
     };
-    waited.map(|task| Reply::Task(Box::new(task))).map_err(|error| failure::of_desk(&error))
+    waited
+        .map(|task| Reply::Task(Box::new(shown::task(daemon, task))))
+        .map_err(|error| failure::of_desk(&error))
 }

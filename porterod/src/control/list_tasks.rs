@@ -4,7 +4,7 @@ use portero::ipc::{Failure, Reply};
 use portero::names::Principal;
 use portero::task::State;
 
-use super::failure;
+use super::{failure, shown};
 use crate::approval::Which;
 use crate::daemon::Daemon;
 
@@ -15,5 +15,9 @@ pub(super) fn answer(
     limit: u32,
 ) -> Result<Reply, Failure> {
     let which = Which { principal: Some(principal.clone()), state, limit };
-    daemon.desk.list(&which).map(Reply::Tasks).map_err(|error| failure::of_store(&error))
+    daemon
+        .desk
+        .list(&which)
+        .map(|tasks| Reply::Tasks(shown::tasks(daemon, tasks)))
+        .map_err(|error| failure::of_store(&error))
 }

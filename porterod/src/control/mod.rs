@@ -16,11 +16,11 @@ mod list_tasks;
 mod listing;
 mod passphrase;
 mod reach;
-mod record;
 mod reject;
 mod revoke;
 mod rule;
 mod rules;
+mod shown;
 mod status;
 mod submit;
 mod subscribe;
@@ -59,7 +59,9 @@ pub struct SessionAsker {
 }
 
 impl SessionAsker {
-    fn context(&self, client: Fake<String>) -> Context {
+    /// What it says of its client is concealed here too: whoever speaks on the socket is not trusted.
+    fn context(&self, daemon: &Daemon, client: &Fake<String>) -> Context {
+        let client = daemon.anonymizer.load().conceal_text(client.get());
         Context { origin: Origin { client, ..self.origin.clone() }, task: None }
     }
 }
@@ -93,10 +95,10 @@ async fn answer_session(
     let principal = &session.origin.principal;
     match ask {
         Ask::Subscribe => Ok(subscribe::answer(daemon, session)),
-        Ask::Submit { call, client } => submit::answer(daemon, call, &session.context(client)).await,
+        Ask::Submit { call, client } => submit::answer(daemon, call, &session.context(daemon, &client)).await,
         Ask::Forward { call, client, progress } => {
             let progress = progress.then(|| forward::Progress { number, to: session.outbox.clone() });
-            forward::answer(daemon, call, &session.context(client), progress, withdrawn).await
+            forward::answer(daemon, call, &session.context(daemon, &client), progress, withdrawn).await
         }
         Ask::Listing { server } => listing::answer(daemon, &server).await,
         Ask::CheckTask { task, wait_millis } => {
@@ -118,7 +120,6 @@ async fn answer_session(
         | Ask::Why { .. }
         | Ask::Reach { .. }
         | Ask::SetPassphrase { .. }
-        | Ask::Record(_)
         | Ask::Heads
         | Ask::Stop => Err(Failure::new(FailureKind::Invalid, "only a person's terminal may ask this")),
     }
@@ -148,7 +149,6 @@ async fn answer_terminal(
         Ask::Why { tool } => Ok(why::answer(daemon, &tool)),
         Ask::Reach { pattern } => reach::answer(daemon, pattern).await,
         Ask::SetPassphrase { old, new } => passphrase::answer(daemon, &by, old, new).await,
-        Ask::Record(record) => record::answer(daemon, &by, *record),
         Ask::Heads => heads::answer(daemon).await,
         // Whoever serves the connection ends the daemon once this answer is on its way.
         Ask::Stop => Ok(Reply::Changed(1)),

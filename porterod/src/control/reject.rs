@@ -3,7 +3,7 @@
 use portero::ipc::{Failure, Reply};
 use portero::names::TaskId;
 
-use super::failure;
+use super::{failure, shown};
 use crate::daemon::Daemon;
 
 pub(super) async fn answer(
@@ -14,5 +14,7 @@ pub(super) async fn answer(
 ) -> Result<Reply, Failure> {
     let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));
     let rejected = daemon.desk.reject(task, reason, by).await;
-    rejected.map(|task| Reply::Task(Box::new(task))).map_err(|error| failure::of_desk(&error))
+    rejected
+        .map(|task| Reply::Task(Box::new(shown::task(daemon, task))))
+        .map_err(|error| failure::of_desk(&error))
 }

@@ -3,11 +3,15 @@
 use portero::ipc::{Failure, Reply};
 use portero::task::State;
 
-use super::failure;
+use super::{failure, shown};
 use crate::approval::Which;
 use crate::daemon::Daemon;
 
 pub(super) fn answer(daemon: &Daemon, state: Option<State>, limit: u32) -> Result<Reply, Failure> {
     let which = Which { principal: None, state, limit };
-    daemon.desk.list(&which).map(Reply::Tasks).map_err(|error| failure::of_store(&error))
+    daemon
+        .desk
+        .list(&which)
+        .map(|tasks| Reply::Tasks(shown::tasks(daemon, tasks)))
+        .map_err(|error| failure::of_store(&error))
 }

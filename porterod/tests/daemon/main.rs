@@ -50,6 +50,27 @@ async fn a_real_value_that_reaches_the_socket_is_not_stored() {
 }
 
 #[tokio::test]
+async fn what_was_stored_is_shown_by_the_rules_of_today() {
+    let home = Home::new();
+    let app = home.start().await;
+    let session = home.session("project").await;
+    let task = session.submit("notes/send", "to Erika Mustermann").await.unwrap();
+    let replacement =
+        serde_json::json!({"fake": "Max Sample", "real": "Erika Mustermann", "bidirectional": true});
+    home.write("replacements.json", &serde_json::json!({"replacements": [replacement]}));
+    let terminal = home.terminal().await;
+    let shows = async |ask: Ask| format!("{:?}", terminal.ask(ask).await.unwrap());
+    until("the new rule conceals", async || shows(Ask::Task { task: task.id }).await.contains("Max Sample"))
+        .await;
+    let listed = shows(Ask::Tasks { state: None, limit: 9 }).await;
+    let seen = session.ask(Ask::CheckTask { task: task.id, wait_millis: 0 }).await.unwrap();
+    for shown in [shows(Ask::Task { task: task.id }).await, listed, format!("{seen:?}")] {
+        assert!(!shown.contains("Mustermann"), "{shown}");
+    }
+    app.shutdown().await;
+}
+
+#[tokio::test]
 async fn nothing_is_widened_without_the_passphrase() {
     let home = Home::new();
     let app = home.start().await;

@@ -87,6 +87,18 @@ async fn a_mistake_is_told_with_the_nearest_word() {
 }
 
 #[tokio::test]
+async fn a_stored_result_is_concealed_by_the_rules_of_today() {
+    let mut rig = Rig::new(Set { replacements: vec![("John Doe", "Ada Lovelace")], ..mail() });
+    let call = rig.stage.call("mail/send", r#"{"name":"send"}"#);
+    let yesterday = crate::anonymize::Anonymizer::none();
+    let result = json::parse_raw(r#"{"content":[{"type":"text","text":"Ada Lovelace"}]}"#.into()).unwrap();
+    let result = yesterday.conceal_own(result).unwrap();
+    let id = rig.shelve(call, &[State::Completed], |task| task.result = Some(result));
+    let (text, _) = rig.call("portero__check_task", json!({ "task_id": id.to_string() })).await;
+    assert_eq!(text, "John Doe");
+}
+
+#[tokio::test]
 async fn a_task_that_ran_gives_the_tools_own_result() {
     const RESULT: &str = r#"{"content":[{"type":"new","n":1.10}],"structuredContent":{"z":1,"a":12345678901234567890123},"x":0}"#;
     let mut rig = Rig::new(mail());

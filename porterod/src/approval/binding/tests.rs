@@ -48,6 +48,13 @@ fn layout_and_order_do_not_matter_but_everything_else_does() {
 }
 
 #[test]
+fn a_key_that_stands_twice_beside_the_arguments_is_refused_too() {
+    let twice = serde_json::from_str(r#"{"x":{"to":1,"t\u006f":2}}"#).unwrap();
+    let call = Call { meta: Some(twice), ..call(r#"{"name":"send"}"#) };
+    assert!(bind(&[7; 32], &call, "/project", &ground()).is_err());
+}
+
+#[test]
 fn each_part_of_the_ground_is_bound() {
     let params = r#"{"a":1}"#;
     let base = bound(params);

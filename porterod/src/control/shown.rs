@@ -1,0 +1,38 @@
+//! Tasks as they are shown: concealed by the rules of today, which may know values that those of the day on
+//! which the task was stored did not.
+
+use portero::anonymize::{Anonymizer, Fake};
+use portero::json::{self, RawJson};
+use portero::task::Task;
+
+use crate::daemon::Daemon;
+
+/// One task. What cannot be shown at all is left out; the task itself never is.
+pub(super) fn task(daemon: &Daemon, task: Task) -> Task {
+    by(&daemon.anonymizer.load(), task)
+}
+
+/// Several.
+pub(super) fn tasks(daemon: &Daemon, tasks: Vec<Task>) -> Vec<Task> {
+    let anonymizer = daemon.anonymizer.load();
+    tasks.into_iter().map(|task| by(&anonymizer, task)).collect()
+}
+
+fn by(anonymizer: &Anonymizer, mut task: Task) -> Task {
+    let again = |json: Fake<RawJson>| anonymizer.conceal_own(json.into_inner()).ok();
+    let text = |text: Fake<String>| anonymizer.conceal_text(text.get());
+    let call = &mut task.call;
+    if let Ok(params) = anonymizer.conceal_own(call.params.get().clone()) {
+        call.params = params;
+    } else {
+        let name = serde_json::json!({ "name": call.tool.tool.as_str() });
+        call.params =
+            Anonymizer::none().conceal_own(json::raw(&name)).unwrap_or_else(|_| call.params.clone());
+    }
+    call.meta = call.meta.take().and_then(again);
+    task.origin.client = text(task.origin.client);
+    task.note = task.note.map(text);
+    task.result = task.result.and_then(again);
+    task.error = task.error.and_then(again);
+    task
+}
