@@ -4,10 +4,10 @@
 //! [`Permitted::settled`] from a task that a person approved and that was claimed for execution. The next
 //! step, [`crate::server`], takes nothing else, so skipping policy does not compile.
 
-use crate::anonymize::{Anonymizer, Real};
+use crate::anonymize::{Anonymizer, Fake, Real};
 use crate::call::{Call, Method};
 use crate::clock::Moment;
-use crate::json::RawJson;
+use crate::json::{self, Object, RawJson};
 use crate::names::ToolId;
 use crate::policy::{Action, Decision, Policy};
 use crate::task::Claimed;
@@ -65,10 +65,20 @@ impl Permitted {
     #[must_use]
     pub fn reveal(self, anonymizer: &Anonymizer) -> Outgoing {
         let Call { tool, method, params, meta } = self.call;
-        let params = anonymizer.reveal(&tool.server, &params);
+        let params = named(anonymizer.reveal(&tool.server, &params), &params, &tool, method);
         let meta = meta.map(|meta| anonymizer.reveal(&tool.server, &meta));
         Outgoing { tool, method, params, meta }
     }
+}
+
+/// What runs is what was decided on: a fake in a tool's name is no value, and stays.
+fn named(revealed: Real<RawJson>, before: &Fake<RawJson>, tool: &ToolId, method: Method) -> Real<RawJson> {
+    if method != Method::CallTool || revealed.expose().get() == before.get().get() {
+        return revealed;
+    }
+    let name = json::raw(tool.tool.as_str());
+    let object = Object::read(revealed.expose()).unwrap_or_default();
+    Real::from_server(object.with("name", &name).to_raw())
 }
 
 /// A permitted call with the real values in it, on its way to one server.

@@ -214,6 +214,9 @@ impl Pipeline {
     /// Guarantee P5: only what a server lists can be called. Where its offer is not known yet, or what is
     /// cached lacks the tool, the server is asked.
     async fn known(&self, tool: &ToolId, follow: &Follow) -> Result<(), Refusal> {
+        if self.anonymizer.load().is_private(tool.tool.as_str()) {
+            return Err(Refusal::Invalid(PRIVATE_NAME.to_owned()));
+        }
         let listed = || {
             self.catalog.known(&tool.server)
                 && (tool.tool.operation().is_some() || self.catalog.tool(tool).is_some())
@@ -303,11 +306,18 @@ impl Pipeline {
     }
 }
 
+/// What the agent is told of a tool whose name it must not know.
+const PRIVATE_NAME: &str = "a tool whose name holds a private value cannot be called through Portero";
+
 /// Parsers disagree on which of two equal keys counts, so what a person approves might not be what a server
 /// runs.
 fn well_formed(call: &Call) -> Result<(), Refusal> {
-    json::refuse_duplicate_keys(call.params.get())
-        .map_err(|error| Refusal::Invalid(format!("the arguments are not acceptable: {error}")))
+    let refuse = |what: &str, json| {
+        json::refuse_duplicate_keys(json)
+            .map_err(|error| Refusal::Invalid(format!("{what} not acceptable: {error}")))
+    };
+    refuse("the arguments are", call.params.get())?;
+    call.meta.as_ref().map_or(Ok(()), |meta| refuse("`_meta` is", meta.get()))
 }
 
 /// Guarantee N5: what still holds a private value does not leave, and somebody hears of it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Context, Pipeline, Refusal, Reply};
 use crate::audit::{Event, Outcome, Record};
 use crate::json::{Object, RawJson};
-use crate::names::ToolId;
+use crate::names::{TOOL_NAME_MOST, ToolId, ToolName};
 use crate::permit::Permitted;
 
 /// A call whose intent is recorded and whose outcome is not.
@@ -83,11 +83,27 @@ impl Pipeline {
     /// Refuses a call and records that. A refusal needs no record to hold.
     pub(super) fn refuse(&self, tool: &ToolId, context: &Context, refusal: Refusal) -> Reply {
         let reason = self.anonymizer.load().conceal_text(&refusal.to_string()).into_inner();
-        let record = self.record(context, Event::Refused { tool: tool.clone(), reason });
+        let record = self.record(context, Event::Refused { tool: self.writable(tool), reason });
         if let Err(error) = self.audit.append(&record) {
             tracing::error!(%tool, %error, "a refusal could not be recorded");
         }
         Reply::Refused(refusal)
+    }
+
+    /// The name as it may be written down (guarantee U2): an agent may ask for whatever it likes.
+    fn writable(&self, tool: &ToolId) -> ToolId {
+        let anonymizer = self.anonymizer.load();
+        let name = tool.tool.as_str();
+        if tool.tool.operation().is_some() || !anonymizer.is_private(name) {
+            return tool.clone();
+        }
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+        let fold = |letter: char| if fits(letter) { letter } else { '_' };
+        let folded: String =
+            anonymizer.conceal_text(name).get().chars().map(fold).take(TOOL_NAME_MOST).collect();
+        let name = ToolName::from_child(&folded).ok().filter(|name| !anonymizer.is_private(name.as_str()));
+        let withheld = || ToolName::from_child("withheld").expect("our own name is a name");
+        ToolId::new(tool.server.clone(), name.unwrap_or_else(withheld))
     }
 
     fn record(&self, context: &Context, event: Event) -> Record {

@@ -50,6 +50,28 @@ async fn duplicate_keys_in_arguments_are_refused() {
 }
 
 #[tokio::test]
+async fn a_fake_in_a_tools_name_does_not_turn_it_into_another_tool() {
+    let stage = Stage::new(Set {
+        servers: vec![("mail", Part::with_tools(&["list_sample", "list_secret"]))],
+        policies: vec![("mail/list_secret", Action::Deny)],
+        replacements: vec![("sample", "secret")],
+        ..Set::default()
+    });
+    handle(&stage, "mail/list_sample", r#"{"name":"list_sample","arguments":{"of":"sample"}}"#).await;
+    assert_eq!(stage.heard()[0].params, r#"{"name":"list_sample","arguments":{"of":"secret"}}"#);
+}
+
+#[tokio::test]
+async fn duplicate_keys_in_meta_are_refused() {
+    let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
+    let plain = stage.call("mail/send", r#"{"name":"send"}"#);
+    let meta = stage.pipeline.anonymizer.load().conceal_own(raw(r#"{"to":"a","t\u006f":"b"}"#)).ok();
+    let reply = stage.pipeline.handle(Call { meta, ..plain }, &stage.context(), Follow::default()).await;
+    assert!(matches!(&reply, Reply::Refused(Refusal::Invalid(why)) if why.contains("_meta")), "{reply:?}");
+    assert!(stage.heard().is_empty());
+}
+
+#[tokio::test]
 async fn what_is_denied_does_not_run_and_what_must_be_asked_is_submitted_concealed() {
     let stage = Stage::new(Set {
         servers: vec![("mail", Part::with_tools(&["send", "drop"]))],

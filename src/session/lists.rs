@@ -151,8 +151,23 @@ impl Shared {
             Listed::Tools => own_tools::definitions(|tool| self.pipeline.own_denied(tool).is_none()),
             Listed::Resources | Listed::Templates | Listed::Prompts => String::new(),
         };
-        let result = result_with(which.key(), &own, listed.expose());
-        self.pipeline.anonymizer.load().conceal(Real::from_server(result))
+        let anonymizer = self.pipeline.anonymizer.load();
+        let conceal =
+            |listed: &RawValue| anonymizer.conceal(Real::from_server(result_with(which.key(), &own, listed)));
+        conceal(listed.expose()).or_else(|Leak| {
+            // One entry that cannot be concealed must not cost the client all the others.
+            let entries: Vec<&RawValue> = serde_json::from_str(listed.expose().get()).unwrap_or_default();
+            let all = entries.len();
+            let good = |entry: &&RawValue| anonymizer.conceal(Real::from_server((*entry).to_owned())).is_ok();
+            let entries: Vec<&RawValue> = entries.into_iter().filter(good).collect();
+            let withheld = all - entries.len();
+            tracing::error!(
+                list = which.key(),
+                withheld,
+                "entries were withheld: they could not be concealed"
+            );
+            conceal(&json::raw(&entries))
+        })
     }
 
     /// Tells the client of each list that differs from what it was told. A list that it never asked for

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::super::answers;
 use super::super::state::Shared;
 use super::arguments::Arguments;
-use crate::anonymize::Real;
+use crate::anonymize::{Leak, Real};
 use crate::catalog::View;
 use crate::json;
 use crate::names::ServerName;
@@ -39,7 +39,7 @@ impl Shared {
         let recent = self.recent.tools();
         let view = View { action: &action, recent: &recent };
         let hits = self.pipeline.catalog.search(&query, category.as_deref(), HITS_MOST, &view);
-        let tools: Vec<Found<'_>> = hits
+        let mut tools: Vec<Found<'_>> = hits
             .iter()
             .map(|hit| Found {
                 name: hit.tool.id.to_string(),
@@ -53,14 +53,22 @@ impl Shared {
             })
             .collect();
         let waiting = self.pipeline.catalog.missing();
-        let text = if tools.is_empty() {
-            nothing_found(category.is_some(), &waiting)
-        } else {
-            found(&tools, &waiting)
+        let anonymizer = self.pipeline.anonymizer.load();
+        let conceal = |tools: &[Found<'_>]| {
+            let text = if tools.is_empty() {
+                nothing_found(category.is_some(), &waiting)
+            } else {
+                found(tools, &waiting)
+            };
+            // Descriptions and schemas are the servers' words: real until concealed.
+            anonymizer.conceal(Real::from_server(answers::text_result(&text)))
         };
-        // Descriptions and schemas are the servers' words: real until concealed.
-        let result = Real::from_server(answers::text_result(&text));
-        self.pipeline.anonymizer.load().conceal(result).map(Reply::Result).map_err(Refusal::Withheld)
+        let concealed = conceal(&tools).or_else(|Leak| {
+            // One tool that cannot be concealed must not hide the others.
+            tools.retain(|tool| conceal(std::slice::from_ref(tool)).is_ok());
+            conceal(&tools)
+        });
+        concealed.map(Reply::Result).map_err(Refusal::Withheld)
     }
 }
 

@@ -39,6 +39,46 @@ fn stage() -> Set {
 }
 
 #[tokio::test]
+async fn a_tool_that_cannot_be_concealed_costs_no_other_its_place() {
+    let mut layers = REAL.to_owned();
+    for _ in 0..26 {
+        layers = layers.replace('%', "%25").replace(' ', "%20");
+    }
+    let evil = format!(r#"{{"name":"evil","description":"{layers}","inputSchema":{{"type":"object"}}}}"#);
+    let offer = Offer { tools: vec![raw(&evil)], ..Offer::default() };
+    let mut set = stage();
+    set.servers.push(("evil", Part::offering(offer)));
+    let mut rig = Rig::new(set);
+    let listed = rig.result("tools/list", json!({})).await;
+    let listed = names(&listed, "tools");
+    assert!(
+        listed.contains(&"mail__t".to_owned()) && !listed.contains(&"evil__evil".to_owned()),
+        "{listed:?}"
+    );
+    let (found, is_error) = rig.call("portero__search_tools", json!({ "query": "" })).await;
+    assert!(!is_error && found.contains("mail/t") && !found.contains("evil/evil"), "{found}");
+}
+
+#[tokio::test]
+async fn a_tool_name_that_is_private_is_not_written_down() {
+    const SECRET: &str = "ada-lovelace";
+    let mut rig = Rig::new(Set {
+        servers: vec![("mail", Part::with_tools(&["of_ada-lovelace"]))],
+        replacements: vec![("john-doe", SECRET)],
+        ..Set::default()
+    });
+    let listed = rig.result("tools/list", json!({})).await.to_string();
+    assert!(listed.contains("of_john-doe") && !listed.contains(SECRET), "{listed}");
+    for name in ["mail/of_ada-lovelace", "mail/ada-lovelace", "mail__of_ada-lovelace", "mail__of_john-doe"] {
+        let (text, is_error) = rig.call("portero__call", json!({ "tool": name })).await;
+        assert!(is_error && !text.contains(SECRET), "{text}");
+    }
+    assert!(rig.stage.heard().is_empty());
+    let audited = rig.stage.audited().join("\n");
+    assert!(audited.contains("mail/of_john-doe") && !audited.contains(SECRET), "{audited}");
+}
+
+#[tokio::test]
 async fn nothing_real_leaves_in_lists_results_errors_progress_logs_or_updates() {
     let mut rig = Rig::new(stage());
     rig.initialize("2025-11-25").await;
