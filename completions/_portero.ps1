@@ -155,7 +155,12 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;logs' {
             [CompletionResult]::new('--tool', '--tool', [CompletionResultType]::ParameterName, 'Only what is about tools that match this pattern')
-            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only what happened in the last while, such as 30m or 2h')
+            [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Only what is about this server''s tools')
+            [CompletionResult]::new('--decision', '--decision', [CompletionResultType]::ParameterName, 'Only calls that were decided like this')
+            [CompletionResult]::new('--session', '--session', [CompletionResultType]::ParameterName, 'Only this session: its id, or a beginning or end of it')
+            [CompletionResult]::new('--task', '--task', [CompletionResultType]::ParameterName, 'Only this task: its id, or a beginning or end of it')
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only since then: so long ago such as 2h, or a time such as 2026-11-20T10:00')
+            [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only until then, in the same forms')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'At most so many, the newest of them')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'At most so many, the newest of them')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')

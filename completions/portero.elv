@@ -139,7 +139,12 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;logs'= {
             cand --tool 'Only what is about tools that match this pattern'
-            cand --since 'Only what happened in the last while, such as 30m or 2h'
+            cand --server 'Only what is about this server''s tools'
+            cand --decision 'Only calls that were decided like this'
+            cand --session 'Only this session: its id, or a beginning or end of it'
+            cand --task 'Only this task: its id, or a beginning or end of it'
+            cand --since 'Only since then: so long ago such as 2h, or a time such as 2026-11-20T10:00'
+            cand --until 'Only until then, in the same forms'
             cand -n 'At most so many, the newest of them'
             cand --limit 'At most so many, the newest of them'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'

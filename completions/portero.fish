@@ -113,7 +113,15 @@ complete -c portero -n "__fish_portero_using_subcommand unrule" -l json -d 'Prin
 complete -c portero -n "__fish_portero_using_subcommand unrule" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
 complete -c portero -n "__fish_portero_using_subcommand unrule" -s h -l help -d 'Print help'
 complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l tool -d 'Only what is about tools that match this pattern' -r
-complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l since -d 'Only what happened in the last while, such as 30m or 2h' -r
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l server -d 'Only what is about this server\'s tools' -r
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l decision -d 'Only calls that were decided like this' -r -f -a "allowed\t''
+asked\t''
+refused\t''
+failed\t''"
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l session -d 'Only this session: its id, or a beginning or end of it' -r
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l task -d 'Only this task: its id, or a beginning or end of it' -r
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l since -d 'Only since then: so long ago such as 2h, or a time such as 2026-11-20T10:00' -r
+complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l until -d 'Only until then, in the same forms' -r
 complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -s n -l limit -d 'At most so many, the newest of them' -r
 complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
 complete -c portero -n "__fish_portero_using_subcommand logs; and not __fish_seen_subcommand_from verify help" -s f -l follow -d 'Go on printing what is added'

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use portero::audit::{Decided, IdPart};
 use portero::config::duration;
 use portero::names::{ServerName, ToolId};
 use portero::pattern::Pattern;
 use portero::task::State;
+
+use crate::when::When;
 
 /// The gateway between an AI agent and everything it may touch.
 ///
@@ -92,8 +95,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  portero unrule 4")]
     Unrule(Unrule),
     /// Read the audit
-    #[command(after_help = "Examples:\n  portero logs --since 1h\n  portero logs --follow\n  portero logs \
-                            --tool 'github/*' --json\n  portero logs verify")]
+    #[command(after_help = "Examples:\n  portero logs --since 1h\n  portero logs --since 2026-11-20T10:00 \
+                            --decision refused\n  portero logs --follow --tool 'github/*' --json\n  \
+                            portero logs verify")]
     Logs(Logs),
     /// Tell how a tool is decided and why
     #[command(after_help = "Example:\n  portero why github/create_issue")]
@@ -202,9 +206,24 @@ pub(crate) struct Logs {
     /// Only what is about tools that match this pattern
     #[arg(long, value_name = "PATTERN")]
     pub(crate) tool: Option<Pattern>,
-    /// Only what happened in the last while, such as 30m or 2h
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) since: Option<Duration>,
+    /// Only what is about this server's tools
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) server: Option<ServerName>,
+    /// Only calls that were decided like this
+    #[arg(long, value_name = "DECISION", value_parser = decisions())]
+    pub(crate) decision: Option<Decided>,
+    /// Only this session: its id, or a beginning or end of it
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<IdPart>,
+    /// Only this task: its id, or a beginning or end of it
+    #[arg(long, value_name = "ID")]
+    pub(crate) task: Option<IdPart>,
+    /// Only since then: so long ago such as 2h, or a time such as 2026-11-20T10:00
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<When>,
+    /// Only until then, in the same forms
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<When>,
     /// At most so many, the newest of them
     #[arg(long, short = 'n', value_name = "N", default_value_t = 200)]
     pub(crate) limit: usize,
@@ -267,6 +286,14 @@ pub(crate) struct Generate {
     /// The directory that gets `completions/` and `man/`
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
+}
+
+fn decisions() -> impl clap::builder::TypedValueParser<Value = Decided> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::PossibleValuesParser::new(Decided::ALL.map(Decided::as_str)).map(|text| {
+        let same = |decided: &Decided| decided.as_str() == text;
+        Decided::ALL.into_iter().find(same).expect("only the decisions' own names are possible")
+    })
 }
 
 fn states() -> impl clap::builder::TypedValueParser<Value = State> {

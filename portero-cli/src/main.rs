@@ -3,6 +3,8 @@
 //! stdout carries data only (in `portero mcp` the protocol), stderr is talk. The modules stand in layers, in
 //! the order below: each imports only from those above it.
 
+mod when;
+
 mod args;
 
 mod output;

@@ -6,6 +6,7 @@
 //! [`verify_against`] also what was cut off or is gone, by the [`Head`]s that are kept elsewhere.
 
 mod chain;
+mod filter;
 mod follow;
 mod head;
 mod reader;
@@ -13,8 +14,9 @@ mod record;
 mod segment;
 
 pub use chain::{Broken, Report, Verdict, verify, verify_against};
+pub use filter::{Decided, Filter, IdPart, NoIdPart};
 pub use follow::Follower;
 pub use head::{Head, HeadError};
-pub use reader::{Entry, Filter, Log, read, segments};
+pub use reader::{Entry, Log, read, segments};
 pub use record::{Event, Outcome, Record};
 pub use segment::Segment;

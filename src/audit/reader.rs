@@ -8,27 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Record};
-use crate::names::{ServerName, SessionId, TaskId, ToolId};
-
-/// Which records are wanted; an empty filter wants all.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// None before this.
-    pub since: Option<Timestamp>,
-    /// None from this on.
-    pub until: Option<Timestamp>,
-    /// Only those about a tool of this server.
-    pub server: Option<ServerName>,
-    /// Only those about this tool.
-    pub tool: Option<ToolId>,
-    /// Only those of this session.
-    pub session: Option<SessionId>,
-    /// Only those about this task.
-    pub task: Option<TaskId>,
-    /// Only the newest so many.
-    pub limit: Option<usize>,
-}
+use super::{Filter, Record};
 
 /// One record and where it stands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -141,46 +121,4 @@ fn starts_after(name: &str, until: Option<Timestamp>) -> bool {
         let edge = until.checked_add(jiff::SignedDuration::from_mins(1)).unwrap_or(Timestamp::MAX);
         name > edge.strftime("%Y%m%dT%H%M%S").to_string().as_str()
     })
-}
-
-impl Filter {
-    /// Whether a record is wanted, the limit aside.
-    #[must_use]
-    pub fn wants(&self, record: &Record) -> bool {
-        let tool = record.event.tool();
-        self.since.is_none_or(|since| record.at >= since)
-            && self.until.is_none_or(|until| record.at < until)
-            && self.session.is_none_or(|session| record.session == Some(session))
-            && self.task.is_none_or(|task| record.event.task() == Some(task))
-            && self.tool.as_ref().is_none_or(|wanted| tool == Some(wanted))
-            && self.server.as_ref().is_none_or(|wanted| tool.is_some_and(|tool| tool.server == *wanted))
-    }
-}
-
-impl Event {
-    /// The tool that it is about, if about one.
-    #[must_use]
-    pub const fn tool(&self) -> Option<&ToolId> {
-        match self {
-            Self::Intent { tool, .. }
-            | Self::Outcome { tool, .. }
-            | Self::Refused { tool, .. }
-            | Self::Task { tool, .. } => Some(tool),
-            Self::Act { .. } | Self::Config { .. } | Self::Process { .. } => None,
-        }
-    }
-
-    /// The task that it is about, if about one.
-    #[must_use]
-    pub const fn task(&self) -> Option<TaskId> {
-        match self {
-            Self::Intent { task, .. } => *task,
-            Self::Task { task, .. } => Some(*task),
-            Self::Outcome { .. }
-            | Self::Refused { .. }
-            | Self::Act { .. }
-            | Self::Config { .. }
-            | Self::Process { .. } => None,
-        }
-    }
 }

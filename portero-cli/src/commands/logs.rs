@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use portero::audit::{self, Entry, Event, Filter, Follower, Head, Outcome as CallOutcome, Report};
 use portero::ipc::{Ask, Reply};
-use portero::names::ToolId;
-use portero::pattern::Pattern;
 use serde_json::json;
 
 use super::{Context, on_runtime};
@@ -15,6 +14,7 @@ use crate::args;
 use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, visible};
+use crate::when::When;
 
 /// How often `--follow` looks for more.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -27,8 +27,7 @@ pub(super) fn run(context: &Context, args: &args::Logs) -> Outcome {
 }
 
 fn read(context: &Context, args: &args::Logs) -> Outcome {
-    let since = args.since.map(|since| Timestamp::now() - since);
-    let filter = Filter { since, ..Filter::default() };
+    let filter = filter(args);
     let directory = context.paths.audit();
     let unreadable = |error: &std::io::Error| {
         Failure::refused(format!("could not read the audit in `{}`", directory.display())).because(error)
@@ -43,33 +42,35 @@ fn read(context: &Context, args: &args::Logs) -> Outcome {
             .output
             .talk(format_args!("warning: line {line} of {segment} is no record; run `portero logs verify`"));
     }
-    let wanted: Vec<_> = log.entries.iter().filter(|entry| wants(args.tool.as_ref(), entry)).collect();
-    let skip = wanted.len().saturating_sub(args.limit);
-    for entry in &wanted[skip..] {
+    for entry in &log.entries {
         print(&context.output, entry)?;
     }
     while let Some(follower) = &mut follower {
+        // What is written later is not wanted; look once more when that time has come.
+        let over = filter.until.is_some_and(|until| until <= Timestamp::now());
         for entry in follower.poll().map_err(|error| unreadable(&error))? {
-            if wants(args.tool.as_ref(), &entry) {
-                print(&context.output, &entry)?;
-            }
+            print(&context.output, &entry)?;
+        }
+        if over {
+            break;
         }
         std::thread::sleep(LOOK_EVERY);
     }
     Ok(())
 }
 
-fn wants(pattern: Option<&Pattern>, entry: &Entry) -> bool {
-    pattern.is_none_or(|pattern| tool(&entry.record.event).is_some_and(|tool| pattern.matches(tool)))
-}
-
-const fn tool(event: &Event) -> Option<&ToolId> {
-    match event {
-        Event::Intent { tool, .. }
-        | Event::Outcome { tool, .. }
-        | Event::Refused { tool, .. }
-        | Event::Task { tool, .. } => Some(tool),
-        Event::Act { .. } | Event::Config { .. } | Event::Process { .. } => None,
+fn filter(args: &args::Logs) -> Filter {
+    let now = Timestamp::now();
+    let moment = |when: When| when.moment(now, TimeZone::system());
+    Filter {
+        since: args.since.map(moment),
+        until: args.until.map(moment),
+        server: args.server.clone(),
+        tool: args.tool.clone(),
+        decided: args.decision,
+        session: args.session.clone(),
+        task: args.task.clone(),
+        limit: Some(args.limit),
     }
 }
 
@@ -137,11 +138,10 @@ async fn verify(context: &Context) -> Outcome {
         return Err(Failure::refused("the audit was changed after it was written")
             .hint("keep a copy of the directory and look at the named lines"));
     }
-    known.map(drop).map_err(|failure| {
+    known.map(drop).inspect_err(|_| {
         context
             .output
             .talk("every chain holds; whether ends or whole files are missing only the daemon can tell");
-        failure
     })
 }
 

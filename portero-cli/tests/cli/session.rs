@@ -1,5 +1,7 @@
 //! An agent's session through the real `portero mcp`, the sample server and the real daemon.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, text};
@@ -221,4 +223,34 @@ fn without_the_daemon_verify_does_not_say_that_all_is_well() {
         "{}",
         said.err
     );
+}
+
+#[test]
+fn the_logs_are_filtered_by_what_was_decided_and_when() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    agent.call("office__delete_mail", &json!({"id": 1}));
+    let tools = |words: &[&str]| -> Vec<String> {
+        let all: Vec<_> = ["logs", "--json"].iter().chain(words).copied().collect();
+        let said = world.run(&all);
+        assert_eq!(said.code, 0, "{}", said.err);
+        let lines = said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let tool = |line: Value| {
+            let event = line["record"]["event"].as_object().unwrap().values().next().unwrap().clone();
+            event["tool"].as_str().unwrap().to_owned()
+        };
+        lines.map(tool).collect()
+    };
+    assert_eq!(tools(&["--decision", "allowed"]), ["office/read_mail", "office/read_mail"]);
+    assert_eq!(tools(&["--decision", "allowed", "-n", "1"]), ["office/read_mail"]);
+    assert_eq!(tools(&["--decision", "refused", "--server", "office"]), ["office/delete_mail"]);
+    assert_eq!(tools(&["--tool", "*/delete_*", "--since", "1h"]), ["office/delete_mail"]);
+    assert!(tools(&["--decision", "refused", "--server", "other"]).is_empty());
+    assert!(tools(&["--decision", "refused", "--until", "2026-01-01T10:00"]).is_empty());
+    let soon = (jiff::Timestamp::now() + Duration::from_secs(1)).to_string();
+    assert!(tools(&["--decision", "refused", "--follow", "--until", &soon]).len() == 1, "it ends");
+    assert!(tools(&["--task", "beef"]).is_empty());
+    let wrong = world.run(&["logs", "--since", "yesterday"]);
+    assert!(wrong.code == 2 && wrong.err.contains("2026-11-20T10:00"), "{}", wrong.err);
 }

@@ -1,0 +1,158 @@
+//! Which records are wanted.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use super::{Event, Outcome, Record};
+use crate::names::{ServerName, TaskId, ToolId};
+use crate::pattern::Pattern;
+use crate::task::State;
+
+/// Which records are wanted; an empty filter wants all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// None before this.
+    pub since: Option<Timestamp>,
+    /// None from this on.
+    pub until: Option<Timestamp>,
+    /// Only those about a tool of this server.
+    pub server: Option<ServerName>,
+    /// Only those about tools that match.
+    pub tool: Option<Pattern>,
+    /// Only those about calls that were decided like this.
+    pub decided: Option<Decided>,
+    /// Only those of sessions whose id begins or ends so.
+    pub session: Option<IdPart>,
+    /// Only those about tasks whose id begins or ends so.
+    pub task: Option<IdPart>,
+    /// Only the newest so many.
+    pub limit: Option<usize>,
+}
+
+/// What became of a call, or of a person's act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    /// It went to its server, because policy or a person allowed it.
+    Allowed,
+    /// A person is asked.
+    Asked,
+    /// Policy, a person or time refused it.
+    Refused,
+    /// It went to its server and came to no good end.
+    Failed,
+}
+
+impl Decided {
+    /// All, in the order of a call's life.
+    pub const ALL: [Self; 4] = [Self::Allowed, Self::Asked, Self::Refused, Self::Failed];
+
+    /// As people type it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Asked => "asked",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Decided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The beginning or the end of an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdPart(String);
+
+/// That is no part of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id is written with 0-9, a-f and hyphens, and its beginning or end will do")]
+pub struct NoIdPart;
+
+impl FromStr for IdPart {
+    type Err = NoIdPart;
+
+    fn from_str(text: &str) -> Result<Self, NoIdPart> {
+        let text = text.to_ascii_lowercase();
+        let fits = matches!(text.len(), 1..=36) && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        if fits { Ok(Self(text)) } else { Err(NoIdPart) }
+    }
+}
+
+impl IdPart {
+    fn is_of(&self, id: &impl fmt::Display) -> bool {
+        let id = id.to_string();
+        id.starts_with(&self.0) || id.ends_with(&self.0)
+    }
+}
+
+impl Filter {
+    /// Whether a record is wanted, the limit aside.
+    #[must_use]
+    pub fn wants(&self, record: &Record) -> bool {
+        let Self { since, until, server, tool, decided, session, task, limit: _ } = self;
+        let event = &record.event;
+        let about = event.tool();
+        since.is_none_or(|since| record.at >= since)
+            && until.is_none_or(|until| record.at < until)
+            && decided.is_none_or(|decided| event.decided() == Some(decided))
+            && server.as_ref().is_none_or(|server| about.is_some_and(|tool| tool.server == *server))
+            && tool.as_ref().is_none_or(|pattern| about.is_some_and(|tool| pattern.matches(tool)))
+            && session.as_ref().is_none_or(|part| record.session.is_some_and(|id| part.is_of(&id)))
+            && task.as_ref().is_none_or(|part| event.task().is_some_and(|id| part.is_of(&id)))
+    }
+}
+
+impl Event {
+    /// The tool that it is about, if about one.
+    #[must_use]
+    pub const fn tool(&self) -> Option<&ToolId> {
+        match self {
+            Self::Intent { tool, .. }
+            | Self::Outcome { tool, .. }
+            | Self::Refused { tool, .. }
+            | Self::Task { tool, .. } => Some(tool),
+            Self::Act { .. } | Self::Config { .. } | Self::Process { .. } => None,
+        }
+    }
+
+    /// The task that it is about, if about one.
+    #[must_use]
+    pub const fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::Intent { task, .. } => *task,
+            Self::Task { task, .. } => Some(*task),
+            Self::Outcome { .. }
+            | Self::Refused { .. }
+            | Self::Act { .. }
+            | Self::Config { .. }
+            | Self::Process { .. } => None,
+        }
+    }
+
+    /// What became of the call, or of a person's act that was refused.
+    #[must_use]
+    pub const fn decided(&self) -> Option<Decided> {
+        match self {
+            Self::Intent { .. } | Self::Outcome { outcome: Outcome::Done, .. } => Some(Decided::Allowed),
+            Self::Outcome { .. } => Some(Decided::Failed),
+            Self::Refused { .. } | Self::Act { done: false, .. } => Some(Decided::Refused),
+            Self::Task { state, .. } => Some(match state {
+                State::PendingApproval => Decided::Asked,
+                State::Approved | State::Executing | State::Completed => Decided::Allowed,
+                State::Denied | State::Expired | State::Cancelled => Decided::Refused,
+                State::Failed | State::Interrupted => Decided::Failed,
+            }),
+            Self::Act { .. } | Self::Config { .. } | Self::Process { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
