@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use portero::audit::{Decided, IdPart};
 use portero::config::duration;
-use portero::names::{ServerName, ToolId};
+use portero::names::{NameError, ServerName, ToolId};
 use portero::pattern::Pattern;
 use portero::task::State;
 
@@ -238,7 +238,7 @@ pub(crate) enum LogsCommand {
 #[derive(Debug, Args)]
 pub(crate) struct Why {
     /// The tool, as `server/tool`
-    #[arg(value_name = "TOOL")]
+    #[arg(value_name = "TOOL", value_parser = tool)]
     pub(crate) tool: ToolId,
 }
 
@@ -300,6 +300,21 @@ fn states() -> impl clap::builder::TypedValueParser<Value = State> {
     use clap::builder::TypedValueParser as _;
     clap::builder::PossibleValuesParser::new(State::ALL.map(State::as_str))
         .map(|text| text.parse().expect("only the states' own names are possible"))
+}
+
+/// One tool by its canonical name; the name that the agent sees is told what it should have been.
+fn tool(typed: &str) -> Result<ToolId, String> {
+    let wrong =
+        |error: NameError| match typed.strip_prefix("mcp__portero__").unwrap_or(typed).split_once("__") {
+            Some((server, name)) if !typed.contains('/') => {
+                format!("{error}; did you mean `{server}/{name}`?")
+            }
+            _ if typed.contains(['*', '?', '{', '[']) => {
+                format!("{error}. This command tells about one tool, such as `github/create_issue`")
+            }
+            _ => format!("{error}, such as `github/create_issue`"),
+        };
+    typed.parse().map_err(wrong)
 }
 
 #[cfg(test)]

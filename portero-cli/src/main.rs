@@ -19,6 +19,8 @@ mod denies;
 
 mod launch;
 
+mod nearest;
+
 mod daemon;
 
 mod widen;

@@ -93,6 +93,7 @@ impl App {
             BindError::Running => Failure::new(FailureKind::Refused, error.to_string()),
             BindError::System(..) => internal(&error.to_string(), &source(&error)),
         })?;
+        valid.config.log_skipped();
         let (daemon, executor) = compose(parts, environment, valid).await?;
         executor.recover().await.map_err(|error| internal("could not take up where it ended", &error))?;
         let background = TaskTracker::new();

@@ -120,6 +120,7 @@ fn reload(daemon: &Daemon, files: &Files) {
 /// Puts a configuration in force, here and, when they have read it, in the sessions.
 fn adopt(daemon: &Daemon, Valid { config, anonymizer, warnings }: Valid) {
     let digest = config.digest.clone();
+    config.log_skipped();
     daemon.anonymizer.store(Arc::new(anonymizer));
     daemon.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.standing().clone()));
     daemon.approvals.store(Arc::new(config.settings.approvals.clone()));

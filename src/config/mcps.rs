@@ -155,7 +155,7 @@ impl<'a> Reading<'_, 'a, '_> {
 
     fn skip(&mut self, at: usize, server: ServerName, reason: String, hint: &str) {
         self.document.warn(at, format!("server `{server}` is skipped: {reason}"), Some(hint.to_owned()));
-        self.found.skipped.push(Skipped { server, reason });
+        self.found.skipped.push(Skipped { server, reason, hint: hint.to_owned() });
     }
 
     fn is_remote(&mut self, members: &Members<'_, 'a>) -> bool {

@@ -65,6 +65,17 @@ pub struct Skipped {
     pub server: ServerName,
     /// Why, in words without values: ``the variable `GITHUB_TOKEN` is not set``.
     pub reason: String,
+    /// The next step.
+    pub hint: String,
+}
+
+impl Config {
+    /// Notes in this program's log which servers are skipped, and why.
+    pub fn log_skipped(&self) {
+        for Skipped { server, reason, hint: _ } in &self.skipped {
+            tracing::warn!(%server, reason, "a server is skipped");
+        }
+    }
 }
 
 /// `portero.json`.

@@ -1,6 +1,6 @@
 //! What goes to a server: tools, resources, prompts and completions, all through the pipeline.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
@@ -73,7 +73,24 @@ impl Shared {
             return Ok(tool);
         }
         self.gather().await;
-        catalog.resolve_tool(name).ok_or_else(|| Refusal::Unknown(name.to_owned()))
+        catalog.resolve_tool(name).ok_or_else(|| self.absent(name))
+    }
+
+    /// Why nobody offers a tool: the server that its name begins with is not there, or nobody knows it.
+    fn absent(&self, name: &str) -> Refusal {
+        let begins = |server: &ServerName| {
+            let meant = name.split('/').next() == Some(server.as_str());
+            meant || name.split_once(alias::SEPARATOR).is_some_and(|(begin, _)| begin == folded(server))
+        };
+        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = skipped.iter().map(|skipped| (skipped.server.clone(), skipped.reason.clone()));
+        let mut absent = skipped.chain(self.pipeline.catalog.failures());
+        match absent.find(|(server, _)| begins(server)) {
+            Some((server, reason)) => {
+                Refusal::Server(format!("the server `{server}` is not available: {reason}"))
+            }
+            None => Refusal::Unknown(name.to_owned()),
+        }
     }
 
     /// The call of a tool: what the client sent, under the server's own name for it.
@@ -220,5 +237,10 @@ impl Shared {
 /// Whether a tool's name toward the agent may begin with this server's name, which may be cut there.
 fn may_begin(name: &str, server: &ServerName) -> bool {
     let begins = name.split(alias::SEPARATOR).next().unwrap_or_default();
-    !begins.is_empty() && server.as_str().replace('.', "_").starts_with(begins)
+    !begins.is_empty() && folded(server).starts_with(begins)
+}
+
+/// A server's name as tools' names toward the agent begin with it.
+fn folded(server: &ServerName) -> String {
+    server.as_str().replace('.', "_")
 }

@@ -4,13 +4,14 @@ use portero::ipc::{Ask, Reply};
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
-use super::Context;
+use super::{Context, check};
 use crate::daemon::unexpected;
 use crate::failure::Outcome;
 use crate::widen::{self, Change};
 
 pub(super) async fn run(context: &Context, pattern: Pattern) -> Outcome {
     let daemon = context.daemon().await?;
+    check::note(context, &pattern);
     let mut terminal = widen::begin(&daemon, "to allow").await?;
     widen::show_reach(&daemon, &mut terminal, &pattern, &Change::Allow).await?;
     let challenge = Some(widen::confirm(&mut terminal, "allow this for good")?);

@@ -1,10 +1,13 @@
 //! `portero check`: everything that is wrong with the configuration, at once. It needs no daemon.
 
+use portero::anonymize::Direction;
 use portero::config::{self, Config, Problem, Problems, Severity};
+use portero::pattern::Pattern;
 use serde_json::json;
 
 use super::Context;
 use crate::failure::{Failure, Outcome};
+use crate::nearest::Known;
 
 pub(super) fn run(context: &Context) -> Outcome {
     let (config, problems) = read(context)?;
@@ -13,14 +16,18 @@ pub(super) fn run(context: &Context) -> Outcome {
             out.line(problems.to_string().trim_end())?;
         }
         match &config {
-            Some(config) => out.line(format_args!(
-                "{} is valid: {} servers, {} skipped, {} policy entries, {} replacements",
-                context.paths.config.display(),
-                config.servers.len(),
-                config.skipped.len(),
-                config.policy.entries.len(),
-                config.replacements.len()
-            )),
+            Some(config) => {
+                let replacements =
+                    config.replacements.iter().filter(|rule| rule.direction != Direction::Injected).count();
+                out.line(format_args!(
+                    "{} is valid: {}, {} skipped, {}, {}",
+                    context.paths.config.display(),
+                    count(config.servers.len(), "server", "servers"),
+                    config.skipped.len(),
+                    count(config.policy.entries.len(), "policy entry", "policy entries"),
+                    count(replacements, "replacement", "replacements"),
+                ))
+            }
             None => Ok(()),
         }
     })?;
@@ -35,12 +42,25 @@ pub(super) fn run(context: &Context) -> Outcome {
     }
 }
 
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Reads the configuration by this process's environment.
 pub(super) fn read(context: &Context) -> Outcome<(Option<Config>, Problems)> {
     let files = config::Files::load(&context.paths.config).map_err(|error| {
         Failure::usage(format!("could not read `{}`", context.paths.config.display())).because(&error)
     })?;
     Ok(config::read(&files, &|name| std::env::var(name).ok()))
+}
+
+/// Says so where a pattern names a server or tool that is not there: it may come, or be mistyped.
+pub(super) fn note(context: &Context, pattern: &Pattern) {
+    if let Ok((Some(config), _)) = read(context)
+        && let Some(hint) = Known::of(&config, &context.paths).about_pattern(pattern)
+    {
+        context.output.talk(format!("note: {hint}"));
+    }
 }
 
 /// Reads the configuration, and fails with everything that is wrong with it.

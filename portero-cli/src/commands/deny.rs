@@ -4,12 +4,13 @@ use portero::ipc::{Ask, Reply};
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
-use super::Context;
+use super::{Context, check};
 use crate::daemon::unexpected;
 use crate::failure::Outcome;
 
 pub(super) async fn run(context: &Context, pattern: Pattern) -> Outcome {
     let daemon = context.daemon().await?;
+    check::note(context, &pattern);
     let ask = Ask::Rule { pattern, action: Action::Deny, challenge: None };
     let Reply::Rule(rule) = daemon.ask(ask).await? else { return Err(unexpected()) };
     context.output.show(&rule, |out| {

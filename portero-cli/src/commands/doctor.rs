@@ -43,10 +43,7 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
             server: skipped.server.clone(),
             state: "skipped",
             about: skipped.reason.clone(),
-            hint: Some(format!(
-                "set it in the environment or in {}",
-                context.paths.config.join(".env").display()
-            )),
+            hint: Some(skipped.hint.clone()),
         })
         .collect();
 
@@ -117,11 +114,18 @@ fn finding(
             ),
             hint: None,
         },
-        Err(error) => Finding {
-            server: server.name.clone(),
-            state: "failed",
-            about: anonymizer.load().conceal_text(&error.to_string()).into_inner(),
-            hint: Some(format!("what it wrote is in {}", paths.server_logs().display())),
-        },
+        Err(error) => {
+            let log = paths.server_logs().join(format!("{}.log", server.name));
+            Finding {
+                server: server.name.clone(),
+                state: "failed",
+                about: anonymizer.load().conceal_text(&error.to_string()).into_inner(),
+                hint: Some(if log.is_file() {
+                    format!("what it wrote is in {}", log.display())
+                } else {
+                    "see that its `command` and `args` in mcps.json start it in a terminal too".to_owned()
+                }),
+            }
+        }
     }
 }

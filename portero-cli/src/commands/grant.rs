@@ -2,7 +2,7 @@
 
 use portero::ipc::{Ask, Reply};
 
-use super::Context;
+use super::{Context, check};
 use crate::args;
 use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
@@ -14,6 +14,7 @@ pub(super) async fn run(context: &Context, args: args::Grant) -> Outcome {
     let millis =
         u64::try_from(duration.as_millis()).map_err(|_| Failure::usage("that is too long a time"))?;
     let daemon = context.daemon().await?;
+    check::note(context, &pattern);
     let mut terminal = widen::begin(&daemon, "to grant").await?;
     widen::show_reach(&daemon, &mut terminal, &pattern, &Change::Grant).await?;
     let challenge = widen::confirm(&mut terminal, &format!("grant this for {}", span(duration)))?;

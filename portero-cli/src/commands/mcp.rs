@@ -82,6 +82,7 @@ fn assemble(
     };
     let agent_session = std::env::var("CLAUDE_CODE_SESSION_ID").unwrap_or_default();
     tracing::info!(session = %origin.session, agent_session, "a session begins");
+    config.log_skipped();
 
     let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
     let policy = Policy::new(config.policy.clone(), Standing::default());

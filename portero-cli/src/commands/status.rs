@@ -1,6 +1,7 @@
 //! `portero status`: how things stand.
 
 use portero::ipc::{Ask, Reply, Status};
+use portero::names::ServerName;
 use portero::server::Condition;
 
 use super::{Context, rules};
@@ -43,7 +44,11 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
     for problem in &status.config_problems {
         out.line(format_args!("problem     {}", visible(problem)))?;
     }
-    for (server, reason) in &status.skipped {
+    let told = |server: &ServerName| {
+        let words = format!("server `{server}` is skipped");
+        status.config_problems.iter().any(|problem| problem.contains(&words))
+    };
+    for (server, reason) in status.skipped.iter().filter(|(server, _)| !told(server)) {
         out.line(format_args!("skipped     {server}: {}; see `portero check`", visible(reason)))?;
     }
     if !status.servers.is_empty() {

@@ -11,6 +11,7 @@ use super::{Context, check, rules::word};
 use crate::daemon::{self, unexpected};
 use crate::denies;
 use crate::failure::{Failure, Outcome};
+use crate::nearest::Known;
 
 pub(super) async fn run(context: &Context, tool: ToolId) -> Outcome {
     let live = matches!(daemon::probe(&context.paths).await, Probe::Ready(_));
@@ -28,6 +29,12 @@ pub(super) async fn run(context: &Context, tool: ToolId) -> Outcome {
     }
     let value =
         json!({"tool": tool, "live": live, "decision": explanation.decision, "losing": explanation.losing});
+    // What is typed here and what `mcps.json` says are both the person's; the daemon may not know either yet.
+    if let (Some(config), _) = check::read(context)?
+        && let Some(hint) = Known::of(&config, &context.paths).about_tool(&tool)
+    {
+        context.output.talk(format!("note: {hint}"));
+    }
     context.output.show(&value, |out| {
         out.line(format_args!("{tool}: {}", word(explanation.decision.action)))?;
         out.line(format_args!("  because {}", explanation.decision))?;

@@ -76,6 +76,18 @@ impl Agent {
         }
     }
 
+    /// Sends a line as it is and waits for the answer with this id, as it came.
+    pub(crate) fn exchange(&mut self, line: &str, id: u64) -> String {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {line}"));
+            let message: Value = serde_json::from_str(&line).unwrap();
+            if message["id"] == id && message.get("method").is_none() {
+                return line;
+            }
+        }
+    }
+
     fn say(&mut self, message: &Value) {
         writeln!(self.stdin.as_mut().unwrap(), "{message}").unwrap();
     }

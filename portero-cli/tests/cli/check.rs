@@ -66,3 +66,29 @@ fn why_works_without_a_daemon_and_says_so() {
     assert!(said.out.contains("office/delete_*"), "{}", said.out);
     assert!(said.err.contains("daemon does not run"), "{}", said.err);
 }
+
+#[test]
+fn a_mistyped_tool_or_pattern_gets_the_nearest_one() {
+    let world = World::with_office();
+    let said = world.run(&["why", "offce/read_mail"]);
+    assert_eq!(said.code, 0);
+    assert!(said.err.contains("did you mean `office/read_mail`?"), "{}", said.err);
+    let said = world.run(&["deny", "offce/*"]);
+    assert_eq!(said.code, 0);
+    assert!(said.err.contains("did you mean `office/*`?"), "{}", said.err);
+    // Once the server was asked, its tools are known too.
+    let mut agent = crate::agent::Agent::connect(&world, &["--no-start"]);
+    agent.ask("tools/list", &json!({}));
+    let said = world.run(&["why", "office/raed_mail"]);
+    assert!(said.err.contains("did you mean `office/read_mail`?"), "{}", said.err);
+    for (typed, hint) in [
+        ("office__read_mail", "did you mean `office/read_mail`?"),
+        ("mcp__portero__office__read_mail", "did you mean `office/read_mail`?"),
+        ("office/*", "tells about one tool"),
+        ("office", "such as `github/create_issue`"),
+    ] {
+        let said = world.run(&["why", typed]);
+        assert_eq!(said.code, 2, "{typed}");
+        assert!(said.err.contains(hint), "{typed}: {}", said.err);
+    }
+}

@@ -10,6 +10,7 @@ mod help;
 #[path = "../support/porterod.rs"]
 mod porterod;
 mod session;
+mod settings;
 mod terminal;
 mod trial;
 mod world;

@@ -14,6 +14,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Directories of its own; the daemon that a test started there ends with it.
 pub(crate) struct World {
     directory: TempDir,
+    /// Variables that its commands get.
+    pub(crate) variables: Vec<(&'static str, &'static str)>,
 }
 
 /// What a command printed and how it ended.
@@ -27,7 +29,8 @@ impl World {
     /// Empty directories.
     #[must_use]
     pub(crate) fn empty() -> Self {
-        let world = Self { directory: tempfile::Builder::new().prefix("pt-").tempdir().unwrap() };
+        let directory = tempfile::Builder::new().prefix("pt-").tempdir().unwrap();
+        let world = Self { directory, variables: Vec::new() };
         for name in ["config", "project", "home"] {
             fs::create_dir(world.path(name)).unwrap();
         }
@@ -93,6 +96,7 @@ impl World {
             .env("PORTERO_STATE_DIR", self.path("state"))
             .env("PORTERO_RUNTIME_DIR", self.path("run"))
             .env("CLAUDE_PROJECT_DIR", self.path("project"))
+            .envs(self.variables.iter().copied())
             .current_dir(self.path("project"));
         command
     }

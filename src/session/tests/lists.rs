@@ -191,6 +191,8 @@ async fn a_call_waits_for_its_own_server_longer_than_a_list_does() {
     rig.answer_with_notices(&json!(3)).await;
     let unknown = rig.call("other__tool", json!({})).await;
     assert!(unknown.1 && unknown.0.contains("other__tool"), "{unknown:?}");
+    let skipped = rig.call("absent__tool", json!({})).await;
+    assert!(skipped.1 && skipped.0.contains("the variable `TOKEN` is not set"), "{skipped:?}");
 }
 
 #[tokio::test]

@@ -188,6 +188,7 @@ fn serve(stage: &Stage, limits: Limits) -> Served {
         skipped: vec![crate::config::Skipped {
             server: "absent".parse().unwrap(),
             reason: "the variable `TOKEN` is not set".into(),
+            hint: "set it".into(),
         }],
         limits,
     });

@@ -75,6 +75,7 @@ impl Running {
         self.fleet.replace(own_servers(&config));
         self.pipeline.catalog.replace(&config.servers);
         tracing::info!(digest = config.digest, "another configuration is in force");
+        config.log_skipped();
         self.handle.config_changed(config.skipped);
     }
 }

@@ -1,0 +1,206 @@
+//! What `mcps.json` says about a server, and what a bad server does to the others, with real processes.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::agent::{Agent, text};
+use crate::world::World;
+
+/// A server of `tests/support/server.py` that behaves as `words` say.
+fn server(name: &str, words: &[&str], settings: Value) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/server.py");
+    let mut args = vec![script.to_str().unwrap()];
+    args.extend(words);
+    let python = if cfg!(windows) { "python" } else { "python3" };
+    let mut server = json!({"name": name, "command": python, "args": args});
+    if let (Some(server), Value::Object(settings)) = (server.as_object_mut(), settings) {
+        server.extend(settings);
+    }
+    server
+}
+
+/// A world in which everything is allowed.
+fn world(servers: &[Value]) -> World {
+    let world = World::empty();
+    world.write("mcps.json", &json!({"mcps": servers}));
+    world.write("policies.json", &json!({"policies": {"*": "allow"}}));
+    world
+}
+
+fn tools(agent: &mut Agent) -> Vec<String> {
+    let listed = agent.ask("tools/list", &json!({}));
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    let names = tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned());
+    names.filter(|name| !name.starts_with("portero__")).collect()
+}
+
+fn look(agent: &mut Agent, tool: &str) -> Value {
+    serde_json::from_str(text(&agent.call(tool, &json!({})))).unwrap()
+}
+
+#[test]
+fn a_server_gets_its_directory_its_variables_and_nothing_else() {
+    let settings = json!({
+        "cwd": "below",
+        "env": {
+            "OUTER": "${OUTER}", "INNER": "${INNER}", "FALLBACK": "${NOT_SET:-instead}", "PLAIN": "$${OUTER}",
+        },
+        "envPassthrough": ["PASSED"],
+    });
+    let mut world = world(&[server("plain", &[], json!({})), server("set", &[], settings)]);
+    std::fs::create_dir(world.path("config/below")).unwrap();
+    std::fs::write(world.path("config/.env"), "OUTER=no\nINNER='in it'\n").unwrap();
+    world.variables = vec![("OUTER", "wins"), ("PASSED", "on"), ("PRIVATE", "never")];
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+
+    let set = look(&mut agent, "set__look");
+    let real = |name: &str| json!(world.path(name).canonicalize().unwrap());
+    assert_eq!(set["cwd"], real("config/below"));
+    let expected = [("OUTER", "wins"), ("INNER", "in it"), ("FALLBACK", "instead"), ("PLAIN", "${OUTER}")];
+    for (name, value) in expected.into_iter().chain([("PASSED", "on")]) {
+        assert_eq!(set["env"][name], value, "{name}");
+    }
+    let plain = look(&mut agent, "plain__look");
+    assert_eq!(plain["cwd"], real("project"));
+    for name in ["OUTER", "INNER", "PASSED", "PRIVATE", "PORTERO_CONFIG_DIR", "CLAUDE_PROJECT_DIR"] {
+        assert_eq!(plain["env"].get(name), None, "{name}");
+    }
+    assert_eq!(set["env"].get("PRIVATE"), None);
+}
+
+#[test]
+fn roots_are_told_only_to_the_server_that_the_person_chose() {
+    let world = world(&[
+        server("plain", &[], json!({})),
+        server("rooted", &[], json!({"roots": ["${ROOT:-/srv/a}"]})),
+    ]);
+    let mut agent = Agent::start(&world, &["--no-start"]);
+    // The agent's own roots go to nobody.
+    let hello = json!({
+        "protocolVersion": "2025-06-18", "capabilities": {"roots": {"listChanged": true}},
+        "clientInfo": {"name": "test-agent", "version": "1"},
+    });
+    agent.ask("initialize", &hello);
+    assert_eq!(look(&mut agent, "plain__look")["declared"], json!({}));
+    assert!(look(&mut agent, "rooted__look")["declared"].get("roots").is_some());
+    let answer = agent.call("rooted__roots", &json!({}));
+    assert!(text(&answer).contains(r#"{"roots":[{"uri":"file:///srv/a"}]}"#), "{answer}");
+    assert!(text(&agent.call("plain__roots", &json!({}))).contains("error"), "undeclared roots are not told");
+}
+
+#[test]
+fn a_call_ends_with_its_servers_own_timeout() {
+    let world = world(&[server("slow", &[], json!({"timeout": 300}))]);
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    let answer = agent.call("slow__hang", &json!({}));
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    assert!(text(&answer).contains("did not answer within"), "{answer}");
+    assert!(text(&agent.call("slow__look", &json!({}))).contains("cwd"), "the server still works");
+}
+
+#[test]
+fn names_pins_and_categories_decide_what_is_listed() {
+    let world = world(&[
+        server("bare", &["good", "mine"], json!({"prefix": false})),
+        server("sky", &["good", "zig,zag"], json!({"pinnedTools": ["zig"], "categories": ["astronomy"]})),
+        server("off", &["good", "gone"], json!({"disabled": true})),
+    ]);
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    assert_eq!(tools(&mut agent), ["mine", "sky__zig"]);
+    assert_eq!(text(&agent.call("mine", &json!({}))), "mine");
+    let found = agent.call("portero__search_tools", &json!({"query": "", "category": "astronomy"}));
+    assert!(text(&found).contains("sky/zag") && !text(&found).contains("bare/mine"), "{found}");
+    let called = agent.call("portero__call", &json!({"tool": "sky/zag"}));
+    assert_eq!(text(&called), "zag");
+    assert_eq!(tools(&mut agent), ["mine", "sky__zig", "sky__zag"], "what was used of late is listed");
+    assert!(text(&agent.call("off__gone", &json!({}))).contains("no server offers"));
+}
+
+#[test]
+fn a_skipped_server_is_told_of_everywhere() {
+    let world =
+        world(&[server("plain", &[], json!({})), server("gone", &[], json!({"env": {"T": "${TOKEN}"}}))]);
+    crate::porterod::porterod();
+    let reason = "the variable `TOKEN` is not set";
+    let status = world.run(&["status"]);
+    assert!(status.out.contains("gone") && status.out.contains(reason), "{}", status.out);
+    assert_eq!(world.json(&["status"])["skipped"], json!([["gone", reason]]));
+    let doctor = world.run(&["doctor"]);
+    assert_eq!(doctor.code, 1, "{}", doctor.err);
+    assert!(doctor.out.contains(&format!("gone: {reason}")), "{}", doctor.out);
+
+    let mut agent = Agent::start(&world, &[]);
+    let hello = json!({
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"},
+    });
+    let answer = agent.ask("initialize", &hello);
+    let instructions = answer["result"]["instructions"].as_str().unwrap();
+    assert!(instructions.contains(&format!("\"gone\" is not available: {reason}")), "{instructions}");
+    for (tool, arguments) in
+        [("gone__look", json!({})), ("portero__call", json!({"tool": "gone/look", "args": {}}))]
+    {
+        let answer = agent.call(tool, &arguments);
+        assert!(text(&answer).contains(reason), "{tool}: {answer}");
+    }
+    for log in ["portero.log", "porterod.log"] {
+        let written = std::fs::read_to_string(world.path("state/logs").join(log)).unwrap();
+        assert!(written.contains("server=gone") && written.contains(reason), "{log}: {written}");
+    }
+}
+
+#[test]
+fn bad_servers_neither_delay_nor_spoil_the_good_ones() {
+    let world = world(&[
+        server("silent", &["silent"], json!({})),
+        server("garbage", &["garbage"], json!({})),
+        json!({"name": "missing", "command": "no-such-program"}),
+        server("lying", &["lying"], json!({})),
+        server("good", &["good", "look"], json!({})),
+    ]);
+    world.write("portero.json", &json!({"limits": {"listWait": "3s", "start": "60s"}}));
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    let begin = Instant::now();
+    let listed = tools(&mut agent);
+    assert!(begin.elapsed().as_secs() < 10, "the list took {:?}", begin.elapsed());
+    assert!(
+        listed.contains(&"good__look".to_owned()) && listed.contains(&"lying__fine".to_owned()),
+        "{listed:?}"
+    );
+    for dropped in ["lying__5", "lying__key"] {
+        assert!(!listed.contains(&dropped.to_owned()), "{listed:?}");
+    }
+    let begin = Instant::now();
+    look(&mut agent, "good__look");
+    tools(&mut agent);
+    assert!(begin.elapsed().as_secs() < 3, "only the first list waits: {:?}", begin.elapsed());
+    let missing = agent.call("missing__look", &json!({}));
+    assert!(text(&missing).contains("`no-such-program` is not on PATH"), "{missing}");
+}
+
+#[test]
+fn what_is_not_understood_goes_through_byte_for_byte() {
+    let world = world(&[server("plain", &[], json!({}))]);
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    let arguments =
+        r#"{"zeta":1.10,"alpha":1234567890123456789012345678901234567890,"e":1E400,"s":"\u00e9\/"}"#;
+    let call = |id: u64, arguments: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"plain__echo","arguments":{arguments}}}}}"#
+        )
+    };
+    let answer = agent.exchange(&call(900, arguments), 900);
+    for part in [
+        arguments,
+        r#"{"type":"hologram","depth":1.10,"of":null}"#,
+        r#"{"text":"t","type":"text","zeta":1,"alpha":1234567890123456789012345678901234567890}"#,
+        r#""x-unknown":{"b":1.0e2,"a":"\u00e9"}"#,
+    ] {
+        assert!(answer.contains(part), "{part} is not in {answer}");
+    }
+    for twice in [r#"{"a":1,"a":2}"#, r#"{"in":[{"b":1,"\u0062":2}]}"#] {
+        let answer = agent.exchange(&call(901, twice), 901);
+        assert!(answer.contains("twice") && !answer.contains("hologram"), "{answer}");
+    }
+}
