@@ -114,7 +114,8 @@ fn assemble(
         skipped: config.skipped,
         limits: config.settings.limits,
     });
-    let running = Running { paths: paths.clone(), pipeline, fleet, link, handle: handle.clone() };
+    let digest = std::sync::Mutex::new(config.digest);
+    let running = Running { paths: paths.clone(), pipeline, fleet, link, handle: handle.clone(), digest };
     Ok((running, session, handle, events))
 }
 

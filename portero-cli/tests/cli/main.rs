@@ -7,6 +7,7 @@ mod check;
 mod daemon;
 mod generated;
 mod help;
+mod link;
 #[path = "../support/porterod.rs"]
 mod porterod;
 mod session;

@@ -36,7 +36,7 @@ impl Desk for RemoteDesk {
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
-        Box::pin(async { self.0.client().await.map(drop) })
+        Box::pin(self.0.ready())
     }
 
     fn forward<'a>(&'a self, call: Call, context: &'a Context, follow: Follow) -> BoxFuture<'a, Reply> {

@@ -1,11 +1,15 @@
 //! A session's way to the daemon: connects in the background, follows rules and grants, and reconnects with
 //! back-off. While there is no connection only the last known denies hold (guarantee D4).
+//!
+//! A session starts the daemon when it begins and when a call needs it, but not merely because it went away:
+//! who stops it wants it stopped.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
 use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, Push, Reply};
 use portero::paths::Paths;
 use portero::pipeline::Refusal;
@@ -20,6 +24,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// How long a call that needs the daemon waits for a connection that is being made: longer than a start of
 /// the daemon may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(12);
+/// How long a call that would ask a person waits for a change that is on its way from the daemon.
+const CHANGE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How the connection stands.
 #[derive(Debug, Clone)]
@@ -41,7 +47,16 @@ pub(super) struct Link {
     state: watch::Sender<State>,
     /// Somebody needs the daemon now: try at once.
     wanted: Notify,
-    seen: Mutex<Option<Stamp>>,
+    seen: Mutex<Seen>,
+    /// The epoch of the rules and grants that the daemon gave; none while there is no connection.
+    adopted: watch::Sender<Option<u64>>,
+}
+
+/// The file of denies as it was last read.
+#[derive(Debug, Default)]
+struct Seen {
+    stamp: Option<Stamp>,
+    epoch: u64,
 }
 
 /// What tells one version of the denies' file from another.
@@ -55,6 +70,8 @@ struct Stamp {
 
 /// What the link does with what the daemon pushes.
 pub(super) trait Pushed: Send + Sync {
+    /// There is a connection: what was pushed before is not known.
+    fn connected(&self);
     /// The policy holds other rules or grants now.
     fn standing_changed(&self);
     /// Anything else.
@@ -71,7 +88,8 @@ impl Link {
             policy,
             state: watch::Sender::new(State::Connecting),
             wanted: Notify::new(),
-            seen: Mutex::new(None),
+            seen: Mutex::default(),
+            adopted: watch::Sender::new(None),
         };
         link.follow_denies();
         link
@@ -80,8 +98,9 @@ impl Link {
     /// Keeps the connection until the future is dropped.
     pub(super) async fn keep(&self, pushed: &dyn Pushed) {
         let mut pause = PAUSES.0;
+        let mut may_start = !self.no_start;
         loop {
-            match self.connect().await {
+            match self.connect(may_start).await {
                 Ok((client, pushes)) => {
                     pause = PAUSES.0;
                     let reason = self.follow(client, pushes, pushed).await;
@@ -90,24 +109,36 @@ impl Link {
                     self.forget_standing();
                     pushed.standing_changed();
                 }
+                // Somebody came to need it while this attempt was not to start it.
+                Err(_) if !may_start && !self.no_start && self.is_wanted() => {
+                    may_start = true;
+                    continue;
+                }
                 Err(reason) => {
                     tracing::info!(reason, "no connection to the daemon");
                     self.state.send_replace(State::Down(reason));
                 }
             }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.wanted.notified() => {}
-            }
+            may_start = tokio::select! {
+                () = tokio::time::sleep(pause) => false,
+                () = self.wanted.notified() => !self.no_start,
+            };
             pause = (pause * 2).min(PAUSES.1);
         }
     }
 
-    async fn connect(&self) -> Result<(Client, mpsc::Receiver<Push>), String> {
+    fn is_wanted(&self) -> bool {
+        self.wanted.notified().now_or_never().is_some()
+    }
+
+    async fn connect(&self, may_start: bool) -> Result<(Client, mpsc::Receiver<Push>), String> {
         let first = Client::connect(&self.paths.socket(), self.hello.clone()).await;
         let connected = match first {
             Err(ConnectError::Absent(_)) if self.no_start => {
                 return Err("Portero's daemon does not run, and this session may not start it".to_owned());
+            }
+            Err(ConnectError::Absent(_)) if !may_start => {
+                return Err("Portero's daemon does not run".to_owned());
             }
             Err(ConnectError::Absent(_)) => {
                 daemon::start(&self.paths)
@@ -131,6 +162,7 @@ impl Link {
             Err(error) => return error.to_string(),
         }
         self.state.send_replace(State::Up(client.clone()));
+        pushed.connected();
         loop {
             tokio::select! {
                 push = pushes.recv() => match push {
@@ -146,11 +178,20 @@ impl Link {
     /// Decides by `standing` from now on, and says so.
     async fn adopt(&self, client: &Client, standing: Standing, pushed: &dyn Pushed) {
         let epoch = standing.epoch;
-        self.decide_by(standing);
-        pushed.standing_changed();
+        self.follow_denies();
+        // What the file says is later than this holds until that is pushed too.
+        if epoch >= self.seen().epoch {
+            self.adopted.send_replace(Some(epoch));
+            self.decide_by(standing);
+            pushed.standing_changed();
+        }
         if let Err(error) = client.follows(epoch).await {
             tracing::debug!(%error, "the daemon did not hear that its rules are followed");
         }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().expect("nobody panics while holding it")
     }
 
     fn decide_by(&self, standing: Standing) {
@@ -159,28 +200,51 @@ impl Link {
 
     /// Back to the last known denies; grants and dynamic allows are void.
     fn forget_standing(&self) {
-        *self.seen.lock().expect("nobody panics while holding it") = None;
+        self.adopted.send_replace(None);
+        self.seen().stamp = None;
         self.follow_denies();
     }
 
-    /// Reads the last known denies again if their file changed. Called before each decision while there is
-    /// no connection.
+    /// Reads the last known denies again if their file changed. Called before each decision.
+    ///
+    /// While there is a connection, the file still counts where it is ahead of what was pushed: a session that
+    /// was asleep while rules changed has not read its socket yet, and their command has returned.
     pub(super) fn follow_denies(&self) {
-        if matches!(*self.state.borrow(), State::Up(_)) {
-            return;
-        }
         let file = self.paths.denies();
         let stamp = Stamp::of(&file);
-        let mut seen = self.seen.lock().expect("nobody panics while holding it");
-        if seen.as_ref() == Some(&stamp) {
+        let mut seen = self.seen();
+        if seen.stamp.as_ref() == Some(&stamp) {
             return;
         }
-        let standing = denies::read(&self.paths).unwrap_or_else(|error| {
-            tracing::error!(%error, file = %file.display(), "the last known denies cannot be read; nothing is allowed without the daemon");
-            denies::everything()
-        });
-        self.decide_by(standing);
-        *seen = Some(stamp);
+        let adopted = *self.adopted.borrow();
+        let standing = match (denies::read(&self.paths), adopted) {
+            (Ok(standing), _) => {
+                seen.epoch = standing.epoch;
+                Some(standing).filter(|standing| adopted.is_none_or(|adopted| adopted < standing.epoch))
+            }
+            // The daemon says itself what holds; that it could not write it down is its to mend.
+            (Err(_), Some(_)) => None,
+            (Err(error), None) => {
+                tracing::error!(%error, file = %file.display(), "the last known denies cannot be read; nothing is allowed without the daemon");
+                Some(denies::everything())
+            }
+        };
+        seen.stamp = Some(stamp);
+        drop(seen);
+        if let Some(standing) = standing {
+            self.decide_by(standing);
+        }
+    }
+
+    /// Returns once there is a connection, and no change of rules or grants is known to be on its way.
+    pub(super) async fn ready(&self) -> Result<(), Refusal> {
+        self.client().await?;
+        let epoch = self.seen().epoch;
+        let mut adopted = self.adopted.subscribe();
+        let arrived = adopted.wait_for(|adopted| adopted.is_none_or(|adopted| adopted >= epoch));
+        // One that does not come in time leaves the denies in force.
+        let _ = tokio::time::timeout(CHANGE_WITHIN, arrived).await;
+        Ok(())
     }
 
     /// The connection, if there is one.

@@ -1,6 +1,6 @@
 //! What the daemon pushes into a running session: other rules, another configuration, settled tasks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portero::anonymize::Anonymizer;
 use portero::config::{self, Config};
@@ -21,9 +21,19 @@ pub(super) struct Running {
     pub(super) fleet: Arc<Fleet>,
     pub(super) link: Arc<Link>,
     pub(super) handle: Handle,
+    /// Which configuration is in force.
+    pub(super) digest: Mutex<String>,
 }
 
 impl Pushed for Running {
+    /// Files that changed while nobody told are taken over now.
+    fn connected(&self) {
+        let in_force = self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if config::Files::load(&self.paths.config).is_ok_and(|files| files.digest() != in_force) {
+            self.reload();
+        }
+    }
+
     fn standing_changed(&self) {
         self.handle.standing_changed();
     }
@@ -74,6 +84,7 @@ impl Running {
         self.pipeline.shared.store(Arc::new(shared_servers(&config)));
         self.fleet.replace(own_servers(&config));
         self.pipeline.catalog.replace(&config.servers);
+        self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&config.digest);
         tracing::info!(digest = config.digest, "another configuration is in force");
         config.log_skipped();
         self.handle.config_changed(config.skipped);

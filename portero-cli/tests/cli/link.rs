@@ -1,0 +1,105 @@
+//! A running session and the daemon that comes, goes, sleeps and changes its mind.
+
+use serde_json::json;
+
+use crate::agent::{Agent, text};
+use crate::world::{World, eventually};
+
+fn connected(world: &World) {
+    eventually("the session is connected", || {
+        (world.json(&["status"])["sessions"].as_array().unwrap().len() == 1).then_some(())
+    });
+}
+
+fn session_log(world: &World) -> String {
+    std::fs::read_to_string(world.path("state").join("logs/portero.log")).unwrap_or_default()
+}
+
+fn mail() -> serde_json::Value {
+    json!({"to": "a@b.test", "subject": "x", "body": "y"})
+}
+
+#[test]
+fn a_daemon_that_was_stopped_stays_stopped_until_a_call_needs_it() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &[]);
+    connected(&world);
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    eventually("the session looks for the daemon and finds none", || {
+        session_log(&world).contains("no connection to the daemon").then_some(())
+    });
+    assert_eq!(world.run(&["daemon", "status"]).code, 3);
+    let pending = agent.call("office__send_mail", &mail());
+    assert_eq!(pending["result"]["structuredContent"]["status"], "pending-approval", "{pending}");
+    assert_eq!(world.run(&["daemon", "status"]).code, 0);
+}
+
+#[test]
+fn what_changed_in_the_files_while_no_daemon_ran_holds_once_there_is_one() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    world.write("policies.json", &json!({"policies": {"office/read_mail": "deny"}}));
+    world.json(&["daemon", "start"]);
+    // It needs the daemon, and so connects at once.
+    agent.call("portero__list_tasks", &json!({}));
+    let refused = eventually("the session reads the files", || {
+        let answer = agent.call("office__read_mail", &json!({"id": 1}));
+        (answer["result"]["isError"] == true).then_some(answer)
+    });
+    assert!(refused.to_string().contains("policies.json"), "{refused}");
+}
+
+/// What can be told to a process that sleeps is read when it wakes, in any order.
+#[cfg(unix)]
+#[test]
+fn a_session_that_slept_while_a_deny_was_made_refuses_its_first_call_after() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for _ in 0..3 {
+        let world = World::with_office();
+        let mut agent = Agent::connect(&world, &[]);
+        text(&agent.call("office__read_mail", &json!({"id": 1})));
+        connected(&world);
+        let reached = world.received().len();
+        let session = Pid::from_child(&agent.child);
+        kill_process(session, Signal::STOP).unwrap();
+        let begin = std::time::Instant::now();
+        world.json(&["deny", "office/read_mail"]);
+        assert!(begin.elapsed().as_secs() < 10, "nobody waits for who sleeps");
+        let call = agent.begin("tools/call", &json!({"name": "office__read_mail", "arguments": {"id": 1}}));
+        kill_process(session, Signal::CONT).unwrap();
+        let refused = agent.answer(call);
+        assert_eq!(refused["result"]["isError"], true, "{refused}");
+        assert_eq!(world.received().len(), reached);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_daemon_killed_under_a_session_takes_grants_with_it_until_it_is_back() {
+    use crate::terminal::{confirm, set_passphrase};
+    use rustix::process::{Pid, Signal, kill_process};
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    agent.call("portero__list_tasks", &json!({}));
+    world.json(&["deny", "office/read_note"]);
+    confirm(&world, &["grant", "office/send_mail", "30m"], "runs unasked");
+    assert!(text(&agent.call("office__send_mail", &mail())).contains("sent"));
+
+    let pid = world.json(&["daemon", "status"])["pid"].as_i64().unwrap();
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+    let refused = eventually("the session notices", || {
+        let answer = agent.call("office__send_mail", &mail());
+        (answer["result"]["isError"] == true).then_some(answer)
+    });
+    assert!(refused.to_string().contains("portero daemon start"), "{refused}");
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    let denied = agent.call("office__read_note", &json!({"id": 1}));
+    assert!(denied.to_string().contains("office/read_note"), "the last known denies hold: {denied}");
+
+    world.json(&["daemon", "start"]);
+    // The grant outlived the crash; the session hears of it before it would ask.
+    assert!(text(&agent.call("office__send_mail", &mail())).contains("sent"));
+}
