@@ -126,6 +126,9 @@ impl Inner {
         if self.broken {
             return Err(io::Error::other("an earlier write to this audit segment could not be repaired"));
         }
+        if is_gone(&self.file)? {
+            return Err(io::Error::other("this audit segment was removed; start Portero again"));
+        }
         let next = write_line(&mut self.line, &self.link, record)?;
         match self.write_once() {
             Ok(()) => {
@@ -164,6 +167,18 @@ impl Inner {
         self.named = !self.broken;
         synced
     }
+}
+
+/// Whether nobody could ever read what is written: the file was removed. That is as good as no record.
+#[cfg(unix)]
+fn is_gone(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0)
+}
+
+/// Where a file that is open cannot be removed.
+#[cfg(not(unix))]
+fn is_gone(_: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// Makes the file's name durable too; once is enough.

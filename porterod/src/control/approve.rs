@@ -3,7 +3,7 @@
 use portero::ipc::{Challenge, Failure, Reply};
 use portero::names::TaskId;
 
-use super::challenge::{Attempt, confirm};
+use super::challenge::confirm;
 use super::{failure, shown};
 use crate::daemon::Daemon;
 
@@ -13,8 +13,7 @@ pub(super) async fn answer(
     task: TaskId,
     challenge: Challenge,
 ) -> Result<Reply, Failure> {
-    let about = format!("task {task}");
-    let confirmed = confirm(daemon, &Attempt { act: "approve", about: &about, by }, challenge).await?;
+    let confirmed = confirm(daemon, by, challenge).await?;
     let approved = daemon.desk.approve(task, confirmed).await;
     approved
         .map(|task| Reply::Task(Box::new(shown::task(daemon, task))))

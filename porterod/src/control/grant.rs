@@ -6,7 +6,7 @@ use portero::config::duration::show;
 use portero::ipc::{Challenge, Failure, FailureKind, Reply};
 use portero::pattern::Pattern;
 
-use super::challenge::{Attempt, confirm};
+use super::challenge::confirm;
 use super::failure;
 use crate::daemon::Daemon;
 
@@ -24,8 +24,7 @@ pub(super) async fn answer(
         return Err(Failure::new(FailureKind::Refused, message)
             .with_hint("ask for less, or raise `approvals.grantMost` in portero.json"));
     }
-    let about = format!("{pattern} for {}", show(lasts));
-    let confirmed = confirm(daemon, &Attempt { act: "grant", about: &about, by }, challenge).await?;
+    let confirmed = confirm(daemon, by, challenge).await?;
     let granted = daemon.rules.grant(pattern, lasts, most, confirmed).await;
     daemon.enforce().await;
     granted.map(Reply::Grant).map_err(|error| failure::of_rules(&error))

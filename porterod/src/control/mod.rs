@@ -4,6 +4,7 @@
 //! grants is in force everywhere before it answers.
 
 mod approve;
+mod attempt;
 mod cancel_task;
 mod challenge;
 mod check_task;
@@ -22,6 +23,7 @@ mod rule;
 mod rules;
 mod shown;
 mod status;
+mod stop;
 mod submit;
 mod subscribe;
 mod task;
@@ -121,7 +123,11 @@ async fn answer_session(
         | Ask::Reach { .. }
         | Ask::SetPassphrase { .. }
         | Ask::Heads
-        | Ask::Stop => Err(Failure::new(FailureKind::Invalid, "only a person's terminal may ask this")),
+        | Ask::Stop => {
+            let refused = Err(Failure::new(FailureKind::Invalid, "only a person's terminal may ask this"));
+            let by = format!("session {} in {}", session.origin.session, principal.as_str());
+            attempt::written_down(daemon, attempt::of(&ask), &by, refused)
+        }
     }
 }
 
@@ -131,27 +137,32 @@ async fn answer_terminal(
     Question { ask, .. }: Question,
 ) -> Result<Reply, Failure> {
     let by = process.to_string();
+    let attempt = attempt::of(&ask);
+    let answered = answer_person(daemon, &by, ask).await;
+    attempt::written_down(daemon, attempt, &by, answered)
+}
+
+async fn answer_person(daemon: &Arc<Daemon>, by: &str, ask: Ask) -> Result<Reply, Failure> {
     match ask {
         Ask::Status => status::answer(daemon).await,
         Ask::Tasks { state, limit } => tasks::answer(daemon, state, limit),
         Ask::Task { task } => task::answer(daemon, task),
-        Ask::Approve { task, challenge } => approve::answer(daemon, &by, task, challenge).await,
-        Ask::Reject { task, reason } => reject::answer(daemon, &by, task, reason).await,
+        Ask::Approve { task, challenge } => approve::answer(daemon, by, task, challenge).await,
+        Ask::Reject { task, reason } => reject::answer(daemon, by, task, reason).await,
         Ask::Grant { pattern, millis, challenge } => {
-            grant::answer(daemon, &by, pattern, millis, challenge).await
+            grant::answer(daemon, by, pattern, millis, challenge).await
         }
-        Ask::Revoke(acting) => revoke::answer(daemon, &by, acting).await,
+        Ask::Revoke(acting) => revoke::answer(daemon, by, acting).await,
         Ask::Rule { pattern, action, challenge } => {
-            rule::answer(daemon, &by, pattern, action, challenge).await
+            rule::answer(daemon, by, pattern, action, challenge).await
         }
-        Ask::Unrule { id, challenge } => unrule::answer(daemon, &by, id, challenge).await,
+        Ask::Unrule { id, challenge } => unrule::answer(daemon, by, id, challenge).await,
         Ask::Rules => Ok(rules::answer(daemon)),
         Ask::Why { tool } => Ok(why::answer(daemon, &tool)),
         Ask::Reach { pattern } => reach::answer(daemon, pattern).await,
-        Ask::SetPassphrase { old, new } => passphrase::answer(daemon, &by, old, new).await,
+        Ask::SetPassphrase { old, new } => passphrase::answer(daemon, by, old, new).await,
         Ask::Heads => heads::answer(daemon).await,
-        // Whoever serves the connection ends the daemon once this answer is on its way.
-        Ask::Stop => Ok(Reply::Changed(1)),
+        Ask::Stop => Ok(stop::answer(daemon, by)),
         Ask::Subscribe
         | Ask::Submit { .. }
         | Ask::Forward { .. }

@@ -14,9 +14,5 @@ pub(super) async fn answer(
 ) -> Result<Reply, Failure> {
     let old = old.map(|old| Secret::new(old.passphrase));
     let set = daemon.passphrase.set(old, Secret::new(new.passphrase), by).await;
-    set.map(|()| Reply::Changed(1)).map_err(|error| {
-        // It is refused in any case; a record that cannot be written now follows.
-        let _ = daemon.journal.record_act("passphrase set", "the approval passphrase", false, Some(by));
-        failure::of_passphrase(&error)
-    })
+    set.map(|()| Reply::Changed(1)).map_err(|error| failure::of_passphrase(&error))
 }

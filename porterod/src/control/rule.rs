@@ -4,7 +4,7 @@ use portero::ipc::{Challenge, Failure, FailureKind, Reply};
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
-use super::challenge::{Attempt, confirm};
+use super::challenge::confirm;
 use super::failure;
 use crate::daemon::Daemon;
 
@@ -18,9 +18,7 @@ pub(super) async fn answer(
     let made = match action {
         Action::Deny => daemon.rules.deny(pattern, by).await,
         Action::Allow => {
-            let about = pattern.to_string();
-            let attempt = Attempt { act: "allow", about: &about, by };
-            let confirmed = confirm(daemon, &attempt, challenge.unwrap_or_default()).await?;
+            let confirmed = confirm(daemon, by, challenge.unwrap_or_default()).await?;
             daemon.rules.allow(pattern, confirmed).await
         }
         Action::RequireApproval => {

@@ -2,7 +2,7 @@
 
 use portero::ipc::{Challenge, Failure, Reply};
 
-use super::challenge::{Attempt, confirm};
+use super::challenge::confirm;
 use super::failure;
 use crate::daemon::Daemon;
 
@@ -12,11 +12,8 @@ pub(super) async fn answer(
     id: u64,
     challenge: Option<Challenge>,
 ) -> Result<Reply, Failure> {
-    let about = format!("rule {id}");
     let confirmed = match challenge {
-        Some(challenge) => {
-            Some(confirm(daemon, &Attempt { act: "unrule", about: &about, by }, challenge).await?)
-        }
+        Some(challenge) => Some(confirm(daemon, by, challenge).await?),
         None => None,
     };
     let removed = daemon.rules.unrule(id, confirmed, by).await;

@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use portero::audit::{Event, Filter};
 use portero::ipc::{
     Ask, Called, Challenge, Client, ConnectError, FailureKind, Hello, PROTOCOL, Peer, Push, Reply,
 };
@@ -101,6 +102,54 @@ async fn nothing_is_widened_without_the_passphrase() {
     let (_, by) = status.passphrase.unwrap();
     assert!(by.contains(&std::process::id().to_string()), "the process that set it is told: {by}");
     app.shutdown().await;
+}
+
+#[tokio::test]
+async fn every_act_and_every_refused_attempt_is_written_down() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let task = session.submit("notes/send", "x").await.unwrap();
+    let wrong = Challenge { passphrase: "guessed, and wrong".to_owned() };
+    let _ = person.ask(Ask::Approve { task: task.id, challenge: wrong }).await;
+    let _ = session.ask(Ask::Approve { task: task.id, challenge: challenge() }).await;
+    person.approve(&task).await.unwrap();
+    let _ = person.approve(&task).await;
+    let _ = person.grant("notes/send", Duration::from_secs(25 * 3600)).await;
+    person.grant("notes/send", Duration::from_secs(60)).await.unwrap();
+    let _ = person.ask(Ask::Revoke(portero::ipc::Acting::On(vec![99]))).await;
+    person.ask(Ask::Revoke(portero::ipc::Acting::All)).await.unwrap();
+    let Ok(Reply::Rule(rule)) = person.rule("notes/*", Action::Deny).await else { panic!("denied") };
+    let _ = person.ask(Ask::Unrule { id: rule.id, challenge: None }).await;
+    person.ask(Ask::Stop).await.unwrap();
+    app.shutdown().await;
+
+    let log = portero::audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let acts: Vec<_> = log
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.record.event {
+            Event::Act { act, done, process, .. } => {
+                assert!(process.is_some(), "{act} of nobody");
+                Some((act.as_str(), *done))
+            }
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        ("passphrase set", true),
+        ("approve", false),
+        ("approve", false),
+        ("approve", false),
+        ("grant", false),
+        ("grant", true),
+        ("revoke", false),
+        ("revoke", true),
+        ("deny", true),
+        ("unrule", false),
+        ("daemon stop", true),
+    ];
+    assert_eq!(acts, expected);
 }
 
 #[tokio::test]

@@ -55,6 +55,15 @@ fn what_is_appended_reads_back_and_its_chain_holds() {
 
 #[cfg(unix)]
 #[test]
+fn nothing_is_appended_to_a_segment_that_was_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let segment = segment_with(directory.path(), 1);
+    fs::remove_file(segment.path()).unwrap();
+    assert!(segment.append(&outcome("2026-11-20T08:00:02Z", "github/list", 2)).is_err());
+}
+
+#[cfg(unix)]
+#[test]
 fn only_the_user_can_read_a_segment() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();

@@ -1,0 +1,52 @@
+//! No call without its record, and denies all the same.
+
+#![cfg(unix)]
+
+use serde_json::json;
+
+use crate::agent::{Agent, text};
+use crate::terminal::{on_terminal, set_passphrase};
+use crate::world::{World, eventually};
+
+#[test]
+fn where_the_audit_was_removed_no_call_runs_and_nothing_widens_but_a_deny_holds() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &[]);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    eventually("the session is connected", || {
+        (world.json(&["status"])["sessions"].as_array().unwrap().len() == 1).then_some(())
+    });
+    let reached = world.received().len();
+    std::fs::remove_dir_all(world.path("state").join("audit")).unwrap();
+
+    let refused = agent.call("office__read_mail", &json!({"id": 1}));
+    assert!(refused.to_string().contains("audit"), "{refused}");
+    let refused = agent.call("office__send_mail", &json!({"to": "a@b.test", "subject": "x", "body": "y"}));
+    assert!(refused.to_string().contains("audit"), "{refused}");
+    assert_eq!(world.json(&["pending"]), json!([]));
+    assert_eq!(world.received().len(), reached);
+
+    let mut terminal = on_terminal(&world, &["allow", "office/send_mail"]);
+    expectrl::Expect::expect(&mut terminal, "Passphrase, to allow this for good: ").unwrap();
+    expectrl::Expect::send_line(&mut terminal, crate::terminal::PASSPHRASE).unwrap();
+    expectrl::Expect::expect(&mut terminal, "error: ").unwrap();
+    expectrl::Expect::expect(&mut terminal, expectrl::Eof).unwrap();
+    world.json(&["deny", "office/read_mail"]);
+    let rules = &world.json(&["rules"])["rules"];
+    assert_eq!(rules.as_array().unwrap().len(), 1, "{rules}");
+    assert_eq!(rules[0]["action"], "deny");
+    assert_eq!(world.json(&["revoke", "--all"])["revoked"], 0);
+}
+
+#[test]
+fn where_no_audit_can_be_begun_no_session_and_no_daemon_starts() {
+    let world = World::with_office();
+    std::fs::create_dir_all(world.path("state")).unwrap();
+    std::fs::write(world.path("state").join("audit"), "in the way").unwrap();
+    for words in [&["mcp"][..], &["pending"]] {
+        let said = world.run(words);
+        assert_ne!(said.code, 0, "{words:?}");
+        assert!(said.err.contains("audit") && said.out.is_empty(), "{words:?}: {}", said.err);
+    }
+}

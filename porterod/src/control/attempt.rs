@@ -1,0 +1,70 @@
+//! Acts that were refused are written down too: whoever tries to widen leaves a trace.
+
+use std::time::Duration;
+
+use portero::config::duration::show;
+use portero::ipc::{Acting, Ask, Failure, FailureKind, Reply};
+
+use crate::daemon::Daemon;
+
+/// An act, in the words of the audit.
+pub(super) struct Attempt {
+    act: &'static str,
+    about: String,
+}
+
+/// The act that a question asks for; none where it only looks, or records by itself.
+pub(super) fn of(ask: &Ask) -> Option<Attempt> {
+    let (act, about) = match ask {
+        Ask::Approve { task, .. } => ("approve", format!("task {task}")),
+        Ask::Reject { task, .. } => ("reject", format!("task {task}")),
+        Ask::Grant { pattern, millis, .. } => {
+            ("grant", format!("{pattern} for {}", show(Duration::from_millis(*millis))))
+        }
+        Ask::Revoke(Acting::All) => ("revoke", "every grant".to_owned()),
+        Ask::Revoke(Acting::On(ids)) => ("revoke", format!("grants {ids:?}")),
+        Ask::Rule { pattern, action, .. } => match action {
+            portero::policy::Action::Deny => ("deny", pattern.to_string()),
+            portero::policy::Action::Allow | portero::policy::Action::RequireApproval => {
+                ("allow", pattern.to_string())
+            }
+        },
+        Ask::Unrule { id, .. } => ("unrule", format!("rule {id}")),
+        Ask::SetPassphrase { .. } => ("passphrase set", "the approval passphrase".to_owned()),
+        Ask::Stop => ("daemon stop", "the daemon".to_owned()),
+        Ask::Status
+        | Ask::Tasks { .. }
+        | Ask::Task { .. }
+        | Ask::Rules
+        | Ask::Heads
+        | Ask::Head(_)
+        | Ask::Why { .. }
+        | Ask::Reach { .. }
+        | Ask::Subscribe
+        | Ask::Submit { .. }
+        | Ask::Forward { .. }
+        | Ask::Listing { .. }
+        | Ask::CheckTask { .. }
+        | Ask::ListTasks { .. }
+        | Ask::CancelTask { .. } => return None,
+    };
+    Some(Attempt { act, about })
+}
+
+/// Gives the answer back, after writing down that the attempt was refused, if it was. What merely failed, such
+/// as on a full disk, is no refusal.
+pub(super) fn written_down(
+    daemon: &Daemon,
+    attempt: Option<Attempt>,
+    by: &str,
+    answered: Result<Reply, Failure>,
+) -> Result<Reply, Failure> {
+    if let (Some(Attempt { act, about }), Err(failure)) = (attempt, &answered)
+        && failure.kind != FailureKind::Internal
+    {
+        let about = daemon.anonymizer.load().conceal_text(&about).into_inner();
+        // It is refused in any case; a record that cannot be written now follows.
+        let _ = daemon.journal.record_act(act, &about, false, Some(by));
+    }
+    answered
+}
