@@ -32,6 +32,12 @@ pub(super) const REPLACEMENT: &[&str] =
     &["fake", "real", "bidirectional", "caseSensitive", "responseReplacement", "label", "servers"];
 /// `policies.json`
 pub(super) const POLICIES: &[&str] = &["$schema", "policies", "defaultPolicy", "locked"];
+/// An entry of `policies` that looks at arguments.
+pub(super) const CONDITIONAL: &[&str] = &["cases", "otherwise"];
+/// One of its cases.
+pub(super) const CASE: &[&str] = &["when", "then"];
+/// What a case says about one place in the arguments.
+pub(super) const TEST: &[&str] = &["equals", "glob", "regex", "under", "above", "below", "atLeast", "atMost"];
 /// `portero.json`
 pub(super) const PORTERO: &[&str] = &["$schema", "approvals", "limits", "logging", "telegram"];
 /// `approvals` of `portero.json`

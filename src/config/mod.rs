@@ -3,6 +3,7 @@
 //! [`Files::load`] is the only place that touches the disk; [`read()`] is a pure function of the files' text
 //! and the environment. No problem, snippet or hint ever holds a value: keys, patterns and names may show.
 
+mod cases;
 mod document;
 mod dotenv;
 pub mod duration;
@@ -118,7 +119,7 @@ pub fn read(files: &Files, env: &dyn Fn(&str) -> Option<String>) -> (Option<Conf
     let Replacements { mut rules, places } =
         replacements::read(&mut replacing, root.as_ref(), &variables, known.as_deref());
     let (mut policies, root) = Document::open(POLICIES, files.policies.as_deref());
-    let policy = policies::read(&mut policies, root.as_ref(), &variables, known.as_deref());
+    let policy = policies::read(&mut policies, root.as_ref(), &variables, known.as_deref(), &rules);
     let (mut portero, root) = Document::open(PORTERO, files.portero.as_deref());
     let settings = settings::read(&mut portero, root.as_ref(), &variables);
 

@@ -3,10 +3,12 @@
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 
+use super::cases::{self, Known};
 use super::document::{Document, nearest};
 use super::fields;
 use super::snippet::visible;
 use super::variables::Variables;
+use crate::anonymize::Rule;
 use crate::names::{OWN_SERVER, ServerName};
 use crate::pattern::Pattern;
 use crate::policy::{Action, ConfigPolicy, Entry, Source};
@@ -36,17 +38,28 @@ pub(super) fn read<'a>(
     root: Option<&Value<'a>>,
     variables: &Variables<'_>,
     servers: Option<&[ServerName]>,
+    replacements: &[Rule],
 ) -> ConfigPolicy {
+    let known = Known { variables, replacements };
     let mut policy = ConfigPolicy::default();
     let Some(root) = root else { return policy };
     let Some(file) = document.object(root, "policies.json", &[fields::POLICIES]) else { return policy };
     if let Some(entries) = file.get("policies") {
         for (text, (at, value)) in document.map(entries, "`policies`").unwrap_or_default() {
-            let action = action(document, value, &format!("the action of `{}`", visible(text)), variables);
+            let said = match value {
+                Value::Object(_) => cases::read(document, value, &format!("`{}`", visible(text)), known),
+                _ => action(document, value, &format!("the action of `{}`", visible(text)), variables)
+                    .map(|action| (Vec::new(), action)),
+            };
             let pattern = pattern(document, at, text, servers);
-            if let (Some(pattern), Some(action)) = (pattern, action) {
+            if let (Some(pattern), Some((cases, action))) = (pattern, said) {
                 let (line, column) = document.place(at);
-                policy.entries.push(Entry { pattern, action, source: Source::Config { line, column } });
+                policy.entries.push(Entry {
+                    pattern,
+                    action,
+                    cases,
+                    source: Source::Config { line, column },
+                });
             }
         }
     }
@@ -85,7 +98,7 @@ fn pattern(
     Some(pattern)
 }
 
-fn action<'a>(
+pub(super) fn action<'a>(
     document: &mut Document<'a>,
     value: &Value<'a>,
     what: &str,

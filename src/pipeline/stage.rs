@@ -299,6 +299,7 @@ pub(crate) fn policy(policies: &[(&'static str, Action)], default: Option<Action
         .map(|(pattern, action)| Entry {
             pattern: pattern.parse().unwrap(),
             action: *action,
+            cases: Vec::new(),
             source: Source::Config { line: 1, column: 1 },
         })
         .collect();

@@ -3,8 +3,20 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use super::Entry;
+use serde_json::value::RawValue;
+
+use super::condition::{Case, Truth};
+use super::{Action, Decision, Entry, Matched};
 use crate::names::ToolId;
+
+/// What entries that look at arguments are given to look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum View<'a> {
+    /// A call's arguments, as far as they are known.
+    Call(Option<&'a RawValue>),
+    /// Whatever arguments let a call pass best.
+    Loosest,
+}
 
 /// Entries that stand beside each other: exact ones by their names, the rest strongest first.
 #[derive(Debug, Default)]
@@ -14,8 +26,8 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// Sorts by specificity, then strictness. Text and place come last: they make the reason that is given
-    /// independent of the order in which things were written.
+    /// Sorts by specificity, then by the strictest that an entry can say. Text and place come last: they make
+    /// the reason that is given independent of the order in which things were written.
     pub(super) fn new(entries: impl Iterator<Item = Entry>) -> Self {
         let mut layer = Self::default();
         for entry in entries {
@@ -28,7 +40,7 @@ impl Layer {
             entries.sort_by_cached_key(|entry| {
                 (
                     Reverse(entry.pattern.specificity()),
-                    Reverse(entry.action),
+                    Reverse(entry.strictest()),
                     entry.pattern.as_str().to_owned(),
                     entry.source.clone(),
                 )
@@ -37,9 +49,23 @@ impl Layer {
         layer
     }
 
-    /// The entry that counts for this tool: an exact one before any pattern.
-    pub(super) fn first(&self, tool: &ToolId) -> Option<&Entry> {
-        self.all(tool).next()
+    /// What counts for this tool: the strictest that is said by the most specific entries.
+    pub(super) fn decide(&self, tool: &ToolId, view: View<'_>) -> Option<Decision> {
+        let mut matching = self.all(tool);
+        let first = matching.next()?;
+        let mut decision = first.decide(view);
+        if first.cases.is_empty() {
+            // No other of these can be stricter.
+            return Some(decision);
+        }
+        let specificity = first.pattern.specificity();
+        for other in matching.take_while(|other| other.pattern.specificity() == specificity) {
+            let also = other.decide(view);
+            if also.action > decision.action {
+                decision = also;
+            }
+        }
+        Some(decision)
     }
 
     /// Every entry that matches, the strongest first.
@@ -49,5 +75,69 @@ impl Layer {
             .into_iter()
             .flatten()
             .chain(self.patterns.iter().filter(move |entry| entry.pattern.matches(tool)))
+    }
+}
+
+impl Entry {
+    /// Each case, and what holds where none matches.
+    fn actions(&self) -> impl Iterator<Item = Action> {
+        self.cases.iter().map(|case| case.action).chain([self.action])
+    }
+
+    fn strictest(&self) -> Action {
+        self.actions().max().unwrap_or(self.action)
+    }
+
+    fn decide(&self, view: View<'_>) -> Decision {
+        match view {
+            View::Call(_) if self.cases.is_empty() => self.otherwise(),
+            View::Call(arguments) => self.outcomes(arguments).swap_remove(0),
+            View::Loosest => {
+                let action = self.actions().min().unwrap_or(self.action);
+                Decision { action, ..self.otherwise() }
+            }
+        }
+    }
+
+    /// What it says about these arguments, and after that whatever else matches or could match.
+    ///
+    /// The strictest case that matches for sure counts, or, where none does, what is said otherwise. A case of
+    /// which nothing can be told counts where it is stricter: of all that could hold, the strictest does.
+    pub(super) fn outcomes(&self, arguments: Option<&RawValue>) -> Vec<Decision> {
+        let mut cases: Vec<(Truth, &Case)> = self
+            .cases
+            .iter()
+            .map(|case| (case.holds(arguments), case))
+            .filter(|(truth, _)| *truth > Truth::No)
+            .collect();
+        cases.sort_by_key(|(truth, case)| (Reverse(case.action), Reverse(*truth), case.number));
+        let matched = |(truth, case): &(Truth, &Case)| self.matched(case, *truth == Truth::Yes);
+        let mut outcomes: Vec<_> = cases.iter().map(matched).collect();
+        outcomes.push(self.otherwise());
+        // Where nothing matches for sure, what is said otherwise may hold.
+        let certain = cases.iter().position(|(truth, _)| *truth == Truth::Yes).unwrap_or(cases.len());
+        let stricter = outcomes[..certain].iter().position(|unsure| unsure.action > outcomes[certain].action);
+        let counts = outcomes.remove(stricter.unwrap_or(certain));
+        outcomes.insert(0, counts);
+        outcomes
+    }
+
+    fn otherwise(&self) -> Decision {
+        Decision {
+            action: self.action,
+            pattern: Some(self.pattern.clone()),
+            source: self.source.clone(),
+            locked: false,
+            case: None,
+        }
+    }
+
+    fn matched(&self, case: &Case, sure: bool) -> Decision {
+        Decision {
+            action: case.action,
+            source: case.source.clone(),
+            case: Some(Matched { number: case.number, sure }),
+            ..self.otherwise()
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! and between equals the stricter action. A grant lifts `require-approval` only. Where a `locked` pattern
 //! covers the tool, the outcome is never looser than what the files alone say.
 
+pub mod condition;
 pub mod denies;
 mod layer;
 
@@ -22,7 +23,8 @@ use serde_json::value::RawValue;
 use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
-use layer::Layer;
+use condition::Case;
+use layer::{Layer, View};
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,8 +83,10 @@ pub enum Source {
 pub struct Entry {
     /// What it is about.
     pub pattern: Pattern,
-    /// What it says.
+    /// What it says; where it has cases, what it says when none of them matches.
     pub action: Action,
+    /// What it says about certain arguments, in no meaningful order.
+    pub cases: Vec<Case>,
     /// Where it stands.
     pub source: Source,
 }
@@ -171,6 +175,19 @@ pub struct Decision {
     pub source: Source,
     /// Whether a `locked` pattern kept a rule or grant from loosening it.
     pub locked: bool,
+    /// The case that matched the arguments, where one did; the source is its place then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<Matched>,
+}
+
+/// A case of an entry that holds for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matched {
+    /// Its one-based number in the entry.
+    pub number: u32,
+    /// Whether the arguments meet its conditions for sure. Where that cannot be told, the strictest that could
+    /// hold does.
+    pub sure: bool,
 }
 
 /// A decision with everything that lost, for `portero why`.
@@ -201,6 +218,7 @@ impl Policy {
         let rules = Layer::new(standing.rules.iter().map(|rule| Entry {
             pattern: rule.pattern.clone(),
             action: rule.action,
+            cases: Vec::new(),
             source: Source::Rule(rule.id),
         }));
         let mut grants: Vec<_> =
@@ -223,12 +241,27 @@ impl Policy {
         &self.standing
     }
 
-    /// Decides on one call at one moment. `arguments` are the concealed arguments, for rules that look at
-    /// them; none does yet.
+    /// Decides on one call at one moment. `arguments` are the concealed arguments, for entries that look at
+    /// them; without any, the strictest that such an entry could say holds.
     #[must_use]
-    pub fn decide(&self, tool: &ToolId, _arguments: Option<&RawValue>, now: Moment) -> Decision {
-        let configured = self.configured(tool);
-        let ruled = self.rules.first(tool).map(Decision::from);
+    pub fn decide(&self, tool: &ToolId, arguments: Option<&RawValue>, now: Moment) -> Decision {
+        self.settle(tool, View::Call(arguments), now)
+    }
+
+    /// What can be said of a tool before there is a call, for lists: an action that every call of it would
+    /// get, and [`Action::RequireApproval`] where it depends on the arguments.
+    #[must_use]
+    pub fn outlook(&self, tool: &ToolId, now: Moment) -> Action {
+        let strictest = self.settle(tool, View::Call(None), now).action;
+        match self.settle(tool, View::Loosest, now).action {
+            loosest if loosest == strictest => strictest,
+            _ => Action::RequireApproval,
+        }
+    }
+
+    fn settle(&self, tool: &ToolId, view: View<'_>, now: Moment) -> Decision {
+        let configured = self.config.entries.decide(tool, view).unwrap_or_else(|| self.fallback());
+        let ruled = self.rules.decide(tool, view);
         let unlocked = match ruled {
             Some(ruled) => self.lift(ruled, tool, now),
             None if configured.action == Action::RequireApproval => self.lift(configured.clone(), tool, now),
@@ -240,23 +273,20 @@ impl Policy {
         unlocked
     }
 
-    /// Decides, and tells what else matched.
+    /// Decides, and tells what else matched, and what other cases could have.
     #[must_use]
     pub fn explain(&self, tool: &ToolId, arguments: Option<&RawValue>, now: Moment) -> Explanation {
         let decision = self.decide(tool, arguments, now);
         let grants = self.live_grants(tool, now);
-        let matching = self.rules.all(tool).chain(self.config.entries.all(tool)).map(Decision::from);
-        let losing = grants
-            .chain(matching)
-            .chain([self.fallback()])
-            .filter(|other| (&other.pattern, &other.source) != (&decision.pattern, &decision.source))
-            .collect();
+        let entries = self.rules.all(tool).chain(self.config.entries.all(tool));
+        let matching = entries.flat_map(|entry| entry.outcomes(arguments));
+        let place = |decision: &Decision| {
+            (decision.pattern.clone(), decision.source.clone(), decision.case.map(|case| case.number))
+        };
+        let won = place(&decision);
+        let losing =
+            grants.chain(matching).chain([self.fallback()]).filter(|other| place(other) != won).collect();
         Explanation { decision, losing }
-    }
-
-    /// What the files alone say.
-    fn configured(&self, tool: &ToolId) -> Decision {
-        self.config.entries.first(tool).map_or_else(|| self.fallback(), Decision::from)
     }
 
     fn fallback(&self) -> Decision {
@@ -265,6 +295,7 @@ impl Policy {
             pattern: None,
             source: Source::Default,
             locked: false,
+            case: None,
         }
     }
 
@@ -291,6 +322,7 @@ impl Policy {
                 pattern: Some(grant.pattern.clone()),
                 source: Source::Grant(grant.id),
                 locked: false,
+                case: None,
             })
     }
 }
@@ -328,17 +360,6 @@ impl Standing {
     }
 }
 
-impl From<&Entry> for Decision {
-    fn from(entry: &Entry) -> Self {
-        Self {
-            action: entry.action,
-            pattern: Some(entry.pattern.clone()),
-            source: entry.source.clone(),
-            locked: false,
-        }
-    }
-}
-
 /// The words that stand in an answer to the agent: the action and the rule, never a value.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -348,7 +369,16 @@ impl fmt::Display for Decision {
             Action::Deny => "denied",
         };
         match &self.pattern {
-            Some(pattern) => write!(f, "{verb} by `{pattern}` ({})", self.source)?,
+            Some(pattern) => match self.case {
+                None => write!(f, "{verb} by `{pattern}` ({})", self.source)?,
+                Some(Matched { number, sure: true }) => {
+                    write!(f, "{verb} by `{pattern}`, case {number} ({})", self.source)?;
+                }
+                Some(Matched { number, sure: false }) => {
+                    let unsure = "its conditions cannot be told from the arguments";
+                    write!(f, "{verb} by `{pattern}`, case {number} ({}): {unsure}", self.source)?;
+                }
+            },
             None => write!(f, "{verb}: nothing is said about it (the default)")?,
         }
         if self.locked { f.write_str("; locked, so no rule and no grant loosens it") } else { Ok(()) }

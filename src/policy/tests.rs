@@ -31,7 +31,12 @@ fn config(entries: &[(&str, Action)], locked: &[&str]) -> ConfigPolicy {
         entries: entries
             .iter()
             .enumerate()
-            .map(|(at, (text, action))| Entry { pattern: pattern(text), action: *action, source: place(at) })
+            .map(|(at, (text, action))| Entry {
+                pattern: pattern(text),
+                action: *action,
+                cases: Vec::new(),
+                source: place(at),
+            })
             .collect(),
         default: RequireApproval,
         locked: locked.iter().map(|text| pattern(text)).collect(),
@@ -195,7 +200,7 @@ prop_compose! {
         default in any_action(),
         locked in prop::collection::vec(any_pattern(), 0..2),
     ) -> ConfigPolicy {
-        let entry = |(pattern, action)| Entry { pattern, action, source: Source::Config { line: 0, column: 0 } };
+        let entry = |(pattern, action)| Entry { pattern, action, cases: Vec::new(), source: Source::Config { line: 0, column: 0 } };
         ConfigPolicy { entries: entries.into_iter().map(entry).collect(), default, locked }
     }
 }

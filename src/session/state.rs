@@ -101,10 +101,10 @@ impl Shared {
         self.pipeline.anonymizer.load().conceal_own(json)
     }
 
-    /// What policy says about a tool at this moment, without looking at arguments.
+    /// What policy says about a tool at this moment; where that depends on the arguments, a person may be asked.
     pub(super) fn action(&self, tool: &ToolId) -> Action {
         let pipeline = &self.pipeline;
-        pipeline.policy.load().decide(tool, None, pipeline.clock.now()).action
+        pipeline.policy.load().outlook(tool, pipeline.clock.now())
     }
 
     /// Takes what the client says about itself.

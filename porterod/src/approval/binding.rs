@@ -94,7 +94,10 @@ pub fn rules_digest(config: &Config) -> String {
         hasher.update(text.as_bytes());
     };
     let policy = &config.policy;
-    let entries = sorted(policy.entries.iter().map(|entry| (&entry.pattern, entry.action)));
+    let entries = sorted(policy.entries.iter().map(|entry| {
+        let cases = sorted(entry.cases.iter().map(|case| (&case.when, case.action)));
+        (&entry.pattern, entry.action, cases)
+    }));
     let locked = sorted(policy.locked.iter());
     put(&format!("{:?}{entries:?}{locked:?}", policy.default));
     for rule in &config.replacements {

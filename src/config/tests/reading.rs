@@ -74,6 +74,88 @@ fn the_order_of_policies_never_matters() {
 }
 
 #[test]
+fn an_entry_may_look_at_the_arguments() {
+    let text = r#"{"policies":{
+  "files/write": {
+    "cases": [
+      {"when": {"/path": {"under": "${HOME}/notes"}, "/size": {"atMost": 1e3}}, "then": "allow"},
+      {"when": {"/path": {"glob": "**/.git/**"}}, "then": "deny"},
+    ],
+    "otherwise": "require-approval",
+  },
+}}"#;
+    let policy = Policy::new(valid(&[(POLICIES, text)], &ENV).policy, Standing::default());
+    let moment = Moment { wall: jiff::Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
+    let tool = "files/write".parse().expect("a name");
+    let decide = |arguments: &str| {
+        let arguments = crate::json::parse_raw(arguments.to_owned()).expect("JSON");
+        policy.decide(&tool, Some(&arguments), moment).to_string()
+    };
+    insta::assert_snapshot!(
+        [
+            r#"{"path":"/home/maria/notes/a.md","size":1000.0}"#,
+            r#"{"path":"/home/maria/notes/../.ssh/id","size":1}"#,
+            r#"{"path":"/home/maria/notes/.git/config","size":1}"#,
+            r#"{"path":"/home/maria/notes/a.md","size":1000.0000000000000000001}"#,
+            r#"{"path":["/home/maria/notes/a.md"],"size":1}"#,
+            r#"{"path":"/home/maria/notes/a.md"}"#,
+        ]
+        .map(decide)
+        .join("\n"),
+        @r#"
+    allowed by `files/write`, case 1 (policies.json:4:7)
+    needs approval by `files/write` (policies.json:2:3)
+    denied by `files/write`, case 2 (policies.json:5:7)
+    needs approval by `files/write` (policies.json:2:3)
+    denied by `files/write`, case 2 (policies.json:5:7): its conditions cannot be told from the arguments
+    needs approval by `files/write` (policies.json:2:3)
+    "#
+    );
+}
+
+#[test]
+fn a_mistake_in_a_case_is_told_with_its_place_and_without_a_value() {
+    let replacements = r#"{"replacements":[{"fake":"John Doe","real":"${REAL_NAME}"}]}"#;
+    let policies = r#"{"policies":{
+  "a/b": {"cases": [
+    {"when": {"/to": {"equals": "maria rossi"}}, "then": "alow"},
+    {"when": {"to": {"regex": "s3cret("}}, "than": "deny"},
+    {"when": {"/to": {"under": "s3cret"}, "/n": {"abve": 1}}, "then": "deny"},
+  ]},
+}}"#;
+    let told = told(&[(REPLACEMENTS, replacements), (POLICIES, policies)], &ENV);
+    assert!(!told.contains("s3cret") && !told.to_lowercase().contains("rossi"), "{told}");
+    insta::assert_snapshot!(told, @r#"
+    error: policies.json:2:10: `a/b` has no `otherwise`
+      | "a/b": {"cases": [
+      hint: it says what holds when no case matches; `require-approval` asks a person
+    error: policies.json:3:33: `equals` of `/to` in `when` of case 1 of `a/b` holds the real value of a replacement
+      | {"when": {"/to": {"equals": "…"}}, "then": "…"},
+      hint: rules see the arguments as the agent wrote them; write `John Doe`
+    error: policies.json:3:58: `then` of case 1 of `a/b`: unknown action `alow`
+      | {"when": {"/to": {"equals": "…"}}, "then": "…"},
+      hint: did you mean `allow`?
+    error: policies.json:4:5: case 2 of `a/b` has no `then`
+      | {"when": {"to": {"regex": "…"}}, "than": "…"},
+    error: policies.json:4:15: `when` of case 2 of `a/b`: a JSON Pointer begins with a `/`, as `/path` does
+      | {"when": {"to": {"regex": "…"}}, "than": "…"},
+    error: policies.json:4:31: `regex` of `to` in `when` of case 2 of `a/b`: not a regular expression: unclosed group
+      | {"when": {"to": {"regex": "…"}}, "than": "…"},
+    error: policies.json:4:44: case 2 of `a/b` has no field `than`
+      | {"when": {"to": {"regex": "…"}}, "than": "…"},
+      hint: did you mean `then`?
+    error: policies.json:5:32: `under` of `/to` in `when` of case 3 of `a/b`: a folder is an absolute path such as `/home/me/notes` or `C:\notes`, without `%`, a final dot or blank
+      | {"when": {"/to": {"under": "…"}, "/n": {"abve": …}}, "then": "…"},
+    error: policies.json:5:49: `/n` in `when` of case 3 of `a/b` must not be empty
+      | {"when": {"/to": {"under": "…"}, "/n": {"abve": …}}, "then": "…"},
+      hint: the tests are `equals`, `glob`, `regex`, `under`, `above`, `below`, `atLeast`, `atMost`
+    error: policies.json:5:50: `/n` in `when` of case 3 of `a/b` has no field `abve`
+      | {"when": {"/to": {"under": "…"}, "/n": {"abve": …}}, "then": "…"},
+      hint: did you mean `above`?
+    "#);
+}
+
+#[test]
 fn every_mistake_is_told_at_once_with_its_place_and_without_a_value() {
     let texts = [
         (DOTENV, "REAL_NAME=\nBROKEN LINE s3cret\n"),

@@ -27,13 +27,16 @@ fn fields_of(schema: &Value, pointer: &str) -> BTreeSet<String> {
 #[test]
 fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
     let server = [fields::NAME, fields::SERVER].concat();
-    let tables: [(&str, &str, &[&str]); 11] = [
+    let tables: [(&str, &str, &[&str]); 14] = [
         (MCPS, "", fields::MCPS),
         (MCPS, "/properties/mcps/items", &server),
         (MCPS, "/properties/mcpServers/additionalProperties", fields::SERVER),
         (REPLACEMENTS, "", fields::REPLACEMENTS),
         (REPLACEMENTS, "/$defs/replacement", fields::REPLACEMENT),
         (POLICIES, "", fields::POLICIES),
+        (POLICIES, "/$defs/conditional", fields::CONDITIONAL),
+        (POLICIES, "/$defs/case", fields::CASE),
+        (POLICIES, "/$defs/test", fields::TEST),
         (PORTERO, "", fields::PORTERO),
         (PORTERO, "/properties/approvals", fields::APPROVALS),
         (PORTERO, "/properties/limits", fields::LIMITS),
@@ -88,6 +91,9 @@ fn every_field_stands_in_the_documentation() {
         fields::REPLACEMENTS,
         fields::REPLACEMENT,
         fields::POLICIES,
+        fields::CONDITIONAL,
+        fields::CASE,
+        fields::TEST,
         fields::PORTERO,
         fields::APPROVALS,
         fields::LIMITS,
@@ -178,6 +184,72 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (POLICIES, false, r#"{"policies":{"a/b/c":"allow"}}"#),
     (POLICIES, false, r#"{"policies":{"a/b c":"allow"}}"#),
     (POLICIES, false, r#"{"policies":{"a/b":true}}"#),
+    (
+        POLICIES,
+        true,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/path":{"under":"/home/me/notes"}},"then":"allow"}],"otherwise":"deny"}}}"#,
+    ),
+    (
+        POLICIES,
+        true,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/a~1b":{"under":"C:\\notes"},"/n/0":{"above":1e3,"atMost":2.5e3}},"then":"allow"},{"when":{"/":{"equals":null}},"then":"deny"}],"otherwise":"require-approval"}}}"#,
+    ),
+    (
+        POLICIES,
+        true,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{"glob":"*@example.com","regex":".*"}},"then":"deny"}],"otherwise":"allow"}}}"#,
+    ),
+    (POLICIES, false, r#"{"policies":{"a/b":{}}}"#),
+    (POLICIES, false, r#"{"policies":{"a/b":{"cases":[],"otherwise":"deny"}}}"#),
+    (POLICIES, false, r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{"equals":1}},"then":"allow"}]}}}"#),
+    (POLICIES, false, r#"{"policies":{"a/b":{"otherwise":"deny"}}}"#),
+    (POLICIES, false, r#"{"policies":{"a/b":{"cases":[{"when":{},"then":"allow"}],"otherwise":"deny"}}}"#),
+    (
+        POLICIES,
+        false,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{}},"then":"allow"}],"otherwise":"deny"}}}"#,
+    ),
+    (
+        POLICIES,
+        false,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"x":{"equals":1}},"then":"allow"}],"otherwise":"deny"}}}"#,
+    ),
+    (
+        POLICIES,
+        false,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/x~2":{"equals":1}},"then":"allow"}],"otherwise":"deny"}}}"#,
+    ),
+    (
+        POLICIES,
+        false,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{"is":1}},"then":"allow"}],"otherwise":"deny"}}}"#,
+    ),
+    (
+        POLICIES,
+        false,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{"equals":[1]}},"then":"allow"}],"otherwise":"deny"}}}"#,
+    ),
+    (
+        POLICIES,
+        false,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{"above":"1"}},"then":"allow"}],"otherwise":"deny"}}}"#,
+    ),
+    (
+        POLICIES,
+        false,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{"under":"notes"}},"then":"allow"}],"otherwise":"deny"}}}"#,
+    ),
+    (
+        POLICIES,
+        false,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{"under":"//host/notes"}},"then":"allow"}],"otherwise":"deny"}}}"#,
+    ),
+    (
+        POLICIES,
+        false,
+        r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{"equals":1}},"then":"ask"}],"otherwise":"deny"}}}"#,
+    ),
+    (POLICIES, false, r#"{"policies":{"a/b":{"cases":[{"when":{"/x":{"equals":1}}}],"otherwise":"deny"}}}"#),
     (POLICIES, false, r#"{"policies":[]}"#),
     (POLICIES, false, r#"{"default":"deny"}"#),
     (POLICIES, false, r#"{"locked":["drop_*"]}"#),

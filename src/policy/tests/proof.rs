@@ -5,16 +5,41 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::policy::condition::Truth::{No, Unsure, Yes};
+use crate::policy::condition::{Case, Condition, Decimal, Folder, Pointer, Side, Test, Truth};
 
 /// How many rule sets the decision is compared on.
 const SETS: u64 = 100_000;
 
 const TOOLS: [&str; 9] = ["a/a", "a/b", "a/ab", "b/b", "b/bb", "ab/a", "ab/ab", "ba/ba", "b/resources:read"];
 
+/// What calls say, none of them included, and what each of [`conditions`] is on it.
+const CALLS: [(Option<&str>, [Truth; 3]); 8] = [
+    (Some(r#"{"amount":150,"path":"/notes/a","mode":"fast"}"#), [Yes, Yes, Yes]),
+    (Some(r#"{"amount":1e2,"path":"/notes/../etc","mode":"slow"}"#), [No, No, No]),
+    (Some(r#"{"amount":"150","path":"notes/a","mode":true}"#), [Unsure, Unsure, Unsure]),
+    (Some("{}"), [No, No, No]),
+    (Some(r#"{"amount":100.00000000000000000001,"Path":"/notes/a"}"#), [Yes, Unsure, No]),
+    (Some(r#"{"AMOUNT":1,"path":["/notes/a"],"mode":"fast"}"#), [Unsure, Unsure, Yes]),
+    (Some("[]"), [Unsure, Unsure, Unsure]),
+    (None, [Unsure, Unsure, Unsure]),
+];
+
+fn conditions() -> [Condition; 3] {
+    let at = |pointer, test| Condition { pointer: Pointer::read(pointer).expect("a pointer"), test };
+    [
+        at("/amount", Test::Bound(Side::Above, Decimal::read("100").expect("a number"))),
+        at("/path", Test::Under(Folder::read("/notes").expect("a folder"))),
+        at("/mode", Test::Text("fast".into())),
+    ]
+}
+
 /// Everything that is known of the patterns and tools before the first rule set.
 struct Ground {
     patterns: Vec<Pattern>,
     tools: Vec<ToolId>,
+    conditions: [Condition; 3],
+    calls: Vec<Option<crate::json::RawJson>>,
     /// By pattern, then by tool.
     matches: Vec<Vec<bool>>,
     weights: Vec<Weight>,
@@ -35,6 +60,11 @@ impl Ground {
             matches: texts.iter().map(row).collect(),
             weights: texts.iter().map(|text| weigh(text)).collect(),
             tools: TOOLS.iter().map(|text| tool(text)).collect(),
+            conditions: conditions(),
+            calls: CALLS
+                .iter()
+                .map(|(text, _)| text.map(|text| crate::json::parse_raw(text.to_owned()).expect("JSON")))
+                .collect(),
             patterns,
         }
     }
@@ -80,10 +110,55 @@ fn weigh(text: &str) -> Weight {
     )
 }
 
+/// What an entry says: its cases by the numbers of their conditions, and what holds otherwise.
+#[derive(Debug, Clone)]
+struct Said {
+    cases: Vec<(Vec<usize>, Action)>,
+    otherwise: Action,
+    /// Where it stands.
+    place: u32,
+}
+
+impl Said {
+    fn random(chance: &mut Chance) -> Self {
+        let case = |chance: &mut Chance| {
+            let first = chance.below(3);
+            let more = chance.some(1, |chance| chance.below(3));
+            ([vec![first], more].concat(), chance.action())
+        };
+        let cases = if chance.below(3) == 0 { chance.some(3, case) } else { Vec::new() };
+        Self {
+            cases,
+            otherwise: chance.action(),
+            place: u32::try_from(chance.below(1 << 20)).expect("small"),
+        }
+    }
+
+    /// The strictest over every way in which what cannot be told could be.
+    fn strictest(&self, call: usize) -> Action {
+        if self.cases.is_empty() {
+            return self.otherwise;
+        }
+        let truths = &CALLS[call].1;
+        (0..8_u8)
+            .map(|world| {
+                let holds = |condition: &usize| match truths[*condition] {
+                    Yes => true,
+                    No => false,
+                    Unsure => world >> condition & 1 == 1,
+                };
+                let matching = self.cases.iter().filter(|(when, _)| when.iter().all(holds));
+                matching.map(|(_, action)| *action).max().unwrap_or(self.otherwise)
+            })
+            .max()
+            .expect("eight worlds")
+    }
+}
+
 /// A rule set by the numbers of its patterns.
 #[derive(Debug, Clone)]
 struct Set {
-    entries: Vec<(usize, Action)>,
+    entries: Vec<(usize, Said)>,
     default: Action,
     locked: Vec<usize>,
     rules: Vec<(usize, Action)>,
@@ -91,24 +166,28 @@ struct Set {
     grants: Vec<(usize, u64)>,
     /// The seconds that passed since the grants were made.
     passed: u64,
+    /// The call that is decided, by its number.
+    call: usize,
 }
 
 impl Set {
     fn random(chance: &mut Chance, ground: &Ground) -> Self {
         let patterns = ground.patterns.len();
         Self {
-            entries: chance.some(6, |chance| (chance.below(patterns), chance.action())),
+            entries: chance.some(6, |chance| (chance.below(patterns), Said::random(chance))),
             default: chance.action(),
             locked: chance.some(2, |chance| chance.below(patterns)),
             rules: chance.some(4, |chance| (chance.below(patterns), chance.action())),
             grants: chance.some(3, |chance| (chance.below(patterns), 60 * chance.below(3) as u64)),
             passed: chance.below(150) as u64,
+            call: chance.below(CALLS.len()),
         }
     }
 
     fn reversed(&self) -> Self {
         let mut other = self.clone();
         other.entries.reverse();
+        other.entries.iter_mut().for_each(|(_, said)| said.cases.reverse());
         other.locked.reverse();
         other.rules.reverse();
         other.grants.reverse();
@@ -117,10 +196,18 @@ impl Set {
 
     fn policy(&self, ground: &Ground) -> Policy {
         let pattern = |at: usize| ground.patterns[at].clone();
-        let entry = |(at, action): &(usize, Action)| Entry {
-            pattern: pattern(*at),
+        let case = |(when, action): &(Vec<usize>, Action)| Case {
+            when: when.iter().map(|number| ground.conditions[*number].clone()).collect(),
             action: *action,
-            source: Source::Config { line: 0, column: 0 },
+            // By the content, for the same reason as the ids below.
+            number: when.iter().fold(0, |number, condition| number * 4 + *condition as u32 + 1),
+            source: Source::Config { line: 1, column: 1 },
+        };
+        let entry = |(at, said): &(usize, Said)| Entry {
+            pattern: pattern(*at),
+            action: said.otherwise,
+            cases: said.cases.iter().map(case).collect(),
+            source: Source::Config { line: said.place, column: 0 },
         };
         let config = ConfigPolicy {
             entries: self.entries.iter().map(entry).collect(),
@@ -150,9 +237,16 @@ impl Set {
         Policy::new(config, standing)
     }
 
+    fn action(&self, policy: &Policy, ground: &Ground, tool: usize) -> Action {
+        let arguments = ground.calls[self.call].as_deref();
+        policy.decide(&ground.tools[tool], arguments, later(self.passed)).action
+    }
+
     /// What the files alone say.
     fn configured(&self, ground: &Ground, tool: usize) -> Action {
-        strongest(ground, &self.entries, tool).unwrap_or(self.default)
+        let entries: Vec<_> =
+            self.entries.iter().map(|(at, said)| (*at, said.strictest(self.call))).collect();
+        strongest(ground, &entries, tool).unwrap_or(self.default)
     }
 
     /// The guarantees, word by word.
@@ -217,8 +311,8 @@ fn on_random_sets(sets: u64, seed: u64, check: impl Fn(&Ground, &mut Chance, &Se
     }
 }
 
-fn action(policy: &Policy, ground: &Ground, tool: usize, passed: u64) -> Action {
-    policy.decide(&ground.tools[tool], None, later(passed)).action
+fn action(set: &Set, ground: &Ground, tool: usize) -> Action {
+    set.action(&set.policy(ground), ground, tool)
 }
 
 #[test]
@@ -226,8 +320,8 @@ fn the_decision_is_the_reference_s_on_every_rule_set() {
     on_random_sets(SETS, 1, |ground, chance, set| {
         let policy = set.policy(ground);
         for tool in [chance.below(TOOLS.len()), chance.below(TOOLS.len())] {
-            let (decided, expected) =
-                (action(&policy, ground, tool, set.passed), set.reference(ground, tool));
+            let decided = set.action(&policy, ground, tool);
+            let expected = set.reference(ground, tool);
             if decided != expected {
                 return Err(format!("{} is {decided}, and should be {expected}", TOOLS[tool]));
             }
@@ -240,7 +334,8 @@ fn the_decision_is_the_reference_s_on_every_rule_set() {
 fn the_order_of_a_rule_set_never_matters() {
     on_random_sets(SETS / 5, 2, |ground, chance, set| {
         let tool = &ground.tools[chance.below(TOOLS.len())];
-        let explain = |set: &Set| set.policy(ground).explain(tool, None, later(set.passed));
+        let arguments = ground.calls[set.call].as_deref();
+        let explain = |set: &Set| set.policy(ground).explain(tool, arguments, later(set.passed));
         let (forth, back) = (explain(set), explain(&set.reversed()));
         if forth == back { Ok(()) } else { Err(format!("{tool}: {forth:?}, and the other way {back:?}")) }
     });
@@ -252,11 +347,16 @@ fn a_deny_more_never_weakens_wherever_it_stands() {
         let tool = chance.below(TOOLS.len());
         let deny = (chance.below(ground.patterns.len()), Deny);
         let (mut in_files, mut as_rule) = (set.clone(), set.clone());
-        in_files.entries.push(deny);
+        in_files.entries.push((deny.0, Said { cases: Vec::new(), otherwise: Deny, place: 0 }));
         as_rule.rules.push(deny);
-        let decide = |set: &Set| action(&set.policy(ground), ground, tool, set.passed);
+        // A case that denies, in an entry that is there, is a deny more as well.
+        let mut as_case = set.clone();
+        if let Some((_, said)) = as_case.entries.first_mut() {
+            said.cases.push((vec![chance.below(3)], Deny));
+        }
+        let decide = |set: &Set| action(set, ground, tool);
         let before = decide(set);
-        for (place, more) in [("the files", in_files), ("the rules", as_rule)] {
+        for (place, more) in [("the files", in_files), ("the rules", as_rule), ("a case", as_case)] {
             let after = decide(&more);
             if after < before {
                 return Err(format!("{} went from {before} to {after} by {deny:?} in {place}", TOOLS[tool]));
@@ -279,10 +379,26 @@ fn a_lock_holds_against_every_combination_of_rules_and_grants() {
         set.passed = 0;
         set.rules.extend(chance.some(3, |chance| (covered(chance), chance.action())));
         set.grants.extend(chance.some(3, |chance| (covered(chance), 60)));
-        let (decided, configured) =
-            (action(&set.policy(ground), ground, tool, 0), set.configured(ground, tool));
+        let (decided, configured) = (action(&set, ground, tool), set.configured(ground, tool));
         if decided < configured {
             return Err(format!("{} is {decided}, locked at {configured}", TOOLS[tool]));
+        }
+        Ok(())
+    });
+}
+
+/// What lists say of a tool holds for each of its calls.
+#[test]
+fn the_outlook_of_a_tool_is_true_of_every_call() {
+    on_random_sets(SETS / 10, 5, |ground, chance, set| {
+        let tool = chance.below(TOOLS.len());
+        let policy = set.policy(ground);
+        let outlook = policy.outlook(&ground.tools[tool], later(set.passed));
+        for call in 0..CALLS.len() {
+            let decided = Set { call, ..set.clone() }.action(&policy, ground, tool);
+            if outlook != RequireApproval && decided != outlook {
+                return Err(format!("{} looks like {outlook}, and call {call} is {decided}", TOOLS[tool]));
+            }
         }
         Ok(())
     });

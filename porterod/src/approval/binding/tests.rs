@@ -104,3 +104,19 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
         ]
     })
 }
+
+#[test]
+fn an_approval_binds_to_the_conditions_of_the_rules() {
+    let digest = |policies: &str| {
+        let files = portero::config::Files { policies: Some(policies.to_owned()), ..Default::default() };
+        let (config, problems) = portero::config::read(&files, &|_| None);
+        super::rules_digest(&config.unwrap_or_else(|| panic!("{problems}")))
+    };
+    let policies =
+        |cases: &str| format!(r#"{{"policies":{{"a/b":{{"cases":[{cases}],"otherwise":"deny"}}}}}}"#);
+    let (small, large) =
+        (r#"{"when":{"/n":{"below":1}},"then":"allow"}"#, r#"{"when":{"/n":{"below":2}},"then":"allow"}"#);
+    assert_ne!(digest(&policies(small)), digest(&policies(large)));
+    let (forth, back) = (format!("{small},{large}"), format!("{large},{small}"));
+    assert_eq!(digest(&policies(&forth)), digest(&policies(&back)));
+}

@@ -1,0 +1,157 @@
+//! Rules that look at a call's arguments: a case is an action with conditions, each a test on what a JSON
+//! Pointer finds.
+//!
+//! A test says yes, no, or that it cannot tell ([`Truth`]): the value is of another type than the test is
+//! for, or a server may read it in another way than Portero does. What cannot be told never helps a call and
+//! may always hold it up: of all that could hold, the strictest does (`Entry::decide`). Tests see the concealed
+//! arguments, as all of policy does.
+
+mod number;
+mod path;
+mod pointer;
+mod text;
+
+use serde_json::value::RawValue;
+
+pub use number::Decimal;
+pub use path::{Folder, FolderError};
+pub use pointer::{Pointer, PointerError};
+pub use text::Matcher;
+
+use super::{Action, Source};
+use crate::json;
+use pointer::Found;
+
+/// An action for calls whose arguments meet every condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// All of them must hold; never empty.
+    pub when: Vec<Condition>,
+    /// What holds then.
+    pub action: Action,
+    /// Its one-based number in its entry, to name it by.
+    pub number: u32,
+    /// Where it stands.
+    pub source: Source,
+}
+
+/// One test on one place in the arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The place.
+    pub pointer: Pointer,
+    /// What must be so there.
+    pub test: Test,
+}
+
+/// What a value must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Test {
+    /// This text.
+    Text(String),
+    /// This number, however it is spelled.
+    Number(Decimal),
+    /// `true` or `false`.
+    Flag(bool),
+    /// `null`.
+    Null,
+    /// A text that a glob or a regular expression matches as a whole.
+    Matches(Matcher),
+    /// A number on this side of a bound.
+    Bound(Side, Decimal),
+    /// An absolute path of this folder or of something in it.
+    Under(Folder),
+}
+
+/// The side of a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Greater than the bound.
+    Above,
+    /// Less than it.
+    Below,
+    /// Not less than it.
+    AtLeast,
+    /// Not greater than it.
+    AtMost,
+}
+
+/// Whether something holds. `Ord`: all of several hold as far as the least of them does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Truth {
+    /// It does not.
+    No,
+    /// It cannot be told.
+    Unsure,
+    /// It does.
+    Yes,
+}
+
+impl Case {
+    /// Whether all conditions hold on these arguments; without arguments to look at nothing can be told.
+    #[must_use]
+    pub fn holds(&self, arguments: Option<&RawValue>) -> Truth {
+        let Some(arguments) = arguments else { return Truth::Unsure };
+        self.when.iter().map(|condition| condition.holds(arguments)).min().unwrap_or(Truth::Unsure)
+    }
+}
+
+impl Condition {
+    fn holds(&self, arguments: &RawValue) -> Truth {
+        match self.pointer.find(arguments) {
+            Found::Value(value) => self.test.holds(value),
+            Found::Missing => Truth::No,
+            Found::Unclear => Truth::Unsure,
+        }
+    }
+}
+
+impl Test {
+    /// Whether the value is so. A value of another type than the test is for may be turned into one by its
+    /// server, so nothing can be told.
+    #[must_use]
+    pub fn holds(&self, value: &RawValue) -> Truth {
+        match self {
+            Self::Text(expected) => read_text(value, |text| Truth::from(text == expected)),
+            Self::Matches(matcher) => read_text(value, |text| Truth::from(matcher.matches(text))),
+            Self::Under(folder) => json::text(value).map_or(Truth::Unsure, |text| folder.holds(&text)),
+            Self::Number(expected) => number(value, |found| found == expected),
+            Self::Bound(side, bound) => number(value, |found| match side {
+                Side::Above => found > bound,
+                Side::Below => found < bound,
+                Side::AtLeast => found >= bound,
+                Side::AtMost => found <= bound,
+            }),
+            Self::Flag(expected) => match value.get() {
+                "true" => Truth::from(*expected),
+                "false" => Truth::from(!expected),
+                _ => Truth::Unsure,
+            },
+            Self::Null => Truth::from(value.get() == "null"),
+        }
+    }
+}
+
+/// A test on a text holds for the text as it stands and for the path that it may be: where the two differ, a
+/// server may see what the test did not.
+fn read_text(value: &RawValue, test: impl Fn(&str) -> Truth) -> Truth {
+    let Some(text) = json::text(value) else { return Truth::Unsure };
+    let plain = test(&text);
+    match path::tidy(&text) {
+        Some(tidied) if test(&tidied) != plain => Truth::Unsure,
+        _ => plain,
+    }
+}
+
+fn number(value: &RawValue, test: impl Fn(&Decimal) -> bool) -> Truth {
+    Decimal::read(value.get()).map_or(Truth::Unsure, |found| Truth::from(test(&found)))
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+#[cfg(test)]
+mod tests;

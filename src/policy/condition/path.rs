@@ -1,0 +1,171 @@
+//! Paths in arguments, by their text alone: nothing here looks at a disk, so a symbolic link counts as the
+//! name that it has.
+
+use super::Truth;
+use super::pointer::same_but_for_case;
+
+/// A folder that a path may be under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder(Absolute);
+
+/// Why a text is no folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a folder is an absolute path such as `/home/me/notes` or `C:\\notes`, without `%`, a final dot or blank"
+)]
+pub struct FolderError;
+
+/// An absolute path in its plainest form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Absolute {
+    /// The letter of a Windows drive, in small; none for a path from `/`.
+    drive: Option<char>,
+    segments: Vec<String>,
+}
+
+impl Folder {
+    /// Reads a folder.
+    ///
+    /// # Errors
+    /// When it is no absolute path, or one that systems read in several ways.
+    pub fn read(text: &str) -> Result<Self, FolderError> {
+        match <[Absolute; 1]>::try_from(readings(text)) {
+            Ok([folder]) => Ok(Self(folder)),
+            Err(_) => Err(FolderError),
+        }
+    }
+
+    /// Whether this text is the folder's own path or one below it. It can be told of absolute paths only: where
+    /// a relative one begins is the server's to know.
+    #[must_use]
+    pub fn holds(&self, text: &str) -> Truth {
+        let mut truths = readings(text).into_iter().map(|path| self.is_above(&path));
+        let Some(first) = truths.next() else { return Truth::Unsure };
+        if truths.all(|other| other == first) { first } else { Truth::Unsure }
+    }
+
+    fn is_above(&self, path: &Absolute) -> Truth {
+        match (self.0.drive, path.drive) {
+            (Some(one), Some(other)) if one != other => return Truth::No,
+            (Some(_), None) | (None, Some(_)) => return Truth::Unsure,
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        if path.segments.len() < self.0.segments.len() {
+            return Truth::No;
+        }
+        let drive = self.0.drive.is_some();
+        let pairs = self.0.segments.iter().zip(&path.segments);
+        pairs.map(|(mine, theirs)| same_name(mine, theirs, drive)).min().unwrap_or(Truth::Yes)
+    }
+}
+
+/// Whether two names are of one file. Windows takes any case; elsewhere some file systems do, and some take
+/// several spellings of letters with accents for one.
+fn same_name(one: &str, other: &str, on_drive: bool) -> Truth {
+    if one == other {
+        return Truth::Yes;
+    }
+    match same_but_for_case(one, other) {
+        true if on_drive && one.is_ascii() && other.is_ascii() => Truth::Yes,
+        true => Truth::Unsure,
+        false if !one.is_ascii() && !other.is_ascii() => Truth::Unsure,
+        false => Truth::No,
+    }
+}
+
+/// Every way in which systems read a text as an absolute path; none where it is not one for sure.
+fn readings(text: &str) -> Vec<Absolute> {
+    if text.chars().any(char::is_control) || has_percent_escape(text) {
+        return Vec::new();
+    }
+    let both = |c: char| c == '/' || c == '\\';
+    match text.as_bytes() {
+        [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic() => {
+            let segments: Vec<_> = text[3..].split(both).collect();
+            if segments.iter().any(|segment| is_read_otherwise(segment)) {
+                return Vec::new();
+            }
+            let drive = Some(char::from(letter.to_ascii_lowercase()));
+            vec![Absolute { drive, segments: flatten(segments) }]
+        }
+        // Two of them may begin the name of another machine.
+        [b'/', b'/' | b'\\', ..] => Vec::new(),
+        [b'/', ..] => {
+            let from_root = |segments| Absolute { drive: None, segments: flatten(segments) };
+            let mut readings = vec![from_root(text.split('/').collect())];
+            if text.contains('\\') {
+                readings.push(from_root(text.split(both).collect()));
+            }
+            readings
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What Windows takes for another name than it seems: final dots and blanks, streams, devices, short names.
+fn is_read_otherwise(segment: &str) -> bool {
+    let dots = matches!(segment, "." | "..");
+    let short = segment.split('~').skip(1).any(|after| after.starts_with(|c: char| c.is_ascii_digit()));
+    (!dots && segment.ends_with(['.', ' '])) || segment.contains([':', '*', '?', '"', '<', '>', '|']) || short
+}
+
+/// `%2e` and its like, which some servers decode.
+fn has_percent_escape(text: &str) -> bool {
+    text.as_bytes()
+        .windows(3)
+        .any(|three| three[0] == b'%' && three[1].is_ascii_hexdigit() && three[2].is_ascii_hexdigit())
+}
+
+fn flatten(segments: Vec<&str>) -> Vec<String> {
+    let mut flat: Vec<String> = Vec::with_capacity(segments.len());
+    for segment in segments {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                flat.pop();
+            }
+            name => flat.push(name.to_owned()),
+        }
+    }
+    flat
+}
+
+/// The text with its `.`, `..` and doubled separators taken out, as if it were a path or a URL; `None` where
+/// that changes nothing.
+pub(super) fn tidy(text: &str) -> Option<String> {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let (head, body) = text.split_at(start);
+    // Pairs of a separator and the name after it; the first has none.
+    let mut flat: Vec<(&str, &str)> = Vec::new();
+    let mut rest = body;
+    let mut separator = "";
+    loop {
+        let end = rest.find(['/', '\\']).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        let first = flat.is_empty() && separator.is_empty();
+        match name {
+            "" if !first && !after.is_empty() => {}
+            "." if !first || !after.is_empty() => {}
+            ".." => match flat.last() {
+                Some((_, last)) if !matches!(*last, "" | "..") => {
+                    flat.pop();
+                }
+                Some((_, "")) => {}
+                _ => flat.push((separator, name)),
+            },
+            _ => flat.push((separator, name)),
+        }
+        if after.is_empty() {
+            break;
+        }
+        (separator, rest) = after.split_at(1);
+    }
+    // What stood before the first name that is left is gone.
+    if let Some((separator, _)) = flat.first_mut() {
+        *separator = "";
+    }
+    let tidied: String = std::iter::once(head)
+        .chain(flat.into_iter().flat_map(|(separator, name)| [separator, name]))
+        .collect();
+    (tidied != text).then_some(tidied)
+}

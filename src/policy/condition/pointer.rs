@@ -1,0 +1,128 @@
+//! JSON Pointers (RFC 6901) into a call's arguments.
+
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use crate::json::Object;
+
+/// A checked pointer to a member, never to the whole.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pointer {
+    text: String,
+    tokens: Vec<String>,
+}
+
+/// Why a text is no pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PointerError {
+    /// It does not begin with a `/`.
+    #[error("a JSON Pointer begins with a `/`, as `/path` does")]
+    Start,
+    /// A `~` stands for neither `~` nor `/`.
+    #[error("in a JSON Pointer `~` is written `~0`, and a `/` in a name `~1`")]
+    Escape,
+}
+
+/// What a pointer finds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found<'a> {
+    Value(&'a RawValue),
+    /// It is not there.
+    Missing,
+    /// A server may find another value than Portero does, or find one where Portero finds none.
+    Unclear,
+}
+
+impl Pointer {
+    /// Reads a pointer.
+    ///
+    /// # Errors
+    /// When it is none, or points to the whole arguments.
+    pub fn read(text: &str) -> Result<Self, PointerError> {
+        let inner = text.strip_prefix('/').ok_or(PointerError::Start)?;
+        let tokens = inner.split('/').map(unescape).collect::<Option<_>>().ok_or(PointerError::Escape)?;
+        Ok(Self { text: text.to_owned(), tokens })
+    }
+
+    /// Follows it. Keys that are equal but for their case are unclear: there are servers that take either.
+    pub(super) fn find<'a>(&self, arguments: &'a RawValue) -> Found<'a> {
+        let mut value = arguments;
+        for token in &self.tokens {
+            let found = match value.get().trim_start().as_bytes().first() {
+                Some(b'{') => member(value, token),
+                Some(b'[') => element(value, token),
+                _ => Found::Unclear,
+            };
+            match found {
+                Found::Value(next) => value = next,
+                Found::Missing | Found::Unclear => return found,
+            }
+        }
+        Found::Value(value)
+    }
+}
+
+fn member<'a>(object: &'a RawValue, token: &str) -> Found<'a> {
+    let Ok(object) = Object::read(object) else { return Found::Unclear };
+    let mut found = Found::Missing;
+    for (key, value) in object.iter() {
+        match (key == token, found) {
+            (true, Found::Missing) => found = Found::Value(value),
+            (true, _) => return Found::Unclear,
+            (false, _) if same_but_for_case(key, token) => return Found::Unclear,
+            (false, _) => {}
+        }
+    }
+    found
+}
+
+fn element<'a>(array: &'a RawValue, token: &str) -> Found<'a> {
+    let is_index =
+        token == "0" || (!token.starts_with('0') && token.bytes().all(|byte| byte.is_ascii_digit()));
+    let (true, Ok(index)) = (is_index, token.parse::<usize>()) else { return Found::Unclear };
+    match serde_json::from_str::<Vec<&RawValue>>(array.get()) {
+        Ok(elements) => elements.get(index).map_or(Found::Missing, |value| Found::Value(value)),
+        Err(_) => Found::Unclear,
+    }
+}
+
+fn unescape(token: &str) -> Option<String> {
+    let mut parts = token.split('~');
+    let mut plain = parts.next()?.to_owned();
+    for part in parts {
+        plain.push(match part.as_bytes().first()? {
+            b'0' => '~',
+            b'1' => '/',
+            _ => return None,
+        });
+        plain.push_str(&part[1..]);
+    }
+    Some(plain)
+}
+
+/// Whether two texts are equal without regard to case, in every language's letters.
+pub(super) fn same_but_for_case(one: &str, other: &str) -> bool {
+    one == other || folded(one).eq(folded(other))
+}
+
+fn folded(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().filter(|c| !is_invisible(*c)).flat_map(char::to_uppercase).flat_map(char::to_lowercase)
+}
+
+/// Characters that some file systems and readers skip.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.text)
+    }
+}

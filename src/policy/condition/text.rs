@@ -1,0 +1,72 @@
+//! Globs and regular expressions over texts in arguments. Both match the text as a whole.
+
+use std::fmt;
+
+use regex::{Regex, RegexBuilder};
+
+/// A compiled glob or regular expression. Matching takes time in proportion to the text.
+#[derive(Clone)]
+pub struct Matcher {
+    kind: &'static str,
+    text: String,
+    regex: Regex,
+}
+
+impl Matcher {
+    /// A glob: `*` is any run of characters but `/`, `**` any run, `?` one character but `/`; all else stands
+    /// for itself.
+    ///
+    /// # Errors
+    /// When it is too long to be compiled.
+    pub fn glob(text: &str) -> Result<Self, regex::Error> {
+        let mut regex = String::new();
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let (piece, length) = match c {
+                '*' if rest.starts_with("**") => (".*".to_owned(), 2),
+                '*' => ("[^/]*".to_owned(), 1),
+                '?' => ("[^/]".to_owned(), 1),
+                c => (regex::escape(c.encode_utf8(&mut [0; 4])), c.len_utf8()),
+            };
+            regex.push_str(&piece);
+            rest = &rest[length..];
+        }
+        Self::compile("glob", text, &regex)
+    }
+
+    /// A regular expression in the syntax of the `regex` crate; `.` matches a line's end too.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn regex(text: &str) -> Result<Self, regex::Error> {
+        // By itself first: what only closes our group is no expression.
+        Regex::new(text)?;
+        Self::compile("regex", text, text)
+    }
+
+    fn compile(kind: &'static str, text: &str, regex: &str) -> Result<Self, regex::Error> {
+        let whole = format!(r"\A(?:{regex})\z");
+        let regex = RegexBuilder::new(&whole).dot_matches_new_line(true).build()?;
+        Ok(Self { kind, text: text.to_owned(), regex })
+    }
+
+    /// Whether it matches the whole text.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.text) == (other.kind, &other.text)
+    }
+}
+
+impl Eq for Matcher {}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple(self.kind).field(&self.text).finish()
+    }
+}
