@@ -65,6 +65,9 @@ pub struct View<'a> {
     pub action: &'a dyn Fn(&ToolId) -> Action,
     /// The tools that were used of late: they are listed even if their server pins others.
     pub recent: &'a HashSet<ToolId>,
+    /// Whether a name holds a real value. What has such a name is left out: folded and cut for clients, the
+    /// value would no longer be found in it.
+    pub is_private: &'a dyn Fn(&str) -> bool,
 }
 
 /// A tool, as its server lists it.
@@ -282,7 +285,7 @@ impl Catalog {
 
     /// The tools to list, as a JSON array, without Portero's own.
     ///
-    /// Left out is what policy denies, and what its server does not pin unless it was used of late. Where a
+    /// Left out is what policy denies, what has a private name, and what its server does not pin unless it was used of late. Where a
     /// person must be asked, `outputSchema` is left out, since the pending answer does not follow it.
     #[must_use]
     pub fn list_tools(&self, view: &View<'_>) -> Real<RawJson> {
@@ -335,13 +338,15 @@ impl Catalog {
         Real::from_server(uri::wrap_links(server, result.into_exposed()))
     }
 
-    /// The tools that fit a query best, without those that policy denies. An empty query finds all of them,
+    /// The tools that fit a query best, without those that policy denies or that have a private name. An empty query finds all of them,
     /// in their order; `category` is a server's name or one of its categories.
     #[must_use]
     pub fn search(&self, query: &str, category: Option<&str>, limit: usize, view: &View<'_>) -> Vec<Hit> {
         let snapshot = self.snapshot();
         let found = snapshot.search(query, category).into_iter();
-        let allowed = found.filter(|(tool, _)| (view.action)(&tool.id) != Action::Deny);
+        let allowed = found.filter(|(tool, _)| {
+            (view.action)(&tool.id) != Action::Deny && !(view.is_private)(tool.id.tool.as_str())
+        });
         allowed.take(limit).map(|(tool, score)| Hit { tool: tool.clone(), score }).collect()
     }
 

@@ -42,7 +42,7 @@ fn realistic() -> Catalog {
 
 fn found(catalog: &Catalog, query: &str, category: Option<&str>, limit: usize) -> Vec<String> {
     let recent = HashSet::new();
-    let view = View { action: &|_| Action::Allow, recent: &recent };
+    let view = View { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false };
     catalog.search(query, category, limit, &view).iter().map(|hit| hit.tool.id.to_string()).collect()
 }
 
@@ -168,7 +168,12 @@ fn what_policy_denies_is_not_found_and_does_not_count() {
     let recent = HashSet::new();
     let action =
         |id: &ToolId| if id.server.as_str() == "github" { Action::Deny } else { Action::RequireApproval };
-    let hits = catalog.search("create issue", None, 3, &View { action: &action, recent: &recent });
+    let hits = catalog.search(
+        "create issue",
+        None,
+        3,
+        &View { action: &action, recent: &recent, is_private: &|_| false },
+    );
     assert_eq!(hits.len(), 3);
     assert!(hits.iter().all(|hit| hit.tool.id.server.as_str() != "github"));
 }

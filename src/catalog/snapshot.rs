@@ -144,7 +144,7 @@ impl Snapshot {
         for item in &self.tools {
             let Some(listed) = &item.shown.listed else { continue };
             let id = &item.shown.it.id;
-            if !item.pinned && !view.recent.contains(id) {
+            if !item.pinned && !view.recent.contains(id) || (view.is_private)(id.tool.as_str()) {
                 continue;
             }
             match (view.action)(id) {
@@ -177,7 +177,7 @@ impl Snapshot {
         let list: Vec<&RawValue> = self
             .prompts
             .iter()
-            .filter(|(at, _)| open.binary_search(at).is_ok())
+            .filter(|(at, shown)| open.binary_search(at).is_ok() && !(view.is_private)(&shown.it.name))
             .filter_map(|(_, shown)| shown.listed.as_deref())
             .map(|listed| &*listed.whole)
             .collect();
@@ -187,7 +187,7 @@ impl Snapshot {
     /// The lists of tools, resources with templates, and prompts, as they are without any policy.
     pub(super) fn everything(&self) -> [String; 3] {
         let recent = HashSet::new();
-        let view = View { action: &|_| Action::Allow, recent: &recent };
+        let view = View { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false };
         let resources = [self.list_resources(&view), self.list_templates(&view)];
         [
             self.list_tools(&view).get().to_owned(),

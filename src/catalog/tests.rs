@@ -55,7 +55,7 @@ fn catalog(servers: &[(config::Server, Offer)]) -> Catalog {
 
 fn listed(catalog: &Catalog, action: &dyn Fn(&ToolId) -> Action, recent: &[&str]) -> Vec<Value> {
     let recent: HashSet<ToolId> = recent.iter().map(|recent| id(recent)).collect();
-    let list = catalog.list_tools(&View { action, recent: &recent });
+    let list = catalog.list_tools(&View { action, recent: &recent, is_private: &|_| false });
     serde_json::from_str(list.expose().get()).expect("a JSON array")
 }
 
@@ -71,7 +71,8 @@ fn names_of(list: &[Value]) -> Vec<&str> {
 fn mended(tool: &str) -> Option<String> {
     let catalog = catalog(&[(server("s"), Offer { tools: vec![raw(tool)], ..Offer::default() })]);
     let recent = HashSet::new();
-    let list = catalog.list_tools(&View { action: &|_| Action::Allow, recent: &recent });
+    let list =
+        catalog.list_tools(&View { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false });
     let items: Vec<RawJson> = serde_json::from_str(list.expose().get()).expect("a JSON array");
     items.first().map(|item| item.get().to_owned())
 }
@@ -377,7 +378,7 @@ fn with_resources() -> Catalog {
 fn resources_are_listed_wrapped_and_mended() {
     let catalog = with_resources();
     let recent = HashSet::new();
-    let all = View { action: &|_| Action::Allow, recent: &recent };
+    let all = View { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false };
     assert_eq!(
         catalog.list_resources(&all).expose().get(),
         concat!(
@@ -399,6 +400,7 @@ fn resources_are_listed_wrapped_and_mended() {
             if one { Action::Deny } else { Action::Allow }
         },
         recent: &recent,
+        is_private: &|_| false,
     };
     assert_eq!(
         catalog.list_resources(&some).expose().get(),
@@ -448,7 +450,8 @@ fn prompts_are_named_like_tools() {
         (config::Server { prefix: false, ..server("two") }, offer(&[r#"{"name":"p"}"#])),
     ]);
     let recent = HashSet::new();
-    let list = catalog.list_prompts(&View { action: &|_| Action::Allow, recent: &recent });
+    let list =
+        catalog.list_prompts(&View { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false });
     let folded = alias::wire_name("one", "code review");
     assert_eq!(
         list.expose().get(),

@@ -226,7 +226,7 @@ impl Connection {
             // The caller may have left meanwhile.
             let _ = waiting.answer.send(Outcome::TooLong);
         }
-        self.log.junk(head, &format_args!("a message of more than {} bytes", self.message_most));
+        self.log.junk(b"", &format_args!("a message of more than {} bytes", self.message_most));
     }
 
     fn sort(&self, message: Kind<'_>) {

@@ -95,8 +95,13 @@ impl ServerLog {
 
     /// Notes what stood on stdout and was no message; a flood is cut short.
     pub(super) fn junk(&self, line: &[u8], why: &dyn std::fmt::Display) {
-        if self.lock().junk.take() {
-            let line = &line[..line.len().min(LINE_MOST)];
+        if !self.lock().junk.take() {
+            return;
+        }
+        // A cut might go through a value, whose half would not be recognized.
+        if line.len() > LINE_MOST {
+            self.take(&format!("(on stdout: {why}; {} bytes are left out)", line.len()));
+        } else {
             self.take(&format!("(on stdout: {why}) {}", String::from_utf8_lossy(line)));
         }
     }
@@ -230,6 +235,10 @@ mod tests {
              1970-01-01T00:00:00.000Z (on stdout: no message) junk of Jane Roe\n"
         );
         assert_eq!(log.last().as_deref(), Some("(on stdout: no message) junk of Jane Roe"));
+        let mut long = "x".repeat(LINE_MOST - 5).into_bytes();
+        long.extend_from_slice(b"Erika Mustermann");
+        log.junk(&long, &"no message");
+        assert!(!fs::read_to_string(&path).expect("a log").contains("Erika"));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;

@@ -139,7 +139,9 @@ impl Shared {
         self.pipeline.desk.before_decision();
         let action = |tool: &_| self.action(tool);
         let recent = self.recent.tools();
-        let view = View { action: &action, recent: &recent };
+        let anonymizer = self.pipeline.anonymizer.load();
+        let is_private = |name: &str| anonymizer.is_private(name);
+        let view = View { action: &action, recent: &recent, is_private: &is_private };
         let catalog = &self.pipeline.catalog;
         let listed = match which {
             Listed::Tools => catalog.list_tools(&view),
@@ -151,7 +153,6 @@ impl Shared {
             Listed::Tools => own_tools::definitions(|tool| self.pipeline.own_denied(tool).is_none()),
             Listed::Resources | Listed::Templates | Listed::Prompts => String::new(),
         };
-        let anonymizer = self.pipeline.anonymizer.load();
         let conceal =
             |listed: &RawValue| anonymizer.conceal(Real::from_server(result_with(which.key(), &own, listed)));
         conceal(listed.expose()).or_else(|Leak| {

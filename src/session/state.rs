@@ -56,6 +56,8 @@ pub(super) struct Speech {
 #[derive(Debug, Default)]
 pub(super) struct Recent(Mutex<VecDeque<ToolId>>);
 
+/// The most characters that a client says of itself: a person reads them.
+const CLIENT_MOST: usize = 200;
 /// How many tools count as used of late.
 const RECENT_MOST: usize = 20;
 
@@ -110,7 +112,9 @@ impl Shared {
     /// Takes what the client says about itself.
     pub(super) fn introduce(&self, name: &str, version: &str) {
         self.speech.introduced.store(true, Ordering::Relaxed);
-        let client = self.pipeline.anonymizer.load().conceal_text(format!("{name} {version}").trim());
+        let anonymizer = self.pipeline.anonymizer.load();
+        let said = anonymizer.conceal_text(format!("{name} {version}").trim()).into_inner();
+        let client = anonymizer.conceal_text(&said.chars().take(CLIENT_MOST).collect::<String>());
         let before = self.context.load();
         let origin = Origin { client, ..before.origin.clone() };
         self.context.store(Arc::new(Context { origin, task: None }));

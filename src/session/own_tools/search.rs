@@ -37,7 +37,9 @@ impl Shared {
         self.pipeline.desk.before_decision();
         let action = |tool: &_| self.action(tool);
         let recent = self.recent.tools();
-        let view = View { action: &action, recent: &recent };
+        let anonymizer = self.pipeline.anonymizer.load();
+        let is_private = |name: &str| anonymizer.is_private(name);
+        let view = View { action: &action, recent: &recent, is_private: &is_private };
         let hits = self.pipeline.catalog.search(&query, category.as_deref(), HITS_MOST, &view);
         let mut tools: Vec<Found<'_>> = hits
             .iter()
@@ -53,7 +55,6 @@ impl Shared {
             })
             .collect();
         let waiting = self.pipeline.catalog.missing();
-        let anonymizer = self.pipeline.anonymizer.load();
         let conceal = |tools: &[Found<'_>]| {
             let text = if tools.is_empty() {
                 nothing_found(category.is_some(), &waiting)

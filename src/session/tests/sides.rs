@@ -63,12 +63,12 @@ async fn a_tool_that_cannot_be_concealed_costs_no_other_its_place() {
 async fn a_tool_name_that_is_private_is_not_written_down() {
     const SECRET: &str = "ada-lovelace";
     let mut rig = Rig::new(Set {
-        servers: vec![("mail", Part::with_tools(&["of_ada-lovelace"]))],
+        servers: vec![("mail", Part::with_tools(&["of_ada-lovelace", "other"]))],
         replacements: vec![("john-doe", SECRET)],
         ..Set::default()
     });
     let listed = rig.result("tools/list", json!({})).await.to_string();
-    assert!(listed.contains("of_john-doe") && !listed.contains(SECRET), "{listed}");
+    assert!(listed.contains("mail__other") && !listed.contains("mail__of"), "{listed}");
     for name in ["mail/of_ada-lovelace", "mail/ada-lovelace", "mail__of_ada-lovelace", "mail__of_john-doe"] {
         let (text, is_error) = rig.call("portero__call", json!({ "tool": name })).await;
         assert!(is_error && !text.contains(SECRET), "{text}");
@@ -76,6 +76,24 @@ async fn a_tool_name_that_is_private_is_not_written_down() {
     assert!(rig.stage.heard().is_empty());
     let audited = rig.stage.audited().join("\n");
     assert!(audited.contains("mail/of_john-doe") && !audited.contains(SECRET), "{audited}");
+}
+
+#[tokio::test]
+async fn a_private_name_is_not_folded_or_cut_into_one_that_still_tells() {
+    let prompt = raw(r#"{"name":"letter to Ada Lovelace"}"#);
+    let long = format!(r#"{{"name":"{}ada.lovelace","inputSchema":{{"type":"object"}}}}"#, "x".repeat(30));
+    let offer = Offer { prompts: vec![prompt], tools: vec![raw(&long)], ..Offer::default() };
+    let mut rig = Rig::new(Set {
+        servers: vec![("mail", Part::offering(offer))],
+        replacements: vec![(FAKE, REAL), ("john.doe", "ada.lovelace")],
+        ..Set::default()
+    });
+    let mut said = String::new();
+    for list in ["prompts/list", "tools/list"] {
+        said += &rig.result(list, json!({})).await.to_string();
+    }
+    said += &rig.call("portero__search_tools", json!({ "query": "" })).await.0;
+    assert!(!said.contains("Lovelace") && !said.contains("ada_"), "{said}");
 }
 
 #[tokio::test]
