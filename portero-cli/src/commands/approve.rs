@@ -12,8 +12,15 @@ pub(super) async fn run(context: &Context, id: &str) -> Outcome {
     let daemon = context.daemon().await?;
     let waiting = tasks::find(&daemon, id, Some(State::PendingApproval)).await?;
     let mut terminal = widen::begin(&daemon, "to approve").await?;
-    terminal.say(task::describe(&waiting))?;
-    let challenge = widen::confirm(&mut terminal, "run exactly this call, once")?;
+    let shown = task::describe(&waiting);
+    terminal.say(&shown)?;
+    // A long call scrolls away: what it is, and how much there is to read, stands beside the question.
+    let act = format!(
+        "run {}, exactly this call ({} lines, above), once",
+        waiting.call.tool,
+        shown.lines().count()
+    );
+    let challenge = widen::confirm(&mut terminal, &act)?;
     let Reply::Task(task) = daemon.ask(Ask::Approve { task: waiting.id, challenge }).await? else {
         return Err(unexpected());
     };
