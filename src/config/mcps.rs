@@ -8,6 +8,7 @@ use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 
 use super::document::{Document, Members, list, nearest};
+use super::secrets::{SECRET_LEAST, names_secret, secret_in, secrets_of, sounds_secret};
 use super::snippet::visible;
 use super::types::{Server, Skipped};
 use super::variables::{Expanded, Variables, is_name};
@@ -25,27 +26,6 @@ pub(super) struct Servers {
     /// A rule for each secret that a server is given, and where it stands.
     pub(super) injected: Vec<(Rule, usize)>,
 }
-
-/// The shortest value that is taken for a secret: shorter ones stand in ordinary text by chance.
-const SECRET_LEAST: usize = 8;
-
-/// Variables that tell about the user's session, not secrets.
-const ORDINARY: [&str; 14] = [
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "USERNAME",
-    "USERPROFILE",
-    "PATH",
-    "SHELL",
-    "PWD",
-    "LANG",
-    "TMPDIR",
-    "TEMP",
-    "TMP",
-    "HOSTNAME",
-    "EDITOR",
-];
 
 pub(super) fn read<'a>(
     document: &mut Document<'a>,
@@ -257,8 +237,12 @@ impl<'a> Reading<'_, 'a, '_> {
         let mut args = Vec::new();
         for item in self.document.array(value, "`args`") {
             if let Some(arg) = self.text(item, "each entry of `args`", given) {
+                let told = args.last().is_some_and(|flag: &Secret| names_secret(flag.expose()));
+                let told = told && !arg.text.expose().starts_with('-');
+                let secret = if told { Some(arg.text.clone()) } else { secret_in(arg.text.expose()) };
                 let named = arg.from.into_iter().filter(|(name, _)| sounds_secret(name));
-                given.secrets.extend(named.map(|(_, value)| (value, item.start())));
+                let secrets = named.map(|(_, value)| value).chain(secret);
+                given.secrets.extend(secrets.map(|secret| (secret, item.start())));
                 args.push(arg.text);
             }
         }
@@ -350,46 +334,4 @@ impl<'a> Reading<'_, 'a, '_> {
             self.found.injected.push((rule, at));
         }
     }
-}
-
-/// What of a variable's value must not come back from the child: each value that was put in, or where one of
-/// them is too short to be looked for, the whole. A text that was written out counts when its name sounds
-/// like a secret's.
-fn secrets_of(key: &str, text: &Expanded) -> Vec<Secret> {
-    let ordinary = |name: &str, value: &Secret| {
-        !sounds_secret(key)
-            && !sounds_secret(name)
-            && (ORDINARY.contains(&name)
-                || name.starts_with("XDG_")
-                || Path::new(value.expose()).is_absolute())
-    };
-    if text.from.is_empty() {
-        return if sounds_secret(key) { vec![text.text.clone()] } else { Vec::new() };
-    }
-    let secret = text.from.iter().filter(|(name, value)| !ordinary(name, value));
-    secret
-        .map(|(_, value)| {
-            let long = value.expose().chars().count() >= SECRET_LEAST;
-            if long { value.clone() } else { text.text.clone() }
-        })
-        .collect()
-}
-
-/// Whether a variable of this name holds a secret, as far as names tell.
-fn sounds_secret(name: &str) -> bool {
-    const WORDS: [&str; 12] = [
-        "TOKEN",
-        "KEY",
-        "APIKEY",
-        "SECRET",
-        "PASSWORD",
-        "PASSWD",
-        "PASS",
-        "PASSPHRASE",
-        "PAT",
-        "AUTH",
-        "CREDENTIAL",
-        "CREDENTIALS",
-    ];
-    name.to_ascii_uppercase().split(['_', '-', '.']).any(|word| WORDS.contains(&word))
 }

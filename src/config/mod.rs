@@ -12,6 +12,7 @@ mod mcps;
 mod policies;
 mod problem;
 mod replacements;
+mod secrets;
 mod settings;
 mod snippet;
 #[cfg(test)]

@@ -359,6 +359,23 @@ fn secrets_given_to_a_child_are_known_by_value() {
 }
 
 #[test]
+fn secrets_that_are_written_out_are_known_where_they_are_called_secrets() {
+    let args = |args: &str| {
+        let text = format!(r#"{{"mcps":[{{"name":"x","command":"x","args":{args}}}]}}"#);
+        let rules = valid(&[(MCPS, &text)], &[]).replacements;
+        rules.iter().map(|rule| rule.real.expose().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(args(r#"["-y","--api-key","written-out","--mode","production"]"#), ["written-out"]);
+    assert_eq!(
+        args(r#"["--token=written-out","--key-file","production","--key","--verbose"]"#),
+        ["written-out"]
+    );
+    assert_eq!(args(r#"["postgres://me:pa55word:x@host/db?a=b@c"]"#), ["pa55word:x"]);
+    assert_eq!(args(r#"["https://host:8080000/a@b","mailto://someone@example.com"]"#), [""; 0]);
+    assert_eq!(injected(r#"{"DATABASE_URL":"postgres://me:pa55word@host/db"}"#, &[]), ["pa55word"]);
+}
+
+#[test]
 fn secrets_that_are_passed_through_are_known_by_value_too() {
     let text = r#"{"mcps":[{"name":"x","command":"x","envPassthrough":["GITHUB_TOKEN","MODE","GONE_KEY"]}]}"#;
     let variables = [("GITHUB_TOKEN", "t0ken-t0ken"), ("MODE", "production")];
