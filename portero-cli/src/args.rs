@@ -80,7 +80,10 @@ pub(crate) enum Command {
                             'notes/*' 2h30m\n\nA grant never lifts a deny.")]
     Grant(Grant),
     /// End grants at once
-    #[command(after_help = "Examples:\n  portero revoke 3\n  portero revoke --all")]
+    #[command(
+        override_usage = "portero revoke <ID>...\n       portero revoke --all",
+        after_help = "Examples:\n  portero revoke 3\n  portero revoke --all"
+    )]
     Revoke(Revoke),
     /// Make a persistent rule that allows; asks for the passphrase
     #[command(after_help = "Example:\n  portero allow github/list_issues")]
@@ -137,7 +140,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Tasks {
     /// Only tasks in this state
-    #[arg(long, value_name = "STATE", value_parser = states())]
+    #[arg(long, alias = "status", value_name = "STATE", value_parser = states())]
     pub(crate) state: Option<State>,
     /// At most so many, the newest first
     #[arg(long, value_name = "N", default_value_t = 50)]
@@ -174,7 +177,7 @@ pub(crate) struct Grant {
 #[derive(Debug, Args)]
 pub(crate) struct Revoke {
     /// The grants' ids
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all", value_parser = number)]
     pub(crate) ids: Vec<u64>,
     /// Every grant
     #[arg(long)]
@@ -191,7 +194,7 @@ pub(crate) struct OnePattern {
 #[derive(Debug, Args)]
 pub(crate) struct Unrule {
     /// The rule's id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = number)]
     pub(crate) id: u64,
 }
 
@@ -300,6 +303,11 @@ fn states() -> impl clap::builder::TypedValueParser<Value = State> {
     use clap::builder::TypedValueParser as _;
     clap::builder::PossibleValuesParser::new(State::ALL.map(State::as_str))
         .map(|text| text.parse().expect("only the states' own names are possible"))
+}
+
+/// The id of a rule or a grant.
+fn number(typed: &str) -> Result<u64, &'static str> {
+    typed.parse().map_err(|_| "rules and grants have numbers as ids; `portero rules` lists them")
 }
 
 /// One tool by its canonical name; the name that the agent sees is told what it should have been.

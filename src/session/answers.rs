@@ -126,7 +126,7 @@ impl Status {
 }
 
 fn message(task: &Task) -> String {
-    let note = task.note.as_ref().map(|note| format!(" Reason: {}", note.get())).unwrap_or_default();
+    let note = task.note.as_ref().map(|note| reason(note.get())).unwrap_or_default();
     match task.state {
         State::PendingApproval => format!(
             "A person must approve this call. It waits as task {}; go on with other work and call \
@@ -153,6 +153,13 @@ fn message(task: &Task) -> String {
              request it again, or ask the user."
         ),
     }
+}
+
+/// Somebody's words as a sentence.
+fn reason(words: &str) -> String {
+    let words = words.trim_end();
+    let end = if words.ends_with(['.', '!', '?', ':', ';']) { "" } else { "." };
+    format!(" Reason: {words}{end}")
 }
 
 /// A tool's result with a status in it, as text and as structured content.

@@ -1,7 +1,6 @@
 //! `portero approve ID`: yes to one call, after it was shown whole. It widens.
 
 use portero::ipc::{Ask, Reply};
-use portero::task::State;
 
 use super::{Context, task, tasks};
 use crate::daemon::unexpected;
@@ -10,7 +9,7 @@ use crate::widen;
 
 pub(super) async fn run(context: &Context, id: &str) -> Outcome {
     let daemon = context.daemon().await?;
-    let waiting = tasks::find(&daemon, id, Some(State::PendingApproval)).await?;
+    let waiting = tasks::waiting(&daemon, id).await?;
     let mut terminal = widen::begin(&daemon, "to approve").await?;
     let shown = task::describe(&waiting);
     terminal.say(&shown)?;

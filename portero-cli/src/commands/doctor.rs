@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::clock::SystemClock;
-use portero::config::Server;
+use portero::config::{Config, Server};
 use portero::names::ServerName;
 use portero::server::{Fleet, Launch, Offer, ServerError};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::{Context, check};
 use crate::failure::{Failure, Outcome};
 use crate::launch;
+use crate::nearest::nearest;
 use crate::output::visible;
 
 /// What was found out about one server.
@@ -34,8 +35,7 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
     let servers: Vec<Server> = config.servers.iter().filter(|server| wanted(&server.name)).cloned().collect();
     let skipped: Vec<_> = config.skipped.iter().filter(|skipped| wanted(&skipped.server)).collect();
     if let (Some(only), true, true) = (&only, servers.is_empty(), skipped.is_empty()) {
-        return Err(Failure::usage(format!("`{only}` is not in mcps.json, or is disabled"))
-            .hint("run `portero check` to see which servers there are"));
+        return Err(unknown(only, &config));
     }
     let mut findings: Vec<Finding> = skipped
         .iter()
@@ -71,6 +71,17 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
     }
     let what = if ill == 1 { "1 server does".to_owned() } else { format!("{ill} servers do") };
     Err(Failure::refused(format!("{what} not work")))
+}
+
+fn unknown(only: &ServerName, config: &Config) -> Failure {
+    let failure = Failure::usage(format!("`{only}` is not in mcps.json, or is disabled"));
+    let skipped = config.skipped.iter().map(|skipped| skipped.server.as_str());
+    let names: Vec<&str> = config.servers.iter().map(|server| server.name.as_str()).chain(skipped).collect();
+    match nearest(only.as_str(), names.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None if names.is_empty() => failure.hint("mcps.json names no servers"),
+        None => failure.hint(format!("mcps.json names {}", names.join(", "))),
+    }
 }
 
 /// Starts the servers side by side and asks each for its lists.

@@ -1,7 +1,6 @@
 //! `portero reject ID`: no to one call. It narrows, so it acts at once.
 
 use portero::ipc::{Ask, Reply};
-use portero::task::State;
 
 use super::{Context, tasks};
 use crate::args;
@@ -10,7 +9,7 @@ use crate::failure::Outcome;
 
 pub(super) async fn run(context: &Context, args: args::Reject) -> Outcome {
     let daemon = context.daemon().await?;
-    let waiting = tasks::find(&daemon, &args.id, Some(State::PendingApproval)).await?;
+    let waiting = tasks::waiting(&daemon, &args.id).await?;
     let Reply::Task(task) = daemon.ask(Ask::Reject { task: waiting.id, reason: args.reason }).await? else {
         return Err(unexpected());
     };

@@ -41,16 +41,7 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
         "calls       {} done, {} failed, {} refused, {} asked, since the daemon started",
         counts.done, counts.failed, counts.refused, counts.asked
     ))?;
-    for problem in &status.config_problems {
-        out.line(format_args!("problem     {}", visible(problem)))?;
-    }
-    let told = |server: &ServerName| {
-        let words = format!("server `{server}` is skipped");
-        status.config_problems.iter().any(|problem| problem.contains(&words))
-    };
-    for (server, reason) in status.skipped.iter().filter(|(server, _)| !told(server)) {
-        out.line(format_args!("skipped     {server}: {}; see `portero check`", visible(reason)))?;
-    }
+    print_problems(out, status)?;
     if !status.servers.is_empty() {
         out.line("")?;
         let rows = status.servers.iter().map(|health| {
@@ -78,6 +69,21 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
     if !status.standing.rules.is_empty() || !status.standing.grants.is_empty() {
         out.line("")?;
         rules::table(out, &status.standing)?;
+    }
+    Ok(())
+}
+
+/// What is wrong with the configuration; a skipped server only once.
+fn print_problems(out: &Output, status: &Status) -> std::io::Result<()> {
+    for problem in &status.config_problems {
+        out.line(format_args!("problem     {}", visible(problem)))?;
+    }
+    let told = |server: &ServerName| {
+        let words = format!("server `{server}` is skipped");
+        status.config_problems.iter().any(|problem| problem.contains(&words))
+    };
+    for (server, reason) in status.skipped.iter().filter(|(server, _)| !told(server)) {
+        out.line(format_args!("skipped     {server}: {}; see `portero check`", visible(reason)))?;
     }
     Ok(())
 }

@@ -62,6 +62,20 @@ pub(super) async fn find(daemon: &Daemon, typed: &str, state: Option<State>) -> 
     }
 }
 
+/// As [`find`], a task that still waits for a person; one that does not any more is told as such.
+pub(super) async fn waiting(daemon: &Daemon, typed: &str) -> Outcome<Task> {
+    let found = match find(daemon, typed, Some(State::PendingApproval)).await {
+        // Several wait: which one is meant is not told by those that don't.
+        Err(failure) => find(daemon, typed, None).await.map_err(|_| failure)?,
+        Ok(task) => task,
+    };
+    if found.state == State::PendingApproval {
+        return Ok(found);
+    }
+    Err(Failure::refused(format!("task {} does not wait any more: it is {}", short(found.id), found.state))
+        .hint(format!("`portero task {}` shows it", short(found.id))))
+}
+
 fn names(typed: &str, id: TaskId) -> bool {
     let (typed, id) = (typed.to_ascii_lowercase(), id.to_string());
     !typed.is_empty() && (id.starts_with(&typed) || id.ends_with(&typed))

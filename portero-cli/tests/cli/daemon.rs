@@ -105,13 +105,21 @@ fn doctor_says_what_works_and_what_does_not() {
         &json!({"mcps": [
             {"name": "ghost", "command": "/nonexistent/server"},
             {"name": "unset", "command": "x", "env": {"TOKEN": "${NOT_SET_ANYWHERE}"}},
+            {"name": "remote", "type": "http", "url": "https://mcp.test"},
         ]}),
     );
     let said = world.run(&["doctor"]);
     assert_eq!(said.code, 1, "{}", said.out);
     assert!(said.out.contains("failed  ghost"), "{}", said.out);
     assert!(said.out.contains("skipped unset") && said.out.contains("NOT_SET_ANYWHERE"), "{}", said.out);
-    assert_eq!(world.run(&["doctor", "nobody"]).code, 2);
+    assert!(said.out.contains("skipped remote") && said.out.contains("give a `command`"), "{}", said.out);
+    for (typed, hint) in
+        [("nobody", "mcps.json names ghost, unset, remote"), ("gohst", "did you mean `ghost`?")]
+    {
+        let said = world.run(&["doctor", typed]);
+        assert_eq!(said.code, 2);
+        assert!(said.err.contains(hint), "{typed}: {}", said.err);
+    }
 }
 
 /// The process and everything above it.

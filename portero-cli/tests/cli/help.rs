@@ -73,8 +73,18 @@ fn wrong_usage_ends_with_code_2() {
 
 #[test]
 fn a_mistyped_command_gets_the_nearest_one() {
-    let said = World::empty().run(&["aprove", "x"]);
-    assert!(said.err.contains("approve"), "{}", said.err);
+    let world = World::empty();
+    for (words, hint) in [
+        (&["aprove", "x"][..], "approve"),
+        (&["unrule", "office/*"], "`portero rules` lists them"),
+        (&["revoke"], "portero revoke --all"),
+        (&["tasks", "--status", "pending"], "pending-approval"),
+        (&["allow", "github"], "did you mean `github/*`"),
+        (&["grant", "github/*", "30"], "as in 30m"),
+    ] {
+        let said = world.run(words);
+        assert!(said.err.contains(hint), "{words:?}: {}", said.err);
+    }
 }
 
 #[cfg(unix)]

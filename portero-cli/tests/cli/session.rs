@@ -82,7 +82,12 @@ fn a_rejected_call_never_runs() {
     let id = pending["result"]["structuredContent"]["taskId"].as_str().unwrap().to_owned();
     assert_eq!(world.run(&["reject", &id, "--reason", "not today"]).code, 0);
     let checked = agent.call("portero__check_task", &json!({"task_id": id, "wait_seconds": 20}));
-    assert!(checked.to_string().contains("not today"), "{checked}");
+    assert!(checked.to_string().contains("Reason: not today. Do not"), "{checked}");
+    for words in [&["reject", &id][..], &["approve", &id[id.len() - 6..]]] {
+        let again = world.run(words);
+        assert_eq!(again.code, 1);
+        assert!(again.err.contains("does not wait any more: it is denied"), "{}", again.err);
+    }
     assert!(sent(&world).is_empty());
 }
 
