@@ -173,6 +173,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;logs;help;help'= {
         }
         &'portero;why'= {
+            cand --args 'A file with a call''s arguments as JSON, for rules that look at them; `-` reads standard input'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'

@@ -136,6 +136,7 @@ complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_su
 complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
 complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Check the hash chain: nothing removed, changed, reordered or cut off'
 complete -c portero -n "__fish_portero_using_subcommand logs; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portero -n "__fish_portero_using_subcommand why" -l args -d 'A file with a call\'s arguments as JSON, for rules that look at them; `-` reads standard input' -r -F
 complete -c portero -n "__fish_portero_using_subcommand why" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
 complete -c portero -n "__fish_portero_using_subcommand why" -l json -d 'Print JSON instead of text'
 complete -c portero -n "__fish_portero_using_subcommand why" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'

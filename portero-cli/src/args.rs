@@ -103,7 +103,11 @@ pub(crate) enum Command {
                             portero logs verify")]
     Logs(Logs),
     /// Tell how a tool is decided and why
-    #[command(after_help = "Example:\n  portero why github/create_issue")]
+    #[command(
+        after_help = "Examples:\n  portero why github/create_issue\n  echo '{\"path\": \"/etc/passwd\"}' | \
+                            portero why files/write_file --args -\n\nThe arguments are looked at as an agent \
+                            writes them: real values in them are replaced by fake ones first."
+    )]
     Why(Why),
     /// Read the configuration and print everything that is wrong with it
     #[command(after_help = "Examples:\n  portero check\n  portero check --config ./portero")]
@@ -243,6 +247,9 @@ pub(crate) struct Why {
     /// The tool, as `server/tool`
     #[arg(value_name = "TOOL", value_parser = tool)]
     pub(crate) tool: ToolId,
+    /// A file with a call's arguments as JSON, for rules that look at them; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) args: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

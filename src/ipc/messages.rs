@@ -270,6 +270,9 @@ pub enum Ask {
     Why {
         /// The tool.
         tool: ToolId,
+        /// A call's arguments, for rules that look at them. The daemon conceals them first, as it would a call's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        arguments: Option<RawJson>,
     },
     /// What a pattern would change if it were allowed: the tools it covers, denied ones first. Answer:
     /// [`Reply::Reach`].

@@ -2,6 +2,7 @@
 
 mod allow;
 mod approve;
+mod arguments;
 mod check;
 mod daemon;
 mod deny;
@@ -68,7 +69,7 @@ pub(crate) fn run(line: Line) -> Outcome {
         Command::Rules => on_runtime(rules::run(&context()?)),
         Command::Unrule(args) => on_runtime(unrule::run(&context()?, args.id)),
         Command::Logs(args) => logs::run(&context()?, &args),
-        Command::Why(args) => on_runtime(why::run(&context()?, args.tool)),
+        Command::Why(args) => on_runtime(why::run(&context()?, args)),
         Command::Check => check::run(&context()?),
         Command::Doctor(args) => on_runtime(doctor::run(&context()?, args.server)),
         Command::Daemon { command } => on_runtime(daemon::run(&context()?, command)),

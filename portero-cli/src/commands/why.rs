@@ -3,29 +3,41 @@
 
 use portero::clock::{Clock as _, SystemClock};
 use portero::ipc::{Ask, Probe, Reply};
+use portero::json::RawJson;
 use portero::names::ToolId;
 use portero::policy::{Decision, Explanation, Policy};
 use serde_json::json;
 
-use super::{Context, check, rules::word};
+use super::{Context, arguments, check, rules::word};
+use crate::args;
 use crate::daemon::{self, unexpected};
 use crate::denies;
 use crate::failure::{Failure, Outcome};
 use crate::nearest::Known;
 
-pub(super) async fn run(context: &Context, tool: ToolId) -> Outcome {
+pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
+    let args::Why { tool, args: file } = args;
+    let arguments = file.as_deref().map(arguments::read).transpose()?;
+    let given = arguments.is_some();
     let live = matches!(daemon::probe(&context.paths).await, Probe::Ready(_));
     let explanation = if live {
         let daemon = context.daemon().await?;
-        let Reply::Why(explanation) = daemon.ask(Ask::Why { tool: tool.clone() }).await? else {
+        let Reply::Why(explanation) = daemon.ask(Ask::Why { tool: tool.clone(), arguments }).await? else {
             return Err(unexpected());
         };
         *explanation
     } else {
-        from_files(context, &tool)?
+        from_files(context, &tool, arguments)?
     };
     if !live {
         context.output.talk("the daemon does not run: this is what the files and the last known denies say");
+    }
+    let depends =
+        std::iter::once(&explanation.decision).chain(&explanation.losing).any(|one| one.case.is_some());
+    if depends && !given {
+        context
+            .output
+            .talk("note: it depends on the arguments; this is the strictest; give some with `--args FILE`");
     }
     let value =
         json!({"tool": tool, "live": live, "decision": explanation.decision, "losing": explanation.losing});
@@ -50,13 +62,15 @@ fn describe(losing: &Decision) -> String {
     losing.to_string()
 }
 
-fn from_files(context: &Context, tool: &ToolId) -> Outcome<Explanation> {
+fn from_files(context: &Context, tool: &ToolId, arguments: Option<RawJson>) -> Outcome<Explanation> {
     let config = check::valid(context)?;
     let standing = denies::read(&context.paths).map_err(|error| {
         Failure::refused("the last known denies cannot be read, so nothing is allowed without the daemon")
             .because(&error)
             .hint("run `portero daemon start`")
     })?;
+    let arguments = arguments.map(|arguments| arguments::conceal(&config, arguments)).transpose()?;
+    let arguments = arguments.as_ref().map(|arguments| &**arguments.get());
     let policy = Policy::new(config.policy, standing);
-    Ok(policy.explain(tool, None, SystemClock.now()))
+    Ok(policy.explain(tool, arguments, SystemClock.now()))
 }

@@ -92,3 +92,36 @@ fn a_mistyped_tool_or_pattern_gets_the_nearest_one() {
         assert!(said.err.contains(hint), "{typed}: {}", said.err);
     }
 }
+
+#[test]
+fn why_looks_at_arguments_with_and_without_the_daemon() {
+    let world = World::with_office();
+    let notes = json!({"cases": [
+        {"when": {"/to": {"glob": "*@example.com"}}, "then": "allow"},
+        {"when": {"/to": {"glob": "*@evil.test"}}, "then": "deny"},
+    ], "otherwise": "require-approval"});
+    world.write("policies.json", &json!({"policies": {"office/send_mail": notes}}));
+    let file = world.path("arguments.json");
+    let ask = |arguments: &str| {
+        std::fs::write(&file, arguments).unwrap();
+        world.run(&["why", "office/send_mail", "--args", file.to_str().unwrap()])
+    };
+    for live in [false, true] {
+        if live {
+            assert_eq!(world.run(&["daemon", "start"]).code, 0);
+        }
+        // The real address is looked at as the fake one that the agent writes.
+        for to in ["jane@example.com", "marta.lindqvist@northwind.test"] {
+            let said = ask(&json!({ "to": to }).to_string());
+            assert!(said.out.starts_with("office/send_mail: allow"), "{live}: {}{}", said.out, said.err);
+            assert!(said.out.contains("case 1 (policies.json:1:"), "{}", said.out);
+            assert!(!said.out.contains("example.com") && !said.out.contains("northwind"), "{}", said.out);
+        }
+        assert!(ask(r#"{"to":"x@evil.test"}"#).out.starts_with("office/send_mail: deny"));
+        assert!(ask(r#"{"to":["x@evil.test"]}"#).out.contains("cannot be told"));
+        assert_eq!(ask(r#"{"to":1,"to":2}"#).code, 2);
+        let said = world.run(&["why", "office/send_mail"]);
+        assert!(said.out.starts_with("office/send_mail: deny"), "{}", said.out);
+        assert!(said.err.contains("depends on the arguments"), "{}", said.err);
+    }
+}

@@ -158,7 +158,7 @@ async fn answer_person(daemon: &Arc<Daemon>, by: &str, ask: Ask) -> Result<Reply
         }
         Ask::Unrule { id, challenge } => unrule::answer(daemon, by, id, challenge).await,
         Ask::Rules => Ok(rules::answer(daemon)),
-        Ask::Why { tool } => Ok(why::answer(daemon, &tool)),
+        Ask::Why { tool, arguments } => why::answer(daemon, &tool, arguments),
         Ask::Reach { pattern } => reach::answer(daemon, pattern).await,
         Ask::SetPassphrase { old, new } => passphrase::answer(daemon, by, old, new).await,
         Ask::Heads => heads::answer(daemon).await,

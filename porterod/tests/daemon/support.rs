@@ -171,7 +171,7 @@ impl Terminal {
     }
 
     pub(crate) async fn why(&self, tool: &str) -> Explanation {
-        match self.ask(Ask::Why { tool: tool.parse().unwrap() }).await {
+        match self.ask(Ask::Why { tool: tool.parse().unwrap(), arguments: None }).await {
             Ok(Reply::Why(explanation)) => *explanation,
             other => panic!("{other:?}"),
         }

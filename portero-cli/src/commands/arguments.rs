@@ -1,0 +1,37 @@
+//! A call's arguments from a file, as rules see them.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use portero::anonymize::{Anonymizer, Fake};
+use portero::config::Config;
+use portero::json::{self, RawJson};
+
+use crate::failure::{Failure, Outcome};
+
+/// Reads arguments from a file; `-` is standard input.
+pub(super) fn read(path: &Path) -> Outcome<RawJson> {
+    let text = match path.to_str() {
+        Some("-") => io::read_to_string(io::stdin()),
+        _ => fs::read_to_string(path),
+    };
+    let about = || format!("could not read the arguments in `{}`", path.display());
+    let text = text.map_err(|error| Failure::usage(about()).because(&error))?;
+    check(text).map_err(|error| Failure::usage(about()).because(&error))
+}
+
+/// One JSON value that a call may have: no key stands twice in it.
+fn check(text: String) -> Result<RawJson, serde_json::Error> {
+    let arguments = json::parse_raw(text)?;
+    json::refuse_duplicate_keys(&arguments)?;
+    Ok(arguments)
+}
+
+/// Replaces real values by fake ones, as the agent's side has them.
+pub(super) fn conceal(config: &Config, arguments: RawJson) -> Outcome<Fake<RawJson>> {
+    let refuse = |words: &str| Failure::refused(format!("the arguments could not be concealed: {words}"));
+    let anonymizer =
+        Anonymizer::new(&config.replacements).map_err(|_| refuse("two replacements conflict"))?;
+    anonymizer.conceal_own(arguments).map_err(|leak| refuse(&leak.to_string()))
+}
