@@ -22,7 +22,7 @@ use portero::task::{State, Task};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::approval::{Desk, DeskError};
+use crate::approval::{Desk, DeskError, changed};
 use crate::journal::{Journal, Weight};
 use crate::store::StoreError;
 use crate::store::tasks::{self, Step};
@@ -232,9 +232,11 @@ impl Executor {
             None => return Err("it did not run: Portero stopped before".to_owned()),
         };
         if binding != task.binding {
-            return Err("it did not run: since a person was asked, the server, the tool's definition, the \
-                        policy or the replacements changed; ask again"
-                .to_owned());
+            return Err(format!(
+                "it did not run: since a person was asked, {} changed. Make the same call again: it is decided \
+                 by what is in force now, and if a person must approve it they see it anew",
+                changed(&task.binding, &binding)
+            ));
         }
         let context = Context { origin: task.origin.clone(), task: Some(task.id) };
         let now = self.parts.clock.now();

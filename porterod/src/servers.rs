@@ -24,7 +24,7 @@ use portero::policy::Policy;
 use portero::server::{Event, Fleet, Follow, Guard, Health, Launch, Offer, ServerError};
 use tokio::sync::mpsc;
 
-use crate::approval::{Ground, Grounds, rules_digest, server_digest};
+use crate::approval::{Ground, Grounds, policy_digest, replacements_digest, server_digest};
 use crate::executor::Runner;
 
 /// How long a project's servers outlive their last use.
@@ -256,7 +256,12 @@ impl Grounds for Servers {
             }
             let config = self.parts.config.load();
             let found = find(&config, server).ok_or_else(|| Refusal::Unknown(server.to_string()))?;
-            Ok(Ground { server: server_digest(found), definition, rules: rules_digest(&config) })
+            Ok(Ground {
+                server: server_digest(found),
+                definition,
+                policy: policy_digest(&config),
+                replacements: replacements_digest(&config),
+            })
         })
     }
 }

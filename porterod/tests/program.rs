@@ -87,7 +87,7 @@ impl Drop for Daemon {
 
 #[test]
 fn it_says_ready_once_it_listens_and_ends_cleanly_on_a_signal() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let home = Home::new();
         let mut daemon = Daemon(home.command(&[]).spawn().unwrap());
         assert_eq!(daemon.first_word(), "ready");

@@ -21,8 +21,22 @@ pub struct Ground {
     pub server: String,
     /// The digest of the tool's definition; none for what is not a tool.
     pub definition: Option<String>,
-    /// [`rules_digest`] of the configuration.
-    pub rules: String,
+    /// [`policy_digest`] of the configuration.
+    pub policy: String,
+    /// [`replacements_digest`] of the configuration.
+    pub replacements: String,
+}
+
+impl Ground {
+    /// Its parts, with what people call them.
+    fn parts(&self) -> [(&'static str, &str); 4] {
+        [
+            ("the server's entry in mcps.json", &self.server),
+            ("the tool's definition", self.definition.as_deref().unwrap_or("no definition")),
+            ("the policy in policies.json", &self.policy),
+            ("the replacements in replacements.json", &self.replacements),
+        ]
+    }
 }
 
 /// Tells what a call stands on now. It may start the server, to read the definition from itself rather than
@@ -32,8 +46,12 @@ pub trait Grounds: Send + Sync {
     fn ground<'a>(&'a self, call: &'a Call, directory: &'a Path) -> BoxFuture<'a, Result<Ground, Refusal>>;
 }
 
-/// The binding: a keyed digest over the call without its `_meta`, the directory it runs in, and its ground.
-/// The key keeps anyone who sees a task from guessing at real values in the ground.
+/// How many hexadecimal digits tell one state of a part of the ground from another, for [`changed`].
+const PART: usize = 16;
+
+/// The binding: a keyed digest over the call without its `_meta`, the directory it runs in, and its ground; and
+/// behind it a short one of each part of the ground, so that a difference can be named. The key keeps anyone
+/// who sees a task from guessing at real values in the ground.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
@@ -48,20 +66,40 @@ pub fn bind(key: &[u8; 32], call: &Call, directory: &str, ground: &Ground) -> Re
     }
     let mut hasher = blake3::Hasher::new_keyed(key);
     let tool = call.tool.to_string();
-    let parts: [&[u8]; 7] = [
-        tool.as_bytes(),
-        call.method.as_str().as_bytes(),
-        &params,
-        directory.as_bytes(),
-        ground.server.as_bytes(),
-        ground.definition.as_deref().unwrap_or("no definition").as_bytes(),
-        ground.rules.as_bytes(),
-    ];
-    for part in parts {
+    let own: [&[u8]; 4] = [tool.as_bytes(), call.method.as_str().as_bytes(), &params, directory.as_bytes()];
+    let grounds = ground.parts();
+    for part in own.into_iter().chain(grounds.iter().map(|(_, part)| part.as_bytes())) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    Ok(hasher.finalize().to_hex().to_string())
+    let mut binding = hasher.finalize().to_hex().to_string();
+    for (what, part) in grounds {
+        let digest =
+            blake3::Hasher::new_keyed(key).update(what.as_bytes()).update(part.as_bytes()).finalize();
+        binding.push('.');
+        binding.push_str(&digest.to_hex()[..PART]);
+    }
+    Ok(binding)
+}
+
+/// What is no longer as it was between two bindings of one call, in words.
+#[must_use]
+pub fn changed(asked: &str, now: &str) -> String {
+    let names = Ground {
+        server: String::new(),
+        definition: None,
+        policy: String::new(),
+        replacements: String::new(),
+    };
+    let pairs = asked.split('.').skip(1).zip(now.split('.').skip(1));
+    let different: Vec<_> = names
+        .parts()
+        .into_iter()
+        .zip(pairs)
+        .filter(|(_, (asked, now))| asked != now)
+        .map(|((what, _), _)| what)
+        .collect();
+    if different.is_empty() { "what it was asked on".to_owned() } else { different.join(" and ") }
 }
 
 /// A digest of everything in a server's configuration that changes what a call to it does.
@@ -85,21 +123,27 @@ pub fn server_digest(server: &Server) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// A digest of the configured policy and replacements: of what they say, not of how the files are laid out.
+/// A digest of the configured policy: of what it says, not of how the file is laid out.
 #[must_use]
-pub fn rules_digest(config: &Config) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut put = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
+pub fn policy_digest(config: &Config) -> String {
     let policy = &config.policy;
     let entries = sorted(policy.entries.iter().map(|entry| {
         let cases = sorted(entry.cases.iter().map(|case| (&case.when, case.action)));
         (&entry.pattern, entry.action, cases)
     }));
     let locked = sorted(policy.locked.iter());
-    put(&format!("{:?}{entries:?}{locked:?}", policy.default));
+    let text = format!("{:?}{entries:?}{locked:?}", policy.default);
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+/// A digest of the configured replacements.
+#[must_use]
+pub fn replacements_digest(config: &Config) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut put = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
     for rule in &config.replacements {
         put(&rule.fake);
         put(rule.real.expose());

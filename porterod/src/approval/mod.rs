@@ -10,5 +10,5 @@ mod desk;
 pub(crate) mod tests;
 
 pub use crate::store::Which;
-pub use binding::{Ground, Grounds, bind, rules_digest, server_digest};
+pub use binding::{Ground, Grounds, bind, changed, policy_digest, replacements_digest, server_digest};
 pub use desk::{Channel, Desk, DeskError, DeskParts};

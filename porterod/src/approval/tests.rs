@@ -43,7 +43,12 @@ impl Grounds for Standpoint {
 }
 
 pub(crate) fn ground(definition: &str) -> Ground {
-    Ground { server: "server".to_owned(), definition: Some(definition.to_owned()), rules: "rules".to_owned() }
+    Ground {
+        server: "server".to_owned(),
+        definition: Some(definition.to_owned()),
+        policy: "policy".to_owned(),
+        replacements: "replacements".to_owned(),
+    }
 }
 
 impl Bench {

@@ -150,6 +150,11 @@ async fn what_stands_on_other_ground_than_when_it_was_asked_does_not_run() {
     let ended = running.final_state(task.id).await;
     assert_eq!(ended.state, State::Failed);
     assert!(note(&ended).contains("did not run"), "{}", note(&ended));
+    assert!(
+        note(&ended).contains("the tool's definition changed. Make the same call again"),
+        "{}",
+        note(&ended)
+    );
     assert_eq!(running.calls(), 0);
 }
 

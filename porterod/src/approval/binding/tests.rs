@@ -3,7 +3,7 @@ use portero::call::{Call, Method};
 use portero::json::RawJson;
 use proptest::prelude::*;
 
-use super::{Ground, bind, canonical};
+use super::{Ground, bind, canonical, changed};
 
 fn call(params: &str) -> Call {
     Call {
@@ -15,7 +15,12 @@ fn call(params: &str) -> Call {
 }
 
 fn ground() -> Ground {
-    Ground { server: "s".to_owned(), definition: Some("d".to_owned()), rules: "r".to_owned() }
+    Ground {
+        server: "s".to_owned(),
+        definition: Some("d".to_owned()),
+        policy: "p".to_owned(),
+        replacements: "r".to_owned(),
+    }
 }
 
 fn bound(params: &str) -> String {
@@ -62,7 +67,8 @@ fn each_part_of_the_ground_is_bound() {
     assert_ne!(base, with(&Ground { server: "t".to_owned(), ..ground() }));
     assert_ne!(base, with(&Ground { definition: None, ..ground() }));
     assert_ne!(base, with(&Ground { definition: Some("e".to_owned()), ..ground() }));
-    assert_ne!(base, with(&Ground { rules: "q".to_owned(), ..ground() }));
+    assert_ne!(base, with(&Ground { policy: "q".to_owned(), ..ground() }));
+    assert_ne!(base, with(&Ground { replacements: "q".to_owned(), ..ground() }));
     assert_ne!(base, bind(&[7; 32], &call(params), "/other", &ground()).unwrap());
     assert_ne!(base, bind(&[8; 32], &call(params), "/project", &ground()).unwrap());
     let other = Call { tool: "mail/read".parse().unwrap(), ..call(params) };
@@ -70,6 +76,18 @@ fn each_part_of_the_ground_is_bound() {
     let meta: Fake<RawJson> = serde_json::from_str("{}").unwrap();
     let with_meta = Call { meta: Some(meta), ..call(params) };
     assert_eq!(base, bind(&[7; 32], &with_meta, "/project", &ground()).unwrap());
+}
+
+#[test]
+fn what_changed_is_named() {
+    let with = |ground: &Ground| bind(&[7; 32], &call("{}"), "/project", ground).unwrap();
+    let base = with(&ground());
+    let policy = Ground { policy: "q".to_owned(), ..ground() };
+    assert_eq!(changed(&base, &with(&policy)), "the policy in policies.json");
+    let both = Ground { definition: Some("e".to_owned()), replacements: "q".to_owned(), ..ground() };
+    let words = changed(&base, &with(&both));
+    assert_eq!(words, "the tool's definition and the replacements in replacements.json");
+    assert_eq!(changed("an older binding", &base), "what it was asked on");
 }
 
 #[test]
@@ -110,7 +128,7 @@ fn an_approval_binds_to_the_conditions_of_the_rules() {
     let digest = |policies: &str| {
         let files = portero::config::Files { policies: Some(policies.to_owned()), ..Default::default() };
         let (config, problems) = portero::config::read(&files, &|_| None);
-        super::rules_digest(&config.unwrap_or_else(|| panic!("{problems}")))
+        super::policy_digest(&config.unwrap_or_else(|| panic!("{problems}")))
     };
     let policies =
         |cases: &str| format!(r#"{{"policies":{{"a/b":{{"cases":[{cases}],"otherwise":"deny"}}}}}}"#);
