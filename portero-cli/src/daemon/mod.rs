@@ -44,11 +44,11 @@ pub(crate) fn hello(paths: &Paths, peer: Peer) -> Hello {
 impl Daemon {
     /// Connects, and starts the daemon first where it does not run and that is allowed.
     pub(crate) async fn reach(paths: &Paths, no_start: bool) -> Outcome<Self> {
-        match Self::connect_patiently(paths).await {
+        match Self::connect(paths).await {
             Ok(daemon) => Ok(daemon),
             Err(ConnectError::Absent(_)) if !no_start => {
                 start(paths).await.map_err(|error| not_started(paths, &error))?;
-                Self::connect_patiently(paths).await.map_err(|error| unreachable(&paths.socket(), &error))
+                Self::connect(paths).await.map_err(|error| unreachable(&paths.socket(), &error))
             }
             Err(error) => Err(unreachable(&paths.socket(), &error)),
         }
@@ -57,26 +57,12 @@ impl Daemon {
     /// Starts a daemon that does not outlive this process, and connects to it.
     pub(crate) async fn tied(paths: &Paths) -> Outcome<(Self, Tied)> {
         let tied = start::start_tied(paths).await.map_err(|error| not_started(paths, &error))?;
-        let daemon = Self::connect_patiently(paths).await;
+        let daemon = Self::connect(paths).await;
         Ok((daemon.map_err(|error| unreachable(&paths.socket(), &error))?, tied))
     }
 
-    /// A daemon that ends just now still takes a connection and then drops it: look again for a moment.
-    async fn connect_patiently(paths: &Paths) -> Result<Self, ConnectError> {
-        let begin = Instant::now();
-        loop {
-            match Self::connect(paths).await {
-                Err(ConnectError::Broken(_)) if begin.elapsed() < SETTLE_WITHIN => {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                }
-                other => return other,
-            }
-        }
-    }
-
     async fn connect(paths: &Paths) -> Result<Self, ConnectError> {
-        let (client, pushes, welcome) =
-            Client::connect(&paths.socket(), hello(paths, Peer::Terminal)).await?;
+        let (client, pushes, welcome) = connect(paths, &hello(paths, Peer::Terminal)).await?;
         Ok(Self { client, _pushes: pushes, welcome })
     }
 
@@ -113,6 +99,23 @@ impl Daemon {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         Ok(())
+    }
+}
+
+/// Connects. A daemon that ends or is killed just now still takes a connection and then drops it: then this
+/// looks again for a moment.
+pub(crate) async fn connect(
+    paths: &Paths,
+    hello: &Hello,
+) -> Result<(Client, mpsc::Receiver<Push>, Welcome), ConnectError> {
+    let begin = Instant::now();
+    loop {
+        match Client::connect(&paths.socket(), hello.clone()).await {
+            Err(ConnectError::Broken(_)) if begin.elapsed() < SETTLE_WITHIN => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            other => return other,
+        }
     }
 }
 

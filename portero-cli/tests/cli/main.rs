@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod check;
+mod crash;
 mod daemon;
 mod generated;
 mod help;

@@ -132,7 +132,7 @@ impl Link {
     }
 
     async fn connect(&self, may_start: bool) -> Result<(Client, mpsc::Receiver<Push>), String> {
-        let first = Client::connect(&self.paths.socket(), self.hello.clone()).await;
+        let first = daemon::connect(&self.paths, &self.hello).await;
         let connected = match first {
             Err(ConnectError::Absent(_)) if self.no_start => {
                 return Err("Portero's daemon does not run, and this session may not start it".to_owned());
@@ -144,7 +144,7 @@ impl Link {
                 daemon::start(&self.paths)
                     .await
                     .map_err(|error| format!("Portero's daemon could not be started: {error}"))?;
-                Client::connect(&self.paths.socket(), self.hello.clone()).await
+                daemon::connect(&self.paths, &self.hello).await
             }
             other => other,
         };
@@ -296,8 +296,8 @@ impl Link {
         };
         let unreachable = |reason: String| {
             Refusal::NoDesk(format!(
-                "{reason}. This call needs a person's approval, which only the daemon can ask for; tell the \
-                 person to run `portero daemon start`. Do not look for another way to do it."
+                "{reason}. This needs the daemon, which alone asks a person for approval and keeps what they \
+                 decide; tell the person to run `portero daemon start`. Do not look for another way to do it."
             ))
         };
         match tokio::time::timeout(CONNECT_WITHIN, settled).await {
