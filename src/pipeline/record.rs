@@ -10,6 +10,9 @@ use crate::json::{Object, RawJson};
 use crate::names::{TOOL_NAME_MOST, ToolId, ToolName};
 use crate::permit::Permitted;
 
+/// The most characters of a refusal's reason.
+const REASON_MOST: usize = 500;
+
 /// A call whose intent is recorded and whose outcome is not.
 pub(super) struct Entry<'a> {
     pipeline: &'a Pipeline,
@@ -83,6 +86,11 @@ impl Pipeline {
     /// Refuses a call and records that. A refusal needs no record to hold.
     pub(super) fn refuse(&self, tool: &ToolId, context: &Context, refusal: Refusal) -> Reply {
         let reason = self.anonymizer.load().conceal_text(&refusal.to_string()).into_inner();
+        // It may name what an agent wrote; a record is no place for all of that.
+        let reason = match reason.char_indices().nth(REASON_MOST) {
+            Some((end, _)) => format!("{}…", &reason[..end]),
+            None => reason,
+        };
         let record = self.record(context, Event::Refused { tool: self.writable(tool), reason });
         if let Err(error) = self.audit.append(&record) {
             tracing::error!(%tool, %error, "a refusal could not be recorded");

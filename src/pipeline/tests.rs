@@ -50,6 +50,14 @@ async fn duplicate_keys_in_arguments_are_refused() {
 }
 
 #[tokio::test]
+async fn an_agent_cannot_fill_the_audit_with_its_words() {
+    let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
+    let key = "x".repeat(100_000);
+    handle(&stage, "mail/send", &format!(r#"{{"name":"send","{key}":1,"{key}":2}}"#)).await;
+    assert!(stage.audited()[0].len() < 1_000);
+}
+
+#[tokio::test]
 async fn a_fake_in_a_tools_name_does_not_turn_it_into_another_tool() {
     let stage = Stage::new(Set {
         servers: vec![("mail", Part::with_tools(&["list_sample", "list_secret"]))],
