@@ -112,6 +112,12 @@ impl Paths {
         self.state.join("audit")
     }
 
+    /// The key of the audit's digests: beside the audit, so that a copy of that can be given away.
+    #[must_use]
+    pub fn audit_key(&self) -> PathBuf {
+        self.state.join("audit.key")
+    }
+
     /// The directory of what the servers offered when they were last asked.
     #[must_use]
     pub fn catalog(&self) -> PathBuf {

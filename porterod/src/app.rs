@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portero::anonymize::{Fake, Leak};
-use portero::audit::{Event, Filter, Follower, Segment};
+use portero::audit::{Event, Filter, Follower, Key, Segment};
 use portero::catalog::Catalog;
 use portero::clock::Clock;
 use portero::config::{Config, Files};
@@ -184,7 +184,7 @@ impl Kept {
         let tally = Follower::new(&paths.audit(), Filter::default()).ok();
         let audit = Segment::open(&paths.audit(), &format!("porterod {build}"), clock.now())
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
-        let audit = Arc::new(audit);
+        let audit = Arc::new(audit.with_key(Key::open(&paths.audit_key())));
         let store = open_store(paths, &audit).map_err(|error| internal(&error))?;
         let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(clock));
         let policy = Policy::new(config.policy.clone(), Standing::default());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::chain::{Link, write_line};
-use super::{Head, Record};
+use super::{Head, Key, Record};
 use crate::clock::Moment;
 
 /// The file that one process appends its records to.
@@ -18,6 +18,7 @@ use crate::clock::Moment;
 pub struct Segment {
     path: PathBuf,
     name: String,
+    key: Option<Key>,
     calls: AtomicU64,
     inner: Mutex<Inner>,
 }
@@ -59,7 +60,7 @@ impl Segment {
             named: false,
             broken: false,
         };
-        let segment = Self { path, name, calls: AtomicU64::new(1), inner: Mutex::new(inner) };
+        let segment = Self { path, name, key: None, calls: AtomicU64::new(1), inner: Mutex::new(inner) };
         segment.append(&Record {
             at: now.wall,
             session: None,
@@ -67,6 +68,21 @@ impl Segment {
             event: super::Event::Process { program: program.to_owned(), what: "started".to_owned() },
         })?;
         Ok(segment)
+    }
+
+    /// Digests are made with this key. Without one there are none, and the records say as much.
+    #[must_use]
+    pub fn with_key(self, key: io::Result<Key>) -> Self {
+        if let Err(error) = &key {
+            tracing::error!(%error, "equal calls cannot be recognised in the audit: its key cannot be read");
+        }
+        Self { key: key.ok(), ..self }
+    }
+
+    /// The keyed digest of a value, for a record.
+    #[must_use]
+    pub fn digest(&self, value: &str) -> Option<String> {
+        self.key.as_ref().map(|key| key.digest(value.as_bytes()))
     }
 
     /// Appends a record in one write, without waiting for the disk.

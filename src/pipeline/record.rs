@@ -30,7 +30,9 @@ impl<'a> Entry<'a> {
         permitted: &Permitted,
         context: &'a Context,
     ) -> io::Result<Self> {
-        Self::begin(pipeline, permitted.call().tool.clone(), permitted.decision().to_string(), context)
+        let call = permitted.call();
+        let arguments = call.arguments().and_then(|arguments| pipeline.audit.digest(arguments.get()));
+        Self::write_intent(pipeline, call.tool.clone(), permitted.decision().to_string(), arguments, context)
     }
 
     /// Records the intent of something that runs because of `reason`.
@@ -40,9 +42,19 @@ impl<'a> Entry<'a> {
         reason: String,
         context: &'a Context,
     ) -> io::Result<Self> {
+        Self::write_intent(pipeline, tool, reason, None, context)
+    }
+
+    fn write_intent(
+        pipeline: &'a Pipeline,
+        tool: ToolId,
+        reason: String,
+        arguments: Option<String>,
+        context: &'a Context,
+    ) -> io::Result<Self> {
         let call = pipeline.audit.next_call();
-        let intent =
-            pipeline.record(context, Event::Intent { call, tool: tool.clone(), reason, task: context.task });
+        let event = Event::Intent { call, tool: tool.clone(), reason, task: context.task, arguments };
+        let intent = pipeline.record(context, event);
         if context.task.is_some() {
             pipeline.audit.append_durable(&intent)?;
         } else {

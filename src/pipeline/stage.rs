@@ -234,7 +234,11 @@ impl Stage {
             policy: Arc::new(ArcSwap::from_pointee(policy(&set.policies, set.default))),
             catalog: Arc::new(Catalog::new(&configured, set.cache)),
             fleet: Arc::clone(&actors) as _,
-            audit: Arc::new(Segment::open(directory.path(), "portero", clock.now()).unwrap()),
+            audit: Arc::new(
+                Segment::open(directory.path(), "portero", clock.now())
+                    .unwrap()
+                    .with_key(audit::Key::open(&directory.path().join("audit.key"))),
+            ),
             clock: Arc::clone(&clock) as _,
             desk: Arc::clone(&window) as _,
             shared: ArcSwap::from_pointee(set.shared.iter().map(|name| name.parse().unwrap()).collect()),

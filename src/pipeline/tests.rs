@@ -31,6 +31,22 @@ async fn an_allowed_call_is_recorded_revealed_sent_concealed_and_recorded() {
 }
 
 #[tokio::test]
+async fn equal_calls_are_recognised_in_the_audit_and_their_values_are_not() {
+    let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
+    for (progress, to) in [(1, "Bob"), (2, "Bob"), (3, "Eve")] {
+        let meta = format!(r#"{{"progressToken":{progress}}}"#);
+        let params = format!(r#"{{"name":"send","arguments":{{"to":"{to}"}},"_meta":{meta}}}"#);
+        handle(&stage, "mail/send", &params).await;
+    }
+    let audited = stage.audited();
+    let digests: Vec<_> =
+        audited.iter().filter_map(|record| record.split(r#""arguments":"#).nth(1)).collect();
+    assert!(digests.len() == 3 && digests[0] == digests[1] && digests[1] != digests[2], "{audited:?}");
+    let plain = blake3::hash(br#"{"to":"Bob"}"#).to_hex();
+    assert!(!audited.concat().contains(&plain[..32]) && !audited.concat().contains("Bob"), "{audited:?}");
+}
+
+#[tokio::test]
 async fn a_tool_that_its_server_does_not_list_is_refused() {
     let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
     for tool in ["mail/burn", "nobody/send"] {

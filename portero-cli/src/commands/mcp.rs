@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
-use portero::audit::Segment;
+use portero::audit::{Key, Segment};
 use portero::catalog::Catalog;
 use portero::clock::{Clock, SystemClock};
 use portero::config::{Config, Server};
@@ -101,7 +101,7 @@ fn assemble(
         policy,
         catalog: Arc::new(Catalog::new(&config.servers, Some(paths.catalog()))),
         fleet: Arc::clone(&fleet) as _,
-        audit: Arc::new(audit),
+        audit: Arc::new(audit.with_key(Key::open(&paths.audit_key()))),
         clock,
         desk: Arc::clone(&desk) as Arc<dyn Desk>,
         shared: ArcSwap::from_pointee(shared_servers(&config)),

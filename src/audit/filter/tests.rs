@@ -28,7 +28,7 @@ fn act(done: bool) -> Event {
 
 #[test]
 fn each_event_says_what_became_of_its_call() {
-    let intent = Event::Intent { call: 1, tool: tool(), reason: String::new(), task: None };
+    let intent = Event::Intent { call: 1, tool: tool(), reason: String::new(), task: None, arguments: None };
     let refused = Event::Refused { tool: tool(), reason: String::new() };
     let wanted = |decided| {
         let filter = Filter { decided: Some(decided), ..Filter::default() };

@@ -175,3 +175,11 @@ fn a_full_disk_is_an_error_and_the_segment_refuses_what_it_cannot_repair() {
     assert!(segment.append(&record).is_err(), "a device cannot be cut, so the segment stays closed");
     assert!(verify(directory.path()).unwrap().holds());
 }
+
+#[test]
+fn an_intent_of_an_older_release_is_read() {
+    let older = r#"{"at":"2026-11-20T08:00:00Z","event":{"intent":{"call":1,"tool":"a/b","reason":"x"}}}"#;
+    let record: Record = serde_json::from_str(older).unwrap();
+    assert!(matches!(record.event, Event::Intent { task: None, arguments: None, .. }));
+    assert_eq!(serde_json::to_string(&record).unwrap(), older);
+}
