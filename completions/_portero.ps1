@@ -42,6 +42,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; asks for the passphrase where that widens')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Tell how a tool is decided and why')
+            [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Try the configured policy, before an agent does')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Read the configuration and print everything that is wrong with it')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, look at what it offers, and say what is wrong')
             [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or look at the daemon')
@@ -202,6 +203,49 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'portero;policy' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Decide the cases of a file, and end with 1 where one is not as expected')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Tell which of the audit''s calls the present files would decide otherwise')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;policy;test' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;policy;replay' {
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'How far back')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;policy;help' {
+            [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Decide the cases of a file, and end with 1 where one is not as expected')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Tell which of the audit''s calls the present files would decide otherwise')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;policy;help;test' {
+            break
+        }
+        'portero;policy;help;replay' {
+            break
+        }
+        'portero;policy;help;help' {
+            break
+        }
         'portero;check' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
@@ -351,6 +395,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; asks for the passphrase where that widens')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Tell how a tool is decided and why')
+            [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Try the configured policy, before an agent does')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Read the configuration and print everything that is wrong with it')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, look at what it offers, and say what is wrong')
             [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or look at the daemon')
@@ -406,6 +451,17 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;why' {
+            break
+        }
+        'portero;help;policy' {
+            [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Decide the cases of a file, and end with 1 where one is not as expected')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Tell which of the audit''s calls the present files would decide otherwise')
+            break
+        }
+        'portero;help;policy;test' {
+            break
+        }
+        'portero;help;policy;replay' {
             break
         }
         'portero;help;check' {

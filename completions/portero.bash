@@ -55,6 +55,9 @@ _portero() {
             portero,pending)
                 cmd="portero__subcmd__pending"
                 ;;
+            portero,policy)
+                cmd="portero__subcmd__policy"
+                ;;
             portero,reject)
                 cmd="portero__subcmd__reject"
                 ;;
@@ -148,6 +151,9 @@ _portero() {
             portero__subcmd__help,pending)
                 cmd="portero__subcmd__help__subcmd__pending"
                 ;;
+            portero__subcmd__help,policy)
+                cmd="portero__subcmd__help__subcmd__policy"
+                ;;
             portero__subcmd__help,reject)
                 cmd="portero__subcmd__help__subcmd__reject"
                 ;;
@@ -193,6 +199,12 @@ _portero() {
             portero__subcmd__help__subcmd__passphrase,set)
                 cmd="portero__subcmd__help__subcmd__passphrase__subcmd__set"
                 ;;
+            portero__subcmd__help__subcmd__policy,replay)
+                cmd="portero__subcmd__help__subcmd__policy__subcmd__replay"
+                ;;
+            portero__subcmd__help__subcmd__policy,test)
+                cmd="portero__subcmd__help__subcmd__policy__subcmd__test"
+                ;;
             portero__subcmd__logs,help)
                 cmd="portero__subcmd__logs__subcmd__help"
                 ;;
@@ -217,6 +229,24 @@ _portero() {
             portero__subcmd__passphrase__subcmd__help,set)
                 cmd="portero__subcmd__passphrase__subcmd__help__subcmd__set"
                 ;;
+            portero__subcmd__policy,help)
+                cmd="portero__subcmd__policy__subcmd__help"
+                ;;
+            portero__subcmd__policy,replay)
+                cmd="portero__subcmd__policy__subcmd__replay"
+                ;;
+            portero__subcmd__policy,test)
+                cmd="portero__subcmd__policy__subcmd__test"
+                ;;
+            portero__subcmd__policy__subcmd__help,help)
+                cmd="portero__subcmd__policy__subcmd__help__subcmd__help"
+                ;;
+            portero__subcmd__policy__subcmd__help,replay)
+                cmd="portero__subcmd__policy__subcmd__help__subcmd__replay"
+                ;;
+            portero__subcmd__policy__subcmd__help,test)
+                cmd="portero__subcmd__policy__subcmd__help__subcmd__test"
+                ;;
             *)
                 ;;
         esac
@@ -224,7 +254,7 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject grant revoke allow deny rules unrule logs why policy check doctor daemon passphrase mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -510,7 +540,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject grant revoke allow deny rules unrule logs why check doctor daemon passphrase mcp try sample-server generate help"
+            opts="status tasks task pending approve reject grant revoke allow deny rules unrule logs why policy check doctor daemon passphrase mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -764,6 +794,48 @@ _portero() {
         portero__subcmd__help__subcmd__pending)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__policy)
+            opts="test replay"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__policy__subcmd__replay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__policy__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1128,6 +1200,120 @@ _portero() {
         portero__subcmd__pending)
             opts="-h --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__policy)
+            opts="-h --config --json --no-start --help test replay help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__policy__subcmd__help)
+            opts="test replay help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__policy__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__policy__subcmd__help__subcmd__replay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__policy__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__policy__subcmd__replay)
+            opts="-h --since --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__policy__subcmd__test)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -39,6 +39,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand unrule 'Remove a persistent rule; asks for the passphrase where that widens'
             cand logs 'Read the audit'
             cand why 'Tell how a tool is decided and why'
+            cand policy 'Try the configured policy, before an agent does'
             cand check 'Read the configuration and print everything that is wrong with it'
             cand doctor 'Start each server, look at what it offers, and say what is wrong'
             cand daemon 'Start, stop or look at the daemon'
@@ -180,6 +181,42 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'portero;policy'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand test 'Decide the cases of a file, and end with 1 where one is not as expected'
+            cand replay 'Tell which of the audit''s calls the present files would decide otherwise'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;policy;test'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;policy;replay'= {
+            cand --since 'How far back'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;policy;help'= {
+            cand test 'Decide the cases of a file, and end with 1 where one is not as expected'
+            cand replay 'Tell which of the audit''s calls the present files would decide otherwise'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;policy;help;test'= {
+        }
+        &'portero;policy;help;replay'= {
+        }
+        &'portero;policy;help;help'= {
+        }
         &'portero;check'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
@@ -309,6 +346,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand unrule 'Remove a persistent rule; asks for the passphrase where that widens'
             cand logs 'Read the audit'
             cand why 'Tell how a tool is decided and why'
+            cand policy 'Try the configured policy, before an agent does'
             cand check 'Read the configuration and print everything that is wrong with it'
             cand doctor 'Start each server, look at what it offers, and say what is wrong'
             cand daemon 'Start, stop or look at the daemon'
@@ -349,6 +387,14 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;logs;verify'= {
         }
         &'portero;help;why'= {
+        }
+        &'portero;help;policy'= {
+            cand test 'Decide the cases of a file, and end with 1 where one is not as expected'
+            cand replay 'Tell which of the audit''s calls the present files would decide otherwise'
+        }
+        &'portero;help;policy;test'= {
+        }
+        &'portero;help;policy;replay'= {
         }
         &'portero;help;check'= {
         }

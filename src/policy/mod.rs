@@ -252,11 +252,14 @@ impl Policy {
     /// get, and [`Action::RequireApproval`] where it depends on the arguments.
     #[must_use]
     pub fn outlook(&self, tool: &ToolId, now: Moment) -> Action {
-        let strictest = self.settle(tool, View::Call(None), now).action;
-        match self.settle(tool, View::Loosest, now).action {
-            loosest if loosest == strictest => strictest,
-            _ => Action::RequireApproval,
-        }
+        let (loosest, strictest) = self.range(tool, now);
+        if loosest == strictest { strictest } else { Action::RequireApproval }
+    }
+
+    /// The loosest and the strictest that calls of a tool can get; equal where the arguments do not matter.
+    #[must_use]
+    pub fn range(&self, tool: &ToolId, now: Moment) -> (Action, Action) {
+        (self.settle(tool, View::Loosest, now).action, self.settle(tool, View::Call(None), now).action)
     }
 
     fn settle(&self, tool: &ToolId, view: View<'_>, now: Moment) -> Decision {

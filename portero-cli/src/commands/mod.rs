@@ -13,6 +13,7 @@ mod logs;
 mod mcp;
 mod passphrase;
 mod pending;
+mod policy;
 mod reject;
 mod revoke;
 mod rules;
@@ -70,6 +71,7 @@ pub(crate) fn run(line: Line) -> Outcome {
         Command::Unrule(args) => on_runtime(unrule::run(&context()?, args.id)),
         Command::Logs(args) => logs::run(&context()?, &args),
         Command::Why(args) => on_runtime(why::run(&context()?, args)),
+        Command::Policy { command } => policy::run(&context()?, command),
         Command::Check => check::run(&context()?),
         Command::Doctor(args) => on_runtime(doctor::run(&context()?, args.server)),
         Command::Daemon { command } => on_runtime(daemon::run(&context()?, command)),

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "status",
     "tasks",
     "task",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 22] = [
     "unrule",
     "logs",
     "why",
+    "policy",
     "check",
     "doctor",
     "daemon",

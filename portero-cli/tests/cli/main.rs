@@ -10,6 +10,7 @@ mod daemon;
 mod generated;
 mod help;
 mod link;
+mod policy;
 #[path = "../support/porterod.rs"]
 mod porterod;
 mod session;

@@ -1,0 +1,86 @@
+//! `portero policy test` and `portero policy replay`.
+
+use serde_json::json;
+
+use crate::agent::Agent;
+use crate::world::World;
+
+fn with_cases() -> World {
+    let world = World::with_office();
+    world.write(
+        "policies.json",
+        &json!({"policies": {
+            "office/send_mail": {
+                "cases": [{"when": {"/to": {"equals": "jane@example.com"}}, "then": "allow"}],
+                "otherwise": "require-approval",
+            },
+            "office/delete_*": "deny",
+        }}),
+    );
+    world
+}
+
+#[test]
+fn cases_that_hold_end_with_zero_and_others_are_shown_as_a_difference() {
+    let world = with_cases();
+    let file = world.path("cases.json");
+    let test = |cases: &str| {
+        std::fs::write(&file, cases).unwrap();
+        world.run(&["policy", "test", file.to_str().unwrap()])
+    };
+    let said = test(
+        r#"[{"tool": "office/send_mail", "arguments": {"to": "jane@example.com"}, "expect": "allow"},
+            {"tool": "office/send_mail", "arguments": {"to": "x@y.test"}, "expect": "require-approval"},
+            {"tool": "office/send_mail", "expect": "require-approval"},
+            {"tool": "office/delete_mail", "arguments": {}, "expect": "deny"}]"#,
+    );
+    assert_eq!((said.code, said.out.trim()), (0, "4 of 4 cases are as expected"), "{}", said.err);
+
+    let said = test(
+        r#"[{"tool": "office/send_mail", "arguments": {"to": "x@y.test"}, "expect": "allow"},
+            {"tool": "office/delete_mail", "expect": "deny"}]"#,
+    );
+    assert_eq!(said.code, 1, "{}", said.err);
+    let shown =
+        "case 1: office/send_mail\n  - allow\n  + require-approval: needs approval by `office/send_mail`";
+    assert!(said.out.starts_with(shown), "{}", said.out);
+    assert!(!said.out.contains("y.test"), "{}", said.out);
+
+    for wrong in ["[]", "{}", r#"[{"tool":"office/a","expect":"maybe"}]"#, r#"[{"tool":"a","tol":1}]"#] {
+        assert_eq!(test(wrong).code, 2, "{wrong}");
+    }
+}
+
+#[test]
+fn a_replay_tells_what_the_changed_files_would_have_decided() {
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    agent.call("office__read_mail", &json!({"id": 1}));
+    agent.call("office__list_mail", &json!({}));
+    agent.call("office__delete_mail", &json!({"id": 1}));
+    drop(agent);
+
+    let replay = world.json(&["policy", "replay"]);
+    assert_eq!((&replay["calls"], &replay["same"]), (&json!(3), &json!(3)), "{replay}");
+
+    world.write(
+        "policies.json",
+        &json!({"policies": {
+            "office/list_*": "allow",
+            "office/read_mail": {
+                "cases": [{"when": {"/id": {"equals": 1}}, "then": "allow"}],
+                "otherwise": "deny",
+            },
+            "office/delete_*": "require-approval",
+        }}),
+    );
+    let said = world.run(&["policy", "replay", "--since", "1h"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    for expected in
+        ["allow to deny, by the arguments", "3 calls since", "1 as before, 1 changed, 1 by their arguments"]
+    {
+        assert!(said.out.contains(expected), "{expected} in {}", said.out);
+    }
+    assert!(said.err.contains("the audit holds no arguments"), "{}", said.err);
+    assert!(!said.out.contains("office/list_mail"), "{}", said.out);
+}
