@@ -70,7 +70,10 @@ impl<'a> Reading<'_, 'a, '_> {
                 let known = [fields::NAME, fields::SERVER];
                 let Some(server) = self.document.object(value, "a server", &known) else { continue };
                 match server.get("name") {
-                    None => self.document.error(server.at, "this server has no `name`".into(), None),
+                    None => {
+                        self.document.error(server.at, "this server has no `name`".into(), None);
+                        self.only_look(server.at, &server);
+                    }
                     Some(name) => {
                         if let Some(text) = self.document.string(name, "`name`") {
                             self.server(name.start(), text, &server);
@@ -92,12 +95,16 @@ impl<'a> Reading<'_, 'a, '_> {
     fn server(&mut self, at: usize, name: &str, members: &Members<'_, 'a>) {
         let name: ServerName = match name.parse() {
             Ok(name) => name,
-            Err(error) => return self.document.error(at, error.to_string(), None),
+            Err(error) => {
+                self.document.error(at, error.to_string(), None);
+                return self.only_look(at, members);
+            }
         };
         if let Some(before) = self.first.get(&name) {
             let (line, column) = self.document.place(*before);
             let hint = format!("the first one is at mcps.json:{line}:{column}");
-            return self.document.error(at, format!("there are two servers `{name}`"), Some(hint));
+            self.document.error(at, format!("there are two servers `{name}`"), Some(hint));
+            return self.only_look(at, members);
         }
         self.first.insert(name.clone(), at);
         let disabled = self.document.flag(members.get("disabled"), "`disabled`", false);
@@ -130,6 +137,15 @@ impl<'a> Reading<'_, 'a, '_> {
         if let Some(server) = server {
             self.found.servers.push(server);
             self.inject(&name, given.secrets);
+        }
+    }
+
+    /// Tells what else is wrong with a server that has no name of its own.
+    fn only_look(&mut self, at: usize, members: &Members<'_, 'a>) {
+        self.document.flag(members.get("disabled"), "`disabled`", false);
+        if !self.is_remote(members) {
+            let nameless = "nameless".parse().expect("letters make a name");
+            self.local(at, nameless, members, &mut Given::default());
         }
     }
 

@@ -134,7 +134,7 @@ fn finding(
                 hint: Some(if log.is_file() {
                     format!("what it wrote is in {}", log.display())
                 } else {
-                    "see that its `command` and `args` in mcps.json start it in a terminal too".to_owned()
+                    "see to its `command`, `args` and `cwd` in mcps.json".to_owned()
                 }),
             }
         }

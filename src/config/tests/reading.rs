@@ -289,6 +289,21 @@ fn a_server_with_an_unset_variable_is_skipped_and_the_others_go_on() {
 }
 
 #[test]
+fn a_server_without_a_name_of_its_own_is_looked_at_all_the_same() {
+    let text = r#"{"mcps":[
+        {"name":"a","command":"x"},
+        {"name":"a","command":"x","timeout":"soon"},
+        {"name":"a b","command":"x","prefix":"no"},
+        {"command":"x","pinedTools":[]}]}"#;
+    let told = told(&[(MCPS, text)], &[]);
+    for part in
+        ["two servers `a`", "timeout", "may not hold ' '", "`prefix` must", "no `name`", "pinnedTools"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
 fn a_remote_server_is_skipped_with_a_warning() {
     let text = r#"{"mcpServers":{
         "linear":{"type":"http","url":"https://mcp.linear.example","headers":{"Authorization":"x"}},
