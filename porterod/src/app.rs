@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -249,6 +250,7 @@ async fn compose(
         config,
         approvals,
         problems: ArcSwap::from_pointee(warnings),
+        valid: AtomicBool::new(true),
         anonymizer,
         policy,
         catalog,
@@ -264,8 +266,7 @@ async fn compose(
         enforcing: Mutex::new(()),
     });
     daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: true });
-    let executor = executor(&daemon);
-    Ok((daemon, executor))
+    Ok((Arc::clone(&daemon), executor(&daemon)))
 }
 
 fn executor(daemon: &Daemon) -> Arc<Executor> {

@@ -4,6 +4,7 @@
 //! session before its command returns.
 
 use std::ffi::OsString;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -49,6 +50,8 @@ pub struct Daemon {
     pub approvals: Arc<ArcSwap<Approvals>>,
     /// What is wrong with the files as they are now.
     pub problems: ArcSwap<Vec<String>>,
+    /// Whether those files can be put in force.
+    pub valid: AtomicBool,
     /// The rules of the anonymizer in force.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The policy in force: configuration and standing together.

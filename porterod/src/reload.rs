@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
@@ -84,6 +85,7 @@ pub async fn follow(daemon: Arc<Daemon>, mut known: Files) {
                 known = files;
             }
             Err(error) => {
+                daemon.valid.store(false, Ordering::Relaxed);
                 daemon
                     .problems
                     .store(Arc::new(vec![format!("could not read {}: {error}", directory.display())]));
@@ -111,6 +113,7 @@ fn reload(daemon: &Daemon, files: &Files) {
                 problems = problems.len(),
                 "the configuration has errors; the last valid one stays"
             );
+            daemon.valid.store(false, Ordering::Relaxed);
             daemon.problems.store(Arc::new(problems));
             daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: false });
         }
@@ -125,6 +128,7 @@ fn adopt(daemon: &Daemon, Valid { config, anonymizer, warnings }: Valid) {
     daemon.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.standing().clone()));
     daemon.approvals.store(Arc::new(config.settings.approvals.clone()));
     daemon.config.store(Arc::new(config));
+    daemon.valid.store(true, Ordering::Relaxed);
     daemon.problems.store(Arc::new(warnings));
     daemon.servers.reload();
     daemon.record(Event::Config { digest, valid: true });

@@ -348,9 +348,11 @@ pub struct Status {
     pub config: PathBuf,
     /// What is wrong with the configuration as it stands in the files now; the last valid one is in force.
     pub config_problems: Vec<String>,
+    /// Whether the files as they stand now can be put in force; else the last valid ones stay.
+    pub config_valid: bool,
     /// Servers that were skipped, and why.
     pub skipped: Vec<(ServerName, String)>,
-    /// The daemon's own and shared servers.
+    /// The daemon's own and shared servers, and those that only sessions run, as idle.
     pub servers: Vec<Health>,
     /// Sessions that are connected: id and project.
     pub sessions: Vec<(SessionId, Principal)>,

@@ -38,7 +38,9 @@ pub(super) fn run(context: &Context) -> Outcome {
             "the configuration in `{}` is not valid",
             context.paths.config.display()
         ))
-        .hint("mend what is named above, then run `portero check` again")),
+        .hint(
+            "mend what is named above, then run `portero check` again; what runs keeps the last valid one",
+        )),
     }
 }
 

@@ -27,8 +27,10 @@ pub(super) fn table(out: &Output, standing: &Standing) -> std::io::Result<()> {
         ]
     });
     let grants = standing.grants.iter().map(|grant| {
-        let ends = std::time::Duration::from_millis(grant.millis);
-        let kind = format!("for {}", span(ends));
+        let whole = std::time::Duration::from_millis(grant.millis);
+        let passed = std::time::Duration::try_from(jiff::Timestamp::now().duration_since(grant.made.wall));
+        let left = whole.saturating_sub(passed.unwrap_or_default());
+        let kind = format!("for {}, {} left", span(whole), span(left));
         ["grant".to_owned(), grant.id.to_string(), kind, grant.pattern.to_string(), ago(grant.made.wall)]
     });
     let rows: Vec<_> = rules.chain(grants).collect();

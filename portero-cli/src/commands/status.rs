@@ -42,6 +42,21 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
         counts.done, counts.failed, counts.refused, counts.asked
     ))?;
     print_problems(out, status)?;
+    print_servers(out, status)?;
+    if !status.sessions.is_empty() {
+        out.line("")?;
+        let rows = status.sessions.iter().map(|(id, project)| [id.to_string(), project.as_str().to_owned()]);
+        out.table(["SESSION", "PROJECT"], rows.collect())?;
+    }
+    if !status.standing.rules.is_empty() || !status.standing.grants.is_empty() {
+        out.line("")?;
+        rules::table(out, &status.standing)?;
+    }
+    Ok(())
+}
+
+/// The daemon's servers; each session runs its own of those that are not shared.
+fn print_servers(out: &Output, status: &Status) -> std::io::Result<()> {
     if !status.servers.is_empty() {
         out.line("")?;
         let rows = status.servers.iter().map(|health| {
@@ -59,22 +74,16 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
                 number(health.tools.map(|tools| tools.to_string())),
             ]
         });
-        out.table(["SERVER", "CONDITION", "PROCESS", "TOOLS"], rows.collect())?;
-    }
-    if !status.sessions.is_empty() {
-        out.line("")?;
-        let rows = status.sessions.iter().map(|(id, project)| [id.to_string(), project.as_str().to_owned()]);
-        out.table(["SESSION", "PROJECT"], rows.collect())?;
-    }
-    if !status.standing.rules.is_empty() || !status.standing.grants.is_empty() {
-        out.line("")?;
-        rules::table(out, &status.standing)?;
+        out.table(["SERVER", "IN THE DAEMON", "PROCESS", "TOOLS"], rows.collect())?;
     }
     Ok(())
 }
 
 /// What is wrong with the configuration; a skipped server only once.
 fn print_problems(out: &Output, status: &Status) -> std::io::Result<()> {
+    if !status.config_valid {
+        out.line("            NOT VALID as it is now: the last valid one stays in force")?;
+    }
     for problem in &status.config_problems {
         out.line(format_args!("problem     {}", visible(problem)))?;
     }

@@ -5,7 +5,6 @@ use serde_json::json;
 #[cfg(target_os = "linux")]
 use crate::agent::Agent;
 use crate::world::World;
-#[cfg(target_os = "linux")]
 use crate::world::eventually;
 
 #[test]
@@ -84,6 +83,23 @@ fn status_tells_that_no_passphrase_is_set() {
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.out.contains("portero passphrase set"), "{}", said.out);
     assert_eq!(world.json(&["status"])["pending"], 0);
+}
+
+#[test]
+fn status_and_check_say_that_the_last_valid_configuration_stays_in_force() {
+    let world = World::with_office();
+    assert_eq!(world.json(&["status"])["config_valid"], true);
+    assert!(world.run(&["status"]).out.contains("office"), "every server is listed");
+    world.write("policies.json", &json!({"policies": {"office/*": "alow"}}));
+    let told = eventually("the daemon reads the files", || {
+        let said = world.run(&["status"]);
+        said.out.contains("policies.json:1").then_some(said.out)
+    });
+    assert!(told.contains("the last valid one stays in force"), "{told}");
+    assert_eq!(world.json(&["status"])["config_valid"], false);
+    let said = world.run(&["check"]);
+    assert!(said.code == 2 && said.err.contains("keeps the last valid one"), "{}", said.err);
+    assert_eq!(world.json(&["why", "office/read_mail"])["decision"]["action"], "allow");
 }
 
 #[test]

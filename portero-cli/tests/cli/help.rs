@@ -92,10 +92,16 @@ fn a_mistyped_command_gets_the_nearest_one() {
 #[test]
 fn a_closed_pipe_is_no_failure() {
     use std::process::Stdio;
-    let world = World::empty();
-    let mut child = world.command(&["check"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert!(!err.contains("panicked"), "{err}");
+    let world = World::with_office();
+    world.json(&["deny", "office/read_note"]);
+    for words in
+        [&["check"][..], &["logs"], &["logs", "--follow"], &["status"], &["rules", "--json"], &["--help"]]
+    {
+        let mut child = world.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(!err.contains("panicked") && !err.contains("error"), "{words:?}: {err}");
+        assert_eq!(output.status.code(), Some(0), "{words:?}");
+    }
 }

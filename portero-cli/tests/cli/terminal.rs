@@ -100,6 +100,10 @@ fn a_grant_shows_what_it_changes_and_takes_the_passphrase() {
     assert!(shown.contains("office/*"), "{shown}");
     assert!(!shown.contains(PASSPHRASE), "the passphrase is on the screen: {shown}");
     assert_eq!(world.json(&["rules"])["grants"][0]["pattern"], "office/*");
+    for command in ["rules", "status"] {
+        let told = world.run(&[command]).out;
+        assert!(told.contains("for 30m, 29m") && told.contains(" left"), "{command}: {told}");
+    }
     assert_eq!(world.json(&["revoke", "--all"])["revoked"], 1);
 }
 

@@ -1,8 +1,10 @@
 //! `portero status`: how things stand.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use portero::ipc::{Failure, FailureKind, Reply, Status};
+use portero::server::{Condition, Health};
 
 use super::failure;
 use crate::daemon::Daemon;
@@ -20,16 +22,35 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         started: daemon.started,
         config: config.directory.clone(),
         config_problems: daemon.problems.load().to_vec(),
+        config_valid: daemon.valid.load(Ordering::Relaxed),
         skipped: config
             .skipped
             .iter()
             .map(|skipped| (skipped.server.clone(), skipped.reason.clone()))
             .collect(),
-        servers: daemon.servers.health(),
+        servers: servers(daemon),
         sessions: daemon.sessions.list(),
         pending: daemon.desk.pending().map_err(|error| failure::of_store(&error))?,
         standing: daemon.rules.standing(),
         passphrase: daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?,
         counts,
     })))
+}
+
+/// The daemon's own children, then every other server of the configuration: those run in sessions.
+fn servers(daemon: &Daemon) -> Vec<Health> {
+    let mut servers = daemon.servers.health();
+    let known = daemon.catalog.tools();
+    for server in &daemon.config.load().servers {
+        if !servers.iter().any(|health| health.server == server.name) {
+            let tools = known.iter().filter(|tool| tool.id.server == server.name).count();
+            servers.push(Health {
+                server: server.name.clone(),
+                condition: Condition::Idle,
+                pid: None,
+                tools: (tools > 0).then_some(tools),
+            });
+        }
+    }
+    servers
 }
