@@ -242,7 +242,12 @@ impl Executor {
         let now = self.parts.clock.now();
         let claimed = task.claim(&self.parts.policy.load(), now).map_err(|why| why.to_string())?;
         let follow = Follow { progress: None, cancel };
-        Ok(self.parts.runner.run(Permitted::settled(claimed), &context, follow).await)
+        #[cfg(test)]
+        crate::crash::reached("claimed");
+        let reply = self.parts.runner.run(Permitted::settled(claimed), &context, follow).await;
+        #[cfg(test)]
+        crate::crash::reached("answered");
+        Ok(reply)
     }
 
     fn judge(&self, reply: Result<Reply, String>, most: usize) -> Ending {

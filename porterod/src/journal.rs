@@ -13,6 +13,8 @@ use portero::clock::{Clock, Moment};
 use portero::task::Task;
 use rusqlite::Connection;
 
+#[cfg(test)]
+use crate::crash::{self, Stage};
 use crate::store::{Records, Store, StoreError, heads};
 
 /// How many records may wait for a disk that is full.
@@ -108,11 +110,15 @@ impl Journal {
             let (change, records, written) = (change.clone(), self.records.clone(), written.clone());
             self.store.write(Records::Synced, move |connection| {
                 let (value, about) = change(connection)?;
+                #[cfg(test)]
+                crash::reached_change(Stage::Changed, &about);
                 if !about.is_empty() {
                     records.append(&about).map_err(|error| StoreError::Audit(error.to_string()))?;
                     *lock(&written) = about;
                     // Synced before this is committed, so the file is never shorter than its head.
                     heads::keep(connection, &records.audit.head())?;
+                    #[cfg(test)]
+                    crash::reached_change(Stage::Recorded, lock(&written).as_slice());
                 }
                 Ok(value)
             })
@@ -131,7 +137,11 @@ impl Journal {
                 }
                 Err(error)
             }
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                #[cfg(test)]
+                crash::reached_change(Stage::Committed, lock(&written).as_slice());
+                Ok(value)
+            }
         }
     }
 

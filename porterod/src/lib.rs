@@ -4,6 +4,9 @@
 //! [`portero::pipeline`], and serves the servers that sessions share. The modules stand in layers, in the
 //! order below: each imports only from those above it.
 
+#[cfg(test)]
+mod crash;
+
 pub mod boot;
 
 pub mod store;

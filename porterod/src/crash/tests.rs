@@ -1,0 +1,291 @@
+//! The harness: a daemon in a process of its own, killed at each point of a task's life, and started again.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portero::audit::{self, Filter};
+use portero::clock::SystemClock;
+use portero::ipc::{Ask, AskError, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
+use portero::names::{Principal, SessionId};
+use portero::paths::Paths;
+use portero::task::{State, Task};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::LAST;
+use crate::app::{App, Parts};
+
+#[path = "../../tests/daemon/fake_server.rs"]
+mod fake_server;
+
+/// What makes this program a daemon: the directory that it lives in.
+const ROLE: &str = "PORTERO_TEST_CRASH_DAEMON";
+const SOON: Duration = Duration::from_secs(30);
+
+/// What must be true of a task when everything has come to rest after a crash.
+struct Rest {
+    /// None when nothing was stored, so the agent has no id.
+    state: Option<State>,
+    ran: usize,
+}
+
+/// Every point, in the order of a task's life.
+const POINTS: [(&str, Rest); 14] = [
+    ("changed pending-approval", Rest { state: None, ran: 0 }),
+    ("recorded pending-approval", Rest { state: None, ran: 0 }),
+    ("committed pending-approval", Rest { state: Some(State::PendingApproval), ran: 0 }),
+    ("changed approved", Rest { state: Some(State::PendingApproval), ran: 0 }),
+    ("recorded approved", Rest { state: Some(State::PendingApproval), ran: 0 }),
+    ("committed approved", Rest { state: Some(State::Completed), ran: 1 }),
+    ("changed executing", Rest { state: Some(State::Completed), ran: 1 }),
+    ("recorded executing", Rest { state: Some(State::Completed), ran: 1 }),
+    ("committed executing", Rest { state: Some(State::Interrupted), ran: 0 }),
+    ("claimed", Rest { state: Some(State::Interrupted), ran: 0 }),
+    ("answered", Rest { state: Some(State::Interrupted), ran: 1 }),
+    ("changed completed", Rest { state: Some(State::Interrupted), ran: 1 }),
+    ("recorded completed", Rest { state: Some(State::Interrupted), ran: 1 }),
+    ("committed completed", Rest { state: Some(State::Completed), ran: 1 }),
+];
+
+/// No test: the daemon's `main`.
+#[test]
+fn daemon() {
+    let Some(home) = std::env::var_os(ROLE) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let app = App::start(parts(Path::new(&home))).await.unwrap();
+        app.stopped().await;
+        app.shutdown().await;
+    });
+}
+
+fn paths(home: &Path) -> Paths {
+    Paths { config: home.join("config"), state: home.join("state"), runtime: home.join("run") }
+}
+
+fn parts(home: &Path) -> Parts {
+    Parts {
+        paths: paths(home),
+        home: home.to_owned(),
+        environment: std::env::vars_os().collect(),
+        clock: Arc::new(SystemClock),
+        boot_id: "boot".to_owned(),
+        guard: None,
+        build: "test".to_owned(),
+    }
+}
+
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::Builder::new().prefix("pt-").tempdir().unwrap());
+        std::fs::create_dir(home.at("config")).unwrap();
+        std::fs::create_dir(home.at("project")).unwrap();
+        let server = json!({
+            "name": "notes",
+            "command": std::env::current_exe().unwrap(),
+            "args": ["--exact", "crash::tests::fake_server::fake_server", "--nocapture", "-q"],
+            "env": {fake_server::ROLE: "1", fake_server::RECORD: home.at("record")},
+        });
+        std::fs::write(home.at("config/mcps.json"), json!({"mcps": [server]}).to_string()).unwrap();
+        home
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A daemon that dies at `last`, if ever.
+    fn daemon(&self, last: Option<&str>) -> Daemon {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "crash::tests::daemon", "--nocapture", "-q"])
+            .env(ROLE, self.0.path())
+            .env_remove(LAST)
+            .envs(last.map(|last| (LAST, last)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Daemon(command.spawn().unwrap())
+    }
+
+    async fn connect(&self, peer: Peer) -> Client {
+        let hello = || Hello {
+            protocol: PROTOCOL,
+            build: "test".to_owned(),
+            config: self.at("config"),
+            peer: peer.clone(),
+        };
+        let socket = paths(self.0.path()).socket();
+        let since = Instant::now();
+        loop {
+            match Client::connect(&socket, hello()).await {
+                Ok((client, ..)) => return client,
+                Err(error) => assert!(since.elapsed() < SOON, "no daemon listens: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn session(&self) -> Client {
+        let directory = self.at("project");
+        let principal = Principal::of_project(&directory);
+        self.connect(Peer::Session { id: SessionId::fresh(), principal, directory }).await
+    }
+
+    /// What the server really got.
+    fn ran(&self) -> usize {
+        std::fs::read_to_string(self.at("record")).unwrap_or_default().lines().count()
+    }
+
+    /// How many times the audit says that the call was about to go out.
+    fn intended(&self) -> usize {
+        let log = audit::read(&paths(self.0.path()).audit(), &Filter::default()).unwrap();
+        log.entries.iter().filter(|entry| matches!(entry.record.event, audit::Event::Intent { .. })).count()
+    }
+}
+
+/// A daemon that ends with the test.
+struct Daemon(Child);
+
+impl Daemon {
+    fn end(&mut self) -> ExitStatus {
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(since.elapsed() < SOON, "the daemon does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn was_killed(&mut self) -> bool {
+        self.end().signal() == Some(9)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn challenge() -> Challenge {
+    Challenge { passphrase: "correct horse battery staple".to_owned() }
+}
+
+fn submit() -> Ask {
+    let call = json!({
+        "tool": "notes/send",
+        "method": "tools/call",
+        "params": {"name": "send", "arguments": {"text": "once"}},
+    });
+    Ask::Submit {
+        call: serde_json::from_str(&call.to_string()).unwrap(),
+        client: serde_json::from_value(Value::from("claude 1")).unwrap(),
+    }
+}
+
+/// The agent asks, the person says yes; the daemon may be gone at any moment.
+async fn live(home: &Home) -> Result<(), AskError> {
+    let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+    person.ask(Ask::SetPassphrase { old: None, new: challenge() }).await?;
+    let Reply::Task(task) = session.ask(submit()).await? else { panic!("no task") };
+    person.ask(Ask::Approve { task: task.id, challenge: challenge() }).await?;
+    Ok(())
+}
+
+/// The one task, once nothing moves by itself any more.
+async fn at_rest(person: &Client) -> Option<Task> {
+    let since = Instant::now();
+    loop {
+        let Ok(Reply::Tasks(mut tasks)) = person.ask(Ask::Tasks { state: None, limit: 10 }).await else {
+            panic!("tasks")
+        };
+        assert!(tasks.len() <= 1, "{tasks:?}");
+        match tasks.pop() {
+            Some(task) if matches!(task.state, State::Approved | State::Executing) => {}
+            task => return task,
+        }
+        assert!(since.elapsed() < SOON, "the task does not come to rest");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn check(point: &str, home: &Home, task: Option<&Task>, rest: &Rest) {
+    assert_eq!(task.map(|task| task.state), rest.state, "{point}");
+    assert_eq!(home.ran(), rest.ran, "{point}");
+    assert!(home.intended() >= rest.ran, "{point}: what ran was recorded first");
+    if let Some(task) = task.filter(|task| task.state == State::Interrupted) {
+        let note = task.note.as_ref().unwrap().get();
+        assert!(note.contains("unknown"), "{point}: {note}");
+    }
+}
+
+/// Whatever happened, the audit holds and is no shorter than what is known of it.
+async fn check_audit(point: &str, home: &Home, person: &Client) {
+    let Ok(Reply::Heads(heads)) = person.ask(Ask::Heads).await else { panic!("heads") };
+    let verdict = audit::verify_against(&paths(home.0.path()).audit(), &heads).unwrap();
+    assert!(verdict.holds(), "{point}: {verdict:?}");
+}
+
+/// Says yes again, also to what ran already, and starts the daemon once more: at most one execution stays.
+async fn try_to_run_it_again(point: &str, home: &Home, mut daemon: Daemon, task: Option<Task>, rest: &Rest) {
+    let person = home.connect(Peer::Terminal).await;
+    let Some(task) = task else { return };
+    let pending = task.state == State::PendingApproval;
+    let yes = person.ask(Ask::Approve { task: task.id, challenge: challenge() }).await;
+    assert_eq!(yes.is_ok(), pending, "{point}: {yes:?}");
+    let settled = at_rest(&person).await.unwrap();
+    let ran = if pending { 1 } else { rest.ran };
+    assert_eq!(home.ran(), ran, "{point}");
+    assert!(settled.state.is_final(), "{point}");
+    person.ask(Ask::Stop).await.unwrap();
+    assert!(daemon.end().success(), "{point}");
+    let _again = home.daemon(None);
+    let person = home.connect(Peer::Terminal).await;
+    assert_eq!(at_rest(&person).await.map(|task| task.state), Some(settled.state), "{point}");
+    assert_eq!(home.ran(), ran, "{point}");
+}
+
+#[tokio::test]
+async fn killed_at_any_point_a_task_runs_at_most_once_and_says_what_is_known() {
+    for (point, rest) in &POINTS {
+        let home = Home::new();
+        let mut daemon = home.daemon(Some(point));
+        // Its answer may or may not come before the end.
+        let _ = live(&home).await;
+        assert!(daemon.was_killed(), "{point} was not reached");
+
+        let daemon = home.daemon(None);
+        let person = home.connect(Peer::Terminal).await;
+        let task = at_rest(&person).await;
+        check(point, &home, task.as_ref(), rest);
+        check_audit(point, &home, &person).await;
+        drop(person);
+        try_to_run_it_again(point, &home, daemon, task, rest).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_again_while_it_recovers_a_task_is_still_interrupted_once() {
+    for point in ["changed interrupted", "recorded interrupted", "committed interrupted"] {
+        let home = Home::new();
+        let mut daemon = home.daemon(Some("answered"));
+        let _ = live(&home).await;
+        assert!(daemon.was_killed());
+        assert!(home.daemon(Some(point)).was_killed(), "{point} was not reached");
+
+        let _daemon = home.daemon(None);
+        let person = home.connect(Peer::Terminal).await;
+        let task = at_rest(&person).await;
+        check(point, &home, task.as_ref(), &Rest { state: Some(State::Interrupted), ran: 1 });
+        check_audit(point, &home, &person).await;
+    }
+}
