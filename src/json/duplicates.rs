@@ -7,14 +7,18 @@ use serde_json::value::RawValue;
 
 use super::scan::{skip_string, unquote};
 
+/// How deeply a value may nest: many parsers go no deeper, and some end their program at it.
+const DEPTH_MOST: usize = 128;
+
 /// Refuses a value in which an object, at any depth, holds one key twice: parsers disagree on which of the
-/// two counts, so what a person approves might not be what a server runs.
+/// two counts, so what a person approves might not be what a server runs. One that nests more than 128 deep is
+/// refused too.
 ///
 /// Keys are compared as texts, without their escapes. Halves of surrogate pairs, which some parsers replace,
 /// count as equal.
 ///
 /// # Errors
-/// The error names the key.
+/// The error names the key, or says that it nests too deeply.
 pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> {
     let json = value.get();
     let bytes = json.as_bytes();
@@ -31,6 +35,9 @@ pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> 
                 key_follows = false;
                 at = end;
                 continue;
+            }
+            b'{' | b'[' if open.len() == DEPTH_MOST => {
+                return Err(serde::de::Error::custom(format_args!("it nests more than {DEPTH_MOST} deep")));
             }
             b'{' => {
                 open.push(Some(Keys::default()));
@@ -159,7 +166,10 @@ mod tests {
     #[test]
     fn deep_nesting_needs_no_stack() {
         let deep = trusted(format!("{}1{}", "{\"a\":[".repeat(200_000), "]}".repeat(200_000)));
-        assert!(refuse_duplicate_keys(&deep).is_ok());
+        assert!(refuse_duplicate_keys(&deep).is_err());
+        let nested = |depth: usize| trusted(format!("{}1{}", "[".repeat(depth), "]".repeat(depth)));
+        assert!(refuse_duplicate_keys(&nested(DEPTH_MOST)).is_ok());
+        assert!(refuse_duplicate_keys(&nested(DEPTH_MOST + 1)).is_err());
     }
 
     /// JSON with few different keys, and whether one stands twice in an object.

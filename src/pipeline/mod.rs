@@ -168,7 +168,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// Makes an agent's call: decide, ask or refuse, reveal, send, conceal, record.
     pub async fn handle(&self, call: Call, context: &Context, follow: Follow) -> Reply {
-        if let Err(refusal) = self.known(&call.tool, &follow).await {
+        if let Err(refusal) = self.known(&call, &follow).await {
             return self.refuse(&call.tool, context, refusal);
         }
         if let Err(refusal) = well_formed(&call) {
@@ -213,13 +213,17 @@ impl Pipeline {
 
     /// Guarantee P5: only what a server lists can be called. Where its offer is not known yet, or what is
     /// cached lacks the tool, the server is asked.
-    async fn known(&self, tool: &ToolId, follow: &Follow) -> Result<(), Refusal> {
+    async fn known(&self, call: &Call, follow: &Follow) -> Result<(), Refusal> {
+        let tool = &call.tool;
         if self.anonymizer.load().is_private(tool.tool.as_str()) {
             return Err(Refusal::Invalid(PRIVATE_NAME.to_owned()));
         }
         let listed = || {
             self.catalog.known(&tool.server)
-                && (tool.tool.operation().is_some() || self.catalog.tool(tool).is_some())
+                && match call.method.operation() {
+                    Some(operation) => tool.tool.operation() == Some(operation),
+                    None => self.catalog.tool(tool).is_some(),
+                }
         };
         if listed() {
             return Ok(());

@@ -58,6 +58,30 @@ async fn a_tool_that_its_server_does_not_list_is_refused() {
 }
 
 #[tokio::test]
+async fn an_operation_is_no_tool_even_where_it_is_allowed() {
+    let stage = Stage::new(Set {
+        servers: vec![("mail", Part::with_tools(&["send"]))],
+        policies: vec![("mail/resources:read", Action::Allow)],
+        ..Set::default()
+    });
+    let reply = handle(&stage, "mail/resources:read", r#"{"name":"resources:read"}"#).await;
+    assert!(matches!(reply, Reply::Refused(Refusal::Unknown(_))), "{reply:?}");
+    assert!(stage.heard().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_nests_too_deeply_for_a_server_is_refused() {
+    let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
+    let nested =
+        |depth: usize| format!(r#"{{"name":"send","a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let reply = handle(&stage, "mail/send", &nested(128)).await;
+    assert!(matches!(&reply, Reply::Refused(Refusal::Invalid(why)) if why.contains("128")), "{reply:?}");
+    assert!(stage.heard().is_empty());
+    handle(&stage, "mail/send", &nested(127)).await;
+    assert_eq!(stage.heard().len(), 1);
+}
+
+#[tokio::test]
 async fn duplicate_keys_in_arguments_are_refused() {
     let stage = Stage::new(Set { servers: vec![("mail", Part::with_tools(&["send"]))], ..Set::default() });
     let reply = handle(&stage, "mail/send", r#"{"name":"send","arguments":{"a":{"to":1,"to":2}}}"#).await;
@@ -214,7 +238,9 @@ async fn a_shared_server_is_reached_through_the_daemon_unless_the_call_is_denied
     });
     let reply = handle(&stage, "far/remote", r#"{"name":"remote","arguments":{"to":"Ada Lovelace"}}"#).await;
     assert!(text(&reply).contains("John Doe"), "{}", text(&reply));
-    let denied = handle(&stage, "far/resources:read", r#"{"uri":"a:b"}"#).await;
+    let read = stage.call("far/resources:read", r#"{"uri":"a:b"}"#);
+    let read = Call { method: Method::ReadResource, ..read };
+    let denied = stage.pipeline.handle(read, &stage.context(), Follow::default()).await;
     assert!(matches!(denied, Reply::Refused(Refusal::Denied(_))), "{denied:?}");
     assert_eq!(stage.window.forwarded.lock().unwrap().len(), 1);
     assert!(stage.heard().is_empty());
