@@ -125,3 +125,22 @@ fn why_looks_at_arguments_with_and_without_the_daemon() {
         assert!(said.err.contains("depends on the arguments"), "{}", said.err);
     }
 }
+
+#[test]
+fn the_configuration_in_the_readme_is_valid() {
+    let readme = include_str!("../../../README.md");
+    let mut world = World::empty();
+    for name in ["mcps.json", "policies.json", "replacements.json"] {
+        let after = readme.split_once(&format!("\n`{name}`, ")).unwrap().1;
+        let block = after.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
+        world.write(name, &serde_json::from_str(block).unwrap());
+    }
+    world.variables = vec![
+        ("GITHUB_TOKEN", "ghp_0123456789"),
+        ("REAL_NAME", "Ada Lovelace"),
+        ("REAL_EMAIL", "ada@analytical.test"),
+    ];
+    let said = world.run(&["check"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("2 servers, 0 skipped, 3 policy entries, 2 replacements"), "{}", said.out);
+}
