@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Context, Pipeline, Refusal, Reply};
 use crate::audit::{Event, Outcome, Record};
+use crate::clock::Moment;
 use crate::json::{Object, RawJson};
 use crate::names::{TOOL_NAME_MOST, ToolId, ToolName};
 use crate::permit::Permitted;
@@ -53,14 +54,15 @@ impl<'a> Entry<'a> {
         context: &'a Context,
     ) -> io::Result<Self> {
         let call = pipeline.audit.next_call();
+        let now = pipeline.clock.now();
         let event = Event::Intent { call, tool: tool.clone(), reason, task: context.task, arguments };
-        let intent = pipeline.record(context, event);
+        let intent = record(context, now, event);
         if context.task.is_some() {
             pipeline.audit.append_durable(&intent)?;
         } else {
             pipeline.audit.append(&intent)?;
         }
-        Ok(Self { pipeline, context, call, tool, began: pipeline.clock.now().boot, closed: false })
+        Ok(Self { pipeline, context, call, tool, began: now.boot, closed: false })
     }
 
     /// Records what came of it.
@@ -70,9 +72,11 @@ impl<'a> Entry<'a> {
 
     fn write(&mut self, outcome: Outcome) {
         self.closed = true;
-        let took = self.pipeline.clock.now().boot.saturating_sub(self.began);
-        let record = self.pipeline.record(
+        let now = self.pipeline.clock.now();
+        let took = now.boot.saturating_sub(self.began);
+        let record = record(
             self.context,
+            now,
             Event::Outcome {
                 call: self.call,
                 tool: self.tool.clone(),
@@ -103,7 +107,8 @@ impl Pipeline {
             Some((end, _)) => format!("{}…", &reason[..end]),
             None => reason,
         };
-        let record = self.record(context, Event::Refused { tool: self.writable(tool), reason });
+        let refused = Event::Refused { tool: self.writable(tool), reason };
+        let record = record(context, self.clock.now(), refused);
         if let Err(error) = self.audit.append(&record) {
             tracing::error!(%tool, %error, "a refusal could not be recorded");
         }
@@ -125,14 +130,14 @@ impl Pipeline {
         let withheld = || ToolName::from_child("withheld").expect("our own name is a name");
         ToolId::new(tool.server.clone(), name.unwrap_or_else(withheld))
     }
+}
 
-    fn record(&self, context: &Context, event: Event) -> Record {
-        Record {
-            at: self.clock.now().wall,
-            session: Some(context.origin.session),
-            principal: Some(context.origin.principal.clone()),
-            event,
-        }
+fn record(context: &Context, now: Moment, event: Event) -> Record {
+    Record {
+        at: now.wall,
+        session: Some(context.origin.session),
+        principal: Some(context.origin.principal.clone()),
+        event,
     }
 }
 

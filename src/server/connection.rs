@@ -3,14 +3,12 @@
 //! One task reads, one writes. An answer goes to the caller whose request has its id, and to nobody else;
 //! what has no caller any more is dropped. Ids are ours and are never used twice in a conversation.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::io::AsyncRead;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +18,7 @@ use super::events::Events;
 use super::handshake::Greeting;
 use super::logs::ServerLog;
 use super::outbox::Outbox;
+use super::pending::{Outcome, Pending};
 use super::{Answer, Event, List, ProgressSink, ServerError};
 use crate::anonymize::Real;
 use crate::json::{self, Object, RawJson};
@@ -38,27 +37,9 @@ pub(super) struct Connection {
     pub(super) roots: Option<RawJson>,
     message_most: usize,
     next: AtomicU64,
-    pending: Mutex<Pending>,
+    pub(super) pending: Pending,
     subscriptions: Subscriptions,
     ended: CancellationToken,
-}
-
-#[derive(Default)]
-struct Pending {
-    open: HashMap<u64, Waiting>,
-    closed: bool,
-}
-
-struct Waiting {
-    answer: oneshot::Sender<Outcome>,
-    progress: Option<ProgressSink>,
-    /// When progress was last heard of.
-    heard: Option<Instant>,
-}
-
-enum Outcome {
-    Answer(Answer),
-    TooLong,
 }
 
 /// One request.
@@ -91,7 +72,7 @@ impl Connection {
             roots,
             message_most,
             next: AtomicU64::new(1),
-            pending: Mutex::default(),
+            pending: Pending::default(),
             subscriptions: Subscriptions::default(),
             ended: CancellationToken::new(),
         }
@@ -115,35 +96,33 @@ impl Connection {
     /// Sends a request and waits for its answer.
     pub(super) async fn request(&self, request: Request<'_>) -> Result<Answer, ServerError> {
         let Request { method, params, mut meta, progress, limit, cancel } = request;
-        let mut deadline = Instant::now() + limit;
+        let late_at = Instant::now() + limit;
         let timed_out = || ServerError::Timeout(self.server.clone(), limit.as_secs());
-        tokio::select! {
-            biased;
-            () = self.outbox.room() => {}
-            () = cancel.cancelled() => return Err(ServerError::Cancelled),
-            () = tokio::time::sleep_until(deadline) => return Err(timed_out()),
+        if !self.outbox.has_room() {
+            tokio::select! {
+                biased;
+                () = self.outbox.room() => {}
+                () = cancel.cancelled() => return Err(ServerError::Cancelled),
+                () = tokio::time::sleep_until(late_at) => return Err(timed_out()),
+            }
         }
         let id = self.fresh_id();
         meta.token = progress.is_some().then_some(id);
-        let (answer, mut answered) = oneshot::channel();
-        let _open = self.open(id, Waiting { answer, progress, heard: None })?;
+        let Some(answered) = self.pending.open(id, progress, limit, late_at) else {
+            let reason = "it ended before the call reached it".to_owned();
+            return Err(ServerError::Start(self.server.clone(), reason));
+        };
+        let _open = Open { connection: self, id };
         self.outbox.push(|out| envelope::write_request(out, id, method, params, meta));
-        loop {
-            tokio::select! {
-                biased;
-                outcome = &mut answered => return match outcome {
-                    Ok(Outcome::Answer(answer)) => Ok(answer),
-                    Ok(Outcome::TooLong) => {
-                        Err(ServerError::TooLong(self.server.clone(), self.message_most))
-                    }
-                    Err(_) => Err(ServerError::Gone(self.server.clone())),
-                },
-                () = cancel.cancelled() => return Err(ServerError::Cancelled),
-                () = tokio::time::sleep_until(deadline) => match self.heard_of(id) {
-                    Some(heard) if heard + limit > deadline => deadline = heard + limit,
-                    Some(_) | None => return Err(timed_out()),
-                },
-            }
+        tokio::select! {
+            biased;
+            outcome = answered => match outcome {
+                Ok(Outcome::Answer(answer)) => Ok(answer),
+                Ok(Outcome::TooLong) => Err(ServerError::TooLong(self.server.clone(), self.message_most)),
+                Ok(Outcome::Late) => Err(timed_out()),
+                Err(_) => Err(ServerError::Gone(self.server.clone())),
+            },
+            () = cancel.cancelled() => Err(ServerError::Cancelled),
         }
     }
 
@@ -175,27 +154,8 @@ impl Connection {
     /// Fails every open request and takes no more.
     pub(super) fn close(&self) {
         self.outbox.close();
-        let mut pending = self.lock();
-        pending.closed = true;
-        // The callers see their channels close.
-        let open = std::mem::take(&mut pending.open);
-        drop(pending);
-        drop(open);
+        self.pending.close();
         self.ended.cancel();
-    }
-
-    fn open(&self, id: u64, waiting: Waiting) -> Result<Open<'_>, ServerError> {
-        let mut pending = self.lock();
-        if pending.closed {
-            let reason = "it ended before the call reached it".to_owned();
-            return Err(ServerError::Start(self.server.clone(), reason));
-        }
-        pending.open.insert(id, waiting);
-        Ok(Open { connection: self, id })
-    }
-
-    fn heard_of(&self, id: u64) -> Option<Instant> {
-        self.lock().open.get(&id)?.heard
     }
 
     fn take(&self, line: &[u8]) {
@@ -215,16 +175,9 @@ impl Connection {
 
     /// Fails the request whose answer cannot be read; all of them when it cannot be told whose it is.
     fn take_too_long(&self, head: &[u8]) {
-        let whose = id_in_head(head);
-        let mut pending = self.lock();
-        let failed: Vec<Waiting> = match whose {
-            Some(id) => pending.open.remove(&id).into_iter().collect(),
-            None => pending.open.drain().map(|(_, waiting)| waiting).collect(),
-        };
-        drop(pending);
-        for waiting in failed {
-            // The caller may have left meanwhile.
-            let _ = waiting.answer.send(Outcome::TooLong);
+        match id_in_head(head) {
+            Some(id) => self.pending.settle(id, || Outcome::TooLong),
+            None => self.pending.settle_all_too_long(),
         }
         self.log.junk(b"", &format_args!("a message of more than {} bytes", self.message_most));
     }
@@ -238,14 +191,13 @@ impl Connection {
     }
 
     fn settle(&self, id: &RawValue, outcome: Result<&RawValue, &RawValue>) {
-        let waiting = id.get().parse().ok().and_then(|id: u64| self.lock().open.remove(&id));
-        let Some(waiting) = waiting else { return };
-        let answer = match outcome {
-            Ok(result) => Answer::Result(Real::from_server(result.to_owned())),
-            Err(error) => Answer::Error(Real::from_server(error.to_owned())),
-        };
-        // The caller may have left meanwhile.
-        let _ = waiting.answer.send(Outcome::Answer(answer));
+        let Ok(id) = id.get().parse() else { return };
+        self.pending.settle(id, || {
+            Outcome::Answer(match outcome {
+                Ok(result) => Answer::Result(Real::from_server(result.to_owned())),
+                Err(error) => Answer::Error(Real::from_server(error.to_owned())),
+            })
+        });
     }
 
     fn notified(&self, method: &str, params: Option<&RawValue>) {
@@ -270,12 +222,7 @@ impl Connection {
         let Some(params) = params else { return };
         let token =
             Object::read(params).ok().and_then(|object| object.get("progressToken")?.get().parse().ok());
-        let sink = token.and_then(|token: u64| {
-            let mut pending = self.lock();
-            let waiting = pending.open.get_mut(&token)?;
-            waiting.heard = Some(Instant::now());
-            waiting.progress.clone()
-        });
+        let sink = token.and_then(|token: u64| self.pending.heard_of(token));
         if let Some(sink) = sink {
             sink(Real::from_server(params.to_owned()));
         }
@@ -293,10 +240,6 @@ impl Connection {
             }
         });
     }
-
-    fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// An open request. When its caller leaves before the answer, the server is told.
@@ -307,7 +250,7 @@ struct Open<'a> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if self.connection.lock().open.remove(&self.id).is_some() {
+        if self.connection.pending.leave(self.id) {
             self.connection.cancel(self.id);
         }
     }

@@ -291,7 +291,7 @@ impl Member {
 /// The tasks that carry one conversation.
 struct Talk {
     reading: tokio::task::JoinHandle<()>,
-    others: [tokio::task::JoinHandle<()>; 2],
+    others: [tokio::task::JoinHandle<()>; 3],
     stderr: tokio::task::JoinHandle<()>,
 }
 
@@ -303,13 +303,13 @@ impl Talk {
         stdout: tokio::process::ChildStdout,
         stderr: tokio::process::ChildStderr,
     ) -> Self {
-        let (reader, writer, announcer) =
-            (Arc::clone(connection), Arc::clone(connection), Arc::clone(connection));
+        let [reader, writer, announcer, watcher] = std::array::from_fn(|_| Arc::clone(connection));
         Self {
             reading: tokio::spawn(async move { reader.read(stdout).await }),
             others: [
                 tokio::spawn(async move { writer.outbox.write_to(stdin).await }),
                 tokio::spawn(async move { announcer.events.announce().await }),
+                tokio::spawn(async move { watcher.pending.watch().await }),
             ],
             stderr: tokio::spawn(log.clone().follow(stderr)),
         }

@@ -17,6 +17,7 @@ mod lists;
 mod logs;
 mod member;
 mod outbox;
+mod pending;
 mod process;
 
 use std::ffi::OsString;

@@ -28,16 +28,19 @@ struct Queue {
 }
 
 impl Outbox {
+    /// Whether there is room for one more request. After the end there is: it goes nowhere.
+    pub(super) fn has_room(&self) -> bool {
+        let queue = self.lock();
+        queue.closed || queue.bytes.len() < HIGH
+    }
+
     /// Waits until there is room for one more request.
     pub(super) async fn room(&self) {
         loop {
             let mut drained = std::pin::pin!(self.drained.notified());
             drained.as_mut().enable();
-            {
-                let queue = self.lock();
-                if queue.closed || queue.bytes.len() < HIGH {
-                    return;
-                }
+            if self.has_room() {
+                return;
             }
             drained.await;
         }

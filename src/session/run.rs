@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -41,12 +42,19 @@ where
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => break,
-            Some(()) = work.next(), if free => {}
-            line = lines.next(), if free => match line {
-                Ok(Some(line)) => shared.receive(line, &mut work),
-                Ok(None) => break,
-                Err(LineError::TooLong { limit, .. }) => shared.out.too_long(limit),
-                Err(LineError::Read(error)) => return Err(error),
+            finished = finish(shared, &mut work), if free => steps += finished,
+            line = lines.next(), if free => {
+                if !take(shared, line, &mut work)? {
+                    break;
+                }
+                // Most of what else came in the same read is worth no look at everything before it.
+                while steps <= STEPS && shared.out.len() <= FULL {
+                    steps += 1;
+                    match lines.read_already() {
+                        Ok(None) => break,
+                        line => take(shared, line, &mut work)?,
+                    };
+                }
             },
             changed = revisions.changed() => if changed.is_ok() { shared.tell_changes() },
             written = pen.write(), if pen.has_words() => {
@@ -64,6 +72,31 @@ where
     // The client may be gone already, and nobody waits for it.
     let _: Result<io::Result<()>, _> = tokio::time::timeout(LAST_WORDS, pen.finish(shared)).await;
     Ok(())
+}
+
+/// Takes what the client said; false when it will say no more.
+fn take(shared: &Arc<Shared>, line: Result<Option<&[u8]>, LineError>, work: &mut Work) -> io::Result<bool> {
+    match line {
+        Ok(Some(line)) => shared.receive(line, work),
+        Ok(None) => return Ok(false),
+        Err(LineError::TooLong { limit, .. }) => shared.out.too_long(limit),
+        Err(LineError::Read(error)) => return Err(error),
+    }
+    Ok(true)
+}
+
+/// Works on requests until some are finished and no other can go on, and tells how many; for as many as fit
+/// into one write.
+async fn finish(shared: &Shared, work: &mut Work) -> u32 {
+    std::future::poll_fn(|context| {
+        let mut finished = 0;
+        while finished < STEPS && shared.out.len() <= FULL {
+            let Poll::Ready(Some(())) = work.poll_next_unpin(context) else { break };
+            finished += 1;
+        }
+        if finished > 0 { Poll::Ready(finished) } else { Poll::Pending }
+    })
+    .await
 }
 
 /// What is being written.

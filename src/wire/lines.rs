@@ -9,7 +9,7 @@ const CHUNK: usize = 64 << 10;
 /// How much of an over-long line its error tells.
 const HEAD: usize = 256;
 /// A buffer that grew beyond this for one long line is given back after it.
-const KEEP: usize = 1 << 20;
+const KEEP: usize = 4 << 20;
 
 /// Reads lines into one buffer that is used again and again; one read often yields many lines.
 ///
@@ -64,24 +64,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// When the line is too long, or reading fails.
     pub async fn next(&mut self) -> Result<Option<&[u8]>, LineError> {
         loop {
-            while let Some((from, to)) = self.take_whole() {
-                if std::mem::take(&mut self.skipping) {
-                    continue;
-                }
-                if to - from > self.limit {
-                    return Err(self.too_long(from));
-                }
-                if !self.buffer[from..to].trim_ascii().is_empty() {
-                    return Ok(Some(self.buffer[from..to].trim_ascii_end()));
-                }
-            }
-            if self.skipping {
-                self.start = self.buffer.len();
-            } else if self.buffer.len() - self.start > self.limit {
-                self.skipping = true;
-                let error = self.too_long(self.start);
-                self.start = self.buffer.len();
-                return Err(error);
+            if let Some((from, to)) = self.take_read()? {
+                return Ok(Some(&self.buffer[from..to]));
             }
             if self.ended {
                 return Ok(self.take_rest());
@@ -90,17 +74,42 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// Whether the end of another line has been read already, so that [`Lines::next`] will hardly wait.
+    /// The next line, if it has been read whole already.
     ///
-    /// A writer can hold back its flush until this is false.
-    #[must_use]
-    pub fn has_next(&self) -> bool {
-        !self.skipping && memchr::memchr(b'\n', &self.buffer[self.start..]).is_some()
+    /// # Errors
+    /// When the line is too long.
+    pub fn read_already(&mut self) -> Result<Option<&[u8]>, LineError> {
+        Ok(self.take_read()?.map(|(from, to)| &self.buffer[from..to]))
     }
 
     /// The reader.
     pub const fn reader(&self) -> &R {
         &self.reader
+    }
+
+    /// Takes the next line that is no white space, without its end, and tells where it stands.
+    fn take_read(&mut self) -> Result<Option<(usize, usize)>, LineError> {
+        while let Some((from, to)) = self.take_whole() {
+            if std::mem::take(&mut self.skipping) {
+                continue;
+            }
+            if to - from > self.limit {
+                return Err(self.too_long(from));
+            }
+            let line = self.buffer[from..to].trim_ascii_end();
+            if !line.trim_ascii_start().is_empty() {
+                return Ok(Some((from, from + line.len())));
+            }
+        }
+        if self.skipping {
+            self.start = self.buffer.len();
+        } else if self.buffer.len() - self.start > self.limit {
+            self.skipping = true;
+            let error = self.too_long(self.start);
+            self.start = self.buffer.len();
+            return Err(error);
+        }
+        Ok(None)
     }
 
     /// Steps over the next whole line and tells where it stands.
@@ -240,15 +249,16 @@ mod tests {
     }
 
     #[test]
-    fn it_knows_whether_a_line_is_there() {
+    fn what_came_in_one_read_needs_no_other() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
-            let mut lines = Lines::new(&b"a\nb\nc"[..], 10);
-            assert!(!lines.has_next());
-            lines.next().await.expect("read");
-            assert!(lines.has_next());
-            lines.next().await.expect("read");
-            assert!(!lines.has_next());
+            let mut lines = Lines::new(&b"a\n \nb\n1234567\nc"[..], 5);
+            assert_eq!(lines.read_already().expect("read"), None);
+            assert_eq!(lines.next().await.expect("read"), Some(&b"a"[..]));
+            assert_eq!(lines.read_already().expect("read"), Some(&b"b"[..]));
+            assert!(lines.read_already().is_err(), "it is too long");
+            assert_eq!(lines.read_already().expect("read"), None);
+            assert_eq!(lines.next().await.expect("read"), Some(&b"c"[..]));
         });
     }
 

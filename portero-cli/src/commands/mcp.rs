@@ -127,7 +127,9 @@ async fn converse(
     mut events: mpsc::Receiver<Event>,
 ) -> std::io::Result<()> {
     let (reader, writer) = session::stdio()?;
-    let mut speaking = std::pin::pin!(session.run(reader, writer));
+    // A task of its own: what wakes the runtime's outermost future makes it ask the system for events before
+    // it goes on, once for each call.
+    let mut speaking = tokio::spawn(session.run(reader, writer));
     let background = async {
         let events = async {
             while let Some(event) = events.recv().await {
@@ -144,12 +146,18 @@ async fn converse(
         tokio::join!(events, link, heads);
     };
     tokio::select! {
-        ended = &mut speaking => return ended,
+        ended = &mut speaking => return ended.unwrap_or_else(|broken| Err(broken.into())),
         () = background => {}
         () = signals::told_to_end() => tracing::info!("told to end"),
     }
     handle.shutdown();
-    tokio::time::timeout(LAST_WORDS, speaking).await.unwrap_or(Ok(()))
+    match tokio::time::timeout(LAST_WORDS, &mut speaking).await {
+        Ok(ended) => ended.unwrap_or_else(|broken| Err(broken.into())),
+        Err(_) => {
+            speaking.abort();
+            Ok(())
+        }
+    }
 }
 
 /// The servers that run in this process.
