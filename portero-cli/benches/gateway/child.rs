@@ -1,0 +1,122 @@
+//! The server at the end: this program itself, started anew. It costs next to nothing.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The variable that makes this program the child.
+pub(super) const MARK: &str = "PORTERO_BENCH_CHILD";
+/// How long a large result is.
+const LARGE: usize = 1 << 20;
+/// After so many bytes a value stands that a rule may be about.
+const EVERY: usize = 4 << 10;
+
+/// What the child's tools are called.
+#[derive(Clone, Copy)]
+pub(super) struct Tools {
+    /// Answers with the text that it got.
+    pub(super) echo: &'static str,
+    /// Answers with 1 MiB of text.
+    pub(super) page: &'static str,
+}
+
+/// The real value of the replacement with this number.
+pub(super) fn real(number: usize) -> String {
+    format!("Ada K{number:03} Lovelace")
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    params: Option<Params<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    arguments: Option<Arguments<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Arguments<'a> {
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+}
+
+/// Serves until stdin ends.
+pub(super) fn serve() {
+    let mut input = BufReader::with_capacity(1 << 16, std::io::stdin().lock());
+    let mut output = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let large = format!("\"{}\"", page());
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        if let Ok(Request { id: Some(id), method, params }) = serde_json::from_slice(&line)
+            && answer(&mut output, id.get(), &method, params.as_ref(), &large).is_err()
+        {
+            return;
+        }
+        line.clear();
+        if input.buffer().is_empty() && output.flush().is_err() {
+            return;
+        }
+    }
+}
+
+fn answer(
+    output: &mut impl Write,
+    id: &str,
+    method: &str,
+    params: Option<&Params<'_>>,
+    large: &str,
+) -> std::io::Result<()> {
+    write!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":"#)?;
+    match method {
+        "initialize" => output.write_all(concat!(
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"#,
+            r#""serverInfo":{"name":"echo","version":"1"}}"#
+        ).as_bytes())?,
+        "tools/list" => output.write_all(concat!(
+            r#"{"tools":[{"name":"echo","description":"Returns the text.","inputSchema":{"type":"object","#,
+            r#""properties":{"text":{"type":"string"}}}},"#,
+            r#"{"name":"page","description":"Returns a page.","inputSchema":{"type":"object"}}]}"#
+        ).as_bytes())?,
+        _ => {
+            let is_page = params.is_some_and(|params| params.name.as_deref() == Some("page"));
+            let text = params.and_then(|params| params.arguments.as_ref()?.text).map_or("\"\"", RawValue::get);
+            let text = if is_page { large } else { text };
+            write!(output, r#"{{"content":[{{"type":"text","text":{text}}}]}}"#)?;
+        }
+    }
+    output.write_all(b"}\n")
+}
+
+/// Words, lines, some numbers, and now and then a real value.
+fn page() -> String {
+    let mut page = String::with_capacity(LARGE + EVERY);
+    let mut number = 0;
+    while page.len() < LARGE {
+        if page.len() / EVERY > number {
+            page.push_str(&real(number % 200));
+            number += 1;
+        }
+        let _ = write!(
+            page,
+            " item {} was sent to the office on Monday and filed under {}.\\n",
+            page.len(),
+            number
+        );
+    }
+    page.truncate(LARGE);
+    let whole = page.rfind("\\n").map_or(0, |at| at);
+    page.truncate(whole);
+    page
+}

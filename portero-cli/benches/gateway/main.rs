@@ -1,0 +1,92 @@
+//! What the gateway adds: the same client calls the same child, bare and through `portero mcp`, in turn.
+//!
+//! `cargo bench -p portero-cli --bench gateway` prints the median over the rounds, the lowest and the highest
+//! of them, and the ratio to the bare child. Policy, anonymizer and audit are on. `-- --pin` keeps client,
+//! gateway and child on one core (Linux): the cost of the code without that of waking a sleeping core.
+//! `-- --rounds N` makes other than five rounds. `docs/performance.md` says what the figures mean.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+mod child;
+mod client;
+mod setting;
+
+use client::{Client, Figures};
+use setting::Setting;
+
+const ROUNDS: usize = 5;
+
+fn main() {
+    if std::env::var_os(child::MARK).is_some() {
+        return child::serve();
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--test") {
+        return; // `cargo test --benches` asks whether it starts
+    }
+    let pinned = arguments.iter().any(|argument| argument == "--pin");
+    if pinned {
+        pin();
+    }
+    let mut after = arguments.iter().skip_while(|argument| *argument != "--rounds").skip(1);
+    let rounds = after.next().map_or(ROUNDS, |count| count.parse().expect("a number of rounds"));
+
+    let mut settings = Setting::all();
+    for round in 0..rounds {
+        // Forwards and backwards, so that what changes on the machine meanwhile touches all alike.
+        let order: Vec<usize> = (0..settings.len()).collect();
+        let order: Vec<usize> = if round % 2 == 0 { order } else { order.into_iter().rev().collect() };
+        for at in order {
+            let setting = &mut settings[at];
+            let figures = Client::measure(&mut setting.command(), setting.tools, setting.whole);
+            setting.figures.push(figures);
+        }
+    }
+    println!("{rounds} rounds, {}", if pinned { "pinned to one core" } else { "not pinned" });
+    report(&settings);
+}
+
+/// Keeps this process and whatever it starts on the first core that it may use.
+#[cfg(target_os = "linux")]
+fn pin() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let may = sched_getaffinity(None).expect("the cores that may be used");
+    let first = (0..CpuSet::MAX_CPU).find(|core| may.is_set(*core)).expect("there is a core");
+    let mut one = CpuSet::new();
+    one.set(first);
+    sched_setaffinity(None, &one).expect("a core of one's own");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin() {
+    panic!("`--pin` needs Linux");
+}
+
+/// The bare child comes first, the gateway with its usual rules second.
+fn report(settings: &[Setting]) {
+    let [bare, usual, ..] = settings else { return };
+    println!(
+        "{:<38}{:>12}{:>12}{:>8}   lowest to highest",
+        "median of the rounds", "bare", "portero", "ratio"
+    );
+    row("one call, p50, µs", bare, usual, |figures| figures.p50);
+    row("one call, p99, µs", bare, usual, |figures| figures.p99);
+    row("calls a second, 64 open", bare, usual, |figures| figures.per_second);
+    row("start until the tools are listed, µs", bare, usual, |figures| figures.cold);
+    for setting in &settings[1..] {
+        row(&format!("1 MiB result, {}, µs", setting.name), bare, setting, |figures| figures.large);
+    }
+}
+
+fn row(name: &str, bare: &Setting, gateway: &Setting, of: fn(&Figures) -> f64) {
+    let (bare, _, _) = spread(&bare.figures, of);
+    let (gateway, low, high) = spread(&gateway.figures, of);
+    println!("{name:<38}{bare:>12.1}{gateway:>12.1}{:>8.2}   {low:.1} to {high:.1}", gateway / bare);
+}
+
+/// Median, lowest and highest.
+fn spread(figures: &[Figures], of: fn(&Figures) -> f64) -> (f64, f64, f64) {
+    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    (values[values.len() / 2], values[0], values[values.len() - 1])
+}
