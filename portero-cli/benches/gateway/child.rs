@@ -1,6 +1,7 @@
 //! The server at the end: this program itself, started anew. It costs next to nothing.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 
@@ -56,7 +57,8 @@ struct Arguments<'a> {
 pub(super) fn serve() {
     let mut input = BufReader::with_capacity(1 << 16, std::io::stdin().lock());
     let mut output = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-    let large = format!("\"{}\"", page());
+    // Made at the first call for it: the start is measured too.
+    let large = LazyCell::new(|| format!("\"{}\"", page()));
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         if let Ok(Request { id: Some(id), method, params }) = serde_json::from_slice(&line)
@@ -76,7 +78,7 @@ fn answer(
     id: &str,
     method: &str,
     params: Option<&Params<'_>>,
-    large: &str,
+    large: &LazyCell<String, impl FnOnce() -> String>,
 ) -> std::io::Result<()> {
     write!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":"#)?;
     match method {
@@ -92,7 +94,7 @@ fn answer(
         _ => {
             let is_page = params.is_some_and(|params| params.name.as_deref() == Some("page"));
             let text = params.and_then(|params| params.arguments.as_ref()?.text).map_or("\"\"", RawValue::get);
-            let text = if is_page { large } else { text };
+            let text = if is_page { large.as_str() } else { text };
             write!(output, r#"{{"content":[{{"type":"text","text":{text}}}]}}"#)?;
         }
     }
@@ -116,7 +118,7 @@ fn page() -> String {
         );
     }
     page.truncate(LARGE);
-    let whole = page.rfind("\\n").map_or(0, |at| at);
-    page.truncate(whole);
+    // Not in the middle of an escape.
+    page.truncate(page.rfind("\\n").unwrap_or(0));
     page
 }
