@@ -104,6 +104,7 @@ impl App {
         background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
         background.spawn(reload::follow(Arc::clone(&daemon), files));
         background.spawn(close_idle(Arc::clone(&daemon)));
+        background.spawn(Arc::clone(&daemon.desk).run_pruning(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.heads).run(daemon.stop.clone()));
         let interrupt = CancellationToken::new();
         let executing = tokio::spawn(executor.run(interrupt.clone()));

@@ -47,6 +47,7 @@ fn approvals<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Appr
     Approvals {
         pending: document.duration(members.get("pending"), "`approvals.pending`", default.pending),
         start: document.duration(members.get("start"), "`approvals.start`", default.start),
+        keep: document.duration(members.get("keep"), "`approvals.keep`", default.keep),
         grant_most: document.duration(members.get("grantMost"), "`approvals.grantMost`", default.grant_most),
         pending_most: most.map_or(default.pending_most, |most| u32::try_from(most).unwrap_or(u32::MAX)),
     }

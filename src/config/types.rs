@@ -111,6 +111,8 @@ pub struct Approvals {
     pub start: Duration,
     /// The longest grant. Default 24 h.
     pub grant_most: Duration,
+    /// How long a task stays to be looked at after it ended. Default 7 days.
+    pub keep: Duration,
     /// How many calls of one session may wait. Default 100.
     pub pending_most: u32,
 }
@@ -121,6 +123,7 @@ impl Default for Approvals {
             pending: Duration::from_secs(24 * 3600),
             start: Duration::from_secs(15 * 60),
             grant_most: Duration::from_secs(24 * 3600),
+            keep: Duration::from_secs(7 * 24 * 3600),
             pending_most: 100,
         }
     }

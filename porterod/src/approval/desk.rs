@@ -23,10 +23,12 @@ use super::{Grounds, bind};
 use crate::journal::{Journal, Weight, about_task};
 use crate::passphrase::Confirmed;
 use crate::store::tasks::{self, Step, Stepped, Which};
-use crate::store::{StoreError, standing};
+use crate::store::{Records, StoreError, standing};
 
 /// How long the timer sleeps at most, since the wall clock may be set while it does.
 const NAP: Duration = Duration::from_secs(30);
+/// How often old tasks are removed.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// How a person, or a session, is told. The desk calls it and goes on at once: what takes time is queued by
 /// the channel itself.
@@ -214,6 +216,30 @@ impl Desk {
         let expired = expired.await?;
         expired.iter().for_each(|task| self.publish(task));
         Ok(expired.len())
+    }
+
+    /// Removes tasks that ended longer ago than they are kept, and tells how many. The audit still tells of them.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn prune(&self) -> Result<usize, StoreError> {
+        let keep = self.parts.settings.load().keep;
+        let before = self.now().checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let store = self.parts.journal.store();
+        store.write(Records::None, move |store| tasks::prune(store, before)).await
+    }
+
+    /// Removes what is no longer kept, at once and every hour, until `stop`. The composition root spawns it.
+    pub async fn run_pruning(self: Arc<Self>, stop: CancellationToken) {
+        let pruning = async {
+            loop {
+                if let Err(error) = self.prune().await {
+                    tracing::warn!(%error, "old tasks could not be removed");
+                }
+                tokio::time::sleep(HOUR).await;
+            }
+        };
+        stop.run_until_cancelled(pruning).await;
     }
 
     /// Expires tasks as they fall due, until `stop`. The composition root spawns and joins it.

@@ -308,6 +308,27 @@ async fn channels_are_told_of_each_change_in_order() {
 }
 
 #[tokio::test]
+async fn what_ended_long_ago_is_removed_and_nothing_else() {
+    let bench = Bench::new();
+    let day = Duration::from_secs(24 * 3600);
+    let open = Approvals { pending: 30 * day, start: 30 * day, ..Approvals::default() };
+    bench.settings.store(Arc::new(open));
+    let (old, waits, approved) =
+        (bench.opened("old").await, bench.opened("waits").await, bench.approved("approved").await);
+    bench.desk.reject(old.id, None, "test").await.unwrap();
+    bench.clock.advance(6 * day);
+    let young = bench.opened("young").await;
+    bench.desk.reject(young.id, None, "test").await.unwrap();
+    assert_eq!(bench.desk.prune().await.unwrap(), 0);
+    bench.clock.advance(2 * day);
+    assert_eq!(bench.desk.prune().await.unwrap(), 1);
+    assert!(matches!(bench.desk.task(old.id, None), Err(DeskError::NotFound(_))));
+    for task in [&young, &waits, &approved] {
+        assert!(bench.desk.task(task.id, None).is_ok());
+    }
+}
+
+#[tokio::test]
 async fn lists_are_the_newest_first() {
     let bench = Bench::new();
     let first = bench.opened("1").await;

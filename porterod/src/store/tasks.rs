@@ -247,6 +247,13 @@ pub(crate) fn due(connection: &Connection, now: Timestamp) -> Result<Vec<TaskId>
     ids_of(connection, sql, [&nanos(now)])
 }
 
+/// Removes tasks that ended before `before`, and tells how many.
+pub(crate) fn prune(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
+    let open = "'pending-approval', 'approved', 'executing'";
+    let sql = format!("DELETE FROM tasks WHERE state NOT IN ({open}) AND changed < ?1");
+    Ok(connection.execute(&sql, [nanos(before)])?)
+}
+
 /// When the next task expires.
 pub(crate) fn next_expiry(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT min(expires) FROM tasks WHERE state IN ('pending-approval', 'approved')";

@@ -340,11 +340,12 @@ fn the_fields_of_a_server_are_all_read() {
 
 #[test]
 fn the_settings_are_all_read() {
-    let text = r#"{"approvals":{"pending":"1h","start":"1m","grantMost":"2h30m","pendingMost":7},
+    let text = r#"{"approvals":{"pending":"1h","start":"1m","grantMost":"2h30m","pendingMost":7,"keep":"2d"},
         "limits":{"start":"1s","request":"2s","listWait":"500ms","messageBytes":1000000,"serverLogBytes":5000},
         "logging":{"level":"debug"},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"}}"#;
     let settings = valid(&[(PORTERO, text)], &ENV).settings;
     assert_eq!(settings.approvals.grant_most, Duration::from_secs(9_000));
+    assert_eq!(settings.approvals.keep, Duration::from_secs(2 * 86_400));
     assert_eq!(settings.approvals.pending_most, 7);
     assert_eq!(settings.limits.list_wait, Duration::from_millis(500));
     assert_eq!(settings.limits.message_bytes, 1_000_000);

@@ -120,6 +120,7 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     assert_eq!(default("approvals", "pending"), shown(approvals.pending));
     assert_eq!(default("approvals", "start"), shown(approvals.start));
     assert_eq!(default("approvals", "grantMost"), shown(approvals.grant_most));
+    assert_eq!(default("approvals", "keep"), shown(approvals.keep));
     assert_eq!(default("approvals", "pendingMost"), serde_json::json!(approvals.pending_most));
     assert_eq!(default("limits", "start"), shown(limits.start));
     assert_eq!(default("limits", "request"), shown(limits.request));
