@@ -326,6 +326,7 @@ fn is_known_field(token: &str) -> bool {
         fields::LIMITS,
         fields::LOGGING,
         fields::TELEGRAM,
+        fields::HTTPS,
     ];
     let name = token.trim_matches('"');
     tables.iter().any(|table| table.contains(&name))

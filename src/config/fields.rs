@@ -39,7 +39,7 @@ pub(super) const CASE: &[&str] = &["when", "then"];
 /// What a case says about one place in the arguments.
 pub(super) const TEST: &[&str] = &["equals", "glob", "regex", "under", "above", "below", "atLeast", "atMost"];
 /// `portero.json`
-pub(super) const PORTERO: &[&str] = &["$schema", "approvals", "limits", "logging", "telegram"];
+pub(super) const PORTERO: &[&str] = &["$schema", "approvals", "limits", "logging", "telegram", "https"];
 /// `approvals` of `portero.json`
 pub(super) const APPROVALS: &[&str] = &["pending", "start", "grantMost", "pendingMost", "keep"];
 /// `limits` of `portero.json`
@@ -48,6 +48,9 @@ pub(super) const LIMITS: &[&str] = &["start", "request", "listWait", "messageByt
 pub(super) const LOGGING: &[&str] = &["level"];
 /// `telegram` of `portero.json`
 pub(super) const TELEGRAM: &[&str] = &["token", "admin", "apiUrl"];
+
+/// `https` of `portero.json`
+pub(super) const HTTPS: &[&str] = &["listen"];
 
 /// The levels of `logging.level`.
 pub(super) const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];

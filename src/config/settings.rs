@@ -1,11 +1,13 @@
-//! `portero.json`: approvals, limits, logging, Telegram. Every field has a sensible default.
+//! `portero.json`: approvals, limits, logging, Telegram, HTTPS. Every field has a sensible default.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 
 use super::document::{Document, Members, list, nearest};
 use super::fields;
-use super::types::{Approvals, Limits, Settings, Telegram};
+use super::types::{Approvals, Https, Limits, Settings, Telegram};
 use super::variables::Variables;
 
 /// The smallest limit of a message that leaves room for a tool's description.
@@ -28,8 +30,9 @@ pub(super) fn read<'a>(
         section("limits", fields::LIMITS),
         section("logging", fields::LOGGING),
         section("telegram", fields::TELEGRAM),
+        section("https", fields::HTTPS),
     ];
-    let [approving, limiting, logging, telegram] = sections;
+    let [approving, limiting, logging, telegram, https] = sections;
     if let Some(members) = approving {
         settings.approvals = approvals(document, &members);
     }
@@ -38,6 +41,7 @@ pub(super) fn read<'a>(
     }
     settings.log = logging.and_then(|members| level(document, members.get("level")?));
     settings.telegram = telegram.and_then(|members| self::telegram(document, &members, variables));
+    settings.https = https.and_then(|members| self::https(document, &members, variables));
     settings
 }
 
@@ -92,6 +96,12 @@ fn telegram<'a>(
             None
         }
     };
+    let message = "this version does not ask on Telegram yet; `telegram` is read and checked only";
+    document.warn(
+        members.at,
+        message.into(),
+        Some("decide with `portero pending` and `portero approve`".into()),
+    );
     let admin = members.get("admin").and_then(|value| admin(document, value, variables));
     let api_url = members.get("apiUrl").and_then(|value| {
         let url = document.whole_text(value, "`telegram.apiUrl`", variables)?.text.expose().to_owned();
@@ -103,6 +113,24 @@ fn telegram<'a>(
         is_url.then_some(url)
     });
     Some(Telegram { token: token?.text, admin, api_url })
+}
+
+fn https<'a>(
+    document: &mut Document<'a>,
+    members: &Members<'_, 'a>,
+    variables: &Variables<'_>,
+) -> Option<Https> {
+    const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
+    let message = "this version does not listen for HTTPS yet; `https` is read and checked only";
+    document.warn(members.at, message.into(), Some("connect agents on stdio with `portero mcp`".into()));
+    let Some(value) = members.get("listen") else { return Some(Https { listen: DEFAULT }) };
+    let text = document.whole_text(value, "`https.listen`", variables)?;
+    let listen = text.text.expose().parse().ok().filter(|listen: &SocketAddr| listen.ip().is_loopback());
+    if listen.is_none() {
+        let message = "`https.listen` must be a loopback address with a port";
+        document.error(value.start(), message.into(), Some(format!("such as \"{DEFAULT}\"")));
+    }
+    Some(Https { listen: listen? })
 }
 
 /// A user's id, as a number or, for a variable, as a text.

@@ -1,6 +1,7 @@
 //! What a valid configuration is.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,6 +90,15 @@ pub struct Settings {
     pub log: Option<String>,
     /// The Telegram bot; none where it is not set up.
     pub telegram: Option<Telegram>,
+    /// The HTTPS endpoint; none where it is not wanted.
+    pub https: Option<Https>,
+}
+
+/// The HTTPS endpoint for agents that are not started on this machine's stdio.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Https {
+    /// Where it listens: a loopback address (guarantee T1). Default 127.0.0.1:8787.
+    pub listen: SocketAddr,
 }
 
 /// How to reach a person on Telegram.

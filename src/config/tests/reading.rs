@@ -209,7 +209,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_without_a_value() {
   "limits": { "messageBytes": "64MB" },
   "logging": { "level": "inof" },
   "telegram": { "admin": "s3cret", "apiUrl": "s3cret" },
-  "https": {}
+  "http": {}
 }"#,
         ),
     ];
@@ -342,7 +342,8 @@ fn the_fields_of_a_server_are_all_read() {
 fn the_settings_are_all_read() {
     let text = r#"{"approvals":{"pending":"1h","start":"1m","grantMost":"2h30m","pendingMost":7,"keep":"2d"},
         "limits":{"start":"1s","request":"2s","listWait":"500ms","messageBytes":1000000,"serverLogBytes":5000},
-        "logging":{"level":"debug"},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"}}"#;
+        "logging":{"level":"debug"},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"},
+        "https":{"listen":"127.0.0.1:9000"}}"#;
     let settings = valid(&[(PORTERO, text)], &ENV).settings;
     assert_eq!(settings.approvals.grant_most, Duration::from_secs(9_000));
     assert_eq!(settings.approvals.keep, Duration::from_secs(2 * 86_400));
@@ -350,6 +351,7 @@ fn the_settings_are_all_read() {
     assert_eq!(settings.limits.list_wait, Duration::from_millis(500));
     assert_eq!(settings.limits.message_bytes, 1_000_000);
     assert_eq!(settings.log.as_deref(), Some("debug"));
+    assert_eq!(settings.https.map(|https| https.listen.port()), Some(9000));
     let telegram = settings.telegram.expect("set up");
     assert_eq!((telegram.token.expose(), telegram.admin), ("ghp_0123456789", Some(42)));
     assert_eq!(telegram.api_url.as_deref(), Some("http://localhost"));

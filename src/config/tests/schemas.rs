@@ -27,7 +27,7 @@ fn fields_of(schema: &Value, pointer: &str) -> BTreeSet<String> {
 #[test]
 fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
     let server = [fields::NAME, fields::SERVER].concat();
-    let tables: [(&str, &str, &[&str]); 14] = [
+    let tables: [(&str, &str, &[&str]); 15] = [
         (MCPS, "", fields::MCPS),
         (MCPS, "/properties/mcps/items", &server),
         (MCPS, "/properties/mcpServers/additionalProperties", fields::SERVER),
@@ -42,6 +42,7 @@ fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
         (PORTERO, "/properties/limits", fields::LIMITS),
         (PORTERO, "/properties/logging", fields::LOGGING),
         (PORTERO, "/properties/telegram", fields::TELEGRAM),
+        (PORTERO, "/properties/https", fields::HTTPS),
     ];
     for (file, pointer, known) in tables {
         let known = known.iter().map(|name| (*name).to_owned()).collect();
@@ -100,6 +101,7 @@ fn every_field_stands_in_the_documentation() {
         fields::LOGGING,
         fields::LEVELS,
         fields::TELEGRAM,
+        fields::HTTPS,
     ];
     for name in tables.concat() {
         assert!(text.contains(&format!("`{name}`")), "`{name}` is not in docs/configuration.md");
@@ -261,7 +263,10 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     ),
     (PORTERO, true, r#"{"telegram":{"token":"123:abc","admin":42,"apiUrl":"https://x"}}"#),
     (PORTERO, true, r#"{"telegram":{"token":"123:abc","admin":"42"}}"#),
-    (PORTERO, false, r#"{"https":{}}"#),
+    (PORTERO, true, r#"{"https":{}}"#),
+    (PORTERO, true, r#"{"https":{"listen":"[::1]:9000"}}"#),
+    (PORTERO, false, r#"{"https":{"listen":"0.0.0.0:9000"}}"#),
+    (PORTERO, false, r#"{"https":{"port":9000}}"#),
     (PORTERO, false, r#"{"approvals":{"pending":30}}"#),
     (PORTERO, false, r#"{"approvals":{"pendingMost":0}}"#),
     (PORTERO, false, r#"{"approvals":{"pendingMost":1.5}}"#),
