@@ -88,16 +88,19 @@ impl Home {
         assert_eq!(status, 0, "{screen}");
     }
 
-    /// Runs a command on a terminal of its own and answers each question for a passphrase in turn. Returns the
-    /// exit code and what the terminal showed.
+    /// Runs a command on a terminal of its own and answers each question for a passphrase in turn, if it asks so
+    /// many. Returns the exit code and what the terminal showed.
     pub(crate) fn at_terminal(&self, arguments: &[&str], answers: &[&str]) -> (i32, String) {
         let mut terminal = expectrl::Session::spawn(self.portero(arguments)).expect("a pseudo-terminal");
         terminal.set_expect_timeout(Some(Duration::from_secs(60)));
         let mut screen = String::new();
         for answer in answers {
-            let found = terminal
-                .expect(expectrl::Regex("[^\n]*: ?$"))
-                .unwrap_or_else(|error| panic!("{arguments:?} did not ask: {error}; so far: {screen}"));
+            let found = match terminal.expect(expectrl::Regex("(?i)(passphrase[^\n]*|again): ?$")) {
+                Ok(found) => found,
+                // It had nothing to ask; its exit code tells.
+                Err(expectrl::Error::Eof) => break,
+                Err(error) => panic!("{arguments:?} did not ask: {error}; so far: {screen}"),
+            };
             screen.push_str(&String::from_utf8_lossy(found.as_bytes()));
             terminal.send_line(answer).expect("the terminal takes input");
         }
