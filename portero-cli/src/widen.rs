@@ -1,7 +1,7 @@
 //! What widens: a person is shown what changes and confirms it with the passphrase, both on the terminal
 //! itself (guarantees A3, A7).
 
-use portero::ipc::{Ask, Challenge, Reply};
+use portero::ipc::{Ask, Challenge, Reply, Width};
 use portero::names::ToolId;
 use portero::pattern::Pattern;
 use portero::policy::Action;
@@ -11,10 +11,12 @@ use crate::failure::{Failure, Outcome};
 use crate::output::visible;
 use crate::terminal::Terminal;
 
-/// Asks for the passphrase for `act`, after what it does was shown.
-pub(crate) fn confirm(terminal: &mut Terminal, act: &str) -> Outcome<Challenge> {
+/// Asks for what confirms `act`, which is so wide, after what it does was shown.
+pub(crate) fn confirm(terminal: &mut Terminal, act: &str, width: Width) -> Outcome<Challenge> {
     let passphrase = terminal.passphrase(&format!("Passphrase, to {act}"))?;
-    Ok(Challenge { passphrase })
+    match width {
+        Width::One | Width::Wide => Ok(Challenge::new(passphrase)),
+    }
 }
 
 /// Opens the terminal for `act`, and fails early where nothing can be widened.

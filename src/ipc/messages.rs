@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
 use crate::anonymize::Fake;
 use crate::audit::Head;
@@ -12,6 +13,7 @@ use crate::json::RawJson;
 use crate::names::{Principal, ServerName, SessionId, TaskId, ToolId};
 use crate::pattern::Pattern;
 use crate::policy::{Action, Explanation, Grant, Rule, Standing};
+use crate::secret::Secret;
 use crate::server::Health;
 use crate::task::{State, Task};
 
@@ -140,6 +142,30 @@ pub enum Push {
 pub struct Challenge {
     /// The approval passphrase, as typed at the terminal.
     pub passphrase: String,
+    /// A code of the authenticator, or a recovery code, for what is [wide](super::Width::Wide).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+impl Challenge {
+    /// The passphrase alone.
+    pub fn new(passphrase: impl Into<String>) -> Self {
+        Self { passphrase: passphrase.into(), code: None }
+    }
+
+    /// What was typed, so that it stays wiped wherever it goes: the passphrase, and the code.
+    #[must_use]
+    pub fn take(mut self) -> (Secret, Option<Secret>) {
+        let code = self.code.take().map(Secret::new);
+        (Secret::new(std::mem::take(&mut self.passphrase)), code)
+    }
+}
+
+impl Drop for Challenge {
+    fn drop(&mut self) {
+        self.passphrase.zeroize();
+        self.code.zeroize();
+    }
 }
 
 impl std::fmt::Debug for Challenge {

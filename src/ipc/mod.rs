@@ -16,6 +16,7 @@ mod listener;
 mod messages;
 mod outbox;
 mod process;
+mod width;
 
 pub use client::{AskError, Client, ConnectError, Probe, Progress, probe};
 pub use frame::FRAME_MOST;
@@ -26,6 +27,7 @@ pub use messages::{
 };
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;
+pub use width::{NARROW_GRANT_MOST, Width};
 
 #[cfg(all(test, unix))]
 mod tests;

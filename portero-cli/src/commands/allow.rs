@@ -1,6 +1,6 @@
 //! `portero allow PATTERN`: a persistent rule that allows. It widens.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::{Ask, Reply, Width};
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
@@ -14,7 +14,7 @@ pub(super) async fn run(context: &Context, pattern: Pattern) -> Outcome {
     check::note(context, &pattern);
     let mut terminal = widen::begin(&daemon, "to allow").await?;
     widen::show_reach(&daemon, &mut terminal, &pattern, &Change::Allow).await?;
-    let challenge = Some(widen::confirm(&mut terminal, "allow this for good")?);
+    let challenge = Some(widen::confirm(&mut terminal, "allow this for good", Width::ALLOW)?);
     let Reply::Rule(rule) = daemon.ask(Ask::Rule { pattern, action: Action::Allow, challenge }).await? else {
         return Err(unexpected());
     };

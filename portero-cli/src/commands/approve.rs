@@ -1,6 +1,6 @@
 //! `portero approve ID`: yes to one call, after it was shown whole. It widens.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::{Ask, Reply, Width};
 
 use super::{Context, task, tasks};
 use crate::daemon::unexpected;
@@ -19,7 +19,7 @@ pub(super) async fn run(context: &Context, id: &str) -> Outcome {
         waiting.call.tool,
         shown.lines().count()
     );
-    let challenge = widen::confirm(&mut terminal, &act)?;
+    let challenge = widen::confirm(&mut terminal, &act, Width::One)?;
     let Reply::Task(task) = daemon.ask(Ask::Approve { task: waiting.id, challenge }).await? else {
         return Err(unexpected());
     };

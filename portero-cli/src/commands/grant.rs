@@ -1,6 +1,6 @@
 //! `portero grant PATTERN DURATION`: permit for a while what would otherwise ask. It widens.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::{Ask, Reply, Width};
 
 use super::{Context, check};
 use crate::args;
@@ -17,7 +17,8 @@ pub(super) async fn run(context: &Context, args: args::Grant) -> Outcome {
     check::note(context, &pattern);
     let mut terminal = widen::begin(&daemon, "to grant").await?;
     widen::show_reach(&daemon, &mut terminal, &pattern, &Change::Grant).await?;
-    let challenge = widen::confirm(&mut terminal, &format!("grant this for {}", span(duration)))?;
+    let width = Width::of_grant(&pattern, duration);
+    let challenge = widen::confirm(&mut terminal, &format!("grant this for {}", span(duration)), width)?;
     let Reply::Grant(grant) = daemon.ask(Ask::Grant { pattern, millis, challenge }).await? else {
         return Err(unexpected());
     };

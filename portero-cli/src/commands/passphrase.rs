@@ -28,7 +28,7 @@ async fn set(context: &Context) -> Outcome {
                 "A passphrase was set on {set} by {}. To change it, type it first.",
                 crate::output::visible(by)
             ))?;
-            Some(Challenge { passphrase: terminal.passphrase("Present passphrase")? })
+            Some(Challenge::new(terminal.passphrase("Present passphrase")?))
         }
         None => None,
     };
@@ -41,8 +41,8 @@ async fn set(context: &Context) -> Outcome {
         return Err(Failure::refused("the two are not the same; nothing changed"));
     }
     let changed = old.is_some();
-    let Reply::Changed(_) = daemon.ask(Ask::SetPassphrase { old, new: Challenge { passphrase } }).await?
-    else {
+    let new = Challenge::new(passphrase);
+    let Reply::Changed(_) = daemon.ask(Ask::SetPassphrase { old, new }).await? else {
         return Err(unexpected());
     };
     context.output.show(&json!({"set": true, "changed": changed}), |out| {

@@ -72,7 +72,7 @@ pub(super) async fn run(args: args::Try, output: Output) -> Outcome {
 async fn play(story: &Story<'_>, scene: &Scene, person: &Person, daemon: &Daemon) -> Outcome<Vec<Check>> {
     // The person's passphrase in this trial; the agent's side never learns it.
     let passphrase = format!("{}{}", TaskId::fresh(), TaskId::fresh());
-    let new = Challenge { passphrase: passphrase.clone() };
+    let new = Challenge::new(passphrase.clone());
     let Reply::Changed(_) = daemon.ask(Ask::SetPassphrase { old: None, new }).await? else {
         return Err(unexpected());
     };
@@ -142,7 +142,7 @@ async fn decide(
         Person::AtKeyboard => asked().await?,
     };
     let ask = if yes {
-        Ask::Approve { task, challenge: Challenge { passphrase } }
+        Ask::Approve { task, challenge: Challenge::new(passphrase) }
     } else {
         Ask::Reject { task, reason: None }
     };

@@ -1,6 +1,6 @@
 //! `portero unrule ID`: remove a persistent rule. Removing a deny widens.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::{Ask, Reply, Width};
 use portero::policy::Action;
 use serde_json::json;
 
@@ -20,7 +20,8 @@ pub(super) async fn run(context: &Context, id: u64) -> Outcome {
         Action::Deny | Action::RequireApproval => {
             let mut terminal = widen::begin(&daemon, "to remove a rule that denies").await?;
             widen::show_reach(&daemon, &mut terminal, &rule.pattern, &Change::Undeny).await?;
-            Some(widen::confirm(&mut terminal, &format!("remove rule {id}"))?)
+            let width = Width::of_pattern(&rule.pattern);
+            Some(widen::confirm(&mut terminal, &format!("remove rule {id}"), width)?)
         }
     };
     let Reply::Changed(_) = daemon.ask(Ask::Unrule { id, challenge }).await? else {

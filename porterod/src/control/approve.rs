@@ -1,6 +1,6 @@
 //! `portero approve ID`. Widens.
 
-use portero::ipc::{Challenge, Failure, Reply};
+use portero::ipc::{Challenge, Failure, Reply, Width};
 use portero::names::TaskId;
 
 use super::challenge::confirm;
@@ -13,7 +13,7 @@ pub(super) async fn answer(
     task: TaskId,
     challenge: Challenge,
 ) -> Result<Reply, Failure> {
-    let confirmed = confirm(daemon, by, challenge).await?;
+    let confirmed = confirm(daemon, by, challenge, Width::One).await?;
     let approved = daemon.desk.approve(task, confirmed).await;
     approved
         .map(|task| Reply::Task(Box::new(shown::task(daemon, task))))

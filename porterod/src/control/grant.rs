@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portero::config::duration::show;
-use portero::ipc::{Challenge, Failure, FailureKind, Reply};
+use portero::ipc::{Challenge, Failure, FailureKind, Reply, Width};
 use portero::pattern::Pattern;
 
 use super::challenge::confirm;
@@ -24,7 +24,7 @@ pub(super) async fn answer(
         return Err(Failure::new(FailureKind::Refused, message)
             .with_hint("ask for less, or raise `approvals.grantMost` in portero.json"));
     }
-    let confirmed = confirm(daemon, by, challenge).await?;
+    let confirmed = confirm(daemon, by, challenge, Width::of_grant(&pattern, lasts)).await?;
     let granted = daemon.rules.grant(pattern, lasts, most, confirmed).await;
     daemon.enforce().await;
     granted.map(Reply::Grant).map_err(|error| failure::of_rules(&error))

@@ -1,6 +1,6 @@
 //! `portero allow PATTERN`, which widens, and `portero deny PATTERN`, which narrows.
 
-use portero::ipc::{Challenge, Failure, FailureKind, Reply};
+use portero::ipc::{Challenge, Failure, FailureKind, Reply, Width};
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
@@ -18,7 +18,7 @@ pub(super) async fn answer(
     let made = match action {
         Action::Deny => daemon.rules.deny(pattern, by).await,
         Action::Allow => {
-            let confirmed = confirm(daemon, by, challenge.unwrap_or_default()).await?;
+            let confirmed = confirm(daemon, by, challenge.unwrap_or_default(), Width::ALLOW).await?;
             daemon.rules.allow(pattern, confirmed).await
         }
         Action::RequireApproval => {

@@ -1,6 +1,6 @@
 //! `portero unrule ID`. Removing a deny widens.
 
-use portero::ipc::{Challenge, Failure, Reply};
+use portero::ipc::{Challenge, Failure, Reply, Width};
 
 use super::challenge::confirm;
 use super::failure;
@@ -13,10 +13,17 @@ pub(super) async fn answer(
     challenge: Option<Challenge>,
 ) -> Result<Reply, Failure> {
     let confirmed = match challenge {
-        Some(challenge) => Some(confirm(daemon, by, challenge).await?),
+        Some(challenge) => Some(confirm(daemon, by, challenge, width(daemon, id)).await?),
         None => None,
     };
     let removed = daemon.rules.unrule(id, confirmed, by).await;
     daemon.enforce().await;
     removed.map(|_| Reply::Changed(1)).map_err(|error| failure::of_rules(&error))
+}
+
+/// How much removing this rule widens; the id of one is not used again.
+fn width(daemon: &Daemon, id: u64) -> Width {
+    let rules = daemon.rules.standing().rules;
+    let rule = rules.iter().find(|rule| rule.id == id);
+    rule.map_or(Width::Wide, |rule| Width::of_pattern(&rule.pattern))
 }

@@ -177,7 +177,7 @@ impl Drop for Daemon {
 }
 
 fn challenge() -> Challenge {
-    Challenge { passphrase: "correct horse battery staple".to_owned() }
+    Challenge::new("correct horse battery staple")
 }
 
 fn submit() -> Ask {

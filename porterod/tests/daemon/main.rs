@@ -80,7 +80,7 @@ async fn nothing_is_widened_without_the_passphrase() {
     assert!(is_kind(&terminal.approve(&task).await, FailureKind::Challenge), "none is set");
 
     let person = home.person().await;
-    let wrong = || Challenge { passphrase: "guessed, and wrong".to_owned() };
+    let wrong = || Challenge::new("guessed, and wrong");
     let minute = 60_000;
     let pattern = || "notes/send".parse().unwrap();
     for ask in [
@@ -110,7 +110,7 @@ async fn every_act_and_every_refused_attempt_is_written_down() {
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
-    let wrong = Challenge { passphrase: "guessed, and wrong".to_owned() };
+    let wrong = Challenge::new("guessed, and wrong");
     let _ = person.ask(Ask::Approve { task: task.id, challenge: wrong }).await;
     let _ = session.ask(Ask::Approve { task: task.id, challenge: challenge() }).await;
     person.approve(&task).await.unwrap();

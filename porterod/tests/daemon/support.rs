@@ -103,7 +103,7 @@ impl Home {
     /// A terminal at which the passphrase is set.
     pub(crate) async fn person(&self) -> Terminal {
         let terminal = self.terminal().await;
-        let new = Challenge { passphrase: PASSPHRASE.to_owned() };
+        let new = Challenge::new(PASSPHRASE);
         terminal.ask(Ask::SetPassphrase { old: None, new }).await.unwrap();
         terminal
     }
@@ -234,7 +234,7 @@ pub(crate) fn call(tool: &str, text: &str) -> (portero::call::Call, portero::ano
 }
 
 pub(crate) fn challenge() -> Challenge {
-    Challenge { passphrase: PASSPHRASE.to_owned() }
+    Challenge::new(PASSPHRASE)
 }
 
 pub(crate) fn task_of(reply: Reply) -> Task {

@@ -1,0 +1,61 @@
+//! How much an act widens, and so what a person confirms it with (guarantee A7).
+//!
+//! The terminal asks by it and the daemon, which decides, goes by it: one definition, so that they agree.
+
+use std::time::Duration;
+
+use crate::pattern::Pattern;
+
+/// The longest grant on one tool that is not wide.
+pub const NARROW_GRANT_MOST: Duration = Duration::from_secs(3600);
+
+/// How much an act widens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// One call, or one tool for a while: the passphrase is enough.
+    One,
+    /// Many tools, or for long: where an authenticator is enrolled, its code is needed too.
+    Wide,
+}
+
+impl Width {
+    /// Of a persistent rule that allows.
+    pub const ALLOW: Self = Self::Wide;
+
+    /// Of lifting a rule that denies, with this pattern: wide unless it names one tool.
+    #[must_use]
+    pub fn of_pattern(pattern: &Pattern) -> Self {
+        if pattern.is_exact() { Self::One } else { Self::Wide }
+    }
+
+    /// Of a grant: wide unless it names one tool and lasts [`NARROW_GRANT_MOST`] at most.
+    #[must_use]
+    pub fn of_grant(pattern: &Pattern, lasts: Duration) -> Self {
+        if lasts > NARROW_GRANT_MOST { Self::Wide } else { Self::of_pattern(pattern) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn anything_but_one_literal_tool_is_wide() {
+        assert_eq!(Width::of_pattern(&pattern("github/create_issue")), Width::One);
+        for wide in ["github/*", "*", "github/create_issu?", "{github,gitlab}/create_issue", "a/{b}"] {
+            assert_eq!(Width::of_pattern(&pattern(wide)), Width::Wide, "{wide}");
+        }
+    }
+
+    #[test]
+    fn a_grant_of_more_than_an_hour_is_wide() {
+        let one = pattern("github/create_issue");
+        assert_eq!(Width::of_grant(&one, NARROW_GRANT_MOST), Width::One);
+        assert_eq!(Width::of_grant(&one, NARROW_GRANT_MOST + Duration::from_millis(1)), Width::Wide);
+        assert_eq!(Width::of_grant(&pattern("github/*"), Duration::from_secs(60)), Width::Wide);
+    }
+}
