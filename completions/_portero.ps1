@@ -38,6 +38,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
             [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; asks for the passphrase')
             [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Make a persistent rule that denies, at once and everywhere')
+            [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop everything at once, in every session, until `portero resume`')
+            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase')
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
             [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; asks for the passphrase where that widens')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit')
@@ -131,6 +133,22 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;deny' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;pause' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;resume' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
@@ -391,6 +409,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
             [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; asks for the passphrase')
             [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Make a persistent rule that denies, at once and everywhere')
+            [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop everything at once, in every session, until `portero resume`')
+            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase')
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
             [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; asks for the passphrase where that widens')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit')
@@ -435,6 +455,12 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;deny' {
+            break
+        }
+        'portero;help;pause' {
+            break
+        }
+        'portero;help;resume' {
             break
         }
         'portero;help;rules' {

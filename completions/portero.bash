@@ -52,6 +52,9 @@ _portero() {
             portero,passphrase)
                 cmd="portero__subcmd__passphrase"
                 ;;
+            portero,pause)
+                cmd="portero__subcmd__pause"
+                ;;
             portero,pending)
                 cmd="portero__subcmd__pending"
                 ;;
@@ -60,6 +63,9 @@ _portero() {
                 ;;
             portero,reject)
                 cmd="portero__subcmd__reject"
+                ;;
+            portero,resume)
+                cmd="portero__subcmd__resume"
                 ;;
             portero,revoke)
                 cmd="portero__subcmd__revoke"
@@ -148,6 +154,9 @@ _portero() {
             portero__subcmd__help,passphrase)
                 cmd="portero__subcmd__help__subcmd__passphrase"
                 ;;
+            portero__subcmd__help,pause)
+                cmd="portero__subcmd__help__subcmd__pause"
+                ;;
             portero__subcmd__help,pending)
                 cmd="portero__subcmd__help__subcmd__pending"
                 ;;
@@ -156,6 +165,9 @@ _portero() {
                 ;;
             portero__subcmd__help,reject)
                 cmd="portero__subcmd__help__subcmd__reject"
+                ;;
+            portero__subcmd__help,resume)
+                cmd="portero__subcmd__help__subcmd__resume"
                 ;;
             portero__subcmd__help,revoke)
                 cmd="portero__subcmd__help__subcmd__revoke"
@@ -254,7 +266,7 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject grant revoke allow deny rules unrule logs why policy check doctor daemon passphrase mcp try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -540,7 +552,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject grant revoke allow deny rules unrule logs why policy check doctor daemon passphrase mcp try sample-server generate help"
+            opts="status tasks task pending approve reject grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -791,6 +803,20 @@ _portero() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        portero__subcmd__help__subcmd__pause)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         portero__subcmd__help__subcmd__pending)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -848,6 +874,20 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help__subcmd__reject)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1197,6 +1237,24 @@ _portero() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        portero__subcmd__pause)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         portero__subcmd__pending)
             opts="-h --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1340,6 +1398,24 @@ _portero() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__resume)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -35,6 +35,8 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand revoke 'End grants at once'
             cand allow 'Make a persistent rule that allows; asks for the passphrase'
             cand deny 'Make a persistent rule that denies, at once and everywhere'
+            cand pause 'Stop everything at once, in every session, until `portero resume`'
+            cand resume 'End a pause; asks for the passphrase'
             cand rules 'List the rules and grants in force'
             cand unrule 'Remove a persistent rule; asks for the passphrase where that widens'
             cand logs 'Read the audit'
@@ -118,6 +120,20 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --help 'Print help'
         }
         &'portero;deny'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;pause'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;resume'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
@@ -342,6 +358,8 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand revoke 'End grants at once'
             cand allow 'Make a persistent rule that allows; asks for the passphrase'
             cand deny 'Make a persistent rule that denies, at once and everywhere'
+            cand pause 'Stop everything at once, in every session, until `portero resume`'
+            cand resume 'End a pause; asks for the passphrase'
             cand rules 'List the rules and grants in force'
             cand unrule 'Remove a persistent rule; asks for the passphrase where that widens'
             cand logs 'Read the audit'
@@ -376,6 +394,10 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;allow'= {
         }
         &'portero;help;deny'= {
+        }
+        &'portero;help;pause'= {
+        }
+        &'portero;help;resume'= {
         }
         &'portero;help;rules'= {
         }

@@ -91,6 +91,16 @@ pub(crate) enum Command {
     /// Make a persistent rule that denies, at once and everywhere
     #[command(after_help = "Example:\n  portero deny '*/delete_*'")]
     Deny(OnePattern),
+    /// Stop everything at once, in every session, until `portero resume`
+    #[command(
+        after_help = "Example:\n  portero pause\n\nEvery call is refused, also while no daemon runs and \
+                            after a restart. What waits goes on waiting; what is approved does not start. A call \
+                            that is with a server already goes on."
+    )]
+    Pause,
+    /// End a pause; asks for the passphrase
+    #[command(after_help = "Example:\n  portero resume")]
+    Resume,
     /// List the rules and grants in force
     #[command(after_help = "Example:\n  portero rules")]
     Rules,

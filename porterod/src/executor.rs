@@ -140,6 +140,10 @@ impl Executor {
         ids: &mut HashMap<Id, TaskId>,
         stop: &CancellationToken,
     ) {
+        // Whoever ends the pause wakes the executor; what is approved may expire meanwhile.
+        if self.is_paused() {
+            return;
+        }
         let approved = match self.ids(State::Approved) {
             Ok(approved) => approved,
             Err(error) => return tracing::error!(%error, "approved tasks cannot be read"),
@@ -206,8 +210,15 @@ impl Executor {
         }
     }
 
-    /// Moves it to `executing`, alone and durably. None when it is not to be run.
+    fn is_paused(&self) -> bool {
+        self.parts.policy.load().standing().paused.is_some()
+    }
+
+    /// Moves it to `executing`, alone and durably. None when it is not to be run, or not now.
     async fn start(&self, id: TaskId) -> Result<Option<Task>, DeskError> {
+        if self.is_paused() {
+            return Ok(None);
+        }
         let now = self.parts.clock.now();
         let task = self.parts.desk.task(id, None)?;
         let decision = self.parts.policy.load().decide(&task.call.tool, task.call.arguments(), now);
@@ -240,7 +251,8 @@ impl Executor {
         }
         let context = Context { origin: task.origin.clone(), task: Some(task.id) };
         let now = self.parts.clock.now();
-        let claimed = task.claim(&self.parts.policy.load(), now).map_err(|why| why.to_string())?;
+        let claimed =
+            task.claim(&self.parts.policy.load(), now).map_err(|why| format!("it did not run: {why}"))?;
         let follow = Follow { progress: None, cancel };
         #[cfg(test)]
         crate::crash::reached("claimed");

@@ -1,9 +1,11 @@
-//! Rules and grants: what people said since the configuration was written.
+//! Rules, grants and pauses: what people said since the configuration was written.
 //!
 //! What widens takes a [`Confirmed`], and is in force once it is on disk. What narrows is in force at once,
 //! even where it cannot be written ([`RulesError::NotKept`]). Each change raises the epoch by one in the
 //! same transaction, puts the standing into the daemon's policy, and rewrites the file of denies that
 //! sessions read while no daemon runs ([`portero::policy::denies`]).
+
+mod pause;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -329,6 +331,7 @@ impl Rules {
         next.standing.epoch = file.epoch + 1;
         next.standing.grants.clear();
         next.standing.rules.retain(|rule| rule.action != Action::Allow);
+        next.standing.paused = next.standing.paused.or(file.paused);
         for rule in file.denies_only().rules {
             let known = |known: &Rule| known.pattern == rule.pattern && known.action == rule.action;
             if !next.standing.rules.iter().any(known) {

@@ -290,6 +290,13 @@ pub enum Ask {
         /// The second factor, for a deny.
         challenge: Option<Challenge>,
     },
+    /// Stop everything: every decision is a deny until [`Ask::Resume`]. Answer: [`Reply::Standing`].
+    Pause,
+    /// End a pause. Widens. Answer: [`Reply::Changed`]: 0 where nothing was paused.
+    Resume {
+        /// The second factor.
+        challenge: Challenge,
+    },
     /// Rules and grants in force. Answer: [`Reply::Standing`].
     Rules,
     /// Why this tool is decided as it is. Answer: [`Reply::Why`].

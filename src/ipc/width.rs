@@ -22,6 +22,9 @@ impl Width {
     /// Of a persistent rule that allows.
     pub const ALLOW: Self = Self::Wide;
 
+    /// Of ending a pause: it is as lifting a deny of everything.
+    pub const RESUME: Self = Self::Wide;
+
     /// Of lifting a rule that denies, with this pattern: wide unless it names one tool.
     #[must_use]
     pub fn of_pattern(pattern: &Pattern) -> Self {

@@ -7,7 +7,8 @@
 //! Precedence: persistent rules (from people), then exact entries of `policies.json`, then its patterns, then
 //! the default. Within one of these layers the most specific pattern wins ([`crate::pattern::Specificity`]),
 //! and between equals the stricter action. A grant lifts `require-approval` only. Where a `locked` pattern
-//! covers the tool, the outcome is never looser than what the files alone say.
+//! covers the tool, the outcome is never looser than what the files alone say. While a person paused everything
+//! ([`Standing::paused`]), every decision is a deny, whatever else is said.
 
 pub mod condition;
 pub mod denies;
@@ -76,6 +77,8 @@ pub enum Source {
     Grant(u64),
     /// Nothing was said.
     Default,
+    /// A person paused everything, at this moment.
+    Pause(jiff::Timestamp),
 }
 
 /// One entry of `policies.json`.
@@ -136,7 +139,8 @@ pub struct Grant {
     pub millis: u64,
 }
 
-/// What a person changed at run time: the rules and grants in force, and their epoch.
+/// What a person changed at run time: the rules and grants in force, whether everything is paused, and their
+/// epoch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Grows by one with every change.
@@ -147,6 +151,9 @@ pub struct Standing {
     pub grants: Vec<Grant>,
     /// The boot that `grants` are compared with.
     pub boot_id: String,
+    /// Since when a person has paused everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<jiff::Timestamp>,
 }
 
 /// Everything a decision is made from, arranged for deciding. Cheap to clone.
@@ -245,18 +252,27 @@ impl Policy {
     /// them; without any, the strictest that such an entry could say holds.
     #[must_use]
     pub fn decide(&self, tool: &ToolId, arguments: Option<&RawValue>, now: Moment) -> Decision {
-        self.settle(tool, View::Call(arguments), now)
+        self.pause().unwrap_or_else(|| self.settle(tool, View::Call(arguments), now))
+    }
+
+    /// What is decided about everything while a person has it paused.
+    fn pause(&self) -> Option<Decision> {
+        let since = self.standing.paused?;
+        let source = Source::Pause(since);
+        Some(Decision { action: Action::Deny, pattern: None, source, locked: false, case: None })
     }
 
     /// What can be said of a tool before there is a call, for lists: an action that every call of it would
-    /// get, and [`Action::RequireApproval`] where it depends on the arguments.
+    /// get, and [`Action::RequireApproval`] where it depends on the arguments. A pause does not count: what
+    /// is listed stays listed, so that the agent calls it and is told of the pause.
     #[must_use]
     pub fn outlook(&self, tool: &ToolId, now: Moment) -> Action {
         let (loosest, strictest) = self.range(tool, now);
         if loosest == strictest { strictest } else { Action::RequireApproval }
     }
 
-    /// The loosest and the strictest that calls of a tool can get; equal where the arguments do not matter.
+    /// The loosest and the strictest that calls of a tool can get but for a pause; equal where the arguments
+    /// do not matter.
     #[must_use]
     pub fn range(&self, tool: &ToolId, now: Moment) -> (Action, Action) {
         (self.settle(tool, View::Loosest, now).action, self.settle(tool, View::Call(None), now).action)
@@ -279,17 +295,25 @@ impl Policy {
     /// Decides, and tells what else matched, and what other cases could have.
     #[must_use]
     pub fn explain(&self, tool: &ToolId, arguments: Option<&RawValue>, now: Moment) -> Explanation {
-        let decision = self.decide(tool, arguments, now);
+        let unpaused = self.settle(tool, View::Call(arguments), now);
         let grants = self.live_grants(tool, now);
         let entries = self.rules.all(tool).chain(self.config.entries.all(tool));
         let matching = entries.flat_map(|entry| entry.outcomes(arguments));
         let place = |decision: &Decision| {
             (decision.pattern.clone(), decision.source.clone(), decision.case.map(|case| case.number))
         };
-        let won = place(&decision);
-        let losing =
-            grants.chain(matching).chain([self.fallback()]).filter(|other| place(other) != won).collect();
-        Explanation { decision, losing }
+        let won = place(&unpaused);
+        let others = grants.chain(matching).chain([self.fallback()]).filter(|other| place(other) != won);
+        match self.pause() {
+            Some(paused) => {
+                let losing = std::iter::once(unpaused).chain(others).collect();
+                Explanation { decision: paused, losing }
+            }
+            None => {
+                let losing = others.collect();
+                Explanation { decision: unpaused, losing }
+            }
+        }
     }
 
     fn fallback(&self) -> Decision {
@@ -359,6 +383,7 @@ impl Standing {
             rules: self.rules.iter().filter(|rule| rule.action != Action::Allow).cloned().collect(),
             grants: Vec::new(),
             boot_id: self.boot_id.clone(),
+            paused: self.paused,
         }
     }
 }
@@ -366,6 +391,14 @@ impl Standing {
 /// The words that stand in an answer to the agent: the action and the rule, never a value.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Source::Pause(since) = self.source {
+            let since = since.strftime("%Y-%m-%d %H:%M:%SZ");
+            return write!(
+                f,
+                "paused by a person since {since}: no call runs and none can be approved before they run \
+                 `portero resume`"
+            );
+        }
         let verb = match self.action {
             Action::Allow => "allowed",
             Action::RequireApproval => "needs approval",
@@ -396,6 +429,7 @@ impl fmt::Display for Source {
             Self::Rule(id) => write!(f, "rule {id}"),
             Self::Grant(id) => write!(f, "grant {id}"),
             Self::Default => f.write_str("the default"),
+            Self::Pause(_) => f.write_str("a pause"),
         }
     }
 }

@@ -62,6 +62,7 @@ fn standing(rules: &[(&str, Action)], grants: &[&str]) -> Standing {
         rules: rules.iter().enumerate().map(rule).collect(),
         grants: grants.iter().enumerate().map(grant).collect(),
         boot_id: BOOT.into(),
+        paused: None,
     }
 }
 
@@ -219,6 +220,7 @@ prop_compose! {
             rules: rules.into_iter().enumerate().map(rule).collect(),
             grants: grants.into_iter().enumerate().map(grant).collect(),
             boot_id: BOOT.into(),
+            paused: None,
         }
     }
 }
@@ -254,4 +256,26 @@ proptest! {
         // An allowing rule that stood over a stricter file is void; nothing else may become looser.
         prop_assert!(!looser);
     }
+}
+
+#[test]
+fn while_everything_is_paused_every_call_is_denied_and_told_why() {
+    let files = config(&[("a/*", Allow), ("b/*", Deny)], &["b/*"]);
+    let said = Standing { paused: Some(now().wall), ..standing(&[("c/*", Allow)], &["d/*"]) };
+    let policy = Policy::new(files, said);
+    for name in ["a/x", "b/x", "c/x", "d/x", "e/x"] {
+        let paused = decide(&policy, name);
+        assert_eq!((paused.action, &paused.source), (Deny, &Source::Pause(now().wall)), "{name}");
+        assert!(paused.to_string().starts_with("paused by a person since 20"), "{paused}");
+        assert!(paused.to_string().contains("`portero resume`"), "{paused}");
+    }
+    let resumed = policy.with_standing(Standing { paused: None, ..policy.standing().clone() });
+    for name in ["a/x", "b/x", "c/x", "d/x", "e/x"] {
+        let explained = policy.explain(&tool(name), None, now());
+        assert_eq!(explained.decision, decide(&policy, name));
+        assert_eq!(explained.losing[0], decide(&resumed, name), "what holds again after the pause");
+        assert_eq!(policy.outlook(&tool(name), now()), resumed.outlook(&tool(name), now()), "lists stay");
+    }
+    let alone = policy.with_standing(policy.standing().denies_only());
+    assert_eq!(decide(&alone, "a/x").source, Source::Pause(now().wall), "also without the daemon");
 }

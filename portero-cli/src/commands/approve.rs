@@ -32,5 +32,13 @@ pub(super) async fn run(context: &Context, id: &str) -> Outcome {
             tasks::short(task.id)
         ))
     })?;
+    if let Reply::Standing(standing) = daemon.ask(Ask::Rules).await?
+        && standing.paused.is_some()
+    {
+        context.output.talk(format_args!(
+            "note: everything is paused; it starts after `portero resume`, if that is before {}",
+            task.expires
+        ));
+    }
     Ok(())
 }

@@ -12,9 +12,11 @@ mod grant;
 mod logs;
 mod mcp;
 mod passphrase;
+mod pause;
 mod pending;
 mod policy;
 mod reject;
+mod resume;
 mod revoke;
 mod rules;
 pub(crate) mod sample_server;
@@ -67,6 +69,8 @@ pub(crate) fn run(line: Line) -> Outcome {
         Command::Revoke(args) => on_runtime(revoke::run(&context()?, args)),
         Command::Allow(args) => on_runtime(allow::run(&context()?, args.pattern)),
         Command::Deny(args) => on_runtime(deny::run(&context()?, args.pattern)),
+        Command::Pause => on_runtime(pause::run(&context()?)),
+        Command::Resume => on_runtime(resume::run(&context()?)),
         Command::Rules => on_runtime(rules::run(&context()?)),
         Command::Unrule(args) => on_runtime(unrule::run(&context()?, args.id)),
         Command::Logs(args) => logs::run(&context()?, &args),

@@ -11,8 +11,22 @@ use crate::output::{Output, ago, span};
 pub(super) async fn run(context: &Context) -> Outcome {
     let daemon = context.daemon().await?;
     let Reply::Standing(standing) = daemon.ask(Ask::Rules).await? else { return Err(unexpected()) };
-    context.output.show(&standing, |out| table(out, &standing))?;
+    context.output.show(&standing, |out| {
+        print_pause(out, &standing)?;
+        table(out, &standing)
+    })?;
     Ok(())
+}
+
+/// Says that everything is paused, if it is.
+pub(super) fn print_pause(out: &Output, standing: &Standing) -> std::io::Result<()> {
+    match standing.paused {
+        Some(since) => out.line(format_args!(
+            "PAUSED      since {} ({since}): no call runs; `portero resume` ends it",
+            ago(since)
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Prints rules and grants.

@@ -17,6 +17,7 @@ pub(super) async fn run(context: &Context) -> Outcome {
 }
 
 fn print(out: &Output, status: &Status) -> std::io::Result<()> {
+    rules::print_pause(out, &status.standing)?;
     out.line(format_args!(
         "daemon      porterod {}, process {}, started {}",
         visible(&status.build),

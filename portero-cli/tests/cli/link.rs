@@ -103,3 +103,39 @@ fn a_daemon_killed_under_a_session_takes_grants_with_it_until_it_is_back() {
     // The grant outlived the crash; the session hears of it before it would ask.
     assert!(text(&agent.call("office__send_mail", &mail())).contains("sent"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pause_holds_in_a_session_with_and_without_the_daemon_until_a_person_resumes() {
+    use crate::terminal::{confirm, set_passphrase};
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    let waiting = agent.call("office__send_mail", &mail());
+    assert_eq!(waiting["result"]["structuredContent"]["status"], "pending-approval", "{waiting}");
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    let reached = world.received().len();
+    assert!(world.json(&["pause"])["paused"].is_string());
+    assert!(world.run(&["status"]).out.starts_with("PAUSED"), "status says it first");
+    let refused = |agent: &mut Agent| {
+        let answer = agent.call("office__read_mail", &json!({"id": 1}));
+        assert_eq!(answer["result"]["isError"], true, "{answer}");
+        assert!(answer.to_string().contains("paused by a person since"), "{answer}");
+    };
+    refused(&mut agent);
+    let tasks = agent.call("portero__list_tasks", &json!({}));
+    assert!(tasks.to_string().contains("pending-approval"), "Portero's own tools answer: {tasks}");
+    let listed = agent.ask("tools/list", &json!({}));
+    assert!(listed.to_string().contains("office__read_mail"), "what is listed stays: {listed}");
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    refused(&mut agent);
+    refused(&mut Agent::connect(&world, &["--no-start"]));
+    assert_eq!(world.received().len(), reached);
+
+    world.json(&["daemon", "start"]);
+    let shown = confirm(&world, &["resume"], "everything goes on");
+    assert!(shown.contains("Everything is paused since"), "{shown}");
+    let answer = agent.call("office__read_mail", &json!({"id": 1}));
+    assert!(!answer["result"]["isError"].as_bool().unwrap_or(false), "{answer}");
+    assert_eq!(world.json(&["resume"])["resumed"], false, "nothing is paused, so nothing is asked");
+}

@@ -296,7 +296,12 @@ impl Desk {
         }
     }
 
-    /// Returns when a task was approved since the last time.
+    /// Lets the executor look again: a pause is over.
+    pub fn resumed(&self) {
+        self.approved.notify_one();
+    }
+
+    /// Returns when a task was approved, or a pause ended, since the last time.
     pub(crate) async fn approved(&self) {
         self.approved.notified().await;
     }

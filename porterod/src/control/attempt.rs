@@ -30,6 +30,8 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
             }
         },
         Ask::Unrule { id, .. } => ("unrule", format!("rule {id}")),
+        Ask::Pause => ("pause", "everything".to_owned()),
+        Ask::Resume { .. } => ("resume", "everything".to_owned()),
         Ask::SetPassphrase { .. } => ("passphrase set", "the approval passphrase".to_owned()),
         Ask::Stop => ("daemon stop", "the daemon".to_owned()),
         Ask::Status

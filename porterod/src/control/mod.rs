@@ -16,8 +16,10 @@ mod heads;
 mod list_tasks;
 mod listing;
 mod passphrase;
+mod pause;
 mod reach;
 mod reject;
+mod resume;
 mod revoke;
 mod rule;
 mod rules;
@@ -118,6 +120,8 @@ async fn answer_session(
         | Ask::Revoke(_)
         | Ask::Rule { .. }
         | Ask::Unrule { .. }
+        | Ask::Pause
+        | Ask::Resume { .. }
         | Ask::Rules
         | Ask::Why { .. }
         | Ask::Reach { .. }
@@ -157,6 +161,8 @@ async fn answer_person(daemon: &Arc<Daemon>, by: &str, ask: Ask) -> Result<Reply
             rule::answer(daemon, by, pattern, action, challenge).await
         }
         Ask::Unrule { id, challenge } => unrule::answer(daemon, by, id, challenge).await,
+        Ask::Pause => pause::answer(daemon, by).await,
+        Ask::Resume { challenge } => resume::answer(daemon, by, challenge).await,
         Ask::Rules => Ok(rules::answer(daemon)),
         Ask::Why { tool, arguments } => why::answer(daemon, &tool, arguments),
         Ask::Reach { pattern } => reach::answer(daemon, pattern).await,

@@ -295,3 +295,48 @@ async fn more_approvals_than_run_side_by_side_all_run() {
     }
     assert_eq!(running.calls(), AT_MOST + 8);
 }
+
+fn pause(bench: &Bench, paused: bool) {
+    let paused = paused.then(|| bench.clock.now().wall);
+    bench.policy.rcu(|policy| policy.with_standing(Standing { paused, ..policy.standing().clone() }));
+}
+
+#[tokio::test]
+async fn what_is_approved_starts_after_a_pause_or_expires_in_it() {
+    let bench = Bench::new();
+    pause(&bench, true);
+    let now = bench.clock.now();
+    let refused = bench.desk.submit(call("new"), &context("/project")).await.unwrap_err();
+    assert!(matches!(&refused, Refusal::Denied(decision) if decision.to_string().starts_with("paused")));
+    pause(&bench, false);
+    let (late, task) = (bench.approved("late").await, bench.opened("hello").await);
+    pause(&bench, true);
+    let running = Running::on(bench, Script::default());
+    let desk = running.bench.desk.clone();
+    running.bench.clock.advance(Duration::from_secs(16 * 60));
+    desk.approve(task.id, Confirmed::by_test()).await.unwrap();
+    assert_eq!(desk.expire_due().await.unwrap(), 1);
+    // The executor had every reason to look, and may have.
+    let waited = desk.wait_final(task.id, None, Duration::from_millis(50)).await.unwrap();
+    assert_eq!((waited.state, running.calls()), (State::Approved, 0));
+    assert_eq!(desk.task(late.id, None).unwrap().state, State::Expired);
+    assert!(running.bench.clock.now().wall > now.wall);
+    pause(&running.bench, false);
+    desk.resumed();
+    assert_eq!(running.final_state(task.id).await.state, State::Completed);
+    assert_eq!(running.calls(), 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_pause_at_the_last_moment_keeps_a_call_from_running() {
+    let bench = Bench::new();
+    let task = bench.approved("hello").await;
+    let script = Arc::new(Script::default());
+    let executor = executor(&bench, script.clone());
+    let started = executor.start(task.id).await.unwrap().unwrap();
+    pause(&bench, true);
+    let refused = executor.attempt(started, CancellationToken::new()).await.unwrap_err();
+    assert!(refused.starts_with("it did not run: paused by a person"), "{refused}");
+    assert_eq!(script.calls.load(Ordering::SeqCst), 0);
+}

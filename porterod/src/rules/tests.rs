@@ -161,3 +161,61 @@ async fn an_older_store_that_is_put_back_does_not_bring_back_what_was_taken() {
     assert_eq!(action(&after, "mail/send"), Action::Deny);
     assert_eq!(action(&after, "notes/read"), Action::RequireApproval);
 }
+
+#[tokio::test]
+async fn a_pause_denies_everything_across_restarts_until_a_person_resumes() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    rules.allow(pattern("notes/*"), Confirmed::by_test()).await.unwrap();
+    let since = rules.pause("p").await.unwrap();
+    assert_eq!(action(&bench, "notes/read"), Action::Deny);
+    assert_eq!(file(&bench).paused, Some(since), "sessions without a daemon are paused too");
+    bench.clock.advance(DAY);
+    assert_eq!(rules.pause("p").await.unwrap(), since, "a second pause changes nothing");
+    assert_eq!((rules.standing().epoch, rules.standing().paused), (2, Some(since)));
+
+    let after = bench.after_crash();
+    let again = open(&after).await;
+    assert_eq!(action(&after, "notes/read"), Action::Deny);
+    assert_eq!(again.resume(Confirmed::by_test()).await.unwrap(), Some(since));
+    assert_eq!(action(&after, "notes/read"), Action::Allow);
+    assert_eq!((file(&after).paused, file(&after).epoch), (None, 3));
+    assert_eq!(again.resume(Confirmed::by_test()).await.unwrap(), None, "nothing is paused");
+    assert_eq!(again.standing().epoch, 3);
+    let later = after.after_crash();
+    open(&later).await;
+    assert_eq!(action(&later, "notes/read"), Action::Allow);
+}
+
+#[tokio::test]
+async fn on_a_full_disk_a_pause_is_in_force_and_does_not_end() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    block(&bench, true).await;
+    assert!(matches!(rules.pause("p").await, Err(RulesError::NotKept(_))));
+    assert_eq!(action(&bench, "notes/read"), Action::Deny);
+    assert!(file(&bench).paused.is_some(), "the file of denies could still be written");
+    let after = bench.after_crash();
+    open(&after).await;
+    assert_eq!(action(&after, "notes/read"), Action::Deny, "what only the file knows is taken over");
+    assert!(matches!(rules.resume(Confirmed::by_test()).await, Err(RulesError::Store(_))));
+    assert_eq!(action(&bench, "notes/read"), Action::Deny);
+    block(&bench, false).await;
+    assert!(rules.pause("p").await.is_ok(), "a second pause writes down what the first could not");
+    let saved = bench.after_crash();
+    open(&saved).await;
+    assert_eq!(action(&saved, "notes/read"), Action::Deny);
+}
+
+#[tokio::test]
+async fn an_older_store_that_is_put_back_does_not_end_a_pause() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let older = tempfile::tempdir().unwrap();
+    copy_files(bench.directory.path(), older.path());
+    rules.pause("p").await.unwrap();
+    std::fs::copy(bench.directory.path().join("denies.json"), older.path().join("denies.json")).unwrap();
+    let after = Bench::on(older);
+    open(&after).await;
+    assert_eq!(action(&after, "notes/read"), Action::Deny);
+}

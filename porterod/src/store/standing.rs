@@ -1,8 +1,9 @@
-//! Rules, grants and their epoch, kept as one: with a digest over all of them, since a changed letter in a
+//! Rules, grants, pause and their epoch, kept as one: with a digest over all of them, since a changed letter in a
 //! pattern is damage that SQLite cannot see.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use portero::clock::Moment;
 use portero::policy::{Grant, Rule, Standing};
 use rusqlite::{Connection, params};
@@ -10,10 +11,10 @@ use rusqlite::{Connection, params};
 use super::StoreError;
 use super::text::{from_nanos, from_plain, nanos, plain, unreadable};
 
-/// What is kept: rules and grants, and the id that the next one gets.
+/// What is kept: rules, grants and the pause, and the id that the next one gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
-    /// Epoch, rules and grants; the boot's id is the daemon's matter.
+    /// Epoch, rules, grants and pause; the boot's id is the daemon's matter.
     pub(crate) standing: Standing,
     /// The next rule's or grant's id; an id is not used again.
     pub(crate) next_id: u64,
@@ -34,11 +35,12 @@ pub(crate) fn binding_key(connection: &Connection) -> Result<[u8; 32], StoreErro
     Ok(connection.query_row("SELECT binding_key FROM meta", [], |row| row.get(0))?)
 }
 
-/// Reads rules and grants.
+/// Reads rules, grants and pause.
 pub(crate) fn load(connection: &Connection) -> Result<Kept, StoreError> {
-    let (epoch, next_id, found): (u64, u64, String) = connection
-        .query_row("SELECT epoch, next_id, standing FROM meta", [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    let (epoch, next_id, found, paused): (u64, u64, String, Option<Timestamp>) = connection
+        .query_row("SELECT epoch, next_id, standing, paused FROM meta", [], |row| {
+            let paused = row.get::<_, Option<i64>>(3)?.map(|since| from_nanos(3, since)).transpose()?;
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, paused))
         })
         .map_err(damaged)?;
     let rules = connection
@@ -67,19 +69,19 @@ pub(crate) fn load(connection: &Connection) -> Result<Kept, StoreError> {
         })?
         .collect::<Result<_, _>>()
         .map_err(damaged)?;
-    let kept = Kept { standing: Standing { epoch, rules, grants, boot_id: String::new() }, next_id };
+    let kept = Kept { standing: Standing { epoch, rules, grants, boot_id: String::new(), paused }, next_id };
     if digest(&kept) != found {
         return Err(StoreError::corrupt("its rules and grants are not as they were written"));
     }
     Ok(kept)
 }
 
-/// Replaces rules and grants. Only a later epoch replaces an earlier one.
+/// Replaces rules, grants and pause. Only a later epoch replaces an earlier one.
 pub(crate) fn save(connection: &Connection, kept: &Kept) -> Result<(), StoreError> {
     let epoch = kept.standing.epoch;
     let replaced = connection.execute(
-        "UPDATE meta SET epoch = ?1, next_id = ?2, standing = ?3 WHERE epoch < ?1",
-        params![epoch, kept.next_id, digest(kept)],
+        "UPDATE meta SET epoch = ?1, next_id = ?2, standing = ?3, paused = ?4 WHERE epoch < ?1",
+        params![epoch, kept.next_id, digest(kept), kept.standing.paused.map(nanos)],
     )?;
     if replaced != 1 {
         return Err(StoreError::Failed(format!("epoch {epoch} does not follow the stored one")));
@@ -109,7 +111,12 @@ pub(crate) fn save(connection: &Connection, kept: &Kept) -> Result<(), StoreErro
 
 fn digest(kept: &Kept) -> String {
     let Kept { standing, next_id } = kept;
-    let text = portero::json::raw(&(standing.epoch, &standing.rules, &standing.grants, next_id));
+    let said = (standing.epoch, &standing.rules, &standing.grants, next_id);
+    let text = match standing.paused {
+        // As before there were pauses.
+        None => portero::json::raw(&said),
+        Some(since) => portero::json::raw(&(said, since)),
+    };
     blake3::hash(text.get().as_bytes()).to_hex().to_string()
 }
 

@@ -480,3 +480,58 @@ async fn how_far_a_sessions_audit_has_come_is_known_and_told_to_a_terminal_only(
     assert!(portero::audit::verify_against(&home.paths().audit(), &heads).unwrap().holds());
     ended.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let waiting = session.submit("notes/send", "waits").await.unwrap();
+    let paused = person.ask(Ask::Pause).await.unwrap();
+    let since = session.standing.borrow().paused.expect("the session follows");
+    assert!(matches!(paused, Reply::Standing(standing) if standing.paused == Some(since)));
+
+    let refused = session.submit("notes/send", "new").await.unwrap_err();
+    assert!(refused.message.starts_with("paused by a person since"), "{refused}");
+    let (call, client) = call("common/read", "x");
+    let forward = Ask::Forward { call, client, progress: false };
+    assert!(is_kind(&session.ask(forward).await, FailureKind::Refused));
+    assert_eq!(person.why("notes/read").await.decision.action, Action::Deny);
+    // Portero's own answers, and what waits, stay.
+    let seen = session.ask(Ask::CheckTask { task: waiting.id, wait_millis: 0 }).await.map(task_of).unwrap();
+    assert_eq!(seen.state, State::PendingApproval);
+
+    for challenge in [Challenge::default(), Challenge::new("guessed, and wrong")] {
+        assert!(is_kind(&person.ask(Ask::Resume { challenge }).await, FailureKind::Challenge));
+    }
+    assert!(is_kind(&session.ask(Ask::Resume { challenge: challenge() }).await, FailureKind::Invalid));
+    assert!(
+        is_kind(&session.ask(Ask::Pause).await, FailureKind::Invalid),
+        "an agent's session pauses nobody"
+    );
+    app.shutdown().await;
+
+    let app = home.start().await;
+    let (person, session) = (home.terminal().await, home.session("project").await);
+    assert_eq!(session.standing.borrow().paused, Some(since), "a restart does not end it");
+    assert!(person.approve(&waiting).await.is_ok());
+    assert!(home.record("notes").is_empty());
+    person.ask(Ask::Resume { challenge: challenge() }).await.unwrap();
+    assert_eq!(session.standing.borrow().paused, None);
+    assert_eq!(session.finished(&waiting).await.state, State::Completed);
+    assert_eq!(home.record("notes").len(), 1);
+
+    let log = portero::audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let acts: Vec<_> = log
+        .entries
+        .into_iter()
+        .filter_map(|entry| match entry.record.event {
+            Event::Act { act, done, .. } if act == "pause" || act == "resume" => Some((act, done)),
+            _ => None,
+        })
+        .collect();
+    let act = |act: &str, done| (act.to_owned(), done);
+    assert!(acts.contains(&act("pause", true)) && acts.contains(&act("resume", true)), "{acts:?}");
+    assert!(acts.contains(&act("resume", false)) && acts.contains(&act("pause", false)), "{acts:?}");
+    app.shutdown().await;
+}

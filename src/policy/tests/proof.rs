@@ -233,6 +233,7 @@ impl Set {
             rules: self.rules.iter().map(rule).collect(),
             grants: self.grants.iter().map(grant).collect(),
             boot_id: BOOT.into(),
+            paused: None,
         };
         Policy::new(config, standing)
     }

@@ -37,6 +37,7 @@ impl Shared {
         self.pipeline.desk.before_decision();
         let action = |tool: &_| self.action(tool);
         let recent = self.recent.tools();
+        let paused = self.pipeline.policy.load().standing().paused.is_some();
         let anonymizer = self.pipeline.anonymizer.load();
         let is_private = |name: &str| anonymizer.is_private(name);
         let view = View { action: &action, recent: &recent, is_private: &is_private };
@@ -47,6 +48,7 @@ impl Shared {
                 name: hit.tool.id.to_string(),
                 description: hit.tool.description.as_ref().map(|text| text.expose().as_str()),
                 policy: match self.action(&hit.tool.id) {
+                    Action::Allow | Action::RequireApproval if paused => "paused by a person, for now",
                     Action::Allow => "allowed",
                     Action::RequireApproval => "needs a person's approval",
                     Action::Deny => "denied",

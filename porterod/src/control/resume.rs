@@ -1,0 +1,17 @@
+//! `portero resume`. Widens.
+
+use portero::ipc::{Challenge, Failure, Reply, Width};
+
+use super::challenge::confirm;
+use super::failure;
+use crate::daemon::Daemon;
+
+pub(super) async fn answer(daemon: &Daemon, by: &str, challenge: Challenge) -> Result<Reply, Failure> {
+    let confirmed = confirm(daemon, by, challenge, Width::RESUME).await?;
+    let resumed = daemon.rules.resume(confirmed).await;
+    daemon.enforce().await;
+    let since = resumed.map_err(|error| failure::of_rules(&error))?;
+    // Every session goes on before the first approved call starts.
+    daemon.desk.resumed();
+    Ok(Reply::Changed(since.map_or(0, |_| 1)))
+}
