@@ -4,6 +4,7 @@
 //! every other byte stays as it was.
 
 mod duplicates;
+pub mod readable;
 mod scan;
 
 use std::borrow::Cow;

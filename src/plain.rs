@@ -1,10 +1,12 @@
-//! Text that steers no terminal and forges no line, for logs.
+//! Text that steers no terminal and forges no line, for logs; and which characters a reader cannot see.
 //!
 //! What is written down may hold an agent's or a server's words. A log is read in a terminal, line by line, so
 //! nothing in those words may end a line, move the cursor, or turn the direction of writing.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+
+use unicode_general_category::{GeneralCategory, get_general_category};
 
 /// The text with every such character spelled out, as in `\u{1b}`. Tabs stay.
 #[must_use]
@@ -28,6 +30,39 @@ const fn steers(letter: char) -> bool {
     matches!(letter,
         '\0'..='\x08' | '\n'..='\x1f' | '\x7f'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a reader cannot see this character, or it changes how others are seen. Whoever shows a person text
+/// from outside spells such characters out.
+///
+/// Controls (Cc), the format characters (Cf) and `Default_Ignorable_Code_Point` of Unicode 17, among them the
+/// zero-width, bidirectional and tag characters, variation selectors and the byte order mark; line and
+/// paragraph separators; private use (which fonts draw as they like); blanks that are no plain space; and what
+/// no character is assigned to.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
+    if matches!(character, ' '..='~') {
+        return false;
+    }
+    is_listed(character) || get_general_category(character) == GeneralCategory::Unassigned
+}
+
+const fn is_listed(character: char) -> bool {
+    matches!(character,
+        '\0'..='\x1f' | '\x7f'..='\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}'
+        | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{1680}'
+        | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2000}'..='\u{200f}'
+        | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{2800}' | '\u{3000}' | '\u{3164}'
+        | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffc}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1345f}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{10ffff}')
+}
+
+/// Whether this character is drawn onto the one before it (M: accents, vowel signs, enclosing marks).
+#[must_use]
+pub fn is_mark(character: char) -> bool {
+    use GeneralCategory::{EnclosingMark, NonspacingMark, SpacingMark};
+    character > '~' && matches!(get_general_category(character), EnclosingMark | NonspacingMark | SpacingMark)
 }
 
 /// A log whose every write is one line, whatever stands in it.
@@ -61,5 +96,38 @@ mod tests {
             "WARN x error=a\\n2026 INFO approved\\u{1b}[2J\\u{202e}\\u{9b}\\r\tGrüße\nnext\n"
         );
         assert!(matches!(plain("plain text"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_a_reader_cannot_see_is_known() {
+        for hidden in [
+            '\0',
+            '\t',
+            '\n',
+            '\u{7f}',
+            '\u{a0}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2028}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{fffc}',
+            '\u{3164}',
+            '\u{378}',
+            '\u{e000}',
+            '\u{e0041}',
+            '\u{e0100}',
+            '\u{10fffd}',
+            '\u{ffff}',
+        ] {
+            assert!(is_hidden(hidden), "{}", hidden.escape_unicode());
+        }
+        for seen in [' ', 'a', '~', 'é', '世', 'ש', '🙂', '\u{301}', '\u{fffd}', '⏎'] {
+            assert!(!is_hidden(seen), "{seen}");
+        }
+        assert!(is_mark('\u{301}') && is_mark('\u{20dd}') && !is_mark('a') && !is_mark('é'));
     }
 }

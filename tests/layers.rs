@@ -31,7 +31,8 @@ const LIBRARY: [&str; 20] = [
     "ipc",
 ];
 /// The daemon's.
-const DAEMON: [&str; 7] = ["store", "journal", "approval", "executor", "control", "listen", "app"];
+const DAEMON: [&str; 8] =
+    ["store", "journal", "approval", "executor", "control", "channels", "listen", "app"];
 /// The terminal's.
 const TERMINAL: [&str; 4] = ["args", "failure", "daemon", "commands"];
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
+use portero::plain::is_hidden;
 use serde::Serialize;
 
 /// The way out of a command.
@@ -88,80 +89,10 @@ pub(crate) fn quoted(text: &str) -> String {
     shown
 }
 
-/// JSON as people read it: indented, in its order, numbers as they were spelled, texts without needless
-/// escapes. Nothing is left out, and nothing is read as anything but what it is: not even a key that stands
-/// twice, or one that a parser knows as its own mark.
-pub(crate) fn readable_json(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len() * 2);
-    let mut depth = 0_usize;
-    let mut rest = text.trim();
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '"' => string_length(rest),
-            '{' | '[' | '}' | ']' | ',' | ':' => 1,
-            _ => rest.find(['"', '{', '[', '}', ']', ',', ':', ' ', '\n', '\t', '\r']).unwrap_or(rest.len()),
-        };
-        let (token, after) = rest.split_at(length);
-        rest = after.trim_start();
-        match first {
-            '"' => shown.push_str(&plainly(token)),
-            '{' | '[' if rest.starts_with(['}', ']']) => {
-                shown.push_str(token);
-                shown.push_str(&rest[..1]);
-                rest = rest[1..].trim_start();
-            }
-            '{' | '[' => {
-                depth += 1;
-                shown.push_str(token);
-                new_line(&mut shown, depth);
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                new_line(&mut shown, depth);
-                shown.push_str(token);
-            }
-            ',' => {
-                shown.push_str(token);
-                new_line(&mut shown, depth);
-            }
-            ':' => shown.push_str(": "),
-            _ => shown.push_str(token),
-        }
-    }
-    shown
-}
-
-/// What is nested deeper than a line is wide is not indented further.
-fn new_line(shown: &mut String, depth: usize) {
-    const MOST: usize = 40;
-    shown.push('\n');
-    shown.extend(std::iter::repeat_n("  ", depth.min(MOST)));
-}
-
-/// The length of the JSON string that a text begins with, quotes and all.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// A JSON string without needless escapes; half a character stays as it is spelled.
-fn plainly(string: &str) -> Cow<'_, str> {
-    let text = serde_json::from_str::<String>(string);
-    text.and_then(|text| serde_json::to_string(&text)).map_or(Cow::Borrowed(string), Cow::Owned)
-}
-
 /// Text from outside with every control, bidirectional and invisible character spelled out as `⟨U+202E⟩`,
 /// and line breaks and tabs as `⏎` and `⇥`.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_invisible) {
+    if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
@@ -169,7 +100,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
         match character {
             '\n' => shown.push('⏎'),
             '\t' => shown.push('⇥'),
-            _ if is_invisible(character) => {
+            _ if is_hidden(character) => {
                 let _ = write!(shown, "⟨U+{:04X}⟩", u32::from(character));
             }
             _ => shown.push(character),
@@ -181,7 +112,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
 /// The same JSON with every character escaped that a terminal might obey or a reader not see. Such characters
 /// stand in strings only; the line breaks between them are the printer's.
 fn tame_json(json: &str) -> Cow<'_, str> {
-    let tame = |character: char| character == '\n' || !is_invisible(character);
+    let tame = |character: char| character == '\n' || !is_hidden(character);
     if json.chars().all(tame) {
         return Cow::Borrowed(json);
     }
@@ -227,21 +158,6 @@ pub(crate) fn excerpt(text: &str, most: usize) -> String {
         0 => head,
         more => format!("{head}… ({more} more)"),
     }
-}
-
-/// Whether a reader cannot see this character, or it changes how others are seen.
-///
-/// Controls (Cc), the format characters (Cf) and Default_Ignorable_Code_Point of Unicode 17, line and
-/// paragraph separators, private use (which fonts draw as they like), and blanks that are no plain space.
-const fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\0'..='\x1f' | '\x7f'..='\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}'
-        | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{1680}'
-        | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2000}'..='\u{200f}'
-        | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{2800}' | '\u{3000}' | '\u{3164}'
-        | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1345f}'
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{10ffff}')
 }
 
 #[cfg(test)]
@@ -291,36 +207,5 @@ mod tests {
         assert_eq!(span(Duration::from_secs(9_000)), "2h 30m");
         assert_eq!(span(Duration::from_secs(90_061)), "1d 1h");
         assert_eq!(span(Duration::from_millis(20)), "0s");
-    }
-
-    #[test]
-    fn readable_json_shows_what_is_there_and_nothing_else() {
-        for (json, shown) in [
-            (r#"{"to":"a","to":"b"}"#, "{\n  \"to\": \"a\",\n  \"to\": \"b\"\n}"),
-            (
-                r#"{"to":{"$serde_json::private::RawValue":"\"friend\""}}"#,
-                "{\n  \"to\": {\n    \"$serde_json::private::RawValue\": \"\\\"friend\\\"\"\n  }\n}",
-            ),
-            (
-                r#"{"n":{"$serde_json::private::Number":"5"}}"#,
-                "{\n  \"n\": {\n    \"$serde_json::private::Number\": \"5\"\n  }\n}",
-            ),
-            (
-                r#"["\ud800","\u0041",[],{ } , "}{,:\\"]"#,
-                "[\n  \"\\ud800\",\n  \"A\",\n  [],\n  {},\n  \"}{,:\\\\\"\n]",
-            ),
-        ] {
-            assert_eq!(readable_json(json), shown);
-        }
-        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(readable_json(&deep).chars().filter(|letter| *letter == '[').count(), 100_000);
-    }
-
-    #[test]
-    fn readable_json_keeps_order_and_numbers() {
-        assert_eq!(
-            readable_json(r#"{"z":1.10,"a":12345678901234567890123}"#),
-            "{\n  \"z\": 1.10,\n  \"a\": 12345678901234567890123\n}"
-        );
     }
 }

@@ -31,6 +31,8 @@ pub mod daemon;
 
 pub mod control;
 
+pub mod channels;
+
 pub mod reload;
 
 pub mod listen;

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use portero::call::{Call, Method};
+use portero::json::readable::readable;
 use portero::json::{Object, RawJson};
 use portero::task::Task;
 
 use super::{Context, tasks};
 use crate::failure::Outcome;
-use crate::output::{quoted, readable_json, visible};
+use crate::output::{quoted, visible};
 
 pub(super) async fn run(context: &Context, id: &str) -> Outcome {
     let daemon = context.daemon().await?;
@@ -41,7 +42,7 @@ pub(super) fn describe(task: &Task) -> String {
         field("note", note.get());
     }
     let mut block = |title: &str, json: &str| {
-        let _ = writeln!(text, "{title}\n{}", quoted(&readable_json(json)));
+        let _ = writeln!(text, "{title}\n{}", quoted(&readable(json)));
     };
     if let Some(arguments) = task.call.arguments() {
         block("arguments", arguments.get());

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use portero::audit::{Entry, Event};
+use portero::json::readable::readable;
 use portero::names::TaskId;
 use portero::task::Task;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::agent::{Agent, text};
 use super::scene::{FAKE_EMAIL, FAKE_NAME, Scene};
 use crate::commands::logs;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, quoted, readable_json, visible};
+use crate::output::{Output, quoted, visible};
 
 /// How wide a column of two is.
 const COLUMN: usize = 50;
@@ -100,7 +101,7 @@ impl<'a> Story<'a> {
     pub(super) fn waiting(&self, task: &Task) -> Outcome {
         self.say(format_args!("\n4. This waits for you: {}", task.call.tool))?;
         let arguments = task.call.arguments().map_or("{}", |arguments| arguments.get());
-        self.say(quoted(&readable_json(arguments)))
+        self.say(quoted(&readable(arguments)))
     }
 
     /// Fetches the result; tells whether it is what it should be.

@@ -1,0 +1,3 @@
+//! Telegram: what a person reads and taps there. Nothing from outside becomes a part of it but as [`text::Shown`].
+
+pub mod text;

@@ -1,0 +1,238 @@
+//! Text for Telegram: plain text with entities, never a parse mode.
+//!
+//! A message is made of two kinds of parts. Portero's own words are fixed in the program. Everything else, from
+//! an agent's argument to a server's name, is [`Shown`], and stands only inside `code` and `pre`: there Telegram
+//! makes no link, mention, command or hashtag of it, and nobody takes it for Portero's words (guarantee A3).
+//! Offsets and lengths are in UTF-16 code units (Bot API, "`MessageEntity`").
+
+mod pages;
+mod shown;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::shown::Shown;
+
+/// The most UTF-16 code units of a message (Bot API, "sendMessage": 1-4096 characters after entities parsing).
+pub const MESSAGE_MOST: usize = 4096;
+/// The most UTF-16 code units of a document's caption (Bot API, "sendDocument").
+pub const CAPTION_MOST: usize = 1024;
+/// The most entities of a message; Telegram ignores what is beyond (<https://limits.tginfo.me/en>).
+pub const ENTITIES_MOST: usize = 100;
+
+/// A message as Telegram takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The text.
+    pub text: String,
+    /// Its entities, in their order; none overlaps another.
+    pub entities: Vec<Entity>,
+}
+
+/// A part of a message that is not plain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entity {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub style: Style,
+    /// Where it begins, in UTF-16 code units.
+    pub offset: usize,
+    /// How long it is, in UTF-16 code units.
+    pub length: usize,
+}
+
+/// How a part looks. The names are the Bot API's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Style {
+    /// Portero's own words, bold.
+    Bold,
+    /// Text from outside, within a line.
+    Code,
+    /// Text from outside, a block of lines.
+    Pre,
+}
+
+/// A message in the making, of any length.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    style: Option<Style>,
+    text: String,
+}
+
+impl Text {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { parts: Vec::new() }
+    }
+
+    /// Portero's own words. They hold nothing that Telegram would make a link, mention, command or hashtag of;
+    /// names, paths and commands stand in [`Text::code`].
+    #[must_use]
+    pub fn words(mut self, words: &'static str) -> Self {
+        check_own(words);
+        self.push(None, words);
+        self
+    }
+
+    /// Portero's own words, bold.
+    #[must_use]
+    pub fn bold(mut self, words: &'static str) -> Self {
+        check_own(words);
+        self.push(Some(Style::Bold), words);
+        self
+    }
+
+    /// A number in Portero's own words.
+    #[must_use]
+    pub fn count(mut self, count: u64) -> Self {
+        self.push(None, &count.to_string());
+        self
+    }
+
+    /// Text from outside, within a line.
+    #[must_use]
+    pub fn code(mut self, shown: &Shown) -> Self {
+        if self.parts.last().is_some_and(|last| last.style == Some(Style::Code)) {
+            self.push(None, " ");
+        }
+        self.outside(Style::Code, shown)
+    }
+
+    /// Text from outside, a block of lines, on lines of its own.
+    #[must_use]
+    pub fn pre(mut self, shown: &Shown) -> Self {
+        self.fresh_line();
+        self.outside(Style::Pre, shown)
+    }
+
+    /// Begins a new line, unless one begins here.
+    #[must_use]
+    pub fn line(mut self) -> Self {
+        self.fresh_line();
+        self
+    }
+
+    /// Another text at the end of this one.
+    #[must_use]
+    pub fn then(mut self, other: Self) -> Self {
+        for part in other.parts {
+            if part.style == Some(Style::Pre) {
+                self.fresh_line();
+            }
+            self.push(part.style, &part.text);
+        }
+        self
+    }
+
+    /// The text with every style dropped, for a document.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        self.parts.iter().map(|part| part.text.as_str()).collect()
+    }
+
+    /// How many UTF-16 code units it has.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.parts.iter().map(|part| units(&part.text)).sum()
+    }
+
+    /// How many entities it has.
+    #[must_use]
+    pub fn entities(&self) -> usize {
+        self.parts.iter().filter(|part| part.style.is_some()).count()
+    }
+
+    /// Whether it is more than a line.
+    #[must_use]
+    pub fn is_block(&self) -> bool {
+        self.parts.iter().any(|part| part.style == Some(Style::Pre))
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The text as one message, if it fits into so many UTF-16 code units.
+    #[must_use]
+    pub fn message(&self, most: usize) -> Option<Message> {
+        (self.units() <= most && self.entities() <= ENTITIES_MOST).then(|| pages::message(&self.parts))
+    }
+
+    /// The text as messages of at most [`MESSAGE_MOST`] units: one, or several that say which page they are. No
+    /// page begins or ends with a blank, which Telegram would cut; no letter is split, and none is lost.
+    #[must_use]
+    pub fn pages(&self) -> Vec<Message> {
+        match self.message(MESSAGE_MOST) {
+            Some(message) => vec![message],
+            None => pages::pages(&self.parts),
+        }
+    }
+
+    fn outside(mut self, style: Style, shown: &Shown) -> Self {
+        if shown.is_empty() {
+            self.push(None, "(nothing)");
+        } else {
+            self.push(Some(style), shown.as_str());
+        }
+        self
+    }
+
+    fn fresh_line(&mut self) {
+        match self.parts.last() {
+            None => {}
+            Some(Part { style: Some(Style::Pre), .. }) => self.push(None, "\n"),
+            Some(last) if last.text.ends_with('\n') => {}
+            Some(_) => self.push(None, "\n"),
+        }
+    }
+
+    fn push(&mut self, style: Option<Style>, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        if style != Some(Style::Pre) && self.parts.last().is_some_and(|last| last.style == Some(Style::Pre)) {
+            // What follows a block stands on a line of its own.
+            if !text.starts_with('\n') {
+                self.parts.push(Part { style: None, text: "\n".to_owned() });
+            }
+        }
+        match self.parts.last_mut() {
+            Some(last) if last.style == style && matches!(style, None | Some(Style::Bold)) => {
+                last.text.push_str(text);
+            }
+            _ => self.parts.push(Part { style, text: text.to_owned() }),
+        }
+    }
+}
+
+/// The length of a text in UTF-16 code units.
+#[must_use]
+pub fn units(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+fn check_own(words: &'static str) {
+    debug_assert!(is_inert(words), "Telegram may read something into {words:?}");
+}
+
+/// Telegram looks for links, mentions, commands, hashtags and the like in what is not `code`: our own words hold
+/// none of what they begin with.
+fn is_inert(words: &str) -> bool {
+    !words.contains(['@', '#', '/', '$', '_', '\\', '`']) && !words.split_whitespace().any(is_dotted)
+}
+
+/// Whether a word could be a host's name.
+fn is_dotted(word: &str) -> bool {
+    word.trim_end_matches(['.', '…', ')', ':']).contains('.')
+}
+
+#[cfg(test)]
+mod tests;
