@@ -28,6 +28,8 @@ pub mod call;
 
 pub mod task;
 
+pub mod notice;
+
 pub mod permit;
 
 pub mod audit;

@@ -7,27 +7,29 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portero::anonymize::{Fake, Leak};
+use portero::anonymize::{Anonymizer, Fake, Leak};
 use portero::audit::{Event, Filter, Follower, Key, Segment};
 use portero::catalog::Catalog;
 use portero::clock::Clock;
 use portero::config::{Config, Files};
 use portero::ipc::{BindError, Failure, FailureKind, Listener, Lock, Push};
 use portero::json::RawJson;
+use portero::notice::{Alarm, Notice};
 use portero::paths::Paths;
 use portero::policy::{Policy, Standing};
 use portero::server::{Event as Said, Guard, List};
-use portero::task::{State, Task};
+use portero::task::State;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::approval::{Channel, Desk, DeskParts, Which};
+use crate::approval::{Desk, DeskParts, Which};
 use crate::daemon::{Daemon, Environment, Tally};
 use crate::executor::{Executor, ExecutorParts};
 use crate::heads::Heads;
 use crate::journal::Journal;
+use crate::outbox::{After, Outbox};
 use crate::passphrase::Passphrase;
 use crate::reload::{self, Valid};
 use crate::rules::{Rules, RulesParts};
@@ -100,6 +102,9 @@ impl App {
         let background = TaskTracker::new();
         let said = daemon.servers.share();
         background.spawn(hear(Arc::clone(&daemon), said));
+        let place = daemon.outbox.last().map_err(|error| internal("could not read the outbox", &error))?;
+        background.spawn(tell_sessions(Arc::clone(&daemon), place));
+        background.spawn(Arc::clone(&daemon.outbox).run(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.desk).run_timer(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
         background.spawn(reload::follow(Arc::clone(&daemon), files));
@@ -110,6 +115,12 @@ impl App {
         let executing = tokio::spawn(executor.run(interrupt.clone()));
         let listening = tokio::spawn(listen::serve(Arc::clone(&daemon), listener));
         Ok(Self { daemon, listening, executing, interrupt, background })
+    }
+
+    /// What people are to be told, for a channel.
+    #[cfg(test)]
+    pub(crate) fn outbox(&self) -> Arc<Outbox> {
+        Arc::clone(&self.daemon.outbox)
     }
 
     /// Returns once a person asked the daemon to stop over the socket.
@@ -179,7 +190,11 @@ struct Kept {
 }
 
 impl Kept {
-    async fn open(parts: &Parts, config: &Config) -> Result<Self, Failure> {
+    async fn open(
+        parts: &Parts,
+        config: &Config,
+        anonymizer: &Arc<ArcSwap<Anonymizer>>,
+    ) -> Result<Self, Failure> {
         let Parts { paths, clock, build, .. } = parts;
         let internal = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Internal, error.to_string());
         // What is counted begins where this daemon does.
@@ -188,7 +203,7 @@ impl Kept {
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
         let audit = Arc::new(audit.with_key(Key::open(&paths.audit_key())));
         let store = open_store(paths, &audit).map_err(|error| internal(&error))?;
-        let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(clock));
+        let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(anonymizer), Arc::clone(clock));
         let policy = Policy::new(config.policy.clone(), Standing::default());
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let rules = Rules::open(RulesParts {
@@ -209,10 +224,10 @@ async fn compose(
     environment: Environment,
     Valid { config, anonymizer, warnings }: Valid,
 ) -> Result<(Arc<Daemon>, Arc<Executor>), Failure> {
-    let Kept { tally, audit, journal, policy, rules } = Kept::open(&parts, &config).await?;
+    let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
+    let Kept { tally, audit, journal, policy, rules } = Kept::open(&parts, &config, &anonymizer).await?;
     let Parts { paths, home, environment: variables, clock, guard, build, .. } = parts;
     let started = clock.now().wall;
-    let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
     let catalog = Arc::new(Catalog::new(&config.servers, Some(paths.catalog())));
     let approvals = Arc::new(ArcSwap::from_pointee(config.settings.approvals.clone()));
     let config = Arc::new(ArcSwap::from_pointee(config));
@@ -239,10 +254,10 @@ async fn compose(
     });
     servers.ask_at(Arc::clone(&desk) as _);
     let sessions = Arc::new(Sessions::default());
-    desk.tell(Arc::new(Tell(Arc::clone(&sessions))));
     let daemon = Arc::new(Daemon {
         build,
         started,
+        outbox: Outbox::new(Arc::clone(&journal)),
         heads: Heads::new(Arc::clone(&journal), paths.audit()),
         passphrase: Passphrase::new(Arc::clone(&journal), Arc::clone(&clock)),
         paths,
@@ -287,17 +302,39 @@ fn open_store(paths: &Paths, audit: &Arc<Segment>) -> Result<Store, store::Store
     Store::open(&paths.store(), Some(&paths.denies()), Box::new(move || audit.sync()))
 }
 
-/// Tells sessions of their principal's tasks.
-struct Tell(Arc<Sessions>);
-
-impl Channel for Tell {
-    fn opened(&self, _: &Task) {}
-
-    fn changed(&self, task: &Task) {
-        if task.state.is_final() {
-            let settled = Push::Settled { task: task.id, state: task.state };
-            self.0.tell_principal(&task.origin.principal, &settled);
+/// Tells sessions which of their principal's tasks reached a final state after `place`.
+async fn tell_sessions(daemon: Arc<Daemon>, mut place: u64) {
+    let mut changes = daemon.outbox.changes();
+    loop {
+        match daemon.outbox.after(place) {
+            Ok(After::Entries(entries)) => {
+                for entry in &entries {
+                    place = entry.seq;
+                    settled(&daemon, &entry.notice);
+                }
+                if !entries.is_empty() {
+                    continue;
+                }
+            }
+            // A session that waits for a task reads its state itself.
+            Ok(After::Removed) => place = daemon.outbox.last().unwrap_or(place),
+            Err(error) => tracing::warn!(%error, "sessions are not told of tasks that ended"),
         }
+        tokio::select! {
+            () = daemon.stop.cancelled() => return,
+            // The sender lives as long as the daemon.
+            _ = changes.changed() => {}
+        }
+    }
+}
+
+fn settled(daemon: &Daemon, notice: &Notice) {
+    if let Notice::Task { task, state, .. } = notice
+        && state.is_final()
+        && let Ok(found) = daemon.desk.task(*task, None)
+    {
+        let settled = Push::Settled { task: *task, state: *state };
+        daemon.sessions.tell_principal(&found.origin.principal, &settled);
     }
 }
 
@@ -321,6 +358,8 @@ async fn hear(daemon: Arc<Daemon>, mut said: mpsc::Receiver<Said>) {
         };
         let Ok(params) = params else {
             tracing::error!(%server, "a notification was withheld: a private value stood in it");
+            let about = format!("a notification of `{server}` was withheld: a private value stood in it");
+            daemon.journal.alarm(Alarm::Withheld, &about).await;
             continue;
         };
         daemon.sessions.tell_all(&Push::Notification { server, method: method.to_owned(), params });

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::approval::Desk;
 use crate::heads::Heads;
 use crate::journal::Journal;
+use crate::outbox::Outbox;
 use crate::passphrase::Passphrase;
 use crate::rules::Rules;
 use crate::servers::Servers;
@@ -62,6 +63,8 @@ pub struct Daemon {
     pub audit: Arc<Segment>,
     /// Store and audit, written together.
     pub journal: Arc<Journal>,
+    /// What people are to be told.
+    pub outbox: Arc<Outbox>,
     /// How far the segments of all processes have come.
     pub heads: Arc<Heads>,
     /// The second factor.

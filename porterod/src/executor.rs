@@ -14,6 +14,7 @@ use portero::clock::Clock;
 use portero::ipc::FRAME_MOST;
 use portero::json::RawJson;
 use portero::names::TaskId;
+use portero::notice::Alarm;
 use portero::permit::Permitted;
 use portero::pipeline::{BoxFuture, Context, Pipeline, Refusal, Reply};
 use portero::policy::{Action, Policy};
@@ -191,7 +192,13 @@ impl Executor {
         };
         let call_size = task.call.params.get().get().len();
         let most = FRAME_MOST.saturating_sub(call_size + ENVELOPE);
+        let tool = task.call.tool.clone();
         let reply = self.attempt(task, cancel).await;
+        if matches!(reply, Ok(Reply::Refused(Refusal::Withheld(_)))) {
+            let about =
+                format!("the answer of {tool} to task {id} was withheld: a private value stood in it");
+            self.parts.journal.alarm(Alarm::Withheld, &about).await;
+        }
         let mut ending = self.judge(reply, most);
         for pause in AGAIN {
             match self.end(id, &ending).await {
@@ -207,6 +214,8 @@ impl Executor {
         ending.note = Some(self.words("the answer came but could not be stored"));
         if let Err(error) = self.end(id, &ending).await {
             tracing::error!(task = %id, %error, "a task stays executing; the next start interrupts it");
+            let about = format!("the outcome of task {id} could not be stored ({error}); look at the disk");
+            self.parts.journal.alarm(Alarm::Store, &about).await;
         }
     }
 

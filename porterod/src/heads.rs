@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::audit::{Head, HeadError, Record, segments};
+use portero::notice::{Alarm, Notice};
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{Journal, Weight};
+use crate::journal::{Account, Journal, Weight};
 use crate::store::{StoreError, heads};
 
 /// How often every segment is looked at: a session of an older release, or one that was killed, says nothing.
@@ -98,19 +99,25 @@ impl Heads {
                 self.journal.act("alarm", &format!("audit segment {}: {problem}", head.segment), true, None)
             })
             .collect();
-        let kept = self.journal.change(Weight::Lenient, move |store| {
-            let mut records = Vec::new();
+        let journal = Arc::clone(&self.journal);
+        let kept = self.journal.change_and_tell(Weight::Lenient, move |store| {
+            let (mut records, mut notices) = (Vec::new(), Vec::new());
             for ((head, now), alarm) in seen.iter().zip(&alarms) {
                 match now {
                     Ok(now) => heads::keep(store, now)?,
                     Err(problem) if heads::fault(store, head, problem)? => {
                         tracing::error!(segment = head.segment, problem, "the audit was changed");
                         records.push(alarm.clone());
+                        let about = journal.words(&format!(
+                            "the audit was changed: segment {}: {problem}; see `portero logs verify`",
+                            head.segment
+                        ));
+                        notices.push(Notice::Alarm { alarm: Alarm::Audit, about });
                     }
                     Err(_) => {}
                 }
             }
-            Ok(((), records))
+            Ok(((), Account::from(records).and(notices)))
         });
         kept.await
     }

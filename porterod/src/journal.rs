@@ -1,21 +1,31 @@
-//! The one place that changes the store and writes the audit, together.
+//! The one place that changes the store and writes the audit and the outbox, together.
 //!
 //! A change is made in a transaction, recorded, the record synced, then the change committed: without its
-//! record it is undone, and without the commit nobody is told that it was made (guarantee D2). What narrows,
-//! and what tells how a call ended, goes on without a record if it must; the record follows when it can.
+//! record it is undone, and without the commit nobody is told that it was made (guarantee D2). What a person
+//! must be told of it goes into the same transaction ([`Account`]). What narrows, and what tells how a call
+//! ended, goes on without record or notice if it must; they follow when they can.
+
+mod account;
+mod notices;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portero::anonymize::Fake;
+use arc_swap::ArcSwap;
+use portero::anonymize::{Anonymizer, Fake};
 use portero::audit::{Event, Record, Segment};
 use portero::clock::{Clock, Moment};
+use portero::notice::{Alarm, Notice};
 use portero::task::Task;
 use rusqlite::Connection;
+use tokio::sync::watch;
 
 #[cfg(test)]
 use crate::crash::{self, Stage};
 use crate::store::{Records, Store, StoreError, heads};
+pub(crate) use account::Account;
+use notices::Notices;
 
 /// How many records may wait for a disk that is full.
 const LATE_MOST: usize = 4096;
@@ -33,7 +43,11 @@ pub(crate) enum Weight {
 pub struct Journal {
     store: Store,
     records: Arc<Writing>,
+    notices: Arc<Notices>,
+    anonymizer: Arc<ArcSwap<Anonymizer>>,
     clock: Arc<dyn Clock>,
+    /// Whether the last records could not be written, and people were told so.
+    failing: AtomicBool,
 }
 
 /// The segment, and the records that could not be written to it yet.
@@ -43,11 +57,65 @@ struct Writing {
 }
 
 impl Journal {
-    /// Brings them together.
+    /// Brings them together. What a person is told is concealed by `anonymizer`.
     #[must_use]
-    pub fn new(store: Store, audit: Arc<Segment>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        audit: Arc<Segment>,
+        anonymizer: Arc<ArcSwap<Anonymizer>>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let records = Arc::new(Writing { audit, late: Mutex::default() });
-        Arc::new(Self { store, records, clock })
+        let failing = AtomicBool::new(false);
+        Arc::new(Self { store, records, notices: Arc::default(), anonymizer, clock, failing })
+    }
+
+    /// Tells a person of something that changes nothing in the store. What cannot be written now follows.
+    pub async fn tell(&self, notice: Notice) {
+        self.notices.keep([notice]);
+        if let Err(error) = self.tell_late().await {
+            tracing::error!(%error, "a notice waits for the disk");
+        }
+    }
+
+    /// Raises an alarm, in Portero's own words.
+    pub async fn alarm(&self, alarm: Alarm, about: &str) {
+        self.tell(Notice::Alarm { alarm, about: self.words(about) }).await;
+    }
+
+    /// Text for a notice, concealed.
+    #[must_use]
+    pub fn words(&self, text: &str) -> Fake<String> {
+        self.anonymizer.load().conceal_text(text)
+    }
+
+    /// Wakes whoever tells people: the value counts.
+    #[must_use]
+    pub fn notices(&self) -> watch::Receiver<u64> {
+        self.notices.watch()
+    }
+
+    /// Returns when a notice waits for the disk.
+    pub(crate) async fn notice_is_late(&self) {
+        self.notices.is_late().await;
+    }
+
+    /// Writes the notices that could not be written yet.
+    ///
+    /// # Errors
+    /// When they still cannot be.
+    pub(crate) async fn tell_late(&self) -> Result<(), StoreError> {
+        let (notices, at) = (Arc::clone(&self.notices), self.now().wall);
+        let taken = notices.take();
+        let put = {
+            let taken = taken.clone();
+            self.store.write(Records::None, move |connection| notices::put(connection, &taken, at)).await
+        };
+        match put {
+            Ok(()) => self.notices.wake(),
+            Err(_) => self.notices.keep(taken),
+        }
+        put
     }
 
     /// Records a person's act that changed nothing here, and refused attempts.
@@ -97,19 +165,35 @@ impl Journal {
         self.clock.now()
     }
 
-    /// Makes a change that gives its value and the records to write about it. `change` may run twice; the
-    /// first time leaves nothing behind then.
+    /// Makes a change that gives its value and the records to write about it; of the tasks in these, people
+    /// are told. `change` may run twice; the first time leaves nothing behind then.
     pub(crate) async fn change<T, F>(&self, weight: Weight, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Fn(&Connection) -> Result<(T, Vec<Record>), StoreError> + Send + Sync + 'static,
     {
+        let change = move |connection: &Connection| {
+            change(connection).map(|(value, records)| (value, Account::from(records)))
+        };
+        self.change_and_tell(weight, change).await
+    }
+
+    /// The same, for a change of which people are told more than of tasks.
+    pub(crate) async fn change_and_tell<T, F>(&self, weight: Weight, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<(T, Account), StoreError> + Send + Sync + 'static,
+    {
         let change = Arc::new(change);
         let written = Arc::new(Mutex::new(Vec::new()));
+        let attempt = self.notices.attempt(weight, self.now().wall);
         let recorded = {
-            let (change, records, written) = (change.clone(), self.records.clone(), written.clone());
+            let (change, attempt) = (change.clone(), attempt.clone());
+            let (records, written) = (self.records.clone(), written.clone());
             self.store.write(Records::Synced, move |connection| {
-                let (value, about) = change(connection)?;
+                let (value, account) = change(connection)?;
+                attempt.put(connection, account.notices)?;
+                let about = account.records;
                 #[cfg(test)]
                 crash::reached_change(Stage::Changed, &about);
                 if !about.is_empty() {
@@ -124,6 +208,10 @@ impl Journal {
             })
         }
         .await;
+        attempt.end(recorded.is_ok());
+        if let Err(StoreError::Audit(problem)) = &recorded {
+            self.audit_fails(problem).await;
+        }
         match recorded {
             Err(StoreError::Audit(_)) if weight == Weight::Lenient => {
                 let unwritten = lock(&written).is_empty();
@@ -140,6 +228,9 @@ impl Journal {
             Ok(value) => {
                 #[cfg(test)]
                 crash::reached_change(Stage::Committed, lock(&written).as_slice());
+                if !lock(&written).is_empty() {
+                    self.failing.store(false, Ordering::Relaxed);
+                }
                 Ok(value)
             }
         }
@@ -150,13 +241,33 @@ impl Journal {
     async fn change_without_record<T, F>(&self, change: Arc<F>, unwritten: bool) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: Fn(&Connection) -> Result<(T, Vec<Record>), StoreError> + Send + Sync + 'static,
+        F: Fn(&Connection) -> Result<(T, Account), StoreError> + Send + Sync + 'static,
     {
-        let (value, about) = self.store.write(Records::None, move |connection| change(connection)).await?;
+        let attempt = self.notices.attempt(Weight::Lenient, self.now().wall);
+        let putting = attempt.clone();
+        let changed = self.store.write(Records::None, move |connection| {
+            let (value, account) = change(connection)?;
+            putting.put(connection, account.notices)?;
+            Ok((value, account.records))
+        });
+        let changed = changed.await;
+        attempt.end(changed.is_ok());
+        let (value, about) = changed?;
         if unwritten {
             self.records.keep(about);
         }
         Ok(value)
+    }
+
+    /// Tells people once that the audit cannot be written, until it can be again.
+    async fn audit_fails(&self, problem: &str) {
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            let about = format!(
+                "the audit cannot be written ({problem}): nothing that widens and no approved call goes on \
+                 until it can be; look at the disk"
+            );
+            self.alarm(Alarm::Audit, &about).await;
+        }
     }
 
     pub(crate) fn act(&self, act: &str, about: &str, done: bool, process: Option<&str>) -> Record {

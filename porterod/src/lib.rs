@@ -13,6 +13,8 @@ pub mod store;
 
 pub mod journal;
 
+pub mod outbox;
+
 pub mod heads;
 
 pub mod passphrase;

@@ -12,6 +12,7 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use jiff::Timestamp;
 use portero::clock::Clock;
+use portero::notice::Alarm;
 use portero::secret::Secret;
 use tokio::sync::Mutex;
 
@@ -159,7 +160,14 @@ impl Passphrase {
             store.write(Records::None, kept::forget_tries).await?;
             return Ok(kept);
         }
-        Err(PassphraseError::Wrong { left: FREE_TRIES.saturating_sub(kept.failed + 1) })
+        let left = FREE_TRIES.saturating_sub(kept.failed + 1);
+        if left == 0 {
+            let tries = kept.failed + 1;
+            let about =
+                format!("{tries} wrong passphrases were tried at a terminal, so there is a pause now");
+            self.journal.alarm(Alarm::Passphrase, &about).await;
+        }
+        Err(PassphraseError::Wrong { left })
     }
 }
 

@@ -5,6 +5,7 @@
 //! same transaction, puts the standing into the daemon's policy, and rewrites the file of denies that
 //! sessions read while no daemon runs ([`portero::policy::denies`]).
 
+mod notices;
 mod pause;
 
 use std::path::PathBuf;
@@ -14,12 +15,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use portero::audit::Record;
 use portero::clock::{Clock, Moment};
+use portero::notice::Alarm;
 use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, Policy, Rule, Standing, denies};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{Journal, Weight};
+use crate::journal::{Account, Journal, Weight};
 use crate::passphrase::Confirmed;
 use crate::store::StoreError;
 use crate::store::standing::{self, Kept};
@@ -272,12 +274,18 @@ impl Rules {
             let _ = std::fs::remove_file(&self.parts.denies);
         }
         let both = saved.and(written);
-        state.saved = both.is_ok();
-        both.map_err(|problem| {
-            tracing::error!(problem, "rules and grants are in force but could not be saved");
-            self.unsaved.notify_one();
-            RulesError::NotKept(problem)
-        })
+        let was_saved = std::mem::replace(&mut state.saved, both.is_ok());
+        let Err(problem) = both else { return Ok(()) };
+        tracing::error!(problem, "rules and grants are in force but could not be saved");
+        self.unsaved.notify_one();
+        if was_saved {
+            let about = format!(
+                "what a person just forbade or ended is in force, but could not be saved ({problem}); it is \
+                 lost if the daemon ends now, so look at the disk first"
+            );
+            self.parts.journal.alarm(Alarm::Store, &about).await;
+        }
+        Err(RulesError::NotKept(problem))
     }
 
     /// Saves a widening, then puts it in force.
@@ -295,12 +303,21 @@ impl Rules {
         Ok(())
     }
 
+    /// People are told how what is saved differs from what was saved before.
     async fn save(&self, weight: Weight, kept: Kept, record: Record) -> Result<(), StoreError> {
+        let (journal, boot) = (Arc::clone(&self.parts.journal), self.parts.boot_id.clone());
+        let now = self.parts.clock.now();
         self.parts
             .journal
-            .change(weight, move |connection| {
+            .change_and_tell(weight, move |connection| {
+                // What cannot be read is replaced as a whole; nobody knows what it was.
+                let before = standing::load(connection).unwrap_or_else(|_| kept.clone());
                 standing::save(connection, &kept)?;
-                Ok(((), vec![record.clone()]))
+                let live = |grant: &Grant| grant.is_live(&boot, now);
+                let notices = notices::between(&before.standing, &kept.standing, &live, &|pattern| {
+                    journal.words(&pattern.to_string())
+                });
+                Ok(((), Account::from(vec![record.clone()]).and(notices)))
             })
             .await
     }

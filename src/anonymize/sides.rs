@@ -37,6 +37,12 @@ impl Fake<&'static str> {
     }
 }
 
+impl From<Fake<&'static str>> for Fake<String> {
+    fn from(own: Fake<&'static str>) -> Self {
+        Self(own.0.to_owned())
+    }
+}
+
 impl<T: fmt::Debug> fmt::Debug for Fake<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

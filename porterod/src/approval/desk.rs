@@ -1,7 +1,7 @@
 //! Opening, settling, expiring, waiting.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -29,16 +29,6 @@ use crate::store::{Records, StoreError, standing};
 const NAP: Duration = Duration::from_secs(30);
 /// How often old tasks are removed.
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// How a person, or a session, is told. The desk calls it and goes on at once: what takes time is queued by
-/// the channel itself.
-pub trait Channel: Send + Sync {
-    /// A task waits for a person; it is on disk.
-    fn opened(&self, task: &Task);
-
-    /// A task reached a later state: every change after `opened`.
-    fn changed(&self, task: &Task);
-}
 
 /// Why the desk did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +61,6 @@ pub struct DeskParts {
 /// Where calls wait for a person.
 pub struct Desk {
     parts: DeskParts,
-    channels: RwLock<Vec<Arc<dyn Channel>>>,
     /// Counts changes, to wake those who wait for a final state.
     changes: watch::Sender<u64>,
     /// A task was approved: for the executor.
@@ -81,21 +70,10 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// A desk with nobody told yet.
+    /// A desk. Whoever is to be told of its tasks reads the outbox.
     #[must_use]
     pub fn new(parts: DeskParts) -> Arc<Self> {
-        Arc::new(Self {
-            parts,
-            channels: RwLock::default(),
-            changes: watch::channel(0).0,
-            approved: Notify::new(),
-            opened: Notify::new(),
-        })
-    }
-
-    /// Tells `channel` from now on.
-    pub fn tell(&self, channel: Arc<dyn Channel>) {
-        self.channels.write().unwrap_or_else(PoisonError::into_inner).push(channel);
+        Arc::new(Self { parts, changes: watch::channel(0).0, approved: Notify::new(), opened: Notify::new() })
     }
 
     /// A person says yes. The executor is woken.
@@ -214,7 +192,9 @@ impl Desk {
             Ok((expired, records))
         });
         let expired = expired.await?;
-        expired.iter().for_each(|task| self.publish(task));
+        if !expired.is_empty() {
+            self.wake();
+        }
         Ok(expired.len())
     }
 
@@ -284,11 +264,11 @@ impl Desk {
             .await?;
         match stepped {
             Stepped::Done(task) => {
-                self.publish(&task);
+                self.wake();
                 Ok(*task)
             }
-            Stepped::Expired(task) => {
-                self.publish(&task);
+            Stepped::Expired(_) => {
+                self.wake();
                 Err(DeskError::Settled(id, State::Expired))
             }
             Stepped::Elsewhere(state) => Err(DeskError::Settled(id, state)),
@@ -357,19 +337,15 @@ impl Desk {
         });
         let task = opened.await.map_err(refusal)?;
         if task.id == id {
-            self.channels().iter().for_each(|channel| channel.opened(&task));
+            // A twin may have expired.
+            self.wake();
             self.opened.notify_one();
         }
         Ok(task)
     }
 
-    fn publish(&self, task: &Task) {
+    fn wake(&self) {
         self.changes.send_modify(|count| *count += 1);
-        self.channels().iter().for_each(|channel| channel.changed(task));
-    }
-
-    fn channels(&self) -> Vec<Arc<dyn Channel>> {
-        self.channels.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn now(&self) -> Timestamp {

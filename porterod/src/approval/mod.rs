@@ -11,4 +11,4 @@ pub(crate) mod tests;
 
 pub use crate::store::Which;
 pub use binding::{Ground, Grounds, bind, changed, policy_digest, replacements_digest, server_digest};
-pub use desk::{Channel, Desk, DeskError, DeskParts};
+pub use desk::{Desk, DeskError, DeskParts};

@@ -11,13 +11,15 @@ use portero::call::{Call, Method};
 use portero::clock::{Clock as _, TestClock};
 use portero::config::Approvals;
 use portero::names::{Principal, SessionId};
+use portero::notice::Notice;
 use portero::pipeline::{BoxFuture, Context, Desk as _, Refusal};
 use portero::policy::{ConfigPolicy, Policy, Standing};
 use portero::task::{Origin, State, Task};
 use tempfile::TempDir;
 
-use super::{Channel, Desk, DeskError, DeskParts, Ground, Grounds, Which};
+use super::{Desk, DeskError, DeskParts, Ground, Grounds, Which};
 use crate::journal::Journal;
+use crate::outbox::{After, Outbox};
 use crate::passphrase::Confirmed;
 use crate::store::Store;
 
@@ -30,6 +32,7 @@ pub(crate) struct Bench {
     pub(crate) settings: Arc<ArcSwap<Approvals>>,
     pub(crate) ground: Arc<Standpoint>,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) outbox: Arc<Outbox>,
 }
 
 /// A ground that a test can move.
@@ -73,7 +76,8 @@ impl Bench {
             settings: settings.clone(),
             clock: clock.clone(),
         });
-        Self { directory, clock, journal, policy, settings, ground, desk }
+        let outbox = Outbox::new(journal.clone());
+        Self { directory, clock, journal, policy, settings, ground, desk, outbox }
     }
 
     /// What the disk holds at this moment, as if the machine had stopped: opened anew.
@@ -91,6 +95,19 @@ impl Bench {
             _ => None,
         });
         states.collect()
+    }
+
+    /// What the outbox holds for everyone.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let After::Entries(entries) = self.outbox.after(0).unwrap() else { panic!("removed") };
+        let told = entries.into_iter().map(|entry| match entry.notice {
+            Notice::Task { state, by, note, .. } => {
+                let note = note.map_or(String::new(), |note| format!(": {}", note.get()));
+                format!("{state} by {by}{note}")
+            }
+            other => format!("{other:?}"),
+        });
+        told.collect()
     }
 
     pub(crate) async fn opened(&self, text: &str) -> Task {
@@ -116,7 +133,7 @@ pub(crate) fn journal(directory: &Path, clock: &Arc<TestClock>) -> Arc<Journal> 
     let audit = Arc::new(Segment::open(&directory.join("audit"), "test", clock.now()).unwrap());
     let synced = audit.clone();
     let store = Store::open(&directory.join("portero.db"), None, Box::new(move || synced.sync())).unwrap();
-    Journal::new(store, audit, clock.clone())
+    Journal::new(store, audit, Arc::default(), clock.clone())
 }
 
 pub(crate) fn call(text: &str) -> Call {
@@ -144,19 +161,6 @@ pub(crate) fn context(project: &str) -> Context {
 
 pub(crate) fn principal(project: &str) -> Principal {
     Principal::of_project(Path::new(project))
-}
-
-#[derive(Default)]
-struct Told(Mutex<Vec<String>>);
-
-impl Channel for Told {
-    fn opened(&self, task: &Task) {
-        self.0.lock().unwrap().push(format!("opened {}", task.state));
-    }
-
-    fn changed(&self, task: &Task) {
-        self.0.lock().unwrap().push(format!("changed {}", task.state));
-    }
 }
 
 #[tokio::test]
@@ -294,16 +298,13 @@ async fn who_waits_is_woken_by_the_final_state() {
 }
 
 #[tokio::test]
-async fn channels_are_told_of_each_change_in_order() {
+async fn people_are_told_of_each_change_in_order_and_of_no_twin() {
     let bench = Bench::new();
-    let told = Arc::new(Told::default());
-    bench.desk.tell(told.clone());
     let task = bench.opened("hello").await;
     bench.opened("hello").await;
     bench.desk.approve(task.id, Confirmed::by_test()).await.unwrap();
     bench.desk.reject(task.id, Some(serde_json::from_str("\"no\"").unwrap()), "test").await.unwrap();
-    let told = told.0.lock().unwrap().clone();
-    assert_eq!(told, ["opened pending-approval", "changed approved", "changed denied"]);
+    assert_eq!(bench.told(), ["pending-approval by agent", "approved by test", "denied by test: no"]);
     assert_eq!(bench.desk.task(task.id, None).unwrap().note.unwrap().get(), "no");
 }
 

@@ -14,15 +14,19 @@ use portero::paths::Paths;
 use portero::task::{State, Task};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::LAST;
 use crate::app::{App, Parts};
 
+mod channel;
 #[path = "../../tests/daemon/fake_server.rs"]
 mod fake_server;
 
 /// What makes this program a daemon: the directory that it lives in.
 const ROLE: &str = "PORTERO_TEST_CRASH_DAEMON";
+/// The file in which a channel of that daemon writes down what it tells; it has none without.
+const CHANNEL: &str = "PORTERO_TEST_CRASH_CHANNEL";
 const SOON: Duration = Duration::from_secs(30);
 
 /// What must be true of a task when everything has come to rest after a crash.
@@ -57,7 +61,14 @@ fn daemon() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let app = App::start(parts(Path::new(&home))).await.unwrap();
+        let stop = CancellationToken::new();
+        let channel = std::env::var_os(CHANNEL).map(|file| {
+            let telling = channel::tell(app.outbox(), file.into());
+            tokio::spawn(stop.clone().run_until_cancelled_owned(telling))
+        });
         app.stopped().await;
+        stop.cancel();
+        drop(channel);
         app.shutdown().await;
     });
 }
@@ -101,11 +112,17 @@ impl Home {
 
     /// A daemon that dies at `last`, if ever.
     fn daemon(&self, last: Option<&str>) -> Daemon {
+        self.daemon_with(last, false)
+    }
+
+    fn daemon_with(&self, last: Option<&str>, channel: bool) -> Daemon {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "crash::tests::daemon", "--nocapture", "-q"])
             .env(ROLE, self.0.path())
             .env_remove(LAST)
+            .env_remove(CHANNEL)
+            .envs(channel.then(|| (CHANNEL, self.at("told"))))
             .envs(last.map(|last| (LAST, last)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -3,9 +3,11 @@ use std::path::Path;
 
 use portero::audit::{self, Event, Filter, Segment, verify_against};
 use portero::clock::{Clock as _, TestClock};
+use portero::notice::Entry;
 use tempfile::TempDir;
 
 use super::*;
+use crate::outbox::{After, Outbox};
 use crate::store::Store;
 
 /// A daemon's journal and a session's segment beside it.
@@ -53,6 +55,15 @@ impl Place {
         alarms.collect()
     }
 
+    /// How many alarms people were told.
+    fn told(&self) -> usize {
+        let After::Entries(entries) = Outbox::new(Arc::clone(&self.heads.journal)).after(0).unwrap() else {
+            panic!("removed")
+        };
+        let is_alarm = |entry: &Entry| matches!(entry.notice, Notice::Alarm { alarm: Alarm::Audit, .. });
+        entries.iter().filter(|entry| is_alarm(entry)).count()
+    }
+
     fn holds(&self) -> bool {
         verify_against(&self.directory.path().join("audit"), &self.heads.list().unwrap()).unwrap().holds()
     }
@@ -62,7 +73,7 @@ fn open(directory: &Path, clock: &Arc<TestClock>) -> Arc<Heads> {
     let own = Arc::new(Segment::open(&directory.join("audit"), "daemon", clock.now()).unwrap());
     let barrier = own.clone();
     let store = Store::open(&directory.join("portero.db"), None, Box::new(move || barrier.sync())).unwrap();
-    Heads::new(Journal::new(store, own, Arc::clone(clock) as _), directory.join("audit"))
+    Heads::new(Journal::new(store, own, Arc::default(), Arc::clone(clock) as _), directory.join("audit"))
 }
 
 #[tokio::test]
@@ -133,6 +144,7 @@ async fn cutting_removing_and_writing_anew_raise_the_alarm_at_the_next_look() {
         place.heads.told(Head { seq: 1, length: 1, ..known.clone() }).await.unwrap();
         place.heads.look().await.unwrap();
         assert_eq!(place.alarms().len(), 1, "{how}");
+        assert_eq!(place.told(), 1, "{how}");
         assert_eq!(place.known().unwrap().seq, known.seq, "{how}");
         assert!(!place.holds(), "{how}");
     }

@@ -2,9 +2,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use portero::audit::{self, Filter};
 use portero::clock::TestClock;
+use portero::notice::Entry;
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::outbox::{self, After};
 
 /// A journal whose audit can be made to fail when it is synced.
 struct Failing {
@@ -25,7 +27,7 @@ impl Failing {
             false => Ok(()),
         };
         let store = Store::open(&directory.path().join("portero.db"), None, Box::new(barrier)).unwrap();
-        Self { journal: Journal::new(store, audit, clock), directory, full }
+        Self { journal: Journal::new(store, audit, Arc::default(), clock), directory, full }
     }
 
     fn next_id(&self) -> i64 {
@@ -71,7 +73,7 @@ async fn a_change_that_is_refused_leaves_no_record() {
     let failing = Failing::new();
     let refused = failing
         .journal
-        .change(Weight::Strict, |_| Err::<((), _), _>(StoreError::Refused("no".to_owned())))
+        .change(Weight::Strict, |_| Err::<((), Vec<Record>), _>(StoreError::Refused("no".to_owned())))
         .await;
     assert_eq!(refused, Err(StoreError::Refused("no".to_owned())));
     assert!(failing.acts().is_empty());
@@ -93,4 +95,104 @@ async fn changes_made_at_once_all_have_their_records() {
     assert!(made.iter().all(Result::is_ok));
     assert_eq!(failing.next_id(), 201);
     assert_eq!(failing.acts().len(), 200);
+}
+
+impl Failing {
+    fn told(&self) -> Vec<String> {
+        let After::Entries(entries) =
+            self.journal.store().read(|store| outbox::after(store, 0, 100)).unwrap()
+        else {
+            panic!("removed")
+        };
+        let about = |entry: Entry| match entry.notice {
+            Notice::Alarm { alarm: Alarm::Audit, .. } => "the audit fails".to_owned(),
+            Notice::Alarm { about, .. } => about.into_inner(),
+            other => format!("{other:?}"),
+        };
+        entries.into_iter().map(about).collect()
+    }
+
+    async fn count_and_tell(&self, weight: Weight, about: &str) -> Result<(), StoreError> {
+        let record = self.journal.act(about, "", true, None);
+        let notice = Notice::Alarm { alarm: Alarm::Store, about: self.journal.words(about) };
+        let change = move |store: &Connection| {
+            store.execute("UPDATE meta SET next_id = next_id + 1", [])?;
+            Ok(((), Account::from(vec![record.clone()]).and([notice.clone()])))
+        };
+        self.journal.change_and_tell(weight, change).await
+    }
+
+    /// Lets the store refuse every notice, or no longer.
+    async fn block_notices(&self, on: bool) {
+        let sql = if on {
+            "CREATE TEMP TRIGGER full BEFORE INSERT ON notices BEGIN SELECT RAISE(ABORT, 'full'); END"
+        } else {
+            "DROP TRIGGER full"
+        };
+        self.journal.store().write(Records::None, move |store| Ok(store.execute_batch(sql)?)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn people_are_told_of_what_stands_and_of_nothing_that_was_undone() {
+    let failing = Failing::new();
+    failing.count_and_tell(Weight::Strict, "first").await.unwrap();
+    failing.full.store(true, Ordering::SeqCst);
+    failing.count_and_tell(Weight::Strict, "widen").await.unwrap_err();
+    failing.count_and_tell(Weight::Lenient, "narrow").await.unwrap();
+    failing.count_and_tell(Weight::Lenient, "narrow again").await.unwrap();
+    assert_eq!(failing.told(), ["first", "the audit fails", "narrow", "narrow again"]);
+    failing.full.store(false, Ordering::SeqCst);
+    failing.count_and_tell(Weight::Strict, "works").await.unwrap();
+    failing.full.store(true, Ordering::SeqCst);
+    failing.count_and_tell(Weight::Strict, "widen").await.unwrap_err();
+    assert_eq!(failing.told()[4..], ["works", "the audit fails"], "the alarm is raised once each time");
+}
+
+#[tokio::test]
+async fn what_narrows_stands_without_its_notice_which_follows_and_what_widens_does_not() {
+    let failing = Failing::new();
+    failing.block_notices(true).await;
+    failing.count_and_tell(Weight::Lenient, "narrow").await.unwrap();
+    failing.journal.alarm(Alarm::Store, "alarm").await;
+    failing.count_and_tell(Weight::Strict, "widen").await.unwrap_err();
+    assert_eq!(failing.next_id(), 2);
+    assert!(failing.told().is_empty());
+    failing.block_notices(false).await;
+    failing.count_and_tell(Weight::Strict, "next").await.unwrap();
+    assert_eq!(failing.told(), ["narrow", "alarm", "next"], "in their order, and each once");
+}
+
+#[tokio::test]
+async fn a_late_notice_wakes_whoever_writes_it_down() {
+    let failing = Failing::new();
+    let outbox = crate::outbox::Outbox::new(Arc::clone(&failing.journal));
+    failing.block_notices(true).await;
+    failing.journal.alarm(Alarm::Store, "alarm").await;
+    failing.block_notices(false).await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let mut changes = outbox.changes();
+    let keeping = tokio::spawn(outbox.run(stop.clone()));
+    while failing.told().is_empty() {
+        changes.changed().await.unwrap();
+    }
+    assert_eq!(failing.told(), ["alarm"]);
+    stop.cancel();
+    keeping.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_people_are_told_is_concealed() {
+    let failing = Failing::new();
+    let rule = portero::anonymize::Rule {
+        fake: "Jane Roe".to_owned(),
+        real: portero::secret::Secret::new("Ada Lovelace".to_owned()),
+        direction: portero::anonymize::Direction::Both,
+        case_sensitive: true,
+        label: None,
+        servers: None,
+    };
+    failing.journal.anonymizer.store(Arc::new(Anonymizer::new(&[rule]).unwrap()));
+    failing.journal.alarm(Alarm::Store, "the file of Ada Lovelace is gone").await;
+    assert_eq!(failing.told(), ["the file of Jane Roe is gone"]);
 }

@@ -52,6 +52,23 @@ async fn a_new_one_needs_the_old_one() {
 }
 
 #[tokio::test]
+async fn a_person_is_told_of_every_pause_and_of_no_single_wrong_try() {
+    let (bench, passphrase) = set_up().await;
+    for _ in 0..4 {
+        try_it(&passphrase, "guess").await.unwrap_err();
+    }
+    assert!(bench.told().is_empty());
+    for told in 1..3 {
+        try_it(&passphrase, "guess").await.unwrap_err();
+        assert_eq!(bench.told().len(), told);
+        try_it(&passphrase, "guess").await.unwrap_err();
+        assert_eq!(bench.told().len(), told, "a try during a pause is none");
+        bench.clock.advance(2 * told as u32 * FIRST_PAUSE);
+    }
+    assert!(bench.told()[0].contains("Passphrase"));
+}
+
+#[tokio::test]
 async fn wrong_tries_lead_to_a_pause_that_doubles_and_survives_a_restart() {
     let (bench, passphrase) = set_up().await;
     for left in [4, 3, 2, 1, 0] {

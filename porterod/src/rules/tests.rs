@@ -1,8 +1,10 @@
 use portero::names::ToolId;
+use portero::notice::Notice;
 use portero::policy::denies;
 
 use super::*;
 use crate::approval::tests::{Bench, copy_files};
+use crate::outbox::After;
 use crate::store::Records;
 
 fn parts(bench: &Bench, boot_id: &str) -> RulesParts {
@@ -41,6 +43,23 @@ async fn block(bench: &Bench, on: bool) {
         "DROP TRIGGER full"
     };
     bench.journal.store().write(Records::None, move |store| Ok(store.execute_batch(sql)?)).await.unwrap();
+}
+
+/// What people were told, such as `rule 1 Made deny mail/*`.
+fn told(bench: &Bench) -> Vec<String> {
+    let After::Entries(entries) = bench.outbox.after(0).unwrap() else { panic!("removed") };
+    entries.into_iter().map(|entry| say(&entry.notice)).collect()
+}
+
+fn say(notice: &Notice) -> String {
+    match notice {
+        Notice::Grant { id, became, pattern } => format!("grant {id} {became:?} {}", pattern.get()),
+        Notice::Rule { id, became, action, pattern } => {
+            format!("rule {id} {became:?} {} {}", action_word(*action), pattern.get())
+        }
+        Notice::Alarm { alarm, .. } => format!("alarm {alarm:?}"),
+        other => format!("{other:?}"),
+    }
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -218,4 +237,46 @@ async fn an_older_store_that_is_put_back_does_not_end_a_pause() {
     let after = Bench::on(older);
     open(&after).await;
     assert_eq!(action(&after, "notes/read"), Action::Deny);
+}
+
+#[tokio::test]
+async fn people_are_told_of_every_rule_grant_and_pause_that_is_made_or_ends() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let hour = Duration::from_secs(3600);
+    let deny = rules.deny(pattern("mail/*"), "p").await.unwrap();
+    let first = rules.grant(pattern("a/*"), hour, DAY, Confirmed::by_test()).await.unwrap();
+    let second = rules.grant(pattern("b/*"), DAY, DAY, Confirmed::by_test()).await.unwrap();
+    bench.clock.advance(2 * hour);
+    rules.unrule(deny.id, Some(Confirmed::by_test()), "p").await.unwrap();
+    rules.revoke(Some(&[second.id]), "p").await.unwrap();
+    rules.pause("p").await.unwrap();
+    rules.resume(Confirmed::by_test()).await.unwrap();
+    assert_eq!((deny.id, first.id, second.id), (1, 2, 3));
+    assert_eq!(
+        told(&bench),
+        [
+            "rule 1 Made deny mail/*",
+            "grant 2 Made a/*",
+            "grant 3 Made b/*",
+            "grant 2 Expired a/*",
+            "rule 1 Ended deny mail/*",
+            "grant 3 Ended b/*",
+            "Paused",
+            "Resumed",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn of_a_deny_that_could_not_be_saved_people_are_told_once_it_is() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    block(&bench, true).await;
+    rules.deny(pattern("mail/*"), "p").await.unwrap_err();
+    rules.deny(pattern("notes/*"), "p").await.unwrap_err();
+    assert_eq!(told(&bench), ["alarm Store"]);
+    block(&bench, false).await;
+    assert!(rules.save_again().await);
+    assert_eq!(told(&bench), ["alarm Store", "rule 1 Made deny mail/*", "rule 2 Made deny notes/*"]);
 }

@@ -7,6 +7,7 @@
 mod error;
 pub(crate) mod heads;
 mod open;
+pub(crate) mod outbox;
 pub(crate) mod passphrase;
 pub(crate) mod standing;
 pub(crate) mod tasks;

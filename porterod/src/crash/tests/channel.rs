@@ -1,0 +1,93 @@
+//! A channel that writes down what it tells, killed between any two of its steps.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
+use portero::notice::Notice;
+
+use super::*;
+use crate::crash::reached;
+use crate::outbox::Outbox;
+
+const NAME: &str = "test";
+
+/// Tells everything, a line each, until the daemon ends.
+pub(super) async fn tell(outbox: Arc<Outbox>, file: PathBuf) {
+    outbox.register(NAME).await.unwrap();
+    let mut changes = outbox.changes();
+    loop {
+        for entry in outbox.next(NAME).unwrap() {
+            let Notice::Task { state, .. } = entry.notice else { continue };
+            reached(&format!("taken {state}"));
+            let mut told = OpenOptions::new().create(true).append(true).open(&file).unwrap();
+            writeln!(told, "{} {state}", entry.seq).unwrap();
+            reached(&format!("told {state}"));
+            outbox.acknowledge(NAME, entry.seq).await.unwrap();
+            reached(&format!("acknowledged {state}"));
+        }
+        if outbox.next(NAME).unwrap().is_empty() {
+            changes.changed().await.unwrap();
+        }
+    }
+}
+
+/// What was told, in its order; the same notice twice stands there twice.
+fn told(home: &Home) -> Vec<(u64, String)> {
+    let text = std::fs::read_to_string(home.at("told")).unwrap_or_default();
+    let line = |line: &str| {
+        let (seq, state) = line.split_once(' ').unwrap();
+        (seq.parse().unwrap(), state.to_owned())
+    };
+    text.lines().map(line).collect()
+}
+
+/// Waits until the channel told what the task came into last.
+async fn told_of(home: &Home, state: State) -> Vec<(u64, String)> {
+    let since = Instant::now();
+    loop {
+        let told = told(home);
+        if told.last().is_some_and(|(_, last)| *last == state.as_str()) {
+            return told;
+        }
+        assert!(since.elapsed() < SOON, "{state} is not told: {told:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Points between a commit and its delivery, in the delivery, and after it, each with how often the notice that
+/// the daemon died at is told in the end.
+const POINTS: [(&str, usize); 10] = [
+    ("committed pending-approval", 1),
+    ("taken pending-approval", 1),
+    ("told pending-approval", 2),
+    ("acknowledged pending-approval", 1),
+    ("committed approved", 1),
+    ("told approved", 2),
+    ("committed executing", 1),
+    ("taken completed", 1),
+    ("told completed", 2),
+    ("acknowledged completed", 1),
+];
+
+#[tokio::test]
+async fn killed_at_any_point_a_channel_tells_every_change_at_least_once_and_in_order() {
+    for (point, times) in POINTS {
+        let home = Home::new();
+        let mut daemon = home.daemon_with(Some(point), true);
+        let _ = live(&home).await;
+        assert!(daemon.was_killed(), "{point} was not reached");
+
+        let _daemon = home.daemon_with(None, true);
+        let person = home.connect(Peer::Terminal).await;
+        let task = at_rest(&person).await.unwrap();
+        let told = told_of(&home, task.state).await;
+        let state = point.split_once(' ').unwrap().1;
+        assert_eq!(told.iter().filter(|(_, told)| told == state).count(), times, "{point}: {told:?}");
+        assert!(told.is_sorted_by_key(|(seq, _)| *seq), "{point}: {told:?}");
+        let mut states: Vec<_> = told.into_iter().map(|(_, state)| state).collect();
+        states.dedup();
+        let whole = ["pending-approval", "approved", "executing", task.state.as_str()];
+        let came = if task.state == State::PendingApproval { &whole[..1] } else { &whole };
+        assert_eq!(states, came, "{point}");
+    }
+}

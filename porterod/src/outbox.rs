@@ -1,0 +1,151 @@
+//! The outbox: what a person must be told, kept until every channel has told it.
+//!
+//! A notice is stored in the same transaction as the change that it tells of, by
+//! [`Journal::change`](crate::journal::Journal). From there a channel takes it at least once: whatever was not
+//! acknowledged when the daemon was killed comes again. So a channel works like this, and must bear to be told
+//! the same twice:
+//!
+//! ```text
+//! outbox.register("telegram")              once it may tell (paired); what is open comes first
+//! loop {
+//!     for entry in outbox.next("telegram") { tell it }
+//!     outbox.acknowledge("telegram", the last one's seq)
+//!     if there was none { outbox.changes().changed() }
+//! }
+//! ```
+//!
+//! The order is that of the changes. A notice tells that a task *came* into a state; a channel reads the task as
+//! it is now and shows that. When more than 100 000 notices wait, only the last one of each task is kept; what
+//! waits longer than thirty days goes too. Nothing of that takes away a notice about an open task, and where
+//! anything untold had to go, an alarm stands in its place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portero::notice::Entry;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::Journal;
+pub use crate::store::outbox::After;
+use crate::store::outbox::{self as kept, Limits};
+use crate::store::{Records, StoreError};
+
+/// How many notices one look gives.
+pub const AT_ONCE: u32 = 100;
+/// How often what is too old is looked for.
+const HOUR: Duration = Duration::from_secs(3600);
+/// How long to wait before writing again what could not be written.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What people are to be told.
+#[derive(Debug)]
+pub struct Outbox {
+    journal: Arc<Journal>,
+}
+
+impl Outbox {
+    /// On this journal.
+    #[must_use]
+    pub fn new(journal: Arc<Journal>) -> Arc<Self> {
+        Arc::new(Self { journal })
+    }
+
+    /// Takes a channel in, under a name that it keeps, and tells whether it is new. From then on every notice
+    /// waits for it. A new one is first told of every task that is open now; of what was before, nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn register(&self, channel: &str) -> Result<bool, StoreError> {
+        let (name, now) = (channel.to_owned(), self.journal.now().wall);
+        self.write(move |connection| kept::register(connection, &name, now)).await
+    }
+
+    /// Lets a channel go, as when it is unpaired; nothing waits for it any more. Tells whether there was one.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn unregister(&self, channel: &str) -> Result<bool, StoreError> {
+        let name = channel.to_owned();
+        self.write(move |connection| kept::unregister(connection, &name)).await
+    }
+
+    /// What a channel has to tell next, in order, at most [`AT_ONCE`]; empty when it has told everything. The
+    /// same comes again until it is acknowledged.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when there is no such channel, else when the store cannot be read.
+    pub fn next(&self, channel: &str) -> Result<Vec<Entry>, StoreError> {
+        let next = self.journal.store().read(|connection| kept::next(connection, channel, AT_ONCE))?;
+        next.ok_or_else(|| missing(channel))
+    }
+
+    /// A channel has told everything up to and including the notice `upto`. An earlier place changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when there is no such channel, else when the store cannot be written.
+    pub async fn acknowledge(&self, channel: &str, upto: u64) -> Result<(), StoreError> {
+        let name = channel.to_owned();
+        let found = self.write(move |connection| kept::acknowledge(connection, &name, upto)).await?;
+        if found { Ok(()) } else { Err(missing(channel)) }
+    }
+
+    /// Changes whenever there is something new. Take it before [`Outbox::next`], so that nothing falls between.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.journal.notices()
+    }
+
+    /// The place of the last notice, for those who only watch and keep their place themselves.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn last(&self) -> Result<u64, StoreError> {
+        self.journal.store().read(kept::last)
+    }
+
+    /// What came after `place` for everyone, at most [`AT_ONCE`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn after(&self, place: u64) -> Result<After, StoreError> {
+        self.journal.store().read(|connection| kept::after(connection, place, AT_ONCE))
+    }
+
+    /// Writes what could not be written, and removes what is told or too old, until `stop`. The composition
+    /// root spawns it.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let keeping = async {
+            loop {
+                if let Err(error) = self.tidy().await {
+                    tracing::warn!(%error, "notices wait for the disk");
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                // Either is reason enough to look again.
+                let _ = tokio::time::timeout(HOUR, self.journal.notice_is_late()).await;
+            }
+        };
+        stop.run_until_cancelled(keeping).await;
+    }
+
+    async fn tidy(&self) -> Result<(), StoreError> {
+        self.journal.tell_late().await?;
+        let now = self.journal.now().wall;
+        self.write(move |connection| kept::tidy(connection, now, Limits::REAL)).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.journal.store().write(Records::None, change).await
+    }
+}
+
+fn missing(channel: &str) -> StoreError {
+    StoreError::Refused(format!("there is no channel `{channel}`"))
+}
+
+#[cfg(test)]
+mod tests;

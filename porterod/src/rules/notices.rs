@@ -1,0 +1,42 @@
+//! What people are told of a change of rules, grants and pause: how it differs from before.
+
+use portero::anonymize::Fake;
+use portero::notice::{Became, Notice};
+use portero::pattern::Pattern;
+use portero::policy::{Grant, Rule, Standing};
+
+/// Every difference, what ended first. A grant that is gone has expired unless it is still `live`.
+pub(super) fn between(
+    before: &Standing,
+    after: &Standing,
+    live: &dyn Fn(&Grant) -> bool,
+    words: &dyn Fn(&Pattern) -> Fake<String>,
+) -> Vec<Notice> {
+    let grant =
+        |grant: &Grant, became| Notice::Grant { id: grant.id, became, pattern: words(&grant.pattern) };
+    let rule = |rule: &Rule, became| Notice::Rule {
+        id: rule.id,
+        became,
+        action: rule.action,
+        pattern: words(&rule.pattern),
+    };
+    let mut notices = Vec::new();
+    for gone in before.grants.iter().filter(|grant| after.grants.iter().all(|kept| kept.id != grant.id)) {
+        notices.push(grant(gone, if live(gone) { Became::Ended } else { Became::Expired }));
+    }
+    for gone in before.rules.iter().filter(|rule| after.rules.iter().all(|kept| kept.id != rule.id)) {
+        notices.push(rule(gone, Became::Ended));
+    }
+    for new in after.grants.iter().filter(|grant| before.grants.iter().all(|old| old.id != grant.id)) {
+        notices.push(grant(new, Became::Made));
+    }
+    for new in after.rules.iter().filter(|rule| before.rules.iter().all(|old| old.id != rule.id)) {
+        notices.push(rule(new, Became::Made));
+    }
+    match (before.paused, after.paused) {
+        (None, Some(_)) => notices.push(Notice::Paused),
+        (Some(_), None) => notices.push(Notice::Resumed),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    notices
+}
