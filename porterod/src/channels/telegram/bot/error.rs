@@ -1,0 +1,140 @@
+//! Why Telegram did not do it.
+
+use std::time::Duration;
+
+/// Why Telegram did not do it. No variant holds an address, and none what a person wrote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BotError {
+    /// Too many requests (429): again after this time.
+    #[error("too many requests; again in {} s", .0.as_secs())]
+    RetryAfter(Duration),
+    /// Telegram's own failure (5xx), with its number.
+    #[error("Telegram's own failure ({0})")]
+    Server(u16),
+    /// Another program asks for the same bot's updates (409).
+    #[error("another program uses the same bot")]
+    Conflict,
+    /// There is no such bot (401, 404).
+    #[error("Telegram knows no bot with this token")]
+    Unauthorized,
+    /// The person blocked the bot, never started it, or is gone (403).
+    #[error("the bot may not write to this chat")]
+    Blocked,
+    /// The request cannot be carried out (400, and others of its kind).
+    #[error("Telegram refused it: {0}")]
+    Refused(Refusal),
+    /// The network failed; whether Telegram did it is not known.
+    #[error("the network failed: {0}")]
+    Network(Network),
+    /// What came back is not the Bot API's.
+    #[error("what came back is not the Bot API's")]
+    Nonsense,
+}
+
+/// How the network failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Network {
+    /// There was no connection, so Telegram did not get the request.
+    #[error("no connection")]
+    Unreachable,
+    /// It took too long.
+    #[error("it took too long")]
+    Slow,
+    /// The connection was lost.
+    #[error("the connection was lost")]
+    Lost,
+}
+
+/// Why a request cannot be carried out, by Telegram's text, which is all that it gives.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// An edit that changes nothing.
+    #[error("the message is so already")]
+    NotModified,
+    /// The message to edit or remove is not there, or too old for it.
+    #[error("the message is gone")]
+    MessageGone,
+    /// A press that waited too long for its answer.
+    #[error("the press is too long ago")]
+    QueryTooOld,
+    /// The chat is not known to the bot.
+    #[error("the chat is not known to the bot")]
+    ChatUnknown,
+    /// The text or the file is too long.
+    #[error("it is too long")]
+    TooLong,
+    /// Something else, in Telegram's words, cut to 200 plain characters.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Refusal {
+    /// The longest text that is kept of Telegram's.
+    const LONGEST: usize = 200;
+
+    /// Reads Telegram's text.
+    pub(super) fn of(description: &str) -> Self {
+        let words = description.to_lowercase();
+        let says = |any: &[&str]| any.iter().any(|part| words.contains(part));
+        if says(&["message is not modified"]) {
+            Self::NotModified
+        } else if says(&["query is too old", "query_id_invalid", "query id is invalid"]) {
+            Self::QueryTooOld
+        } else if says(&[
+            "message to edit not found",
+            "message to delete not found",
+            "message can't be edited",
+            "message can't be deleted",
+            "message_id_invalid",
+        ]) {
+            Self::MessageGone
+        } else if says(&["chat not found"]) {
+            Self::ChatUnknown
+        } else if says(&["too long", "too_long", "entity too large"]) {
+            Self::TooLong
+        } else {
+            let plain = description.chars().filter(|c| *c == ' ' || c.is_ascii_graphic());
+            Self::Other(plain.take(Self::LONGEST).collect())
+        }
+    }
+}
+
+impl BotError {
+    /// What kind of failure it is, in a word that stays the same, for status and logs.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::RetryAfter(_) => "retry-after",
+            Self::Server(_) => "server-error",
+            Self::Conflict => "conflict",
+            Self::Unauthorized => "unauthorized",
+            Self::Blocked => "blocked",
+            Self::Refused(_) => "refused",
+            Self::Network(_) => "network",
+            Self::Nonsense => "nonsense",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn telegrams_texts_are_told_apart() {
+        for (text, refusal) in [
+            ("Bad Request: message is not modified: specified new message", Refusal::NotModified),
+            ("Bad Request: message to edit not found", Refusal::MessageGone),
+            ("Bad Request: message can't be edited", Refusal::MessageGone),
+            ("Bad Request: query is too old and response timeout expired", Refusal::QueryTooOld),
+            ("Bad Request: chat not found", Refusal::ChatUnknown),
+            ("Bad Request: message is too long", Refusal::TooLong),
+        ] {
+            assert_eq!(Refusal::of(text), refusal);
+        }
+        let Refusal::Other(other) = Refusal::of(&format!("Bad\u{202e}\n{}", "x".repeat(500))) else {
+            panic!("known")
+        };
+        assert_eq!((other.len(), &other[..4]), (200, "Badx"));
+    }
+}

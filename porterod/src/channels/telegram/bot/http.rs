@@ -1,0 +1,232 @@
+//! One request, one answer: the only place that knows the HTTP client.
+//!
+//! The client's errors carry the address, and the address the token, so they are looked at here and dropped.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portero::secret::Secret;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Proxy, Response, Url, redirect};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Address, AddressError, BotError, Network, Refusal};
+
+/// The longest answer that is read: a hundred of the longest messages.
+const ANSWER_MOST: usize = 16 << 20;
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long to wait when Telegram says "later" without saying when.
+const LATER: Duration = Duration::from_secs(5);
+
+/// A bot's address, and the connections to it.
+#[derive(Clone)]
+pub(super) struct Http {
+    client: Client,
+    /// Up to the method's name.
+    prefix: Arc<Secret>,
+    patience: Duration,
+}
+
+/// A file to send.
+pub(super) struct File<'a> {
+    pub(super) field: &'static str,
+    pub(super) name: &'a str,
+    pub(super) bytes: &'a [u8],
+}
+
+/// What every answer looks like.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    ok: bool,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error_code: Option<u16>,
+    description: Option<String>,
+    parameters: Option<Parameters>,
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    retry_after: Option<u64>,
+}
+
+impl Http {
+    pub(super) fn new(url: &str, address: &Address) -> Result<Self, AddressError> {
+        let prefix = format!("{}/bot{}/", url.trim_end_matches('/'), address.token.expose());
+        let parsed = Url::parse(&prefix).map_err(|_| AddressError::Url)?;
+        if !parsed.has_host() || parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(AddressError::Url);
+        }
+        // The environment is an argument here, and a redirect would carry the token elsewhere.
+        let mut client = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT.min(address.patience))
+            .tcp_keepalive(Duration::from_secs(30))
+            .user_agent(concat!("portero/", env!("CARGO_PKG_VERSION")));
+        if let Some(proxy) = &address.proxy {
+            client = client.proxy(Proxy::https(proxy).map_err(|_| AddressError::Proxy)?);
+        }
+        let client = client.build().map_err(|_| AddressError::Url)?;
+        Ok(Self { client, prefix: Arc::new(Secret::new(prefix)), patience: address.patience })
+    }
+
+    /// Calls a method with a JSON body.
+    pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        body: &impl Serialize,
+    ) -> Result<T, BotError> {
+        self.call_for(method, body, Duration::ZERO).await
+    }
+
+    /// As [`Http::call`], for one that may take `longer` than others.
+    pub(super) async fn call_for<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        body: &impl Serialize,
+        longer: Duration,
+    ) -> Result<T, BotError> {
+        let body = serde_json::to_vec(body).map_err(|_| BotError::Nonsense)?;
+        self.post(method, "application/json", body, longer).await
+    }
+
+    /// Calls a method with a file, as `multipart/form-data` (RFC 7578).
+    pub(super) async fn upload<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        fields: &[(&str, String)],
+        file: &File<'_>,
+    ) -> Result<T, BotError> {
+        let border = format!("portero-{:032x}", rand::random::<u128>());
+        let mut head = String::new();
+        for (name, value) in fields {
+            // Writing to a text does not fail.
+            let _ = write!(
+                head,
+                "--{border}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
+        }
+        let File { field, name, bytes } = file;
+        let _ = write!(
+            head,
+            "--{border}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        );
+        let body = [head.as_bytes(), bytes, format!("\r\n--{border}--\r\n").as_bytes()].concat();
+        self.post(method, &format!("multipart/form-data; boundary={border}"), body, Duration::ZERO).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        content: &str,
+        body: Vec<u8>,
+        longer: Duration,
+    ) -> Result<T, BotError> {
+        let request = self
+            .client
+            .post(format!("{}{method}", self.prefix.expose()))
+            .header(CONTENT_TYPE, content)
+            .timeout(self.patience + longer)
+            .body(body);
+        let response = request.send().await.map_err(|error| BotError::Network(network(&error)))?;
+        let status = response.status().as_u16();
+        let answer = read(response).await?;
+        understand(status, &answer)
+    }
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, BotError> {
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| BotError::Network(network(&error)))? {
+        if answer.len() + chunk.len() > ANSWER_MOST {
+            return Err(BotError::Nonsense);
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    Ok(answer)
+}
+
+fn network(error: &reqwest::Error) -> Network {
+    if error.is_connect() {
+        Network::Unreachable
+    } else if error.is_timeout() {
+        Network::Slow
+    } else {
+        Network::Lost
+    }
+}
+
+/// What an answer means. A proxy's or gateway's page has a status and no envelope.
+fn understand<T: DeserializeOwned>(status: u16, answer: &[u8]) -> Result<T, BotError> {
+    let envelope: Option<Envelope<'_>> = serde_json::from_slice(answer).ok();
+    match &envelope {
+        Some(Envelope { ok: true, result: Some(result), .. }) if status == 200 => {
+            serde_json::from_str(result.get()).map_err(|_| BotError::Nonsense)
+        }
+        _ => Err(failure(status, envelope.as_ref())),
+    }
+}
+
+fn failure(status: u16, envelope: Option<&Envelope<'_>>) -> BotError {
+    let code = envelope.and_then(|envelope| envelope.error_code).unwrap_or(status);
+    let after = envelope.and_then(|envelope| envelope.parameters.as_ref()?.retry_after);
+    match code {
+        401 | 404 => BotError::Unauthorized,
+        403 => BotError::Blocked,
+        409 => BotError::Conflict,
+        429 => BotError::RetryAfter(after.map_or(LATER, Duration::from_secs)),
+        500..=599 => BotError::Server(code),
+        400..=499 if envelope.is_some() => {
+            let words = envelope.and_then(|envelope| envelope.description.as_deref());
+            BotError::Refused(Refusal::of(words.unwrap_or_default()))
+        }
+        _ => BotError::Nonsense,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, answer: &str) -> BotError {
+        understand::<bool>(status, answer.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn an_answer_is_understood_by_its_code() {
+        let wait = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 7","parameters":{"retry_after":7}}"#;
+        assert_eq!(of(429, wait), BotError::RetryAfter(Duration::from_secs(7)));
+        assert_eq!(of(429, "{}"), BotError::RetryAfter(LATER));
+        assert_eq!(of(502, "<html>Bad Gateway</html>"), BotError::Server(502));
+        assert_eq!(of(409, r#"{"ok":false,"error_code":409}"#), BotError::Conflict);
+        assert_eq!(of(401, r#"{"ok":false,"error_code":401}"#), BotError::Unauthorized);
+        assert_eq!(of(404, "not found"), BotError::Unauthorized);
+        assert_eq!(of(403, r#"{"ok":false,"error_code":403}"#), BotError::Blocked);
+        assert_eq!(
+            of(400, r#"{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}"#),
+            BotError::Refused(Refusal::ChatUnknown)
+        );
+    }
+
+    #[test]
+    fn what_is_not_the_bot_apis_is_nonsense() {
+        for (status, answer) in
+            [(200, "hello"), (200, r#"{"ok":true}"#), (302, ""), (200, r#"{"ok":true,"result":5}"#)]
+        {
+            assert_eq!(of(status, answer), BotError::Nonsense, "{status} {answer}");
+        }
+        assert!(understand::<bool>(200, br#"{"ok":true,"result":true}"#).unwrap());
+    }
+}

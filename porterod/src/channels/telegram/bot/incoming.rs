@@ -1,0 +1,261 @@
+//! What arrives: messages and presses of buttons, as far as Portero looks at them.
+//!
+//! An update of another kind, or one that cannot be read, still has its number, so it is never asked for again
+//! and hides no later one. What people write has no place in a log: `Debug` leaves it out.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+/// The number of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UpdateId(pub i64);
+
+/// A chat. A private one has its person's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ChatId(pub i64);
+
+/// A person's or bot's account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UserId(pub i64);
+
+/// A message, by its number in its chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MessageId(pub i64);
+
+/// A press of a button, as [`super::Bot::answer`] wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct QueryId(pub String);
+
+/// One thing that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// Its number.
+    pub id: UpdateId,
+    /// What it is.
+    pub what: Incoming,
+}
+
+/// What arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A message.
+    Message(Message),
+    /// A button was pressed.
+    Press(Press),
+    /// Something that Portero does not know.
+    Other,
+}
+
+/// A message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its number.
+    pub id: MessageId,
+    /// Where it was written.
+    pub chat: ChatId,
+    /// Whether that is a private chat.
+    pub private: bool,
+    /// Who wrote it; none in channels.
+    pub from: Option<UserId>,
+    /// Whether the writer says it in their own words: it is not forwarded, nor sent through another bot or in
+    /// another's name.
+    pub own: bool,
+    /// The message that it answers.
+    pub answers: Option<MessageId>,
+    /// Its text; none for pictures and the like.
+    pub text: Option<String>,
+}
+
+/// A press of a button under one of the bot's messages.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Press {
+    /// To answer it.
+    pub query: QueryId,
+    /// Who pressed.
+    pub from: UserId,
+    /// The chat, and whether it is a private one, and the message under which the button stands. None when
+    /// that message is inline, which is none of ours.
+    pub place: Option<(ChatId, bool, MessageId)>,
+    /// What the button holds.
+    pub data: Option<String>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, chat, from, .. } = self;
+        f.debug_struct("Message")
+            .field("id", id)
+            .field("chat", chat)
+            .field("from", from)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Press {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, place, .. } = self;
+        f.debug_struct("Press").field("from", from).field("place", place).finish_non_exhaustive()
+    }
+}
+
+impl<'de> Deserialize<'de> for Update {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Outside {
+            update_id: UpdateId,
+            message: Option<Box<RawValue>>,
+            callback_query: Option<Box<RawValue>>,
+        }
+        let Outside { update_id, message, callback_query } = Outside::deserialize(from)?;
+        let what = match (message, callback_query) {
+            (Some(raw), None) => serde_json::from_str(raw.get()).map(RawMessage::read).ok(),
+            (None, Some(raw)) => serde_json::from_str(raw.get()).map(RawPress::read).ok(),
+            (Some(_), Some(_)) | (None, None) => None,
+        };
+        Ok(Self { id: update_id, what: what.unwrap_or(Incoming::Other) })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawMessage {
+    message_id: MessageId,
+    chat: RawChat,
+    from: Option<RawUser>,
+    text: Option<String>,
+    reply_to_message: Option<RawId>,
+    // That these are there is what counts, not what they hold.
+    forward_origin: Option<Box<RawValue>>,
+    forward_date: Option<Box<RawValue>>,
+    sender_chat: Option<Box<RawValue>>,
+    via_bot: Option<Box<RawValue>>,
+    sender_business_bot: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct RawChat {
+    id: ChatId,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct RawUser {
+    id: UserId,
+    #[serde(default)]
+    is_bot: bool,
+}
+
+#[derive(Deserialize)]
+struct RawId {
+    message_id: MessageId,
+}
+
+#[derive(Deserialize)]
+struct RawPress {
+    id: QueryId,
+    from: RawUser,
+    message: Option<RawPlace>,
+    data: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawPlace {
+    message_id: MessageId,
+    chat: RawChat,
+}
+
+impl RawMessage {
+    fn read(self) -> Incoming {
+        let others = [
+            &self.forward_origin,
+            &self.forward_date,
+            &self.sender_chat,
+            &self.via_bot,
+            &self.sender_business_bot,
+        ];
+        let own =
+            others.iter().all(|other| other.is_none()) && self.from.as_ref().is_some_and(|from| !from.is_bot);
+        Incoming::Message(Message {
+            id: self.message_id,
+            private: self.chat.is_private(),
+            chat: self.chat.id,
+            from: self.from.map(|from| from.id),
+            own,
+            answers: self.reply_to_message.map(|answered| answered.message_id),
+            text: self.text,
+        })
+    }
+}
+
+impl RawPress {
+    fn read(self) -> Incoming {
+        let place =
+            self.message.map(|message| (message.chat.id, message.chat.is_private(), message.message_id));
+        Incoming::Press(Press { query: self.id, from: self.from.id, place, data: self.data })
+    }
+}
+
+impl RawChat {
+    fn is_private(&self) -> bool {
+        self.kind == "private"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(update: &str) -> Update {
+        serde_json::from_str(update).unwrap()
+    }
+
+    const SAID: &str = r#"{"update_id":7,"message":{"message_id":1,"date":0,"from":{"id":5,"is_bot":false},
+        "chat":{"id":5,"type":"private"},"text":"hunter2"EXTRA}}"#;
+
+    #[test]
+    fn a_message_is_its_writers_own_unless_it_comes_from_elsewhere() {
+        let own = |extra: &str| match read(&SAID.replace("EXTRA", extra)).what {
+            Incoming::Message(message) => message.own,
+            other => panic!("{other:?}"),
+        };
+        assert!(own(""));
+        assert!(own(r#","reply_to_message":{"message_id":3,"chat":{"id":5,"type":"private"}}"#));
+        for elsewhere in
+            ["\"forward_origin\":{}", "\"forward_date\":1", "\"sender_chat\":{}", "\"via_bot\":{}"]
+        {
+            assert!(!own(&format!(",{elsewhere}")), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_its_number() {
+        for strange in [
+            r#"{"update_id":8}"#,
+            r#"{"update_id":8,"poll":{"id":"x"}}"#,
+            r#"{"update_id":8,"message":{"new":true}}"#,
+            r#"{"update_id":8,"message":17}"#,
+            r#"{"update_id":8,"callback_query":{"id":5}}"#,
+        ] {
+            assert_eq!(read(strange), Update { id: UpdateId(8), what: Incoming::Other }, "{strange}");
+        }
+    }
+
+    #[test]
+    fn a_press_says_where() {
+        let press = read(
+            r#"{"update_id":9,"callback_query":{"id":"77","from":{"id":5,"is_bot":false},"chat_instance":"1",
+                "message":{"message_id":3,"date":0,"chat":{"id":-4,"type":"group"}},"data":"hunter2"}}"#,
+        );
+        let Incoming::Press(press) = press.what else { panic!("{press:?}") };
+        assert_eq!(press.place, Some((ChatId(-4), false, MessageId(3))));
+        assert_eq!((press.from, press.data.as_deref()), (UserId(5), Some("hunter2")));
+    }
+
+    #[test]
+    fn what_people_write_is_not_printed() {
+        let said = read(&SAID.replace("EXTRA", ""));
+        assert!(!format!("{said:?} {said:#?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,298 @@
+//! What each method does, and what Telegram refuses, in its own words.
+
+use serde_json::{Map, Value, json};
+
+use super::USERNAME;
+use super::people::chat as chat_json;
+use super::state::{Shown, State};
+
+/// What Telegram refuses.
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    pub(super) description: String,
+    pub(super) retry_after: Option<u64>,
+}
+
+impl Refusal {
+    pub(super) fn new(code: u16, description: &str) -> Self {
+        Self { code, description: description.to_owned(), retry_after: None }
+    }
+
+    pub(super) fn flood(seconds: u64) -> Self {
+        let description = format!("Too Many Requests: retry after {seconds}");
+        Self { code: 429, description, retry_after: Some(seconds) }
+    }
+
+    fn bad(text: &str) -> Self {
+        Self::new(400, &format!("Bad Request: {text}"))
+    }
+}
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+/// What a call carries.
+pub(super) struct Body {
+    pub(super) fields: Value,
+    file: Option<(String, Vec<u8>)>,
+}
+
+impl Body {
+    pub(super) fn read(content: &str, bytes: &[u8]) -> Result<Self> {
+        if let Some((_, border)) = content.split_once("multipart/form-data; boundary=") {
+            return Self::parts(border, bytes);
+        }
+        if bytes.is_empty() {
+            return Ok(Self { fields: json!({}), file: None });
+        }
+        let fields = serde_json::from_slice(bytes).map_err(|_| Refusal::bad("can't parse JSON object"))?;
+        Ok(Self { fields, file: None })
+    }
+
+    fn parts(border: &str, bytes: &[u8]) -> Result<Self> {
+        let bad = || Refusal::bad("can't parse multipart");
+        // Latin-1 keeps every byte in its place.
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        let raw = |part: &str| part.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
+        let (mut fields, mut file) = (Map::new(), None);
+        let inner = text.strip_suffix(&format!("--{border}--\r\n")).ok_or_else(bad)?;
+        for part in inner.split(&format!("--{border}\r\n")).filter(|part| !part.is_empty()) {
+            let (head, value) = part.split_once("\r\n\r\n").ok_or_else(bad)?;
+            let value = raw(value.strip_suffix("\r\n").ok_or_else(bad)?);
+            let of =
+                |key: &str| Some(head.split_once(&format!(" {key}=\""))?.1.split_once('"')?.0.to_owned());
+            match of("filename") {
+                Some(name) => file = Some((name, value)),
+                None => {
+                    let value = String::from_utf8(value).map_err(|_| bad())?;
+                    fields.insert(of("name").ok_or_else(bad)?, value.into());
+                }
+            }
+        }
+        Ok(Self { fields: Value::Object(fields), file })
+    }
+
+    /// A number, which may be written as a text.
+    fn number(&self, name: &str) -> Option<i64> {
+        let value = &self.fields[name];
+        value.as_i64().or_else(|| value.as_str()?.parse().ok())
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.fields[name].as_str().unwrap_or_default()
+    }
+
+    /// JSON, which may be written as a text.
+    fn json(&self, name: &str) -> Value {
+        match &self.fields[name] {
+            Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+            other => other.clone(),
+        }
+    }
+}
+
+pub(super) fn carry_out(state: &mut State, method: &str, body: &Body) -> Result<Value> {
+    if body.fields.get("parse_mode").is_some() {
+        state.complaints.push(format!("{method} uses a parse mode"));
+    }
+    match method {
+        "getMe" => Ok(json!({"id": 4711, "is_bot": true, "first_name": "Portero", "username": USERNAME})),
+        "sendMessage" => send(state, body),
+        "sendDocument" => send_document(state, body),
+        "editMessageText" => edit_text(state, body),
+        "editMessageReplyMarkup" => edit_keyboard(state, body),
+        "answerCallbackQuery" => answer(state, body),
+        "setMyCommands" => set_commands(state, body),
+        "deleteMessage" => delete(state, body),
+        _ => Err(Refusal::new(404, "Not Found")),
+    }
+}
+
+fn send(state: &mut State, body: &Body) -> Result<Value> {
+    let chat = may_write(state, body)?;
+    let text = text(state, body)?;
+    let entities = entities(&body.json("entities"), &text)?;
+    let keyboard = keyboard(body)?;
+    Ok(put(state, chat, Shown { text, entities, keyboard, ..nothing() }))
+}
+
+fn send_document(state: &mut State, body: &Body) -> Result<Value> {
+    let chat = may_write(state, body)?;
+    let Some((name, bytes)) = &body.file else {
+        return Err(Refusal::bad("there is no document in the request"));
+    };
+    if bytes.is_empty() {
+        return Err(Refusal::bad("file must be non-empty"));
+    }
+    let text = body.text("caption").to_owned();
+    if text.encode_utf16().count() > 1024 {
+        return Err(Refusal::bad("message caption is too long"));
+    }
+    let entities = entities(&body.json("caption_entities"), &text)?;
+    let document = Some((name.clone(), bytes.clone()));
+    Ok(put(state, chat, Shown { text, entities, document, ..nothing() }))
+}
+
+fn edit_text(state: &mut State, body: &Body) -> Result<Value> {
+    let chat = may_write(state, body)?;
+    let text = text(state, body)?;
+    let entities = entities(&body.json("entities"), &text)?;
+    let keyboard = keyboard(body)?;
+    edit(state, chat, body, |shown| Shown { text, entities, keyboard, ..shown })
+}
+
+fn edit_keyboard(state: &mut State, body: &Body) -> Result<Value> {
+    let chat = may_write(state, body)?;
+    let keyboard = keyboard(body)?;
+    edit(state, chat, body, |shown| Shown { keyboard, ..shown })
+}
+
+fn edit(state: &mut State, chat: i64, body: &Body, change: impl FnOnce(Shown) -> Shown) -> Result<Value> {
+    let id = body.number("message_id").unwrap_or(0);
+    let shown = state.messages.get_mut(&(chat, id)).filter(|shown| shown.by_bot);
+    let Some(shown) = shown else { return Err(Refusal::bad("message to edit not found")) };
+    let changed = change(shown.clone());
+    if changed == *shown {
+        return Err(Refusal::bad(
+            "message is not modified: specified new message content and reply markup are exactly the same as a \
+             current content and reply markup of the message",
+        ));
+    }
+    *shown = Shown { edits: shown.edits + 1, ..changed };
+    Ok(json!({"message_id": id, "date": 0, "chat": chat_json(chat, "private")}))
+}
+
+fn answer(state: &mut State, body: &Body) -> Result<Value> {
+    if body.text("text").chars().count() > 200 {
+        return Err(Refusal::bad("MESSAGE_TOO_LONG"));
+    }
+    match state.queries.get_mut(body.text("callback_query_id")) {
+        Some(query) if !query.old => {
+            query.answer = Some(body.fields.clone());
+            Ok(json!(true))
+        }
+        _ => Err(Refusal::bad("query is too old and response timeout expired or query ID is invalid")),
+    }
+}
+
+fn set_commands(state: &mut State, body: &Body) -> Result<Value> {
+    let commands = body.fields["commands"].as_array().cloned().unwrap_or_default();
+    for command in &commands {
+        let name = command["command"].as_str().unwrap_or_default();
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
+            return Err(Refusal::bad("BOT_COMMAND_INVALID"));
+        }
+        if !(1..=256).contains(&command["description"].as_str().unwrap_or_default().chars().count()) {
+            return Err(Refusal::bad("BOT_COMMAND_DESCRIPTION_INVALID"));
+        }
+    }
+    let chat = body.fields["scope"]["chat_id"].as_i64().unwrap_or(0);
+    if commands.len() > 100 || !state.people.contains_key(&chat) {
+        return Err(Refusal::bad("chat not found"));
+    }
+    state.commands.insert(chat, commands.into());
+    Ok(json!(true))
+}
+
+fn delete(state: &mut State, body: &Body) -> Result<Value> {
+    let key = (may_write(state, body)?, body.number("message_id").unwrap_or(0));
+    match state.messages.remove(&key) {
+        Some(_) => Ok(json!(true)),
+        None => Err(Refusal::bad("message to delete not found")),
+    }
+}
+
+/// The chat, if the bot may write there.
+fn may_write(state: &State, body: &Body) -> Result<i64> {
+    let Some(chat) = body.number("chat_id") else { return Err(Refusal::bad("chat_id is empty")) };
+    match state.people.get(&chat) {
+        Some(true) => Err(Refusal::new(403, "Forbidden: bot was blocked by the user")),
+        Some(false) => Ok(chat),
+        None if state.groups.contains(&chat) => Ok(chat),
+        None => Err(Refusal::bad("chat not found")),
+    }
+}
+
+fn text(state: &mut State, body: &Body) -> Result<String> {
+    let text = body.text("text");
+    if body.fields["link_preview_options"]["is_disabled"] != true {
+        state.complaints.push("a text is sent with previews of its links".to_owned());
+    }
+    if text.trim().is_empty() {
+        return Err(Refusal::bad("message text is empty"));
+    }
+    if text.encode_utf16().count() > 4096 {
+        return Err(Refusal::bad("message is too long"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Entities that lie in the text; Telegram drops those after the hundredth, which nobody must rely on.
+fn entities(entities: &Value, text: &str) -> Result<Value> {
+    let length = i64::try_from(text.encode_utf16().count()).unwrap();
+    let list = entities.as_array().cloned().unwrap_or_default();
+    for entity in &list {
+        let (offset, long) =
+            (entity["offset"].as_i64().unwrap_or(-1), entity["length"].as_i64().unwrap_or(0));
+        if offset < 0 || long < 1 || offset + long > length {
+            return Err(Refusal::bad("ENTITY_BOUNDS_INVALID"));
+        }
+    }
+    if list.len() > 100 {
+        return Err(Refusal::bad("ENTITIES_TOO_LONG"));
+    }
+    Ok(list.into())
+}
+
+fn keyboard(body: &Body) -> Result<Option<Value>> {
+    let Some(markup) = body.fields.get("reply_markup") else { return Ok(None) };
+    let rows = markup["inline_keyboard"].as_array();
+    let Some(rows) = rows else { return Err(Refusal::bad("object expected as reply markup")) };
+    let mut count = 0;
+    for row in rows {
+        let Some(row) = row.as_array() else {
+            return Err(Refusal::bad("can't parse inline keyboard: row must be an Array"));
+        };
+        for button in row {
+            count += 1;
+            check_button(button)?;
+        }
+    }
+    if count > 100 {
+        return Err(Refusal::bad("reply markup is too long"));
+    }
+    Ok((count > 0).then(|| rows.clone().into()))
+}
+
+fn check_button(button: &Value) -> Result<()> {
+    if button["text"].as_str().is_none_or(|text| text.trim().is_empty()) {
+        return Err(Refusal::bad("can't parse inline keyboard button: Field \"text\" is empty"));
+    }
+    if let Some(data) = button.get("callback_data") {
+        let fits = data.as_str().is_some_and(|data| (1..=64).contains(&data.len()));
+        return if fits { Ok(()) } else { Err(Refusal::bad("BUTTON_DATA_INVALID")) };
+    }
+    let acts = ["url", "copy_text"].iter().any(|act| button.get(act).is_some());
+    if acts {
+        return Ok(());
+    }
+    Err(Refusal::bad("can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard"))
+}
+
+fn nothing() -> Shown {
+    Shown {
+        id: 0,
+        by_bot: true,
+        text: String::new(),
+        entities: json!([]),
+        keyboard: None,
+        document: None,
+        edits: 0,
+    }
+}
+
+fn put(state: &mut State, chat: i64, shown: Shown) -> Value {
+    let id = state.next_message();
+    state.messages.insert((chat, id), Shown { id, ..shown });
+    json!({"message_id": id, "date": 0, "chat": chat_json(chat, "private")})
+}

@@ -1,0 +1,117 @@
+//! The people's side: what they write, press and forward.
+
+use serde_json::{Value, json};
+
+use super::StandIn;
+use super::state::{Query, Shown, State};
+
+/// The date of everything; nothing looks at it.
+const DATE: i64 = 1_700_000_000;
+
+impl StandIn {
+    /// A person writes to the bot in their private chat. Returns the update's number.
+    pub(crate) fn say(&self, person: i64, text: &str) -> i64 {
+        self.write(person, person, "private", text, json!({}))
+    }
+
+    /// A person writes in a group that the bot is in.
+    pub(crate) fn say_in_group(&self, person: i64, group: i64, text: &str) -> i64 {
+        self.shared.change(|state| state.groups.push(group));
+        self.write(person, group, "supergroup", text, json!({}))
+    }
+
+    /// A person forwards someone else's words to the bot.
+    pub(crate) fn forward(&self, person: i64, text: &str) -> i64 {
+        let origin = json!({"type": "hidden_user", "sender_user_name": "Someone", "date": DATE});
+        self.write(person, person, "private", text, json!({"forward_origin": origin, "forward_date": DATE}))
+    }
+
+    /// A person presses the button with these words under a message. Returns the press's name.
+    pub(crate) fn press(&self, person: i64, message: i64, words: &str) -> String {
+        let data = self.shared.state().button(person, message, words);
+        self.press_with(person, message, &data)
+    }
+
+    /// A press that holds `data`, whatever the message shows: old keyboards stay on old screens.
+    pub(crate) fn press_with(&self, person: i64, message: i64, data: &str) -> String {
+        self.shared.change(|state| {
+            let query = state.next_query();
+            state.queries.insert(query.clone(), Query::default());
+            let press = json!({
+                "id": query,
+                "from": user(person),
+                "chat_instance": "-1",
+                "message": {"message_id": message, "date": DATE, "chat": chat(person, "private")},
+                "data": data,
+            });
+            state.deliver("callback_query", press);
+            query
+        })
+    }
+
+    /// A person no longer wants to hear of the bot.
+    pub(crate) fn block(&self, person: i64) {
+        self.shared.change(|state| state.people.insert(person, true));
+    }
+
+    /// And does again.
+    pub(crate) fn unblock(&self, person: i64) {
+        self.shared.change(|state| state.people.insert(person, false));
+    }
+
+    /// Something arrives that no program of today knows.
+    pub(crate) fn something_new(&self) -> i64 {
+        self.shared.change(|state| state.deliver("message", json!({"telepathy": {"waves": [1, 2]}})))
+    }
+
+    fn write(&self, person: i64, place: i64, kind: &str, text: &str, more: Value) -> i64 {
+        self.shared.change(|state| {
+            state.people.entry(person).or_insert(false);
+            let id = state.next_message();
+            let mut message = json!({
+                "message_id": id,
+                "date": DATE,
+                "from": user(person),
+                "chat": chat(place, kind),
+                "text": text,
+            });
+            if text.starts_with('/') {
+                let length = text.split_whitespace().next().unwrap_or_default().len();
+                message["entities"] = json!([{"type": "bot_command", "offset": 0, "length": length}]);
+            }
+            for (name, value) in more.as_object().into_iter().flatten() {
+                message[name] = value.clone();
+            }
+            let shown = Shown {
+                id,
+                by_bot: false,
+                text: text.to_owned(),
+                entities: json!([]),
+                keyboard: None,
+                document: None,
+                edits: 0,
+            };
+            state.messages.insert((place, id), shown);
+            state.deliver("message", message)
+        })
+    }
+}
+
+impl State {
+    fn button(&self, chat: i64, message: i64, words: &str) -> String {
+        let shown = self.messages.get(&(chat, message)).expect("a message to press on");
+        let rows = shown.keyboard.as_ref().expect("a keyboard").as_array().unwrap();
+        let buttons = rows.iter().flat_map(|row| row.as_array().unwrap());
+        let button = buttons.into_iter().find(|button| button["text"] == words);
+        let data = button.unwrap_or_else(|| panic!("no button `{words}` in {rows:?}"));
+        data["callback_data"].as_str().expect("a button to press").to_owned()
+    }
+}
+
+fn user(person: i64) -> Value {
+    json!({"id": person, "is_bot": false, "first_name": "Jane", "language_code": "en"})
+}
+
+pub(super) fn chat(id: i64, kind: &str) -> Value {
+    json!({"id": id, "type": kind, "first_name": "Jane"})
+}

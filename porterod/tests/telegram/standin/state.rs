@@ -1,0 +1,115 @@
+//! Who there is, what was written, what waits for the bot.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::weather::Fault;
+
+/// What Telegram knows.
+#[derive(Default)]
+pub(super) struct State {
+    /// People who ever wrote to the bot; whether they blocked it.
+    pub(super) people: BTreeMap<i64, bool>,
+    /// Groups that the bot is in.
+    pub(super) groups: Vec<i64>,
+    pub(super) messages: BTreeMap<(i64, i64), Shown>,
+    pub(super) queries: BTreeMap<String, Query>,
+    /// What the bot has not confirmed, in the order in which it is delivered.
+    pub(super) updates: Vec<(i64, Value)>,
+    /// Everything that was ever delivered, to be delivered again.
+    pub(super) past: BTreeMap<i64, Value>,
+    pub(super) allowed: Option<Vec<String>>,
+    /// Grows with each poll, so that an older one learns of a newer.
+    pub(super) polls: u64,
+    pub(super) commands: BTreeMap<i64, Value>,
+    pub(super) calls: Vec<Call>,
+    pub(super) complaints: Vec<String>,
+    pub(super) faults: BTreeMap<String, VecDeque<Fault>>,
+    pub(super) down: bool,
+    pub(super) reversed: bool,
+    last_message: i64,
+    last_update: i64,
+    last_query: i64,
+}
+
+/// A message as it looks in the chat.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) id: i64,
+    pub(crate) by_bot: bool,
+    pub(crate) text: String,
+    pub(crate) entities: Value,
+    /// Rows of buttons, as Telegram's JSON.
+    pub(crate) keyboard: Option<Value>,
+    /// A file's name and content.
+    pub(crate) document: Option<(String, Vec<u8>)>,
+    /// How often it was edited.
+    pub(crate) edits: usize,
+}
+
+/// A button that was pressed.
+#[derive(Default)]
+pub(super) struct Query {
+    pub(super) old: bool,
+    pub(super) answer: Option<Value>,
+}
+
+/// A call that the bot made.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) method: String,
+    pub(crate) body: Value,
+    pub(crate) at: Instant,
+    /// The code of the answer; none where there was none.
+    pub(crate) code: Option<u16>,
+}
+
+impl State {
+    pub(super) fn messages_of(&self, chat: i64) -> Vec<Shown> {
+        self.messages.range((chat, 0)..=(chat, i64::MAX)).map(|(_, shown)| shown.clone()).collect()
+    }
+
+    pub(super) fn next_message(&mut self) -> i64 {
+        self.last_message += 1;
+        self.last_message
+    }
+
+    pub(super) fn next_query(&mut self) -> String {
+        self.last_query += 1;
+        format!("9{:018}", self.last_query)
+    }
+
+    /// Leaves numbers out, as Telegram does.
+    pub(super) fn skip_updates(&mut self, count: i64) {
+        self.last_update += count;
+    }
+
+    /// Lets something wait for the bot; returns its number.
+    pub(super) fn deliver(&mut self, kind: &str, what: Value) -> i64 {
+        // Telegram begins with some positive number.
+        self.last_update = self.last_update.max(1000) + 1;
+        let id = self.last_update;
+        let update = serde_json::json!({"update_id": id, kind: what});
+        self.updates.push((id, update.clone()));
+        self.past.insert(id, update);
+        id
+    }
+
+    /// What is there for a poll; those before `offset` are done with.
+    pub(super) fn poll(&mut self, offset: i64, limit: usize) -> Vec<Value> {
+        self.updates.retain(|(id, _)| *id >= offset);
+        let allowed = |update: &Value| {
+            let kinds = self.allowed.as_ref();
+            kinds.is_none_or(|kinds| kinds.iter().any(|kind| update.get(kind).is_some()))
+        };
+        let mut found: Vec<_> =
+            self.updates.iter().map(|(_, update)| update).filter(|update| allowed(update)).cloned().collect();
+        found.truncate(limit);
+        if self.reversed {
+            found.reverse();
+        }
+        found
+    }
+}
