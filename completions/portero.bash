@@ -1388,7 +1388,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__reject)
-            opts="-h --reason --config --json --no-start --help"
+            opts="-h --reason --no-cool-down --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

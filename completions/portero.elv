@@ -92,6 +92,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;reject'= {
             cand --reason 'What the agent is told'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --no-cool-down 'Let the same call ask again at once; else it is refused for a while (`coolDown` in portero.json)'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'

@@ -87,6 +87,7 @@ complete -c portero -n "__fish_portero_using_subcommand approve" -l no-start -d 
 complete -c portero -n "__fish_portero_using_subcommand approve" -s h -l help -d 'Print help'
 complete -c portero -n "__fish_portero_using_subcommand reject" -l reason -d 'What the agent is told' -r
 complete -c portero -n "__fish_portero_using_subcommand reject" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand reject" -l no-cool-down -d 'Let the same call ask again at once; else it is refused for a while (`coolDown` in portero.json)'
 complete -c portero -n "__fish_portero_using_subcommand reject" -l json -d 'Print JSON instead of text'
 complete -c portero -n "__fish_portero_using_subcommand reject" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
 complete -c portero -n "__fish_portero_using_subcommand reject" -s h -l help -d 'Print help'

@@ -185,6 +185,9 @@ pub(crate) struct Reject {
     /// What the agent is told
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Let the same call ask again at once; else it is refused for a while (`coolDown` in portero.json)
+    #[arg(long)]
+    pub(crate) no_cool_down: bool,
 }
 
 #[derive(Debug, Args)]

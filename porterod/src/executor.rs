@@ -284,6 +284,7 @@ impl Executor {
             Refusal::Denied(_)
             | Refusal::Unknown(_)
             | Refusal::Invalid(_)
+            | Refusal::Declined(_)
             | Refusal::NoDesk(_)
             | Refusal::Server(_)
             | Refusal::Withheld(_)

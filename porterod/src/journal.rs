@@ -148,6 +148,14 @@ impl Journal {
         written
     }
 
+    /// Writes one record that nothing depends on, unsynced; when it cannot be written, later.
+    pub(crate) fn note(&self, record: Record) {
+        if let Err(error) = self.records.append(std::slice::from_ref(&record)) {
+            tracing::error!(%error, "the audit cannot be written");
+            self.records.keep([record]);
+        }
+    }
+
     /// Syncs the audit, and keeps how far it has come.
     ///
     /// # Errors

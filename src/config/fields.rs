@@ -41,7 +41,16 @@ pub(super) const TEST: &[&str] = &["equals", "glob", "regex", "under", "above", 
 /// `portero.json`
 pub(super) const PORTERO: &[&str] = &["$schema", "approvals", "limits", "logging", "telegram", "https"];
 /// `approvals` of `portero.json`
-pub(super) const APPROVALS: &[&str] = &["pending", "start", "grantMost", "pendingMost", "keep"];
+pub(super) const APPROVALS: &[&str] = &[
+    "pending",
+    "start",
+    "grantMost",
+    "coolDown",
+    "pendingMost",
+    "pendingMostOfProject",
+    "pendingMostInAll",
+    "keep",
+];
 /// `limits` of `portero.json`
 pub(super) const LIMITS: &[&str] = &["start", "request", "listWait", "messageBytes", "serverLogBytes"];
 /// `logging` of `portero.json`

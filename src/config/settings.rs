@@ -1,6 +1,7 @@
 //! `portero.json`: approvals, limits, logging, Telegram, HTTPS. Every field has a sensible default.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
@@ -47,13 +48,26 @@ pub(super) fn read<'a>(
 
 fn approvals<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Approvals {
     let default = Approvals::default();
-    let most = document.number(members.get("pendingMost"), "`approvals.pendingMost`", 1);
+    let mut most = |name: &str, default: u32| {
+        let most = document.number(members.get(name), &format!("`approvals.{name}`"), 1);
+        most.map_or(default, |most| u32::try_from(most).unwrap_or(u32::MAX))
+    };
+    let pending_most = most("pendingMost", default.pending_most);
+    let pending_most_of_project = most("pendingMostOfProject", default.pending_most_of_project);
+    let pending_most_in_all = most("pendingMostInAll", default.pending_most_in_all);
+    let cool_down = match members.get("coolDown") {
+        Some(Value::StringLit(text)) if text.value == "0" => Duration::ZERO,
+        value => document.duration(value, "`approvals.coolDown`", default.cool_down),
+    };
     Approvals {
         pending: document.duration(members.get("pending"), "`approvals.pending`", default.pending),
         start: document.duration(members.get("start"), "`approvals.start`", default.start),
         keep: document.duration(members.get("keep"), "`approvals.keep`", default.keep),
         grant_most: document.duration(members.get("grantMost"), "`approvals.grantMost`", default.grant_most),
-        pending_most: most.map_or(default.pending_most, |most| u32::try_from(most).unwrap_or(u32::MAX)),
+        cool_down,
+        pending_most,
+        pending_most_of_project,
+        pending_most_in_all,
     }
 }
 

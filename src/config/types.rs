@@ -123,8 +123,15 @@ pub struct Approvals {
     pub grant_most: Duration,
     /// How long a task stays to be looked at after it ended. Default 7 days.
     pub keep: Duration,
-    /// How many calls of one session may wait. Default 100.
+    /// How long the same call of a project does not ask again after a person said no. Default 10 min; zero lets
+    /// it ask at once.
+    pub cool_down: Duration,
+    /// How many calls of one session may wait. Default 20.
     pub pending_most: u32,
+    /// How many calls of one project may wait, of all its sessions. Default 50.
+    pub pending_most_of_project: u32,
+    /// How many calls may wait in all; the last quarter is for projects of which few wait. Default 200.
+    pub pending_most_in_all: u32,
 }
 
 impl Default for Approvals {
@@ -134,7 +141,10 @@ impl Default for Approvals {
             start: Duration::from_secs(15 * 60),
             grant_most: Duration::from_secs(24 * 3600),
             keep: Duration::from_secs(7 * 24 * 3600),
-            pending_most: 100,
+            cool_down: Duration::from_secs(10 * 60),
+            pending_most: 20,
+            pending_most_of_project: 50,
+            pending_most_in_all: 200,
         }
     }
 }

@@ -262,6 +262,9 @@ pub enum Ask {
         task: TaskId,
         /// What the agent is told.
         reason: Option<String>,
+        /// Whether the same call may ask again at once.
+        #[serde(default)]
+        for_now: bool,
     },
     /// Permit for a while. Widens. Answer: [`Reply::Grant`].
     Grant {

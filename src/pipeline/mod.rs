@@ -57,6 +57,9 @@ pub enum Refusal {
     /// The arguments are not acceptable.
     #[error("{0}")]
     Invalid(String),
+    /// A limit is reached, or a person said no to the same call a moment ago.
+    #[error("{0}")]
+    Declined(String),
     /// The daemon cannot be asked, so nothing that needs approval can go on.
     #[error("{0}")]
     NoDesk(String),

@@ -153,6 +153,7 @@ fn outcome(reply: &Reply) -> Outcome {
             Refusal::Denied(_)
             | Refusal::Unknown(_)
             | Refusal::Invalid(_)
+            | Refusal::Declined(_)
             | Refusal::NoDesk(_)
             | Refusal::Server(_)
             | Refusal::NoAudit => Outcome::Failed,

@@ -67,7 +67,9 @@ pub(super) fn to_request(request: Request, reply: Reply) {
         Reply::Refused(refusal) => {
             let code = match &refusal {
                 Refusal::Invalid(_) | Refusal::Unknown(_) => codes::INVALID_PARAMS,
-                Refusal::Denied(_) | Refusal::NoDesk(_) | Refusal::Cancelled => REFUSED,
+                Refusal::Denied(_) | Refusal::Declined(_) | Refusal::NoDesk(_) | Refusal::Cancelled => {
+                    REFUSED
+                }
                 Refusal::Server(_) | Refusal::Interrupted(_) | Refusal::Withheld(_) | Refusal::NoAudit => {
                     codes::INTERNAL_ERROR
                 }
@@ -93,9 +95,11 @@ pub(super) fn words(refusal: &Refusal) -> String {
         Refusal::Server(why) => format!("{why}. The call did not run; tell the user if that stays so."),
         Refusal::NoAudit => format!("{refusal}. Tell the user."),
         Refusal::Withheld(_) => format!("{refusal}. Tell the user."),
-        Refusal::Unknown(_) | Refusal::Invalid(_) | Refusal::NoDesk(_) | Refusal::Cancelled => {
-            refusal.to_string()
-        }
+        Refusal::Unknown(_)
+        | Refusal::Invalid(_)
+        | Refusal::Declined(_)
+        | Refusal::NoDesk(_)
+        | Refusal::Cancelled => refusal.to_string(),
     }
 }
 

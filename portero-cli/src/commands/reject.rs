@@ -10,7 +10,8 @@ use crate::failure::Outcome;
 pub(super) async fn run(context: &Context, args: args::Reject) -> Outcome {
     let daemon = context.daemon().await?;
     let waiting = tasks::waiting(&daemon, &args.id).await?;
-    let Reply::Task(task) = daemon.ask(Ask::Reject { task: waiting.id, reason: args.reason }).await? else {
+    let args::Reject { reason, no_cool_down: for_now, .. } = args;
+    let Reply::Task(task) = daemon.ask(Ask::Reject { task: waiting.id, reason, for_now }).await? else {
         return Err(unexpected());
     };
     context

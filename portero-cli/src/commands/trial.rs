@@ -144,7 +144,7 @@ async fn decide(
     let ask = if yes {
         Ask::Approve { task, challenge: Challenge::new(passphrase) }
     } else {
-        Ask::Reject { task, reason: None }
+        Ask::Reject { task, reason: None, for_now: false }
     };
     match daemon.ask(ask).await? {
         Reply::Task(_) => Ok(yes),

@@ -56,21 +56,15 @@ const PART: usize = 16;
 /// # Errors
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
 pub fn bind(key: &[u8; 32], call: &Call, directory: &str, ground: &Ground) -> Result<String, Refusal> {
-    let mut params = Vec::with_capacity(call.params.get().get().len());
-    canonical(call.params.get(), DEPTH_MOST, &mut params)
-        .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
+    let mut hasher = asked(key, call)?;
     if let Some(meta) = &call.meta {
         // It is not bound, but a person reads it, and must read what the server reads.
         canonical(meta.get(), DEPTH_MOST, &mut Vec::new())
             .map_err(|problem| Refusal::Invalid(format!("`_meta` is not acceptable: {problem}")))?;
     }
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    let tool = call.tool.to_string();
-    let own: [&[u8]; 4] = [tool.as_bytes(), call.method.as_str().as_bytes(), &params, directory.as_bytes()];
     let grounds = ground.parts();
-    for part in own.into_iter().chain(grounds.iter().map(|(_, part)| part.as_bytes())) {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
+    for part in [directory].into_iter().chain(grounds.iter().map(|(_, part)| *part)) {
+        put(&mut hasher, part.as_bytes());
     }
     let mut binding = hasher.finalize().to_hex().to_string();
     for (what, part) in grounds {
@@ -80,6 +74,32 @@ pub fn bind(key: &[u8; 32], call: &Call, directory: &str, ground: &Ground) -> Re
         binding.push_str(&digest.to_hex()[..PART]);
     }
     Ok(binding)
+}
+
+/// What tells one call from another, wherever and on whatever ground it is made: a keyed digest of tool, method
+/// and arguments.
+///
+/// # Errors
+/// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
+pub fn fingerprint(key: &[u8; 32], call: &Call) -> Result<String, Refusal> {
+    Ok(asked(key, call)?.finalize().to_hex().to_string())
+}
+
+/// The digest of what is asked, begun.
+fn asked(key: &[u8; 32], call: &Call) -> Result<blake3::Hasher, Refusal> {
+    let mut params = Vec::with_capacity(call.params.get().get().len());
+    canonical(call.params.get(), DEPTH_MOST, &mut params)
+        .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    for part in [call.tool.to_string().as_bytes(), call.method.as_str().as_bytes(), &params] {
+        put(&mut hasher, part);
+    }
+    Ok(hasher)
+}
+
+fn put(hasher: &mut blake3::Hasher, part: &[u8]) {
+    hasher.update(&(part.len() as u64).to_le_bytes());
+    hasher.update(part);
 }
 
 /// What is no longer as it was between two bindings of one call, in words.

@@ -12,18 +12,18 @@ use portero::clock::Clock;
 use portero::config::Approvals;
 use portero::names::{Principal, TaskId};
 use portero::pipeline::{self, BoxFuture, Context, Refusal, Reply};
-use portero::policy::{Action, Decision, Policy};
+use portero::policy::{Action, Policy};
 use portero::server::Follow;
-use portero::task::{Origin, State, Task};
+use portero::task::{State, Task};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Grounds, bind};
+use super::{Grounds, bind, open};
 use crate::journal::{Journal, Weight, about_task};
 use crate::passphrase::Confirmed;
 use crate::store::tasks::{self, Step, Stepped, Which};
-use crate::store::{Records, StoreError, standing};
+use crate::store::{Records, StoreError, denials, standing};
 
 /// How long the timer sleeps at most, since the wall clock may be set while it does.
 const NAP: Duration = Duration::from_secs(30);
@@ -60,13 +60,13 @@ pub struct DeskParts {
 
 /// Where calls wait for a person.
 pub struct Desk {
-    parts: DeskParts,
+    pub(super) parts: DeskParts,
     /// Counts changes, to wake those who wait for a final state.
     changes: watch::Sender<u64>,
     /// A task was approved: for the executor.
     approved: Notify,
     /// A task may expire sooner than the timer thinks.
-    opened: Notify,
+    pub(super) opened: Notify,
 }
 
 impl Desk {
@@ -93,7 +93,8 @@ impl Desk {
         Ok(task)
     }
 
-    /// A person says no, also after a yes as long as it has not started.
+    /// A person says no, also after a yes as long as it has not started. The same call does not ask again for
+    /// as long as the settings say.
     ///
     /// # Errors
     /// [`DeskError::Settled`] when it is too late.
@@ -103,9 +104,26 @@ impl Desk {
         reason: Option<Fake<String>>,
         by: &str,
     ) -> Result<Task, DeskError> {
-        let from = &[State::PendingApproval, State::Approved];
-        let step = Step { note: reason, ..Step::new(task, from, State::Denied, self.now()) };
+        let step = Step { cools: true, ..self.denial(task, reason) };
         self.step(step, by, Weight::Lenient).await
+    }
+
+    /// As [`Desk::reject`], but the same call may ask again at once.
+    ///
+    /// # Errors
+    /// [`DeskError::Settled`] when it is too late.
+    pub async fn reject_for_now(
+        &self,
+        task: TaskId,
+        reason: Option<Fake<String>>,
+        by: &str,
+    ) -> Result<Task, DeskError> {
+        self.step(self.denial(task, reason), by, Weight::Lenient).await
+    }
+
+    fn denial(&self, task: TaskId, reason: Option<Fake<String>>) -> Step {
+        let from = &[State::PendingApproval, State::Approved];
+        Step { note: reason, ..Step::new(task, from, State::Denied, self.now()) }
     }
 
     /// The agent takes its own task back.
@@ -141,7 +159,7 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read.
     pub fn pending(&self) -> Result<u64, StoreError> {
-        self.parts.journal.store().read(|store| tasks::waiting(store, None))
+        self.parts.journal.store().read(tasks::all_waiting)
     }
 
     /// The task once it is final, or as it is after `most`.
@@ -203,10 +221,16 @@ impl Desk {
     /// # Errors
     /// When the store cannot be written.
     pub async fn prune(&self) -> Result<usize, StoreError> {
-        let keep = self.parts.settings.load().keep;
-        let before = self.now().checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let now = self.now();
+        let ago = |by: Duration| now.checked_sub(by).unwrap_or(Timestamp::MIN);
+        let settings = self.parts.settings.load();
+        let (ended, denied) = (ago(settings.keep), ago(settings.cool_down));
         let store = self.parts.journal.store();
-        store.write(Records::None, move |store| tasks::prune(store, before)).await
+        let pruned = store.write(Records::None, move |store| {
+            denials::prune(store, denied, now)?;
+            tasks::prune(store, ended)
+        });
+        pruned.await
     }
 
     /// Removes what is no longer kept, at once and every hour, until `stop`. The composition root spawns it.
@@ -254,6 +278,9 @@ impl Desk {
             .journal
             .change(weight, move |store| {
                 let stepped = tasks::step(store, &step)?;
+                if let (Stepped::Done(task), true) = (&stepped, step.cools) {
+                    open::cool(store, task)?;
+                }
                 let record = match &stepped {
                     Stepped::Done(task) => Some(about_task(task, &by, step.note.as_ref())),
                     Stepped::Expired(task) => Some(about_task(task, "expiry", None)),
@@ -294,61 +321,11 @@ impl Desk {
         bind(&key, call, &directory.to_string_lossy(), &ground)
     }
 
-    async fn open(&self, call: Call, origin: Origin, decision: Decision) -> Result<Task, Refusal> {
-        let binding = self.binding(&call, &origin.directory).await?;
-        let settings = self.parts.settings.load_full();
-        let now = self.now();
-        let task = Task {
-            id: TaskId::fresh(),
-            state: State::PendingApproval,
-            call,
-            decision,
-            origin,
-            binding,
-            asked: now,
-            expires: later(now, settings.pending),
-            changed: now,
-            note: None,
-            result: None,
-            error: None,
-        };
-        let most = u64::from(settings.pending_most);
-        let id = task.id;
-        let opened = self.parts.journal.change(Weight::Strict, move |store| {
-            let mut records = Vec::new();
-            if let Some(twin) = tasks::twin(store, &task.origin.principal, &task.binding)? {
-                if twin.expires > now {
-                    return Ok((twin, records));
-                }
-                if let Stepped::Expired(gone) =
-                    tasks::step(store, &Step::new(twin.id, &[], State::Expired, now))?
-                {
-                    records.push(about_task(&gone, "expiry", None));
-                }
-            }
-            if tasks::waiting(store, Some(task.origin.session))? >= most {
-                return Err(StoreError::Refused(format!(
-                    "{most} calls of this session wait for a person already; wait until some are decided"
-                )));
-            }
-            tasks::insert(store, &task)?;
-            records.push(about_task(&task, "agent", None));
-            Ok((task.clone(), records))
-        });
-        let task = opened.await.map_err(refusal)?;
-        if task.id == id {
-            // A twin may have expired.
-            self.wake();
-            self.opened.notify_one();
-        }
-        Ok(task)
-    }
-
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.parts.clock.now().wall
     }
 }
@@ -362,7 +339,9 @@ impl pipeline::Desk for Desk {
                 Action::Deny => Err(Refusal::Denied(decision)),
                 // A grant may have come in between; whoever asks for a person gets one.
                 Action::Allow | Action::RequireApproval => {
-                    self.open(call, context.origin.clone(), decision).await
+                    let (tool, origin) = (call.tool.clone(), &context.origin);
+                    let opened = self.open(call, origin.clone(), decision).await;
+                    opened.inspect_err(|refusal| self.note_refusal(tool, origin, refusal))
                 }
             }
         })
@@ -377,18 +356,18 @@ impl pipeline::Desk for Desk {
 }
 
 /// A moment after `from`; as late as can be told where that is beyond all calendars.
-fn later(from: Timestamp, by: Duration) -> Timestamp {
+pub(super) fn later(from: Timestamp, by: Duration) -> Timestamp {
     from.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-fn refusal(error: StoreError) -> Refusal {
+pub(super) fn refusal(error: StoreError) -> Refusal {
     match error {
         StoreError::Audit(_) => Refusal::NoAudit,
+        StoreError::Refused(words) => Refusal::Declined(words),
         StoreError::Corrupt { .. }
         | StoreError::Newer { .. }
         | StoreError::Busy(_)
-        | StoreError::Failed(_)
-        | StoreError::Refused(_) => Refusal::NoDesk(error.to_string()),
+        | StoreError::Failed(_) => Refusal::NoDesk(error.to_string()),
     }
 }
 

@@ -5,10 +5,13 @@
 
 mod binding;
 mod desk;
+mod open;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use crate::store::Which;
-pub use binding::{Ground, Grounds, bind, changed, policy_digest, replacements_digest, server_digest};
+pub use binding::{
+    Ground, Grounds, bind, changed, fingerprint, policy_digest, replacements_digest, server_digest,
+};
 pub use desk::{Desk, DeskError, DeskParts};

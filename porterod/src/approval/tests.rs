@@ -1,4 +1,5 @@
 mod histories;
+mod limits;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -184,7 +185,7 @@ async fn the_identical_call_of_one_principal_waits_once() {
     assert_ne!(bench.opened("other").await.id, first.id);
     let elsewhere = bench.desk.submit(call("hello"), &context("/other")).await.unwrap();
     assert_ne!(elsewhere.id, first.id);
-    bench.desk.reject(first.id, None, "test").await.unwrap();
+    bench.desk.reject_for_now(first.id, None, "test").await.unwrap();
     assert_ne!(bench.opened("hello").await.id, first.id);
 }
 
@@ -196,17 +197,6 @@ async fn an_expired_twin_makes_room_for_a_new_task() {
     let second = bench.opened("hello").await;
     assert_ne!(first.id, second.id);
     assert_eq!(bench.desk.task(first.id, None).unwrap().state, State::Expired);
-}
-
-#[tokio::test]
-async fn a_session_may_only_have_so_many_waiting() {
-    let bench = Bench::new();
-    bench.settings.store(Arc::new(Approvals { pending_most: 2, ..Approvals::default() }));
-    let context = context("/project");
-    bench.desk.submit(call("1"), &context).await.unwrap();
-    bench.desk.submit(call("2"), &context).await.unwrap();
-    assert!(matches!(bench.desk.submit(call("3"), &context).await, Err(Refusal::NoDesk(_))));
-    assert_eq!(bench.desk.pending().unwrap(), 2);
 }
 
 #[tokio::test]

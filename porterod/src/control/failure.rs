@@ -54,7 +54,9 @@ pub(super) fn of_passphrase(error: &PassphraseError) -> Failure {
 
 pub(super) fn of_refusal(refusal: &Refusal) -> Failure {
     let kind = match refusal {
-        Refusal::Denied(_) | Refusal::Cancelled | Refusal::Withheld(_) => FailureKind::Refused,
+        Refusal::Denied(_) | Refusal::Declined(_) | Refusal::Cancelled | Refusal::Withheld(_) => {
+            FailureKind::Refused
+        }
         Refusal::Unknown(_) => FailureKind::NotFound,
         Refusal::Invalid(_) => FailureKind::Invalid,
         Refusal::Server(_) => FailureKind::Server,

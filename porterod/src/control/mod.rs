@@ -152,7 +152,7 @@ async fn answer_person(daemon: &Arc<Daemon>, by: &str, ask: Ask) -> Result<Reply
         Ask::Tasks { state, limit } => tasks::answer(daemon, state, limit),
         Ask::Task { task } => task::answer(daemon, task),
         Ask::Approve { task, challenge } => approve::answer(daemon, by, task, challenge).await,
-        Ask::Reject { task, reason } => reject::answer(daemon, by, task, reason).await,
+        Ask::Reject { task, reason, for_now } => reject::answer(daemon, by, task, reason, for_now).await,
         Ask::Grant { pattern, millis, challenge } => {
             grant::answer(daemon, by, pattern, millis, challenge).await
         }

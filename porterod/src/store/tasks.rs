@@ -50,6 +50,8 @@ pub(crate) struct Step {
     pub(crate) principal: Option<Principal>,
     /// What to say about it.
     pub(crate) note: Option<Fake<String>>,
+    /// Whether the same call is not to ask again for a while.
+    pub(crate) cools: bool,
     /// The server's `result`.
     pub(crate) result: Option<Fake<RawJson>>,
     /// The server's `error`.
@@ -80,6 +82,7 @@ impl Step {
             expires: None,
             principal: None,
             note: None,
+            cools: false,
             result: None,
             error: None,
         }
@@ -202,14 +205,39 @@ pub(crate) fn twin(
     Ok(found.optional()?)
 }
 
-/// How many tasks wait for a person: all, or one session's.
-pub(crate) fn waiting(connection: &Connection, session: Option<SessionId>) -> Result<u64, StoreError> {
-    let count = connection
-        .prepare_cached(
-            "SELECT count(*) FROM tasks WHERE state = 'pending-approval' AND (?1 IS NULL OR session = ?1)",
-        )?
-        .query_row([session.map(|session| session.to_string())], |row| row.get(0))?;
-    Ok(count)
+/// How many tasks wait for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Those of one session.
+    pub(crate) session: u64,
+    /// Those of one principal.
+    pub(crate) principal: u64,
+    /// All.
+    pub(crate) all: u64,
+}
+
+/// How many tasks wait for a person: those of a session, those of a principal, all. Each is counted in an index
+/// of its own.
+pub(crate) fn waiting(
+    connection: &Connection,
+    session: SessionId,
+    principal: &Principal,
+) -> Result<Waiting, StoreError> {
+    let count = |whose: &str, value: &str| {
+        let sql = format!("SELECT count(*) FROM tasks WHERE state = 'pending-approval' AND {whose} = ?1");
+        connection.prepare_cached(&sql)?.query_row([value], |row| row.get(0))
+    };
+    Ok(Waiting {
+        session: count("session", &session.to_string())?,
+        principal: count("principal", principal.as_str())?,
+        all: all_waiting(connection)?,
+    })
+}
+
+/// How many tasks wait for a person in all.
+pub(crate) fn all_waiting(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM tasks WHERE state = 'pending-approval'";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
 /// Tasks, the newest first, without results and errors; fewer than asked for where their calls are so long

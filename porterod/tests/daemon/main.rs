@@ -245,12 +245,18 @@ async fn a_rejected_task_does_not_run_and_says_why() {
     let (person, session) = (home.person().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     let reason = Some("Jane Roe is away".to_owned());
-    person.ask(Ask::Reject { task: task.id, reason }).await.unwrap();
+    person.ask(Ask::Reject { task: task.id, reason, for_now: false }).await.unwrap();
     let task = session.finished(&task).await;
     assert_eq!(task.state, State::Denied);
     assert_eq!(task.note.as_ref().unwrap().get(), "John Doe is away");
     assert!(is_kind(&person.approve(&task).await, FailureKind::Refused));
     assert!(home.record("notes").is_empty());
+    let again = session.submit("notes/send", "x").await.unwrap_err();
+    assert_eq!(again.kind, FailureKind::Refused);
+    assert!(again.message.contains("without asking them again"), "{again}");
+    let task = session.submit("notes/send", "y").await.unwrap();
+    person.ask(Ask::Reject { task: task.id, reason: None, for_now: true }).await.unwrap();
+    assert!(session.submit("notes/send", "y").await.is_ok(), "the person let it ask again");
     app.shutdown().await;
 }
 
@@ -372,7 +378,7 @@ async fn each_side_is_refused_what_the_other_may_ask() {
         Ask::Status,
         Ask::Approve { task, challenge: challenge() },
         Ask::Task { task },
-        Ask::Reject { task, reason: None },
+        Ask::Reject { task, reason: None, for_now: false },
         Ask::Stop,
     ] {
         assert!(is_kind(&session.ask(ask).await, FailureKind::Invalid));

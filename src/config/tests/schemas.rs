@@ -123,7 +123,14 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     assert_eq!(default("approvals", "start"), shown(approvals.start));
     assert_eq!(default("approvals", "grantMost"), shown(approvals.grant_most));
     assert_eq!(default("approvals", "keep"), shown(approvals.keep));
-    assert_eq!(default("approvals", "pendingMost"), serde_json::json!(approvals.pending_most));
+    assert_eq!(default("approvals", "coolDown"), shown(approvals.cool_down));
+    for (field, most) in [
+        ("pendingMost", approvals.pending_most),
+        ("pendingMostOfProject", approvals.pending_most_of_project),
+        ("pendingMostInAll", approvals.pending_most_in_all),
+    ] {
+        assert_eq!(default("approvals", field), serde_json::json!(most));
+    }
     assert_eq!(default("limits", "start"), shown(limits.start));
     assert_eq!(default("limits", "request"), shown(limits.request));
     assert_eq!(default("limits", "listWait"), shown(limits.list_wait));
@@ -270,6 +277,10 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (PORTERO, false, r#"{"approvals":{"pending":30}}"#),
     (PORTERO, false, r#"{"approvals":{"pendingMost":0}}"#),
     (PORTERO, false, r#"{"approvals":{"pendingMost":1.5}}"#),
+    (PORTERO, true, r#"{"approvals":{"coolDown":"0","pendingMostOfProject":1,"pendingMostInAll":1}}"#),
+    (PORTERO, false, r#"{"approvals":{"coolDown":"1"}}"#),
+    (PORTERO, false, r#"{"approvals":{"coolDown":0}}"#),
+    (PORTERO, false, r#"{"approvals":{"pendingMostInAll":0}}"#),
     (PORTERO, false, r#"{"limits":{"messageBytes":10}}"#),
     (PORTERO, false, r#"{"logging":{"level":"loud"}}"#),
     (PORTERO, false, r#"{"telegram":{}}"#),

@@ -350,9 +350,8 @@ pub(super) fn refusal(error: AskError) -> Refusal {
         AskError::Refused(failure) => match failure.kind {
             FailureKind::Server => Refusal::Server(failure.message),
             FailureKind::Interrupted => Refusal::Interrupted(failure.message),
-            FailureKind::Invalid | FailureKind::NotFound | FailureKind::Refused => {
-                Refusal::Invalid(failure.message)
-            }
+            FailureKind::Invalid | FailureKind::NotFound => Refusal::Invalid(failure.message),
+            FailureKind::Refused => Refusal::Declined(failure.message),
             FailureKind::Version
             | FailureKind::Configuration
             | FailureKind::Challenge

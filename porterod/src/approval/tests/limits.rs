@@ -1,0 +1,153 @@
+//! How much may wait for a person, and what a no keeps from asking again.
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Why a call is refused without a task.
+async fn declined(bench: &Bench, text: &str, context: &Context) -> String {
+    match bench.desk.submit(call(text), context).await {
+        Err(Refusal::Declined(words)) => words,
+        other => panic!("not declined: {other:?}"),
+    }
+}
+
+/// Asks with so many different calls in sessions of their own, and tells how many wait then.
+async fn flood(bench: &Bench, project: &str, calls: usize) -> u64 {
+    for number in 0..calls {
+        let _ = bench.desk.submit(call(&format!("{number}")), &context(project)).await;
+    }
+    bench.desk.pending().unwrap()
+}
+
+fn limits(bench: &Bench, session: u32, project: u32, all: u32) {
+    bench.settings.store(Arc::new(Approvals {
+        pending_most: session,
+        pending_most_of_project: project,
+        pending_most_in_all: all,
+        ..Approvals::default()
+    }));
+}
+
+#[tokio::test]
+async fn what_a_person_said_no_to_does_not_ask_again_for_a_while() {
+    let bench = Bench::new();
+    let denied = bench.opened("hello").await;
+    let reason = serde_json::from_str("\"not on Fridays\"").unwrap();
+    bench.desk.reject(denied.id, Some(reason), "test").await.unwrap();
+    bench.clock.advance(9 * MINUTE);
+    for session in [context("/project"), context("/project")] {
+        let words = declined(&bench, "hello", &session).await;
+        assert!(
+            words.contains("at 2026-11-20 08:00:00Z") && words.contains("Until 2026-11-20 08:10:00Z"),
+            "{words}"
+        );
+        assert!(words.contains(&denied.id.to_string()) && words.contains("not on Fridays"), "{words}");
+    }
+    assert_eq!(bench.desk.pending().unwrap(), 0, "nobody is asked");
+    let elsewhere = bench.desk.submit(call("hello"), &context("/other")).await;
+    assert!(elsewhere.is_ok(), "another project asks");
+    let other = bench.opened("hello!").await;
+    assert_eq!(other.state, State::PendingApproval, "other arguments ask");
+
+    let after = bench.after_crash();
+    after.clock.advance(9 * MINUTE);
+    declined(&after, "hello", &context("/project")).await;
+    after.clock.advance(MINUTE);
+    assert_ne!(after.opened("hello").await.id, denied.id);
+}
+
+#[tokio::test]
+async fn a_call_that_is_spelled_otherwise_or_on_other_ground_is_the_same() {
+    let bench = Bench::new();
+    let denied = bench.approved("hello").await;
+    bench.desk.reject(denied.id, None, "test").await.unwrap();
+    *bench.ground.0.lock().unwrap() = Ok(ground("another definition"));
+    let respelled = params(r#"{ "arguments": {"text": "h\u0065llo"}, "name": "send" }"#);
+    let respelled = Call { params: respelled, ..call("hello") };
+    let refused = bench.desk.submit(respelled, &context("/project")).await;
+    assert!(matches!(refused, Err(Refusal::Declined(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_cool_down_ends_with_the_clock_set_back_and_can_be_off() {
+    let bench = Bench::new();
+    let denied = bench.opened("hello").await;
+    bench.desk.reject(denied.id, None, "test").await.unwrap();
+    bench.clock.set_wall("2026-11-19T08:00:00Z".parse().unwrap());
+    let again = bench.opened("hello").await;
+    bench.desk.reject_for_now(again.id, None, "test").await.unwrap();
+    bench.desk.prune().await.unwrap();
+    bench.clock.set_wall("2026-11-20T08:05:00Z".parse().unwrap());
+    let later = bench.opened("hello").await;
+    assert_eq!(later.state, State::PendingApproval, "it does not come back when the clock is right again");
+
+    bench.settings.store(Arc::new(Approvals { cool_down: Duration::ZERO, ..Approvals::default() }));
+    bench.desk.reject(later.id, None, "test").await.unwrap();
+    assert_eq!(bench.opened("hello").await.state, State::PendingApproval);
+}
+
+#[tokio::test]
+async fn only_a_persons_no_cools_down() {
+    let bench = Bench::new();
+    let (cancelled, expired) = (bench.opened("cancelled").await, bench.opened("expired").await);
+    bench.desk.cancel(cancelled.id, &principal("/project")).await.unwrap();
+    bench.clock.advance(25 * 60 * MINUTE);
+    assert_eq!(bench.desk.expire_due().await.unwrap(), 1);
+    assert_ne!(bench.opened("cancelled").await.id, cancelled.id);
+    assert_ne!(bench.opened("expired").await.id, expired.id);
+}
+
+#[tokio::test]
+async fn a_session_may_only_have_so_many_waiting() {
+    let bench = Bench::new();
+    limits(&bench, 2, 100, 100);
+    let context = context("/project");
+    let first = bench.desk.submit(call("1"), &context).await.unwrap();
+    bench.desk.submit(call("2"), &context).await.unwrap();
+    let words = declined(&bench, "3", &context).await;
+    assert!(words.starts_with("2 calls of this session wait for a person already"), "{words}");
+    assert_eq!(bench.desk.pending().unwrap(), 2);
+    let same = bench.desk.submit(call("1"), &context).await.unwrap();
+    assert_eq!(same.id, first.id, "what waits already is found even so");
+    bench.desk.reject(first.id, None, "test").await.unwrap();
+    assert!(bench.desk.submit(call("3"), &context).await.is_ok());
+}
+
+#[tokio::test]
+async fn forged_sessions_get_no_more_than_their_project_and_leave_others_room() {
+    let bench = Bench::new();
+    limits(&bench, 3, 10, 40);
+    assert_eq!(flood(&bench, "/flood", 15).await, 10);
+    let words = declined(&bench, "more", &context("/flood")).await;
+    assert!(words.starts_with("10 calls of this project wait"), "{words}");
+    assert!(bench.desk.submit(call("mine"), &context("/project")).await.is_ok());
+
+    for project in ["/flood2", "/flood3", "/flood4"] {
+        flood(&bench, project, 15).await;
+    }
+    let waiting = bench.desk.pending().unwrap();
+    assert_eq!(waiting, 35, "projects of which several wait leave room");
+    let words = declined(&bench, "more", &context("/flood4")).await;
+    assert!(words.contains("of all projects"), "{words}");
+    assert!(bench.desk.submit(call("2"), &context("/project")).await.is_ok());
+    for number in 0..10 {
+        flood(&bench, &format!("/forged{number}"), 1).await;
+    }
+    assert_eq!(bench.desk.pending().unwrap(), 40);
+    declined(&bench, "x", &context("/late")).await;
+}
+
+#[tokio::test]
+async fn what_is_declined_stands_in_the_audit() {
+    let bench = Bench::new();
+    limits(&bench, 1, 1, 1);
+    bench.opened("1").await;
+    let words = declined(&bench, "2", &context("/project")).await;
+    let log = audit::read(&bench.directory.path().join("audit"), &Filter::default()).unwrap();
+    let refused = log.entries.into_iter().any(|entry| {
+        matches!(entry.record.event, Event::Refused { tool, reason }
+            if tool.to_string() == "mail/send" && reason == words)
+    });
+    assert!(refused);
+}
