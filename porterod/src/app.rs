@@ -201,6 +201,7 @@ impl Kept {
         let tally = Follower::new(&paths.audit(), Filter::default()).ok();
         let audit = Segment::open(&paths.audit(), &format!("porterod {build}"), clock.now())
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
+        audit.continue_after(config.settings.audit.segment_bytes);
         let audit = Arc::new(audit.with_key(Key::open(&paths.audit_key())));
         let store = open_store(paths, &audit).map_err(|error| internal(&error))?;
         let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(anonymizer), Arc::clone(clock));

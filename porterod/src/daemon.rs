@@ -143,6 +143,8 @@ fn count(counts: &mut Counts, event: &Event) {
         | Event::Intent { .. }
         | Event::Act { .. }
         | Event::Config { .. }
+        | Event::Continued { .. }
+        | Event::Removed { .. }
         | Event::Process { .. } => {}
     }
 }

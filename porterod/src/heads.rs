@@ -4,11 +4,12 @@
 //! What a session says of its segment is never believed: the file is followed from where it stood before, and
 //! what does not fit is kept as a problem, with a record of its own.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portero::audit::{Head, HeadError, Record, segments};
+use portero::audit::{Begin, Head, HeadError, Record, segments};
 use portero::notice::{Alarm, Notice};
 use tokio_util::sync::CancellationToken;
 
@@ -23,16 +24,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 pub struct Heads {
     journal: Arc<Journal>,
     directory: PathBuf,
+    /// Segments whose first record was read: what it says of the one that it goes on after does not change.
+    begun: Mutex<HashSet<String>>,
 }
 
 /// What a look at one segment found.
 type Seen = (Head, Result<Head, String>);
+/// Where segments ended, by their names, and which segments said so.
+type Ends = (HashMap<String, Head>, Vec<String>);
 
 impl Heads {
     /// Of the segments in `directory`.
     #[must_use]
     pub fn new(journal: Arc<Journal>, directory: PathBuf) -> Arc<Self> {
-        Arc::new(Self { journal, directory })
+        Arc::new(Self { journal, directory, begun: Mutex::default() })
     }
 
     /// Looks at every segment now and from time to time, until `stop`.
@@ -63,14 +68,30 @@ impl Heads {
     pub async fn look(&self) -> Result<(), StoreError> {
         let known = self.list()?;
         let directory = self.directory.clone();
-        let seen = off_thread(move || {
-            let mut segments: Vec<_> = segments(&directory).map_err(|error| unread(&error))?;
-            segments.retain(|name| known.iter().all(|head| head.segment != *name));
-            let fresh = segments.iter().filter_map(|name| Head::first(name));
+        let begun = self.begun().clone();
+        let (seen, read) = off_thread(move || {
+            let names = segments(&directory).map_err(|error| unread(&error))?;
+            let (told, read) = ends(&directory, &names, &begun)?;
+            let found: HashSet<&str> =
+                names.iter().map(String::as_str).chain(told.keys().map(String::as_str)).collect();
+            let fresh = found.iter().filter(|name| known.iter().all(|head| head.segment != **name));
+            let fresh: Vec<Head> = fresh.filter_map(|name| Head::first(name)).collect();
             let all = known.into_iter().filter(|head| head.problem.is_none()).chain(fresh);
-            Ok(all.filter_map(|head| see(&directory, head, None).transpose()).flatten().collect())
-        });
-        self.keep(seen.await?).await
+            let looks = all.map(|head| {
+                let end = told.get(&head.segment);
+                see(&directory, head, end)
+            });
+            let seen = looks.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+            Ok((seen, read))
+        })
+        .await?;
+        self.keep(seen).await?;
+        self.begun().extend(read);
+        Ok(())
+    }
+
+    fn begun(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A process says how far its segment has come.
@@ -123,8 +144,28 @@ impl Heads {
     }
 }
 
+/// Where segments ended, as those say that go on after them, and which were read for that.
+fn ends(directory: &Path, names: &[String], begun: &HashSet<String>) -> Result<Ends, StoreError> {
+    let (mut told, mut read) = (HashMap::new(), Vec::new());
+    for name in names.iter().filter(|name| !begun.contains(*name)) {
+        let former = match Begin::of(directory, name) {
+            Ok(Begin::After(former)) => Some(former),
+            Ok(Begin::Anew) => None,
+            Ok(Begin::Unwritten) => continue,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(unread(&error)),
+        };
+        read.push(name.clone());
+        // Where the disk failed the end may be lost.
+        if let Some(former) = former.filter(|former| !former.fault) {
+            told.insert(former.name.clone(), former.head());
+        }
+    }
+    Ok((told, read))
+}
+
 /// What became of a segment; none when nothing did.
-fn see(directory: &std::path::Path, head: Head, told: Option<&Head>) -> Result<Option<Seen>, StoreError> {
+fn see(directory: &Path, head: Head, told: Option<&Head>) -> Result<Option<Seen>, StoreError> {
     match head.advance(directory, told) {
         Ok(now) if now.seq == head.seq => Ok(None),
         Ok(now) => Ok(Some((head, Ok(now)))),

@@ -137,11 +137,8 @@ impl Journal {
     /// # Errors
     /// As [`Journal::record_act`].
     pub fn record(&self, record: Record) -> Result<(), StoreError> {
-        let written = self
-            .records
-            .append(std::slice::from_ref(&record))
-            .and_then(|()| self.records.audit.sync())
-            .map_err(|error| StoreError::Audit(error.to_string()));
+        let written =
+            self.records.append_durable(&record).map_err(|error| StoreError::Audit(error.to_string()));
         if written.is_err() {
             self.records.keep([record]);
         }
@@ -318,6 +315,8 @@ fn told(event: &Event) -> String {
         | Event::Outcome { .. }
         | Event::Refused { .. }
         | Event::Config { .. }
+        | Event::Continued { .. }
+        | Event::Removed { .. }
         | Event::Process { .. } => "the last record".to_owned(),
     }
 }
@@ -335,7 +334,13 @@ impl Writing {
             late.pop_front();
         }
         drop(late);
-        records.iter().try_for_each(|record| self.audit.append(record))
+        self.audit.append_all(records)
+    }
+
+    /// The same, and returns once they are on the disk.
+    fn append_durable(&self, record: &Record) -> std::io::Result<()> {
+        self.append(&[])?;
+        self.audit.append_durable(record)
     }
 
     fn keep(&self, records: impl IntoIterator<Item = Record>) {

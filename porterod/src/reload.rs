@@ -126,6 +126,7 @@ fn adopt(daemon: &Daemon, Valid { config, anonymizer, warnings }: Valid) {
     config.log_skipped();
     daemon.anonymizer.store(Arc::new(anonymizer));
     daemon.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.standing().clone()));
+    daemon.audit.continue_after(config.settings.audit.segment_bytes);
     daemon.approvals.store(Arc::new(config.settings.approvals.clone()));
     daemon.config.store(Arc::new(config));
     daemon.valid.store(true, Ordering::Relaxed);

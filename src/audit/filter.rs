@@ -118,7 +118,11 @@ impl Event {
             | Self::Outcome { tool, .. }
             | Self::Refused { tool, .. }
             | Self::Task { tool, .. } => Some(tool),
-            Self::Act { .. } | Self::Config { .. } | Self::Process { .. } => None,
+            Self::Act { .. }
+            | Self::Config { .. }
+            | Self::Continued { .. }
+            | Self::Removed { .. }
+            | Self::Process { .. } => None,
         }
     }
 
@@ -132,6 +136,8 @@ impl Event {
             | Self::Refused { .. }
             | Self::Act { .. }
             | Self::Config { .. }
+            | Self::Continued { .. }
+            | Self::Removed { .. }
             | Self::Process { .. } => None,
         }
     }
@@ -149,7 +155,11 @@ impl Event {
                 State::Denied | State::Expired | State::Cancelled => Decided::Refused,
                 State::Failed | State::Interrupted => Decided::Failed,
             }),
-            Self::Act { .. } | Self::Config { .. } | Self::Process { .. } => None,
+            Self::Act { .. }
+            | Self::Config { .. }
+            | Self::Continued { .. }
+            | Self::Removed { .. }
+            | Self::Process { .. } => None,
         }
     }
 }

@@ -28,8 +28,11 @@ impl Follower {
     pub fn new(directory: &Path, filter: Filter) -> io::Result<Self> {
         let mut offsets = HashMap::new();
         for name in segments(directory)? {
-            let end = whole_lines(&directory.join(&name))?;
-            offsets.insert(name, end);
+            let end = whole_lines(&directory.join(&name));
+            if matches!(&end, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                continue;
+            }
+            offsets.insert(name, end?);
         }
         Ok(Self { directory: directory.to_owned(), filter, offsets })
     }
@@ -43,7 +46,11 @@ impl Follower {
         let mut entries = Vec::new();
         for name in segments(&self.directory)? {
             let offset = self.offsets.entry(name.clone()).or_default();
-            let mut file = File::open(self.directory.join(&name))?;
+            let mut file = match File::open(self.directory.join(&name)) {
+                // Removed since, by its age.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
             while let Some(lines) = next_lines(&mut file, *offset)? {
                 *offset += lines.len() as u64;
                 let found = lines.split(|byte| *byte == b'\n').filter_map(|line| parse(&name, line));

@@ -8,10 +8,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Link, follow_line};
-use super::segment::sync_directory;
+use super::disk::sync_directory;
 
 /// A segment's name is about 40 bytes.
 const NAME_MOST: usize = 100;
@@ -30,6 +31,9 @@ pub struct Head {
     /// What was once found wrong with the segment, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// When the segment was removed because it was old, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Timestamp>,
 }
 
 /// Why a head cannot be advanced.
@@ -56,7 +60,8 @@ impl Head {
     }
 
     pub(super) fn new(segment: String, link: &Link, length: u64) -> Self {
-        Self { segment, seq: link.seq, hash: link.hash.to_hex().to_string(), length, problem: None }
+        let hash = link.hash.to_hex().to_string();
+        Self { segment, seq: link.seq, hash, length, problem: None, removed: None }
     }
 
     /// Follows the file in `directory` from here to its last whole record, and returns once that is on the

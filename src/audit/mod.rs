@@ -6,6 +6,7 @@
 //! [`verify_against`] also what was cut off or is gone, by the [`Head`]s that are kept elsewhere.
 
 mod chain;
+mod disk;
 mod filter;
 mod follow;
 mod head;
@@ -13,12 +14,14 @@ mod key;
 mod reader;
 mod record;
 mod segment;
+mod verify;
 
-pub use chain::{Broken, Report, Verdict, verify, verify_against};
+pub use disk::{Disk, Lines, RealDisk};
 pub use filter::{Decided, Filter, IdPart, NoIdPart};
 pub use follow::Follower;
 pub use head::{Head, HeadError};
 pub use key::Key;
-pub use reader::{Entry, Log, read, segments};
+pub use reader::{Begin, Entry, Former, Log, read, segments};
 pub use record::{Event, Outcome, Record};
-pub use segment::Segment;
+pub use segment::{SEGMENT_BYTES, Segment};
+pub use verify::{Broken, Report, State, Verdict, verify, verify_against};

@@ -1,6 +1,6 @@
 //! All segments, read as one.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Filter, Record};
+use super::{Event, Filter, Head, Record};
 
 /// One record and where it stands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,18 +33,26 @@ pub struct Log {
 }
 
 /// Reads every segment in `directory`, merged in the order of time; within a segment the order of writing
-/// stays, even where the wall clock was set back. A directory that is not there holds nothing.
+/// stays, even where the wall clock was set back, and so it does in one that goes on after another. A directory that is not there holds nothing.
 ///
 /// # Errors
 /// When the directory or a segment cannot be read.
 pub fn read(directory: &Path, filter: &Filter) -> io::Result<Log> {
     let mut log = Log::default();
     let mut keyed = Vec::new();
+    let mut ends = HashMap::new();
     for name in segments(directory)? {
         if starts_after(&name, filter.until) {
             continue;
         }
-        read_segment(directory, &name, filter, &mut log, &mut keyed)?;
+        let file = match File::open(directory.join(&name)) {
+            // Removed since, by its age.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        let (newest, latest) = read_segment(file, &name, filter, &mut log, &ends)?;
+        keyed.extend(newest);
+        ends.insert(name, latest);
     }
     keyed.sort_by_key(|(at, _)| *at);
     let from = filter.limit.map_or(0, |limit| keyed.len().saturating_sub(limit));
@@ -52,14 +60,16 @@ pub fn read(directory: &Path, filter: &Filter) -> io::Result<Log> {
     Ok(log)
 }
 
+/// Gives what is wanted with the time to sort it by, and the latest such time. `ends` are those of the segments
+/// before.
 fn read_segment(
-    directory: &Path,
+    file: File,
     name: &str,
     filter: &Filter,
     log: &mut Log,
-    keyed: &mut Vec<(Timestamp, Entry)>,
-) -> io::Result<()> {
-    let mut file = BufReader::with_capacity(64 << 10, File::open(directory.join(name))?);
+    ends: &HashMap<String, Timestamp>,
+) -> io::Result<(VecDeque<(Timestamp, Entry)>, Timestamp)> {
+    let mut file = BufReader::with_capacity(64 << 10, file);
     let mut newest = VecDeque::new();
     let mut latest = Timestamp::MIN;
     let mut line = Vec::new();
@@ -69,6 +79,9 @@ fn read_segment(
         if line.last() != Some(&b'\n') {
             log.torn.push(name.to_owned());
         } else if let Some(entry) = parse(name, &line) {
+            if let Event::Continued { former, .. } = &entry.record.event {
+                latest = ends.get(former).copied().unwrap_or(latest);
+            }
             latest = latest.max(entry.record.at);
             if filter.wants(&entry.record) {
                 newest.push_back((latest, entry));
@@ -81,8 +94,64 @@ fn read_segment(
         }
         line.clear();
     }
-    keyed.extend(newest);
-    Ok(())
+    Ok((newest, latest))
+}
+
+/// How a segment begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// Its first record is not there yet, or is none.
+    Unwritten,
+    /// By itself.
+    Anew,
+    /// It goes on after another.
+    After(Former),
+}
+
+/// What the first record of a segment says of the one that it goes on after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// Its file name.
+    pub name: String,
+    /// The number of its last record.
+    pub seq: u64,
+    /// The hash of that record, in hex.
+    pub hash: String,
+    /// Whether some of its last records may be lost.
+    pub fault: bool,
+}
+
+impl Begin {
+    /// Reads the first record of a segment.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of(directory: &Path, segment: &str) -> io::Result<Self> {
+        let mut line = Vec::new();
+        BufReader::new(File::open(directory.join(segment))?).read_until(b'\n', &mut line)?;
+        Ok(Self::read(&line))
+    }
+
+    /// The same, from the bytes of the segment.
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let line = memchr::memchr(b'\n', bytes).map(|end| &bytes[..end]);
+        match line.and_then(|line| serde_json::from_slice::<Record>(line).ok()) {
+            None => Self::Unwritten,
+            Some(Record { event: Event::Continued { former: name, seq, hash, fault }, .. }) => {
+                Self::After(Former { name, seq, hash, fault })
+            }
+            Some(_) => Self::Anew,
+        }
+    }
+}
+
+impl Former {
+    /// Where the process that wrote it says it ended.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let Self { name, seq, hash, fault: _ } = self.clone();
+        Head { segment: name, seq, hash, length: 0, problem: None, removed: None }
+    }
 }
 
 pub(super) fn parse(segment: &str, line: &[u8]) -> Option<Entry> {

@@ -92,6 +92,29 @@ pub enum Event {
         /// Whether it is valid and in force.
         valid: bool,
     },
+    /// The first record of a segment that goes on where another was full, or could not be written any more.
+    Continued {
+        /// The other's file name.
+        former: String,
+        /// The number of its last record.
+        seq: u64,
+        /// The hash of that record, in hex.
+        hash: String,
+        /// Whether the disk failed there, so that some of its last records may be lost.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fault: bool,
+    },
+    /// A whole segment is removed because it is older than the audit is kept.
+    Removed {
+        /// Its file name.
+        segment: String,
+        /// The number of its last record.
+        seq: u64,
+        /// The hash of that record, in hex.
+        hash: String,
+        /// The time of its newest record.
+        newest: Timestamp,
+    },
     /// A process began or ended its segment.
     Process {
         /// `portero` or `porterod`, with its version.

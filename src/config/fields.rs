@@ -39,7 +39,8 @@ pub(super) const CASE: &[&str] = &["when", "then"];
 /// What a case says about one place in the arguments.
 pub(super) const TEST: &[&str] = &["equals", "glob", "regex", "under", "above", "below", "atLeast", "atMost"];
 /// `portero.json`
-pub(super) const PORTERO: &[&str] = &["$schema", "approvals", "limits", "logging", "telegram", "https"];
+pub(super) const PORTERO: &[&str] =
+    &["$schema", "approvals", "limits", "audit", "logging", "telegram", "https"];
 /// `approvals` of `portero.json`
 pub(super) const APPROVALS: &[&str] = &[
     "pending",
@@ -53,6 +54,8 @@ pub(super) const APPROVALS: &[&str] = &[
 ];
 /// `limits` of `portero.json`
 pub(super) const LIMITS: &[&str] = &["start", "request", "listWait", "messageBytes", "serverLogBytes"];
+/// `audit` of `portero.json`
+pub(super) const AUDIT: &[&str] = &["segmentBytes", "keep"];
 /// `logging` of `portero.json`
 pub(super) const LOGGING: &[&str] = &["level"];
 /// `telegram` of `portero.json`

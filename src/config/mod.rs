@@ -24,7 +24,7 @@ use std::path::Path;
 use std::{fs, io};
 
 pub use problem::{Problem, Problems, Severity};
-pub use types::{Approvals, Config, Files, Https, Limits, Server, Settings, Skipped, Telegram};
+pub use types::{Approvals, Audit, Config, Files, Https, Limits, Server, Settings, Skipped, Telegram};
 
 use crate::anonymize::{Anonymizer, Conflict, Rule};
 use document::Document;

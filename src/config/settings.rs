@@ -8,9 +8,15 @@ use jsonc_parser::common::Ranged;
 
 use super::document::{Document, Members, list, nearest};
 use super::fields;
-use super::types::{Approvals, Https, Limits, Settings, Telegram};
+use super::types::{Approvals, Audit, Https, Limits, Settings, Telegram};
 use super::variables::Variables;
 
+/// The smallest file of the audit: smaller ones would be more files than records are worth.
+const SEGMENT_LEAST: u64 = 64 << 10;
+/// The least that the audit is kept. Whoever may edit this file cannot so make the last days vanish.
+const KEEP_LEAST: Duration = Duration::from_secs(7 * 86_400);
+/// The word for keeping it for good.
+const FOREVER: &str = "forever";
 /// The smallest limit of a message that leaves room for a tool's description.
 const MESSAGE_LEAST: u64 = 64 << 10;
 
@@ -29,16 +35,20 @@ pub(super) fn read<'a>(
     let sections = [
         section("approvals", fields::APPROVALS),
         section("limits", fields::LIMITS),
+        section("audit", fields::AUDIT),
         section("logging", fields::LOGGING),
         section("telegram", fields::TELEGRAM),
         section("https", fields::HTTPS),
     ];
-    let [approving, limiting, logging, telegram, https] = sections;
+    let [approving, limiting, auditing, logging, telegram, https] = sections;
     if let Some(members) = approving {
         settings.approvals = approvals(document, &members);
     }
     if let Some(members) = limiting {
         settings.limits = limits(document, &members);
+    }
+    if let Some(members) = auditing {
+        settings.audit = audit(document, &members);
     }
     settings.log = logging.and_then(|members| level(document, members.get("level")?));
     settings.telegram = telegram.and_then(|members| self::telegram(document, &members, variables));
@@ -83,6 +93,27 @@ fn limits<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Limits 
             .map_or(default.message_bytes, |most| usize::try_from(most).unwrap_or(usize::MAX)),
         server_log_bytes: log.unwrap_or(default.server_log_bytes),
     }
+}
+
+fn audit<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Audit {
+    let default = Audit::default();
+    let bytes = document.number(members.get("segmentBytes"), "`audit.segmentBytes`", SEGMENT_LEAST);
+    Audit {
+        segment_bytes: bytes.unwrap_or(default.segment_bytes),
+        keep: members.get("keep").map_or(default.keep, |value| audit_keep(document, value)),
+    }
+}
+
+fn audit_keep<'a>(document: &mut Document<'a>, value: &Value<'a>) -> Option<Duration> {
+    if matches!(value, Value::StringLit(word) if word.value == FOREVER) {
+        return None;
+    }
+    let keep = document.duration(Some(value), "`audit.keep`", KEEP_LEAST);
+    if keep < KEEP_LEAST {
+        let hint = format!("such as \"90d\", \"365d\" or \"{FOREVER}\"");
+        document.error(value.start(), "`audit.keep` must be at least 7d".into(), Some(hint));
+    }
+    Some(keep)
 }
 
 fn level<'a>(document: &mut Document<'a>, value: &Value<'a>) -> Option<String> {

@@ -86,6 +86,8 @@ pub struct Settings {
     pub approvals: Approvals,
     /// Limits.
     pub limits: Limits,
+    /// How much of the audit stays.
+    pub audit: Audit,
     /// The level of the programs' own logs: `off`, `error`, `warn`, `info`, `debug` or `trace`.
     pub log: Option<String>,
     /// The Telegram bot; none where it is not set up.
@@ -173,6 +175,21 @@ impl Default for Limits {
             message_bytes: 64 << 20,
             server_log_bytes: 10 << 20,
         }
+    }
+}
+
+/// How much of the audit stays, and in what pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// How long a file of it may get before another goes on, in bytes. Default 16 MiB.
+    pub segment_bytes: u64,
+    /// How long records stay; none for good. Default 365 days.
+    pub keep: Option<Duration>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { segment_bytes: 16 << 20, keep: Some(Duration::from_secs(365 * 86_400)) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use portero::audit::{self, Entry, Event, Filter, Follower, Head, Outcome as CallOutcome, Report};
+use portero::audit::{self, Entry, Event, Filter, Follower, Head, Outcome as CallOutcome, Report, State};
 use portero::ipc::{Ask, Reply};
 use serde_json::json;
 
@@ -115,6 +115,14 @@ pub(super) fn describe(event: &Event) -> String {
             let short = digest.get(..12).unwrap_or(digest);
             format!("config    {short} {}", if *valid { "is in force" } else { "is not valid" })
         }
+        Event::Continued { former, seq, fault, .. } => {
+            let fault = if *fault { ", where the disk failed" } else { "" };
+            format!("audit     goes on after record {seq} of {former}{fault}")
+        }
+        Event::Removed { segment, seq, newest, .. } => {
+            let day = newest.strftime("%Y-%m-%d");
+            format!("audit     {segment} of {seq} records until {day} is removed: older than it is kept")
+        }
         Event::Process { program, what } => format!("process   {program} {what}"),
     }
 }
@@ -153,10 +161,19 @@ async fn heads(context: &Context) -> Outcome<Vec<Head>> {
 }
 
 fn state(segment: &Report) -> String {
-    let Report { good, broken, torn, .. } = segment;
-    match (broken, torn) {
-        (Some(broken), _) => format!("BROKEN at line {}: {}", broken.line, broken.problem),
-        (None, true) => format!("{good} records hold; the last line was cut off by a crash"),
-        (None, false) => format!("{good} records hold"),
+    let Report { good, broken, removed, state, .. } = segment;
+    let problem = broken.as_ref().map_or("", |broken| broken.problem.as_str());
+    match state {
+        State::Holds => format!("{good} records hold"),
+        State::Torn => format!("{good} records hold; the end was lost in a crash or a fault of the disk"),
+        State::Broken => {
+            let line = broken.as_ref().map_or(1, |broken| broken.line);
+            format!("BROKEN at line {line}: {problem}")
+        }
+        State::Missing => format!("MISSING: {problem}"),
+        State::Removed => {
+            let at = removed.map_or_else(String::new, |at| at.strftime(" on %Y-%m-%d").to_string());
+            format!("removed{at} because it was old; {good} records were in it")
+        }
     }
 }

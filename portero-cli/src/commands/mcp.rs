@@ -93,6 +93,7 @@ fn assemble(
     let launch = launch::parts(paths, &config, Arc::clone(&anonymizer), Arc::clone(&clock))?;
     let audit = Segment::open(&paths.audit(), PROGRAM, clock.now())
         .map_err(|error| Failure::refused("could not begin the audit, so nothing can run").because(&error))?;
+    audit.continue_after(config.settings.audit.segment_bytes);
 
     let (fleet, events) = Fleet::new(own_servers(&config), launch);
     let desk = Arc::new(RemoteDesk(Arc::clone(&link)));

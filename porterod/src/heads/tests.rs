@@ -168,3 +168,60 @@ async fn what_is_known_outlives_the_daemon() {
     place.cut(0);
     assert!(!place.holds());
 }
+
+#[tokio::test]
+async fn the_end_of_a_full_file_that_is_cut_before_anybody_looked_raises_the_alarm() {
+    for how in ["cut", "remove"] {
+        let place = Place::new();
+        place.session.continue_after(1_000);
+        place.heads.look().await.unwrap();
+        let full = place.session.path();
+        place.write(20);
+        assert_ne!(place.session.path(), full);
+        match how {
+            "cut" => {
+                let text = fs::read_to_string(&full).unwrap();
+                let kept: String = text.split_inclusive('\n').take(2).collect();
+                fs::write(&full, kept).unwrap();
+            }
+            _ => fs::remove_file(&full).unwrap(),
+        }
+        place.heads.look().await.unwrap();
+        let alarms = place.alarms();
+        let name = full.file_name().unwrap().to_str().unwrap();
+        assert!(alarms.len() == 1 && alarms[0].contains(name), "{how}: {alarms:?}");
+        assert!(!place.holds());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_came_and_went_between_two_looks_is_missed_when_the_next_one_names_it() {
+    let place = Place::new();
+    place.session.continue_after(1_000);
+    place.heads.look().await.unwrap();
+    let first = place.session.path();
+    while place.session.path() == first {
+        place.write(1);
+    }
+    let second = place.session.path();
+    while place.session.path() == second {
+        place.write(1);
+    }
+    fs::remove_file(&second).unwrap();
+    place.heads.look().await.unwrap();
+    let alarms = place.alarms();
+    assert!(alarms.len() == 1 && alarms[0].contains("missing"), "{alarms:?}");
+}
+
+#[tokio::test]
+async fn files_that_go_on_after_others_raise_no_alarm() {
+    let place = Place::new();
+    place.session.continue_after(1_000);
+    for _ in 0..5 {
+        place.write(7);
+        place.heads.look().await.unwrap();
+        place.heads.told(place.session.head()).await.unwrap();
+    }
+    assert!(place.holds() && place.alarms().is_empty(), "{:?}", place.alarms());
+    assert!(place.heads.list().unwrap().len() > 5);
+}

@@ -42,6 +42,8 @@ fn of_task(event: &Event) -> Option<Notice> {
         | Event::Refused { .. }
         | Event::Act { .. }
         | Event::Config { .. }
+        | Event::Continued { .. }
+        | Event::Removed { .. }
         | Event::Process { .. } => None,
     }
 }

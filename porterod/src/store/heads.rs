@@ -47,5 +47,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Head> {
         hash: row.get(2)?,
         length: row.get(3)?,
         problem: row.get(4)?,
+        removed: None,
     })
 }

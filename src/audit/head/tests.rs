@@ -88,6 +88,7 @@ fn write_anew(segment: &Segment, records: u64) {
     let mut link = Link::first(&segment.head().segment);
     let (mut text, mut line) = (Vec::new(), Vec::new());
     for number in 0..records {
+        line.clear();
         link = write_line(&mut line, &link, &record(&format!("forged {number}"))).unwrap();
         text.extend_from_slice(&line);
     }

@@ -361,6 +361,19 @@ fn the_settings_are_all_read() {
     assert_eq!(telegram.api_url.as_deref(), Some("http://localhost"));
 }
 
+#[test]
+fn the_audit_is_kept_for_a_week_at_least_or_for_good() {
+    let keep = |keep: &str| {
+        let text = format!(r#"{{"audit":{{"segmentBytes":65536,"keep":"{keep}"}}}}"#);
+        read_with(&[(PORTERO, &text)], &ENV)
+    };
+    assert_eq!(keep("90d").0.unwrap().settings.audit.keep, Some(Duration::from_secs(90 * 86_400)));
+    let config = keep("forever").0.unwrap();
+    assert_eq!((config.settings.audit.keep, config.settings.audit.segment_bytes), (None, 65_536));
+    let (config, problems) = keep("6d23h");
+    assert!(config.is_none() && problems.to_string().contains("at least 7d"), "{problems}");
+}
+
 fn injected(env: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let text = format!(r#"{{"mcps":[{{"name":"x","command":"x","env":{env}}}]}}"#);
     let rules = valid(&[(MCPS, &text)], variables).replacements;

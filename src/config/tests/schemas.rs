@@ -27,7 +27,7 @@ fn fields_of(schema: &Value, pointer: &str) -> BTreeSet<String> {
 #[test]
 fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
     let server = [fields::NAME, fields::SERVER].concat();
-    let tables: [(&str, &str, &[&str]); 15] = [
+    let tables: [(&str, &str, &[&str]); 16] = [
         (MCPS, "", fields::MCPS),
         (MCPS, "/properties/mcps/items", &server),
         (MCPS, "/properties/mcpServers/additionalProperties", fields::SERVER),
@@ -40,6 +40,7 @@ fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
         (PORTERO, "", fields::PORTERO),
         (PORTERO, "/properties/approvals", fields::APPROVALS),
         (PORTERO, "/properties/limits", fields::LIMITS),
+        (PORTERO, "/properties/audit", fields::AUDIT),
         (PORTERO, "/properties/logging", fields::LOGGING),
         (PORTERO, "/properties/telegram", fields::TELEGRAM),
         (PORTERO, "/properties/https", fields::HTTPS),
@@ -136,10 +137,20 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     assert_eq!(default("limits", "listWait"), shown(limits.list_wait));
     assert_eq!(default("limits", "messageBytes"), serde_json::json!(limits.message_bytes));
     assert_eq!(default("limits", "serverLogBytes"), serde_json::json!(limits.server_log_bytes));
+    let audit = Audit::default();
+    assert_eq!(default("audit", "segmentBytes"), serde_json::json!(audit.segment_bytes));
+    assert_eq!(audit.segment_bytes, crate::audit::SEGMENT_BYTES);
+    let keep = default("audit", "keep");
+    assert_eq!(duration::parse(keep.as_str().unwrap()).ok(), audit.keep);
 }
 
 /// Documents, and whether they are valid.
 const DOCUMENTS: &[(&str, bool, &str)] = &[
+    (PORTERO, true, r#"{"audit":{"segmentBytes":65536,"keep":"forever"}}"#),
+    (PORTERO, true, r#"{"audit":{"keep":"90d"}}"#),
+    (PORTERO, false, r#"{"audit":{"segmentBytes":65535}}"#),
+    (PORTERO, false, r#"{"audit":{"keep":30}}"#),
+    (PORTERO, false, r#"{"audit":{"keep":"for ever"}}"#),
     (MCPS, true, r#"{}"#),
     (MCPS, true, r#"{"$schema":"x","mcps":[]}"#),
     (MCPS, true, r#"{"mcps":[{"name":"a","command":"a"}],"mcpServers":{"b":{"command":"b"}}}"#),

@@ -15,12 +15,12 @@ const LAST_WORD: Duration = Duration::from_millis(40);
 /// Tells it whenever there is a connection and something new, until the future is dropped. An older daemon
 /// does not know the question; it looks at the files itself, or not at all.
 pub(super) async fn report(link: &Link, audit: &Segment) {
-    let mut told = 0;
+    let mut told = None;
     loop {
         let client = link.up().await;
         let head = audit.head();
-        if head.seq != told && tell(&client, audit).await {
-            told = head.seq;
+        if told.as_ref() != Some(&head) && tell(&client, audit).await {
+            told = Some(head);
         }
         tokio::time::sleep(EVERY).await;
     }

@@ -84,6 +84,7 @@ impl Running {
         self.pipeline.shared.store(Arc::new(shared_servers(&config)));
         self.fleet.replace(own_servers(&config));
         self.pipeline.catalog.replace(&config.servers);
+        self.pipeline.audit.continue_after(config.settings.audit.segment_bytes);
         self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&config.digest);
         tracing::info!(digest = config.digest, "another configuration is in force");
         config.log_skipped();

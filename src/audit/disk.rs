@@ -1,0 +1,128 @@
+//! Where segments are written: the seam at which tests let a disk fail.
+//!
+//! [`RealDisk`] is what the programs use. One indirect call is nothing beside the system call behind it.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// Makes and removes the files that segments are.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// Makes a new file for one segment.
+    ///
+    /// # Errors
+    /// When it is there already, or cannot be made.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Lines>>;
+
+    /// Removes a file that [`Disk::create`] made and that is no segment after all.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the name of a file durable.
+    ///
+    /// # Errors
+    /// When the directory cannot be synced.
+    fn sync_name(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The file of one segment, which is only appended to.
+pub trait Lines: Send + fmt::Debug {
+    /// Appends in one write, and tells how many bytes were written.
+    ///
+    /// # Errors
+    /// When nothing was.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Returns once everything that was written is on the disk.
+    ///
+    /// # Errors
+    /// When what the disk holds is unknown.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Cuts off what is behind `length`.
+    ///
+    /// # Errors
+    /// When it is still there.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+
+    /// Whether nobody could ever read what is written: the file was removed.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    fn is_gone(&self) -> io::Result<bool>;
+}
+
+/// The machine's own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Lines>> {
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
+        hold(&file);
+        Ok(Box::new(file))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_name(&self, path: &Path) -> io::Result<()> {
+        sync_directory(path)
+    }
+}
+
+impl Lines for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::Write::write(self, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    #[cfg(unix)]
+    fn is_gone(&self) -> io::Result<bool> {
+        Ok(std::os::unix::fs::MetadataExt::nlink(&self.metadata()?) == 0)
+    }
+
+    /// A file that is open cannot be removed there.
+    #[cfg(not(unix))]
+    fn is_gone(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Says to other processes that this one writes here, for as long as it does.
+#[cfg(unix)]
+fn hold(file: &File) {
+    if let Err(error) = file.try_lock() {
+        tracing::debug!(%error, "this segment cannot be locked, so it is never removed by its age");
+    }
+}
+
+/// There a file that is open for writing is known as such anyway.
+#[cfg(not(unix))]
+fn hold(_: &File) {}
+
+/// Makes a file's name durable.
+#[cfg(unix)]
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(not(unix))]
+pub(super) fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
