@@ -22,7 +22,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::notice::Entry;
+use portero::notice::{Entry, Notice};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +77,7 @@ impl Outbox {
     /// [`StoreError::Refused`] when there is no such channel, else when the store cannot be read.
     pub fn next(&self, channel: &str) -> Result<Vec<Entry>, StoreError> {
         let next = self.journal.store().read(|connection| kept::next(connection, channel, AT_ONCE))?;
-        next.ok_or_else(|| missing(channel))
+        Ok(self.today(next.ok_or_else(|| missing(channel))?))
     }
 
     /// A channel has told everything up to and including the notice `upto`. An earlier place changes nothing.
@@ -109,7 +109,10 @@ impl Outbox {
     /// # Errors
     /// When the store cannot be read.
     pub fn after(&self, place: u64) -> Result<After, StoreError> {
-        self.journal.store().read(|connection| kept::after(connection, place, AT_ONCE))
+        match self.journal.store().read(|connection| kept::after(connection, place, AT_ONCE))? {
+            After::Entries(entries) => Ok(After::Entries(self.today(entries))),
+            After::Removed => Ok(After::Removed),
+        }
     }
 
     /// Writes what could not be written, and removes what is told or too old, until `stop`. The composition
@@ -127,6 +130,23 @@ impl Outbox {
             }
         };
         stop.run_until_cancelled(keeping).await;
+    }
+
+    /// Concealed by the rules of today, which may know values that those of the day did not.
+    fn today(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        for entry in &mut entries {
+            match &mut entry.notice {
+                Notice::Grant { pattern: text, .. }
+                | Notice::Rule { pattern: text, .. }
+                | Notice::Alarm { about: text, .. }
+                | Notice::Task { note: Some(text), .. } => *text = self.journal.words(text.get()),
+                Notice::Task { note: None, .. }
+                | Notice::Paused
+                | Notice::Resumed
+                | Notice::Config { .. } => {}
+            }
+        }
+        entries
     }
 
     async fn tidy(&self) -> Result<(), StoreError> {

@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
 
+use serde::{Deserialize, Serialize};
+
 use crate::anonymize::Real;
 use crate::config;
 use crate::json::RawJson;
@@ -99,7 +101,8 @@ impl Tool {
 }
 
 /// A tool's `annotations`, which are the server's word only.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Hints {
     /// `readOnlyHint`
     pub read_only: Option<bool>,

@@ -9,8 +9,10 @@ use zeroize::Zeroize as _;
 use crate::anonymize::Fake;
 use crate::audit::Head;
 use crate::call::Call;
+use crate::catalog::Hints;
 use crate::json::RawJson;
 use crate::names::{Principal, ServerName, SessionId, TaskId, ToolId};
+use crate::notice::Entry;
 use crate::pattern::Pattern;
 use crate::policy::{Action, Explanation, Grant, Rule, Standing};
 use crate::secret::Secret;
@@ -249,6 +251,18 @@ pub enum Ask {
         /// The task.
         task: TaskId,
     },
+    /// One task as a person decides on it, with what its tool says of itself. Answer: [`Reply::Look`].
+    Look {
+        /// The task.
+        task: TaskId,
+    },
+    /// What changed after a place, once something did; without one, what waits now. Asked again and again it
+    /// tells every change, and nothing is queued for one that asks seldom: it is told to begin anew. Answer:
+    /// [`Reply::Watched`].
+    Watch {
+        /// [`Watched::place`] of the last answer.
+        after: Option<u64>,
+    },
     /// Yes, run it. Widens. Answer: [`Reply::Task`].
     Approve {
         /// The task.
@@ -357,6 +371,30 @@ pub enum Reply {
     Reach(Vec<(ToolId, Action)>),
     /// How far every segment of the audit is known to have come.
     Heads(Vec<Head>),
+    /// A task, to decide on.
+    Look(Box<Look>),
+    /// What changed, or what waits.
+    Watched(Watched),
+}
+
+/// A task as a person decides on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Look {
+    /// The task, whole.
+    pub task: Task,
+    /// The server's word on its tool; none where the daemon has not seen the tool.
+    pub hints: Option<Hints>,
+}
+
+/// What changed, or what waits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Watched {
+    /// Where to ask on from.
+    pub place: u64,
+    /// Where this is a beginning, or changes in between are gone: the tasks that wait now, and no others.
+    pub anew: Option<Vec<TaskId>>,
+    /// What changed, in order.
+    pub entries: Vec<Entry>,
 }
 
 /// What came of a forwarded call.

@@ -37,6 +37,8 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         Ask::Status
         | Ask::Tasks { .. }
         | Ask::Task { .. }
+        | Ask::Look { .. }
+        | Ask::Watch { .. }
         | Ask::Rules
         | Ask::Heads
         | Ask::Head(_)

@@ -15,6 +15,7 @@ mod head;
 mod heads;
 mod list_tasks;
 mod listing;
+mod look;
 mod passphrase;
 mod pause;
 mod reach;
@@ -31,6 +32,7 @@ mod subscribe;
 mod task;
 mod tasks;
 mod unrule;
+mod watch;
 mod why;
 
 use std::sync::Arc;
@@ -114,6 +116,8 @@ async fn answer_session(
         Ask::Status
         | Ask::Tasks { .. }
         | Ask::Task { .. }
+        | Ask::Look { .. }
+        | Ask::Watch { .. }
         | Ask::Approve { .. }
         | Ask::Reject { .. }
         | Ask::Grant { .. }
@@ -138,19 +142,26 @@ async fn answer_session(
 async fn answer_terminal(
     daemon: &Arc<Daemon>,
     process: &Process,
-    Question { ask, .. }: Question,
+    Question { ask, withdrawn, .. }: Question,
 ) -> Result<Reply, Failure> {
     let by = process.to_string();
     let attempt = attempt::of(&ask);
-    let answered = answer_person(daemon, &by, ask).await;
+    let answered = answer_person(daemon, &by, ask, withdrawn).await;
     attempt::written_down(daemon, attempt, &by, answered)
 }
 
-async fn answer_person(daemon: &Arc<Daemon>, by: &str, ask: Ask) -> Result<Reply, Failure> {
+async fn answer_person(
+    daemon: &Arc<Daemon>,
+    by: &str,
+    ask: Ask,
+    withdrawn: CancellationToken,
+) -> Result<Reply, Failure> {
     match ask {
         Ask::Status => status::answer(daemon).await,
         Ask::Tasks { state, limit } => tasks::answer(daemon, state, limit),
         Ask::Task { task } => task::answer(daemon, task),
+        Ask::Look { task } => look::answer(daemon, task),
+        Ask::Watch { after } => watch::answer(daemon, after, withdrawn).await,
         Ask::Approve { task, challenge } => approve::answer(daemon, by, task, challenge).await,
         Ask::Reject { task, reason, for_now } => reject::answer(daemon, by, task, reason, for_now).await,
         Ask::Grant { pattern, millis, challenge } => {

@@ -3,7 +3,7 @@ mod histories;
 use std::time::Duration;
 
 use portero::names::TaskId;
-use portero::notice::{Alarm, Notice};
+use portero::notice::Alarm;
 use portero::task::State;
 
 use super::*;
@@ -149,6 +149,7 @@ async fn too_many_notices_collapse_to_the_last_of_each_task_and_nothing_open_is_
     let lost = &left.last().unwrap().notice;
     assert!(matches!(lost, Notice::Alarm { alarm: Alarm::Lost, .. }), "what is lost is told: {lost:?}");
     assert_eq!(bench.outbox.after(40).unwrap(), After::Removed);
+    assert_eq!(bench.outbox.after(1000).unwrap(), After::Removed, "there is no such place");
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ const LOST: &str = "notices were removed before they were told, because too many
 pub enum After {
     /// These, in order; perhaps not all.
     Entries(Vec<Entry>),
-    /// Some of it was removed.
+    /// Some of it was removed, or there is no such place.
     Removed,
 }
 
@@ -108,7 +108,8 @@ pub(crate) fn acknowledge(connection: &Connection, name: &str, upto: u64) -> Res
 pub(crate) fn after(connection: &Connection, place: u64, most: u32) -> Result<After, StoreError> {
     let removed: u64 =
         connection.prepare_cached("SELECT removed FROM outbox")?.query_row([], |row| row.get(0))?;
-    if place < removed {
+    // A place beyond the last is one of a store that was there before.
+    if place < removed || place > last(connection)? {
         return Ok(After::Removed);
     }
     Ok(After::Entries(read(connection, None, place, most)?))

@@ -3,6 +3,7 @@
 
 mod fake_server;
 mod support;
+mod watch;
 
 use std::time::Duration;
 

@@ -1,0 +1,93 @@
+//! A terminal that watches what waits.
+
+use portero::ipc::{Ask, FailureKind, Look, Reply, Watched};
+use portero::names::TaskId;
+use portero::notice::Notice;
+use portero::policy::Action;
+use portero::task::State;
+
+use crate::support::{Home, Terminal, is_kind};
+
+async fn watched(person: &Terminal, after: Option<u64>) -> Watched {
+    match person.ask(Ask::Watch { after }).await {
+        Ok(Reply::Watched(watched)) => watched,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The states that tasks came into after a place, as far as `last`.
+async fn states(person: &Terminal, mut place: u64, last: State) -> Vec<(TaskId, State)> {
+    let mut states = Vec::new();
+    while states.last().is_none_or(|(_, state)| *state != last) {
+        let next = watched(person, Some(place)).await;
+        assert_eq!(next.anew, None);
+        place = next.place;
+        states.extend(next.entries.into_iter().filter_map(|entry| match entry.notice {
+            Notice::Task { task, state, .. } => Some((task, state)),
+            _ => None,
+        }));
+    }
+    states
+}
+
+#[tokio::test]
+async fn whoever_watches_is_told_what_waits_and_then_every_change() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let waits = session.submit("notes/send", "waits").await.unwrap();
+    let begin = watched(&person, None).await;
+    assert_eq!((begin.anew, begin.entries.len()), (Some(vec![waits.id]), 0));
+
+    let (next, ()) = tokio::join!(watched(&person, Some(begin.place)), async {
+        person.rule("common/*", Action::Deny).await.unwrap();
+    });
+    assert!(matches!(&next.entries[..], [entry] if matches!(entry.notice, Notice::Rule { .. })), "{next:?}");
+    person.approve(&waits).await.unwrap();
+    let came = states(&person, next.place, State::Completed).await;
+    assert_eq!(came, [State::Approved, State::Executing, State::Completed].map(|state| (waits.id, state)));
+    assert_eq!(watched(&person, None).await.anew, Some(Vec::new()), "nothing waits any more");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn whoever_missed_too_much_begins_anew() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let waits = session.submit("notes/send", "waits").await.unwrap();
+    assert_eq!(watched(&person, Some(1 << 40)).await.anew, Some(vec![waits.id]));
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_task_is_looked_at_with_what_its_tool_says_of_itself() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let waits = session.submit("notes/send", "waits").await.unwrap();
+    let Ok(Reply::Look(look)) = person.ask(Ask::Look { task: waits.id }).await else { panic!("look") };
+    let Look { task, hints } = *look;
+    assert_eq!((task.id, task.call.params.get().get()), (waits.id, waits.call.params.get().get()));
+    assert!(hints.is_some(), "the daemon saw the tool when it bound the call to its definition");
+    assert!(is_kind(&person.ask(Ask::Look { task: TaskId::fresh() }).await, FailureKind::NotFound));
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_session_may_not_watch_and_one_that_watches_does_not_hold_up_the_end() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    for ask in [Ask::Watch { after: None }, Ask::Look { task: TaskId::fresh() }] {
+        assert!(is_kind(&session.ask(ask).await, FailureKind::Invalid));
+    }
+    let place = watched(&person, None).await.place;
+    let watching = person.0.clone();
+    let watching = tokio::spawn(async move { watching.ask(Ask::Watch { after: Some(place) }).await });
+    tokio::task::yield_now().await;
+    let begin = std::time::Instant::now();
+    app.shutdown().await;
+    assert!(begin.elapsed() < std::time::Duration::from_secs(8), "{:?}", begin.elapsed());
+    assert!(watching.await.unwrap().is_err());
+}
