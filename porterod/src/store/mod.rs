@@ -12,6 +12,7 @@ pub(crate) mod outbox;
 pub(crate) mod passphrase;
 pub(crate) mod standing;
 pub(crate) mod tasks;
+pub(crate) mod telegram;
 pub(crate) mod text;
 mod writer;
 

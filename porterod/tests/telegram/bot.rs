@@ -16,7 +16,7 @@ const JANE: i64 = 501;
 const CHAT: ChatId = ChatId(JANE);
 const NO_WAIT: Duration = Duration::ZERO;
 
-fn address(telegram: &StandIn) -> Address {
+pub(crate) fn address(telegram: &StandIn) -> Address {
     Address {
         token: Secret::new(TOKEN),
         api_url: Some(telegram.api_url()),

@@ -1,7 +1,10 @@
 //! Telegram: what a person reads and taps there. Nothing from outside becomes a part of it but as [`text::Shown`].
 //!
-//! [`bot`] is the wire: the only place that knows HTTP, and where nothing is decided.
+//! [`bot`] is the wire and the only place that knows HTTP; [`courier`] sends at the pace that Telegram allows.
+//! Neither decides anything.
 
 pub mod text;
 
 pub mod bot;
+
+pub mod courier;

@@ -21,6 +21,8 @@ const ANSWER_MOST: usize = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long to wait when Telegram says "later" without saying when.
 const LATER: Duration = Duration::from_secs(5);
+/// The longest that it is believed.
+const LATEST: Duration = Duration::from_secs(24 * 3600);
 
 /// A bot's address, and the connections to it.
 #[derive(Clone)]
@@ -183,12 +185,14 @@ fn failure(status: u16, envelope: Option<&Envelope<'_>>) -> BotError {
     let code = envelope.and_then(|envelope| envelope.error_code).unwrap_or(status);
     let after = envelope.and_then(|envelope| envelope.parameters.as_ref()?.retry_after);
     match code {
+        429 => BotError::RetryAfter(after.map_or(LATER, |after| Duration::from_secs(after).min(LATEST))),
+        500..=599 => BotError::Server(code),
+        // Only Telegram itself may say that a bot is no more; a gateway's page may not.
+        _ if envelope.is_none() => BotError::Nonsense,
         401 | 404 => BotError::Unauthorized,
         403 => BotError::Blocked,
         409 => BotError::Conflict,
-        429 => BotError::RetryAfter(after.map_or(LATER, Duration::from_secs)),
-        500..=599 => BotError::Server(code),
-        400..=499 if envelope.is_some() => {
+        400..=499 => {
             let words = envelope.and_then(|envelope| envelope.description.as_deref());
             BotError::Refused(Refusal::of(words.unwrap_or_default()))
         }
@@ -209,10 +213,11 @@ mod tests {
         let wait = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 7","parameters":{"retry_after":7}}"#;
         assert_eq!(of(429, wait), BotError::RetryAfter(Duration::from_secs(7)));
         assert_eq!(of(429, "{}"), BotError::RetryAfter(LATER));
+        assert_eq!(of(429, &wait.replace("7}", "99999999999}")), BotError::RetryAfter(LATEST));
         assert_eq!(of(502, "<html>Bad Gateway</html>"), BotError::Server(502));
         assert_eq!(of(409, r#"{"ok":false,"error_code":409}"#), BotError::Conflict);
         assert_eq!(of(401, r#"{"ok":false,"error_code":401}"#), BotError::Unauthorized);
-        assert_eq!(of(404, "not found"), BotError::Unauthorized);
+        assert_eq!(of(404, r#"{"ok":false,"error_code":404}"#), BotError::Unauthorized);
         assert_eq!(of(403, r#"{"ok":false,"error_code":403}"#), BotError::Blocked);
         assert_eq!(
             of(400, r#"{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}"#),
@@ -222,9 +227,13 @@ mod tests {
 
     #[test]
     fn what_is_not_the_bot_apis_is_nonsense() {
-        for (status, answer) in
-            [(200, "hello"), (200, r#"{"ok":true}"#), (302, ""), (200, r#"{"ok":true,"result":5}"#)]
-        {
+        for (status, answer) in [
+            (200, "hello"),
+            (200, r#"{"ok":true}"#),
+            (302, ""),
+            (404, "<html>"),
+            (200, r#"{"ok":true,"result":5}"#),
+        ] {
             assert_eq!(of(status, answer), BotError::Nonsense, "{status} {answer}");
         }
         assert!(understand::<bool>(200, br#"{"ok":true,"result":true}"#).unwrap());

@@ -1,0 +1,324 @@
+//! Sends what a person is to read, at the pace that Telegram allows, until it has arrived.
+//!
+//! Whoever hands something in goes on at once; what comes of it can be waited for and need not be. Each message
+//! has a [`Cause`]: Telegram's confirmation is stored under it, and for the same cause nothing is sent again,
+//! also after a restart. Only a crash between sending and storing sends twice.
+
+mod lanes;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::bot::{Bot, BotError, ChatId, Document, Keyboard, MessageId, QueryId, Refusal};
+use super::text::Message;
+use crate::journal::Journal;
+use crate::store::{Records, StoreError, telegram as kept};
+use lanes::{Errand, Lanes, Next, Parcel, Ticket};
+
+/// How long what is under way may take when the channel ends.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How fast things go.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// The time between two messages to the same chat. Telegram: about a second.
+    pub gap: Duration,
+    /// How many messages a minute a group takes. Telegram: 20.
+    pub group_minute: usize,
+    /// The first pause after a failure; it doubles with each further one.
+    pub first_pause: Duration,
+    /// The longest.
+    pub longest_pause: Duration,
+    /// How long an answer to a press is tried.
+    pub answer_for: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            gap: Duration::from_secs(1),
+            group_minute: 20,
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
+            answer_for: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Why a message is sent: a name that is the same whenever the same message would be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause(String);
+
+impl Cause {
+    /// Such as `card` and a task's id.
+    #[must_use]
+    pub fn new(kind: &'static str, of: impl std::fmt::Display) -> Self {
+        Self(format!("{kind}:{of}"))
+    }
+
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What goes first, after answers to presses. Edits stand in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// It asks a person to decide. It is never dropped.
+    Card,
+    /// It tells something. When too many wait, the oldest is dropped.
+    Notice,
+}
+
+/// A new message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Letter {
+    /// A text, perhaps with buttons.
+    Text(Message, Option<Keyboard>),
+    /// A file.
+    Document(Document),
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Another text, and these buttons or none.
+    Text(Message, Option<Keyboard>),
+    /// The same text, and these buttons or none.
+    Keyboard(Option<Keyboard>),
+}
+
+/// Why something was not delivered, and will not be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// Telegram refused it.
+    #[error("Telegram refused it: {0}")]
+    Refused(Refusal),
+    /// The person blocked the bot.
+    #[error("the bot may not write to this chat")]
+    Blocked,
+    /// Too much else waited, or it was too late for an answer.
+    #[error("it was dropped: too much else waited, or for too long")]
+    Dropped,
+    /// The channel ended first; hand it in again on the next one.
+    #[error("the channel ended first")]
+    Closed,
+}
+
+/// What comes of something that was handed in. Dropping it changes nothing.
+#[derive(Debug)]
+pub struct Delivery(oneshot::Receiver<Result<MessageId, Undelivered>>);
+
+impl Delivery {
+    /// The message, once Telegram confirmed it and that is stored.
+    ///
+    /// # Errors
+    /// See [`Undelivered`].
+    pub async fn outcome(self) -> Result<MessageId, Undelivered> {
+        self.0.await.unwrap_or(Err(Undelivered::Closed))
+    }
+}
+
+/// Why the courier does no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// Telegram does not know the bot any more.
+    Unauthorized,
+}
+
+/// Takes what is to be sent. Clones hand in to the same queue.
+#[derive(Clone)]
+pub struct Courier(Arc<Shared>);
+
+struct Shared {
+    bot: Bot,
+    journal: Arc<Journal>,
+    lanes: Mutex<Lanes>,
+    handed_in: Notify,
+    /// The last failure, until something arrives.
+    trouble: Mutex<Option<BotError>>,
+}
+
+impl Courier {
+    /// A courier for this bot. Nothing goes out before [`Courier::run`].
+    #[must_use]
+    pub fn new(bot: Bot, journal: Arc<Journal>, pace: Pace) -> Self {
+        let lanes = Mutex::new(Lanes::new(pace));
+        Self(Arc::new(Shared { bot, journal, lanes, handed_in: Notify::new(), trouble: Mutex::default() }))
+    }
+
+    /// Sends a message, once for its cause.
+    pub fn send(&self, chat: ChatId, letter: Letter, rank: Rank, cause: Cause) -> Delivery {
+        self.hand_in(chat, Errand::Send { cause, letter }, Some(rank))
+    }
+
+    /// Changes a message. Of several changes that wait for the same message, the last one is made.
+    pub fn edit(&self, chat: ChatId, message: MessageId, edit: Edit) -> Delivery {
+        self.hand_in(chat, Errand::Edit { message, edit }, None)
+    }
+
+    /// Answers a press, at once: a text of up to 200 characters, shown until it is closed if it is an `alert`.
+    pub fn answer(&self, query: QueryId, text: Option<String>, alert: bool) {
+        self.0.lanes().answer(query, text, alert, Instant::now());
+        self.0.handed_in.notify_one();
+    }
+
+    /// How much waits.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.lanes().waiting()
+    }
+
+    /// The last failure, if nothing arrived since.
+    #[must_use]
+    pub fn trouble(&self) -> Option<BotError> {
+        self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends until it is told to stop, or the bot is no more. What is not delivered then is told as
+    /// [`Undelivered::Closed`].
+    pub async fn run(&self, stop: CancellationToken) -> Ended {
+        self.0.forget_old().await;
+        let mut under_way = JoinSet::new();
+        let ended = self.deliver(&mut under_way, &stop).await;
+        let rest = async {
+            while let Some(Ok((ticket, result))) = under_way.join_next().await {
+                self.0.settle(ticket, result);
+            }
+        };
+        let _ = tokio::time::timeout(GRACE, rest).await;
+        self.0.lanes().close();
+        ended
+    }
+
+    async fn deliver(&self, under_way: &mut JoinSet<Done>, stop: &CancellationToken) -> Ended {
+        loop {
+            let handed_in = self.0.handed_in.notified();
+            let next = self.0.lanes().next(Instant::now());
+            let until = match next {
+                Next::Go(parcel) => {
+                    under_way.spawn(Arc::clone(&self.0).carry(parcel));
+                    continue;
+                }
+                Next::At(at) => Some(at),
+                Next::Nothing => None,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ended::Stopped,
+                () = handed_in => {}
+                () = at(until) => {}
+                Some(done) = under_way.join_next(), if !under_way.is_empty() => {
+                    // A parcel that panicked stays under way; its chat waits for the next courier.
+                    let Ok((ticket, result)) = done else { continue };
+                    if result == Err(BotError::Unauthorized) {
+                        return Ended::Unauthorized;
+                    }
+                    self.0.settle(ticket, result);
+                }
+            }
+        }
+    }
+
+    fn hand_in(&self, chat: ChatId, errand: Errand, rank: Option<Rank>) -> Delivery {
+        let (done, delivery) = oneshot::channel();
+        self.0.lanes().hand_in(chat, errand, rank, done);
+        self.0.handed_in.notify_one();
+        Delivery(delivery)
+    }
+}
+
+impl std::fmt::Debug for Courier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Courier").field("bot", &self.0.bot.id()).finish_non_exhaustive()
+    }
+}
+
+type Done = (Ticket, Result<MessageId, BotError>);
+
+impl Shared {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, ticket: Ticket, result: Result<MessageId, BotError>) {
+        let trouble = match &result {
+            Ok(_) | Err(BotError::Refused(_)) => None,
+            Err(error) => Some(error.clone()),
+        };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        self.lanes().settle(ticket, result, Instant::now(), rand::random());
+    }
+
+    async fn carry(self: Arc<Self>, Parcel { ticket, errand }: Parcel) -> Done {
+        let result = match (ticket, &*errand) {
+            (Ticket::Chat(chat), Errand::Send { cause, letter }) => self.send(chat, letter, cause).await,
+            (Ticket::Chat(chat), Errand::Edit { message, edit }) => self.edit(chat, *message, edit).await,
+            (Ticket::Answer(_), Errand::Answer { query, text, alert }) => {
+                self.bot.answer(query, text.as_deref(), *alert).await.map(|()| MessageId(0))
+            }
+            (Ticket::Chat(_), Errand::Answer { .. })
+            | (Ticket::Answer(_), Errand::Send { .. } | Errand::Edit { .. }) => Err(BotError::Nonsense),
+        };
+        (ticket, result)
+    }
+
+    async fn send(&self, chat: ChatId, letter: &Letter, cause: &Cause) -> Result<MessageId, BotError> {
+        let bot = self.bot.id().0;
+        let known = self.journal.store().read(|store| kept::sent(store, bot, chat.0, cause.as_str()));
+        match known {
+            Ok(Some(message)) => return Ok(MessageId(message)),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a message may be sent twice"),
+        }
+        let message = match letter {
+            Letter::Text(text, keyboard) => self.bot.send(chat, text, keyboard.as_ref()).await?,
+            Letter::Document(document) => self.bot.send_document(chat, document).await?,
+        };
+        if let Err(error) = self.keep(chat, message, cause).await {
+            // It is in the chat all the same, and whoever waits must know which message it is.
+            tracing::error!(%error, "a message that was sent could not be noted and may be sent again");
+        }
+        Ok(message)
+    }
+
+    async fn keep(&self, chat: ChatId, message: MessageId, cause: &Cause) -> Result<(), StoreError> {
+        let (bot, now, cause) = (self.bot.id().0, self.journal.now().wall, cause.0.clone());
+        let store = self.journal.store();
+        store
+            .write(Records::None, move |store| kept::keep_sent(store, bot, (chat.0, message.0), &cause, now))
+            .await
+    }
+
+    async fn forget_old(&self) {
+        let now = self.journal.now().wall;
+        let forgot =
+            self.journal.store().write(Records::None, move |store| kept::forget_sent(store, now)).await;
+        if let Err(error) = forgot {
+            tracing::warn!(%error, "what was sent long ago stays noted");
+        }
+    }
+
+    async fn edit(&self, chat: ChatId, message: MessageId, edit: &Edit) -> Result<MessageId, BotError> {
+        let edited = match edit {
+            Edit::Text(text, keyboard) => self.bot.edit(chat, message, text, keyboard.as_ref()).await,
+            Edit::Keyboard(keyboard) => self.bot.edit_keyboard(chat, message, keyboard.as_ref()).await,
+        };
+        match edited {
+            Ok(()) | Err(BotError::Refused(Refusal::NotModified)) => Ok(message),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn at(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until.into()).await,
+        None => std::future::pending().await,
+    }
+}

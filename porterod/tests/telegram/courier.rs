@@ -1,0 +1,208 @@
+//! Sending: at Telegram's pace, in any weather, once for each cause.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portero::audit::Segment;
+use portero::clock::{Clock as _, TestClock};
+use porterod::channels::telegram::bot::{Act, Bot, Button, ChatId, Keyboard, MessageId, QueryId};
+use porterod::channels::telegram::courier::{Cause, Courier, Edit, Ended, Letter, Pace, Rank, Undelivered};
+use porterod::channels::telegram::text::Message;
+use porterod::journal::Journal;
+use porterod::store::Store;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::bot::address;
+use crate::standin::{Fault, StandIn};
+
+const JANE: i64 = 501;
+const CHAT: ChatId = ChatId(JANE);
+
+/// A store, a Telegram that Jane uses, and a courier that can be ended and begun anew.
+struct Post {
+    _directory: TempDir,
+    journal: Arc<Journal>,
+    telegram: StandIn,
+    courier: Courier,
+    stop: CancellationToken,
+    running: JoinHandle<Ended>,
+}
+
+impl Post {
+    async fn new() -> Self {
+        Self::at(Duration::from_millis(1)).await
+    }
+
+    async fn at(gap: Duration) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()));
+        let audit = Arc::new(Segment::open(&directory.path().join("audit"), "test", clock.now()).unwrap());
+        let store = Store::open(&directory.path().join("portero.db"), None, Box::new(|| Ok(()))).unwrap();
+        let journal = Journal::new(store, audit, Arc::default(), clock);
+        let telegram = StandIn::start().await;
+        telegram.say(JANE, "/start");
+        let (courier, stop, running) = begin(&telegram, &journal, gap);
+        Self { _directory: directory, journal, telegram, courier, stop, running }
+    }
+
+    /// Ends the courier and begins another on the same store.
+    async fn again(&mut self) {
+        self.stop.cancel();
+        (&mut self.running).await.unwrap();
+        (self.courier, self.stop, self.running) =
+            begin(&self.telegram, &self.journal, Duration::from_millis(1));
+    }
+
+    fn card(&self, name: &str) -> impl Future<Output = Result<MessageId, Undelivered>> + use<> {
+        self.courier.send(CHAT, letter(name), Rank::Card, Cause::new("card", name)).outcome()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.telegram.by_bot(JANE).into_iter().map(|message| message.text).collect()
+    }
+}
+
+fn begin(
+    telegram: &StandIn,
+    journal: &Arc<Journal>,
+    gap: Duration,
+) -> (Courier, CancellationToken, JoinHandle<Ended>) {
+    let pause = Duration::from_millis(5);
+    let pace = Pace { gap, first_pause: pause, longest_pause: 4 * pause, ..Pace::default() };
+    let courier = Courier::new(Bot::new(&address(telegram)).unwrap(), Arc::clone(journal), pace);
+    let stop = CancellationToken::new();
+    let (running, until) = (courier.clone(), stop.clone());
+    (courier, stop, tokio::spawn(async move { running.run(until).await }))
+}
+
+fn message(text: &str) -> Message {
+    Message { text: text.to_owned(), entities: Vec::new() }
+}
+
+fn letter(text: &str) -> Letter {
+    let button = Button::new("Yes", Act::Press("token".to_owned())).unwrap();
+    Letter::Text(message(text), Some(Keyboard::new(vec![vec![button]]).unwrap()))
+}
+
+#[tokio::test]
+async fn a_card_arrives_in_any_weather_and_once() {
+    let post = Post::new().await;
+    for fault in [
+        Fault::RetryAfter(0),
+        Fault::Server(500),
+        Fault::Server(502),
+        Fault::Conflict,
+        Fault::Nonsense,
+        Fault::Drop,
+    ] {
+        post.telegram.fault("sendMessage", fault, 3);
+    }
+    let id = post.card("card").await.unwrap();
+    let shown = post.telegram.by_bot(JANE);
+    assert_eq!(shown.iter().map(|shown| MessageId(shown.id)).collect::<Vec<_>>(), [id]);
+    assert_eq!(post.courier.trouble(), None);
+}
+
+#[tokio::test]
+async fn what_was_confirmed_is_not_sent_again_after_a_restart() {
+    let mut post = Post::new().await;
+    let id = post.card("card").await.unwrap();
+    post.again().await;
+    assert_eq!(post.card("card").await, Ok(id));
+    post.card("other").await.unwrap();
+    assert_eq!(post.texts(), ["card", "other"]);
+}
+
+#[tokio::test]
+async fn what_was_under_way_at_the_end_can_be_handed_in_again() {
+    let mut post = Post::new().await;
+    post.telegram.fault("sendMessage", Fault::Server(502), 1_000_000);
+    let waiting = post.card("card");
+    post.telegram.until("a try", |it| (!it.calls("sendMessage").is_empty()).then_some(())).await;
+    post.again().await;
+    assert_eq!(waiting.await, Err(Undelivered::Closed));
+    post.telegram.calm("sendMessage");
+    post.card("card").await.unwrap();
+    assert_eq!(post.texts(), ["card"]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_may_send_twice_but_never_loses() {
+    let post = Post::new().await;
+    post.telegram.fault("sendMessage", Fault::DropAfter, 1);
+    let id = post.card("card").await.unwrap();
+    let shown = post.telegram.by_bot(JANE);
+    assert_eq!(
+        shown.last().map(|shown| MessageId(shown.id)),
+        Some(id),
+        "the later one is the one that is known"
+    );
+    assert_eq!(shown.len(), 2);
+}
+
+#[tokio::test]
+async fn messages_keep_their_distance() {
+    let gap = Duration::from_millis(60);
+    let post = Post::at(gap).await;
+    let (one, two, three) = (post.card("one"), post.card("two"), post.card("three"));
+    for card in [one, two, three] {
+        card.await.unwrap();
+    }
+    let times: Vec<_> = post.telegram.calls("sendMessage").iter().map(|call| call.at).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= gap), "{times:?}");
+    assert_eq!(post.texts(), ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_a_message_that_hangs() {
+    let post = Post::new().await;
+    post.telegram.fault("sendMessage", Fault::Hang, 1);
+    drop(post.card("card"));
+    let query = post.telegram.press_with(JANE, 1, "token");
+    post.courier.answer(QueryId(query.clone()), Some("noted".to_owned()), false);
+    let answer = post.telegram.until("the answer", |it| it.answer_to(&query)).await;
+    assert_eq!(answer["text"], "noted");
+}
+
+#[tokio::test]
+async fn a_message_changes_to_the_last_of_its_changes() {
+    let post = Post::at(Duration::from_millis(40)).await;
+    let id = post.card("card").await.unwrap();
+    let changes: Vec<_> = ["one", "two", "three"]
+        .into_iter()
+        .map(|text| post.courier.edit(CHAT, id, Edit::Text(message(text), None)).outcome())
+        .collect();
+    for change in changes {
+        assert_eq!(change.await, Ok(id));
+    }
+    let shown = post.telegram.by_bot(JANE).pop().unwrap();
+    assert_eq!((shown.text.as_str(), shown.edits, shown.keyboard), ("three", 1, None));
+    let same = post.courier.edit(CHAT, id, Edit::Text(message("three"), None)).outcome().await;
+    assert_eq!(same, Ok(id), "what is so already is done");
+}
+
+#[tokio::test]
+async fn a_person_who_blocks_the_bot_holds_nothing_up() {
+    let post = Post::new().await;
+    post.telegram.block(JANE);
+    assert_eq!(post.card("card").await, Err(Undelivered::Blocked));
+    post.telegram.unblock(JANE);
+    post.card("card").await.unwrap();
+    assert_eq!(post.texts(), ["card"]);
+}
+
+#[tokio::test]
+async fn a_revoked_token_ends_it_and_tells_who_waits() {
+    let post = Post::new().await;
+    post.telegram.fault("sendMessage", Fault::Unauthorized, 1);
+    let (one, two) = (post.card("one"), post.card("two"));
+    assert_eq!((one.await, two.await), (Err(Undelivered::Closed), Err(Undelivered::Closed)));
+    assert_eq!(post.running.await.unwrap(), Ended::Unauthorized);
+    assert_eq!(
+        post.courier.send(CHAT, letter("x"), Rank::Card, Cause::new("card", 3)).outcome().await,
+        Err(Undelivered::Closed)
+    );
+    assert_eq!(post.telegram.calls("sendMessage").len(), 1);
+}
