@@ -49,6 +49,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, look at what it offers, and say what is wrong')
             [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or look at the daemon')
             [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'The approval passphrase')
+            [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'An authenticator app whose codes are needed, beside the passphrase, for what is wide')
             [CompletionResult]::new('mcp', 'mcp', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output; this is what Claude Code launches')
             [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a throw-away directory, with nothing set up')
             [CompletionResult]::new('sample-server', 'sample-server', [CompletionResultType]::ParameterValue, 'A small mail and notes server, for `portero try` and the tests')
@@ -365,6 +366,48 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;passphrase;help;help' {
             break
         }
+        'portero;totp' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('enroll', 'enroll', [CompletionResultType]::ParameterValue, 'Show a new secret for an authenticator app, and make its codes necessary')
+            [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove the authenticator; asks for the passphrase and a code, or a recovery code')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;totp;enroll' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;totp;remove' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;totp;help' {
+            [CompletionResult]::new('enroll', 'enroll', [CompletionResultType]::ParameterValue, 'Show a new secret for an authenticator app, and make its codes necessary')
+            [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove the authenticator; asks for the passphrase and a code, or a recovery code')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;totp;help;enroll' {
+            break
+        }
+        'portero;totp;help;remove' {
+            break
+        }
+        'portero;totp;help;help' {
+            break
+        }
         'portero;mcp' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
@@ -421,6 +464,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, look at what it offers, and say what is wrong')
             [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or look at the daemon')
             [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'The approval passphrase')
+            [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'An authenticator app whose codes are needed, beside the passphrase, for what is wide')
             [CompletionResult]::new('mcp', 'mcp', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output; this is what Claude Code launches')
             [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a throw-away directory, with nothing set up')
             [CompletionResult]::new('sample-server', 'sample-server', [CompletionResultType]::ParameterValue, 'A small mail and notes server, for `portero try` and the tests')
@@ -517,6 +561,17 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;passphrase;set' {
+            break
+        }
+        'portero;help;totp' {
+            [CompletionResult]::new('enroll', 'enroll', [CompletionResultType]::ParameterValue, 'Show a new secret for an authenticator app, and make its codes necessary')
+            [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove the authenticator; asks for the passphrase and a code, or a recovery code')
+            break
+        }
+        'portero;help;totp;enroll' {
+            break
+        }
+        'portero;help;totp;remove' {
             break
         }
         'portero;help;mcp' {

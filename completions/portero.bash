@@ -85,6 +85,9 @@ _portero() {
             portero,tasks)
                 cmd="portero__subcmd__tasks"
                 ;;
+            portero,totp)
+                cmd="portero__subcmd__totp"
+                ;;
             portero,try)
                 cmd="portero__subcmd__try"
                 ;;
@@ -187,6 +190,9 @@ _portero() {
             portero__subcmd__help,tasks)
                 cmd="portero__subcmd__help__subcmd__tasks"
                 ;;
+            portero__subcmd__help,totp)
+                cmd="portero__subcmd__help__subcmd__totp"
+                ;;
             portero__subcmd__help,try)
                 cmd="portero__subcmd__help__subcmd__try"
                 ;;
@@ -216,6 +222,12 @@ _portero() {
                 ;;
             portero__subcmd__help__subcmd__policy,test)
                 cmd="portero__subcmd__help__subcmd__policy__subcmd__test"
+                ;;
+            portero__subcmd__help__subcmd__totp,enroll)
+                cmd="portero__subcmd__help__subcmd__totp__subcmd__enroll"
+                ;;
+            portero__subcmd__help__subcmd__totp,remove)
+                cmd="portero__subcmd__help__subcmd__totp__subcmd__remove"
                 ;;
             portero__subcmd__logs,help)
                 cmd="portero__subcmd__logs__subcmd__help"
@@ -259,6 +271,24 @@ _portero() {
             portero__subcmd__policy__subcmd__help,test)
                 cmd="portero__subcmd__policy__subcmd__help__subcmd__test"
                 ;;
+            portero__subcmd__totp,enroll)
+                cmd="portero__subcmd__totp__subcmd__enroll"
+                ;;
+            portero__subcmd__totp,help)
+                cmd="portero__subcmd__totp__subcmd__help"
+                ;;
+            portero__subcmd__totp,remove)
+                cmd="portero__subcmd__totp__subcmd__remove"
+                ;;
+            portero__subcmd__totp__subcmd__help,enroll)
+                cmd="portero__subcmd__totp__subcmd__help__subcmd__enroll"
+                ;;
+            portero__subcmd__totp__subcmd__help,help)
+                cmd="portero__subcmd__totp__subcmd__help__subcmd__help"
+                ;;
+            portero__subcmd__totp__subcmd__help,remove)
+                cmd="portero__subcmd__totp__subcmd__help__subcmd__remove"
+                ;;
             *)
                 ;;
         esac
@@ -266,7 +296,7 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase mcp try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -552,7 +582,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase mcp try sample-server generate help"
+            opts="status tasks task pending approve reject grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -974,6 +1004,48 @@ _portero() {
         portero__subcmd__help__subcmd__tasks)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__totp)
+            opts="enroll remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__totp__subcmd__enroll)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__totp__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1536,6 +1608,116 @@ _portero() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__totp)
+            opts="-h --config --json --no-start --help enroll remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__totp__subcmd__enroll)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__totp__subcmd__help)
+            opts="enroll remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__totp__subcmd__help__subcmd__enroll)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__totp__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__totp__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__totp__subcmd__remove)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -46,6 +46,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand doctor 'Start each server, look at what it offers, and say what is wrong'
             cand daemon 'Start, stop or look at the daemon'
             cand passphrase 'The approval passphrase'
+            cand totp 'An authenticator app whose codes are needed, beside the passphrase, for what is wide'
             cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
             cand try 'See Portero at work in a throw-away directory, with nothing set up'
             cand sample-server 'A small mail and notes server, for `portero try` and the tests'
@@ -318,6 +319,41 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;passphrase;help;help'= {
         }
+        &'portero;totp'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand enroll 'Show a new secret for an authenticator app, and make its codes necessary'
+            cand remove 'Remove the authenticator; asks for the passphrase and a code, or a recovery code'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;totp;enroll'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;totp;remove'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;totp;help'= {
+            cand enroll 'Show a new secret for an authenticator app, and make its codes necessary'
+            cand remove 'Remove the authenticator; asks for the passphrase and a code, or a recovery code'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;totp;help;enroll'= {
+        }
+        &'portero;totp;help;remove'= {
+        }
+        &'portero;totp;help;help'= {
+        }
         &'portero;mcp'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
@@ -370,6 +406,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand doctor 'Start each server, look at what it offers, and say what is wrong'
             cand daemon 'Start, stop or look at the daemon'
             cand passphrase 'The approval passphrase'
+            cand totp 'An authenticator app whose codes are needed, beside the passphrase, for what is wide'
             cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
             cand try 'See Portero at work in a throw-away directory, with nothing set up'
             cand sample-server 'A small mail and notes server, for `portero try` and the tests'
@@ -438,6 +475,14 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand set 'Set the passphrase, or change it with the old one'
         }
         &'portero;help;passphrase;set'= {
+        }
+        &'portero;help;totp'= {
+            cand enroll 'Show a new secret for an authenticator app, and make its codes necessary'
+            cand remove 'Remove the authenticator; asks for the passphrase and a code, or a recovery code'
+        }
+        &'portero;help;totp;enroll'= {
+        }
+        &'portero;help;totp;remove'= {
         }
         &'portero;help;mcp'= {
         }

@@ -115,7 +115,7 @@ pub enum Alarm {
     Store,
     /// A message was withheld, because a private value stood in it.
     Withheld,
-    /// Wrong passphrases were tried, so that there is a pause now.
+    /// Wrong passphrases or codes were tried, so that there is a pause now.
     Passphrase,
     /// Notices were removed before every channel had told them: too many, or too old.
     Lost,

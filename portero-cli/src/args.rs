@@ -146,6 +146,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PassphraseCommand,
     },
+    /// An authenticator app whose codes are needed, beside the passphrase, for what is wide
+    #[command(after_help = "Example:\n  portero totp enroll")]
+    Totp {
+        #[command(subcommand)]
+        command: TotpCommand,
+    },
     /// Serve an agent on standard input and output; this is what Claude Code launches
     #[command(after_help = "Example:\n  claude mcp add portero -- portero mcp")]
     Mcp,
@@ -327,6 +333,17 @@ pub(crate) enum PassphraseCommand {
     #[command(after_help = "It is asked for on the terminal itself, never taken from a flag, a variable, a \
                             file or standard input. Portero keeps a hash of it only.")]
     Set,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TotpCommand {
+    /// Show a new secret for an authenticator app, and make its codes necessary
+    #[command(after_help = "Wide are: a grant on more than one tool or for more than an hour, `allow`, \
+                            `resume`, `unrule` of a deny on more than one tool, and `totp remove`. The secret and the recovery codes \
+                            are shown on the terminal itself, this once.")]
+    Enroll,
+    /// Remove the authenticator; asks for the passphrase and a code, or a recovery code
+    Remove,
 }
 
 #[derive(Debug, Args)]

@@ -40,10 +40,19 @@ impl Terminal {
 
     /// Asks for a passphrase, without showing it.
     pub(crate) fn passphrase(&mut self, prompt: &str) -> Outcome<String> {
+        Self::hidden(prompt, "passphrase")
+    }
+
+    /// Asks for a code of an authenticator, without showing it.
+    pub(crate) fn code(&mut self, prompt: &str) -> Outcome<String> {
+        Self::hidden(prompt, "code")
+    }
+
+    fn hidden(prompt: &str, what: &str) -> Outcome<String> {
         let typed = rpassword::prompt_password(format!("{prompt}: "))
-            .map_err(|error| Failure::refused("no passphrase was given").because(&error))?;
+            .map_err(|error| Failure::refused(format!("no {what} was given")).because(&error))?;
         if typed.is_empty() {
-            return Err(Failure::refused("no passphrase was given; nothing changed"));
+            return Err(Failure::refused(format!("no {what} was given; nothing changed")));
         }
         Ok(typed)
     }

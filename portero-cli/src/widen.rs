@@ -1,5 +1,5 @@
-//! What widens: a person is shown what changes and confirms it with the passphrase, both on the terminal
-//! itself (guarantees A3, A7).
+//! What widens: a person is shown what changes and confirms it with the passphrase, and a code where it is
+//! wide, all on the terminal itself (guarantees A3, A7).
 
 use portero::ipc::{Ask, Challenge, Reply, Width};
 use portero::names::ToolId;
@@ -11,23 +11,50 @@ use crate::failure::{Failure, Outcome};
 use crate::output::visible;
 use crate::terminal::Terminal;
 
-/// Asks for what confirms `act`, which is so wide, after what it does was shown.
-pub(crate) fn confirm(terminal: &mut Terminal, act: &str, width: Width) -> Outcome<Challenge> {
-    let passphrase = terminal.passphrase(&format!("Passphrase, to {act}"))?;
-    match width {
-        Width::One | Width::Wide => Ok(Challenge::new(passphrase)),
+/// The person at the terminal, who is shown what an act does and asked to confirm it.
+pub(crate) struct Person {
+    terminal: Terminal,
+    authenticator: bool,
+}
+
+impl Person {
+    /// Shows a line; what comes from outside must already be visible.
+    pub(crate) fn say(&mut self, text: impl std::fmt::Display) -> Outcome {
+        self.terminal.say(text)
+    }
+
+    /// Asks for a code of the authenticator.
+    pub(crate) fn code(&mut self, prompt: &str) -> Outcome<String> {
+        self.terminal.code(prompt)
+    }
+
+    /// Whether an authenticator is enrolled.
+    pub(crate) const fn has_authenticator(&self) -> bool {
+        self.authenticator
     }
 }
 
+/// Asks for what confirms `act`, which is so wide, after what it does was shown.
+pub(crate) fn confirm(person: &mut Person, act: &str, width: Width) -> Outcome<Challenge> {
+    if width == Width::Wide && !person.authenticator {
+        person.say("This is wide. `portero totp enroll` would make it need a code of your phone too.")?;
+    }
+    let mut challenge = Challenge::new(person.terminal.passphrase(&format!("Passphrase, to {act}"))?);
+    if width == Width::Wide && person.authenticator {
+        challenge.code = Some(person.code("Code of your authenticator, or a recovery code")?);
+    }
+    Ok(challenge)
+}
+
 /// Opens the terminal for `act`, and fails early where nothing can be widened.
-pub(crate) async fn begin(daemon: &Daemon, act: &str) -> Outcome<Terminal> {
+pub(crate) async fn begin(daemon: &Daemon, act: &str) -> Outcome<Person> {
     let terminal = Terminal::open(act)?;
     let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
     if status.passphrase.is_none() {
         return Err(Failure::refused("no approval passphrase is set, so nothing can be permitted")
             .hint("run `portero passphrase set`"));
     }
-    Ok(terminal)
+    Ok(Person { terminal, authenticator: status.totp.is_some() })
 }
 
 /// What becomes of the tools that a pattern covers.
@@ -43,7 +70,7 @@ pub(crate) enum Change {
 /// Shows which tools' decisions change, denied ones first.
 pub(crate) async fn show_reach(
     daemon: &Daemon,
-    terminal: &mut Terminal,
+    person: &mut Person,
     pattern: &Pattern,
     change: &Change,
 ) -> Outcome {
@@ -51,7 +78,7 @@ pub(crate) async fn show_reach(
         return Err(unexpected());
     };
     for line in describe(&reach, pattern, change) {
-        terminal.say(line)?;
+        person.say(line)?;
     }
     Ok(())
 }

@@ -1,8 +1,12 @@
 //! The approval passphrase: the second factor without which nothing is widened from a terminal
-//! (guarantee A7).
+//! (guarantee A7), and the [authenticator](authenticator) whose codes what is wide needs beside it.
 //!
 //! Only its argon2id hash is kept. After five wrong tries there is a pause that doubles with each further
 //! one; a restart does not end it. Each try counts as wrong before it is checked.
+
+mod authenticator;
+mod seal;
+mod totp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +19,9 @@ use portero::clock::Clock;
 use portero::notice::Alarm;
 use portero::secret::Secret;
 use tokio::sync::Mutex;
+
+pub use authenticator::Enrolled;
+use authenticator::Offer;
 
 use crate::journal::{Journal, Weight};
 use crate::store::passphrase::{self as kept, Kept};
@@ -63,6 +70,35 @@ pub enum PassphraseError {
         /// Tries that are left before a pause.
         left: u32,
     },
+    /// An authenticator is enrolled, and no code was given for what is wide.
+    #[error("this is wide, so it needs a code of the authenticator beside the passphrase")]
+    CodeMissing,
+    /// It is neither a present code nor a recovery code that is left.
+    #[error(
+        "that is not the code of now, nor a recovery code that is left; {left} more tries before a pause"
+    )]
+    CodeWrong {
+        /// Tries that are left before a pause.
+        left: u32,
+    },
+    /// The secret that was offered does not make it.
+    #[error("that is not the code that this secret makes now")]
+    FirstCode,
+    /// Its step, or a later one, was used before.
+    #[error("that code, or a later one, was used before")]
+    CodeUsed,
+    /// An authenticator is enrolled already.
+    #[error("an authenticator is enrolled already, since {0}")]
+    Enrolled(Timestamp),
+    /// None is enrolled.
+    #[error("no authenticator is enrolled")]
+    NotEnrolled,
+    /// No secret was offered, or too long ago.
+    #[error("no enrolment was begun, or it was too long ago")]
+    NotOffered,
+    /// What is kept of the authenticator does not open with the right passphrase.
+    #[error("what the store keeps of the authenticator is damaged, or was changed by another program")]
+    Sealed,
     /// Too many wrong tries.
     #[error("too many wrong tries; the next one is possible in {} s", .0.as_secs().max(1))]
     Paused(Duration),
@@ -85,20 +121,20 @@ impl Default for Cost {
     }
 }
 
-/// Keeps the passphrase's hash and checks tries.
+/// Keeps the passphrase's hash and the authenticator, and checks tries.
 pub struct Passphrase {
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
     cost: Cost,
-    /// One try at a time.
-    turn: Mutex<()>,
+    /// One try at a time; and the secret that was offered for enrolment.
+    turn: Mutex<Option<Offer>>,
 }
 
 impl Passphrase {
     /// On this store.
     #[must_use]
     pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
-        Self { journal, clock, cost: Cost::default(), turn: Mutex::new(()) }
+        Self { journal, clock, cost: Cost::default(), turn: Mutex::new(None) }
     }
 
     /// When it was first set and by which process; none until then.
@@ -119,7 +155,8 @@ impl Passphrase {
         Ok(Confirmed { by: process.to_owned() })
     }
 
-    /// Sets the first one, or a new one in place of `old`.
+    /// Sets the first one, or a new one in place of `old`. What is kept of an authenticator is sealed anew with
+    /// it, in the same transaction.
     ///
     /// # Errors
     /// See [`PassphraseError`].
@@ -131,36 +168,50 @@ impl Passphrase {
         let former = match (self.journal.store().read(kept::load)?, old) {
             (None, _) => None,
             (Some(_), None) => return Err(PassphraseError::Missing),
-            (Some(_), Some(old)) => Some(self.check(old).await?.hash),
+            (Some(_), Some(old)) => Some((self.check(old.clone()).await?.hash, old)),
         };
-        let cost = self.cost.clone();
-        let hash = off_thread(move || hash(&new, cost)).await??;
+        let (cost, first) = (self.cost.clone(), new.clone());
+        let hash = off_thread(move || hash(&first, cost)).await??;
+        let resealed = match &former {
+            Some((former, old)) => self.resealed((old, former), (&new, &hash)).await?,
+            None => None,
+        };
         let record = self.journal.act("passphrase set", "the approval passphrase", true, Some(process));
         let (by, now) = (process.to_owned(), self.clock.now().wall);
         let set = self.journal.change(Weight::Strict, move |connection| {
-            let set = kept::set(connection, former.as_deref(), &hash, &by, now)?;
+            let former = former.as_ref().map(|(hash, _)| hash.as_str());
+            let set = kept::set(connection, former, &hash, &by, now)?;
+            if set && let Some(resealed) = &resealed {
+                resealed.keep(connection)?;
+            }
             Ok((set, if set { vec![record.clone()] } else { Vec::new() }))
         });
         if set.await? { Ok(()) } else { Err(PassphraseError::Missing) }
     }
 
-    /// Counts the try, checks it, and takes the count back if it was right.
+    /// Checks a try, and ends the count if it was right.
     async fn check(&self, given: Secret) -> Result<Kept, PassphraseError> {
+        let kept = self.tried(given).await?;
+        self.journal.store().write(Records::None, kept::forget_tries).await?;
+        Ok(kept)
+    }
+
+    /// Counts the try and checks it; the count stays.
+    async fn tried(&self, given: Secret) -> Result<Kept, PassphraseError> {
         let store = self.journal.store();
         let Some(kept) = store.read(kept::load)? else {
             return Err(PassphraseError::Unset);
         };
         let now = self.clock.now().wall;
-        if let Some(pause) = pause(&kept, now) {
+        if let Some(pause) = pause(kept.failed, kept.failed_at, now) {
             return Err(PassphraseError::Paused(pause));
         }
         store.write(Records::None, move |connection| kept::count_try(connection, now)).await?;
         let hash = kept.hash.clone();
         if off_thread(move || verify(&given, &hash)).await? {
-            store.write(Records::None, kept::forget_tries).await?;
             return Ok(kept);
         }
-        let left = FREE_TRIES.saturating_sub(kept.failed + 1);
+        let left = left(kept.failed);
         if left == 0 {
             let tries = kept.failed + 1;
             let about =
@@ -178,11 +229,16 @@ impl std::fmt::Debug for Passphrase {
 }
 
 /// How long a pause still lasts. A wall clock that was set back does not make it longer than it was.
-fn pause(kept: &Kept, now: Timestamp) -> Option<Duration> {
-    let doublings = kept.failed.checked_sub(FREE_TRIES)?;
+fn pause(failed: u32, failed_at: Timestamp, now: Timestamp) -> Option<Duration> {
+    let doublings = failed.checked_sub(FREE_TRIES)?;
     let whole = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE);
-    let passed = Duration::try_from(now.duration_since(kept.failed_at)).unwrap_or_default();
+    let passed = Duration::try_from(now.duration_since(failed_at)).unwrap_or_default();
     whole.checked_sub(passed).filter(|left| !left.is_zero())
+}
+
+/// Tries that are left before a pause, once one more than these has failed.
+const fn left(failed: u32) -> u32 {
+    FREE_TRIES.saturating_sub(failed.saturating_add(1))
 }
 
 fn hash(passphrase: &Secret, Cost(cost): Cost) -> Result<String, StoreError> {

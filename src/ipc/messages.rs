@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize as _;
 
+use super::challenge::{Challenge, Disclosed};
 use crate::anonymize::Fake;
 use crate::audit::Head;
 use crate::call::Call;
@@ -15,7 +15,6 @@ use crate::names::{Principal, ServerName, SessionId, TaskId, ToolId};
 use crate::notice::Entry;
 use crate::pattern::Pattern;
 use crate::policy::{Action, Explanation, Grant, Rule, Standing};
-use crate::secret::Secret;
 use crate::server::Health;
 use crate::task::{State, Task};
 
@@ -137,43 +136,6 @@ pub enum Push {
         /// Its `params`.
         params: Option<Fake<RawJson>>,
     },
-}
-
-/// What lets a person's terminal widen: a second factor that the agent does not have.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Challenge {
-    /// The approval passphrase, as typed at the terminal.
-    pub passphrase: String,
-    /// A code of the authenticator, or a recovery code, for what is [wide](super::Width::Wide).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-}
-
-impl Challenge {
-    /// The passphrase alone.
-    pub fn new(passphrase: impl Into<String>) -> Self {
-        Self { passphrase: passphrase.into(), code: None }
-    }
-
-    /// What was typed, so that it stays wiped wherever it goes: the passphrase, and the code.
-    #[must_use]
-    pub fn take(mut self) -> (Secret, Option<Secret>) {
-        let code = self.code.take().map(Secret::new);
-        (Secret::new(std::mem::take(&mut self.passphrase)), code)
-    }
-}
-
-impl Drop for Challenge {
-    fn drop(&mut self) {
-        self.passphrase.zeroize();
-        self.code.zeroize();
-    }
-}
-
-impl std::fmt::Debug for Challenge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Challenge(…)")
-    }
 }
 
 /// Which rules or grants an act is about.
@@ -337,6 +299,22 @@ pub enum Ask {
         /// The new one.
         new: Challenge,
     },
+    /// Offer a new secret for an authenticator, to whoever knows the passphrase. Answer:
+    /// [`Reply::TotpSecret`].
+    OfferTotp {
+        /// The passphrase.
+        challenge: Challenge,
+    },
+    /// Enrol the authenticator that has the secret which was offered. Answer: [`Reply::RecoveryCodes`].
+    EnrollTotp {
+        /// The passphrase, and a first code.
+        challenge: Challenge,
+    },
+    /// Remove the authenticator. Answer: [`Reply::Changed`].
+    RemoveTotp {
+        /// The passphrase, and a code.
+        challenge: Challenge,
+    },
     /// How far every segment of the audit is known to have come. Answer: [`Reply::Heads`].
     Heads,
     /// End the daemon. Answer: [`Reply::Changed`], then the connection closes.
@@ -369,6 +347,10 @@ pub enum Reply {
     Why(Box<Explanation>),
     /// Tools and what is decided for each at present.
     Reach(Vec<(ToolId, Action)>),
+    /// A secret for an authenticator app, in base 32.
+    TotpSecret(Disclosed),
+    /// The recovery codes, told this once.
+    RecoveryCodes(Vec<Disclosed>),
     /// How far every segment of the audit is known to have come.
     Heads(Vec<Head>),
     /// A task, to decide on.
@@ -436,8 +418,21 @@ pub struct Status {
     pub standing: Standing,
     /// When the approval passphrase was first set, and by which process; none until then.
     pub passphrase: Option<(Timestamp, String)>,
+    /// The authenticator that is enrolled.
+    pub totp: Option<Authenticator>,
     /// Counters of the audit since the daemon started: calls allowed, asked, refused, failed.
     pub counts: Counts,
+}
+
+/// An authenticator that is enrolled: what is wide needs its codes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authenticator {
+    /// Since when it is enrolled.
+    pub since: Timestamp,
+    /// By which process it was.
+    pub by: String,
+    /// How many recovery codes are left.
+    pub recovery: u32,
 }
 
 /// Counters since the daemon started.

@@ -10,6 +10,7 @@
 //! tagged, and nothing is flattened.
 
 mod address;
+mod challenge;
 mod client;
 mod frame;
 mod listener;
@@ -18,12 +19,13 @@ mod outbox;
 mod process;
 mod width;
 
+pub use challenge::{Challenge, Disclosed};
 pub use client::{AskError, Client, ConnectError, Probe, Progress, probe};
 pub use frame::FRAME_MOST;
 pub use listener::{Accepted, BindError, Inbox, Incoming, Listener, Lock};
 pub use messages::{
-    Acting, Ask, Called, Challenge, Counts, Failure, FailureKind, FromDaemon, Hello, Look, PROTOCOL, Peer,
-    Push, Reply, Status, ToDaemon, Watched, Welcome,
+    Acting, Ask, Authenticator, Called, Counts, Failure, FailureKind, FromDaemon, Hello, Look, PROTOCOL,
+    Peer, Push, Reply, Status, ToDaemon, Watched, Welcome,
 };
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;

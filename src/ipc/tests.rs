@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::names::{Principal, SessionId};
 use crate::policy::Standing;
+use crate::secret::Secret;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -103,6 +104,8 @@ fn a_passphrase_does_not_print_itself() {
     challenge.code = Some("123456".to_owned());
     let shown = format!("{:?}", Ask::SetPassphrase { old: None, new: challenge });
     assert!(!shown.contains("hunter2") && !shown.contains("123456"), "{shown}");
+    let shown = format!("{:?}", Reply::TotpSecret(Secret::new("GEZDGNBV").into()));
+    assert!(!shown.contains("GEZDGNBV"), "{shown}");
 }
 
 #[tokio::test]

@@ -29,6 +29,19 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
         Some((set, by)) => format!("passphrase  set {} ({set}) by {}", ago(*set), visible(by)),
         None => "passphrase  NOT SET: nothing can be approved; run `portero passphrase set`".to_owned(),
     })?;
+    out.line(match &status.totp {
+        Some(totp) => format!(
+            "totp        enrolled {} ({}) by {}, {} recovery codes left",
+            ago(totp.since),
+            totp.since,
+            visible(&totp.by),
+            totp.recovery
+        ),
+        None => {
+            "totp        not enrolled: what is wide needs the passphrase alone; see `portero totp enroll`"
+                .to_owned()
+        }
+    })?;
     out.line(format_args!(
         "waiting     {}",
         match status.pending {

@@ -68,13 +68,23 @@ impl Daemon {
 
     /// Asks one question.
     pub(crate) async fn ask(&self, ask: Ask) -> Outcome<Reply> {
-        self.client.ask(ask).await.map_err(|error| match error {
-            AskError::Refused(failure) => failure.into(),
-            AskError::Closed(_) => Failure::unreachable("the daemon went away before it answered")
-                .because(&error)
-                .hint("look with `portero status` whether it acted"),
-            AskError::Unsent(_) => Failure::refused("the question could not be sent").because(&error),
-        })
+        Ok(self.ask_and_hear(ask).await??)
+    }
+
+    /// Asks one question; whoever asks does something about a refusal.
+    pub(crate) async fn ask_and_hear(&self, ask: Ask) -> Outcome<Result<Reply, ipc::Failure>> {
+        match self.client.ask(ask).await {
+            Ok(reply) => Ok(Ok(reply)),
+            Err(AskError::Refused(failure)) => Ok(Err(failure)),
+            Err(error @ AskError::Closed(_)) => {
+                Err(Failure::unreachable("the daemon went away before it answered")
+                    .because(&error)
+                    .hint("look with `portero status` whether it acted"))
+            }
+            Err(error @ AskError::Unsent(_)) => {
+                Err(Failure::refused("the question could not be sent").because(&error))
+            }
+        }
     }
 
     /// Tells the daemon to stop, and returns once nobody listens any more.

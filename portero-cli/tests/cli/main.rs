@@ -16,5 +16,6 @@ mod porterod;
 mod session;
 mod settings;
 mod terminal;
+mod totp;
 mod trial;
 mod world;

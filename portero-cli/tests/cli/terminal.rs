@@ -49,7 +49,7 @@ pub(crate) fn confirm(world: &World, words: &[&str], outcome: &str) -> String {
 
 /// Runs `portero` in a session without a terminal, whatever the test itself was started from.
 #[cfg(target_os = "linux")]
-fn without_terminal(world: &World, words: &[&str], stdin: &str) -> Said {
+pub(crate) fn without_terminal(world: &World, words: &[&str], stdin: &str) -> Said {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
     let inner = world.command(words);

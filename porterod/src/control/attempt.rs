@@ -33,6 +33,8 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         Ask::Pause => ("pause", "everything".to_owned()),
         Ask::Resume { .. } => ("resume", "everything".to_owned()),
         Ask::SetPassphrase { .. } => ("passphrase set", "the approval passphrase".to_owned()),
+        Ask::OfferTotp { .. } | Ask::EnrollTotp { .. } => ("totp enroll", "the authenticator".to_owned()),
+        Ask::RemoveTotp { .. } => ("totp remove", "the authenticator".to_owned()),
         Ask::Stop => ("daemon stop", "the daemon".to_owned()),
         Ask::Status
         | Ask::Tasks { .. }

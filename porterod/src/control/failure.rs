@@ -47,6 +47,23 @@ pub(super) fn of_passphrase(error: &PassphraseError) -> Failure {
         | PassphraseError::Missing
         | PassphraseError::Wrong { .. }
         | PassphraseError::Paused(_) => Failure::new(FailureKind::Challenge, error.to_string()),
+        PassphraseError::CodeMissing => Failure::new(FailureKind::Challenge, error.to_string())
+            .with_hint("type the code that your authenticator shows, or a recovery code"),
+        PassphraseError::CodeWrong { .. } | PassphraseError::FirstCode => {
+            Failure::new(FailureKind::Challenge, error.to_string()).with_hint(
+                "see that the clocks of this machine and of your phone are right, then type the next code",
+            )
+        }
+        PassphraseError::CodeUsed => Failure::new(FailureKind::Challenge, error.to_string())
+            .with_hint("each code counts once: wait for the next one, half a minute at most"),
+        PassphraseError::Sealed => Failure::new(FailureKind::Challenge, error.to_string())
+            .with_hint("put back the store from a copy; until then nothing wide is confirmed"),
+        PassphraseError::Enrolled(_) => Failure::new(FailureKind::Refused, error.to_string())
+            .with_hint("remove it first with `portero totp remove`"),
+        PassphraseError::NotEnrolled | PassphraseError::NotOffered => {
+            Failure::new(FailureKind::Refused, error.to_string())
+                .with_hint("enrol one with `portero totp enroll`")
+        }
         PassphraseError::Short(_) => Failure::new(FailureKind::Invalid, error.to_string()),
         PassphraseError::Store(error) => of_store(error),
     }

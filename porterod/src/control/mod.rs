@@ -31,6 +31,7 @@ mod submit;
 mod subscribe;
 mod task;
 mod tasks;
+mod totp;
 mod unrule;
 mod watch;
 mod why;
@@ -130,6 +131,9 @@ async fn answer_session(
         | Ask::Why { .. }
         | Ask::Reach { .. }
         | Ask::SetPassphrase { .. }
+        | Ask::OfferTotp { .. }
+        | Ask::EnrollTotp { .. }
+        | Ask::RemoveTotp { .. }
         | Ask::Heads
         | Ask::Stop => {
             let refused = Err(Failure::new(FailureKind::Invalid, "only a person's terminal may ask this"));
@@ -178,6 +182,9 @@ async fn answer_person(
         Ask::Why { tool, arguments } => why::answer(daemon, &tool, arguments),
         Ask::Reach { pattern } => reach::answer(daemon, pattern).await,
         Ask::SetPassphrase { old, new } => passphrase::answer(daemon, by, old, new).await,
+        Ask::OfferTotp { challenge } => totp::offer(daemon, challenge).await,
+        Ask::EnrollTotp { challenge } => totp::enroll(daemon, by, challenge).await,
+        Ask::RemoveTotp { challenge } => totp::remove(daemon, by, challenge).await,
         Ask::Heads => heads::answer(daemon).await,
         Ask::Stop => Ok(stop::answer(daemon, by)),
         Ask::Subscribe

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use portero::ipc::{Failure, FailureKind, Reply, Status};
+use portero::ipc::{Authenticator, Failure, FailureKind, Reply, Status};
 use portero::server::{Condition, Health};
 
 use super::failure;
@@ -33,6 +33,9 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         pending: daemon.desk.pending().map_err(|error| failure::of_store(&error))?,
         standing: daemon.rules.standing(),
         passphrase: daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?,
+        totp: daemon.passphrase.enrolled().map_err(|error| failure::of_store(&error))?.map(|enrolled| {
+            Authenticator { since: enrolled.since, by: enrolled.by, recovery: enrolled.recovery }
+        }),
         counts,
     })))
 }

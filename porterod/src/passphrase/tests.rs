@@ -1,14 +1,14 @@
 use super::*;
 use crate::approval::tests::Bench;
 
-const RIGHT: &str = "correct horse";
+pub(super) const RIGHT: &str = "correct horse";
 
-fn passphrase_on(bench: &Bench) -> Passphrase {
+pub(super) fn passphrase_on(bench: &Bench) -> Passphrase {
     let cost = Cost(Params::new(8, 1, 1, None).unwrap());
     Passphrase { cost, ..Passphrase::new(bench.journal.clone(), bench.clock.clone()) }
 }
 
-async fn set_up() -> (Bench, Passphrase) {
+pub(super) async fn set_up() -> (Bench, Passphrase) {
     let bench = Bench::new();
     let passphrase = passphrase_on(&bench);
     passphrase.set(None, Secret::new(RIGHT), "pid 1").await.unwrap();

@@ -4,6 +4,7 @@
 //! after the commit. A file that is corrupt, newer or not Portero's is an error, never an empty store
 //! (guarantee P3).
 
+pub(crate) mod authenticator;
 pub(crate) mod denials;
 mod error;
 pub(crate) mod heads;

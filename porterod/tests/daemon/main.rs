@@ -3,6 +3,7 @@
 
 mod fake_server;
 mod support;
+mod totp;
 mod watch;
 
 use std::time::Duration;

@@ -1,0 +1,119 @@
+//! An authenticator is enrolled at the terminal, and what is wide then needs its codes.
+
+#![cfg(unix)]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use data_encoding::BASE32_NOPAD;
+use expectrl::session::OsSession;
+use expectrl::{Eof, Expect as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
+use sha1::Sha1;
+
+use crate::terminal::{PASSPHRASE, confirm, on_terminal, set_passphrase};
+use crate::world::World;
+
+/// The code of a step, as a phone that was given this secret makes it (RFC 4226, section 5.3).
+fn code(secret: &[u8], step: u64) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(secret).unwrap();
+    mac.update(&step.to_be_bytes());
+    let hash = mac.finalize().into_bytes();
+    let offset = usize::from(hash[19] & 0x0f);
+    let four: [u8; 4] = hash[offset..offset + 4].try_into().unwrap();
+    format!("{:06}", (u32::from_be_bytes(four) & 0x7fff_ffff) % 1_000_000)
+}
+
+fn present_step() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30
+}
+
+/// Types where something is asked for without showing what is typed.
+fn answer(terminal: &mut OsSession, asked: &str, typed: &str) -> String {
+    let before = terminal.expect(asked).unwrap();
+    let shown = String::from_utf8_lossy(before.before()).into_owned();
+    terminal.expect(": ").unwrap();
+    // The terminal echoes until the prompt's reader turned that off.
+    std::thread::sleep(Duration::from_millis(50));
+    terminal.send_line(typed).unwrap();
+    shown
+}
+
+/// The rest of what is shown.
+fn rest(terminal: &mut OsSession) -> String {
+    let end = terminal.expect(Eof).unwrap();
+    String::from_utf8_lossy(end.as_bytes()).into_owned()
+}
+
+/// Enrols at the terminal, and gives the secret, the step whose code is used, and a recovery code.
+fn enroll(world: &World) -> (Vec<u8>, u64, String) {
+    let mut terminal = on_terminal(world, &["totp", "enroll"]);
+    answer(&mut terminal, "Passphrase, to enrol an authenticator", PASSPHRASE);
+    let shown = answer(&mut terminal, "The code that it shows now", "000 00");
+    assert!(shown.contains('▀') && shown.contains("\x1b[38;5;16;48;5;231m"), "a QR code: {shown}");
+    let (_, secret) = shown.split_once("30 seconds):").unwrap();
+    let secret: String = secret.split_whitespace().collect();
+    let secret = BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
+    let step = present_step();
+    let refused = answer(&mut terminal, "The code that it shows now", &code(&secret, step));
+    assert!(refused.contains("type the next code"), "{refused}");
+    let end = rest(&mut terminal);
+    assert!(end.contains("the authenticator is enrolled"), "{end}");
+    let recovery = end.split_whitespace().find(|word| word.len() == 11 && word.as_bytes()[5] == b'-');
+    (secret, step, recovery.unwrap().to_owned())
+}
+
+/// Grants on every tool of the office with this code, and gives what is said.
+fn grant(world: &World, code: &str) -> String {
+    let mut terminal = on_terminal(world, &["grant", "office/*", "30m"]);
+    answer(&mut terminal, "Passphrase, to grant this for 30m", PASSPHRASE);
+    answer(&mut terminal, "Code of your authenticator, or a recovery code", code);
+    rest(&mut terminal)
+}
+
+#[test]
+fn what_is_wide_needs_a_code_once_an_authenticator_is_enrolled() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    let before = confirm(&world, &["grant", "office/*", "1m"], "grant 1");
+    assert!(before.contains("portero totp enroll"), "{before}");
+    assert_eq!(world.json(&["status"])["totp"], json!(null));
+
+    let (secret, step, recovery) = enroll(&world);
+    let status = world.json(&["status"]);
+    assert_eq!(status["totp"]["recovery"], 8);
+    assert!(status["totp"]["since"].is_string() && status["totp"]["by"].is_string());
+    assert!(world.run(&["status"]).out.contains("totp        enrolled "));
+
+    let next = code(&secret, step + 1);
+    let wrong = if next == "000000" { "000001" } else { "000000" };
+    assert!(grant(&world, wrong).contains("not the code of now"));
+    assert!(grant(&world, &next).contains("grant 2: `office/*` runs unasked for 30m"));
+    assert!(grant(&world, &next).contains("used before"), "the same code a second time");
+    assert_eq!(world.json(&["rules"])["grants"].as_array().unwrap().len(), 2);
+    // One tool for a while takes the passphrase alone.
+    confirm(&world, &["grant", "office/send_mail", "1h"], "grant 3");
+
+    let mut terminal = on_terminal(&world, &["totp", "remove"]);
+    answer(&mut terminal, "Passphrase, to remove the authenticator", PASSPHRASE);
+    answer(&mut terminal, "or a recovery code", &recovery);
+    assert!(rest(&mut terminal).contains("the authenticator is removed"));
+    assert_eq!(world.json(&["status"])["totp"], json!(null));
+    let audit = world.run(&["logs"]).out;
+    for act in ["totp enroll", "totp recovery", "totp remove"] {
+        assert!(audit.contains(act), "{act}: {audit}");
+    }
+    assert!(!audit.contains(&recovery), "{audit}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn neither_secret_nor_code_is_told_without_a_terminal() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    for words in [&["totp", "enroll"][..], &["totp", "remove"]] {
+        let said = crate::terminal::without_terminal(&world, words, &format!("{PASSPHRASE}\n000000\n"));
+        assert_eq!(said.code, 1, "{words:?}");
+        assert!(said.out.is_empty() && said.err.contains("no terminal here"), "{}{}", said.out, said.err);
+    }
+}

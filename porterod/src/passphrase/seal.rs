@@ -1,0 +1,137 @@
+//! What is kept of an authenticator, sealed under the passphrase: XChaCha20-Poly1305 with a key that argon2id
+//! derives, with a salt of its own. Whoever reads the store can make no codes from it.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, Version};
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
+use constant_time_eq::constant_time_eq;
+use data_encoding::BASE32_NOPAD;
+use jiff::Timestamp;
+use portero::secret::Secret;
+use zeroize::Zeroizing;
+
+use super::totp::{DIGITS, SECRET, step_of};
+use crate::store::authenticator::{Row, Sealed};
+
+/// How many recovery codes there are at first.
+const RECOVERY: usize = 8;
+/// The characters of one: fifty bits.
+const RECOVERY_LENGTH: usize = 10;
+
+/// The secret of an authenticator and the recovery codes that are left.
+#[derive(Clone)]
+pub(super) struct Contents {
+    secret: Zeroizing<[u8; SECRET]>,
+    recovery: Vec<Secret>,
+}
+
+/// What a typed code is.
+pub(super) enum Found {
+    /// The code of this step.
+    Step(u64),
+    /// A recovery code; the contents no longer hold it.
+    Recovery,
+    /// Neither.
+    Nothing,
+}
+
+impl Contents {
+    /// A new secret and new recovery codes.
+    pub(super) fn fresh() -> Self {
+        let recovery = std::iter::repeat_with(|| {
+            let mut code = BASE32_NOPAD.encode(&rand::random::<[u8; 7]>()).to_ascii_lowercase();
+            code.truncate(RECOVERY_LENGTH);
+            Secret::new(code)
+        });
+        Self { secret: Zeroizing::new(rand::random()), recovery: recovery.take(RECOVERY).collect() }
+    }
+
+    /// The secret in the spelling of authenticator apps.
+    pub(super) fn secret(&self) -> Secret {
+        Secret::new(BASE32_NOPAD.encode(&*self.secret))
+    }
+
+    /// The recovery codes that are left, as they are shown.
+    pub(super) fn recovery(&self) -> Vec<Secret> {
+        let shown = |code: &Secret| {
+            let (first, second) = code.expose().split_at(RECOVERY_LENGTH / 2);
+            Secret::new(format!("{first}-{second}"))
+        };
+        self.recovery.iter().map(shown).collect()
+    }
+
+    /// How many recovery codes are left.
+    pub(super) fn recovery_left(&self) -> u32 {
+        u32::try_from(self.recovery.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Finds out what was typed, and takes a recovery code out. Spaces, hyphens and the case do not matter.
+    pub(super) fn find(&mut self, typed: &Secret, now: Timestamp) -> Found {
+        let plain = Zeroizing::new(typed.expose().replace([' ', '-'], "").to_ascii_lowercase());
+        if plain.len() == DIGITS {
+            return step_of(&plain, &self.secret, now).map_or(Found::Nothing, Found::Step);
+        }
+        let before = self.recovery.len();
+        self.recovery.retain(|code| !constant_time_eq(code.expose().as_bytes(), plain.as_bytes()));
+        if self.recovery.len() < before { Found::Recovery } else { Found::Nothing }
+    }
+
+    /// Seals them under the passphrase whose hash this is, for the enrolment of `row`.
+    pub(super) fn seal(&self, passphrase: &Secret, hash: &str, about: &About) -> Option<Sealed> {
+        let (salt, nonce) = (rand::random(), rand::random::<[u8; 24]>());
+        let mut plain = Zeroizing::new(self.secret.to_vec());
+        plain.extend(self.recovery.iter().flat_map(|code| code.expose().bytes()));
+        let aad = about.bytes();
+        let text = cipher(passphrase, hash, &salt)?
+            .encrypt(&nonce.into(), Payload { msg: &plain, aad: &aad })
+            .ok()?;
+        Some(Sealed { salt, nonce, text })
+    }
+
+    /// Opens what is kept; none when it was not sealed under this passphrase, or was changed since.
+    pub(super) fn open(row: &Row, passphrase: &Secret, hash: &str) -> Option<Self> {
+        let Sealed { salt, nonce, text } = &row.sealed;
+        let aad = About::of(row).bytes();
+        let plain = cipher(passphrase, hash, salt)?.decrypt(nonce.into(), Payload { msg: text, aad: &aad });
+        let plain = Zeroizing::new(plain.ok()?);
+        let (secret, recovery) = plain.split_first_chunk::<SECRET>()?;
+        let recovery = recovery.chunks(RECOVERY_LENGTH).map(std::str::from_utf8).map(|code| {
+            let code = code.ok().filter(|code| code.len() == RECOVERY_LENGTH);
+            code.map(Secret::new)
+        });
+        Some(Self { secret: Zeroizing::new(*secret), recovery: recovery.collect::<Option<_>>()? })
+    }
+}
+
+/// What stands openly beside what is sealed, and is bound to it: when it was enrolled, and by which process.
+#[derive(Clone)]
+pub(super) struct About {
+    pub(super) enrolled: Timestamp,
+    pub(super) by: String,
+}
+
+impl About {
+    pub(super) fn of(row: &Row) -> Self {
+        Self { enrolled: row.enrolled, by: row.by.clone() }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = b"portero authenticator 1\0".to_vec();
+        bytes.extend(self.enrolled.as_nanosecond().to_be_bytes());
+        bytes.extend(self.by.as_bytes());
+        bytes
+    }
+}
+
+/// The cost is that of the passphrase's own hash, which is made anew whenever this is.
+fn cipher(passphrase: &Secret, hash: &str, salt: &[u8; 16]) -> Option<XChaCha20Poly1305> {
+    let hash = PasswordHash::new(hash).ok()?;
+    let cost = Params::try_from(&hash).ok()?;
+    let cost = Params::new(cost.m_cost(), cost.t_cost(), cost.p_cost(), Some(32)).ok()?;
+    let mut key = Zeroizing::new([0; 32]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
+        .hash_password_into(passphrase.expose().as_bytes(), salt, &mut *key)
+        .ok()?;
+    Some(XChaCha20Poly1305::new((&*key).into()))
+}

@@ -1,0 +1,99 @@
+//! Codes that change with time: TOTP (RFC 6238) with what every authenticator app takes, SHA-1, six digits
+//! and steps of thirty seconds.
+
+use constant_time_eq::constant_time_eq;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
+use sha1::Sha1;
+
+/// The length of a secret in bytes: that of the hash (RFC 4226, section 4, requirement 6).
+pub(super) const SECRET: usize = 20;
+/// The length of a step in seconds.
+const STEP: u64 = 30;
+/// How many steps the clocks may differ, either way.
+const SKEW: u64 = 1;
+/// The digits of a code.
+pub(super) const DIGITS: usize = 6;
+
+/// The step whose code this is, of the present one and those beside it. It always looks at all of them.
+pub(super) fn step_of(typed: &str, secret: &[u8; SECRET], now: Timestamp) -> Option<u64> {
+    let present = u64::try_from(now.as_second()).unwrap_or(0) / STEP;
+    let steps = present.saturating_sub(SKEW)..=present + SKEW;
+    steps.fold(None, |found, step| {
+        let same = constant_time_eq(code(secret, step).as_bytes(), typed.as_bytes());
+        if same { Some(step) } else { found }
+    })
+}
+
+/// The code of a step.
+pub(super) fn code(secret: &[u8; SECRET], step: u64) -> String {
+    format!("{:0DIGITS$}", truncated(secret, step) % 1_000_000)
+}
+
+/// The 31 bits that a code is taken from (RFC 4226, section 5.3).
+fn truncated(secret: &[u8; SECRET], step: u64) -> u32 {
+    let mut mac = Hmac::<Sha1>::new_from_slice(secret).expect("HMAC takes a key of any length");
+    mac.update(&step.to_be_bytes());
+    let hash = mac.finalize().into_bytes();
+    let offset = usize::from(hash[hash.len() - 1] & 0x0f);
+    let mut four = [0; 4];
+    four.copy_from_slice(&hash[offset..offset + 4]);
+    u32::from_be_bytes(four) & 0x7fff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The secret of both RFCs' tests.
+    const GIVEN: &[u8; SECRET] = b"12345678901234567890";
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// RFC 6238, appendix B, the rows of SHA-1; eight digits there.
+    #[test]
+    fn the_codes_are_those_of_rfc_6238() {
+        for (second, told) in [
+            (59, 94_287_082),
+            (1_111_111_109, 7_081_804),
+            (1_111_111_111, 14_050_471),
+            (1_234_567_890, 89_005_924),
+            (2_000_000_000, 69_279_037),
+            (20_000_000_000, 65_353_130),
+        ] {
+            assert_eq!(truncated(GIVEN, second / STEP) % 100_000_000, told, "at {second}");
+            let six = format!("{:06}", told % 1_000_000);
+            assert_eq!(step_of(&six, GIVEN, at(second.cast_signed())), Some(second / STEP));
+        }
+    }
+
+    /// RFC 4226, appendix D.
+    #[test]
+    fn the_codes_of_each_step_are_those_of_rfc_4226() {
+        let told = [
+            "755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871",
+            "520489",
+        ];
+        let codes: Vec<String> = (0..10).map(|step| code(GIVEN, step)).collect();
+        assert_eq!(codes, told);
+    }
+
+    #[test]
+    fn a_code_holds_one_step_before_and_one_after_its_own() {
+        let (step, second) = (1000, 1000 * 30);
+        let typed = code(GIVEN, step);
+        for (now, holds) in [(-31, false), (-30, true), (0, true), (29, true), (59, true), (60, false)] {
+            let found = step_of(&typed, GIVEN, at(second + now));
+            assert_eq!(found, holds.then_some(step), "{now} s from its beginning");
+        }
+    }
+
+    #[test]
+    fn what_is_no_code_belongs_to_no_step() {
+        for typed in ["", "0", "75522", "7552240", "７55224", "      "] {
+            assert_eq!(step_of(typed, GIVEN, at(0)), None, "{typed:?}");
+        }
+    }
+}

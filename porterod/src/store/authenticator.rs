@@ -1,0 +1,102 @@
+//! The authenticator beside the passphrase: what is sealed, the last step whose code was used, and its tries.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::StoreError;
+use super::text::{from_nanos, nanos};
+
+/// A secret under the passphrase.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    /// The salt of its key.
+    pub(crate) salt: [u8; 16],
+    /// Of this sealing.
+    pub(crate) nonce: [u8; 24],
+    /// What is sealed, and its tag.
+    pub(crate) text: Vec<u8>,
+}
+
+/// What is kept.
+#[derive(Clone)]
+pub(crate) struct Row {
+    /// When it was enrolled.
+    pub(crate) enrolled: Timestamp,
+    /// By which process.
+    pub(crate) by: String,
+    /// The secret and the recovery codes.
+    pub(crate) sealed: Sealed,
+    /// How many recovery codes are left.
+    pub(crate) recovery: u32,
+    /// The step of the last code that was used; no code of it or of an earlier one counts again.
+    pub(crate) last_step: u64,
+    /// Wrong codes since the last right one, each with a right passphrase.
+    pub(crate) failed: u32,
+    /// When the last of them was.
+    pub(crate) failed_at: Timestamp,
+}
+
+/// Reads it, if one is enrolled.
+pub(crate) fn load(connection: &Connection) -> Result<Option<Row>, StoreError> {
+    let sql = "SELECT enrolled, enrolled_by, salt, nonce, sealed, recovery, last_step, failed, failed_at
+               FROM authenticator";
+    let found = connection.query_row(sql, [], |row| {
+        Ok(Row {
+            enrolled: from_nanos(0, row.get(0)?)?,
+            by: row.get(1)?,
+            sealed: Sealed { salt: row.get(2)?, nonce: row.get(3)?, text: row.get(4)? },
+            recovery: row.get(5)?,
+            last_step: row.get(6)?,
+            failed: row.get(7)?,
+            failed_at: from_nanos(8, row.get(8)?)?,
+        })
+    });
+    Ok(found.optional()?)
+}
+
+/// Enrols. False when one is enrolled already.
+pub(crate) fn enroll(connection: &Connection, row: &Row) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO authenticator
+               (only, enrolled, enrolled_by, salt, nonce, sealed, recovery, last_step)
+               VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+    let Sealed { salt, nonce, text } = &row.sealed;
+    let made = connection
+        .execute(sql, params![nanos(row.enrolled), row.by, salt, nonce, text, row.recovery, row.last_step])?;
+    Ok(made == 1)
+}
+
+/// Counts a code as wrong before it is checked.
+pub(crate) fn count_try(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute("UPDATE authenticator SET failed = failed + 1, failed_at = ?1", [nanos(now)])?;
+    Ok(())
+}
+
+/// Uses the code of a step. False when this or a later one was used before.
+pub(crate) fn use_step(connection: &Connection, step: u64) -> Result<bool, StoreError> {
+    let sql = "UPDATE authenticator SET last_step = ?1 WHERE last_step < ?1";
+    Ok(connection.execute(sql, [step])? == 1)
+}
+
+/// Replaces what was sealed with this nonce; `left` recovery codes are in it. False when that is not what is
+/// kept.
+pub(crate) fn reseal(
+    connection: &Connection,
+    before: &[u8; 24],
+    sealed: &Sealed,
+    left: u32,
+) -> Result<bool, StoreError> {
+    let Sealed { salt, nonce, text } = sealed;
+    let sql = "UPDATE authenticator SET salt = ?1, nonce = ?2, sealed = ?3, recovery = ?4 WHERE nonce = ?5";
+    Ok(connection.execute(sql, params![salt, nonce, text, left, before])? == 1)
+}
+
+/// A right code ends the count.
+pub(crate) fn forget_tries(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute("UPDATE authenticator SET failed = 0", [])?;
+    Ok(())
+}
+
+/// Forgets it. False when none is enrolled.
+pub(crate) fn remove(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(connection.execute("DELETE FROM authenticator", [])? == 1)
+}

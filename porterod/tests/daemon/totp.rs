@@ -1,0 +1,149 @@
+//! An authenticator over the socket: what is wide needs its codes, what is not needs the passphrase alone.
+
+use std::time::Duration;
+
+use data_encoding::BASE32_NOPAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use portero::clock::Clock as _;
+use portero::ipc::{Ask, Authenticator, Challenge, Disclosed, Failure, FailureKind, Reply};
+use portero::policy::Action;
+use sha1::Sha1;
+
+use crate::support::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const STEP: Duration = Duration::from_secs(30);
+
+/// A phone that was given this secret (RFC 4226, section 5.3; RFC 6238).
+struct Phone(Vec<u8>);
+
+impl Phone {
+    fn code(&self, home: &Home) -> String {
+        let step = home.clock.now().wall.as_second() / 30;
+        let mut mac = Hmac::<Sha1>::new_from_slice(&self.0).unwrap();
+        mac.update(&step.to_be_bytes());
+        let hash = mac.finalize().into_bytes();
+        let offset = usize::from(hash[19] & 0x0f);
+        let four: [u8; 4] = hash[offset..offset + 4].try_into().unwrap();
+        format!("{:06}", (u32::from_be_bytes(four) & 0x7fff_ffff) % 1_000_000)
+    }
+
+    /// The passphrase, and the code of a step that was not there yet.
+    fn both(&self, home: &Home) -> Challenge {
+        home.clock.advance(STEP);
+        with_code(&self.code(home))
+    }
+}
+
+fn with_code(code: &str) -> Challenge {
+    let mut both = challenge();
+    both.code = Some(code.to_owned());
+    both
+}
+
+async fn enroll(home: &Home, person: &Terminal) -> (Phone, Vec<Disclosed>) {
+    let offered = person.ask(Ask::OfferTotp { challenge: challenge() }).await;
+    let Ok(Reply::TotpSecret(secret)) = offered else { panic!("{offered:?}") };
+    let phone = Phone(BASE32_NOPAD.decode(secret.expose().as_bytes()).unwrap());
+    let enrolled = person.ask(Ask::EnrollTotp { challenge: with_code(&phone.code(home)) }).await;
+    let Ok(Reply::RecoveryCodes(codes)) = enrolled else { panic!("{enrolled:?}") };
+    (phone, codes)
+}
+
+fn grant(pattern: &str, lasts: Duration, challenge: Challenge) -> Ask {
+    let millis = u64::try_from(lasts.as_millis()).unwrap();
+    Ask::Grant { pattern: pattern.parse().unwrap(), millis, challenge }
+}
+
+fn allow(pattern: &str, challenge: Challenge) -> Ask {
+    Ask::Rule { pattern: pattern.parse().unwrap(), action: Action::Allow, challenge: Some(challenge) }
+}
+
+async fn status_of(person: &Terminal) -> Option<Authenticator> {
+    let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+    status.totp
+}
+
+fn says(result: &Result<Reply, Failure>, words: &str) -> bool {
+    result.as_ref().is_err_and(|failure| {
+        failure.kind == FailureKind::Challenge && failure.message.contains(words) && failure.hint.is_some()
+    })
+}
+
+#[tokio::test]
+async fn what_is_wide_needs_a_code_and_what_is_not_needs_none() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let task = session.submit("notes/send", "x").await.unwrap();
+    let deny = |pattern: &'static str| async { person.rule(pattern, Action::Deny).await };
+    let Ok(Reply::Rule(many)) = deny("notes/*").await else { panic!("denied") };
+    let Ok(Reply::Rule(one)) = deny("common/send").await else { panic!("denied") };
+    let (phone, _) = enroll(&home, &person).await;
+
+    for ask in [
+        grant("notes/*", STEP, challenge()),
+        grant("notes/send", HOUR + STEP, challenge()),
+        allow("notes/send", challenge()),
+        Ask::Unrule { id: many.id, challenge: Some(challenge()) },
+        Ask::RemoveTotp { challenge: challenge() },
+    ] {
+        let act = format!("{ask:?}");
+        assert!(says(&person.ask(ask).await, "needs a code"), "{act}");
+    }
+    person.ask(Ask::Unrule { id: many.id, challenge: Some(phone.both(&home)) }).await.unwrap();
+    person.ask(Ask::Unrule { id: one.id, challenge: Some(challenge()) }).await.unwrap();
+    person.ask(grant("notes/send", HOUR, challenge())).await.unwrap();
+    person.approve(&task).await.unwrap();
+
+    person.ask(grant("notes/*", STEP, phone.both(&home))).await.unwrap();
+    let again = person.ask(grant("notes/*", STEP, with_code(&phone.code(&home)))).await;
+    assert!(says(&again, "used before"), "{again:?}");
+    let wrong = person.ask(allow("notes/send", with_code("no code"))).await;
+    assert!(says(&wrong, "not the code of now"), "{wrong:?}");
+    person.ask(allow("notes/send", phone.both(&home))).await.unwrap();
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn it_outlives_the_daemon_and_goes_with_a_recovery_code() {
+    let home = Home::new();
+    let app = home.start().await;
+    let person = home.person().await;
+    assert_eq!(status_of(&person).await, None);
+    let (phone, recovery) = enroll(&home, &person).await;
+    let used = with_code(&phone.code(&home));
+    app.shutdown().await;
+
+    let app = home.start().await;
+    let person = home.terminal().await;
+    let told = status_of(&person).await.unwrap();
+    assert_eq!((told.since, told.recovery), (home.clock.now().wall, 8));
+    assert!(told.by.contains(&std::process::id().to_string()), "{told:?}");
+    assert!(says(&person.ask(grant("notes/*", STEP, used)).await, "used before"));
+    let second = person.ask(Ask::OfferTotp { challenge: challenge() }).await;
+    assert!(is_kind(&second, FailureKind::Refused), "{second:?}");
+
+    person.ask(Ask::RemoveTotp { challenge: with_code(recovery[0].expose()) }).await.unwrap();
+    assert_eq!(status_of(&person).await, None);
+    person.ask(grant("notes/*", STEP, challenge())).await.unwrap();
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_session_reaches_none_of_it() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let (phone, recovery) = enroll(&home, &person).await;
+    for ask in [
+        Ask::OfferTotp { challenge: challenge() },
+        Ask::EnrollTotp { challenge: phone.both(&home) },
+        Ask::RemoveTotp { challenge: with_code(recovery[0].expose()) },
+    ] {
+        let act = format!("{ask:?}");
+        assert!(is_kind(&session.ask(ask).await, FailureKind::Invalid), "{act}");
+    }
+    assert_eq!(status_of(&person).await.unwrap().recovery, 8);
+    app.shutdown().await;
+}
