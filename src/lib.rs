@@ -7,14 +7,14 @@
 //! This library never touches the terminal, a database or the environment. The modules stand in layers, in
 //! the order below: each imports only from those above it, and `tests/layers.rs` keeps that true.
 
+pub mod plain;
+
 pub mod json;
 pub mod names;
 
 pub mod clock;
 pub mod paths;
 pub mod secret;
-
-pub mod plain;
 
 pub mod pattern;
 

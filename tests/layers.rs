@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 /// The library's order, as the architecture gives it.
 const LIBRARY: [&str; 20] = [
+    "plain",
     "json",
     "names",
     "clock",
     "paths",
     "secret",
-    "plain",
     "pattern",
     "anonymize",
     "policy",

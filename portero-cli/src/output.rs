@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
+use portero::json::readable::tame;
 use portero::plain::is_hidden;
 use serde::Serialize;
 
@@ -41,12 +42,12 @@ impl Output {
     /// Prints one JSON value, indented.
     pub(crate) fn value<T: Serialize>(&self, value: &T) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
-        self.line(tame_json(&text))
+        self.line(tame(&text))
     }
 
     /// Prints one JSON value on one line, for streams.
     pub(crate) fn value_line<T: Serialize>(&self, value: &T) -> io::Result<()> {
-        self.line(tame_json(&serde_json::to_string(value).map_err(io::Error::other)?))
+        self.line(tame(&serde_json::to_string(value).map_err(io::Error::other)?))
     }
 
     /// Prints a line of Portero's own words; what comes from outside must already be visible.
@@ -109,26 +110,6 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The same JSON with every character escaped that a terminal might obey or a reader not see. Such characters
-/// stand in strings only; the line breaks between them are the printer's.
-fn tame_json(json: &str) -> Cow<'_, str> {
-    let tame = |character: char| character == '\n' || !is_hidden(character);
-    if json.chars().all(tame) {
-        return Cow::Borrowed(json);
-    }
-    let mut shown = String::with_capacity(json.len() + 16);
-    for character in json.chars() {
-        if tame(character) {
-            shown.push(character);
-        } else {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                let _ = write!(shown, "\\u{unit:04x}");
-            }
-        }
-    }
-    Cow::Owned(shown)
-}
-
 /// A duration in words: `2h 30m`.
 pub(crate) fn span(duration: Duration) -> String {
     let (mut seconds, mut words) = (duration.as_secs(), Vec::new());
@@ -179,15 +160,6 @@ mod tests {
         assert_eq!(visible("tag\u{e0041}"), "tag⟨U+E0041⟩");
         assert_eq!(visible("\u{9b}31m"), "⟨U+009B⟩31m");
         assert_eq!(visible("one\ntwo\tthree\r"), "one⏎two⇥three⟨U+000D⟩");
-    }
-
-    #[test]
-    fn json_steers_no_terminal_and_stays_the_same() {
-        let value = serde_json::json!({"a\u{202e}": "b\u{9b}31m\u{7f}\u{e0041}\n ü"});
-        let text = serde_json::to_string_pretty(&value).unwrap();
-        let shown = tame_json(&text);
-        assert_eq!(shown, "{\n  \"a\\u202e\": \"b\\u009b31m\\u007f\\udb40\\udc41\\n ü\"\n}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! not a key that stands twice, not the spelling of a number, not half a character.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::plain::is_hidden;
 
 /// A JSON string where it stands in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +99,27 @@ pub fn plainly(string: &str) -> Cow<'_, str> {
     text.and_then(|text| serde_json::to_string(&text)).map_or(Cow::Borrowed(string), Cow::Owned)
 }
 
+/// The same JSON with every character escaped that a terminal might obey or a reader not see. Such characters
+/// stand in strings only; the line breaks between them are the printer's.
+#[must_use]
+pub fn tame(json: &str) -> Cow<'_, str> {
+    let tame = |character: char| character == '\n' || !is_hidden(character);
+    if json.chars().all(tame) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if tame(character) {
+            shown.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        }
+    }
+    Cow::Owned(shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +153,14 @@ mod tests {
             readable(r#"{"z":1.10,"a":12345678901234567890123}"#),
             "{\n  \"z\": 1.10,\n  \"a\": 12345678901234567890123\n}"
         );
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_stays_the_same() {
+        let value = serde_json::json!({"a\u{202e}": "b\u{9b}31m\u{7f}\u{e0041}\n ü"});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let shown = tame(&text);
+        assert_eq!(shown, "{\n  \"a\\u202e\": \"b\\u009b31m\\u007f\\udb40\\udc41\\n ü\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 }

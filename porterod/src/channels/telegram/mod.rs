@@ -5,6 +5,8 @@
 
 pub mod text;
 
+pub mod format;
+
 pub mod bot;
 
 pub mod courier;

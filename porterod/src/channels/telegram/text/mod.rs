@@ -5,6 +5,7 @@
 //! makes no link, mention, command or hashtag of it, and nobody takes it for Portero's words (guarantee A3).
 //! Offsets and lengths are in UTF-16 code units (Bot API, "`MessageEntity`").
 
+mod json;
 mod pages;
 mod shown;
 
@@ -170,10 +171,36 @@ impl Text {
     /// page begins or ends with a blank, which Telegram would cut; no letter is split, and none is lost.
     #[must_use]
     pub fn pages(&self) -> Vec<Message> {
+        self.first_pages(usize::MAX)
+    }
+
+    /// The first `most` of [`Text::pages`]; where more would follow, the last says that a document has them.
+    #[must_use]
+    pub fn first_pages(&self, most: usize) -> Vec<Message> {
         match self.message(MESSAGE_MOST) {
             Some(message) => vec![message],
-            None => pages::pages(&self.parts),
+            None => pages::pages(&self.parts, most),
         }
+    }
+
+    /// Its beginning, of about `most` characters and `entities` entities at most, and whether that is all.
+    #[must_use]
+    pub fn beginning(&self, most: usize, entities: usize) -> (Self, bool) {
+        let (mut kept, mut left) = (Self::new(), most);
+        for part in &self.parts {
+            if left == 0 || part.style.is_some() && kept.entities() == entities {
+                return (kept, false);
+            }
+            let (text, whole) = Shown(part.text.clone()).beginning(left);
+            left = left.saturating_sub(text.as_str().chars().count());
+            if !text.is_empty() {
+                kept.parts.push(Part { style: part.style, text: text.0 });
+            }
+            if !whole {
+                return (kept, false);
+            }
+        }
+        (kept, true)
     }
 
     fn outside(mut self, style: Style, shown: &Shown) -> Self {
@@ -235,4 +262,4 @@ fn is_dotted(word: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -26,8 +26,9 @@ pub(super) fn message(parts: &[Part]) -> Message {
     message
 }
 
-/// Parts as several messages, each of which says which page it is.
-pub(super) fn pages(parts: &[Part]) -> Vec<Message> {
+/// Parts as several messages, each of which says which page it is: the first `most` of them, of which the last
+/// says so when it is not the end.
+pub(super) fn pages(parts: &[Part], most: usize) -> Vec<Message> {
     let mut split = Split::default();
     for part in parts {
         split.add(part);
@@ -39,11 +40,13 @@ pub(super) fn pages(parts: &[Part]) -> Vec<Message> {
         let mut parts = vec![own(format!("Page {} of {of}\n", index + 1))];
         parts.extend(page.iter().cloned());
         if index + 1 < of {
-            parts.push(own("\n(it goes on)".to_owned()));
+            let more =
+                if index + 1 == most { "(what follows stands in the document only)" } else { "(it goes on)" };
+            parts.push(own(format!("\n{more}")));
         }
         message(&parts)
     };
-    split.pages.iter().enumerate().map(named).collect()
+    split.pages.iter().take(most).enumerate().map(named).collect()
 }
 
 /// Pages in the making.
@@ -62,12 +65,11 @@ impl Split {
         }
         let mut rest = part.text.as_str();
         while !rest.is_empty() {
-            if units(rest) <= self.room() {
+            if fits(rest, self.room()) {
                 self.put(part.style, rest);
                 return;
             }
-            let wanted = units(rest).min(LEAST);
-            if self.room() < wanted && !self.page.is_empty() {
+            if self.room() < LEAST && !self.page.is_empty() {
                 self.turn();
                 continue;
             }
@@ -94,6 +96,16 @@ impl Split {
         }
         (self.units, self.entities) = (0, 0);
     }
+}
+
+/// Whether a text has at most `most` UTF-16 code units; looks no further than it must.
+fn fits(text: &str, most: usize) -> bool {
+    let mut used = 0;
+    text.len() <= most
+        || text.chars().all(|character| {
+            used += character.len_utf16();
+            used <= most
+        })
 }
 
 /// Where to split a text so that its beginning has at most `most` UTF-16 code units, which is at least two: after

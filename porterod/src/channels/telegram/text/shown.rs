@@ -14,7 +14,7 @@ const MARKS_MOST: usize = 4;
 ///
 /// It neither begins nor ends with a blank or line break, which Telegram would cut.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shown(String);
+pub struct Shown(pub(super) String);
 
 impl Shown {
     /// Within a line: a line break is shown as `⏎`.
@@ -44,7 +44,7 @@ impl Shown {
         if !self.0.is_empty() {
             self.0.push('\n');
         }
-        let line = visible(line, Breaks::Marked);
+        let line = visible(line, Breaks::Behind);
         self.0.push_str(if line.is_empty() { bar.trim_end() } else { bar });
         self.0.push_str(&line);
     }
@@ -84,6 +84,8 @@ impl Shown {
 enum Breaks {
     Kept,
     Marked,
+    /// As marked, and something of ours stands before the text, so that its first blank is seen.
+    Behind,
 }
 
 fn visible(text: &str, breaks: Breaks) -> String {
@@ -92,7 +94,8 @@ fn visible(text: &str, breaks: Breaks) -> String {
     let mut marks = MARKS_MOST;
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {
-        let at_edge = shown.is_empty() || rest.peek().is_none();
+        let first = shown.is_empty() && breaks != Breaks::Behind;
+        let at_edge = first || rest.peek().is_none();
         let marks_before = std::mem::replace(&mut marks, MARKS_MOST);
         match character {
             '\n' if breaks == Breaks::Kept && !at_edge => shown.push('\n'),
@@ -179,6 +182,6 @@ mod tests {
 
     #[test]
     fn a_bar_stands_before_every_line() {
-        assert_eq!(Shown::behind("│ ", "a\n\n b\u{2028}c\n").as_str(), "│ a\n│\n│ ␠b⟨U+2028⟩c\n│");
+        assert_eq!(Shown::behind("│ ", "a\n\n b\u{2028}c\n").as_str(), "│ a\n│\n│  b⟨U+2028⟩c\n│");
     }
 }

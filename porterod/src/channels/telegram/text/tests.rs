@@ -11,7 +11,7 @@ pub(in crate::channels::telegram) fn covered(message: &Message, entity: &Entity)
 }
 
 /// What stands in no entity.
-fn uncovered(message: &Message) -> String {
+pub(in crate::channels::telegram) fn uncovered(message: &Message) -> String {
     let wide: Vec<u16> = message.text.encode_utf16().collect();
     let inside =
         |at: usize| message.entities.iter().any(|one| (one.offset..one.offset + one.length).contains(&at));

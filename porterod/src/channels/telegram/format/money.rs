@@ -1,0 +1,84 @@
+//! Amounts of money as payment services take them: in a currency's smallest unit.
+//!
+//! An amount is only said in whole units where its currency's smallest unit is known for sure; the number that
+//! is sent always stands beside it.
+
+/// How Stripe counts a currency: how many digits of an amount stand behind the point.
+///
+/// ISO 4217 (list one, "minor unit"), and where Stripe differs from it <https://docs.stripe.com/currencies>, "zero-decimal
+/// currencies" and "special cases": ISK is still counted in hundredths, MGA in whole units. UGX stands in both of
+/// its lists, so nothing is said about it.
+#[must_use]
+pub fn digits(currency: &str) -> Option<usize> {
+    const NONE: &str = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF";
+    const THREE: &str = "BHD IQD JOD KWD LYD OMR TND";
+    const TWO: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN \
+        BZD CAD CDF CHF CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD \
+        HKD HNL HTG HUF IDR ILS INR IRR ISK JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MKD MMK MNT \
+        MOP MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR \
+        SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES \
+        WST XCD XCG YER ZAR ZMW ZWG";
+    let currency = currency.to_ascii_uppercase();
+    let holds = |list: &str| currency.len() == 3 && list.split_whitespace().any(|code| code == currency);
+    if holds(NONE) {
+        Some(0)
+    } else if holds(TWO) {
+        Some(2)
+    } else {
+        holds(THREE).then_some(3)
+    }
+}
+
+/// An amount in whole units with its currency, such as `20.00 USD`; none where it is no whole number or the
+/// currency's smallest unit is not known.
+#[must_use]
+pub fn spoken(amount: &str, currency: &str) -> Option<String> {
+    let digits = digits(currency)?;
+    let (sign, number) = match amount.strip_prefix('-') {
+        Some(number) => ("-", number),
+        None => ("", amount),
+    };
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let padded = format!("{number:0>width$}", width = digits + 1);
+    let (whole, part) = padded.split_at(padded.len() - digits);
+    let point = if digits == 0 { "" } else { "." };
+    Some(format!("{sign}{whole}{point}{part} {}", currency.to_ascii_uppercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_the_digits_of_their_currency() {
+        for (amount, currency, said) in [
+            ("2000", "usd", "20.00 USD"),
+            ("5", "EUR", "0.05 EUR"),
+            ("0", "eur", "0.00 EUR"),
+            ("-150", "chf", "-1.50 CHF"),
+            ("500", "jpy", "500 JPY"),
+            ("5124", "kwd", "5.124 KWD"),
+            ("100", "isk", "1.00 ISK"),
+            ("123456789012345678901234567890", "usd", "1234567890123456789012345678.90 USD"),
+        ] {
+            assert_eq!(spoken(amount, currency).as_deref(), Some(said));
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_where_it_could_be_wrong() {
+        for (amount, currency) in [
+            ("2000", "ugx"),
+            ("2000", "xyz"),
+            ("2000", ""),
+            ("20.5", "usd"),
+            ("2e3", "usd"),
+            ("", "usd"),
+            ("-", "usd"),
+        ] {
+            assert_eq!(spoken(amount, currency), None, "{amount} {currency}");
+        }
+    }
+}
