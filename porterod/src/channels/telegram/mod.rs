@@ -7,6 +7,12 @@ pub mod text;
 
 pub mod format;
 
+pub mod moments;
+
+pub mod card;
+
+pub mod keyboard;
+
 pub mod bot;
 
 pub mod courier;

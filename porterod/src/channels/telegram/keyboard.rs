@@ -1,0 +1,173 @@
+//! The buttons below a message.
+//!
+//! Which buttons there are is a pure function of what is possible now. What a button carries is a token that its
+//! maker alone understands: nothing of a call stands in it.
+
+use serde::{Deserialize, Serialize};
+
+/// What a button does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// Yes, run it.
+    Approve,
+    /// Get the document; the yes comes after.
+    Read,
+    /// No.
+    Deny,
+    /// Yes, and permit this one tool for so many minutes.
+    ApproveFor(u32),
+    /// Show the other buttons too.
+    More,
+    /// Show the first buttons only.
+    Less,
+    /// Permit this one tool from now on.
+    AlwaysAllow,
+    /// Refuse this one tool from now on.
+    AlwaysDeny,
+    /// No, with words for the agent.
+    DenyWithReason,
+    /// Show the whole call as JSON.
+    AsJson,
+    /// Show the card again.
+    AsCard,
+    /// Turn to this page, counted from zero.
+    Page(usize),
+}
+
+/// What a button carries: `callback_data`, 1 to 64 bytes (Bot API, "`InlineKeyboardButton`").
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Token(String);
+
+/// A text is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a button carries 1 to 64 bytes")]
+pub struct NoToken;
+
+impl TryFrom<String> for Token {
+    type Error = NoToken;
+
+    fn try_from(text: String) -> Result<Self, NoToken> {
+        if (1..=64).contains(&text.len()) { Ok(Self(text)) } else { Err(NoToken) }
+    }
+}
+
+impl From<Token> for String {
+    fn from(token: Token) -> Self {
+        token.0
+    }
+}
+
+/// A button.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// What stands on it, in Portero's words.
+    pub label: String,
+    /// What it carries.
+    pub token: Token,
+}
+
+/// Rows of buttons.
+pub type Keyboard = Vec<Vec<Key>>;
+
+/// How a card stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Which page is shown, counted from zero.
+    pub page: usize,
+    /// How many there are.
+    pub pages: usize,
+    /// Whether the yes waits until the person asked to read the whole.
+    pub unread: bool,
+    /// Whether a grant or rule of the person could permit this tool; not where it is locked.
+    pub loosens: bool,
+    /// Which view is open.
+    pub view: View,
+}
+
+/// Which view of a card is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// The card with its first buttons.
+    Card,
+    /// The card with all its buttons.
+    More,
+    /// The call as JSON.
+    Json,
+}
+
+/// The buttons of a card; `token` makes what each carries.
+pub fn of_card(standing: &Standing, mut token: impl FnMut(Choice) -> Token) -> Keyboard {
+    choices(standing)
+        .into_iter()
+        .map(|row| {
+            row.into_iter()
+                .map(|choice| Key { label: label(choice, standing.page), token: token(choice) })
+                .collect()
+        })
+        .collect()
+}
+
+/// The buttons for turning the pages of anything else; none where there is one page.
+pub fn of_pages(page: usize, pages: usize, mut token: impl FnMut(Choice) -> Token) -> Keyboard {
+    let row = turning(page, pages);
+    let key = |choice| Key { label: label(choice, page), token: token(choice) };
+    if row.is_empty() { Vec::new() } else { vec![row.into_iter().map(key).collect()] }
+}
+
+fn choices(standing: &Standing) -> Vec<Vec<Choice>> {
+    let first = if standing.unread { Choice::Read } else { Choice::Approve };
+    let mut rows = vec![vec![first, Choice::Deny]];
+    if standing.loosens && !standing.unread {
+        rows.push(vec![Choice::ApproveFor(10), Choice::ApproveFor(60)]);
+    }
+    rows.push(turning(standing.page, standing.pages));
+    match standing.view {
+        View::Card => rows.push(vec![Choice::More]),
+        View::Json => rows.push(vec![Choice::AsCard]),
+        View::More => {
+            if standing.loosens && !standing.unread {
+                rows.push(vec![Choice::AlwaysAllow, Choice::AlwaysDeny]);
+            } else {
+                rows.push(vec![Choice::AlwaysDeny]);
+            }
+            rows.push(vec![Choice::DenyWithReason, Choice::AsJson]);
+            rows.push(vec![Choice::Less]);
+        }
+    }
+    rows.retain(|row| !row.is_empty());
+    rows
+}
+
+fn turning(page: usize, pages: usize) -> Vec<Choice> {
+    let back = page.checked_sub(1).filter(|_| page < pages).map(Choice::Page);
+    let on = Some(page + 1).filter(|next| *next < pages).map(Choice::Page);
+    back.into_iter().chain(on).collect()
+}
+
+/// What stands on a button, while this page is shown.
+fn label(choice: Choice, shown: usize) -> String {
+    let words = match choice {
+        Choice::Approve => "✅ Approve",
+        Choice::Read => "📄 Read it, then approve",
+        Choice::Deny => "❌ Deny",
+        Choice::ApproveFor(minutes) if minutes % 60 == 0 => {
+            return format!("✅ Approve + {} h", minutes / 60);
+        }
+        Choice::ApproveFor(minutes) => return format!("✅ Approve + {minutes} min"),
+        Choice::More => "More…",
+        Choice::Less => "Less",
+        Choice::AlwaysAllow => "Always allow this tool",
+        Choice::AlwaysDeny => "Always deny this tool",
+        Choice::DenyWithReason => "Deny with a reason",
+        Choice::AsJson => "Show as JSON",
+        Choice::AsCard => "Back to the card",
+        Choice::Page(page) if page < shown => return format!("‹ Page {}", page + 1),
+        Choice::Page(page) => return format!("Page {} ›", page + 1),
+    };
+    words.to_owned()
+}
+
+#[cfg(test)]
+mod tests;
