@@ -110,6 +110,9 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;grant' {
+            [CompletionResult]::new('--uses', '--uses', [CompletionResultType]::ParameterName, 'Only so many calls')
+            [CompletionResult]::new('--session', '--session', [CompletionResultType]::ParameterName, 'Only this connected session: its id or its agent''s, or a beginning or end of either')
+            [CompletionResult]::new('--project', '--project', [CompletionResultType]::ParameterName, 'Only sessions in this project directory, such as `.`')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')

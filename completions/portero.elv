@@ -100,6 +100,9 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --help 'Print help'
         }
         &'portero;grant'= {
+            cand --uses 'Only so many calls'
+            cand --session 'Only this connected session: its id or its agent''s, or a beginning or end of either'
+            cand --project 'Only sessions in this project directory, such as `.`'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'

@@ -92,6 +92,9 @@ complete -c portero -n "__fish_portero_using_subcommand reject" -l no-cool-down 
 complete -c portero -n "__fish_portero_using_subcommand reject" -l json -d 'Print JSON instead of text'
 complete -c portero -n "__fish_portero_using_subcommand reject" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
 complete -c portero -n "__fish_portero_using_subcommand reject" -s h -l help -d 'Print help'
+complete -c portero -n "__fish_portero_using_subcommand grant" -l uses -d 'Only so many calls' -r
+complete -c portero -n "__fish_portero_using_subcommand grant" -l session -d 'Only this connected session: its id or its agent\'s, or a beginning or end of either' -r
+complete -c portero -n "__fish_portero_using_subcommand grant" -l project -d 'Only sessions in this project directory, such as `.`' -r -F
 complete -c portero -n "__fish_portero_using_subcommand grant" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
 complete -c portero -n "__fish_portero_using_subcommand grant" -l json -d 'Print JSON instead of text'
 complete -c portero -n "__fish_portero_using_subcommand grant" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'

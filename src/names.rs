@@ -227,7 +227,7 @@ macro_rules! text_type {
         }
     )*};
 }
-text_type!(ServerName, ToolName);
+text_type!(ServerName, ToolName, AgentSession);
 
 macro_rules! through_text {
     ($($name:ident),*) => {$(
@@ -244,7 +244,7 @@ macro_rules! through_text {
         }
     )*};
 }
-through_text!(ServerName, ToolName, ToolId);
+through_text!(ServerName, ToolName, ToolId, AgentSession);
 
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -313,6 +313,32 @@ impl Principal {
     }
 }
 
+/// The id that an agent's own program gives its session, as that program says it: `CLAUDE_CODE_SESSION_ID` of
+/// Claude Code. It stays the same when the program starts `portero mcp` again. Nothing proves it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AgentSession(Arc<str>);
+
+/// The most characters of an [`AgentSession`].
+pub const AGENT_SESSION_MOST: usize = 128;
+
+impl AgentSession {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AgentSession {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        check("session", AGENT_SESSION_MOST, text)?;
+        Ok(Self(text.into()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,6 +355,15 @@ mod tests {
         for operation in Operation::ALL {
             assert!(ToolName::from_child(operation.name()).is_err());
             assert_eq!(operation.name().parse::<ToolName>().expect("named").operation(), Some(operation));
+        }
+    }
+
+    #[test]
+    fn the_id_that_an_agent_gives_its_session_is_checked() {
+        let id = "0199c1de-1a2b-7c3d-8e4f-a1b2c3d4e5f6";
+        assert_eq!(id.parse::<AgentSession>().expect("an id").as_str(), id);
+        for bad in ["", "a b", "a\n", "../x/y", "é", &"x".repeat(129)] {
+            assert!(bad.parse::<AgentSession>().is_err(), "{bad:?}");
         }
     }
 

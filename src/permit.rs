@@ -9,7 +9,7 @@ use crate::call::{Call, Method};
 use crate::clock::Moment;
 use crate::json::{self, Object, RawJson};
 use crate::names::ToolId;
-use crate::policy::{Action, Decision, Policy};
+use crate::policy::{Action, Asker, Decision, Policy};
 use crate::task::Claimed;
 
 /// A call that may go to its server, once.
@@ -19,11 +19,20 @@ pub struct Permitted {
     decision: Decision,
 }
 
+/// A call that may run once a use of a grant is consumed for it.
+#[derive(Debug)]
+pub struct Counted {
+    permitted: Permitted,
+    grant: u64,
+}
+
 /// What policy makes of a call.
 #[derive(Debug)]
 pub enum Verdict {
     /// It may run.
     Allowed(Permitted),
+    /// It may run by a grant whose uses are counted.
+    Counted(Counted),
     /// A person must be asked.
     Ask(Call, Decision),
     /// It is refused.
@@ -32,12 +41,54 @@ pub enum Verdict {
 
 /// Decides on a call; the only way from an agent's request to a permit without a person.
 #[must_use]
-pub fn admit(policy: &Policy, call: Call, now: Moment) -> Verdict {
-    let decision = policy.decide(&call.tool, call.arguments(), now);
+pub fn admit(policy: &Policy, call: Call, asker: Option<Asker<'_>>, now: Moment) -> Verdict {
+    let decision = policy.decide(&call.tool, call.arguments(), asker, now);
     match decision.action {
-        Action::Allow => Verdict::Allowed(Permitted { call, decision }),
+        Action::Allow => match policy.counted(&decision) {
+            Some(grant) => Verdict::Counted(Counted { permitted: Permitted { call, decision }, grant }),
+            None => Verdict::Allowed(Permitted { call, decision }),
+        },
         Action::RequireApproval => Verdict::Ask(call, decision),
         Action::Deny => Verdict::Denied(call, decision),
+    }
+}
+
+impl Counted {
+    /// The call.
+    #[must_use]
+    pub const fn call(&self) -> &Call {
+        self.permitted.call()
+    }
+
+    /// The grant.
+    #[must_use]
+    pub const fn grant(&self) -> u64 {
+        self.grant
+    }
+
+    /// The call again: none of its uses was consumed.
+    #[must_use]
+    pub fn refused(self) -> Call {
+        self.permitted.call
+    }
+
+    /// What policy, as it is now, says of this call where a use of the grant is consumed for it.
+    #[must_use]
+    pub fn outlook(&self, policy: &Policy, asker: Asker<'_>, now: Moment) -> Decision {
+        let call = self.call();
+        policy.with_only_grant(self.grant).decide(&call.tool, call.arguments(), Some(asker), now)
+    }
+
+    /// A use was consumed for this call, durably: it may run if policy, as it is now, still lets it.
+    #[must_use]
+    pub fn consumed(self, policy: &Policy, asker: Asker<'_>, now: Moment) -> Verdict {
+        let decision = self.outlook(policy, asker, now);
+        let Permitted { call, decision: before } = self.permitted;
+        match decision.action {
+            Action::Allow => Verdict::Allowed(Permitted { call, decision: before }),
+            Action::RequireApproval => Verdict::Ask(call, decision),
+            Action::Deny => Verdict::Denied(call, decision),
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use crate::anonymize::Fake;
 use crate::call::Call;
 use crate::clock::Moment;
-use crate::names::{Principal, SessionId, TaskId};
-use crate::policy::{Action, Decision, Policy};
+use crate::names::{AgentSession, Principal, SessionId, TaskId};
+use crate::policy::{Action, Asker, Decision, Policy};
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -126,10 +126,26 @@ pub struct Origin {
     pub principal: Principal,
     /// The session that asked.
     pub session: SessionId,
+    /// The session of the agent's own program, where it says one. It is not stored with a task: only grants
+    /// look at it, and what a person approved runs by no grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_session: Option<AgentSession>,
     /// The MCP client's own name and version, such as `claude-code 2.1.328`, concealed.
     pub client: Fake<String>,
     /// The directory to start servers in.
     pub directory: std::path::PathBuf,
+}
+
+impl Origin {
+    /// Who asks, as policy sees it.
+    #[must_use]
+    pub const fn asker(&self) -> Asker<'_> {
+        Asker {
+            principal: &self.principal,
+            session: self.session,
+            agent_session: self.agent_session.as_ref(),
+        }
+    }
 }
 
 /// A task as stored: concealed throughout.
@@ -197,7 +213,7 @@ impl Task {
         if self.expires <= now.wall {
             return Err(Unclaimable::Expired);
         }
-        let decision = policy.decide(&self.call.tool, self.call.arguments(), now);
+        let decision = policy.decide(&self.call.tool, self.call.arguments(), Some(self.origin.asker()), now);
         match decision.action {
             Action::Deny => Err(Unclaimable::Denied(decision)),
             Action::Allow | Action::RequireApproval => {

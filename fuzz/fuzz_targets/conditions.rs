@@ -23,9 +23,9 @@ fuzz_target!(|text: &str| {
     let mut reversed = config.policy.clone();
     reversed.entries.iter_mut().for_each(|entry| entry.cases.reverse());
     let policy = Policy::new(config.policy.clone(), Standing::default());
-    let decided = policy.decide(&tool, Some(&arguments), now);
-    assert_eq!(decided, Policy::new(reversed, Standing::default()).decide(&tool, Some(&arguments), now));
-    assert!(decided.action <= policy.decide(&tool, None, now).action);
+    let decided = policy.decide(&tool, Some(&arguments), None, now);
+    assert_eq!(decided, Policy::new(reversed, Standing::default()).decide(&tool, Some(&arguments), None, now));
+    assert!(decided.action <= policy.decide(&tool, None, None, now).action);
 
     for entry in config.policy.entries.iter().filter(|entry| decided.pattern.as_ref() == Some(&entry.pattern))
     {

@@ -1,6 +1,7 @@
 //! What can be typed. Nothing here acts: this one definition gives the parser, the help, the man pages and
 //! the completions.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,8 +77,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  portero reject 7c1d --reason 'ask me on Monday'")]
     Reject(Reject),
     /// Permit for a while what would otherwise ask; asks for the passphrase
-    #[command(after_help = "Examples:\n  portero grant github/create_issue 30m\n  portero grant \
-                            'notes/*' 2h30m\n\nA grant never lifts a deny.")]
+    #[command(
+        after_help = "Examples:\n  portero grant github/create_issue 30m\n  portero grant 'notes/*' 2h30m \
+                            --project .\n  portero grant mail/send 1h --uses 3 --session 7c1d\n\nA grant \
+                            never lifts a deny."
+    )]
     Grant(Grant),
     /// End grants at once
     #[command(
@@ -204,6 +208,15 @@ pub(crate) struct Grant {
     /// How long, such as 30m, 1h or 2h30m
     #[arg(value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) duration: Duration,
+    /// Only so many calls
+    #[arg(long, value_name = "N")]
+    pub(crate) uses: Option<NonZeroU32>,
+    /// Only this connected session: its id or its agent's, or a beginning or end of either
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Only sessions in this project directory, such as `.`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

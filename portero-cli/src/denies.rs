@@ -26,7 +26,7 @@ mod tests {
     fn everything_denies_even_what_the_files_allow() {
         let config = ConfigPolicy { default: Action::Allow, ..ConfigPolicy::default() };
         let policy = Policy::new(config, everything());
-        let decision = policy.decide(&"office/read_mail".parse().unwrap(), None, SystemClock.now());
+        let decision = policy.decide(&"office/read_mail".parse().unwrap(), None, None, SystemClock.now());
         assert_eq!(decision.action, Action::Deny);
     }
 }

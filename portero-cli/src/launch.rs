@@ -1,12 +1,14 @@
 //! What this process starts child servers with.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::clock::Clock;
 use portero::config::Config;
+use portero::names::Principal;
 use portero::paths::Paths;
 use portero::server::{Guard, Launch, guard};
 
@@ -33,11 +35,49 @@ pub(crate) fn parts(
     })
 }
 
-/// The project that the agent works in: what Claude Code says it is, else the working directory.
+/// The project that the agent works in: what Claude Code says it is, else the working directory. It has no
+/// symbolic links in it, so that a project has one name.
 pub(crate) fn project() -> PathBuf {
     std::env::var_os("CLAUDE_PROJECT_DIR")
         .map(PathBuf::from)
         .filter(|directory| directory.is_absolute() && directory.is_dir())
         .or_else(|| std::env::current_dir().ok())
+        .map(|directory| canonical(&directory).unwrap_or(directory))
         .unwrap_or_else(|| PathBuf::from("/"))
+}
+
+/// The principal of a project directory, as a session in it has it.
+pub(crate) fn principal(directory: &Path) -> io::Result<Principal> {
+    canonical(directory).map(|directory| Principal::of_project(&directory))
+}
+
+#[cfg(unix)]
+fn canonical(directory: &Path) -> io::Result<PathBuf> {
+    let directory = directory.canonicalize()?;
+    if directory.is_dir() { Ok(directory) } else { Err(io::ErrorKind::NotADirectory.into()) }
+}
+
+/// Windows' own canonical names (`\\\\?\\C:\\…`) are none that programs like to be started in.
+#[cfg(not(unix))]
+fn canonical(directory: &Path) -> io::Result<PathBuf> {
+    let directory = std::path::absolute(directory)?;
+    if directory.is_dir() { Ok(directory) } else { Err(io::ErrorKind::NotADirectory.into()) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_has_one_name_whatever_leads_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(principal(&link).unwrap(), principal(&real).unwrap());
+        assert_eq!(principal(&real.join("../link/.")).unwrap(), principal(&real).unwrap());
+        assert!(principal(&directory.path().join("gone")).is_err());
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        assert!(principal(&directory.path().join("file")).is_err());
+    }
 }

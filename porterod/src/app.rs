@@ -238,6 +238,7 @@ async fn compose(
         anonymizer: Arc::clone(&anonymizer),
         policy: Arc::clone(&policy),
         catalog: Arc::clone(&catalog),
+        uses: Arc::clone(&rules) as _,
         audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
         guard,
@@ -254,7 +255,6 @@ async fn compose(
         clock: Arc::clone(&clock),
     });
     servers.ask_at(Arc::clone(&desk) as _);
-    let sessions = Arc::new(Sessions::default());
     let daemon = Arc::new(Daemon {
         build,
         started,
@@ -276,7 +276,7 @@ async fn compose(
         rules,
         desk,
         servers,
-        sessions,
+        sessions: Arc::new(Sessions::default()),
         tally: Arc::new(Mutex::new(Tally::new(tally))),
         stop: CancellationToken::new(),
         work: TaskTracker::new(),

@@ -230,7 +230,8 @@ impl Executor {
         }
         let now = self.parts.clock.now();
         let task = self.parts.desk.task(id, None)?;
-        let decision = self.parts.policy.load().decide(&task.call.tool, task.call.arguments(), now);
+        let asker = Some(task.origin.asker());
+        let decision = self.parts.policy.load().decide(&task.call.tool, task.call.arguments(), asker, now);
         let (to, weight, note) = if decision.action == Action::Deny {
             (State::Denied, Weight::Lenient, Some(self.words(&decision.to_string())))
         } else {

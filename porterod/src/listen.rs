@@ -60,16 +60,12 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, _place: OwnedSemaph
         };
     let asker = match hello.peer {
         Peer::Terminal => Asker::Terminal(process),
-        Peer::Session { id, principal, directory } => Asker::Session(SessionAsker {
-            seat: daemon.sessions.join(id, principal.clone(), outbox.clone()),
-            origin: Origin {
-                principal,
-                session: id,
-                client: daemon.anonymizer.load().conceal_text(""),
-                directory,
-            },
-            outbox: outbox.clone(),
-        }),
+        Peer::Session { id, agent_session, principal, directory } => {
+            let client = daemon.anonymizer.load().conceal_text("");
+            let origin = Origin { principal, session: id, agent_session, client, directory };
+            let seat = daemon.sessions.join(&origin, outbox.clone());
+            Asker::Session(SessionAsker { seat, origin, outbox: outbox.clone() })
+        }
     };
     let open = Arc::new(Open::default());
     let connection = Connection { daemon, asker: Arc::new(asker), outbox, open: Arc::clone(&open) };

@@ -7,6 +7,7 @@
 
 mod notices;
 mod pause;
+mod uses;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use portero::audit::Record;
 use portero::clock::{Clock, Moment};
 use portero::notice::Alarm;
 use portero::pattern::Pattern;
-use portero::policy::{Action, Grant, Policy, Rule, Standing, denies};
+use portero::policy::{Action, Grant, Limits, Policy, Rule, Standing, denies};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,9 @@ pub enum RulesError {
         /// The id that was asked for.
         id: u64,
     },
+    /// A call does not run by a use of this grant.
+    #[error("grant {0} does not cover this call, or has no uses left")]
+    NotCovered(u64),
     /// It would widen, and nobody confirmed.
     #[error("removing this rule widens what is allowed, so it needs the approval passphrase")]
     NeedsConfirmation,
@@ -53,6 +57,17 @@ pub enum RulesError {
     /// It did not take effect.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What a person wants to grant.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What it is about.
+    pub pattern: Pattern,
+    /// How long.
+    pub lasts: Duration,
+    /// For whom, and how often.
+    pub limits: Limits,
 }
 
 /// Where rules and grants are kept and put.
@@ -113,12 +128,12 @@ impl Rules {
         Ok(Arc::new(rules))
     }
 
-    /// What is in force now; expired grants are left out.
+    /// What is in force now; expired grants are left out, and those whose uses are gone are not.
     #[must_use]
     pub fn standing(&self) -> Standing {
         let mut standing = self.parts.policy.load().standing().clone();
         let now = self.parts.clock.now();
-        standing.grants.retain(|grant| grant.is_live(&self.parts.boot_id, now));
+        standing.grants.retain(|grant| grant.holds(&self.parts.boot_id, now));
         standing
     }
 
@@ -187,11 +202,11 @@ impl Rules {
     /// [`RulesError::Duration`], or when it could not be recorded and stored.
     pub async fn grant(
         &self,
-        pattern: Pattern,
-        lasts: Duration,
+        wanted: Wanted,
         most: Duration,
         confirmed: Confirmed,
     ) -> Result<Grant, RulesError> {
+        let Wanted { pattern, lasts, limits } = wanted;
         if lasts > most || lasts < Duration::from_secs(1) {
             return Err(RulesError::Duration(most));
         }
@@ -203,10 +218,11 @@ impl Rules {
             made: self.parts.clock.now(),
             boot_id: self.parts.boot_id.clone(),
             millis: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
+            limits,
+            used: 0,
         };
         next.standing.grants.push(grant.clone());
-        let about = format!("{} for {} s", grant.pattern, lasts.as_secs());
-        let record = self.parts.journal.act("grant", &about, true, Some(confirmed.by()));
+        let record = self.parts.journal.act("grant", &described(&grant), true, Some(confirmed.by()));
         self.widen(&mut state, next, record).await?;
         Ok(grant)
     }
@@ -327,7 +343,7 @@ impl Rules {
         let mut next = state.kept.clone();
         next.standing.epoch += 1;
         let now = self.parts.clock.now();
-        next.standing.grants.retain(|grant| grant.is_live(&self.parts.boot_id, now));
+        next.standing.grants.retain(|grant| grant.holds(&self.parts.boot_id, now));
         next
     }
 
@@ -364,6 +380,15 @@ impl Rules {
         );
         self.narrow(&mut *self.state.lock().await, next, record).await
     }
+}
+
+/// A grant in the words of the audit.
+fn described(grant: &Grant) -> String {
+    let limits = match grant.limits.to_string() {
+        none if none.is_empty() => none,
+        limits => format!(", {limits}"),
+    };
+    format!("grant {}: {} for {} s{limits}", grant.id, grant.pattern, grant.lasts().as_secs())
 }
 
 fn take_id(kept: &mut Kept) -> u64 {

@@ -19,7 +19,7 @@ use portero::clock::Clock;
 use portero::config::{self, Config};
 use portero::names::ServerName;
 use portero::permit::Permitted;
-use portero::pipeline::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply};
+use portero::pipeline::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply, Uses};
 use portero::policy::Policy;
 use portero::server::{Event, Fleet, Follow, Guard, Health, Launch, Offer, ServerError};
 use tokio::sync::mpsc;
@@ -40,6 +40,8 @@ pub struct ServersParts {
     pub policy: Arc<ArcSwap<Policy>>,
     /// What the servers offer.
     pub catalog: Arc<Catalog>,
+    /// Who counts the uses of grants.
+    pub uses: Arc<dyn Uses>,
     /// Where calls are written down.
     pub audit: Arc<Segment>,
     /// What time it is.
@@ -224,6 +226,7 @@ impl Servers {
             audit: Arc::clone(&parts.audit),
             clock: Arc::clone(&parts.clock),
             desk: Arc::clone(self.desk.get().expect("the desk is set before the first call")),
+            uses: Arc::clone(&parts.uses),
             shared: ArcSwap::default(),
             offers: Offers::default(),
         };

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use portero::ipc::{FromDaemon, Outbox, Push, SendError};
-use portero::names::{Principal, SessionId};
+use portero::names::{AgentSession, Principal, SessionId};
 use portero::policy::Standing;
+use portero::task::Origin;
 use tokio::sync::watch;
 
 /// How long a session has to confirm a change.
@@ -31,6 +32,7 @@ struct Inner {
 #[derive(Debug)]
 struct Entry {
     session: SessionId,
+    agent_session: Option<AgentSession>,
     principal: Principal,
     outbox: Outbox,
     subscribed: bool,
@@ -47,12 +49,20 @@ pub struct Seat {
 impl Sessions {
     /// Takes a session in.
     #[must_use]
-    pub fn join(self: &Arc<Self>, session: SessionId, principal: Principal, outbox: Outbox) -> Seat {
+    pub fn join(self: &Arc<Self>, origin: &Origin, outbox: Outbox) -> Seat {
         let mut inner = self.lock();
         inner.next += 1;
         let number = inner.next;
         let (follows, _) = watch::channel(0);
-        inner.seats.insert(number, Entry { session, principal, outbox, subscribed: false, follows });
+        let entry = Entry {
+            session: origin.session,
+            agent_session: origin.agent_session.clone(),
+            principal: origin.principal.clone(),
+            outbox,
+            subscribed: false,
+            follows,
+        };
+        inner.seats.insert(number, entry);
         Seat { sessions: Arc::clone(self), number }
     }
 
@@ -62,6 +72,15 @@ impl Sessions {
         let mut list: Vec<_> =
             self.lock().seats.values().map(|seat| (seat.session, seat.principal.clone())).collect();
         list.sort_by_key(|(session, _)| *session);
+        list
+    }
+
+    /// The session of its agent's program, for each that says one.
+    #[must_use]
+    pub fn agent_sessions(&self) -> Vec<(SessionId, AgentSession)> {
+        let said = |seat: &Entry| Some((seat.session, seat.agent_session.clone()?));
+        let mut list: Vec<_> = self.lock().seats.values().filter_map(said).collect();
+        list.sort();
         list
     }
 

@@ -73,7 +73,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Fake<String>>,
     },
-    /// A person acted: grant, revoke, allow, deny, unrule, passphrase, and refused attempts at them.
+    /// A person acted: grant, revoke, allow, deny, unrule, passphrase, and refused attempts at them; or a use of
+    /// their grant was consumed.
     Act {
         /// The command's name.
         act: String,

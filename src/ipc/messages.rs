@@ -11,16 +11,16 @@ use crate::audit::Head;
 use crate::call::Call;
 use crate::catalog::Hints;
 use crate::json::RawJson;
-use crate::names::{Principal, ServerName, SessionId, TaskId, ToolId};
+use crate::names::{AgentSession, Principal, ServerName, SessionId, TaskId, ToolId};
 use crate::notice::Entry;
 use crate::pattern::Pattern;
-use crate::policy::{Action, Explanation, Grant, Rule, Standing};
+use crate::policy::{Action, Explanation, Grant, Limits, Rule, Standing};
 use crate::server::Health;
 use crate::task::{State, Task};
 
 /// The version of this protocol. It grows when an old peer would misunderstand a new one; a release that
 /// changes nothing here keeps it.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The first message of a connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub enum Peer {
     Session {
         /// Its id.
         id: SessionId,
+        /// The session of the agent's own program, where it says one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_session: Option<AgentSession>,
         /// On whose behalf it acts.
         principal: Principal,
         /// The directory that servers are started in.
@@ -171,6 +174,14 @@ pub enum Ask {
         /// Whether progress is wanted.
         progress: bool,
     },
+    /// Consume one use of a grant for this call, which is about to be made. Answer: [`Reply::Grant`] once that is
+    /// on disk; a refusal where the daemon's own decision is not that the call runs by a use of this grant.
+    Consume {
+        /// The grant's id.
+        grant: u64,
+        /// The concealed call.
+        call: Call,
+    },
     /// What a shared server offers. Answer: [`Reply::Listing`], the server's own words, still real.
     Listing {
         /// The server.
@@ -248,6 +259,9 @@ pub enum Ask {
         pattern: Pattern,
         /// How long, in milliseconds.
         millis: u64,
+        /// For whom, and how often.
+        #[serde(default)]
+        limits: Limits,
         /// The second factor.
         challenge: Challenge,
     },
@@ -337,7 +351,7 @@ pub enum Reply {
     Listing(RawJson),
     /// How things stand.
     Status(Box<Status>),
-    /// A new grant.
+    /// A new grant, or one of which a use was consumed.
     Grant(Grant),
     /// A new rule.
     Rule(Rule),
@@ -412,6 +426,10 @@ pub struct Status {
     pub servers: Vec<Health>,
     /// Sessions that are connected: id and project.
     pub sessions: Vec<(SessionId, Principal)>,
+    /// The session of its agent's program, for each connected session that says one.
+    pub agent_sessions: Vec<(SessionId, AgentSession)>,
+    /// The longest that a grant may last, in milliseconds.
+    pub grant_most: u64,
     /// Tasks that wait for a person.
     pub pending: u64,
     /// Rules and grants in force.

@@ -39,6 +39,7 @@ impl Place {
 fn hello() -> Hello {
     let peer = Peer::Session {
         id: SessionId::fresh(),
+        agent_session: None,
         principal: Principal::of_project("/project".as_ref()),
         directory: "/project".into(),
     };

@@ -24,8 +24,8 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::json::{self, RawJson};
 use crate::names::{ServerName, TaskId, ToolId};
-use crate::permit::{Outgoing, Permitted, Verdict, admit};
-use crate::policy::{Decision, Policy};
+use crate::permit::{Counted, Outgoing, Permitted, Verdict, admit};
+use crate::policy::{Action, Decision, Policy};
 use crate::server::{Answer, Fleet, Follow, Offer, ServerError};
 use crate::task::{Origin, Task};
 
@@ -118,6 +118,13 @@ pub trait Desk: Send + Sync {
     fn before_decision(&self) {}
 }
 
+/// Who counts the uses of grants: the daemon, or the way to it from a session.
+pub trait Uses: Send + Sync {
+    /// Consumes one use of a grant for this call, durably, and tells whether that was done. Whoever counts
+    /// decides anew; a use is consumed at most once, and may be lost, but none is ever gained.
+    fn consume<'a>(&'a self, grant: u64, call: &'a Call, context: &'a Context) -> BoxFuture<'a, bool>;
+}
+
 /// How servers are reached: the process's own [`Fleet`], or a stand-in in tests.
 pub trait Servers: Send + Sync {
     /// What a server offers, all pages; starts it if needed.
@@ -162,6 +169,8 @@ pub struct Pipeline {
     pub clock: Arc<dyn Clock>,
     /// The way to a person.
     pub desk: Arc<dyn Desk>,
+    /// The way to whoever counts the uses of grants.
+    pub uses: Arc<dyn Uses>,
     /// The servers that run in the daemon for all sessions; empty in the daemon itself.
     pub shared: ArcSwap<HashSet<ServerName>>,
     /// Which offers were asked for in this process, and what came of it. Starts as the default.
@@ -177,13 +186,13 @@ impl Pipeline {
         if let Err(refusal) = well_formed(&call) {
             return self.refuse(&call.tool, context, refusal);
         }
-        let verdict = match self.decide(call) {
+        let verdict = match self.decide(call, context, &[]) {
             // Perhaps a grant covers it that only the daemon knows: before a person is asked, hear from it.
             Verdict::Ask(call, _) => match self.desk.ready().await {
-                Ok(()) => self.decide(call),
+                Ok(()) => self.decide(call, context, &[]),
                 Err(refusal) => return self.refuse(&call.tool, context, refusal),
             },
-            decided @ (Verdict::Allowed(_) | Verdict::Denied(..)) => decided,
+            decided @ (Verdict::Allowed(_) | Verdict::Counted(_) | Verdict::Denied(..)) => decided,
         };
         match verdict {
             Verdict::Denied(call, decision) => self.refuse(&call.tool, context, Refusal::Denied(decision)),
@@ -193,7 +202,46 @@ impl Pipeline {
                 self.forward(permitted.call().clone(), context, follow).await
             }
             Verdict::Allowed(permitted) => self.finish(permitted, context, follow).await,
+            // The daemon's own pipeline consumes the use.
+            Verdict::Counted(counted) if self.is_shared(&counted.call().tool) => {
+                self.forward(counted.refused(), context, follow).await
+            }
+            Verdict::Counted(counted) => self.spend(counted, context, follow).await,
         }
+    }
+
+    /// Makes a call by a use of a grant. Where it gets none, it is decided as if that grant were not there.
+    async fn spend(&self, mut counted: Counted, context: &Context, follow: Follow) -> Reply {
+        let mut spent = Vec::new();
+        loop {
+            let grant = counted.grant();
+            let verdict = if self.uses.consume(grant, counted.call(), context).await {
+                self.confirm(counted, context).await
+            } else {
+                spent.push(grant);
+                self.decide(counted.refused(), context, &spent)
+            };
+            match verdict {
+                Verdict::Counted(other) => counted = other,
+                Verdict::Allowed(permitted) => return self.finish(permitted, context, follow).await,
+                Verdict::Ask(call, decision) => return self.ask(call, decision, context).await,
+                Verdict::Denied(call, decision) => {
+                    return self.refuse(&call.tool, context, Refusal::Denied(decision));
+                }
+            }
+        }
+    }
+
+    /// Looks once more after a use was consumed: a deny or a revocation that was made meanwhile wins.
+    async fn confirm(&self, counted: Counted, context: &Context) -> Verdict {
+        self.desk.before_decision();
+        let asker = context.origin.asker();
+        let outlook = counted.outlook(&self.policy.load(), asker, self.clock.now());
+        if outlook.action == Action::RequireApproval {
+            // Another change may be on its way, and only the denies hold until it is here.
+            let _ = self.desk.ready().await;
+        }
+        counted.consumed(&self.policy.load(), asker, self.clock.now())
     }
 
     /// The second half of a call's life, from the permit on; also for a task that a person approved.
@@ -241,10 +289,15 @@ impl Pipeline {
         if listed() { Ok(()) } else { Err(Refusal::Unknown(tool.to_string())) }
     }
 
-    /// Decides by the policy as it is at this moment.
-    fn decide(&self, call: Call) -> Verdict {
+    /// Decides by the policy as it is at this moment, without the grants that had no use left.
+    fn decide(&self, call: Call, context: &Context, spent: &[u64]) -> Verdict {
         self.desk.before_decision();
-        admit(&self.policy.load(), call, self.clock.now())
+        let policy = self.policy.load();
+        let (asker, now) = (Some(context.origin.asker()), self.clock.now());
+        match spent {
+            [] => admit(&policy, call, asker, now),
+            spent => admit(&policy.without_grants(spent), call, asker, now),
+        }
     }
 
     /// Asks a person; for what is no use later, such as a completion, nobody is asked.

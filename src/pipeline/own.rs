@@ -31,7 +31,7 @@ impl Pipeline {
     /// or a broad pattern is about servers, and without these tools the agent could not even ask.
     #[must_use]
     pub fn own_denied(&self, tool: &ToolId) -> Option<Decision> {
-        let explanation = self.policy.load().explain(tool, None, self.clock.now());
+        let explanation = self.policy.load().explain(tool, None, None, self.clock.now());
         std::iter::once(explanation.decision)
             .chain(explanation.losing)
             .find(names_own)

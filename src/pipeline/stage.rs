@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use super::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply, Servers};
+use super::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply, Servers, Uses};
 use crate::anonymize::{Anonymizer, Direction, Real, Rule};
 use crate::audit::{self, Segment};
 use crate::call::{Call, Method};
@@ -60,6 +60,14 @@ pub(crate) struct Window {
     pub(crate) submitted: Mutex<Vec<Call>>,
     pub(crate) forwarded: Mutex<Vec<Call>>,
     pub(crate) closed: AtomicBool,
+    /// How many uses of any grant are left.
+    pub(crate) uses: AtomicUsize,
+    /// The grants of which nobody gets a use.
+    pub(crate) spent: Mutex<Vec<u64>>,
+    /// The grants of which a use was consumed.
+    pub(crate) consumed: Mutex<Vec<u64>>,
+    /// What happens while the first use is consumed.
+    pub(crate) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 /// All of it.
@@ -196,13 +204,33 @@ impl Desk for Window {
     }
 }
 
+impl Uses for Window {
+    fn consume<'a>(&'a self, grant: u64, _: &'a Call, _: &'a Context) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            if self.spent.lock().unwrap().contains(&grant) {
+                return false;
+            }
+            let one_less = |left: usize| left.checked_sub(1);
+            let consumed = self.uses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+            if consumed {
+                self.consumed.lock().unwrap().push(grant);
+            }
+            if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
+                meanwhile();
+            }
+            consumed
+        })
+    }
+}
+
 /// A task as the desk would make it.
 pub(crate) fn task(call: Call, origin: Origin, state: State) -> Task {
     let asked = "2026-01-02T03:04:05Z".parse().unwrap();
     Task {
         id: TaskId::fresh(),
         state,
-        decision: Policy::default().decide(&call.tool, None, TestClock::at(asked).now()),
+        decision: Policy::default().decide(&call.tool, None, None, TestClock::at(asked).now()),
         call,
         origin,
         binding: "b".into(),
@@ -241,6 +269,7 @@ impl Stage {
             ),
             clock: Arc::clone(&clock) as _,
             desk: Arc::clone(&window) as _,
+            uses: Arc::clone(&window) as _,
             shared: ArcSwap::from_pointee(set.shared.iter().map(|name| name.parse().unwrap()).collect()),
             offers: Offers::default(),
         });
@@ -281,6 +310,7 @@ impl Stage {
         Origin {
             principal: Principal::of_project(&PathBuf::from("/project")),
             session: SessionId::fresh(),
+            agent_session: None,
             client: self.pipeline.anonymizer.load().conceal_text("nobody"),
             directory: PathBuf::from("/project"),
         }

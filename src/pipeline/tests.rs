@@ -2,7 +2,7 @@ use std::sync::atomic::Ordering;
 
 use super::stage::{Part, Set, Stage, raw, result};
 use super::*;
-use crate::policy::Action;
+use crate::policy::{Action, Grant, Limits};
 
 fn text(reply: &Reply) -> &str {
     match reply {
@@ -244,6 +244,106 @@ async fn a_shared_server_is_reached_through_the_daemon_unless_the_call_is_denied
     assert!(matches!(denied, Reply::Refused(Refusal::Denied(_))), "{denied:?}");
     assert_eq!(stage.window.forwarded.lock().unwrap().len(), 1);
     assert!(stage.heard().is_empty());
+}
+
+/// What a person granted, on everything, for an hour.
+fn grant(stage: &Stage, id: u64, limits: Limits) {
+    let policy = stage.pipeline.policy.load();
+    let mut standing = policy.standing().clone();
+    let now = stage.pipeline.clock.now();
+    standing.boot_id = "boot".to_owned();
+    standing.grants.push(Grant {
+        id,
+        pattern: "*".parse().unwrap(),
+        made: now,
+        boot_id: "boot".to_owned(),
+        millis: 3_600_000,
+        limits,
+        used: 0,
+    });
+    stage.pipeline.policy.store(Arc::new(policy.with_standing(standing)));
+}
+
+fn uses(count: u32) -> Limits {
+    Limits { uses: std::num::NonZeroU32::new(count), ..Limits::default() }
+}
+
+fn asking() -> Stage {
+    let part = Part::with_tools(&["send"]);
+    let default = Some(Action::RequireApproval);
+    Stage::new(Set { servers: vec![("mail", part)], shared: vec!["far"], default, ..Set::default() })
+}
+
+#[tokio::test]
+async fn of_a_hundred_calls_as_many_run_unasked_as_a_grant_has_uses() {
+    let stage = asking();
+    grant(&stage, 7, uses(10));
+    stage.window.uses.store(10, Ordering::SeqCst);
+    let calls = (0..100).map(|_| handle(&stage, "mail/send", r#"{"name":"send"}"#));
+    let replies = futures_util::future::join_all(calls).await;
+    assert_eq!(replies.iter().filter(|reply| matches!(reply, Reply::Result(_))).count(), 10);
+    assert_eq!(replies.iter().filter(|reply| matches!(reply, Reply::Waiting(_))).count(), 90);
+    assert_eq!(stage.heard().len(), 10);
+    assert!(stage.audited().iter().filter(|record| record.contains("intent")).all(|r| r.contains("grant 7")));
+}
+
+#[tokio::test]
+async fn a_call_that_gets_no_use_of_one_grant_goes_by_another() {
+    let stage = asking();
+    grant(&stage, 7, uses(10));
+    grant(&stage, 8, uses(10));
+    stage.window.spent.lock().unwrap().push(7);
+    stage.window.uses.store(1, Ordering::SeqCst);
+    let reply = handle(&stage, "mail/send", r#"{"name":"send"}"#).await;
+    assert!(matches!(reply, Reply::Result(_)), "{reply:?}");
+    assert!(stage.audited()[0].contains("grant 8"), "{:?}", stage.audited());
+}
+
+#[tokio::test]
+async fn only_a_counted_grant_asks_whoever_counts() {
+    let stage = asking();
+    grant(&stage, 7, uses(10));
+    grant(&stage, 8, Limits::default());
+    let reply = handle(&stage, "mail/send", r#"{"name":"send"}"#).await;
+    assert!(matches!(reply, Reply::Result(_)), "{reply:?}");
+    assert!(stage.window.consumed.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_deny_or_a_revocation_that_comes_while_a_use_is_consumed_wins() {
+    for denied in [true, false] {
+        let stage = asking();
+        grant(&stage, 7, uses(10));
+        stage.window.uses.store(1, Ordering::SeqCst);
+        let pipeline = Arc::clone(&stage.pipeline);
+        *stage.window.meanwhile.lock().unwrap() = Some(Box::new(move || {
+            let policy = pipeline.policy.load();
+            let action = if denied { Action::Deny } else { Action::RequireApproval };
+            let files = stage::policy(&[("mail/*", action)], None);
+            let mut standing = policy.standing().clone();
+            if !denied {
+                standing.grants.clear();
+            }
+            pipeline.policy.store(Arc::new(files.with_standing(standing)));
+        }));
+        let reply = handle(&stage, "mail/send", r#"{"name":"send"}"#).await;
+        match denied {
+            true => assert!(matches!(reply, Reply::Refused(Refusal::Denied(_))), "{reply:?}"),
+            false => assert!(matches!(reply, Reply::Waiting(_)), "{reply:?}"),
+        }
+        assert!(stage.heard().is_empty());
+        assert_eq!(*stage.window.consumed.lock().unwrap(), [7]);
+    }
+}
+
+#[tokio::test]
+async fn the_use_of_a_call_to_a_shared_server_is_left_to_the_daemon() {
+    let stage = asking();
+    grant(&stage, 7, uses(10));
+    let reply = handle(&stage, "far/remote", r#"{"name":"remote"}"#).await;
+    assert!(matches!(reply, Reply::Result(_)), "{reply:?}");
+    assert_eq!(stage.window.forwarded.lock().unwrap().len(), 1);
+    assert!(stage.window.consumed.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

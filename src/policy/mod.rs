@@ -1,22 +1,23 @@
 //! Whether a call is allowed, refused, or a question for a person.
 //!
-//! [`Policy::decide`] is a pure function of the tool, its arguments, the rules, the grants and the moment
-//! (guarantees P1, P2, P6). The order in which anything was written never matters.
+//! [`Policy::decide`] is a pure function of the tool, its arguments, who asks, the rules, the grants and the
+//! moment (guarantees P1, P2, P6). The order in which anything was written never matters.
 
 //!
 //! Precedence: persistent rules (from people), then exact entries of `policies.json`, then its patterns, then
 //! the default. Within one of these layers the most specific pattern wins ([`crate::pattern::Specificity`]),
-//! and between equals the stricter action. A grant lifts `require-approval` only. Where a `locked` pattern
-//! covers the tool, the outcome is never looser than what the files alone say. While a person paused everything
-//! ([`Standing::paused`]), every decision is a deny, whatever else is said.
+//! and between equals the stricter action. A grant lifts `require-approval` only, and only for those that it is
+//! for; of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the outcome
+//! is never looser than what the files alone say. While a person paused everything ([`Standing::paused`]),
+//! every decision is a deny, whatever else is said.
 
 pub mod condition;
 pub mod denies;
+mod grant;
 mod layer;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -25,6 +26,7 @@ use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
 use condition::Case;
+pub use grant::{Asker, Grant, Limits};
 use layer::{Layer, View};
 
 /// What happens to a call.
@@ -124,21 +126,6 @@ pub struct Rule {
     pub made: jiff::Timestamp,
 }
 
-/// A person's permission, for a while, for what would otherwise ask. It never lifts a deny.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// Its id, for `revoke`.
-    pub id: u64,
-    /// What it is about.
-    pub pattern: Pattern,
-    /// When it was made.
-    pub made: Moment,
-    /// The machine's boot that it was made in; it is void after another.
-    pub boot_id: String,
-    /// How long it lasts from `made`, in milliseconds, on both clocks.
-    pub millis: u64,
-}
-
 /// What a person changed at run time: the rules and grants in force, whether everything is paused, and their
 /// epoch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +191,9 @@ pub struct Explanation {
     pub decision: Decision,
     /// What else matched, strongest first.
     pub losing: Vec<Decision>,
+    /// Grants that cover the tool and are for other sessions or projects than the one that asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<Grant>,
 }
 
 impl Policy {
@@ -231,7 +221,10 @@ impl Policy {
         let mut grants: Vec<_> =
             standing.grants.iter().enumerate().map(|(at, grant)| (grant.pattern.clone(), at)).collect();
         grants.sort_by_key(|(pattern, at)| {
-            (std::cmp::Reverse(pattern.specificity()), pattern.as_str().to_owned(), standing.grants[*at].id)
+            let grant = &standing.grants[*at];
+            // No use is spent where none need be.
+            let counted = grant.limits.uses.is_some();
+            (counted, std::cmp::Reverse(pattern.specificity()), pattern.as_str().to_owned(), grant.id)
         });
         Self { config, standing: Arc::new(standing), rules: Arc::new(rules), grants: Arc::new(grants) }
     }
@@ -248,11 +241,44 @@ impl Policy {
         &self.standing
     }
 
-    /// Decides on one call at one moment. `arguments` are the concealed arguments, for entries that look at
-    /// them; without any, the strictest that such an entry could say holds.
+    /// Decides on one call of `asker` at one moment. `arguments` are the concealed arguments, for entries that
+    /// look at them; without any, the strictest that such an entry could say holds. Where nobody in particular
+    /// asks, only grants for everyone count.
     #[must_use]
-    pub fn decide(&self, tool: &ToolId, arguments: Option<&RawValue>, now: Moment) -> Decision {
-        self.pause().unwrap_or_else(|| self.settle(tool, View::Call(arguments), now))
+    pub fn decide(
+        &self,
+        tool: &ToolId,
+        arguments: Option<&RawValue>,
+        asker: Option<Asker<'_>>,
+        now: Moment,
+    ) -> Decision {
+        self.pause().unwrap_or_else(|| self.settle(tool, View::Call(arguments), asker, now))
+    }
+
+    /// The grant whose uses a decision counts: a call that runs by it runs only once one was consumed.
+    #[must_use]
+    pub fn counted(&self, decision: &Decision) -> Option<u64> {
+        let Source::Grant(id) = decision.source else { return None };
+        let counts = |grant: &&Grant| grant.id == id && grant.limits.uses.is_some();
+        self.standing.grants.iter().find(counts).map(|grant| grant.id)
+    }
+
+    /// The same without these grants.
+    #[must_use]
+    pub fn without_grants(&self, ids: &[u64]) -> Self {
+        let mut standing = Standing::clone(&self.standing);
+        standing.grants.retain(|grant| !ids.contains(&grant.id));
+        self.with_standing(standing)
+    }
+
+    /// The same as if this were the only grant, and its uses were not counted: what holds for a call that has
+    /// consumed a use of it, or is about to.
+    #[must_use]
+    pub fn with_only_grant(&self, id: u64) -> Self {
+        let mut standing = Standing::clone(&self.standing);
+        standing.grants.retain(|grant| grant.id == id);
+        standing.grants.iter_mut().for_each(|grant| grant.limits.uses = None);
+        self.with_standing(standing)
     }
 
     /// What is decided about everything while a person has it paused.
@@ -266,24 +292,27 @@ impl Policy {
     /// get, and [`Action::RequireApproval`] where it depends on the arguments. A pause does not count: what
     /// is listed stays listed, so that the agent calls it and is told of the pause.
     #[must_use]
-    pub fn outlook(&self, tool: &ToolId, now: Moment) -> Action {
-        let (loosest, strictest) = self.range(tool, now);
+    pub fn outlook(&self, tool: &ToolId, asker: Option<Asker<'_>>, now: Moment) -> Action {
+        let (loosest, strictest) = self.range(tool, asker, now);
         if loosest == strictest { strictest } else { Action::RequireApproval }
     }
 
     /// The loosest and the strictest that calls of a tool can get but for a pause; equal where the arguments
     /// do not matter.
     #[must_use]
-    pub fn range(&self, tool: &ToolId, now: Moment) -> (Action, Action) {
-        (self.settle(tool, View::Loosest, now).action, self.settle(tool, View::Call(None), now).action)
+    pub fn range(&self, tool: &ToolId, asker: Option<Asker<'_>>, now: Moment) -> (Action, Action) {
+        let settle = |view| self.settle(tool, view, asker, now).action;
+        (settle(View::Loosest), settle(View::Call(None)))
     }
 
-    fn settle(&self, tool: &ToolId, view: View<'_>, now: Moment) -> Decision {
+    fn settle(&self, tool: &ToolId, view: View<'_>, asker: Option<Asker<'_>>, now: Moment) -> Decision {
         let configured = self.config.entries.decide(tool, view).unwrap_or_else(|| self.fallback());
         let ruled = self.rules.decide(tool, view);
         let unlocked = match ruled {
-            Some(ruled) => self.lift(ruled, tool, now),
-            None if configured.action == Action::RequireApproval => self.lift(configured.clone(), tool, now),
+            Some(ruled) => self.lift(ruled, tool, asker, now),
+            None if configured.action == Action::RequireApproval => {
+                self.lift(configured.clone(), tool, asker, now)
+            }
             None => return configured,
         };
         if unlocked.action < configured.action && self.is_locked(tool) {
@@ -294,24 +323,33 @@ impl Policy {
 
     /// Decides, and tells what else matched, and what other cases could have.
     #[must_use]
-    pub fn explain(&self, tool: &ToolId, arguments: Option<&RawValue>, now: Moment) -> Explanation {
-        let unpaused = self.settle(tool, View::Call(arguments), now);
-        let grants = self.live_grants(tool, now);
+    pub fn explain(
+        &self,
+        tool: &ToolId,
+        arguments: Option<&RawValue>,
+        asker: Option<Asker<'_>>,
+        now: Moment,
+    ) -> Explanation {
+        let unpaused = self.settle(tool, View::Call(arguments), asker, now);
+        let (grants, elsewhere): (Vec<_>, Vec<_>) =
+            self.live_grants(tool, now).partition(|grant| grant.limits.admit(asker));
         let entries = self.rules.all(tool).chain(self.config.entries.all(tool));
         let matching = entries.flat_map(|entry| entry.outcomes(arguments));
         let place = |decision: &Decision| {
             (decision.pattern.clone(), decision.source.clone(), decision.case.map(|case| case.number))
         };
         let won = place(&unpaused);
+        let grants = grants.into_iter().map(Grant::decision);
         let others = grants.chain(matching).chain([self.fallback()]).filter(|other| place(other) != won);
+        let elsewhere = elsewhere.into_iter().cloned().collect();
         match self.pause() {
             Some(paused) => {
                 let losing = std::iter::once(unpaused).chain(others).collect();
-                Explanation { decision: paused, losing }
+                Explanation { decision: paused, losing, elsewhere }
             }
             None => {
                 let losing = others.collect();
-                Explanation { decision: unpaused, losing }
+                Explanation { decision: unpaused, losing, elsewhere }
             }
         }
     }
@@ -331,45 +369,29 @@ impl Policy {
     }
 
     /// A grant turns a question into a yes, and nothing else.
-    fn lift(&self, decision: Decision, tool: &ToolId, now: Moment) -> Decision {
+    fn lift(&self, decision: Decision, tool: &ToolId, asker: Option<Asker<'_>>, now: Moment) -> Decision {
         match decision.action {
-            Action::RequireApproval => self.live_grants(tool, now).next().unwrap_or(decision),
+            Action::RequireApproval => self
+                .live_grants(tool, now)
+                .find(|grant| grant.limits.admit(asker))
+                .map_or(decision, Grant::decision),
             Action::Allow | Action::Deny => decision,
         }
     }
 
-    fn live_grants<'a>(&'a self, tool: &'a ToolId, now: Moment) -> impl Iterator<Item = Decision> + 'a {
+    /// The grants that cover a tool, whomever they are for, in the order in which they count.
+    fn live_grants<'a>(&'a self, tool: &'a ToolId, now: Moment) -> impl Iterator<Item = &'a Grant> + 'a {
         self.grants
             .iter()
             .filter(move |(pattern, _)| pattern.matches(tool))
             .map(|(_, at)| &self.standing.grants[*at])
             .filter(move |grant| grant.is_live(&self.standing.boot_id, now))
-            .map(|grant| Decision {
-                action: Action::Allow,
-                pattern: Some(grant.pattern.clone()),
-                source: Source::Grant(grant.id),
-                locked: false,
-                case: None,
-            })
     }
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self::new(ConfigPolicy::default(), Standing::default())
-    }
-}
-
-impl Grant {
-    /// Whether it holds at this moment: in the boot that it was made in, and within its time on the wall
-    /// clock and on the boot clock both (guarantee D5). A clock that went back ends it too.
-    #[must_use]
-    pub fn is_live(&self, boot_id: &str, now: Moment) -> bool {
-        let length = Duration::from_millis(self.millis);
-        let within_boot = now.boot.checked_sub(self.made.boot).is_some_and(|passed| passed < length);
-        let within_wall =
-            Duration::try_from(now.wall.duration_since(self.made.wall)).is_ok_and(|passed| passed < length);
-        !self.boot_id.is_empty() && self.boot_id == boot_id && within_boot && within_wall
     }
 }
 

@@ -1,8 +1,11 @@
+mod grants;
 mod proof;
 
 use std::sync::LazyLock;
 
 use super::*;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -56,6 +59,8 @@ fn standing(rules: &[(&str, Action)], grants: &[&str]) -> Standing {
         made: now(),
         boot_id: BOOT.into(),
         millis: 60_000,
+        limits: Limits::default(),
+        used: 0,
     };
     Standing {
         epoch: 1,
@@ -67,7 +72,7 @@ fn standing(rules: &[(&str, Action)], grants: &[&str]) -> Standing {
 }
 
 fn decide(policy: &Policy, name: &str) -> Decision {
-    policy.decide(&tool(name), None, now())
+    policy.decide(&tool(name), None, None, now())
 }
 
 use Action::{Allow, Deny, RequireApproval};
@@ -125,7 +130,7 @@ fn a_grant_lifts_a_question_but_never_a_deny() {
 #[test]
 fn a_grant_ends_by_either_clock_and_by_a_reboot() {
     let policy = Policy::new(ConfigPolicy::default(), standing(&[], &["*"]));
-    let at = |moment: Moment| policy.decide(&tool("mail/send"), None, moment).action;
+    let at = |moment: Moment| policy.decide(&tool("mail/send"), None, None, moment).action;
     assert_eq!(at(later(59)), Allow);
     assert_eq!(at(later(60)), RequireApproval);
     assert_eq!(at(Moment { wall: now().wall, ..later(61) }), RequireApproval, "the wall clock was set back");
@@ -157,7 +162,7 @@ fn an_explanation_names_what_lost_strongest_first() {
         config(&[("mail/*", RequireApproval), ("mail/send", RequireApproval)], &[]),
         standing(&[], &["mail/*"]),
     );
-    let explanation = policy.explain(&tool("mail/send"), None, now());
+    let explanation = policy.explain(&tool("mail/send"), None, None, now());
     let losing: Vec<_> = explanation.losing.iter().map(ToString::to_string).collect();
     assert_eq!(explanation.decision.to_string(), "allowed by `mail/*` (grant 1)");
     assert_eq!(
@@ -214,6 +219,7 @@ prop_compose! {
         let rule = |(at, (pattern, action))| Rule { id: at as u64, pattern, action, made: now().wall };
         let grant = |(at, (pattern, minutes))| Grant {
             id: at as u64, pattern, made: now(), boot_id: BOOT.into(), millis: minutes * 60_000,
+            limits: Limits::default(), used: 0,
         };
         Standing {
             epoch: 0,
@@ -237,12 +243,13 @@ proptest! {
         files in any_files(), standing in any_standing(), tool in any_tool(), granted in any_pattern()
     ) {
         let policy = Policy::new(files, standing.clone());
-        let before = policy.decide(&tool, None, now()).action;
+        let before = policy.decide(&tool, None, None, now()).action;
         let mut more = standing;
         more.grants.push(Grant {
             id: 99, pattern: granted, made: now(), boot_id: BOOT.into(), millis: 60_000,
+            limits: Limits::default(), used: 0,
         });
-        let after = policy.with_standing(more).decide(&tool, None, now()).action;
+        let after = policy.with_standing(more).decide(&tool, None, None, now()).action;
         prop_assert!(after == before || (before == RequireApproval && after == Allow));
     }
 
@@ -252,7 +259,7 @@ proptest! {
     ) {
         let policy = Policy::new(files, standing.clone());
         let left = policy.with_standing(standing.denies_only());
-        let looser = left.decide(&tool, None, now()).action < policy.decide(&tool, None, now()).action;
+        let looser = left.decide(&tool, None, None, now()).action < policy.decide(&tool, None, None, now()).action;
         // An allowing rule that stood over a stricter file is void; nothing else may become looser.
         prop_assert!(!looser);
     }
@@ -271,10 +278,14 @@ fn while_everything_is_paused_every_call_is_denied_and_told_why() {
     }
     let resumed = policy.with_standing(Standing { paused: None, ..policy.standing().clone() });
     for name in ["a/x", "b/x", "c/x", "d/x", "e/x"] {
-        let explained = policy.explain(&tool(name), None, now());
+        let explained = policy.explain(&tool(name), None, None, now());
         assert_eq!(explained.decision, decide(&policy, name));
         assert_eq!(explained.losing[0], decide(&resumed, name), "what holds again after the pause");
-        assert_eq!(policy.outlook(&tool(name), now()), resumed.outlook(&tool(name), now()), "lists stay");
+        assert_eq!(
+            policy.outlook(&tool(name), None, now()),
+            resumed.outlook(&tool(name), None, now()),
+            "lists stay"
+        );
     }
     let alone = policy.with_standing(policy.standing().denies_only());
     assert_eq!(decide(&alone, "a/x").source, Source::Pause(now().wall), "also without the daemon");

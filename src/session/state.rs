@@ -106,7 +106,8 @@ impl Shared {
     /// What policy says about a tool at this moment; where that depends on the arguments, a person may be asked.
     pub(super) fn action(&self, tool: &ToolId) -> Action {
         let pipeline = &self.pipeline;
-        pipeline.policy.load().outlook(tool, pipeline.clock.now())
+        let asker = &self.context.load().origin;
+        pipeline.policy.load().outlook(tool, Some(asker.asker()), pipeline.clock.now())
     }
 
     /// Takes what the client says about itself.

@@ -128,7 +128,7 @@ pub(crate) fn outgoing(server: &str, tool: &str, arguments: &str) -> Outgoing {
     };
     let config = ConfigPolicy { default: Action::Allow, ..ConfigPolicy::default() };
     let policy = Policy::new(config, Standing::default());
-    match admit(&policy, call, SystemClock.now()) {
+    match admit(&policy, call, None, SystemClock.now()) {
         Verdict::Allowed(permitted) => permitted.reveal(&Anonymizer::none()),
         verdict => panic!("{verdict:?}"),
     }

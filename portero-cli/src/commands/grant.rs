@@ -1,30 +1,47 @@
 //! `portero grant PATTERN DURATION`: permit for a while what would otherwise ask. It widens.
 
-use portero::ipc::{Ask, Reply, Width};
+use std::path::Path;
+use std::time::Duration;
 
-use super::{Context, check};
+use portero::ipc::{Ask, Reply, Status, Width};
+use portero::names::{AgentSession, Principal, SessionId};
+use portero::policy::{Asker, Limits};
+
+use super::{Context, check, rules};
 use crate::args;
 use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
-use crate::output::span;
+use crate::launch;
+use crate::output::{span, visible};
 use crate::widen::{self, Change};
 
 pub(super) async fn run(context: &Context, args: args::Grant) -> Outcome {
-    let args::Grant { pattern, duration } = args;
+    let args::Grant { pattern, duration, uses, session, project } = args;
     let millis =
         u64::try_from(duration.as_millis()).map_err(|_| Failure::usage("that is too long a time"))?;
     let daemon = context.daemon().await?;
+    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    refuse_too_long(&status, duration)?;
+    let within = session.map_or_else(|| Ok(Limits::default()), |typed| session_limit(&status, &typed))?;
+    let project = project.map(|directory| project_limit(&directory)).transpose()?;
+    let limits = Limits { project, uses, ..within };
     check::note(context, &pattern);
     let mut terminal = widen::begin(&daemon, "to grant").await?;
     widen::show_reach(&daemon, &mut terminal, &pattern, &Change::Grant).await?;
-    let width = Width::of_grant(&pattern, duration);
-    let challenge = widen::confirm(&mut terminal, &format!("grant this for {}", span(duration)), width)?;
-    let Reply::Grant(grant) = daemon.ask(Ask::Grant { pattern, millis, challenge }).await? else {
-        return Err(unexpected());
-    };
-    context.output.show(&grant, |out| {
+    for line in describe(&limits, &status) {
+        terminal.say(line)?;
+    }
+    let act = format!("grant this for {}", span(duration));
+    let challenge = widen::confirm(&mut terminal, &act, Width::of_grant(&pattern, duration))?;
+    let grant = Ask::Grant { pattern, millis, limits, challenge };
+    let Reply::Grant(grant) = daemon.ask(grant).await? else { return Err(unexpected()) };
+    context.output.show(&rules::Shown::of(&grant), |out| {
+        let limits = match grant.limits.to_string() {
+            none if none.is_empty() => none,
+            limits => format!(", {}", visible(&limits)),
+        };
         out.line(format_args!(
-            "grant {}: `{}` runs unasked for {}; `portero revoke {}` ends it",
+            "grant {}: `{}` runs unasked for {}{limits}; `portero revoke {}` ends it",
             grant.id,
             grant.pattern,
             span(duration),
@@ -33,3 +50,81 @@ pub(super) async fn run(context: &Context, args: args::Grant) -> Outcome {
     })?;
     Ok(())
 }
+
+/// The daemon refuses it too; nobody types a passphrase for nothing.
+fn refuse_too_long(status: &Status, duration: Duration) -> Outcome {
+    let most = Duration::from_millis(status.grant_most);
+    if duration <= most {
+        return Ok(());
+    }
+    let (asked, most) = (span(duration), span(most));
+    Err(Failure::refused(format!("a grant lasts at most {most}, and {asked} were asked for"))
+        .hint("ask for less, or raise `approvals.grantMost` in portero.json"))
+}
+
+/// The one connected session whose id, its own or its agent's, begins or ends as it was typed. The agent's own is
+/// the one that lasts: its program may start `portero mcp` again.
+fn session_limit(status: &Status, typed: &str) -> Outcome<Limits> {
+    let typed = typed.to_ascii_lowercase();
+    let fits = |id: &str| {
+        let id = id.to_ascii_lowercase();
+        !typed.is_empty() && (id.starts_with(&typed) || id.ends_with(&typed))
+    };
+    let mut found: Vec<Limits> = Vec::new();
+    for (id, _) in &status.sessions {
+        let agent = agent_session(status, *id).cloned();
+        if fits(&id.to_string()) || agent.as_ref().is_some_and(|agent| fits(agent.as_str())) {
+            let session = agent.is_none().then_some(*id);
+            let limits = Limits { session, agent_session: agent, ..Limits::default() };
+            if !found.contains(&limits) {
+                found.push(limits);
+            }
+        }
+    }
+    let failure = |problem: String| Failure::refused(problem).hint("`portero status` lists the sessions");
+    match <[Limits; 1]>::try_from(found) {
+        Ok([limits]) => Ok(limits),
+        Err(none) if none.is_empty() => {
+            Err(failure(format!("no connected session has an id that begins or ends with `{typed}`")))
+        }
+        Err(several) => Err(failure(format!(
+            "the ids of {} connected sessions begin or end with `{typed}`; type more of it",
+            several.len()
+        ))),
+    }
+}
+
+fn project_limit(directory: &Path) -> Outcome<Principal> {
+    launch::principal(directory).map_err(|error| {
+        Failure::usage(format!("there is no project directory `{}`", directory.display())).because(&error)
+    })
+}
+
+/// What a person reads before they confirm: every limit, and which of the connected sessions are meant.
+fn describe(limits: &Limits, status: &Status) -> Vec<String> {
+    if limits.is_none() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("Limited: {}.", visible(&limits.to_string()))];
+    if limits.whom().is_empty() {
+        return lines;
+    }
+    let meant = status.sessions.iter().filter(|(id, project)| {
+        let agent_session = agent_session(status, *id);
+        limits.admit(Some(Asker { principal: project, session: *id, agent_session }))
+    });
+    lines.extend(
+        meant.map(|(id, project)| format!("  it is for session {id} in {}", visible(project.as_str()))),
+    );
+    if lines.len() == 1 {
+        lines.push("  no session that is connected now is meant".to_owned());
+    }
+    lines
+}
+
+fn agent_session(status: &Status, id: SessionId) -> Option<&AgentSession> {
+    status.agent_sessions.iter().find(|(of, _)| *of == id).map(|(_, agent)| agent)
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use portero::catalog::Catalog;
 use portero::clock::{Clock, SystemClock};
 use portero::config::{Config, Server};
 use portero::ipc::Peer;
-use portero::names::{Principal, ServerName, SessionId};
+use portero::names::{AgentSession, Principal, ServerName, SessionId};
 use portero::pipeline::{Desk, Offers, Pipeline};
 use portero::policy::{Policy, Standing};
 use portero::server::{Event, Fleet};
@@ -77,17 +77,22 @@ fn assemble(
     let origin = Origin {
         principal: Principal::of_project(&directory),
         session: SessionId::fresh(),
+        agent_session: agent_session(),
         client: anonymizer.conceal_text("an MCP client"),
         directory: directory.clone(),
     };
-    let agent_session = std::env::var("CLAUDE_CODE_SESSION_ID").unwrap_or_default();
-    tracing::info!(session = %origin.session, agent_session, "a session begins");
+    tracing::info!(session = %origin.session, agent_session = ?origin.agent_session, "a session begins");
     config.log_skipped();
 
     let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
     let policy = Policy::new(config.policy.clone(), Standing::default());
     let policy = Arc::new(ArcSwap::from_pointee(policy));
-    let peer = Peer::Session { id: origin.session, principal: origin.principal.clone(), directory };
+    let peer = Peer::Session {
+        id: origin.session,
+        agent_session: origin.agent_session.clone(),
+        principal: origin.principal.clone(),
+        directory,
+    };
     let hello = daemon::hello(paths, peer);
     let link = Arc::new(Link::new(paths.clone(), hello, context.no_start, Arc::clone(&policy)));
     let launch = launch::parts(paths, &config, Arc::clone(&anonymizer), Arc::clone(&clock))?;
@@ -105,6 +110,7 @@ fn assemble(
         audit: Arc::new(audit.with_key(Key::open(&paths.audit_key()))),
         clock,
         desk: Arc::clone(&desk) as Arc<dyn Desk>,
+        uses: Arc::clone(&desk) as _,
         shared: ArcSwap::from_pointee(shared_servers(&config)),
         offers: Offers::default(),
     });
@@ -118,6 +124,12 @@ fn assemble(
     let digest = std::sync::Mutex::new(config.digest);
     let running = Running { paths: paths.clone(), pipeline, fleet, link, handle: handle.clone(), digest };
     Ok((running, session, handle, events))
+}
+
+/// The session of the agent's own program, as Claude Code says it. What is no id is left out.
+fn agent_session() -> Option<AgentSession> {
+    let said = std::env::var("CLAUDE_CODE_SESSION_ID").ok().filter(|said| !said.is_empty())?;
+    said.parse().inspect_err(|error| tracing::warn!(%error, "CLAUDE_CODE_SESSION_ID is no id")).ok()
 }
 
 /// Speaks until the agent leaves or somebody tells this process to end.

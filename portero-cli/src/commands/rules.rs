@@ -1,7 +1,11 @@
 //! `portero rules`: rules and grants in force.
 
+use std::time::Duration;
+
 use portero::ipc::{Ask, Reply};
-use portero::policy::{Action, Standing};
+use portero::policy::{Action, Grant, Standing};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::daemon::unexpected;
@@ -11,7 +15,7 @@ use crate::output::{Output, ago, span};
 pub(super) async fn run(context: &Context) -> Outcome {
     let daemon = context.daemon().await?;
     let Reply::Standing(standing) = daemon.ask(Ask::Rules).await? else { return Err(unexpected()) };
-    context.output.show(&standing, |out| {
+    context.output.show(&json(&standing), |out| {
         print_pause(out, &standing)?;
         table(out, &standing)
     })?;
@@ -29,6 +33,47 @@ pub(super) fn print_pause(out: &Output, standing: &Standing) -> std::io::Result<
     }
 }
 
+/// A grant with what is left of it.
+#[derive(Serialize)]
+pub(super) struct Shown<'a> {
+    #[serde(flatten)]
+    grant: &'a Grant,
+    /// How much time, in milliseconds.
+    left_millis: u64,
+    /// How many uses; `null` where they are not counted.
+    uses_left: Option<u32>,
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn of(grant: &'a Grant) -> Self {
+        let left_millis = u64::try_from(left(grant).as_millis()).unwrap_or(u64::MAX);
+        Self { grant, left_millis, uses_left: grant.uses_left() }
+    }
+}
+
+/// Rules and grants as `--json` prints them: with what is left of each grant.
+pub(super) fn json(standing: &Standing) -> Value {
+    let grants: Vec<_> = standing.grants.iter().map(Shown::of).collect();
+    let mut value = json!(standing);
+    value["grants"] = json!(grants);
+    value
+}
+
+fn left(grant: &Grant) -> Duration {
+    let passed = Duration::try_from(jiff::Timestamp::now().duration_since(grant.made.wall));
+    grant.lasts().saturating_sub(passed.unwrap_or_default())
+}
+
+fn says(grant: &Grant) -> String {
+    let uses = grant.limits.uses.zip(grant.uses_left());
+    let words = [
+        Some(format!("for {}, {} left", span(grant.lasts()), span(left(grant)))),
+        uses.map(|(uses, left)| format!("{left} of {uses} uses left")),
+        Some(grant.limits.whom()).filter(|whom| !whom.is_empty()),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
 /// Prints rules and grants.
 pub(super) fn table(out: &Output, standing: &Standing) -> std::io::Result<()> {
     let rules = standing.rules.iter().map(|rule| {
@@ -41,11 +86,8 @@ pub(super) fn table(out: &Output, standing: &Standing) -> std::io::Result<()> {
         ]
     });
     let grants = standing.grants.iter().map(|grant| {
-        let whole = std::time::Duration::from_millis(grant.millis);
-        let passed = std::time::Duration::try_from(jiff::Timestamp::now().duration_since(grant.made.wall));
-        let left = whole.saturating_sub(passed.unwrap_or_default());
-        let kind = format!("for {}, {} left", span(whole), span(left));
-        ["grant".to_owned(), grant.id.to_string(), kind, grant.pattern.to_string(), ago(grant.made.wall)]
+        let pattern = grant.pattern.to_string();
+        ["grant".to_owned(), grant.id.to_string(), says(grant), pattern, ago(grant.made.wall)]
     });
     let rows: Vec<_> = rules.chain(grants).collect();
     if rows.is_empty() {

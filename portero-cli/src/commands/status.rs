@@ -3,6 +3,7 @@
 use portero::ipc::{Ask, Reply, Status};
 use portero::names::ServerName;
 use portero::server::Condition;
+use serde_json::json;
 
 use super::{Context, rules};
 use crate::daemon::unexpected;
@@ -12,7 +13,9 @@ use crate::output::{Output, ago, visible};
 pub(super) async fn run(context: &Context) -> Outcome {
     let daemon = context.daemon().await?;
     let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
-    context.output.show(&status, |out| print(out, &status))?;
+    let mut value = json!(status);
+    value["standing"] = rules::json(&status.standing);
+    context.output.show(&value, |out| print(out, &status))?;
     Ok(())
 }
 
@@ -59,8 +62,12 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
     print_servers(out, status)?;
     if !status.sessions.is_empty() {
         out.line("")?;
-        let rows = status.sessions.iter().map(|(id, project)| [id.to_string(), project.as_str().to_owned()]);
-        out.table(["SESSION", "PROJECT"], rows.collect())?;
+        let rows = status.sessions.iter().map(|(id, project)| {
+            let mut agents = status.agent_sessions.iter().filter(|(of, _)| of == id);
+            let agent = agents.next().map_or_else(|| "-".to_owned(), |(_, agent)| agent.to_string());
+            [id.to_string(), agent, project.as_str().to_owned()]
+        });
+        out.table(["SESSION", "OF THE AGENT'S", "PROJECT"], rows.collect())?;
     }
     if !status.standing.rules.is_empty() || !status.standing.grants.is_empty() {
         out.line("")?;

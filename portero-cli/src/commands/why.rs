@@ -8,12 +8,16 @@ use portero::names::ToolId;
 use portero::policy::{Decision, Explanation, Policy};
 use serde_json::json;
 
-use super::{Context, arguments, check, rules::word};
+use super::{
+    Context, arguments, check,
+    rules::{Shown, word},
+};
 use crate::args;
 use crate::daemon::{self, unexpected};
 use crate::denies;
 use crate::failure::{Failure, Outcome};
 use crate::nearest::Known;
+use crate::output::visible;
 
 pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
     let args::Why { tool, args: file } = args;
@@ -39,8 +43,11 @@ pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
             .output
             .talk("note: it depends on the arguments; this is the strictest; give some with `--args FILE`");
     }
-    let value =
-        json!({"tool": tool, "live": live, "decision": explanation.decision, "losing": explanation.losing});
+    let elsewhere: Vec<_> = explanation.elsewhere.iter().map(Shown::of).collect();
+    let value = json!({
+        "tool": tool, "live": live, "decision": explanation.decision, "losing": explanation.losing,
+        "elsewhere": elsewhere,
+    });
     // What is typed here and what `mcps.json` says are both the person's; the daemon may not know either yet.
     if let (Some(config), _) = check::read(context)?
         && let Some(hint) = Known::of(&config, &context.paths).about_tool(&tool)
@@ -52,6 +59,10 @@ pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
         out.line(format_args!("  because {}", explanation.decision))?;
         for losing in &explanation.losing {
             out.line(format_args!("  stronger than {}", describe(losing)))?;
+        }
+        for grant in &explanation.elsewhere {
+            let whom = visible(&grant.limits.whom()).into_owned();
+            out.line(format_args!("  grant {} on `{}` holds {whom}", grant.id, grant.pattern))?;
         }
         Ok(())
     })?;
@@ -72,5 +83,5 @@ fn from_files(context: &Context, tool: &ToolId, arguments: Option<RawJson>) -> O
     let arguments = arguments.map(|arguments| arguments::conceal(&config, arguments)).transpose()?;
     let arguments = arguments.as_ref().map(|arguments| &**arguments.get());
     let policy = Policy::new(config.policy, standing);
-    Ok(policy.explain(tool, arguments, SystemClock.now()))
+    Ok(policy.explain(tool, arguments, None, SystemClock.now()))
 }

@@ -334,7 +334,8 @@ impl pipeline::Desk for Desk {
     fn submit<'a>(&'a self, call: Call, context: &'a Context) -> BoxFuture<'a, Result<Task, Refusal>> {
         Box::pin(async move {
             let now = self.parts.clock.now();
-            let decision = self.parts.policy.load().decide(&call.tool, call.arguments(), now);
+            let asker = Some(context.origin.asker());
+            let decision = self.parts.policy.load().decide(&call.tool, call.arguments(), asker, now);
             match decision.action {
                 Action::Deny => Err(Refusal::Denied(decision)),
                 // A grant may have come in between; whoever asks for a person gets one.

@@ -154,6 +154,7 @@ pub(crate) fn context(project: &str) -> Context {
     let origin = Origin {
         principal: principal(project),
         session: SessionId::fresh(),
+        agent_session: None,
         client: serde_json::from_str("\"claude-code 2\"").unwrap(),
         directory: PathBuf::from(project),
     };

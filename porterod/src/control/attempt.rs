@@ -18,8 +18,8 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
     let (act, about) = match ask {
         Ask::Approve { task, .. } => ("approve", format!("task {task}")),
         Ask::Reject { task, .. } => ("reject", format!("task {task}")),
-        Ask::Grant { pattern, millis, .. } => {
-            ("grant", format!("{pattern} for {}", show(Duration::from_millis(*millis))))
+        Ask::Grant { pattern, millis, limits, .. } => {
+            ("grant", format!("{pattern} for {} {limits}", show(Duration::from_millis(*millis))))
         }
         Ask::Revoke(Acting::All) => ("revoke", "every grant".to_owned()),
         Ask::Revoke(Acting::On(ids)) => ("revoke", format!("grants {ids:?}")),
@@ -49,6 +49,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         | Ask::Subscribe
         | Ask::Submit { .. }
         | Ask::Forward { .. }
+        | Ask::Consume { .. }
         | Ask::Listing { .. }
         | Ask::CheckTask { .. }
         | Ask::ListTasks { .. }

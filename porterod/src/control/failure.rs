@@ -34,7 +34,9 @@ pub(super) fn of_rules(error: &RulesError) -> Failure {
         RulesError::NotFound { .. } => Failure::new(FailureKind::NotFound, error.to_string())
             .with_hint("see rules and grants with `portero rules`"),
         RulesError::NeedsConfirmation => Failure::new(FailureKind::Challenge, error.to_string()),
-        RulesError::Duration(_) => Failure::new(FailureKind::Refused, error.to_string()),
+        RulesError::Duration(_) | RulesError::NotCovered(_) => {
+            Failure::new(FailureKind::Refused, error.to_string())
+        }
         RulesError::NotKept(_) => Failure::new(FailureKind::Internal, error.to_string())
             .with_hint("make room on the disk, then do it again"),
         RulesError::Store(error) => of_store(error),

@@ -8,6 +8,7 @@ mod attempt;
 mod cancel_task;
 mod challenge;
 mod check_task;
+mod consume;
 mod failure;
 mod forward;
 mod grant;
@@ -37,6 +38,7 @@ mod watch;
 mod why;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portero::anonymize::Fake;
 use portero::ipc::{Ask, Failure, FailureKind, Outbox, Process, Reply};
@@ -45,6 +47,7 @@ use portero::task::Origin;
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::Daemon;
+use crate::rules::Wanted;
 use crate::sessions::Seat;
 
 /// Who asks.
@@ -107,6 +110,11 @@ async fn answer_session(
             let progress = progress.then(|| forward::Progress { number, to: session.outbox.clone() });
             forward::answer(daemon, call, &session.context(daemon, &client), progress, withdrawn).await
         }
+        // Who uses it up is the session itself, whatever its client is called.
+        Ask::Consume { grant, call } => {
+            let context = Context { origin: session.origin.clone(), task: None };
+            consume::answer(daemon, grant, call, &context).await
+        }
         Ask::Listing { server } => listing::answer(daemon, &server).await,
         Ask::CheckTask { task, wait_millis } => {
             check_task::answer(daemon, principal, task, wait_millis, withdrawn).await
@@ -168,8 +176,9 @@ async fn answer_person(
         Ask::Watch { after } => watch::answer(daemon, after, withdrawn).await,
         Ask::Approve { task, challenge } => approve::answer(daemon, by, task, challenge).await,
         Ask::Reject { task, reason, for_now } => reject::answer(daemon, by, task, reason, for_now).await,
-        Ask::Grant { pattern, millis, challenge } => {
-            grant::answer(daemon, by, pattern, millis, challenge).await
+        Ask::Grant { pattern, millis, limits, challenge } => {
+            let wanted = Wanted { pattern, lasts: Duration::from_millis(millis), limits };
+            grant::answer(daemon, by, wanted, challenge).await
         }
         Ask::Revoke(acting) => revoke::answer(daemon, by, acting).await,
         Ask::Rule { pattern, action, challenge } => {
@@ -190,6 +199,7 @@ async fn answer_person(
         Ask::Subscribe
         | Ask::Submit { .. }
         | Ask::Forward { .. }
+        | Ask::Consume { .. }
         | Ask::Listing { .. }
         | Ask::CheckTask { .. }
         | Ask::ListTasks { .. }

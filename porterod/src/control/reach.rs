@@ -17,7 +17,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, pattern: Pattern) -> Result<Rep
         .into_iter()
         .filter(|tool| pattern.matches(tool))
         .map(|tool| {
-            let action = policy.decide(&tool, None, now).action;
+            let action = policy.decide(&tool, None, None, now).action;
             (tool, action)
         })
         .filter(|(_, action)| *action != Action::Allow)

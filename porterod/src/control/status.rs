@@ -30,6 +30,8 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
             .collect(),
         servers: servers(daemon),
         sessions: daemon.sessions.list(),
+        agent_sessions: daemon.sessions.agent_sessions(),
+        grant_most: u64::try_from(daemon.approvals.load().grant_most.as_millis()).unwrap_or(u64::MAX),
         pending: daemon.desk.pending().map_err(|error| failure::of_store(&error))?,
         standing: daemon.rules.standing(),
         passphrase: daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?,

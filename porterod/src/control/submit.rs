@@ -12,7 +12,8 @@ use crate::daemon::Daemon;
 /// The daemon conceals and decides again by its own rules: whoever speaks on the socket is not trusted.
 pub(super) async fn answer(daemon: &Daemon, call: Call, context: &Context) -> Result<Reply, Failure> {
     let call = conceal(daemon, call)?;
-    let decision = daemon.policy.load().decide(&call.tool, call.arguments(), daemon.clock.now());
+    let asker = Some(context.origin.asker());
+    let decision = daemon.policy.load().decide(&call.tool, call.arguments(), asker, daemon.clock.now());
     match decision.action {
         Action::Deny => {
             let event = Event::Refused { tool: call.tool, reason: decision.to_string() };

@@ -12,6 +12,6 @@ pub(super) fn answer(daemon: &Daemon, tool: &ToolId, arguments: Option<RawJson>)
     let concealed = arguments.map(|arguments| anonymizer.conceal_own(arguments)).transpose();
     let arguments = concealed.map_err(|leak| Failure::new(FailureKind::Refused, leak.to_string()))?;
     let arguments = arguments.as_ref().map(|arguments| &**arguments.get());
-    let explanation = daemon.policy.load().explain(tool, arguments, daemon.clock.now());
+    let explanation = daemon.policy.load().explain(tool, arguments, None, daemon.clock.now());
     Ok(Reply::Why(Box::new(explanation)))
 }

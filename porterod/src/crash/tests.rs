@@ -151,7 +151,8 @@ impl Home {
     async fn session(&self) -> Client {
         let directory = self.at("project");
         let principal = Principal::of_project(&directory);
-        self.connect(Peer::Session { id: SessionId::fresh(), principal, directory }).await
+        self.connect(Peer::Session { id: SessionId::fresh(), agent_session: None, principal, directory })
+            .await
     }
 
     /// What the server really got.

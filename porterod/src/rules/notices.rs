@@ -5,7 +5,8 @@ use portero::notice::{Became, Notice};
 use portero::pattern::Pattern;
 use portero::policy::{Grant, Rule, Standing};
 
-/// Every difference, what ended first. A grant that is gone has expired unless it is still `live`.
+/// Every difference, what ended first. A grant that is gone has expired unless it is still `live`; of one that
+/// was used up, people were told when its last use was consumed.
 pub(super) fn between(
     before: &Standing,
     after: &Standing,
@@ -21,7 +22,9 @@ pub(super) fn between(
         pattern: words(&rule.pattern),
     };
     let mut notices = Vec::new();
-    for gone in before.grants.iter().filter(|grant| after.grants.iter().all(|kept| kept.id != grant.id)) {
+    let used_up = |grant: &Grant| grant.uses_left() == Some(0);
+    let is_gone = |grant: &&Grant| after.grants.iter().all(|kept| kept.id != grant.id);
+    for gone in before.grants.iter().filter(is_gone).filter(|grant| !used_up(grant)) {
         notices.push(grant(gone, if live(gone) { Became::Ended } else { Became::Expired }));
     }
     for gone in before.rules.iter().filter(|rule| after.rules.iter().all(|kept| kept.id != rule.id)) {

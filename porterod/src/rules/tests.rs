@@ -1,9 +1,11 @@
+use portero::audit::{self, Event, Filter};
 use portero::names::ToolId;
 use portero::notice::Notice;
 use portero::policy::denies;
+use portero::task::Origin;
 
 use super::*;
-use crate::approval::tests::{Bench, copy_files};
+use crate::approval::tests::{Bench, call, context, copy_files};
 use crate::outbox::After;
 use crate::store::Records;
 
@@ -25,9 +27,13 @@ fn pattern(text: &str) -> Pattern {
     text.parse().unwrap()
 }
 
+fn wanted(text: &str, lasts: Duration) -> Wanted {
+    Wanted { pattern: pattern(text), lasts, limits: Limits::default() }
+}
+
 fn action(bench: &Bench, tool: &str) -> Action {
     let tool: ToolId = tool.parse().unwrap();
-    bench.policy.load().decide(&tool, None, bench.clock.now()).action
+    bench.policy.load().decide(&tool, None, None, bench.clock.now()).action
 }
 
 fn file(bench: &Bench) -> Standing {
@@ -103,7 +109,7 @@ async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
     let bench = Bench::new();
     let rules = open(&bench).await;
     let hour = Duration::from_secs(3600);
-    rules.grant(pattern("mail/*"), hour, DAY, Confirmed::by_test()).await.unwrap();
+    rules.grant(wanted("mail/*", hour), DAY, Confirmed::by_test()).await.unwrap();
     assert_eq!(action(&bench, "mail/send"), Action::Allow);
     let other_boot = bench.after_crash();
     let rebooted = Rules::open(parts(&other_boot, "next boot")).await.unwrap();
@@ -112,8 +118,8 @@ async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
     bench.clock.advance(hour);
     assert!(rules.standing().grants.is_empty());
     assert_eq!(action(&bench, "mail/send"), Action::RequireApproval);
-    let grant = rules.grant(pattern("mail/*"), hour, DAY, Confirmed::by_test()).await.unwrap();
-    rules.grant(pattern("notes/*"), hour, DAY, Confirmed::by_test()).await.unwrap();
+    let grant = rules.grant(wanted("mail/*", hour), DAY, Confirmed::by_test()).await.unwrap();
+    rules.grant(wanted("notes/*", hour), DAY, Confirmed::by_test()).await.unwrap();
     assert_eq!(rules.revoke(Some(&[grant.id]), "p").await.unwrap(), 1);
     assert_eq!(action(&bench, "mail/send"), Action::RequireApproval);
     assert_eq!(rules.revoke(None, "p").await.unwrap(), 1);
@@ -126,9 +132,146 @@ async fn a_grant_lasts_no_longer_than_the_most() {
     let bench = Bench::new();
     let rules = open(&bench).await;
     for lasts in [DAY + Duration::from_secs(1), Duration::ZERO] {
-        let refused = rules.grant(pattern("mail/*"), lasts, DAY, Confirmed::by_test()).await;
+        let refused = rules.grant(wanted("mail/*", lasts), DAY, Confirmed::by_test()).await;
         assert_eq!(refused.unwrap_err(), RulesError::Duration(DAY));
     }
+}
+
+/// A grant of `mail/*` for a day.
+async fn grant(rules: &Rules, limits: Limits) -> Grant {
+    let wanted = Wanted { limits, ..wanted("mail/*", DAY) };
+    rules.grant(wanted, DAY, Confirmed::by_test()).await.unwrap()
+}
+
+fn uses(count: u32) -> Limits {
+    Limits { uses: std::num::NonZeroU32::new(count), ..Limits::default() }
+}
+
+fn used(rules: &Rules) -> Vec<u32> {
+    rules.standing().grants.iter().map(|grant| grant.used).collect()
+}
+
+#[tokio::test]
+async fn of_a_hundred_at_once_exactly_as_many_get_a_use_as_there_are() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let grant = grant(&rules, uses(10)).await;
+    let (call, contexts) = (call("x"), (0..100).map(|_| context("/project")).collect::<Vec<_>>());
+    let consuming = contexts.iter().map(|context| rules.consume(grant.id, &call, &context.origin));
+    let consumed = futures_util::future::join_all(consuming).await;
+    let left: std::collections::BTreeSet<_> =
+        consumed.iter().flatten().map(|grant| grant.uses_left().unwrap()).collect();
+    assert_eq!(left, (0..10).collect(), "each use is consumed once");
+    assert_eq!(consumed.iter().filter(|one| one.is_ok()).count(), 10);
+    let refused = consumed.into_iter().find_map(Result::err);
+    assert_eq!(refused, Some(RulesError::NotCovered(grant.id)));
+    assert_eq!(action(&bench, "mail/send"), Action::RequireApproval);
+    assert_eq!(rules.standing().grants[0].uses_left(), Some(0), "it is still listed");
+    let after = bench.after_crash();
+    let again = open(&after).await;
+    assert_eq!(used(&again), [10]);
+    assert!(again.consume(grant.id, &call, &context("/project").origin).await.is_err());
+    assert_eq!(action(&after, "mail/send"), Action::RequireApproval);
+}
+
+#[tokio::test]
+async fn a_use_that_was_consumed_is_gone_after_a_crash_and_after_other_changes() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let grant = grant(&rules, uses(3)).await;
+    let origin = context("/project").origin;
+    rules.consume(grant.id, &call("x"), &origin).await.unwrap();
+    assert_eq!(used(&*open(&bench.after_crash()).await), [1]);
+    rules.deny(pattern("notes/*"), "p").await.unwrap();
+    rules.consume(grant.id, &call("x"), &origin).await.unwrap();
+    assert_eq!(used(&*open(&bench.after_crash()).await), [2]);
+}
+
+#[tokio::test]
+async fn a_use_is_consumed_only_for_a_call_that_runs_by_it() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let mine = context("/project").origin;
+    let limits = Limits { session: Some(mine.session), project: Some(mine.principal.clone()), ..uses(5) };
+    let counted = grant(&rules, limits).await;
+    let plain = grant(&rules, Limits { session: Some(mine.session), ..Limits::default() }).await;
+    let (call, theirs) = (call("x"), context("/project").origin);
+    let elsewhere = Origin { principal: context("/other").origin.principal, ..mine.clone() };
+    for (id, origin, why) in [
+        (counted.id, &theirs, "it is another session's"),
+        (counted.id, &elsewhere, "it is another project's"),
+        (plain.id, &mine, "its uses are not counted"),
+        (99, &mine, "there is no such grant"),
+    ] {
+        let refused = rules.consume(id, &call, origin).await.unwrap_err();
+        assert_eq!(refused, RulesError::NotCovered(id), "{why}");
+    }
+    rules.consume(counted.id, &call, &mine).await.unwrap();
+    let deny = rules.deny(pattern("mail/send"), "p").await.unwrap();
+    assert!(rules.consume(counted.id, &call, &mine).await.is_err(), "it is denied");
+    rules.unrule(deny.id, Some(Confirmed::by_test()), "p").await.unwrap();
+    rules.revoke(Some(&[counted.id]), "p").await.unwrap();
+    assert!(rules.consume(counted.id, &call, &mine).await.is_err(), "it is revoked");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ends_a_limited_grant_and_its_uses() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let grant = grant(&rules, uses(5)).await;
+    let (call, origin, made) = (call("x"), context("/project").origin, bench.clock.now().wall);
+    let second = Duration::from_secs(1);
+    for (wall, holds) in [(made + DAY, false), (made - second, false), (made + second, true)] {
+        bench.clock.set_wall(wall);
+        assert_eq!(rules.consume(grant.id, &call, &origin).await.is_ok(), holds, "{wall}");
+    }
+    bench.clock.advance(DAY);
+    bench.clock.set_wall(made);
+    assert!(rules.consume(grant.id, &call, &origin).await.is_err(), "the wall clock was set back");
+    let other_boot = bench.after_crash();
+    let rebooted = Rules::open(parts(&other_boot, "next boot")).await.unwrap();
+    assert!(rebooted.consume(grant.id, &call, &origin).await.is_err(), "another boot");
+}
+
+#[tokio::test]
+async fn without_its_record_no_use_is_consumed_and_what_is_unknown_is_lost() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let grant = grant(&rules, uses(2)).await;
+    let (call, origin) = (call("x"), context("/project").origin);
+    block(&bench, true).await;
+    let refused = rules.consume(grant.id, &call, &origin).await;
+    assert!(matches!(refused, Err(RulesError::Store(_))), "{refused:?}");
+    block(&bench, false).await;
+    assert_eq!(rules.consume(grant.id, &call, &origin).await.unwrap().uses_left(), Some(0));
+    assert!(rules.consume(grant.id, &call, &origin).await.is_err());
+    assert_eq!(used(&*open(&bench.after_crash()).await), [2], "the lost one stays lost");
+}
+
+#[tokio::test]
+async fn the_audit_tells_who_granted_what_and_of_each_use() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let origin = context("/project").origin;
+    let limits = Limits { project: Some(origin.principal.clone()), ..uses(2) };
+    let grant = grant(&rules, limits).await;
+    rules.consume(grant.id, &call("x"), &origin).await.unwrap();
+    let log = audit::read(&bench.directory.path().join("audit"), &Filter::default()).unwrap();
+    let acts: Vec<_> = log
+        .entries
+        .into_iter()
+        .filter_map(|entry| match entry.record.event {
+            Event::Act { about, process, .. } => Some((about, process, entry.record.session)),
+            _ => None,
+        })
+        .collect();
+    let (about, process, _) = &acts[0];
+    assert_eq!(about, "grant 1: mail/* for 86400 s, only in project /project, 2 uses");
+    assert!(process.is_some(), "who made it");
+    assert_eq!(
+        (acts[1].0.as_str(), acts[1].2),
+        ("grant 1 for mail/send, 1 of 2 uses left", Some(origin.session))
+    );
 }
 
 #[tokio::test]
@@ -155,7 +298,7 @@ async fn on_a_full_disk_a_deny_is_in_force_and_an_allow_is_not() {
 async fn a_deny_that_reached_only_the_file_is_found_there_at_the_next_start() {
     let bench = Bench::new();
     let rules = open(&bench).await;
-    rules.grant(pattern("notes/*"), DAY, DAY, Confirmed::by_test()).await.unwrap();
+    rules.grant(wanted("notes/*", DAY), DAY, Confirmed::by_test()).await.unwrap();
     block(&bench, true).await;
     assert!(rules.deny(pattern("mail/*"), "p").await.is_err());
     let after = bench.after_crash();
@@ -245,8 +388,8 @@ async fn people_are_told_of_every_rule_grant_and_pause_that_is_made_or_ends() {
     let rules = open(&bench).await;
     let hour = Duration::from_secs(3600);
     let deny = rules.deny(pattern("mail/*"), "p").await.unwrap();
-    let first = rules.grant(pattern("a/*"), hour, DAY, Confirmed::by_test()).await.unwrap();
-    let second = rules.grant(pattern("b/*"), DAY, DAY, Confirmed::by_test()).await.unwrap();
+    let first = rules.grant(wanted("a/*", hour), DAY, Confirmed::by_test()).await.unwrap();
+    let second = rules.grant(wanted("b/*", DAY), DAY, Confirmed::by_test()).await.unwrap();
     bench.clock.advance(2 * hour);
     rules.unrule(deny.id, Some(Confirmed::by_test()), "p").await.unwrap();
     rules.revoke(Some(&[second.id]), "p").await.unwrap();
@@ -266,6 +409,19 @@ async fn people_are_told_of_every_rule_grant_and_pause_that_is_made_or_ends() {
             "Resumed",
         ]
     );
+}
+
+#[tokio::test]
+async fn people_are_told_once_that_a_grant_is_used_up() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let grant = grant(&rules, uses(2)).await;
+    for _ in 0..2 {
+        rules.consume(grant.id, &call("x"), &context("/project").origin).await.unwrap();
+    }
+    bench.clock.advance(DAY);
+    rules.deny(pattern("notes/*"), "p").await.unwrap();
+    assert_eq!(told(&bench), ["grant 1 Made mail/*", "grant 1 Ended mail/*", "rule 2 Made deny notes/*"]);
 }
 
 #[tokio::test]

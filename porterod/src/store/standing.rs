@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Moment;
-use portero::policy::{Grant, Rule, Standing};
-use rusqlite::{Connection, params};
+use portero::policy::{Grant, Limits, Rule, Standing};
+use rusqlite::{Connection, Row, params};
+use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use super::text::{from_nanos, from_plain, nanos, plain, unreadable};
@@ -56,17 +57,11 @@ pub(crate) fn load(connection: &Connection) -> Result<Kept, StoreError> {
         .collect::<Result<_, _>>()
         .map_err(damaged)?;
     let grants = connection
-        .prepare("SELECT id, pattern, made, made_boot, boot_id, millis FROM grants ORDER BY id")?
-        .query_map([], |row| {
-            let boot = u64::try_from(row.get::<_, i64>(3)?).map_err(|error| unreadable(3, error))?;
-            Ok(Grant {
-                id: row.get(0)?,
-                pattern: from_plain(1, row.get_ref(1)?.as_str()?)?,
-                made: Moment { wall: from_nanos(2, row.get(2)?)?, boot: Duration::from_nanos(boot) },
-                boot_id: row.get(4)?,
-                millis: row.get(5)?,
-            })
-        })?
+        .prepare(
+            "SELECT id, pattern, made, made_boot, boot_id, millis, session, agent_session, project, uses, used
+             FROM grants ORDER BY id",
+        )?
+        .query_map([], grant)?
         .collect::<Result<_, _>>()
         .map_err(damaged)?;
     let kept = Kept { standing: Standing { epoch, rules, grants, boot_id: String::new(), paused }, next_id };
@@ -74,6 +69,41 @@ pub(crate) fn load(connection: &Connection) -> Result<Kept, StoreError> {
         return Err(StoreError::corrupt("its rules and grants are not as they were written"));
     }
     Ok(kept)
+}
+
+fn grant(row: &Row<'_>) -> rusqlite::Result<Grant> {
+    let boot = u64::try_from(row.get::<_, i64>(3)?).map_err(|error| unreadable(3, error))?;
+    Ok(Grant {
+        id: row.get(0)?,
+        pattern: from_plain(1, row.get_ref(1)?.as_str()?)?,
+        made: Moment { wall: from_nanos(2, row.get(2)?)?, boot: Duration::from_nanos(boot) },
+        boot_id: row.get(4)?,
+        millis: row.get(5)?,
+        limits: Limits {
+            session: perhaps(row, 6)?,
+            agent_session: perhaps(row, 7)?,
+            project: perhaps(row, 8)?,
+            uses: row.get(9)?,
+        },
+        used: row.get(10)?,
+    })
+}
+
+fn perhaps<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    row.get_ref(column)?.as_str_or_null()?.map(|text| from_plain(column, text)).transpose()
+}
+
+/// Writes down that `used` uses of a grant are gone, if fewer were.
+pub(crate) fn consume(connection: &Connection, id: u64, used: u32) -> Result<(), StoreError> {
+    let mut kept = load(connection)?;
+    let found = kept.standing.grants.iter_mut().find(|grant| grant.id == id && grant.used < used);
+    let Some(grant) = found else {
+        return Err(StoreError::Refused(format!("grant {id} is not as the daemon knows it")));
+    };
+    grant.used = used;
+    connection.execute("UPDATE grants SET used = ?2 WHERE id = ?1", params![id, used])?;
+    connection.execute("UPDATE meta SET standing = ?1", [digest(&kept)])?;
+    Ok(())
 }
 
 /// Replaces rules, grants and pause. Only a later epoch replaces an earlier one.
@@ -93,17 +123,25 @@ pub(crate) fn save(connection: &Connection, kept: &Kept) -> Result<(), StoreErro
         rules.execute(params![rule.id, plain(&rule.pattern), plain(&rule.action), nanos(rule.made)])?;
     }
     let mut grants = connection.prepare_cached(
-        "INSERT INTO grants (id, pattern, made, made_boot, boot_id, millis) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO grants (id, pattern, made, made_boot, boot_id, millis, session, agent_session, project,
+             uses, used)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     for grant in &kept.standing.grants {
         let boot = i64::try_from(grant.made.boot.as_nanos()).unwrap_or(i64::MAX);
+        let Limits { session, agent_session, project, uses } = &grant.limits;
         grants.execute(params![
             grant.id,
             plain(&grant.pattern),
             nanos(grant.made.wall),
             boot,
             grant.boot_id,
-            grant.millis
+            grant.millis,
+            session.as_ref().map(plain),
+            agent_session.as_ref().map(plain),
+            project.as_ref().map(plain),
+            uses,
+            grant.used
         ])?;
     }
     Ok(())

@@ -308,6 +308,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         origin: Origin {
             principal: from_plain(4, row.get_ref(4)?.as_str()?)?,
             session: from_plain(5, row.get_ref(5)?.as_str()?)?,
+            agent_session: None,
             client: from_plain(6, row.get_ref(6)?.as_str()?)?,
             directory: row.get::<_, String>(7)?.into(),
         },

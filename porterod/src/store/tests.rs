@@ -1,6 +1,11 @@
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use portero::clock::Moment;
+use portero::names::Principal;
+use portero::policy::{Grant, Limits};
 use portero::task::State;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -318,6 +323,76 @@ async fn a_store_of_version_1_is_read_and_written() {
     let kept = head.clone();
     store.write(Records::None, move |store| heads::keep(store, &kept)).await.unwrap();
     assert_eq!(store.read(heads::list).unwrap(), [head]);
+}
+
+/// What version 2 made of `store-1.db`, with a head in it.
+#[tokio::test]
+async fn a_store_of_version_2_keeps_its_grants_and_takes_limited_ones() {
+    let (_directory, path) = place();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store-2.db"), &path).unwrap();
+    let store = open(&path).unwrap();
+    let mut kept = store.read(standing::load).unwrap();
+    assert_eq!((kept.standing.rules.len(), kept.standing.grants.len()), (2, 1));
+    assert!(kept.standing.grants[0].limits.is_none() && kept.standing.grants[0].used == 0);
+    assert_eq!(store.read(heads::list).unwrap()[0].seq, 5);
+    kept.standing.epoch += 1;
+    kept.standing.grants.push(limited(&kept.standing.grants[0]));
+    let saved = kept.clone();
+    store.write(Records::None, move |store| standing::save(store, &saved)).await.unwrap();
+    drop(store);
+    assert_eq!(open(&path).unwrap().read(standing::load).unwrap(), kept);
+}
+
+/// A grant with every limit that there is.
+fn limited(like: &Grant) -> Grant {
+    let limits = Limits {
+        session: "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f".parse().ok(),
+        agent_session: "claude-1".parse().ok(),
+        project: Some(Principal::of_project("/home/me/site".as_ref())),
+        uses: NonZeroU32::new(10),
+    };
+    Grant { id: 90, limits, used: 4, ..like.clone() }
+}
+
+#[tokio::test]
+async fn every_limit_of_a_grant_is_kept_and_a_changed_one_is_damage() {
+    let (_directory, path) = place();
+    let mut kept = with_a_rule(&path).await;
+    let store = open(&path).unwrap();
+    kept.standing.epoch += 1;
+    kept.standing.grants.push(limited(&Grant {
+        id: 2,
+        pattern: "mail/*".parse().unwrap(),
+        made: Moment { wall: "2026-11-20T08:00:00Z".parse().unwrap(), boot: Duration::from_secs(5) },
+        boot_id: "boot".to_owned(),
+        millis: 1000,
+        limits: Limits::default(),
+        used: 0,
+    }));
+    let saved = kept.clone();
+    store.write(Records::None, move |store| standing::save(store, &saved)).await.unwrap();
+    assert_eq!(store.read(standing::load).unwrap(), kept);
+    store.write(Records::None, |store| standing::consume(store, 90, 5)).await.unwrap();
+    assert_eq!(store.read(standing::load).unwrap().standing.grants[0].used, 5);
+    for (id, used) in [(90, 5), (90, 4), (7, 1)] {
+        let refused = store.write(Records::None, move |store| standing::consume(store, id, used)).await;
+        assert!(matches!(refused, Err(StoreError::Refused(_))), "{id} {used}");
+    }
+    store.write(Records::None, |store| standing::consume(store, 90, 10)).await.unwrap();
+    assert!(store.write(Records::None, |store| standing::consume(store, 90, 11)).await.is_err());
+    drop(store);
+    // What the trigger does not refuse, the digest finds.
+    let connection = Connection::open(&path).unwrap();
+    for column in ["session = NULL", "agent_session = NULL", "project = NULL", "uses = 99", "used = 3"] {
+        assert!(connection.execute(&format!("UPDATE grants SET {column}"), []).is_err(), "{column}");
+    }
+    connection.execute_batch("DROP TRIGGER grants_only_used_up").unwrap();
+    for column in ["session = NULL", "agent_session = NULL", "project = NULL", "uses = 99", "used = 3"] {
+        connection.execute_batch(&format!("BEGIN; UPDATE grants SET {column}")).unwrap();
+        let loaded = standing::load(&connection);
+        assert!(matches!(loaded, Err(StoreError::Corrupt { .. })), "{column}");
+        connection.execute_batch("ROLLBACK").unwrap();
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use portero::ipc::{
     Ask, Called, Challenge, Client, ConnectError, FailureKind, Hello, PROTOCOL, Peer, Push, Reply,
 };
 use portero::names::TaskId;
-use portero::policy::Action;
+use portero::policy::{Action, Limits};
 use portero::task::State;
 use porterod::app::App;
 use support::*;
@@ -87,7 +87,7 @@ async fn nothing_is_widened_without_the_passphrase() {
     let pattern = || "notes/send".parse().unwrap();
     for ask in [
         Ask::Approve { task: task.id, challenge: wrong() },
-        Ask::Grant { pattern: pattern(), millis: minute, challenge: wrong() },
+        Ask::Grant { pattern: pattern(), millis: minute, limits: Limits::default(), challenge: wrong() },
         Ask::Rule { pattern: pattern(), action: Action::Allow, challenge: None },
     ] {
         let act = format!("{ask:?}");

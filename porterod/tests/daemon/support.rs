@@ -10,7 +10,7 @@ use portero::ipc::{
 };
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
-use portero::policy::{Action, Explanation, Standing};
+use portero::policy::{Action, Explanation, Limits, Standing};
 use portero::server::Guard;
 use portero::task::{State, Task};
 use porterod::app::{App, Parts};
@@ -116,7 +116,8 @@ impl Home {
     pub(crate) async fn silent_session(&self, directory: &str) -> (Client, mpsc::Receiver<Push>) {
         let directory = self.at(directory);
         let principal = Principal::of_project(&directory);
-        self.connect(Peer::Session { id: SessionId::fresh(), principal, directory }).await
+        let id = SessionId::fresh();
+        self.connect(Peer::Session { id, agent_session: None, principal, directory }).await
     }
 
     /// A session that follows rules and grants as sessions do.
@@ -166,8 +167,18 @@ impl Terminal {
     }
 
     pub(crate) async fn grant(&self, pattern: &str, lasts: Duration) -> Result<Reply, Failure> {
+        self.grant_limited(pattern, lasts, Limits::default()).await
+    }
+
+    pub(crate) async fn grant_limited(
+        &self,
+        pattern: &str,
+        lasts: Duration,
+        limits: Limits,
+    ) -> Result<Reply, Failure> {
         let millis = u64::try_from(lasts.as_millis()).unwrap();
-        self.ask(Ask::Grant { pattern: pattern.parse().unwrap(), millis, challenge: challenge() }).await
+        let pattern = pattern.parse().unwrap();
+        self.ask(Ask::Grant { pattern, millis, limits, challenge: challenge() }).await
     }
 
     pub(crate) async fn why(&self, tool: &str) -> Explanation {

@@ -52,7 +52,12 @@ async fn enroll(home: &Home, person: &Terminal) -> (Phone, Vec<Disclosed>) {
 
 fn grant(pattern: &str, lasts: Duration, challenge: Challenge) -> Ask {
     let millis = u64::try_from(lasts.as_millis()).unwrap();
-    Ask::Grant { pattern: pattern.parse().unwrap(), millis, challenge }
+    Ask::Grant {
+        pattern: pattern.parse().unwrap(),
+        millis,
+        limits: portero::policy::Limits::default(),
+        challenge,
+    }
 }
 
 fn allow(pattern: &str, challenge: Challenge) -> Ask {

@@ -49,7 +49,7 @@ fn an_existing_configuration_is_read_as_it_is() {
 
     let policy = Policy::new(config.policy, Standing::default());
     let moment = Moment { wall: jiff::Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
-    let decide = |tool: &str| policy.decide(&tool.parse().expect("a name"), None, moment).to_string();
+    let decide = |tool: &str| policy.decide(&tool.parse().expect("a name"), None, None, moment).to_string();
     insta::assert_snapshot!(
         ["github/create_issue", "github/list", "github/delete_repo", "mail/send"].map(decide).join("\n"),
         @r"
@@ -68,7 +68,7 @@ fn the_order_of_policies_never_matters() {
     for text in [forth, back] {
         let policy = Policy::new(valid(&[(POLICIES, text)], &[]).policy, Standing::default());
         let moment = Moment { wall: jiff::Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
-        let decision = policy.decide(&"github/delete_repo".parse().expect("a name"), None, moment);
+        let decision = policy.decide(&"github/delete_repo".parse().expect("a name"), None, None, moment);
         assert_eq!(decision.action, Action::Deny);
     }
 }
@@ -89,7 +89,7 @@ fn an_entry_may_look_at_the_arguments() {
     let tool = "files/write".parse().expect("a name");
     let decide = |arguments: &str| {
         let arguments = crate::json::parse_raw(arguments.to_owned()).expect("JSON");
-        policy.decide(&tool, Some(&arguments), moment).to_string()
+        policy.decide(&tool, Some(&arguments), None, moment).to_string()
     };
     insta::assert_snapshot!(
         [

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::names::{AgentSession, Principal, SessionId};
 use crate::policy::condition::Truth::{No, Unsure, Yes};
 use crate::policy::condition::{Case, Condition, Decimal, Folder, Pointer, Side, Test, Truth};
 
@@ -43,6 +44,10 @@ struct Ground {
     /// By pattern, then by tool.
     matches: Vec<Vec<bool>>,
     weights: Vec<Weight>,
+    /// Who may ask.
+    sessions: [SessionId; 2],
+    agents: [AgentSession; 2],
+    projects: [Principal; 2],
 }
 
 /// The points of the documentation, in its order; wildcards count against.
@@ -66,6 +71,9 @@ impl Ground {
                 .map(|(text, _)| text.map(|text| crate::json::parse_raw(text.to_owned()).expect("JSON")))
                 .collect(),
             patterns,
+            sessions: [SessionId::fresh(), SessionId::fresh()],
+            agents: ["x", "y"].map(|id| id.parse().expect("an id")),
+            projects: ["/p", "/q"].map(|project| Principal::of_project(project.as_ref())),
         }
     }
 }
@@ -155,6 +163,57 @@ impl Said {
     }
 }
 
+/// A grant by the numbers of what it is about.
+#[derive(Debug, Clone)]
+struct Granted {
+    pattern: usize,
+    /// How long it lasts, in seconds.
+    seconds: u64,
+    /// The session, the agent's session and the project that it is limited to.
+    only: [Option<usize>; 3],
+    /// How many uses it has, and how many are gone.
+    uses: Option<(u32, u32)>,
+}
+
+impl Granted {
+    fn random(chance: &mut Chance, patterns: usize) -> Self {
+        let only = |chance: &mut Chance| (chance.below(3) == 0).then(|| chance.below(2));
+        let (pattern, seconds) = (chance.below(patterns), 60 * chance.below(3) as u64);
+        let uses = (chance.below(2) == 0).then(|| {
+            let used = u32::try_from(chance.below(3)).expect("few");
+            (2, used)
+        });
+        Self { pattern, seconds, only: [only(chance), only(chance), only(chance)], uses }
+    }
+
+    /// For everyone, without end of uses.
+    const fn plain(pattern: usize, seconds: u64) -> Self {
+        Self { pattern, seconds, only: [None; 3], uses: None }
+    }
+
+    fn grant(&self, ground: &Ground) -> Grant {
+        let Self { pattern, seconds, only, uses } = self;
+        let [session, agent, project] = only;
+        // The id follows the content, so that the same grant keeps its id wherever it stands.
+        let digits = only.iter().fold(0, |id, only| id * 3 + only.map_or(0, |at| at as u64 + 1));
+        let counted = uses.map_or(0, |(_, used)| u64::from(used) + 1);
+        Grant {
+            id: ((*pattern as u64 * 1000 + seconds) * 27 + digits) * 4 + counted,
+            pattern: ground.patterns[*pattern].clone(),
+            made: now(),
+            boot_id: BOOT.into(),
+            millis: seconds * 1000,
+            limits: Limits {
+                session: session.map(|at| ground.sessions[at]),
+                agent_session: agent.map(|at| ground.agents[at].clone()),
+                project: project.map(|at| ground.projects[at].clone()),
+                uses: uses.and_then(|(uses, _)| std::num::NonZeroU32::new(uses)),
+            },
+            used: uses.map_or(0, |(_, used)| used),
+        }
+    }
+}
+
 /// A rule set by the numbers of its patterns.
 #[derive(Debug, Clone)]
 struct Set {
@@ -162,8 +221,9 @@ struct Set {
     default: Action,
     locked: Vec<usize>,
     rules: Vec<(usize, Action)>,
-    /// With the seconds that each lasts.
-    grants: Vec<(usize, u64)>,
+    grants: Vec<Granted>,
+    /// Who asks: the numbers of the session, of the agent's session and of the project; or nobody.
+    asker: Option<[usize; 3]>,
     /// The seconds that passed since the grants were made.
     passed: u64,
     /// The call that is decided, by its number.
@@ -178,7 +238,8 @@ impl Set {
             default: chance.action(),
             locked: chance.some(2, |chance| chance.below(patterns)),
             rules: chance.some(4, |chance| (chance.below(patterns), chance.action())),
-            grants: chance.some(3, |chance| (chance.below(patterns), 60 * chance.below(3) as u64)),
+            grants: chance.some(3, |chance| Granted::random(chance, patterns)),
+            asker: (chance.below(4) > 0).then(|| [chance.below(2), chance.below(3), chance.below(2)]),
             passed: chance.below(150) as u64,
             call: chance.below(CALLS.len()),
         }
@@ -221,17 +282,10 @@ impl Set {
             action: *action,
             made: now().wall,
         };
-        let grant = |(at, seconds): &(usize, u64)| Grant {
-            id: *at as u64 * 1000 + seconds,
-            pattern: pattern(*at),
-            made: now(),
-            boot_id: BOOT.into(),
-            millis: seconds * 1000,
-        };
         let standing = Standing {
             epoch: 0,
             rules: self.rules.iter().map(rule).collect(),
-            grants: self.grants.iter().map(grant).collect(),
+            grants: self.grants.iter().map(|granted| granted.grant(ground)).collect(),
             boot_id: BOOT.into(),
             paused: None,
         };
@@ -240,7 +294,16 @@ impl Set {
 
     fn action(&self, policy: &Policy, ground: &Ground, tool: usize) -> Action {
         let arguments = ground.calls[self.call].as_deref();
-        policy.decide(&ground.tools[tool], arguments, later(self.passed)).action
+        policy.decide(&ground.tools[tool], arguments, self.asker(ground), later(self.passed)).action
+    }
+
+    /// The third of the agents' sessions is none at all.
+    fn asker<'a>(&self, ground: &'a Ground) -> Option<Asker<'a>> {
+        self.asker.map(|[session, agent, project]| Asker {
+            principal: &ground.projects[project],
+            session: ground.sessions[session],
+            agent_session: ground.agents.get(agent),
+        })
     }
 
     /// What the files alone say.
@@ -254,13 +317,27 @@ impl Set {
     fn reference(&self, ground: &Ground, tool: usize) -> Action {
         let configured = self.configured(ground, tool);
         let mut action = strongest(ground, &self.rules, tool).unwrap_or(configured);
-        let granted =
-            self.grants.iter().any(|(at, seconds)| ground.matches[*at][tool] && self.passed < *seconds);
+        let granted = self.granting(ground, tool).next().is_some();
         if action == RequireApproval && granted {
             action = Allow;
         }
         let locked = self.locked.iter().any(|at| ground.matches[*at][tool]);
         if locked { action.max(configured) } else { action }
+    }
+}
+
+impl Set {
+    /// The grants that let this call run if it would ask.
+    fn granting<'a>(&'a self, ground: &'a Ground, tool: usize) -> impl Iterator<Item = &'a Granted> {
+        let of = |asker: usize, only: &Option<usize>| {
+            only.is_none_or(|only| self.asker.is_some_and(|numbers| numbers[asker] == only))
+        };
+        self.grants.iter().filter(move |granted| {
+            ground.matches[granted.pattern][tool]
+                && self.passed < granted.seconds
+                && granted.only.iter().enumerate().all(|(asker, only)| of(asker, only))
+                && granted.uses.is_none_or(|(uses, used)| used < uses)
+        })
     }
 }
 
@@ -331,12 +408,41 @@ fn the_decision_is_the_reference_s_on_every_rule_set() {
     });
 }
 
+/// A use is consumed only where nothing else lets the call run.
+#[test]
+fn a_use_is_counted_only_where_no_other_grant_lets_the_call_run() {
+    on_random_sets(SETS / 5, 6, |ground, chance, set| {
+        let tool = chance.below(TOOLS.len());
+        let policy = set.policy(ground);
+        let arguments = ground.calls[set.call].as_deref();
+        let (name, now) = (&ground.tools[tool], later(set.passed));
+        let decided = policy.decide(name, arguments, set.asker(ground), now);
+        let by_grant = matches!(decided.source, Source::Grant(_));
+        let all_count = set.granting(ground, tool).all(|granted| granted.uses.is_some());
+        if policy.counted(&decided).is_some() != (by_grant && all_count) {
+            return Err(format!("{name}: {decided:?}"));
+        }
+        // The grant alone lets it run as well, and without it another of them does or nothing.
+        if let Some(id) = policy.counted(&decided) {
+            let alone = policy.with_only_grant(id).decide(name, arguments, set.asker(ground), now);
+            let without = policy.without_grants(&[id]).decide(name, arguments, set.asker(ground), now);
+            let ids = set.granting(ground, tool).map(|granted| granted.grant(ground).id);
+            let expected = if ids.filter(|other| *other != id).count() > 0 { Allow } else { RequireApproval };
+            if alone.source != decided.source || without.action != expected {
+                return Err(format!("{name}: alone {alone:?}, without it {without:?}"));
+            }
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn the_order_of_a_rule_set_never_matters() {
     on_random_sets(SETS / 5, 2, |ground, chance, set| {
         let tool = &ground.tools[chance.below(TOOLS.len())];
         let arguments = ground.calls[set.call].as_deref();
-        let explain = |set: &Set| set.policy(ground).explain(tool, arguments, later(set.passed));
+        let explain =
+            |set: &Set| set.policy(ground).explain(tool, arguments, set.asker(ground), later(set.passed));
         let (forth, back) = (explain(set), explain(&set.reversed()));
         if forth == back { Ok(()) } else { Err(format!("{tool}: {forth:?}, and the other way {back:?}")) }
     });
@@ -379,7 +485,7 @@ fn a_lock_holds_against_every_combination_of_rules_and_grants() {
         set.locked.push(covered(chance));
         set.passed = 0;
         set.rules.extend(chance.some(3, |chance| (covered(chance), chance.action())));
-        set.grants.extend(chance.some(3, |chance| (covered(chance), 60)));
+        set.grants.extend(chance.some(3, |chance| Granted::plain(covered(chance), 60)));
         let (decided, configured) = (action(&set, ground, tool), set.configured(ground, tool));
         if decided < configured {
             return Err(format!("{} is {decided}, locked at {configured}", TOOLS[tool]));
@@ -394,7 +500,7 @@ fn the_outlook_of_a_tool_is_true_of_every_call() {
     on_random_sets(SETS / 10, 5, |ground, chance, set| {
         let tool = chance.below(TOOLS.len());
         let policy = set.policy(ground);
-        let outlook = policy.outlook(&ground.tools[tool], later(set.passed));
+        let outlook = policy.outlook(&ground.tools[tool], set.asker(ground), later(set.passed));
         for call in 0..CALLS.len() {
             let decided = Set { call, ..set.clone() }.action(&policy, ground, tool);
             if outlook != RequireApproval && decided != outlook {

@@ -7,7 +7,7 @@ use portero::anonymize::Real;
 use portero::call::Call;
 use portero::ipc::{Ask, Called, Reply as Answer};
 use portero::names::{ServerName, TaskId};
-use portero::pipeline::{BoxFuture, Context, Desk, Refusal, Reply};
+use portero::pipeline::{BoxFuture, Context, Desk, Refusal, Reply, Uses};
 use portero::server::{Follow, Offer, ServerError};
 use portero::session::Tasks;
 use portero::task::{State, Task};
@@ -82,6 +82,15 @@ impl Desk for RemoteDesk {
 
     fn before_decision(&self) {
         self.0.follow_denies();
+    }
+}
+
+impl Uses for RemoteDesk {
+    fn consume<'a>(&'a self, grant: u64, call: &'a Call, _: &'a Context) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let consumed = self.0.ask(Ask::Consume { grant, call: call.clone() }).await;
+            matches!(consumed, Ok(Answer::Grant(used)) if used.id == grant)
+        })
     }
 }
 

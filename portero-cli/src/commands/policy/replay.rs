@@ -87,7 +87,7 @@ fn decided(event: &Event) -> Option<(&ToolId, Action)> {
 }
 
 fn row(policy: &Policy, tool: ToolId, was: Action, calls: u64) -> Row {
-    let (loosest, strictest) = policy.range(&tool, SystemClock.now());
+    let (loosest, strictest) = policy.range(&tool, None, SystemClock.now());
     let change = match () {
         () if loosest > was => Change::Stricter,
         () if strictest < was => Change::Looser,

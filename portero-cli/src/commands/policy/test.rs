@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, file: &Path) -> Outcome {
     for (at, Case { tool, arguments, expect: expected }) in cases.into_iter().enumerate() {
         let arguments = arguments.map(|arguments| arguments::conceal(&config, arguments)).transpose()?;
         let arguments = arguments.as_ref().map(|arguments| &**arguments.get());
-        let decision = policy.decide(&tool, arguments, SystemClock.now());
+        let decision = policy.decide(&tool, arguments, None, SystemClock.now());
         tried.push(Tried { case: at + 1, tool, expected, holds: decision.action == expected, decision });
     }
     let wrong = tried.iter().filter(|tried| !tried.holds).count();

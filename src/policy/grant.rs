@@ -1,0 +1,153 @@
+//! Grants: a person's permission for a while, and what limits it: one session, one project, a number of uses.
+//!
+//! A limit only ever takes away: a grant counts for a call where all of its limits admit the one that asks.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Decision, Source};
+use crate::clock::Moment;
+use crate::names::{AgentSession, Principal, SessionId};
+use crate::pattern::Pattern;
+
+/// A person's permission, for a while, for what would otherwise ask. It never lifts a deny.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its id, for `revoke`.
+    pub id: u64,
+    /// What it is about.
+    pub pattern: Pattern,
+    /// When it was made.
+    pub made: Moment,
+    /// The machine's boot that it was made in; it is void after another.
+    pub boot_id: String,
+    /// How long it lasts from `made`, in milliseconds, on both clocks.
+    pub millis: u64,
+    /// For whom it is, and how often.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
+    /// How many of its uses are gone; never more than it has. A grant without a number of uses counts none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub used: u32,
+}
+
+/// What a grant is limited to; where several are given, all of them hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Only this session with Portero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// Only this session of the agent's own program, however often it connects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_session: Option<AgentSession>,
+    /// Only sessions in this project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<Principal>,
+    /// Only so many calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<NonZeroU32>,
+}
+
+/// Who asks, as far as a grant looks at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// The project.
+    pub principal: &'a Principal,
+    /// The session with Portero.
+    pub session: SessionId,
+    /// The session of the agent's own program, where it says one.
+    pub agent_session: Option<&'a AgentSession>,
+}
+
+impl Grant {
+    /// Whether it can let a call run at this moment: it [holds](Self::holds), and has uses left.
+    #[must_use]
+    pub fn is_live(&self, boot_id: &str, now: Moment) -> bool {
+        self.uses_left() != Some(0) && self.holds(boot_id, now)
+    }
+
+    /// Whether its time goes on: in the boot that it was made in, and within its time on the wall clock and on
+    /// the boot clock both (guarantee D5). A clock that went back ends it too.
+    #[must_use]
+    pub fn holds(&self, boot_id: &str, now: Moment) -> bool {
+        let length = self.lasts();
+        let within_boot = now.boot.checked_sub(self.made.boot).is_some_and(|passed| passed < length);
+        let within_wall =
+            Duration::try_from(now.wall.duration_since(self.made.wall)).is_ok_and(|passed| passed < length);
+        !self.boot_id.is_empty() && self.boot_id == boot_id && within_boot && within_wall
+    }
+
+    /// How long it lasts as a whole.
+    #[must_use]
+    pub const fn lasts(&self) -> Duration {
+        Duration::from_millis(self.millis)
+    }
+
+    /// How many uses are left; none where they are not counted.
+    #[must_use]
+    pub fn uses_left(&self) -> Option<u32> {
+        self.limits.uses.map(|uses| uses.get().saturating_sub(self.used))
+    }
+
+    /// What it says of a call that it covers.
+    pub(super) fn decision(&self) -> Decision {
+        Decision {
+            action: Action::Allow,
+            pattern: Some(self.pattern.clone()),
+            source: Source::Grant(self.id),
+            locked: false,
+            case: None,
+        }
+    }
+}
+
+impl Limits {
+    /// For whom it is, in words: `only in session 7c1d…, only in project /home/me/site`; empty for everyone.
+    #[must_use]
+    pub fn whom(&self) -> String {
+        let Self { session, agent_session, project, uses: _ } = self;
+        let words = [
+            session.map(|id| format!("only in session {id}")),
+            agent_session.as_ref().map(|id| format!("only in session {id}")),
+            project.as_ref().map(|project| format!("only in project {}", project.as_str())),
+        ];
+        words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether nothing is limited but the time.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a grant with these limits is for this one. Nobody in particular is in no session and no project.
+    #[must_use]
+    pub fn admit(&self, asker: Option<Asker<'_>>) -> bool {
+        let Self { session, agent_session, project, uses: _ } = self;
+        match asker {
+            None => session.is_none() && agent_session.is_none() && project.is_none(),
+            Some(asker) => {
+                session.is_none_or(|only| only == asker.session)
+                    && agent_session.as_ref().is_none_or(|only| Some(only) == asker.agent_session)
+                    && project.as_ref().is_none_or(|only| only == asker.principal)
+            }
+        }
+    }
+}
+
+/// [`Limits::whom`], and `10 uses`; nothing where nothing is limited.
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uses = self.uses.map(|uses| format!("{uses} use{}", if uses.get() == 1 { "" } else { "s" }));
+        let words = [Some(self.whom()).filter(|whom| !whom.is_empty()), uses];
+        f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
