@@ -57,7 +57,8 @@ pub(super) fn of_passphrase(error: &PassphraseError) -> Failure {
             )
         }
         PassphraseError::CodeUsed => Failure::new(FailureKind::Challenge, error.to_string())
-            .with_hint("each code counts once: wait for the next one, half a minute at most"),
+            .with_hint("each code counts once: wait for the next one, half a minute at most; where this machine's clock was ahead \
+                       when the last one was used, a recovery code helps"),
         PassphraseError::Sealed => Failure::new(FailureKind::Challenge, error.to_string())
             .with_hint("put back the store from a copy; until then nothing wide is confirmed"),
         PassphraseError::Enrolled(_) => Failure::new(FailureKind::Refused, error.to_string())

@@ -40,7 +40,8 @@ impl Contents {
     /// A new secret and new recovery codes.
     pub(super) fn fresh() -> Self {
         let recovery = std::iter::repeat_with(|| {
-            let mut code = BASE32_NOPAD.encode(&rand::random::<[u8; 7]>()).to_ascii_lowercase();
+            let mut code = BASE32_NOPAD.encode(&rand::random::<[u8; 7]>());
+            code.make_ascii_lowercase();
             code.truncate(RECOVERY_LENGTH);
             Secret::new(code)
         });
@@ -68,7 +69,8 @@ impl Contents {
 
     /// Finds out what was typed, and takes a recovery code out. Spaces, hyphens and the case do not matter.
     pub(super) fn find(&mut self, typed: &Secret, now: Timestamp) -> Found {
-        let plain = Zeroizing::new(typed.expose().replace([' ', '-'], "").to_ascii_lowercase());
+        let mut plain = Zeroizing::new(typed.expose().replace([' ', '-'], ""));
+        plain.make_ascii_lowercase();
         if plain.len() == DIGITS {
             return step_of(&plain, &self.secret, now).map_or(Found::Nothing, Found::Step);
         }

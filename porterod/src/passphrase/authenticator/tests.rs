@@ -252,6 +252,15 @@ async fn what_was_changed_in_the_store_confirms_nothing() {
 }
 
 #[tokio::test]
+async fn a_passphrase_that_was_set_in_place_of_one_that_is_gone_opens_nothing() {
+    let (bench, passphrase, phone, _) = enrolled().await;
+    meddle(&bench, "DELETE FROM passphrase").await;
+    passphrase.set(None, Secret::new("battery staple"), "p").await.unwrap();
+    let other = passphrase.confirm_wide(Secret::new("battery staple"), phone.code(&bench, 1), "p").await;
+    assert_eq!(other.unwrap_err(), Wrong::Sealed);
+}
+
+#[tokio::test]
 async fn a_used_code_stays_used_in_the_store() {
     let (bench, _passphrase, _, _) = enrolled().await;
     for sql in ["SET last_step = 0", "SET recovery = 9", "SET enrolled_by = 'me'"] {
