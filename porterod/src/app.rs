@@ -11,7 +11,7 @@ use portero::anonymize::{Anonymizer, Fake, Leak};
 use portero::audit::{Event, Filter, Follower, Key, Segment};
 use portero::catalog::Catalog;
 use portero::clock::Clock;
-use portero::config::{Config, Files};
+use portero::config::{Approvals, Config, Files};
 use portero::ipc::{BindError, Failure, FailureKind, Listener, Lock, Push};
 use portero::json::RawJson;
 use portero::notice::{Alarm, Notice};
@@ -36,6 +36,7 @@ use crate::rules::{Rules, RulesParts};
 use crate::servers::{Servers, ServersParts};
 use crate::sessions::Sessions;
 use crate::store::Store;
+use crate::upkeep::Upkeep;
 use crate::{listen, store};
 
 /// How long approved calls that are with a server may take when the daemon ends.
@@ -111,6 +112,7 @@ impl App {
         background.spawn(close_idle(Arc::clone(&daemon)));
         background.spawn(Arc::clone(&daemon.desk).run_pruning(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.heads).run(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.upkeep).run(daemon.stop.clone()));
         let interrupt = CancellationToken::new();
         let executing = tokio::spawn(executor.run(interrupt.clone()));
         let listening = tokio::spawn(listen::serve(Arc::clone(&daemon), listener));
@@ -185,6 +187,7 @@ struct Kept {
     tally: Option<Follower>,
     audit: Arc<Segment>,
     journal: Arc<Journal>,
+    heads: Arc<Heads>,
     policy: Arc<ArcSwap<Policy>>,
     rules: Arc<Rules>,
 }
@@ -215,7 +218,8 @@ impl Kept {
             clock: Arc::clone(clock),
         });
         let rules = rules.await.map_err(|error| internal(&error))?;
-        Ok(Self { tally, audit, journal, policy, rules })
+        let heads = Heads::new(Arc::clone(&journal), paths.audit());
+        Ok(Self { tally, audit, journal, heads, policy, rules })
     }
 }
 
@@ -226,9 +230,9 @@ async fn compose(
     Valid { config, anonymizer, warnings }: Valid,
 ) -> Result<(Arc<Daemon>, Arc<Executor>), Failure> {
     let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
-    let Kept { tally, audit, journal, policy, rules } = Kept::open(&parts, &config, &anonymizer).await?;
+    let Kept { tally, audit, journal, heads, policy, rules } =
+        Kept::open(&parts, &config, &anonymizer).await?;
     let Parts { paths, home, environment: variables, clock, guard, build, .. } = parts;
-    let started = clock.now().wall;
     let catalog = Arc::new(Catalog::new(&config.servers, Some(paths.catalog())));
     let approvals = Arc::new(ArcSwap::from_pointee(config.settings.approvals.clone()));
     let config = Arc::new(ArcSwap::from_pointee(config));
@@ -247,19 +251,13 @@ async fn compose(
         home,
         build: build.clone(),
     });
-    let desk = Desk::new(DeskParts {
-        journal: Arc::clone(&journal),
-        grounds: Arc::clone(&servers) as _,
-        policy: Arc::clone(&policy),
-        settings: Arc::clone(&approvals),
-        clock: Arc::clone(&clock),
-    });
-    servers.ask_at(Arc::clone(&desk) as _);
+    let desk = open_desk(&journal, &servers, &policy, Arc::clone(&approvals), Arc::clone(&clock));
     let daemon = Arc::new(Daemon {
         build,
-        started,
+        started: clock.now().wall,
         outbox: Outbox::new(Arc::clone(&journal)),
-        heads: Heads::new(Arc::clone(&journal), paths.audit()),
+        upkeep: Upkeep::new(Arc::clone(&heads), Arc::clone(&config)),
+        heads,
         passphrase: Passphrase::new(Arc::clone(&journal), Arc::clone(&clock)),
         paths,
         environment,
@@ -284,6 +282,25 @@ async fn compose(
     });
     daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: true });
     Ok((Arc::clone(&daemon), executor(&daemon)))
+}
+
+/// The desk, at which shared servers ask too.
+fn open_desk(
+    journal: &Arc<Journal>,
+    servers: &Arc<Servers>,
+    policy: &Arc<ArcSwap<Policy>>,
+    settings: Arc<ArcSwap<Approvals>>,
+    clock: Arc<dyn Clock>,
+) -> Arc<Desk> {
+    let desk = Desk::new(DeskParts {
+        journal: Arc::clone(journal),
+        grounds: Arc::clone(servers) as _,
+        policy: Arc::clone(policy),
+        settings,
+        clock,
+    });
+    servers.ask_at(Arc::clone(&desk) as _);
+    desk
 }
 
 fn executor(daemon: &Daemon) -> Arc<Executor> {

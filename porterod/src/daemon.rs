@@ -29,6 +29,7 @@ use crate::passphrase::Passphrase;
 use crate::rules::Rules;
 use crate::servers::Servers;
 use crate::sessions::Sessions;
+use crate::upkeep::Upkeep;
 
 /// Looks up a variable of the environment that the daemon was given.
 pub type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
@@ -67,6 +68,8 @@ pub struct Daemon {
     pub outbox: Arc<Outbox>,
     /// How far the segments of all processes have come.
     pub heads: Arc<Heads>,
+    /// Removes what is old of the audit, and verifies the rest.
+    pub upkeep: Arc<Upkeep>,
     /// The second factor.
     pub passphrase: Passphrase,
     /// Rules and grants.

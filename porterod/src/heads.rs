@@ -40,6 +40,16 @@ impl Heads {
         Arc::new(Self { journal, directory, begun: Mutex::default() })
     }
 
+    pub(crate) const fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// Where the segments are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Looks at every segment now and from time to time, until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         loop {
@@ -76,7 +86,9 @@ impl Heads {
                 names.iter().map(String::as_str).chain(told.keys().map(String::as_str)).collect();
             let fresh = found.iter().filter(|name| known.iter().all(|head| head.segment != **name));
             let fresh: Vec<Head> = fresh.filter_map(|name| Head::first(name)).collect();
-            let all = known.into_iter().filter(|head| head.problem.is_none()).chain(fresh);
+            let known = known.into_iter();
+            let open = known.filter(|head| head.problem.is_none() && head.removed.is_none());
+            let all = open.chain(fresh);
             let looks = all.map(|head| {
                 let end = told.get(&head.segment);
                 see(&directory, head, end)
@@ -102,11 +114,22 @@ impl Heads {
         let first = Head::first(&told.segment)
             .ok_or_else(|| StoreError::Refused("that is no name of an audit segment".to_owned()))?;
         let known = self.journal.store().read(|store| heads::get(store, &told.segment))?;
+        if known.as_ref().is_some_and(|head| head.removed.is_some()) {
+            return Err(StoreError::Refused("that audit segment was removed because it was old".to_owned()));
+        }
         let directory = self.directory.clone();
         let seen = off_thread(move || {
             Ok(see(&directory, known.unwrap_or(first), Some(&told))?.into_iter().collect())
         });
         self.keep(seen.await?).await
+    }
+
+    /// What somebody else found wrong with segments.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn found(&self, problems: Vec<(Head, String)>) -> Result<(), StoreError> {
+        self.keep(problems.into_iter().map(|(head, problem)| (head, Err(problem))).collect()).await
     }
 
     async fn keep(&self, seen: Vec<Seen>) -> Result<(), StoreError> {

@@ -17,6 +17,8 @@ pub mod outbox;
 
 pub mod heads;
 
+pub mod upkeep;
+
 pub mod passphrase;
 
 pub mod rules;

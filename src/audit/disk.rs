@@ -104,7 +104,8 @@ impl Lines for File {
     }
 }
 
-/// Says to other processes that this one writes here, for as long as it does.
+/// Says to [`is_held`] that a process writes here, for as long as it does. Where that is impossible `is_held`
+/// fails too, and the segment stays.
 #[cfg(unix)]
 fn hold(file: &File) {
     if let Err(error) = file.try_lock() {
@@ -115,6 +116,33 @@ fn hold(file: &File) {
 /// There a file that is open for writing is known as such anyway.
 #[cfg(not(unix))]
 fn hold(_: &File) {}
+
+/// Whether a process still writes to a segment.
+///
+/// # Errors
+/// When the file cannot be opened, or the system does not tell.
+#[cfg(unix)]
+pub(super) fn is_held(path: &Path) -> io::Result<bool> {
+    match File::open(path)?.try_lock() {
+        Ok(()) => Ok(false),
+        Err(fs::TryLockError::WouldBlock) => Ok(true),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whoever opens a file for nobody else fails while somebody has it open.
+#[cfg(windows)]
+pub(super) fn is_held(path: &Path) -> io::Result<bool> {
+    const SHARING_VIOLATION: i32 = 32;
+    let mut options = OpenOptions::new();
+    options.read(true);
+    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0);
+    match options.open(path) {
+        Ok(_) => Ok(false),
+        Err(error) if error.raw_os_error() == Some(SHARING_VIOLATION) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
 
 /// Makes a file's name durable.
 #[cfg(unix)]

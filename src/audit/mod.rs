@@ -5,6 +5,7 @@
 //! processes, [`Follower`] goes on reading, [`verify`] finds what was changed, removed or reordered, and
 //! [`verify_against`] also what was cut off or is gone, by the [`Head`]s that are kept elsewhere.
 
+mod age;
 mod chain;
 mod disk;
 mod filter;
@@ -16,6 +17,7 @@ mod record;
 mod segment;
 mod verify;
 
+pub use age::{Age, Extent, began, remove};
 pub use disk::{Disk, Lines, RealDisk};
 pub use filter::{Decided, Filter, IdPart, NoIdPart};
 pub use follow::Follower;

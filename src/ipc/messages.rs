@@ -440,6 +440,26 @@ pub struct Status {
     pub totp: Option<Authenticator>,
     /// Counters of the audit since the daemon started: calls allowed, asked, refused, failed.
     pub counts: Counts,
+    /// How the audit stands; none from an older daemon.
+    #[serde(default)]
+    pub audit: Option<AuditState>,
+}
+
+/// How the audit stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditState {
+    /// How many files it has.
+    pub segments: u64,
+    /// How many bytes are in them.
+    pub bytes: u64,
+    /// The time of the oldest record.
+    pub oldest: Option<Timestamp>,
+    /// When the daemon last followed every chain from its first line; none when it has not since it started.
+    pub verified: Option<Timestamp>,
+    /// How many segments were found changed, cut or missing.
+    pub problems: u64,
+    /// How many were removed because they were old.
+    pub removed: u64,
 }
 
 /// An authenticator that is enrolled: what is wide needs its codes.

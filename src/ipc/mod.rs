@@ -24,8 +24,8 @@ pub use client::{AskError, Client, ConnectError, Probe, Progress, probe};
 pub use frame::FRAME_MOST;
 pub use listener::{Accepted, BindError, Inbox, Incoming, Listener, Lock};
 pub use messages::{
-    Acting, Ask, Authenticator, Called, Counts, Failure, FailureKind, FromDaemon, Hello, Look, PROTOCOL,
-    Peer, Push, Reply, Status, ToDaemon, Watched, Welcome,
+    Acting, Ask, AuditState, Authenticator, Called, Counts, Failure, FailureKind, FromDaemon, Hello, Look,
+    PROTOCOL, Peer, Push, Reply, Status, ToDaemon, Watched, Welcome,
 };
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;

@@ -130,17 +130,29 @@ pub(super) fn describe(event: &Event) -> String {
 async fn verify(context: &Context) -> Outcome {
     let directory = context.paths.audit();
     // First what is known: a segment that is written meanwhile only grows.
-    let known = heads(context).await;
-    let verdict = audit::verify_against(&directory, known.as_deref().unwrap_or_default());
-    let verdict = verdict.map_err(|error| {
-        Failure::refused(format!("could not read the audit in `{}`", directory.display())).because(&error)
-    })?;
+    let mut known = heads(context).await;
+    let check = |known: &Outcome<Vec<Head>>| {
+        audit::verify_against(&directory, known.as_deref().unwrap_or_default()).map_err(|error| {
+            Failure::refused(format!("could not read the audit in `{}`", directory.display())).because(&error)
+        })
+    };
+    let mut verdict = check(&known)?;
+    if verdict.segments.iter().any(|segment| segment.state == State::Missing) {
+        // The daemon may just have removed it because it is old; then it says so now.
+        known = heads(context).await;
+        verdict = check(&known)?;
+    }
     let value = json!({"segments": verdict.segments, "compared": known.is_ok()});
     context.output.show(&value, |out| {
-        for segment in &verdict.segments {
+        let removed = |segment: &&Report| segment.state == State::Removed;
+        for segment in verdict.segments.iter().filter(|segment| !removed(segment)) {
             out.line(format_args!("{}  {}", visible(&segment.segment), visible(&state(segment))))?;
         }
-        Ok(())
+        match verdict.segments.iter().filter(removed).count() {
+            0 => Ok(()),
+            1 => out.line("1 older segment was removed by age"),
+            count => out.line(format_args!("{count} older segments were removed by age")),
+        }
     })?;
     if !verdict.holds() {
         return Err(Failure::refused("the audit was changed after it was written")
@@ -161,7 +173,7 @@ async fn heads(context: &Context) -> Outcome<Vec<Head>> {
 }
 
 fn state(segment: &Report) -> String {
-    let Report { good, broken, removed, state, .. } = segment;
+    let Report { good, broken, state, .. } = segment;
     let problem = broken.as_ref().map_or("", |broken| broken.problem.as_str());
     match state {
         State::Holds => format!("{good} records hold"),
@@ -171,9 +183,6 @@ fn state(segment: &Report) -> String {
             format!("BROKEN at line {line}: {problem}")
         }
         State::Missing => format!("MISSING: {problem}"),
-        State::Removed => {
-            let at = removed.map_or_else(String::new, |at| at.strftime(" on %Y-%m-%d").to_string());
-            format!("removed{at} because it was old; {good} records were in it")
-        }
+        State::Removed => format!("removed because it was old; {good} records were in it"),
     }
 }

@@ -58,6 +58,7 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
         "calls       {} done, {} failed, {} refused, {} asked, since the daemon started",
         counts.done, counts.failed, counts.refused, counts.asked
     ))?;
+    print_audit(out, status)?;
     print_problems(out, status)?;
     print_servers(out, status)?;
     if !status.sessions.is_empty() {
@@ -74,6 +75,33 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
         rules::table(out, &status.standing)?;
     }
     Ok(())
+}
+
+fn print_audit(out: &Output, status: &Status) -> std::io::Result<()> {
+    let Some(audit) = status.audit else { return Ok(()) };
+    let since = audit.oldest.map(|at| format!(", since {}", at.strftime("%Y-%m-%d"))).unwrap_or_default();
+    let verified = match audit.verified {
+        Some(at) => format!("verified {}", ago(at)),
+        None => "not verified since the daemon started".to_owned(),
+    };
+    let files = if audit.segments == 1 { "file" } else { "files" };
+    out.line(format_args!(
+        "audit       {} {files}, {}{since}; {verified}",
+        audit.segments,
+        megabytes(audit.bytes)
+    ))?;
+    if audit.problems > 0 {
+        let files = if audit.problems == 1 { "FILE WAS" } else { "FILES WERE" };
+        out.line(format_args!(
+            "            {} {files} CHANGED, CUT OR REMOVED: run `portero logs verify`",
+            audit.problems
+        ))?;
+    }
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }
 
 /// The daemon's servers; each session runs its own of those that are not shared.

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use portero::ipc::{Authenticator, Failure, FailureKind, Reply, Status};
+use portero::audit::{Extent, Head};
+use portero::ipc::{AuditState, Authenticator, Failure, FailureKind, Reply, Status};
 use portero::server::{Condition, Health};
 
 use super::failure;
@@ -39,7 +40,28 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
             Authenticator { since: enrolled.since, by: enrolled.by, recovery: enrolled.recovery }
         }),
         counts,
+        audit: Some(audit(daemon).await?),
     })))
+}
+
+async fn audit(daemon: &Daemon) -> Result<AuditState, Failure> {
+    let directory = daemon.paths.audit();
+    let extent = tokio::task::spawn_blocking(move || Extent::of(&directory));
+    let extent = extent.await.map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
+    let Extent { segments, bytes, oldest } = extent.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the audit cannot be read");
+        Extent::default()
+    });
+    let heads = daemon.heads.list().map_err(|error| failure::of_store(&error))?;
+    let count = |wanted: fn(&Head) -> bool| heads.iter().filter(|head| wanted(head)).count() as u64;
+    Ok(AuditState {
+        segments,
+        bytes,
+        oldest,
+        verified: daemon.upkeep.verified(),
+        problems: count(|head| head.problem.is_some()),
+        removed: count(|head| head.removed.is_some()),
+    })
 }
 
 /// The daemon's own children, then every other server of the configuration: those run in sessions.

@@ -1,22 +1,25 @@
 //! How far each segment of the audit had come. A head only grows, and a problem that was found stays: a
 //! trigger sees to both.
 
+use jiff::Timestamp;
 use portero::audit::Head;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::StoreError;
+use super::text::{from_nanos, nanos};
 
 /// Every head, by the segments' names.
 pub(crate) fn list(connection: &Connection) -> Result<Vec<Head>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT segment, seq, hash, length, problem FROM heads ORDER BY segment")?;
+        .prepare_cached("SELECT segment, seq, hash, length, problem, removed FROM heads ORDER BY segment")?;
     Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
 }
 
 /// One segment's head.
 pub(crate) fn get(connection: &Connection, segment: &str) -> Result<Option<Head>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT segment, seq, hash, length, problem FROM heads WHERE segment = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT segment, seq, hash, length, problem, removed FROM heads WHERE segment = ?1",
+    )?;
     Ok(statement.query_row([segment], read).optional()?)
 }
 
@@ -40,6 +43,15 @@ pub(crate) fn fault(connection: &Connection, head: &Head, problem: &str) -> Resu
     Ok(statement.execute(params![head.segment, head.seq, head.hash, head.length, problem])? == 1)
 }
 
+/// Marks a segment as removed because it is old, and tells whether that is new. Its head goes to its end.
+pub(crate) fn remove(connection: &Connection, head: &Head, at: Timestamp) -> Result<bool, StoreError> {
+    keep(connection, head)?;
+    let mut statement = connection.prepare_cached(
+        "UPDATE heads SET removed = ?2 WHERE segment = ?1 AND seq = ?3 AND removed IS NULL AND problem IS NULL",
+    )?;
+    Ok(statement.execute(params![head.segment, nanos(at), head.seq])? == 1)
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<Head> {
     Ok(Head {
         segment: row.get(0)?,
@@ -47,6 +59,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Head> {
         hash: row.get(2)?,
         length: row.get(3)?,
         problem: row.get(4)?,
-        removed: None,
+        removed: row.get::<_, Option<i64>>(5)?.map(|at| from_nanos(5, at)).transpose()?,
     })
 }

@@ -415,6 +415,38 @@ fn a_head_only_grows_and_a_problem_stays() {
     assert!(connection.execute("UPDATE heads SET problem = NULL", []).is_err());
 }
 
+#[test]
+fn a_head_is_marked_as_removed_once_and_only_while_it_has_no_problem() {
+    let (_directory, path) = place();
+    drop(open(&path).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    let at = |text: &str| text.parse().unwrap();
+    let whole = portero::audit::Head { seq: 5, length: 500, ..first("a.jsonl") };
+    heads::keep(&connection, &whole).unwrap();
+    assert!(heads::remove(&connection, &whole, at("2026-11-20T08:00:00Z")).unwrap());
+    assert!(!heads::remove(&connection, &whole, at("2026-11-21T08:00:00Z")).unwrap());
+    let removed = heads::get(&connection, "a.jsonl").unwrap().unwrap().removed;
+    assert_eq!(removed, Some(at("2026-11-20T08:00:00Z")));
+    let changes = [
+        "removed = NULL",
+        "removed = 7",
+        "seq = 6",
+        "length = 600",
+        "problem = 'x'",
+        "hash = printf('%064d', 0)",
+    ];
+    for change in changes {
+        assert!(connection.execute(&format!("UPDATE heads SET {change}"), []).is_err(), "{change}");
+    }
+    let faulty = portero::audit::Head { seq: 5, length: 500, ..first("b.jsonl") };
+    heads::fault(&connection, &faulty, "it was cut").unwrap();
+    assert!(!heads::remove(&connection, &faulty, at("2026-11-20T08:00:00Z")).unwrap());
+    assert!(connection.execute("UPDATE heads SET removed = 7 WHERE segment = 'b.jsonl'", []).is_err());
+    let insert = "INSERT INTO heads SELECT 'c.jsonl', seq, hash, length, problem, removed FROM heads LIMIT 1";
+    assert!(connection.execute(insert, []).is_err(), "what was never known was never removed");
+    assert!(connection.execute("DELETE FROM heads", []).is_err());
+}
+
 fn first(segment: &str) -> portero::audit::Head {
     portero::audit::Head::first(segment).unwrap()
 }

@@ -1,0 +1,203 @@
+//! How old a segment is, so that it can be removed when it is older than the audit is kept.
+//!
+//! Only what is in the chain counts, and what the file itself says may only make it younger: nobody makes a
+//! segment vanish by setting the file's time.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader};
+use std::path::Path;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::disk::{is_held, sync_directory};
+use super::reader::parse;
+use super::{Head, HeadError};
+
+/// How old a segment is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Age {
+    /// A process writes to it.
+    Held,
+    /// It is whole.
+    Whole {
+        /// Where it ends.
+        head: Head,
+        /// When it was last written to.
+        newest: Timestamp,
+    },
+}
+
+impl Age {
+    /// Follows the whole chain of the segment in `directory`, which must come through `known`.
+    ///
+    /// # Errors
+    /// [`HeadError::Changed`] when the chain does not hold, [`HeadError::Io`] when the file cannot be read.
+    pub fn of(directory: &Path, known: &Head) -> Result<Self, HeadError> {
+        let path = directory.join(&known.segment);
+        let first = Head::first(&known.segment)
+            .ok_or_else(|| HeadError::Changed("that is no name of a segment".to_owned()))?;
+        // A file that is gone is a change, not a failure.
+        if path.try_exists()? && is_held(&path)? {
+            return Ok(Self::Held);
+        }
+        let head = first.advance(directory, Some(known))?;
+        Ok(Self::Whole { head, newest: newest(&path)? })
+    }
+}
+
+/// The latest time in the file, and of it.
+fn newest(path: &Path) -> io::Result<Timestamp> {
+    let file = File::open(path)?;
+    let written = file.metadata()?.modified()?;
+    let mut newest = Timestamp::try_from(written).map_err(io::Error::other)?;
+    let mut lines = BufReader::with_capacity(64 << 10, file);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        if let Some(entry) = parse("", &line) {
+            newest = newest.max(entry.record.at);
+        }
+        line.clear();
+    }
+    Ok(newest)
+}
+
+/// When a segment began, by its name; none when that does not tell.
+#[must_use]
+pub fn began(segment: &str) -> Option<Timestamp> {
+    let (time, _) = segment.split_once('Z')?;
+    let time = DateTime::strptime("%Y%m%dT%H%M%S.%f", time).ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// Removes the files of these segments, durably. Those that are gone already are no matter.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn remove(directory: &Path, segments: &[String]) -> io::Result<()> {
+    for segment in segments {
+        match fs::remove_file(directory.join(segment)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    // The directory's own name would do as well: what is synced is what it is in.
+    segments.first().map_or(Ok(()), |segment| sync_directory(&directory.join(segment)))
+}
+
+/// How much there is of the audit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// How many segments.
+    pub segments: u64,
+    /// How many bytes in them.
+    pub bytes: u64,
+    /// When the oldest began.
+    pub oldest: Option<Timestamp>,
+}
+
+impl Extent {
+    /// Of the segments in `directory`.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn of(directory: &Path) -> io::Result<Self> {
+        let mut extent = Self::default();
+        for name in super::segments(directory)? {
+            let Ok(file) = fs::metadata(directory.join(&name)) else { continue };
+            extent.segments += 1;
+            extent.bytes += file.len();
+            extent.oldest = extent.oldest.into_iter().chain(began(&name)).min();
+        }
+        Ok(extent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Record, Segment};
+    use super::*;
+    use crate::clock::Moment;
+
+    fn segment(directory: &Path, at: &str) -> Segment {
+        let wall = at.parse().unwrap();
+        Segment::open(directory, "test", Moment { wall, boot: std::time::Duration::ZERO }).unwrap()
+    }
+
+    fn set_time(path: &Path, at: &str) {
+        let at: Timestamp = at.parse().unwrap();
+        File::options().append(true).open(path).unwrap().set_modified(at.into()).unwrap();
+    }
+
+    #[test]
+    fn the_name_tells_when_a_segment_began() {
+        let directory = tempfile::tempdir().unwrap();
+        let head = segment(directory.path(), "2026-11-20T08:00:00.123456Z").head();
+        assert_eq!(began(&head.segment), "2026-11-20T08:00:00.123456Z".parse().ok());
+        assert_eq!((began("x.jsonl"), began("2026Z.jsonl")), (None, None));
+    }
+
+    #[test]
+    fn a_segment_that_is_written_to_has_no_age_yet() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = segment(directory.path(), "2020-01-01T00:00:00Z");
+        let head = open.head();
+        assert_eq!(Age::of(directory.path(), &head).unwrap(), Age::Held);
+        drop(open);
+        assert!(matches!(Age::of(directory.path(), &head).unwrap(), Age::Whole { .. }));
+    }
+
+    #[test]
+    fn neither_the_files_time_nor_a_record_that_claims_to_be_old_makes_a_segment_older() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = segment(directory.path(), "2026-11-20T08:00:00Z");
+        let event = super::super::Event::Process { program: "x".into(), what: "y".into() };
+        let at = "2019-01-01T00:00:00Z".parse().unwrap();
+        open.append(&Record { at, session: None, principal: None, event }).unwrap();
+        let (path, head) = (open.path(), open.head());
+        drop(open);
+        set_time(&path, "2019-01-01T00:00:00Z");
+        let age = Age::of(directory.path(), &head).unwrap();
+        let newest = "2026-11-20T08:00:00Z".parse().unwrap();
+        assert_eq!(age, Age::Whole { head, newest });
+        set_time(&path, "2026-12-01T00:00:00Z");
+        let Age::Whole { newest, .. } = Age::of(directory.path(), &open_head(&path)).unwrap() else {
+            panic!()
+        };
+        assert_eq!(newest, "2026-12-01T00:00:00Z".parse().unwrap());
+    }
+
+    fn open_head(path: &Path) -> Head {
+        Head::first(path.file_name().unwrap().to_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_was_changed_anywhere_or_is_gone_has_no_age() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = segment(directory.path(), "2026-11-20T08:00:00Z");
+        let (path, head) = (open.path(), open.head());
+        drop(open);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("started", "begun..")).unwrap();
+        assert!(matches!(Age::of(directory.path(), &head), Err(HeadError::Changed(_))));
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(Age::of(directory.path(), &head), Err(HeadError::Changed(_))));
+    }
+
+    #[test]
+    fn the_extent_counts_every_segment() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Extent::of(&directory.path().join("none")).unwrap(), Extent::default());
+        let one = segment(directory.path(), "2026-11-20T08:00:00Z");
+        let two = segment(directory.path(), "2026-11-19T08:00:00Z");
+        let extent = Extent::of(directory.path()).unwrap();
+        assert_eq!(extent.bytes, one.head().length + two.head().length);
+        assert_eq!((extent.segments, extent.oldest), (2, "2026-11-19T08:00:00Z".parse().ok()));
+        let names = [one.head().segment, two.head().segment];
+        drop((one, two));
+        remove(directory.path(), &names).unwrap();
+        remove(directory.path(), &names).unwrap();
+        assert_eq!(Extent::of(directory.path()).unwrap(), Extent::default());
+    }
+}
