@@ -16,6 +16,7 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use jiff::Timestamp;
 use portero::clock::Clock;
+use portero::ipc::Width;
 use portero::notice::Alarm;
 use portero::secret::Secret;
 use tokio::sync::Mutex;
@@ -36,10 +37,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 /// The fewest characters of a new passphrase.
 const FEWEST: usize = 8;
 
-/// Proof that a person confirmed one act with a second factor. Only what checks one makes it.
+/// Proof that a person confirmed one act, of this width at most, with a second factor. Only what checks one
+/// makes it.
 #[derive(Debug)]
 pub struct Confirmed {
     by: String,
+    width: Width,
 }
 
 impl Confirmed {
@@ -49,9 +52,23 @@ impl Confirmed {
         &self.by
     }
 
+    /// Whether it confirms an act of this width.
+    #[must_use]
+    pub const fn covers(&self, width: Width) -> bool {
+        match (self.width, width) {
+            (Width::Wide, Width::One | Width::Wide) | (Width::One, Width::One) => true,
+            (Width::One, Width::Wide) => false,
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn by_test() -> Self {
-        Self { by: "test".to_owned() }
+        Self::of_width(Width::Wide)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_width(width: Width) -> Self {
+        Self { by: "test".to_owned(), width }
     }
 }
 
@@ -145,14 +162,14 @@ impl Passphrase {
         Ok(self.journal.store().read(kept::load)?.map(|kept| (kept.first_set, kept.first_by)))
     }
 
-    /// Checks a try of `process`. Whoever asks records a refusal, with what was to be done.
+    /// Checks a try of `process`, for what is not wide. Whoever asks records a refusal, with what was to be done.
     ///
     /// # Errors
     /// See [`PassphraseError`].
     pub async fn confirm(&self, given: Secret, process: &str) -> Result<Confirmed, PassphraseError> {
         let _turn = self.turn.lock().await;
         self.check(given).await?;
-        Ok(Confirmed { by: process.to_owned() })
+        Ok(Confirmed { by: process.to_owned(), width: Width::One })
     }
 
     /// Sets the first one, or a new one in place of `old`. What is kept of an authenticator is sealed anew with

@@ -16,6 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use portero::audit::Record;
 use portero::clock::{Clock, Moment};
+use portero::ipc::Width;
 use portero::notice::Alarm;
 use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, Limits, Policy, Rule, Standing, denies};
@@ -47,6 +48,9 @@ pub enum RulesError {
     /// It would widen, and nobody confirmed.
     #[error("removing this rule widens what is allowed, so it needs the approval passphrase")]
     NeedsConfirmation,
+    /// It was confirmed as one thing that is not wide, and it is wide.
+    #[error("this is wide, and was not confirmed as such")]
+    TooWide,
     /// The grant would last too long, or no time at all.
     #[error("a grant lasts at most {} s and at least 1 s", .0.as_secs())]
     Duration(Duration),
@@ -161,6 +165,7 @@ impl Rules {
     /// # Errors
     /// When it could not be recorded and stored; then it is not in force.
     pub async fn allow(&self, pattern: Pattern, confirmed: Confirmed) -> Result<Rule, RulesError> {
+        covered(&confirmed, Width::ALLOW)?;
         let mut state = self.state.lock().await;
         let mut next = self.next(&state);
         let rule = add_rule(&mut next, pattern, Action::Allow, self.parts.clock.now());
@@ -189,6 +194,7 @@ impl Rules {
         match (rule.action, confirmed) {
             (Action::Allow, _) => self.narrow(&mut state, next, act(process)).await?,
             (Action::Deny | Action::RequireApproval, Some(confirmed)) => {
+                covered(&confirmed, Width::of_pattern(&rule.pattern))?;
                 self.widen(&mut state, next, act(confirmed.by())).await?;
             }
             (Action::Deny | Action::RequireApproval, None) => return Err(RulesError::NeedsConfirmation),
@@ -210,6 +216,7 @@ impl Rules {
         if lasts > most || lasts < Duration::from_secs(1) {
             return Err(RulesError::Duration(most));
         }
+        covered(&confirmed, Width::of_grant(&pattern, lasts))?;
         let mut state = self.state.lock().await;
         let mut next = self.next(&state);
         let grant = Grant {
@@ -389,6 +396,11 @@ fn described(grant: &Grant) -> String {
         limits => format!(", {limits}"),
     };
     format!("grant {}: {} for {} s{limits}", grant.id, grant.pattern, grant.lasts().as_secs())
+}
+
+/// Refuses what was confirmed for less.
+fn covered(confirmed: &Confirmed, width: Width) -> Result<(), RulesError> {
+    if confirmed.covers(width) { Ok(()) } else { Err(RulesError::TooWide) }
 }
 
 fn take_id(kept: &mut Kept) -> u64 {

@@ -33,7 +33,9 @@ pub(super) fn of_rules(error: &RulesError) -> Failure {
     match error {
         RulesError::NotFound { .. } => Failure::new(FailureKind::NotFound, error.to_string())
             .with_hint("see rules and grants with `portero rules`"),
-        RulesError::NeedsConfirmation => Failure::new(FailureKind::Challenge, error.to_string()),
+        RulesError::NeedsConfirmation | RulesError::TooWide => {
+            Failure::new(FailureKind::Challenge, error.to_string())
+        }
         RulesError::Duration(_) | RulesError::NotCovered(_) => {
             Failure::new(FailureKind::Refused, error.to_string())
         }

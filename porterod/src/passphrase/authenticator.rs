@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Moment;
+use portero::ipc::Width;
 use portero::notice::Alarm;
 use portero::secret::Secret;
 use rusqlite::Connection;
@@ -82,7 +83,7 @@ impl Passphrase {
             None => drop(self.check(given).await?),
             Some(row) => self.check_both(row, given, code, process).await?,
         }
-        Ok(Confirmed { by: process.to_owned() })
+        Ok(Confirmed { by: process.to_owned(), width: Width::Wide })
     }
 
     /// Offers a new secret, in the spelling of authenticator apps, to whoever knows the passphrase. It takes

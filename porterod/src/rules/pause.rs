@@ -1,8 +1,9 @@
 //! Pausing everything, and going on.
 
 use jiff::Timestamp;
+use portero::ipc::Width;
 
-use super::{Rules, RulesError};
+use super::{Rules, RulesError, covered};
 use crate::passphrase::Confirmed;
 
 impl Rules {
@@ -29,6 +30,7 @@ impl Rules {
     /// # Errors
     /// When it could not be recorded and stored; then everything stays paused.
     pub async fn resume(&self, confirmed: Confirmed) -> Result<Option<Timestamp>, RulesError> {
+        covered(&confirmed, Width::RESUME)?;
         let mut state = self.state.lock().await;
         let Some(since) = state.kept.standing.paused else { return Ok(None) };
         let mut next = self.next(&state);

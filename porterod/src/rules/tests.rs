@@ -105,6 +105,32 @@ async fn removing_a_deny_needs_a_confirmation_and_removing_an_allow_does_not() {
 }
 
 #[tokio::test]
+async fn what_is_wide_is_not_made_with_a_confirmation_of_less() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let (many, one) = (pattern("mail/*"), pattern("mail/send"));
+    let many_denied = rules.deny(many, "p").await.unwrap();
+    let one_denied = rules.deny(one.clone(), "p").await.unwrap();
+    rules.pause("p").await.unwrap();
+    let before = rules.standing();
+    let less = || Confirmed::of_width(Width::One);
+    let hour = Duration::from_secs(3600);
+    let second = Duration::from_secs(1);
+    for refused in [
+        rules.allow(one, less()).await.map(drop),
+        rules.grant(wanted("mail/*", hour), DAY, less()).await.map(drop),
+        rules.grant(wanted("mail/send", hour + second), DAY, less()).await.map(drop),
+        rules.unrule(many_denied.id, Some(less()), "p").await.map(drop),
+        rules.resume(less()).await.map(drop),
+    ] {
+        assert_eq!(refused, Err(RulesError::TooWide));
+    }
+    assert_eq!(rules.standing(), before);
+    rules.grant(wanted("mail/send", hour), DAY, less()).await.unwrap();
+    rules.unrule(one_denied.id, Some(less()), "p").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
     let bench = Bench::new();
     let rules = open(&bench).await;
