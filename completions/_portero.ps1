@@ -85,6 +85,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;pending' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--watch', '--watch', [CompletionResultType]::ParameterName, 'Stay, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')

@@ -1340,7 +1340,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__pending)
-            opts="-h --config --json --no-start --help"
+            opts="-h --watch --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -78,6 +78,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;pending'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --watch 'Stay, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'

@@ -79,6 +79,7 @@ complete -c portero -n "__fish_portero_using_subcommand task" -l json -d 'Print 
 complete -c portero -n "__fish_portero_using_subcommand task" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
 complete -c portero -n "__fish_portero_using_subcommand task" -s h -l help -d 'Print help'
 complete -c portero -n "__fish_portero_using_subcommand pending" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand pending" -l watch -d 'Stay, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line'
 complete -c portero -n "__fish_portero_using_subcommand pending" -l json -d 'Print JSON instead of text'
 complete -c portero -n "__fish_portero_using_subcommand pending" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
 complete -c portero -n "__fish_portero_using_subcommand pending" -s h -l help -d 'Print help'

@@ -67,8 +67,10 @@ pub(crate) enum Command {
                             end that only one task has.")]
     Task(OneTask),
     /// List the calls that wait for you
-    #[command(after_help = "Example:\n  portero pending")]
-    Pending,
+    #[command(after_help = "Examples:\n  portero pending\n  portero pending --watch\n  portero pending \
+                            --watch --json | jq --unbuffered .event\n\nApproving in the view takes the \
+                            passphrase; reading does not.")]
+    Pending(Pending),
     /// Say yes to a call that waits; asks for the passphrase
     #[command(after_help = "Example:\n  portero approve 7c1d\n\nThe call is shown whole before the \
                             passphrase is asked for on the terminal.")]
@@ -178,6 +180,13 @@ pub(crate) struct Tasks {
     /// At most so many, the newest first
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pending {
+    /// Stay, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,10 +8,12 @@ use std::io::Write as _;
 
 use crate::failure::{Failure, Outcome};
 
+/// What is written to reaches the person.
 #[cfg(unix)]
-const OUTPUT: &str = "/dev/tty";
+pub(crate) const DEVICE: &str = "/dev/tty";
+/// What is written to reaches the person.
 #[cfg(windows)]
-const OUTPUT: &str = "CONOUT$";
+pub(crate) const DEVICE: &str = "CONOUT$";
 
 /// The terminal that this process belongs to.
 pub(crate) struct Terminal {
@@ -24,7 +26,7 @@ impl Terminal {
     /// # Errors
     /// When the process has none.
     pub(crate) fn open(act: &str) -> Outcome<Self> {
-        let output = OpenOptions::new().write(true).open(OUTPUT).map_err(|error| {
+        let output = OpenOptions::new().write(true).open(DEVICE).map_err(|error| {
             Failure::refused(format!("{act} needs a person at a terminal, and there is no terminal here"))
                 .because(&error)
                 .hint("run it yourself, in a terminal of your own; the passphrase is never read from stdin")

@@ -62,7 +62,7 @@ pub(crate) fn run(line: Line) -> Outcome {
     match command {
         Command::Status => on_runtime(status::run(&context()?)),
         Command::Tasks(args) => on_runtime(tasks::run(&context()?, args)),
-        Command::Pending => on_runtime(pending::run(&context()?)),
+        Command::Pending(args) => on_runtime(pending::run(&context()?, args)),
         Command::Task(args) => on_runtime(task::run(&context()?, &args.id)),
         Command::Approve(args) => on_runtime(approve::run(&context()?, &args.id)),
         Command::Reject(args) => on_runtime(reject::run(&context()?, args)),

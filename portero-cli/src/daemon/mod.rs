@@ -61,9 +61,15 @@ impl Daemon {
         Ok((daemon.map_err(|error| unreachable(&paths.socket(), &error))?, tied))
     }
 
-    async fn connect(paths: &Paths) -> Result<Self, ConnectError> {
+    /// Connects, if it runs.
+    pub(crate) async fn connect(paths: &Paths) -> Result<Self, ConnectError> {
         let (client, pushes, welcome) = connect(paths, &hello(paths, Peer::Terminal)).await?;
         Ok(Self { client, _pushes: pushes, welcome })
+    }
+
+    /// The connection, for many questions at once.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// Asks one question.

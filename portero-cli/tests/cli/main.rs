@@ -18,4 +18,5 @@ mod settings;
 mod terminal;
 mod totp;
 mod trial;
+mod watch;
 mod world;
