@@ -2,7 +2,7 @@
 //! Pointer finds.
 //!
 //! A test says yes, no, or that it cannot tell ([`Truth`]): the value is of another type than the test is
-//! for, or a server may read it in another way than Portero does. What cannot be told never helps a call and
+//! for, a server may read it in another way than Portero does, or the elements of a list differ. What cannot be told never helps a call and
 //! may always hold it up: of all that could hold, the strictest does (`Entry::decide`). Tests see the concealed
 //! arguments, as all of policy does.
 
@@ -20,7 +20,6 @@ pub use text::Matcher;
 
 use super::{Action, Source};
 use crate::json;
-use pointer::Found;
 
 /// An action for calls whose arguments meet every condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,11 +97,7 @@ impl Case {
 
 impl Condition {
     fn holds(&self, arguments: &RawValue) -> Truth {
-        match self.pointer.find(arguments) {
-            Found::Value(value) => self.test.holds(value),
-            Found::Missing => Truth::No,
-            Found::Unclear => Truth::Unsure,
-        }
+        self.pointer.holds(arguments, &|value| self.test.holds(value))
     }
 }
 

@@ -1,16 +1,29 @@
-//! JSON Pointers (RFC 6901) into a call's arguments.
+//! JSON Pointers (RFC 6901) into a call's arguments, in which `*` as a whole segment stands for every element
+//! of a list, or every value of an object.
+//!
+//! A test with a `*` on its way holds for sure only where it does for every one, and fails for sure only where
+//! it does for every one.
 
 use std::fmt;
 
 use serde_json::value::RawValue;
 
+use super::Truth;
 use crate::json::Object;
 
 /// A checked pointer to a member, never to the whole.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pointer {
     text: String,
-    tokens: Vec<String>,
+    tokens: Vec<Token>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Token {
+    /// The member of this name, or the element of this index.
+    One(String),
+    /// Every element, or every value.
+    Every,
 }
 
 /// Why a text is no pointer.
@@ -24,9 +37,9 @@ pub enum PointerError {
     Escape,
 }
 
-/// What a pointer finds.
+/// What one segment finds.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Found<'a> {
+enum Found<'a> {
     Value(&'a RawValue),
     /// It is not there.
     Missing,
@@ -41,25 +54,54 @@ impl Pointer {
     /// When it is none, or points to the whole arguments.
     pub fn read(text: &str) -> Result<Self, PointerError> {
         let inner = text.strip_prefix('/').ok_or(PointerError::Start)?;
-        let tokens = inner.split('/').map(unescape).collect::<Option<_>>().ok_or(PointerError::Escape)?;
+        let token = |text| match text {
+            "*" => Some(Token::Every),
+            name => unescape(name).map(Token::One),
+        };
+        let tokens = inner.split('/').map(token).collect::<Option<_>>().ok_or(PointerError::Escape)?;
         Ok(Self { text: text.to_owned(), tokens })
     }
 
-    /// Follows it. Keys that are equal but for their case are unclear: there are servers that take either.
-    pub(super) fn find<'a>(&self, arguments: &'a RawValue) -> Found<'a> {
-        let mut value = arguments;
-        for token in &self.tokens {
-            let found = match value.get().trim_start().as_bytes().first() {
-                Some(b'{') => member(value, token),
-                Some(b'[') => element(value, token),
-                _ => Found::Unclear,
-            };
-            match found {
-                Found::Value(next) => value = next,
-                Found::Missing | Found::Unclear => return found,
-            }
-        }
-        Found::Value(value)
+    /// Follows it, and tells how a test holds of what is there. It does not hold of what is missing. Keys that are
+    /// equal but for their case are unclear: there are servers that take either.
+    pub(super) fn holds(&self, arguments: &RawValue, test: &dyn Fn(&RawValue) -> Truth) -> Truth {
+        holds(&self.tokens, arguments, test)
+    }
+}
+
+fn holds(tokens: &[Token], value: &RawValue, test: &dyn Fn(&RawValue) -> Truth) -> Truth {
+    let Some((token, rest)) = tokens.split_first() else { return test(value) };
+    match token {
+        Token::One(name) => match one(value, name) {
+            Found::Value(next) => holds(rest, next, test),
+            Found::Missing => Truth::No,
+            Found::Unclear => Truth::Unsure,
+        },
+        Token::Every => every(value)
+            .map_or(Truth::Unsure, |all| together(all.into_iter().map(|one| holds(rest, one, test)))),
+    }
+}
+
+/// What all of them say. Where they differ nothing can be told; neither where there are none, since some servers
+/// take an empty list for everything.
+fn together(truths: impl Iterator<Item = Truth>) -> Truth {
+    truths.reduce(|one, other| if one == other { one } else { Truth::Unsure }).unwrap_or(Truth::Unsure)
+}
+
+fn one<'a>(value: &'a RawValue, token: &str) -> Found<'a> {
+    match value.get().trim_start().as_bytes().first() {
+        Some(b'{') => member(value, token),
+        Some(b'[') => element(value, token),
+        _ => Found::Unclear,
+    }
+}
+
+/// Every element, or every value; none where it is neither a list nor an object.
+fn every(value: &RawValue) -> Option<Vec<&RawValue>> {
+    match value.get().trim_start().as_bytes().first() {
+        Some(b'{') => Some(Object::read(value).ok()?.iter().map(|(_, value)| value).collect()),
+        Some(b'[') => serde_json::from_str(value.get()).ok(),
+        _ => None,
     }
 }
 

@@ -30,6 +30,20 @@ fn table(test: &Test, rows: &[(&str, Truth)]) {
     }
 }
 
+/// What a pointer finds: `missing`, or nothing where that cannot be told.
+fn found(pointer: &str, arguments: &RawValue) -> Option<String> {
+    let seen = std::cell::RefCell::new(String::new());
+    let look = |value: &RawValue| {
+        value.get().clone_into(&mut seen.borrow_mut());
+        Yes
+    };
+    match Pointer::read(pointer).expect(pointer).holds(arguments, &look) {
+        Yes => Some(seen.take()),
+        No => Some("missing".to_owned()),
+        Unsure => None,
+    }
+}
+
 #[test]
 fn a_pointer_finds_one_member_or_says_that_it_cannot_tell() {
     let arguments = r#"{"a":{"b/c":[1,[2]],"~":3,"":4},"Path":5,"n":null,"\u0078":6}"#;
@@ -52,12 +66,7 @@ fn a_pointer_finds_one_member_or_says_that_it_cannot_tell() {
         ("/a/b~1c/x", None),
     ] {
         let arguments = raw(arguments);
-        let found = match Pointer::read(pointer).expect(pointer).find(&arguments) {
-            Found::Value(value) => Some(value.get()),
-            Found::Missing => Some("missing"),
-            Found::Unclear => None,
-        };
-        assert_eq!(found, expected, "{pointer}");
+        assert_eq!(found(pointer, &arguments).as_deref(), expected, "{pointer}");
     }
     for bad in ["", "a", "a/b", "#/a", "/~", "/a~2"] {
         assert!(Pointer::read(bad).is_err(), "{bad}");
@@ -66,7 +75,6 @@ fn a_pointer_finds_one_member_or_says_that_it_cannot_tell() {
 
 #[test]
 fn two_spellings_of_one_key_cannot_be_told_apart() {
-    let pointer = Pointer::read("/path").expect("a pointer");
     for arguments in [
         r#"{"path":"/notes","Path":"/etc"}"#,
         r#"{"PATH":"/etc"}"#,
@@ -75,11 +83,10 @@ fn two_spellings_of_one_key_cannot_be_told_apart() {
         r#"["/notes"]"#,
         r#""/notes""#,
     ] {
-        assert!(matches!(pointer.find(&raw(arguments)), Found::Unclear), "{arguments}");
+        assert_eq!(found("/path", &raw(arguments)), None, "{arguments}");
     }
     // A long s and the sign of the kelvin are letters to some servers.
-    let pointer = Pointer::read("/tasks").expect("a pointer");
-    assert!(matches!(pointer.find(&raw(r#"{"ta\u017f\u212as":1}"#)), Found::Unclear));
+    assert_eq!(found("/tasks", &raw(r#"{"ta\u017f\u212as":1}"#)), None);
 }
 
 #[test]
@@ -252,6 +259,66 @@ fn tidying_takes_out_detours_and_nothing_else() {
     }
 }
 
+fn on(pointer: &str, test: Test, rows: &[(&str, Truth)]) {
+    let condition = Condition { pointer: Pointer::read(pointer).expect(pointer), test };
+    for (arguments, expected) in rows {
+        assert_eq!(condition.holds(&raw(arguments)), *expected, "{pointer} of {arguments}");
+    }
+}
+
+#[test]
+fn a_test_on_every_element_holds_where_it_holds_for_each() {
+    let rows = [
+        (r#"{"files":["/notes/a"]}"#, Yes),
+        (r#"{"files":["/notes/a","/notes/b"]}"#, Yes),
+        (r#"{"files":{"one":"/notes/a","two":"/notes/b"}}"#, Yes),
+        (r#"{"files":["/etc/a","/x"]}"#, No),
+        (r#"{}"#, No),
+        // One that is otherwise, or cannot be told.
+        (r#"{"files":["/notes/a","/etc/passwd"]}"#, Unsure),
+        (r#"{"files":["/etc/passwd","/notes/a"]}"#, Unsure),
+        (r#"{"files":["/notes/a","b"]}"#, Unsure),
+        (r#"{"files":["/etc/a","b"]}"#, Unsure),
+        (r#"{"files":["/notes/a",["/notes/b"]]}"#, Unsure),
+        (r#"{"files":{"one":"/notes/a","two":7}}"#, Unsure),
+        // None at all, and no list.
+        (r#"{"files":[]}"#, Unsure),
+        (r#"{"files":{}}"#, Unsure),
+        (r#"{"files":"/notes/a"}"#, Unsure),
+        (r#"{"files":null}"#, Unsure),
+        (r#"{"Files":["/notes/a"]}"#, Unsure),
+    ];
+    on("/files/*", under("/notes"), &rows);
+}
+
+#[test]
+fn every_can_stand_anywhere_and_more_than_once() {
+    let most = || bound(Side::AtMost, "50");
+    on(
+        "/items/*/amount",
+        most(),
+        &[
+            (r#"{"items":[{"amount":5},{"amount":50}]}"#, Yes),
+            (r#"{"items":[{"amount":51},{"amount":99}]}"#, No),
+            (r#"{"items":[{"amount":5},{"amount":51}]}"#, Unsure),
+            (r#"{"items":[{"amount":5},{}]}"#, Unsure),
+            (r#"{"items":[{},{"to":"x"}]}"#, No),
+            (r#"{"items":[{"amount":5},"x"]}"#, Unsure),
+            (r#"{"items":[{"amount":5},{"amount":5,"AMOUNT":99}]}"#, Unsure),
+        ],
+    );
+    let nested =
+        [(r#"{"a":[[1,2],[3]]}"#, Yes), (r#"{"a":[[1,2],[]]}"#, Unsure), (r#"{"a":[[1],[99]]}"#, Unsure)];
+    on("/a/*/*", most(), &nested);
+    on(
+        "/*",
+        most(),
+        &[(r#"{"a":1,"b":2}"#, Yes), (r#"{"a":1,"b":99}"#, Unsure), ("[1]", Yes), ("[]", Unsure)],
+    );
+    // A part of a name is a name.
+    on("/a*", most(), &[(r#"{"a*":1}"#, Yes), (r#"{"ab":1}"#, No)]);
+}
+
 fn segments() -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(prop::sample::select(vec!["a", "b", ".", "..", "", "A"]), 0..8)
 }
@@ -283,6 +350,21 @@ proptest! {
         prop_assert_eq!(held == No, !small, "{} in {}", text, folder);
     }
 
+    /// Element by element, through pointers that name each.
+    #[test]
+    fn every_element_says_what_each_of_them_says(
+        values in prop::collection::vec(prop::sample::select(vec![r#""/a/b""#, r#""/c""#, r#""d""#, "1"]), 0..6)
+    ) {
+        let arguments = raw(&format!(r#"{{"f":[{}]}}"#, values.join(",")));
+        let at = |pointer: &str| {
+            Condition { pointer: Pointer::read(pointer).expect("a pointer"), test: under("/a") }.holds(&arguments)
+        };
+        let each: Vec<_> = (0..values.len()).map(|index| at(&format!("/f/{index}"))).collect();
+        let all = |truth| !each.is_empty() && each.iter().all(|one| *one == truth);
+        prop_assert_eq!(at("/f/*") == Yes, all(Yes));
+        prop_assert_eq!(at("/f/*") == No, all(No));
+    }
+
     #[test]
     fn tidying_twice_is_tidying_once(text in r"[ab./\\:]{0,12}") {
         if let Some(tidied) = path::tidy(&text) {
@@ -291,13 +373,13 @@ proptest! {
     }
 
     #[test]
-    fn any_text_in_any_place_is_read_to_an_end(text in ".{0,40}", pointer in "(/[a0~1]{0,2}){1,3}") {
+    fn any_text_in_any_place_is_read_to_an_end(text in ".{0,40}", pointer in "(/[a0~1*]{0,2}){1,3}") {
         let value = json::raw(&text);
         for test in [under("/a"), under("C:/a"), glob("**a*"), regex("a.*"), bound(Side::Above, "1")] {
             let _ = test.holds(&value);
         }
         if let Ok(pointer) = Pointer::read(&pointer) {
-            pointer.find(&value);
+            let _ = pointer.holds(&value, &|value| under("/a").holds(value));
         }
     }
 }

@@ -15,23 +15,28 @@ const SETS: u64 = 100_000;
 const TOOLS: [&str; 9] = ["a/a", "a/b", "a/ab", "b/b", "b/bb", "ab/a", "ab/ab", "ba/ba", "b/resources:read"];
 
 /// What calls say, none of them included, and what each of [`conditions`] is on it.
-const CALLS: [(Option<&str>, [Truth; 3]); 8] = [
-    (Some(r#"{"amount":150,"path":"/notes/a","mode":"fast"}"#), [Yes, Yes, Yes]),
-    (Some(r#"{"amount":1e2,"path":"/notes/../etc","mode":"slow"}"#), [No, No, No]),
-    (Some(r#"{"amount":"150","path":"notes/a","mode":true}"#), [Unsure, Unsure, Unsure]),
-    (Some("{}"), [No, No, No]),
-    (Some(r#"{"amount":100.00000000000000000001,"Path":"/notes/a"}"#), [Yes, Unsure, No]),
-    (Some(r#"{"AMOUNT":1,"path":["/notes/a"],"mode":"fast"}"#), [Unsure, Unsure, Yes]),
-    (Some("[]"), [Unsure, Unsure, Unsure]),
-    (None, [Unsure, Unsure, Unsure]),
+const CALLS: [(Option<&str>, [Truth; 4]); 12] = [
+    (Some(r#"{"amount":150,"path":"/notes/a","mode":"fast"}"#), [Yes, Yes, Yes, No]),
+    (Some(r#"{"amount":1e2,"path":"/notes/../etc","mode":"slow"}"#), [No, No, No, No]),
+    (Some(r#"{"amount":"150","path":"notes/a","mode":true}"#), [Unsure, Unsure, Unsure, No]),
+    (Some("{}"), [No, No, No, No]),
+    (Some(r#"{"amount":100.00000000000000000001,"Path":"/notes/a"}"#), [Yes, Unsure, No, No]),
+    (Some(r#"{"AMOUNT":1,"path":["/notes/a"],"mode":"fast"}"#), [Unsure, Unsure, Yes, No]),
+    (Some("[]"), [Unsure, Unsure, Unsure, Unsure]),
+    (Some(r#"{"files":["/notes/a","/notes/b"],"mode":"fast"}"#), [No, No, Yes, Yes]),
+    (Some(r#"{"files":["/notes/a","/etc/passwd"]}"#), [No, No, No, Unsure]),
+    (Some(r#"{"files":[]}"#), [No, No, No, Unsure]),
+    (Some(r#"{"files":{"a":"/notes/a"},"amount":101}"#), [Yes, No, No, Yes]),
+    (None, [Unsure; 4]),
 ];
 
-fn conditions() -> [Condition; 3] {
+fn conditions() -> [Condition; 4] {
     let at = |pointer, test| Condition { pointer: Pointer::read(pointer).expect("a pointer"), test };
     [
         at("/amount", Test::Bound(Side::Above, Decimal::read("100").expect("a number"))),
         at("/path", Test::Under(Folder::read("/notes").expect("a folder"))),
         at("/mode", Test::Text("fast".into())),
+        at("/files/*", Test::Under(Folder::read("/notes").expect("a folder"))),
     ]
 }
 
@@ -39,7 +44,7 @@ fn conditions() -> [Condition; 3] {
 struct Ground {
     patterns: Vec<Pattern>,
     tools: Vec<ToolId>,
-    conditions: [Condition; 3],
+    conditions: [Condition; 4],
     calls: Vec<Option<crate::json::RawJson>>,
     /// By pattern, then by tool.
     matches: Vec<Vec<bool>>,
@@ -130,8 +135,8 @@ struct Said {
 impl Said {
     fn random(chance: &mut Chance) -> Self {
         let case = |chance: &mut Chance| {
-            let first = chance.below(3);
-            let more = chance.some(1, |chance| chance.below(3));
+            let first = chance.below(4);
+            let more = chance.some(1, |chance| chance.below(4));
             ([vec![first], more].concat(), chance.action())
         };
         let cases = if chance.below(3) == 0 { chance.some(3, case) } else { Vec::new() };
@@ -148,7 +153,7 @@ impl Said {
             return self.otherwise;
         }
         let truths = &CALLS[call].1;
-        (0..8_u8)
+        (0..16_u8)
             .map(|world| {
                 let holds = |condition: &usize| match truths[*condition] {
                     Yes => true,
@@ -159,7 +164,7 @@ impl Said {
                 matching.map(|(_, action)| *action).max().unwrap_or(self.otherwise)
             })
             .max()
-            .expect("eight worlds")
+            .expect("sixteen worlds")
     }
 }
 
@@ -261,7 +266,7 @@ impl Set {
             when: when.iter().map(|number| ground.conditions[*number].clone()).collect(),
             action: *action,
             // By the content, for the same reason as the ids below.
-            number: when.iter().fold(0, |number, condition| number * 4 + *condition as u32 + 1),
+            number: when.iter().fold(0, |number, condition| number * 5 + *condition as u32 + 1),
             source: Source::Config { line: 1, column: 1 },
         };
         let entry = |(at, said): &(usize, Said)| Entry {
@@ -459,7 +464,7 @@ fn a_deny_more_never_weakens_wherever_it_stands() {
         // A case that denies, in an entry that is there, is a deny more as well.
         let mut as_case = set.clone();
         if let Some((_, said)) = as_case.entries.first_mut() {
-            said.cases.push((vec![chance.below(3)], Deny));
+            said.cases.push((vec![chance.below(4)], Deny));
         }
         let decide = |set: &Set| action(set, ground, tool);
         let before = decide(set);
