@@ -8,6 +8,7 @@ mod check;
 mod crash;
 mod daemon;
 mod generated;
+mod grants;
 mod help;
 mod link;
 mod policy;

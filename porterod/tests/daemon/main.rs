@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fake_server;
+mod grants;
 mod support;
 mod totp;
 mod watch;
