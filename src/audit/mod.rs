@@ -15,6 +15,7 @@ mod key;
 mod reader;
 mod record;
 mod segment;
+mod told;
 mod verify;
 
 pub use age::{Age, Extent, began, remove};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use portero::audit::{self, Entry, Event, Filter, Follower, Head, Outcome as CallOutcome, Report, State};
+use portero::audit::{self, Entry, Filter, Follower, Head, Report, State};
 use portero::ipc::{Ask, Reply};
 use serde_json::json;
 
@@ -79,52 +79,7 @@ fn print(out: &Output, entry: &Entry) -> std::io::Result<()> {
         return out.value_line(entry);
     }
     let at = entry.record.at.strftime("%Y-%m-%d %H:%M:%S%.3fZ");
-    out.line(format_args!("{at}  {}", visible(&describe(&entry.record.event))))
-}
-
-/// One event in a line.
-pub(super) fn describe(event: &Event) -> String {
-    match event {
-        Event::Intent { tool, reason, task, .. } => match task {
-            Some(task) => format!("call      {tool}  for task {task}: {reason}"),
-            None => format!("call      {tool}  {reason}"),
-        },
-        Event::Outcome { tool, outcome, micros, .. } => {
-            let outcome = match outcome {
-                CallOutcome::Done => "done",
-                CallOutcome::Failed => "failed",
-                CallOutcome::Interrupted => "interrupted: whether it took effect is unknown",
-                CallOutcome::Cancelled => "cancelled",
-                CallOutcome::Withheld => "done, but the answer was withheld",
-            };
-            let millis = u128::from(*micros) / 1_000;
-            format!("outcome   {tool}  {outcome} after {millis} ms")
-        }
-        Event::Refused { tool, reason } => format!("refused   {tool}  {reason}"),
-        Event::Task { task, tool, state, by, note } => {
-            let note = note.as_ref().map(|note| format!(": {}", note.get())).unwrap_or_default();
-            format!("task      {tool}  {task} is {state}, by {by}{note}")
-        }
-        Event::Act { act, about, .. } if act == "alarm" => format!("ALARM     {about}"),
-        Event::Act { act, about, done, process } => {
-            let outcome = if *done { "" } else { "  REFUSED" };
-            let process = process.as_ref().map(|process| format!("  (by {process})")).unwrap_or_default();
-            format!("person    {act} {about}{outcome}{process}")
-        }
-        Event::Config { digest, valid } => {
-            let short = digest.get(..12).unwrap_or(digest);
-            format!("config    {short} {}", if *valid { "is in force" } else { "is not valid" })
-        }
-        Event::Continued { former, seq, fault, .. } => {
-            let fault = if *fault { ", where the disk failed" } else { "" };
-            format!("audit     goes on after record {seq} of {former}{fault}")
-        }
-        Event::Removed { segment, seq, newest, .. } => {
-            let day = newest.strftime("%Y-%m-%d");
-            format!("audit     {segment} of {seq} records until {day} is removed: older than it is kept")
-        }
-        Event::Process { program, what } => format!("process   {program} {what}"),
-    }
+    out.line(format_args!("{at}  {}", visible(&entry.record.event.to_string())))
 }
 
 async fn verify(context: &Context) -> Outcome {

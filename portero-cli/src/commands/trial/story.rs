@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::Check;
 use super::agent::{Agent, text};
 use super::scene::{FAKE_EMAIL, FAKE_NAME, Scene};
-use crate::commands::logs;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, quoted, visible};
 
@@ -143,7 +142,7 @@ impl<'a> Story<'a> {
             .filter(|entry| !matches!(entry.record.event, Event::Process { .. } | Event::Config { .. }))
         {
             let at = entry.record.at.strftime("%H:%M:%S");
-            self.say(format_args!("   {at}  {}", visible(&logs::describe(&entry.record.event))))?;
+            self.say(format_args!("   {at}  {}", visible(&entry.record.event.to_string())))?;
         }
         Ok(())
     }

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How long the grants last that a card offers, in minutes.
+const GRANTS: [u32; 2] = [10, 60];
+
 /// What a button does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,6 +85,8 @@ pub struct Standing {
     pub unread: bool,
     /// Whether a grant or rule of the person could permit this tool; not where it is locked.
     pub loosens: bool,
+    /// The longest that a grant may last, in minutes.
+    pub grant_most: u32,
     /// Which view is open.
     pub view: View,
 }
@@ -120,7 +125,13 @@ fn choices(standing: &Standing) -> Vec<Vec<Choice>> {
     let first = if standing.unread { Choice::Read } else { Choice::Approve };
     let mut rows = vec![vec![first, Choice::Deny]];
     if standing.loosens && !standing.unread {
-        rows.push(vec![Choice::ApproveFor(10), Choice::ApproveFor(60)]);
+        rows.push(
+            GRANTS
+                .into_iter()
+                .filter(|minutes| *minutes <= standing.grant_most)
+                .map(Choice::ApproveFor)
+                .collect(),
+        );
     }
     rows.push(turning(standing.page, standing.pages));
     match standing.view {

@@ -13,6 +13,11 @@ pub mod card;
 
 pub mod keyboard;
 
+pub mod screens;
+
 pub mod bot;
 
 pub mod courier;
+
+#[cfg(test)]
+mod tests;

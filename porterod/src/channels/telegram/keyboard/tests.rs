@@ -11,7 +11,8 @@ fn token(choice: Choice) -> Token {
     Token::try_from(format!("{choice:?}")).expect("short")
 }
 
-const PLAIN: Standing = Standing { page: 0, pages: 1, unread: false, loosens: true, view: View::Card };
+const PLAIN: Standing =
+    Standing { page: 0, pages: 1, unread: false, loosens: true, grant_most: 60, view: View::Card };
 
 #[test]
 fn a_card_offers_yes_no_and_a_while() {
@@ -37,6 +38,13 @@ fn a_locked_tool_is_not_offered_to_be_loosened() {
     [Deny with a reason] [Show as JSON]
     [Less]
     ");
+}
+
+#[test]
+fn no_grant_is_offered_that_lasts_too_long() {
+    let offered = |grant_most| shown(&of_card(&Standing { grant_most, ..PLAIN }, token));
+    assert_eq!(offered(30).lines().nth(1), Some("[✅ Approve + 10 min]"));
+    assert_eq!(offered(5).lines().nth(1), Some("[More…]"));
 }
 
 #[test]

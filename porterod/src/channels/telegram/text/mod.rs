@@ -89,6 +89,15 @@ impl Text {
         self
     }
 
+    /// A command of ours that can be tapped, without its stroke.
+    #[must_use]
+    pub fn command(mut self, name: &'static str) -> Self {
+        debug_assert!(name.bytes().all(|byte| byte.is_ascii_lowercase()), "not a command: {name:?}");
+        self.push(None, "/");
+        self.push(None, name);
+        self
+    }
+
     /// A number in Portero's own words.
     #[must_use]
     pub fn count(mut self, count: u64) -> Self {

@@ -1,0 +1,94 @@
+//! How things stand.
+
+use portero::ipc::Status;
+use portero::server::Condition;
+
+use super::super::moments;
+use super::super::text::{Message, Shown, Text};
+use super::{View, standing};
+
+/// How things stand.
+#[must_use]
+pub fn status(status: &Status, view: &View<'_>) -> Vec<Message> {
+    let counts = status.counts;
+    let text = Text::new()
+        .bold("Portero")
+        .words(" ")
+        .code(&Shown::line(&status.build))
+        .words(", process ")
+        .count(u64::from(status.pid))
+        .words(", started ")
+        .then(moments::ago(status.started, view.now))
+        .words("\n")
+        .bold("Waiting")
+        .words(": ")
+        .count(status.pending)
+        .words("\n")
+        .bold("Calls")
+        .words(": ")
+        .count(counts.done)
+        .words(" done, ")
+        .count(counts.failed)
+        .words(" failed, ")
+        .count(counts.refused)
+        .words(" refused, ")
+        .count(counts.asked)
+        .words(" asked");
+    let text = sessions(servers(problems(text, status), status), status);
+    standing::add(text.words("\n"), &status.standing, view).pages()
+}
+
+fn problems(mut text: Text, status: &Status) -> Text {
+    if !status.config_problems.is_empty() {
+        let title = if status.config_valid { "Configuration" } else { "Configuration NOT IN FORCE" };
+        text = text.words("\n").bold(title);
+        for problem in &status.config_problems {
+            text = text.words("\n• ").code(&Shown::line(problem));
+        }
+    }
+    for (server, reason) in &status.skipped {
+        text = text.words("\n").bold("Skipped").words(": ").code(&Shown::line(server.as_str()));
+        text = text.words(" because ").code(&Shown::line(reason));
+    }
+    if status.passphrase.is_none() {
+        text = text.words("\n").bold("No passphrase is set.");
+    }
+    text
+}
+
+fn servers(text: Text, status: &Status) -> Text {
+    if status.servers.is_empty() {
+        return text;
+    }
+    status.servers.iter().fold(text.words("\n").bold("Servers"), |text, health| {
+        let text = text.words("\n• ").code(&Shown::line(health.server.as_str())).words(" ");
+        let text = match &health.condition {
+            Condition::Idle => text.words("idle"),
+            Condition::Starting => text.words("starting"),
+            Condition::Ready => text.words("ready"),
+            Condition::Failed(reason) => text.words("failed: ").code(&Shown::line(reason)),
+        };
+        match health.tools {
+            Some(tools) => text.words(", ").count(u64::try_from(tools).unwrap_or(u64::MAX)).words(" tools"),
+            None => text,
+        }
+    })
+}
+
+fn sessions(text: Text, status: &Status) -> Text {
+    if status.sessions.is_empty() {
+        return text;
+    }
+    status.sessions.iter().fold(text.words("\n").bold("Sessions"), |text, (id, project)| {
+        let name = id.to_string();
+        let text = text
+            .words("\n• ")
+            .code(&Shown::line(name.get(name.len().saturating_sub(8)..).unwrap_or(&name)))
+            .words(" in ")
+            .code(&Shown::line(project.as_str()));
+        match status.agent_sessions.iter().find(|(of, _)| of == id) {
+            Some((_, agent)) => text.words(", the agent calls it ").code(&Shown::line(agent.as_str())),
+            None => text,
+        }
+    })
+}

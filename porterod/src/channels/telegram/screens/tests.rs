@@ -1,0 +1,185 @@
+//! Screens say what is so, in any number of pages.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::super::card::tests::task;
+use super::super::text::tests::uncovered;
+use super::super::text::{ENTITIES_MOST, MESSAGE_MOST, units};
+use super::*;
+
+fn with_view<T>(look: impl FnOnce(&View<'_>) -> T) -> T {
+    let zone = TimeZone::fixed(jiff::tz::offset(1));
+    look(&View { now: "2026-11-20T13:01:00Z".parse().expect("a time"), zone: &zone })
+}
+
+fn one(pages: Vec<Message>) -> String {
+    assert_eq!(pages.len(), 1);
+    pages.into_iter().next().expect("a page").text
+}
+
+#[test]
+fn tasks_stand_by_their_state() {
+    let waiting = task("gmail/send_email", &json!({ "to": "bob@example.org", "body": "x".repeat(200) }));
+    let mut done = task("a/b", &json!({}));
+    done.state = portero::task::State::Completed;
+    let all = [done, waiting];
+    insta::assert_snapshot!(one(with_view(|view| tasks(&all, view))), @r#"
+    Waiting for you: 1
+    • 1b0a9e8f gmail/send_email {"to":"bob@example.org","body":"xxxxxxxxxxxxxxxxxxxxxxxxxxxx… until 14:15 +01, in 14 min
+
+    Done: 1
+    • 1b0a9e8f a/b {} 1 min ago
+    "#);
+    insta::assert_snapshot!(one(with_view(|view| pending(&all, view))), @r#"
+    These wait for you: 1
+    • 1b0a9e8f gmail/send_email {"to":"bob@example.org","body":"xxxxxxxxxxxxxxxxxxxxxxxxxxxx… until 14:15 +01, in 14 min
+    "#);
+    assert_eq!(one(with_view(|view| tasks(&[], view))), "There are no such tasks.");
+    assert_eq!(one(with_view(|view| pending(&all[..1], view))), "Nothing waits for you.");
+}
+
+#[test]
+fn a_burst_is_one_list() {
+    let all = vec![task("a/b", &json!({ "n": 1 })), task("a/b", &json!({ "n": 2 })), task("a/c", &json!({}))];
+    insta::assert_snapshot!(one(with_view(|view| digest(&all, view))), @r#"
+    Calls wait for you: 3, by tool:
+    2 × a/b
+    1 × a/c
+
+    Each has to be looked at by itself; the excerpts below do not show all of a call.
+    • 1b0a9e8f a/b {"n":1} until 14:15 +01, in 14 min
+    • 1b0a9e8f a/b {"n":2} until 14:15 +01, in 14 min
+    • 1b0a9e8f a/c {} until 14:15 +01, in 14 min
+    "#);
+}
+
+#[test]
+fn rules_and_grants_are_shown_with_their_ids() {
+    let standing = serde_json::from_value(json!({
+        "epoch": 3, "boot_id": "b", "paused": "2026-11-20T12:00:00Z",
+        "rules": [{ "id": 7, "pattern": "gmail/*", "action": "deny", "made": "2026-11-20T11:01:00Z" }],
+        "grants": [{
+            "id": 9, "pattern": "fs/read_file", "boot_id": "b", "millis": 600_000,
+            "made": { "wall": "2026-11-20T12:56:00Z", "boot": { "secs": 5, "nanos": 0 } },
+            "limits": { "project": "/home/ada/shop", "uses": 3 }, "used": 1,
+        }],
+    }))
+    .expect("rules and grants");
+    insta::assert_snapshot!(one(with_view(|view| rules(&standing, view))), @"
+    Everything is paused, since 13:00 +01: no call runs.
+    Rules
+    • rule 7 denies gmail/*, 2 h ago
+    Grants
+    • grant 9 permits fs/read_file, 5 min left, 2 of 3 uses left, only in project /home/ada/shop
+    ");
+    let none = with_view(|view| rules(&portero::policy::Standing::default(), view));
+    assert_eq!(one(none), "No rules and no grants: the configuration alone decides.");
+}
+
+#[test]
+fn status_says_what_is_wrong() {
+    let status = serde_json::from_value(json!({
+        "build": "0.1.0", "pid": 77, "started": "2026-11-20T11:00:00Z", "config": "/c",
+        "config_problems": ["mcps.json:3:1: unknown field @x"], "config_valid": false,
+        "skipped": [["slack", "no `command`"]],
+        "servers": [{ "server": "gmail", "condition": { "failed": "not on PATH" }, "pid": null, "tools": 4 }],
+        "sessions": [["019a9f3e-7c1d-7b4e-8f60-0123456789ab", "/home/ada/shop"]], "agent_sessions": [["019a9f3e-7c1d-7b4e-8f60-0123456789ab", "claude-7"]], "grant_most": 3_600_000, "pending": 2,
+        "standing": { "epoch": 0, "rules": [], "grants": [], "boot_id": "" }, "passphrase": null,
+        "totp": null, "counts": { "done": 1, "failed": 2, "refused": 3, "asked": 4 },
+    }))
+    .expect("a status");
+    let pages = with_view(|view| super::status(&status, view));
+    assert!(!uncovered(&pages[0]).contains(['@', '/']));
+    insta::assert_snapshot!(one(pages), @"
+    Portero 0.1.0, process 77, started 2 h 1 min ago
+    Waiting: 2
+    Calls: 1 done, 2 failed, 3 refused, 4 asked
+    Configuration NOT IN FORCE
+    • mcps.json:3:1: unknown field @x
+    Skipped: slack because no `command`
+    No passphrase is set.
+    Servers
+    • gmail failed: not on PATH, 4 tools
+    Sessions
+    • 456789ab in /home/ada/shop, the agent calls it claude-7
+    No rules and no grants: the configuration alone decides.
+    ");
+}
+
+#[test]
+fn a_decision_is_explained() {
+    let decision = |pattern: &str| json!({ "action": "require-approval", "pattern": pattern, "source": { "rule": 3 }, "locked": false });
+    let explanation =
+        serde_json::from_value(json!({ "decision": decision("a/b"), "losing": [decision("a/*")] }))
+            .expect("one");
+    insta::assert_snapshot!(one(why(&"a/b".parse().expect("a tool"), &explanation)), @"
+    a/b: needs approval
+    because needs approval by `a/b` (rule 3)
+    stronger than needs approval by `a/*` (rule 3)
+    ");
+    let tools = [("a/b".parse().expect("a tool"), Action::Deny)];
+    insta::assert_snapshot!(one(reach("a/*", &tools)), @"
+    This would permit a/*
+    These are decided otherwise now:
+    a/b  deny
+    ");
+    assert_eq!(
+        one(reach("a/*", &[])),
+        "This would permit a/*\nAt present that changes no tool that is known."
+    );
+    let failure =
+        Failure::new(portero::ipc::FailureKind::NotFound, "no task `@x`").with_hint("`/tasks` lists them");
+    assert_eq!(one(super::failure(&failure)), "That did not work: no task `@x`\nHint: `/tasks` lists them");
+}
+
+#[test]
+fn the_log_is_one_line_a_record() {
+    let entry = |event: serde_json::Value| -> Entry {
+        serde_json::from_value(json!({
+            "segment": "s", "seq": 1, "record": { "at": "2026-11-20T12:59:59Z", "event": event },
+        }))
+        .expect("an entry")
+    };
+    let entries = [
+        entry(json!({ "refused": { "tool": "a/b", "reason": "denied\n11-20 person approve" } })),
+        entry(json!({ "act": { "act": "deny", "about": "gmail/*", "done": true } })),
+    ];
+    insta::assert_snapshot!(one(with_view(|view| logs(&entries, view))), @"
+    Log, times in +01
+    11-20 13:59:59  refused   a/b  denied⏎11-20 person approve
+    11-20 13:59:59  person    deny gmail/*
+    ");
+    assert_eq!(one(with_view(|view| logs(&[], view))), "There are no such records.");
+}
+
+#[test]
+fn help_lists_commands_that_can_be_tapped() {
+    let pages = help(&[("status", "how things stand"), ("pending", "what waits for you")]);
+    assert_eq!(one(pages), "What I understand\n/status  how things stand\n/pending  what waits for you");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_list_is_too_long_and_nothing_in_it_stands_outside_of_code(
+        texts in proptest::collection::vec("EVIL(@all|/start|\u{202e}|[a-z\n😀]{0,90})", 0..120),
+    ) {
+        let all: Vec<_> = texts.iter().map(|text| task("a/b", &json!({ "x": text }))).collect();
+        let entries: Vec<Entry> = texts.iter().map(|text| serde_json::from_value(json!({
+            "segment": "s", "seq": 1,
+            "record": { "at": "2026-11-20T12:59:59Z", "event": { "refused": { "tool": "a/b", "reason": text } } },
+        })).expect("an entry")).collect();
+        let (listed, digested, logged) =
+            with_view(|view| (tasks(&all, view), digest(&all, view), logs(&entries, view)));
+        for page in listed.iter().chain(&digested).chain(&logged) {
+            prop_assert!(units(&page.text) <= MESSAGE_MOST && page.entities.len() <= ENTITIES_MOST);
+            prop_assert!(!uncovered(page).contains("EVIL"));
+        }
+        let named = |pages: &[Message]| pages.iter().map(|page| page.text.matches("a/b").count()).sum::<usize>();
+        prop_assert_eq!(named(&listed), texts.len());
+        prop_assert_eq!(named(&logged), texts.len());
+        prop_assert_eq!(named(&digested), texts.len() + usize::from(!texts.is_empty()));
+    }
+}

@@ -1,0 +1,162 @@
+//! The screens in `docs/telegram.md` are those of the present code. `PORTERO_UPDATE=1 cargo test -p porterod`
+//! writes them anew.
+
+use std::fs;
+use std::path::Path;
+
+use portero::catalog::Hints;
+use portero::task::{State, Task};
+use serde_json::json;
+
+use super::card::tests::{task, with_view};
+use super::card::{Decided, Door, card, outcome};
+use super::keyboard::{Choice, Keyboard, Standing, Token, View, of_card, of_pages};
+use super::screens;
+use super::text::tests::covered;
+use super::text::{Message, Style};
+
+/// A message as a person sees it: what is bold between stars, what is code between strokes or indented.
+fn drawn(message: &Message, keyboard: &Keyboard) -> String {
+    let wide: Vec<u16> = message.text.encode_utf16().collect();
+    let plain = |from: usize, to: usize| String::from_utf16(&wide[from..to]).expect("no letter is split");
+    let (mut text, mut at) = (String::new(), 0);
+    for entity in &message.entities {
+        text.push_str(&plain(at, entity.offset));
+        let inside = covered(message, entity);
+        match entity.style {
+            Style::Bold => text.push_str(&format!("**{inside}**")),
+            Style::Code => text.push_str(&format!("`{inside}`")),
+            Style::Pre => text.push_str(&format!("    {}", inside.replace('\n', "\n    "))),
+        }
+        at = entity.offset + entity.length;
+    }
+    text.push_str(&plain(at, wide.len()));
+    for row in keyboard {
+        let keys: Vec<String> = row.iter().map(|key| format!("[ {} ]", key.label)).collect();
+        text.push_str(&format!("\n{}", keys.join(" ")));
+    }
+    text.lines().map(|line| if line.trim().is_empty() { "" } else { line }).collect::<Vec<_>>().join("\n")
+}
+
+fn token(choice: Choice) -> Token {
+    Token::try_from(format!("{choice:?}")).expect("short")
+}
+
+const LOOSENS: Standing =
+    Standing { page: 0, pages: 1, unread: false, loosens: true, grant_most: 60, view: View::Card };
+
+fn asked(task: &Task, hints: Option<Hints>, open: View) -> String {
+    let card = with_view(hints, |view| card(task, view));
+    let standing = Standing { pages: card.pages.len(), unread: card.needs_second_tap, view: open, ..LOOSENS };
+    drawn(&card.pages[0], &of_card(&standing, token))
+}
+
+fn mail() -> Task {
+    task(
+        "gmail/send_email",
+        &json!({
+            "to": ["bob@example.org"], "cc": ["sales@example.org"], "subject": "Our offer",
+            "body": "Dear Bob,\n\nthe price is as we said.\n\nAda", "mimeType": "text/plain",
+        }),
+    )
+}
+
+const OPEN: Hints =
+    Hints { read_only: Some(false), destructive: Some(false), idempotent: None, open_world: Some(true) };
+
+fn edit() -> Task {
+    task(
+        "files/edit_file",
+        &json!({
+            "path": "/home/ada/shop/src/price.rs",
+            "edits": [{
+                "oldText": "fn price() -> u32 {\n\tlet base = 10;\n\tbase\n}",
+                "newText": "fn price() -> u32 {\n\tlet base = 12;\n\tbase\n}",
+            }],
+            "dryRun": false,
+        }),
+    )
+}
+
+fn long() -> Task {
+    let rows: Vec<_> = (0..150).map(|row| json!({ "id": row, "note": "hidden \u{202e}here" })).collect();
+    task("warehouse/import_rows", &json!({ "table": "stock", "rows": rows }))
+}
+
+/// Only the first and last lines of a long screen.
+fn ends(screen: &str) -> String {
+    let lines: Vec<&str> = screen.lines().collect();
+    format!("{}\n    (and so on)\n{}", lines[..22].join("\n"), lines[lines.len() - 5..].join("\n"))
+}
+
+fn settled() -> String {
+    let mut task = mail();
+    task.state = State::Completed;
+    task.result = serde_json::from_value(json!({
+        "content": [{ "type": "text", "text": "Email sent successfully with ID: 18f2c0ffee" }],
+    }))
+    .expect("a result");
+    let decided = Decided { door: Door::ThisPhone, at: "2026-11-20T13:00:40Z".parse().expect("a time") };
+    drawn(&with_view(None, |view| outcome(&task, decided, view)), &Keyboard::new())
+}
+
+fn burst() -> String {
+    let mut tasks = [
+        mail(),
+        task(
+            "gmail/send_email",
+            &json!({ "to": ["carol@example.org"], "subject": "Our offer", "body": "Dear Carol" }),
+        ),
+        task("stripe/create_refund", &json!({ "payment_intent": "pi_3Q", "amount": 2000 })),
+    ];
+    for (task, end) in tasks.iter_mut().zip(["3d2c1b0a9e8f", "77d01e5c2b9a", "5f0e8a6641c3"]) {
+        task.id = format!("019a9f3e-7c1d-7b4e-8f60-{end}").parse().expect("an id");
+    }
+    let pages =
+        with_view(None, |view| screens::digest(&tasks, &screens::View { now: view.now, zone: view.zone }));
+    drawn(&pages[0], &of_pages(0, pages.len(), token))
+}
+
+fn price() -> Task {
+    task("stripe/create_price", &json!({ "product": "prod_QeJ", "unit_amount": 4900, "currency": "chf" }))
+}
+
+#[test]
+fn the_screens_in_the_documentation_are_up_to_date() {
+    let screens = [
+        ("mail", asked(&mail(), Some(OPEN), View::Card)),
+        (
+            "more",
+            asked(&mail(), Some(OPEN), View::More)
+                .lines()
+                .rev()
+                .take(5)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+                .join("\n"),
+        ),
+        ("edit", asked(&edit(), Some(Hints { destructive: Some(true), ..OPEN }), View::Card)),
+        ("payment", asked(&price(), None, View::Card)),
+        ("long", ends(&asked(&long(), None, View::Card))),
+        ("outcome", settled()),
+        ("digest", burst()),
+    ];
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("docs/telegram.md");
+    let kept = fs::read_to_string(&path).expect("the documentation");
+    let mut fresh = kept.clone();
+    for (name, screen) in &screens {
+        let start = format!("<!-- screen: {name} -->\n");
+        let (before, rest) =
+            fresh.split_once(&start).unwrap_or_else(|| panic!("no place for the screen {name}"));
+        let (_, after) = rest.split_once("<!-- end -->").expect("an end");
+        fresh = format!("{before}{start}```text\n{screen}\n```\n<!-- end -->{after}");
+    }
+    if std::env::var_os("PORTERO_UPDATE").is_some() {
+        fs::write(&path, &fresh).expect("the documentation");
+        return;
+    }
+    assert!(kept == fresh, "docs/telegram.md is out of date; run with PORTERO_UPDATE=1");
+    assert_eq!(kept.matches("<!-- screen: ").count(), screens.len(), "a screen belongs to nothing");
+}
