@@ -108,6 +108,7 @@ impl App {
         background.spawn(Arc::clone(&daemon.outbox).run(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.desk).run_timer(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon).end_grants());
         background.spawn(reload::follow(Arc::clone(&daemon), files));
         background.spawn(close_idle(Arc::clone(&daemon)));
         background.spawn(Arc::clone(&daemon.desk).run_pruning(daemon.stop.clone()));

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -30,6 +31,11 @@ use crate::rules::Rules;
 use crate::servers::Servers;
 use crate::sessions::Sessions;
 use crate::upkeep::Upkeep;
+
+/// How long to sleep at most before looking whether a grant is over, since clocks may be set meanwhile.
+const NAP: Duration = Duration::from_secs(30);
+/// How long at least.
+const LEAST_NAP: Duration = Duration::from_millis(50);
 
 /// Looks up a variable of the environment that the daemon was given.
 pub type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
@@ -99,6 +105,28 @@ impl Daemon {
             self.sessions.spread(self.policy.load().standing())
         };
         spreading.everywhere().await;
+    }
+
+    /// Ends grants as their time is over, everywhere, until the daemon is to end.
+    pub async fn end_grants(self: Arc<Self>) {
+        let mut changes = self.rules.changes();
+        loop {
+            let nap = self.rules.first_end().map_or(NAP, |left| left.clamp(LEAST_NAP, NAP));
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(nap) => {}
+                // The sender lives as long as the daemon.
+                _ = changes.changed() => continue,
+            }
+            match self.rules.expire().await {
+                Ok(false) => {}
+                Ok(true) => self.enforce().await,
+                Err(error) => {
+                    tracing::warn!(%error, "a grant ended");
+                    self.enforce().await;
+                }
+            }
+        }
     }
 
     /// Writes an event down that is nobody's call.

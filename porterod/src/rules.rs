@@ -5,6 +5,7 @@
 //! same transaction, puts the standing into the daemon's policy, and rewrites the file of denies that
 //! sessions read while no daemon runs ([`portero::policy::denies`]).
 
+mod expiry;
 mod notices;
 mod pause;
 mod uses;

@@ -451,6 +451,26 @@ async fn people_are_told_once_that_a_grant_is_used_up() {
 }
 
 #[tokio::test]
+async fn a_grant_that_is_over_is_put_away_once_and_people_are_told() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    assert_eq!(rules.first_end(), None);
+    let hour = Duration::from_secs(3600);
+    rules.grant(wanted("a/*", hour), DAY, Confirmed::by_test()).await.unwrap();
+    rules.grant(wanted("b/*", 2 * hour), DAY, Confirmed::by_test()).await.unwrap();
+    assert_eq!((rules.first_end(), rules.expire().await), (Some(hour), Ok(false)));
+    bench.clock.advance(hour);
+    assert_eq!((rules.first_end(), rules.expire().await), (Some(Duration::ZERO), Ok(true)));
+    assert_eq!((rules.first_end(), rules.expire().await), (Some(hour), Ok(false)));
+    assert_eq!(file(&bench).epoch, 3);
+    assert_eq!(told(&bench).last().unwrap(), "grant 1 Expired a/*");
+    let after = bench.after_crash();
+    let rebooted = Rules::open(parts(&after, "next boot")).await.unwrap();
+    assert_eq!(rebooted.expire().await, Ok(true), "a grant of another boot holds for nothing");
+    assert_eq!(told(&after).last().unwrap(), "grant 2 Expired b/*");
+}
+
+#[tokio::test]
 async fn of_a_deny_that_could_not_be_saved_people_are_told_once_it_is() {
     let bench = Bench::new();
     let rules = open(&bench).await;

@@ -1,12 +1,14 @@
 //! A terminal that watches what waits.
 
+use std::time::Duration;
+
 use portero::ipc::{Ask, FailureKind, Look, Reply, Watched};
 use portero::names::TaskId;
-use portero::notice::Notice;
+use portero::notice::{Became, Notice};
 use portero::policy::Action;
 use portero::task::State;
 
-use crate::support::{Home, Terminal, is_kind};
+use crate::support::{Home, Terminal, is_kind, until};
 
 async fn watched(person: &Terminal, after: Option<u64>) -> Watched {
     match person.ask(Ask::Watch { after }).await {
@@ -88,6 +90,25 @@ async fn a_session_may_not_watch_and_one_that_watches_does_not_hold_up_the_end()
     tokio::task::yield_now().await;
     let begin = std::time::Instant::now();
     app.shutdown().await;
-    assert!(begin.elapsed() < std::time::Duration::from_secs(8), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
     assert!(watching.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_grant_that_is_over_ends_by_itself_in_every_session_and_is_told() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let place = watched(&person, None).await.place;
+    person.grant("notes/*", Duration::from_secs(1)).await.unwrap();
+    assert_eq!(session.standing.borrow().grants.len(), 1);
+    home.clock.advance(Duration::from_secs(2));
+    until("the grant is gone", async || session.standing.borrow().grants.is_empty()).await;
+    let made = watched(&person, Some(place)).await;
+    let grants = made.entries.iter().filter_map(|entry| match entry.notice {
+        Notice::Grant { became, .. } => Some(became),
+        _ => None,
+    });
+    assert_eq!(grants.collect::<Vec<_>>(), [Became::Made, Became::Expired]);
+    app.shutdown().await;
 }
