@@ -34,6 +34,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('pending', 'pending', [CompletionResultType]::ParameterValue, 'List the calls that wait for you')
             [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Say yes to a call that waits; asks for the passphrase')
             [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Say no to a call that waits')
+            [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Ask again for a call that has ended; it waits for you as any other')
             [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; asks for the passphrase')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
             [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; asks for the passphrase')
@@ -104,6 +105,14 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'What the agent is told')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--no-cool-down', '--no-cool-down', [CompletionResultType]::ParameterName, 'Let the same call ask again at once; else it is refused for a while (`coolDown` in portero.json)')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;again' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
@@ -453,6 +462,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('pending', 'pending', [CompletionResultType]::ParameterValue, 'List the calls that wait for you')
             [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Say yes to a call that waits; asks for the passphrase')
             [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Say no to a call that waits')
+            [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Ask again for a call that has ended; it waits for you as any other')
             [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; asks for the passphrase')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
             [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; asks for the passphrase')
@@ -492,6 +502,9 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;reject' {
+            break
+        }
+        'portero;help;again' {
             break
         }
         'portero;help;grant' {

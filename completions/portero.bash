@@ -16,6 +16,9 @@ _portero() {
             ",$1")
                 cmd="portero"
                 ;;
+            portero,again)
+                cmd="portero__subcmd__again"
+                ;;
             portero,allow)
                 cmd="portero__subcmd__allow"
                 ;;
@@ -120,6 +123,9 @@ _portero() {
                 ;;
             portero__subcmd__daemon__subcmd__help,stop)
                 cmd="portero__subcmd__daemon__subcmd__help__subcmd__stop"
+                ;;
+            portero__subcmd__help,again)
+                cmd="portero__subcmd__help__subcmd__again"
                 ;;
             portero__subcmd__help,allow)
                 cmd="portero__subcmd__help__subcmd__allow"
@@ -296,8 +302,26 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp mcp try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__again)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -594,8 +618,22 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp mcp try sample-server generate help"
+            opts="status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__again)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -31,6 +31,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand pending 'List the calls that wait for you'
             cand approve 'Say yes to a call that waits; asks for the passphrase'
             cand reject 'Say no to a call that waits'
+            cand again 'Ask again for a call that has ended; it waits for you as any other'
             cand grant 'Permit for a while what would otherwise ask; asks for the passphrase'
             cand revoke 'End grants at once'
             cand allow 'Make a persistent rule that allows; asks for the passphrase'
@@ -95,6 +96,13 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --reason 'What the agent is told'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --no-cool-down 'Let the same call ask again at once; else it is refused for a while (`coolDown` in portero.json)'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;again'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'
@@ -395,6 +403,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand pending 'List the calls that wait for you'
             cand approve 'Say yes to a call that waits; asks for the passphrase'
             cand reject 'Say no to a call that waits'
+            cand again 'Ask again for a call that has ended; it waits for you as any other'
             cand grant 'Permit for a while what would otherwise ask; asks for the passphrase'
             cand revoke 'End grants at once'
             cand allow 'Make a persistent rule that allows; asks for the passphrase'
@@ -428,6 +437,8 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;approve'= {
         }
         &'portero;help;reject'= {
+        }
+        &'portero;help;again'= {
         }
         &'portero;help;grant'= {
         }

@@ -175,6 +175,12 @@ pub struct Task {
     pub result: Option<Fake<Box<RawValue>>>,
     /// The JSON-RPC `error` that the server gave, concealed.
     pub error: Option<Fake<Box<RawValue>>>,
+    /// The task that a person asked anew with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<TaskId>,
+    /// The last task with which a person asked this one anew. Lists leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<TaskId>,
 }
 
 /// A task that a person approved and that its store moved from `approved` to `executing`, for this process

@@ -78,6 +78,12 @@ pub(crate) enum Command {
     /// Say no to a call that waits
     #[command(after_help = "Example:\n  portero reject 7c1d --reason 'ask me on Monday'")]
     Reject(Reject),
+    /// Ask again for a call that has ended; it waits for you as any other
+    #[command(
+        after_help = "Example:\n  portero again 7c1d\n\nA new task with the same call, decided by what is \
+                            in force now. It does not run before you approve it."
+    )]
+    Again(OneTask),
     /// Permit for a while what would otherwise ask; asks for the passphrase
     #[command(
         after_help = "Examples:\n  portero grant github/create_issue 30m\n  portero grant 'notes/*' 2h30m \

@@ -310,6 +310,7 @@ fn executor(daemon: &Daemon) -> Arc<Executor> {
         desk: Arc::clone(&daemon.desk),
         runner: Arc::clone(&daemon.servers) as _,
         policy: Arc::clone(&daemon.policy),
+        settings: Arc::clone(&daemon.approvals),
         anonymizer: Arc::clone(&daemon.anonymizer),
         clock: Arc::clone(&daemon.clock),
     })

@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use portero::anonymize::{Anonymizer, Fake};
 use portero::clock::Clock;
+use portero::config::Approvals;
 use portero::ipc::FRAME_MOST;
 use portero::json::RawJson;
 use portero::names::TaskId;
@@ -60,6 +61,8 @@ pub struct ExecutorParts {
     pub runner: Arc<dyn Runner>,
     /// The daemon's own policy, configuration and standing together.
     pub policy: Arc<ArcSwap<Policy>>,
+    /// The limits in force.
+    pub settings: Arc<ArcSwap<Approvals>>,
     /// Conceals what goes wrong.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// What time it is.
@@ -191,7 +194,8 @@ impl Executor {
             }
         };
         let call_size = task.call.params.get().get().len();
-        let most = FRAME_MOST.saturating_sub(call_size + ENVELOPE);
+        let fits = FRAME_MOST.saturating_sub(call_size + ENVELOPE);
+        let most = fits.min(self.parts.settings.load().result_bytes);
         let tool = task.call.tool.clone();
         let reply = self.attempt(task, cancel).await;
         if matches!(reply, Ok(Reply::Refused(Refusal::Withheld(_)))) {
@@ -306,11 +310,25 @@ impl Executor {
         if length <= most {
             return Ending { state, note: None, result, error };
         }
-        let words = format!("the call ran, but its answer of {length} bytes is longer than the {most} kept");
+        let words = format!(
+            "Its answer is not kept: it has {length} bytes, and at most {most} are kept. Do not make the call \
+             again only for its answer"
+        );
         self.ending(state, &words)
     }
 
     fn ending(&self, state: State, words: &str) -> Ending {
+        let words = match state {
+            State::Interrupted => &format!("{words}. A person may have it asked anew with `portero again`"),
+            State::PendingApproval
+            | State::Approved
+            | State::Executing
+            | State::Completed
+            | State::Failed
+            | State::Denied
+            | State::Expired
+            | State::Cancelled => words,
+        };
         Ending { state, note: Some(self.words(words)), result: None, error: None }
     }
 

@@ -51,6 +51,7 @@ pub(super) const APPROVALS: &[&str] = &[
     "pendingMostOfProject",
     "pendingMostInAll",
     "keep",
+    "resultBytes",
 ];
 /// `limits` of `portero.json`
 pub(super) const LIMITS: &[&str] = &["start", "request", "listWait", "messageBytes", "serverLogBytes"];

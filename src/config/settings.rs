@@ -65,6 +65,7 @@ fn approvals<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Appr
     let pending_most = most("pendingMost", default.pending_most);
     let pending_most_of_project = most("pendingMostOfProject", default.pending_most_of_project);
     let pending_most_in_all = most("pendingMostInAll", default.pending_most_in_all);
+    let result = document.number(members.get("resultBytes"), "`approvals.resultBytes`", 1 << 10);
     let cool_down = match members.get("coolDown") {
         Some(Value::StringLit(text)) if text.value == "0" => Duration::ZERO,
         value => document.duration(value, "`approvals.coolDown`", default.cool_down),
@@ -74,6 +75,7 @@ fn approvals<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Appr
         start: document.duration(members.get("start"), "`approvals.start`", default.start),
         keep: document.duration(members.get("keep"), "`approvals.keep`", default.keep),
         grant_most: document.duration(members.get("grantMost"), "`approvals.grantMost`", default.grant_most),
+        result_bytes: result.map_or(default.result_bytes, |most| usize::try_from(most).unwrap_or(usize::MAX)),
         cool_down,
         pending_most,
         pending_most_of_project,

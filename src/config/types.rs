@@ -125,6 +125,8 @@ pub struct Approvals {
     pub grant_most: Duration,
     /// How long a task stays to be looked at after it ended. Default 7 days.
     pub keep: Duration,
+    /// The longest answer of an approved call that is kept, in bytes. Default 4 MiB.
+    pub result_bytes: usize,
     /// How long the same call of a project does not ask again after a person said no. Default 10 min; zero lets
     /// it ask at once.
     pub cool_down: Duration,
@@ -143,6 +145,7 @@ impl Default for Approvals {
             start: Duration::from_secs(15 * 60),
             grant_most: Duration::from_secs(24 * 3600),
             keep: Duration::from_secs(7 * 24 * 3600),
+            result_bytes: 4 << 20,
             cool_down: Duration::from_secs(10 * 60),
             pending_most: 20,
             pending_most_of_project: 50,

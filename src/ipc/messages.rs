@@ -253,6 +253,12 @@ pub enum Ask {
         #[serde(default)]
         for_now: bool,
     },
+    /// Ask anew what this task asked, which has ended: a new task that waits as any other. Answer:
+    /// [`Reply::Task`].
+    Again {
+        /// The task that has ended.
+        task: TaskId,
+    },
     /// Permit for a while. Widens. Answer: [`Reply::Grant`].
     Grant {
         /// What.

@@ -240,6 +240,8 @@ pub(crate) fn task(call: Call, origin: Origin, state: State) -> Task {
         note: None,
         result: None,
         error: None,
+        repeats: None,
+        repeated: None,
     }
 }
 

@@ -141,7 +141,10 @@ fn message(task: &Task) -> String {
             "A person approved this call; it is about to run. Check the task again.".to_owned()
         }
         State::Executing => "The call is running. Check the task again.".to_owned(),
-        State::Completed => "The call ran.".to_owned(),
+        State::Completed => match &task.note {
+            Some(note) => format!("The call ran.{}", sentence(note.get())),
+            None => "The call ran.".to_owned(),
+        },
         State::Failed => format!("The call was approved, but it failed.{note}"),
         State::Denied => format!(
             "This call was denied; it did not run.{note} Do not try to reach the same effect another way; \
@@ -159,11 +162,16 @@ fn message(task: &Task) -> String {
     }
 }
 
-/// Somebody's words as a sentence.
+/// Somebody's words as the reason.
 fn reason(words: &str) -> String {
+    format!(" Reason:{}", sentence(words))
+}
+
+/// Somebody's words as a sentence that follows another.
+fn sentence(words: &str) -> String {
     let words = words.trim_end();
     let end = if words.ends_with(['.', '!', '?', ':', ';']) { "" } else { "." };
-    format!(" Reason: {words}{end}")
+    format!(" {words}{end}")
 }
 
 /// A tool's result with a status in it, as text and as structured content.

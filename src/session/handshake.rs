@@ -57,7 +57,8 @@ impl Shared {
              another way.\n\
              - Not every tool is listed. portero__search_tools finds the others; portero__call calls any tool by \
              its full name \"server/tool\".\n\
-             - portero__list_tasks shows what waits or was decided, also from earlier sessions.\n",
+             - portero__list_tasks shows what waits or was decided, also from earlier sessions; \
+             portero__cancel_task takes back what waits.\n",
         );
         let identity: Vec<String> = self
             .pipeline

@@ -1,5 +1,6 @@
 //! One file for each command, named as it is typed.
 
+mod again;
 mod allow;
 mod approve;
 mod arguments;
@@ -66,6 +67,7 @@ pub(crate) fn run(line: Line) -> Outcome {
         Command::Task(args) => on_runtime(task::run(&context()?, &args.id)),
         Command::Approve(args) => on_runtime(approve::run(&context()?, &args.id)),
         Command::Reject(args) => on_runtime(reject::run(&context()?, args)),
+        Command::Again(args) => on_runtime(again::run(&context()?, &args.id)),
         Command::Grant(args) => on_runtime(grant::run(&context()?, args)),
         Command::Revoke(args) => on_runtime(revoke::run(&context()?, args)),
         Command::Allow(args) => on_runtime(allow::run(&context()?, args.pattern)),

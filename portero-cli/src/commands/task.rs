@@ -41,6 +41,12 @@ pub(super) fn describe(task: &Task) -> String {
     if let Some(note) = &task.note {
         field("note", note.get());
     }
+    if let Some(before) = task.repeats {
+        field("again of", &before.to_string());
+    }
+    if let Some(later) = task.repeated {
+        field("again as", &later.to_string());
+    }
     let mut block = |title: &str, json: &str| {
         let _ = writeln!(text, "{title}\n{}", quoted(&readable(json)));
     };

@@ -71,7 +71,12 @@ fn what_widens_is_refused_without_a_terminal_whatever_stdin_says() {
     let world = World::with_office();
     set_passphrase(&world);
     let typed = format!("{PASSPHRASE}\n");
-    for words in [&["allow", "office/*"][..], &["grant", "office/send_mail", "1h"], &["passphrase", "set"]] {
+    for words in [
+        &["allow", "office/*"][..],
+        &["grant", "office/send_mail", "1h"],
+        &["passphrase", "set"],
+        &["again", "7c1d"],
+    ] {
         let said = without_terminal(&world, words, &typed);
         assert_eq!(said.code, 1, "{words:?}: {}{}", said.out, said.err);
         assert!(said.err.contains("no terminal here"), "{}", said.err);

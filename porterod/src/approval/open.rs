@@ -6,7 +6,7 @@ use portero::call::Call;
 use portero::config::Approvals;
 use portero::names::{TaskId, ToolId};
 use portero::pipeline::Refusal;
-use portero::policy::Decision;
+use portero::policy::{Action, Decision};
 use portero::task::{Origin, State, Task};
 use rusqlite::Connection;
 
@@ -31,22 +31,63 @@ impl Desk {
     /// Opens a task, or gives the identical one that waits.
     pub(super) async fn open(&self, call: Call, origin: Origin, decision: Decision) -> Result<Task, Refusal> {
         let (gate, task) = self.prepare(call, origin, decision).await?;
-        let id = task.id;
+        self.put(task, "agent", move |store, task| {
+            gate.cool_down(store, task)?;
+            gate.limits(store, task)
+        })
+        .await
+    }
+
+    /// Asks anew what a task asked that has ended, with a task of the same principal that waits for a person as
+    /// any other. `call` is its call, concealed by the rules of today. The person asks, so what they said no to a
+    /// moment ago asks too.
+    ///
+    /// # Errors
+    /// [`Refusal::Declined`] where the task is still open or was taken back by the agent, [`Refusal::Denied`]
+    /// where policy denies the call now, and as every call.
+    pub async fn again(&self, ended: &Task, call: Call, by: &str) -> Result<Task, Refusal> {
+        let id = ended.id;
+        match ended.state {
+            State::Completed | State::Failed | State::Interrupted | State::Expired | State::Denied => {}
+            State::PendingApproval | State::Approved | State::Executing => {
+                return Err(Refusal::Declined(format!("task {id} is {}: it has not ended", ended.state)));
+            }
+            State::Cancelled => {
+                return Err(Refusal::Declined(format!("task {id} is cancelled: the agent took it back")));
+            }
+        }
+        let (asker, now) = (Some(ended.origin.asker()), self.parts.clock.now());
+        let decision = self.parts.policy.load().decide(&call.tool, call.arguments(), asker, now);
+        if decision.action == Action::Deny {
+            return Err(Refusal::Denied(decision));
+        }
+        let (gate, task) = self.prepare(call, ended.origin.clone(), decision).await?;
+        let task = Task { repeats: Some(id), ..task };
+        self.put(task, by, move |store, _| gate.limit_in_all(store)).await
+    }
+
+    /// Puts a task on disk if `may` lets it, or gives the identical one that waits.
+    async fn put(
+        &self,
+        task: Task,
+        by: &str,
+        may: impl Fn(&Connection, &Task) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Result<Task, Refusal> {
+        let (id, now, by) = (task.id, task.asked, by.to_owned());
         let opened = self.parts.journal.change(Weight::Strict, move |store| {
             let mut records = Vec::new();
             if let Some(twin) = tasks::twin(store, &task.origin.principal, &task.binding)? {
-                if twin.expires > gate.now {
+                if twin.expires > now {
                     return Ok((twin, records));
                 }
-                let expiry = Step::new(twin.id, &[], State::Expired, gate.now);
+                let expiry = Step::new(twin.id, &[], State::Expired, now);
                 if let Stepped::Expired(gone) = tasks::step(store, &expiry)? {
                     records.push(about_task(&gone, "expiry", None));
                 }
             }
-            gate.cool_down(store, &task)?;
-            gate.limits(store, &task)?;
+            may(store, &task)?;
             tasks::insert(store, &task)?;
-            records.push(about_task(&task, "agent", None));
+            records.push(about_task(&task, &by, None));
             Ok((task.clone(), records))
         });
         let task = opened.await.map_err(refusal)?;
@@ -78,6 +119,8 @@ impl Desk {
             note: None,
             result: None,
             error: None,
+            repeats: None,
+            repeated: None,
         };
         Ok((Gate { settings, fingerprint, now }, task))
     }
@@ -114,24 +157,32 @@ impl Gate {
         let waiting = tasks::waiting(store, task.origin.session, &task.origin.principal)?;
         let Approvals { pending_most, pending_most_of_project, pending_most_in_all, .. } = self.settings;
         let in_all = u64::from(pending_most_in_all);
-        let full = |whose: &str, most: u64| {
-            Err(StoreError::Refused(format!(
-                "{most} calls {whose} wait for a person already, and no more may. This one did not run and does \
-                 not wait. Go on with other work until some are decided"
-            )))
-        };
         if waiting.session >= u64::from(pending_most) {
             full("of this session", waiting.session)
         } else if waiting.principal >= u64::from(pending_most_of_project) {
             full("of this project", waiting.principal)
-        } else if waiting.all >= in_all {
-            full("of all projects", waiting.all)
         } else if waiting.all >= in_all - in_all / 4 && waiting.principal >= ENOUGH {
             full("of all projects, with several of this one,", waiting.all)
         } else {
-            Ok(())
+            self.limit_in_all(store)
         }
     }
+
+    fn limit_in_all(&self, store: &Connection) -> Result<(), StoreError> {
+        match tasks::all_waiting(store)? {
+            waiting if waiting >= u64::from(self.settings.pending_most_in_all) => {
+                full("of all projects", waiting)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn full(whose: &str, most: u64) -> Result<(), StoreError> {
+    Err(StoreError::Refused(format!(
+        "{most} calls {whose} wait for a person already, and no more may. This one did not run and does not wait. \
+         Go on with other work until some are decided, or take some back with portero/cancel_task"
+    )))
 }
 
 /// Notes that a person said no to this task's call.

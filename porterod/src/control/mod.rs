@@ -3,6 +3,7 @@
 //! Each takes the [`Daemon`] and answers. What widens takes the `challenge` first; what changes rules or
 //! grants is in force everywhere before it answers.
 
+mod again;
 mod approve;
 mod attempt;
 mod cancel_task;
@@ -129,6 +130,7 @@ async fn answer_session(
         | Ask::Watch { .. }
         | Ask::Approve { .. }
         | Ask::Reject { .. }
+        | Ask::Again { .. }
         | Ask::Grant { .. }
         | Ask::Revoke(_)
         | Ask::Rule { .. }
@@ -176,6 +178,7 @@ async fn answer_person(
         Ask::Watch { after } => watch::answer(daemon, after, withdrawn).await,
         Ask::Approve { task, challenge } => approve::answer(daemon, by, task, challenge).await,
         Ask::Reject { task, reason, for_now } => reject::answer(daemon, by, task, reason, for_now).await,
+        Ask::Again { task } => again::answer(daemon, by, task).await,
         Ask::Grant { pattern, millis, limits, challenge } => {
             let wanted = Wanted { pattern, lasts: Duration::from_millis(millis), limits };
             grant::answer(daemon, by, wanted, challenge).await

@@ -86,6 +86,7 @@ fn executor(bench: &Bench, runner: Arc<dyn Runner>) -> Arc<Executor> {
         desk: bench.desk.clone(),
         runner,
         policy: bench.policy.clone(),
+        settings: bench.settings.clone(),
         anonymizer: Arc::new(ArcSwap::from_pointee(Anonymizer::none())),
         clock: bench.clock.clone(),
     })
@@ -240,7 +241,9 @@ async fn each_way_to_fail_has_its_state() {
         let words = refusal.to_string();
         let running = Running::on(Bench::new(), replying(Reply::Refused(refusal)));
         let task = running.settle("hello").await;
-        assert_eq!((task.state, note(&task)), (state, words.as_str()));
+        assert_eq!(task.state, state);
+        assert!(note(&task).starts_with(&words), "{}", note(&task));
+        assert_eq!(note(&task).contains("portero again"), state == State::Interrupted);
     }
     let running = Running::on(Bench::new(), replying(Reply::Error(params("{\"code\":-1}"))));
     let task = running.settle("hello").await;
@@ -252,10 +255,11 @@ async fn each_way_to_fail_has_its_state() {
 async fn an_answer_that_is_too_long_is_not_kept_and_that_is_said() {
     let long = format!("\"{}\"", "x".repeat(FRAME_MOST));
     let running = Running::on(Bench::new(), replying(Reply::Result(params(&long))));
+    running.bench.settings.store(Arc::new(Approvals { result_bytes: usize::MAX, ..Approvals::default() }));
     let task = running.settle("hello").await;
     assert_eq!(task.state, State::Completed);
     assert!(task.result.is_none());
-    assert!(note(&task).contains("longer than"), "{}", note(&task));
+    assert!(note(&task).contains("is not kept"), "{}", note(&task));
 }
 
 #[tokio::test]
@@ -339,4 +343,19 @@ async fn a_pause_at_the_last_moment_keeps_a_call_from_running() {
     let refused = executor.attempt(started, CancellationToken::new()).await.unwrap_err();
     assert!(refused.starts_with("it did not run: paused by a person"), "{refused}");
     assert_eq!(script.calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_to_keep_leaves_its_length_and_no_part_of_itself() {
+    let answer = format!("{{\"text\":\"{}\"}}", "x".repeat(3000));
+    let running = Running::on(Bench::new(), replying(Reply::Result(params(&answer))));
+    let limits = Approvals { result_bytes: answer.len() - 1, ..Approvals::default() };
+    running.bench.settings.store(Arc::new(limits));
+    let task = running.settle("hello").await;
+    assert_eq!((task.state, &task.result.is_none()), (State::Completed, &true));
+    assert!(note(&task).contains("has 3011 bytes, and at most 3010 are kept"), "{}", note(&task));
+    running.bench.settings.store(Arc::new(Approvals { result_bytes: answer.len(), ..Approvals::default() }));
+    running.script.replies.lock().unwrap().push_back(Reply::Result(params(&answer)));
+    assert_eq!(running.settle("again").await.result.unwrap().get().get(), answer);
+    running.end().await;
 }

@@ -13,7 +13,7 @@ use super::{StoreError, standing};
 /// "Port" in ASCII: SQLite's `application_id` of a store.
 const APPLICATION: i64 = 0x506f_7274;
 /// Every migration, in order; its number is its place, from one.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/0001.sql"),
     include_str!("../../migrations/0002.sql"),
     include_str!("../../migrations/0003.sql"),
@@ -23,6 +23,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0007.sql"),
     include_str!("../../migrations/0008.sql"),
     include_str!("../../migrations/0009.sql"),
+    include_str!("../../migrations/0010.sql"),
 ];
 const VERSION: i64 = MIGRATIONS.len() as i64;
 const PATIENCE: Duration = Duration::from_secs(2);

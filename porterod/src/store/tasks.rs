@@ -12,10 +12,10 @@ use super::StoreError;
 use super::text::{from_json, from_nanos, from_plain, nanos};
 
 const COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
-                       expires, changed, note, result, error";
+                       expires, changed, note, result, error, repeats";
 /// The same without what can be large; read by the same function.
 const HEADS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
-                     expires, changed, note, NULL, NULL";
+                     expires, changed, note, NULL, NULL, repeats";
 
 /// How long the calls of one list may be together.
 const LIST_MOST: usize = portero::ipc::FRAME_MOST / 2;
@@ -144,8 +144,8 @@ pub(crate) fn insert(connection: &Connection, task: &Task) -> Result<(), StoreEr
     connection
         .prepare_cached(
             "INSERT INTO tasks (id, state, tool, call, decision, principal, session, client, directory,
-                 binding, asked, expires, changed)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 binding, asked, expires, changed, repeats)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             task.id.to_string(),
@@ -161,6 +161,7 @@ pub(crate) fn insert(connection: &Connection, task: &Task) -> Result<(), StoreEr
             nanos(task.asked),
             nanos(task.expires),
             nanos(task.changed),
+            task.repeats.map(|task| task.to_string()),
         ])?;
     Ok(())
 }
@@ -174,7 +175,18 @@ pub(crate) fn get(
     let sql = format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)");
     let found = connection
         .prepare_cached(&sql)?
-        .query_row(params![id.to_string(), principal.map(Principal::as_str)], task);
+        .query_row(params![id.to_string(), principal.map(Principal::as_str)], task)
+        .optional()?;
+    let Some(found) = found else { return Ok(None) };
+    Ok(Some(Task { repeated: repeated(connection, id)?, ..found }))
+}
+
+/// The last task with which this one was asked anew.
+fn repeated(connection: &Connection, id: TaskId) -> Result<Option<TaskId>, StoreError> {
+    let sql = "SELECT id FROM tasks WHERE repeats = ?1 ORDER BY asked DESC, id DESC LIMIT 1";
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row([id.to_string()], |row| from_plain(0, row.get_ref(0)?.as_str()?));
     Ok(found.optional()?)
 }
 
@@ -319,5 +331,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         note: row.get_ref(12)?.as_str_or_null()?.map(|text| from_plain(12, text)).transpose()?,
         result: raw(13)?,
         error: raw(14)?,
+        repeats: row.get_ref(15)?.as_str_or_null()?.map(|text| from_plain(15, text)).transpose()?,
+        repeated: None,
     })
 }

@@ -544,3 +544,25 @@ async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
     assert!(acts.contains(&act("resume", false)) && acts.contains(&act("pause", false)), "{acts:?}");
     app.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_call_that_ran_is_asked_anew_by_a_person_and_runs_once_more() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let first = session.submit("notes/send", "to John Doe").await.unwrap();
+    person.approve(&first).await.unwrap();
+    assert_eq!(session.finished(&first).await.state, State::Completed);
+    assert!(is_kind(&session.ask(Ask::Again { task: first.id }).await, FailureKind::Invalid));
+    let anew = person.ask(Ask::Again { task: first.id }).await.map(task_of).unwrap();
+    assert_eq!((anew.state, anew.repeats), (State::PendingApproval, Some(first.id)));
+    assert_eq!(home.record("notes").len(), 1, "asking permits nothing");
+    person.approve(&anew).await.unwrap();
+    assert_eq!(session.finished(&anew).await.state, State::Completed);
+    assert_eq!(home.record("notes").len(), 2);
+    home.write_policies("deny");
+    until("the files are read", async || person.why("notes/send").await.decision.action == Action::Deny)
+        .await;
+    assert!(is_kind(&person.ask(Ask::Again { task: first.id }).await, FailureKind::Refused));
+    app.shutdown().await;
+}

@@ -341,7 +341,7 @@ fn the_fields_of_a_server_are_all_read() {
 #[test]
 fn the_settings_are_all_read() {
     let text = r#"{"approvals":{"pending":"1h","start":"1m","grantMost":"2h30m","pendingMost":7,"keep":"2d",
-        "coolDown":"0","pendingMostOfProject":8,"pendingMostInAll":9},
+        "coolDown":"0","pendingMostOfProject":8,"pendingMostInAll":9,"resultBytes":2048},
         "limits":{"start":"1s","request":"2s","listWait":"500ms","messageBytes":1000000,"serverLogBytes":5000},
         "logging":{"level":"debug"},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"},
         "https":{"listen":"127.0.0.1:9000"}}"#;
@@ -352,6 +352,7 @@ fn the_settings_are_all_read() {
     assert_eq!(settings.approvals.pending_most_of_project, 8);
     assert_eq!(settings.approvals.pending_most_in_all, 9);
     assert_eq!(settings.approvals.cool_down, Duration::ZERO);
+    assert_eq!(settings.approvals.result_bytes, 2048);
     assert_eq!(settings.limits.list_wait, Duration::from_millis(500));
     assert_eq!(settings.limits.message_bytes, 1_000_000);
     assert_eq!(settings.log.as_deref(), Some("debug"));

@@ -124,6 +124,7 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     assert_eq!(default("approvals", "start"), shown(approvals.start));
     assert_eq!(default("approvals", "grantMost"), shown(approvals.grant_most));
     assert_eq!(default("approvals", "keep"), shown(approvals.keep));
+    assert_eq!(default("approvals", "resultBytes"), serde_json::json!(approvals.result_bytes));
     assert_eq!(default("approvals", "coolDown"), shown(approvals.cool_down));
     for (field, most) in [
         ("pendingMost", approvals.pending_most),
@@ -291,6 +292,8 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (PORTERO, true, r#"{"approvals":{"coolDown":"0","pendingMostOfProject":1,"pendingMostInAll":1}}"#),
     (PORTERO, false, r#"{"approvals":{"coolDown":"1"}}"#),
     (PORTERO, false, r#"{"approvals":{"coolDown":0}}"#),
+    (PORTERO, true, r#"{"approvals":{"resultBytes":1024}}"#),
+    (PORTERO, false, r#"{"approvals":{"resultBytes":1023}}"#),
     (PORTERO, false, r#"{"approvals":{"pendingMostInAll":0}}"#),
     (PORTERO, false, r#"{"limits":{"messageBytes":10}}"#),
     (PORTERO, false, r#"{"logging":{"level":"loud"}}"#),

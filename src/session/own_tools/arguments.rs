@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::Own;
 use crate::json::{self, Object};
+use crate::names::TaskId;
 use crate::pipeline::Refusal;
 
 /// Arguments of which every name is known.
@@ -18,6 +19,7 @@ impl Own {
             Self::Call => &["tool", "args"],
             Self::CheckTask => &["task_id", "wait_seconds"],
             Self::ListTasks => &["status", "limit"],
+            Self::CancelTask => &["task_id"],
         }
     }
 }
@@ -48,6 +50,12 @@ impl<'a> Arguments<'a> {
     /// A text that must be there.
     pub(super) fn required_text(&self, key: &str) -> Result<Cow<'a, str>, Refusal> {
         self.text(key)?.ok_or_else(|| Refusal::Invalid(format!("the argument `{key}` is missing")))
+    }
+
+    /// The task that is meant, which must be there.
+    pub(super) fn task_id(&self) -> Result<TaskId, Refusal> {
+        let id = self.required_text("task_id")?;
+        id.trim().parse().map_err(|wrong| Refusal::Invalid(format!("`task_id`: {wrong}")))
     }
 
     /// A whole number, if it is there.

@@ -29,11 +29,7 @@ impl Shared {
         arguments: &Arguments<'_>,
         request: &Request,
     ) -> Result<Reply, Refusal> {
-        let id: TaskId = arguments
-            .required_text("task_id")?
-            .trim()
-            .parse()
-            .map_err(|wrong| Refusal::Invalid(format!("`task_id`: {wrong}")))?;
+        let id = arguments.task_id()?;
         let wait = arguments.number("wait_seconds", 0, WAIT_MOST.as_secs())?.unwrap_or(0);
         let task = tokio::select! {
             task = self.wait_for(id, Duration::from_secs(wait), request.progress()) => task?,

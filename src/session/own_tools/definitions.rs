@@ -25,6 +25,11 @@ fn definition(own: Own) -> Value {
             annotations["readOnlyHint"] = json!(true);
             annotations["openWorldHint"] = json!(false);
         }
+        Own::CancelTask => {
+            annotations["readOnlyHint"] = json!(false);
+            annotations["destructiveHint"] = json!(false);
+            annotations["openWorldHint"] = json!(false);
+        }
         Own::Call => {}
     }
     json!({
@@ -64,6 +69,11 @@ const fn words(own: Own) -> (&'static str, &'static str) {
             "List waiting calls",
             "Lists the calls of this project that wait for a person's approval or were decided, the newest \
              first, also those of earlier sessions.",
+        ),
+        Own::CancelTask => (
+            "Take back a waiting call",
+            "Takes back a call of this project that waits for a person's approval, or that was approved and \
+             has not started, by its taskId. What runs already goes on.",
         ),
     }
 }
@@ -105,6 +115,12 @@ fn schema(own: Own) -> (Value, Value) {
             }),
             json!([]),
         ),
+        Own::CancelTask => (
+            json!({
+                "task_id": { "type": "string", "description": "The taskId from the pending answer." },
+            }),
+            json!(["task_id"]),
+        ),
     }
 }
 
@@ -116,7 +132,7 @@ mod tests {
     fn the_definitions_are_what_clients_accept() {
         let all: Vec<Value> =
             serde_json::from_str(&format!("[{}]", definitions(|_| true))).expect("an array of objects");
-        assert_eq!(all.len(), 4);
+        assert_eq!(all.len(), Own::ALL.len());
         for tool in all {
             let name = tool["name"].as_str().expect("a name");
             assert!(Own::named(name).is_some(), "{name}");

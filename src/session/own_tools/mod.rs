@@ -1,6 +1,7 @@
 //! Portero's own tools: what they are called, what they take, and what they say.
 
 mod arguments;
+mod cancel;
 mod check;
 mod definitions;
 mod search;
@@ -29,10 +30,13 @@ pub(super) enum Own {
     CheckTask,
     /// Lists tasks.
     ListTasks,
+    /// Takes a task back.
+    CancelTask,
 }
 
 impl Own {
-    pub(super) const ALL: [Self; 4] = [Self::SearchTools, Self::Call, Self::CheckTask, Self::ListTasks];
+    pub(super) const ALL: [Self; 5] =
+        [Self::SearchTools, Self::Call, Self::CheckTask, Self::ListTasks, Self::CancelTask];
 
     /// The name after `portero/`.
     pub(super) const fn name(self) -> &'static str {
@@ -41,6 +45,7 @@ impl Own {
             Self::Call => "call",
             Self::CheckTask => "check_task",
             Self::ListTasks => "list_tasks",
+            Self::CancelTask => "cancel_task",
         }
     }
 
@@ -77,6 +82,7 @@ impl Shared {
                 Own::Call => self.call_named(&arguments, meta, request).await,
                 Own::CheckTask => self.check_task(&arguments, request).await,
                 Own::ListTasks => self.list_tasks(&arguments).await,
+                Own::CancelTask => self.cancel_task(&arguments).await,
             };
             done.unwrap_or_else(Reply::Refused)
         };
@@ -122,6 +128,7 @@ impl Shared {
                     "asked": task.asked.to_string(),
                     "changed": task.changed.to_string(),
                     "note": task.note.as_ref().map(Fake::get),
+                    "repeats": task.repeats.map(|task| task.to_string()),
                 })
             })
             .collect();

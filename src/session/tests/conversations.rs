@@ -120,10 +120,10 @@ async fn the_inspector_sets_the_log_level() {
 #[tokio::test]
 async fn requests_before_initialized_are_answered() {
     let mut rig = Rig::new(one_server());
-    assert_eq!(names(&rig.result("tools/list", json!({})).await, "tools").len(), 5);
+    assert_eq!(names(&rig.result("tools/list", json!({})).await, "tools").len(), 6);
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "x", "version": "1" } });
     rig.ask(1, "initialize", params).await;
-    assert_eq!(names(&rig.result("tools/list", json!({})).await, "tools").len(), 5);
+    assert_eq!(names(&rig.result("tools/list", json!({})).await, "tools").len(), 6);
 }
 
 #[tokio::test]

@@ -55,8 +55,17 @@ impl Tasks for Shelf {
         })
     }
 
-    fn cancel(&self, _: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {
-        Box::pin(async { Err(Refusal::Invalid("not in these tests".into())) })
+    fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {
+        Box::pin(async move {
+            let mut tasks = self.tasks.lock().unwrap();
+            let states =
+                tasks.get_mut(&task).ok_or_else(|| Refusal::Invalid("there is no such task".into()))?;
+            if !states[0].state.may_become(State::Cancelled) {
+                return Err(Refusal::Declined(format!("task {task} is {}", states[0].state)));
+            }
+            *states = [Task { state: State::Cancelled, ..states[0].clone() }].into();
+            Ok(states[0].clone())
+        })
     }
 }
 

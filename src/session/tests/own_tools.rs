@@ -79,6 +79,8 @@ async fn a_mistake_is_told_with_the_nearest_word() {
         ("portero__check_task", json!({ "task_id": "7" }), "not the id of a task"),
         ("portero__check_task", json!({ "task_id": "7", "wait_seconds": 1.5 }), "`task_id`"),
         ("portero__list_tasks", json!({ "status": "done" }), "not a task state"),
+        ("portero__cancel_task", json!({}), "`task_id` is missing"),
+        ("portero__cancel_task", json!({ "taskid": "7" }), "did you mean `task_id`?"),
         ("portero__list_tasks", json!({ "limit": 0 }), "from 1 to 100"),
     ] {
         let (text, is_error) = rig.call(tool, arguments).await;
@@ -173,6 +175,24 @@ async fn an_approved_resource_is_embedded_and_an_error_is_told() {
 }
 
 #[tokio::test]
+async fn a_call_that_waits_can_be_taken_back_and_one_that_runs_cannot() {
+    let mut rig = Rig::new(mail());
+    let call = rig.stage.call("mail/send", r#"{"name":"send"}"#);
+    let waits = rig.shelve(call.clone(), &[State::PendingApproval], |_| {});
+    let runs = rig.shelve(call, &[State::Executing], |_| {});
+    let (text, is_error) = rig.call("portero__cancel_task", json!({ "task_id": waits.to_string() })).await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert!(!is_error && answer["status"] == "cancelled", "{text}");
+    assert_eq!(rig.shelf.tasks.lock().unwrap()[&waits][0].state, State::Cancelled);
+    let (text, is_error) = rig.call("portero/cancel_task", json!({ "task_id": runs.to_string() })).await;
+    assert!(is_error && text.contains("is executing"), "{text}");
+    assert!(rig.stage.audited().join("\n").contains("portero/cancel_task"));
+    rig.stage.set_policy(&[("portero/cancel_task", Action::Deny)], None);
+    let (text, is_error) = rig.call("portero__cancel_task", json!({ "task_id": waits.to_string() })).await;
+    assert!(is_error && text.contains("portero/cancel_task"), "{text}");
+}
+
+#[tokio::test]
 async fn tasks_are_listed_by_state() {
     let mut rig = Rig::new(mail());
     for state in [State::PendingApproval, State::Completed] {
@@ -193,7 +213,10 @@ async fn an_own_tool_that_is_denied_by_name_is_neither_listed_nor_run() {
     let mut rig = Rig::new(mail());
     rig.stage.set_policy(&[("portero/call", Action::Deny), ("*", Action::Deny)], Some(Action::Deny));
     let listed = names(&rig.result("tools/list", json!({})).await, "tools");
-    assert_eq!(listed, ["portero__search_tools", "portero__check_task", "portero__list_tasks"]);
+    assert_eq!(
+        listed,
+        ["portero__search_tools", "portero__check_task", "portero__list_tasks", "portero__cancel_task",]
+    );
     let (text, is_error) = rig.call("portero__call", json!({ "tool": "mail/read" })).await;
     assert!(is_error && text.contains("portero/call"), "{text}");
     assert!(!rig.call("portero__list_tasks", json!({})).await.1);
