@@ -1,4 +1,4 @@
-//! Named points in a task's life at which a test kills this process. Only this crate's own tests are built with
+//! Named points in a task's life, and in a grant's, at which a test kills this process. Only this crate's own tests are built with
 //! them, never a program.
 
 use portero::audit::{Event, Record};
@@ -6,7 +6,7 @@ use portero::audit::{Event, Record};
 /// Which point is to be the last; none outside the harness.
 pub(crate) const LAST: &str = "PORTERO_TEST_CRASH_AT";
 
-/// How far a change of a task's state has come.
+/// How far a change of a task's state, or the use of a grant, has come.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stage {
     /// It is made in the transaction.
@@ -27,11 +27,13 @@ impl Stage {
     }
 }
 
-/// The point `STAGE STATE`, as `recorded executing`.
+/// The point `STAGE STATE`, as `recorded executing`, or `STAGE use`.
 pub(crate) fn reached_change(stage: Stage, records: &[Record]) {
     for record in records {
-        if let Event::Task { state, .. } = record.event {
-            reached(&format!("{} {state}", stage.as_str()));
+        match &record.event {
+            Event::Task { state, .. } => reached(&format!("{} {state}", stage.as_str())),
+            Event::Act { act, .. } if act == "use" => reached(&format!("{} use", stage.as_str())),
+            _ => {}
         }
     }
 }

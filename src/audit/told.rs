@@ -29,6 +29,7 @@ impl fmt::Display for Event {
                 write!(f, "task      {tool}  {task} is {state}, by {by}{note}")
             }
             Self::Act { act, about, .. } if act == "alarm" => write!(f, "ALARM     {about}"),
+            Self::Act { act, about, .. } if act == "use" => write!(f, "used      {about}"),
             Self::Act { act, about, done, process } => {
                 let outcome = if *done { "" } else { "  REFUSED" };
                 let process = process.as_ref().map(|process| format!("  (by {process})")).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The harness: a daemon in a process of its own, killed at each point of a task's life, and started again.
 
+use std::num::NonZeroU32;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +12,7 @@ use portero::clock::SystemClock;
 use portero::ipc::{Ask, AskError, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
+use portero::policy::Limits;
 use portero::task::{State, Task};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -288,6 +290,46 @@ async fn killed_at_any_point_a_task_runs_at_most_once_and_says_what_is_known() {
         check_audit(point, &home, &person).await;
         drop(person);
         try_to_run_it_again(point, &home, daemon, task, rest).await;
+    }
+}
+
+/// The uses of the one grant.
+async fn uses_left(person: &Client) -> Option<u32> {
+    let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
+    standing.grants[0].uses_left()
+}
+
+/// A person grants two uses, and the agent's session consumes one.
+async fn grant_and_use(home: &Home) -> Result<(), AskError> {
+    let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+    person.ask(Ask::SetPassphrase { old: None, new: challenge() }).await?;
+    let (pattern, millis) = ("notes/send".parse().unwrap(), 3_600_000);
+    let limits = Limits { uses: NonZeroU32::new(2), ..Limits::default() };
+    person.ask(Ask::Grant { pattern, millis, limits, challenge: challenge() }).await?;
+    session.ask(consume()).await.map(drop)
+}
+
+fn consume() -> Ask {
+    let Ask::Submit { call, .. } = submit() else { panic!("a call") };
+    Ask::Consume { grant: 1, call }
+}
+
+#[tokio::test]
+async fn killed_at_any_point_of_a_use_it_is_had_once_or_lost() {
+    for (point, left) in [("changed use", 2), ("recorded use", 2), ("committed use", 1)] {
+        let home = Home::new();
+        let mut daemon = home.daemon(Some(point));
+        assert!(grant_and_use(&home).await.is_err(), "{point}: nobody is told yes, so no call goes out");
+        assert!(daemon.was_killed(), "{point} was not reached");
+
+        let _daemon = home.daemon(None);
+        let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+        assert_eq!(uses_left(&person).await, Some(left), "{point}");
+        check_audit(point, &home, &person).await;
+        for _ in 0..left {
+            session.ask(consume()).await.unwrap();
+        }
+        assert!(session.ask(consume()).await.is_err(), "{point}: none is gained");
     }
 }
 
