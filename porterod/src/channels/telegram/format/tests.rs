@@ -243,6 +243,33 @@ fn anything_else() {
     assert_eq!(read(&tool("a/b"), None).kind, "No arguments");
 }
 
+#[test]
+fn letters_that_only_look_latin_are_told() {
+    let told = |to: &str| told("gmail/send", &serde_json::json!({ "to": to, "subject": "x" }).to_string());
+    for to in ["аda@example.org", "ada@exαmple.org", "ａda@example.org"] {
+        assert!(told(to).contains(&format!("To: {to} (mixes alphabets that look alike)")), "{}", told(to));
+    }
+    for to in ["ada@example.org", "Ада Лавлейс", "Ada и Bob", "jürg@exämple.ch", "名前@example.jp"]
+    {
+        assert!(told(to).contains(&format!("To: {to}\n")), "{}", told(to));
+    }
+}
+
+#[test]
+fn what_is_nested_deeply_is_read() {
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    for key in ["x", "properties", "children", "files", "edits", "attendees", "start", "amount"] {
+        for name in
+            ["notion/API-post-page", "github/push_files", "fs/edit_file", "calendar/update_event", "stripe/x"]
+        {
+            let arguments =
+                format!(r#"{{"owner":"a","repo":"b","path":"c","calendarId":"d","{key}":{deep}}}"#);
+            let fields = read(&tool(name), Some(&raw(&arguments))).fields;
+            assert!(fields.iter().any(|field| field.value.units() > 10_000));
+        }
+    }
+}
+
 /// Every leaf of a value, and every key, as it is shown.
 fn leaves(value: &Value, found: &mut Vec<String>) {
     match value {

@@ -32,6 +32,8 @@ pub(super) fn text(words: &str) -> Text {
     } else if reads_as_json(words) {
         // The text "5" is not the number 5.
         Text::new().code(&Shown::json(&json::raw(words)))
+    } else if words.split_whitespace().any(mixes_alphabets) {
+        Text::new().code(&Shown::line(words)).words(" (mixes alphabets that look alike)")
     } else {
         Text::new().code(&Shown::line(words))
     }
@@ -91,6 +93,18 @@ pub(super) fn texts_only(value: &RawValue, keys: &[&str]) -> Option<Vec<(String,
 #[must_use]
 pub(super) fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
+}
+
+/// Whether a word has Latin letters and others that are drawn alike, as an address may that is not the one it
+/// seems to be (Unicode Technical Standard 39, section 5.1: mixed-script confusables).
+fn mixes_alphabets(word: &str) -> bool {
+    let alike = |letter: char| {
+        matches!(letter,
+            // Greek, Cyrillic, Armenian; Cherokee; Lisu; the letters for formulas; full-width Latin.
+            '\u{370}'..='\u{58f}' | '\u{1f00}'..='\u{1fff}' | '\u{13a0}'..='\u{13ff}' | '\u{ab70}'..='\u{abbf}'
+            | '\u{a4d0}'..='\u{a4ff}' | '\u{1d400}'..='\u{1d7ff}' | '\u{ff21}'..='\u{ff5a}')
+    };
+    word.contains(alike) && word.contains(|letter: char| letter.is_ascii_alphabetic())
 }
 
 /// Whether a text without quotes would be taken for another JSON value.

@@ -67,7 +67,7 @@ fn is_outside(style: Style) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn what_is_shown_can_be_read_back(text in outside()) {
@@ -86,7 +86,7 @@ proptest! {
 
     #[test]
     fn pages_hold_everything_from_outside_and_only_in_code(
-        texts in proptest::collection::vec((outside(), any::<bool>()), 0..140),
+        texts in proptest::collection::vec((outside(), any::<bool>()), 0..110),
     ) {
         let (mut text, mut expected) = (Text::new().bold("Own"), String::new());
         for (outside, block) in &texts {
@@ -149,6 +149,16 @@ fn a_page_breaks_at_a_line_where_it_can() {
     for page in &pages[..pages.len() - 1] {
         assert!(page.text.ends_with("\n\n(it goes on)"), "{}", page.text);
     }
+}
+
+#[test]
+fn a_letter_that_is_longer_than_a_page_is_split_between_its_characters() {
+    let syllable = "ᄀ".repeat(10_000);
+    let pages = Text::new().words("Own").pre(&Shown::block(&syllable)).pages();
+    let found: String =
+        pages.iter().flat_map(|page| page.entities.iter().map(|entity| covered(page, entity))).collect();
+    assert_eq!(found, syllable);
+    assert!(pages.iter().all(|page| units(&page.text) <= MESSAGE_MOST));
 }
 
 #[test]
