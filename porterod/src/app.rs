@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alarms::Alarms;
 use crate::approval::{Desk, DeskParts, Which};
 use crate::daemon::{Daemon, Environment, Tally};
 use crate::executor::{Executor, ExecutorParts};
@@ -106,6 +107,8 @@ impl App {
         let place = daemon.outbox.last().map_err(|error| internal("could not read the outbox", &error))?;
         background.spawn(tell_sessions(Arc::clone(&daemon), place));
         background.spawn(Arc::clone(&daemon.outbox).run(daemon.stop.clone()));
+        let alarms = Alarms::new(Arc::clone(&daemon.journal), &daemon.paths.audit());
+        background.spawn(alarms.run(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.desk).run_timer(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon).end_grants());

@@ -89,6 +89,11 @@ impl Journal {
         self.anonymizer.load().conceal_text(text)
     }
 
+    /// Whether this is the segment that is written to here.
+    pub(crate) fn is_own(&self, segment: &str) -> bool {
+        self.records.audit.head().segment == segment
+    }
+
     /// Wakes whoever tells people: the value counts.
     #[must_use]
     pub fn notices(&self) -> watch::Receiver<u64> {

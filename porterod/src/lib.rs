@@ -15,6 +15,8 @@ pub mod journal;
 
 pub mod outbox;
 
+pub mod alarms;
+
 pub mod heads;
 
 pub mod upkeep;

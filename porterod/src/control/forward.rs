@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use portero::call::Call;
 use portero::ipc::{Called, Failure, FailureKind, FromDaemon, Outbox, Push, Reply};
-use portero::pipeline::{Context, Reply as Outcome};
+use portero::notice::Alarm;
+use portero::pipeline::{Context, Refusal, Reply as Outcome};
 use portero::server::{Follow, ProgressSink};
 use tokio_util::sync::CancellationToken;
 
@@ -35,12 +36,19 @@ pub(super) async fn answer(
         .servers
         .project(server, &context.origin.directory)
         .map_err(|refusal| failure::of_refusal(&refusal))?;
+    let tool = call.tool.clone();
     let follow = Follow { progress: progress.map(|progress| sink(daemon, progress)), cancel };
     match project.pipeline().handle(call, context, follow).await {
         Outcome::Result(result) => Ok(Reply::Called(Called::Result(result))),
         Outcome::Error(error) => Ok(Reply::Called(Called::Error(error))),
         Outcome::Waiting(task) => Ok(Reply::Called(Called::Waiting(task))),
-        Outcome::Refused(refusal) => Err(failure::of_refusal(&refusal)),
+        Outcome::Refused(refusal) => {
+            if let Refusal::Withheld(_) = refusal {
+                let about = format!("an answer of {tool} was withheld: a private value stood in it");
+                daemon.journal.alarm(Alarm::Withheld, &about).await;
+            }
+            Err(failure::of_refusal(&refusal))
+        }
     }
 }
 

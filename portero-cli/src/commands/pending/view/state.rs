@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use portero::catalog::Hints;
 use portero::ipc::Look;
 use portero::names::TaskId;
-use portero::notice::{Entry, Notice};
+use portero::notice::{Adoption, Entry, Notice};
 use portero::secret::Secret;
 use portero::task::{State, Task};
 
@@ -144,7 +144,17 @@ impl View {
             Notice::Paused => self.paused = true,
             Notice::Resumed => self.paused = false,
             Notice::Alarm { about, .. } => self.says = format!("alarm: {}", visible(about.get())),
-            Notice::Grant { .. } | Notice::Rule { .. } | Notice::Config { .. } => {}
+            Notice::Config { became, .. } => match became {
+                Adoption::Waits => {
+                    "a change of the configuration waits for you; see `portero status`"
+                        .clone_into(&mut self.says);
+                }
+                Adoption::Invalid => {
+                    "the configuration has errors now; see `portero check`".clone_into(&mut self.says);
+                }
+                Adoption::Adopted | Adoption::Refused => {}
+            },
+            Notice::Grant { .. } | Notice::Rule { .. } => {}
         }
         self.settle();
     }

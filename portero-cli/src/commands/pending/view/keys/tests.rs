@@ -1,6 +1,7 @@
+use portero::notice::{Adoption, Alarm, Entry, Notice};
 use portero::task::State;
 
-use super::super::fixture::{came, id, view};
+use super::super::fixture::{NOW, came, id, view};
 use super::super::state::Acted;
 use super::*;
 
@@ -186,6 +187,21 @@ fn without_a_daemon_nothing_is_decided() {
         assert_eq!(at(&view), "browse", "{keys}");
         assert!(view.says.contains("no daemon"), "{keys}: {}", view.says);
     }
+}
+
+#[test]
+fn alarms_pauses_and_what_waits_elsewhere_are_said() {
+    let mut view = view(SIZE);
+    let mut hear = |notice| {
+        view.hear(&Entry { seq: 1, at: NOW.parse().unwrap(), notice });
+        (view.says.clone(), view.paused)
+    };
+    let about = serde_json::from_str("\"the audit was changed\\u001b\"").unwrap();
+    let alarm = Notice::Alarm { alarm: Alarm::Audit, about };
+    assert_eq!(hear(alarm).0, "alarm: the audit was changed⟨U+001B⟩");
+    let digest = "d".to_owned();
+    assert!(hear(Notice::Config { digest, became: Adoption::Waits }).0.contains("configuration waits"));
+    assert!(hear(Notice::Paused).1 && !hear(Notice::Resumed).1);
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! Tells people of what only the audit of a session says: that a message was withheld there, because a private
+//! value stood in it.
+//!
+//! What the daemon withholds itself, it tells itself, at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portero::audit::{Entry, Event, Filter, Follower, Outcome};
+use portero::notice::Alarm;
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::Journal;
+
+/// How often the segments are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Follows the segments of sessions, from their present ends.
+pub struct Alarms {
+    journal: Arc<Journal>,
+    directory: PathBuf,
+    /// None until the directory could be read.
+    follower: Option<Follower>,
+}
+
+impl Alarms {
+    /// Of the segments in `directory`.
+    #[must_use]
+    pub fn new(journal: Arc<Journal>, directory: &Path) -> Self {
+        let follower = begin(directory);
+        Self { journal, directory: directory.to_owned(), follower }
+    }
+
+    /// Looks from time to time, until `stop`. The composition root spawns it.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => self.look().await,
+            }
+        }
+    }
+
+    /// Tells of what was withheld since the last look.
+    pub async fn look(&mut self) {
+        let (follower, directory) = (self.follower.take(), self.directory.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let mut follower = follower.or_else(|| begin(&directory))?;
+            let found = follower.poll();
+            Some((follower, found))
+        });
+        let Ok(Some((follower, found))) = read.await else { return };
+        self.follower = Some(follower);
+        match found {
+            Ok(entries) => {
+                for entry in entries {
+                    self.tell(&entry).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "what sessions withheld is not known"),
+        }
+    }
+
+    async fn tell(&self, entry: &Entry) {
+        if let Event::Outcome { tool, outcome: Outcome::Withheld, .. } = &entry.record.event
+            && !self.journal.is_own(&entry.segment)
+        {
+            let about = format!(
+                "an answer of {tool} was withheld from a session, because a private value stood in it; see \
+                 `portero logs --tool {tool}`"
+            );
+            self.journal.alarm(Alarm::Withheld, &about).await;
+        }
+    }
+}
+
+fn begin(directory: &Path) -> Option<Follower> {
+    Follower::new(directory, Filter::default())
+        .inspect_err(|error| tracing::warn!(%error, "what sessions withhold is not known"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use portero::audit::{Record, Segment};
+    use portero::clock::Clock as _;
+
+    use super::*;
+    use crate::approval::tests::Bench;
+
+    fn outcome(bench: &Bench, outcome: Outcome) -> Record {
+        let event = Event::Outcome { call: 1, tool: "mail/read".parse().unwrap(), outcome, micros: 1 };
+        Record { at: bench.clock.now().wall, session: None, principal: None, event }
+    }
+
+    #[tokio::test]
+    async fn people_are_told_once_of_what_a_session_withheld_and_of_nothing_else() {
+        let bench = Bench::new();
+        let directory = bench.directory.path().join("audit");
+        let session = Segment::open(&directory, "session", bench.clock.now()).unwrap();
+        session.append(&outcome(&bench, Outcome::Withheld)).unwrap();
+        let mut alarms = Alarms::new(Arc::clone(&bench.journal), &directory);
+        alarms.look().await;
+        assert!(bench.told().is_empty(), "what was before is not told");
+        session.append(&outcome(&bench, Outcome::Failed)).unwrap();
+        session.append(&outcome(&bench, Outcome::Withheld)).unwrap();
+        bench.journal.record(outcome(&bench, Outcome::Withheld)).unwrap();
+        alarms.look().await;
+        alarms.look().await;
+        assert_eq!(bench.told().len(), 1, "{:?}", bench.told());
+        assert!(bench.told()[0].contains("mail/read"));
+        let later = Segment::open(&directory, "another", bench.clock.now()).unwrap();
+        later.append(&outcome(&bench, Outcome::Withheld)).unwrap();
+        alarms.look().await;
+        assert_eq!(bench.told().len(), 2, "a session that came later is followed too");
+    }
+}
