@@ -110,8 +110,7 @@ pub fn short(id: TaskId) -> Shown {
 /// What is asked, by whom, why, and until when.
 fn head(task: &Task, view: &View<'_>) -> Text {
     let text = Text::new().bold("May this run?").words("\n").code(&name(task)).words("\n\n").then(who(task));
-    let text =
-        text.words("\n").bold("Claims").words(": ").words(claims(view.hints).0).then(claims(view.hints).1);
+    let text = text.words("\n").bold("The server says").words(": ").then(claims(view.hints));
     text.words("\n")
         .bold("Why")
         .words(": ")
@@ -152,9 +151,9 @@ fn who(task: &Task) -> Text {
 }
 
 /// What the server says of its tool: its word only (MCP, "`ToolAnnotations`").
-fn claims(hints: Option<Hints>) -> (&'static str, Text) {
+fn claims(hints: Option<Hints>) -> Text {
     let Some(Hints { read_only, destructive, idempotent, open_world }) = hints else {
-        return ("the tool is not known at present", Text::new());
+        return Text::new().words("nothing that is known at present");
     };
     let said = [
         read_only.map(|yes| if yes { "only reads" } else { "changes things" }),
@@ -167,11 +166,7 @@ fn claims(hints: Option<Hints>) -> (&'static str, Text) {
         text = if text.is_empty() { text } else { text.words(", ") };
         text = text.words(words);
     }
-    if text.is_empty() {
-        ("the server says nothing of what it does", text)
-    } else {
-        ("the server says: ", text)
-    }
+    if text.is_empty() { text.words("nothing of what it does") } else { text }
 }
 
 /// Everything that the server gets.

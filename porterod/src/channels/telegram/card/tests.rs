@@ -64,7 +64,7 @@ fn a_short_call_stands_in_one_message() {
 
     Asks: claude-code 2.1.328
     Project: /home/ada/shop, session 456789ab
-    Claims: the server says: changes things, reaches others
+    The server says: changes things, reaches others
     Why: needs approval by `gmail/*` (policies.json:4:5)
     Until: 14:15 +01, in 14 min
     Task: 1b0a9e8f
