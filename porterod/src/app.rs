@@ -210,7 +210,10 @@ impl Kept {
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
         audit.continue_after(config.settings.audit.segment_bytes);
         let audit = Arc::new(audit.with_key(Key::open(&paths.audit_key())));
-        let store = open_store(paths, &audit).map_err(|error| internal(&error))?;
+        let store = open_store(paths, &audit).map_err(|error| {
+            let failure = internal(&error);
+            error.advice().into_iter().fold(failure, Failure::with_hint)
+        })?;
         let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(anonymizer), Arc::clone(clock));
         let policy = Policy::new(config.policy.clone(), Standing::default());
         let policy = Arc::new(ArcSwap::from_pointee(policy));

@@ -358,4 +358,6 @@ impl std::fmt::Debug for Executor {
 }
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;

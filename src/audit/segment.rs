@@ -144,8 +144,14 @@ impl Segment {
     /// As [`Segment::append`], and when syncing fails: whether the record stays is unknown then.
     pub fn append_durable(&self, record: &Record) -> io::Result<()> {
         let mut inner = self.lock();
+        let others = inner.unsynced;
         inner.append(std::slice::from_ref(record), self.limit.load(Ordering::Relaxed))?;
-        inner.sync_all()
+        let synced = inner.sync_all();
+        if synced.is_err() {
+            // Of this record its caller knows.
+            inner.unsynced = others;
+        }
+        synced
     }
 
     /// Returns once everything appended so far is on the disk. For one thread that appends and then syncs;
@@ -195,8 +201,9 @@ impl Inner {
             State::Whole if self.current.length >= self.try_at.unwrap_or(limit) => self.rotate(first.at),
             State::Whole => {}
         }
+        self.current.append(records, &mut self.line)?;
         self.unsynced = true;
-        self.current.append(records, &mut self.line)
+        Ok(())
     }
 
     /// Goes on in another file if that is possible; else the full one grows, and another is tried for later.
@@ -237,7 +244,10 @@ impl Inner {
 
     fn sync(&mut self) -> io::Result<()> {
         let lost = std::mem::take(&mut self.lost);
-        self.sync_all()?;
+        let synced = self.sync_all();
+        // Whatever is lost: whoever syncs is told now.
+        self.unsynced = false;
+        synced?;
         if lost { Err(io::Error::other("an earlier record could not be synced")) } else { Ok(()) }
     }
 

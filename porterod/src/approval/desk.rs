@@ -368,6 +368,7 @@ pub(super) fn refusal(error: StoreError) -> Refusal {
         StoreError::Corrupt { .. }
         | StoreError::Newer { .. }
         | StoreError::Busy(_)
+        | StoreError::Unopened { .. }
         | StoreError::Failed(_) => Refusal::NoDesk(error.to_string()),
     }
 }

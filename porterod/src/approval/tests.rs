@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portero::anonymize::Fake;
-use portero::audit::{self, Event, Filter, Segment};
+use portero::audit::{self, Disk, Event, Filter, RealDisk, Segment};
 use portero::call::{Call, Method};
 use portero::clock::{Clock as _, TestClock};
 use portero::config::Approvals;
@@ -65,8 +65,14 @@ impl Bench {
     /// On what another bench left in its directory.
     #[must_use]
     pub(crate) fn on(directory: TempDir) -> Self {
+        Self::on_disk(directory, Arc::new(RealDisk))
+    }
+
+    /// The same, whose audit is on a disk that may fail.
+    #[must_use]
+    pub(crate) fn on_disk(directory: TempDir, disk: Arc<dyn Disk>) -> Self {
         let clock = Arc::new(TestClock::at("2026-11-20T08:00:00Z".parse().unwrap()));
-        let journal = journal(directory.path(), &clock);
+        let journal = journal(directory.path(), disk, &clock);
         let policy =
             Arc::new(ArcSwap::from_pointee(Policy::new(ConfigPolicy::default(), Standing::default())));
         let settings = Arc::new(ArcSwap::from_pointee(Approvals::default()));
@@ -80,6 +86,12 @@ impl Bench {
         });
         let outbox = Outbox::new(journal.clone());
         Self { directory, clock, journal, policy, settings, ground, desk, outbox }
+    }
+
+    /// Ends everything, and leaves the files.
+    pub(crate) fn into_directory(self) -> TempDir {
+        self.journal.store().close();
+        self.directory
     }
 
     /// What the disk holds at this moment, as if the machine had stopped: opened anew.
@@ -131,8 +143,9 @@ pub(crate) fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-pub(crate) fn journal(directory: &Path, clock: &Arc<TestClock>) -> Arc<Journal> {
-    let audit = Arc::new(Segment::open(&directory.join("audit"), "test", clock.now()).unwrap());
+pub(crate) fn journal(directory: &Path, disk: Arc<dyn Disk>, clock: &Arc<TestClock>) -> Arc<Journal> {
+    let audit = Segment::open_on(disk, &directory.join("audit"), "test", clock.now()).unwrap();
+    let audit = Arc::new(audit);
     let synced = audit.clone();
     let store = Store::open(&directory.join("portero.db"), None, Box::new(move || synced.sync())).unwrap();
     Journal::new(store, audit, Arc::default(), clock.clone())

@@ -14,6 +14,7 @@ pub(super) fn of_store(error: &StoreError) -> Failure {
         StoreError::Corrupt { .. }
         | StoreError::Newer { .. }
         | StoreError::Busy(_)
+        | StoreError::Unopened { .. }
         | StoreError::Failed(_)
         | StoreError::Audit(_) => FailureKind::Internal,
     };

@@ -24,6 +24,7 @@ use crate::app::{App, Parts};
 mod channel;
 #[path = "../../tests/daemon/fake_server.rs"]
 mod fake_server;
+mod full;
 
 /// What makes this program a daemon: the directory that it lives in.
 const ROLE: &str = "PORTERO_TEST_CRASH_DAEMON";

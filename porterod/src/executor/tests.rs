@@ -80,7 +80,7 @@ impl Running {
     }
 }
 
-fn executor(bench: &Bench, runner: Arc<dyn Runner>) -> Arc<Executor> {
+pub(super) fn executor(bench: &Bench, runner: Arc<dyn Runner>) -> Arc<Executor> {
     Executor::new(ExecutorParts {
         journal: bench.journal.clone(),
         desk: bench.desk.clone(),

@@ -28,6 +28,14 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("the store {0} is in use by another process")]
     Busy(String),
+    /// It could not be opened at all.
+    #[error("the store {path} could not be opened: {problem}")]
+    Unopened {
+        /// The file.
+        path: String,
+        /// Why.
+        problem: String,
+    },
     /// SQLite or the disk failed; nothing was changed.
     #[error("the store could not be read or written: {0}")]
     Failed(String),
@@ -40,6 +48,22 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What to do, for a person; none where the error itself says so, or time will tell.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Corrupt { .. } => Some(
+                "put back a copy of it; to begin anew, without the rules that people made, move it, what is beside \
+                 it and the file of denies away",
+            ),
+            Self::Newer { .. } => Some("run the newer Portero that wrote it"),
+            Self::Busy(_) => Some("end the other process; look with `portero daemon status`"),
+            Self::Unopened { .. } => Some("look whose it is, and whether the disk is full or read-only"),
+            Self::Failed(_) | Self::Audit(_) => Some("look at the disk: it may be full or failing"),
+            Self::Refused(_) => None,
+        }
+    }
+
     pub(super) fn corrupt(problem: impl Into<String>) -> Self {
         Self::Corrupt { path: String::new(), problem: problem.into() }
     }
@@ -51,7 +75,8 @@ impl StoreError {
             Self::Corrupt { problem, .. } => Self::Corrupt { path, problem },
             Self::Newer { found, known, .. } => Self::Newer { path, found, known },
             Self::Busy(_) => Self::Busy(path),
-            Self::Failed(_) | Self::Audit(_) | Self::Refused(_) => self,
+            Self::Failed(problem) | Self::Unopened { problem, .. } => Self::Unopened { path, problem },
+            Self::Audit(_) | Self::Refused(_) => self,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{StoreError, standing};
 /// "Port" in ASCII: SQLite's `application_id` of a store.
 const APPLICATION: i64 = 0x506f_7274;
 /// Every migration, in order; its number is its place, from one.
-const MIGRATIONS: [&str; 10] = [
+pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/0001.sql"),
     include_str!("../../migrations/0002.sql"),
     include_str!("../../migrations/0003.sql"),
@@ -32,8 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, StoreError> {
     match fs::metadata(path) {
         Ok(found) if found.len() == 0 => return Err(StoreError::corrupt("the file is empty")),
+        Ok(found) if !found.is_file() => return Err(StoreError::corrupt("it is no file")),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if fs::symlink_metadata(path).is_ok() {
+                return Err(StoreError::corrupt("it is a link to something that is not there"));
+            }
             refuse_remains(path, witness)?;
             create(path)?;
         }

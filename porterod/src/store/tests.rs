@@ -1,3 +1,6 @@
+mod damage;
+mod versions;
+
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,165 @@
+//! A daemon that may write so much to each of its files and no more, as on a full disk: the system itself
+//! refuses. At every limit it either does not start and says why, or keeps the promises (guarantee D2).
+
+use std::collections::BTreeMap;
+
+use portero::policy::Action;
+
+use super::*;
+
+/// Ignores the signal that comes with the refusal, sets the limit in units of 512 bytes, and is the program.
+const LIMITED: &str = r#"trap "" XFSZ; ulimit -f "$0"; exec "$@""#;
+/// How many calls a run asks for.
+const CALLS: usize = 8;
+
+impl Home {
+    /// A daemon whose files may be this long.
+    fn limited(&self, kilobytes: usize) -> Daemon {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", LIMITED, &(kilobytes * 2).to_string()])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "crash::tests::daemon", "--nocapture", "-q"])
+            .env(ROLE, self.0.path())
+            .env_remove(LAST)
+            .env_remove(CHANNEL)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Daemon(command.spawn().unwrap())
+    }
+
+    /// A terminal's connection; none when the daemon ended before it listened.
+    async fn reach(&self, daemon: &mut Daemon) -> Option<Client> {
+        let since = Instant::now();
+        let hello = Hello {
+            protocol: PROTOCOL,
+            build: "test".to_owned(),
+            config: self.at("config"),
+            peer: Peer::Terminal,
+        };
+        loop {
+            match Client::connect(&paths(self.0.path()).socket(), hello.clone()).await {
+                Ok((client, ..)) => return Some(client),
+                Err(error) => assert!(since.elapsed() < SOON, "it neither listens nor ends: {error}"),
+            }
+            if daemon.0.try_wait().unwrap().is_some() {
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// How often each text reached the server.
+    fn texts(&self) -> BTreeMap<String, usize> {
+        let mut texts = BTreeMap::new();
+        for line in std::fs::read_to_string(self.at("record")).unwrap_or_default().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let text = line["params"]["arguments"]["text"].as_str().unwrap().to_owned();
+            *texts.entry(text).or_default() += 1;
+        }
+        texts
+    }
+}
+
+fn ask_for(text: &str) -> Ask {
+    let call = json!({
+        "tool": "notes/send",
+        "method": "tools/call",
+        "params": {"name": "send", "arguments": {"text": text}},
+    });
+    Ask::Submit {
+        call: serde_json::from_str(&call.to_string()).unwrap(),
+        client: serde_json::from_value(Value::from("claude 1")).unwrap(),
+    }
+}
+
+async fn tasks(person: &Client) -> Vec<Task> {
+    match person.ask(Ask::Tasks { state: None, limit: 100 }).await {
+        Ok(Reply::Tasks(tasks)) => tasks,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn denies(person: &Client) -> usize {
+    match person.ask(Ask::Rules).await {
+        Ok(Reply::Standing(standing)) => standing.rules.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What was said to be done.
+#[derive(Default)]
+struct Said {
+    asked: usize,
+    approved: usize,
+    denied: bool,
+}
+
+async fn press(home: &Home, person: &Client) -> Said {
+    let session = home.session().await;
+    let mut said = Said::default();
+    for number in 0..CALLS {
+        if number == CALLS / 2 {
+            let pattern = "notes/erase".parse().unwrap();
+            let deny = Ask::Rule { pattern, action: Action::Deny, challenge: None };
+            said.denied = person.ask(deny).await.is_ok();
+            assert_eq!(denies(person).await, 1, "a deny is in force whether or not it could be kept");
+        }
+        let Ok(Reply::Task(task)) = session.ask(ask_for(&format!("call {number}"))).await else { continue };
+        said.asked += 1;
+        let yes = person.ask(Ask::Approve { task: task.id, challenge: challenge() }).await;
+        said.approved += usize::from(yes.is_ok());
+    }
+    said
+}
+
+#[tokio::test]
+async fn at_whatever_length_its_files_end_the_daemon_does_nothing_without_a_record_and_denies() {
+    let (mut failed, mut worked, mut refused) = (0, 0, 0);
+    for kilobytes in [1, 8, 24].into_iter().chain((32..=320).step_by(32)).chain([2048, 4096]) {
+        let how = format!("{kilobytes} KiB");
+        let home = Home::new();
+        let mut first = home.daemon(None);
+        let person = home.connect(Peer::Terminal).await;
+        person.ask(Ask::SetPassphrase { old: None, new: challenge() }).await.unwrap();
+        person.ask(Ask::Stop).await.unwrap();
+        assert!(first.end().success());
+
+        let mut daemon = home.limited(kilobytes);
+        let said = match home.reach(&mut daemon).await {
+            None => {
+                refused += 1;
+                Said::default()
+            }
+            Some(person) => press(&home, &person).await,
+        };
+        if said.approved < CALLS {
+            failed += 1
+        } else {
+            worked += 1
+        }
+        assert!(home.intended() >= home.ran(), "{how}: no call without its record");
+        drop(daemon);
+
+        let _again = home.daemon(None);
+        let person = home.connect(Peer::Terminal).await;
+        rest(&person).await;
+        assert!(!said.denied || denies(&person).await == 1, "{how}: what was said to be denied is");
+        assert!(tasks(&person).await.len() >= said.asked, "{how}: what has an id is there");
+        let texts = home.texts();
+        assert!(texts.values().all(|times| *times == 1), "{how}: {texts:?}");
+        assert!(texts.len() <= said.approved, "{how}: {texts:?}");
+        check_audit(&how, &home, &person).await;
+    }
+    assert!(failed > 5 && worked > 1 && refused > 0, "{failed} failed, {worked} worked, {refused} refused");
+}
+
+async fn rest(person: &Client) {
+    let since = Instant::now();
+    let moves = |task: &Task| matches!(task.state, State::Approved | State::Executing);
+    while tasks(person).await.iter().any(moves) {
+        assert!(since.elapsed() < SOON, "the tasks do not come to rest");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

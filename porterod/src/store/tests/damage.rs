@@ -1,0 +1,195 @@
+//! Files that are no store any more, or not yet, or somebody else's: always an error that says what to do, never
+//! an empty store.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Store, StoreError, open, place, standing, with_a_rule};
+
+/// SQLite's page here.
+const PAGE: usize = 4096;
+
+/// What opening says, which must name the file and what to do.
+fn told(path: &Path) -> String {
+    let error = match open(path) {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => error,
+    };
+    assert!(error.to_string().contains(&*path.to_string_lossy()), "it names the file: {error}");
+    error.advice().unwrap_or_else(|| panic!("no advice: {error}")).to_owned()
+}
+
+/// A change that takes no room.
+async fn step(store: &Store) {
+    let mut kept = store.read(standing::load).unwrap();
+    kept.standing.epoch += 1;
+    store.write(super::Records::None, move |store| standing::save(store, &kept)).await.unwrap();
+}
+
+fn beside(path: &Path, ending: &str) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+#[tokio::test]
+async fn a_store_that_ends_at_any_page_or_in_the_middle_of_one_is_damage() {
+    let (_directory, path) = place();
+    let kept = with_a_rule(&path).await;
+    let whole = fs::read(&path).unwrap();
+    assert!(whole.len() > 10 * PAGE && whole.len().is_multiple_of(PAGE));
+    for length in (0..whole.len()).step_by(PAGE).flat_map(|border| [border, border + 1, border + PAGE / 2]) {
+        fs::write(&path, &whole[..length]).unwrap();
+        // The last page's second half may hold nothing.
+        if length + PAGE / 2 == whole.len() && open(&path).is_ok() {
+            assert_eq!(open(&path).unwrap().read(standing::load).unwrap(), kept);
+            continue;
+        }
+        assert!(told(&path).contains("put back a copy"), "cut at {length}");
+        assert_eq!(fs::read(&path).unwrap().len(), length, "it stays as it is for whoever repairs it");
+    }
+    fs::write(&path, whole).unwrap();
+    assert!(open(&path).is_ok());
+}
+
+#[tokio::test]
+async fn an_empty_file_beside_a_log_is_damage_too() {
+    let (_directory, path) = place();
+    let store = open(&path).unwrap();
+    step(&store).await;
+    let log = fs::read(beside(&path, "-wal")).unwrap();
+    drop(store);
+    fs::write(&path, "").unwrap();
+    fs::write(beside(&path, "-wal"), log).unwrap();
+    told(&path);
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+}
+
+/// What was not yet folded into the file is gone with its log; what the file holds is older, and whole. That
+/// nothing weaker comes of it is seen to by the file of denies.
+#[tokio::test]
+async fn a_store_whose_log_is_gone_is_the_store_before_and_never_empty() {
+    let (_directory, path) = place();
+    let kept = with_a_rule(&path).await;
+    let store = open(&path).unwrap();
+    step(&store).await;
+    let (_elsewhere, copy) = place();
+    fs::copy(&path, &copy).unwrap();
+    assert_eq!(open(&copy).unwrap().read(standing::load).unwrap(), kept);
+}
+
+#[tokio::test]
+async fn a_log_of_another_store_makes_no_third_one() {
+    let ((_one, path), (_two, other)) = (place(), place());
+    let own = with_a_rule(&path).await;
+    let theirs = open(&other).unwrap();
+    step(&theirs).await;
+    let found = theirs.read(standing::load).unwrap();
+    fs::copy(beside(&other, "-wal"), beside(&path, "-wal")).unwrap();
+    match open(&path) {
+        Err(error) => assert!(matches!(error, StoreError::Corrupt { .. }), "{error}"),
+        Ok(store) => {
+            let read = store.read(standing::load).unwrap();
+            assert!(read == own || read == found, "neither one nor the other: {read:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_rubbish_changes_nothing() {
+    let (_directory, path) = place();
+    let kept = with_a_rule(&path).await;
+    for rubbish in [&b"x"[..], &[0; 40_000], &[0xff; 40_000]] {
+        fs::write(beside(&path, "-wal"), rubbish).unwrap();
+        assert_eq!(open(&path).unwrap().read(standing::load).unwrap(), kept);
+    }
+}
+
+#[test]
+fn a_newer_store_says_to_use_the_newer_program() {
+    let (_directory, path) = place();
+    drop(open(&path).unwrap());
+    rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    assert!(told(&path).contains("newer"));
+}
+
+#[test]
+fn what_is_no_file_in_the_stores_place_is_left_alone() {
+    let (_directory, path) = place();
+    fs::create_dir(&path).unwrap();
+    told(&path);
+    assert!(path.is_dir());
+    fs::remove_dir(&path).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(path.with_file_name("nowhere"), &path).unwrap();
+        told(&path);
+        assert!(!path.with_file_name("nowhere").exists());
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_there_says_so() {
+    let (directory, _) = place();
+    let path = directory.path().join("none").join("portero.db");
+    told(&path);
+}
+
+/// Whoever tests as root may read everything: what stands in the way then is a file where a directory must be.
+#[cfg(unix)]
+#[test]
+fn a_store_that_may_not_be_read_is_an_error_and_stays() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (directory, path) = place();
+    drop(open(&path).unwrap());
+    let before = fs::read(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    let path = if fs::File::open(&path).is_ok() {
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        file.join("portero.db")
+    } else {
+        path
+    };
+    told(&path);
+    let kept = directory.path().join("portero.db");
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(fs::read(&kept).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_grow_refuses_what_does_not_fit_and_keeps_the_rest() {
+    for more in 0..6 {
+        let (_directory, path) = place();
+        let store: Store = open(&path).unwrap();
+        let limit = move |store: &rusqlite::Connection| {
+            let pages: i64 = store.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            Ok(store.execute_batch(&format!("PRAGMA max_page_count = {}", pages + more))?)
+        };
+        store.write(super::Records::None, limit).await.unwrap();
+        let mut written = 0;
+        let refused = loop {
+            let next = written + 1;
+            let insert = move |store: &rusqlite::Connection| {
+                let sql = "INSERT INTO denials VALUES ('p', ?1 || hex(zeroblob(1500)), 'task', 1)";
+                Ok(store.execute(sql, [next])?)
+            };
+            match store.write(super::Records::None, insert).await {
+                Ok(_) => written = next,
+                Err(error) => break error,
+            }
+            assert!(next < 100, "it grew all the same");
+        };
+        assert!(matches!(refused, StoreError::Failed(_)), "{refused}");
+        let count = |store: &rusqlite::Connection| {
+            Ok(store.query_row("SELECT count(*) FROM denials", [], |row| row.get::<_, i64>(0))?)
+        };
+        assert_eq!(store.read(count).unwrap(), written, "what was said to be written is, and nothing else");
+        // What needs no more room still works.
+        step(&store).await;
+        store.close();
+        let again = open(&path).unwrap();
+        assert_eq!(again.read(count).unwrap(), written);
+        assert_eq!(again.read(standing::load).unwrap().standing.epoch, 1);
+    }
+}

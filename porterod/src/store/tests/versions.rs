@@ -1,0 +1,161 @@
+//! A store of every version that ever was, as that version left it: read by this one, and nothing is lost.
+//!
+//! `tests/data/store-N.db` is never written again once version N was released. A new migration comes with a new
+//! file, which this makes from the one before it: put what a real store would hold into [`ROWS`], then
+//! `PORTERO_UPDATE=1 cargo test -p porterod --lib store::tests::versions`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use tempfile::TempDir;
+
+use super::super::open::MIGRATIONS;
+use super::{open, place, standing};
+use crate::store::{Records, tasks};
+
+/// What each version adds to a store that is in use, from version 2 on; its tables are all there then.
+const ROWS: &[&str] = &[
+    // 2: heads
+    "INSERT INTO heads VALUES ('20261120T080000.000000Z-7-00000000.jsonl', 12, printf('%064d', 1), 4711, NULL),
+         ('20261120T090000.000000Z-8-00000000.jsonl', 3, printf('%064d', 2), 900, 'it was cut');",
+    // 3: a pause
+    "UPDATE meta SET paused = NULL;",
+    // 4: the outbox
+    "INSERT INTO channels VALUES ('telegram', 0);",
+    // 5: what a person said no to
+    "INSERT INTO denials VALUES ('p', 'digest', 'task', 1700000000000000000);",
+    // 6: what was sent
+    "INSERT INTO telegram_sent VALUES (1, 2, 'task', 3, 1700000000000000000);",
+    // 7: an authenticator
+    "INSERT INTO authenticator (only, enrolled, enrolled_by, salt, nonce, sealed, recovery, last_step)
+         VALUES (1, 1700000000000000000, 'terminal pid 1', zeroblob(16), zeroblob(24), zeroblob(64), 8, 5);",
+    // 8: limited grants
+    "UPDATE meta SET epoch = epoch;",
+    // 9: segments that were removed
+    "INSERT INTO heads VALUES ('20251120T080000.000000Z-7-00000000.jsonl', 5, printf('%064d', 3), 700, NULL, NULL);
+     UPDATE heads SET removed = 1700000000000000000 WHERE length = 700;",
+    // 10: what an agent has heard of
+    "INSERT INTO heard VALUES ('task');",
+];
+
+fn data(version: usize) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/store-{version}.db"))
+}
+
+/// A copy of the store of a version.
+fn copy(version: usize) -> (TempDir, PathBuf) {
+    let (directory, path) = place();
+    fs::copy(data(version), &path).unwrap();
+    (directory, path)
+}
+
+#[test]
+fn every_version_has_its_store() {
+    for version in 1..=MIGRATIONS.len() {
+        if !data(version).exists() && std::env::var_os("PORTERO_UPDATE").is_some() {
+            make(version);
+        }
+        assert!(
+            data(version).exists(),
+            "migration {version} has no {}; add what such a store holds to `ROWS`, and run this with \
+             PORTERO_UPDATE=1",
+            data(version).display()
+        );
+        let found: i64 = Connection::open(data(version))
+            .unwrap()
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
+        assert_eq!(usize::try_from(found).unwrap(), version);
+    }
+}
+
+/// The store of the version before, brought up by one migration, in use.
+fn make(version: usize) {
+    let (_directory, path) = copy(version - 1);
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(MIGRATIONS[version - 1]).unwrap();
+    connection.execute_batch(ROWS.get(version - 2).copied().unwrap_or_default()).unwrap();
+    connection.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+    connection.pragma_update(None, "journal_mode", "delete").unwrap();
+    connection.execute_batch("VACUUM").unwrap();
+    connection.close().unwrap();
+    fs::copy(path, data(version)).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_of_every_version_is_brought_up_to_date_and_loses_nothing() {
+    for version in 1..=MIGRATIONS.len() {
+        let (_directory, path) = copy(version);
+        let before = contents(&Connection::open(&path).unwrap(), None);
+        assert!(before.len() >= 5, "version {version}: {before:?}");
+        let store = open(&path).unwrap_or_else(|error| panic!("version {version}: {error}"));
+        let kept = store.read(standing::load).unwrap();
+        assert_eq!((kept.standing.rules.len(), kept.standing.grants.len()), (2, 1), "version {version}");
+        let all = tasks::Which { limit: 100, ..tasks::Which::default() };
+        assert_eq!(store.read(|store| tasks::list(store, &all)).unwrap().len(), 5, "version {version}");
+        let mut next = kept.clone();
+        next.standing.epoch += 1;
+        store.write(Records::None, move |store| standing::save(store, &next)).await.unwrap();
+        let mut last = kept;
+        last.standing.epoch += 1;
+        assert_eq!(store.read(standing::load).unwrap(), last, "version {version}");
+        store.close();
+
+        let (_directory, path) = copy(version);
+        open(&path).unwrap().close();
+        let after = contents(&Connection::open(&path).unwrap(), Some(&before));
+        assert_eq!(before, after, "version {version}");
+        open(&path).unwrap_or_else(|error| panic!("version {version}, opened again: {error}"));
+    }
+}
+
+/// A table: its name, its columns, its rows.
+type Table = (String, Vec<String>, Vec<Vec<Value>>);
+
+/// Every table with its rows; only the columns that `like` has, where it is given.
+fn contents(connection: &Connection, like: Option<&[Table]>) -> Vec<Table> {
+    let shapes: Vec<(String, Vec<String>)> = match like {
+        Some(tables) => tables.iter().map(|(name, columns, _)| (name.clone(), columns.clone())).collect(),
+        None => names(connection, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+            .into_iter()
+            .filter(|name| !name.starts_with("sqlite_"))
+            .map(|name| {
+                let columns = names(connection, &format!("SELECT name FROM pragma_table_info('{name}')"));
+                (name, columns)
+            })
+            .collect(),
+    };
+    shapes
+        .into_iter()
+        .map(|(name, columns)| {
+            let rows = rows(connection, &name, &columns);
+            (name, columns, rows)
+        })
+        .collect()
+}
+
+fn names(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(sql).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+fn rows(connection: &Connection, table: &str, columns: &[String]) -> Vec<Vec<Value>> {
+    let list = columns.join(", ");
+    let mut statement = connection.prepare(&format!("SELECT {list} FROM {table} ORDER BY {list}")).unwrap();
+    let row = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|column| row.get(column)).collect();
+    statement.query_map([], row).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_store_as_it_was() {
+    let (_directory, path) = copy(1);
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE heads (in_the_way)").unwrap();
+    let before = fs::read(&path).unwrap();
+    assert!(open(&path).is_err());
+    let version: i64 =
+        Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 1);
+    assert_eq!(fs::read(&path).unwrap().len(), before.len());
+}
