@@ -51,6 +51,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or look at the daemon')
             [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'The approval passphrase')
             [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'An authenticator app whose codes are needed, beside the passphrase, for what is wide')
+            [CompletionResult]::new('telegram', 'telegram', [CompletionResultType]::ParameterValue, 'The bot on Telegram: who decides there')
             [CompletionResult]::new('mcp', 'mcp', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output; this is what Claude Code launches')
             [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a throw-away directory, with nothing set up')
             [CompletionResult]::new('sample-server', 'sample-server', [CompletionResultType]::ParameterValue, 'A small mail and notes server, for `portero try` and the tests')
@@ -421,6 +422,48 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;totp;help;help' {
             break
         }
+        'portero;telegram' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('pair', 'pair', [CompletionResultType]::ParameterValue, 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries')
+            [CompletionResult]::new('unpair', 'unpair', [CompletionResultType]::ParameterValue, 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;telegram;pair' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;telegram;unpair' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;telegram;help' {
+            [CompletionResult]::new('pair', 'pair', [CompletionResultType]::ParameterValue, 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries')
+            [CompletionResult]::new('unpair', 'unpair', [CompletionResultType]::ParameterValue, 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;telegram;help;pair' {
+            break
+        }
+        'portero;telegram;help;unpair' {
+            break
+        }
+        'portero;telegram;help;help' {
+            break
+        }
         'portero;mcp' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
@@ -479,6 +522,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or look at the daemon')
             [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'The approval passphrase')
             [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'An authenticator app whose codes are needed, beside the passphrase, for what is wide')
+            [CompletionResult]::new('telegram', 'telegram', [CompletionResultType]::ParameterValue, 'The bot on Telegram: who decides there')
             [CompletionResult]::new('mcp', 'mcp', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output; this is what Claude Code launches')
             [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a throw-away directory, with nothing set up')
             [CompletionResult]::new('sample-server', 'sample-server', [CompletionResultType]::ParameterValue, 'A small mail and notes server, for `portero try` and the tests')
@@ -589,6 +633,17 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;totp;remove' {
+            break
+        }
+        'portero;help;telegram' {
+            [CompletionResult]::new('pair', 'pair', [CompletionResultType]::ParameterValue, 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries')
+            [CompletionResult]::new('unpair', 'unpair', [CompletionResultType]::ParameterValue, 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase')
+            break
+        }
+        'portero;help;telegram;pair' {
+            break
+        }
+        'portero;help;telegram;unpair' {
             break
         }
         'portero;help;mcp' {

@@ -88,6 +88,9 @@ _portero() {
             portero,tasks)
                 cmd="portero__subcmd__tasks"
                 ;;
+            portero,telegram)
+                cmd="portero__subcmd__telegram"
+                ;;
             portero,totp)
                 cmd="portero__subcmd__totp"
                 ;;
@@ -196,6 +199,9 @@ _portero() {
             portero__subcmd__help,tasks)
                 cmd="portero__subcmd__help__subcmd__tasks"
                 ;;
+            portero__subcmd__help,telegram)
+                cmd="portero__subcmd__help__subcmd__telegram"
+                ;;
             portero__subcmd__help,totp)
                 cmd="portero__subcmd__help__subcmd__totp"
                 ;;
@@ -228,6 +234,12 @@ _portero() {
                 ;;
             portero__subcmd__help__subcmd__policy,test)
                 cmd="portero__subcmd__help__subcmd__policy__subcmd__test"
+                ;;
+            portero__subcmd__help__subcmd__telegram,pair)
+                cmd="portero__subcmd__help__subcmd__telegram__subcmd__pair"
+                ;;
+            portero__subcmd__help__subcmd__telegram,unpair)
+                cmd="portero__subcmd__help__subcmd__telegram__subcmd__unpair"
                 ;;
             portero__subcmd__help__subcmd__totp,enroll)
                 cmd="portero__subcmd__help__subcmd__totp__subcmd__enroll"
@@ -277,6 +289,24 @@ _portero() {
             portero__subcmd__policy__subcmd__help,test)
                 cmd="portero__subcmd__policy__subcmd__help__subcmd__test"
                 ;;
+            portero__subcmd__telegram,help)
+                cmd="portero__subcmd__telegram__subcmd__help"
+                ;;
+            portero__subcmd__telegram,pair)
+                cmd="portero__subcmd__telegram__subcmd__pair"
+                ;;
+            portero__subcmd__telegram,unpair)
+                cmd="portero__subcmd__telegram__subcmd__unpair"
+                ;;
+            portero__subcmd__telegram__subcmd__help,help)
+                cmd="portero__subcmd__telegram__subcmd__help__subcmd__help"
+                ;;
+            portero__subcmd__telegram__subcmd__help,pair)
+                cmd="portero__subcmd__telegram__subcmd__help__subcmd__pair"
+                ;;
+            portero__subcmd__telegram__subcmd__help,unpair)
+                cmd="portero__subcmd__telegram__subcmd__help__subcmd__unpair"
+                ;;
             portero__subcmd__totp,enroll)
                 cmd="portero__subcmd__totp__subcmd__enroll"
                 ;;
@@ -302,7 +332,7 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp mcp try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp telegram mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -618,7 +648,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp mcp try sample-server generate help"
+            opts="status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp telegram mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1054,6 +1084,48 @@ _portero() {
         portero__subcmd__help__subcmd__tasks)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__telegram)
+            opts="pair unpair"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__telegram__subcmd__pair)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__telegram__subcmd__unpair)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1658,6 +1730,116 @@ _portero() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__telegram)
+            opts="-h --config --json --no-start --help pair unpair help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__telegram__subcmd__help)
+            opts="pair unpair help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__telegram__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__telegram__subcmd__help__subcmd__pair)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__telegram__subcmd__help__subcmd__unpair)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__telegram__subcmd__pair)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__telegram__subcmd__unpair)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

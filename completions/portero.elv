@@ -48,6 +48,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand daemon 'Start, stop or look at the daemon'
             cand passphrase 'The approval passphrase'
             cand totp 'An authenticator app whose codes are needed, beside the passphrase, for what is wide'
+            cand telegram 'The bot on Telegram: who decides there'
             cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
             cand try 'See Portero at work in a throw-away directory, with nothing set up'
             cand sample-server 'A small mail and notes server, for `portero try` and the tests'
@@ -366,6 +367,41 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;totp;help;help'= {
         }
+        &'portero;telegram'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand pair 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries'
+            cand unpair 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;telegram;pair'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;telegram;unpair'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;telegram;help'= {
+            cand pair 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries'
+            cand unpair 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;telegram;help;pair'= {
+        }
+        &'portero;telegram;help;unpair'= {
+        }
+        &'portero;telegram;help;help'= {
+        }
         &'portero;mcp'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
@@ -420,6 +456,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand daemon 'Start, stop or look at the daemon'
             cand passphrase 'The approval passphrase'
             cand totp 'An authenticator app whose codes are needed, beside the passphrase, for what is wide'
+            cand telegram 'The bot on Telegram: who decides there'
             cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
             cand try 'See Portero at work in a throw-away directory, with nothing set up'
             cand sample-server 'A small mail and notes server, for `portero try` and the tests'
@@ -498,6 +535,14 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;totp;enroll'= {
         }
         &'portero;help;totp;remove'= {
+        }
+        &'portero;help;telegram'= {
+            cand pair 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries'
+            cand unpair 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase'
+        }
+        &'portero;help;telegram;pair'= {
+        }
+        &'portero;help;telegram;unpair'= {
         }
         &'portero;help;mcp'= {
         }

@@ -164,6 +164,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TotpCommand,
     },
+    /// The bot on Telegram: who decides there
+    #[command(after_help = "Example:\n  portero telegram pair")]
+    Telegram {
+        #[command(subcommand)]
+        command: TelegramCommand,
+    },
     /// Serve an agent on standard input and output; this is what Claude Code launches
     #[command(after_help = "Example:\n  claude mcp add portero -- portero mcp")]
     Mcp,
@@ -372,6 +378,16 @@ pub(crate) enum TotpCommand {
     Enroll,
     /// Remove the authenticator; asks for the passphrase and a code, or a recovery code
     Remove,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TelegramCommand {
+    /// Show a code with which you let the bot know who you are; it holds for five minutes and five tries
+    #[command(after_help = "Say it to the bot in a private chat: `/pair CODE`, or follow the link. Where a \
+                            passphrase is set, it is asked for.")]
+    Pair,
+    /// Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase
+    Unpair,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,8 @@ mod args;
 
 mod output;
 
+mod qr;
+
 mod failure;
 
 mod terminal;

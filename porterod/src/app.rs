@@ -19,18 +19,21 @@ use portero::paths::Paths;
 use portero::policy::{Policy, Standing};
 use portero::server::{Event as Said, Guard, List};
 use portero::task::State;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::alarms::Alarms;
 use crate::approval::{Desk, DeskParts, Which};
+use crate::channels::telegram::link::{self, Tuning};
+use crate::channels::telegram::terminal_only::TerminalOnly;
 use crate::daemon::{Daemon, Environment, Tally};
 use crate::executor::{Executor, ExecutorParts};
 use crate::heads::Heads;
 use crate::journal::Journal;
 use crate::outbox::{After, Outbox};
+use crate::pairing::Pairing;
 use crate::passphrase::Passphrase;
 use crate::reload::{self, Valid};
 use crate::rules::{Rules, RulesParts};
@@ -64,6 +67,8 @@ pub struct Parts {
     pub guard: Option<Guard>,
     /// The version, for people.
     pub build: String,
+    /// How fast things go on Telegram.
+    pub telegram: Tuning,
 }
 
 /// A daemon that runs in this process, on the current runtime, which must have one thread: children are tied
@@ -99,6 +104,7 @@ impl App {
             BindError::System(..) => internal(&error.to_string(), &source(&error)),
         })?;
         valid.config.log_skipped();
+        let tuning = parts.telegram.clone();
         let (daemon, executor) = compose(parts, environment, valid).await?;
         executor.recover().await.map_err(|error| internal("could not take up where it ended", &error))?;
         let background = TaskTracker::new();
@@ -114,6 +120,7 @@ impl App {
         background.spawn(Arc::clone(&daemon).end_grants());
         background.spawn(reload::follow(Arc::clone(&daemon), files));
         background.spawn(close_idle(Arc::clone(&daemon)));
+        background.spawn(link::serve(Arc::clone(&daemon), Arc::new(TerminalOnly), tuning));
         background.spawn(Arc::clone(&daemon.desk).run_pruning(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.heads).run(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.upkeep).run(daemon.stop.clone()));
@@ -266,6 +273,8 @@ async fn compose(
         upkeep: Upkeep::new(Arc::clone(&heads), Arc::clone(&config)),
         heads,
         passphrase: Passphrase::new(Arc::clone(&journal), Arc::clone(&clock)),
+        pairing: Arc::new(Pairing::new(Arc::clone(&journal), Arc::clone(&clock))),
+        weather: Arc::default(),
         paths,
         environment,
         clock,
@@ -283,6 +292,7 @@ async fn compose(
         servers,
         sessions: Arc::new(Sessions::default()),
         tally: Arc::new(Mutex::new(Tally::new(tally))),
+        reloaded: watch::Sender::new(()),
         stop: CancellationToken::new(),
         work: TaskTracker::new(),
         enforcing: Mutex::new(()),

@@ -19,6 +19,7 @@ use portero::ipc::Counts;
 use portero::paths::Paths;
 use portero::policy::Policy;
 use portero::task::State;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,11 +27,13 @@ use crate::approval::Desk;
 use crate::heads::Heads;
 use crate::journal::Journal;
 use crate::outbox::Outbox;
+use crate::pairing::Pairing;
 use crate::passphrase::Passphrase;
 use crate::rules::Rules;
 use crate::servers::Servers;
 use crate::sessions::Sessions;
 use crate::upkeep::Upkeep;
+use crate::weather::Weather;
 
 /// How long to sleep at most before looking whether a grant is over, since clocks may be set meanwhile.
 const NAP: Duration = Duration::from_secs(30);
@@ -78,6 +81,10 @@ pub struct Daemon {
     pub upkeep: Arc<Upkeep>,
     /// The second factor.
     pub passphrase: Passphrase,
+    /// Who decides on Telegram.
+    pub pairing: Arc<Pairing>,
+    /// How the bot there fares.
+    pub weather: Arc<Weather>,
     /// Rules and grants.
     pub rules: Arc<Rules>,
     /// Where calls wait for a person.
@@ -88,6 +95,8 @@ pub struct Daemon {
     pub sessions: Arc<Sessions>,
     /// Counts what is written down, from the daemon's start on.
     pub tally: Arc<Mutex<Tally>>,
+    /// Tells when another configuration is in force, or a pairing ended.
+    pub reloaded: watch::Sender<()>,
     /// Cancelled when the daemon is to end.
     pub stop: CancellationToken,
     /// What must come to its end before the daemon ends.

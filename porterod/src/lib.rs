@@ -23,6 +23,10 @@ pub mod upkeep;
 
 pub mod passphrase;
 
+pub mod pairing;
+
+pub mod weather;
+
 pub mod rules;
 
 pub mod approval;

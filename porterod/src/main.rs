@@ -14,6 +14,7 @@ use portero::paths::Paths;
 use portero::server::{Guard, guard};
 use porterod::app::{App, Parts};
 use porterod::boot::boot_id;
+use porterod::channels::telegram::link::Tuning;
 
 mod detach;
 
@@ -185,6 +186,7 @@ fn parts(paths: &Paths) -> Result<Parts, Failure> {
         boot_id: boot_id(),
         guard: Some(Guard { program: own, args: vec![OsString::from(guard::WORD)] }),
         build: env!("CARGO_PKG_VERSION").to_owned(),
+        telegram: Tuning::default(),
     })
 }
 

@@ -132,6 +132,7 @@ fn adopt(daemon: &Daemon, Valid { config, anonymizer, warnings }: Valid) {
     daemon.valid.store(true, Ordering::Relaxed);
     daemon.problems.store(Arc::new(warnings));
     daemon.servers.reload();
+    daemon.reloaded.send_replace(());
     daemon.record(Event::Config { digest, valid: true });
     daemon.sessions.tell_all(&Push::Config);
     tracing::info!("the configuration was read anew");

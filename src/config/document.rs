@@ -269,7 +269,11 @@ impl<'a> Document<'a> {
         let mut whole = true;
         for (names, how) in missing {
             for name in names {
-                let hint = "set it in the environment, or in the file .env beside this one".to_owned();
+                let hint = if variables.environment_counts {
+                    "set it in the environment, or in the file .env beside this one".to_owned()
+                } else {
+                    "set it in the file .env beside this one; here the environment does not count".to_owned()
+                };
                 self.error(value.start(), format!("{what}: the variable `{name}` is {how}"), Some(hint));
                 whole = false;
             }

@@ -111,7 +111,7 @@ pub fn read(files: &Files, env: &dyn Fn(&str) -> Option<String>) -> (Option<Conf
     }
     let (dotenv, told) = dotenv::read(files.dotenv.as_deref());
     problems.0.extend(told);
-    let variables = Variables { env, dotenv };
+    let variables = Variables { env, dotenv, environment_counts: true };
 
     let (mut mcps, root) = Document::open(MCPS, files.mcps.as_deref());
     let Servers { mut servers, skipped, known, injected } =

@@ -17,6 +17,9 @@ const SEGMENT_LEAST: u64 = 64 << 10;
 const KEEP_LEAST: Duration = Duration::from_secs(7 * 86_400);
 /// The word for keeping it for good.
 const FOREVER: &str = "forever";
+/// The variables that name a bot and its person without a section in the file.
+const TOKEN: &str = "TELEGRAM_BOT_TOKEN";
+const ADMIN: &str = "TELEGRAM_ADMIN_CHAT_ID";
 /// The smallest limit of a message that leaves room for a tool's description.
 const MESSAGE_LEAST: u64 = 64 << 10;
 
@@ -25,7 +28,8 @@ pub(super) fn read<'a>(
     root: Option<&Value<'a>>,
     variables: &Variables<'_>,
 ) -> Settings {
-    let mut settings = Settings::default();
+    let mut settings =
+        Settings { telegram: telegram_of_variables(document, variables), ..Settings::default() };
     let Some(root) = root else { return settings };
     let Some(file) = document.object(root, "portero.json", &[fields::PORTERO]) else { return settings };
     let mut section = |name: &str, known: &[&str]| {
@@ -51,7 +55,9 @@ pub(super) fn read<'a>(
         settings.audit = audit(document, &members);
     }
     settings.log = logging.and_then(|members| level(document, members.get("level")?));
-    settings.telegram = telegram.and_then(|members| self::telegram(document, &members, variables));
+    if let Some(members) = telegram {
+        settings.telegram = self::telegram(document, &members, variables);
+    }
     settings.https = https.and_then(|members| self::https(document, &members, variables));
     settings
 }
@@ -143,15 +149,18 @@ fn telegram<'a>(
             None
         }
     };
-    let message = "this version does not ask on Telegram yet; `telegram` is read and checked only";
-    document.warn(
-        members.at,
-        message.into(),
-        Some("decide with `portero pending` and `portero approve`".into()),
-    );
-    let admin = members.get("admin").and_then(|value| admin(document, value, variables));
+    let message = "this version pairs a person on Telegram, but asks in the terminal only";
+    let hint = "decide with `portero pending` and `portero approve`";
+    document.warn(members.at, message.into(), Some(hint.into()));
+    // Who starts a daemon chooses its environment, and that may be the agent: who decides, and who speaks for
+    // the bot, stands in the files alone.
+    let files = variables.of_the_file();
+    let admin = match members.get("admin") {
+        Some(value) => admin(document, value, &files),
+        None => admin_of_variables(document, variables),
+    };
     let api_url = members.get("apiUrl").and_then(|value| {
-        let url = document.whole_text(value, "`telegram.apiUrl`", variables)?.text.expose().to_owned();
+        let url = document.whole_text(value, "`telegram.apiUrl`", &files)?.text.expose().to_owned();
         let is_url = url.starts_with("https://") || url.starts_with("http://");
         if !is_url {
             let message = "`telegram.apiUrl` must begin with https:// or http://";
@@ -160,6 +169,29 @@ fn telegram<'a>(
         is_url.then_some(url)
     });
     Some(Telegram { token: token?.text, admin, api_url })
+}
+
+/// A bot that only variables name, without a section in the file.
+fn telegram_of_variables(document: &mut Document<'_>, variables: &Variables<'_>) -> Option<Telegram> {
+    let token = variables.set(TOKEN)?;
+    Some(Telegram { token, admin: admin_of_variables(document, variables), api_url: None })
+}
+
+fn admin_of_variables(document: &mut Document<'_>, variables: &Variables<'_>) -> Option<u64> {
+    let Some(text) = variables.of_the_file().set(ADMIN) else {
+        if variables.set(ADMIN).is_some() {
+            let hint =
+                "put it into .env: whoever starts Portero chooses the environment, and may be the agent";
+            document.warn(0, format!("{ADMIN} does not count in the environment"), Some(hint.into()));
+        }
+        return None;
+    };
+    let id = text.expose().trim().parse().ok().filter(|id| *id > 0);
+    if id.is_none() {
+        let hint = "send the bot /whoami in a private chat; groups are not asked";
+        document.error(0, format!("{ADMIN} in .env must be a user's id"), Some(hint.into()));
+    }
+    id
 }
 
 fn https<'a>(

@@ -11,6 +11,8 @@ use crate::secret::Secret;
 pub(super) struct Variables<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     pub(super) dotenv: HashMap<String, Secret>,
+    /// Whether the environment counts; only for the words of errors.
+    pub(super) environment_counts: bool,
 }
 
 /// A text with its variables put in.
@@ -37,6 +39,16 @@ pub(super) enum ReferenceError {
 }
 
 impl Variables<'_> {
+    /// The same without the environment, which whoever starts a program chooses.
+    pub(super) fn of_the_file(&self) -> Variables<'static> {
+        Variables { env: &|_| None, dotenv: self.dotenv.clone(), environment_counts: false }
+    }
+
+    /// The value of a variable that is set and not empty.
+    pub(super) fn set(&self, name: &str) -> Option<Secret> {
+        self.value(name).filter(|value| !value.expose().is_empty())
+    }
+
     fn value(&self, name: &str) -> Option<Secret> {
         (self.env)(name).map(Secret::new).or_else(|| self.dotenv.get(name).cloned())
     }
@@ -93,6 +105,7 @@ mod tests {
     fn expand(text: &str) -> Result<(String, Vec<String>, Vec<String>), ReferenceError> {
         let dotenv = [("HOST", "from-file"), ("ONLY", "file")];
         let variables = Variables {
+            environment_counts: true,
             env: &|name| match name {
                 "HOST" => Some("from-env".into()),
                 "NOTHING" => Some(String::new()),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::challenge::{Challenge, Disclosed};
+use super::telegram::{PairingCode, TelegramStatus};
 use crate::anonymize::Fake;
 use crate::audit::Head;
 use crate::call::Call;
@@ -335,6 +336,18 @@ pub enum Ask {
         /// The passphrase, and a code.
         challenge: Challenge,
     },
+    /// A code with which a person is paired on Telegram. It makes a door that widens: where a passphrase is set
+    /// it needs the challenge. Answer: [`Reply::PairingCode`].
+    TelegramPair {
+        /// The second factor, where one is set.
+        challenge: Option<Challenge>,
+    },
+    /// Listen to nobody on Telegram any more. Another person can be paired then, so it widens. Answer:
+    /// [`Reply::Changed`].
+    TelegramUnpair {
+        /// The second factor.
+        challenge: Challenge,
+    },
     /// How far every segment of the audit is known to have come. Answer: [`Reply::Heads`].
     Heads,
     /// End the daemon. Answer: [`Reply::Changed`], then the connection closes.
@@ -371,6 +384,8 @@ pub enum Reply {
     TotpSecret(Disclosed),
     /// The recovery codes, told this once.
     RecoveryCodes(Vec<Disclosed>),
+    /// A code with which a person is paired on Telegram.
+    PairingCode(PairingCode),
     /// How far every segment of the audit is known to have come.
     Heads(Vec<Head>),
     /// A task, to decide on.
@@ -444,6 +459,8 @@ pub struct Status {
     pub passphrase: Option<(Timestamp, String)>,
     /// The authenticator that is enrolled.
     pub totp: Option<Authenticator>,
+    /// How the bot on Telegram fares.
+    pub telegram: TelegramStatus,
     /// Counters of the audit since the daemon started: calls allowed, asked, refused, failed.
     pub counts: Counts,
     /// How the audit stands; none from an older daemon.

@@ -17,6 +17,7 @@ mod listener;
 mod messages;
 mod outbox;
 mod process;
+mod telegram;
 mod width;
 
 pub use challenge::{Challenge, Disclosed};
@@ -29,6 +30,7 @@ pub use messages::{
 };
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;
+pub use telegram::{PairingCode, TelegramPerson, TelegramState, TelegramStatus, TelegramTrouble};
 pub use width::{NARROW_GRANT_MOST, Width};
 
 #[cfg(all(test, unix))]

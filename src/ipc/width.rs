@@ -25,6 +25,9 @@ impl Width {
     /// Of ending a pause: it is as lifting a deny of everything.
     pub const RESUME: Self = Self::Wide;
 
+    /// Of letting a person decide on Telegram, and of ending that: another could be let in then.
+    pub const PAIR: Self = Self::Wide;
+
     /// Of lifting a rule that denies, with this pattern: wide unless it names one tool.
     #[must_use]
     pub fn of_pattern(pattern: &Pattern) -> Self {

@@ -24,6 +24,7 @@ pub(crate) mod sample_server;
 mod status;
 mod task;
 mod tasks;
+mod telegram;
 mod totp;
 mod trial;
 mod unrule;
@@ -84,6 +85,7 @@ pub(crate) fn run(line: Line) -> Outcome {
         Command::Daemon { command } => on_runtime(daemon::run(&context()?, command)),
         Command::Passphrase { command } => on_runtime(passphrase::run(&context()?, command)),
         Command::Totp { command } => on_runtime(totp::run(&context()?, command)),
+        Command::Telegram { command } => on_runtime(telegram::run(&context()?, command)),
         Command::Mcp => on_runtime(mcp::run(&context()?)),
         Command::Try(args) => on_runtime(trial::run(args, Output::new(common.json))),
         Command::SampleServer(args) => sample_server::run(&args),

@@ -1,8 +1,6 @@
 //! `portero totp`: an authenticator beside the passphrase. What is secret is shown on the terminal device
 //! alone, never on stdout.
 
-mod qr;
-
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use portero::ipc::{Ask, Challenge, Disclosed, FailureKind, Reply, Width};
 use portero::secret::Secret;
@@ -13,6 +11,7 @@ use crate::args::TotpCommand;
 use crate::daemon::{Daemon, unexpected};
 use crate::failure::{Failure, Outcome};
 use crate::output::visible;
+use crate::qr;
 use crate::widen::{self, Person};
 
 /// How often a first code may be wrong.

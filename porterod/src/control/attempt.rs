@@ -36,6 +36,8 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         Ask::SetPassphrase { .. } => ("passphrase set", "the approval passphrase".to_owned()),
         Ask::OfferTotp { .. } | Ask::EnrollTotp { .. } => ("totp enroll", "the authenticator".to_owned()),
         Ask::RemoveTotp { .. } => ("totp remove", "the authenticator".to_owned()),
+        Ask::TelegramPair { .. } => ("telegram pair", "the bot".to_owned()),
+        Ask::TelegramUnpair { .. } => ("telegram unpair", "the bot".to_owned()),
         Ask::Stop => ("daemon stop", "the daemon".to_owned()),
         Ask::Status
         | Ask::Tasks { .. }

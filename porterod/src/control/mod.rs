@@ -33,6 +33,8 @@ mod submit;
 mod subscribe;
 mod task;
 mod tasks;
+mod telegram_pair;
+mod telegram_unpair;
 mod totp;
 mod unrule;
 mod watch;
@@ -144,6 +146,8 @@ async fn answer_session(
         | Ask::OfferTotp { .. }
         | Ask::EnrollTotp { .. }
         | Ask::RemoveTotp { .. }
+        | Ask::TelegramPair { .. }
+        | Ask::TelegramUnpair { .. }
         | Ask::Heads
         | Ask::Stop => {
             let refused = Err(Failure::new(FailureKind::Invalid, "only a person's terminal may ask this"));
@@ -197,6 +201,8 @@ async fn answer_person(
         Ask::OfferTotp { challenge } => totp::offer(daemon, challenge).await,
         Ask::EnrollTotp { challenge } => totp::enroll(daemon, by, challenge).await,
         Ask::RemoveTotp { challenge } => totp::remove(daemon, by, challenge).await,
+        Ask::TelegramPair { challenge } => telegram_pair::answer(daemon, by, challenge).await,
+        Ask::TelegramUnpair { challenge } => telegram_unpair::answer(daemon, by, challenge).await,
         Ask::Heads => heads::answer(daemon).await,
         Ask::Stop => Ok(stop::answer(daemon, by)),
         Ask::Subscribe

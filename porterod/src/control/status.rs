@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use portero::audit::{Extent, Head};
-use portero::ipc::{AuditState, Authenticator, Failure, FailureKind, Reply, Status};
+use portero::ipc::{
+    AuditState, Authenticator, Failure, FailureKind, Reply, Status, TelegramPerson, TelegramStatus,
+};
 use portero::server::{Condition, Health};
 
 use super::failure;
@@ -39,6 +41,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         totp: daemon.passphrase.enrolled().map_err(|error| failure::of_store(&error))?.map(|enrolled| {
             Authenticator { since: enrolled.since, by: enrolled.by, recovery: enrolled.recovery }
         }),
+        telegram: telegram(daemon)?,
         counts,
         audit: Some(audit(daemon).await?),
     })))
@@ -61,6 +64,27 @@ async fn audit(daemon: &Daemon) -> Result<AuditState, Failure> {
         verified: daemon.upkeep.verified(),
         problems: count(|head| head.problem.is_some()),
         removed: count(|head| head.removed.is_some()),
+    })
+}
+
+fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
+    let seen = daemon.weather.seen();
+    let person = match &seen.place {
+        Some(place) => {
+            let person = daemon.pairing.person(place).map_err(|error| failure::of_store(&error))?;
+            person.map(|person| TelegramPerson { user: person.user, configured: place.admin.is_some() })
+        }
+        None => None,
+    };
+    let (waiting, sending_trouble) = daemon.weather.sending();
+    Ok(TelegramStatus {
+        state: seen.state,
+        bot: seen.username,
+        person,
+        last_poll: seen.last_poll,
+        last_trouble: seen.last_trouble,
+        waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
+        sending_trouble,
     })
 }
 

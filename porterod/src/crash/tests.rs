@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::LAST;
 use crate::app::{App, Parts};
+use crate::channels::telegram::link::Tuning;
 
 mod channel;
 #[path = "../../tests/daemon/fake_server.rs"]
@@ -89,6 +90,7 @@ fn parts(home: &Path) -> Parts {
         boot_id: "boot".to_owned(),
         guard: None,
         build: "test".to_owned(),
+        telegram: Tuning::default(),
     }
 }
 

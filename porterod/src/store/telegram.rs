@@ -1,6 +1,6 @@
-//! Telegram: which messages were sent, and for which cause.
+//! Telegram: who is paired, which updates were dealt with, which messages were sent.
 //!
-//! Chats, messages and bots are their numbers here.
+//! Chats, users, messages and bots are their numbers here.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -8,8 +8,67 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::StoreError;
 use super::text::nanos;
 
+/// How long the numbers of updates are kept; Telegram itself keeps what is not confirmed for a day.
+const HANDLED_KEPT: SignedDuration = SignedDuration::from_hours(24 * 14);
 /// How long it is known which messages were sent.
 const SENT_KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// Which bot, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Where {
+    pub(crate) bot: i64,
+    pub(crate) address: String,
+}
+
+/// The person that is paired with this bot at this address: user and chat.
+pub(crate) fn person(connection: &Connection, place: &Where) -> Result<Option<(i64, i64)>, StoreError> {
+    let sql = "SELECT user, chat FROM telegram_person WHERE bot = ?1 AND address = ?2";
+    let found =
+        connection.query_row(sql, params![place.bot, place.address], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(found.optional()?)
+}
+
+/// Pairs a person, unless one is paired with this bot already. A pairing with another bot, or at another
+/// address, makes room.
+pub(crate) fn pair(
+    connection: &Connection,
+    place: &Where,
+    (user, chat): (i64, i64),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let changed = connection.execute(
+        "INSERT INTO telegram_person (only, bot, address, user, chat, made) VALUES (1, ?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET bot = ?1, address = ?2, user = ?3, chat = ?4, made = ?5
+         WHERE bot IS NOT ?1 OR address IS NOT ?2",
+        params![place.bot, place.address, user, chat, nanos(now)],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Ends a pairing, with whatever bot. Whether there was one.
+pub(crate) fn unpair(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(connection.execute("DELETE FROM telegram_person", [])? == 1)
+}
+
+/// Notes that an update is dealt with. False when it was before.
+pub(crate) fn handle(
+    connection: &Connection,
+    bot: i64,
+    number: i64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let changed = connection.execute(
+        "INSERT INTO telegram_handled (bot, number, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        params![bot, number, nanos(now)],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Whether an update was dealt with.
+pub(crate) fn is_handled(connection: &Connection, bot: i64, number: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM telegram_handled WHERE bot = ?1 AND number = ?2)";
+    Ok(connection.query_row(sql, params![bot, number], |row| row.get(0))?)
+}
 
 /// The message that was sent to a chat for this cause.
 pub(crate) fn sent(
@@ -35,6 +94,12 @@ pub(crate) fn keep_sent(
          ON CONFLICT DO UPDATE SET message = ?4, at = ?5",
         params![bot, chat, cause, message, nanos(now)],
     )?;
+    Ok(())
+}
+
+/// Forgets updates that were dealt with too long ago to come again.
+pub(crate) fn forget_handled(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM telegram_handled WHERE at < ?1", [nanos(now - HANDLED_KEPT)])?;
     Ok(())
 }
 

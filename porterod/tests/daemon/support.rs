@@ -14,6 +14,7 @@ use portero::policy::{Action, Explanation, Limits, Standing};
 use portero::server::Guard;
 use portero::task::{State, Task};
 use porterod::app::{App, Parts};
+use porterod::channels::telegram::link::Tuning;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -87,6 +88,7 @@ impl Home {
                 args: vec!["guard".into()],
             }),
             build: "test".to_owned(),
+            telegram: Tuning::default(),
         }
     }
 

@@ -3,4 +3,7 @@
 
 mod bot;
 mod courier;
+mod pairing;
 mod standin;
+mod weather;
+mod world;

@@ -363,6 +363,47 @@ fn the_settings_are_all_read() {
 }
 
 #[test]
+fn a_bot_may_be_named_by_variables_alone() {
+    let telegram = |files: &[(&'static str, &str)], env: &[(&str, &str)]| valid(files, env).settings.telegram;
+    assert_eq!(telegram(&[], &[]), None);
+    let token = [("TELEGRAM_BOT_TOKEN", "1:a")];
+    assert_eq!(
+        telegram(&[], &token).map(|it| (it.token, it.admin)),
+        Some((crate::secret::Secret::new("1:a"), None))
+    );
+    let file = [(DOTENV, "TELEGRAM_BOT_TOKEN=2:b\nTELEGRAM_ADMIN_CHAT_ID=42")];
+    assert_eq!(
+        telegram(&file, &[]).map(|it| (it.token, it.admin)),
+        Some((crate::secret::Secret::new("2:b"), Some(42)))
+    );
+    let section = [(DOTENV, "TELEGRAM_ADMIN_CHAT_ID=42"), (PORTERO, r#"{"telegram":{"token":"3:c"}}"#)];
+    assert_eq!(
+        telegram(&section, &token).map(|it| (it.token, it.admin)),
+        Some((crate::secret::Secret::new("3:c"), Some(42)))
+    );
+}
+
+#[test]
+fn who_decides_on_telegram_stands_in_the_files_whatever_the_environment_says() {
+    let env =
+        [("TELEGRAM_BOT_TOKEN", "1:a"), ("TELEGRAM_ADMIN_CHAT_ID", "666"), ("URL", "https://evil.example")];
+    let (config, problems) = read_with(&[], &env);
+    assert_eq!(config.expect("valid").settings.telegram.expect("named").admin, None);
+    assert!(problems.to_string().contains("TELEGRAM_ADMIN_CHAT_ID does not count in the environment"));
+    for field in [r#""admin":"${TELEGRAM_ADMIN_CHAT_ID}""#, r#""apiUrl":"${URL}""#] {
+        let text = format!(r#"{{"telegram":{{"token":"1:a",{field}}}}}"#);
+        let (config, problems) = read_with(&[(PORTERO, &text)], &env);
+        assert!(config.is_none() && problems.to_string().contains("here the environment does not count"));
+    }
+    let group = [(DOTENV, "TELEGRAM_BOT_TOKEN=1:a\nTELEGRAM_ADMIN_CHAT_ID=-100200")];
+    let (config, problems) = read_with(&group, &[]);
+    assert!(
+        config.is_none()
+            && problems.to_string().contains("TELEGRAM_ADMIN_CHAT_ID in .env must be a user's id")
+    );
+}
+
+#[test]
 fn the_audit_is_kept_for_a_week_at_least_or_for_good() {
     let keep = |keep: &str| {
         let text = format!(r#"{{"audit":{{"segmentBytes":65536,"keep":"{keep}"}}}}"#);

@@ -1,7 +1,8 @@
 //! Telegram: what a person reads and taps there. Nothing from outside becomes a part of it but as [`text::Shown`].
 //!
-//! [`bot`] is the wire and the only place that knows HTTP; [`courier`] sends at the pace that Telegram allows.
-//! Neither decides anything.
+//! [`bot`] is the wire and the only place that knows HTTP; [`courier`] sends at the pace that Telegram allows;
+//! [`ear`] listens, [`door`] tells who is let in, and [`link`] keeps all that in service. What the person says is
+//! for a [`Flow`](ear::Flow) to decide on.
 
 pub mod text;
 
@@ -18,6 +19,14 @@ pub mod screens;
 pub mod bot;
 
 pub mod courier;
+
+pub mod door;
+
+pub mod ear;
+
+pub mod terminal_only;
+
+pub mod link;
 
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,9 @@ const ROWS: &[&str] = &[
      UPDATE heads SET removed = 1700000000000000000 WHERE length = 700;",
     // 10: what an agent has heard of
     "INSERT INTO heard VALUES ('task');",
+    // 11: a person on Telegram
+    "INSERT INTO telegram_person VALUES (1, 4711, '', 501, 501, 1700000000000000000);
+     INSERT INTO telegram_handled VALUES (4711, 1001, 1700000000000000000);",
 ];
 
 fn data(version: usize) -> PathBuf {

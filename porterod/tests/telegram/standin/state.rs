@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) updates: Vec<(i64, Value)>,
     /// Everything that was ever delivered, to be delivered again.
     pub(super) past: BTreeMap<i64, Value>,
+    /// What comes once more, confirmed or not.
+    pub(super) again: Vec<Value>,
     pub(super) allowed: Option<Vec<String>>,
     /// Grows with each poll, so that an older one learns of a newer.
     pub(super) polls: u64,
@@ -100,12 +102,13 @@ impl State {
     /// What is there for a poll; those before `offset` are done with.
     pub(super) fn poll(&mut self, offset: i64, limit: usize) -> Vec<Value> {
         self.updates.retain(|(id, _)| *id >= offset);
+        let mut found = std::mem::take(&mut self.again);
         let allowed = |update: &Value| {
             let kinds = self.allowed.as_ref();
             kinds.is_none_or(|kinds| kinds.iter().any(|kind| update.get(kind).is_some()))
         };
-        let mut found: Vec<_> =
-            self.updates.iter().map(|(_, update)| update).filter(|update| allowed(update)).cloned().collect();
+        let fresh = self.updates.iter().map(|(_, update)| update).filter(|update| allowed(update));
+        found.extend(fresh.cloned());
         found.truncate(limit);
         if self.reversed {
             found.reverse();

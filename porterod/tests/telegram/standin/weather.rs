@@ -49,7 +49,7 @@ impl StandIn {
     pub(crate) fn redeliver(&self, update: i64) {
         self.shared.change(|state| {
             let again = state.past.get(&update).expect("an update that was there").clone();
-            state.updates.push((update, again));
+            state.again.push(again);
         });
     }
 

@@ -17,6 +17,7 @@ use super::bot::{Bot, BotError, ChatId, Document, Keyboard, MessageId, QueryId, 
 use super::text::Message;
 use crate::journal::Journal;
 use crate::store::{Records, StoreError, telegram as kept};
+pub(super) use lanes::doubled;
 use lanes::{Errand, Lanes, Next, Parcel, Ticket};
 
 /// How long what is under way may take when the channel ends.
@@ -184,6 +185,7 @@ impl Courier {
     /// Sends until it is told to stop, or the bot is no more. What is not delivered then is told as
     /// [`Undelivered::Closed`].
     pub async fn run(&self, stop: CancellationToken) -> Ended {
+        let _closing = Closing(&self.0);
         self.0.forget_old().await;
         let mut under_way = JoinSet::new();
         let ended = self.deliver(&mut under_way, &stop).await;
@@ -193,7 +195,6 @@ impl Courier {
             }
         };
         let _ = tokio::time::timeout(GRACE, rest).await;
-        self.0.lanes().close();
         ended
     }
 
@@ -236,6 +237,15 @@ impl Courier {
 impl std::fmt::Debug for Courier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Courier").field("bot", &self.0.bot.id()).finish_non_exhaustive()
+    }
+}
+
+/// However a courier ends, whoever waits learns of it.
+struct Closing<'a>(&'a Shared);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.lanes().close();
     }
 }
 

@@ -10,7 +10,7 @@ const COLOURS: &str = "\x1b[38;5;16;48;5;231m";
 const PLAIN: &str = "\x1b[0m";
 
 /// The code of a text, line by line; none where the text is too long for one.
-pub(super) fn lines(text: &Secret) -> Option<Vec<String>> {
+pub(crate) fn lines(text: &Secret) -> Option<Vec<String>> {
     let code = QrCode::with_error_correction_level(text.expose(), EcLevel::L).ok()?;
     let (width, modules) = (code.width(), code.to_colors());
     let is_dark = |column: usize, row: usize| {

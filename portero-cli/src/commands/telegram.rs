@@ -1,0 +1,130 @@
+//! `portero telegram pair` and `unpair`: who decides on Telegram.
+
+use portero::ipc::{Ask, PairingCode, Reply, Status, TelegramPerson, TelegramState, TelegramStatus, Width};
+use portero::secret::Secret;
+use serde_json::json;
+
+use super::Context;
+use crate::args::TelegramCommand;
+use crate::daemon::unexpected;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, ago, visible};
+use crate::{qr, widen};
+
+pub(super) async fn run(context: &Context, command: TelegramCommand) -> Outcome {
+    match command {
+        TelegramCommand::Pair => pair(context).await,
+        TelegramCommand::Unpair => unpair(context).await,
+    }
+}
+
+/// Shows a code. It is data, for whoever asked for it: a passphrase stands before it, where one is set.
+async fn pair(context: &Context) -> Outcome {
+    let daemon = context.daemon().await?;
+    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    refuse_second(&status)?;
+    let challenge = match &status.passphrase {
+        None => None,
+        Some(_) => {
+            let mut person = widen::begin(&daemon, "to pair").await?;
+            person.say("Whoever says the code to the bot decides on Telegram from then on.")?;
+            Some(widen::confirm(&mut person, "let someone decide on Telegram", Width::PAIR)?)
+        }
+    };
+    let Reply::PairingCode(shown) = daemon.ask(Ask::TelegramPair { challenge }).await? else {
+        return Err(unexpected());
+    };
+    if context.output.json() {
+        context.output.value_line(&shown)?;
+    } else {
+        show(&context.output, &shown)?;
+    }
+    if status.passphrase.is_none() {
+        context
+            .output
+            .talk("No passphrase is set, so anyone at this terminal could do this: `portero passphrase set`");
+    }
+    Ok(())
+}
+
+fn show(out: &Output, PairingCode { code, link, expires }: &PairingCode) -> std::io::Result<()> {
+    out.line("Scan this with your phone and press Start:\n")?;
+    for line in qr::lines(&Secret::new(link.as_str())).unwrap_or_default() {
+        out.line(line)?;
+    }
+    out.line(format_args!("\nor open  {}", visible(link)))?;
+    out.line(format_args!("or say   /pair {}", visible(code)))?;
+    out.line(format_args!(
+        "to the bot, in a private chat, until {expires}. `portero status` tells who is paired."
+    ))
+}
+
+/// Says early what the daemon would refuse after the passphrase.
+fn refuse_second(status: &Status) -> Outcome {
+    match &status.telegram.person {
+        None => Ok(()),
+        Some(person) if person.configured => Err(Failure::refused(format!(
+            "the configuration names user {} as the one who decides; nobody else can be paired",
+            person.user
+        ))
+        .hint("see `telegram.admin` in portero.json and TELEGRAM_ADMIN_CHAT_ID in .env")),
+        Some(person) => Err(Failure::refused(format!("the bot is paired with user {}", person.user))
+            .hint("end that first with `portero telegram unpair`")),
+    }
+}
+
+/// How the bot fares, as `portero status` tells it.
+pub(super) fn print_status(out: &Output, telegram: &TelegramStatus) -> std::io::Result<()> {
+    let bot = telegram.bot.as_deref().map_or_else(|| "the bot".to_owned(), |name| format!("@{name}"));
+    let bot = visible(&bot);
+    let polled = match telegram.last_poll {
+        Some(at) => format!("last heard of {}", ago(at)),
+        None => "not heard of yet".to_owned(),
+    };
+    let state = match telegram.state {
+        TelegramState::Off => "off: no token is configured".to_owned(),
+        TelegramState::Invalid => "NOT SERVED: the configuration names no bot".to_owned(),
+        TelegramState::Connecting => format!("connecting to {bot}"),
+        TelegramState::Serving => format!("{bot}, {polled}"),
+        TelegramState::Troubled => format!("{bot} CANNOT BE REACHED, {polled}; tried again"),
+        TelegramState::Conflict => {
+            format!("{bot}: ANOTHER PROGRAM takes its messages, {polled}; end that one, or make another bot")
+        }
+        TelegramState::Unauthorized => {
+            "NOT SERVED: Telegram knows no bot with this token; configure a new one".to_owned()
+        }
+    };
+    out.line(format_args!("telegram    {state}"))?;
+    if telegram.state == TelegramState::Off {
+        return Ok(());
+    }
+    out.line(match &telegram.person {
+        Some(TelegramPerson { user, configured: false }) => format!("            paired with user {user}"),
+        Some(TelegramPerson { user, configured: true }) => {
+            format!("            listens to user {user}, whom the configuration names")
+        }
+        None => "            listens to nobody; run `portero telegram pair`".to_owned(),
+    })?;
+    if let Some(trouble) = &telegram.last_trouble {
+        out.line(format_args!("            last trouble {}: {}", ago(trouble.at), visible(&trouble.what)))?;
+    }
+    if let Some(trouble) = &telegram.sending_trouble {
+        out.line(format_args!("            {} wait to be sent: {}", telegram.waiting, visible(trouble)))?;
+    }
+    Ok(())
+}
+
+async fn unpair(context: &Context) -> Outcome {
+    let daemon = context.daemon().await?;
+    let mut person = widen::begin(&daemon, "to unpair").await?;
+    person.say("The bot listens to nobody then, and someone else can be paired.")?;
+    let challenge = widen::confirm(&mut person, "end the pairing", Width::PAIR)?;
+    let Reply::Changed(count) = daemon.ask(Ask::TelegramUnpair { challenge }).await? else {
+        return Err(unexpected());
+    };
+    context.output.show(&json!({"unpaired": count > 0}), |out| match count {
+        0 => out.line("nobody was paired"),
+        _ => out.line("the bot listens to nobody now"),
+    })?;
+    Ok(())
+}

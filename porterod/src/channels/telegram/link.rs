@@ -1,0 +1,186 @@
+//! Keeps the bot of the configuration in service: connects, listens, sends, and begins anew when the
+//! configuration names another.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use portero::config::Telegram;
+use portero::ipc::{TelegramState, TelegramTrouble};
+use tokio_util::sync::CancellationToken;
+
+use super::bot::{Address, Bot, BotError, Me};
+use super::courier::{Courier, Pace, doubled};
+use super::ear::{Ear, Flow, Listening};
+use crate::daemon::Daemon;
+use crate::pairing::Place;
+
+/// How fast everything goes; a test gives its own.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// Sending.
+    pub pace: Pace,
+    /// Listening.
+    pub listening: Listening,
+    /// How long a request may take.
+    pub patience: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { pace: Pace::default(), listening: Listening::default(), patience: Address::PATIENCE }
+    }
+}
+
+/// What a link is made from; another one makes another link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    telegram: Telegram,
+    proxy: Option<String>,
+    /// How often a pairing was ended: nothing goes to whom the bot no longer listens to.
+    endings: u64,
+}
+
+/// Serves the bot that the configuration names, whichever that is, until the daemon is to end.
+pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn Flow>, tuning: Tuning) {
+    let mut changes = daemon.reloaded.subscribe();
+    while !daemon.stop.is_cancelled() {
+        let wanted = wanted(&daemon);
+        let stop = daemon.stop.child_token();
+        let other_is_wanted = async {
+            while changes.changed().await.is_ok() && self::wanted(&daemon) == wanted {}
+            stop.cancel();
+        };
+        let link = serve_one(&daemon, &flow, &tuning, wanted.as_ref(), &stop);
+        tokio::pin!(link);
+        tokio::select! {
+            () = other_is_wanted => link.await,
+            () = &mut link => {}
+        }
+    }
+}
+
+fn wanted(daemon: &Daemon) -> Option<Wanted> {
+    let telegram = daemon.config.load().settings.telegram.clone()?;
+    let set = |name: &str| (daemon.environment)(name).and_then(|value| value.into_string().ok());
+    let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .find_map(|name| set(name).filter(|value| !value.is_empty()));
+    Some(Wanted { telegram, proxy, endings: daemon.pairing.endings() })
+}
+
+/// Serves one bot until it is told to stop: what cannot be served waits for another configuration.
+async fn serve_one(
+    daemon: &Arc<Daemon>,
+    flow: &Arc<dyn Flow>,
+    tuning: &Tuning,
+    wanted: Option<&Wanted>,
+    stop: &CancellationToken,
+) {
+    let weather = &daemon.weather;
+    let Some(Wanted { telegram, proxy, .. }) = wanted else {
+        weather.begins(TelegramState::Off, None);
+        return stop.cancelled().await;
+    };
+    let address = Address {
+        token: telegram.token.clone(),
+        api_url: telegram.api_url.clone(),
+        proxy: proxy.clone(),
+        patience: tuning.patience,
+    };
+    let bot = match Bot::new(&address) {
+        Ok(bot) => bot,
+        Err(error) => {
+            weather.begins(TelegramState::Invalid, None);
+            trouble(daemon, TelegramState::Invalid, "invalid", error.to_string());
+            return stop.cancelled().await;
+        }
+    };
+    let place = Place { bot: bot.id().0, api_url: telegram.api_url.clone(), admin: telegram.admin };
+    weather.begins(TelegramState::Connecting, Some(place.clone()));
+    let met = tokio::select! {
+        () = stop.cancelled() => return,
+        met = meet(daemon, &bot, tuning) => met,
+    };
+    if let Some(me) = met {
+        let courier = Courier::new(bot.clone(), Arc::clone(&daemon.journal), tuning.pace.clone());
+        let waiting = courier.clone();
+        let sending = move || (waiting.waiting(), waiting.trouble().map(|error| error.to_string()));
+        weather.connected(me.username.clone(), Arc::new(sending));
+        let ear = Ear {
+            bot,
+            username: me.username,
+            place,
+            journal: Arc::clone(&daemon.journal),
+            pairing: Arc::clone(&daemon.pairing),
+            weather: Arc::clone(weather),
+            courier: courier.clone(),
+            flow: Arc::clone(flow),
+            listening: tuning.listening.clone(),
+            last_whoami: Mutex::default(),
+        };
+        talk(&ear, &courier, stop).await;
+    }
+    if !stop.is_cancelled() {
+        let error = BotError::Unauthorized;
+        trouble(daemon, TelegramState::Unauthorized, error.kind(), error.to_string());
+        stop.cancelled().await;
+    }
+}
+
+/// Sends and listens, until it is told to stop or Telegram knows the bot no more. A poll that waits is given up.
+async fn talk(ear: &Ear, courier: &Courier, stop: &CancellationToken) {
+    match ear.pairing.person(&ear.place) {
+        Ok(person) => ear.flow.linked(courier, person),
+        Err(error) => tracing::error!(%error, "it cannot be told who is paired"),
+    }
+    let sending = courier.run(stop.clone());
+    tokio::pin!(sending);
+    let listening = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = ear.listen() => {}
+        }
+    };
+    tokio::select! {
+        _ = &mut sending => {}
+        () = listening => {
+            if stop.is_cancelled() {
+                // What is under way may arrive still.
+                sending.await;
+            }
+        }
+    }
+}
+
+/// Asks the bot for its name, until it tells it. None when Telegram knows no such bot.
+async fn meet(daemon: &Daemon, bot: &Bot, tuning: &Tuning) -> Option<Me> {
+    let Listening { first_pause, longest_pause, .. } = tuning.listening;
+    let mut failures = 0;
+    loop {
+        match bot.me().await {
+            Ok(me) => return Some(me),
+            Err(BotError::Unauthorized) => return None,
+            Err(error) => {
+                trouble(daemon, TelegramState::Troubled, error.kind(), error.to_string());
+                let pause = doubled(first_pause, longest_pause, failures, rand::random());
+                let asked = match error {
+                    BotError::RetryAfter(after) => after,
+                    BotError::Server(_)
+                    | BotError::Conflict
+                    | BotError::Unauthorized
+                    | BotError::Blocked
+                    | BotError::Refused(_)
+                    | BotError::Network(_)
+                    | BotError::Nonsense => Duration::ZERO,
+                };
+                tokio::time::sleep(pause.max(asked)).await;
+                failures = failures.saturating_add(1);
+            }
+        }
+    }
+}
+
+fn trouble(daemon: &Daemon, state: TelegramState, kind: &str, what: String) {
+    let at = daemon.clock.now().wall;
+    daemon.weather.failed(state, TelegramTrouble { at, kind: kind.to_owned(), what });
+}

@@ -1,0 +1,67 @@
+//! `portero telegram pair`: a code that pairs whoever says it to the bot. It makes a door that widens.
+
+use std::time::Duration;
+
+use portero::ipc::{Challenge, Failure, FailureKind, PairingCode, Reply, TelegramState, Width};
+
+use super::challenge::confirm;
+use super::failure;
+use crate::daemon::Daemon;
+use crate::pairing::PairingError;
+use crate::weather::Seen;
+
+/// How long to wait for a bot that was not reached yet.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn answer(
+    daemon: &Daemon,
+    by: &str,
+    challenge: Option<Challenge>,
+) -> Result<Reply, Failure> {
+    let known = tokio::time::timeout(PATIENCE, daemon.weather.known()).await;
+    let seen = known.unwrap_or_else(|_| daemon.weather.seen());
+    let Seen { place: Some(place), username: Some(username), .. } = &seen else {
+        return Err(unreachable_bot(&seen));
+    };
+    if daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?.is_some() {
+        let missing = || Failure::new(FailureKind::Challenge, "this needs the approval passphrase");
+        confirm(daemon, by, challenge.ok_or_else(missing)?, Width::PAIR).await?;
+    }
+    let offer = daemon.pairing.offer(place, by).map_err(|error| refused(&error))?;
+    let code = offer.code.expose();
+    Ok(Reply::PairingCode(PairingCode {
+        code: format!("{}-{}", &code[..code.len() / 2], &code[code.len() / 2..]),
+        link: format!("https://t.me/{username}?start={code}"),
+        expires: offer.expires,
+    }))
+}
+
+fn unreachable_bot(seen: &Seen) -> Failure {
+    match seen.state {
+        TelegramState::Off => Failure::new(FailureKind::Refused, "no bot is configured").with_hint(
+            "make one with @BotFather, put TELEGRAM_BOT_TOKEN=… into .env and \
+             \"telegram\": {\"token\": \"${TELEGRAM_BOT_TOKEN}\"} into portero.json",
+        ),
+        TelegramState::Invalid
+        | TelegramState::Connecting
+        | TelegramState::Serving
+        | TelegramState::Troubled
+        | TelegramState::Conflict
+        | TelegramState::Unauthorized => {
+            let why = seen.last_trouble.as_ref().map_or("no answer yet", |trouble| trouble.what.as_str());
+            Failure::new(FailureKind::Refused, format!("the bot cannot be reached: {why}"))
+                .with_hint("see `portero status`")
+        }
+    }
+}
+
+fn refused(error: &PairingError) -> Failure {
+    match error {
+        PairingError::Paired(_) => Failure::new(FailureKind::Refused, error.to_string())
+            .with_hint("end that first with `portero telegram unpair`"),
+        PairingError::Named(_) => Failure::new(FailureKind::Refused, error.to_string()).with_hint(
+            "remove `telegram.admin` from portero.json and TELEGRAM_ADMIN_CHAT_ID from .env to pair",
+        ),
+        PairingError::Store(error) => failure::of_store(error),
+    }
+}

@@ -1,0 +1,240 @@
+//! Which person the bot listens to (guarantee A4): one, by their user's number in their private chat.
+//!
+//! A person is paired with a code that only a terminal shows, or named in the configuration. A pairing holds for
+//! one bot at one address of the Bot API: who else could answer for that bot could speak in the person's name.
+//! The code is in memory only, as a hash; a restart ends it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use portero::clock::Clock;
+use portero::secret::Secret;
+
+use crate::journal::{Journal, Weight};
+use crate::passphrase::Confirmed;
+use crate::store::{StoreError, telegram as kept};
+
+/// How long a code holds.
+pub const CODE_FOR: Duration = Duration::from_secs(300);
+/// How many tries it takes.
+const TRIES: u32 = 5;
+/// How many characters it has: 40 bits.
+const LENGTH: usize = 8;
+/// Digits and letters that are not mistaken for one another (Crockford's base 32).
+const LETTERS: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// A bot, and where the Bot API is for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The bot's number.
+    pub bot: i64,
+    /// `telegram.apiUrl`; none for Telegram's own.
+    pub api_url: Option<String>,
+    /// `telegram.admin`: the person that the configuration names.
+    pub admin: Option<u64>,
+}
+
+/// The person that the bot listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Person {
+    /// Their user's number.
+    pub user: i64,
+    /// Their private chat's number, which is the same with Telegram.
+    pub chat: i64,
+}
+
+/// A code that pairs whoever says it to the bot.
+#[derive(Debug)]
+pub struct Offer {
+    /// The code, to be shown at a terminal only.
+    pub code: Secret,
+    /// Until when it holds.
+    pub expires: Timestamp,
+}
+
+/// What came of a code that someone said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// They are the person now.
+    Paired,
+    /// It is not the code; so many tries are left.
+    Wrong(u32),
+    /// No code is waited for.
+    Closed,
+}
+
+/// Why no code is given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PairingError {
+    /// There is a person already.
+    #[error("the bot is paired with user {0}")]
+    Paired(i64),
+    /// The configuration names the person.
+    #[error("the configuration names user {0} as the one who decides")]
+    Named(u64),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Keeps who is paired, and the code that is waited for.
+pub struct Pairing {
+    journal: Arc<Journal>,
+    clock: Arc<dyn Clock>,
+    open: Mutex<Option<Open>>,
+    endings: AtomicU64,
+}
+
+struct Open {
+    hash: blake3::Hash,
+    place: Place,
+    /// On the boot clock, which nobody sets.
+    until: Duration,
+    tries: u32,
+}
+
+impl Pairing {
+    /// On this store.
+    #[must_use]
+    pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
+        Self { journal, clock, open: Mutex::default(), endings: AtomicU64::new(0) }
+    }
+
+    /// The person whom the bot at this place listens to.
+    ///
+    /// # Errors
+    /// When the store cannot be read; then it listens to nobody.
+    pub fn person(&self, place: &Place) -> Result<Option<Person>, StoreError> {
+        if let Some(admin) = place.admin {
+            // No user has a number that does not fit.
+            let user = i64::try_from(admin).unwrap_or(i64::MAX);
+            return Ok(Some(Person { user, chat: user }));
+        }
+        let found = self.journal.store().read(|store| kept::person(store, &place.kept()))?;
+        Ok(found.map(|(user, chat)| Person { user, chat }))
+    }
+
+    /// Gives a code for this bot; an earlier one holds no more.
+    ///
+    /// # Errors
+    /// See [`PairingError`].
+    pub fn offer(&self, place: &Place, by: &str) -> Result<Offer, PairingError> {
+        if let Some(admin) = place.admin {
+            return Err(PairingError::Named(admin));
+        }
+        if let Some(person) = self.person(place)? {
+            return Err(PairingError::Paired(person.user));
+        }
+        self.journal.record_act("telegram pair", "a code was shown", true, Some(by))?;
+        let bytes: [u8; LENGTH] = rand::random();
+        // 256 is a multiple of 32: each letter is as likely.
+        let code: String = bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
+        let now = self.clock.now();
+        *self.open() = Some(Open {
+            hash: digest(&code),
+            place: place.clone(),
+            until: now.boot + CODE_FOR,
+            tries: TRIES,
+        });
+        Ok(Offer { code: Secret::new(code), expires: now.wall + CODE_FOR })
+    }
+
+    /// Whether a code is waited for at this place.
+    #[must_use]
+    pub fn is_open(&self, place: &Place) -> bool {
+        let now = self.clock.now().boot;
+        self.open().as_ref().is_some_and(|open| open.place == *place && now < open.until && open.tries > 0)
+    }
+
+    /// Someone says a code. The right one is used up; each wrong one counts.
+    ///
+    /// # Errors
+    /// When it cannot be stored or recorded; then the code stays as it was.
+    pub async fn claim(&self, place: &Place, said: &str, person: Person) -> Result<Claim, StoreError> {
+        if !self.is_open(place) {
+            *self.open() = None;
+            return Ok(Claim::Closed);
+        }
+        let open = {
+            let mut slot = self.open();
+            let Some(mut open) = slot.take() else { return Ok(Claim::Closed) };
+            // Equality of these hashes takes the same time whatever they are.
+            if open.hash != digest(said) {
+                open.tries -= 1;
+                let left = open.tries;
+                *slot = (left > 0).then_some(open);
+                return Ok(Claim::Wrong(left));
+            }
+            open
+        };
+        let paired = self.pair(place, person).await;
+        if paired.is_err() {
+            *self.open() = Some(open);
+        }
+        Ok(if paired? { Claim::Paired } else { Claim::Closed })
+    }
+
+    /// Ends the pairing, and any code. Whether there was one.
+    ///
+    /// # Errors
+    /// When it cannot be stored or recorded.
+    pub async fn unpair(&self, confirmed: &Confirmed) -> Result<bool, StoreError> {
+        *self.open() = None;
+        let record = self.journal.act("telegram unpair", "the bot", true, Some(confirmed.by()));
+        let ended = self.journal.change(Weight::Strict, move |store| {
+            let ended = kept::unpair(store)?;
+            Ok((ended, if ended { vec![record.clone()] } else { Vec::new() }))
+        });
+        let ended = ended.await?;
+        self.endings.fetch_add(u64::from(ended), Ordering::Relaxed);
+        Ok(ended)
+    }
+
+    /// How often a pairing was ended since the start.
+    #[must_use]
+    pub fn endings(&self) -> u64 {
+        self.endings.load(Ordering::Relaxed)
+    }
+
+    async fn pair(&self, place: &Place, person: Person) -> Result<bool, StoreError> {
+        let about = format!("user {} with bot {}", person.user, place.bot);
+        let record = self.journal.act("telegram pair", &about, true, Some("telegram"));
+        let (place, now) = (place.kept(), self.clock.now().wall);
+        let paired = self.journal.change(Weight::Strict, move |store| {
+            let paired = kept::pair(store, &place, (person.user, person.chat), now)?;
+            Ok((paired, if paired { vec![record.clone()] } else { Vec::new() }))
+        });
+        paired.await
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    fn kept(&self) -> kept::Where {
+        kept::Where { bot: self.bot, address: self.api_url.clone().unwrap_or_default() }
+    }
+}
+
+impl std::fmt::Debug for Pairing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pairing").finish_non_exhaustive()
+    }
+}
+
+/// Of a code as people type it: in small letters too, and with blanks and lines in between.
+fn digest(code: &str) -> blake3::Hash {
+    let plain = code.chars().filter(|c| !matches!(c, ' ' | '-')).map(|c| match c.to_ascii_uppercase() {
+        'O' => '0',
+        'I' | 'L' => '1',
+        other => other,
+    });
+    blake3::hash(plain.collect::<String>().as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+use portero::audit::{self, Event, Filter, Segment};
+use portero::clock::TestClock;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::Store;
+
+const JANE: Person = Person { user: 501, chat: 501 };
+const MALLORY: Person = Person { user: 666, chat: 666 };
+
+struct World {
+    directory: TempDir,
+    clock: Arc<TestClock>,
+    pairing: Pairing,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()));
+        let pairing = open(&directory, &clock);
+        Self { directory, clock, pairing }
+    }
+
+    fn restart(self) -> Self {
+        let Self { directory, clock, pairing } = self;
+        drop(pairing);
+        let pairing = open(&directory, &clock);
+        Self { directory, clock, pairing }
+    }
+
+    fn code(&self) -> String {
+        self.pairing.offer(&place(), "test").unwrap().code.expose().to_owned()
+    }
+
+    async fn says(&self, person: Person, code: &str) -> Claim {
+        self.pairing.claim(&place(), code, person).await.unwrap()
+    }
+
+    fn person(&self) -> Option<Person> {
+        self.pairing.person(&place()).unwrap()
+    }
+
+    fn acts(&self) -> Vec<String> {
+        let log = audit::read(&self.directory.path().join("audit"), &Filter::default()).unwrap();
+        let acts = log.entries.into_iter().filter_map(|entry| match entry.record.event {
+            Event::Act { act, about, .. } => Some(format!("{act}: {about}")),
+            _ => None,
+        });
+        acts.collect()
+    }
+}
+
+fn open(directory: &TempDir, clock: &Arc<TestClock>) -> Pairing {
+    let audit = Arc::new(Segment::open(&directory.path().join("audit"), "test", clock.now()).unwrap());
+    let store = Store::open(&directory.path().join("portero.db"), None, Box::new(|| Ok(()))).unwrap();
+    let journal = Journal::new(store, audit, Arc::default(), Arc::clone(clock) as _);
+    Pairing::new(journal, Arc::clone(clock) as _)
+}
+
+fn place() -> Place {
+    Place { bot: 4711, api_url: None, admin: None }
+}
+
+#[tokio::test]
+async fn whoever_says_the_code_is_paired_for_good() {
+    let world = World::new();
+    let code = world.code();
+    assert_eq!(world.says(JANE, &code).await, Claim::Paired);
+    assert_eq!(world.says(MALLORY, &code).await, Claim::Closed, "it is used up");
+    assert_eq!(world.person(), Some(JANE));
+    assert_eq!(world.acts(), ["telegram pair: a code was shown", "telegram pair: user 501 with bot 4711"]);
+    assert_eq!(world.restart().person(), Some(JANE));
+}
+
+#[tokio::test]
+async fn a_code_is_read_as_people_type_it() {
+    let world = World::new();
+    let code = world.code().to_lowercase();
+    let said = format!("{}-{}", &code[..4], &code[4..]).replace('0', "o").replace('1', "l");
+    assert_eq!(world.says(JANE, &said).await, Claim::Paired);
+}
+
+#[tokio::test]
+async fn a_code_takes_five_tries() {
+    let world = World::new();
+    let code = world.code();
+    for left in (0..5).rev() {
+        assert_eq!(world.says(MALLORY, "WRONG").await, Claim::Wrong(left));
+    }
+    assert_eq!(world.says(JANE, &code).await, Claim::Closed);
+    assert_eq!(world.person(), None);
+    let again = world.code();
+    assert_ne!(again, code);
+    assert_eq!(world.says(JANE, &again).await, Claim::Paired);
+}
+
+#[tokio::test]
+async fn a_code_holds_for_five_minutes_and_no_longer_by_a_clock_that_is_set_back() {
+    let world = World::new();
+    let code = world.code();
+    world.clock.advance(CODE_FOR);
+    world.clock.set_wall("2026-11-20T12:00:00Z".parse().unwrap());
+    assert!(!world.pairing.is_open(&place()));
+    assert_eq!(world.says(JANE, &code).await, Claim::Closed);
+}
+
+#[tokio::test]
+async fn only_the_last_code_holds_and_none_outlives_a_restart() {
+    let world = World::new();
+    let (first, second) = (world.code(), world.code());
+    assert_eq!(world.says(JANE, &first).await, Claim::Wrong(4));
+    let world = world.restart();
+    assert_eq!(world.says(JANE, &second).await, Claim::Closed);
+}
+
+#[tokio::test]
+async fn while_paired_there_is_no_code() {
+    let world = World::new();
+    let code = world.code();
+    world.says(JANE, &code).await;
+    assert_eq!(world.pairing.offer(&place(), "test").unwrap_err(), PairingError::Paired(501));
+    assert!(world.pairing.unpair(&Confirmed::by_test()).await.unwrap());
+    assert_eq!(world.person(), None);
+    assert!(!world.pairing.unpair(&Confirmed::by_test()).await.unwrap());
+    let code = world.code();
+    assert_eq!(world.says(MALLORY, &code).await, Claim::Paired);
+    assert_eq!(world.acts()[2], "telegram unpair: the bot");
+}
+
+#[tokio::test]
+async fn unpairing_ends_a_code_too() {
+    let world = World::new();
+    let code = world.code();
+    world.pairing.unpair(&Confirmed::by_test()).await.unwrap();
+    assert_eq!(world.says(JANE, &code).await, Claim::Closed);
+}
+
+#[tokio::test]
+async fn a_pairing_is_with_one_bot_at_one_address() {
+    let world = World::new();
+    let code = world.code();
+    world.says(JANE, &code).await;
+    let elsewhere = [
+        Place { bot: 4712, ..place() },
+        Place { api_url: Some("http://localhost:8081".to_owned()), ..place() },
+    ];
+    for other in elsewhere {
+        assert_eq!(world.pairing.person(&other).unwrap(), None, "{other:?}");
+        let code = world.pairing.offer(&other, "test").unwrap().code;
+        let here = world.pairing.claim(&place(), code.expose(), MALLORY).await.unwrap();
+        assert_eq!(here, Claim::Closed, "a code is for one bot");
+    }
+}
+
+#[tokio::test]
+async fn whom_the_configuration_names_needs_no_code() {
+    let world = World::new();
+    let named = Place { admin: Some(501), ..place() };
+    assert_eq!(world.pairing.person(&named).unwrap(), Some(JANE));
+    assert_eq!(world.pairing.offer(&named, "test").unwrap_err(), PairingError::Named(501));
+}

@@ -1,0 +1,120 @@
+//! How the bot fares, as `portero status` tells it.
+//!
+//! The channel writes it, the terminal's questions read it. It holds no text of anybody's.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use portero::ipc::{TelegramState, TelegramTrouble};
+use tokio::sync::watch;
+
+use crate::pairing::Place;
+
+/// What is known of the bot.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// How it is.
+    pub state: TelegramState,
+    /// Which bot it is; none without one.
+    pub place: Option<Place>,
+    /// Its name, once it told it.
+    pub username: Option<String>,
+    /// When the last poll went well.
+    pub last_poll: Option<Timestamp>,
+    /// What last went wrong.
+    pub last_trouble: Option<TelegramTrouble>,
+}
+
+/// How the bot fares.
+pub struct Weather {
+    seen: watch::Sender<Seen>,
+    sending: Mutex<Option<Sending>>,
+}
+
+/// Tells how many messages wait to be sent, and what goes wrong with sending.
+pub type Sending = Arc<dyn Fn() -> (usize, Option<String>) + Send + Sync>;
+
+impl Default for Weather {
+    fn default() -> Self {
+        let seen = Seen {
+            state: TelegramState::Off,
+            place: None,
+            username: None,
+            last_poll: None,
+            last_trouble: None,
+        };
+        Self { seen: watch::Sender::new(seen), sending: Mutex::default() }
+    }
+}
+
+impl Weather {
+    /// What is known now.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+
+    /// How many messages wait to be sent, and what goes wrong with sending.
+    #[must_use]
+    pub fn sending(&self) -> (usize, Option<String>) {
+        let sending = self.queue().clone();
+        sending.map_or((0, None), |sending| sending())
+    }
+
+    /// Waits until it is known whether the bot can be reached.
+    pub async fn known(&self) -> Seen {
+        let mut seen = self.seen.subscribe();
+        let known = seen.wait_for(|seen| seen.state != TelegramState::Connecting).await;
+        known.map_or_else(|_| self.seen(), |seen| seen.clone())
+    }
+
+    /// Another bot, or none.
+    pub(crate) fn begins(&self, state: TelegramState, place: Option<Place>) {
+        *self.queue() = None;
+        self.seen.send_replace(Seen { state, place, username: None, last_poll: None, last_trouble: None });
+    }
+
+    /// The bot told its name, and messages can be sent.
+    pub(crate) fn connected(&self, username: String, sending: Sending) {
+        *self.queue() = Some(sending);
+        self.seen.send_modify(|seen| {
+            seen.state = TelegramState::Serving;
+            seen.username = Some(username);
+        });
+    }
+
+    /// A poll went well.
+    pub(crate) fn polled(&self, now: Timestamp) {
+        self.turn(TelegramState::Serving, |seen| seen.last_poll = Some(now));
+    }
+
+    /// Something went wrong.
+    pub(crate) fn failed(&self, state: TelegramState, trouble: TelegramTrouble) {
+        let words = trouble.what.clone();
+        let turned = self.turn(state, |seen| seen.last_trouble = Some(trouble));
+        if turned {
+            tracing::warn!(state = %state, "Telegram: {words}");
+        }
+    }
+
+    /// Whether the state is another one now.
+    fn turn(&self, state: TelegramState, also: impl FnOnce(&mut Seen)) -> bool {
+        let mut turned = false;
+        self.seen.send_modify(|seen| {
+            turned = seen.state != state;
+            seen.state = state;
+            also(seen);
+        });
+        turned
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<Sending>> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Weather {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Weather").field("seen", &*self.seen.borrow()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! Who is heard: one person, by a code from the terminal or by the configuration; nobody else, at no cost.
+
+use portero::ipc::{Ask, Challenge, FailureKind, Reply, TelegramPerson, TelegramState};
+use serde_json::json;
+
+use crate::standin::{TOKEN, USERNAME};
+use crate::world::{JANE, MALLORY, PASSPHRASE, World};
+
+const PAIRED: Option<TelegramPerson> = Some(TelegramPerson { user: JANE, configured: false });
+
+#[tokio::test]
+async fn whoever_says_the_code_of_the_terminal_is_paired() {
+    let world = World::new().await;
+    let shown = world.code().await;
+    assert_eq!(shown.link, format!("https://t.me/{USERNAME}?start={}", shown.code.replace('-', "")));
+    assert_eq!(shown.expires, "2026-11-20T12:05:00Z".parse().unwrap());
+    world.telegram.say(JANE, &format!("/pair {}", shown.code));
+    world.hears(JANE, "Paired.").await;
+    assert_eq!(world.status().await.person, PAIRED);
+    let acts = world.acts();
+    assert!(acts.contains(&"telegram pair: user 501 with bot 4711: true".to_owned()), "{acts:?}");
+    let world = world.restarted().await;
+    world.serves().await;
+    assert_eq!(world.status().await.person, PAIRED);
+}
+
+#[tokio::test]
+async fn the_link_pairs_too() {
+    let world = World::new().await;
+    let link = world.code().await.link;
+    let (_, code) = link.split_once("start=").unwrap();
+    world.telegram.say(JANE, &format!("/start {code}"));
+    world.hears(JANE, "Paired.").await;
+}
+
+#[tokio::test]
+async fn a_wrong_code_is_told_until_the_tries_are_used_up() {
+    let world = World::new().await;
+    let code = world.code().await.code;
+    for left in (0..5).rev() {
+        world.telegram.say(MALLORY, "/pair 0000-0000");
+        world.hears(MALLORY, &format!("This is not the code. Tries that are left: {left}")).await;
+    }
+    world.telegram.say(JANE, &format!("/pair {code}"));
+    world.telegram.say(MALLORY, "/whoami");
+    world.hears(MALLORY, "Your user: 666").await;
+    assert_eq!((world.status().await.person, world.telegram.by_bot(JANE).len()), (None, 0));
+}
+
+#[tokio::test]
+async fn people_can_ask_who_they_are_before_anyone_is_paired() {
+    let world = World::new().await;
+    world.telegram.say(MALLORY, "/whoami");
+    assert_eq!(world.hears(MALLORY, "Your user").await, "Your user: 666\nThis chat: 666");
+    world.pair_jane().await;
+    world.telegram.say(MALLORY, "/whoami");
+    world.telegram.say(JANE, "hi");
+    world.answered(JANE, 2).await;
+    assert_eq!(world.telegram.by_bot(MALLORY).len(), 1, "a stranger hears nothing any more");
+}
+
+#[tokio::test]
+async fn strangers_cost_nothing() {
+    let mut world = World::of_jane().await;
+    world.code_refused().await;
+    for text in ["hi", "/start", "/pair AAAA-AAAA", "/whoami", "/status hunter2-of-mallory"] {
+        world.telegram.say(MALLORY, text);
+        world.telegram.say_in_group(MALLORY, -7, text);
+    }
+    world.telegram.press_with(MALLORY, 1, "token");
+    world.telegram.say_in_group(JANE, -7, "Jane in a group");
+    world.telegram.forward(JANE, "hunter2-of-someone");
+    let before = world.telegram.by_bot(JANE).len();
+    world.telegram.say(JANE, "Jane herself");
+    world.answered(JANE, before + 1).await;
+    assert!(world.telegram.by_bot(MALLORY).is_empty() && world.telegram.by_bot(-7).is_empty());
+    assert_eq!(world.telegram.by_bot(JANE).len(), before + 1, "her own words alone are answered");
+    assert!(world.telegram.calls("answerCallbackQuery").is_empty());
+    world.end().await;
+    assert!(!world.all_files().contains("hunter2"), "nothing that strangers write is kept");
+}
+
+#[tokio::test]
+async fn whom_the_configuration_names_is_heard_without_a_code() {
+    let world = World::of_jane().await;
+    let person = world.status().await.person;
+    assert_eq!(person, Some(TelegramPerson { user: JANE, configured: true }));
+    world.telegram.say(JANE, "hi");
+    world.hears(JANE, "Portero does not ask here yet").await;
+}
+
+#[tokio::test]
+async fn the_files_name_the_person_and_the_environment_does_not() {
+    let world = World::without_bot().await.environment("TELEGRAM_ADMIN_CHAT_ID", "666");
+    world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url()}));
+    let world = world.started().await;
+    world.serves().await;
+    assert_eq!(world.status().await.person, None);
+    world.write(".env", "TELEGRAM_ADMIN_CHAT_ID=501\n");
+    world.until("the person", |status| status.person.is_some_and(|person| person.user == JANE)).await;
+}
+
+#[tokio::test]
+async fn where_a_passphrase_is_set_pairing_needs_it() {
+    let world = World::new().await;
+    world.serves().await;
+    world.set_passphrase().await;
+    let missing = world.ask(Ask::TelegramPair { challenge: None }).await.unwrap_err();
+    assert_eq!(missing.kind, FailureKind::Challenge);
+    let wrong = Challenge::new("wrong");
+    assert!(world.ask(Ask::TelegramPair { challenge: Some(wrong) }).await.is_err());
+    let right = Challenge::new(PASSPHRASE);
+    let shown = world.ask(Ask::TelegramPair { challenge: Some(right) }).await.unwrap();
+    assert!(matches!(shown, Reply::PairingCode(_)));
+}
+
+#[tokio::test]
+async fn only_who_knows_the_passphrase_lets_another_be_paired() {
+    let world = World::new().await;
+    world.pair_jane().await;
+    world.code_refused().await;
+    assert_eq!(world.unpair(PASSPHRASE).await.unwrap_err().kind, FailureKind::Challenge, "none is set");
+    world.set_passphrase().await;
+    assert_eq!(world.unpair("wrong").await.unwrap_err().kind, FailureKind::Challenge);
+    assert_eq!(world.status().await.person, PAIRED);
+    assert!(matches!(world.unpair(PASSPHRASE).await.unwrap(), Reply::Changed(1)));
+    assert_eq!(world.status().await.person, None);
+    world.serves().await;
+    world.telegram.say(JANE, "hi");
+    world.telegram.say(JANE, "/whoami");
+    world.hears(JANE, "Your user").await;
+    assert_eq!(world.telegram.by_bot(JANE).len(), 2, "she is a stranger now");
+}
+
+#[tokio::test]
+async fn without_a_bot_there_is_no_code() {
+    let world = World::without_bot().await.started().await;
+    assert_eq!(world.status().await.state, TelegramState::Off);
+    let refused = world.ask(Ask::TelegramPair { challenge: None }).await.unwrap_err();
+    assert_eq!((refused.kind, refused.message.as_str()), (FailureKind::Refused, "no bot is configured"));
+}
+
+impl World {
+    async fn code_refused(&self) {
+        let refused = self.ask(Ask::TelegramPair { challenge: None }).await.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Refused, "{refused:?}");
+    }
+}

@@ -1,0 +1,226 @@
+//! Listening in any weather: nothing lost, nothing acted on twice, no busy loop, and status tells.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portero::ipc::TelegramState;
+use serde_json::json;
+
+use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
+use crate::world::{JANE, PAUSE, World};
+
+#[tokio::test]
+async fn status_tells_how_the_bot_fares() {
+    let world = World::new().await;
+    let status = world.serves().await;
+    assert_eq!(status.bot.as_deref(), Some(USERNAME));
+    assert_eq!(status.last_poll, Some("2026-11-20T12:00:00Z".parse().unwrap()));
+    assert_eq!((status.last_trouble, status.waiting), (None, 0));
+}
+
+#[tokio::test]
+async fn a_token_in_the_environment_is_enough() {
+    // Without a section there is no address but Telegram's own, so this bot is not reached here.
+    let world = World::without_bot().await.environment("TELEGRAM_BOT_TOKEN", "no token");
+    let world = world.started().await;
+    let status = world.is(TelegramState::Invalid).await;
+    assert_eq!(status.last_trouble.unwrap().kind, "invalid");
+}
+
+#[tokio::test]
+async fn what_is_said_is_answered_once() {
+    let world = World::of_jane().await;
+    let before = world.telegram.by_bot(JANE).len();
+    let update = world.telegram.say(JANE, "one");
+    world.answered(JANE, before + 1).await;
+    world.telegram.redeliver(update);
+    world.telegram.say(JANE, "two");
+    world.answered(JANE, before + 2).await;
+    assert_eq!(world.telegram.by_bot(JANE).len(), before + 2);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_done_twice_across_a_restart() {
+    let mut world = World::of_jane().await;
+    world.telegram.say(JANE, "before");
+    world.answered(JANE, 2).await;
+    // What was answered last is not confirmed to Telegram before the next poll begins.
+    world.telegram.fault("getUpdates", Fault::Server(502), 1_000_000);
+    world.telegram.say(JANE, "at the end");
+    world.end().await;
+    world.telegram.say(JANE, "meanwhile");
+    world.telegram.calm("getUpdates");
+    let world = world.started().await;
+    world.answered(JANE, 4).await;
+    world.telegram.say(JANE, "after");
+    world.answered(JANE, 5).await;
+    assert_eq!(world.telegram.by_bot(JANE).len(), 5, "one answer each, the first /start among them");
+}
+
+#[tokio::test]
+async fn an_answer_to_a_poll_that_is_lost_comes_again() {
+    let world = World::of_jane().await;
+    world.telegram.fault("getUpdates", Fault::DropAfter, 3);
+    world.telegram.say(JANE, "one");
+    world.answered(JANE, 2).await;
+    world.telegram.say(JANE, "two");
+    world.answered(JANE, 3).await;
+    assert_eq!(world.telegram.by_bot(JANE).len(), 3);
+}
+
+#[tokio::test]
+async fn numbers_may_be_left_out_and_come_in_any_order() {
+    let mut world = World::of_jane().await;
+    world.answered(JANE, 1).await;
+    world.end().await;
+    world.telegram.set_reversed(true);
+    for text in ["one", "two", "three"] {
+        world.telegram.say(JANE, text);
+        world.telegram.skip_updates(7);
+    }
+    world.telegram.something_new();
+    let world = world.started().await;
+    world.answered(JANE, 4).await;
+    world.telegram.say(JANE, "four");
+    world.answered(JANE, 5).await;
+    assert_eq!(world.telegram.by_bot(JANE).len(), 5);
+}
+
+#[tokio::test]
+async fn it_comes_through_a_long_outage_without_a_busy_loop() {
+    let world = World::of_jane().await;
+    world.telegram.set_down(true);
+    let status = world.is(TelegramState::Troubled).await;
+    assert_eq!(status.last_trouble.unwrap().kind, "network");
+    world.clock.advance(Duration::from_secs(3600));
+    world.telegram.fault("getUpdates", Fault::Server(502), 1_000_000);
+    world.telegram.set_down(false);
+    world
+        .until("the gateway's failure", |it| {
+            it.last_trouble.as_ref().is_some_and(|it| it.kind == "server-error")
+        })
+        .await;
+    let (tries, began) = (world.telegram.calls("getUpdates").len(), Instant::now());
+    let more = |it: &StandIn| (it.calls("getUpdates").len() >= tries + 6).then_some(());
+    world.telegram.until("six more tries", more).await;
+    assert!(began.elapsed() >= 5 * PAUSE, "{:?}", began.elapsed());
+    world.telegram.say(JANE, "still there?");
+    let before = world.telegram.by_bot(JANE).len();
+    world.telegram.calm("getUpdates");
+    world.answered(JANE, before + 1).await;
+    let status = world.is(TelegramState::Serving).await;
+    assert_eq!(status.last_poll, Some("2026-11-20T13:00:00Z".parse().unwrap()));
+    assert!(status.last_trouble.is_some(), "what was wrong is still told");
+}
+
+#[tokio::test]
+async fn every_kind_of_failure_is_told_and_got_over() {
+    let world = World::of_jane().await;
+    for (fault, kind) in [
+        (Fault::RetryAfter(0), "retry-after"),
+        (Fault::Server(500), "server-error"),
+        (Fault::Nonsense, "nonsense"),
+        (Fault::Drop, "network"),
+        (Fault::Forbidden, "blocked"),
+        (Fault::Conflict, "conflict"),
+    ] {
+        let answered = world.telegram.by_bot(JANE).len();
+        world.telegram.fault("getUpdates", fault, 2);
+        world.telegram.say(JANE, kind);
+        world.until(kind, |it| it.last_trouble.as_ref().is_some_and(|it| it.kind == kind)).await;
+        world.answered(JANE, answered + 1).await;
+        world.is(TelegramState::Serving).await;
+    }
+}
+
+#[tokio::test]
+async fn another_program_on_the_same_bot_is_an_alarm() {
+    let world = World::of_jane().await;
+    world.telegram.fault("getUpdates", Fault::Conflict, 1_000_000);
+    world.telegram.say(JANE, "hi");
+    world.is(TelegramState::Conflict).await;
+    world.telegram.calm("getUpdates");
+    world.is(TelegramState::Serving).await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_tried_no_more_until_another_is_configured() {
+    let world = World::of_jane().await;
+    world.telegram.fault("getUpdates", Fault::Unauthorized, 1);
+    world.telegram.say(JANE, "hi");
+    let status = world.is(TelegramState::Unauthorized).await;
+    assert_eq!(status.last_trouble.unwrap().kind, "unauthorized");
+    let calls = |it: &StandIn| it.calls("getUpdates").len() + it.calls("getMe").len();
+    let before = calls(&world.telegram);
+    tokio::time::timeout(
+        10 * PAUSE,
+        world.telegram.until("another try", |it| (calls(it) > before).then_some(())),
+    )
+    .await
+    .expect_err("it is tried no more");
+    world
+        .configure(&json!({"token": format!("{TOKEN}x"), "apiUrl": world.telegram.api_url(), "admin": JANE}));
+    world.telegram.until("another try", |it| (calls(it) > before).then_some(())).await;
+    world.is(TelegramState::Unauthorized).await;
+    world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE}));
+    world.serves().await;
+    world.hears(JANE, "Portero does not ask here yet").await;
+}
+
+#[tokio::test]
+async fn a_bot_that_is_configured_later_is_served_and_one_that_goes_is_not() {
+    let world = World::without_bot().await.started().await;
+    assert_eq!(world.status().await.state, TelegramState::Off);
+    world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url()}));
+    world.serves().await;
+    world.write("portero.json", "{}");
+    world.is(TelegramState::Off).await;
+}
+
+#[tokio::test]
+async fn a_daemon_ends_at_once_though_a_poll_waits() {
+    let mut world = World::of_jane().await;
+    let began = Instant::now();
+    world.end().await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn the_token_is_nowhere() {
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut world = World::of_jane().await;
+    for fault in [Fault::Server(502), Fault::Nonsense, Fault::Drop, Fault::Conflict, Fault::Unauthorized] {
+        world.telegram.fault("getUpdates", fault, 1);
+        world.telegram.say(JANE, "hunter2-of-jane");
+    }
+    let status = world.is(TelegramState::Unauthorized).await;
+    let mut all = format!("{status:?}{}", serde_json::to_string(&status).unwrap());
+    world.end().await;
+    all.push_str(&world.all_files());
+    all.push_str(&String::from_utf8_lossy(&logged.0.lock().unwrap()));
+    assert!(all.contains("Telegram: "), "the log was caught");
+    for secret in ["stand_in-secret", "hunter2"] {
+        assert!(!all.contains(secret), "{secret}");
+    }
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! A daemon in this process whose bot is the stand-in's, and the terminal beside it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portero::audit::{self, Event, Filter};
+use portero::clock::TestClock;
+use portero::ipc::{
+    Ask, AskError, Challenge, Client, Failure, Hello, PROTOCOL, PairingCode, Peer, Reply, TelegramState,
+    TelegramStatus,
+};
+use portero::paths::Paths;
+use porterod::app::{App, Parts};
+use porterod::channels::telegram::courier::Pace;
+use porterod::channels::telegram::ear::Listening;
+use porterod::channels::telegram::link::Tuning;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::standin::{StandIn, TOKEN};
+
+pub(crate) const JANE: i64 = 501;
+pub(crate) const MALLORY: i64 = 666;
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+/// The shortest pause after a failure.
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+const SOON: Duration = Duration::from_secs(20);
+
+/// Directories, Telegram and a running daemon.
+pub(crate) struct World {
+    directory: TempDir,
+    pub(crate) telegram: StandIn,
+    pub(crate) clock: Arc<TestClock>,
+    environment: Vec<(OsString, OsString)>,
+    app: Option<App>,
+}
+
+impl World {
+    /// A daemon whose configuration names the stand-in's bot.
+    pub(crate) async fn new() -> Self {
+        let world = Self::without_bot().await;
+        world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url()}));
+        world.started().await
+    }
+
+    /// One that names Jane, too.
+    pub(crate) async fn of_jane() -> Self {
+        let world = Self::without_bot().await;
+        world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE}));
+        world.telegram.say(JANE, "/start");
+        let world = world.started().await;
+        world.serves().await;
+        world
+    }
+
+    /// No daemon yet, and no bot.
+    pub(crate) async fn without_bot() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["config", "home"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        let clock = Arc::new(TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()));
+        let telegram = StandIn::start().await;
+        Self { directory, telegram, clock, environment: Vec::new(), app: None }
+    }
+
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) async fn started(mut self) -> Self {
+        self.app = Some(App::start(self.parts()).await.unwrap());
+        self
+    }
+
+    /// Ends the daemon and starts another in its place.
+    pub(crate) async fn restarted(mut self) -> Self {
+        self.end().await;
+        self.started().await
+    }
+
+    pub(crate) async fn end(&mut self) {
+        if let Some(app) = self.app.take() {
+            app.shutdown().await;
+        }
+    }
+
+    /// Writes the `telegram` section.
+    pub(crate) fn configure(&self, telegram: &Value) {
+        self.write("portero.json", &json!({"telegram": telegram}).to_string());
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let beside = self.at("beside");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(beside, self.at("config").join(name)).unwrap();
+    }
+
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
+        let (build, config) = ("test".to_owned(), self.at("config"));
+        let hello = Hello { protocol: PROTOCOL, build, config, peer: Peer::Terminal };
+        let (client, _pushes, _) = Client::connect(&self.paths().socket(), hello).await.unwrap();
+        match tokio::time::timeout(SOON, client.ask(ask)).await.expect("in time") {
+            Ok(reply) => Ok(reply),
+            Err(AskError::Refused(failure)) => Err(failure),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    pub(crate) async fn status(&self) -> TelegramStatus {
+        match self.ask(Ask::Status).await.unwrap() {
+            Reply::Status(status) => status.telegram,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until the status is so.
+    pub(crate) async fn until(&self, what: &str, so: impl Fn(&TelegramStatus) -> bool) -> TelegramStatus {
+        let waiting = async {
+            loop {
+                let status = self.status().await;
+                if so(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        };
+        match tokio::time::timeout(SOON, waiting).await {
+            Ok(status) => status,
+            Err(_) => panic!("not in time: {what}; {:?}", self.status().await),
+        }
+    }
+
+    pub(crate) async fn is(&self, state: TelegramState) -> TelegramStatus {
+        self.until(&state.to_string(), |status| status.state == state).await
+    }
+
+    /// Waits until it listens.
+    pub(crate) async fn serves(&self) -> TelegramStatus {
+        let serves =
+            |status: &TelegramStatus| status.state == TelegramState::Serving && status.last_poll.is_some();
+        self.until("a good poll", serves).await
+    }
+
+    pub(crate) async fn set_passphrase(&self) {
+        let new = Challenge::new(PASSPHRASE);
+        self.ask(Ask::SetPassphrase { old: None, new }).await.unwrap();
+    }
+
+    pub(crate) async fn code(&self) -> PairingCode {
+        match self.ask(Ask::TelegramPair { challenge: None }).await.unwrap() {
+            Reply::PairingCode(code) => code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn unpair(&self, passphrase: &str) -> Result<Reply, Failure> {
+        self.ask(Ask::TelegramUnpair { challenge: Challenge::new(passphrase) }).await
+    }
+
+    /// Pairs Jane, and waits until she is told.
+    pub(crate) async fn pair_jane(&self) {
+        let code = self.code().await.code;
+        self.telegram.say(JANE, &format!("/pair {code}"));
+        self.hears(JANE, "Paired.").await;
+    }
+
+    /// Waits for a message of the bot that begins so.
+    pub(crate) async fn hears(&self, person: i64, words: &str) -> String {
+        let found = |it: &StandIn| it.by_bot(person).into_iter().find(|shown| shown.text.starts_with(words));
+        self.telegram.until(words, found).await.text
+    }
+
+    /// Waits until the bot has answered so many of a person's words.
+    pub(crate) async fn answered(&self, person: i64, count: usize) {
+        let answers = |it: &StandIn| (it.by_bot(person).len() >= count).then_some(());
+        self.telegram.until("answers", answers).await;
+    }
+
+    /// The acts in the audit.
+    pub(crate) fn acts(&self) -> Vec<String> {
+        let log = audit::read(&self.paths().audit(), &Filter::default()).unwrap();
+        let acts = log.entries.into_iter().filter_map(|entry| match entry.record.event {
+            Event::Act { act, about, done, .. } => Some(format!("{act}: {about}: {done}")),
+            _ => None,
+        });
+        acts.collect()
+    }
+
+    /// Every file that the daemon wrote, as one text.
+    pub(crate) fn all_files(&self) -> String {
+        fn read(directory: &Path, all: &mut String) {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    read(&path, all);
+                } else if let Ok(bytes) = std::fs::read(&path) {
+                    all.push_str(&String::from_utf8_lossy(&bytes));
+                }
+            }
+        }
+        let mut all = String::new();
+        read(&self.at("state"), &mut all);
+        all
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn paths(&self) -> Paths {
+        Paths { config: self.at("config"), state: self.at("state"), runtime: self.at("run") }
+    }
+
+    fn parts(&self) -> Parts {
+        let pace = Pace {
+            gap: Duration::from_millis(1),
+            first_pause: PAUSE,
+            longest_pause: 4 * PAUSE,
+            ..Pace::default()
+        };
+        let listening = Listening {
+            wait: Duration::from_secs(20),
+            first_pause: PAUSE,
+            longest_pause: 4 * PAUSE,
+            conflict_pause: 4 * PAUSE,
+            whoami_gap: Duration::ZERO,
+        };
+        Parts {
+            paths: self.paths(),
+            home: self.at("home"),
+            environment: self.environment.clone(),
+            clock: Arc::clone(&self.clock) as _,
+            boot_id: "boot".to_owned(),
+            guard: None,
+            build: "test".to_owned(),
+            telegram: Tuning { pace, listening, patience: Duration::from_secs(10) },
+        }
+    }
+}
