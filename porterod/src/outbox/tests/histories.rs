@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use portero::clock::Clock as _;
 
+use portero::pipeline::Desk as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::approval::tests::{call, context};
 use crate::journal::Weight;
 use crate::store::tasks::Step;
 
@@ -91,11 +93,14 @@ impl Model {
         let now = bench.journal.now().wall;
         match next {
             Move::Open(text) => {
-                let task = bench.opened(&(text % 4).to_string()).await;
-                if !self.tasks.contains(&task.id) {
-                    self.tasks.push(task.id);
+                let asked = bench.desk.submit(call(&(text % 4).to_string()), &context("/project")).await;
+                // After a no the same call is refused for a while.
+                if let Ok(task) = asked {
+                    if !self.tasks.contains(&task.id) {
+                        self.tasks.push(task.id);
+                    }
+                    self.came(task.id, State::PendingApproval);
                 }
-                self.came(task.id, State::PendingApproval);
             }
             Move::Approve(index) => {
                 if let Some(task) = self.task(index) {
