@@ -13,10 +13,10 @@ use interprocess::local_socket::traits::StreamCommon as _;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
-use super::address;
 use super::frame::{FRAME_MOST, Frames, GREETING_MOST, encode};
 use super::messages::{Ask, Failure, FailureKind, FromDaemon, Hello, Push, Reply, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox, SendError};
+use super::{Process, address};
 use crate::anonymize::Fake;
 use crate::json::RawJson;
 
@@ -36,6 +36,8 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Shared {
+    /// The process that listens, as the system tells.
+    peer: Option<u32>,
     outbox: Outbox,
     open: Arc<Questions>,
     next: AtomicU64,
@@ -59,6 +61,9 @@ pub enum ConnectError {
     /// Somebody listens, but is not this user's own process.
     #[error("the socket belongs to another user; nothing was sent to it")]
     Impostor,
+    /// A process of this user listens, but its program is not the daemon's.
+    #[error("{0} listens on the socket, which is not the daemon's program; nothing was told to it")]
+    Foreign(Process),
     /// The daemon refused: another version, or another configuration directory.
     #[error("{0}")]
     Refused(Failure),
@@ -103,7 +108,7 @@ impl Client {
         hello: Hello,
     ) -> Result<(Self, mpsc::Receiver<Push>, Welcome), ConnectError> {
         let greeting = greet(socket, &hello);
-        let (mut frames, write, welcome) = tokio::time::timeout(GREETING, greeting)
+        let (mut frames, write, welcome, peer) = tokio::time::timeout(GREETING, greeting)
             .await
             .unwrap_or_else(|_| Err(ConnectError::Broken("it took too long".to_owned())))?;
         frames.allow(FRAME_MOST);
@@ -112,7 +117,7 @@ impl Client {
         let (push, pushes) = mpsc::channel(PUSHES_MOST);
         let reader = Reader { open: Arc::clone(&open), closing: outbox.closing().clone(), push };
         tokio::spawn(reader.read(frames));
-        let shared = Arc::new(Shared { outbox, open, next: AtomicU64::new(1) });
+        let shared = Arc::new(Shared { peer, outbox, open, next: AtomicU64::new(1) });
         Ok((Self { shared }, pushes, welcome))
     }
 
@@ -130,7 +135,7 @@ impl Client {
     /// # Errors
     /// See [`AskError`].
     pub async fn ask_with_progress(&self, ask: Ask, progress: Option<Progress>) -> Result<Reply, AskError> {
-        let Shared { outbox, open, next } = &*self.shared;
+        let Shared { outbox, open, next, peer: _ } = &*self.shared;
         let number = next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         if !open.add(number, Question { answer, progress }) {
@@ -158,6 +163,12 @@ impl Client {
     /// [`AskError::Closed`]
     pub async fn follows(&self, epoch: u64) -> Result<(), AskError> {
         self.shared.outbox.send(&ToDaemon::Follows { epoch }).await.map_err(|_| self.gone())
+    }
+
+    /// The process that listens, as the system tells, and not as it says itself.
+    #[must_use]
+    pub fn peer(&self) -> Option<u32> {
+        self.shared.peer
     }
 
     /// Returns once the connection is gone, with the reason.
@@ -191,7 +202,7 @@ pub async fn probe(socket: &Path, hello: Hello) -> Probe {
     }
 }
 
-type Greeted = (Frames<ReadHalf<Stream>>, WriteHalf<Stream>, Welcome);
+type Greeted = (Frames<ReadHalf<Stream>>, WriteHalf<Stream>, Welcome, Option<u32>);
 
 async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
     let broken = |error: &dyn std::fmt::Display| ConnectError::Broken(error.to_string());
@@ -201,9 +212,10 @@ async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::Absent(error),
             _ => broken(&error),
         })?;
-    if !stream.peer_creds().is_ok_and(|peer| address::is_own_user(&peer)) {
+    let Some(peer) = stream.peer_creds().ok().filter(address::is_own_user) else {
         return Err(ConnectError::Impostor);
-    }
+    };
+    let peer = peer.pid().and_then(|pid| u32::try_from(pid).ok());
     let (read, mut write) = tokio::io::split(stream);
     let mut frames = Frames::new(read, GREETING_MOST);
     let hello = encode(hello).map_err(|error| ConnectError::Broken(format!("{error:?}")))?;
@@ -217,7 +229,7 @@ async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
         Err(error) => return Err(broken(&error)),
     };
     match serde_json::from_slice::<Result<Welcome, Failure>>(answer.as_ref()) {
-        Ok(Ok(welcome)) => Ok((frames, write, welcome)),
+        Ok(Ok(welcome)) => Ok((frames, write, welcome, peer)),
         Ok(Err(failure)) => Err(ConnectError::Refused(failure)),
         Err(_) => Err(ConnectError::Refused(
             Failure::new(FailureKind::Version, "the daemon speaks another protocol than this program")

@@ -14,15 +14,23 @@ pub(crate) fn find() -> Option<PathBuf> {
     find_in(beside.as_deref().and_then(Path::parent), &path)
 }
 
+/// Every place where it is.
+#[cfg(target_os = "linux")]
+pub(super) fn all() -> Vec<PathBuf> {
+    let beside = std::env::current_exe().ok().and_then(|path| path.canonicalize().ok());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    places(beside.as_deref().and_then(Path::parent), &path).collect()
+}
+
 fn find_in(beside: Option<&Path>, path: &OsStr) -> Option<PathBuf> {
+    places(beside, path).find(|file| file.is_file())
+}
+
+fn places(beside: Option<&Path>, path: &OsStr) -> impl Iterator<Item = PathBuf> {
     // An empty entry of PATH means the working directory, which an agent may fill: not looked at.
     let on_path = std::env::split_paths(path).filter(|directory| directory.is_absolute());
-    beside
-        .map(Path::to_owned)
-        .into_iter()
-        .chain(on_path)
-        .map(|dir| dir.join(PROGRAM))
-        .find(|file| file.is_file())
+    let places: Vec<_> = beside.map(Path::to_owned).into_iter().chain(on_path).collect();
+    places.into_iter().map(|dir| dir.join(PROGRAM))
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 mod find;
 mod start;
+mod trust;
 
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use portero::config;
-use portero::ipc::{self, Ask, AskError, Client, ConnectError, Hello, Peer, Probe, Push, Reply, Welcome};
+use portero::ipc::{
+    self, Ask, AskError, Client, ConnectError, Hello, Peer, Probe, Process, Push, Reply, Welcome,
+};
 use portero::paths::Paths;
 use tokio::sync::mpsc;
 
@@ -130,7 +133,9 @@ pub(crate) async fn connect(
             Err(ConnectError::Broken(_)) if begin.elapsed() < SETTLE_WITHIN => {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
-            other => return other,
+            Ok(connected) if trust::runs_daemon(connected.0.peer()) => return Ok(connected),
+            Ok((client, ..)) => return Err(ConnectError::Foreign(Process::of(client.peer()))),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -194,6 +199,14 @@ pub(crate) fn unreachable(socket: &Path, error: &ConnectError) -> Failure {
                 None => failure,
             }
         }
+        ConnectError::Foreign(_) => failure(&format!(
+            "what listens at {} is not the daemon",
+            socket.display()
+        ))
+        .hint(
+            "type no passphrase; end that process, and see how it came there. If it is a daemon of another \
+                 installation, put its `porterod` beside this program or on PATH",
+        ),
         ConnectError::Impostor | ConnectError::Broken(_) => {
             failure(&format!("what listens at {} is no daemon of yours", socket.display()))
         }

@@ -10,6 +10,7 @@ mod daemon;
 mod generated;
 mod grants;
 mod help;
+mod impostor;
 mod link;
 mod policy;
 #[path = "../support/porterod.rs"]
