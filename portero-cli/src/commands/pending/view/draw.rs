@@ -39,7 +39,7 @@ pub(super) fn draw(view: &View, frame: &mut Frame<'_>) {
     header(view, areas.header, frame);
     match view.mode {
         Mode::Help => help(areas.body, frame),
-        Mode::Browse | Mode::Approve { .. } | Mode::Reject { .. } | Mode::Pause => {
+        Mode::Browse | Mode::Approve { .. } | Mode::Reject { .. } | Mode::Pause | Mode::Gone => {
             list(view, areas.list, frame);
             rule(areas.rule, frame);
             call(view, &areas, frame);

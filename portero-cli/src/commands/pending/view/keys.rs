@@ -59,6 +59,12 @@ impl View {
             Mode::Approve { .. } => self.approve(key),
             Mode::Reject { .. } => self.reject(key),
             Mode::Pause => self.pause(key),
+            Mode::Gone => {
+                if matches!(key, Key::Enter | Key::Escape) {
+                    self.mode = Mode::Browse;
+                }
+                None
+            }
         };
         self.busy |= !matches!(effect, None | Some(Effect::Quit));
         self.settle();

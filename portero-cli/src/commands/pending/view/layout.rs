@@ -115,6 +115,10 @@ pub(super) fn footer(view: &View) -> Vec<String> {
             texts.push("Pause everything, in every session? `portero resume` ends it.".to_owned());
             texts.push(answers(view, "y pauses"));
         }
+        Mode::Gone => {
+            texts.push(view.says.clone());
+            texts.push("What you type is not taken. Enter or Esc goes on".to_owned());
+        }
     }
     let width = usize::from(view.size.0);
     texts.iter().filter(|text| !text.is_empty()).flat_map(|text| folded(text, width)).collect()

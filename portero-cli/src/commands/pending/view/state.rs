@@ -62,6 +62,9 @@ pub(super) enum Mode {
     },
     /// Pausing everything is to be confirmed.
     Pause,
+    /// The task went while something was typed for it. Whoever types goes on for a moment without looking, so
+    /// nothing but Enter and Escape is a key here: the rest of a passphrase is no command, and no reason.
+    Gone,
 }
 
 /// What came of an act.
@@ -177,9 +180,15 @@ impl View {
         match &self.mode {
             Mode::Approve { task, .. } | Mode::Reject { task, .. } if *task == id && !self.busy => {
                 self.says = format!("{} is {how}; you decided nothing", tasks::short(id));
-                self.mode = Mode::Browse;
+                drop(self.mode.take_typed());
+                self.mode = Mode::Gone;
             }
-            Mode::Approve { .. } | Mode::Reject { .. } | Mode::Browse | Mode::Help | Mode::Pause => {}
+            Mode::Approve { .. }
+            | Mode::Reject { .. }
+            | Mode::Browse
+            | Mode::Help
+            | Mode::Pause
+            | Mode::Gone => {}
         }
         if self.selected == Some(id) {
             if let Some(item) = self.items.iter_mut().find(|item| item.task.id == id) {
@@ -251,7 +260,7 @@ impl Mode {
     pub(super) fn take_typed(&mut self) -> Secret {
         match self {
             Self::Approve { typed, .. } => Secret::new(std::mem::take(typed)),
-            Self::Browse | Self::Help | Self::Reject { .. } | Self::Pause => Secret::new(""),
+            Self::Browse | Self::Help | Self::Reject { .. } | Self::Pause | Self::Gone => Secret::new(""),
         }
     }
 }

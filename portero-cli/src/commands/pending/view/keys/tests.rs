@@ -15,6 +15,7 @@ fn at(view: &View) -> String {
         Mode::Approve { task, typed, .. } => format!("approve {task} {typed:?}"),
         Mode::Reject { task, reason } => format!("reject {task} {reason:?}"),
         Mode::Pause => "pause".to_owned(),
+        Mode::Gone => "gone".to_owned(),
     }
 }
 
@@ -143,12 +144,28 @@ fn a_task_that_ends_while_it_is_asked_about_takes_the_question_back() {
         let mut view = view(SIZE);
         play(&mut view, keys);
         view.hear(&came(9, State::Cancelled));
-        assert_eq!(at(&view), "browse");
-        assert!(view.says.contains("you decided nothing"), "{}", view.says);
+        assert_eq!(at(&view), "gone");
+        assert!(below(&view).contains("you decided nothing"), "{}", below(&view));
         assert_eq!(play(&mut view, "!"), None);
+        assert_eq!(at(&view), "browse");
         view.hear(&came(5, State::Cancelled));
         assert_eq!(view.selected, Some(id(9)));
     }
+}
+
+/// An agent can take its task back at any moment, so also in the middle of a passphrase.
+#[test]
+fn the_rest_of_a_passphrase_is_no_command_when_its_task_goes_while_it_is_typed() {
+    let mut view = view(SIZE);
+    play(&mut view, "aso");
+    view.hear(&came(9, State::Cancelled));
+    for letter in "jrest of my passphrase py q".chars() {
+        assert_eq!(view.key(Key::Letter(letter)), None, "{letter}");
+    }
+    view.paste("jrpasted");
+    assert_eq!((at(&view).as_str(), view.selected), ("gone", Some(id(9))));
+    assert_eq!(view.key(Key::Enter), None);
+    assert_eq!((at(&view).as_str(), view.selected), ("browse", Some(id(9))));
 }
 
 #[test]
