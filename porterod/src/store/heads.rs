@@ -23,22 +23,24 @@ pub(crate) fn get(connection: &Connection, segment: &str) -> Result<Option<Head>
     Ok(statement.query_row([segment], read).optional()?)
 }
 
-/// Keeps a head, unless a later one is kept already.
+/// Keeps a head, unless a later one is kept already, or it was removed because it is old.
 pub(crate) fn keep(connection: &Connection, head: &Head) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO heads (segment, seq, hash, length) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (segment) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
-             length = excluded.length WHERE excluded.seq > seq",
+             length = excluded.length WHERE excluded.seq > seq AND removed IS NULL",
     )?;
     statement.execute(params![head.segment, head.seq, head.hash, head.length])?;
     Ok(())
 }
 
-/// Keeps what is wrong with a segment, and tells whether that is new. The first problem found stays.
+/// Keeps what is wrong with a segment, and tells whether that is new. The first problem found stays; and what was
+/// removed because it is old has none, whatever lies in its place since.
 pub(crate) fn fault(connection: &Connection, head: &Head, problem: &str) -> Result<bool, StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO heads (segment, seq, hash, length, problem) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (segment) DO UPDATE SET problem = excluded.problem WHERE problem IS NULL",
+         ON CONFLICT (segment) DO UPDATE SET problem = excluded.problem
+         WHERE problem IS NULL AND removed IS NULL",
     )?;
     Ok(statement.execute(params![head.segment, head.seq, head.hash, head.length, problem])? == 1)
 }

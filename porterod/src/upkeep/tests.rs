@@ -250,6 +250,23 @@ async fn a_file_whose_removal_was_cut_short_is_removed_later_and_told_once() {
 }
 
 #[tokio::test]
+async fn what_is_put_in_the_place_of_a_removed_segment_hides_no_change_of_another() {
+    let place = Place::keeping("30d").await;
+    let old = place.ended();
+    place.pass(20 * DAY).await;
+    let changed = place.ended();
+    place.pass(12 * DAY).await;
+    assert!(!place.is_there(&old) && place.is_there(&changed));
+    fs::write(place.audit().join(&old), "no record\n").unwrap();
+    let path = place.audit().join(&changed);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("started", "begun..")).unwrap();
+    place.pass(2 * DAY).await;
+    assert_eq!((place.alarms(), place.state(&changed)), (1, Report::Broken));
+    assert!(!place.is_there(&old), "what lay in its place goes too");
+}
+
+#[tokio::test]
 async fn a_session_that_speaks_of_a_removed_segment_changes_nothing() {
     let place = Place::keeping("7d").await;
     let old = place.ended();
