@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 
 use portero::notice::Notice;
 
@@ -17,10 +18,14 @@ pub(super) async fn tell(outbox: Arc<Outbox>, file: PathBuf) {
     let mut changes = outbox.changes();
     loop {
         for entry in outbox.next(NAME).unwrap() {
-            let Notice::Task { state, .. } = entry.notice else { continue };
+            let Notice::Task { state, .. } = entry.notice else {
+                outbox.acknowledge(NAME, entry.seq).await.unwrap();
+                continue;
+            };
             reached(&format!("taken {state}"));
             let mut told = OpenOptions::new().create(true).append(true).open(&file).unwrap();
-            writeln!(told, "{} {state}", entry.seq).unwrap();
+            // In one write: the test reads meanwhile.
+            told.write_all(format!("{} {state}\n", entry.seq).as_bytes()).unwrap();
             reached(&format!("told {state}"));
             outbox.acknowledge(NAME, entry.seq).await.unwrap();
             reached(&format!("acknowledged {state}"));
@@ -55,18 +60,19 @@ async fn told_of(home: &Home, state: State) -> Vec<(u64, String)> {
 }
 
 /// Points between a commit and its delivery, in the delivery, and after it, each with how often the notice that
-/// the daemon died at is told in the end.
-const POINTS: [(&str, usize); 10] = [
-    ("committed pending-approval", 1),
-    ("taken pending-approval", 1),
-    ("told pending-approval", 2),
-    ("acknowledged pending-approval", 1),
-    ("committed approved", 1),
-    ("told approved", 2),
-    ("committed executing", 1),
-    ("taken completed", 1),
-    ("told completed", 2),
-    ("acknowledged completed", 1),
+/// the daemon died at is told in the end. What is committed may be told before whoever committed it goes on, and
+/// so before the daemon dies.
+const POINTS: [(&str, RangeInclusive<usize>); 10] = [
+    ("committed pending-approval", 1..=2),
+    ("taken pending-approval", 1..=1),
+    ("told pending-approval", 2..=2),
+    ("acknowledged pending-approval", 1..=1),
+    ("committed approved", 1..=2),
+    ("told approved", 2..=2),
+    ("committed executing", 1..=2),
+    ("taken completed", 1..=1),
+    ("told completed", 2..=2),
+    ("acknowledged completed", 1..=1),
 ];
 
 #[tokio::test]
@@ -82,7 +88,8 @@ async fn killed_at_any_point_a_channel_tells_every_change_at_least_once_and_in_o
         let task = at_rest(&person).await.unwrap();
         let told = told_of(&home, task.state).await;
         let state = point.split_once(' ').unwrap().1;
-        assert_eq!(told.iter().filter(|(_, told)| told == state).count(), times, "{point}: {told:?}");
+        let often = told.iter().filter(|(_, told)| told == state).count();
+        assert!(times.contains(&often), "{point}: {told:?}");
         assert!(told.is_sorted_by_key(|(seq, _)| *seq), "{point}: {told:?}");
         let mut states: Vec<_> = told.into_iter().map(|(_, state)| state).collect();
         states.dedup();
