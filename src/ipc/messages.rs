@@ -460,6 +460,7 @@ pub struct Status {
     /// The authenticator that is enrolled.
     pub totp: Option<Authenticator>,
     /// How the bot on Telegram fares.
+    #[serde(default)]
     pub telegram: TelegramStatus,
     /// Counters of the audit since the daemon started: calls allowed, asked, refused, failed.
     pub counts: Counts,

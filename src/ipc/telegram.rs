@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// How the bot fares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelegramStatus {
     /// How it is.
     pub state: TelegramState,
@@ -25,10 +25,11 @@ pub struct TelegramStatus {
 }
 
 /// How the bot is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TelegramState {
     /// No token is configured.
+    #[default]
     Off,
     /// The configuration names no bot that could be: what is wrong is told as the trouble.
     Invalid,

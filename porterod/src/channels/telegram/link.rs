@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portero::config::Telegram;
 use portero::ipc::{TelegramState, TelegramTrouble};
+use portero::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
 use super::bot::{Address, Bot, BotError, Me};
@@ -35,7 +36,7 @@ impl Default for Tuning {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wanted {
     telegram: Telegram,
-    proxy: Option<String>,
+    proxy: Option<Secret>,
     /// How often a pairing was ended: nothing goes to whom the bot no longer listens to.
     endings: u64,
 }
@@ -64,7 +65,8 @@ fn wanted(daemon: &Daemon) -> Option<Wanted> {
     let set = |name: &str| (daemon.environment)(name).and_then(|value| value.into_string().ok());
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
-        .find_map(|name| set(name).filter(|value| !value.is_empty()));
+        .find_map(|name| set(name).filter(|value| !value.is_empty()))
+        .map(Secret::new);
     Some(Wanted { telegram, proxy, endings: daemon.pairing.endings() })
 }
 

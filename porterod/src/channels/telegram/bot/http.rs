@@ -71,7 +71,7 @@ impl Http {
             .tcp_keepalive(Duration::from_secs(30))
             .user_agent(concat!("portero/", env!("CARGO_PKG_VERSION")));
         if let Some(proxy) = &address.proxy {
-            client = client.proxy(Proxy::https(proxy).map_err(|_| AddressError::Proxy)?);
+            client = client.proxy(Proxy::https(proxy.expose()).map_err(|_| AddressError::Proxy)?);
         }
         let client = client.build().map_err(|_| AddressError::Url)?;
         Ok(Self { client, prefix: Arc::new(Secret::new(prefix)), patience: address.patience })

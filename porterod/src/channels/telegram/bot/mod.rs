@@ -37,8 +37,8 @@ pub struct Address {
     pub token: Secret,
     /// Another address of the Bot API than Telegram's.
     pub api_url: Option<String>,
-    /// A proxy for `https`, as `HTTPS_PROXY` names one.
-    pub proxy: Option<String>,
+    /// A proxy for `https`, as `HTTPS_PROXY` names one; it may hold a password.
+    pub proxy: Option<Secret>,
     /// How long a request may take; the long poll may take its wait in addition.
     pub patience: Duration,
 }
