@@ -19,6 +19,8 @@ const EDITS_MOST: usize = 500;
 /// How many answers may wait, and be under way at once.
 const ANSWERS_MOST: usize = 100;
 const ANSWERS_AT_ONCE: usize = 4;
+/// How often a message fails before others go first: Telegram may fail at this one alone.
+const FAILURES_FIRST: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
 type Waiting = oneshot::Sender<Result<MessageId, Undelivered>>;
@@ -80,6 +82,7 @@ struct Job {
     /// None for a change.
     rank: Option<Rank>,
     waiting: Vec<Waiting>,
+    failures: u32,
 }
 
 struct Answer {
@@ -225,7 +228,7 @@ impl Lane {
             job.waiting.push(done);
             return;
         }
-        let job = Job { errand: Arc::new(errand), rank: Some(rank), waiting: vec![done] };
+        let job = Job { errand: Arc::new(errand), rank: Some(rank), waiting: vec![done], failures: 0 };
         match rank {
             Rank::Card => self.cards.push_back(job),
             Rank::Notice => push_bounded(&mut self.notices, job, NOTICES_MOST),
@@ -239,7 +242,7 @@ impl Lane {
             job.waiting.push(done);
             return;
         }
-        let job = Job { errand: Arc::new(errand), rank: None, waiting: vec![done] };
+        let job = Job { errand: Arc::new(errand), rank: None, waiting: vec![done], failures: 0 };
         push_bounded(&mut self.edits, job, EDITS_MOST);
     }
 
@@ -300,8 +303,10 @@ impl Lane {
         }
     }
 
-    /// What failed goes first again, unless a later change took its place.
-    fn put_back(&mut self, job: Job) {
+    /// What failed goes first again, unless a later change took its place, or it failed too often.
+    fn put_back(&mut self, mut job: Job) {
+        job.failures = job.failures.saturating_add(1);
+        let is_stuck = job.failures >= FAILURES_FIRST;
         let Some(rank) = job.rank else {
             match self.edits.iter_mut().find(|other| same_message(&other.errand, &job.errand)) {
                 Some(later) => {
@@ -309,13 +314,19 @@ impl Lane {
                     later.errand = Arc::new(errand);
                     later.waiting.extend(job.waiting);
                 }
+                None if is_stuck => self.edits.push_back(job),
                 None => self.edits.push_front(job),
             }
             return;
         };
-        match rank {
-            Rank::Card => self.cards.push_front(job),
-            Rank::Notice => self.notices.push_front(job),
+        let queue = match rank {
+            Rank::Card => &mut self.cards,
+            Rank::Notice => &mut self.notices,
+        };
+        if is_stuck {
+            queue.push_back(job);
+        } else {
+            queue.push_front(job);
         }
     }
 }

@@ -193,6 +193,24 @@ fn failures_are_tried_again_ever_more_slowly_and_lose_nothing() {
 }
 
 #[test]
+fn what_fails_again_and_again_lets_others_go_first() {
+    let mut world = World::new();
+    let mut outcome = world.post(JANE, "stuck", Rank::Card);
+    drop(world.post(JANE, "later", Rank::Card));
+    for _ in 0..FAILURES_FIRST {
+        let (ticket, told) = world.goes().unwrap();
+        assert_eq!(told, "stuck");
+        world.settle(ticket, Err(BotError::Server(500)));
+        world.now += 60 * SECOND;
+    }
+    assert_eq!(world.arrives().as_deref(), Some("later"));
+    world.now += SECOND;
+    assert!(outcome.try_recv().is_err(), "it is not dropped");
+    assert_eq!(world.arrives().as_deref(), Some("stuck"));
+    assert_eq!(outcome.try_recv().unwrap(), Ok(MessageId(9)));
+}
+
+#[test]
 fn chance_shortens_a_pause_by_up_to_half() {
     let pause = |chance| doubled(SECOND, 60 * SECOND, 2, chance);
     assert_eq!((pause(0.0), pause(0.5), pause(1.0)), (4 * SECOND, 3 * SECOND, 2 * SECOND));
