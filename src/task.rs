@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::anonymize::Fake;
 use crate::call::Call;
 use crate::clock::Moment;
-use crate::names::{AgentSession, Principal, SessionId, TaskId};
+use crate::names::{AgentSession, Principal, SessionId, TaskId, ToolId};
 use crate::policy::{Action, Asker, Decision, Policy};
 
 /// Where a task stands.
@@ -181,6 +181,31 @@ pub struct Task {
     /// The last task with which a person asked this one anew. Lists leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeated: Option<TaskId>,
+}
+
+/// A task that is final, as far as an agent is told of it unasked: no words of a server's, an agent's or a person's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Its id.
+    pub task: TaskId,
+    /// Which tool.
+    pub tool: ToolId,
+    /// How it ended.
+    pub state: State,
+}
+
+/// The finished tasks that no agent has asked about yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct News {
+    /// How many there are.
+    pub count: u64,
+    /// The last of them, the latest first; [`News::MOST`] at most.
+    pub last: Vec<Finished>,
+}
+
+impl News {
+    /// How many are named.
+    pub const MOST: usize = 5;
 }
 
 /// A task that a person approved and that its store moved from `approved` to `executing`, for this process

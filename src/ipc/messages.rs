@@ -17,7 +17,7 @@ use crate::notice::Entry;
 use crate::pattern::Pattern;
 use crate::policy::{Action, Explanation, Grant, Limits, Rule, Standing};
 use crate::server::Health;
-use crate::task::{State, Task};
+use crate::task::{News, State, Task};
 
 /// The version of this protocol. It grows when an old peer would misunderstand a new one; a release that
 /// changes nothing here keeps it.
@@ -203,6 +203,8 @@ pub enum Ask {
         /// At most so many.
         limit: u32,
     },
+    /// Which tasks of this principal are final and no agent has asked about yet. Answer: [`Reply::News`].
+    News,
     /// The agent takes a task back. Answer: [`Reply::Task`].
     CancelTask {
         /// The task.
@@ -219,6 +221,13 @@ pub enum Ask {
         state: Option<State>,
         /// At most so many.
         limit: u32,
+    },
+    /// Which tasks have an id that begins or ends so. Answer: [`Reply::Found`].
+    Find {
+        /// The beginning or end.
+        part: String,
+        /// Only those in this state.
+        state: Option<State>,
     },
     /// One task, whole. Answer: [`Reply::Task`].
     Task {
@@ -364,6 +373,10 @@ pub enum Reply {
     Task(Box<Task>),
     /// Tasks, the newest first.
     Tasks(Vec<Task>),
+    /// Finished tasks.
+    News(News),
+    /// The tasks that were looked for.
+    Found(Vec<TaskId>),
     /// What came of a forwarded call.
     Called(Called),
     /// What a shared server offers, as its cache file holds it.

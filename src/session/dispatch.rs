@@ -92,8 +92,8 @@ impl Shared {
         let shared = Arc::clone(self);
         let owned: Option<RawJson> = match method {
             "ping" => return request.own_result(json::raw(&serde_json::Map::new())),
-            "initialize" => return self.initialize(request, params),
-            modern::DISCOVER => return self.discover(request),
+            "initialize" => return self.initialize(request, params, work),
+            modern::DISCOVER => return self.discover(request, work),
             modern::LISTEN => return self.listen(request, params),
             "logging/setLevel" if !request.is_modern() => return self.set_level(request, params),
             _ => params.map(ToOwned::to_owned),

@@ -3,11 +3,15 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError};
 
+use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 
 use super::request::{Request, object};
+use super::run::Work;
 use super::state::Shared;
 use crate::json::{self, Object, RawJson};
+use crate::pipeline::BoxFuture;
+use crate::task::{Finished, News};
 use crate::wire::{Revision, modern};
 
 /// The most characters of `instructions`; clients cut at 4,096, and every session pays for them.
@@ -17,27 +21,42 @@ const CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"subscr
 
 impl Shared {
     /// `initialize` (2024-11-05 to 2025-11-25).
-    pub(super) fn initialize(self: &Arc<Self>, request: Request, params: Option<&RawValue>) {
+    pub(super) fn initialize(self: &Arc<Self>, request: Request, params: Option<&RawValue>, work: &mut Work) {
         let params = object(params);
         let revision = Revision::negotiate(&params.text("protocolVersion").unwrap_or_default());
         self.client_is(params.get("clientInfo"));
         self.speech.initialize(revision);
-        let result = serde_json::json!({
-            "protocolVersion": revision.as_str(),
-            "capabilities": capabilities(),
-            "serverInfo": server_info(),
-            "instructions": self.instructions(),
+        self.greet(work, move |shared, news| {
+            let result = serde_json::json!({
+                "protocolVersion": revision.as_str(),
+                "capabilities": capabilities(),
+                "serverInfo": server_info(),
+                "instructions": shared.instructions(news),
+            });
+            request.own_result(json::raw(&result));
         });
-        request.own_result(json::raw(&result));
-        self.start_missing();
     }
 
     /// `server/discover` (2026-07-28).
-    pub(super) fn discover(self: &Arc<Self>, request: Request) {
-        let info = json::raw(&server_info());
-        let result = modern::discover_result(&info, &capabilities(), Some(&self.instructions()));
-        request.own_result(result);
-        self.start_missing();
+    pub(super) fn discover(self: &Arc<Self>, request: Request, work: &mut Work) {
+        self.greet(work, move |shared, news| {
+            let info = json::raw(&server_info());
+            let instructions = shared.instructions(news);
+            request.own_result(modern::discover_result(&info, &capabilities(), Some(&instructions)));
+        });
+    }
+
+    /// Answers once it is known what finished meanwhile, at once where that is known at once.
+    fn greet(self: &Arc<Self>, work: &mut Work, answer: impl FnOnce(&Self, &News) + Send + 'static) {
+        let shared = Arc::clone(self);
+        let mut greeting: BoxFuture<'static, ()> = Box::pin(async move {
+            let news = shared.tasks.news().await;
+            answer(&shared, &news);
+            shared.start_missing();
+        });
+        if (&mut greeting).now_or_never().is_none() {
+            work.push(greeting);
+        }
     }
 
     /// Takes the client's `Implementation`.
@@ -48,7 +67,7 @@ impl Shared {
     }
 
     /// What the agent is told about Portero, what is missing, and whom it acts for.
-    fn instructions(&self) -> String {
+    fn instructions(&self, news: &News) -> String {
         let mut text = String::from(
             "Portero stands between you and the tools of several servers; what it lists is theirs.\n\
              - Some calls need a person's approval. Such a call returns at once with \"status\":\"pending-approval\" \
@@ -74,6 +93,7 @@ impl Shared {
                 identity.join(", ")
             );
         }
+        self.tell_news(news, &mut text);
         for skipped in self.skipped.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let _ = writeln!(text, "The server \"{}\" is not available: {}.", skipped.server, skipped.reason);
         }
@@ -81,6 +101,30 @@ impl Shared {
             let _ = writeln!(text, "The server \"{server}\" is not available: {reason}.");
         }
         cut(text)
+    }
+
+    /// What finished and was not fetched, in Portero's own words.
+    fn tell_news(&self, news: &News, text: &mut String) {
+        if news.count == 0 {
+            return;
+        }
+        let calls = if news.count == 1 { "1 call" } else { &format!("{} calls", news.count) };
+        let _ = writeln!(
+            text,
+            "Decided or done since they were asked for, and not looked at yet: {calls} of this project. \
+             portero__check_task tells what came of one; none runs again by itself."
+        );
+        let anonymizer = self.pipeline.anonymizer.load();
+        for Finished { task, tool, state } in news.last.iter().take(News::MOST) {
+            let tool = match anonymizer.is_private(tool.tool.as_str()) {
+                true => "a tool".to_owned(),
+                false => tool.to_string(),
+            };
+            let _ = writeln!(text, "- {task} {tool}: {state}");
+        }
+        if news.count > news.last.len() as u64 {
+            let _ = writeln!(text, "- and others: portero__list_tasks");
+        }
     }
 }
 

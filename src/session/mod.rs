@@ -30,7 +30,7 @@ pub use self::stdio::{Stdin, Stdout, stdio};
 use crate::config::{Limits, Skipped};
 use crate::names::TaskId;
 use crate::pipeline::{BoxFuture, Pipeline, Refusal};
-use crate::task::{Origin, State, Task};
+use crate::task::{News, Origin, State, Task};
 
 /// The agent's way to its tasks, which live in the daemon.
 pub trait Tasks: Send + Sync {
@@ -39,6 +39,12 @@ pub trait Tasks: Send + Sync {
 
     /// This principal's tasks, the newest first.
     fn list(&self, state: Option<State>, limit: u32) -> BoxFuture<'_, Result<Vec<Task>, Refusal>>;
+
+    /// The finished tasks of this principal that no agent has asked about yet. It is asked before the first answer,
+    /// so it gives none rather than to take long or to start anything.
+    fn news(&self) -> BoxFuture<'_, News> {
+        Box::pin(std::future::ready(News::default()))
+    }
 
     /// Takes a task back.
     fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>>;

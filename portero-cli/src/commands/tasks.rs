@@ -40,18 +40,16 @@ pub(super) async fn list(daemon: &Daemon, state: Option<State>, limit: u32) -> O
 /// The one task that `typed` is the id of, or a beginning or end of it.
 pub(super) async fn find(daemon: &Daemon, typed: &str, state: Option<State>) -> Outcome<Task> {
     if let Ok(task) = typed.parse() {
-        return match daemon.ask(Ask::Task { task }).await? {
-            Reply::Task(task) => Ok(*task),
-            _ => Err(unexpected()),
-        };
+        return whole(daemon, task).await;
     }
-    let mut matching = list(daemon, state, ALL).await?;
-    matching.retain(|task| names(typed, task.id));
-    match (matching.pop(), matching.len()) {
-        (Some(task), 0) => Ok(task),
-        (Some(_), others) => Err(Failure::usage(format!("`{typed}` fits {} tasks", others + 1))
+    let Reply::Found(found) = daemon.ask(Ask::Find { part: typed.to_owned(), state }).await? else {
+        return Err(unexpected());
+    };
+    match found.as_slice() {
+        [task] => whole(daemon, *task).await,
+        [_, _, ..] => Err(Failure::usage(format!("`{typed}` fits {} tasks", found.len()))
             .hint("type more of the id; `portero tasks` lists them")),
-        (None, _) => Err(Failure::refused(format!(
+        [] => Err(Failure::refused(format!(
             "no {}task has an id that begins or ends with `{typed}`",
             match state {
                 Some(State::PendingApproval) => "waiting ",
@@ -59,6 +57,13 @@ pub(super) async fn find(daemon: &Daemon, typed: &str, state: Option<State>) -> 
             }
         ))
         .hint("`portero tasks` lists them")),
+    }
+}
+
+async fn whole(daemon: &Daemon, task: TaskId) -> Outcome<Task> {
+    match daemon.ask(Ask::Task { task }).await? {
+        Reply::Task(task) => Ok(*task),
+        _ => Err(unexpected()),
     }
 }
 
@@ -74,11 +79,6 @@ pub(super) async fn waiting(daemon: &Daemon, typed: &str) -> Outcome<Task> {
     }
     Err(Failure::refused(format!("task {} does not wait any more: it is {}", short(found.id), found.state))
         .hint(format!("`portero task {}` shows it", short(found.id))))
-}
-
-fn names(typed: &str, id: TaskId) -> bool {
-    let (typed, id) = (typed.to_ascii_lowercase(), id.to_string());
-    !typed.is_empty() && (id.starts_with(&typed) || id.ends_with(&typed))
 }
 
 /// The end of an id, which is enough to name a task.
@@ -101,16 +101,4 @@ pub(super) fn table(out: &Output, tasks: &[Task]) -> std::io::Result<()> {
         ]
     });
     out.table(["ID", "STATE", "TOOL", "ARGUMENTS", "ASKED", "PROJECT"], rows.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_task_is_named_by_either_end_of_its_id() {
-        let id: TaskId = "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f".parse().unwrap();
-        assert!(names("019a9", id) && names("9E8F", id) && names(&short(id), id));
-        assert!(!names("7c1d", id) && !names("", id));
-    }
 }

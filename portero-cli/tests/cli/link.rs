@@ -139,3 +139,47 @@ fn a_pause_holds_in_a_session_with_and_without_the_daemon_until_a_person_resumes
     assert!(!answer["result"]["isError"].as_bool().unwrap_or(false), "{answer}");
     assert_eq!(world.json(&["resume"])["resumed"], false, "nothing is paused, so nothing is asked");
 }
+
+/// What the agent is told first.
+#[cfg(unix)]
+fn instructions(agent: &mut Agent) -> String {
+    let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}});
+    agent.ask("initialize", &hello)["result"]["instructions"].as_str().unwrap().to_owned()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_later_session_is_told_what_finished_until_it_is_fetched_and_a_person_can_ask_anew() {
+    use crate::terminal::{confirm, on_terminal, set_passphrase};
+    use expectrl::{Eof, Expect as _};
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut first = Agent::connect(&world, &[]);
+    let asked = first.call("office__send_mail", &mail());
+    let id = asked["result"]["structuredContent"]["taskId"].as_str().unwrap().to_owned();
+    first.leave();
+    confirm(&world, &["approve", &id], "is approved");
+    eventually("it ran", || (world.json(&["task", &id])["state"] == "completed").then_some(()));
+
+    let told = instructions(&mut Agent::start(&world, &[]));
+    assert!(told.contains(&format!("- {id} office/send_mail: completed")), "{told}");
+    assert!(!told.contains("a@b.test"), "nothing of the call itself: {told}");
+    let mut second = Agent::connect(&world, &[]);
+    text(&second.call("portero__check_task", &json!({"task_id": id})));
+    let told = instructions(&mut Agent::start(&world, &[]));
+    assert!(!told.contains(&id), "it was fetched: {told}");
+
+    let mut again = on_terminal(&world, &["again", &id]);
+    again.expect("waits for you again").unwrap();
+    again.expect(Eof).unwrap();
+    let anew = &world.json(&["pending"])[0];
+    assert_eq!(anew["repeats"], id.as_str());
+    let shown = world.run(&["task", &id]).out;
+    assert!(shown.contains(&format!("again as  {}", anew["id"].as_str().unwrap())), "{shown}");
+    let listed = second.call("portero__list_tasks", &json!({"status": "pending-approval"}));
+    assert_eq!(listed["result"]["structuredContent"]["tasks"][0]["repeats"], id.as_str(), "{listed}");
+
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    assert!(!instructions(&mut Agent::start(&world, &["--no-start"])).contains("of this project."));
+    assert_eq!(world.run(&["daemon", "status"]).code, 3, "nothing is started for news");
+}

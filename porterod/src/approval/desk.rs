@@ -23,7 +23,7 @@ use super::{Grounds, bind, open};
 use crate::journal::{Journal, Weight, about_task};
 use crate::passphrase::Confirmed;
 use crate::store::tasks::{self, Step, Stepped, Which};
-use crate::store::{Records, StoreError, denials, standing};
+use crate::store::{Records, StoreError, denials, heard, standing};
 
 /// How long the timer sleeps at most, since the wall clock may be set while it does.
 const NAP: Duration = Duration::from_secs(30);
@@ -154,6 +154,16 @@ impl Desk {
         self.parts.journal.store().read(|store| tasks::list(store, which))
     }
 
+    /// The tasks whose ids begin or end with `part`; some thousand at most.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn find(&self, part: &str, state: Option<State>) -> Result<Vec<TaskId>, StoreError> {
+        let found = self.parts.journal.store().read(|store| tasks::find(store, part))?;
+        let fits = found.into_iter().filter(|(_, is)| state.is_none_or(|state| state == *is));
+        Ok(fits.map(|(task, _)| task).collect())
+    }
+
     /// How many wait for a person.
     ///
     /// # Errors
@@ -228,7 +238,9 @@ impl Desk {
         let store = self.parts.journal.store();
         let pruned = store.write(Records::None, move |store| {
             denials::prune(store, denied, now)?;
-            tasks::prune(store, ended)
+            let pruned = tasks::prune(store, ended)?;
+            heard::prune(store)?;
+            Ok(pruned)
         });
         pruned.await
     }

@@ -5,6 +5,7 @@
 
 mod binding;
 mod desk;
+mod news;
 mod open;
 
 #[cfg(test)]

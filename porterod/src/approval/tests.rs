@@ -346,3 +346,19 @@ async fn lists_are_the_newest_first() {
     let pending = Which { state: Some(State::PendingApproval), limit: 10, ..Which::default() };
     assert_eq!(ids(&pending), [first.id]);
 }
+
+#[tokio::test]
+async fn a_task_is_found_by_either_end_of_its_id() {
+    let bench = Bench::new();
+    let (task, other) = (bench.opened("1").await, bench.approved("2").await);
+    let find = |part: &str, state| bench.desk.find(part, state).unwrap();
+    let id = task.id.to_string();
+    assert_eq!(find(&id[..35], None), [task.id]);
+    assert_eq!(find(&id[28..].to_uppercase(), None), [task.id]);
+    assert_eq!(find(&id[28..], Some(State::Approved)), []);
+    assert_eq!(find(&other.id.to_string()[28..], Some(State::Approved)), [other.id]);
+    assert_eq!(find("0", None).len(), 2, "ids of one time begin alike");
+    for none in ["", "%", "_", "x", &id[9..20]] {
+        assert_eq!(find(none, None), [], "{none:?}");
+    }
+}

@@ -41,6 +41,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         Ask::Stop => ("daemon stop", "the daemon".to_owned()),
         Ask::Status
         | Ask::Tasks { .. }
+        | Ask::Find { .. }
         | Ask::Task { .. }
         | Ask::Look { .. }
         | Ask::Watch { .. }
@@ -56,6 +57,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         | Ask::Listing { .. }
         | Ask::CheckTask { .. }
         | Ask::ListTasks { .. }
+        | Ask::News
         | Ask::CancelTask { .. } => return None,
     };
     Some(Attempt { act, about })

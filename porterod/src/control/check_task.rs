@@ -23,7 +23,7 @@ pub(super) async fn answer(
         waited = daemon.desk.wait_final(task, Some(principal), most) => waited,
         () = withdrawn.cancelled() => return Err(Failure::new(FailureKind::Refused, "withdrawn")),
     };
-    waited
-        .map(|task| Reply::Task(Box::new(shown::task(daemon, task))))
-        .map_err(|error| failure::of_desk(&error))
+    let task = waited.map_err(|error| failure::of_desk(&error))?;
+    daemon.desk.heard(std::slice::from_ref(&task)).await;
+    Ok(Reply::Task(Box::new(shown::task(daemon, task))))
 }

@@ -8,16 +8,16 @@ use super::{failure, shown};
 use crate::approval::Which;
 use crate::daemon::Daemon;
 
-pub(super) fn answer(
+pub(super) async fn answer(
     daemon: &Daemon,
     principal: &Principal,
     state: Option<State>,
     limit: u32,
 ) -> Result<Reply, Failure> {
     let which = Which { principal: Some(principal.clone()), state, limit };
-    daemon
-        .desk
-        .list(&which)
-        .map(|tasks| Reply::Tasks(shown::tasks(daemon, tasks)))
-        .map_err(|error| failure::of_store(&error))
+    let tasks = daemon.desk.list(&which).map_err(|error| failure::of_store(&error))?;
+    // Of what did not run, a list tells all that there is to know.
+    let told = tasks.iter().filter(|task| matches!(task.state, State::Denied | State::Expired));
+    daemon.desk.heard(&told.cloned().collect::<Vec<_>>()).await;
+    Ok(Reply::Tasks(shown::tasks(daemon, tasks)))
 }

@@ -11,6 +11,7 @@ mod challenge;
 mod check_task;
 mod consume;
 mod failure;
+mod find;
 mod forward;
 mod grant;
 mod head;
@@ -18,6 +19,7 @@ mod heads;
 mod list_tasks;
 mod listing;
 mod look;
+mod news;
 mod passphrase;
 mod pause;
 mod reach;
@@ -122,11 +124,13 @@ async fn answer_session(
         Ask::CheckTask { task, wait_millis } => {
             check_task::answer(daemon, principal, task, wait_millis, withdrawn).await
         }
-        Ask::ListTasks { state, limit } => list_tasks::answer(daemon, principal, state, limit),
+        Ask::ListTasks { state, limit } => list_tasks::answer(daemon, principal, state, limit).await,
+        Ask::News => news::answer(daemon, principal),
         Ask::CancelTask { task } => cancel_task::answer(daemon, principal, task).await,
         Ask::Head(head) => head::answer(daemon, *head).await,
         Ask::Status
         | Ask::Tasks { .. }
+        | Ask::Find { .. }
         | Ask::Task { .. }
         | Ask::Look { .. }
         | Ask::Watch { .. }
@@ -177,6 +181,7 @@ async fn answer_person(
     match ask {
         Ask::Status => status::answer(daemon).await,
         Ask::Tasks { state, limit } => tasks::answer(daemon, state, limit),
+        Ask::Find { part, state } => find::answer(daemon, &part, state),
         Ask::Task { task } => task::answer(daemon, task),
         Ask::Look { task } => look::answer(daemon, task),
         Ask::Watch { after } => watch::answer(daemon, after, withdrawn).await,
@@ -213,6 +218,7 @@ async fn answer_person(
         | Ask::CheckTask { .. }
         | Ask::ListTasks { .. }
         | Ask::CancelTask { .. }
+        | Ask::News
         | Ask::Head(_) => Err(Failure::new(FailureKind::Invalid, "only a session may ask this")),
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod authenticator;
 pub(crate) mod denials;
 mod error;
 pub(crate) mod heads;
+pub(crate) mod heard;
 mod open;
 pub(crate) mod outbox;
 pub(crate) mod passphrase;

@@ -20,6 +20,9 @@ const HEADS: &str = "id, state, call, decision, principal, session, client, dire
 /// How long the calls of one list may be together.
 const LIST_MOST: usize = portero::ipc::FRAME_MOST / 2;
 
+/// How many tasks are found by a part of their ids; who types so little means none of them.
+const FOUND_MOST: u32 = 1000;
+
 /// Which tasks to list.
 #[derive(Debug, Clone, Default)]
 pub struct Which {
@@ -255,10 +258,14 @@ pub(crate) fn all_waiting(connection: &Connection) -> Result<u64, StoreError> {
 /// Tasks, the newest first, without results and errors; fewer than asked for where their calls are so long
 /// that more would not fit in one answer.
 pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, StoreError> {
-    let sql = format!(
-        "SELECT {HEADS} FROM tasks WHERE (?1 IS NULL OR principal = ?1) AND (?2 IS NULL OR state = ?2)
-         ORDER BY asked DESC, id DESC LIMIT ?3"
-    );
+    // What is not asked for stands in no condition: each has an index that fits.
+    let condition = match (&which.principal, which.state) {
+        (None, None) => "?1 IS NULL AND ?2 IS NULL",
+        (Some(_), None) => "principal = ?1 AND ?2 IS NULL",
+        (None, Some(_)) => "?1 IS NULL AND state = ?2",
+        (Some(_), Some(_)) => "principal = ?1 AND state = ?2",
+    };
+    let sql = format!("SELECT {HEADS} FROM tasks WHERE {condition} ORDER BY asked DESC, id DESC LIMIT ?3");
     let principal = which.principal.as_ref().map(Principal::as_str);
     let state = which.state.map(State::as_str);
     let mut statement = connection.prepare_cached(&sql)?;
@@ -274,6 +281,21 @@ pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, 
         found.push(task);
     }
     Ok(found)
+}
+
+/// The tasks whose ids begin or end with `part`, in any case, [`FOUND_MOST`] at most.
+pub(crate) fn find(connection: &Connection, part: &str) -> Result<Vec<(TaskId, State)>, StoreError> {
+    if part.is_empty() || !part.bytes().all(|letter| letter.is_ascii_hexdigit() || letter == b'-') {
+        return Ok(Vec::new());
+    }
+    // Looked for in the index of the ids alone.
+    let sql = "SELECT id, state FROM tasks WHERE id IN
+        (SELECT id FROM tasks WHERE id LIKE ?1 || '%' OR id LIKE '%' || ?1 LIMIT ?2)";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![part, FOUND_MOST], |row| {
+        Ok((from_plain(0, row.get_ref(0)?.as_str()?)?, from_plain(1, row.get_ref(1)?.as_str()?)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The ids of tasks in a state, the one that has to move first coming first.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::pipeline::stage::Part;
+use crate::task::Finished;
 
 fn one_server() -> Set {
     Set { servers: vec![("files", Part::with_tools(&["read"]))], ..Set::default() }
@@ -189,4 +190,37 @@ async fn instructions_are_short_and_tell_what_is_missing_and_whom_the_agent_acts
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(!told.contains("Ada"), "{told}");
+}
+
+fn finished(tool: &str, state: State) -> Finished {
+    Finished { task: TaskId::fresh(), tool: tool.parse().unwrap(), state }
+}
+
+#[tokio::test]
+async fn a_new_session_is_told_what_finished_and_was_not_fetched() {
+    let mut rig = Rig::new(one_server());
+    let done = [finished("mail/send", State::Completed), finished("mail/drop", State::Interrupted)];
+    *rig.shelf.news.lock().unwrap() = News { count: 2, last: done.to_vec() };
+    let told = rig.initialize("2025-11-25").await["instructions"].as_str().unwrap().to_owned();
+    assert!(told.contains("2 calls of this project"), "{told}");
+    for Finished { task, tool, state } in &done {
+        assert!(told.contains(&format!("- {task} {tool}: {state}\n")), "{told}");
+    }
+    assert!(!told.contains("and others"), "{told}");
+    let mut quiet = Rig::new(one_server());
+    let told = quiet.initialize("2025-11-25").await["instructions"].as_str().unwrap().to_owned();
+    assert!(!told.contains("of this project."), "{told}");
+}
+
+#[tokio::test]
+async fn much_news_stays_short_and_names_nothing_private() {
+    let mut rig = Rig::new(Set { replacements: vec![("jdoe", "ada")], ..one_server() });
+    let mut last = vec![finished("mail/send_to_ada", State::Completed)];
+    last.extend((0..9).map(|number| finished(&format!("mail/tool{number}"), State::Denied)));
+    *rig.shelf.news.lock().unwrap() = News { count: 1234, last };
+    let told = rig.initialize("2025-11-25").await["instructions"].as_str().unwrap().to_owned();
+    assert!(told.contains("1234 calls") && told.contains("- and others: portero__list_tasks"), "{told}");
+    assert!(told.contains(" a tool: completed") && !told.contains("ada"), "{told}");
+    assert_eq!(told.lines().filter(|line| line.ends_with(": denied")).count(), News::MOST - 1);
+    assert!(told.chars().count() < 2_000);
 }

@@ -21,7 +21,7 @@ use crate::config::Limits;
 use crate::names::TaskId;
 use crate::pipeline::stage::{Set, Stage};
 use crate::pipeline::{BoxFuture, Refusal};
-use crate::task::{State, Task};
+use crate::task::{News, State, Task};
 
 /// The longest that anything in these tests may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Shelf {
     tasks: Mutex<HashMap<TaskId, VecDeque<Task>>>,
     waits: Mutex<Vec<Duration>>,
+    news: Mutex<News>,
 }
 
 impl Tasks for Shelf {
@@ -52,6 +53,14 @@ impl Tasks for Shelf {
                 .filter(|task| state.is_none_or(|state| task.state == state))
                 .take(limit as usize)
                 .collect())
+        })
+    }
+
+    fn news(&self) -> BoxFuture<'_, News> {
+        Box::pin(async {
+            // As a daemon that answers in a moment.
+            tokio::task::yield_now().await;
+            self.news.lock().unwrap().clone()
         })
     }
 

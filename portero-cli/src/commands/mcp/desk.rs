@@ -10,7 +10,7 @@ use portero::names::{ServerName, TaskId};
 use portero::pipeline::{BoxFuture, Context, Desk, Refusal, Reply, Uses};
 use portero::server::{Follow, Offer, ServerError};
 use portero::session::Tasks;
-use portero::task::{State, Task};
+use portero::task::{News, State, Task};
 
 use super::link::{Link, refusal};
 
@@ -107,6 +107,10 @@ impl Tasks for RemoteDesk {
                 _ => Err(misfit()),
             }
         })
+    }
+
+    fn news(&self) -> BoxFuture<'_, News> {
+        Box::pin(self.0.news())
     }
 
     fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {

@@ -14,6 +14,7 @@ use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, Push, Reply};
 use portero::paths::Paths;
 use portero::pipeline::Refusal;
 use portero::policy::{Policy, Standing};
+use portero::task::News;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::daemon;
@@ -26,6 +27,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const CONNECT_WITHIN: Duration = Duration::from_secs(12);
 /// How long a call that would ask a person waits for a change that is on its way from the daemon.
 const CHANGE_WITHIN: Duration = Duration::from_secs(2);
+/// How long the agent's first answer waits for news.
+const NEWS_WITHIN: Duration = Duration::from_millis(50);
 
 /// How the connection stands.
 #[derive(Debug, Clone)]
@@ -304,6 +307,21 @@ impl Link {
             Ok(settled) => settled.map_err(unreachable),
             Err(_) => Err(unreachable("Portero's daemon does not answer".to_owned())),
         }
+    }
+
+    /// What finished that no agent has asked about. The agent's first answer waits for this, and the session's own
+    /// connection is only made after it: a daemon that is there answers on one for this alone, and where none
+    /// answers at once there is no news.
+    pub(super) async fn news(&self) -> News {
+        let asked = async {
+            let (client, _pushes, _) =
+                Client::connect(&self.paths.socket(), self.hello.clone()).await.ok()?;
+            match client.ask(Ask::News).await {
+                Ok(Reply::News(news)) => Some(news),
+                Ok(_) | Err(_) => None,
+            }
+        };
+        tokio::time::timeout(NEWS_WITHIN, asked).await.ok().flatten().unwrap_or_default()
     }
 
     /// Asks the daemon one question of the session's.

@@ -64,3 +64,29 @@ async fn only_what_has_ended_and_was_not_taken_back_is_asked_anew() {
     }
     assert_eq!(bench.desk.pending().unwrap(), 1);
 }
+
+#[tokio::test]
+async fn what_finished_is_news_until_an_agent_hears_of_it() {
+    let bench = Bench::new();
+    let (project, other) = (principal("/project"), principal("/other"));
+    let (denied, waits) = (bench.opened("denied").await, bench.opened("waits").await);
+    let taken = bench.opened("taken back").await;
+    bench.desk.cancel(taken.id, &project).await.unwrap();
+    bench.desk.heard(std::slice::from_ref(&waits)).await;
+    assert_eq!(bench.desk.news(&project).unwrap().count, 0);
+    bench.desk.reject(denied.id, None, "test").await.unwrap();
+    bench.clock.advance(Duration::from_secs(60));
+    bench.desk.reject(waits.id, None, "test").await.unwrap();
+
+    let after = bench.after_crash();
+    let news = after.desk.news(&project).unwrap();
+    let ids: Vec<_> = news.last.iter().map(|finished| (finished.task, finished.state)).collect();
+    assert_eq!((news.count, ids), (2, vec![(waits.id, State::Denied), (denied.id, State::Denied)]));
+    assert_eq!(after.desk.news(&other).unwrap().count, 0, "another project hears nothing of it");
+    after.desk.heard(&[after.desk.task(denied.id, None).unwrap()]).await;
+    assert_eq!(after.desk.news(&project).unwrap().last[0].task, waits.id);
+    assert_eq!(after.after_crash().desk.news(&project).unwrap().count, 1);
+    after.clock.advance(Duration::from_secs(8 * 24 * 3600));
+    after.desk.prune().await.unwrap();
+    assert_eq!(after.desk.news(&project).unwrap().count, 0);
+}

@@ -41,6 +41,8 @@ const ROWS: &[&str] = &[
     // 11: a person on Telegram
     "INSERT INTO telegram_person VALUES (1, 4711, '', 501, 501, 1700000000000000000);
      INSERT INTO telegram_handled VALUES (4711, 1001, 1700000000000000000);",
+    // 12: an index
+    "UPDATE meta SET epoch = epoch;",
 ];
 
 fn data(version: usize) -> PathBuf {

@@ -1,0 +1,188 @@
+//! What many waiting calls cost: a list and a decision with 10,000 of them, beside the same with 10.
+//!
+//! `cargo bench -p porterod --bench desk` prints the median and the 99th percentile of each, over the real socket of
+//! a daemon in this process, and the ratio. `docs/performance.md` says what the figures mean.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+
+use std::io::{BufRead as _, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{self, StreamExt as _};
+use portero::clock::SystemClock;
+use portero::ipc::{Ask, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
+use portero::names::{Principal, SessionId, TaskId};
+use portero::paths::Paths;
+use portero::task::State;
+use porterod::app::{App, Parts};
+use porterod::channels::telegram::link::Tuning;
+use serde_json::{Value, json};
+
+/// A process with this variable is the server of the calls.
+const MARK: &str = "PORTERO_BENCH_DESK_SERVER";
+const PASSPHRASE: &str = "correct horse battery staple";
+/// How often each thing is measured.
+const ROUNDS: usize = 200;
+/// Approvals cost a hash of the passphrase each, on purpose.
+const APPROVALS: usize = 100;
+const FEW: usize = 10;
+const MANY: usize = 10_000;
+
+fn main() {
+    if std::env::var_os(MARK).is_some() {
+        return serve();
+    }
+    if std::env::args().any(|argument| argument == "--test") {
+        return; // `cargo test --benches` asks whether it starts
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let few = runtime.block_on(measure(FEW));
+    let many = runtime.block_on(measure(MANY));
+    println!(
+        "{:32} {:>12} {:>12} {:>12} {:>12} {:>7}",
+        "", "10 p50", "10 p99", "10,000 p50", "10,000 p99", "ratio"
+    );
+    for ((what, few), (_, many)) in few.into_iter().zip(many) {
+        let (few, many) = (Figures::of(few), Figures::of(many));
+        println!(
+            "{what:32} {:>9.2} ms {:>9.2} ms {:>9.2} ms {:>9.2} ms {:>7.1}",
+            few.median,
+            few.most,
+            many.median,
+            many.most,
+            many.median / few.median
+        );
+    }
+}
+
+/// In milliseconds.
+struct Figures {
+    median: f64,
+    most: f64,
+}
+
+impl Figures {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1000.0;
+        Self { median: at(50), most: at(99) }
+    }
+}
+
+/// Everything with so many calls waiting: as many as that before each thing, whatever was decided before.
+async fn measure(waiting: usize) -> Vec<(&'static str, Vec<Duration>)> {
+    let home = tempfile::tempdir().unwrap();
+    let paths = prepare(home.path());
+    let app = App::start(parts(home.path(), paths.clone())).await.unwrap();
+    let terminal = connect(&paths, Peer::Terminal).await;
+    let directory = home.path().join("project");
+    let principal = Principal::of_project(&directory);
+    let session =
+        connect(&paths, Peer::Session { id: SessionId::fresh(), principal, directory, agent_session: None })
+            .await;
+    terminal.ask(Ask::SetPassphrase { old: None, new: Challenge::new(PASSPHRASE) }).await.unwrap();
+    let spare = APPROVALS + ROUNDS;
+    let ids = submit(&session, waiting + spare).await;
+    let (decided, _) = ids.split_at(spare);
+    let (approved, rejected) = decided.split_at(APPROVALS);
+
+    let mut measured = Vec::new();
+    let page = || Ask::Tasks { state: Some(State::PendingApproval), limit: 50 };
+    measured.push(("list a page of what waits", repeat(&terminal, ROUNDS, |_| page()).await));
+    let own = || Ask::ListTasks { state: Some(State::PendingApproval), limit: 20 };
+    measured.push(("the agent's list", repeat(&session, ROUNDS, |_| own()).await));
+    measured.push(("status", repeat(&terminal, ROUNDS, |_| Ask::Status).await));
+    let find = |at: usize| Ask::Find { part: short(rejected[at]), state: None };
+    measured.push(("find by a part of the id", repeat(&terminal, ROUNDS, find).await));
+    let reject = |at: usize| Ask::Reject { task: rejected[at], reason: None, for_now: false };
+    measured.push(("reject", repeat(&terminal, ROUNDS, reject).await));
+    let approve = |at: usize| Ask::Approve { task: approved[at], challenge: Challenge::new(PASSPHRASE) };
+    measured.push(("approve, with its passphrase", repeat(&terminal, APPROVALS, approve).await));
+    app.shutdown().await;
+    measured
+}
+
+async fn repeat(client: &Client, times: usize, ask: impl Fn(usize) -> Ask) -> Vec<Duration> {
+    let mut measured = Vec::with_capacity(times);
+    for at in 0..times {
+        let ask = ask(at);
+        let begin = Instant::now();
+        client.ask(ask).await.unwrap();
+        measured.push(begin.elapsed());
+    }
+    measured
+}
+
+/// Calls that all differ, many at a time as many sessions would.
+async fn submit(session: &Client, count: usize) -> Vec<TaskId> {
+    let asked = stream::iter(0..count).map(|number| async move {
+        let params = json!({"name": "send", "arguments": {"to": "someone@example.com", "number": number, "text": "x".repeat(200)}});
+        let call = json!({"tool": "mail/send", "method": "tools/call", "params": params});
+        let call = serde_json::from_value(call).unwrap();
+        let client = serde_json::from_value(json!("bench 1")).unwrap();
+        match session.ask(Ask::Submit { call, client }).await.unwrap() {
+            Reply::Task(task) => task.id,
+            other => panic!("{other:?}"),
+        }
+    });
+    asked.buffered(128).collect().await
+}
+
+fn short(task: TaskId) -> String {
+    let id = task.to_string();
+    id[id.len() - 8..].to_owned()
+}
+
+async fn connect(paths: &Paths, peer: Peer) -> Client {
+    let hello = Hello { protocol: PROTOCOL, build: "bench".to_owned(), config: paths.config.clone(), peer };
+    Client::connect(&paths.socket(), hello).await.unwrap().0
+}
+
+fn prepare(home: &std::path::Path) -> Paths {
+    for name in ["config", "project"] {
+        std::fs::create_dir(home.join(name)).unwrap();
+    }
+    let write = |name: &str, value: &Value| {
+        std::fs::write(home.join("config").join(name), value.to_string()).unwrap();
+    };
+    let server = json!({"name": "mail", "command": std::env::current_exe().unwrap(), "env": {MARK: "1"}});
+    write("mcps.json", &json!({"mcps": [server]}));
+    let most = 1_000_000;
+    let approvals = json!({"pendingMost": most, "pendingMostOfProject": most, "pendingMostInAll": most});
+    write("portero.json", &json!({"approvals": approvals}));
+    Paths { config: home.join("config"), state: home.join("state"), runtime: home.join("run") }
+}
+
+fn parts(home: &std::path::Path, paths: Paths) -> Parts {
+    Parts {
+        paths,
+        home: home.to_owned(),
+        environment: std::env::vars_os().collect(),
+        clock: Arc::new(SystemClock),
+        boot_id: "boot".to_owned(),
+        guard: None,
+        build: "bench".to_owned(),
+        telegram: Tuning::default(),
+    }
+}
+
+/// A server with one tool that does nothing.
+fn serve() {
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let message: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let Some(id) = message.get("id") else { continue };
+        let result = match message["method"].as_str().unwrap_or_default() {
+            "initialize" => json!({
+                "protocolVersion": message["params"]["protocolVersion"],
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "mail", "version": "1"},
+            }),
+            "tools/list" => json!({"tools": [{"name": "send", "inputSchema": {"type": "object"}}]}),
+            _ => json!({"content": []}),
+        };
+        writeln!(out, "{}", json!({"jsonrpc": "2.0", "id": id, "result": result})).unwrap();
+        out.flush().unwrap();
+    }
+}
