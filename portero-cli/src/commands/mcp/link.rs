@@ -165,6 +165,8 @@ impl Link {
             Err(error) => return error.to_string(),
         }
         self.state.send_replace(State::Up(client.clone()));
+        // Whoever wanted it while this went on has it; that is no reason to start it again when it is stopped.
+        let _ = self.is_wanted();
         pushed.connected();
         loop {
             tokio::select! {
