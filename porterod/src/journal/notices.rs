@@ -66,6 +66,18 @@ impl Notices {
     }
 }
 
+/// What became of notices in a transaction.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Put {
+    /// There were none.
+    #[default]
+    Nothing,
+    /// They are in it.
+    In,
+    /// They could not be put into it.
+    Failed,
+}
+
 /// One transaction's notices.
 pub(super) struct Attempt {
     notices: Arc<Notices>,
@@ -78,10 +90,10 @@ pub(super) struct Attempt {
 struct Late {
     /// They came before this change, and are in its transaction now.
     earlier: Vec<Notice>,
-    /// This change's own that could not be put into its transaction.
+    /// This change's own, where none of them could be put into its transaction.
     own: Vec<Notice>,
-    /// Whether anything is in its transaction.
-    any: bool,
+    /// What became of all of them in it.
+    put: Put,
 }
 
 impl Attempt {
@@ -91,11 +103,12 @@ impl Attempt {
         let all: Vec<Notice> = earlier.iter().chain(&own).cloned().collect();
         let put = put(connection, &all, self.at);
         let mut late = lock(&self.late);
-        *late = Late { earlier, own: Vec::new(), any: !all.is_empty() };
+        let how = if all.is_empty() { Put::Nothing } else { Put::In };
+        *late = Late { earlier, own: Vec::new(), put: how };
         match (put, self.weight) {
             (Err(error), Weight::Lenient) => {
                 tracing::error!(%error, "a notice waits for the disk");
-                late.own = own;
+                (late.own, late.put) = (own, Put::Failed);
                 Ok(())
             }
             (put, Weight::Lenient | Weight::Strict) => put,
@@ -104,12 +117,12 @@ impl Attempt {
 
     /// The transaction stays, or not.
     pub(super) fn end(&self, stays: bool) {
-        let Late { earlier, own, any } = std::mem::take(&mut *lock(&self.late));
-        match (stays, own.is_empty()) {
-            (true, true) if any => self.notices.wake(),
-            (true, true) => {}
-            (true, false) => self.notices.keep(earlier.into_iter().chain(own)),
-            (false, _) => self.notices.keep(earlier),
+        let Late { earlier, own, put } = std::mem::take(&mut *lock(&self.late));
+        match (stays, put) {
+            (true, Put::Nothing) => {}
+            (true, Put::In) => self.notices.wake(),
+            (true, Put::Failed) => self.notices.keep(earlier.into_iter().chain(own)),
+            (false, Put::Nothing | Put::In | Put::Failed) => self.notices.keep(earlier),
         }
     }
 }

@@ -164,6 +164,18 @@ async fn what_narrows_stands_without_its_notice_which_follows_and_what_widens_do
 }
 
 #[tokio::test]
+async fn a_change_of_which_nobody_is_told_loses_no_notice_that_waits() {
+    let failing = Failing::new();
+    failing.block_notices(true).await;
+    failing.journal.alarm(Alarm::Store, "alarm").await;
+    failing.count(Weight::Lenient, "narrow").await.unwrap();
+    assert!(failing.told().is_empty());
+    failing.block_notices(false).await;
+    failing.count(Weight::Lenient, "next").await.unwrap();
+    assert_eq!(failing.told(), ["alarm"]);
+}
+
+#[tokio::test]
 async fn a_late_notice_wakes_whoever_writes_it_down() {
     let failing = Failing::new();
     let outbox = crate::outbox::Outbox::new(Arc::clone(&failing.journal));
