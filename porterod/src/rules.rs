@@ -235,10 +235,12 @@ impl Rules {
         Ok(grant)
     }
 
-    /// Ends grants, all where `ids` is none, and tells how many it ended. Narrows.
+    /// Ends grants, all where `ids` is none, and tells how many it ended. One that was over a moment before keeps
+    /// no other in force. Narrows.
     ///
     /// # Errors
-    /// [`RulesError::NotFound`], or [`RulesError::NotKept`] when it is in force but not on disk.
+    /// [`RulesError::NotFound`] when none of them is there, or [`RulesError::NotKept`] when it is in force but not
+    /// on disk.
     pub async fn revoke(&self, ids: Option<&[u64]>, process: &str) -> Result<u64, RulesError> {
         let mut state = self.state.lock().await;
         let mut next = self.next(&state);
@@ -250,9 +252,9 @@ impl Rules {
                 "every grant".to_owned()
             }
             Some(ids) => {
-                for id in ids {
-                    let place = grants.iter().position(|grant| grant.id == *id);
-                    grants.remove(place.ok_or(RulesError::NotFound { what: "grant", id: *id })?);
+                grants.retain(|grant| !ids.contains(&grant.id));
+                if let (Some(id), true) = (ids.first(), grants.len() == before) {
+                    return Err(RulesError::NotFound { what: "grant", id: *id });
                 }
                 format!("grants {ids:?}")
             }

@@ -154,6 +154,18 @@ async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
 }
 
 #[tokio::test]
+async fn one_grant_that_is_over_keeps_no_other_in_force() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+    let short = rules.grant(wanted("notes/*", minute), DAY, Confirmed::by_test()).await.unwrap();
+    let long = rules.grant(wanted("mail/*", hour), DAY, Confirmed::by_test()).await.unwrap();
+    bench.clock.advance(minute);
+    assert_eq!(rules.revoke(Some(&[short.id, long.id, long.id]), "p").await.unwrap(), 1);
+    assert_eq!(action(&bench, "mail/send"), Action::RequireApproval);
+}
+
+#[tokio::test]
 async fn a_grant_lasts_no_longer_than_the_most() {
     let bench = Bench::new();
     let rules = open(&bench).await;
