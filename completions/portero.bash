@@ -28,6 +28,9 @@ _portero() {
             portero,check)
                 cmd="portero__subcmd__check"
                 ;;
+            portero,config)
+                cmd="portero__subcmd__config"
+                ;;
             portero,daemon)
                 cmd="portero__subcmd__daemon"
                 ;;
@@ -103,6 +106,24 @@ _portero() {
             portero,why)
                 cmd="portero__subcmd__why"
                 ;;
+            portero__subcmd__config,confirm)
+                cmd="portero__subcmd__config__subcmd__confirm"
+                ;;
+            portero__subcmd__config,diff)
+                cmd="portero__subcmd__config__subcmd__diff"
+                ;;
+            portero__subcmd__config,help)
+                cmd="portero__subcmd__config__subcmd__help"
+                ;;
+            portero__subcmd__config__subcmd__help,confirm)
+                cmd="portero__subcmd__config__subcmd__help__subcmd__confirm"
+                ;;
+            portero__subcmd__config__subcmd__help,diff)
+                cmd="portero__subcmd__config__subcmd__help__subcmd__diff"
+                ;;
+            portero__subcmd__config__subcmd__help,help)
+                cmd="portero__subcmd__config__subcmd__help__subcmd__help"
+                ;;
             portero__subcmd__daemon,help)
                 cmd="portero__subcmd__daemon__subcmd__help"
                 ;;
@@ -138,6 +159,9 @@ _portero() {
                 ;;
             portero__subcmd__help,check)
                 cmd="portero__subcmd__help__subcmd__check"
+                ;;
+            portero__subcmd__help,config)
+                cmd="portero__subcmd__help__subcmd__config"
                 ;;
             portero__subcmd__help,daemon)
                 cmd="portero__subcmd__help__subcmd__daemon"
@@ -213,6 +237,12 @@ _portero() {
                 ;;
             portero__subcmd__help,why)
                 cmd="portero__subcmd__help__subcmd__why"
+                ;;
+            portero__subcmd__help__subcmd__config,confirm)
+                cmd="portero__subcmd__help__subcmd__config__subcmd__confirm"
+                ;;
+            portero__subcmd__help__subcmd__config,diff)
+                cmd="portero__subcmd__help__subcmd__config__subcmd__diff"
                 ;;
             portero__subcmd__help__subcmd__daemon,start)
                 cmd="portero__subcmd__help__subcmd__daemon__subcmd__start"
@@ -332,7 +362,7 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp telegram mcp try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -414,6 +444,116 @@ _portero() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__config)
+            opts="-h --config --json --no-start --help diff confirm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__config__subcmd__confirm)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__config__subcmd__diff)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__config__subcmd__help)
+            opts="diff confirm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__config__subcmd__help__subcmd__confirm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__config__subcmd__help__subcmd__diff)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__config__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -648,7 +788,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check doctor daemon passphrase totp telegram mcp try sample-server generate help"
+            opts="status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -706,6 +846,48 @@ _portero() {
         portero__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__config)
+            opts="diff confirm"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__config__subcmd__confirm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__config__subcmd__diff)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

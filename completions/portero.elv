@@ -44,6 +44,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand why 'Tell how a tool is decided and why'
             cand policy 'Try the configured policy, before an agent does'
             cand check 'Read the configuration and print everything that is wrong with it'
+            cand config 'What of the configuration waits for you, since it widens'
             cand doctor 'Start each server, look at what it offers, and say what is wrong'
             cand daemon 'Start, stop or look at the daemon'
             cand passphrase 'The approval passphrase'
@@ -255,6 +256,41 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'portero;config'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand diff 'Show how the files differ from what you confirmed'
+            cand confirm 'Put the files in force as they stand; asks for the passphrase'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;config;diff'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;config;confirm'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;config;help'= {
+            cand diff 'Show how the files differ from what you confirmed'
+            cand confirm 'Put the files in force as they stand; asks for the passphrase'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;config;help;diff'= {
+        }
+        &'portero;config;help;confirm'= {
+        }
+        &'portero;config;help;help'= {
+        }
         &'portero;doctor'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
@@ -452,6 +488,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand why 'Tell how a tool is decided and why'
             cand policy 'Try the configured policy, before an agent does'
             cand check 'Read the configuration and print everything that is wrong with it'
+            cand config 'What of the configuration waits for you, since it widens'
             cand doctor 'Start each server, look at what it offers, and say what is wrong'
             cand daemon 'Start, stop or look at the daemon'
             cand passphrase 'The approval passphrase'
@@ -509,6 +546,14 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;policy;replay'= {
         }
         &'portero;help;check'= {
+        }
+        &'portero;help;config'= {
+            cand diff 'Show how the files differ from what you confirmed'
+            cand confirm 'Put the files in force as they stand; asks for the passphrase'
+        }
+        &'portero;help;config;diff'= {
+        }
+        &'portero;help;config;confirm'= {
         }
         &'portero;help;doctor'= {
         }

@@ -16,6 +16,8 @@ pub mod clock;
 pub mod paths;
 pub mod secret;
 
+pub mod kept;
+
 pub mod pattern;
 
 pub mod anonymize;
@@ -23,6 +25,8 @@ pub mod anonymize;
 pub mod policy;
 
 pub mod config;
+
+pub mod confirmed;
 
 pub mod call;
 

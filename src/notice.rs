@@ -115,6 +115,8 @@ pub enum Alarm {
     Store,
     /// A message was withheld, because a private value stood in it.
     Withheld,
+    /// What a person confirmed of the configuration cannot be told any more.
+    Configuration,
     /// Wrong passphrases or codes were tried, so that there is a pause now.
     Passphrase,
     /// Notices were removed before every channel had told them: too many, or too old.

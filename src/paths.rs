@@ -136,6 +136,12 @@ impl Paths {
         self.state.join("denies.json")
     }
 
+    /// The configuration as a person confirmed it, for sessions without the daemon.
+    #[must_use]
+    pub fn confirmed(&self) -> PathBuf {
+        self.state.join("confirmed.json")
+    }
+
     /// Makes the state and runtime directories, for this user alone. The configuration directory is a
     /// person's to make.
     ///

@@ -4,6 +4,7 @@
 //! included; `?` matches one character but `/`; `{a,b}` and `[a-z]` as in globset. A pattern that comes
 //! from an approval is literal: made from a [`ToolId`], never parsed from text.
 
+mod meet;
 mod segment;
 
 use std::cmp::Reverse;

@@ -143,6 +143,14 @@ pub(crate) enum Command {
     /// Read the configuration and print everything that is wrong with it
     #[command(after_help = "Examples:\n  portero check\n  portero check --config ./portero")]
     Check,
+    /// What of the configuration waits for you, since it widens
+    #[command(after_help = "Examples:\n  portero config diff\n  portero config confirm\n\nFrom when the \
+                            passphrase is set, an edit that narrows is in force at once, and one that widens \
+                            when you confirmed it.")]
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Start each server, look at what it offers, and say what is wrong
     #[command(after_help = "Examples:\n  portero doctor\n  portero doctor github")]
     Doctor(Doctor),
@@ -328,6 +336,18 @@ pub(crate) enum PolicyCommand {
                             no arguments: where a rule looks at them, the replay says what could come out."
     )]
     Replay(PolicyReplay),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show how the files differ from what you confirmed
+    Diff,
+    /// Put the files in force as they stand; asks for the passphrase
+    #[command(
+        after_help = "Everything that changed is shown on the terminal before the passphrase is asked \
+                            for. Files that change after that are not confirmed."
+    )]
+    Confirm,
 }
 
 #[derive(Debug, Args)]

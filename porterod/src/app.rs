@@ -11,7 +11,8 @@ use portero::anonymize::{Anonymizer, Fake, Leak};
 use portero::audit::{Event, Filter, Follower, Key, Segment};
 use portero::catalog::Catalog;
 use portero::clock::Clock;
-use portero::config::{Approvals, Config, Files};
+use portero::config::{Approvals, Files};
+use portero::confirmed::Confirmed;
 use portero::ipc::{BindError, Failure, FailureKind, Listener, Lock, Push};
 use portero::json::RawJson;
 use portero::notice::{Alarm, Notice};
@@ -28,6 +29,8 @@ use crate::alarms::Alarms;
 use crate::approval::{Desk, DeskParts, Which};
 use crate::channels::telegram::link::{self, Tuning};
 use crate::channels::telegram::terminal_only::TerminalOnly;
+use crate::configuration::{self, Valid};
+use crate::confirmed::Keeper;
 use crate::daemon::{Daemon, Environment, Tally};
 use crate::executor::{Executor, ExecutorParts};
 use crate::heads::Heads;
@@ -35,7 +38,7 @@ use crate::journal::Journal;
 use crate::outbox::{After, Outbox};
 use crate::pairing::Pairing;
 use crate::passphrase::Passphrase;
-use crate::reload::{self, Valid};
+use crate::reload;
 use crate::rules::{Rules, RulesParts};
 use crate::servers::{Servers, ServersParts};
 use crate::sessions::Sessions;
@@ -97,15 +100,15 @@ impl App {
         let files = Files::load(&paths.config)
             .map_err(|error| internal(&format!("could not read {}", paths.config.display()), &error))?;
         let environment = lookup(parts.environment.clone());
-        let valid = reload::check(&files, &environment).map_err(|problems| faulty(&problems))?;
+        configuration::check(&Confirmed::Open, &files, &environment).map_err(|problems| faulty(&problems))?;
         // Whoever holds the lock is the only one that opens the store.
         let listener = Listener::bind(&paths.socket(), &paths.lock()).await.map_err(|error| match error {
             BindError::Running => Failure::new(FailureKind::Refused, error.to_string()),
             BindError::System(..) => internal(&error.to_string(), &source(&error)),
         })?;
-        valid.config.log_skipped();
         let tuning = parts.telegram.clone();
-        let (daemon, executor) = compose(parts, environment, valid).await?;
+        let (daemon, executor) = compose(parts, environment, &files).await?;
+        begin(&daemon, &files).await;
         executor.recover().await.map_err(|error| internal("could not take up where it ended", &error))?;
         let background = TaskTracker::new();
         let said = daemon.servers.share();
@@ -201,28 +204,34 @@ struct Kept {
     heads: Arc<Heads>,
     policy: Arc<ArcSwap<Policy>>,
     rules: Arc<Rules>,
+    confirmed: Keeper,
+    anonymizer: Arc<ArcSwap<Anonymizer>>,
 }
 
 impl Kept {
-    async fn open(
-        parts: &Parts,
-        config: &Config,
-        anonymizer: &Arc<ArcSwap<Anonymizer>>,
-    ) -> Result<Self, Failure> {
+    async fn open(parts: &Parts, environment: &Environment, files: &Files) -> Result<(Self, Valid), Failure> {
         let Parts { paths, clock, build, .. } = parts;
         let internal = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Internal, error.to_string());
         // What is counted begins where this daemon does.
         let tally = Follower::new(&paths.audit(), Filter::default()).ok();
         let audit = Segment::open(&paths.audit(), &format!("porterod {build}"), clock.now())
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
-        audit.continue_after(config.settings.audit.segment_bytes);
         let audit = Arc::new(audit.with_key(Key::open(&paths.audit_key())));
         let store = open_store(paths, &audit).map_err(|error| {
             let failure = internal(&error);
             error.advice().into_iter().fold(failure, Failure::with_hint)
         })?;
-        let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(anonymizer), Arc::clone(clock));
-        let policy = Policy::new(config.policy.clone(), Standing::default());
+        // What is told before it is known what holds is concealed by all that the files say.
+        let valid = configuration::check(&Confirmed::Open, files, environment);
+        let anonymizer = valid.map_err(|problems| faulty(&problems))?.anonymizer;
+        let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
+        let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(&anonymizer), Arc::clone(clock));
+        let confirmed = Keeper::open(Arc::clone(&journal), paths.clone(), files).await;
+        let confirmed = confirmed.map_err(|error| internal(&error))?;
+        let valid = configuration::check(&confirmed.confirmed(), files, environment)
+            .map_err(|problems| faulty(&problems))?;
+        audit.continue_after(valid.config.settings.audit.segment_bytes);
+        let policy = Policy::new(valid.config.policy.clone(), Standing::default());
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let rules = Rules::open(RulesParts {
             journal: Arc::clone(&journal),
@@ -233,7 +242,7 @@ impl Kept {
         });
         let rules = rules.await.map_err(|error| internal(&error))?;
         let heads = Heads::new(Arc::clone(&journal), paths.audit());
-        Ok(Self { tally, audit, journal, heads, policy, rules })
+        Ok((Self { tally, audit, journal, heads, policy, rules, confirmed, anonymizer }, valid))
     }
 }
 
@@ -241,11 +250,12 @@ impl Kept {
 async fn compose(
     parts: Parts,
     environment: Environment,
-    Valid { config, anonymizer, warnings }: Valid,
+    files: &Files,
 ) -> Result<(Arc<Daemon>, Arc<Executor>), Failure> {
-    let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
-    let Kept { tally, audit, journal, heads, policy, rules } =
-        Kept::open(&parts, &config, &anonymizer).await?;
+    let (kept, valid) = Kept::open(&parts, &environment, files).await?;
+    let Kept { tally, audit, journal, heads, policy, rules, confirmed, anonymizer } = kept;
+    let Valid { config, anonymizer: proven, changes, warnings } = valid;
+    anonymizer.store(Arc::new(proven));
     let Parts { paths, home, environment: variables, clock, guard, build, .. } = parts;
     let catalog = Arc::new(Catalog::new(&config.servers, Some(paths.catalog())));
     let approvals = Arc::new(ArcSwap::from_pointee(config.settings.approvals.clone()));
@@ -282,6 +292,9 @@ async fn compose(
         approvals,
         problems: ArcSwap::from_pointee(warnings),
         valid: AtomicBool::new(true),
+        confirmed,
+        changes: ArcSwap::from_pointee(changes),
+        present: tokio::sync::Mutex::new(files.clone()),
         anonymizer,
         policy,
         catalog,
@@ -297,7 +310,6 @@ async fn compose(
         work: TaskTracker::new(),
         enforcing: Mutex::new(()),
     });
-    daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: true });
     Ok((Arc::clone(&daemon), executor(&daemon)))
 }
 
@@ -318,6 +330,14 @@ fn open_desk(
     });
     servers.ask_at(Arc::clone(&desk) as _);
     desk
+}
+
+/// Writes down what is in force, and what waits.
+async fn begin(daemon: &Daemon, files: &Files) {
+    let config = daemon.config.load_full();
+    config.log_skipped();
+    daemon.record(Event::Config { digest: config.digest.clone(), valid: true });
+    configuration::settle(daemon, files).await;
 }
 
 fn executor(daemon: &Daemon) -> Arc<Executor> {

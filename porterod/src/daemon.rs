@@ -14,7 +14,8 @@ use portero::anonymize::Anonymizer;
 use portero::audit::{Event, Follower, Outcome, Record, Segment};
 use portero::catalog::Catalog;
 use portero::clock::Clock;
-use portero::config::{Approvals, Config};
+use portero::config::{Approvals, Config, Files};
+use portero::confirmed::Changes;
 use portero::ipc::Counts;
 use portero::paths::Paths;
 use portero::policy::Policy;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::approval::Desk;
+use crate::confirmed::Keeper;
 use crate::heads::Heads;
 use crate::journal::Journal;
 use crate::outbox::Outbox;
@@ -55,7 +57,7 @@ pub struct Daemon {
     pub environment: Environment,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// The configuration in force: the last valid one.
+    /// The configuration in force: the last valid files, but for what waits for a person.
     pub config: Arc<ArcSwap<Config>>,
     /// Its limits of approvals.
     pub approvals: Arc<ArcSwap<Approvals>>,
@@ -63,6 +65,12 @@ pub struct Daemon {
     pub problems: ArcSwap<Vec<String>>,
     /// Whether those files can be put in force.
     pub valid: AtomicBool,
+    /// What a person confirmed of the configuration.
+    pub confirmed: Keeper,
+    /// How the last valid files differ from that; what widens waits.
+    pub changes: ArcSwap<Changes>,
+    /// The last valid files. Held while another configuration is put in force.
+    pub present: tokio::sync::Mutex<Files>,
     /// The rules of the anonymizer in force.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The policy in force: configuration and standing together.

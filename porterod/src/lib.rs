@@ -27,6 +27,8 @@ pub mod pairing;
 
 pub mod weather;
 
+pub mod confirmed;
+
 pub mod rules;
 
 pub mod approval;
@@ -38,6 +40,8 @@ pub mod sessions;
 pub mod servers;
 
 pub mod daemon;
+
+pub mod configuration;
 
 pub mod control;
 

@@ -52,7 +52,12 @@ fn crowded() -> Failure {
 
 async fn connection(daemon: Arc<Daemon>, accepted: Accepted, _place: OwnedSemaphorePermit) {
     let process = accepted.process().clone();
-    let welcome = Welcome { protocol: PROTOCOL, build: daemon.build.clone(), pid: std::process::id() };
+    let welcome = Welcome {
+        protocol: PROTOCOL,
+        build: daemon.build.clone(),
+        pid: std::process::id(),
+        confirmed: daemon.confirmed.confirmed().digest(),
+    };
     let (hello, inbox, outbox) =
         match accepted.greet(&welcome, |hello| same_configuration(&daemon, hello)).await {
             Ok(greeted) => greeted,

@@ -1,6 +1,6 @@
 //! Reads the configuration again when its files change.
 //!
-//! A valid one is swapped in; one with errors is told by `status`, and the last valid one stays in force.
+//! What becomes of it is decided by [`crate::configuration`]; one that cannot be read changes nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,14 +8,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
-use portero::anonymize::Anonymizer;
-use portero::audit::Event;
-use portero::config::{self, Config, Files};
-use portero::ipc::Push;
-use portero::policy::Policy;
+use portero::config::Files;
 use tokio::sync::mpsc;
 
-use crate::daemon::{Daemon, Environment};
+use crate::configuration;
+use crate::daemon::Daemon;
 
 /// Editors write a file in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -23,42 +20,6 @@ const SETTLE: Duration = Duration::from_millis(100);
 const LOOK_SELDOM: Duration = Duration::from_secs(30);
 /// How often to look where it does not tell.
 const LOOK_OFTEN: Duration = Duration::from_secs(2);
-
-/// A configuration that can be put in force.
-pub struct Valid {
-    /// What the files say.
-    pub config: Config,
-    /// Its replacements, proven.
-    pub anonymizer: Anonymizer,
-    /// What is worth knowing nevertheless.
-    pub warnings: Vec<String>,
-}
-
-/// Checks what the files say.
-///
-/// # Errors
-/// Every problem, one each.
-pub fn check(files: &Files, environment: &Environment) -> Result<Valid, Vec<String>> {
-    let lookup = |name: &str| environment(name).and_then(|value| value.into_string().ok());
-    let (config, problems) = config::read(files, &lookup);
-    let problems: Vec<String> = problems.0.iter().map(told).collect();
-    let Some(config) = config else { return Err(problems) };
-    match Anonymizer::new(&config.replacements) {
-        Ok(anonymizer) => Ok(Valid { config, anonymizer, warnings: problems }),
-        Err(conflicts) => {
-            Err(conflicts.iter().map(|conflict| format!("replacements.json: {conflict}")).collect())
-        }
-    }
-}
-
-fn told(problem: &config::Problem) -> String {
-    let config::Problem { file, line, column, message, hint, .. } = problem;
-    let place = if *line == 0 { (*file).to_owned() } else { format!("{file}:{line}:{column}") };
-    match hint {
-        Some(hint) => format!("{place}: {message} ({hint})"),
-        None => format!("{place}: {message}"),
-    }
-}
 
 /// Follows the files until the daemon is to end. `known` is what is in force at the start.
 pub async fn follow(daemon: Arc<Daemon>, mut known: Files) {
@@ -81,7 +42,7 @@ pub async fn follow(daemon: Arc<Daemon>, mut known: Files) {
         match Files::load(&directory) {
             Ok(files) if files.digest() == known.digest() => {}
             Ok(files) => {
-                reload(&daemon, &files);
+                configuration::refresh(&daemon, files.clone()).await;
                 known = files;
             }
             Err(error) => {
@@ -103,37 +64,4 @@ fn watch(directory: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::
     })?;
     watcher.watch(directory, RecursiveMode::NonRecursive)?;
     Ok(watcher)
-}
-
-fn reload(daemon: &Daemon, files: &Files) {
-    match check(files, &daemon.environment) {
-        Ok(valid) => adopt(daemon, valid),
-        Err(problems) => {
-            tracing::warn!(
-                problems = problems.len(),
-                "the configuration has errors; the last valid one stays"
-            );
-            daemon.valid.store(false, Ordering::Relaxed);
-            daemon.problems.store(Arc::new(problems));
-            daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: false });
-        }
-    }
-}
-
-/// Puts a configuration in force, here and, when they have read it, in the sessions.
-fn adopt(daemon: &Daemon, Valid { config, anonymizer, warnings }: Valid) {
-    let digest = config.digest.clone();
-    config.log_skipped();
-    daemon.anonymizer.store(Arc::new(anonymizer));
-    daemon.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.standing().clone()));
-    daemon.audit.continue_after(config.settings.audit.segment_bytes);
-    daemon.approvals.store(Arc::new(config.settings.approvals.clone()));
-    daemon.config.store(Arc::new(config));
-    daemon.valid.store(true, Ordering::Relaxed);
-    daemon.problems.store(Arc::new(warnings));
-    daemon.servers.reload();
-    daemon.reloaded.send_replace(());
-    daemon.record(Event::Config { digest, valid: true });
-    daemon.sessions.tell_all(&Push::Config);
-    tracing::info!("the configuration was read anew");
 }

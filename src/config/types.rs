@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::anonymize::Rule;
 use crate::names::ServerName;
 use crate::policy::ConfigPolicy;
@@ -197,7 +199,7 @@ impl Default for Audit {
 }
 
 /// The text of the files, as found; reading them is the caller's.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     /// The directory.
     pub directory: PathBuf,
@@ -211,4 +213,11 @@ pub struct Files {
     pub portero: Option<String>,
     /// `.env`.
     pub dotenv: Option<String>,
+}
+
+/// Their texts may hold secrets.
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Files").field("directory", &self.directory).finish_non_exhaustive()
+    }
 }

@@ -11,6 +11,7 @@ use crate::anonymize::Fake;
 use crate::audit::Head;
 use crate::call::Call;
 use crate::catalog::Hints;
+use crate::confirmed::Changes;
 use crate::json::RawJson;
 use crate::names::{AgentSession, Principal, ServerName, SessionId, TaskId, ToolId};
 use crate::notice::Entry;
@@ -65,6 +66,8 @@ pub struct Welcome {
     pub build: String,
     /// Its process id.
     pub pid: u32,
+    /// [`Confirmed::digest`](crate::confirmed::Confirmed::digest) of what a person confirmed of the configuration.
+    pub confirmed: String,
 }
 
 /// From a session or terminal to the daemon.
@@ -114,8 +117,11 @@ pub enum Push {
     /// Rules or grants changed. The session answers [`ToDaemon::Follows`] once it decides by them; the
     /// command that made the change returns only then.
     Standing(Standing),
-    /// The configuration changed and is valid: read it again.
-    Config,
+    /// The configuration changed and is valid, or a person confirmed it: read it again.
+    Config {
+        /// As in [`Welcome::confirmed`].
+        confirmed: String,
+    },
     /// A task of this session's principal reached a final state.
     Settled {
         /// The task.
@@ -322,6 +328,15 @@ pub enum Ask {
         /// The pattern.
         pattern: Pattern,
     },
+    /// How the configuration differs from what a person confirmed. Answer: [`Reply::Config`].
+    Config,
+    /// Yes, put the files in force as they stand. Widens. Answer: [`Reply::Changed`].
+    ConfirmConfig {
+        /// [`Waiting::shown`] of what the person was shown; anything else is refused.
+        shown: String,
+        /// The second factor.
+        challenge: Challenge,
+    },
     /// Set the approval passphrase, or change it with the old one. Answer: [`Reply::Changed`].
     SetPassphrase {
         /// The present one, when there is one.
@@ -405,6 +420,21 @@ pub enum Reply {
     Look(Box<Look>),
     /// What changed, or what waits.
     Watched(Watched),
+    /// How the configuration differs from what a person confirmed.
+    Config(Box<Waiting>),
+}
+
+/// How the configuration differs from what a person confirmed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What stands in the way of knowing what was confirmed: no passphrase is set, or the copy is lost.
+    pub note: Option<String>,
+    /// What waits, and what is in force at once.
+    pub changes: Changes,
+    /// Known tools that would become looser, denied ones first: as they are decided now, and as they would be.
+    pub tools: Vec<(ToolId, Action, Action)>,
+    /// Tells this difference from any other.
+    pub shown: String,
 }
 
 /// A task as a person decides on it.
@@ -454,6 +484,9 @@ pub struct Status {
     pub config_problems: Vec<String>,
     /// Whether the files as they stand now can be put in force; else the last valid ones stay.
     pub config_valid: bool,
+    /// How many changes of the configuration wait for a person to confirm them.
+    #[serde(default)]
+    pub config_waits: usize,
     /// Servers that were skipped, and why.
     pub skipped: Vec<(ServerName, String)>,
     /// The daemon's own and shared servers, and those that only sessions run, as idle.

@@ -26,7 +26,7 @@ pub use frame::FRAME_MOST;
 pub use listener::{Accepted, BindError, Inbox, Incoming, Listener, Lock};
 pub use messages::{
     Acting, Ask, AuditState, Authenticator, Called, Counts, Failure, FailureKind, FromDaemon, Hello, Look,
-    PROTOCOL, Peer, Push, Reply, Status, ToDaemon, Watched, Welcome,
+    PROTOCOL, Peer, Push, Reply, Status, ToDaemon, Waiting, Watched, Welcome,
 };
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;

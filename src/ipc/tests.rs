@@ -47,7 +47,7 @@ fn hello() -> Hello {
 }
 
 fn welcome() -> Welcome {
-    Welcome { protocol: PROTOCOL, build: "test".into(), pid: 1 }
+    Welcome { protocol: PROTOCOL, build: "test".into(), pid: 1, confirmed: "open".into() }
 }
 
 /// Listens, and welcomes one client.

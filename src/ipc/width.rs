@@ -22,6 +22,9 @@ impl Width {
     /// Of a persistent rule that allows.
     pub const ALLOW: Self = Self::Wide;
 
+    /// Of a changed configuration: it may change everything.
+    pub const CONFIG: Self = Self::Wide;
+
     /// Of ending a pause: it is as lifting a deny of everything.
     pub const RESUME: Self = Self::Wide;
 

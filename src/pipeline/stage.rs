@@ -339,7 +339,12 @@ pub(crate) fn policy(policies: &[(&'static str, Action)], default: Option<Action
             source: Source::Config { line: 1, column: 1 },
         })
         .collect();
-    let config = ConfigPolicy { entries, default: default.unwrap_or(Action::Allow), locked: Vec::new() };
+    let config = ConfigPolicy {
+        entries,
+        default: default.unwrap_or(Action::Allow),
+        locked: Vec::new(),
+        confirmed: None,
+    };
     Policy::new(config, Standing::default())
 }
 

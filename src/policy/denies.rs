@@ -5,13 +5,14 @@
 //! without the daemon.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Standing;
+use crate::kept;
 
 /// Why the denies cannot be known.
 #[derive(Debug, thiserror::Error)]
@@ -78,34 +79,7 @@ pub fn write(path: &Path, standing: &Standing) -> io::Result<()> {
     let standing = crate::json::raw(standing);
     let digest = blake3::hash(standing.get().as_bytes()).to_hex();
     let text = serde_json::to_vec(&Storing { digest: digest.as_str(), standing: &standing })?;
-    let directory = path.parent().ok_or_else(|| io::Error::other("the file of denies has no directory"))?;
-    let beside = path.with_extension("json.new");
-    let written = write_new(&beside, &text).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written?;
-    sync_directory(directory)
-}
-
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
-}
-
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    fs::File::open(directory)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
+    kept::replace(path, &text)
 }
 
 #[cfg(test)]

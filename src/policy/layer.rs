@@ -80,11 +80,11 @@ impl Layer {
 
 impl Entry {
     /// Each case, and what holds where none matches.
-    fn actions(&self) -> impl Iterator<Item = Action> {
+    pub(super) fn actions(&self) -> impl Iterator<Item = Action> {
         self.cases.iter().map(|case| case.action).chain([self.action])
     }
 
-    fn strictest(&self) -> Action {
+    pub(super) fn strictest(&self) -> Action {
         self.actions().max().unwrap_or(self.action)
     }
 

@@ -11,6 +11,7 @@
 //! is never looser than what the files alone say. While a person paused everything ([`Standing::paused`]),
 //! every decision is a deny, whatever else is said.
 
+pub mod compare;
 pub mod condition;
 pub mod denies;
 mod grant;
@@ -73,6 +74,14 @@ pub enum Source {
         /// One-based column.
         column: u32,
     },
+    /// An entry of the policy that a person confirmed, where `policies.json` says something looser that is not
+    /// confirmed.
+    Confirmed {
+        /// One-based line in the file as it was confirmed; 0 when it was not read from a file.
+        line: u32,
+        /// One-based column.
+        column: u32,
+    },
     /// A persistent rule, by its id.
     Rule(u64),
     /// A grant, by its id.
@@ -105,11 +114,14 @@ pub struct ConfigPolicy {
     pub default: Action,
     /// Patterns whose configured decision no rule and no grant can loosen.
     pub locked: Vec<Pattern>,
+    /// The policy that a person confirmed, while what this one widens is not confirmed: for every call the
+    /// stricter of the two decisions holds.
+    pub confirmed: Option<Box<ConfigPolicy>>,
 }
 
 impl Default for ConfigPolicy {
     fn default() -> Self {
-        Self { entries: Vec::new(), default: Action::RequireApproval, locked: Vec::new() }
+        Self { entries: Vec::new(), default: Action::RequireApproval, locked: Vec::new(), confirmed: None }
     }
 }
 
@@ -156,6 +168,46 @@ pub struct Policy {
 struct Configured {
     written: ConfigPolicy,
     entries: Layer,
+    confirmed: Option<Box<Configured>>,
+}
+
+impl Configured {
+    fn new(written: ConfigPolicy) -> Self {
+        let entries = Layer::new(written.entries.iter().cloned());
+        let confirmed =
+            written.confirmed.as_deref().map(|confirmed| Box::new(Self::new(confirmed.as_confirmed())));
+        Self { written, entries, confirmed }
+    }
+
+    fn fallback(&self) -> Decision {
+        Decision {
+            action: self.written.default,
+            pattern: None,
+            source: Source::Default,
+            locked: false,
+            case: None,
+        }
+    }
+
+    fn is_locked(&self, tool: &ToolId) -> bool {
+        self.written.locked.iter().any(|pattern| pattern.matches(tool))
+    }
+}
+
+impl ConfigPolicy {
+    /// With its places named as those of the confirmed files.
+    fn as_confirmed(&self) -> Self {
+        let confirmed = |source: &Source| match *source {
+            Source::Config { line, column } => Source::Confirmed { line, column },
+            ref other => other.clone(),
+        };
+        let mut policy = self.clone();
+        for entry in &mut policy.entries {
+            entry.source = confirmed(&entry.source);
+            entry.cases.iter_mut().for_each(|case| case.source = confirmed(&case.source));
+        }
+        policy
+    }
 }
 
 /// A decision and why.
@@ -200,9 +252,7 @@ impl Policy {
     /// Arranges what the files and what people say.
     #[must_use]
     pub fn new(config: ConfigPolicy, standing: Standing) -> Self {
-        let entries = Layer::new(config.entries.iter().cloned());
-        let config = Arc::new(Configured { entries, written: config });
-        Self::arrange(config, standing)
+        Self::arrange(Arc::new(Configured::new(config)), standing)
     }
 
     /// The same files with other rules and grants.
@@ -306,7 +356,28 @@ impl Policy {
     }
 
     fn settle(&self, tool: &ToolId, view: View<'_>, asker: Option<Asker<'_>>, now: Moment) -> Decision {
-        let configured = self.config.entries.decide(tool, view).unwrap_or_else(|| self.fallback());
+        let decision = self.settle_by(&self.config, tool, view, asker, now);
+        match &self.config.confirmed {
+            None => decision,
+            Some(confirmed) => {
+                let confirmed = self.settle_by(confirmed, tool, view, asker, now);
+                // What a grant permits by either of the two uses it up.
+                let is_granted = matches!(confirmed.source, Source::Grant(_));
+                let counts = confirmed.action == decision.action && is_granted;
+                if confirmed.action > decision.action || counts { confirmed } else { decision }
+            }
+        }
+    }
+
+    fn settle_by(
+        &self,
+        config: &Configured,
+        tool: &ToolId,
+        view: View<'_>,
+        asker: Option<Asker<'_>>,
+        now: Moment,
+    ) -> Decision {
+        let configured = config.entries.decide(tool, view).unwrap_or_else(|| config.fallback());
         let ruled = self.rules.decide(tool, view);
         let unlocked = match ruled {
             Some(ruled) => self.lift(ruled, tool, asker, now),
@@ -315,7 +386,7 @@ impl Policy {
             }
             None => return configured,
         };
-        if unlocked.action < configured.action && self.is_locked(tool) {
+        if unlocked.action < configured.action && config.is_locked(tool) {
             return Decision { locked: true, ..configured };
         }
         unlocked
@@ -340,7 +411,8 @@ impl Policy {
         };
         let won = place(&unpaused);
         let grants = grants.into_iter().map(Grant::decision);
-        let others = grants.chain(matching).chain([self.fallback()]).filter(|other| place(other) != won);
+        let others =
+            grants.chain(matching).chain([self.config.fallback()]).filter(|other| place(other) != won);
         let elsewhere = elsewhere.into_iter().cloned().collect();
         match self.pause() {
             Some(paused) => {
@@ -352,20 +424,6 @@ impl Policy {
                 Explanation { decision: unpaused, losing, elsewhere }
             }
         }
-    }
-
-    fn fallback(&self) -> Decision {
-        Decision {
-            action: self.config.written.default,
-            pattern: None,
-            source: Source::Default,
-            locked: false,
-            case: None,
-        }
-    }
-
-    fn is_locked(&self, tool: &ToolId) -> bool {
-        self.config.written.locked.iter().any(|pattern| pattern.matches(tool))
     }
 
     /// A grant turns a question into a yes, and nothing else.
@@ -448,6 +506,8 @@ impl fmt::Display for Source {
         match self {
             Self::Config { line: 0, .. } => f.write_str("policies.json"),
             Self::Config { line, column } => write!(f, "policies.json:{line}:{column}"),
+            Self::Confirmed { line: 0, .. } => f.write_str("policies.json as confirmed"),
+            Self::Confirmed { line, column } => write!(f, "policies.json:{line}:{column} as confirmed"),
             Self::Rule(id) => write!(f, "rule {id}"),
             Self::Grant(id) => write!(f, "grant {id}"),
             Self::Default => f.write_str("the default"),

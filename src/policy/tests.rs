@@ -43,6 +43,7 @@ fn config(entries: &[(&str, Action)], locked: &[&str]) -> ConfigPolicy {
             .collect(),
         default: RequireApproval,
         locked: locked.iter().map(|text| pattern(text)).collect(),
+        confirmed: None,
     }
 }
 
@@ -76,6 +77,19 @@ fn decide(policy: &Policy, name: &str) -> Decision {
 }
 
 use Action::{Allow, Deny, RequireApproval};
+
+/// While an edit waits that would allow what a grant permits, the grant is what permits it, and counts.
+#[test]
+fn a_grant_is_used_up_while_an_edit_waits_that_needs_none() {
+    let [asks, allows] = [RequireApproval, Allow].map(|action| config(&[("office/send", action)], &[]));
+    for (confirmed, changed) in [(&asks, &allows), (&allows, &asks)] {
+        let both = ConfigPolicy { confirmed: Some(Box::new(confirmed.clone())), ..changed.clone() };
+        let granted = decide(&Policy::new(both.clone(), standing(&[], &["office/*"])), "office/send");
+        assert_eq!((granted.action, granted.source), (Allow, Source::Grant(1)));
+        let asked = decide(&Policy::new(both, Standing::default()), "office/send");
+        assert_eq!(asked.action, RequireApproval);
+    }
+}
 
 #[test]
 fn where_nothing_is_said_a_person_is_asked() {
@@ -207,7 +221,7 @@ prop_compose! {
         locked in prop::collection::vec(any_pattern(), 0..2),
     ) -> ConfigPolicy {
         let entry = |(pattern, action)| Entry { pattern, action, cases: Vec::new(), source: Source::Config { line: 0, column: 0 } };
-        ConfigPolicy { entries: entries.into_iter().map(entry).collect(), default, locked }
+        ConfigPolicy { entries: entries.into_iter().map(entry).collect(), default, locked, confirmed: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use portero::anonymize::Direction;
 use portero::config::{self, Config, Problem, Problems, Severity};
+use portero::confirmed::{self, InForce};
 use portero::pattern::Pattern;
 use serde_json::json;
 
@@ -31,6 +32,17 @@ pub(super) fn run(context: &Context) -> Outcome {
             None => Ok(()),
         }
     })?;
+    if let Ok(Ok(InForce { changes, .. })) = in_force(context)
+        && changes.waits()
+    {
+        context.output.talk(format!(
+            "note: {} not in force; look with `portero config diff`, then run `portero config confirm`",
+            match changes.widens.len() {
+                1 => "1 change waits for a confirmation and is".to_owned(),
+                count => format!("{count} changes wait for a confirmation and are"),
+            }
+        ));
+    }
     match config {
         Some(_) => Ok(()),
         None if context.output.json() => Err(Failure::said_of_configuration()),
@@ -54,6 +66,15 @@ pub(super) fn read(context: &Context) -> Outcome<(Option<Config>, Problems)> {
         Failure::usage(format!("could not read `{}`", context.paths.config.display())).because(&error)
     })?;
     Ok(config::read(&files, &|name| std::env::var(name).ok()))
+}
+
+/// What is in force of the configuration, as far as that can be told without the daemon, or what is wrong with it.
+pub(super) fn in_force(context: &Context) -> Outcome<Result<InForce, Problems>> {
+    let files = config::Files::load(&context.paths.config).map_err(|error| {
+        Failure::usage(format!("could not read `{}`", context.paths.config.display())).because(&error)
+    })?;
+    let confirmed = confirmed::read(&context.paths.confirmed(), &context.paths.store());
+    Ok(confirmed::in_force(&confirmed, &files, &|name| std::env::var(name).ok()))
 }
 
 /// Says so where a pattern names a server or tool that is not there: it may come, or be mistyped.

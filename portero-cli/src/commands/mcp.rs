@@ -21,6 +21,7 @@ use portero::audit::{Key, Segment};
 use portero::catalog::Catalog;
 use portero::clock::{Clock, SystemClock};
 use portero::config::{Config, Server};
+use portero::confirmed::InForce;
 use portero::ipc::Peer;
 use portero::names::{AgentSession, Principal, ServerName, SessionId};
 use portero::pipeline::{Desk, Offers, Pipeline};
@@ -30,12 +31,12 @@ use portero::session::{self, Handle, Session, Tasks};
 use portero::task::Origin;
 use tokio::sync::mpsc;
 
-use super::{Context, check};
+use super::Context;
 use crate::failure::{Failure, Outcome};
 use crate::{daemon, launch, signals};
 use desk::RemoteDesk;
 use link::Link;
-use reload::Running;
+use reload::{Read, Running};
 
 /// What this program calls itself in the audit.
 const PROGRAM: &str = concat!("portero ", env!("CARGO_PKG_VERSION"));
@@ -45,17 +46,18 @@ const LAST_WORDS: Duration = Duration::from_millis(30);
 const CLOSE_WITHIN: Duration = Duration::from_millis(260);
 
 pub(super) async fn run(context: &Context) -> Outcome {
-    let (config, problems) = check::read(context)?;
-    let anonymizer = config.as_ref().map(|config| Anonymizer::new(&config.replacements));
-    let (Some(config), Some(Ok(anonymizer))) = (config, anonymizer) else {
-        return refuse(context, &problems);
+    let read = Read::now(&context.paths)?;
+    let InForce { config, anonymizer, changes, problems: _ } = match read.in_force() {
+        Ok(in_force) => in_force,
+        Err(problems) => return refuse(context, &problems),
     };
     context.paths.create().map_err(|error| {
         Failure::refused(format!("could not make `{}`", context.paths.state.display())).because(&error)
     })?;
     log::begin(&context.paths, config.settings.log.as_deref());
+    reload::log_waiting(&changes);
 
-    let (running, session, handle, events) = assemble(context, config, anonymizer)?;
+    let (running, session, handle, events) = assemble(context, config, anonymizer, &read)?;
     let ended = converse(&running, session, &handle, events).await;
     // Whatever the servers are at, the agent's program waits no longer.
     if tokio::time::timeout(CLOSE_WITHIN, running.fleet.close()).await.is_err() {
@@ -70,6 +72,7 @@ fn assemble(
     context: &Context,
     config: Config,
     anonymizer: Anonymizer,
+    read: &Read,
 ) -> Outcome<(Running, Session, Handle, mpsc::Receiver<Event>)> {
     let paths = &context.paths;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -121,8 +124,8 @@ fn assemble(
         skipped: config.skipped,
         limits: config.settings.limits,
     });
-    let digest = std::sync::Mutex::new(config.digest);
-    let running = Running { paths: paths.clone(), pipeline, fleet, link, handle: handle.clone(), digest };
+    let seen = std::sync::Mutex::new(read.seen());
+    let running = Running { paths: paths.clone(), pipeline, fleet, link, handle: handle.clone(), seen };
     Ok((running, session, handle, events))
 }
 

@@ -5,6 +5,7 @@ mod allow;
 mod approve;
 mod arguments;
 mod check;
+mod config;
 mod daemon;
 mod deny;
 mod doctor;
@@ -81,6 +82,7 @@ pub(crate) fn run(line: Line) -> Outcome {
         Command::Why(args) => on_runtime(why::run(&context()?, args)),
         Command::Policy { command } => policy::run(&context()?, command),
         Command::Check => check::run(&context()?),
+        Command::Config { command } => on_runtime(config::run(&context()?, command)),
         Command::Doctor(args) => on_runtime(doctor::run(&context()?, args.server)),
         Command::Daemon { command } => on_runtime(daemon::run(&context()?, command)),
         Command::Passphrase { command } => on_runtime(passphrase::run(&context()?, command)),

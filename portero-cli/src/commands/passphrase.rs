@@ -46,7 +46,12 @@ async fn set(context: &Context) -> Outcome {
         return Err(unexpected());
     };
     context.output.show(&json!({"set": true, "changed": changed}), |out| {
-        out.line(if changed { "the passphrase is changed" } else { "the passphrase is set" })
+        out.line(if changed {
+            "the passphrase is changed"
+        } else {
+            "the passphrase is set; from now on an edit of the configuration that widens waits for `portero config \
+             confirm`"
+        })
     })?;
     Ok(())
 }

@@ -131,6 +131,13 @@ fn print_servers(out: &Output, status: &Status) -> std::io::Result<()> {
 
 /// What is wrong with the configuration; a skipped server only once.
 fn print_problems(out: &Output, status: &Status) -> std::io::Result<()> {
+    if status.config_waits > 0 {
+        let changes = match status.config_waits {
+            1 => "1 change of the configuration waits".to_owned(),
+            count => format!("{count} changes of the configuration wait"),
+        };
+        out.line(format_args!("unconfirmed {changes} for you, not in force; see `portero config diff`"))?;
+    }
     if !status.config_valid {
         out.line("            NOT VALID as it is now: the last valid one stays in force")?;
     }

@@ -56,7 +56,7 @@ fn servers(world: &World) -> Vec<String> {
     commands.filter(|command| command.contains(&mark)).collect()
 }
 
-fn kill_daemon(world: &World) {
+pub(crate) fn kill_daemon(world: &World) {
     let pid = world.json(&["daemon", "status"])["pid"].as_i64().unwrap();
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
 }

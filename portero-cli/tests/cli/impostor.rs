@@ -33,7 +33,12 @@ impl Impostor {
             runtime.block_on(async {
                 let listener = Listener::bind(&socket, &lock).await.unwrap();
                 ready.send(()).unwrap();
-                let welcome = Welcome { protocol: PROTOCOL, build: "1".into(), pid: std::process::id() };
+                let welcome = Welcome {
+                    protocol: PROTOCOL,
+                    build: "1".into(),
+                    pid: std::process::id(),
+                    confirmed: "open".into(),
+                };
                 while !stop.load(Ordering::SeqCst) {
                     let wait = std::time::Duration::from_millis(20);
                     let Ok(Ok(accepted)) = tokio::time::timeout(wait, listener.accept()).await else {

@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod check;
+mod config;
 mod crash;
 mod daemon;
 mod generated;

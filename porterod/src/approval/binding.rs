@@ -8,6 +8,7 @@ use portero::call::Call;
 use portero::config::{Config, Server};
 use portero::json::Object;
 use portero::pipeline::{BoxFuture, Refusal};
+use portero::policy::ConfigPolicy;
 use serde_json::value::RawValue;
 
 /// How deeply a call's JSON may nest.
@@ -143,17 +144,22 @@ pub fn server_digest(server: &Server) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// A digest of the configured policy: of what it says, not of how the file is laid out.
+/// A digest of the configured policy: of what it says, not of how the file is laid out. While something waits
+/// for a person, the confirmed policy is part of it.
 #[must_use]
 pub fn policy_digest(config: &Config) -> String {
-    let policy = &config.policy;
-    let entries = sorted(policy.entries.iter().map(|entry| {
+    blake3::hash(policy_text(&config.policy).as_bytes()).to_hex().to_string()
+}
+
+fn policy_text(policy: &ConfigPolicy) -> String {
+    let ConfigPolicy { entries, default, locked, confirmed } = policy;
+    let entries = sorted(entries.iter().map(|entry| {
         let cases = sorted(entry.cases.iter().map(|case| (&case.when, case.action)));
         (&entry.pattern, entry.action, cases)
     }));
-    let locked = sorted(policy.locked.iter());
-    let text = format!("{:?}{entries:?}{locked:?}", policy.default);
-    blake3::hash(text.as_bytes()).to_hex().to_string()
+    let locked = sorted(locked.iter());
+    let confirmed = confirmed.as_deref().map(policy_text).unwrap_or_default();
+    format!("{default:?}{entries:?}{locked:?}{confirmed}")
 }
 
 /// A digest of the configured replacements.

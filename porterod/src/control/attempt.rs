@@ -38,6 +38,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         Ask::RemoveTotp { .. } => ("totp remove", "the authenticator".to_owned()),
         Ask::TelegramPair { .. } => ("telegram pair", "the bot".to_owned()),
         Ask::TelegramUnpair { .. } => ("telegram unpair", "the bot".to_owned()),
+        Ask::ConfirmConfig { .. } => ("config confirm", "the changed configuration".to_owned()),
         Ask::Stop => ("daemon stop", "the daemon".to_owned()),
         Ask::Status
         | Ask::Tasks { .. }
@@ -46,6 +47,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         | Ask::Look { .. }
         | Ask::Watch { .. }
         | Ask::Rules
+        | Ask::Config
         | Ask::Heads
         | Ask::Head(_)
         | Ask::Why { .. }

@@ -9,6 +9,7 @@ mod attempt;
 mod cancel_task;
 mod challenge;
 mod check_task;
+mod config;
 mod consume;
 mod failure;
 mod find;
@@ -152,6 +153,8 @@ async fn answer_session(
         | Ask::RemoveTotp { .. }
         | Ask::TelegramPair { .. }
         | Ask::TelegramUnpair { .. }
+        | Ask::Config
+        | Ask::ConfirmConfig { .. }
         | Ask::Heads
         | Ask::Stop => {
             let refused = Err(Failure::new(FailureKind::Invalid, "only a person's terminal may ask this"));
@@ -208,6 +211,8 @@ async fn answer_person(
         Ask::RemoveTotp { challenge } => totp::remove(daemon, by, challenge).await,
         Ask::TelegramPair { challenge } => telegram_pair::answer(daemon, by, challenge).await,
         Ask::TelegramUnpair { challenge } => telegram_unpair::answer(daemon, by, challenge).await,
+        Ask::Config => config::answer(daemon),
+        Ask::ConfirmConfig { shown, challenge } => config::confirm(daemon, by, &shown, challenge).await,
         Ask::Heads => heads::answer(daemon).await,
         Ask::Stop => Ok(stop::answer(daemon, by)),
         Ask::Subscribe

@@ -26,6 +26,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         config: config.directory.clone(),
         config_problems: daemon.problems.load().to_vec(),
         config_valid: daemon.valid.load(Ordering::Relaxed),
+        config_waits: daemon.changes.load().widens.len(),
         skipped: config
             .skipped
             .iter()

@@ -5,6 +5,7 @@
 //! (guarantee P3).
 
 pub(crate) mod authenticator;
+pub(crate) mod confirmed;
 pub(crate) mod denials;
 mod error;
 pub(crate) mod heads;

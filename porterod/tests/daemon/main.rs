@@ -1,6 +1,7 @@
 //! The daemon in process, over its real socket, with real children.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod configuration;
 mod fake_server;
 mod grants;
 mod support;
@@ -141,6 +142,7 @@ async fn every_act_and_every_refused_attempt_is_written_down() {
         .collect();
     let expected = [
         ("passphrase set", true),
+        ("config seal", true),
         ("approve", false),
         ("approve", false),
         ("approve", false),
@@ -352,7 +354,7 @@ async fn a_changed_policy_is_read_and_a_broken_one_is_not() {
     assert_eq!(action().await, Action::RequireApproval);
 
     home.write_policies("deny");
-    session.hears(|push| matches!(push, Push::Config)).await;
+    session.hears(|push| matches!(push, Push::Config { .. })).await;
     assert_eq!(action().await, Action::Deny);
 
     home.write_policies("alow");
@@ -365,7 +367,7 @@ async fn a_changed_policy_is_read_and_a_broken_one_is_not() {
     assert_eq!(action().await, Action::Deny, "the last valid policy stays");
 
     home.write_policies("allow");
-    session.hears(|push| matches!(push, Push::Config)).await;
+    session.hears(|push| matches!(push, Push::Config { .. })).await;
     assert_eq!(action().await, Action::Allow);
     assert!(problems().await.is_empty());
     app.shutdown().await;
@@ -379,6 +381,8 @@ async fn each_side_is_refused_what_the_other_may_ask() {
     let task = TaskId::fresh();
     for ask in [
         Ask::Status,
+        Ask::Config,
+        Ask::ConfirmConfig { shown: String::new(), challenge: challenge() },
         Ask::Approve { task, challenge: challenge() },
         Ask::Task { task },
         Ask::Reject { task, reason: None, for_now: false },

@@ -10,6 +10,7 @@ mod number;
 mod path;
 mod pointer;
 mod text;
+mod words;
 
 use serde_json::value::RawValue;
 

@@ -51,6 +51,11 @@ impl Decimal {
         Some(Self { negative, digits, point })
     }
 
+    /// Whether it is negative, its digits, and where the point stands in them.
+    pub(super) fn parts(&self) -> (bool, &str, i64) {
+        (self.negative, std::str::from_utf8(&self.digits).unwrap_or_default(), self.point)
+    }
+
     /// How far from zero, apart from the sign.
     fn size(&self, other: &Self) -> Ordering {
         match (self.digits.is_empty(), other.digits.is_empty()) {

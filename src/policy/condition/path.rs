@@ -24,6 +24,11 @@ struct Absolute {
 }
 
 impl Folder {
+    /// A Windows drive's letter, and the names below it.
+    pub(super) fn parts(&self) -> (Option<char>, &[String]) {
+        (self.0.drive, &self.0.segments)
+    }
+
     /// Reads a folder.
     ///
     /// # Errors

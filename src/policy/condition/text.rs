@@ -65,6 +65,13 @@ impl PartialEq for Matcher {
 
 impl Eq for Matcher {}
 
+/// As it is written: the field's name and the text.
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.kind, self.text)
+    }
+}
+
 impl fmt::Debug for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple(self.kind).field(&self.text).finish()

@@ -279,6 +279,7 @@ impl Set {
             entries: self.entries.iter().map(entry).collect(),
             default: self.default,
             locked: self.locked.iter().map(|at| pattern(*at)).collect(),
+            confirmed: None,
         };
         // The ids follow the content, so that the same rule keeps its id wherever it stands.
         let rule = |(at, action): &(usize, Action)| Rule {
@@ -538,4 +539,81 @@ fn the_documented_table_of_tie_breaks_is_true() {
             assert_eq!(decide(&policy, shown).action, one, "{stronger} over {weaker} on {shown}");
         }
     }
+}
+
+/// The files that a person confirmed, and an edit of them: mostly a small one.
+fn edited(chance: &mut Chance, ground: &Ground, set: &Set) -> Set {
+    let mut edited = set.clone();
+    for _ in 0..=chance.below(3) {
+        let entry = (chance.below(ground.patterns.len()), Said::random(chance));
+        match (chance.below(7), edited.entries.len()) {
+            (0, _) => edited.default = chance.action(),
+            (1, _) => edited.locked.push(chance.below(ground.patterns.len())),
+            (2, _) => drop(edited.locked.pop()),
+            (3, count @ 1..) => drop(edited.entries.swap_remove(chance.below(count))),
+            (4, count @ 1..) => edited.entries[chance.below(count)].1.otherwise = chance.action(),
+            (5, count @ 1..) => {
+                let (_, said) = &mut edited.entries[chance.below(count)];
+                match said.cases.len() {
+                    0 => said.cases.push((vec![chance.below(3)], chance.action())),
+                    count => drop(said.cases.swap_remove(chance.below(count))),
+                }
+            }
+            _ => edited.entries.push(entry),
+        }
+    }
+    edited
+}
+
+/// Guarantee A7: while an edit waits for a person, no call is looser than by the confirmed files, nor than by
+/// the edited ones.
+#[test]
+fn an_edit_that_waits_is_in_force_only_where_it_is_stricter() {
+    on_random_sets(SETS / 10, 6, |ground, chance, set| {
+        let changed = edited(chance, ground, set);
+        let both = set.policy(ground);
+        let confirmed = Box::new(both.config().clone());
+        let config = ConfigPolicy { confirmed: Some(confirmed), ..changed.policy(ground).config().clone() };
+        let both = Policy::new(config, both.standing().clone());
+        for (tool, name) in TOOLS.iter().enumerate() {
+            let [was, wanted] = [set, &changed].map(|set| set.reference(ground, tool));
+            let decided = set.action(&both, ground, tool);
+            if decided != was.max(wanted) {
+                return Err(format!("{name}: {was}, edited to {wanted}, is {decided}\n{changed:?}"));
+            }
+        }
+        Ok(())
+    });
+}
+
+/// An edit of which nothing is said to widen makes no call looser; most edits that narrow are seen to do so.
+#[test]
+fn what_is_not_said_to_widen_does_not() {
+    let (narrowing, seen) = (std::cell::Cell::new(0_u32), std::cell::Cell::new(0_u32));
+    on_random_sets(SETS / 10, 7, |ground, chance, set| {
+        let changed = edited(chance, ground, set);
+        let edits = compare::edits(set.policy(ground).config(), changed.policy(ground).config());
+        let mut is_looser = None;
+        for (tool, name) in TOOLS.iter().enumerate() {
+            for call in 0..CALLS.len() {
+                let [was, is] =
+                    [set, &changed].map(|set| Set { call, ..set.clone() }.reference(ground, tool));
+                if is < was {
+                    is_looser = Some(format!("{name} went from {was} to {is} with call {call}"));
+                }
+            }
+        }
+        let said = edits.iter().any(|edit| edit.widens);
+        match is_looser {
+            Some(looser) if !said => return Err(format!("{looser}\n{changed:?}\n{edits:?}")),
+            None => {
+                narrowing.set(narrowing.get() + 1);
+                seen.set(seen.get() + u32::from(!said));
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    });
+    let (narrowing, seen) = (narrowing.get(), seen.get());
+    assert!(seen > narrowing / 3 && seen > 1000, "{seen} of {narrowing} edits that narrow were seen to");
 }

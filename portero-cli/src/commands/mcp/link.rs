@@ -73,8 +73,9 @@ struct Stamp {
 
 /// What the link does with what the daemon pushes.
 pub(super) trait Pushed: Send + Sync {
-    /// There is a connection: what was pushed before is not known.
-    fn connected(&self);
+    /// There is a connection, to a daemon for which this is what was confirmed of the configuration: what was
+    /// pushed before is not known.
+    fn connected(&self, confirmed: &str);
     /// The policy holds other rules or grants now.
     fn standing_changed(&self);
     /// Anything else.
@@ -104,9 +105,9 @@ impl Link {
         let mut may_start = !self.no_start;
         loop {
             match self.connect(may_start).await {
-                Ok((client, pushes)) => {
+                Ok((client, pushes, confirmed)) => {
                     pause = PAUSES.0;
-                    let reason = self.follow(client, pushes, pushed).await;
+                    let reason = self.follow(client, pushes, &confirmed, pushed).await;
                     tracing::info!(reason, "the connection to the daemon is gone");
                     self.state.send_replace(State::Connecting);
                     self.forget_standing();
@@ -134,7 +135,8 @@ impl Link {
         self.wanted.notified().now_or_never().is_some()
     }
 
-    async fn connect(&self, may_start: bool) -> Result<(Client, mpsc::Receiver<Push>), String> {
+    /// Gives the connection, and what the daemon counts as confirmed.
+    async fn connect(&self, may_start: bool) -> Result<(Client, mpsc::Receiver<Push>, String), String> {
         let first = daemon::connect(&self.paths, &self.hello).await;
         let connected = match first {
             Err(ConnectError::Absent(_)) if self.no_start => {
@@ -154,20 +156,27 @@ impl Link {
         let (client, pushes, welcome) =
             connected.map_err(|error| format!("Portero's daemon cannot be reached: {error}"))?;
         tracing::info!(pid = welcome.pid, build = welcome.build, "connected to the daemon");
-        Ok((client, pushes))
+        Ok((client, pushes, welcome.confirmed))
     }
 
     /// Subscribes and follows until the connection is gone; returns the reason.
-    async fn follow(&self, client: Client, mut pushes: mpsc::Receiver<Push>, pushed: &dyn Pushed) -> String {
+    async fn follow(
+        &self,
+        client: Client,
+        mut pushes: mpsc::Receiver<Push>,
+        confirmed: &str,
+        pushed: &dyn Pushed,
+    ) -> String {
         match client.ask(Ask::Subscribe).await {
             Ok(Reply::Standing(standing)) => self.adopt(&client, standing, pushed).await,
             Ok(_) => return "the daemon's answer does not fit".to_owned(),
             Err(error) => return error.to_string(),
         }
+        // First what holds, then whoever waits for the connection.
+        pushed.connected(confirmed);
         self.state.send_replace(State::Up(client.clone()));
         // Whoever wanted it while this went on has it; that is no reason to start it again when it is stopped.
         let _ = self.is_wanted();
-        pushed.connected();
         loop {
             tokio::select! {
                 push = pushes.recv() => match push {

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portero::anonymize::Anonymizer;
-use portero::config::{self, Config};
+use portero::config::{Config, Files, Problems};
+use portero::confirmed::{self, Changes, Confirmed, InForce};
 use portero::ipc::Push;
 use portero::paths::Paths;
 use portero::pipeline::Pipeline;
@@ -13,6 +14,7 @@ use portero::session::Handle;
 
 use super::link::{Link, Pushed};
 use super::{own_servers, shared_servers};
+use crate::failure::{Failure, Outcome};
 
 /// A session that is under way.
 pub(super) struct Running {
@@ -22,16 +24,62 @@ pub(super) struct Running {
     pub(super) link: Arc<Link>,
     pub(super) handle: Handle,
     /// Which configuration is in force.
-    pub(super) digest: Mutex<String>,
+    pub(super) seen: Mutex<Seen>,
+}
+
+/// Tells what was read from anything else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    files: String,
+    confirmed: String,
+}
+
+/// The files, and what a person confirmed.
+pub(super) struct Read {
+    files: Files,
+    confirmed: Confirmed,
+}
+
+impl Read {
+    /// As both are now, by the copy that the daemon left.
+    pub(super) fn now(paths: &Paths) -> Outcome<Self> {
+        let files = Files::load(&paths.config).map_err(|error| {
+            Failure::usage(format!("could not read `{}`", paths.config.display())).because(&error)
+        })?;
+        Ok(Self { files, confirmed: confirmed::read(&paths.confirmed(), &paths.store()) })
+    }
+
+    /// What the daemon goes by counts: where the copy is not that, nothing counts as confirmed.
+    fn checked(self, by_the_daemon: &str) -> Self {
+        if self.confirmed.digest() == by_the_daemon {
+            return self;
+        }
+        let reason = "the copy of the confirmed configuration is not what the daemon goes by";
+        Self { confirmed: Confirmed::Unknown(reason.to_owned()), ..self }
+    }
+
+    /// What holds.
+    pub(super) fn in_force(&self) -> Result<InForce, Problems> {
+        confirmed::in_force(&self.confirmed, &self.files, &|name| std::env::var(name).ok())
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        Seen { files: self.files.digest(), confirmed: self.confirmed.digest() }
+    }
+}
+
+/// Notes in the session's log what is not in force.
+pub(super) fn log_waiting(changes: &Changes) {
+    if changes.waits() {
+        let waiting = changes.widens.len();
+        tracing::warn!(waiting, "changes of the configuration wait for `portero config confirm`");
+    }
 }
 
 impl Pushed for Running {
-    /// Files that changed while nobody told are taken over now.
-    fn connected(&self) {
-        let in_force = self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if config::Files::load(&self.paths.config).is_ok_and(|files| files.digest() != in_force) {
-            self.reload();
-        }
+    /// What changed while nobody told is taken over now.
+    fn connected(&self, confirmed: &str) {
+        self.reload(confirmed);
     }
 
     fn standing_changed(&self) {
@@ -40,7 +88,7 @@ impl Pushed for Running {
 
     fn push(&self, push: Push) {
         match push {
-            Push::Config => self.reload(),
+            Push::Config { confirmed } => self.reload(&confirmed),
             Push::Settled { task, state } => self.handle.settled(task, state),
             Push::Notification { server, method, params } => match list(&method) {
                 Some(list) => self.handle.list_changed(&server, list),
@@ -53,27 +101,30 @@ impl Pushed for Running {
 }
 
 impl Running {
-    /// Works by the files as they are now; an invalid configuration changes nothing.
-    fn reload(&self) {
-        let read = config::Files::load(&self.paths.config)
-            .map(|files| config::read(&files, &|name| std::env::var(name).ok()));
-        let config = match read {
-            Ok((Some(config), _)) => config,
-            Ok((None, problems)) => {
-                tracing::warn!(
-                    problems = problems.0.len(),
-                    "the configuration is not valid; the former one holds"
-                );
-                return;
-            }
+    /// Works by the files as they are now, as far as they may hold where this is what the daemon counts as
+    /// confirmed; an invalid configuration changes nothing.
+    fn reload(&self, confirmed: &str) {
+        let read = match Read::now(&self.paths) {
+            Ok(read) => read.checked(confirmed),
             Err(error) => {
                 tracing::warn!(%error, "the configuration cannot be read; the former one holds");
                 return;
             }
         };
-        match Anonymizer::new(&config.replacements) {
-            Ok(anonymizer) => self.adopt(config, anonymizer),
-            Err(_) => tracing::warn!("the replacements do not hold together; the former configuration holds"),
+        let seen = read.seen();
+        if seen == *self.seen.lock().unwrap_or_else(PoisonError::into_inner) {
+            return;
+        }
+        match read.in_force() {
+            Ok(InForce { config, anonymizer, changes, problems: _ }) => {
+                log_waiting(&changes);
+                self.adopt(config, anonymizer);
+                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+            }
+            Err(problems) => tracing::warn!(
+                problems = problems.0.len(),
+                "the configuration is not valid; the former one holds"
+            ),
         }
     }
 
@@ -85,7 +136,6 @@ impl Running {
         self.fleet.replace(own_servers(&config));
         self.pipeline.catalog.replace(&config.servers);
         self.pipeline.audit.continue_after(config.settings.audit.segment_bytes);
-        self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&config.digest);
         tracing::info!(digest = config.digest, "another configuration is in force");
         config.log_skipped();
         self.handle.config_changed(config.skipped);

@@ -43,6 +43,8 @@ const ROWS: &[&str] = &[
      INSERT INTO telegram_handled VALUES (4711, 1001, 1700000000000000000);",
     // 12: an index
     "UPDATE meta SET epoch = epoch;",
+    // 13: which configuration a person confirmed
+    "INSERT INTO confirmed VALUES (1, printf('%064d', 4), 1700000000000000000);",
 ];
 
 fn data(version: usize) -> PathBuf {

@@ -1,0 +1,226 @@
+//! Puts a configuration in force: what narrows at once, what widens once a person confirmed it (guarantee A7).
+//!
+//! A valid one is swapped in, but for what waits; one with errors is told by `status`, and the last valid one
+//! stays in force.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use portero::anonymize::Anonymizer;
+use portero::audit::Event;
+use portero::config::{self, Config, Files};
+use portero::confirmed::{self, Changes, Confirmed, InForce, digest};
+use portero::ipc::Push;
+use portero::notice::{Adoption, Notice};
+use portero::policy::Policy;
+
+use crate::confirmed::Act;
+use crate::daemon::{Daemon, Environment};
+use crate::store::StoreError;
+
+/// How much of what changed stands in one record.
+const ABOUT_MOST: usize = 4000;
+
+/// A configuration that can be put in force.
+pub struct Valid {
+    /// What holds.
+    pub config: Config,
+    /// Its replacements, proven.
+    pub anonymizer: Anonymizer,
+    /// How the files differ from what was confirmed.
+    pub changes: Changes,
+    /// What is worth knowing nevertheless.
+    pub warnings: Vec<String>,
+}
+
+/// Why a configuration was not confirmed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfirmError {
+    /// It is not what the person was shown.
+    #[error("the configuration changed after it was shown; nothing was confirmed")]
+    Changed,
+    /// There is nothing to confirm.
+    #[error("nothing waits: the configuration is in force as it stands")]
+    Nothing,
+    /// It has errors.
+    #[error("the configuration has errors; nothing was confirmed")]
+    Invalid,
+    /// The files cannot be read.
+    #[error("the configuration could not be read: {0}")]
+    Unreadable(io::Error),
+    /// It could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Checks what the files say, and finds what of it holds.
+///
+/// # Errors
+/// Every problem, one each.
+pub fn check(confirmed: &Confirmed, files: &Files, environment: &Environment) -> Result<Valid, Vec<String>> {
+    let lookup = |name: &str| environment(name).and_then(|value| value.into_string().ok());
+    let words = |problems: config::Problems| problems.0.iter().map(told).collect();
+    match confirmed::in_force(confirmed, files, &lookup) {
+        Ok(InForce { config, anonymizer, changes, problems }) => {
+            Ok(Valid { config, anonymizer, changes, warnings: words(problems) })
+        }
+        Err(problems) => Err(words(problems)),
+    }
+}
+
+fn told(problem: &config::Problem) -> String {
+    let config::Problem { file, line, column, message, hint, .. } = problem;
+    let place = if *line == 0 { (*file).to_owned() } else { format!("{file}:{line}:{column}") };
+    match hint {
+        Some(hint) => format!("{place}: {message} ({hint})"),
+        None => format!("{place}: {message}"),
+    }
+}
+
+/// Works by these files from now on, as far as they may hold.
+pub async fn refresh(daemon: &Daemon, files: Files) {
+    let mut present = daemon.present.lock().await;
+    match check(&daemon.confirmed.confirmed(), &files, &daemon.environment) {
+        Ok(valid) => {
+            put_in_force(daemon, valid);
+            settle(daemon, &files).await;
+            tell_sessions(daemon);
+            if !daemon.changes.load().waits() {
+                tell(daemon, &files, Adoption::Adopted).await;
+            }
+            *present = files;
+        }
+        Err(problems) => {
+            tracing::warn!(
+                problems = problems.len(),
+                "the configuration has errors; the last valid one stays"
+            );
+            daemon.valid.store(false, Ordering::Relaxed);
+            daemon.problems.store(Arc::new(problems));
+            daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: false });
+            tell(daemon, &files, Adoption::Invalid).await;
+        }
+    }
+}
+
+/// What is in force and differs from what was confirmed is kept as confirmed where nothing in it widens; else
+/// people are told that it waits.
+pub async fn settle(daemon: &Daemon, files: &Files) {
+    let changes = daemon.changes.load_full();
+    if changes.waits() {
+        let waiting = changes.widens.len();
+        tracing::warn!(waiting, "changes of the configuration wait for `portero config confirm`");
+        // The change is not in force in any case; a record that cannot be written now follows.
+        let about = daemon.journal.words(&in_words(&changes)).into_inner();
+        let _ = daemon.journal.record_act("config waits", &about, true, None);
+        tell(daemon, files, Adoption::Waits).await;
+    } else if matches!(&*daemon.confirmed.confirmed(), Confirmed::Sealed(known) if known != files) {
+        let sealed = daemon.confirmed.seal(files.clone(), Act::Adopt, &in_words(&changes), None).await;
+        if let Err(error) = sealed {
+            // What narrows holds all the same, and is found to do so again.
+            tracing::error!(%error, "the configuration in force could not be kept");
+        }
+    }
+}
+
+/// What is in force counts as confirmed, if nothing did until now: the passphrase was just set by `by`.
+///
+/// # Errors
+/// When it cannot be kept.
+pub async fn seal(daemon: &Daemon, by: &str) -> Result<(), StoreError> {
+    let present = daemon.present.lock().await;
+    if *daemon.confirmed.confirmed() == Confirmed::Open {
+        let about = "the configuration as it stands";
+        daemon.confirmed.seal(present.clone(), Act::Seal, about, Some(by)).await?;
+        tell_sessions(daemon);
+    }
+    Ok(())
+}
+
+/// The files as they are now, and what tells their difference from what was confirmed from any other.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn look(daemon: &Daemon) -> Result<(Files, String), ConfirmError> {
+    let files = Files::load(&daemon.paths.config).map_err(ConfirmError::Unreadable)?;
+    let pair = format!("{} {}", daemon.confirmed.confirmed().digest(), digest(&files));
+    Ok((files, blake3::hash(pair.as_bytes()).to_hex().to_string()))
+}
+
+/// Puts the files in force as they were shown. The proof is that of a person who saw it.
+///
+/// # Errors
+/// See [`ConfirmError`]; then nothing was confirmed.
+pub async fn confirm(
+    daemon: &Daemon,
+    shown: &str,
+    proof: crate::passphrase::Confirmed,
+) -> Result<u64, ConfirmError> {
+    let mut present = daemon.present.lock().await;
+    let (files, now) = look(daemon)?;
+    if now != shown {
+        return Err(ConfirmError::Changed);
+    }
+    let changes = waiting(daemon, &files)?;
+    let about = in_words(&changes);
+    daemon.confirmed.seal(files.clone(), Act::Confirm, &about, Some(proof.by())).await?;
+    let valid = check(&daemon.confirmed.confirmed(), &files, &daemon.environment);
+    put_in_force(daemon, valid.map_err(|_| ConfirmError::Invalid)?);
+    tell_sessions(daemon);
+    tell(daemon, &files, Adoption::Adopted).await;
+    *present = files;
+    Ok(changes.widens.len() as u64)
+}
+
+/// What of these files waits.
+///
+/// # Errors
+/// [`ConfirmError::Nothing`] and [`ConfirmError::Invalid`].
+pub fn waiting(daemon: &Daemon, files: &Files) -> Result<Changes, ConfirmError> {
+    let valid = check(&daemon.confirmed.confirmed(), files, &daemon.environment);
+    let changes = valid.map_err(|_| ConfirmError::Invalid)?.changes;
+    if changes.waits() { Ok(changes) } else { Err(ConfirmError::Nothing) }
+}
+
+/// Puts a configuration in force here; sessions are told after.
+fn put_in_force(daemon: &Daemon, Valid { config, anonymizer, changes, warnings }: Valid) {
+    let digest = config.digest.clone();
+    config.log_skipped();
+    daemon.anonymizer.store(Arc::new(anonymizer));
+    daemon.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.standing().clone()));
+    daemon.audit.continue_after(config.settings.audit.segment_bytes);
+    daemon.approvals.store(Arc::new(config.settings.approvals.clone()));
+    daemon.config.store(Arc::new(config));
+    daemon.changes.store(Arc::new(changes));
+    daemon.valid.store(true, Ordering::Relaxed);
+    daemon.problems.store(Arc::new(warnings));
+    daemon.servers.reload();
+    daemon.reloaded.send_replace(());
+    daemon.record(Event::Config { digest, valid: true });
+    tracing::info!("the configuration was read anew");
+}
+
+fn tell_sessions(daemon: &Daemon) {
+    let confirmed = daemon.confirmed.confirmed().digest();
+    daemon.sessions.tell_all(&Push::Config { confirmed });
+}
+
+async fn tell(daemon: &Daemon, files: &Files, became: Adoption) {
+    daemon.journal.tell(Notice::Config { digest: files.digest(), became }).await;
+}
+
+/// What changed, for one record.
+fn in_words(changes: &Changes) -> String {
+    let all = [("waits: ", &changes.widens), ("in force: ", &changes.narrows)];
+    let mut words = String::new();
+    for (what, change) in all.iter().flat_map(|(what, some)| some.iter().map(move |change| (what, change))) {
+        if words.len() > ABOUT_MOST {
+            words.push_str("; and more");
+            break;
+        }
+        let start = if words.is_empty() { "" } else { "; " };
+        words.push_str(&format!("{start}{what}{}: {}", change.file, change.words));
+    }
+    if words.is_empty() { "nothing that matters".to_owned() } else { words }
+}

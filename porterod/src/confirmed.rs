@@ -1,0 +1,174 @@
+//! Keeps what a person confirmed of the configuration (guarantee A7).
+//!
+//! The files as confirmed are in one copy in the state directory, which sessions read too; the store holds a
+//! keyed digest of it. A copy that does not fit the digest is not trusted. The new copy is on the disk before
+//! the store says so, and takes its place after: wherever the daemon is killed, one that fits is there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use portero::config::Files;
+use portero::confirmed::{self as copy, Confirmed, digest};
+use portero::notice::Alarm;
+use portero::paths::Paths;
+
+use crate::journal::{Journal, Weight};
+use crate::store::{StoreError, confirmed as kept, passphrase, standing};
+
+/// What a person confirmed, kept.
+#[derive(Debug)]
+pub struct Keeper {
+    journal: Arc<Journal>,
+    paths: Paths,
+    confirmed: ArcSwap<Confirmed>,
+}
+
+/// Why what was confirmed is kept anew, for the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// The passphrase was set: it counts as it stands.
+    Seal,
+    /// Nothing in it widens.
+    Adopt,
+    /// A person confirmed it.
+    Confirm,
+}
+
+impl Act {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seal => "config seal",
+            Self::Adopt => "config adopt",
+            Self::Confirm => "config confirm",
+        }
+    }
+}
+
+impl Keeper {
+    /// Finds out what was confirmed. Where a passphrase is set and nothing was ever sealed, `present` is, as it
+    /// stands.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written, or the copy cannot be written.
+    pub async fn open(journal: Arc<Journal>, paths: Paths, present: &Files) -> Result<Self, StoreError> {
+        let store = journal.store();
+        let key = store.read(standing::binding_key)?;
+        let known = store.read(kept::load)?;
+        let has_passphrase = store.read(passphrase::load)?.is_some();
+        let confirmed = match &known {
+            None => Confirmed::Open,
+            Some(known) => find(&paths, present, |files| keyed(&key, files) == *known),
+        };
+        let keeper = Self { journal, paths, confirmed: ArcSwap::from_pointee(confirmed.clone()) };
+        if known.is_none() && has_passphrase {
+            keeper.seal(present.clone(), Act::Seal, "the configuration as it stands", None).await?;
+        } else {
+            keeper.mend(&confirmed).await?;
+        }
+        Ok(keeper)
+    }
+
+    /// What counts as confirmed.
+    #[must_use]
+    pub fn confirmed(&self) -> Arc<Confirmed> {
+        self.confirmed.load_full()
+    }
+
+    /// From now on these files count as confirmed. `about` tells the audit what changed.
+    ///
+    /// # Errors
+    /// When it cannot be kept; then what was confirmed before still counts, unless the error says otherwise.
+    pub async fn seal(
+        &self,
+        files: Files,
+        act: Act,
+        about: &str,
+        by: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let confirmed = Confirmed::Sealed(files);
+        let Confirmed::Sealed(files) = &confirmed else { return Ok(()) };
+        let next = next(&self.paths.confirmed());
+        copy::write(&next, &confirmed).map_err(|error| failed(&next, &error))?;
+        let key = self.journal.store().read(standing::binding_key)?;
+        let (digest, now) = (keyed(&key, files), self.journal.now().wall);
+        let record = self.journal.act(act.as_str(), self.journal.words(about).get(), true, by);
+        let weight = if act == Act::Adopt { Weight::Lenient } else { Weight::Strict };
+        let kept = self.journal.change(weight, move |connection| {
+            kept::keep(connection, &digest, now)?;
+            Ok(((), vec![record.clone()]))
+        });
+        if let Err(error) = kept.await {
+            let _ = fs::remove_file(&next);
+            return Err(error);
+        }
+        self.confirmed.store(Arc::new(confirmed));
+        // Until it is in its place sessions go by the former copy, and by nothing while the daemon runs.
+        fs::rename(&next, self.paths.confirmed()).map_err(|error| failed(&self.paths.confirmed(), &error))
+    }
+
+    /// Writes the copy where it does not say what counts, and raises an alarm where it should have.
+    async fn mend(&self, confirmed: &Confirmed) -> Result<(), StoreError> {
+        let path = self.paths.confirmed();
+        let [found, coming] = [&path, &next(&path)].map(|path| copy::read(path, &self.paths.store()));
+        if found != *confirmed {
+            copy::write(&path, confirmed).map_err(|error| failed(&path, &error))?;
+        }
+        let _ = fs::remove_file(next(&path));
+        match confirmed {
+            Confirmed::Open => {}
+            Confirmed::Sealed(_) if found == *confirmed || coming == *confirmed => {}
+            Confirmed::Sealed(_) => {
+                self.alarm("the copy of the confirmed configuration was not what was confirmed; it is again")
+                    .await;
+            }
+            Confirmed::Unknown(reason) => {
+                let next = "nothing counts as confirmed; look with `portero config diff`";
+                self.alarm(&format!("{reason}: {next}")).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn alarm(&self, about: &str) {
+        tracing::error!("{about}");
+        self.journal.alarm(Alarm::Configuration, about).await;
+        // It goes on all the same; a record that cannot be written now follows.
+        let _ = self.journal.record_act("config alarm", about, true, None);
+    }
+}
+
+/// The confirmed files: in the copy, in the one that was to take its place, or as they still stand.
+fn find(paths: &Paths, present: &Files, fits: impl Fn(&Files) -> bool) -> Confirmed {
+    let path = paths.confirmed();
+    let read = |path: &Path| match copy::read(path, &paths.store()) {
+        Confirmed::Sealed(files) => Some(files),
+        Confirmed::Open | Confirmed::Unknown(_) => None,
+    };
+    let found = [read(&path), read(&next(&path)), Some(present.clone())];
+    match found.into_iter().flatten().find(fits) {
+        Some(files) => Confirmed::Sealed(files),
+        None => Confirmed::Unknown(
+            "the copy of the confirmed configuration is missing, or is not what was confirmed".to_owned(),
+        ),
+    }
+}
+
+fn keyed(key: &[u8; 32], files: &Files) -> String {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(b"confirmed configuration").update(digest(files).as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+fn next(path: &Path) -> PathBuf {
+    path.with_extension("next.json")
+}
+
+fn failed(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Failed(format!("`{}` could not be written: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! `portero config diff` and `portero config confirm`.
+
+use std::sync::Arc;
+
+use portero::config;
+use portero::confirmed::Confirmed;
+use portero::ipc::{Challenge, Failure, FailureKind, Reply, Waiting, Width};
+use portero::names::ToolId;
+use portero::policy::{Action, Policy};
+
+use super::challenge;
+use super::failure;
+use crate::configuration::{self, ConfirmError};
+use crate::daemon::Daemon;
+
+pub(super) fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
+    let (files, shown) = configuration::look(daemon).map_err(|error| told(&error))?;
+    let confirmed = daemon.confirmed.confirmed();
+    let valid = configuration::check(&confirmed, &files, &daemon.environment);
+    let changes = valid.map_err(|_| told(&ConfirmError::Invalid))?.changes;
+    let note = match &*confirmed {
+        Confirmed::Sealed(_) => None,
+        Confirmed::Open => Some("no approval passphrase is set, so the files count as they stand".to_owned()),
+        Confirmed::Unknown(reason) => Some(format!("{reason}, so nothing counts as confirmed")),
+    };
+    let tools = if changes.waits() { looser(daemon, &files) } else { Vec::new() };
+    Ok(Reply::Config(Box::new(Waiting { note, changes, tools, shown })))
+}
+
+pub(super) async fn confirm(
+    daemon: &Daemon,
+    by: &str,
+    shown: &str,
+    challenge: Challenge,
+) -> Result<Reply, Failure> {
+    // What is refused in any case costs no try.
+    let (files, now) = configuration::look(daemon).map_err(|error| told(&error))?;
+    if now != shown {
+        return Err(told(&ConfirmError::Changed));
+    }
+    configuration::waiting(daemon, &files).map_err(|error| told(&error))?;
+    let proof = challenge::confirm(daemon, by, challenge, Width::CONFIG).await?;
+    let confirmed = configuration::confirm(daemon, shown, proof).await;
+    confirmed.map(Reply::Changed).map_err(|error| told(&error))
+}
+
+/// Known tools that these files would make looser, as they are decided now and as they would be.
+fn looser(daemon: &Daemon, files: &config::Files) -> Vec<(ToolId, Action, Action)> {
+    let lookup = |name: &str| (daemon.environment)(name).and_then(|value| value.into_string().ok());
+    let Some(config) = config::read(files, &lookup).0 else { return Vec::new() };
+    let now = daemon.clock.now();
+    let present = daemon.policy.load();
+    let wanted = Policy::new(config.policy, present.standing().clone());
+    let mut tools: Vec<_> = daemon
+        .catalog
+        .tools()
+        .iter()
+        .map(|tool| {
+            (tool.id.clone(), present.outlook(&tool.id, None, now), wanted.outlook(&tool.id, None, now))
+        })
+        .filter(|(_, is, would_be)| would_be < is)
+        .collect();
+    tools.sort_by_key(|(tool, is, would_be)| (std::cmp::Reverse(*is), *would_be, tool.to_string()));
+    tools
+}
+
+fn told(error: &ConfirmError) -> Failure {
+    let refused = |hint: &str| Failure::new(FailureKind::Refused, error.to_string()).with_hint(hint);
+    match error {
+        ConfirmError::Changed => refused("look again with `portero config diff`"),
+        ConfirmError::Nothing => Failure::new(FailureKind::Refused, error.to_string()),
+        ConfirmError::Invalid => refused("run `portero check`"),
+        ConfirmError::Unreadable(_) => Failure::new(FailureKind::Internal, error.to_string()),
+        ConfirmError::Store(error) => failure::of_store(error),
+    }
+}

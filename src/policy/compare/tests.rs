@@ -1,0 +1,116 @@
+use super::*;
+use crate::policy::Source;
+use crate::policy::condition::{Case, Condition, Decimal, Pointer, Side, Test};
+use Action::{Allow, Deny, RequireApproval};
+
+fn policy(entries: &[(&str, Action)]) -> ConfigPolicy {
+    let entry = |(at, (text, action)): (usize, &(&str, Action))| Entry {
+        pattern: text.parse().expect(text),
+        action: *action,
+        cases: Vec::new(),
+        source: Source::Config { line: u32::try_from(at).expect("few") + 1, column: 3 },
+    };
+    ConfigPolicy { entries: entries.iter().enumerate().map(entry).collect(), ..ConfigPolicy::default() }
+}
+
+fn widens(before: &[(&str, Action)], after: &[(&str, Action)]) -> bool {
+    edits(&policy(before), &policy(after)).iter().any(|edit| edit.widens)
+}
+
+#[test]
+fn an_edit_widens_where_a_call_could_become_looser() {
+    // The default is to ask.
+    assert!(widens(&[], &[("a/x", Allow)]));
+    assert!(widens(&[("a/x", Deny)], &[]));
+    assert!(widens(&[("a/x", Deny)], &[("a/x", RequireApproval)]));
+    assert!(widens(&[("a/*", Deny)], &[("a/*", Deny), ("a/x", RequireApproval)]));
+    // The deny that is gone had outweighed the allow.
+    assert!(widens(&[("a/*", Allow), ("a/x", Deny)], &[("a/*", Allow)]));
+    // A question that hides a deny.
+    assert!(widens(&[("*/x*", Deny)], &[("*/x*", Deny), ("a/xy", RequireApproval)]));
+    assert!(widens(&[("a/*", Deny), ("*", Deny)], &[("*", RequireApproval), ("a/*", Deny)]));
+}
+
+#[test]
+fn an_edit_narrows_where_no_call_can_become_looser() {
+    assert!(!widens(&[], &[("a/x", Deny)]));
+    assert!(!widens(&[("a/x", Allow)], &[]));
+    assert!(!widens(&[("a/x", Allow)], &[("a/x", RequireApproval)]));
+    assert!(!widens(&[("a/*", Allow)], &[("a/*", Allow), ("a/x", RequireApproval)]));
+    assert!(!widens(&[("a/*", Allow)], &[("a/*", Allow), ("a/x", Allow)]));
+    // The denies of another server are in no one's way.
+    assert!(!widens(&[("b/*", Deny)], &[("b/*", Deny), ("a/x", RequireApproval)]));
+    // What was outweighed before is outweighed still.
+    assert!(!widens(&[("a/x", Deny), ("a/*", RequireApproval)], &[("a/x", Deny), ("a/*", Deny)]));
+    assert!(!widens(&[("*/x", Deny)], &[("*/x", Deny), ("*/xy", RequireApproval)]));
+}
+
+#[test]
+fn the_default_and_the_locks_count() {
+    let with = |default, locked: &[&str]| ConfigPolicy {
+        default,
+        locked: locked.iter().map(|text| text.parse().expect("a pattern")).collect(),
+        ..policy(&[("a/x", RequireApproval)])
+    };
+    let widens = |before, after| edits(&before, &after).iter().any(|edit| edit.widens);
+    assert!(widens(with(Deny, &[]), with(Allow, &[])));
+    assert!(!widens(with(Allow, &[]), with(Deny, &[])));
+    assert!(widens(with(Deny, &["a/*"]), with(Deny, &[])));
+    assert!(!widens(with(Deny, &[]), with(Deny, &["a/*"])));
+    // Taking the entry away leaves the default, which allows.
+    assert!(widens(with(Allow, &[]), ConfigPolicy { default: Allow, ..policy(&[]) }));
+}
+
+/// An entry for `pay/send` with one case on the amount.
+fn over(bound: &str, then: Action, otherwise: Action) -> ConfigPolicy {
+    let when = Condition {
+        pointer: Pointer::read("/amount").expect("a pointer"),
+        test: Test::Bound(Side::Above, Decimal::read(bound).expect("a number")),
+    };
+    let mut policy = policy(&[("pay/send", otherwise)]);
+    let source = Source::Config { line: 2, column: 1 };
+    policy.entries[0].cases = vec![Case { when: vec![when], action: then, number: 1, source }];
+    policy
+}
+
+#[test]
+fn cases_are_compared_by_their_conditions() {
+    let widens = |before, after| edits(&before, &after).iter().any(|edit| edit.widens);
+    assert!(!widens(over("100", RequireApproval, Allow), over("100", Deny, Allow)));
+    assert!(!widens(over("100", RequireApproval, Allow), over("100", RequireApproval, RequireApproval)));
+    assert!(!widens(policy(&[("pay/send", Allow)]), over("100", Deny, Allow)));
+    assert!(!widens(over("100", Allow, RequireApproval), policy(&[("pay/send", RequireApproval)])));
+    assert!(
+        widens(over("100", Deny, Allow), over("1000", Deny, Allow)),
+        "another condition is not understood"
+    );
+    assert!(widens(over("100", Deny, Allow), policy(&[("pay/send", Allow)])));
+    assert!(widens(policy(&[("pay/send", RequireApproval)]), over("100", Allow, RequireApproval)));
+    assert!(widens(over("100", Allow, Deny), over("100", Allow, RequireApproval)));
+}
+
+#[test]
+fn each_edit_is_told_with_what_it_was_what_it_is_and_where() {
+    let before = policy(&[("a/x", Deny), ("b/*", Allow)]);
+    let mut after = over("1e3", Deny, Allow);
+    after.entries.push(policy(&[("a/x", Allow)]).entries.remove(0));
+    after.locked.push("b/*".parse().expect("a pattern"));
+    let told: Vec<_> = edits(&before, &after)
+        .into_iter()
+        .map(|Edit { widens, words }| format!("{} {words}", if widens { "widens " } else { "narrows" }))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    widens  `a/x`: deny → allow (policies.json:1:3)
+    narrows `b/*`: allow → nothing said (policies.json:2:3 before)
+    widens  `pay/send`: nothing said → deny when /amount above 1000, otherwise allow (policies.json:1:3)
+    narrows `b/*` is locked
+    ");
+}
+
+#[test]
+fn what_is_only_written_elsewhere_is_no_edit() {
+    let mut moved = policy(&[("a/x", Deny), ("b/*", Allow)]);
+    moved.entries.reverse();
+    moved.entries.iter_mut().for_each(|entry| entry.source = Source::Config { line: 90, column: 1 });
+    assert_eq!(edits(&policy(&[("a/x", Deny), ("b/*", Allow)]), &moved), []);
+}
