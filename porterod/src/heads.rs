@@ -84,8 +84,9 @@ impl Heads {
             let (told, read) = ends(&directory, &names, &begun)?;
             let found: HashSet<&str> =
                 names.iter().map(String::as_str).chain(told.keys().map(String::as_str)).collect();
-            let fresh = found.iter().filter(|name| known.iter().all(|head| head.segment != **name));
-            let fresh: Vec<Head> = fresh.filter_map(|name| Head::first(name)).collect();
+            // There may be many thousands, and this is done every half minute.
+            let named: HashSet<&str> = known.iter().map(|head| head.segment.as_str()).collect();
+            let fresh: Vec<Head> = found.difference(&named).filter_map(|name| Head::first(name)).collect();
             let known = known.into_iter();
             let open = known.filter(|head| head.problem.is_none() && head.removed.is_none());
             let all = open.chain(fresh);
