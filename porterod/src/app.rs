@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::alarms::Alarms;
 use crate::approval::{Desk, DeskParts, Which};
+use crate::channels::telegram::decide::Deciding;
 use crate::channels::telegram::link::{self, Tuning};
 use crate::channels::telegram::terminal_only::TerminalOnly;
 use crate::configuration::{self, Valid};
@@ -123,7 +124,9 @@ impl App {
         background.spawn(Arc::clone(&daemon).end_grants());
         background.spawn(reload::follow(Arc::clone(&daemon), files));
         background.spawn(close_idle(Arc::clone(&daemon)));
-        background.spawn(link::serve(Arc::clone(&daemon), Arc::new(TerminalOnly), tuning));
+        let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(TerminalOnly));
+        background.spawn(deciding.telling());
+        background.spawn(link::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));
         background.spawn(Arc::clone(&daemon.desk).run_pruning(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.heads).run(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.upkeep).run(daemon.stop.clone()));

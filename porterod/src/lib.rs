@@ -21,6 +21,8 @@ pub mod heads;
 
 pub mod upkeep;
 
+pub mod taps;
+
 pub mod passphrase;
 
 pub mod pairing;

@@ -17,7 +17,9 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use jiff::Timestamp;
 use portero::clock::Clock;
 use portero::ipc::Width;
+use portero::names::TaskId;
 use portero::notice::Alarm;
+use portero::pattern::Pattern;
 use portero::secret::Secret;
 use tokio::sync::Mutex;
 
@@ -27,6 +29,7 @@ use authenticator::Offer;
 use crate::journal::{Journal, Weight};
 use crate::store::passphrase::{self as kept, Kept};
 use crate::store::{Records, StoreError};
+use crate::taps::{Tapped, Ticket};
 
 /// Wrong tries before the first pause.
 const FREE_TRIES: u32 = 5;
@@ -42,23 +45,83 @@ const FEWEST: usize = 8;
 #[derive(Debug)]
 pub struct Confirmed {
     by: String,
-    width: Width,
+    with: Factor,
+}
+
+/// With what a person confirmed.
+#[derive(Debug)]
+enum Factor {
+    /// With the passphrase, and a code where it is wide.
+    Typed(Width),
+    /// With a button on their phone, which stands for one act.
+    Tapped(Tapped),
+}
+
+/// An act that needs to be confirmed.
+#[derive(Debug, Clone, Copy)]
+pub enum What<'a> {
+    /// That a call runs.
+    Call(TaskId),
+    /// A grant, for so long.
+    Grant(&'a Pattern, Duration),
+    /// A persistent rule that allows.
+    Allow(&'a Pattern),
+    /// Something of this width that nobody confirms on a phone.
+    Other(Width),
+}
+
+impl What<'_> {
+    /// How much it widens.
+    #[must_use]
+    pub fn width(&self) -> Width {
+        match self {
+            Self::Call(_) => Width::One,
+            Self::Grant(pattern, lasts) => Width::of_grant(pattern, *lasts),
+            Self::Allow(_) => Width::ALLOW,
+            Self::Other(width) => *width,
+        }
+    }
 }
 
 impl Confirmed {
-    /// Where the confirmation came from, for the audit: the process that asked, such as `terminal pid 4711`.
+    /// Where the confirmation came from, for the audit: the process that asked, such as `terminal pid 4711`, or
+    /// the person who tapped, such as `telegram user 4711`.
     #[must_use]
     pub fn by(&self) -> &str {
         &self.by
     }
 
-    /// Whether it confirms an act of this width.
+    /// By a tap: of what its button stands for, and of nothing else.
     #[must_use]
-    pub const fn covers(&self, width: Width) -> bool {
-        match (self.width, width) {
-            (Width::Wide, Width::One | Width::Wide) | (Width::One, Width::One) => true,
-            (Width::One, Width::Wide) => false,
+    pub fn of_tap(tapped: Tapped) -> Self {
+        Self { by: tapped.by(), with: Factor::Tapped(tapped) }
+    }
+
+    /// Whether it confirms this act.
+    #[must_use]
+    pub fn covers(&self, what: &What<'_>) -> bool {
+        match (&self.with, what) {
+            (Factor::Typed(width), what) => match (width, what.width()) {
+                (Width::Wide, Width::One | Width::Wide) | (Width::One, Width::One) => true,
+                (Width::One, Width::Wide) => false,
+            },
+            (Factor::Tapped(tapped), What::Call(task)) => tapped.approves(*task),
+            (Factor::Tapped(tapped), What::Grant(pattern, lasts)) => tapped.grants(pattern, *lasts),
+            (Factor::Tapped(tapped), What::Allow(pattern)) => tapped.allows(pattern),
+            (Factor::Tapped(_), What::Other(_)) => false,
         }
+    }
+
+    /// The button to use up with the act, where it was a tap.
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
+        match &self.with {
+            Factor::Typed(_) => None,
+            Factor::Tapped(tapped) => Some(tapped.ticket().clone()),
+        }
+    }
+
+    const fn typed(by: String, width: Width) -> Self {
+        Self { by, with: Factor::Typed(width) }
     }
 
     #[cfg(test)]
@@ -68,7 +131,7 @@ impl Confirmed {
 
     #[cfg(test)]
     pub(crate) fn of_width(width: Width) -> Self {
-        Self { by: "test".to_owned(), width }
+        Self::typed("test".to_owned(), width)
     }
 }
 
@@ -169,7 +232,7 @@ impl Passphrase {
     pub async fn confirm(&self, given: Secret, process: &str) -> Result<Confirmed, PassphraseError> {
         let _turn = self.turn.lock().await;
         self.check(given).await?;
-        Ok(Confirmed { by: process.to_owned(), width: Width::One })
+        Ok(Confirmed::typed(process.to_owned(), Width::One))
     }
 
     /// Sets the first one, or a new one in place of `old`. What is kept of an authenticator is sealed anew with

@@ -25,9 +25,10 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Account, Journal, Weight};
-use crate::passphrase::Confirmed;
+use crate::passphrase::{Confirmed, What};
 use crate::store::StoreError;
 use crate::store::standing::{self, Kept};
+use crate::taps::Ticket;
 
 /// How long to wait before writing again what could not be written.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -166,12 +167,12 @@ impl Rules {
     /// # Errors
     /// When it could not be recorded and stored; then it is not in force.
     pub async fn allow(&self, pattern: Pattern, confirmed: Confirmed) -> Result<Rule, RulesError> {
-        covered(&confirmed, Width::ALLOW)?;
+        covered(&confirmed, &What::Allow(&pattern))?;
         let mut state = self.state.lock().await;
         let mut next = self.next(&state);
         let rule = add_rule(&mut next, pattern, Action::Allow, self.parts.clock.now());
         let record = self.parts.journal.act("allow", &rule.pattern.to_string(), true, Some(confirmed.by()));
-        self.widen(&mut state, next, record).await?;
+        self.widen(&mut state, next, record, confirmed.ticket()).await?;
         Ok(rule)
     }
 
@@ -195,8 +196,8 @@ impl Rules {
         match (rule.action, confirmed) {
             (Action::Allow, _) => self.narrow(&mut state, next, act(process)).await?,
             (Action::Deny | Action::RequireApproval, Some(confirmed)) => {
-                covered(&confirmed, Width::of_pattern(&rule.pattern))?;
-                self.widen(&mut state, next, act(confirmed.by())).await?;
+                covered(&confirmed, &What::Other(Width::of_pattern(&rule.pattern)))?;
+                self.widen(&mut state, next, act(confirmed.by()), None).await?;
             }
             (Action::Deny | Action::RequireApproval, None) => return Err(RulesError::NeedsConfirmation),
         }
@@ -217,7 +218,7 @@ impl Rules {
         if lasts > most || lasts < Duration::from_secs(1) {
             return Err(RulesError::Duration(most));
         }
-        covered(&confirmed, Width::of_grant(&pattern, lasts))?;
+        covered(&confirmed, &What::Grant(&pattern, lasts))?;
         let mut state = self.state.lock().await;
         let mut next = self.next(&state);
         let grant = Grant {
@@ -231,7 +232,7 @@ impl Rules {
         };
         next.standing.grants.push(grant.clone());
         let record = self.parts.journal.act("grant", &described(&grant), true, Some(confirmed.by()));
-        self.widen(&mut state, next, record).await?;
+        self.widen(&mut state, next, record, confirmed.ticket()).await?;
         Ok(grant)
     }
 
@@ -293,7 +294,7 @@ impl Rules {
     async fn narrow(&self, state: &mut State, next: Kept, record: Record) -> Result<(), RulesError> {
         self.put(&next);
         state.kept = next.clone();
-        let saved = self.save(Weight::Lenient, next, record).await.map_err(|error| error.to_string());
+        let saved = self.save(Weight::Lenient, next, record, None).await.map_err(|error| error.to_string());
         let written = self.write_denies();
         if written.is_err() {
             // Rather no file, by which nothing is allowed without the daemon, than one without this deny.
@@ -314,9 +315,15 @@ impl Rules {
         Err(RulesError::NotKept(problem))
     }
 
-    /// Saves a widening, then puts it in force.
-    async fn widen(&self, state: &mut State, next: Kept, record: Record) -> Result<(), RulesError> {
-        self.save(Weight::Strict, next.clone(), record).await?;
+    /// Saves a widening, together with the second step of the button that confirmed it, then puts it in force.
+    async fn widen(
+        &self,
+        state: &mut State,
+        next: Kept,
+        record: Record,
+        spends: Option<Ticket>,
+    ) -> Result<(), RulesError> {
+        self.save(Weight::Strict, next.clone(), record, spends).await?;
         self.put(&next);
         state.kept = next;
         state.saved = true;
@@ -330,7 +337,13 @@ impl Rules {
     }
 
     /// People are told how what is saved differs from what was saved before.
-    async fn save(&self, weight: Weight, kept: Kept, record: Record) -> Result<(), StoreError> {
+    async fn save(
+        &self,
+        weight: Weight,
+        kept: Kept,
+        record: Record,
+        spends: Option<Ticket>,
+    ) -> Result<(), StoreError> {
         let (journal, boot) = (Arc::clone(&self.parts.journal), self.parts.boot_id.clone());
         let now = self.parts.clock.now();
         self.parts
@@ -339,6 +352,9 @@ impl Rules {
                 // What cannot be read is replaced as a whole; nobody knows what it was.
                 let before = standing::load(connection).unwrap_or_else(|_| kept.clone());
                 standing::save(connection, &kept)?;
+                if let Some(ticket) = &spends {
+                    ticket.spend(connection, 2)?;
+                }
                 let live = |grant: &Grant| grant.is_live(&boot, now);
                 let notices = notices::between(&before.standing, &kept.standing, &live, &|pattern| {
                     journal.words(&pattern.to_string())
@@ -402,8 +418,8 @@ fn described(grant: &Grant) -> String {
 }
 
 /// Refuses what was confirmed for less.
-fn covered(confirmed: &Confirmed, width: Width) -> Result<(), RulesError> {
-    if confirmed.covers(width) { Ok(()) } else { Err(RulesError::TooWide) }
+fn covered(confirmed: &Confirmed, what: &What<'_>) -> Result<(), RulesError> {
+    if confirmed.covers(what) { Ok(()) } else { Err(RulesError::TooWide) }
 }
 
 fn take_id(kept: &mut Kept) -> u64 {

@@ -149,9 +149,6 @@ fn telegram<'a>(
             None
         }
     };
-    let message = "this version pairs a person on Telegram, but asks in the terminal only";
-    let hint = "decide with `portero pending` and `portero approve`";
-    document.warn(members.at, message.into(), Some(hint.into()));
     // Who starts a daemon chooses its environment, and that may be the agent: who decides, and who speaks for
     // the bot, stands in the files alone.
     let files = variables.of_the_file();

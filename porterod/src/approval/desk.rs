@@ -21,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Grounds, bind, open};
 use crate::journal::{Journal, Weight, about_task};
-use crate::passphrase::Confirmed;
+use crate::passphrase::{Confirmed, What};
 use crate::store::tasks::{self, Step, Stepped, Which};
 use crate::store::{Records, StoreError, denials, heard, standing};
+use crate::taps::{Tapped, Turned};
 
 /// How long the timer sleeps at most, since the wall clock may be set while it does.
 const NAP: Duration = Duration::from_secs(30);
@@ -39,6 +40,9 @@ pub enum DeskError {
     /// It is no longer (or not yet) in a state that this follows.
     #[error("task {0} is {1}")]
     Settled(TaskId, State),
+    /// What was confirmed is something else.
+    #[error("nobody confirmed that task {0} runs")]
+    Unconfirmed(TaskId),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,9 +85,13 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Settled`] for everyone but the first.
     pub async fn approve(&self, task: TaskId, confirmed: Confirmed) -> Result<Task, DeskError> {
+        if !confirmed.covers(&What::Call(task)) {
+            return Err(DeskError::Unconfirmed(task));
+        }
         let now = self.now();
         let step = Step {
             alive: true,
+            spends: confirmed.ticket(),
             expires: Some(later(now, self.parts.settings.load().start)),
             ..Step::new(task, &[State::PendingApproval], State::Approved, now)
         };
@@ -119,6 +127,49 @@ impl Desk {
         by: &str,
     ) -> Result<Task, DeskError> {
         self.step(self.denial(task, reason), by, Weight::Lenient).await
+    }
+
+    /// As [`Desk::reject`], by a tap, which is used up with it.
+    ///
+    /// # Errors
+    /// [`DeskError::Settled`] when it is too late.
+    pub async fn reject_tapped(
+        &self,
+        tapped: &Tapped,
+        reason: Option<Fake<String>>,
+    ) -> Result<Task, DeskError> {
+        let denial = self.denial(tapped.task(), reason);
+        let step = Step { cools: true, spends: Some(tapped.ticket().clone()), ..denial };
+        self.step(step, &tapped.by(), Weight::Lenient).await
+    }
+
+    /// Denies every one of these that still waits, in one change, and tells how many did. A tap on the one button
+    /// against all of them is used up with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when the button was used before, or when the store cannot be written.
+    pub async fn reject_listed(&self, tasks: Vec<TaskId>, turned: &Turned) -> Result<usize, StoreError> {
+        let (now, ticket) = (self.now(), turned.ticket.clone());
+        let by = format!("telegram user {}", turned.spot.user);
+        let rejected = self.parts.journal.change(Weight::Lenient, move |store| {
+            ticket.spend(store, 1)?;
+            let mut records = Vec::new();
+            for id in &tasks {
+                let step = Step::new(*id, &[State::PendingApproval], State::Denied, now);
+                match tasks::step(store, &step)? {
+                    Stepped::Done(task) => {
+                        open::cool(store, &task)?;
+                        records.push(about_task(&task, &by, None));
+                    }
+                    Stepped::Expired(task) => records.push(about_task(&task, "expiry", None)),
+                    Stepped::Elsewhere(_) | Stepped::Missing => {}
+                }
+            }
+            Ok((records.len(), records))
+        });
+        let rejected = rejected.await?;
+        self.wake();
+        Ok(rejected)
     }
 
     fn denial(&self, task: TaskId, reason: Option<Fake<String>>) -> Step {

@@ -1,19 +1,20 @@
 //! `portero approve ID`. Widens.
 
-use portero::ipc::{Challenge, Failure, Reply, Width};
+use portero::ipc::{Failure, Reply};
 use portero::names::TaskId;
 
-use super::challenge::confirm;
+use super::challenge::{Confirming, confirm};
 use super::{failure, shown};
 use crate::daemon::Daemon;
+use crate::passphrase::What;
 
 pub(super) async fn answer(
     daemon: &Daemon,
     by: &str,
     task: TaskId,
-    challenge: Challenge,
+    confirming: Confirming,
 ) -> Result<Reply, Failure> {
-    let confirmed = confirm(daemon, by, challenge, Width::One).await?;
+    let confirmed = confirm(daemon, by, confirming, What::Call(task)).await?;
     let approved = daemon.desk.approve(task, confirmed).await;
     approved
         .map(|task| Reply::Task(Box::new(shown::task(daemon, task))))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portero::config::duration::show;
-use portero::ipc::{Acting, Ask, Failure, FailureKind, Reply};
+use portero::ipc::{Acting, Ask, Failure, FailureKind};
 
 use crate::daemon::Daemon;
 
@@ -11,6 +11,12 @@ use crate::daemon::Daemon;
 pub(super) struct Attempt {
     act: &'static str,
     about: String,
+}
+
+impl Attempt {
+    pub(super) const fn new(act: &'static str, about: String) -> Self {
+        Self { act, about }
+    }
 }
 
 /// The act that a question asks for; none where it only looks, or records by itself.
@@ -67,12 +73,12 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
 
 /// Gives the answer back, after writing down that the attempt was refused, if it was. What merely failed, such
 /// as on a full disk, is no refusal.
-pub(super) fn written_down(
+pub(super) fn written_down<T>(
     daemon: &Daemon,
     attempt: Option<Attempt>,
     by: &str,
-    answered: Result<Reply, Failure>,
-) -> Result<Reply, Failure> {
+    answered: Result<T, Failure>,
+) -> Result<T, Failure> {
     if let (Some(Attempt { act, about }), Err(failure)) = (attempt, &answered)
         && failure.kind != FailureKind::Internal
     {

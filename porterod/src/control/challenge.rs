@@ -1,21 +1,34 @@
-//! The second factor that the agent does not have (guarantee A7).
+//! The second factor that the agent does not have (guarantee A7), and the one place that takes it.
 
 use portero::ipc::{Challenge, Failure, Width};
 
 use super::failure;
 use crate::daemon::Daemon;
-use crate::passphrase::Confirmed;
+use crate::passphrase::{Confirmed, What};
+use crate::taps::Tapped;
 
-/// Confirms an act of this width: with the passphrase, and a code beside it where the act is wide and an
-/// authenticator is enrolled.
+/// With what a person confirms an act.
+pub(super) enum Confirming {
+    /// With what they typed at a terminal.
+    Typed(Challenge),
+    /// With a button on their phone.
+    Tapped(Tapped),
+}
+
+/// Confirms an act: with the passphrase, and a code beside it where the act is wide and an authenticator is
+/// enrolled; or with a tap on the button that stands for this very act.
 pub(super) async fn confirm(
     daemon: &Daemon,
     by: &str,
-    challenge: Challenge,
-    width: Width,
+    confirming: Confirming,
+    what: What<'_>,
 ) -> Result<Confirmed, Failure> {
+    let challenge = match confirming {
+        Confirming::Tapped(tapped) => return Ok(Confirmed::of_tap(tapped)),
+        Confirming::Typed(challenge) => challenge,
+    };
     let (passphrase, code) = challenge.take();
-    let confirmed = match width {
+    let confirmed = match what.width() {
         Width::One => daemon.passphrase.confirm(passphrase, by).await,
         Width::Wide => daemon.passphrase.confirm_wide(passphrase, code, by).await,
     };

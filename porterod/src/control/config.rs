@@ -8,10 +8,11 @@ use portero::ipc::{Challenge, Failure, FailureKind, Reply, Waiting, Width};
 use portero::names::ToolId;
 use portero::policy::{Action, Policy};
 
-use super::challenge;
+use super::challenge::{self, Confirming};
 use super::failure;
 use crate::configuration::{self, ConfirmError};
 use crate::daemon::Daemon;
+use crate::passphrase::What;
 
 pub(super) fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
     let (files, shown) = configuration::look(daemon).map_err(|error| told(&error))?;
@@ -39,7 +40,8 @@ pub(super) async fn confirm(
         return Err(told(&ConfirmError::Changed));
     }
     configuration::waiting(daemon, &files).map_err(|error| told(&error))?;
-    let proof = challenge::confirm(daemon, by, challenge, Width::CONFIG).await?;
+    let proof =
+        challenge::confirm(daemon, by, Confirming::Typed(challenge), What::Other(Width::CONFIG)).await?;
     let confirmed = configuration::confirm(daemon, shown, proof).await;
     confirmed.map(Reply::Changed).map_err(|error| told(&error))
 }

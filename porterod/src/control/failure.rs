@@ -26,6 +26,7 @@ pub(super) fn of_desk(error: &DeskError) -> Failure {
         DeskError::NotFound(_) => Failure::new(FailureKind::NotFound, error.to_string())
             .with_hint("see the tasks with `portero tasks`"),
         DeskError::Settled(..) => Failure::new(FailureKind::Refused, error.to_string()),
+        DeskError::Unconfirmed(_) => Failure::new(FailureKind::Challenge, error.to_string()),
         DeskError::Store(error) => of_store(error),
     }
 }

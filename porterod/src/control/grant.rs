@@ -1,18 +1,19 @@
 //! `portero grant PATTERN DURATION`. Widens.
 
 use portero::config::duration::show;
-use portero::ipc::{Challenge, Failure, FailureKind, Reply, Width};
+use portero::ipc::{Failure, FailureKind, Reply};
 
-use super::challenge::confirm;
+use super::challenge::{Confirming, confirm};
 use super::failure;
 use crate::daemon::Daemon;
+use crate::passphrase::What;
 use crate::rules::Wanted;
 
 pub(super) async fn answer(
     daemon: &Daemon,
     by: &str,
     wanted: Wanted,
-    challenge: Challenge,
+    confirming: Confirming,
 ) -> Result<Reply, Failure> {
     let lasts = wanted.lasts;
     let most = daemon.approvals.load().grant_most;
@@ -21,7 +22,7 @@ pub(super) async fn answer(
         return Err(Failure::new(FailureKind::Refused, message)
             .with_hint("ask for less, or raise `approvals.grantMost` in portero.json"));
     }
-    let confirmed = confirm(daemon, by, challenge, Width::of_grant(&wanted.pattern, lasts)).await?;
+    let confirmed = confirm(daemon, by, confirming, What::Grant(&wanted.pattern, lasts)).await?;
     let granted = daemon.rules.grant(wanted, most, confirmed).await;
     daemon.enforce().await;
     granted.map(Reply::Grant).map_err(|error| failure::of_rules(&error))

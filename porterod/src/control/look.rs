@@ -7,7 +7,15 @@ use super::{failure, shown};
 use crate::daemon::Daemon;
 
 pub(super) fn answer(daemon: &Daemon, task: TaskId) -> Result<Reply, Failure> {
+    look(daemon, task).map(|look| Reply::Look(Box::new(look)))
+}
+
+/// A task as a person is shown it.
+///
+/// # Errors
+/// When there is no such task, or the store cannot be read.
+pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, Failure> {
     let task = daemon.desk.task(task, None).map_err(|error| failure::of_desk(&error))?;
     let hints = daemon.catalog.tool(&task.call.tool).map(|tool| tool.hints);
-    Ok(Reply::Look(Box::new(Look { task: shown::task(daemon, task), hints })))
+    Ok(Look { task: shown::task(daemon, task), hints })
 }

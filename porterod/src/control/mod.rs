@@ -34,6 +34,7 @@ mod status;
 mod stop;
 mod submit;
 mod subscribe;
+mod tap;
 mod task;
 mod tasks;
 mod telegram_pair;
@@ -52,6 +53,9 @@ use portero::pipeline::Context;
 use portero::task::Origin;
 use tokio_util::sync::CancellationToken;
 
+use self::challenge::Confirming;
+pub use self::look::look;
+pub use self::tap::{Undone, tapped};
 use crate::daemon::Daemon;
 use crate::rules::Wanted;
 use crate::sessions::Seat;
@@ -188,16 +192,18 @@ async fn answer_person(
         Ask::Task { task } => task::answer(daemon, task),
         Ask::Look { task } => look::answer(daemon, task),
         Ask::Watch { after } => watch::answer(daemon, after, withdrawn).await,
-        Ask::Approve { task, challenge } => approve::answer(daemon, by, task, challenge).await,
+        Ask::Approve { task, challenge } => {
+            approve::answer(daemon, by, task, Confirming::Typed(challenge)).await
+        }
         Ask::Reject { task, reason, for_now } => reject::answer(daemon, by, task, reason, for_now).await,
         Ask::Again { task } => again::answer(daemon, by, task).await,
         Ask::Grant { pattern, millis, limits, challenge } => {
             let wanted = Wanted { pattern, lasts: Duration::from_millis(millis), limits };
-            grant::answer(daemon, by, wanted, challenge).await
+            grant::answer(daemon, by, wanted, Confirming::Typed(challenge)).await
         }
         Ask::Revoke(acting) => revoke::answer(daemon, by, acting).await,
         Ask::Rule { pattern, action, challenge } => {
-            rule::answer(daemon, by, pattern, action, challenge).await
+            rule::answer(daemon, by, pattern, action, challenge.map(Confirming::Typed)).await
         }
         Ask::Unrule { id, challenge } => unrule::answer(daemon, by, id, challenge).await,
         Ask::Pause => pause::answer(daemon, by).await,

@@ -2,12 +2,13 @@
 
 use portero::ipc::{Challenge, Failure, Reply, Width};
 
-use super::challenge::confirm;
+use super::challenge::{Confirming, confirm};
 use super::failure;
 use crate::daemon::Daemon;
+use crate::passphrase::What;
 
 pub(super) async fn answer(daemon: &Daemon, by: &str, challenge: Challenge) -> Result<Reply, Failure> {
-    let confirmed = confirm(daemon, by, challenge, Width::RESUME).await?;
+    let confirmed = confirm(daemon, by, Confirming::Typed(challenge), What::Other(Width::RESUME)).await?;
     let resumed = daemon.rules.resume(confirmed).await;
     daemon.enforce().await;
     let since = resumed.map_err(|error| failure::of_rules(&error))?;

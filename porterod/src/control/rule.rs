@@ -1,24 +1,26 @@
 //! `portero allow PATTERN`, which widens, and `portero deny PATTERN`, which narrows.
 
-use portero::ipc::{Challenge, Failure, FailureKind, Reply, Width};
+use portero::ipc::{Challenge, Failure, FailureKind, Reply};
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
-use super::challenge::confirm;
+use super::challenge::{Confirming, confirm};
 use super::failure;
 use crate::daemon::Daemon;
+use crate::passphrase::What;
 
 pub(super) async fn answer(
     daemon: &Daemon,
     by: &str,
     pattern: Pattern,
     action: Action,
-    challenge: Option<Challenge>,
+    confirming: Option<Confirming>,
 ) -> Result<Reply, Failure> {
     let made = match action {
         Action::Deny => daemon.rules.deny(pattern, by).await,
         Action::Allow => {
-            let confirmed = confirm(daemon, by, challenge.unwrap_or_default(), Width::ALLOW).await?;
+            let confirming = confirming.unwrap_or(Confirming::Typed(Challenge::default()));
+            let confirmed = confirm(daemon, by, confirming, What::Allow(&pattern)).await?;
             daemon.rules.allow(pattern, confirmed).await
         }
         Action::RequireApproval => {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use portero::ipc::{Challenge, Failure, FailureKind, PairingCode, Reply, TelegramState, Width};
 
-use super::challenge::confirm;
+use super::challenge::{Confirming, confirm};
 use super::failure;
 use crate::daemon::Daemon;
 use crate::pairing::PairingError;
+use crate::passphrase::What;
 use crate::weather::Seen;
 
 /// How long to wait for a bot that was not reached yet.
@@ -25,7 +26,8 @@ pub(super) async fn answer(
     };
     if daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?.is_some() {
         let missing = || Failure::new(FailureKind::Challenge, "this needs the approval passphrase");
-        confirm(daemon, by, challenge.ok_or_else(missing)?, Width::PAIR).await?;
+        let confirming = Confirming::Typed(challenge.ok_or_else(missing)?);
+        confirm(daemon, by, confirming, What::Other(Width::PAIR)).await?;
     }
     let offer = daemon.pairing.offer(place, by).map_err(|error| refused(&error))?;
     let code = offer.code.expose();

@@ -2,9 +2,10 @@
 
 use portero::ipc::{Challenge, Failure, Reply, Width};
 
-use super::challenge::confirm;
+use super::challenge::{Confirming, confirm};
 use super::failure;
 use crate::daemon::Daemon;
+use crate::passphrase::What;
 
 pub(super) async fn answer(
     daemon: &Daemon,
@@ -13,7 +14,10 @@ pub(super) async fn answer(
     challenge: Option<Challenge>,
 ) -> Result<Reply, Failure> {
     let confirmed = match challenge {
-        Some(challenge) => Some(confirm(daemon, by, challenge, width(daemon, id)).await?),
+        Some(challenge) => {
+            let what = What::Other(width(daemon, id));
+            Some(confirm(daemon, by, Confirming::Typed(challenge), what).await?)
+        }
         None => None,
     };
     let removed = daemon.rules.unrule(id, confirmed, by).await;

@@ -83,7 +83,7 @@ impl Passphrase {
             None => drop(self.check(given).await?),
             Some(row) => self.check_both(row, given, code, process).await?,
         }
-        Ok(Confirmed { by: process.to_owned(), width: Width::Wide })
+        Ok(Confirmed::typed(process.to_owned(), Width::Wide))
     }
 
     /// Offers a new secret, in the spelling of authenticator apps, to whoever knows the passphrase. It takes

@@ -5,6 +5,8 @@
 //! (guarantee P3).
 
 pub(crate) mod authenticator;
+pub(crate) mod buttons;
+pub(crate) mod cards;
 pub(crate) mod confirmed;
 pub(crate) mod denials;
 mod error;

@@ -9,6 +9,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::StoreError;
+use super::buttons::Ticket;
 use super::text::{from_json, from_nanos, from_plain, nanos};
 
 const COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
@@ -55,6 +56,8 @@ pub(crate) struct Step {
     pub(crate) note: Option<Fake<String>>,
     /// Whether the same call is not to ask again for a while.
     pub(crate) cools: bool,
+    /// The button by which a person makes it, if one does: used up with it.
+    pub(crate) spends: Option<Ticket>,
     /// The server's `result`.
     pub(crate) result: Option<Fake<RawJson>>,
     /// The server's `error`.
@@ -86,16 +89,21 @@ impl Step {
             principal: None,
             note: None,
             cools: false,
+            spends: None,
             result: None,
             error: None,
         }
     }
 }
 
-/// Makes a step, or says why not. Of any number at the same time, one is made.
+/// Makes a step, or says why not. Of any number at the same time, one is made. An error when its button was used
+/// already: then nothing of the transaction may stay.
 pub(crate) fn step(connection: &Connection, step: &Step) -> Result<Stepped, StoreError> {
     for from in step.from {
         if let Some(task) = swap(connection, step, *from)? {
+            if let Some(ticket) = &step.spends {
+                ticket.spend(connection, 1)?;
+            }
             return Ok(Stepped::Done(Box::new(task)));
         }
     }

@@ -2,8 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bot;
+mod burst;
 mod courier;
+mod deciding;
+#[path = "../daemon/fake_server.rs"]
+mod fake_server;
+mod hands;
 mod pairing;
+mod showing;
 mod standin;
 mod weather;
 mod world;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use portero::audit::{self, Event, Filter};
 use portero::clock::TestClock;
 use portero::ipc::{
@@ -26,7 +27,7 @@ pub(crate) const MALLORY: i64 = 666;
 pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
 /// The shortest pause after a failure.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Directories, Telegram and a running daemon.
 pub(crate) struct World {
@@ -207,11 +208,11 @@ impl World {
         all
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn paths(&self) -> Paths {
+    pub(crate) fn paths(&self) -> Paths {
         Paths { config: self.at("config"), state: self.at("state"), runtime: self.at("run") }
     }
 
@@ -237,7 +238,7 @@ impl World {
             boot_id: "boot".to_owned(),
             guard: None,
             build: "test".to_owned(),
-            telegram: Tuning { pace, listening, patience: Duration::from_secs(10) },
+            telegram: Tuning { pace, listening, patience: Duration::from_secs(10), zone: TimeZone::UTC },
         }
     }
 }

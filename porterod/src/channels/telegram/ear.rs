@@ -87,6 +87,11 @@ impl Receipt {
         kept::handle(connection, self.bot.0, self.update.0, now)
     }
 
+    /// The bot's and the update's number.
+    pub(crate) const fn numbers(self) -> (i64, i64) {
+        (self.bot.0, self.update.0)
+    }
+
     /// A cause for what is sent in answer to this update.
     #[must_use]
     pub fn cause(self) -> Cause {

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::text::Shown;
+
 /// How long the grants last that a card offers, in minutes.
 const GRANTS: [u32; 2] = [10, 60];
 
@@ -24,8 +26,10 @@ pub enum Choice {
     More,
     /// Show the first buttons only.
     Less,
-    /// Permit this one tool from now on.
+    /// Ask whether to permit this one tool from now on.
     AlwaysAllow,
+    /// Yes, and permit this one tool from now on.
+    AllowForGood,
     /// Refuse this one tool from now on.
     AlwaysDeny,
     /// No, with words for the agent.
@@ -36,6 +40,10 @@ pub enum Choice {
     AsCard,
     /// Turn to this page, counted from zero.
     Page(usize),
+    /// Show a task of a list by itself.
+    Single,
+    /// Deny every task of a list that still waits.
+    DenyAll,
 }
 
 /// What a button carries: `callback_data`, 1 to 64 bytes (Bot API, "`InlineKeyboardButton`").
@@ -92,12 +100,15 @@ pub struct Standing {
 }
 
 /// Which view of a card is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum View {
     /// The card with its first buttons.
     Card,
     /// The card with all its buttons.
     More,
+    /// The card, with the question whether its tool is to be permitted from now on.
+    Sure,
     /// The call as JSON.
     Json,
 }
@@ -114,6 +125,22 @@ pub fn of_card(standing: &Standing, mut token: impl FnMut(Choice) -> Token) -> K
         .collect()
 }
 
+/// The buttons of a list: one for each task in it, by the end of its id, and one against all; `token` makes what
+/// each carries, from the task's place in the list. There is none that approves several.
+pub fn of_list(tasks: &[Shown], mut token: impl FnMut(Choice, Option<usize>) -> Token) -> Keyboard {
+    let single = |(place, id): (usize, &Shown)| Key {
+        label: format!("Show {}", id.as_str()),
+        token: token(Choice::Single, Some(place)),
+    };
+    let singles: Vec<Key> = tasks.iter().enumerate().map(single).collect();
+    let mut rows: Keyboard = singles.chunks(2).map(<[Key]>::to_vec).collect();
+    if !tasks.is_empty() {
+        let all = Key { label: label(Choice::DenyAll, 0), token: token(Choice::DenyAll, None) };
+        rows.push(vec![all]);
+    }
+    rows
+}
+
 /// The buttons for turning the pages of anything else; none where there is one page.
 pub fn of_pages(page: usize, pages: usize, mut token: impl FnMut(Choice) -> Token) -> Keyboard {
     let row = turning(page, pages);
@@ -122,6 +149,9 @@ pub fn of_pages(page: usize, pages: usize, mut token: impl FnMut(Choice) -> Toke
 }
 
 fn choices(standing: &Standing) -> Vec<Vec<Choice>> {
+    if standing.view == View::Sure && standing.loosens && !standing.unread {
+        return vec![vec![Choice::AllowForGood], vec![Choice::AsCard]];
+    }
     let first = if standing.unread { Choice::Read } else { Choice::Approve };
     let mut rows = vec![vec![first, Choice::Deny]];
     if standing.loosens && !standing.unread {
@@ -135,7 +165,7 @@ fn choices(standing: &Standing) -> Vec<Vec<Choice>> {
     }
     rows.push(turning(standing.page, standing.pages));
     match standing.view {
-        View::Card => rows.push(vec![Choice::More]),
+        View::Card | View::Sure => rows.push(vec![Choice::More]),
         View::Json => rows.push(vec![Choice::AsCard]),
         View::More => {
             if standing.loosens && !standing.unread {
@@ -170,10 +200,13 @@ fn label(choice: Choice, shown: usize) -> String {
         Choice::More => "More…",
         Choice::Less => "Less",
         Choice::AlwaysAllow => "Always allow this tool",
+        Choice::AllowForGood => "✅ Yes, approve and always allow",
         Choice::AlwaysDeny => "Always deny this tool",
         Choice::DenyWithReason => "Deny with a reason",
         Choice::AsJson => "Show as JSON",
         Choice::AsCard => "Back to the card",
+        Choice::Single => "Show",
+        Choice::DenyAll => "❌ Deny all of these",
         Choice::Page(page) if page < shown => return format!("‹ Page {}", page + 1),
         Choice::Page(page) => return format!("Page {} ›", page + 1),
     };

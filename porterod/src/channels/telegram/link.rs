@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use portero::config::Telegram;
 use portero::ipc::{TelegramState, TelegramTrouble};
 use portero::secret::Secret;
@@ -24,11 +25,18 @@ pub struct Tuning {
     pub listening: Listening,
     /// How long a request may take.
     pub patience: Duration,
+    /// The person's time zone.
+    pub zone: TimeZone,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { pace: Pace::default(), listening: Listening::default(), patience: Address::PATIENCE }
+        Self {
+            pace: Pace::default(),
+            listening: Listening::default(),
+            patience: Address::PATIENCE,
+            zone: TimeZone::system(),
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! [`bot`] is the wire and the only place that knows HTTP; [`courier`] sends at the pace that Telegram allows;
 //! [`ear`] listens, [`door`] tells who is let in, and [`link`] keeps all that in service. What the person says is
-//! for a [`Flow`](ear::Flow) to decide on.
+//! for a [`Flow`](ear::Flow) to decide on:
+//! [`decide`] makes requests of it as the terminal makes them. What a person is shown of each task is in the store
+//! first, and `board` draws it.
 
 pub mod text;
 
@@ -24,7 +26,17 @@ pub mod door;
 
 pub mod ear;
 
+mod buttons;
+
+mod face;
+
+mod board;
+
+mod tell;
+
 pub mod terminal_only;
+
+pub mod decide;
 
 pub mod link;
 

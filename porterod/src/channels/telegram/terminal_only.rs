@@ -1,4 +1,4 @@
-//! What the person is told as long as nothing is asked on Telegram: where to decide.
+//! What the person is told who says something that is about no card: where to say it.
 
 use portero::pipeline::BoxFuture;
 
@@ -21,8 +21,10 @@ impl Flow for TerminalOnly {
         let Heard { word, person, courier, receipt } = heard;
         match word {
             Word::Said(_) => {
-                let command = Shown::line("portero pending");
-                let text = Text::new().words("Portero does not ask here yet. Decide in a terminal: ");
+                let command = Shown::line("portero --help");
+                let text = Text::new().words(
+                    "Here you decide with the buttons below each card. Everything else is for a terminal: ",
+                );
                 if let Some(message) = text.code(&command).message(MESSAGE_MOST) {
                     let letter = Letter::Text(message, None);
                     drop(courier.send(ChatId(person.chat), letter, Rank::Notice, receipt.cause()));

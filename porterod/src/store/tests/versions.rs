@@ -45,6 +45,12 @@ const ROWS: &[&str] = &[
     "UPDATE meta SET epoch = epoch;",
     // 13: which configuration a person confirmed
     "INSERT INTO confirmed VALUES (1, printf('%064d', 4), 1700000000000000000);",
+    // 14: cards, lists and buttons there
+    "INSERT INTO telegram_buttons VALUES (zeroblob(32), 4711, 501, 501, 'card:task', 'task', '{\"decide\":\"approve\"}',
+         1700000000000000000, 0, NULL);
+     INSERT INTO telegram_lists (bot, chat, cause, made) VALUES (4711, 501, 'list:task', 1700000000000000000);
+     INSERT INTO telegram_cards (bot, chat, task, made, list, alone)
+         VALUES (4711, 501, 'task', 1700000000000000000, 'list:task', 0);",
 ];
 
 fn data(version: usize) -> PathBuf {

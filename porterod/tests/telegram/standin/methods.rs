@@ -246,6 +246,9 @@ fn entities(entities: &Value, text: &str) -> Result<Value> {
 
 fn keyboard(body: &Body) -> Result<Option<Value>> {
     let Some(markup) = body.fields.get("reply_markup") else { return Ok(None) };
+    if markup["force_reply"] == true {
+        return Ok(Some(markup.clone()));
+    }
     let rows = markup["inline_keyboard"].as_array();
     let Some(rows) = rows else { return Err(Refusal::bad("object expected as reply markup")) };
     let mut count = 0;

@@ -14,6 +14,12 @@ impl StandIn {
         self.write(person, person, "private", text, json!({}))
     }
 
+    /// A person answers a message of the bot.
+    pub(crate) fn answer(&self, person: i64, message: i64, text: &str) -> i64 {
+        let answered = json!({"message_id": message, "date": DATE, "chat": chat(person, "private")});
+        self.write(person, person, "private", text, json!({"reply_to_message": answered}))
+    }
+
     /// A person writes in a group that the bot is in.
     pub(crate) fn say_in_group(&self, person: i64, group: i64, text: &str) -> i64 {
         self.shared.change(|state| state.groups.push(group));

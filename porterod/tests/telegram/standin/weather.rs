@@ -53,6 +53,14 @@ impl StandIn {
         });
     }
 
+    /// What was delivered last is delivered again.
+    pub(crate) fn redeliver_last(&self) {
+        self.shared.change(|state| {
+            let again = state.past.last_key_value().map(|(_, update)| update.clone());
+            state.again.extend(again);
+        });
+    }
+
     /// What waits is delivered in the wrong order.
     pub(crate) fn set_reversed(&self, reversed: bool) {
         self.shared.change(|state| state.reversed = reversed);

@@ -143,6 +143,17 @@ impl Bot {
         Ok(sent.message_id)
     }
 
+    /// Sends a message that the person's client offers to answer.
+    ///
+    /// # Errors
+    /// See [`BotError`].
+    pub async fn ask(&self, chat: ChatId, text: &text::Message) -> Result<MessageId, BotError> {
+        let mut body = text_body(chat, text);
+        body["reply_markup"] = json!({"force_reply": true});
+        let sent: Sent = self.http.call("sendMessage", &body).await?;
+        Ok(sent.message_id)
+    }
+
     /// Sends a file.
     ///
     /// # Errors

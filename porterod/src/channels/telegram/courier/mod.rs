@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::bot::{Bot, BotError, ChatId, Document, Keyboard, MessageId, QueryId, Refusal};
+use super::bot::{Bot, BotError, BotId, ChatId, Document, Keyboard, MessageId, QueryId, Refusal};
 use super::text::Message;
 use crate::journal::Journal;
 use crate::store::{Records, StoreError, telegram as kept};
@@ -61,7 +61,15 @@ impl Cause {
         Self(format!("{kind}:{of}"))
     }
 
-    fn as_str(&self) -> &str {
+    /// One whose name is known.
+    #[must_use]
+    pub fn known(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -80,6 +88,8 @@ pub enum Rank {
 pub enum Letter {
     /// A text, perhaps with buttons.
     Text(Message, Option<Keyboard>),
+    /// A question that the person's client offers to answer in words.
+    Question(Message),
     /// A file.
     Document(Document),
 }
@@ -168,6 +178,12 @@ impl Courier {
     pub fn answer(&self, query: QueryId, text: Option<String>, alert: bool) {
         self.0.lanes().answer(query, text, alert, Instant::now());
         self.0.handed_in.notify_one();
+    }
+
+    /// The number of the bot that sends.
+    #[must_use]
+    pub fn bot(&self) -> BotId {
+        self.0.bot.id()
     }
 
     /// How much waits.
@@ -288,6 +304,7 @@ impl Shared {
         }
         let message = match letter {
             Letter::Text(text, keyboard) => self.bot.send(chat, text, keyboard.as_ref()).await?,
+            Letter::Question(text) => self.bot.ask(chat, text).await?,
             Letter::Document(document) => self.bot.send_document(chat, document).await?,
         };
         if let Err(error) = self.keep(chat, message, cause).await {

@@ -76,7 +76,7 @@ fn words(text: &str) -> Message {
 
 fn told(errand: &Errand) -> String {
     match errand {
-        Errand::Send { letter: Letter::Text(text, _), .. } => text.text.clone(),
+        Errand::Send { letter: Letter::Text(text, _) | Letter::Question(text), .. } => text.text.clone(),
         Errand::Send { letter: Letter::Document(document), .. } => document.name().to_owned(),
         Errand::Edit { message, edit: Edit::Text(text, _) } => format!("{}: {}", message.0, text.text),
         Errand::Edit { message, edit: Edit::Keyboard(_) } => format!("{}: keyboard", message.0),

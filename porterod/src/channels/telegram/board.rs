@@ -1,0 +1,291 @@
+//! The board: lets the chat show of each task what is to be shown of it.
+//!
+//! What is to be shown is in the store first, and is drawn from there, each message by one worker at a time,
+//! until the chat follows. A crash at any point leaves what is not drawn, and it is drawn at the next start.
+//! Whoever changes what is to be shown calls [`Board::refresh`].
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use portero::ipc::FailureKind;
+use portero::names::TaskId;
+use portero::task::State;
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::bot::{ChatId, Keyboard, MessageId, Refusal};
+use super::buttons;
+use super::courier::{Cause, Courier, Edit, Letter, Rank, Undelivered};
+use super::face::{self, Face};
+use super::text::Message;
+use crate::control;
+use crate::daemon::Daemon;
+use crate::store::cards::{self as kept, Card, Chat};
+use crate::store::{Records, StoreError, buttons as tokens, telegram};
+use crate::taps::{Spot, Taps};
+
+/// How long to wait before drawing again what could not be.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The person's chat, and the way to it.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub(super) courier: Courier,
+    pub(super) at: Chat,
+    pub(super) user: i64,
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Item {
+    /// A task's own.
+    Card(TaskId),
+    /// A list, by its cause.
+    List(String),
+}
+
+/// Draws what is to be shown.
+pub(super) struct Board {
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) taps: Taps,
+    pub(super) zone: TimeZone,
+    pub(super) link: watch::Sender<Option<Link>>,
+    /// What is being drawn, and whether it changed since.
+    drawing: Mutex<HashMap<Item, bool>>,
+}
+
+/// What came of drawing.
+enum Drawn {
+    /// The chat follows.
+    Well,
+    /// It will, when there is another link or the person lets the bot write.
+    Later,
+    /// It is to be tried again.
+    Again,
+}
+
+impl Board {
+    pub(super) fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Arc<Self> {
+        let taps = Taps::new(Arc::clone(&daemon.journal));
+        let link = watch::Sender::new(None);
+        Arc::new(Self { daemon, taps, zone, link, drawing: Mutex::default() })
+    }
+
+    /// Reads what is kept.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.daemon.journal.store().read(read)
+    }
+
+    /// Changes what is kept.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.daemon.journal.store().write(Records::None, change).await
+    }
+
+    /// Draws everything that the chat does not show as it is to be.
+    pub(super) fn refresh_all(self: &Arc<Self>) -> Result<(), StoreError> {
+        let Some(at) = self.link.borrow().as_ref().map(|link| link.at) else { return Ok(()) };
+        let (cards, lists) =
+            self.read(|store| Ok((kept::undrawn(store, at)?, kept::undrawn_lists(store, at)?)))?;
+        for task in cards {
+            self.refresh(Item::Card(task));
+        }
+        for list in lists {
+            self.refresh(Item::List(list));
+        }
+        Ok(())
+    }
+
+    /// Draws a message, if it is not as it is to be.
+    pub(super) fn refresh(self: &Arc<Self>, item: Item) {
+        match self.drawing().entry(item.clone()) {
+            Entry::Occupied(mut drawing) => {
+                drawing.insert(true);
+            }
+            Entry::Vacant(none) => {
+                none.insert(false);
+                self.daemon.work.spawn(Arc::clone(self).work(item));
+            }
+        }
+    }
+
+    /// At the end of the daemon, what is under way is noted still: the courier tells what became of it.
+    async fn work(self: Arc<Self>, item: Item) {
+        while !self.daemon.stop.is_cancelled() {
+            let link = self.link.borrow().clone();
+            let drawn = match (&link, &item) {
+                (None, _) => Ok(Drawn::Later),
+                (Some(link), Item::Card(task)) => self.draw_card(link, *task).await,
+                (Some(link), Item::List(cause)) => self.draw_list(link, cause).await,
+            };
+            let again = match drawn {
+                Ok(Drawn::Well | Drawn::Later) => false,
+                Ok(Drawn::Again) => true,
+                Err(error) => {
+                    tracing::error!(%error, "what a person is to be shown on Telegram waits");
+                    true
+                }
+            };
+            if again {
+                self.daemon.stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
+                continue;
+            }
+            let mut drawing = self.drawing();
+            if drawing.insert(item.clone(), false) != Some(true) {
+                drawing.remove(&item);
+                return;
+            }
+        }
+    }
+
+    async fn draw_card(&self, link: &Link, task: TaskId) -> Result<Drawn, StoreError> {
+        let (cause, at) = (Cause::new("card", task), link.at);
+        let (card, message) =
+            self.read(|store| Ok((kept::card(store, at, task)?, sent(store, at, &cause)?)))?;
+        let Some(card) = card.filter(|card| card.alone && card.drawn < card.version) else {
+            return Ok(Drawn::Well);
+        };
+        let look = match control::look(&self.daemon, task) {
+            Ok(look) => look,
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                self.write(move |store| kept::forget(store, at, task, card.version)).await?;
+                return Ok(Drawn::Well);
+            }
+            Err(failure) => return Err(StoreError::Failed(failure.to_string())),
+        };
+        let face = Face { daemon: &self.daemon, zone: &self.zone, look: &look, user: link.user };
+        let spot = spot(link, &cause);
+        let waits = look.task.state == State::PendingApproval;
+        let drawn = match (waits, message) {
+            (true, message) => {
+                let read = self.send_document(link, &face, &card).await?;
+                let (text, standing) = face.question(&card, read);
+                let keyboard = buttons::of_card(&self.taps, spot, task, &standing).await?;
+                self.put(link, cause, message, (text, keyboard)).await
+            }
+            (false, message) => {
+                self.write(move |store| tokens::void(store, &spot)).await?;
+                match message {
+                    Some(message) => edit(link, message, face.outcome(&card), None).await,
+                    None => Ok(MessageId(0)),
+                }
+            }
+        };
+        let over = look.task.state.is_final() && card.list.is_none();
+        self.settle(drawn, move |store| match over {
+            true => kept::forget(store, at, task, card.version),
+            false => kept::drawn(store, at, task, card.version),
+        })
+        .await
+    }
+
+    async fn draw_list(&self, link: &Link, list: &str) -> Result<Drawn, StoreError> {
+        let (at, cause) = (link.at, Cause::known(list));
+        let (version, message, tasks) = self.read(|store| {
+            let version = kept::list_version(store, at, list)?;
+            Ok((version, sent(store, at, &cause)?, kept::listed(store, at, list)?))
+        })?;
+        let Some((version, _)) = version.filter(|(version, drawn)| drawn < version) else {
+            return Ok(Drawn::Well);
+        };
+        let looks: Vec<_> =
+            tasks.into_iter().filter_map(|task| control::look(&self.daemon, task).ok()).collect();
+        let waiting: Vec<_> = looks
+            .iter()
+            .filter(|look| look.task.state == State::PendingApproval)
+            .map(|look| look.task.id)
+            .collect();
+        let text = face::list(&looks, self.daemon.clock.now().wall, &self.zone);
+        let keyboard = buttons::of_list(&self.taps, spot(link, &cause), &waiting).await?;
+        let (list, over) = (list.to_owned(), waiting.is_empty());
+        let drawn = match (over, message) {
+            // All of it was decided before it was shown.
+            (true, None) => Ok(MessageId(0)),
+            (_, message) => self.put(link, cause, message, (text, keyboard)).await,
+        };
+        self.settle(drawn, move |store| {
+            kept::list_drawn(store, at, &list, version)?;
+            if over { kept::forget_list(store, at, &list, version) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Sends the document of a card whose reader asked for it, and tells whether it is there.
+    async fn send_document(&self, link: &Link, face: &Face<'_>, card: &Card) -> Result<bool, StoreError> {
+        let Some(document) = face.document().filter(|_| card.read) else { return Ok(false) };
+        let cause = Cause::new("document", face.look.task.id);
+        if self.read(|store| sent(store, link.at, &cause))?.is_some() {
+            return Ok(true);
+        }
+        let letter = Letter::Document(document);
+        let sent = link.courier.send(ChatId(link.at.chat), letter, Rank::Card, cause).outcome().await;
+        Ok(sent.is_ok())
+    }
+
+    /// Sends a message, or changes the one that is there.
+    async fn put(
+        &self,
+        link: &Link,
+        cause: Cause,
+        message: Option<MessageId>,
+        (text, keyboard): (Message, Option<Keyboard>),
+    ) -> Result<MessageId, Undelivered> {
+        match message {
+            Some(message) => edit(link, message, text, keyboard).await,
+            None => {
+                let letter = Letter::Text(text, keyboard);
+                link.courier.send(ChatId(link.at.chat), letter, Rank::Card, cause).outcome().await
+            }
+        }
+    }
+
+    /// Notes that the chat follows, if it does.
+    async fn settle(
+        &self,
+        drawn: Result<MessageId, Undelivered>,
+        note: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<Drawn, StoreError> {
+        match drawn {
+            Ok(_) => {}
+            // They never wrote to the bot, or it may not write to them; they write first.
+            Err(Undelivered::Refused(Refusal::ChatUnknown) | Undelivered::Blocked | Undelivered::Closed) => {
+                return Ok(Drawn::Later);
+            }
+            // Nothing comes of trying again: the person removed it, or Telegram does not take it.
+            Err(Undelivered::Refused(refusal)) => tracing::warn!(%refusal, "Telegram does not show a card"),
+            Err(Undelivered::Dropped) => return Ok(Drawn::Again),
+        }
+        self.write(note).await?;
+        Ok(Drawn::Well)
+    }
+
+    fn drawing(&self) -> MutexGuard<'_, HashMap<Item, bool>> {
+        self.drawing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn edit(
+    link: &Link,
+    message: MessageId,
+    text: Message,
+    keyboard: Option<Keyboard>,
+) -> Result<MessageId, Undelivered> {
+    link.courier.edit(ChatId(link.at.chat), message, Edit::Text(text, keyboard)).outcome().await
+}
+
+fn sent(store: &Connection, at: Chat, cause: &Cause) -> Result<Option<MessageId>, StoreError> {
+    Ok(telegram::sent(store, at.bot, at.chat, cause.as_str())?.map(MessageId))
+}
+
+/// Where the buttons of a message stand.
+pub(super) fn spot(link: &Link, cause: &Cause) -> Spot {
+    Spot { bot: link.at.bot, chat: link.at.chat, user: link.user, cause: cause.as_str().to_owned() }
+}

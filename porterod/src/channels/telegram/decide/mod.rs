@@ -1,0 +1,317 @@
+//! Deciding on Telegram: a press or a reason of the person becomes a request as the terminal makes them.
+//!
+//! What a press does is in the store, under the hash of what its button carries ([`crate::taps`]); here it is
+//! only found, done by [`crate::control`], and answered. What is not about a card goes to the next flow.
+
+mod words;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use portero::ipc::Look;
+use portero::names::TaskId;
+use portero::pipeline::BoxFuture;
+use portero::policy::{Action, Source};
+use portero::task::State;
+
+use self::words::Words;
+use super::board::{Board, Item, Link, spot};
+use super::bot::{ChatId, MessageId, Press};
+use super::buttons;
+use super::courier::{Cause, Courier, Letter, Rank};
+use super::door::Word;
+use super::ear::{Flow, Heard, Receipt};
+use super::face::is_locked;
+use super::keyboard::{Choice, View};
+use super::tell;
+use super::text::{MESSAGE_MOST, Text};
+use crate::control::{self, Undone};
+use crate::daemon::Daemon;
+use crate::pairing::Person;
+use crate::store::StoreError;
+use crate::store::cards::{self as kept, Chat, Turn};
+use crate::taps::{self, Act, Deed, Found, Tapped, Turned};
+
+/// How long to wait for Telegram's word that a message arrived whose button was pressed already.
+const ARRIVES: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The flow that decides.
+pub struct Deciding {
+    board: Arc<Board>,
+    next: Arc<dyn Flow>,
+}
+
+impl Deciding {
+    /// Decides for this daemon; times are told in the person's zone. What is not about a card goes to `next`.
+    #[must_use]
+    pub fn new(daemon: Arc<Daemon>, zone: TimeZone, next: Arc<dyn Flow>) -> Self {
+        Self { board: Board::new(daemon, zone), next }
+    }
+
+    /// Shows what waits and what became of it, until the daemon is to end. The composition root spawns it.
+    pub fn telling(&self) -> impl Future<Output = ()> + Send + use<> {
+        tell::run(Arc::clone(&self.board))
+    }
+
+    async fn heard(&self, heard: Heard) -> Result<(), StoreError> {
+        let (bot, update) = heard.receipt.numbers();
+        let person = heard.person;
+        let at = Chat { bot, chat: person.chat };
+        let link = Link { courier: heard.courier.clone(), at, user: person.user };
+        let press = |message: MessageId| taps::Press {
+            bot,
+            chat: person.chat,
+            user: person.user,
+            message: message.0,
+            update,
+        };
+        match &heard.word {
+            Word::Pressed(pressed) => {
+                let Some((_, _, message)) = pressed.place else { return Ok(()) };
+                let words = self.pressed(&link, pressed, press(message)).await?;
+                let Words { text, alert } = words;
+                link.courier.answer(pressed.query.clone(), text.map(str::to_owned), alert);
+                Ok(())
+            }
+            Word::Said(said) => {
+                // Who writes may have blocked the bot before.
+                self.board.refresh_all()?;
+                let reason = match said.answers {
+                    Some(answered) => self.reason(&link, press(answered), said.text.as_deref()).await?,
+                    None => None,
+                };
+                match reason {
+                    Some(words) => {
+                        say(&link, words, heard.receipt);
+                        Ok(())
+                    }
+                    None => self.next.hear(heard).await,
+                }
+            }
+        }
+    }
+
+    /// Does what a button stands for; what to answer.
+    async fn pressed(&self, link: &Link, pressed: &Press, press: taps::Press) -> Result<Words, StoreError> {
+        let carried = pressed.data.as_deref().unwrap_or_default();
+        match arrived(|| self.board.taps.pressed(carried, press)).await? {
+            Found::Decide(tapped) => self.decide(tapped, None, false).await,
+            Found::Again(Act::Decide(deed), None) => Ok(words::done(deed, false)),
+            Found::Again(Act::Decide(_), Some(tapped)) => self.decide(tapped, None, true).await,
+            Found::Again(Act::Show(_), _) => {
+                self.board.refresh_all()?;
+                Ok(Words::none())
+            }
+            Found::Show(turned) => self.show(link, turned).await,
+            Found::Used => Ok(words::USED),
+            Found::Unsent => Ok(words::UNSENT),
+            Found::Void => {
+                self.stale(link.at, press.message).await?;
+                Ok(words::VOID)
+            }
+        }
+    }
+
+    /// Decides. `begun` says that this very press was here before, and its call is decided.
+    async fn decide(&self, tapped: Tapped, reason: Option<String>, begun: bool) -> Result<Words, StoreError> {
+        let (deed, task) = (tapped.deed(), tapped.task());
+        let Ok(look) = control::look(&self.board.daemon, task) else { return Ok(words::GONE) };
+        let hindrance = self.hindrance(&look, deed);
+        if let (false, Some(Hindrance::Never(words))) = (begun, &hindrance) {
+            return Ok(*words);
+        }
+        let waits = matches!(hindrance, Some(Hindrance::Waits));
+        Ok(match control::tapped(&self.board.daemon, tapped, reason, begun).await {
+            Ok(()) => words::done(deed, waits),
+            Err(Undone::Rest(failure)) => {
+                tracing::warn!(%failure, "a tap decided the call alone");
+                words::half(deed)
+            }
+            Err(Undone::All(failure)) => {
+                let now = control::look(&self.board.daemon, task).map(|look| look.task.state);
+                tracing::info!(%failure, "a tap changed nothing");
+                words::undone(now.ok(), &failure)
+            }
+        })
+    }
+
+    /// Why a yes would not come to pass, or not now.
+    fn hindrance(&self, look: &Look, deed: Deed) -> Option<Hindrance> {
+        let loosens = match deed {
+            Deed::Approve => false,
+            Deed::ApproveFor(_) | Deed::Allow => true,
+            Deed::Deny | Deed::DenyWithReason | Deed::Forbid => return None,
+        };
+        let daemon = &self.board.daemon;
+        if look.task.state != State::PendingApproval {
+            return None;
+        }
+        if loosens && is_locked(daemon, look) {
+            return Some(Hindrance::Never(words::LOCKED));
+        }
+        let (call, asker) = (&look.task.call, look.task.origin.asker());
+        let policy = daemon.policy.load();
+        let decision = policy.decide(&call.tool, call.arguments(), Some(asker), daemon.clock.now());
+        match (decision.action, &decision.source) {
+            (Action::Deny, Source::Pause(_)) => Some(Hindrance::Waits),
+            (Action::Deny, _) => Some(Hindrance::Never(words::DENIED_MEANWHILE)),
+            (Action::Allow | Action::RequireApproval, _) => None,
+        }
+    }
+
+    /// Shows something else; nothing is decided, save by the button against all of a list.
+    async fn show(&self, link: &Link, turned: Turned) -> Result<Words, StoreError> {
+        let Some(choice) = buttons::choice(&turned.what) else { return Ok(words::VOID) };
+        if choice == Choice::DenyAll {
+            return self.deny_all(link, turned).await;
+        }
+        let (Some(task), at) = (turned.task, link.at) else { return Ok(words::VOID) };
+        let Some(card) = self.board.read(|store| kept::card(store, at, task))? else {
+            return Ok(words::GONE);
+        };
+        let view = serde_json::from_str(&card.view).unwrap_or(View::Card);
+        let (view, page) = match choice {
+            Choice::More => (View::More, card.page),
+            Choice::AlwaysAllow => (View::Sure, card.page),
+            Choice::AsJson => (View::Json, 0),
+            Choice::Page(page) => (view, page),
+            Choice::AsCard | Choice::Less | Choice::Single => (View::Card, 0),
+            Choice::Read | Choice::DenyWithReason => (view, card.page),
+            Choice::Approve
+            | Choice::ApproveFor(_)
+            | Choice::AllowForGood
+            | Choice::Deny
+            | Choice::AlwaysDeny
+            | Choice::DenyAll => return Ok(words::VOID),
+        };
+        let view = portero::json::raw(&view).get().to_owned();
+        let turn = Turn { view, page, read: choice == Choice::Read };
+        let (ticket, update) = (turned.ticket.clone(), turned.ticket.update);
+        let change = move |store: &rusqlite::Connection| {
+            ticket.spend(store, 1)?;
+            kept::turn(store, at, task, &turn)
+        };
+        match self.board.write(change).await {
+            Ok(()) => {}
+            Err(StoreError::Refused(_)) => return Ok(words::USED),
+            Err(error) => return Err(error),
+        }
+        self.board.refresh(Item::Card(task));
+        if choice == Choice::DenyWithReason {
+            self.ask_reason(link, task, update).await?;
+        }
+        Ok(Words::none())
+    }
+}
+
+/// Why a yes would not come to pass.
+enum Hindrance {
+    /// It never would.
+    Never(Words),
+    /// Not while everything is paused.
+    Waits,
+}
+
+impl Deciding {
+    /// Asks for the words of a denial. They are taken from an answer to this very message, for a while.
+    async fn ask_reason(&self, link: &Link, task: TaskId, update: i64) -> Result<(), StoreError> {
+        let cause = Cause::new("reason", format!("{task}:{}", update));
+        let act = Act::Decide(Deed::DenyWithReason);
+        self.board.taps.make(spot(link, &cause), vec![(Some(task), act)]).await?;
+        let text =
+            Text::new().words("Why not? The agent reads what you answer to this message within 10 min\n");
+        let text = text.words("Task").words(": ").code(&super::card::short(task));
+        if let Some(message) = text.message(MESSAGE_MOST) {
+            let chat = ChatId(link.at.chat);
+            drop(link.courier.send(chat, Letter::Question(message), Rank::Card, cause));
+        }
+        Ok(())
+    }
+
+    /// What the person answered to the question why. None when they did not answer that.
+    async fn reason(
+        &self,
+        link: &Link,
+        press: taps::Press,
+        text: Option<&str>,
+    ) -> Result<Option<Words>, StoreError> {
+        let now = self.board.daemon.clock.now().wall;
+        let found = arrived(|| self.board.taps.answered(press, now)).await?;
+        let cause = self.board.read(|store| kept::cause_of(store, link.at, press.message))?;
+        if cause.is_none_or(|cause| !cause.starts_with("reason:")) {
+            return Ok(None);
+        }
+        Ok(Some(match (found, text.map(str::trim).filter(|text| !text.is_empty())) {
+            (Found::Decide(tapped), Some(text)) => self.decide(tapped, Some(text.to_owned()), false).await?,
+            (Found::Decide(_), None) => words::NO_TEXT,
+            (Found::Again(Act::Decide(deed), _), _) => words::done(deed, false),
+            (Found::Used, _) => words::USED,
+            (Found::Again(Act::Show(_), _) | Found::Show(_) | Found::Unsent | Found::Void, _) => {
+                words::TOO_LATE_FOR_REASON
+            }
+        }))
+    }
+
+    /// Denies every task of a list that still waits, in one change.
+    async fn deny_all(&self, link: &Link, turned: Turned) -> Result<Words, StoreError> {
+        let tasks = self.board.read(|store| kept::listed(store, link.at, &turned.spot.cause))?;
+        match self.board.daemon.desk.reject_listed(tasks, &turned).await {
+            Ok(0) => Ok(words::NONE_WAITS),
+            Ok(_) => Ok(words::ALL_DENIED),
+            Err(StoreError::Refused(_)) => Ok(words::USED),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A button that is none under a message of ours: the message is not as it is to be, so it is drawn again.
+    async fn stale(&self, at: Chat, message: i64) -> Result<(), StoreError> {
+        let Some(cause) = self.board.read(|store| kept::cause_of(store, at, message))? else { return Ok(()) };
+        let Some(Ok(task)) = cause.strip_prefix("card:").map(str::parse) else { return Ok(()) };
+        self.board.write(move |store| kept::again(store, at, task)).await?;
+        self.board.refresh(Item::Card(task));
+        Ok(())
+    }
+}
+
+impl Flow for Deciding {
+    fn linked(&self, courier: &Courier, person: Option<Person>) {
+        let link = person.map(|Person { user, chat }| {
+            let at = Chat { bot: courier.bot().0, chat };
+            Link { courier: courier.clone(), at, user }
+        });
+        self.board.link.send_replace(link);
+        self.next.linked(courier, person);
+    }
+
+    fn hear(&self, heard: Heard) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.heard(heard))
+    }
+}
+
+/// Looks until the message of what is looked for has arrived: the person may be faster than Telegram's word.
+async fn arrived(look: impl Fn() -> Result<Found, StoreError>) -> Result<Found, StoreError> {
+    let since = tokio::time::Instant::now();
+    loop {
+        match look()? {
+            Found::Unsent if since.elapsed() < ARRIVES => tokio::time::sleep(LOOK_AGAIN).await,
+            found => return Ok(found),
+        }
+    }
+}
+
+/// Answers in the chat.
+fn say(link: &Link, Words { text, .. }: Words, receipt: Receipt) {
+    let message = text.and_then(|text| Text::new().words(text).message(MESSAGE_MOST));
+    if let Some(message) = message {
+        let letter = Letter::Text(message, None);
+        drop(link.courier.send(ChatId(link.at.chat), letter, Rank::Notice, receipt.cause()));
+    }
+}
+
+impl std::fmt::Debug for Deciding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deciding").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! Buttons on Telegram: what each does, under which message, and which press used it.
+//!
+//! A button is kept under the hash of what it carries: whoever reads the store cannot press it. It is used in
+//! the transaction of what it does ([`Ticket::spend`]), once.
+
+use jiff::{SignedDuration, Timestamp};
+use portero::names::{TaskId, ToolId};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use super::StoreError;
+use super::text::{from_nanos, from_plain, nanos};
+
+/// How long the buttons stay known of tasks that are over.
+const KEPT: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// The hash of what a button carries.
+pub(crate) type Key = [u8; 32];
+
+/// Under which message a button stands, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The bot's number.
+    pub bot: i64,
+    /// The chat's.
+    pub chat: i64,
+    /// The person's.
+    pub user: i64,
+    /// Why the message is sent.
+    pub cause: String,
+}
+
+/// A new button.
+#[derive(Debug)]
+pub(crate) struct New {
+    pub(crate) key: Key,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) act: String,
+}
+
+/// A button.
+#[derive(Debug)]
+pub(crate) struct Button {
+    pub(crate) key: Key,
+    pub(crate) spot: Spot,
+    /// The number of the message that it stands under, once Telegram confirmed that.
+    pub(crate) message: Option<i64>,
+    pub(crate) task: Option<TaskId>,
+    /// The task's tool; none when the task is gone.
+    pub(crate) tool: Option<ToolId>,
+    pub(crate) act: String,
+    pub(crate) made: Timestamp,
+    pub(crate) steps: u8,
+    pub(crate) spent_by: Option<i64>,
+}
+
+/// The right of one press to use one button.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) key: Key,
+    /// The press, by its update's number.
+    pub(crate) update: i64,
+}
+
+impl Ticket {
+    /// Does the step of this number, from one, of what the button does. An error when it is done, or another
+    /// press used the button: then nothing of the transaction may stay.
+    pub(crate) fn spend(&self, connection: &Connection, step: u8) -> Result<(), StoreError> {
+        let sql = "UPDATE telegram_buttons SET steps = :step, spent_by = :update
+                   WHERE token = :token AND steps = :step - 1 AND (spent_by IS NULL OR spent_by = :update)";
+        let changed = connection.prepare_cached(sql)?.execute(named_params! {
+            ":token": self.key,
+            ":update": self.update,
+            ":step": step,
+        })?;
+        if changed == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Refused("this button was used already".to_owned()))
+        }
+    }
+}
+
+/// Puts buttons under a message in place of its others that were not used.
+pub(crate) fn replace(
+    connection: &Connection,
+    spot: &Spot,
+    buttons: &[New],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    void(connection, spot)?;
+    let sql = "INSERT INTO telegram_buttons (token, bot, chat, user, cause, task, act, made)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let mut insert = connection.prepare_cached(sql)?;
+    let Spot { bot, chat, user, cause } = spot;
+    for New { key, task, act } in buttons {
+        let task = task.map(|task| task.to_string());
+        insert.execute(params![key, bot, chat, user, cause, task, act, nanos(now)])?;
+    }
+    Ok(())
+}
+
+/// Ends the buttons under a message that were not used.
+pub(crate) fn void(connection: &Connection, spot: &Spot) -> Result<(), StoreError> {
+    let sql = "DELETE FROM telegram_buttons WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND steps = 0";
+    connection.prepare_cached(sql)?.execute(params![spot.bot, spot.chat, spot.cause])?;
+    Ok(())
+}
+
+const FIND: &str =
+    "SELECT b.token, b.bot, b.chat, b.user, b.cause, s.message, b.task, t.tool, b.act, b.made, \
+                    b.steps, b.spent_by
+                    FROM telegram_buttons AS b LEFT JOIN tasks AS t ON t.id = b.task
+                    LEFT JOIN telegram_sent AS s ON s.bot = b.bot AND s.chat = b.chat AND s.cause = b.cause";
+
+/// The button that carries something with this hash.
+pub(crate) fn find(connection: &Connection, key: &Key) -> Result<Option<Button>, StoreError> {
+    let sql = format!("{FIND} WHERE b.token = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([key], button).optional()?)
+}
+
+/// The button that stands under a message and does this.
+pub(crate) fn under(
+    connection: &Connection,
+    (bot, chat, message): (i64, i64, i64),
+    act: &str,
+) -> Result<Option<Button>, StoreError> {
+    let sql = format!("{FIND} WHERE b.bot = ?1 AND b.chat = ?2 AND s.message = ?3 AND b.act = ?4");
+    let found = connection.prepare_cached(&sql)?.query_row(params![bot, chat, message, act], button);
+    Ok(found.optional()?)
+}
+
+/// Whether there is a button in a chat that does this under a message that is on its way.
+pub(crate) fn is_on_its_way(
+    connection: &Connection,
+    bot: i64,
+    chat: i64,
+    act: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM telegram_buttons AS b
+                   WHERE b.bot = ?1 AND b.chat = ?2 AND b.act = ?3 AND b.steps = 0 AND NOT EXISTS
+                       (SELECT 1 FROM telegram_sent AS s
+                        WHERE s.bot = b.bot AND s.chat = b.chat AND s.cause = b.cause))";
+    Ok(connection.prepare_cached(sql)?.query_row(params![bot, chat, act], |row| row.get(0))?)
+}
+
+/// Forgets buttons of long ago whose task is over or gone.
+pub(crate) fn forget(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute(
+        "DELETE FROM telegram_buttons WHERE made < ?1 AND NOT EXISTS
+             (SELECT 1 FROM tasks WHERE tasks.id = telegram_buttons.task
+                 AND tasks.state IN ('pending-approval', 'approved', 'executing'))",
+        params![nanos(now - KEPT)],
+    )?;
+    Ok(())
+}
+
+fn button(row: &Row<'_>) -> rusqlite::Result<Button> {
+    let (task, tool) = (row.get_ref(6)?.as_str_or_null()?, row.get_ref(7)?.as_str_or_null()?);
+    Ok(Button {
+        key: row.get(0)?,
+        spot: Spot { bot: row.get(1)?, chat: row.get(2)?, user: row.get(3)?, cause: row.get(4)? },
+        message: row.get(5)?,
+        task: task.map(|text| from_plain(6, text)).transpose()?,
+        tool: tool.map(|text| from_plain(7, text)).transpose()?,
+        act: row.get(8)?,
+        made: from_nanos(9, row.get(9)?)?,
+        steps: row.get(10)?,
+        spent_by: row.get(11)?,
+    })
+}

@@ -1,0 +1,297 @@
+//! Cards on Telegram: what a person is to be shown of each task, and how far the chat follows.
+//!
+//! What is to be shown is stored before it is sent, and that it is shown after: what a crash comes between is
+//! shown again.
+
+use jiff::{SignedDuration, Timestamp};
+use portero::names::TaskId;
+use portero::task::State;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::StoreError;
+use super::text::{from_nanos, from_plain, nanos};
+
+/// How many cards may come within [`BURST`]; what comes beyond that stands in a list.
+const AT_ONCE: u64 = 5;
+/// How long cards count as having come at once.
+const BURST: SignedDuration = SignedDuration::from_secs(10);
+/// How many calls stand in one list.
+const LIST_MOST: u64 = 10;
+
+/// One bot's private chat with the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Chat {
+    pub(crate) bot: i64,
+    pub(crate) chat: i64,
+}
+
+/// What is to be shown of a task.
+#[derive(Debug, Clone)]
+pub(crate) struct Card {
+    pub(crate) list: Option<String>,
+    pub(crate) alone: bool,
+    pub(crate) view: String,
+    pub(crate) page: usize,
+    pub(crate) read: bool,
+    pub(crate) decided: Option<(String, Timestamp)>,
+    pub(crate) version: i64,
+    pub(crate) drawn: i64,
+}
+
+/// What another view of a card is.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub(crate) view: String,
+    pub(crate) page: usize,
+    /// From now on; what was read stays so.
+    pub(crate) read: bool,
+}
+
+/// A task asks: it gets a card, unless it has one; in a list, when too many came at once.
+pub(crate) fn ask(connection: &Connection, at: Chat, task: TaskId, now: Timestamp) -> Result<(), StoreError> {
+    if card(connection, at, task)?.is_some() {
+        return Ok(());
+    }
+    let list = match crowded(connection, at, now)? {
+        true => Some(list(connection, at, task, now)?),
+        false => None,
+    };
+    let sql =
+        "INSERT INTO telegram_cards (bot, chat, task, made, list, alone) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    connection.prepare_cached(sql)?.execute(params![
+        at.bot,
+        at.chat,
+        task.to_string(),
+        nanos(now),
+        list,
+        list.is_none()
+    ])?;
+    Ok(())
+}
+
+/// Every task that waits and has no card here gets one.
+pub(crate) fn ask_all(connection: &Connection, at: Chat, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "SELECT id FROM tasks WHERE state = 'pending-approval' ORDER BY asked, id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let waiting = statement.query_map([], |row| from_plain(0, row.get_ref(0)?.as_str()?))?;
+    for task in waiting.collect::<Result<Vec<TaskId>, _>>()? {
+        ask(connection, at, task, now)?;
+    }
+    Ok(())
+}
+
+/// A task came into another state than asking: what is shown of it, if anything is, changes.
+pub(crate) fn came(
+    connection: &Connection,
+    at: Chat,
+    task: TaskId,
+    (state, by, when): (State, &str, Timestamp),
+) -> Result<(), StoreError> {
+    let decides = match state {
+        State::Approved | State::Denied | State::Expired | State::Cancelled => true,
+        State::PendingApproval | State::Executing | State::Completed | State::Failed | State::Interrupted => {
+            false
+        }
+    };
+    let sql = "UPDATE telegram_cards SET version = version + 1,
+                   decided_by = iif(?4, ?5, decided_by), decided = iif(?4, ?6, decided)
+               WHERE bot = ?1 AND chat = ?2 AND task = ?3 RETURNING list";
+    let list: Option<Option<String>> = connection
+        .prepare_cached(sql)?
+        .query_row(params![at.bot, at.chat, task.to_string(), decides, by, nanos(when)], |row| row.get(0))
+        .optional()?;
+    if let (Some(Some(list)), true) = (list, decides) {
+        list_changes(connection, at, &list)?;
+    }
+    Ok(())
+}
+
+/// A person opens another view of a card; it gets a message of its own if it had none.
+pub(crate) fn turn(connection: &Connection, at: Chat, task: TaskId, turn: &Turn) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_cards SET version = version + 1, alone = 1, view = ?4, page = ?5, read = max(read, ?6)
+               WHERE bot = ?1 AND chat = ?2 AND task = ?3";
+    let Turn { view, page, read } = turn;
+    let task = task.to_string();
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task, view, page, read])?;
+    Ok(())
+}
+
+/// What is in the chat is not as it is thought to be: it is to be drawn again, unless it is being drawn.
+pub(crate) fn again(connection: &Connection, at: Chat, task: TaskId) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_cards SET version = version + 1
+               WHERE bot = ?1 AND chat = ?2 AND task = ?3 AND drawn = version";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string()])?;
+    Ok(())
+}
+
+/// What is to be shown of a task.
+pub(crate) fn card(connection: &Connection, at: Chat, task: TaskId) -> Result<Option<Card>, StoreError> {
+    let sql = "SELECT list, alone, view, page, read, decided_by, decided, version, drawn FROM telegram_cards
+               WHERE bot = ?1 AND chat = ?2 AND task = ?3";
+    let found = connection.prepare_cached(sql)?.query_row(params![at.bot, at.chat, task.to_string()], read);
+    Ok(found.optional()?)
+}
+
+/// The chat shows this version of a card.
+pub(crate) fn drawn(connection: &Connection, at: Chat, task: TaskId, version: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_cards SET drawn = max(drawn, ?4) WHERE bot = ?1 AND chat = ?2 AND task = ?3";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string(), version])?;
+    Ok(())
+}
+
+/// Nothing more is to be shown of a task, unless that changed meanwhile.
+pub(crate) fn forget(
+    connection: &Connection,
+    at: Chat,
+    task: TaskId,
+    version: i64,
+) -> Result<(), StoreError> {
+    let sql = "DELETE FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND task = ?3 AND version = ?4";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string(), version])?;
+    Ok(())
+}
+
+/// The tasks whose own message the chat does not show as it is to be.
+pub(crate) fn undrawn(connection: &Connection, at: Chat) -> Result<Vec<TaskId>, StoreError> {
+    let sql = "SELECT task FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND drawn < version AND alone = 1
+               ORDER BY made, task";
+    tasks(connection, sql, params![at.bot, at.chat])
+}
+
+/// The lists that the chat does not show as they are to be.
+pub(crate) fn undrawn_lists(connection: &Connection, at: Chat) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT cause FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND drawn < version
+               ORDER BY made, cause";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![at.bot, at.chat], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A list's version, and how far the chat follows.
+pub(crate) fn list_version(
+    connection: &Connection,
+    at: Chat,
+    cause: &str,
+) -> Result<Option<(i64, i64)>, StoreError> {
+    let sql = "SELECT version, drawn FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row(params![at.bot, at.chat, cause], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(found.optional()?)
+}
+
+/// The tasks that stand in a list.
+pub(crate) fn listed(connection: &Connection, at: Chat, cause: &str) -> Result<Vec<TaskId>, StoreError> {
+    let sql =
+        "SELECT task FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND list = ?3 ORDER BY made, task";
+    tasks(connection, sql, params![at.bot, at.chat, cause])
+}
+
+/// A list is to be drawn again.
+pub(crate) fn list_changes(connection: &Connection, at: Chat, cause: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_lists SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause])?;
+    Ok(())
+}
+
+/// The chat shows this version of a list.
+pub(crate) fn list_drawn(
+    connection: &Connection,
+    at: Chat,
+    cause: &str,
+    version: i64,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_lists SET drawn = max(drawn, ?4) WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, version])?;
+    Ok(())
+}
+
+/// Nothing waits in a list any more, and the chat shows that: it is over, unless that changed meanwhile. What is
+/// left of its tasks goes with it, or with their own messages.
+pub(crate) fn forget_list(
+    connection: &Connection,
+    at: Chat,
+    cause: &str,
+    version: i64,
+) -> Result<(), StoreError> {
+    let sql = "DELETE FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND version = ?4";
+    if connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, version])? == 0 {
+        return Ok(());
+    }
+    let open = "('pending-approval', 'approved', 'executing')";
+    let sql = format!(
+        "DELETE FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND list = ?3 AND (alone = 0 OR drawn = version
+             AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = task AND t.state IN {open}))"
+    );
+    connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat, cause])?;
+    let sql = "UPDATE telegram_cards SET list = NULL WHERE bot = ?1 AND chat = ?2 AND list = ?3";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause])?;
+    Ok(())
+}
+
+/// Why a message was sent.
+pub(crate) fn cause_of(
+    connection: &Connection,
+    at: Chat,
+    message: i64,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT cause FROM telegram_sent WHERE bot = ?1 AND chat = ?2 AND message = ?3";
+    let found = connection.query_row(sql, params![at.bot, at.chat, message], |row| row.get(0));
+    Ok(found.optional()?)
+}
+
+/// Whether as many questions came within the last seconds as may have messages of their own.
+fn crowded(connection: &Connection, at: Chat, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
+               WHERE c.bot = ?1 AND c.chat = ?2 AND c.made > ?3 AND t.state = 'pending-approval'";
+    let since = nanos(now - BURST);
+    let recent: u64 =
+        connection.prepare_cached(sql)?.query_row(params![at.bot, at.chat, since], |row| row.get(0))?;
+    Ok(recent >= AT_ONCE)
+}
+
+/// The list that this task joins: the last one, if that is of these seconds and has room, or a new one.
+fn list(connection: &Connection, at: Chat, task: TaskId, now: Timestamp) -> Result<String, StoreError> {
+    let sql = "SELECT cause FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND made > ?3
+                   AND (SELECT count(*) FROM telegram_cards AS c WHERE c.bot = telegram_lists.bot
+                       AND c.chat = telegram_lists.chat AND c.list = telegram_lists.cause) < ?4
+               ORDER BY made DESC, cause DESC LIMIT 1";
+    let since = nanos(now - BURST);
+    let found: Option<String> = connection
+        .prepare_cached(sql)?
+        .query_row(params![at.bot, at.chat, since, LIST_MOST], |row| row.get(0))
+        .optional()?;
+    if let Some(cause) = found {
+        list_changes(connection, at, &cause)?;
+        return Ok(cause);
+    }
+    let cause = format!("list:{task}");
+    let sql = "INSERT INTO telegram_lists (bot, chat, cause, made) VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, nanos(now)])?;
+    Ok(cause)
+}
+
+fn tasks(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> Result<Vec<TaskId>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params, |row| from_plain(0, row.get_ref(0)?.as_str()?))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Card> {
+    let (by, at): (Option<String>, Option<i64>) = (row.get(5)?, row.get(6)?);
+    let at = at.map(|at| from_nanos(6, at)).transpose()?;
+    Ok(Card {
+        list: row.get(0)?,
+        alone: row.get(1)?,
+        view: row.get(2)?,
+        page: row.get(3)?,
+        read: row.get(4)?,
+        decided: by.zip(at),
+        version: row.get(7)?,
+        drawn: row.get(8)?,
+    })
+}

@@ -1,0 +1,281 @@
+//! Taps: a person decides with a button on their phone (guarantees A2, A4).
+//!
+//! A button carries 256 random bits and nothing else; what it does is kept here, under their hash. It stands
+//! under one message in one chat for one person, is about one task and one act, and is used once, in the
+//! transaction of the change that it makes. [`Tapped`], which confirms an act, is made here alone, from such a
+//! button: nothing that an agent writes becomes one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use jiff::Timestamp;
+use portero::json::raw;
+use portero::names::{TaskId, ToolId};
+use portero::pattern::Pattern;
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Journal;
+pub use crate::store::buttons::Spot;
+pub(crate) use crate::store::buttons::Ticket;
+use crate::store::buttons::{self as kept, Button, Key, New};
+use crate::store::{Records, StoreError};
+
+/// How long a reason may be given after it was asked for.
+pub const REASON_FOR: Duration = Duration::from_secs(600);
+
+/// What a button does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// It decides.
+    Decide(Deed),
+    /// It shows something else; what, its maker knows.
+    Show(String),
+}
+
+/// What a tap decides about one task or its one tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deed {
+    /// Run it.
+    Approve,
+    /// Run it, and permit its tool for so many minutes.
+    ApproveFor(u32),
+    /// Run it, and permit its tool from now on.
+    Allow,
+    /// Do not run it.
+    Deny,
+    /// Do not run it, for a reason that the person writes.
+    DenyWithReason,
+    /// Do not run it, and refuse its tool from now on.
+    Forbid,
+}
+
+/// A press, as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Press {
+    /// The bot's number.
+    pub bot: i64,
+    /// The chat's.
+    pub chat: i64,
+    /// Who pressed.
+    pub user: i64,
+    /// The message that the button stands under, or that is answered.
+    pub message: i64,
+    /// The press, by its update's number.
+    pub update: i64,
+}
+
+/// What a press is worth.
+#[derive(Debug)]
+pub enum Found {
+    /// It decides.
+    Decide(Tapped),
+    /// It shows something else.
+    Show(Turned),
+    /// It is the press that used this button: it comes again, perhaps since not all of it was done.
+    Again(Act, Option<Tapped>),
+    /// Another press used this button.
+    Used,
+    /// Its message is on its way: Telegram has not confirmed it yet.
+    Unsent,
+    /// There is no such button here.
+    Void,
+}
+
+/// Proof that the person tapped a button that decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tapped {
+    ticket: Ticket,
+    user: i64,
+    deed: Deed,
+    task: TaskId,
+    tool: ToolId,
+}
+
+/// A tap on a button that only shows something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turned {
+    pub(crate) ticket: Ticket,
+    /// The task that it is about; none where it is about several.
+    pub task: Option<TaskId>,
+    /// What it shows.
+    pub what: String,
+    /// Under which message it stands.
+    pub spot: Spot,
+}
+
+impl Tapped {
+    /// What it decides.
+    #[must_use]
+    pub const fn deed(&self) -> Deed {
+        self.deed
+    }
+
+    /// About which task.
+    #[must_use]
+    pub const fn task(&self) -> TaskId {
+        self.task
+    }
+
+    /// The task's tool.
+    #[must_use]
+    pub const fn tool(&self) -> &ToolId {
+        &self.tool
+    }
+
+    /// Who tapped, in the words of the audit.
+    #[must_use]
+    pub fn by(&self) -> String {
+        format!("telegram user {}", self.user)
+    }
+
+    /// Whether it confirms that this task runs.
+    #[must_use]
+    pub fn approves(&self, task: TaskId) -> bool {
+        let yes = match self.deed {
+            Deed::Approve | Deed::ApproveFor(_) | Deed::Allow => true,
+            Deed::Deny | Deed::DenyWithReason | Deed::Forbid => false,
+        };
+        yes && self.task == task
+    }
+
+    /// Whether it confirms a grant: of the one tool, for as long as the button said.
+    #[must_use]
+    pub fn grants(&self, pattern: &Pattern, lasts: Duration) -> bool {
+        match self.deed {
+            Deed::ApproveFor(minutes) => {
+                pattern.exact() == Some(&self.tool) && lasts <= Duration::from_secs(60 * u64::from(minutes))
+            }
+            Deed::Approve | Deed::Allow | Deed::Deny | Deed::DenyWithReason | Deed::Forbid => false,
+        }
+    }
+
+    /// Whether it confirms a rule that allows: of the one tool.
+    #[must_use]
+    pub fn allows(&self, pattern: &Pattern) -> bool {
+        self.deed == Deed::Allow && pattern.exact() == Some(&self.tool)
+    }
+
+    pub(crate) const fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    #[cfg(test)]
+    pub(crate) fn test(deed: Deed, task: TaskId, tool: ToolId) -> Self {
+        Self { ticket: Ticket { key: [7; 32], update: 1 }, user: 4711, deed, task, tool }
+    }
+}
+
+/// Makes buttons and knows them again.
+#[derive(Debug, Clone)]
+pub struct Taps {
+    journal: Arc<Journal>,
+}
+
+impl Taps {
+    /// On this store.
+    #[must_use]
+    pub const fn new(journal: Arc<Journal>) -> Self {
+        Self { journal }
+    }
+
+    /// Makes the buttons of a message, each with its task, and gives what each is to carry, in their order. The
+    /// message's other buttons are void from now on.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn make(
+        &self,
+        spot: Spot,
+        acts: Vec<(Option<TaskId>, Act)>,
+    ) -> Result<Vec<String>, StoreError> {
+        let (mut tokens, mut buttons) = (Vec::new(), Vec::new());
+        for (task, act) in acts {
+            let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
+            buttons.push(New { key: key(&token), task, act: stored(&act) });
+            tokens.push(token);
+        }
+        let now = self.journal.now().wall;
+        let change = move |store: &rusqlite::Connection| kept::replace(store, &spot, &buttons, now);
+        self.journal.store().write(Records::None, change).await?;
+        Ok(tokens)
+    }
+
+    /// What a press of a button is worth.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn pressed(&self, carried: &str, press: Press) -> Result<Found, StoreError> {
+        let key = key(carried);
+        let button = self.journal.store().read(|store| kept::find(store, &key))?;
+        Ok(button.map_or(Found::Void, |button| judge(button, press)))
+    }
+
+    /// What a message of the person that answers another is worth: the reason that was asked for there.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn answered(&self, press: Press, now: Timestamp) -> Result<Found, StoreError> {
+        let act = stored(&Act::Decide(Deed::DenyWithReason));
+        let place = (press.bot, press.chat, press.message);
+        let store = self.journal.store();
+        let Some(button) = store.read(|store| kept::under(store, place, &act))? else {
+            let coming = store.read(|store| kept::is_on_its_way(store, press.bot, press.chat, &act))?;
+            return Ok(if coming { Found::Unsent } else { Found::Void });
+        };
+        let in_time = now <= button.made + REASON_FOR || button.spent_by.is_some();
+        Ok(if in_time { judge(button, press) } else { Found::Void })
+    }
+
+    /// Forgets buttons of long ago.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget(&self) -> Result<(), StoreError> {
+        let now = self.journal.now().wall;
+        self.journal.store().write(Records::None, move |store| kept::forget(store, now)).await
+    }
+}
+
+/// A press is only worth something to the one for whom the button was made, where it stands.
+fn judge(button: Button, press: Press) -> Found {
+    let Spot { bot, chat, user, .. } = button.spot;
+    if (bot, chat, user) != (press.bot, press.chat, press.user) {
+        return Found::Void;
+    }
+    match button.message {
+        None => return Found::Unsent,
+        Some(message) if message != press.message => return Found::Void,
+        Some(_) => {}
+    }
+    let Ok(act) = serde_json::from_str::<Act>(&button.act) else { return Found::Void };
+    let ticket = Ticket { key: button.key, update: press.update };
+    let tapped = |deed| {
+        let (task, tool) = (button.task?, button.tool.clone()?);
+        Some(Tapped { ticket: ticket.clone(), user, deed, task, tool })
+    };
+    match (button.spent_by, act) {
+        (Some(update), Act::Decide(deed)) if update == press.update => {
+            Found::Again(Act::Decide(deed), tapped(deed).filter(|_| button.steps == 1))
+        }
+        (Some(update), act @ Act::Show(_)) if update == press.update => Found::Again(act, None),
+        (Some(_), _) => Found::Used,
+        (None, Act::Decide(deed)) => tapped(deed).map_or(Found::Void, Found::Decide),
+        (None, Act::Show(what)) => {
+            Found::Show(Turned { ticket: ticket.clone(), task: button.task, what, spot: button.spot.clone() })
+        }
+    }
+}
+
+fn key(token: &str) -> Key {
+    *blake3::hash(token.as_bytes()).as_bytes()
+}
+
+fn stored(act: &Act) -> String {
+    raw(act).get().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

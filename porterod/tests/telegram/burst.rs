@@ -1,0 +1,93 @@
+//! Many questions at once are one message, which approves nothing.
+
+use std::time::Duration;
+
+use portero::task::{State, Task};
+
+use crate::hands::{Hands, buttons, short};
+use crate::standin::{Shown, StandIn};
+use crate::world::JANE;
+
+async fn many(hands: &mut Hands, count: usize) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for n in 0..count {
+        tasks.push(hands.submit(&format!("call {n}")).await);
+    }
+    tasks
+}
+
+/// Waits for a list that offers these, and no others.
+async fn list(hands: &Hands, tasks: &[Task]) -> Shown {
+    let wanted: Vec<_> = tasks.iter().map(|task| format!("Show {}", short(task))).collect();
+    let found = |it: &StandIn| {
+        it.by_bot(JANE).into_iter().find(|shown| {
+            let all = buttons(shown);
+            let singles: Vec<_> = all.iter().filter(|words| words.starts_with("Show ")).cloned().collect();
+            singles == wanted
+        })
+    };
+    hands.telegram().until("the list", found).await
+}
+
+#[tokio::test]
+async fn more_than_five_at_once_stand_in_a_list() {
+    let mut hands = Hands::new().await;
+    let tasks = many(&mut hands, 8).await;
+    for task in &tasks[..5] {
+        hands.card(task).await;
+    }
+    let shown = list(&hands, &tasks[5..]).await;
+    assert!(shown.text.starts_with("Calls wait for you: 3"), "{}", shown.text);
+    assert!(!buttons(&shown).iter().any(|words| words.contains("✅")), "nothing approves several");
+    let asked =
+        hands.telegram().by_bot(JANE).iter().filter(|it| it.text.starts_with("May this run?")).count();
+    assert_eq!(asked, 5);
+}
+
+#[tokio::test]
+async fn one_of_a_list_is_shown_and_decided_by_itself() {
+    let mut hands = Hands::new().await;
+    let tasks = many(&mut hands, 7).await;
+    let shown = list(&hands, &tasks[5..]).await;
+    let query = hands.telegram().press(JANE, shown.id, &format!("Show {}", short(&tasks[6])));
+    hands.told(&query).await;
+    assert_eq!(hands.press(&tasks[6], "✅ Approve").await, "Approved.");
+    hands.outcome_with(&tasks[6], "Done.").await;
+    list(&hands, &tasks[5..6]).await;
+    assert_eq!(hands.ran(), ["call 6"]);
+}
+
+#[tokio::test]
+async fn all_of_a_list_are_denied_with_one_tap() {
+    let mut hands = Hands::new().await;
+    let tasks = many(&mut hands, 8).await;
+    let shown = list(&hands, &tasks[5..]).await;
+    let query = hands.telegram().press(JANE, shown.id, "❌ Deny all of these");
+    assert!(hands.told(&query).await.starts_with("Denied"));
+    for task in &tasks[5..] {
+        hands.is(task.id, State::Denied).await;
+    }
+    for task in &tasks[..5] {
+        assert_eq!(hands.task(task.id).await.state, State::PendingApproval);
+    }
+    let over =
+        |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.id == shown.id && it.keyboard.is_none());
+    let over = hands.telegram().until("the list's end", over).await;
+    assert!(over.text.starts_with("Denied: 3"), "{}", over.text);
+}
+
+#[tokio::test]
+async fn a_list_outlives_a_restart_and_later_calls_have_cards_again() {
+    let mut hands = Hands::new().await;
+    let tasks = many(&mut hands, 7).await;
+    list(&hands, &tasks[5..]).await;
+    let mut hands = hands.restarted().await;
+    hands.world.clock.advance(Duration::from_secs(11));
+    let later = hands.submit("later").await;
+    hands.card(&later).await;
+    let shown = list(&hands, &tasks[5..]).await;
+    let query = hands.telegram().press(JANE, shown.id, "❌ Deny all of these");
+    assert!(hands.told(&query).await.starts_with("Denied"));
+    hands.is(tasks[5].id, State::Denied).await;
+    assert_eq!(hands.task(later.id).await.state, State::PendingApproval);
+}

@@ -1,0 +1,239 @@
+//! A tap decides as the terminal does, once, and only the paired person's.
+
+use portero::ipc::{Ask, Reply};
+use portero::policy::{Action, Source};
+use portero::task::State;
+use serde_json::json;
+
+use crate::hands::{Hands, buttons, carried, challenge};
+use crate::standin::Fault;
+use crate::world::{JANE, MALLORY};
+
+#[tokio::test]
+async fn a_tap_approves_and_the_call_runs() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("hello John Doe").await;
+    assert_eq!(hands.press(&task, "✅ Approve").await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+    assert_eq!(hands.ran(), ["hello Jane Roe"]);
+    let card = hands.outcome_with(&task, "Done.").await;
+    assert!(card.text.starts_with("Approved on this phone"), "{}", card.text);
+    assert!(card.text.contains("John Doe") && !card.text.contains("Jane Roe"), "{}", card.text);
+    assert_eq!(buttons(&card), [""; 0]);
+    let audited = hands.audited();
+    assert!(audited.contains(&"approved by telegram user 501".to_owned()), "{audited:?}");
+}
+
+#[tokio::test]
+async fn of_a_hundred_taps_at_once_one_counts() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("once").await;
+    let card = hands.card(&task).await;
+    let approve = carried(&card, "✅ Approve");
+    let more = carried(&card, "✅ Approve + 10 min");
+    let queries: Vec<_> = (0..100)
+        .map(|n| hands.telegram().press_with(JANE, card.id, if n % 2 == 0 { &approve } else { &more }))
+        .collect();
+    let mut told = Vec::new();
+    for query in &queries {
+        told.push(hands.told(query).await);
+    }
+    assert_eq!(told.iter().filter(|words| words.starts_with("Approved")).count(), 1, "{told:?}");
+    assert!(
+        told.iter()
+            .skip(1)
+            .all(|words| words.ends_with("Nothing was changed.") || words.contains("Nothing was changed:")),
+        "{told:?}"
+    );
+    hands.is(task.id, State::Completed).await;
+    assert_eq!(hands.ran(), ["once"]);
+    assert!(hands.rules().await.grants.is_empty());
+}
+
+#[tokio::test]
+async fn a_tap_denies() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("no").await;
+    let card = hands.card(&task).await;
+    let approve = carried(&card, "✅ Approve");
+    assert!(hands.press(&task, "❌ Deny").await.starts_with("Denied."));
+    let card = hands.outcome(&task, "Denied on this phone").await;
+    assert_eq!(buttons(&card), [""; 0]);
+    let late = hands.telegram().press_with(JANE, card.id, &approve);
+    assert!(hands.told(&late).await.contains("Nothing was changed"));
+    assert_eq!(hands.task(task.id).await.state, State::Denied);
+    assert!(hands.submit_to("send", "no").await.unwrap_err().contains("said no"), "it cools down");
+    assert!(hands.ran().is_empty());
+}
+
+#[tokio::test]
+async fn others_and_other_messages_have_no_buttons() {
+    let mut hands = Hands::new().await;
+    let (one, other) = (hands.submit("one").await, hands.submit("other").await);
+    let (card, elsewhere) = (hands.card(&one).await, hands.card(&other).await);
+    let approve = carried(&card, "✅ Approve");
+    hands.telegram().say(MALLORY, "/start");
+    let silence = hands.telegram().press_with(MALLORY, card.id, &approve);
+    let foreign = hands.telegram().press_with(JANE, elsewhere.id, &approve);
+    assert!(hands.told(&foreign).await.contains("Nothing was changed"));
+    for forged in ["", "approve", &one.id.to_string(), "AAAA"] {
+        let forged = hands.telegram().press_with(JANE, card.id, forged);
+        assert!(hands.told(&forged).await.contains("Nothing was changed"));
+    }
+    assert_eq!(hands.telegram().answer_to(&silence), None);
+    for task in [&one, &other] {
+        assert_eq!(hands.task(task.id).await.state, State::PendingApproval);
+    }
+    // New buttons came in the place of those that were no longer certain.
+    while !hands.press(&one, "✅ Approve").await.starts_with("Approved") {}
+    hands.is(one.id, State::Completed).await;
+    assert_eq!(hands.ran(), ["one"]);
+}
+
+#[tokio::test]
+async fn approve_for_a_while_permits_this_one_tool() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    assert!(hands.press(&task, "✅ Approve + 10 min").await.starts_with("Approved, and"));
+    hands.is(task.id, State::Completed).await;
+    let grants = hands.rules().await.grants;
+    assert_eq!(grants.len(), 1);
+    assert_eq!((grants[0].pattern.as_str(), grants[0].millis), ("notes/send", 600_000));
+    assert_eq!(hands.why("notes/send").await.decision.action, Action::Allow);
+    assert_eq!(hands.why("notes/wait").await.decision.action, Action::RequireApproval);
+}
+
+#[tokio::test]
+async fn always_allow_asks_a_second_time_and_is_a_rule_on_one_tool() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    hands.press(&task, "More…").await;
+    hands.press(&task, "Always allow this tool").await;
+    assert!(hands.rules().await.rules.is_empty(), "nothing is decided yet");
+    let sure = hands.card_with(&task, "✅ Yes, approve and always allow").await;
+    assert_eq!(buttons(&sure), ["✅ Yes, approve and always allow", "Back to the card"]);
+    hands.press(&task, "Back to the card").await;
+    hands.press(&task, "More…").await;
+    hands.press(&task, "Always allow this tool").await;
+    assert!(hands.press(&task, "✅ Yes, approve and always allow").await.contains("always allowed"));
+    hands.is(task.id, State::Completed).await;
+    let rules = hands.rules().await.rules;
+    assert_eq!(rules.len(), 1);
+    assert_eq!((rules[0].pattern.as_str(), rules[0].action), ("notes/send", Action::Allow));
+    assert!(hands.world.acts().contains(&"allow: notes/send: true".to_owned()));
+}
+
+#[tokio::test]
+async fn always_deny_denies_this_call_and_the_tool() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    hands.press(&task, "More…").await;
+    assert!(hands.press(&task, "Always deny this tool").await.contains("denied from now on"));
+    hands.outcome(&task, "Denied on this phone").await;
+    assert_eq!(hands.why("notes/send").await.decision.action, Action::Deny);
+    assert_eq!(hands.why("notes/wait").await.decision.action, Action::RequireApproval);
+}
+
+#[tokio::test]
+async fn the_agent_reads_why_it_was_denied() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    hands.press(&task, "More…").await;
+    hands.press(&task, "Deny with a reason").await;
+    hands.world.hears(JANE, "Why not?").await;
+    let question =
+        hands.telegram().by_bot(JANE).into_iter().find(|it| it.text.starts_with("Why not?")).unwrap();
+    hands.telegram().say(JANE, "not an answer");
+    hands.telegram().answer(JANE, question.id, "ask Jane Roe first");
+    let task = hands.is(task.id, State::Denied).await;
+    assert_eq!(task.note.unwrap().get(), "ask John Doe first");
+    hands.world.hears(JANE, "Denied. The agent reads your reason.").await;
+    hands.telegram().answer(JANE, question.id, "and again");
+    hands.world.hears(JANE, "This button was used already.").await;
+}
+
+#[tokio::test]
+async fn a_reason_that_comes_too_late_denies_nothing() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    hands.press(&task, "More…").await;
+    hands.press(&task, "Deny with a reason").await;
+    hands.world.hears(JANE, "Why not?").await;
+    let question =
+        hands.telegram().by_bot(JANE).into_iter().find(|it| it.text.starts_with("Why not?")).unwrap();
+    hands.world.clock.advance(std::time::Duration::from_secs(601));
+    hands.telegram().answer(JANE, question.id, "because");
+    hands.world.hears(JANE, "This came too late").await;
+    assert_ne!(hands.task(task.id).await.state, State::Denied);
+}
+
+#[tokio::test]
+async fn a_locked_tool_is_approved_once_only() {
+    let mut hands = Hands::with(json!({"locked": ["notes/*"]})).await;
+    let task = hands.submit("one").await;
+    let card = hands.card(&task).await;
+    assert_eq!(buttons(&card), ["✅ Approve", "❌ Deny", "More…"]);
+    hands.press(&task, "More…").await;
+    let card = hands.card_with(&task, "Less").await;
+    assert!(!buttons(&card).iter().any(|words| words.contains("allow")));
+    assert_eq!(hands.press(&task, "✅ Approve").await, "Approved.");
+}
+
+#[tokio::test]
+async fn what_a_rule_denies_meanwhile_is_not_approved() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    let card = hands.card(&task).await;
+    let (pattern, action) = ("notes/send".parse().unwrap(), Action::Deny);
+    hands.world.ask(Ask::Rule { pattern, action, challenge: None }).await.unwrap();
+    let query = hands.telegram().press(JANE, card.id, "✅ Approve");
+    assert!(hands.told(&query).await.starts_with("A rule denies this call now"));
+    assert_eq!(hands.task(task.id).await.state, State::PendingApproval);
+    assert!(hands.press(&task, "❌ Deny").await.starts_with("Denied"));
+}
+
+#[tokio::test]
+async fn while_everything_is_paused_a_yes_waits_and_says_so() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("later").await;
+    hands.card(&task).await;
+    hands.world.ask(Ask::Pause).await.unwrap();
+    assert!(matches!(hands.why("notes/send").await.decision.source, Source::Pause(_)));
+    assert!(hands.press(&task, "✅ Approve").await.contains("everything is paused"));
+    assert!(hands.ran().is_empty());
+    hands.world.ask(Ask::Resume { challenge: challenge() }).await.unwrap();
+    hands.is(task.id, State::Completed).await;
+    hands.outcome_with(&task, "Done.").await;
+}
+
+#[tokio::test]
+async fn a_press_that_comes_again_does_nothing_again() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("once").await;
+    let card = hands.card(&task).await;
+    // What was decided is not confirmed to Telegram: the next daemon is told of it again.
+    let query = hands.telegram().press(JANE, card.id, "✅ Approve + 10 min");
+    hands.is(task.id, State::Completed).await;
+    hands.told(&query).await;
+    hands.telegram().redeliver_last();
+    let hands = hands.restarted().await;
+    hands.telegram().redeliver_last();
+    hands.telegram().say(JANE, "anything");
+    hands.world.hears(JANE, "Here you decide").await;
+    assert_eq!(hands.ran(), ["once"]);
+    assert!(
+        matches!(hands.world.ask(Ask::Rules).await.unwrap(), Reply::Standing(it) if it.grants.len() == 1)
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_given_changes_nothing_of_the_decision() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("once").await;
+    let card = hands.card(&task).await;
+    hands.telegram().fault("answerCallbackQuery", Fault::Server(502), 1_000_000);
+    hands.telegram().press(JANE, card.id, "✅ Approve");
+    hands.is(task.id, State::Completed).await;
+    hands.outcome_with(&task, "Done.").await;
+    assert_eq!(hands.ran(), ["once"]);
+}

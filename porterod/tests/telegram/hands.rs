@@ -1,0 +1,230 @@
+//! An agent that asks, and Jane, who decides on her phone.
+
+use std::time::Duration;
+
+use portero::audit::{self, Event, Filter};
+use portero::ipc::{Ask, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
+use portero::names::{Principal, SessionId, TaskId};
+use portero::policy::{Explanation, Standing};
+use portero::task::{State, Task};
+use serde_json::{Value, json};
+
+use crate::fake_server::{RECORD, ROLE};
+use crate::standin::{Shown, StandIn, TOKEN};
+use crate::world::{JANE, PASSPHRASE, SOON, World};
+
+/// A world in which an agent works in a project with the server `notes`, and Jane decides.
+pub(crate) struct Hands {
+    pub(crate) world: World,
+    session: Option<Client>,
+}
+
+impl Hands {
+    pub(crate) async fn new() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// With more in `policies.json`.
+    pub(crate) async fn with(policies: Value) -> Self {
+        let world = World::without_bot().await;
+        world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE}));
+        std::fs::create_dir(world.at("project")).unwrap();
+        let server = json!({
+            "name": "notes",
+            "command": std::env::current_exe().unwrap(),
+            "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
+            "env": {ROLE: "1", RECORD: world.at("record")},
+        });
+        world.write("mcps.json", &json!({"mcps": [server]}).to_string());
+        world.write("policies.json", &policies.to_string());
+        let replacement = json!({"fake": "John Doe", "real": "Jane Roe", "bidirectional": true});
+        world.write("replacements.json", &json!({"replacements": [replacement]}).to_string());
+        world.telegram.say(JANE, "/start");
+        let world = world.started().await;
+        world.set_passphrase().await;
+        world.serves().await;
+        Self { world, session: None }
+    }
+
+    pub(crate) fn telegram(&self) -> &StandIn {
+        &self.world.telegram
+    }
+
+    pub(crate) async fn restarted(self) -> Self {
+        Self { world: self.world.restarted().await, session: None }
+    }
+
+    /// The agent asks for `notes/send` with this text.
+    pub(crate) async fn submit(&mut self, text: &str) -> Task {
+        self.submit_to("send", text).await.unwrap()
+    }
+
+    pub(crate) async fn submit_to(&mut self, tool: &str, text: &str) -> Result<Task, String> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.connect().await,
+        };
+        let params = json!({"name": tool, "arguments": {"text": text}});
+        let call = json!({"tool": format!("notes/{tool}"), "method": "tools/call", "params": params});
+        let call = serde_json::from_value(call).unwrap();
+        let client = serde_json::from_str("\"claude 1\"").unwrap();
+        let asked = tokio::time::timeout(SOON, session.ask(Ask::Submit { call, client })).await.unwrap();
+        self.session = Some(session);
+        match asked {
+            Ok(Reply::Task(task)) => Ok(*task),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    async fn connect(&self) -> Client {
+        let directory = self.world.at("project");
+        let peer = Peer::Session {
+            id: SessionId::fresh(),
+            agent_session: None,
+            principal: Principal::of_project(&directory),
+            directory,
+        };
+        let (build, config) = ("test".to_owned(), self.world.at("config"));
+        let hello = Hello { protocol: PROTOCOL, build, config, peer };
+        let (client, mut pushes, _) = Client::connect(&self.world.paths().socket(), hello).await.unwrap();
+        tokio::spawn(async move { while pushes.recv().await.is_some() {} });
+        client
+    }
+
+    pub(crate) async fn task(&self, id: TaskId) -> Task {
+        match self.world.ask(Ask::Task { task: id }).await.unwrap() {
+            Reply::Task(task) => *task,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until the task is so.
+    pub(crate) async fn is(&self, id: TaskId, state: State) -> Task {
+        let waiting = async {
+            loop {
+                let task = self.task(id).await;
+                if task.state == state {
+                    return task;
+                }
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        };
+        match tokio::time::timeout(SOON, waiting).await {
+            Ok(task) => task,
+            Err(_) => panic!("not {state}: {:?}", self.task(id).await.state),
+        }
+    }
+
+    pub(crate) async fn rules(&self) -> Standing {
+        match self.world.ask(Ask::Rules).await.unwrap() {
+            Reply::Standing(standing) => standing,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn why(&self, tool: &str) -> Explanation {
+        match self.world.ask(Ask::Why { tool: tool.parse().unwrap(), arguments: None }).await.unwrap() {
+            Reply::Why(explanation) => *explanation,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What the server got, each call's text.
+    pub(crate) fn ran(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.world.at("record")).unwrap_or_default();
+        let text_of = |line: &str| {
+            let call: Value = serde_json::from_str(line).unwrap();
+            call["params"]["arguments"]["text"].as_str().unwrap().to_owned()
+        };
+        text.lines().map(text_of).collect()
+    }
+
+    /// Waits for the card that asks for this task, with its buttons.
+    pub(crate) async fn card(&self, task: &Task) -> Shown {
+        self.card_with(task, "❌ Deny").await
+    }
+
+    /// Waits until the task's card has this button.
+    pub(crate) async fn card_with(&self, task: &Task, words: &str) -> Shown {
+        let found = |it: &StandIn| {
+            let cards = it.by_bot(JANE).into_iter().rev();
+            cards
+                .into_iter()
+                .find(|shown| is_about(shown, task) && buttons(shown).iter().any(|it| it == words))
+        };
+        self.telegram().until(&format!("a card with `{words}`"), found).await
+    }
+
+    /// Waits until the task's card shows an outcome that begins so.
+    pub(crate) async fn outcome(&self, task: &Task, words: &str) -> Shown {
+        let found = |it: &StandIn| {
+            let mut cards = it.by_bot(JANE).into_iter();
+            cards.find(|shown| is_about(shown, task) && shown.text.starts_with(words))
+        };
+        self.telegram().until(&format!("an outcome `{words}`"), found).await
+    }
+
+    /// Waits until the outcome holds these words, too.
+    pub(crate) async fn outcome_with(&self, task: &Task, words: &str) -> Shown {
+        let found = |it: &StandIn| {
+            let mut cards = it.by_bot(JANE).into_iter();
+            cards.find(|it| is_about(it, task) && it.keyboard.is_none() && it.text.contains(words))
+        };
+        self.telegram().until(&format!("an outcome with `{words}`"), found).await
+    }
+
+    /// Jane presses a button of the task's card; what she is told.
+    pub(crate) async fn press(&self, task: &Task, words: &str) -> String {
+        let card = self.card_with(task, words).await;
+        let query = self.telegram().press(JANE, card.id, words);
+        self.told(&query).await
+    }
+
+    /// What the press is answered with; nothing where it is only ended.
+    pub(crate) async fn told(&self, query: &str) -> String {
+        let answer = self.telegram().until("an answer to a press", |it| it.answer_to(query)).await;
+        answer["text"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What the audit says of tasks: state and by whom.
+    pub(crate) fn audited(&self) -> Vec<String> {
+        let log = audit::read(&self.world.paths().audit(), &Filter::default()).unwrap();
+        let states = log.entries.into_iter().filter_map(|entry| match entry.record.event {
+            Event::Task { state, by, .. } => Some(format!("{state} by {by}")),
+            _ => None,
+        });
+        states.collect()
+    }
+}
+
+pub(crate) fn challenge() -> Challenge {
+    Challenge::new(PASSPHRASE)
+}
+
+/// The end of a task's id, by which cards name it.
+pub(crate) fn short(task: &Task) -> String {
+    let id = task.id.to_string();
+    id[id.len() - 8..].to_owned()
+}
+
+fn is_about(shown: &Shown, task: &Task) -> bool {
+    shown.text.contains(&short(task))
+        && shown.document.is_none()
+        && !shown.text.starts_with("Calls wait")
+        && !shown.text.starts_with("Why not?")
+}
+
+/// The words on a message's buttons.
+pub(crate) fn buttons(shown: &Shown) -> Vec<String> {
+    let rows = shown.keyboard.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
+    let buttons = rows.iter().filter_map(Value::as_array).flatten();
+    buttons.map(|button| button["text"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What the button with these words carries.
+pub(crate) fn carried(shown: &Shown, words: &str) -> String {
+    let rows = shown.keyboard.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut buttons = rows.iter().filter_map(Value::as_array).flatten();
+    let button = buttons.find(|button| button["text"] == words).expect("such a button");
+    button["callback_data"].as_str().unwrap().to_owned()
+}

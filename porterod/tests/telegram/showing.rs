@@ -1,0 +1,163 @@
+//! Every open task has its card, in any weather and across restarts, and the card shows what became of it.
+
+use std::time::Duration;
+
+use portero::ipc::Ask;
+use portero::task::State;
+
+use crate::hands::{Hands, buttons, carried, challenge, short};
+use crate::standin::{Fault, StandIn};
+use crate::world::JANE;
+
+fn cards(telegram: &StandIn, task: &portero::task::Task) -> usize {
+    let asks = |text: &str| text.starts_with("May this run?") && text.contains(&short(task));
+    telegram.by_bot(JANE).iter().filter(|it| asks(&it.text)).count()
+}
+
+#[tokio::test]
+async fn a_restart_keeps_the_card_and_its_buttons() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    let card = hands.card(&task).await;
+    let hands = hands.restarted().await;
+    let query = hands.telegram().press(JANE, card.id, "✅ Approve");
+    assert_eq!(hands.told(&query).await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+    hands.outcome_with(&task, "Done.").await;
+    assert_eq!(hands.telegram().by_bot(JANE).iter().filter(|it| it.text.contains(&short(&task))).count(), 1);
+}
+
+#[tokio::test]
+async fn what_was_decided_while_the_daemon_was_away_is_shown() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    hands.card(&task).await;
+    hands.telegram().fault("editMessageText", Fault::Server(502), 1_000_000);
+    hands.world.ask(Ask::Approve { task: task.id, challenge: challenge() }).await.unwrap();
+    hands.is(task.id, State::Completed).await;
+    hands.world.end().await;
+    hands.telegram().calm("editMessageText");
+    let hands = hands.restarted().await;
+    let card = hands.outcome_with(&task, "Done.").await;
+    assert!(card.text.starts_with("Approved at the terminal"), "{}", card.text);
+}
+
+#[tokio::test]
+async fn a_card_that_came_twice_counts_once() {
+    let mut hands = Hands::new().await;
+    hands.telegram().fault("sendMessage", Fault::DropAfter, 1);
+    let task = hands.submit("one").await;
+    let two = |it: &StandIn| (cards(it, &task) == 2).then_some(());
+    hands.telegram().until("two cards", two).await;
+    let all: Vec<_> =
+        hands.telegram().by_bot(JANE).into_iter().filter(|it| it.text.contains(&short(&task))).collect();
+    let older = hands.telegram().press_with(JANE, all[0].id, &carried(&all[0], "✅ Approve"));
+    assert!(hands.told(&older).await.contains("Nothing was changed"));
+    assert_eq!(hands.task(task.id).await.state, State::PendingApproval);
+    assert_eq!(hands.press(&task, "✅ Approve").await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+    assert_eq!(hands.ran(), ["one"]);
+}
+
+#[tokio::test]
+async fn what_waits_is_asked_when_telegram_is_back() {
+    for fault in [Fault::RetryAfter(0), Fault::Server(500), Fault::Drop, Fault::Nonsense] {
+        let mut hands = Hands::new().await;
+        hands.telegram().fault("sendMessage", fault, 3);
+        let task = hands.submit("one").await;
+        hands.card(&task).await;
+        assert_eq!(cards(hands.telegram(), &task), 1, "{fault:?}");
+        assert_eq!(hands.press(&task, "✅ Approve").await, "Approved.");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_over_a_restart_loses_no_card() {
+    let mut hands = Hands::new().await;
+    hands.telegram().set_down(true);
+    let (one, two) = (hands.submit("one").await, hands.submit("two").await);
+    hands.world.ask(Ask::Reject { task: two.id, reason: None, for_now: false }).await.unwrap();
+    let hands = hands.restarted().await;
+    hands.telegram().set_down(false);
+    hands.card(&one).await;
+    assert_eq!(cards(hands.telegram(), &one), 1);
+    assert_eq!(cards(hands.telegram(), &two), 0, "nobody has to decide about it any more");
+}
+
+#[tokio::test]
+async fn who_blocked_the_bot_is_asked_when_they_are_back() {
+    let mut hands = Hands::new().await;
+    hands.telegram().block(JANE);
+    let task = hands.submit("one").await;
+    let refused =
+        |it: &StandIn| it.calls("sendMessage").iter().any(|call| call.code == Some(403)).then_some(());
+    hands.telegram().until("a refusal", refused).await;
+    hands.telegram().unblock(JANE);
+    hands.telegram().say(JANE, "/start");
+    hands.card(&task).await;
+}
+
+#[tokio::test]
+async fn what_is_decided_elsewhere_is_shown_with_its_door() {
+    let mut hands = Hands::new().await;
+    let (one, two, three) = (hands.submit("1").await, hands.submit("2").await, hands.submit("3").await);
+    for task in [&one, &two, &three] {
+        hands.card(task).await;
+    }
+    hands.world.ask(Ask::Approve { task: one.id, challenge: challenge() }).await.unwrap();
+    hands.outcome(&one, "Approved at the terminal").await;
+    let reason = Some("not now".to_owned());
+    hands.world.ask(Ask::Reject { task: two.id, reason, for_now: false }).await.unwrap();
+    assert!(hands.outcome(&two, "Denied at the terminal").await.text.contains("not now"));
+    hands.world.clock.advance(Duration::from_secs(7 * 24 * 3600));
+    // Another call lets the daemon look at the clock.
+    hands.submit("4").await;
+    let card = hands.outcome(&three, "Expired because nobody decided in time").await;
+    assert_eq!(buttons(&card), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_read_before_it_is_approved() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit(&"long ".repeat(3000)).await;
+    let card = hands.card_with(&task, "📄 Read it, then approve").await;
+    assert!(!buttons(&card).iter().any(|words| words.contains("✅")), "{:?}", buttons(&card));
+    hands.press(&task, "📄 Read it, then approve").await;
+    let card = hands.card_with(&task, "✅ Approve").await;
+    let document = hands.telegram().by_bot(JANE).into_iter().find_map(|it| it.document).unwrap();
+    assert!(String::from_utf8(document.1).unwrap().contains(&"long ".repeat(3000)));
+    assert!(buttons(&card).contains(&"Page 2 ›".to_owned()));
+    hands.press(&task, "Page 2 ›").await;
+    let second =
+        |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| buttons(it).contains(&"‹ Page 1".to_owned()));
+    let second = hands.telegram().until("the second page", second).await;
+    let query = hands.telegram().press(JANE, second.id, "✅ Approve");
+    assert_eq!(hands.told(&query).await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+}
+
+#[tokio::test]
+async fn the_call_is_shown_as_json_and_back() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    hands.press(&task, "More…").await;
+    hands.press(&task, "Show as JSON").await;
+    let json = |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("The call as JSON"));
+    let shown = hands.telegram().until("JSON", json).await;
+    let query = hands.telegram().press(JANE, shown.id, "Back to the card");
+    hands.told(&query).await;
+    hands.card_with(&task, "More…").await;
+    let query = hands.telegram().press_with(JANE, shown.id, &carried(&shown, "✅ Approve"));
+    assert!(hands.told(&query).await.contains("Nothing was changed"), "a button of the view before");
+}
+
+#[tokio::test]
+async fn the_identical_call_has_one_card() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("same").await;
+    hands.card(&task).await;
+    assert_eq!(hands.submit("same").await.id, task.id);
+    let other = hands.submit("other").await;
+    hands.card(&other).await;
+    assert_eq!(cards(hands.telegram(), &task), 1);
+}
