@@ -94,10 +94,16 @@ impl Paths {
         PathBuf::from(format!(r"\\.\pipe\portero-{}", short_digest(&self.runtime)))
     }
 
-    /// The file that one daemon locks.
+    /// The file that one daemon locks, so that nobody else listens.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.runtime.join("portero.lock")
+    }
+
+    /// The file that one daemon locks, so that nobody else uses the state, wherever that one's socket is.
+    #[must_use]
+    pub fn state_lock(&self) -> PathBuf {
+        self.state.join("portero.db.lock")
     }
 
     /// The database: tasks, rules, grants.

@@ -102,11 +102,7 @@ impl App {
             .map_err(|error| internal(&format!("could not read {}", paths.config.display()), &error))?;
         let environment = lookup(parts.environment.clone());
         configuration::check(&Confirmed::Open, &files, &environment).map_err(|problems| faulty(&problems))?;
-        // Whoever holds the lock is the only one that opens the store.
-        let listener = Listener::bind(&paths.socket(), &paths.lock()).await.map_err(|error| match error {
-            BindError::Running => Failure::new(FailureKind::Refused, error.to_string()),
-            BindError::System(..) => internal(&error.to_string(), &source(&error)),
-        })?;
+        let listener = bind(paths).await.map_err(|error| unbound(&error))?;
         let tuning = parts.telegram.clone();
         let (daemon, executor) = compose(parts, environment, &files).await?;
         begin(&daemon, &files).await;
@@ -195,8 +191,20 @@ fn faulty(problems: &[String]) -> Failure {
     Failure::new(FailureKind::Configuration, message).with_hint("run `portero check`")
 }
 
-fn source(error: &BindError) -> String {
-    std::error::Error::source(error).map_or_else(String::new, ToString::to_string)
+/// Whoever holds the lock is the only one that listens here, and the only one that opens the store.
+async fn bind(paths: &Paths) -> Result<Listener, BindError> {
+    let lock = Lock::take(&paths.lock())?.with_state(&paths.state_lock(), &paths.runtime)?;
+    Listener::bind(&paths.socket(), lock).await
+}
+
+fn unbound(error: &BindError) -> Failure {
+    let failure = match error {
+        BindError::Running => Failure::new(FailureKind::Refused, error.to_string()),
+        BindError::StateInUse(_) => Failure::new(FailureKind::Configuration, error.to_string()),
+        BindError::Occupied(_) => Failure::new(FailureKind::Internal, error.to_string()),
+        BindError::System(_, source) => Failure::new(FailureKind::Internal, format!("{error}: {source}")),
+    };
+    error.advice().into_iter().fold(failure, Failure::with_hint)
 }
 
 /// What is kept on disk, opened.

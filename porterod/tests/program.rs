@@ -2,7 +2,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,18 @@ impl Home {
     }
 
     fn command(&self, args: &[&str]) -> Command {
+        self.command_at("run", args)
+    }
+
+    /// With a runtime directory of this name.
+    fn command_at(&self, runtime: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_porterod"));
         command
             .arg("--config")
             .arg(self.0.path().join("config"))
             .args(args)
             .env("PORTERO_STATE_DIR", self.0.path().join("state"))
-            .env("PORTERO_RUNTIME_DIR", self.0.path().join("run"))
+            .env("PORTERO_RUNTIME_DIR", self.0.path().join(runtime))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -187,6 +192,89 @@ fn after_a_kill_the_next_one_takes_over() {
     let mut next = Daemon(home.command(&[]).spawn().unwrap());
     assert_eq!(next.first_word(), "ready");
     assert_eq!(next.end(Signal::TERM), Some(0));
+}
+
+/// What each of these says first, and all that it says on stderr once it has ended; those that serve go on.
+fn begin_at_once(home: &Home, runtimes: &[&str]) -> (Vec<Daemon>, Vec<String>) {
+    let mut all: Vec<_> =
+        runtimes.iter().map(|runtime| Daemon(home.command_at(runtime, &[]).spawn().unwrap())).collect();
+    let words: Vec<_> = all.iter_mut().map(Daemon::first_word).collect();
+    let (mut serving, mut refused) = (Vec::new(), Vec::new());
+    for (mut daemon, word) in all.into_iter().zip(words) {
+        if word == "ready" {
+            serving.push(daemon);
+            continue;
+        }
+        assert_eq!(word, "");
+        let mut told = String::new();
+        daemon.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!(daemon.0.wait().unwrap().code(), Some(1), "{told}");
+        refused.push(told);
+    }
+    (serving, refused)
+}
+
+#[test]
+fn of_several_that_begin_at_once_one_serves_and_the_others_say_so() {
+    for round in 0..3 {
+        let home = Home::new();
+        let (mut serving, refused) = begin_at_once(&home, &["run"; 4]);
+        assert_eq!((serving.len(), refused.len()), (1, 3), "round {round}: {refused:?}");
+        assert!(refused.iter().all(|told| told.contains("another daemon is already running")), "{refused:?}");
+        assert_eq!(home.running(), Some(Pid::from_child(&serving[0].0)));
+        assert_eq!(serving[0].end(Signal::TERM), Some(0));
+    }
+}
+
+#[test]
+fn one_state_is_served_by_one_daemon_whatever_the_runtime_directories() {
+    for round in 0..3 {
+        let home = Home::new();
+        let (mut serving, refused) = begin_at_once(&home, &["run", "other"]);
+        assert_eq!((serving.len(), refused.len()), (1, 1), "round {round}: {refused:?}");
+        assert!(refused[0].contains("already uses this state directory"), "{}", refused[0]);
+        assert!(refused[0].contains("PORTERO_STATE_DIR"), "it says what to do: {}", refused[0]);
+        assert_eq!(serving[0].end(Signal::TERM), Some(0));
+    }
+}
+
+#[test]
+fn who_holds_the_state_is_told_at_once_and_a_killed_holder_holds_nothing() {
+    let home = Home::new();
+    let mut first = Daemon(home.command(&[]).spawn().unwrap());
+    assert_eq!(first.first_word(), "ready");
+    // As when a runtime directory was cleared under the daemon: nobody answers there any more.
+    std::fs::remove_dir_all(home.0.path().join("run")).unwrap();
+    let audit = || std::fs::read_dir(home.0.path().join("state/audit")).unwrap().count();
+    let segments = audit();
+    let began = Instant::now();
+    for (runtime, args) in [("run", &[][..]), ("other", &[]), ("other", &["--detach"])] {
+        let refused = home.command_at(runtime, args).output().unwrap();
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{told}");
+        assert!(told.contains(&format!("process {}", first.0.id())), "{told}");
+    }
+    assert!(began.elapsed() < SOON, "nothing is waited for");
+    assert_eq!(audit(), segments, "who is refused writes no audit");
+    assert_eq!(first.end(Signal::KILL), None);
+    let mut next = Daemon(home.command_at("other", &[]).spawn().unwrap());
+    assert_eq!(next.first_word(), "ready");
+    assert_eq!(next.end(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_foreign_file_in_the_sockets_place_is_told_and_stays() {
+    let home = Home::new();
+    std::fs::create_dir(home.0.path().join("run")).unwrap();
+    let place = home.0.path().join("run/portero.sock");
+    std::fs::write(&place, "somebody's").unwrap();
+    for args in [&[][..], &["--detach"]] {
+        let refused = home.command(args).output().unwrap();
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{told}");
+        assert!(told.contains("portero.sock") && told.contains("move it away"), "{told}");
+        assert_eq!(std::fs::read(&place).unwrap(), b"somebody's");
+    }
 }
 
 #[test]

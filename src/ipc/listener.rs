@@ -1,11 +1,10 @@
 //! The daemon's end: one listener for a user, and the greeting of whoever connects.
 //!
-//! The socket is never taken from a process that lives: an OS file lock says who may bind, and it is held as
-//! long as the listener.
+//! The socket is never taken from a process that lives: a [`Lock`] says who may bind, and it is held as long as
+//! the listener. Nothing is removed but a socket: one that nobody answers on, and at the end one's own.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use interprocess::local_socket::ConnectOptions;
@@ -16,7 +15,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::io::{AsyncWriteExt, ReadHalf};
 
+use super::address::SocketFile;
 use super::frame::{FRAME_MOST, FrameError, Frames, GREETING_MOST, encode};
+use super::lock::{BindError, Lock};
 use super::messages::{Failure, FailureKind, FromDaemon, Hello, PROTOCOL, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox};
 use super::{Process, address};
@@ -27,46 +28,32 @@ const GREETING: Duration = Duration::from_secs(5);
 /// Listens on the socket for as long as it lives.
 #[derive(Debug)]
 pub struct Listener {
-    // Dropped in this order: the file goes while the lock is held, so that it is never another daemon's.
-    socket: Socket,
+    // Dropped in this order: the file goes while the lock is held and its socket still lives, so that it is
+    // never another's.
     file: SocketFile,
+    socket: Socket,
     lock: Lock,
 }
 
-/// The right to listen, until it is dropped.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "the system holds the lock as long as the file is open")] File);
-
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-/// Why nobody listens.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Another daemon holds the lock or answers on the socket.
-    #[error("another daemon is already running")]
-    Running,
-    /// The system says no.
-    #[error("could not {0}")]
-    System(String, #[source] io::Error),
-}
-
 impl Listener {
-    /// Takes the lock, and binds. A socket that nobody answers on is removed first.
+    /// Binds. A socket that nobody answers on is removed first; anything else in its place stays.
     ///
     /// # Errors
     /// See [`BindError`].
-    pub async fn bind(path: &Path, lock: &Path) -> Result<Self, BindError> {
+    pub async fn bind(path: &Path, lock: Lock) -> Result<Self, BindError> {
         let system = |what: String| move |error| BindError::System(what, error);
         if let Some(directory) = path.parent() {
             address::check_directory(directory)
                 .map_err(system(format!("trust the directory of the socket {}", path.display())))?;
         }
-        let lock = hold(lock)?;
         let listen = || format!("listen on {}", path.display());
         let socket = match address::bind(path) {
             Ok(socket) => socket,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                // What is no socket, or leads to one, refuses a connection just as a dead socket does.
+                if !address::is_socket(path).map_err(system(listen()))? {
+                    return Err(BindError::Occupied(path.to_owned()));
+                }
                 if is_answered(path).await {
                     return Err(BindError::Running);
                 }
@@ -75,14 +62,15 @@ impl Listener {
             }
             Err(error) => return Err(BindError::System(listen(), error)),
         };
-        Ok(Self { socket, file: SocketFile(path.to_owned()), lock })
+        Ok(Self { file: SocketFile::new(path), socket, lock })
     }
 
     /// Listens no more, but keeps others from listening until the lock is dropped.
     #[must_use]
     pub fn retire(self) -> Lock {
-        let Self { socket, file, lock } = self;
-        drop((socket, file));
+        let Self { file, socket, lock } = self;
+        drop(file);
+        drop(socket);
         lock
     }
 
@@ -100,28 +88,6 @@ impl Listener {
             }
             tracing::warn!("turned away a process of another user");
         }
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if let Err(error) = address::remove(&self.0) {
-            tracing::warn!(%error, "could not remove the socket");
-        }
-    }
-}
-
-fn hold(path: &Path) -> Result<Lock, BindError> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let failed = |error| BindError::System(format!("lock {}", path.display()), error);
-    let lock = options.open(path).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Lock(lock)),
-        Err(TryLockError::WouldBlock) => Err(BindError::Running),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

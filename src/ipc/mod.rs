@@ -14,6 +14,7 @@ mod challenge;
 mod client;
 mod frame;
 mod listener;
+mod lock;
 mod messages;
 mod outbox;
 mod process;
@@ -23,7 +24,8 @@ mod width;
 pub use challenge::{Challenge, Disclosed};
 pub use client::{AskError, Client, ConnectError, Probe, Progress, probe};
 pub use frame::FRAME_MOST;
-pub use listener::{Accepted, BindError, Inbox, Incoming, Listener, Lock};
+pub use listener::{Accepted, Inbox, Incoming, Listener};
+pub use lock::{BindError, Lock};
 pub use messages::{
     Acting, Ask, AuditState, Authenticator, Called, Counts, Failure, FailureKind, FromDaemon, Hello, Look,
     PROTOCOL, Peer, Push, Reply, Status, ToDaemon, Waiting, Watched, Welcome,

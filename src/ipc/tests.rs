@@ -1,5 +1,7 @@
 //! Both ends together, over a real socket in a directory of its own.
 
+mod place;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,7 +34,7 @@ impl Place {
     }
 
     async fn bind(&self) -> Result<Listener, BindError> {
-        Listener::bind(&self.socket, &self.lock).await
+        Listener::bind(&self.socket, Lock::take(&self.lock)?).await
     }
 }
 
@@ -292,7 +294,8 @@ async fn a_live_socket_is_never_stolen_even_without_its_lock() {
     let place = Place::new();
     let _first = place.bind().await.expect("bound");
     let other_lock = place.lock.with_extension("other");
-    assert!(matches!(Listener::bind(&place.socket, &other_lock).await, Err(BindError::Running)));
+    let other_lock = Lock::take(&other_lock).expect("free");
+    assert!(matches!(Listener::bind(&place.socket, other_lock).await, Err(BindError::Running)));
     assert!(place.socket.exists());
 }
 

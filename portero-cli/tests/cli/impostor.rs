@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use portero::ipc::{Incoming, Listener, PROTOCOL, Welcome};
+use portero::ipc::{Incoming, Listener, Lock, PROTOCOL, Welcome};
 use serde_json::json;
 
 use crate::agent::{Agent, text};
@@ -31,7 +31,7 @@ impl Impostor {
         impostor.thread = Some(std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let listener = Listener::bind(&socket, &lock).await.unwrap();
+                let listener = Listener::bind(&socket, Lock::take(&lock).unwrap()).await.unwrap();
                 ready.send(()).unwrap();
                 let welcome = Welcome {
                     protocol: PROTOCOL,

@@ -6,6 +6,6 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(super) use unix::{bind, check_directory, is_own_user, name, remove};
+pub(super) use unix::{SocketFile, bind, check_directory, is_own_user, is_socket, name, remove};
 #[cfg(windows)]
-pub(super) use windows::{bind, check_directory, is_own_user, name, remove};
+pub(super) use windows::{SocketFile, bind, check_directory, is_own_user, is_socket, name, remove};

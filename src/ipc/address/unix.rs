@@ -1,7 +1,8 @@
 //! A path socket in a directory of the user's own.
 
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 
 use interprocess::local_socket::tokio::Listener;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, PeerCreds, ToFsName};
@@ -27,7 +28,6 @@ pub(in crate::ipc) fn bind(socket: &Path) -> io::Result<Listener> {
 
 /// Refuses a directory that somebody else could reach into.
 pub(in crate::ipc) fn check_directory(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
     let found = std::fs::symlink_metadata(directory)?;
     let refuse = |why: &str| {
         let message = format!("{} {why}; it must be your own, with mode 0700", directory.display());
@@ -50,10 +50,52 @@ pub(in crate::ipc) fn is_own_user(peer: &PeerCreds) -> bool {
     peer.euid() == Some(geteuid().as_raw())
 }
 
+/// Whether a socket lies there itself, and not a link to one; also where nothing does.
+pub(in crate::ipc) fn is_socket(path: &Path) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) => Ok(found.file_type().is_socket()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Removes the socket's file.
 pub(in crate::ipc) fn remove(socket: &Path) -> io::Result<()> {
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The file of a socket that was just bound; it goes when this is dropped. What came into its place meanwhile
+/// stays. Drop it before the socket, which keeps its inode from being used again.
+#[derive(Debug)]
+pub(in crate::ipc) struct SocketFile {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    /// The file that lies at `path` now.
+    pub(in crate::ipc) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), identity: identity(path) }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        match identity(&self.path) {
+            None => {}
+            found if found == self.identity => {
+                if let Err(error) = remove(&self.path) {
+                    tracing::warn!(%error, "could not remove the socket");
+                }
+            }
+            Some(_) => tracing::warn!("what lies in the socket's place is not this daemon's, and stays"),
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }

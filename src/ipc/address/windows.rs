@@ -35,3 +35,19 @@ pub(in crate::ipc) fn is_own_user(_: &PeerCreds) -> bool {
 pub(in crate::ipc) fn remove(_: &Path) -> io::Result<()> {
     Ok(())
 }
+
+/// Nothing but a pipe has such a name.
+pub(in crate::ipc) fn is_socket(_: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// A pipe has no file.
+#[derive(Debug)]
+pub(in crate::ipc) struct SocketFile;
+
+impl SocketFile {
+    /// Nothing to remember.
+    pub(in crate::ipc) fn new(_: &Path) -> Self {
+        Self
+    }
+}

@@ -1,0 +1,103 @@
+//! The right to be the daemon: locks of the system's, which end with whoever holds them, however that ends.
+//!
+//! There are two, because the socket and the state may lie apart: one daemon for each runtime directory, and one
+//! for each state directory. Both are held before anything is bound or opened.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::plain::plain;
+
+/// The longest word of a holder that is read.
+const HOLDER_BYTES: u64 = 4 << 10;
+
+/// The right to listen and to use the state, until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    // Dropped in this order: who gets the right to listen then finds the state free.
+    state: Option<File>,
+    _runtime: File,
+}
+
+/// Why nobody listens.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another daemon holds the lock or answers on the socket.
+    #[error("another daemon is already running")]
+    Running,
+    /// Another daemon uses the same state, and listens elsewhere: what it left word of.
+    #[error("another daemon already uses this state directory: {0}")]
+    StateInUse(String),
+    /// Something else lies in the socket's place, and stays there.
+    #[error("what lies at {0} is no socket, and the daemon's must be there")]
+    Occupied(PathBuf),
+    /// The system says no.
+    #[error("could not {0}")]
+    System(String, #[source] io::Error),
+}
+
+impl BindError {
+    /// What to do, for a person; none where the error itself says so.
+    #[must_use]
+    pub const fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Running | Self::System(..) => None,
+            Self::StateInUse(_) => Some(
+                "use that one with its PORTERO_RUNTIME_DIR, or end it; a daemon of its own needs a \
+                 PORTERO_STATE_DIR of its own",
+            ),
+            Self::Occupied(_) => Some("see how it came there, and move it away"),
+        }
+    }
+}
+
+impl Lock {
+    /// Takes the lock of a runtime directory, a file that is made where it is not there.
+    ///
+    /// # Errors
+    /// [`BindError::Running`] where another daemon holds it.
+    pub fn take(path: &Path) -> Result<Self, BindError> {
+        let runtime = hold(path)?.ok_or(BindError::Running)?;
+        Ok(Self { state: None, _runtime: runtime })
+    }
+
+    /// Takes the lock of a state directory too, and leaves word there of the process and its runtime directory.
+    ///
+    /// # Errors
+    /// [`BindError::StateInUse`] where another daemon holds it.
+    pub fn with_state(mut self, path: &Path, runtime: &Path) -> Result<Self, BindError> {
+        let Some(mut file) = hold(path)? else { return Err(BindError::StateInUse(holder(path))) };
+        let word =
+            format!("process {}, with the runtime directory {}", std::process::id(), runtime.display());
+        // Only for people: the lock holds without it.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(word.as_bytes()));
+        self.state = Some(file);
+        Ok(self)
+    }
+}
+
+/// The locked file; none where another process holds it.
+fn hold(path: &Path) -> Result<Option<File>, BindError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let failed = |error: io::Error| BindError::System(format!("lock {}", path.display()), error);
+    let file = options.open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// What the holder of the lock left word of; the system may keep others from reading it.
+fn holder(path: &Path) -> String {
+    let mut word = String::new();
+    let read = File::open(path).and_then(|file| file.take(HOLDER_BYTES).read_to_string(&mut word));
+    match read {
+        Ok(_) if !word.trim().is_empty() => plain(word.trim()).into_owned(),
+        Ok(_) | Err(_) => "another process".to_owned(),
+    }
+}
