@@ -65,8 +65,13 @@ pub enum ConnectError {
     #[error("{0} listens on the socket, which is not the daemon's program; nothing was told to it")]
     Foreign(Process),
     /// The daemon refused: another version, or another configuration directory.
-    #[error("{0}")]
-    Refused(Failure),
+    #[error("{failure}")]
+    Refused {
+        /// Why, in its words.
+        failure: Failure,
+        /// The process that listens, as the system tells.
+        peer: Option<u32>,
+    },
     /// It accepted the connection but did not answer as a daemon does.
     #[error("the daemon does not answer as expected: {0}")]
     Broken(String),
@@ -195,10 +200,18 @@ impl Drop for Shared {
 
 /// Asks what listens on the socket, and hangs up.
 pub async fn probe(socket: &Path, hello: Hello) -> Probe {
-    match Client::connect(socket, hello).await {
-        Ok((_, _, welcome)) => Probe::Ready(welcome),
-        Err(ConnectError::Refused(failure)) => Probe::NeedsRestart(failure),
-        Err(error) => Probe::Unreachable(error),
+    Probe::of(Client::connect(socket, hello).await.map(|(_, _, welcome)| welcome))
+}
+
+impl Probe {
+    /// What an attempt to connect tells.
+    #[must_use]
+    pub fn of(connected: Result<Welcome, ConnectError>) -> Self {
+        match connected {
+            Ok(welcome) => Self::Ready(welcome),
+            Err(ConnectError::Refused { failure, peer: _ }) => Self::NeedsRestart(failure),
+            Err(error) => Self::Unreachable(error),
+        }
     }
 }
 
@@ -230,11 +243,15 @@ async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
     };
     match serde_json::from_slice::<Result<Welcome, Failure>>(answer.as_ref()) {
         Ok(Ok(welcome)) => Ok((frames, write, welcome, peer)),
-        Ok(Err(failure)) => Err(ConnectError::Refused(failure)),
-        Err(_) => Err(ConnectError::Refused(
-            Failure::new(FailureKind::Version, "the daemon speaks another protocol than this program")
-                .with_hint("restart it: portero daemon stop, then run this again"),
-        )),
+        Ok(Err(failure)) => Err(ConnectError::Refused { failure, peer }),
+        Err(_) => Err(ConnectError::Refused {
+            failure: Failure::new(
+                FailureKind::Version,
+                "the daemon speaks another protocol than this program",
+            )
+            .with_hint("restart it: portero daemon stop, then run this again"),
+            peer,
+        }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `portero daemon start|stop|status`.
 
-use portero::ipc::{ConnectError, Probe, Welcome};
+use portero::ipc::{ConnectError, FailureKind, Probe, Welcome};
 use serde_json::json;
 
 use super::Context;
@@ -27,19 +27,21 @@ async fn start(context: &Context) -> Outcome {
 }
 
 async fn stop(context: &Context) -> Outcome {
-    let daemon = match daemon::probe(&context.paths).await {
-        Probe::Unreachable(ConnectError::Absent(_)) => {
+    match Daemon::connect(&context.paths).await {
+        Ok(daemon) => daemon.stop(&context.paths).await?,
+        Err(ConnectError::Absent(_)) => {
             context.output.show(&json!({"running": false}), |out| {
                 out.talk("the daemon does not run");
                 Ok(())
             })?;
             return Ok(());
         }
-        Probe::Ready(_) | Probe::NeedsRestart(_) | Probe::Unreachable(_) => {
-            Daemon::reach(&context.paths, true).await?
+        // Its own advice is to stop it.
+        Err(ConnectError::Refused { failure, peer }) if failure.kind == FailureKind::Version => {
+            daemon::end(&context.paths, peer, failure).await?;
         }
-    };
-    daemon.stop(&context.paths).await?;
+        Err(error) => return Err(daemon::unreachable(&context.paths.socket(), &error)),
+    }
     context.output.show(&json!({"running": false}), |out| out.line("the daemon has ended"))?;
     Ok(())
 }

@@ -9,6 +9,7 @@ mod link;
 mod log;
 mod refusing;
 mod reload;
+mod unreached;
 
 use std::collections::HashSet;
 use std::io::Write as _;

@@ -1,5 +1,6 @@
 //! The way to `porterod`: find it, start it, connect to it, stop it.
 
+mod end;
 mod find;
 mod start;
 mod trust;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::failure::{Failure, Outcome};
 
+pub(crate) use end::end;
 pub(crate) use find::find;
 pub(crate) use start::{StartError, Tied, start};
 
@@ -101,17 +103,7 @@ impl Daemon {
         self.ask(Ask::Stop).await?;
         let pid = self.welcome.pid;
         drop(self);
-        let gone = async {
-            while !is_gone(paths) {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        };
-        tokio::time::timeout(STOP_WITHIN, gone).await.map_err(|_| {
-            Failure::refused(format!(
-                "the daemon still runs {} s after it was told to stop",
-                STOP_WITHIN.as_secs()
-            ))
-        })?;
+        gone(paths).await?;
         // The process itself ends a moment later. One that nobody collects stays listed, so not for long.
         let begin = Instant::now();
         while is_listed(pid) && begin.elapsed() < SETTLE_WITHIN {
@@ -121,7 +113,22 @@ impl Daemon {
     }
 }
 
-/// Connects. A daemon that ends or is killed just now still takes a connection and then drops it: then this
+/// Returns once no daemon holds the lock.
+async fn gone(paths: &Paths) -> Outcome {
+    let gone = async {
+        while !is_gone(paths) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(STOP_WITHIN, gone).await.map_err(|_| {
+        Failure::refused(format!(
+            "the daemon still runs {} s after it was told to stop",
+            STOP_WITHIN.as_secs()
+        ))
+    })
+}
+
+/// Connects, and believes nothing of what is not the daemon's program, a refusal neither. A daemon that ends or is killed just now still takes a connection and then drops it: then this
 /// looks again for a moment.
 pub(crate) async fn connect(
     paths: &Paths,
@@ -135,6 +142,9 @@ pub(crate) async fn connect(
             }
             Ok(connected) if trust::runs_daemon(connected.0.peer()) => return Ok(connected),
             Ok((client, ..)) => return Err(ConnectError::Foreign(Process::of(client.peer()))),
+            Err(ConnectError::Refused { peer, .. }) if !trust::runs_daemon(peer) => {
+                return Err(ConnectError::Foreign(Process::of(peer)));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -142,7 +152,7 @@ pub(crate) async fn connect(
 
 /// Looks whether a daemon runs, without starting one.
 pub(crate) async fn probe(paths: &Paths) -> Probe {
-    ipc::probe(&paths.socket(), hello(paths, Peer::Terminal)).await
+    Probe::of(connect(paths, &hello(paths, Peer::Terminal)).await.map(|(_, _, welcome)| welcome))
 }
 
 /// The answer is not of the kind that the protocol gives to this question.
@@ -192,7 +202,7 @@ pub(crate) fn unreachable(socket: &Path, error: &ConnectError) -> Failure {
             failure(&format!("the daemon does not run (no answer at {})", socket.display()))
                 .hint("run `portero daemon start`")
         }
-        ConnectError::Refused(refusal) => {
+        ConnectError::Refused { failure: refusal, peer: _ } => {
             let failure = Failure::unreachable(refusal.message.clone());
             match &refusal.hint {
                 Some(hint) => failure.hint(hint.clone()),

@@ -18,6 +18,7 @@ mod policy;
 mod porterod;
 mod session;
 mod settings;
+mod skew;
 mod terminal;
 mod totp;
 mod trial;

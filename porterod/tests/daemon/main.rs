@@ -437,7 +437,7 @@ async fn another_configuration_is_sent_away_with_advice() {
         peer: Peer::Terminal,
     };
     let refused = Client::connect(&home.paths().socket(), hello).await.map(drop);
-    let Err(ConnectError::Refused(failure)) = refused else { panic!("{refused:?}") };
+    let Err(ConnectError::Refused { failure, .. }) = refused else { panic!("{refused:?}") };
     assert_eq!(failure.kind, FailureKind::Configuration);
     assert!(failure.hint.unwrap().contains("daemon stop"));
     app.shutdown().await;

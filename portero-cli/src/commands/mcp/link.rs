@@ -17,6 +17,7 @@ use portero::policy::{Policy, Standing};
 use portero::task::News;
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::unreached::Unreached;
 use crate::daemon;
 use crate::denies;
 
@@ -37,8 +38,8 @@ enum State {
     Connecting,
     /// There.
     Up(Client),
-    /// Not there, and why, for the agent.
-    Down(String),
+    /// Not there.
+    Down(Unreached),
 }
 
 /// The link of one session.
@@ -118,9 +119,9 @@ impl Link {
                     may_start = true;
                     continue;
                 }
-                Err(reason) => {
-                    tracing::info!(reason, "no connection to the daemon");
-                    self.state.send_replace(State::Down(reason));
+                Err(unreached) => {
+                    tracing::info!(reason = unreached.why, "no connection to the daemon");
+                    self.state.send_replace(State::Down(unreached));
                 }
             }
             may_start = tokio::select! {
@@ -136,25 +137,25 @@ impl Link {
     }
 
     /// Gives the connection, and what the daemon counts as confirmed.
-    async fn connect(&self, may_start: bool) -> Result<(Client, mpsc::Receiver<Push>, String), String> {
+    async fn connect(&self, may_start: bool) -> Result<(Client, mpsc::Receiver<Push>, String), Unreached> {
         let first = daemon::connect(&self.paths, &self.hello).await;
         let connected = match first {
             Err(ConnectError::Absent(_)) if self.no_start => {
-                return Err("Portero's daemon does not run, and this session may not start it".to_owned());
+                return Err("Portero's daemon does not run, and this session may not start it".into());
             }
             Err(ConnectError::Absent(_)) if !may_start => {
-                return Err("Portero's daemon does not run".to_owned());
+                return Err("Portero's daemon does not run".into());
             }
             Err(ConnectError::Absent(_)) => {
                 daemon::start(&self.paths)
                     .await
-                    .map_err(|error| format!("Portero's daemon could not be started: {error}"))?;
+                    .map_err(|error| format!("Portero's daemon could not be started: {error}"))
+                    .map_err(|why| Unreached::from(why.as_str()))?;
                 daemon::connect(&self.paths, &self.hello).await
             }
             other => other,
         };
-        let (client, pushes, welcome) =
-            connected.map_err(|error| format!("Portero's daemon cannot be reached: {error}"))?;
+        let (client, pushes, welcome) = connected.map_err(Unreached::from)?;
         tracing::info!(pid = welcome.pid, build = welcome.build, "connected to the daemon");
         Ok((client, pushes, welcome.confirmed))
     }
@@ -299,7 +300,7 @@ impl Link {
         let settled = async {
             loop {
                 if state.changed().await.is_err() {
-                    return Err("the session is ending".to_owned());
+                    return Err("the session is ending".into());
                 }
                 match state.borrow_and_update().clone() {
                     State::Up(client) => return Ok(client),
@@ -308,15 +309,9 @@ impl Link {
                 }
             }
         };
-        let unreachable = |reason: String| {
-            Refusal::NoDesk(format!(
-                "{reason}. This needs the daemon, which alone asks a person for approval and keeps what they \
-                 decide; tell the person to run `portero daemon start`. Do not look for another way to do it."
-            ))
-        };
         match tokio::time::timeout(CONNECT_WITHIN, settled).await {
-            Ok(settled) => settled.map_err(unreachable),
-            Err(_) => Err(unreachable("Portero's daemon does not answer".to_owned())),
+            Ok(settled) => settled.map_err(Refusal::from),
+            Err(_) => Err(Unreached::from("Portero's daemon does not answer").into()),
         }
     }
 
