@@ -21,12 +21,14 @@ use portero::names::TaskId;
 use portero::notice::Alarm;
 use portero::pattern::Pattern;
 use portero::secret::Secret;
+use rusqlite::Connection;
 use tokio::sync::Mutex;
 
 pub use authenticator::Enrolled;
 use authenticator::Offer;
 
 use crate::journal::{Journal, Weight};
+use crate::store::authenticator as codes;
 use crate::store::passphrase::{self as kept, Kept};
 use crate::store::{Records, StoreError};
 use crate::taps::{Tapped, Ticket};
@@ -283,9 +285,7 @@ impl Passphrase {
             return Err(PassphraseError::Unset);
         };
         let now = self.clock.now().wall;
-        if let Some(pause) = pause(kept.failed, kept.failed_at, now) {
-            return Err(PassphraseError::Paused(pause));
-        }
+        self.may_try(kept.failed, kept.failed_at, now).await?;
         store.write(Records::None, move |connection| kept::count_try(connection, now)).await?;
         let hash = kept.hash.clone();
         if off_thread(move || verify(&given, &hash)).await? {
@@ -302,13 +302,33 @@ impl Passphrase {
     }
 }
 
+impl Passphrase {
+    /// Whether another try may be made, after so many wrong ones, the last of them at `failed_at`.
+    async fn may_try(
+        &self,
+        failed: u32,
+        failed_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), PassphraseError> {
+        if failed_at > now {
+            // The pause counts from here on: else it would last until the clock is where it was.
+            let made_by_now = move |connection: &Connection| {
+                kept::made_by_now(connection, now)?;
+                codes::made_by_now(connection, now)
+            };
+            self.journal.store().write(Records::None, made_by_now).await?;
+        }
+        pause(failed, failed_at, now).map_or(Ok(()), |pause| Err(PassphraseError::Paused(pause)))
+    }
+}
+
 impl std::fmt::Debug for Passphrase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Passphrase").finish_non_exhaustive()
     }
 }
 
-/// How long a pause still lasts. A wall clock that was set back does not make it longer than it was.
+/// How long a pause still lasts: the whole of it where the wall clock was set back before the last try.
 fn pause(failed: u32, failed_at: Timestamp, now: Timestamp) -> Option<Duration> {
     let doublings = failed.checked_sub(FREE_TRIES)?;
     let whole = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE);

@@ -15,7 +15,7 @@ use portero::secret::Secret;
 use rusqlite::Connection;
 
 use super::seal::{About, Contents, Found};
-use super::{Confirmed, Passphrase, PassphraseError, kept, left, off_thread, pause};
+use super::{Confirmed, Passphrase, PassphraseError, kept, left, off_thread};
 use crate::journal::Weight;
 use crate::store::authenticator::{self as codes, Row, Sealed};
 use crate::store::passphrase::Kept;
@@ -187,9 +187,7 @@ impl Passphrase {
         process: &str,
     ) -> Result<(), PassphraseError> {
         let (code, now) = (code.ok_or(PassphraseError::CodeMissing)?, self.clock.now().wall);
-        if let Some(pause) = pause(row.failed, row.failed_at, now) {
-            return Err(PassphraseError::Paused(pause));
-        }
+        self.may_try(row.failed, row.failed_at, now).await?;
         let Kept { hash, failed, .. } = self.tried(given.clone()).await?;
         let count = move |connection: &Connection| codes::count_try(connection, now);
         self.journal.store().write(Records::None, count).await?;

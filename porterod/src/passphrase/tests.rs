@@ -86,6 +86,29 @@ async fn wrong_tries_lead_to_a_pause_that_doubles_and_survives_a_restart() {
     assert_eq!(try_it(&passphrase, "guess").await.unwrap_err(), PassphraseError::Wrong { left: 4 });
 }
 
+/// Days by which the wall clock jumps once there is a pause.
+const JUMPS: [i64; 4] = [-20_000, -3, 0, 3];
+
+#[tokio::test]
+async fn no_jump_of_the_wall_clock_makes_a_pause_longer_than_it_is() {
+    for days in JUMPS {
+        for restarted in [false, true] {
+            let (bench, passphrase) = set_up().await;
+            for _ in 0..FREE_TRIES {
+                try_it(&passphrase, "guess").await.unwrap_err();
+            }
+            let passphrase = if restarted { passphrase_on(&bench) } else { passphrase };
+            bench.clock.set_wall(bench.clock.now().wall + jiff::SignedDuration::from_hours(24 * days));
+            if days <= 0 {
+                let paused = PassphraseError::Paused(FIRST_PAUSE);
+                assert_eq!(try_it(&passphrase, RIGHT).await.unwrap_err(), paused, "{days} days");
+            }
+            bench.clock.advance(FIRST_PAUSE);
+            assert!(try_it(&passphrase, RIGHT).await.is_ok(), "{days} days, restarted: {restarted}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn many_tries_at_once_are_no_more_than_one_after_another() {
     let (_bench, passphrase) = set_up().await;

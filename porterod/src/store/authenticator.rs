@@ -90,6 +90,12 @@ pub(crate) fn reseal(
     Ok(connection.execute(sql, params![salt, nonce, text, left, before])? == 1)
 }
 
+/// A wrong code at a time that is yet to come, since the wall clock was set back, counts as tried now.
+pub(crate) fn made_by_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute("UPDATE authenticator SET failed_at = ?1 WHERE failed_at > ?1", [nanos(now)])?;
+    Ok(())
+}
+
 /// A right code ends the count.
 pub(crate) fn forget_tries(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE authenticator SET failed = 0", [])?;

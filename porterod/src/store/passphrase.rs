@@ -65,6 +65,12 @@ pub(crate) fn count_try(connection: &Connection, now: Timestamp) -> Result<(), S
     Ok(())
 }
 
+/// A try at a time that is yet to come, since the wall clock was set back, counts as made now.
+pub(crate) fn made_by_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute("UPDATE passphrase SET failed_at = ?1 WHERE failed_at > ?1", [nanos(now)])?;
+    Ok(())
+}
+
 /// A right try ends the count.
 pub(crate) fn forget_tries(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE passphrase SET failed = 0", [])?;

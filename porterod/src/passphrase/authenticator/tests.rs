@@ -164,6 +164,24 @@ async fn wrong_codes_lead_to_the_pause_and_the_passphrase_alone_does_not_end_it(
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_is_set_back_makes_no_pause_of_codes_longer_than_it_is() {
+    for hours in [1, 24 * 20_000] {
+        let (bench, passphrase, phone, recovery) = enrolled().await;
+        for _ in 0..5 {
+            wide(&passphrase, phone.code(&bench, 7)).await.unwrap_err();
+        }
+        bench.clock.set_wall(bench.clock.now().wall - jiff::SignedDuration::from_hours(hours));
+        let code = || Some(recovery[0].clone());
+        assert_eq!(wide(&passphrase, code()).await.unwrap_err(), Wrong::Paused(FIRST_PAUSE));
+        bench.clock.advance(FIRST_PAUSE);
+        // A code of the app would be one of a step before the last that was used.
+        assert_eq!(wide(&passphrase, phone.code(&bench, 0)).await.unwrap_err(), Wrong::CodeUsed);
+        bench.clock.advance(4 * FIRST_PAUSE);
+        assert!(wide(&passphrase, code()).await.is_ok(), "{hours} hours");
+    }
+}
+
+#[tokio::test]
 async fn a_right_passphrase_with_a_wrong_code_does_not_end_the_count_of_passphrases() {
     let (bench, passphrase, phone, _) = enrolled().await;
     assert!(passphrase.confirm(Secret::new("guess"), "p").await.is_err());
