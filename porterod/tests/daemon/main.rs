@@ -1,6 +1,7 @@
 //! The daemon in process, over its real socket, with real children.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clients;
 mod configuration;
 mod fake_server;
 mod grants;

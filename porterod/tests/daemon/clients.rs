@@ -1,0 +1,163 @@
+//! Clients that are slow, stuck, greedy or speak nonsense: nobody else waits for them.
+#![cfg(unix)]
+
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use portero::names::{Principal, SessionId};
+
+use super::*;
+
+/// How many of them at once.
+const CROWD: usize = 20;
+/// Within what a normal call is answered beside them; a change waits for those who do not follow it, once.
+const SOON_ENOUGH: Duration = Duration::from_secs(2);
+const CHANGE_SOON_ENOUGH: Duration = Duration::from_secs(8);
+
+fn frame(text: &str) -> Vec<u8> {
+    [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+fn hello(home: &Home, peer: Peer) -> Vec<u8> {
+    let hello = Hello { protocol: PROTOCOL, build: "test".to_owned(), config: home.at("config"), peer };
+    frame(&serde_json::to_string(&hello).unwrap())
+}
+
+fn as_session(home: &Home) -> Vec<u8> {
+    let directory = home.at("other");
+    let principal = Principal::of_project(&directory);
+    hello(home, Peer::Session { id: SessionId::fresh(), agent_session: None, principal, directory })
+}
+
+/// A client that said these bytes, and reads nothing.
+async fn stuck(home: &Home, words: &[u8]) -> UnixStream {
+    let mut stream = UnixStream::connect(home.paths().socket()).await.unwrap();
+    stream.write_all(words).await.unwrap();
+    stream
+}
+
+/// All that the daemon says to it until it hangs up.
+async fn heard(mut stream: UnixStream) -> String {
+    let mut heard = Vec::new();
+    let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut heard)).await.expect("it is left");
+    String::from_utf8_lossy(&heard).into_owned()
+}
+
+/// A call of a normal session, and a deny of a person's, which is then in force in that session.
+async fn others_go_on(beside: &str, session: &Session, person: &Terminal) {
+    let began = Instant::now();
+    let (call, client) = call("common/read", "John Doe");
+    let reply = session.ask(Ask::Forward { call, client, progress: false }).await;
+    assert!(matches!(reply, Ok(Reply::Called(Called::Result(_)))), "{beside}: {reply:?}");
+    assert!(began.elapsed() < SOON_ENOUGH, "{beside}: a call took {:?}", began.elapsed());
+
+    let began = Instant::now();
+    let Ok(Reply::Rule(rule)) = person.rule("notes/wait", Action::Deny).await else { panic!("{beside}") };
+    assert!(began.elapsed() < CHANGE_SOON_ENOUGH, "{beside}: a deny took {:?}", began.elapsed());
+    let followed = session.standing.borrow().rules.iter().any(|known| known.id == rule.id);
+    assert!(followed, "{beside}: it is in force when its command returns");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_clients_that_are_stuck_or_speak_nonsense() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let terminal = || hello(&home, Peer::Terminal);
+    let subscribe = frame(r#"{"ask":{"number":1,"ask":"subscribe"}}"#);
+    let kinds: [(&str, Vec<u8>, bool); 8] = [
+        ("says nothing", Vec::new(), false),
+        ("says half a hello", terminal()[..20].to_vec(), false),
+        ("says hello and nothing more", terminal(), false),
+        ("says half a frame", [terminal(), frame("{\"ask\":")[..6].to_vec()].concat(), false),
+        ("never reads what is pushed", [as_session(&home), subscribe].concat(), false),
+        ("speaks garbage for a hello", vec![b'x'; 64], true),
+        ("speaks garbage", [terminal(), frame("garbage")].concat(), true),
+        ("announces 4 GiB", [terminal(), vec![0xff; 4]].concat(), true),
+    ];
+    // Each stays until the end, so they add up.
+    let mut crowd = Vec::new();
+    for (kind, words, is_told) in kinds {
+        let mut these = Vec::new();
+        for _ in 0..CROWD {
+            these.push(stuck(&home, &words).await);
+        }
+        others_go_on(kind, &session, &person).await;
+        if is_told {
+            for stream in these {
+                let told = heard(stream).await;
+                assert!(told.contains("that is no message"), "{kind}: {told}");
+            }
+        } else {
+            crowd.extend(these);
+        }
+    }
+    drop(crowd);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_without_end_and_reads_nothing_is_held_back_and_then_left() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let (read, mut write) = stuck(&home, &hello(&home, Peer::Terminal)).await.into_split();
+    // 40 MB, which nothing between the two takes in.
+    let pad = "x".repeat(4_000);
+    let asking = tokio::spawn(async move {
+        for number in 0..10_000 {
+            let ask = format!(r#"{{"ask":{{"number":{number},"ask":"status","pad":"{pad}"}}}}"#);
+            if write.write_all(&frame(&ask)).await.is_err() {
+                return number;
+            }
+        }
+        10_000
+    });
+    others_go_on("asks without end", &session, &person).await;
+    let asked = tokio::time::timeout(SOON, asking).await.expect("it is left").unwrap();
+    assert!((1..10_000).contains(&asked), "it asked {asked} questions");
+    others_go_on("was left", &session, &person).await;
+    drop(read);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn of_a_thousand_connections_so_many_are_let_in_and_the_others_are_told() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let mut let_in = Vec::new();
+    for number in 0..1_000 {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            build: "test".into(),
+            config: home.at("config"),
+            peer: Peer::Terminal,
+        };
+        match Client::connect(&home.paths().socket(), hello).await {
+            Ok(connected) => let_in.push(connected),
+            Err(ConnectError::Refused { failure, .. }) => {
+                assert_eq!(failure.kind, FailureKind::Refused);
+                assert!(failure.message.contains("256 connections are open already"), "{failure}");
+                assert!(failure.hint.unwrap().contains("end sessions"), "it says what to do");
+            }
+            Err(other) => panic!("{number}: {other:?}"),
+        }
+    }
+    assert_eq!(let_in.len(), 254, "256 with the person and the session");
+    others_go_on("a thousand connections", &session, &person).await;
+    drop(let_in);
+    until("there is room again", async || {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            build: "test".into(),
+            config: home.at("config"),
+            peer: Peer::Terminal,
+        };
+        Client::connect(&home.paths().socket(), hello).await.is_ok()
+    })
+    .await;
+    app.shutdown().await;
+}
