@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
 use super::{StoreError, standing};
 
@@ -50,6 +50,10 @@ pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, St
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     refuse_other_files(path)?;
     let mut connection = Connection::open_with_flags(path, flags)?;
+    // SQLite opens for reading what it may not write, and every change would fail later.
+    if connection.is_readonly(MAIN_DB)? {
+        return Err(StoreError::Failed("it may only be read".to_owned()));
+    }
     connection.busy_timeout(PATIENCE)?;
     // A damaged store stays as it is, for whoever repairs it: nothing is folded into it before it is checked.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;

@@ -157,6 +157,54 @@ fn a_store_that_may_not_be_read_is_an_error_and_stays() {
     assert_eq!(fs::read(&kept).unwrap(), before);
 }
 
+/// Runs `test` as somebody whom modes of files hold, also where everything is tested as root: the thread becomes
+/// another user's.
+#[cfg(target_os = "linux")]
+fn as_common_user(test: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        let ran = scope.spawn(|| {
+            if rustix::process::geteuid().is_root() {
+                rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).unwrap();
+            }
+            test();
+        });
+        ran.join().unwrap();
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_store_that_may_only_be_read_is_an_error_and_stays() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    // The directory, the file.
+    for (around, inside) in [(0o777, 0o444), (0o555, 0o444), (0o555, 0o666)] {
+        let (directory, path) = place();
+        drop(open(&path).unwrap());
+        let before = fs::read(&path).unwrap();
+        mode(&path, inside);
+        mode(directory.path(), around);
+        as_common_user(|| {
+            assert!(told(&path).contains("read-only"), "{around:o} {inside:o}");
+        });
+        mode(directory.path(), 0o700);
+        mode(&path, 0o600);
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert!(open(&path).is_ok(), "nothing that is left beside it stands in the way");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_store_is_not_made_in_a_directory_that_may_only_be_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (directory, path) = place();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    as_common_user(|| assert!(told(&path).contains("read-only")));
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
 #[tokio::test]
 async fn a_store_that_cannot_grow_refuses_what_does_not_fit_and_keeps_the_rest() {
     for more in 0..6 {
