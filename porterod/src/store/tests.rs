@@ -346,6 +346,18 @@ async fn a_store_of_version_2_keeps_its_grants_and_takes_limited_ones() {
     assert_eq!(open(&path).unwrap().read(standing::load).unwrap(), kept);
 }
 
+fn grant() -> Grant {
+    Grant {
+        id: 2,
+        pattern: "mail/*".parse().unwrap(),
+        made: Moment { wall: "2026-11-20T08:00:00Z".parse().unwrap(), boot: Duration::from_secs(5) },
+        boot_id: "boot".to_owned(),
+        millis: 1000,
+        limits: Limits::default(),
+        used: 0,
+    }
+}
+
 /// A grant with every limit that there is.
 fn limited(like: &Grant) -> Grant {
     let limits = Limits {
@@ -363,15 +375,7 @@ async fn every_limit_of_a_grant_is_kept_and_a_changed_one_is_damage() {
     let mut kept = with_a_rule(&path).await;
     let store = open(&path).unwrap();
     kept.standing.epoch += 1;
-    kept.standing.grants.push(limited(&Grant {
-        id: 2,
-        pattern: "mail/*".parse().unwrap(),
-        made: Moment { wall: "2026-11-20T08:00:00Z".parse().unwrap(), boot: Duration::from_secs(5) },
-        boot_id: "boot".to_owned(),
-        millis: 1000,
-        limits: Limits::default(),
-        used: 0,
-    }));
+    kept.standing.grants.push(limited(&grant()));
     let saved = kept.clone();
     store.write(Records::None, move |store| standing::save(store, &saved)).await.unwrap();
     assert_eq!(store.read(standing::load).unwrap(), kept);
