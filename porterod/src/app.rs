@@ -29,7 +29,7 @@ use crate::alarms::Alarms;
 use crate::approval::{Desk, DeskParts, Which};
 use crate::channels::telegram::decide::Deciding;
 use crate::channels::telegram::link::{self, Tuning};
-use crate::channels::telegram::terminal_only::TerminalOnly;
+use crate::channels::telegram::talk::Talk;
 use crate::configuration::{self, Valid};
 use crate::confirmed::Keeper;
 use crate::daemon::{Daemon, Environment, Tally};
@@ -120,7 +120,8 @@ impl App {
         background.spawn(Arc::clone(&daemon).end_grants());
         background.spawn(reload::follow(Arc::clone(&daemon), files));
         background.spawn(close_idle(Arc::clone(&daemon)));
-        let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(TerminalOnly));
+        let talk = Arc::new(Talk::new(Arc::clone(&daemon), tuning.zone.clone()));
+        let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), talk);
         background.spawn(deciding.telling());
         background.spawn(link::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));
         background.spawn(Arc::clone(&daemon.desk).run_pruning(daemon.stop.clone()));

@@ -31,7 +31,7 @@ use crate::journal::{Journal, Weight};
 use crate::store::authenticator as codes;
 use crate::store::passphrase::{self as kept, Kept};
 use crate::store::{Records, StoreError};
-use crate::taps::{Tapped, Ticket};
+use crate::taps::{Affirmed, Tapped, Ticket, Wider};
 
 /// Wrong tries before the first pause.
 const FREE_TRIES: u32 = 5;
@@ -55,8 +55,10 @@ pub struct Confirmed {
 enum Factor {
     /// With the passphrase, and a code where it is wide.
     Typed(Width),
-    /// With a button on their phone, which stands for one act.
+    /// With a button on their phone, which stands for one act about one task.
     Tapped(Tapped),
+    /// With a button on their phone, which stands for what they asked for in words.
+    Affirmed(Affirmed),
 }
 
 /// An act that needs to be confirmed.
@@ -68,6 +70,10 @@ pub enum What<'a> {
     Grant(&'a Pattern, Duration),
     /// A persistent rule that allows.
     Allow(&'a Pattern),
+    /// That a rule that is no allow ends.
+    Unrule(u64, &'a Pattern),
+    /// That a pause ends.
+    Resume,
     /// Something of this width that nobody confirms on a phone.
     Other(Width),
 }
@@ -80,6 +86,8 @@ impl What<'_> {
             Self::Call(_) => Width::One,
             Self::Grant(pattern, lasts) => Width::of_grant(pattern, *lasts),
             Self::Allow(_) => Width::ALLOW,
+            Self::Unrule(_, pattern) => Width::of_pattern(pattern),
+            Self::Resume => Width::RESUME,
             Self::Other(width) => *width,
         }
     }
@@ -99,6 +107,12 @@ impl Confirmed {
         Self { by: tapped.by(), with: Factor::Tapped(tapped) }
     }
 
+    /// By a tap below what would change: of that, and of nothing else.
+    #[must_use]
+    pub fn of_affirmed(affirmed: Affirmed) -> Self {
+        Self { by: affirmed.by(), with: Factor::Affirmed(affirmed) }
+    }
+
     /// Whether it confirms this act.
     #[must_use]
     pub fn covers(&self, what: &What<'_>) -> bool {
@@ -110,15 +124,25 @@ impl Confirmed {
             (Factor::Tapped(tapped), What::Call(task)) => tapped.approves(*task),
             (Factor::Tapped(tapped), What::Grant(pattern, lasts)) => tapped.grants(pattern, *lasts),
             (Factor::Tapped(tapped), What::Allow(pattern)) => tapped.allows(pattern),
-            (Factor::Tapped(_), What::Other(_)) => false,
+            (Factor::Tapped(_), What::Unrule(..) | What::Resume | What::Other(_)) => false,
+            (Factor::Affirmed(affirmed), what) => affirms(&affirmed.widening().what, what),
         }
     }
 
-    /// The button to use up with the act, where it was a tap.
+    /// The button to use up with the call, where it was a tap.
     pub(crate) fn ticket(&self) -> Option<Ticket> {
         match &self.with {
-            Factor::Typed(_) => None,
+            Factor::Typed(_) | Factor::Affirmed(_) => None,
             Factor::Tapped(tapped) => Some(tapped.ticket().clone()),
+        }
+    }
+
+    /// The button to use up with the rule or grant, where it was a tap, and which step of what it does that is.
+    pub(crate) fn spends(&self) -> Option<(Ticket, u8)> {
+        match &self.with {
+            Factor::Typed(_) => None,
+            Factor::Tapped(tapped) => Some((tapped.ticket().clone(), 2)),
+            Factor::Affirmed(affirmed) => Some((affirmed.ticket().clone(), 1)),
         }
     }
 
@@ -134,6 +158,19 @@ impl Confirmed {
     #[cfg(test)]
     pub(crate) fn of_width(width: Width) -> Self {
         Self::typed("test".to_owned(), width)
+    }
+}
+
+/// Whether a button that confirms this confirms that act.
+fn affirms(wider: &Wider, what: &What<'_>) -> bool {
+    match (wider, what) {
+        (Wider::Grant(pattern, millis), What::Grant(wanted, lasts)) => {
+            pattern == *wanted && *lasts <= Duration::from_millis(*millis)
+        }
+        (Wider::Allow(pattern), What::Allow(wanted)) => pattern == *wanted,
+        (Wider::Unrule(id, pattern, _), What::Unrule(wanted, of)) => (id, pattern) == (wanted, *of),
+        (Wider::Resume, What::Resume) => true,
+        (Wider::Grant(..) | Wider::Allow(_) | Wider::Unrule(..) | Wider::Resume, _) => false,
     }
 }
 

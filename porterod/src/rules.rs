@@ -17,7 +17,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use portero::audit::Record;
 use portero::clock::{Clock, Moment};
-use portero::ipc::Width;
 use portero::notice::Alarm;
 use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, Limits, Policy, Rule, Standing, denies};
@@ -172,7 +171,7 @@ impl Rules {
         let mut next = self.next(&state);
         let rule = add_rule(&mut next, pattern, Action::Allow, self.parts.clock.now());
         let record = self.parts.journal.act("allow", &rule.pattern.to_string(), true, Some(confirmed.by()));
-        self.widen(&mut state, next, record, confirmed.ticket()).await?;
+        self.widen(&mut state, next, record, confirmed.spends()).await?;
         Ok(rule)
     }
 
@@ -196,8 +195,8 @@ impl Rules {
         match (rule.action, confirmed) {
             (Action::Allow, _) => self.narrow(&mut state, next, act(process)).await?,
             (Action::Deny | Action::RequireApproval, Some(confirmed)) => {
-                covered(&confirmed, &What::Other(Width::of_pattern(&rule.pattern)))?;
-                self.widen(&mut state, next, act(confirmed.by()), None).await?;
+                covered(&confirmed, &What::Unrule(rule.id, &rule.pattern))?;
+                self.widen(&mut state, next, act(confirmed.by()), confirmed.spends()).await?;
             }
             (Action::Deny | Action::RequireApproval, None) => return Err(RulesError::NeedsConfirmation),
         }
@@ -232,7 +231,7 @@ impl Rules {
         };
         next.standing.grants.push(grant.clone());
         let record = self.parts.journal.act("grant", &described(&grant), true, Some(confirmed.by()));
-        self.widen(&mut state, next, record, confirmed.ticket()).await?;
+        self.widen(&mut state, next, record, confirmed.spends()).await?;
         Ok(grant)
     }
 
@@ -321,7 +320,7 @@ impl Rules {
         state: &mut State,
         next: Kept,
         record: Record,
-        spends: Option<Ticket>,
+        spends: Option<(Ticket, u8)>,
     ) -> Result<(), RulesError> {
         self.save(Weight::Strict, next.clone(), record, spends).await?;
         self.put(&next);
@@ -342,7 +341,7 @@ impl Rules {
         weight: Weight,
         kept: Kept,
         record: Record,
-        spends: Option<Ticket>,
+        spends: Option<(Ticket, u8)>,
     ) -> Result<(), StoreError> {
         let (journal, boot) = (Arc::clone(&self.parts.journal), self.parts.boot_id.clone());
         let now = self.parts.clock.now();
@@ -352,8 +351,8 @@ impl Rules {
                 // What cannot be read is replaced as a whole; nobody knows what it was.
                 let before = standing::load(connection).unwrap_or_else(|_| kept.clone());
                 standing::save(connection, &kept)?;
-                if let Some(ticket) = &spends {
-                    ticket.spend(connection, 2)?;
+                if let Some((ticket, step)) = &spends {
+                    ticket.spend(connection, *step)?;
                 }
                 let live = |grant: &Grant| grant.is_live(&boot, now);
                 let notices = notices::between(&before.standing, &kept.standing, &live, &|pattern| {

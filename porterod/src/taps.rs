@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use portero::json::raw;
 use portero::names::{TaskId, ToolId};
 use portero::pattern::Pattern;
+use portero::policy::Action;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::Journal;
@@ -30,6 +31,8 @@ pub const REASON_FOR: Duration = Duration::from_secs(600);
 pub enum Act {
     /// It decides.
     Decide(Deed),
+    /// It confirms what widens.
+    Widen(Widening),
     /// It shows something else; what, its maker knows.
     Show(String),
 }
@@ -52,6 +55,30 @@ pub enum Deed {
     Forbid,
 }
 
+/// What a person asked for in words, and confirms with a button.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Widening {
+    /// What it does.
+    pub what: Wider,
+    /// A digest of what they were shown of it: a button confirms nothing else.
+    pub seen: String,
+}
+
+/// What widens, beside a task and its tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wider {
+    /// A grant, for so many milliseconds.
+    Grant(Pattern, u64),
+    /// A rule that allows.
+    Allow(Pattern),
+    /// This rule, which has this pattern and says this, ends.
+    Unrule(u64, Pattern, Action),
+    /// A pause ends.
+    Resume,
+}
+
 /// A press, as it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Press {
@@ -72,6 +99,8 @@ pub struct Press {
 pub enum Found {
     /// It decides.
     Decide(Tapped),
+    /// It confirms what widens.
+    Widen(Affirmed),
     /// It shows something else.
     Show(Turned),
     /// It is the press that used this button: it comes again, perhaps since not all of it was done.
@@ -92,6 +121,15 @@ pub struct Tapped {
     deed: Deed,
     task: TaskId,
     tool: ToolId,
+}
+
+/// Proof that the person tapped a button that confirms what widens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Affirmed {
+    ticket: Ticket,
+    user: i64,
+    widening: Widening,
+    spot: Spot,
 }
 
 /// A tap on a button that only shows something.
@@ -165,6 +203,37 @@ impl Tapped {
     #[cfg(test)]
     pub(crate) fn test(deed: Deed, task: TaskId, tool: ToolId) -> Self {
         Self { ticket: Ticket { key: [7; 32], update: 1 }, user: 4711, deed, task, tool }
+    }
+}
+
+impl Affirmed {
+    /// What it confirms.
+    #[must_use]
+    pub const fn widening(&self) -> &Widening {
+        &self.widening
+    }
+
+    /// Under which message the button stands.
+    #[must_use]
+    pub const fn spot(&self) -> &Spot {
+        &self.spot
+    }
+
+    /// Who tapped, in the words of the audit.
+    #[must_use]
+    pub fn by(&self) -> String {
+        format!("telegram user {}", self.user)
+    }
+
+    pub(crate) const fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    #[cfg(test)]
+    pub(crate) fn test(what: Wider) -> Self {
+        let spot = Spot { bot: 1, chat: 1, user: 1, cause: String::new() };
+        let widening = Widening { what, seen: String::new() };
+        Self { ticket: Ticket { key: [7; 32], update: 1 }, user: 4711, widening, spot }
     }
 }
 
@@ -260,9 +329,14 @@ fn judge(button: Button, press: Press) -> Found {
         (Some(update), Act::Decide(deed)) if update == press.update => {
             Found::Again(Act::Decide(deed), tapped(deed).filter(|_| button.steps == 1))
         }
-        (Some(update), act @ Act::Show(_)) if update == press.update => Found::Again(act, None),
+        (Some(update), act @ (Act::Show(_) | Act::Widen(_))) if update == press.update => {
+            Found::Again(act, None)
+        }
         (Some(_), _) => Found::Used,
         (None, Act::Decide(deed)) => tapped(deed).map_or(Found::Void, Found::Decide),
+        (None, Act::Widen(widening)) => {
+            Found::Widen(Affirmed { ticket, user, widening, spot: button.spot.clone() })
+        }
         (None, Act::Show(what)) => {
             Found::Show(Turned { ticket: ticket.clone(), task: button.task, what, spot: button.spot.clone() })
         }

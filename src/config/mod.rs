@@ -23,6 +23,7 @@ mod variables;
 use std::path::Path;
 use std::{fs, io};
 
+pub use document::nearest;
 pub use problem::{Problem, Problems, Severity};
 pub use types::{Approvals, Audit, Config, Files, Https, Limits, Server, Settings, Skipped, Telegram};
 

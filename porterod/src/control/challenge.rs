@@ -5,7 +5,7 @@ use portero::ipc::{Challenge, Failure, Width};
 use super::failure;
 use crate::daemon::Daemon;
 use crate::passphrase::{Confirmed, What};
-use crate::taps::Tapped;
+use crate::taps::{Affirmed, Tapped};
 
 /// With what a person confirms an act.
 pub(super) enum Confirming {
@@ -13,6 +13,8 @@ pub(super) enum Confirming {
     Typed(Challenge),
     /// With a button on their phone.
     Tapped(Tapped),
+    /// With a button on their phone, below what would change.
+    Affirmed(Affirmed),
 }
 
 /// Confirms an act: with the passphrase, and a code beside it where the act is wide and an authenticator is
@@ -25,6 +27,7 @@ pub(super) async fn confirm(
 ) -> Result<Confirmed, Failure> {
     let challenge = match confirming {
         Confirming::Tapped(tapped) => return Ok(Confirmed::of_tap(tapped)),
+        Confirming::Affirmed(affirmed) => return Ok(Confirmed::of_affirmed(affirmed)),
         Confirming::Typed(challenge) => challenge,
     };
     let (passphrase, code) = challenge.take();

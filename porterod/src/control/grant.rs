@@ -1,5 +1,7 @@
 //! `portero grant PATTERN DURATION`. Widens.
 
+use std::time::Duration;
+
 use portero::config::duration::show;
 use portero::ipc::{Failure, FailureKind, Reply};
 
@@ -16,14 +18,20 @@ pub(super) async fn answer(
     confirming: Confirming,
 ) -> Result<Reply, Failure> {
     let lasts = wanted.lasts;
-    let most = daemon.approvals.load().grant_most;
-    if lasts > most {
-        let message = format!("a grant lasts at most {}, and {} were asked for", show(most), show(lasts));
-        return Err(Failure::new(FailureKind::Refused, message)
-            .with_hint("ask for less, or raise `approvals.grantMost` in portero.json"));
-    }
+    let most = fits(daemon, lasts)?;
     let confirmed = confirm(daemon, by, confirming, What::Grant(&wanted.pattern, lasts)).await?;
     let granted = daemon.rules.grant(wanted, most, confirmed).await;
     daemon.enforce().await;
     granted.map(Reply::Grant).map_err(|error| failure::of_rules(&error))
+}
+
+/// The longest that a grant may last, where `lasts` is not more.
+pub(super) fn fits(daemon: &Daemon, lasts: Duration) -> Result<Duration, Failure> {
+    let most = daemon.approvals.load().grant_most;
+    if lasts <= most {
+        return Ok(most);
+    }
+    let message = format!("a grant lasts at most {}, and {} were asked for", show(most), show(lasts));
+    Err(Failure::new(FailureKind::Refused, message)
+        .with_hint("ask for less, or raise `approvals.grantMost` in portero.json"))
 }

@@ -23,6 +23,7 @@ mod look;
 mod news;
 mod passphrase;
 mod pause;
+mod phone;
 mod reach;
 mod reject;
 mod resume;
@@ -55,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::challenge::Confirming;
 pub use self::look::look;
+pub use self::phone::{affirmed, reach as reach_of, said};
 pub use self::tap::{Undone, tapped};
 use crate::daemon::Daemon;
 use crate::rules::Wanted;
@@ -205,9 +207,11 @@ async fn answer_person(
         Ask::Rule { pattern, action, challenge } => {
             rule::answer(daemon, by, pattern, action, challenge.map(Confirming::Typed)).await
         }
-        Ask::Unrule { id, challenge } => unrule::answer(daemon, by, id, challenge).await,
+        Ask::Unrule { id, challenge } => {
+            unrule::answer(daemon, by, id, challenge.map(Confirming::Typed)).await
+        }
         Ask::Pause => pause::answer(daemon, by).await,
-        Ask::Resume { challenge } => resume::answer(daemon, by, challenge).await,
+        Ask::Resume { challenge } => resume::answer(daemon, by, Confirming::Typed(challenge)).await,
         Ask::Rules => Ok(rules::answer(daemon)),
         Ask::Why { tool, arguments } => why::answer(daemon, &tool, arguments),
         Ask::Reach { pattern } => reach::answer(daemon, pattern).await,

@@ -11,6 +11,11 @@ use portero::policy::Action;
 use crate::daemon::Daemon;
 
 pub(super) async fn answer(daemon: &Arc<Daemon>, pattern: Pattern) -> Result<Reply, Failure> {
+    tools(daemon, &pattern).await.map(Reply::Reach)
+}
+
+/// The tools that it covers and that are not allowed now, denied ones first.
+pub(super) async fn tools(daemon: &Arc<Daemon>, pattern: &Pattern) -> Result<Vec<(ToolId, Action)>, Failure> {
     let (policy, now) = (daemon.policy.load_full(), daemon.clock.now());
     let mut tools: Vec<(ToolId, Action)> = known_tools(daemon)
         .await?
@@ -23,7 +28,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>, pattern: Pattern) -> Result<Rep
         .filter(|(_, action)| *action != Action::Allow)
         .collect();
     tools.sort_by(|(one, one_is), (two, two_is)| two_is.cmp(one_is).then_with(|| one.cmp(two)));
-    Ok(Reply::Reach(tools))
+    Ok(tools)
 }
 
 /// Every tool and operation that the daemon or, by the cache that they share, a session knows of.

@@ -1,22 +1,25 @@
 //! `portero unrule ID`. Removing a deny widens.
 
-use portero::ipc::{Challenge, Failure, Reply, Width};
+use portero::ipc::{Failure, Reply};
 
 use super::challenge::{Confirming, confirm};
 use super::failure;
 use crate::daemon::Daemon;
 use crate::passphrase::What;
+use crate::rules::RulesError;
 
 pub(super) async fn answer(
     daemon: &Daemon,
     by: &str,
     id: u64,
-    challenge: Option<Challenge>,
+    confirming: Option<Confirming>,
 ) -> Result<Reply, Failure> {
-    let confirmed = match challenge {
-        Some(challenge) => {
-            let what = What::Other(width(daemon, id));
-            Some(confirm(daemon, by, Confirming::Typed(challenge), what).await?)
+    let confirmed = match confirming {
+        Some(confirming) => {
+            // The id of one is not used again.
+            let rules = daemon.rules.standing().rules;
+            let rule = rules.iter().find(|rule| rule.id == id).ok_or_else(|| unknown(id))?;
+            Some(confirm(daemon, by, confirming, What::Unrule(id, &rule.pattern)).await?)
         }
         None => None,
     };
@@ -25,9 +28,6 @@ pub(super) async fn answer(
     removed.map(|_| Reply::Changed(1)).map_err(|error| failure::of_rules(&error))
 }
 
-/// How much removing this rule widens; the id of one is not used again.
-fn width(daemon: &Daemon, id: u64) -> Width {
-    let rules = daemon.rules.standing().rules;
-    let rule = rules.iter().find(|rule| rule.id == id);
-    rule.map_or(Width::Wide, |rule| Width::of_pattern(&rule.pattern))
+fn unknown(id: u64) -> Failure {
+    failure::of_rules(&RulesError::NotFound { what: "rule", id })
 }

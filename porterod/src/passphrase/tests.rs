@@ -1,3 +1,5 @@
+use portero::policy::Action;
+
 use super::*;
 use crate::approval::tests::Bench;
 
@@ -132,4 +134,34 @@ fn the_default_cost_is_argon2id_with_nineteen_mebibytes() {
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     assert!(verify(&Secret::new(RIGHT), &hash));
     assert!(!verify(&Secret::new("guess"), &hash));
+}
+
+#[test]
+fn a_button_below_what_would_change_confirms_that_and_nothing_else() {
+    let pattern: Pattern = "github/*".parse().unwrap();
+    let other: Pattern = "*".parse().unwrap();
+    let hour = Duration::from_secs(3600);
+    let acts = [
+        (Wider::Grant(pattern.clone(), 3_600_000), What::Grant(&pattern, hour)),
+        (Wider::Allow(pattern.clone()), What::Allow(&pattern)),
+        (Wider::Unrule(3, pattern.clone(), Action::Deny), What::Unrule(3, &pattern)),
+        (Wider::Resume, What::Resume),
+    ];
+    let call = What::Call(TaskId::fresh());
+    let others = [
+        call,
+        What::Grant(&pattern, 2 * hour),
+        What::Grant(&other, hour),
+        What::Allow(&other),
+        What::Unrule(4, &pattern),
+        What::Unrule(3, &other),
+        What::Other(Width::One),
+    ];
+    for (index, (wider, _)) in acts.iter().enumerate() {
+        let confirmed = Confirmed::of_affirmed(Affirmed::test(wider.clone()));
+        for (at, (_, what)) in acts.iter().enumerate() {
+            assert_eq!(confirmed.covers(what), at == index, "{wider:?} and {what:?}");
+        }
+        assert!(others.iter().all(|what| !confirmed.covers(what)), "{wider:?}");
+    }
 }

@@ -1,7 +1,6 @@
 //! Pausing everything, and going on.
 
 use jiff::Timestamp;
-use portero::ipc::Width;
 
 use super::{Rules, RulesError, covered};
 use crate::passphrase::{Confirmed, What};
@@ -30,14 +29,14 @@ impl Rules {
     /// # Errors
     /// When it could not be recorded and stored; then everything stays paused.
     pub async fn resume(&self, confirmed: Confirmed) -> Result<Option<Timestamp>, RulesError> {
-        covered(&confirmed, &What::Other(Width::RESUME))?;
+        covered(&confirmed, &What::Resume)?;
         let mut state = self.state.lock().await;
         let Some(since) = state.kept.standing.paused else { return Ok(None) };
         let mut next = self.next(&state);
         next.standing.paused = None;
         let about = format!("everything, paused since {since}");
         let record = self.parts.journal.act("resume", &about, true, Some(confirmed.by()));
-        self.widen(&mut state, next, record, None).await?;
+        self.widen(&mut state, next, record, confirmed.spends()).await?;
         Ok(Some(since))
     }
 }

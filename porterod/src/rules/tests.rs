@@ -1,4 +1,5 @@
 use portero::audit::{self, Event, Filter};
+use portero::ipc::Width;
 use portero::names::ToolId;
 use portero::notice::Notice;
 use portero::policy::denies;

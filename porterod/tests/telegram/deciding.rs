@@ -219,7 +219,7 @@ async fn a_press_that_comes_again_does_nothing_again() {
     let hands = hands.restarted().await;
     hands.telegram().redeliver_last();
     hands.telegram().say(JANE, "anything");
-    hands.world.hears(JANE, "Here you decide").await;
+    hands.world.hears(JANE, "I understand commands only").await;
     assert_eq!(hands.ran(), ["once"]);
     assert!(
         matches!(hands.world.ask(Ask::Rules).await.unwrap(), Reply::Standing(it) if it.grants.len() == 1)

@@ -11,5 +11,6 @@ mod hands;
 mod pairing;
 mod showing;
 mod standin;
+mod talk;
 mod weather;
 mod world;

@@ -86,7 +86,7 @@ async fn whom_the_configuration_names_is_heard_without_a_code() {
     let person = world.status().await.person;
     assert_eq!(person, Some(TelegramPerson { user: JANE, configured: true }));
     world.telegram.say(JANE, "hi");
-    world.hears(JANE, "Here you decide").await;
+    world.hears(JANE, "I understand commands only").await;
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ async fn a_revoked_token_is_tried_no_more_until_another_is_configured() {
     world.is(TelegramState::Unauthorized).await;
     world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE}));
     world.serves().await;
-    world.hears(JANE, "Here you decide").await;
+    world.hears(JANE, "I understand commands only").await;
 }
 
 #[tokio::test]

@@ -148,6 +148,14 @@ pub fn of_pages(page: usize, pages: usize, mut token: impl FnMut(Choice) -> Toke
     if row.is_empty() { Vec::new() } else { vec![row.into_iter().map(key).collect()] }
 }
 
+/// As [`of_pages`], with the page to which each button turns.
+#[must_use]
+pub fn turns(page: usize, pages: usize) -> Vec<(String, usize)> {
+    let back = page.checked_sub(1).filter(|_| page < pages);
+    let on = Some(page + 1).filter(|next| *next < pages);
+    back.into_iter().chain(on).map(|to| (label(Choice::Page(to), page), to)).collect()
+}
+
 fn choices(standing: &Standing) -> Vec<Vec<Choice>> {
     if standing.view == View::Sure && standing.loosens && !standing.unread {
         return vec![vec![Choice::AllowForGood], vec![Choice::AsCard]];

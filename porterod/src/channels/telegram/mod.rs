@@ -34,7 +34,7 @@ mod board;
 
 mod tell;
 
-pub mod terminal_only;
+pub mod talk;
 
 pub mod decide;
 

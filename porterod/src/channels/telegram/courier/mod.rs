@@ -164,6 +164,12 @@ impl Courier {
         Self(Arc::new(Shared { bot, journal, lanes, handed_in: Notify::new(), trouble: Mutex::default() }))
     }
 
+    /// The bot itself, for what is no message.
+    #[must_use]
+    pub fn client(&self) -> &Bot {
+        &self.0.bot
+    }
+
     /// Sends a message, once for its cause.
     pub fn send(&self, chat: ChatId, letter: Letter, rank: Rank, cause: Cause) -> Delivery {
         self.hand_in(chat, Errand::Send { cause, letter }, Some(rank))

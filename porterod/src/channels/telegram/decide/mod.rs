@@ -17,13 +17,14 @@ use portero::task::State;
 
 use self::words::Words;
 use super::board::{Board, Item, Link, spot};
-use super::bot::{ChatId, MessageId, Press};
+use super::bot::{ChatId, MessageId};
 use super::buttons;
 use super::courier::{Cause, Courier, Letter, Rank};
 use super::door::Word;
 use super::ear::{Flow, Heard, Receipt};
 use super::face::is_locked;
 use super::keyboard::{Choice, View};
+use super::talk;
 use super::tell;
 use super::text::{MESSAGE_MOST, Text};
 use crate::control::{self, Undone};
@@ -70,7 +71,12 @@ impl Deciding {
         match &heard.word {
             Word::Pressed(pressed) => {
                 let Some((_, _, message)) = pressed.place else { return Ok(()) };
-                let words = self.pressed(&link, pressed, press(message)).await?;
+                let carried = pressed.data.as_deref().unwrap_or_default();
+                let found = arrived(|| self.board.taps.pressed(carried, press(message))).await?;
+                if talk::is_its(&found) {
+                    return self.next.hear(heard).await;
+                }
+                let words = self.pressed(&link, found, message.0).await?;
                 let Words { text, alert } = words;
                 link.courier.answer(pressed.query.clone(), text.map(str::to_owned), alert);
                 Ok(())
@@ -94,9 +100,8 @@ impl Deciding {
     }
 
     /// Does what a button stands for; what to answer.
-    async fn pressed(&self, link: &Link, pressed: &Press, press: taps::Press) -> Result<Words, StoreError> {
-        let carried = pressed.data.as_deref().unwrap_or_default();
-        match arrived(|| self.board.taps.pressed(carried, press)).await? {
+    async fn pressed(&self, link: &Link, found: Found, message: i64) -> Result<Words, StoreError> {
+        match found {
             Found::Decide(tapped) => self.decide(tapped, None, false).await,
             Found::Again(Act::Decide(deed), None) => Ok(words::done(deed, false)),
             Found::Again(Act::Decide(_), Some(tapped)) => self.decide(tapped, None, true).await,
@@ -105,10 +110,10 @@ impl Deciding {
                 Ok(Words::none())
             }
             Found::Show(turned) => self.show(link, turned).await,
-            Found::Used => Ok(words::USED),
+            Found::Used | Found::Widen(_) | Found::Again(Act::Widen(_), _) => Ok(words::USED),
             Found::Unsent => Ok(words::UNSENT),
             Found::Void => {
-                self.stale(link.at, press.message).await?;
+                self.stale(link.at, message).await?;
                 Ok(words::VOID)
             }
         }
@@ -248,9 +253,14 @@ impl Deciding {
             (Found::Decide(_), None) => words::NO_TEXT,
             (Found::Again(Act::Decide(deed), _), _) => words::done(deed, false),
             (Found::Used, _) => words::USED,
-            (Found::Again(Act::Show(_), _) | Found::Show(_) | Found::Unsent | Found::Void, _) => {
-                words::TOO_LATE_FOR_REASON
-            }
+            (
+                Found::Again(Act::Show(_) | Act::Widen(_), _)
+                | Found::Show(_)
+                | Found::Widen(_)
+                | Found::Unsent
+                | Found::Void,
+                _,
+            ) => words::TOO_LATE_FOR_REASON,
         }))
     }
 

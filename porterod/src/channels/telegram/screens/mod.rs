@@ -2,6 +2,7 @@
 //!
 //! No answer is refused for its length: it gets more pages.
 
+mod change;
 mod standing;
 mod status;
 mod tasks;
@@ -13,6 +14,7 @@ use portero::ipc::Failure;
 use portero::names::ToolId;
 use portero::policy::{Action, Explanation};
 
+pub use self::change::{change, done, nothing_done};
 pub use self::standing::rules;
 pub use self::status::status;
 pub use self::tasks::{digest, pending, tasks};
@@ -25,6 +27,14 @@ pub struct View<'a> {
     pub now: Timestamp,
     /// The person's time zone.
     pub zone: &'a TimeZone,
+}
+
+/// Who the person is to the bot.
+#[must_use]
+pub fn whoami(user: i64, chat: i64) -> Vec<Message> {
+    let number = |number: i64| Shown::line(&number.to_string());
+    let text = Text::new().words("Your user: ").code(&number(user)).line();
+    text.words("This chat: ").code(&number(chat)).words("\nPortero listens to you.").pages()
 }
 
 /// The commands that there are, each with what it does.
@@ -44,20 +54,6 @@ pub fn why(tool: &ToolId, explanation: &Explanation) -> Vec<Message> {
     losing
         .fold(text, |text, losing| text.words("\nstronger than ").code(&Shown::line(&losing.to_string())))
         .pages()
-}
-
-/// What would change if a pattern were allowed: the tools and what is decided for each at present.
-#[must_use]
-pub fn reach(pattern: &str, tools: &[(ToolId, Action)]) -> Vec<Message> {
-    let text = Text::new().bold("This would permit").words(" ").code(&Shown::line(pattern));
-    if tools.is_empty() {
-        return text.words("\nAt present that changes no tool that is known.").pages();
-    }
-    let rows = tools.iter().fold(Shown::default(), |mut rows, (tool, action)| {
-        rows.row("", &format!("{tool}  {action}"));
-        rows
-    });
-    text.words("\nThese are decided otherwise now:").pre(&rows).pages()
 }
 
 /// The newest records of the audit, in their order.

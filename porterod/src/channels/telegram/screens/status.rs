@@ -1,6 +1,6 @@
 //! How things stand.
 
-use portero::ipc::Status;
+use portero::ipc::{Status, TelegramState, TelegramStatus};
 use portero::server::Condition;
 
 use super::super::moments;
@@ -34,8 +34,60 @@ pub fn status(status: &Status, view: &View<'_>) -> Vec<Message> {
         .words(" refused, ")
         .count(counts.asked)
         .words(" asked");
+    let text = records(telegram(text, status, view), status, view);
     let text = sessions(servers(problems(text, status), status), status);
     standing::add(text.words("\n"), &status.standing, view).pages()
+}
+
+fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
+    let TelegramStatus { state, last_poll, last_trouble, waiting, sending_trouble, .. } = &status.telegram;
+    let text = text.words("\n").bold("Telegram").words(": ").words(match state {
+        TelegramState::Off => "off",
+        TelegramState::Invalid => "not set up as it should be",
+        TelegramState::Connecting => "connecting",
+        TelegramState::Serving => "well",
+        TelegramState::Troubled => "in trouble, and trying on",
+        TelegramState::Conflict => "another program takes the messages of the bot",
+        TelegramState::Unauthorized => "knows no bot with this token",
+    });
+    let text = match last_poll {
+        Some(at) => text.words(", last heard ").then(moments::ago(*at, view.now)),
+        None => text,
+    };
+    let text = if *waiting > 0 { text.words(", to be sent: ").count(*waiting) } else { text };
+    let text = match last_trouble {
+        Some(trouble) => text
+            .words("\n• ")
+            .then(moments::ago(trouble.at, view.now))
+            .words(": ")
+            .code(&Shown::line(&trouble.what)),
+        None => text,
+    };
+    match sending_trouble {
+        Some(trouble) => text.words("\n• sending: ").code(&Shown::line(trouble)),
+        None => text,
+    }
+}
+
+fn records(text: Text, status: &Status, view: &View<'_>) -> Text {
+    let Some(audit) = &status.audit else { return text };
+    let text = text
+        .words("\n")
+        .bold("Audit")
+        .words(": ")
+        .count(audit.segments)
+        .words(" segments, ")
+        .count(audit.bytes.div_ceil(1024))
+        .words(" KiB");
+    let text = match audit.verified {
+        Some(at) => text.words(", verified ").then(moments::ago(at, view.now)),
+        None => text,
+    };
+    if audit.problems == 0 {
+        text
+    } else {
+        text.words(", ").bold("PROBLEMS").words(": ").count(audit.problems)
+    }
 }
 
 fn problems(mut text: Text, status: &Status) -> Text {

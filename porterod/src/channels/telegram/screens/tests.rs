@@ -7,6 +7,7 @@ use super::super::card::tests::task;
 use super::super::text::tests::uncovered;
 use super::super::text::{ENTITIES_MOST, MESSAGE_MOST, units};
 use super::*;
+use crate::taps::Wider;
 
 fn with_view<T>(look: impl FnOnce(&View<'_>) -> T) -> T {
     let zone = TimeZone::fixed(jiff::tz::offset(1));
@@ -86,7 +87,12 @@ fn status_says_what_is_wrong() {
         "servers": [{ "server": "gmail", "condition": { "failed": "not on PATH" }, "pid": null, "tools": 4 }],
         "sessions": [["019a9f3e-7c1d-7b4e-8f60-0123456789ab", "/home/ada/shop"]], "agent_sessions": [["019a9f3e-7c1d-7b4e-8f60-0123456789ab", "claude-7"]], "grant_most": 3_600_000, "pending": 2,
         "standing": { "epoch": 0, "rules": [], "grants": [], "boot_id": "" }, "passphrase": null,
-        "totp": null, "counts": { "done": 1, "failed": 2, "refused": 3, "asked": 4 },
+        "totp": null, "audit": { "segments": 3, "bytes": 5000, "oldest": null, "verified": "2026-11-20T12:31:00Z", "problems": 1, "removed": 0 },
+        "telegram": {
+            "state": "troubled", "bot": "b", "person": null, "last_poll": "2026-11-20T13:00:50Z", "waiting": 4,
+            "last_trouble": { "at": "2026-11-20T12:59:00Z", "kind": "network", "what": "no way to @x" },
+            "sending_trouble": "Telegram fails",
+        }, "counts": { "done": 1, "failed": 2, "refused": 3, "asked": 4 },
     }))
     .expect("a status");
     let pages = with_view(|view| super::status(&status, view));
@@ -95,6 +101,10 @@ fn status_says_what_is_wrong() {
     Portero 0.1.0, process 77, started 2 h 1 min ago
     Waiting: 2
     Calls: 1 done, 2 failed, 3 refused, 4 asked
+    Telegram: in trouble, and trying on, last heard 10 s ago, to be sent: 4
+    • 2 min ago: no way to @x
+    • sending: Telegram fails
+    Audit: 3 segments, 5 KiB, verified 30 min ago, PROBLEMS: 1
     Configuration NOT IN FORCE
     • mcps.json:3:1: unknown field @x
     Skipped: slack because no `command`
@@ -118,19 +128,53 @@ fn a_decision_is_explained() {
     because needs approval by `a/b` (rule 3)
     stronger than needs approval by `a/*` (rule 3)
     ");
-    let tools = [("a/b".parse().expect("a tool"), Action::Deny)];
-    insta::assert_snapshot!(one(reach("a/*", &tools)), @"
-    This would permit a/*
-    These are decided otherwise now:
-    a/b  deny
-    ");
-    assert_eq!(
-        one(reach("a/*", &[])),
-        "This would permit a/*\nAt present that changes no tool that is known."
-    );
     let failure =
         Failure::new(portero::ipc::FailureKind::NotFound, "no task `@x`").with_hint("`/tasks` lists them");
     assert_eq!(one(super::failure(&failure)), "That did not work: no task `@x`\nHint: `/tasks` lists them");
+}
+
+#[test]
+fn what_widens_is_shown_with_the_denied_first() {
+    let tool = |name: &str, action| (name.parse().expect("a tool"), action);
+    let tools = [tool("a/b", Action::Deny), tool("a/c", Action::RequireApproval)];
+    let shown = |what: Wider, tools: &[(ToolId, Action)], again| {
+        one(with_view(|view| change(&what, tools, again, view)))
+    };
+    let pattern = || "a/*".parse().expect("a pattern");
+    insta::assert_snapshot!(shown(Wider::Grant(pattern(), 1_800_000), &tools, false), @"
+    Permit for a while?
+    a/* for 30 min, until 14:31 +01
+    It changes 1 tool:
+    a/b  denied, and stays denied
+    a/c  asks now → would run unasked
+    Tools that servers add later and that match are covered too.
+    ");
+    insta::assert_snapshot!(shown(Wider::Allow(pattern()), &tools, true), @"
+    Something changed meanwhile. This is how it stands now.
+    Permit from now on?
+    a/*
+    It changes 2 tools:
+    a/b  DENIED now → would run unasked
+    a/c  asks now → would run unasked
+    Tools that servers add later and that match are covered too.
+    ");
+    insta::assert_snapshot!(shown(Wider::Unrule(3, pattern(), Action::Deny), &tools, false), @"
+    End a rule that narrows?
+    rule 3, a/*
+    It changes 1 tool:
+    a/b  DENIED now → would no longer be denied by this rule
+    Tools that servers add later and that match are covered too.
+    ");
+    insta::assert_snapshot!(shown(Wider::Allow(pattern()), &[], false), @"
+    Permit from now on?
+    a/*
+    That changes nothing for the tools that are known now.
+    Tools that servers add later and that match are covered too.
+    ");
+    insta::assert_snapshot!(shown(Wider::Resume, &[], false), @"
+    Go on?
+    Calls are decided by configuration, rules and grants again, and approved ones run.
+    ");
 }
 
 #[test]

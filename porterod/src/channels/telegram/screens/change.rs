@@ -1,0 +1,155 @@
+//! What would change, before a person confirms it, and what came of it.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use portero::ipc::Reply;
+use portero::names::ToolId;
+use portero::policy::Action;
+
+use super::super::moments;
+use super::super::text::{Message, Shown, Text};
+use super::View;
+use crate::taps::Wider;
+
+/// What would change if this were confirmed: `tools` are those it covers that are not allowed now, each with what
+/// is decided for it now, denied ones first. `again` says that this is not what was shown before.
+#[must_use]
+pub fn change(what: &Wider, tools: &[(ToolId, Action)], again: bool, view: &View<'_>) -> Vec<Message> {
+    let text = if again {
+        Text::new().bold("Something changed meanwhile. This is how it stands now.").words("\n")
+    } else {
+        Text::new()
+    };
+    let text = match what {
+        Wider::Grant(pattern, millis) => {
+            let lasts = Duration::from_millis(*millis);
+            let end = view.now.saturating_add(SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX));
+            let text = text.bold("Permit for a while?").words("\n").code(&Shown::line(pattern.as_str()));
+            let text = text.words(" for ").then(moments::span(lasts));
+            match end {
+                Ok(end) => text.words(", until ").then(moments::at(end, view.now, view.zone)),
+                Err(_) => text,
+            }
+        }
+        Wider::Allow(pattern) => {
+            text.bold("Permit from now on?").words("\n").code(&Shown::line(pattern.as_str()))
+        }
+        Wider::Unrule(id, pattern, _) => text
+            .bold("End a rule that narrows?")
+            .words("\nrule ")
+            .count(*id)
+            .words(", ")
+            .code(&Shown::line(pattern.as_str())),
+        Wider::Resume => {
+            return text
+                .bold("Go on?")
+                .words("\nCalls are decided by configuration, rules and grants again, and approved ones run.")
+                .pages();
+        }
+    };
+    tools_of(text, what, tools).pages()
+}
+
+fn tools_of(text: Text, what: &Wider, tools: &[(ToolId, Action)]) -> Text {
+    let changes = |action: Action| fate(what, action).is_some_and(|(changes, _)| changes);
+    let count = tools.iter().filter(|(_, action)| changes(*action)).count();
+    let text = match count {
+        0 => text.words("\nThat changes nothing for the tools that are known now."),
+        1 => text.words("\nIt changes 1 tool:"),
+        count => {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            text.words("\nIt changes ").count(count).words(" tools:")
+        }
+    };
+    let rows = tools.iter().fold(Shown::default(), |mut rows, (tool, action)| {
+        if let Some((_, fate)) = fate(what, *action) {
+            rows.row("", &format!("{tool}  {fate}"));
+        }
+        rows
+    });
+    let text = if rows.is_empty() { text } else { text.pre(&rows) };
+    text.line().words("Tools that servers add later and that match are covered too.")
+}
+
+/// Whether this changes what is decided now, and how; none where the decision is not its business.
+const fn fate(what: &Wider, now: Action) -> Option<(bool, &'static str)> {
+    match (what, now) {
+        (Wider::Grant(..) | Wider::Allow(_), Action::RequireApproval) => {
+            Some((true, "asks now → would run unasked"))
+        }
+        (Wider::Allow(_), Action::Deny) => Some((true, "DENIED now → would run unasked")),
+        (Wider::Grant(..), Action::Deny) => Some((false, "denied, and stays denied")),
+        (Wider::Unrule(_, _, Action::Deny), Action::Deny) => {
+            Some((true, "DENIED now → would no longer be denied by this rule"))
+        }
+        (Wider::Unrule(_, _, Action::RequireApproval), Action::RequireApproval) => {
+            Some((true, "asks now → would no longer be asked for by this rule"))
+        }
+        (Wider::Grant(..) | Wider::Allow(_), Action::Allow) | (Wider::Unrule(..) | Wider::Resume, _) => None,
+    }
+}
+
+/// What came of an act.
+#[must_use]
+pub fn done(reply: &Reply, view: &View<'_>) -> Vec<Message> {
+    let text = Text::new();
+    let text = match reply {
+        Reply::Grant(grant) => text
+            .bold("Permitted")
+            .words(": grant ")
+            .count(grant.id)
+            .words(", ")
+            .code(&Shown::line(grant.pattern.as_str()))
+            .words(" for ")
+            .then(moments::span(grant.lasts()))
+            .words(". End it with ")
+            .code(&Shown::line(&format!("/revoke {}", grant.id))),
+        Reply::Rule(rule) => {
+            let word = match rule.action {
+                Action::Allow => "Permitted from now on",
+                Action::RequireApproval => "Asks from now on",
+                Action::Deny => "Denied from now on",
+            };
+            text.bold(word)
+                .words(": rule ")
+                .count(rule.id)
+                .words(", ")
+                .code(&Shown::line(rule.pattern.as_str()))
+                .words(". End it with ")
+                .code(&Shown::line(&format!("/unrule {}", rule.id)))
+        }
+        Reply::Standing(standing) => match standing.paused {
+            Some(since) => text
+                .bold("Everything is paused")
+                .words(", since ")
+                .then(moments::at(since, view.now, view.zone))
+                .words(": no call runs until ")
+                .command("resume"),
+            None => text.words("Done."),
+        },
+        Reply::Changed(count) => text.bold("Done").words(", changed: ").count(*count),
+        Reply::Task(_)
+        | Reply::Tasks(_)
+        | Reply::Called(_)
+        | Reply::Listing(_)
+        | Reply::Status(_)
+        | Reply::Why(_)
+        | Reply::Reach(_)
+        | Reply::TotpSecret(_)
+        | Reply::RecoveryCodes(_)
+        | Reply::PairingCode(_)
+        | Reply::Heads(_)
+        | Reply::Look(_)
+        | Reply::News(_)
+        | Reply::Found(_)
+        | Reply::Watched(_) => text.words("Done."),
+    };
+    text.pages()
+}
+
+/// A person thought better of it.
+#[must_use]
+pub fn nothing_done() -> Vec<Message> {
+    Text::new().words("Nothing was changed.").pages()
+}

@@ -1,0 +1,236 @@
+//! The chat: a person types a command and reads the answer.
+//!
+//! A command becomes the request that the terminal makes too. What narrows is done at once; what widens is first
+//! shown with a button, which confirms exactly what was shown.
+
+pub mod command;
+mod look;
+mod mistake;
+mod page;
+mod widen;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use portero::ipc::{Acting, Ask, Failure, Reply};
+use portero::pipeline::BoxFuture;
+use portero::policy::Action;
+
+use self::command::{Command, Mistake, Narrow, Widen};
+use self::page::Sheet;
+use super::bot::{self, BotError, ChatId, Press};
+use super::courier::Courier;
+use super::door::Word;
+use super::ear::{Flow, Heard, Receipt};
+use super::screens::{self, View};
+use super::text::Message;
+use crate::control;
+use crate::daemon::Daemon;
+use crate::pairing::Person;
+use crate::store::StoreError;
+use crate::taps::{self, Act, Found, Taps, Turned, Wider};
+
+/// The pauses between tries to set the menu: the first, and the longest.
+const MENU_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// Answers commands. Clones are the same.
+#[derive(Clone)]
+pub struct Talk {
+    daemon: Arc<Daemon>,
+    taps: Taps,
+    zone: TimeZone,
+}
+
+/// Whom to answer, and to what.
+#[derive(Debug, Clone)]
+pub struct Here {
+    /// Who spoke.
+    pub person: Person,
+    /// To answer.
+    pub courier: Courier,
+    /// What they said, as an update.
+    pub receipt: Receipt,
+}
+
+impl Talk {
+    /// For a person in this zone.
+    #[must_use]
+    pub fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Self {
+        let taps = Taps::new(Arc::clone(&daemon.journal));
+        Self { daemon, taps, zone }
+    }
+
+    /// Offers the commands in the person's chat, now or when that succeeds.
+    pub fn offer(&self, courier: &Courier, person: Person) {
+        let (bot, stop) = (courier.client().clone(), self.daemon.stop.clone());
+        self.daemon.work.spawn(async move { stop.run_until_cancelled(set_menu(bot, person)).await });
+    }
+
+    /// The person wrote this. It returns once what narrows is in force; what is looked at comes later.
+    ///
+    /// # Errors
+    /// When the store cannot be written: then nothing was answered, and it may come again.
+    pub async fn said(&self, text: Option<&str>, here: &Here) -> Result<(), StoreError> {
+        let text = text.unwrap_or_default();
+        match self.read(text) {
+            Err(Mistake::Elsewhere) => Ok(()),
+            Err(mistake) => self.answer(here, mistake::said(&mistake)).await,
+            Ok(Command::Look(look)) => {
+                let (talk, here, text) = (self.clone(), here.clone(), text.to_owned());
+                self.daemon.work.spawn(async move {
+                    let pages = talk.look(&look, here.person).await;
+                    if let Err(error) = talk.send(&here, &Sheet::new(pages, &text)).await {
+                        tracing::error!(%error, "a question on Telegram could not be answered");
+                    }
+                });
+                Ok(())
+            }
+            Ok(Command::Narrow(narrow)) => {
+                let done = control::said(&self.daemon, here.person, asked(narrow)).await;
+                self.answer(here, self.outcome(&done)).await
+            }
+            Ok(Command::Unrule(id)) => match self.unruled(id) {
+                Some(wider) => self.ask(&wider, here).await,
+                None => {
+                    let ask = Ask::Unrule { id, challenge: None };
+                    let done = control::said(&self.daemon, here.person, ask).await;
+                    self.answer(here, self.outcome(&done)).await
+                }
+            },
+            Ok(Command::Widen(widen)) => self.ask(&wider(widen), here).await,
+        }
+    }
+
+    /// The person pressed one of the chat's buttons.
+    async fn pressed(&self, press: Press, found: Found, here: &Here) -> Result<(), StoreError> {
+        let Some((_, _, message)) = press.place else { return Ok(()) };
+        let word = match found {
+            Found::Show(turned) => {
+                if let Some(page) = page::turned(&turned.what) {
+                    self.turn(page, turned.spot, message, here).await?;
+                }
+                None
+            }
+            Found::Widen(affirmed) => {
+                self.confirmed(affirmed, message, here).await?;
+                None
+            }
+            Found::Again(Act::Widen(_), _) => Some("This is done.".to_owned()),
+            Found::Decide(_) | Found::Again(..) | Found::Used | Found::Unsent | Found::Void => None,
+        };
+        here.courier.answer(press.query, word, false);
+        Ok(())
+    }
+
+    fn read(&self, text: &str) -> Result<Command, Mistake> {
+        command::read(text, &self.daemon.weather.seen().username.unwrap_or_default())
+    }
+
+    /// What ending this rule widens; none where it narrows, or there is no such rule.
+    fn unruled(&self, id: u64) -> Option<Wider> {
+        let rules = self.daemon.rules.standing().rules;
+        let rule = rules.into_iter().find(|rule| rule.id == id)?;
+        match rule.action {
+            Action::Allow => None,
+            Action::RequireApproval | Action::Deny => Some(Wider::Unrule(id, rule.pattern, rule.action)),
+        }
+    }
+
+    async fn answer(&self, here: &Here, pages: Vec<Message>) -> Result<(), StoreError> {
+        self.send(here, &Sheet::new(pages, "")).await
+    }
+
+    fn outcome(&self, done: &Result<Reply, Failure>) -> Vec<Message> {
+        match done {
+            Ok(reply) => screens::done(reply, &self.view()),
+            Err(failure) => screens::failure(failure),
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { now: self.daemon.clock.now().wall, zone: &self.zone }
+    }
+}
+
+impl Flow for Talk {
+    fn linked(&self, courier: &Courier, person: Option<Person>) {
+        if let Some(person) = person {
+            self.offer(courier, person);
+        }
+    }
+
+    fn hear(&self, heard: Heard) -> BoxFuture<'_, Result<(), StoreError>> {
+        let Heard { word, person, courier, receipt } = heard;
+        let here = Here { person, courier, receipt };
+        Box::pin(async move {
+            match word {
+                Word::Said(said) => self.said(said.text.as_deref(), &here).await,
+                Word::Pressed(press) => {
+                    let carried = press.data.as_deref().unwrap_or_default();
+                    let found = self.taps.pressed(carried, of(&press, &here))?;
+                    self.pressed(press, found, &here).await
+                }
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for Talk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Talk").finish_non_exhaustive()
+    }
+}
+
+/// Whether a press is one of the chat's buttons.
+pub(super) fn is_its(found: &Found) -> bool {
+    match found {
+        Found::Widen(_) | Found::Again(Act::Widen(_), _) => true,
+        Found::Show(Turned { what, .. }) | Found::Again(Act::Show(what), _) => page::turned(what).is_some(),
+        Found::Decide(_) | Found::Again(Act::Decide(_), _) | Found::Used | Found::Unsent | Found::Void => {
+            false
+        }
+    }
+}
+
+fn of(press: &Press, here: &Here) -> taps::Press {
+    let (chat, message) = press.place.map_or((0, 0), |(chat, _, message)| (chat.0, message.0));
+    let (bot, update) = here.receipt.numbers();
+    taps::Press { bot, chat, user: press.from.0, message, update }
+}
+
+fn asked(narrow: Narrow) -> Ask {
+    match narrow {
+        Narrow::Revoke(None) => Ask::Revoke(Acting::All),
+        Narrow::Revoke(Some(id)) => Ask::Revoke(Acting::On(vec![id])),
+        Narrow::Deny(pattern) => Ask::Rule { pattern, action: Action::Deny, challenge: None },
+        Narrow::Pause => Ask::Pause,
+    }
+}
+
+fn wider(widen: Widen) -> Wider {
+    match widen {
+        Widen::Grant(pattern, lasts) => {
+            Wider::Grant(pattern, u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX))
+        }
+        Widen::Allow(pattern) => Wider::Allow(pattern),
+        Widen::Resume => Wider::Resume,
+    }
+}
+
+async fn set_menu(bot: bot::Bot, person: Person) {
+    let entry = |known: &command::Known| bot::Command::new(known.name, known.what).ok();
+    let menu: Vec<_> = command::COMMANDS.iter().filter_map(entry).collect();
+    let (mut pause, most) = MENU_PAUSES;
+    loop {
+        let wait = match bot.set_commands(ChatId(person.chat), &menu).await {
+            Ok(()) | Err(BotError::Unauthorized | BotError::Blocked | BotError::Refused(_)) => return,
+            Err(BotError::RetryAfter(wait)) => wait.max(pause),
+            Err(BotError::Server(_) | BotError::Conflict | BotError::Network(_) | BotError::Nonsense) => {
+                pause
+            }
+        };
+        tokio::time::sleep(wait).await;
+        pause = (2 * pause).min(most);
+    }
+}

@@ -1,0 +1,148 @@
+//! Pages that a person turns: each press makes the page anew from the command that was typed.
+
+use super::super::bot::{Act as Does, Button, ChatId, Keyboard, MessageId};
+use super::super::courier::{Edit, Letter, Rank};
+use super::super::keyboard::turns;
+use super::super::screens;
+use super::super::text::Message;
+use super::command::Command;
+use super::{Here, Talk, wider};
+use crate::store::StoreError;
+use crate::taps::{Act, Spot, Widening};
+
+/// What the chat's own buttons begin with.
+const OURS: &str = "talk ";
+
+/// An answer: its pages, of which one is shown.
+pub(super) struct Sheet<'a> {
+    pages: Vec<Message>,
+    page: usize,
+    /// The command that makes it.
+    words: &'a str,
+    /// What its button confirms.
+    confirms: Option<Widening>,
+}
+
+/// What a button of the chat shows.
+pub(super) enum Page<'a> {
+    /// This page of the answer to a command.
+    Of(usize, &'a str),
+    /// That nothing is done.
+    Nothing,
+}
+
+/// Reads what a button shows; none where it is not the chat's.
+pub(super) fn turned(what: &str) -> Option<Page<'_>> {
+    match what.strip_prefix(OURS)?.split_once(' ') {
+        Some((page, words)) => page.parse().ok().map(|page| Page::Of(page, words)),
+        None => Some(Page::Nothing),
+    }
+}
+
+impl<'a> Sheet<'a> {
+    pub(super) const fn new(pages: Vec<Message>, words: &'a str) -> Self {
+        Self { pages, page: 0, words, confirms: None }
+    }
+
+    pub(super) fn confirming(self, widening: Widening) -> Self {
+        Self { confirms: Some(widening), ..self }
+    }
+
+    /// With this page open, or the last where there are fewer.
+    pub(super) fn at(self, page: usize) -> Self {
+        Self { page: page.min(self.pages.len().saturating_sub(1)), ..self }
+    }
+
+    /// The yes stands below the last page: whoever gives it has turned them all.
+    fn buttons(&self) -> Vec<Vec<(String, Act)>> {
+        let turn =
+            |(label, page): (String, usize)| (label, Act::Show(format!("{OURS}{page} {}", self.words)));
+        let turning = turns(self.page, self.pages.len()).into_iter().map(turn).collect();
+        let mut rows: Vec<Vec<_>> = vec![turning];
+        if let Some(widening) = &self.confirms {
+            let last = self.page + 1 == self.pages.len();
+            let yes = last.then(|| ("✅ Confirm".to_owned(), Act::Widen(widening.clone())));
+            let no = ("❌ Not now".to_owned(), Act::Show(format!("{OURS}no")));
+            rows.push(yes.into_iter().chain([no]).collect());
+        }
+        rows.retain(|row| !row.is_empty());
+        rows
+    }
+}
+
+impl Talk {
+    /// Sends an answer.
+    pub(super) async fn send(&self, here: &Here, sheet: &Sheet<'_>) -> Result<(), StoreError> {
+        let Some(message) = sheet.pages.get(sheet.page) else { return Ok(()) };
+        let cause = here.receipt.cause();
+        let spot = Spot {
+            bot: here.courier.bot().0,
+            chat: here.person.chat,
+            user: here.person.user,
+            cause: cause.as_str().to_owned(),
+        };
+        let keyboard = self.keyboard(spot, sheet).await?;
+        let letter = Letter::Text(message.clone(), keyboard);
+        drop(here.courier.send(ChatId(here.person.chat), letter, Rank::Notice, cause));
+        Ok(())
+    }
+
+    /// Puts an answer in the place of what a message shows.
+    pub(super) async fn put(
+        &self,
+        here: &Here,
+        (spot, message): (Spot, MessageId),
+        sheet: &Sheet<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(text) = sheet.pages.get(sheet.page) else { return Ok(()) };
+        let keyboard = self.keyboard(spot, sheet).await?;
+        drop(here.courier.edit(ChatId(here.person.chat), message, Edit::Text(text.clone(), keyboard)));
+        Ok(())
+    }
+
+    /// Shows what a button shows.
+    pub(super) async fn turn(
+        &self,
+        page: Page<'_>,
+        spot: Spot,
+        message: MessageId,
+        here: &Here,
+    ) -> Result<(), StoreError> {
+        let Page::Of(page, words) = page else {
+            return self.put(here, (spot, message), &Sheet::new(screens::nothing_done(), "")).await;
+        };
+        let at = (spot, message);
+        match self.read(words) {
+            Ok(Command::Look(look)) => {
+                let (talk, here, words) = (self.clone(), here.clone(), words.to_owned());
+                self.daemon.work.spawn(async move {
+                    let pages = talk.look(&look, here.person).await;
+                    if let Err(error) = talk.put(&here, at, &Sheet::new(pages, &words).at(page)).await {
+                        tracing::error!(%error, "a page on Telegram could not be turned");
+                    }
+                });
+                Ok(())
+            }
+            Ok(Command::Widen(widen)) => self.ask_again(&wider(widen), page, at, here).await,
+            Ok(Command::Unrule(id)) => match self.unruled(id) {
+                Some(wider) => self.ask_again(&wider, page, at, here).await,
+                None => self.put(here, at, &Sheet::new(screens::nothing_done(), "")).await,
+            },
+            // Nothing that acts has pages.
+            Ok(Command::Narrow(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The buttons, known from now on; the message's former ones are void.
+    async fn keyboard(&self, spot: Spot, sheet: &Sheet<'_>) -> Result<Option<Keyboard>, StoreError> {
+        let rows = sheet.buttons();
+        let acts = rows.iter().flatten().map(|(_, act)| (None, act.clone())).collect();
+        let mut tokens = self.taps.make(spot, acts).await?.into_iter();
+        let button =
+            |(label, _): &(String, Act)| Button::new(label.clone(), Does::Press(tokens.next()?)).ok();
+        let mut button = button;
+        let rows: Vec<Vec<Button>> =
+            rows.iter().map(|row| row.iter().filter_map(&mut button).collect()).collect();
+        Ok(Keyboard::new(rows).ok())
+    }
+}

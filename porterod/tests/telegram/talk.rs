@@ -1,0 +1,314 @@
+//! The chat's commands, right and wrong, with the real daemon behind them.
+
+use portero::ipc::{Ask, Reply};
+use portero::policy::{Action, Standing};
+use serde_json::json;
+
+use crate::standin::{Shown, StandIn};
+use crate::world::{JANE, MALLORY, World};
+
+const MCPS: &str = r#"{"mcpServers": {"github": {"command": "no-such-program"}}}"#;
+
+impl World {
+    /// Jane's bot, and a server of which the operations are known.
+    async fn of_jane_with_github() -> Self {
+        let world = Self::without_bot().await;
+        world.configure(&json!({
+            "token": crate::standin::TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE,
+        }));
+        world.write("mcps.json", MCPS);
+        let world = world.started().await;
+        world.serves().await;
+        world
+    }
+
+    /// Says this and waits for the answer that it gets.
+    async fn says(&self, text: &str) -> Shown {
+        let before = self.telegram.by_bot(JANE).len();
+        self.telegram.say(JANE, text);
+        let answer = |it: &StandIn| it.by_bot(JANE).into_iter().nth(before);
+        self.telegram.until(text, answer).await
+    }
+
+    /// Presses, and waits until the message is another.
+    async fn presses(&self, shown: &Shown, words: &str) -> Shown {
+        self.telegram.press(JANE, shown.id, words);
+        self.edited(shown).await
+    }
+
+    async fn edited(&self, shown: &Shown) -> Shown {
+        let edited = |it: &StandIn| {
+            let now = it.by_bot(JANE).into_iter().find(|now| now.id == shown.id)?;
+            (now.edits > shown.edits).then_some(now)
+        };
+        self.telegram.until("an edit", edited).await
+    }
+
+    async fn standing(&self) -> Standing {
+        match self.ask(Ask::Rules).await.unwrap() {
+            Reply::Standing(standing) => standing,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn deny(&self, pattern: &str) {
+        let pattern = pattern.parse().unwrap();
+        self.ask(Ask::Rule { pattern, action: Action::Deny, challenge: None }).await.unwrap();
+    }
+}
+
+fn buttons(shown: &Shown) -> Vec<String> {
+    let rows = shown.keyboard.iter().flat_map(|rows| rows.as_array().unwrap());
+    let all = rows.flat_map(|row| row.as_array().unwrap());
+    all.map(|button| button["text"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What stands outside of code in all that the bot ever said.
+fn uncovered(world: &World) -> String {
+    let mut open = String::new();
+    for shown in world.telegram.by_bot(JANE) {
+        let units: Vec<u16> = shown.text.encode_utf16().collect();
+        let mut at = 0;
+        for entity in shown.entities.as_array().unwrap() {
+            let kind = entity["type"].as_str().unwrap();
+            assert!(["bold", "code", "pre"].contains(&kind), "{entity}");
+            if kind == "bold" {
+                continue;
+            }
+            let offset = usize::try_from(entity["offset"].as_u64().unwrap()).unwrap();
+            let length = usize::try_from(entity["length"].as_u64().unwrap()).unwrap();
+            open.push_str(&String::from_utf16_lossy(&units[at..offset]));
+            open.push('\u{1f512}');
+            at = offset + length;
+        }
+        open.push_str(&String::from_utf16_lossy(&units[at..]));
+        open.push('\n');
+    }
+    open
+}
+
+#[tokio::test]
+async fn every_question_is_answered() {
+    let world = World::of_jane_with_github().await;
+    for (text, answer) in [
+        ("/start", "What I understand\n/status"),
+        ("/help", "What I understand\n/status"),
+        ("/Status@portero_test_bot", "Portero test"),
+        ("/rules", "No rules and no grants"),
+        ("/tasks", "There are no such tasks."),
+        ("/tasks failed", "There are no such tasks."),
+        ("/pending", "Nothing waits for you."),
+        ("/logs 1h", "Log, times in "),
+        ("/logs 1h refused github/*", "There are no such records."),
+        ("  /why   github/create_issue ", "github/create_issue: needs approval"),
+        ("/whoami", "Your user: 501\nThis chat: 501"),
+    ] {
+        let shown = world.says(text).await;
+        assert!(shown.text.starts_with(answer), "{text}: {}", shown.text);
+    }
+    let status = world.says("/status").await.text;
+    assert!(status.contains("Telegram: well") && status.contains("github idle"), "{status}");
+}
+
+#[tokio::test]
+async fn what_is_mistyped_is_told_and_changes_nothing() {
+    let world = World::of_jane_with_github().await;
+    for (text, answer) in [
+        ("hello", "I understand commands only: /help"),
+        ("/statsu", "There is no command /statsu. Did you mean /status?"),
+        ("/grant github/*", "Something is missing: for how long.\nFor example: /grant github/* 30m"),
+        ("/grant github/* 30", "30 does not do: a duration needs a unit"),
+        ("/deny github", "github does not do: a pattern needs a `/`"),
+        ("/revoke 99", "That did not work: "),
+        ("/unrule 99", "That did not work: "),
+        ("/grant github/* 48h", "That did not work: a grant lasts at most 24h"),
+    ] {
+        let shown = world.says(text).await;
+        assert!(shown.text.starts_with(answer), "{text}: {}", shown.text);
+        assert_eq!(buttons(&shown), [""; 0], "{text}");
+    }
+    let standing = world.standing().await;
+    assert!(standing.rules.is_empty() && standing.grants.is_empty());
+    let refused = world.acts().into_iter().filter(|act| act.ends_with("false")).count();
+    assert_eq!(refused, 3, "{:?}", world.acts());
+}
+
+#[tokio::test]
+async fn what_narrows_acts_at_once() {
+    let world = World::of_jane_with_github().await;
+    let denied = world.says("/deny github/delete_*").await;
+    assert!(denied.text.starts_with("Denied from now on: rule 1, github/delete_*"), "{}", denied.text);
+    let paused = world.says("/pause").await;
+    assert!(paused.text.starts_with("Everything is paused"), "{}", paused.text);
+    assert!(world.says("/revoke").await.text.starts_with("Done, changed: 0"));
+    let standing = world.standing().await;
+    assert_eq!((standing.rules.len(), standing.paused.is_some()), (1, true));
+    assert!(world.acts().contains(&"deny: github/delete_*: true".to_owned()));
+}
+
+#[tokio::test]
+async fn what_widens_is_shown_and_waits_for_its_button() {
+    let world = World::of_jane_with_github().await;
+    world.deny("github/prompts:get").await;
+    let asked = world.says("/grant github/* 30m").await;
+    assert!(asked.text.starts_with("Permit for a while?\ngithub/* for 30 min, until "), "{}", asked.text);
+    let denied = asked.text.find("github/prompts:get  denied, and stays denied").expect("it is listed");
+    let asks = asked.text.find("asks now → would run unasked").expect("it is listed");
+    assert!(denied < asks, "the denied come first: {}", asked.text);
+    assert_eq!(buttons(&asked), ["✅ Confirm", "❌ Not now"]);
+    assert!(world.standing().await.grants.is_empty(), "nothing is granted yet");
+    let data = asked.keyboard.as_ref().unwrap()[0][0]["callback_data"].as_str().unwrap().to_owned();
+    let done = world.presses(&asked, "✅ Confirm").await;
+    assert!(done.text.starts_with("Permitted: grant 2, github/* for 30 min"), "{}", done.text);
+    assert_eq!(buttons(&done), [""; 0]);
+    world.telegram.press_with(JANE, asked.id, &data);
+    world.says("/rules").await;
+    assert_eq!(world.standing().await.grants.len(), 1, "a button is used once");
+    assert!(world.says("/revoke 2").await.text.starts_with("Done, changed: 1"));
+}
+
+#[tokio::test]
+async fn a_button_confirms_nothing_but_what_was_shown() {
+    let world = World::of_jane_with_github().await;
+    let asked = world.says("/allow github/*").await;
+    assert!(!asked.text.contains("DENIED"), "{}", asked.text);
+    world.deny("github/prompts:get").await;
+    let again = world.presses(&asked, "✅ Confirm").await;
+    assert!(again.text.starts_with("Something changed meanwhile."), "{}", again.text);
+    assert!(again.text.contains("github/prompts:get  DENIED now"), "{}", again.text);
+    assert_eq!(world.standing().await.rules.len(), 1, "nothing is permitted");
+    let done = world.presses(&again, "✅ Confirm").await;
+    assert!(done.text.starts_with("Permitted from now on: rule 2, github/*"), "{}", done.text);
+    assert_eq!(world.standing().await.rules.len(), 2);
+}
+
+#[tokio::test]
+async fn a_person_can_think_better_of_it() {
+    let world = World::of_jane_with_github().await;
+    let asked = world.says("/allow github/*").await;
+    let data = asked.keyboard.as_ref().unwrap()[0][0]["callback_data"].as_str().unwrap().to_owned();
+    assert_eq!(world.presses(&asked, "❌ Not now").await.text, "Nothing was changed.");
+    world.telegram.press_with(JANE, asked.id, &data);
+    world.says("/rules").await;
+    assert!(world.standing().await.rules.is_empty(), "the button is void");
+}
+
+#[tokio::test]
+async fn ending_a_deny_and_ending_a_pause_are_confirmed_and_ending_an_allow_is_not() {
+    let world = World::of_jane_with_github().await;
+    world.deny("github/*").await;
+    world.ask(Ask::Pause).await.unwrap();
+    let asked = world.says("/resume").await;
+    assert!(asked.text.starts_with("Go on?"), "{}", asked.text);
+    assert!(world.standing().await.paused.is_some());
+    world.presses(&asked, "✅ Confirm").await;
+    assert!(world.standing().await.paused.is_none());
+    let asked = world.says("/unrule 1").await;
+    assert!(asked.text.starts_with("End a rule that narrows?\nrule 1, github/*"), "{}", asked.text);
+    assert_eq!(world.standing().await.rules.len(), 1);
+    world.presses(&asked, "✅ Confirm").await;
+    assert!(world.standing().await.rules.is_empty());
+    let asked = world.says("/allow github/*").await;
+    world.presses(&asked, "✅ Confirm").await;
+    assert!(world.says("/unrule 2").await.text.starts_with("Done, changed: 1"));
+    let acts = world.acts();
+    for act in ["resume: everything", "unrule: deny github/*: true", "allow: github/*: true", "unrule: allow"]
+    {
+        assert!(acts.iter().any(|it| it.starts_with(act)), "{act} in {acts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_is_turned_page_by_page_also_after_a_restart() {
+    let world = World::of_jane_with_github().await;
+    for number in 0..150 {
+        world.deny(&format!("github/some_long_name_of_a_tool_{number:03}")).await;
+    }
+    let first = world.says("/rules").await;
+    assert!(first.text.starts_with("Page 1 of ") && first.text.contains("tool_000"), "{}", first.text);
+    assert_eq!(buttons(&first), ["Page 2 ›"]);
+    let second = world.presses(&first, "Page 2 ›").await;
+    assert!(second.text.starts_with("Page 2 of "), "{}", second.text);
+    let world = world.restarted().await;
+    world.serves().await;
+    let back = world.presses(&second, "‹ Page 1").await;
+    assert_eq!(back.text, first.text);
+}
+
+#[tokio::test]
+async fn only_the_last_page_of_what_widens_has_the_yes() {
+    let world = World::of_jane_with_github().await;
+    let servers: serde_json::Map<_, _> = (0..40)
+        .map(|number| (format!("server-number-{number:03}"), json!({"command": "no-such-program"})))
+        .collect();
+    world.write("mcps.json", &json!({"mcpServers": servers}).to_string());
+    let asked = loop {
+        let asked = world.says("/allow server-number-*/*").await;
+        if asked.text.starts_with("Page 1 of ") {
+            break asked;
+        }
+    };
+    assert_eq!(buttons(&asked), ["Page 2 ›", "❌ Not now"]);
+    let mut shown = world.presses(&asked, "Page 2 ›").await;
+    while let Some(next) = buttons(&shown).into_iter().find(|button| button.ends_with('›')) {
+        assert!(!buttons(&shown).contains(&"✅ Confirm".to_owned()));
+        shown = world.presses(&shown, &next).await;
+    }
+    assert!(world.presses(&shown, "✅ Confirm").await.text.starts_with("Permitted from now on"));
+}
+
+#[tokio::test]
+async fn what_comes_twice_is_done_once() {
+    let world = World::of_jane_with_github().await;
+    let update = world.telegram.say(JANE, "/deny github/*");
+    world.answered(JANE, 1).await;
+    world.telegram.redeliver(update);
+    world.says("/rules").await;
+    assert_eq!(world.standing().await.rules.len(), 1);
+}
+
+#[tokio::test]
+async fn another_persons_press_is_nothing() {
+    let world = World::of_jane_with_github().await;
+    let asked = world.says("/allow github/*").await;
+    let data = asked.keyboard.as_ref().unwrap()[0][0]["callback_data"].as_str().unwrap().to_owned();
+    world.telegram.say(MALLORY, "hi");
+    world.telegram.press_with(MALLORY, asked.id, &data);
+    let other = world.says("/rules").await;
+    world.telegram.press_with(JANE, other.id, &data);
+    world.says("/status").await;
+    assert!(world.standing().await.rules.is_empty());
+}
+
+#[tokio::test]
+async fn the_menu_is_set_for_the_person() {
+    let world = World::of_jane_with_github().await;
+    let set = |it: &StandIn| it.calls("setMyCommands").into_iter().next();
+    let call = world.telegram.until("a menu", set).await;
+    assert_eq!(call.body["scope"], json!({"type": "chat", "chat_id": JANE}));
+    let names: Vec<_> = call.body["commands"].as_array().unwrap().iter().map(|it| &it["command"]).collect();
+    assert_eq!(names.len(), 16);
+    assert!(names.contains(&&json!("status")) && names.contains(&&json!("resume")));
+}
+
+#[tokio::test]
+async fn nothing_from_outside_becomes_a_link_a_command_or_a_mention() {
+    let world = World::of_jane_with_github().await;
+    for text in [
+        "/evil@portero_test_bot",
+        "/why @everyone/x",
+        "/why evil/start_@all",
+        "/grant @evil/* 1h",
+        "/deny evil.example/*",
+        "/logs #evil",
+        "/allow evil/t.me",
+        "https://evil.example /start @evil",
+        "/revoke @evil\n/start",
+    ] {
+        world.says(text).await;
+    }
+    world.says("/rules").await;
+    world.says("/logs").await;
+    let open = uncovered(&world);
+    assert!(!open.contains("evil") && !open.contains(['@', '#']), "{open}");
+}
