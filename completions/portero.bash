@@ -1880,7 +1880,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__task)
-            opts="-h --config --json --no-start --help"
+            opts="-h --real --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

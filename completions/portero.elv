@@ -74,6 +74,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;task'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --real 'Show the real values too, on the terminal itself; asks for the passphrase'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'

@@ -78,6 +78,7 @@ complete -c portero -n "__fish_portero_using_subcommand tasks" -l json -d 'Print
 complete -c portero -n "__fish_portero_using_subcommand tasks" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
 complete -c portero -n "__fish_portero_using_subcommand tasks" -s h -l help -d 'Print help'
 complete -c portero -n "__fish_portero_using_subcommand task" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand task" -l real -d 'Show the real values too, on the terminal itself; asks for the passphrase'
 complete -c portero -n "__fish_portero_using_subcommand task" -l json -d 'Print JSON instead of text'
 complete -c portero -n "__fish_portero_using_subcommand task" -l no-start -d 'Never start the daemon; fail when it is needed and does not run'
 complete -c portero -n "__fish_portero_using_subcommand task" -s h -l help -d 'Print help'

@@ -65,7 +65,7 @@ pub(crate) enum Command {
     /// Show one task whole: the call, its arguments, its result
     #[command(after_help = "Example:\n  portero task 7c1d\n\nAn id may be shortened to any beginning or \
                             end that only one task has.")]
-    Task(OneTask),
+    Task(Task),
     /// List the calls that wait for you
     #[command(after_help = "Examples:\n  portero pending\n  portero pending --watch\n  portero pending \
                             --watch --json | jq --unbuffered .event\n\nApproving in the view takes the \
@@ -214,6 +214,16 @@ pub(crate) struct OneTask {
     /// The task's id, or a beginning or end of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Task {
+    /// The task's id, or a beginning or end of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Show the real values too, on the terminal itself; asks for the passphrase
+    #[arg(long)]
+    pub(crate) real: bool,
 }
 
 #[derive(Debug, Args)]

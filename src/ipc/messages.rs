@@ -240,6 +240,13 @@ pub enum Ask {
         /// The task.
         task: TaskId,
     },
+    /// The real values of a task, for the terminal device and nothing else. Answer: [`Reply::Real`].
+    Real {
+        /// The task.
+        task: TaskId,
+        /// The second factor.
+        challenge: Challenge,
+    },
     /// One task as a person decides on it, with what its tool says of itself. Answer: [`Reply::Look`].
     Look {
         /// The task.
@@ -416,6 +423,8 @@ pub enum Reply {
     PairingCode(PairingCode),
     /// How far every segment of the audit is known to have come.
     Heads(Vec<Head>),
+    /// The real values of a task.
+    Real(Box<Real>),
     /// A task, to decide on.
     Look(Box<Look>),
     /// What changed, or what waits.
@@ -435,6 +444,19 @@ pub struct Waiting {
     pub tools: Vec<(ToolId, Action, Action)>,
     /// Tells this difference from any other.
     pub shown: String,
+}
+
+/// What a task's server gets and what it answered, as JSON texts with the values that this server may see.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Real {
+    /// The call's `params`.
+    pub params: Disclosed,
+    /// Its `_meta`, where it has one.
+    pub meta: Option<Disclosed>,
+    /// The result, where there is one.
+    pub result: Option<Disclosed>,
+    /// The error, where there is one.
+    pub error: Option<Disclosed>,
 }
 
 /// A task as a person decides on it.

@@ -66,7 +66,7 @@ pub(crate) fn run(line: Line) -> Outcome {
         Command::Status => on_runtime(status::run(&context()?)),
         Command::Tasks(args) => on_runtime(tasks::run(&context()?, args)),
         Command::Pending(args) => on_runtime(pending::run(&context()?, args)),
-        Command::Task(args) => on_runtime(task::run(&context()?, &args.id)),
+        Command::Task(args) => on_runtime(task::run(&context()?, &args)),
         Command::Approve(args) => on_runtime(approve::run(&context()?, &args.id)),
         Command::Reject(args) => on_runtime(reject::run(&context()?, args)),
         Command::Again(args) => on_runtime(again::run(&context()?, &args.id)),

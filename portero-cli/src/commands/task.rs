@@ -3,18 +3,50 @@
 use std::fmt::Write as _;
 
 use portero::call::{Call, Method};
+use portero::ipc::{Ask, Real, Reply, Width};
 use portero::json::readable::readable;
 use portero::json::{Object, RawJson};
 use portero::task::Task;
 
 use super::{Context, tasks};
+use crate::args;
+use crate::daemon::{Daemon, unexpected};
 use crate::failure::Outcome;
 use crate::output::{quoted, visible};
+use crate::widen;
 
-pub(super) async fn run(context: &Context, id: &str) -> Outcome {
+pub(super) async fn run(context: &Context, args: &args::Task) -> Outcome {
     let daemon = context.daemon().await?;
-    let task = tasks::find(&daemon, id, None).await?;
+    let task = tasks::find(&daemon, &args.id, None).await?;
+    if args.real {
+        return show_real(&daemon, &task).await;
+    }
     context.output.show(&task, |out| out.line(describe(&task)))?;
+    Ok(())
+}
+
+/// Shows the real values on the terminal device: never on stdout, where a program could read them.
+async fn show_real(daemon: &Daemon, task: &Task) -> Outcome {
+    let mut terminal = widen::begin(daemon, "to show real values").await?;
+    terminal.say(describe(task))?;
+    let act = format!("show here what {} really gets and answers", task.call.tool.server);
+    let challenge = widen::confirm(&mut terminal, &act, Width::One)?;
+    let Reply::Real(real) = daemon.ask(Ask::Real { task: task.id, challenge }).await? else {
+        return Err(unexpected());
+    };
+    let Real { params, meta, result, error } = &*real;
+    terminal.say(format_args!("\nREAL VALUES, as {} sees them", task.call.tool.server))?;
+    let blocks = [
+        ("params", Some(params)),
+        ("_meta", meta.as_ref()),
+        ("result", result.as_ref()),
+        ("error", error.as_ref()),
+    ];
+    for (title, json) in blocks {
+        if let Some(json) = json {
+            terminal.say(format_args!("{title}\n{}", quoted(&readable(json.expose()))))?;
+        }
+    }
     Ok(())
 }
 

@@ -181,3 +181,58 @@ fn the_trial_ends_at_once_when_it_is_interrupted_at_the_keyboard() {
     terminal.expect("the trial was interrupted").unwrap();
     terminal.expect(Eof).unwrap();
 }
+
+#[test]
+fn real_values_are_shown_on_the_terminal_to_who_knows_the_passphrase_and_nowhere_else() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &[]);
+    agent.call("office/send_mail", &json!({"to": "jane@example.com", "body": "Jane Doe here"}));
+    let id = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
+    let shown = confirm(&world, &["task", &id, "--real"], "marta.lindqvist@northwind.test");
+    assert!(
+        shown.contains("jane@example.com") && shown.contains("REAL VALUES, as office sees them"),
+        "{shown}"
+    );
+    #[cfg(target_os = "linux")]
+    {
+        let said = without_terminal(&world, &["task", &id, "--real"], &format!("{PASSPHRASE}\n"));
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{}", said.err);
+    }
+    let mut terminal = on_terminal(&world, &["task", &id, "--real"]);
+    terminal.expect("Passphrase, to ").unwrap();
+    terminal.expect(": ").unwrap();
+    terminal.send_line("not the one").unwrap();
+    let end = terminal.expect(Eof).unwrap();
+    assert!(!String::from_utf8_lossy(end.as_bytes()).contains("lindqvist"));
+    let logs = world.run(&["logs"]).out;
+    assert!(logs.contains(&format!("task real task {id}")), "{logs}");
+    assert!(logs.contains("REFUSED"), "{logs}");
+    assert!(!world.run(&["task", &id]).out.contains("lindqvist"));
+}
+
+#[test]
+fn real_values_go_past_a_redirected_stdout() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &[]);
+    agent.call("office/send_mail", &json!({"to": "jane@example.com"}));
+    let id = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
+    let out = world.path("out");
+    let portero = world.command(&["task", &id, "--real", "--json"]);
+    let mut shell = std::process::Command::new("sh");
+    let line = r#"out=$1; shift; "$@" > "$out""#;
+    shell.args(["-c", line, "sh"]).arg(&out).arg(portero.get_program()).args(portero.get_args()).env_clear();
+    for (name, value) in portero.get_envs() {
+        shell.env(name, value.unwrap());
+    }
+    let mut terminal: OsSession = Session::spawn(shell).unwrap();
+    terminal.set_expect_timeout(Some(PATIENCE));
+    terminal.expect("Passphrase, to ").unwrap();
+    terminal.expect(": ").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    terminal.send_line(PASSPHRASE).unwrap();
+    terminal.expect("marta.lindqvist@northwind.test").unwrap();
+    terminal.expect(Eof).unwrap();
+    assert_eq!(std::fs::read_to_string(out).unwrap(), "");
+}

@@ -142,6 +142,8 @@ pub fn done(reply: &Reply, view: &View<'_>) -> Vec<Message> {
         | Reply::Heads(_)
         | Reply::Look(_)
         | Reply::News(_)
+        | Reply::Config(_)
+        | Reply::Real(_)
         | Reply::Found(_)
         | Reply::Watched(_) => text.words("Done."),
     };

@@ -70,6 +70,8 @@ impl Talk {
             | Reply::Heads(_)
             | Reply::Look(_)
             | Reply::News(_)
+            | Reply::Config(_)
+            | Reply::Real(_)
             | Reply::Found(_)
             | Reply::Watched(_) => Err(unexpected()),
         }

@@ -1,0 +1,41 @@
+//! `portero task ID --real`: what a task's server really gets and what it answered.
+//!
+//! A value that the anonymizer keeps from the agent is shown to whoever knows the passphrase, at the terminal
+//! device; that it was shown is in the audit before it is.
+
+use portero::anonymize::Fake;
+use portero::ipc::{Disclosed, Failure, Real, Reply, Width};
+use portero::json::RawJson;
+use portero::names::TaskId;
+use portero::secret::Secret;
+
+use super::challenge::{Confirming, confirm};
+use super::failure;
+use crate::daemon::Daemon;
+use crate::passphrase::What;
+
+/// Reveals as the executor would: for the task's own server, by the rules of now.
+pub(super) async fn answer(
+    daemon: &Daemon,
+    by: &str,
+    task: TaskId,
+    confirming: Confirming,
+) -> Result<Reply, Failure> {
+    let task = daemon.desk.task(task, None).map_err(|error| failure::of_desk(&error))?;
+    let confirmed = confirm(daemon, by, confirming, What::Other(Width::One)).await?;
+    let about = format!("task {}", task.id);
+    daemon
+        .journal
+        .record_act("task real", &about, true, Some(confirmed.by()))
+        .map_err(|error| failure::of_store(&error))?;
+    let anonymizer = daemon.anonymizer.load();
+    let server = &task.call.tool.server;
+    let reveal =
+        |json: &Fake<RawJson>| Disclosed::from(Secret::new(anonymizer.reveal(server, json).expose().get()));
+    Ok(Reply::Real(Box::new(Real {
+        params: reveal(&task.call.params),
+        meta: task.call.meta.as_ref().map(reveal),
+        result: task.result.as_ref().map(reveal),
+        error: task.error.as_ref().map(reveal),
+    })))
+}
