@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::ops::RangeInclusive;
 
 use portero::notice::Notice;
+use rusqlite::Connection;
 
 use super::*;
 use crate::crash::reached;
@@ -46,17 +47,22 @@ fn told(home: &Home) -> Vec<(u64, String)> {
     text.lines().map(line).collect()
 }
 
-/// Waits until the channel told what the task came into last.
-async fn told_of(home: &Home, state: State) -> Vec<(u64, String)> {
+/// Waits until the channel of the daemon that runs now has told everything and acknowledged it: what the one before
+/// it told last stands in the file already, and may come again.
+async fn all_told(home: &Home) -> Vec<(u64, String)> {
     let since = Instant::now();
-    loop {
-        let told = told(home);
-        if told.last().is_some_and(|(_, last)| *last == state.as_str()) {
-            return told;
-        }
-        assert!(since.elapsed() < SOON, "{state} is not told: {told:?}");
+    while !is_acknowledged(home) {
+        assert!(since.elapsed() < SOON, "not everything is told: {:?}", told(home));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    told(home)
+}
+
+fn is_acknowledged(home: &Home) -> bool {
+    let sql = "SELECT (SELECT told FROM channels WHERE name = ?1) >= (SELECT max(seq) FROM notices)";
+    let store = Connection::open(paths(home.0.path()).store()).unwrap();
+    store.busy_timeout(SOON).unwrap();
+    store.query_row(sql, [NAME], |row| row.get::<_, Option<bool>>(0)).unwrap() == Some(true)
 }
 
 /// Points between a commit and its delivery, in the delivery, and after it, each with how often the notice that
@@ -86,7 +92,7 @@ async fn killed_at_any_point_a_channel_tells_every_change_at_least_once_and_in_o
         let _daemon = home.daemon_with(None, true);
         let person = home.connect(Peer::Terminal).await;
         let task = at_rest(&person).await.unwrap();
-        let told = told_of(&home, task.state).await;
+        let told = all_told(&home).await;
         let state = point.split_once(' ').unwrap().1;
         let often = told.iter().filter(|(_, told)| told == state).count();
         assert!(times.contains(&often), "{point}: {told:?}");
