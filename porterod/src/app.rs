@@ -120,8 +120,9 @@ impl App {
         background.spawn(Arc::clone(&daemon).end_grants());
         background.spawn(reload::follow(Arc::clone(&daemon), files));
         background.spawn(close_idle(Arc::clone(&daemon)));
-        let talk = Arc::new(Talk::new(Arc::clone(&daemon), tuning.zone.clone()));
-        let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), talk);
+        let talk = Talk::new(Arc::clone(&daemon), tuning.zone.clone());
+        background.spawn(talk.clone().tell_heads(tuning.head_look));
+        let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
         background.spawn(deciding.telling());
         background.spawn(link::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));
         background.spawn(Arc::clone(&daemon.desk).run_pruning(daemon.stop.clone()));

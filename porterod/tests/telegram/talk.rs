@@ -1,5 +1,7 @@
 //! The chat's commands, right and wrong, with the real daemon behind them.
 
+use std::time::Duration;
+
 use portero::ipc::{Ask, Reply};
 use portero::policy::{Action, Standing};
 use serde_json::json;
@@ -311,4 +313,26 @@ async fn nothing_from_outside_becomes_a_link_a_command_or_a_mention() {
     world.says("/logs").await;
     let open = uncovered(&world);
     assert!(!open.contains("evil") && !open.contains(['@', '#']), "{open}");
+}
+
+#[tokio::test]
+async fn the_head_of_the_audit_is_told_once_a_day_and_can_be_compared() {
+    let told = |it: &StandIn| -> Vec<Shown> {
+        it.by_bot(JANE).into_iter().filter(|it| it.text.starts_with("The audit of this day")).collect()
+    };
+    let world = World::of_jane_with_github().await;
+    world.deny("github/delete_*").await;
+    world.says("/status").await;
+    assert!(told(&world.telegram).is_empty(), "the day is not over");
+    world.clock.advance(Duration::from_secs(6 * 3600));
+    let first = world.telegram.until("a head", |it| told(it).into_iter().next()).await;
+    assert!(first.text.contains("2026-11-20"), "{}", first.text);
+    let hash = first.text.split_once("has the hash ").unwrap().1.lines().next().unwrap();
+    assert!(hash.len() == 64 && world.all_files().contains(&format!("\"hash\":\"{hash}\"")), "{hash}");
+    let world = world.restarted().await;
+    world.serves().await;
+    world.says("/status").await;
+    assert_eq!(told(&world.telegram).len(), 1, "once, whatever restarts");
+    world.clock.advance(Duration::from_secs(24 * 3600));
+    world.telegram.until("another head", |it| told(it).into_iter().nth(1)).await;
 }

@@ -238,7 +238,13 @@ impl World {
             boot_id: "boot".to_owned(),
             guard: None,
             build: "test".to_owned(),
-            telegram: Tuning { pace, listening, patience: Duration::from_secs(10), zone: TimeZone::UTC },
+            telegram: Tuning {
+                pace,
+                listening,
+                patience: Duration::from_secs(10),
+                zone: TimeZone::UTC,
+                head_look: Duration::from_millis(10),
+            },
         }
     }
 }

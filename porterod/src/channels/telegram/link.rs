@@ -27,6 +27,8 @@ pub struct Tuning {
     pub patience: Duration,
     /// The person's time zone.
     pub zone: TimeZone,
+    /// How often it is looked whether it is time to tell the head of the audit.
+    pub head_look: Duration,
 }
 
 impl Default for Tuning {
@@ -36,6 +38,7 @@ impl Default for Tuning {
             listening: Listening::default(),
             patience: Address::PATIENCE,
             zone: TimeZone::system(),
+            head_look: Duration::from_secs(60),
         }
     }
 }

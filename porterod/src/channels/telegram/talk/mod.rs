@@ -4,6 +4,7 @@
 //! shown with a button, which confirms exactly what was shown.
 
 pub mod command;
+mod head;
 mod look;
 mod mistake;
 mod page;
@@ -16,6 +17,7 @@ use jiff::tz::TimeZone;
 use portero::ipc::{Acting, Ask, Failure, Reply};
 use portero::pipeline::BoxFuture;
 use portero::policy::Action;
+use tokio::sync::watch;
 
 use self::command::{Command, Mistake, Narrow, Widen};
 use self::page::Sheet;
@@ -40,6 +42,8 @@ pub struct Talk {
     daemon: Arc<Daemon>,
     taps: Taps,
     zone: TimeZone,
+    /// Where the person is, while the bot can be written to.
+    link: watch::Sender<Option<(Courier, Person)>>,
 }
 
 /// Whom to answer, and to what.
@@ -58,7 +62,7 @@ impl Talk {
     #[must_use]
     pub fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Self {
         let taps = Taps::new(Arc::clone(&daemon.journal));
-        Self { daemon, taps, zone }
+        Self { daemon, taps, zone, link: watch::Sender::new(None) }
     }
 
     /// Offers the commands in the person's chat, now or when that succeeds.
@@ -155,6 +159,7 @@ impl Talk {
 
 impl Flow for Talk {
     fn linked(&self, courier: &Courier, person: Option<Person>) {
+        self.link.send_replace(person.map(|person| (courier.clone(), person)));
         if let Some(person) = person {
             self.offer(courier, person);
         }
