@@ -3,7 +3,7 @@
 //! Two clocks matter: the wall clock, which people read and anyone can set, and the boot clock, which only
 //! moves forward and counts suspended time too. What is limited in time is valid only while both agree.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -54,6 +54,30 @@ fn since_boot() -> Duration {
     START.get_or_init(std::time::Instant::now).elapsed()
 }
 
+/// A clock for what expires: its wall clock is never behind where it would be had nobody set it back since this was
+/// made. One that is set ahead is followed.
+pub struct Steady {
+    clock: Arc<dyn Clock>,
+    began: Moment,
+}
+
+impl Steady {
+    /// Steady from now on.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { began: clock.now(), clock }
+    }
+}
+
+impl Clock for Steady {
+    fn now(&self) -> Moment {
+        let now = self.clock.now();
+        let passed = now.boot.saturating_sub(self.began.boot);
+        let least = self.began.wall.checked_add(passed).unwrap_or(self.began.wall);
+        Moment { wall: now.wall.max(least), boot: now.boot }
+    }
+}
+
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]
 pub struct TestClock(Mutex<Moment>);
@@ -81,5 +105,28 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> Moment {
         *self.0.lock().expect("no test panics while it holds the clock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_clock_is_not_set_back_and_follows_one_that_is_set_ahead() {
+        let clock = Arc::new(TestClock::at("2026-11-20T08:00:00Z".parse().expect("a time")));
+        let steady = Steady::new(Arc::clone(&clock) as _);
+        let began = clock.now().wall;
+        let hour = Duration::from_secs(3600);
+        for days in [-20_000_i64, -3, 0, 3] {
+            clock.set_wall(began + jiff::SignedDuration::from_hours(24 * days));
+            let ahead = Duration::from_secs(86_400) * u32::try_from(days.max(0)).expect("few");
+            assert_eq!(steady.now(), Moment { wall: began + ahead, boot: clock.now().boot }, "{days} days");
+        }
+        clock.set_wall(began);
+        clock.advance(hour);
+        assert_eq!(steady.now().wall, began + hour);
+        clock.set_wall(began);
+        assert_eq!(steady.now().wall, began + hour, "what has passed has passed");
     }
 }

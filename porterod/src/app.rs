@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use portero::anonymize::{Anonymizer, Fake, Leak};
 use portero::audit::{Event, Filter, Follower, Key, Segment};
 use portero::catalog::Catalog;
-use portero::clock::Clock;
+use portero::clock::{Clock, Steady};
 use portero::config::{Approvals, Files};
 use portero::confirmed::Confirmed;
 use portero::ipc::{BindError, Failure, FailureKind, Listener, Lock, Push};
@@ -339,7 +339,7 @@ fn open_desk(
         grounds: Arc::clone(servers) as _,
         policy: Arc::clone(policy),
         settings,
-        clock,
+        clock: Arc::new(Steady::new(clock)),
     });
     servers.ask_at(Arc::clone(&desk) as _);
     desk
@@ -361,7 +361,7 @@ fn executor(daemon: &Daemon) -> Arc<Executor> {
         policy: Arc::clone(&daemon.policy),
         settings: Arc::clone(&daemon.approvals),
         anonymizer: Arc::clone(&daemon.anonymizer),
-        clock: Arc::clone(&daemon.clock),
+        clock: Arc::new(Steady::new(Arc::clone(&daemon.clock))),
     })
 }
 

@@ -77,7 +77,7 @@ impl Desk {
         let opened = self.parts.journal.change(Weight::Strict, move |store| {
             let mut records = Vec::new();
             if let Some(twin) = tasks::twin(store, &task.origin.principal, &task.binding)? {
-                if twin.expires > now {
+                if !tasks::is_over(&twin, now) {
                     return Ok((twin, records));
                 }
                 let expiry = Step::new(twin.id, &[], State::Expired, now);

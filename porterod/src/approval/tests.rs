@@ -1,4 +1,5 @@
 mod again;
+mod clocks;
 mod histories;
 mod limits;
 

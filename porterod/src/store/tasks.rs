@@ -1,12 +1,11 @@
 //! Tasks: every step is one compare-and-swap, and whether a task has expired is decided in that statement.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use portero::anonymize::Fake;
 use portero::json::RawJson;
 use portero::names::{Principal, SessionId, TaskId};
 use portero::task::{Origin, State, Task};
-use rusqlite::types::ToSql;
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, named_params, params};
 
 use super::StoreError;
 use super::buttons::Ticket;
@@ -96,6 +95,19 @@ impl Step {
     }
 }
 
+/// How far ahead of now a task's last change may lie: clocks are set a little, now and then.
+const AHEAD: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whether a task that waits has waited too long, or nobody can tell how long, since the wall clock was set back
+/// to before its last change.
+pub(crate) fn is_over(task: &Task, now: Timestamp) -> bool {
+    task.expires <= now || task.changed > latest(now)
+}
+
+fn latest(now: Timestamp) -> Timestamp {
+    now.checked_add(AHEAD).unwrap_or(Timestamp::MAX)
+}
+
 /// Makes a step, or says why not. Of any number at the same time, one is made. An error when its button was used
 /// already: then nothing of the transaction may stay.
 pub(crate) fn step(connection: &Connection, step: &Step) -> Result<Stepped, StoreError> {
@@ -110,7 +122,7 @@ pub(crate) fn step(connection: &Connection, step: &Step) -> Result<Stepped, Stor
     let Some(task) = get(connection, step.id, step.principal.as_ref())? else {
         return Ok(Stepped::Missing);
     };
-    if task.expires <= step.now && task.state.may_become(State::Expired) {
+    if is_over(&task, step.now) && task.state.may_become(State::Expired) {
         let expiry = Step::new(step.id, &[], State::Expired, step.now);
         if let Some(task) = swap(connection, &expiry, task.state)? {
             return Ok(Stepped::Expired(Box::new(task)));
@@ -123,7 +135,7 @@ fn swap(connection: &Connection, step: &Step, from: State) -> Result<Option<Task
     let sql = format!(
         "UPDATE tasks SET state = :to, changed = :now, expires = coalesce(:expires, expires),
              note = coalesce(:note, note), result = :result, error = :error
-         WHERE id = :id AND state = :from AND (NOT :alive OR expires > :now)
+         WHERE id = :id AND state = :from AND (NOT :alive OR (expires > :now AND changed <= :latest))
              AND (:principal IS NULL OR principal = :principal)
          RETURNING {COLUMNS}"
     );
@@ -135,6 +147,7 @@ fn swap(connection: &Connection, step: &Step, from: State) -> Result<Option<Task
             ":to": step.to.as_str(),
             ":now": nanos(step.now),
             ":alive": step.alive,
+            ":latest": nanos(latest(step.now)),
             ":expires": step.expires.map(nanos),
             ":principal": step.principal.as_ref().map(Principal::as_str),
             ":note": step.note.as_ref().map(Fake::get),
@@ -311,10 +324,11 @@ pub(crate) fn ids(connection: &Connection, state: State) -> Result<Vec<TaskId>, 
     ids_of(connection, "SELECT id FROM tasks WHERE state = ?1 ORDER BY expires, id", [&state.as_str()])
 }
 
-/// The ids of tasks that have expired and are not marked so.
+/// The ids of tasks that have expired, as [`is_over`] tells, and are not marked so.
 pub(crate) fn due(connection: &Connection, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
-    let sql = "SELECT id FROM tasks WHERE state IN ('pending-approval', 'approved') AND expires <= ?1";
-    ids_of(connection, sql, [&nanos(now)])
+    let sql = "SELECT id FROM tasks WHERE state IN ('pending-approval', 'approved')
+               AND (expires <= ?1 OR changed > ?2)";
+    ids_of(connection, sql, [&nanos(now), &nanos(latest(now))])
 }
 
 /// Removes tasks that ended before `before`, and tells how many.
@@ -332,7 +346,7 @@ pub(crate) fn next_expiry(connection: &Connection) -> Result<Option<Timestamp>, 
         .query_row([], |row| row.get::<_, Option<i64>>(0)?.map(|at| from_nanos(0, at)).transpose())?)
 }
 
-fn ids_of<T: ToSql>(connection: &Connection, sql: &str, params: [&T; 1]) -> Result<Vec<TaskId>, StoreError> {
+fn ids_of(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<TaskId>, StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params, |row| from_plain(0, row.get_ref(0)?.as_str()?))?;
     Ok(rows.collect::<Result<_, _>>()?)
