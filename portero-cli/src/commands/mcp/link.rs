@@ -320,8 +320,7 @@ impl Link {
     /// answers at once there is no news.
     pub(super) async fn news(&self) -> News {
         let asked = async {
-            let (client, _pushes, _) =
-                Client::connect(&self.paths.socket(), self.hello.clone()).await.ok()?;
+            let (client, _pushes, _) = daemon::connect(&self.paths, &self.hello).await.ok()?;
             match client.ask(Ask::News).await {
                 Ok(Reply::News(news)) => Some(news),
                 Ok(_) | Err(_) => None,
