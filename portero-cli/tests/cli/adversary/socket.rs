@@ -1,0 +1,76 @@
+//! The daemon's socket, spoken to byte by byte as anybody who read the documentation could.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+
+use serde_json::{Value, json};
+
+use crate::world::{PATIENCE, World};
+
+/// One connection.
+pub(super) struct Socket {
+    stream: UnixStream,
+    next: u64,
+}
+
+impl Socket {
+    /// Says hello as a person's terminal.
+    pub(super) fn as_terminal(world: &World) -> Self {
+        Self::greet(world, &json!("terminal"))
+    }
+
+    /// Says hello as a session of this principal.
+    pub(super) fn as_session(world: &World, principal: &Value) -> Self {
+        let session = json!({
+            "id": "0198c0de-0000-7000-8000-000000000001",
+            "principal": principal,
+            "directory": world.path("project").canonicalize().unwrap(),
+        });
+        Self::greet(world, &json!({ "session": session }))
+    }
+
+    fn greet(world: &World, peer: &Value) -> Self {
+        let stream = UnixStream::connect(world.path("run/portero.sock")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut socket = Self { stream, next: 0 };
+        let hello = json!({
+            "protocol": portero::ipc::PROTOCOL, "build": "adversary", "config": world.path("config"),
+            "peer": peer,
+        });
+        socket.send(&hello.to_string());
+        let welcome = socket.receive().expect("a welcome");
+        assert!(welcome["Ok"].get("pid").is_some(), "{welcome}");
+        socket
+    }
+
+    /// Asks and gives the answer; none where the daemon closed the connection instead.
+    pub(super) fn ask(&mut self, ask: &Value) -> Option<Value> {
+        self.next += 1;
+        let number = self.next;
+        self.send(&json!({"ask": {"number": number, "ask": ask}}).to_string());
+        loop {
+            let message = self.receive()?;
+            if message["answer"]["number"] == number {
+                return Some(message["answer"]["reply"].clone());
+            }
+            if message.get("closing").is_some() {
+                return None;
+            }
+        }
+    }
+
+    /// One frame: a length of four bytes, big-endian, then JSON.
+    fn send(&mut self, text: &str) {
+        let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+        // The daemon may have closed it; the next read tells.
+        let _ = self.stream.write_all(&length).and_then(|()| self.stream.write_all(text.as_bytes()));
+    }
+
+    fn receive(&mut self) -> Option<Value> {
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length).ok()?;
+        let mut text = vec![0; u32::from_be_bytes(length) as usize];
+        self.stream.read_exact(&mut text).ok()?;
+        Some(serde_json::from_slice(&text).unwrap())
+    }
+}
