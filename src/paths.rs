@@ -148,6 +148,12 @@ impl Paths {
         self.state.join("confirmed.json")
     }
 
+    /// What says, beside the configuration, which store sealed it.
+    #[must_use]
+    pub fn seal(&self) -> PathBuf {
+        self.config.join("portero.seal")
+    }
+
     /// Makes the state and runtime directories, for this user alone. The configuration directory is a
     /// person's to make.
     ///

@@ -31,11 +31,12 @@ use crate::channels::telegram::decide::Deciding;
 use crate::channels::telegram::link::{self, Tuning};
 use crate::channels::telegram::talk::Talk;
 use crate::configuration::{self, Valid};
-use crate::confirmed::Keeper;
+use crate::confirmed::{self, Keeper};
 use crate::daemon::{Daemon, Environment, Tally};
 use crate::executor::{Executor, ExecutorParts};
 use crate::heads::Heads;
 use crate::journal::Journal;
+use crate::listen;
 use crate::outbox::{After, Outbox};
 use crate::pairing::Pairing;
 use crate::passphrase::Passphrase;
@@ -43,9 +44,8 @@ use crate::reload;
 use crate::rules::{Rules, RulesParts};
 use crate::servers::{Servers, ServersParts};
 use crate::sessions::Sessions;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::upkeep::Upkeep;
-use crate::{listen, store};
 
 /// How long approved calls that are with a server may take when the daemon ends.
 const GRACE: Duration = Duration::from_secs(5);
@@ -90,7 +90,7 @@ impl App {
     /// Starts it: it listens when this returns.
     ///
     /// # Errors
-    /// [`FailureKind::Configuration`] when the files have errors, [`FailureKind::Refused`] when another
+    /// [`FailureKind::Configuration`] when the files have errors or another store sealed them, [`FailureKind::Refused`] when another
     /// daemon is running, otherwise [`FailureKind::Internal`].
     pub async fn start(parts: Parts) -> Result<Self, Failure> {
         let internal = |what: &str, error: &dyn std::fmt::Display| {
@@ -102,6 +102,7 @@ impl App {
             .map_err(|error| internal(&format!("could not read {}", paths.config.display()), &error))?;
         let environment = lookup(parts.environment.clone());
         configuration::check(&Confirmed::Open, &files, &environment).map_err(|problems| faulty(&problems))?;
+        confirmed::may_begin(paths).map_err(|problem| sealed(paths, problem))?;
         let listener = bind(paths).await.map_err(|error| unbound(&error))?;
         let tuning = parts.telegram.clone();
         let (daemon, executor) = compose(parts, environment, &files).await?;
@@ -240,7 +241,10 @@ impl Kept {
         let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
         let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(&anonymizer), Arc::clone(clock));
         let confirmed = Keeper::open(Arc::clone(&journal), paths.clone(), files).await;
-        let confirmed = confirmed.map_err(|error| internal(&error))?;
+        let confirmed = confirmed.map_err(|error| match error {
+            StoreError::Refused(problem) => sealed(paths, &problem),
+            error => internal(&error),
+        })?;
         let valid = configuration::check(&confirmed.confirmed(), files, environment)
             .map_err(|problems| faulty(&problems))?;
         audit.continue_after(valid.config.settings.audit.segment_bytes);
@@ -353,6 +357,14 @@ async fn begin(daemon: &Daemon, files: &Files) {
     configuration::settle(daemon, files).await;
 }
 
+fn sealed(paths: &Paths, problem: &str) -> Failure {
+    Failure::new(FailureKind::Configuration, problem.to_owned()).with_hint(format!(
+        "put the state directory back, or set PORTERO_STATE_DIR to it. To begin anew, without the former \
+         passphrase, rules, tasks and audit, remove `{}`",
+        paths.seal().display()
+    ))
+}
+
 fn executor(daemon: &Daemon) -> Arc<Executor> {
     Executor::new(ExecutorParts {
         journal: Arc::clone(&daemon.journal),
@@ -366,7 +378,7 @@ fn executor(daemon: &Daemon) -> Arc<Executor> {
 }
 
 /// The file of denies is written at every start, so where it is, a store once was.
-fn open_store(paths: &Paths, audit: &Arc<Segment>) -> Result<Store, store::StoreError> {
+fn open_store(paths: &Paths, audit: &Arc<Segment>) -> Result<Store, StoreError> {
     let audit = Arc::clone(audit);
     Store::open(&paths.store(), Some(&paths.denies()), Box::new(move || audit.sync()))
 }

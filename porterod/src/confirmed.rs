@@ -11,12 +11,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use portero::config::Files;
-use portero::confirmed::{self as copy, Confirmed, digest};
+use portero::confirmed::{self as copy, Confirmed, digest, seal};
 use portero::notice::Alarm;
 use portero::paths::Paths;
 
 use crate::journal::{Journal, Weight};
 use crate::store::{StoreError, confirmed as kept, passphrase, standing};
+
+/// Why no daemon starts on a configuration that another store sealed.
+const SEALED: &str =
+    "the configuration was sealed by a store in another state directory, or by one that is gone";
 
 /// What a person confirmed, kept.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct Keeper {
     journal: Arc<Journal>,
     paths: Paths,
     confirmed: ArcSwap<Confirmed>,
+    /// The name of the store.
+    name: String,
 }
 
 /// Why what was confirmed is kept anew, for the audit.
@@ -52,17 +58,22 @@ impl Keeper {
     /// stands.
     ///
     /// # Errors
-    /// When the store cannot be read or written, or the copy cannot be written.
+    /// [`StoreError::Refused`] when another store sealed the configuration; else when the store cannot be read or
+    /// written, or the copy cannot be written.
     pub async fn open(journal: Arc<Journal>, paths: Paths, present: &Files) -> Result<Self, StoreError> {
         let store = journal.store();
         let key = store.read(standing::binding_key)?;
+        let name = name(&key);
+        if !seal::opens(&paths.seal(), &name) {
+            return Err(StoreError::Refused(SEALED.to_owned()));
+        }
         let known = store.read(kept::load)?;
         let has_passphrase = store.read(passphrase::load)?.is_some();
         let confirmed = match &known {
             None => Confirmed::Open,
             Some(known) => find(&paths, present, |files| keyed(&key, files) == *known),
         };
-        let keeper = Self { journal, paths, confirmed: ArcSwap::from_pointee(confirmed.clone()) };
+        let keeper = Self { journal, paths, confirmed: ArcSwap::from_pointee(confirmed.clone()), name };
         if known.is_none() && has_passphrase {
             keeper.seal(present.clone(), Act::Seal, "the configuration as it stands", None).await?;
         } else {
@@ -91,7 +102,7 @@ impl Keeper {
         let confirmed = Confirmed::Sealed(files);
         let Confirmed::Sealed(files) = &confirmed else { return Ok(()) };
         let next = next(&self.paths.confirmed());
-        copy::write(&next, &confirmed).map_err(|error| failed(&next, &error))?;
+        copy::write(&next, &self.name, &confirmed).map_err(|error| failed(&next, &error))?;
         let key = self.journal.store().read(standing::binding_key)?;
         let (digest, now) = (keyed(&key, files), self.journal.now().wall);
         let record = self.journal.act(act.as_str(), self.journal.words(about).get(), true, by);
@@ -106,19 +117,31 @@ impl Keeper {
         }
         self.confirmed.store(Arc::new(confirmed));
         // Until it is in its place sessions go by the former copy, and by nothing while the daemon runs.
-        fs::rename(&next, self.paths.confirmed()).map_err(|error| failed(&self.paths.confirmed(), &error))
+        fs::rename(&next, self.paths.confirmed()).map_err(|error| failed(&self.paths.confirmed(), &error))?;
+        self.put_seal();
+        Ok(())
+    }
+
+    /// Ties the configuration to this store. A directory that cannot be written is safe from edits too.
+    fn put_seal(&self) {
+        let path = self.paths.seal();
+        if seal::read(&path).is_none()
+            && let Err(error) = seal::write(&path, &self.name)
+        {
+            tracing::warn!(%error, "the configuration could not be sealed: `{}`", path.display());
+        }
     }
 
     /// Writes the copy where it does not say what counts, and raises an alarm where it should have.
     async fn mend(&self, confirmed: &Confirmed) -> Result<(), StoreError> {
         let path = self.paths.confirmed();
-        let [found, coming] = [&path, &next(&path)].map(|path| copy::read(path, &self.paths.store()));
+        let [found, coming] = [&path, &next(&path)].map(|path| copy::read_copy(path, &self.paths.store()));
         if found != *confirmed {
-            copy::write(&path, confirmed).map_err(|error| failed(&path, &error))?;
+            copy::write(&path, &self.name, confirmed).map_err(|error| failed(&path, &error))?;
         }
         let _ = fs::remove_file(next(&path));
         match confirmed {
-            Confirmed::Open => {}
+            Confirmed::Open => return Ok(()),
             Confirmed::Sealed(_) if found == *confirmed || coming == *confirmed => {}
             Confirmed::Sealed(_) => {
                 self.alarm("the copy of the confirmed configuration was not what was confirmed; it is again")
@@ -129,6 +152,7 @@ impl Keeper {
                 self.alarm(&format!("{reason}: {next}")).await;
             }
         }
+        self.put_seal();
         Ok(())
     }
 
@@ -140,10 +164,23 @@ impl Keeper {
     }
 }
 
+/// The name of the store with this key; it tells nothing of the key.
+fn name(key: &[u8; 32]) -> String {
+    blake3::keyed_hash(key, b"the store's name").to_hex()[..32].to_owned()
+}
+
+/// Refuses a new store where another one sealed the configuration.
+///
+/// # Errors
+/// What to tell a person.
+pub fn may_begin(paths: &Paths) -> Result<(), &'static str> {
+    if !paths.store().exists() && seal::read(&paths.seal()).is_some() { Err(SEALED) } else { Ok(()) }
+}
+
 /// The confirmed files: in the copy, in the one that was to take its place, or as they still stand.
 fn find(paths: &Paths, present: &Files, fits: impl Fn(&Files) -> bool) -> Confirmed {
     let path = paths.confirmed();
-    let read = |path: &Path| match copy::read(path, &paths.store()) {
+    let read = |path: &Path| match copy::read_copy(path, &paths.store()) {
         Confirmed::Sealed(files) => Some(files),
         Confirmed::Open | Confirmed::Unknown(_) => None,
     };

@@ -8,51 +8,80 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Confirmed;
+use super::{Confirmed, seal};
+use crate::paths::Paths;
 use crate::{json, kept};
 
 #[derive(Serialize, Deserialize)]
 struct Stored<'a> {
     digest: Cow<'a, str>,
+    store: Cow<'a, str>,
     #[serde(borrow)]
     confirmed: Cow<'a, RawValue>,
 }
 
-/// Reads what the daemon last wrote. Where neither the copy nor the daemon's `store` is there, no daemon ever
-/// ran, so no passphrase was ever set.
+/// What the daemon of these directories last wrote; nothing counts where another store sealed the configuration.
 #[must_use]
-pub fn read(path: &Path, store: &Path) -> Confirmed {
+pub fn read(paths: &Paths) -> Confirmed {
+    let (confirmed, store) = read_from(&paths.confirmed(), &paths.store());
+    match confirmed {
+        Confirmed::Open | Confirmed::Sealed(_) if !seal::opens(&paths.seal(), &store) => Confirmed::Unknown(
+            "the configuration is sealed by a store in another state directory, or by one that is gone"
+                .to_owned(),
+        ),
+        confirmed => confirmed,
+    }
+}
+
+/// Reads one copy. Where neither the copy nor the daemon's `store` is there, no daemon ever ran, so no passphrase
+/// was ever set.
+#[must_use]
+pub fn read_copy(path: &Path, store: &Path) -> Confirmed {
+    read_from(path, store).0
+}
+
+/// With the name of the store, where it is known.
+fn read_from(path: &Path, store: &Path) -> (Confirmed, String) {
     let told = |what: &str| Confirmed::Unknown(format!("the copy of the confirmed configuration {what}"));
-    match fs::read_to_string(path) {
-        Ok(text) => parse(&text).unwrap_or_else(|| told("is damaged")),
+    let confirmed = match fs::read_to_string(path) {
+        Ok(text) => return parse(&text).unwrap_or_else(|| (told("is damaged"), String::new())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match store.try_exists() {
             Ok(false) => Confirmed::Open,
             Ok(true) | Err(_) => told("is missing"),
         },
         Err(error) if error.kind() == io::ErrorKind::InvalidData => told("is damaged"),
         Err(error) => told(&format!("cannot be read ({error})")),
-    }
+    };
+    (confirmed, String::new())
 }
 
 /// None when it is not as [`write`] left it.
-fn parse(text: &str) -> Option<Confirmed> {
+fn parse(text: &str) -> Option<(Confirmed, String)> {
     let stored: Stored<'_> = serde_json::from_str(text).ok()?;
     let confirmed = stored.confirmed.get();
-    if blake3::hash(confirmed.as_bytes()).to_hex().as_str() != stored.digest {
+    if digest(&stored.store, confirmed) != stored.digest {
         return None;
     }
-    serde_json::from_str(confirmed).ok()
+    Some((serde_json::from_str(confirmed).ok()?, stored.store.into_owned()))
 }
 
-/// Replaces the copy, atomically and synced. It holds all that the files hold, secrets too.
+/// Replaces the copy, atomically and synced. It holds all that the files hold, secrets too, and the name of the
+/// daemon's store.
 ///
 /// # Errors
 /// When it cannot be written; then the former copy stays.
-pub fn write(path: &Path, confirmed: &Confirmed) -> io::Result<()> {
+pub fn write(path: &Path, store: &str, confirmed: &Confirmed) -> io::Result<()> {
     let raw = json::raw(confirmed);
-    let digest = blake3::hash(raw.get().as_bytes()).to_hex();
-    let stored = Stored { digest: Cow::Borrowed(digest.as_str()), confirmed: Cow::Borrowed(&raw) };
+    let digest = Cow::Owned(digest(store, raw.get()));
+    let stored = Stored { digest, store: Cow::Borrowed(store), confirmed: Cow::Borrowed(&raw) };
     kept::replace(path, &serde_json::to_vec(&stored)?)
+}
+
+fn digest(store: &str, confirmed: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(store.len() as u64).to_le_bytes());
+    hasher.update(store.as_bytes()).update(confirmed.as_bytes());
+    hasher.finalize().to_hex().to_string()
 }
 
 #[cfg(test)]
@@ -70,8 +99,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, store) = (directory.path().join("confirmed.json"), directory.path().join("store"));
         for confirmed in [sealed(), Confirmed::Open, Confirmed::Unknown("it is gone".into())] {
-            write(&path, &confirmed).expect("written");
-            assert_eq!(read(&path, &store), confirmed);
+            write(&path, "a store", &confirmed).expect("written");
+            assert_eq!(read_copy(&path, &store), confirmed);
         }
     }
 
@@ -79,14 +108,17 @@ mod tests {
     fn every_changed_byte_and_every_cut_is_found() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("confirmed.json");
-        write(&path, &sealed()).expect("written");
+        write(&path, "a store", &sealed()).expect("written");
         let good = fs::read(&path).expect("read");
         for place in 0..good.len() {
             let mut changed = good.clone();
             changed[place] ^= 1;
             for text in [&changed[..], &good[..place]] {
                 fs::write(&path, text).expect("written");
-                assert!(matches!(read(&path, directory.path()), Confirmed::Unknown(_)), "at byte {place}");
+                assert!(
+                    matches!(read_copy(&path, directory.path()), Confirmed::Unknown(_)),
+                    "at byte {place}"
+                );
             }
         }
     }
@@ -95,8 +127,28 @@ mod tests {
     fn a_missing_copy_means_that_nobody_confirms_only_where_no_store_is() {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, store) = (directory.path().join("confirmed.json"), directory.path().join("portero.db"));
-        assert_eq!(read(&path, &store), Confirmed::Open);
+        assert_eq!(read_copy(&path, &store), Confirmed::Open);
         fs::write(&store, "x").expect("written");
-        assert!(matches!(read(&path, &store), Confirmed::Unknown(_)));
+        assert!(matches!(read_copy(&path, &store), Confirmed::Unknown(_)));
+    }
+
+    #[test]
+    fn a_copy_counts_only_for_the_configuration_that_its_store_sealed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        let paths = Paths { config: at("config"), state: at("state"), runtime: at("run") };
+        for made in [&paths.config, &paths.state] {
+            fs::create_dir(made).expect("made");
+        }
+        seal::write(&paths.seal(), "a store").expect("written");
+        assert!(matches!(read(&paths), Confirmed::Unknown(_)), "its store is gone");
+        for confirmed in [Confirmed::Open, sealed()] {
+            write(&paths.confirmed(), "a store", &confirmed).expect("written");
+            assert_eq!(read(&paths), confirmed);
+            write(&paths.confirmed(), "another", &confirmed).expect("written");
+            assert!(matches!(read(&paths), Confirmed::Unknown(_)), "another store's");
+        }
+        fs::remove_file(paths.seal()).expect("removed");
+        assert_eq!(read(&paths), sealed(), "nobody sealed the configuration");
     }
 }

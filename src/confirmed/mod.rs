@@ -7,6 +7,7 @@
 
 mod copy;
 mod replacements;
+pub mod seal;
 mod servers;
 mod settings;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use crate::anonymize::Anonymizer;
 use crate::config::{self, Config, Files, Problem, Problems, Severity};
 use crate::policy::{ConfigPolicy, compare};
 
-pub use copy::{read, write};
+pub use copy::{read, read_copy, write};
 
 /// What a person confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -73,7 +73,7 @@ pub(super) fn in_force(context: &Context) -> Outcome<Result<InForce, Problems>> 
     let files = config::Files::load(&context.paths.config).map_err(|error| {
         Failure::usage(format!("could not read `{}`", context.paths.config.display())).because(&error)
     })?;
-    let confirmed = confirmed::read(&context.paths.confirmed(), &context.paths.store());
+    let confirmed = confirmed::read(&context.paths);
     Ok(confirmed::in_force(&confirmed, &files, &|name| std::env::var(name).ok()))
 }
 

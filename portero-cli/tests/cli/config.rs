@@ -118,11 +118,16 @@ fn without_the_daemon_a_session_goes_by_the_copy_and_by_nothing_where_that_is_go
     assert_eq!(world.received().len(), before);
 }
 
+/// The name of the store that sealed the configuration.
+fn sealed_by(world: &World) -> String {
+    confirmed::seal::read(&world.path("config/portero.seal")).unwrap()
+}
+
 #[test]
 fn a_session_whose_copy_is_not_the_daemon_s_goes_by_nothing_confirmed() {
     let world = World::with_office();
     set_passphrase(&world);
-    confirmed::write(&world.path("state/confirmed.json"), &Confirmed::Open).unwrap();
+    confirmed::write(&world.path("state/confirmed.json"), &sealed_by(&world), &Confirmed::Open).unwrap();
     world.write("policies.json", &json!({"defaultPolicy": "allow"}));
     let mut agent = Agent::connect(&world, &[]);
     // What asks the daemon waits for it.

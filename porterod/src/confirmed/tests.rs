@@ -16,7 +16,7 @@ fn policies(text: &str) -> Files {
 async fn open(bench: &Bench, present: &str) -> Arc<Confirmed> {
     let keeper = Keeper::open(bench.journal.clone(), paths(bench), &policies(present)).await.unwrap();
     let confirmed = keeper.confirmed();
-    let copy = copy::read(&paths(bench).confirmed(), &paths(bench).store());
+    let copy = copy::read_copy(&paths(bench).confirmed(), &paths(bench).store());
     assert_eq!(copy.digest(), confirmed.digest(), "sessions find what the daemon goes by");
     assert!(!next(&paths(bench).confirmed()).exists());
     confirmed
@@ -56,7 +56,7 @@ async fn a_daemon_that_died_between_the_passphrase_and_the_seal_seals_when_it_st
 async fn killed_before_the_store_knows_of_it_nothing_was_confirmed() {
     let bench = Bench::new();
     sealed(&bench, "a").await;
-    copy::write(&next(&paths(&bench).confirmed()), &Confirmed::Sealed(policies("b"))).unwrap();
+    copy::write(&next(&paths(&bench).confirmed()), "a store", &Confirmed::Sealed(policies("b"))).unwrap();
     assert_eq!(*open(&bench, "b").await, Confirmed::Sealed(policies("a")));
     assert_eq!(alarms(&bench), 0);
 }
@@ -79,11 +79,11 @@ async fn a_copy_that_is_not_what_was_confirmed_raises_an_alarm_and_is_not_truste
     let bench = Bench::new();
     sealed(&bench, "a").await;
     let path = paths(&bench).confirmed();
-    copy::write(&path, &Confirmed::Sealed(policies("forged"))).unwrap();
+    copy::write(&path, "a store", &Confirmed::Sealed(policies("forged"))).unwrap();
     assert_eq!(*open(&bench, "a").await, Confirmed::Sealed(policies("a")), "the files still are it");
     assert_eq!(alarms(&bench), 1);
     for (harm, number) in [(Confirmed::Open, 2), (Confirmed::Sealed(policies("forged")), 3)] {
-        copy::write(&path, &harm).unwrap();
+        copy::write(&path, "a store", &harm).unwrap();
         assert!(matches!(*open(&bench, "forged").await, Confirmed::Unknown(_)));
         assert_eq!(alarms(&bench), number);
     }
@@ -113,4 +113,22 @@ async fn what_was_confirmed_cannot_be_taken_out_of_the_store() {
         Ok(())
     });
     assert!(removed.await.is_err());
+}
+
+#[tokio::test]
+async fn a_configuration_is_sealed_for_the_store_that_confirmed_it_and_no_other() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    let config = bench.directory.path().join("config");
+    fs::create_dir(&config).unwrap();
+    sealed(&bench, "a").await;
+    let elsewhere = Paths { config: config.clone(), ..paths(&other) };
+    let refused = Keeper::open(other.journal.clone(), elsewhere.clone(), &policies("a")).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    let begins_anew = Paths { state: config.join("no-state"), ..elsewhere.clone() };
+    assert!(may_begin(&begins_anew).is_err());
+    // Whoever removes the seal begins anew; where the store is, it is put back.
+    fs::remove_file(elsewhere.seal()).unwrap();
+    assert!(may_begin(&begins_anew).is_ok());
+    assert_eq!(*open(&bench, "b").await, Confirmed::Sealed(policies("a")));
+    assert!(elsewhere.seal().exists());
 }

@@ -38,7 +38,7 @@ async fn hears(session: &mut Session, home: &Home) {
     let Push::Config { confirmed } = session.hears(|push| matches!(push, Push::Config { .. })).await else {
         unreachable!("only that was waited for")
     };
-    let copy = portero::confirmed::read(&home.paths().confirmed(), &home.paths().store());
+    let copy = portero::confirmed::read(&home.paths());
     assert_eq!(copy.digest(), confirmed);
 }
 
@@ -211,7 +211,7 @@ async fn a_copy_that_is_gone_or_forged_or_old_confirms_nothing() {
         ("deleted", Box::new(|| std::fs::remove_file(&copy).unwrap())),
         ("damaged", Box::new(|| std::fs::write(&copy, "{}").unwrap())),
         ("older", Box::new(|| std::fs::write(&copy, &sealed).unwrap())),
-        ("forged", Box::new(|| portero::confirmed::write(&copy, &forged).unwrap())),
+        ("forged", Box::new(|| portero::confirmed::write(&copy, "a store", &forged).unwrap())),
     ];
     for (what, harm) in harms {
         std::fs::write(&copy, &good).unwrap();
@@ -225,7 +225,7 @@ async fn a_copy_that_is_gone_or_forged_or_old_confirms_nothing() {
         );
         assert!(person.waiting().await.note.unwrap().contains("nothing counts as confirmed"), "{what}");
         app.shutdown().await;
-        let left = portero::confirmed::read(&copy, &home.paths().store());
+        let left = portero::confirmed::read(&home.paths());
         assert_eq!(left.digest(), "unknown", "{what}: nor do sessions find anything confirmed");
     }
     assert!(audit(&home).contains("config alarm"));

@@ -46,7 +46,7 @@ impl Read {
         let files = Files::load(&paths.config).map_err(|error| {
             Failure::usage(format!("could not read `{}`", paths.config.display())).because(&error)
         })?;
-        Ok(Self { files, confirmed: confirmed::read(&paths.confirmed(), &paths.store()) })
+        Ok(Self { files, confirmed: confirmed::read(paths) })
     }
 
     /// What the daemon goes by counts: where the copy is not that, nothing counts as confirmed.
