@@ -1,4 +1,4 @@
-//! Named points in a task's life, and in a grant's, at which a test kills this process. Only this crate's own tests are built with
+//! Named points in a task's life, in a grant's, and on the way of a message and of a tap, at which a test kills this process. Only this crate's own tests are built with
 //! them, never a program.
 
 use portero::audit::{Event, Record};

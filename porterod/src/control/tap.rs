@@ -41,6 +41,8 @@ pub async fn tapped(
         let attempt = Attempt::new(word(tapped.deed()), format!("task {}", tapped.task()));
         attempt::written_down(daemon, Some(attempt), &by, decided).map_err(Undone::All)?;
     }
+    #[cfg(test)]
+    crate::crash::reached("tap half done");
     let followed = follow(daemon, &by, &tapped).await;
     let attempt = Attempt::new(word(tapped.deed()), tapped.tool().to_string());
     attempt::written_down(daemon, Some(attempt), &by, followed).map_err(Undone::Rest)

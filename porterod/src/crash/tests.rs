@@ -20,12 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::LAST;
 use crate::app::{App, Parts};
+use crate::channels::telegram::courier::Pace;
 use crate::channels::telegram::link::Tuning;
 
 mod channel;
 #[path = "../../tests/daemon/fake_server.rs"]
 mod fake_server;
 mod full;
+mod phone;
 
 /// What makes this program a daemon: the directory that it lives in.
 const ROLE: &str = "PORTERO_TEST_CRASH_DAEMON";
@@ -90,7 +92,10 @@ fn parts(home: &Path) -> Parts {
         boot_id: "boot".to_owned(),
         guard: None,
         build: "test".to_owned(),
-        telegram: Tuning::default(),
+        telegram: Tuning {
+            pace: Pace { gap: Duration::from_millis(1), ..Pace::default() },
+            ..Tuning::default()
+        },
     }
 }
 

@@ -28,7 +28,7 @@ use crate::store::{Records, StoreError, buttons as tokens, telegram};
 use crate::taps::{Spot, Taps};
 
 /// How long to wait before drawing again what could not be.
-const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// The person's chat, and the way to it.
 #[derive(Debug, Clone)]
@@ -169,6 +169,8 @@ impl Board {
                 let read = self.send_document(link, &face, &card).await?;
                 let (text, standing) = face.question(&card, read);
                 let keyboard = buttons::of_card(&self.taps, spot, task, &standing).await?;
+                #[cfg(test)]
+                crate::crash::reached("card made");
                 self.put(link, cause, message, (text, keyboard)).await
             }
             (false, message) => {
@@ -180,11 +182,14 @@ impl Board {
             }
         };
         let over = look.task.state.is_final() && card.list.is_none();
-        self.settle(drawn, move |store| match over {
+        let settled = self.settle(drawn, move |store| match over {
             true => kept::forget(store, at, task, card.version),
             false => kept::drawn(store, at, task, card.version),
-        })
-        .await
+        });
+        let settled = settled.await;
+        #[cfg(test)]
+        crate::crash::reached("card drawn");
+        settled
     }
 
     async fn draw_list(&self, link: &Link, list: &str) -> Result<Drawn, StoreError> {

@@ -102,6 +102,8 @@ async fn take(board: &Arc<Board>, link: &Link) -> Result<bool, StoreError> {
             Ok(())
         })
         .await?;
+    #[cfg(test)]
+    crate::crash::reached("card kept");
     outbox.acknowledge(CHANNEL, last).await?;
     board.refresh_all()?;
     Ok(true)

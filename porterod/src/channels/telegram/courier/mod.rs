@@ -313,6 +313,10 @@ impl Shared {
             Letter::Question(text) => self.bot.ask(chat, text).await?,
             Letter::Document(document) => self.bot.send_document(chat, document).await?,
         };
+        #[cfg(test)]
+        if cause.as_str().starts_with("card:") {
+            crate::crash::reached("card sent");
+        }
         if let Err(error) = self.keep(chat, message, cause).await {
             // It is in the chat all the same, and whoever waits must know which message it is.
             tracing::error!(%error, "a message that was sent could not be noted and may be sent again");

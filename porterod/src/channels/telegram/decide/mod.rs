@@ -128,7 +128,10 @@ impl Deciding {
             return Ok(*words);
         }
         let waits = matches!(hindrance, Some(Hindrance::Waits));
-        Ok(match control::tapped(&self.board.daemon, tapped, reason, begun).await {
+        let done = control::tapped(&self.board.daemon, tapped, reason, begun).await;
+        #[cfg(test)]
+        crate::crash::reached("tap done");
+        Ok(match done {
             Ok(()) => words::done(deed, waits),
             Err(Undone::Rest(failure)) => {
                 tracing::warn!(%failure, "a tap decided the call alone");

@@ -1,0 +1,124 @@
+//! Jane decides on her phone, and the daemon is killed on the way of a card and of a tap.
+
+#[path = "../../../tests/telegram/standin/mod.rs"]
+#[allow(unused_imports, reason = "a part of it is used here")]
+mod standin;
+
+use standin::{Shown, StandIn, TOKEN};
+
+use super::*;
+
+const JANE: i64 = 501;
+
+async fn telegram(home: &Home) -> StandIn {
+    let telegram = StandIn::start().await;
+    telegram.say(JANE, "/start");
+    let settings = json!({"token": TOKEN, "apiUrl": telegram.api_url(), "admin": JANE});
+    std::fs::write(home.at("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
+    telegram
+}
+
+/// The cards of the one task, the oldest first.
+fn cards(telegram: &StandIn) -> Vec<Shown> {
+    telegram.by_bot(JANE).into_iter().filter(|it| it.text.starts_with("May this run?")).collect()
+}
+
+fn outcome(telegram: &StandIn) -> Option<Shown> {
+    telegram.by_bot(JANE).into_iter().find(|it| it.text.contains("Done.") || it.text.contains("Interrupted"))
+}
+
+/// Waits for the daemon's end, while Telegram goes on in this very thread.
+async fn killed(daemon: &mut Daemon, point: &str) {
+    let since = Instant::now();
+    while daemon.0.try_wait().unwrap().is_none() {
+        assert!(since.elapsed() < SOON, "{point} was not reached");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(daemon.was_killed(), "{point}");
+}
+
+/// The one task, once it is in one of these states.
+async fn wait(point: &str, home: &Home, states: &[State]) -> State {
+    let person = home.connect(Peer::Terminal).await;
+    let since = Instant::now();
+    loop {
+        let Ok(Reply::Tasks(tasks)) = person.ask(Ask::Tasks { state: None, limit: 10 }).await else {
+            panic!("{point}: tasks")
+        };
+        let is: Vec<State> = tasks.iter().map(|task| task.state).collect();
+        if let [state] = is.as_slice()
+            && states.contains(state)
+        {
+            return *state;
+        }
+        assert!(since.elapsed() < SOON, "{point}: {is:?}, not {states:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_point_on_its_way_a_card_is_never_lost() {
+    for (point, copies) in [
+        ("committed pending-approval", 1),
+        ("card kept", 1),
+        ("card made", 1),
+        ("card sent", 2),
+        ("card drawn", 1),
+    ] {
+        let home = Home::new();
+        let telegram = telegram(&home).await;
+        let mut daemon = home.daemon(Some(point));
+        let session = home.session().await;
+        let _ = session.ask(submit()).await;
+        killed(&mut daemon, point).await;
+
+        let _daemon = home.daemon(None);
+        wait(point, &home, &[State::PendingApproval]).await;
+        let all = telegram.until(point, |it| Some(cards(it)).filter(|all| all.len() == copies)).await;
+        let [older @ .., newest] = all.as_slice() else { panic!("{point}: no card") };
+        for copy in older {
+            let query = telegram.press(JANE, copy.id, "✅ Approve");
+            let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
+            assert!(told["text"].as_str().unwrap().contains("Nothing was changed"), "{point}");
+        }
+        wait(point, &home, &[State::PendingApproval]).await;
+        // A card that the daemon draws anew gets new buttons.
+        let mut told = String::new();
+        while !told.starts_with("Approved") {
+            let query = telegram.press(JANE, newest.id, "✅ Approve");
+            let answer = telegram.until("an answer", |it| it.answer_to(&query)).await;
+            answer["text"].as_str().unwrap().clone_into(&mut told);
+        }
+        wait(point, &home, &[State::Completed]).await;
+        telegram.until("the outcome", outcome).await;
+        assert_eq!((home.ran(), cards(&telegram).len()), (1, copies - 1), "{point}");
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
+    for point in ["changed approved", "recorded approved", "committed approved", "tap half done", "tap done"]
+    {
+        let home = Home::new();
+        let telegram = telegram(&home).await;
+        let mut daemon = home.daemon(Some(point));
+        let session = home.session().await;
+        session.ask(submit()).await.unwrap();
+        let card = telegram.until("a card", |it| cards(it).into_iter().next()).await;
+        let query = telegram.press(JANE, card.id, "✅ Approve + 10 min");
+        killed(&mut daemon, point).await;
+
+        // Telegram tells the next daemon of the same press.
+        let _daemon = home.daemon(None);
+        let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
+        assert!(told["text"].as_str().unwrap().starts_with("Approved, and"), "{point}: {told}");
+        // After the first step it may run already, and what ran at the end is interrupted.
+        let ended = wait(point, &home, &[State::Completed, State::Interrupted]).await;
+        assert!(ended == State::Completed || point == "tap done", "{point}");
+        let person = home.connect(Peer::Terminal).await;
+        let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
+        assert_eq!(standing.grants.len(), 1, "{point}");
+        assert!(home.ran() == 1 || ended == State::Interrupted && home.ran() == 0, "{point}");
+        telegram.until("the outcome", outcome).await;
+    }
+}
