@@ -122,6 +122,7 @@ impl App {
         background.spawn(reload::follow(Arc::clone(&daemon), files));
         background.spawn(close_idle(Arc::clone(&daemon)));
         let talk = Talk::new(Arc::clone(&daemon), tuning.zone.clone());
+        background.spawn(talk.clone().tell_activity());
         background.spawn(talk.clone().tell_heads(tuning.head_look));
         let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
         background.spawn(deciding.telling());

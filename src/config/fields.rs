@@ -60,7 +60,11 @@ pub(super) const AUDIT: &[&str] = &["segmentBytes", "keep"];
 /// `logging` of `portero.json`
 pub(super) const LOGGING: &[&str] = &["level"];
 /// `telegram` of `portero.json`
-pub(super) const TELEGRAM: &[&str] = &["token", "admin", "apiUrl"];
+pub(super) const TELEGRAM: &[&str] = &["token", "admin", "apiUrl", "notices"];
+/// `telegram.notices` of `portero.json`
+pub(super) const NOTICES: &[&str] = &["every", "level", "servers", "quiet"];
+/// `telegram.notices.quiet` of `portero.json`
+pub(super) const QUIET: &[&str] = &["from", "to", "zone"];
 
 /// `https` of `portero.json`
 pub(super) const HTTPS: &[&str] = &["listen"];

@@ -25,7 +25,10 @@ use std::{fs, io};
 
 pub use document::nearest;
 pub use problem::{Problem, Problems, Severity};
-pub use types::{Approvals, Audit, Config, Files, Https, Limits, Server, Settings, Skipped, Telegram};
+pub use types::{
+    Approvals, Audit, Config, Files, Https, Limits, NoticeLevel, Notices, Quiet, Server, Settings, Skipped,
+    Telegram,
+};
 
 use crate::anonymize::{Anonymizer, Conflict, Rule};
 use document::Document;

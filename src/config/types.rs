@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Rule;
@@ -114,6 +117,93 @@ pub struct Telegram {
     pub admin: Option<u64>,
     /// Another address of the Bot API.
     pub api_url: Option<String>,
+    /// What is told there of calls that nobody was asked about.
+    pub notices: Notices,
+}
+
+/// What a person is told of calls that nobody was asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notices {
+    /// How long they are gathered. Default 3 s.
+    pub every: Duration,
+    /// What is told. Default everything.
+    pub level: NoticeLevel,
+    /// What is told of some servers.
+    pub servers: BTreeMap<ServerName, NoticeLevel>,
+    /// When nothing is told.
+    pub quiet: Option<Quiet>,
+}
+
+impl Default for Notices {
+    fn default() -> Self {
+        let every = Duration::from_secs(3);
+        Self { every, level: NoticeLevel::All, servers: BTreeMap::new(), quiet: None }
+    }
+}
+
+impl Notices {
+    /// What is told of a server.
+    #[must_use]
+    pub fn of(&self, server: &ServerName) -> NoticeLevel {
+        self.servers.get(server).copied().unwrap_or(self.level)
+    }
+
+    /// Whether this tells less of anything than `before` did, or later.
+    #[must_use]
+    pub fn tells_less(&self, before: &Self) -> bool {
+        let named = self.servers.keys().chain(before.servers.keys());
+        self.level < before.level
+            || self.every > before.every
+            || (self.quiet.is_some() && self.quiet != before.quiet)
+            || named.into_iter().any(|server| self.of(server) < before.of(server))
+    }
+}
+
+/// How much is told of calls that nobody was asked about; the greater tells more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoticeLevel {
+    /// Nothing.
+    Off,
+    /// What failed or was refused.
+    Errors,
+    /// Everything.
+    All,
+}
+
+impl NoticeLevel {
+    /// All, the least first.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Errors, Self::All];
+
+    /// As it is written in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Errors => "errors",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Hours of every day, in a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quiet {
+    /// When they begin.
+    pub from: Time,
+    /// When they end; on the next day where that is earlier.
+    pub to: Time,
+    /// Where; the person's own zone without it.
+    pub zone: Option<TimeZone>,
+}
+
+impl Quiet {
+    /// Whether this moment is among them; `here` is the person's own zone.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp, here: &TimeZone) -> bool {
+        let time = now.to_zoned(self.zone.as_ref().unwrap_or(here).clone()).time();
+        let (begun, over) = (time >= self.from, time >= self.to);
+        if self.from <= self.to { begun && !over } else { begun || !over }
+    }
 }
 
 /// Limits of approvals.

@@ -157,7 +157,7 @@ fn compare_telegram(confirmed: Option<&Telegram>, changed: Option<&Telegram>, ch
         }
         (Some(was), Some(is)) => (was, is),
     };
-    let Telegram { token, admin, api_url } = is;
+    let Telegram { token, admin, api_url, notices } = is;
     if was.token != *token {
         changes.add(true, FILE, "telegram.token is another one".to_owned());
     }
@@ -167,5 +167,14 @@ fn compare_telegram(confirmed: Option<&Telegram>, changed: Option<&Telegram>, ch
     }
     if was.api_url != *api_url {
         changes.add(true, FILE, "telegram.apiUrl is another one".to_owned());
+    }
+    if was.notices != *notices {
+        let less = notices.tells_less(&was.notices);
+        let words = if less {
+            "telegram.notices tells you less, or later"
+        } else {
+            "telegram.notices tells you more"
+        };
+        changes.add(less, FILE, words.to_owned());
     }
 }

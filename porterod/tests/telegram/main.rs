@@ -1,6 +1,7 @@
 //! The Telegram channel against a stand-in for Telegram, in good and in bad weather.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod activity;
 mod bot;
 mod burst;
 mod courier;

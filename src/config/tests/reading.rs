@@ -562,3 +562,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn quiet_hours_may_go_past_midnight_and_have_their_zone() {
+    let telegram = |notices: &str| {
+        let text = format!(r#"{{"telegram":{{"token":"1:a","notices":{notices}}}}}"#);
+        valid(&[(PORTERO, &text)], &[]).settings.telegram.expect("set up").notices
+    };
+    let quiet = telegram(r#"{"quiet":{"from":"22:00","to":"07:00","zone":"UTC"}}"#).quiet.expect("quiet");
+    let here = jiff::tz::TimeZone::fixed(jiff::tz::offset(5));
+    let holds = |time: &str| quiet.holds(format!("2026-11-20T{time}Z").parse().expect("a time"), &here);
+    assert_eq!(["21:59:59", "22:00:00", "06:59:59", "07:00:00"].map(holds), [false, true, true, false]);
+    let day = telegram(r#"{"quiet":{"from":"09:00","to":"10:00"}}"#).quiet.expect("quiet");
+    assert!(day.holds("2026-11-20T04:30:00Z".parse().expect("a time"), &here));
+    let (all, less) = (telegram("{}"), telegram(r#"{"servers":{"github":"errors"}}"#));
+    assert!(less.tells_less(&all) && !all.tells_less(&less) && !all.tells_less(&all));
+    assert!(telegram(r#"{"every":"1h"}"#).tells_less(&all));
+}

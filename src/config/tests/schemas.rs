@@ -27,7 +27,7 @@ fn fields_of(schema: &Value, pointer: &str) -> BTreeSet<String> {
 #[test]
 fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
     let server = [fields::NAME, fields::SERVER].concat();
-    let tables: [(&str, &str, &[&str]); 16] = [
+    let tables: [(&str, &str, &[&str]); 18] = [
         (MCPS, "", fields::MCPS),
         (MCPS, "/properties/mcps/items", &server),
         (MCPS, "/properties/mcpServers/additionalProperties", fields::SERVER),
@@ -43,6 +43,8 @@ fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
         (PORTERO, "/properties/audit", fields::AUDIT),
         (PORTERO, "/properties/logging", fields::LOGGING),
         (PORTERO, "/properties/telegram", fields::TELEGRAM),
+        (PORTERO, "/properties/telegram/properties/notices", fields::NOTICES),
+        (PORTERO, "/properties/telegram/properties/notices/properties/quiet", fields::QUIET),
         (PORTERO, "/properties/https", fields::HTTPS),
     ];
     for (file, pointer, known) in tables {
@@ -282,6 +284,17 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     ),
     (PORTERO, true, r#"{"telegram":{"token":"123:abc","admin":42,"apiUrl":"https://x"}}"#),
     (PORTERO, true, r#"{"telegram":{"token":"123:abc","admin":"42"}}"#),
+    (
+        PORTERO,
+        true,
+        r#"{"telegram":{"token":"1:a","notices":{"every":"1m","level":"errors","servers":{"github":"off"},"quiet":{"from":"22:00","to":"07:30","zone":"UTC"}}}}"#,
+    ),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","notices":{"level":"loud"}}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","notices":{"every":3}}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","notices":{"servers":{"github":true}}}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","notices":{"quiet":{"from":"22:00"}}}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","notices":{"quiet":{"from":"24:00","to":"07:00"}}}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","notices":{"quiet":{"from":"9:00","to":"10:00"}}}}"#),
     (PORTERO, true, r#"{"https":{}}"#),
     (PORTERO, true, r#"{"https":{"listen":"[::1]:9000"}}"#),
     (PORTERO, false, r#"{"https":{"listen":"0.0.0.0:9000"}}"#),

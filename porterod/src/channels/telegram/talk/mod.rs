@@ -3,6 +3,7 @@
 //! A command becomes the request that the terminal makes too. What narrows is done at once; what widens is first
 //! shown with a button, which confirms exactly what was shown.
 
+mod activity;
 pub mod command;
 mod head;
 mod look;

@@ -1,0 +1,248 @@
+//! What ran without asking, what failed and what was refused: gathered for a little, and told as one message.
+//!
+//! It follows the audit, where the calls of all processes stand, from the daemon's start on: nothing old is told
+//! after a restart. What is told is bounded whatever an agent does, and questions go first.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use portero::audit::{Entry, Event, Filter, Follower, Outcome};
+use portero::config::{NoticeLevel, Notices};
+use portero::names::ToolId;
+use portero::pipeline::BoxFuture;
+
+use super::super::bot::ChatId;
+use super::super::courier::{Cause, Letter, Rank};
+use super::super::text::{MESSAGE_MOST, Shown, Text};
+use super::Talk;
+
+/// How many tools one message tells of; the rest is counted. So it fits, however long their names are.
+const TOOLS_MOST: usize = 16;
+/// How many calls that a person approved are remembered until they end.
+const APPROVED_MOST: usize = 10_000;
+
+/// What became of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    Refused,
+    Failed,
+    Ran,
+}
+
+/// What was gathered.
+#[derive(Debug, Default)]
+struct Batch {
+    counts: BTreeMap<(Fate, ToolId), u64>,
+    /// Calls of tools beyond those that are told by name.
+    others: u64,
+    /// Calls that a person approved, by segment and number: their card tells what becomes of them.
+    approved: HashSet<(String, u64)>,
+}
+
+impl Batch {
+    fn add(&mut self, entry: &Entry, notices: &Notices) {
+        let (fate, tool) = match &entry.record.event {
+            Event::Intent { call, task: Some(_), .. } => {
+                if self.approved.len() < APPROVED_MOST {
+                    self.approved.insert((entry.segment.clone(), *call));
+                }
+                return;
+            }
+            Event::Outcome { call, tool, outcome, .. } => {
+                if self.approved.remove(&(entry.segment.clone(), *call)) {
+                    return;
+                }
+                let fate = match outcome {
+                    Outcome::Done | Outcome::Cancelled => Fate::Ran,
+                    Outcome::Failed | Outcome::Interrupted | Outcome::Withheld => Fate::Failed,
+                };
+                (fate, tool)
+            }
+            Event::Refused { tool, .. } => (Fate::Refused, tool),
+            Event::Intent { task: None, .. }
+            | Event::Task { .. }
+            | Event::Act { .. }
+            | Event::Config { .. }
+            | Event::Continued { .. }
+            | Event::Removed { .. }
+            | Event::Process { .. } => return,
+        };
+        let wanted = match (notices.of(&tool.server), fate) {
+            (NoticeLevel::Off, _) | (NoticeLevel::Errors, Fate::Ran) => false,
+            (NoticeLevel::Errors, Fate::Refused | Fate::Failed) | (NoticeLevel::All, _) => true,
+        };
+        if wanted {
+            self.count(fate, tool);
+        }
+    }
+
+    fn count(&mut self, fate: Fate, tool: &ToolId) {
+        let key = (fate, tool.clone());
+        if let Some(count) = self.counts.get_mut(&key) {
+            *count += 1;
+        } else if self.counts.len() < TOOLS_MOST {
+            self.counts.insert(key, 1);
+        } else {
+            self.others += 1;
+        }
+    }
+
+    /// The message, if there is anything to tell; then it begins anew.
+    fn take(&mut self) -> Option<Text> {
+        let counts = std::mem::take(&mut self.counts);
+        let others = std::mem::take(&mut self.others);
+        if counts.is_empty() {
+            return None;
+        }
+        let mut text = Text::new();
+        let mut last = None;
+        for ((fate, tool), count) in counts {
+            if last != Some(fate) {
+                text = text.line().bold(title(fate));
+                last = Some(fate);
+            }
+            text = text.words("\n").count(count).words(" × ").code(&Shown::line(&tool.to_string()));
+        }
+        Some(if others == 0 { text } else { text.words("\nand of other tools: ").count(others) })
+    }
+}
+
+/// What is read from, and what was gathered.
+struct Watch {
+    follower: Follower,
+    batch: Batch,
+}
+
+impl Watch {
+    /// Gathers what was written since; what cannot be read now is read later.
+    fn look(mut self, notices: &Notices) -> Self {
+        match self.follower.poll() {
+            Ok(entries) => entries.iter().for_each(|entry| self.batch.add(entry, notices)),
+            Err(error) => tracing::warn!(%error, "what ran cannot be told"),
+        }
+        self
+    }
+}
+
+impl Talk {
+    /// Tells what runs, until the daemon is to end. The composition root spawns it.
+    pub async fn tell_activity(self) {
+        let stop = self.daemon.stop.clone();
+        stop.run_until_cancelled(self.follow_activity()).await;
+    }
+
+    async fn follow_activity(&self) {
+        let follower = match Follower::new(&self.daemon.paths.audit(), Filter::default()) {
+            Ok(follower) => follower,
+            Err(error) => return tracing::error!(%error, "what runs is not told"),
+        };
+        let mut watch = Watch { follower, batch: Batch::default() };
+        let mut under_way = None::<BoxFuture<'static, ()>>;
+        loop {
+            let telegram = self.daemon.config.load().settings.telegram.clone();
+            let notices = telegram.map(|telegram| telegram.notices).unwrap_or_default();
+            tokio::time::sleep(notices.every).await;
+            let looked = {
+                let notices = notices.clone();
+                tokio::task::spawn_blocking(move || watch.look(&notices)).await
+            };
+            // It only fails when it panicked.
+            let Ok(looked) = looked else { return };
+
+            watch = looked;
+            let Some((courier, person)) = self.link.borrow().clone() else {
+                watch.batch = Batch::default();
+                continue;
+            };
+            if let Some(sending) = &mut under_way
+                && tokio::time::timeout(Duration::ZERO, sending).await.is_err()
+            {
+                // What comes meanwhile is told with the next message.
+                continue;
+            }
+            under_way = None;
+            let now = self.daemon.clock.now().wall;
+            if notices.quiet.as_ref().is_some_and(|quiet| quiet.holds(now, &self.zone)) {
+                continue;
+            }
+            if let Some(message) = watch.batch.take().and_then(|text| text.message(MESSAGE_MOST)) {
+                let cause = Cause::new("ran", rand::random::<u64>());
+                let letter = Letter::Text(message, None);
+                let sent = courier.send(ChatId(person.chat), letter, Rank::Notice, cause);
+                under_way = Some(Box::pin(async move { drop(sent.outcome().await) }));
+            }
+        }
+    }
+}
+
+const fn title(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Refused => "Refused",
+        Fate::Failed => "Failed",
+        Fate::Ran => "Ran without asking",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portero::names::SERVER_NAME_MOST;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn entry(event: &Value) -> Entry {
+        let record = json!({"at": "2026-11-20T12:00:00Z", "event": event});
+        serde_json::from_value(json!({"segment": "s", "seq": 1, "record": record})).unwrap()
+    }
+
+    fn ended(tool: &str, call: u64, outcome: &str) -> Entry {
+        entry(&json!({"outcome": {"call": call, "tool": tool, "outcome": outcome, "micros": 5}}))
+    }
+
+    fn refused(tool: &str) -> Entry {
+        entry(&json!({"refused": {"tool": tool, "reason": "denied"}}))
+    }
+
+    fn told(entries: &[Entry], notices: &Notices) -> Option<String> {
+        let mut batch = Batch::default();
+        entries.iter().for_each(|entry| batch.add(entry, notices));
+        batch.take().map(|text| text.plain())
+    }
+
+    #[test]
+    fn calls_are_grouped_with_what_went_wrong_first() {
+        let all =
+            [ended("a/b", 1, "done"), refused("a/x"), ended("a/b", 2, "done"), ended("a/c", 3, "failed")];
+        let text = told(&all, &Notices::default()).unwrap();
+        assert_eq!(text, "Refused\n1 × a/x\nFailed\n1 × a/c\nRan without asking\n2 × a/b");
+        assert_eq!(told(&[], &Notices::default()), None);
+    }
+
+    #[test]
+    fn what_a_person_approved_is_told_by_its_card_alone() {
+        let task = "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f";
+        let intent =
+            entry(&json!({"intent": {"call": 1, "tool": "a/b", "reason": "approved", "task": task}}));
+        assert_eq!(told(&[intent, ended("a/b", 1, "done")], &Notices::default()), None);
+    }
+
+    #[test]
+    fn each_server_has_its_level() {
+        let all = [ended("a/b", 1, "done"), ended("c/d", 2, "done"), refused("c/d"), refused("e/f")];
+        let servers = [("c".parse().unwrap(), NoticeLevel::Errors), ("e".parse().unwrap(), NoticeLevel::Off)];
+        let notices = Notices { servers: servers.into(), ..Notices::default() };
+        assert_eq!(told(&all, &notices).unwrap(), "Refused\n1 × c/d\nRan without asking\n1 × a/b");
+        assert_eq!(told(&all, &Notices { level: NoticeLevel::Off, ..Notices::default() }), None);
+    }
+
+    #[test]
+    fn a_flood_is_one_short_message() {
+        let all: Vec<Entry> =
+            (0..5_000).map(|n| refused(&format!("{}/{n:0>128}", "s".repeat(SERVER_NAME_MOST)))).collect();
+        let mut batch = Batch::default();
+        all.iter().for_each(|entry| batch.add(entry, &Notices::default()));
+        let message = batch.take().unwrap().message(MESSAGE_MOST).expect("it fits");
+        assert!(message.text.ends_with("and of other tools: 4984"), "{}", message.text);
+        assert!(batch.take().is_none(), "it begins anew");
+    }
+}
