@@ -124,6 +124,7 @@ impl App {
         let talk = Talk::new(Arc::clone(&daemon), tuning.zone.clone());
         background.spawn(talk.clone().tell_activity());
         background.spawn(talk.clone().tell_heads(tuning.head_look));
+        background.spawn(talk.clone().tell_news(tuning.gather));
         let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
         background.spawn(deciding.telling());
         background.spawn(link::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));

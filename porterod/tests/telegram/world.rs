@@ -244,6 +244,7 @@ impl World {
                 patience: Duration::from_secs(10),
                 zone: TimeZone::UTC,
                 head_look: Duration::from_millis(10),
+                gather: Duration::from_millis(10),
             },
         }
     }

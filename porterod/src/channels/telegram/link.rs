@@ -29,6 +29,8 @@ pub struct Tuning {
     pub zone: TimeZone,
     /// How often it is looked whether it is time to tell the head of the audit.
     pub head_look: Duration,
+    /// For how long news is gathered after some was told.
+    pub gather: Duration,
 }
 
 impl Default for Tuning {
@@ -39,6 +41,7 @@ impl Default for Tuning {
             patience: Address::PATIENCE,
             zone: TimeZone::system(),
             head_look: Duration::from_secs(60),
+            gather: Duration::from_secs(10),
         }
     }
 }

@@ -10,6 +10,7 @@ use portero::notice::{Entry, Notice};
 use portero::task::State;
 
 use super::board::{Board, Link};
+use crate::daemon::Daemon;
 use crate::store::{StoreError, cards as kept};
 
 /// The channel's name in the outbox.
@@ -42,7 +43,7 @@ pub(super) async fn run(board: Arc<Board>) {
 async fn follow(board: &Arc<Board>, link: Option<&Link>, met: &mut bool) -> Result<(), StoreError> {
     let Some(link) = link else {
         // Nobody is to be told anything here; who comes next begins with what is open.
-        if !*met && no_bot(board) {
+        if !*met && no_bot(&board.daemon) {
             board.daemon.outbox.unregister(CHANNEL).await?;
             *met = true;
         }
@@ -57,11 +58,11 @@ async fn follow(board: &Arc<Board>, link: Option<&Link>, met: &mut bool) -> Resu
 }
 
 /// Whether the configuration names no bot, or its bot listens to nobody.
-fn no_bot(board: &Board) -> bool {
-    let seen = board.daemon.weather.seen();
+pub(super) fn no_bot(daemon: &Daemon) -> bool {
+    let seen = daemon.weather.seen();
     match seen.place {
-        None => board.daemon.config.load().settings.telegram.is_none(),
-        Some(place) => matches!(board.daemon.pairing.person(&place), Ok(None)),
+        None => daemon.config.load().settings.telegram.is_none(),
+        Some(place) => matches!(daemon.pairing.person(&place), Ok(None)),
     }
 }
 
@@ -90,7 +91,7 @@ async fn take(board: &Arc<Board>, link: &Link) -> Result<bool, StoreError> {
                     Notice::Task { task, state, by, .. } => {
                         kept::came(store, at, *task, (*state, by, *when))?;
                     }
-                    // They are told by others.
+                    // `talk` tells them, as a channel of its own.
                     Notice::Grant { .. }
                     | Notice::Rule { .. }
                     | Notice::Paused

@@ -8,6 +8,7 @@ pub mod command;
 mod head;
 mod look;
 mod mistake;
+mod news;
 mod page;
 mod widen;
 
