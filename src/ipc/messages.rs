@@ -424,7 +424,7 @@ pub enum Reply {
     /// How far every segment of the audit is known to have come.
     Heads(Vec<Head>),
     /// The real values of a task.
-    Real(Box<Real>),
+    Real(Box<RealTask>),
     /// A task, to decide on.
     Look(Box<Look>),
     /// What changed, or what waits.
@@ -448,7 +448,7 @@ pub struct Waiting {
 
 /// What a task's server gets and what it answered, as JSON texts with the values that this server may see.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Real {
+pub struct RealTask {
     /// The call's `params`.
     pub params: Disclosed,
     /// Its `_meta`, where it has one.

@@ -28,7 +28,7 @@ pub use listener::{Accepted, Inbox, Incoming, Listener};
 pub use lock::{BindError, Lock};
 pub use messages::{
     Acting, Ask, AuditState, Authenticator, Called, Counts, Failure, FailureKind, FromDaemon, Hello, Look,
-    PROTOCOL, Peer, Push, Real, Reply, Status, ToDaemon, Waiting, Watched, Welcome,
+    PROTOCOL, Peer, Push, RealTask, Reply, Status, ToDaemon, Waiting, Watched, Welcome,
 };
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use portero::call::{Call, Method};
-use portero::ipc::{Ask, Real, Reply, Width};
+use portero::ipc::{Ask, RealTask, Reply, Width};
 use portero::json::readable::readable;
 use portero::json::{Object, RawJson};
 use portero::task::Task;
@@ -34,7 +34,7 @@ async fn show_real(daemon: &Daemon, task: &Task) -> Outcome {
     let Reply::Real(real) = daemon.ask(Ask::Real { task: task.id, challenge }).await? else {
         return Err(unexpected());
     };
-    let Real { params, meta, result, error } = &*real;
+    let RealTask { params, meta, result, error } = &*real;
     terminal.say(format_args!("\nREAL VALUES, as {} sees them", task.call.tool.server))?;
     let blocks = [
         ("params", Some(params)),

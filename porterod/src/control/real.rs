@@ -4,7 +4,7 @@
 //! device; that it was shown is in the audit before it is.
 
 use portero::anonymize::Fake;
-use portero::ipc::{Disclosed, Failure, Real, Reply, Width};
+use portero::ipc::{Disclosed, Failure, RealTask, Reply, Width};
 use portero::json::RawJson;
 use portero::names::TaskId;
 use portero::secret::Secret;
@@ -32,7 +32,7 @@ pub(super) async fn answer(
     let server = &task.call.tool.server;
     let reveal =
         |json: &Fake<RawJson>| Disclosed::from(Secret::new(anonymizer.reveal(server, json).expose().get()));
-    Ok(Reply::Real(Box::new(Real {
+    Ok(Reply::Real(Box::new(RealTask {
         params: reveal(&task.call.params),
         meta: task.call.meta.as_ref().map(reveal),
         result: task.result.as_ref().map(reveal),

@@ -343,6 +343,7 @@ async fn the_head_of_the_audit_is_told_once_a_day_and_can_be_compared() {
 async fn what_is_paused_elsewhere_and_what_is_wrong_is_told_in_the_chat() {
     let told = |it: &StandIn, words: &str| it.by_bot(JANE).into_iter().find(|it| it.text.contains(words));
     let world = World::of_jane_with_github().await;
+    world.says("/status").await;
     world.ask(Ask::Pause).await.unwrap();
     world.telegram.until("the pause", |it| told(it, "Everything is paused: no call runs")).await;
     std::fs::write(world.at("config").join("policies.json"), "{").unwrap();

@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 use portero::audit::{self, Event, Filter};
 use portero::clock::TestClock;
 use portero::ipc::{
-    Ask, AskError, Challenge, Client, Failure, Hello, PROTOCOL, PairingCode, Peer, Reply, TelegramState,
-    TelegramStatus,
+    Ask, AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, PairingCode, Peer, Reply,
+    TelegramState, TelegramStatus,
 };
 use portero::paths::Paths;
 use porterod::app::{App, Parts};
@@ -36,6 +36,19 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     environment: Vec<(OsString, OsString)>,
     app: Option<App>,
+}
+
+/// A child that another test starts at this moment may still hold the former daemon's lock.
+async fn start(parts: impl Fn() -> Parts) -> App {
+    let starting = async {
+        loop {
+            match App::start(parts()).await {
+                Err(failure) if failure.kind == FailureKind::Refused => tokio::time::sleep(PAUSE).await,
+                started => return started.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(SOON, starting).await.expect("in time")
 }
 
 impl World {
@@ -73,7 +86,7 @@ impl World {
     }
 
     pub(crate) async fn started(mut self) -> Self {
-        self.app = Some(App::start(self.parts()).await.unwrap());
+        self.app = Some(start(|| self.parts()).await);
         self
     }
 
