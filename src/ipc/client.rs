@@ -13,9 +13,12 @@ use interprocess::local_socket::traits::StreamCommon as _;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
+use super::ask::Ask;
+use super::failure::{Failure, FailureKind};
 use super::frame::{FRAME_MOST, Frames, GREETING_MOST, encode};
-use super::messages::{Ask, Failure, FailureKind, FromDaemon, Hello, Push, Reply, ToDaemon, Welcome};
+use super::messages::{FromDaemon, Hello, Push, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox, SendError};
+use super::reply::Reply;
 use super::{Process, address};
 use crate::anonymize::Fake;
 use crate::json::RawJson;

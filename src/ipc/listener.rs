@@ -16,9 +16,10 @@ use serde::de::IgnoredAny;
 use tokio::io::{AsyncWriteExt, ReadHalf};
 
 use super::address::SocketFile;
+use super::failure::{Failure, FailureKind};
 use super::frame::{FRAME_MOST, FrameError, Frames, GREETING_MOST, encode};
 use super::lock::{BindError, Lock};
-use super::messages::{Failure, FailureKind, FromDaemon, Hello, PROTOCOL, ToDaemon, Welcome};
+use super::messages::{FromDaemon, Hello, PROTOCOL, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox};
 use super::{Process, address};
 

@@ -10,28 +10,33 @@
 //! tagged, and nothing is flattened.
 
 mod address;
+mod ask;
 mod challenge;
 mod client;
+mod failure;
 mod frame;
 mod listener;
 mod lock;
 mod messages;
 mod outbox;
 mod process;
+mod reply;
+mod status;
 mod telegram;
 mod width;
 
+pub use ask::{Acting, Ask};
 pub use challenge::{Challenge, Disclosed};
 pub use client::{AskError, Client, ConnectError, Probe, Progress, probe};
+pub use failure::{Failure, FailureKind};
 pub use frame::FRAME_MOST;
 pub use listener::{Accepted, Inbox, Incoming, Listener};
 pub use lock::{BindError, Lock};
-pub use messages::{
-    Acting, Ask, AuditState, Authenticator, Called, Counts, Failure, FailureKind, FromDaemon, Hello, Look,
-    PROTOCOL, Peer, Push, RealTask, Reply, Status, ToDaemon, Waiting, Watched, Welcome,
-};
+pub use messages::{FromDaemon, Hello, PROTOCOL, Peer, Push, ToDaemon, Welcome};
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;
+pub use reply::{Called, Look, RealTask, Reply, Waiting, Watched};
+pub use status::{AuditState, Authenticator, Counts, Status};
 pub use telegram::{PairingCode, TelegramPerson, TelegramState, TelegramStatus, TelegramTrouble};
 pub use width::{NARROW_GRANT_MOST, Width};
 

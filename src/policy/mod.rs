@@ -13,6 +13,7 @@
 
 pub mod compare;
 pub mod condition;
+mod decision;
 pub mod denies;
 mod grant;
 mod layer;
@@ -27,6 +28,7 @@ use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
 use condition::Case;
+pub use decision::{Decision, Explanation, Matched, Source};
 pub use grant::{Asker, Grant, Limits};
 use layer::{Layer, View};
 
@@ -61,35 +63,6 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-/// Where an entry was written, for people: a file with line and column, or a rule's or grant's id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// An entry of `policies.json`.
-    Config {
-        /// One-based line; 0 when the policy was not read from a file.
-        line: u32,
-        /// One-based column.
-        column: u32,
-    },
-    /// An entry of the policy that a person confirmed, where `policies.json` says something looser that is not
-    /// confirmed.
-    Confirmed {
-        /// One-based line in the file as it was confirmed; 0 when it was not read from a file.
-        line: u32,
-        /// One-based column.
-        column: u32,
-    },
-    /// A persistent rule, by its id.
-    Rule(u64),
-    /// A grant, by its id.
-    Grant(u64),
-    /// Nothing was said.
-    Default,
-    /// A person paused everything, at this moment.
-    Pause(jiff::Timestamp),
 }
 
 /// One entry of `policies.json`.
@@ -208,44 +181,6 @@ impl ConfigPolicy {
         }
         policy
     }
-}
-
-/// A decision and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decision {
-    /// What happens.
-    pub action: Action,
-    /// The pattern that won; none when nothing was said.
-    pub pattern: Option<Pattern>,
-    /// Where that pattern was written.
-    pub source: Source,
-    /// Whether a `locked` pattern kept a rule or grant from loosening it.
-    pub locked: bool,
-    /// The case that matched the arguments, where one did; the source is its place then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub case: Option<Matched>,
-}
-
-/// A case of an entry that holds for a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Matched {
-    /// Its one-based number in the entry.
-    pub number: u32,
-    /// Whether the arguments meet its conditions for sure. Where that cannot be told, the strictest that could
-    /// hold does.
-    pub sure: bool,
-}
-
-/// A decision with everything that lost, for `portero why`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// What was decided.
-    pub decision: Decision,
-    /// What else matched, strongest first.
-    pub losing: Vec<Decision>,
-    /// Grants that cover the tool and are for other sessions or projects than the one that asks.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub elsewhere: Vec<Grant>,
 }
 
 impl Policy {
@@ -464,54 +399,6 @@ impl Standing {
             grants: Vec::new(),
             boot_id: self.boot_id.clone(),
             paused: self.paused,
-        }
-    }
-}
-
-/// The words that stand in an answer to the agent: the action and the rule, never a value.
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Source::Pause(since) = self.source {
-            let since = since.strftime("%Y-%m-%d %H:%M:%SZ");
-            return write!(
-                f,
-                "paused by a person since {since}: no call runs and none can be approved before they run \
-                 `portero resume`"
-            );
-        }
-        let verb = match self.action {
-            Action::Allow => "allowed",
-            Action::RequireApproval => "needs approval",
-            Action::Deny => "denied",
-        };
-        match &self.pattern {
-            Some(pattern) => match self.case {
-                None => write!(f, "{verb} by `{pattern}` ({})", self.source)?,
-                Some(Matched { number, sure: true }) => {
-                    write!(f, "{verb} by `{pattern}`, case {number} ({})", self.source)?;
-                }
-                Some(Matched { number, sure: false }) => {
-                    let unsure = "its conditions cannot be told from the arguments";
-                    write!(f, "{verb} by `{pattern}`, case {number} ({}): {unsure}", self.source)?;
-                }
-            },
-            None => write!(f, "{verb}: nothing is said about it (the default)")?,
-        }
-        if self.locked { f.write_str("; locked, so no rule and no grant loosens it") } else { Ok(()) }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config { line: 0, .. } => f.write_str("policies.json"),
-            Self::Config { line, column } => write!(f, "policies.json:{line}:{column}"),
-            Self::Confirmed { line: 0, .. } => f.write_str("policies.json as confirmed"),
-            Self::Confirmed { line, column } => write!(f, "policies.json:{line}:{column} as confirmed"),
-            Self::Rule(id) => write!(f, "rule {id}"),
-            Self::Grant(id) => write!(f, "grant {id}"),
-            Self::Default => f.write_str("the default"),
-            Self::Pause(_) => f.write_str("a pause"),
         }
     }
 }

@@ -1,0 +1,53 @@
+//! Why a question was not answered as asked.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a question was not answered as asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// For people: what, where and why.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    /// With what to do next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Kinds of failure that a program acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// Another protocol version.
+    Version,
+    /// The daemon serves another configuration directory.
+    Configuration,
+    /// The question makes no sense here.
+    Invalid,
+    /// There is no such task, rule, grant or server, or it is not the asker's.
+    NotFound,
+    /// Policy, state or limits refuse it.
+    Refused,
+    /// The passphrase is wrong, missing, or tried too often.
+    Challenge,
+    /// A server could not be reached; the call had no effect.
+    Server,
+    /// A server stopped while the call was with it: whether it took effect is unknown.
+    Interrupted,
+    /// The daemon itself failed: disk, store, audit.
+    Internal,
+}

@@ -1,0 +1,98 @@
+//! How things stand, as the daemon tells it.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::telegram::TelegramStatus;
+use crate::names::{AgentSession, Principal, ServerName, SessionId};
+use crate::policy::Standing;
+use crate::server::Health;
+
+/// How things stand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub build: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Since when it runs.
+    pub started: Timestamp,
+    /// The configuration directory.
+    pub config: PathBuf,
+    /// What is wrong with the configuration as it stands in the files now; the last valid one is in force.
+    pub config_problems: Vec<String>,
+    /// Whether the files as they stand now can be put in force; else the last valid ones stay.
+    pub config_valid: bool,
+    /// How many changes of the configuration wait for a person to confirm them.
+    #[serde(default)]
+    pub config_waits: usize,
+    /// Servers that were skipped, and why.
+    pub skipped: Vec<(ServerName, String)>,
+    /// The daemon's own and shared servers, and those that only sessions run, as idle.
+    pub servers: Vec<Health>,
+    /// Sessions that are connected: id and project.
+    pub sessions: Vec<(SessionId, Principal)>,
+    /// The session of its agent's program, for each connected session that says one.
+    pub agent_sessions: Vec<(SessionId, AgentSession)>,
+    /// The longest that a grant may last, in milliseconds.
+    pub grant_most: u64,
+    /// Tasks that wait for a person.
+    pub pending: u64,
+    /// Rules and grants in force.
+    pub standing: Standing,
+    /// When the approval passphrase was first set, and by which process; none until then.
+    pub passphrase: Option<(Timestamp, String)>,
+    /// The authenticator that is enrolled.
+    pub totp: Option<Authenticator>,
+    /// How the bot on Telegram fares.
+    #[serde(default)]
+    pub telegram: TelegramStatus,
+    /// Counters of the audit since the daemon started: calls allowed, asked, refused, failed.
+    pub counts: Counts,
+    /// How the audit stands; none from an older daemon.
+    #[serde(default)]
+    pub audit: Option<AuditState>,
+}
+
+/// How the audit stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditState {
+    /// How many files it has.
+    pub segments: u64,
+    /// How many bytes are in them.
+    pub bytes: u64,
+    /// The time of the oldest record.
+    pub oldest: Option<Timestamp>,
+    /// When the daemon last followed every chain from its first line; none when it has not since it started.
+    pub verified: Option<Timestamp>,
+    /// How many segments were found changed, cut or missing.
+    pub problems: u64,
+    /// How many were removed because they were old.
+    pub removed: u64,
+}
+
+/// An authenticator that is enrolled: what is wide needs its codes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authenticator {
+    /// Since when it is enrolled.
+    pub since: Timestamp,
+    /// By which process it was.
+    pub by: String,
+    /// How many recovery codes are left.
+    pub recovery: u32,
+}
+
+/// Counters since the daemon started.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Calls that ran.
+    pub done: u64,
+    /// Calls that failed.
+    pub failed: u64,
+    /// Calls that were refused.
+    pub refused: u64,
+    /// Calls that a person was asked about.
+    pub asked: u64,
+}
