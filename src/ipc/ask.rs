@@ -104,8 +104,8 @@ pub enum Ask {
         /// The task.
         task: TaskId,
     },
-    /// The real values of a task, for the terminal device and nothing else. Answer: [`super::Reply::Real`].
-    Real {
+    /// The real values of a task, for the terminal device and nothing else. Answer: [`super::Reply::RealTask`].
+    RealTask {
         /// The task.
         task: TaskId,
         /// The second factor.

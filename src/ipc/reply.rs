@@ -54,7 +54,7 @@ pub enum Reply {
     /// How far every segment of the audit is known to have come.
     Heads(Vec<Head>),
     /// The real values of a task.
-    Real(Box<RealTask>),
+    RealTask(Box<RealTask>),
     /// A task, to decide on.
     Look(Box<Look>),
     /// What changed, or what waits.

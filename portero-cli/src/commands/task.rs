@@ -31,7 +31,7 @@ async fn show_real(daemon: &Daemon, task: &Task) -> Outcome {
     terminal.say(describe(task))?;
     let act = format!("show here what {} really gets and answers", task.call.tool.server);
     let challenge = widen::confirm(&mut terminal, &act, Width::One)?;
-    let Reply::Real(real) = daemon.ask(Ask::Real { task: task.id, challenge }).await? else {
+    let Reply::RealTask(real) = daemon.ask(Ask::RealTask { task: task.id, challenge }).await? else {
         return Err(unexpected());
     };
     let RealTask { params, meta, result, error } = &*real;

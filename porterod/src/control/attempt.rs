@@ -23,7 +23,7 @@ impl Attempt {
 pub(super) fn of(ask: &Ask) -> Option<Attempt> {
     let (act, about) = match ask {
         Ask::Approve { task, .. } => ("approve", format!("task {task}")),
-        Ask::Real { task, .. } => ("task real", format!("task {task}")),
+        Ask::RealTask { task, .. } => ("task real", format!("task {task}")),
         Ask::Reject { task, .. } => ("reject", format!("task {task}")),
         Ask::Again { task } => ("again", format!("task {task}")),
         Ask::Grant { pattern, millis, limits, .. } => {

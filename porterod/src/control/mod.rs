@@ -140,7 +140,7 @@ async fn answer_session(
         | Ask::Tasks { .. }
         | Ask::Find { .. }
         | Ask::Task { .. }
-        | Ask::Real { .. }
+        | Ask::RealTask { .. }
         | Ask::Look { .. }
         | Ask::Watch { .. }
         | Ask::Approve { .. }
@@ -194,7 +194,9 @@ async fn answer_person(
         Ask::Tasks { state, limit } => tasks::answer(daemon, state, limit),
         Ask::Find { part, state } => find::answer(daemon, &part, state),
         Ask::Task { task } => task::answer(daemon, task),
-        Ask::Real { task, challenge } => real::answer(daemon, by, task, Confirming::Typed(challenge)).await,
+        Ask::RealTask { task, challenge } => {
+            real::answer(daemon, by, task, Confirming::Typed(challenge)).await
+        }
         Ask::Look { task } => look::answer(daemon, task),
         Ask::Watch { after } => watch::answer(daemon, after, withdrawn).await,
         Ask::Approve { task, challenge } => {

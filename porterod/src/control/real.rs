@@ -32,7 +32,7 @@ pub(super) async fn answer(
     let server = &task.call.tool.server;
     let reveal =
         |json: &Fake<RawJson>| Disclosed::from(Secret::new(anonymizer.reveal(server, json).expose().get()));
-    Ok(Reply::Real(Box::new(RealTask {
+    Ok(Reply::RealTask(Box::new(RealTask {
         params: reveal(&task.call.params),
         meta: task.call.meta.as_ref().map(reveal),
         result: task.result.as_ref().map(reveal),

@@ -143,7 +143,7 @@ pub fn done(reply: &Reply, view: &View<'_>) -> Vec<Message> {
         | Reply::Look(_)
         | Reply::News(_)
         | Reply::Config(_)
-        | Reply::Real(_)
+        | Reply::RealTask(_)
         | Reply::Found(_)
         | Reply::Watched(_) => text.words("Done."),
     };

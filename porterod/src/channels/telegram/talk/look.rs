@@ -71,7 +71,7 @@ impl Talk {
             | Reply::Look(_)
             | Reply::News(_)
             | Reply::Config(_)
-            | Reply::Real(_)
+            | Reply::RealTask(_)
             | Reply::Found(_)
             | Reply::Watched(_) => Err(unexpected()),
         }
