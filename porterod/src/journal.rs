@@ -2,7 +2,7 @@
 //!
 //! A change is made in a transaction, recorded, the record synced, then the change committed: without its
 //! record it is undone, and without the commit nobody is told that it was made (guarantee D2). What a person
-//! must be told of it goes into the same transaction ([`Account`]). What narrows, and what tells how a call
+//! must be told of it goes into the same transaction (`Account`). What narrows, and what tells how a call
 //! ended, goes on without record or notice if it must; they follow when they can.
 
 mod account;

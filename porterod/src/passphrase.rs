@@ -1,5 +1,5 @@
 //! The approval passphrase: the second factor without which nothing is widened from a terminal
-//! (guarantee A7), and the [authenticator](authenticator) whose codes what is wide needs beside it.
+//! (guarantee A7), and the authenticator whose codes what is wide needs beside it.
 //!
 //! Only its argon2id hash is kept. After five wrong tries there is a pause that doubles with each further
 //! one; a restart does not end it. Each try counts as wrong before it is checked.

@@ -1,7 +1,7 @@
 //! Listens: polls for what arrives and hands on what the person said, each thing once.
 //!
 //! An update is confirmed to Telegram only after what it does is stored, and its number is stored with that
-//! ([`Receipt::take`]) or right after: a crash loses none, and what comes again is known.
+//! (`Receipt::take`) or right after: a crash loses none, and what comes again is known.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

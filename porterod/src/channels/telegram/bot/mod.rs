@@ -1,7 +1,7 @@
 //! The few methods of the Bot API that Portero uses, with types and errors of our own.
 //!
 //! The one rule: the token stands in the address of every request, so no address, no error of the HTTP client
-//! and no answer that could repeat one leaves [`http`]. teloxide is not used: its calls sleep ten seconds on a
+//! and no answer that could repeat one leaves `http`. teloxide is not used: its calls sleep ten seconds on a
 //! server's error, its errors carry addresses and raw answers and hide the status, and a message with one part
 //! that its types do not know is lost whole. See <https://core.telegram.org/bots/api>.
 
