@@ -1,4 +1,4 @@
-//! Opening, settling, expiring, waiting.
+//! The desk itself: its parts, what is read from it, and the one step that everything on it is made of.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use portero::anonymize::Fake;
 use portero::call::Call;
 use portero::clock::Clock;
 use portero::config::Approvals;
@@ -17,19 +16,11 @@ use portero::server::Follow;
 use portero::task::{State, Task};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::{Grounds, bind, open};
 use crate::journal::{Journal, Weight, about_task};
-use crate::passphrase::{Confirmed, What};
 use crate::store::tasks::{self, Step, Stepped, Which};
-use crate::store::{Records, StoreError, denials, heard, standing};
-use crate::taps::{Tapped, Turned};
-
-/// How long the timer sleeps at most, since the wall clock may be set while it does.
-const NAP: Duration = Duration::from_secs(30);
-/// How often old tasks are removed.
-const HOUR: Duration = Duration::from_secs(3600);
+use crate::store::{StoreError, standing};
 
 /// Why the desk did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +59,7 @@ pub struct Desk {
     /// Counts changes, to wake those who wait for a final state.
     changes: watch::Sender<u64>,
     /// A task was approved: for the executor.
-    approved: Notify,
+    pub(super) approved: Notify,
     /// A task may expire sooner than the timer thinks.
     pub(super) opened: Notify,
 }
@@ -78,114 +69,6 @@ impl Desk {
     #[must_use]
     pub fn new(parts: DeskParts) -> Arc<Self> {
         Arc::new(Self { parts, changes: watch::channel(0).0, approved: Notify::new(), opened: Notify::new() })
-    }
-
-    /// A person says yes. The executor is woken.
-    ///
-    /// # Errors
-    /// [`DeskError::Settled`] for everyone but the first.
-    pub async fn approve(&self, task: TaskId, confirmed: Confirmed) -> Result<Task, DeskError> {
-        if !confirmed.covers(&What::Call(task)) {
-            return Err(DeskError::Unconfirmed(task));
-        }
-        let now = self.now();
-        let step = Step {
-            alive: true,
-            spends: confirmed.ticket(),
-            expires: Some(later(now, self.parts.settings.load().start)),
-            ..Step::new(task, &[State::PendingApproval], State::Approved, now)
-        };
-        let task = self.step(step, confirmed.by(), Weight::Strict).await?;
-        self.approved.notify_one();
-        self.opened.notify_one();
-        Ok(task)
-    }
-
-    /// A person says no, also after a yes as long as it has not started. The same call does not ask again for
-    /// as long as the settings say.
-    ///
-    /// # Errors
-    /// [`DeskError::Settled`] when it is too late.
-    pub async fn reject(
-        &self,
-        task: TaskId,
-        reason: Option<Fake<String>>,
-        by: &str,
-    ) -> Result<Task, DeskError> {
-        let step = Step { cools: true, ..self.denial(task, reason) };
-        self.step(step, by, Weight::Lenient).await
-    }
-
-    /// As [`Desk::reject`], but the same call may ask again at once.
-    ///
-    /// # Errors
-    /// [`DeskError::Settled`] when it is too late.
-    pub async fn reject_for_now(
-        &self,
-        task: TaskId,
-        reason: Option<Fake<String>>,
-        by: &str,
-    ) -> Result<Task, DeskError> {
-        self.step(self.denial(task, reason), by, Weight::Lenient).await
-    }
-
-    /// As [`Desk::reject`], by a tap, which is used up with it.
-    ///
-    /// # Errors
-    /// [`DeskError::Settled`] when it is too late.
-    pub async fn reject_tapped(
-        &self,
-        tapped: &Tapped,
-        reason: Option<Fake<String>>,
-    ) -> Result<Task, DeskError> {
-        let denial = self.denial(tapped.task(), reason);
-        let step = Step { cools: true, spends: Some(tapped.ticket().clone()), ..denial };
-        self.step(step, &tapped.by(), Weight::Lenient).await
-    }
-
-    /// Denies every one of these that still waits, in one change, and tells how many did. A tap on the one button
-    /// against all of them is used up with it.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] when the button was used before, or when the store cannot be written.
-    pub async fn reject_listed(&self, tasks: Vec<TaskId>, turned: &Turned) -> Result<usize, StoreError> {
-        let (now, ticket) = (self.now(), turned.ticket.clone());
-        let by = format!("telegram user {}", turned.spot.user);
-        let rejected = self.parts.journal.change(Weight::Lenient, move |store| {
-            ticket.spend(store, 1)?;
-            let mut records = Vec::new();
-            for id in &tasks {
-                let step = Step::new(*id, &[State::PendingApproval], State::Denied, now);
-                match tasks::step(store, &step)? {
-                    Stepped::Done(task) => {
-                        open::cool(store, &task)?;
-                        records.push(about_task(&task, &by, None));
-                    }
-                    Stepped::Expired(task) => records.push(about_task(&task, "expiry", None)),
-                    Stepped::Elsewhere(_) | Stepped::Missing => {}
-                }
-            }
-            Ok((records.len(), records))
-        });
-        let rejected = rejected.await?;
-        self.wake();
-        Ok(rejected)
-    }
-
-    fn denial(&self, task: TaskId, reason: Option<Fake<String>>) -> Step {
-        let from = &[State::PendingApproval, State::Approved];
-        Step { note: reason, ..Step::new(task, from, State::Denied, self.now()) }
-    }
-
-    /// The agent takes its own task back.
-    ///
-    /// # Errors
-    /// [`DeskError::NotFound`] for another principal's.
-    pub async fn cancel(&self, task: TaskId, principal: &Principal) -> Result<Task, DeskError> {
-        let from = &[State::PendingApproval, State::Approved];
-        let step = Step::new(task, from, State::Cancelled, self.now());
-        let step = Step { principal: Some(principal.clone()), ..step };
-        self.step(step, "agent", Weight::Lenient).await
     }
 
     /// One task, whole. With a principal, only its own.
@@ -250,87 +133,6 @@ impl Desk {
             }
         }
         self.task(task, principal)
-    }
-
-    /// Expires whatever is due and tells how many were.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub async fn expire_due(&self) -> Result<usize, StoreError> {
-        let now = self.now();
-        let expired = self.parts.journal.change(Weight::Lenient, move |store| {
-            let mut expired = Vec::new();
-            for id in tasks::due(store, now)? {
-                // A step that no state begins only ever expires.
-                match tasks::step(store, &Step::new(id, &[], State::Expired, now))? {
-                    Stepped::Expired(task) => expired.push(task),
-                    Stepped::Done(_) | Stepped::Elsewhere(_) | Stepped::Missing => {}
-                }
-            }
-            let records = expired.iter().map(|task| about_task(task, "expiry", None)).collect();
-            Ok((expired, records))
-        });
-        let expired = expired.await?;
-        if !expired.is_empty() {
-            self.wake();
-        }
-        Ok(expired.len())
-    }
-
-    /// Removes tasks that ended longer ago than they are kept, and tells how many. The audit still tells of them.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub async fn prune(&self) -> Result<usize, StoreError> {
-        let now = self.now();
-        let ago = |by: Duration| now.checked_sub(by).unwrap_or(Timestamp::MIN);
-        let settings = self.parts.settings.load();
-        let (ended, denied) = (ago(settings.keep), ago(settings.cool_down));
-        let store = self.parts.journal.store();
-        let pruned = store.write(Records::None, move |store| {
-            denials::prune(store, denied, now)?;
-            let pruned = tasks::prune(store, ended)?;
-            heard::prune(store)?;
-            Ok(pruned)
-        });
-        pruned.await
-    }
-
-    /// Removes what is no longer kept, at once and every hour, until `stop`. The composition root spawns it.
-    pub async fn run_pruning(self: Arc<Self>, stop: CancellationToken) {
-        let pruning = async {
-            loop {
-                if let Err(error) = self.prune().await {
-                    tracing::warn!(%error, "old tasks could not be removed");
-                }
-                tokio::time::sleep(HOUR).await;
-            }
-        };
-        stop.run_until_cancelled(pruning).await;
-    }
-
-    /// Expires tasks as they fall due, until `stop`. The composition root spawns and joins it.
-    pub async fn run_timer(self: Arc<Self>, stop: CancellationToken) {
-        let expiring = async {
-            loop {
-                if let Err(error) = self.expire_due().await {
-                    tracing::error!(%error, "tasks could not be expired; every step checks that by itself");
-                    tokio::time::sleep(NAP).await;
-                    continue;
-                }
-                match self.parts.journal.store().read(tasks::next_expiry) {
-                    Ok(None) => self.opened.notified().await,
-                    Ok(Some(at)) => {
-                        let left = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
-                        let nap = left.clamp(Duration::from_millis(5), NAP);
-                        // Either is reason enough to look again.
-                        let _ = tokio::time::timeout(nap, self.opened.notified()).await;
-                    }
-                    Err(_) => tokio::time::sleep(NAP).await,
-                }
-            }
-        };
-        stop.run_until_cancelled(expiring).await;
     }
 
     /// Makes a step of a task, with its record, and tells everyone.

@@ -5,8 +5,10 @@
 
 mod binding;
 mod desk;
+mod expiry;
 mod news;
 mod open;
+mod settle;
 
 #[cfg(test)]
 pub(crate) mod tests;

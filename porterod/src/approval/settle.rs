@@ -1,0 +1,123 @@
+//! Settling a task: a person's yes, their no, and the agent that takes its call back.
+
+use portero::anonymize::Fake;
+use portero::names::{Principal, TaskId};
+use portero::task::{State, Task};
+
+use super::desk::{Desk, DeskError, later};
+use super::open;
+use crate::journal::{Weight, about_task};
+use crate::passphrase::{Confirmed, What};
+use crate::store::StoreError;
+use crate::store::tasks::{self, Step, Stepped};
+use crate::taps::{Tapped, Turned};
+
+impl Desk {
+    /// A person says yes. The executor is woken.
+    ///
+    /// # Errors
+    /// [`DeskError::Settled`] for everyone but the first.
+    pub async fn approve(&self, task: TaskId, confirmed: Confirmed) -> Result<Task, DeskError> {
+        if !confirmed.covers(&What::Call(task)) {
+            return Err(DeskError::Unconfirmed(task));
+        }
+        let now = self.now();
+        let step = Step {
+            alive: true,
+            spends: confirmed.ticket(),
+            expires: Some(later(now, self.parts.settings.load().start)),
+            ..Step::new(task, &[State::PendingApproval], State::Approved, now)
+        };
+        let task = self.step(step, confirmed.by(), Weight::Strict).await?;
+        self.approved.notify_one();
+        self.opened.notify_one();
+        Ok(task)
+    }
+
+    /// A person says no, also after a yes as long as it has not started. The same call does not ask again for
+    /// as long as the settings say.
+    ///
+    /// # Errors
+    /// [`DeskError::Settled`] when it is too late.
+    pub async fn reject(
+        &self,
+        task: TaskId,
+        reason: Option<Fake<String>>,
+        by: &str,
+    ) -> Result<Task, DeskError> {
+        let step = Step { cools: true, ..self.denial(task, reason) };
+        self.step(step, by, Weight::Lenient).await
+    }
+
+    /// As [`Desk::reject`], but the same call may ask again at once.
+    ///
+    /// # Errors
+    /// [`DeskError::Settled`] when it is too late.
+    pub async fn reject_for_now(
+        &self,
+        task: TaskId,
+        reason: Option<Fake<String>>,
+        by: &str,
+    ) -> Result<Task, DeskError> {
+        self.step(self.denial(task, reason), by, Weight::Lenient).await
+    }
+
+    /// As [`Desk::reject`], by a tap, which is used up with it.
+    ///
+    /// # Errors
+    /// [`DeskError::Settled`] when it is too late.
+    pub async fn reject_tapped(
+        &self,
+        tapped: &Tapped,
+        reason: Option<Fake<String>>,
+    ) -> Result<Task, DeskError> {
+        let denial = self.denial(tapped.task(), reason);
+        let step = Step { cools: true, spends: Some(tapped.ticket().clone()), ..denial };
+        self.step(step, &tapped.by(), Weight::Lenient).await
+    }
+
+    /// Denies every one of these that still waits, in one change, and tells how many did. A tap on the one button
+    /// against all of them is used up with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when the button was used before, or when the store cannot be written.
+    pub async fn reject_listed(&self, tasks: Vec<TaskId>, turned: &Turned) -> Result<usize, StoreError> {
+        let (now, ticket) = (self.now(), turned.ticket.clone());
+        let by = format!("telegram user {}", turned.spot.user);
+        let rejected = self.parts.journal.change(Weight::Lenient, move |store| {
+            ticket.spend(store, 1)?;
+            let mut records = Vec::new();
+            for id in &tasks {
+                let step = Step::new(*id, &[State::PendingApproval], State::Denied, now);
+                match tasks::step(store, &step)? {
+                    Stepped::Done(task) => {
+                        open::cool(store, &task)?;
+                        records.push(about_task(&task, &by, None));
+                    }
+                    Stepped::Expired(task) => records.push(about_task(&task, "expiry", None)),
+                    Stepped::Elsewhere(_) | Stepped::Missing => {}
+                }
+            }
+            Ok((records.len(), records))
+        });
+        let rejected = rejected.await?;
+        self.wake();
+        Ok(rejected)
+    }
+
+    fn denial(&self, task: TaskId, reason: Option<Fake<String>>) -> Step {
+        let from = &[State::PendingApproval, State::Approved];
+        Step { note: reason, ..Step::new(task, from, State::Denied, self.now()) }
+    }
+
+    /// The agent takes its own task back.
+    ///
+    /// # Errors
+    /// [`DeskError::NotFound`] for another principal's.
+    pub async fn cancel(&self, task: TaskId, principal: &Principal) -> Result<Task, DeskError> {
+        let from = &[State::PendingApproval, State::Approved];
+        let step = Step::new(task, from, State::Cancelled, self.now());
+        let step = Step { principal: Some(principal.clone()), ..step };
+        self.step(step, "agent", Weight::Lenient).await
+    }
+}
