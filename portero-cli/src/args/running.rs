@@ -1,0 +1,56 @@
+//! What is typed about the configuration, the daemon and the program itself.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use portero::names::ServerName;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show how the files differ from what you confirmed
+    Diff,
+    /// Put the files in force as they stand; asks for the passphrase
+    #[command(
+        after_help = "Everything that changed is shown on the terminal before the passphrase is asked \
+                            for. Files that change after that are not confirmed."
+    )]
+    Confirm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Only this server
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: Option<ServerName>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DaemonCommand {
+    /// Start it, and return once it listens
+    Start,
+    /// Stop it, and return once it is gone
+    Stop,
+    /// Tell whether it runs
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Try {
+    /// Answer every question with yes, for unattended runs
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SampleServer {
+    /// Append each call that arrives to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// The directory that gets `completions/` and `man/`
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+}

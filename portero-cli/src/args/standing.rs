@@ -1,0 +1,54 @@
+//! What is typed about rules and grants.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use portero::config::duration;
+use portero::pattern::Pattern;
+
+use super::values::number;
+
+#[derive(Debug, Args)]
+pub(crate) struct Grant {
+    /// A tool, or a pattern over tools such as `github/*`
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Pattern,
+    /// How long, such as 30m, 1h or 2h30m
+    #[arg(value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) duration: Duration,
+    /// Only so many calls
+    #[arg(long, value_name = "N")]
+    pub(crate) uses: Option<NonZeroU32>,
+    /// Only this connected session: its id or its agent's, or a beginning or end of either
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Only sessions in this project directory, such as `.`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    /// The grants' ids
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all", value_parser = number)]
+    pub(crate) ids: Vec<u64>,
+    /// Every grant
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OnePattern {
+    /// A tool, or a pattern over tools such as `github/*`
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Pattern,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unrule {
+    /// The rule's id
+    #[arg(value_name = "ID", value_parser = number)]
+    pub(crate) id: u64,
+}

@@ -1,0 +1,53 @@
+//! What is typed about calls that wait for a person.
+
+use clap::Args;
+use portero::task::State;
+
+use super::values::states;
+
+#[derive(Debug, Args)]
+pub(crate) struct Tasks {
+    /// Only tasks in this state
+    #[arg(long, alias = "status", value_name = "STATE", value_parser = states())]
+    pub(crate) state: Option<State>,
+    /// At most so many, the newest first
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pending {
+    /// Stay, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneTask {
+    /// The task's id, or a beginning or end of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Task {
+    /// The task's id, or a beginning or end of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Show the real values too, on the terminal itself; asks for the passphrase
+    #[arg(long)]
+    pub(crate) real: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reject {
+    /// The task's id, or a beginning or end of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// What the agent is told
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Let the same call ask again at once; else it is refused for a while (`coolDown` in portero.json)
+    #[arg(long)]
+    pub(crate) no_cool_down: bool,
+}
