@@ -116,16 +116,23 @@ async fn what_is_decided_elsewhere_is_shown_with_its_door() {
     assert_eq!(buttons(&card), [""; 0]);
 }
 
+const READ: &str = "📄 I have read the document";
+
+fn document(telegram: &StandIn) -> Option<Vec<u8>> {
+    telegram.by_bot(JANE).into_iter().find_map(|it| it.document).map(|(_, bytes)| bytes)
+}
+
 #[tokio::test]
 async fn what_is_too_long_is_read_before_it_is_approved() {
     let mut hands = Hands::new().await;
     let task = hands.submit(&"long ".repeat(3000)).await;
-    let card = hands.card_with(&task, "📄 Read it, then approve").await;
+    let card = hands.card_with(&task, READ).await;
     assert!(!buttons(&card).iter().any(|words| words.contains("✅")), "{:?}", buttons(&card));
-    hands.press(&task, "📄 Read it, then approve").await;
+    // It comes unasked.
+    let document = hands.telegram().until("the document", document).await;
+    assert!(String::from_utf8(document).unwrap().contains(&"long ".repeat(3000)));
+    assert_eq!(hands.press(&task, READ).await, "Now it can be approved.");
     let card = hands.card_with(&task, "✅ Approve").await;
-    let document = hands.telegram().by_bot(JANE).into_iter().find_map(|it| it.document).unwrap();
-    assert!(String::from_utf8(document.1).unwrap().contains(&"long ".repeat(3000)));
     assert!(buttons(&card).contains(&"Page 2 ›".to_owned()));
     hands.press(&task, "Page 2 ›").await;
     let second =
@@ -133,6 +140,32 @@ async fn what_is_too_long_is_read_before_it_is_approved() {
     let second = hands.telegram().until("the second page", second).await;
     let query = hands.telegram().press(JANE, second.id, "✅ Approve");
     assert_eq!(hands.told(&query).await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+    let documents = hands.telegram().by_bot(JANE).into_iter().filter(|it| it.document.is_some());
+    assert_eq!(documents.count(), 1);
+}
+
+#[tokio::test]
+async fn what_did_not_arrive_is_not_read() {
+    let mut hands = Hands::new().await;
+    hands.telegram().fault("sendDocument", Fault::TooLarge, 2);
+    let task = hands.submit(&"long ".repeat(3000)).await;
+    hands.card_with(&task, READ).await;
+    let missing = "The document has not arrived";
+    assert!(hands.press(&task, READ).await.starts_with(missing));
+    // Each press tries again, until it is taken.
+    let mut told = hands.press(&task, READ).await;
+    for _ in 0..20 {
+        if told == "Now it can be approved." {
+            break;
+        }
+        // The card was drawn again between the look and the press.
+        assert!(told.starts_with(missing) || told.contains("Nothing was changed"), "{told}");
+        told = hands.press(&task, READ).await;
+    }
+    assert_eq!(told, "Now it can be approved.");
+    assert!(document(hands.telegram()).is_some());
+    hands.press(&task, "✅ Approve").await;
     hands.is(task.id, State::Completed).await;
 }
 

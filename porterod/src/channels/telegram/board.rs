@@ -23,7 +23,7 @@ use super::face::{self, Face};
 use super::text::Message;
 use crate::control;
 use crate::daemon::Daemon;
-use crate::store::cards::{self as kept, Card, Chat};
+use crate::store::cards::{self as kept, Chat};
 use crate::store::{Records, StoreError, buttons as tokens, telegram};
 use crate::taps::{Spot, Taps};
 
@@ -166,12 +166,16 @@ impl Board {
         let waits = look.task.state == State::PendingApproval;
         let drawn = match (waits, message) {
             (true, message) => {
-                let read = self.send_document(link, &face, &card).await?;
+                let read = card.read && self.has_document(link, task)?;
                 let (text, standing) = face.question(&card, read);
                 let keyboard = buttons::of_card(&self.taps, spot, task, &standing).await?;
                 #[cfg(test)]
                 crate::crash::reached("card made");
-                self.put(link, cause, message, (text, keyboard)).await
+                let put = self.put(link, cause, message, (text, keyboard)).await;
+                if put.is_ok() {
+                    self.send_document(link, &face).await?;
+                }
+                put
             }
             (false, message) => {
                 self.write(move |store| tokens::void(store, &spot)).await?;
@@ -223,16 +227,26 @@ impl Board {
         .await
     }
 
-    /// Sends the document of a card whose reader asked for it, and tells whether it is there.
-    async fn send_document(&self, link: &Link, face: &Face<'_>, card: &Card) -> Result<bool, StoreError> {
-        let Some(document) = face.document().filter(|_| card.read) else { return Ok(false) };
-        let cause = Cause::new("document", face.look.task.id);
-        if self.read(|store| sent(store, link.at, &cause))?.is_some() {
-            return Ok(true);
+    /// Sends the document of a card that has one, once. Where Telegram does not take it, the card's other buttons
+    /// remain, and the next change of the card tries again.
+    async fn send_document(&self, link: &Link, face: &Face<'_>) -> Result<(), StoreError> {
+        let task = face.look.task.id;
+        let Some(document) = face.document() else { return Ok(()) };
+        if self.has_document(link, task)? {
+            return Ok(());
         }
-        let letter = Letter::Document(document);
+        let (letter, cause) = (Letter::Document(document), Cause::new("document", task));
         let sent = link.courier.send(ChatId(link.at.chat), letter, Rank::Card, cause).outcome().await;
-        Ok(sent.is_ok())
+        if let Err(Undelivered::Refused(refusal)) = sent {
+            tracing::warn!(%refusal, %task, "Telegram does not take a card's document");
+        }
+        Ok(())
+    }
+
+    /// Whether a task's document is in the chat.
+    pub(super) fn has_document(&self, link: &Link, task: TaskId) -> Result<bool, StoreError> {
+        let cause = Cause::new("document", task);
+        Ok(self.read(|store| sent(store, link.at, &cause))?.is_some())
     }
 
     /// Sends a message, or changes the one that is there.

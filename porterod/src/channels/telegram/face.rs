@@ -23,7 +23,7 @@ pub(super) struct Face<'a> {
 }
 
 impl Face<'_> {
-    /// The question, on its present page, and how it stands. `read` says that its document is there.
+    /// The question, on its present page, and how it stands. `read` says that they read its document.
     pub(super) fn question(&self, kept: &Card, read: bool) -> (Message, Standing) {
         let card = card::card(&self.look.task, &self.view());
         let view = serde_json::from_str(&kept.view).unwrap_or(View::Card);

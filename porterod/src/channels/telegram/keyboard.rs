@@ -89,7 +89,7 @@ pub struct Standing {
     pub page: usize,
     /// How many there are.
     pub pages: usize,
-    /// Whether the yes waits until the person asked to read the whole.
+    /// Whether the yes waits until the person says that they read the document.
     pub unread: bool,
     /// Whether a grant or rule of the person could permit this tool; not where it is locked.
     pub loosens: bool,
@@ -199,7 +199,7 @@ fn turning(page: usize, pages: usize) -> Vec<Choice> {
 fn label(choice: Choice, shown: usize) -> String {
     let words = match choice {
         Choice::Approve => "✅ Approve",
-        Choice::Read => "📄 Read it, then approve",
+        Choice::Read => "📄 I have read the document",
         Choice::Deny => "❌ Deny",
         Choice::ApproveFor(minutes) if minutes % 60 == 0 => {
             return format!("✅ Approve + {} h", minutes / 60);

@@ -76,6 +76,7 @@ async fn weathered(shared: &Shared, method: &str, body: &Body) -> Answer {
         Some(Fault::Server(code)) => Ok(page(code, "<html><h1>Bad Gateway</h1></html>")),
         Some(Fault::Unauthorized) => refuse(401, "Unauthorized"),
         Some(Fault::NotFound) => refuse(404, "Not Found"),
+        Some(Fault::TooLarge) => refuse(413, "Request Entity Too Large"),
         Some(Fault::Forbidden) => refuse(403, "Forbidden: bot was blocked by the user"),
         Some(Fault::Conflict) => refuse(409, CONFLICT),
         Some(Fault::Nonsense) => Ok(page(200, "{\"ok\":true,\"result\":[{\"upd")),

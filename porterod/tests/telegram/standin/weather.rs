@@ -13,6 +13,8 @@ pub(crate) enum Fault {
     Unauthorized,
     /// The token was never one.
     NotFound,
+    /// It is more than Telegram takes.
+    TooLarge,
     /// The bot may not.
     Forbidden,
     /// Another program polls.

@@ -179,6 +179,11 @@ impl Deciding {
         let Some(card) = self.board.read(|store| kept::card(store, at, task))? else {
             return Ok(words::GONE);
         };
+        if choice == Choice::Read && !self.document_arrived(link, task).await? {
+            self.board.write(move |store| kept::again(store, at, task)).await?;
+            self.board.refresh(Item::Card(task));
+            return Ok(words::NO_DOCUMENT);
+        }
         let view = serde_json::from_str(&card.view).unwrap_or(View::Card);
         let (view, page) = match choice {
             Choice::More => (View::More, card.page),
@@ -210,7 +215,7 @@ impl Deciding {
         if choice == Choice::DenyWithReason {
             self.ask_reason(link, task, update).await?;
         }
-        Ok(Words::none())
+        Ok(if choice == Choice::Read { words::READ } else { Words::none() })
     }
 }
 
@@ -300,6 +305,20 @@ impl Flow for Deciding {
 
     fn hear(&self, heard: Heard) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.heard(heard))
+    }
+}
+
+impl Deciding {
+    /// Whether a card's document is in the chat: the person may be faster than Telegram's word here too.
+    async fn document_arrived(&self, link: &Link, task: TaskId) -> Result<bool, StoreError> {
+        let since = tokio::time::Instant::now();
+        while !self.board.has_document(link, task)? {
+            if since.elapsed() >= ARRIVES {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(true)
     }
 }
 

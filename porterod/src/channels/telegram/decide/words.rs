@@ -39,6 +39,10 @@ pub(super) const LOCKED: Words =
 pub(super) const DENIED_MEANWHILE: Words = Words::alert(
     "A rule denies this call now, so it would not run. Nothing was approved. Deny it, or lift the rule first.",
 );
+pub(super) const READ: Words = Words::passing("Now it can be approved.");
+pub(super) const NO_DOCUMENT: Words = Words::alert(
+    "The document has not arrived, so nothing was changed. Press again, or approve at the terminal.",
+);
 pub(super) const NO_TEXT: Words = Words::passing("A reason is a text. Answer the question once more.");
 pub(super) const TOO_LATE_FOR_REASON: Words =
     Words::passing("This came too late, or twice. Nothing was changed: press a button on the card.");

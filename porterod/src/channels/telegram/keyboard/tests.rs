@@ -52,7 +52,7 @@ fn what_is_too_long_is_read_before_it_is_approved() {
     let unread = Standing { pages: 3, page: 1, unread: true, ..PLAIN };
     let keyboard = of_card(&unread, token);
     insta::assert_snapshot!(shown(&keyboard), @"
-    [📄 Read it, then approve] [❌ Deny]
+    [📄 I have read the document] [❌ Deny]
     [‹ Page 1] [Page 3 ›]
     [More…]
     ");
