@@ -330,6 +330,7 @@ fn is_known_field(token: &str) -> bool {
         fields::LIMITS,
         fields::LOGGING,
         fields::TELEGRAM,
+        fields::QUORUM,
         fields::HTTPS,
     ];
     let name = token.trim_matches('"');

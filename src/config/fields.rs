@@ -60,7 +60,9 @@ pub(super) const AUDIT: &[&str] = &["segmentBytes", "keep"];
 /// `logging` of `portero.json`
 pub(super) const LOGGING: &[&str] = &["level"];
 /// `telegram` of `portero.json`
-pub(super) const TELEGRAM: &[&str] = &["token", "admin", "apiUrl", "notices"];
+pub(super) const TELEGRAM: &[&str] = &["token", "admin", "chat", "deciders", "quorum", "apiUrl", "notices"];
+/// An entry of `telegram.quorum` of `portero.json`
+pub(super) const QUORUM: &[&str] = &["tools", "approvals", "of"];
 /// `telegram.notices` of `portero.json`
 pub(super) const NOTICES: &[&str] = &["every", "level", "servers", "quiet"];
 /// `telegram.notices.quiet` of `portero.json`

@@ -73,7 +73,8 @@ pub(super) fn read<'a>(
     policy
 }
 
-fn pattern(
+/// A checked pattern; a warning where it names a server that is not known.
+pub(super) fn pattern(
     document: &mut Document<'_>,
     at: usize,
     text: &str,

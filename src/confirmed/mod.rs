@@ -10,6 +10,7 @@ mod replacements;
 pub mod seal;
 mod servers;
 mod settings;
+mod telegram;
 #[cfg(test)]
 mod tests;
 

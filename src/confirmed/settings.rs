@@ -3,21 +3,21 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::Changes;
+use super::{Changes, telegram};
 use crate::config::duration::show;
-use crate::config::{Approvals, Audit, Https, Limits, Settings, Telegram};
+use crate::config::{Approvals, Audit, Https, Limits, Settings};
 
-const FILE: &str = "portero.json";
+pub(super) const FILE: &str = "portero.json";
 
 pub(super) fn compare(confirmed: &Settings, changed: &Settings, changes: &mut Changes) {
-    let Settings { approvals, limits, audit, log, telegram, https } = changed;
+    let Settings { approvals, limits, audit, log, telegram: bot, https } = changed;
     compare_approvals(&confirmed.approvals, approvals, changes);
     compare_limits(&confirmed.limits, limits, changes);
     compare_audit(&confirmed.audit, audit, changes);
     if confirmed.log != *log {
         changes.add(false, FILE, "logging.level is another one".to_owned());
     }
-    compare_telegram(confirmed.telegram.as_ref(), telegram.as_ref(), changes);
+    telegram::compare(confirmed.telegram.as_ref(), bot.as_ref(), changes);
     match (&confirmed.https, https) {
         (was, is) if was == is => {}
         (_, None) => changes.add(false, FILE, "https is gone".to_owned()),
@@ -30,7 +30,7 @@ pub(super) fn compare(confirmed: &Settings, changed: &Settings, changes: &mut Ch
 
 /// The stricter of each.
 pub(super) fn in_force(confirmed: &Settings, changed: &Settings) -> Settings {
-    let Settings { approvals, limits, audit, log, telegram, https } = changed;
+    let Settings { approvals, limits, audit, log, telegram: bot, https } = changed;
     let Approvals {
         pending,
         start,
@@ -68,8 +68,8 @@ pub(super) fn in_force(confirmed: &Settings, changed: &Settings) -> Settings {
             keep: longer(confirmed.audit.keep, audit.keep),
         },
         log: log.clone(),
+        telegram: telegram::in_force(confirmed.telegram.as_ref(), bot.as_ref()),
         // What is gone is gone; what changed goes on as confirmed.
-        telegram: telegram.as_ref().and(confirmed.telegram.clone()),
         https: https.as_ref().and(confirmed.https.clone()),
     }
 }
@@ -143,38 +143,5 @@ fn time(name: &str, was: Duration, is: Duration, changes: &mut Changes) {
 fn most<T: PartialOrd + Display>(name: &str, was: T, is: T, changes: &mut Changes) {
     if was != is {
         changes.add(is > was, FILE, format!("{name} {was} → {is}"));
-    }
-}
-
-fn compare_telegram(confirmed: Option<&Telegram>, changed: Option<&Telegram>, changes: &mut Changes) {
-    let number = |admin: Option<u64>| admin.map_or_else(|| "none".to_owned(), |admin| admin.to_string());
-    let (was, is) = match (confirmed, changed) {
-        (None, None) => return,
-        (Some(_), None) => return changes.add(false, FILE, "telegram is gone".to_owned()),
-        (None, Some(new)) => {
-            let words = format!("telegram is new; its admin is {}", number(new.admin));
-            return changes.add(true, FILE, words);
-        }
-        (Some(was), Some(is)) => (was, is),
-    };
-    let Telegram { token, admin, api_url, notices } = is;
-    if was.token != *token {
-        changes.add(true, FILE, "telegram.token is another one".to_owned());
-    }
-    if was.admin != *admin {
-        let words = format!("telegram.admin {} → {}", number(was.admin), number(*admin));
-        changes.add(true, FILE, words);
-    }
-    if was.api_url != *api_url {
-        changes.add(true, FILE, "telegram.apiUrl is another one".to_owned());
-    }
-    if was.notices != *notices {
-        let less = notices.tells_less(&was.notices);
-        let words = if less {
-            "telegram.notices tells you less, or later"
-        } else {
-            "telegram.notices tells you more"
-        };
-        changes.add(less, FILE, words.to_owned());
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::anonymize::{Fake, Real};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Server;
+use crate::config::{Group, Server};
 use crate::json::{RawJson, raw};
 use crate::names::ServerName;
 use crate::policy::{Action, Policy, Standing};
@@ -210,6 +210,101 @@ fn the_stricter_of_each_limit_holds_and_records_are_kept_longest() {
     assert_eq!(settings.telegram.as_ref().map(|telegram| telegram.token.expose()), Some("1h"));
     assert_eq!(words(&held.changes.widens).len(), 3, "{:?}", held.changes);
     assert_eq!(words(&held.changes.narrows), ["portero.json: limits.request 10m → 5m"]);
+}
+
+fn with_group(group: &Value) -> Files {
+    let mut telegram = json!({"token": "1:a", "admin": 11});
+    let fields = group.as_object().expect("fields").clone();
+    telegram.as_object_mut().expect("an object").extend(fields);
+    files(&[("portero.json", json!({"telegram": telegram}))])
+}
+
+fn group_of(config: &Config) -> Group {
+    config.settings.telegram.clone().and_then(|telegram| telegram.group).expect("a group")
+}
+
+fn two_of_three(tools: &Value) -> Value {
+    json!({"chat": -5, "deciders": [11, 22, 33], "quorum": [{"tools": tools, "approvals": 2}]})
+}
+
+#[test]
+fn somebody_more_who_decides_waits_and_somebody_less_is_in_force_at_once() {
+    let three = with_group(&json!({"chat": -5, "deciders": [11, 22, 33]}));
+    let fewer = held(&three, &with_group(&json!({"chat": -5, "deciders": [11, 22]})));
+    assert!(!fewer.changes.waits());
+    assert_eq!(
+        words(&fewer.changes.narrows),
+        ["portero.json: telegram.deciders: user 33 may no longer decide"]
+    );
+    assert_eq!(group_of(&fewer.config).deciders, [11, 22]);
+
+    let other = held(&three, &with_group(&json!({"chat": -5, "deciders": [11, 44]})));
+    assert_eq!(words(&other.changes.widens), ["portero.json: telegram.deciders: user 44 may decide"]);
+    assert_eq!(group_of(&other.config).deciders, [11], "who is gone is gone although the rest waits");
+}
+
+#[test]
+fn another_chat_waits_also_where_it_is_the_first_or_none() {
+    let (private, group) = (with_group(&json!({})), with_group(&json!({"chat": -5})));
+    let first = held(&private, &group);
+    assert_eq!(
+        words(&first.changes.widens),
+        ["portero.json: telegram.chat none → -5", "portero.json: telegram.deciders: user 11 may decide"]
+    );
+    assert_eq!(first.config.settings.telegram.expect("a bot").group, None);
+    let none = held(&group, &private);
+    assert_eq!(words(&none.changes.widens), ["portero.json: telegram.chat -5 → none"]);
+    assert_eq!(group_of(&none.config).chat, -5);
+    let moved = held(&group, &with_group(&json!({"chat": -6})));
+    assert_eq!(words(&moved.changes.widens), ["portero.json: telegram.chat -5 → -6"]);
+    assert_eq!(group_of(&moved.config).chat, -5);
+}
+
+#[test]
+fn a_quorum_that_is_lessened_waits_and_goes_on_beside_what_is_new() {
+    let stripe = json!(["stripe/*", "bank/pay"]);
+    let confirmed = with_group(&two_of_three(&stripe));
+    let quorum = |quorum: Value| with_group(&json!({"chat": -5, "deciders": [11, 22, 33], "quorum": quorum}));
+    let takes = "takes 2 approvals of 11, 22, 33";
+    for (lessened, tools) in [
+        (json!([]), "`stripe/*`, `bank/pay`"),
+        (json!([{"tools": ["stripe/*"], "approvals": 2}]), "`bank/pay`"),
+        (json!([{"tools": ["stripe/refund", "bank/*"], "approvals": 3}]), "`stripe/*`"),
+        (json!([{"tools": ["stripe/*"], "approvals": 2}, {"tools": ["bank/p??"], "approvals": 3}]), ""),
+    ] {
+        let held = held(&confirmed, &quorum(lessened.clone()));
+        if tools.is_empty() {
+            assert_eq!(words(&held.changes.widens), [""; 0], "{lessened}");
+            continue;
+        }
+        let told = format!("portero.json: telegram.quorum: {tools} no longer {takes}");
+        assert_eq!(words(&held.changes.widens), [told], "{lessened}");
+        let kept = group_of(&held.config).quorum;
+        assert_eq!(kept[0], group_of(&of(&confirmed)).quorum[0], "{lessened}");
+        assert_eq!(kept.len(), 1 + lessened.as_array().expect("a list").len(), "what is new holds, too");
+    }
+    for stricter in [
+        json!([{"tools": stripe, "approvals": 3}]),
+        json!([{"tools": stripe, "approvals": 2, "of": [11, 22]}]),
+        json!([{"tools": ["*"], "approvals": 2}]),
+        json!([{"tools": stripe, "approvals": 2}, {"tools": ["mail/*"], "approvals": 2}]),
+    ] {
+        let held = held(&confirmed, &quorum(stricter.clone()));
+        assert!(!held.changes.waits(), "{stricter}: {:?}", held.changes);
+        assert_eq!(held.changes.narrows.len(), 1, "{stricter}");
+    }
+    let wider_of = with_group(&json!({"chat": -5, "deciders": [11, 22, 33],
+        "quorum": [{"tools": stripe, "approvals": 2, "of": [11, 22]}]}));
+    assert!(held(&wider_of, &confirmed).changes.waits(), "one more whose approval counts");
+}
+
+#[test]
+fn an_approval_of_who_is_gone_counts_no_more_while_the_rest_of_an_edit_waits() {
+    let confirmed = with_group(&two_of_three(&json!(["stripe/*"])));
+    let held = held(&confirmed, &with_group(&json!({"chat": -6, "deciders": [11, 44]})));
+    let group = group_of(&held.config);
+    assert_eq!((group.chat, &group.deciders[..]), (-5, &[11][..]));
+    assert_eq!((group.quorum[0].approvals, &group.quorum[0].of[..]), (2, &[11][..]));
 }
 
 #[test]

@@ -403,6 +403,65 @@ fn who_decides_on_telegram_stands_in_the_files_whatever_the_environment_says() {
     );
 }
 
+fn group(telegram: &str) -> Option<Group> {
+    let text = format!(r#"{{"telegram":{{"token":"1:a",{telegram}}}}}"#);
+    valid(&[(PORTERO, &text)], &[]).settings.telegram.expect("set up").group
+}
+
+#[test]
+fn a_group_decides_by_those_who_are_named_or_by_the_admin_alone() {
+    assert_eq!(group(r#""admin":11"#), None);
+    let alone = Group { chat: -1_001_234, deciders: vec![11], quorum: Vec::new() };
+    assert_eq!(group(r#""chat":-1001234,"admin":11"#), Some(alone.clone()));
+    let file =
+        [(DOTENV, "TELEGRAM_ADMIN_CHAT_ID=11"), (PORTERO, r#"{"telegram":{"token":"1:a","chat":-1001234}}"#)];
+    assert_eq!(valid(&file, &[]).settings.telegram.expect("set up").group, Some(alone));
+
+    let three = group(
+        r#""chat":-5,"deciders":[33,11,22],
+        "quorum":[{"tools":["stripe/*"],"approvals":2},{"tools":["a/b","c/d"],"approvals":2,"of":[11,22]}]"#,
+    );
+    let quorum = |tools: &[&str], of: &[u64]| Quorum {
+        tools: tools.iter().map(|text| text.parse().expect("a pattern")).collect(),
+        approvals: 2,
+        of: of.to_vec(),
+    };
+    let group = three.expect("a group");
+    assert_eq!((group.chat, &group.deciders[..]), (-5, &[33, 11, 22][..]));
+    assert_eq!(group.quorum, [quorum(&["stripe/*"], &[33, 11, 22]), quorum(&["a/b", "c/d"], &[11, 22])]);
+}
+
+#[test]
+fn every_mistake_in_a_group_is_told_with_its_place_and_what_to_do() {
+    let told = |telegram: &str| {
+        let text = format!("{{\n\"telegram\": {{ \"token\": \"1:a\",\n{telegram} }} }}");
+        let (config, problems) = read_with(&[(PORTERO, &text)], &[("CHAT", "-5"), ("USER", "666")]);
+        format!("{telegram}: {}\n{problems}\n", if config.is_some() { "valid" } else { "not valid" })
+    };
+    let all = [
+        r#""chat": -5"#,
+        r#""deciders": [11], "quorum": []"#,
+        r#""chat": 5, "deciders": [11]"#,
+        r#""chat": "${CHAT}", "deciders": ["${USER}"]"#,
+        r#""chat": -5, "deciders": [11, 22, 11]"#,
+        r#""chat": -5, "deciders": []"#,
+        r#""chat": -5, "deciders": [11, 22], "admin": 33"#,
+        r#""chat": -5, "admin": 11, "quorum": [{ "tools": ["a/*"], "approvals": 2 }]"#,
+        r#""chat": -5, "deciders": [11, 22, 33], "quorum": [{ "tools": ["a/*"], "approvals": 3, "of": [11, 22] }]"#,
+        r#""chat": -5, "deciders": [11, 22], "quorum": [{ "tools": ["a/*"], "approvals": 2, "of": [11, 44] }]"#,
+        r#""chat": -5, "deciders": [11, 22], "quorum": [{ "tools": [], "approvals": 1, "off": [11] }]"#,
+        r#""chat": -5, "deciders": [11, 22], "quorum": [{ "tools": ["stripe"] }]"#,
+    ]
+    .map(told)
+    .concat();
+    insta::assert_snapshot!(all);
+    let (config, problems) = read_with(
+        &[(PORTERO, r#"{"telegram":{"token":"1:a","chat":-5}}"#)],
+        &[("TELEGRAM_ADMIN_CHAT_ID", "666")],
+    );
+    assert!(config.is_none() && problems.to_string().contains("needs `deciders` or `admin`"), "{problems}");
+}
+
 #[test]
 fn the_audit_is_kept_for_a_week_at_least_or_for_good() {
     let keep = |keep: &str| {
@@ -534,6 +593,7 @@ fn any_json() -> impl Strategy<Value = String> {
             fields::LIMITS,
             fields::LOGGING,
             fields::TELEGRAM,
+            fields::QUORUM,
             &["a/*", "x"],
         ]
         .concat(),

@@ -27,7 +27,7 @@ fn fields_of(schema: &Value, pointer: &str) -> BTreeSet<String> {
 #[test]
 fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
     let server = [fields::NAME, fields::SERVER].concat();
-    let tables: [(&str, &str, &[&str]); 18] = [
+    let tables: [(&str, &str, &[&str]); 19] = [
         (MCPS, "", fields::MCPS),
         (MCPS, "/properties/mcps/items", &server),
         (MCPS, "/properties/mcpServers/additionalProperties", fields::SERVER),
@@ -43,6 +43,7 @@ fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
         (PORTERO, "/properties/audit", fields::AUDIT),
         (PORTERO, "/properties/logging", fields::LOGGING),
         (PORTERO, "/properties/telegram", fields::TELEGRAM),
+        (PORTERO, "/properties/telegram/properties/quorum/items", fields::QUORUM),
         (PORTERO, "/properties/telegram/properties/notices", fields::NOTICES),
         (PORTERO, "/properties/telegram/properties/notices/properties/quiet", fields::QUIET),
         (PORTERO, "/properties/https", fields::HTTPS),
@@ -104,6 +105,7 @@ fn every_field_stands_in_the_documentation() {
         fields::LOGGING,
         fields::LEVELS,
         fields::TELEGRAM,
+        fields::QUORUM,
         fields::HTTPS,
     ];
     for name in tables.concat() {
@@ -313,6 +315,45 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (PORTERO, false, r#"{"telegram":{}}"#),
     (PORTERO, false, r#"{"telegram":{"token":"123:abc","admin":"me"}}"#),
     (PORTERO, false, r#"{"telegram":{"token":"123:abc","apiUrl":"ftp://x"}}"#),
+    (PORTERO, true, r#"{"telegram":{"token":"1:a","chat":-1001,"admin":11}}"#),
+    (
+        PORTERO,
+        true,
+        r#"{"telegram":{"token":"1:a","chat":-5,"deciders":[11,22,33],"quorum":[{"tools":["stripe/*"],"approvals":2},{"tools":["*/drop_*"],"approvals":3,"of":[33,22,11]}]}}"#,
+    ),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","chat":5,"deciders":[11]}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","chat":"-5","deciders":[11]}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","admin":11,"deciders":[11]}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","admin":11,"quorum":[]}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","chat":-5,"deciders":[]}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","chat":-5,"deciders":[11,11]}}"#),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","chat":-5,"deciders":["11"]}}"#),
+    (
+        PORTERO,
+        false,
+        r#"{"telegram":{"token":"1:a","chat":-5,"deciders":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21]}}"#,
+    ),
+    (PORTERO, false, r#"{"telegram":{"token":"1:a","chat":-5,"deciders":[1,2],"quorum":[{"approvals":2}]}}"#),
+    (
+        PORTERO,
+        false,
+        r#"{"telegram":{"token":"1:a","chat":-5,"deciders":[1,2],"quorum":[{"tools":["a/*"]}]}}"#,
+    ),
+    (
+        PORTERO,
+        false,
+        r#"{"telegram":{"token":"1:a","chat":-5,"deciders":[1,2],"quorum":[{"tools":[],"approvals":2}]}}"#,
+    ),
+    (
+        PORTERO,
+        false,
+        r#"{"telegram":{"token":"1:a","chat":-5,"deciders":[1,2],"quorum":[{"tools":["a"],"approvals":2}]}}"#,
+    ),
+    (
+        PORTERO,
+        false,
+        r#"{"telegram":{"token":"1:a","chat":-5,"deciders":[1,2],"quorum":[{"tools":["a/*"],"approvals":1}]}}"#,
+    ),
 ];
 
 #[test]

@@ -1,0 +1,156 @@
+//! The group in which several people decide: `chat`, `deciders` and `quorum`.
+//!
+//! Numbers only: who decides stands in the file itself, so nobody else's variable can name somebody.
+
+use std::collections::HashMap;
+
+use jsonc_parser::ast::Value;
+use jsonc_parser::common::Ranged;
+
+use super::super::document::{Document, Members};
+use super::super::fields;
+use super::super::policies::pattern;
+use super::super::types::{Group, Quorum};
+use crate::names::ServerName;
+
+/// How many people may decide. A card names those who did.
+const DECIDERS_MOST: usize = 20;
+/// The fewest approvals that are more than one person's.
+const APPROVALS_LEAST: u64 = 2;
+
+/// `admin` decides where nobody else is named.
+pub(super) fn read<'a>(
+    document: &mut Document<'a>,
+    members: &Members<'_, 'a>,
+    admin: Option<u64>,
+    servers: Option<&[ServerName]>,
+) -> Option<Group> {
+    let deciders = members.get("deciders").map(|value| people(document, value, "`telegram.deciders`"));
+    let Some(value) = members.get("chat") else {
+        for (name, value) in ["deciders", "quorum"].map(|name| (name, members.get(name))) {
+            let Some(value) = value else { continue };
+            let hint = "add the group's `chat`, a negative number; in a private chat `admin` alone decides";
+            document.error(value.start(), format!("`telegram.{name}` needs `chat`"), Some(hint.into()));
+        }
+        return None;
+    };
+    let message = "this version does not ask in groups yet; `telegram.chat` is read and checked only";
+    document.warn(value.start(), message.into(), None);
+    let chat = chat(document, value);
+    let deciders = match (deciders, admin) {
+        (Some(deciders), admin) => {
+            if let (Some(value), true) =
+                (members.get("admin"), admin.is_some_and(|it| !deciders.contains(&it)))
+            {
+                let hint = "name that person in `deciders` too, or remove `admin`";
+                let message = "`telegram.admin` does not decide in the group, since `deciders` names others";
+                document.warn(value.start(), message.into(), Some(hint.into()));
+            }
+            deciders
+        }
+        (None, Some(admin)) => vec![admin],
+        (None, None) => {
+            let hint = "name the users who decide there in `deciders`: send the bot /whoami to know a number";
+            document.error(
+                value.start(),
+                "`telegram.chat` needs `deciders` or `admin`".into(),
+                Some(hint.into()),
+            );
+            Vec::new()
+        }
+    };
+    let quorum = members.get("quorum").map(|value| quorums(document, value, &deciders, servers));
+    Some(Group { chat: chat?, deciders, quorum: quorum.unwrap_or_default() })
+}
+
+/// A group's id. Telegram's are negative, and a private chat's are not.
+fn chat<'a>(document: &mut Document<'a>, value: &Value<'a>) -> Option<i64> {
+    let id = match value {
+        Value::NumberLit(number) => number.value.parse().ok().filter(|id| *id < 0),
+        _ => None,
+    };
+    if id.is_none() {
+        let hint = "write /whoami in the group to know it; variables do not count here";
+        let message = "`telegram.chat` must be a group's id, which is a negative whole number";
+        document.error(value.start(), message.into(), Some(hint.into()));
+    }
+    id
+}
+
+/// Users' ids, each once.
+fn people<'a>(document: &mut Document<'a>, value: &Value<'a>, what: &str) -> Vec<u64> {
+    let items = document.array(value, what);
+    if matches!(value, Value::Array(_)) && !(1..=DECIDERS_MOST).contains(&items.len()) {
+        document.error(value.start(), format!("{what} must name 1 to {DECIDERS_MOST} users"), None);
+    }
+    let mut first = HashMap::new();
+    let mut people = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(id) = document.number(Some(item), &format!("each entry of {what}"), 1) else { continue };
+        match first.insert(id, item.start()) {
+            None => people.push(id),
+            Some(before) => {
+                let (line, column) = document.place(before);
+                let hint = format!("the first one is at portero.json:{line}:{column}");
+                document.error(item.start(), format!("a user stands twice in {what}"), Some(hint));
+            }
+        }
+    }
+    people
+}
+
+fn quorums<'a>(
+    document: &mut Document<'a>,
+    value: &Value<'a>,
+    deciders: &[u64],
+    servers: Option<&[ServerName]>,
+) -> Vec<Quorum> {
+    let message = "this version does not count approvals yet; `telegram.quorum` is read and checked only";
+    document.warn(value.start(), message.into(), None);
+    let items = document.array(value, "`telegram.quorum`");
+    items.iter().filter_map(|item| quorum(document, item, deciders, servers)).collect()
+}
+
+fn quorum<'a>(
+    document: &mut Document<'a>,
+    value: &Value<'a>,
+    deciders: &[u64],
+    servers: Option<&[ServerName]>,
+) -> Option<Quorum> {
+    let members = document.object(value, "each entry of `telegram.quorum`", &[fields::QUORUM])?;
+    for name in ["tools", "approvals"] {
+        if members.get(name).is_none() {
+            document.error(members.at, format!("an entry of `telegram.quorum` has no `{name}`"), None);
+        }
+    }
+    let listed = document.strings(members.get("tools"), "`telegram.quorum.tools`");
+    if let (Some(value), Some([])) = (members.get("tools"), listed.as_deref()) {
+        let hint = "such as [\"stripe/*\"]";
+        document.error(value.start(), "`telegram.quorum.tools` names no tool".into(), Some(hint.into()));
+    }
+    let mut tools = Vec::new();
+    for (at, text) in listed.unwrap_or_default() {
+        tools.extend(pattern(document, at, text, servers));
+    }
+    let of = members.get("of").map_or_else(|| deciders.to_vec(), |value| of(document, value, deciders));
+    let value = members.get("approvals")?;
+    let approvals = document.number(Some(value), "`telegram.quorum.approvals`", APPROVALS_LEAST)?;
+    let approvals = usize::try_from(approvals).unwrap_or(usize::MAX);
+    if approvals > of.len() {
+        let message = format!("so many can never approve: `of` and `deciders` name {}", of.len());
+        let hint = "lower `approvals`, or name more users";
+        document.error(value.start(), message, Some(hint.into()));
+    }
+    Some(Quorum { tools, approvals, of })
+}
+
+/// Those of the deciders whose approvals count.
+fn of<'a>(document: &mut Document<'a>, value: &Value<'a>, deciders: &[u64]) -> Vec<u64> {
+    let people = people(document, value, "`telegram.quorum.of`");
+    if people.iter().any(|user| !deciders.contains(user)) {
+        let hint = "only who stands in `telegram.deciders` decides anything";
+        let message = "`telegram.quorum.of` names a user who is no decider";
+        document.error(value.start(), message.into(), Some(hint.into()));
+    }
+    people
+}
