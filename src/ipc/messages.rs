@@ -15,7 +15,7 @@ use crate::task::State;
 
 /// The version of this protocol. It grows when an old peer would misunderstand a new one; a release that
 /// changes nothing here keeps it.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The first message of a connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -122,7 +122,7 @@ impl Entry {
         outcomes
     }
 
-    fn otherwise(&self) -> Decision {
+    pub(super) fn otherwise(&self) -> Decision {
         Decision {
             action: self.action,
             pattern: Some(self.pattern.clone()),

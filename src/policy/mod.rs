@@ -2,12 +2,12 @@
 //!
 //! [`Policy::decide`] is a pure function of the tool, its arguments, who asks, the rules, the grants and the
 //! moment (guarantees P1, P2, P6). The order in which anything was written never matters.
-
 //!
 //! Precedence: persistent rules (from people), then exact entries of `policies.json`, then its patterns, then
 //! the default. Within one of these layers the most specific pattern wins ([`crate::pattern::Specificity`]),
-//! and between equals the stricter action. A grant lifts `require-approval` only, and only for those that it is
-//! for; of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the outcome
+//! and between equals the stricter action. A rule that asks never loosens: it counts only where a call would not
+//! be denied without it. A grant lifts `require-approval` only, and only for those that it is for, and where a
+//! rule asks, only if it was made after that rule; of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the outcome
 //! is never looser than what the files alone say. While a person paused everything ([`Standing::paused`]),
 //! every decision is a deny, whatever else is said.
 
@@ -17,6 +17,7 @@ mod decision;
 pub mod denies;
 mod grant;
 mod layer;
+mod standing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use condition::Case;
 pub use decision::{Decision, Explanation, Matched, Source};
 pub use grant::{Asker, Grant, Limits};
 use layer::{Layer, View};
+pub use standing::{Rule, Standing};
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,42 +100,15 @@ impl Default for ConfigPolicy {
     }
 }
 
-/// A persistent rule that a person made at run time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
-    /// Its id, for `unrule`.
-    pub id: u64,
-    /// What it is about.
-    pub pattern: Pattern,
-    /// What it says; never [`Action::RequireApproval`] unless a person wants to be asked.
-    pub action: Action,
-    /// When it was made.
-    pub made: jiff::Timestamp,
-}
-
-/// What a person changed at run time: the rules and grants in force, whether everything is paused, and their
-/// epoch.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
-    /// Grows by one with every change.
-    pub epoch: u64,
-    /// The persistent rules.
-    pub rules: Vec<Rule>,
-    /// The grants, some perhaps expired.
-    pub grants: Vec<Grant>,
-    /// The boot that `grants` are compared with.
-    pub boot_id: String,
-    /// Since when a person has paused everything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paused: Option<jiff::Timestamp>,
-}
-
 /// Everything a decision is made from, arranged for deciding. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Policy {
     config: Arc<Configured>,
     standing: Arc<Standing>,
+    /// Rules that allow or deny.
     rules: Arc<Layer>,
+    /// Rules that ask.
+    asks: Arc<Layer>,
     grants: Arc<Vec<(Pattern, usize)>>,
 }
 
@@ -197,12 +172,10 @@ impl Policy {
     }
 
     fn arrange(config: Arc<Configured>, standing: Standing) -> Self {
-        let rules = Layer::new(standing.rules.iter().map(|rule| Entry {
-            pattern: rule.pattern.clone(),
-            action: rule.action,
-            cases: Vec::new(),
-            source: Source::Rule(rule.id),
-        }));
+        let (asks, rules): (Vec<_>, Vec<_>) =
+            standing.rules.iter().partition(|rule| rule.action == Action::RequireApproval);
+        let layer = |rules: Vec<&Rule>| Arc::new(Layer::new(rules.into_iter().map(Rule::entry)));
+        let (asks, rules) = (layer(asks), layer(rules));
         let mut grants: Vec<_> =
             standing.grants.iter().enumerate().map(|(at, grant)| (grant.pattern.clone(), at)).collect();
         grants.sort_by_key(|(pattern, at)| {
@@ -211,7 +184,7 @@ impl Policy {
             let counted = grant.limits.uses.is_some();
             (counted, std::cmp::Reverse(pattern.specificity()), pattern.as_str().to_owned(), grant.id)
         });
-        Self { config, standing: Arc::new(standing), rules: Arc::new(rules), grants: Arc::new(grants) }
+        Self { config, standing: Arc::new(standing), rules, asks, grants: Arc::new(grants) }
     }
 
     /// What the files say.
@@ -314,12 +287,15 @@ impl Policy {
     ) -> Decision {
         let configured = config.entries.decide(tool, view).unwrap_or_else(|| config.fallback());
         let ruled = self.rules.decide(tool, view);
-        let unlocked = match ruled {
-            Some(ruled) => self.lift(ruled, tool, asker, now),
-            None if configured.action == Action::RequireApproval => {
-                self.lift(configured.clone(), tool, asker, now)
+        let said = ruled.as_ref().unwrap_or(&configured).action;
+        let asking = if said == Action::Deny { None } else { self.asking(tool, ruled.as_ref()) };
+        let unlocked = match (asking, ruled) {
+            (Some((rule, asks)), _) => self.granted(tool, Some(rule), asker, now).unwrap_or(asks),
+            (None, Some(ruled)) => ruled,
+            (None, None) if said == Action::RequireApproval => {
+                self.granted(tool, None, asker, now).unwrap_or_else(|| configured.clone())
             }
-            None => return configured,
+            (None, None) => return configured,
         };
         if unlocked.action < configured.action && config.is_locked(tool) {
             return Decision { locked: true, ..configured };
@@ -339,7 +315,7 @@ impl Policy {
         let unpaused = self.settle(tool, View::Call(arguments), asker, now);
         let (grants, elsewhere): (Vec<_>, Vec<_>) =
             self.live_grants(tool, now).partition(|grant| grant.limits.admit(asker));
-        let entries = self.rules.all(tool).chain(self.config.entries.all(tool));
+        let entries = self.asks.all(tool).chain(self.rules.all(tool)).chain(self.config.entries.all(tool));
         let matching = entries.flat_map(|entry| entry.outcomes(arguments));
         let place = |decision: &Decision| {
             (decision.pattern.clone(), decision.source.clone(), decision.case.map(|case| case.number))
@@ -361,15 +337,34 @@ impl Policy {
         }
     }
 
-    /// A grant turns a question into a yes, and nothing else.
-    fn lift(&self, decision: Decision, tool: &ToolId, asker: Option<Asker<'_>>, now: Moment) -> Decision {
-        match decision.action {
-            Action::RequireApproval => self
-                .live_grants(tool, now)
-                .find(|grant| grant.limits.admit(asker))
-                .map_or(decision, Grant::decision),
-            Action::Allow | Action::Deny => decision,
-        }
+    /// The rule that has a tool ask that would not be denied, with its id: of those that the rule which allows it
+    /// does not outweigh, the last one that was made, since only a grant made after it counts.
+    fn asking(&self, tool: &ToolId, allowed: Option<&Decision>) -> Option<(u64, Decision)> {
+        let least = allowed.and_then(|allowed| allowed.pattern.as_ref()).map(Pattern::specificity);
+        let counts = |entry: &&Entry| least.is_none_or(|least| entry.pattern.specificity() >= least);
+        let asks = self.asks.all(tool).filter(counts).filter_map(|entry| match entry.source {
+            Source::Rule(id) => Some((id, entry)),
+            Source::Config { .. }
+            | Source::Confirmed { .. }
+            | Source::Grant(_)
+            | Source::Default
+            | Source::Pause(_) => None,
+        });
+        asks.max_by_key(|(id, _)| *id).map(|(id, entry)| (id, entry.otherwise()))
+    }
+
+    /// A grant turns a question into a yes, and nothing else; a question that a rule asks only where it was made
+    /// `after` that rule. Ids of rules and grants are counted together.
+    fn granted(
+        &self,
+        tool: &ToolId,
+        after: Option<u64>,
+        asker: Option<Asker<'_>>,
+        now: Moment,
+    ) -> Option<Decision> {
+        self.live_grants(tool, now)
+            .find(|grant| grant.limits.admit(asker) && after.is_none_or(|rule| grant.id > rule))
+            .map(Grant::decision)
     }
 
     /// The grants that cover a tool, whomever they are for, in the order in which they count.
@@ -385,21 +380,6 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self::new(ConfigPolicy::default(), Standing::default())
-    }
-}
-
-impl Standing {
-    /// What still holds when the daemon cannot be asked (guarantee D4): everything that narrows. Grants and
-    /// allowing rules are void.
-    #[must_use]
-    pub fn denies_only(&self) -> Self {
-        Self {
-            epoch: self.epoch,
-            rules: self.rules.iter().filter(|rule| rule.action != Action::Allow).cloned().collect(),
-            grants: Vec::new(),
-            boot_id: self.boot_id.clone(),
-            paused: self.paused,
-        }
     }
 }
 

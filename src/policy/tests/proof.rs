@@ -168,10 +168,52 @@ impl Said {
     }
 }
 
+/// How many moments there are at which people made rules and grants.
+const AGES: usize = 8;
+
+/// What a person said at run time, beside grants.
+#[derive(Debug, Clone, Copy)]
+struct Ruled {
+    pattern: usize,
+    action: Action,
+    /// When it was made, among the other rules and grants: an even number, so that each grant is before or after.
+    age: usize,
+}
+
+impl Ruled {
+    fn random(chance: &mut Chance, patterns: usize) -> Self {
+        let (pattern, action) = (chance.below(patterns), chance.action());
+        Self { pattern, action, age: 2 * chance.below(AGES / 2) }
+    }
+
+    /// Made after everything else.
+    const fn last(pattern: usize, action: Action) -> Self {
+        Self { pattern, action, age: AGES }
+    }
+
+    /// The id follows age and content, so that the same rule keeps its id wherever it stands.
+    fn rule(&self, ground: &Ground) -> Rule {
+        let Self { pattern, action, age } = *self;
+        Rule {
+            id: id(age, (pattern * 3 + action as usize) as u64),
+            pattern: ground.patterns[pattern].clone(),
+            action,
+            made: now().wall,
+        }
+    }
+}
+
+/// What was made later has the greater id.
+const fn id(age: usize, content: u64) -> u64 {
+    age as u64 * 1_000_000_000 + content
+}
+
 /// A grant by the numbers of what it is about.
 #[derive(Debug, Clone)]
 struct Granted {
     pattern: usize,
+    /// When it was made, among the other rules and grants: an odd number.
+    age: usize,
     /// How long it lasts, in seconds.
     seconds: u64,
     /// The session, the agent's session and the project that it is limited to.
@@ -188,22 +230,23 @@ impl Granted {
             let used = u32::try_from(chance.below(3)).expect("few");
             (2, used)
         });
-        Self { pattern, seconds, only: [only(chance), only(chance), only(chance)], uses }
+        let age = 2 * chance.below(AGES / 2) + 1;
+        Self { pattern, age, seconds, only: [only(chance), only(chance), only(chance)], uses }
     }
 
-    /// For everyone, without end of uses.
+    /// For everyone, without end of uses, made after everything else.
     const fn plain(pattern: usize, seconds: u64) -> Self {
-        Self { pattern, seconds, only: [None; 3], uses: None }
+        Self { pattern, age: AGES + 1, seconds, only: [None; 3], uses: None }
     }
 
     fn grant(&self, ground: &Ground) -> Grant {
-        let Self { pattern, seconds, only, uses } = self;
+        let Self { pattern, age, seconds, only, uses } = self;
         let [session, agent, project] = only;
-        // The id follows the content, so that the same grant keeps its id wherever it stands.
+        // The id follows age and content, so that the same grant keeps its id wherever it stands.
         let digits = only.iter().fold(0, |id, only| id * 3 + only.map_or(0, |at| at as u64 + 1));
         let counted = uses.map_or(0, |(_, used)| u64::from(used) + 1);
         Grant {
-            id: ((*pattern as u64 * 1000 + seconds) * 27 + digits) * 4 + counted,
+            id: id(*age, ((*pattern as u64 * 1000 + seconds) * 27 + digits) * 4 + counted),
             pattern: ground.patterns[*pattern].clone(),
             made: now(),
             boot_id: BOOT.into(),
@@ -225,7 +268,7 @@ struct Set {
     entries: Vec<(usize, Said)>,
     default: Action,
     locked: Vec<usize>,
-    rules: Vec<(usize, Action)>,
+    rules: Vec<Ruled>,
     grants: Vec<Granted>,
     /// Who asks: the numbers of the session, of the agent's session and of the project; or nobody.
     asker: Option<[usize; 3]>,
@@ -242,7 +285,7 @@ impl Set {
             entries: chance.some(6, |chance| (chance.below(patterns), Said::random(chance))),
             default: chance.action(),
             locked: chance.some(2, |chance| chance.below(patterns)),
-            rules: chance.some(4, |chance| (chance.below(patterns), chance.action())),
+            rules: chance.some(4, |chance| Ruled::random(chance, patterns)),
             grants: chance.some(3, |chance| Granted::random(chance, patterns)),
             asker: (chance.below(4) > 0).then(|| [chance.below(2), chance.below(3), chance.below(2)]),
             passed: chance.below(150) as u64,
@@ -281,16 +324,9 @@ impl Set {
             locked: self.locked.iter().map(|at| pattern(*at)).collect(),
             confirmed: None,
         };
-        // The ids follow the content, so that the same rule keeps its id wherever it stands.
-        let rule = |(at, action): &(usize, Action)| Rule {
-            id: (*at * 3 + *action as usize) as u64,
-            pattern: pattern(*at),
-            action: *action,
-            made: now().wall,
-        };
         let standing = Standing {
             epoch: 0,
-            rules: self.rules.iter().map(rule).collect(),
+            rules: self.rules.iter().map(|ruled| ruled.rule(ground)).collect(),
             grants: self.grants.iter().map(|granted| granted.grant(ground)).collect(),
             boot_id: BOOT.into(),
             paused: None,
@@ -322,7 +358,12 @@ impl Set {
     /// The guarantees, word by word.
     fn reference(&self, ground: &Ground, tool: usize) -> Action {
         let configured = self.configured(ground, tool);
-        let mut action = strongest(ground, &self.rules, tool).unwrap_or(configured);
+        let plain: Vec<_> = self.rules.iter().filter(|rule| rule.action != RequireApproval).collect();
+        let plain: Vec<_> = plain.iter().map(|rule| (rule.pattern, rule.action)).collect();
+        let mut action = strongest(ground, &plain, tool).unwrap_or(configured);
+        if action == Allow && self.asked_since(ground, tool).is_some() {
+            action = RequireApproval;
+        }
         let granted = self.granting(ground, tool).next().is_some();
         if action == RequireApproval && granted {
             action = Allow;
@@ -330,20 +371,37 @@ impl Set {
         let locked = self.locked.iter().any(|at| ground.matches[*at][tool]);
         if locked { action.max(configured) } else { action }
     }
-}
 
-impl Set {
-    /// The grants that let this call run if it would ask.
+    /// When a person last wanted to be asked about this tool, where no more specific rule allows it.
+    fn asked_since(&self, ground: &Ground, tool: usize) -> Option<usize> {
+        let covering = |action: Action| {
+            self.rules.iter().filter(move |rule| rule.action == action && ground.matches[rule.pattern][tool])
+        };
+        let is_outweighed = |ask: &&Ruled| {
+            covering(Allow).any(|allow| ground.weights[allow.pattern] > ground.weights[ask.pattern])
+        };
+        covering(RequireApproval).filter(|ask| !is_outweighed(ask)).map(|ask| ask.age).max()
+    }
+
+    /// The grants that let this call run if it would ask: where a rule asks, those made after it.
     fn granting<'a>(&'a self, ground: &'a Ground, tool: usize) -> impl Iterator<Item = &'a Granted> {
         let of = |asker: usize, only: &Option<usize>| {
             only.is_none_or(|only| self.asker.is_some_and(|numbers| numbers[asker] == only))
         };
+        let since = self.asked_since(ground, tool);
         self.grants.iter().filter(move |granted| {
             ground.matches[granted.pattern][tool]
+                && since.is_none_or(|since| granted.age > since)
                 && self.passed < granted.seconds
                 && granted.only.iter().enumerate().all(|(asker, only)| of(asker, only))
                 && granted.uses.is_none_or(|(uses, used)| used < uses)
         })
+    }
+
+    fn without_asking(&self) -> Self {
+        let mut other = self.clone();
+        other.rules.retain(|rule| rule.action != RequireApproval);
+        other
     }
 }
 
@@ -461,7 +519,7 @@ fn a_deny_more_never_weakens_wherever_it_stands() {
         let deny = (chance.below(ground.patterns.len()), Deny);
         let (mut in_files, mut as_rule) = (set.clone(), set.clone());
         in_files.entries.push((deny.0, Said { cases: Vec::new(), otherwise: Deny, place: 0 }));
-        as_rule.rules.push(deny);
+        as_rule.rules.push(Ruled::last(deny.0, Deny));
         // A case that denies, in an entry that is there, is a deny more as well.
         let mut as_case = set.clone();
         if let Some((_, said)) = as_case.entries.first_mut() {
@@ -479,6 +537,57 @@ fn a_deny_more_never_weakens_wherever_it_stands() {
     });
 }
 
+/// "Ask me": what ran asks from now on, whoever allowed it, but for a more specific rule that allows. Nothing else
+/// changes, and a denied call stays denied.
+#[test]
+fn a_rule_that_asks_turns_a_yes_into_a_question_and_nothing_else() {
+    on_random_sets(SETS / 5, 8, |ground, chance, set| {
+        let tool = chance.below(TOOLS.len());
+        let pattern = chance.below(ground.patterns.len());
+        let mut more = set.clone();
+        more.rules.push(Ruled::last(pattern, RequireApproval));
+        let (before, after) = (action(set, ground, tool), action(&more, ground, tool));
+        let outweighed = set.rules.iter().any(|rule| {
+            rule.action == Allow
+                && ground.matches[rule.pattern][tool]
+                && ground.weights[rule.pattern] > ground.weights[pattern]
+        });
+        let asks = ground.matches[pattern][tool] && !outweighed;
+        let expected = if asks { before.max(RequireApproval) } else { before };
+        if after != expected {
+            return Err(format!("{} went from {before} to {after} by {pattern}", TOOLS[tool]));
+        }
+        // A grant made after it is worth as much as if nobody had wanted to be asked.
+        more.grants.push(Granted::plain(pattern, 1000));
+        let (granted, unasked) = (action(&more, ground, tool), action(&more.without_asking(), ground, tool));
+        if ground.matches[pattern][tool] && granted != unasked {
+            return Err(format!("{} is {granted} by a grant, and {unasked} without asking", TOOLS[tool]));
+        }
+        Ok(())
+    });
+}
+
+/// What ends without a second factor narrows: rules that allow, and grants.
+#[test]
+fn whatever_allowed_and_ends_never_weakens() {
+    on_random_sets(SETS / 5, 9, |ground, chance, set| {
+        let tool = chance.below(TOOLS.len());
+        let (mut unruled, mut revoked) = (set.clone(), set.clone());
+        if let Some(at) = unruled.rules.iter().position(|rule| rule.action == Allow) {
+            unruled.rules.remove(at);
+        }
+        let _ended = revoked.grants.pop();
+        let before = action(set, ground, tool);
+        for less in [unruled, revoked] {
+            let after = action(&less, ground, tool);
+            if after < before {
+                return Err(format!("{} went from {before} to {after}: {less:?}", TOOLS[tool]));
+            }
+        }
+        Ok(())
+    });
+}
+
 /// Whatever people add at run time, in every combination, a locked tool is never looser than its files say.
 #[test]
 fn a_lock_holds_against_every_combination_of_rules_and_grants() {
@@ -490,7 +599,7 @@ fn a_lock_holds_against_every_combination_of_rules_and_grants() {
         let mut set = set.clone();
         set.locked.push(covered(chance));
         set.passed = 0;
-        set.rules.extend(chance.some(3, |chance| (covered(chance), chance.action())));
+        set.rules.extend(chance.some(3, |chance| Ruled::last(covered(chance), chance.action())));
         set.grants.extend(chance.some(3, |chance| Granted::plain(covered(chance), 60)));
         let (decided, configured) = (action(&set, ground, tool), set.configured(ground, tool));
         if decided < configured {

@@ -1,0 +1,63 @@
+//! What people said since the configuration was written: rules, grants, a pause.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Entry, Grant, Source};
+use crate::pattern::Pattern;
+
+/// A persistent rule that a person made at run time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its id, for `unrule`.
+    pub id: u64,
+    /// What it is about.
+    pub pattern: Pattern,
+    /// What it says; where it asks, it counts only for calls that would not be denied without it.
+    pub action: Action,
+    /// When it was made.
+    pub made: jiff::Timestamp,
+}
+
+/// What a person changed at run time: the rules and grants in force, whether everything is paused, and their
+/// epoch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Grows by one with every change.
+    pub epoch: u64,
+    /// The persistent rules.
+    pub rules: Vec<Rule>,
+    /// The grants, some perhaps expired.
+    pub grants: Vec<Grant>,
+    /// The boot that `grants` are compared with.
+    pub boot_id: String,
+    /// Since when a person has paused everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<jiff::Timestamp>,
+}
+
+impl Rule {
+    /// Arranged for deciding.
+    pub(super) fn entry(&self) -> Entry {
+        Entry {
+            pattern: self.pattern.clone(),
+            action: self.action,
+            cases: Vec::new(),
+            source: Source::Rule(self.id),
+        }
+    }
+}
+
+impl Standing {
+    /// What still holds when the daemon cannot be asked (guarantee D4): everything that narrows. Grants and
+    /// allowing rules are void.
+    #[must_use]
+    pub fn denies_only(&self) -> Self {
+        Self {
+            epoch: self.epoch,
+            rules: self.rules.iter().filter(|rule| rule.action != Action::Allow).cloned().collect(),
+            grants: Vec::new(),
+            boot_id: self.boot_id.clone(),
+            paused: self.paused,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Rules that ask: what a person wants to be asked about from now on.
+
+use super::*;
+
+/// What people said, one after the other: a rule of an action, or a grant for everyone.
+enum Said {
+    Rule(&'static str, Action),
+    Grant(&'static str),
+}
+
+use Said::{Grant as Permit, Rule as Decree};
+
+/// Ids in the order in which it was said.
+fn said(all: &[Said]) -> Standing {
+    let mut standing = Standing { boot_id: BOOT.into(), ..Standing::default() };
+    for (said, id) in all.iter().zip(1..) {
+        match said {
+            Decree(text, action) => {
+                let (pattern, action) = (pattern(text), *action);
+                standing.rules.push(Rule { id, pattern, action, made: now().wall });
+            }
+            Permit(text) => {
+                let mut grant = super::standing(&[], &[text]).grants.remove(0);
+                grant.id = id;
+                standing.grants.push(grant);
+            }
+        }
+    }
+    standing
+}
+
+#[test]
+fn the_table_of_what_asks() {
+    const ASK: Action = RequireApproval;
+    let table: &[(Action, &[Said], Action, &str)] = &[
+        (Allow, &[Decree("a/b", ASK)], ASK, "what the files allow asks"),
+        (Allow, &[Decree("*", ASK)], ASK, "by a pattern too"),
+        (Allow, &[Decree("b/*", ASK)], Allow, "other tools do not"),
+        (ASK, &[Decree("a/b", ASK)], ASK, "what asks goes on asking"),
+        (Deny, &[Decree("a/b", ASK)], Deny, "what the files deny stays denied"),
+        (Allow, &[Decree("a/*", Deny), Decree("a/b", ASK)], Deny, "what a rule denies stays denied"),
+        (Deny, &[Decree("a/*", Allow), Decree("a/b", ASK)], ASK, "what a rule allows asks"),
+        (Deny, &[Decree("a/b", ASK), Decree("a/b", Allow)], ASK, "between equals the stricter"),
+        (Deny, &[Decree("a/*", ASK), Decree("a/b", Allow)], Allow, "the more specific rule allows"),
+        (ASK, &[Permit("a/b"), Decree("a/b", ASK)], ASK, "a grant of before does not outlive it"),
+        (ASK, &[Decree("a/b", ASK), Permit("a/b")], Allow, "a grant of after holds for its time"),
+        (Allow, &[Decree("a/b", ASK), Permit("*")], Allow, "a wide one too"),
+        (ASK, &[Decree("a/b", ASK), Permit("a/b"), Decree("*", ASK)], ASK, "the last word counts"),
+        (ASK, &[Permit("a/b"), Decree("a/*", ASK), Decree("a/b", Allow)], Allow, "by the rule alone"),
+        (Deny, &[Decree("a/b", ASK), Permit("a/b")], Deny, "a grant lifts no deny of the files"),
+        (ASK, &[Permit("a/b"), Decree("b/*", ASK)], Allow, "a rule on other tools ends no grant"),
+    ];
+    for (configured, people, expected, why) in table {
+        let policy = Policy::new(config(&[("a/b", *configured)], &[]), said(people));
+        assert_eq!(decide(&policy, "a/b").action, *expected, "{why}");
+    }
+}
+
+#[test]
+fn a_decision_names_the_rule_that_asks_and_what_it_overrules() {
+    let people = [Permit("a/*"), Decree("a/b", RequireApproval), Decree("a/*", RequireApproval)];
+    let policy = Policy::new(config(&[("a/b", Allow)], &[]), said(&people));
+    let explanation = policy.explain(&tool("a/b"), None, None, now());
+    assert_eq!(explanation.decision.to_string(), "needs approval by `a/*` (rule 3)", "the last one");
+    let losing: Vec<_> = explanation.losing.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        losing,
+        [
+            "allowed by `a/*` (grant 1)",
+            "needs approval by `a/b` (rule 2)",
+            "allowed by `a/b` (policies.json:1:5)",
+            "needs approval: nothing is said about it (the default)"
+        ]
+    );
+    assert_eq!(policy.outlook(&tool("a/b"), None, now()), RequireApproval, "lists say so");
+}
+
+#[test]
+fn what_is_locked_can_be_made_to_ask_and_is_not_loosened_by_the_grant_that_follows() {
+    let people = [Decree("a/*", RequireApproval), Permit("a/*")];
+    let files = config(&[("a/runs", Allow), ("a/asks", RequireApproval)], &["a/*"]);
+    let policy = Policy::new(files.clone(), said(&people[..1]));
+    assert_eq!(decide(&policy, "a/runs").action, RequireApproval);
+    let policy = Policy::new(files, said(&people));
+    assert_eq!(decide(&policy, "a/runs").action, Allow);
+    let asks = decide(&policy, "a/asks");
+    assert_eq!((asks.action, asks.locked), (RequireApproval, true));
+}
+
+#[test]
+fn a_use_of_a_grant_of_before_is_not_counted() {
+    let mut people = said(&[Permit("a/b"), Decree("a/b", RequireApproval)]);
+    people.grants[0].limits.uses = std::num::NonZeroU32::new(3);
+    let policy = Policy::new(ConfigPolicy::default(), people);
+    assert_eq!(policy.counted(&decide(&policy, "a/b")), None);
+    assert_eq!(decide(&policy.with_only_grant(1), "a/b").action, RequireApproval, "no use can be had");
+}
+
+#[test]
+fn without_the_daemon_it_still_asks() {
+    let people = said(&[Decree("a/*", RequireApproval), Decree("a/b", Allow), Permit("a/*")]);
+    let policy = Policy::new(config(&[("a/*", Allow)], &[]), people.denies_only());
+    for name in ["a/b", "a/c"] {
+        assert_eq!(decide(&policy, name).action, RequireApproval, "{name}");
+    }
+}
