@@ -86,7 +86,9 @@ impl Outbox {
     /// [`StoreError::Refused`] when there is no such channel, else when the store cannot be written.
     pub async fn acknowledge(&self, channel: &str, upto: u64) -> Result<(), StoreError> {
         let name = channel.to_owned();
-        let found = self.write(move |connection| kept::acknowledge(connection, &name, upto)).await?;
+        // Where this is lost with the machine's power, the same is told again.
+        let acknowledge = move |connection: &rusqlite::Connection| kept::acknowledge(connection, &name, upto);
+        let found = self.journal.store().write(Records::Unsynced, acknowledge).await?;
         if found { Ok(()) } else { Err(missing(channel)) }
     }
 

@@ -268,7 +268,7 @@ impl Taps {
         }
         let now = self.journal.now().wall;
         let change = move |store: &rusqlite::Connection| kept::replace(store, &spot, &buttons, now);
-        self.journal.store().write(Records::None, change).await?;
+        self.journal.store().write(Records::Unsynced, change).await?;
         Ok(tokens)
     }
 
@@ -304,7 +304,7 @@ impl Taps {
     /// When the store cannot be written.
     pub async fn forget(&self) -> Result<(), StoreError> {
         let now = self.journal.now().wall;
-        self.journal.store().write(Records::None, move |store| kept::forget(store, now)).await
+        self.journal.store().write(Records::Unsynced, move |store| kept::forget(store, now)).await
     }
 }
 

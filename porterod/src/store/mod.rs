@@ -51,6 +51,9 @@ pub(crate) enum Records {
     Synced,
     /// It has none.
     None,
+    /// It has none, and it is of the kind that is made again where it is missing: it survives the process, and is
+    /// on the disk with the next change of another kind. Losing the machine's power may lose it, whole.
+    Unsynced,
 }
 
 impl Store {
@@ -66,8 +69,8 @@ impl Store {
         Ok(Self { reader: Mutex::new(Some(reader)), writer })
     }
 
-    /// Runs `change` in a transaction and returns its value once that is on the disk. If it fails, or the
-    /// commit does, nothing of it stays.
+    /// Runs `change` in a transaction and returns its value once that is on the disk (see [`Records::Unsynced`] for
+    /// the exception). If it fails, or the commit does, nothing of it stays.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         records: Records,

@@ -55,6 +55,19 @@ fn only_the_user_can_read_the_store() {
 }
 
 #[tokio::test]
+async fn only_what_is_made_again_is_committed_without_a_sync() {
+    let (_directory, path) = place();
+    let store = open(&path).unwrap();
+    for records in [Records::Unsynced, Records::None, Records::Unsynced, Records::Synced, Records::None] {
+        let how = store.write(records, |store| {
+            Ok(store.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?)
+        });
+        let (normal, full) = (1, 2);
+        assert_eq!(how.await.unwrap(), if records == Records::Unsynced { normal } else { full });
+    }
+}
+
+#[tokio::test]
 async fn what_was_answered_is_there_after_a_crash() {
     let (_directory, path) = place();
     let store = open(&path).unwrap();

@@ -91,7 +91,7 @@ fn in_savepoint<T>(
 }
 
 fn drain(connection: &Connection, mut jobs: mpsc::Receiver<Job>, barrier: &Barrier) {
-    let mut next = None;
+    let (mut next, mut synced) = (None, true);
     while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
         let records = first.records;
         let mut group = vec![first.work];
@@ -105,12 +105,29 @@ fn drain(connection: &Connection, mut jobs: mpsc::Receiver<Job>, barrier: &Barri
                 Err(_) => break,
             }
         }
-        commit(connection, group, records, barrier);
+        let ready = sync_commits(connection, records != Records::Unsynced, &mut synced);
+        commit(connection, group, (records, ready), barrier);
     }
 }
 
-fn commit(connection: &Connection, group: Vec<Work>, records: Records, barrier: &Barrier) {
-    let mut kept = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+/// Has commits synced from now on, or not: without, the log is synced when it is folded into the file, so that the
+/// file stays whole (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
+fn sync_commits(connection: &Connection, wanted: bool, synced: &mut bool) -> Result<(), StoreError> {
+    if *synced != wanted {
+        let how = if wanted { "FULL" } else { "NORMAL" };
+        connection.execute_batch(&format!("PRAGMA synchronous = {how}"))?;
+        *synced = wanted;
+    }
+    Ok(())
+}
+
+fn commit(
+    connection: &Connection,
+    group: Vec<Work>,
+    (records, ready): (Records, Result<(), StoreError>),
+    barrier: &Barrier,
+) {
+    let mut kept = ready.and_then(|()| Ok(connection.execute_batch("BEGIN IMMEDIATE")?));
     let mut finishes = Vec::with_capacity(group.len());
     for work in group {
         finishes.push(work(kept.clone().map(|()| connection)));

@@ -82,12 +82,12 @@ impl Board {
         self.daemon.journal.store().read(read)
     }
 
-    /// Changes what is kept.
+    /// Changes what is kept. It follows from the tasks: where the machine lost its power, it is made again.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.daemon.journal.store().write(Records::None, change).await
+        self.daemon.journal.store().write(Records::Unsynced, change).await
     }
 
     /// Draws everything that the chat does not show as it is to be.

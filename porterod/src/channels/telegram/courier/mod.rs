@@ -328,14 +328,16 @@ impl Shared {
         let (bot, now, cause) = (self.bot.id().0, self.journal.now().wall, cause.0.clone());
         let store = self.journal.store();
         store
-            .write(Records::None, move |store| kept::keep_sent(store, bot, (chat.0, message.0), &cause, now))
+            .write(Records::Unsynced, move |store| {
+                kept::keep_sent(store, bot, (chat.0, message.0), &cause, now)
+            })
             .await
     }
 
     async fn forget_old(&self) {
         let now = self.journal.now().wall;
         let forgot =
-            self.journal.store().write(Records::None, move |store| kept::forget_sent(store, now)).await;
+            self.journal.store().write(Records::Unsynced, move |store| kept::forget_sent(store, now)).await;
         if let Err(error) = forgot {
             tracing::warn!(%error, "what was sent long ago stays noted");
         }
