@@ -27,8 +27,8 @@ use std::{fs, io};
 pub use document::nearest;
 pub use problem::{Problem, Problems, Severity};
 pub use types::{
-    Approvals, Audit, Config, Files, Group, Https, Limits, NoticeLevel, Notices, Quiet, Quorum, Server,
-    Settings, Skipped, Telegram,
+    Approvals, Audit, Config, Files, Group, Https, Limits, NoticeLevel, Notices, Quiet, Server, Settings,
+    Skipped, Telegram,
 };
 
 use crate::anonymize::{Anonymizer, Conflict, Rule};
@@ -125,9 +125,10 @@ pub fn read(files: &Files, env: &dyn Fn(&str) -> Option<String>) -> (Option<Conf
     let Replacements { mut rules, places } =
         replacements::read(&mut replacing, root.as_ref(), &variables, known.as_deref());
     let (mut policies, root) = Document::open(POLICIES, files.policies.as_deref());
-    let policy = policies::read(&mut policies, root.as_ref(), &variables, known.as_deref(), &rules);
+    let mut policy = policies::read(&mut policies, root.as_ref(), &variables, known.as_deref(), &rules);
     let (mut portero, root) = Document::open(PORTERO, files.portero.as_deref());
-    let settings = settings::read(&mut portero, root.as_ref(), &variables, known.as_deref());
+    let settings =
+        settings::read(&mut portero, root.as_ref(), &variables, known.as_deref(), &mut policy.quorums);
 
     let injected: Vec<_> =
         injected.into_iter().filter(|(rule, _)| rules.iter().all(|known| known.real != rule.real)).collect();

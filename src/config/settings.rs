@@ -12,6 +12,7 @@ use super::telegram;
 use super::types::{Approvals, Audit, Https, Limits, Settings};
 use super::variables::Variables;
 use crate::names::ServerName;
+use crate::policy::Quorum;
 
 /// The smallest file of the audit: smaller ones would be more files than records are worth.
 const SEGMENT_LEAST: u64 = 64 << 10;
@@ -22,11 +23,13 @@ const FOREVER: &str = "forever";
 /// The smallest limit of a message that leaves room for a tool's description.
 const MESSAGE_LEAST: u64 = 64 << 10;
 
+/// What several people must approve goes to `quorums`: it is policy.
 pub(super) fn read<'a>(
     document: &mut Document<'a>,
     root: Option<&Value<'a>>,
     variables: &Variables<'_>,
     servers: Option<&[ServerName]>,
+    quorums: &mut Vec<Quorum>,
 ) -> Settings {
     let mut settings =
         Settings { telegram: telegram::of_variables(document, variables), ..Settings::default() };
@@ -56,7 +59,7 @@ pub(super) fn read<'a>(
     }
     settings.log = logging.and_then(|members| level(document, members.get("level")?));
     if let Some(members) = telegramming {
-        settings.telegram = telegram::read(document, &members, variables, servers);
+        settings.telegram = telegram::read(document, &members, variables, servers, quorums);
     }
     settings.https = https.and_then(|members| self::https(document, &members, variables));
     settings

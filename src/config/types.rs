@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Rule;
 use crate::names::ServerName;
-use crate::pattern::Pattern;
 use crate::policy::ConfigPolicy;
 use crate::secret::Secret;
 
@@ -133,20 +132,6 @@ pub struct Group {
     /// names nobody else. Each stands once. In a valid file there are 1 to 20; what is in force may name fewer,
     /// even none, while an edit waits.
     pub deciders: Vec<u64>,
-    /// Which calls take more than one of them. Where several entries cover a tool, each of them must be met.
-    pub quorum: Vec<Quorum>,
-}
-
-/// Calls that run only when several people approve.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quorum {
-    /// Of which tools; at least one pattern.
-    pub tools: Vec<Pattern>,
-    /// How many people it takes: 2 or more. In a valid file not more than `of` names; what is in force may
-    /// name fewer while an edit waits, and then these calls do not run.
-    pub approvals: usize,
-    /// Whose approvals count, of the group's deciders; all of them where the file does not say.
-    pub of: Vec<u64>,
 }
 
 /// What a person is told of calls that nobody was asked about.

@@ -147,6 +147,7 @@ pub fn compare(confirmed: &Config, changed: &Config) -> Changes {
         changes.add(edit.widens, "policies.json", edit.words);
     }
     settings::compare(&confirmed.settings, &changed.settings, &mut changes);
+    telegram::compare_quorums(&confirmed.policy.quorums, &changed.policy.quorums, &mut changes);
     let hidden: Vec<_> =
         [changed, confirmed].map(|config| Anonymizer::new(&config.replacements)).into_iter().collect();
     for change in changes.widens.iter_mut().chain(&mut changes.narrows) {
@@ -168,12 +169,16 @@ pub fn settle(confirmed: &Config, changed: Config) -> (Config, Changes) {
         return (changed, changes);
     }
     let (servers, skipped) = servers::in_force(confirmed, &changed);
+    let replacements = replacements::in_force(confirmed, &changed);
+    let settings = settings::in_force(&confirmed.settings, &changed.settings);
+    let mut policy = ConfigPolicy { confirmed: Some(Box::new(confirmed.policy.clone())), ..changed.policy };
+    telegram::only_deciders(&mut policy, settings.telegram.as_ref());
     let config = Config {
         servers,
         skipped,
-        replacements: replacements::in_force(confirmed, &changed),
-        policy: ConfigPolicy { confirmed: Some(Box::new(confirmed.policy.clone())), ..changed.policy },
-        settings: settings::in_force(&confirmed.settings, &changed.settings),
+        replacements,
+        policy,
+        settings,
         digest: blake3::hash(format!("{} {}", confirmed.digest, changed.digest).as_bytes())
             .to_hex()
             .to_string(),

@@ -2,8 +2,9 @@
 
 use super::Changes;
 use super::settings::FILE;
-use crate::config::{Group, Quorum, Telegram};
+use crate::config::{Group, Telegram};
 use crate::pattern::Pattern;
+use crate::policy::{ConfigPolicy, Quorum};
 
 pub(super) fn compare(confirmed: Option<&Telegram>, changed: Option<&Telegram>, changes: &mut Changes) {
     let number = |admin: Option<u64>| admin.map_or_else(|| "none".to_owned(), |admin| admin.to_string());
@@ -40,23 +41,14 @@ pub(super) fn compare(confirmed: Option<&Telegram>, changed: Option<&Telegram>, 
     }
 }
 
-/// What is gone is gone; what changed goes on as confirmed, but who may no longer decide does not, and whatever
-/// takes several approvals before or after the edit takes them.
+/// What is gone is gone; what changed goes on as confirmed, but who may no longer decide does not.
 pub(super) fn in_force(confirmed: Option<&Telegram>, changed: Option<&Telegram>) -> Option<Telegram> {
     let (known, edited) = confirmed.zip(changed)?;
     let group = known.group.as_ref().map(|known| match &edited.group {
         None => known.clone(),
-        Some(edited) => stricter(known, edited),
+        Some(edited) => Group { deciders: both(&known.deciders, &edited.deciders), ..known.clone() },
     });
     Some(Telegram { group, ..known.clone() })
-}
-
-fn stricter(known: &Group, edited: &Group) -> Group {
-    let deciders = both(&known.deciders, &edited.deciders);
-    let added = edited.quorum.iter().filter(|quorum| !known.quorum.contains(quorum));
-    let quorum = known.quorum.iter().chain(added);
-    let quorum = quorum.map(|quorum| Quorum { of: both(&quorum.of, &deciders), ..quorum.clone() });
-    Group { chat: known.chat, quorum: quorum.collect(), deciders }
 }
 
 fn both(known: &[u64], edited: &[u64]) -> Vec<u64> {
@@ -76,18 +68,14 @@ fn compare_groups(was: Option<&Group>, is: Option<&Group>, changes: &mut Changes
     for user in before.iter().filter(|user| !now.contains(user)) {
         changes.add(false, FILE, format!("telegram.deciders: user {user} may no longer decide"));
     }
-    compare_quorums(quorums(was), quorums(is), changes);
 }
 
 fn people(group: Option<&Group>) -> &[u64] {
     group.map_or(&[], |group| &group.deciders)
 }
 
-fn quorums(group: Option<&Group>) -> &[Quorum] {
-    group.map_or(&[], |group| &group.quorum)
-}
-
-fn compare_quorums(was: &[Quorum], is: &[Quorum], changes: &mut Changes) {
+/// What several people must approve. Where the whole section is gone, that is gone too.
+pub(super) fn compare_quorums(was: &[Quorum], is: &[Quorum], changes: &mut Changes) {
     for old in was {
         let lost: Vec<_> =
             old.tools.iter().filter(|tools| !is.iter().any(|new| holds(new, old, tools))).collect();
@@ -95,7 +83,7 @@ fn compare_quorums(was: &[Quorum], is: &[Quorum], changes: &mut Changes) {
             changes.add(true, FILE, format!("telegram.quorum: {} no longer {}", named(lost), takes(old)));
         }
     }
-    for new in is.iter().filter(|new| !was.contains(new)) {
+    for new in is.iter().filter(|new| !was.iter().any(|old| new.says_the_same(old))) {
         changes.add(false, FILE, format!("telegram.quorum: {} {}", named(&new.tools), takes(new)));
     }
 }
@@ -123,4 +111,13 @@ fn named<'p>(patterns: impl IntoIterator<Item = &'p Pattern>) -> String {
 fn takes(quorum: &Quorum) -> String {
     let of: Vec<_> = quorum.of.iter().map(u64::to_string).collect();
     format!("takes {} approvals of {}", quorum.approvals, of.join(", "))
+}
+
+/// The approvals of people who do not decide any more do not count, whichever of the files names them.
+pub(super) fn only_deciders(policy: &mut ConfigPolicy, telegram: Option<&Telegram>) {
+    let deciders = people(telegram.and_then(|telegram| telegram.group.as_ref()));
+    let confirmed = policy.confirmed.iter_mut().flat_map(|confirmed| &mut confirmed.quorums);
+    for quorum in policy.quorums.iter_mut().chain(confirmed) {
+        quorum.of.retain(|user| deciders.contains(user));
+    }
 }

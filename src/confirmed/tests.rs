@@ -279,9 +279,11 @@ fn a_quorum_that_is_lessened_waits_and_goes_on_beside_what_is_new() {
         }
         let told = format!("portero.json: telegram.quorum: {tools} no longer {takes}");
         assert_eq!(words(&held.changes.widens), [told], "{lessened}");
-        let kept = group_of(&held.config).quorum;
-        assert_eq!(kept[0], group_of(&of(&confirmed)).quorum[0], "{lessened}");
-        assert_eq!(kept.len(), 1 + lessened.as_array().expect("a list").len(), "what is new holds, too");
+        let policy = &held.config.policy;
+        let known = &policy.confirmed.as_ref().expect("an edit waits").quorums;
+        assert_eq!(known, &of(&confirmed).policy.quorums, "{lessened}");
+        let new = lessened.as_array().expect("a list").len();
+        assert_eq!(policy.quorums.len(), new, "what is new holds, too");
     }
     for stricter in [
         json!([{"tools": stripe, "approvals": 3}]),
@@ -304,7 +306,28 @@ fn an_approval_of_who_is_gone_counts_no_more_while_the_rest_of_an_edit_waits() {
     let held = held(&confirmed, &with_group(&json!({"chat": -6, "deciders": [11, 44]})));
     let group = group_of(&held.config);
     assert_eq!((group.chat, &group.deciders[..]), (-5, &[11][..]));
-    assert_eq!((group.quorum[0].approvals, &group.quorum[0].of[..]), (2, &[11][..]));
+    let known = &held.config.policy.confirmed.as_ref().expect("an edit waits").quorums[0];
+    assert_eq!((known.approvals, &known.of[..]), (2, &[11][..]));
+}
+
+#[test]
+fn what_several_people_must_approve_does_not_go_with_the_bot() {
+    let confirmed = with_group(&two_of_three(&json!(["stripe/*"])));
+    let held = held(&confirmed, &files(&[]));
+    assert!(words(&held.changes.narrows).contains(&"portero.json: telegram is gone".to_owned()));
+    let told = "portero.json: telegram.quorum: `stripe/*` no longer takes 2 approvals of 11, 22, 33";
+    assert_eq!(words(&held.changes.widens), [told]);
+    let policy = Policy::new(held.config.policy, Standing::default());
+    let quorums = policy.quorums(&"stripe/refund".parse().expect("a tool"));
+    assert_eq!(quorums[0].to_string(), "2 of 0 people (nobody)");
+}
+
+#[test]
+fn an_entry_that_only_moved_is_no_edit() {
+    let confirmed = with_group(&two_of_three(&json!(["stripe/*"])));
+    let text = confirmed.portero.clone().expect("settings");
+    let moved = Files { portero: Some(format!("\n\n{text}")), ..confirmed.clone() };
+    assert_eq!(held(&confirmed, &moved).changes, Changes::default());
 }
 
 #[test]

@@ -339,12 +339,8 @@ pub(crate) fn policy(policies: &[(&'static str, Action)], default: Option<Action
             source: Source::Config { line: 1, column: 1 },
         })
         .collect();
-    let config = ConfigPolicy {
-        entries,
-        default: default.unwrap_or(Action::Allow),
-        locked: Vec::new(),
-        confirmed: None,
-    };
+    let config =
+        ConfigPolicy { entries, default: default.unwrap_or(Action::Allow), ..ConfigPolicy::default() };
     Policy::new(config, Standing::default())
 }
 

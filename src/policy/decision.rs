@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Grant};
+use super::{Action, Grant, Quorum};
 use crate::pattern::Pattern;
 
 /// A decision and why.
@@ -16,7 +16,7 @@ pub struct Decision {
     pub pattern: Option<Pattern>,
     /// Where that pattern was written.
     pub source: Source,
-    /// Whether a `locked` pattern kept a rule or grant from loosening it.
+    /// Whether a `locked` pattern, or a quorum, keeps a rule or grant from loosening it.
     pub locked: bool,
     /// The case that matched the arguments, where one did; the source is its place then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +43,9 @@ pub struct Explanation {
     /// Grants that cover the tool and are for other sessions or projects than the one that asks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<Grant>,
+    /// What several people must say of the tool before a call of it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quorums: Vec<Quorum>,
 }
 
 /// Where an entry was written, for people: a file with line and column, or a rule's or grant's id.
@@ -59,6 +62,20 @@ pub enum Source {
     /// An entry of the policy that a person confirmed, where `policies.json` says something looser that is not
     /// confirmed.
     Confirmed {
+        /// One-based line in the file as it was confirmed; 0 when it was not read from a file.
+        line: u32,
+        /// One-based column.
+        column: u32,
+    },
+    /// An entry of `telegram.quorum` of `portero.json`.
+    Quorum {
+        /// One-based line; 0 when it was not read from a file.
+        line: u32,
+        /// One-based column.
+        column: u32,
+    },
+    /// Such an entry as a person confirmed it, where the file says something looser that is not confirmed.
+    ConfirmedQuorum {
         /// One-based line in the file as it was confirmed; 0 when it was not read from a file.
         line: u32,
         /// One-based column.
@@ -85,10 +102,13 @@ impl fmt::Display for Decision {
                  `portero resume`"
             );
         }
-        let verb = match self.action {
-            Action::Allow => "allowed",
-            Action::RequireApproval => "needs approval",
-            Action::Deny => "denied",
+        let verb = match (self.action, &self.source) {
+            (Action::Allow, _) => "allowed",
+            (Action::RequireApproval, Source::Quorum { .. } | Source::ConfirmedQuorum { .. }) => {
+                "needs the approval of several people"
+            }
+            (Action::RequireApproval, _) => "needs approval",
+            (Action::Deny, _) => "denied",
         };
         match &self.pattern {
             Some(pattern) => match self.case {
@@ -114,6 +134,10 @@ impl fmt::Display for Source {
             Self::Config { line, column } => write!(f, "policies.json:{line}:{column}"),
             Self::Confirmed { line: 0, .. } => f.write_str("policies.json as confirmed"),
             Self::Confirmed { line, column } => write!(f, "policies.json:{line}:{column} as confirmed"),
+            Self::Quorum { line: 0, .. } => f.write_str("portero.json"),
+            Self::Quorum { line, column } => write!(f, "portero.json:{line}:{column}"),
+            Self::ConfirmedQuorum { line: 0, .. } => f.write_str("portero.json as confirmed"),
+            Self::ConfirmedQuorum { line, column } => write!(f, "portero.json:{line}:{column} as confirmed"),
             Self::Rule(id) => write!(f, "rule {id}"),
             Self::Grant(id) => write!(f, "grant {id}"),
             Self::Default => f.write_str("the default"),

@@ -9,14 +9,17 @@
 //! be denied without it. A grant lifts `require-approval` only, and only for those that it is for, and where a
 //! rule asks, only if it was made after that rule; of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the outcome
 //! is never looser than what the files alone say. While a person paused everything ([`Standing::paused`]),
-//! every decision is a deny, whatever else is said.
+//! every decision is a deny, whatever else is said. A tool under a [`Quorum`] asks where it is not denied, and is
+//! locked.
 
 pub mod compare;
 pub mod condition;
+mod configured;
 mod decision;
 pub mod denies;
 mod grant;
 mod layer;
+pub mod quorum;
 mod standing;
 
 use std::fmt;
@@ -29,9 +32,11 @@ use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
 use condition::Case;
+use configured::Configured;
 pub use decision::{Decision, Explanation, Matched, Source};
 pub use grant::{Asker, Grant, Limits};
 use layer::{Layer, View};
+pub use quorum::{Quorum, Vote};
 pub use standing::{Rule, Standing};
 
 /// What happens to a call.
@@ -89,6 +94,8 @@ pub struct ConfigPolicy {
     pub default: Action,
     /// Patterns whose configured decision no rule and no grant can loosen.
     pub locked: Vec<Pattern>,
+    /// Which tools take the yes of several people, in no meaningful order. They stand in `portero.json`.
+    pub quorums: Vec<Quorum>,
     /// The policy that a person confirmed, while what this one widens is not confirmed: for every call the
     /// stricter of the two decisions holds.
     pub confirmed: Option<Box<ConfigPolicy>>,
@@ -96,7 +103,13 @@ pub struct ConfigPolicy {
 
 impl Default for ConfigPolicy {
     fn default() -> Self {
-        Self { entries: Vec::new(), default: Action::RequireApproval, locked: Vec::new(), confirmed: None }
+        Self {
+            entries: Vec::new(),
+            default: Action::RequireApproval,
+            locked: Vec::new(),
+            quorums: Vec::new(),
+            confirmed: None,
+        }
     }
 }
 
@@ -110,52 +123,6 @@ pub struct Policy {
     /// Rules that ask.
     asks: Arc<Layer>,
     grants: Arc<Vec<(Pattern, usize)>>,
-}
-
-#[derive(Debug)]
-struct Configured {
-    written: ConfigPolicy,
-    entries: Layer,
-    confirmed: Option<Box<Configured>>,
-}
-
-impl Configured {
-    fn new(written: ConfigPolicy) -> Self {
-        let entries = Layer::new(written.entries.iter().cloned());
-        let confirmed =
-            written.confirmed.as_deref().map(|confirmed| Box::new(Self::new(confirmed.as_confirmed())));
-        Self { written, entries, confirmed }
-    }
-
-    fn fallback(&self) -> Decision {
-        Decision {
-            action: self.written.default,
-            pattern: None,
-            source: Source::Default,
-            locked: false,
-            case: None,
-        }
-    }
-
-    fn is_locked(&self, tool: &ToolId) -> bool {
-        self.written.locked.iter().any(|pattern| pattern.matches(tool))
-    }
-}
-
-impl ConfigPolicy {
-    /// With its places named as those of the confirmed files.
-    fn as_confirmed(&self) -> Self {
-        let confirmed = |source: &Source| match *source {
-            Source::Config { line, column } => Source::Confirmed { line, column },
-            ref other => other.clone(),
-        };
-        let mut policy = self.clone();
-        for entry in &mut policy.entries {
-            entry.source = confirmed(&entry.source);
-            entry.cases.iter_mut().for_each(|case| case.source = confirmed(&case.source));
-        }
-        policy
-    }
 }
 
 impl Policy {
@@ -197,6 +164,26 @@ impl Policy {
     #[must_use]
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// What several people must say of a tool before a call of it runs; each of these must be met. While an edit
+    /// waits for a person these are the ones of the files as confirmed and as they are now.
+    #[must_use]
+    pub fn quorums(&self, tool: &ToolId) -> Vec<&Quorum> {
+        let mut quorums: Vec<&Quorum> = self.config.quorums(tool).collect();
+        for confirmed in self.config.confirmed.iter().flat_map(|confirmed| confirmed.quorums(tool)) {
+            if !quorums.iter().any(|quorum| quorum.says_the_same(confirmed)) {
+                quorums.push(confirmed);
+            }
+        }
+        quorums
+    }
+
+    /// Whether nothing that a person says at run time loosens a tool.
+    #[must_use]
+    pub fn is_locked(&self, tool: &ToolId) -> bool {
+        let confirmed = self.config.confirmed.as_deref();
+        self.config.is_locked(tool) || confirmed.is_some_and(|confirmed| confirmed.is_locked(tool))
     }
 
     /// Decides on one call of `asker` at one moment. `arguments` are the concealed arguments, for entries that
@@ -269,15 +256,33 @@ impl Policy {
             None => decision,
             Some(confirmed) => {
                 let confirmed = self.settle_by(confirmed, tool, view, asker, now);
-                // What a grant permits by either of the two uses it up.
-                let is_granted = matches!(confirmed.source, Source::Grant(_));
-                let counts = confirmed.action == decision.action && is_granted;
+                // What a grant permits by either of the two uses it up, and what either asks several people
+                // about is told as that.
+                let is_told = matches!(confirmed.source, Source::Grant(_) | Source::ConfirmedQuorum { .. })
+                    && !matches!(decision.source, Source::Quorum { .. });
+                let counts = confirmed.action == decision.action && is_told;
                 if confirmed.action > decision.action || counts { confirmed } else { decision }
             }
         }
     }
 
+    /// By the files as confirmed, or as they are now. Several people are asked of whatever is not denied.
     fn settle_by(
+        &self,
+        config: &Configured,
+        tool: &ToolId,
+        view: View<'_>,
+        asker: Option<Asker<'_>>,
+        now: Moment,
+    ) -> Decision {
+        let decision = self.settle_alone(config, tool, view, asker, now);
+        match (config.quorums(tool).next(), decision.action) {
+            (None, _) | (Some(_), Action::Deny) => decision,
+            (Some(quorum), Action::Allow | Action::RequireApproval) => quorum.decision(tool),
+        }
+    }
+
+    fn settle_alone(
         &self,
         config: &Configured,
         tool: &ToolId,
@@ -315,6 +320,7 @@ impl Policy {
         let unpaused = self.settle(tool, View::Call(arguments), asker, now);
         let (grants, elsewhere): (Vec<_>, Vec<_>) =
             self.live_grants(tool, now).partition(|grant| grant.limits.admit(asker));
+        let quorums: Vec<Quorum> = self.quorums(tool).into_iter().cloned().collect();
         let entries = self.asks.all(tool).chain(self.rules.all(tool)).chain(self.config.entries.all(tool));
         let matching = entries.flat_map(|entry| entry.outcomes(arguments));
         let place = |decision: &Decision| {
@@ -322,17 +328,17 @@ impl Policy {
         };
         let won = place(&unpaused);
         let grants = grants.into_iter().map(Grant::decision);
-        let others =
-            grants.chain(matching).chain([self.config.fallback()]).filter(|other| place(other) != won);
+        let others = quorums.iter().map(|quorum| quorum.decision(tool)).chain(grants).chain(matching);
+        let others = others.chain([self.config.fallback()]).filter(|other| place(other) != won);
         let elsewhere = elsewhere.into_iter().cloned().collect();
         match self.pause() {
             Some(paused) => {
                 let losing = std::iter::once(unpaused).chain(others).collect();
-                Explanation { decision: paused, losing, elsewhere }
+                Explanation { decision: paused, losing, elsewhere, quorums }
             }
             None => {
                 let losing = others.collect();
-                Explanation { decision: unpaused, losing, elsewhere }
+                Explanation { decision: unpaused, losing, elsewhere, quorums }
             }
         }
     }
@@ -348,7 +354,9 @@ impl Policy {
             | Source::Confirmed { .. }
             | Source::Grant(_)
             | Source::Default
-            | Source::Pause(_) => None,
+            | Source::Pause(_)
+            | Source::Quorum { .. }
+            | Source::ConfirmedQuorum { .. } => None,
         });
         asks.max_by_key(|(id, _)| *id).map(|(id, entry)| (id, entry.otherwise()))
     }

@@ -1,6 +1,7 @@
 mod asking;
 mod grants;
 mod proof;
+mod quorums;
 
 use std::sync::LazyLock;
 
@@ -44,7 +45,7 @@ fn config(entries: &[(&str, Action)], locked: &[&str]) -> ConfigPolicy {
             .collect(),
         default: RequireApproval,
         locked: locked.iter().map(|text| pattern(text)).collect(),
-        confirmed: None,
+        ..ConfigPolicy::default()
     }
 }
 
@@ -222,7 +223,7 @@ prop_compose! {
         locked in prop::collection::vec(any_pattern(), 0..2),
     ) -> ConfigPolicy {
         let entry = |(pattern, action)| Entry { pattern, action, cases: Vec::new(), source: Source::Config { line: 0, column: 0 } };
-        ConfigPolicy { entries: entries.into_iter().map(entry).collect(), default, locked, confirmed: None }
+        ConfigPolicy { entries: entries.into_iter().map(entry).collect(), default, locked, ..ConfigPolicy::default() }
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
     let elsewhere: Vec<_> = explanation.elsewhere.iter().map(Shown::of).collect();
     let value = json!({
         "tool": tool, "live": live, "decision": explanation.decision, "losing": explanation.losing,
-        "elsewhere": elsewhere,
+        "elsewhere": elsewhere, "quorums": explanation.quorums,
     });
     // What is typed here and what `mcps.json` says are both the person's; the daemon may not know either yet.
     if let (Some(config), _) = check::read(context)?
@@ -57,6 +57,9 @@ pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
     context.output.show(&value, |out| {
         out.line(format_args!("{tool}: {}", word(explanation.decision.action)))?;
         out.line(format_args!("  because {}", explanation.decision))?;
+        for quorum in &explanation.quorums {
+            out.line(format_args!("  it takes {quorum} on Telegram ({})", quorum.source))?;
+        }
         for losing in &explanation.losing {
             out.line(format_args!("  stronger than {}", describe(losing)))?;
         }

@@ -18,6 +18,7 @@ mod link;
 mod policy;
 #[path = "../support/porterod.rs"]
 mod porterod;
+mod quorum;
 mod session;
 mod settings;
 mod skew;

@@ -152,7 +152,8 @@ pub fn policy_digest(config: &Config) -> String {
 }
 
 fn policy_text(policy: &ConfigPolicy) -> String {
-    let ConfigPolicy { entries, default, locked, confirmed } = policy;
+    // Who must say yes is no ground of a call: it is asked again when the call is to start.
+    let ConfigPolicy { entries, default, locked, quorums: _, confirmed } = policy;
     let entries = sorted(entries.iter().map(|entry| {
         let cases = sorted(entry.cases.iter().map(|case| (&case.when, case.action)));
         (&entry.pattern, entry.action, cases)

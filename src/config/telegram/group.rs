@@ -10,20 +10,22 @@ use jsonc_parser::common::Ranged;
 use super::super::document::{Document, Members};
 use super::super::fields;
 use super::super::policies::pattern;
-use super::super::types::{Group, Quorum};
+use super::super::types::Group;
 use crate::names::ServerName;
+use crate::policy::{Quorum, Source};
 
 /// How many people may decide. A card names those who did.
 const DECIDERS_MOST: usize = 20;
 /// The fewest approvals that are more than one person's.
 const APPROVALS_LEAST: u64 = 2;
 
-/// `admin` decides where nobody else is named.
+/// `admin` decides where nobody else is named. What several of them must approve goes to `quorums`.
 pub(super) fn read<'a>(
     document: &mut Document<'a>,
     members: &Members<'_, 'a>,
     admin: Option<u64>,
     servers: Option<&[ServerName]>,
+    quorums: &mut Vec<Quorum>,
 ) -> Option<Group> {
     let deciders = members.get("deciders").map(|value| people(document, value, "`telegram.deciders`"));
     let Some(value) = members.get("chat") else {
@@ -59,8 +61,14 @@ pub(super) fn read<'a>(
             Vec::new()
         }
     };
-    let quorum = members.get("quorum").map(|value| quorums(document, value, &deciders, servers));
-    Some(Group { chat: chat?, deciders, quorum: quorum.unwrap_or_default() })
+    if let Some(value) = members.get("quorum") {
+        let message =
+            "this version does not count approvals yet: these tools ask, and one approval is enough";
+        document.warn(value.start(), message.into(), None);
+        let items = document.array(value, "`telegram.quorum`");
+        quorums.extend(items.iter().filter_map(|item| quorum(document, item, &deciders, servers)));
+    }
+    Some(Group { chat: chat?, deciders })
 }
 
 /// A group's id. Telegram's are negative, and a private chat's are not.
@@ -99,18 +107,6 @@ fn people<'a>(document: &mut Document<'a>, value: &Value<'a>, what: &str) -> Vec
     people
 }
 
-fn quorums<'a>(
-    document: &mut Document<'a>,
-    value: &Value<'a>,
-    deciders: &[u64],
-    servers: Option<&[ServerName]>,
-) -> Vec<Quorum> {
-    let message = "this version does not count approvals yet; `telegram.quorum` is read and checked only";
-    document.warn(value.start(), message.into(), None);
-    let items = document.array(value, "`telegram.quorum`");
-    items.iter().filter_map(|item| quorum(document, item, deciders, servers)).collect()
-}
-
 fn quorum<'a>(
     document: &mut Document<'a>,
     value: &Value<'a>,
@@ -141,7 +137,8 @@ fn quorum<'a>(
         let hint = "lower `approvals`, or name more users";
         document.error(value.start(), message, Some(hint.into()));
     }
-    Some(Quorum { tools, approvals, of })
+    let (line, column) = document.place(members.at);
+    Some(Quorum { tools, approvals, of, source: Source::Quorum { line, column } })
 }
 
 /// Those of the deciders whose approvals count.

@@ -14,6 +14,7 @@ use super::fields;
 use super::types::{NoticeLevel, Notices, Quiet, Telegram};
 use super::variables::Variables;
 use crate::names::ServerName;
+use crate::policy::Quorum;
 
 /// The variables that name a bot and its person without a section in the file.
 const TOKEN: &str = "TELEGRAM_BOT_TOKEN";
@@ -26,6 +27,7 @@ pub(super) fn read<'a>(
     members: &Members<'_, 'a>,
     variables: &Variables<'_>,
     servers: Option<&[ServerName]>,
+    quorums: &mut Vec<Quorum>,
 ) -> Option<Telegram> {
     let token = match members.get("token") {
         Some(value) => document.whole_text(value, "`telegram.token`", variables),
@@ -51,7 +53,7 @@ pub(super) fn read<'a>(
         is_url.then_some(url)
     });
     let notices = members.get("notices").map(|value| notices(document, value)).unwrap_or_default();
-    let group = group::read(document, members, admin, servers);
+    let group = group::read(document, members, admin, servers, quorums);
     Some(Telegram { token: token?.text, admin, group, api_url, notices })
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::anonymize::{Direction, Rule};
 use crate::clock::Moment;
-use crate::policy::{Action, Policy, Standing};
+use crate::policy::{Action, Policy, Quorum, Source, Standing};
 
 const ENV: [(&str, &str); 5] = [
     ("GITHUB_TOKEN", "ghp_0123456789"),
@@ -404,31 +404,37 @@ fn who_decides_on_telegram_stands_in_the_files_whatever_the_environment_says() {
 }
 
 fn group(telegram: &str) -> Option<Group> {
+    group_and_quorums(telegram).0
+}
+
+fn group_and_quorums(telegram: &str) -> (Option<Group>, Vec<Quorum>) {
     let text = format!(r#"{{"telegram":{{"token":"1:a",{telegram}}}}}"#);
-    valid(&[(PORTERO, &text)], &[]).settings.telegram.expect("set up").group
+    let config = valid(&[(PORTERO, &text)], &[]);
+    (config.settings.telegram.expect("set up").group, config.policy.quorums)
 }
 
 #[test]
 fn a_group_decides_by_those_who_are_named_or_by_the_admin_alone() {
     assert_eq!(group(r#""admin":11"#), None);
-    let alone = Group { chat: -1_001_234, deciders: vec![11], quorum: Vec::new() };
+    let alone = Group { chat: -1_001_234, deciders: vec![11] };
     assert_eq!(group(r#""chat":-1001234,"admin":11"#), Some(alone.clone()));
     let file =
         [(DOTENV, "TELEGRAM_ADMIN_CHAT_ID=11"), (PORTERO, r#"{"telegram":{"token":"1:a","chat":-1001234}}"#)];
     assert_eq!(valid(&file, &[]).settings.telegram.expect("set up").group, Some(alone));
 
-    let three = group(
+    let (three, quorums) = group_and_quorums(
         r#""chat":-5,"deciders":[33,11,22],
         "quorum":[{"tools":["stripe/*"],"approvals":2},{"tools":["a/b","c/d"],"approvals":2,"of":[11,22]}]"#,
     );
-    let quorum = |tools: &[&str], of: &[u64]| Quorum {
+    let quorum = |tools: &[&str], of: &[u64], column| Quorum {
         tools: tools.iter().map(|text| text.parse().expect("a pattern")).collect(),
         approvals: 2,
         of: of.to_vec(),
+        source: Source::Quorum { line: 2, column },
     };
     let group = three.expect("a group");
     assert_eq!((group.chat, &group.deciders[..]), (-5, &[33, 11, 22][..]));
-    assert_eq!(group.quorum, [quorum(&["stripe/*"], &[33, 11, 22]), quorum(&["a/b", "c/d"], &[11, 22])]);
+    assert_eq!(quorums, [quorum(&["stripe/*"], &[33, 11, 22], 19), quorum(&["a/b", "c/d"], &[11, 22], 56)]);
 }
 
 #[test]

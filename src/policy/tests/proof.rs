@@ -268,6 +268,8 @@ struct Set {
     entries: Vec<(usize, Said)>,
     default: Action,
     locked: Vec<usize>,
+    /// The patterns of each entry that several people must meet.
+    quorums: Vec<Vec<usize>>,
     rules: Vec<Ruled>,
     grants: Vec<Granted>,
     /// Who asks: the numbers of the session, of the agent's session and of the project; or nobody.
@@ -285,6 +287,7 @@ impl Set {
             entries: chance.some(6, |chance| (chance.below(patterns), Said::random(chance))),
             default: chance.action(),
             locked: chance.some(2, |chance| chance.below(patterns)),
+            quorums: quorums(chance, patterns),
             rules: chance.some(4, |chance| Ruled::random(chance, patterns)),
             grants: chance.some(3, |chance| Granted::random(chance, patterns)),
             asker: (chance.below(4) > 0).then(|| [chance.below(2), chance.below(3), chance.below(2)]),
@@ -298,6 +301,8 @@ impl Set {
         other.entries.reverse();
         other.entries.iter_mut().for_each(|(_, said)| said.cases.reverse());
         other.locked.reverse();
+        other.quorums.reverse();
+        other.quorums.iter_mut().for_each(|patterns| patterns.reverse());
         other.rules.reverse();
         other.grants.reverse();
         other
@@ -322,6 +327,7 @@ impl Set {
             entries: self.entries.iter().map(entry).collect(),
             default: self.default,
             locked: self.locked.iter().map(|at| pattern(*at)).collect(),
+            quorums: self.quorums.iter().map(|patterns| Self::quorum(ground, patterns)).collect(),
             confirmed: None,
         };
         let standing = Standing {
@@ -332,6 +338,16 @@ impl Set {
             paused: None,
         };
         Policy::new(config, standing)
+    }
+
+    fn quorum(ground: &Ground, patterns: &[usize]) -> Quorum {
+        Quorum {
+            tools: patterns.iter().map(|at| ground.patterns[*at].clone()).collect(),
+            // By the content, for the same reason as the ids.
+            approvals: 2 + patterns.iter().sum::<usize>() % 3,
+            of: vec![11, 22, 33, 44],
+            source: Source::Quorum { line: 1, column: 1 },
+        }
     }
 
     fn action(&self, policy: &Policy, ground: &Ground, tool: usize) -> Action {
@@ -355,9 +371,19 @@ impl Set {
         strongest(ground, &entries, tool).unwrap_or(self.default)
     }
 
+    /// Whether several people are asked.
+    fn takes_several(&self, ground: &Ground, tool: usize) -> bool {
+        self.quorums.iter().flatten().any(|at| ground.matches[*at][tool])
+    }
+
     /// The guarantees, word by word.
     fn reference(&self, ground: &Ground, tool: usize) -> Action {
-        let configured = self.configured(ground, tool);
+        let several = self.takes_several(ground, tool);
+        let configured = match self.configured(ground, tool) {
+            // The files allow it, and it asks nevertheless.
+            Allow if several => RequireApproval,
+            configured => configured,
+        };
         let plain: Vec<_> = self.rules.iter().filter(|rule| rule.action != RequireApproval).collect();
         let plain: Vec<_> = plain.iter().map(|rule| (rule.pattern, rule.action)).collect();
         let mut action = strongest(ground, &plain, tool).unwrap_or(configured);
@@ -368,7 +394,7 @@ impl Set {
         if action == RequireApproval && granted {
             action = Allow;
         }
-        let locked = self.locked.iter().any(|at| ground.matches[*at][tool]);
+        let locked = several || self.locked.iter().any(|at| ground.matches[*at][tool]);
         if locked { action.max(configured) } else { action }
     }
 
@@ -410,6 +436,15 @@ fn strongest(ground: &Ground, entries: &[(usize, Action)], tool: usize) -> Optio
     let matching = || entries.iter().filter(|(at, _)| ground.matches[*at][tool]);
     let most = matching().map(|(at, _)| ground.weights[*at]).max()?;
     matching().filter(|(at, _)| ground.weights[*at] == most).map(|(_, action)| *action).max()
+}
+
+/// Mostly none, so that what they hold against is proven too.
+fn quorums(chance: &mut Chance, patterns: usize) -> Vec<Vec<usize>> {
+    let quorum = |chance: &mut Chance| {
+        let first = chance.below(patterns);
+        [vec![first], chance.some(1, |chance| chance.below(patterns))].concat()
+    };
+    if chance.below(3) == 0 { chance.some(2, quorum) } else { Vec::new() }
 }
 
 /// Random numbers that are the same in every run: SplitMix64.
@@ -609,6 +644,37 @@ fn a_lock_holds_against_every_combination_of_rules_and_grants() {
     });
 }
 
+/// Whatever the files, people and grants say, a tool under a quorum is refused or asks several people, who are
+/// named.
+#[test]
+fn several_people_are_asked_against_every_combination_of_files_rules_and_grants() {
+    on_random_sets(SETS / 5, 8, |ground, chance, set| {
+        let tool = chance.below(TOOLS.len());
+        let covering: Vec<_> =
+            (0..ground.patterns.len()).filter(|pattern| ground.matches[*pattern][tool]).collect();
+        let covered = |chance: &mut Chance| covering[chance.below(covering.len())];
+        let mut set = set.clone();
+        set.quorums.push(vec![covered(chance)]);
+        set.passed = 0;
+        set.rules.extend(chance.some(2, |chance| Ruled::last(covered(chance), chance.action())));
+        set.grants.extend(chance.some(2, |chance| Granted::plain(covered(chance), 60)));
+        let (policy, name) = (set.policy(ground), &ground.tools[tool]);
+        let explained = policy.explain(name, ground.calls[set.call].as_deref(), set.asker(ground), later(0));
+        let expected: Vec<_> =
+            set.quorums.iter().filter(|at| at.iter().any(|at| ground.matches[*at][tool])).collect();
+        let is_told = match explained.decision.action {
+            Allow => false,
+            RequireApproval => explained.decision.source == Source::Quorum { line: 1, column: 1 },
+            Deny => true,
+        };
+        if is_told && policy.is_locked(name) && policy.quorums(name).len() == expected.len() {
+            Ok(())
+        } else {
+            Err(format!("{name}: {explained:?}"))
+        }
+    });
+}
+
 /// What lists say of a tool holds for each of its calls.
 #[test]
 fn the_outlook_of_a_tool_is_true_of_every_call() {
@@ -680,6 +746,7 @@ fn edited(chance: &mut Chance, ground: &Ground, set: &Set) -> Set {
 fn an_edit_that_waits_is_in_force_only_where_it_is_stricter() {
     on_random_sets(SETS / 10, 6, |ground, chance, set| {
         let changed = edited(chance, ground, set);
+        let changed = Set { quorums: quorums(chance, ground.patterns.len()), ..changed };
         let both = set.policy(ground);
         let confirmed = Box::new(both.config().clone());
         let config = ConfigPolicy { confirmed: Some(confirmed), ..changed.policy(ground).config().clone() };

@@ -1,0 +1,166 @@
+//! Calls that take the yes of several people: "two of these three".
+//!
+//! A tool under a quorum always asks, as if its configured decision were to ask and were locked; what denies it
+//! still wins. Where several entries cover a tool, each of them must be met.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Decision, Source};
+use crate::names::ToolId;
+use crate::pattern::Pattern;
+
+/// An entry of `telegram.quorum` of `portero.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// Of which tools.
+    pub tools: Vec<Pattern>,
+    /// How many people it takes.
+    pub approvals: usize,
+    /// Whose approvals count, by their users' numbers on Telegram. Where these are fewer than it takes, the tools
+    /// do not run.
+    pub of: Vec<u64>,
+    /// Where it stands.
+    pub source: Source,
+}
+
+/// One person's yes to a call that takes several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Their user's number on Telegram.
+    pub user: u64,
+    /// When they said so.
+    pub at: Timestamp,
+}
+
+impl Quorum {
+    /// Whether it is about this tool.
+    #[must_use]
+    pub fn covers(&self, tool: &ToolId) -> bool {
+        self.tools.iter().any(|pattern| pattern.matches(tool))
+    }
+
+    /// Whether this person's approval counts.
+    #[must_use]
+    pub fn counts(&self, user: u64) -> bool {
+        self.of.contains(&user)
+    }
+
+    /// How many of those whose approvals count are among these; each counts once.
+    #[must_use]
+    pub fn approved(&self, votes: &[Vote]) -> usize {
+        let users: HashSet<u64> = votes.iter().map(|vote| vote.user).collect();
+        users.into_iter().filter(|user| self.counts(*user)).count()
+    }
+
+    /// Whether these are enough.
+    #[must_use]
+    pub fn is_met(&self, votes: &[Vote]) -> bool {
+        self.approved(votes) >= self.approvals
+    }
+
+    /// Whether another entry says the same of this one's, wherever it stands.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self { tools, approvals, of, source: _ } = self;
+        (tools, *approvals, of) == (&other.tools, other.approvals, &other.of)
+    }
+
+    /// What it decides of a tool that it covers.
+    pub(super) fn decision(&self, tool: &ToolId) -> Decision {
+        let matching = self.tools.iter().filter(|pattern| pattern.matches(tool));
+        let pattern = matching.max_by_key(|pattern| (pattern.specificity(), Reverse(pattern.as_str())));
+        Decision {
+            action: Action::RequireApproval,
+            pattern: pattern.cloned(),
+            source: self.source.clone(),
+            locked: true,
+            case: None,
+        }
+    }
+
+    /// Puts what has no meaningful order into one.
+    pub(super) fn arrange(&mut self) {
+        self.tools.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        self.tools.dedup();
+        self.of.sort_unstable();
+        self.of.dedup();
+    }
+
+    /// The strictest first; of equals always the same one, in whatever order they were written.
+    pub(super) fn rank(&self) -> impl Ord + use<> {
+        let tools: Vec<String> = self.tools.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+        (Reverse(self.approvals), self.of.clone(), self.source.clone(), tools)
+    }
+}
+
+/// Such as `2 of 3 people (user 11, 22, 33)`.
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} people", self.approvals, self.of.len())?;
+        if self.of.is_empty() {
+            return f.write_str(" (nobody)");
+        }
+        write!(f, " (user {})", listed(self.of.iter()))
+    }
+}
+
+/// Who said yes, as `telegram user 11, 22`; nothing where nobody did.
+#[must_use]
+pub fn voters(votes: &[Vote]) -> String {
+    match votes {
+        [] => String::new(),
+        votes => format!("telegram user {}", listed(votes.iter().map(|vote| &vote.user))),
+    }
+}
+
+fn listed<'a>(users: impl Iterator<Item = &'a u64>) -> String {
+    users.map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quorum(approvals: usize, of: &[u64]) -> Quorum {
+        let source = Source::Quorum { line: 3, column: 7 };
+        Quorum { tools: vec!["stripe/*".parse().unwrap()], approvals, of: of.to_vec(), source }
+    }
+
+    fn votes(users: &[u64]) -> Vec<Vote> {
+        users.iter().map(|user| Vote { user: *user, at: Timestamp::UNIX_EPOCH }).collect()
+    }
+
+    #[test]
+    fn it_is_met_by_so_many_different_people_of_those_who_count() {
+        let two_of_three = quorum(2, &[11, 22, 33]);
+        for (voted, met) in [
+            (&[][..], false),
+            (&[11][..], false),
+            (&[11, 11], false),
+            (&[11, 44], false),
+            (&[44, 55, 66], false),
+            (&[11, 22], true),
+            (&[33, 11], true),
+            (&[11, 22, 33], true),
+            (&[44, 11, 33], true),
+        ] {
+            assert_eq!(two_of_three.is_met(&votes(voted)), met, "{voted:?}");
+        }
+        // Whoever is named twice counts once, and what nobody can meet is never met.
+        assert!(!quorum(2, &[11, 11]).is_met(&votes(&[11])));
+        assert!(!quorum(2, &[11]).is_met(&votes(&[11, 22])));
+        assert!(!quorum(1, &[]).is_met(&votes(&[11])));
+    }
+
+    #[test]
+    fn it_says_how_many_of_whom() {
+        assert_eq!(quorum(2, &[11, 22, 33]).to_string(), "2 of 3 people (user 11, 22, 33)");
+        assert_eq!(quorum(2, &[]).to_string(), "2 of 0 people (nobody)");
+        assert_eq!(voters(&votes(&[22, 11])), "telegram user 22, 11");
+    }
+}
