@@ -183,6 +183,15 @@ pub struct Task {
     pub repeated: Option<TaskId>,
 }
 
+/// A task's place in a list, which has the newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// When it was asked.
+    pub asked: Timestamp,
+    /// Its id, for those of the same moment.
+    pub id: TaskId,
+}
+
 /// A task that is final, as far as an agent is told of it unasked: no words of a server's, an agent's or a person's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {
@@ -231,6 +240,12 @@ pub enum Unclaimable {
 }
 
 impl Task {
+    /// Where it stands in a list.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        Place { asked: self.asked, id: self.id }
+    }
+
     /// Checks everything again just before execution: the state, the expiry, and that no deny holds now
     /// (guarantee A5). The caller must have moved the task to [`State::Executing`] in its store, alone and
     /// durably, and passes the task as it was read in that same step.

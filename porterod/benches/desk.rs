@@ -88,7 +88,7 @@ async fn measure(waiting: usize) -> Vec<(&'static str, Vec<Duration>)> {
     let (approved, rejected) = decided.split_at(APPROVALS);
 
     let mut measured = Vec::new();
-    let page = || Ask::Tasks { state: Some(State::PendingApproval), limit: 50 };
+    let page = || Ask::Tasks { state: Some(State::PendingApproval), after: None, limit: 50 };
     measured.push(("list a page of what waits", repeat(&terminal, ROUNDS, |_| page()).await));
     let own = || Ask::ListTasks { state: Some(State::PendingApproval), limit: 20 };
     measured.push(("the agent's list", repeat(&session, ROUNDS, |_| own()).await));

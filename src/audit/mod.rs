@@ -2,10 +2,11 @@
 //!
 //! Each process appends to its own [`Segment`], one write a record; approval steps are also synced. A record
 //! holds names, ids and concealed values only (guarantees U1, U2). [`read`] merges the segments of all
-//! processes, [`Follower`] goes on reading, [`verify`] finds what was changed, removed or reordered, and
+//! processes, [`Backwards`] reads the newest first and no further than is wanted, [`Follower`] goes on reading, [`verify`] finds what was changed, removed or reordered, and
 //! [`verify_against`] also what was cut off or is gone, by the [`Head`]s that are kept elsewhere.
 
 mod age;
+mod back;
 mod chain;
 mod disk;
 mod filter;
@@ -19,6 +20,7 @@ mod told;
 mod verify;
 
 pub use age::{Age, Extent, began, remove};
+pub use back::{Backwards, Found, Place};
 pub use disk::{Disk, Lines, RealDisk};
 pub use filter::{Decided, Filter, IdPart, NoIdPart};
 pub use follow::Follower;

@@ -10,7 +10,7 @@ use crate::json::RawJson;
 use crate::names::{ServerName, TaskId, ToolId};
 use crate::pattern::Pattern;
 use crate::policy::{Action, Limits};
-use crate::task::State;
+use crate::task::{Place, State};
 
 /// Which rules or grants an act is about.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -85,10 +85,14 @@ pub enum Ask {
 
     /// A person asks how things stand. Answer: [`super::Reply::Status`].
     Status,
-    /// All tasks, the newest first. Answer: [`super::Reply::Tasks`].
+    /// All tasks, the newest first. Answer: [`super::Reply::Tasks`], with fewer than are asked for where their calls
+    /// are so long that more would not fit into one answer: only an empty one says that none follow.
     Tasks {
         /// Only those in this state.
         state: Option<State>,
+        /// Only those that come after this place.
+        #[serde(default)]
+        after: Option<Place>,
         /// At most so many.
         limit: u32,
     },

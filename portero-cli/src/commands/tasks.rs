@@ -10,8 +10,8 @@ use crate::daemon::{Daemon, unexpected};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, ago, excerpt};
 
-/// More tasks than anyone has.
-pub(super) const ALL: u32 = 100_000;
+/// As many as there are.
+pub(super) const ALL: u32 = u32::MAX;
 /// How many characters of an id's end are shown in tables: the random end, since ids of one minute begin
 /// alike.
 const SHORT: usize = 8;
@@ -24,16 +24,29 @@ pub(super) async fn run(context: &Context, args: args::Tasks) -> Outcome {
             out.talk("there are no such tasks");
             return Ok(());
         }
-        table(out, &found)
+        table(out, &found)?;
+        if found.len() >= usize::try_from(args.limit).unwrap_or(usize::MAX) {
+            out.talk(format_args!("these are the newest {}; `--limit` shows more", found.len()));
+        }
+        Ok(())
     })?;
     Ok(())
 }
 
-/// The daemon's tasks, the newest first.
+/// The daemon's tasks, the newest first; with very long calls in several answers.
 pub(super) async fn list(daemon: &Daemon, state: Option<State>, limit: u32) -> Outcome<Vec<Task>> {
-    match daemon.ask(Ask::Tasks { state, limit }).await? {
-        Reply::Tasks(tasks) => Ok(tasks),
-        _ => Err(unexpected()),
+    let mut found: Vec<Task> = Vec::new();
+    loop {
+        let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        let after = found.last().map(Task::place);
+        let Reply::Tasks(more) = daemon.ask(Ask::Tasks { state, after, limit: left }).await? else {
+            return Err(unexpected());
+        };
+        let over = more.is_empty() || more.len() >= usize::try_from(left).unwrap_or(usize::MAX);
+        found.extend(more);
+        if over {
+            return Ok(found);
+        }
     }
 }
 

@@ -88,6 +88,14 @@ impl Desk {
         self.parts.journal.store().read(|store| tasks::list(store, which))
     }
 
+    /// How many tasks there are in each state.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn counts(&self) -> Result<Vec<(State, u64)>, StoreError> {
+        self.parts.journal.store().read(tasks::counts)
+    }
+
     /// The tasks whose ids begin or end with `part`; some thousand at most.
     ///
     /// # Errors

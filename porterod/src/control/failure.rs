@@ -8,7 +8,7 @@ use crate::passphrase::PassphraseError;
 use crate::rules::RulesError;
 use crate::store::StoreError;
 
-pub(super) fn of_store(error: &StoreError) -> Failure {
+pub(crate) fn of_store(error: &StoreError) -> Failure {
     let kind = match error {
         StoreError::Refused(_) => FailureKind::Refused,
         StoreError::Corrupt { .. }

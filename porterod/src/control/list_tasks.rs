@@ -14,7 +14,7 @@ pub(super) async fn answer(
     state: Option<State>,
     limit: u32,
 ) -> Result<Reply, Failure> {
-    let which = Which { principal: Some(principal.clone()), state, limit };
+    let which = Which { principal: Some(principal.clone()), state, after: None, limit };
     let tasks = daemon.desk.list(&which).map_err(|error| failure::of_store(&error))?;
     // Of what did not run, a list tells all that there is to know.
     let told = tasks.iter().filter(|task| matches!(task.state, State::Denied | State::Expired));

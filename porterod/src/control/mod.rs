@@ -56,9 +56,11 @@ use portero::task::Origin;
 use tokio_util::sync::CancellationToken;
 
 use self::challenge::Confirming;
+pub(crate) use self::failure::of_store;
 pub use self::look::look;
 pub use self::phone::{affirmed, reach as reach_of, said};
 pub use self::tap::{Undone, tapped};
+use crate::approval::Which;
 use crate::daemon::Daemon;
 use crate::rules::Wanted;
 use crate::sessions::Seat;
@@ -191,7 +193,9 @@ async fn answer_person(
 ) -> Result<Reply, Failure> {
     match ask {
         Ask::Status => status::answer(daemon).await,
-        Ask::Tasks { state, limit } => tasks::answer(daemon, state, limit),
+        Ask::Tasks { state, after, limit } => {
+            tasks::answer(daemon, &Which { principal: None, state, after, limit })
+        }
         Ask::Find { part, state } => find::answer(daemon, &part, state),
         Ask::Task { task } => task::answer(daemon, task),
         Ask::RealTask { task, challenge } => {

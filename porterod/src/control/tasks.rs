@@ -1,17 +1,15 @@
 //! `portero tasks` and `portero pending`.
 
 use portero::ipc::{Failure, Reply};
-use portero::task::State;
 
 use super::{failure, shown};
 use crate::approval::Which;
 use crate::daemon::Daemon;
 
-pub(super) fn answer(daemon: &Daemon, state: Option<State>, limit: u32) -> Result<Reply, Failure> {
-    let which = Which { principal: None, state, limit };
+pub(super) fn answer(daemon: &Daemon, which: &Which) -> Result<Reply, Failure> {
     daemon
         .desk
-        .list(&which)
+        .list(which)
         .map(|tasks| Reply::Tasks(shown::tasks(daemon, tasks)))
         .map_err(|error| failure::of_store(&error))
 }

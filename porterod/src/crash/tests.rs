@@ -233,7 +233,9 @@ async fn live(home: &Home) -> Result<(), AskError> {
 async fn at_rest(person: &Client) -> Option<Task> {
     let since = Instant::now();
     loop {
-        let Ok(Reply::Tasks(mut tasks)) = person.ask(Ask::Tasks { state: None, limit: 10 }).await else {
+        let Ok(Reply::Tasks(mut tasks)) =
+            person.ask(Ask::Tasks { state: None, after: None, limit: 10 }).await
+        else {
             panic!("tasks")
         };
         assert!(tasks.len() <= 1, "{tasks:?}");

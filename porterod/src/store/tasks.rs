@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use portero::anonymize::Fake;
 use portero::json::RawJson;
 use portero::names::{Principal, SessionId, TaskId};
-use portero::task::{Origin, State, Task};
+use portero::task::{Origin, Place, State, Task};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, named_params, params};
 
 use super::StoreError;
@@ -30,6 +30,8 @@ pub struct Which {
     pub principal: Option<Principal>,
     /// Only those in this state.
     pub state: Option<State>,
+    /// Only those that come after this place.
+    pub after: Option<Place>,
     /// At most so many, the newest first.
     pub limit: u32,
 }
@@ -276,6 +278,13 @@ pub(crate) fn all_waiting(connection: &Connection) -> Result<u64, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
+/// How many tasks there are in each state, those in none left out. It is counted in an index.
+pub(crate) fn counts(connection: &Connection) -> Result<Vec<(State, u64)>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?;
+    let rows = statement.query_map([], |row| Ok((from_plain(0, row.get_ref(0)?.as_str()?)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Tasks, the newest first, without results and errors; fewer than asked for where their calls are so long
 /// that more would not fit in one answer.
 pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, StoreError> {
@@ -286,11 +295,16 @@ pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, 
         (None, Some(_)) => "?1 IS NULL AND state = ?2",
         (Some(_), Some(_)) => "principal = ?1 AND state = ?2",
     };
-    let sql = format!("SELECT {HEADS} FROM tasks WHERE {condition} ORDER BY asked DESC, id DESC LIMIT ?3");
+    let after = if which.after.is_some() { "(asked, id) < (?4, ?5)" } else { "?4 IS NULL AND ?5 IS NULL" };
+    let sql = format!(
+        "SELECT {HEADS} FROM tasks WHERE {condition} AND {after} ORDER BY asked DESC, id DESC LIMIT ?3"
+    );
     let principal = which.principal.as_ref().map(Principal::as_str);
     let state = which.state.map(State::as_str);
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![principal, state, which.limit])?;
+    let after = which.after.map(|place| (nanos(place.asked), place.id.to_string()));
+    let (asked, id) = after.unzip();
+    let mut rows = statement.query(params![principal, state, which.limit, asked, id])?;
     let mut found = Vec::new();
     let mut length = 0;
     while let Some(row) = rows.next()? {

@@ -68,7 +68,7 @@ async fn what_was_stored_is_shown_by_the_rules_of_today() {
     let shows = async |ask: Ask| format!("{:?}", terminal.ask(ask).await.unwrap());
     until("the new rule conceals", async || shows(Ask::Task { task: task.id }).await.contains("Max Sample"))
         .await;
-    let listed = shows(Ask::Tasks { state: None, limit: 9 }).await;
+    let listed = shows(Ask::Tasks { state: None, after: None, limit: 9 }).await;
     let seen = session.ask(Ask::CheckTask { task: task.id, wait_millis: 0 }).await.unwrap();
     for shown in [shows(Ask::Task { task: task.id }).await, listed, format!("{seen:?}")] {
         assert!(!shown.contains("Mustermann"), "{shown}");

@@ -9,6 +9,7 @@ mod deciding;
 #[path = "../daemon/fake_server.rs"]
 mod fake_server;
 mod hands;
+mod paging;
 mod pairing;
 mod showing;
 mod standin;

@@ -13,7 +13,7 @@ const MCPS: &str = r#"{"mcpServers": {"github": {"command": "no-such-program"}}}
 
 impl World {
     /// Jane's bot, and a server of which the operations are known.
-    async fn of_jane_with_github() -> Self {
+    pub(crate) async fn of_jane_with_github() -> Self {
         let world = Self::without_bot().await;
         world.configure(&json!({
             "token": crate::standin::TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE,
@@ -25,7 +25,7 @@ impl World {
     }
 
     /// Says this and waits for the answer that it gets.
-    async fn says(&self, text: &str) -> Shown {
+    pub(crate) async fn says(&self, text: &str) -> Shown {
         let answers =
             |it: &StandIn| it.by_bot(JANE).into_iter().filter(|it| !is_news(it)).collect::<Vec<_>>();
         let before = answers(&self.telegram).len();
@@ -35,7 +35,7 @@ impl World {
     }
 
     /// Presses, and waits until the message is another.
-    async fn presses(&self, shown: &Shown, words: &str) -> Shown {
+    pub(crate) async fn presses(&self, shown: &Shown, words: &str) -> Shown {
         self.telegram.press(JANE, shown.id, words);
         self.edited(shown).await
     }
@@ -55,7 +55,7 @@ impl World {
         }
     }
 
-    async fn deny(&self, pattern: &str) {
+    pub(crate) async fn deny(&self, pattern: &str) {
         let pattern = pattern.parse().unwrap();
         self.ask(Ask::Rule { pattern, action: Action::Deny, challenge: None }).await.unwrap();
     }

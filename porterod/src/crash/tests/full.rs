@@ -75,7 +75,7 @@ fn ask_for(text: &str) -> Ask {
 }
 
 async fn tasks(person: &Client) -> Vec<Task> {
-    match person.ask(Ask::Tasks { state: None, limit: 100 }).await {
+    match person.ask(Ask::Tasks { state: None, after: None, limit: 100 }).await {
         Ok(Reply::Tasks(tasks)) => tasks,
         other => panic!("{other:?}"),
     }

@@ -42,7 +42,8 @@ async fn wait(point: &str, home: &Home, states: &[State]) -> State {
     let person = home.connect(Peer::Terminal).await;
     let since = Instant::now();
     loop {
-        let Ok(Reply::Tasks(tasks)) = person.ask(Ask::Tasks { state: None, limit: 10 }).await else {
+        let Ok(Reply::Tasks(tasks)) = person.ask(Ask::Tasks { state: None, after: None, limit: 10 }).await
+        else {
             panic!("{point}: tasks")
         };
         let is: Vec<State> = tasks.iter().map(|task| task.state).collect();

@@ -9,7 +9,7 @@ mod tasks;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use portero::audit::Entry;
+use portero::audit::{Entry, Place};
 use portero::ipc::Failure;
 use portero::names::ToolId;
 use portero::policy::{Action, Explanation};
@@ -17,8 +17,8 @@ use portero::policy::{Action, Explanation};
 pub use self::change::{change, done, nothing_done};
 pub use self::standing::rules;
 pub use self::status::status;
-pub use self::tasks::{digest, pending, tasks};
-use super::text::{Message, Shown, Text};
+pub use self::tasks::{List, Part, digest, part, tasks};
+use super::text::{Message, Shown, Text, units};
 
 /// What a screen depends on besides what it shows.
 #[derive(Debug, Clone, Copy)]
@@ -56,18 +56,74 @@ pub fn why(tool: &ToolId, explanation: &Explanation) -> Vec<Message> {
         .pages()
 }
 
-/// The newest records of the audit, in their order.
+/// A part of the log, read from its end.
+#[derive(Debug, Default)]
+pub struct Stretch {
+    /// Records as [`record`] writes them, in the order of time.
+    pub rows: Vec<String>,
+    /// Where it ends, if more may follow.
+    pub next: Option<Place>,
+    /// How far back was looked, where that is not told by the rows.
+    pub back_to: Option<Timestamp>,
+    /// How many lines on the way are no records.
+    pub unreadable: u64,
+}
+
+/// A record of the audit on a line.
 #[must_use]
-pub fn logs(entries: &[Entry], view: &View<'_>) -> Vec<Message> {
-    if entries.is_empty() {
-        return Text::new().words("There are no such records.").pages();
+pub fn record(entry: &Entry, zone: &TimeZone) -> String {
+    let at = entry.record.at.to_zoned(zone.clone());
+    format!("{}  {}", at.strftime("%m-%d %H:%M:%S"), entry.record.event)
+}
+
+/// How many UTF-16 code units a row takes.
+#[must_use]
+pub fn width(row: &str) -> usize {
+    let mut shown = Shown::default();
+    shown.row("", row);
+    units(shown.as_str()) + 1
+}
+
+/// A part of the log; which, from one, the newest being the first.
+#[must_use]
+pub fn logs(stretch: &Stretch, number: usize, view: &View<'_>) -> Vec<Message> {
+    let text = if stretch.rows.is_empty() {
+        let words = match (&stretch.next, number) {
+            (Some(_), _) => "None of the records that were looked at is wanted.",
+            (None, 1) => "There are no such records.",
+            (None, _) => "There are no older records.",
+        };
+        Text::new().words(words)
+    } else {
+        let text = Text::new().bold("Log").words(", times in ").code(&zone(view));
+        let text = if number == 1 && stretch.next.is_none() {
+            text
+        } else {
+            text.words(", page ").count(u64::try_from(number).unwrap_or(u64::MAX)).words(" from the newest")
+        };
+        text.pre(&stretch.rows.iter().fold(Shown::default(), |mut rows, row| {
+            rows.row("", row);
+            rows
+        }))
+    };
+    let text = match stretch.back_to {
+        Some(at) => text
+            .line()
+            .words("Looked back to ")
+            .then(super::moments::at(at, view.now, view.zone))
+            .words("; there may be more before."),
+        None => text,
+    };
+    match stretch.unreadable {
+        0 => text.pages(),
+        lines => text
+            .line()
+            .words("Lines that are no records: ")
+            .count(lines)
+            .words(". What is wrong is told by ")
+            .code(&Shown::line("portero logs verify"))
+            .pages(),
     }
-    let rows = entries.iter().fold(Shown::default(), |mut rows, entry| {
-        let at = entry.record.at.to_zoned(view.zone.clone());
-        rows.row("", &format!("{}  {}", at.strftime("%m-%d %H:%M:%S"), entry.record.event));
-        rows
-    });
-    Text::new().bold("Log").words(", times in ").code(&zone(view)).pre(&rows).pages()
 }
 
 /// Why a question was not answered as asked.

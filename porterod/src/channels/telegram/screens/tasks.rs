@@ -10,33 +10,76 @@ use super::View;
 /// How many characters of a call's arguments stand in a list.
 const EXCERPT_MOST: usize = 60;
 
-/// Tasks by their state, those that want something first.
-#[must_use]
-pub fn tasks(tasks: &[Task], view: &View<'_>) -> Vec<Message> {
-    if tasks.is_empty() {
-        return Text::new().words("There are no such tasks.").pages();
-    }
-    let mut text = Text::new();
-    for state in State::ALL {
-        let group: Vec<&Task> = tasks.iter().filter(|task| task.state == state).collect();
-        if !group.is_empty() {
-            text = if text.is_empty() { text } else { text.words("\n\n") };
-            text = text.bold(title(state)).words(": ").count(many(group.len()));
-            text = group.iter().fold(text, |text, task| row(text, task, view));
-        }
-    }
-    text.pages()
+/// Which list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// Tasks by their state.
+    Tasks,
+    /// The tasks that wait.
+    Pending,
 }
 
-/// The tasks that wait.
+/// A part of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// The tasks, those of a state together.
+    pub tasks: &'a [Task],
+    /// How many stand before these in the list.
+    pub shown: u64,
+    /// How many the list has, by their state.
+    pub counts: &'a [(State, u64)],
+}
+
+/// Tasks by their state, those that want something first; all of them.
 #[must_use]
-pub fn pending(tasks: &[Task], view: &View<'_>) -> Vec<Message> {
-    let waiting: Vec<&Task> = tasks.iter().filter(|task| task.state == State::PendingApproval).collect();
-    if waiting.is_empty() {
-        return Text::new().words("Nothing waits for you.").pages();
+pub fn tasks(tasks: &[Task], view: &View<'_>) -> Vec<Message> {
+    let (mut sorted, mut counts) = (Vec::new(), Vec::new());
+    for state in State::ALL {
+        let group = tasks.iter().filter(|task| task.state == state).cloned();
+        let before = sorted.len();
+        sorted.extend(group);
+        counts.push((state, many(sorted.len() - before)));
     }
-    let text = Text::new().bold("These wait for you").words(": ").count(many(waiting.len()));
-    waiting.iter().fold(text, |text, task| row(text, task, view)).pages()
+    part(List::Tasks, &Part { tasks: &sorted, shown: 0, counts: &counts }, view).pages()
+}
+
+/// A part of a list, and which.
+#[must_use]
+pub fn part(list: List, part: &Part<'_>, view: &View<'_>) -> Text {
+    let last = part.shown + many(part.tasks.len());
+    // Some may have gone since they were shown.
+    let all = last.max(part.counts.iter().map(|(_, count)| count).sum());
+    if part.tasks.is_empty() {
+        return Text::new().words(match (list, part.shown) {
+            (List::Tasks, 0) => "There are no such tasks.",
+            (List::Pending, 0) => "Nothing waits for you.",
+            (List::Tasks | List::Pending, _) => "There are no more of them.",
+        });
+    }
+    let text = if part.shown == 0 && last == all {
+        Text::new()
+    } else {
+        let text = Text::new().count(part.shown + 1).words(" to ").count(last).words(" of ").count(all);
+        text.words(", the newest first\n")
+    };
+    State::ALL.into_iter().fold(text, |text, state| group(text, list, part, state, view))
+}
+
+/// Those of one state.
+fn group(text: Text, list: List, part: &Part<'_>, state: State, view: &View<'_>) -> Text {
+    let mut group = part.tasks.iter().filter(|task| task.state == state).peekable();
+    if group.peek().is_none() {
+        return text;
+    }
+    let text = if text.entities() == 0 { text } else { text.words("\n\n") };
+    let here = part.tasks.iter().filter(|task| task.state == state).count();
+    let all = part.counts.iter().find(|(is, _)| *is == state).map_or(0, |(_, count)| *count);
+    let title = match list {
+        List::Tasks => title(state),
+        List::Pending => "These wait for you",
+    };
+    let text = text.bold(title).words(": ").count(all.max(many(here)));
+    group.fold(text, |text, task| row(text, task, view))
 }
 
 /// Many questions at once, in one message: how many of each tool, then each.

@@ -6,6 +6,8 @@ use serde_json::json;
 use super::super::card::tests::task;
 use super::super::text::tests::uncovered;
 use super::super::text::{ENTITIES_MOST, MESSAGE_MOST, units};
+use portero::task::State;
+
 use super::*;
 use crate::taps::Wider;
 
@@ -23,7 +25,7 @@ fn one(pages: Vec<Message>) -> String {
 fn tasks_stand_by_their_state() {
     let waiting = task("gmail/send_email", &json!({ "to": "bob@example.org", "body": "x".repeat(200) }));
     let mut done = task("a/b", &json!({}));
-    done.state = portero::task::State::Completed;
+    done.state = State::Completed;
     let all = [done, waiting];
     insta::assert_snapshot!(one(with_view(|view| tasks(&all, view))), @r#"
     Waiting for you: 1
@@ -32,12 +34,37 @@ fn tasks_stand_by_their_state() {
     Done: 1
     • 1b0a9e8f a/b {} 1 min ago
     "#);
-    insta::assert_snapshot!(one(with_view(|view| pending(&all, view))), @r#"
+    let counts = [(State::PendingApproval, 1)];
+    let waiting = Part { tasks: &all[1..], shown: 0, counts: &counts };
+    insta::assert_snapshot!(with_view(|view| part(List::Pending, &waiting, view)).plain(), @r#"
     These wait for you: 1
     • 1b0a9e8f gmail/send_email {"to":"bob@example.org","body":"xxxxxxxxxxxxxxxxxxxxxxxxxxxx… until 14:15 +01, in 14 min
     "#);
     assert_eq!(one(with_view(|view| tasks(&[], view))), "There are no such tasks.");
-    assert_eq!(one(with_view(|view| pending(&all[..1], view))), "Nothing waits for you.");
+    let none = |shown| Part { tasks: &[], shown, counts: &[] };
+    let said = |list, shown| with_view(|view| part(list, &none(shown), view)).plain();
+    assert_eq!(said(List::Pending, 0), "Nothing waits for you.");
+    assert_eq!(said(List::Tasks, 20), "There are no more of them.");
+}
+
+#[test]
+fn a_part_of_a_list_says_which() {
+    let mut done = task("a/b", &json!({}));
+    done.state = State::Completed;
+    let counts = [(State::PendingApproval, 21), (State::Completed, 1999)];
+    let tasks = [task("a/c", &json!({})), done];
+    let shown = Part { tasks: &tasks, shown: 20, counts: &counts };
+    insta::assert_snapshot!(with_view(|view| part(List::Tasks, &shown, view)).plain(), @"
+    21 to 22 of 2020, the newest first
+    Waiting for you: 21
+    • 1b0a9e8f a/c {} until 14:15 +01, in 14 min
+
+    Done: 1999
+    • 1b0a9e8f a/b {} 1 min ago
+    ");
+    let gone = Part { tasks: &tasks, shown: 20, counts: &counts[..1] };
+    let text = with_view(|view| part(List::Tasks, &gone, view)).plain();
+    assert!(text.starts_with("21 to 22 of 22"), "{text}");
 }
 
 #[test]
@@ -189,12 +216,35 @@ fn the_log_is_one_line_a_record() {
         entry(json!({ "refused": { "tool": "a/b", "reason": "denied\n11-20 person approve" } })),
         entry(json!({ "act": { "act": "deny", "about": "gmail/*", "done": true } })),
     ];
-    insta::assert_snapshot!(one(with_view(|view| logs(&entries, view))), @"
+    let rows: Vec<_> = entries.iter().map(|entry| with_view(|view| record(entry, view.zone))).collect();
+    let whole = Stretch { rows, ..Stretch::default() };
+    insta::assert_snapshot!(one(with_view(|view| logs(&whole, 1, view))), @"
     Log, times in +01
     11-20 13:59:59  refused   a/b  denied⏎11-20 person approve
     11-20 13:59:59  person    deny gmail/*
     ");
-    assert_eq!(one(with_view(|view| logs(&[], view))), "There are no such records.");
+    insta::assert_snapshot!(one(with_view(|view| logs(&Stretch { unreadable: 2, ..whole }, 3, view))), @"
+    Log, times in +01, page 3 from the newest
+    11-20 13:59:59  refused   a/b  denied⏎11-20 person approve
+    11-20 13:59:59  person    deny gmail/*
+    Lines that are no records: 2. What is wrong is told by portero logs verify
+    ");
+    let none = |number| one(with_view(|view| logs(&Stretch::default(), number, view)));
+    assert_eq!(none(1), "There are no such records.");
+    assert_eq!(none(2), "There are no older records.");
+    let back_to = Some("2026-11-20T12:00:00Z".parse().expect("a time"));
+    let far = Stretch {
+        back_to,
+        next: serde_json::from_value(json!({
+            "at": "2026-11-20T12:00:00Z", "segment": "s", "left": [],
+        }))
+        .expect("a place"),
+        ..Stretch::default()
+    };
+    assert_eq!(
+        one(with_view(|view| logs(&far, 1, view))),
+        "None of the records that were looked at is wanted.\nLooked back to 13:00 +01; there may be more before.",
+    );
 }
 
 #[test]
@@ -216,7 +266,11 @@ proptest! {
             "record": { "at": "2026-11-20T12:59:59Z", "event": { "refused": { "tool": "a/b", "reason": text } } },
         })).expect("an entry")).collect();
         let (listed, digested, logged) =
-            with_view(|view| (tasks(&all, view), digest(&all, view), logs(&entries, view)));
+            with_view(|view| {
+                let rows = entries.iter().map(|entry| record(entry, view.zone)).collect();
+                let log = logs(&Stretch { rows, ..Stretch::default() }, 1, view);
+                (tasks(&all, view), digest(&all, view), log)
+            });
         for page in listed.iter().chain(&digested).chain(&logged) {
             prop_assert!(units(&page.text) <= MESSAGE_MOST && page.entities.len() <= ENTITIES_MOST);
             prop_assert!(!uncovered(page).contains("EVIL"));

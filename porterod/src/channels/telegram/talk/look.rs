@@ -1,62 +1,69 @@
-//! What is only looked at.
+//! What is only looked at. A list that is as long as what is kept is fetched page by page: a page costs the same
+//! however much is behind it.
 
-use portero::audit::{self, Filter};
+use portero::audit::Filter;
 use portero::ipc::{Ask, Failure, FailureKind, Reply};
-use portero::task::State;
+use portero::task::{State, Task};
 
-use super::super::screens;
-use super::super::text::Message;
-use super::Talk;
+use super::super::screens::{self, List};
+use super::super::text::{MESSAGE_MOST, Message};
 use super::command::{COMMANDS, Look, Wanted};
+use super::trail::{Place, Trail};
+use super::{Talk, records};
 use crate::control;
 use crate::pairing::Person;
 
-/// How many tasks are listed at most, the newest.
-const TASKS_MOST: u32 = 500;
-/// How many records are listed at most, the newest.
-const RECORDS_MOST: usize = 200;
+/// How many tasks stand on a page at most: each has up to four entities, and a message has a hundred.
+const TASKS_MOST: usize = 20;
+/// An answer, or the part of it that was asked for.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Its pages.
+    pub(super) pages: Vec<Message>,
+    /// Where the part ends, if more follows.
+    pub(super) next: Option<Place>,
+}
+
+impl From<Vec<Message>> for Answer {
+    fn from(pages: Vec<Message>) -> Self {
+        Self { pages, next: None }
+    }
+}
 
 impl Talk {
-    /// The answer, in pages.
-    pub(super) async fn look(&self, look: &Look, person: Person) -> Vec<Message> {
+    /// The answer; of a list the part that follows on the trail.
+    pub(super) async fn look(&self, look: &Look, person: Person, trail: &Trail) -> Answer {
         let answered = match look {
             Look::Help => {
                 let commands: Vec<_> = COMMANDS.iter().map(|known| (known.name, known.what)).collect();
-                Ok(screens::help(&commands))
+                Ok(screens::help(&commands).into())
             }
-            Look::Whoami => Ok(screens::whoami(person.user, person.chat)),
+            Look::Whoami => Ok(screens::whoami(person.user, person.chat).into()),
             Look::Status => self.asked(person, Ask::Status).await,
             Look::Rules => self.asked(person, Ask::Rules).await,
-            Look::Tasks(state) => self.asked(person, Ask::Tasks { state: *state, limit: TASKS_MOST }).await,
-            Look::Pending => {
-                let state = Some(State::PendingApproval);
-                match control::said(&self.daemon, person, Ask::Tasks { state, limit: TASKS_MOST }).await {
-                    Ok(Reply::Tasks(tasks)) => Ok(screens::pending(&tasks, &self.view())),
-                    Ok(_) => Err(unexpected()),
-                    Err(failure) => Err(failure),
-                }
-            }
-            Look::Logs(wanted) => self.logs(wanted).await,
+            Look::Tasks(state) => self.tasks(person, *state, List::Tasks, trail).await,
+            Look::Pending => self.tasks(person, Some(State::PendingApproval), List::Pending, trail).await,
+            Look::Logs(wanted) => self.logs(wanted, trail).await,
             Look::Why(tool) => {
                 match control::said(&self.daemon, person, Ask::Why { tool: tool.clone(), arguments: None })
                     .await
                 {
-                    Ok(Reply::Why(explanation)) => Ok(screens::why(tool, &explanation)),
+                    Ok(Reply::Why(explanation)) => Ok(screens::why(tool, &explanation).into()),
                     Ok(_) => Err(unexpected()),
                     Err(failure) => Err(failure),
                 }
             }
         };
-        answered.unwrap_or_else(|failure| screens::failure(&failure))
+        answered.unwrap_or_else(|failure| screens::failure(&failure).into())
     }
 
-    async fn asked(&self, person: Person, ask: Ask) -> Result<Vec<Message>, Failure> {
+    async fn asked(&self, person: Person, ask: Ask) -> Result<Answer, Failure> {
         let view = self.view();
         match control::said(&self.daemon, person, ask).await? {
-            Reply::Status(status) => Ok(screens::status(&status, &view)),
-            Reply::Standing(standing) => Ok(screens::rules(&standing, &view)),
-            Reply::Tasks(tasks) => Ok(screens::tasks(&tasks, &view)),
-            Reply::Task(_)
+            Reply::Status(status) => Ok(screens::status(&status, &view).into()),
+            Reply::Standing(standing) => Ok(screens::rules(&standing, &view).into()),
+            Reply::Tasks(_)
+            | Reply::Task(_)
             | Reply::Called(_)
             | Reply::Listing(_)
             | Reply::Grant(_)
@@ -77,18 +84,99 @@ impl Talk {
         }
     }
 
-    async fn logs(&self, wanted: &Wanted) -> Result<Vec<Message>, Failure> {
-        let (directory, view) = (self.daemon.paths.audit(), self.view());
+    /// Tasks by their state, those that want something first, and in each state the newest first. Whatever state a
+    /// task comes into while somebody turns pages is a later one: it is not missed.
+    async fn tasks(
+        &self,
+        person: Person,
+        state: Option<State>,
+        list: List,
+        trail: &Trail,
+    ) -> Result<Answer, Failure> {
+        let shown = match trail.last() {
+            Some(Place::Task { shown, .. }) => *shown,
+            Some(Place::Record(_)) | None => 0,
+        };
+        let mut found = self.some(person, state, trail.last()).await?;
+        let more = found.len() > TASKS_MOST;
+        found.truncate(TASKS_MOST);
+        let counts = self.daemon.desk.counts().map_err(|error| control::of_store(&error))?;
+        let counts: Vec<_> =
+            counts.into_iter().filter(|(is, _)| state.is_none_or(|state| state == *is)).collect();
+        let view = self.view();
+        let part = |count: usize| {
+            let tasks = &found[..count];
+            screens::part(list, &screens::Part { tasks, shown, counts: &counts }, &view)
+        };
+        // As many as one message holds; never none.
+        let (mut count, mut text) = (found.len(), part(found.len()));
+        while count > 1 && text.message(MESSAGE_MOST).is_none() {
+            count -= 1;
+            text = part(count);
+        }
+        let next = match found[..count].last() {
+            Some(task) if more || count < found.len() => {
+                let shown = shown + u64::try_from(count).unwrap_or(u64::MAX);
+                Some(Place::Task { state: task.state, at: task.place(), shown })
+            }
+            Some(_) | None => None,
+        };
+        Ok(Answer { pages: text.pages(), next })
+    }
+
+    /// The next of them, one more than a page holds.
+    async fn some(
+        &self,
+        person: Person,
+        state: Option<State>,
+        after: Option<&Place>,
+    ) -> Result<Vec<Task>, Failure> {
+        let (from, mut place) = match after {
+            Some(Place::Task { state, at, .. }) => (Some(*state), Some(*at)),
+            Some(Place::Record(_)) | None => (state, None),
+        };
+        let states = State::ALL.into_iter().skip_while(|state| from.is_some_and(|from| from != *state));
+        let mut found: Vec<Task> = Vec::new();
+        for wanted in states.filter(|wanted| state.is_none_or(|state| state == *wanted)) {
+            // Very long calls come in several answers.
+            while found.len() <= TASKS_MOST {
+                let limit = u32::try_from(TASKS_MOST + 1 - found.len()).unwrap_or(u32::MAX);
+                let ask = Ask::Tasks { state: Some(wanted), after: place, limit };
+                let Reply::Tasks(tasks) = control::said(&self.daemon, person, ask).await? else {
+                    return Err(unexpected());
+                };
+                match tasks.last() {
+                    Some(last) => place = Some(last.place()),
+                    None => break,
+                }
+                found.extend(tasks);
+            }
+            place = None;
+        }
+        Ok(found)
+    }
+
+    /// Records, those of a page in the order of time.
+    async fn logs(&self, wanted: &Wanted, trail: &Trail) -> Result<Answer, Failure> {
+        let (directory, now, zone) = (self.daemon.paths.audit(), self.view().now, self.zone.clone());
         let Wanted { within, server, tool, decided } = wanted.clone();
-        let since = within.and_then(|within| view.now.checked_sub(within).ok());
-        let limit = Some(RECORDS_MOST);
-        let filter = Filter { since, server, tool, decided, limit, ..Filter::default() };
-        let read = tokio::task::spawn_blocking(move || audit::read(&directory, &filter)).await;
+        let since = within.and_then(|within| now.checked_sub(within).ok());
+        let filter = Filter { since, server, tool, decided, ..Filter::default() };
+        let after = match trail.last() {
+            Some(Place::Record(place)) => Some(place.clone()),
+            Some(Place::Task { .. }) | None => None,
+        };
+        let anonymizer = self.daemon.anonymizer.load_full();
+        let read = tokio::task::spawn_blocking(move || {
+            records::read((&directory, filter), after.as_ref(), &zone, &anonymizer)
+        });
+        let read = read.await;
         let failed = |error: &dyn std::fmt::Display| {
             Failure::new(FailureKind::Internal, format!("the audit cannot be read: {error}"))
         };
-        let log = read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-        Ok(screens::logs(&log.entries, &view))
+        let stretch = read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        let pages = screens::logs(&stretch, trail.number(), &self.view());
+        Ok(Answer { pages, next: stretch.next.map(Place::Record) })
     }
 }
 

@@ -10,6 +10,8 @@ mod look;
 mod mistake;
 mod news;
 mod page;
+mod records;
+mod trail;
 mod widen;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use tokio::sync::watch;
 
 use self::command::{Command, Mistake, Narrow, Widen};
 use self::page::Sheet;
+use self::trail::Trail;
 use super::bot::{self, BotError, ChatId, Press};
 use super::courier::Courier;
 use super::door::Word;
@@ -85,8 +88,9 @@ impl Talk {
             Ok(Command::Look(look)) => {
                 let (talk, here, text) = (self.clone(), here.clone(), text.to_owned());
                 self.daemon.work.spawn(async move {
-                    let pages = talk.look(&look, here.person).await;
-                    if let Err(error) = talk.send(&here, &Sheet::new(pages, &text)).await {
+                    let trail = Trail::default();
+                    let answer = talk.look(&look, here.person, &trail).await;
+                    if let Err(error) = talk.send(&here, &Sheet::of(answer, &text, trail)).await {
                         tracing::error!(%error, "a question on Telegram could not be answered");
                     }
                 });

@@ -108,8 +108,13 @@ fn line(notice: &Notice) -> Option<Text> {
         Notice::Paused => text.bold("Everything is paused").words(": no call runs until ").command("resume"),
         Notice::Config { became, .. } => configured(text, *became)?,
         Notice::Alarm { alarm, about } => {
-            let about: String = about.get().chars().take(ABOUT_MOST).collect();
-            text.bold("ALARM").words(", ").words(kind(*alarm)).words(": ").code(&Shown::line(&about))
+            let (about, whole) = Shown::line(about.get()).beginning(ABOUT_MOST);
+            let text = text.bold("ALARM").words(", ").words(kind(*alarm)).words(": ").code(&about);
+            if whole {
+                text
+            } else {
+                text.words("… and so on; all of it is on the terminal: ").code(&Shown::line("portero logs"))
+            }
         }
     })
 }

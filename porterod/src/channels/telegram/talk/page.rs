@@ -1,4 +1,7 @@
-//! Pages that a person turns: each press makes the page anew from the command that was typed.
+//! Pages that a person turns: each press makes the page anew from the command that was typed, and for a list from
+//! where the page before ended.
+
+use serde::{Deserialize, Serialize};
 
 use super::super::bot::{Act as Does, Button, ChatId, Keyboard, MessageId};
 use super::super::courier::{Edit, Letter, Rank};
@@ -6,12 +9,16 @@ use super::super::keyboard::turns;
 use super::super::screens;
 use super::super::text::Message;
 use super::command::Command;
+use super::look::Answer;
+use super::trail::{Place, Trail};
 use super::{Here, Talk, wider};
 use crate::store::StoreError;
 use crate::taps::{Act, Spot, Widening};
 
 /// What the chat's own buttons begin with.
 const OURS: &str = "talk ";
+/// What follows where nothing is to be done.
+const NO: &str = "no";
 
 /// An answer: its pages, of which one is shown.
 pub(super) struct Sheet<'a> {
@@ -21,27 +28,48 @@ pub(super) struct Sheet<'a> {
     words: &'a str,
     /// What its button confirms.
     confirms: Option<Widening>,
+    /// In a list, which part of it this is, and where the next one begins.
+    trail: Trail,
+    next: Option<Place>,
 }
 
 /// What a button of the chat shows.
-pub(super) enum Page<'a> {
-    /// This page of the answer to a command.
-    Of(usize, &'a str),
+pub(super) enum Page {
+    /// A page of the answer to a command.
+    Of(Turn),
     /// That nothing is done.
     Nothing,
 }
 
+/// Which page of which answer.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Turn {
+    /// The command.
+    words: String,
+    /// The part of the list that it answers with.
+    #[serde(default)]
+    trail: Trail,
+    /// The page of that part.
+    #[serde(default)]
+    page: usize,
+}
+
 /// Reads what a button shows; none where it is not the chat's.
-pub(super) fn turned(what: &str) -> Option<Page<'_>> {
-    match what.strip_prefix(OURS)?.split_once(' ') {
-        Some((page, words)) => page.parse().ok().map(|page| Page::Of(page, words)),
-        None => Some(Page::Nothing),
+pub(super) fn turned(what: &str) -> Option<Page> {
+    match what.strip_prefix(OURS)? {
+        NO => Some(Page::Nothing),
+        turn => serde_json::from_str(turn).ok().map(Page::Of),
     }
 }
 
 impl<'a> Sheet<'a> {
-    pub(super) const fn new(pages: Vec<Message>, words: &'a str) -> Self {
-        Self { pages, page: 0, words, confirms: None }
+    pub(super) fn new(pages: Vec<Message>, words: &'a str) -> Self {
+        Self { pages, page: 0, words, confirms: None, trail: Trail::default(), next: None }
+    }
+
+    /// What was looked at, this part of it.
+    pub(super) fn of(answer: Answer, words: &'a str, trail: Trail) -> Self {
+        Self { trail, next: answer.next, ..Self::new(answer.pages, words) }
     }
 
     pub(super) fn confirming(self, widening: Widening) -> Self {
@@ -55,14 +83,19 @@ impl<'a> Sheet<'a> {
 
     /// The yes stands below the last page: whoever gives it has turned them all.
     fn buttons(&self) -> Vec<Vec<(String, Act)>> {
-        let turn =
-            |(label, page): (String, usize)| (label, Act::Show(format!("{OURS}{page} {}", self.words)));
-        let turning = turns(self.page, self.pages.len()).into_iter().map(turn).collect();
-        let mut rows: Vec<Vec<_>> = vec![turning];
+        let show = |page: usize, trail: Trail| {
+            let turn = Turn { words: self.words.to_owned(), trail, page };
+            Act::Show(format!("{OURS}{}", portero::json::raw(&turn).get()))
+        };
+        let turning = turns(self.page, self.pages.len()).into_iter();
+        let turning = turning.map(|(label, page)| (label, show(page, self.trail.clone()))).collect();
+        let ways = self.trail.ways(self.next.as_ref()).into_iter();
+        let ways = ways.map(|(label, trail)| (label.to_owned(), show(0, trail))).collect();
+        let mut rows: Vec<Vec<_>> = vec![turning, ways];
         if let Some(widening) = &self.confirms {
             let last = self.page + 1 == self.pages.len();
             let yes = last.then(|| ("✅ Confirm".to_owned(), Act::Widen(widening.clone())));
-            let no = ("❌ Not now".to_owned(), Act::Show(format!("{OURS}no")));
+            let no = ("❌ Not now".to_owned(), Act::Show(format!("{OURS}{NO}")));
             rows.push(yes.into_iter().chain([no]).collect());
         }
         rows.retain(|row| !row.is_empty());
@@ -103,21 +136,22 @@ impl Talk {
     /// Shows what a button shows.
     pub(super) async fn turn(
         &self,
-        page: Page<'_>,
+        page: Page,
         spot: Spot,
         message: MessageId,
         here: &Here,
     ) -> Result<(), StoreError> {
-        let Page::Of(page, words) = page else {
+        let Page::Of(Turn { words, trail, page }) = page else {
             return self.put(here, (spot, message), &Sheet::new(screens::nothing_done(), "")).await;
         };
         let at = (spot, message);
-        match self.read(words) {
+        match self.read(&words) {
             Ok(Command::Look(look)) => {
-                let (talk, here, words) = (self.clone(), here.clone(), words.to_owned());
+                let (talk, here) = (self.clone(), here.clone());
                 self.daemon.work.spawn(async move {
-                    let pages = talk.look(&look, here.person).await;
-                    if let Err(error) = talk.put(&here, at, &Sheet::new(pages, &words).at(page)).await {
+                    let answer = talk.look(&look, here.person, &trail).await;
+                    let sheet = Sheet::of(answer, &words, trail).at(page);
+                    if let Err(error) = talk.put(&here, at, &sheet).await {
                         tracing::error!(%error, "a page on Telegram could not be turned");
                     }
                 });

@@ -1,0 +1,263 @@
+//! The newest records first, as far back as somebody wants to see: what is older is not read.
+//!
+//! Every segment is read from its end, and they are merged by their times; within a segment the order of writing
+//! stays, even where the wall clock was set back. Where one stopped is a [`Place`], and reading on from there gives
+//! no record twice and leaves none out, also when segments grew or came since.
+
+use std::collections::{BinaryHeap, HashMap};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::reader::{parse, segments};
+use super::{Entry, Filter, began};
+
+/// How much of a segment is read at first: few records.
+const FIRST: u64 = 4 << 10;
+/// How much of one is read at once later.
+const CHUNK: u64 = 64 << 10;
+/// How much is read of all before [`Found::Enough`], in bytes.
+const ENOUGH: u64 = 32 << 20;
+/// What is left for clocks that were set, where reading ends because all that follows is older than is wanted.
+const MARGIN: SignedDuration = SignedDuration::from_mins(1);
+
+/// Between which records one stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The time of the last record that was read, or of one written after it in its segment if that is earlier.
+    pub at: Timestamp,
+    /// The segment that it stands in.
+    segment: String,
+    /// Segments of which a part was read, and others that do not tell by their name that nothing was: how much of
+    /// each is left, in bytes.
+    left: Vec<(String, u64)>,
+}
+
+/// What came next.
+#[derive(Debug)]
+pub enum Found {
+    /// A record that is wanted.
+    Entry(Box<Entry>),
+    /// So much was read that the caller should show how far it came; it can go on.
+    Enough,
+    /// There is nothing older that is wanted.
+    End,
+}
+
+/// Reads backwards.
+#[derive(Debug)]
+pub struct Backwards {
+    filter: Filter,
+    directory: PathBuf,
+    walks: Vec<Walk>,
+    /// The walks that have a record to give, by its time and their name.
+    next: BinaryHeap<(Timestamp, String, usize)>,
+    /// The last record that was taken: its time, and its segment.
+    last: Option<(Timestamp, String)>,
+    /// How much was read since it was last said to be enough, and how much is.
+    read: u64,
+    enough: u64,
+    unreadable: u64,
+}
+
+/// One segment, read from its end.
+#[derive(Debug)]
+struct Walk {
+    name: String,
+    /// How much of the file was not given yet, up to and with the record that comes next.
+    left: u64,
+    /// The bytes before what was looked at last, as far as they were read.
+    chunk: Vec<u8>,
+    /// Where the chunk ends in the file.
+    end: u64,
+    /// The time of the record that comes next, or of a later one where that is earlier.
+    key: Timestamp,
+    head: Option<Entry>,
+    /// Whether some of it was given, now or before.
+    begun: bool,
+}
+
+impl Backwards {
+    /// Begins with the newest record in `directory`, or after a place. The filter's limit does not count. A directory
+    /// that is not there holds nothing.
+    ///
+    /// # Errors
+    /// When the directory or a segment cannot be read.
+    pub fn new(directory: &Path, filter: Filter, after: Option<&Place>) -> io::Result<Self> {
+        let mut left: HashMap<_, _> =
+            after.map(|place| place.left.iter().cloned().collect()).unwrap_or_default();
+        let last = after.map(|place| (place.at, place.segment.clone()));
+        let (directory, walks) = (directory.to_owned(), Vec::new());
+        let next = BinaryHeap::new();
+        let mut all = Self { filter, directory, walks, next, last, read: 0, enough: ENOUGH, unreadable: 0 };
+        for name in segments(&all.directory)? {
+            let known = left.remove(&name);
+            if known.is_none() && all.last.as_ref().is_some_and(|(at, _)| !began_before(&name, *at)) {
+                // All of it was given, or it came since.
+                continue;
+            }
+            all.begin(name, known)?;
+        }
+        Ok(all)
+    }
+
+    /// What comes next.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub fn step(&mut self) -> io::Result<Found> {
+        let from = self.filter.since.map(|since| since.checked_sub(MARGIN).unwrap_or(Timestamp::MIN));
+        while let Some((at, _, index)) = self.next.pop() {
+            if from.is_some_and(|from| at < from) {
+                self.next.clear();
+                break;
+            }
+            let walk = &mut self.walks[index];
+            let Some(entry) = walk.head.take() else { continue };
+            self.last = Some((at, walk.name.clone()));
+            walk.begun = true;
+            self.advance(index)?;
+            self.offer(index);
+            if self.filter.wants(&entry.record) {
+                return Ok(Found::Entry(Box::new(entry)));
+            }
+            if self.read > self.enough {
+                self.read = 0;
+                return Ok(Found::Enough);
+            }
+        }
+        Ok(Found::End)
+    }
+
+    /// After what was given last; none before the first.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        let (at, segment) = self.last.clone()?;
+        let told = |walk: &&Walk| match walk.left {
+            // That nothing is left of it is told by its name: it began no earlier than what was given last.
+            0 => began_before(&walk.name, at),
+            _ => walk.begun || !began_before(&walk.name, at),
+        };
+        let left = self.walks.iter().filter(told).map(|walk| (walk.name.clone(), walk.left)).collect();
+        Some(Place { at, segment, left })
+    }
+
+    /// How many lines were met that are no record.
+    #[must_use]
+    pub const fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// Begins with a segment, of which so many bytes are left; without a number all of what is older than what was
+    /// given last.
+    fn begin(&mut self, name: String, left: Option<u64>) -> io::Result<()> {
+        let length = match std::fs::metadata(self.directory.join(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?.len(),
+        };
+        let end = left.unwrap_or(length).min(length);
+        // A clock that was set back moves nothing above the place.
+        let key = self.last.as_ref().filter(|_| left.is_some()).map_or(Timestamp::MAX, |(at, _)| *at);
+        let chunk = Vec::new();
+        let index = self.walks.len();
+        self.walks.push(Walk { name, left: end, chunk, end, key, head: None, begun: left.is_some() });
+        self.advance(index)?;
+        // What was written since the last time stands above the place.
+        while left.is_none() && self.is_above_place(index) {
+            self.advance(index)?;
+        }
+        self.offer(index);
+        Ok(())
+    }
+
+    fn is_above_place(&self, index: usize) -> bool {
+        let walk = &self.walks[index];
+        let place = self.last.as_ref();
+        walk.head.is_some() && place.is_some_and(|(at, segment)| (walk.key, &walk.name) > (*at, segment))
+    }
+
+    /// Has a segment's next record stand for being given.
+    fn offer(&mut self, index: usize) {
+        let walk = &self.walks[index];
+        if walk.head.is_some() {
+            self.next.push((walk.key, walk.name.clone(), index));
+        }
+    }
+
+    /// Finds the next record of a segment.
+    fn advance(&mut self, index: usize) -> io::Result<()> {
+        let walk = &mut self.walks[index];
+        walk.head = None;
+        loop {
+            walk.left = walk.end;
+            let Some(line) = walk.line(&self.directory, &mut self.read)? else {
+                walk.left = 0;
+                return Ok(());
+            };
+            // The end of a file may be a part of a line: its process is writing just now, or crashed.
+            let whole = line.last() == Some(&b'\n');
+            match parse(&walk.name, &line).filter(|_| whole) {
+                None => self.unreadable += u64::from(whole),
+                Some(entry) => {
+                    walk.key = walk.key.min(entry.record.at);
+                    walk.head = Some(entry);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+impl Walk {
+    /// The line before what was looked at last.
+    fn line(&mut self, directory: &Path, read: &mut u64) -> io::Result<Option<Vec<u8>>> {
+        let mut size = if self.chunk.is_empty() && !self.begun { FIRST } else { CHUNK };
+        loop {
+            let within = self.chunk.len().saturating_sub(1);
+            let start = memchr::memrchr(b'\n', &self.chunk[..within]).map(|at| at + 1);
+            let whole = self.chunk.len() as u64 == self.end;
+            if let Some(start) = start.or(whole.then_some(0)) {
+                let line = self.chunk.split_off(start);
+                self.end -= line.len() as u64;
+                return Ok((!line.is_empty()).then_some(line));
+            }
+            match self.grow(directory, size)? {
+                0 => return Ok(None),
+                more => *read += more,
+            }
+            size *= 2;
+        }
+    }
+
+    /// Reads what stands before the chunk, and tells how much it was. A segment that was removed since, by its age,
+    /// holds nothing.
+    fn grow(&mut self, directory: &Path, size: u64) -> io::Result<u64> {
+        let until = self.end - self.chunk.len() as u64;
+        let from = until.saturating_sub(size);
+        let mut file = match File::open(directory.join(&self.name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            other => other?,
+        };
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.take(until - from).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != until - from {
+            // It is shorter than it was. That is for the verification to tell.
+            return Ok(0);
+        }
+        bytes.append(&mut self.chunk);
+        self.chunk = bytes;
+        Ok(until - from)
+    }
+}
+
+/// Whether a segment began before this, by its name; one whose name does not tell did not.
+fn began_before(name: &str, at: Timestamp) -> bool {
+    began(name).is_some_and(|began| began < at)
+}
+
+#[cfg(test)]
+mod tests;
