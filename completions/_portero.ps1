@@ -38,6 +38,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; asks for the passphrase')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
             [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; asks for the passphrase')
+            [CompletionResult]::new('ask', 'ask', [CompletionResultType]::ParameterValue, 'Make a persistent rule that asks for approval, at once and everywhere')
+            [CompletionResult]::new('require-approval', 'require-approval', [CompletionResultType]::ParameterValue, 'Make a persistent rule that asks for approval, at once and everywhere')
             [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Make a persistent rule that denies, at once and everywhere')
             [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop everything at once, in every session, until `portero resume`')
             [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase')
@@ -143,6 +145,22 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;allow' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;ask' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;require-approval' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
@@ -553,6 +571,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; asks for the passphrase')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
             [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; asks for the passphrase')
+            [CompletionResult]::new('ask', 'ask', [CompletionResultType]::ParameterValue, 'Make a persistent rule that asks for approval, at once and everywhere')
             [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Make a persistent rule that denies, at once and everywhere')
             [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop everything at once, in every session, until `portero resume`')
             [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase')
@@ -603,6 +622,9 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;allow' {
+            break
+        }
+        'portero;help;ask' {
             break
         }
         'portero;help;deny' {

@@ -25,6 +25,9 @@ _portero() {
             portero,approve)
                 cmd="portero__subcmd__approve"
                 ;;
+            portero,ask)
+                cmd="portero__subcmd__ask"
+                ;;
             portero,check)
                 cmd="portero__subcmd__check"
                 ;;
@@ -69,6 +72,9 @@ _portero() {
                 ;;
             portero,reject)
                 cmd="portero__subcmd__reject"
+                ;;
+            portero,require-approval)
+                cmd="portero__subcmd__ask"
                 ;;
             portero,resume)
                 cmd="portero__subcmd__resume"
@@ -156,6 +162,9 @@ _portero() {
                 ;;
             portero__subcmd__help,approve)
                 cmd="portero__subcmd__help__subcmd__approve"
+                ;;
+            portero__subcmd__help,ask)
+                cmd="portero__subcmd__help__subcmd__ask"
                 ;;
             portero__subcmd__help,check)
                 cmd="portero__subcmd__help__subcmd__check"
@@ -362,7 +371,7 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow ask require-approval deny pause resume rules unrule logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -416,6 +425,24 @@ _portero() {
             return 0
             ;;
         portero__subcmd__approve)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__ask)
             opts="-h --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -788,7 +815,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject again grant revoke allow deny pause resume rules unrule logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
+            opts="status tasks task pending approve reject again grant revoke allow ask deny pause resume rules unrule logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -830,6 +857,20 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__ask)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -35,6 +35,8 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand grant 'Permit for a while what would otherwise ask; asks for the passphrase'
             cand revoke 'End grants at once'
             cand allow 'Make a persistent rule that allows; asks for the passphrase'
+            cand ask 'Make a persistent rule that asks for approval, at once and everywhere'
+            cand require-approval 'Make a persistent rule that asks for approval, at once and everywhere'
             cand deny 'Make a persistent rule that denies, at once and everywhere'
             cand pause 'Stop everything at once, in every session, until `portero resume`'
             cand resume 'End a pause; asks for the passphrase'
@@ -130,6 +132,20 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --help 'Print help'
         }
         &'portero;allow'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;ask'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;require-approval'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
@@ -480,6 +496,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand grant 'Permit for a while what would otherwise ask; asks for the passphrase'
             cand revoke 'End grants at once'
             cand allow 'Make a persistent rule that allows; asks for the passphrase'
+            cand ask 'Make a persistent rule that asks for approval, at once and everywhere'
             cand deny 'Make a persistent rule that denies, at once and everywhere'
             cand pause 'Stop everything at once, in every session, until `portero resume`'
             cand resume 'End a pause; asks for the passphrase'
@@ -520,6 +537,8 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;revoke'= {
         }
         &'portero;help;allow'= {
+        }
+        &'portero;help;ask'= {
         }
         &'portero;help;deny'= {
         }

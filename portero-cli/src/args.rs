@@ -106,6 +106,13 @@ pub(crate) enum Command {
     /// Make a persistent rule that allows; asks for the passphrase
     #[command(after_help = "Example:\n  portero allow github/list_issues")]
     Allow(OnePattern),
+    /// Make a persistent rule that asks for approval, at once and everywhere
+    #[command(
+        visible_alias = "require-approval",
+        after_help = "Example:\n  portero ask 'github/*'\n\nWhat ran unasked asks from now on, also where a \
+                            grant was made before; a grant made later counts. What is denied stays denied."
+    )]
+    Ask(OnePattern),
     /// Make a persistent rule that denies, at once and everywhere
     #[command(after_help = "Example:\n  portero deny '*/delete_*'")]
     Deny(OnePattern),

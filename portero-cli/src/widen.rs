@@ -1,7 +1,7 @@
 //! What widens: a person is shown what changes and confirms it with the passphrase, and a code where it is
 //! wide, all on the terminal itself (guarantees A3, A7).
 
-use portero::ipc::{Ask, Challenge, Reply, Width};
+use portero::ipc::{Ask, Challenge, Reaching, Reply, Width};
 use portero::names::ToolId;
 use portero::pattern::Pattern;
 use portero::policy::Action;
@@ -63,8 +63,18 @@ pub(crate) enum Change {
     Allow,
     /// A grant lets them run unasked for a while; what is denied stays denied.
     Grant,
-    /// A rule that denies them goes.
-    Undeny,
+    /// This rule, which says this and is no allow, goes.
+    Unrule(u64, Action),
+}
+
+impl Change {
+    const fn reaching(&self) -> Reaching {
+        match self {
+            Self::Allow => Reaching::Allow,
+            Self::Grant => Reaching::Grant,
+            Self::Unrule(id, _) => Reaching::Unrule(*id),
+        }
+    }
 }
 
 /// Shows which tools' decisions change, denied ones first.
@@ -74,9 +84,8 @@ pub(crate) async fn show_reach(
     pattern: &Pattern,
     change: &Change,
 ) -> Outcome {
-    let Reply::Reach(reach) = daemon.ask(Ask::Reach { pattern: pattern.clone() }).await? else {
-        return Err(unexpected());
-    };
+    let ask = Ask::Reach { pattern: pattern.clone(), by: change.reaching() };
+    let Reply::Reach(reach) = daemon.ask(ask).await? else { return Err(unexpected()) };
     for line in describe(&reach, pattern, change) {
         person.say(line)?;
     }
@@ -85,17 +94,18 @@ pub(crate) async fn show_reach(
 
 fn describe(reach: &[(ToolId, Action)], pattern: &Pattern, change: &Change) -> Vec<String> {
     let changes = |action: Action| match change {
-        Change::Allow => action != Action::Allow,
+        Change::Allow | Change::Unrule(..) => action != Action::Allow,
         Change::Grant => action == Action::RequireApproval,
-        Change::Undeny => action == Action::Deny,
     };
     let fate = |action: Action| match (change, action) {
         (Change::Allow | Change::Grant, Action::RequireApproval) => "asks now   → would run unasked",
         (Change::Allow, Action::Deny) => "DENIED now → would run unasked",
-        (Change::Undeny, Action::Deny) => "DENIED now → would no longer be denied by this rule",
+        (Change::Unrule(_, Action::Deny), _) => "DENIED now → would no longer be denied by this rule",
+        (Change::Unrule(_, Action::RequireApproval | Action::Allow), _) => {
+            "asks now   → would no longer be asked for by this rule"
+        }
         (Change::Grant, Action::Deny) => "denied, and stays denied",
-        (_, Action::Allow) => "runs already",
-        (Change::Undeny, Action::RequireApproval) => "asks already",
+        (Change::Allow | Change::Grant, Action::Allow) => "runs already",
     };
     let covered = visible(&pattern.to_string()).into_owned();
     let mut lines = vec![match reach.iter().filter(|(_, action)| changes(*action)).count() {
@@ -127,5 +137,7 @@ mod tests {
         assert_eq!(lines[0], "`office/*` changes 2 tools:");
         assert_eq!(lines[1], "  office/delete_mail  DENIED now → would run unasked");
         assert!(describe(&reach, &pattern, &Change::Grant)[1].ends_with("stays denied"));
+        let asks = Change::Unrule(3, Action::RequireApproval);
+        assert!(describe(&reach[1..2], &pattern, &asks)[1].ends_with("no longer be asked for by this rule"));
     }
 }

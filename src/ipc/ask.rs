@@ -22,6 +22,18 @@ pub enum Acting {
     All,
 }
 
+/// What would be done with a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reaching {
+    /// A rule allows it.
+    Allow,
+    /// A grant permits it, to everyone.
+    Grant,
+    /// This rule, whose pattern it is, ends.
+    Unrule(u64),
+}
+
 /// A question to the daemon. Those of a session come first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -164,20 +176,21 @@ pub enum Ask {
     },
     /// End grants. Answer: [`super::Reply::Changed`].
     Revoke(Acting),
-    /// A persistent rule. An allow widens and needs the challenge; a deny does not. Answer: [`super::Reply::Rule`].
+    /// A persistent rule. An allow widens and needs the challenge; a deny, and one that asks, do not. Answer:
+    /// [`super::Reply::Rule`].
     Rule {
         /// What.
         pattern: Pattern,
-        /// [`Action::Allow`] or [`Action::Deny`].
+        /// What it says.
         action: Action,
         /// The second factor, for an allow.
         challenge: Option<Challenge>,
     },
-    /// Remove a persistent rule. Removing a deny widens. Answer: [`super::Reply::Changed`].
+    /// Remove a persistent rule. Removing anything but an allow widens. Answer: [`super::Reply::Changed`].
     Unrule {
         /// The rule's id.
         id: u64,
-        /// The second factor, for a deny.
+        /// The second factor, for anything but an allow.
         challenge: Option<Challenge>,
     },
     /// Stop everything: every decision is a deny until [`Ask::Resume`]. Answer: [`super::Reply::Standing`].
@@ -197,11 +210,13 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         arguments: Option<RawJson>,
     },
-    /// What a pattern would change if it were allowed: the tools it covers, denied ones first. Answer:
+    /// What would change for the tools that a pattern covers, denied ones first. Answer:
     /// [`super::Reply::Reach`].
     Reach {
         /// The pattern.
         pattern: Pattern,
+        /// By what.
+        by: Reaching,
     },
     /// How the configuration differs from what a person confirmed. Answer: [`super::Reply::Config`].
     Config,

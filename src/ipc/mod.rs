@@ -25,7 +25,7 @@ mod status;
 mod telegram;
 mod width;
 
-pub use ask::{Acting, Ask};
+pub use ask::{Acting, Ask, Reaching};
 pub use challenge::{Challenge, Disclosed};
 pub use client::{AskError, Client, ConnectError, Probe, Progress, probe};
 pub use failure::{Failure, FailureKind};

@@ -48,6 +48,18 @@ pub struct Explanation {
     pub quorums: Vec<Quorum>,
 }
 
+impl Explanation {
+    /// Whether this lost since it is a grant that was made before the rule that asks now.
+    #[must_use]
+    pub fn came_too_early(&self, losing: &Decision) -> bool {
+        let asks = self.decision.action == Action::RequireApproval;
+        match (&self.decision.source, &losing.source) {
+            (Source::Rule(rule), Source::Grant(grant)) => asks && grant < rule,
+            _ => false,
+        }
+    }
+}
+
 /// Where an entry was written, for people: a file with line and column, or a rule's or grant's id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -36,6 +36,13 @@ pub struct Standing {
 }
 
 impl Rule {
+    /// Whether a rule that allows this pattern takes the place of this one: it asks for the very same, and would
+    /// outweigh it for good.
+    #[must_use]
+    pub fn is_replaced_by_allowing(&self, pattern: &Pattern) -> bool {
+        self.action == Action::RequireApproval && self.pattern == *pattern
+    }
+
     /// Arranged for deciding.
     pub(super) fn entry(&self) -> Entry {
         Entry {
@@ -48,6 +55,15 @@ impl Rule {
 }
 
 impl Standing {
+    /// Rules that ask, were made after this grant and may be about the same tools: it counts for nothing there.
+    pub fn asked_since<'a>(&'a self, grant: &'a Grant) -> impl Iterator<Item = &'a Rule> + 'a {
+        self.rules.iter().filter(|rule| {
+            rule.action == Action::RequireApproval
+                && rule.id > grant.id
+                && rule.pattern.may_meet(&grant.pattern)
+        })
+    }
+
     /// What still holds when the daemon cannot be asked (guarantee D4): everything that narrows. Grants and
     /// allowing rules are void.
     #[must_use]

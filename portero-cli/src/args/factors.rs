@@ -14,7 +14,7 @@ pub(crate) enum PassphraseCommand {
 pub(crate) enum TotpCommand {
     /// Show a new secret for an authenticator app, and make its codes necessary
     #[command(after_help = "Wide are: a grant on more than one tool or for more than an hour, `allow`, \
-                            `resume`, `unrule` of a deny on more than one tool, and `totp remove`. The secret and the recovery codes \
+                            `resume`, `unrule` of a rule that denies or asks on more than one tool, and `totp remove`. The secret and the recovery codes \
                             are shown on the terminal itself, this once.")]
     Enroll,
     /// Remove the authenticator; asks for the passphrase and a code, or a recovery code

@@ -4,6 +4,7 @@ mod again;
 mod allow;
 mod approve;
 mod arguments;
+mod ask;
 mod check;
 mod config;
 mod daemon;
@@ -73,6 +74,7 @@ pub(crate) fn run(line: Line) -> Outcome {
         Command::Grant(args) => on_runtime(grant::run(&context()?, args)),
         Command::Revoke(args) => on_runtime(revoke::run(&context()?, args)),
         Command::Allow(args) => on_runtime(allow::run(&context()?, args.pattern)),
+        Command::Ask(args) => on_runtime(ask::run(&context()?, args.pattern)),
         Command::Deny(args) => on_runtime(deny::run(&context()?, args.pattern)),
         Command::Pause => on_runtime(pause::run(&context()?)),
         Command::Resume => on_runtime(resume::run(&context()?)),

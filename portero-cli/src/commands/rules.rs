@@ -87,7 +87,12 @@ pub(super) fn table(out: &Output, standing: &Standing) -> std::io::Result<()> {
     });
     let grants = standing.grants.iter().map(|grant| {
         let pattern = grant.pattern.to_string();
-        ["grant".to_owned(), grant.id.to_string(), says(grant), pattern, ago(grant.made.wall)]
+        let asks: Vec<_> = standing.asked_since(grant).map(|rule| rule.id.to_string()).collect();
+        let says = match asks.as_slice() {
+            [] => says(grant),
+            asks => format!("{}; not where rule {} asks", says(grant), asks.join(", ")),
+        };
+        ["grant".to_owned(), grant.id.to_string(), says, pattern, ago(grant.made.wall)]
     });
     let rows: Vec<_> = rules.chain(grants).collect();
     if rows.is_empty() {

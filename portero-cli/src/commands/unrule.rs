@@ -1,4 +1,4 @@
-//! `portero unrule ID`: remove a persistent rule. Removing a deny widens.
+//! `portero unrule ID`: remove a persistent rule. Removing anything but an allow widens.
 
 use portero::ipc::{Ask, Reply, Width};
 use portero::policy::Action;
@@ -18,8 +18,9 @@ pub(super) async fn run(context: &Context, id: u64) -> Outcome {
     let challenge = match rule.action {
         Action::Allow => None,
         Action::Deny | Action::RequireApproval => {
-            let mut terminal = widen::begin(&daemon, "to remove a rule that denies").await?;
-            widen::show_reach(&daemon, &mut terminal, &rule.pattern, &Change::Undeny).await?;
+            let mut terminal = widen::begin(&daemon, "to remove a rule that narrows").await?;
+            let change = Change::Unrule(id, rule.action);
+            widen::show_reach(&daemon, &mut terminal, &rule.pattern, &change).await?;
             let width = Width::of_pattern(&rule.pattern);
             Some(widen::confirm(&mut terminal, &format!("remove rule {id}"), width)?)
         }

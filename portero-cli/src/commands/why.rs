@@ -5,7 +5,7 @@ use portero::clock::{Clock as _, SystemClock};
 use portero::ipc::{Ask, Probe, Reply};
 use portero::json::RawJson;
 use portero::names::ToolId;
-use portero::policy::{Decision, Explanation, Policy};
+use portero::policy::{Explanation, Policy};
 use serde_json::json;
 
 use super::{
@@ -61,7 +61,8 @@ pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
             out.line(format_args!("  it takes {quorum} on Telegram ({})", quorum.source))?;
         }
         for losing in &explanation.losing {
-            out.line(format_args!("  stronger than {}", describe(losing)))?;
+            let early = if explanation.came_too_early(losing) { ", made before that rule" } else { "" };
+            out.line(format_args!("  stronger than {losing}{early}"))?;
         }
         for grant in &explanation.elsewhere {
             let whom = visible(&grant.limits.whom()).into_owned();
@@ -70,10 +71,6 @@ pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
         Ok(())
     })?;
     Ok(())
-}
-
-fn describe(losing: &Decision) -> String {
-    losing.to_string()
 }
 
 fn from_files(context: &Context, tool: &ToolId, arguments: Option<RawJson>) -> Outcome<Explanation> {

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "status",
     "tasks",
     "task",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 23] = [
     "grant",
     "revoke",
     "allow",
+    "ask",
     "deny",
     "rules",
     "unrule",

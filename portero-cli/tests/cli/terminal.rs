@@ -137,6 +137,74 @@ fn removing_a_deny_takes_the_passphrase_and_removing_an_allow_does_not() {
 }
 
 #[test]
+fn a_rule_that_asks_is_made_at_once_and_ended_with_the_passphrase() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &[]);
+    agent.ask("tools/list", &json!({}));
+    let waits = |agent: &mut Agent| {
+        let answer = agent.call("office__read_mail", &json!({"id": 1}));
+        answer["result"]["structuredContent"]["taskId"].is_string()
+    };
+    assert!(!waits(&mut agent), "the files allow it");
+    let rule = world.json(&["require-approval", "office/read_*"]);
+    assert_eq!((&rule["id"], &rule["action"]), (&json!(1), &json!("require-approval")));
+    assert!(waits(&mut agent), "it holds in sessions that are there");
+    assert_eq!(
+        world.json(&["why", "office/delete_mail"])["decision"]["action"],
+        "deny",
+        "it loosens nothing"
+    );
+
+    confirm(&world, &["grant", "office/read_mail", "30m"], "grant 2");
+    assert!(!waits(&mut agent), "a grant of after holds");
+    let said = world.run(&["ask", "office/*"]);
+    assert!(said.out.contains("rule 3") && said.out.contains("`portero unrule 3` ends it"), "{}", said.out);
+    assert!(waits(&mut agent), "a grant of before does not");
+    let why = world.run(&["why", "office/read_mail"]).out;
+    for told in ["because needs approval by `office/*` (rule 3)", "(grant 2), made before that rule"] {
+        assert!(why.contains(told), "{told} in {why}");
+    }
+    for command in ["rules", "status"] {
+        let told = world.run(&[command]).out;
+        assert!(told.contains("not where rule 3 asks") && !told.contains("rule 1,"), "{command}: {told}");
+    }
+
+    for id in ["3", "1"] {
+        let said = without_terminal(&world, &["unrule", id], PASSPHRASE);
+        assert!(said.err.contains("no terminal here"), "{}", said.err);
+    }
+    let shown = confirm(&world, &["unrule", "3"], "is removed");
+    assert!(shown.contains("would no longer be asked for by this rule"), "{shown}");
+    assert!(!waits(&mut agent), "the grant counts again");
+    let acts = world.run(&["logs"]).out;
+    for act in ["ask office/read_*", "ask office/*", "unrule require-approval office/*"] {
+        assert!(acts.contains(act), "{act} in {acts}");
+    }
+
+    // Without the daemon it holds as a deny does: such a call cannot be asked about then.
+    assert_eq!(world.json(&["revoke", "--all"])["revoked"], 1);
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    assert_eq!(world.json(&["why", "office/read_mail"])["decision"]["action"], "require-approval");
+    let replay = world.run(&["policy", "replay"]).out;
+    assert!(replay.contains("office/read_mail") && replay.contains("require-approval"), "{replay}");
+}
+
+#[test]
+fn an_allow_takes_the_place_of_the_rule_that_asks_for_the_same() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    world.json(&["ask", "office/send_mail"]);
+    world.json(&["ask", "office/*"]);
+    confirm(&world, &["allow", "office/send_mail"], "is allowed");
+    let rules = world.json(&["rules"]);
+    let said: Vec<_> = rules["rules"].as_array().unwrap().iter().map(|rule| &rule["action"]).collect();
+    assert_eq!(said, ["require-approval", "allow"], "{rules}");
+    assert_eq!(world.json(&["why", "office/send_mail"])["decision"]["source"], json!({"rule": 3}));
+    assert!(world.run(&["logs"]).out.contains("office/send_mail, in place of rule 1"));
+}
+
+#[test]
 fn a_passphrase_is_typed_twice_and_changed_with_the_old_one() {
     let world = World::with_office();
     let mut terminal = on_terminal(&world, &["passphrase", "set"]);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use portero::config::duration::show;
 use portero::ipc::{Acting, Ask, Failure, FailureKind};
+use portero::policy::Action;
 
 use crate::daemon::Daemon;
 
@@ -32,10 +33,9 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         Ask::Revoke(Acting::All) => ("revoke", "every grant".to_owned()),
         Ask::Revoke(Acting::On(ids)) => ("revoke", format!("grants {ids:?}")),
         Ask::Rule { pattern, action, .. } => match action {
-            portero::policy::Action::Deny => ("deny", pattern.to_string()),
-            portero::policy::Action::Allow | portero::policy::Action::RequireApproval => {
-                ("allow", pattern.to_string())
-            }
+            Action::Deny => ("deny", pattern.to_string()),
+            Action::RequireApproval => ("ask", pattern.to_string()),
+            Action::Allow => ("allow", pattern.to_string()),
         },
         Ask::Unrule { id, .. } => ("unrule", format!("rule {id}")),
         Ask::Pause => ("pause", "everything".to_owned()),

@@ -223,7 +223,7 @@ async fn answer_person(
         Ask::Resume { challenge } => resume::answer(daemon, by, Confirming::Typed(challenge)).await,
         Ask::Rules => Ok(rules::answer(daemon)),
         Ask::Why { tool, arguments } => why::answer(daemon, &tool, arguments),
-        Ask::Reach { pattern } => reach::answer(daemon, pattern).await,
+        Ask::Reach { pattern, by } => reach::answer(daemon, &pattern, by).await,
         Ask::SetPassphrase { old, new } => passphrase::answer(daemon, by, old, new).await,
         Ask::OfferTotp { challenge } => totp::offer(daemon, challenge).await,
         Ask::EnrollTotp { challenge } => totp::enroll(daemon, by, challenge).await,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::ipc::{Ask, Failure, Reply};
+use portero::ipc::{Ask, Failure, Reaching, Reply};
 use portero::names::ToolId;
 use portero::policy::{Action, Limits};
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,8 @@ pub async fn said(daemon: &Arc<Daemon>, person: Person, ask: Ask) -> Result<Repl
     attempt::written_down(daemon, attempt, &by, answered)
 }
 
-/// What is to be shown before this is confirmed: the tools that it covers and that are not allowed now, with what
-/// is decided for each, denied ones first.
+/// What is to be shown before this is confirmed: the tools that it covers and whose decision changes, with what is
+/// decided for each now, denied ones first.
 ///
 /// # Errors
 /// Why it would not be done at all; it is written down then.
@@ -43,11 +43,13 @@ pub async fn reach(
     };
     let by = format!("telegram user {}", person.user);
     attempt::written_down(daemon, Some(attempt(what)), &by, looked)?;
-    let pattern = match what {
-        Wider::Grant(pattern, _) | Wider::Allow(pattern) | Wider::Unrule(_, pattern, _) => pattern.clone(),
+    let (pattern, by) = match what {
+        Wider::Grant(pattern, _) => (pattern, Reaching::Grant),
+        Wider::Allow(pattern) => (pattern, Reaching::Allow),
+        Wider::Unrule(id, pattern, _) => (pattern, Reaching::Unrule(*id)),
         Wider::Resume => return Ok(Vec::new()),
     };
-    reach::tools(daemon, &pattern).await
+    reach::tools(daemon, pattern, by).await
 }
 
 /// Does what the person confirmed with a button.

@@ -1,6 +1,6 @@
-//! `portero allow PATTERN`, which widens, and `portero deny PATTERN`, which narrows.
+//! `portero allow PATTERN`, which widens, and `portero ask PATTERN` and `portero deny PATTERN`, which narrow.
 
-use portero::ipc::{Challenge, Failure, FailureKind, Reply};
+use portero::ipc::{Challenge, Failure, Reply};
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
@@ -23,9 +23,7 @@ pub(super) async fn answer(
             let confirmed = confirm(daemon, by, confirming, What::Allow(&pattern)).await?;
             daemon.rules.allow(pattern, confirmed).await
         }
-        Action::RequireApproval => {
-            return Err(Failure::new(FailureKind::Invalid, "a rule allows or denies"));
-        }
+        Action::RequireApproval => daemon.rules.ask(pattern, by).await,
     };
     daemon.enforce().await;
     made.map(Reply::Rule).map_err(|error| failure::of_rules(&error))

@@ -1,4 +1,4 @@
-//! `portero unrule ID`. Removing a deny widens.
+//! `portero unrule ID`. Removing anything but an allow widens.
 
 use portero::ipc::{Failure, Reply};
 

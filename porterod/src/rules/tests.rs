@@ -1,8 +1,10 @@
 use portero::audit::{self, Event, Filter};
+use portero::clock::Clock as _;
 use portero::ipc::Width;
 use portero::names::ToolId;
 use portero::notice::Notice;
-use portero::policy::denies;
+use portero::pattern::Pattern;
+use portero::policy::{Action, Grant, Limits, denies};
 use portero::task::Origin;
 
 use super::*;
@@ -62,7 +64,7 @@ fn say(notice: &Notice) -> String {
     match notice {
         Notice::Grant { id, became, pattern } => format!("grant {id} {became:?} {}", pattern.get()),
         Notice::Rule { id, became, action, pattern } => {
-            format!("rule {id} {became:?} {} {}", action_word(*action), pattern.get())
+            format!("rule {id} {became:?} {action} {}", pattern.get())
         }
         Notice::Alarm { alarm, .. } => format!("alarm {alarm:?}"),
         other => format!("{other:?}"),
@@ -103,6 +105,50 @@ async fn removing_a_deny_needs_a_confirmation_and_removing_an_allow_does_not() {
     let missing = rules.unrule(deny.id, None, "p").await.unwrap_err();
     assert_eq!(missing, RulesError::NotFound { what: "rule", id: deny.id });
     assert!(file(&bench).rules.is_empty());
+}
+
+#[tokio::test]
+async fn a_rule_that_asks_overrules_the_grants_of_before_and_not_those_of_after() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let hour = Duration::from_secs(3600);
+    rules.grant(wanted("mail/*", hour), DAY, Confirmed::by_test()).await.unwrap();
+    let ask = rules.ask(pattern("mail/send"), "p").await.unwrap();
+    assert_eq!((ask.id, ask.action), (2, Action::RequireApproval));
+    assert_eq!(action(&bench, "mail/send"), Action::RequireApproval);
+    assert_eq!(action(&bench, "mail/read"), Action::Allow, "of other tools the grant holds");
+    rules.grant(wanted("mail/send", hour), DAY, Confirmed::by_test()).await.unwrap();
+    assert_eq!(action(&bench, "mail/send"), Action::Allow);
+    let after = bench.after_crash();
+    open(&after).await;
+    assert_eq!(action(&after, "mail/send"), Action::Allow, "in this order on the disk too");
+    rules.ask(pattern("mail/send"), "p").await.unwrap();
+    assert_eq!(action(&bench, "mail/send"), Action::RequireApproval, "asked for again");
+    let alone = bench.policy.load().with_standing(file(&bench));
+    let tool: ToolId = "mail/send".parse().unwrap();
+    assert_eq!(alone.decide(&tool, None, None, bench.clock.now()).action, Action::RequireApproval);
+}
+
+#[tokio::test]
+async fn a_rule_that_asks_ends_with_a_confirmation_or_in_favour_of_an_allow() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let [one, two] = ["mail/send", "mail/*"].map(pattern);
+    let asks = rules.ask(one.clone(), "p").await.unwrap();
+    assert_eq!(rules.unrule(asks.id, None, "p").await.unwrap_err(), RulesError::NeedsConfirmation);
+    rules.unrule(asks.id, Some(Confirmed::of_width(Width::One)), "p").await.unwrap();
+    for text in [&one, &two, &one] {
+        rules.ask(text.clone(), "p").await.unwrap();
+    }
+    rules.allow(one.clone(), Confirmed::by_test()).await.unwrap();
+    let left: Vec<_> = rules.standing().rules.into_iter().map(|rule| (rule.action, rule.pattern)).collect();
+    assert_eq!(left, [(Action::RequireApproval, two), (Action::Allow, one)]);
+    assert_eq!(action(&bench, "mail/send"), Action::Allow);
+    let told = told(&bench);
+    let last = ["rule 2 Ended", "rule 4 Ended", "rule 5 Made allow mail/send"];
+    for (told, expected) in told[told.len() - 3..].iter().zip(last) {
+        assert!(told.starts_with(expected), "{told}");
+    }
 }
 
 #[tokio::test]
@@ -321,7 +367,8 @@ async fn on_a_full_disk_a_deny_is_in_force_and_an_allow_is_not() {
     let deny = rules.deny(pattern("mail/*"), "p").await;
     assert!(matches!(deny, Err(RulesError::NotKept(_))), "{deny:?}");
     assert_eq!(action(&bench, "mail/send"), Action::Deny);
-    assert_eq!(file(&bench).rules.len(), 1, "the file of denies could still be written");
+    assert!(matches!(rules.ask(pattern("x/*"), "p").await, Err(RulesError::NotKept(_))));
+    assert_eq!(file(&bench).rules.len(), 2, "the file of denies could still be written");
     let allow = rules.allow(pattern("notes/*"), Confirmed::by_test()).await;
     assert!(matches!(allow, Err(RulesError::Store(_))), "{allow:?}");
     assert_eq!(action(&bench, "notes/read"), Action::RequireApproval);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use portero::audit::{Event, Filter};
 use portero::ipc::{
-    Ask, Called, Challenge, Client, ConnectError, FailureKind, Hello, PROTOCOL, Peer, Push, Reply,
+    Ask, Called, Challenge, Client, ConnectError, FailureKind, Hello, PROTOCOL, Peer, Push, Reaching, Reply,
 };
 use portero::names::TaskId;
 use portero::policy::{Action, Limits};
@@ -403,7 +403,9 @@ async fn what_a_pattern_would_widen_is_told_denied_ones_first() {
     let app = home.start().await;
     let (person, session) = (home.terminal().await, home.session("project").await);
     session.submit("notes/send", "x").await.unwrap();
-    let Ok(Reply::Reach(reach)) = person.ask(Ask::Reach { pattern: "notes/*".parse().unwrap() }).await else {
+    let Ok(Reply::Reach(reach)) =
+        person.ask(Ask::Reach { pattern: "notes/*".parse().unwrap(), by: Reaching::Allow }).await
+    else {
         panic!("reach")
     };
     let named: Vec<_> = reach.iter().map(|(tool, action)| (tool.to_string(), *action)).collect();

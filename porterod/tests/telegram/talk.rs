@@ -151,6 +151,26 @@ async fn what_narrows_acts_at_once() {
 }
 
 #[tokio::test]
+async fn a_rule_that_asks_is_made_at_once_and_its_end_is_confirmed() {
+    let world = World::of_jane_with_github().await;
+    world.write("policies.json", r#"{"policies": {"github/resources:*": "allow"}}"#);
+    while !world.says("/why github/resources:read").await.text.contains(": allowed") {}
+    let asks = world.says("/ask github/*").await;
+    let said = "Asks from now on: rule 1, github/*. End it with /unrule 1";
+    assert_eq!(asks.text, said);
+    assert!(world.says("/rules").await.text.contains("rule 1 asks for github/*"));
+    let why = world.says("/why github/resources:read").await;
+    assert!(why.text.contains("needs approval by `github/*` (rule 1)"), "{}", why.text);
+    let asked = world.says("/unrule 1").await;
+    let fate = "github/resources:read  asks now → would no longer be asked for by this rule";
+    assert!(asked.text.contains(fate), "{}", asked.text);
+    assert!(!asked.text.contains("github/prompts:get"), "it asks in any case: {}", asked.text);
+    world.presses(&asked, "✅ Confirm").await;
+    assert!(world.standing().await.rules.is_empty());
+    assert!(world.acts().contains(&"ask: github/*: true".to_owned()));
+}
+
+#[tokio::test]
 async fn what_widens_is_shown_and_waits_for_its_button() {
     let world = World::of_jane_with_github().await;
     world.deny("github/prompts:get").await;
@@ -176,7 +196,7 @@ async fn a_button_confirms_nothing_but_what_was_shown() {
     let world = World::of_jane_with_github().await;
     let asked = world.says("/allow github/*").await;
     assert!(!asked.text.contains("DENIED"), "{}", asked.text);
-    world.deny("github/prompts:get").await;
+    world.deny("*").await;
     let again = world.presses(&asked, "✅ Confirm").await;
     assert!(again.text.starts_with("Something changed meanwhile."), "{}", again.text);
     assert!(again.text.contains("github/prompts:get  DENIED now"), "{}", again.text);
@@ -291,7 +311,7 @@ async fn the_menu_is_set_for_the_person() {
     let call = world.telegram.until("a menu", set).await;
     assert_eq!(call.body["scope"], json!({"type": "chat", "chat_id": JANE}));
     let names: Vec<_> = call.body["commands"].as_array().unwrap().iter().map(|it| &it["command"]).collect();
-    assert_eq!(names.len(), 16);
+    assert_eq!(names.len(), 17);
     assert!(names.contains(&&json!("status")) && names.contains(&&json!("resume")));
 }
 

@@ -72,7 +72,11 @@ fn a_decision_names_the_rule_that_asks_and_what_it_overrules() {
             "needs approval: nothing is said about it (the default)"
         ]
     );
+    assert!(explanation.came_too_early(&explanation.losing[0]));
+    assert!(explanation.losing[1..].iter().all(|losing| !explanation.came_too_early(losing)));
     assert_eq!(policy.outlook(&tool("a/b"), None, now()), RequireApproval, "lists say so");
+    let overruled = policy.standing().grants.iter().flat_map(|grant| policy.standing().asked_since(grant));
+    assert_eq!(overruled.map(|rule| rule.id).collect::<Vec<_>>(), [2, 3]);
 }
 
 #[test]

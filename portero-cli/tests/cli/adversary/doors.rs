@@ -17,7 +17,6 @@ fn widening(task: &str) -> Vec<Value> {
             json!({"approve": {"task": task, "challenge": challenge, "confirmed": true, "by": "terminal"}}),
             json!({"grant": {"pattern": "office/*", "millis": 60_000, "challenge": challenge}}),
             json!({"rule": {"pattern": "office/*", "action": "allow", "challenge": challenge}}),
-            json!({"rule": {"pattern": "office/*", "action": "require-approval", "challenge": challenge}}),
             json!({"unrule": {"id": 1, "challenge": challenge}}),
             json!({"resume": {"challenge": challenge}}),
             json!({"resume": challenge}),

@@ -83,7 +83,7 @@ const fn fate(what: &Wider, now: Action) -> Option<(bool, &'static str)> {
         (Wider::Unrule(_, _, Action::Deny), Action::Deny) => {
             Some((true, "DENIED now → would no longer be denied by this rule"))
         }
-        (Wider::Unrule(_, _, Action::RequireApproval), Action::RequireApproval) => {
+        (Wider::Unrule(_, _, Action::RequireApproval), Action::RequireApproval | Action::Deny) => {
             Some((true, "asks now → would no longer be asked for by this rule"))
         }
         (Wider::Grant(..) | Wider::Allow(_), Action::Allow) | (Wider::Unrule(..) | Wider::Resume, _) => None,

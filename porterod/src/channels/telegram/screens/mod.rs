@@ -52,7 +52,10 @@ pub fn why(tool: &ToolId, explanation: &Explanation) -> Vec<Message> {
     let text = text.words("\nbecause ").code(&Shown::line(&explanation.decision.to_string()));
     let losing = explanation.losing.iter();
     losing
-        .fold(text, |text, losing| text.words("\nstronger than ").code(&Shown::line(&losing.to_string())))
+        .fold(text, |text, losing| {
+            let text = text.words("\nstronger than ").code(&Shown::line(&losing.to_string()));
+            if explanation.came_too_early(losing) { text.words(", made before that rule") } else { text }
+        })
         .pages()
 }
 

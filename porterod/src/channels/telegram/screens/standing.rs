@@ -74,6 +74,9 @@ fn grants(text: Text, standing: &Standing, view: &View<'_>) -> Text {
             (Some(_) | None, Some(_) | None) => text,
         };
         let whom = Shown::line(&grant.limits.whom());
-        if whom.is_empty() { text } else { text.words(", ").code(&whom) }
+        let text = if whom.is_empty() { text } else { text.words(", ").code(&whom) };
+        standing
+            .asked_since(grant)
+            .fold(text, |text, rule| text.words(", not where rule ").count(rule.id).words(" asks"))
     })
 }

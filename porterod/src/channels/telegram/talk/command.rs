@@ -12,6 +12,8 @@ use portero::task::State;
 
 use super::super::door;
 
+/// The configuration's word for `ask`, as a command may be spelled.
+const ASK_TOO: &str = "require_approval";
 /// How much of what was typed is told back, in characters.
 const TOLD_MOST: usize = 100;
 
@@ -67,6 +69,8 @@ pub struct Wanted {
 pub enum Narrow {
     /// A grant ends, or all.
     Revoke(Option<u64>),
+    /// A rule that asks.
+    Ask(Pattern),
     /// A rule that denies.
     Deny(Pattern),
     /// Nothing runs any more.
@@ -122,7 +126,7 @@ impl PartialEq for Known {
 impl Eq for Known {}
 
 /// The commands, those that are used most first.
-pub static COMMANDS: [Known; 16] = [
+pub static COMMANDS: [Known; 17] = [
     known("status", "how things stand", "/status", |it, words| none(it, words, Command::Look(Look::Status))),
     known("pending", "what waits for you", "/pending", |it, words| {
         none(it, words, Command::Look(Look::Pending))
@@ -136,6 +140,9 @@ pub static COMMANDS: [Known; 16] = [
     }),
     known("allow", "permit from now on", "/allow github/list_issues", |it, words| {
         pattern(it, words).map(|pattern| Command::Widen(Widen::Allow(pattern)))
+    }),
+    known("ask", "ask you from now on", "/ask github/*", |it, words| {
+        pattern(it, words).map(|pattern| Command::Narrow(Narrow::Ask(pattern)))
     }),
     known("deny", "refuse from now on", "/deny shell/*", |it, words| {
         pattern(it, words).map(|pattern| Command::Narrow(Narrow::Deny(pattern)))
@@ -163,8 +170,9 @@ pub fn read(text: &str, bot: &str) -> Result<Command, Mistake> {
     }
     let (name, rest) = door::command(text, bot).ok_or(Mistake::Elsewhere)?;
     let lower = name.to_ascii_lowercase();
+    let lower = if lower == ASK_TOO { "ask" } else { &lower };
     let Some(known) = COMMANDS.iter().find(|known| known.name == lower) else {
-        let near = nearest(&lower, COMMANDS.iter().map(|known| known.name));
+        let near = nearest(lower, COMMANDS.iter().map(|known| known.name));
         let near = COMMANDS.iter().find(|known| Some(known.name) == near);
         return Err(Mistake::Unknown(told(name), near));
     };

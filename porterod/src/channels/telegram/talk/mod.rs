@@ -214,6 +214,7 @@ fn asked(narrow: Narrow) -> Ask {
     match narrow {
         Narrow::Revoke(None) => Ask::Revoke(Acting::All),
         Narrow::Revoke(Some(id)) => Ask::Revoke(Acting::On(vec![id])),
+        Narrow::Ask(pattern) => Ask::Rule { pattern, action: Action::RequireApproval, challenge: None },
         Narrow::Deny(pattern) => Ask::Rule { pattern, action: Action::Deny, challenge: None },
         Narrow::Pause => Ask::Pause,
     }
