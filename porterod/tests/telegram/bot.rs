@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portero::secret::Secret;
 use porterod::channels::telegram::bot::{
-    Act, Address, Bot, BotError, Button, ChatId, Command, Document, Incoming, Keyboard, MessageId, Network,
+    Address, Bot, BotError, Button, ChatId, Command, Document, Incoming, Keyboard, MessageId, Network,
     QueryId, Refusal, Update, UpdateId,
 };
 use porterod::channels::telegram::text::{Entity, Message, Style};
@@ -39,7 +39,7 @@ fn text(text: &str) -> Message {
 }
 
 fn yes_or_no() -> Keyboard {
-    let button = |text: &str| Button::new(text, Act::Press(format!("{text}-token"))).unwrap();
+    let button = |text: &str| Button::new(text, format!("{text}-token")).unwrap();
     Keyboard::new(vec![vec![button("Yes"), button("No")]]).unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portero::audit::Segment;
 use portero::clock::{Clock as _, TestClock};
-use porterod::channels::telegram::bot::{Act, Bot, Button, ChatId, Keyboard, MessageId, QueryId};
+use porterod::channels::telegram::bot::{Bot, Button, ChatId, Keyboard, MessageId, QueryId};
 use porterod::channels::telegram::courier::{Cause, Courier, Edit, Ended, Letter, Pace, Rank, Undelivered};
 use porterod::channels::telegram::text::Message;
 use porterod::journal::Journal;
@@ -82,7 +82,7 @@ fn message(text: &str) -> Message {
 }
 
 fn letter(text: &str) -> Letter {
-    let button = Button::new("Yes", Act::Press("token".to_owned())).unwrap();
+    let button = Button::new("Yes", "token").unwrap();
     Letter::Text(message(text), Some(Keyboard::new(vec![vec![button]]).unwrap()))
 }
 

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use portero::ipc::TelegramState;
+use portero::task::State;
 use serde_json::json;
 
+use crate::hands::Hands;
 use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
 use crate::world::{JANE, PAUSE, World};
 
@@ -132,6 +134,29 @@ async fn every_kind_of_failure_is_told_and_got_over() {
         world.answered(JANE, answered + 1).await;
         world.is(TelegramState::Serving).await;
     }
+}
+
+/// teloxide's own calls would sleep ten seconds on each of these failures.
+#[tokio::test]
+async fn a_servers_failure_on_one_card_delays_no_other_decision() {
+    let mut hands = Hands::new().await;
+    let (one, two) = (hands.submit("one").await, hands.submit("two").await);
+    for task in [&one, &two] {
+        hands.card(task).await;
+    }
+    let began = Instant::now();
+    hands.telegram().fault("editMessageText", Fault::Server(500), 1_000_000);
+    hands.telegram().fault("sendMessage", Fault::Server(502), 2);
+    assert_eq!(hands.press(&one, "✅ Approve").await, "Approved.");
+    let failed = |it: &StandIn| it.calls("editMessageText").iter().any(|call| call.code == Some(500));
+    hands.telegram().until("a failure", |it| failed(it).then_some(())).await;
+    assert_eq!(hands.press(&two, "✅ Approve").await, "Approved.");
+    hands.is(two.id, State::Completed).await;
+    let three = hands.submit("three").await;
+    hands.card(&three).await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    hands.telegram().calm("editMessageText");
+    hands.outcome_with(&two, "Done.").await;
 }
 
 #[tokio::test]

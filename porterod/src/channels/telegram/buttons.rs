@@ -2,7 +2,7 @@
 
 use portero::names::TaskId;
 
-use super::bot::{Act as Send, Button, Keyboard};
+use super::bot::{Button, Keyboard};
 use super::card::short;
 use super::keyboard::{self, Choice, Standing, Token};
 use crate::store::StoreError;
@@ -74,7 +74,7 @@ fn with_tokens(rows: keyboard::Keyboard, tokens: &[String]) -> Result<Option<Key
     let mut made = Vec::new();
     for row in rows {
         let buttons = row.into_iter().zip(tokens.by_ref());
-        let row = buttons.map(|(key, token)| Button::new(key.label, Send::Press(token.clone())));
+        let row = buttons.map(|(key, token)| Button::new(key.label, token.clone()));
         made.push(row.collect::<Result<Vec<_>, _>>().map_err(malformed)?);
     }
     if made.is_empty() { Ok(None) } else { Keyboard::new(made).map(Some).map_err(malformed) }

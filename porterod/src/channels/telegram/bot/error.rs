@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as NotRead;
+use teloxide_core::ApiError;
+
 /// Why Telegram did not do it. No variant holds an address, and none what a person wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BotError {
@@ -72,24 +77,38 @@ impl Refusal {
     /// The longest text that is kept of Telegram's.
     const LONGEST: usize = 200;
 
-    /// Reads Telegram's text.
+    /// Reads Telegram's text. `ApiError` knows each in one spelling; for those that servers spell in several
+    /// ways it is looked at further.
     pub(super) fn of(description: &str) -> Self {
+        match ApiError::deserialize(description.into_deserializer()).map_err(|_: NotRead| ()) {
+            Ok(ApiError::MessageNotModified) => Self::NotModified,
+            Ok(
+                ApiError::MessageToEditNotFound
+                | ApiError::MessageToDeleteNotFound
+                | ApiError::MessageCantBeEdited
+                | ApiError::MessageCantBeDeleted
+                | ApiError::MessageIdInvalid,
+            ) => Self::MessageGone,
+            Ok(ApiError::InvalidQueryId) => Self::QueryTooOld,
+            Ok(ApiError::ChatNotFound) => Self::ChatUnknown,
+            Ok(
+                ApiError::MessageIsTooLong
+                | ApiError::EditedMessageIsTooLong
+                | ApiError::RequestEntityTooLarge,
+            ) => Self::TooLong,
+            Ok(_) | Err(()) => Self::by_words(description),
+        }
+    }
+
+    fn by_words(description: &str) -> Self {
         let words = description.to_lowercase();
         let says = |any: &[&str]| any.iter().any(|part| words.contains(part));
         if says(&["message is not modified"]) {
             Self::NotModified
-        } else if says(&["query is too old", "query_id_invalid", "query id is invalid"]) {
+        } else if says(&["query is too old", "query_id_invalid"]) {
             Self::QueryTooOld
-        } else if says(&[
-            "message to edit not found",
-            "message to delete not found",
-            "message can't be edited",
-            "message can't be deleted",
-            "message_id_invalid",
-        ]) {
+        } else if says(&["message can't be edited", "message can't be deleted"]) {
             Self::MessageGone
-        } else if says(&["chat not found"]) {
-            Self::ChatUnknown
         } else if says(&["too long", "too_long", "entity too large"]) {
             Self::TooLong
         } else {
@@ -123,12 +142,29 @@ mod tests {
     #[test]
     fn telegrams_texts_are_told_apart() {
         for (text, refusal) in [
-            ("Bad Request: message is not modified: specified new message", Refusal::NotModified),
+            (
+                "Bad Request: message is not modified: specified new message content and reply markup are \
+                 exactly the same as a current content and reply markup of the message",
+                Refusal::NotModified,
+            ),
+            ("Bad Request: message is not modified", Refusal::NotModified),
             ("Bad Request: message to edit not found", Refusal::MessageGone),
             ("Bad Request: message can't be edited", Refusal::MessageGone),
-            ("Bad Request: query is too old and response timeout expired", Refusal::QueryTooOld),
+            ("Bad Request: message can't be deleted for everyone", Refusal::MessageGone),
+            ("Bad Request: MESSAGE_ID_INVALID", Refusal::MessageGone),
+            (
+                "Bad Request: query is too old and response timeout expired or query id is invalid",
+                Refusal::QueryTooOld,
+            ),
+            (
+                "Bad Request: query is too old and response timeout expired or query ID is invalid",
+                Refusal::QueryTooOld,
+            ),
+            ("Bad Request: QUERY_ID_INVALID", Refusal::QueryTooOld),
             ("Bad Request: chat not found", Refusal::ChatUnknown),
             ("Bad Request: message is too long", Refusal::TooLong),
+            ("Bad Request: message caption is too long", Refusal::TooLong),
+            ("Request Entity Too Large", Refusal::TooLong),
         ] {
             assert_eq!(Refusal::of(text), refusal);
         }

@@ -2,16 +2,18 @@
 //!
 //! The client's errors carry the address, and the address the token, so they are looked at here and dropped.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portero::secret::Secret;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Proxy, Response, Url, redirect};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, Proxy, RequestBuilder, Response, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use teloxide_core::requests::Payload;
 
 use super::{Address, AddressError, BotError, Network, Refusal};
 
@@ -31,13 +33,6 @@ pub(super) struct Http {
     /// Up to the method's name.
     prefix: Arc<Secret>,
     patience: Duration,
-}
-
-/// A file to send.
-pub(super) struct File<'a> {
-    pub(super) field: &'static str,
-    pub(super) name: &'a str,
-    pub(super) bytes: &'a [u8],
 }
 
 /// What every answer looks like.
@@ -77,69 +72,36 @@ impl Http {
         Ok(Self { client, prefix: Arc::new(Secret::new(prefix)), patience: address.patience })
     }
 
-    /// Calls a method with a JSON body.
+    /// Calls the payload's method with it as JSON, and reads of the answer what a `T` holds.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,
-        method: &str,
-        body: &impl Serialize,
+        payload: &(impl Payload + Serialize),
     ) -> Result<T, BotError> {
-        self.call_for(method, body, Duration::ZERO).await
+        let body = serde_json::to_vec(payload).map_err(|_| BotError::Nonsense)?;
+        let request = self.request(payload).header(CONTENT_TYPE, "application/json").body(body);
+        answered(request).await
     }
 
-    /// As [`Http::call`], for one that may take `longer` than others.
-    pub(super) async fn call_for<T: DeserializeOwned>(
-        &self,
-        method: &str,
-        body: &impl Serialize,
-        longer: Duration,
-    ) -> Result<T, BotError> {
-        let body = serde_json::to_vec(body).map_err(|_| BotError::Nonsense)?;
-        self.post(method, "application/json", body, longer).await
-    }
-
-    /// Calls a method with a file, as `multipart/form-data` (RFC 7578).
+    /// As [`Http::call`], with a file in the place of the payload's field of this name.
     pub(super) async fn upload<T: DeserializeOwned>(
         &self,
-        method: &str,
-        fields: &[(&str, String)],
-        file: &File<'_>,
+        payload: &(impl Payload + Serialize),
+        (field, file): (&'static str, Part),
     ) -> Result<T, BotError> {
-        let border = format!("portero-{:032x}", rand::random::<u128>());
-        let mut head = String::new();
-        for (name, value) in fields {
-            // Writing to a text does not fail.
-            let _ = write!(
-                head,
-                "--{border}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            );
-        }
-        let File { field, name, bytes } = file;
-        let _ = write!(
-            head,
-            "--{border}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\
-             Content-Type: application/octet-stream\r\n\r\n"
-        );
-        let body = [head.as_bytes(), bytes, format!("\r\n--{border}--\r\n").as_bytes()].concat();
-        self.post(method, &format!("multipart/form-data; boundary={border}"), body, Duration::ZERO).await
+        let fields = serde_json::to_value(payload).and_then(serde_json::from_value::<Map<String, Value>>);
+        let mut fields = fields.map_err(|_| BotError::Nonsense)?;
+        fields.remove(field);
+        let form = fields.into_iter().fold(Form::new(), |form, (name, value)| match value {
+            Value::String(text) => form.text(name, text),
+            other => form.text(name, other.to_string()),
+        });
+        answered(self.request(payload).multipart(form.part(field, file))).await
     }
 
-    async fn post<T: DeserializeOwned>(
-        &self,
-        method: &str,
-        content: &str,
-        body: Vec<u8>,
-        longer: Duration,
-    ) -> Result<T, BotError> {
-        let request = self
-            .client
-            .post(format!("{}{method}", self.prefix.expose()))
-            .header(CONTENT_TYPE, content)
-            .timeout(self.patience + longer)
-            .body(body);
-        let response = request.send().await.map_err(|error| BotError::Network(network(&error)))?;
-        let status = response.status().as_u16();
-        let answer = read(response).await?;
-        understand(status, &answer)
+    fn request<P: Payload>(&self, payload: &P) -> RequestBuilder {
+        self.client
+            .post(format!("{}{}", self.prefix.expose(), method(P::NAME)))
+            .timeout(self.patience + payload.timeout_hint().unwrap_or_default())
     }
 }
 
@@ -147,6 +109,19 @@ impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Http").finish_non_exhaustive()
     }
+}
+
+/// The Bot API takes any case and writes a method with a small letter; a server of one's own may be strict.
+fn method(name: &str) -> String {
+    let (first, rest) = name.split_at(name.len().min(1));
+    first.to_ascii_lowercase() + rest
+}
+
+async fn answered<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, BotError> {
+    let response = request.send().await.map_err(|error| BotError::Network(network(&error)))?;
+    let status = response.status().as_u16();
+    let answer = read(response).await?;
+    understand(status, &answer)
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, BotError> {

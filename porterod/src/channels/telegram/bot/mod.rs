@@ -1,9 +1,14 @@
 //! The few methods of the Bot API that Portero uses, with types and errors of our own.
 //!
 //! The one rule: the token stands in the address of every request, so no address, no error of the HTTP client
-//! and no answer that could repeat one leaves `http`. teloxide is not used: its calls sleep ten seconds on a
-//! server's error, its errors carry addresses and raw answers and hide the status, and a message with one part
-//! that its types do not know is lost whole. See <https://core.telegram.org/bots/api>.
+//! and no answer that could repeat one leaves `http`.
+//!
+//! The words are `teloxide-core`'s: its payloads (what a method is called and takes), its types, and what it knows
+//! of Telegram's refusals. Three things stay our own. *Asking*: its calls sleep ten seconds on a server's error
+//! before they tell of it, make of a gateway's page a text that cannot be read, without the status, and carry
+//! raw answers in their errors. *What is read of an answer*: only what is needed, since an answer that cannot be
+//! read after sending would send twice. *What arrives*: see `incoming`. Its payloads show what they hold in
+//! `Debug`, so none is logged. See <https://core.telegram.org/bots/api>.
 
 mod error;
 mod http;
@@ -13,20 +18,25 @@ mod outgoing;
 use std::time::Duration;
 
 use portero::secret::Secret;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use reqwest::multipart::Part;
+use serde::Deserialize;
+use teloxide_core::payloads::{self, setters::*};
+use teloxide_core::types::{
+    self, AllowedUpdate, BotCommandScope, CallbackQueryId, ForceReply, InputFile, LinkPreviewOptions,
+    MessageEntity,
+};
 
-use super::text;
+use super::text::{self, Entity, Style};
 
 pub use error::{BotError, Network, Refusal};
-use http::{File, Http};
+use http::Http;
 pub use incoming::{ChatId, Incoming, Message, MessageId, Press, QueryId, Update, UpdateId, UserId};
-pub use outgoing::{Act, Button, Command, DATA_MOST, Document, Keyboard, Malformed};
+pub use outgoing::{Button, Command, DATA_MOST, Document, Keyboard, Malformed};
 
 /// Telegram's own address.
 const TELEGRAM: &str = "https://api.telegram.org";
 /// How many updates are asked for at once; Telegram gives at most 100.
-const UPDATES_MOST: u32 = 100;
+const UPDATES_MOST: u8 = 100;
 /// The most characters of the text that answers a press.
 const ANSWER_MOST: usize = 200;
 
@@ -80,6 +90,7 @@ pub struct Me {
     pub username: String,
 }
 
+/// What is read of a message that was sent.
 #[derive(Deserialize)]
 struct Sent {
     message_id: MessageId,
@@ -107,7 +118,7 @@ impl Bot {
     /// # Errors
     /// See [`BotError`].
     pub async fn me(&self) -> Result<Me, BotError> {
-        self.http.call("getMe", &json!({})).await
+        self.http.call(&payloads::GetMe::new()).await
     }
 
     /// The updates from `from` on, those before it being done with; without it, all that are not. Waits up to
@@ -116,15 +127,14 @@ impl Bot {
     /// # Errors
     /// See [`BotError`]; [`BotError::Conflict`] when another program asks for the same bot.
     pub async fn updates(&self, from: Option<UpdateId>, wait: Duration) -> Result<Vec<Update>, BotError> {
-        let mut body = json!({
-            "limit": UPDATES_MOST,
-            "timeout": wait.as_secs(),
-            "allowed_updates": ["message", "callback_query"],
-        });
+        let mut payload = payloads::GetUpdates::new()
+            .limit(UPDATES_MOST)
+            .timeout(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX))
+            .allowed_updates([AllowedUpdate::Message, AllowedUpdate::CallbackQuery]);
         if let Some(UpdateId(from)) = from {
-            body["offset"] = from.into();
+            payload = payload.offset(i32::try_from(from).map_err(|_| BotError::Nonsense)?);
         }
-        self.http.call_for("getUpdates", &body, wait).await
+        self.http.call(&payload).await
     }
 
     /// Sends a message, without previews of links.
@@ -137,9 +147,11 @@ impl Bot {
         text: &text::Message,
         keyboard: Option<&Keyboard>,
     ) -> Result<MessageId, BotError> {
-        let mut body = text_body(chat, text);
-        put(&mut body, "reply_markup", keyboard);
-        let sent: Sent = self.http.call("sendMessage", &body).await?;
+        let payload = message(chat, text);
+        let sent: Sent = match keyboard {
+            Some(keyboard) => self.http.call(&payload.reply_markup(keyboard.markup())).await?,
+            None => self.http.call(&payload).await?,
+        };
         Ok(sent.message_id)
     }
 
@@ -148,9 +160,8 @@ impl Bot {
     /// # Errors
     /// See [`BotError`].
     pub async fn ask(&self, chat: ChatId, text: &text::Message) -> Result<MessageId, BotError> {
-        let mut body = text_body(chat, text);
-        body["reply_markup"] = json!({"force_reply": true});
-        let sent: Sent = self.http.call("sendMessage", &body).await?;
+        let payload = message(chat, text).reply_markup(ForceReply::new());
+        let sent: Sent = self.http.call(&payload).await?;
         Ok(sent.message_id)
     }
 
@@ -159,13 +170,14 @@ impl Bot {
     /// # Errors
     /// See [`BotError`].
     pub async fn send_document(&self, chat: ChatId, document: &Document) -> Result<MessageId, BotError> {
-        let mut fields = vec![("chat_id", chat.0.to_string())];
+        // The file travels beside the payload, under the name of its field.
+        let mut payload = payloads::SendDocument::new(known(chat), InputFile::memory(Vec::new()));
         if let Some(caption) = document.caption() {
-            fields.push(("caption", caption.text.clone()));
-            fields.push(("caption_entities", json!(caption.entities).to_string()));
+            payload = payload.caption(&caption.text).caption_entities(marks(&caption.entities));
         }
-        let file = File { field: "document", name: document.name(), bytes: document.bytes() };
-        let sent: Sent = self.http.upload("sendDocument", &fields, &file).await?;
+        let file = Part::bytes(document.bytes().to_vec()).file_name(document.name().to_owned());
+        let file = file.mime_str("application/octet-stream").map_err(|_| BotError::Nonsense)?;
+        let sent: Sent = self.http.upload(&payload, ("document", file)).await?;
         Ok(sent.message_id)
     }
 
@@ -180,10 +192,11 @@ impl Bot {
         text: &text::Message,
         keyboard: Option<&Keyboard>,
     ) -> Result<(), BotError> {
-        let mut body = text_body(chat, text);
-        body["message_id"] = message.0.into();
-        put(&mut body, "reply_markup", keyboard);
-        self.http.call::<Sent>("editMessageText", &body).await.map(drop)
+        let mut payload = payloads::EditMessageText::new(known(chat), number_of(message)?, &text.text)
+            .entities(marks(&text.entities))
+            .link_preview_options(NO_PREVIEW);
+        payload.reply_markup = keyboard.map(Keyboard::markup);
+        self.http.call::<Sent>(&payload).await.map(drop)
     }
 
     /// Puts a keyboard, or none, in place of a message's own.
@@ -196,9 +209,9 @@ impl Bot {
         message: MessageId,
         keyboard: Option<&Keyboard>,
     ) -> Result<(), BotError> {
-        let mut body = json!({"chat_id": chat, "message_id": message});
-        put(&mut body, "reply_markup", keyboard);
-        self.http.call::<Sent>("editMessageReplyMarkup", &body).await.map(drop)
+        let mut payload = payloads::EditMessageReplyMarkup::new(known(chat), number_of(message)?);
+        payload.reply_markup = keyboard.map(Keyboard::markup);
+        self.http.call::<Sent>(&payload).await.map(drop)
     }
 
     /// Ends the wait that a person sees after pressing a button; a text of up to 200 characters is shown for a
@@ -207,10 +220,10 @@ impl Bot {
     /// # Errors
     /// See [`BotError`]; [`Refusal::QueryTooOld`] some time after the press.
     pub async fn answer(&self, query: &QueryId, text: Option<&str>, alert: bool) -> Result<(), BotError> {
-        let mut body = json!({"callback_query_id": query, "show_alert": alert});
-        let short = text.map(|text| text.chars().take(ANSWER_MOST).collect::<String>());
-        put(&mut body, "text", short.as_ref());
-        self.http.call::<bool>("answerCallbackQuery", &body).await.map(drop)
+        let mut payload =
+            payloads::AnswerCallbackQuery::new(CallbackQueryId(query.0.clone())).show_alert(alert);
+        payload.text = text.map(|text| text.chars().take(ANSWER_MOST).collect());
+        self.http.call::<bool>(&payload).await.map(drop)
     }
 
     /// Sets the commands that are offered in one chat.
@@ -218,8 +231,9 @@ impl Bot {
     /// # Errors
     /// See [`BotError`].
     pub async fn set_commands(&self, chat: ChatId, commands: &[Command]) -> Result<(), BotError> {
-        let body = json!({"commands": commands, "scope": {"type": "chat", "chat_id": chat}});
-        self.http.call::<bool>("setMyCommands", &body).await.map(drop)
+        let scope = BotCommandScope::Chat { chat_id: known(chat).into() };
+        let payload = payloads::SetMyCommands::new(commands.iter().map(Command::entry)).scope(scope);
+        self.http.call::<bool>(&payload).await.map(drop)
     }
 
     /// Removes a message.
@@ -227,24 +241,42 @@ impl Bot {
     /// # Errors
     /// See [`BotError`].
     pub async fn delete(&self, chat: ChatId, message: MessageId) -> Result<(), BotError> {
-        let body = json!({"chat_id": chat, "message_id": message});
-        self.http.call::<bool>("deleteMessage", &body).await.map(drop)
+        let payload = payloads::DeleteMessage::new(known(chat), number_of(message)?);
+        self.http.call::<bool>(&payload).await.map(drop)
     }
 }
 
-fn text_body(chat: ChatId, text: &text::Message) -> Value {
-    json!({
-        "chat_id": chat,
-        "text": text.text,
-        "entities": text.entities,
-        "link_preview_options": {"is_disabled": true},
+/// No link in a message is looked up for its reader.
+const NO_PREVIEW: LinkPreviewOptions = LinkPreviewOptions {
+    is_disabled: true,
+    url: None,
+    prefer_small_media: false,
+    prefer_large_media: false,
+    show_above_text: false,
+};
+
+fn message(chat: ChatId, text: &text::Message) -> payloads::SendMessage {
+    payloads::SendMessage::new(known(chat), &text.text)
+        .entities(marks(&text.entities))
+        .link_preview_options(NO_PREVIEW)
+}
+
+fn marks(entities: &[Entity]) -> impl Iterator<Item = MessageEntity> {
+    entities.iter().map(|Entity { style, offset, length }| match style {
+        Style::Bold => MessageEntity::bold(*offset, *length),
+        Style::Code => MessageEntity::code(*offset, *length),
+        Style::Pre => MessageEntity::pre(None, *offset, *length),
     })
 }
 
-fn put(body: &mut Value, name: &str, value: Option<&impl Serialize>) {
-    if let Some(value) = value {
-        body[name] = json!(value);
-    }
+const fn known(chat: ChatId) -> types::ChatId {
+    types::ChatId(chat.0)
+}
+
+/// Telegram's numbers of messages have 31 bits: there is no message with a greater one.
+fn number_of(message: MessageId) -> Result<types::MessageId, BotError> {
+    let number = i32::try_from(message.0).map_err(|_| BotError::Refused(Refusal::MessageGone))?;
+    Ok(types::MessageId(number))
 }
 
 /// The number before a token's `:`. Whatever else could change an address is no token.

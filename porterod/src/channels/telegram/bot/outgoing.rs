@@ -4,8 +4,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
-use serde::ser::{SerializeMap as _, Serializer};
+use teloxide_core::types::{BotCommand, InlineKeyboardButton, InlineKeyboardMarkup};
 
 use crate::channels::telegram::text::{CAPTION_MOST, Message, units};
 
@@ -34,60 +33,28 @@ pub enum Malformed {
 
 /// A button under a message.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Button {
-    text: String,
-    act: Act,
-}
-
-/// What a button does.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Act {
-    /// It tells the bot this: an unguessable name for something, never the thing itself.
-    Press(String),
-    /// It opens a page.
-    Open(String),
-    /// It puts a text on the clipboard.
-    Copy(String),
-}
+pub struct Button(InlineKeyboardButton);
 
 impl Button {
-    /// A button with its words.
+    /// A button with its words. It holds an unguessable name for what it does, never the thing itself.
     ///
     /// # Errors
-    /// [`Malformed::Empty`], or [`Malformed::Long`] for a press of more than 64 bytes or a copy of more than
-    /// 256 characters.
-    pub fn new(text: impl Into<String>, act: Act) -> Result<Self, Malformed> {
-        let text = text.into();
-        let (length, most) = match &act {
-            Act::Press(data) => (data.len(), DATA_MOST),
-            Act::Open(url) => (url.len(), 2048),
-            Act::Copy(copied) => (copied.encode_utf16().count(), 256),
-        };
-        if text.trim().is_empty() || length == 0 {
+    /// [`Malformed::Empty`], or [`Malformed::Long`] for a name of more than 64 bytes.
+    pub fn new(text: impl Into<String>, name: impl Into<String>) -> Result<Self, Malformed> {
+        let (text, name) = (text.into(), name.into());
+        if text.trim().is_empty() || name.is_empty() {
             return Err(Malformed::Empty);
         }
-        if length > most { Err(Malformed::Long) } else { Ok(Self { text, act }) }
-    }
-}
-
-impl Serialize for Button {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut map = to.serialize_map(Some(2))?;
-        map.serialize_entry("text", &self.text)?;
-        match &self.act {
-            Act::Press(data) => map.serialize_entry("callback_data", data)?,
-            Act::Open(url) => map.serialize_entry("url", url)?,
-            Act::Copy(text) => map.serialize_entry("copy_text", &serde_json::json!({"text": text}))?,
+        if name.len() > DATA_MOST {
+            return Err(Malformed::Long);
         }
-        map.end()
+        Ok(Self(InlineKeyboardButton::callback(text, name)))
     }
 }
 
 /// Buttons in rows.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct Keyboard {
-    inline_keyboard: Vec<Vec<Button>>,
-}
+#[derive(Clone, PartialEq, Eq)]
+pub struct Keyboard(InlineKeyboardMarkup);
 
 impl Keyboard {
     /// Rows of buttons.
@@ -104,13 +71,19 @@ impl Keyboard {
         {
             return Err(Malformed::Many);
         }
-        Ok(Self { inline_keyboard: rows })
+        let rows = rows.into_iter().map(|row| row.into_iter().map(|Button(button)| button));
+        Ok(Self(InlineKeyboardMarkup::new(rows)))
+    }
+
+    /// As Telegram takes it.
+    pub(super) fn markup(&self) -> InlineKeyboardMarkup {
+        self.0.clone()
     }
 }
 
 impl fmt::Debug for Keyboard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyboard").field("rows", &self.inline_keyboard.len()).finish()
+        f.debug_struct("Keyboard").field("rows", &self.0.inline_keyboard.len()).finish()
     }
 }
 
@@ -174,11 +147,8 @@ impl fmt::Debug for Document {
 }
 
 /// A command that a chat offers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Command {
-    command: &'static str,
-    description: &'static str,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command(BotCommand);
 
 impl Command {
     /// A command without its `/`, of small letters, digits and `_`.
@@ -193,8 +163,13 @@ impl Command {
         match description.chars().count() {
             0 => Err(Malformed::Empty),
             257.. => Err(Malformed::Long),
-            _ => Ok(Self { command, description }),
+            _ => Ok(Self(BotCommand::new(command, description))),
         }
+    }
+
+    /// As Telegram takes it.
+    pub(super) fn entry(&self) -> BotCommand {
+        self.0.clone()
     }
 }
 
@@ -204,15 +179,15 @@ mod tests {
 
     #[test]
     fn a_button_holds_at_most_64_bytes() {
-        assert!(Button::new("Yes", Act::Press("x".repeat(64))).is_ok());
-        assert_eq!(Button::new("Yes", Act::Press("x".repeat(65))).err(), Some(Malformed::Long));
-        assert_eq!(Button::new("Yes", Act::Press(String::new())).err(), Some(Malformed::Empty));
-        assert_eq!(Button::new(" ", Act::Press("x".to_owned())).err(), Some(Malformed::Empty));
+        assert!(Button::new("Yes", "x".repeat(64)).is_ok());
+        assert_eq!(Button::new("Yes", "x".repeat(65)).err(), Some(Malformed::Long));
+        assert_eq!(Button::new("Yes", "").err(), Some(Malformed::Empty));
+        assert_eq!(Button::new(" ", "x").err(), Some(Malformed::Empty));
     }
 
     #[test]
     fn a_keyboard_has_buttons_in_every_row() {
-        let button = Button::new("Yes", Act::Press("x".to_owned())).unwrap();
+        let button = Button::new("Yes", "x").unwrap();
         assert!(Keyboard::new(vec![vec![button.clone()]]).is_ok());
         assert_eq!(Keyboard::new(vec![]), Err(Malformed::Empty));
         assert_eq!(Keyboard::new(vec![vec![button.clone()], vec![]]), Err(Malformed::Empty));

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::bot::{Act as Does, Button, ChatId, Keyboard, MessageId};
+use super::super::bot::{Button, ChatId, Keyboard, MessageId};
 use super::super::courier::{Edit, Letter, Rank};
 use super::super::keyboard::turns;
 use super::super::screens;
@@ -172,8 +172,7 @@ impl Talk {
         let rows = sheet.buttons();
         let acts = rows.iter().flatten().map(|(_, act)| (None, act.clone())).collect();
         let mut tokens = self.taps.make(spot, acts).await?.into_iter();
-        let button =
-            |(label, _): &(String, Act)| Button::new(label.clone(), Does::Press(tokens.next()?)).ok();
+        let button = |(label, _): &(String, Act)| Button::new(label.clone(), tokens.next()?).ok();
         let mut button = button;
         let rows: Vec<Vec<Button>> =
             rows.iter().map(|row| row.iter().filter_map(&mut button).collect()).collect();
