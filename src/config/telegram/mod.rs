@@ -1,5 +1,6 @@
 //! `telegram` of `portero.json`: the bot, who decides, and what is told there.
 
+mod address;
 mod group;
 
 use std::time::Duration;
@@ -43,15 +44,7 @@ pub(super) fn read<'a>(
         Some(value) => admin(document, value, &files),
         None => admin_of_variables(document, variables),
     };
-    let api_url = members.get("apiUrl").and_then(|value| {
-        let url = document.whole_text(value, "`telegram.apiUrl`", &files)?.text.expose().to_owned();
-        let is_url = url.starts_with("https://") || url.starts_with("http://");
-        if !is_url {
-            let message = "`telegram.apiUrl` must begin with https:// or http://";
-            document.error(value.start(), message.into(), None);
-        }
-        is_url.then_some(url)
-    });
+    let api_url = members.get("apiUrl").and_then(|value| address::read(document, value, &files));
     let notices = members.get("notices").map(|value| notices(document, value)).unwrap_or_default();
     let group = group::read(document, members, admin, servers, quorums);
     Some(Telegram { token: token?.text, admin, group, api_url, notices })

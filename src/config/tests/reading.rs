@@ -318,6 +318,25 @@ fn a_remote_server_is_skipped_with_a_warning() {
 }
 
 #[test]
+fn a_bot_api_elsewhere_that_is_not_encrypted_is_told_with_its_place() {
+    let text = |url: &str| format!("{{\n  \"telegram\": {{\"token\": \"1:a\", \"apiUrl\": \"{url}\"}}}}");
+    let (config, problems) = read_with(&[(PORTERO, &text("http://bots.example.org:8081/x"))], &ENV);
+    assert!(config.is_some(), "it is a warning");
+    let [problem] = &problems.0[..] else { panic!("{problems}") };
+    assert_eq!(
+        (problem.severity, problem.file, problem.line, problem.column),
+        (Severity::Warning, PORTERO, 2, 42)
+    );
+    assert!(problem.message.contains("in plain text"), "{}", problem.message);
+    assert!(!problems.to_string().contains("bots.example.org"), "an address may hold a secret: {problems}");
+    for fine in ["https://bots.example.org", "http://localhost:8081", "http://127.0.0.1", "http://[::1]:81/"]
+    {
+        let (_, problems) = read_with(&[(PORTERO, &text(fine))], &ENV);
+        assert!(problems.0.is_empty(), "{fine}: {problems}");
+    }
+}
+
+#[test]
 fn the_fields_of_a_server_are_all_read() {
     let text = r#"{"mcps":[{
         "name":"x","command":"${BIN:-x}","args":["--dir","${HOME}"],"env":{"A":"1"},"cwd":"sub","timeout":"90s",
