@@ -73,7 +73,8 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, _place: OwnedSemaph
         }
     };
     let open = Arc::new(Open::default());
-    let connection = Connection { daemon, asker: Arc::new(asker), outbox, open: Arc::clone(&open) };
+    let unread = Arc::new(Semaphore::new(QUESTIONS_MOST));
+    let connection = Connection { daemon, asker: Arc::new(asker), outbox, open: Arc::clone(&open), unread };
     connection.serve(inbox).await;
     open.withdraw_all();
 }
@@ -129,6 +130,8 @@ struct Connection {
     asker: Arc<Asker>,
     outbox: Outbox,
     open: Arc<Open>,
+    /// Room for questions whose answers are not on their way yet.
+    unread: Arc<Semaphore>,
 }
 
 impl Connection {
@@ -171,6 +174,8 @@ impl Connection {
                 format!("at most {QUESTIONS_MOST} questions may be open at once, each with its number");
             return reply(&self.outbox, number, Err(Failure::new(FailureKind::Refused, message))).await;
         };
+        // A peer that asks and does not read is heard no further: its answers would pile up here.
+        let Ok(room) = Arc::clone(&self.unread).acquire_owned().await else { return };
         let ends = matches!(ask, Ask::Stop) && matches!(*self.asker, Asker::Terminal(_));
         let question = Question { number, ask, withdrawn };
         let (daemon, asker) = (Arc::clone(&self.daemon), Arc::clone(&self.asker));
@@ -181,6 +186,7 @@ impl Connection {
             if open.close(number).is_some() {
                 reply(&outbox, number, answered).await;
             }
+            drop(room);
             if ends {
                 daemon.stop.cancel();
             }
