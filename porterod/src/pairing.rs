@@ -1,4 +1,5 @@
-//! Which person the bot listens to (guarantee A4): one, by their user's number in their private chat.
+//! Whom the bot listens to (guarantee A4): one person, by their user's number in their private chat, or those
+//! whom the configuration names, in the group that it names.
 //!
 //! A person is paired with a code that only a terminal shows, or named in the configuration. A pairing holds for
 //! one bot at one address of the Bot API: who else could answer for that bot could speak in the person's name.
@@ -34,15 +35,72 @@ pub struct Place {
     pub api_url: Option<String>,
     /// `telegram.admin`: the person that the configuration names.
     pub admin: Option<u64>,
+    /// `telegram.chat` and `telegram.deciders`: the group that stands in the place of one person.
+    pub group: Option<Group>,
 }
 
-/// The person that the bot listens to.
+/// A group, and who decides in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its chat's number, which is negative.
+    pub chat: i64,
+    /// Their users' numbers.
+    pub deciders: Vec<i64>,
+}
+
+/// Whom the bot listens to, and where it speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Circle {
+    /// One person, in their private chat.
+    One(Person),
+    /// Several, in a group.
+    Group(Group),
+}
+
+impl Circle {
+    /// The chat in which it speaks and listens.
+    #[must_use]
+    pub const fn chat(&self) -> i64 {
+        match self {
+            Self::One(person) => person.chat,
+            Self::Group(group) => group.chat,
+        }
+    }
+
+    /// Whether it listens to this user in this chat.
+    #[must_use]
+    pub fn has(&self, who: Person) -> bool {
+        match self {
+            Self::One(person) => *person == who,
+            Self::Group(group) => group.chat == who.chat && group.deciders.contains(&who.user),
+        }
+    }
+
+    /// The one whose private chat it is; none in a group.
+    #[must_use]
+    pub const fn owner(&self) -> Option<i64> {
+        match self {
+            Self::One(person) => Some(person.user),
+            Self::Group(_) => None,
+        }
+    }
+}
+
+/// Someone in a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Person {
     /// Their user's number.
     pub user: i64,
-    /// Their private chat's number, which is the same with Telegram.
+    /// The chat's number: the same with Telegram where it is their private one, negative where it is a group.
     pub chat: i64,
+}
+
+impl Person {
+    /// The one whose private chat it is; none in a group.
+    #[must_use]
+    pub const fn owner(self) -> Option<i64> {
+        if self.user == self.chat { Some(self.user) } else { None }
+    }
 }
 
 /// A code that pairs whoever says it to the bot.
@@ -74,6 +132,9 @@ pub enum PairingError {
     /// The configuration names the person.
     #[error("the configuration names user {0} as the one who decides")]
     Named(u64),
+    /// The configuration names a group and who decides there.
+    #[error("the configuration names the group {0} and who decides there")]
+    Group(i64),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -102,11 +163,19 @@ impl Pairing {
         Self { journal, clock, open: Mutex::default(), endings: AtomicU64::new(0) }
     }
 
-    /// The person whom the bot at this place listens to.
+    /// Whom the bot at this place listens to.
     ///
     /// # Errors
     /// When the store cannot be read; then it listens to nobody.
-    pub fn person(&self, place: &Place) -> Result<Option<Person>, StoreError> {
+    pub fn circle(&self, place: &Place) -> Result<Option<Circle>, StoreError> {
+        match &place.group {
+            Some(group) => Ok(Some(Circle::Group(group.clone()))),
+            None => Ok(self.person(place)?.map(Circle::One)),
+        }
+    }
+
+    /// The one person of a private chat.
+    fn person(&self, place: &Place) -> Result<Option<Person>, StoreError> {
         if let Some(admin) = place.admin {
             // No user has a number that does not fit.
             let user = i64::try_from(admin).unwrap_or(i64::MAX);
@@ -121,6 +190,9 @@ impl Pairing {
     /// # Errors
     /// See [`PairingError`].
     pub fn offer(&self, place: &Place, by: &str) -> Result<Offer, PairingError> {
+        if let Some(group) = &place.group {
+            return Err(PairingError::Group(group.chat));
+        }
         if let Some(admin) = place.admin {
             return Err(PairingError::Named(admin));
         }

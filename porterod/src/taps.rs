@@ -1,7 +1,7 @@
 //! Taps: a person decides with a button on their phone (guarantees A2, A4).
 //!
 //! A button carries 256 random bits and nothing else; what it does is kept here, under their hash. It stands
-//! under one message in one chat for one person, is about one task and one act, and is used once, in the
+//! under one message in one chat, for one person or for those who decide in that group, is about one task and one act, and is used once, in the
 //! transaction of the change that it makes. [`Tapped`], which confirms an act, is made here alone, from such a
 //! button: nothing that an agent writes becomes one.
 
@@ -142,6 +142,15 @@ pub struct Turned {
     pub what: String,
     /// Under which message it stands.
     pub spot: Spot,
+    user: i64,
+}
+
+impl Turned {
+    /// Who tapped, in the words of the audit.
+    #[must_use]
+    pub fn by(&self) -> String {
+        format!("telegram user {}", self.user)
+    }
 }
 
 impl Tapped {
@@ -231,7 +240,7 @@ impl Affirmed {
 
     #[cfg(test)]
     pub(crate) fn test(what: Wider) -> Self {
-        let spot = Spot { bot: 1, chat: 1, user: 1, cause: String::new() };
+        let spot = Spot { bot: 1, chat: 1, user: Some(1), cause: String::new() };
         let widening = Widening { what, seen: String::new() };
         Self { ticket: Ticket { key: [7; 32], update: 1 }, user: 4711, widening, spot }
     }
@@ -311,7 +320,8 @@ impl Taps {
 /// A press is only worth something to the one for whom the button was made, where it stands.
 fn judge(button: Button, press: Press) -> Found {
     let Spot { bot, chat, user, .. } = button.spot;
-    if (bot, chat, user) != (press.bot, press.chat, press.user) {
+    let is_for = user.is_none_or(|user| user == press.user);
+    if (bot, chat) != (press.bot, press.chat) || !is_for {
         return Found::Void;
     }
     match button.message {
@@ -319,6 +329,7 @@ fn judge(button: Button, press: Press) -> Found {
         Some(message) if message != press.message => return Found::Void,
         Some(_) => {}
     }
+    let user = press.user;
     let Ok(act) = serde_json::from_str::<Act>(&button.act) else { return Found::Void };
     let ticket = Ticket { key: button.key, update: press.update };
     let tapped = |deed| {
@@ -338,7 +349,8 @@ fn judge(button: Button, press: Press) -> Found {
             Found::Widen(Affirmed { ticket, user, widening, spot: button.spot.clone() })
         }
         (None, Act::Show(what)) => {
-            Found::Show(Turned { ticket: ticket.clone(), task: button.task, what, spot: button.spot.clone() })
+            let (task, spot) = (button.task, button.spot.clone());
+            Found::Show(Turned { ticket: ticket.clone(), task, what, spot, user })
         }
     }
 }

@@ -37,7 +37,9 @@ pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;
 pub use reply::{Called, Look, RealTask, Reply, Waiting, Watched};
 pub use status::{AuditState, Authenticator, Counts, Status};
-pub use telegram::{PairingCode, TelegramPerson, TelegramState, TelegramStatus, TelegramTrouble};
+pub use telegram::{
+    PairingCode, TelegramGroup, TelegramPerson, TelegramState, TelegramStatus, TelegramTrouble,
+};
 pub use width::{NARROW_GRANT_MOST, Width};
 
 #[cfg(all(test, unix))]

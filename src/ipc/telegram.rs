@@ -14,6 +14,8 @@ pub struct TelegramStatus {
     pub bot: Option<String>,
     /// The user that the bot listens to.
     pub person: Option<TelegramPerson>,
+    /// The group that it listens to in place of one person.
+    pub group: Option<TelegramGroup>,
     /// When the last poll went well.
     pub last_poll: Option<Timestamp>,
     /// What last went wrong.
@@ -52,6 +54,15 @@ pub struct TelegramPerson {
     pub user: i64,
     /// Whether the configuration names them; else they were paired with a code.
     pub configured: bool,
+}
+
+/// The group in which several people decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelegramGroup {
+    /// Its chat's number.
+    pub chat: i64,
+    /// The users who may decide there.
+    pub deciders: Vec<i64>,
 }
 
 /// Something that went wrong.

@@ -1,6 +1,8 @@
 //! `portero telegram pair` and `unpair`: who decides on Telegram.
 
-use portero::ipc::{Ask, PairingCode, Reply, Status, TelegramPerson, TelegramState, TelegramStatus, Width};
+use portero::ipc::{
+    Ask, PairingCode, Reply, Status, TelegramGroup, TelegramPerson, TelegramState, TelegramStatus, Width,
+};
 use portero::secret::Secret;
 use serde_json::json;
 
@@ -61,6 +63,12 @@ fn show(out: &Output, PairingCode { code, link, expires }: &PairingCode) -> std:
 
 /// Says early what the daemon would refuse after the passphrase.
 fn refuse_second(status: &Status) -> Outcome {
+    if let Some(group) = &status.telegram.group {
+        let words = format!("the configuration names the group {}; nobody is paired then", group.chat);
+        return Err(
+            Failure::refused(words).hint("who decides there stands in `telegram.deciders` of portero.json")
+        );
+    }
     match &status.telegram.person {
         None => Ok(()),
         Some(person) if person.configured => Err(Failure::refused(format!(
@@ -98,12 +106,18 @@ pub(super) fn print_status(out: &Output, telegram: &TelegramStatus) -> std::io::
     if telegram.state == TelegramState::Off {
         return Ok(());
     }
-    out.line(match &telegram.person {
-        Some(TelegramPerson { user, configured: false }) => format!("            paired with user {user}"),
-        Some(TelegramPerson { user, configured: true }) => {
+    out.line(match (&telegram.person, &telegram.group) {
+        (_, Some(TelegramGroup { chat, deciders })) => {
+            let users = if let [_] = deciders[..] { "user" } else { "users" };
+            format!("            listens to {} {users} in the group {chat}", deciders.len())
+        }
+        (Some(TelegramPerson { user, configured: false }), None) => {
+            format!("            paired with user {user}")
+        }
+        (Some(TelegramPerson { user, configured: true }), None) => {
             format!("            listens to user {user}, whom the configuration names")
         }
-        None => "            listens to nobody; run `portero telegram pair`".to_owned(),
+        (None, None) => "            listens to nobody; run `portero telegram pair`".to_owned(),
     })?;
     if let Some(trouble) = &telegram.last_trouble {
         out.line(format_args!("            last trouble {}: {}", ago(trouble.at), visible(&trouble.what)))?;

@@ -83,7 +83,7 @@ impl Desk {
     /// [`StoreError::Refused`] when the button was used before, or when the store cannot be written.
     pub async fn reject_listed(&self, tasks: Vec<TaskId>, turned: &Turned) -> Result<usize, StoreError> {
         let (now, ticket) = (self.now(), turned.ticket.clone());
-        let by = format!("telegram user {}", turned.spot.user);
+        let by = turned.by();
         let rejected = self.parts.journal.change(Weight::Lenient, move |store| {
             ticket.spend(store, 1)?;
             let mut records = Vec::new();

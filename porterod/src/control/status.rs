@@ -5,12 +5,14 @@ use std::sync::{Arc, PoisonError};
 
 use portero::audit::{Extent, Head};
 use portero::ipc::{
-    AuditState, Authenticator, Failure, FailureKind, Reply, Status, TelegramPerson, TelegramStatus,
+    AuditState, Authenticator, Failure, FailureKind, Reply, Status, TelegramGroup, TelegramPerson,
+    TelegramStatus,
 };
 use portero::server::{Condition, Health};
 
 use super::failure;
 use crate::daemon::Daemon;
+use crate::pairing::Circle;
 
 pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
     let tally = Arc::clone(&daemon.tally);
@@ -70,18 +72,24 @@ async fn audit(daemon: &Daemon) -> Result<AuditState, Failure> {
 
 fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
     let seen = daemon.weather.seen();
-    let person = match &seen.place {
-        Some(place) => {
-            let person = daemon.pairing.person(place).map_err(|error| failure::of_store(&error))?;
-            person.map(|person| TelegramPerson { user: person.user, configured: place.admin.is_some() })
-        }
+    let circle = match &seen.place {
+        Some(place) => daemon.pairing.circle(place).map_err(|error| failure::of_store(&error))?,
         None => None,
+    };
+    let configured = seen.place.as_ref().is_some_and(|place| place.admin.is_some());
+    let (person, group) = match circle {
+        None => (None, None),
+        Some(Circle::One(person)) => (Some(TelegramPerson { user: person.user, configured }), None),
+        Some(Circle::Group(group)) => {
+            (None, Some(TelegramGroup { chat: group.chat, deciders: group.deciders }))
+        }
     };
     let (waiting, sending_trouble) = daemon.weather.sending();
     Ok(TelegramStatus {
         state: seen.state,
         bot: seen.username,
         person,
+        group,
         last_poll: seen.last_poll,
         last_trouble: seen.last_trouble,
         waiting: u64::try_from(waiting).unwrap_or(u64::MAX),

@@ -64,6 +64,10 @@ fn refused(error: &PairingError) -> Failure {
         PairingError::Named(_) => Failure::new(FailureKind::Refused, error.to_string()).with_hint(
             "remove `telegram.admin` from portero.json and TELEGRAM_ADMIN_CHAT_ID from .env to pair",
         ),
+        PairingError::Group(_) => Failure::new(FailureKind::Refused, error.to_string()).with_hint(
+            "write a user's number into `telegram.deciders` of portero.json, or remove `telegram.chat` to pair one \
+             person in their private chat",
+        ),
         PairingError::Store(error) => failure::of_store(error),
     }
 }

@@ -59,7 +59,7 @@ fn open(directory: &TempDir, clock: &Arc<TestClock>) -> Pairing {
 }
 
 fn place() -> Place {
-    Place { bot: 4711, api_url: None, admin: None }
+    Place { bot: 4711, api_url: None, admin: None, group: None }
 }
 
 #[tokio::test]

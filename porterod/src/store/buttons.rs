@@ -13,6 +13,9 @@ use super::text::{from_nanos, from_plain, nanos};
 /// How long the buttons stay known of tasks that are over.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 7);
 
+/// What stands in a user's place where a button is for everyone: no user has this number.
+const EVERYONE: i64 = 0;
+
 /// The hash of what a button carries.
 pub(crate) type Key = [u8; 32];
 
@@ -23,8 +26,8 @@ pub struct Spot {
     pub bot: i64,
     /// The chat's.
     pub chat: i64,
-    /// The person's.
-    pub user: i64,
+    /// The one for whom it is; none where everyone may use it to whom the bot listens in that chat.
+    pub user: Option<i64>,
     /// Why the message is sent.
     pub cause: String,
 }
@@ -94,7 +97,7 @@ pub(crate) fn replace(
     let Spot { bot, chat, user, cause } = spot;
     for New { key, task, act } in buttons {
         let task = task.map(|task| task.to_string());
-        insert.execute(params![key, bot, chat, user, cause, task, act, nanos(now)])?;
+        insert.execute(params![key, bot, chat, user.unwrap_or(EVERYONE), cause, task, act, nanos(now)])?;
     }
     Ok(())
 }
@@ -155,10 +158,11 @@ pub(crate) fn forget(connection: &Connection, now: Timestamp) -> Result<(), Stor
 }
 
 fn button(row: &Row<'_>) -> rusqlite::Result<Button> {
+    let user = Some(row.get(3)?).filter(|user| *user != EVERYONE);
     let (task, tool) = (row.get_ref(6)?.as_str_or_null()?, row.get_ref(7)?.as_str_or_null()?);
     Ok(Button {
         key: row.get(0)?,
-        spot: Spot { bot: row.get(1)?, chat: row.get(2)?, user: row.get(3)?, cause: row.get(4)? },
+        spot: Spot { bot: row.get(1)?, chat: row.get(2)?, user, cause: row.get(4)? },
         message: row.get(5)?,
         task: task.map(|text| from_plain(6, text)).transpose()?,
         tool: tool.map(|text| from_plain(7, text)).transpose()?,

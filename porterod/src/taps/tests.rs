@@ -27,7 +27,7 @@ impl Phone {
     }
 
     fn spot(&self) -> Spot {
-        Spot { bot: 7, chat: 501, user: 501, cause: format!("card:{}", self.task.id) }
+        Spot { bot: 7, chat: 501, user: Some(501), cause: format!("card:{}", self.task.id) }
     }
 
     async fn sent(&self, message: i64) {

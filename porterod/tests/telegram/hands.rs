@@ -1,5 +1,6 @@
 //! An agent that asks, and Jane, who decides on her phone.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use portero::audit::{self, Event, Filter};
@@ -11,12 +12,16 @@ use serde_json::{Value, json};
 
 use crate::fake_server::{RECORD, ROLE};
 use crate::standin::{Shown, StandIn, TOKEN};
-use crate::world::{JANE, PASSPHRASE, SOON, World};
+use crate::world::{ADA, GROUP, JANE, PASSPHRASE, SOON, World};
 
 /// A world in which an agent works in a project with the server `notes`, and Jane decides.
 pub(crate) struct Hands {
     pub(crate) world: World,
-    session: Option<Client>,
+    session: Option<(PathBuf, Client)>,
+    /// Where cards are shown.
+    pub(crate) chat: i64,
+    /// The project that the agent works in.
+    pub(crate) project: PathBuf,
 }
 
 impl Hands {
@@ -27,8 +32,29 @@ impl Hands {
     /// With more in `policies.json`.
     pub(crate) async fn with(policies: Value) -> Self {
         let world = World::without_bot().await;
-        world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE}));
-        std::fs::create_dir(world.at("project")).unwrap();
+        world.telegram.say(JANE, "/start");
+        Self::in_chat(world, JANE, json!({"admin": JANE}), policies).await
+    }
+
+    /// In the group, in which Jane and Ada decide.
+    pub(crate) async fn in_group() -> Self {
+        let world = World::without_bot().await;
+        world.telegram.change_group(GROUP, |_| ());
+        Self::of_group(world).await
+    }
+
+    async fn of_group(world: World) -> Self {
+        Self::in_chat(world, GROUP, json!({"chat": GROUP, "deciders": [JANE, ADA]}), json!({})).await
+    }
+
+    async fn in_chat(world: World, chat: i64, who: Value, policies: Value) -> Self {
+        let mut telegram = json!({"token": TOKEN, "apiUrl": world.telegram.api_url()});
+        for (name, value) in who.as_object().unwrap() {
+            telegram[name] = value.clone();
+        }
+        world.configure(&telegram);
+        let project = world.at("project");
+        std::fs::create_dir(&project).unwrap();
         let server = json!({
             "name": "notes",
             "command": std::env::current_exe().unwrap(),
@@ -39,11 +65,10 @@ impl Hands {
         world.write("policies.json", &policies.to_string());
         let replacement = json!({"fake": "John Doe", "real": "Jane Roe", "bidirectional": true});
         world.write("replacements.json", &json!({"replacements": [replacement]}).to_string());
-        world.telegram.say(JANE, "/start");
         let world = world.started().await;
         world.set_passphrase().await;
         world.serves().await;
-        Self { world, session: None }
+        Self { world, session: None, chat, project }
     }
 
     pub(crate) fn telegram(&self) -> &StandIn {
@@ -51,7 +76,7 @@ impl Hands {
     }
 
     pub(crate) async fn restarted(self) -> Self {
-        Self { world: self.world.restarted().await, session: None }
+        Self { world: self.world.restarted().await, session: None, ..self }
     }
 
     /// The agent asks for `notes/send` with this text.
@@ -61,15 +86,15 @@ impl Hands {
 
     pub(crate) async fn submit_to(&mut self, tool: &str, text: &str) -> Result<Task, String> {
         let session = match self.session.take() {
-            Some(session) => session,
-            None => self.connect().await,
+            Some((project, session)) if project == self.project => session,
+            _ => self.connect().await,
         };
         let params = json!({"name": tool, "arguments": {"text": text}});
         let call = json!({"tool": format!("notes/{tool}"), "method": "tools/call", "params": params});
         let call = serde_json::from_value(call).unwrap();
         let client = serde_json::from_str("\"claude 1\"").unwrap();
         let asked = tokio::time::timeout(SOON, session.ask(Ask::Submit { call, client })).await.unwrap();
-        self.session = Some(session);
+        self.session = Some((self.project.clone(), session));
         match asked {
             Ok(Reply::Task(task)) => Ok(*task),
             other => Err(format!("{other:?}")),
@@ -77,7 +102,7 @@ impl Hands {
     }
 
     async fn connect(&self) -> Client {
-        let directory = self.world.at("project");
+        let directory = self.project.clone();
         let peer = Peer::Session {
             id: SessionId::fresh(),
             agent_session: None,
@@ -147,7 +172,7 @@ impl Hands {
     /// Waits until the task's card has this button.
     pub(crate) async fn card_with(&self, task: &Task, words: &str) -> Shown {
         let found = |it: &StandIn| {
-            let cards = it.by_bot(JANE).into_iter().rev();
+            let cards = it.by_bot(self.chat).into_iter().rev();
             cards
                 .into_iter()
                 .find(|shown| is_about(shown, task) && buttons(shown).iter().any(|it| it == words))
@@ -158,7 +183,7 @@ impl Hands {
     /// Waits until the task's card shows an outcome that begins so.
     pub(crate) async fn outcome(&self, task: &Task, words: &str) -> Shown {
         let found = |it: &StandIn| {
-            let mut cards = it.by_bot(JANE).into_iter();
+            let mut cards = it.by_bot(self.chat).into_iter();
             cards.find(|shown| is_about(shown, task) && shown.text.starts_with(words))
         };
         self.telegram().until(&format!("an outcome `{words}`"), found).await
@@ -167,7 +192,7 @@ impl Hands {
     /// Waits until the outcome holds these words, too.
     pub(crate) async fn outcome_with(&self, task: &Task, words: &str) -> Shown {
         let found = |it: &StandIn| {
-            let mut cards = it.by_bot(JANE).into_iter();
+            let mut cards = it.by_bot(self.chat).into_iter();
             cards.find(|it| is_about(it, task) && it.keyboard.is_none() && it.text.contains(words))
         };
         self.telegram().until(&format!("an outcome with `{words}`"), found).await
@@ -175,8 +200,13 @@ impl Hands {
 
     /// Jane presses a button of the task's card; what she is told.
     pub(crate) async fn press(&self, task: &Task, words: &str) -> String {
+        self.press_of(JANE, task, words).await
+    }
+
+    /// Somebody presses a button of the task's card; what they are told.
+    pub(crate) async fn press_of(&self, person: i64, task: &Task, words: &str) -> String {
         let card = self.card_with(task, words).await;
-        let query = self.telegram().press(JANE, card.id, words);
+        let query = self.telegram().press_in(person, self.chat, card.id, words);
         self.told(&query).await
     }
 

@@ -8,6 +8,7 @@ mod courier;
 mod deciding;
 #[path = "../daemon/fake_server.rs"]
 mod fake_server;
+mod groups;
 mod hands;
 mod paging;
 mod pairing;

@@ -23,7 +23,10 @@ use tempfile::TempDir;
 use crate::standin::{StandIn, TOKEN};
 
 pub(crate) const JANE: i64 = 501;
+pub(crate) const ADA: i64 = 502;
 pub(crate) const MALLORY: i64 = 666;
+/// The group in which Jane and Ada decide.
+pub(crate) const GROUP: i64 = -1_001_000;
 pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
 /// The shortest pause after a failure.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
@@ -232,6 +235,7 @@ impl World {
     fn parts(&self) -> Parts {
         let pace = Pace {
             gap: Duration::from_millis(1),
+            group_minute: 1_000,
             first_pause: PAUSE,
             longest_pause: 4 * PAUSE,
             ..Pace::default()

@@ -36,8 +36,6 @@ pub(super) fn read<'a>(
         }
         return None;
     };
-    let message = "this version does not ask in groups yet; `telegram.chat` is read and checked only";
-    document.warn(value.start(), message.into(), None);
     let chat = chat(document, value);
     let deciders = match (deciders, admin) {
         (Some(deciders), admin) => {

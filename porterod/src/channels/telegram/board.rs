@@ -30,12 +30,13 @@ use crate::taps::{Spot, Taps};
 /// How long to wait before drawing again what could not be.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// The person's chat, and the way to it.
+/// The chat, and the way to it.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     pub(super) courier: Courier,
     pub(super) at: Chat,
-    pub(super) user: i64,
+    /// The one whose private chat it is; none in a group.
+    pub(super) owner: Option<i64>,
 }
 
 /// One message.
@@ -161,7 +162,7 @@ impl Board {
             }
             Err(failure) => return Err(StoreError::Failed(failure.to_string())),
         };
-        let face = Face { daemon: &self.daemon, zone: &self.zone, look: &look, user: link.user };
+        let face = Face { daemon: &self.daemon, zone: &self.zone, look: &look, owner: link.owner };
         let spot = spot(link, &cause);
         let waits = look.task.state == State::PendingApproval;
         let drawn = match (waits, message) {
@@ -304,7 +305,7 @@ fn sent(store: &Connection, at: Chat, cause: &Cause) -> Result<Option<MessageId>
     Ok(telegram::sent(store, at.bot, at.chat, cause.as_str())?.map(MessageId))
 }
 
-/// Where the buttons of a message stand.
+/// Where the buttons of a message stand, for everyone to whom the bot listens there.
 pub(super) fn spot(link: &Link, cause: &Cause) -> Spot {
-    Spot { bot: link.at.bot, chat: link.at.chat, user: link.user, cause: cause.as_str().to_owned() }
+    Spot { bot: link.at.bot, chat: link.at.chat, user: link.owner, cause: cause.as_str().to_owned() }
 }

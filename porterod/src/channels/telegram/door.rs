@@ -1,9 +1,10 @@
-//! Who is let in: the paired person, in their own private chat and in their own words (guarantee A4).
+//! Who is let in: the paired person, in their own private chat, or a decider, in the one group; in their own words
+//! (guarantee A4).
 //!
 //! Everyone else is a stranger, for whom nothing is sent, stored or logged. Pure.
 
 use super::bot::{ChatId, Incoming, Message, Press, UserId};
-use crate::pairing::Person;
+use crate::pairing::{Circle, Person};
 
 /// What the person said or pressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,46 +20,59 @@ pub enum Word {
 pub(super) enum Caller {
     /// Nobody to whom anything is said.
     Stranger,
-    /// Someone asks for their own number, while nobody is paired.
+    /// Someone asks for their own number, while the bot listens to nobody; or its person does, in some group.
     Whoami(Person),
     /// Someone says a code, while nobody is paired.
     Code(Person, String),
-    /// The person.
-    Person(Word),
+    /// One to whom the bot listens.
+    Person(Person, Word),
 }
 
 /// Looks who it is. `bot` is the bot's own name.
-pub(super) fn look(what: Incoming, person: Option<Person>, bot: &str) -> Caller {
+pub(super) fn look(what: Incoming, circle: Option<&Circle>, bot: &str) -> Caller {
     let (who, word) = match what {
         Incoming::Message(message) => {
-            let who = own_chat(message.from, message.chat, message.private).filter(|_| message.own);
+            let who = someone(message.from, message.chat, message.private).filter(|_| message.own);
             (who, Word::Said(message))
         }
         Incoming::Press(press) => {
             let place = press.place;
-            let who = place.and_then(|(chat, private, _)| own_chat(Some(press.from), chat, private));
+            let who = place.and_then(|(chat, private, _)| someone(Some(press.from), chat, private));
             (who, Word::Pressed(press))
         }
         Incoming::Other => return Caller::Stranger,
     };
-    match (who, person) {
-        (Some(who), Some(person)) if who == person => Caller::Person(word),
-        (Some(who), None) => unpaired(who, &word, bot),
+    match (who, circle) {
+        (Some(who), Some(circle)) if circle.has(who) => Caller::Person(who, word),
+        // Whoever is to name a group in the configuration learns its number there.
+        (Some(who), Some(Circle::One(person))) if who.user == person.user && asks_who(&word, bot) => {
+            Caller::Whoami(who)
+        }
+        (Some(who), None) if asks_who(&word, bot) => Caller::Whoami(who),
+        (Some(who), None) => says_code(who, &word, bot),
         (_, Some(_)) | (None, None) => Caller::Stranger,
     }
 }
 
-/// Someone in their own private chat.
-fn own_chat(user: Option<UserId>, chat: ChatId, private: bool) -> Option<Person> {
+/// Someone in their own private chat, or in a group.
+fn someone(user: Option<UserId>, chat: ChatId, private: bool) -> Option<Person> {
     let UserId(user) = user?;
-    (private && chat.0 == user).then_some(Person { user, chat: chat.0 })
+    let fits = if private { chat.0 == user } else { chat.0 < 0 };
+    fits.then_some(Person { user, chat: chat.0 })
 }
 
-fn unpaired(who: Person, word: &Word, bot: &str) -> Caller {
+fn asks_who(word: &Word, bot: &str) -> bool {
+    let Word::Said(Message { text: Some(text), .. }) = word else { return false };
+    command(text, bot) == Some(("whoami", ""))
+}
+
+/// A code is said in private: who reads it in a group could be quicker.
+fn says_code(who: Person, word: &Word, bot: &str) -> Caller {
     let Word::Said(Message { text: Some(text), .. }) = word else { return Caller::Stranger };
     match command(text, bot) {
-        Some(("whoami", "")) => Caller::Whoami(who),
-        Some(("pair" | "start", code)) if !code.is_empty() => Caller::Code(who, code.to_owned()),
+        Some(("pair" | "start", code)) if !code.is_empty() && who.owner().is_some() => {
+            Caller::Code(who, code.to_owned())
+        }
         _ => Caller::Stranger,
     }
 }
@@ -80,8 +94,19 @@ pub fn command<'a>(text: &'a str, bot: &str) -> Option<(&'a str, &'a str)> {
 mod tests {
     use super::*;
     use crate::channels::telegram::bot::{MessageId, QueryId};
+    use crate::pairing::Group;
 
     const JANE: Person = Person { user: 501, chat: 501 };
+    const GROUP: i64 = -1_001;
+
+    fn jane() -> Circle {
+        Circle::One(JANE)
+    }
+
+    /// Jane and Ada decide in a group.
+    fn group() -> Circle {
+        Circle::Group(Group { chat: GROUP, deciders: vec![501, 502] })
+    }
 
     fn said(text: &str) -> Message {
         Message {
@@ -95,8 +120,12 @@ mod tests {
         }
     }
 
-    fn of(message: Message, person: Option<Person>) -> Caller {
-        look(Incoming::Message(message), person, "portero_bot")
+    fn of(message: Message, circle: Option<&Circle>) -> Caller {
+        look(Incoming::Message(message), circle, "portero_bot")
+    }
+
+    fn in_group(user: i64, chat: i64) -> Message {
+        Message { from: Some(UserId(user)), chat: ChatId(chat), private: false, ..said("/status") }
     }
 
     fn press(user: i64, place: Option<(ChatId, bool, MessageId)>) -> Incoming {
@@ -106,7 +135,7 @@ mod tests {
 
     #[test]
     fn only_the_person_is_heard_and_only_in_their_own_chat_and_words() {
-        assert_eq!(of(said("hi"), Some(JANE)), Caller::Person(Word::Said(said("hi"))));
+        assert_eq!(of(said("hi"), Some(&jane())), Caller::Person(JANE, Word::Said(said("hi"))));
         let others = [
             Message { from: Some(UserId(666)), chat: ChatId(666), ..said("/pair X") },
             Message { from: Some(UserId(666)), ..said("hi") },
@@ -116,16 +145,51 @@ mod tests {
             Message { own: false, ..said("hi") },
         ];
         for other in others {
-            assert_eq!(of(other, Some(JANE)), Caller::Stranger);
+            assert_eq!(of(other, Some(&jane())), Caller::Stranger);
         }
-        assert_eq!(look(Incoming::Other, Some(JANE), "portero_bot"), Caller::Stranger);
+        assert_eq!(look(Incoming::Other, Some(&jane()), "portero_bot"), Caller::Stranger);
+    }
+
+    #[test]
+    fn in_a_group_each_decider_is_heard_and_nobody_elsewhere_or_in_anothers_name() {
+        for user in [501, 502] {
+            let who = Person { user, chat: GROUP };
+            let said = in_group(user, GROUP);
+            assert_eq!(of(said.clone(), Some(&group())), Caller::Person(who, Word::Said(said)));
+        }
+        let others = [
+            in_group(666, GROUP),
+            in_group(501, -7),
+            said("hi"),
+            said("/whoami"),
+            said("/pair ABCD-EFGH"),
+            // An administrator who does not show themselves writes in the group's name.
+            Message { own: false, ..in_group(501, GROUP) },
+            Message { from: None, ..in_group(501, GROUP) },
+            Message { private: true, ..in_group(501, GROUP) },
+        ];
+        for other in others {
+            assert_eq!(of(other.clone(), Some(&group())), Caller::Stranger, "{other:?}");
+        }
+        let look = |user, chat: i64, private| {
+            look(press(user, Some((ChatId(chat), private, MessageId(3)))), Some(&group()), "portero_bot")
+        };
+        assert!(matches!(
+            look(502, GROUP, false),
+            Caller::Person(Person { user: 502, .. }, Word::Pressed(_))
+        ));
+        for (user, chat, private) in
+            [(666, GROUP, false), (501, 501, true), (501, -7, false), (501, GROUP, true)]
+        {
+            assert_eq!(look(user, chat, private), Caller::Stranger, "{user} in {chat}");
+        }
     }
 
     #[test]
     fn only_the_persons_presses_count() {
         let here = Some((ChatId(501), true, MessageId(3)));
-        let look = |what| look(what, Some(JANE), "portero_bot");
-        assert!(matches!(look(press(501, here)), Caller::Person(Word::Pressed(_))));
+        let look = |what| look(what, Some(&jane()), "portero_bot");
+        assert!(matches!(look(press(501, here)), Caller::Person(JANE, Word::Pressed(_))));
         assert_eq!(look(press(666, here)), Caller::Stranger);
         assert_eq!(look(press(501, Some((ChatId(-5), false, MessageId(3))))), Caller::Stranger);
         assert_eq!(look(press(501, None)), Caller::Stranger);
@@ -145,5 +209,15 @@ mod tests {
             Caller::Stranger
         );
         assert_eq!(of(Message { own: false, ..said("/pair X") }, None), Caller::Stranger);
+    }
+
+    #[test]
+    fn a_groups_number_is_told_there_before_anything_is_configured_and_to_the_one_person_after() {
+        let asks = |user| Message { text: Some("/whoami@portero_bot".to_owned()), ..in_group(user, -7) };
+        let told = |user| Caller::Whoami(Person { user, chat: -7 });
+        assert_eq!((of(asks(666), None), of(asks(501), Some(&jane()))), (told(666), told(501)));
+        assert_eq!(of(asks(666), Some(&jane())), Caller::Stranger);
+        assert_eq!(of(asks(501), Some(&group())), Caller::Stranger);
+        assert_eq!(of(Message { own: false, ..asks(666) }, None), Caller::Stranger);
     }
 }

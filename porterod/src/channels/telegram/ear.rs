@@ -16,7 +16,7 @@ use super::courier::{Cause, Courier, Letter, Rank, doubled};
 use super::door::{Caller, Word, look};
 use super::text::{MESSAGE_MOST, Shown, Text};
 use crate::journal::Journal;
-use crate::pairing::{Claim, Pairing, Person, Place};
+use crate::pairing::{Circle, Claim, Pairing, Person, Place};
 use crate::store::{Records, StoreError, telegram as kept};
 use crate::weather::Weather;
 
@@ -50,8 +50,8 @@ impl Default for Listening {
 /// What decides on what the person said. It stands above the wire.
 pub trait Flow: Send + Sync {
     /// The bot can be written to, with this courier; what was told before may be told again, under its cause.
-    /// `person` is none until someone is paired; then this comes again.
-    fn linked(&self, courier: &Courier, person: Option<Person>);
+    /// `circle` is none until someone is paired; then this comes again.
+    fn linked(&self, courier: &Courier, circle: Option<Circle>);
 
     /// The person said or pressed something. It returns once what must not be lost is stored; what takes long is
     /// to go on by itself, since nothing else is heard meanwhile.
@@ -156,16 +156,12 @@ impl Ear {
         }
         updates.sort_by_key(|update| update.id);
         for Update { id, what } in updates {
-            let person = self.pairing.person(&self.place)?;
-            match look(what, person, &self.username) {
+            let circle = self.pairing.circle(&self.place)?;
+            match look(what, circle.as_ref(), &self.username) {
                 Caller::Stranger => {}
                 Caller::Whoami(who) => self.tell_who(who, id),
                 Caller::Code(who, code) => self.claim(who, &code, id).await?,
-                Caller::Person(word) => {
-                    if let Some(person) = person {
-                        self.hand_on(word, person, id).await?;
-                    }
-                }
+                Caller::Person(person, word) => self.hand_on(word, person, id).await?,
             }
             *from = Some(UpdateId(id.0.saturating_add(1)));
         }
@@ -193,7 +189,18 @@ impl Ear {
         *last = Some(Instant::now());
         let number = |number: i64| Shown::line(&number.to_string());
         let text = Text::new().words("Your user: ").code(&number(who.user)).line();
-        self.say(who, &text.words("This chat: ").code(&number(who.chat)), id);
+        let text = text.words("This chat: ").code(&number(who.chat));
+        let text = match who.owner() {
+            Some(_) => text,
+            None => text
+                .words("\nTo be asked here, write into ")
+                .code(&Shown::line("portero.json"))
+                .words(", in ")
+                .code(&Shown::line("telegram"))
+                .words(":")
+                .pre(&Shown::block(&format!("\"chat\": {},\n\"deciders\": [{}]", who.chat, who.user))),
+        };
+        self.say(who, &text, id);
     }
 
     /// Someone says a code. While none is waited for, they are a stranger.
@@ -206,7 +213,7 @@ impl Ear {
             }
             Claim::Paired => {
                 self.say(who, &Text::new().words("Paired. Portero asks you here from now on."), id);
-                self.flow.linked(&self.courier, Some(who));
+                self.flow.linked(&self.courier, Some(Circle::One(who)));
             }
         }
         Ok(())

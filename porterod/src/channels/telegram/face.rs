@@ -18,8 +18,8 @@ pub(super) struct Face<'a> {
     pub(super) daemon: &'a Daemon,
     pub(super) zone: &'a TimeZone,
     pub(super) look: &'a Look,
-    /// The person of this chat.
-    pub(super) user: i64,
+    /// The one whose private chat it is; none in a group.
+    pub(super) owner: Option<i64>,
 }
 
 impl Face<'_> {
@@ -65,10 +65,11 @@ impl Face<'_> {
             "agent" => Door::Agent,
             "expiry" => Door::Expiry,
             "daemon" => Door::Daemon,
-            by => match by.strip_prefix("telegram user ") {
-                Some(user) if user == self.user.to_string() => Door::ThisPhone,
-                Some(_) => Door::AnotherPhone,
-                None => Door::Terminal,
+            by => match (by.strip_prefix("telegram user "), self.owner) {
+                (Some(user), Some(owner)) if user == owner.to_string() => Door::ThisPhone,
+                (Some(user), None) => user.parse().map_or(Door::AnotherPhone, Door::User),
+                (Some(_), Some(_)) => Door::AnotherPhone,
+                (None, _) => Door::Terminal,
             },
         }
     }

@@ -14,7 +14,7 @@ use super::bot::{Address, Bot, BotError, Me};
 use super::courier::{Courier, Pace, doubled};
 use super::ear::{Ear, Flow, Listening};
 use crate::daemon::Daemon;
-use crate::pairing::Place;
+use crate::pairing::{Group, Place};
 
 /// How fast everything goes; a test gives its own.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ async fn serve_one(
             return stop.cancelled().await;
         }
     };
-    let place = Place { bot: bot.id().0, api_url: telegram.api_url.clone(), admin: telegram.admin };
+    let place = place(&bot, telegram);
     weather.begins(TelegramState::Connecting, Some(place.clone()));
     let met = tokio::select! {
         () = stop.cancelled() => return,
@@ -120,7 +120,8 @@ async fn serve_one(
     if let Some(me) = met {
         let courier = Courier::new(bot.clone(), Arc::clone(&daemon.journal), tuning.pace.clone());
         let waiting = courier.clone();
-        let sending = move || (waiting.waiting(), waiting.trouble().map(|error| error.to_string()));
+        let in_group = place.group.is_some();
+        let sending = move || (waiting.waiting(), waiting.trouble().map(|error| told(&error, in_group)));
         weather.connected(me.username.clone(), Arc::new(sending));
         let ear = Ear {
             bot,
@@ -143,10 +144,19 @@ async fn serve_one(
     }
 }
 
+fn place(bot: &Bot, telegram: &Telegram) -> Place {
+    let group = telegram.group.as_ref().map(|group| Group {
+        chat: group.chat,
+        // No user has a number that does not fit.
+        deciders: group.deciders.iter().filter_map(|user| i64::try_from(*user).ok()).collect(),
+    });
+    Place { bot: bot.id().0, api_url: telegram.api_url.clone(), admin: telegram.admin, group }
+}
+
 /// Sends and listens, until it is told to stop or Telegram knows the bot no more. A poll that waits is given up.
 async fn talk(ear: &Ear, courier: &Courier, stop: &CancellationToken) {
-    match ear.pairing.person(&ear.place) {
-        Ok(person) => ear.flow.linked(courier, person),
+    match ear.pairing.circle(&ear.place) {
+        Ok(circle) => ear.flow.linked(courier, circle),
         Err(error) => tracing::error!(%error, "it cannot be told who is paired"),
     }
     let sending = courier.run(stop.clone());
@@ -193,6 +203,16 @@ async fn meet(daemon: &Daemon, bot: &Bot, tuning: &Tuning) -> Option<Me> {
                 failures = failures.saturating_add(1);
             }
         }
+    }
+}
+
+/// What goes wrong with sending, and what to do.
+fn told(error: &BotError, in_group: bool) -> String {
+    match (error, in_group) {
+        (BotError::Blocked, true) => {
+            "the bot is not in the group, or may not write there: add it, then write /status there".to_owned()
+        }
+        (error, _) => error.to_string(),
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn no_bot(daemon: &Daemon) -> bool {
     let seen = daemon.weather.seen();
     match seen.place {
         None => daemon.config.load().settings.telegram.is_none(),
-        Some(place) => matches!(daemon.pairing.person(&place), Ok(None)),
+        Some(place) => matches!(daemon.pairing.circle(&place), Ok(None)),
     }
 }
 

@@ -145,6 +145,9 @@ fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     if let Some(seconds) = refusal.retry_after {
         body["parameters"] = json!({"retry_after": seconds});
     }
+    if let Some(chat) = refusal.migrate_to {
+        body["parameters"] = json!({"migrate_to_chat_id": chat});
+    }
     envelope(refusal.code, &body)
 }
 

@@ -2,33 +2,38 @@
 
 use serde_json::{Map, Value, json};
 
-use super::USERNAME;
-use super::people::chat as chat_json;
 use super::state::{Shown, State};
+use super::{USERNAME, groups};
 
 /// What Telegram refuses.
 pub(super) struct Refusal {
     pub(super) code: u16,
     pub(super) description: String,
     pub(super) retry_after: Option<u64>,
+    pub(super) migrate_to: Option<i64>,
 }
 
 impl Refusal {
     pub(super) fn new(code: u16, description: &str) -> Self {
-        Self { code, description: description.to_owned(), retry_after: None }
+        Self { code, description: description.to_owned(), retry_after: None, migrate_to: None }
     }
 
     pub(super) fn flood(seconds: u64) -> Self {
         let description = format!("Too Many Requests: retry after {seconds}");
-        Self { code: 429, description, retry_after: Some(seconds) }
+        Self { code: 429, description, retry_after: Some(seconds), migrate_to: None }
     }
 
-    fn bad(text: &str) -> Self {
+    /// The group is a supergroup now.
+    pub(super) fn migrated(to: i64) -> Self {
+        Self { migrate_to: Some(to), ..Self::bad("group chat was upgraded to a supergroup chat") }
+    }
+
+    pub(super) fn bad(text: &str) -> Self {
         Self::new(400, &format!("Bad Request: {text}"))
     }
 }
 
-type Result<T> = std::result::Result<T, Refusal>;
+pub(super) type Result<T> = std::result::Result<T, Refusal>;
 
 /// What a call carries.
 pub(super) struct Body {
@@ -72,12 +77,12 @@ impl Body {
     }
 
     /// A number, which may be written as a text.
-    fn number(&self, name: &str) -> Option<i64> {
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
         let value = &self.fields[name];
         value.as_i64().or_else(|| value.as_str()?.parse().ok())
     }
 
-    fn text(&self, name: &str) -> &str {
+    pub(super) fn text(&self, name: &str) -> &str {
         self.fields[name].as_str().unwrap_or_default()
     }
 
@@ -103,20 +108,25 @@ pub(super) fn carry_out(state: &mut State, method: &str, body: &Body) -> Result<
         "answerCallbackQuery" => answer(state, body),
         "setMyCommands" => set_commands(state, body),
         "deleteMessage" => delete(state, body),
+        "getChat" => groups::chat(state, body),
+        "createForumTopic" => groups::create_topic(state, body),
+        "reopenForumTopic" => groups::reopen_topic(state, body),
         _ => Err(Refusal::new(404, "Not Found")),
     }
 }
 
 fn send(state: &mut State, body: &Body) -> Result<Value> {
     let chat = may_write(state, body)?;
+    let thread = groups::thread(state, chat, body)?;
     let text = text(state, body)?;
     let entities = entities(&body.json("entities"), &text)?;
     let keyboard = keyboard(body)?;
-    Ok(put(state, chat, Shown { text, entities, keyboard, ..nothing() }))
+    Ok(put(state, chat, Shown { thread, text, entities, keyboard, ..nothing() }))
 }
 
 fn send_document(state: &mut State, body: &Body) -> Result<Value> {
     let chat = may_write(state, body)?;
+    let thread = groups::thread(state, chat, body)?;
     let Some((name, bytes)) = &body.file else {
         return Err(Refusal::bad("there is no document in the request"));
     };
@@ -129,7 +139,7 @@ fn send_document(state: &mut State, body: &Body) -> Result<Value> {
     }
     let entities = entities(&body.json("caption_entities"), &text)?;
     let document = Some((name.clone(), bytes.clone()));
-    Ok(put(state, chat, Shown { text, entities, document, ..nothing() }))
+    Ok(put(state, chat, Shown { thread, text, entities, document, ..nothing() }))
 }
 
 fn edit_text(state: &mut State, body: &Body) -> Result<Value> {
@@ -158,7 +168,7 @@ fn edit(state: &mut State, chat: i64, body: &Body, change: impl FnOnce(Shown) ->
         ));
     }
     *shown = Shown { edits: shown.edits + 1, ..changed };
-    Ok(json!({"message_id": id, "date": 0, "chat": chat_json(chat, "private")}))
+    Ok(json!({"message_id": id, "date": 0, "chat": state.chat(chat)}))
 }
 
 fn answer(state: &mut State, body: &Body) -> Result<Value> {
@@ -187,8 +197,11 @@ fn set_commands(state: &mut State, body: &Body) -> Result<Value> {
         }
     }
     let chat = body.fields["scope"]["chat_id"].as_i64().unwrap_or(0);
-    if commands.len() > 100 || !state.people.contains_key(&chat) {
-        return Err(Refusal::bad("chat not found"));
+    if commands.len() > 100 {
+        return Err(Refusal::bad("BOT_COMMANDS_TOO_MUCH"));
+    }
+    if !state.people.contains_key(&chat) {
+        groups::member(state, chat)?;
     }
     state.commands.insert(chat, commands.into());
     Ok(json!(true))
@@ -208,8 +221,7 @@ fn may_write(state: &State, body: &Body) -> Result<i64> {
     match state.people.get(&chat) {
         Some(true) => Err(Refusal::new(403, "Forbidden: bot was blocked by the user")),
         Some(false) => Ok(chat),
-        None if state.groups.contains(&chat) => Ok(chat),
-        None => Err(Refusal::bad("chat not found")),
+        None => groups::member(state, chat).map(|()| chat),
     }
 }
 
@@ -285,6 +297,7 @@ fn check_button(button: &Value) -> Result<()> {
 fn nothing() -> Shown {
     Shown {
         id: 0,
+        thread: None,
         by_bot: true,
         text: String::new(),
         entities: json!([]),
@@ -297,5 +310,5 @@ fn nothing() -> Shown {
 fn put(state: &mut State, chat: i64, shown: Shown) -> Value {
     let id = state.next_message();
     state.messages.insert((chat, id), Shown { id, ..shown });
-    json!({"message_id": id, "date": 0, "chat": chat_json(chat, "private")})
+    json!({"message_id": id, "date": 0, "chat": state.chat(chat)})
 }

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+mod groups;
 mod http;
 mod methods;
 mod people;

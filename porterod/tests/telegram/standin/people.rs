@@ -6,30 +6,29 @@ use super::StandIn;
 use super::state::{Query, Shown, State};
 
 /// The date of everything; nothing looks at it.
-const DATE: i64 = 1_700_000_000;
+pub(super) const DATE: i64 = 1_700_000_000;
 
 impl StandIn {
     /// A person writes to the bot in their private chat. Returns the update's number.
     pub(crate) fn say(&self, person: i64, text: &str) -> i64 {
-        self.write(person, person, "private", text, json!({}))
+        self.write(person, text, json!({}))
     }
 
     /// A person answers a message of the bot.
     pub(crate) fn answer(&self, person: i64, message: i64, text: &str) -> i64 {
-        let answered = json!({"message_id": message, "date": DATE, "chat": chat(person, "private")});
-        self.write(person, person, "private", text, json!({"reply_to_message": answered}))
+        let answered = json!({"message_id": message, "date": DATE, "chat": private(person)});
+        self.write(person, text, json!({"reply_to_message": answered}))
     }
 
     /// A person writes in a group that the bot is in.
     pub(crate) fn say_in_group(&self, person: i64, group: i64, text: &str) -> i64 {
-        self.shared.change(|state| state.groups.push(group));
-        self.write(person, group, "supergroup", text, json!({}))
+        self.say_in(person, (group, None), text)
     }
 
     /// A person forwards someone else's words to the bot.
     pub(crate) fn forward(&self, person: i64, text: &str) -> i64 {
         let origin = json!({"type": "hidden_user", "sender_user_name": "Someone", "date": DATE});
-        self.write(person, person, "private", text, json!({"forward_origin": origin, "forward_date": DATE}))
+        self.write(person, text, json!({"forward_origin": origin, "forward_date": DATE}))
     }
 
     /// A person presses the button with these words under a message. Returns the press's name.
@@ -38,8 +37,19 @@ impl StandIn {
         self.press_with(person, message, &data)
     }
 
+    /// As [`Self::press`], in any chat.
+    pub(crate) fn press_in(&self, person: i64, chat: i64, message: i64, words: &str) -> String {
+        let data = self.shared.state().button(chat, message, words);
+        self.press_with_in(person, chat, message, &data)
+    }
+
     /// A press that holds `data`, whatever the message shows: old keyboards stay on old screens.
     pub(crate) fn press_with(&self, person: i64, message: i64, data: &str) -> String {
+        self.press_with_in(person, person, message, data)
+    }
+
+    /// As [`Self::press_with`], in any chat.
+    pub(crate) fn press_with_in(&self, person: i64, place: i64, message: i64, data: &str) -> String {
         self.shared.change(|state| {
             let query = state.next_query();
             state.queries.insert(query.clone(), Query::default());
@@ -47,7 +57,7 @@ impl StandIn {
                 "id": query,
                 "from": user(person),
                 "chat_instance": "-1",
-                "message": {"message_id": message, "date": DATE, "chat": chat(person, "private")},
+                "message": {"message_id": message, "date": DATE, "chat": state.chat(place)},
                 "data": data,
             });
             state.deliver("callback_query", press);
@@ -70,15 +80,27 @@ impl StandIn {
         self.shared.change(|state| state.deliver("message", json!({"telepathy": {"waves": [1, 2]}})))
     }
 
-    fn write(&self, person: i64, place: i64, kind: &str, text: &str, more: Value) -> i64 {
+    fn write(&self, person: i64, text: &str, more: Value) -> i64 {
         self.shared.change(|state| {
             state.people.entry(person).or_insert(false);
+        });
+        self.write_in(person, (person, None), text, more)
+    }
+
+    pub(super) fn write_in(
+        &self,
+        person: i64,
+        (place, thread): (i64, Option<i64>),
+        text: &str,
+        more: Value,
+    ) -> i64 {
+        self.shared.change(|state| {
             let id = state.next_message();
             let mut message = json!({
                 "message_id": id,
                 "date": DATE,
                 "from": user(person),
-                "chat": chat(place, kind),
+                "chat": state.chat(place),
                 "text": text,
             });
             if text.starts_with('/') {
@@ -90,6 +112,7 @@ impl StandIn {
             }
             let shown = Shown {
                 id,
+                thread,
                 by_bot: false,
                 text: text.to_owned(),
                 entities: json!([]),
@@ -114,10 +137,10 @@ impl State {
     }
 }
 
-fn user(person: i64) -> Value {
+pub(super) fn user(person: i64) -> Value {
     json!({"id": person, "is_bot": false, "first_name": "Jane", "language_code": "en"})
 }
 
-pub(super) fn chat(id: i64, kind: &str) -> Value {
-    json!({"id": id, "type": kind, "first_name": "Jane"})
+pub(super) fn private(person: i64) -> Value {
+    json!({"id": person, "type": "private", "first_name": "Jane"})
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::groups::Group;
 use super::weather::Fault;
 
 /// What Telegram knows.
@@ -12,8 +13,8 @@ use super::weather::Fault;
 pub(super) struct State {
     /// People who ever wrote to the bot; whether they blocked it.
     pub(super) people: BTreeMap<i64, bool>,
-    /// Groups that the bot is in.
-    pub(super) groups: Vec<i64>,
+    /// Groups that the bot is in, or was.
+    pub(super) groups: BTreeMap<i64, Group>,
     pub(super) messages: BTreeMap<(i64, i64), Shown>,
     pub(super) queries: BTreeMap<String, Query>,
     /// What the bot has not confirmed, in the order in which it is delivered.
@@ -40,6 +41,8 @@ pub(super) struct State {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shown {
     pub(crate) id: i64,
+    /// The topic of a group that it stands in; none for General, and elsewhere.
+    pub(crate) thread: Option<i64>,
     pub(crate) by_bot: bool,
     pub(crate) text: String,
     pub(crate) entities: Value,

@@ -33,6 +33,8 @@ pub enum Door {
     ThisPhone,
     /// On another phone.
     AnotherPhone,
+    /// In a group, by this user.
+    User(i64),
     /// At the terminal.
     Terminal,
     /// By a rule or grant made meanwhile.
@@ -46,8 +48,17 @@ pub enum Door {
 }
 
 impl Door {
+    fn text(self) -> Text {
+        let text = Text::new();
+        if let Self::User(user) = self {
+            return text.words(" by ").code(&Shown::line(&format!("telegram user {user}")));
+        }
+        text.words(self.words())
+    }
+
     const fn words(self) -> &'static str {
         match self {
+            Self::User(_) => "",
             Self::ThisPhone => " on this phone",
             Self::AnotherPhone => " on another phone",
             Self::Terminal => " at the terminal",
@@ -64,7 +75,7 @@ impl Door {
 pub fn outcome(task: &Task, decided: Decided, view: &View<'_>) -> Message {
     let title = Text::new()
         .bold(verdict(task.state))
-        .words(decided.door.words())
+        .then(decided.door.text())
         .words(", ")
         .then(moments::at(decided.at, view.now, view.zone))
         .words("\n")

@@ -26,13 +26,13 @@ use super::face::is_locked;
 use super::keyboard::{Choice, View};
 use super::talk;
 use super::tell;
-use super::text::{MESSAGE_MOST, Text};
+use super::text::{MESSAGE_MOST, Shown, Text};
 use crate::control::{self, Undone};
 use crate::daemon::Daemon;
-use crate::pairing::Person;
+use crate::pairing::{Circle, Person};
 use crate::store::StoreError;
 use crate::store::cards::{self as kept, Chat, Turn};
-use crate::taps::{self, Act, Deed, Found, Tapped, Turned};
+use crate::taps::{self, Act, Deed, Found, Spot, Tapped, Turned};
 
 /// How long to wait for Telegram's word that a message arrived whose button was pressed already.
 const ARRIVES: Duration = Duration::from_secs(2);
@@ -60,7 +60,7 @@ impl Deciding {
         let (bot, update) = heard.receipt.numbers();
         let person = heard.person;
         let at = Chat { bot, chat: person.chat };
-        let link = Link { courier: heard.courier.clone(), at, user: person.user };
+        let link = Link { courier: heard.courier.clone(), at, owner: person.owner() };
         let press = |message: MessageId| taps::Press {
             bot,
             chat: person.chat,
@@ -76,7 +76,7 @@ impl Deciding {
                 if talk::is_its(&found) {
                     return self.next.hear(heard).await;
                 }
-                let words = self.pressed(&link, found, message.0).await?;
+                let words = self.pressed(&link, person, found, message.0).await?;
                 let Words { text, alert } = words;
                 link.courier.answer(pressed.query.clone(), text.map(str::to_owned), alert);
                 Ok(())
@@ -100,7 +100,13 @@ impl Deciding {
     }
 
     /// Does what a button stands for; what to answer.
-    async fn pressed(&self, link: &Link, found: Found, message: i64) -> Result<Words, StoreError> {
+    async fn pressed(
+        &self,
+        link: &Link,
+        person: Person,
+        found: Found,
+        message: i64,
+    ) -> Result<Words, StoreError> {
         match found {
             Found::Decide(tapped) => self.decide(tapped, None, false).await,
             Found::Again(Act::Decide(deed), None) => Ok(words::done(deed, false)),
@@ -109,7 +115,7 @@ impl Deciding {
                 self.board.refresh_all()?;
                 Ok(Words::none())
             }
-            Found::Show(turned) => self.show(link, turned).await,
+            Found::Show(turned) => self.show(link, person, turned).await,
             Found::Used | Found::Widen(_) | Found::Again(Act::Widen(_), _) => Ok(words::USED),
             Found::Unsent => Ok(words::UNSENT),
             Found::Void => {
@@ -170,7 +176,7 @@ impl Deciding {
     }
 
     /// Shows something else; nothing is decided, save by the button against all of a list.
-    async fn show(&self, link: &Link, turned: Turned) -> Result<Words, StoreError> {
+    async fn show(&self, link: &Link, person: Person, turned: Turned) -> Result<Words, StoreError> {
         let Some(choice) = buttons::choice(&turned.what) else { return Ok(words::VOID) };
         if choice == Choice::DenyAll {
             return self.deny_all(link, turned).await;
@@ -213,7 +219,7 @@ impl Deciding {
         }
         self.board.refresh(Item::Card(task));
         if choice == Choice::DenyWithReason {
-            self.ask_reason(link, task, update).await?;
+            self.ask_reason(link, person, (task, update)).await?;
         }
         Ok(if choice == Choice::Read { words::READ } else { Words::none() })
     }
@@ -229,13 +235,26 @@ enum Hindrance {
 
 impl Deciding {
     /// Asks for the words of a denial. They are taken from an answer to this very message, for a while.
-    async fn ask_reason(&self, link: &Link, task: TaskId, update: i64) -> Result<(), StoreError> {
+    async fn ask_reason(
+        &self,
+        link: &Link,
+        person: Person,
+        (task, update): (TaskId, i64),
+    ) -> Result<(), StoreError> {
         let cause = Cause::new("reason", format!("{task}:{}", update));
         let act = Act::Decide(Deed::DenyWithReason);
-        self.board.taps.make(spot(link, &cause), vec![(Some(task), act)]).await?;
+        let spot = Spot { user: Some(person.user), ..spot(link, &cause) };
+        self.board.taps.make(spot, vec![(Some(task), act)]).await?;
         let text =
             Text::new().words("Why not? The agent reads what you answer to this message within 10 min\n");
         let text = text.words("Task").words(": ").code(&super::card::short(task));
+        let text = match link.owner {
+            Some(_) => text,
+            None => {
+                let asked = Shown::line(&format!("telegram user {}", person.user));
+                text.words("\nOnly the answer of ").code(&asked).words(" counts.")
+            }
+        };
         if let Some(message) = text.message(MESSAGE_MOST) {
             let chat = ChatId(link.at.chat);
             drop(link.courier.send(chat, Letter::Question(message), Rank::Card, cause));
@@ -294,13 +313,13 @@ impl Deciding {
 }
 
 impl Flow for Deciding {
-    fn linked(&self, courier: &Courier, person: Option<Person>) {
-        let link = person.map(|Person { user, chat }| {
-            let at = Chat { bot: courier.bot().0, chat };
-            Link { courier: courier.clone(), at, user }
+    fn linked(&self, courier: &Courier, circle: Option<Circle>) {
+        let link = circle.as_ref().map(|circle| {
+            let at = Chat { bot: courier.bot().0, chat: circle.chat() };
+            Link { courier: courier.clone(), at, owner: circle.owner() }
         });
         self.board.link.send_replace(link);
-        self.next.linked(courier, person);
+        self.next.linked(courier, circle);
     }
 
     fn hear(&self, heard: Heard) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -44,8 +44,9 @@ pub(super) const NO_DOCUMENT: Words = Words::alert(
     "The document has not arrived, so nothing was changed. Press again, or approve at the terminal.",
 );
 pub(super) const NO_TEXT: Words = Words::passing("A reason is a text. Answer the question once more.");
-pub(super) const TOO_LATE_FOR_REASON: Words =
-    Words::passing("This came too late, or twice. Nothing was changed: press a button on the card.");
+pub(super) const TOO_LATE_FOR_REASON: Words = Words::passing(
+    "This came too late, twice, or from someone else. Nothing was changed: press a button on the card.",
+);
 pub(super) const NONE_WAITS: Words = Words::passing("None of these waits any more. Nothing was changed.");
 pub(super) const ALL_DENIED: Words = Words::passing("Denied: everything in this list that still waited.");
 

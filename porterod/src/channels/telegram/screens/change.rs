@@ -90,9 +90,9 @@ const fn fate(what: &Wider, now: Action) -> Option<(bool, &'static str)> {
     }
 }
 
-/// What came of an act.
+/// What came of an act; `by` is the user who did it, where several could have.
 #[must_use]
-pub fn done(reply: &Reply, view: &View<'_>) -> Vec<Message> {
+pub fn done(reply: &Reply, by: Option<i64>, view: &View<'_>) -> Vec<Message> {
     let text = Text::new();
     let text = match reply {
         Reply::Grant(grant) => text
@@ -147,11 +147,18 @@ pub fn done(reply: &Reply, view: &View<'_>) -> Vec<Message> {
         | Reply::Found(_)
         | Reply::Watched(_) => text.words("Done."),
     };
-    text.pages()
+    signed(text, by).pages()
 }
 
-/// A person thought better of it.
+/// A person thought better of it: this one, where several could have.
 #[must_use]
-pub fn nothing_done() -> Vec<Message> {
-    Text::new().words("Nothing was changed.").pages()
+pub fn nothing_done(by: Option<i64>) -> Vec<Message> {
+    signed(Text::new().words("Nothing was changed."), by).pages()
+}
+
+fn signed(text: Text, by: Option<i64>) -> Text {
+    match by {
+        None => text,
+        Some(user) => text.words("\nBy ").code(&Shown::line(&format!("telegram user {user}"))),
+    }
 }

@@ -40,7 +40,8 @@ pub fn status(status: &Status, view: &View<'_>) -> Vec<Message> {
 }
 
 fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
-    let TelegramStatus { state, last_poll, last_trouble, waiting, sending_trouble, .. } = &status.telegram;
+    let TelegramStatus { state, last_poll, last_trouble, waiting, sending_trouble, group, .. } =
+        &status.telegram;
     let text = text.words("\n").bold("Telegram").words(": ").words(match state {
         TelegramState::Off => "off",
         TelegramState::Invalid => "not set up as it should be",
@@ -52,6 +53,14 @@ fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
     });
     let text = match last_poll {
         Some(at) => text.words(", last heard ").then(moments::ago(*at, view.now)),
+        None => text,
+    };
+    let text = match group {
+        Some(group) => {
+            let deciders = u64::try_from(group.deciders.len()).unwrap_or(u64::MAX);
+            let text = text.words("\n• the group ").code(&Shown::line(&group.chat.to_string()));
+            text.words(", in which so many may decide: ").count(deciders)
+        }
         None => text,
     };
     let text = if *waiting > 0 { text.words(", to be sent: ").count(*waiting) } else { text };

@@ -150,7 +150,7 @@ impl Talk {
             let Ok(looked) = looked else { return };
 
             watch = looked;
-            let Some((courier, person)) = self.link.borrow().clone() else {
+            let Some((courier, circle)) = self.link.borrow().clone() else {
                 watch.batch = Batch::default();
                 continue;
             };
@@ -168,7 +168,7 @@ impl Talk {
             if let Some(message) = watch.batch.take().and_then(|text| text.message(MESSAGE_MOST)) {
                 let cause = Cause::new("ran", rand::random::<u64>());
                 let letter = Letter::Text(message, None);
-                let sent = courier.send(ChatId(person.chat), letter, Rank::Notice, cause);
+                let sent = courier.send(ChatId(circle.chat()), letter, Rank::Notice, cause);
                 under_way = Some(Box::pin(async move { drop(sent.outcome().await) }));
             }
         }

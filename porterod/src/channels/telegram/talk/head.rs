@@ -27,17 +27,17 @@ impl Talk {
             loop {
                 let link = links.borrow_and_update().clone();
                 let day = day(self.daemon.clock.now().wall, &self.zone);
-                if let (Some((courier, person)), Some((day, since))) = (link, day)
-                    && told != Some((person, day))
+                if let (Some((courier, circle)), Some((day, since))) = (link, day)
+                    && told != Some((circle.chat(), day))
                     && self.is_older_than(since).await
                 {
                     let letter = self.durable_head().await.and_then(|head| said(&head, day));
                     let cause = Cause::new("audit", day);
                     if let Some(letter) = letter {
-                        let sent = courier.send(ChatId(person.chat), letter, Rank::Notice, cause);
+                        let sent = courier.send(ChatId(circle.chat()), letter, Rank::Notice, cause);
                         match sent.outcome().await {
                             Ok(_) | Err(Undelivered::Refused(_) | Undelivered::Blocked) => {
-                                told = Some((person, day));
+                                told = Some((circle.chat(), day));
                             }
                             Err(Undelivered::Dropped | Undelivered::Closed) => {}
                         }

@@ -34,7 +34,7 @@ use super::screens::{self, View};
 use super::text::Message;
 use crate::control;
 use crate::daemon::Daemon;
-use crate::pairing::Person;
+use crate::pairing::{Circle, Person};
 use crate::store::StoreError;
 use crate::taps::{self, Act, Found, Taps, Turned, Wider};
 
@@ -47,8 +47,8 @@ pub struct Talk {
     daemon: Arc<Daemon>,
     taps: Taps,
     zone: TimeZone,
-    /// Where the person is, while the bot can be written to.
-    link: watch::Sender<Option<(Courier, Person)>>,
+    /// Who is to be told, while the bot can be written to.
+    link: watch::Sender<Option<(Courier, Circle)>>,
 }
 
 /// Whom to answer, and to what.
@@ -70,10 +70,10 @@ impl Talk {
         Self { daemon, taps, zone, link: watch::Sender::new(None) }
     }
 
-    /// Offers the commands in the person's chat, now or when that succeeds.
-    pub fn offer(&self, courier: &Courier, person: Person) {
+    /// Offers the commands in this chat, to everyone in it, now or when that succeeds.
+    pub fn offer(&self, courier: &Courier, chat: ChatId) {
         let (bot, stop) = (courier.client().clone(), self.daemon.stop.clone());
-        self.daemon.work.spawn(async move { stop.run_until_cancelled(set_menu(bot, person)).await });
+        self.daemon.work.spawn(async move { stop.run_until_cancelled(set_menu(bot, chat)).await });
     }
 
     /// The person wrote this. It returns once what narrows is in force; what is looked at comes later.
@@ -84,6 +84,12 @@ impl Talk {
         let text = text.unwrap_or_default();
         match self.read(text) {
             Err(Mistake::Elsewhere) => Ok(()),
+            // People in a group also talk to each other, and to other bots.
+            Err(Mistake::NoCommand | Mistake::Unknown(..))
+                if here.person.owner().is_none() && !self.is_named(text) =>
+            {
+                Ok(())
+            }
             Err(mistake) => self.answer(here, mistake::said(&mistake)).await,
             Ok(Command::Look(look)) => {
                 let (talk, here, text) = (self.clone(), here.clone(), text.to_owned());
@@ -98,14 +104,14 @@ impl Talk {
             }
             Ok(Command::Narrow(narrow)) => {
                 let done = control::said(&self.daemon, here.person, asked(narrow)).await;
-                self.answer(here, self.outcome(&done)).await
+                self.answer(here, self.outcome(&done, here.person)).await
             }
             Ok(Command::Unrule(id)) => match self.unruled(id) {
                 Some(wider) => self.ask(&wider, here).await,
                 None => {
                     let ask = Ask::Unrule { id, challenge: None };
                     let done = control::said(&self.daemon, here.person, ask).await;
-                    self.answer(here, self.outcome(&done)).await
+                    self.answer(here, self.outcome(&done, here.person)).await
                 }
             },
             Ok(Command::Widen(widen)) => self.ask(&wider(widen), here).await,
@@ -134,7 +140,17 @@ impl Talk {
     }
 
     fn read(&self, text: &str) -> Result<Command, Mistake> {
-        command::read(text, &self.daemon.weather.seen().username.unwrap_or_default())
+        command::read(text, &self.username())
+    }
+
+    /// Whether a command names the bot that is to follow it.
+    fn is_named(&self, text: &str) -> bool {
+        let name = text.split_whitespace().next().and_then(|word| word.strip_prefix('/')?.split_once('@'));
+        name.is_some_and(|(_, bot)| bot.eq_ignore_ascii_case(&self.username()))
+    }
+
+    fn username(&self) -> String {
+        self.daemon.weather.seen().username.unwrap_or_default()
     }
 
     /// What ending this rule widens; none where it narrows, or there is no such rule.
@@ -151,9 +167,9 @@ impl Talk {
         self.send(here, &Sheet::new(pages, "")).await
     }
 
-    fn outcome(&self, done: &Result<Reply, Failure>) -> Vec<Message> {
+    fn outcome(&self, done: &Result<Reply, Failure>, person: Person) -> Vec<Message> {
         match done {
-            Ok(reply) => screens::done(reply, &self.view()),
+            Ok(reply) => screens::done(reply, doer(person), &self.view()),
             Err(failure) => screens::failure(failure),
         }
     }
@@ -164,11 +180,11 @@ impl Talk {
 }
 
 impl Flow for Talk {
-    fn linked(&self, courier: &Courier, person: Option<Person>) {
-        self.link.send_replace(person.map(|person| (courier.clone(), person)));
-        if let Some(person) = person {
-            self.offer(courier, person);
+    fn linked(&self, courier: &Courier, circle: Option<Circle>) {
+        if let Some(circle) = &circle {
+            self.offer(courier, ChatId(circle.chat()));
         }
+        self.link.send_replace(circle.map(|circle| (courier.clone(), circle)));
     }
 
     fn hear(&self, heard: Heard) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -210,6 +226,14 @@ fn of(press: &Press, here: &Here) -> taps::Press {
     taps::Press { bot, chat, user: press.from.0, message, update }
 }
 
+/// Who did something, where several could have.
+const fn doer(person: Person) -> Option<i64> {
+    match person.owner() {
+        Some(_) => None,
+        None => Some(person.user),
+    }
+}
+
 fn asked(narrow: Narrow) -> Ask {
     match narrow {
         Narrow::Revoke(None) => Ask::Revoke(Acting::All),
@@ -230,12 +254,12 @@ fn wider(widen: Widen) -> Wider {
     }
 }
 
-async fn set_menu(bot: bot::Bot, person: Person) {
+async fn set_menu(bot: bot::Bot, chat: ChatId) {
     let entry = |known: &command::Known| bot::Command::new(known.name, known.what).ok();
     let menu: Vec<_> = command::COMMANDS.iter().filter_map(entry).collect();
     let (mut pause, most) = MENU_PAUSES;
     loop {
-        let wait = match bot.set_commands(ChatId(person.chat), &menu).await {
+        let wait = match bot.set_commands(chat, &menu).await {
             Ok(()) | Err(BotError::Unauthorized | BotError::Blocked | BotError::Refused(_)) => return,
             Err(BotError::RetryAfter(wait)) => wait.max(pause),
             Err(BotError::Server(_) | BotError::Conflict | BotError::Network(_) | BotError::Nonsense) => {

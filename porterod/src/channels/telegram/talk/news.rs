@@ -12,7 +12,7 @@ use super::super::courier::{Cause, Courier, Letter, Rank, Undelivered};
 use super::super::tell::no_bot;
 use super::super::text::{MESSAGE_MOST, Shown, Text};
 use super::Talk;
-use crate::pairing::Person;
+use crate::pairing::Circle;
 use crate::store::StoreError;
 
 /// The channel's name in the outbox.
@@ -54,9 +54,9 @@ impl Talk {
     }
 
     /// Tells what there is, in one message, and whether it did.
-    async fn news(&self, link: Option<&(Courier, Person)>) -> Result<bool, StoreError> {
+    async fn news(&self, link: Option<&(Courier, Circle)>) -> Result<bool, StoreError> {
         let outbox = &self.daemon.outbox;
-        let Some((courier, person)) = link else {
+        let Some((courier, circle)) = link else {
             if no_bot(&self.daemon) {
                 outbox.unregister(CHANNEL).await?;
             }
@@ -71,7 +71,7 @@ impl Talk {
         };
         let Some(message) = text.message(MESSAGE_MOST) else { return Ok(false) };
         let cause = Cause::new("news", last);
-        let sent = courier.send(ChatId(person.chat), Letter::Text(message, None), Rank::Notice, cause);
+        let sent = courier.send(ChatId(circle.chat()), Letter::Text(message, None), Rank::Notice, cause);
         match sent.outcome().await {
             Ok(_) | Err(Undelivered::Refused(_) | Undelivered::Blocked) => {
                 outbox.acknowledge(CHANNEL, last).await?;

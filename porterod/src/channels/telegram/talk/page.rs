@@ -11,7 +11,7 @@ use super::super::text::Message;
 use super::command::Command;
 use super::look::Answer;
 use super::trail::{Place, Trail};
-use super::{Here, Talk, wider};
+use super::{Here, Talk, doer, wider};
 use crate::store::StoreError;
 use crate::taps::{Act, Spot, Widening};
 
@@ -111,7 +111,7 @@ impl Talk {
         let spot = Spot {
             bot: here.courier.bot().0,
             chat: here.person.chat,
-            user: here.person.user,
+            user: here.person.owner(),
             cause: cause.as_str().to_owned(),
         };
         let keyboard = self.keyboard(spot, sheet).await?;
@@ -142,7 +142,9 @@ impl Talk {
         here: &Here,
     ) -> Result<(), StoreError> {
         let Page::Of(Turn { words, trail, page }) = page else {
-            return self.put(here, (spot, message), &Sheet::new(screens::nothing_done(), "")).await;
+            return self
+                .put(here, (spot, message), &Sheet::new(screens::nothing_done(doer(here.person)), ""))
+                .await;
         };
         let at = (spot, message);
         match self.read(&words) {
@@ -160,7 +162,7 @@ impl Talk {
             Ok(Command::Widen(widen)) => self.ask_again(&wider(widen), page, at, here).await,
             Ok(Command::Unrule(id)) => match self.unruled(id) {
                 Some(wider) => self.ask_again(&wider, page, at, here).await,
-                None => self.put(here, at, &Sheet::new(screens::nothing_done(), "")).await,
+                None => self.put(here, at, &Sheet::new(screens::nothing_done(doer(here.person)), "")).await,
             },
             // Nothing that acts has pages.
             Ok(Command::Narrow(_)) | Err(_) => Ok(()),

@@ -63,7 +63,7 @@ impl Talk {
                     .put(here, at, &Sheet::new(pages, &words).confirming(widening(&what, &tools)))
                     .await;
             }
-            Ok(_) => self.outcome(&control::affirmed(&self.daemon, affirmed).await),
+            Ok(_) => self.outcome(&control::affirmed(&self.daemon, affirmed).await, here.person),
             Err(failure) => screens::failure(&failure),
         };
         self.put(here, at, &Sheet::new(pages, "")).await

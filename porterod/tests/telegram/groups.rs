@@ -1,0 +1,210 @@
+//! A group in which several people decide, and nobody else.
+
+use portero::ipc::{Ask, FailureKind, Reply};
+use portero::task::State;
+use serde_json::json;
+
+use crate::hands::{Hands, buttons, carried};
+use crate::standin::{TOKEN, USERNAME};
+use crate::world::{ADA, GROUP, JANE, MALLORY, World};
+
+#[tokio::test]
+async fn any_decider_decides_and_it_is_told_and_recorded_which() {
+    let mut hands = Hands::in_group().await;
+    let (one, other) = (hands.submit("one").await, hands.submit("other").await);
+    assert_eq!(hands.press_of(ADA, &one, "✅ Approve").await, "Approved.");
+    hands.is(one.id, State::Completed).await;
+    let card = hands.outcome_with(&one, "Done.").await;
+    assert!(card.text.starts_with("Approved by telegram user 502, "), "{}", card.text);
+    assert!(hands.press_of(JANE, &other, "❌ Deny").await.starts_with("Denied."));
+    hands.outcome(&other, "Denied by telegram user 501, ").await;
+    let audited = hands.audited();
+    for record in ["approved by telegram user 502", "denied by telegram user 501"] {
+        assert!(audited.contains(&record.to_owned()), "{record}: {audited:?}");
+    }
+    assert!(hands.telegram().by_bot(JANE).is_empty(), "nothing goes to a private chat");
+}
+
+#[tokio::test]
+async fn of_two_deciders_who_press_at_once_one_decides() {
+    let mut hands = Hands::in_group().await;
+    let task = hands.submit("once").await;
+    let card = hands.card(&task).await;
+    let (yes, no) = (carried(&card, "✅ Approve"), carried(&card, "❌ Deny"));
+    let queries: Vec<_> = (0..20)
+        .map(|n| {
+            let (person, data) = if n % 2 == 0 { (JANE, &yes) } else { (ADA, &no) };
+            hands.telegram().press_with_in(person, GROUP, card.id, data)
+        })
+        .collect();
+    let mut did = 0;
+    for query in &queries {
+        did += usize::from(!hands.told(query).await.contains("Nothing was changed"));
+    }
+    assert_eq!(did, 1);
+    assert_eq!(hands.audited().iter().filter(|it| it.contains("by telegram user")).count(), 1);
+}
+
+#[tokio::test]
+async fn nobody_else_decides_there_and_no_decider_elsewhere() {
+    let mut hands = Hands::in_group().await;
+    let task = hands.submit("one").await;
+    let card = hands.card(&task).await;
+    let approve = carried(&card, "✅ Approve");
+    let telegram = hands.telegram();
+    telegram.say(JANE, "/start");
+    telegram.change_group(-7, |_| ());
+    let silent = [
+        telegram.press_with_in(MALLORY, GROUP, card.id, &approve),
+        // A card that was forwarded stands elsewhere.
+        telegram.press_with_in(JANE, -7, card.id, &approve),
+        telegram.press_with(JANE, card.id, &approve),
+    ];
+    for text in ["/status", "/pause", "/whoami", "/pair AAAA-AAAA", &format!("/pause@{USERNAME}"), "hunter2"]
+    {
+        telegram.say(JANE, text);
+        telegram.say_in_group(MALLORY, GROUP, text);
+        telegram.say_in_group(JANE, -7, text);
+        telegram.say_anonymously(GROUP, text);
+        telegram.forward_into(JANE, GROUP, text);
+    }
+    let before = telegram.by_bot(GROUP).len();
+    telegram.say_in_group(ADA, GROUP, "/whoami");
+    hands.world.hears(GROUP, "Your user: 502").await;
+    let telegram = hands.telegram();
+    assert_eq!(telegram.by_bot(GROUP).len(), before + 1, "she alone is answered");
+    assert!([JANE, MALLORY, -7].iter().all(|chat| telegram.by_bot(*chat).is_empty()));
+    assert!(silent.iter().all(|query| telegram.answer_to(query).is_none()));
+    assert_eq!(hands.task(task.id).await.state, State::PendingApproval);
+    assert!(!hands.world.acts().iter().any(|act| act.starts_with("pause")), "{:?}", hands.world.acts());
+}
+
+#[tokio::test]
+async fn a_command_of_any_decider_acts_and_another_may_confirm_it() {
+    let hands = Hands::in_group().await;
+    hands.telegram().say_in_group(JANE, GROUP, "/allow notes/send");
+    let found = |it: &crate::standin::StandIn| {
+        it.by_bot(GROUP).into_iter().find(|shown| buttons(shown).contains(&"✅ Confirm".to_owned()))
+    };
+    let shown = hands.telegram().until("what it would change", found).await;
+    let confirm = carried(&shown, "✅ Confirm");
+    let foreign = hands.telegram().press_with_in(MALLORY, GROUP, shown.id, &confirm);
+    hands.telegram().press_with_in(ADA, GROUP, shown.id, &confirm);
+    let done = hands.world.hears(GROUP, "Permitted from now on").await;
+    assert!(done.ends_with("By telegram user 502"), "{done}");
+    assert!(hands.telegram().answer_to(&foreign).is_none());
+    assert_eq!(hands.rules().await.rules.len(), 1);
+    hands.telegram().say_in_group(ADA, GROUP, &format!("/pause@{USERNAME}"));
+    assert!(hands.world.hears(GROUP, "Everything is paused").await.contains("By telegram user 502"));
+}
+
+#[tokio::test]
+async fn people_talk_to_each_other_and_to_other_bots_there() {
+    let hands = Hands::in_group().await;
+    for text in ["what do you think?", "/weather", "/status@other_bot", "status"] {
+        hands.telegram().say_in_group(JANE, GROUP, text);
+    }
+    hands.telegram().say_in_group(JANE, GROUP, &format!("/weather@{USERNAME}"));
+    hands.world.hears(GROUP, "There is no command /weather").await;
+    assert_eq!(hands.telegram().by_bot(GROUP).len(), 1);
+}
+
+#[tokio::test]
+async fn only_who_pressed_deny_with_a_reason_gives_it() {
+    let mut hands = Hands::in_group().await;
+    let task = hands.submit("one").await;
+    hands.press_of(JANE, &task, "More…").await;
+    hands.press_of(ADA, &task, "Deny with a reason").await;
+    assert!(hands.world.hears(GROUP, "Why not?").await.contains("Only the answer of telegram user 502"));
+    let asked = |it: &crate::standin::StandIn| {
+        it.by_bot(GROUP).into_iter().find(|shown| shown.text.starts_with("Why not?"))
+    };
+    let question = hands.telegram().until("the question", asked).await;
+    hands.telegram().answer_in(MALLORY, GROUP, question.id, "from Mallory");
+    hands.telegram().answer_in(JANE, GROUP, question.id, "from Jane");
+    hands.world.hears(GROUP, "This came too late, twice, or from someone else.").await;
+    assert_eq!(hands.task(task.id).await.state, State::PendingApproval);
+    hands.telegram().answer_in(ADA, GROUP, question.id, "from Ada");
+    let task = hands.is(task.id, State::Denied).await;
+    assert_eq!(task.note.as_ref().unwrap().get(), "from Ada");
+    hands.outcome(&task, "Denied by telegram user 502").await;
+}
+
+#[tokio::test]
+async fn who_is_taken_out_decides_no_more_and_what_waits_goes_on() {
+    let mut hands = Hands::in_group().await;
+    let task = hands.submit("one").await;
+    let card = hands.card(&task).await;
+    let url = hands.telegram().api_url();
+    hands.world.configure(&json!({"token": TOKEN, "apiUrl": url, "chat": GROUP, "deciders": [ADA]}));
+    let one = |status: &portero::ipc::TelegramStatus| {
+        status.group.as_ref().is_some_and(|group| group.deciders == [ADA]) && status.last_poll.is_some()
+    };
+    hands.world.until("one decider", one).await;
+    let query = hands.telegram().press_in(JANE, GROUP, card.id, "✅ Approve");
+    assert_eq!(hands.press_of(ADA, &task, "✅ Approve").await, "Approved.");
+    assert!(hands.telegram().answer_to(&query).is_none());
+    hands.is(task.id, State::Completed).await;
+    assert!(hands.audited().contains(&"approved by telegram user 502".to_owned()));
+}
+
+#[tokio::test]
+async fn a_restart_in_between_changes_nothing() {
+    let mut hands = Hands::in_group().await;
+    let task = hands.submit("one").await;
+    hands.card(&task).await;
+    let hands = hands.restarted().await;
+    hands.world.serves().await;
+    assert_eq!(hands.press_of(ADA, &task, "✅ Approve").await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+    assert_eq!(hands.ran(), ["one"]);
+}
+
+#[tokio::test]
+async fn a_bot_that_was_removed_says_so_and_goes_on_once_it_is_back() {
+    let mut hands = Hands::in_group().await;
+    hands.telegram().change_group(GROUP, |it| it.removed = true);
+    let task = hands.submit("one").await;
+    let removed = |status: &portero::ipc::TelegramStatus| {
+        status.sending_trouble.as_ref().is_some_and(|words| words.contains("not in the group"))
+    };
+    hands.world.until("what is wrong", removed).await;
+    hands.telegram().change_group(GROUP, |it| it.removed = false);
+    hands.telegram().say_in_group(ADA, GROUP, "/status");
+    assert_eq!(hands.press_of(ADA, &task, "✅ Approve").await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+}
+
+#[tokio::test]
+async fn where_a_group_is_named_nobody_is_paired() {
+    let hands = Hands::in_group().await;
+    let refused = hands.world.ask(Ask::TelegramPair { challenge: Some(crate::hands::challenge()) }).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Refused);
+    assert!(refused.message.contains("names the group -1001000"), "{refused:?}");
+    assert!(refused.hint.unwrap().contains("telegram.deciders"));
+    let status = hands.world.status().await;
+    let group = status.group.unwrap();
+    assert_eq!((group.chat, &group.deciders[..]), (GROUP, &[JANE, ADA][..]));
+    assert_eq!(status.person, None);
+}
+
+#[tokio::test]
+async fn a_groups_number_is_told_in_it_while_nobody_is_configured() {
+    let world = World::new().await;
+    world.telegram.say_in_group(JANE, GROUP, "/whoami");
+    let told = world.hears(GROUP, "Your user: 501").await;
+    assert_eq!(
+        told,
+        "Your user: 501\nThis chat: -1001000\nTo be asked here, write into portero.json, in telegram:\n\
+         \"chat\": -1001000,\n\"deciders\": [501]"
+    );
+    let code = world.code().await.code;
+    world.telegram.say_in_group(MALLORY, GROUP, &format!("/pair {code}"));
+    world.pair_jane().await;
+    world.telegram.say_in_group(MALLORY, GROUP, "/whoami");
+    world.telegram.say_in_group(JANE, GROUP, "/whoami");
+    world.answered(GROUP, 2).await;
+    assert_eq!(world.telegram.by_bot(GROUP).len(), 2, "the paired person alone is answered from now on");
+    assert!(matches!(world.ask(Ask::Status).await.unwrap(), Reply::Status(_)));
+}
