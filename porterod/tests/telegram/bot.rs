@@ -171,7 +171,7 @@ async fn every_failure_has_its_name_and_none_is_waited_for() {
         (Fault::Server(500), BotError::Server(500)),
         (Fault::Server(502), BotError::Server(502)),
         (Fault::Unauthorized, BotError::Unauthorized),
-        (Fault::NotFound, BotError::Unauthorized),
+        (Fault::NotFound, BotError::Refused(Refusal::NotFound)),
         (Fault::Forbidden, BotError::Blocked),
         (Fault::Conflict, BotError::Conflict),
         (Fault::Nonsense, BotError::Nonsense),
@@ -181,6 +181,9 @@ async fn every_failure_has_its_name_and_none_is_waited_for() {
         telegram.fault("sendMessage", fault, 1);
         assert_eq!(bot.send(CHAT, &text("x"), None).await, Err(error), "{fault:?}");
     }
+    telegram.fault("sendMessage", Fault::NotFound, 1);
+    telegram.fault("getMe", Fault::NotFound, 1);
+    assert_eq!(bot.send(CHAT, &text("x"), None).await, Err(BotError::Unauthorized));
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert_eq!(telegram.by_bot(JANE).len(), 1, "only what was done before the connection broke");
 }

@@ -68,6 +68,9 @@ pub enum Refusal {
     /// The text or the file is too long.
     #[error("it is too long")]
     TooLong,
+    /// The server does not know the method (404), though it knows the bot.
+    #[error("the server does not know the method")]
+    NotFound,
     /// Something else, in Telegram's words, cut to 200 plain characters.
     #[error("{0}")]
     Other(String),

@@ -9,10 +9,11 @@ use portero::secret::Secret;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Proxy, RequestBuilder, Response, Url, redirect};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use teloxide_core::payloads::GetMe;
 use teloxide_core::requests::Payload;
 
 use super::{Address, AddressError, BotError, Network, Refusal};
@@ -79,7 +80,7 @@ impl Http {
     ) -> Result<T, BotError> {
         let body = serde_json::to_vec(payload).map_err(|_| BotError::Nonsense)?;
         let request = self.request(payload).header(CONTENT_TYPE, "application/json").body(body);
-        answered(request).await
+        self.known(payload, answered(request).await).await
     }
 
     /// As [`Http::call`], with a file in the place of the payload's field of this name.
@@ -95,7 +96,24 @@ impl Http {
             Value::String(text) => form.text(name, text),
             other => form.text(name, other.to_string()),
         });
-        answered(self.request(payload).multipart(form.part(field, file))).await
+        let request = self.request(payload).multipart(form.part(field, file));
+        self.known(payload, answered(request).await).await
+    }
+
+    /// "Not found" is said of a bot that is not there, and by some servers of a method that they do not know: `getMe`,
+    /// which each knows, tells which.
+    async fn known<P: Payload, T>(&self, _: &P, answer: Result<T, BotError>) -> Result<T, BotError> {
+        if !matches!(answer, Err(BotError::Refused(Refusal::NotFound))) {
+            return answer;
+        }
+        if P::NAME == GetMe::NAME {
+            return Err(BotError::Unauthorized);
+        }
+        match answered::<IgnoredAny>(self.request(&GetMe::new())).await {
+            Ok(_) => answer,
+            Err(BotError::Refused(Refusal::NotFound)) => Err(BotError::Unauthorized),
+            Err(other) => Err(other),
+        }
     }
 
     fn request<P: Payload>(&self, payload: &P) -> RequestBuilder {
@@ -164,7 +182,8 @@ fn failure(status: u16, envelope: Option<&Envelope<'_>>) -> BotError {
         500..=599 => BotError::Server(code),
         // Only Telegram itself may say that a bot is no more; a gateway's page may not.
         _ if envelope.is_none() => BotError::Nonsense,
-        401 | 404 => BotError::Unauthorized,
+        401 => BotError::Unauthorized,
+        404 => BotError::Refused(Refusal::NotFound),
         403 => BotError::Blocked,
         409 => BotError::Conflict,
         400..=499 => {
@@ -192,7 +211,7 @@ mod tests {
         assert_eq!(of(502, "<html>Bad Gateway</html>"), BotError::Server(502));
         assert_eq!(of(409, r#"{"ok":false,"error_code":409}"#), BotError::Conflict);
         assert_eq!(of(401, r#"{"ok":false,"error_code":401}"#), BotError::Unauthorized);
-        assert_eq!(of(404, r#"{"ok":false,"error_code":404}"#), BotError::Unauthorized);
+        assert_eq!(of(404, r#"{"ok":false,"error_code":404}"#), BotError::Refused(Refusal::NotFound));
         assert_eq!(of(403, r#"{"ok":false,"error_code":403}"#), BotError::Blocked);
         assert_eq!(
             of(400, r#"{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}"#),
