@@ -204,6 +204,24 @@ async fn a_bot_that_is_configured_later_is_served_and_one_that_goes_is_not() {
 }
 
 #[tokio::test]
+async fn what_is_told_of_calls_can_change_without_another_connection() {
+    let world = World::of_jane().await;
+    let section = |more: serde_json::Value| {
+        let mut telegram = json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE});
+        telegram.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        telegram
+    };
+    let met = || world.telegram.calls("getMe").len();
+    let (before, configured) = (met(), world.configured());
+    world.configure(&section(json!({"notices": {"every": "7s"}})));
+    world.until("the other notices", |_| world.configured() > configured).await;
+    world.configure(&section(json!({"admin": 502})));
+    world.until("the other person", |it| it.person.is_some_and(|person| person.user == 502)).await;
+    world.serves().await;
+    assert_eq!(met(), before + 1, "only the other person took another connection");
+}
+
+#[tokio::test]
 async fn a_daemon_ends_at_once_though_a_poll_waits() {
     let mut world = World::of_jane().await;
     let began = Instant::now();

@@ -197,6 +197,13 @@ impl World {
         self.telegram.until("answers", answers).await;
     }
 
+    /// How often a configuration was put in force.
+    pub(crate) fn configured(&self) -> usize {
+        let log = audit::read(&self.paths().audit(), &Filter::default()).unwrap();
+        let valid = |event: &Event| matches!(event, Event::Config { valid: true, .. });
+        log.entries.iter().filter(|entry| valid(&entry.record.event)).count()
+    }
+
     /// The acts in the audit.
     pub(crate) fn acts(&self) -> Vec<String> {
         let log = audit::read(&self.paths().audit(), &Filter::default()).unwrap();

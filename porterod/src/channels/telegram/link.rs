@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use portero::config::Telegram;
+use portero::config::{Notices, Telegram};
 use portero::ipc::{TelegramState, TelegramTrouble};
 use portero::secret::Secret;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +76,8 @@ pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn Flow>, tuning: Tuning) {
 
 fn wanted(daemon: &Daemon) -> Option<Wanted> {
     let telegram = daemon.config.load().settings.telegram.clone()?;
+    // What is told of calls that nobody was asked about is read when it is told.
+    let telegram = Telegram { notices: Notices::default(), ..telegram };
     let set = |name: &str| (daemon.environment)(name).and_then(|value| value.into_string().ok());
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
