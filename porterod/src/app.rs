@@ -113,6 +113,7 @@ impl App {
         background.spawn(talk.clone().tell_activity());
         background.spawn(talk.clone().tell_heads(tuning.head_look));
         background.spawn(talk.clone().tell_news(tuning.gather));
+        background.spawn(talk.clone().keep_menu());
         let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
         background.spawn(deciding.telling());
         background.spawn(link::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));

@@ -1,4 +1,4 @@
-//! Telegram: who is paired, which updates were dealt with, which messages were sent.
+//! Telegram: who is paired, which updates were dealt with, which messages were sent, where the menu stands.
 //!
 //! Chats, users, messages and bots are their numbers here.
 
@@ -94,6 +94,26 @@ pub(crate) fn keep_sent(
          ON CONFLICT DO UPDATE SET message = ?4, at = ?5",
         params![bot, chat, cause, message, nanos(now)],
     )?;
+    Ok(())
+}
+
+/// The menu is about to stand in this chat.
+pub(crate) fn menu_goes(connection: &Connection, bot: i64, chat: i64) -> Result<(), StoreError> {
+    let sql = "INSERT INTO telegram_menus (bot, chat) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    connection.execute(sql, params![bot, chat])?;
+    Ok(())
+}
+
+/// The chats in which the menu may stand.
+pub(crate) fn menus(connection: &Connection, bot: i64) -> Result<Vec<i64>, StoreError> {
+    let mut statement = connection.prepare("SELECT chat FROM telegram_menus WHERE bot = ?1 ORDER BY chat")?;
+    let chats = statement.query_map([bot], |row| row.get(0))?;
+    Ok(chats.collect::<Result<_, _>>()?)
+}
+
+/// The menu stands in this chat no more.
+pub(crate) fn menu_gone(connection: &Connection, bot: i64, chat: i64) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM telegram_menus WHERE bot = ?1 AND chat = ?2", params![bot, chat])?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use portero::ipc::{Ask, Challenge, FailureKind, Reply, TelegramPerson, TelegramState};
 use serde_json::json;
 
-use crate::standin::{TOKEN, USERNAME};
+use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
 use crate::world::{JANE, MALLORY, PASSPHRASE, World};
 
 const PAIRED: Option<TelegramPerson> = Some(TelegramPerson { user: JANE, configured: false });
@@ -145,4 +145,54 @@ impl World {
         let refused = self.ask(Ask::TelegramPair { challenge: None }).await.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused, "{refused:?}");
     }
+}
+
+fn offered(person: i64) -> impl Fn(&StandIn) -> Option<()> {
+    move |it| it.menu(person).contains(&"status".to_owned()).then_some(())
+}
+
+fn not_offered(person: i64) -> impl Fn(&StandIn) -> Option<()> {
+    move |it| it.menu(person).is_empty().then_some(())
+}
+
+#[tokio::test]
+async fn the_menu_comes_with_the_pairing_and_goes_with_it() {
+    let world = World::new().await;
+    world.set_passphrase().await;
+    for _ in 0..2 {
+        let code = world.code_with(PASSPHRASE).await;
+        world.telegram.say(JANE, &format!("/pair {code}"));
+        world.telegram.until("a menu", offered(JANE)).await;
+        world.unpair(PASSPHRASE).await.unwrap();
+        world.telegram.until("no menu", not_offered(JANE)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_menu_goes_though_telegram_was_down_and_the_daemon_restarted() {
+    let world = World::new().await;
+    world.set_passphrase().await;
+    let code = world.code_with(PASSPHRASE).await;
+    world.telegram.say(JANE, &format!("/pair {code}"));
+    world.telegram.until("a menu", offered(JANE)).await;
+    world.telegram.fault("deleteMyCommands", Fault::Server(502), 1_000_000);
+    world.unpair(PASSPHRASE).await.unwrap();
+    let tried = |it: &StandIn| (!it.calls("deleteMyCommands").is_empty()).then_some(());
+    world.telegram.until("a try", tried).await;
+    let mut world = world;
+    world.end().await;
+    assert!(offered(JANE)(&world.telegram).is_some());
+    world.telegram.calm("deleteMyCommands");
+    let world = world.started().await;
+    world.telegram.until("no menu", not_offered(JANE)).await;
+}
+
+#[tokio::test]
+async fn the_menu_follows_whom_the_configuration_names() {
+    let world = World::of_jane().await;
+    world.telegram.until("a menu", offered(JANE)).await;
+    world.telegram.say(MALLORY, "/start");
+    world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": MALLORY}));
+    world.telegram.until("no menu", not_offered(JANE)).await;
+    world.telegram.until("a menu", offered(MALLORY)).await;
 }

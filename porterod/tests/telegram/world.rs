@@ -168,7 +168,16 @@ impl World {
     }
 
     pub(crate) async fn code(&self) -> PairingCode {
-        match self.ask(Ask::TelegramPair { challenge: None }).await.unwrap() {
+        self.pairing_code(None).await
+    }
+
+    /// A code that a passphrase was given for.
+    pub(crate) async fn code_with(&self, passphrase: &str) -> String {
+        self.pairing_code(Some(Challenge::new(passphrase))).await.code
+    }
+
+    async fn pairing_code(&self, challenge: Option<Challenge>) -> PairingCode {
+        match self.ask(Ask::TelegramPair { challenge }).await.unwrap() {
             Reply::PairingCode(code) => code,
             other => panic!("{other:?}"),
         }

@@ -51,6 +51,8 @@ const ROWS: &[&str] = &[
      INSERT INTO telegram_lists (bot, chat, cause, made) VALUES (4711, 501, 'list:task', 1700000000000000000);
      INSERT INTO telegram_cards (bot, chat, task, made, list, alone)
          VALUES (4711, 501, 'task', 1700000000000000000, 'list:task', 0);",
+    // 15: where the menu stands
+    "INSERT INTO telegram_menus VALUES (4711, 502);",
 ];
 
 fn data(version: usize) -> PathBuf {

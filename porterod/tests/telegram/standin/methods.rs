@@ -107,7 +107,7 @@ pub(super) fn carry_out(state: &mut State, method: &str, body: &Body) -> Result<
         "editMessageReplyMarkup" => edit_keyboard(state, body),
         "answerCallbackQuery" => answer(state, body),
         "setMyCommands" => set_commands(state, body),
-        "deleteMessage" => delete(state, body),
+        "deleteMyCommands" => clear_commands(state, body),
         "getChat" => groups::chat(state, body),
         "createForumTopic" => groups::create_topic(state, body),
         "reopenForumTopic" => groups::reopen_topic(state, body),
@@ -207,12 +207,13 @@ fn set_commands(state: &mut State, body: &Body) -> Result<Value> {
     Ok(json!(true))
 }
 
-fn delete(state: &mut State, body: &Body) -> Result<Value> {
-    let key = (may_write(state, body)?, body.number("message_id").unwrap_or(0));
-    match state.messages.remove(&key) {
-        Some(_) => Ok(json!(true)),
-        None => Err(Refusal::bad("message to delete not found")),
+fn clear_commands(state: &mut State, body: &Body) -> Result<Value> {
+    let chat = body.fields["scope"]["chat_id"].as_i64().unwrap_or(0);
+    if !state.people.contains_key(&chat) {
+        groups::member(state, chat)?;
     }
+    state.commands.remove(&chat);
+    Ok(json!(true))
 }
 
 /// The chat, if the bot may write there.

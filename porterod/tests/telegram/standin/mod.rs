@@ -91,6 +91,13 @@ impl StandIn {
         self.shared.state().calls.iter().filter(|call| call.method == method).cloned().collect()
     }
 
+    /// The names of the commands that a chat offers.
+    pub(crate) fn menu(&self, chat: i64) -> Vec<String> {
+        let commands = self.shared.state().commands.get(&chat).and_then(Value::as_array).cloned();
+        let name = |command: &Value| command["command"].as_str().unwrap_or_default().to_owned();
+        commands.unwrap_or_default().iter().map(name).collect()
+    }
+
     /// The texts that presses were answered with, by the press.
     pub(crate) fn answer_to(&self, query: &str) -> Option<Value> {
         self.shared.state().queries.get(query).and_then(|query| query.answer.clone())

@@ -65,6 +65,11 @@ impl StandIn {
         })
     }
 
+    /// A person removes a message from their chat.
+    pub(crate) fn remove(&self, chat: i64, message: i64) {
+        self.shared.change(|state| state.messages.remove(&(chat, message)).expect("a message to remove"));
+    }
+
     /// A person no longer wants to hear of the bot.
     pub(crate) fn block(&self, person: i64) {
         self.shared.change(|state| state.people.insert(person, true));

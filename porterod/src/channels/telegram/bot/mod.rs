@@ -236,13 +236,13 @@ impl Bot {
         self.http.call::<bool>(&payload).await.map(drop)
     }
 
-    /// Removes a message.
+    /// Takes the commands of one chat away.
     ///
     /// # Errors
     /// See [`BotError`].
-    pub async fn delete(&self, chat: ChatId, message: MessageId) -> Result<(), BotError> {
-        let payload = payloads::DeleteMessage::new(known(chat), number_of(message)?);
-        self.http.call::<bool>(&payload).await.map(drop)
+    pub async fn clear_commands(&self, chat: ChatId) -> Result<(), BotError> {
+        let scope = BotCommandScope::Chat { chat_id: known(chat).into() };
+        self.http.call::<bool>(&payloads::DeleteMyCommands::new().scope(scope)).await.map(drop)
     }
 }
 

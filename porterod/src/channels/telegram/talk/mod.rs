@@ -7,6 +7,7 @@ mod activity;
 pub mod command;
 mod head;
 mod look;
+mod menu;
 mod mistake;
 mod news;
 mod page;
@@ -15,7 +16,6 @@ mod trail;
 mod widen;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use portero::ipc::{Acting, Ask, Failure, Reply};
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use self::command::{Command, Mistake, Narrow, Widen};
 use self::page::Sheet;
 use self::trail::Trail;
-use super::bot::{self, BotError, ChatId, Press};
+use super::bot::{ChatId, Press};
 use super::courier::Courier;
 use super::door::Word;
 use super::ear::{Flow, Heard, Receipt};
@@ -38,9 +38,6 @@ use crate::pairing::{Circle, Person};
 use crate::store::StoreError;
 use crate::taps::{self, Act, Found, Taps, Turned, Wider};
 
-/// The pauses between tries to set the menu: the first, and the longest.
-const MENU_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-
 /// Answers commands. Clones are the same.
 #[derive(Clone)]
 pub struct Talk {
@@ -49,6 +46,7 @@ pub struct Talk {
     zone: TimeZone,
     /// Who is to be told, while the bot can be written to.
     link: watch::Sender<Option<(Courier, Circle)>>,
+    served: watch::Sender<menu::Served>,
 }
 
 /// Whom to answer, and to what.
@@ -67,13 +65,7 @@ impl Talk {
     #[must_use]
     pub fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Self {
         let taps = Taps::new(Arc::clone(&daemon.journal));
-        Self { daemon, taps, zone, link: watch::Sender::new(None) }
-    }
-
-    /// Offers the commands in this chat, to everyone in it, now or when that succeeds.
-    pub fn offer(&self, courier: &Courier, chat: ChatId) {
-        let (bot, stop) = (courier.client().clone(), self.daemon.stop.clone());
-        self.daemon.work.spawn(async move { stop.run_until_cancelled(set_menu(bot, chat)).await });
+        Self { daemon, taps, zone, link: watch::Sender::new(None), served: watch::Sender::new(None) }
     }
 
     /// The person wrote this. It returns once what narrows is in force; what is looked at comes later.
@@ -181,9 +173,8 @@ impl Talk {
 
 impl Flow for Talk {
     fn linked(&self, courier: &Courier, circle: Option<Circle>) {
-        if let Some(circle) = &circle {
-            self.offer(courier, ChatId(circle.chat()));
-        }
+        let chat = circle.as_ref().map(|circle| ChatId(circle.chat()));
+        self.served.send_replace(Some((courier.clone(), chat)));
         self.link.send_replace(circle.map(|circle| (courier.clone(), circle)));
     }
 
@@ -251,22 +242,5 @@ fn wider(widen: Widen) -> Wider {
         }
         Widen::Allow(pattern) => Wider::Allow(pattern),
         Widen::Resume => Wider::Resume,
-    }
-}
-
-async fn set_menu(bot: bot::Bot, chat: ChatId) {
-    let entry = |known: &command::Known| bot::Command::new(known.name, known.what).ok();
-    let menu: Vec<_> = command::COMMANDS.iter().filter_map(entry).collect();
-    let (mut pause, most) = MENU_PAUSES;
-    loop {
-        let wait = match bot.set_commands(chat, &menu).await {
-            Ok(()) | Err(BotError::Unauthorized | BotError::Blocked | BotError::Refused(_)) => return,
-            Err(BotError::RetryAfter(wait)) => wait.max(pause),
-            Err(BotError::Server(_) | BotError::Conflict | BotError::Network(_) | BotError::Nonsense) => {
-                pause
-            }
-        };
-        tokio::time::sleep(wait).await;
-        pause = (2 * pause).min(most);
     }
 }
