@@ -122,6 +122,11 @@ async fn what_is_removed_or_added_meanwhile_costs_nobody_their_place() {
 #[tokio::test]
 async fn what_waits_is_paged_too() {
     let world = with_tasks(45, &["pending-approval"]).await;
+    let asked = |it: &StandIn| {
+        let texts: String = it.by_bot(JANE).into_iter().map(|shown| shown.text).collect();
+        (1..=45).all(|number| texts.contains(&format!("call {number:05}"))).then_some(())
+    };
+    world.telegram.until("a question about each", asked).await;
     let first = world.says("/pending").await;
     assert!(
         first.text.starts_with("1 to 20 of 45, the newest first\nThese wait for you: 45\n"),
