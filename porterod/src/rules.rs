@@ -23,6 +23,7 @@ use portero::policy::{Policy, Standing, denies};
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use self::grant::Wanted;
+pub use self::rule::Restricted;
 use crate::journal::Journal;
 use crate::passphrase::{Confirmed, What};
 use crate::store::StoreError;

@@ -5,6 +5,8 @@
 //! transaction of the change that it makes. [`Tapped`], which confirms an act, is made here alone, from such a
 //! button: nothing that an agent writes becomes one.
 
+mod restrict;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use portero::pattern::Pattern;
 use portero::policy::Action;
 use serde::{Deserialize, Serialize};
 
+pub use self::restrict::{Restricting, Restriction, Stricter};
 use crate::journal::Journal;
 pub use crate::store::buttons::Spot;
 pub(crate) use crate::store::buttons::Ticket;
@@ -33,6 +36,8 @@ pub enum Act {
     Decide(Deed),
     /// It confirms what widens.
     Widen(Widening),
+    /// It narrows what one tool may do.
+    Restrict(Restriction),
     /// It shows something else; what, its maker knows.
     Show(String),
 }
@@ -101,10 +106,14 @@ pub enum Found {
     Decide(Tapped),
     /// It confirms what widens.
     Widen(Affirmed),
+    /// It narrows what one tool may do.
+    Restrict(Restricting),
     /// It shows something else.
     Show(Turned),
     /// It is the press that used this button: it comes again, perhaps since not all of it was done.
     Again(Act, Option<Tapped>),
+    /// It is the press that made a rule before.
+    RestrictAgain(Restricting),
     /// Another press used this button.
     Used,
     /// Its message is on its way: Telegram has not confirmed it yet.
@@ -269,15 +278,23 @@ impl Taps {
         spot: Spot,
         acts: Vec<(Option<TaskId>, Act)>,
     ) -> Result<Vec<String>, StoreError> {
-        let (mut tokens, mut buttons) = (Vec::new(), Vec::new());
-        for (task, act) in acts {
-            let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
-            buttons.push(New { key: key(&token), task, act: stored(&act) });
-            tokens.push(token);
-        }
+        let (tokens, buttons) = fresh(acts);
         let now = self.journal.now().wall;
         let change = move |store: &rusqlite::Connection| kept::replace(store, &spot, &buttons, now);
         self.journal.store().write(Records::Unsynced, change).await?;
+        Ok(tokens)
+    }
+
+    /// Makes buttons of a message, and gives what each is to carry, in their order. The message's other buttons go
+    /// on counting.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn add(&self, spot: Spot, acts: Vec<Act>) -> Result<Vec<String>, StoreError> {
+        let (tokens, buttons) = fresh(acts.into_iter().map(|act| (None, act)));
+        let now = self.journal.now().wall;
+        let change = move |store: &rusqlite::Connection| kept::add(store, &spot, &buttons, now);
+        self.journal.store().write(Records::None, change).await?;
         Ok(tokens)
     }
 
@@ -343,7 +360,12 @@ fn judge(button: Button, press: Press) -> Found {
         (Some(update), act @ (Act::Show(_) | Act::Widen(_))) if update == press.update => {
             Found::Again(act, None)
         }
+        (spent_by, Act::Restrict(restriction)) if spent_by.is_none_or(|update| update == press.update) => {
+            let restricting = Restricting { ticket, user, restriction, spot: button.spot.clone() };
+            if spent_by.is_none() { Found::Restrict(restricting) } else { Found::RestrictAgain(restricting) }
+        }
         (Some(_), _) => Found::Used,
+        (None, Act::Restrict(_)) => Found::Void,
         (None, Act::Decide(deed)) => tapped(deed).map_or(Found::Void, Found::Decide),
         (None, Act::Widen(widening)) => {
             Found::Widen(Affirmed { ticket, user, widening, spot: button.spot.clone() })
@@ -353,6 +375,16 @@ fn judge(button: Button, press: Press) -> Found {
             Found::Show(Turned { ticket: ticket.clone(), task, what, spot, user })
         }
     }
+}
+
+/// What each button is to carry, and the button.
+fn fresh(acts: impl IntoIterator<Item = (Option<TaskId>, Act)>) -> (Vec<String>, Vec<New>) {
+    let button = |(task, act): (Option<TaskId>, Act)| {
+        let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
+        let button = New { key: key(&token), task, act: stored(&act) };
+        (token, button)
+    };
+    acts.into_iter().map(button).unzip()
 }
 
 fn key(token: &str) -> Key {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Entry, Grant, Source};
+use crate::clock::Moment;
+use crate::names::ToolId;
 use crate::pattern::Pattern;
 
 /// A persistent rule that a person made at run time.
@@ -55,6 +57,27 @@ impl Rule {
 }
 
 impl Standing {
+    /// The rule about exactly this tool by which it asks or is denied already, so that another one with this action
+    /// would change nothing.
+    #[must_use]
+    pub fn restricts(&self, tool: &ToolId, action: Action, now: Moment) -> Option<&Rule> {
+        let by = |action| {
+            let about = move |rule: &&Rule| rule.action == action && rule.pattern.exact() == Some(tool);
+            self.rules.iter().filter(about).max_by_key(|rule| rule.id)
+        };
+        let permits_since = |rule: &&Rule| {
+            let permits = |grant: &Grant| grant.id > rule.id && grant.pattern.matches(tool);
+            self.grants.iter().any(|grant| permits(grant) && grant.is_live(&self.boot_id, now))
+        };
+        match action {
+            Action::Allow => by(Action::Allow),
+            Action::RequireApproval => {
+                by(Action::Deny).or_else(|| by(action).filter(|rule| !permits_since(rule)))
+            }
+            Action::Deny => by(Action::Deny),
+        }
+    }
+
     /// Rules that ask, were made after this grant and may be about the same tools: it counts for nothing there.
     pub fn asked_since<'a>(&'a self, grant: &'a Grant) -> impl Iterator<Item = &'a Rule> + 'a {
         self.rules.iter().filter(|rule| {

@@ -7,8 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portero::audit::{self, Filter};
-use portero::clock::SystemClock;
+use portero::audit::{self, Event, Filter, Outcome, Record, Segment};
+use portero::clock::{Clock as _, SystemClock};
 use portero::ipc::{Ask, AskError, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
@@ -173,7 +173,7 @@ impl Home {
     /// How many times the audit says that the call was about to go out.
     fn intended(&self) -> usize {
         let log = audit::read(&paths(self.0.path()).audit(), &Filter::default()).unwrap();
-        log.entries.iter().filter(|entry| matches!(entry.record.event, audit::Event::Intent { .. })).count()
+        log.entries.iter().filter(|entry| matches!(entry.record.event, Event::Intent { .. })).count()
     }
 }
 

@@ -49,9 +49,20 @@ impl Rules {
         next: Kept,
         record: Record,
     ) -> Result<(), RulesError> {
+        self.narrow_by(state, next, record, None).await
+    }
+
+    /// As [`Rules::narrow`], by a step of a button that is used up in the same transaction.
+    pub(super) async fn narrow_by(
+        &self,
+        state: &mut State,
+        next: Kept,
+        record: Record,
+        spends: Option<(Ticket, u8)>,
+    ) -> Result<(), RulesError> {
         self.put(&next);
         state.kept = next.clone();
-        let saved = self.save(Weight::Lenient, next, record, None).await.map_err(|error| error.to_string());
+        let saved = self.save(Weight::Lenient, next, record, spends).await.map_err(|error| error.to_string());
         let written = self.write_denies();
         if written.is_err() {
             // Rather no file, by which nothing is allowed without the daemon, than one without this deny.
@@ -111,6 +122,8 @@ impl Rules {
                 standing::save(connection, &kept)?;
                 if let Some((ticket, step)) = &spends {
                     ticket.spend(connection, *step)?;
+                    #[cfg(test)]
+                    crate::crash::reached("button used");
                 }
                 let live = |grant: &Grant| grant.is_live(&boot, now);
                 let notices = notices::between(&before.standing, &kept.standing, &live, &|pattern| {

@@ -7,6 +7,17 @@ use portero::policy::{Action, Rule};
 use super::{Rules, RulesError, covered, take_id};
 use crate::passphrase::{Confirmed, What};
 use crate::store::standing::Kept;
+use crate::store::{StoreError, buttons};
+use crate::taps::{Restricting, Restriction};
+
+/// What came of a button that narrows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Restricted {
+    /// This rule was made.
+    Made(Rule),
+    /// This rule says so already.
+    Was(Rule),
+}
 
 impl Rules {
     /// Adds a rule that denies. Narrows.
@@ -32,6 +43,30 @@ impl Rules {
         let record = self.parts.journal.act(act(action), &rule.pattern.to_string(), true, Some(process));
         self.narrow(&mut state, next, record).await?;
         Ok(rule)
+    }
+
+    /// Makes the rule that a button stands for, and uses the button in the same transaction; where a rule about
+    /// exactly this tool says so already, it makes none. Narrows.
+    ///
+    /// # Errors
+    /// [`RulesError::NotKept`] when it is in force but not on disk; a refusal when the button was used before.
+    pub async fn restrict_tapped(&self, tapped: &Restricting) -> Result<Restricted, RulesError> {
+        let Restriction { tool, to } = tapped.restriction();
+        let mut state = self.state.lock().await;
+        let (ticket, now) = (tapped.ticket().clone(), self.parts.clock.now());
+        // Here alone such buttons are used, one after the other.
+        if self.parts.journal.store().read(|store| buttons::is_used(store, &ticket.key))? {
+            return Err(StoreError::Refused("this button was used already".to_owned()).into());
+        }
+        let mut next = self.next(&state);
+        if let Some(rule) = next.standing.restricts(tool, to.action(), now) {
+            return Ok(Restricted::Was(rule.clone()));
+        }
+        let rule = add_rule(&mut next, Pattern::from(tool), to.action(), now);
+        let about = rule.pattern.to_string();
+        let record = self.parts.journal.act(act(rule.action), &about, true, Some(&tapped.by()));
+        self.narrow_by(&mut state, next, record, Some((ticket, 1))).await?;
+        Ok(Restricted::Made(rule))
     }
 
     /// Adds a rule that allows, in place of those that ask for this very pattern. Widens.

@@ -83,6 +83,12 @@ impl Ticket {
     }
 }
 
+/// Whether a button was used; also where there is no such button any more.
+pub(crate) fn is_used(connection: &Connection, key: &Key) -> Result<bool, StoreError> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM telegram_buttons WHERE token = ?1 AND steps = 0)";
+    Ok(connection.prepare_cached(sql)?.query_row([key], |row| row.get(0))?)
+}
+
 /// Puts buttons under a message in place of its others that were not used.
 pub(crate) fn replace(
     connection: &Connection,
@@ -91,6 +97,16 @@ pub(crate) fn replace(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     void(connection, spot)?;
+    add(connection, spot, buttons, now)
+}
+
+/// Puts buttons under a message beside those that it has.
+pub(crate) fn add(
+    connection: &Connection,
+    spot: &Spot,
+    buttons: &[New],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO telegram_buttons (token, bot, chat, user, cause, task, act, made)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut insert = connection.prepare_cached(sql)?;

@@ -12,6 +12,7 @@ pub(crate) mod denials;
 mod error;
 pub(crate) mod heads;
 pub(crate) mod heard;
+pub(crate) mod notices;
 mod open;
 pub(crate) mod outbox;
 pub(crate) mod passphrase;

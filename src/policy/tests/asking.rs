@@ -101,6 +101,28 @@ fn a_use_of_a_grant_of_before_is_not_counted() {
 }
 
 #[test]
+fn a_rule_about_the_tool_itself_makes_another_one_superfluous_until_a_grant_follows() {
+    const ASK: Action = RequireApproval;
+    let table: &[(&[Said], Action, Option<u64>, &str)] = &[
+        (&[], ASK, None, "there is none"),
+        (&[Decree("a/*", ASK), Decree("*", Deny)], ASK, None, "only the tool's own count"),
+        (&[Permit("a/b"), Decree("a/b", ASK)], ASK, Some(2), "it asks"),
+        (&[Decree("a/b", ASK), Decree("a/b", ASK)], ASK, Some(2), "the last one"),
+        (&[Decree("a/b", ASK), Permit("a/*")], ASK, None, "a grant lifts it"),
+        (&[Decree("a/b", ASK)], Deny, None, "to ask is not to deny"),
+        (&[Decree("a/b", Deny), Decree("a/b", ASK)], ASK, Some(1), "it is denied"),
+        (&[Decree("a/b", Deny), Permit("a/b")], Deny, Some(1), "no grant lifts that"),
+    ];
+    for (people, action, expected, why) in table {
+        let standing = said(people);
+        let rule = standing.restricts(&tool("a/b"), *action, now()).map(|rule| rule.id);
+        assert_eq!(rule, *expected, "{why}");
+    }
+    let over = said(&[Decree("a/b", ASK), Permit("a/b")]);
+    assert!(over.restricts(&tool("a/b"), ASK, later(60)).is_some(), "the grant is over");
+}
+
+#[test]
 fn without_the_daemon_it_still_asks() {
     let people = said(&[Decree("a/*", RequireApproval), Decree("a/b", Allow), Permit("a/*")]);
     let policy = Policy::new(config(&[("a/*", Allow)], &[]), people.denies_only());

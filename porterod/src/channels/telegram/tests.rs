@@ -5,15 +5,18 @@ use std::fs;
 use std::path::Path;
 
 use portero::catalog::Hints;
+use portero::clock::{Clock as _, TestClock};
+use portero::policy::{Action, ConfigPolicy, Policy, Rule, Standing as Ruled};
 use portero::task::{State, Task};
 use serde_json::json;
 
 use super::card::tests::{task, with_view};
 use super::card::{Decided, Door, card, outcome};
-use super::keyboard::{Choice, Keyboard, Standing, Token, View, of_card, of_pages};
+use super::keyboard::{Choice, Key, Keyboard, Standing, Token, View, of_card, of_pages};
 use super::screens;
+use super::screens::activity::{self, Fate, Told};
 use super::text::tests::covered;
-use super::text::{Message, Style};
+use super::text::{MESSAGE_MOST, Message, Style};
 
 /// A message as a person sees it: what is bold between stars, what is code between strokes or indented.
 fn drawn(message: &Message, keyboard: &Keyboard) -> String {
@@ -117,6 +120,47 @@ fn burst() -> String {
     drawn(&pages[0], &of_pages(0, pages.len(), token))
 }
 
+/// What ran without asking: the message, or a page of its tools.
+fn ran(page: Option<usize>) -> String {
+    let told = |tools: &[(Fate, &str, u64)]| Told {
+        counts: tools
+            .iter()
+            .map(|(fate, tool, count)| (*fate, tool.parse().expect("a tool"), *count))
+            .collect(),
+        others: 0,
+    };
+    let message = [
+        (Fate::Refused, "shell/run", 1),
+        (Fate::Ran, "files/read_file", 200),
+        (Fate::Ran, "github/create_issue", 2),
+    ];
+    let more =
+        [(Fate::Ran, "files/list", 1), (Fate::Ran, "github/get_issue", 1), (Fate::Ran, "mail/read", 4)];
+    let rule = |id, pattern: &str, action| Rule {
+        id,
+        pattern: pattern.parse().expect("a pattern"),
+        action,
+        made: "2026-11-20T13:00:00Z".parse().expect("a time"),
+    };
+    let rules =
+        vec![rule(8, "shell/run", Action::Deny), rule(9, "github/create_issue", Action::RequireApproval)];
+    let policy = Policy::new(ConfigPolicy::default(), Ruled { rules, ..Ruled::default() });
+    let told = match page {
+        None => told(&message),
+        Some(_) => told(&[&message[..], &more].concat()),
+    };
+    let stands = activity::stands(
+        &told,
+        &policy,
+        TestClock::at("2026-11-20T13:01:00Z".parse().expect("a time")).now(),
+    );
+    let text = page.map_or_else(|| told.text(&stands), |page| told.list(page, &stands));
+    let key = |(label, _)| Key { label, token: Token::try_from("x".to_owned()).expect("short") };
+    let rows = activity::rows(&stands, page);
+    let keyboard: Keyboard = rows.into_iter().map(|row| row.into_iter().map(key).collect()).collect();
+    drawn(&text.message(MESSAGE_MOST).expect("it fits"), &keyboard)
+}
+
 fn price() -> Task {
     task("stripe/create_price", &json!({ "product": "prod_QeJ", "unit_amount": 4900, "currency": "chf" }))
 }
@@ -142,6 +186,8 @@ fn the_screens_in_the_documentation_are_up_to_date() {
         ("long", ends(&asked(&long(), None, View::Card))),
         ("outcome", settled()),
         ("digest", burst()),
+        ("ran", ran(None)),
+        ("ran-list", ran(Some(0))),
     ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("docs/telegram.md");
     let kept = fs::read_to_string(&path).expect("the documentation");

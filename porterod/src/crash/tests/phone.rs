@@ -13,7 +13,8 @@ const JANE: i64 = 501;
 async fn telegram(home: &Home) -> StandIn {
     let telegram = StandIn::start().await;
     telegram.say(JANE, "/start");
-    let settings = json!({"token": TOKEN, "apiUrl": telegram.api_url(), "admin": JANE});
+    let notices = json!({"every": "1s"});
+    let settings = json!({"token": TOKEN, "apiUrl": telegram.api_url(), "admin": JANE, "notices": notices});
     std::fs::write(home.at("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
     telegram
 }
@@ -121,5 +122,46 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
         assert_eq!(standing.grants.len(), 1, "{point}");
         assert!(home.ran() == 1 || ended == State::Interrupted && home.ran() == 0, "{point}");
         telegram.until("the outcome", outcome).await;
+    }
+}
+
+/// A session's call ran without asking.
+fn ran(home: &Home) {
+    let at = SystemClock.now();
+    let segment = Segment::open(&paths(home.0.path()).audit(), "portero test", at).unwrap();
+    let (tool, outcome) = ("notes/send".parse().unwrap(), Outcome::Done);
+    let event = Event::Outcome { call: 1, tool, outcome, micros: 1 };
+    segment.append(&Record { at: at.wall, session: None, principal: None, event }).unwrap();
+}
+
+#[tokio::test]
+async fn killed_at_any_point_of_a_tap_below_a_notice_its_rule_is_made_once_and_shown() {
+    let notice =
+        |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("Ran without asking"));
+    for point in ["button used", "tool restricted", "notice drawn"] {
+        let home = Home::new();
+        let telegram = telegram(&home).await;
+        let mut daemon = home.daemon(Some(point));
+        // Only what is written after it listens is told.
+        let shown = loop {
+            ran(&home);
+            let looked = telegram.until("a notice", |it| notice(it));
+            if let Ok(shown) = tokio::time::timeout(Duration::from_secs(3), looked).await {
+                break shown;
+            }
+        };
+        let query = telegram.press(JANE, shown.id, "✋ Ask: notes/send");
+        killed(&mut daemon, point).await;
+
+        // Telegram tells the next daemon of the same press.
+        let _daemon = home.daemon(None);
+        let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
+        let told = told["text"].as_str().unwrap();
+        assert_eq!(told, "This tool asks from now on: rule 1. Undo it with /unrule 1", "{point}");
+        let says = |it: &StandIn| notice(it).filter(|it| it.text.contains("asks: rule 1, undo /unrule 1"));
+        telegram.until("what was done", says).await;
+        let person = home.connect(Peer::Terminal).await;
+        let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
+        assert_eq!(standing.rules.len(), 1, "{point}");
     }
 }

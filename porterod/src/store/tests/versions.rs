@@ -53,6 +53,9 @@ const ROWS: &[&str] = &[
          VALUES (4711, 501, 'task', 1700000000000000000, 'list:task', 0);",
     // 15: where the menu stands
     "INSERT INTO telegram_menus VALUES (4711, 502);",
+    // 16: notices with buttons
+    "INSERT INTO telegram_notices (bot, chat, cause, made, told)
+         VALUES (4711, 501, 'ran:1', 1700000000000000000, '{\"counts\":[[\"ran\",\"a/b\",1]],\"others\":0}');",
 ];
 
 fn data(version: usize) -> PathBuf {

@@ -116,7 +116,11 @@ impl Deciding {
                 Ok(Words::none())
             }
             Found::Show(turned) => self.show(link, person, turned).await,
-            Found::Used | Found::Widen(_) | Found::Again(Act::Widen(_), _) => Ok(words::USED),
+            Found::Used
+            | Found::Widen(_)
+            | Found::Again(Act::Widen(_) | Act::Restrict(_), _)
+            | Found::Restrict(_)
+            | Found::RestrictAgain(_) => Ok(words::USED),
             Found::Unsent => Ok(words::UNSENT),
             Found::Void => {
                 self.stale(link.at, message).await?;
@@ -281,7 +285,9 @@ impl Deciding {
             (Found::Again(Act::Decide(deed), _), _) => words::done(deed, false),
             (Found::Used, _) => words::USED,
             (
-                Found::Again(Act::Show(_) | Act::Widen(_), _)
+                Found::Again(Act::Show(_) | Act::Widen(_) | Act::Restrict(_), _)
+                | Found::Restrict(_)
+                | Found::RestrictAgain(_)
                 | Found::Show(_)
                 | Found::Widen(_)
                 | Found::Unsent

@@ -2,6 +2,7 @@
 //!
 //! No answer is refused for its length: it gets more pages.
 
+pub mod activity;
 mod change;
 mod standing;
 mod status;

@@ -11,23 +11,14 @@ use portero::config::{NoticeLevel, Notices};
 use portero::names::ToolId;
 use portero::pipeline::BoxFuture;
 
-use super::super::bot::ChatId;
-use super::super::courier::{Cause, Letter, Rank};
-use super::super::text::{MESSAGE_MOST, Shown, Text};
+use super::super::screens::activity::{Fate, Told};
 use super::Talk;
 
-/// How many tools one message tells of; the rest is counted. So it fits, however long their names are.
-const TOOLS_MOST: usize = 16;
+/// How many tools one message tells of; the rest is counted. So it fits, however long their names are, also with
+/// what a rule says of each.
+const TOOLS_MOST: usize = 12;
 /// How many calls that a person approved are remembered until they end.
 const APPROVED_MOST: usize = 10_000;
-
-/// What became of calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
-    Refused,
-    Failed,
-    Ran,
-}
 
 /// What was gathered.
 #[derive(Debug, Default)]
@@ -87,23 +78,14 @@ impl Batch {
         }
     }
 
-    /// The message, if there is anything to tell; then it begins anew.
-    fn take(&mut self) -> Option<Text> {
-        let counts = std::mem::take(&mut self.counts);
-        let others = std::mem::take(&mut self.others);
-        if counts.is_empty() {
-            return None;
-        }
-        let mut text = Text::new();
-        let mut last = None;
-        for ((fate, tool), count) in counts {
-            if last != Some(fate) {
-                text = text.line().bold(title(fate));
-                last = Some(fate);
-            }
-            text = text.words("\n").count(count).words(" × ").code(&Shown::line(&tool.to_string()));
-        }
-        Some(if others == 0 { text } else { text.words("\nand of other tools: ").count(others) })
+    /// What is to be told, if there is anything; then it begins anew.
+    fn take(&mut self) -> Option<Told> {
+        let counts = std::mem::take(&mut self.counts).into_iter();
+        let told = Told {
+            counts: counts.map(|((fate, tool), count)| (fate, tool, count)).collect(),
+            others: std::mem::take(&mut self.others),
+        };
+        (!told.counts.is_empty()).then_some(told)
     }
 }
 
@@ -165,21 +147,12 @@ impl Talk {
             if notices.quiet.as_ref().is_some_and(|quiet| quiet.holds(now, &self.zone)) {
                 continue;
             }
-            if let Some(message) = watch.batch.take().and_then(|text| text.message(MESSAGE_MOST)) {
-                let cause = Cause::new("ran", rand::random::<u64>());
-                let letter = Letter::Text(message, None);
-                let sent = courier.send(ChatId(circle.chat()), letter, Rank::Notice, cause);
+            if let Some(told) = watch.batch.take()
+                && let Some(sent) = self.send_notice(&told, &courier, &circle).await
+            {
                 under_way = Some(Box::pin(async move { drop(sent.outcome().await) }));
             }
         }
-    }
-}
-
-const fn title(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Refused => "Refused",
-        Fate::Failed => "Failed",
-        Fate::Ran => "Ran without asking",
     }
 }
 
@@ -188,6 +161,8 @@ mod tests {
     use portero::names::SERVER_NAME_MOST;
     use serde_json::{Value, json};
 
+    use super::super::super::screens::activity::{Stand, Stands};
+    use super::super::super::text::MESSAGE_MOST;
     use super::*;
 
     fn entry(event: &Value) -> Entry {
@@ -206,7 +181,7 @@ mod tests {
     fn told(entries: &[Entry], notices: &Notices) -> Option<String> {
         let mut batch = Batch::default();
         entries.iter().for_each(|entry| batch.add(entry, notices));
-        batch.take().map(|text| text.plain())
+        batch.take().map(|told| told.text(&Stands::new()).plain())
     }
 
     #[test]
@@ -241,8 +216,13 @@ mod tests {
             (0..5_000).map(|n| refused(&format!("{}/{n:0>128}", "s".repeat(SERVER_NAME_MOST)))).collect();
         let mut batch = Batch::default();
         all.iter().for_each(|entry| batch.add(entry, &Notices::default()));
-        let message = batch.take().unwrap().message(MESSAGE_MOST).expect("it fits");
-        assert!(message.text.ends_with("and of other tools: 4984"), "{}", message.text);
+        let told = batch.take().unwrap();
+        let ruled = Stand { denies: Some(u64::MAX), ..Stand::default() };
+        let stands: Stands = told.counts.iter().map(|(_, tool, _)| (tool.clone(), ruled)).collect();
+        let message = told.text(&stands).message(MESSAGE_MOST).expect("it fits");
+        assert!(message.text.ends_with("and of other tools: 4988"), "{}", message.text);
+        let list = told.list(0, &stands).message(MESSAGE_MOST).expect("its pages fit");
+        assert!(list.text.len() < message.text.len());
         assert!(batch.take().is_none(), "it begins anew");
     }
 }

@@ -10,6 +10,7 @@ mod look;
 mod menu;
 mod mistake;
 mod news;
+mod notice;
 mod page;
 mod records;
 mod trail;
@@ -117,8 +118,18 @@ impl Talk {
             Found::Show(turned) => {
                 if let Some(page) = page::turned(&turned.what) {
                     self.turn(page, turned.spot, message, here).await?;
+                } else if let Some(page) = notice::opened(&turned.what) {
+                    self.open_notice(page, turned.spot, message, here).await?;
                 }
                 None
+            }
+            Found::Restrict(restricting) => {
+                let (words, is_alert) = self.restrict(&restricting, message, here).await;
+                here.courier.answer(press.query, Some(words), is_alert);
+                return Ok(());
+            }
+            Found::RestrictAgain(restricting) => {
+                Some(self.restricted_before(&restricting, message, here).await?)
             }
             Found::Widen(affirmed) => {
                 self.confirmed(affirmed, message, here).await?;
@@ -175,6 +186,10 @@ impl Flow for Talk {
     fn linked(&self, courier: &Courier, circle: Option<Circle>) {
         let chat = circle.as_ref().map(|circle| ChatId(circle.chat()));
         self.served.send_replace(Some((courier.clone(), chat)));
+        if let Some(circle) = &circle {
+            let (talk, courier, circle) = (self.clone(), courier.clone(), circle.clone());
+            self.daemon.work.spawn(async move { talk.redraw_notices(&courier, &circle).await });
+        }
         self.link.send_replace(circle.map(|circle| (courier.clone(), circle)));
     }
 
@@ -203,8 +218,13 @@ impl std::fmt::Debug for Talk {
 /// Whether a press is one of the chat's buttons.
 pub(super) fn is_its(found: &Found) -> bool {
     match found {
-        Found::Widen(_) | Found::Again(Act::Widen(_), _) => true,
-        Found::Show(Turned { what, .. }) | Found::Again(Act::Show(what), _) => page::turned(what).is_some(),
+        Found::Widen(_)
+        | Found::Again(Act::Widen(_) | Act::Restrict(_), _)
+        | Found::Restrict(_)
+        | Found::RestrictAgain(_) => true,
+        Found::Show(Turned { what, .. }) | Found::Again(Act::Show(what), _) => {
+            page::turned(what).is_some() || notice::opened(what).is_some()
+        }
         Found::Decide(_) | Found::Again(Act::Decide(_), _) | Found::Used | Found::Unsent | Found::Void => {
             false
         }
