@@ -167,6 +167,25 @@ pub(crate) fn undrawn_lists(connection: &Connection, at: Chat) -> Result<Vec<Str
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The tasks that wait and have a message of their own.
+pub(crate) fn waiting(connection: &Connection, at: Chat) -> Result<Vec<TaskId>, StoreError> {
+    let sql = "SELECT c.task FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
+               WHERE c.bot = ?1 AND c.chat = ?2 AND c.alone = 1 AND t.state = 'pending-approval'
+               ORDER BY c.made, c.task";
+    tasks(connection, sql, params![at.bot, at.chat])
+}
+
+/// The lists in which a task waits that has no message of its own.
+pub(crate) fn waiting_lists(connection: &Connection, at: Chat) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT DISTINCT c.list FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
+               WHERE c.bot = ?1 AND c.chat = ?2 AND c.alone = 0 AND c.list IS NOT NULL
+                   AND t.state = 'pending-approval'
+               ORDER BY c.list";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![at.bot, at.chat], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// A list's version, and how far the chat follows.
 pub(crate) fn list_version(
     connection: &Connection,

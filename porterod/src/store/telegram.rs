@@ -97,6 +97,13 @@ pub(crate) fn keep_sent(
     Ok(())
 }
 
+/// What was sent for this cause is in the chat no more.
+pub(crate) fn unsend(connection: &Connection, bot: i64, chat: i64, cause: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM telegram_sent WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
+    connection.execute(sql, params![bot, chat, cause])?;
+    Ok(())
+}
+
 /// The menu is about to stand in this chat.
 pub(crate) fn menu_goes(connection: &Connection, bot: i64, chat: i64) -> Result<(), StoreError> {
     let sql = "INSERT INTO telegram_menus (bot, chat) VALUES (?1, ?2) ON CONFLICT DO NOTHING";

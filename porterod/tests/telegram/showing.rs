@@ -196,3 +196,76 @@ async fn the_identical_call_has_one_card() {
     hands.card(&other).await;
     assert_eq!(cards(hands.telegram(), &task), 1);
 }
+
+#[tokio::test]
+async fn a_question_whose_message_was_removed_comes_again_once() {
+    let mut hands = Hands::new().await;
+    let (one, two) = (hands.submit("one").await, hands.submit("two").await);
+    let (gone, kept) = (hands.card(&one).await, hands.card(&two).await);
+    for _ in 0..2 {
+        let card = hands.card(&one).await;
+        hands.telegram().remove(JANE, card.id);
+        hands.world.says("/pending").await;
+        let again = hands.card(&one).await;
+        assert!(again.id > card.id);
+    }
+    hands.world.says("/pending").await;
+    let edited =
+        |it: &StandIn| it.by_bot(JANE).iter().any(|it| it.id == kept.id && it.edits > 2).then_some(());
+    hands.telegram().until("a third look at the other", edited).await;
+    assert_eq!((cards(hands.telegram(), &one), cards(hands.telegram(), &two)), (1, 1));
+    let void = hands.telegram().press_with(JANE, gone.id, &carried(&gone, "✅ Approve"));
+    assert!(hands.told(&void).await.contains("Nothing was changed"));
+    // A card that is being drawn has new buttons a moment later.
+    for task in [&one, &two] {
+        while !hands.press(task, "✅ Approve").await.starts_with("Approved") {}
+        hands.is(task.id, State::Completed).await;
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_was_removed_is_missed_by_whatever_changes_it() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    let card = hands.card(&task).await;
+    hands.telegram().remove(JANE, card.id);
+    // Another screen still shows it.
+    hands.telegram().press_with(JANE, card.id, &carried(&card, "More…"));
+    let again = hands.card_with(&task, "Less").await;
+    assert!(again.id > card.id);
+    assert_eq!(hands.press(&task, "✅ Approve").await, "Approved.");
+}
+
+#[tokio::test]
+async fn a_list_that_was_removed_comes_again() {
+    let mut hands = Hands::new().await;
+    for number in 0..8 {
+        hands.submit(&number.to_string()).await;
+    }
+    let list = |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("Calls wait"));
+    let shown =
+        hands.telegram().until("a list", |it| list(it).filter(|it| it.text.contains(": 3, by"))).await;
+    hands.telegram().remove(JANE, shown.id);
+    hands.world.says("/pending").await;
+    let again = hands.telegram().until("the list again", list).await;
+    assert!(again.id > shown.id && again.text.contains(": 3, by"), "{}", again.text);
+}
+
+#[tokio::test]
+async fn what_is_decided_after_its_message_was_removed_is_not_told_again() {
+    let mut hands = Hands::new().await;
+    let (one, two) = (hands.submit("one").await, hands.submit("two").await);
+    for task in [&one, &two] {
+        hands.card(task).await;
+    }
+    hands.telegram().remove(JANE, hands.card(&one).await.id);
+    for task in [&one, &two] {
+        let reject = Ask::Reject { task: task.id, reason: None, for_now: false };
+        hands.world.ask(reject).await.unwrap();
+    }
+    hands.outcome(&two, "Denied at the terminal").await;
+    let tried =
+        |it: &StandIn| it.calls("editMessageText").iter().any(|it| it.code == Some(400)).then_some(());
+    hands.telegram().until("a try to change it", tried).await;
+    assert!(!hands.telegram().by_bot(JANE).iter().any(|it| it.text.contains(&short(&one))));
+}

@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use portero::ipc::FailureKind;
 use portero::names::TaskId;
+use portero::pipeline::BoxFuture;
 use portero::task::State;
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -46,6 +47,8 @@ pub(super) enum Item {
     Card(TaskId),
     /// A list, by its cause.
     List(String),
+    /// Every question that waits, one after the other.
+    Questions,
 }
 
 /// Draws what is to be shown.
@@ -107,13 +110,21 @@ impl Board {
 
     /// Draws a message, if it is not as it is to be.
     pub(super) fn refresh(self: &Arc<Self>, item: Item) {
+        if self.is_first(&item) {
+            self.daemon.work.spawn(Arc::clone(self).work(item));
+        }
+    }
+
+    /// Whether nobody draws this message at present. Whoever does draws it once more.
+    fn is_first(&self, item: &Item) -> bool {
         match self.drawing().entry(item.clone()) {
             Entry::Occupied(mut drawing) => {
                 drawing.insert(true);
+                false
             }
             Entry::Vacant(none) => {
                 none.insert(false);
-                self.daemon.work.spawn(Arc::clone(self).work(item));
+                true
             }
         }
     }
@@ -126,6 +137,7 @@ impl Board {
                 (None, _) => Ok(Drawn::Later),
                 (Some(link), Item::Card(task)) => self.draw_card(link, *task).await,
                 (Some(link), Item::List(cause)) => self.draw_list(link, cause).await,
+                (Some(link), Item::Questions) => self.draw_questions(link.at).await,
             };
             let again = match drawn {
                 Ok(Drawn::Well | Drawn::Later) => false,
@@ -144,6 +156,31 @@ impl Board {
                 drawing.remove(&item);
                 return;
             }
+        }
+    }
+
+    /// Draws every question that waits once more. Telegram tells nobody that a message was removed, but to change
+    /// one that was fails, and then it is sent anew. They are drawn one after the other, since each has no
+    /// buttons that count while it is drawn.
+    async fn draw_questions(self: &Arc<Self>, at: Chat) -> Result<Drawn, StoreError> {
+        let (cards, lists) =
+            self.read(|store| Ok((kept::waiting(store, at)?, kept::waiting_lists(store, at)?)))?;
+        for task in cards {
+            self.write(move |store| kept::again(store, at, task)).await?;
+            self.redraw(Item::Card(task)).await;
+        }
+        for list in lists {
+            let cause = list.clone();
+            self.write(move |store| kept::list_changes(store, at, &cause)).await?;
+            self.redraw(Item::List(list)).await;
+        }
+        Ok(Drawn::Well)
+    }
+
+    fn redraw(self: &Arc<Self>, item: Item) -> BoxFuture<'static, ()> {
+        match self.is_first(&item) {
+            true => Box::pin(Arc::clone(self).work(item)),
+            false => Box::pin(std::future::ready(())),
         }
     }
 
@@ -250,7 +287,7 @@ impl Board {
         Ok(self.read(|store| sent(store, link.at, &cause))?.is_some())
     }
 
-    /// Sends a message, or changes the one that is there.
+    /// Sends a message, or changes the one that is there. One that was removed from the chat is sent anew.
     async fn put(
         &self,
         link: &Link,
@@ -258,13 +295,20 @@ impl Board {
         message: Option<MessageId>,
         (text, keyboard): (Message, Option<Keyboard>),
     ) -> Result<MessageId, Undelivered> {
-        match message {
-            Some(message) => edit(link, message, text, keyboard).await,
-            None => {
-                let letter = Letter::Text(text, keyboard);
-                link.courier.send(ChatId(link.at.chat), letter, Rank::Card, cause).outcome().await
+        if let Some(message) = message {
+            match edit(link, message, text.clone(), keyboard.clone()).await {
+                Err(Undelivered::Refused(Refusal::MessageGone)) => {}
+                edited => return edited,
+            }
+            let (at, gone) = (link.at, cause.as_str().to_owned());
+            if let Err(error) = self.write(move |store| telegram::unsend(store, at.bot, at.chat, &gone)).await
+            {
+                tracing::error!(%error, "a question that was removed on Telegram is asked again later");
+                return Err(Undelivered::Dropped);
             }
         }
+        let letter = Letter::Text(text, keyboard);
+        link.courier.send(ChatId(link.at.chat), letter, Rank::Card, cause).outcome().await
     }
 
     /// Notes that the chat follows, if it does.
@@ -279,7 +323,9 @@ impl Board {
             Err(Undelivered::Refused(Refusal::ChatUnknown) | Undelivered::Blocked | Undelivered::Closed) => {
                 return Ok(Drawn::Later);
             }
-            // Nothing comes of trying again: the person removed it, or Telegram does not take it.
+            // It was removed, and nobody is asked about it any more.
+            Err(Undelivered::Refused(Refusal::MessageGone)) => {}
+            // Nothing comes of trying again: Telegram does not take it.
             Err(Undelivered::Refused(refusal)) => tracing::warn!(%refusal, "Telegram does not show a card"),
             Err(Undelivered::Dropped) => return Ok(Drawn::Again),
         }

@@ -77,7 +77,7 @@ impl Cause {
 /// What goes first, after answers to presses. Edits stand in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rank {
-    /// It asks a person to decide. It is never dropped.
+    /// It asks a person to decide, or answers what they typed. It is never dropped.
     Card,
     /// It tells something. When too many wait, the oldest is dropped.
     Notice,

@@ -20,7 +20,7 @@ use super::board::{Board, Item, Link, spot};
 use super::bot::{ChatId, MessageId};
 use super::buttons;
 use super::courier::{Cause, Courier, Letter, Rank};
-use super::door::Word;
+use super::door::{Word, command};
 use super::ear::{Flow, Heard, Receipt};
 use super::face::is_locked;
 use super::keyboard::{Choice, View};
@@ -93,10 +93,22 @@ impl Deciding {
                         say(&link, words, heard.receipt);
                         Ok(())
                     }
-                    None => self.next.hear(heard).await,
+                    None => {
+                        let asks = said.text.as_deref().is_some_and(|text| self.asks_what_waits(text));
+                        self.next.hear(heard).await?;
+                        if asks {
+                            self.board.refresh(Item::Questions);
+                        }
+                        Ok(())
+                    }
                 }
             }
         }
+    }
+
+    fn asks_what_waits(&self, text: &str) -> bool {
+        let bot = self.board.daemon.weather.seen().username.unwrap_or_default();
+        matches!(command(text, &bot), Some(("pending", _)))
     }
 
     /// Does what a button stands for; what to answer.
