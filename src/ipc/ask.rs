@@ -157,10 +157,14 @@ pub enum Ask {
         for_now: bool,
     },
     /// Ask anew what this task asked, which has ended: a new task that waits as any other. Answer:
-    /// [`super::Reply::Task`].
+    /// [`super::Reply::Task`]; a refusal of the kind [`super::FailureKind::Challenge`] where a person said no to the
+    /// same call a moment ago and nothing shows that they want this.
     Again {
         /// The task that has ended.
         task: TaskId,
+        /// The second factor, where that is so.
+        #[serde(default)]
+        challenge: Option<Challenge>,
     },
     /// Permit for a while. Widens. Answer: [`super::Reply::Grant`].
     Grant {

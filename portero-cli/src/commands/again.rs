@@ -1,19 +1,32 @@
-//! `portero again ID`: ask anew what a task asked that has ended. It permits nothing.
+//! `portero again ID`: ask anew what a task asked that has ended. It permits nothing; what its person said no to a
+//! moment ago asks them again once they confirm that they want it.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::{Ask, FailureKind, Reply, Width};
 
 use super::{Context, tasks};
 use crate::daemon::unexpected;
 use crate::failure::Outcome;
 use crate::terminal::Terminal;
+use crate::widen;
 
 pub(super) async fn run(context: &Context, id: &str) -> Outcome {
     let daemon = context.daemon().await?;
     // Only a person asks a person; an agent makes its calls itself.
-    Terminal::open("to ask again")?;
+    drop(Terminal::open("to ask again")?);
     let ended = tasks::find(&daemon, id, None).await?;
-    let Reply::Task(task) = daemon.ask(Ask::Again { task: ended.id }).await? else {
-        return Err(unexpected());
+    let mut challenge = None;
+    let task = loop {
+        let insists = challenge.is_some();
+        match daemon.ask_and_hear(Ask::Again { task: ended.id, challenge: challenge.take() }).await? {
+            Ok(Reply::Task(task)) => break task,
+            Ok(_) => return Err(unexpected()),
+            Err(refused) if refused.kind == FailureKind::Challenge && !insists => {
+                let mut person = widen::begin(&daemon, "to ask again what you said no to").await?;
+                person.say(&refused.message)?;
+                challenge = Some(widen::confirm(&mut person, "be asked again now", Width::One)?);
+            }
+            Err(refused) => return Err(refused.into()),
+        }
     };
     context.output.show(&task, |out| {
         let (tool, short) = (&task.call.tool, tasks::short(task.id));

@@ -304,3 +304,21 @@ fn real_values_go_past_a_redirected_stdout() {
     terminal.expect(Eof).unwrap();
     assert_eq!(std::fs::read_to_string(out).unwrap(), "");
 }
+
+#[test]
+fn what_was_denied_a_moment_ago_is_asked_again_with_the_passphrase() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &[]);
+    agent.call("office/send_mail", &json!({"to": "jane@example.com"}));
+    let task = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.run(&["reject", &task]).code, 0);
+    let mut terminal = on_terminal(&world, &["again", &task]);
+    terminal.expect("you said no to exactly this call").unwrap();
+    terminal.expect("Passphrase, to be asked again now: ").unwrap();
+    terminal.send_line("not the one").unwrap();
+    terminal.expect(Eof).unwrap();
+    assert_eq!(world.json(&["pending"]), json!([]));
+    confirm(&world, &["again", &task], "waits for you again");
+    assert_eq!(world.json(&["pending"])[0]["repeats"], json!(task));
+}

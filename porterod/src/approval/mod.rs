@@ -18,3 +18,4 @@ pub use binding::{
     Ground, Grounds, bind, changed, fingerprint, policy_digest, replacements_digest, server_digest,
 };
 pub use desk::{Desk, DeskError, DeskParts};
+pub(crate) use open::AGAIN;

@@ -1,9 +1,12 @@
 //! Opening a task: the one that waits already, the limits, and what a person said no to a moment ago.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use portero::audit::{Event, Record};
 use portero::call::Call;
 use portero::config::Approvals;
+use portero::ipc::Width;
 use portero::names::{TaskId, ToolId};
 use portero::pipeline::Refusal;
 use portero::policy::{Action, Decision};
@@ -13,12 +16,16 @@ use rusqlite::Connection;
 use super::desk::{Desk, later, refusal};
 use super::fingerprint;
 use crate::journal::{Weight, about_task};
+use crate::passphrase::{Confirmed, What};
 use crate::store::denials::{self, Denial};
 use crate::store::tasks::{self, Step, Stepped};
 use crate::store::{StoreError, standing};
 
 /// With so many calls that wait, a project leaves the last quarter of what may wait in all to others.
 const ENOUGH: u64 = 5;
+
+/// That a person wants to be asked again at once.
+pub(crate) const AGAIN: What<'_> = What::Other(Width::One);
 
 /// What a new task is held against.
 struct Gate {
@@ -39,13 +46,19 @@ impl Desk {
     }
 
     /// Asks anew what a task asked that has ended, with a task of the same principal that waits for a person as
-    /// any other. `call` is its call, concealed by the rules of today. The person asks, so what they said no to a
-    /// moment ago asks too.
+    /// any other. `call` is its call, concealed by the rules of today. What a person said no to a moment ago asks
+    /// them only where it is they who want that: `proof` is of them.
     ///
     /// # Errors
     /// [`Refusal::Declined`] where the task is still open or was taken back by the agent, [`Refusal::Denied`]
     /// where policy denies the call now, and as every call.
-    pub async fn again(&self, ended: &Task, call: Call, by: &str) -> Result<Task, Refusal> {
+    pub async fn again(
+        &self,
+        ended: &Task,
+        call: Call,
+        by: &str,
+        proof: Option<&Confirmed>,
+    ) -> Result<Task, Refusal> {
         let id = ended.id;
         match ended.state {
             State::Completed | State::Failed | State::Interrupted | State::Expired | State::Denied => {}
@@ -63,7 +76,28 @@ impl Desk {
         }
         let (gate, task) = self.prepare(call, ended.origin.clone(), decision).await?;
         let task = Task { repeats: Some(id), ..task };
-        self.put(task, by, move |store, _| gate.limit_in_all(store)).await
+        let insists = proof.is_some_and(|proof| proof.covers(&AGAIN));
+        self.put(task, by, move |store, task| {
+            if !insists {
+                gate.cool_down(store, task)?;
+            }
+            gate.limit_in_all(store)
+        })
+        .await
+    }
+
+    /// Until when this call of a task's principal is refused without asking, since a person said no to it a moment
+    /// ago; none where it may ask.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn cools(&self, ended: &Task, call: &Call) -> Result<Option<Timestamp>, Refusal> {
+        let store = self.parts.journal.store();
+        let key = store.read(standing::binding_key).map_err(refusal)?;
+        let fingerprint = fingerprint(&key, call)?;
+        let found = store.read(|store| denials::find(store, &ended.origin.principal, &fingerprint));
+        let (now, lasts) = (self.now(), self.parts.settings.load().cool_down);
+        Ok(found.map_err(refusal)?.and_then(|denial| until(&denial, now, lasts)))
     }
 
     /// Puts a task on disk if `may` lets it, or gives the identical one that waits.
@@ -144,11 +178,9 @@ impl Gate {
         let Some(denial) = denials::find(store, &task.origin.principal, &self.fingerprint)? else {
             return Ok(());
         };
-        let until = later(denial.at, self.settings.cool_down);
-        if denial.at <= self.now && self.now < until {
-            Err(StoreError::Refused(cooling(&denial, until)))
-        } else {
-            Ok(())
+        match until(&denial, self.now, self.settings.cool_down) {
+            Some(until) => Err(StoreError::Refused(cooling(&denial, until))),
+            None => Ok(()),
         }
     }
 
@@ -193,6 +225,12 @@ pub(super) fn cool(store: &Connection, task: &Task) -> Result<(), StoreError> {
         // It was read when the task was opened; a no holds even so.
         Err(_) => Ok(()),
     }
+}
+
+/// Until when a no holds that was said a moment ago.
+fn until(denial: &Denial, now: Timestamp, lasts: Duration) -> Option<Timestamp> {
+    let until = later(denial.at, lasts);
+    (denial.at <= now && now < until).then_some(until)
 }
 
 fn cooling(denial: &Denial, until: Timestamp) -> String {

@@ -26,7 +26,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         Ask::Approve { task, .. } => ("approve", format!("task {task}")),
         Ask::RealTask { task, .. } => ("task real", format!("task {task}")),
         Ask::Reject { task, .. } => ("reject", format!("task {task}")),
-        Ask::Again { task } => ("again", format!("task {task}")),
+        Ask::Again { task, .. } => ("again", format!("task {task}")),
         Ask::Grant { pattern, millis, limits, .. } => {
             ("grant", format!("{pattern} for {} {limits}", show(Duration::from_millis(*millis))))
         }

@@ -209,7 +209,9 @@ async fn answer_person(
             approve::answer(daemon, by, task, Confirming::Typed(challenge)).await
         }
         Ask::Reject { task, reason, for_now } => reject::answer(daemon, by, task, reason, for_now).await,
-        Ask::Again { task } => again::answer(daemon, by, task).await,
+        Ask::Again { task, challenge } => {
+            again::answer(daemon, by, task, challenge.map(Confirming::Typed)).await
+        }
         Ask::Grant { pattern, millis, limits, challenge } => {
             let wanted = Wanted { pattern, lasts: Duration::from_millis(millis), limits };
             grant::answer(daemon, by, wanted, Confirming::Typed(challenge)).await

@@ -11,7 +11,7 @@ mod watch;
 
 use std::time::Duration;
 
-use portero::audit::{Event, Filter};
+use portero::audit::{self, Event, Filter};
 use portero::ipc::{
     Ask, Called, Challenge, Client, ConnectError, FailureKind, Hello, PROTOCOL, Peer, Push, Reaching, Reply,
 };
@@ -129,7 +129,7 @@ async fn every_act_and_every_refused_attempt_is_written_down() {
     person.ask(Ask::Stop).await.unwrap();
     app.shutdown().await;
 
-    let log = portero::audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
     let acts: Vec<_> = log
         .entries
         .iter()
@@ -487,13 +487,13 @@ async fn how_far_a_sessions_audit_has_come_is_known_and_told_to_a_terminal_only(
     let Ok(Reply::Heads(heads)) = terminal.ask(Ask::Heads).await else { panic!("heads") };
     assert!(heads.contains(&head) && heads.len() == 2, "the daemon's own too: {heads:?}");
     assert!(is_kind(&session.ask(Ask::Heads).await, FailureKind::Invalid));
-    let elsewhere = portero::audit::Head { segment: "../x.jsonl".to_owned(), ..head };
+    let elsewhere = audit::Head { segment: "../x.jsonl".to_owned(), ..head };
     assert!(is_kind(&session.ask(Ask::Head(Box::new(elsewhere))).await, FailureKind::Refused));
     app.shutdown().await;
     let ended = home.start().await;
     let Ok(Reply::Heads(heads)) = home.terminal().await.ask(Ask::Heads).await else { panic!("heads") };
     assert_eq!(heads.len(), 3);
-    assert!(portero::audit::verify_against(&home.paths().audit(), &heads).unwrap().holds());
+    assert!(audit::verify_against(&home.paths().audit(), &heads).unwrap().holds());
     ended.shutdown().await;
 }
 
@@ -537,7 +537,7 @@ async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
     assert_eq!(session.finished(&waiting).await.state, State::Completed);
     assert_eq!(home.record("notes").len(), 1);
 
-    let log = portero::audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
     let acts: Vec<_> = log
         .entries
         .into_iter()
@@ -553,6 +553,30 @@ async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
 }
 
 #[tokio::test]
+async fn whoever_has_a_shell_and_no_passphrase_cannot_have_what_was_denied_asked_again() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let denied = session.submit("notes/send", "please").await.unwrap();
+    let reject = Ask::Reject { task: denied.id, reason: None, for_now: false };
+    person.ask(reject).await.unwrap();
+    let again = |challenge| Ask::Again { task: denied.id, challenge };
+    for challenge in [None, Some(Challenge::new("a guess at it"))] {
+        assert!(is_kind(&person.ask(again(challenge)).await, FailureKind::Challenge));
+    }
+    assert!(session.submit("notes/send", "please").await.is_err());
+    let anew = person.ask(again(Some(challenge()))).await.map(task_of).unwrap();
+    assert_eq!((anew.state, anew.repeats), (State::PendingApproval, Some(denied.id)));
+    let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let tried = log
+        .entries
+        .iter()
+        .filter(|entry| matches!(&entry.record.event, Event::Act { act, done: false, .. } if act == "again"));
+    assert_eq!(tried.count(), 2, "what was tried is on record");
+    app.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_call_that_ran_is_asked_anew_by_a_person_and_runs_once_more() {
     let home = Home::new();
     let app = home.start().await;
@@ -560,8 +584,11 @@ async fn a_call_that_ran_is_asked_anew_by_a_person_and_runs_once_more() {
     let first = session.submit("notes/send", "to John Doe").await.unwrap();
     person.approve(&first).await.unwrap();
     assert_eq!(session.finished(&first).await.state, State::Completed);
-    assert!(is_kind(&session.ask(Ask::Again { task: first.id }).await, FailureKind::Invalid));
-    let anew = person.ask(Ask::Again { task: first.id }).await.map(task_of).unwrap();
+    assert!(is_kind(
+        &session.ask(Ask::Again { task: first.id, challenge: None }).await,
+        FailureKind::Invalid
+    ));
+    let anew = person.ask(Ask::Again { task: first.id, challenge: None }).await.map(task_of).unwrap();
     assert_eq!((anew.state, anew.repeats), (State::PendingApproval, Some(first.id)));
     assert_eq!(home.record("notes").len(), 1, "asking permits nothing");
     person.approve(&anew).await.unwrap();
@@ -570,6 +597,6 @@ async fn a_call_that_ran_is_asked_anew_by_a_person_and_runs_once_more() {
     home.write_policies("deny");
     until("the files are read", async || person.why("notes/send").await.decision.action == Action::Deny)
         .await;
-    assert!(is_kind(&person.ask(Ask::Again { task: first.id }).await, FailureKind::Refused));
+    assert!(is_kind(&person.ask(Ask::Again { task: first.id, challenge: None }).await, FailureKind::Refused));
     app.shutdown().await;
 }

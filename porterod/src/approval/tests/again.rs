@@ -4,9 +4,42 @@ use portero::policy::Action;
 
 use super::*;
 
+/// As somebody who shows nothing.
 async fn again(bench: &Bench, task: &Task) -> Result<Task, Refusal> {
     let task = bench.desk.task(task.id, None).unwrap();
-    bench.desk.again(&task, task.call.clone(), "a terminal").await
+    bench.desk.again(&task, task.call.clone(), "a terminal", None).await
+}
+
+/// As the person who decides.
+async fn insists(bench: &Bench, task: &Task) -> Result<Task, Refusal> {
+    let task = bench.desk.task(task.id, None).unwrap();
+    let proof = Confirmed::by_test();
+    bench.desk.again(&task, task.call.clone(), "a terminal", Some(&proof)).await
+}
+
+#[tokio::test]
+async fn what_was_denied_a_moment_ago_asks_nobody_for_whoever_cannot_show_that_they_decide() {
+    let bench = Bench::new();
+    let denied = bench.opened("hello").await;
+    let call = denied.call.clone();
+    bench.desk.reject(denied.id, None, "test").await.unwrap();
+    let refused = again(&bench, &denied).await.unwrap_err();
+    assert!(matches!(&refused, Refusal::Declined(words) if words.contains("said no")), "{refused}");
+    let until = bench.desk.cools(&denied, &call).unwrap().unwrap();
+    assert_eq!(bench.desk.pending().unwrap(), 0);
+    let anew = insists(&bench, &denied).await.unwrap();
+    assert_eq!((anew.state, anew.repeats), (State::PendingApproval, Some(denied.id)));
+    bench.desk.reject(anew.id, None, "test").await.unwrap();
+    assert!(again(&bench, &denied).await.is_err(), "neither the one nor the other");
+    assert!(again(&bench, &anew).await.is_err());
+    let left = Duration::try_from(until.duration_since(bench.clock.now().wall)).unwrap();
+    bench.clock.advance(left);
+    assert_eq!(bench.desk.cools(&denied, &call).unwrap(), None);
+    assert_eq!(
+        again(&bench, &denied).await.unwrap().state,
+        State::PendingApproval,
+        "later it is nobody's no"
+    );
 }
 
 #[tokio::test]
@@ -19,7 +52,7 @@ async fn what_was_denied_asks_anew_when_the_person_says_so() {
         Err(Refusal::Declined(_))
     ));
     bench.clock.advance(Duration::from_secs(60));
-    let anew = again(&bench, &denied).await.unwrap();
+    let anew = insists(&bench, &denied).await.unwrap();
     assert_eq!((anew.state, anew.repeats), (State::PendingApproval, Some(denied.id)));
     assert_ne!(anew.id, denied.id);
     assert_eq!((&anew.origin, &anew.binding), (&denied.origin, &denied.binding));
