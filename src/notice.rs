@@ -69,6 +69,9 @@ pub enum Notice {
         digest: String,
         /// What became of them.
         became: Adoption,
+        /// How many edits that it is about, which came one after the other.
+        #[serde(default = "one")]
+        edits: u64,
     },
     /// Something is wrong that a person should look at.
     Alarm {
@@ -77,6 +80,10 @@ pub enum Notice {
         /// What happened, and what to do.
         about: Fake<String>,
     },
+}
+
+const fn one() -> u64 {
+    1
 }
 
 /// What became of a grant or a rule.
@@ -92,7 +99,7 @@ pub enum Became {
 }
 
 /// What became of a changed configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Adoption {
     /// It widens, and waits for a person.
@@ -106,7 +113,7 @@ pub enum Adoption {
 }
 
 /// What an alarm is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Alarm {
     /// The audit was changed, or cannot be written.

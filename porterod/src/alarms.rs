@@ -1,7 +1,8 @@
 //! Tells people of what only the audit of a session says: that a message was withheld there, because a private
 //! value stood in it.
 //!
-//! What the daemon withholds itself, it tells itself, at once.
+//! What the daemon withholds itself, it tells itself, at once. Alarms that were raised several times in some minutes
+//! are told from here too, together.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ impl Alarms {
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.journal.tell_alarms(true).await,
                 () = tokio::time::sleep(LOOK_EVERY) => self.look().await,
             }
         }
@@ -60,6 +61,7 @@ impl Alarms {
             }
             Err(error) => tracing::warn!(%error, "what sessions withheld is not known"),
         }
+        self.journal.tell_alarms(false).await;
     }
 
     async fn tell(&self, entry: &Entry) {
@@ -88,6 +90,7 @@ mod tests {
 
     use super::*;
     use crate::approval::tests::Bench;
+    use crate::journal::ALARMS_FOR;
 
     fn outcome(bench: &Bench, outcome: Outcome) -> Record {
         let event = Event::Outcome { call: 1, tool: "mail/read".parse().unwrap(), outcome, micros: 1 };
@@ -110,9 +113,20 @@ mod tests {
         alarms.look().await;
         assert_eq!(bench.told().len(), 1, "{:?}", bench.told());
         assert!(bench.told()[0].contains("mail/read"));
+        for _ in 0..50 {
+            session.append(&outcome(&bench, Outcome::Withheld)).unwrap();
+        }
+        alarms.look().await;
+        assert_eq!(bench.told().len(), 1, "what says the same is counted: {:?}", bench.told());
+        bench.clock.advance(ALARMS_FOR);
+        alarms.look().await;
+        assert_eq!(bench.told().len(), 2);
+        assert!(bench.told()[1].contains("mail/read") && bench.told()[1].contains("(50 times)"));
+        bench.clock.advance(2 * ALARMS_FOR);
+        alarms.look().await;
         let later = Segment::open(&directory, "another", bench.clock.now()).unwrap();
         later.append(&outcome(&bench, Outcome::Withheld)).unwrap();
         alarms.look().await;
-        assert_eq!(bench.told().len(), 2, "a session that came later is followed too");
+        assert_eq!(bench.told().len(), 3, "a session that came later is followed too");
     }
 }

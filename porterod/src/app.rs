@@ -108,6 +108,7 @@ impl App {
         background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon).end_grants());
         background.spawn(reload::follow(Arc::clone(&daemon), files));
+        background.spawn(configuration::tell_gathered(Arc::clone(&daemon)));
         background.spawn(close_idle(Arc::clone(&daemon)));
         let talk = Talk::new(Arc::clone(&daemon), tuning.zone.clone());
         background.spawn(talk.clone().tell_activity());

@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use portero::anonymize::Anonymizer;
 use portero::audit::Event;
@@ -17,8 +18,11 @@ use portero::policy::Policy;
 
 use crate::confirmed::Act;
 use crate::daemon::{Daemon, Environment};
+use crate::edits::Edited;
 use crate::store::StoreError;
 
+/// How often it is looked whether edits were gathered for long enough, while there are some.
+const LOOK: Duration = Duration::from_millis(500);
 /// How much of what changed stands in one record.
 const ABOUT_MOST: usize = 4000;
 
@@ -84,11 +88,9 @@ pub async fn refresh(daemon: &Daemon, files: Files) {
     match check(&daemon.confirmed.confirmed(), &files, &daemon.environment) {
         Ok(valid) => {
             put_in_force(daemon, valid);
-            settle(daemon, &files).await;
+            let became = if daemon.changes.load().waits() { Adoption::Waits } else { Adoption::Adopted };
+            edited(daemon, (&present, &files), became).await;
             tell_sessions(daemon);
-            if !daemon.changes.load().waits() {
-                tell(daemon, &files, Adoption::Adopted).await;
-            }
             *present = files;
         }
         Err(problems) => {
@@ -98,25 +100,116 @@ pub async fn refresh(daemon: &Daemon, files: Files) {
             );
             daemon.valid.store(false, Ordering::Relaxed);
             daemon.problems.store(Arc::new(problems));
-            daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: false });
-            tell(daemon, &files, Adoption::Invalid).await;
+            edited(daemon, (&present, &files), Adoption::Invalid).await;
         }
     }
 }
 
-/// What is in force and differs from what was confirmed is kept as confirmed where nothing in it widens; else
-/// people are told that it waits.
+/// An edit was looked at. What narrows is kept and recorded as it comes; anything else that comes again and again is
+/// told and recorded together with what it follows.
+async fn edited(daemon: &Daemon, (before, files): (&Files, &Files), became: Adoption) {
+    let changes = daemon.changes.load_full();
+    let about = match became {
+        Adoption::Waits | Adoption::Adopted => daemon.journal.words(&in_words(&changes)).into_inner(),
+        Adoption::Invalid | Adoption::Refused => String::new(),
+    };
+    let in_force = daemon.config.load().digest.clone();
+    let edited = Edited { about, in_force, ..Edited::once(before, files, became) };
+    let told = daemon.edits.note(edited, daemon.clock.now().boot);
+    if became == Adoption::Adopted && matters(daemon) {
+        daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: true });
+        keep(daemon, files, &in_words(&changes)).await;
+    }
+    if let Some(told) = told {
+        tell_edits(daemon, files, &told).await;
+    }
+}
+
+/// Whether what is in force differs in anything from what was confirmed, or nothing ever was.
+fn matters(daemon: &Daemon) -> bool {
+    let sealed = matches!(&*daemon.confirmed.confirmed(), Confirmed::Sealed(_));
+    !sealed || **daemon.changes.load() != Changes::default()
+}
+
+/// Records edits that did the same, and tells people of them where that is how it still stands.
+async fn tell_edits(daemon: &Daemon, present: &Files, edited: &Edited) {
+    let record = |act: &str| {
+        // What waits is not in force in any case; a record that cannot be written now follows.
+        let _ = daemon.journal.record_act(act, &edited.words(), true, None);
+    };
+    let event = |valid| Event::Config { digest: edited.in_force.clone(), valid };
+    match edited.became {
+        Adoption::Waits => {
+            tracing::warn!(
+                edits = edited.edits,
+                "changes of the configuration wait for `portero config confirm`"
+            );
+            daemon.record(event(true));
+            record("config waits");
+        }
+        Adoption::Invalid | Adoption::Refused => {
+            daemon.record(event(false));
+            if edited.edits > 1 {
+                record("config invalid");
+            }
+        }
+        Adoption::Adopted => {
+            if edited.edits > 1 {
+                record("config edited");
+            }
+            // One that matters was recorded as it came.
+            if daemon.edits.is_now(Adoption::Adopted) && !matters(daemon) {
+                daemon.record(event(true));
+                keep(daemon, present, &edited.about).await;
+            }
+        }
+    }
+    if daemon.edits.is_now(edited.became) {
+        let Edited { digest, became, edits, .. } = edited.clone();
+        daemon.journal.tell(Notice::Config { digest, became, edits }).await;
+    }
+}
+
+/// Tells of edits once they were gathered for a while, until the daemon is to end; then of the rest.
+pub async fn tell_gathered(daemon: Arc<Daemon>) {
+    let telling = async {
+        loop {
+            daemon.edits.gathers().await;
+            while daemon.edits.has_some() {
+                tokio::time::sleep(LOOK).await;
+                let present = daemon.present.lock().await;
+                for edited in daemon.edits.due(daemon.clock.now().boot) {
+                    tell_edits(&daemon, &present, &edited).await;
+                }
+            }
+        }
+    };
+    daemon.stop.run_until_cancelled(telling).await;
+    let present = daemon.present.lock().await;
+    tell_all(&daemon, &present).await;
+}
+
+async fn tell_all(daemon: &Daemon, present: &Files) {
+    for edited in daemon.edits.all(daemon.clock.now().boot) {
+        tell_edits(daemon, present, &edited).await;
+    }
+}
+
+/// What is in force at the start and differs from what was confirmed is kept as confirmed where nothing in it widens;
+/// else people are told that it waits.
 pub async fn settle(daemon: &Daemon, files: &Files) {
     let changes = daemon.changes.load_full();
     if changes.waits() {
-        let waiting = changes.widens.len();
-        tracing::warn!(waiting, "changes of the configuration wait for `portero config confirm`");
-        // The change is not in force in any case; a record that cannot be written now follows.
-        let about = daemon.journal.words(&in_words(&changes)).into_inner();
-        let _ = daemon.journal.record_act("config waits", &about, true, None);
-        tell(daemon, files, Adoption::Waits).await;
-    } else if matches!(&*daemon.confirmed.confirmed(), Confirmed::Sealed(known) if known != files) {
-        let sealed = daemon.confirmed.seal(files.clone(), Act::Adopt, &in_words(&changes), None).await;
+        edited(daemon, (files, files), Adoption::Waits).await;
+    } else {
+        keep(daemon, files, &in_words(&changes)).await;
+    }
+}
+
+/// What is in force counts as confirmed, since nothing in it widens.
+async fn keep(daemon: &Daemon, files: &Files, about: &str) {
+    if matches!(&*daemon.confirmed.confirmed(), Confirmed::Sealed(known) if known != files) {
+        let sealed = daemon.confirmed.seal(files.clone(), Act::Adopt, about, None).await;
         if let Err(error) = sealed {
             // What narrows holds all the same, and is found to do so again.
             tracing::error!(%error, "the configuration in force could not be kept");
@@ -163,12 +256,17 @@ pub async fn confirm(
         return Err(ConfirmError::Changed);
     }
     let changes = waiting(daemon, &files)?;
+    // What led here stands in the audit before it is confirmed.
+    tell_all(daemon, &files).await;
     let about = in_words(&changes);
     daemon.confirmed.seal(files.clone(), Act::Confirm, &about, Some(proof.by())).await?;
     let valid = check(&daemon.confirmed.confirmed(), &files, &daemon.environment);
     put_in_force(daemon, valid.map_err(|_| ConfirmError::Invalid)?);
+    daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: true });
     tell_sessions(daemon);
-    tell(daemon, &files, Adoption::Adopted).await;
+    daemon.edits.decided(Adoption::Adopted);
+    let (digest, became) = (files.digest(), Adoption::Adopted);
+    daemon.journal.tell(Notice::Config { digest, became, edits: 1 }).await;
     *present = files;
     Ok(changes.widens.len() as u64)
 }
@@ -185,7 +283,6 @@ pub fn waiting(daemon: &Daemon, files: &Files) -> Result<Changes, ConfirmError> 
 
 /// Puts a configuration in force here; sessions are told after.
 fn put_in_force(daemon: &Daemon, Valid { config, anonymizer, changes, warnings }: Valid) {
-    let digest = config.digest.clone();
     config.log_skipped();
     daemon.anonymizer.store(Arc::new(anonymizer));
     daemon.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.standing().clone()));
@@ -197,17 +294,12 @@ fn put_in_force(daemon: &Daemon, Valid { config, anonymizer, changes, warnings }
     daemon.problems.store(Arc::new(warnings));
     daemon.servers.reload();
     daemon.reloaded.send_replace(());
-    daemon.record(Event::Config { digest, valid: true });
     tracing::info!("the configuration was read anew");
 }
 
 fn tell_sessions(daemon: &Daemon) {
     let confirmed = daemon.confirmed.confirmed().digest();
     daemon.sessions.tell_all(&Push::Config { confirmed });
-}
-
-async fn tell(daemon: &Daemon, files: &Files, became: Adoption) {
-    daemon.journal.tell(Notice::Config { digest: files.digest(), became }).await;
 }
 
 /// What changed, for one record.

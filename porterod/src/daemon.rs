@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::approval::Desk;
 use crate::confirmed::Keeper;
+use crate::edits::Edits;
 use crate::heads::Heads;
 use crate::journal::Journal;
 use crate::outbox::Outbox;
@@ -69,6 +70,8 @@ pub struct Daemon {
     pub confirmed: Keeper,
     /// How the last valid files differ from that; what widens waits.
     pub changes: ArcSwap<Changes>,
+    /// Edits of late, of which people are told together.
+    pub edits: Edits,
     /// The last valid files. Held while another configuration is put in force.
     pub present: tokio::sync::Mutex<Files>,
     /// The rules of the anonymizer in force.

@@ -11,6 +11,7 @@ mod notices;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portero::anonymize::{Anonymizer, Fake};
@@ -23,12 +24,18 @@ use tokio::sync::watch;
 
 #[cfg(test)]
 use crate::crash::{self, Stage};
+use crate::damper::Damper;
 use crate::store::{Records, Store, StoreError, heads};
 pub(crate) use account::Account;
 use notices::Notices;
 
 /// How many records may wait for a disk that is full.
 const LATE_MOST: usize = 4096;
+
+/// For how long alarms that say the same are counted after the first was told.
+pub(crate) const ALARMS_FOR: Duration = Duration::from_secs(5 * 60);
+/// How many different ones are counted at a time; each that is beyond is told.
+const ALARMS_MOST: usize = 1000;
 
 /// Whether a change may stand without its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +55,8 @@ pub struct Journal {
     clock: Arc<dyn Clock>,
     /// Whether the last records could not be written, and people were told so.
     failing: AtomicBool,
+    /// Alarms that were raised lately, by what they say, and how often since.
+    alarms: Mutex<Damper<(Alarm, String), u64>>,
 }
 
 /// The segment, and the records that could not be written to it yet.
@@ -67,7 +76,8 @@ impl Journal {
     ) -> Arc<Self> {
         let records = Arc::new(Writing { audit, late: Mutex::default() });
         let failing = AtomicBool::new(false);
-        Arc::new(Self { store, records, notices: Arc::default(), anonymizer, clock, failing })
+        let alarms = Mutex::new(Damper::new(ALARMS_FOR));
+        Arc::new(Self { store, records, notices: Arc::default(), anonymizer, clock, failing, alarms })
     }
 
     /// Tells a person of something that changes nothing in the store. What cannot be written now follows.
@@ -78,9 +88,46 @@ impl Journal {
         }
     }
 
-    /// Raises an alarm, in Portero's own words.
+    /// Raises an alarm, in Portero's own words. What an agent could raise at will is counted where it says the same as
+    /// one of the last minutes, and told with the others by [`Journal::tell_alarms`]: nobody is flooded with alarms to
+    /// overlook one in.
     pub async fn alarm(&self, alarm: Alarm, about: &str) {
-        self.tell(Notice::Alarm { alarm, about: self.words(about) }).await;
+        let told = match alarm {
+            Alarm::Withheld => self.count(alarm, about),
+            Alarm::Audit | Alarm::Store | Alarm::Configuration | Alarm::Passphrase | Alarm::Lost => Some(1),
+        };
+        if let Some(count) = told {
+            self.tell_alarm(alarm, about, count).await;
+        }
+    }
+
+    /// How many such alarms are to be told now, if any.
+    fn count(&self, alarm: Alarm, about: &str) -> Option<u64> {
+        let mut alarms = lock(&self.alarms);
+        if alarms.kinds() >= ALARMS_MOST {
+            return Some(1);
+        }
+        alarms.note((alarm, about.to_owned()), 1, self.now().boot, |count, more| *count += more)
+    }
+
+    /// Tells of the alarms that were counted for long enough; of all of them where the daemon is about to end.
+    pub(crate) async fn tell_alarms(&self, ends: bool) {
+        let now = self.now().boot;
+        let counted = {
+            let mut alarms = lock(&self.alarms);
+            if ends { alarms.all(now) } else { alarms.due(now) }
+        };
+        for ((alarm, about), count) in counted {
+            self.tell_alarm(alarm, &about, count).await;
+        }
+    }
+
+    async fn tell_alarm(&self, alarm: Alarm, about: &str, count: u64) {
+        let about = match count {
+            1 => self.words(about),
+            _ => self.words(&format!("{about} ({count} times)")),
+        };
+        self.tell(Notice::Alarm { alarm, about }).await;
     }
 
     /// Text for a notice, concealed.

@@ -11,6 +11,8 @@ pub mod boot;
 
 pub mod store;
 
+pub mod damper;
+
 pub mod journal;
 
 pub mod outbox;
@@ -30,6 +32,8 @@ pub mod pairing;
 pub mod weather;
 
 pub mod confirmed;
+
+pub mod edits;
 
 pub mod rules;
 

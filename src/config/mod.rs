@@ -70,6 +70,17 @@ impl Files {
         })
     }
 
+    /// The names of those that say something else in `other`.
+    #[must_use]
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let texts = |files: &Self| {
+            let Self { directory: _, mcps, replacements, policies, portero, dotenv } = files.clone();
+            [dotenv, mcps, replacements, policies, portero]
+        };
+        let pairs = FILES.into_iter().zip(texts(self).into_iter().zip(texts(other)));
+        pairs.filter(|(_, (one, other))| one != other).map(|(file, _)| file).collect()
+    }
+
     /// A digest of what the files say, to tell whether two programs read the same.
     #[must_use]
     pub fn digest(&self) -> String {

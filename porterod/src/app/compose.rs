@@ -8,7 +8,7 @@ use portero::anonymize::Anonymizer;
 use portero::audit::{Filter, Follower, Key, Segment};
 use portero::catalog::Catalog;
 use portero::clock::{Clock, Steady};
-use portero::config::{Approvals, Files};
+use portero::config::{Approvals, Config, Files};
 use portero::confirmed::Confirmed;
 use portero::ipc::{Failure, FailureKind};
 use portero::paths::Paths;
@@ -22,6 +22,7 @@ use crate::configuration;
 use crate::configuration::Valid;
 use crate::confirmed::Keeper;
 use crate::daemon::{Daemon, Environment, Tally};
+use crate::edits::Edits;
 use crate::executor::{Executor, ExecutorParts};
 use crate::heads::Heads;
 use crate::journal::Journal;
@@ -48,8 +49,7 @@ pub(super) async fn compose(
     anonymizer.store(Arc::new(proven));
     let Parts { paths, home, environment: variables, clock, guard, build, .. } = parts;
     let catalog = Arc::new(Catalog::new(&config.servers, Some(paths.catalog())));
-    let approvals = Arc::new(ArcSwap::from_pointee(config.settings.approvals.clone()));
-    let config = Arc::new(ArcSwap::from_pointee(config));
+    let (approvals, config) = exchangeable(config);
 
     let servers = Servers::new(ServersParts {
         config: Arc::clone(&config),
@@ -83,6 +83,7 @@ pub(super) async fn compose(
         problems: ArcSwap::from_pointee(warnings),
         valid: AtomicBool::new(true),
         confirmed,
+        edits: Edits::default(),
         changes: ArcSwap::from_pointee(changes),
         present: tokio::sync::Mutex::new(files.clone()),
         anonymizer,
@@ -101,6 +102,12 @@ pub(super) async fn compose(
         enforcing: Mutex::new(()),
     });
     Ok((Arc::clone(&daemon), executor(&daemon)))
+}
+
+/// The limits of approvals and the configuration, as they are exchanged for others.
+fn exchangeable(config: Config) -> (Arc<ArcSwap<Approvals>>, Arc<ArcSwap<Config>>) {
+    let approvals = config.settings.approvals.clone();
+    (Arc::new(ArcSwap::from_pointee(approvals)), Arc::new(ArcSwap::from_pointee(config)))
 }
 
 /// What is kept on disk, opened.

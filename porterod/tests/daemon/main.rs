@@ -3,6 +3,7 @@
 
 mod clients;
 mod configuration;
+mod edits;
 mod fake_server;
 mod grants;
 mod support;
@@ -480,8 +481,7 @@ async fn how_far_a_sessions_audit_has_come_is_known_and_told_to_a_terminal_only(
     let home = Home::new();
     let app = home.start().await;
     let (terminal, session) = (home.terminal().await, home.session("project").await);
-    let segment =
-        portero::audit::Segment::open(&home.paths().audit(), "a session", home.parts().clock.now()).unwrap();
+    let segment = audit::Segment::open(&home.paths().audit(), "a session", home.parts().clock.now()).unwrap();
     let head = segment.head();
     assert!(session.ask(Ask::Head(Box::new(head.clone()))).await.is_ok());
     let Ok(Reply::Heads(heads)) = terminal.ask(Ask::Heads).await else { panic!("heads") };

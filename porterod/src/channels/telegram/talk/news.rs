@@ -106,7 +106,7 @@ fn line(notice: &Notice) -> Option<Text> {
         // A card shows the one, and whoever made or ended the others was told of it then.
         Notice::Task { .. } | Notice::Grant { .. } | Notice::Rule { .. } | Notice::Resumed => return None,
         Notice::Paused => text.bold("Everything is paused").words(": no call runs until ").command("resume"),
-        Notice::Config { became, .. } => configured(text, *became)?,
+        Notice::Config { became, edits, .. } => counted(configured(text, *became)?, *edits),
         Notice::Alarm { alarm, about } => {
             let (about, whole) = Shown::line(about.get()).beginning(ABOUT_MOST);
             let text = text.bold("ALARM").words(", ").words(kind(*alarm)).words(": ").code(&about);
@@ -117,6 +117,15 @@ fn line(notice: &Notice) -> Option<Text> {
             }
         }
     })
+}
+
+/// Edits that came one after the other are told together.
+fn counted(text: Text, edits: u64) -> Text {
+    if edits > 1 {
+        text.words(" So it was with ").count(edits).words(" edits since you were told.")
+    } else {
+        text
+    }
 }
 
 fn configured(text: Text, became: Adoption) -> Option<Text> {

@@ -217,7 +217,9 @@ fn alarms_pauses_and_what_waits_elsewhere_are_said() {
     let alarm = Notice::Alarm { alarm: Alarm::Audit, about };
     assert_eq!(hear(alarm).0, "alarm: the audit was changed⟨U+001B⟩");
     let digest = "d".to_owned();
-    assert!(hear(Notice::Config { digest, became: Adoption::Waits }).0.contains("configuration waits"));
+    assert!(
+        hear(Notice::Config { digest, became: Adoption::Waits, edits: 1 }).0.contains("configuration waits")
+    );
     assert!(hear(Notice::Paused).1 && !hear(Notice::Resumed).1);
 }
 
