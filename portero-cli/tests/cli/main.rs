@@ -22,6 +22,10 @@ mod quorum;
 mod session;
 mod settings;
 mod skew;
+#[allow(unused_imports, reason = "a part of it is used here")]
+#[path = "../../../porterod/tests/telegram/standin/mod.rs"]
+mod standin;
+mod telegram;
 mod terminal;
 mod totp;
 mod trial;

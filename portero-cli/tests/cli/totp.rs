@@ -15,7 +15,7 @@ use crate::terminal::{PASSPHRASE, confirm, on_terminal, set_passphrase};
 use crate::world::World;
 
 /// The code of a step, as a phone that was given this secret makes it (RFC 4226, section 5.3).
-fn code(secret: &[u8], step: u64) -> String {
+pub(crate) fn code(secret: &[u8], step: u64) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(secret).unwrap();
     mac.update(&step.to_be_bytes());
     let hash = mac.finalize().into_bytes();
@@ -29,7 +29,7 @@ fn present_step() -> u64 {
 }
 
 /// Types where something is asked for without showing what is typed.
-fn answer(terminal: &mut OsSession, asked: &str, typed: &str) -> String {
+pub(crate) fn answer(terminal: &mut OsSession, asked: &str, typed: &str) -> String {
     let before = terminal.expect(asked).unwrap();
     let shown = String::from_utf8_lossy(before.before()).into_owned();
     terminal.expect(": ").unwrap();
@@ -40,13 +40,13 @@ fn answer(terminal: &mut OsSession, asked: &str, typed: &str) -> String {
 }
 
 /// The rest of what is shown.
-fn rest(terminal: &mut OsSession) -> String {
+pub(crate) fn rest(terminal: &mut OsSession) -> String {
     let end = terminal.expect(Eof).unwrap();
     String::from_utf8_lossy(end.as_bytes()).into_owned()
 }
 
 /// Enrols at the terminal, and gives the secret, the step whose code is used, and a recovery code.
-fn enroll(world: &World) -> (Vec<u8>, u64, String) {
+pub(crate) fn enroll(world: &World) -> (Vec<u8>, u64, String) {
     let mut terminal = on_terminal(world, &["totp", "enroll"]);
     answer(&mut terminal, "Passphrase, to enrol an authenticator", PASSPHRASE);
     let shown = answer(&mut terminal, "The code that it shows now", "000 00");
