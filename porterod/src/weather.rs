@@ -23,6 +23,8 @@ pub struct Seen {
     pub last_poll: Option<Timestamp>,
     /// What last went wrong.
     pub last_trouble: Option<TelegramTrouble>,
+    /// What a person should change in the group, if anything.
+    pub group_trouble: Option<String>,
 }
 
 /// How the bot fares.
@@ -42,6 +44,7 @@ impl Default for Weather {
             username: None,
             last_poll: None,
             last_trouble: None,
+            group_trouble: None,
         };
         Self { seen: watch::Sender::new(seen), sending: Mutex::default() }
     }
@@ -71,7 +74,14 @@ impl Weather {
     /// Another bot, or none.
     pub(crate) fn begins(&self, state: TelegramState, place: Option<Place>) {
         *self.queue() = None;
-        self.seen.send_replace(Seen { state, place, username: None, last_poll: None, last_trouble: None });
+        self.seen.send_replace(Seen {
+            state,
+            place,
+            username: None,
+            last_poll: None,
+            last_trouble: None,
+            group_trouble: None,
+        });
     }
 
     /// The bot told its name, and messages can be sent.
@@ -94,6 +104,18 @@ impl Weather {
         let turned = self.turn(state, |seen| seen.last_trouble = Some(trouble));
         if turned {
             tracing::warn!(state = %state, "Telegram: {words}");
+        }
+    }
+
+    /// What a person should change in the group, or that all is well there. It is logged once.
+    pub(crate) fn group(&self, trouble: Option<&str>) {
+        let turned = self.seen.send_if_modified(|seen| {
+            let turned = seen.group_trouble.as_deref() != trouble;
+            seen.group_trouble = trouble.map(str::to_owned);
+            turned
+        });
+        if let (true, Some(words)) = (turned, trouble) {
+            tracing::warn!("Telegram: {words}");
         }
     }
 

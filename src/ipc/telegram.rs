@@ -63,6 +63,9 @@ pub struct TelegramGroup {
     pub chat: i64,
     /// The users who may decide there.
     pub deciders: Vec<i64>,
+    /// What a person should change there, if anything.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// Something that went wrong.

@@ -107,7 +107,7 @@ pub(super) fn print_status(out: &Output, telegram: &TelegramStatus) -> std::io::
         return Ok(());
     }
     out.line(match (&telegram.person, &telegram.group) {
-        (_, Some(TelegramGroup { chat, deciders })) => {
+        (_, Some(TelegramGroup { chat, deciders, .. })) => {
             let users = if let [_] = deciders[..] { "user" } else { "users" };
             format!("            listens to {} {users} in the group {chat}", deciders.len())
         }
@@ -119,6 +119,9 @@ pub(super) fn print_status(out: &Output, telegram: &TelegramStatus) -> std::io::
         }
         (None, None) => "            listens to nobody; run `portero telegram pair`".to_owned(),
     })?;
+    if let Some(trouble) = telegram.group.as_ref().and_then(|group| group.trouble.as_deref()) {
+        out.line(format_args!("            in the group: {}", visible(trouble)))?;
+    }
     if let Some(trouble) = &telegram.last_trouble {
         out.line(format_args!("            last trouble {}: {}", ago(trouble.at), visible(&trouble.what)))?;
     }

@@ -81,7 +81,8 @@ fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
         None => (None, None),
         Some(Circle::One(person)) => (Some(TelegramPerson { user: person.user, configured }), None),
         Some(Circle::Group(group)) => {
-            (None, Some(TelegramGroup { chat: group.chat, deciders: group.deciders }))
+            let trouble = seen.group_trouble;
+            (None, Some(TelegramGroup { chat: group.chat, deciders: group.deciders, trouble }))
         }
     };
     let (waiting, sending_trouble) = daemon.weather.sending();

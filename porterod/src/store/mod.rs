@@ -20,6 +20,7 @@ pub(crate) mod standing;
 pub(crate) mod tasks;
 pub(crate) mod telegram;
 pub(crate) mod text;
+pub(crate) mod topics;
 mod writer;
 
 #[cfg(test)]

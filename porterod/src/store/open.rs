@@ -13,7 +13,7 @@ use super::{StoreError, standing};
 /// "Port" in ASCII: SQLite's `application_id` of a store.
 const APPLICATION: i64 = 0x506f_7274;
 /// Every migration, in order; its number is its place, from one.
-pub(super) const MIGRATIONS: [&str; 16] = [
+pub(super) const MIGRATIONS: [&str; 17] = [
     include_str!("../../migrations/0001.sql"),
     include_str!("../../migrations/0002.sql"),
     include_str!("../../migrations/0003.sql"),
@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: [&str; 16] = [
     include_str!("../../migrations/0014.sql"),
     include_str!("../../migrations/0015.sql"),
     include_str!("../../migrations/0016.sql"),
+    include_str!("../../migrations/0017.sql"),
 ];
 const VERSION: i64 = MIGRATIONS.len() as i64;
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -177,7 +178,13 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     let transaction = connection.transaction()?;
     for migration in &MIGRATIONS[from..] {
-        transaction.execute_batch(migration)?;
+        transaction.execute_batch(migration).map_err(|error| match error {
+            // The migrations are right: what they meet is not of the version that it says.
+            rusqlite::Error::SqlInputError { msg, .. } => {
+                StoreError::corrupt(format!("its version is not what it holds: {msg}"))
+            }
+            error => error.into(),
+        })?;
     }
     if from == 0 {
         standing::begin(&transaction, &rand::random::<[u8; 32]>())?;

@@ -46,7 +46,7 @@ fn yes_or_no() -> Keyboard {
 fn words(update: &Update) -> String {
     match &update.what {
         Incoming::Message(message) => message.text.clone().unwrap_or_default(),
-        Incoming::Press(_) | Incoming::Other => String::new(),
+        Incoming::Press(_) | Incoming::Moved { .. } | Incoming::Other => String::new(),
     }
 }
 

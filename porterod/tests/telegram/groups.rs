@@ -95,7 +95,7 @@ async fn a_command_of_any_decider_acts_and_another_may_confirm_it() {
     assert!(hands.telegram().answer_to(&foreign).is_none());
     assert_eq!(hands.rules().await.rules.len(), 1);
     hands.telegram().say_in_group(ADA, GROUP, &format!("/pause@{USERNAME}"));
-    assert!(hands.world.hears(GROUP, "Everything is paused").await.contains("By telegram user 502"));
+    assert!(hands.world.hears(GROUP, "Everything is paused, since").await.contains("By telegram user 502"));
 }
 
 #[tokio::test]
@@ -176,6 +176,31 @@ async fn a_bot_that_was_removed_says_so_and_goes_on_once_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_group_that_became_a_supergroup_is_not_followed_and_status_says_what_to_write() {
+    let mut hands = Hands::in_group().await;
+    let before = hands.submit("before").await;
+    hands.card(&before).await;
+    hands.telegram().upgrade(GROUP, -1_009);
+    let moved = |status: &portero::ipc::TelegramStatus| {
+        status.sending_trouble.as_ref().is_some_and(|words| words.contains("write -1009 as `telegram.chat`"))
+    };
+    hands.world.until("what to write", moved).await;
+    let task = hands.submit("one").await;
+    let hands = hands.restarted().await;
+    hands.world.until("what to write, from Telegram's refusal", moved).await;
+    assert!(hands.telegram().by_bot(-1_009).is_empty());
+
+    let url = hands.telegram().api_url();
+    hands.world.configure(&json!({"token": TOKEN, "apiUrl": url, "chat": -1_009, "deciders": [JANE]}));
+    hands.world.confirm_config().await;
+    let mut hands = hands;
+    hands.chat = -1_009;
+    assert_eq!(hands.press(&task, "✅ Approve").await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+    hands.card(&before).await;
+}
+
+#[tokio::test]
 async fn where_a_group_is_named_nobody_is_paired() {
     let hands = Hands::in_group().await;
     let refused = hands.world.ask(Ask::TelegramPair { challenge: Some(crate::hands::challenge()) }).await;
@@ -196,9 +221,12 @@ async fn a_groups_number_is_told_in_it_while_nobody_is_configured() {
     let told = world.hears(GROUP, "Your user: 501").await;
     assert_eq!(
         told,
-        "Your user: 501\nThis chat: -1001000\nTo be asked here, write into portero.json, in telegram:\n\
+        "Your user: 501\nThis chat: -1001000\nTopics: off\nTo be asked here, write into portero.json, in telegram:\n\
          \"chat\": -1001000,\n\"deciders\": [501]"
     );
+    world.telegram.forum(-7);
+    world.telegram.say_in_group(JANE, -7, "/whoami");
+    assert!(world.hears(-7, "Your user: 501").await.contains("Topics: on"));
     let code = world.code().await.code;
     world.telegram.say_in_group(MALLORY, GROUP, &format!("/pair {code}"));
     world.pair_jane().await;

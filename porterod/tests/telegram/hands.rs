@@ -43,6 +43,19 @@ impl Hands {
         Self::of_group(world).await
     }
 
+    /// In the group, which has topics.
+    pub(crate) async fn in_forum() -> Self {
+        let world = World::without_bot().await;
+        world.telegram.forum(GROUP);
+        Self::of_group(world).await
+    }
+
+    /// The agent works in another project from now on.
+    pub(crate) fn work_in(&mut self, project: &str) {
+        self.project = self.world.at(project);
+        std::fs::create_dir_all(&self.project).unwrap();
+    }
+
     async fn of_group(world: World) -> Self {
         Self::in_chat(world, GROUP, json!({"chat": GROUP, "deciders": [JANE, ADA]}), json!({})).await
     }

@@ -15,5 +15,6 @@ mod pairing;
 mod showing;
 mod standin;
 mod talk;
+mod topics;
 mod weather;
 mod world;

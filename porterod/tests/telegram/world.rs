@@ -167,6 +167,22 @@ impl World {
         self.ask(Ask::SetPassphrase { old: None, new }).await.unwrap();
     }
 
+    /// Confirms the edit of the configuration that waits, once it does.
+    pub(crate) async fn confirm_config(&self) {
+        let waiting = async {
+            loop {
+                match self.ask(Ask::Config).await.unwrap() {
+                    Reply::Config(waiting) if waiting.changes.waits() => return waiting.shown,
+                    Reply::Config(_) => tokio::time::sleep(Duration::from_millis(3)).await,
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let shown = tokio::time::timeout(SOON, waiting).await.expect("in time");
+        let challenge = Challenge::new(PASSPHRASE);
+        self.ask(Ask::ConfirmConfig { shown, challenge }).await.unwrap();
+    }
+
     pub(crate) async fn code(&self) -> PairingCode {
         self.pairing_code(None).await
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use portero::ipc::FailureKind;
-use portero::names::TaskId;
+use portero::names::{Principal, TaskId};
 use portero::pipeline::BoxFuture;
 use portero::task::State;
 use rusqlite::Connection;
@@ -22,6 +22,7 @@ use super::buttons;
 use super::courier::{Cause, Courier, Edit, Letter, Rank, Undelivered};
 use super::face::{self, Face};
 use super::text::Message;
+use super::topics::Topics;
 use crate::control;
 use crate::daemon::Daemon;
 use crate::store::cards::{self as kept, Chat};
@@ -55,6 +56,7 @@ pub(super) enum Item {
 pub(super) struct Board {
     pub(super) daemon: Arc<Daemon>,
     pub(super) taps: Taps,
+    pub(super) topics: Topics,
     pub(super) zone: TimeZone,
     pub(super) link: watch::Sender<Option<Link>>,
     /// What is being drawn, and whether it changed since.
@@ -74,8 +76,9 @@ enum Drawn {
 impl Board {
     pub(super) fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Arc<Self> {
         let taps = Taps::new(Arc::clone(&daemon.journal));
+        let topics = Topics::new(Arc::clone(&daemon));
         let link = watch::Sender::new(None);
-        Arc::new(Self { daemon, taps, zone, link, drawing: Mutex::default() })
+        Arc::new(Self { daemon, taps, topics, zone, link, drawing: Mutex::default() })
     }
 
     /// Reads what is kept.
@@ -139,6 +142,7 @@ impl Board {
                 (Some(link), Item::List(cause)) => self.draw_list(link, cause).await,
                 (Some(link), Item::Questions) => self.draw_questions(link.at).await,
             };
+            self.draw_lost();
             let again = match drawn {
                 Ok(Drawn::Well | Drawn::Later) => false,
                 Ok(Drawn::Again) => true,
@@ -184,6 +188,15 @@ impl Board {
         }
     }
 
+    /// Draws anew what stood in a topic that is gone.
+    pub(super) fn draw_lost(self: &Arc<Self>) {
+        if self.topics.lost()
+            && let Err(error) = self.refresh_all()
+        {
+            tracing::error!(%error, "what stood in a topic on Telegram waits");
+        }
+    }
+
     async fn draw_card(&self, link: &Link, task: TaskId) -> Result<Drawn, StoreError> {
         let (cause, at) = (Cause::new("card", task), link.at);
         let (card, message) =
@@ -209,7 +222,8 @@ impl Board {
                 let keyboard = buttons::of_card(&self.taps, spot, task, &standing).await?;
                 #[cfg(test)]
                 crate::crash::reached("card made");
-                let put = self.put(link, cause, message, (text, keyboard)).await;
+                let to = (link, Some(&look.task.origin.principal));
+                let put = self.put(to, cause, message, (text, keyboard)).await?;
                 if put.is_ok() {
                     self.send_document(link, &face).await?;
                 }
@@ -256,7 +270,7 @@ impl Board {
         let drawn = match (over, message) {
             // All of it was decided before it was shown.
             (true, None) => Ok(MessageId(0)),
-            (_, message) => self.put(link, cause, message, (text, keyboard)).await,
+            (_, message) => self.put((link, None), cause, message, (text, keyboard)).await?,
         };
         self.settle(drawn, move |store| {
             kept::list_drawn(store, at, &list, version)?;
@@ -274,7 +288,8 @@ impl Board {
             return Ok(());
         }
         let (letter, cause) = (Letter::Document(document), Cause::new("document", task));
-        let sent = link.courier.send(ChatId(link.at.chat), letter, Rank::Card, cause).outcome().await;
+        let project = &face.look.task.origin.principal;
+        let sent = self.topics.send(link, project, (letter, Rank::Card, cause)).await?;
         if let Err(Undelivered::Refused(refusal)) = sent {
             tracing::warn!(%refusal, %task, "Telegram does not take a card's document");
         }
@@ -288,27 +303,34 @@ impl Board {
     }
 
     /// Sends a message, or changes the one that is there. One that was removed from the chat is sent anew.
+    /// Where it is about one project, it stands in that one's topic.
     async fn put(
         &self,
-        link: &Link,
+        (link, project): (&Link, Option<&Principal>),
         cause: Cause,
         message: Option<MessageId>,
         (text, keyboard): (Message, Option<Keyboard>),
-    ) -> Result<MessageId, Undelivered> {
+    ) -> Result<Result<MessageId, Undelivered>, StoreError> {
         if let Some(message) = message {
             match edit(link, message, text.clone(), keyboard.clone()).await {
                 Err(Undelivered::Refused(Refusal::MessageGone)) => {}
-                edited => return edited,
+                edited => return Ok(edited),
             }
             let (at, gone) = (link.at, cause.as_str().to_owned());
             if let Err(error) = self.write(move |store| telegram::unsend(store, at.bot, at.chat, &gone)).await
             {
                 tracing::error!(%error, "a question that was removed on Telegram is asked again later");
-                return Err(Undelivered::Dropped);
+                return Ok(Err(Undelivered::Dropped));
             }
         }
         let letter = Letter::Text(text, keyboard);
-        link.courier.send(ChatId(link.at.chat), letter, Rank::Card, cause).outcome().await
+        match project {
+            Some(project) => self.topics.send(link, project, (letter, Rank::Card, cause)).await,
+            None => {
+                let sent = link.courier.send(ChatId(link.at.chat), letter, Rank::Card, cause);
+                Ok(sent.outcome().await)
+            }
+        }
     }
 
     /// Notes that the chat follows, if it does.

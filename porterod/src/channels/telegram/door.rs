@@ -21,7 +21,9 @@ pub(super) enum Caller {
     /// Nobody to whom anything is said.
     Stranger,
     /// Someone asks for their own number, while the bot listens to nobody; or its person does, in some group.
-    Whoami(Person),
+    Whoami(Person, Message),
+    /// The group in which the bot listens is a supergroup now, and has this number.
+    Moved(ChatId),
     /// Someone says a code, while nobody is paired.
     Code(Person, String),
     /// One to whom the bot listens.
@@ -40,16 +42,20 @@ pub(super) fn look(what: Incoming, circle: Option<&Circle>, bot: &str) -> Caller
             let who = place.and_then(|(chat, private, _)| someone(Some(press.from), chat, private));
             (who, Word::Pressed(press))
         }
+        Incoming::Moved { from, to } => {
+            let ours = matches!(circle, Some(Circle::Group(group)) if group.chat == from.0);
+            return if ours { Caller::Moved(to) } else { Caller::Stranger };
+        }
         Incoming::Other => return Caller::Stranger,
     };
     match (who, circle) {
         (Some(who), Some(circle)) if circle.has(who) => Caller::Person(who, word),
         // Whoever is to name a group in the configuration learns its number there.
-        (Some(who), Some(Circle::One(person))) if who.user == person.user && asks_who(&word, bot) => {
-            Caller::Whoami(who)
-        }
-        (Some(who), None) if asks_who(&word, bot) => Caller::Whoami(who),
-        (Some(who), None) => says_code(who, &word, bot),
+        (Some(who), Some(Circle::One(person))) if who.user == person.user => asks_who(who, word, bot),
+        (Some(who), None) => match says_code(who, &word, bot) {
+            Caller::Stranger => asks_who(who, word, bot),
+            known => known,
+        },
         (_, Some(_)) | (None, None) => Caller::Stranger,
     }
 }
@@ -61,9 +67,15 @@ fn someone(user: Option<UserId>, chat: ChatId, private: bool) -> Option<Person> 
     fits.then_some(Person { user, chat: chat.0 })
 }
 
-fn asks_who(word: &Word, bot: &str) -> bool {
-    let Word::Said(Message { text: Some(text), .. }) = word else { return false };
-    command(text, bot) == Some(("whoami", ""))
+fn asks_who(who: Person, word: Word, bot: &str) -> Caller {
+    match word {
+        Word::Said(said)
+            if said.text.as_deref().and_then(|text| command(text, bot)) == Some(("whoami", "")) =>
+        {
+            Caller::Whoami(who, said)
+        }
+        Word::Said(_) | Word::Pressed(_) => Caller::Stranger,
+    }
 }
 
 /// A code is said in private: who reads it in a group could be quicker.
@@ -113,6 +125,8 @@ mod tests {
             id: MessageId(1),
             chat: ChatId(501),
             private: true,
+            forum: false,
+            topic: None,
             from: Some(UserId(501)),
             own: true,
             answers: None,
@@ -186,6 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn that_a_group_became_a_supergroup_is_only_heard_of_the_one() {
+        let moved = |from| Incoming::Moved { from: ChatId(from), to: ChatId(-9) };
+        assert_eq!(look(moved(GROUP), Some(&group()), "bot"), Caller::Moved(ChatId(-9)));
+        for (from, circle) in [(-7, Some(group())), (501, Some(jane())), (GROUP, Some(jane())), (GROUP, None)]
+        {
+            assert_eq!(look(moved(from), circle.as_ref(), "bot"), Caller::Stranger, "{from}");
+        }
+    }
+
+    #[test]
     fn only_the_persons_presses_count() {
         let here = Some((ChatId(501), true, MessageId(3)));
         let look = |what| look(what, Some(&jane()), "portero_bot");
@@ -197,7 +221,7 @@ mod tests {
 
     #[test]
     fn before_pairing_people_can_ask_who_they_are_and_say_a_code() {
-        assert_eq!(of(said("/whoami"), None), Caller::Whoami(JANE));
+        assert_eq!(of(said("/whoami"), None), Caller::Whoami(JANE, said("/whoami")));
         for text in ["/pair ABCD-EFGH", "/start ABCD-EFGH", " /pair@Portero_Bot  ABCD-EFGH\n"] {
             assert_eq!(of(said(text), None), Caller::Code(JANE, "ABCD-EFGH".to_owned()), "{text}");
         }
@@ -214,7 +238,7 @@ mod tests {
     #[test]
     fn a_groups_number_is_told_there_before_anything_is_configured_and_to_the_one_person_after() {
         let asks = |user| Message { text: Some("/whoami@portero_bot".to_owned()), ..in_group(user, -7) };
-        let told = |user| Caller::Whoami(Person { user, chat: -7 });
+        let told = |user| Caller::Whoami(Person { user, chat: -7 }, asks(user));
         assert_eq!((of(asks(666), None), of(asks(501), Some(&jane()))), (told(666), told(501)));
         assert_eq!(of(asks(666), Some(&jane())), Caller::Stranger);
         assert_eq!(of(asks(501), Some(&group())), Caller::Stranger);

@@ -11,7 +11,7 @@ use portero::ipc::{TelegramState, TelegramTrouble};
 use portero::pipeline::BoxFuture;
 use rusqlite::Connection;
 
-use super::bot::{Bot, BotError, BotId, ChatId, Update, UpdateId};
+use super::bot::{Bot, BotError, BotId, ChatId, Message, Room, Update, UpdateId};
 use super::courier::{Cause, Courier, Letter, Rank, doubled};
 use super::door::{Caller, Word, look};
 use super::text::{MESSAGE_MOST, Shown, Text};
@@ -159,7 +159,8 @@ impl Ear {
             let circle = self.pairing.circle(&self.place)?;
             match look(what, circle.as_ref(), &self.username) {
                 Caller::Stranger => {}
-                Caller::Whoami(who) => self.tell_who(who, id),
+                Caller::Moved(to) => self.courier.moved(to),
+                Caller::Whoami(who, said) => self.tell_who(who, &said, id),
                 Caller::Code(who, code) => self.claim(who, &code, id).await?,
                 Caller::Person(person, word) => self.hand_on(word, person, id).await?,
             }
@@ -181,7 +182,7 @@ impl Ear {
     }
 
     /// Tells someone their number, now and then.
-    fn tell_who(&self, who: Person, id: UpdateId) {
+    fn tell_who(&self, who: Person, said: &Message, id: UpdateId) {
         let mut last = self.last_whoami.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| last.elapsed() < self.listening.whoami_gap) {
             return;
@@ -193,6 +194,8 @@ impl Ear {
         let text = match who.owner() {
             Some(_) => text,
             None => text
+                .words("\nTopics: ")
+                .words(if said.forum { "on" } else { "off" })
                 .words("\nTo be asked here, write into ")
                 .code(&Shown::line("portero.json"))
                 .words(", in ")
@@ -200,7 +203,7 @@ impl Ear {
                 .words(":")
                 .pre(&Shown::block(&format!("\"chat\": {},\n\"deciders\": [{}]", who.chat, who.user))),
         };
-        self.say(who, &text, id);
+        self.say(Room { chat: ChatId(who.chat), topic: said.topic }, &text, id);
     }
 
     /// Someone says a code. While none is waited for, they are a stranger.
@@ -209,20 +212,24 @@ impl Ear {
             Claim::Closed => {}
             Claim::Wrong(left) => {
                 let text = Text::new().words("This is not the code. Tries that are left: ");
-                self.say(who, &text.count(left.into()), id);
+                self.say(ChatId(who.chat), &text.count(left.into()), id);
             }
             Claim::Paired => {
-                self.say(who, &Text::new().words("Paired. Portero asks you here from now on."), id);
+                self.say(
+                    ChatId(who.chat),
+                    &Text::new().words("Paired. Portero asks you here from now on."),
+                    id,
+                );
                 self.flow.linked(&self.courier, Some(Circle::One(who)));
             }
         }
         Ok(())
     }
 
-    fn say(&self, to: Person, text: &Text, id: UpdateId) {
+    fn say(&self, to: impl Into<Room>, text: &Text, id: UpdateId) {
         let Some(message) = text.message(MESSAGE_MOST) else { return };
         let cause = Receipt { bot: self.bot.id(), update: id }.cause();
-        drop(self.courier.send(ChatId(to.chat), Letter::Text(message, None), Rank::Notice, cause));
+        drop(self.courier.send(to, Letter::Text(message, None), Rank::Notice, cause));
     }
 
     /// Notes a failed poll; how long to wait now.
@@ -235,6 +242,7 @@ impl Ear {
             BotError::Unauthorized
             | BotError::Server(_)
             | BotError::Blocked
+            | BotError::Moved(_)
             | BotError::Refused(_)
             | BotError::Network(_)
             | BotError::Nonsense => (TelegramState::Troubled, self.pause(failures)),

@@ -197,6 +197,7 @@ async fn meet(daemon: &Daemon, bot: &Bot, tuning: &Tuning) -> Option<Me> {
                     | BotError::Conflict
                     | BotError::Unauthorized
                     | BotError::Blocked
+                    | BotError::Moved(_)
                     | BotError::Refused(_)
                     | BotError::Network(_)
                     | BotError::Nonsense => Duration::ZERO,

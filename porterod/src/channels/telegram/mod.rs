@@ -30,6 +30,8 @@ mod buttons;
 
 mod face;
 
+mod topics;
+
 mod board;
 
 mod tell;

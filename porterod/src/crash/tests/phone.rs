@@ -28,6 +28,21 @@ fn outcome(telegram: &StandIn) -> Option<Shown> {
     telegram.by_bot(JANE).into_iter().find(|it| it.text.contains("Done.") || it.text.contains("Interrupted"))
 }
 
+/// Waits until the daemon has noted that the chat shows every card as it is to be.
+async fn drawn(home: &Home) {
+    let since = Instant::now();
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    loop {
+        let store = rusqlite::Connection::open_with_flags(paths(home.0.path()).store(), flags).unwrap();
+        let sql = "SELECT count(*) = 1 AND min(drawn = version) FROM telegram_cards";
+        if store.query_row(sql, [], |row| row.get(0)).unwrap_or(false) {
+            return;
+        }
+        assert!(since.elapsed() < SOON, "no card is noted as shown");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Waits for the daemon's end, while Telegram goes on in this very thread.
 async fn killed(daemon: &mut Daemon, point: &str) {
     let since = Instant::now();
@@ -98,6 +113,34 @@ async fn killed_at_any_point_on_its_way_a_card_is_never_lost() {
 }
 
 #[tokio::test]
+async fn killed_while_a_projects_topic_is_made_no_card_is_lost() {
+    const GROUP: i64 = -1_001;
+    for (point, topics) in [("topic made", 2), ("topic told", 1)] {
+        let home = Home::new();
+        let telegram = StandIn::start().await;
+        telegram.forum(GROUP);
+        let settings =
+            json!({"token": TOKEN, "apiUrl": telegram.api_url(), "chat": GROUP, "deciders": [JANE]});
+        std::fs::write(home.at("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
+        let mut daemon = home.daemon(Some(point));
+        let session = home.session().await;
+        let _ = session.ask(submit()).await;
+        killed(&mut daemon, point).await;
+        assert!(telegram.by_bot(GROUP).is_empty(), "{point}");
+
+        let _daemon = home.daemon(None);
+        let asked =
+            |it: &StandIn| it.by_bot(GROUP).into_iter().find(|it| it.text.starts_with("May this run?"));
+        let card = telegram.until(point, asked).await;
+        assert!(card.thread.is_some() && telegram.topics(GROUP).len() == topics, "{point}");
+        let query = telegram.press_in(JANE, GROUP, card.id, "✅ Approve");
+        let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
+        assert_eq!(told["text"], "Approved.", "{point}");
+        wait(point, &home, &[State::Completed]).await;
+    }
+}
+
+#[tokio::test]
 async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
     for point in ["changed approved", "recorded approved", "committed approved", "tap half done", "tap done"]
     {
@@ -107,6 +150,8 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
         let session = home.session().await;
         session.ask(submit()).await.unwrap();
         let card = telegram.until("a card", |it| cards(it).into_iter().next()).await;
+        // A card of which the daemon does not know that it is shown gets other buttons after a restart.
+        drawn(&home).await;
         let query = telegram.press(JANE, card.id, "✅ Approve + 10 min");
         killed(&mut daemon, point).await;
 

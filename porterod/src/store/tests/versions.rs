@@ -56,6 +56,8 @@ const ROWS: &[&str] = &[
     // 16: notices with buttons
     "INSERT INTO telegram_notices (bot, chat, cause, made, told)
          VALUES (4711, 501, 'ran:1', 1700000000000000000, '{\"counts\":[[\"ran\",\"a/b\",1]],\"others\":0}');",
+    // 17: topics there
+    "INSERT INTO telegram_topics VALUES (4711, -1001, '/home/ada/shop', 'shop', 17, 1700000000000000000);",
 ];
 
 fn data(version: usize) -> PathBuf {

@@ -7,6 +7,8 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as NotRead;
 use teloxide_core::ApiError;
 
+use super::ChatId;
+
 /// Why Telegram did not do it. No variant holds an address, and none what a person wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BotError {
@@ -25,6 +27,9 @@ pub enum BotError {
     /// The person blocked the bot, never started it, or is gone (403).
     #[error("the bot may not write to this chat")]
     Blocked,
+    /// The group became a supergroup, which has this number (400).
+    #[error("the group is a supergroup now: write {} as `telegram.chat` into portero.json", .0.0)]
+    Moved(ChatId),
     /// The request cannot be carried out (400, and others of its kind).
     #[error("Telegram refused it: {0}")]
     Refused(Refusal),
@@ -71,6 +76,18 @@ pub enum Refusal {
     /// The server does not know the method (404), though it knows the bot.
     #[error("the server does not know the method")]
     NotFound,
+    /// There is no such topic, or no more.
+    #[error("the topic is gone")]
+    TopicGone,
+    /// The topic is closed.
+    #[error("the topic is closed")]
+    TopicClosed,
+    /// The group has no topics.
+    #[error("the group has no topics")]
+    NoTopics,
+    /// The bot may not do that there.
+    #[error("the bot has no right to do that there")]
+    NoRight,
     /// Something else, in Telegram's words, cut to 200 plain characters.
     #[error("{0}")]
     Other(String),
@@ -114,6 +131,14 @@ impl Refusal {
             Self::MessageGone
         } else if says(&["too long", "too_long", "entity too large"]) {
             Self::TooLong
+        } else if says(&["message thread not found", "topic_deleted", "topic_id_invalid"]) {
+            Self::TopicGone
+        } else if says(&["topic_closed"]) {
+            Self::TopicClosed
+        } else if says(&["not a forum"]) {
+            Self::NoTopics
+        } else if says(&["not enough rights"]) {
+            Self::NoRight
         } else {
             let plain = description.chars().filter(|c| *c == ' ' || c.is_ascii_graphic());
             Self::Other(plain.take(Self::LONGEST).collect())
@@ -131,6 +156,7 @@ impl BotError {
             Self::Conflict => "conflict",
             Self::Unauthorized => "unauthorized",
             Self::Blocked => "blocked",
+            Self::Moved(_) => "moved",
             Self::Refused(_) => "refused",
             Self::Network(_) => "network",
             Self::Nonsense => "nonsense",

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use teloxide_core::payloads::GetMe;
 use teloxide_core::requests::Payload;
 
-use super::{Address, AddressError, BotError, Network, Refusal};
+use super::{Address, AddressError, BotError, ChatId, Network, Refusal};
 
 /// The longest answer that is read: a hundred of the longest messages.
 const ANSWER_MOST: usize = 16 << 20;
@@ -50,6 +50,7 @@ struct Envelope<'a> {
 #[derive(Deserialize)]
 struct Parameters {
     retry_after: Option<u64>,
+    migrate_to_chat_id: Option<ChatId>,
 }
 
 impl Http {
@@ -177,6 +178,7 @@ fn understand<T: DeserializeOwned>(status: u16, answer: &[u8]) -> Result<T, BotE
 fn failure(status: u16, envelope: Option<&Envelope<'_>>) -> BotError {
     let code = envelope.and_then(|envelope| envelope.error_code).unwrap_or(status);
     let after = envelope.and_then(|envelope| envelope.parameters.as_ref()?.retry_after);
+    let moved = envelope.and_then(|envelope| envelope.parameters.as_ref()?.migrate_to_chat_id);
     match code {
         429 => BotError::RetryAfter(after.map_or(LATER, |after| Duration::from_secs(after).min(LATEST))),
         500..=599 => BotError::Server(code),
@@ -188,7 +190,8 @@ fn failure(status: u16, envelope: Option<&Envelope<'_>>) -> BotError {
         409 => BotError::Conflict,
         400..=499 => {
             let words = envelope.and_then(|envelope| envelope.description.as_deref());
-            BotError::Refused(Refusal::of(words.unwrap_or_default()))
+            let refused = || BotError::Refused(Refusal::of(words.unwrap_or_default()));
+            moved.map_or_else(refused, BotError::Moved)
         }
         _ => BotError::Nonsense,
     }
@@ -217,6 +220,8 @@ mod tests {
             of(400, r#"{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}"#),
             BotError::Refused(Refusal::ChatUnknown)
         );
+        let moved = r#"{"ok":false,"error_code":400,"description":"Bad Request: group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1001}}"#;
+        assert_eq!(of(400, moved), BotError::Moved(ChatId(-1001)));
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub struct UserId(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageId(pub i64);
 
+/// A topic of a group, by the number of the message that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TopicId(pub i64);
+
 /// A press of a button, as [`super::Bot::answer`] wants it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QueryId(pub String);
@@ -49,6 +53,13 @@ pub enum Incoming {
     Message(Message),
     /// A button was pressed.
     Press(Press),
+    /// A group became a supergroup.
+    Moved {
+        /// The group.
+        from: ChatId,
+        /// The supergroup.
+        to: ChatId,
+    },
     /// Something that Portero does not know.
     Other,
 }
@@ -62,6 +73,10 @@ pub struct Message {
     pub chat: ChatId,
     /// Whether that is a private chat.
     pub private: bool,
+    /// Whether that is a group with topics.
+    pub forum: bool,
+    /// In which of its topics; none in General.
+    pub topic: Option<TopicId>,
     /// Who wrote it; none in channels.
     pub from: Option<UserId>,
     /// Whether the writer says it in their own words: it is not forwarded, nor sent through another bot or in
@@ -129,6 +144,10 @@ struct RawMessage {
     chat: RawChat,
     from: Option<RawUser>,
     text: Option<String>,
+    message_thread_id: Option<TopicId>,
+    #[serde(default)]
+    is_topic_message: bool,
+    migrate_to_chat_id: Option<ChatId>,
     reply_to_message: Option<RawId>,
     // That these are there is what counts, not what they hold.
     forward_origin: Option<Box<RawValue>>,
@@ -143,6 +162,8 @@ struct RawChat {
     id: ChatId,
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    is_forum: bool,
 }
 
 #[derive(Deserialize)]
@@ -173,6 +194,9 @@ struct RawPlace {
 
 impl RawMessage {
     fn read(self) -> Incoming {
+        if let Some(to) = self.migrate_to_chat_id {
+            return Incoming::Moved { from: self.chat.id, to };
+        }
         let others = [
             &self.forward_origin,
             &self.forward_date,
@@ -185,6 +209,9 @@ impl RawMessage {
         Incoming::Message(Message {
             id: self.message_id,
             private: self.chat.is_private(),
+            forum: self.chat.is_forum,
+            // Answers elsewhere than in a topic have a thread too, into which nobody can write.
+            topic: self.message_thread_id.filter(|_| self.is_topic_message),
             chat: self.chat.id,
             from: self.from.map(|from| from.id),
             own,
@@ -232,6 +259,18 @@ mod tests {
         {
             assert!(!own(&format!(",{elsewhere}")), "{elsewhere}");
         }
+    }
+
+    #[test]
+    fn a_topic_is_told_from_a_thread_of_answers() {
+        let topic = |extra: &str| match read(&SAID.replace("EXTRA", extra)).what {
+            Incoming::Message(message) => message.topic,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(topic(r#","message_thread_id":17,"is_topic_message":true"#), Some(TopicId(17)));
+        assert_eq!(topic(r#","message_thread_id":17"#), None);
+        let moved = read(&SAID.replace("EXTRA", r#","migrate_to_chat_id":-1001"#)).what;
+        assert_eq!(moved, Incoming::Moved { from: ChatId(5), to: ChatId(-1001) });
     }
 
     #[test]

@@ -23,14 +23,14 @@ use serde::Deserialize;
 use teloxide_core::payloads::{self, setters::*};
 use teloxide_core::types::{
     self, AllowedUpdate, BotCommandScope, CallbackQueryId, ForceReply, InputFile, LinkPreviewOptions,
-    MessageEntity,
+    MessageEntity, ThreadId,
 };
 
 use super::text::{self, Entity, Style};
 
 pub use error::{BotError, Network, Refusal};
 use http::Http;
-pub use incoming::{ChatId, Incoming, Message, MessageId, Press, QueryId, Update, UpdateId, UserId};
+pub use incoming::{ChatId, Incoming, Message, MessageId, Press, QueryId, TopicId, Update, UpdateId, UserId};
 pub use outgoing::{Button, Command, DATA_MOST, Document, Keyboard, Malformed};
 
 /// Telegram's own address.
@@ -90,6 +90,35 @@ pub struct Me {
     pub username: String,
 }
 
+/// Where a message is sent: to a chat, or to one of its topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// The chat.
+    pub chat: ChatId,
+    /// The topic; none for a chat without topics, and for General.
+    pub topic: Option<TopicId>,
+}
+
+impl From<ChatId> for Room {
+    fn from(chat: ChatId) -> Self {
+        Self { chat, topic: None }
+    }
+}
+
+/// What a chat says of itself.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Chat {
+    /// Whether it is a group that has topics.
+    #[serde(default)]
+    pub is_forum: bool,
+}
+
+/// What is read of a topic that was made.
+#[derive(Deserialize)]
+struct Made {
+    message_thread_id: TopicId,
+}
+
 /// What is read of a message that was sent.
 #[derive(Deserialize)]
 struct Sent {
@@ -143,11 +172,11 @@ impl Bot {
     /// See [`BotError`].
     pub async fn send(
         &self,
-        chat: ChatId,
+        room: impl Into<Room>,
         text: &text::Message,
         keyboard: Option<&Keyboard>,
     ) -> Result<MessageId, BotError> {
-        let payload = message(chat, text);
+        let payload = message(room.into(), text)?;
         let sent: Sent = match keyboard {
             Some(keyboard) => self.http.call(&payload.reply_markup(keyboard.markup())).await?,
             None => self.http.call(&payload).await?,
@@ -159,8 +188,8 @@ impl Bot {
     ///
     /// # Errors
     /// See [`BotError`].
-    pub async fn ask(&self, chat: ChatId, text: &text::Message) -> Result<MessageId, BotError> {
-        let payload = message(chat, text).reply_markup(ForceReply::new());
+    pub async fn ask(&self, room: impl Into<Room>, text: &text::Message) -> Result<MessageId, BotError> {
+        let payload = message(room.into(), text)?.reply_markup(ForceReply::new());
         let sent: Sent = self.http.call(&payload).await?;
         Ok(sent.message_id)
     }
@@ -169,9 +198,15 @@ impl Bot {
     ///
     /// # Errors
     /// See [`BotError`].
-    pub async fn send_document(&self, chat: ChatId, document: &Document) -> Result<MessageId, BotError> {
+    pub async fn send_document(
+        &self,
+        room: impl Into<Room>,
+        document: &Document,
+    ) -> Result<MessageId, BotError> {
+        let Room { chat, topic } = room.into();
         // The file travels beside the payload, under the name of its field.
         let mut payload = payloads::SendDocument::new(known(chat), InputFile::memory(Vec::new()));
+        payload.message_thread_id = topic.map(thread).transpose()?;
         if let Some(caption) = document.caption() {
             payload = payload.caption(&caption.text).caption_entities(marks(&caption.entities));
         }
@@ -236,6 +271,32 @@ impl Bot {
         self.http.call::<bool>(&payload).await.map(drop)
     }
 
+    /// What a chat says of itself.
+    ///
+    /// # Errors
+    /// See [`BotError`].
+    pub async fn chat(&self, chat: ChatId) -> Result<Chat, BotError> {
+        self.http.call(&payloads::GetChat::new(known(chat))).await
+    }
+
+    /// Makes a topic with a name of 1 to 128 characters.
+    ///
+    /// # Errors
+    /// See [`BotError`]; [`Refusal::NoRight`] where the bot may not, [`Refusal::NoTopics`] where there are none.
+    pub async fn make_topic(&self, chat: ChatId, name: &str) -> Result<TopicId, BotError> {
+        let made: Made = self.http.call(&payloads::CreateForumTopic::new(known(chat), name)).await?;
+        Ok(made.message_thread_id)
+    }
+
+    /// Opens a topic that was closed.
+    ///
+    /// # Errors
+    /// As [`Bot::make_topic`].
+    pub async fn reopen_topic(&self, chat: ChatId, topic: TopicId) -> Result<(), BotError> {
+        let payload = payloads::ReopenForumTopic::new(known(chat), thread(topic)?);
+        self.http.call::<bool>(&payload).await.map(drop)
+    }
+
     /// Takes the commands of one chat away.
     ///
     /// # Errors
@@ -255,10 +316,12 @@ const NO_PREVIEW: LinkPreviewOptions = LinkPreviewOptions {
     show_above_text: false,
 };
 
-fn message(chat: ChatId, text: &text::Message) -> payloads::SendMessage {
-    payloads::SendMessage::new(known(chat), &text.text)
+fn message(Room { chat, topic }: Room, text: &text::Message) -> Result<payloads::SendMessage, BotError> {
+    let mut payload = payloads::SendMessage::new(known(chat), &text.text)
         .entities(marks(&text.entities))
-        .link_preview_options(NO_PREVIEW)
+        .link_preview_options(NO_PREVIEW);
+    payload.message_thread_id = topic.map(thread).transpose()?;
+    Ok(payload)
 }
 
 fn marks(entities: &[Entity]) -> impl Iterator<Item = MessageEntity> {
@@ -271,6 +334,11 @@ fn marks(entities: &[Entity]) -> impl Iterator<Item = MessageEntity> {
 
 const fn known(chat: ChatId) -> types::ChatId {
     types::ChatId(chat.0)
+}
+
+/// A topic has the number of the message that made it.
+fn thread(topic: TopicId) -> Result<ThreadId, BotError> {
+    number_of(MessageId(topic.0)).map(ThreadId).map_err(|_| BotError::Refused(Refusal::TopicGone))
 }
 
 /// Telegram's numbers of messages have 31 bits: there is no message with a greater one.

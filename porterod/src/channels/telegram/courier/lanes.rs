@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{Cause, Edit, Letter, Pace, Rank, Undelivered};
-use crate::channels::telegram::bot::{BotError, ChatId, MessageId, QueryId};
+use crate::channels::telegram::bot::{BotError, ChatId, MessageId, QueryId, TopicId};
 
 /// How many notices may wait in a chat.
 const NOTICES_MOST: usize = 200;
@@ -28,7 +28,7 @@ type Waiting = oneshot::Sender<Result<MessageId, Undelivered>>;
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Errand {
-    Send { cause: Cause, letter: Letter },
+    Send { cause: Cause, letter: Letter, topic: Option<TopicId> },
     Edit { message: MessageId, edit: Edit },
     Answer { query: QueryId, text: Option<String>, alert: bool },
 }
@@ -256,10 +256,14 @@ impl Lane {
             self.sent.pop_front();
         }
         // Groups have negative numbers.
-        if chat.0 < 0
-            && let Some(nth) = self.sent.len().checked_sub(pace.group_minute.max(1))
-        {
-            at = at.max(self.sent[nth] + MINUTE);
+        if chat.0 < 0 {
+            let most = pace.group_minute.max(1);
+            // The last quarter of a group's minute is for what asks, and for what becomes of it.
+            let tells_only = self.cards.is_empty() && self.edits.is_empty();
+            let most = if tells_only { most - most / 4 } else { most };
+            if let Some(nth) = self.sent.len().checked_sub(most) {
+                at = at.max(self.sent[nth] + MINUTE);
+            }
         }
         Some(at)
     }
@@ -287,7 +291,7 @@ impl Lane {
                 }
                 None => Err(match error {
                     BotError::Refused(refusal) => Undelivered::Refused(refusal),
-                    BotError::Blocked => Undelivered::Blocked,
+                    BotError::Blocked | BotError::Moved(_) => Undelivered::Blocked,
                     BotError::Unauthorized => Undelivered::Closed,
                     BotError::RetryAfter(_)
                     | BotError::Server(_)
@@ -367,7 +371,7 @@ fn pause(error: &BotError, failures: u32, pace: &Pace, chance: f64) -> Option<Du
         BotError::Server(_) | BotError::Conflict | BotError::Network(_) | BotError::Nonsense => {
             Some(doubled(pace.first_pause, pace.longest_pause, failures, chance))
         }
-        BotError::Unauthorized | BotError::Blocked | BotError::Refused(_) => None,
+        BotError::Unauthorized | BotError::Blocked | BotError::Moved(_) | BotError::Refused(_) => None,
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::bot::{Bot, BotError, BotId, ChatId, Document, Keyboard, MessageId, QueryId, Refusal};
+use super::bot::{Bot, BotError, BotId, ChatId, Document, Keyboard, MessageId, QueryId, Refusal, Room};
 use super::text::Message;
 use crate::journal::Journal;
 use crate::store::{Records, StoreError, telegram as kept};
@@ -92,6 +92,8 @@ pub enum Letter {
     Question(Message),
     /// A file.
     Document(Document),
+    /// A topic with this name, which is made. What comes of it is the topic's number.
+    Topic(String),
 }
 
 /// What becomes of a message.
@@ -154,6 +156,8 @@ struct Shared {
     handed_in: Notify,
     /// The last failure, until something arrives.
     trouble: Mutex<Option<BotError>>,
+    /// The supergroup that the chat became: nothing more is sent, since the configuration names the chat.
+    moved: Mutex<Option<ChatId>>,
 }
 
 impl Courier {
@@ -161,7 +165,14 @@ impl Courier {
     #[must_use]
     pub fn new(bot: Bot, journal: Arc<Journal>, pace: Pace) -> Self {
         let lanes = Mutex::new(Lanes::new(pace));
-        Self(Arc::new(Shared { bot, journal, lanes, handed_in: Notify::new(), trouble: Mutex::default() }))
+        Self(Arc::new(Shared {
+            bot,
+            journal,
+            lanes,
+            handed_in: Notify::new(),
+            trouble: Mutex::default(),
+            moved: Mutex::default(),
+        }))
     }
 
     /// The bot itself, for what is no message.
@@ -171,8 +182,9 @@ impl Courier {
     }
 
     /// Sends a message, once for its cause.
-    pub fn send(&self, chat: ChatId, letter: Letter, rank: Rank, cause: Cause) -> Delivery {
-        self.hand_in(chat, Errand::Send { cause, letter }, Some(rank))
+    pub fn send(&self, room: impl Into<Room>, letter: Letter, rank: Rank, cause: Cause) -> Delivery {
+        let Room { chat, topic } = room.into();
+        self.hand_in(chat, Errand::Send { cause, letter, topic }, Some(rank))
     }
 
     /// Changes a message. Of several changes that wait for the same message, the last one is made.
@@ -198,9 +210,17 @@ impl Courier {
         self.0.lanes().waiting()
     }
 
+    /// The chat is a supergroup now, and has this number. Nothing is sent any more by this courier.
+    pub fn moved(&self, to: ChatId) {
+        self.0.note_moved(to);
+    }
+
     /// The last failure, if nothing arrived since.
     #[must_use]
     pub fn trouble(&self) -> Option<BotError> {
+        if let Some(to) = self.0.moved() {
+            return Some(BotError::Moved(to));
+        }
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -283,13 +303,29 @@ impl Shared {
             Ok(_) | Err(BotError::Refused(_)) => None,
             Err(error) => Some(error.clone()),
         };
+        if let Err(BotError::Moved(to)) = result {
+            self.note_moved(to);
+        }
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         self.lanes().settle(ticket, result, Instant::now(), rand::random());
     }
 
+    fn moved(&self) -> Option<ChatId> {
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_moved(&self, to: ChatId) {
+        let before = self.moved.lock().unwrap_or_else(PoisonError::into_inner).replace(to);
+        if before != Some(to) {
+            tracing::warn!("Telegram: {}", BotError::Moved(to));
+        }
+    }
+
     async fn carry(self: Arc<Self>, Parcel { ticket, errand }: Parcel) -> Done {
         let result = match (ticket, &*errand) {
-            (Ticket::Chat(chat), Errand::Send { cause, letter }) => self.send(chat, letter, cause).await,
+            (Ticket::Chat(chat), Errand::Send { cause, letter, topic }) => {
+                self.send(Room { chat, topic: *topic }, letter, cause).await
+            }
             (Ticket::Chat(chat), Errand::Edit { message, edit }) => self.edit(chat, *message, edit).await,
             (Ticket::Answer(_), Errand::Answer { query, text, alert }) => {
                 self.bot.answer(query, text.as_deref(), *alert).await.map(|()| MessageId(0))
@@ -300,7 +336,11 @@ impl Shared {
         (ticket, result)
     }
 
-    async fn send(&self, chat: ChatId, letter: &Letter, cause: &Cause) -> Result<MessageId, BotError> {
+    async fn send(&self, room: Room, letter: &Letter, cause: &Cause) -> Result<MessageId, BotError> {
+        let chat = room.chat;
+        if let Some(to) = self.moved() {
+            return Err(BotError::Moved(to));
+        }
         let bot = self.bot.id().0;
         let known = self.journal.store().read(|store| kept::sent(store, bot, chat.0, cause.as_str()));
         match known {
@@ -309,13 +349,16 @@ impl Shared {
             Err(error) => tracing::error!(%error, "a message may be sent twice"),
         }
         let message = match letter {
-            Letter::Text(text, keyboard) => self.bot.send(chat, text, keyboard.as_ref()).await?,
-            Letter::Question(text) => self.bot.ask(chat, text).await?,
-            Letter::Document(document) => self.bot.send_document(chat, document).await?,
+            Letter::Text(text, keyboard) => self.bot.send(room, text, keyboard.as_ref()).await?,
+            Letter::Question(text) => self.bot.ask(room, text).await?,
+            Letter::Document(document) => self.bot.send_document(room, document).await?,
+            Letter::Topic(name) => MessageId(self.bot.make_topic(chat, name).await?.0),
         };
         #[cfg(test)]
-        if cause.as_str().starts_with("card:") {
-            crate::crash::reached("card sent");
+        match letter {
+            Letter::Topic(_) => crate::crash::reached("topic made"),
+            _ if cause.as_str().starts_with("card:") => crate::crash::reached("card sent"),
+            _ => {}
         }
         if let Err(error) = self.keep(chat, message, cause).await {
             // It is in the chat all the same, and whoever waits must know which message it is.
@@ -344,6 +387,9 @@ impl Shared {
     }
 
     async fn edit(&self, chat: ChatId, message: MessageId, edit: &Edit) -> Result<MessageId, BotError> {
+        if let Some(to) = self.moved() {
+            return Err(BotError::Moved(to));
+        }
         let edited = match edit {
             Edit::Text(text, keyboard) => self.bot.edit(chat, message, text, keyboard.as_ref()).await,
             Edit::Keyboard(keyboard) => self.bot.edit_keyboard(chat, message, keyboard.as_ref()).await,

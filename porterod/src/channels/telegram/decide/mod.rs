@@ -17,7 +17,7 @@ use portero::task::State;
 
 use self::words::Words;
 use super::board::{Board, Item, Link, spot};
-use super::bot::{ChatId, MessageId};
+use super::bot::{ChatId, MessageId, Room, TopicId};
 use super::buttons;
 use super::courier::{Cause, Courier, Letter, Rank};
 use super::door::{Word, command};
@@ -90,7 +90,7 @@ impl Deciding {
                 };
                 match reason {
                     Some(words) => {
-                        say(&link, words, heard.receipt);
+                        say(&link, said.topic, words, heard.receipt);
                         Ok(())
                     }
                     None => {
@@ -257,6 +257,8 @@ impl Deciding {
         person: Person,
         (task, update): (TaskId, i64),
     ) -> Result<(), StoreError> {
+        let Ok(look) = control::look(&self.board.daemon, task) else { return Ok(()) };
+        let project = look.task.origin.principal;
         let cause = Cause::new("reason", format!("{task}:{}", update));
         let act = Act::Decide(Deed::DenyWithReason);
         let spot = Spot { user: Some(person.user), ..spot(link, &cause) };
@@ -272,8 +274,14 @@ impl Deciding {
             }
         };
         if let Some(message) = text.message(MESSAGE_MOST) {
-            let chat = ChatId(link.at.chat);
-            drop(link.courier.send(chat, Letter::Question(message), Rank::Card, cause));
+            let (board, link) = (Arc::clone(&self.board), link.clone());
+            let letter = (Letter::Question(message), Rank::Card, cause);
+            self.board.daemon.work.spawn(async move {
+                if let Err(error) = board.topics.send(&link, &project, letter).await {
+                    tracing::error!(%error, "a reason could not be asked for");
+                }
+                board.draw_lost();
+            });
         }
         Ok(())
     }
@@ -371,11 +379,12 @@ async fn arrived(look: impl Fn() -> Result<Found, StoreError>) -> Result<Found, 
 }
 
 /// Answers in the chat.
-fn say(link: &Link, Words { text, .. }: Words, receipt: Receipt) {
+fn say(link: &Link, topic: Option<TopicId>, Words { text, .. }: Words, receipt: Receipt) {
     let message = text.and_then(|text| Text::new().words(text).message(MESSAGE_MOST));
     if let Some(message) = message {
         let letter = Letter::Text(message, None);
-        drop(link.courier.send(ChatId(link.at.chat), letter, Rank::Notice, receipt.cause()));
+        let room = Room { chat: ChatId(link.at.chat), topic };
+        drop(link.courier.send(room, letter, Rank::Notice, receipt.cause()));
     }
 }
 

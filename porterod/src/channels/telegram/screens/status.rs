@@ -59,7 +59,11 @@ fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
         Some(group) => {
             let deciders = u64::try_from(group.deciders.len()).unwrap_or(u64::MAX);
             let text = text.words("\n• the group ").code(&Shown::line(&group.chat.to_string()));
-            text.words(", in which so many may decide: ").count(deciders)
+            let text = text.words(", in which so many may decide: ").count(deciders);
+            match &group.trouble {
+                Some(trouble) => text.words("\n• ").code(&Shown::line(trouble)),
+                None => text,
+            }
         }
         None => text,
     };

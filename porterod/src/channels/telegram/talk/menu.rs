@@ -89,7 +89,7 @@ impl Talk {
 /// Where the bot may not write, or knows no such chat, nobody sees a menu either.
 fn settled(done: Result<(), BotError>) -> Result<(), Trouble> {
     match done {
-        Ok(()) | Err(BotError::Blocked) => Ok(()),
+        Ok(()) | Err(BotError::Blocked | BotError::Moved(_)) => Ok(()),
         Err(BotError::Refused(refusal)) => {
             tracing::warn!(%refusal, "Telegram refused the menu");
             Ok(())

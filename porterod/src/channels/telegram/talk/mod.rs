@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use self::command::{Command, Mistake, Narrow, Widen};
 use self::page::Sheet;
 use self::trail::Trail;
-use super::bot::{ChatId, Press};
+use super::bot::{ChatId, Press, Room, TopicId};
 use super::courier::Courier;
 use super::door::Word;
 use super::ear::{Flow, Heard, Receipt};
@@ -59,6 +59,15 @@ pub struct Here {
     pub courier: Courier,
     /// What they said, as an update.
     pub receipt: Receipt,
+    /// In which topic of the group they said it.
+    pub topic: Option<TopicId>,
+}
+
+impl Here {
+    /// Where the answer goes.
+    const fn room(&self) -> Room {
+        Room { chat: ChatId(self.person.chat), topic: self.topic }
+    }
 }
 
 impl Talk {
@@ -195,7 +204,11 @@ impl Flow for Talk {
 
     fn hear(&self, heard: Heard) -> BoxFuture<'_, Result<(), StoreError>> {
         let Heard { word, person, courier, receipt } = heard;
-        let here = Here { person, courier, receipt };
+        let topic = match &word {
+            Word::Said(said) => said.topic,
+            Word::Pressed(_) => None,
+        };
+        let here = Here { person, courier, receipt, topic };
         Box::pin(async move {
             match word {
                 Word::Said(said) => self.said(said.text.as_deref(), &here).await,

@@ -116,7 +116,7 @@ impl Talk {
         };
         let keyboard = self.keyboard(spot, sheet).await?;
         let letter = Letter::Text(message.clone(), keyboard);
-        drop(here.courier.send(ChatId(here.person.chat), letter, Rank::Card, cause));
+        drop(here.courier.send(here.room(), letter, Rank::Card, cause));
         Ok(())
     }
 

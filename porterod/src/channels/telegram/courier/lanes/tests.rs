@@ -26,7 +26,7 @@ impl World {
     ) -> oneshot::Receiver<Result<MessageId, Undelivered>> {
         let (done, outcome) = oneshot::channel();
         let letter = Letter::Text(words(text), None);
-        let errand = Errand::Send { cause: Cause::new("test", text), letter };
+        let errand = Errand::Send { cause: Cause::new("test", text), letter, topic: None };
         self.lanes.hand_in(chat, errand, Some(rank), done);
         outcome
     }
@@ -78,6 +78,7 @@ fn told(errand: &Errand) -> String {
     match errand {
         Errand::Send { letter: Letter::Text(text, _) | Letter::Question(text), .. } => text.text.clone(),
         Errand::Send { letter: Letter::Document(document), .. } => document.name().to_owned(),
+        Errand::Send { letter: Letter::Topic(name), .. } => name.clone(),
         Errand::Edit { message, edit: Edit::Text(text, _) } => format!("{}: {}", message.0, text.text),
         Errand::Edit { message, edit: Edit::Keyboard(_) } => format!("{}: keyboard", message.0),
         Errand::Answer { query, .. } => query.0.clone(),
@@ -135,7 +136,7 @@ fn nothing_overtakes_what_is_under_way() {
 fn a_group_gets_twenty_messages_a_minute() {
     let mut world = World::new();
     for at in 0..30 {
-        drop(world.post(GROUP, &at.to_string(), Rank::Notice));
+        drop(world.post(GROUP, &at.to_string(), Rank::Card));
     }
     let (mut sent, mut seconds) = (0, 0);
     while sent < 21 {
@@ -334,4 +335,21 @@ fn whoever_waits_learns_that_the_channel_ended() {
     assert!(matches!(before.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
     assert_eq!(world.post(JANE, "other", Rank::Card).try_recv().unwrap(), Err(Undelivered::Closed));
     assert_eq!(world.lanes.waiting(), 0);
+}
+
+#[test]
+fn a_flood_of_notices_leaves_room_in_a_groups_minute_for_a_question() {
+    let mut world = World::new();
+    for number in 0..30 {
+        drop(world.post(GROUP, &format!("notice {number}"), Rank::Notice));
+    }
+    let mut told = Vec::new();
+    while let Some(text) = world.arrives() {
+        told.push(text);
+        world.now += SECOND;
+    }
+    assert_eq!(told.len(), 15, "{told:?}");
+    drop(world.post(GROUP, "question", Rank::Card));
+    assert_eq!(world.arrives().as_deref(), Some("question"));
+    assert!(world.wait().is_some_and(|wait| wait > 20 * SECOND), "notices wait for the next minute");
 }

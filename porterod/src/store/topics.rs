@@ -1,0 +1,93 @@
+//! Topics of a group on Telegram: which one is a project's.
+//!
+//! A name is kept before the topic is made, so that no two projects get the same.
+
+use jiff::Timestamp;
+use portero::names::Principal;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::StoreError;
+use super::cards::Chat;
+use super::text::nanos;
+
+/// How many topics a group gets; whoever starts sessions chooses their projects.
+const MOST: usize = 100;
+
+/// The topic of a project, if it has one.
+pub(crate) fn topic(
+    connection: &Connection,
+    at: Chat,
+    project: &Principal,
+) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT topic FROM telegram_topics WHERE bot = ?1 AND chat = ?2 AND project = ?3";
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row(params![at.bot, at.chat, project.as_str()], |row| row.get::<_, Option<i64>>(0));
+    Ok(found.optional()?.flatten())
+}
+
+/// Keeps a name for a project's topic: this one, or this one with a number where another project has it. None
+/// where there are too many topics already.
+pub(crate) fn name(
+    connection: &Connection,
+    at: Chat,
+    project: &Principal,
+    (wanted, now): (&str, Timestamp),
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT project, name FROM telegram_topics WHERE bot = ?1 AND chat = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![at.bot, at.chat], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let known = rows.collect::<Result<Vec<(String, String)>, _>>()?;
+    if let Some((_, name)) = known.iter().find(|(of, _)| of == project.as_str()) {
+        return Ok(Some(name.clone()));
+    }
+    let names = (1..=MOST).map(|nth| if nth == 1 { wanted.to_owned() } else { format!("{wanted} ({nth})") });
+    let mut free = names.filter(|name| known.iter().all(|(_, other)| other != name));
+    let Some(name) = free.next().filter(|_| known.len() < MOST) else { return Ok(None) };
+    let sql = "INSERT INTO telegram_topics (bot, chat, project, name, made) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let values = params![at.bot, at.chat, project.as_str(), name, nanos(now)];
+    connection.prepare_cached(sql)?.execute(values)?;
+    Ok(Some(name))
+}
+
+/// Telegram made the topic of a project.
+pub(crate) fn keep(
+    connection: &Connection,
+    at: Chat,
+    project: &Principal,
+    topic: i64,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_topics SET topic = ?4 WHERE bot = ?1 AND chat = ?2 AND project = ?3";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, project.as_str(), topic])?;
+    Ok(())
+}
+
+/// The topic of a project is no more. What waited in it is to be sent anew, and so is what makes it (`cause`).
+pub(crate) fn gone(
+    connection: &Connection,
+    at: Chat,
+    project: &Principal,
+    (topic, cause): (i64, &str),
+) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_topics SET topic = NULL
+               WHERE bot = ?1 AND chat = ?2 AND project = ?3 AND topic = ?4";
+    let values = params![at.bot, at.chat, project.as_str(), topic];
+    if connection.prepare_cached(sql)?.execute(values)? == 0 {
+        return Ok(());
+    }
+    let waiting = "SELECT c.task FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
+                   WHERE c.bot = ?1 AND c.chat = ?2 AND c.alone = 1 AND t.principal = ?3
+                       AND t.state = 'pending-approval'";
+    let sql = format!(
+        "DELETE FROM telegram_sent WHERE bot = ?1 AND chat = ?2 AND (cause = ?4
+             OR cause IN (SELECT 'card:' || task FROM ({waiting}))
+             OR cause IN (SELECT 'document:' || task FROM ({waiting})))"
+    );
+    connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat, project.as_str(), cause])?;
+    let sql = format!(
+        "UPDATE telegram_cards SET version = version + 1
+         WHERE bot = ?1 AND chat = ?2 AND drawn = version AND task IN ({waiting})"
+    );
+    connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat, project.as_str()])?;
+    Ok(())
+}
