@@ -164,7 +164,7 @@ impl Confirmed {
 /// Whether a button that confirms this confirms that act.
 fn affirms(wider: &Wider, what: &What<'_>) -> bool {
     match (wider, what) {
-        (Wider::Grant(pattern, millis), What::Grant(wanted, lasts)) => {
+        (Wider::Grant(pattern, millis, _), What::Grant(wanted, lasts)) => {
             pattern == *wanted && *lasts <= Duration::from_millis(*millis)
         }
         (Wider::Allow(pattern), What::Allow(wanted)) => pattern == *wanted,

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use portero::json::raw;
 use portero::names::{TaskId, ToolId};
 use portero::pattern::Pattern;
-use portero::policy::Action;
+use portero::policy::{Action, Limits};
 use serde::{Deserialize, Serialize};
 
 pub use self::restrict::{Restricting, Restriction, Stricter};
@@ -74,8 +74,8 @@ pub struct Widening {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wider {
-    /// A grant, for so many milliseconds.
-    Grant(Pattern, u64),
+    /// A grant, for so many milliseconds, with these limits.
+    Grant(Pattern, u64, Limits),
     /// A rule that allows.
     Allow(Pattern),
     /// This rule, which has this pattern and says this, ends.

@@ -104,7 +104,51 @@ impl Grant {
     }
 }
 
+/// No one session is meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoSession {
+    /// None has such an id.
+    #[error("no connected session has an id that begins or ends with `{0}`")]
+    None(String),
+    /// Several have.
+    #[error("the ids of {1} connected sessions begin or end with `{0}`; type more of it")]
+    Several(String, usize),
+}
+
 impl Limits {
+    /// The one of these connected sessions whose id, its own or its agent's, begins or ends as it was typed. The
+    /// agent's own is the one that lasts: its program may start `portero mcp` again.
+    ///
+    /// # Errors
+    /// See [`NoSession`].
+    pub fn in_session(
+        sessions: &[(SessionId, Principal)],
+        agents: &[(SessionId, AgentSession)],
+        typed: &str,
+    ) -> Result<Self, NoSession> {
+        let typed = typed.to_ascii_lowercase();
+        let fits = |id: &str| {
+            let id = id.to_ascii_lowercase();
+            !typed.is_empty() && (id.starts_with(&typed) || id.ends_with(&typed))
+        };
+        let mut found: Vec<Self> = Vec::new();
+        for (id, _) in sessions {
+            let agent = agents.iter().find(|(of, _)| of == id).map(|(_, agent)| agent.clone());
+            if fits(&id.to_string()) || agent.as_ref().is_some_and(|agent| fits(agent.as_str())) {
+                let session = agent.is_none().then_some(*id);
+                let limits = Self { session, agent_session: agent, ..Self::default() };
+                if !found.contains(&limits) {
+                    found.push(limits);
+                }
+            }
+        }
+        match <[Self; 1]>::try_from(found) {
+            Ok([limits]) => Ok(limits),
+            Err(none) if none.is_empty() => Err(NoSession::None(typed)),
+            Err(several) => Err(NoSession::Several(typed, several.len())),
+        }
+    }
+
     /// For whom it is, in words: `only in session 7c1d…, only in project /home/me/site`; empty for everyone.
     #[must_use]
     pub fn whom(&self) -> String {

@@ -62,36 +62,9 @@ fn refuse_too_long(status: &Status, duration: Duration) -> Outcome {
         .hint("ask for less, or raise `approvals.grantMost` in portero.json"))
 }
 
-/// The one connected session whose id, its own or its agent's, begins or ends as it was typed. The agent's own is
-/// the one that lasts: its program may start `portero mcp` again.
 fn session_limit(status: &Status, typed: &str) -> Outcome<Limits> {
-    let typed = typed.to_ascii_lowercase();
-    let fits = |id: &str| {
-        let id = id.to_ascii_lowercase();
-        !typed.is_empty() && (id.starts_with(&typed) || id.ends_with(&typed))
-    };
-    let mut found: Vec<Limits> = Vec::new();
-    for (id, _) in &status.sessions {
-        let agent = agent_session(status, *id).cloned();
-        if fits(&id.to_string()) || agent.as_ref().is_some_and(|agent| fits(agent.as_str())) {
-            let session = agent.is_none().then_some(*id);
-            let limits = Limits { session, agent_session: agent, ..Limits::default() };
-            if !found.contains(&limits) {
-                found.push(limits);
-            }
-        }
-    }
-    let failure = |problem: String| Failure::refused(problem).hint("`portero status` lists the sessions");
-    match <[Limits; 1]>::try_from(found) {
-        Ok([limits]) => Ok(limits),
-        Err(none) if none.is_empty() => {
-            Err(failure(format!("no connected session has an id that begins or ends with `{typed}`")))
-        }
-        Err(several) => Err(failure(format!(
-            "the ids of {} connected sessions begin or end with `{typed}`; type more of it",
-            several.len()
-        ))),
-    }
+    Limits::in_session(&status.sessions, &status.agent_sessions, typed)
+        .map_err(|error| Failure::refused(error.to_string()).hint("`portero status` lists the sessions"))
 }
 
 fn project_limit(directory: &Path) -> Outcome<Principal> {

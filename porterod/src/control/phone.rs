@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portero::ipc::{Ask, Failure, Reaching, Reply};
 use portero::names::ToolId;
-use portero::policy::{Action, Limits};
+use portero::policy::Action;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Attempt};
@@ -38,13 +38,13 @@ pub async fn reach(
     what: &Wider,
 ) -> Result<Vec<(ToolId, Action)>, Failure> {
     let looked = match what {
-        Wider::Grant(_, millis) => grant::fits(daemon, Duration::from_millis(*millis)).map(drop),
+        Wider::Grant(_, millis, _) => grant::fits(daemon, Duration::from_millis(*millis)).map(drop),
         Wider::Allow(_) | Wider::Unrule(..) | Wider::Resume => Ok(()),
     };
     let by = format!("telegram user {}", person.user);
     attempt::written_down(daemon, Some(attempt(what)), &by, looked)?;
     let (pattern, by) = match what {
-        Wider::Grant(pattern, _) => (pattern, Reaching::Grant),
+        Wider::Grant(pattern, ..) => (pattern, Reaching::Grant),
         Wider::Allow(pattern) => (pattern, Reaching::Allow),
         Wider::Unrule(id, pattern, _) => (pattern, Reaching::Unrule(*id)),
         Wider::Resume => return Ok(Vec::new()),
@@ -61,9 +61,9 @@ pub async fn affirmed(daemon: &Arc<Daemon>, affirmed: Affirmed) -> Result<Reply,
     let attempt = attempt(&what);
     let confirming = Confirming::Affirmed(affirmed);
     let done = match what {
-        Wider::Grant(pattern, millis) => {
+        Wider::Grant(pattern, millis, limits) => {
             let lasts = Duration::from_millis(millis);
-            let wanted = Wanted { pattern, lasts, limits: Limits::default() };
+            let wanted = Wanted { pattern, lasts, limits };
             grant::answer(daemon, &by, wanted, confirming).await
         }
         Wider::Allow(pattern) => rule::answer(daemon, &by, pattern, Action::Allow, Some(confirming)).await,
@@ -75,7 +75,7 @@ pub async fn affirmed(daemon: &Arc<Daemon>, affirmed: Affirmed) -> Result<Reply,
 
 fn attempt(what: &Wider) -> Attempt {
     match what {
-        Wider::Grant(pattern, _) => Attempt::new("grant", pattern.to_string()),
+        Wider::Grant(pattern, ..) => Attempt::new("grant", pattern.to_string()),
         Wider::Allow(pattern) => Attempt::new("allow", pattern.to_string()),
         Wider::Unrule(id, ..) => Attempt::new("unrule", format!("rule {id}")),
         Wider::Resume => Attempt::new("resume", "everything".to_owned()),

@@ -142,7 +142,10 @@ fn a_button_below_what_would_change_confirms_that_and_nothing_else() {
     let other: Pattern = "*".parse().unwrap();
     let hour = Duration::from_secs(3600);
     let acts = [
-        (Wider::Grant(pattern.clone(), 3_600_000), What::Grant(&pattern, hour)),
+        (
+            Wider::Grant(pattern.clone(), 3_600_000, portero::policy::Limits::default()),
+            What::Grant(&pattern, hour),
+        ),
         (Wider::Allow(pattern.clone()), What::Allow(&pattern)),
         (Wider::Unrule(3, pattern.clone(), Action::Deny), What::Unrule(3, &pattern)),
         (Wider::Resume, What::Resume),

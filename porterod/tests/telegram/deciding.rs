@@ -237,3 +237,31 @@ async fn an_answer_that_cannot_be_given_changes_nothing_of_the_decision() {
     hands.outcome_with(&task, "Done.").await;
     assert_eq!(hands.ran(), ["once"]);
 }
+
+#[tokio::test]
+async fn a_grant_is_limited_in_the_chat_as_at_the_terminal() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("first").await;
+    hands.card(&task).await;
+    let session = task.origin.session.to_string();
+    let (part, project) = (&session[session.len() - 8..], hands.world.at("project"));
+    for (limits, why) in [
+        ("session ffffffffffff", "no connected session has an id that begins or ends with `ffffffffffff`"),
+        ("project /no/such/directory", "there is no project directory `/no/such/directory`"),
+        ("project shop", "there is no project directory `shop`"),
+    ] {
+        let refused = hands.world.says(&format!("/grant notes/* 1h {limits}")).await;
+        assert!(refused.text.starts_with(&format!("That did not work: {why}")), "{}", refused.text);
+    }
+    let limits = format!("uses 2 session {part} project {}", project.display());
+    let asked = hands.world.says(&format!("/grant notes/* 1h {limits}")).await;
+    let told = format!("Limited: only in session {session}, only in project {}, 2 uses", project.display());
+    assert!(asked.text.contains(&told), "{}", asked.text);
+    assert!(hands.rules().await.grants.is_empty());
+    let done = hands.world.presses(&asked, "✅ Confirm").await;
+    assert!(done.text.starts_with("Permitted: grant ") && done.text.contains("2 uses"), "{}", done.text);
+    let grant = hands.rules().await.grants.remove(0);
+    assert_eq!(grant.limits.session, Some(task.origin.session));
+    assert_eq!(grant.limits.project, Some(task.origin.principal.clone()));
+    assert_eq!(grant.uses_left(), Some(2));
+}

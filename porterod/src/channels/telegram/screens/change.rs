@@ -22,14 +22,19 @@ pub fn change(what: &Wider, tools: &[(ToolId, Action)], again: bool, view: &View
         Text::new()
     };
     let text = match what {
-        Wider::Grant(pattern, millis) => {
+        Wider::Grant(pattern, millis, limits) => {
             let lasts = Duration::from_millis(*millis);
             let end = view.now.saturating_add(SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX));
             let text = text.bold("Permit for a while?").words("\n").code(&Shown::line(pattern.as_str()));
             let text = text.words(" for ").then(moments::span(lasts));
-            match end {
+            let text = match end {
                 Ok(end) => text.words(", until ").then(moments::at(end, view.now, view.zone)),
                 Err(_) => text,
+            };
+            if limits.is_none() {
+                text
+            } else {
+                text.words("\nLimited: ").code(&Shown::line(&limits.to_string()))
             }
         }
         Wider::Allow(pattern) => {
@@ -103,6 +108,10 @@ pub fn done(reply: &Reply, by: Option<i64>, view: &View<'_>) -> Vec<Message> {
             .code(&Shown::line(grant.pattern.as_str()))
             .words(" for ")
             .then(moments::span(grant.lasts()))
+            .then(match grant.limits.to_string() {
+                none if none.is_empty() => Text::new(),
+                limits => Text::new().words(", ").code(&Shown::line(&limits)),
+            })
             .words(". End it with ")
             .code(&Shown::line(&format!("/revoke {}", grant.id))),
         Reply::Rule(rule) => {

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::card::tests::task;
 use super::super::text::tests::uncovered;
 use super::super::text::{ENTITIES_MOST, MESSAGE_MOST, units};
+use portero::policy::Limits;
 use portero::task::State;
 
 use super::*;
@@ -168,7 +169,7 @@ fn what_widens_is_shown_with_the_denied_first() {
         one(with_view(|view| change(&what, tools, again, view)))
     };
     let pattern = || "a/*".parse().expect("a pattern");
-    insta::assert_snapshot!(shown(Wider::Grant(pattern(), 1_800_000), &tools, false), @"
+    insta::assert_snapshot!(shown(Wider::Grant(pattern(), 1_800_000, Limits::default()), &tools, false), @"
     Permit for a while?
     a/* for 30 min, until 14:31 +01
     It changes 1 tool:
@@ -176,6 +177,12 @@ fn what_widens_is_shown_with_the_denied_first() {
     a/c  asks now → would run unasked
     Tools that servers add later and that match are covered too.
     ");
+    let limits = serde_json::from_value(json!({ "project": "/home/ada/shop", "uses": 10 })).expect("limits");
+    let limited = shown(Wider::Grant(pattern(), 1_800_000, limits), &tools, false);
+    assert!(
+        limited.starts_with("Permit for a while?\na/* for 30 min, until 14:31 +01\nLimited: only in project /home/ada/shop, 10 uses\n"),
+        "{limited}"
+    );
     insta::assert_snapshot!(shown(Wider::Allow(pattern()), &tools, true), @"
     Something changed meanwhile. This is how it stands now.
     Permit from now on?

@@ -2,6 +2,7 @@
 //!
 //! Whatever is not understood is told with what is wrong and an example; nothing is guessed and then done.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use portero::audit::Decided;
@@ -80,12 +81,23 @@ pub enum Narrow {
 /// What widens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Widen {
-    /// A grant for a while.
-    Grant(Pattern, Duration),
+    /// A grant for a while, and what it is limited to.
+    Grant(Pattern, Duration, Bounds),
     /// A rule that allows.
     Allow(Pattern),
     /// Calls run again.
     Resume,
+}
+
+/// What a grant is limited to beside its time, as it was typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// So many calls.
+    pub uses: Option<NonZeroU32>,
+    /// The session whose id begins or ends so.
+    pub session: Option<String>,
+    /// The project in this directory.
+    pub project: Option<String>,
 }
 
 /// Why something is no command.
@@ -240,8 +252,40 @@ fn grant(it: &'static Known, words: &[&str]) -> Result<Command, Mistake> {
     let what = what.parse().map_err(|error| wrong(it, what, &error))?;
     let long = words.get(1).ok_or(Mistake::Missing(it, "for how long"))?;
     let long = duration::parse(&long.to_ascii_lowercase()).map_err(|error| wrong(it, long, &error))?;
-    enough(it, words, 2)?;
-    Ok(Command::Widen(Widen::Grant(what, long)))
+    Ok(Command::Widen(Widen::Grant(what, long, bounds(it, words.get(2..).unwrap_or_default())?)))
+}
+
+/// Pairs of a word that says what is limited and of the limit; a project's path comes last and may have blanks.
+fn bounds(it: &'static Known, mut words: &[&str]) -> Result<Bounds, Mistake> {
+    let mut bounds = Bounds::default();
+    while let [what, rest @ ..] = words {
+        let missing = |of: &'static str| rest.first().copied().ok_or(Mistake::Missing(it, of));
+        let twice = match what.to_ascii_lowercase().as_str() {
+            "uses" => {
+                let word = missing("how many uses")?;
+                let plain = word.bytes().all(|byte| byte.is_ascii_digit());
+                let uses = word.parse().ok().filter(|_| plain);
+                let why = || Mistake::Wrong(it, told(word), "uses are counted from 1".to_owned());
+                words = rest.get(1..).unwrap_or_default();
+                bounds.uses.replace(uses.ok_or_else(why)?).is_some()
+            }
+            "session" => {
+                let word = missing("which session")?;
+                words = rest.get(1..).unwrap_or_default();
+                bounds.session.replace(word.to_owned()).is_some()
+            }
+            "project" => {
+                missing("the project's directory")?;
+                words = &[];
+                bounds.project.replace(rest.join(" ")).is_some()
+            }
+            _ => return Err(Mistake::TooMuch(it, told(&words.join(" ")))),
+        };
+        if twice {
+            return Err(Mistake::TooMuch(it, told(what)));
+        }
+    }
+    Ok(bounds)
 }
 
 fn pattern(it: &'static Known, words: &[&str]) -> Result<Pattern, Mistake> {

@@ -4,6 +4,7 @@
 //! shown with a button, which confirms exactly what was shown.
 
 mod activity;
+mod bounds;
 pub mod command;
 mod head;
 mod look;
@@ -116,7 +117,10 @@ impl Talk {
                     self.answer(here, self.outcome(&done, here.person)).await
                 }
             },
-            Ok(Command::Widen(widen)) => self.ask(&wider(widen), here).await,
+            Ok(Command::Widen(widen)) => match self.wider(widen) {
+                Ok(wider) => self.ask(&wider, here).await,
+                Err(failure) => self.answer(here, screens::failure(&failure)).await,
+            },
         }
     }
 
@@ -163,6 +167,18 @@ impl Talk {
 
     fn username(&self) -> String {
         self.daemon.weather.seen().username.unwrap_or_default()
+    }
+
+    /// What is to be confirmed.
+    fn wider(&self, widen: Widen) -> Result<Wider, Failure> {
+        Ok(match widen {
+            Widen::Grant(pattern, lasts, bounds) => {
+                let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+                Wider::Grant(pattern, millis, bounds::limits(&self.daemon, &bounds)?)
+            }
+            Widen::Allow(pattern) => Wider::Allow(pattern),
+            Widen::Resume => Wider::Resume,
+        })
     }
 
     /// What ending this rule widens; none where it narrows, or there is no such rule.
@@ -265,15 +281,5 @@ fn asked(narrow: Narrow) -> Ask {
         Narrow::Ask(pattern) => Ask::Rule { pattern, action: Action::RequireApproval, challenge: None },
         Narrow::Deny(pattern) => Ask::Rule { pattern, action: Action::Deny, challenge: None },
         Narrow::Pause => Ask::Pause,
-    }
-}
-
-fn wider(widen: Widen) -> Wider {
-    match widen {
-        Widen::Grant(pattern, lasts) => {
-            Wider::Grant(pattern, u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX))
-        }
-        Widen::Allow(pattern) => Wider::Allow(pattern),
-        Widen::Resume => Wider::Resume,
     }
 }

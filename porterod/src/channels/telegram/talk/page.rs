@@ -11,7 +11,7 @@ use super::super::text::Message;
 use super::command::Command;
 use super::look::Answer;
 use super::trail::{Place, Trail};
-use super::{Here, Talk, doer, wider};
+use super::{Here, Talk, doer};
 use crate::store::StoreError;
 use crate::taps::{Act, Spot, Widening};
 
@@ -159,7 +159,10 @@ impl Talk {
                 });
                 Ok(())
             }
-            Ok(Command::Widen(widen)) => self.ask_again(&wider(widen), page, at, here).await,
+            Ok(Command::Widen(widen)) => match self.wider(widen) {
+                Ok(wider) => self.ask_again(&wider, page, at, here).await,
+                Err(failure) => self.put(here, at, &Sheet::new(screens::failure(&failure), "")).await,
+            },
             Ok(Command::Unrule(id)) => match self.unruled(id) {
                 Some(wider) => self.ask_again(&wider, page, at, here).await,
                 None => self.put(here, at, &Sheet::new(screens::nothing_done(doer(here.person)), "")).await,

@@ -1,5 +1,7 @@
 //! What widens: shown first, then confirmed by a button that is bound to exactly what was shown.
 
+use std::time::Duration;
+
 use portero::config::duration::show;
 use portero::json::raw;
 use portero::names::ToolId;
@@ -8,7 +10,7 @@ use portero::policy::Action;
 use super::super::bot::MessageId;
 use super::super::screens;
 use super::page::Sheet;
-use super::{Here, Talk};
+use super::{Here, Talk, bounds};
 use crate::control;
 use crate::store::StoreError;
 use crate::taps::{Affirmed, Spot, Widening, Wider};
@@ -81,8 +83,9 @@ fn digest(tools: &[(ToolId, Action)]) -> String {
 /// The command that asks for it.
 fn words(what: &Wider) -> String {
     match what {
-        Wider::Grant(pattern, millis) => {
-            format!("/grant {pattern} {}", show(std::time::Duration::from_millis(*millis)))
+        Wider::Grant(pattern, millis, limits) => {
+            let lasts = show(Duration::from_millis(*millis));
+            format!("/grant {pattern} {lasts}{}", bounds::words(limits))
         }
         Wider::Allow(pattern) => format!("/allow {pattern}"),
         Wider::Unrule(id, ..) => format!("/unrule {id}"),

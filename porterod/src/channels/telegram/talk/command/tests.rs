@@ -24,6 +24,7 @@ fn every_command_is_read() {
         tool: Some(a("github/*")),
         decided: Some(Decided::Refused),
     };
+    let grant = |bounds| Command::Widen(Widen::Grant(a("github/*"), HOUR, bounds));
     let table = [
         ("/start", Command::Look(Look::Help)),
         ("/start ABCDEFGH", Command::Look(Look::Help)),
@@ -37,8 +38,17 @@ fn every_command_is_read() {
         ("/logs", Command::Look(Look::Logs(Wanted::default()))),
         ("/logs REFUSED github/* 1H office", Command::Look(Look::Logs(filter))),
         ("/why github/create_issue", Command::Look(Look::Why(a("github/create_issue")))),
-        ("/grant github/* 1h", Command::Widen(Widen::Grant(a("github/*"), HOUR))),
-        ("/grant github/* 1H", Command::Widen(Widen::Grant(a("github/*"), HOUR))),
+        ("/grant github/* 1h", Command::Widen(Widen::Grant(a("github/*"), HOUR, Bounds::default()))),
+        ("/grant github/* 1H", Command::Widen(Widen::Grant(a("github/*"), HOUR, Bounds::default()))),
+        ("/grant github/* 1h Uses 10", grant(Bounds { uses: NonZeroU32::new(10), ..Bounds::default() })),
+        (
+            "/grant github/* 1h session 456789ab uses 3 project /home/ada/my shop",
+            grant(Bounds {
+                uses: NonZeroU32::new(3),
+                session: Some("456789ab".to_owned()),
+                project: Some("/home/ada/my shop".to_owned()),
+            }),
+        ),
         ("/allow github/*", Command::Widen(Widen::Allow(a("github/*")))),
         ("/resume", Command::Widen(Widen::Resume)),
         ("/revoke", Command::Narrow(Narrow::Revoke(None))),
@@ -137,5 +147,21 @@ fn every_example_is_right_and_every_command_can_stand_in_the_menu() {
         assert!(said(known.example).is_ok(), "{}", known.example);
         assert!(said(known.example).is_ok_and(|_| known.example.starts_with(&format!("/{}", known.name))));
         assert!(super::super::super::bot::Command::new(known.name, known.what).is_ok(), "{}", known.name);
+    }
+}
+
+#[test]
+fn a_limit_that_is_not_understood_is_told() {
+    for (text, mistake) in [
+        ("/grant a/* 1h uses", "Missing"),
+        ("/grant a/* 1h session", "Missing"),
+        ("/grant a/* 1h project", "Missing"),
+        ("/grant a/* 1h uses 0", "Wrong"),
+        ("/grant a/* 1h uses +3", "Wrong"),
+        ("/grant a/* 1h uses 3 uses 4", "TooMuch"),
+        ("/grant a/* 1h often", "TooMuch"),
+    ] {
+        let wrong = format!("{:?}", said(text).expect_err(text));
+        assert!(wrong.starts_with(mistake), "{text}: {wrong}");
     }
 }
