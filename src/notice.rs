@@ -39,6 +39,15 @@ pub enum Notice {
         /// A person's reason, or what went wrong.
         note: Option<Fake<String>>,
     },
+    /// A person approved a task that takes several people, and it waits for others still.
+    Vote {
+        /// The task.
+        task: TaskId,
+        /// Which tool.
+        tool: ToolId,
+        /// Who: `telegram user 4711`.
+        by: String,
+    },
     /// A grant.
     Grant {
         /// Its id.
@@ -135,7 +144,7 @@ impl Notice {
     #[must_use]
     pub const fn task(&self) -> Option<TaskId> {
         match self {
-            Self::Task { task, .. } => Some(*task),
+            Self::Task { task, .. } | Self::Vote { task, .. } => Some(*task),
             Self::Grant { .. }
             | Self::Rule { .. }
             | Self::Paused

@@ -14,7 +14,7 @@ use crate::anonymize::Fake;
 use crate::call::Call;
 use crate::clock::Moment;
 use crate::names::{AgentSession, Principal, SessionId, TaskId, ToolId};
-use crate::policy::{Action, Asker, Decision, Policy};
+use crate::policy::{Action, Asker, Decision, Policy, Quorum, Vote, quorum};
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -181,6 +181,13 @@ pub struct Task {
     /// The last task with which a person asked this one anew. Lists leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeated: Option<TaskId>,
+    /// Who said yes so far, where it takes several people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<Vote>,
+    /// What several people must say before it runs, by the policy in force. It is not stored: whoever shows a task
+    /// fills it in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quorums: Vec<Quorum>,
 }
 
 /// A task's place in a list, which has the newest first.
@@ -237,6 +244,14 @@ pub enum Unclaimable {
     /// A deny rule or lock made since wins.
     #[error("{0}")]
     Denied(Decision),
+    /// Who must approve was changed since, and those who did are not enough.
+    #[error("by now it takes {needed}, and of these {approved} approved")]
+    Unmet {
+        /// What it takes.
+        needed: Quorum,
+        /// How many of them approved.
+        approved: usize,
+    },
 }
 
 impl Task {
@@ -246,9 +261,9 @@ impl Task {
         Place { asked: self.asked, id: self.id }
     }
 
-    /// Checks everything again just before execution: the state, the expiry, and that no deny holds now
-    /// (guarantee A5). The caller must have moved the task to [`State::Executing`] in its store, alone and
-    /// durably, and passes the task as it was read in that same step.
+    /// Checks everything again just before execution: the state, the expiry, that no deny holds now (guarantee
+    /// A5), and that those who approved are enough (guarantee A8). The caller must have moved the task to
+    /// [`State::Executing`] in its store, alone and durably, and passes the task as it was read in that same step.
     ///
     /// # Errors
     /// Says why the task does not run.
@@ -260,12 +275,22 @@ impl Task {
             return Err(Unclaimable::Expired);
         }
         let decision = policy.decide(&self.call.tool, self.call.arguments(), Some(self.origin.asker()), now);
-        match decision.action {
-            Action::Deny => Err(Unclaimable::Denied(decision)),
-            Action::Allow | Action::RequireApproval => {
-                Ok(Claimed { call: self.call, decision: self.decision })
-            }
+        if decision.action == Action::Deny {
+            return Err(Unclaimable::Denied(decision));
         }
+        let quorums = policy.quorums(&self.call.tool);
+        if let Some(unmet) = quorums.into_iter().find(|quorum| !quorum.is_met(&self.votes)) {
+            let approved = unmet.approved(&self.votes);
+            return Err(Unclaimable::Unmet { needed: unmet.clone(), approved });
+        }
+        Ok(Claimed { call: self.call, decision: self.decision })
+    }
+
+    /// How far it has come where it takes several people, such as `1 of 2 approvals: telegram user 11`; nothing where
+    /// one is enough.
+    #[must_use]
+    pub fn progress(&self) -> Option<String> {
+        quorum::progress(&self.quorums, &self.votes)
     }
 }
 

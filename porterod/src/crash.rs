@@ -32,7 +32,9 @@ pub(crate) fn reached_change(stage: Stage, records: &[Record]) {
     for record in records {
         match &record.event {
             Event::Task { state, .. } => reached(&format!("{} {state}", stage.as_str())),
-            Event::Act { act, .. } if act == "use" => reached(&format!("{} use", stage.as_str())),
+            Event::Act { act, .. } if act == "use" || act == "vote" => {
+                reached(&format!("{} {act}", stage.as_str()));
+            }
             _ => {}
         }
     }

@@ -206,7 +206,13 @@ impl Executor {
         let mut ending = self.judge(reply, most);
         for pause in AGAIN {
             match self.end(id, &ending).await {
-                Ok(_) | Err(DeskError::Settled(..) | DeskError::NotFound(_) | DeskError::Unconfirmed(_)) => {
+                Ok(_)
+                | Err(
+                    DeskError::Settled(..)
+                    | DeskError::NotFound(_)
+                    | DeskError::Unconfirmed(_)
+                    | DeskError::Vote(_),
+                ) => {
                     return;
                 }
                 Err(DeskError::Store(error)) => {
@@ -246,7 +252,12 @@ impl Executor {
         let step = Step { note, alive: true, ..Step::new(id, &[State::Approved], to, now.wall) };
         match self.parts.desk.step(step, "daemon", weight).await {
             Ok(task) => Ok(Some(task).filter(|task| task.state == State::Executing)),
-            Err(DeskError::Settled(..) | DeskError::NotFound(_) | DeskError::Unconfirmed(_)) => Ok(None),
+            Err(
+                DeskError::Settled(..)
+                | DeskError::NotFound(_)
+                | DeskError::Unconfirmed(_)
+                | DeskError::Vote(_),
+            ) => Ok(None),
             Err(DeskError::Store(error)) => Err(error.into()),
         }
     }

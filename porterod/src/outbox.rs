@@ -143,6 +143,7 @@ impl Outbox {
                 | Notice::Alarm { about: text, .. }
                 | Notice::Task { note: Some(text), .. } => *text = self.journal.words(text.get()),
                 Notice::Task { note: None, .. }
+                | Notice::Vote { .. }
                 | Notice::Paused
                 | Notice::Resumed
                 | Notice::Config { .. } => {}

@@ -137,6 +137,15 @@ impl Confirmed {
         }
     }
 
+    /// Who gave it, by their user's number on Telegram, where it is one of several people's to the same call: with a
+    /// button under its card, and nothing else.
+    pub(crate) fn voter(&self) -> Option<u64> {
+        match &self.with {
+            Factor::Typed(_) | Factor::Affirmed(_) => None,
+            Factor::Tapped(tapped) => u64::try_from(tapped.user()).ok().filter(|user| *user > 0),
+        }
+    }
+
     /// The button to use up with the rule or grant, where it was a tap, and which step of what it does that is.
     pub(crate) fn spends(&self) -> Option<(Ticket, u8)> {
         match &self.with {

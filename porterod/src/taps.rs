@@ -60,6 +60,17 @@ pub enum Deed {
     Forbid,
 }
 
+impl Deed {
+    /// Whether it says that the call may run.
+    #[must_use]
+    pub const fn approves(self) -> bool {
+        match self {
+            Self::Approve | Self::ApproveFor(_) | Self::Allow => true,
+            Self::Deny | Self::DenyWithReason | Self::Forbid => false,
+        }
+    }
+}
+
 /// What a person asked for in words, and confirms with a button.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -187,14 +198,16 @@ impl Tapped {
         format!("telegram user {}", self.user)
     }
 
+    /// Who tapped.
+    #[must_use]
+    pub const fn user(&self) -> i64 {
+        self.user
+    }
+
     /// Whether it confirms that this task runs.
     #[must_use]
     pub fn approves(&self, task: TaskId) -> bool {
-        let yes = match self.deed {
-            Deed::Approve | Deed::ApproveFor(_) | Deed::Allow => true,
-            Deed::Deny | Deed::DenyWithReason | Deed::Forbid => false,
-        };
-        yes && self.task == task
+        self.deed.approves() && self.task == task
     }
 
     /// Whether it confirms a grant: of the one tool, for as long as the button said.

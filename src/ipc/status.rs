@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::telegram::TelegramStatus;
-use crate::names::{AgentSession, Principal, ServerName, SessionId};
+use crate::names::{AgentSession, Principal, ServerName, SessionId, TaskId, ToolId};
 use crate::policy::Standing;
 use crate::server::Health;
 
@@ -40,6 +40,9 @@ pub struct Status {
     pub grant_most: u64,
     /// Tasks that wait for a person.
     pub pending: u64,
+    /// Those of them that take several people: which, and how far each has come, in words.
+    #[serde(default)]
+    pub gathering: Vec<(TaskId, ToolId, String)>,
     /// Rules and grants in force.
     pub standing: Standing,
     /// When the approval passphrase was first set, and by which process; none until then.

@@ -242,6 +242,8 @@ pub(crate) fn task(call: Call, origin: Origin, state: State) -> Task {
         error: None,
         repeats: None,
         repeated: None,
+        votes: Vec::new(),
+        quorums: Vec::new(),
     }
 }
 

@@ -118,6 +118,29 @@ pub fn voters(votes: &[Vote]) -> String {
     }
 }
 
+/// How far it has come, such as `1 of 2 approvals: telegram user 11`, by those whose approvals count; nothing where
+/// one person is enough.
+#[must_use]
+pub fn progress(quorums: &[Quorum], votes: &[Vote]) -> Option<String> {
+    if quorums.is_empty() {
+        return None;
+    }
+    let count = |quorum: &Quorum| format!("{} of {} approvals", quorum.approved(votes), quorum.approvals);
+    let counts: Vec<String> = quorums.iter().map(count).collect();
+    let counts = counts.join(" and ");
+    Some(match voters(&counting(quorums, votes)) {
+        nobody if nobody.is_empty() => counts,
+        whose => format!("{counts}: {whose}"),
+    })
+}
+
+/// Those of these approvals that count by one of the entries at least.
+#[must_use]
+pub fn counting(quorums: &[Quorum], votes: &[Vote]) -> Vec<Vote> {
+    let counts = |vote: &&Vote| quorums.iter().any(|quorum| quorum.counts(vote.user));
+    votes.iter().filter(counts).copied().collect()
+}
+
 fn listed<'a>(users: impl Iterator<Item = &'a u64>) -> String {
     users.map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -162,5 +185,15 @@ mod tests {
         assert_eq!(quorum(2, &[11, 22, 33]).to_string(), "2 of 3 people (user 11, 22, 33)");
         assert_eq!(quorum(2, &[]).to_string(), "2 of 0 people (nobody)");
         assert_eq!(voters(&votes(&[22, 11])), "telegram user 22, 11");
+        let (two, three) = (quorum(2, &[11, 22, 33]), quorum(3, &[22, 33, 44]));
+        let told = |quorums: &[Quorum], users: &[u64]| progress(quorums, &votes(users));
+        assert_eq!(told(&[], &[11]), None);
+        assert_eq!(told(std::slice::from_ref(&two), &[]).unwrap(), "0 of 2 approvals");
+        assert_eq!(
+            told(std::slice::from_ref(&two), &[11, 55]).unwrap(),
+            "1 of 2 approvals: telegram user 11"
+        );
+        let both = told(&[three, two], &[22, 11]).unwrap();
+        assert_eq!(both, "1 of 3 approvals and 2 of 2 approvals: telegram user 22, 11");
     }
 }

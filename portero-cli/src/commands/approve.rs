@@ -4,12 +4,16 @@ use portero::ipc::{Ask, Reply, Width};
 
 use super::{Context, task, tasks};
 use crate::daemon::unexpected;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::widen;
 
 pub(super) async fn run(context: &Context, id: &str) -> Outcome {
     let daemon = context.daemon().await?;
     let waiting = tasks::waiting(&daemon, id).await?;
+    if let Some(words) = task::several(&waiting) {
+        let hint = format!("`portero reject {}` refuses it, alone", tasks::short(waiting.id));
+        return Err(Failure::refused(words).hint(hint));
+    }
     let mut terminal = widen::begin(&daemon, "to approve").await?;
     let shown = task::describe(&waiting);
     terminal.say(&shown)?;

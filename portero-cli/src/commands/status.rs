@@ -5,7 +5,7 @@ use portero::names::ServerName;
 use portero::server::Condition;
 use serde_json::json;
 
-use super::{Context, rules, telegram};
+use super::{Context, rules, tasks, telegram};
 use crate::daemon::unexpected;
 use crate::failure::Outcome;
 use crate::output::{Output, ago, visible};
@@ -53,6 +53,9 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
             count => format!("{count} calls; see `portero pending`"),
         }
     ))?;
+    for (task, tool, far) in &status.gathering {
+        out.line(format_args!("            {} {tool}: {}", tasks::short(*task), visible(far)))?;
+    }
     telegram::print_status(out, &status.telegram)?;
     let counts = status.counts;
     out.line(format_args!(

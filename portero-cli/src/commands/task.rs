@@ -61,6 +61,14 @@ pub(super) fn describe(task: &Task) -> String {
     field("tool", &task.call.tool.to_string());
     field("method", task.call.method.as_str());
     field("why", &task.decision.to_string());
+    for quorum in &task.quorums {
+        field("needs", &quorum.to_string());
+    }
+    if let Some(far) = task.progress() {
+        field("has", &far);
+    } else if !task.votes.is_empty() {
+        field("by", &portero::policy::quorum::voters(&task.votes));
+    }
     field("project", task.origin.principal.as_str());
     // Where its server runs: what is approved runs there, whatever the project is called.
     if task.origin.directory.as_os_str() != task.origin.principal.as_str() {
@@ -99,6 +107,17 @@ pub(super) fn describe(task: &Task) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// Why nobody can approve this task alone, where several people have to on Telegram.
+pub(super) fn several(task: &Task) -> Option<String> {
+    let wanted: Vec<String> = task.quorums.iter().map(ToString::to_string).collect();
+    let far = task.progress()?;
+    Some(format!(
+        "{} takes {} on Telegram, and has {far}; a terminal is none of these people",
+        task.call.tool,
+        wanted.join(" and ")
+    ))
 }
 
 /// What the server gets beside the tool's name and its arguments, if anything.

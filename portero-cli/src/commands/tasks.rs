@@ -106,7 +106,7 @@ pub(super) fn table(out: &Output, tasks: &[Task]) -> std::io::Result<()> {
         let arguments = task.call.arguments().map_or("", |arguments| arguments.get());
         [
             short(task.id),
-            task.state.to_string(),
+            task.progress().map_or_else(|| task.state.to_string(), |far| format!("{}, {far}", task.state)),
             task.call.tool.to_string(),
             excerpt(arguments, 48),
             ago(task.asked),

@@ -1,7 +1,12 @@
 //! Tools that take the yes of several people on Telegram: what the terminal says of them.
 
+#![cfg(unix)]
+
+use expectrl::{Eof, Expect as _};
 use serde_json::json;
 
+use crate::agent::Agent;
+use crate::terminal::{on_terminal, set_passphrase};
 use crate::world::World;
 
 /// A set-up in which mail is only sent when two of three people approve, whatever its policies allow.
@@ -37,4 +42,30 @@ fn why_and_policy_test_name_the_entry_with_its_place_and_whom_it_takes() {
     let said = world.run(&["policy", "test", file.to_str().unwrap()]);
     assert_eq!(said.code, 1);
     assert!(said.out.contains("+ require-approval: needs the approval of several people"), "{}", said.out);
+}
+
+#[test]
+fn approve_says_who_has_to_before_it_asks_for_a_passphrase_and_reject_works() {
+    let world = with_quorum();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &[]);
+    let mail = json!({"to": "a@b.test", "subject": "x", "body": "y"});
+    let waits = agent.call("office__send_mail", &mail);
+    let task = waits["result"]["structuredContent"]["task"].as_str().expect("a task").to_owned();
+
+    let mut terminal = on_terminal(&world, &["approve", &task]);
+    let shown = terminal.expect(Eof).unwrap();
+    let shown = String::from_utf8_lossy(shown.as_bytes()).replace("\r\n", " ");
+    assert!(!shown.contains("Passphrase"), "{shown}");
+    let said = "office/send_mail takes 2 of 3 people (user 11, 22, 33) on Telegram, and has 0 of 2 approvals";
+    assert!(shown.contains(said) && shown.contains("portero reject"), "{shown}");
+
+    assert!(world.run(&["pending"]).out.contains("pending-approval, 0 of 2 approvals"));
+    let told = world.run(&["task", &task]).out;
+    assert!(told.contains("needs     2 of 3 people (user 11, 22, 33)"), "{told}");
+    assert!(told.contains("has       0 of 2 approvals"), "{told}");
+    assert!(world.run(&["status"]).out.contains("office/send_mail: 0 of 2 approvals"));
+
+    assert_eq!(world.run(&["reject", &task]).code, 0);
+    assert_eq!(world.json(&["task", &task])["state"], "denied");
 }

@@ -17,7 +17,7 @@ use portero::task::{State, Task};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::{Grounds, bind, open};
+use super::{Grounds, VoteError, bind, open};
 use crate::journal::{Journal, Weight, about_task};
 use crate::store::tasks::{self, Step, Stepped, Which};
 use crate::store::{StoreError, standing};
@@ -34,6 +34,9 @@ pub enum DeskError {
     /// What was confirmed is something else.
     #[error("nobody confirmed that task {0} runs")]
     Unconfirmed(TaskId),
+    /// It takes several people, and this yes adds nothing.
+    #[error(transparent)]
+    Vote(#[from] VoteError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -162,6 +165,11 @@ impl Desk {
                 Ok((stepped, record.into_iter().collect()))
             })
             .await?;
+        self.stepped(id, stepped)
+    }
+
+    /// What a step that is stored means for whoever asked for it; whoever waits is told.
+    pub(super) fn stepped(&self, id: TaskId, stepped: Stepped) -> Result<Task, DeskError> {
         match stepped {
             Stepped::Done(task) => {
                 self.wake();

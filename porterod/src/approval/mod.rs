@@ -9,6 +9,7 @@ mod expiry;
 mod news;
 mod open;
 mod settle;
+mod vote;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,3 +20,4 @@ pub use binding::{
 };
 pub use desk::{Desk, DeskError, DeskParts};
 pub(crate) use open::AGAIN;
+pub use vote::VoteError;

@@ -155,6 +155,8 @@ impl Desk {
             error: None,
             repeats: None,
             repeated: None,
+            votes: Vec::new(),
+            quorums: Vec::new(),
         };
         Ok((Gate { settings, fingerprint, now }, task))
     }

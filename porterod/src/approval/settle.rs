@@ -13,13 +13,19 @@ use crate::store::tasks::{self, Step, Stepped};
 use crate::taps::{Tapped, Turned};
 
 impl Desk {
-    /// A person says yes. The executor is woken.
+    /// A person says yes. The executor is woken, unless others have to say so too: then the task still waits.
     ///
     /// # Errors
-    /// [`DeskError::Settled`] for everyone but the first.
+    /// [`DeskError::Settled`] for everyone but the first; [`DeskError::Vote`] where it takes several people and this
+    /// yes adds nothing.
     pub async fn approve(&self, task: TaskId, confirmed: Confirmed) -> Result<Task, DeskError> {
         if !confirmed.covers(&What::Call(task)) {
             return Err(DeskError::Unconfirmed(task));
+        }
+        let waiting = self.task(task, None)?;
+        let quorums = self.quorums(&waiting.call.tool);
+        if !quorums.is_empty() {
+            return self.vote(waiting, &confirmed, quorums).await;
         }
         let now = self.now();
         let step = Step {

@@ -2,6 +2,7 @@ mod again;
 mod clocks;
 mod histories;
 mod limits;
+pub(crate) mod votes;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

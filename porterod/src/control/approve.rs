@@ -14,6 +14,10 @@ pub(super) async fn answer(
     task: TaskId,
     confirming: Confirming,
 ) -> Result<Reply, Failure> {
+    // Said before anyone tries a passphrase for nothing.
+    if !matches!(confirming, Confirming::Tapped(_)) {
+        daemon.desk.takes_one(task).map_err(|error| failure::of_desk(&error))?;
+    }
     let confirmed = confirm(daemon, by, confirming, What::Call(task)).await?;
     let approved = daemon.desk.approve(task, confirmed).await;
     approved

@@ -27,6 +27,8 @@ pub(super) fn of_desk(error: &DeskError) -> Failure {
             .with_hint("see the tasks with `portero tasks`"),
         DeskError::Settled(..) => Failure::new(FailureKind::Refused, error.to_string()),
         DeskError::Unconfirmed(_) => Failure::new(FailureKind::Challenge, error.to_string()),
+        DeskError::Vote(_) => Failure::new(FailureKind::Refused, error.to_string())
+            .with_hint("`portero reject ID` refuses it from here, alone"),
         DeskError::Store(error) => of_store(error),
     }
 }

@@ -1,24 +1,31 @@
 //! Tasks as they are shown: concealed by the rules of today, which may know values that those of the day on
-//! which the task was stored did not.
+//! which the task was stored did not; and with what several people must say of them, by the policy of today.
 
 use portero::anonymize::{Anonymizer, Fake};
 use portero::json::{self, RawJson};
-use portero::task::Task;
+use portero::policy::Policy;
+use portero::policy::quorum::counting;
+use portero::task::{State, Task};
 
 use crate::daemon::Daemon;
 
 /// One task. What cannot be shown at all is left out; the task itself never is.
 pub(super) fn task(daemon: &Daemon, task: Task) -> Task {
-    by(&daemon.anonymizer.load(), task)
+    by(&daemon.anonymizer.load(), &daemon.policy.load(), task)
 }
 
 /// Several.
 pub(super) fn tasks(daemon: &Daemon, tasks: Vec<Task>) -> Vec<Task> {
-    let anonymizer = daemon.anonymizer.load();
-    tasks.into_iter().map(|task| by(&anonymizer, task)).collect()
+    let (anonymizer, policy) = (daemon.anonymizer.load(), daemon.policy.load());
+    tasks.into_iter().map(|task| by(&anonymizer, &policy, task)).collect()
 }
 
-fn by(anonymizer: &Anonymizer, mut task: Task) -> Task {
+fn by(anonymizer: &Anonymizer, policy: &Policy, mut task: Task) -> Task {
+    if task.state == State::PendingApproval {
+        task.quorums = policy.quorums(&task.call.tool).into_iter().cloned().collect();
+        task.votes = counting(&task.quorums, &task.votes);
+    }
+
     let again = |json: Fake<RawJson>| anonymizer.conceal_own(json.into_inner()).ok();
     let text = |text: Fake<String>| anonymizer.conceal_text(text.get());
     let call = &mut task.call;

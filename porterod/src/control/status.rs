@@ -8,11 +8,17 @@ use portero::ipc::{
     AuditState, Authenticator, Failure, FailureKind, Reply, Status, TelegramGroup, TelegramPerson,
     TelegramStatus,
 };
+use portero::names::{TaskId, ToolId};
 use portero::server::{Condition, Health};
+use portero::task::State;
 
-use super::failure;
+use super::{failure, shown};
+use crate::approval::Which;
 use crate::daemon::Daemon;
 use crate::pairing::Circle;
+
+/// How many of the last tasks that wait are looked at.
+const GATHERING_MOST: u32 = 200;
 
 pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
     let tally = Arc::clone(&daemon.tally);
@@ -39,6 +45,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         agent_sessions: daemon.sessions.agent_sessions(),
         grant_most: u64::try_from(daemon.approvals.load().grant_most.as_millis()).unwrap_or(u64::MAX),
         pending: daemon.desk.pending().map_err(|error| failure::of_store(&error))?,
+        gathering: gathering(daemon)?,
         standing: daemon.rules.standing(),
         passphrase: daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?,
         totp: daemon.passphrase.enrolled().map_err(|error| failure::of_store(&error))?.map(|enrolled| {
@@ -48,6 +55,14 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         counts,
         audit: Some(audit(daemon).await?),
     })))
+}
+
+/// How far the approvals have come of what waits for several people.
+fn gathering(daemon: &Daemon) -> Result<Vec<(TaskId, ToolId, String)>, Failure> {
+    let which = Which { state: Some(State::PendingApproval), limit: GATHERING_MOST, ..Which::default() };
+    let tasks = daemon.desk.list(&which).map_err(|error| failure::of_store(&error))?;
+    let tasks = shown::tasks(daemon, tasks).into_iter();
+    Ok(tasks.filter_map(|task| Some((task.id, task.call.tool.clone(), task.progress()?))).collect())
 }
 
 async fn audit(daemon: &Daemon) -> Result<AuditState, Failure> {

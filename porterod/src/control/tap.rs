@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::ipc::Failure;
+use portero::ipc::{Failure, FailureKind};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Limits};
 
@@ -51,6 +51,10 @@ pub async fn tapped(
 /// The call.
 async fn decide(daemon: &Arc<Daemon>, tapped: &Tapped, reason: Option<String>) -> Result<(), Failure> {
     match tapped.deed() {
+        Deed::ApproveFor(_) | Deed::Allow if !daemon.desk.quorums(tapped.tool()).is_empty() => {
+            let words = "this tool takes several people, each time: nothing permits it for longer";
+            Err(Failure::new(FailureKind::Refused, words))
+        }
         Deed::Approve | Deed::ApproveFor(_) | Deed::Allow => {
             let confirming = Confirming::Tapped(tapped.clone());
             approve::answer(daemon, &tapped.by(), tapped.task(), confirming).await.map(drop)

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::approval::tests::votes::{policy, quorum};
 use crate::approval::tests::{Bench, call, context, ground, params};
 use crate::passphrase::Confirmed;
 use portero::pipeline::Desk as _;
@@ -357,5 +358,18 @@ async fn an_answer_that_is_too_long_to_keep_leaves_its_length_and_no_part_of_its
     running.bench.settings.store(Arc::new(Approvals { result_bytes: answer.len(), ..Approvals::default() }));
     running.script.replies.lock().unwrap().push_back(Reply::Result(params(&answer)));
     assert_eq!(running.settle("again").await.result.unwrap().get().get(), answer);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn what_takes_several_people_by_now_does_not_run_with_one_approval() {
+    let bench = Bench::new();
+    let task = bench.approved("hello").await;
+    bench.policy.store(Arc::new(policy(&[quorum(2, &[11, 22, 33])])));
+    let running = Running::on(bench, Script::default());
+    let ended = running.final_state(task.id).await;
+    assert_eq!((ended.state, running.calls()), (State::Failed, 0));
+    let words = "it did not run: by now it takes 2 of 3 people (user 11, 22, 33), and of these 0 approved";
+    assert_eq!(note(&ended), words);
     running.end().await;
 }

@@ -106,6 +106,13 @@ pub(crate) fn came(
     Ok(())
 }
 
+/// Something on a card changes.
+pub(crate) fn changes(connection: &Connection, at: Chat, task: TaskId) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_cards SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND task = ?3";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string()])?;
+    Ok(())
+}
+
 /// A person opens another view of a card; it gets a message of its own if it had none.
 pub(crate) fn turn(connection: &Connection, at: Chat, task: TaskId, turn: &Turn) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_cards SET version = version + 1, alone = 1, view = ?4, page = ?5, read = max(read, ?6)

@@ -21,6 +21,7 @@ pub(crate) mod tasks;
 pub(crate) mod telegram;
 pub(crate) mod text;
 pub(crate) mod topics;
+pub(crate) mod votes;
 mod writer;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, named_params, pa
 use super::StoreError;
 use super::buttons::Ticket;
 use super::text::{from_json, from_nanos, from_plain, nanos};
+use super::votes;
 
 const COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
                        expires, changed, note, result, error, repeats";
@@ -158,7 +159,8 @@ fn swap(connection: &Connection, step: &Step, from: State) -> Result<Option<Task
         },
         task,
     );
-    Ok(changed.optional()?)
+    let Some(changed) = changed.optional()? else { return Ok(None) };
+    Ok(Some(Task { votes: votes::of(connection, step.id)?, ..changed }))
 }
 
 /// Puts a new task down.
@@ -204,7 +206,7 @@ pub(crate) fn get(
         .query_row(params![id.to_string(), principal.map(Principal::as_str)], task)
         .optional()?;
     let Some(found) = found else { return Ok(None) };
-    Ok(Some(Task { repeated: repeated(connection, id)?, ..found }))
+    Ok(Some(Task { repeated: repeated(connection, id)?, votes: votes::of(connection, id)?, ..found }))
 }
 
 /// The last task with which this one was asked anew.
@@ -308,7 +310,8 @@ pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, 
     let mut found = Vec::new();
     let mut length = 0;
     while let Some(row) = rows.next()? {
-        let task = task(row)?;
+        let mut task = task(row)?;
+        task.votes = votes::of(connection, task.id)?;
         length += task.call.params.get().get().len();
         if length > LIST_MOST && !found.is_empty() {
             break;
@@ -391,5 +394,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         error: raw(14)?,
         repeats: row.get_ref(15)?.as_str_or_null()?.map(|text| from_plain(15, text)).transpose()?,
         repeated: None,
+        votes: Vec::new(),
+        quorums: Vec::new(),
     })
 }

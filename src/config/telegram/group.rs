@@ -60,9 +60,6 @@ pub(super) fn read<'a>(
         }
     };
     if let Some(value) = members.get("quorum") {
-        let message =
-            "this version does not count approvals yet: these tools ask, and one approval is enough";
-        document.warn(value.start(), message.into(), None);
         let items = document.array(value, "`telegram.quorum`");
         quorums.extend(items.iter().filter_map(|item| quorum(document, item, &deciders, servers)));
     }

@@ -97,7 +97,9 @@ async fn read(client: &Client, to: &mpsc::Sender<Heard>) -> Result<Infallible, E
         }
         for entry in entries {
             let opened = match &entry.notice {
-                Notice::Task { task, state: State::PendingApproval, .. } => Some(*task),
+                Notice::Task { task, state: State::PendingApproval, .. } | Notice::Vote { task, .. } => {
+                    Some(*task)
+                }
                 _ => None,
             };
             tell(to, Heard::Entry(entry)).await?;

@@ -66,6 +66,7 @@ impl Face<'_> {
             "expiry" => Door::Expiry,
             "daemon" => Door::Daemon,
             by => match (by.strip_prefix("telegram user "), self.owner) {
+                (Some(users), _) if users.contains(',') => Door::People,
                 (Some(user), Some(owner)) if user == owner.to_string() => Door::ThisPhone,
                 (Some(user), None) => user.parse().map_or(Door::AnotherPhone, Door::User),
                 (Some(_), Some(_)) => Door::AnotherPhone,
@@ -81,8 +82,7 @@ impl Face<'_> {
 
 /// Whether nothing that a person says loosens this tool.
 pub(super) fn is_locked(daemon: &Daemon, look: &Look) -> bool {
-    let policy = daemon.policy.load();
-    policy.config().locked.iter().any(|pattern| pattern.matches(&look.task.call.tool))
+    daemon.policy.load().is_locked(&look.task.call.tool)
 }
 
 /// Many questions that came at once.

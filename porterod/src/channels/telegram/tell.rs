@@ -91,6 +91,11 @@ async fn take(board: &Arc<Board>, link: &Link) -> Result<bool, StoreError> {
                     Notice::Task { task, state, by, .. } => {
                         kept::came(store, at, *task, (*state, by, *when))?;
                     }
+                    Notice::Vote { task, .. } => {
+                        // Of several notices about it this may be the first that is left.
+                        kept::ask(store, at, *task, now)?;
+                        kept::changes(store, at, *task)?;
+                    }
                     // `talk` tells them, as a channel of its own.
                     Notice::Grant { .. }
                     | Notice::Rule { .. }

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use portero::catalog::Hints;
 use portero::clock::{Clock as _, TestClock};
-use portero::policy::{Action, ConfigPolicy, Policy, Rule, Standing as Ruled};
+use portero::policy::{
+    Action, ConfigPolicy, Decision, Policy, Quorum, Rule, Source, Standing as Ruled, Vote,
+};
 use portero::task::{State, Task};
 use serde_json::json;
 
@@ -50,7 +52,9 @@ const LOOSENS: Standing =
 
 fn asked(task: &Task, hints: Option<Hints>, open: View) -> String {
     let card = with_view(hints, |view| card(task, view));
-    let standing = Standing { pages: card.pages.len(), unread: card.needs_second_tap, view: open, ..LOOSENS };
+    let loosens = task.quorums.is_empty();
+    let unread = card.needs_second_tap;
+    let standing = Standing { pages: card.pages.len(), unread, loosens, view: open, ..LOOSENS };
     drawn(&card.pages[0], &of_card(&standing, token))
 }
 
@@ -161,6 +165,27 @@ fn ran(page: Option<usize>) -> String {
     drawn(&text.message(MESSAGE_MOST).expect("it fits"), &keyboard)
 }
 
+/// A refund that two of three people have to approve, and these did.
+fn refund(votes: &[(u64, &str)]) -> Task {
+    let mut task = task("stripe/create_refund", &json!({ "payment_intent": "pi_3Q", "amount": 2000 }));
+    let source = Source::Quorum { line: 9, column: 7 };
+    let tools = vec!["stripe/*".parse().expect("a pattern")];
+    task.decision = Decision { source: source.clone(), locked: true, ..task.decision };
+    task.quorums = vec![Quorum { tools, approvals: 2, of: vec![11, 22, 33], source }];
+    let vote = |(user, at): &(u64, &str)| Vote { user: *user, at: at.parse().expect("a time") };
+    task.votes = votes.iter().map(vote).collect();
+    task
+}
+
+/// As the last of them left it.
+fn refunded() -> String {
+    let both = [(11, "2026-11-20T13:00:20Z"), (33, "2026-11-20T13:00:50Z")];
+    let mut task = Task { quorums: Vec::new(), state: State::Approved, ..refund(&both) };
+    task.changed = task.votes[1].at;
+    let decided = Decided { door: Door::People, at: task.changed };
+    drawn(&with_view(None, |view| outcome(&task, decided, view)), &Keyboard::new())
+}
+
 fn price() -> Task {
     task("stripe/create_price", &json!({ "product": "prod_QeJ", "unit_amount": 4900, "currency": "chf" }))
 }
@@ -183,6 +208,8 @@ fn the_screens_in_the_documentation_are_up_to_date() {
         ),
         ("edit", asked(&edit(), Some(Hints { destructive: Some(true), ..OPEN }), View::Card)),
         ("payment", asked(&price(), None, View::Card)),
+        ("several", asked(&refund(&[(11, "2026-11-20T13:00:20Z")]), None, View::Card)),
+        ("several-outcome", refunded()),
         ("long", ends(&asked(&long(), None, View::Card))),
         ("outcome", settled()),
         ("digest", burst()),

@@ -58,6 +58,8 @@ const ROWS: &[&str] = &[
          VALUES (4711, 501, 'ran:1', 1700000000000000000, '{\"counts\":[[\"ran\",\"a/b\",1]],\"others\":0}');",
     // 17: topics there
     "INSERT INTO telegram_topics VALUES (4711, -1001, '/home/ada/shop', 'shop', 17, 1700000000000000000);",
+    // 18: approvals of several people
+    "INSERT INTO votes SELECT id, 11, binding, 1700000000000000000 FROM tasks WHERE state = 'pending-approval';",
 ];
 
 fn data(version: usize) -> PathBuf {

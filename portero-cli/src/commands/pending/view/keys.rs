@@ -3,6 +3,7 @@
 use portero::names::TaskId;
 use portero::secret::Secret;
 
+use super::super::super::task;
 use super::layout;
 use super::state::{Mode, View};
 
@@ -109,7 +110,7 @@ impl View {
             Key::Letter('k') | Key::Up => self.go(-1),
             Key::Letter('?') => self.mode = Mode::Help,
             Key::Letter('a') => {
-                if let Some(task) = self.decidable() {
+                if let Some(task) = self.decidable().filter(|task| self.takes_one(*task)) {
                     let typed = String::with_capacity(TYPED_MOST);
                     self.mode = Mode::Approve { task, typed, problem: None };
                 }
@@ -151,6 +152,18 @@ impl View {
             return None;
         }
         Some(item.task.id)
+    }
+
+    /// Whether one person is enough; else says who has to approve.
+    fn takes_one(&mut self, id: TaskId) -> bool {
+        let Some(item) = self.item(id) else { return false };
+        match task::several(&item.task) {
+            None => true,
+            Some(words) => {
+                self.says = words;
+                false
+            }
+        }
     }
 
     fn is_connected(&mut self) -> bool {

@@ -128,8 +128,12 @@ impl View {
             let item = Item { text: text(&task, hints), task, ended, seen: 0 };
             let place = self.items.partition_point(|other| order(&other.task) <= order(&item.task));
             self.items.insert(place, item);
-        } else if let (Some(state), true) = (ended, known) {
-            self.end(task.id, state);
+        } else if let (Some(state), true) = (&ended, known) {
+            self.end(task.id, state.clone());
+        } else if let Some(item) = self.items.iter_mut().find(|item| item.task.id == task.id) {
+            // Somebody approved it, and others have to still.
+            item.text = text(&task, hints);
+            item.task = task;
         }
         self.settle();
     }
@@ -138,6 +142,9 @@ impl View {
     pub(super) fn hear(&mut self, entry: &Entry) {
         match &entry.notice {
             Notice::Task { state: State::PendingApproval, .. } => {}
+            Notice::Vote { task, tool, by } => {
+                self.says = format!("{} {tool}: one more approval, by {}", tasks::short(*task), visible(by));
+            }
             Notice::Task { task, tool, state, by, .. } => {
                 if self.item(*task).is_some() {
                     self.says = format!("{} {tool} is {state}, by {}", tasks::short(*task), visible(by));

@@ -12,6 +12,7 @@ use portero::catalog::Hints;
 use portero::json::readable::{readable, tame};
 use portero::json::{Object, RawJson, raw};
 use portero::names::TaskId;
+use portero::policy::Quorum;
 use portero::task::Task;
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +116,7 @@ fn head(task: &Task, view: &View<'_>) -> Text {
         .bold("Why")
         .words(": ")
         .code(&Shown::line(&task.decision.to_string()))
+        .then(several(task, view))
         .words("\n")
         .bold("Until")
         .words(": ")
@@ -123,6 +125,29 @@ fn head(task: &Task, view: &View<'_>) -> Text {
         .bold("Task")
         .words(": ")
         .code(&short(task.id))
+}
+
+/// What several people must say, and who said so already.
+fn several(task: &Task, view: &View<'_>) -> Text {
+    let needs = |text: Text, quorum: &Quorum| {
+        text.words("\n").bold("Needs").words(": ").code(&Shown::line(&quorum.to_string()))
+    };
+    let text = task.quorums.iter().fold(Text::new(), needs);
+    match voted(task, view) {
+        None => text,
+        Some(voted) => text.words("\n").bold("Approved so far").words(": ").then(voted),
+    }
+}
+
+/// Who approved, and when, where it takes several people; none where nobody did.
+fn voted(task: &Task, view: &View<'_>) -> Option<Text> {
+    let mut text: Option<Text> = None;
+    for vote in &task.votes {
+        let so_far = text.map_or_else(Text::new, |text| text.words("; "));
+        let whose = so_far.code(&Shown::line(&format!("user {}", vote.user))).words(", ");
+        text = Some(whose.then(moments::at(vote.at, view.now, view.zone)));
+    }
+    text
 }
 
 fn name(task: &Task) -> Shown {

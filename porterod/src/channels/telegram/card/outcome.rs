@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::super::format;
 use super::super::moments;
 use super::super::text::{ENTITIES_MOST, MESSAGE_MOST, Message, Shown, Text};
-use super::{View, fields, is_read, name, reading, short, who};
+use super::{View, fields, is_read, name, reading, short, voted, who};
 
 /// How many characters of the call an outcome repeats.
 const CALL_MOST: usize = 1_200;
@@ -35,6 +35,8 @@ pub enum Door {
     AnotherPhone,
     /// In a group, by this user.
     User(i64),
+    /// On several people's phones, who are named below.
+    People,
     /// At the terminal.
     Terminal,
     /// By a rule or grant made meanwhile.
@@ -61,6 +63,7 @@ impl Door {
             Self::User(_) => "",
             Self::ThisPhone => " on this phone",
             Self::AnotherPhone => " on another phone",
+            Self::People => " by several people",
             Self::Terminal => " at the terminal",
             Self::Rule => " by a rule",
             Self::Expiry => " because nobody decided in time",
@@ -81,6 +84,10 @@ pub fn outcome(task: &Task, decided: Decided, view: &View<'_>) -> Message {
         .words("\n")
         .code(&name(task))
         .words("\n");
+    let title = match voted(task, view) {
+        None => title,
+        Some(voted) => title.bold("Approved by").words(": ").then(voted).words("\n"),
+    };
     let (who, _) = who(task).beginning(2 * NOTE_MOST, 8);
     let text = note(title.then(who), task);
     let text = call(text.words("\n\n"), task);

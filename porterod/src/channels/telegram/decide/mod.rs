@@ -13,7 +13,7 @@ use portero::ipc::Look;
 use portero::names::TaskId;
 use portero::pipeline::BoxFuture;
 use portero::policy::{Action, Source};
-use portero::task::State;
+use portero::task::{State, Task};
 
 use self::words::Words;
 use super::board::{Board, Item, Link, spot};
@@ -145,7 +145,7 @@ impl Deciding {
     async fn decide(&self, tapped: Tapped, reason: Option<String>, begun: bool) -> Result<Words, StoreError> {
         let (deed, task) = (tapped.deed(), tapped.task());
         let Ok(look) = control::look(&self.board.daemon, task) else { return Ok(words::GONE) };
-        let hindrance = self.hindrance(&look, deed);
+        let hindrance = self.hindrance(&look, &tapped);
         if let (false, Some(Hindrance::Never(words))) = (begun, &hindrance) {
             return Ok(*words);
         }
@@ -154,6 +154,7 @@ impl Deciding {
         #[cfg(test)]
         crate::crash::reached("tap done");
         Ok(match done {
+            Ok(()) if deed.approves() && self.still_waits(task) => words::COUNTED,
             Ok(()) => words::done(deed, waits),
             Err(Undone::Rest(failure)) => {
                 tracing::warn!(%failure, "a tap decided the call alone");
@@ -167,9 +168,15 @@ impl Deciding {
         })
     }
 
+    /// Whether a task waits for others after one person's yes.
+    fn still_waits(&self, task: TaskId) -> bool {
+        let look = control::look(&self.board.daemon, task);
+        look.is_ok_and(|look| look.task.state == State::PendingApproval)
+    }
+
     /// Why a yes would not come to pass, or not now.
-    fn hindrance(&self, look: &Look, deed: Deed) -> Option<Hindrance> {
-        let loosens = match deed {
+    fn hindrance(&self, look: &Look, tapped: &Tapped) -> Option<Hindrance> {
+        let loosens = match tapped.deed() {
             Deed::Approve => false,
             Deed::ApproveFor(_) | Deed::Allow => true,
             Deed::Deny | Deed::DenyWithReason | Deed::Forbid => return None,
@@ -180,6 +187,9 @@ impl Deciding {
         }
         if loosens && is_locked(daemon, look) {
             return Some(Hindrance::Never(words::LOCKED));
+        }
+        if let Some(words) = adds_nothing(&look.task, tapped.user()) {
+            return Some(Hindrance::Never(words));
         }
         let (call, asker) = (&look.task.call, look.task.origin.asker());
         let policy = daemon.policy.load();
@@ -238,6 +248,21 @@ impl Deciding {
             self.ask_reason(link, person, (task, update)).await?;
         }
         Ok(if choice == Choice::Read { words::READ } else { Words::none() })
+    }
+}
+
+/// Why a person's yes adds nothing where it takes several people.
+fn adds_nothing(task: &Task, user: i64) -> Option<Words> {
+    let user = u64::try_from(user).unwrap_or(0);
+    let is_met = task.quorums.iter().all(|quorum| quorum.is_met(&task.votes));
+    if task.quorums.is_empty() {
+        None
+    } else if !task.quorums.iter().any(|quorum| quorum.counts(user)) {
+        Some(words::ANOTHER)
+    } else if task.votes.iter().any(|vote| vote.user == user) && !is_met {
+        Some(words::TWICE)
+    } else {
+        None
     }
 }
 

@@ -36,6 +36,13 @@ pub(super) const VOID: Words =
 pub(super) const GONE: Words = Words::passing("This call is gone. Nothing was changed.");
 pub(super) const LOCKED: Words =
     Words::alert("The configuration locks this tool: it can be approved once, and not permitted for longer.");
+pub(super) const ANOTHER: Words = Words::alert(
+    "Your approval does not count for this tool, so nothing was changed. The card says whose does. You may deny it.",
+);
+pub(super) const TWICE: Words =
+    Words::passing("You approved this already, and nothing was changed. The others have to approve it too.");
+pub(super) const COUNTED: Words =
+    Words::passing("Your approval counts. It does not run yet: the card says who else has to approve it.");
 pub(super) const DENIED_MEANWHILE: Words = Words::alert(
     "A rule denies this call now, so it would not run. Nothing was approved. Deny it, or lift the rule first.",
 );

@@ -104,7 +104,11 @@ fn line(notice: &Notice) -> Option<Text> {
     let text = Text::new();
     Some(match notice {
         // A card shows the one, and whoever made or ended the others was told of it then.
-        Notice::Task { .. } | Notice::Grant { .. } | Notice::Rule { .. } | Notice::Resumed => return None,
+        Notice::Task { .. }
+        | Notice::Vote { .. }
+        | Notice::Grant { .. }
+        | Notice::Rule { .. }
+        | Notice::Resumed => return None,
         Notice::Paused => text.bold("Everything is paused").words(": no call runs until ").command("resume"),
         Notice::Config { became, edits, .. } => counted(configured(text, *became)?, *edits),
         Notice::Alarm { alarm, about } => {
