@@ -2,6 +2,8 @@
 //!
 //! A name is kept before the topic is made, so that no two projects get the same.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use portero::names::Principal;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -24,6 +26,17 @@ pub(crate) fn topic(
         .prepare_cached(sql)?
         .query_row(params![at.bot, at.chat, project.as_str()], |row| row.get::<_, Option<i64>>(0));
     Ok(found.optional()?.flatten())
+}
+
+/// The topics of all projects that have one.
+pub(crate) fn all(connection: &Connection, at: Chat) -> Result<Vec<(Principal, i64)>, StoreError> {
+    let sql = "SELECT project, topic FROM telegram_topics WHERE bot = ?1 AND chat = ?2 AND topic IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![at.bot, at.chat], |row| {
+        let project: String = row.get(0)?;
+        Ok((Principal::of_project(Path::new(&project)), row.get(1)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Keeps a name for a project's topic: this one, or this one with a number where another project has it. None

@@ -1,6 +1,9 @@
 //! A group with topics: one for each project, made once, and made again.
 
+use portero::audit::{Event, Record, Segment};
+use portero::clock::Clock as _;
 use portero::ipc::TelegramStatus;
+use portero::names::Principal;
 use portero::task::State;
 
 use crate::hands::{Hands, buttons, short};
@@ -40,6 +43,31 @@ async fn each_project_has_its_own_topic_also_where_two_have_the_same_name() {
     hears_in(&hands, one, "Denied. The agent reads your reason.").await;
     hands.outcome(&first, "Denied by telegram user 502").await;
     assert_eq!(hands.telegram().calls("createForumTopic").len(), 2);
+}
+
+#[tokio::test]
+async fn what_ran_without_asking_is_told_in_the_projects_topic() {
+    let mut hands = Hands::in_forum().await;
+    let task = hands.submit("one").await;
+    let topic = hands.card(&task).await.thread;
+    assert!(topic.is_some());
+    let audit = hands.world.paths().audit();
+    let segment = Segment::open(&audit, "portero test", hands.world.clock.now()).unwrap();
+    let told = |project: &std::path::Path, tool: &str| {
+        let event = Event::Refused { tool: tool.parse().unwrap(), reason: "denied".to_owned() };
+        let principal = Some(Principal::of_project(project));
+        segment
+            .append(&Record { at: hands.world.clock.now().wall, session: None, principal, event })
+            .unwrap();
+    };
+    told(&hands.project, "notes/here");
+    told(&hands.world.at("elsewhere"), "notes/elsewhere");
+    assert_eq!(hears_in(&hands, topic, "Refused").await.text, "Refused\n1 × notes/here");
+    assert_eq!(hears_in(&hands, None, "Refused").await.text, "Refused\n1 × notes/elsewhere");
+
+    hands.telegram().remove_topic(GROUP, topic.unwrap());
+    told(&hands.project, "notes/later");
+    hears_in(&hands, None, "Refused\n1 × notes/later").await;
 }
 
 #[tokio::test]

@@ -1,18 +1,24 @@
-//! What ran without asking, what failed and what was refused: gathered for a little, and told as one message.
+//! What ran without asking, what failed and what was refused: gathered for a little, and told as one message; in a
+//! group as one for each project that has a topic, and one for all others.
 //!
 //! It follows the audit, where the calls of all processes stand, from the daemon's start on: nothing old is told
 //! after a restart. What is told is bounded whatever an agent does, and questions go first.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use portero::audit::{Entry, Event, Filter, Follower, Outcome};
 use portero::config::{NoticeLevel, Notices};
-use portero::names::ToolId;
+use portero::names::{Principal, ToolId};
 use portero::pipeline::BoxFuture;
 
+use super::super::bot::TopicId;
+use super::super::courier::Courier;
 use super::super::screens::activity::{Fate, Told};
 use super::Talk;
+use crate::pairing::Circle;
+use crate::store::cards::Chat;
+use crate::store::topics;
 
 /// How many tools one message tells of; the rest is counted. So it fits, however long their names are, also with
 /// what a rule says of each.
@@ -20,18 +26,28 @@ const TOOLS_MOST: usize = 12;
 /// How many calls that a person approved are remembered until they end.
 const APPROVED_MOST: usize = 10_000;
 
+/// The topics of projects that have one.
+type Topics = HashMap<Principal, TopicId>;
+
 /// What was gathered.
 #[derive(Debug, Default)]
 struct Batch {
-    counts: BTreeMap<(Fate, ToolId), u64>,
-    /// Calls of tools beyond those that are told by name.
-    others: u64,
+    /// By where it is told; none is General.
+    parts: BTreeMap<Option<TopicId>, Part>,
     /// Calls that a person approved, by segment and number: their card tells what becomes of them.
     approved: HashSet<(String, u64)>,
 }
 
+/// What one message tells.
+#[derive(Debug, Default)]
+struct Part {
+    counts: BTreeMap<(Fate, ToolId), u64>,
+    /// Calls of tools beyond those that are told by name.
+    others: u64,
+}
+
 impl Batch {
-    fn add(&mut self, entry: &Entry, notices: &Notices) {
+    fn add(&mut self, entry: &Entry, notices: &Notices, topics: &Topics) {
         let (fate, tool) = match &entry.record.event {
             Event::Intent { call, task: Some(_), .. } => {
                 if self.approved.len() < APPROVED_MOST {
@@ -63,10 +79,18 @@ impl Batch {
             (NoticeLevel::Errors, Fate::Refused | Fate::Failed) | (NoticeLevel::All, _) => true,
         };
         if wanted {
-            self.count(fate, tool);
+            let topic = entry.record.principal.as_ref().and_then(|project| topics.get(project).copied());
+            self.parts.entry(topic).or_default().count(fate, tool);
         }
     }
 
+    /// What is to be told, and where, if there is anything; then it begins anew.
+    fn take(&mut self) -> Vec<(Option<TopicId>, Told)> {
+        std::mem::take(&mut self.parts).into_iter().map(|(topic, part)| (topic, part.told())).collect()
+    }
+}
+
+impl Part {
     fn count(&mut self, fate: Fate, tool: &ToolId) {
         let key = (fate, tool.clone());
         if let Some(count) = self.counts.get_mut(&key) {
@@ -78,14 +102,12 @@ impl Batch {
         }
     }
 
-    /// What is to be told, if there is anything; then it begins anew.
-    fn take(&mut self) -> Option<Told> {
-        let counts = std::mem::take(&mut self.counts).into_iter();
-        let told = Told {
+    fn told(self) -> Told {
+        let counts = self.counts.into_iter();
+        Told {
             counts: counts.map(|((fate, tool), count)| (fate, tool, count)).collect(),
-            others: std::mem::take(&mut self.others),
-        };
-        (!told.counts.is_empty()).then_some(told)
+            others: self.others,
+        }
     }
 }
 
@@ -97,9 +119,9 @@ struct Watch {
 
 impl Watch {
     /// Gathers what was written since; what cannot be read now is read later.
-    fn look(mut self, notices: &Notices) -> Self {
+    fn look(mut self, notices: &Notices, topics: &Topics) -> Self {
         match self.follower.poll() {
-            Ok(entries) => entries.iter().for_each(|entry| self.batch.add(entry, notices)),
+            Ok(entries) => entries.iter().for_each(|entry| self.batch.add(entry, notices, topics)),
             Err(error) => tracing::warn!(%error, "what ran cannot be told"),
         }
         self
@@ -125,8 +147,8 @@ impl Talk {
             let notices = telegram.map(|telegram| telegram.notices).unwrap_or_default();
             tokio::time::sleep(notices.every).await;
             let looked = {
-                let notices = notices.clone();
-                tokio::task::spawn_blocking(move || watch.look(&notices)).await
+                let (notices, topics) = (notices.clone(), self.topics());
+                tokio::task::spawn_blocking(move || watch.look(&notices, &topics)).await
             };
             // It only fails when it panicked.
             let Ok(looked) = looked else { return };
@@ -147,10 +169,41 @@ impl Talk {
             if notices.quiet.as_ref().is_some_and(|quiet| quiet.holds(now, &self.zone)) {
                 continue;
             }
-            if let Some(told) = watch.batch.take()
-                && let Some(sent) = self.send_notice(&told, &courier, &circle).await
-            {
-                under_way = Some(Box::pin(async move { drop(sent.outcome().await) }));
+            under_way = self.tell(watch.batch.take(), &courier, &circle).await;
+        }
+    }
+
+    /// Tells all of it, and gives what to wait for until it is told.
+    async fn tell(
+        &self,
+        all: Vec<(Option<TopicId>, Told)>,
+        courier: &Courier,
+        circle: &Circle,
+    ) -> Option<BoxFuture<'static, ()>> {
+        let mut sending = Vec::new();
+        for (topic, told) in all {
+            sending.extend(self.send_notice(&told, (courier, circle), topic).await);
+        }
+        if sending.is_empty() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            for sent in sending {
+                sent.await;
+            }
+        }))
+    }
+
+    /// The topics of the group; where they cannot be read, all is told in General.
+    fn topics(&self) -> Topics {
+        let link = self.link.borrow().as_ref().map(|(courier, circle)| (courier.bot().0, circle.clone()));
+        let Some((bot, Circle::Group(group))) = link else { return Topics::new() };
+        let at = Chat { bot, chat: group.chat };
+        match self.daemon.journal.store().read(|store| topics::all(store, at)) {
+            Ok(all) => all.into_iter().map(|(project, topic)| (project, TopicId(topic))).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "what ran is told in General");
+                Topics::new()
             }
         }
     }
@@ -180,8 +233,32 @@ mod tests {
 
     fn told(entries: &[Entry], notices: &Notices) -> Option<String> {
         let mut batch = Batch::default();
-        entries.iter().for_each(|entry| batch.add(entry, notices));
-        batch.take().map(|told| told.text(&Stands::new()).plain())
+        entries.iter().for_each(|entry| batch.add(entry, notices, &Topics::new()));
+        batch.take().pop().map(|(_, told)| told.text(&Stands::new()).plain())
+    }
+
+    #[test]
+    fn each_project_with_a_topic_is_told_there_and_all_others_in_one_message() {
+        let of = |project: &str, mut entry: Entry| {
+            entry.record.principal = Some(Principal::of_project(std::path::Path::new(project)));
+            entry
+        };
+        let shop = Principal::of_project(std::path::Path::new("/shop"));
+        let topics = Topics::from([(shop, TopicId(17))]);
+        let mut batch = Batch::default();
+        for entry in [
+            of("/shop", ended("a/b", 1, "done")),
+            of("/blog", ended("a/b", 2, "done")),
+            of("/notes", refused("a/c")),
+            ended("d/e", 3, "done"),
+        ] {
+            batch.add(&entry, &Notices::default(), &topics);
+        }
+        let told = batch.take().into_iter();
+        let told: Vec<_> = told.map(|(topic, told)| (topic, told.text(&Stands::new()).plain())).collect();
+        let others = "Refused\n1 × a/c\nRan without asking\n1 × a/b\n1 × d/e".to_owned();
+        let own = "Ran without asking\n1 × a/b".to_owned();
+        assert_eq!(told, [(None, others), (Some(TopicId(17)), own)]);
     }
 
     #[test]
@@ -215,14 +292,14 @@ mod tests {
         let all: Vec<Entry> =
             (0..5_000).map(|n| refused(&format!("{}/{n:0>128}", "s".repeat(SERVER_NAME_MOST)))).collect();
         let mut batch = Batch::default();
-        all.iter().for_each(|entry| batch.add(entry, &Notices::default()));
-        let told = batch.take().unwrap();
+        all.iter().for_each(|entry| batch.add(entry, &Notices::default(), &Topics::new()));
+        let (_, told) = batch.take().pop().unwrap();
         let ruled = Stand { denies: Some(u64::MAX), ..Stand::default() };
         let stands: Stands = told.counts.iter().map(|(_, tool, _)| (tool.clone(), ruled)).collect();
         let message = told.text(&stands).message(MESSAGE_MOST).expect("it fits");
         assert!(message.text.ends_with("and of other tools: 4988"), "{}", message.text);
         let list = told.list(0, &stands).message(MESSAGE_MOST).expect("its pages fit");
         assert!(list.text.len() < message.text.len());
-        assert!(batch.take().is_none(), "it begins anew");
+        assert!(batch.take().is_empty(), "it begins anew");
     }
 }

@@ -3,8 +3,10 @@
 //! What it shows follows from what it tells and from the rules in force. That it is to be drawn is stored before
 //! it is, so a crash in between is made good when the chat is linked again.
 
-use super::super::bot::{Button, ChatId, Keyboard, MessageId};
-use super::super::courier::{Cause, Courier, Delivery, Edit, Letter, Rank, Undelivered};
+use portero::pipeline::BoxFuture;
+
+use super::super::bot::{Button, ChatId, Keyboard, MessageId, Refusal, Room, TopicId};
+use super::super::courier::{Cause, Courier, Edit, Letter, Rank, Undelivered};
 use super::super::screens::activity::{Does, Stands, Told, rows, stands};
 use super::super::text::MESSAGE_MOST;
 use super::{Here, Talk};
@@ -26,13 +28,14 @@ pub(super) fn opened(what: &str) -> Option<Option<usize>> {
 }
 
 impl Talk {
-    /// Sends it. Where its buttons cannot be kept it goes without.
+    /// Sends it, and gives what to wait for until it is there. Where its buttons cannot be kept it goes without,
+    /// and where its topic takes nothing it goes to General.
     pub(super) async fn send_notice(
         &self,
         told: &Told,
-        courier: &Courier,
-        circle: &Circle,
-    ) -> Option<Delivery> {
+        (courier, circle): (&Courier, &Circle),
+        topic: Option<TopicId>,
+    ) -> Option<BoxFuture<'static, ()>> {
         let cause = Cause::new("ran", rand::random::<u64>());
         let spot = Spot {
             bot: courier.bot().0,
@@ -49,7 +52,15 @@ impl Talk {
             }
         };
         let message = told.text(&stands).message(MESSAGE_MOST)?;
-        Some(courier.send(ChatId(circle.chat()), Letter::Text(message, keyboard), Rank::Notice, cause))
+        let (chat, letter, courier) =
+            (ChatId(circle.chat()), Letter::Text(message, keyboard), courier.clone());
+        let sent = courier.send(Room { chat, topic }, letter.clone(), Rank::Notice, cause.clone());
+        Some(Box::pin(async move {
+            if let Err(Undelivered::Refused(Refusal::TopicGone | Refusal::TopicClosed)) = sent.outcome().await
+            {
+                drop(courier.send(chat, letter, Rank::Notice, cause).outcome().await);
+            }
+        }))
     }
 
     async fn keep_notice(
