@@ -170,7 +170,7 @@ async fn another_program_on_the_same_bot_is_an_alarm() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_tried_no_more_until_another_is_configured() {
+async fn a_revoked_token_is_hardly_tried_until_another_is_configured() {
     let world = World::of_jane().await;
     world.telegram.fault("getUpdates", Fault::Unauthorized, 1);
     world.telegram.say(JANE, "hi");
@@ -183,7 +183,7 @@ async fn a_revoked_token_is_tried_no_more_until_another_is_configured() {
         world.telegram.until("another try", |it| (calls(it) > before).then_some(())),
     )
     .await
-    .expect_err("it is tried no more");
+    .expect_err("it is not tried for a long while");
     world
         .configure(&json!({"token": format!("{TOKEN}x"), "apiUrl": world.telegram.api_url(), "admin": JANE}));
     world.telegram.until("another try", |it| (calls(it) > before).then_some(())).await;
@@ -191,6 +191,20 @@ async fn a_revoked_token_is_tried_no_more_until_another_is_configured() {
     world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE}));
     world.serves().await;
     world.hears(JANE, "I understand commands only").await;
+}
+
+#[tokio::test]
+async fn a_bot_that_is_said_to_be_unknown_by_mistake_serves_again() {
+    let mut world = World::of_jane().await;
+    world.unknown_pause = PAUSE;
+    let world = world.restarted().await;
+    world.serves().await;
+    world.telegram.fault("getUpdates", Fault::Unauthorized, 1);
+    world.telegram.fault("getMe", Fault::Unauthorized, 20);
+    world.telegram.say(JANE, "hi");
+    world.is(TelegramState::Unauthorized).await;
+    world.hears(JANE, "I understand commands only").await;
+    world.serves().await;
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) telegram: StandIn,
     pub(crate) clock: Arc<TestClock>,
     environment: Vec<(OsString, OsString)>,
+    /// The pause before a bot that Telegram does not know is tried again.
+    pub(crate) unknown_pause: Duration,
     app: Option<App>,
 }
 
@@ -80,7 +82,8 @@ impl World {
         }
         let clock = Arc::new(TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()));
         let telegram = StandIn::start().await;
-        Self { directory, telegram, clock, environment: Vec::new(), app: None }
+        let unknown_pause = Duration::from_secs(3600);
+        Self { directory, telegram, clock, environment: Vec::new(), unknown_pause, app: None }
     }
 
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
@@ -277,6 +280,7 @@ impl World {
             first_pause: PAUSE,
             longest_pause: 4 * PAUSE,
             conflict_pause: 4 * PAUSE,
+            unknown_pause: self.unknown_pause,
             whoami_gap: Duration::ZERO,
         };
         Parts {

@@ -31,6 +31,8 @@ pub struct Listening {
     pub longest_pause: Duration,
     /// The pause while another program takes the bot's messages.
     pub conflict_pause: Duration,
+    /// The pause before a bot that Telegram does not know is tried again.
+    pub unknown_pause: Duration,
     /// The time between two answers to people who ask who they are.
     pub whoami_gap: Duration,
 }
@@ -42,6 +44,7 @@ impl Default for Listening {
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
             conflict_pause: Duration::from_secs(30),
+            unknown_pause: Duration::from_secs(600),
             whoami_gap: Duration::from_secs(10),
         }
     }

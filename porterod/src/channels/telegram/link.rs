@@ -115,35 +115,50 @@ async fn serve_one(
     };
     let place = place(&bot, telegram);
     weather.begins(TelegramState::Connecting, Some(place.clone()));
-    let met = tokio::select! {
-        () = stop.cancelled() => return,
-        met = meet(daemon, &bot, tuning) => met,
-    };
-    if let Some(me) = met {
-        let courier = Courier::new(bot.clone(), Arc::clone(&daemon.journal), tuning.pace.clone());
-        let waiting = courier.clone();
-        let in_group = place.group.is_some();
-        let sending = move || (waiting.waiting(), waiting.trouble().map(|error| told(&error, in_group)));
-        weather.connected(me.username.clone(), Arc::new(sending));
-        let ear = Ear {
-            bot,
-            username: me.username,
-            place,
-            journal: Arc::clone(&daemon.journal),
-            pairing: Arc::clone(&daemon.pairing),
-            weather: Arc::clone(weather),
-            courier: courier.clone(),
-            flow: Arc::clone(flow),
-            listening: tuning.listening.clone(),
-            last_whoami: Mutex::default(),
-        };
-        talk(&ear, &courier, stop).await;
-    }
-    if !stop.is_cancelled() {
+    loop {
+        match stop.run_until_cancelled(meet(daemon, &bot, tuning)).await {
+            None => return,
+            Some(None) => {}
+            Some(Some(me)) => {
+                let (ear, courier) = linked(daemon, flow, tuning, (&bot, me, &place));
+                talk(&ear, &courier, stop).await;
+            }
+        }
+        if stop.is_cancelled() {
+            return;
+        }
         let error = BotError::Unauthorized;
         trouble(daemon, TelegramState::Unauthorized, error.kind(), error.to_string());
-        stop.cancelled().await;
+        // A token that was revoked never comes back, but a server may say so by mistake.
+        stop.run_until_cancelled(tokio::time::sleep(tuning.listening.unknown_pause)).await;
     }
+}
+
+/// What listens to a bot that told its name, and what sends by it.
+fn linked(
+    daemon: &Arc<Daemon>,
+    flow: &Arc<dyn Flow>,
+    tuning: &Tuning,
+    (bot, me, place): (&Bot, Me, &Place),
+) -> (Ear, Courier) {
+    let courier = Courier::new(bot.clone(), Arc::clone(&daemon.journal), tuning.pace.clone());
+    let waiting = courier.clone();
+    let in_group = place.group.is_some();
+    let sending = move || (waiting.waiting(), waiting.trouble().map(|error| told(&error, in_group)));
+    daemon.weather.connected(me.username.clone(), Arc::new(sending));
+    let ear = Ear {
+        bot: bot.clone(),
+        username: me.username,
+        place: place.clone(),
+        journal: Arc::clone(&daemon.journal),
+        pairing: Arc::clone(&daemon.pairing),
+        weather: Arc::clone(&daemon.weather),
+        courier: courier.clone(),
+        flow: Arc::clone(flow),
+        listening: tuning.listening.clone(),
+        last_whoami: Mutex::default(),
+    };
+    (ear, courier)
 }
 
 fn place(bot: &Bot, telegram: &Telegram) -> Place {
