@@ -33,8 +33,8 @@ pub fn status(status: &Status, view: &View<'_>) -> Vec<Message> {
         .count(counts.refused)
         .words(" refused, ")
         .count(counts.asked)
-        .words(" asked");
-    let text = records(telegram(text, status, view), status, view);
+        .words(" asked, since the daemon started");
+    let text = records(telegram(factors(text, status, view), status, view), status, view);
     let text = sessions(servers(problems(text, status), status), status);
     standing::add(text.words("\n"), &status.standing, view).pages()
 }
@@ -84,29 +84,70 @@ fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
 
 fn records(text: Text, status: &Status, view: &View<'_>) -> Text {
     let Some(audit) = &status.audit else { return text };
-    let text = text
-        .words("\n")
-        .bold("Audit")
-        .words(": ")
-        .count(audit.segments)
-        .words(" segments, ")
-        .count(audit.bytes.div_ceil(1024))
-        .words(" KiB");
-    let text = match audit.verified {
-        Some(at) => text.words(", verified ").then(moments::ago(at, view.now)),
+    let megabytes = format!("{}.{} MB", audit.bytes / 1_000_000, audit.bytes % 1_000_000 / 100_000);
+    let text = text.words("\n").bold("Audit").words(": ").count(audit.segments);
+    let text =
+        text.words(if audit.segments == 1 { " file, " } else { " files, " }).code(&Shown::line(&megabytes));
+    let text = match audit.oldest {
+        Some(at) => text.words(", since ").then(moments::at(at, view.now, view.zone)),
         None => text,
     };
+    let text = match audit.verified {
+        Some(at) => text.words("; verified ").then(moments::ago(at, view.now)),
+        None => text.words("; not verified since the daemon started"),
+    };
     if audit.problems == 0 {
-        text
-    } else {
-        text.words(", ").bold("PROBLEMS").words(": ").count(audit.problems)
+        return text;
+    }
+    let files = if audit.problems == 1 { " FILE WAS" } else { " FILES WERE" };
+    text.words("\n• ")
+        .count(audit.problems)
+        .words(files)
+        .words(" CHANGED, CUT OR REMOVED: look with ")
+        .code(&Shown::line("portero logs verify"))
+}
+
+/// The second factors of the terminal.
+fn factors(text: Text, status: &Status, view: &View<'_>) -> Text {
+    let text = text.words("\n").bold("Passphrase").words(": ");
+    let text = match &status.passphrase {
+        Some((set, by)) => {
+            text.words("set ").then(moments::ago(*set, view.now)).words(" by ").code(&Shown::line(by))
+        }
+        None => text.bold("NOT SET").words(": nothing can be approved at the terminal"),
+    };
+    let text = text.words("\n").bold("Authenticator").words(": ");
+    match &status.totp {
+        Some(totp) => text
+            .words("enrolled ")
+            .then(moments::ago(totp.since, view.now))
+            .words(" by ")
+            .code(&Shown::line(&totp.by))
+            .words(", recovery codes left: ")
+            .count(u64::from(totp.recovery)),
+        None => text.words("not enrolled"),
     }
 }
 
-fn problems(mut text: Text, status: &Status) -> Text {
+fn problems(text: Text, status: &Status) -> Text {
+    let mut text = match status.config_waits {
+        0 => text,
+        count => text
+            .words("\n")
+            .bold("Unconfirmed")
+            .words(": changes of the configuration that wait for you and are not in force: ")
+            .count(u64::try_from(count).unwrap_or(u64::MAX))
+            .words("; look with ")
+            .code(&Shown::line("portero config diff")),
+    };
+    if !status.config_valid {
+        text = text
+            .words("\n")
+            .bold("NOT VALID")
+            .words(" as it is now: the last valid configuration stays in force");
+    }
     if !status.config_problems.is_empty() {
-        let title = if status.config_valid { "Configuration" } else { "Configuration NOT IN FORCE" };
-        text = text.words("\n").bold(title);
+        text = text.words("\n").bold("Problems");
         for problem in &status.config_problems {
             text = text.words("\n• ").code(&Shown::line(problem));
         }
@@ -114,9 +155,6 @@ fn problems(mut text: Text, status: &Status) -> Text {
     for (server, reason) in &status.skipped {
         text = text.words("\n").bold("Skipped").words(": ").code(&Shown::line(server.as_str()));
         text = text.words(" because ").code(&Shown::line(reason));
-    }
-    if status.passphrase.is_none() {
-        text = text.words("\n").bold("No passphrase is set.");
     }
     text
 }

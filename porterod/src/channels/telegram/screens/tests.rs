@@ -115,7 +115,7 @@ fn status_says_what_is_wrong() {
         "servers": [{ "server": "gmail", "condition": { "failed": "not on PATH" }, "pid": null, "tools": 4 }],
         "sessions": [["019a9f3e-7c1d-7b4e-8f60-0123456789ab", "/home/ada/shop"]], "agent_sessions": [["019a9f3e-7c1d-7b4e-8f60-0123456789ab", "claude-7"]], "grant_most": 3_600_000, "pending": 2,
         "standing": { "epoch": 0, "rules": [], "grants": [], "boot_id": "" }, "passphrase": null,
-        "totp": null, "audit": { "segments": 3, "bytes": 5000, "oldest": null, "verified": "2026-11-20T12:31:00Z", "problems": 1, "removed": 0 },
+        "config_waits": 2, "totp": null, "audit": { "segments": 3, "bytes": 5000, "oldest": null, "verified": "2026-11-20T12:31:00Z", "problems": 1, "removed": 0 },
         "telegram": {
             "state": "troubled", "bot": "b", "person": null, "last_poll": "2026-11-20T13:00:50Z", "waiting": 4,
             "last_trouble": { "at": "2026-11-20T12:59:00Z", "kind": "network", "what": "no way to @x" },
@@ -128,15 +128,19 @@ fn status_says_what_is_wrong() {
     insta::assert_snapshot!(one(pages), @"
     Portero 0.1.0, process 77, started 2 h 1 min ago
     Waiting: 2
-    Calls: 1 done, 2 failed, 3 refused, 4 asked
+    Calls: 1 done, 2 failed, 3 refused, 4 asked, since the daemon started
+    Passphrase: NOT SET: nothing can be approved at the terminal
+    Authenticator: not enrolled
     Telegram: in trouble, and trying on, last heard 10 s ago, to be sent: 4
     • 2 min ago: no way to @x
     • sending: Telegram fails
-    Audit: 3 segments, 5 KiB, verified 30 min ago, PROBLEMS: 1
-    Configuration NOT IN FORCE
+    Audit: 3 files, 0.0 MB; verified 30 min ago
+    • 1 FILE WAS CHANGED, CUT OR REMOVED: look with portero logs verify
+    Unconfirmed: changes of the configuration that wait for you and are not in force: 2; look with portero config diff
+    NOT VALID as it is now: the last valid configuration stays in force
+    Problems
     • mcps.json:3:1: unknown field @x
     Skipped: slack because no `command`
-    No passphrase is set.
     Servers
     • gmail failed: not on PATH, 4 tools
     Sessions
