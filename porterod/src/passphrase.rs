@@ -15,7 +15,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use jiff::Timestamp;
-use portero::clock::Clock;
+use portero::clock::{Clock, Moment};
 use portero::ipc::Width;
 use portero::names::TaskId;
 use portero::notice::Alarm;
@@ -152,6 +152,15 @@ impl Confirmed {
             Factor::Typed(_) => None,
             Factor::Tapped(tapped) => Some((tapped.ticket().clone(), 2)),
             Factor::Affirmed(affirmed) => Some((affirmed.ticket().clone(), 1)),
+        }
+    }
+
+    /// When a tap was first taken up, which may be before a crash; none where it was no tap.
+    pub(crate) const fn since(&self) -> Option<Moment> {
+        match &self.with {
+            Factor::Typed(_) => None,
+            Factor::Tapped(tapped) => Some(tapped.ticket().at),
+            Factor::Affirmed(affirmed) => Some(affirmed.ticket().at),
         }
     }
 

@@ -49,6 +49,9 @@ pub enum RulesError {
     /// It was confirmed as one thing that is not wide, and it is wide.
     #[error("this is wide, and was not confirmed as such")]
     TooWide,
+    /// It was confirmed so long ago that its time is over.
+    #[error("the time that was confirmed is over already")]
+    Over,
     /// The grant would last too long, or no time at all.
     #[error("a grant lasts at most {} s and at least 1 s", .0.as_secs())]
     Duration(Duration),
@@ -153,4 +156,4 @@ impl std::fmt::Debug for Rules {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
+use portero::clock::Moment;
 use portero::json::raw;
 use portero::names::{TaskId, ToolId};
 use portero::pattern::Pattern;
@@ -233,7 +234,7 @@ impl Tapped {
 
     #[cfg(test)]
     pub(crate) fn test(deed: Deed, task: TaskId, tool: ToolId) -> Self {
-        Self { ticket: Ticket { key: [7; 32], update: 1 }, user: 4711, deed, task, tool }
+        Self { ticket: Ticket::test(), user: 4711, deed, task, tool }
     }
 }
 
@@ -264,7 +265,7 @@ impl Affirmed {
     pub(crate) fn test(what: Wider) -> Self {
         let spot = Spot { bot: 1, chat: 1, user: Some(1), cause: String::new() };
         let widening = Widening { what, seen: String::new() };
-        Self { ticket: Ticket { key: [7; 32], update: 1 }, user: 4711, widening, spot }
+        Self { ticket: Ticket::test(), user: 4711, widening, spot }
     }
 }
 
@@ -318,7 +319,7 @@ impl Taps {
     pub fn pressed(&self, carried: &str, press: Press) -> Result<Found, StoreError> {
         let key = key(carried);
         let button = self.journal.store().read(|store| kept::find(store, &key))?;
-        Ok(button.map_or(Found::Void, |button| judge(button, press)))
+        Ok(button.map_or(Found::Void, |button| judge(button, press, self.journal.now())))
     }
 
     /// What a message of the person that answers another is worth: the reason that was asked for there.
@@ -334,7 +335,7 @@ impl Taps {
             return Ok(if coming { Found::Unsent } else { Found::Void });
         };
         let in_time = now <= button.made + REASON_FOR || button.spent_by.is_some();
-        Ok(if in_time { judge(button, press) } else { Found::Void })
+        Ok(if in_time { judge(button, press, self.journal.now()) } else { Found::Void })
     }
 
     /// Forgets buttons of long ago.
@@ -348,7 +349,7 @@ impl Taps {
 }
 
 /// A press is only worth something to the one for whom the button was made, where it stands.
-fn judge(button: Button, press: Press) -> Found {
+fn judge(button: Button, press: Press, now: Moment) -> Found {
     let Spot { bot, chat, user, .. } = button.spot;
     let is_for = user.is_none_or(|user| user == press.user);
     if (bot, chat) != (press.bot, press.chat) || !is_for {
@@ -361,7 +362,9 @@ fn judge(button: Button, press: Press) -> Found {
     }
     let user = press.user;
     let Ok(act) = serde_json::from_str::<Act>(&button.act) else { return Found::Void };
-    let ticket = Ticket { key: button.key, update: press.update };
+    let is_again = button.spent_by == Some(press.update);
+    let at = button.spent.filter(|_| is_again).unwrap_or(now);
+    let ticket = Ticket { key: button.key, update: press.update, at };
     let tapped = |deed| {
         let (task, tool) = (button.task?, button.tool.clone()?);
         Some(Tapped { ticket: ticket.clone(), user, deed, task, tool })
@@ -404,7 +407,8 @@ fn key(token: &str) -> Key {
     *blake3::hash(token.as_bytes()).as_bytes()
 }
 
-fn stored(act: &Act) -> String {
+/// What is kept of what a button does.
+pub(crate) fn stored(act: &Act) -> String {
     raw(act).get().to_owned()
 }
 

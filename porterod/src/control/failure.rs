@@ -40,7 +40,7 @@ pub(super) fn of_rules(error: &RulesError) -> Failure {
         RulesError::NeedsConfirmation | RulesError::TooWide => {
             Failure::new(FailureKind::Challenge, error.to_string())
         }
-        RulesError::Duration(_) | RulesError::NotCovered(_) => {
+        RulesError::Duration(_) | RulesError::NotCovered(_) | RulesError::Over => {
             Failure::new(FailureKind::Refused, error.to_string())
         }
         RulesError::NotKept(_) => Failure::new(FailureKind::Internal, error.to_string())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::ipc::{Failure, FailureKind};
+use portero::names::ToolId;
 use portero::pattern::Pattern;
 use portero::policy::{Action, Limits};
 
@@ -79,8 +80,14 @@ async fn follow(daemon: &Arc<Daemon>, by: &str, tapped: &Tapped) -> Result<(), F
             grant::answer(daemon, by, wanted, confirming).await.map(drop)
         }
         Deed::Allow => rule::answer(daemon, by, pattern, Action::Allow, Some(confirming)).await.map(drop),
+        // This press may have made it before a crash.
+        Deed::Forbid if is_forbidden(daemon, tapped.tool()) => Ok(()),
         Deed::Forbid => rule::answer(daemon, by, pattern, Action::Deny, None).await.map(drop),
     }
+}
+
+fn is_forbidden(daemon: &Daemon, tool: &ToolId) -> bool {
+    daemon.rules.standing().restricts(tool, Action::Deny, daemon.clock.now()).is_some()
 }
 
 /// The act in the words of the audit.

@@ -20,10 +20,11 @@ pub struct Wanted {
 }
 
 impl Rules {
-    /// Grants for a while, `most` at the most. Widens.
+    /// Grants for a while, `most` at the most, from now on; by a tap, from when that was first taken up, also where a
+    /// crash came in between. Widens.
     ///
     /// # Errors
-    /// [`RulesError::Duration`], or when it could not be recorded and stored.
+    /// [`RulesError::Duration`], [`RulesError::Over`], or when it could not be recorded and stored.
     pub async fn grant(
         &self,
         wanted: Wanted,
@@ -40,12 +41,15 @@ impl Rules {
         let grant = Grant {
             id: take_id(&mut next),
             pattern,
-            made: self.parts.clock.now(),
+            made: confirmed.since().unwrap_or_else(|| self.parts.clock.now()),
             boot_id: self.parts.boot_id.clone(),
             millis: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
             limits,
             used: 0,
         };
+        if !grant.holds(&self.parts.boot_id, self.parts.clock.now()) {
+            return Err(RulesError::Over);
+        }
         next.standing.grants.push(grant.clone());
         let record = self.parts.journal.act("grant", &described(&grant), true, Some(confirmed.by()));
         self.widen(&mut state, next, record, confirmed.spends()).await?;

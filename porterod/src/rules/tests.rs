@@ -22,7 +22,7 @@ fn parts(bench: &Bench, boot_id: &str) -> RulesParts {
     }
 }
 
-async fn open(bench: &Bench) -> Arc<Rules> {
+pub(crate) async fn open(bench: &Bench) -> Arc<Rules> {
     Rules::open(parts(bench, "boot")).await.unwrap()
 }
 

@@ -3,12 +3,15 @@
 //! A button is kept under the hash of what it carries: whoever reads the store cannot press it. It is used in
 //! the transaction of what it does ([`Ticket::spend`]), once.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
+use portero::clock::Moment;
 use portero::names::{TaskId, ToolId};
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::StoreError;
-use super::text::{from_nanos, from_plain, nanos};
+use super::text::{from_nanos, from_plain, nanos, unreadable};
 
 /// How long the buttons stay known of tasks that are over.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 7);
@@ -54,6 +57,8 @@ pub(crate) struct Button {
     pub(crate) made: Timestamp,
     pub(crate) steps: u8,
     pub(crate) spent_by: Option<i64>,
+    /// When the press that used it was first taken up.
+    pub(crate) spent: Option<Moment>,
 }
 
 /// The right of one press to use one button.
@@ -62,18 +67,29 @@ pub(crate) struct Ticket {
     pub(crate) key: Key,
     /// The press, by its update's number.
     pub(crate) update: i64,
+    /// When it was first taken up; the same when it comes again after a crash.
+    pub(crate) at: Moment,
 }
 
 impl Ticket {
+    #[cfg(test)]
+    pub(crate) const fn test() -> Self {
+        let at = Moment { wall: Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
+        Self { key: [7; 32], update: 1, at }
+    }
+
     /// Does the step of this number, from one, of what the button does. An error when it is done, or another
     /// press used the button: then nothing of the transaction may stay.
     pub(crate) fn spend(&self, connection: &Connection, step: u8) -> Result<(), StoreError> {
-        let sql = "UPDATE telegram_buttons SET steps = :step, spent_by = :update
+        let sql = "UPDATE telegram_buttons SET steps = :step, spent_by = :update,
+                       spent = iif(steps = 0, :wall, spent), spent_boot = iif(steps = 0, :boot, spent_boot)
                    WHERE token = :token AND steps = :step - 1 AND (spent_by IS NULL OR spent_by = :update)";
         let changed = connection.prepare_cached(sql)?.execute(named_params! {
             ":token": self.key,
             ":update": self.update,
             ":step": step,
+            ":wall": nanos(self.at.wall),
+            ":boot": i64::try_from(self.at.boot.as_nanos()).unwrap_or(i64::MAX),
         })?;
         if changed == 1 {
             Ok(())
@@ -118,6 +134,14 @@ pub(crate) fn add(
     Ok(())
 }
 
+/// Ends the buttons under a message that were not used, but for those that do this.
+pub(crate) fn void_but(connection: &Connection, spot: &Spot, act: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM telegram_buttons
+               WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND steps = 0 AND act <> ?4";
+    connection.prepare_cached(sql)?.execute(params![spot.bot, spot.chat, spot.cause, act])?;
+    Ok(())
+}
+
 /// Ends the buttons under a message that were not used.
 pub(crate) fn void(connection: &Connection, spot: &Spot) -> Result<(), StoreError> {
     let sql = "DELETE FROM telegram_buttons WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND steps = 0";
@@ -127,7 +151,7 @@ pub(crate) fn void(connection: &Connection, spot: &Spot) -> Result<(), StoreErro
 
 const FIND: &str =
     "SELECT b.token, b.bot, b.chat, b.user, b.cause, s.message, b.task, t.tool, b.act, b.made, \
-                    b.steps, b.spent_by
+                    b.steps, b.spent_by, b.spent, b.spent_boot
                     FROM telegram_buttons AS b LEFT JOIN tasks AS t ON t.id = b.task
                     LEFT JOIN telegram_sent AS s ON s.bot = b.bot AND s.chat = b.chat AND s.cause = b.cause";
 
@@ -186,5 +210,14 @@ fn button(row: &Row<'_>) -> rusqlite::Result<Button> {
         made: from_nanos(9, row.get(9)?)?,
         steps: row.get(10)?,
         spent_by: row.get(11)?,
+        spent: spent(row)?,
     })
+}
+
+fn spent(row: &Row<'_>) -> rusqlite::Result<Option<Moment>> {
+    let (Some(wall), Some(boot)) = (row.get::<_, Option<i64>>(12)?, row.get::<_, Option<i64>>(13)?) else {
+        return Ok(None);
+    };
+    let boot = u64::try_from(boot).map_err(|error| unreadable(13, error))?;
+    Ok(Some(Moment { wall: from_nanos(12, wall)?, boot: Duration::from_nanos(boot) }))
 }

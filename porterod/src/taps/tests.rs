@@ -1,10 +1,13 @@
+use portero::clock::Clock as _;
 use portero::pipeline::Desk as _;
+use portero::policy::Limits;
 use portero::task::{State, Task};
 
 use super::*;
 use crate::approval::DeskError;
 use crate::approval::tests::{Bench, call, context};
 use crate::passphrase::{Confirmed, What};
+use crate::rules::{RulesError, Wanted};
 use crate::store::telegram;
 
 const MESSAGE: i64 = 33;
@@ -70,6 +73,41 @@ async fn a_button_decides_once() {
     let again = |update| phone.taps.pressed(&token, Press { update, ..HERE }).unwrap();
     assert!(matches!(again(1), Found::Again(Act::Decide(Deed::Approve), Some(_))));
     assert!(matches!(again(2), Found::Used));
+}
+
+/// A press that comes again after a crash: what it grants counts from when it was first taken up.
+#[tokio::test]
+async fn a_grant_by_a_tap_counts_from_when_the_tap_was_taken_up() {
+    for (minutes, left) in [(4, Some(6)), (10, None)] {
+        let phone = Phone::new().await;
+        let token = phone.button(Act::Decide(Deed::ApproveFor(10))).await;
+        let first = phone.tapped(&token, 1);
+        let began = phone.bench.clock.now();
+        phone.approve(first).await.unwrap();
+        let after = Phone { bench: phone.bench.after_crash(), ..phone };
+        after.bench.clock.set_wall(began.wall);
+        after.bench.clock.advance(Duration::from_secs(60 * minutes));
+        let taps = Taps::new(after.bench.journal.clone());
+        let Found::Again(_, Some(again)) = taps.pressed(&token, HERE).unwrap() else {
+            panic!("it is half done")
+        };
+        let (ten, pattern) = (Duration::from_secs(600), Pattern::from(again.tool()));
+        let rules = crate::rules::tests::open(&after.bench).await;
+        let wanted = Wanted { pattern, lasts: ten, limits: Limits::default() };
+        let granted = rules.grant(wanted, ten, Confirmed::of_tap(again)).await;
+        match left {
+            Some(left) => {
+                let grant = granted.unwrap();
+                let held = |minutes| {
+                    let passed = Duration::from_secs(60 * minutes);
+                    let now = Moment { wall: began.wall + passed, boot: began.boot + passed };
+                    grant.holds("boot", now)
+                };
+                assert_eq!((grant.made.wall, held(minutes + left - 1), held(10)), (began.wall, true, false));
+            }
+            None => assert_eq!(granted.unwrap_err(), RulesError::Over),
+        }
+    }
 }
 
 #[tokio::test]

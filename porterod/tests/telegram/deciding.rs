@@ -153,6 +153,27 @@ async fn the_agent_reads_why_it_was_denied() {
 }
 
 #[tokio::test]
+async fn whoever_denies_a_tool_for_good_too_late_changes_nothing_and_is_told_how() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    hands.press(&task, "More…").await;
+    let card = hands.card_with(&task, "Less").await;
+    let rows = card.keyboard.as_ref().unwrap().as_array().unwrap();
+    let mut all = rows.iter().flat_map(|row| row.as_array().unwrap());
+    let button = all.find(|button| button["text"] == "Always deny this tool").unwrap();
+    let forbid = button["callback_data"].as_str().unwrap().to_owned();
+    assert_eq!(hands.press(&task, "✅ Approve").await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+    hands.outcome_with(&task, "Done.").await;
+    for _ in 0..2 {
+        let late = hands.telegram().press_with(JANE, card.id, &forbid);
+        let how = "Nothing was changed. To deny its tool from now on, write /deny notes/send";
+        assert!(hands.told(&late).await.ends_with(how));
+    }
+    assert_eq!(hands.why("notes/send").await.decision.action, Action::RequireApproval);
+}
+
+#[tokio::test]
 async fn a_reason_that_comes_too_late_denies_nothing() {
     let mut hands = Hands::new().await;
     let task = hands.submit("one").await;

@@ -27,7 +27,7 @@ use crate::control;
 use crate::daemon::Daemon;
 use crate::store::cards::{self as kept, Chat};
 use crate::store::{Records, StoreError, buttons as tokens, telegram};
-use crate::taps::{Spot, Taps};
+use crate::taps::{self, Act, Deed, Spot, Taps};
 
 /// How long to wait before drawing again what could not be.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -230,7 +230,9 @@ impl Board {
                 put
             }
             (false, message) => {
-                self.write(move |store| tokens::void(store, &spot)).await?;
+                // Who presses that one too late is told how the tool is denied all the same.
+                let told = taps::stored(&Act::Decide(Deed::Forbid));
+                self.write(move |store| tokens::void_but(store, &spot, &told)).await?;
                 match message {
                     Some(message) => edit(link, message, face.outcome(&card), None).await,
                     None => Ok(MessageId(0)),

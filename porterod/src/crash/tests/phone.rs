@@ -156,6 +156,7 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
         killed(&mut daemon, point).await;
 
         // Telegram tells the next daemon of the same press.
+        let started = SystemClock.now().wall;
         let _daemon = home.daemon(None);
         let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
         assert!(told["text"].as_str().unwrap().starts_with("Approved, and"), "{point}: {told}");
@@ -165,6 +166,9 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
         let person = home.connect(Peer::Terminal).await;
         let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
         assert_eq!(standing.grants.len(), 1, "{point}");
+        // What was approved before the crash is permitted from then on, not from the next daemon's start.
+        let was_approved = !["changed approved", "recorded approved"].contains(&point);
+        assert_eq!(standing.grants[0].made.wall < started, was_approved, "{point}");
         assert!(home.ran() == 1 || ended == State::Interrupted && home.ran() == 0, "{point}");
         telegram.until("the outcome", outcome).await;
     }

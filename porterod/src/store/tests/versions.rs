@@ -60,6 +60,9 @@ const ROWS: &[&str] = &[
     "INSERT INTO telegram_topics VALUES (4711, -1001, '/home/ada/shop', 'shop', 17, 1700000000000000000);",
     // 18: approvals of several people
     "INSERT INTO votes SELECT id, 11, binding, 1700000000000000000 FROM tasks WHERE state = 'pending-approval';",
+    // 19: when a press was taken up
+    "UPDATE telegram_buttons SET steps = 1, spent_by = 9, spent = 1700000000000000000, spent_boot = 5
+         WHERE cause = 'card:task';",
 ];
 
 fn data(version: usize) -> PathBuf {

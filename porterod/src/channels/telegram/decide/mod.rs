@@ -5,11 +5,12 @@
 
 mod words;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use portero::ipc::Look;
+use portero::ipc::{FailureKind, Look};
 use portero::names::TaskId;
 use portero::pipeline::BoxFuture;
 use portero::policy::{Action, Source};
@@ -78,7 +79,7 @@ impl Deciding {
                 }
                 let words = self.pressed(&link, person, found, message.0).await?;
                 let Words { text, alert } = words;
-                link.courier.answer(pressed.query.clone(), text.map(str::to_owned), alert);
+                link.courier.answer(pressed.query.clone(), text.map(Cow::into_owned), alert);
                 Ok(())
             }
             Word::Said(said) => {
@@ -147,7 +148,7 @@ impl Deciding {
         let Ok(look) = control::look(&self.board.daemon, task) else { return Ok(words::GONE) };
         let hindrance = self.hindrance(&look, &tapped);
         if let (false, Some(Hindrance::Never(words))) = (begun, &hindrance) {
-            return Ok(*words);
+            return Ok(words.clone());
         }
         let waits = matches!(hindrance, Some(Hindrance::Waits));
         let done = control::tapped(&self.board.daemon, tapped, reason, begun).await;
@@ -158,12 +159,17 @@ impl Deciding {
             Ok(()) => words::done(deed, waits),
             Err(Undone::Rest(failure)) => {
                 tracing::warn!(%failure, "a tap decided the call alone");
-                words::half(deed)
+                words::half(deed, failure.kind)
             }
             Err(Undone::All(failure)) => {
                 let now = control::look(&self.board.daemon, task).map(|look| look.task.state);
                 tracing::info!(%failure, "a tap changed nothing");
-                words::undone(now.ok(), &failure)
+                let undone = words::undone(now.ok(), &failure);
+                if deed == Deed::Forbid && failure.kind != FailureKind::Internal {
+                    words::undone_for_good(undone, &look.task.call.tool)
+                } else {
+                    undone
+                }
             }
         })
     }
@@ -405,7 +411,11 @@ async fn arrived(look: impl Fn() -> Result<Found, StoreError>) -> Result<Found, 
 
 /// Answers in the chat.
 fn say(link: &Link, topic: Option<TopicId>, Words { text, .. }: Words, receipt: Receipt) {
-    let message = text.and_then(|text| Text::new().words(text).message(MESSAGE_MOST));
+    let text = text.map(|text| match text {
+        Cow::Borrowed(words) => Text::new().words(words),
+        Cow::Owned(said) => Text::new().code(&Shown::line(&said)),
+    });
+    let message = text.and_then(|text| text.message(MESSAGE_MOST));
     if let Some(message) = message {
         let letter = Letter::Text(message, None);
         let room = Room { chat: ChatId(link.at.chat), topic };

@@ -1,15 +1,21 @@
 //! What is answered to a press: Portero's own words, of at most 200 characters, and never a value.
 
+use std::borrow::Cow;
+
 use portero::ipc::{Failure, FailureKind};
+use portero::names::ToolId;
 use portero::task::State;
 
 use crate::taps::Deed;
 
+/// How long an answer may be, in characters (Bot API, `answerCallbackQuery`).
+const MOST: usize = 200;
+
 /// An answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Words {
     /// What is said, if anything.
-    pub(super) text: Option<&'static str>,
+    pub(super) text: Option<Cow<'static, str>>,
     /// Whether the person has to close it.
     pub(super) alert: bool,
 }
@@ -21,11 +27,11 @@ impl Words {
     }
 
     const fn passing(text: &'static str) -> Self {
-        Self { text: Some(text), alert: false }
+        Self { text: Some(Cow::Borrowed(text)), alert: false }
     }
 
     const fn alert(text: &'static str) -> Self {
-        Self { text: Some(text), alert: true }
+        Self { text: Some(Cow::Borrowed(text)), alert: true }
     }
 }
 
@@ -72,20 +78,32 @@ pub(super) const fn done(deed: Deed, waits: bool) -> Words {
     }
 }
 
-/// The call was decided, and the rest was not done.
-pub(super) const fn half(deed: Deed) -> Words {
-    match deed {
-        Deed::Approve | Deed::ApproveFor(_) | Deed::Allow => Words::alert(
+/// The call was decided, and the rest was not done, for this reason.
+pub(super) const fn half(deed: Deed, why: FailureKind) -> Words {
+    match (deed, why) {
+        (Deed::ApproveFor(_), FailureKind::Refused) => Words::alert(
+            "This call is approved. The time for which its tool was to be permitted is over since you pressed.",
+        ),
+        (Deed::Approve | Deed::ApproveFor(_) | Deed::Allow, _) => Words::alert(
             "This call is approved, but its tool is NOT permitted beyond it: that could not be stored.",
         ),
-        Deed::Deny | Deed::DenyWithReason | Deed::Forbid => Words::alert(
+        (Deed::Deny | Deed::DenyWithReason | Deed::Forbid, _) => Words::alert(
             "This call is denied, but the rule against its tool may be lost when the daemon ends. Look at the disk.",
         ),
     }
 }
 
+/// As [`undone`], for someone who wanted the tool to be denied from now on: how that is done.
+pub(super) fn undone_for_good(words: Words, tool: &ToolId) -> Words {
+    let said = words.text.unwrap_or_default();
+    let how = [format!("/deny {tool}"), "/deny and its name".to_owned()]
+        .map(|command| format!("{said} To deny its tool from now on, write {command}"));
+    let text = how.into_iter().find(|text| text.chars().count() <= MOST).map(Cow::Owned).unwrap_or(said);
+    Words { text: Some(text), alert: true }
+}
+
 /// Nothing was done, and the task is in this state now.
-pub(super) const fn undone(state: Option<State>, failure: &Failure) -> Words {
+pub(super) fn undone(state: Option<State>, failure: &Failure) -> Words {
     match (state, failure.kind) {
         (_, FailureKind::Internal) => Words::alert(
             "This could not be stored, so nothing was changed. Look at the disk, then press again.",
@@ -103,5 +121,23 @@ pub(super) const fn undone(state: Option<State>, failure: &Failure) -> Words {
         (Some(State::Cancelled), _) => {
             Words::passing("Too late: the agent took it back. Nothing was changed.")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_wanted_to_deny_a_tool_too_late_is_told_how() {
+        let failure = Failure::new(FailureKind::Refused, "settled");
+        let words = |tool: &str| {
+            let undone = undone(Some(State::Completed), &failure);
+            undone_for_good(undone, &tool.parse().unwrap()).text.unwrap().into_owned()
+        };
+        let late = "Too late: it was approved and ran already. Nothing was changed.";
+        assert_eq!(words("mail/send"), format!("{late} To deny its tool from now on, write /deny mail/send"));
+        let long = words(&format!("{}/{}", "s".repeat(64), "t".repeat(128)));
+        assert_eq!(long, format!("{late} To deny its tool from now on, write /deny and its name"));
     }
 }
