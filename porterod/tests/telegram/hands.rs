@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::fake_server::{RECORD, ROLE};
 use crate::standin::{Shown, StandIn, TOKEN};
-use crate::world::{ADA, GROUP, JANE, PASSPHRASE, SOON, World};
+use crate::world::{ADA, BOB, CLEO, GROUP, JANE, PASSPHRASE, SOON, World};
 
 /// A world in which an agent works in a project with the server `notes`, and Jane decides.
 pub(crate) struct Hands {
@@ -58,6 +58,15 @@ impl Hands {
 
     async fn of_group(world: World) -> Self {
         Self::in_chat(world, GROUP, json!({"chat": GROUP, "deciders": [JANE, ADA]}), json!({})).await
+    }
+
+    /// In the group, in which four decide, and two of three of them have to approve `notes/send`.
+    pub(crate) async fn of_three() -> Self {
+        let world = World::without_bot().await;
+        world.telegram.change_group(GROUP, |_| ());
+        let quorum = json!([{"tools": ["notes/send"], "approvals": 2, "of": [JANE, ADA, BOB]}]);
+        let who = json!({"chat": GROUP, "deciders": [JANE, ADA, BOB, CLEO], "quorum": quorum});
+        Self::in_chat(world, GROUP, who, json!({"policies": {"notes/send": "allow"}})).await
     }
 
     async fn in_chat(world: World, chat: i64, who: Value, policies: Value) -> Self {

@@ -12,6 +12,7 @@ mod groups;
 mod hands;
 mod paging;
 mod pairing;
+mod several;
 mod showing;
 mod standin;
 mod talk;

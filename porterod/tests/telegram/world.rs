@@ -24,6 +24,8 @@ use crate::standin::{StandIn, TOKEN};
 
 pub(crate) const JANE: i64 = 501;
 pub(crate) const ADA: i64 = 502;
+pub(crate) const BOB: i64 = 503;
+pub(crate) const CLEO: i64 = 504;
 pub(crate) const MALLORY: i64 = 666;
 /// The group in which Jane and Ada decide.
 pub(crate) const GROUP: i64 = -1_001_000;

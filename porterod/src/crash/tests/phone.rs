@@ -214,3 +214,104 @@ async fn killed_at_any_point_of_a_tap_below_a_notice_its_rule_is_made_once_and_s
         assert_eq!(standing.rules.len(), 1, "{point}");
     }
 }
+
+const ADA: i64 = 502;
+const GROUP: i64 = -1_001_000;
+
+/// A group in which Jane and Ada both have to approve.
+async fn for_two(home: &Home) -> StandIn {
+    let telegram = StandIn::start().await;
+    telegram.change_group(GROUP, |_| ());
+    let settings = json!({
+        "token": TOKEN, "apiUrl": telegram.api_url(), "chat": GROUP, "deciders": [JANE, ADA],
+        "quorum": [{"tools": ["notes/*"], "approvals": 2}],
+    });
+    std::fs::write(home.at("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
+    telegram
+}
+
+/// Waits for the card of the one task, with words in it.
+async fn card_with(telegram: &StandIn, words: &str) -> Shown {
+    let fits = |it: &Shown| it.text.starts_with("May this run?") && it.text.contains(words);
+    telegram.until(words, |it| it.by_bot(GROUP).into_iter().find(fits)).await
+}
+
+/// Somebody approves, again where the card is drawn anew meanwhile; what they are told in the end.
+async fn approve(telegram: &StandIn, person: i64) -> String {
+    loop {
+        let card = card_with(telegram, "Needs: 2 of 2 people").await;
+        let query = telegram.press_in(person, GROUP, card.id, "✅ Approve");
+        let answer = telegram.until("an answer", |it| it.answer_to(&query)).await;
+        let told = answer["text"].as_str().unwrap().to_owned();
+        if !told.starts_with("This button") && !told.starts_with("Not ready") {
+            return told;
+        }
+    }
+}
+
+/// The votes of the one task.
+async fn voted(home: &Home) -> Vec<u64> {
+    let person = home.connect(Peer::Terminal).await;
+    let Ok(Reply::Tasks(tasks)) = person.ask(Ask::Tasks { state: None, limit: 10, after: None }).await else {
+        panic!("tasks")
+    };
+    tasks[0].votes.iter().map(|vote| vote.user).collect()
+}
+
+#[tokio::test]
+async fn killed_at_any_point_of_a_vote_it_counts_once_and_alone_lets_nothing_run() {
+    for point in ["changed vote", "recorded vote", "committed vote", "tap done"] {
+        let home = Home::new();
+        let telegram = for_two(&home).await;
+        let mut daemon = home.daemon(Some(point));
+        let session = home.session().await;
+        session.ask(submit()).await.unwrap();
+        let card = card_with(&telegram, "Needs: 2 of 2 people").await;
+        telegram.press_in(JANE, GROUP, card.id, "✅ Approve");
+        killed(&mut daemon, point).await;
+
+        // Telegram tells the next daemon of the same press; whatever is left of it, her next one adds nothing more.
+        let _daemon = home.daemon(None);
+        let told = approve(&telegram, JANE).await;
+        let counts =
+            told.starts_with("Your approval counts") || told.starts_with("You approved this already");
+        assert!(counts, "{point}: {told}");
+        card_with(&telegram, "Approved so far: user 501").await;
+        assert_eq!(voted(&home).await, [501], "{point}");
+        assert_eq!(wait(point, &home, &[State::PendingApproval]).await, State::PendingApproval);
+        assert_eq!(home.ran(), 0, "{point}: one is not enough");
+
+        assert_eq!(approve(&telegram, ADA).await, "Approved.", "{point}");
+        wait(point, &home, &[State::Completed]).await;
+        assert_eq!(home.ran(), 1, "{point}");
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_point_of_the_last_vote_the_call_runs_once() {
+    for point in ["changed approved", "recorded approved", "committed approved"] {
+        let home = Home::new();
+        let telegram = for_two(&home).await;
+        let mut daemon = home.daemon(Some(point));
+        let session = home.session().await;
+        session.ask(submit()).await.unwrap();
+        assert!(approve(&telegram, JANE).await.starts_with("Your approval counts"), "{point}");
+        let card = card_with(&telegram, "Approved so far: user 501").await;
+        telegram.press_in(ADA, GROUP, card.id, "✅ Approve");
+        killed(&mut daemon, point).await;
+
+        // The press comes again, or the card is drawn anew and she presses once more.
+        let _daemon = home.daemon(None);
+        let since = Instant::now();
+        while home.ran() == 0 {
+            assert!(since.elapsed() < SOON, "{point}: it does not run");
+            let waits = |it: &Shown| it.text.starts_with("May this run?");
+            if let Some(card) = telegram.by_bot(GROUP).into_iter().find(waits) {
+                telegram.press_in(ADA, GROUP, card.id, "✅ Approve");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        wait(point, &home, &[State::Completed]).await;
+        assert_eq!((home.ran(), voted(&home).await), (1, vec![501, 502]), "{point}");
+    }
+}
