@@ -89,7 +89,7 @@ impl Journal {
     }
 
     /// Raises an alarm, in Portero's own words. What an agent could raise at will is counted where it says the same as
-    /// one of the last minutes, and told with the others by [`Journal::tell_alarms`]: nobody is flooded with alarms to
+    /// one of the last minutes, and told with the others by `tell_alarms`: nobody is flooded with alarms to
     /// overlook one in.
     pub async fn alarm(&self, alarm: Alarm, about: &str) {
         let told = match alarm {

@@ -120,7 +120,7 @@ impl Limits {
     /// agent's own is the one that lasts: its program may start `portero mcp` again.
     ///
     /// # Errors
-    /// See [`NoSession`].
+    /// When none is meant by it, or several are.
     pub fn in_session(
         sessions: &[(SessionId, Principal)],
         agents: &[(SessionId, AgentSession)],
