@@ -34,7 +34,7 @@ use crate::pattern::Pattern;
 use condition::Case;
 use configured::Configured;
 pub use decision::{Decision, Explanation, Matched, Source};
-pub use grant::{Asker, Grant, Limits};
+pub use grant::{Asker, Grant, Limits, NoSession};
 use layer::{Layer, View};
 pub use quorum::{Quorum, Vote};
 pub use standing::{Rule, Standing};
