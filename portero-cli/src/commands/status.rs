@@ -30,7 +30,7 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
     out.line(format_args!("config      {}", visible(&status.config.to_string_lossy())))?;
     out.line(match &status.passphrase {
         Some((set, by)) => format!("passphrase  set {} ({set}) by {}", ago(*set), visible(by)),
-        None => "passphrase  NOT SET: nothing can be approved; run `portero passphrase set`".to_owned(),
+        None => "passphrase  NOT SET: nothing can be approved at the terminal, and every edit of the configuration counts at once; run `portero passphrase set`".to_owned(),
     })?;
     out.line(match &status.totp {
         Some(totp) => format!(

@@ -114,7 +114,9 @@ fn factors(text: Text, status: &Status, view: &View<'_>) -> Text {
         Some((set, by)) => {
             text.words("set ").then(moments::ago(*set, view.now)).words(" by ").code(&Shown::line(by))
         }
-        None => text.bold("NOT SET").words(": nothing can be approved at the terminal"),
+        None => text.bold("NOT SET").words(
+            ": nothing can be approved at the terminal, and every edit of the configuration counts at once",
+        ),
     };
     let text = text.words("\n").bold("Authenticator").words(": ");
     match &status.totp {

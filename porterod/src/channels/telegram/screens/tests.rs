@@ -129,7 +129,7 @@ fn status_says_what_is_wrong() {
     Portero 0.1.0, process 77, started 2 h 1 min ago
     Waiting: 2
     Calls: 1 done, 2 failed, 3 refused, 4 asked, since the daemon started
-    Passphrase: NOT SET: nothing can be approved at the terminal
+    Passphrase: NOT SET: nothing can be approved at the terminal, and every edit of the configuration counts at once
     Authenticator: not enrolled
     Telegram: in trouble, and trying on, last heard 10 s ago, to be sent: 4
     • 2 min ago: no way to @x
