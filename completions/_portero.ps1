@@ -32,19 +32,19 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('tasks', 'tasks', [CompletionResultType]::ParameterValue, 'List tasks: calls that waited or wait for a person')
             [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Show one task whole: the call, its arguments, its result')
             [CompletionResult]::new('pending', 'pending', [CompletionResultType]::ParameterValue, 'List the calls that wait for you')
-            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Say yes to a call that waits; asks for the passphrase')
+            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Say yes to a call that waits; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Say no to a call that waits')
             [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Ask again for a call that has ended; it waits for you as any other')
-            [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; asks for the passphrase')
+            [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
-            [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; asks for the passphrase')
+            [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('ask', 'ask', [CompletionResultType]::ParameterValue, 'Make a persistent rule that asks for approval, at once and everywhere')
             [CompletionResult]::new('require-approval', 'require-approval', [CompletionResultType]::ParameterValue, 'Make a persistent rule that asks for approval, at once and everywhere')
             [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Make a persistent rule that denies, at once and everywhere')
             [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop everything at once, in every session, until `portero resume`')
-            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase')
+            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
-            [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; asks for the passphrase where that widens')
+            [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Tell how a tool is decided and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Try the configured policy, before an agent does')
@@ -82,7 +82,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;task' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--real', '--real', [CompletionResultType]::ParameterName, 'Show the real values too, on the terminal itself; asks for the passphrase')
+            [CompletionResult]::new('--real', '--real', [CompletionResultType]::ParameterName, 'Show the real values too, on the terminal itself; takes the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm that on Telegram, by a tap on the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
@@ -100,6 +101,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;approve' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
@@ -129,6 +131,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--session', '--session', [CompletionResultType]::ParameterName, 'Only this connected session: its id or its agent''s, or a beginning or end of either')
             [CompletionResult]::new('--project', '--project', [CompletionResultType]::ParameterName, 'Only sessions in this project directory, such as `.`')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
@@ -146,6 +149,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;allow' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
@@ -186,6 +190,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;resume' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
@@ -202,6 +207,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;unrule' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
@@ -315,7 +321,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show how the files differ from what you confirmed')
-            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Put the files in force as they stand; asks for the passphrase')
+            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -329,6 +335,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;config;confirm' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
@@ -337,7 +344,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;config;help' {
             [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show how the files differ from what you confirmed')
-            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Put the files in force as they stand; asks for the passphrase')
+            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -565,18 +572,18 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('tasks', 'tasks', [CompletionResultType]::ParameterValue, 'List tasks: calls that waited or wait for a person')
             [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Show one task whole: the call, its arguments, its result')
             [CompletionResult]::new('pending', 'pending', [CompletionResultType]::ParameterValue, 'List the calls that wait for you')
-            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Say yes to a call that waits; asks for the passphrase')
+            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Say yes to a call that waits; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Say no to a call that waits')
             [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Ask again for a call that has ended; it waits for you as any other')
-            [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; asks for the passphrase')
+            [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
-            [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; asks for the passphrase')
+            [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('ask', 'ask', [CompletionResultType]::ParameterValue, 'Make a persistent rule that asks for approval, at once and everywhere')
             [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Make a persistent rule that denies, at once and everywhere')
             [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop everything at once, in every session, until `portero resume`')
-            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase')
+            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; takes the passphrase, or a tap on Telegram')
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
-            [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; asks for the passphrase where that widens')
+            [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Tell how a tool is decided and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Try the configured policy, before an agent does')
@@ -668,7 +675,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;help;config' {
             [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show how the files differ from what you confirmed')
-            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Put the files in force as they stand; asks for the passphrase')
+            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram')
             break
         }
         'portero;help;config;diff' {

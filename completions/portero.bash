@@ -407,7 +407,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__allow)
-            opts="-h --config --json --no-start --help"
+            opts="-h --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -425,7 +425,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__approve)
-            opts="-h --config --json --no-start --help"
+            opts="-h --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -497,7 +497,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__config__subcmd__confirm)
-            opts="-h --config --json --no-start --help"
+            opts="-h --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -785,7 +785,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__grant)
-            opts="-h --uses --session --project --config --json --no-start --help"
+            opts="-h --uses --session --project --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1827,7 +1827,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__resume)
-            opts="-h --config --json --no-start --help"
+            opts="-h --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1921,7 +1921,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__task)
-            opts="-h --real --config --json --no-start --help"
+            opts="-h --real --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2203,7 +2203,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__unrule)
-            opts="-h --config --json --no-start --help"
+            opts="-h --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

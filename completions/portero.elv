@@ -29,19 +29,19 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand tasks 'List tasks: calls that waited or wait for a person'
             cand task 'Show one task whole: the call, its arguments, its result'
             cand pending 'List the calls that wait for you'
-            cand approve 'Say yes to a call that waits; asks for the passphrase'
+            cand approve 'Say yes to a call that waits; takes the passphrase, or a tap on Telegram'
             cand reject 'Say no to a call that waits'
             cand again 'Ask again for a call that has ended; it waits for you as any other'
-            cand grant 'Permit for a while what would otherwise ask; asks for the passphrase'
+            cand grant 'Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram'
             cand revoke 'End grants at once'
-            cand allow 'Make a persistent rule that allows; asks for the passphrase'
+            cand allow 'Make a persistent rule that allows; takes the passphrase, or a tap on Telegram'
             cand ask 'Make a persistent rule that asks for approval, at once and everywhere'
             cand require-approval 'Make a persistent rule that asks for approval, at once and everywhere'
             cand deny 'Make a persistent rule that denies, at once and everywhere'
             cand pause 'Stop everything at once, in every session, until `portero resume`'
-            cand resume 'End a pause; asks for the passphrase'
+            cand resume 'End a pause; takes the passphrase, or a tap on Telegram'
             cand rules 'List the rules and grants in force'
-            cand unrule 'Remove a persistent rule; asks for the passphrase where that widens'
+            cand unrule 'Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens'
             cand logs 'Read the audit'
             cand why 'Tell how a tool is decided and why'
             cand policy 'Try the configured policy, before an agent does'
@@ -76,7 +76,8 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;task'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --real 'Show the real values too, on the terminal itself; asks for the passphrase'
+            cand --real 'Show the real values too, on the terminal itself; takes the passphrase, or a tap on Telegram'
+            cand --telegram 'Confirm that on Telegram, by a tap on the number that the terminal shows'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'
@@ -92,6 +93,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;approve'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'
@@ -118,6 +120,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --session 'Only this connected session: its id or its agent''s, or a beginning or end of either'
             cand --project 'Only sessions in this project directory, such as `.`'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'
@@ -133,6 +136,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;allow'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'
@@ -168,6 +172,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;resume'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'
@@ -182,6 +187,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;unrule'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'
@@ -280,7 +286,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
             cand diff 'Show how the files differ from what you confirmed'
-            cand confirm 'Put the files in force as they stand; asks for the passphrase'
+            cand confirm 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;config;diff'= {
@@ -292,6 +298,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;config;confirm'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail when it is needed and does not run'
             cand -h 'Print help'
@@ -299,7 +306,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;config;help'= {
             cand diff 'Show how the files differ from what you confirmed'
-            cand confirm 'Put the files in force as they stand; asks for the passphrase'
+            cand confirm 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;config;help;diff'= {
@@ -490,18 +497,18 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand tasks 'List tasks: calls that waited or wait for a person'
             cand task 'Show one task whole: the call, its arguments, its result'
             cand pending 'List the calls that wait for you'
-            cand approve 'Say yes to a call that waits; asks for the passphrase'
+            cand approve 'Say yes to a call that waits; takes the passphrase, or a tap on Telegram'
             cand reject 'Say no to a call that waits'
             cand again 'Ask again for a call that has ended; it waits for you as any other'
-            cand grant 'Permit for a while what would otherwise ask; asks for the passphrase'
+            cand grant 'Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram'
             cand revoke 'End grants at once'
-            cand allow 'Make a persistent rule that allows; asks for the passphrase'
+            cand allow 'Make a persistent rule that allows; takes the passphrase, or a tap on Telegram'
             cand ask 'Make a persistent rule that asks for approval, at once and everywhere'
             cand deny 'Make a persistent rule that denies, at once and everywhere'
             cand pause 'Stop everything at once, in every session, until `portero resume`'
-            cand resume 'End a pause; asks for the passphrase'
+            cand resume 'End a pause; takes the passphrase, or a tap on Telegram'
             cand rules 'List the rules and grants in force'
-            cand unrule 'Remove a persistent rule; asks for the passphrase where that widens'
+            cand unrule 'Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens'
             cand logs 'Read the audit'
             cand why 'Tell how a tool is decided and why'
             cand policy 'Try the configured policy, before an agent does'
@@ -569,7 +576,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;help;config'= {
             cand diff 'Show how the files differ from what you confirmed'
-            cand confirm 'Put the files in force as they stand; asks for the passphrase'
+            cand confirm 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram'
         }
         &'portero;help;config;diff'= {
         }

@@ -14,11 +14,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use audit::{Logs, LogsCommand};
-pub(crate) use factors::{PassphraseCommand, TelegramCommand, TotpCommand};
+pub(crate) use factors::{Confirming, PassphraseCommand, TelegramCommand, TotpCommand};
 pub(crate) use policy::{PolicyCommand, Why};
 pub(crate) use running::{ConfigCommand, DaemonCommand, Doctor, Generate, SampleServer, Try};
-pub(crate) use standing::{Grant, OnePattern, Revoke, Unrule};
-pub(crate) use tasks::{OneTask, Pending, Reject, Task, Tasks};
+pub(crate) use standing::{Allow, Grant, OnePattern, Revoke, Unrule};
+pub(crate) use tasks::{Approve, OneTask, Pending, Reject, Task, Tasks};
 
 /// The gateway between an AI agent and everything it may touch.
 ///
@@ -77,10 +77,10 @@ pub(crate) enum Command {
                             --watch --json | jq --unbuffered .event\n\nApproving in the view takes the \
                             passphrase; reading does not.")]
     Pending(Pending),
-    /// Say yes to a call that waits; asks for the passphrase
+    /// Say yes to a call that waits; takes the passphrase, or a tap on Telegram
     #[command(after_help = "Example:\n  portero approve 7c1d\n\nThe call is shown whole before the \
                             passphrase is asked for on the terminal.")]
-    Approve(OneTask),
+    Approve(Approve),
     /// Say no to a call that waits
     #[command(after_help = "Example:\n  portero reject 7c1d --reason 'ask me on Monday'")]
     Reject(Reject),
@@ -90,7 +90,7 @@ pub(crate) enum Command {
                             in force now. It does not run before you approve it."
     )]
     Again(OneTask),
-    /// Permit for a while what would otherwise ask; asks for the passphrase
+    /// Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram
     #[command(
         after_help = "Examples:\n  portero grant github/create_issue 30m\n  portero grant 'notes/*' 2h30m \
                             --project .\n  portero grant mail/send 1h --uses 3 --session 7c1d\n\nA grant \
@@ -103,9 +103,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  portero revoke 3\n  portero revoke --all"
     )]
     Revoke(Revoke),
-    /// Make a persistent rule that allows; asks for the passphrase
+    /// Make a persistent rule that allows; takes the passphrase, or a tap on Telegram
     #[command(after_help = "Example:\n  portero allow github/list_issues")]
-    Allow(OnePattern),
+    Allow(Allow),
     /// Make a persistent rule that asks for approval, at once and everywhere
     #[command(
         visible_alias = "require-approval",
@@ -123,13 +123,13 @@ pub(crate) enum Command {
                             that is with a server already goes on."
     )]
     Pause,
-    /// End a pause; asks for the passphrase
+    /// End a pause; takes the passphrase, or a tap on Telegram
     #[command(after_help = "Example:\n  portero resume")]
-    Resume,
+    Resume(Confirming),
     /// List the rules and grants in force
     #[command(after_help = "Example:\n  portero rules")]
     Rules,
-    /// Remove a persistent rule; asks for the passphrase where that widens
+    /// Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens
     #[command(after_help = "Example:\n  portero unrule 4")]
     Unrule(Unrule),
     /// Read the audit

@@ -50,12 +50,22 @@ impl Terminal {
         Self::hidden(prompt, "code")
     }
 
+    /// Asks for a passphrase, without showing it; none where Enter alone was typed.
+    pub(crate) fn passphrase_or_enter(&mut self, prompt: &str) -> Outcome<Option<String>> {
+        let typed = Self::read(prompt, "passphrase")?;
+        Ok(Some(typed).filter(|typed| !typed.is_empty()))
+    }
+
     fn hidden(prompt: &str, what: &str) -> Outcome<String> {
-        let typed = rpassword::prompt_password(format!("{prompt}: "))
-            .map_err(|error| Failure::refused(format!("no {what} was given")).because(&error))?;
+        let typed = Self::read(prompt, what)?;
         if typed.is_empty() {
             return Err(Failure::refused(format!("no {what} was given; nothing changed")));
         }
         Ok(typed)
+    }
+
+    fn read(prompt: &str, what: &str) -> Outcome<String> {
+        rpassword::prompt_password(format!("{prompt}: "))
+            .map_err(|error| Failure::refused(format!("no {what} was given")).because(&error))
     }
 }

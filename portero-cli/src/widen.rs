@@ -1,7 +1,9 @@
-//! What widens: a person is shown what changes and confirms it with the passphrase, and a code where it is
-//! wide, all on the terminal itself (guarantees A3, A7).
+//! What widens: a person is shown what changes and confirms it, all on the terminal itself: with the passphrase, and
+//! a code where it is wide; or with a tap on Telegram, on the number that only the terminal shows (guarantees A3, A7).
 
-use portero::ipc::{Ask, Challenge, Reaching, Reply, Width};
+use portero::ipc::{
+    self, Ask, Challenge, Disclosed, FailureKind, Reaching, Reply, Status, TelegramConfirms, Width,
+};
 use portero::names::ToolId;
 use portero::pattern::Pattern;
 use portero::policy::Action;
@@ -14,7 +16,11 @@ use crate::terminal::Terminal;
 /// The person at the terminal, who is shown what an act does and asked to confirm it.
 pub(crate) struct Person {
     terminal: Terminal,
+    passphrase: bool,
     authenticator: bool,
+    telegram: TelegramConfirms,
+    /// Whether they said that it is to be confirmed there.
+    there: bool,
 }
 
 impl Person {
@@ -32,29 +38,169 @@ impl Person {
     pub(crate) const fn has_authenticator(&self) -> bool {
         self.authenticator
     }
+
+    /// What is so wide that it takes a code takes the passphrase too, with which the code's secret is sealed.
+    const fn takes_code(&self, width: Width) -> bool {
+        match width {
+            Width::One => false,
+            Width::Wide => self.authenticator,
+        }
+    }
+}
+
+/// With what an act is confirmed.
+enum Way {
+    Typed(Challenge),
+    OnTelegram,
 }
 
 /// Asks for what confirms `act`, which is so wide, after what it does was shown.
 pub(crate) fn confirm(person: &mut Person, act: &str, width: Width) -> Outcome<Challenge> {
+    note_width(person, width)?;
+    let passphrase = person.terminal.passphrase(&format!("Passphrase, to {act}"))?;
+    with_code(person, passphrase, width)
+}
+
+/// Opens the terminal for `act`, which changes a second factor itself and takes the passphrase; fails early where
+/// none is set.
+pub(crate) async fn begin(daemon: &Daemon, act: &str) -> Outcome<Person> {
+    let person = open(daemon, act, false).await?.0;
+    if person.passphrase { Ok(person) } else { Err(no_passphrase()) }
+}
+
+/// Opens the terminal for `act`, which takes the passphrase or a tap on Telegram: there at once where `there` says
+/// so. Fails early where neither can confirm it.
+pub(crate) async fn begin_either(daemon: &Daemon, act: &str, there: bool) -> Outcome<Person> {
+    let (mut person, status) = open(daemon, act, there).await?;
+    if status.standing.paused.is_some() {
+        let why = "everything is paused, so a terminal can ask there to resume and for nothing else";
+        person.telegram = TelegramConfirms::NotNow(why.to_owned());
+    }
+    possible(person)
+}
+
+/// As [`begin_either`], to end a pause.
+pub(crate) async fn begin_resuming(daemon: &Daemon, act: &str, there: bool) -> Outcome<Person> {
+    possible(open(daemon, act, there).await?.0)
+}
+
+/// Does what `make` asks for, once it is confirmed. `act` says it to the person; it is so wide.
+pub(crate) async fn ask(
+    daemon: &Daemon,
+    person: &mut Person,
+    (act, width): (&str, Width),
+    make: impl Fn(Challenge) -> Ask,
+) -> Outcome<Reply> {
+    let challenge = match way(person, act, width)? {
+        Way::Typed(challenge) => challenge,
+        Way::OnTelegram => {
+            match on_telegram(daemon, person, make(Challenge::on_telegram())).await? {
+                Ok(reply) => return Ok(reply),
+                // Nobody was asked there.
+                Err(failure) if failure.kind == FailureKind::Challenge && person.passphrase => {
+                    person.say(format_args!("Not on Telegram: {}.", visible(&failure.message)))?;
+                    confirm(person, act, width)?
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+    };
+    daemon.ask(make(challenge)).await
+}
+
+async fn open(daemon: &Daemon, act: &str, there: bool) -> Outcome<(Person, Box<Status>)> {
+    let terminal = Terminal::open(act)?;
+    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    let person = Person {
+        terminal,
+        passphrase: status.passphrase.is_some(),
+        authenticator: status.totp.is_some(),
+        telegram: status.telegram.confirms.clone(),
+        there,
+    };
+    Ok((person, status))
+}
+
+fn possible(person: Person) -> Outcome<Person> {
+    match &person.telegram {
+        TelegramConfirms::Now => Ok(person),
+        TelegramConfirms::Never | TelegramConfirms::NotNow(_) if person.passphrase => Ok(person),
+        TelegramConfirms::Never => Err(no_passphrase()),
+        TelegramConfirms::NotNow(why) => {
+            Err(Failure::refused(format!("this cannot be confirmed on Telegram: {}", visible(why)))
+                .hint("or set an approval passphrase with `portero passphrase set`"))
+        }
+    }
+}
+
+fn no_passphrase() -> Failure {
+    Failure::refused("no approval passphrase is set, so nothing can be permitted")
+        .hint("run `portero passphrase set`")
+}
+
+/// Lets the person choose, where there is a choice.
+fn way(person: &mut Person, act: &str, width: Width) -> Outcome<Way> {
+    let typed = |person: &mut Person| confirm(person, act, width).map(Way::Typed);
+    if person.takes_code(width) {
+        if person.there {
+            person.say(
+                "This is wide and an authenticator is enrolled, so it takes the passphrase and a code.",
+            )?;
+        }
+        return typed(person);
+    }
+    match person.telegram.clone() {
+        TelegramConfirms::Now if person.there => Ok(Way::OnTelegram),
+        TelegramConfirms::Now if person.passphrase => {
+            note_width(person, width)?;
+            let prompt = format!("Passphrase, or Enter to confirm on Telegram, to {act}");
+            match person.terminal.passphrase_or_enter(&prompt)? {
+                Some(passphrase) => with_code(person, passphrase, width).map(Way::Typed),
+                None => Ok(Way::OnTelegram),
+            }
+        }
+        TelegramConfirms::Now => {
+            person.say("No approval passphrase is set, so this is confirmed on Telegram.")?;
+            Ok(Way::OnTelegram)
+        }
+        TelegramConfirms::NotNow(why) => {
+            if person.there {
+                person.say(format_args!("Not on Telegram: {}.", visible(&why)))?;
+            }
+            typed(person)
+        }
+        TelegramConfirms::Never => {
+            if person.there {
+                person.say("Not on Telegram: nobody is paired there.")?;
+            }
+            typed(person)
+        }
+    }
+}
+
+/// Asks on Telegram, and shows the number on the terminal device and nowhere else.
+async fn on_telegram(daemon: &Daemon, person: &mut Person, ask: Ask) -> Outcome<Result<Reply, ipc::Failure>> {
+    let terminal = &mut person.terminal;
+    let show = |tap: &Disclosed, seconds: u64| {
+        terminal
+            .say(format_args!("Tap {} on Telegram, within {seconds} s. Ctrl-C takes it back.", tap.expose()))
+    };
+    daemon.ask_and_show(ask, show).await
+}
+
+fn note_width(person: &mut Person, width: Width) -> Outcome {
     if width == Width::Wide && !person.authenticator {
         person.say("This is wide. `portero totp enroll` would make it need a code of your phone too.")?;
     }
-    let mut challenge = Challenge::new(person.terminal.passphrase(&format!("Passphrase, to {act}"))?);
-    if width == Width::Wide && person.authenticator {
+    Ok(())
+}
+
+fn with_code(person: &mut Person, passphrase: String, width: Width) -> Outcome<Challenge> {
+    let mut challenge = Challenge::new(passphrase);
+    if person.takes_code(width) {
         challenge.code = Some(person.code("Code of your authenticator, or a recovery code")?);
     }
     Ok(challenge)
-}
-
-/// Opens the terminal for `act`, and fails early where nothing can be widened.
-pub(crate) async fn begin(daemon: &Daemon, act: &str) -> Outcome<Person> {
-    let terminal = Terminal::open(act)?;
-    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
-    if status.passphrase.is_none() {
-        return Err(Failure::refused("no approval passphrase is set, so nothing can be permitted")
-            .hint("run `portero passphrase set`"));
-    }
-    Ok(Person { terminal, authenticator: status.totp.is_some() })
 }
 
 /// What becomes of the tools that a pattern covers.

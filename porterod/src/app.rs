@@ -95,6 +95,8 @@ impl App {
         let tuning = parts.telegram.clone();
         let (daemon, executor) = compose(parts, environment, &files).await?;
         begin(&daemon, &files).await;
+        let ended = daemon.consents.recover().await;
+        ended.map_err(|error| internal("could not end what terminals asked for", &error))?;
         executor.recover().await.map_err(|error| internal("could not take up where it ended", &error))?;
         let background = TaskTracker::new();
         let said = daemon.servers.share();
@@ -115,6 +117,7 @@ impl App {
         background.spawn(talk.clone().tell_heads(tuning.head_look));
         background.spawn(talk.clone().tell_news(tuning.gather));
         background.spawn(talk.clone().keep_menu());
+        background.spawn(talk.clone().ask_for_terminals());
         let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
         background.spawn(deciding.telling());
         background.spawn(link::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));

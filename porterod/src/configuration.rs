@@ -16,9 +16,10 @@ use portero::ipc::Push;
 use portero::notice::{Adoption, Notice};
 use portero::policy::Policy;
 
-use crate::confirmed::Act;
+use crate::confirmed::{Act, Sealing};
 use crate::daemon::{Daemon, Environment};
 use crate::edits::Edited;
+use crate::passphrase::What;
 use crate::store::StoreError;
 
 /// How often it is looked whether edits were gathered for long enough, while there are some.
@@ -209,7 +210,7 @@ pub async fn settle(daemon: &Daemon, files: &Files) {
 /// What is in force counts as confirmed, since nothing in it widens.
 async fn keep(daemon: &Daemon, files: &Files, about: &str) {
     if matches!(&*daemon.confirmed.confirmed(), Confirmed::Sealed(known) if known != files) {
-        let sealed = daemon.confirmed.seal(files.clone(), Act::Adopt, about, None).await;
+        let sealed = daemon.confirmed.seal(files.clone(), Sealing::new(Act::Adopt, about, None)).await;
         if let Err(error) = sealed {
             // What narrows holds all the same, and is found to do so again.
             tracing::error!(%error, "the configuration in force could not be kept");
@@ -225,7 +226,7 @@ pub async fn seal(daemon: &Daemon, by: &str) -> Result<(), StoreError> {
     let present = daemon.present.lock().await;
     if *daemon.confirmed.confirmed() == Confirmed::Open {
         let about = "the configuration as it stands";
-        daemon.confirmed.seal(present.clone(), Act::Seal, about, Some(by)).await?;
+        daemon.confirmed.seal(present.clone(), Sealing::new(Act::Seal, about, Some(by))).await?;
         tell_sessions(daemon);
     }
     Ok(())
@@ -250,6 +251,9 @@ pub async fn confirm(
     shown: &str,
     proof: crate::passphrase::Confirmed,
 ) -> Result<u64, ConfirmError> {
+    if !proof.covers(&What::Configuration(shown)) {
+        return Err(ConfirmError::Changed);
+    }
     let mut present = daemon.present.lock().await;
     let (files, now) = look(daemon)?;
     if now != shown {
@@ -259,7 +263,8 @@ pub async fn confirm(
     // What led here stands in the audit before it is confirmed.
     tell_all(daemon, &files).await;
     let about = in_words(&changes);
-    daemon.confirmed.seal(files.clone(), Act::Confirm, &about, Some(proof.by())).await?;
+    let sealing = Sealing { spends: proof.spends(), ..Sealing::new(Act::Confirm, &about, Some(proof.by())) };
+    daemon.confirmed.seal(files.clone(), sealing).await?;
     let valid = check(&daemon.confirmed.confirmed(), &files, &daemon.environment);
     put_in_force(daemon, valid.map_err(|_| ConfirmError::Invalid)?);
     daemon.record(Event::Config { digest: daemon.config.load().digest.clone(), valid: true });

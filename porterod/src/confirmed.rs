@@ -17,6 +17,7 @@ use portero::paths::Paths;
 
 use crate::journal::{Journal, Weight};
 use crate::store::{StoreError, confirmed as kept, passphrase, standing};
+use crate::taps::Ticket;
 
 /// Why no daemon starts on a configuration that another store sealed.
 const SEALED: &str =
@@ -53,6 +54,27 @@ impl Act {
     }
 }
 
+/// What the audit is told when something counts as confirmed from now on.
+#[derive(Debug)]
+pub struct Sealing<'a> {
+    /// Why.
+    pub act: Act,
+    /// What changed.
+    pub about: &'a str,
+    /// Who did it.
+    pub by: Option<&'a str>,
+    /// The button to use up with it, where it was a tap, and which step of what it does that is.
+    pub(crate) spends: Option<(Ticket, u8)>,
+}
+
+impl<'a> Sealing<'a> {
+    /// With no tap.
+    #[must_use]
+    pub const fn new(act: Act, about: &'a str, by: Option<&'a str>) -> Self {
+        Self { act, about, by, spends: None }
+    }
+}
+
 impl Keeper {
     /// Finds out what was confirmed. Where a passphrase is set and nothing was ever sealed, `present` is, as it
     /// stands.
@@ -75,7 +97,8 @@ impl Keeper {
         };
         let keeper = Self { journal, paths, confirmed: ArcSwap::from_pointee(confirmed.clone()), name };
         if known.is_none() && has_passphrase {
-            keeper.seal(present.clone(), Act::Seal, "the configuration as it stands", None).await?;
+            let about = "the configuration as it stands";
+            keeper.seal(present.clone(), Sealing::new(Act::Seal, about, None)).await?;
         } else {
             keeper.mend(&confirmed).await?;
         }
@@ -88,17 +111,12 @@ impl Keeper {
         self.confirmed.load_full()
     }
 
-    /// From now on these files count as confirmed. `about` tells the audit what changed.
+    /// From now on these files count as confirmed.
     ///
     /// # Errors
     /// When it cannot be kept; then what was confirmed before still counts, unless the error says otherwise.
-    pub async fn seal(
-        &self,
-        files: Files,
-        act: Act,
-        about: &str,
-        by: Option<&str>,
-    ) -> Result<(), StoreError> {
+    pub async fn seal(&self, files: Files, sealing: Sealing<'_>) -> Result<(), StoreError> {
+        let Sealing { act, about, by, spends } = sealing;
         let confirmed = Confirmed::Sealed(files);
         let Confirmed::Sealed(files) = &confirmed else { return Ok(()) };
         let next = next(&self.paths.confirmed());
@@ -109,6 +127,9 @@ impl Keeper {
         let weight = if act == Act::Adopt { Weight::Lenient } else { Weight::Strict };
         let kept = self.journal.change(weight, move |connection| {
             kept::keep(connection, &digest, now)?;
+            if let Some((ticket, step)) = &spends {
+                ticket.spend(connection, *step)?;
+            }
             Ok(((), vec![record.clone()]))
         });
         if let Err(error) = kept.await {

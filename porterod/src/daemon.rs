@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::approval::Desk;
 use crate::confirmed::Keeper;
+use crate::consent::Consents;
 use crate::edits::Edits;
 use crate::heads::Heads;
 use crate::journal::Journal;
@@ -90,6 +91,8 @@ pub struct Daemon {
     pub heads: Arc<Heads>,
     /// Removes what is old of the audit, and verifies the rest.
     pub upkeep: Arc<Upkeep>,
+    /// What terminals ask a person to confirm on Telegram.
+    pub consents: Consents,
     /// The second factor.
     pub passphrase: Passphrase,
     /// Who decides on Telegram.

@@ -25,6 +25,8 @@ pub mod upkeep;
 
 pub mod taps;
 
+pub mod consent;
+
 pub mod passphrase;
 
 pub mod pairing;

@@ -64,7 +64,7 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, _place: OwnedSemaph
             Err(failure) => return tracing::info!(%process, %failure, "a connection was refused"),
         };
     let asker = match hello.peer {
-        Peer::Terminal => Asker::Terminal(process),
+        Peer::Terminal => Asker::Terminal(process, outbox.clone()),
         Peer::Session { id, agent_session, principal, directory } => {
             let client = daemon.anonymizer.load().conceal_text("");
             let origin = Origin { principal, session: id, agent_session, client, directory };
@@ -176,7 +176,7 @@ impl Connection {
         };
         // A peer that asks and does not read is heard no further: its answers would pile up here.
         let Ok(room) = Arc::clone(&self.unread).acquire_owned().await else { return };
-        let ends = matches!(ask, Ask::Stop) && matches!(*self.asker, Asker::Terminal(_));
+        let ends = matches!(ask, Ask::Stop) && matches!(*self.asker, Asker::Terminal(..));
         let question = Question { number, ask, withdrawn };
         let (daemon, asker) = (Arc::clone(&self.daemon), Arc::clone(&self.asker));
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));

@@ -5,6 +5,7 @@
 //! one; a restart does not end it. Each try counts as wrong before it is checked.
 
 mod authenticator;
+mod proof;
 mod seal;
 mod totp;
 
@@ -15,23 +16,21 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use jiff::Timestamp;
-use portero::clock::{Clock, Moment};
+use portero::clock::Clock;
 use portero::ipc::Width;
-use portero::names::TaskId;
 use portero::notice::Alarm;
-use portero::pattern::Pattern;
 use portero::secret::Secret;
 use rusqlite::Connection;
 use tokio::sync::Mutex;
 
 pub use authenticator::Enrolled;
 use authenticator::Offer;
+pub use proof::{Confirmed, What};
 
 use crate::journal::{Journal, Weight};
 use crate::store::authenticator as codes;
 use crate::store::passphrase::{self as kept, Kept};
 use crate::store::{Records, StoreError};
-use crate::taps::{Affirmed, Tapped, Ticket, Wider};
 
 /// Wrong tries before the first pause.
 const FREE_TRIES: u32 = 5;
@@ -41,156 +40,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 /// The fewest characters of a new passphrase.
 const FEWEST: usize = 8;
-
-/// Proof that a person confirmed one act, of this width at most, with a second factor. Only what checks one
-/// makes it.
-#[derive(Debug)]
-pub struct Confirmed {
-    by: String,
-    with: Factor,
-}
-
-/// With what a person confirmed.
-#[derive(Debug)]
-enum Factor {
-    /// With the passphrase, and a code where it is wide.
-    Typed(Width),
-    /// With a button on their phone, which stands for one act about one task.
-    Tapped(Tapped),
-    /// With a button on their phone, which stands for what they asked for in words.
-    Affirmed(Affirmed),
-}
-
-/// An act that needs to be confirmed.
-#[derive(Debug, Clone, Copy)]
-pub enum What<'a> {
-    /// That a call runs.
-    Call(TaskId),
-    /// A grant, for so long.
-    Grant(&'a Pattern, Duration),
-    /// A persistent rule that allows.
-    Allow(&'a Pattern),
-    /// That a rule that is no allow ends.
-    Unrule(u64, &'a Pattern),
-    /// That a pause ends.
-    Resume,
-    /// Something of this width that nobody confirms on a phone.
-    Other(Width),
-}
-
-impl What<'_> {
-    /// How much it widens.
-    #[must_use]
-    pub fn width(&self) -> Width {
-        match self {
-            Self::Call(_) => Width::One,
-            Self::Grant(pattern, lasts) => Width::of_grant(pattern, *lasts),
-            Self::Allow(_) => Width::ALLOW,
-            Self::Unrule(_, pattern) => Width::of_pattern(pattern),
-            Self::Resume => Width::RESUME,
-            Self::Other(width) => *width,
-        }
-    }
-}
-
-impl Confirmed {
-    /// Where the confirmation came from, for the audit: the process that asked, such as `terminal pid 4711`, or
-    /// the person who tapped, such as `telegram user 4711`.
-    #[must_use]
-    pub fn by(&self) -> &str {
-        &self.by
-    }
-
-    /// By a tap: of what its button stands for, and of nothing else.
-    #[must_use]
-    pub fn of_tap(tapped: Tapped) -> Self {
-        Self { by: tapped.by(), with: Factor::Tapped(tapped) }
-    }
-
-    /// By a tap below what would change: of that, and of nothing else.
-    #[must_use]
-    pub fn of_affirmed(affirmed: Affirmed) -> Self {
-        Self { by: affirmed.by(), with: Factor::Affirmed(affirmed) }
-    }
-
-    /// Whether it confirms this act.
-    #[must_use]
-    pub fn covers(&self, what: &What<'_>) -> bool {
-        match (&self.with, what) {
-            (Factor::Typed(width), what) => match (width, what.width()) {
-                (Width::Wide, Width::One | Width::Wide) | (Width::One, Width::One) => true,
-                (Width::One, Width::Wide) => false,
-            },
-            (Factor::Tapped(tapped), What::Call(task)) => tapped.approves(*task),
-            (Factor::Tapped(tapped), What::Grant(pattern, lasts)) => tapped.grants(pattern, *lasts),
-            (Factor::Tapped(tapped), What::Allow(pattern)) => tapped.allows(pattern),
-            (Factor::Tapped(_), What::Unrule(..) | What::Resume | What::Other(_)) => false,
-            (Factor::Affirmed(affirmed), what) => affirms(&affirmed.widening().what, what),
-        }
-    }
-
-    /// The button to use up with the call, where it was a tap.
-    pub(crate) fn ticket(&self) -> Option<Ticket> {
-        match &self.with {
-            Factor::Typed(_) | Factor::Affirmed(_) => None,
-            Factor::Tapped(tapped) => Some(tapped.ticket().clone()),
-        }
-    }
-
-    /// Who gave it, by their user's number on Telegram, where it is one of several people's to the same call: with a
-    /// button under its card, and nothing else.
-    pub(crate) fn voter(&self) -> Option<u64> {
-        match &self.with {
-            Factor::Typed(_) | Factor::Affirmed(_) => None,
-            Factor::Tapped(tapped) => u64::try_from(tapped.user()).ok().filter(|user| *user > 0),
-        }
-    }
-
-    /// The button to use up with the rule or grant, where it was a tap, and which step of what it does that is.
-    pub(crate) fn spends(&self) -> Option<(Ticket, u8)> {
-        match &self.with {
-            Factor::Typed(_) => None,
-            Factor::Tapped(tapped) => Some((tapped.ticket().clone(), 2)),
-            Factor::Affirmed(affirmed) => Some((affirmed.ticket().clone(), 1)),
-        }
-    }
-
-    /// When a tap was first taken up, which may be before a crash; none where it was no tap.
-    pub(crate) const fn since(&self) -> Option<Moment> {
-        match &self.with {
-            Factor::Typed(_) => None,
-            Factor::Tapped(tapped) => Some(tapped.ticket().at),
-            Factor::Affirmed(affirmed) => Some(affirmed.ticket().at),
-        }
-    }
-
-    const fn typed(by: String, width: Width) -> Self {
-        Self { by, with: Factor::Typed(width) }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn by_test() -> Self {
-        Self::of_width(Width::Wide)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of_width(width: Width) -> Self {
-        Self::typed("test".to_owned(), width)
-    }
-}
-
-/// Whether a button that confirms this confirms that act.
-fn affirms(wider: &Wider, what: &What<'_>) -> bool {
-    match (wider, what) {
-        (Wider::Grant(pattern, millis, _), What::Grant(wanted, lasts)) => {
-            pattern == *wanted && *lasts <= Duration::from_millis(*millis)
-        }
-        (Wider::Allow(pattern), What::Allow(wanted)) => pattern == *wanted,
-        (Wider::Unrule(id, pattern, _), What::Unrule(wanted, of)) => (id, pattern) == (wanted, *of),
-        (Wider::Resume, What::Resume) => true,
-        (Wider::Grant(..) | Wider::Allow(_) | Wider::Unrule(..) | Wider::Resume, _) => false,
-    }
-}
 
 /// Why a passphrase did not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

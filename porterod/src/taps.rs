@@ -5,6 +5,7 @@
 //! transaction of the change that it makes. [`Tapped`], which confirms an act, is made here alone, from such a
 //! button: nothing that an agent writes becomes one.
 
+mod answer;
 mod restrict;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use portero::pattern::Pattern;
 use portero::policy::{Action, Limits};
 use serde::{Deserialize, Serialize};
 
+pub use self::answer::{Answer, Answered, Says};
 pub use self::restrict::{Restricting, Restriction, Stricter};
 use crate::journal::Journal;
 pub use crate::store::buttons::Spot;
@@ -39,6 +41,8 @@ pub enum Act {
     Widen(Widening),
     /// It narrows what one tool may do.
     Restrict(Restriction),
+    /// It answers what a terminal asks for.
+    Answer(Answer),
     /// It shows something else; what, its maker knows.
     Show(String),
 }
@@ -120,6 +124,8 @@ pub enum Found {
     Widen(Affirmed),
     /// It narrows what one tool may do.
     Restrict(Restricting),
+    /// It answers what a terminal asks for.
+    Answer(Answered),
     /// It shows something else.
     Show(Turned),
     /// It is the press that used this button: it comes again, perhaps since not all of it was done.
@@ -373,7 +379,7 @@ fn judge(button: Button, press: Press, now: Moment) -> Found {
         (Some(update), Act::Decide(deed)) if update == press.update => {
             Found::Again(Act::Decide(deed), tapped(deed).filter(|_| button.steps == 1))
         }
-        (Some(update), act @ (Act::Show(_) | Act::Widen(_))) if update == press.update => {
+        (Some(update), act @ (Act::Show(_) | Act::Widen(_) | Act::Answer(_))) if update == press.update => {
             Found::Again(act, None)
         }
         (spent_by, Act::Restrict(restriction)) if spent_by.is_none_or(|update| update == press.update) => {
@@ -385,6 +391,9 @@ fn judge(button: Button, press: Press, now: Moment) -> Found {
         (None, Act::Decide(deed)) => tapped(deed).map_or(Found::Void, Found::Decide),
         (None, Act::Widen(widening)) => {
             Found::Widen(Affirmed { ticket, user, widening, spot: button.spot.clone() })
+        }
+        (None, Act::Answer(answer)) => {
+            Found::Answer(Answered { ticket, user, answer, spot: button.spot.clone() })
         }
         (None, Act::Show(what)) => {
             let (task, spot) = (button.task, button.spot.clone());

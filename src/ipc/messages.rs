@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::ask::Ask;
+use super::challenge::Disclosed;
 use super::failure::Failure;
 use super::reply::Reply;
 use crate::anonymize::Fake;
@@ -128,6 +129,17 @@ pub enum Push {
         number: u64,
         /// `params` of `notifications/progress`.
         params: Fake<RawJson>,
+    },
+    /// To a terminal whose question waits for a tap on Telegram
+    /// ([`Challenge::telegram`](super::Challenge::telegram)): the number that the person is to tap there. It is for
+    /// the terminal device and nothing else.
+    Number {
+        /// The number of the question on its connection.
+        number: u64,
+        /// What the person is to tap.
+        tap: Disclosed,
+        /// For how long it is waited for, in seconds.
+        seconds: u64,
     },
     /// A shared server said that one of its lists changed, or logged something: a whole JSON-RPC
     /// notification.

@@ -24,6 +24,22 @@ pub struct TelegramStatus {
     pub waiting: u64,
     /// What goes wrong with sending, until something arrives.
     pub sending_trouble: Option<String>,
+    /// Whether what a terminal widens can be confirmed there now.
+    #[serde(default)]
+    pub confirms: TelegramConfirms,
+}
+
+/// Whether what a terminal widens can be confirmed on Telegram, in place of the passphrase.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TelegramConfirms {
+    /// Nobody is listened to there.
+    #[default]
+    Never,
+    /// Now.
+    Now,
+    /// Not now: why, in words.
+    NotNow(String),
 }
 
 /// How the bot is.

@@ -1,6 +1,14 @@
 //! What is typed about the second factors.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+
+/// How what widens is confirmed.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Confirming {
+    /// Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase
+    #[arg(long)]
+    pub(crate) telegram: bool,
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PassphraseCommand {

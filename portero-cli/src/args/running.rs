@@ -5,16 +5,18 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use portero::names::ServerName;
 
+use super::factors::Confirming;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Show how the files differ from what you confirmed
     Diff,
-    /// Put the files in force as they stand; asks for the passphrase
+    /// Put the files in force as they stand; takes the passphrase, or a tap on Telegram
     #[command(
         after_help = "Everything that changed is shown on the terminal before the passphrase is asked \
                             for. Files that change after that are not confirmed."
     )]
-    Confirm,
+    Confirm(Confirming),
 }
 
 #[derive(Debug, Args)]

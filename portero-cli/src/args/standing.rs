@@ -8,6 +8,7 @@ use clap::Args;
 use portero::config::duration;
 use portero::pattern::Pattern;
 
+use super::factors::Confirming;
 use super::values::number;
 
 #[derive(Debug, Args)]
@@ -27,6 +28,8 @@ pub(crate) struct Grant {
     /// Only sessions in this project directory, such as `.`
     #[arg(long, value_name = "DIR")]
     pub(crate) project: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
 }
 
 #[derive(Debug, Args)]
@@ -37,6 +40,15 @@ pub(crate) struct Revoke {
     /// Every grant
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Allow {
+    /// A tool, or a pattern over tools such as `github/*`
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Pattern,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
 }
 
 #[derive(Debug, Args)]
@@ -51,4 +63,6 @@ pub(crate) struct Unrule {
     /// The rule's id
     #[arg(value_name = "ID", value_parser = number)]
     pub(crate) id: u64,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
 }

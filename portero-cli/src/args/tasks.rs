@@ -3,6 +3,7 @@
 use clap::Args;
 use portero::task::State;
 
+use super::factors::Confirming;
 use super::values::states;
 
 #[derive(Debug, Args)]
@@ -30,13 +31,25 @@ pub(crate) struct OneTask {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// The task's id, or a beginning or end of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Task {
     /// The task's id, or a beginning or end of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Show the real values too, on the terminal itself; asks for the passphrase
+    /// Show the real values too, on the terminal itself; takes the passphrase, or a tap on Telegram
     #[arg(long)]
     pub(crate) real: bool,
+    /// Confirm that on Telegram, by a tap on the number that the terminal shows
+    #[arg(long, requires = "real")]
+    pub(crate) telegram: bool,
 }
 
 #[derive(Debug, Args)]

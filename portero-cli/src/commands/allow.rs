@@ -1,21 +1,26 @@
 //! `portero allow PATTERN`: a persistent rule that allows. It widens.
 
 use portero::ipc::{Ask, Reply, Width};
-use portero::pattern::Pattern;
 use portero::policy::Action;
 
 use super::{Context, check};
+use crate::args;
 use crate::daemon::unexpected;
 use crate::failure::Outcome;
 use crate::widen::{self, Change};
 
-pub(super) async fn run(context: &Context, pattern: Pattern) -> Outcome {
+pub(super) async fn run(context: &Context, args: args::Allow) -> Outcome {
+    let args::Allow { pattern, confirming } = args;
     let daemon = context.daemon().await?;
     check::note(context, &pattern);
-    let mut terminal = widen::begin(&daemon, "to allow").await?;
+    let mut terminal = widen::begin_either(&daemon, "to allow", confirming.telegram).await?;
     widen::show_reach(&daemon, &mut terminal, &pattern, &Change::Allow).await?;
-    let challenge = Some(widen::confirm(&mut terminal, "allow this for good", Width::ALLOW)?);
-    let Reply::Rule(rule) = daemon.ask(Ask::Rule { pattern, action: Action::Allow, challenge }).await? else {
+    let allow = |challenge| {
+        let (pattern, challenge) = (pattern.clone(), Some(challenge));
+        Ask::Rule { pattern, action: Action::Allow, challenge }
+    };
+    let act = ("allow this for good", Width::ALLOW);
+    let Reply::Rule(rule) = widen::ask(&daemon, &mut terminal, act, allow).await? else {
         return Err(unexpected());
     };
     context.output.show(&rule, |out| {

@@ -3,18 +3,19 @@
 use portero::ipc::{Ask, Reply, Width};
 
 use super::{Context, task, tasks};
+use crate::args;
 use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
 use crate::widen;
 
-pub(super) async fn run(context: &Context, id: &str) -> Outcome {
+pub(super) async fn run(context: &Context, args: &args::Approve) -> Outcome {
     let daemon = context.daemon().await?;
-    let waiting = tasks::waiting(&daemon, id).await?;
+    let waiting = tasks::waiting(&daemon, &args.id).await?;
     if let Some(words) = task::several(&waiting) {
         let hint = format!("`portero reject {}` refuses it, alone", tasks::short(waiting.id));
         return Err(Failure::refused(words).hint(hint));
     }
-    let mut terminal = widen::begin(&daemon, "to approve").await?;
+    let mut terminal = widen::begin_either(&daemon, "to approve", args.confirming.telegram).await?;
     let shown = task::describe(&waiting);
     terminal.say(&shown)?;
     // A long call scrolls away: what it is, and how much there is to read, stands beside the question.
@@ -23,8 +24,8 @@ pub(super) async fn run(context: &Context, id: &str) -> Outcome {
         waiting.call.tool,
         shown.lines().count()
     );
-    let challenge = widen::confirm(&mut terminal, &act, Width::One)?;
-    let Reply::Task(task) = daemon.ask(Ask::Approve { task: waiting.id, challenge }).await? else {
+    let approve = |challenge| Ask::Approve { task: waiting.id, challenge };
+    let Reply::Task(task) = widen::ask(&daemon, &mut terminal, (&act, Width::One), approve).await? else {
         return Err(unexpected());
     };
     context.output.show(&task, |out| {

@@ -8,7 +8,7 @@ use portero::policy::Action;
 use serde_json::json;
 
 use super::{Context, rules};
-use crate::args::ConfigCommand;
+use crate::args::{ConfigCommand, Confirming};
 use crate::daemon::{Daemon, unexpected};
 use crate::failure::{Failure, Outcome};
 use crate::output::visible;
@@ -17,7 +17,7 @@ use crate::widen;
 pub(super) async fn run(context: &Context, command: ConfigCommand) -> Outcome {
     match command {
         ConfigCommand::Diff => diff(context).await,
-        ConfigCommand::Confirm => confirm(context).await,
+        ConfigCommand::Confirm(confirming) => confirm(context, confirming).await,
     }
 }
 
@@ -27,9 +27,10 @@ async fn diff(context: &Context) -> Outcome {
     Ok(())
 }
 
-async fn confirm(context: &Context) -> Outcome {
+async fn confirm(context: &Context, confirming: Confirming) -> Outcome {
     let daemon = context.daemon().await?;
-    let mut terminal = widen::begin(&daemon, "confirming a configuration").await?;
+    let mut terminal =
+        widen::begin_either(&daemon, "confirming a configuration", confirming.telegram).await?;
     let waiting = ask(&daemon).await?;
     for line in lines(&waiting) {
         terminal.say(line)?;
@@ -37,8 +38,9 @@ async fn confirm(context: &Context) -> Outcome {
     if !waiting.changes.waits() {
         return Err(Failure::refused("nothing waits; the configuration is in force as it stands"));
     }
-    let challenge = widen::confirm(&mut terminal, "put all of this in force", Width::CONFIG)?;
-    let asked = daemon.ask(Ask::ConfirmConfig { shown: waiting.shown, challenge }).await?;
+    let confirm = |challenge| Ask::ConfirmConfig { shown: waiting.shown.clone(), challenge };
+    let act = ("put all of this in force", Width::CONFIG);
+    let asked = widen::ask(&daemon, &mut terminal, act, confirm).await?;
     let Reply::Changed(confirmed) = asked else { return Err(unexpected()) };
     context.output.show(&json!({"confirmed": confirmed}), |out| {
         out.line("confirmed; the configuration is in force as it stood")

@@ -16,7 +16,7 @@ use crate::output::{span, visible};
 use crate::widen::{self, Change};
 
 pub(super) async fn run(context: &Context, args: args::Grant) -> Outcome {
-    let args::Grant { pattern, duration, uses, session, project } = args;
+    let args::Grant { pattern, duration, uses, session, project, confirming } = args;
     let millis =
         u64::try_from(duration.as_millis()).map_err(|_| Failure::usage("that is too long a time"))?;
     let daemon = context.daemon().await?;
@@ -26,15 +26,17 @@ pub(super) async fn run(context: &Context, args: args::Grant) -> Outcome {
     let project = project.map(|directory| project_limit(&directory)).transpose()?;
     let limits = Limits { project, uses, ..within };
     check::note(context, &pattern);
-    let mut terminal = widen::begin(&daemon, "to grant").await?;
+    let mut terminal = widen::begin_either(&daemon, "to grant", confirming.telegram).await?;
     widen::show_reach(&daemon, &mut terminal, &pattern, &Change::Grant).await?;
     for line in describe(&limits, &status) {
         terminal.say(line)?;
     }
     let act = format!("grant this for {}", span(duration));
-    let challenge = widen::confirm(&mut terminal, &act, Width::of_grant(&pattern, duration))?;
-    let grant = Ask::Grant { pattern, millis, limits, challenge };
-    let Reply::Grant(grant) = daemon.ask(grant).await? else { return Err(unexpected()) };
+    let width = Width::of_grant(&pattern, duration);
+    let grant =
+        |challenge| Ask::Grant { pattern: pattern.clone(), millis, limits: limits.clone(), challenge };
+    let asked = widen::ask(&daemon, &mut terminal, (&act, width), grant).await?;
+    let Reply::Grant(grant) = asked else { return Err(unexpected()) };
     context.output.show(&rules::Shown::of(&grant), |out| {
         let limits = match grant.limits.to_string() {
             none if none.is_empty() => none,

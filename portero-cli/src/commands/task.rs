@@ -19,19 +19,19 @@ pub(super) async fn run(context: &Context, args: &args::Task) -> Outcome {
     let daemon = context.daemon().await?;
     let task = tasks::find(&daemon, &args.id, None).await?;
     if args.real {
-        return show_real(&daemon, &task).await;
+        return show_real(&daemon, &task, args.telegram).await;
     }
     context.output.show(&task, |out| out.line(describe(&task)))?;
     Ok(())
 }
 
 /// Shows the real values on the terminal device: never on stdout, where a program could read them.
-async fn show_real(daemon: &Daemon, task: &Task) -> Outcome {
-    let mut terminal = widen::begin(daemon, "to show real values").await?;
+async fn show_real(daemon: &Daemon, task: &Task, telegram: bool) -> Outcome {
+    let mut terminal = widen::begin_either(daemon, "to show real values", telegram).await?;
     terminal.say(describe(task))?;
     let act = format!("show here what {} really gets and answers", task.call.tool.server);
-    let challenge = widen::confirm(&mut terminal, &act, Width::One)?;
-    let Reply::RealTask(real) = daemon.ask(Ask::RealTask { task: task.id, challenge }).await? else {
+    let real = |challenge| Ask::RealTask { task: task.id, challenge };
+    let Reply::RealTask(real) = widen::ask(daemon, &mut terminal, (&act, Width::One), real).await? else {
         return Err(unexpected());
     };
     let RealTask { params, meta, result, error } = &*real;

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use portero::config;
 use portero::ipc::{
-    self, Ask, AskError, Client, ConnectError, Hello, Peer, Probe, Process, Push, Reply, Welcome,
+    self, Ask, AskError, Client, ConnectError, Disclosed, Hello, Peer, Probe, Process, Push, Reply, Welcome,
 };
 use portero::paths::Paths;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::failure::{Failure, Outcome};
 
@@ -31,8 +31,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// A terminal's connection to the daemon.
 pub(crate) struct Daemon {
     client: Client,
-    /// Kept so that pushes have somewhere to go; a terminal subscribes to nothing.
-    _pushes: mpsc::Receiver<Push>,
+    /// A terminal subscribes to nothing; it is told a number to show.
+    pushes: Mutex<mpsc::Receiver<Push>>,
     pub(crate) welcome: Welcome,
 }
 
@@ -69,7 +69,7 @@ impl Daemon {
     /// Connects, if it runs.
     pub(crate) async fn connect(paths: &Paths) -> Result<Self, ConnectError> {
         let (client, pushes, welcome) = connect(paths, &hello(paths, Peer::Terminal)).await?;
-        Ok(Self { client, _pushes: pushes, welcome })
+        Ok(Self { client, pushes: Mutex::new(pushes), welcome })
     }
 
     /// The connection, for many questions at once.
@@ -94,6 +94,37 @@ impl Daemon {
             }
             Err(error @ AskError::Unsent(_)) => {
                 Err(Failure::refused("the question could not be sent").because(&error))
+            }
+        }
+    }
+
+    /// Asks one question that waits for a tap on Telegram; `show` puts the number there that the person is to tap,
+    /// which it has so many seconds for.
+    pub(crate) async fn ask_and_show(
+        &self,
+        ask: Ask,
+        mut show: impl FnMut(&Disclosed, u64) -> Outcome,
+    ) -> Outcome<Result<Reply, ipc::Failure>> {
+        let mut pushes = self.pushes.lock().await;
+        let asking = self.ask_and_hear(ask);
+        tokio::pin!(asking);
+        loop {
+            let push = tokio::select! {
+                biased;
+                push = pushes.recv() => push,
+                answered = &mut asking => return answered,
+            };
+            match push {
+                // Without a number nothing can be tapped: the question is taken back.
+                Some(Push::Number { number: _, tap, seconds }) => show(&tap, seconds)?,
+                Some(
+                    Push::Standing(_)
+                    | Push::Config { .. }
+                    | Push::Settled { .. }
+                    | Push::Progress { .. }
+                    | Push::Notification { .. },
+                ) => {}
+                None => return asking.await,
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::approval::{Desk, DeskParts};
 use crate::configuration;
 use crate::configuration::Valid;
 use crate::confirmed::Keeper;
+use crate::consent::Consents;
 use crate::daemon::{Daemon, Environment, Tally};
 use crate::edits::Edits;
 use crate::executor::{Executor, ExecutorParts};
@@ -43,9 +44,9 @@ pub(super) async fn compose(
     environment: Environment,
     files: &Files,
 ) -> Result<(Arc<Daemon>, Arc<Executor>), Failure> {
-    let (kept, valid) = Kept::open(&parts, &environment, files).await?;
+    let (kept, Valid { config, anonymizer: proven, changes, warnings }) =
+        Kept::open(&parts, &environment, files).await?;
     let Kept { tally, audit, journal, heads, policy, rules, confirmed, anonymizer } = kept;
-    let Valid { config, anonymizer: proven, changes, warnings } = valid;
     anonymizer.store(Arc::new(proven));
     let Parts { paths, home, environment: variables, clock, guard, build, .. } = parts;
     let catalog = Arc::new(Catalog::new(&config.servers, Some(paths.catalog())));
@@ -65,13 +66,14 @@ pub(super) async fn compose(
         home,
         build: build.clone(),
     });
-    let desk = open_desk(&journal, &servers, &policy, Arc::clone(&approvals), Arc::clone(&clock));
     let daemon = Arc::new(Daemon {
         build,
         started: clock.now().wall,
+        desk: open_desk(&journal, &servers, &policy, Arc::clone(&approvals), Arc::clone(&clock)),
         outbox: Outbox::new(Arc::clone(&journal)),
         upkeep: Upkeep::new(Arc::clone(&heads), Arc::clone(&config)),
         heads,
+        consents: Consents::new(Arc::clone(&journal), Arc::clone(&clock)),
         passphrase: Passphrase::new(Arc::clone(&journal), Arc::clone(&clock)),
         pairing: Arc::new(Pairing::new(Arc::clone(&journal), Arc::clone(&clock))),
         weather: Arc::default(),
@@ -92,7 +94,6 @@ pub(super) async fn compose(
         audit,
         journal,
         rules,
-        desk,
         servers,
         sessions: Arc::new(Sessions::default()),
         tally: Arc::new(Mutex::new(Tally::new(tally))),

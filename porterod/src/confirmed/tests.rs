@@ -25,7 +25,7 @@ async fn open(bench: &Bench, present: &str) -> Arc<Confirmed> {
 /// With `text` confirmed.
 async fn sealed(bench: &Bench, text: &str) {
     let keeper = Keeper::open(bench.journal.clone(), paths(bench), &policies(text)).await.unwrap();
-    keeper.seal(policies(text), Act::Confirm, "", Some("pid 1")).await.unwrap();
+    keeper.seal(policies(text), Sealing::new(Act::Confirm, "", Some("pid 1"))).await.unwrap();
     assert_eq!(*keeper.confirmed(), Confirmed::Sealed(policies(text)));
 }
 

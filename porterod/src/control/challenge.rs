@@ -2,6 +2,7 @@
 
 use portero::ipc::{Challenge, Failure, Width};
 
+use super::consent::{self, Beside};
 use super::failure;
 use crate::daemon::Daemon;
 use crate::passphrase::{Confirmed, What};
@@ -15,10 +16,12 @@ pub(super) enum Confirming {
     Tapped(Tapped),
     /// With a button on their phone, below what would change.
     Affirmed(Affirmed),
+    /// With a number on their phone, which this terminal shows.
+    Asked(Beside),
 }
 
 /// Confirms an act: with the passphrase, and a code beside it where the act is wide and an authenticator is
-/// enrolled; or with a tap on the button that stands for this very act.
+/// enrolled; or with a tap on the button that stands for this very act, or on the number that the terminal shows.
 pub(super) async fn confirm(
     daemon: &Daemon,
     by: &str,
@@ -28,6 +31,7 @@ pub(super) async fn confirm(
     let challenge = match confirming {
         Confirming::Tapped(tapped) => return Ok(Confirmed::of_tap(tapped)),
         Confirming::Affirmed(affirmed) => return Ok(Confirmed::of_affirmed(affirmed)),
+        Confirming::Asked(beside) => return consent::ask(daemon, by, beside, what).await,
         Confirming::Typed(challenge) => challenge,
     };
     let (passphrase, code) = challenge.take();
@@ -36,4 +40,9 @@ pub(super) async fn confirm(
         Width::Wide => daemon.passphrase.confirm_wide(passphrase, code, by).await,
     };
     confirmed.map_err(|error| failure::of_passphrase(&error))
+}
+
+/// What was typed, for what changes a second factor itself: one factor does not replace another one.
+pub(super) fn typed(challenge: Challenge) -> Result<Challenge, Failure> {
+    if challenge.telegram { Err(consent::only_typed()) } else { Ok(challenge) }
 }

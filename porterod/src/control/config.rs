@@ -1,10 +1,8 @@
 //! `portero config diff` and `portero config confirm`.
 
-use std::sync::Arc;
-
 use portero::config;
 use portero::confirmed::Confirmed;
-use portero::ipc::{Challenge, Failure, FailureKind, Reply, Waiting, Width};
+use portero::ipc::{Failure, FailureKind, Reply, Waiting};
 use portero::names::ToolId;
 use portero::policy::{Action, Policy};
 
@@ -14,7 +12,12 @@ use crate::configuration::{self, ConfirmError};
 use crate::daemon::Daemon;
 use crate::passphrase::What;
 
-pub(super) fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
+pub(super) fn answer(daemon: &Daemon) -> Result<Reply, Failure> {
+    waiting(daemon).map(|waiting| Reply::Config(Box::new(waiting)))
+}
+
+/// How the files differ from what a person confirmed.
+pub(super) fn waiting(daemon: &Daemon) -> Result<Waiting, Failure> {
     let (files, shown) = configuration::look(daemon).map_err(|error| told(&error))?;
     let confirmed = daemon.confirmed.confirmed();
     let valid = configuration::check(&confirmed, &files, &daemon.environment);
@@ -25,14 +28,14 @@ pub(super) fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         Confirmed::Unknown(reason) => Some(format!("{reason}, so nothing counts as confirmed")),
     };
     let tools = if changes.waits() { looser(daemon, &files) } else { Vec::new() };
-    Ok(Reply::Config(Box::new(Waiting { note, changes, tools, shown })))
+    Ok(Waiting { note, changes, tools, shown })
 }
 
 pub(super) async fn confirm(
     daemon: &Daemon,
     by: &str,
     shown: &str,
-    challenge: Challenge,
+    confirming: Confirming,
 ) -> Result<Reply, Failure> {
     // What is refused in any case costs no try.
     let (files, now) = configuration::look(daemon).map_err(|error| told(&error))?;
@@ -40,8 +43,7 @@ pub(super) async fn confirm(
         return Err(told(&ConfirmError::Changed));
     }
     configuration::waiting(daemon, &files).map_err(|error| told(&error))?;
-    let proof =
-        challenge::confirm(daemon, by, Confirming::Typed(challenge), What::Other(Width::CONFIG)).await?;
+    let proof = challenge::confirm(daemon, by, confirming, What::Configuration(shown)).await?;
     let confirmed = configuration::confirm(daemon, shown, proof).await;
     confirmed.map(Reply::Changed).map_err(|error| told(&error))
 }

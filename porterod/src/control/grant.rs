@@ -19,7 +19,8 @@ pub(super) async fn answer(
 ) -> Result<Reply, Failure> {
     let lasts = wanted.lasts;
     let most = fits(daemon, lasts)?;
-    let confirmed = confirm(daemon, by, confirming, What::Grant(&wanted.pattern, lasts)).await?;
+    let confirmed =
+        confirm(daemon, by, confirming, What::Grant(&wanted.pattern, lasts, &wanted.limits)).await?;
     let granted = daemon.rules.grant(wanted, most, confirmed).await;
     daemon.enforce().await;
     granted.map(Reply::Grant).map_err(|error| failure::of_rules(&error))

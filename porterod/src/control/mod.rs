@@ -10,6 +10,7 @@ mod cancel_task;
 mod challenge;
 mod check_task;
 mod config;
+mod consent;
 mod consume;
 mod failure;
 mod find;
@@ -51,12 +52,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::anonymize::Fake;
-use portero::ipc::{Ask, Failure, FailureKind, Outbox, Process, Reply};
+use portero::ipc::{Ask, Challenge, Failure, FailureKind, Outbox, Process, Reply};
 use portero::pipeline::Context;
 use portero::task::Origin;
 use tokio_util::sync::CancellationToken;
 
 use self::challenge::Confirming;
+use self::consent::Beside;
 pub(crate) use self::failure::of_store;
 pub use self::look::look;
 pub use self::phone::{affirmed, reach as reach_of, said};
@@ -71,8 +73,8 @@ use crate::sessions::Seat;
 pub enum Asker {
     /// One agent's session.
     Session(SessionAsker),
-    /// A person's terminal.
-    Terminal(Process),
+    /// A person's terminal, and the way back to it.
+    Terminal(Process, Outbox),
 }
 
 /// A session that asks.
@@ -110,7 +112,7 @@ pub struct Question {
 pub async fn answer(daemon: &Arc<Daemon>, asker: &Asker, question: Question) -> Result<Reply, Failure> {
     match asker {
         Asker::Session(session) => answer_session(daemon, session, question).await,
-        Asker::Terminal(process) => answer_terminal(daemon, process, question).await,
+        Asker::Terminal(process, outbox) => answer_terminal(daemon, process, outbox, question).await,
     }
 }
 
@@ -179,20 +181,44 @@ async fn answer_session(
 async fn answer_terminal(
     daemon: &Arc<Daemon>,
     process: &Process,
-    Question { ask, withdrawn, .. }: Question,
+    outbox: &Outbox,
+    Question { number, ask, withdrawn }: Question,
 ) -> Result<Reply, Failure> {
     let by = process.to_string();
     let attempt = attempt::of(&ask);
-    let answered = answer_person(daemon, &by, ask, withdrawn).await;
+    let beside = Beside::new(number, outbox.clone(), withdrawn.clone());
+    let hand = Hand { by: &by, withdrawn, beside: Some(beside.clone()) };
+    let answered = answer_person(daemon, &hand, ask).await;
+    beside.settle(daemon, &answered).await;
     attempt::written_down(daemon, attempt, &by, answered)
 }
 
-async fn answer_person(
-    daemon: &Arc<Daemon>,
-    by: &str,
-    ask: Ask,
+/// Whose hand asks: a person's, at a terminal or on their phone.
+struct Hand<'a> {
+    /// Who, in the words of the audit.
+    by: &'a str,
+    /// Cancelled when the answer is not wanted any more.
     withdrawn: CancellationToken,
-) -> Result<Reply, Failure> {
+    /// The terminal, which can show a number; none on a phone.
+    beside: Option<Beside>,
+}
+
+impl Hand<'_> {
+    /// With what the person confirms.
+    fn confirming(&self, challenge: Challenge) -> Confirming {
+        match &self.beside {
+            Some(beside) if challenge.telegram => Confirming::Asked(beside.clone()),
+            Some(_) | None => Confirming::Typed(challenge),
+        }
+    }
+
+    fn maybe(&self, challenge: Option<Challenge>) -> Option<Confirming> {
+        challenge.map(|challenge| self.confirming(challenge))
+    }
+}
+
+async fn answer_person(daemon: &Arc<Daemon>, hand: &Hand<'_>, ask: Ask) -> Result<Reply, Failure> {
+    let by = hand.by;
     match ask {
         Ask::Status => status::answer(daemon).await,
         Ask::Tasks { state, after, limit } => {
@@ -200,31 +226,25 @@ async fn answer_person(
         }
         Ask::Find { part, state } => find::answer(daemon, &part, state),
         Ask::Task { task } => task::answer(daemon, task),
-        Ask::RealTask { task, challenge } => {
-            real::answer(daemon, by, task, Confirming::Typed(challenge)).await
-        }
+        Ask::RealTask { task, challenge } => real::answer(daemon, by, task, hand.confirming(challenge)).await,
         Ask::Look { task } => look::answer(daemon, task),
-        Ask::Watch { after } => watch::answer(daemon, after, withdrawn).await,
+        Ask::Watch { after } => watch::answer(daemon, after, hand.withdrawn.clone()).await,
         Ask::Approve { task, challenge } => {
-            approve::answer(daemon, by, task, Confirming::Typed(challenge)).await
+            approve::answer(daemon, by, task, hand.confirming(challenge)).await
         }
         Ask::Reject { task, reason, for_now } => reject::answer(daemon, by, task, reason, for_now).await,
-        Ask::Again { task, challenge } => {
-            again::answer(daemon, by, task, challenge.map(Confirming::Typed)).await
-        }
+        Ask::Again { task, challenge } => again::answer(daemon, by, task, hand.maybe(challenge)).await,
         Ask::Grant { pattern, millis, limits, challenge } => {
             let wanted = Wanted { pattern, lasts: Duration::from_millis(millis), limits };
-            grant::answer(daemon, by, wanted, Confirming::Typed(challenge)).await
+            grant::answer(daemon, by, wanted, hand.confirming(challenge)).await
         }
         Ask::Revoke(acting) => revoke::answer(daemon, by, acting).await,
         Ask::Rule { pattern, action, challenge } => {
-            rule::answer(daemon, by, pattern, action, challenge.map(Confirming::Typed)).await
+            rule::answer(daemon, by, pattern, action, hand.maybe(challenge)).await
         }
-        Ask::Unrule { id, challenge } => {
-            unrule::answer(daemon, by, id, challenge.map(Confirming::Typed)).await
-        }
+        Ask::Unrule { id, challenge } => unrule::answer(daemon, by, id, hand.maybe(challenge)).await,
         Ask::Pause => pause::answer(daemon, by).await,
-        Ask::Resume { challenge } => resume::answer(daemon, by, Confirming::Typed(challenge)).await,
+        Ask::Resume { challenge } => resume::answer(daemon, by, hand.confirming(challenge)).await,
         Ask::Rules => Ok(rules::answer(daemon)),
         Ask::Why { tool, arguments } => why::answer(daemon, &tool, arguments),
         Ask::Reach { pattern, by } => reach::answer(daemon, &pattern, by).await,
@@ -232,10 +252,14 @@ async fn answer_person(
         Ask::OfferTotp { challenge } => totp::offer(daemon, challenge).await,
         Ask::EnrollTotp { challenge } => totp::enroll(daemon, by, challenge).await,
         Ask::RemoveTotp { challenge } => totp::remove(daemon, by, challenge).await,
-        Ask::TelegramPair { challenge } => telegram_pair::answer(daemon, by, challenge).await,
-        Ask::TelegramUnpair { challenge } => telegram_unpair::answer(daemon, by, challenge).await,
+        Ask::TelegramPair { challenge } => telegram_pair::answer(daemon, by, hand.maybe(challenge)).await,
+        Ask::TelegramUnpair { challenge } => {
+            telegram_unpair::answer(daemon, by, hand.confirming(challenge)).await
+        }
         Ask::Config => config::answer(daemon),
-        Ask::ConfirmConfig { shown, challenge } => config::confirm(daemon, by, &shown, challenge).await,
+        Ask::ConfirmConfig { shown, challenge } => {
+            config::confirm(daemon, by, &shown, hand.confirming(challenge)).await
+        }
         Ask::Heads => heads::answer(daemon).await,
         Ask::Stop => Ok(stop::answer(daemon, by)),
         Ask::Subscribe

@@ -2,6 +2,7 @@
 
 use portero::ipc::{Challenge, Failure, Reply};
 
+use super::challenge::typed;
 use super::failure;
 use crate::configuration;
 use crate::daemon::Daemon;
@@ -12,6 +13,7 @@ pub(super) async fn answer(
     old: Option<Challenge>,
     new: Challenge,
 ) -> Result<Reply, Failure> {
+    let (old, new) = (old.map(typed).transpose()?, typed(new)?);
     let (old, (new, _)) = (old.map(|old| old.take().0), new.take());
     let set = daemon.passphrase.set(old, new, by).await;
     set.map_err(|error| failure::of_passphrase(&error))?;

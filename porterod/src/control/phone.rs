@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Attempt};
 use super::challenge::Confirming;
-use super::{answer_person, grant, reach, resume, rule, unrule};
+use super::{Hand, answer_person, grant, reach, resume, rule, unrule};
 use crate::daemon::Daemon;
 use crate::pairing::Person;
 use crate::rules::Wanted;
@@ -23,7 +23,8 @@ use crate::taps::{Affirmed, Wider};
 pub async fn said(daemon: &Arc<Daemon>, person: Person, ask: Ask) -> Result<Reply, Failure> {
     let by = format!("telegram user {}", person.user);
     let attempt = attempt::of(&ask);
-    let answered = answer_person(daemon, &by, ask, CancellationToken::new()).await;
+    let hand = Hand { by: &by, withdrawn: CancellationToken::new(), beside: None };
+    let answered = answer_person(daemon, &hand, ask).await;
     attempt::written_down(daemon, attempt, &by, answered)
 }
 

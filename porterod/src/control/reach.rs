@@ -1,7 +1,5 @@
 //! What would change for the tools that a pattern covers: shown to a person who is about to widen.
 
-use std::sync::Arc;
-
 use portero::catalog::Catalog;
 use portero::clock::Moment;
 use portero::ipc::{Failure, FailureKind, Reaching, Reply};
@@ -11,14 +9,14 @@ use portero::policy::{Action, Grant, Limits, Policy, Rule, Standing};
 
 use crate::daemon::Daemon;
 
-pub(super) async fn answer(daemon: &Arc<Daemon>, pattern: &Pattern, by: Reaching) -> Result<Reply, Failure> {
+pub(super) async fn answer(daemon: &Daemon, pattern: &Pattern, by: Reaching) -> Result<Reply, Failure> {
     tools(daemon, pattern, by).await.map(Reply::Reach)
 }
 
 /// The tools that it covers and whose decision changes, with the present one, denied ones first. A grant lifts no
 /// deny: the tools that stay denied are told too.
 pub(super) async fn tools(
-    daemon: &Arc<Daemon>,
+    daemon: &Daemon,
     pattern: &Pattern,
     by: Reaching,
 ) -> Result<Vec<(ToolId, Action)>, Failure> {
@@ -73,7 +71,7 @@ fn after(standing: &Standing, pattern: &Pattern, by: Reaching, now: Moment) -> S
 }
 
 /// Every tool and operation that the daemon or, by the cache that they share, a session knows of.
-async fn known_tools(daemon: &Arc<Daemon>) -> Result<Vec<ToolId>, Failure> {
+async fn known_tools(daemon: &Daemon) -> Result<Vec<ToolId>, Failure> {
     let (config, cache) = (daemon.config.load_full(), daemon.paths.catalog());
     let servers = config.servers.clone();
     let cached = tokio::task::spawn_blocking(move || Catalog::new(&servers, Some(cache)))

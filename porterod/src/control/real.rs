@@ -4,7 +4,7 @@
 //! device; that it was shown is in the audit before it is.
 
 use portero::anonymize::Fake;
-use portero::ipc::{Disclosed, Failure, RealTask, Reply, Width};
+use portero::ipc::{Disclosed, Failure, RealTask, Reply};
 use portero::json::RawJson;
 use portero::names::TaskId;
 use portero::secret::Secret;
@@ -12,6 +12,7 @@ use portero::secret::Secret;
 use super::challenge::{Confirming, confirm};
 use super::failure;
 use crate::daemon::Daemon;
+use crate::journal::Weight;
 use crate::passphrase::What;
 
 /// Reveals as the executor would: for the task's own server, by the rules of now.
@@ -22,12 +23,17 @@ pub(super) async fn answer(
     confirming: Confirming,
 ) -> Result<Reply, Failure> {
     let task = daemon.desk.task(task, None).map_err(|error| failure::of_desk(&error))?;
-    let confirmed = confirm(daemon, by, confirming, What::Other(Width::One)).await?;
+    let confirmed = confirm(daemon, by, confirming, What::Reveal(task.id)).await?;
     let about = format!("task {}", task.id);
-    daemon
-        .journal
-        .record_act("task real", &about, true, Some(confirmed.by()))
-        .map_err(|error| failure::of_store(&error))?;
+    let record = daemon.journal.act("task real", &about, true, Some(confirmed.by()));
+    let spends = confirmed.spends();
+    let recorded = daemon.journal.change(Weight::Strict, move |store| {
+        if let Some((ticket, step)) = &spends {
+            ticket.spend(store, *step)?;
+        }
+        Ok(((), vec![record.clone()]))
+    });
+    recorded.await.map_err(|error| failure::of_store(&error))?;
     let anonymizer = daemon.anonymizer.load();
     let server = &task.call.tool.server;
     let reveal =

@@ -12,7 +12,7 @@ use portero::names::{TaskId, ToolId};
 use portero::server::{Condition, Health};
 use portero::task::State;
 
-use super::{failure, shown};
+use super::{consent, failure, shown};
 use crate::approval::Which;
 use crate::daemon::Daemon;
 use crate::pairing::Circle;
@@ -51,7 +51,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         totp: daemon.passphrase.enrolled().map_err(|error| failure::of_store(&error))?.map(|enrolled| {
             Authenticator { since: enrolled.since, by: enrolled.by, recovery: enrolled.recovery }
         }),
-        telegram: telegram(daemon)?,
+        telegram: telegram(daemon).await?,
         counts,
         audit: Some(audit(daemon).await?),
     })))
@@ -85,7 +85,7 @@ async fn audit(daemon: &Daemon) -> Result<AuditState, Failure> {
     })
 }
 
-fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
+async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
     let seen = daemon.weather.seen();
     let circle = match &seen.place {
         Some(place) => daemon.pairing.circle(place).map_err(|error| failure::of_store(&error))?,
@@ -110,6 +110,7 @@ fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
         last_trouble: seen.last_trouble,
         waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
         sending_trouble,
+        confirms: consent::confirms(daemon).await?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portero::ipc::{Challenge, Failure, FailureKind, PairingCode, Reply, TelegramState, Width};
+use portero::ipc::{Failure, FailureKind, PairingCode, Reply, TelegramState, Width};
 
 use super::challenge::{Confirming, confirm};
 use super::failure;
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn answer(
     daemon: &Daemon,
     by: &str,
-    challenge: Option<Challenge>,
+    confirming: Option<Confirming>,
 ) -> Result<Reply, Failure> {
     let known = tokio::time::timeout(PATIENCE, daemon.weather.known()).await;
     let seen = known.unwrap_or_else(|_| daemon.weather.seen());
@@ -26,8 +26,7 @@ pub(super) async fn answer(
     };
     if daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?.is_some() {
         let missing = || Failure::new(FailureKind::Challenge, "this needs the approval passphrase");
-        let confirming = Confirming::Typed(challenge.ok_or_else(missing)?);
-        confirm(daemon, by, confirming, What::Other(Width::PAIR)).await?;
+        confirm(daemon, by, confirming.ok_or_else(missing)?, What::Other(Width::PAIR)).await?;
     }
     let offer = daemon.pairing.offer(place, by).map_err(|error| refused(&error))?;
     let code = offer.code.expose();

@@ -2,18 +2,19 @@
 
 use portero::ipc::{Challenge, Failure, Reply};
 
+use super::challenge::typed;
 use super::failure;
 use crate::daemon::Daemon;
 
 /// A new secret, for whoever knows the passphrase; it has no effect yet.
 pub(super) async fn offer(daemon: &Daemon, challenge: Challenge) -> Result<Reply, Failure> {
-    let offered = daemon.passphrase.offer(challenge.take().0).await;
+    let offered = daemon.passphrase.offer(typed(challenge)?.take().0).await;
     offered.map(|secret| Reply::TotpSecret(secret.into())).map_err(|error| failure::of_passphrase(&error))
 }
 
 /// Puts that secret in force, once a first code shows that an authenticator has it.
 pub(super) async fn enroll(daemon: &Daemon, by: &str, challenge: Challenge) -> Result<Reply, Failure> {
-    let (passphrase, code) = challenge.take();
+    let (passphrase, code) = typed(challenge)?.take();
     let enrolled = daemon.passphrase.enroll(passphrase, code, by).await;
     enrolled
         .map(|codes| Reply::RecoveryCodes(codes.into_iter().map(Into::into).collect()))
@@ -22,7 +23,7 @@ pub(super) async fn enroll(daemon: &Daemon, by: &str, challenge: Challenge) -> R
 
 /// From then on the passphrase alone confirms what is wide.
 pub(super) async fn remove(daemon: &Daemon, by: &str, challenge: Challenge) -> Result<Reply, Failure> {
-    let (passphrase, code) = challenge.take();
+    let (passphrase, code) = typed(challenge)?.take();
     let removed = daemon.passphrase.remove(passphrase, code, by).await;
     removed.map(|()| Reply::Changed(1)).map_err(|error| failure::of_passphrase(&error))
 }

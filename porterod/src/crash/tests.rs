@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use portero::audit::{self, Event, Filter, Outcome, Record, Segment};
 use portero::clock::{Clock as _, SystemClock};
-use portero::ipc::{Ask, AskError, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
+use portero::ipc::{Ask, AskError, Challenge, Client, Hello, PROTOCOL, Peer, Push, Reply, TelegramConfirms};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
 use portero::policy::Limits;

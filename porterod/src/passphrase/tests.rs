@@ -1,7 +1,10 @@
-use portero::policy::Action;
+use portero::names::TaskId;
+use portero::pattern::Pattern;
+use portero::policy::{Action, Limits};
 
 use super::*;
 use crate::approval::tests::Bench;
+use crate::taps::{Affirmed, Wider};
 
 pub(super) const RIGHT: &str = "correct horse";
 
@@ -140,12 +143,10 @@ fn the_default_cost_is_argon2id_with_nineteen_mebibytes() {
 fn a_button_below_what_would_change_confirms_that_and_nothing_else() {
     let pattern: Pattern = "github/*".parse().unwrap();
     let other: Pattern = "*".parse().unwrap();
-    let hour = Duration::from_secs(3600);
+    let (hour, none) = (Duration::from_secs(3600), Limits::default());
+    let once = Limits { uses: "1".parse().ok(), ..Limits::default() };
     let acts = [
-        (
-            Wider::Grant(pattern.clone(), 3_600_000, portero::policy::Limits::default()),
-            What::Grant(&pattern, hour),
-        ),
+        (Wider::Grant(pattern.clone(), 3_600_000, none.clone()), What::Grant(&pattern, hour, &none)),
         (Wider::Allow(pattern.clone()), What::Allow(&pattern)),
         (Wider::Unrule(3, pattern.clone(), Action::Deny), What::Unrule(3, &pattern)),
         (Wider::Resume, What::Resume),
@@ -153,8 +154,9 @@ fn a_button_below_what_would_change_confirms_that_and_nothing_else() {
     let call = What::Call(TaskId::fresh());
     let others = [
         call,
-        What::Grant(&pattern, 2 * hour),
-        What::Grant(&other, hour),
+        What::Grant(&pattern, 2 * hour, &none),
+        What::Grant(&other, hour, &none),
+        What::Grant(&pattern, hour, &once),
         What::Allow(&other),
         What::Unrule(4, &pattern),
         What::Unrule(3, &other),

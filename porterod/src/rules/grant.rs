@@ -35,7 +35,7 @@ impl Rules {
         if lasts > most || lasts < Duration::from_secs(1) {
             return Err(RulesError::Duration(most));
         }
-        covered(&confirmed, &What::Grant(&pattern, lasts))?;
+        covered(&confirmed, &What::Grant(&pattern, lasts, &limits))?;
         let mut state = self.state.lock().await;
         let mut next = self.next(&state);
         let grant = Grant {

@@ -8,6 +8,7 @@ pub(crate) mod authenticator;
 pub(crate) mod buttons;
 pub(crate) mod cards;
 pub(crate) mod confirmed;
+pub(crate) mod consents;
 pub(crate) mod denials;
 mod error;
 pub(crate) mod heads;

@@ -186,16 +186,16 @@ fn a_tap_confirms_what_its_button_says_and_nothing_else() {
     let tool: ToolId = "mail/send".parse().unwrap();
     let (one, many) = (Pattern::from(&tool), "mail/*".parse::<Pattern>().unwrap());
     let sibling = "mail/delete".parse::<Pattern>().unwrap();
-    let ten = Duration::from_secs(600);
+    let (ten, none) = (Duration::from_secs(600), Limits::default());
     let tap = |deed| Confirmed::of_tap(Tapped::test(deed, task, tool.clone()));
     let covered = |deed| {
         let acts = [
             What::Call(task),
             What::Call(other),
-            What::Grant(&one, ten),
-            What::Grant(&one, ten + Duration::from_millis(1)),
-            What::Grant(&many, ten),
-            What::Grant(&sibling, ten),
+            What::Grant(&one, ten, &none),
+            What::Grant(&one, ten + Duration::from_millis(1), &none),
+            What::Grant(&many, ten, &none),
+            What::Grant(&sibling, ten, &none),
             What::Allow(&one),
             What::Allow(&many),
             What::Other(portero::ipc::Width::One),

@@ -95,7 +95,8 @@ impl Pushed for Running {
                 None => self.handle.notification(&server, &method, params),
             },
             // The link adopts standings itself, and the client gives progress to the call that it is of.
-            Push::Standing(_) | Push::Progress { .. } => {}
+            // A session is shown no number.
+            Push::Standing(_) | Push::Progress { .. } | Push::Number { .. } => {}
         }
     }
 }

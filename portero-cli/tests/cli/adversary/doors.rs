@@ -8,8 +8,14 @@ use crate::agent::Agent;
 
 /// Everything that widens, in the words of the socket, with a challenge that is wrong, empty, or of another shape.
 fn widening(task: &str) -> Vec<Value> {
-    let challenges =
-        [json!({"passphrase": "password"}), json!({"passphrase": ""}), json!({}), json!(null), json!(true)];
+    let challenges = [
+        json!({"passphrase": "password"}),
+        json!({"passphrase": ""}),
+        json!({}),
+        json!(null),
+        json!(true),
+        json!({"telegram": true}),
+    ];
     let mut asks = Vec::new();
     for challenge in challenges {
         asks.extend([

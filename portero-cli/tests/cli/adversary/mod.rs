@@ -5,6 +5,7 @@
 mod doors;
 mod files;
 mod socket;
+mod telegram;
 mod words;
 
 use serde_json::{Value, json};
@@ -26,7 +27,11 @@ struct Siege {
 
 impl Siege {
     fn begin() -> Self {
-        let world = World::with_office();
+        Self::of(World::with_office())
+    }
+
+    /// A world as its owner set it up, save for the passphrase.
+    fn of(world: World) -> Self {
         set_passphrase(&world);
         let mut agent = Agent::connect(&world, &[]);
         let pending = agent.call("office__send_mail", &mail());

@@ -59,6 +59,13 @@ impl Socket {
         }
     }
 
+    /// Asks and gives the first thing that the daemon says.
+    pub(super) fn ask_and_hear(&mut self, ask: &Value) -> Value {
+        self.next += 1;
+        self.send(&json!({"ask": {"number": self.next, "ask": ask}}).to_string());
+        self.receive().expect("an answer")
+    }
+
     /// One frame: a length of four bytes, big-endian, then JSON.
     fn send(&mut self, text: &str) {
         let length = u32::try_from(text.len()).unwrap().to_be_bytes();

@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::Path;
 
+use portero::anonymize::Anonymizer;
 use portero::catalog::Hints;
 use portero::clock::{Clock as _, TestClock};
 use portero::policy::{
-    Action, ConfigPolicy, Decision, Policy, Quorum, Rule, Source, Standing as Ruled, Vote,
+    Action, ConfigPolicy, Decision, Limits, Policy, Quorum, Rule, Source, Standing as Ruled, Vote,
 };
 use portero::task::{State, Task};
 use serde_json::json;
@@ -19,6 +20,7 @@ use super::screens;
 use super::screens::activity::{self, Fate, Told};
 use super::text::tests::covered;
 use super::text::{MESSAGE_MOST, Message, Style};
+use crate::consent::{Numbers, Question, Sight, Wish};
 
 /// A message as a person sees it: what is bold between stars, what is code between strokes or indented.
 fn drawn(message: &Message, keyboard: &Keyboard) -> String {
@@ -190,6 +192,24 @@ fn price() -> Task {
     task("stripe/create_price", &json!({ "product": "prod_QeJ", "unit_amount": 4900, "currency": "chf" }))
 }
 
+/// What a terminal asks.
+fn terminal() -> String {
+    let tools = [("github/delete_repo", Action::Deny), ("github/create_issue", Action::RequireApproval)];
+    let tools = tools.map(|(tool, action)| (tool.parse().expect("a tool"), action)).to_vec();
+    let question = Question {
+        id: 1,
+        wish: Wish::Grant("github/*".parse().expect("a pattern"), 3_600_000, Limits::default()),
+        sight: Sight::Tools(tools),
+        by: "portero (pid 4711; started by zsh < tmux: server)".to_owned(),
+        until: "2026-11-20T13:03:00Z".parse().expect("a time"),
+        numbers: Numbers::test([12, 47, 83], 1),
+    };
+    let pages = with_view(None, |view| {
+        screens::asked(&question, &Anonymizer::none(), &screens::View { now: view.now, zone: view.zone })
+    });
+    format!("{}\n[ 12 ] [ 47 ] [ 83 ]\n[ ❌ Refuse ]", drawn(&pages[0], &Keyboard::new()))
+}
+
 #[test]
 fn the_screens_in_the_documentation_are_up_to_date() {
     let screens = [
@@ -215,6 +235,7 @@ fn the_screens_in_the_documentation_are_up_to_date() {
         ("digest", burst()),
         ("ran", ran(None)),
         ("ran-list", ran(Some(0))),
+        ("terminal", terminal()),
     ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("docs/telegram.md");
     let kept = fs::read_to_string(&path).expect("the documentation");

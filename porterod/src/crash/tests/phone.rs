@@ -315,3 +315,70 @@ async fn killed_at_any_point_of_the_last_vote_the_call_runs_once() {
         assert_eq!((home.ran(), voted(&home).await), (1, vec![501, 502]), "{point}");
     }
 }
+
+/// A terminal that asks on Telegram for a grant; the number that it is told.
+async fn ask_for_grant(home: &Home) -> (String, tokio::task::JoinHandle<Result<Reply, AskError>>) {
+    let hello = Hello {
+        protocol: PROTOCOL,
+        build: "test".to_owned(),
+        config: home.at("config"),
+        peer: Peer::Terminal,
+    };
+    let socket = paths(home.0.path()).socket();
+    let (client, mut pushes, _) = Client::connect(&socket, hello).await.unwrap();
+    let (pattern, limits) = ("notes/send".parse().unwrap(), Limits::default());
+    let ask = Ask::Grant { pattern, millis: 60_000, limits, challenge: Challenge::on_telegram() };
+    let answer = tokio::spawn(async move { client.ask(ask).await });
+    match pushes.recv().await {
+        Some(Push::Number { tap, .. }) => (tap.expose().to_owned(), answer),
+        other => panic!("no number: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn killed_between_a_tapped_number_and_its_change_it_is_done_once_or_not_at_all() {
+    for (point, grants, words) in [
+        ("number tapped", 0, "Portero was restarted before this was answered. Nothing changed."),
+        ("consent done", 1, "Confirmed and done."),
+    ] {
+        let home = Home::new();
+        let telegram = telegram(&home).await;
+        let mut daemon = home.daemon(Some(point));
+        let person = home.connect(Peer::Terminal).await;
+        let since = Instant::now();
+        loop {
+            let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+            if status.telegram.confirms == TelegramConfirms::Now {
+                break;
+            }
+            assert!(since.elapsed() < SOON, "{point}: {:?}", status.telegram);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let (number, answer) = ask_for_grant(&home).await;
+        let card =
+            |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"));
+        let card = telegram.until("a question", card).await;
+        telegram.press(JANE, card.id, &number);
+        killed(&mut daemon, point).await;
+        assert!(answer.await.unwrap().is_err(), "{point}: the terminal does not know");
+
+        let _daemon = home.daemon(None);
+        let now = |it: &StandIn| {
+            let now = it.by_bot(JANE).into_iter().find(|it| it.id == card.id)?;
+            now.text.starts_with(words).then_some(now)
+        };
+        assert!(telegram.until(words, now).await.keyboard.is_none(), "{point}");
+        telegram.redeliver_last();
+        telegram.say(JANE, "/rules");
+        telegram
+            .until("an answer", |it| {
+                it.by_bot(JANE)
+                    .into_iter()
+                    .find(|it| it.text.contains("No rules") || it.text.contains("Grants"))
+            })
+            .await;
+        let person = home.connect(Peer::Terminal).await;
+        let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
+        assert_eq!(standing.grants.len(), grants, "{point}");
+    }
+}

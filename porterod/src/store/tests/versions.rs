@@ -63,6 +63,10 @@ const ROWS: &[&str] = &[
     // 19: when a press was taken up
     "UPDATE telegram_buttons SET steps = 1, spent_by = 9, spent = 1700000000000000000, spent_boot = 5
          WHERE cause = 'card:task';",
+    // 20: what terminals asked to confirm there
+    "INSERT INTO telegram_consents (bot, chat, about, made) VALUES (4711, 501, 'resume', 1700000000000000000);
+     INSERT INTO telegram_consents (bot, chat, about, made, ended, ended_at)
+         VALUES (4711, 501, 'allow a/b', 1700000000000000000, 'refused', 1700000001000000000);",
 ];
 
 fn data(version: usize) -> PathBuf {

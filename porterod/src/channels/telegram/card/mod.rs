@@ -78,6 +78,12 @@ pub fn card(task: &Task, view: &View<'_>) -> Card {
     Card { pages, document: Some(document(task)), needs_second_tap: true }
 }
 
+/// The question and all of the call, of any length.
+#[must_use]
+pub fn in_full(task: &Task, view: &View<'_>) -> Text {
+    head(task, view).words("\n\n").then(body(&task.call))
+}
+
 /// The whole call as JSON, on pages; the last says so when a document must tell the rest.
 #[must_use]
 pub fn as_json(task: &Task) -> Vec<Message> {

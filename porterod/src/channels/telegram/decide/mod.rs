@@ -131,7 +131,8 @@ impl Deciding {
             Found::Show(turned) => self.show(link, person, turned).await,
             Found::Used
             | Found::Widen(_)
-            | Found::Again(Act::Widen(_) | Act::Restrict(_), _)
+            | Found::Again(Act::Widen(_) | Act::Restrict(_) | Act::Answer(_), _)
+            | Found::Answer(_)
             | Found::Restrict(_)
             | Found::RestrictAgain(_) => Ok(words::USED),
             Found::Unsent => Ok(words::UNSENT),
@@ -336,11 +337,12 @@ impl Deciding {
             (Found::Again(Act::Decide(deed), _), _) => words::done(deed, false),
             (Found::Used, _) => words::USED,
             (
-                Found::Again(Act::Show(_) | Act::Widen(_) | Act::Restrict(_), _)
+                Found::Again(Act::Show(_) | Act::Widen(_) | Act::Restrict(_) | Act::Answer(_), _)
                 | Found::Restrict(_)
                 | Found::RestrictAgain(_)
                 | Found::Show(_)
                 | Found::Widen(_)
+                | Found::Answer(_)
                 | Found::Unsent
                 | Found::Void,
                 _,

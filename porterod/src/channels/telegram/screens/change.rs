@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use portero::ipc::Reply;
 use portero::names::ToolId;
-use portero::policy::Action;
+use portero::policy::{Action, Grant, Limits, Rule};
 
 use super::super::moments;
 use super::super::text::{Message, Shown, Text};
@@ -21,20 +21,33 @@ pub fn change(what: &Wider, tools: &[(ToolId, Action)], again: bool, view: &View
     } else {
         Text::new()
     };
+    let limits = match what {
+        Wider::Grant(_, _, limits) => limited(limits, &Shown::line),
+        Wider::Allow(_) | Wider::Unrule(..) | Wider::Resume => Text::new(),
+    };
+    text.then(changing(what, tools, limits, view)).pages()
+}
+
+/// For whom a grant is, and how often.
+pub(super) fn limited(limits: &Limits, line: &impl Fn(&str) -> Shown) -> Text {
+    if limits.is_none() {
+        return Text::new();
+    }
+    Text::new().words("\nLimited: ").code(&line(&limits.to_string()))
+}
+
+/// What would change. `limits` say for whom it would, and how often.
+pub(super) fn changing(what: &Wider, tools: &[(ToolId, Action)], limits: Text, view: &View<'_>) -> Text {
+    let text = Text::new();
     let text = match what {
-        Wider::Grant(pattern, millis, limits) => {
+        Wider::Grant(pattern, millis, _) => {
             let lasts = Duration::from_millis(*millis);
             let end = view.now.saturating_add(SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX));
             let text = text.bold("Permit for a while?").words("\n").code(&Shown::line(pattern.as_str()));
             let text = text.words(" for ").then(moments::span(lasts));
-            let text = match end {
+            match end {
                 Ok(end) => text.words(", until ").then(moments::at(end, view.now, view.zone)),
                 Err(_) => text,
-            };
-            if limits.is_none() {
-                text
-            } else {
-                text.words("\nLimited: ").code(&Shown::line(&limits.to_string()))
             }
         }
         Wider::Allow(pattern) => {
@@ -47,13 +60,12 @@ pub fn change(what: &Wider, tools: &[(ToolId, Action)], again: bool, view: &View
             .words(", ")
             .code(&Shown::line(pattern.as_str())),
         Wider::Resume => {
-            return text
-                .bold("Go on?")
-                .words("\nCalls are decided by configuration, rules and grants again, and approved ones run.")
-                .pages();
+            return text.bold("Go on?").words(
+                "\nCalls are decided by configuration, rules and grants again, and approved ones run.",
+            );
         }
     };
-    tools_of(text, what, tools).pages()
+    tools_of(text.then(limits), what, tools)
 }
 
 fn tools_of(text: Text, what: &Wider, tools: &[(ToolId, Action)]) -> Text {
@@ -100,34 +112,8 @@ const fn fate(what: &Wider, now: Action) -> Option<(bool, &'static str)> {
 pub fn done(reply: &Reply, by: Option<i64>, view: &View<'_>) -> Vec<Message> {
     let text = Text::new();
     let text = match reply {
-        Reply::Grant(grant) => text
-            .bold("Permitted")
-            .words(": grant ")
-            .count(grant.id)
-            .words(", ")
-            .code(&Shown::line(grant.pattern.as_str()))
-            .words(" for ")
-            .then(moments::span(grant.lasts()))
-            .then(match grant.limits.to_string() {
-                none if none.is_empty() => Text::new(),
-                limits => Text::new().words(", ").code(&Shown::line(&limits)),
-            })
-            .words(". End it with ")
-            .code(&Shown::line(&format!("/revoke {}", grant.id))),
-        Reply::Rule(rule) => {
-            let word = match rule.action {
-                Action::Allow => "Permitted from now on",
-                Action::RequireApproval => "Asks from now on",
-                Action::Deny => "Denied from now on",
-            };
-            text.bold(word)
-                .words(": rule ")
-                .count(rule.id)
-                .words(", ")
-                .code(&Shown::line(rule.pattern.as_str()))
-                .words(". End it with ")
-                .code(&Shown::line(&format!("/unrule {}", rule.id)))
-        }
+        Reply::Grant(grant) => granted(grant),
+        Reply::Rule(rule) => ruled(rule),
         Reply::Standing(standing) => match standing.paused {
             Some(since) => text
                 .bold("Everything is paused")
@@ -157,6 +143,41 @@ pub fn done(reply: &Reply, by: Option<i64>, view: &View<'_>) -> Vec<Message> {
         | Reply::Watched(_) => text.words("Done."),
     };
     signed(text, by).pages()
+}
+
+/// A grant that was made.
+pub(super) fn granted(grant: &Grant) -> Text {
+    Text::new()
+        .bold("Permitted")
+        .words(": grant ")
+        .count(grant.id)
+        .words(", ")
+        .code(&Shown::line(grant.pattern.as_str()))
+        .words(" for ")
+        .then(moments::span(grant.lasts()))
+        .then(match grant.limits.to_string() {
+            none if none.is_empty() => Text::new(),
+            limits => Text::new().words(", ").code(&Shown::line(&limits)),
+        })
+        .words(". End it with ")
+        .code(&Shown::line(&format!("/revoke {}", grant.id)))
+}
+
+/// A rule that was made.
+pub(super) fn ruled(rule: &Rule) -> Text {
+    let word = match rule.action {
+        Action::Allow => "Permitted from now on",
+        Action::RequireApproval => "Asks from now on",
+        Action::Deny => "Denied from now on",
+    };
+    Text::new()
+        .bold(word)
+        .words(": rule ")
+        .count(rule.id)
+        .words(", ")
+        .code(&Shown::line(rule.pattern.as_str()))
+        .words(". End it with ")
+        .code(&Shown::line(&format!("/unrule {}", rule.id)))
 }
 
 /// A person thought better of it: this one, where several could have.

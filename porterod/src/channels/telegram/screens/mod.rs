@@ -7,6 +7,7 @@ mod change;
 mod standing;
 mod status;
 mod tasks;
+mod terminal;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -19,6 +20,7 @@ pub use self::change::{change, done, nothing_done};
 pub use self::standing::rules;
 pub use self::status::status;
 pub use self::tasks::{List, Part, digest, part, tasks};
+pub use self::terminal::{answered, asked, ended, over};
 use super::text::{Message, Shown, Text, units};
 
 /// What a screen depends on besides what it shows.
@@ -133,10 +135,14 @@ pub fn logs(stretch: &Stretch, number: usize, view: &View<'_>) -> Vec<Message> {
 /// Why a question was not answered as asked.
 #[must_use]
 pub fn failure(failure: &Failure) -> Vec<Message> {
+    failed(failure).pages()
+}
+
+fn failed(failure: &Failure) -> Text {
     let text = Text::new().bold("That did not work").words(": ").code(&Shown::line(&failure.message));
     match &failure.hint {
-        Some(hint) => text.words("\nHint: ").code(&Shown::line(hint)).pages(),
-        None => text.pages(),
+        Some(hint) => text.words("\nHint: ").code(&Shown::line(hint)),
+        None => text,
     }
 }
 

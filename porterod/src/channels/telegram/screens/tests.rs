@@ -1,15 +1,18 @@
 //! Screens say what is so, in any number of pages.
 
+use portero::anonymize::{Anonymizer, Direction, Rule};
+use portero::policy::Limits;
+use portero::secret::Secret;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::card::tests::task;
 use super::super::text::tests::uncovered;
 use super::super::text::{ENTITIES_MOST, MESSAGE_MOST, units};
-use portero::policy::Limits;
 use portero::task::State;
 
 use super::*;
+use crate::consent::{End, Numbers, Question, Sight, Wish};
 use crate::taps::Wider;
 
 fn with_view<T>(look: impl FnOnce(&View<'_>) -> T) -> T {
@@ -290,5 +293,98 @@ proptest! {
         prop_assert_eq!(named(&listed), texts.len());
         prop_assert_eq!(named(&logged), texts.len());
         prop_assert_eq!(named(&digested), texts.len() + usize::from(!texts.is_empty()));
+    }
+}
+
+/// A question of a terminal.
+fn question(wish: Wish, sight: Sight) -> Question {
+    let until = "2026-11-20T13:03:00Z".parse().expect("a time");
+    let numbers = Numbers::test([12, 47, 83], 1);
+    Question { id: 1, wish, sight, by: "portero (pid 4711)".to_owned(), until, numbers }
+}
+
+fn of_terminal(wish: Wish, sight: Sight) -> String {
+    one(with_view(|view| asked(&question(wish, sight), &Anonymizer::none(), view)))
+}
+
+#[test]
+fn a_terminals_question_shows_a_grant_with_its_limits() {
+    let limits = Limits { uses: "3".parse().ok(), ..Limits::default() };
+    let wish = Wish::Grant("gmail/*".parse().expect("a pattern"), 3_600_000, limits);
+    let tools = vec![("gmail/send".parse().expect("a tool"), Action::RequireApproval)];
+    insta::assert_snapshot!(of_terminal(wish, Sight::Tools(tools)), @r#"
+    A terminal of yours asks: portero grant gmail/* 1h, 3 uses
+    by portero (pid 4711)
+
+    Permit for a while?
+    gmail/* for 1 h, until 15:01 +01
+    Limited: 3 uses
+    It changes 1 tool:
+    gmail/send  asks now → would run unasked
+    Tools that servers add later and that match are covered too.
+
+    Tap the number that your terminal shows now.
+    An agent with a shell of yours could ask this too. If that was not you just now, or if no terminal in front of you shows a number: Refuse.
+    Until 14:03 +01, in 2 min
+    "#);
+}
+
+#[test]
+fn a_terminals_question_shows_all_of_a_changed_configuration() {
+    let waiting = serde_json::from_value(json!({
+        "note": null, "shown": "digest",
+        "changes": {
+            "widens": [{ "file": "policies.json", "words": "`notes/*`: deny → allow" }],
+            "narrows": [{ "file": "mcps.json", "words": "server `old` is not started any more" }],
+        },
+        "tools": [["notes/erase", "deny", "allow"]],
+    }))
+    .expect("what waits");
+    let wish = Wish::Configuration("digest".to_owned());
+    insta::assert_snapshot!(of_terminal(wish, Sight::Configuration(Box::new(waiting))), @r#"
+    A terminal of yours asks: portero config confirm
+    by portero (pid 4711)
+
+    Put the changed configuration in force?
+    Waits for you, since it widens:
+    policies.json: `notes/*`: deny → allow
+    In force already, since it narrows or changes nothing:
+    mcps.json: server `old` is not started any more
+    Known tools that would become looser:
+    notes/erase  DENIED now → would run unasked
+
+    Tap the number that your terminal shows now.
+    An agent with a shell of yours could ask this too. If that was not you just now, or if no terminal in front of you shows a number: Refuse.
+    Until 14:03 +01, in 2 min
+    "#);
+}
+
+#[test]
+fn a_terminals_question_conceals_what_is_private() {
+    let rule = Rule {
+        fake: "Jane Doe".to_owned(),
+        real: Secret::new("Marta Lindqvist".to_owned()),
+        direction: Direction::Both,
+        case_sensitive: true,
+        label: None,
+        servers: None,
+    };
+    let anonymizer = Anonymizer::new(&[rule]).expect("a rule");
+    let project = portero::names::Principal::of_project("/home/Marta Lindqvist/shop".as_ref());
+    let limits = Limits { project: Some(project), ..Limits::default() };
+    let wish = Wish::Grant("gmail/*".parse().expect("a pattern"), 60_000, limits);
+    let question = question(wish, Sight::Tools(Vec::new()));
+    let text = one(with_view(|view| asked(&question, &anonymizer, view)));
+    assert!(text.contains("/home/Jane Doe/shop") && !text.contains("Lindqvist"), "{text}");
+}
+
+#[test]
+fn every_end_of_a_terminals_question_says_whether_anything_changed() {
+    for end in End::ALL {
+        let message = ended("grant gmail/* 1h", (end, None), None);
+        assert!(message.text.contains("portero grant gmail/* 1h"), "{}", message.text);
+        let nothing = ["Nothing changed", "nothing was done", "could not be done"];
+        let nothing = nothing.iter().any(|words| message.text.contains(words));
+        assert_eq!(nothing, end != End::Done, "{}", message.text);
     }
 }

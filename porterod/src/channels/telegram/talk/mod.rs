@@ -4,6 +4,7 @@
 //! shown with a button, which confirms exactly what was shown.
 
 mod activity;
+mod asked;
 mod bounds;
 pub mod command;
 mod head;
@@ -148,7 +149,9 @@ impl Talk {
                 self.confirmed(affirmed, message, here).await?;
                 None
             }
+            Found::Answer(answered) => Some(self.answered(answered).await?),
             Found::Again(Act::Widen(_), _) => Some("This is done.".to_owned()),
+            Found::Again(Act::Answer(answer), _) => Some(self.answered_before(answer)?),
             Found::Decide(_) | Found::Again(..) | Found::Used | Found::Unsent | Found::Void => None,
         };
         here.courier.answer(press.query, word, false);
@@ -248,7 +251,8 @@ impl std::fmt::Debug for Talk {
 pub(super) fn is_its(found: &Found) -> bool {
     match found {
         Found::Widen(_)
-        | Found::Again(Act::Widen(_) | Act::Restrict(_), _)
+        | Found::Answer(_)
+        | Found::Again(Act::Widen(_) | Act::Restrict(_) | Act::Answer(_), _)
         | Found::Restrict(_)
         | Found::RestrictAgain(_) => true,
         Found::Show(Turned { what, .. }) | Found::Again(Act::Show(what), _) => {

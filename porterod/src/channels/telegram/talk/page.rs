@@ -19,6 +19,8 @@ use crate::taps::{Act, Spot, Widening};
 const OURS: &str = "talk ";
 /// What follows where nothing is to be done.
 const NO: &str = "no";
+/// What those below a terminal's question begin with that turn its pages.
+pub(super) const ASKED: &str = "asked ";
 
 /// An answer: its pages, of which one is shown.
 pub(super) struct Sheet<'a> {
@@ -37,6 +39,8 @@ pub(super) struct Sheet<'a> {
 pub(super) enum Page {
     /// A page of the answer to a command.
     Of(Turn),
+    /// This page of what a terminal asks for.
+    Asked(usize, i64),
     /// That nothing is done.
     Nothing,
 }
@@ -56,6 +60,10 @@ pub(super) struct Turn {
 
 /// Reads what a button shows; none where it is not the chat's.
 pub(super) fn turned(what: &str) -> Option<Page> {
+    if let Some(asked) = what.strip_prefix(ASKED) {
+        let (page, question) = asked.split_once(' ')?;
+        return Some(Page::Asked(page.parse().ok()?, question.parse().ok()?));
+    }
     match what.strip_prefix(OURS)? {
         NO => Some(Page::Nothing),
         turn => serde_json::from_str(turn).ok().map(Page::Of),
@@ -141,12 +149,14 @@ impl Talk {
         message: MessageId,
         here: &Here,
     ) -> Result<(), StoreError> {
-        let Page::Of(Turn { words, trail, page }) = page else {
-            return self
-                .put(here, (spot, message), &Sheet::new(screens::nothing_done(doer(here.person)), ""))
-                .await;
-        };
         let at = (spot, message);
+        let Turn { words, trail, page } = match page {
+            Page::Of(turn) => turn,
+            Page::Asked(page, question) => return self.turn_asked(question, page, at, here).await,
+            Page::Nothing => {
+                return self.put(here, at, &Sheet::new(screens::nothing_done(doer(here.person)), "")).await;
+            }
+        };
         match self.read(&words) {
             Ok(Command::Look(look)) => {
                 let (talk, here) = (self.clone(), here.clone());
@@ -174,7 +184,15 @@ impl Talk {
 
     /// The buttons, known from now on; the message's former ones are void.
     async fn keyboard(&self, spot: Spot, sheet: &Sheet<'_>) -> Result<Option<Keyboard>, StoreError> {
-        let rows = sheet.buttons();
+        self.keyboard_of(spot, sheet.buttons()).await
+    }
+
+    /// These buttons, known from now on; the message's former ones are void.
+    pub(super) async fn keyboard_of(
+        &self,
+        spot: Spot,
+        rows: Vec<Vec<(String, Act)>>,
+    ) -> Result<Option<Keyboard>, StoreError> {
         let acts = rows.iter().flatten().map(|(_, act)| (None, act.clone())).collect();
         let mut tokens = self.taps.make(spot, acts).await?.into_iter();
         let button = |(label, _): &(String, Act)| Button::new(label.clone(), tokens.next()?).ok();
