@@ -51,7 +51,8 @@ fn approve_says_who_has_to_before_it_asks_for_a_passphrase_and_reject_works() {
     let mut agent = Agent::connect(&world, &[]);
     let mail = json!({"to": "a@b.test", "subject": "x", "body": "y"});
     let waits = agent.call("office__send_mail", &mail);
-    let task = waits["result"]["structuredContent"]["task"].as_str().expect("a task").to_owned();
+    assert_eq!(waits["result"]["structuredContent"]["status"], "pending-approval", "{waits}");
+    let task = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
 
     let mut terminal = on_terminal(&world, &["approve", &task]);
     let shown = terminal.expect(Eof).unwrap();
