@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use portero::ipc::{TelegramState, TelegramTrouble};
+use portero::ipc::{TelegramRefused, TelegramState, TelegramTrouble};
 use tokio::sync::watch;
 
 use crate::pairing::Place;
@@ -33,8 +33,19 @@ pub struct Weather {
     sending: Mutex<Option<Sending>>,
 }
 
-/// Tells how many messages wait to be sent, and what goes wrong with sending.
-pub type Sending = Arc<dyn Fn() -> (usize, Option<String>) + Send + Sync>;
+/// How sending goes.
+#[derive(Debug, Clone, Default)]
+pub struct Outward {
+    /// How many messages wait to be sent.
+    pub waiting: usize,
+    /// What goes wrong with sending.
+    pub trouble: Option<String>,
+    /// What was refused and will not be shown.
+    pub refused: Option<TelegramRefused>,
+}
+
+/// Tells how sending goes.
+pub type Sending = Arc<dyn Fn() -> Outward + Send + Sync>;
 
 impl Default for Weather {
     fn default() -> Self {
@@ -57,11 +68,11 @@ impl Weather {
         self.seen.borrow().clone()
     }
 
-    /// How many messages wait to be sent, and what goes wrong with sending.
+    /// How sending goes.
     #[must_use]
-    pub fn sending(&self) -> (usize, Option<String>) {
+    pub fn sending(&self) -> Outward {
         let sending = self.queue().clone();
-        sending.map_or((0, None), |sending| sending())
+        sending.map_or_else(Outward::default, |sending| sending())
     }
 
     /// Waits until it is known whether the bot can be reached.

@@ -38,8 +38,8 @@ pub use process::Process;
 pub use reply::{Called, Look, RealTask, Reply, Waiting, Watched};
 pub use status::{AuditState, Authenticator, Counts, Status};
 pub use telegram::{
-    PairingCode, TelegramConfirms, TelegramGroup, TelegramPerson, TelegramState, TelegramStatus,
-    TelegramTrouble,
+    PairingCode, TelegramConfirms, TelegramGroup, TelegramPerson, TelegramRefused, TelegramState,
+    TelegramStatus, TelegramTrouble,
 };
 pub use width::{NARROW_GRANT_MOST, Width};
 

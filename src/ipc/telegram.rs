@@ -27,6 +27,9 @@ pub struct TelegramStatus {
     /// Whether what a terminal widens can be confirmed there now.
     #[serde(default)]
     pub confirms: TelegramConfirms,
+    /// What Telegram refused since the bot was connected; it is not shown there.
+    #[serde(default)]
+    pub refused: Option<TelegramRefused>,
 }
 
 /// Whether what a terminal widens can be confirmed on Telegram, in place of the passphrase.
@@ -93,6 +96,15 @@ pub struct TelegramTrouble {
     pub kind: String,
     /// What, in words; never a token, an address or anybody's text.
     pub what: String,
+}
+
+/// Messages that Telegram refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelegramRefused {
+    /// How many.
+    pub count: u64,
+    /// The last of them; its kind is what kind of message it was.
+    pub last: TelegramTrouble,
 }
 
 /// A code that pairs whoever says it to the bot.

@@ -1,7 +1,8 @@
 //! `portero telegram pair` and `unpair`: who decides on Telegram.
 
 use portero::ipc::{
-    Ask, PairingCode, Reply, Status, TelegramGroup, TelegramPerson, TelegramState, TelegramStatus, Width,
+    Ask, PairingCode, Reply, Status, TelegramGroup, TelegramPerson, TelegramRefused, TelegramState,
+    TelegramStatus, Width,
 };
 use portero::secret::Secret;
 use serde_json::json;
@@ -127,6 +128,14 @@ pub(super) fn print_status(out: &Output, telegram: &TelegramStatus) -> std::io::
     }
     if let Some(trouble) = &telegram.sending_trouble {
         out.line(format_args!("            {} wait to be sent: {}", telegram.waiting, visible(trouble)))?;
+    }
+    if let Some(TelegramRefused { count, last }) = &telegram.refused {
+        let messages = if *count == 1 { "message" } else { "messages" };
+        out.line(format_args!(
+            "            {count} {messages} refused and not shown, the last {}: {}",
+            ago(last.at),
+            visible(&last.what)
+        ))?;
     }
     Ok(())
 }

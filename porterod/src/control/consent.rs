@@ -140,7 +140,7 @@ fn well(daemon: &Daemon, seen: &Seen) -> Result<(), String> {
         | TelegramState::Conflict
         | TelegramState::Unauthorized => return Err(format!("the bot cannot be reached: {}", trouble())),
     }
-    if let (_, Some(trouble)) = daemon.weather.sending() {
+    if let Some(trouble) = daemon.weather.sending().trouble {
         return Err(format!("messages on Telegram do not arrive: {trouble}"));
     }
     let Some(last) = seen.last_poll else { return Err("the bot was not reached yet".to_owned()) };

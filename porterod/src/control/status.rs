@@ -16,6 +16,7 @@ use super::{consent, failure, shown};
 use crate::approval::Which;
 use crate::daemon::Daemon;
 use crate::pairing::Circle;
+use crate::weather::Outward;
 
 /// How many of the last tasks that wait are looked at.
 const GATHERING_MOST: u32 = 200;
@@ -100,7 +101,7 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
             (None, Some(TelegramGroup { chat: group.chat, deciders: group.deciders, trouble }))
         }
     };
-    let (waiting, sending_trouble) = daemon.weather.sending();
+    let Outward { waiting, trouble: sending_trouble, refused } = daemon.weather.sending();
     Ok(TelegramStatus {
         state: seen.state,
         bot: seen.username,
@@ -111,6 +112,7 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
         waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
         sending_trouble,
         confirms: consent::confirms(daemon).await?,
+        refused,
     })
 }
 

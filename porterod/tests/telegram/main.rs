@@ -13,6 +13,7 @@ mod groups;
 mod hands;
 mod paging;
 mod pairing;
+mod refused;
 mod several;
 mod showing;
 mod standin;

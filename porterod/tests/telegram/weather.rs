@@ -246,12 +246,7 @@ async fn a_daemon_ends_at_once_though_a_poll_waits() {
 #[tokio::test]
 async fn the_token_is_nowhere() {
     let logged = Logged::default();
-    let writer = logged.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = logged.catch();
     let mut world = World::of_jane().await;
     for fault in [Fault::Server(502), Fault::Nonsense, Fault::Drop, Fault::Conflict, Fault::Unauthorized] {
         world.telegram.fault("getUpdates", fault, 1);
@@ -261,7 +256,7 @@ async fn the_token_is_nowhere() {
     let mut all = format!("{status:?}{}", serde_json::to_string(&status).unwrap());
     world.end().await;
     all.push_str(&world.all_files());
-    all.push_str(&String::from_utf8_lossy(&logged.0.lock().unwrap()));
+    all.push_str(&logged.text());
     assert!(all.contains("Telegram: "), "the log was caught");
     for secret in ["stand_in-secret", "hunter2"] {
         assert!(!all.contains(secret), "{secret}");
@@ -270,7 +265,23 @@ async fn the_token_is_nowhere() {
 
 /// What is logged.
 #[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    /// Catches it from now on, as long as the guard lives.
+    pub(crate) fn catch(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
 
 impl Write for Logged {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

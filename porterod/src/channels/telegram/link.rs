@@ -15,6 +15,7 @@ use super::courier::{Courier, Pace, doubled};
 use super::ear::{Ear, Flow, Listening};
 use crate::daemon::Daemon;
 use crate::pairing::{Group, Place};
+use crate::weather::Outward;
 
 /// How fast everything goes; a test gives its own.
 #[derive(Debug, Clone)]
@@ -144,7 +145,11 @@ fn linked(
     let courier = Courier::new(bot.clone(), Arc::clone(&daemon.journal), tuning.pace.clone());
     let waiting = courier.clone();
     let in_group = place.group.is_some();
-    let sending = move || (waiting.waiting(), waiting.trouble().map(|error| told(&error, in_group)));
+    let sending = move || Outward {
+        waiting: waiting.waiting(),
+        trouble: waiting.trouble().map(|error| told(&error, in_group)),
+        refused: waiting.refused(),
+    };
     daemon.weather.connected(me.username.clone(), Arc::new(sending));
     let ear = Ear {
         bot: bot.clone(),

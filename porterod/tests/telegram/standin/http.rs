@@ -79,6 +79,7 @@ async fn weathered(shared: &Shared, method: &str, body: &Body) -> Answer {
         Some(Fault::TooLarge) => refuse(413, "Request Entity Too Large"),
         Some(Fault::Forbidden) => refuse(403, "Forbidden: bot was blocked by the user"),
         Some(Fault::Conflict) => refuse(409, CONFLICT),
+        Some(Fault::Bad(text)) => Ok(refused(&Refusal::bad(text))),
         Some(Fault::Nonsense) => Ok(page(200, "{\"ok\":true,\"result\":[{\"upd")),
         Some(Fault::Drop) => Err(Broken),
         Some(Fault::DropAfter) => clear(shared, method, body).await.and(Err(Broken)),

@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     Forbidden,
     /// Another program polls.
     Conflict,
+    /// The request is one that Telegram does not take, for this reason.
+    Bad(&'static str),
     /// What comes back is not JSON, though all is said to be well.
     Nonsense,
     /// The connection breaks before anything is done.

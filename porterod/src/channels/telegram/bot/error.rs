@@ -97,6 +97,39 @@ impl Refusal {
     /// The longest text that is kept of Telegram's.
     const LONGEST: usize = 200;
 
+    /// Whether it is about what the message holds, so that another one could be shown in its place.
+    #[must_use]
+    pub const fn is_of_the_message(&self) -> bool {
+        match self {
+            Self::TooLong | Self::Other(_) => true,
+            Self::NotModified
+            | Self::MessageGone
+            | Self::QueryTooOld
+            | Self::ChatUnknown
+            | Self::NotFound
+            | Self::TopicGone
+            | Self::TopicClosed
+            | Self::NoTopics
+            | Self::NoRight => false,
+        }
+    }
+
+    /// Whether it is about the topic, so that the same could be shown elsewhere in the chat.
+    #[must_use]
+    pub const fn is_of_the_topic(&self) -> bool {
+        match self {
+            Self::TopicGone | Self::TopicClosed | Self::NoTopics => true,
+            Self::NotModified
+            | Self::MessageGone
+            | Self::QueryTooOld
+            | Self::ChatUnknown
+            | Self::TooLong
+            | Self::NotFound
+            | Self::NoRight
+            | Self::Other(_) => false,
+        }
+    }
+
     /// Reads Telegram's text. `ApiError` knows each in one spelling; for those that servers spell in several
     /// ways it is looked at further.
     pub(super) fn of(description: &str) -> Self {

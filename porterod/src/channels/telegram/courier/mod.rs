@@ -4,11 +4,14 @@
 //! has a [`Cause`]: Telegram's confirmation is stored under it, and for the same cause nothing is sent again,
 //! also after a restart. Only a crash between sending and storing sends twice.
 
+mod cause;
 mod lanes;
+mod refused;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use portero::ipc::TelegramRefused;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +20,10 @@ use super::bot::{Bot, BotError, BotId, ChatId, Document, Keyboard, MessageId, Qu
 use super::text::Message;
 use crate::journal::Journal;
 use crate::store::{Records, StoreError, telegram as kept};
+pub use cause::Cause;
 pub(super) use lanes::doubled;
 use lanes::{Errand, Lanes, Next, Parcel, Ticket};
+use refused::Refusals;
 
 /// How long what is under way may take when the channel ends.
 const GRACE: Duration = Duration::from_secs(2);
@@ -47,30 +52,6 @@ impl Default for Pace {
             longest_pause: Duration::from_secs(60),
             answer_for: Duration::from_secs(15),
         }
-    }
-}
-
-/// Why a message is sent: a name that is the same whenever the same message would be sent again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cause(String);
-
-impl Cause {
-    /// Such as `card` and a task's id.
-    #[must_use]
-    pub fn new(kind: &'static str, of: impl std::fmt::Display) -> Self {
-        Self(format!("{kind}:{of}"))
-    }
-
-    /// One whose name is known.
-    #[must_use]
-    pub fn known(name: &str) -> Self {
-        Self(name.to_owned())
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -158,6 +139,7 @@ struct Shared {
     trouble: Mutex<Option<BotError>>,
     /// The supergroup that the chat became: nothing more is sent, since the configuration names the chat.
     moved: Mutex<Option<ChatId>>,
+    refusals: Refusals,
 }
 
 impl Courier {
@@ -172,6 +154,7 @@ impl Courier {
             handed_in: Notify::new(),
             trouble: Mutex::default(),
             moved: Mutex::default(),
+            refusals: Refusals::default(),
         }))
     }
 
@@ -222,6 +205,12 @@ impl Courier {
             return Some(BotError::Moved(to));
         }
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many messages Telegram refused since there is this courier, and the last of them.
+    #[must_use]
+    pub fn refused(&self) -> Option<TelegramRefused> {
+        self.0.refusals.seen()
     }
 
     /// Sends until it is told to stop, or the bot is no more. What is not delivered then is told as
@@ -333,6 +322,9 @@ impl Shared {
             (Ticket::Chat(_), Errand::Answer { .. })
             | (Ticket::Answer(_), Errand::Send { .. } | Errand::Edit { .. }) => Err(BotError::Nonsense),
         };
+        if let Err(BotError::Refused(refusal)) = &result {
+            self.refusals.note(&errand, refusal, self.journal.now().wall);
+        }
         (ticket, result)
     }
 
@@ -368,7 +360,7 @@ impl Shared {
     }
 
     async fn keep(&self, chat: ChatId, message: MessageId, cause: &Cause) -> Result<(), StoreError> {
-        let (bot, now, cause) = (self.bot.id().0, self.journal.now().wall, cause.0.clone());
+        let (bot, now, cause) = (self.bot.id().0, self.journal.now().wall, cause.as_str().to_owned());
         let store = self.journal.store();
         store
             .write(Records::Unsynced, move |store| {

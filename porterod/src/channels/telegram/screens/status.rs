@@ -1,6 +1,6 @@
 //! How things stand.
 
-use portero::ipc::{Status, TelegramState, TelegramStatus};
+use portero::ipc::{Status, TelegramRefused, TelegramState, TelegramStatus};
 use portero::server::Condition;
 
 use super::super::moments;
@@ -40,7 +40,7 @@ pub fn status(status: &Status, view: &View<'_>) -> Vec<Message> {
 }
 
 fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
-    let TelegramStatus { state, last_poll, last_trouble, waiting, sending_trouble, group, .. } =
+    let TelegramStatus { state, last_poll, last_trouble, waiting, sending_trouble, group, refused, .. } =
         &status.telegram;
     let text = text.words("\n").bold("Telegram").words(": ").words(match state {
         TelegramState::Off => "off",
@@ -76,8 +76,18 @@ fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
             .code(&Shown::line(&trouble.what)),
         None => text,
     };
-    match sending_trouble {
+    let text = match sending_trouble {
         Some(trouble) => text.words("\n• sending: ").code(&Shown::line(trouble)),
+        None => text,
+    };
+    match refused {
+        Some(TelegramRefused { count, last }) => text
+            .words("\n• refused and not shown: ")
+            .count(*count)
+            .words(", the last ")
+            .then(moments::ago(last.at, view.now))
+            .words(": ")
+            .code(&Shown::line(&last.what)),
         None => text,
     }
 }

@@ -123,6 +123,7 @@ fn status_says_what_is_wrong() {
             "state": "troubled", "bot": "b", "person": null, "last_poll": "2026-11-20T13:00:50Z", "waiting": 4,
             "last_trouble": { "at": "2026-11-20T12:59:00Z", "kind": "network", "what": "no way to @x" },
             "sending_trouble": "Telegram fails",
+            "refused": { "count": 2, "last": { "at": "2026-11-20T12:58:00Z", "kind": "update", "what": "it is too long" } },
         }, "counts": { "done": 1, "failed": 2, "refused": 3, "asked": 4 },
     }))
     .expect("a status");
@@ -137,6 +138,7 @@ fn status_says_what_is_wrong() {
     Telegram: in trouble, and trying on, last heard 10 s ago, to be sent: 4
     • 2 min ago: no way to @x
     • sending: Telegram fails
+    • refused and not shown: 2, the last 3 min ago: it is too long
     Audit: 3 files, 0.0 MB; verified 30 min ago
     • 1 FILE WAS CHANGED, CUT OR REMOVED: look with portero logs verify
     Unconfirmed: changes of the configuration that wait for you and are not in force: 2; look with portero config diff

@@ -16,6 +16,7 @@ mod notice;
 mod page;
 mod records;
 mod trail;
+mod unshown;
 mod widen;
 
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::super::bot::ChatId;
 use super::super::courier::{Cause, Courier, Letter, Rank, Undelivered};
 use super::super::tell::no_bot;
 use super::super::text::{MESSAGE_MOST, Shown, Text};
-use super::Talk;
+use super::{Talk, unshown};
 use crate::pairing::Circle;
 use crate::store::StoreError;
 
@@ -71,9 +71,16 @@ impl Talk {
         };
         let Some(message) = text.message(MESSAGE_MOST) else { return Ok(false) };
         let cause = Cause::new("news", last);
-        let sent = courier.send(ChatId(circle.chat()), Letter::Text(message, None), Rank::Notice, cause);
-        match sent.outcome().await {
-            Ok(_) | Err(Undelivered::Refused(_) | Undelivered::Blocked) => {
+        let (chat, letter) = (ChatId(circle.chat()), Letter::Text(message, None));
+        let sent = courier.send(chat, letter, Rank::Notice, cause.clone()).outcome().await;
+        match sent {
+            Err(Undelivered::Refused(refusal)) => {
+                if refusal.is_of_the_message() {
+                    unshown::tell(courier, chat.into(), &cause);
+                }
+                outbox.acknowledge(CHANNEL, last).await?;
+            }
+            Ok(_) | Err(Undelivered::Blocked) => {
                 outbox.acknowledge(CHANNEL, last).await?;
             }
             Err(Undelivered::Dropped | Undelivered::Closed) => {}

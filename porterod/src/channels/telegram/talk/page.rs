@@ -124,7 +124,8 @@ impl Talk {
         };
         let keyboard = self.keyboard(spot, sheet).await?;
         let letter = Letter::Text(message.clone(), keyboard);
-        drop(here.courier.send(here.room(), letter, Rank::Card, cause));
+        let answer = here.courier.send(here.room(), letter, Rank::Card, cause.clone());
+        self.told_if_refused(here, cause, answer);
         Ok(())
     }
 
@@ -137,7 +138,8 @@ impl Talk {
     ) -> Result<(), StoreError> {
         let Some(text) = sheet.pages.get(sheet.page) else { return Ok(()) };
         let keyboard = self.keyboard(spot, sheet).await?;
-        drop(here.courier.edit(ChatId(here.person.chat), message, Edit::Text(text.clone(), keyboard)));
+        let page = here.courier.edit(ChatId(here.person.chat), message, Edit::Text(text.clone(), keyboard));
+        self.told_if_refused(here, here.receipt.cause(), page);
         Ok(())
     }
 
