@@ -43,3 +43,47 @@ impl Refusals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::channels::telegram::courier::{Cause, Letter};
+    use crate::channels::telegram::text::Message;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_counted_and_logged_without_its_text() {
+        let log = Log::default();
+        let to = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).finish();
+        let message = Message { text: "hunter2".to_owned(), entities: Vec::new() };
+        let letter = Letter::Text(message, None);
+        let errand = Errand::Send { cause: Cause::new("news", 7), letter, topic: None };
+        let refusals = Refusals::default();
+        tracing::subscriber::with_default(subscriber, || {
+            for refusal in [Refusal::TooLong, Refusal::MessageGone, Refusal::Other("why".to_owned())] {
+                refusals.note(&errand, &refusal, Timestamp::UNIX_EPOCH);
+            }
+        });
+        let seen = refusals.seen().unwrap();
+        assert_eq!((seen.count, seen.last.kind.as_str(), seen.last.what.as_str()), (2, "news", "why"));
+        let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+        assert!(log.contains("news") && log.contains("it is too long"), "{log}");
+        assert!(!log.contains("hunter2"), "{log}");
+    }
+}
