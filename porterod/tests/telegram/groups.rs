@@ -41,8 +41,14 @@ async fn of_two_deciders_who_press_at_once_one_decides() {
     for query in &queries {
         did += usize::from(!hands.told(query).await.contains("Nothing was changed"));
     }
-    assert_eq!(did, 1);
-    assert_eq!(hands.audited().iter().filter(|it| it.contains("by telegram user")).count(), 1);
+    let decided: Vec<_> = hands.audited().into_iter().filter(|it| it.contains("by telegram user")).collect();
+    assert_eq!(decided.len(), did);
+    match decided.as_slice() {
+        [_] => {}
+        // What was approved and did not begin yet can be denied still; nothing else comes after a decision.
+        [yes, no] => assert!(yes.starts_with("approved") && no.starts_with("denied"), "{decided:?}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
