@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use portero::anonymize::Anonymizer;
 use portero::audit::Segment;
 use portero::clock::{Clock as _, TestClock};
 use porterod::channels::telegram::bot::{Bot, Button, ChatId, Keyboard, MessageId, QueryId};
@@ -71,10 +73,15 @@ fn begin(
 ) -> (Courier, CancellationToken, JoinHandle<Ended>) {
     let pause = Duration::from_millis(5);
     let pace = Pace { gap, first_pause: pause, longest_pause: 4 * pause, ..Pace::default() };
-    let courier = Courier::new(Bot::new(&address(telegram)).unwrap(), Arc::clone(journal), pace);
+    let courier =
+        Courier::new(Bot::new(&address(telegram)).unwrap(), Arc::clone(journal), nothing_private(), pace);
     let stop = CancellationToken::new();
     let (running, until) = (courier.clone(), stop.clone());
     (courier, stop, tokio::spawn(async move { running.run(until).await }))
+}
+
+fn nothing_private() -> Arc<ArcSwap<Anonymizer>> {
+    Arc::new(ArcSwap::from_pointee(Anonymizer::none()))
 }
 
 fn message(text: &str) -> Message {

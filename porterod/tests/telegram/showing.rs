@@ -116,6 +116,28 @@ async fn what_is_decided_elsewhere_is_shown_with_its_door() {
     assert_eq!(buttons(&card), [""; 0]);
 }
 
+#[tokio::test]
+async fn a_project_with_a_real_name_is_concealed_wherever_it_is_told() {
+    let mut hands = Hands::new().await;
+    hands.work_in("papers of Jane Roe");
+    let task = hands.submit("one").await;
+    let card = hands.card(&task).await;
+    assert!(card.text.contains("papers of John Doe"), "{}", card.text);
+    let project = hands.world.at("papers of Jane Roe");
+    let mut last = card.id;
+    for command in ["/status".to_owned(), format!("/grant notes/send 10m project {}", project.display())] {
+        hands.telegram().say(JANE, &command);
+        let told = |it: &StandIn| {
+            it.by_bot(JANE).into_iter().find(|it| it.id > last && it.text.contains("papers of John Doe"))
+        };
+        last = hands.telegram().until(&command, told).await.id;
+    }
+    hands.press(&task, "❌ Deny").await;
+    hands.outcome(&task, "Denied on this phone").await;
+    let all: String = hands.telegram().by_bot(JANE).into_iter().map(|it| it.text).collect();
+    assert!(!all.contains("Jane Roe"), "{all}");
+}
+
 const READ: &str = "📄 I have read the document";
 
 fn document(telegram: &StandIn) -> Option<Vec<u8>> {

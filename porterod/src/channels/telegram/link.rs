@@ -142,7 +142,12 @@ fn linked(
     tuning: &Tuning,
     (bot, me, place): (&Bot, Me, &Place),
 ) -> (Ear, Courier) {
-    let courier = Courier::new(bot.clone(), Arc::clone(&daemon.journal), tuning.pace.clone());
+    let courier = Courier::new(
+        bot.clone(),
+        Arc::clone(&daemon.journal),
+        Arc::clone(&daemon.anonymizer),
+        tuning.pace.clone(),
+    );
     let waiting = courier.clone();
     let in_group = place.group.is_some();
     let sending = move || Outward {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use portero::anonymize::Anonymizer;
 use portero::names::Principal;
 use tokio::time::Instant;
 
@@ -126,7 +127,7 @@ impl Topics {
     ) -> Result<Result<Option<TopicId>, Undelivered>, StoreError> {
         let (at, now, of) = (link.at, self.daemon.clock.now().wall, project.clone());
         let store = self.daemon.journal.store();
-        let wanted = name(project);
+        let wanted = name(project, &self.daemon.anonymizer.load());
         let name =
             store.write(Records::None, move |store| kept::name(store, at, &of, (&wanted, now))).await?;
         let Some(name) = name else { return Ok(Ok(None)) };
@@ -186,11 +187,11 @@ fn cause(project: &Principal) -> Cause {
     Cause::new("topic", project.as_str())
 }
 
-/// What a project's topic is called: the last part of its directory, with what cannot be seen spelled out.
-fn name(project: &Principal) -> String {
+/// What a project's topic is called: the last part of its directory, concealed, with what cannot be seen spelled out.
+fn name(project: &Principal, anonymizer: &Anonymizer) -> String {
     let path = Path::new(project.as_str());
     let last = path.file_name().map_or_else(|| project.as_str().into(), |last| last.to_string_lossy());
-    let shown = Shown::line(&last);
+    let shown = Shown::line(anonymizer.conceal_text(&last).get());
     let mut name = String::new();
     for letter in shown.as_str().chars() {
         if units(&name) + letter.len_utf16() > NAME_MOST {
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_topic_is_called_as_the_directory_and_never_too_long_or_invisible() {
-        let called = |path: &str| name(&Principal::of_project(Path::new(path)));
+        let called = |path: &str| name(&Principal::of_project(Path::new(path)), &Anonymizer::none());
         assert_eq!(called("/home/ada/shop"), "shop");
         assert_eq!((called("/"), called("")), ("/".to_owned(), "project".to_owned()));
         assert_eq!(called("/home/a\u{202e}b"), "a⟨U+202E⟩b");

@@ -6,11 +6,14 @@
 
 mod cause;
 mod lanes;
+mod last_look;
 mod refused;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use portero::anonymize::Anonymizer;
 use portero::ipc::TelegramRefused;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
@@ -23,6 +26,7 @@ use crate::store::{Records, StoreError, telegram as kept};
 pub use cause::Cause;
 pub(super) use lanes::doubled;
 use lanes::{Errand, Lanes, Next, Parcel, Ticket};
+use last_look::concealed;
 use refused::Refusals;
 
 /// How long what is under way may take when the channel ends.
@@ -133,6 +137,7 @@ pub struct Courier(Arc<Shared>);
 struct Shared {
     bot: Bot,
     journal: Arc<Journal>,
+    anonymizer: Arc<ArcSwap<Anonymizer>>,
     lanes: Mutex<Lanes>,
     handed_in: Notify,
     /// The last failure, until something arrives.
@@ -143,13 +148,14 @@ struct Shared {
 }
 
 impl Courier {
-    /// A courier for this bot. Nothing goes out before [`Courier::run`].
+    /// A courier for this bot. Nothing goes out before [`Courier::run`], and nothing that `anonymizer` conceals.
     #[must_use]
-    pub fn new(bot: Bot, journal: Arc<Journal>, pace: Pace) -> Self {
+    pub fn new(bot: Bot, journal: Arc<Journal>, anonymizer: Arc<ArcSwap<Anonymizer>>, pace: Pace) -> Self {
         let lanes = Mutex::new(Lanes::new(pace));
         Self(Arc::new(Shared {
             bot,
             journal,
+            anonymizer,
             lanes,
             handed_in: Notify::new(),
             trouble: Mutex::default(),
@@ -340,9 +346,12 @@ impl Shared {
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "a message may be sent twice"),
         }
+        let rules = self.anonymizer.load_full();
         let message = match letter {
-            Letter::Text(text, keyboard) => self.bot.send(room, text, keyboard.as_ref()).await?,
-            Letter::Question(text) => self.bot.ask(room, text).await?,
+            Letter::Text(text, keyboard) => {
+                self.bot.send(room, &concealed(text, &rules), keyboard.as_ref()).await?
+            }
+            Letter::Question(text) => self.bot.ask(room, &concealed(text, &rules)).await?,
             Letter::Document(document) => self.bot.send_document(room, document).await?,
             Letter::Topic(name) => MessageId(self.bot.make_topic(chat, name).await?.0),
         };
@@ -383,7 +392,10 @@ impl Shared {
             return Err(BotError::Moved(to));
         }
         let edited = match edit {
-            Edit::Text(text, keyboard) => self.bot.edit(chat, message, text, keyboard.as_ref()).await,
+            Edit::Text(text, keyboard) => {
+                let text = concealed(text, &self.anonymizer.load());
+                self.bot.edit(chat, message, &text, keyboard.as_ref()).await
+            }
             Edit::Keyboard(keyboard) => self.bot.edit_keyboard(chat, message, keyboard.as_ref()).await,
         };
         match edited {

@@ -6,6 +6,7 @@
 //! Offsets and lengths are in UTF-16 code units (Bot API, "`MessageEntity`").
 
 mod json;
+mod outside;
 mod pages;
 mod shown;
 
