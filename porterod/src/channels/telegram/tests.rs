@@ -1,5 +1,7 @@
-//! The screens in `docs/telegram.md` are those of the present code. `PORTERO_UPDATE=1 cargo test -p porterod`
-//! writes them anew.
+//! The screens in `docs/telegram.md` and the pictures in `docs/screens` are those of the present code.
+//! `PORTERO_UPDATE=1 cargo test -p porterod` writes them anew.
+
+mod picture;
 
 use std::fs;
 use std::path::Path;
@@ -53,11 +55,16 @@ const LOOSENS: Standing =
     Standing { page: 0, pages: 1, unread: false, loosens: true, grant_most: 60, view: View::Card };
 
 fn asked(task: &Task, hints: Option<Hints>, open: View) -> String {
-    let card = with_view(hints, |view| card(task, view));
+    let (message, keyboard) = question(task, hints, open);
+    drawn(&message, &keyboard)
+}
+
+fn question(task: &Task, hints: Option<Hints>, open: View) -> (Message, Keyboard) {
+    let mut card = with_view(hints, |view| card(task, view));
     let loosens = task.quorums.is_empty();
     let unread = card.needs_second_tap;
     let standing = Standing { pages: card.pages.len(), unread, loosens, view: open, ..LOOSENS };
-    drawn(&card.pages[0], &of_card(&standing, token))
+    (card.pages.swap_remove(0), of_card(&standing, token))
 }
 
 fn mail() -> Task {
@@ -98,7 +105,7 @@ fn ends(screen: &str) -> String {
     format!("{}\n    (and so on)\n{}", lines[..22].join("\n"), lines[lines.len() - 5..].join("\n"))
 }
 
-fn settled() -> String {
+fn settled() -> Message {
     let mut task = mail();
     task.state = State::Completed;
     task.result = serde_json::from_value(json!({
@@ -106,7 +113,7 @@ fn settled() -> String {
     }))
     .expect("a result");
     let decided = Decided { door: Door::ThisPhone, at: "2026-11-20T13:00:40Z".parse().expect("a time") };
-    drawn(&with_view(None, |view| outcome(&task, decided, view)), &Keyboard::new())
+    with_view(None, |view| outcome(&task, decided, view))
 }
 
 fn burst() -> String {
@@ -231,7 +238,7 @@ fn the_screens_in_the_documentation_are_up_to_date() {
         ("several", asked(&refund(&[(11, "2026-11-20T13:00:20Z")]), None, View::Card)),
         ("several-outcome", refunded()),
         ("long", ends(&asked(&long(), None, View::Card))),
-        ("outcome", settled()),
+        ("outcome", drawn(&settled(), &Keyboard::new())),
         ("digest", burst()),
         ("ran", ran(None)),
         ("ran-list", ran(Some(0))),
@@ -253,4 +260,26 @@ fn the_screens_in_the_documentation_are_up_to_date() {
     }
     assert!(kept == fresh, "docs/telegram.md is out of date; run with PORTERO_UPDATE=1");
     assert_eq!(kept.matches("<!-- screen: ").count(), screens.len(), "a screen belongs to nothing");
+}
+
+#[test]
+fn the_pictures_in_the_documentation_are_up_to_date() {
+    let destroys = Some(Hints { destructive: Some(true), ..OPEN });
+    let pictures = [
+        ("mail", question(&mail(), Some(OPEN), View::Card)),
+        ("edit", question(&edit(), destroys, View::Card)),
+        ("payment", question(&price(), None, View::Card)),
+        ("outcome", (settled(), Keyboard::new())),
+    ];
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("docs/screens");
+    let mut old = Vec::new();
+    for (name, (message, keyboard)) in &pictures {
+        let (path, fresh) = (directory.join(format!("{name}.svg")), picture::svg(message, keyboard));
+        if std::env::var_os("PORTERO_UPDATE").is_some() {
+            fs::write(&path, &fresh).expect("the documentation");
+        } else if fs::read_to_string(&path).ok() != Some(fresh) {
+            old.push(*name);
+        }
+    }
+    assert_eq!(old, [""; 0], "out of date in docs/screens; run with PORTERO_UPDATE=1");
 }
