@@ -7,6 +7,7 @@
 mod cause;
 mod lanes;
 mod last_look;
+mod pace;
 mod refused;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,37 +28,11 @@ pub use cause::Cause;
 pub(super) use lanes::doubled;
 use lanes::{Errand, Lanes, Next, Parcel, Ticket};
 use last_look::concealed;
+pub use pace::Pace;
 use refused::Refusals;
 
 /// How long what is under way may take when the channel ends.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// How fast things go.
-#[derive(Debug, Clone)]
-pub struct Pace {
-    /// The time between two messages to the same chat. Telegram: about a second.
-    pub gap: Duration,
-    /// How many messages a minute a group takes. Telegram: 20.
-    pub group_minute: usize,
-    /// The first pause after a failure; it doubles with each further one.
-    pub first_pause: Duration,
-    /// The longest.
-    pub longest_pause: Duration,
-    /// How long an answer to a press is tried.
-    pub answer_for: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            gap: Duration::from_secs(1),
-            group_minute: 20,
-            first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(60),
-            answer_for: Duration::from_secs(15),
-        }
-    }
-}
 
 /// What goes first, after answers to presses. Edits stand in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! What a press does is in the store, under the hash of what its button carries ([`crate::taps`]); here it is
 //! only found, done by [`crate::control`], and answered. What is not about a card goes to the next flow.
 
+mod reason;
 mod words;
 
 use std::borrow::Cow;
@@ -17,10 +18,10 @@ use portero::policy::{Action, Source};
 use portero::task::{State, Task};
 
 use self::words::Words;
-use super::board::{Board, Item, Link, spot};
+use super::board::{Board, Item, Link};
 use super::bot::{ChatId, MessageId, Room, TopicId};
 use super::buttons;
-use super::courier::{Cause, Courier, Letter, Rank};
+use super::courier::{Courier, Letter, Rank};
 use super::door::{Word, command};
 use super::ear::{Flow, Heard, Receipt};
 use super::face::is_locked;
@@ -33,7 +34,7 @@ use crate::daemon::Daemon;
 use crate::pairing::{Circle, Person};
 use crate::store::StoreError;
 use crate::store::cards::{self as kept, Chat, Turn};
-use crate::taps::{self, Act, Deed, Found, Spot, Tapped, Turned};
+use crate::taps::{self, Act, Deed, Found, Tapped, Turned};
 
 /// How long to wait for Telegram's word that a message arrived whose button was pressed already.
 const ARRIVES: Duration = Duration::from_secs(2);
@@ -282,74 +283,6 @@ enum Hindrance {
 }
 
 impl Deciding {
-    /// Asks for the words of a denial. They are taken from an answer to this very message, for a while.
-    async fn ask_reason(
-        &self,
-        link: &Link,
-        person: Person,
-        (task, update): (TaskId, i64),
-    ) -> Result<(), StoreError> {
-        let Ok(look) = control::look(&self.board.daemon, task) else { return Ok(()) };
-        let project = look.task.origin.principal;
-        let cause = Cause::new("reason", format!("{task}:{}", update));
-        let act = Act::Decide(Deed::DenyWithReason);
-        let spot = Spot { user: Some(person.user), ..spot(link, &cause) };
-        self.board.taps.make(spot, vec![(Some(task), act)]).await?;
-        let text =
-            Text::new().words("Why not? The agent reads what you answer to this message within 10 min\n");
-        let text = text.words("Task").words(": ").code(&super::card::short(task));
-        let text = match link.owner {
-            Some(_) => text,
-            None => {
-                let asked = Shown::line(&format!("telegram user {}", person.user));
-                text.words("\nOnly the answer of ").code(&asked).words(" counts.")
-            }
-        };
-        if let Some(message) = text.message(MESSAGE_MOST) {
-            let (board, link) = (Arc::clone(&self.board), link.clone());
-            let letter = (Letter::Question(message), Rank::Card, cause);
-            self.board.daemon.work.spawn(async move {
-                if let Err(error) = board.topics.send(&link, &project, letter).await {
-                    tracing::error!(%error, "a reason could not be asked for");
-                }
-                board.draw_lost();
-            });
-        }
-        Ok(())
-    }
-
-    /// What the person answered to the question why. None when they did not answer that.
-    async fn reason(
-        &self,
-        link: &Link,
-        press: taps::Press,
-        text: Option<&str>,
-    ) -> Result<Option<Words>, StoreError> {
-        let now = self.board.daemon.clock.now().wall;
-        let found = arrived(|| self.board.taps.answered(press, now)).await?;
-        let cause = self.board.read(|store| kept::cause_of(store, link.at, press.message))?;
-        if cause.is_none_or(|cause| !cause.starts_with("reason:")) {
-            return Ok(None);
-        }
-        Ok(Some(match (found, text.map(str::trim).filter(|text| !text.is_empty())) {
-            (Found::Decide(tapped), Some(text)) => self.decide(tapped, Some(text.to_owned()), false).await?,
-            (Found::Decide(_), None) => words::NO_TEXT,
-            (Found::Again(Act::Decide(deed), _), _) => words::done(deed, false),
-            (Found::Used, _) => words::USED,
-            (
-                Found::Again(Act::Show(_) | Act::Widen(_) | Act::Restrict(_) | Act::Answer(_), _)
-                | Found::Restrict(_)
-                | Found::RestrictAgain(_)
-                | Found::Show(_)
-                | Found::Widen(_)
-                | Found::Answer(_)
-                | Found::Unsent
-                | Found::Void,
-                _,
-            ) => words::TOO_LATE_FOR_REASON,
-        }))
-    }
-
     /// Denies every task of a list that still waits, in one change.
     async fn deny_all(&self, link: &Link, turned: Turned) -> Result<Words, StoreError> {
         let tasks = self.board.read(|store| kept::listed(store, link.at, &turned.spot.cause))?;
@@ -369,6 +302,18 @@ impl Deciding {
         self.board.refresh(Item::Card(task));
         Ok(())
     }
+
+    /// Whether a card's document is in the chat: the person may be faster than Telegram's word here too.
+    async fn document_arrived(&self, link: &Link, task: TaskId) -> Result<bool, StoreError> {
+        let since = tokio::time::Instant::now();
+        while !self.board.has_document(link, task)? {
+            if since.elapsed() >= ARRIVES {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(true)
+    }
 }
 
 impl Flow for Deciding {
@@ -383,20 +328,6 @@ impl Flow for Deciding {
 
     fn hear(&self, heard: Heard) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.heard(heard))
-    }
-}
-
-impl Deciding {
-    /// Whether a card's document is in the chat: the person may be faster than Telegram's word here too.
-    async fn document_arrived(&self, link: &Link, task: TaskId) -> Result<bool, StoreError> {
-        let since = tokio::time::Instant::now();
-        while !self.board.has_document(link, task)? {
-            if since.elapsed() >= ARRIVES {
-                return Ok(false);
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        Ok(true)
     }
 }
 
