@@ -13,6 +13,9 @@ pub mod json;
 pub mod names;
 
 pub mod clock;
+
+pub mod files;
+
 pub mod paths;
 pub mod secret;
 

@@ -86,8 +86,9 @@ impl App {
         };
         let Parts { paths, .. } = &parts;
         paths.create().map_err(|error| internal("could not prepare the directories", &error))?;
-        let files = Files::load(&paths.config)
-            .map_err(|error| internal(&format!("could not read {}", paths.config.display()), &error))?;
+        let files = Files::load_off_thread(&paths.config)
+            .await
+            .map_err(|problems| faulty(&configuration::describe(&problems)))?;
         let environment = lookup(parts.environment.clone());
         configuration::check(&Confirmed::Open, &files, &environment).map_err(|problems| faulty(&problems))?;
         confirmed::may_begin(paths).map_err(|problem| sealed(paths, problem))?;

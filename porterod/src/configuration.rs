@@ -3,7 +3,6 @@
 //! A valid one is swapped in, but for what waits; one with errors is told by `status`, and the last valid one
 //! stays in force.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -52,8 +51,8 @@ pub enum ConfirmError {
     #[error("the configuration has errors; nothing was confirmed")]
     Invalid,
     /// The files cannot be read.
-    #[error("the configuration could not be read: {0}")]
-    Unreadable(io::Error),
+    #[error("the configuration could not be read: {}", .0.join("; "))]
+    Unreadable(Vec<String>),
     /// It could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,13 +64,18 @@ pub enum ConfirmError {
 /// Every problem, one each.
 pub fn check(confirmed: &Confirmed, files: &Files, environment: &Environment) -> Result<Valid, Vec<String>> {
     let lookup = |name: &str| environment(name).and_then(|value| value.into_string().ok());
-    let words = |problems: config::Problems| problems.0.iter().map(told).collect();
     match confirmed::in_force(confirmed, files, &lookup) {
         Ok(InForce { config, anonymizer, changes, problems }) => {
-            Ok(Valid { config, anonymizer, changes, warnings: words(problems) })
+            Ok(Valid { config, anonymizer, changes, warnings: describe(&problems) })
         }
-        Err(problems) => Err(words(problems)),
+        Err(problems) => Err(describe(&problems)),
     }
+}
+
+/// Every problem in one line, with its place and what to do.
+#[must_use]
+pub fn describe(problems: &config::Problems) -> Vec<String> {
+    problems.0.iter().map(told).collect()
 }
 
 fn told(problem: &config::Problem) -> String {
@@ -104,6 +108,24 @@ pub async fn refresh(daemon: &Daemon, files: Files) {
             edited(daemon, (&present, &files), Adoption::Invalid).await;
         }
     }
+}
+
+/// The files cannot be read, which changes nothing but what `status` says.
+pub fn unreadable(daemon: &Daemon, problems: &config::Problems) {
+    daemon.valid.store(false, Ordering::Relaxed);
+    daemon.problems.store(Arc::new(describe(problems)));
+}
+
+/// The files can be read again and say the same as before, so only what is told of them changes.
+pub async fn read_again(daemon: &Daemon, files: &Files) {
+    // Nothing else is put in force meanwhile.
+    let _present = daemon.present.lock().await;
+    let checked = check(&daemon.confirmed.confirmed(), files, &daemon.environment);
+    daemon.valid.store(checked.is_ok(), Ordering::Relaxed);
+    let problems = checked.map_or_else(|problems| problems, |valid| valid.warnings);
+    daemon.problems.store(Arc::new(problems));
+    // A session may have met the same files while they could not be read.
+    tell_sessions(daemon);
 }
 
 /// An edit was looked at. What narrows is kept and recorded as it comes; anything else that comes again and again is
@@ -236,8 +258,9 @@ pub async fn seal(daemon: &Daemon, by: &str) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn look(daemon: &Daemon) -> Result<(Files, String), ConfirmError> {
-    let files = Files::load(&daemon.paths.config).map_err(ConfirmError::Unreadable)?;
+pub async fn look(daemon: &Daemon) -> Result<(Files, String), ConfirmError> {
+    let files = Files::load_off_thread(&daemon.paths.config).await;
+    let files = files.map_err(|problems| ConfirmError::Unreadable(describe(&problems)))?;
     let pair = format!("{} {}", daemon.confirmed.confirmed().digest(), digest(&files));
     Ok((files, blake3::hash(pair.as_bytes()).to_hex().to_string()))
 }
@@ -255,7 +278,7 @@ pub async fn confirm(
         return Err(ConfirmError::Changed);
     }
     let mut present = daemon.present.lock().await;
-    let (files, now) = look(daemon)?;
+    let (files, now) = look(daemon).await?;
     if now != shown {
         return Err(ConfirmError::Changed);
     }

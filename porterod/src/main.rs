@@ -109,11 +109,14 @@ fn run(args: &Args) -> Result<(), Failure> {
     }
     detach::log(args.detached.then(|| paths.server_logs()).as_deref())
         .map_err(|error| internal("could not open the log", &error))?;
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| internal("could not start", &error))?
-        .block_on(serve(paths, args))
+        .map_err(|error| internal("could not start", &error))?;
+    let served = runtime.block_on(serve(paths, args));
+    // A thread that hangs on a drive must not keep the process.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(paths: Paths, args: &Args) -> Result<(), Failure> {

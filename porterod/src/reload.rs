@@ -1,14 +1,16 @@
 //! Reads the configuration again when its files change.
 //!
-//! What becomes of it is decided by [`crate::configuration`]; one that cannot be read changes nothing.
+//! What becomes of it is decided by [`crate::configuration`]. Files that cannot be read change nothing: `status` tells
+//! it, and they are read again soon. The files and their directory may be links, so what they lead to is watched.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
-use portero::config::Files;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use portero::config::{FILES, Files};
+use portero::files::{self, FileError, Place};
 use tokio::sync::mpsc;
 
 use crate::configuration;
@@ -16,52 +18,154 @@ use crate::daemon::Daemon;
 
 /// Editors write a file in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How often to look where the system tells of changes: it does not tell of those behind symbolic links.
-const LOOK_SELDOM: Duration = Duration::from_secs(30);
+/// How often to look where the system tells of changes: it tells of none above the directory's own name.
+const WATCHED_INTERVAL: Duration = Duration::from_secs(30);
 /// How often to look where it does not tell.
-const LOOK_OFTEN: Duration = Duration::from_secs(2);
+const UNWATCHED_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon files that could not be read are read again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows the files until the daemon is to end. `known` is what is in force at the start.
 pub async fn follow(daemon: Arc<Daemon>, mut known: Files) {
     let directory = daemon.paths.config.clone();
     let (changed, mut changes) = mpsc::channel(1);
-    let watcher = watch(&directory, changed);
-    if let Err(error) = &watcher {
-        tracing::warn!(%error, "changes of the configuration are looked for every {LOOK_OFTEN:?}");
-    }
-    let look = if watcher.is_ok() { LOOK_SELDOM } else { LOOK_OFTEN };
+    let watch = Watch::new(&directory, changed);
+    let mut watched = watch.renew().await;
+    let mut unread = false;
     loop {
+        let interval = match (unread, watched) {
+            (true, _) => RETRY_INTERVAL,
+            (false, true) => WATCHED_INTERVAL,
+            (false, false) => UNWATCHED_INTERVAL,
+        };
         tokio::select! {
             () = daemon.stop.cancelled() => return,
             Some(()) = changes.recv() => {
                 tokio::time::sleep(SETTLE).await;
                 let _ = changes.try_recv();
             }
-            () = tokio::time::sleep(look) => {}
+            () = tokio::time::sleep(interval) => {}
         }
-        match Files::load(&directory) {
-            Ok(files) if files.digest() == known.digest() => {}
-            Ok(files) => {
+        // First the watch, so that no change falls between it and the reading.
+        watched = watch.renew().await;
+        match Files::load_off_thread(&directory).await {
+            Ok(files) if files.digest() != known.digest() => {
+                unread = false;
                 configuration::refresh(&daemon, files.clone()).await;
                 known = files;
             }
-            Err(error) => {
-                daemon.valid.store(false, Ordering::Relaxed);
-                daemon
-                    .problems
-                    .store(Arc::new(vec![format!("could not read {}: {error}", directory.display())]));
+            Ok(files) if unread => {
+                unread = false;
+                configuration::read_again(&daemon, &files).await;
+            }
+            Ok(_) => {}
+            Err(problems) => {
+                if !unread {
+                    tracing::warn!(%problems, "the configuration cannot be read; the last valid one stays");
+                }
+                unread = true;
+                configuration::unreadable(&daemon, &problems);
             }
         }
     }
 }
 
-fn watch(directory: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading the files is an event too.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            let _ = changed.try_send(());
+/// What the system tells of the files and of the links on the way to them.
+struct Watch {
+    directory: PathBuf,
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    /// None where the system tells of nothing.
+    watcher: Option<RecommendedWatcher>,
+    places: Arc<Mutex<BTreeSet<Place>>>,
+    directories: BTreeSet<PathBuf>,
+}
+
+impl Watch {
+    fn new(directory: &Path, changed: mpsc::Sender<()>) -> Self {
+        let places = Arc::new(Mutex::new(BTreeSet::new()));
+        let known = Arc::clone(&places);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let places = known.lock().unwrap_or_else(PoisonError::into_inner);
+            if event.is_ok_and(|event| matters(&event, &places)) {
+                let _ = changed.try_send(());
+            }
+        });
+        let watcher = watcher.inspect_err(|error| {
+            tracing::warn!(%error, "changes of the configuration are looked for every {UNWATCHED_INTERVAL:?}");
+        });
+        let inner = Inner { watcher: watcher.ok(), places, directories: BTreeSet::new() };
+        Self { directory: directory.to_owned(), inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// Watches what the links lead to now; tells whether the system tells of all of it.
+    async fn renew(&self) -> bool {
+        let (inner, directory) = (Arc::clone(&self.inner), self.directory.clone());
+        // Both the links and the watches may be on a drive that hangs.
+        let renewed = files::off_thread(&self.directory, files::READ_TIMEOUT, move || {
+            inner.lock().unwrap_or_else(PoisonError::into_inner).renew(&directory)
+        });
+        renewed.await.unwrap_or_else(|error: FileError| {
+            tracing::debug!(%error, "the configuration cannot be watched");
+            false
+        })
+    }
+}
+
+impl Inner {
+    fn renew(&mut self, directory: &Path) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
+        let places = files::places(directory, &FILES);
+        let directories: BTreeSet<_> = places.iter().map(|place| place.directory.clone()).collect();
+        *self.places.lock().unwrap_or_else(PoisonError::into_inner) = places;
+        // All anew: another directory may have come into the place of one that has the same name.
+        for old in &self.directories {
+            let _ = watcher.unwatch(old);
         }
-    })?;
-    watcher.watch(directory, RecursiveMode::NonRecursive)?;
-    Ok(watcher)
+        let watched = directories
+            .iter()
+            .filter(|directory| watcher.watch(directory, RecursiveMode::NonRecursive).is_ok());
+        let all = watched.count() == directories.len();
+        self.directories = directories;
+        all
+    }
+}
+
+/// Whether an event tells of a change of what is read, or of the way there.
+fn matters(event: &notify::Event, places: &BTreeSet<Place>) -> bool {
+    // Reading the files is an event too.
+    if event.kind.is_access() {
+        return false;
+    }
+    event.paths.is_empty()
+        || event.paths.iter().any(|path| {
+            let is_place = match (path.parent(), path.file_name()) {
+                (Some(directory), Some(name)) => {
+                    places.contains(&Place { directory: directory.to_owned(), name: name.into() })
+                }
+                (None, _) | (_, None) => false,
+            };
+            let is_directory = || places.iter().any(|place| place.directory == *path);
+            (is_place && !is_served(event.kind, path)) || is_directory()
+        })
+}
+
+/// Whether a program served a named pipe: it does so whenever the pipe is read, so that is no change of it.
+#[cfg(unix)]
+fn is_served(kind: EventKind, path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    use notify::event::ModifyKind;
+
+    let written =
+        matches!(kind, EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_) | ModifyKind::Any));
+    written && std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+/// There none lies among files.
+#[cfg(not(unix))]
+fn is_served(_: EventKind, _: &Path) -> bool {
+    false
 }

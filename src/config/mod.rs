@@ -22,7 +22,6 @@ mod types;
 mod variables;
 
 use std::path::Path;
-use std::{fs, io};
 
 pub use document::nearest;
 pub use problem::{Problem, Problems, Severity};
@@ -32,6 +31,7 @@ pub use types::{
 };
 
 use crate::anonymize::{Anonymizer, Conflict, Rule};
+use crate::files::{self, FileError, Links, MAX_CONFIG_BYTES, Pipes};
 use document::Document;
 use mcps::Servers;
 use replacements::Replacements;
@@ -47,27 +47,50 @@ const POLICIES: &str = "policies.json";
 const PORTERO: &str = "portero.json";
 
 impl Files {
-    /// Reads the files that are there; a missing one, or a missing directory, is none.
+    /// Reads the files that are there; a missing one, or a missing directory, is none. It returns within a few
+    /// seconds, also where a drive hangs.
     ///
     /// # Errors
-    /// When a file is there but cannot be read, or is not UTF-8. The error names it.
-    pub fn load(directory: &Path) -> io::Result<Self> {
-        let text = |name: &str| match fs::read_to_string(directory.join(name)) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => {
-                let path = directory.join(name);
-                Err(io::Error::new(error.kind(), format!("could not read `{}`: {error}", path.display())))
+    /// A problem for each file that is there and cannot be read, is not UTF-8, or is no file.
+    pub fn load(directory: &Path) -> Result<Self, Problems> {
+        let there = directory.to_path_buf();
+        let read = files::within(directory, files::READ_TIMEOUT, move || Self::read_all(&there));
+        read.unwrap_or_else(|error| Err(unread(&error)))
+    }
+
+    /// As [`Files::load`], while the runtime goes on.
+    ///
+    /// # Errors
+    /// As [`Files::load`].
+    pub async fn load_off_thread(directory: &Path) -> Result<Self, Problems> {
+        let there = directory.to_path_buf();
+        let read = files::off_thread(directory, files::READ_TIMEOUT, move || Self::read_all(&there)).await;
+        read.unwrap_or_else(|error| Err(unread(&error)))
+    }
+
+    fn read_all(directory: &Path) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let mut text = |name: &'static str| {
+            // Password managers serve `.env` through a named pipe.
+            let pipes = if name == DOTENV { Pipes::Read } else { Pipes::Refuse };
+            match files::read_text(&directory.join(name), MAX_CONFIG_BYTES, Links::Follow, pipes) {
+                Ok(text) => Some(text),
+                Err(error) if error.is_missing() => None,
+                Err(error) => {
+                    problems.0.push(unread_file(name, &error));
+                    None
+                }
             }
         };
-        Ok(Self {
+        let files = Self {
             directory: directory.to_path_buf(),
-            mcps: text(MCPS)?,
-            replacements: text(REPLACEMENTS)?,
-            policies: text(POLICIES)?,
-            portero: text(PORTERO)?,
-            dotenv: text(DOTENV)?,
-        })
+            dotenv: text(DOTENV),
+            mcps: text(MCPS),
+            replacements: text(REPLACEMENTS),
+            policies: text(POLICIES),
+            portero: text(PORTERO),
+        };
+        if problems.0.is_empty() { Ok(files) } else { Err(problems) }
     }
 
     /// The names of those that say something else in `other`.
@@ -103,6 +126,23 @@ impl Files {
         [&self.mcps, &self.replacements, &self.policies, &self.portero, &self.dotenv]
             .iter()
             .all(|text| text.is_none())
+    }
+}
+
+/// The directory as a whole cannot be read.
+fn unread(error: &FileError) -> Problems {
+    Problems(vec![unread_file(PORTERO, error)])
+}
+
+fn unread_file(file: &'static str, error: &FileError) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        file,
+        line: 0,
+        column: 0,
+        message: error.to_string(),
+        snippet: None,
+        hint: Some(error.hint().to_owned()),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Outcome};
 use crate::nearest::Known;
 
 pub(super) fn run(context: &Context) -> Outcome {
-    let (config, problems) = read(context)?;
+    let (config, problems) = read(context);
     context.output.show(&shape(context, config.as_ref(), &problems), |out| {
         if !problems.0.is_empty() {
             out.line(problems.to_string().trim_end())?;
@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context) -> Outcome {
             None => Ok(()),
         }
     })?;
-    if let Ok(Ok(InForce { changes, .. })) = in_force(context)
+    if let Ok(InForce { changes, .. }) = in_force(context)
         && changes.waits()
     {
         context.output.talk(format!(
@@ -61,25 +61,23 @@ fn count(number: usize, one: &str, many: &str) -> String {
 }
 
 /// Reads the configuration by this process's environment.
-pub(super) fn read(context: &Context) -> Outcome<(Option<Config>, Problems)> {
-    let files = config::Files::load(&context.paths.config).map_err(|error| {
-        Failure::usage(format!("could not read `{}`", context.paths.config.display())).because(&error)
-    })?;
-    Ok(config::read(&files, &|name| std::env::var(name).ok()))
+pub(super) fn read(context: &Context) -> (Option<Config>, Problems) {
+    match config::Files::load(&context.paths.config) {
+        Ok(files) => config::read(&files, &|name| std::env::var(name).ok()),
+        Err(problems) => (None, problems),
+    }
 }
 
 /// What is in force of the configuration, as far as that can be told without the daemon, or what is wrong with it.
-pub(super) fn in_force(context: &Context) -> Outcome<Result<InForce, Problems>> {
-    let files = config::Files::load(&context.paths.config).map_err(|error| {
-        Failure::usage(format!("could not read `{}`", context.paths.config.display())).because(&error)
-    })?;
+pub(super) fn in_force(context: &Context) -> Result<InForce, Problems> {
+    let files = config::Files::load(&context.paths.config)?;
     let confirmed = confirmed::read(&context.paths);
-    Ok(confirmed::in_force(&confirmed, &files, &|name| std::env::var(name).ok()))
+    confirmed::in_force(&confirmed, &files, &|name| std::env::var(name).ok())
 }
 
 /// Says so where a pattern names a server or tool that is not there: it may come, or be mistyped.
 pub(super) fn note(context: &Context, pattern: &Pattern) {
-    if let Ok((Some(config), _)) = read(context)
+    if let (Some(config), _) = read(context)
         && let Some(hint) = Known::of(&config, &context.paths).about_pattern(pattern)
     {
         context.output.talk(format!("note: {hint}"));
@@ -88,7 +86,7 @@ pub(super) fn note(context: &Context, pattern: &Pattern) {
 
 /// Reads the configuration, and fails with everything that is wrong with it.
 pub(super) fn valid(context: &Context) -> Outcome<Config> {
-    let (config, problems) = read(context)?;
+    let (config, problems) = read(context);
     config.ok_or_else(|| {
         context.output.talk(problems.to_string().trim_end());
         Failure::usage(format!("the configuration in `{}` is not valid", context.paths.config.display()))

@@ -47,9 +47,11 @@ const LAST_WORDS: Duration = Duration::from_millis(30);
 const CLOSE_WITHIN: Duration = Duration::from_millis(260);
 
 pub(super) async fn run(context: &Context) -> Outcome {
-    let read = Read::now(&context.paths)?;
-    let InForce { config, anonymizer, changes, problems: _ } = match read.in_force() {
-        Ok(in_force) => in_force,
+    let read = Read::now(&context.paths);
+    let in_force = read.and_then(|read| read.in_force().map(|in_force| (read, in_force)));
+    let (read, InForce { config, anonymizer, changes, problems: _ }) = match in_force {
+        Ok(valid) => valid,
+        // A file that cannot be read is a problem of the configuration like any other.
         Err(problems) => return refuse(context, &problems),
     };
     context.paths.create().map_err(|error| {

@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
         "elsewhere": elsewhere, "quorums": explanation.quorums,
     });
     // What is typed here and what `mcps.json` says are both the person's; the daemon may not know either yet.
-    if let (Some(config), _) = check::read(context)?
+    if let (Some(config), _) = check::read(context)
         && let Some(hint) = Known::of(&config, &context.paths).about_tool(&tool)
     {
         context.output.talk(format!("note: {hint}"));

@@ -195,9 +195,9 @@ pub(crate) fn unexpected() -> Failure {
 /// Why the daemon did not start: most often its configuration.
 fn not_started(paths: &Paths, error: &StartError) -> Failure {
     const ACT: &str = "could not start the daemon";
-    let invalid = config::Files::load(&paths.config)
-        .is_ok_and(|files| config::read(&files, &|name| std::env::var(name).ok()).0.is_none());
-    if invalid {
+    let valid = config::Files::load(&paths.config)
+        .is_ok_and(|files| config::read(&files, &|name| std::env::var(name).ok()).0.is_some());
+    if !valid {
         let what = format!("{ACT}: the configuration in `{}` is not valid", paths.config.display());
         return Failure::usage(what).hint("run `portero check`");
     }

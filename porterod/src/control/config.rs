@@ -12,13 +12,13 @@ use crate::configuration::{self, ConfirmError};
 use crate::daemon::Daemon;
 use crate::passphrase::What;
 
-pub(super) fn answer(daemon: &Daemon) -> Result<Reply, Failure> {
-    waiting(daemon).map(|waiting| Reply::Config(Box::new(waiting)))
+pub(super) async fn answer(daemon: &Daemon) -> Result<Reply, Failure> {
+    waiting(daemon).await.map(|waiting| Reply::Config(Box::new(waiting)))
 }
 
 /// How the files differ from what a person confirmed.
-pub(super) fn waiting(daemon: &Daemon) -> Result<Waiting, Failure> {
-    let (files, shown) = configuration::look(daemon).map_err(|error| told(&error))?;
+pub(super) async fn waiting(daemon: &Daemon) -> Result<Waiting, Failure> {
+    let (files, shown) = configuration::look(daemon).await.map_err(|error| told(&error))?;
     let confirmed = daemon.confirmed.confirmed();
     let valid = configuration::check(&confirmed, &files, &daemon.environment);
     let changes = valid.map_err(|_| told(&ConfirmError::Invalid))?.changes;
@@ -38,7 +38,7 @@ pub(super) async fn confirm(
     confirming: Confirming,
 ) -> Result<Reply, Failure> {
     // What is refused in any case costs no try.
-    let (files, now) = configuration::look(daemon).map_err(|error| told(&error))?;
+    let (files, now) = configuration::look(daemon).await.map_err(|error| told(&error))?;
     if now != shown {
         return Err(told(&ConfirmError::Changed));
     }
@@ -74,7 +74,7 @@ fn told(error: &ConfirmError) -> Failure {
         ConfirmError::Changed => refused("look again with `portero config diff`"),
         ConfirmError::Nothing => Failure::new(FailureKind::Refused, error.to_string()),
         ConfirmError::Invalid => refused("run `portero check`"),
-        ConfirmError::Unreadable(_) => Failure::new(FailureKind::Internal, error.to_string()),
+        ConfirmError::Unreadable(_) => refused("run `portero check`"),
         ConfirmError::Store(error) => failure::of_store(error),
     }
 }

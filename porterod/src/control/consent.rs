@@ -199,7 +199,7 @@ async fn sight(daemon: &Daemon, wish: &Wish) -> Result<Sight, Failure> {
         }
         Wish::Reveal(task) => super::look(daemon, *task).map(|look| Sight::Task(Box::new(look))),
         Wish::Configuration(_) => {
-            config::waiting(daemon).map(|waiting| Sight::Configuration(Box::new(waiting)))
+            config::waiting(daemon).await.map(|waiting| Sight::Configuration(Box::new(waiting)))
         }
     }
 }

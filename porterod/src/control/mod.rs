@@ -256,7 +256,7 @@ async fn answer_person(daemon: &Arc<Daemon>, hand: &Hand<'_>, ask: Ask) -> Resul
         Ask::TelegramUnpair { challenge } => {
             telegram_unpair::answer(daemon, by, hand.confirming(challenge)).await
         }
-        Ask::Config => config::answer(daemon),
+        Ask::Config => config::answer(daemon).await,
         Ask::ConfirmConfig { shown, challenge } => {
             config::confirm(daemon, by, &shown, hand.confirming(challenge)).await
         }

@@ -6,6 +6,7 @@ mod configuration;
 mod edits;
 mod fake_server;
 mod grants;
+mod odd_files;
 mod several;
 mod support;
 mod totp;

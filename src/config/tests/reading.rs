@@ -268,9 +268,31 @@ fn a_missing_directory_is_a_valid_configuration_that_asks_about_everything() {
 #[test]
 fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
     let base = tempfile::tempdir().expect("a directory");
-    fs::write(base.path().join(POLICIES), b"{\"policies\": \"\xff\"}").expect("written");
-    let error = Files::load(base.path()).expect_err("not UTF-8").to_string();
-    assert!(error.contains("policies.json"), "{error}");
+    std::fs::write(base.path().join(POLICIES), b"{\"policies\": \"\xff\"}").expect("written");
+    std::fs::create_dir(base.path().join(MCPS)).expect("made");
+    let problems = Files::load(base.path()).expect_err("one is not UTF-8, one is no file");
+    assert!(problems.has_errors());
+    let told: Vec<_> = problems.0.iter().map(|problem| (problem.file, problem.message.as_str())).collect();
+    let [(MCPS, directory), (POLICIES, text)] = told[..] else { panic!("{told:?}") };
+    assert!(directory.ends_with("mcps.json` is a directory, not a file"), "{directory}");
+    assert!(text.ends_with("policies.json` is not UTF-8 text"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_an_error_for_each_file_and_for_the_directory() {
+    for file in FILES {
+        let base = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::symlink("/nowhere/vault", base.path().join(file)).expect("linked");
+        let problems = Files::load(base.path()).expect_err("it leads nowhere");
+        assert!(problems.0[0].file == file && problems.0[0].message.contains("leads nowhere"), "{problems}");
+    }
+    let base = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::symlink("/nowhere/vault", base.path().join("config")).expect("linked");
+    for directory in ["config", "config/portero"] {
+        let problems = Files::load(&base.path().join(directory)).expect_err("it leads nowhere");
+        assert!(problems.0[0].message.contains("leads nowhere"), "{problems}");
+    }
 }
 
 #[test]

@@ -14,7 +14,6 @@ use portero::session::Handle;
 
 use super::link::{Link, Pushed};
 use super::{own_servers, shared_servers};
-use crate::failure::{Failure, Outcome};
 
 /// A session that is under way.
 pub(super) struct Running {
@@ -42,10 +41,11 @@ pub(super) struct Read {
 
 impl Read {
     /// As both are now, by the copy that the daemon left.
-    pub(super) fn now(paths: &Paths) -> Outcome<Self> {
-        let files = Files::load(&paths.config).map_err(|error| {
-            Failure::usage(format!("could not read `{}`", paths.config.display())).because(&error)
-        })?;
+    ///
+    /// # Errors
+    /// A problem for each file that cannot be read.
+    pub(super) fn now(paths: &Paths) -> Result<Self, Problems> {
+        let files = Files::load(&paths.config)?;
         Ok(Self { files, confirmed: confirmed::read(paths) })
     }
 
@@ -107,8 +107,8 @@ impl Running {
     fn reload(&self, confirmed: &str) {
         let read = match Read::now(&self.paths) {
             Ok(read) => read.checked(confirmed),
-            Err(error) => {
-                tracing::warn!(%error, "the configuration cannot be read; the former one holds");
+            Err(problems) => {
+                tracing::warn!(%problems, "the configuration cannot be read; the former one holds");
                 return;
             }
         };

@@ -1,0 +1,190 @@
+//! Why a file was not read: what, where, and what to do next.
+
+use std::fs::{self, FileType};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` {problem}", path.display())]
+pub struct FileError {
+    path: PathBuf,
+    problem: FileProblem,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileProblem {
+    /// Nothing is there.
+    #[error("is missing")]
+    Missing,
+    /// A link to something that is not there.
+    #[error("is a link that leads nowhere: `{}` is missing", .0.display())]
+    LeadsNowhere(PathBuf),
+    /// Something that is not a regular file.
+    #[error("is {0}, not a file")]
+    IsNoFile(OtherKind),
+    /// It has more bytes than it may have.
+    #[error("is larger than {0} bytes, which is the limit")]
+    TooLarge(u64),
+    /// It is not UTF-8.
+    #[error("is not UTF-8 text")]
+    IsNoText,
+    /// It changed each time while it was read.
+    #[error("changed each time while it was read")]
+    Changing,
+    /// A named pipe that no program writes to.
+    #[error("is a named pipe, and no program wrote to it within {} ms", .0.as_millis())]
+    SilentPipe(Duration),
+    /// Reading it took too long.
+    #[error("could not be read within {} ms: its drive does not answer", .0.as_millis())]
+    TimedOut(Duration),
+    /// An earlier read of it still hangs.
+    #[error("was not read, because an earlier read of it still waits: its drive does not answer")]
+    StillHangs,
+    /// Earlier reads of other files hang.
+    #[error("was not read, because {0} earlier reads still wait for a drive that does not answer")]
+    TooManyHang(usize),
+    /// The system says no.
+    #[error("could not be read: {0}")]
+    System(#[source] io::Error),
+}
+
+/// What stands in a file's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherKind {
+    /// A directory.
+    Directory,
+    /// A link, where none is followed.
+    Link,
+    /// A named pipe.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A device.
+    Device,
+}
+
+impl std::fmt::Display for OtherKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "a directory",
+            Self::Link => "a link",
+            Self::Pipe => "a named pipe",
+            Self::Socket => "a socket",
+            Self::Device => "a device",
+        })
+    }
+}
+
+impl FileError {
+    /// With what is wrong with the file at `path`.
+    #[must_use]
+    pub fn new(path: &Path, problem: FileProblem) -> Self {
+        Self { path: path.to_owned(), problem }
+    }
+
+    pub(super) fn system(path: &Path, error: io::Error) -> Self {
+        Self::new(path, FileProblem::System(error))
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub const fn problem(&self) -> &FileProblem {
+        &self.problem
+    }
+
+    /// Whether nothing at all is there. A link that leads nowhere is something.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        matches!(self.problem, FileProblem::Missing)
+    }
+
+    /// Whether something other than a file is there: it is no copy, no segment and no key, whatever it says.
+    #[must_use]
+    pub const fn is_no_file(&self) -> bool {
+        matches!(self.problem, FileProblem::IsNoFile(_))
+    }
+
+    pub(super) const fn is_pipe(&self) -> bool {
+        matches!(self.problem, FileProblem::IsNoFile(OtherKind::Pipe))
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match &self.problem {
+            FileProblem::Missing => "put the file there",
+            FileProblem::LeadsNowhere(_) => "mount what it leads to, or remove the link",
+            FileProblem::IsNoFile(_) => "move it away, and put a file in its place",
+            FileProblem::TooLarge(_) => "look whether this is the right file",
+            FileProblem::IsNoText => "save it as UTF-8",
+            FileProblem::Changing => "end the program that keeps writing it",
+            FileProblem::SilentPipe(_) => {
+                "unlock the program that serves it (such as 1Password), or put a file in its place"
+            }
+            FileProblem::TimedOut(_) | FileProblem::StillHangs | FileProblem::TooManyHang(_) => {
+                "look whether its network drive is connected, or move the file to this machine's disk"
+            }
+            FileProblem::System(_) => "look at its permissions and at the disk",
+        }
+    }
+}
+
+impl From<FileError> for io::Error {
+    fn from(error: FileError) -> Self {
+        let kind = match &error.problem {
+            FileProblem::Missing => io::ErrorKind::NotFound,
+            FileProblem::IsNoText | FileProblem::IsNoFile(_) => io::ErrorKind::InvalidData,
+            FileProblem::TooLarge(_) => io::ErrorKind::FileTooLarge,
+            FileProblem::TimedOut(_) | FileProblem::StillHangs | FileProblem::SilentPipe(_) => {
+                io::ErrorKind::TimedOut
+            }
+            FileProblem::System(error) => error.kind(),
+            FileProblem::LeadsNowhere(_) | FileProblem::Changing | FileProblem::TooManyHang(_) => {
+                io::ErrorKind::Other
+            }
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Tells a missing file from a link that leads nowhere, of which the system says the same. The link may also stand
+/// in the place of one of its directories.
+pub(super) fn not_found(path: &Path, error: io::Error) -> FileError {
+    if error.kind() != io::ErrorKind::NotFound {
+        return FileError::system(path, error);
+    }
+    // The first one above that is there at all: if it cannot be followed, it is that link.
+    let there = path.ancestors().find(|above| fs::symlink_metadata(above).is_ok());
+    match there
+        .filter(|there| fs::metadata(there).is_err())
+        .and_then(|link| Some((link, fs::read_link(link).ok()?)))
+    {
+        Some((link, target)) => FileError::new(link, FileProblem::LeadsNowhere(target)),
+        None => FileError::new(path, FileProblem::Missing),
+    }
+}
+
+/// What it is, if it is no regular file.
+pub(super) fn other_kind(kind: FileType) -> Option<OtherKind> {
+    if kind.is_file() {
+        return None;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if kind.is_fifo() {
+            return Some(OtherKind::Pipe);
+        }
+        if kind.is_socket() {
+            return Some(OtherKind::Socket);
+        }
+    }
+    Some(match kind {
+        kind if kind.is_dir() => OtherKind::Directory,
+        kind if kind.is_symlink() => OtherKind::Link,
+        _ => OtherKind::Device,
+    })
+}

@@ -1,0 +1,60 @@
+//! A named pipe that another program serves, as password managers serve `.env`.
+//!
+//! The server writes once a reader is there, and closes its end. Opened without waiting, a pipe without a writer
+//! reads as an empty file, so the end counts only after a writer came.
+
+use std::path::Path;
+
+use super::{FileError, FileProblem};
+
+/// Reads what the server of the pipe writes.
+#[cfg(unix)]
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    use std::fs::OpenOptions;
+    use std::io::{ErrorKind, Read as _};
+    use std::time::{Duration, Instant};
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    /// How long the whole may take.
+    const PIPE_TIMEOUT: Duration = Duration::from_secs(1);
+
+    let failed = |error| FileError::system(path, error);
+    let until = Instant::now() + PIPE_TIMEOUT;
+    let mut options = OpenOptions::new();
+    let mut pipe =
+        super::without_waiting(options.read(true), super::Links::Follow).open(path).map_err(failed)?;
+    // What stands here now may be another thing than was looked at, such as a device without end: the limit and
+    // the time hold for that too.
+    let mut bytes = Vec::new();
+    let mut piece = [0; 16 << 10];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(FileError::new(path, FileProblem::SilentPipe(PIPE_TIMEOUT)));
+        }
+        let timeout = Timespec::try_from(left).expect("a second fits");
+        let mut waited = [PollFd::new(&pipe, PollFlags::IN)];
+        match poll(&mut waited, Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+        match pipe.read(&mut piece) {
+            // There was a writer, and there is none any more.
+            Ok(0) => return Ok(bytes),
+            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        if bytes.len() as u64 > limit {
+            return Err(FileError::new(path, FileProblem::TooLarge(limit)));
+        }
+    }
+}
+
+/// There none lies among files.
+#[cfg(not(unix))]
+pub(super) fn read(path: &Path, _: u64) -> Result<Vec<u8>, FileError> {
+    Err(FileError::new(path, FileProblem::IsNoFile(super::error::OtherKind::Pipe)))
+}

@@ -1,0 +1,154 @@
+//! Reading that gives up where the system doesn't: a network drive that is gone lets a thread hang for hours.
+//!
+//! Such a thread can't be ended, so it is left behind. What it reads is not read again before it returns, and only so
+//! many threads may hang at once.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{FileError, FileProblem};
+
+/// How long the reading of a few small files may take, on a machine that is busy.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many reads may be under way, those that hang among them.
+const MAX_READERS: usize = 32;
+
+static READERS: LazyLock<Readers> = LazyLock::new(|| Readers::new(MAX_READERS));
+
+/// Runs `read` on a thread of its own, and waits at most `timeout` for it. `path` is what it reads.
+///
+/// # Errors
+/// [`FileProblem::TimedOut`], or [`FileProblem::StillHangs`] and [`FileProblem::TooManyHang`] where nothing was tried.
+pub fn within<T: Send + 'static>(
+    path: &Path,
+    timeout: Duration,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, FileError> {
+    READERS.within(path, timeout, read)
+}
+
+/// Runs `read` on a thread of the runtime's for what blocks, and waits at most `timeout` for it. Whoever ends the
+/// runtime must not wait for those threads.
+///
+/// # Errors
+/// As [`within`].
+pub async fn off_thread<T: Send + 'static>(
+    path: &Path,
+    timeout: Duration,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, FileError> {
+    READERS.off_thread(path, timeout, read).await
+}
+
+/// Threads that read.
+pub(super) struct Readers {
+    free: Semaphore,
+    most: usize,
+    /// How many reads of each path were given up on and hang.
+    hanging: Mutex<HashMap<PathBuf, usize>>,
+}
+
+/// How one read stands, between its thread and the one that waits.
+#[derive(Default)]
+struct Progress {
+    done: bool,
+    given_up: bool,
+}
+
+impl Readers {
+    pub(super) fn new(most: usize) -> Self {
+        Self { free: Semaphore::new(most), most, hanging: Mutex::default() }
+    }
+
+    pub(super) fn within<T: Send + 'static>(
+        &'static self,
+        path: &Path,
+        timeout: Duration,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, FileError> {
+        self.refuse_hanging(path)?;
+        let permit = self.free.try_acquire().map_err(|_| self.too_many(path))?;
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let (done, result) = mpsc::sync_channel(1);
+        let work = self.tracked(path, &progress, permit, read);
+        let reader = thread::Builder::new().name("file reader".to_owned());
+        let started = reader.spawn(move || {
+            let _ = done.send(work());
+        });
+        started.map_err(|error| FileError::system(path, error))?;
+        result.recv_timeout(timeout).map_err(|_| self.give_up(path, timeout, &progress))
+    }
+
+    pub(super) async fn off_thread<T: Send + 'static>(
+        &'static self,
+        path: &Path,
+        timeout: Duration,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, FileError> {
+        self.refuse_hanging(path)?;
+        let Ok(permit) = tokio::time::timeout(timeout, self.free.acquire()).await else {
+            return Err(self.too_many(path));
+        };
+        let permit = permit.map_err(|_| self.too_many(path))?;
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let work = tokio::task::spawn_blocking(self.tracked(path, &progress, permit, read));
+        match tokio::time::timeout(timeout, work).await {
+            Ok(done) => done.map_err(|error| FileError::system(path, std::io::Error::other(error))),
+            Err(_) => Err(self.give_up(path, timeout, &progress)),
+        }
+    }
+
+    /// The read, which gives its permit back when it ends, however late.
+    fn tracked<T: Send + 'static>(
+        &'static self,
+        path: &Path,
+        progress: &Arc<Mutex<Progress>>,
+        permit: SemaphorePermit<'static>,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> impl FnOnce() -> T + Send + 'static {
+        let (path, progress) = (path.to_owned(), Arc::clone(progress));
+        move || {
+            let read = read();
+            let mut progress = lock(&progress);
+            progress.done = true;
+            if progress.given_up {
+                let mut hanging = lock(&self.hanging);
+                if let Some(count) = hanging.get_mut(&path) {
+                    *count -= 1;
+                }
+                hanging.retain(|_, count| *count > 0);
+            }
+            drop(permit);
+            read
+        }
+    }
+
+    fn give_up(&self, path: &Path, timeout: Duration, progress: &Mutex<Progress>) -> FileError {
+        let mut progress = lock(progress);
+        if !progress.done {
+            progress.given_up = true;
+            *lock(&self.hanging).entry(path.to_owned()).or_default() += 1;
+        }
+        FileError::new(path, FileProblem::TimedOut(timeout))
+    }
+
+    fn refuse_hanging(&self, path: &Path) -> Result<(), FileError> {
+        match lock(&self.hanging).contains_key(path) {
+            true => Err(FileError::new(path, FileProblem::StillHangs)),
+            false => Ok(()),
+        }
+    }
+
+    fn too_many(&self, path: &Path) -> FileError {
+        FileError::new(path, FileProblem::TooManyHang(self.most))
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
