@@ -20,4 +20,5 @@ pub use binding::{
 };
 pub use desk::{Desk, DeskError, DeskParts};
 pub(crate) use open::AGAIN;
+pub use settle::ListRejection;
 pub use vote::VoteError;

@@ -12,6 +12,15 @@ use crate::store::StoreError;
 use crate::store::tasks::{self, Step, Stepped};
 use crate::taps::{Tapped, Turned};
 
+/// What one tap against all calls of a list did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ListRejection {
+    /// How many waited and are denied now.
+    pub denied: usize,
+    /// How many had expired before, so that nothing was left to deny.
+    pub expired: usize,
+}
+
 impl Desk {
     /// A person says yes. The executor is woken, unless others have to say so too: then the task still waits.
     ///
@@ -82,29 +91,40 @@ impl Desk {
         self.step(step, &tapped.by(), Weight::Lenient).await
     }
 
-    /// Denies every one of these that still waits, in one change, and tells how many did. A tap on the one button
-    /// against all of them is used up with it.
+    /// Denies every one of these that still waits, in one change. A tap on the one button against all of them is
+    /// used up with it.
     ///
     /// # Errors
     /// [`StoreError::Refused`] when the button was used before, or when the store cannot be written.
-    pub async fn reject_listed(&self, tasks: Vec<TaskId>, turned: &Turned) -> Result<usize, StoreError> {
+    pub async fn reject_listed(
+        &self,
+        tasks: Vec<TaskId>,
+        turned: &Turned,
+    ) -> Result<ListRejection, StoreError> {
         let (now, ticket) = (self.now(), turned.ticket.clone());
         let by = turned.by();
         let rejected = self.parts.journal.change(Weight::Lenient, move |store| {
             ticket.spend(store, 1)?;
             let mut records = Vec::new();
+            let mut rejection = ListRejection::default();
             for id in &tasks {
-                let step = Step::new(*id, &[State::PendingApproval], State::Denied, now);
-                match tasks::step(store, &step)? {
+                // One that is overdue has expired, even if the timer has not noticed: it is not denied.
+                let denial = Step::new(*id, &[State::PendingApproval], State::Denied, now);
+                match tasks::step(store, &Step { alive: true, ..denial })? {
                     Stepped::Done(task) => {
                         open::cool(store, &task)?;
+                        rejection.denied += 1;
                         records.push(about_task(&task, &by, None));
                     }
-                    Stepped::Expired(task) => records.push(about_task(&task, "expiry", None)),
+                    Stepped::Expired(task) => {
+                        rejection.expired += 1;
+                        records.push(about_task(&task, "expiry", None));
+                    }
+                    Stepped::Elsewhere(State::Expired) => rejection.expired += 1,
                     Stepped::Elsewhere(_) | Stepped::Missing => {}
                 }
             }
-            Ok((records.len(), records))
+            Ok((rejection, records))
         });
         let rejected = rejected.await?;
         self.wake();

@@ -63,7 +63,7 @@ async fn all_of_a_list_are_denied_with_one_tap() {
     let tasks = many(&mut hands, 8).await;
     let shown = list(&hands, &tasks[5..]).await;
     let query = hands.telegram().press(JANE, shown.id, "❌ Deny all of these");
-    assert!(hands.told(&query).await.starts_with("Denied"));
+    assert_eq!(hands.told(&query).await, "Denied 3.");
     for task in &tasks[5..] {
         hands.is(task.id, State::Denied).await;
     }
@@ -74,6 +74,27 @@ async fn all_of_a_list_are_denied_with_one_tap() {
         |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.id == shown.id && it.keyboard.is_none());
     let over = hands.telegram().until("the list's end", over).await;
     assert!(over.text.starts_with("Denied: 3"), "{}", over.text);
+}
+
+#[tokio::test]
+async fn denying_a_list_counts_what_it_denied_and_not_what_had_expired() {
+    let mut hands = Hands::new().await;
+    let tasks = many(&mut hands, 7).await;
+    hands.world.clock.advance(Duration::from_secs(5));
+    let last = hands.submit("last").await;
+    let listed = [tasks[5..].to_vec(), vec![last.clone()]].concat();
+    list(&hands, &listed).await;
+    hands.world.clock.advance(Duration::from_secs(24 * 3600 - 2));
+    // The timer may notice first, and then the list is drawn again; the count is the same.
+    let shown = hands.telegram().until("the list", |it: &StandIn| {
+        let denies_all = |shown: &Shown| buttons(shown).iter().any(|it| it == "❌ Deny all of these");
+        it.by_bot(JANE).into_iter().find(denies_all)
+    });
+    let shown = shown.await;
+    let query = hands.telegram().press(JANE, shown.id, "❌ Deny all of these");
+    assert_eq!(hands.told(&query).await, "Denied 1; 2 had expired.");
+    hands.is(tasks[5].id, State::Expired).await;
+    hands.is(last.id, State::Denied).await;
 }
 
 #[tokio::test]

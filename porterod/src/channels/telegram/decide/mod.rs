@@ -287,8 +287,7 @@ impl Deciding {
     async fn deny_all(&self, link: &Link, turned: Turned) -> Result<Words, StoreError> {
         let tasks = self.board.read(|store| kept::listed(store, link.at, &turned.spot.cause))?;
         match self.board.daemon.desk.reject_listed(tasks, &turned).await {
-            Ok(0) => Ok(words::NONE_WAITS),
-            Ok(_) => Ok(words::ALL_DENIED),
+            Ok(rejection) => Ok(words::list_denied(rejection)),
             Err(StoreError::Refused(_)) => Ok(words::USED),
             Err(error) => Err(error),
         }

@@ -6,6 +6,7 @@ use portero::ipc::{Failure, FailureKind};
 use portero::names::ToolId;
 use portero::task::State;
 
+use crate::approval::ListRejection;
 use crate::taps::Deed;
 
 /// How long an answer may be, in characters (Bot API, `answerCallbackQuery`).
@@ -60,8 +61,18 @@ pub(super) const NO_TEXT: Words = Words::passing("A reason is a text. Answer the
 pub(super) const TOO_LATE_FOR_REASON: Words = Words::passing(
     "This came too late, twice, or from someone else. Nothing was changed: press a button on the card.",
 );
-pub(super) const NONE_WAITS: Words = Words::passing("None of these waits any more. Nothing was changed.");
-pub(super) const ALL_DENIED: Words = Words::passing("Denied: everything in this list that still waited.");
+const NONE_WAITS: Words = Words::passing("None of these waits any more. Nothing was changed.");
+
+/// What the button against all calls of a list did.
+pub(super) fn list_denied(ListRejection { denied, expired }: ListRejection) -> Words {
+    let text = match (denied, expired) {
+        (0, 0) => return NONE_WAITS,
+        (0, expired) => format!("Nothing was denied: {expired} had expired."),
+        (denied, 0) => format!("Denied {denied}."),
+        (denied, expired) => format!("Denied {denied}; {expired} had expired."),
+    };
+    Words { text: Some(Cow::Owned(text)), alert: false }
+}
 
 /// All of it was done; `waits` says that everything is paused.
 pub(super) const fn done(deed: Deed, waits: bool) -> Words {
