@@ -3,6 +3,7 @@
 //! Payloads are never parsed into a model on the forwarding path; what must change is spliced in here, and
 //! every other byte stays as it was.
 
+mod canonical;
 mod duplicates;
 pub mod readable;
 mod scan;
@@ -13,6 +14,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use self::canonical::canonical;
 pub use self::duplicates::refuse_duplicate_keys;
 
 /// An owned piece of raw JSON.

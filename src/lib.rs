@@ -9,6 +9,7 @@
 
 pub mod plain;
 
+pub mod digest;
 pub mod json;
 pub mod names;
 

@@ -129,6 +129,7 @@ impl From<ipc::Failure> for Failure {
             | ipc::FailureKind::Invalid
             | ipc::FailureKind::NotFound
             | ipc::FailureKind::Refused
+            | ipc::FailureKind::Void
             | ipc::FailureKind::Challenge
             | ipc::FailureKind::Server
             | ipc::FailureKind::Interrupted

@@ -211,6 +211,7 @@ impl Executor {
                     DeskError::Settled(..)
                     | DeskError::NotFound(_)
                     | DeskError::Unconfirmed(_)
+                    | DeskError::Void(..)
                     | DeskError::Vote(_),
                 ) => {
                     return;
@@ -256,6 +257,7 @@ impl Executor {
                 DeskError::Settled(..)
                 | DeskError::NotFound(_)
                 | DeskError::Unconfirmed(_)
+                | DeskError::Void(..)
                 | DeskError::Vote(_),
             ) => Ok(None),
             Err(DeskError::Store(error)) => Err(error.into()),

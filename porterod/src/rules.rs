@@ -23,6 +23,7 @@ use portero::policy::{Policy, Standing, denies};
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use self::grant::Wanted;
+pub(crate) use self::grant::in_words as grants_in_words;
 pub use self::rule::Restricted;
 use crate::journal::Journal;
 use crate::passphrase::{Confirmed, What};

@@ -24,7 +24,7 @@ use portero::policy::Policy;
 use portero::server::{Event, Fleet, Follow, Guard, Health, Launch, Offer, ServerError};
 use tokio::sync::mpsc;
 
-use crate::approval::{Ground, Grounds, policy_digest, replacements_digest, server_digest};
+use crate::approval::{Configured, Ground, Grounds, environment_digest, server_digest, values_digest};
 use crate::executor::Runner;
 
 /// How long a project's servers outlive their last use.
@@ -247,6 +247,16 @@ fn selected(config: &Config, shared: bool) -> Vec<config::Server> {
 }
 
 impl Grounds for Servers {
+    fn configured(&self, call: &Call) -> Result<Configured, Refusal> {
+        let (config, server) = (self.parts.config.load(), &call.tool.server);
+        let found = find(&config, server).ok_or_else(|| Refusal::Unknown(server.to_string()))?;
+        Ok(Configured {
+            server: server_digest(found),
+            environment: environment_digest(found),
+            values: values_digest(&self.parts.anonymizer.load(), call)?,
+        })
+    }
+
     fn ground<'a>(&'a self, call: &'a Call, directory: &'a Path) -> BoxFuture<'a, Result<Ground, Refusal>> {
         Box::pin(async move {
             let server = &call.tool.server;
@@ -257,14 +267,8 @@ impl Grounds for Servers {
             if definition.is_none() && call.method == Method::CallTool {
                 return Err(Refusal::Unknown(call.tool.to_string()));
             }
-            let config = self.parts.config.load();
-            let found = find(&config, server).ok_or_else(|| Refusal::Unknown(server.to_string()))?;
-            Ok(Ground {
-                server: server_digest(found),
-                definition,
-                policy: policy_digest(&config),
-                replacements: replacements_digest(&config),
-            })
+            // Last: asking a server takes time, and the configuration may have changed meanwhile.
+            Ok(Ground { configured: self.configured(call)?, definition })
         })
     }
 }

@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Real;
 use crate::config;
-use crate::json::RawJson;
+use crate::digest::FieldDigest;
+use crate::json::{RawJson, canonical};
 use crate::names::{ServerName, ToolId};
 use crate::policy::Action;
 use crate::server::{List, Offer};
@@ -93,10 +94,19 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A digest of its definition, exactly as its server gave it; approvals bind to it.
+    /// A digest of its definition, as its server gave it; approvals bind to it. In which order a server writes the
+    /// members of an object, and with which blanks, does not count.
     #[must_use]
     pub fn definition(&self) -> &str {
-        self.definition.get_or_init(|| blake3::hash(self.raw.expose().get().as_bytes()).to_hex().to_string())
+        self.definition.get_or_init(|| {
+            let raw = self.raw.expose();
+            let digest = FieldDigest::new("portero tool definition v1");
+            match canonical(raw) {
+                Ok(canonical) => digest.bytes("canonical", canonical).to_hex(),
+                // Such as one in which a key stands twice.
+                Err(_) => digest.bytes("raw", raw.get()).to_hex(),
+            }
+        })
     }
 }
 

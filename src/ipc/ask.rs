@@ -139,6 +139,12 @@ pub enum Ask {
         /// [`super::Watched::place`] of the last answer.
         after: Option<u64>,
     },
+    /// Whether a yes would make this task's call run, asked before a person types anything. Answer:
+    /// [`super::Reply::Task`]; a refusal of the kind [`super::FailureKind::Void`] with the cause where it would not.
+    Approvable {
+        /// The task.
+        task: TaskId,
+    },
     /// Yes, run it. Widens. Answer: [`super::Reply::Task`].
     Approve {
         /// The task.

@@ -42,6 +42,8 @@ pub enum FailureKind {
     NotFound,
     /// Policy, state or limits refuse it.
     Refused,
+    /// A yes would not make the call run any more, since what it was asked on changed.
+    Void,
     /// The passphrase is wrong, missing, or tried too often.
     Challenge,
     /// A server could not be reached; the call had no effect.

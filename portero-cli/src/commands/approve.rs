@@ -15,6 +15,8 @@ pub(super) async fn run(context: &Context, args: &args::Approve) -> Outcome {
         let hint = format!("`portero reject {}` refuses it, alone", tasks::short(waiting.id));
         return Err(Failure::refused(words).hint(hint));
     }
+    // Said before anyone types a passphrase for nothing.
+    daemon.ask(Ask::Approvable { task: waiting.id }).await?;
     let mut terminal = widen::begin_either(&daemon, "to approve", args.confirming.telegram).await?;
     let shown = task::describe(&waiting);
     terminal.say(&shown)?;

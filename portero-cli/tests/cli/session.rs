@@ -73,6 +73,27 @@ fn an_approved_call_runs_once_and_its_result_is_fetched() {
     assert_eq!(world.run(&["logs", "verify"]).code, 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn approve_names_what_voids_it_before_it_asks_for_a_passphrase() {
+    use crate::terminal::{on_terminal, set_passphrase};
+    use expectrl::{Eof, Expect as _};
+    let world = World::with_office();
+    set_passphrase(&world);
+    let mut agent = Agent::connect(&world, &[]);
+    let mail = json!({"to": "a@b.test", "subject": "x", "body": "y"});
+    agent.call("office__send_mail", &mail);
+    let task = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.run(&["deny", "office/send_mail"]).code, 0);
+    let mut terminal = on_terminal(&world, &["approve", &task]);
+    let shown = terminal.expect(Eof).unwrap();
+    let shown = String::from_utf8_lossy(shown.as_bytes()).replace("\r\n", " ");
+    assert!(!shown.contains("Passphrase"), "{shown}");
+    assert!(shown.contains("would not run any more: denied by `office/send_mail` (rule 1)"), "{shown}");
+    assert!(shown.contains("portero reject"), "{shown}");
+    assert_eq!(world.json(&["task", &task])["state"], "pending-approval");
+}
+
 #[test]
 fn a_rejected_call_never_runs() {
     let world = World::with_office();

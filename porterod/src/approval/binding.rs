@@ -1,52 +1,64 @@
 //! What an approval binds to (guarantee A1).
 
-use std::borrow::Cow;
-use std::fmt::Debug;
 use std::path::Path;
 
+use portero::anonymize::Anonymizer;
 use portero::call::Call;
-use portero::config::{Config, Server};
-use portero::json::Object;
+use portero::config::Server;
+use portero::digest::FieldDigest;
+use portero::json::canonical;
 use portero::pipeline::{BoxFuture, Refusal};
-use portero::policy::ConfigPolicy;
-use serde_json::value::RawValue;
-
-/// How deeply a call's JSON may nest.
-const DEPTH_MOST: usize = 128;
 
 /// What a call stands on besides itself: if any of it changes after a person was asked, the call does not
-/// run.
+/// run. Policy is no part of it, since it decides again before the call runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ground {
-    /// [`server_digest`] of the server.
-    pub server: String,
+    /// What the configuration says of it.
+    pub configured: Configured,
     /// The digest of the tool's definition; none for what is not a tool.
     pub definition: Option<String>,
-    /// [`policy_digest`] of the configuration.
-    pub policy: String,
-    /// [`replacements_digest`] of the configuration.
-    pub replacements: String,
 }
 
-impl Ground {
-    /// Its parts, with what people call them.
-    fn parts(&self) -> [(&'static str, &str); 4] {
-        [
-            ("the server's entry in mcps.json", &self.server),
-            ("the tool's definition", self.definition.as_deref().unwrap_or("no definition")),
-            ("the policy in policies.json", &self.policy),
-            ("the replacements in replacements.json", &self.replacements),
-        ]
+/// The part of the ground that is known without asking a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// [`server_digest`] of the server.
+    pub server: String,
+    /// [`environment_digest`] of the server.
+    pub environment: String,
+    /// [`values_digest`] of the call.
+    pub values: String,
+}
+
+/// The parts of a ground, as people call them. Their order is that of a binding's short digests.
+const PARTS: [&str; 4] = [
+    "the server's entry in mcps.json",
+    "the variables that the server is given",
+    "the real values behind the call's replacements",
+    "the tool's definition",
+];
+
+impl Configured {
+    fn parts(&self) -> [&str; 3] {
+        [&self.server, &self.environment, &self.values]
     }
 }
 
-/// Tells what a call stands on now. It may start the server, to read the definition from itself rather than
-/// from a cache.
+/// Tells what a call stands on now.
 pub trait Grounds: Send + Sync {
-    /// What `call` stands on, where servers without a directory of their own run in `directory`.
+    /// What the configuration says; it starts nothing.
+    ///
+    /// # Errors
+    /// When there is no such server any more.
+    fn configured(&self, call: &Call) -> Result<Configured, Refusal>;
+
+    /// What `call` stands on, where servers without a directory of their own run in `directory`. It may start the
+    /// server, to read the definition from itself rather than from a cache.
     fn ground<'a>(&'a self, call: &'a Call, directory: &'a Path) -> BoxFuture<'a, Result<Ground, Refusal>>;
 }
 
+/// The form of a binding. A task of another form was asked by another version of Portero.
+const FORM: &str = "v1";
 /// How many hexadecimal digits tell one state of a part of the ground from another, for [`changed`].
 const PART: usize = 16;
 
@@ -57,24 +69,36 @@ const PART: usize = 16;
 /// # Errors
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
 pub fn bind(key: &[u8; 32], call: &Call, directory: &str, ground: &Ground) -> Result<String, Refusal> {
-    let mut hasher = asked(key, call)?;
     if let Some(meta) = &call.meta {
         // It is not bound, but a person reads it, and must read what the server reads.
-        canonical(meta.get(), DEPTH_MOST, &mut Vec::new())
+        canonical(meta.get())
             .map_err(|problem| Refusal::Invalid(format!("`_meta` is not acceptable: {problem}")))?;
     }
-    let grounds = ground.parts();
-    for part in [directory].into_iter().chain(grounds.iter().map(|(_, part)| *part)) {
-        put(&mut hasher, part.as_bytes());
-    }
-    let mut binding = hasher.finalize().to_hex().to_string();
-    for (what, part) in grounds {
-        let digest =
-            blake3::Hasher::new_keyed(key).update(what.as_bytes()).update(part.as_bytes()).finalize();
-        binding.push('.');
-        binding.push_str(&digest.to_hex()[..PART]);
-    }
-    Ok(binding)
+    let [server, environment, values] = ground.configured.parts();
+    let whole = asked(FieldDigest::keyed(key, "portero binding v1"), call)?
+        .bytes("directory", directory)
+        .bytes("server", server)
+        .bytes("environment", environment)
+        .bytes("values", values)
+        .maybe("definition", ground.definition.as_ref());
+    let parts = short_digests(key, &ground.configured);
+    let definition = short(key, FieldDigest::maybe, PARTS[3], ground.definition.as_deref());
+    Ok([FORM, &whole.to_hex(), &parts.join("."), &definition].join("."))
+}
+
+fn short_digests(key: &[u8; 32], configured: &Configured) -> [String; 3] {
+    let parts = configured.parts();
+    [0, 1, 2].map(|at| short(key, FieldDigest::bytes, PARTS[at], parts[at]))
+}
+
+fn short<T>(
+    key: &[u8; 32],
+    add: impl Fn(FieldDigest, &str, T) -> FieldDigest,
+    name: &str,
+    value: T,
+) -> String {
+    let digest = add(FieldDigest::keyed(key, "portero part of a binding v1"), name, value);
+    digest.to_hex()[..PART].to_owned()
 }
 
 /// What tells one call from another, wherever and on whatever ground it is made: a keyed digest of tool, method
@@ -83,153 +107,101 @@ pub fn bind(key: &[u8; 32], call: &Call, directory: &str, ground: &Ground) -> Re
 /// # Errors
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
 pub fn fingerprint(key: &[u8; 32], call: &Call) -> Result<String, Refusal> {
-    Ok(asked(key, call)?.finalize().to_hex().to_string())
+    Ok(asked(FieldDigest::keyed(key, "portero call v1"), call)?.to_hex())
 }
 
-/// The digest of what is asked, begun.
-fn asked(key: &[u8; 32], call: &Call) -> Result<blake3::Hasher, Refusal> {
-    let mut params = Vec::with_capacity(call.params.get().get().len());
-    canonical(call.params.get(), DEPTH_MOST, &mut params)
+/// Adds what is asked.
+fn asked(digest: FieldDigest, call: &Call) -> Result<FieldDigest, Refusal> {
+    let params = canonical(call.params.get())
         .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    for part in [call.tool.to_string().as_bytes(), call.method.as_str().as_bytes(), &params] {
-        put(&mut hasher, part);
-    }
-    Ok(hasher)
-}
-
-fn put(hasher: &mut blake3::Hasher, part: &[u8]) {
-    hasher.update(&(part.len() as u64).to_le_bytes());
-    hasher.update(part);
+    Ok(digest
+        .bytes("tool", call.tool.to_string())
+        .bytes("method", call.method.as_str())
+        .bytes("params", params))
 }
 
 /// What is no longer as it was between two bindings of one call, in words.
 #[must_use]
 pub fn changed(asked: &str, now: &str) -> String {
-    let names = Ground {
-        server: String::new(),
-        definition: None,
-        policy: String::new(),
-        replacements: String::new(),
-    };
-    let pairs = asked.split('.').skip(1).zip(now.split('.').skip(1));
-    let different: Vec<_> = names
-        .parts()
-        .into_iter()
-        .zip(pairs)
-        .filter(|(_, (asked, now))| asked != now)
-        .map(|((what, _), _)| what)
-        .collect();
-    if different.is_empty() { "what it was asked on".to_owned() } else { different.join(" and ") }
+    let (Some(asked), Some(now)) = (parts(asked), parts(now)) else { return OTHER_FORM.to_owned() };
+    differences(&asked, &now).unwrap_or_else(|| "the call or its directory".to_owned())
 }
 
-/// A digest of everything in a server's configuration that changes what a call to it does.
+/// What of the configuration is no longer as it was when a call was bound, in words; none where all of it is.
+#[must_use]
+pub fn configured_change(key: &[u8; 32], asked: &str, now: &Configured) -> Option<String> {
+    let Some(asked) = parts(asked) else { return Some(OTHER_FORM.to_owned()) };
+    let now = short_digests(key, now);
+    differences(&asked[..now.len()], &now.each_ref().map(String::as_str))
+}
+
+const OTHER_FORM: &str = "the version of Portero";
+
+/// The short digests of a binding of this form.
+fn parts(binding: &str) -> Option<Vec<&str>> {
+    let mut fields = binding.split('.');
+    let (form, _whole) = (fields.next()?, fields.next()?);
+    let parts: Vec<&str> = fields.collect();
+    (form == FORM && parts.len() == PARTS.len()).then_some(parts)
+}
+
+fn differences(asked: &[&str], now: &[&str]) -> Option<String> {
+    let pairs = PARTS.iter().zip(asked.iter().zip(now));
+    let different: Vec<&str> =
+        pairs.filter(|(_, (asked, now))| asked != now).map(|(name, _)| *name).collect();
+    (!different.is_empty()).then(|| different.join(" and "))
+}
+
+/// A digest of everything in a server's entry that changes what a call to it does, but for its variables.
 #[must_use]
 pub fn server_digest(server: &Server) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut put = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    put(server.name.as_str());
-    put(&server.command);
-    put(&server.args.len().to_string());
-    server.args.iter().for_each(|argument| put(argument.expose()));
-    put(&server.env.len().to_string());
-    for (name, value) in &server.env {
-        put(name);
-        put(value.expose());
-    }
-    put(&format!("{:?}{:?}{}{:?}", server.env_passthrough, server.cwd, server.shared, server.roots));
-    hasher.finalize().to_hex().to_string()
+    let Server {
+        name,
+        command,
+        args,
+        env: _,
+        env_passthrough: _,
+        cwd,
+        // How long it may take, and how it is shown.
+        timeout: _,
+        prefix: _,
+        shared,
+        pinned_tools: _,
+        categories: _,
+        roots,
+    } = server;
+    let digest = FieldDigest::new("portero server v1")
+        .bytes("name", name.as_str())
+        .bytes("command", command)
+        .list("args", args.iter().map(|argument| argument.expose()))
+        .maybe("cwd", cwd.as_ref().map(|cwd| cwd.as_os_str().as_encoded_bytes()))
+        .flag("shared", *shared)
+        .flag("declares roots", roots.is_some())
+        .list("roots", roots.iter().flatten().map(|root| root.as_os_str().as_encoded_bytes()));
+    digest.to_hex()
 }
 
-/// A digest of the configured policy: of what it says, not of how the file is laid out. While something waits
-/// for a person, the confirmed policy is part of it.
+/// A digest of the variables that a server is given beside the allow-list, with their values where the
+/// configuration says them.
 #[must_use]
-pub fn policy_digest(config: &Config) -> String {
-    blake3::hash(policy_text(&config.policy).as_bytes()).to_hex().to_string()
+pub fn environment_digest(server: &Server) -> String {
+    FieldDigest::new("portero server environment v1")
+        .list("names", server.env.keys())
+        .list("values", server.env.values().map(|value| value.expose()))
+        .set("passthrough", &server.env_passthrough)
+        .to_hex()
 }
 
-fn policy_text(policy: &ConfigPolicy) -> String {
-    // Who must say yes is no ground of a call: it is asked again when the call is to start.
-    let ConfigPolicy { entries, default, locked, quorums: _, confirmed } = policy;
-    let entries = sorted(entries.iter().map(|entry| {
-        let cases = sorted(entry.cases.iter().map(|case| (&case.when, case.action)));
-        (&entry.pattern, entry.action, cases)
-    }));
-    let locked = sorted(locked.iter());
-    let confirmed = confirmed.as_deref().map(policy_text).unwrap_or_default();
-    format!("{default:?}{entries:?}{locked:?}{confirmed}")
-}
-
-/// A digest of the configured replacements.
-#[must_use]
-pub fn replacements_digest(config: &Config) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut put = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    for rule in &config.replacements {
-        put(&rule.fake);
-        put(rule.real.expose());
-        put(&format!("{:?}{}{:?}", rule.direction, rule.case_sensitive, rule.servers));
-    }
-    hasher.finalize().to_hex().to_string()
-}
-
-fn sorted<T: Debug>(items: impl Iterator<Item = T>) -> Vec<String> {
-    let mut texts: Vec<_> = items.map(|item| format!("{item:?}")).collect();
-    texts.sort_unstable();
-    texts
-}
-
-/// Writes JSON with sorted keys, without blanks, each text spelled in one way, each number as it was spelled:
-/// `1.10` and `1.1` are not the same call.
-fn canonical(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Cow<'static, str>> {
-    let text = value.get();
-    if depth == 0 {
-        return Err("they nest too deeply".into());
-    }
-    match text.as_bytes().first() {
-        Some(b'{') => {
-            let object = Object::read(value).map_err(|error| error.to_string())?;
-            let mut members: Vec<_> = object.iter().collect();
-            members.sort_unstable_by_key(|(key, _)| *key);
-            if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-                return Err(format!("the key {:?} stands twice", pair[0].0).into());
-            }
-            out.push(b'{');
-            for (key, member) in members {
-                put_text(key, out);
-                out.push(b':');
-                canonical(member, depth - 1, out)?;
-                out.push(b',');
-            }
-            out.push(b'}');
-        }
-        Some(b'[') => {
-            let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-            out.push(b'[');
-            for item in items {
-                canonical(item, depth - 1, out)?;
-                out.push(b',');
-            }
-            out.push(b']');
-        }
-        // A text that is no Unicode, such as a lone surrogate, stays as it is spelled.
-        Some(b'"') => match portero::json::text(value) {
-            Some(string) => put_text(&string, out),
-            None => out.extend_from_slice(text.as_bytes()),
-        },
-        _ => out.extend_from_slice(text.as_bytes()),
-    }
-    Ok(())
-}
-
-fn put_text(text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(portero::json::raw(text).get().as_bytes());
+/// A digest of what a call's server would be sent: the arguments with the real values that it may see. A replacement
+/// that does not touch them is no part of it.
+///
+/// # Errors
+/// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
+pub fn values_digest(anonymizer: &Anonymizer, call: &Call) -> Result<String, Refusal> {
+    let revealed = anonymizer.reveal(&call.tool.server, &call.params);
+    let params = canonical(revealed.expose())
+        .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
+    Ok(FieldDigest::new("portero revealed call v1").bytes("params", params).to_hex())
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub enum DeskError {
     /// What was confirmed is something else.
     #[error("nobody confirmed that task {0} runs")]
     Unconfirmed(TaskId),
+    /// A yes would not make it run, and why.
+    #[error("task {0} would not run any more: {1}")]
+    Void(TaskId, String),
     /// It takes several people, and this yes adds nothing.
     #[error(transparent)]
     Vote(#[from] VoteError),

@@ -9,6 +9,7 @@ mod expiry;
 mod news;
 mod open;
 mod settle;
+mod void;
 mod vote;
 
 #[cfg(test)]
@@ -16,7 +17,8 @@ pub(crate) mod tests;
 
 pub use crate::store::Which;
 pub use binding::{
-    Ground, Grounds, bind, changed, fingerprint, policy_digest, replacements_digest, server_digest,
+    Configured, Ground, Grounds, bind, changed, configured_change, environment_digest, fingerprint,
+    server_digest, values_digest,
 };
 pub use desk::{Desk, DeskError, DeskParts};
 pub(crate) use open::AGAIN;

@@ -25,13 +25,16 @@ impl Desk {
     /// A person says yes. The executor is woken, unless others have to say so too: then the task still waits.
     ///
     /// # Errors
-    /// [`DeskError::Settled`] for everyone but the first; [`DeskError::Vote`] where it takes several people and this
-    /// yes adds nothing.
+    /// [`DeskError::Settled`] for everyone but the first; [`DeskError::Void`] where the call would not run even so;
+    /// [`DeskError::Vote`] where it takes several people and this yes adds nothing.
     pub async fn approve(&self, task: TaskId, confirmed: Confirmed) -> Result<Task, DeskError> {
         if !confirmed.covers(&What::Call(task)) {
             return Err(DeskError::Unconfirmed(task));
         }
         let waiting = self.task(task, None)?;
+        if waiting.state == State::PendingApproval {
+            self.check_configured(&waiting)?;
+        }
         let quorums = self.quorums(&waiting.call.tool);
         if !quorums.is_empty() {
             return self.vote(waiting, &confirmed, quorums).await;

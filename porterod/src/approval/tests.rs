@@ -2,6 +2,7 @@ mod again;
 mod clocks;
 mod histories;
 mod limits;
+mod void;
 pub(crate) mod votes;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use portero::policy::{ConfigPolicy, Policy, Standing};
 use portero::task::{Origin, State, Task};
 use tempfile::TempDir;
 
-use super::{Desk, DeskError, DeskParts, Ground, Grounds, Which};
+use super::{Configured, Desk, DeskError, DeskParts, Ground, Grounds, Which};
 use crate::journal::Journal;
 use crate::outbox::{After, Outbox};
 use crate::passphrase::Confirmed;
@@ -43,6 +44,15 @@ pub(crate) struct Bench {
 pub(crate) struct Standpoint(pub(crate) Mutex<Result<Ground, Refusal>>);
 
 impl Grounds for Standpoint {
+    fn configured(&self, _: &Call) -> Result<Configured, Refusal> {
+        match self.0.lock().unwrap().clone() {
+            Ok(ground) => Ok(ground.configured),
+            // One that does not start is configured all the same.
+            Err(Refusal::Server(_)) => Ok(ground("").configured),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     fn ground<'a>(&'a self, _: &'a Call, _: &'a Path) -> BoxFuture<'a, Result<Ground, Refusal>> {
         let ground = self.0.lock().unwrap().clone();
         Box::pin(async move { ground })
@@ -50,12 +60,12 @@ impl Grounds for Standpoint {
 }
 
 pub(crate) fn ground(definition: &str) -> Ground {
-    Ground {
+    let configured = Configured {
         server: "server".to_owned(),
-        definition: Some(definition.to_owned()),
-        policy: "policy".to_owned(),
-        replacements: "replacements".to_owned(),
-    }
+        environment: "environment".to_owned(),
+        values: "values".to_owned(),
+    };
+    Ground { configured, definition: Some(definition.to_owned()) }
 }
 
 impl Bench {

@@ -1,5 +1,7 @@
 //! `portero approve ID`. Widens.
 
+use std::time::Duration;
+
 use portero::ipc::{Failure, Reply};
 use portero::names::TaskId;
 
@@ -7,6 +9,17 @@ use super::challenge::{Confirming, confirm};
 use super::{failure, shown};
 use crate::daemon::Daemon;
 use crate::passphrase::What;
+
+/// How long a server may take to say what it offers before a person is asked to type, or is answered.
+const DEFINITION_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Tells whether a yes would make a task's call run.
+pub(super) async fn check(daemon: &Daemon, task: TaskId) -> Result<Reply, Failure> {
+    let task = daemon.desk.task(task, None).map_err(|error| failure::of_desk(&error))?;
+    let runnable = daemon.desk.check_runnable(&task, DEFINITION_TIMEOUT).await;
+    runnable.map_err(|error| failure::of_desk(&error))?;
+    Ok(Reply::Task(Box::new(shown::task(daemon, task))))
+}
 
 pub(super) async fn answer(
     daemon: &Daemon,
@@ -18,6 +31,7 @@ pub(super) async fn answer(
     if !matches!(confirming, Confirming::Tapped(_)) {
         daemon.desk.takes_one(task).map_err(|error| failure::of_desk(&error))?;
     }
+    check(daemon, task).await?;
     let confirmed = confirm(daemon, by, confirming, What::Call(task)).await?;
     let approved = daemon.desk.approve(task, confirmed).await;
     approved

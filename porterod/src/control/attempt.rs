@@ -7,6 +7,7 @@ use portero::ipc::{Acting, Ask, Failure, FailureKind};
 use portero::policy::Action;
 
 use crate::daemon::Daemon;
+use crate::rules::grants_in_words;
 
 /// An act, in the words of the audit.
 pub(super) struct Attempt {
@@ -31,7 +32,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
             ("grant", format!("{pattern} for {} {limits}", show(Duration::from_millis(*millis))))
         }
         Ask::Revoke(Acting::All) => ("revoke", "every grant".to_owned()),
-        Ask::Revoke(Acting::On(ids)) => ("revoke", format!("grants {ids:?}")),
+        Ask::Revoke(Acting::On(ids)) => ("revoke", grants_in_words(ids)),
         Ask::Rule { pattern, action, .. } => match action {
             Action::Deny => ("deny", pattern.to_string()),
             Action::RequireApproval => ("ask", pattern.to_string()),
@@ -52,6 +53,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         | Ask::Find { .. }
         | Ask::Task { .. }
         | Ask::Look { .. }
+        | Ask::Approvable { .. }
         | Ask::Watch { .. }
         | Ask::Rules
         | Ask::Config

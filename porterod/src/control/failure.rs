@@ -26,6 +26,9 @@ pub(super) fn of_desk(error: &DeskError) -> Failure {
         DeskError::NotFound(_) => Failure::new(FailureKind::NotFound, error.to_string())
             .with_hint("see the tasks with `portero tasks`"),
         DeskError::Settled(..) => Failure::new(FailureKind::Refused, error.to_string()),
+        DeskError::Void(..) => Failure::new(FailureKind::Void, error.to_string()).with_hint(
+            "`portero reject ID --no-cool-down` ends it; you are asked anew when the agent makes the same call again",
+        ),
         DeskError::Unconfirmed(_) => Failure::new(FailureKind::Challenge, error.to_string()),
         DeskError::Vote(_) => Failure::new(FailureKind::Refused, error.to_string())
             .with_hint("`portero reject ID` refuses it from here, alone"),

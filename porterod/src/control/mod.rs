@@ -148,6 +148,7 @@ async fn answer_session(
         | Ask::Task { .. }
         | Ask::RealTask { .. }
         | Ask::Look { .. }
+        | Ask::Approvable { .. }
         | Ask::Watch { .. }
         | Ask::Approve { .. }
         | Ask::Reject { .. }
@@ -229,6 +230,7 @@ async fn answer_person(daemon: &Arc<Daemon>, hand: &Hand<'_>, ask: Ask) -> Resul
         Ask::RealTask { task, challenge } => real::answer(daemon, by, task, hand.confirming(challenge)).await,
         Ask::Look { task } => look::answer(daemon, task),
         Ask::Watch { after } => watch::answer(daemon, after, hand.withdrawn.clone()).await,
+        Ask::Approvable { task } => approve::check(daemon, task).await,
         Ask::Approve { task, challenge } => {
             approve::answer(daemon, by, task, hand.confirming(challenge)).await
         }

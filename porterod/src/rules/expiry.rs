@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portero::policy::Grant;
 
+use super::grant::in_words;
 use super::{Rules, RulesError};
 
 impl Rules {
@@ -21,7 +22,7 @@ impl Rules {
             return Ok(false);
         }
         let next = self.next(&state);
-        let record = self.parts.journal.act("expire", &format!("grants {ids:?}"), true, None);
+        let record = self.parts.journal.act("expire", &in_words(&ids), true, None);
         self.narrow(&mut state, next, record).await?;
         Ok(true)
     }

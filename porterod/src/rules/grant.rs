@@ -77,7 +77,7 @@ impl Rules {
                 if let (Some(id), true) = (ids.first(), grants.len() == before) {
                     return Err(RulesError::NotFound { what: "grant", id: *id });
                 }
-                format!("grants {ids:?}")
+                in_words(ids)
             }
         };
         let ended = (before - grants.len()) as u64;
@@ -85,6 +85,12 @@ impl Rules {
         self.narrow(&mut state, next, record).await?;
         Ok(ended)
     }
+}
+
+/// These grants in the words of the audit.
+pub(crate) fn in_words(ids: &[u64]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    format!("grants {}", ids.join(", "))
 }
 
 /// A grant in the words of the audit.

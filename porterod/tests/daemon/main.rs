@@ -10,6 +10,7 @@ mod odd_files;
 mod several;
 mod support;
 mod totp;
+mod void;
 mod watch;
 
 use std::time::Duration;

@@ -67,6 +67,25 @@ async fn a_tap_denies() {
 }
 
 #[tokio::test]
+async fn a_tap_that_would_not_make_the_call_run_approves_nothing_and_says_why() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("hello").await;
+    let text = std::fs::read_to_string(hands.world.at("config").join("mcps.json")).unwrap();
+    let mut servers: serde_json::Value = serde_json::from_str(&text).unwrap();
+    servers["mcps"][0]["env"]["ANOTHER"] = json!("value");
+    hands.world.write("mcps.json", &servers.to_string());
+    hands.world.confirm_config().await;
+    for button in ["✅ Approve", "✅ Approve + 10 min"] {
+        let told = hands.press(&task, button).await;
+        assert!(told.contains("the variables that the server is given changed"), "{told}");
+        assert!(told.ends_with("Nothing was approved. Deny it; the agent may ask anew."), "{told}");
+    }
+    assert_eq!(hands.task(task.id).await.state, State::PendingApproval);
+    assert!(hands.rules().await.grants.is_empty() && hands.ran().is_empty());
+    assert!(hands.press(&task, "❌ Deny").await.starts_with("Denied."));
+}
+
+#[tokio::test]
 async fn others_and_other_messages_have_no_buttons() {
     let mut hands = Hands::new().await;
     let (one, other) = (hands.submit("one").await, hands.submit("other").await);

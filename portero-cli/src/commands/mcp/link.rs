@@ -374,7 +374,7 @@ pub(super) fn refusal(error: AskError) -> Refusal {
             FailureKind::Server => Refusal::Server(failure.message),
             FailureKind::Interrupted => Refusal::Interrupted(failure.message),
             FailureKind::Invalid | FailureKind::NotFound => Refusal::Invalid(failure.message),
-            FailureKind::Refused => Refusal::Declined(failure.message),
+            FailureKind::Refused | FailureKind::Void => Refusal::Declined(failure.message),
             FailureKind::Version
             | FailureKind::Configuration
             | FailureKind::Challenge

@@ -1,9 +1,12 @@
-use portero::anonymize::Fake;
+use portero::anonymize::{Anonymizer, Fake};
 use portero::call::{Call, Method};
+use portero::config::{Config, Files, Server};
 use portero::json::RawJson;
-use proptest::prelude::*;
 
-use super::{Ground, bind, canonical, changed};
+use super::{
+    Configured, Ground, bind, changed, configured_change, environment_digest, fingerprint, server_digest,
+    values_digest,
+};
 
 fn call(params: &str) -> Call {
     Call {
@@ -14,24 +17,16 @@ fn call(params: &str) -> Call {
     }
 }
 
+fn configured() -> Configured {
+    Configured { server: "s".to_owned(), environment: "e".to_owned(), values: "v".to_owned() }
+}
+
 fn ground() -> Ground {
-    Ground {
-        server: "s".to_owned(),
-        definition: Some("d".to_owned()),
-        policy: "p".to_owned(),
-        replacements: "r".to_owned(),
-    }
+    Ground { configured: configured(), definition: Some("d".to_owned()) }
 }
 
 fn bound(params: &str) -> String {
     bind(&[7; 32], &call(params), "/project", &ground()).unwrap()
-}
-
-fn text(json: &str) -> Result<String, String> {
-    let raw: RawJson = serde_json::from_str(json).unwrap();
-    let mut out = Vec::new();
-    canonical(&raw, 128, &mut out).map_err(|problem| problem.into_owned())?;
-    Ok(String::from_utf8(out).unwrap())
 }
 
 #[test]
@@ -64,11 +59,15 @@ fn each_part_of_the_ground_is_bound() {
     let params = r#"{"a":1}"#;
     let base = bound(params);
     let with = |ground: &Ground| bind(&[7; 32], &call(params), "/project", ground).unwrap();
-    assert_ne!(base, with(&Ground { server: "t".to_owned(), ..ground() }));
+    for other in [
+        Configured { server: "t".to_owned(), ..configured() },
+        Configured { environment: "t".to_owned(), ..configured() },
+        Configured { values: "t".to_owned(), ..configured() },
+    ] {
+        assert_ne!(base, with(&Ground { configured: other, ..ground() }));
+    }
     assert_ne!(base, with(&Ground { definition: None, ..ground() }));
     assert_ne!(base, with(&Ground { definition: Some("e".to_owned()), ..ground() }));
-    assert_ne!(base, with(&Ground { policy: "q".to_owned(), ..ground() }));
-    assert_ne!(base, with(&Ground { replacements: "q".to_owned(), ..ground() }));
     assert_ne!(base, bind(&[7; 32], &call(params), "/other", &ground()).unwrap());
     assert_ne!(base, bind(&[8; 32], &call(params), "/project", &ground()).unwrap());
     let other = Call { tool: "mail/read".parse().unwrap(), ..call(params) };
@@ -82,59 +81,108 @@ fn each_part_of_the_ground_is_bound() {
 fn what_changed_is_named() {
     let with = |ground: &Ground| bind(&[7; 32], &call("{}"), "/project", ground).unwrap();
     let base = with(&ground());
-    let policy = Ground { policy: "q".to_owned(), ..ground() };
-    assert_eq!(changed(&base, &with(&policy)), "the policy in policies.json");
-    let both = Ground { definition: Some("e".to_owned()), replacements: "q".to_owned(), ..ground() };
+    let server = Ground { configured: Configured { server: "t".to_owned(), ..configured() }, ..ground() };
+    assert_eq!(changed(&base, &with(&server)), "the server's entry in mcps.json");
+    let values = Configured { values: "t".to_owned(), ..configured() };
+    let both = Ground { definition: Some("e".to_owned()), configured: values.clone() };
     let words = changed(&base, &with(&both));
-    assert_eq!(words, "the tool's definition and the replacements in replacements.json");
-    assert_eq!(changed("an older binding", &base), "what it was asked on");
+    assert_eq!(words, "the real values behind the call's replacements and the tool's definition");
+    assert_eq!(changed("an older binding", &base), "the version of Portero");
+    assert_eq!(
+        changed(&base, &bind(&[7; 32], &call("{}"), "/other", &ground()).unwrap()),
+        "the call or its directory"
+    );
+    assert_eq!(configured_change(&[7; 32], &base, &configured()), None);
+    let words = configured_change(&[7; 32], &base, &values).unwrap();
+    assert_eq!(words, "the real values behind the call's replacements");
+    assert_eq!(configured_change(&[7; 32], "older", &configured()).unwrap(), "the version of Portero");
+}
+
+fn config(mcps: &str, replacements: &str) -> Config {
+    let files = Files {
+        mcps: Some(mcps.to_owned()),
+        replacements: Some(replacements.to_owned()),
+        ..Files::default()
+    };
+    let (config, problems) = portero::config::read(&files, &|_| None);
+    config.unwrap_or_else(|| panic!("{problems}"))
+}
+
+fn server(fields: &str) -> Server {
+    let mcps = format!(r#"{{"mcps":[{{"name":"mail","command":"node"{fields}}}]}}"#);
+    config(&mcps, "{}").servers.remove(0)
+}
+
+/// A field that is added, or a kind of value that changes, shows here: then the version in its context is raised.
+#[test]
+fn what_is_stored_is_encoded_as_in_every_earlier_version() {
+    let full = server(
+        r#","args":["x","--y"],"env":{"B":"2","A":"1"},"envPassthrough":["LANG","HOME"],"cwd":"/w","roots":["/r"]"#,
+    );
+    let of_call = call(r#"{"name":"send","arguments":{"to":"John Doe"}}"#);
+    let named =
+        config("{}", r#"{"replacements":[{"fake":"John Doe","real":"Jane Roe","bidirectional":true}]}"#);
+    let anonymizer = Anonymizer::new(&named.replacements).unwrap();
+    let digests = [
+        ("server", server_digest(&full)),
+        ("environment", environment_digest(&full)),
+        ("values", values_digest(&anonymizer, &of_call).unwrap()),
+        ("fingerprint", fingerprint(&[7; 32], &of_call).unwrap()),
+        ("binding", bind(&[7; 32], &of_call, "/project", &ground()).unwrap()),
+    ];
+    let stored = [
+        ("server", "04940b753faebb6babc303049935dcaae9db33eb8e399337a2e48443c33cac21"),
+        ("environment", "8d2859162885bf961a941ce4730904f19b8e7ea19eeae1735bf2a5a1dd009950"),
+        ("values", "412586668a57e7876c554a255fe6abfc33250a330a757f48a2d1fbfab6a84cd0"),
+        ("fingerprint", "6e08b4fbaee755f2bcc1a24d3a2588a1ab38acc1f6923ad6486aa82463af4422"),
+        (
+            "binding",
+            "v1.93acf752f4e40bcf135cd59c2d54857226fab7fd7d834c26e87d52a0c53d6051.1fb14264fd370132.a0802ca89a9da8d2.b04fd6e86fec45b9.b015677d1183022a",
+        ),
+    ];
+    assert_eq!(digests, stored.map(|(name, digest)| (name, digest.to_owned())));
 }
 
 #[test]
-fn what_cannot_be_told_apart_is_refused() {
-    assert!(text(r#"{"a":{"b":1,"\u0062":2}}"#).unwrap_err().contains("stands twice"));
-    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    assert!(text(&deep).unwrap_err().contains("deeply"));
-    assert_eq!(text(r#"["\ud800"]"#).unwrap(), r#"["\ud800",]"#);
-    assert_eq!(text("12345678901234567890123456789012345678901e400").unwrap().len(), 45);
-}
-
-proptest! {
-    #[test]
-    fn two_values_have_one_canonical_text_only_if_they_are_equal(one in json(), two in json()) {
-        let same = text(&one.to_string()).unwrap() == text(&two.to_string()).unwrap();
-        prop_assert_eq!(same, one == two);
+fn what_a_server_is_and_what_it_is_given_are_told_apart() {
+    let base = server("");
+    for other in
+        [r#","args":["x"]"#, r#","cwd":"/w""#, r#","shared":true"#, r#","roots":[]"#, r#","roots":["/r"]"#]
+    {
+        let other = server(other);
+        assert_ne!(server_digest(&base), server_digest(&other));
+        assert_eq!(environment_digest(&base), environment_digest(&other));
+    }
+    let given =
+        [r#","env":{"A":"1"}"#, r#","env":{"A":"2"}"#, r#","env":{"B":"1"}"#, r#","envPassthrough":["A"]"#];
+    let digests: Vec<_> = given.iter().map(|fields| environment_digest(&server(fields))).collect();
+    for (at, digest) in digests.iter().enumerate() {
+        assert!(!digests[..at].contains(digest) && *digest != environment_digest(&base), "{}", given[at]);
+        assert_eq!(server_digest(&base), server_digest(&server(given[at])));
+    }
+    let order = [r#","envPassthrough":["A","B"]"#, r#","envPassthrough":["B","A"]"#];
+    assert_eq!(environment_digest(&server(order[0])), environment_digest(&server(order[1])));
+    for quiet in
+        [r#","timeout":"1h""#, r#","categories":["x"]"#, r#","pinnedTools":["x"]"#, r#","prefix":false"#]
+    {
+        assert_eq!(server_digest(&base), server_digest(&server(quiet)), "{quiet} changes no call");
     }
 }
 
-fn json() -> impl Strategy<Value = serde_json::Value> {
-    let leaf = prop_oneof![
-        Just(serde_json::Value::Null),
-        any::<bool>().prop_map(serde_json::Value::from),
-        (0_u8..3).prop_map(serde_json::Value::from),
-        "[a,\"\\[\\]{}:]{0,3}".prop_map(serde_json::Value::from),
-    ];
-    leaf.prop_recursive(3, 8, 3, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..3).prop_map(serde_json::Value::from),
-            prop::collection::btree_map("[ab,]{0,2}", inner, 0..3)
-                .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
-        ]
-    })
-}
-
 #[test]
-fn an_approval_binds_to_the_conditions_of_the_rules() {
-    let digest = |policies: &str| {
-        let files = portero::config::Files { policies: Some(policies.to_owned()), ..Default::default() };
-        let (config, problems) = portero::config::read(&files, &|_| None);
-        super::policy_digest(&config.unwrap_or_else(|| panic!("{problems}")))
+fn a_replacement_counts_where_it_touches_the_call_and_nowhere_else() {
+    let digest = |replacements: &str| {
+        let named = config("{}", &format!(r#"{{"replacements":[{replacements}]}}"#));
+        let anonymizer = Anonymizer::new(&named.replacements).unwrap();
+        values_digest(&anonymizer, &call(r#"{"arguments":{"to":"John Doe"}}"#)).unwrap()
     };
-    let policies =
-        |cases: &str| format!(r#"{{"policies":{{"a/b":{{"cases":[{cases}],"otherwise":"deny"}}}}}}"#);
-    let (small, large) =
-        (r#"{"when":{"/n":{"below":1}},"then":"allow"}"#, r#"{"when":{"/n":{"below":2}},"then":"allow"}"#);
-    assert_ne!(digest(&policies(small)), digest(&policies(large)));
-    let (forth, back) = (format!("{small},{large}"), format!("{large},{small}"));
-    assert_eq!(digest(&policies(&forth)), digest(&policies(&back)));
+    let rule =
+        |fake: &str, real: &str| format!(r#"{{"fake":"{fake}","real":"{real}","bidirectional":true}}"#);
+    let base = digest(&rule("John Doe", "Jane Roe"));
+    let more = format!("{},{}", rule("ACME", "Initech"), rule("John Doe", "Jane Roe"));
+    assert_eq!(digest(&more), base, "another rule, in another order");
+    assert_ne!(digest(&rule("John Doe", "Jack Roe")), base);
+    assert_ne!(digest(&rule("ACME", "Initech")), base);
+    let scoped = r#"{"fake":"John Doe","real":"Jane Roe","bidirectional":true,"servers":["other"]}"#;
+    assert_ne!(digest(scoped), base);
 }

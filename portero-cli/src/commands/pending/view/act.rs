@@ -2,13 +2,24 @@
 
 use portero::ipc::{Ask, AskError, Challenge, Client, FailureKind, Reply};
 
+use portero::names::TaskId;
+
 use super::super::super::tasks;
 use super::keys::Effect;
 use super::state::Acted;
 
+/// Tells whether a yes would make it run. Where that can't be asked, the yes itself tells.
+async fn check(client: &Client, task: TaskId) -> Acted {
+    match client.ask(Ask::Approvable { task }).await {
+        Err(AskError::Refused(failure)) => Acted::Void { task, why: failure.message },
+        Ok(_) | Err(AskError::Closed(_) | AskError::Unsent(_)) => Acted::Runnable,
+    }
+}
+
 /// Asks the daemon to do it, and says what came of it.
 pub(super) async fn act(client: Client, effect: Effect) -> Acted {
     let (ask, id) = match effect {
+        Effect::Check { task } => return check(&client, task).await,
         Effect::Approve { task, passphrase } => {
             (Ask::Approve { task, challenge: Challenge::new(passphrase.expose()) }, Some(task))
         }

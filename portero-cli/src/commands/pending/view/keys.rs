@@ -34,8 +34,18 @@ pub(super) enum Key {
 /// What is to be done outside the view.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    Approve { task: TaskId, passphrase: Secret },
-    Reject { task: TaskId, reason: Option<String> },
+    /// To be looked at while the passphrase is asked for.
+    Check {
+        task: TaskId,
+    },
+    Approve {
+        task: TaskId,
+        passphrase: Secret,
+    },
+    Reject {
+        task: TaskId,
+        reason: Option<String>,
+    },
     Pause,
     Quit,
 }
@@ -67,7 +77,7 @@ impl View {
                 None
             }
         };
-        self.busy |= !matches!(effect, None | Some(Effect::Quit));
+        self.busy |= !matches!(effect, None | Some(Effect::Check { .. } | Effect::Quit));
         self.settle();
         effect
     }
@@ -113,6 +123,7 @@ impl View {
                 if let Some(task) = self.decidable().filter(|task| self.takes_one(*task)) {
                     let typed = String::with_capacity(TYPED_MOST);
                     self.mode = Mode::Approve { task, typed, problem: None };
+                    return Some(Effect::Check { task });
                 }
             }
             Key::Letter('r') => {

@@ -73,6 +73,10 @@ pub(super) enum Acted {
     Done(String),
     /// That was not the passphrase, or there is a pause after wrong ones.
     Wrong(String),
+    /// A yes would make it run, as far as is known.
+    Runnable,
+    /// A yes would not make this one run.
+    Void { task: TaskId, why: String },
     /// It was not done, or nobody knows.
     Failed(String),
 }
@@ -171,6 +175,32 @@ impl View {
 
     /// An act came to its end.
     pub(super) fn acted(&mut self, acted: Acted) {
+        match acted {
+            Acted::Runnable => {}
+            Acted::Void { task, why } => self.would_not_run(task, &why),
+            acted @ (Acted::Done(_) | Acted::Wrong(_) | Acted::Failed(_)) => self.finished(acted),
+        }
+        self.settle();
+    }
+
+    /// What is being typed is taken back, as for a task that ends meanwhile.
+    fn would_not_run(&mut self, id: TaskId, why: &str) {
+        match &self.mode {
+            Mode::Approve { task, .. } if *task == id && !self.busy => {
+                self.says = format!("{}; you approved nothing", visible(why));
+                drop(self.mode.take_typed());
+                self.mode = Mode::Gone;
+            }
+            Mode::Approve { .. }
+            | Mode::Reject { .. }
+            | Mode::Browse
+            | Mode::Help
+            | Mode::Pause
+            | Mode::Gone => {}
+        }
+    }
+
+    fn finished(&mut self, acted: Acted) {
         self.busy = false;
         match (acted, &mut self.mode) {
             (Acted::Wrong(why), Mode::Approve { problem, .. }) => *problem = Some(visible(&why).into_owned()),
@@ -178,8 +208,8 @@ impl View {
                 self.says = visible(&words).into_owned();
                 self.mode = Mode::Browse;
             }
+            (Acted::Runnable | Acted::Void { .. }, _) => {}
         }
-        self.settle();
     }
 
     /// The task waits no more. It stays where it is while it is selected; a question about it is taken back.

@@ -104,6 +104,17 @@ pub(super) const fn half(deed: Deed, why: FailureKind) -> Words {
     }
 }
 
+/// A yes would not make the call run, for this reason.
+fn would_not_run(why: &str) -> Words {
+    const END: &str = ". Nothing was approved. Deny it; the agent may ask anew.";
+    let room = MOST - END.chars().count();
+    let why = match why.char_indices().nth(room) {
+        Some((end, _)) => &why[..end],
+        None => why,
+    };
+    Words { text: Some(Cow::Owned(format!("{why}{END}"))), alert: true }
+}
+
 /// As [`undone`], for someone who wanted the tool to be denied from now on: how that is done.
 pub(super) fn undone_for_good(words: Words, tool: &ToolId) -> Words {
     let said = words.text.unwrap_or_default();
@@ -119,6 +130,7 @@ pub(super) fn undone(state: Option<State>, failure: &Failure) -> Words {
         (_, FailureKind::Internal) => Words::alert(
             "This could not be stored, so nothing was changed. Look at the disk, then press again.",
         ),
+        (_, FailureKind::Void) => would_not_run(&failure.message),
         (None, _) => GONE,
         (Some(State::PendingApproval), _) => USED,
         (Some(State::Approved | State::Executing), _) => {

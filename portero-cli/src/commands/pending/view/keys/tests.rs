@@ -58,7 +58,7 @@ fn each_key_does_what_it_says() {
         ("?", 9, "help".to_owned(), None),
         ("?j", 9, browse(), None),
         ("x!~", 9, browse(), None),
-        ("a", 9, approve(9, ""), None),
+        ("a", 9, approve(9, ""), Some(Effect::Check { task: id(9) })),
         ("jajkqrp?", 5, approve(5, "jkqrp?"), None),
         ("asecret~~", 9, approve(9, "secr"), None),
         ("asecret_", 9, approve(9, ""), None),
@@ -82,6 +82,24 @@ fn each_key_does_what_it_says() {
         assert_eq!(at(&view), mode, "{keys}");
         assert_eq!(made, effect, "{keys}");
     }
+}
+
+#[test]
+fn a_yes_that_would_not_make_it_run_takes_back_what_is_typed() {
+    let void = |number| Acted::Void { task: id(number), why: "the tool's definition changed".to_owned() };
+    let mut view = view(SIZE);
+    play(&mut view, "asec");
+    view.acted(Acted::Runnable);
+    assert_eq!(at(&view), format!("approve {} \"sec\"", id(9)));
+    view.acted(void(5));
+    assert_eq!(at(&view), format!("approve {} \"sec\"", id(9)), "it is about another call");
+    view.acted(void(9));
+    assert_eq!(play(&mut view, "ret p"), None, "the rest of a passphrase is no command");
+    assert_eq!(at(&view), "gone");
+    assert_eq!(view.says, "the tool's definition changed; you approved nothing");
+    play(&mut view, "<");
+    assert_eq!(at(&view), "browse");
+    assert_eq!(view.waiting(), 3, "it still waits");
 }
 
 #[test]

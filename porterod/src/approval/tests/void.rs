@@ -1,0 +1,94 @@
+//! What makes an approval void, and what does not.
+
+use portero::policy::{Entry, Source};
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn policy_with(pattern: &str, action: portero::policy::Action) -> Policy {
+    let source = Source::Config { line: 9, column: 5 };
+    let entry = Entry { pattern: pattern.parse().unwrap(), action, cases: Vec::new(), source };
+    let config = ConfigPolicy { entries: vec![entry], ..ConfigPolicy::default() };
+    Policy::new(config, Standing::default())
+}
+
+#[tokio::test]
+async fn an_edit_of_the_policy_that_leaves_the_call_asking_voids_nothing() {
+    use portero::policy::Action::{Deny, RequireApproval};
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    for policy in [policy_with("github/merge_*", Deny), policy_with("mail/send", RequireApproval)] {
+        bench.policy.store(Arc::new(policy));
+        bench.desk.check_runnable(&task, SOON).await.unwrap();
+        assert_eq!(bench.opened("hello").await.id, task.id, "it is still the same question");
+    }
+    bench.desk.approve(task.id, Confirmed::by_test()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deny_is_named_before_anyone_says_yes_and_nothing_is_approved() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    bench.policy.store(Arc::new(policy_with("mail/*", portero::policy::Action::Deny)));
+    let said = "denied by `mail/*` (policies.json:9:5)";
+    let void = DeskError::Void(task.id, said.to_owned());
+    assert_eq!(bench.desk.check_runnable(&task, SOON).await.unwrap_err(), void);
+    assert_eq!(bench.desk.approve(task.id, Confirmed::by_test()).await.unwrap_err(), void);
+    assert_eq!(bench.desk.task(task.id, None).unwrap().state, State::PendingApproval);
+    bench.policy.store(Arc::default());
+    bench.desk.approve(task.id, Confirmed::by_test()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pause_voids_nothing_since_it_ends() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    let paused = Some(bench.clock.now().wall);
+    let standing = Standing { paused, ..Standing::default() };
+    bench.policy.store(Arc::new(Policy::new(ConfigPolicy::default(), standing)));
+    bench.desk.check_runnable(&task, SOON).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_part_that_voids_an_approval_is_named() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    type Edit = fn(&mut Ground);
+    let edits: [(Edit, &str); 4] = [
+        (|ground| ground.configured.server.push('x'), "the server's entry in mcps.json"),
+        (|ground| ground.configured.environment.push('x'), "the variables that the server is given"),
+        (|ground| ground.configured.values.push('x'), "the real values behind the call's replacements"),
+        (|ground| ground.definition = None, "the tool's definition"),
+    ];
+    for (edit, what) in edits {
+        let mut now = ground("definition");
+        edit(&mut now);
+        *bench.ground.0.lock().unwrap() = Ok(now);
+        let said = format!("since a person was asked, {what} changed");
+        let void = DeskError::Void(task.id, said);
+        assert_eq!(bench.desk.check_runnable(&task, SOON).await.unwrap_err(), void, "{what}");
+    }
+    *bench.ground.0.lock().unwrap() = Ok(ground("definition"));
+    bench.desk.check_runnable(&task, SOON).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_told_before_anyone_says_yes() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    *bench.ground.0.lock().unwrap() = Err(Refusal::Unknown("mail".to_owned()));
+    let said = "no server offers `mail`; search with portero/search_tools";
+    let void = DeskError::Void(task.id, said.to_owned());
+    assert_eq!(bench.desk.approve(task.id, Confirmed::by_test()).await.unwrap_err(), void);
+}
+
+#[tokio::test]
+async fn a_task_whose_time_is_over_expires_before_anyone_types_a_passphrase() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    bench.clock.advance(Duration::from_secs(24 * 3600));
+    let checked = bench.desk.check_runnable(&task, SOON).await;
+    assert_eq!(checked.unwrap_err(), DeskError::Settled(task.id, State::Expired));
+    assert_eq!(bench.desk.task(task.id, None).unwrap().state, State::Expired);
+}

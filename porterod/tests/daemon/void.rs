@@ -1,0 +1,147 @@
+//! Guarantee A1: what makes an approval void, and what does not, while files are edited.
+
+use portero::ipc::{Ask, Challenge, Failure, FailureKind, Push, Reply};
+use portero::task::{State, Task};
+use serde_json::{Value, json};
+
+use crate::support::{Home, Session, Terminal, challenge};
+
+/// The servers, as `edit` changes their entry.
+fn servers(home: &Home, edit: impl Fn(&mut Value)) -> Value {
+    let text = std::fs::read_to_string(home.at("config").join("mcps.json")).unwrap();
+    let mut servers: Value = serde_json::from_str(&text).unwrap();
+    edit(&mut servers["mcps"]);
+    servers
+}
+
+/// Writes a file, and waits until the daemon went by it.
+async fn edit(home: &Home, session: &mut Session, file: &str, value: &Value) {
+    home.write(file, value);
+    session.hears(|push| matches!(push, Push::Config { .. })).await;
+}
+
+async fn confirm_edit(person: &Terminal) {
+    let Ok(Reply::Config(waiting)) = person.ask(Ask::Config).await else { panic!("nothing to look at") };
+    person.ask(Ask::ConfirmConfig { shown: waiting.shown, challenge: challenge() }).await.unwrap();
+}
+
+async fn approvable(person: &Terminal, task: &Task) -> Result<Reply, Failure> {
+    person.ask(Ask::Approvable { task: task.id }).await
+}
+
+#[tokio::test]
+async fn an_edit_that_waits_for_a_person_voids_no_approval() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, mut session) = (home.person().await, home.session("project").await);
+    let task = session.submit("notes/send", "John Doe").await.unwrap();
+
+    edit(&home, &mut session, "policies.json", &json!({"defaultPolicy": "allow"})).await;
+    let edited = servers(&home, |servers| {
+        servers[0]["args"].as_array_mut().unwrap().push(json!("--another"));
+        servers[0]["env"]["ANOTHER"] = json!("value");
+        let more = json!({"name": "more", "command": "no-such-program"});
+        servers.as_array_mut().unwrap().push(more);
+    });
+    edit(&home, &mut session, "mcps.json", &edited).await;
+    let replaced = json!({"replacements": [{"fake": "John Doe", "real": "Jack Poe", "bidirectional": true}]});
+    edit(&home, &mut session, "replacements.json", &replaced).await;
+    let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("no status") };
+    assert!(status.config_waits >= 4, "all of it waits: {}", status.config_waits);
+
+    approvable(&person, &task).await.unwrap();
+    person.approve(&task).await.unwrap();
+    let done = session.finished(&task).await;
+    assert_eq!(done.state, State::Completed, "{:?}", done.note);
+    assert_eq!(home.record("notes").len(), 1);
+    assert!(home.record("notes")[0].to_string().contains("Jane Roe"), "as confirmed");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_edit_in_force_that_leaves_the_call_as_it_was_voids_no_approval() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, mut session) = (home.person().await, home.session("project").await);
+    let task = session.submit("notes/send", "John Doe").await.unwrap();
+    let policies = json!({
+        "policies": {"*/read": "deny", "*/wait": "allow", "*/erase": "deny", "notes/send": "require-approval",
+            "github/merge_*": "deny"},
+    });
+    edit(&home, &mut session, "policies.json", &policies).await;
+    let quiet = servers(&home, |servers| servers[0]["categories"] = json!(["words"]));
+    edit(&home, &mut session, "mcps.json", &quiet).await;
+    let more = json!({"replacements": [
+        {"fake": "ACME", "real": "Initech", "bidirectional": true},
+        {"fake": "John Doe", "real": "Jane Roe", "bidirectional": true},
+    ]});
+    edit(&home, &mut session, "replacements.json", &more).await;
+    confirm_edit(&person).await;
+
+    person.approve(&task).await.unwrap();
+    let done = session.finished(&task).await;
+    assert_eq!(done.state, State::Completed, "{:?}", done.note);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_voids_an_approval_is_named_before_the_passphrase_is_looked_at() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, mut session) = (home.person().await, home.session("project").await);
+    let task = session.submit("notes/send", "John Doe").await.unwrap();
+    let steps = [
+        (
+            "mcps.json",
+            servers(&home, |servers| servers[0]["env"]["ANOTHER"] = json!("value")),
+            "the variables that the server is given changed",
+        ),
+        (
+            "mcps.json",
+            servers(&home, |servers| servers[0]["roots"] = json!([])),
+            "the server's entry in mcps.json changed",
+        ),
+        (
+            "replacements.json",
+            json!({"replacements": [{"fake": "John Doe", "real": "Jack Poe", "bidirectional": true}]}),
+            "the real values behind the call's replacements changed",
+        ),
+    ];
+    for (file, value, cause) in steps {
+        let before = std::fs::read_to_string(home.at("config").join(file)).unwrap();
+        edit(&home, &mut session, file, &value).await;
+        confirm_edit(&person).await;
+        let checked = approvable(&person, &task).await.unwrap_err();
+        assert!(checked.kind == FailureKind::Void && checked.message.ends_with(cause), "{checked:?}");
+        assert!(checked.hint.unwrap().contains("portero reject"));
+        let wrong = Challenge::new("not the passphrase");
+        let refused = person.ask(Ask::Approve { task: task.id, challenge: wrong }).await.unwrap_err();
+        assert_eq!((refused.kind, refused.message), (FailureKind::Void, checked.message));
+        // Taken back, the question counts again.
+        edit(&home, &mut session, file, &serde_json::from_str(&before).unwrap()).await;
+        confirm_edit(&person).await;
+        approvable(&person, &task).await.unwrap();
+    }
+    person.approve(&task).await.unwrap();
+    assert_eq!(session.finished(&task).await.state, State::Completed);
+    assert_eq!(home.record("notes").len(), 1);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_deny_made_since_is_named_before_the_passphrase_is_looked_at() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, mut session) = (home.person().await, home.session("project").await);
+    let task = session.submit("notes/send", "x").await.unwrap();
+    home.write_policies("deny");
+    session.hears(|push| matches!(push, Push::Config { .. })).await;
+    let refused = approvable(&person, &task).await.unwrap_err();
+    assert!(
+        refused.kind == FailureKind::Void && refused.message.contains("denied by `notes/send`"),
+        "{refused:?}"
+    );
+    assert_eq!(person.approve(&task).await.unwrap_err().kind, FailureKind::Void);
+    assert!(home.record("notes").is_empty());
+    app.shutdown().await;
+}

@@ -1,0 +1,191 @@
+//! Digests of values that are stored, or compared between processes and versions.
+//!
+//! A [`FieldDigest`] hashes a canonical encoding: a context that holds a version, then named fields, each with its
+//! kind and its length. A digest never depends on how a type prints itself, and two different values never share
+//! an encoding. Whoever adds a field, or changes what one means, raises the version in the context.
+
+/// A BLAKE3 digest over named fields. The order in which fields are added counts.
+#[derive(Debug, Clone)]
+pub struct FieldDigest(blake3::Hasher);
+
+/// What a field holds; part of the encoding, so these numbers are never used anew.
+#[derive(Clone, Copy)]
+enum Kind {
+    Bytes = 1,
+    Missing = 2,
+    Flag = 3,
+    List = 4,
+    Set = 5,
+}
+
+impl FieldDigest {
+    /// A digest for one purpose, which `context` names with a version, such as `portero server v1`.
+    #[must_use]
+    pub fn new(context: &str) -> Self {
+        Self(blake3::Hasher::new()).begin(context)
+    }
+
+    /// The same under a key, so that no one without it can test guesses.
+    #[must_use]
+    pub fn keyed(key: &[u8; blake3::KEY_LEN], context: &str) -> Self {
+        Self(blake3::Hasher::new_keyed(key)).begin(context)
+    }
+
+    fn begin(mut self, context: &str) -> Self {
+        self.put(context.as_bytes());
+        self
+    }
+
+    /// Adds bytes, or text.
+    #[must_use]
+    pub fn bytes(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.field(Kind::Bytes, name);
+        self.put(value.as_ref());
+        self
+    }
+
+    /// Adds what may be missing; that is not the same as being empty.
+    #[must_use]
+    pub fn maybe(mut self, name: &str, value: Option<impl AsRef<[u8]>>) -> Self {
+        match value {
+            Some(value) => self.bytes(name, value),
+            None => {
+                self.field(Kind::Missing, name);
+                self
+            }
+        }
+    }
+
+    /// Adds a yes or no.
+    #[must_use]
+    pub fn flag(mut self, name: &str, value: bool) -> Self {
+        self.field(Kind::Flag, name);
+        self.0.update(&[u8::from(value)]);
+        self
+    }
+
+    /// Adds several values whose order counts.
+    #[must_use]
+    pub fn list<T: AsRef<[u8]>>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
+        let values: Vec<T> = values.into_iter().collect();
+        self.field(Kind::List, name);
+        self.put_all(&values);
+        self
+    }
+
+    /// Adds several values whose order and number do not count.
+    #[must_use]
+    pub fn set<T: AsRef<[u8]>>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
+        let mut values: Vec<T> = values.into_iter().collect();
+        values.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
+        values.dedup_by(|one, other| one.as_ref() == other.as_ref());
+        self.field(Kind::Set, name);
+        self.put_all(&values);
+        self
+    }
+
+    /// The digest, in hexadecimal digits.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        self.0.finalize().to_hex().to_string()
+    }
+
+    fn field(&mut self, kind: Kind, name: &str) {
+        self.0.update(&[kind as u8]);
+        self.put(name.as_bytes());
+    }
+
+    fn put_all<T: AsRef<[u8]>>(&mut self, values: &[T]) {
+        self.0.update(&(values.len() as u64).to_le_bytes());
+        for value in values {
+            self.put(value.as_ref());
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::FieldDigest;
+
+    /// One field of each kind, to be put into a digest.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    enum Field {
+        Bytes(Vec<u8>),
+        Maybe(Option<Vec<u8>>),
+        Flag(bool),
+        List(Vec<Vec<u8>>),
+        Set(std::collections::BTreeSet<Vec<u8>>),
+    }
+
+    fn digest(context: &str, fields: &[(String, Field)]) -> String {
+        let start = FieldDigest::new(context);
+        let end = fields.iter().fold(start, |digest, (name, field)| match field {
+            Field::Bytes(value) => digest.bytes(name, value),
+            Field::Maybe(value) => digest.maybe(name, value.as_ref()),
+            Field::Flag(value) => digest.flag(name, *value),
+            Field::List(values) => digest.list(name, values),
+            Field::Set(values) => digest.set(name, values),
+        });
+        end.to_hex()
+    }
+
+    /// Present bytes are encoded alike, whether they could be missing or not.
+    fn plain(fields: &[(String, Field)]) -> Vec<(String, Field)> {
+        let plain = |field: &Field| match field {
+            Field::Bytes(value) => Field::Maybe(Some(value.clone())),
+            other => other.clone(),
+        };
+        fields.iter().map(|(name, field)| (name.clone(), plain(field))).collect()
+    }
+
+    fn fields() -> impl Strategy<Value = Vec<(String, Field)>> {
+        let bytes = || prop::collection::vec(0_u8..3, 0..4);
+        let field = prop_oneof![
+            bytes().prop_map(Field::Bytes),
+            prop::option::of(bytes()).prop_map(Field::Maybe),
+            any::<bool>().prop_map(Field::Flag),
+            prop::collection::vec(bytes(), 0..3).prop_map(Field::List),
+            prop::collection::btree_set(bytes(), 0..3).prop_map(Field::Set),
+        ];
+        prop::collection::vec(("[a\\x00]{0,2}", field), 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn two_values_share_a_digest_only_if_they_are_equal(one in fields(), two in fields()) {
+            prop_assert_eq!(digest("c", &one) == digest("c", &two), plain(&one) == plain(&two));
+            prop_assert_ne!(digest("c", &one), digest("d", &one));
+        }
+
+        #[test]
+        fn the_order_of_a_set_does_not_count_and_that_of_a_list_does(
+            values in prop::collection::btree_set("[ab]{0,2}", 2..5),
+        ) {
+            let forth: Vec<_> = values.iter().collect();
+            let back: Vec<_> = values.iter().rev().chain(values.first()).collect();
+            let set = |values: &[&String]| FieldDigest::new("c").set("s", values.iter().map(|it| it.as_bytes())).to_hex();
+            let list = |values: &[&String]| FieldDigest::new("c").list("s", values.iter().map(|it| it.as_bytes())).to_hex();
+            prop_assert_eq!(set(&forth), set(&back));
+            prop_assert_ne!(list(&forth), list(&back));
+        }
+    }
+
+    #[test]
+    fn the_encoding_is_the_one_that_is_stored() {
+        let all = FieldDigest::new("test v1")
+            .bytes("b", "text")
+            .maybe("m", None::<&str>)
+            .flag("f", true)
+            .list("l", ["one", "two"])
+            .set("s", ["two", "one"]);
+        assert_eq!(all.to_hex(), "e46927ad6397c3c6e46dbc683e5573f909eaafacb8f35215ec44e406f47ea12b");
+        assert_eq!(FieldDigest::keyed(&[7; 32], "test v1").to_hex(), "PIN2");
+    }
+}

@@ -1,0 +1,113 @@
+//! One text for all spellings of a JSON value, so that equal values have equal digests.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::{Object, raw, text};
+
+/// How deeply a value may nest.
+const MAX_DEPTH: usize = 128;
+
+/// Writes a value with sorted keys, without blanks, each text spelled in one way, and each number as it was spelled:
+/// `1.10` and `1.1` are not the same.
+///
+/// # Errors
+/// In words, where a key stands twice in an object or the value nests too deeply.
+pub fn canonical(value: &RawValue) -> Result<Vec<u8>, Cow<'static, str>> {
+    let mut out = Vec::with_capacity(value.get().len());
+    write(value, MAX_DEPTH, &mut out)?;
+    Ok(out)
+}
+
+fn write(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Cow<'static, str>> {
+    let spelled = value.get();
+    if depth == 0 {
+        return Err("they nest too deeply".into());
+    }
+    match spelled.as_bytes().first() {
+        Some(b'{') => {
+            let object = Object::read(value).map_err(|error| error.to_string())?;
+            let mut members: Vec<_> = object.iter().collect();
+            members.sort_unstable_by_key(|(key, _)| *key);
+            if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                return Err(format!("the key {:?} stands twice", pair[0].0).into());
+            }
+            out.push(b'{');
+            for (key, member) in members {
+                write_text(key, out);
+                out.push(b':');
+                write(member, depth - 1, out)?;
+                out.push(b',');
+            }
+            out.push(b'}');
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(spelled).map_err(|error| error.to_string())?;
+            out.push(b'[');
+            for item in items {
+                write(item, depth - 1, out)?;
+                out.push(b',');
+            }
+            out.push(b']');
+        }
+        // A text that is no Unicode, such as a lone surrogate, stays as it is spelled.
+        Some(b'"') => match text(value) {
+            Some(string) => write_text(&string, out),
+            None => out.extend_from_slice(spelled.as_bytes()),
+        },
+        _ => out.extend_from_slice(spelled.as_bytes()),
+    }
+    Ok(())
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(raw(text).get().as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::canonical;
+    use crate::json::parse_raw;
+
+    fn spelled(json: &str) -> Result<String, String> {
+        let raw = parse_raw(json.to_owned()).expect("JSON");
+        let bytes = canonical(&raw).map_err(|problem| problem.into_owned())?;
+        Ok(String::from_utf8(bytes).expect("text"))
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_refused() {
+        assert!(spelled(r#"{"a":{"b":1,"\u0062":2}}"#).unwrap_err().contains("stands twice"));
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(spelled(&deep).unwrap_err().contains("deeply"));
+        assert_eq!(spelled(r#"["\ud800"]"#).unwrap(), r#"["\ud800",]"#);
+        assert_eq!(spelled("12345678901234567890123456789012345678901e400").unwrap().len(), 45);
+    }
+
+    proptest! {
+        #[test]
+        fn two_values_have_one_canonical_text_only_if_they_are_equal(one in json(), two in json()) {
+            let same = spelled(&one.to_string()).unwrap() == spelled(&two.to_string()).unwrap();
+            prop_assert_eq!(same, one == two);
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(serde_json::Value::from),
+            (0_u8..3).prop_map(serde_json::Value::from),
+            "[a,\"\\[\\]{}:]{0,3}".prop_map(serde_json::Value::from),
+        ];
+        leaf.prop_recursive(3, 8, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(serde_json::Value::from),
+                prop::collection::btree_map("[ab,]{0,2}", inner, 0..3)
+                    .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+}
