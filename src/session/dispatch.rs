@@ -94,7 +94,7 @@ impl Shared {
             "ping" => return request.own_result(json::raw(&serde_json::Map::new())),
             "initialize" => return self.initialize(request, params, work),
             modern::DISCOVER => return self.discover(request, work),
-            modern::LISTEN => return self.listen(request, params),
+            modern::LISTEN => return self.listen(request, params, work),
             "logging/setLevel" if !request.is_modern() => return self.set_level(request, params),
             _ => params.map(ToOwned::to_owned),
         };

@@ -1,24 +1,31 @@
 //! What the client wants to hear of: `subscriptions/listen` of the modern revision, and
 //! `resources/subscribe` of the earlier ones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::StreamExt as _;
 use serde_json::value::RawValue;
 
 use super::answers;
 use super::outbox::Echo;
 use super::request::Request;
+use super::run::Work;
 use super::state::Shared;
 use crate::anonymize::{Fake, Real};
 use crate::call::{Call, Method};
 use crate::json::{self, Object, RawJson};
 use crate::names::{Operation, ServerName, ToolId};
-use crate::pipeline::Reply;
+use crate::pipeline::{Refusal, Reply};
 use crate::policy::Action;
 use crate::server::Follow;
 use crate::wire::Id;
 use crate::wire::modern::Filter;
+
+/// How many resources a session watches at once.
+const MAX_WATCHED: usize = 1024;
+/// How many subscriptions of one listener are made at the same time.
+const MAX_SUBSCRIBING: usize = 16;
 
 /// What the client listens to.
 #[derive(Default)]
@@ -61,24 +68,49 @@ pub(super) enum Hearer {
 }
 
 impl Shared {
-    /// `subscriptions/listen` (2026-07-28): acknowledged at once, answered only when the session ends.
-    pub(super) fn listen(self: &Arc<Self>, request: Request, params: Option<&RawValue>) {
-        let wanted = Filter::read(params);
-        let resources: Vec<(String, Call)> = wanted
-            .resource_subscriptions
-            .iter()
-            .filter_map(|uri| Some((uri.clone(), self.subscription(uri)?)))
-            .collect();
-        let granted = Filter {
-            resource_subscriptions: resources.iter().map(|(uri, _)| uri.clone()).collect(),
-            ..wanted
-        };
+    /// `subscriptions/listen` (2026-07-28): acknowledged at once, answered only when the session ends. Until then
+    /// it is an open request as any other.
+    pub(super) fn listen(self: &Arc<Self>, request: Request, params: Option<&RawValue>, work: &mut Work) {
+        let mut granted = Filter::read(params);
+        let mut calls = Vec::new();
+        let mut seen = HashSet::new();
+        granted.resource_subscriptions.retain(|uri| {
+            let call = seen.insert(uri.clone()).then(|| self.subscription(uri)).flatten();
+            let Some((call, resource)) = call.and_then(|call| resource_of(&call).map(|of| (call, of))) else {
+                return false;
+            };
+            // Wanted before the server is asked: whatever comes in between is told, and a cancellation knows what
+            // to take back.
+            let is_taken = self.subscriptions.watch(&resource, request.key(), uri);
+            if is_taken {
+                calls.push((call, resource));
+            }
+            is_taken
+        });
         self.out.acknowledged(request.id(), &granted);
         let listener = Listener { key: request.key().clone(), id: request.id().clone(), granted };
         self.subscriptions.listeners().push(listener);
-        for (uri, call) in resources {
-            let (shared, key) = (Arc::clone(self), request.key().clone());
-            self.spawn(async move { shared.watch(call, uri, key).await });
+        work.push(Box::pin(Arc::clone(self).keep_listening(request, calls)));
+    }
+
+    /// Subscribes for a listener, and takes that back once the client takes the request back.
+    async fn keep_listening(self: Arc<Self>, request: Request, calls: Vec<(Call, Resource)>) {
+        let subscribing = futures_util::stream::iter(calls).for_each_concurrent(
+            MAX_SUBSCRIBING,
+            async |(call, resource)| {
+                let reply = self.run_once(call, request.follow()).await;
+                if !matches!(reply, Reply::Result(_) | Reply::Refused(Refusal::Cancelled)) {
+                    self.subscriptions.unwatch(&resource, request.key());
+                }
+            },
+        );
+        subscribing.await;
+        request.cancel().cancelled().await;
+        // Only now, when no call that subscribes is under way any more, so that none arrives after these.
+        let unwanted = self.subscriptions.forget_listener(request.key());
+        drop(request);
+        for resource in unwanted {
+            self.release(resource);
         }
     }
 
@@ -103,11 +135,19 @@ impl Shared {
         answers::to_resource(request, reply);
     }
 
-    async fn subscribe_plain(&self, call: Call, spelled: String, follow: Follow) -> Reply {
-        let resource = resource_of(&call);
+    async fn subscribe_plain(self: &Arc<Self>, call: Call, spelled: String, follow: Follow) -> Reply {
+        let Some(resource) = resource_of(&call) else { return self.run_once(call, follow).await };
+        if !self.subscriptions.has_room(&resource) {
+            return Reply::Refused(Refusal::Declined(format!(
+                "at most {MAX_WATCHED} resources can be subscribed to at once; unsubscribe from others first"
+            )));
+        }
         let reply = self.run_once(call, follow).await;
-        if let (Reply::Result(_), Some(resource)) = (&reply, resource) {
-            self.subscriptions.resources().entry(resource).or_default().plain = Some(spelled);
+        match &reply {
+            Reply::Result(_) => self.subscriptions.watch_plain(resource, spelled),
+            // The server may have subscribed already.
+            Reply::Refused(Refusal::Cancelled) => self.release(resource),
+            Reply::Error(_) | Reply::Waiting(_) | Reply::Refused(_) => {}
         }
         reply
     }
@@ -129,32 +169,23 @@ impl Shared {
         answers::to_resource(request, reply);
     }
 
-    /// Subscribes for a listener, as long as it is there.
-    async fn watch(&self, call: Call, spelled: String, key: Id) {
-        let Some(resource) = resource_of(&call) else { return };
-        if matches!(self.run_once(call, Follow::default()).await, Reply::Result(_))
-            && self.subscriptions.is_listening(&key)
-        {
-            self.subscriptions.resources().entry(resource).or_default().listened.push((key, spelled));
-        }
+    /// Ends a listener, since the client took the request back.
+    pub(super) fn stop_listening(&self, key: &Id) {
+        self.subscriptions.listeners().retain(|listener| listener.key != *key);
     }
 
-    /// Ends a listener, since the client took the request back.
-    pub(super) fn stop_listening(self: &Arc<Self>, key: &Id) {
-        if !self.subscriptions.remove(key) {
+    /// Unsubscribes from a resource that nothing in this session watches any more.
+    fn release(self: &Arc<Self>, (server, uri): Resource) {
+        if self.subscriptions.is_watched(&(server.clone(), uri.clone())) {
             return;
         }
-        for (server, uri) in self.subscriptions.forget_listener(key) {
-            let Ok(params) = self.conceal_own(json::raw(&serde_json::json!({ "uri": uri }))) else {
-                continue;
-            };
-            let tool = ToolId::new(server, Operation::SubscribeResource);
-            let call = Call { tool, method: Method::UnsubscribeResource, params, meta: None };
-            let shared = Arc::clone(self);
-            self.spawn(async move {
-                shared.run_once(call, Follow::default()).await;
-            });
-        }
+        let Ok(params) = self.conceal_own(json::raw(&serde_json::json!({ "uri": uri }))) else { return };
+        let tool = ToolId::new(server, Operation::SubscribeResource);
+        let call = Call { tool, method: Method::UnsubscribeResource, params, meta: None };
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            shared.run_once(call, Follow::default()).await;
+        });
     }
 
     /// A resource changed: `params` of a server's `notifications/resources/updated`.
@@ -196,6 +227,7 @@ impl Shared {
     pub(super) fn end_listeners(&self) {
         for listener in self.subscriptions.listeners().drain(..) {
             self.out.listen_ended(&listener.id);
+            self.flights.cancel(&listener.key);
         }
     }
 
@@ -213,16 +245,39 @@ impl Subscriptions {
         self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a listener has this id.
-    pub(super) fn is_listening(&self, key: &Id) -> bool {
-        self.listeners().iter().any(|listener| listener.key == *key)
+    /// Whether one more subscription to this resource can be kept.
+    fn has_room(&self, resource: &Resource) -> bool {
+        let resources = self.resources();
+        resources.contains_key(resource) || resources.len() < MAX_WATCHED
     }
 
-    fn remove(&self, key: &Id) -> bool {
-        let mut listeners = self.listeners();
-        let before = listeners.len();
-        listeners.retain(|listener| listener.key != *key);
-        listeners.len() < before
+    /// Notes that a listener wants to hear of a resource; false when there is no room for more.
+    fn watch(&self, resource: &Resource, key: &Id, spelled: &str) -> bool {
+        let has_room = self.has_room(resource);
+        if has_room {
+            let mut resources = self.resources();
+            let watched = resources.entry(resource.clone()).or_default();
+            watched.listened.push((key.clone(), spelled.to_owned()));
+        }
+        has_room
+    }
+
+    fn watch_plain(&self, resource: Resource, spelled: String) {
+        self.resources().entry(resource).or_default().plain = Some(spelled);
+    }
+
+    fn is_watched(&self, resource: &Resource) -> bool {
+        self.resources().contains_key(resource)
+    }
+
+    /// Forgets that a listener wanted to hear of a resource.
+    fn unwatch(&self, resource: &Resource, key: &Id) {
+        let mut resources = self.resources();
+        let Some(watched) = resources.get_mut(resource) else { return };
+        watched.listened.retain(|(listener, _)| listener != key);
+        if watched.is_unwanted() {
+            resources.remove(resource);
+        }
     }
 
     /// Forgets a plain subscription; true when nobody else wants the resource.

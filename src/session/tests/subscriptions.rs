@@ -146,3 +146,71 @@ async fn a_settled_task_is_told_of() {
     let told = rig.next().await["params"]["data"].as_str().unwrap().to_owned();
     assert!(told.contains(&task.to_string()) && told.contains("completed"), "{told}");
 }
+
+fn listen_to(uris: &[&str]) -> Value {
+    modern(json!({ "notifications": { "resourceSubscriptions": uris } }))
+}
+
+#[tokio::test]
+async fn a_listener_is_an_open_request_with_its_own_id() {
+    let mut rig = Rig::new(files());
+    rig.post(&json!(5), "subscriptions/listen", &listen_to(&[])).await;
+    rig.next().await;
+    rig.post(&json!(5), "ping", &json!({})).await;
+    let refused = rig.next().await;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("still open"), "{refused}");
+    for id in 0..4095 {
+        rig.post(&json!(format!("l{id}")), "subscriptions/listen", &listen_to(&[])).await;
+        assert_eq!(rig.next().await["method"], "notifications/subscriptions/acknowledged");
+    }
+    rig.post(&json!("one too many"), "subscriptions/listen", &listen_to(&[])).await;
+    let refused = rig.next().await;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("too many"), "{refused}");
+    rig.notify("notifications/cancelled", &json!({ "requestId": 5 })).await;
+    // Its place is free in a moment.
+    let freed = async { while rig.ask("again", "ping", json!({})).await.get("result").is_none() {} };
+    tokio::time::timeout(PATIENCE, freed).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_session_watches_so_many_resources_and_is_told_which() {
+    let mut rig = Rig::new(files());
+    rig.result("resources/list", json!({})).await;
+    let uris: Vec<String> = (0..1500).map(|number| format!("portero://files/b:{number}")).collect();
+    let uris: Vec<&str> = uris.iter().map(String::as_str).chain(["portero://files/b:0"]).collect();
+    rig.post(&json!(1), "subscriptions/listen", &listen_to(&uris)).await;
+    let granted = rig.next().await["params"]["notifications"]["resourceSubscriptions"].clone();
+    assert_eq!(granted.as_array().unwrap().len(), 1024, "each once, and no more than there is room for");
+    let answer = rig.ask(2, "resources/subscribe", json!({ "uri": "portero://files/a:1" })).await;
+    assert!(answer["error"]["message"].as_str().unwrap().contains("at most 1024"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_cancelled_while_it_is_made_is_taken_back() {
+    // A server that has subscribed, and does not answer.
+    let part = files().servers.remove(0).1.acting(|heard, follow| {
+        Box::pin(async move {
+            if heard.method == crate::call::Method::SubscribeResource {
+                follow.cancel.cancelled().await;
+                return Err(crate::server::ServerError::Cancelled);
+            }
+            Ok(result("{}"))
+        })
+    });
+    let mut rig = Rig::new(Set { servers: vec![("files", part)], ..Set::default() });
+    rig.result("resources/list", json!({})).await;
+    let uri = json!({ "uri": "portero://files/a:2" });
+    for (id, method, params) in
+        [(5, "subscriptions/listen", listen_to(&["portero://files/a:1"])), (6, "resources/subscribe", uri)]
+    {
+        let before = rig.stage.heard().len();
+        rig.post(&json!(id), method, &params).await;
+        wait_until(|| rig.stage.heard().len() > before).await;
+        rig.notify("notifications/cancelled", &json!({ "requestId": id })).await;
+        wait_until(|| rig.stage.heard().len() > before + 1).await;
+        let heard = rig.stage.heard();
+        let of = |at: usize| (heard[at].method.as_str(), heard[at].params.clone());
+        assert_eq!(of(before).0, "resources/subscribe");
+        assert_eq!(of(before + 1), ("resources/unsubscribe", of(before).1));
+    }
+}
