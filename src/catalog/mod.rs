@@ -41,6 +41,35 @@ pub struct Catalog {
     servers: Mutex<Vec<Known>>,
     snapshot: ArcSwapOption<Snapshot>,
     cache: Option<PathBuf>,
+    output_schemas: Mutex<OutputSchemas>,
+}
+
+/// The tools that had an `outputSchema` at any time in this process.
+#[derive(Debug, Default)]
+struct OutputSchemas {
+    tools: HashSet<ToolId>,
+    /// There were too many to remember: any tool may have had one.
+    any: bool,
+}
+
+/// How many tools with an `outputSchema` are remembered; more come only from a server that keeps renaming its
+/// tools.
+const MAX_OUTPUT_SCHEMAS: usize = 20_000;
+
+impl OutputSchemas {
+    fn note<'a>(&mut self, tools: impl Iterator<Item = &'a ToolId>) {
+        for tool in tools {
+            if self.tools.len() < MAX_OUTPUT_SCHEMAS {
+                self.tools.insert(tool.clone());
+            } else if !self.tools.contains(tool) {
+                self.any = true;
+            }
+        }
+    }
+
+    fn contains(&self, tool: &ToolId) -> bool {
+        self.any || self.tools.contains(tool)
+    }
 }
 
 /// What is known of a server.
@@ -90,6 +119,8 @@ pub struct Tool {
     pub raw: Real<RawJson>,
     /// What it says about itself.
     pub hints: Hints,
+    /// Whether it says what its results look like.
+    pub(crate) has_output_schema: bool,
     definition: OnceLock<String>,
 }
 
@@ -162,7 +193,8 @@ impl Catalog {
     #[must_use]
     pub fn new(servers: &[config::Server], cache: Option<PathBuf>) -> Self {
         let known = servers.iter().map(|server| Known::new(server, cache.as_deref())).collect();
-        Self { servers: Mutex::new(known), snapshot: ArcSwapOption::empty(), cache }
+        let output_schemas = Mutex::default();
+        Self { servers: Mutex::new(known), snapshot: ArcSwapOption::empty(), cache, output_schemas }
     }
 
     /// Takes what a server offers now, and tells which lists changed. A server that is not configured is
@@ -264,6 +296,21 @@ impl Catalog {
     #[must_use]
     pub fn tool(&self, id: &ToolId) -> Option<Arc<Tool>> {
         self.snapshot().tool(id).cloned()
+    }
+
+    /// Whether its server's settings list a tool, used of late or not.
+    #[must_use]
+    pub fn is_pinned(&self, id: &ToolId) -> bool {
+        self.snapshot().is_pinned(id)
+    }
+
+    /// Whether a client may hold an `outputSchema` of this tool: the tool has one now, or had one earlier in
+    /// this process. Clients check every result of the tool against it that is no error.
+    #[must_use]
+    pub fn may_be_checked(&self, id: &ToolId) -> bool {
+        // The snapshot is made first: making it notes the schemas that are in it.
+        drop(self.snapshot());
+        self.output_schemas.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     /// Every tool, in the order of the servers, then in each server's own.
@@ -379,6 +426,10 @@ impl Catalog {
         // Under the lock, so that what is stored is never older than the last change.
         let servers = self.lock();
         let snapshot = Arc::new(Snapshot::new(servers.iter().map(Known::shelf).collect()));
+        self.output_schemas
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(snapshot.with_output_schema());
         self.snapshot.store(Some(snapshot.clone()));
         snapshot
     }

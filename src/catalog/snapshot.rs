@@ -120,6 +120,19 @@ impl Snapshot {
         self.by_id.get(id).map(|at| &self.tools[*at].shown.it)
     }
 
+    pub(super) fn is_pinned(&self, id: &ToolId) -> bool {
+        self.by_id.get(id).is_some_and(|at| self.tools[*at].pinned)
+    }
+
+    /// The tools that have an `outputSchema`, whatever it says.
+    pub(super) fn with_output_schema(&self) -> impl Iterator<Item = &ToolId> {
+        self.tools
+            .iter()
+            .map(|item| &*item.shown.it)
+            .filter(|tool| tool.has_output_schema)
+            .map(|tool| &tool.id)
+    }
+
     pub(super) fn resolve_tool(&self, spelled: &str) -> Option<&ToolId> {
         if let Some(at) = self.tool_names.meaning(spelled) {
             return Some(&self.tools[at].shown.it.id);

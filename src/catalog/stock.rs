@@ -159,6 +159,7 @@ fn tool(id: ToolId, alias: String, raw: &RawValue, mended: Mended<'_>) -> Shown<
         input_schema: Real::from_server(input_schema),
         raw: Real::from_server(raw.to_owned()),
         hints: hints(&draft),
+        has_output_schema: Object::read(raw).is_ok_and(|raw| raw.get("outputSchema").is_some()),
         definition: OnceLock::new(),
         alias,
     };

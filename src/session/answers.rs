@@ -18,11 +18,16 @@ const WAITING: i32 = -32001;
 /// This call was refused.
 const REFUSED: i32 = -32003;
 
-/// Answers `tools/call`.
-pub(super) fn to_tool_call(request: Request, reply: Reply) {
+/// Answers `tools/call`. Where the client may hold an `outputSchema` of the tool that it called, no answer of
+/// Portero's own has `structuredContent`: the SDKs check it against that schema, and throw away the whole answer,
+/// with the task's id in it, where it does not fit. They check no result that says it is an error.
+pub(super) fn to_tool_call(request: Request, reply: Reply, is_checked: bool) {
     match reply {
         Reply::Result(result) => request.result(&result),
         Reply::Error(error) => request.error_object(&error),
+        Reply::Waiting(task) if is_checked => {
+            request.own_result(error_result(json::raw(&Status::of(&task)).get()));
+        }
         Reply::Waiting(task) => request.own_result(status_result(&Status::of(&task))),
         Reply::Refused(Refusal::Cancelled) => drop(request),
         Reply::Refused(refusal) => request.own_result(error_result(&words(&refusal))),

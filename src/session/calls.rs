@@ -26,18 +26,26 @@ impl Shared {
             return;
         };
         let meta = modern::RequestMeta::read(params.as_deref()).rest();
+        // Portero's own tools have no `outputSchema`, so their results are never checked.
+        let mut is_checked = false;
         let reply = match own_tools::Own::named(&name) {
             Some(own) => self.own_tool(own, &object, meta, &request).await,
             None => {
                 let tool = request.unless_cancelled(self.resolve_tool(&name)).await;
                 let call = tool.and_then(|tool| self.tool_call(tool, object, meta));
                 match call {
-                    Ok(call) => self.run(call, request.follow()).await,
+                    Ok(call) => {
+                        let tool = call.tool.clone();
+                        let reply = self.run(call, request.follow()).await;
+                        is_checked =
+                            matches!(reply, Reply::Waiting(_)) && self.pipeline.catalog.may_be_checked(&tool);
+                        reply
+                    }
                     Err(refusal) => Reply::Refused(refusal),
                 }
             }
         };
-        answers::to_tool_call(request, reply);
+        answers::to_tool_call(request, reply, is_checked);
     }
 
     /// Makes a tool's call and remembers that the tool was used.
@@ -45,7 +53,11 @@ impl Shared {
         let tool = call.tool.clone();
         let context = self.context.load_full();
         let reply = self.pipeline.handle(call, &context, follow).await;
-        if matches!(reply, Reply::Result(_) | Reply::Waiting(_)) && self.recent.note(&tool) {
+        // What is listed anyway takes no place among the recent ones.
+        if matches!(reply, Reply::Result(_) | Reply::Waiting(_))
+            && !self.pipeline.catalog.is_pinned(&tool)
+            && self.recent.note(&tool)
+        {
             let shared = Arc::clone(self);
             self.spawn(async move { shared.tell_changes() });
         }

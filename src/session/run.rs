@@ -19,6 +19,9 @@ pub(super) type Work = FuturesUnordered<BoxFuture<'static, ()>>;
 const FULL: usize = 1 << 20;
 /// After so many steps without a write, the same.
 const STEPS: u32 = 256;
+/// How long open calls go on after the end of the client's input: the SDKs end this process by force 2 s after
+/// they closed it.
+const OPEN_CALLS_GRACE: Duration = Duration::from_millis(1500);
 /// How long the last words may take.
 const LAST_WORDS: Duration = Duration::from_millis(25);
 
@@ -65,13 +68,34 @@ where
             () = shared.out.filled(), if !pen.has_words() => {}
         }
     }
-    drop(work);
-    if shared.stop.is_cancelled() {
-        shared.end_listeners();
+    shared.end_listeners();
+    if !shared.stop.is_cancelled() {
+        answer_open(shared, &mut work, &mut pen).await;
     }
+    drop(work);
     // The client may be gone already, and nobody waits for it.
     let _: Result<io::Result<()>, _> = tokio::time::timeout(LAST_WORDS, pen.finish(shared)).await;
     Ok(())
+}
+
+/// After the end of the client's input: what it asked before is still answered, as long as that takes little
+/// time. A client that is gone does not read, and one that waits for this process to end does not wait long.
+async fn answer_open<W: AsyncWrite + Unpin>(shared: &Shared, work: &mut Work, pen: &mut Pen<W>) {
+    let mut late = std::pin::pin!(tokio::time::sleep(OPEN_CALLS_GRACE));
+    loop {
+        pen.refill(shared);
+        if work.is_empty() && !pen.has_words() {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            () = &mut late => return,
+            written = pen.write(), if pen.has_words() => if written.is_err() { return },
+            _ = finish(shared, work), if !work.is_empty() => {}
+            () = shared.out.filled(), if !pen.has_words() => {}
+        }
+    }
 }
 
 /// Takes what the client said; false when it will say no more.

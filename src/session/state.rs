@@ -145,10 +145,14 @@ impl Speech {
 }
 
 impl Recent {
-    /// Notes that a tool was used; true when it was not among the recent ones.
+    /// Notes that a tool was used, and forgets the one whose last use is the longest ago where there are too
+    /// many; true when it was not among the recent ones.
     pub(super) fn note(&self, tool: &ToolId) -> bool {
         let mut tools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if tools.contains(tool) {
+        if let Some(at) = tools.iter().position(|recent| recent == tool) {
+            // Its place is the last one again: a tool in constant use must not fall out of the list.
+            tools.remove(at);
+            tools.push_back(tool.clone());
             return false;
         }
         if tools.len() == RECENT_MOST {

@@ -6,7 +6,7 @@ use super::*;
 use crate::anonymize::Real;
 use crate::pipeline::stage::{Part, raw, result};
 use crate::policy::Action;
-use crate::server::{Answer, Offer, ServerError};
+use crate::server::{Answer, Event, List, Offer, ServerError};
 
 fn answering(answer: &'static str) -> Set {
     let part = Part::with_tools(&["t"]).answering(move || Ok(result(answer)));
@@ -284,4 +284,86 @@ async fn many_calls_at_once_are_all_answered_to_their_own_ids() {
         let text = answer["result"]["content"][0]["text"].as_str().unwrap();
         assert!(text.contains(&format!("<{}>", answer["id"])), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_request_without_its_line_end_is_answered_though_the_input_ended() {
+    let mut rig = Rig::new(Set { servers: vec![("s", Part::with_tools(&["t"]))], ..Set::default() });
+    let writer = rig.writer.as_mut().unwrap();
+    let line = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"s__t"}}"#;
+    writer.write_all(line.as_bytes()).await.unwrap();
+    rig.hang_up().await;
+    assert_eq!(rig.next().await["id"], 1);
+    rig.ended().await;
+}
+
+#[tokio::test]
+async fn calls_that_are_open_when_the_input_ends_are_answered_if_they_end_soon() {
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let opened = Arc::clone(&gate);
+    let part = Part::with_tools(&["t"]).acting(move |_, _| {
+        let gate = Arc::clone(&opened);
+        Box::pin(async move {
+            gate.notified().await;
+            Ok(result("{}"))
+        })
+    });
+    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
+    rig.post(&json!("l"), "subscriptions/listen", &modern(json!({ "notifications": {} }))).await;
+    rig.next().await;
+    rig.post(&json!(1), "tools/call", &json!({ "name": "s__t" })).await;
+    wait_until(|| !rig.stage.heard().is_empty()).await;
+    rig.hang_up().await;
+    assert_eq!(rig.next().await["id"], "l", "a listener does not keep the session");
+    gate.notify_one();
+    assert_eq!(rig.next().await["id"], 1);
+    rig.ended().await;
+}
+
+/// A tool that says what its results look like.
+fn weather() -> Part {
+    let schema =
+        r#"{"type":"object","properties":{"temperature":{"type":"number"}},"required":["temperature"]}"#;
+    let tool = format!(r#"{{"name":"t","inputSchema":{{"type":"object"}},"outputSchema":{schema}}}"#);
+    Part::offering(Offer { tools: vec![raw(&tool)], ..Offer::default() })
+}
+
+#[tokio::test]
+async fn what_stands_in_the_place_of_a_checked_result_survives_the_check() {
+    let part = weather().answering(|| Err(ServerError::Gone("s".parse().unwrap())));
+    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
+    let listed = rig.result("tools/list", json!({})).await.to_string();
+    assert!(listed.contains("outputSchema"), "the client holds the schema: {listed}");
+    // Interrupted, then denied, then waiting for a person.
+    for (action, word) in [
+        (Action::Allow, "unknown"),
+        (Action::Deny, "Refused"),
+        (Action::RequireApproval, "\"status\":\"pending-approval\""),
+    ] {
+        rig.stage.set_policy(&[("s/*", action)], None);
+        let result = rig.result("tools/call", json!({ "name": "s__t", "arguments": {} })).await;
+        assert_eq!(result["isError"], json!(true), "{result}");
+        assert!(result.get("structuredContent").is_none(), "{result}");
+        let text = result["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains(word), "{text}");
+    }
+    let waiting = rig.result("tools/call", json!({ "name": "s/t", "arguments": {} })).await;
+    let text = waiting["content"][0]["text"].as_str().unwrap();
+    let status: Value = serde_json::from_str(text).expect("the text is the status");
+    assert!(status["taskId"].as_str().is_some_and(|id| id.parse::<TaskId>().is_ok()), "{status}");
+}
+
+#[tokio::test]
+async fn a_client_may_still_hold_a_schema_that_the_server_took_back() {
+    let mut rig = Rig::new(Set { servers: vec![("s", weather())], ..Set::default() });
+    rig.result("tools/list", json!({})).await;
+    rig.stage.set_offer("s", Offer { tools: vec![crate::pipeline::stage::tool("t")], ..Offer::default() });
+    rig.handle.event(Event::ListChanged("s".parse().unwrap(), List::Tools));
+    let catalog = Arc::clone(&rig.stage.pipeline.catalog);
+    let has_schema =
+        move || catalog.tool(&"s/t".parse().unwrap()).unwrap().raw.expose().get().contains("output");
+    wait_until(|| !has_schema()).await;
+    rig.stage.set_policy(&[("s/*", Action::RequireApproval)], None);
+    let result = rig.result("tools/call", json!({ "name": "s__t" })).await;
+    assert_eq!((&result["isError"], result.get("structuredContent")), (&json!(true), None), "{result}");
 }

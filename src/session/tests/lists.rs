@@ -214,3 +214,30 @@ async fn a_cached_offer_is_listed_at_once_and_asked_for_in_the_background() {
     assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
     assert_eq!(tools(&mut rig).await, ["mail__a", "mail__b"]);
 }
+
+#[tokio::test]
+async fn the_tool_whose_last_use_is_the_longest_ago_leaves_the_list_first() {
+    let tools: Vec<String> = (0..22).map(|number| format!("t{number}")).collect();
+    let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+    let mut rig = Rig::new(Set {
+        servers: vec![("mail", Part::with_tools(&tools)), ("open", Part::with_tools(&tools))],
+        pinned: vec![("mail", vec!["t21"])],
+        ..Set::default()
+    });
+    rig.result("tools/list", json!({})).await;
+    for number in 0..20 {
+        rig.call("portero__call", json!({ "tool": format!("mail/t{number}") })).await;
+    }
+    // What is listed anyway takes no place.
+    for number in 0..20 {
+        rig.call("portero__call", json!({ "tool": format!("open/t{number}") })).await;
+    }
+    rig.call("mail__t21", json!({})).await;
+    rig.call("mail__t0", json!({})).await;
+    rig.call("portero__call", json!({ "tool": "mail/t20" })).await;
+    let listed = rig.result("tools/list", json!({})).await;
+    let mut listed = names(&listed, "tools");
+    listed.retain(|name| name.starts_with("mail__"));
+    assert!(listed.contains(&"mail__t0".to_owned()), "it was used a moment ago: {listed:?}");
+    assert!(!listed.contains(&"mail__t1".to_owned()) && listed.len() == 21, "{listed:?}");
+}
