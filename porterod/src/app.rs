@@ -7,16 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::anonymize::{Fake, Leak};
+use portero::anonymize::Leak;
 use portero::audit::Event;
 use portero::clock::Clock;
 use portero::config::Files;
 use portero::confirmed::Confirmed;
 use portero::ipc::{BindError, Failure, FailureKind, Listener, Lock, Push};
-use portero::json::RawJson;
 use portero::notice::{Alarm, Notice};
 use portero::paths::Paths;
-use portero::server::{Event as Said, Guard, List};
+use portero::server::{Event as ServerEvent, Guard, List, ListChange};
 use portero::task::State;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -33,6 +32,7 @@ use crate::daemon::{Daemon, Environment};
 use crate::outbox::After;
 #[cfg(test)]
 use crate::outbox::Outbox;
+use crate::sessions::Notification;
 use crate::{configuration, confirmed, listen, reload};
 
 /// How long approved calls that are with a server may take when the daemon ends.
@@ -100,8 +100,13 @@ impl App {
         ended.map_err(|error| internal("could not end what terminals asked for", &error))?;
         executor.recover().await.map_err(|error| internal("could not take up where it ended", &error))?;
         let background = TaskTracker::new();
-        let said = daemon.servers.share();
-        background.spawn(hear(Arc::clone(&daemon), said));
+        let hearing = Arc::downgrade(&daemon);
+        let changes = daemon.servers.share(Arc::new(move |event| {
+            if let Some(daemon) = hearing.upgrade() {
+                pass_on(&daemon, event);
+            }
+        }));
+        background.spawn(follow_lists(Arc::clone(&daemon), changes));
         let place = daemon.outbox.last().map_err(|error| internal("could not read the outbox", &error))?;
         background.spawn(tell_sessions(Arc::clone(&daemon), place));
         background.spawn(Arc::clone(&daemon.outbox).run(daemon.stop.clone()));
@@ -250,31 +255,34 @@ fn settled(daemon: &Daemon, notice: &Notice) {
     }
 }
 
-/// Passes on what shared servers say unasked, concealed, until their fleet is closed.
-async fn hear(daemon: Arc<Daemon>, mut said: mpsc::Receiver<Said>) {
-    while let Some(said) = said.recv().await {
-        let conceal = |params| -> Result<Option<Fake<RawJson>>, Leak> {
-            daemon.anonymizer.load().conceal(params).map(Some)
-        };
-        let (server, method, params) = match said {
-            Said::ListChanged(server, list) => {
-                if daemon.servers.offer(&server).await.is_err() {
-                    continue;
-                }
-                (server, changed(list), Ok(None))
-            }
-            Said::ResourceUpdated(server, params) => {
-                (server, "notifications/resources/updated", conceal(params))
-            }
-            Said::Log(server, params) => (server, "notifications/message", conceal(params)),
-        };
-        let Ok(params) = params else {
+/// Tells sessions which lists of shared servers changed, until their fleet is closed.
+async fn follow_lists(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<ListChange>) {
+    while let Some((server, list)) = changes.recv().await {
+        if daemon.servers.offer(&server).await.is_ok() {
+            daemon.sessions.notify(&Notification { server, method: changed(list), params: None });
+        }
+    }
+}
+
+/// Passes on what a shared server says unasked, concealed. Its answers take the same way to a session, so that what
+/// it said before one arrives before it.
+fn pass_on(daemon: &Arc<Daemon>, event: ServerEvent) {
+    let (server, method, params) = match event {
+        ServerEvent::ResourceUpdated(server, params) => (server, "notifications/resources/updated", params),
+        ServerEvent::Log(server, params) => (server, "notifications/message", params),
+        ServerEvent::LogsLeftOut(server, count) => {
+            let why = "it sent more than are passed on in a second";
+            return daemon.sessions.notify(&Notification::left_out(server, count, why));
+        }
+    };
+    match daemon.anonymizer.load().conceal(params) {
+        Ok(params) => daemon.sessions.notify(&Notification { server, method, params: Some(params) }),
+        Err(Leak) => {
             tracing::error!(%server, "a notification was withheld: a private value stood in it");
             let about = format!("a notification of `{server}` was withheld: a private value stood in it");
-            daemon.journal.alarm(Alarm::Withheld, &about).await;
-            continue;
-        };
-        daemon.sessions.tell_all(&Push::Notification { server, method: method.to_owned(), params });
+            let journal = Arc::clone(&daemon.journal);
+            daemon.work.spawn(async move { journal.alarm(Alarm::Withheld, &about).await });
+        }
     }
 }
 

@@ -282,7 +282,7 @@ impl Executor {
         let now = self.parts.clock.now();
         let claimed =
             task.claim(&self.parts.policy.load(), now).map_err(|why| format!("it did not run: {why}"))?;
-        let follow = Follow { progress: None, cancel };
+        let follow = Follow { cancel, ..Follow::default() };
         #[cfg(test)]
         crate::crash::reached("claimed");
         let reply = self.parts.runner.run(Permitted::settled(claimed), &context, follow).await;

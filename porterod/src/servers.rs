@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,9 @@ use portero::names::ServerName;
 use portero::permit::Permitted;
 use portero::pipeline::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply, Uses};
 use portero::policy::Policy;
-use portero::server::{Event, Fleet, Follow, Guard, Health, Launch, Offer, ServerError};
+use portero::server::{
+    EventSink, Fleet, Follow, Guard, Health, Launch, ListChange, LogLevel, Offer, ServerError,
+};
 use tokio::sync::mpsc;
 
 use crate::approval::{Configured, Ground, Grounds, environment_digest, server_digest, values_digest};
@@ -76,6 +79,8 @@ struct Inner {
 pub struct Project {
     pipeline: Pipeline,
     fleet: Arc<Fleet>,
+    /// The most talkative level of log messages that a session asked for.
+    log_level: AtomicU8,
     used: Mutex<Instant>,
 }
 
@@ -84,6 +89,13 @@ impl Project {
     #[must_use]
     pub const fn pipeline(&self) -> &Pipeline {
         &self.pipeline
+    }
+
+    /// A session wants log messages from this level on: the servers must log at least so much.
+    pub fn want_logs(&self, level: LogLevel) {
+        if (level as u8) < self.log_level.fetch_min(level as u8, Ordering::Relaxed) {
+            self.fleet.set_log_level(level.as_str());
+        }
     }
 }
 
@@ -100,11 +112,13 @@ impl Servers {
         let _ = self.desk.set(desk);
     }
 
-    /// Makes the fleet of the shared servers, and gives what they say unasked.
-    pub fn share(&self) -> mpsc::Receiver<Event> {
-        let (project, events) = self.make(&self.parts.home, true);
+    /// Makes the fleet of the shared servers, and gives which of their lists change; everything else that they say
+    /// unasked goes to the sink.
+    pub fn share(&self, sink: EventSink) -> mpsc::Receiver<ListChange> {
+        let (project, changes) = self.make(&self.parts.home, true);
+        project.fleet.hear(sink);
         self.lock().shared = Some(Arc::new(project));
-        events
+        changes
     }
 
     /// The servers with which a call to `server` is made.
@@ -123,9 +137,9 @@ impl Servers {
             return inner.shared.clone().ok_or_else(ending);
         }
         let project = inner.projects.entry(directory.to_owned()).or_insert_with(|| {
-            let (project, mut events) = self.make(directory, false);
+            let (project, mut changes) = self.make(directory, false);
             // A project's lists are read anew before each approved call; its other words have no reader.
-            tokio::spawn(async move { while events.recv().await.is_some() {} });
+            tokio::spawn(async move { while changes.recv().await.is_some() {} });
             Arc::new(project)
         });
         *project.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -204,7 +218,7 @@ impl Servers {
         self.parts.anonymizer.load().conceal_text(&error.to_string()).into_inner()
     }
 
-    fn make(&self, directory: &Path, shared: bool) -> (Project, mpsc::Receiver<Event>) {
+    fn make(&self, directory: &Path, shared: bool) -> (Project, mpsc::Receiver<ListChange>) {
         let parts = &self.parts;
         let config = parts.config.load();
         let launch = Launch {
@@ -217,7 +231,7 @@ impl Servers {
             client: ("portero".to_owned(), parts.build.clone()),
             clock: Arc::clone(&parts.clock),
         };
-        let (fleet, events) = Fleet::new(selected(&config, shared), launch);
+        let (fleet, changes) = Fleet::new(selected(&config, shared), launch);
         let pipeline = Pipeline {
             anonymizer: Arc::clone(&parts.anonymizer),
             policy: Arc::clone(&parts.policy),
@@ -230,7 +244,9 @@ impl Servers {
             shared: ArcSwap::default(),
             offers: Offers::default(),
         };
-        (Project { pipeline, fleet, used: Mutex::new(Instant::now()) }, events)
+        let project =
+            Project { pipeline, fleet, log_level: AtomicU8::new(u8::MAX), used: Mutex::new(Instant::now()) };
+        (project, changes)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

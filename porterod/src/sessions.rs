@@ -3,6 +3,8 @@
 //! A session that does not confirm a change of rules or grants in time loses its connection, and with it
 //! everything but the denies on disk.
 
+mod notifications;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +15,9 @@ use portero::names::{AgentSession, Principal, SessionId};
 use portero::policy::Standing;
 use portero::task::Origin;
 use tokio::sync::watch;
+
+pub use notifications::Notification;
+use notifications::Notifications;
 
 /// How long a session has to confirm a change.
 const CONFIRM: Duration = Duration::from_secs(2);
@@ -35,6 +40,7 @@ struct Entry {
     agent_session: Option<AgentSession>,
     principal: Principal,
     outbox: Outbox,
+    notifications: Notifications,
     subscribed: bool,
     follows: watch::Sender<u64>,
 }
@@ -58,6 +64,7 @@ impl Sessions {
             session: origin.session,
             agent_session: origin.agent_session.clone(),
             principal: origin.principal.clone(),
+            notifications: Notifications::new(outbox.clone()),
             outbox,
             subscribed: false,
             follows,
@@ -87,6 +94,14 @@ impl Sessions {
     /// Tells every session.
     pub fn tell_all(&self, push: &Push) {
         self.tell(push, |_| true);
+    }
+
+    /// Passes on to every session what a shared server says unasked.
+    pub fn notify(&self, notification: &Notification) {
+        let message = notification.message();
+        for entry in self.lock().seats.values() {
+            entry.notifications.pass(notification, &message);
+        }
     }
 
     /// Tells the sessions of one principal.
@@ -127,9 +142,7 @@ fn deliver(entry: &Entry, message: &FromDaemon) -> bool {
         Ok(()) => true,
         Err(SendError::Closed) => false,
         Err(error) => {
-            if !matches!(message, FromDaemon::Push(Push::Notification { .. })) {
-                entry.outbox.closing().close(format!("it could not be told of a change: {error}"));
-            }
+            entry.outbox.closing().close(format!("it could not be told of a change: {error}"));
             false
         }
     }

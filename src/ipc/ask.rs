@@ -10,6 +10,7 @@ use crate::json::RawJson;
 use crate::names::{ServerName, TaskId, ToolId};
 use crate::pattern::Pattern;
 use crate::policy::{Action, Limits};
+use crate::server::LogLevel;
 use crate::task::{Place, State};
 
 /// Which rules or grants an act is about.
@@ -56,6 +57,9 @@ pub enum Ask {
         client: Fake<String>,
         /// Whether progress is wanted.
         progress: bool,
+        /// From which level on the client wants log messages while the call runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log_level: Option<LogLevel>,
     },
     /// Consume one use of a grant for this call, which is about to be made. Answer: [`super::Reply::Grant`] once that is
     /// on disk; a refusal where the daemon's own decision is not that the call runs by a use of this grant.

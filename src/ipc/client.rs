@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use interprocess::local_socket::ConnectOptions;
@@ -22,6 +22,7 @@ use super::reply::Reply;
 use super::{Process, address};
 use crate::anonymize::Fake;
 use crate::json::RawJson;
+use crate::names::ServerName;
 
 /// How long the daemon has to welcome us.
 const GREETING: Duration = Duration::from_secs(5);
@@ -30,6 +31,10 @@ const PUSHES_MOST: usize = 256;
 
 /// Takes the concealed `params` of `notifications/progress` for one forwarded call, in order.
 pub type Progress = Arc<dyn Fn(Fake<RawJson>) + Send + Sync>;
+
+/// Takes a notification of a shared server: the server, the method, the concealed `params`. What came before an
+/// answer is taken before that answer is given. It must not block.
+pub type NotificationSink = Arc<dyn Fn(ServerName, &str, Option<Fake<RawJson>>) + Send + Sync>;
 
 /// A connection to the daemon. Clones share it; it closes when the last one is dropped.
 #[derive(Debug, Clone)]
@@ -43,7 +48,18 @@ struct Shared {
     peer: Option<u32>,
     outbox: Outbox,
     open: Arc<Questions>,
+    hearing: Arc<Hearing>,
     next: AtomicU64,
+}
+
+/// Where notifications go, once that is said.
+#[derive(Default)]
+struct Hearing(OnceLock<NotificationSink>);
+
+impl std::fmt::Debug for Hearing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hearing").finish_non_exhaustive()
+    }
 }
 
 /// The questions without an answer; none once the connection is closed.
@@ -106,8 +122,8 @@ pub enum Probe {
 }
 
 impl Client {
-    /// Connects, says who we are, and waits for the welcome. Pushes come through the receiver; when it is
-    /// not emptied, notifications are dropped and anything else closes the connection.
+    /// Connects, says who we are, and waits for the welcome. Pushes come through the receiver, and when it is
+    /// not emptied the connection closes; notifications go to the sink of [`Client::hear`].
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -123,10 +139,21 @@ impl Client {
         let outbox = Outbox::start(write, Closing::default());
         let open = Arc::new(Questions(Mutex::new(Some(HashMap::new()))));
         let (push, pushes) = mpsc::channel(PUSHES_MOST);
-        let reader = Reader { open: Arc::clone(&open), closing: outbox.closing().clone(), push };
+        let hearing = Arc::<Hearing>::default();
+        let reader = Reader {
+            open: Arc::clone(&open),
+            hearing: Arc::clone(&hearing),
+            closing: outbox.closing().clone(),
+            push,
+        };
         tokio::spawn(reader.read(frames));
-        let shared = Arc::new(Shared { peer, outbox, open, next: AtomicU64::new(1) });
+        let shared = Arc::new(Shared { peer, outbox, open, hearing, next: AtomicU64::new(1) });
         Ok((Self { shared }, pushes, welcome))
+    }
+
+    /// From now on notifications of shared servers go to this sink; what came before is lost. The first stays.
+    pub fn hear(&self, sink: NotificationSink) {
+        let _ = self.shared.hearing.0.set(sink);
     }
 
     /// Asks one question. Dropping the future withdraws it.
@@ -143,7 +170,7 @@ impl Client {
     /// # Errors
     /// See [`AskError`].
     pub async fn ask_with_progress(&self, ask: Ask, progress: Option<Progress>) -> Result<Reply, AskError> {
-        let Shared { outbox, open, next, peer: _ } = &*self.shared;
+        let Shared { outbox, open, next, .. } = &*self.shared;
         let number = next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         if !open.add(number, Question { answer, progress }) {
@@ -316,6 +343,7 @@ impl Drop for Withdrawal<'_> {
 /// Takes what the daemon says to whoever waits for it.
 struct Reader {
     open: Arc<Questions>,
+    hearing: Arc<Hearing>,
     closing: Closing,
     push: mpsc::Sender<Push>,
 }
@@ -356,16 +384,18 @@ impl Reader {
                     progress(params);
                 }
             }
-            FromDaemon::Push(push) => {
-                let may_be_lost = matches!(push, Push::Notification { .. });
-                match self.push.try_send(push) {
-                    Err(mpsc::error::TrySendError::Full(_)) if !may_be_lost => {
-                        return Err("the daemon's pushes were not followed".to_owned());
-                    }
-                    // Who gave up the receiver does not want pushes.
-                    Ok(()) | Err(_) => {}
+            FromDaemon::Push(Push::Notification { server, method, params }) => {
+                if let Some(hear) = self.hearing.0.get() {
+                    hear(server, &method, params);
                 }
             }
+            FromDaemon::Push(push) => match self.push.try_send(push) {
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    return Err("the daemon's pushes were not followed".to_owned());
+                }
+                // Who gave up the receiver does not want pushes.
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            },
             FromDaemon::Closing(failure) => return Err(failure.message),
         }
         Ok(())

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::frame::{FRAME_MOST, Unfit, encode};
 
-const FRAMES_MOST: usize = 256;
+const FRAMES_MOST: usize = 1024;
 const BYTES_MOST: usize = 4 * FRAME_MOST;
 /// How long a peer may leave what we write unread.
 const STUCK: Duration = Duration::from_secs(10);

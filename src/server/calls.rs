@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::connection::{Connection, Request};
 use super::envelope::Meta;
 use super::handshake::{Era, Greeting};
-use super::{Answer, Follow, ServerError};
+use super::{Answer, Follow, LogLevel, ServerError};
 use crate::anonymize::Real;
 use crate::call::Method;
 use crate::json::{self, Object, RawJson};
@@ -29,10 +29,9 @@ pub(super) async fn call(
     outgoing: &Outgoing,
     follow: Follow,
     limit: Duration,
-    level: Option<&str>,
 ) -> Result<Answer, ServerError> {
     let modern = connection.greeting.get().filter(|greeting| greeting.era == Era::Modern);
-    let members = modern.and_then(|greeting| greeting.members(level));
+    let members = modern.and_then(|greeting| greeting.members(follow.log_level.map(LogLevel::as_str)));
     let params = outgoing.params().expose();
     let sending = Sending { connection, outgoing, follow: &follow, limit, members: members.as_deref() };
     let Some(greeting) = modern else { return sending.send(params).await };

@@ -19,7 +19,7 @@ use super::handshake::Greeting;
 use super::logs::ServerLog;
 use super::outbox::Outbox;
 use super::pending::{Outcome, Pending};
-use super::{Answer, Event, List, ProgressSink, ServerError};
+use super::{Answer, List, ProgressSink, ServerError};
 use crate::anonymize::Real;
 use crate::json::{self, Object, RawJson};
 use crate::names::ServerName;
@@ -205,10 +205,10 @@ impl Connection {
         match method {
             "notifications/progress" => self.progressed(params),
             "notifications/message" => {
-                self.events.say(Event::Log(self.server.clone(), Real::from_server(own())));
+                self.events.log(|| Real::from_server(own()));
             }
             "notifications/resources/updated" => {
-                self.events.say(Event::ResourceUpdated(self.server.clone(), Real::from_server(own())));
+                self.events.updated(Real::from_server(own()));
             }
             "notifications/tools/list_changed" => self.events.changed(List::Tools),
             "notifications/resources/list_changed" => self.events.changed(List::Resources),

@@ -7,9 +7,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::events::WAITING_MOST;
+use super::events::{Hearing, MAX_WAITING};
 use super::member::{Common, Member};
-use super::{Answer, Event, Follow, Health, Launch, Offer, ServerError};
+use super::{Answer, EventSink, Follow, Health, Launch, ListChange, Offer, ServerError};
 use crate::config;
 use crate::names::ServerName;
 use crate::permit::Outgoing;
@@ -32,14 +32,21 @@ impl std::fmt::Debug for Fleet {
 }
 
 impl Fleet {
-    /// A fleet of these servers; starts none.
+    /// A fleet of these servers, and which of their lists change; starts none.
     #[must_use]
-    pub fn new(servers: Vec<config::Server>, launch: Launch) -> (Arc<Self>, mpsc::Receiver<Event>) {
-        let (events, receiver) = mpsc::channel(WAITING_MOST);
-        let common = Common { launch, events, tasks: TaskTracker::new(), level: Mutex::default() };
+    pub fn new(servers: Vec<config::Server>, launch: Launch) -> (Arc<Self>, mpsc::Receiver<ListChange>) {
+        let (changes, receiver) = mpsc::channel(MAX_WAITING);
+        let hearing = Hearing::default();
+        let common = Common { launch, changes, hearing, tasks: TaskTracker::new(), level: Mutex::default() };
         let common = Arc::new(common);
         let members = servers.into_iter().map(|server| Member::new(server, Arc::clone(&common))).collect();
         (Arc::new(Self { common, members: ArcSwap::from_pointee(members) }), receiver)
+    }
+
+    /// From now on everything else that servers say unasked goes to this sink; what they said before is lost. The
+    /// first sink stays.
+    pub fn hear(&self, sink: EventSink) {
+        let _ = self.common.hearing.set(sink);
     }
 
     /// What the server offers: starts it if needed and pages through every list whose capability it declared.

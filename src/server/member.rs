@@ -11,12 +11,12 @@ use tokio_util::task::TaskTracker;
 use super::backoff::Backoff;
 use super::calls;
 use super::connection::{self, Connection};
-use super::events::Events;
+use super::events::{Events, Hearing};
 use super::handshake::{self, Era, Refusal};
 use super::lists::{self, Bounds};
 use super::logs::ServerLog;
 use super::process::{self, Process, Spawned};
-use super::{Answer, Condition, Event, Follow, Health, Launch, Offer, ServerError};
+use super::{Answer, Condition, Follow, Health, Launch, ListChange, Offer, ServerError};
 use crate::config::Server;
 use crate::json;
 use crate::permit::Outgoing;
@@ -38,7 +38,9 @@ const WORTH_WAITING: Duration = Duration::from_secs(1);
 /// What all servers of a fleet share.
 pub(super) struct Common {
     pub(super) launch: Launch,
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) changes: mpsc::Sender<ListChange>,
+    /// Where everything else goes that servers say unasked.
+    pub(super) hearing: Hearing,
     /// The tasks that end processes; the fleet waits for them when it closes.
     pub(super) tasks: TaskTracker,
     pub(super) level: Mutex<Option<Arc<str>>>,
@@ -110,7 +112,7 @@ impl Member {
             () = follow.cancel.cancelled() => return Err(ServerError::Cancelled),
         };
         let limit = self.config.timeout.unwrap_or(self.common.launch.limits.request);
-        calls::call(&connection, outgoing, follow, limit, self.common.level().as_deref()).await
+        calls::call(&connection, outgoing, follow, limit).await
     }
 
     /// Pages through everything that it offers.
@@ -234,7 +236,11 @@ impl Member {
     fn conversation(&self) -> Connection {
         Connection::new(
             self.config.name.clone(),
-            Events::new(self.config.name.clone(), self.common.events.clone()),
+            Events::new(
+                self.config.name.clone(),
+                self.common.changes.clone(),
+                Arc::clone(&self.common.hearing),
+            ),
             self.log.clone(),
             self.config.roots.as_deref().map(connection::roots),
             self.common.launch.limits.message_bytes,

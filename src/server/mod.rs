@@ -13,6 +13,7 @@ mod events;
 mod fleet;
 pub mod guard;
 mod handshake;
+mod level;
 mod lists;
 mod logs;
 mod member;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 pub use self::fleet::Fleet;
+pub use self::level::{LogLevel, UnknownLevel};
 use crate::anonymize::{Anonymizer, Real};
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -108,6 +110,8 @@ pub struct Follow {
     pub progress: Option<ProgressSink>,
     /// Cancelled when the client takes the call back; the server is told.
     pub cancel: CancellationToken,
+    /// From which level on the client wants log messages while the call runs; none when it wants none.
+    pub log_level: Option<LogLevel>,
 }
 
 impl std::fmt::Debug for Follow {
@@ -154,16 +158,23 @@ pub enum List {
     Prompts,
 }
 
-/// What a server says unasked.
+/// What a server says unasked, beside that a list changed.
 #[derive(Debug)]
 pub enum Event {
-    /// One of its lists changed.
-    ListChanged(ServerName, List),
     /// A resource that was subscribed to changed: `params` of `notifications/resources/updated`.
     ResourceUpdated(ServerName, Real<RawJson>),
     /// `params` of `notifications/message`.
     Log(ServerName, Real<RawJson>),
+    /// So many log messages were left out, since the server sent too many.
+    LogsLeftOut(ServerName, u64),
 }
+
+/// Takes events. It is called where the server's output is read, so whatever a server says before an answer is
+/// taken before that answer reaches its caller. It must not block.
+pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// One of a server's lists changed.
+pub type ListChange = (ServerName, List);
 
 /// Why a server gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

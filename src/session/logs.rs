@@ -1,6 +1,5 @@
 //! Log messages of the servers, in the levels that the client asked for.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -11,50 +10,8 @@ use super::state::Shared;
 use crate::anonymize::{Fake, Leak, Real};
 use crate::json::{self, Object, RawJson};
 use crate::names::ServerName;
+pub(super) use crate::server::LogLevel as Level;
 use crate::wire::codes;
-
-/// The levels of MCP's log messages, which are syslog's (RFC 5424, section 6.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(super) enum Level {
-    Debug,
-    Info,
-    Notice,
-    Warning,
-    Error,
-    Critical,
-    Alert,
-    Emergency,
-}
-
-impl Level {
-    const ALL: [(Self, &'static str); 8] = [
-        (Self::Debug, "debug"),
-        (Self::Info, "info"),
-        (Self::Notice, "notice"),
-        (Self::Warning, "warning"),
-        (Self::Error, "error"),
-        (Self::Critical, "critical"),
-        (Self::Alert, "alert"),
-        (Self::Emergency, "emergency"),
-    ];
-
-    fn as_str(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
-}
-
-/// A text names no level.
-#[derive(Debug)]
-pub(super) struct UnknownLevel;
-
-impl FromStr for Level {
-    type Err = UnknownLevel;
-
-    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
-        Self::ALL.iter().find(|(_, name)| *name == text).map(|(level, _)| *level).ok_or(UnknownLevel)
-    }
-}
 
 /// From which level on the client wants to hear, and from which the servers were told to speak.
 #[derive(Debug)]
@@ -95,16 +52,30 @@ impl Shared {
     }
 
     /// A server logged something: `params` of its `notifications/message`.
-    pub(super) fn log(&self, server: &ServerName, params: Real<RawJson>) {
+    pub(super) fn log(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
         let Some(params) = self.named(server, &params) else { return };
         match self.pipeline.anonymizer.load().conceal(params) {
-            Ok(params) => self.out.log(&params),
+            Ok(params) => {
+                if !self.out.log(&params) {
+                    self.count_left_out();
+                }
+            }
             Err(Leak) => tracing::error!(%server, "a log message was withheld: a private value stood in it"),
         }
     }
 
+    /// Log messages of a server were left out, since it sent too many.
+    pub(super) fn tell_left_out(self: &Arc<Self>, server: &ServerName, count: u64) {
+        self.say(
+            Level::Warning,
+            &format!(
+                "{count} messages of {server} were left out: it sent more than are passed on in a second"
+            ),
+        );
+    }
+
     /// A shared server logged something; the daemon concealed it.
-    pub(super) fn forwarded_log(&self, server: &ServerName, params: Fake<RawJson>) {
+    pub(super) fn forwarded_log(self: &Arc<Self>, server: &ServerName, params: Fake<RawJson>) {
         self.log(server, Real::from_server(params.into_inner()));
     }
 
@@ -114,8 +85,10 @@ impl Shared {
             return;
         }
         let params = serde_json::json!({ "level": level.as_str(), "logger": "portero", "data": words });
-        if let Ok(params) = self.conceal_own(json::raw(&params)) {
-            self.out.log(&params);
+        if let Ok(params) = self.conceal_own(json::raw(&params))
+            && !self.out.log(&params)
+        {
+            self.count_left_out();
         }
     }
 
@@ -131,6 +104,15 @@ impl Shared {
             Some(_) | None => json::raw(server.as_str()),
         };
         Some(Real::from_server(object.with("logger", &logger).to_raw()))
+    }
+
+    /// From which level on a request of this client wants log messages: a modern one says so itself.
+    pub(super) fn log_level_of(&self, own: Option<Level>, is_modern: bool) -> Option<Level> {
+        if is_modern || !self.speech.is_initialized() {
+            return own;
+        }
+        let wanted = self.logs.client.load(Ordering::Relaxed);
+        Level::ALL.into_iter().find(|level| *level as u8 == wanted)
     }
 
     fn hears(&self, level: Level) -> bool {

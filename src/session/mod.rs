@@ -18,6 +18,7 @@ mod run;
 mod state;
 mod stdio;
 mod subscriptions;
+mod updates;
 
 use std::sync::Arc;
 use std::time::Duration;

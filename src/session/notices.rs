@@ -21,17 +21,18 @@ impl Handle {
         Self(Arc::downgrade(shared))
     }
 
-    /// Something that one of this process's own servers said unasked.
+    /// Something that one of this process's own servers said unasked. Said before an answer, it reaches the client
+    /// before that answer.
     pub fn event(&self, event: Event) {
         let Some(shared) = self.0.upgrade() else { return };
         match event {
-            Event::ListChanged(server, _) => shared.ask_again(server),
-            Event::ResourceUpdated(server, params) => shared.resource_updated(&server, &params),
+            Event::ResourceUpdated(server, params) => shared.resource_updated(&server, params),
             Event::Log(server, params) => shared.log(&server, params),
+            Event::LogsLeftOut(server, count) => shared.tell_left_out(&server, count),
         }
     }
 
-    /// A list of a shared server changed.
+    /// A list of a server changed.
     pub fn list_changed(&self, server: &ServerName, _: List) {
         if let Some(shared) = self.0.upgrade() {
             shared.ask_again(server.clone());
@@ -44,7 +45,7 @@ impl Handle {
         let (Some(shared), Some(params)) = (self.0.upgrade(), params) else { return };
         match method {
             "notifications/resources/updated" => {
-                shared.resource_updated(server, &Real::from_server(params.into_inner()));
+                shared.resource_updated(server, Real::from_server(params.into_inner()));
             }
             "notifications/message" => shared.forwarded_log(server, params),
             _ => tracing::debug!(%server, method, "an unknown notification of a shared server was left out"),

@@ -127,7 +127,7 @@ impl Outbox {
 
     /// Queues progress under the client's own token; nothing when the client does not keep up.
     pub(super) fn progress(&self, token: &Echo, params: &Fake<RawJson>) {
-        if self.len() > CROWDED {
+        if self.is_crowded() {
             return;
         }
         let Ok(object) = Object::read(params.get()) else { return };
@@ -135,11 +135,19 @@ impl Outbox {
         self.line(|out| wire::write_notification(out, "notifications/progress", Some(&params)));
     }
 
-    /// Queues a log message; nothing when the client does not keep up.
-    pub(super) fn log(&self, params: &Fake<RawJson>) {
-        if self.len() <= CROWDED {
+    /// Whether the client does not keep up.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.len() > CROWDED
+    }
+
+    /// Queues a log message; false, and nothing, when the client does not keep up.
+    #[must_use]
+    pub(super) fn log(&self, params: &Fake<RawJson>) -> bool {
+        let has_room = !self.is_crowded();
+        if has_room {
             self.notification("notifications/message", Some(params));
         }
+        has_room
     }
 
     /// Queues the answers of a batch as one line.

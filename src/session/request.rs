@@ -23,6 +23,8 @@ pub(super) struct Request {
     key: Id,
     modern: bool,
     token: Option<Echo>,
+    /// The level of log messages that it asked for.
+    log: Option<Level>,
     to: To,
     cancel: CancellationToken,
     /// Whether progress may still be reported.
@@ -117,6 +119,7 @@ impl Request {
             key,
             modern: is_modern,
             token: meta.progress_token().map(Echo::of),
+            log,
             to,
             cancel,
             open: Arc::new(AtomicBool::new(opened.is_ok())),
@@ -164,7 +167,8 @@ impl Request {
 
     /// What accompanies the call that this request becomes.
     pub(super) fn follow(&self) -> Follow {
-        Follow { progress: self.progress(), cancel: self.cancel.clone() }
+        let log_level = self.shared.log_level_of(self.log, self.modern);
+        Follow { progress: self.progress(), cancel: self.cancel.clone(), log_level }
     }
 
     /// Where progress goes: to the client under its own token, concealed, and only until the answer.

@@ -14,6 +14,7 @@ use super::logs::Logs;
 use super::outbox::Outbox;
 use super::request::Flights;
 use super::subscriptions::Subscriptions;
+use super::updates::Updates;
 use super::{Parts, Tasks};
 use crate::anonymize::{Fake, Leak};
 use crate::config::{Limits, Skipped};
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) speech: Speech,
     pub(super) flights: Flights,
     pub(super) subscriptions: Subscriptions,
+    pub(super) updates: Updates,
     pub(super) recent: Recent,
     pub(super) gathering: Gathering,
     pub(super) told: Told,
@@ -73,6 +75,7 @@ impl Shared {
             speech: Speech::default(),
             flights: Flights::default(),
             subscriptions: Subscriptions::default(),
+            updates: Updates::default(),
             recent: Recent::default(),
             gathering: Gathering::default(),
             told: Told::default(),

@@ -42,7 +42,7 @@ struct Listener {
 }
 
 /// A resource on its server, with its concealed URI there.
-type Resource = (ServerName, String);
+pub(super) type Resource = (ServerName, String);
 
 /// Who wants to hear of a resource, and under which spelling of its URI.
 #[derive(Debug, Default)]
@@ -189,15 +189,23 @@ impl Shared {
     }
 
     /// A resource changed: `params` of a server's `notifications/resources/updated`.
-    pub(super) fn resource_updated(&self, server: &ServerName, params: &Real<RawJson>) {
+    pub(super) fn resource_updated(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
         let Ok(object) = Object::read(params.expose()) else { return };
         let Some(uri) = object.text("uri") else { return };
         let resource = (server.clone(), self.conceal_uri(&uri));
-        for (hearer, spelled) in self.subscriptions.hearers(&resource) {
+        if self.subscriptions.is_watched(&resource) {
+            self.pass_update(resource, params);
+        }
+    }
+
+    /// Tells those who watch a resource that it changed.
+    pub(super) fn tell_update(&self, resource: &Resource, params: &Real<RawJson>) {
+        let Ok(object) = Object::read(params.expose()) else { return };
+        for (hearer, spelled) in self.subscriptions.hearers(resource) {
             let spelled = json::raw(&spelled);
             let params = Real::from_server(object.clone().with("uri", &spelled).to_raw());
             let Ok(params) = self.pipeline.anonymizer.load().conceal(params) else {
-                tracing::error!(%server, "a notification was withheld: a private value stood in it");
+                tracing::error!(server = %resource.0, "a notification was withheld: a private value stood in it");
                 continue;
             };
             self.tell(hearer, "notifications/resources/updated", Some(&params));

@@ -155,6 +155,14 @@ impl Child {
                 }
                 result(&id, &json!({}));
             }
+            "logs" => {
+                let log = json!({"jsonrpc":"2.0","method":"notifications/message",
+                    "params":{"level":"info","data":"x"}});
+                let updated = json!({"jsonrpc":"2.0","method":"notifications/resources/updated",
+                    "params":{"uri":"a:1"}});
+                let answer = json!({"jsonrpc":"2.0","id":id,"result":{}});
+                say_text(&format!("{log}\n{updated}\n{log}\n{answer}"));
+            }
             "flood" => flood(&id),
             "junk" => junk(&id),
             "long" => {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use portero::config::Limits;
 use portero::server::{Answer, Condition, Event, Follow, List, ServerError};
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{PATIENCE, Rig, block_on, name, outgoing, server, text};
 use crate::trial;
@@ -27,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_cancelled_call_returns_at_once_and_the_server_is_told", cancelled),
         trial("a_call_whose_caller_left_is_cancelled", caller_left),
         trial("progress_arrives_in_order_and_before_its_result", progress),
+        trial("what_a_server_says_before_its_answer_is_heard_before_it", logs_before_result),
         trial("without_a_wish_for_progress_no_meta_is_added", no_meta),
         trial("junk_on_stdout_is_skipped_and_logged", junk),
         trial("a_flood_hurts_nobody_else", flood),
@@ -155,8 +155,8 @@ fn modern() {
             )
         );
         assert_eq!(rig.result("a", "echo", r#"{"resultType":"complete","x":1.10}"#).await, r#"{"x":1.10}"#);
-        let event = tokio::time::timeout(PATIENCE, rig.events.recv()).await.expect("it is listened to");
-        assert!(matches!(event, Some(Event::ListChanged(_, List::Tools))), "{event:?}");
+        let change = tokio::time::timeout(PATIENCE, rig.changes.recv()).await.expect("it is listened to");
+        assert!(matches!(change, Some((_, List::Tools))), "{change:?}");
         assert_eq!(rig.fleet.offer(&name("a")).await.expect("an offer").tools.len(), 3);
         rig.fleet.close().await;
     });
@@ -186,7 +186,7 @@ fn cancelled() {
     block_on(async {
         let rig = Rig::new(vec![server("a", &[])]);
         rig.result("a", "echo", "{}").await;
-        let follow = Follow { progress: None, cancel: CancellationToken::new() };
+        let follow = Follow::default();
         let cancel = follow.cancel.clone();
         let call = rig.fleet.call(outgoing("a", "hang", "{}"), follow);
         let (answer, ()) = tokio::join!(call, async {
@@ -223,7 +223,7 @@ fn progress() {
             progress: Some(Arc::new(move |params| {
                 to.lock().expect("no panic").push(params.expose().get().to_owned());
             })),
-            cancel: CancellationToken::new(),
+            ..Follow::default()
         };
         text(rig.fleet.call(outgoing("a", "progress", "{}"), follow).await);
         let steps: Vec<u64> = heard
@@ -237,6 +237,23 @@ fn progress() {
             })
             .collect();
         assert_eq!(steps, [1, 2, 3, 4, 5]);
+        rig.fleet.close().await;
+    });
+}
+
+fn logs_before_result() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        let heard = Arc::new(Mutex::new(0));
+        let to = Arc::clone(&heard);
+        rig.fleet.hear(Arc::new(move |event| match event {
+            Event::Log(..) | Event::ResourceUpdated(..) => *to.lock().expect("no panic") += 1,
+            Event::LogsLeftOut(..) => panic!("{event:?}"),
+        }));
+        for call in 1..=100 {
+            rig.result("a", "logs", "{}").await;
+            assert_eq!(*heard.lock().expect("no panic"), 3 * call, "of call {call}");
+        }
         rig.fleet.close().await;
     });
 }
@@ -273,7 +290,7 @@ fn flood() {
         });
         assert_eq!(flooded, r#"{"flooded":true}"#);
         assert!(quick < Duration::from_secs(5), "{quick:?}");
-        assert!(rig.events.len() < 1024);
+        assert!(rig.changes.len() < 1024);
         rig.fleet.close().await;
     });
 }
@@ -370,7 +387,7 @@ fn burst() {
         rig.fleet.offer(&name("a")).await.expect("an offer");
         tokio::time::sleep(Duration::from_millis(300)).await;
         let mut told = 0;
-        while let Ok(Event::ListChanged(..)) = rig.events.try_recv() {
+        while let Ok((_, _)) = rig.changes.try_recv() {
             told += 1;
         }
         assert!(told <= 1, "told {told} times");

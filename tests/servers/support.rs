@@ -15,7 +15,7 @@ use portero::names::ServerName;
 use portero::permit::{Outgoing, Verdict, admit};
 use portero::policy::{Action, ConfigPolicy, Policy, Standing};
 use portero::secret::Secret;
-use portero::server::{Answer, Event, Fleet, Follow, Guard, Launch, ServerError};
+use portero::server::{Answer, Fleet, Follow, Guard, Launch, ListChange, ServerError};
 use tokio::sync::mpsc;
 
 /// How long a condition is waited for before the test fails.
@@ -45,7 +45,7 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 /// A fleet of fake children in a temporary directory.
 pub(crate) struct Rig {
     pub(crate) fleet: Arc<Fleet>,
-    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) changes: mpsc::Receiver<ListChange>,
     pub(crate) directory: tempfile::TempDir,
 }
 
@@ -94,8 +94,8 @@ impl Rig {
 
     pub(crate) fn with_limits(servers: Vec<Server>, limits: Limits) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let (fleet, events) = Fleet::new(servers, launch(directory.path().to_owned(), limits));
-        Self { fleet, events, directory }
+        let (fleet, changes) = Fleet::new(servers, launch(directory.path().to_owned(), limits));
+        Self { fleet, changes, directory }
     }
 
     pub(crate) async fn call(

@@ -27,7 +27,7 @@ use portero::ipc::Peer;
 use portero::names::{AgentSession, Principal, ServerName, SessionId};
 use portero::pipeline::{Desk, Offers, Pipeline};
 use portero::policy::{Policy, Standing};
-use portero::server::{Event, Fleet};
+use portero::server::{Fleet, ListChange};
 use portero::session::{self, Handle, Session, Tasks};
 use portero::task::Origin;
 use tokio::sync::mpsc;
@@ -60,8 +60,8 @@ pub(super) async fn run(context: &Context) -> Outcome {
     log::begin(&context.paths, config.settings.log.as_deref());
     reload::log_waiting(&changes);
 
-    let (running, session, handle, events) = assemble(context, config, anonymizer, &read)?;
-    let ended = converse(&running, session, &handle, events).await;
+    let (running, session, handle, changes) = assemble(context, config, anonymizer, &read)?;
+    let ended = converse(&running, session, &handle, changes).await;
     // Whatever the servers are at, the agent's program waits no longer.
     if tokio::time::timeout(CLOSE_WITHIN, running.fleet.close()).await.is_err() {
         tracing::warn!("the servers took too long to end; their guards see to it");
@@ -76,7 +76,7 @@ fn assemble(
     config: Config,
     anonymizer: Anonymizer,
     read: &Read,
-) -> Outcome<(Running, Session, Handle, mpsc::Receiver<Event>)> {
+) -> Outcome<(Running, Session, Handle, mpsc::Receiver<ListChange>)> {
     let paths = &context.paths;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let directory = launch::project();
@@ -106,7 +106,7 @@ fn assemble(
         .map_err(|error| Failure::refused("could not begin the audit, so nothing can run").because(&error))?;
     audit.continue_after(config.settings.audit.segment_bytes);
 
-    let (fleet, events) = Fleet::new(own_servers(&config), launch);
+    let (fleet, changes) = Fleet::new(own_servers(&config), launch);
     let desk = Arc::new(RemoteDesk(Arc::clone(&link)));
     let pipeline = Arc::new(Pipeline {
         anonymizer,
@@ -127,9 +127,11 @@ fn assemble(
         skipped: config.skipped,
         limits: config.settings.limits,
     });
+    let hearing = handle.clone();
+    fleet.hear(Arc::new(move |event| hearing.event(event)));
     let seen = std::sync::Mutex::new(read.seen());
     let running = Running { paths: paths.clone(), pipeline, fleet, link, handle: handle.clone(), seen };
-    Ok((running, session, handle, events))
+    Ok((running, session, handle, changes))
 }
 
 /// The session of the agent's own program, as Claude Code says it. What is no id is left out.
@@ -143,16 +145,16 @@ async fn converse(
     running: &Running,
     session: Session,
     handle: &Handle,
-    mut events: mpsc::Receiver<Event>,
+    mut changes: mpsc::Receiver<ListChange>,
 ) -> std::io::Result<()> {
     let (reader, writer) = session::stdio()?;
     // A task of its own: what wakes the runtime's outermost future makes it ask the system for events before
     // it goes on, once for each call.
     let mut speaking = tokio::spawn(session.run(reader, writer));
     let background = async {
-        let events = async {
-            while let Some(event) = events.recv().await {
-                handle.event(event);
+        let changes = async {
+            while let Some((server, list)) = changes.recv().await {
+                handle.list_changed(&server, list);
             }
             std::future::pending::<()>().await;
         };
@@ -162,7 +164,7 @@ async fn converse(
             running.link.keep(running).await;
         };
         let heads = heads::report(&running.link, &running.pipeline.audit);
-        tokio::join!(events, link, heads);
+        tokio::join!(changes, link, heads);
     };
     tokio::select! {
         ended = &mut speaking => return ended.unwrap_or_else(|broken| Err(broken.into())),

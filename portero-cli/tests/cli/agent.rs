@@ -77,14 +77,26 @@ impl Agent {
 
     /// Waits for the answer to a question; others that come meanwhile are dropped.
     pub(crate) fn answer(&mut self, id: u64) -> Value {
+        self.answer_and_before(id).0
+    }
+
+    /// Waits for the answer to a question, and gives what came before it too.
+    pub(crate) fn answer_and_before(&mut self, id: u64) -> (Value, Vec<Value>) {
+        let mut before = Vec::new();
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {id}"));
-            self.heard.push_str(&line);
-            let message: Value = serde_json::from_str(&line).unwrap();
+            let message = self.next_message();
             if message["id"] == id && message.get("method").is_none() {
-                return message;
+                return (message, before);
             }
+            before.push(message);
         }
+    }
+
+    /// Waits for the next message, whatever it is.
+    pub(crate) fn next_message(&mut self) -> Value {
+        let line = self.lines.recv_timeout(PATIENCE).expect("the session says something");
+        self.heard.push_str(&line);
+        serde_json::from_str(&line).unwrap()
     }
 
     /// Sends a line as it is and waits for the answer with this id, as it came.

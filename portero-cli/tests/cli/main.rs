@@ -15,6 +15,7 @@ mod grants;
 mod help;
 mod impostor;
 mod link;
+mod logging;
 mod phone;
 mod policy;
 #[path = "../support/porterod.rs"]

@@ -1,12 +1,12 @@
 //! A session's call to a shared server, through the daemon's own pipeline.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portero::call::Call;
-use portero::ipc::{Called, Failure, FailureKind, FromDaemon, Outbox, Push, Reply};
+use portero::ipc::{Called, Failure, FailureKind, FromDaemon, Outbox, Push, Reply, SendError};
 use portero::notice::Alarm;
 use portero::pipeline::{Context, Refusal, Reply as Outcome};
-use portero::server::{Follow, ProgressSink};
+use portero::server::{Follow, LogLevel, ProgressSink};
 use tokio_util::sync::CancellationToken;
 
 use super::{failure, submit};
@@ -25,6 +25,7 @@ pub(super) async fn answer(
     call: Call,
     context: &Context,
     progress: Option<Progress>,
+    log_level: Option<LogLevel>,
     cancel: CancellationToken,
 ) -> Result<Reply, Failure> {
     let call = submit::conceal(daemon, call)?;
@@ -37,8 +38,19 @@ pub(super) async fn answer(
         .project(server, &context.origin.directory)
         .map_err(|refusal| failure::of_refusal(&refusal))?;
     let tool = call.tool.clone();
-    let follow = Follow { progress: progress.map(|progress| sink(daemon, progress)), cancel };
-    match project.pipeline().handle(call, context, follow).await {
+    if let Some(level) = log_level {
+        project.want_logs(level);
+    }
+    let late = Arc::new(LateProgress::default());
+    let unsent = progress.as_ref().map(|progress| progress.to.clone());
+    let progress = progress.map(|progress| sink(daemon, progress, Arc::clone(&late)));
+    let follow = Follow { progress, cancel, log_level };
+    let outcome = project.pipeline().handle(call, context, follow).await;
+    if let (Some(to), Some(last)) = (unsent, late.take()) {
+        // Before the answer, which waits for room too.
+        let _ = to.send(&FromDaemon::Push(last)).await;
+    }
+    match outcome {
         Outcome::Result(result) => Ok(Reply::Called(Called::Result(result))),
         Outcome::Error(error) => Ok(Reply::Called(Called::Error(error))),
         Outcome::Waiting(task) => Ok(Reply::Called(Called::Waiting(task))),
@@ -52,12 +64,31 @@ pub(super) async fn answer(
     }
 }
 
-/// Progress that cannot be concealed or taken is left out: it is only a word on the way.
-fn sink(daemon: &Daemon, progress: Progress) -> ProgressSink {
+/// The last progress for which there was no room.
+#[derive(Default)]
+struct LateProgress(Mutex<Option<Push>>);
+
+impl LateProgress {
+    fn set(&self, push: Option<Push>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = push;
+    }
+
+    fn take(&self) -> Option<Push> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Progress that cannot be concealed is left out: it is only a word on the way. Of what finds no room the last
+/// follows before the answer.
+fn sink(daemon: &Daemon, progress: Progress, late: Arc<LateProgress>) -> ProgressSink {
     let anonymizer = Arc::clone(&daemon.anonymizer);
     Arc::new(move |params| {
         let Ok(params) = anonymizer.load().conceal(params) else { return };
-        let push = Push::Progress { number: progress.number, params };
-        let _ = progress.to.push(&FromDaemon::Push(push));
+        let push = FromDaemon::Push(Push::Progress { number: progress.number, params });
+        let sent = progress.to.push(&push);
+        match (sent, push) {
+            (Err(SendError::Full), FromDaemon::Push(push)) => late.set(Some(push)),
+            _ => late.set(None),
+        }
     })
 }

@@ -125,9 +125,10 @@ async fn answer_session(
     match ask {
         Ask::Subscribe => Ok(subscribe::answer(daemon, session)),
         Ask::Submit { call, client } => submit::answer(daemon, call, &session.context(daemon, &client)).await,
-        Ask::Forward { call, client, progress } => {
+        Ask::Forward { call, client, progress, log_level } => {
             let progress = progress.then(|| forward::Progress { number, to: session.outbox.clone() });
-            forward::answer(daemon, call, &session.context(daemon, &client), progress, withdrawn).await
+            let context = session.context(daemon, &client);
+            forward::answer(daemon, call, &context, progress, log_level, withdrawn).await
         }
         // Who uses it up is the session itself, whatever its client is called.
         Ask::Consume { grant, call } => {

@@ -49,7 +49,7 @@ async fn heard(mut stream: UnixStream) -> String {
 async fn others_go_on(beside: &str, session: &Session, person: &Terminal) {
     let began = Instant::now();
     let (call, client) = call("common/read", "John Doe");
-    let reply = session.ask(Ask::Forward { call, client, progress: false }).await;
+    let reply = session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await;
     assert!(matches!(reply, Ok(Reply::Called(Called::Result(_)))), "{beside}: {reply:?}");
     assert!(began.elapsed() < SOON_ENOUGH, "{beside}: a call took {:?}", began.elapsed());
 

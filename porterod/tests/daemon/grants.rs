@@ -38,7 +38,7 @@ async fn of_a_hundred_calls_of_two_sessions_as_many_run_unasked_as_a_grant_has_u
     let grant = granted(&person, "common/send", uses(10)).await;
     let forward = async |session: &Session| {
         let (call, client) = call("common/send", "x");
-        session.ask(Ask::Forward { call, client, progress: false }).await
+        session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await
     };
     let calls = (0..100).map(|number| forward(if number % 2 == 0 { &one } else { &two }));
     let (mut ran, mut waits) = (0, 0);

@@ -295,7 +295,7 @@ async fn sessions_share_one_process_of_a_shared_server() {
     let (one, two) = (home.session("project").await, home.session("other").await);
     for session in [&one, &two] {
         let (call, client) = call("common/read", "John Doe");
-        let reply = session.ask(Ask::Forward { call, client, progress: false }).await;
+        let reply = session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await;
         let Ok(Reply::Called(Called::Result(result))) = reply else { panic!("{reply:?}") };
         assert!(result.get().get().contains("John Doe"));
     }
@@ -315,7 +315,7 @@ async fn policy_holds_for_forwarded_calls_too() {
     let session = home.session("project").await;
     let forward = async |tool: &str| {
         let (call, client) = call(tool, "x");
-        session.ask(Ask::Forward { call, client, progress: false }).await
+        session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await
     };
     assert!(is_kind(&forward("common/erase").await, FailureKind::Refused));
     assert!(matches!(forward("common/send").await, Ok(Reply::Called(Called::Waiting(_)))));
@@ -333,7 +333,7 @@ async fn progress_of_a_forwarded_call_is_concealed_and_a_withdrawn_one_is_cancel
     let sink: portero::ipc::Progress =
         std::sync::Arc::new(move |params| drop(seen.send(params.get().get().to_owned())));
     let (call, client) = call("common/wait", "x");
-    let ask = Ask::Forward { call, client, progress: true };
+    let ask = Ask::Forward { call, client, progress: true, log_level: None };
     let asking = {
         let client = session.client.clone();
         tokio::spawn(async move { client.ask_with_progress(ask, Some(sink)).await.is_ok() })
@@ -513,7 +513,7 @@ async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
     let refused = session.submit("notes/send", "new").await.unwrap_err();
     assert!(refused.message.starts_with("paused by a person since"), "{refused}");
     let (call, client) = call("common/read", "x");
-    let forward = Ask::Forward { call, client, progress: false };
+    let forward = Ask::Forward { call, client, progress: false, log_level: None };
     assert!(is_kind(&session.ask(forward).await, FailureKind::Refused));
     assert_eq!(person.why("notes/read").await.decision.action, Action::Deny);
     // Portero's own answers, and what waits, stay.

@@ -6,7 +6,7 @@ use super::*;
 use crate::anonymize::Real;
 use crate::pipeline::stage::{Part, raw, result};
 use crate::policy::Action;
-use crate::server::{Answer, Event, List, Offer, ServerError};
+use crate::server::{Answer, List, Offer, ServerError};
 
 fn answering(answer: &'static str) -> Set {
     let part = Part::with_tools(&["t"]).answering(move || Ok(result(answer)));
@@ -358,7 +358,7 @@ async fn a_client_may_still_hold_a_schema_that_the_server_took_back() {
     let mut rig = Rig::new(Set { servers: vec![("s", weather())], ..Set::default() });
     rig.result("tools/list", json!({})).await;
     rig.stage.set_offer("s", Offer { tools: vec![crate::pipeline::stage::tool("t")], ..Offer::default() });
-    rig.handle.event(Event::ListChanged("s".parse().unwrap(), List::Tools));
+    rig.handle.list_changed(&"s".parse().unwrap(), List::Tools);
     let catalog = Arc::clone(&rig.stage.pipeline.catalog);
     let has_schema =
         move || catalog.tool(&"s/t".parse().unwrap()).unwrap().raw.expose().get().contains("output");

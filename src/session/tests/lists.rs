@@ -6,7 +6,7 @@ use super::*;
 use crate::json::RawJson;
 use crate::pipeline::stage::{Part, raw, tool};
 use crate::policy::Action;
-use crate::server::{Event, List, Offer, ServerError};
+use crate::server::{List, Offer, ServerError};
 
 fn offer(tools: &[&str]) -> Offer {
     Offer { tools: tools.iter().map(|name| tool(name)).collect(), ..Offer::default() }
@@ -110,11 +110,11 @@ async fn a_servers_change_is_told_only_if_something_differs() {
     assert_eq!(tools(&mut rig).await, ["mail__a"]);
     let asked = || rig.stage.actors.offers.load(std::sync::atomic::Ordering::SeqCst);
     let before = asked();
-    rig.handle.event(Event::ListChanged("mail".parse().unwrap(), List::Tools));
+    rig.handle.list_changed(&"mail".parse().unwrap(), List::Tools);
     wait_until(|| asked() > before).await;
     rig.is_silent().await;
     rig.stage.set_offer("mail", offer(&["a", "b"]));
-    rig.handle.event(Event::ListChanged("mail".parse().unwrap(), List::Tools));
+    rig.handle.list_changed(&"mail".parse().unwrap(), List::Tools);
     assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
     assert_eq!(tools(&mut rig).await, ["mail__a", "mail__b"]);
 }

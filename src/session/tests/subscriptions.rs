@@ -214,3 +214,30 @@ async fn a_subscription_that_is_cancelled_while_it_is_made_is_taken_back() {
         assert_eq!(of(before + 1), ("resources/unsubscribe", of(before).1));
     }
 }
+
+const SENT: u64 = 2_000;
+
+#[tokio::test]
+async fn of_a_burst_of_updates_the_last_state_of_each_resource_arrives() {
+    let mut rig = Rig::new(files());
+    rig.initialize("2025-11-25").await;
+    rig.result("resources/list", json!({})).await;
+    for uri in ["portero://files/a:1", "portero://files/a:2"] {
+        rig.result("resources/subscribe", json!({ "uri": uri })).await;
+    }
+    for number in 0..SENT {
+        for uri in ["a:1", "a:2", "not:watched"] {
+            let params = raw(&format!(r#"{{"uri":"{uri}","number":{number}}}"#));
+            rig.handle.event(Event::ResourceUpdated("files".parse().unwrap(), Real::from_server(params)));
+        }
+    }
+    let (mut told, mut last) = (0, HashMap::new());
+    while last.values().filter(|number| **number == SENT - 1).count() < 2 {
+        let params = rig.next().await["params"].clone();
+        let (uri, number) = (params["uri"].as_str().unwrap().to_owned(), params["number"].as_u64().unwrap());
+        assert!(last.insert(uri, number).is_none_or(|before| before < number), "in their order");
+        told += 1;
+    }
+    assert!(told < SENT, "{told} of a burst were told");
+    rig.is_silent().await;
+}

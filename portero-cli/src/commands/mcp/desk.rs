@@ -49,6 +49,7 @@ impl Desk for RemoteDesk {
                 call,
                 client: context.origin.client.clone(),
                 progress: follow.progress.is_some(),
+                log_level: follow.log_level,
             };
             // The pipeline conceals progress like everything else that a server says; twice changes nothing.
             let progress = follow.progress.map(|sink| -> portero::ipc::Progress {

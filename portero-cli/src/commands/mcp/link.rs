@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, Push, Reply};
+use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, NotificationSink, Push, Reply};
 use portero::paths::Paths;
 use portero::pipeline::Refusal;
 use portero::policy::{Policy, Standing};
@@ -79,6 +79,8 @@ pub(super) trait Pushed: Send + Sync {
     fn connected(&self, confirmed: &str);
     /// The policy holds other rules or grants now.
     fn standing_changed(&self);
+    /// Takes what shared servers say unasked.
+    fn notifications(&self) -> NotificationSink;
     /// Anything else.
     fn push(&self, push: Push);
 }
@@ -168,6 +170,7 @@ impl Link {
         confirmed: &str,
         pushed: &dyn Pushed,
     ) -> String {
+        client.hear(pushed.notifications());
         match client.ask(Ask::Subscribe).await {
             Ok(Reply::Standing(standing)) => self.adopt(&client, standing, pushed).await,
             Ok(_) => return "the daemon's answer does not fit".to_owned(),

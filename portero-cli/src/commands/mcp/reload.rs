@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use portero::anonymize::Anonymizer;
 use portero::config::{Config, Files, Problems};
 use portero::confirmed::{self, Changes, Confirmed, InForce};
-use portero::ipc::Push;
+use portero::ipc::{NotificationSink, Push};
 use portero::paths::Paths;
 use portero::pipeline::Pipeline;
 use portero::policy::Policy;
@@ -86,17 +86,21 @@ impl Pushed for Running {
         self.handle.standing_changed();
     }
 
+    fn notifications(&self) -> NotificationSink {
+        let handle = self.handle.clone();
+        Arc::new(move |server, method, params| match list(method) {
+            Some(list) => handle.list_changed(&server, list),
+            None => handle.notification(&server, method, params),
+        })
+    }
+
     fn push(&self, push: Push) {
         match push {
             Push::Config { confirmed } => self.reload(&confirmed),
             Push::Settled { task, state } => self.handle.settled(task, state),
-            Push::Notification { server, method, params } => match list(&method) {
-                Some(list) => self.handle.list_changed(&server, list),
-                None => self.handle.notification(&server, &method, params),
-            },
-            // The link adopts standings itself, and the client gives progress to the call that it is of.
-            // A session is shown no number.
-            Push::Standing(_) | Push::Progress { .. } | Push::Number { .. } => {}
+            // The link adopts standings itself, and the client gives progress to the call that it is of and
+            // notifications to their sink. A session is shown no number.
+            Push::Standing(_) | Push::Notification { .. } | Push::Progress { .. } | Push::Number { .. } => {}
         }
     }
 }

@@ -1,0 +1,134 @@
+//! What shared servers say unasked, on its way to one session, which may read slowly.
+//!
+//! Nothing goes silently: of updates and changes the last of each follows once there is room, and log messages for
+//! which there is none are counted, and the count is told.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use portero::anonymize::{Anonymizer, Fake};
+use portero::ipc::{FromDaemon, Outbox, Push, SendError};
+use portero::json::{self, Object, RawJson};
+use portero::names::ServerName;
+
+/// How many updates and changes are held for one session.
+const MAX_HELD: usize = 1024;
+/// An update with more than this in it is not held.
+const MAX_HELD_BYTES: usize = 4 << 10;
+
+/// A shared server's notification, concealed.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// The server.
+    pub server: ServerName,
+    /// `notifications/resources/updated`, `notifications/message`, or that a list changed.
+    pub method: &'static str,
+    /// Its `params`.
+    pub params: Option<Fake<RawJson>>,
+}
+
+/// The way of notifications to one session.
+#[derive(Debug, Clone)]
+pub(super) struct Notifications {
+    outbox: Outbox,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    order: VecDeque<Key>,
+    last: HashMap<Key, Notification>,
+    left_out: BTreeMap<ServerName, u64>,
+    /// Whether a task follows that sends them.
+    flushing: bool,
+}
+
+/// Of two notifications with the same key only the later one counts.
+type Key = (ServerName, &'static str, Option<String>);
+
+const LOG: &str = "notifications/message";
+
+impl Notification {
+    /// None for a log message: each counts.
+    fn key(&self) -> Option<Key> {
+        let uri = || Some(Object::read(self.params.as_ref()?.get()).ok()?.text("uri")?.into_owned());
+        let params = self.params.as_ref().map_or(0, |params| params.get().get().len());
+        (self.method != LOG && params <= MAX_HELD_BYTES).then(|| (self.server.clone(), self.method, uri()))
+    }
+
+    /// That log messages of a server were left out.
+    #[must_use]
+    pub fn left_out(server: ServerName, count: u64, why: &str) -> Self {
+        let data = format!("{count} messages of {server} were left out: {why}");
+        let params = json::raw(&serde_json::json!({ "level": "warning", "data": data }));
+        // A server's name and Portero's own words; the session conceals once more.
+        Self { server, method: LOG, params: Anonymizer::none().conceal_own(params).ok() }
+    }
+
+    pub(super) fn message(&self) -> FromDaemon {
+        let Self { server, method, params } = self.clone();
+        FromDaemon::Push(Push::Notification { server, method: method.to_owned(), params })
+    }
+}
+
+impl Notifications {
+    pub(super) fn new(outbox: Outbox) -> Self {
+        Self { outbox, held: Arc::default() }
+    }
+
+    /// Queues a notification, or holds it until there is room.
+    pub(super) fn pass(&self, notification: &Notification, message: &FromDaemon) {
+        let key = notification.key();
+        let mut held = self.lock();
+        let is_held = key.as_ref().is_some_and(|key| held.last.contains_key(key));
+        if !is_held {
+            match self.outbox.push(message) {
+                Ok(()) | Err(SendError::Closed) => return,
+                Err(SendError::Full | SendError::TooLong(_) | SendError::NoJson(_)) => {}
+            }
+        }
+        held.hold(key, notification);
+        if !std::mem::replace(&mut held.flushing, true) {
+            // It ends with the connection at the latest.
+            tokio::spawn(self.clone().flush());
+        }
+    }
+
+    /// Sends what is held as the session makes room.
+    async fn flush(self) {
+        loop {
+            let next = self.lock().next();
+            let Some(next) = next else { return };
+            if matches!(self.outbox.send(&next.message()).await, Err(SendError::Closed)) {
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn hold(&mut self, key: Option<Key>, notification: &Notification) {
+        match key {
+            Some(key) if self.last.contains_key(&key) || self.last.len() < MAX_HELD => {
+                if self.last.insert(key.clone(), notification.clone()).is_none() {
+                    self.order.push_back(key);
+                }
+            }
+            Some(_) | None => *self.left_out.entry(notification.server.clone()).or_default() += 1,
+        }
+    }
+
+    fn next(&mut self) -> Option<Notification> {
+        if let Some((server, count)) = self.left_out.pop_first() {
+            let why = "they came faster than this session took them";
+            return Some(Notification::left_out(server, count, why));
+        }
+        let next = self.order.pop_front().and_then(|key| self.last.remove(&key));
+        self.flushing = next.is_some();
+        next
+    }
+}

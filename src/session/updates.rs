@@ -1,0 +1,134 @@
+//! What comes in bursts, on its way to the client: updates of resources, and the count of log messages that were
+//! left out.
+//!
+//! A burst goes out at once as far as it is short. Of what is beyond, the last update of each resource follows in
+//! a moment, so that the client always hears of the last state; there are no more of them than the session watches
+//! resources.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::logs::Level;
+use super::state::Shared;
+use super::subscriptions::Resource;
+use crate::anonymize::Real;
+use crate::json::{self, Object, RawJson};
+
+/// How many updates go out in one interval.
+const MAX_UPDATES: usize = 100;
+/// How long the others are held.
+const HOLD_INTERVAL: Duration = Duration::from_millis(100);
+/// An update with more than this in it is held without the rest: what counts is that the resource changed.
+const MAX_HELD_BYTES: usize = 4 << 10;
+
+/// What is held.
+#[derive(Debug, Default)]
+pub(super) struct Updates(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    since: Option<Instant>,
+    /// How many went out since.
+    sent: usize,
+    order: VecDeque<Resource>,
+    last: HashMap<Resource, Real<RawJson>>,
+    logs_left_out: u64,
+    /// Whether a task follows that lets them go.
+    flushing: bool,
+}
+
+impl Held {
+    fn may_go(&mut self, resource: &Resource) -> bool {
+        if self.since.is_none_or(|since| since.elapsed() >= HOLD_INTERVAL) {
+            (self.since, self.sent) = (Some(Instant::now()), 0);
+        }
+        // One that follows a held one of its resource would come before it.
+        let goes = self.sent < MAX_UPDATES && !self.last.contains_key(resource);
+        self.sent += usize::from(goes);
+        goes
+    }
+
+    fn hold(&mut self, resource: Resource, params: Real<RawJson>) {
+        let params = if params.expose().get().len() <= MAX_HELD_BYTES { params } else { bare(&params) };
+        if self.last.insert(resource.clone(), params).is_none() {
+            self.order.push_back(resource);
+        }
+    }
+
+    fn next(&mut self) -> Option<(Resource, Real<RawJson>)> {
+        let resource = self.order.pop_front()?;
+        let params = self.last.remove(&resource)?;
+        Some((resource, params))
+    }
+}
+
+/// The update with nothing but its URI.
+fn bare(params: &Real<RawJson>) -> Real<RawJson> {
+    let uri =
+        Object::read(params.expose()).ok().and_then(|object| object.text("uri").map(|uri| json::raw(&uri)));
+    let uri = uri.unwrap_or_else(|| json::raw(""));
+    Real::from_server(Object::default().with("uri", &uri).to_raw())
+}
+
+impl Shared {
+    /// Tells of an update now or, in a burst, a moment later.
+    pub(super) fn pass_update(self: &Arc<Self>, resource: Resource, params: Real<RawJson>) {
+        let mut held = self.updates.lock();
+        if !self.out.is_crowded() && held.may_go(&resource) {
+            drop(held);
+            return self.tell_update(&resource, &params);
+        }
+        held.hold(resource, params);
+        self.flush_later(held);
+    }
+
+    /// Counts a log message for which the client left no room.
+    pub(super) fn count_left_out(self: &Arc<Self>) {
+        let mut held = self.updates.lock();
+        held.logs_left_out += 1;
+        self.flush_later(held);
+    }
+
+    fn flush_later(self: &Arc<Self>, mut held: MutexGuard<'_, Held>) {
+        if std::mem::replace(&mut held.flushing, true) {
+            return;
+        }
+        drop(held);
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            loop {
+                tokio::time::sleep(HOLD_INTERVAL).await;
+                if !shared.out.is_crowded() && shared.flush() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Lets go what may go; true when nothing is left.
+    fn flush(self: &Arc<Self>) -> bool {
+        let left_out = std::mem::take(&mut self.updates.lock().logs_left_out);
+        if left_out > 0 {
+            let words =
+                format!("{left_out} log messages were left out: the client did not read them in time");
+            self.say(Level::Warning, &words);
+        }
+        for _ in 0..MAX_UPDATES {
+            let next = self.updates.lock().next();
+            let Some((resource, params)) = next else { break };
+            self.tell_update(&resource, &params);
+        }
+        let mut held = self.updates.lock();
+        held.flushing = !held.order.is_empty() || held.logs_left_out > 0;
+        !held.flushing
+    }
+}
+
+impl Updates {
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
