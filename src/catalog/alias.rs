@@ -17,6 +17,8 @@ pub const OWN: &str = "portero__";
 
 /// The characters of the digest, with the `_` before it.
 const SUFFIX: usize = 7;
+/// How many names are remembered; more come only from a server that keeps renaming its tools.
+const MAX_CLAIMS: usize = 50_000;
 /// What stays of a long server's name at least.
 const SERVER_LEAST: usize = 12;
 
@@ -91,10 +93,34 @@ pub(super) struct Names {
 impl Names {
     /// Gives something its name, with a digest where another has the plain one; none where even that is
     /// taken.
-    pub(super) fn name(&mut self, server: &str, name: &str, what: usize) -> Option<String> {
-        [wire_name(server, name), wire_name_with_digest(server, name)]
-            .into_iter()
-            .find(|alias| self.add(alias, what))
+    pub(super) fn name(
+        &mut self,
+        server: &str,
+        name: &str,
+        what: usize,
+        claims: &mut Claims,
+    ) -> Option<String> {
+        let plain = wire_name(server, name);
+        if self.claim(&plain, (server, name), what, claims) {
+            return Some(plain);
+        }
+        let alias = wire_name_with_digest(server, name);
+        self.add(&alias, what).then_some(alias)
+    }
+
+    /// Lets a name mean something, if it is free now and nothing else ever had it.
+    pub(super) fn claim(
+        &mut self,
+        alias: &str,
+        whose: (&str, &str),
+        what: usize,
+        claims: &mut Claims,
+    ) -> bool {
+        self.is_free(alias) && claims.take(alias, whose) && self.add(alias, what)
+    }
+
+    fn is_free(&self, alias: &str) -> bool {
+        !self.taken.contains(&alias.to_ascii_lowercase())
     }
 
     /// Lets a name mean something, if it is free.
@@ -109,6 +135,27 @@ impl Names {
     /// What a name means.
     pub(super) fn meaning(&self, alias: &str) -> Option<usize> {
         self.meaning.get(alias).copied()
+    }
+}
+
+/// What each name toward the agent was given to, for as long as the process lives. A name that is free again is given to
+/// nothing else: the agent may still mean what had it.
+#[derive(Debug, Default)]
+pub(super) struct Claims(HashMap<String, (String, String)>);
+
+impl Claims {
+    /// Whether a name is this server's `name`'s, now or from now on.
+    fn take(&mut self, alias: &str, (server, name): (&str, &str)) -> bool {
+        let key = alias.to_ascii_lowercase();
+        match self.0.get(&key) {
+            Some((owner, owned)) => owner == server && owned == name,
+            // What comes then has a name with a digest, which needs no claim: nothing else can have it.
+            None if self.0.len() >= MAX_CLAIMS => false,
+            None => {
+                self.0.insert(key, (server.to_owned(), name.to_owned()));
+                true
+            }
+        }
     }
 }
 
@@ -164,9 +211,9 @@ mod tests {
 
     #[test]
     fn names_that_differ_only_in_case_both_get_one() {
-        let mut names = Names::default();
-        assert_eq!(names.name("s", "get", 0).as_deref(), Some("s__get"));
-        let other = names.name("s", "Get", 1).expect("a name");
+        let (mut names, mut claims) = (Names::default(), Claims::default());
+        assert_eq!(names.name("s", "get", 0, &mut claims).as_deref(), Some("s__get"));
+        let other = names.name("s", "Get", 1, &mut claims).expect("a name");
         assert!(other.starts_with("s__Get_"), "{other}");
         assert_eq!((names.meaning("s__get"), names.meaning(&other)), (Some(0), Some(1)));
         assert_eq!(names.meaning("s__Get"), None);

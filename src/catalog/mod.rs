@@ -14,7 +14,7 @@ mod stock;
 mod uri;
 mod words;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -29,7 +29,7 @@ use crate::json::{RawJson, canonical};
 use crate::names::{ServerName, ToolId};
 use crate::policy::Action;
 use crate::server::{List, Offer};
-use snapshot::{Shelf, Snapshot};
+use snapshot::{AllClaims, Shelf, Snapshot};
 use stock::Stock;
 
 /// The lists of all servers.
@@ -42,6 +42,8 @@ pub struct Catalog {
     snapshot: ArcSwapOption<Snapshot>,
     cache: Option<PathBuf>,
     output_schemas: Mutex<OutputSchemas>,
+    /// What names toward the agent were given to, and unwrapped URIs. Locked after `servers`.
+    claims: Mutex<(AllClaims, HashMap<String, ServerName>)>,
 }
 
 /// The tools that had an `outputSchema` at any time in this process.
@@ -52,6 +54,8 @@ struct OutputSchemas {
     any: bool,
 }
 
+/// How many unwrapped URIs are remembered with their servers.
+const MAX_URI_CLAIMS: usize = 10_000;
 /// How many tools with an `outputSchema` are remembered; more come only from a server that keeps renaming its
 /// tools.
 const MAX_OUTPUT_SCHEMAS: usize = 20_000;
@@ -77,6 +81,9 @@ impl OutputSchemas {
 struct Known {
     server: ServerName,
     prefix: bool,
+    /// Whether its names are prefixed all the same: an earlier server that exposes its own names was unknown when this
+    /// process first heard of this one, and could claim them.
+    is_behind_unknown: bool,
     pinned: Option<Vec<String>>,
     categories: Vec<String>,
     /// Tells whether it is still started in the same way.
@@ -192,9 +199,12 @@ impl Catalog {
     /// The catalog of these servers, in their order, filled from `cache`, a directory, where that is given.
     #[must_use]
     pub fn new(servers: &[config::Server], cache: Option<PathBuf>) -> Self {
-        let known = servers.iter().map(|server| Known::new(server, cache.as_deref())).collect();
+        let mut known: Vec<Known> =
+            servers.iter().map(|server| Known::new(server, cache.as_deref())).collect();
+        prefix_behind_unknown(&mut known, |_| true);
+        let claims = Mutex::default();
         let output_schemas = Mutex::default();
-        Self { servers: Mutex::new(known), snapshot: ArcSwapOption::empty(), cache, output_schemas }
+        Self { servers: Mutex::new(known), snapshot: ArcSwapOption::empty(), cache, output_schemas, claims }
     }
 
     /// Takes what a server offers now, and tells which lists changed. A server that is not configured is
@@ -232,13 +242,17 @@ impl Catalog {
         {
             let mut known = self.lock();
             let mut old = std::mem::take(&mut *known);
+            let mut inherited = HashSet::new();
             for server in servers {
                 let mut new = Known::new(server, self.cache.as_deref());
                 if let Some(at) = old.iter().position(|old| old.is_still(&new)) {
                     new.inherit(old.swap_remove(at));
+                    inherited.insert(server.name.clone());
                 }
                 known.push(new);
             }
+            // Those that stay keep the names that were shown; claims keep them from a new server.
+            prefix_behind_unknown(&mut known, |server| !inherited.contains(server));
             self.snapshot.store(None);
         }
         let after = self.snapshot().everything();
@@ -373,16 +387,43 @@ impl Catalog {
     /// The server that a resource is on, and its URI there.
     ///
     /// A wrapped URI says so itself. Another one is for the only server that lists it, or else for the only
-    /// one with a template that it fits, or else for `prefer`.
+    /// one with a template that it fits, or else for `prefer`; but only once all servers are known, since each could
+    /// be the one, and from then on for that server alone.
     #[must_use]
     pub fn resolve_resource(&self, uri: &str, prefer: Option<&ServerName>) -> Option<(ServerName, String)> {
-        self.snapshot().resolve_resource(uri, prefer)
+        let snapshot = self.snapshot();
+        if let Some(found) = snapshot.unwrap_resource(uri) {
+            return Some(found);
+        }
+        let is_settled = self.unknown().is_none();
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match claims.1.get(uri) {
+            Some(owner) => snapshot.has_resource(owner, uri).then(|| owner.clone()),
+            None if is_settled => snapshot.resource_owner(uri, prefer),
+            None => None,
+        }?;
+        if claims.1.len() < MAX_URI_CLAIMS {
+            claims.1.entry(uri.to_owned()).or_insert_with(|| found.clone());
+        }
+        Some((found, uri.to_owned()))
+    }
+
+    /// The first server of which nothing is known yet, whether it failed or did not answer so far.
+    #[must_use]
+    pub fn unknown(&self) -> Option<ServerName> {
+        self.lock().iter().find(|known| !known.is_known()).map(|known| known.server.clone())
     }
 
     /// The server that a prompt is on, and its name there.
     #[must_use]
     pub fn resolve_prompt(&self, name: &str) -> Option<(ServerName, String)> {
         self.snapshot().resolve_prompt(name)
+    }
+
+    /// Whether a URI names its server itself.
+    #[must_use]
+    pub fn is_wrapped(&self, uri: &str) -> bool {
+        self.snapshot().unwrap_resource(uri).is_some()
     }
 
     /// A server's URI as the agent sees it.
@@ -425,7 +466,10 @@ impl Catalog {
         }
         // Under the lock, so that what is stored is never older than the last change.
         let servers = self.lock();
-        let snapshot = Arc::new(Snapshot::new(servers.iter().map(Known::shelf).collect()));
+        let shelves = servers.iter().map(Known::shelf).collect();
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = Arc::new(Snapshot::new(shelves, &mut claims.0));
+        drop(claims);
         self.output_schemas
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -435,12 +479,23 @@ impl Catalog {
     }
 }
 
+/// Prefixes the names of those new servers that come after one that exposes its own names and is unknown: which names
+/// are free is not known then, and must not depend on which server is faster.
+fn prefix_behind_unknown(servers: &mut [Known], is_new: impl Fn(&ServerName) -> bool) {
+    let mut is_unknown = false;
+    for known in servers.iter_mut().filter(|known| !known.prefix) {
+        known.is_behind_unknown |= is_unknown && is_new(&known.server);
+        is_unknown |= !known.is_known();
+    }
+}
+
 impl Known {
     fn new(server: &config::Server, cache: Option<&std::path::Path>) -> Self {
         let digest = cache::digest(server);
         Self {
             server: server.name.clone(),
             prefix: server.prefix,
+            is_behind_unknown: false,
             pinned: server.pinned_tools.clone(),
             categories: server.categories.clone(),
             cached: cache.and_then(|directory| cache::read(directory, &server.name, &digest)),
@@ -466,6 +521,7 @@ impl Known {
             self.cached = older.cached;
         }
         self.failure = older.failure;
+        self.is_behind_unknown = older.is_behind_unknown;
     }
 
     /// What it offers; nothing where that is not known.
@@ -481,7 +537,7 @@ impl Known {
     fn shelf(&self) -> Shelf {
         Shelf {
             server: self.server.clone(),
-            prefix: self.prefix,
+            prefix: self.prefix || self.is_behind_unknown,
             pinned: self.pinned.clone(),
             categories: self.categories.clone(),
             stock: self.stock(),

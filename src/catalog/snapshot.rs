@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::value::RawValue;
 
-use super::alias::{self, Names};
+use super::alias::{self, Claims, Names};
 use super::search::Index;
 use super::stock::{Prompt, Shown, Stock};
 use super::{Complaint, Remedy, Tool, View, uri};
@@ -19,11 +19,19 @@ use crate::policy::Action;
 #[derive(Debug, Clone)]
 pub(super) struct Shelf {
     pub(super) server: ServerName,
+    /// Whether names are prefixed, by the configuration or since the own ones may be an earlier server's.
     pub(super) prefix: bool,
     /// None means that all are shown.
     pub(super) pinned: Option<Vec<String>>,
     pub(super) categories: Vec<String>,
     pub(super) stock: Arc<Stock>,
+}
+
+/// What names were given to.
+#[derive(Debug, Default)]
+pub(super) struct AllClaims {
+    tools: Claims,
+    prompts: Claims,
 }
 
 #[derive(Debug)]
@@ -49,7 +57,8 @@ struct Item {
 }
 
 impl Snapshot {
-    pub(super) fn new(shelves: Vec<Shelf>) -> Self {
+    /// Puts the shelves together. A name that something had before, by `claims`, is given to nothing else.
+    pub(super) fn new(shelves: Vec<Shelf>, claims: &mut AllClaims) -> Self {
         let mut snapshot = Self {
             tools: Vec::new(),
             by_id: HashMap::new(),
@@ -61,17 +70,17 @@ impl Snapshot {
             index: OnceLock::new(),
             shelves,
         };
-        snapshot.name_tools();
-        snapshot.name_prompts();
+        snapshot.name_tools(&mut claims.tools);
+        snapshot.name_prompts(&mut claims.prompts);
         snapshot
     }
 
-    fn name_tools(&mut self) {
+    fn name_tools(&mut self, claims: &mut Claims) {
         let mut all: Vec<(usize, Shown<Tool>, String)> = Vec::new();
         for (at, shelf) in self.shelves.iter().enumerate() {
             for shown in &shelf.stock.tools {
                 let (server, name) = (shelf.server.as_str(), shown.it.id.tool.as_str());
-                match self.tool_names.name(server, name, all.len()) {
+                match self.tool_names.name(server, name, all.len(), claims) {
                     Some(alias) => all.push((at, shown.clone(), alias)),
                     None => self.complaints.push(nameless(shelf, name)),
                 }
@@ -80,7 +89,7 @@ impl Snapshot {
         for (position, (at, shown, alias)) in all.into_iter().enumerate() {
             let shelf = &self.shelves[at];
             let name = shown.it.id.tool.as_str();
-            let alias = own_or(&mut self.tool_names, shelf.prefix, name, alias, position);
+            let alias = own_or(&mut self.tool_names, shelf, name, (alias, position), claims);
             // Understood as well, so that a name keeps its meaning when one that differs in case goes away.
             self.tool_names.add(&alias::wire_name_with_digest(shelf.server.as_str(), name), position);
             let pinned = shelf.pinned.as_ref().is_none_or(|pinned| pinned.iter().any(|pin| pin == name));
@@ -90,11 +99,11 @@ impl Snapshot {
         }
     }
 
-    fn name_prompts(&mut self) {
+    fn name_prompts(&mut self, claims: &mut Claims) {
         let mut all: Vec<(usize, Shown<Prompt>, String)> = Vec::new();
         for (at, shelf) in self.shelves.iter().enumerate() {
             for shown in &shelf.stock.prompts {
-                match self.prompt_names.name(shelf.server.as_str(), &shown.it.name, all.len()) {
+                match self.prompt_names.name(shelf.server.as_str(), &shown.it.name, all.len(), claims) {
                     Some(alias) => all.push((at, shown.clone(), alias)),
                     None => self.complaints.push(nameless(shelf, &shown.it.name)),
                 }
@@ -102,7 +111,7 @@ impl Snapshot {
         }
         for (position, (at, shown, alias)) in all.into_iter().enumerate() {
             let shelf = &self.shelves[at];
-            let alias = own_or(&mut self.prompt_names, shelf.prefix, &shown.it.name, alias, position);
+            let alias = own_or(&mut self.prompt_names, shelf, &shown.it.name, (alias, position), claims);
             let shown = if shown.it.alias == alias { shown } else { shown.renamed(&alias) };
             self.prompts.push((at, shown));
         }
@@ -220,23 +229,29 @@ impl Snapshot {
         })
     }
 
-    pub(super) fn resolve_resource(
-        &self,
-        uri: &str,
-        prefer: Option<&ServerName>,
-    ) -> Option<(ServerName, String)> {
-        if let Some((name, original)) = uri::unwrap(uri)
-            && let Some(server) = self.server_spelled(name)
-        {
-            return Some((server.clone(), original.to_owned()));
+    /// The server and the URI there, of a wrapped one.
+    pub(super) fn unwrap_resource(&self, uri: &str) -> Option<(ServerName, String)> {
+        let (name, original) = uri::unwrap(uri)?;
+        Some((self.server_spelled(name)?.clone(), original.to_owned()))
+    }
+
+    /// The server that an unwrapped URI is on.
+    pub(super) fn resource_owner(&self, uri: &str, prefer: Option<&ServerName>) -> Option<ServerName> {
+        match self.candidates(uri).as_slice() {
+            [only] => Some(self.shelves[*only].server.clone()),
+            _ => prefer.cloned(),
         }
+    }
+
+    /// Whether an unwrapped URI is still one of this server's.
+    pub(super) fn has_resource(&self, server: &ServerName, uri: &str) -> bool {
+        self.candidates(uri).iter().any(|at| self.shelves[*at].server == *server)
+    }
+
+    /// The servers that list a URI, or else those with a template that it fits.
+    fn candidates(&self, uri: &str) -> Vec<usize> {
         let listing = self.resources.get_or_init(|| self.by_uri()).get(uri).cloned().unwrap_or_default();
-        let candidates = if listing.is_empty() { self.with_template_for(uri) } else { listing };
-        let server = match candidates.as_slice() {
-            [only] => self.shelves[*only].server.clone(),
-            _ => prefer.cloned()?,
-        };
-        Some((server, uri.to_owned()))
+        if listing.is_empty() { self.with_template_for(uri) } else { listing }
     }
 
     /// Some clients write the host of a URI in lower case.
@@ -286,8 +301,16 @@ impl Snapshot {
 
 /// The server's own name where it is exposed and free, else the prefixed one. The own ones hold no `__`, so
 /// no prefixed one is in their way; the first server in the configuration has a name.
-fn own_or(names: &mut Names, prefix: bool, name: &str, alias: String, what: usize) -> String {
-    if !prefix && alias::stands_alone(name) && names.add(name, what) { name.to_owned() } else { alias }
+fn own_or(
+    names: &mut Names,
+    shelf: &Shelf,
+    name: &str,
+    (alias, what): (String, usize),
+    claims: &mut Claims,
+) -> String {
+    let server = shelf.server.as_str();
+    let stands = !shelf.prefix && alias::stands_alone(name);
+    if stands && names.claim(name, (server, name), what, claims) { name.to_owned() } else { alias }
 }
 
 fn nameless(shelf: &Shelf, name: &str) -> Complaint {

@@ -245,11 +245,21 @@ fn of_a_server_that_pins_tools_only_those_and_the_recent_ones_are_listed() {
 #[test]
 fn own_names_are_exposed_where_they_are_free() {
     let bare = |name: &str| config::Server { prefix: false, ..server(name) };
-    let catalog = catalog(&[
-        (bare("one"), tools(&["read", "gmail__send", "a.b"])),
-        (bare("two"), tools(&["read", "Write"])),
-        (server("gmail"), tools(&["send"])),
-    ]);
+    let servers = [bare("one"), bare("two"), server("gmail")];
+    let cache = tempfile::tempdir().expect("a directory");
+    let known = |catalog: Catalog| {
+        for (server, offer) in [
+            ("one", tools(&["read", "gmail__send", "a.b"])),
+            ("two", tools(&["read", "Write"])),
+            ("gmail", tools(&["send"])),
+        ] {
+            catalog.set_offer(&server.parse().expect("a name"), offer);
+        }
+        catalog
+    };
+    // What the first one offers is known from before; else the second would be prefixed.
+    known(Catalog::new(&servers, Some(cache.path().into())));
+    let catalog = known(Catalog::new(&servers, Some(cache.path().into())));
     let dotted = alias::wire_name("one", "a.b");
     let ambiguous = "one__gmail__send";
     assert_eq!(

@@ -88,6 +88,8 @@ pub(crate) struct Set {
     pub(crate) replacements: Vec<(&'static str, &'static str)>,
     pub(crate) pinned: Vec<(&'static str, Vec<&'static str>)>,
     pub(crate) shared: Vec<&'static str>,
+    /// The servers that expose their own names.
+    pub(crate) unprefixed: Vec<&'static str>,
     /// Where offers are cached.
     pub(crate) cache: Option<PathBuf>,
 }
@@ -371,7 +373,7 @@ fn configured(name: &str, set: &Set) -> config::Server {
         env_passthrough: Vec::new(),
         cwd: None,
         timeout: None,
-        prefix: true,
+        prefix: !set.unprefixed.contains(&name),
         shared: set.shared.contains(&name),
         pinned_tools: pinned.map(|(_, tools)| tools.iter().map(|tool| (*tool).to_owned()).collect()),
         categories: Vec::new(),

@@ -181,7 +181,13 @@ impl Shared {
             return Ok(found);
         }
         self.gather().await;
-        catalog.resolve_resource(uri, None).ok_or_else(|| Refusal::Unknown(uri.to_owned()))
+        catalog.resolve_resource(uri, None).ok_or_else(|| match catalog.unknown() {
+            Some(server) if !catalog.is_wrapped(uri) => Refusal::Invalid(format!(
+                "which server `{uri}` is on cannot be told before `{server}` said what it offers; read it under \
+                 the URI that resources/list shows, portero://SERVER/…"
+            )),
+            Some(_) | None => Refusal::Unknown(uri.to_owned()),
+        })
     }
 
     async fn resolve_prompt(self: &Arc<Self>, name: &str) -> Result<(ServerName, String), Refusal> {

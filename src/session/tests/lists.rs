@@ -241,3 +241,97 @@ async fn the_tool_whose_last_use_is_the_longest_ago_leaves_the_list_first() {
     assert!(listed.contains(&"mail__t0".to_owned()), "it was used a moment ago: {listed:?}");
     assert!(!listed.contains(&"mail__t1".to_owned()) && listed.len() == 21, "{listed:?}");
 }
+
+fn getters(one: Part, two: Part, cache: Option<&std::path::Path>) -> Set {
+    Set {
+        servers: vec![("one", one), ("two", two)],
+        unprefixed: vec!["one", "two"],
+        cache: cache.map(Into::into),
+        ..Set::default()
+    }
+}
+
+/// Which servers got a call, in order.
+fn reached(rig: &Rig) -> Vec<String> {
+    rig.stage.heard().into_iter().map(|heard| heard.tool).collect()
+}
+
+#[tokio::test]
+async fn a_name_that_an_unknown_server_could_claim_is_given_to_no_other() {
+    let one = || Part::with_tools(&["get", "x1"]);
+    let two = || Part::with_tools(&["get", "x2"]);
+    let cold = ["get", "x1", "two__get", "two__x2"];
+    // The earlier server is slow.
+    let mut rig = Rig::new(getters(one().slow(), two(), None));
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, cold[2..]);
+    assert!(!rig.call("two__get", json!({})).await.1);
+    let (refused, is_error) = rig.call("get", json!({})).await;
+    assert!(is_error && refused.contains("get"), "{refused}");
+    rig.stage.open("one");
+    assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
+    assert!(!rig.call("get", json!({})).await.1);
+    assert_eq!(tools(&mut rig).await, cold);
+    assert_eq!(reached(&rig), ["two/get", "one/get"]);
+    // It is as fast as the other, or fails at first: the names are the same.
+    let mut rig = Rig::new(getters(one(), two(), None));
+    assert_eq!(tools(&mut rig).await, cold);
+}
+
+#[tokio::test]
+async fn a_name_keeps_its_server_for_the_whole_session() {
+    let offer = |names: &[&str]| {
+        let tools = names.iter().map(|name| tool(name)).collect();
+        let prompts = names.iter().map(|name| raw(&format!(r#"{{"name":"{name}"}}"#))).collect();
+        Offer { tools, prompts, ..Offer::default() }
+    };
+    let cache = tempfile::tempdir().unwrap();
+    let set = || {
+        let (one, two) = (Part::offering(offer(&["get", "x1"])), Part::offering(offer(&["get", "x2"])));
+        getters(one, two, Some(cache.path()))
+    };
+    tools(&mut Rig::new(set())).await;
+    // What each offers is known from before.
+    let mut rig = Rig::new(set());
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, ["get", "x1", "two__get", "x2"]);
+    assert_eq!(
+        names(&rig.result("prompts/list", json!({})).await, "prompts"),
+        ["get", "x1", "two__get", "x2"]
+    );
+    // The earlier server drops one name and takes up another that the later one has.
+    let catalog = Arc::clone(&rig.stage.pipeline.catalog);
+    catalog.set_offer(&"one".parse().unwrap(), offer(&["x2", "x1"]));
+    for name in ["get", "x2"] {
+        assert_eq!(rig.call(name, json!({})).await.1, name == "get", "{name}");
+        let answer = rig.ask(7, "prompts/get", json!({ "name": name })).await;
+        assert_eq!(answer.get("error").is_some(), name == "get", "{answer}");
+    }
+    assert_eq!(reached(&rig), ["two/x2", "two/prompts:get"]);
+    assert_eq!(tools(&mut rig).await, ["one__x2", "x1", "two__get", "x2"]);
+}
+
+#[tokio::test]
+async fn an_unwrapped_uri_is_no_servers_before_all_are_known_and_one_servers_after() {
+    let offer = |uris: &[&str]| {
+        let list = |uri: &&str| raw(&format!(r#"{{"uri":"{uri}","name":"n"}}"#));
+        Offer { resources: uris.iter().map(list).collect(), ..Offer::default() }
+    };
+    let (one, two) = (Part::offering(offer(&["x:1"])).slow(), Part::offering(offer(&["x:1", "x:2"])));
+    let mut rig = Rig::new(getters(one, two, None));
+    let read = |uri: &str| json!({ "uri": uri });
+    let refused = rig.ask(1, "resources/read", read("x:2")).await;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("portero://SERVER"), "{refused}");
+    assert!(rig.ask(2, "resources/read", read("portero://two/x:2")).await.get("result").is_some());
+    rig.stage.open("one");
+    let catalog = Arc::clone(&rig.stage.pipeline.catalog);
+    wait_until(|| catalog.unknown().is_none()).await;
+    assert!(rig.ask(3, "resources/read", read("x:2")).await.get("result").is_some());
+    assert!(rig.ask(4, "resources/read", read("x:1")).await.get("error").is_some(), "of which server?");
+    // Another server lists it too, then alone.
+    catalog.set_offer(&"one".parse().unwrap(), offer(&["x:2"]));
+    assert!(rig.ask(5, "resources/read", read("x:2")).await.get("result").is_some());
+    catalog.set_offer(&"two".parse().unwrap(), offer(&[]));
+    assert!(rig.ask(6, "resources/read", read("x:2")).await.get("error").is_some());
+    assert_eq!(reached(&rig), vec!["two/resources:read"; 3]);
+}
