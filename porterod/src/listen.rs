@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portero::ipc::{
-    Accepted, Ask, Failure, FailureKind, FromDaemon, Hello, Inbox, Incoming, Listener, Lock, Outbox,
+    Accepted, Ask, Called, Failure, FailureKind, FromDaemon, Hello, Inbox, Incoming, Listener, Lock, Outbox,
     PROTOCOL, Peer, Reply, SendError, ToDaemon, Welcome,
 };
 use portero::task::Origin;
@@ -194,12 +194,29 @@ impl Connection {
     }
 }
 
+/// What is said in place of an answer that cannot be sent. Who asked for a call must learn that it ran.
+fn lost_answer(reply: &Result<Reply, Failure>) -> (FailureKind, String) {
+    match reply {
+        Ok(Reply::Called(Called::Result(_) | Called::Error(_))) => (
+            FailureKind::Interrupted,
+            "the call ran and was answered, but the answer could not be passed on".to_owned(),
+        ),
+        Ok(Reply::Called(Called::Waiting(task)) | Reply::Task(task)) => (
+            FailureKind::Internal,
+            format!("task {} is {}, but it could not be passed on whole", task.id, task.state),
+        ),
+        Ok(_) | Err(_) => (FailureKind::Internal, "it was done, but the answer could not be sent".to_owned()),
+    }
+}
+
 async fn reply(outbox: &Outbox, number: u64, reply: Result<Reply, Failure>) {
     let answer = FromDaemon::Answer { number, reply: Box::new(reply) };
     let unfit = match outbox.send(&answer).await {
         Ok(()) | Err(SendError::Closed | SendError::Full) => return,
         Err(error @ (SendError::TooLong(_) | SendError::NoJson(_))) => error,
     };
-    let failure = Failure::new(FailureKind::Internal, format!("the answer could not be sent: {unfit}"));
+    let FromDaemon::Answer { reply, .. } = answer else { return };
+    let (kind, words) = lost_answer(&reply);
+    let failure = Failure::new(kind, format!("{words}: {unfit}"));
     let _ = outbox.send(&FromDaemon::Answer { number, reply: Box::new(Err(failure)) }).await;
 }

@@ -102,10 +102,10 @@ pub enum AskError {
     /// The daemon answered that it does not do this.
     #[error("{0}")]
     Refused(Failure),
-    /// The connection is gone; whether the daemon acted is unknown.
+    /// The connection went after the question was queued; whether the daemon acted is unknown.
     #[error("the connection to the daemon is closed: {0}")]
     Closed(String),
-    /// The question can't be asked; nothing was sent.
+    /// The question can't be asked, or the connection was gone before; nothing was sent.
     #[error("{0}")]
     Unsent(SendError),
 }
@@ -174,14 +174,14 @@ impl Client {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         if !open.add(number, Question { answer, progress }) {
-            return Err(self.gone());
+            return Err(AskError::Unsent(SendError::Closed));
         }
         // Whether a send that was dropped half-way has queued the question is unknown: withdraw it then too.
         let mut withdrawal = Withdrawal { number, open, outbox, sent: true };
         match outbox.send(&ToDaemon::Ask { number, ask: Box::new(ask) }).await {
             Ok(()) => {}
-            Err(SendError::Closed | SendError::Full) => return Err(self.gone()),
-            Err(error @ (SendError::TooLong(_) | SendError::NoJson(_))) => {
+            // What could not be queued never leaves.
+            Err(error) => {
                 withdrawal.sent = false;
                 return Err(AskError::Unsent(error));
             }

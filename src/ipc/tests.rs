@@ -173,7 +173,8 @@ async fn whoever_waits_learns_that_the_daemon_is_gone() {
     assert!(matches!(asking.await.expect("joined"), Err(AskError::Closed(_))));
     tokio::time::timeout(SOON, client.closed()).await.expect("in time");
     assert!(pushes.recv().await.is_none());
-    assert!(matches!(client.ask(Ask::Status).await, Err(AskError::Closed(_))));
+    let late = client.ask(Ask::Status).await;
+    assert!(matches!(late, Err(AskError::Unsent(SendError::Closed))), "nothing was sent: {late:?}");
 }
 
 #[tokio::test]

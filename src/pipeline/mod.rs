@@ -196,7 +196,17 @@ impl Pipeline {
         };
         match verdict {
             Verdict::Denied(call, decision) => self.refuse(&call.tool, context, Refusal::Denied(decision)),
-            Verdict::Ask(call, _) if self.is_shared(&call.tool) => self.forward(call, context, follow).await,
+            Verdict::Ask(call, _) if self.is_shared(&call.tool) => {
+                match self.forward(call, context, follow).await {
+                    // Only here may it have become a task, which outlives the connection.
+                    Reply::Refused(Refusal::Interrupted(why)) => Reply::Refused(Refusal::Interrupted(
+                        format!("{why}. If a person is asked about it, portero/list_tasks shows it"),
+                    )),
+                    other @ (Reply::Result(_) | Reply::Error(_) | Reply::Waiting(_) | Reply::Refused(_)) => {
+                        other
+                    }
+                }
+            }
             Verdict::Ask(call, decision) => self.ask(call, decision, context).await,
             Verdict::Allowed(permitted) if self.is_shared(&permitted.call().tool) => {
                 self.forward(permitted.call().clone(), context, follow).await

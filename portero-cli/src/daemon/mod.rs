@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use portero::config;
 use portero::ipc::{
-    self, Ask, AskError, Client, ConnectError, Disclosed, Hello, Peer, Probe, Process, Push, Reply, Welcome,
+    self, Ask, AskError, Client, ConnectError, Disclosed, Hello, Peer, Probe, Process, Push, Reply,
+    SendError, Welcome,
 };
 use portero::paths::Paths;
 use tokio::sync::{Mutex, mpsc};
@@ -92,7 +93,12 @@ impl Daemon {
                     .because(&error)
                     .hint("look with `portero status` whether it acted"))
             }
-            Err(error @ AskError::Unsent(_)) => {
+            Err(error @ AskError::Unsent(SendError::Closed | SendError::Full)) => {
+                Err(Failure::unreachable("the daemon went away before it was asked")
+                    .because(&error)
+                    .hint("nothing was done: run it again"))
+            }
+            Err(error @ AskError::Unsent(SendError::TooLong(_) | SendError::NoJson(_))) => {
                 Err(Failure::refused("the question could not be sent").because(&error))
             }
         }

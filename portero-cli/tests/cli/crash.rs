@@ -16,8 +16,9 @@ while read -r line; do
   id=${line#*\"id\":}; id=${id%%[,\}]*}
   case "$line" in
     *'"method":"initialize"'*) result='{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"sh","version":"1"}}' ;;
-    *'"method":"tools/list"'*) result='{"tools":[{"name":"hang","inputSchema":{"type":"object"}},{"name":"quick","inputSchema":{"type":"object"}}]}' ;;
+    *'"method":"tools/list"'*) result='{"tools":[{"name":"hang","inputSchema":{"type":"object"}},{"name":"quick","inputSchema":{"type":"object"}},{"name":"big","inputSchema":{"type":"object"}}]}' ;;
     *'"name":"hang"'*) echo hang >> "$1"; continue ;;
+    *'"name":"big"'*) echo big >> "$1"; result="{\"content\":[{\"type\":\"text\",\"text\":\"$(head -c 17000000 /dev/zero | tr '\0' x)\"}]}" ;;
     *'"name":"quick"'*) echo quick >> "$1"; result='{"content":[{"type":"text","text":"done"}]}' ;;
     *) continue ;;
   esac
@@ -91,6 +92,66 @@ fn a_call_that_ran_when_the_daemon_was_killed_is_interrupted_and_never_runs_agai
     assert_eq!(world.run(&["logs", "verify"]).code, 0);
     drop(agent);
     eventually("the children of the killed daemon are gone", || servers(&world).is_empty().then_some(()));
+}
+
+/// A world whose shared server may be called without a question.
+fn allowing() -> World {
+    let world = world(true);
+    world.write("policies.json", &json!({"policies": {"slow/*": "allow"}}));
+    world
+}
+
+#[test]
+fn a_forwarded_call_whose_daemon_is_killed_may_have_run_and_is_no_task() {
+    let world = allowing();
+    let mut agent = Agent::connect(&world, &[]);
+    let call = agent.begin("tools/call", &json!({"name": "slow__hang", "arguments": {}}));
+    eventually("the server has the call", || (reached(&world, "hang") == 1).then_some(()));
+    kill_daemon(&world);
+    let broken = agent.answer(call);
+    assert_eq!(broken["result"]["isError"], true, "{broken}");
+    let said = text(&broken);
+    assert!(said.contains("may have run, and whether it took effect is unknown"), "{said}");
+    assert!(said.contains("Find out whether it took effect before you repeat it"), "{said}");
+    assert!(!said.contains("list_tasks"), "it is no task: {said}");
+    assert_eq!(
+        agent.call("portero__list_tasks", &json!({}))["result"]["structuredContent"]["tasks"],
+        json!([])
+    );
+    assert_eq!(reached(&world, "hang"), 1, "nothing repeats it");
+}
+
+#[test]
+fn a_forwarded_call_that_asks_and_whose_daemon_is_killed_may_be_a_task() {
+    let world = world(true);
+    let mut agent = Agent::connect(&world, &[]);
+    text(&agent.call("slow__quick", &json!({})));
+    let daemon = world.json(&["daemon", "status"])["pid"].as_i64().unwrap();
+    let daemon = Pid::from_raw(i32::try_from(daemon).unwrap()).unwrap();
+    kill_process(daemon, Signal::STOP).unwrap();
+    let call = agent.begin("tools/call", &json!({"name": "slow__hang", "arguments": {}}));
+    // The session answers this once it has read the call before.
+    let listed = agent.begin("tools/list", &json!({}));
+    agent.answer(listed);
+    kill_process(daemon, Signal::KILL).unwrap();
+    let answer = agent.answer(call);
+    let said = text(&answer);
+    assert!(said.contains("portero/list_tasks shows it") || said.contains("safe to do it again"), "{said}");
+}
+
+#[test]
+fn an_answer_that_is_too_long_to_pass_on_says_that_the_call_ran() {
+    let world = allowing();
+    let mut agent = Agent::connect(&world, &[]);
+    let answer = agent.call("slow__big", &json!({}));
+    let start: String = answer.to_string().chars().take(600).collect();
+    assert!(
+        start.contains("the call ran and was answered, but the answer could not be passed on"),
+        "{start}"
+    );
+    assert_eq!(reached(&world, "big"), 1);
+    let logged = world.run(&["logs", "--tool", "slow/*"]);
+    assert!(logged.out.contains("done"), "{}{}", logged.out, logged.err);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use portero::server::{Follow, Offer, ServerError};
 use portero::session::Tasks;
 use portero::task::{News, State, Task};
 
-use super::link::{Link, refusal};
+use super::link::{Link, lost_answer};
 
 /// The daemon's desk, over the link.
 pub(super) struct RemoteDesk(pub(super) Arc<Link>);
@@ -60,8 +60,8 @@ impl Desk for RemoteDesk {
                     Ok(Answer::Called(Called::Result(result))) => Reply::Result(result),
                     Ok(Answer::Called(Called::Error(error))) => Reply::Error(error),
                     Ok(Answer::Called(Called::Waiting(task))) => Reply::Waiting(task),
-                    Ok(_) => Reply::Refused(misfit()),
-                    Err(error) => Reply::Refused(refusal(error)),
+                    Ok(_) => Reply::Refused(Refusal::Interrupted(format!("{}: the call may have run", misfit()))),
+                    Err(error) => Reply::Refused(lost_answer(error)),
                 },
                 () = follow.cancel.cancelled() => Reply::Refused(Refusal::Cancelled),
             }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, NotificationSink, Push, Reply};
+use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, NotificationSink, Push, Reply, SendError};
 use portero::paths::Paths;
 use portero::pipeline::Refusal;
 use portero::policy::{Policy, Standing};
@@ -388,6 +388,23 @@ pub(super) fn refusal(error: AskError) -> Refusal {
              or ran before you try it again"
                 .to_owned(),
         ),
-        AskError::Unsent(_) => Refusal::Invalid(error.to_string()),
+        AskError::Unsent(SendError::Closed | SendError::Full) => Refusal::NoDesk(
+            "the connection to Portero's daemon was gone before this reached it, so nothing happened: it is safe \
+             to do it again"
+                .to_owned(),
+        ),
+        AskError::Unsent(SendError::TooLong(_) | SendError::NoJson(_)) => Refusal::Invalid(error.to_string()),
+    }
+}
+
+/// Why a call that was forwarded has no answer, for the agent. It is no task, so nothing tells later whether it ran.
+pub(super) fn lost_answer(error: AskError) -> Refusal {
+    match error {
+        AskError::Closed(_) => Refusal::Interrupted(
+            "the connection to Portero's daemon broke while the call was with it: the call may have run, and \
+             whether it took effect is unknown"
+                .to_owned(),
+        ),
+        AskError::Refused(_) | AskError::Unsent(_) => refusal(error),
     }
 }
