@@ -93,6 +93,8 @@ impl App {
         configuration::check(&Confirmed::Open, &files, &environment).map_err(|problems| faulty(&problems))?;
         confirmed::may_begin(paths).map_err(|problem| sealed(paths, problem))?;
         let listener = bind(paths).await.map_err(|error| unbound(&error))?;
+        confirmed::note_new_store(paths)
+            .map_err(|error| internal("could not write to the state directory", &error))?;
         let tuning = parts.telegram.clone();
         let (daemon, executor) = compose(parts, environment, &files).await?;
         begin(&daemon, &files).await;

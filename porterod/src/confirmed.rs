@@ -198,6 +198,19 @@ pub fn may_begin(paths: &Paths) -> Result<(), &'static str> {
     if !paths.store().exists() && seal::read(&paths.seal()).is_some() { Err(SEALED) } else { Ok(()) }
 }
 
+/// Says that nothing can be confirmed yet, where no store was made so far: whoever finds the store finds this beside
+/// it. To be called before the store is opened, by the one daemon that serves the directory.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn note_new_store(paths: &Paths) -> io::Result<()> {
+    if paths.store().exists() || paths.confirmed().exists() {
+        return Ok(());
+    }
+    // The store has no name yet; while nothing is confirmed none is needed.
+    copy::write(&paths.confirmed(), "", &Confirmed::Open)
+}
+
 /// The confirmed files: in the copy, in the one that was to take its place, or as they still stand.
 fn find(paths: &Paths, present: &Files, fits: impl Fn(&Files) -> bool) -> Confirmed {
     let path = paths.confirmed();

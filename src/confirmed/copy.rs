@@ -42,13 +42,28 @@ pub fn read_copy(path: &Path, store: &Path) -> Confirmed {
 
 /// With the name of the store, where it is known.
 fn read_from(path: &Path, store: &Path) -> (Confirmed, String) {
+    read_beside(|| fs::read_to_string(path), || store.try_exists())
+}
+
+/// Reads a copy with `read`; `has_store` tells whether the daemon's store is there.
+fn read_beside(
+    mut read: impl FnMut() -> io::Result<String>,
+    has_store: impl FnOnce() -> io::Result<bool>,
+) -> (Confirmed, String) {
+    let is_missing =
+        |copy: &io::Result<String>| copy.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let mut copy = read();
+    if is_missing(&copy) {
+        if matches!(has_store(), Ok(false)) {
+            return (Confirmed::Open, String::new());
+        }
+        // A new daemon writes its copy before it makes its store: one that began a moment ago has one by now.
+        copy = read();
+    }
     let told = |what: &str| Confirmed::Unknown(format!("the copy of the confirmed configuration {what}"));
-    let confirmed = match fs::read_to_string(path) {
+    let confirmed = match copy {
         Ok(text) => return parse(&text).unwrap_or_else(|| (told("is damaged"), String::new())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match store.try_exists() {
-            Ok(false) => Confirmed::Open,
-            Ok(true) | Err(_) => told("is missing"),
-        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => told("is missing"),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => told("is damaged"),
         Err(error) => told(&format!("cannot be read ({error})")),
     };
@@ -130,6 +145,26 @@ mod tests {
         assert_eq!(read_copy(&path, &store), Confirmed::Open);
         fs::write(&store, "x").expect("written");
         assert!(matches!(read_copy(&path, &store), Confirmed::Unknown(_)));
+    }
+
+    #[test]
+    fn a_daemon_that_begins_between_two_looks_is_no_missing_copy() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("confirmed.json");
+        let mut looks = 0;
+        let look = || {
+            looks += 1;
+            let found = fs::read_to_string(&path);
+            if looks == 1 {
+                // The daemon's first step comes right after the first look, and its store after that.
+                write(&path, "", &Confirmed::Open).expect("written");
+            }
+            found
+        };
+        assert_eq!(read_beside(look, || Ok(true)).0, Confirmed::Open);
+        fs::remove_file(&path).expect("removed");
+        let (missing, _) = read_beside(|| fs::read_to_string(&path), || Ok(true));
+        assert!(matches!(missing, Confirmed::Unknown(_)), "one that stays away is missing");
     }
 
     #[test]

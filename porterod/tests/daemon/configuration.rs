@@ -121,6 +121,21 @@ async fn while_no_passphrase_is_set_the_files_count_as_they_stand() {
     app.shutdown().await;
 }
 
+/// Where no passphrase was ever set, nothing waits for one, also for who looks while the store is being made.
+#[cfg(unix)]
+#[tokio::test]
+async fn before_a_new_store_is_there_its_files_count_as_they_stand() {
+    let home = Home::new();
+    assert_eq!(portero::confirmed::read(&home.paths()), portero::confirmed::Confirmed::Open);
+    // A store that cannot be made: the daemon comes as far as that.
+    std::fs::create_dir_all(home.at("state")).unwrap();
+    std::os::unix::fs::symlink(home.at("nowhere/portero.db"), home.paths().store()).unwrap();
+    assert!(porterod::app::App::start(home.parts()).await.is_err(), "there is no place for its store");
+    std::fs::remove_file(home.paths().store()).unwrap();
+    std::fs::write(home.paths().store(), "").unwrap();
+    assert_eq!(portero::confirmed::read(&home.paths()), portero::confirmed::Confirmed::Open);
+}
+
 #[tokio::test]
 async fn an_edit_that_only_narrows_needs_nobody_and_taking_it_back_does() {
     let home = Home::new();
