@@ -3,14 +3,18 @@
 //! For a tool's call every refusal is a result that says it is an error, so that the model reads it. No
 //! words here invite to reach the same effect another way.
 
+use std::sync::atomic::Ordering;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::request::Request;
-use crate::json::{self, RawJson};
+use super::state::Shared;
+use crate::anonymize::Fake;
+use crate::json::{self, Object, RawJson};
 use crate::pipeline::{Refusal, Reply};
 use crate::policy::Action;
-use crate::task::{State, Task};
+use crate::task::{News, State, Task};
 use crate::wire::codes;
 
 /// MCP leaves −32000 to −32019 to implementations: this call waits for a person.
@@ -23,14 +27,34 @@ const REFUSED: i32 = -32003;
 /// with the task's id in it, where it does not fit. They check no result that says it is an error.
 pub(super) fn to_tool_call(request: Request, reply: Reply, is_checked: bool) {
     match reply {
-        Reply::Result(result) => request.result(&result),
+        Reply::Result(result) => request.tool_result(&result),
         Reply::Error(error) => request.error_object(&error),
         Reply::Waiting(task) if is_checked => {
-            request.own_result(error_result(json::raw(&Status::of(&task)).get()));
+            request.own_tool_result(error_result(json::raw(&Status::of(&task)).get()));
         }
-        Reply::Waiting(task) => request.own_result(status_result(&Status::of(&task))),
+        Reply::Waiting(task) => request.own_tool_result(status_result(&Status::of(&task))),
         Reply::Refused(Refusal::Cancelled) => drop(request),
-        Reply::Refused(refusal) => request.own_result(error_result(&words(&refusal))),
+        Reply::Refused(refusal) => request.own_tool_result(error_result(&words(&refusal))),
+    }
+}
+
+impl Shared {
+    /// The result with one more block of text, once: what a new client is told at the handshake.
+    pub(super) fn with_introduction(&self, result: &Fake<RawJson>) -> Option<Fake<RawJson>> {
+        if !self.introduces_anew.load(Ordering::Relaxed) {
+            return None;
+        }
+        let text = format!(
+            "Portero's configuration changed while this session ran. This holds from now on:\n{}",
+            self.instructions(&News::default())
+        );
+        let object = Object::read(result.get()).ok()?;
+        let mut blocks: Vec<&RawValue> = serde_json::from_str(object.get("content")?.get()).ok()?;
+        let block = json::raw(&Text::new(&text));
+        blocks.push(&block);
+        let longer = self.conceal_own(object.with("content", &json::raw(&blocks)).to_raw()).ok()?;
+        self.introduces_anew.store(false, Ordering::Relaxed);
+        Some(longer)
     }
 }
 

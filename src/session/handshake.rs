@@ -67,7 +67,7 @@ impl Shared {
     }
 
     /// What the agent is told about Portero, what is missing, and whom it acts for.
-    fn instructions(&self, news: &News) -> String {
+    pub(super) fn instructions(&self, news: &News) -> String {
         let mut text = String::from(
             "Portero stands between you and the tools of several servers; what it lists is theirs.\n\
              - Some calls need a person's approval. Such a call returns at once with \"status\":\"pending-approval\" \
@@ -140,7 +140,12 @@ fn cut(mut text: String) -> String {
     text
 }
 
-fn capabilities() -> RawJson {
+/// What a session can do, as the handshake tells it.
+///
+/// # Panics
+/// Never: the text is our own.
+#[must_use]
+pub fn capabilities() -> RawJson {
     json::parse_raw(CAPABILITIES.to_owned()).expect("our capabilities are JSON")
 }
 

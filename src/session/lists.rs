@@ -228,6 +228,13 @@ impl Told {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(which, hash) != Some(hash)
     }
 
+    /// The client may hold lists of which nothing is known any more.
+    pub(super) fn forget(&self) {
+        // No list has this hash, but for a chance that costs one notification.
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.extend(Listed::ALL.map(|which| (which, 0)));
+    }
+
     fn knows(&self, which: Listed) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&which)
     }

@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use self::notices::Handle;
+pub use self::handshake::capabilities;
+pub use self::notices::{Handle, Resumed};
+pub use self::own_tools::listed as own_tools;
 use self::state::Shared;
 pub use self::stdio::{Stdin, Stdout, stdio};
 use crate::config::{Limits, Skipped};

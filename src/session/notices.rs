@@ -1,5 +1,6 @@
 //! What is pushed into a session: events of servers, settled tasks, changed rules and configuration.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 
 use super::lists::Listed;
@@ -11,6 +12,16 @@ use crate::json::RawJson;
 use crate::names::{ServerName, TaskId};
 use crate::server::{Event, List, ServerError};
 use crate::task::State;
+use crate::wire::Revision;
+
+/// What a client said and was told before its session could begin.
+#[derive(Debug, Default)]
+pub struct Resumed {
+    /// What its `initialize` agreed on.
+    pub revision: Option<Revision>,
+    /// Its name and version.
+    pub client: Option<(String, String)>,
+}
 
 /// The way to push things into a running session. Cheap to clone; it outlives the session harmlessly.
 #[derive(Clone)]
@@ -75,6 +86,27 @@ impl Handle {
         shared.gathering.forget();
         shared.start_all();
         shared.tell_changes();
+    }
+
+    /// The client shook hands before, and was told that nothing works: once it runs, the session tells it that its
+    /// lists changed, and with the next result what a new client would be told. Call it before [`super::Session::run`].
+    pub fn resume(&self, resumed: &Resumed) {
+        let Some(shared) = self.0.upgrade() else { return };
+        if let Some((name, version)) = &resumed.client {
+            shared.introduce(name, version);
+        }
+        if let Some(revision) = resumed.revision {
+            shared.speech.initialize(revision);
+        }
+        shared.told.forget();
+        self.introduce_anew();
+    }
+
+    /// With its next result the client is told what a new one would be told at the handshake.
+    pub fn introduce_anew(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.introduces_anew.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Resolves once the session answered its first request, or ended: the time to start what need not be

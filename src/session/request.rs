@@ -204,6 +204,22 @@ impl Request {
         }
     }
 
+    /// Answers `tools/call`, with what a new client would be told at the handshake where that changed.
+    pub(super) fn tool_result(self, result: &Fake<RawJson>) {
+        match self.shared.with_introduction(result) {
+            Some(longer) => self.result(&longer),
+            None => self.result(result),
+        }
+    }
+
+    /// Answers `tools/call` with a result that Portero made.
+    pub(super) fn own_tool_result(self, result: RawJson) {
+        match self.shared.conceal_own(result) {
+            Ok(result) => self.tool_result(&result),
+            Err(Leak) => self.withheld(),
+        }
+    }
+
     /// Answers with an error object.
     pub(super) fn error_object(self, error: &Fake<RawJson>) {
         let dress = if self.modern { Dress::Modern } else { Dress::Legacy };

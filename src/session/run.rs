@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -35,6 +36,11 @@ where
     let mut work = Work::new();
     let mut pen = Pen::new(writer);
     let mut revisions = shared.pipeline.offers.watch();
+    // A client that was there before the session has lists already, which are out of date.
+    revisions.mark_changed();
+    if shared.introduces_anew.load(Ordering::Relaxed) {
+        shared.start_all();
+    }
     let mut steps = 0_u32;
     loop {
         pen.refill(shared);

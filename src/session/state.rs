@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) gathering: Gathering,
     pub(super) told: Told,
     pub(super) logs: Logs,
+    /// Whether the next result tells what the handshake would.
+    pub(super) introduces_anew: AtomicBool,
     pub(super) answered: watch::Sender<bool>,
     pub(super) stop: CancellationToken,
     background: Mutex<JoinSet<()>>,
@@ -80,6 +82,7 @@ impl Shared {
             gathering: Gathering::default(),
             told: Told::default(),
             logs: Logs::default(),
+            introduces_anew: AtomicBool::new(false),
             answered: watch::Sender::new(false),
             stop: CancellationToken::new(),
             background: Mutex::default(),

@@ -3,16 +3,16 @@
 //! stdout carries the protocol only. Nothing that survives is kept here: the agent's program may end this
 //! process at any moment and start another.
 
+mod begin;
 mod desk;
 mod heads;
 mod link;
 mod log;
-mod refusing;
 mod reload;
 mod unreached;
+mod waiting;
 
 use std::collections::HashSet;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,13 +28,15 @@ use portero::names::{AgentSession, Principal, ServerName, SessionId};
 use portero::pipeline::{Desk, Offers, Pipeline};
 use portero::policy::{Policy, Standing};
 use portero::server::{Fleet, ListChange};
-use portero::session::{self, Handle, Session, Tasks};
+use portero::session::{self, Handle, Session, Stdin, Stdout, Tasks};
 use portero::task::Origin;
+use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use super::Context;
 use crate::failure::{Failure, Outcome};
 use crate::{daemon, launch, signals};
+use begin::{Beginning, Ready};
 use desk::RemoteDesk;
 use link::Link;
 use reload::{Read, Running};
@@ -47,21 +49,41 @@ const LAST_WORDS: Duration = Duration::from_millis(30);
 const CLOSE_WITHIN: Duration = Duration::from_millis(260);
 
 pub(super) async fn run(context: &Context) -> Outcome {
-    let read = Read::now(&context.paths);
-    let in_force = read.and_then(|read| read.in_force().map(|in_force| (read, in_force)));
-    let (read, InForce { config, anonymizer, changes, problems: _ }) = match in_force {
-        Ok(valid) => valid,
-        // A file that cannot be read is a problem of the configuration like any other.
-        Err(problems) => return refuse(context, &problems),
-    };
-    context.paths.create().map_err(|error| {
-        Failure::refused(format!("could not make `{}`", context.paths.state.display())).because(&error)
-    })?;
+    let mut beginning = Beginning::new(&context.paths);
+    let (mut ready, mut resumed) = (beginning.attempt(), None);
+    let streams = session::stdio();
+    let (reader, mut writer) =
+        streams.map_err(|error| Failure::refused("no connection to the agent").because(&error))?;
+    let mut reader = BufReader::new(reader);
+    let mut unread = Vec::new();
+    // An agent's person sees only "server failed" when this process ends at once, so it goes on and says what to do.
+    if let Err(why) = &ready {
+        context.output.talk(why);
+        let waited = waiting::serve(&mut reader, &mut writer, &mut beginning, why.clone()).await;
+        match waited.map_err(|error| Failure::refused("the connection to the agent broke").because(&error))? {
+            Some(mended) => {
+                (ready, resumed, unread) = (Ok(mended.ready), Some(mended.resumed), mended.unread);
+            }
+            None => {
+                let place = context.paths.config.display();
+                return Err(Failure::usage(format!(
+                    "no session could begin on the configuration in `{place}`"
+                ))
+                .hint("run `portero check`"));
+            }
+        }
+    }
+    let Ready { read, in_force, audit } = ready.map_err(Failure::refused)?;
+    let InForce { config, anonymizer, changes, problems: _ } = in_force;
     log::begin(&context.paths, config.settings.log.as_deref());
     reload::log_waiting(&changes);
 
-    let (running, session, handle, changes) = assemble(context, config, anonymizer, &read)?;
-    let ended = converse(&running, session, &handle, changes).await;
+    let (running, session, handle, changes) = assemble(context, config, anonymizer, &read, audit)?;
+    if let Some(resumed) = resumed {
+        handle.resume(&resumed);
+    }
+    let reader = Box::pin(std::io::Cursor::new(unread).chain(reader));
+    let ended = converse(&running, session, (reader, writer), changes).await;
     // Whatever the servers are at, the agent's program waits no longer.
     if tokio::time::timeout(CLOSE_WITHIN, running.fleet.close()).await.is_err() {
         tracing::warn!("the servers took too long to end; their guards see to it");
@@ -76,6 +98,7 @@ fn assemble(
     config: Config,
     anonymizer: Anonymizer,
     read: &Read,
+    audit: Segment,
 ) -> Outcome<(Running, Session, Handle, mpsc::Receiver<ListChange>)> {
     let paths = &context.paths;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -102,8 +125,6 @@ fn assemble(
     let hello = daemon::hello(paths, peer);
     let link = Arc::new(Link::new(paths.clone(), hello, context.no_start, Arc::clone(&policy)));
     let launch = launch::parts(paths, &config, Arc::clone(&anonymizer), Arc::clone(&clock))?;
-    let audit = Segment::open(&paths.audit(), PROGRAM, clock.now())
-        .map_err(|error| Failure::refused("could not begin the audit, so nothing can run").because(&error))?;
     audit.continue_after(config.settings.audit.segment_bytes);
 
     let (fleet, changes) = Fleet::new(own_servers(&config), launch);
@@ -144,10 +165,10 @@ fn agent_session() -> Option<AgentSession> {
 async fn converse(
     running: &Running,
     session: Session,
-    handle: &Handle,
+    (reader, writer): (Stdin, Stdout),
     mut changes: mpsc::Receiver<ListChange>,
 ) -> std::io::Result<()> {
-    let (reader, writer) = session::stdio()?;
+    let handle = &running.handle;
     // A task of its own: what wakes the runtime's outermost future makes it ask the system for events before
     // it goes on, once for each call.
     let mut speaking = tokio::spawn(session.run(reader, writer));
@@ -164,7 +185,7 @@ async fn converse(
             running.link.keep(running).await;
         };
         let heads = heads::report(&running.link, &running.pipeline.audit);
-        tokio::join!(changes, link, heads);
+        tokio::join!(changes, link, heads, running.fill_when_empty());
     };
     tokio::select! {
         ended = &mut speaking => return ended.unwrap_or_else(|broken| Err(broken.into())),
@@ -189,15 +210,4 @@ fn own_servers(config: &Config) -> Vec<Server> {
 /// The servers that run in the daemon for all sessions.
 fn shared_servers(config: &Config) -> HashSet<ServerName> {
     config.servers.iter().filter(|server| server.shared).map(|server| server.name.clone()).collect()
-}
-
-/// An agent's person sees only "server failed" when this process ends at once, so it goes on and says what
-/// to do instead.
-fn refuse(context: &Context, problems: &portero::config::Problems) -> Outcome {
-    context.output.talk(problems.to_string().trim_end());
-    let mut out = std::io::stdout().lock();
-    refusing::serve(std::io::stdin().lock(), &mut out)?;
-    out.flush()?;
-    Err(Failure::usage(format!("the configuration in `{}` is not valid", context.paths.config.display()))
-        .hint("run `portero check`"))
 }

@@ -16,6 +16,7 @@ mod help;
 mod impostor;
 mod link;
 mod logging;
+mod mending;
 mod phone;
 mod policy;
 #[path = "../support/porterod.rs"]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Own;
+use crate::json::{self, RawJson};
 use crate::names::ToolId;
 use crate::task::State;
 
@@ -14,6 +15,12 @@ pub(in crate::session) fn definitions(visible: impl Fn(&ToolId) -> bool) -> Stri
         .map(|own| definition(own).to_string())
         .collect::<Vec<_>>()
         .join(",")
+}
+
+/// The result of `tools/list` where no server offers anything: Portero's own tools.
+#[must_use]
+pub fn listed() -> RawJson {
+    json::raw(&json!({ "tools": Own::ALL.map(definition) }))
 }
 
 fn definition(own: Own) -> Value {

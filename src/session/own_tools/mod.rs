@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use self::arguments::Arguments;
 pub(super) use self::definitions::definitions;
+pub use self::definitions::listed;
 use super::answers;
 use super::request::Request;
 use super::state::Shared;

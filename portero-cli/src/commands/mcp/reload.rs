@@ -12,6 +12,7 @@ use portero::policy::Policy;
 use portero::server::{Fleet, List};
 use portero::session::Handle;
 
+use super::begin::{LOOK_INTERVAL, Stamp};
 use super::link::{Link, Pushed};
 use super::{own_servers, shared_servers};
 
@@ -109,8 +110,12 @@ impl Running {
     /// Works by the files as they are now, as far as they may hold where this is what the daemon counts as
     /// confirmed; an invalid configuration changes nothing.
     fn reload(&self, confirmed: &str) {
-        let read = match Read::now(&self.paths) {
-            Ok(read) => read.checked(confirmed),
+        self.reload_as(Read::now(&self.paths).map(|read| read.checked(confirmed)));
+    }
+
+    fn reload_as(&self, read: Result<Read, Problems>) {
+        let read = match read {
+            Ok(read) => read,
             Err(problems) => {
                 tracing::warn!(%problems, "the configuration cannot be read; the former one holds");
                 return;
@@ -133,7 +138,23 @@ impl Running {
         }
     }
 
+    /// Where no server is configured, nothing runs that a change of the files could disturb, and the daemon may not be
+    /// there to tell of one: the files are looked at until there is a server.
+    pub(super) async fn fill_when_empty(&self) {
+        let mut seen = Stamp::now(&self.paths);
+        while self.pipeline.catalog.servers().is_empty() {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            let now = Stamp::now(&self.paths);
+            if now != seen && self.link.connected().is_none() {
+                // As at the beginning, by the copy that the daemon left.
+                self.reload_as(Read::now(&self.paths));
+            }
+            seen = now;
+        }
+    }
+
     fn adopt(&self, config: Config, anonymizer: Anonymizer) {
+        let was_empty = self.pipeline.catalog.servers().is_empty();
         // First what hides and what refuses, then what can be reached.
         self.pipeline.anonymizer.store(Arc::new(anonymizer));
         self.pipeline.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.standing().clone()));
@@ -144,6 +165,9 @@ impl Running {
         tracing::info!(digest = config.digest, "another configuration is in force");
         config.log_skipped();
         self.handle.config_changed(config.skipped);
+        if was_empty && !config.servers.is_empty() {
+            self.handle.introduce_anew();
+        }
     }
 }
 

@@ -1,0 +1,123 @@
+//! A session that began where it could do nothing works once that is mended, with the same client.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::agent::{Agent, text};
+use crate::world::World;
+
+/// Shakes hands; what the agent is told.
+fn greet(world: &World) -> (Agent, String) {
+    let mut agent = Agent::start(world, &["--no-start"]);
+    let client = json!({"name": "t", "version": "1"});
+    let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
+    let answer = agent.ask("initialize", &hello);
+    (agent, answer["result"]["instructions"].as_str().unwrap().to_owned())
+}
+
+fn tools(agent: &mut Agent) -> Vec<String> {
+    let listed = agent.ask("tools/list", &json!({}));
+    let tools = listed["result"]["tools"].as_array().unwrap_or_else(|| panic!("{listed}"));
+    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn wait_for_change(agent: &mut Agent) {
+    while agent.next_message()["method"] != "notifications/tools/list_changed" {}
+}
+
+/// Lists and calls as if nothing had been; what changed is told once.
+fn works(agent: &mut Agent) {
+    wait_for_change(agent);
+    assert!(tools(agent).contains(&"office__read_mail".to_owned()));
+    let told = |answer: &Value| answer["result"]["content"].as_array().unwrap().len();
+    let read = agent.call("office__read_mail", &json!({"id": 1}));
+    assert_eq!(told(&read), 2, "{read}");
+    let news = read["result"]["content"][1]["text"].as_str().unwrap();
+    assert!(news.contains("configuration changed") && news.contains("Jane Doe"), "{news}");
+    assert_eq!(told(&agent.call("office__read_mail", &json!({"id": 1}))), 1, "once");
+}
+
+/// Says what is wrong, in the handshake and with each call, and lists Portero's own tools.
+fn is_refused(agent: &mut Agent, instructions: &str, words: &[&str]) {
+    let refused = agent.call("office__read_mail", &json!({"id": 1}));
+    assert_eq!(refused["result"]["isError"], true, "{refused}");
+    for word in words.iter().chain(&["portero check"]) {
+        assert!(instructions.contains(word), "{word}: {instructions}");
+        assert!(text(&refused).contains(word), "{word}: {refused}");
+    }
+    let listed = tools(agent);
+    assert!(listed.iter().all(|name| name.starts_with("portero__")) && listed.len() == 5, "{listed:?}");
+}
+
+#[test]
+fn a_session_on_a_broken_configuration_works_once_it_is_mended() {
+    let world = World::with_office();
+    let policies = world.path("config/policies.json");
+    let good = fs::read(&policies).unwrap();
+    // Not JSON, Latin-1, UTF-16, and no file at all.
+    let latin = b"{\"policies\": {\"caf\xe9/*\": \"allow\"}}".to_vec();
+    let wide: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for bad in [b"{\n\"policies\": {\"office/*\": \"alow\"}}".to_vec(), latin, wide] {
+        fs::write(&policies, &bad).unwrap();
+        let (mut agent, instructions) = greet(&world);
+        is_refused(&mut agent, &instructions, &["policies.json"]);
+        assert!(
+            bad[0] != b'{' || bad[1] != b'\n' || instructions.contains("policies.json:2"),
+            "{instructions}"
+        );
+        fs::write(&policies, &good).unwrap();
+        works(&mut agent);
+    }
+    fs::remove_file(&policies).unwrap();
+    fs::create_dir(&policies).unwrap();
+    let (mut agent, instructions) = greet(&world);
+    is_refused(&mut agent, &instructions, &["policies.json"]);
+    fs::remove_dir(&policies).unwrap();
+    fs::write(&policies, &good).unwrap();
+    works(&mut agent);
+}
+
+#[test]
+fn a_session_that_can_record_nothing_works_once_it_can() {
+    let world = World::with_office();
+    // A file in the directory's place.
+    fs::write(world.path("state"), "").unwrap();
+    let (mut agent, instructions) = greet(&world);
+    is_refused(&mut agent, &instructions, &["state", "record"]);
+    fs::remove_file(world.path("state")).unwrap();
+    works(&mut agent);
+}
+
+#[test]
+fn a_session_on_an_empty_configuration_works_once_there_is_one() {
+    let office = World::with_office();
+    let world = World::empty();
+    let (mut agent, _) = greet(&world);
+    assert_eq!(tools(&mut agent).len(), 5);
+    for file in ["replacements.json", "policies.json", "mcps.json"] {
+        fs::copy(office.path("config").join(file), world.path("config").join(file)).unwrap();
+    }
+    works(&mut agent);
+}
+
+#[test]
+fn a_modern_client_that_listens_hears_of_the_mended_configuration() {
+    let world = World::with_office();
+    let policies = world.path("config/policies.json");
+    let good = fs::read(&policies).unwrap();
+    fs::write(&policies, "{").unwrap();
+    let mut agent = Agent::start(&world, &["--no-start"]);
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let found = agent.ask("server/discover", &json!({"_meta": meta}));
+    assert!(found["result"]["instructions"].as_str().unwrap().contains("policies.json"), "{found}");
+    agent.begin("subscriptions/listen", &json!({"_meta": meta, "notifications": {"toolsListChanged": true}}));
+    fs::write(&policies, &good).unwrap();
+    wait_for_change(&mut agent);
+    let listed = agent.ask("tools/list", &json!({"_meta": meta}));
+    assert!(listed.to_string().contains("office__read_mail"), "{listed}");
+}
