@@ -4,7 +4,12 @@
 //! A person is paired with a code that only a terminal shows, or named in the configuration. A pairing holds for
 //! one bot at one address of the Bot API: who else could answer for that bot could speak in the person's name.
 //! The code is in memory only, as a hash; a restart ends it.
+//!
+//! Strangers may guess while a code holds, from as many accounts as they like. So each account has a few tries, and
+//! what protects against all of them together is the code's length: no number of accounts ends the code, since that
+//! would lock out the one who has it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,10 +24,16 @@ use crate::store::{StoreError, telegram as kept};
 
 /// How long a code holds.
 pub const CODE_FOR: Duration = Duration::from_secs(300);
-/// How many tries it takes.
-const TRIES: u32 = 5;
-/// How many characters it has: 40 bits.
-const LENGTH: usize = 8;
+/// How many tries each account has.
+const MAX_TRIES: u32 = 5;
+/// How many accounts are counted by themselves; the others are bounded by [`MAX_GUESSES`] alone.
+const MAX_ACCOUNTS: usize = 10_000;
+/// How many wrong guesses end the code, whoever made them: 2^20. That is more than Telegram delivers to a bot in five
+/// minutes (a hundred at a time, some ten times a second), so strangers cannot use them up, and they find the code
+/// with a probability of 2^20 / 2^60 = 2^-40 at most.
+const MAX_GUESSES: u32 = 1 << 20;
+/// How many characters the code has: 60 bits.
+const LENGTH: usize = 12;
 /// Digits and letters that are not mistaken for one another (Crockford's base 32).
 const LETTERS: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -117,8 +128,8 @@ pub struct Offer {
 pub enum Claim {
     /// They are the person now.
     Paired,
-    /// It is not the code; so many tries are left.
-    Wrong(u32),
+    /// It is not the code, or they have no tries left.
+    Wrong,
     /// No code is waited for.
     Closed,
 }
@@ -153,7 +164,23 @@ struct Open {
     place: Place,
     /// On the boot clock, which nobody sets.
     until: Duration,
-    tries: u32,
+    /// Wrong guesses, of all accounts and of each.
+    guesses: u32,
+    tries: HashMap<i64, u32>,
+}
+
+impl Open {
+    /// Whether an account may guess.
+    fn may_guess(&self, user: i64) -> bool {
+        self.tries.get(&user).is_none_or(|tries| *tries < MAX_TRIES)
+    }
+
+    fn guessed_wrong(&mut self, user: i64) {
+        self.guesses = self.guesses.saturating_add(1);
+        if self.tries.len() < MAX_ACCOUNTS || self.tries.contains_key(&user) {
+            *self.tries.entry(user).or_default() += 1;
+        }
+    }
 }
 
 impl Pairing {
@@ -208,7 +235,8 @@ impl Pairing {
             hash: digest(&code),
             place: place.clone(),
             until: now.boot + CODE_FOR,
-            tries: TRIES,
+            guesses: 0,
+            tries: HashMap::new(),
         });
         Ok(Offer { code: Secret::new(code), expires: now.wall + CODE_FOR })
     }
@@ -217,10 +245,12 @@ impl Pairing {
     #[must_use]
     pub fn is_open(&self, place: &Place) -> bool {
         let now = self.clock.now().boot;
-        self.open().as_ref().is_some_and(|open| open.place == *place && now < open.until && open.tries > 0)
+        self.open()
+            .as_ref()
+            .is_some_and(|open| open.place == *place && now < open.until && open.guesses < MAX_GUESSES)
     }
 
-    /// Someone says a code. The right one is used up; each wrong one counts.
+    /// Someone says a code. The right one is used up; each wrong one counts against who said it.
     ///
     /// # Errors
     /// When it cannot be stored or recorded; then the code stays as it was.
@@ -233,11 +263,11 @@ impl Pairing {
             let mut slot = self.open();
             let Some(mut open) = slot.take() else { return Ok(Claim::Closed) };
             // Equality of these hashes takes the same time whatever they are.
-            if open.hash != digest(said) {
-                open.tries -= 1;
-                let left = open.tries;
-                *slot = (left > 0).then_some(open);
-                return Ok(Claim::Wrong(left));
+            let is_right = open.hash == digest(said);
+            if !is_right || !open.may_guess(person.user) {
+                open.guessed_wrong(person.user);
+                *slot = Some(open);
+                return Ok(Claim::Wrong);
             }
             open
         };

@@ -31,10 +31,22 @@ pub(super) async fn answer(
     let offer = daemon.pairing.offer(place, by).map_err(|error| refused(&error))?;
     let code = offer.code.expose();
     Ok(Reply::PairingCode(PairingCode {
-        code: format!("{}-{}", &code[..code.len() / 2], &code[code.len() / 2..]),
+        code: spelled(code),
         link: format!("https://t.me/{username}?start={code}"),
         expires: offer.expires,
     }))
+}
+
+/// In groups of four, as people read it.
+fn spelled(code: &str) -> String {
+    let mut spelled = String::new();
+    for (place, letter) in code.chars().enumerate() {
+        if place > 0 && place % 4 == 0 {
+            spelled.push('-');
+        }
+        spelled.push(letter);
+    }
+    spelled
 }
 
 fn unreachable_bot(seen: &Seen) -> Failure {

@@ -77,22 +77,62 @@ async fn whoever_says_the_code_is_paired_for_good() {
 async fn a_code_is_read_as_people_type_it() {
     let world = World::new();
     let code = world.code().to_lowercase();
-    let said = format!("{}-{}", &code[..4], &code[4..]).replace('0', "o").replace('1', "l");
+    let said = format!("{}-{}-{}", &code[..4], &code[4..8], &code[8..]).replace('0', "o").replace('1', "l");
     assert_eq!(world.says(JANE, &said).await, Claim::Paired);
 }
 
 #[tokio::test]
-async fn a_code_takes_five_tries() {
+async fn each_account_has_five_tries_and_uses_up_nobody_elses() {
     let world = World::new();
     let code = world.code();
-    for left in (0..5).rev() {
-        assert_eq!(world.says(MALLORY, "WRONG").await, Claim::Wrong(left));
+    assert_eq!(code.len(), 12, "60 bits");
+    for stranger in 1_000..1_100 {
+        for _ in 0..5 {
+            let stranger = Person { user: stranger, chat: stranger };
+            assert_eq!(world.says(stranger, "WRONG").await, Claim::Wrong);
+        }
     }
+    for _ in 0..5 {
+        assert_eq!(world.says(MALLORY, "WRONG").await, Claim::Wrong);
+    }
+    assert_eq!(world.says(MALLORY, &code).await, Claim::Wrong, "Mallory has no tries left");
+    for _ in 0..4 {
+        assert_eq!(world.says(JANE, "WRONG").await, Claim::Wrong);
+    }
+    assert_eq!(world.says(JANE, &code).await, Claim::Paired);
+}
+
+#[tokio::test]
+async fn a_new_code_gives_new_tries() {
+    let world = World::new();
+    world.code();
+    for _ in 0..6 {
+        world.says(JANE, "WRONG").await;
+    }
+    let again = world.code();
+    assert_eq!(world.says(JANE, &again).await, Claim::Paired);
+}
+
+/// Telegram does not deliver so many in the time that a code holds.
+#[tokio::test]
+async fn a_code_ends_after_a_million_guesses_of_whomever() {
+    let world = World::new();
+    let code = world.code();
+    world.pairing.open().as_mut().unwrap().guesses = MAX_GUESSES - 1;
+    assert_eq!(world.says(MALLORY, "WRONG").await, Claim::Wrong);
     assert_eq!(world.says(JANE, &code).await, Claim::Closed);
     assert_eq!(world.person(), None);
-    let again = world.code();
-    assert_ne!(again, code);
-    assert_eq!(world.says(JANE, &again).await, Claim::Paired);
+}
+
+#[tokio::test]
+async fn accounts_beyond_measure_take_no_memory() {
+    let world = World::new();
+    let code = world.code();
+    for stranger in 0..i64::try_from(MAX_ACCOUNTS).unwrap() + 10 {
+        world.says(Person { user: stranger + 1_000, chat: 0 }, "WRONG").await;
+    }
+    assert_eq!(world.pairing.open().as_ref().unwrap().tries.len(), MAX_ACCOUNTS);
+    assert_eq!(world.says(JANE, &code).await, Claim::Paired);
 }
 
 #[tokio::test]
@@ -109,7 +149,7 @@ async fn a_code_holds_for_five_minutes_and_no_longer_by_a_clock_that_is_set_back
 async fn only_the_last_code_holds_and_none_outlives_a_restart() {
     let world = World::new();
     let (first, second) = (world.code(), world.code());
-    assert_eq!(world.says(JANE, &first).await, Claim::Wrong(4));
+    assert_eq!(world.says(JANE, &first).await, Claim::Wrong);
     let world = world.restart();
     assert_eq!(world.says(JANE, &second).await, Claim::Closed);
 }

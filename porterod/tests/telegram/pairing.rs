@@ -34,17 +34,33 @@ async fn the_link_pairs_too() {
 }
 
 #[tokio::test]
-async fn a_wrong_code_is_told_until_the_tries_are_used_up() {
+async fn strangers_who_guess_get_silence_and_lock_nobody_out() {
     let world = World::new().await;
     let code = world.code().await.code;
-    for left in (0..5).rev() {
-        world.telegram.say(MALLORY, "/pair 0000-0000");
-        world.hears(MALLORY, &format!("This is not the code. Tries that are left: {left}")).await;
+    for stranger in 700..720 {
+        for _ in 0..6 {
+            world.telegram.say(stranger, "/pair 0000-0000-0000");
+        }
     }
+    world.telegram.say(JANE, "/pair 0000-0000-0000");
     world.telegram.say(JANE, &format!("/pair {code}"));
+    world.hears(JANE, "Paired.").await;
+    assert_eq!(world.status().await.person, PAIRED);
+    assert_eq!(world.telegram.by_bot(JANE).len(), 1, "a wrong code is not answered");
+    assert!((700..720).all(|stranger| world.telegram.by_bot(stranger).is_empty()));
+}
+
+#[tokio::test]
+async fn who_guessed_five_times_is_not_paired_by_this_code() {
+    let world = World::new().await;
+    let code = world.code().await.code;
+    for _ in 0..5 {
+        world.telegram.say(MALLORY, "/pair 0000-0000-0000");
+    }
+    world.telegram.say(MALLORY, &format!("/pair {code}"));
     world.telegram.say(MALLORY, "/whoami");
     world.hears(MALLORY, "Your user: 666").await;
-    assert_eq!((world.status().await.person, world.telegram.by_bot(JANE).len()), (None, 0));
+    assert_eq!((world.status().await.person, world.telegram.by_bot(MALLORY).len()), (None, 1));
 }
 
 #[tokio::test]

@@ -212,11 +212,8 @@ impl Ear {
     /// Someone says a code. While none is waited for, they are a stranger.
     async fn claim(&self, who: Person, code: &str, id: UpdateId) -> Result<(), StoreError> {
         match self.pairing.claim(&self.place, code, who).await? {
-            Claim::Closed => {}
-            Claim::Wrong(left) => {
-                let text = Text::new().words("This is not the code. Tries that are left: ");
-                self.say(ChatId(who.chat), &text.count(left.into()), id);
-            }
+            // Strangers get silence.
+            Claim::Closed | Claim::Wrong => {}
             Claim::Paired => {
                 self.say(
                     ChatId(who.chat),
