@@ -80,6 +80,20 @@ pub(crate) fn ask_all(connection: &Connection, at: Chat, now: Timestamp) -> Resu
     Ok(())
 }
 
+/// Cards and lists here are to say what ended while nobody told of it.
+pub(crate) fn catch_up(connection: &Connection, at: Chat) -> Result<(), StoreError> {
+    let ended = "bot = ?1 AND chat = ?2 AND NOT EXISTS (SELECT 1 FROM tasks AS t
+                     WHERE t.id = task AND t.state IN ('pending-approval', 'approved', 'executing'))";
+    let sql = format!(
+        "UPDATE telegram_lists SET version = version + 1 WHERE bot = ?1 AND chat = ?2
+             AND cause IN (SELECT list FROM telegram_cards WHERE {ended})"
+    );
+    connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat])?;
+    let sql = format!("UPDATE telegram_cards SET version = version + 1 WHERE {ended}");
+    connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat])?;
+    Ok(())
+}
+
 /// A task came into another state than asking: what is shown of it, if anything is, changes.
 pub(crate) fn came(
     connection: &Connection,

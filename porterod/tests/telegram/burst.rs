@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use portero::ipc::TelegramState;
 use portero::task::{State, Task};
+use serde_json::json;
 
 use crate::hands::{Hands, buttons, short};
-use crate::standin::{Shown, StandIn};
+use crate::standin::{Shown, StandIn, TOKEN};
 use crate::world::JANE;
+
+/// Longer than any question waits.
+const DAY: Duration = Duration::from_secs(25 * 3600);
 
 async fn many(hands: &mut Hands, count: usize) -> Vec<Task> {
     let mut tasks = Vec::new();
@@ -111,4 +116,61 @@ async fn a_list_outlives_a_restart_and_later_calls_have_cards_again() {
     assert!(hands.told(&query).await.starts_with("Denied"));
     hands.is(tasks[5].id, State::Denied).await;
     assert_eq!(hands.task(later.id).await.state, State::PendingApproval);
+}
+
+/// Waits until a list says that so many expired, and offers nothing.
+async fn expired(hands: &Hands, list: &Shown, count: usize) {
+    let says = format!("Expired: {count}");
+    let over = |it: &StandIn| {
+        let shown = it.by_bot(JANE).into_iter().find(|it| it.id == list.id)?;
+        (shown.keyboard.is_none() && shown.text.starts_with(&says)).then_some(())
+    };
+    hands.telegram().until("the list's end", over).await;
+}
+
+#[tokio::test]
+async fn a_list_of_calls_that_expired_says_so() {
+    let mut hands = Hands::new().await;
+    let tasks = many(&mut hands, 8).await;
+    let shown = list(&hands, &tasks[5..]).await;
+    hands.world.clock.advance(DAY);
+    // A new question wakes the timer, whose sleep this clock does not shorten.
+    hands.submit("later").await;
+    expired(&hands, &shown, 3).await;
+}
+
+#[tokio::test]
+async fn a_list_says_what_expired_while_the_daemon_was_down() {
+    let mut hands = Hands::new().await;
+    let tasks = many(&mut hands, 8).await;
+    let shown = list(&hands, &tasks[5..]).await;
+    hands.world.end().await;
+    hands.world.clock.advance(DAY);
+    let hands = hands.restarted().await;
+    expired(&hands, &shown, 3).await;
+}
+
+/// The channel is not registered meanwhile, so it hears nothing of what ends.
+#[tokio::test]
+async fn lists_and_cards_say_what_ended_while_the_bot_served_nobody() {
+    let mut hands = Hands::new().await;
+    let tasks = many(&mut hands, 8).await;
+    let shown = list(&hands, &tasks[5..]).await;
+    let card = hands.card(&tasks[0]).await;
+    hands.world.write("portero.json", "{}");
+    hands.world.is(TelegramState::Off).await;
+    hands.world.clock.advance(DAY);
+    hands.submit("later").await;
+    for task in &tasks {
+        hands.is(task.id, State::Expired).await;
+    }
+    let url = hands.telegram().api_url();
+    hands.world.configure(&json!({"token": TOKEN, "apiUrl": url, "admin": JANE}));
+    hands.world.confirm_config().await;
+    expired(&hands, &shown, 3).await;
+    let ended = |it: &StandIn| {
+        let shown = it.by_bot(JANE).into_iter().find(|it| it.id == card.id)?;
+        shown.text.starts_with("Expired").then_some(())
+    };
+    hands.telegram().until("the card's end", ended).await;
 }

@@ -206,6 +206,24 @@ async fn a_group_that_became_a_supergroup_is_not_followed_and_status_says_what_t
     hands.card(&before).await;
 }
 
+/// An edit of the chat changes the outbox and the link at once, and either may be what wakes.
+#[tokio::test]
+async fn what_waits_comes_to_each_chat_that_the_configuration_names() {
+    let mut hands = Hands::in_group().await;
+    let task = hands.submit("one").await;
+    hands.card(&task).await;
+    let url = hands.telegram().api_url();
+    for group in (-1_120..-1_100).rev() {
+        hands.telegram().change_group(group, |_| ());
+        hands
+            .world
+            .configure(&json!({"token": TOKEN, "apiUrl": url, "chat": group, "deciders": [JANE, ADA]}));
+        hands.world.confirm_config().await;
+        hands.chat = group;
+        hands.card(&task).await;
+    }
+}
+
 #[tokio::test]
 async fn where_a_group_is_named_nobody_is_paired() {
     let hands = Hands::in_group().await;

@@ -41,6 +41,13 @@ pub(super) struct Link {
     pub(super) owner: Option<i64>,
 }
 
+impl Link {
+    /// Whether this is the same one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.courier.is(&other.courier) && (self.at, self.owner) == (other.at, other.owner)
+    }
+}
+
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Item {

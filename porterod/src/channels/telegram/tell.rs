@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) async fn run(board: Arc<Board>) {
     let telling = async {
         let (mut changes, mut links) = (board.daemon.outbox.changes(), board.link.subscribe());
-        let mut met = false;
+        let mut met = Met::default();
         loop {
             let link = links.borrow_and_update().clone();
             if let Err(error) = follow(&board, link.as_ref(), &mut met).await {
@@ -32,26 +32,36 @@ pub(super) async fn run(board: Arc<Board>) {
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                _ = links.changed() => met = false,
+                _ = links.changed() => {}
             }
         }
     };
     board.daemon.stop.run_until_cancelled(telling).await;
 }
 
-/// `met` says whether this link was begun with.
-async fn follow(board: &Arc<Board>, link: Option<&Link>, met: &mut bool) -> Result<(), StoreError> {
+/// Which link was begun with. Links are compared: when the outbox and the link change at once, either may be what
+/// wakes, and the link's change is seen by then.
+#[derive(Default)]
+enum Met {
+    #[default]
+    Nothing,
+    /// There is none, and the channel is unregistered.
+    NoLink,
+    Link(Link),
+}
+
+async fn follow(board: &Arc<Board>, link: Option<&Link>, met: &mut Met) -> Result<(), StoreError> {
     let Some(link) = link else {
         // Nobody is to be told anything here; who comes next begins with what is open.
-        if !*met && no_bot(&board.daemon) {
+        if !matches!(met, Met::NoLink) && no_bot(&board.daemon) {
             board.daemon.outbox.unregister(CHANNEL).await?;
-            *met = true;
+            *met = Met::NoLink;
         }
         return Ok(());
     };
-    if !*met {
+    if !matches!(met, Met::Link(known) if known.is(link)) {
         begin(board, link).await?;
-        *met = true;
+        *met = Met::Link(link.clone());
     }
     while take(board, link).await? {}
     Ok(())
@@ -70,7 +80,11 @@ pub(super) fn no_bot(daemon: &Daemon) -> bool {
 async fn begin(board: &Arc<Board>, link: &Link) -> Result<(), StoreError> {
     board.daemon.outbox.register(CHANNEL).await?;
     let (at, now) = (link.at, board.daemon.clock.now().wall);
-    board.write(move |store| kept::ask_all(store, at, now)).await?;
+    let change = move |store: &rusqlite::Connection| {
+        kept::catch_up(store, at)?;
+        kept::ask_all(store, at, now)
+    };
+    board.write(change).await?;
     board.taps.forget().await?;
     board.refresh_all()
 }

@@ -168,6 +168,12 @@ impl Courier {
         self.0.bot.id()
     }
 
+    /// Whether this is the same courier.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// How much waits.
     #[must_use]
     pub fn waiting(&self) -> usize {
