@@ -190,15 +190,41 @@ impl Pairing {
         Self { journal, clock, open: Mutex::default(), endings: AtomicU64::new(0) }
     }
 
-    /// Whom the bot at this place listens to.
+    /// Whom the bot at this place listens to. A group that became a supergroup has that one's number.
     ///
     /// # Errors
     /// When the store cannot be read; then it listens to nobody.
     pub fn circle(&self, place: &Place) -> Result<Option<Circle>, StoreError> {
         match &place.group {
-            Some(group) => Ok(Some(Circle::Group(group.clone()))),
+            Some(Group { chat, deciders }) => {
+                let current = |store: &rusqlite::Connection| kept::current_chat(store, place.bot, *chat);
+                let chat = self.journal.store().read(current)?;
+                Ok(Some(Circle::Group(Group { chat, deciders: deciders.clone() })))
+            }
             None => Ok(self.person(place)?.map(Circle::One)),
         }
+    }
+
+    /// A chat became a supergroup: where the bot speaks there, it does so by the new number from now on. Whether
+    /// that is so.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub async fn moved(&self, place: &Place, from: i64, to: i64) -> Result<bool, StoreError> {
+        let ours = matches!(self.circle(place)?, Some(Circle::Group(group)) if group.chat == from);
+        // Groups have negative numbers.
+        if !ours || to >= 0 || to == from {
+            return Ok(false);
+        }
+        let about = format!("group {from} is supergroup {to}");
+        let record = self.journal.act("telegram move", &about, true, Some("telegram"));
+        let (bot, now) = (place.bot, self.clock.now().wall);
+        let moved = self.journal.change(Weight::Lenient, move |store| {
+            kept::keep_move(store, bot, (from, to), now)?;
+            Ok(((), vec![record.clone()]))
+        });
+        moved.await?;
+        Ok(true)
     }
 
     /// The one person of a private chat.

@@ -25,6 +25,8 @@ pub struct Seen {
     pub last_trouble: Option<TelegramTrouble>,
     /// What a person should change in the group, if anything.
     pub group_trouble: Option<String>,
+    /// How many updates failed for ever and were given up.
+    pub given_up: u64,
 }
 
 /// How the bot fares.
@@ -56,6 +58,7 @@ impl Default for Weather {
             last_poll: None,
             last_trouble: None,
             group_trouble: None,
+            given_up: 0,
         };
         Self { seen: watch::Sender::new(seen), sending: Mutex::default() }
     }
@@ -92,7 +95,13 @@ impl Weather {
             last_poll: None,
             last_trouble: None,
             group_trouble: None,
+            given_up: self.seen().given_up,
         });
+    }
+
+    /// An update failed for ever and was given up.
+    pub(crate) fn gave_up(&self) {
+        self.seen.send_modify(|seen| seen.given_up += 1);
     }
 
     /// The bot told its name, and messages can be sent.

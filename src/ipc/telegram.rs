@@ -30,6 +30,9 @@ pub struct TelegramStatus {
     /// What Telegram refused since the bot was connected; it is not shown there.
     #[serde(default)]
     pub refused: Option<TelegramRefused>,
+    /// How many messages and taps could not be done, however often they were tried, since the daemon began.
+    #[serde(default)]
+    pub given_up: u64,
 }
 
 /// Whether what a terminal widens can be confirmed on Telegram, in place of the passphrase.
@@ -62,7 +65,7 @@ pub enum TelegramState {
     Troubled,
     /// Another program takes the bot's messages; it goes on trying, slowly.
     Conflict,
-    /// Telegram knows no bot with this token; nothing is tried until the configuration changes.
+    /// Telegram knows no bot with this token; it goes on trying, ever more rarely, up to every ten minutes.
     Unauthorized,
 }
 

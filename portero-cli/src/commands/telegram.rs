@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::args::TelegramCommand;
-use crate::daemon::unexpected;
+use crate::daemon::{Daemon, unexpected};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, ago, visible};
 use crate::{qr, widen};
@@ -100,7 +100,9 @@ pub(super) fn print_status(out: &Output, telegram: &TelegramStatus) -> std::io::
             format!("{bot}: ANOTHER PROGRAM takes its messages, {polled}; end that one, or make another bot")
         }
         TelegramState::Unauthorized => {
-            "NOT SERVED: Telegram knows no bot with this token; configure a new one".to_owned()
+            "NOT SERVED: Telegram knows no bot with this token; tried again, ever more rarely. If that stays, \
+             configure a new one"
+                .to_owned()
         }
     };
     out.line(format_args!("telegram    {state}"))?;
@@ -126,6 +128,11 @@ pub(super) fn print_status(out: &Output, telegram: &TelegramStatus) -> std::io::
     if let Some(trouble) = &telegram.last_trouble {
         out.line(format_args!("            last trouble {}: {}", ago(trouble.at), visible(&trouble.what)))?;
     }
+    print_sending(out, telegram)
+}
+
+/// What goes wrong with what is sent, and with what was written or tapped.
+fn print_sending(out: &Output, telegram: &TelegramStatus) -> std::io::Result<()> {
     if let Some(trouble) = &telegram.sending_trouble {
         out.line(format_args!("            {} wait to be sent: {}", telegram.waiting, visible(trouble)))?;
     }
@@ -137,7 +144,33 @@ pub(super) fn print_status(out: &Output, telegram: &TelegramStatus) -> std::io::
             visible(&last.what)
         ))?;
     }
+    if telegram.given_up > 0 {
+        out.line(format_args!(
+            "            {} of what was written or tapped FAILED and was given up; see the daemon's log",
+            telegram.given_up
+        ))?;
+    }
     Ok(())
+}
+
+/// What keeps the bot of a running daemon from working; none where all is well, or no daemon runs.
+pub(super) async fn trouble(context: &Context) -> Option<String> {
+    let daemon = Daemon::connect(&context.paths).await.ok()?;
+    let Ok(Reply::Status(status)) = daemon.ask(Ask::Status).await else { return None };
+    let telegram = status.telegram;
+    match telegram.state {
+        TelegramState::Off | TelegramState::Connecting => None,
+        TelegramState::Serving => {
+            let of_group = telegram.group.and_then(|group| group.trouble);
+            telegram.sending_trouble.or(of_group)
+        }
+        TelegramState::Invalid
+        | TelegramState::Troubled
+        | TelegramState::Conflict
+        | TelegramState::Unauthorized => {
+            Some(telegram.last_trouble.map_or_else(|| telegram.state.to_string(), |trouble| trouble.what))
+        }
+    }
 }
 
 async fn unpair(context: &Context) -> Outcome {

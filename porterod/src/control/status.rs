@@ -18,6 +18,8 @@ use crate::daemon::Daemon;
 use crate::pairing::Circle;
 use crate::weather::Outward;
 
+const MOVED: &str = "it became a supergroup, and is followed there";
+
 /// How many of the last tasks that wait are looked at.
 const GATHERING_MOST: u32 = 200;
 
@@ -97,7 +99,12 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
         None => (None, None),
         Some(Circle::One(person)) => (Some(TelegramPerson { user: person.user, configured }), None),
         Some(Circle::Group(group)) => {
-            let trouble = seen.group_trouble;
+            let configured = seen.place.as_ref().and_then(|place| place.group.as_ref());
+            let has_moved = configured.is_some_and(|configured| configured.chat != group.chat);
+            let trouble = seen.group_trouble.or_else(|| {
+                let chat = group.chat;
+                has_moved.then(|| format!("{MOVED}: write {chat} as `telegram.chat` into portero.json"))
+            });
             (None, Some(TelegramGroup { chat: group.chat, deciders: group.deciders, trouble }))
         }
     };
@@ -113,6 +120,7 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
         sending_trouble,
         confirms: consent::confirms(daemon).await?,
         refused,
+        given_up: seen.given_up,
     })
 }
 

@@ -13,7 +13,7 @@ use super::{StoreError, standing};
 /// "Port" in ASCII: SQLite's `application_id` of a store.
 const APPLICATION: i64 = 0x506f_7274;
 /// Every migration, in order; its number is its place, from one.
-pub(super) const MIGRATIONS: [&str; 20] = [
+pub(super) const MIGRATIONS: [&str; 21] = [
     include_str!("../../migrations/0001.sql"),
     include_str!("../../migrations/0002.sql"),
     include_str!("../../migrations/0003.sql"),
@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: [&str; 20] = [
     include_str!("../../migrations/0018.sql"),
     include_str!("../../migrations/0019.sql"),
     include_str!("../../migrations/0020.sql"),
+    include_str!("../../migrations/0021.sql"),
 ];
 const VERSION: i64 = MIGRATIONS.len() as i64;
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -13,6 +13,9 @@ const HANDLED_KEPT: SignedDuration = SignedDuration::from_hours(24 * 14);
 /// How long it is known which messages were sent.
 const SENT_KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
 
+/// How often a group is followed from one number to the next.
+const MAX_MOVES: usize = 8;
+
 /// Which bot, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Where {
@@ -48,6 +51,39 @@ pub(crate) fn pair(
 /// Ends a pairing, with whatever bot. Whether there was one.
 pub(crate) fn unpair(connection: &Connection) -> Result<bool, StoreError> {
     Ok(connection.execute("DELETE FROM telegram_person", [])? == 1)
+}
+
+/// The number that a group has now, as far as is known.
+pub(crate) fn current_chat(connection: &Connection, bot: i64, chat: i64) -> Result<i64, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT became FROM telegram_moves WHERE bot = ?1 AND chat = ?2")?;
+    let mut current = chat;
+    for _ in 0..MAX_MOVES {
+        match statement.query_row([bot, current], |row| row.get(0)).optional()? {
+            Some(became) => current = became,
+            None => break,
+        }
+    }
+    Ok(current)
+}
+
+/// Notes that a group became a supergroup. What a terminal asks there, and how that ended, is shown in the new chat.
+pub(crate) fn keep_move(
+    connection: &Connection,
+    bot: i64,
+    (chat, became): (i64, i64),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // Nothing leads back, so no numbers go round in a circle.
+    connection.execute("DELETE FROM telegram_moves WHERE bot = ?1 AND chat = ?2", [bot, became])?;
+    connection.execute(
+        "INSERT INTO telegram_moves (bot, chat, became, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET became = ?3, at = ?4",
+        params![bot, chat, became, nanos(now)],
+    )?;
+    let sql = "UPDATE telegram_consents SET chat = ?3 WHERE bot = ?1 AND chat = ?2 AND drawn = 0";
+    connection.execute(sql, [bot, chat, became])?;
+    Ok(())
 }
 
 /// Notes that an update is dealt with. False when it was before.

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::hands::{Hands, buttons, carried};
 use crate::standin::{Fault, Shown, StandIn, TOKEN};
-use crate::world::{JANE, MALLORY, SOON, World};
+use crate::world::{GROUP, JANE, MALLORY, SOON, World};
 
 const HOUR: u64 = 3_600_000;
 
@@ -407,6 +407,18 @@ async fn a_bot_that_cannot_be_reached_is_told_at_once() {
     let failure = terminal.answered().await.expect_err("nobody gets it");
     assert!(failure.message.contains("could not be delivered"), "{failure:?}");
     assert!(world.stands().await.grants.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_terminal_asks_follows_a_group_that_became_a_supergroup() {
+    let hands = Hands::in_group().await;
+    hands.telegram().upgrade_silently(GROUP, -1_009);
+    let terminal = hands.world.terminal(grant("notes/*")).await;
+    let asks = |it: &StandIn| it.by_bot(-1_009).into_iter().find(|it| it.keyboard.is_some());
+    let shown = hands.telegram().until("the question in the new chat", asks).await;
+    let number = terminal.number.clone();
+    hands.telegram().press_in(JANE, -1_009, shown.id, &number);
+    terminal.granted().await;
 }
 
 #[tokio::test]

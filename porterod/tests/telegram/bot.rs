@@ -5,7 +5,7 @@ use std::time::Duration;
 use portero::secret::Secret;
 use porterod::channels::telegram::bot::{
     Address, Bot, BotError, Button, ChatId, Command, Document, Incoming, Keyboard, MessageId, Network,
-    QueryId, Refusal, Update, UpdateId,
+    QueryId, Refusal, RetryAfter, Update, UpdateId,
 };
 use porterod::channels::telegram::text::{Entity, Message, Style};
 use serde_json::json;
@@ -46,7 +46,9 @@ fn yes_or_no() -> Keyboard {
 fn words(update: &Update) -> String {
     match &update.what {
         Incoming::Message(message) => message.text.clone().unwrap_or_default(),
-        Incoming::Press(_) | Incoming::Moved { .. } | Incoming::Other => String::new(),
+        Incoming::Press(_) | Incoming::Moved { .. } | Incoming::Membership(_) | Incoming::Other => {
+            String::new()
+        }
     }
 }
 
@@ -135,7 +137,7 @@ async fn every_poll_says_what_it_wants() {
     assert_eq!(bot.updates(None, NO_WAIT).await, Err(BotError::Server(502)));
     bot.updates(None, NO_WAIT).await.unwrap();
     for call in telegram.calls("getUpdates") {
-        assert_eq!(call.body["allowed_updates"], json!(["message", "callback_query"]));
+        assert_eq!(call.body["allowed_updates"], json!(["message", "callback_query", "my_chat_member"]));
     }
 }
 
@@ -169,7 +171,7 @@ async fn every_failure_has_its_name_and_none_is_waited_for() {
     let (telegram, bot) = known_to_jane().await;
     let began = std::time::Instant::now();
     for (fault, error) in [
-        (Fault::RetryAfter(37), BotError::RetryAfter(Duration::from_secs(37))),
+        (Fault::RetryAfter(37), BotError::RetryAfter(RetryAfter::asked(Duration::from_secs(37)))),
         (Fault::Server(500), BotError::Server(500)),
         (Fault::Server(502), BotError::Server(502)),
         (Fault::Unauthorized, BotError::Unauthorized),

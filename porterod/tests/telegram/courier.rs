@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::audit::Segment;
 use portero::clock::{Clock as _, TestClock};
-use porterod::channels::telegram::bot::{Bot, Button, ChatId, Keyboard, MessageId, QueryId};
+use porterod::channels::telegram::bot::{Bot, BotError, Button, ChatId, Keyboard, MessageId, QueryId};
 use porterod::channels::telegram::courier::{Cause, Courier, Edit, Ended, Letter, Pace, Rank, Undelivered};
 use porterod::channels::telegram::text::Message;
 use porterod::journal::Journal;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bot::address;
 use crate::standin::{Fault, StandIn};
+use crate::world::SOON;
 
 const JANE: i64 = 501;
 const CHAT: ChatId = ChatId(JANE);
@@ -191,13 +192,44 @@ async fn a_message_changes_to_the_last_of_its_changes() {
 }
 
 #[tokio::test]
-async fn a_person_who_blocks_the_bot_holds_nothing_up() {
+async fn what_waits_for_a_person_who_blocked_the_bot_arrives_once_they_let_it() {
     let post = Post::new().await;
     post.telegram.block(JANE);
-    assert_eq!(post.card("card").await, Err(Undelivered::Blocked));
+    let card = post.card("card");
+    post.telegram.until("a try", |it| (!it.calls("sendMessage").is_empty()).then_some(())).await;
+    let waiting = async {
+        while post.courier.trouble() != Some(BotError::Blocked) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, waiting).await.expect("what is wrong is told");
+    assert_eq!(post.telegram.calls("sendMessage").len(), 1, "it is hardly tried");
+    let prompt = post.courier.send(CHAT, letter("now"), Rank::Prompt, Cause::new("card", "now"));
+    assert_eq!(prompt.outcome().await, Err(Undelivered::Unreachable), "it is worth nothing later");
     post.telegram.unblock(JANE);
-    post.card("card").await.unwrap();
-    assert_eq!(post.texts(), ["card"]);
+    post.courier.retry(CHAT);
+    card.await.unwrap();
+    assert_eq!((post.texts(), post.courier.trouble()), (vec!["card".to_owned()], None));
+}
+
+/// `retry_after` is a number of any size: the sum of it and a time must not be too much for a clock.
+#[tokio::test]
+async fn an_absurd_wait_is_told_and_not_kept_to() {
+    let post = Post::new().await;
+    post.telegram.fault("sendMessage", Fault::RetryAfter(u64::MAX), 1);
+    drop(post.card("card"));
+    let told = async {
+        loop {
+            if let Some(error) = post.courier.trouble() {
+                return error.to_string();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let told = tokio::time::timeout(SOON, told).await.expect("what is wrong is told");
+    let asked = u64::MAX;
+    assert_eq!(told, format!("too many requests; again in 900 s, though Telegram asks for {asked} s"));
+    assert!(!post.running.is_finished());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::hands::{Hands, buttons, carried};
 use crate::standin::{TOKEN, USERNAME};
-use crate::world::{ADA, GROUP, JANE, MALLORY, World};
+use crate::world::{ADA, GROUP, JANE, MALLORY, PAUSE, World};
 
 #[tokio::test]
 async fn any_decider_decides_and_it_is_told_and_recorded_which() {
@@ -181,29 +181,96 @@ async fn a_bot_that_was_removed_says_so_and_goes_on_once_it_is_back() {
     hands.is(task.id, State::Completed).await;
 }
 
+/// Telegram tells the bot what it may do from now on: nobody has to write anything.
 #[tokio::test]
-async fn a_group_that_became_a_supergroup_is_not_followed_and_status_says_what_to_write() {
+async fn what_a_bot_without_the_right_to_write_could_not_send_comes_once_it_has_it() {
     let mut hands = Hands::in_group().await;
-    let before = hands.submit("before").await;
-    hands.card(&before).await;
-    hands.telegram().upgrade(GROUP, -1_009);
-    let moved = |status: &portero::ipc::TelegramStatus| {
-        status.sending_trouble.as_ref().is_some_and(|words| words.contains("write -1009 as `telegram.chat`"))
-    };
-    hands.world.until("what to write", moved).await;
+    let shown = hands.submit("shown").await;
+    hands.card(&shown).await;
+    hands.telegram().change_group(GROUP, |it| it.silenced = true);
     let task = hands.submit("one").await;
-    let hands = hands.restarted().await;
-    hands.world.until("what to write, from Telegram's refusal", moved).await;
-    assert!(hands.telegram().by_bot(-1_009).is_empty());
+    hands.world.ask(Ask::Pause).await.unwrap();
+    let silenced = |status: &portero::ipc::TelegramStatus| {
+        status.sending_trouble.as_ref().is_some_and(|words| words.contains("no right to write"))
+            && status.waiting > 0
+            && status.refused.is_none()
+    };
+    hands.world.until("what is wrong", silenced).await;
+    hands.telegram().let_bot(-7, |_| ());
+    hands.telegram().let_bot(GROUP, |it| it.silenced = false);
+    hands.card(&task).await;
+    hands.world.hears(GROUP, "Everything is paused").await;
+    hands.world.until("all is well", |status| status.sending_trouble.is_none()).await;
+}
 
-    let url = hands.telegram().api_url();
-    hands.world.configure(&json!({"token": TOKEN, "apiUrl": url, "chat": -1_009, "deciders": [JANE]}));
-    hands.world.confirm_config().await;
-    let mut hands = hands;
-    hands.chat = -1_009;
-    assert_eq!(hands.press(&task, "✅ Approve").await, "Approved.");
-    hands.is(task.id, State::Completed).await;
-    hands.card(&before).await;
+#[tokio::test]
+async fn the_right_to_write_is_also_tried_for_at_intervals() {
+    let mut hands = Hands::in_group().await;
+    hands.world.chat_pause = PAUSE;
+    let mut hands = hands.restarted().await;
+    hands.world.serves().await;
+    hands.telegram().change_group(GROUP, |it| it.silenced = true);
+    let task = hands.submit("one").await;
+    let tried = |it: &crate::standin::StandIn| {
+        let refused = it.calls("sendMessage").into_iter().filter(|call| call.code == Some(400));
+        (refused.count() >= 3).then_some(())
+    };
+    hands.telegram().until("three tries", tried).await;
+    hands.telegram().change_group(GROUP, |it| it.silenced = false);
+    hands.card(&task).await;
+}
+
+const SUPERGROUP: i64 = -1_009;
+
+/// However the bot learns that the group moved: said in the old chat, said in the new one, or from a refusal alone.
+#[tokio::test]
+async fn a_group_that_became_a_supergroup_is_followed_and_all_that_waits_comes_there() {
+    for way in 0..3 {
+        let mut hands = Hands::in_group().await;
+        let before = hands.submit("before").await;
+        hands.card(&before).await;
+        match way {
+            0 => drop(hands.telegram().upgrade(GROUP, SUPERGROUP)),
+            1 => drop(hands.telegram().upgrade_told_after(GROUP, SUPERGROUP)),
+            _ => hands.telegram().upgrade_silently(GROUP, SUPERGROUP),
+        }
+        hands.world.ask(Ask::Pause).await.unwrap();
+        hands.world.hears(SUPERGROUP, "Everything is paused").await;
+        hands.world.ask(Ask::Resume { challenge: crate::hands::challenge() }).await.unwrap();
+        let after = hands.submit("after").await;
+        hands.chat = SUPERGROUP;
+        let hands = hands.restarted().await;
+        assert_eq!(hands.press(&after, "✅ Approve").await, "Approved.", "{way}");
+        assert_eq!(hands.press_of(ADA, &before, "✅ Approve").await, "Approved.", "{way}");
+        hands.is(before.id, State::Completed).await;
+        let group = hands.world.status().await.group.unwrap();
+        assert_eq!(group.chat, SUPERGROUP);
+        assert!(group.trouble.unwrap().contains("write -1009 as `telegram.chat`"), "{way}");
+        let moved = format!("telegram move: group {GROUP} is supergroup {SUPERGROUP}: true");
+        assert_eq!(hands.world.acts().iter().filter(|act| **act == moved).count(), 1, "{way}");
+
+        let url = hands.telegram().api_url();
+        let deciders = [JANE, ADA];
+        hands
+            .world
+            .configure(&json!({"token": TOKEN, "apiUrl": url, "chat": SUPERGROUP, "deciders": deciders}));
+        hands.world.confirm_config().await;
+        let well = |status: &portero::ipc::TelegramStatus| {
+            status.group.as_ref().is_some_and(|group| group.trouble.is_none()) && status.last_poll.is_some()
+        };
+        hands.world.until("nothing to write", well).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_moves_no_group() {
+    let hands = Hands::in_group().await;
+    hands.telegram().upgrade(-7, -8);
+    hands.telegram().upgrade_told_after(-9, -10);
+    hands.telegram().say_in_group(JANE, GROUP, "/whoami");
+    hands.telegram().say_in_group(JANE, GROUP, "/rules");
+    hands.world.answered(GROUP, 1).await;
+    assert_eq!(hands.world.status().await.group.unwrap().chat, GROUP);
 }
 
 /// An edit of the chat changes the outbox and the link at once, and either may be what wakes.

@@ -370,6 +370,35 @@ async fn what_is_paused_elsewhere_and_what_is_wrong_is_told_in_the_chat() {
     world.telegram.until("the errors", |it| told(it, "The configuration has errors")).await;
 }
 
+/// Jane blocks the bot, and lets it again: nothing is taken as told meanwhile.
+#[tokio::test]
+async fn what_she_should_know_waits_while_she_blocks_the_bot() {
+    let told = |it: &StandIn, words: &str| it.by_bot(JANE).into_iter().find(|it| it.text.contains(words));
+    let world = World::of_jane_with_github().await;
+    world.set_passphrase().await;
+    world.says("/status").await;
+    world.telegram.block(JANE);
+    world.ask(Ask::Pause).await.unwrap();
+    world.write("policies.json", r#"{"policies": {"github/*": "allow"}}"#);
+    world.clock.advance(Duration::from_secs(6 * 3600));
+    let barred = |status: &portero::ipc::TelegramStatus| {
+        let trouble = status.sending_trouble.as_ref();
+        status.waiting >= 2 && trouble.is_some_and(|words| words.contains("do not block it"))
+    };
+    world.until("what is wrong", barred).await;
+    // What a restart finds waits as before.
+    let world = world.restarted().await;
+    world.until("what is wrong", barred).await;
+    world.telegram.unblock(JANE);
+    world.telegram.say(JANE, "/start");
+    for words in
+        ["Everything is paused: no call runs", "The configuration was edited", "The audit of this day"]
+    {
+        world.telegram.until(words, |it| told(it, words)).await;
+    }
+    world.until("all is well", |status| status.sending_trouble.is_none() && status.refused.is_none()).await;
+}
+
 /// What the bot says unasked.
 fn is_news(shown: &Shown) -> bool {
     ["Everything is paused: no call runs", "ALARM", "The configuration"]

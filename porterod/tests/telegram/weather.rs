@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use portero::ipc::TelegramState;
-use portero::task::State;
+use portero::task::{State, Task};
 use serde_json::json;
 
 use crate::hands::Hands;
 use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
-use crate::world::{JANE, PAUSE, World};
+use crate::world::{JANE, PAUSE, SOON, World};
 
 #[tokio::test]
 async fn status_tells_how_the_bot_fares() {
@@ -159,6 +159,70 @@ async fn a_servers_failure_on_one_card_delays_no_other_decision() {
     hands.outcome_with(&two, "Done.").await;
 }
 
+/// Nothing that changes the view of this task's card can be stored.
+fn poison(hands: &Hands, task: &Task) -> rusqlite::Connection {
+    let store = rusqlite::Connection::open(hands.world.paths().store()).unwrap();
+    let trigger = format!(
+        "CREATE TRIGGER poison BEFORE UPDATE OF view ON telegram_cards WHEN NEW.task = '{}'
+         BEGIN SELECT RAISE(ABORT, 'poison'); END",
+        task.id
+    );
+    store.execute_batch(&trigger).unwrap();
+    store
+}
+
+#[tokio::test]
+async fn an_update_that_fails_for_ever_holds_up_no_other_and_is_given_up_and_told() {
+    let mut hands = Hands::new().await;
+    let (one, two) = (hands.submit("one").await, hands.submit("two").await);
+    let card = hands.card(&one).await;
+    hands.card(&two).await;
+    let store = poison(&hands, &one);
+    hands.telegram().press(JANE, card.id, "More…");
+    hands.telegram().say(JANE, "/pause");
+    hands.world.hears(JANE, "Everything is paused, since").await;
+    assert!(hands.press(&two, "❌ Deny").await.starts_with("Denied."));
+    hands.world.until("it is given up", |status| status.given_up == 1).await;
+    hands.world.hears(JANE, "Something that you wrote or tapped here could not be done").await;
+    hands.world.serves().await;
+    store.execute_batch("DROP TRIGGER poison").unwrap();
+    // It stays given up, and its button can be pressed anew.
+    hands.press(&one, "More…").await;
+    hands.card_with(&one, "Less").await;
+    assert_eq!(hands.world.status().await.given_up, 1);
+    let paused = hands.world.acts().iter().filter(|act| act.starts_with("pause")).count();
+    assert_eq!(paused, 1, "what was dealt with is not done again");
+}
+
+/// Another program that holds the store: nothing can be written, and no update is at fault.
+#[tokio::test]
+async fn while_nothing_can_be_stored_no_update_is_given_up() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit("one").await;
+    let card = hands.card(&task).await;
+    let store = rusqlite::Connection::open(hands.world.paths().store()).unwrap();
+    // The daemon has noted that the card is there.
+    let is_drawn = || {
+        let sql = "SELECT min(drawn = version) FROM telegram_cards";
+        store.query_row(sql, [], |row| row.get::<_, Option<bool>>(0)).unwrap() == Some(true)
+    };
+    let drawn = async {
+        while !is_drawn() {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    tokio::time::timeout(SOON, drawn).await.expect("in time");
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    hands.telegram().press(JANE, card.id, "More…");
+    let troubled = |status: &portero::ipc::TelegramStatus| {
+        status.last_trouble.as_ref().is_some_and(|trouble| trouble.kind == "store")
+    };
+    hands.world.until("the store's failure", troubled).await;
+    store.execute_batch("ROLLBACK").unwrap();
+    hands.card_with(&task, "Less").await;
+    assert_eq!(hands.world.status().await.given_up, 0);
+}
+
 #[tokio::test]
 async fn another_program_on_the_same_bot_is_an_alarm() {
     let world = World::of_jane().await;
@@ -196,7 +260,7 @@ async fn a_revoked_token_is_hardly_tried_until_another_is_configured() {
 #[tokio::test]
 async fn a_bot_that_is_said_to_be_unknown_by_mistake_serves_again() {
     let mut world = World::of_jane().await;
-    world.unknown_pause = PAUSE;
+    (world.first_unknown_pause, world.unknown_pause) = (PAUSE, PAUSE);
     let world = world.restarted().await;
     world.serves().await;
     world.telegram.fault("getUpdates", Fault::Unauthorized, 1);
@@ -205,6 +269,23 @@ async fn a_bot_that_is_said_to_be_unknown_by_mistake_serves_again() {
     world.is(TelegramState::Unauthorized).await;
     world.hears(JANE, "I understand commands only").await;
     world.serves().await;
+}
+
+/// As a person's daemon waits: a moment at first, and at last ten minutes.
+#[tokio::test]
+async fn a_bot_that_is_unknown_for_a_moment_serves_again_soon() {
+    let mut world = World::of_jane().await;
+    world.first_unknown_pause = PAUSE;
+    let world = world.restarted().await;
+    world.serves().await;
+    world.telegram.fault("getUpdates", Fault::Unauthorized, 1);
+    world.telegram.fault("getMe", Fault::Unauthorized, 5);
+    let began = Instant::now();
+    world.telegram.say(JANE, "hi");
+    world.hears(JANE, "I understand commands only").await;
+    world.serves().await;
+    // 1 + 2 + 4 + 8 + 16 + 32 pauses, each shortened by up to half.
+    assert!(began.elapsed() >= 63 * PAUSE / 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

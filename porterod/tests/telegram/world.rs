@@ -40,8 +40,12 @@ pub(crate) struct World {
     pub(crate) telegram: StandIn,
     pub(crate) clock: Arc<TestClock>,
     environment: Vec<(OsString, OsString)>,
-    /// The pause before a bot that Telegram does not know is tried again.
+    /// The first pause before a bot that Telegram does not know is tried again.
+    pub(crate) first_unknown_pause: Duration,
+    /// The longest.
     pub(crate) unknown_pause: Duration,
+    /// The first pause before a chat that the bot may not write to is tried again, and the longest.
+    pub(crate) chat_pause: Duration,
     app: Option<App>,
 }
 
@@ -84,8 +88,17 @@ impl World {
         }
         let clock = Arc::new(TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()));
         let telegram = StandIn::start().await;
-        let unknown_pause = Duration::from_secs(3600);
-        Self { directory, telegram, clock, environment: Vec::new(), unknown_pause, app: None }
+        let long = Duration::from_secs(3600);
+        Self {
+            directory,
+            telegram,
+            clock,
+            environment: Vec::new(),
+            first_unknown_pause: long,
+            unknown_pause: long,
+            chat_pause: long,
+            app: None,
+        }
     }
 
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
@@ -275,6 +288,8 @@ impl World {
             group_minute: 1_000,
             first_pause: PAUSE,
             longest_pause: 4 * PAUSE,
+            first_chat_pause: self.chat_pause,
+            longest_chat_pause: self.chat_pause,
             ..Pace::default()
         };
         let listening = Listening {
@@ -282,6 +297,7 @@ impl World {
             first_pause: PAUSE,
             longest_pause: 4 * PAUSE,
             conflict_pause: 4 * PAUSE,
+            first_unknown_pause: self.first_unknown_pause,
             unknown_pause: self.unknown_pause,
             whoami_gap: Duration::ZERO,
         };

@@ -74,7 +74,7 @@ pub(super) struct Board {
 enum Drawn {
     /// The chat follows.
     Well,
-    /// It will, when there is another link or the person lets the bot write.
+    /// It will, when there is another link.
     Later,
     /// It is to be tried again.
     Again,
@@ -350,15 +350,12 @@ impl Board {
     ) -> Result<Drawn, StoreError> {
         match drawn {
             Ok(_) => {}
-            // They never wrote to the bot, or it may not write to them; they write first.
-            Err(Undelivered::Refused(Refusal::ChatUnknown) | Undelivered::Blocked | Undelivered::Closed) => {
-                return Ok(Drawn::Later);
-            }
+            Err(Undelivered::Closed) => return Ok(Drawn::Later),
             // It was removed, and nobody is asked about it any more.
             Err(Undelivered::Refused(Refusal::MessageGone)) => {}
             // Nothing comes of trying again: Telegram does not take it.
             Err(Undelivered::Refused(refusal)) => tracing::warn!(%refusal, "Telegram does not show a card"),
-            Err(Undelivered::Dropped) => return Ok(Drawn::Again),
+            Err(Undelivered::Dropped | Undelivered::Unreachable) => return Ok(Drawn::Again),
         }
         self.write(note).await?;
         Ok(Drawn::Well)

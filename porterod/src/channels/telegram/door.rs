@@ -23,7 +23,14 @@ pub(super) enum Caller {
     /// Someone asks for their own number, while the bot listens to nobody; or its person does, in some group.
     Whoami(Person, Message),
     /// The group in which the bot listens is a supergroup now, and has this number.
-    Moved(ChatId),
+    Moved {
+        /// The group.
+        from: ChatId,
+        /// The supergroup.
+        to: ChatId,
+    },
+    /// What the bot may do in the chat in which it speaks changed.
+    Membership(ChatId),
     /// Someone says a code, while nobody is paired.
     Code(Person, String),
     /// One to whom the bot listens.
@@ -44,7 +51,11 @@ pub(super) fn look(what: Incoming, circle: Option<&Circle>, bot: &str) -> Caller
         }
         Incoming::Moved { from, to } => {
             let ours = matches!(circle, Some(Circle::Group(group)) if group.chat == from.0);
-            return if ours { Caller::Moved(to) } else { Caller::Stranger };
+            return if ours { Caller::Moved { from, to } } else { Caller::Stranger };
+        }
+        Incoming::Membership(chat) => {
+            let ours = circle.is_some_and(|circle| circle.chat() == chat.0);
+            return if ours { Caller::Membership(chat) } else { Caller::Stranger };
         }
         Incoming::Other => return Caller::Stranger,
     };
@@ -202,10 +213,21 @@ mod tests {
     #[test]
     fn that_a_group_became_a_supergroup_is_only_heard_of_the_one() {
         let moved = |from| Incoming::Moved { from: ChatId(from), to: ChatId(-9) };
-        assert_eq!(look(moved(GROUP), Some(&group()), "bot"), Caller::Moved(ChatId(-9)));
+        let told = Caller::Moved { from: ChatId(GROUP), to: ChatId(-9) };
+        assert_eq!(look(moved(GROUP), Some(&group()), "bot"), told);
         for (from, circle) in [(-7, Some(group())), (501, Some(jane())), (GROUP, Some(jane())), (GROUP, None)]
         {
             assert_eq!(look(moved(from), circle.as_ref(), "bot"), Caller::Stranger, "{from}");
+        }
+    }
+
+    #[test]
+    fn what_the_bot_may_do_is_only_heard_of_the_chat_in_which_it_speaks() {
+        let changed = |chat| Incoming::Membership(ChatId(chat));
+        assert_eq!(look(changed(GROUP), Some(&group()), "bot"), Caller::Membership(ChatId(GROUP)));
+        assert_eq!(look(changed(501), Some(&jane()), "bot"), Caller::Membership(ChatId(501)));
+        for (chat, circle) in [(-7, Some(group())), (502, Some(jane())), (GROUP, None)] {
+            assert_eq!(look(changed(chat), circle.as_ref(), "bot"), Caller::Stranger, "{chat}");
         }
     }
 

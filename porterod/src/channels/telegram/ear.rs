@@ -1,8 +1,11 @@
 //! Listens: polls for what arrives and hands on what the person said, each thing once.
 //!
 //! An update is confirmed to Telegram only after what it does is stored, and its number is stored with that
-//! (`Receipt::take`) or right after: a crash loses none, and what comes again is known.
+//! (`Receipt::take`) or right after: a crash loses none, and what comes again is known. One that fails holds up no
+//! other: it is tried again a few times, and given up only where nothing else fails.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +14,7 @@ use portero::ipc::{TelegramState, TelegramTrouble};
 use portero::pipeline::BoxFuture;
 use rusqlite::Connection;
 
-use super::bot::{Bot, BotError, BotId, ChatId, Message, Room, Update, UpdateId};
+use super::bot::{Bot, BotError, BotId, ChatId, Incoming, MAX_UPDATES, Message, Room, Update, UpdateId};
 use super::courier::{Cause, Courier, Letter, Rank, doubled};
 use super::door::{Caller, Word, look};
 use super::text::{MESSAGE_MOST, Shown, Text};
@@ -19,6 +22,9 @@ use crate::journal::Journal;
 use crate::pairing::{Circle, Claim, Pairing, Person, Place};
 use crate::store::{Records, StoreError, telegram as kept};
 use crate::weather::Weather;
+
+/// How often an update is tried before it is given up, where everything else can be stored.
+const MAX_TRIES: u32 = 5;
 
 /// How the poll goes.
 #[derive(Debug, Clone)]
@@ -31,7 +37,9 @@ pub struct Listening {
     pub longest_pause: Duration,
     /// The pause while another program takes the bot's messages.
     pub conflict_pause: Duration,
-    /// The pause before a bot that Telegram does not know is tried again.
+    /// The first pause before a bot that Telegram does not know is tried again; it doubles with each try.
+    pub first_unknown_pause: Duration,
+    /// The longest.
     pub unknown_pause: Duration,
     /// The time between two answers to people who ask who they are.
     pub whoami_gap: Duration,
@@ -44,6 +52,7 @@ impl Default for Listening {
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
             conflict_pause: Duration::from_secs(30),
+            first_unknown_pause: Duration::from_secs(1),
             unknown_pause: Duration::from_secs(600),
             whoami_gap: Duration::from_secs(10),
         }
@@ -74,6 +83,8 @@ pub struct Heard {
     pub courier: Courier,
     /// That it was dealt with.
     pub receipt: Receipt,
+    /// Whether it failed before, and something that was said later was done meanwhile: then nothing widens by it.
+    pub is_overtaken: bool,
 }
 
 /// The number of an update, to be stored with what the update does.
@@ -114,27 +125,99 @@ pub(super) struct Ear {
     pub(super) flow: Arc<dyn Flow>,
     pub(super) listening: Listening,
     pub(super) last_whoami: Mutex<Option<Instant>>,
+    /// Whether a poll went well.
+    pub(super) polled: AtomicBool,
+}
+
+/// What arrived and did not succeed yet, and how far Telegram was told that all is dealt with.
+///
+/// An update that fails is tried again while later ones are dealt with. Telegram keeps it meanwhile, and with it
+/// those after it; so it is known here which of them are done.
+#[derive(Default)]
+struct Backlog {
+    /// Where the next poll begins.
+    from: Option<UpdateId>,
+    held: BTreeMap<UpdateId, Held>,
+    /// What is done of what Telegram tells again.
+    done: BTreeSet<UpdateId>,
+}
+
+/// An update that failed.
+struct Held {
+    what: Incoming,
+    tries: u32,
+    not_before: Instant,
+}
+
+impl Backlog {
+    /// What is to be tried now, in the order of its numbers, and how often it was before.
+    fn due(&mut self, updates: Vec<Update>, now: Instant) -> Vec<(UpdateId, Incoming, u32)> {
+        let due = self.held.iter().filter(|(_, held)| held.not_before <= now);
+        let due = due.map(|(id, held)| (*id, held.what.clone(), held.tries));
+        let is_new = |update: &Update| !self.done.contains(&update.id) && !self.held.contains_key(&update.id);
+        let fresh = updates.into_iter().filter(is_new).map(|Update { id, what }| (id, what, 0));
+        let mut all: Vec<_> = due.chain(fresh).collect();
+        all.sort_by_key(|(id, ..)| *id);
+        all.dedup_by_key(|(id, ..)| *id);
+        all
+    }
+
+    /// Whether something that came later is done.
+    fn is_overtaken(&self, id: UpdateId) -> bool {
+        self.from.is_some_and(|from| from > id) || self.done.iter().any(|done| *done > id)
+    }
+
+    fn is_done(&mut self, id: UpdateId) {
+        self.held.remove(&id);
+        self.done.insert(id);
+    }
+
+    /// Lets the next poll begin at the first update that is not dealt with. Where `is_full`, there may be more than
+    /// Telegram tells at once: then it begins after all of them, and what failed is kept here alone.
+    fn advance(&mut self, last: Option<UpdateId>, is_full: bool) {
+        let Some(last) = last else {
+            // This poll confirmed everything. The next one asks without a number: after a quiet week Telegram
+            // begins anew somewhere.
+            if self.held.is_empty() {
+                *self = Self::default();
+            }
+            return;
+        };
+        let next = UpdateId(last.0.saturating_add(1));
+        let mut kept = self.held.keys().copied();
+        let first = kept.find(|id| !is_full && self.from.is_none_or(|from| *id >= from) && *id <= last);
+        let from = first.unwrap_or(next);
+        self.done.retain(|id| *id >= from);
+        self.from = Some(from);
+    }
 }
 
 impl Ear {
     /// Listens until Telegram knows the bot no more.
     pub(super) async fn listen(&self) {
         self.forget_old().await;
-        let (mut from, mut failures, mut well) = (None, 0, false);
+        let (mut backlog, mut failures, mut well) = (Backlog::default(), 0, false);
         loop {
             // At first and after a failure it is soon known whether all is well.
             let wait = if well { self.listening.wait } else { Duration::ZERO };
-            let pause = match self.bot.updates(from, wait).await {
-                Ok(updates) => match self.hear_all(updates, &mut from).await {
-                    Ok(()) => {
-                        self.weather.polled(self.journal.now().wall);
-                        None
+            let pause = match self.bot.updates(backlog.from, wait).await {
+                Ok(updates) => {
+                    self.polled.store(true, Ordering::Relaxed);
+                    let failed = self.hear_all(updates, &mut backlog).await;
+                    match failed {
+                        None if backlog.held.is_empty() => {
+                            self.weather.polled(self.journal.now().wall);
+                            None
+                        }
+                        // What comes meanwhile waits for no longer than this, however long that one fails.
+                        failed => {
+                            if let Some(error) = failed {
+                                self.trouble(TelegramState::Troubled, "store", error.to_string());
+                            }
+                            Some(self.listening.first_pause)
+                        }
                     }
-                    Err(error) => {
-                        self.trouble(TelegramState::Troubled, "store", error.to_string());
-                        Some(self.pause(failures))
-                    }
-                },
+                }
                 Err(BotError::Unauthorized) => return,
                 Err(error) => Some(self.failed(&error, failures)),
             };
@@ -146,40 +229,82 @@ impl Ear {
         }
     }
 
-    /// Hears updates in the order of their numbers; `from` follows what is dealt with.
-    async fn hear_all(
-        &self,
-        mut updates: Vec<Update>,
-        from: &mut Option<UpdateId>,
-    ) -> Result<(), StoreError> {
-        if updates.is_empty() {
-            // This poll confirmed everything. The next one asks without a number: after a quiet week Telegram
-            // begins anew somewhere.
-            *from = None;
-        }
-        updates.sort_by_key(|update| update.id);
-        for Update { id, what } in updates {
-            let circle = self.pairing.circle(&self.place)?;
-            match look(what, circle.as_ref(), &self.username) {
-                Caller::Stranger => {}
-                Caller::Moved(to) => self.courier.moved(to),
-                Caller::Whoami(who, said) => self.tell_who(who, &said, id),
-                Caller::Code(who, code) => self.claim(who, &code, id).await?,
-                Caller::Person(person, word) => self.hand_on(word, person, id).await?,
+    /// Hears updates in the order of their numbers, and those again that failed; the last failure.
+    async fn hear_all(&self, updates: Vec<Update>, backlog: &mut Backlog) -> Option<StoreError> {
+        let is_full = updates.len() >= MAX_UPDATES;
+        let last = updates.iter().map(|update| update.id).max();
+        let mut failed = None;
+        for (id, what, tries) in backlog.due(updates, Instant::now()) {
+            let is_overtaken = tries > 0 && backlog.is_overtaken(id);
+            match self.hear_one(id, what.clone(), is_overtaken).await {
+                Ok(()) => backlog.is_done(id),
+                Err(error) => {
+                    let tries = tries + 1;
+                    if tries >= MAX_TRIES && self.given_up(id, &what, &error).await {
+                        backlog.is_done(id);
+                        continue;
+                    }
+                    let not_before = Instant::now() + self.pause(tries);
+                    backlog.held.insert(id, Held { what, tries, not_before });
+                    failed = Some(error);
+                }
             }
-            *from = Some(UpdateId(id.0.saturating_add(1)));
+        }
+        backlog.advance(last, is_full);
+        failed
+    }
+
+    async fn hear_one(&self, id: UpdateId, what: Incoming, is_overtaken: bool) -> Result<(), StoreError> {
+        let circle = self.pairing.circle(&self.place)?;
+        match look(what, circle.as_ref(), &self.username) {
+            Caller::Stranger => {}
+            Caller::Moved { from, to } => self.courier.moved(from, to),
+            Caller::Membership(chat) => self.courier.retry(chat),
+            Caller::Whoami(who, said) => self.tell_who(who, &said, id),
+            Caller::Code(who, code) => self.claim(who, &code, id).await?,
+            Caller::Person(person, word) => {
+                // Who writes lets the bot write, too.
+                self.courier.retry(ChatId(person.chat));
+                self.hand_on(word, person, (id, is_overtaken)).await?;
+            }
         }
         Ok(())
     }
 
-    async fn hand_on(&self, word: Word, person: Person, id: UpdateId) -> Result<(), StoreError> {
+    /// Gives up an update that failed too often, if it alone does: where nothing can be stored it is tried on. The
+    /// person is told.
+    async fn given_up(&self, id: UpdateId, what: &Incoming, error: &StoreError) -> bool {
+        let receipt = Receipt { bot: self.bot.id(), update: id };
+        let now = self.journal.now().wall;
+        let noted = self.journal.store().write(Records::None, move |store| receipt.take(store, now)).await;
+        if noted.is_err() {
+            return false;
+        }
+        tracing::error!(update = id.0, %error, "an update of Telegram failed {MAX_TRIES} times, and is given up");
+        self.weather.gave_up();
+        let circle = self.pairing.circle(&self.place).ok().flatten();
+        if let Caller::Person(person, _) = look(what.clone(), circle.as_ref(), &self.username) {
+            let text = Text::new()
+                .words("Something that you wrote or tapped here could not be done, and is given up. ");
+            let text = text.words("Do it again, or on the terminal: ").code(&Shown::line("portero status"));
+            self.say(ChatId(person.chat), &text.words(" tells more."), id);
+        }
+        true
+    }
+
+    async fn hand_on(
+        &self,
+        word: Word,
+        person: Person,
+        (id, is_overtaken): (UpdateId, bool),
+    ) -> Result<(), StoreError> {
         let receipt = Receipt { bot: self.bot.id(), update: id };
         let store = self.journal.store();
         if store.read(|store| kept::is_handled(store, receipt.bot.0, id.0))? {
             return Ok(());
         }
         let courier = self.courier.clone();
-        self.flow.hear(Heard { word, person, courier, receipt }).await?;
+        self.flow.hear(Heard { word, person, courier, receipt, is_overtaken }).await?;
         let now = self.journal.now().wall;
         store.write(Records::None, move |store| receipt.take(store, now).map(drop)).await
     }
@@ -229,7 +354,7 @@ impl Ear {
     fn say(&self, to: impl Into<Room>, text: &Text, id: UpdateId) {
         let Some(message) = text.message(MESSAGE_MOST) else { return };
         let cause = Receipt { bot: self.bot.id(), update: id }.cause();
-        drop(self.courier.send(to, Letter::Text(message, None), Rank::Notice, cause));
+        drop(self.courier.send(to, Letter::Text(message, None), Rank::Prompt, cause));
     }
 
     /// Notes a failed poll; how long to wait now.
@@ -237,7 +362,7 @@ impl Ear {
         let (state, pause) = match error {
             BotError::Conflict => (TelegramState::Conflict, self.listening.conflict_pause),
             BotError::RetryAfter(after) => {
-                (TelegramState::Troubled, (*after).max(self.listening.first_pause))
+                (TelegramState::Troubled, after.wait().max(self.listening.first_pause))
             }
             BotError::Unauthorized
             | BotError::Server(_)
@@ -267,5 +392,67 @@ impl Ear {
         if let Err(error) = forgot {
             tracing::warn!(%error, "what was dealt with long ago stays noted");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(id: i64) -> Update {
+        Update { id: UpdateId(id), what: Incoming::Other }
+    }
+
+    fn ids(due: &[(UpdateId, Incoming, u32)]) -> Vec<i64> {
+        due.iter().map(|(id, ..)| id.0).collect()
+    }
+
+    fn hold(backlog: &mut Backlog, id: i64, not_before: Instant) {
+        backlog.held.insert(UpdateId(id), Held { what: Incoming::Other, tries: 1, not_before });
+    }
+
+    #[test]
+    fn what_fails_is_not_confirmed_and_what_is_done_is_not_done_again() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        let due = backlog.due(vec![update(3), update(1), update(2)], now);
+        assert_eq!(ids(&due), [1, 2, 3], "in their order");
+        backlog.is_done(UpdateId(1));
+        let later = now + Duration::from_secs(1);
+        hold(&mut backlog, 2, later);
+        backlog.is_done(UpdateId(3));
+        backlog.advance(Some(UpdateId(3)), false);
+        assert_eq!(backlog.from, Some(UpdateId(2)), "Telegram keeps it, and tells it again");
+        assert!(backlog.is_overtaken(UpdateId(2)));
+
+        assert_eq!(ids(&backlog.due(vec![update(2), update(3), update(4)], now)), [4]);
+        assert_eq!(ids(&backlog.due(vec![update(2), update(3)], later)), [2]);
+        backlog.is_done(UpdateId(2));
+        backlog.advance(Some(UpdateId(3)), false);
+        assert_eq!((backlog.from, backlog.done.len()), (Some(UpdateId(4)), 0));
+        backlog.advance(None, false);
+        assert_eq!(backlog.from, None, "all is confirmed: Telegram may begin anew somewhere");
+    }
+
+    #[test]
+    fn nothing_is_overtaken_by_what_came_before_it() {
+        let mut backlog = Backlog::default();
+        backlog.is_done(UpdateId(1));
+        hold(&mut backlog, 2, Instant::now());
+        assert!(!backlog.is_overtaken(UpdateId(2)));
+    }
+
+    /// Telegram tells a hundred at once: what fails must not hide the hundred and first.
+    #[test]
+    fn what_fails_hides_nothing_however_much_comes_after_it() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        hold(&mut backlog, 1, now);
+        (2..=100).for_each(|id| backlog.is_done(UpdateId(id)));
+        backlog.advance(Some(UpdateId(100)), true);
+        assert_eq!(backlog.from, Some(UpdateId(101)));
+        assert!(backlog.is_overtaken(UpdateId(1)));
+        assert_eq!(ids(&backlog.due(vec![update(101)], now)), [1, 101], "it is tried on");
+        backlog.is_done(UpdateId(101));
+        backlog.advance(None, false);
+        assert_eq!(backlog.from, Some(UpdateId(101)));
     }
 }

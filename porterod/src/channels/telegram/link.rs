@@ -1,6 +1,7 @@
 //! Keeps the bot of the configuration in service: connects, listens, sends, and begins anew when the
 //! configuration names another.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use portero::ipc::{TelegramState, TelegramTrouble};
 use portero::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
-use super::bot::{Address, Bot, BotError, Me};
+use super::bot::{Address, Bot, BotError, ChatId, Me, Refusal};
 use super::courier::{Courier, Pace, doubled};
 use super::ear::{Ear, Flow, Listening};
 use crate::daemon::Daemon;
@@ -56,8 +57,22 @@ struct Wanted {
     endings: u64,
 }
 
+/// How long to wait before it is stored again that a group moved.
+const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a bot is no longer talked to.
+enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// Telegram does not know the bot, and whether it did before.
+    Unknown { was_known: bool },
+    /// The chat has another number.
+    Moved,
+}
+
 /// Serves the bot that the configuration names, whichever that is, until the daemon is to end.
 pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn Flow>, tuning: Tuning) {
+    let mut former = None;
     let mut changes = daemon.reloaded.subscribe();
     while !daemon.stop.is_cancelled() {
         let wanted = wanted(&daemon);
@@ -66,7 +81,7 @@ pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn Flow>, tuning: Tuning) {
             while changes.changed().await.is_ok() && self::wanted(&daemon) == wanted {}
             stop.cancel();
         };
-        let link = serve_one(&daemon, &flow, &tuning, wanted.as_ref(), &stop);
+        let link = serve_one((&daemon, &flow, &tuning), wanted.as_ref(), &mut former, &stop);
         tokio::pin!(link);
         tokio::select! {
             () = other_is_wanted => link.await,
@@ -88,11 +103,12 @@ fn wanted(daemon: &Daemon) -> Option<Wanted> {
 }
 
 /// Serves one bot until it is told to stop: what cannot be served waits for another configuration.
+///
+/// `former` is the last courier, to whose pace the next one keeps.
 async fn serve_one(
-    daemon: &Arc<Daemon>,
-    flow: &Arc<dyn Flow>,
-    tuning: &Tuning,
+    (daemon, flow, tuning): (&Arc<Daemon>, &Arc<dyn Flow>, &Tuning),
     wanted: Option<&Wanted>,
+    former: &mut Option<Courier>,
     stop: &CancellationToken,
 ) {
     let weather = &daemon.weather;
@@ -116,22 +132,34 @@ async fn serve_one(
     };
     let place = place(&bot, telegram);
     weather.begins(TelegramState::Connecting, Some(place.clone()));
+    let mut tries = 0;
     loop {
-        match stop.run_until_cancelled(meet(daemon, &bot, tuning)).await {
+        let ended = match stop.run_until_cancelled(meet(daemon, &bot, tuning)).await {
             None => return,
-            Some(None) => {}
+            Some(None) => Ended::Unknown { was_known: false },
             Some(Some(me)) => {
                 let (ear, courier) = linked(daemon, flow, tuning, (&bot, me, &place));
-                talk(&ear, &courier, stop).await;
+                if let Some(former) = former.replace(courier.clone()) {
+                    courier.follow(&former);
+                }
+                talk(daemon, &ear, &courier, stop).await
             }
-        }
-        if stop.is_cancelled() {
-            return;
+        };
+        match ended {
+            Ended::Stopped => return,
+            Ended::Moved => continue,
+            Ended::Unknown { was_known: true } => tries = 0,
+            Ended::Unknown { was_known: false } => {}
         }
         let error = BotError::Unauthorized;
         trouble(daemon, TelegramState::Unauthorized, error.kind(), error.to_string());
-        // A token that was revoked never comes back, but a server may say so by mistake.
-        stop.run_until_cancelled(tokio::time::sleep(tuning.listening.unknown_pause)).await;
+        // A token that was revoked never comes back, but Telegram says so in outages, too.
+        let Listening { first_unknown_pause, unknown_pause, .. } = tuning.listening;
+        let pause = doubled(first_unknown_pause, unknown_pause, tries, rand::random());
+        tries = tries.saturating_add(1);
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
     }
 }
 
@@ -167,6 +195,7 @@ fn linked(
         flow: Arc::clone(flow),
         listening: tuning.listening.clone(),
         last_whoami: Mutex::default(),
+        polled: AtomicBool::new(false),
     };
     (ear, courier)
 }
@@ -180,28 +209,63 @@ fn place(bot: &Bot, telegram: &Telegram) -> Place {
     Place { bot: bot.id().0, api_url: telegram.api_url.clone(), admin: telegram.admin, group }
 }
 
-/// Sends and listens, until it is told to stop or Telegram knows the bot no more. A poll that waits is given up.
-async fn talk(ear: &Ear, courier: &Courier, stop: &CancellationToken) {
+/// Sends and listens, until it is told to stop, Telegram knows the bot no more, or the chat has another number. A
+/// poll that waits is given up.
+async fn talk(daemon: &Daemon, ear: &Ear, courier: &Courier, stop: &CancellationToken) -> Ended {
     match ear.pairing.circle(&ear.place) {
         Ok(circle) => ear.flow.linked(courier, circle),
         Err(error) => tracing::error!(%error, "it cannot be told who is paired"),
     }
-    let sending = courier.run(stop.clone());
+    let ending = stop.child_token();
+    let sending = courier.run(ending.clone());
     tokio::pin!(sending);
     let listening = async {
         tokio::select! {
-            () = stop.cancelled() => {}
-            () = ear.listen() => {}
+            () = stop.cancelled() => Ended::Stopped,
+            () = ear.listen() => Ended::Unknown { was_known: true },
+            () = moved(daemon, ear, courier) => Ended::Moved,
         }
     };
-    tokio::select! {
-        _ = &mut sending => {}
-        () = listening => {
-            if stop.is_cancelled() {
-                // What is under way may arrive still.
-                sending.await;
+    let ended = tokio::select! {
+        _ = &mut sending => None,
+        ended = listening => Some(ended),
+    };
+    match ended {
+        Some(ended @ (Ended::Stopped | Ended::Moved)) => {
+            // What is under way may arrive still.
+            ending.cancel();
+            sending.await;
+            ended
+        }
+        None if stop.is_cancelled() => Ended::Stopped,
+        None | Some(Ended::Unknown { .. }) => {
+            Ended::Unknown { was_known: ear.polled.load(Ordering::Relaxed) }
+        }
+    }
+}
+
+/// Returns once the chat in which the bot speaks became a supergroup, and that is stored.
+async fn moved(daemon: &Daemon, ear: &Ear, courier: &Courier) {
+    let mut moves = courier.moves();
+    loop {
+        let known = *moves.borrow_and_update();
+        if let Some((ChatId(from), ChatId(to))) = known {
+            match ear.pairing.moved(&ear.place, from, to).await {
+                Ok(true) => {
+                    tracing::warn!("Telegram: the group {from} is a supergroup now, and is followed to {to}");
+                    return;
+                }
+                // It is some other chat.
+                Ok(false) => {}
+                Err(error) => {
+                    trouble(daemon, TelegramState::Troubled, "store", error.to_string());
+                    tokio::time::sleep(STORE_RETRY_INTERVAL).await;
+                    continue;
+                }
             }
         }
+        // The sender lives as long as the courier.
+        let _ = moves.changed().await;
     }
 }
 
@@ -217,7 +281,7 @@ async fn meet(daemon: &Daemon, bot: &Bot, tuning: &Tuning) -> Option<Me> {
                 trouble(daemon, TelegramState::Troubled, error.kind(), error.to_string());
                 let pause = doubled(first_pause, longest_pause, failures, rand::random());
                 let asked = match error {
-                    BotError::RetryAfter(after) => after,
+                    BotError::RetryAfter(after) => after.wait(),
                     BotError::Server(_)
                     | BotError::Conflict
                     | BotError::Unauthorized
@@ -237,8 +301,16 @@ async fn meet(daemon: &Daemon, bot: &Bot, tuning: &Tuning) -> Option<Me> {
 /// What goes wrong with sending, and what to do.
 fn told(error: &BotError, in_group: bool) -> String {
     match (error, in_group) {
-        (BotError::Blocked, true) => {
-            "the bot is not in the group, or may not write there: add it, then write /status there".to_owned()
+        (BotError::Blocked | BotError::Refused(Refusal::ChatUnknown | Refusal::NoRightToWrite), true) => {
+            format!(
+                "{error}: the bot is not in the group, or may not write there; add it, or let it send messages. What \
+             waits is sent by itself then"
+            )
+        }
+        (BotError::Blocked | BotError::Refused(Refusal::ChatUnknown | Refusal::NoRightToWrite), false) => {
+            format!(
+                "{error}: write /start to the bot, and do not block it. What waits is sent by itself then"
+            )
         }
         (error, _) => error.to_string(),
     }

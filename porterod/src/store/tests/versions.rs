@@ -67,6 +67,8 @@ const ROWS: &[&str] = &[
     "INSERT INTO telegram_consents (bot, chat, about, made) VALUES (4711, 501, 'resume', 1700000000000000000);
      INSERT INTO telegram_consents (bot, chat, about, made, ended, ended_at)
          VALUES (4711, 501, 'allow a/b', 1700000000000000000, 'refused', 1700000001000000000);",
+    // 21: what a group there became
+    "INSERT INTO telegram_moves VALUES (4711, -1001, -1009, 1700000000000000000);",
 ];
 
 fn data(version: usize) -> PathBuf {

@@ -23,6 +23,8 @@ pub(crate) struct Group {
     pub(crate) manages: bool,
     /// Whether the bot was removed.
     pub(crate) removed: bool,
+    /// Whether members may not write.
+    pub(crate) silenced: bool,
     /// The supergroup that it became.
     pub(crate) became: Option<i64>,
     /// Topics that there are, by their numbers; General has none.
@@ -44,6 +46,7 @@ impl Default for Group {
             forum: false,
             manages: false,
             removed: false,
+            silenced: false,
             became: None,
             topics: BTreeMap::new(),
         }
@@ -118,10 +121,42 @@ impl StandIn {
         self.write_in(person, (group, None), text, json!({"forward_origin": origin, "forward_date": DATE}))
     }
 
-    /// A group becomes a supergroup, which has another number.
-    pub(crate) fn upgrade(&self, group: i64, to: i64) -> i64 {
+    /// An administrator changes what the bot may do in a group; Telegram tells the bot.
+    pub(crate) fn let_bot(&self, group: i64, change: impl FnOnce(&mut Group)) -> i64 {
+        self.change_group(group, change);
+        self.shared.change(|state| {
+            let bot = json!({"id": 4711, "is_bot": true, "first_name": "Portero"});
+            let changed = json!({
+                "chat": state.chat(group), "from": user(1), "date": DATE,
+                "old_chat_member": {"user": bot, "status": "restricted", "can_send_messages": false},
+                "new_chat_member": {"user": bot, "status": "member"},
+            });
+            state.deliver("my_chat_member", changed)
+        })
+    }
+
+    /// A group becomes a supergroup, which has another number, and nothing is said of it but by refusals.
+    pub(crate) fn upgrade_silently(&self, group: i64, to: i64) {
         self.change_group(to, |_| ());
         self.change_group(group, |it| it.became = Some(to));
+    }
+
+    /// A group becomes a supergroup, and this is said in the new one alone.
+    pub(crate) fn upgrade_told_after(&self, group: i64, to: i64) -> i64 {
+        self.upgrade_silently(group, to);
+        self.shared.change(|state| {
+            let id = state.next_message();
+            let message = json!({
+                "message_id": id, "date": DATE, "from": user(1), "chat": state.chat(to),
+                "migrate_from_chat_id": group,
+            });
+            state.deliver("message", message)
+        })
+    }
+
+    /// A group becomes a supergroup, which has another number.
+    pub(crate) fn upgrade(&self, group: i64, to: i64) -> i64 {
+        self.upgrade_silently(group, to);
         self.shared.change(|state| {
             let id = state.next_message();
             let message = json!({
@@ -164,6 +199,17 @@ pub(super) fn member(state: &State, chat: i64) -> Result<()> {
             Err(Refusal::new(403, "Forbidden: bot was kicked from the supergroup chat"))
         }
         Some(_) => Ok(()),
+    }
+}
+
+/// Whether members may write there.
+pub(super) fn may_write(state: &State, chat: i64) -> Result<()> {
+    member(state, chat)?;
+    match state.groups.get(&chat) {
+        Some(Group { silenced: true, .. }) => {
+            Err(Refusal::bad("not enough rights to send text messages to the chat"))
+        }
+        _ => Ok(()),
     }
 }
 

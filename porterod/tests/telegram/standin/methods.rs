@@ -222,7 +222,7 @@ fn may_write(state: &State, body: &Body) -> Result<i64> {
     match state.people.get(&chat) {
         Some(true) => Err(Refusal::new(403, "Forbidden: bot was blocked by the user")),
         Some(false) => Ok(chat),
-        None => groups::member(state, chat).map(|()| chat),
+        None => groups::may_write(state, chat).map(|()| chat),
     }
 }
 

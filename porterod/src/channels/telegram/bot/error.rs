@@ -1,5 +1,6 @@
 //! Why Telegram did not do it.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize as _;
@@ -9,12 +10,49 @@ use teloxide_core::ApiError;
 
 use super::ChatId;
 
+/// How long Telegram wants no more requests (429).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryAfter(Duration);
+
+impl RetryAfter {
+    /// The longest wait that is kept to, whatever Telegram asks for.
+    pub const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+
+    /// As Telegram asks for it.
+    #[must_use]
+    pub const fn asked(asked: Duration) -> Self {
+        Self(asked)
+    }
+
+    /// How long to wait.
+    #[must_use]
+    pub fn wait(self) -> Duration {
+        self.0.min(Self::MAX_WAIT)
+    }
+
+    /// Whether Telegram asks for more than is kept to.
+    #[must_use]
+    pub fn is_capped(self) -> bool {
+        self.0 > Self::MAX_WAIT
+    }
+}
+
+impl fmt::Display for RetryAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.wait().as_secs())?;
+        if self.is_capped() {
+            write!(f, ", though Telegram asks for {} s", self.0.as_secs())?;
+        }
+        Ok(())
+    }
+}
+
 /// Why Telegram did not do it. No variant holds an address, and none what a person wrote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BotError {
     /// Too many requests (429): again after this time.
-    #[error("too many requests; again in {} s", .0.as_secs())]
-    RetryAfter(Duration),
+    #[error("too many requests; again in {0}")]
+    RetryAfter(RetryAfter),
     /// Telegram's own failure (5xx), with its number.
     #[error("Telegram's own failure ({0})")]
     Server(u16),
@@ -85,6 +123,9 @@ pub enum Refusal {
     /// The group has no topics.
     #[error("the group has no topics")]
     NoTopics,
+    /// The bot may not write there, or not now.
+    #[error("the bot has no right to write there")]
+    NoRightToWrite,
     /// The bot may not do that there.
     #[error("the bot has no right to do that there")]
     NoRight,
@@ -92,6 +133,32 @@ pub enum Refusal {
     #[error("{0}")]
     Other(String),
 }
+
+/// What says that the bot may not write to a chat, or not now, in small letters: texts of the Bot API's server, and
+/// errors of Telegram's own API that it passes on as they are.
+const MAY_NOT_WRITE: [&str; 18] = [
+    "not enough rights to send",
+    "no rights to send",
+    "no write access to the chat",
+    "need administrator rights in the channel",
+    "bot was kicked",
+    "bot was blocked",
+    "bot is not a member",
+    "bot can't initiate conversation",
+    "user is deactivated",
+    "chat was deactivated",
+    "group chat was deleted",
+    "chat_write_forbidden",
+    "chat_admin_required",
+    "chat_restricted",
+    "chat_send_",
+    "user_banned_in_channel",
+    "user_is_blocked",
+    "input_user_deactivated",
+];
+/// What says that there is no such chat for the bot.
+const CHAT_IS_UNKNOWN: [&str; 5] =
+    ["chat not found", "user not found", "peer_id_invalid", "channel_private", "chat_id_invalid"];
 
 impl Refusal {
     /// The longest text that is kept of Telegram's.
@@ -106,6 +173,7 @@ impl Refusal {
             | Self::MessageGone
             | Self::QueryTooOld
             | Self::ChatUnknown
+            | Self::NoRightToWrite
             | Self::NotFound
             | Self::TopicGone
             | Self::TopicClosed
@@ -123,6 +191,7 @@ impl Refusal {
             | Self::MessageGone
             | Self::QueryTooOld
             | Self::ChatUnknown
+            | Self::NoRightToWrite
             | Self::TooLong
             | Self::NotFound
             | Self::NoRight
@@ -170,6 +239,10 @@ impl Refusal {
             Self::TopicClosed
         } else if says(&["not a forum"]) {
             Self::NoTopics
+        } else if says(&CHAT_IS_UNKNOWN) {
+            Self::ChatUnknown
+        } else if says(&MAY_NOT_WRITE) {
+            Self::NoRightToWrite
         } else if says(&["not enough rights"]) {
             Self::NoRight
         } else {
@@ -180,6 +253,22 @@ impl Refusal {
 }
 
 impl BotError {
+    /// Whether it is about the chat, so that nothing can be written there until somebody there changes that.
+    #[must_use]
+    pub const fn is_of_the_chat(&self) -> bool {
+        match self {
+            Self::Blocked | Self::Refused(Refusal::ChatUnknown | Refusal::NoRightToWrite) => true,
+            Self::RetryAfter(_)
+            | Self::Server(_)
+            | Self::Conflict
+            | Self::Unauthorized
+            | Self::Moved(_)
+            | Self::Refused(_)
+            | Self::Network(_)
+            | Self::Nonsense => false,
+        }
+    }
+
     /// What kind of failure it is, in a word that stays the same, for status and logs.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -227,8 +316,34 @@ mod tests {
             ("Bad Request: message is too long", Refusal::TooLong),
             ("Bad Request: message caption is too long", Refusal::TooLong),
             ("Request Entity Too Large", Refusal::TooLong),
+            ("Bad Request: not enough rights to create a topic", Refusal::NoRight),
         ] {
             assert_eq!(Refusal::of(text), refusal);
+        }
+        for text in [
+            "Bad Request: not enough rights to send text messages to the chat",
+            "Bad Request: not enough rights to send documents to the chat",
+            "Bad Request: have no rights to send a message",
+            "Bad Request: need administrator rights in the channel chat",
+            "Bad Request: CHAT_WRITE_FORBIDDEN",
+            "Bad Request: CHAT_SEND_PLAIN_FORBIDDEN",
+            "Bad Request: CHAT_ADMIN_REQUIRED",
+            "Bad Request: CHAT_RESTRICTED",
+            "Bad Request: USER_BANNED_IN_CHANNEL",
+            "Bad Request: USER_IS_BLOCKED",
+            "Bad Request: group chat was deactivated",
+            "Bad Request: bot is not a member of the supergroup chat",
+            "Bad Request: bot was kicked from the group chat",
+            "Bad Request: user is deactivated",
+        ] {
+            let refusal = Refusal::of(text);
+            assert_eq!(refusal, Refusal::NoRightToWrite, "{text}");
+            assert!(BotError::Refused(refusal).is_of_the_chat());
+        }
+        for text in
+            ["Bad Request: PEER_ID_INVALID", "Bad Request: CHANNEL_PRIVATE", "Bad Request: user not found"]
+        {
+            assert_eq!(Refusal::of(text), Refusal::ChatUnknown, "{text}");
         }
         let Refusal::Other(other) = Refusal::of(&format!("Bad\u{202e}\n{}", "x".repeat(500))) else {
             panic!("known")

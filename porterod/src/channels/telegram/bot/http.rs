@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use teloxide_core::payloads::GetMe;
 use teloxide_core::requests::Payload;
 
-use super::{Address, AddressError, BotError, ChatId, Network, Refusal};
+use super::{Address, AddressError, BotError, ChatId, Network, Refusal, RetryAfter};
 
 /// The longest answer that is read: a hundred of the longest messages.
 const ANSWER_MOST: usize = 16 << 20;
@@ -24,8 +24,6 @@ const ANSWER_MOST: usize = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long to wait when Telegram says "later" without saying when.
 const LATER: Duration = Duration::from_secs(5);
-/// The longest that it is believed.
-const LATEST: Duration = Duration::from_secs(24 * 3600);
 
 /// A bot's address, and the connections to it.
 #[derive(Clone)]
@@ -180,7 +178,7 @@ fn failure(status: u16, envelope: Option<&Envelope<'_>>) -> BotError {
     let after = envelope.and_then(|envelope| envelope.parameters.as_ref()?.retry_after);
     let moved = envelope.and_then(|envelope| envelope.parameters.as_ref()?.migrate_to_chat_id);
     match code {
-        429 => BotError::RetryAfter(after.map_or(LATER, |after| Duration::from_secs(after).min(LATEST))),
+        429 => BotError::RetryAfter(RetryAfter::asked(after.map_or(LATER, Duration::from_secs))),
         500..=599 => BotError::Server(code),
         // Only Telegram itself may say that a bot is no more; a gateway's page may not.
         _ if envelope.is_none() => BotError::Nonsense,
@@ -208,9 +206,20 @@ mod tests {
     #[test]
     fn an_answer_is_understood_by_its_code() {
         let wait = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 7","parameters":{"retry_after":7}}"#;
-        assert_eq!(of(429, wait), BotError::RetryAfter(Duration::from_secs(7)));
-        assert_eq!(of(429, "{}"), BotError::RetryAfter(LATER));
-        assert_eq!(of(429, &wait.replace("7}", "99999999999}")), BotError::RetryAfter(LATEST));
+        let again = |error| match error {
+            BotError::RetryAfter(after) => (after.wait(), error.to_string()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(again(of(429, wait)).0, Duration::from_secs(7));
+        assert_eq!(again(of(429, "{}")).0, LATER);
+        for absurd in ["86400", "99999999999", "18446744073709551615"] {
+            let (pause, words) = again(of(429, &wait.replace("7}", &format!("{absurd}}}"))));
+            assert_eq!(pause, RetryAfter::MAX_WAIT);
+            assert_eq!(
+                words,
+                format!("too many requests; again in 900 s, though Telegram asks for {absurd} s")
+            );
+        }
         assert_eq!(of(502, "<html>Bad Gateway</html>"), BotError::Server(502));
         assert_eq!(of(409, r#"{"ok":false,"error_code":409}"#), BotError::Conflict);
         assert_eq!(of(401, r#"{"ok":false,"error_code":401}"#), BotError::Unauthorized);

@@ -60,6 +60,8 @@ pub enum Incoming {
         /// The supergroup.
         to: ChatId,
     },
+    /// What the bot may do in a chat changed, or whether it is in it.
+    Membership(ChatId),
     /// Something that Portero does not know.
     Other,
 }
@@ -127,12 +129,15 @@ impl<'de> Deserialize<'de> for Update {
             update_id: UpdateId,
             message: Option<Box<RawValue>>,
             callback_query: Option<Box<RawValue>>,
+            my_chat_member: Option<Box<RawValue>>,
         }
-        let Outside { update_id, message, callback_query } = Outside::deserialize(from)?;
-        let what = match (message, callback_query) {
-            (Some(raw), None) => serde_json::from_str(raw.get()).map(RawMessage::read).ok(),
-            (None, Some(raw)) => serde_json::from_str(raw.get()).map(RawPress::read).ok(),
-            (Some(_), Some(_)) | (None, None) => None,
+        let Outside { update_id, message, callback_query, my_chat_member } = Outside::deserialize(from)?;
+        // An update holds one of these at most.
+        let what = match (message, callback_query, my_chat_member) {
+            (Some(raw), None, None) => serde_json::from_str(raw.get()).map(RawMessage::read).ok(),
+            (None, Some(raw), None) => serde_json::from_str(raw.get()).map(RawPress::read).ok(),
+            (None, None, Some(raw)) => serde_json::from_str(raw.get()).map(RawMembership::read).ok(),
+            _ => None,
         };
         Ok(Self { id: update_id, what: what.unwrap_or(Incoming::Other) })
     }
@@ -148,6 +153,7 @@ struct RawMessage {
     #[serde(default)]
     is_topic_message: bool,
     migrate_to_chat_id: Option<ChatId>,
+    migrate_from_chat_id: Option<ChatId>,
     reply_to_message: Option<RawId>,
     // That these are there is what counts, not what they hold.
     forward_origin: Option<Box<RawValue>>,
@@ -197,6 +203,9 @@ impl RawMessage {
         if let Some(to) = self.migrate_to_chat_id {
             return Incoming::Moved { from: self.chat.id, to };
         }
+        if let Some(from) = self.migrate_from_chat_id {
+            return Incoming::Moved { from, to: self.chat.id };
+        }
         let others = [
             &self.forward_origin,
             &self.forward_date,
@@ -218,6 +227,17 @@ impl RawMessage {
             answers: self.reply_to_message.map(|answered| answered.message_id),
             text: self.text,
         })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawMembership {
+    chat: RawChat,
+}
+
+impl RawMembership {
+    fn read(self) -> Incoming {
+        Incoming::Membership(self.chat.id)
     }
 }
 
@@ -271,6 +291,8 @@ mod tests {
         assert_eq!(topic(r#","message_thread_id":17"#), None);
         let moved = read(&SAID.replace("EXTRA", r#","migrate_to_chat_id":-1001"#)).what;
         assert_eq!(moved, Incoming::Moved { from: ChatId(5), to: ChatId(-1001) });
+        let moved = read(&SAID.replace("EXTRA", r#","migrate_from_chat_id":-7"#)).what;
+        assert_eq!(moved, Incoming::Moved { from: ChatId(-7), to: ChatId(5) });
     }
 
     #[test]
@@ -284,6 +306,15 @@ mod tests {
         ] {
             assert_eq!(read(strange), Update { id: UpdateId(8), what: Incoming::Other }, "{strange}");
         }
+    }
+
+    #[test]
+    fn what_becomes_of_the_bot_in_a_chat_says_in_which() {
+        let changed = read(
+            r#"{"update_id":9,"my_chat_member":{"chat":{"id":-4,"type":"supergroup"},"from":{"id":5},"date":0,
+                "old_chat_member":{"status":"restricted"},"new_chat_member":{"status":"telepath"}}}"#,
+        );
+        assert_eq!(changed.what, Incoming::Membership(ChatId(-4)));
     }
 
     #[test]

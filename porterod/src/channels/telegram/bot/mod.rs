@@ -28,7 +28,7 @@ use teloxide_core::types::{
 
 use super::text::{self, Entity, Style};
 
-pub use error::{BotError, Network, Refusal};
+pub use error::{BotError, Network, Refusal, RetryAfter};
 use http::Http;
 pub use incoming::{ChatId, Incoming, Message, MessageId, Press, QueryId, TopicId, Update, UpdateId, UserId};
 pub use outgoing::{Button, Command, DATA_MOST, Document, Keyboard, Malformed};
@@ -36,7 +36,7 @@ pub use outgoing::{Button, Command, DATA_MOST, Document, Keyboard, Malformed};
 /// Telegram's own address.
 const TELEGRAM: &str = "https://api.telegram.org";
 /// How many updates are asked for at once; Telegram gives at most 100.
-const UPDATES_MOST: u8 = 100;
+pub const MAX_UPDATES: usize = 100;
 /// The most characters of the text that answers a press.
 const ANSWER_MOST: usize = 200;
 
@@ -151,15 +151,20 @@ impl Bot {
     }
 
     /// The updates from `from` on, those before it being done with; without it, all that are not. Waits up to
-    /// `wait` for the first. Only messages and presses are asked for, each time.
+    /// `wait` for the first. Only messages, presses and the bot's
+    /// own membership are asked for, each time.
     ///
     /// # Errors
     /// See [`BotError`]; [`BotError::Conflict`] when another program asks for the same bot.
     pub async fn updates(&self, from: Option<UpdateId>, wait: Duration) -> Result<Vec<Update>, BotError> {
         let mut payload = payloads::GetUpdates::new()
-            .limit(UPDATES_MOST)
+            .limit(u8::try_from(MAX_UPDATES).unwrap_or(u8::MAX))
             .timeout(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX))
-            .allowed_updates([AllowedUpdate::Message, AllowedUpdate::CallbackQuery]);
+            .allowed_updates([
+                AllowedUpdate::Message,
+                AllowedUpdate::CallbackQuery,
+                AllowedUpdate::MyChatMember,
+            ]);
         if let Some(UpdateId(from)) = from {
             payload = payload.offset(i32::try_from(from).map_err(|_| BotError::Nonsense)?);
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{Cause, Edit, Letter, Pace, Rank, Undelivered};
-use crate::channels::telegram::bot::{BotError, ChatId, MessageId, QueryId, TopicId};
+use crate::channels::telegram::bot::{BotError, ChatId, MessageId, QueryId, Refusal, TopicId};
 
 /// How many notices may wait in a chat.
 const NOTICES_MOST: usize = 200;
@@ -75,7 +75,13 @@ struct Lane {
     /// When something went out, within the last minute.
     sent: VecDeque<Instant>,
     failures: u32,
+    /// Why nothing can be written to the chat, and how often that was tried; none when it can, as far as is known.
+    barred: Option<(BotError, u32)>,
 }
+
+/// What one set of lanes leaves to the next, for the same bot: how much its chats got, and until when they rest.
+#[derive(Default)]
+pub(super) struct Spent(Vec<(ChatId, Option<Instant>, VecDeque<Instant>)>);
 
 struct Job {
     errand: Arc<Errand>,
@@ -105,6 +111,10 @@ impl Lanes {
             return;
         }
         let lane = self.chats.entry(chat).or_default();
+        if rank == Some(Rank::Prompt) && lane.barred.is_some() {
+            let _ = done.send(Err(Undelivered::Unreachable));
+            return;
+        }
         match rank {
             None => lane.change(errand, done),
             Some(rank) => lane.post(errand, rank, done),
@@ -150,7 +160,7 @@ impl Lanes {
                 later(answer.not_before);
             }
         }
-        self.chats.retain(|_, lane| lane.waiting() > 0 || lane.free_at.is_some_and(|at| at > now));
+        self.chats.retain(|_, lane| !lane.is_over(now));
         for (chat, lane) in &mut self.chats {
             let Some(at) = lane.ready_at(*chat, &self.pace, now) else { continue };
             if at > now {
@@ -180,12 +190,45 @@ impl Lanes {
         }
     }
 
+    /// A chat that could not be written to is tried again now.
+    pub(super) fn retry(&mut self, chat: ChatId, now: Instant) {
+        if let Some(lane) = self.chats.get_mut(&chat)
+            && let Some((_, tries)) = &mut lane.barred
+        {
+            *tries = 0;
+            lane.free_at = Some(now);
+        }
+    }
+
+    /// Why nothing can be written to a chat in which something waits.
+    pub(super) fn barred(&self) -> Option<BotError> {
+        let mut barred = self.chats.values().filter_map(|lane| lane.barred.as_ref());
+        barred.next().map(|(error, _)| error.clone())
+    }
+
     /// Tells everyone who waits that nothing comes any more.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.answers.clear();
-        // Whoever waits learns of it as the other end is dropped.
-        self.chats.clear();
+        // Whoever waits learns of it as the other end is dropped. What was sent is left to those that follow.
+        for lane in self.chats.values_mut() {
+            let (free_at, sent) = (lane.free_at, std::mem::take(&mut lane.sent));
+            *lane = Lane { free_at: free_at.filter(|_| lane.barred.is_none()), sent, ..Lane::default() };
+        }
+    }
+
+    /// What these lanes have spent of each chat's pace.
+    pub(super) fn spent(&self) -> Spent {
+        let lanes = self.chats.iter();
+        Spent(lanes.map(|(chat, lane)| (*chat, lane.free_at, lane.sent.clone())).collect())
+    }
+
+    /// Counts what former lanes have spent.
+    pub(super) fn count(&mut self, Spent(spent): Spent) {
+        for (chat, free_at, sent) in spent {
+            let lane = self.chats.entry(chat).or_default();
+            (lane.free_at, lane.sent) = (free_at, sent);
+        }
     }
 
     fn settle_answer(
@@ -213,6 +256,18 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Whether nothing is left of it that counts: a chat's minute goes on though nothing waits.
+    fn is_over(&mut self, now: Instant) -> bool {
+        self.forget_sent(now);
+        self.waiting() == 0 && self.sent.is_empty() && self.free_at.is_none_or(|at| at <= now)
+    }
+
+    fn forget_sent(&mut self, now: Instant) {
+        while self.sent.front().is_some_and(|sent| *sent + MINUTE <= now) {
+            self.sent.pop_front();
+        }
+    }
+
     fn waiting(&self) -> usize {
         self.cards.len() + self.edits.len() + self.notices.len() + usize::from(self.under_way.is_some())
     }
@@ -230,7 +285,7 @@ impl Lane {
         }
         let job = Job { errand: Arc::new(errand), rank: Some(rank), waiting: vec![done], failures: 0 };
         match rank {
-            Rank::Card => self.cards.push_back(job),
+            Rank::Card | Rank::Prompt => self.cards.push_back(job),
             Rank::Notice => push_bounded(&mut self.notices, job, NOTICES_MOST),
         }
     }
@@ -252,9 +307,7 @@ impl Lane {
             return None;
         }
         let mut at = self.free_at.unwrap_or(now).max(now);
-        while self.sent.front().is_some_and(|sent| *sent + MINUTE <= now) {
-            self.sent.pop_front();
-        }
+        self.forget_sent(now);
         // Groups have negative numbers.
         if chat.0 < 0 {
             let most = pace.group_minute.max(1);
@@ -280,6 +333,13 @@ impl Lane {
         let Some(job) = self.under_way.take() else { return };
         self.sent.push_back(now);
         self.free_at = Some(now + pace.gap);
+        match &result {
+            Err(error) if error.is_of_the_chat() && !job.needs_another_right(error) => {
+                return self.bar(error.clone(), job, pace, now, chance);
+            }
+            Ok(_) | Err(BotError::Refused(_)) => self.barred = None,
+            Err(_) => {}
+        }
         let told = match result {
             Ok(message) => Ok(message),
             Err(error) => match pause(&error, self.failures, pace, chance) {
@@ -291,8 +351,8 @@ impl Lane {
                 }
                 None => Err(match error {
                     BotError::Refused(refusal) => Undelivered::Refused(refusal),
-                    BotError::Blocked | BotError::Moved(_) => Undelivered::Blocked,
-                    BotError::Unauthorized => Undelivered::Closed,
+                    BotError::Unauthorized | BotError::Moved(_) => Undelivered::Closed,
+                    BotError::Blocked => Undelivered::Unreachable,
                     BotError::RetryAfter(_)
                     | BotError::Server(_)
                     | BotError::Conflict
@@ -302,35 +362,79 @@ impl Lane {
             },
         };
         self.failures = 0;
-        for waiting in job.waiting {
-            let _ = waiting.send(told.clone());
+        job.tell(&told);
+    }
+
+    /// Nothing can be written to the chat now: all that waits goes on waiting, but for what is worth something now
+    /// only.
+    fn bar(&mut self, error: BotError, job: Job, pace: &Pace, now: Instant, chance: f64) {
+        if job.rank == Some(Rank::Prompt) {
+            job.tell(&Err(Undelivered::Unreachable));
+        } else {
+            self.put_first(job);
         }
+        let cards = std::mem::take(&mut self.cards).into_iter();
+        let (prompts, cards) = cards.partition(|job| job.rank == Some(Rank::Prompt));
+        self.cards = cards;
+        for job in Vec::from(prompts) {
+            job.tell(&Err(Undelivered::Unreachable));
+        }
+        if self.waiting() == 0 {
+            return;
+        }
+        let tries = self.barred.take().map_or(0, |(_, tries)| tries);
+        let pause = doubled(pace.first_chat_pause, pace.longest_chat_pause, tries, chance);
+        self.barred = Some((error, tries.saturating_add(1)));
+        self.free_at = Some(now + pause);
     }
 
     /// What failed goes first again, unless a later change took its place, or it failed too often.
     fn put_back(&mut self, mut job: Job) {
         job.failures = job.failures.saturating_add(1);
-        let is_stuck = job.failures >= FAILURES_FIRST;
-        let Some(rank) = job.rank else {
-            match self.edits.iter_mut().find(|other| same_message(&other.errand, &job.errand)) {
-                Some(later) => {
-                    let errand = merged(&job.errand, (*later.errand).clone());
-                    later.errand = Arc::new(errand);
-                    later.waiting.extend(job.waiting);
-                }
-                None if is_stuck => self.edits.push_back(job),
-                None => self.edits.push_front(job),
-            }
-            return;
+        if job.failures < FAILURES_FIRST {
+            self.put_first(job);
+        } else if let Some(job) = self.give_way(job) {
+            self.queue(job.rank).push_back(job);
+        }
+    }
+
+    fn put_first(&mut self, job: Job) {
+        if let Some(job) = self.give_way(job) {
+            self.queue(job.rank).push_front(job);
+        }
+    }
+
+    /// Joins a change with the later one of the same message that waits; gives back anything else.
+    fn give_way(&mut self, job: Job) -> Option<Job> {
+        let mut edits = self.edits.iter_mut();
+        let Some(later) = edits.find(|other| same_message(&other.errand, &job.errand)) else {
+            return Some(job);
         };
-        let queue = match rank {
-            Rank::Card => &mut self.cards,
-            Rank::Notice => &mut self.notices,
-        };
-        if is_stuck {
-            queue.push_back(job);
-        } else {
-            queue.push_front(job);
+        let errand = merged(&job.errand, (*later.errand).clone());
+        later.errand = Arc::new(errand);
+        later.waiting.extend(job.waiting);
+        None
+    }
+
+    const fn queue(&mut self, rank: Option<Rank>) -> &mut VecDeque<Job> {
+        match rank {
+            None => &mut self.edits,
+            Some(Rank::Card | Rank::Prompt) => &mut self.cards,
+            Some(Rank::Notice) => &mut self.notices,
+        }
+    }
+}
+
+impl Job {
+    /// Whether it was refused as a file: texts may be written there all the same.
+    fn needs_another_right(&self, error: &BotError) -> bool {
+        let is_document = matches!(&*self.errand, Errand::Send { letter: Letter::Document(_), .. });
+        is_document && *error == BotError::Refused(Refusal::NoRightToWrite)
+    }
+
+    fn tell(self, told: &Result<MessageId, Undelivered>) {
+        for waiting in self.waiting {
+            let _ = waiting.send(told.clone());
         }
     }
 }
@@ -339,9 +443,7 @@ fn push_bounded(queue: &mut VecDeque<Job>, job: Job, most: usize) {
     if queue.len() >= most
         && let Some(oldest) = queue.pop_front()
     {
-        for waiting in oldest.waiting {
-            let _ = waiting.send(Err(Undelivered::Dropped));
-        }
+        oldest.tell(&Err(Undelivered::Dropped));
     }
     queue.push_back(job);
 }
@@ -367,7 +469,7 @@ fn merged(earlier: &Errand, later: Errand) -> Errand {
 /// How long to wait before the same is tried again; none when that helps nothing.
 fn pause(error: &BotError, failures: u32, pace: &Pace, chance: f64) -> Option<Duration> {
     match error {
-        BotError::RetryAfter(after) => Some(*after),
+        BotError::RetryAfter(after) => Some(after.wait()),
         BotError::Server(_) | BotError::Conflict | BotError::Network(_) | BotError::Nonsense => {
             Some(doubled(pace.first_pause, pace.longest_pause, failures, chance))
         }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::ipc::TelegramRefused;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub enum Rank {
     /// It asks a person to decide, or answers what they typed. It is never dropped.
     Card,
+    /// It asks for an answer at once: where nothing can be written to the chat now, it is not sent later either.
+    Prompt,
     /// It tells something. When too many wait, the oldest is dropped.
     Notice,
 }
@@ -71,9 +73,9 @@ pub enum Undelivered {
     /// Telegram refused it.
     #[error("Telegram refused it: {0}")]
     Refused(Refusal),
-    /// The person blocked the bot.
+    /// Nothing can be written to the chat now, and it is of [`Rank::Prompt`]; everything else waits.
     #[error("the bot may not write to this chat")]
-    Blocked,
+    Unreachable,
     /// Too much else waited, or it was too late for an answer.
     #[error("it was dropped: too much else waited, or for too long")]
     Dropped,
@@ -117,8 +119,8 @@ struct Shared {
     handed_in: Notify,
     /// The last failure, until something arrives.
     trouble: Mutex<Option<BotError>>,
-    /// The supergroup that the chat became: nothing more is sent, since the configuration names the chat.
-    moved: Mutex<Option<ChatId>>,
+    /// The last chat that became a supergroup, and that one.
+    moved: watch::Sender<Option<(ChatId, ChatId)>>,
     refusals: Refusals,
 }
 
@@ -134,7 +136,7 @@ impl Courier {
             lanes,
             handed_in: Notify::new(),
             trouble: Mutex::default(),
-            moved: Mutex::default(),
+            moved: watch::Sender::new(None),
             refusals: Refusals::default(),
         }))
     }
@@ -168,28 +170,48 @@ impl Courier {
         self.0.bot.id()
     }
 
-    /// Whether this is the same courier.
-    #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     /// How much waits.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.lanes().waiting()
     }
 
-    /// The chat is a supergroup now, and has this number. Nothing is sent any more by this courier.
-    pub fn moved(&self, to: ChatId) {
-        self.0.note_moved(to);
+    /// Whether this is the same courier.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The last failure, if nothing arrived since.
+    /// Keeps to what a former courier of the same bot has spent of each chat's pace.
+    pub fn follow(&self, former: &Self) {
+        if self.bot() == former.bot() {
+            let spent = former.0.lanes().spent();
+            self.0.lanes().count(spent);
+        }
+    }
+
+    /// The bot may write to a chat again, as it seems: what waits for that is tried now.
+    pub fn retry(&self, chat: ChatId) {
+        self.0.lanes().retry(chat, Instant::now());
+        self.0.handed_in.notify_one();
+    }
+
+    /// A chat is a supergroup now, and has this number.
+    pub fn moved(&self, from: ChatId, to: ChatId) {
+        self.0.moved.send_replace(Some((from, to)));
+    }
+
+    /// Watches for a chat that became a supergroup, and its new number.
+    #[must_use]
+    pub fn moves(&self) -> watch::Receiver<Option<(ChatId, ChatId)>> {
+        self.0.moved.subscribe()
+    }
+
+    /// Why nothing can be written to the chat, or else the last failure, if nothing arrived since.
     #[must_use]
     pub fn trouble(&self) -> Option<BotError> {
-        if let Some(to) = self.0.moved() {
-            return Some(BotError::Moved(to));
+        if let Some(error) = self.0.lanes().barred() {
+            return Some(error);
         }
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -276,25 +298,27 @@ impl Shared {
 
     fn settle(&self, ticket: Ticket, result: Result<MessageId, BotError>) {
         let trouble = match &result {
+            Err(error) if error.is_of_the_chat() => Some(error.clone()),
             Ok(_) | Err(BotError::Refused(_)) => None,
             Err(error) => Some(error.clone()),
         };
-        if let Err(BotError::Moved(to)) = result {
-            self.note_moved(to);
+        match (&result, ticket) {
+            (Err(BotError::Moved(to)), Ticket::Chat(from)) => {
+                self.moved.send_replace(Some((from, *to)));
+            }
+            (Err(BotError::RetryAfter(after)), _) if after.is_capped() => {
+                tracing::warn!("Telegram: too many requests; again in {after}");
+            }
+            _ => {}
         }
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        let known = {
+            let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *known, trouble.clone())
+        };
+        if let Some(error) = trouble.filter(|error| error.is_of_the_chat() && known.as_ref() != Some(error)) {
+            tracing::warn!("Telegram: {error}; what waits is tried again");
+        }
         self.lanes().settle(ticket, result, Instant::now(), rand::random());
-    }
-
-    fn moved(&self) -> Option<ChatId> {
-        *self.moved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note_moved(&self, to: ChatId) {
-        let before = self.moved.lock().unwrap_or_else(PoisonError::into_inner).replace(to);
-        if before != Some(to) {
-            tracing::warn!("Telegram: {}", BotError::Moved(to));
-        }
     }
 
     async fn carry(self: Arc<Self>, Parcel { ticket, errand }: Parcel) -> Done {
@@ -317,9 +341,6 @@ impl Shared {
 
     async fn send(&self, room: Room, letter: &Letter, cause: &Cause) -> Result<MessageId, BotError> {
         let chat = room.chat;
-        if let Some(to) = self.moved() {
-            return Err(BotError::Moved(to));
-        }
         let bot = self.bot.id().0;
         let known = self.journal.store().read(|store| kept::sent(store, bot, chat.0, cause.as_str()));
         match known {
@@ -369,9 +390,6 @@ impl Shared {
     }
 
     async fn edit(&self, chat: ChatId, message: MessageId, edit: &Edit) -> Result<MessageId, BotError> {
-        if let Some(to) = self.moved() {
-            return Err(BotError::Moved(to));
-        }
         let edited = match edit {
             Edit::Text(text, keyboard) => {
                 let text = concealed(text, &self.anonymizer.load());

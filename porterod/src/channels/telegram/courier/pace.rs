@@ -13,6 +13,10 @@ pub struct Pace {
     pub first_pause: Duration,
     /// The longest.
     pub longest_pause: Duration,
+    /// The first pause before a chat that the bot may not write to is tried again; it doubles with each try.
+    pub first_chat_pause: Duration,
+    /// The longest.
+    pub longest_chat_pause: Duration,
     /// How long an answer to a press is tried.
     pub answer_for: Duration,
 }
@@ -24,6 +28,8 @@ impl Default for Pace {
             group_minute: 20,
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
+            first_chat_pause: Duration::from_secs(60),
+            longest_chat_pause: Duration::from_secs(600),
             answer_for: Duration::from_secs(15),
         }
     }

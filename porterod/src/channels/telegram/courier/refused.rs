@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use portero::ipc::{TelegramRefused, TelegramTrouble};
 
+use super::Letter;
 use super::lanes::Errand;
 use crate::channels::telegram::bot::Refusal;
 
@@ -25,8 +26,12 @@ impl Refusals {
             // What a press does is in the chat all the same.
             Errand::Answer { .. } => return,
         };
+        let is_document = matches!(errand, Errand::Send { letter: Letter::Document(_), .. });
         match refusal {
-            Refusal::ChatUnknown | Refusal::NotFound | Refusal::TooLong | Refusal::Other(_) => {}
+            Refusal::NotFound | Refusal::TooLong | Refusal::Other(_) => {}
+            Refusal::NoRightToWrite if is_document => {}
+            // It is tried again.
+            Refusal::ChatUnknown | Refusal::NoRightToWrite => return,
             // The person removed it, or it is as it is to be.
             Refusal::MessageGone | Refusal::NotModified | Refusal::QueryTooOld => return,
             // It is shown elsewhere, and `topics` tells what to do.
@@ -50,7 +55,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::channels::telegram::courier::{Cause, Letter};
+    use crate::channels::telegram::courier::Cause;
     use crate::channels::telegram::text::Message;
 
     #[derive(Clone, Default)]

@@ -34,7 +34,7 @@ use crate::daemon::Daemon;
 use crate::pairing::{Circle, Person};
 use crate::store::StoreError;
 use crate::store::cards::{self as kept, Chat, Turn};
-use crate::taps::{self, Act, Deed, Found, Tapped, Turned};
+use crate::taps::{self, Act, Deed, Found, Says, Tapped, Turned};
 
 /// How long to wait for Telegram's word that a message arrived whose button was pressed already.
 const ARRIVES: Duration = Duration::from_secs(2);
@@ -75,17 +75,18 @@ impl Deciding {
                 let Some((_, _, message)) = pressed.place else { return Ok(()) };
                 let carried = pressed.data.as_deref().unwrap_or_default();
                 let found = arrived(|| self.board.taps.pressed(carried, press(message))).await?;
-                if talk::is_its(&found) {
+                let words = if heard.is_overtaken && widens(&found) {
+                    words::OVERTAKEN
+                } else if talk::is_its(&found) {
                     return self.next.hear(heard).await;
-                }
-                let words = self.pressed(&link, person, found, message.0).await?;
+                } else {
+                    self.pressed(&link, person, found, message.0).await?
+                };
                 let Words { text, alert } = words;
                 link.courier.answer(pressed.query.clone(), text.map(Cow::into_owned), alert);
                 Ok(())
             }
             Word::Said(said) => {
-                // Who writes may have blocked the bot before.
-                self.board.refresh_all()?;
                 let reason = match said.answers {
                     Some(answered) => self.reason(&link, press(answered), said.text.as_deref()).await?,
                     None => None,
@@ -256,6 +257,25 @@ impl Deciding {
             self.ask_reason(link, person, (task, update)).await?;
         }
         Ok(if choice == Choice::Read { words::READ } else { Words::none() })
+    }
+}
+
+/// Whether a press lets more happen.
+fn widens(found: &Found) -> bool {
+    match found {
+        Found::Decide(tapped) | Found::Again(Act::Decide(_), Some(tapped)) => tapped.deed().approves(),
+        Found::Widen(_) => true,
+        Found::Answer(answered) => match answered.answer.says {
+            Says::Number(_) => true,
+            Says::Refuse => false,
+        },
+        Found::Again(..)
+        | Found::Restrict(_)
+        | Found::RestrictAgain(_)
+        | Found::Show(_)
+        | Found::Used
+        | Found::Unsent
+        | Found::Void => false,
     }
 }
 

@@ -36,6 +36,10 @@ impl Words {
     }
 }
 
+/// It failed before, and something that was said later is done: what widens must not come after that.
+pub(super) const OVERTAKEN: Words = Words::alert(
+    "This could not be done at once, and what you said since was. Nothing more was changed: tap it again.",
+);
 pub(super) const USED: Words = Words::passing("This button was used already. Nothing was changed.");
 pub(super) const UNSENT: Words = Words::passing("Not ready yet. Nothing was changed: press again.");
 pub(super) const VOID: Words =

@@ -40,8 +40,7 @@ pub fn status(status: &Status, view: &View<'_>) -> Vec<Message> {
 }
 
 fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
-    let TelegramStatus { state, last_poll, last_trouble, waiting, sending_trouble, group, refused, .. } =
-        &status.telegram;
+    let TelegramStatus { state, last_poll, last_trouble, waiting, group, .. } = &status.telegram;
     let text = text.words("\n").bold("Telegram").words(": ").words(match state {
         TelegramState::Off => "off",
         TelegramState::Invalid => "not set up as it should be",
@@ -76,11 +75,17 @@ fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
             .code(&Shown::line(&trouble.what)),
         None => text,
     };
+    sending(text, &status.telegram, view)
+}
+
+/// What goes wrong with what is sent, and with what was written or tapped.
+fn sending(text: Text, telegram: &TelegramStatus, view: &View<'_>) -> Text {
+    let TelegramStatus { sending_trouble, refused, given_up, .. } = telegram;
     let text = match sending_trouble {
         Some(trouble) => text.words("\n• sending: ").code(&Shown::line(trouble)),
         None => text,
     };
-    match refused {
+    let text = match refused {
         Some(TelegramRefused { count, last }) => text
             .words("\n• refused and not shown: ")
             .count(*count)
@@ -89,7 +94,11 @@ fn telegram(text: Text, status: &Status, view: &View<'_>) -> Text {
             .words(": ")
             .code(&Shown::line(&last.what)),
         None => text,
+    };
+    if *given_up == 0 {
+        return text;
     }
+    text.words("\n• failed for ever, of what was written or tapped: ").count(*given_up)
 }
 
 fn records(text: Text, status: &Status, view: &View<'_>) -> Text {

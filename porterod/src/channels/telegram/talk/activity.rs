@@ -13,7 +13,7 @@ use portero::names::{Principal, ToolId};
 use portero::pipeline::BoxFuture;
 
 use super::super::bot::TopicId;
-use super::super::courier::Courier;
+use super::super::courier::{Courier, Undelivered};
 use super::super::screens::activity::{Fate, Told};
 use super::Talk;
 use crate::pairing::Circle;
@@ -28,6 +28,9 @@ const APPROVED_MOST: usize = 10_000;
 
 /// The topics of projects that have one.
 type Topics = HashMap<Principal, TopicId>;
+
+/// What could not be told, and where.
+type Untold = (Option<TopicId>, Told);
 
 /// What was gathered.
 #[derive(Debug, Default)]
@@ -80,7 +83,16 @@ impl Batch {
         };
         if wanted {
             let topic = entry.record.principal.as_ref().and_then(|project| topics.get(project).copied());
-            self.parts.entry(topic).or_default().count(fate, tool);
+            self.parts.entry(topic).or_default().count(fate, tool, 1);
+        }
+    }
+
+    /// What could not be told is told with what comes.
+    fn give_back(&mut self, (topic, told): (Option<TopicId>, Told)) {
+        let part = self.parts.entry(topic).or_default();
+        part.others += told.others;
+        for (fate, tool, count) in told.counts {
+            part.count(fate, &tool, count);
         }
     }
 
@@ -91,14 +103,14 @@ impl Batch {
 }
 
 impl Part {
-    fn count(&mut self, fate: Fate, tool: &ToolId) {
+    fn count(&mut self, fate: Fate, tool: &ToolId, more: u64) {
         let key = (fate, tool.clone());
         if let Some(count) = self.counts.get_mut(&key) {
-            *count += 1;
+            *count += more;
         } else if self.counts.len() < TOOLS_MOST {
-            self.counts.insert(key, 1);
+            self.counts.insert(key, more);
         } else {
-            self.others += 1;
+            self.others += more;
         }
     }
 
@@ -141,7 +153,7 @@ impl Talk {
             Err(error) => return tracing::error!(%error, "what runs is not told"),
         };
         let mut watch = Watch { follower, batch: Batch::default() };
-        let mut under_way = None::<BoxFuture<'static, ()>>;
+        let mut under_way = None::<BoxFuture<'static, Vec<Untold>>>;
         loop {
             let telegram = self.daemon.config.load().settings.telegram.clone();
             let notices = telegram.map(|telegram| telegram.notices).unwrap_or_default();
@@ -158,11 +170,12 @@ impl Talk {
                 watch.batch = Batch::default();
                 continue;
             };
-            if let Some(sending) = &mut under_way
-                && tokio::time::timeout(Duration::ZERO, sending).await.is_err()
-            {
-                // What comes meanwhile is told with the next message.
-                continue;
+            if let Some(sending) = &mut under_way {
+                let Ok(untold) = tokio::time::timeout(Duration::ZERO, sending).await else {
+                    // What comes meanwhile is told with the next message.
+                    continue;
+                };
+                untold.into_iter().for_each(|untold| watch.batch.give_back(untold));
             }
             under_way = None;
             let now = self.daemon.clock.now().wall;
@@ -173,24 +186,33 @@ impl Talk {
         }
     }
 
-    /// Tells all of it, and gives what to wait for until it is told.
+    /// Tells all of it, and gives what to wait for until it is told, or what of it could not be.
     async fn tell(
         &self,
         all: Vec<(Option<TopicId>, Told)>,
         courier: &Courier,
         circle: &Circle,
-    ) -> Option<BoxFuture<'static, ()>> {
+    ) -> Option<BoxFuture<'static, Vec<Untold>>> {
         let mut sending = Vec::new();
         for (topic, told) in all {
-            sending.extend(self.send_notice(&told, (courier, circle), topic).await);
+            let sent = self.send_notice(&told, (courier, circle), topic).await;
+            sending.extend(sent.map(|sent| (sent, (topic, told))));
         }
         if sending.is_empty() {
             return None;
         }
         Some(Box::pin(async move {
-            for sent in sending {
-                sent.await;
+            let mut untold = Vec::new();
+            for (sent, told) in sending {
+                match sent.await {
+                    // What Telegram refuses, it refuses always; `status` counts it.
+                    Ok(_) | Err(Undelivered::Refused(_)) => {}
+                    Err(Undelivered::Unreachable | Undelivered::Dropped | Undelivered::Closed) => {
+                        untold.push(told)
+                    }
+                }
             }
+            untold
         }))
     }
 

@@ -72,11 +72,12 @@ impl Talk {
                     let edit =
                         courier.edit(ChatId(circle.chat()), MessageId(message), Edit::Text(text, None));
                     match edit.outcome().await {
-                        Ok(_) | Err(Undelivered::Refused(_) | Undelivered::Blocked) => {
+                        // What is refused was removed from the chat, or is refused as it is.
+                        Ok(_) | Err(Undelivered::Refused(_)) => {
                             self.daemon.consents.drawn(id, true).await?;
                         }
                         // It is drawn on the next link, or with the next change.
-                        Err(Undelivered::Dropped | Undelivered::Closed) => {}
+                        Err(Undelivered::Unreachable | Undelivered::Dropped | Undelivered::Closed) => {}
                     }
                 }
             }
@@ -103,12 +104,13 @@ impl Talk {
         };
         let keyboard = self.keyboard_of(spot, buttons(&question, 0, pages.len())).await?;
         let letter = Letter::Text(page.clone(), keyboard);
-        let sending = courier.send(ChatId(circle.chat()), letter, Rank::Card, cause);
+        let sending = courier.send(ChatId(circle.chat()), letter, Rank::Prompt, cause);
         match sending.outcome().await {
             Ok(_) => self.daemon.consents.touch(),
             // The next link shows it, if it is still open.
             Err(Undelivered::Closed) => {}
-            Err(error @ (Undelivered::Refused(_) | Undelivered::Blocked | Undelivered::Dropped)) => {
+            // The terminal waits for minutes at most, and is told.
+            Err(error @ (Undelivered::Refused(_) | Undelivered::Unreachable | Undelivered::Dropped)) => {
                 tracing::warn!(%error, "what a terminal asks could not be shown on Telegram");
                 self.daemon.consents.end(id, End::Unsent).await;
             }

@@ -36,10 +36,9 @@ impl Talk {
                     if let Some(letter) = letter {
                         let sent = courier.send(ChatId(circle.chat()), letter, Rank::Notice, cause);
                         match sent.outcome().await {
-                            Ok(_) | Err(Undelivered::Refused(_) | Undelivered::Blocked) => {
-                                told = Some((circle.chat(), day));
-                            }
-                            Err(Undelivered::Dropped | Undelivered::Closed) => {}
+                            // Telegram refuses these very words, which `status` tells.
+                            Ok(_) | Err(Undelivered::Refused(_)) => told = Some((circle.chat(), day)),
+                            Err(Undelivered::Unreachable | Undelivered::Dropped | Undelivered::Closed) => {}
                         }
                     }
                 }

@@ -95,7 +95,7 @@ fn settled(done: Result<(), BotError>) -> Result<(), Trouble> {
             Ok(())
         }
         Err(BotError::Unauthorized) => Err(Trouble::Gone),
-        Err(BotError::RetryAfter(least)) => Err(Trouble::Later(least)),
+        Err(BotError::RetryAfter(least)) => Err(Trouble::Later(least.wait())),
         Err(BotError::Server(_) | BotError::Conflict | BotError::Network(_) | BotError::Nonsense) => {
             Err(Trouble::Later(Duration::ZERO))
         }

@@ -223,7 +223,8 @@ impl Flow for Talk {
     }
 
     fn hear(&self, heard: Heard) -> BoxFuture<'_, Result<(), StoreError>> {
-        let Heard { word, person, courier, receipt } = heard;
+        // What widens and was overtaken does not come here.
+        let Heard { word, person, courier, receipt, is_overtaken: _ } = heard;
         let topic = match &word {
             Word::Said(said) => said.topic,
             Word::Pressed(_) => None,

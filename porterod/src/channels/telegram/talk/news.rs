@@ -80,10 +80,9 @@ impl Talk {
                 }
                 outbox.acknowledge(CHANNEL, last).await?;
             }
-            Ok(_) | Err(Undelivered::Blocked) => {
-                outbox.acknowledge(CHANNEL, last).await?;
-            }
-            Err(Undelivered::Dropped | Undelivered::Closed) => {}
+            Ok(_) => outbox.acknowledge(CHANNEL, last).await?,
+            // It is told with the next message, or on the next link.
+            Err(Undelivered::Unreachable | Undelivered::Dropped | Undelivered::Closed) => {}
         }
         Ok(true)
     }

@@ -35,7 +35,7 @@ impl Talk {
         told: &Told,
         (courier, circle): (&Courier, &Circle),
         topic: Option<TopicId>,
-    ) -> Option<BoxFuture<'static, ()>> {
+    ) -> Option<BoxFuture<'static, Result<MessageId, Undelivered>>> {
         let cause = Cause::new("ran", rand::random::<u64>());
         let spot = Spot {
             bot: courier.bot().0,
@@ -56,9 +56,11 @@ impl Talk {
             (ChatId(circle.chat()), Letter::Text(message, keyboard), courier.clone());
         let sent = courier.send(Room { chat, topic }, letter.clone(), Rank::Notice, cause.clone());
         Some(Box::pin(async move {
-            if let Err(Undelivered::Refused(Refusal::TopicGone | Refusal::TopicClosed)) = sent.outcome().await
-            {
-                drop(courier.send(chat, letter, Rank::Notice, cause).outcome().await);
+            match sent.outcome().await {
+                Err(Undelivered::Refused(Refusal::TopicGone | Refusal::TopicClosed)) => {
+                    courier.send(chat, letter, Rank::Notice, cause).outcome().await
+                }
+                told => told,
             }
         }))
     }
@@ -188,7 +190,7 @@ impl Talk {
                         tracing::warn!(%error, "a notice on Telegram will be drawn once more");
                     }
                 }
-                Err(Undelivered::Blocked | Undelivered::Dropped | Undelivered::Closed) => {}
+                Err(Undelivered::Unreachable | Undelivered::Dropped | Undelivered::Closed) => {}
             }
         });
         Ok(())

@@ -1,5 +1,5 @@
 use super::*;
-use crate::channels::telegram::bot::{Network, Refusal};
+use crate::channels::telegram::bot::{Document, Network, Refusal, RetryAfter};
 use crate::channels::telegram::text::Message;
 
 const JANE: ChatId = ChatId(501);
@@ -154,7 +154,7 @@ fn too_many_requests_are_waited_out_for_that_chat() {
     let mut world = World::new();
     let mut outcome = world.post(JANE, "card", Rank::Card);
     let (ticket, _) = world.goes().unwrap();
-    world.settle(ticket, Err(BotError::RetryAfter(37 * SECOND)));
+    world.settle(ticket, Err(BotError::RetryAfter(RetryAfter::asked(37 * SECOND))));
     assert_eq!(world.wait(), Some(37 * SECOND));
     drop(world.post(JOE, "other", Rank::Card));
     assert_eq!(world.arrives().as_deref(), Some("other"));
@@ -223,7 +223,8 @@ fn what_telegram_refuses_is_told_and_not_tried_again() {
     let mut world = World::new();
     for (error, told) in [
         (BotError::Refused(Refusal::TooLong), Undelivered::Refused(Refusal::TooLong)),
-        (BotError::Blocked, Undelivered::Blocked),
+        // The next courier knows the chat by its new number.
+        (BotError::Moved(ChatId(-9)), Undelivered::Closed),
     ] {
         let mut outcome = world.post(JANE, "card", Rank::Card);
         let (ticket, _) = world.goes().unwrap();
@@ -302,7 +303,7 @@ fn an_answer_waits_for_no_message_and_is_not_tried_for_ever() {
     world.press("press");
     let (press, _) = world.goes().unwrap();
     world.settle(press, Err(BotError::Server(502)));
-    world.settle(card, Err(BotError::RetryAfter(600 * SECOND)));
+    world.settle(card, Err(BotError::RetryAfter(RetryAfter::asked(600 * SECOND))));
     let mut tries = 1;
     while let Some(pause) = world.wait().filter(|pause| *pause < 100 * SECOND) {
         world.now += pause;
@@ -352,4 +353,113 @@ fn a_flood_of_notices_leaves_room_in_a_groups_minute_for_a_question() {
     drop(world.post(GROUP, "question", Rank::Card));
     assert_eq!(world.arrives().as_deref(), Some("question"));
     assert!(world.wait().is_some_and(|wait| wait > 20 * SECOND), "notices wait for the next minute");
+}
+
+#[test]
+fn a_groups_minute_goes_on_while_nothing_waits_there() {
+    let mut world = World::new();
+    for number in 0..20 {
+        drop(world.post(GROUP, &number.to_string(), Rank::Card));
+        assert!(world.arrives().is_some());
+        // It is idle for a while.
+        assert_eq!(world.wait(), None);
+        world.now += 2 * SECOND;
+        assert_eq!(world.wait(), None);
+    }
+    drop(world.post(GROUP, "the 21st", Rank::Card));
+    assert_eq!(world.wait(), Some(20 * SECOND), "Telegram counted those that were sent");
+    world.now += 60 * SECOND;
+    assert!(world.arrives().is_some());
+    world.now += 61 * SECOND;
+    assert_eq!(world.wait(), None);
+    assert!(world.lanes.chats.is_empty(), "nothing is kept of a chat in which nothing happens");
+}
+
+#[test]
+fn the_next_lanes_know_what_former_ones_sent() {
+    let mut world = World::new();
+    for number in 0..20 {
+        drop(world.post(GROUP, &number.to_string(), Rank::Card));
+        assert!(world.arrives().is_some());
+        world.now += SECOND;
+    }
+    world.lanes.close();
+    let spent = world.lanes.spent();
+    world.lanes = Lanes::new(Pace::default());
+    world.lanes.count(spent);
+    drop(world.post(GROUP, "the 21st", Rank::Card));
+    assert_eq!(world.wait(), Some(40 * SECOND));
+}
+
+#[test]
+fn a_chat_that_takes_nothing_is_tried_ever_more_rarely_and_nothing_is_lost() {
+    for error in [
+        BotError::Blocked,
+        BotError::Refused(Refusal::ChatUnknown),
+        BotError::Refused(Refusal::NoRightToWrite),
+    ] {
+        let mut world = World::new();
+        let mut card = world.post(JANE, "card", Rank::Card);
+        let mut notice = world.post(JANE, "notice", Rank::Notice);
+        let mut edit = world.change(1, text("change"));
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            let (ticket, told) = world.goes().unwrap();
+            assert_eq!(told, "card", "nothing overtakes it");
+            world.settle(ticket, Err(error.clone()));
+            assert_eq!(world.lanes.barred(), Some(error.clone()));
+            let pause = world.wait().unwrap();
+            pauses.push(pause.as_secs());
+            world.now += pause;
+        }
+        assert_eq!(pauses, [60, 120, 240, 480, 600, 600]);
+        drop(world.post(JOE, "other", Rank::Card));
+        let (ticket, _) = world.goes().unwrap();
+        assert_eq!(ticket, Ticket::Chat(JANE), "each chat goes by itself");
+        world.settle(ticket, Err(error));
+        assert_eq!(world.arrives().as_deref(), Some("other"));
+        assert!(card.try_recv().is_err() && notice.try_recv().is_err() && edit.try_recv().is_err());
+
+        world.lanes.retry(JANE, world.now);
+        for told in ["card", "1: change", "notice"] {
+            assert_eq!(world.arrives().as_deref(), Some(told));
+            world.now += SECOND;
+        }
+        assert_eq!(card.try_recv().unwrap(), Ok(MessageId(9)));
+        assert_eq!(world.lanes.barred(), None);
+    }
+}
+
+#[test]
+fn what_is_worth_something_now_only_is_not_sent_later() {
+    let mut world = World::new();
+    let mut card = world.post(JANE, "card", Rank::Card);
+    let mut queued = world.post(JANE, "prompt", Rank::Prompt);
+    let (ticket, _) = world.goes().unwrap();
+    world.settle(ticket, Err(BotError::Blocked));
+    let mut late = world.post(JANE, "another", Rank::Prompt);
+    for prompt in [&mut queued, &mut late] {
+        assert_eq!(prompt.try_recv().unwrap(), Err(Undelivered::Unreachable));
+    }
+    assert!(card.try_recv().is_err(), "the card waits");
+    let mut alone = world.post(JOE, "alone", Rank::Prompt);
+    let (ticket, _) = world.goes().unwrap();
+    world.settle(ticket, Err(BotError::Blocked));
+    assert_eq!(alone.try_recv().unwrap(), Err(Undelivered::Unreachable));
+}
+
+#[test]
+fn a_group_that_takes_no_files_takes_texts() {
+    let mut world = World::new();
+    let (done, mut outcome) = oneshot::channel();
+    let document = Document::new("call.json", b"{}".to_vec(), None).unwrap();
+    let errand =
+        Errand::Send { cause: Cause::new("document", 1), letter: Letter::Document(document), topic: None };
+    world.lanes.hand_in(JANE, errand, Some(Rank::Card), done);
+    let (ticket, _) = world.goes().unwrap();
+    world.settle(ticket, Err(BotError::Refused(Refusal::NoRightToWrite)));
+    assert_eq!(outcome.try_recv().unwrap(), Err(Undelivered::Refused(Refusal::NoRightToWrite)));
+    drop(world.post(JANE, "card", Rank::Card));
+    world.now += SECOND;
+    assert_eq!(world.arrives().as_deref(), Some("card"));
 }
