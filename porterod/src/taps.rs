@@ -206,6 +206,14 @@ impl Affirmed {
     }
 }
 
+/// A message that is being drawn anew: until it is known what the chat shows, its former and its new buttons count.
+#[derive(Debug)]
+#[must_use = "which buttons count follows from what the chat shows"]
+pub struct Redrawing {
+    former: Vec<Key>,
+    fresh: Vec<Key>,
+}
+
 /// Makes buttons and knows them again.
 #[derive(Debug, Clone)]
 pub struct Taps {
@@ -220,7 +228,7 @@ impl Taps {
     }
 
     /// Makes the buttons of a message, each with its task, and gives what each is to carry, in their order. The
-    /// message's other buttons are void from now on.
+    /// message's former buttons go on counting until [`Taps::shown`].
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -228,21 +236,70 @@ impl Taps {
         &self,
         spot: Spot,
         acts: Vec<(Option<TaskId>, Act)>,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<(Vec<String>, Redrawing), StoreError> {
         let (tokens, buttons) = fresh(acts);
+        let fresh = buttons.iter().map(|button| button.key).collect();
         let now = self.journal.now().wall;
-        let change = move |store: &rusqlite::Connection| kept::replace(store, &spot, &buttons, now);
-        self.journal.store().write(Records::Unsynced, change).await?;
-        Ok(tokens)
+        let change = move |store: &rusqlite::Connection| {
+            let former = kept::unused(store, &spot, None)?;
+            kept::add(store, &spot, &buttons, now)?;
+            Ok(former)
+        };
+        let former = self.journal.store().write(Records::Unsynced, change).await?;
+        Ok((tokens, Redrawing { former, fresh }))
     }
 
-    /// Makes buttons of a message, and gives what each is to carry, in their order. The message's other buttons go
-    /// on counting.
+    /// The message is about to lose its buttons; those that do `but` go on counting.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn take_away(&self, spot: &Spot, but: &Act) -> Result<Redrawing, StoreError> {
+        let former = self.journal.store().read(|store| kept::unused(store, spot, Some(&stored(but))))?;
+        Ok(Redrawing { former, fresh: Vec::new() })
+    }
+
+    /// The message shows its new buttons: its former ones count no more.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn add(&self, spot: Spot, acts: Vec<Act>) -> Result<Vec<String>, StoreError> {
-        let (tokens, buttons) = fresh(acts.into_iter().map(|act| (None, act)));
+    pub async fn shown(&self, redrawing: Redrawing) -> Result<(), StoreError> {
+        self.void(redrawing.former).await
+    }
+
+    /// The message will not show its new buttons: they count no more, and its former ones do.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn not_shown(&self, redrawing: Redrawing) -> Result<(), StoreError> {
+        self.void(redrawing.fresh).await
+    }
+
+    /// What a message's buttons were for is done: none of them counts any more.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn clear(&self, spot: Spot) -> Result<(), StoreError> {
+        let change = move |store: &rusqlite::Connection| {
+            let former = kept::unused(store, &spot, None)?;
+            kept::void(store, &former)
+        };
+        self.journal.store().write(Records::Unsynced, change).await
+    }
+
+    async fn void(&self, keys: Vec<Key>) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.journal.store().write(Records::Unsynced, move |store| kept::void(store, &keys)).await
+    }
+
+    /// Makes buttons of a message, each with its task, and gives what each is to carry, in their order. The
+    /// message's other buttons go on counting.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn add(&self, spot: Spot, acts: Vec<(Option<TaskId>, Act)>) -> Result<Vec<String>, StoreError> {
+        let (tokens, buttons) = fresh(acts);
         let now = self.journal.now().wall;
         let change = move |store: &rusqlite::Connection| kept::add(store, &spot, &buttons, now);
         self.journal.store().write(Records::None, change).await?;

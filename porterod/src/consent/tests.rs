@@ -41,7 +41,7 @@ impl Phone {
             crate::store::telegram::keep_sent(store, kept.bot, (kept.chat, 33), &kept.cause, now)
         };
         self.bench.journal.store().write(Records::None, sent).await.unwrap();
-        let made = taps.make(spot, vec![(None, Act::Answer(Answer { question, says }))]).await.unwrap();
+        let (made, _) = taps.make(spot, vec![(None, Act::Answer(Answer { question, says }))]).await.unwrap();
         let press = Press { bot: PLACE.0, chat: PLACE.1, user: 501, message: 33, update: 1 };
         match taps.pressed(&made[0], press).unwrap() {
             Found::Answer(answered) => answered,

@@ -105,17 +105,6 @@ pub(crate) fn is_used(connection: &Connection, key: &Key) -> Result<bool, StoreE
     Ok(connection.prepare_cached(sql)?.query_row([key], |row| row.get(0))?)
 }
 
-/// Puts buttons under a message in place of its others that were not used.
-pub(crate) fn replace(
-    connection: &Connection,
-    spot: &Spot,
-    buttons: &[New],
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    void(connection, spot)?;
-    add(connection, spot, buttons, now)
-}
-
 /// Puts buttons under a message beside those that it has.
 pub(crate) fn add(
     connection: &Connection,
@@ -134,18 +123,26 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// Ends the buttons under a message that were not used, but for those that do this.
-pub(crate) fn void_but(connection: &Connection, spot: &Spot, act: &str) -> Result<(), StoreError> {
-    let sql = "DELETE FROM telegram_buttons
-               WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND steps = 0 AND act <> ?4";
-    connection.prepare_cached(sql)?.execute(params![spot.bot, spot.chat, spot.cause, act])?;
-    Ok(())
+/// The buttons under a message that were not used, but for those that do this.
+pub(crate) fn unused(
+    connection: &Connection,
+    spot: &Spot,
+    but: Option<&str>,
+) -> Result<Vec<Key>, StoreError> {
+    let sql = "SELECT token FROM telegram_buttons
+               WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND steps = 0 AND act IS NOT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map(params![spot.bot, spot.chat, spot.cause, but], |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Ends the buttons under a message that were not used.
-pub(crate) fn void(connection: &Connection, spot: &Spot) -> Result<(), StoreError> {
-    let sql = "DELETE FROM telegram_buttons WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND steps = 0";
-    connection.prepare_cached(sql)?.execute(params![spot.bot, spot.chat, spot.cause])?;
+/// Ends buttons that were not used.
+pub(crate) fn void(connection: &Connection, keys: &[Key]) -> Result<(), StoreError> {
+    let sql = "DELETE FROM telegram_buttons WHERE token = ?1 AND steps = 0";
+    let mut statement = connection.prepare_cached(sql)?;
+    for key in keys {
+        statement.execute([key])?;
+    }
     Ok(())
 }
 

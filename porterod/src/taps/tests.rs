@@ -42,8 +42,12 @@ impl Phone {
     }
 
     async fn button(&self, act: Act) -> String {
-        let made = self.taps.make(self.spot(), vec![(Some(self.task.id), act)]).await.unwrap();
-        made.into_iter().next().unwrap()
+        self.redrawn(act).await.0
+    }
+
+    async fn redrawn(&self, act: Act) -> (String, Redrawing) {
+        let (made, redrawing) = self.taps.make(self.spot(), vec![(Some(self.task.id), act)]).await.unwrap();
+        (made.into_iter().next().unwrap(), redrawing)
     }
 
     fn tapped(&self, token: &str, update: i64) -> Tapped {
@@ -146,12 +150,48 @@ async fn a_button_is_worth_nothing_elsewhere() {
 }
 
 #[tokio::test]
-async fn new_buttons_end_the_old_ones() {
+async fn new_buttons_end_the_old_ones_once_they_are_shown() {
     let phone = Phone::new().await;
     let old = phone.button(Act::Decide(Deed::Approve)).await;
-    let new = phone.button(Act::Decide(Deed::Deny)).await;
+    let (new, redrawing) = phone.redrawn(Act::Decide(Deed::Deny)).await;
+    assert_eq!(phone.tapped(&old, 1).deed(), Deed::Approve, "it is what the chat shows");
+    phone.taps.shown(redrawing).await.unwrap();
     assert!(matches!(phone.taps.pressed(&old, HERE).unwrap(), Found::Void));
     assert_eq!(phone.tapped(&new, 1).deed(), Deed::Deny);
+}
+
+#[tokio::test]
+async fn new_buttons_that_are_refused_leave_the_old_ones() {
+    let phone = Phone::new().await;
+    let old = phone.button(Act::Decide(Deed::Approve)).await;
+    let (new, redrawing) = phone.redrawn(Act::Decide(Deed::Deny)).await;
+    phone.taps.not_shown(redrawing).await.unwrap();
+    assert!(matches!(phone.taps.pressed(&new, HERE).unwrap(), Found::Void));
+    assert_eq!(phone.tapped(&old, 1).deed(), Deed::Approve);
+}
+
+/// Two drawings may be under way at once; the word about the first comes last.
+#[tokio::test]
+async fn a_late_word_about_an_older_drawing_ends_no_newer_button() {
+    let phone = Phone::new().await;
+    let (_, first) = phone.redrawn(Act::Decide(Deed::Approve)).await;
+    let (new, second) = phone.redrawn(Act::Decide(Deed::Deny)).await;
+    phone.taps.shown(second).await.unwrap();
+    phone.taps.shown(first).await.unwrap();
+    assert_eq!(phone.tapped(&new, 1).deed(), Deed::Deny);
+}
+
+/// While a card is drawn anew, two of its buttons say the same: one of them decides.
+#[tokio::test]
+async fn of_an_old_and_a_new_button_for_one_act_one_counts() {
+    let phone = Phone::new().await;
+    let old = phone.button(Act::Decide(Deed::ApproveFor(10))).await;
+    let new = phone.button(Act::Decide(Deed::ApproveFor(10))).await;
+    let (first, second) = (phone.tapped(&old, 1), phone.tapped(&new, 2));
+    assert_eq!(phone.approve(first).await.unwrap().state, State::Approved);
+    assert!(matches!(phone.approve(second).await, Err(DeskError::Settled(_, State::Approved))));
+    let again = phone.taps.pressed(&new, Press { update: 2, ..HERE }).unwrap();
+    assert!(matches!(again, Found::Decide(_)), "it was not used, so nothing follows from it: {again:?}");
 }
 
 #[tokio::test]

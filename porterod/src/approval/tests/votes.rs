@@ -49,7 +49,7 @@ impl Table {
         let number = self.presses.get();
         let cause = format!("card:{}:{number}", self.task.id);
         let spot = Spot { bot: 7, chat: user, user: Some(user), cause: cause.clone() };
-        let token = taps.make(spot, vec![(Some(self.task.id), Act::Decide(deed))]).await.unwrap();
+        let (token, _) = taps.make(spot, vec![(Some(self.task.id), Act::Decide(deed))]).await.unwrap();
         let keep = move |store: &rusqlite::Connection| {
             telegram::keep_sent(store, 7, (user, 100 + number), &cause, now)
         };

@@ -12,7 +12,6 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use portero::ipc::FailureKind;
 use portero::names::{Principal, TaskId};
-use portero::pipeline::BoxFuture;
 use portero::task::State;
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -26,8 +25,8 @@ use super::topics::Topics;
 use crate::control;
 use crate::daemon::Daemon;
 use crate::store::cards::{self as kept, Chat};
-use crate::store::{Records, StoreError, buttons as tokens, telegram};
-use crate::taps::{self, Act, Deed, Spot, Taps};
+use crate::store::{Records, StoreError, telegram};
+use crate::taps::{Act, Deed, Spot, Taps};
 
 /// How long to wait before drawing again what could not be.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -55,8 +54,6 @@ pub(super) enum Item {
     Card(TaskId),
     /// A list, by its cause.
     List(String),
-    /// Every question that waits, one after the other.
-    Questions,
 }
 
 /// Draws what is to be shown.
@@ -147,7 +144,6 @@ impl Board {
                 (None, _) => Ok(Drawn::Later),
                 (Some(link), Item::Card(task)) => self.draw_card(link, *task).await,
                 (Some(link), Item::List(cause)) => self.draw_list(link, cause).await,
-                (Some(link), Item::Questions) => self.draw_questions(link.at).await,
             };
             self.draw_lost();
             let again = match drawn {
@@ -170,29 +166,20 @@ impl Board {
         }
     }
 
-    /// Draws every question that waits once more. Telegram tells nobody that a message was removed, but to change
-    /// one that was fails, and then it is sent anew. They are drawn one after the other, since each has no
-    /// buttons that count while it is drawn.
-    async fn draw_questions(self: &Arc<Self>, at: Chat) -> Result<Drawn, StoreError> {
-        let (cards, lists) =
-            self.read(|store| Ok((kept::waiting(store, at)?, kept::waiting_lists(store, at)?)))?;
-        for task in cards {
-            self.write(move |store| kept::again(store, at, task)).await?;
-            self.redraw(Item::Card(task)).await;
-        }
-        for list in lists {
-            let cause = list.clone();
-            self.write(move |store| kept::list_changes(store, at, &cause)).await?;
-            self.redraw(Item::List(list)).await;
-        }
-        Ok(Drawn::Well)
-    }
-
-    fn redraw(self: &Arc<Self>, item: Item) -> BoxFuture<'static, ()> {
-        match self.is_first(&item) {
-            true => Box::pin(Arc::clone(self).work(item)),
-            false => Box::pin(std::future::ready(())),
-        }
+    /// Draws every question that waits once more. Telegram tells nobody that a message was removed, but to change one
+    /// that was fails, and then it is sent anew.
+    pub(super) async fn refresh_questions(self: &Arc<Self>, at: Chat) -> Result<(), StoreError> {
+        let change = move |store: &Connection| {
+            for task in kept::waiting(store, at)? {
+                kept::changes(store, at, task)?;
+            }
+            for list in kept::waiting_lists(store, at)? {
+                kept::list_changes(store, at, &list)?;
+            }
+            Ok(())
+        };
+        self.write(change).await?;
+        self.refresh_all()
     }
 
     /// Draws anew what stood in a topic that is gone.
@@ -226,11 +213,12 @@ impl Board {
             (true, message) => {
                 let read = card.read && self.has_document(link, task)?;
                 let (text, standing) = face.question(&card, read);
-                let keyboard = buttons::of_card(&self.taps, spot, task, &standing).await?;
+                let (keyboard, redrawing) = buttons::of_card(&self.taps, spot, task, &standing).await?;
                 #[cfg(test)]
                 crate::crash::reached("card made");
                 let to = (link, Some(&look.task.origin.principal));
                 let put = self.put(to, cause, message, (text, keyboard)).await?;
+                buttons::settle(&self.taps, redrawing, &put).await?;
                 if put.is_ok() {
                     self.send_document(link, &face).await?;
                 }
@@ -238,12 +226,13 @@ impl Board {
             }
             (false, message) => {
                 // Who presses that one too late is told how the tool is denied all the same.
-                let told = taps::stored(&Act::Decide(Deed::Forbid));
-                self.write(move |store| tokens::void_but(store, &spot, &told)).await?;
-                match message {
+                let redrawing = self.taps.take_away(&spot, &Act::Decide(Deed::Forbid))?;
+                let edited = match message {
                     Some(message) => edit(link, message, face.outcome(&card), None).await,
                     None => Ok(MessageId(0)),
-                }
+                };
+                buttons::settle(&self.taps, redrawing, &edited).await?;
+                edited
             }
         };
         let over = look.task.state.is_final() && card.list.is_none();
@@ -274,13 +263,14 @@ impl Board {
             .map(|look| look.task.id)
             .collect();
         let text = face::list(&looks, self.daemon.clock.now().wall, &self.zone);
-        let keyboard = buttons::of_list(&self.taps, spot(link, &cause), &waiting).await?;
+        let (keyboard, redrawing) = buttons::of_list(&self.taps, spot(link, &cause), &waiting).await?;
         let (list, over) = (list.to_owned(), waiting.is_empty());
         let drawn = match (over, message) {
             // All of it was decided before it was shown.
             (true, None) => Ok(MessageId(0)),
             (_, message) => self.put((link, None), cause, message, (text, keyboard)).await?,
         };
+        buttons::settle(&self.taps, redrawing, &drawn).await?;
         self.settle(drawn, move |store| {
             kept::list_drawn(store, at, &list, version)?;
             if over { kept::forget_list(store, at, &list, version) } else { Ok(()) }

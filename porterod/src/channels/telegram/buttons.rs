@@ -1,26 +1,29 @@
-//! Buttons as they are sent: a fresh token for each, which stands for one act on one task.
+//! Buttons as they are sent: a fresh token for each, which stands for one act on one task. Those that a message shows
+//! count until it is known to show others.
 
 use portero::names::TaskId;
 
-use super::bot::{Button, Keyboard};
+use super::bot::{Button, Keyboard, MessageId};
 use super::card::short;
+use super::courier::Undelivered;
 use super::keyboard::{self, Choice, Standing, Token};
 use crate::store::StoreError;
-use crate::taps::{Act, Deed, Spot, Taps};
+use crate::taps::{Act, Deed, Redrawing, Spot, Taps};
 
-/// The buttons of a card. Those that stood under the same message before are void from now on.
+/// The buttons of a card.
 pub(super) async fn of_card(
     taps: &Taps,
     spot: Spot,
     task: TaskId,
     standing: &Standing,
-) -> Result<Option<Keyboard>, StoreError> {
+) -> Result<(Option<Keyboard>, Redrawing), StoreError> {
     let mut acts = Vec::new();
     let rows = keyboard::of_card(standing, |choice| {
         acts.push((Some(task), act(choice)));
         place(acts.len())
     });
-    with_tokens(rows, &taps.make(spot, acts).await?)
+    let (tokens, redrawing) = taps.make(spot, acts).await?;
+    Ok((with_tokens(rows, &tokens)?, redrawing))
 }
 
 /// The buttons of a list of these tasks.
@@ -28,14 +31,29 @@ pub(super) async fn of_list(
     taps: &Taps,
     spot: Spot,
     tasks: &[TaskId],
-) -> Result<Option<Keyboard>, StoreError> {
+) -> Result<(Option<Keyboard>, Redrawing), StoreError> {
     let mut acts = Vec::new();
     let ids: Vec<_> = tasks.iter().map(|task| short(*task)).collect();
     let rows = keyboard::of_list(&ids, |choice, at| {
         acts.push((at.map(|at| tasks[at]), act(choice)));
         place(acts.len())
     });
-    with_tokens(rows, &taps.make(spot, acts).await?)
+    let (tokens, redrawing) = taps.make(spot, acts).await?;
+    Ok((with_tokens(rows, &tokens)?, redrawing))
+}
+
+/// Lets those buttons count that the chat shows, as far as that is known.
+pub(super) async fn settle(
+    taps: &Taps,
+    redrawing: Redrawing,
+    sent: &Result<MessageId, Undelivered>,
+) -> Result<(), StoreError> {
+    match sent {
+        Ok(_) => taps.shown(redrawing).await,
+        Err(Undelivered::Refused(_) | Undelivered::Unreachable) => taps.not_shown(redrawing).await,
+        // It may have arrived all the same: both count until the next drawing.
+        Err(Undelivered::Dropped | Undelivered::Closed) => Ok(()),
+    }
 }
 
 /// What a button does.

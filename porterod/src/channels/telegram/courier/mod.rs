@@ -119,6 +119,8 @@ struct Shared {
     handed_in: Notify,
     /// The last failure, until something arrives.
     trouble: Mutex<Option<BotError>>,
+    /// Counts what was noted as sent.
+    sent: watch::Sender<u64>,
     /// The last chat that became a supergroup, and that one.
     moved: watch::Sender<Option<(ChatId, ChatId)>>,
     refusals: Refusals,
@@ -136,6 +138,7 @@ impl Courier {
             lanes,
             handed_in: Notify::new(),
             trouble: Mutex::default(),
+            sent: watch::Sender::new(0),
             moved: watch::Sender::new(None),
             refusals: Refusals::default(),
         }))
@@ -199,6 +202,12 @@ impl Courier {
     /// A chat is a supergroup now, and has this number.
     pub fn moved(&self, from: ChatId, to: ChatId) {
         self.0.moved.send_replace(Some((from, to)));
+    }
+
+    /// Watches for messages that are noted as sent.
+    #[must_use]
+    pub fn sent(&self) -> watch::Receiver<u64> {
+        self.0.sent.subscribe()
     }
 
     /// Watches for a chat that became a supergroup, and its new number.
@@ -367,6 +376,7 @@ impl Shared {
             // It is in the chat all the same, and whoever waits must know which message it is.
             tracing::error!(%error, "a message that was sent could not be noted and may be sent again");
         }
+        self.sent.send_modify(|count| *count += 1);
         Ok(message)
     }
 

@@ -37,8 +37,7 @@ use crate::store::cards::{self as kept, Chat, Turn};
 use crate::taps::{self, Act, Deed, Found, Says, Tapped, Turned};
 
 /// How long to wait for Telegram's word that a message arrived whose button was pressed already.
-const ARRIVES: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The flow that decides.
 pub struct Deciding {
@@ -74,7 +73,8 @@ impl Deciding {
             Word::Pressed(pressed) => {
                 let Some((_, _, message)) = pressed.place else { return Ok(()) };
                 let carried = pressed.data.as_deref().unwrap_or_default();
-                let found = arrived(|| self.board.taps.pressed(carried, press(message))).await?;
+                let found =
+                    arrived(&link.courier, || self.board.taps.pressed(carried, press(message))).await?;
                 let words = if heard.is_overtaken && widens(&found) {
                     words::OVERTAKEN
                 } else if talk::is_its(&found) {
@@ -100,7 +100,7 @@ impl Deciding {
                         let asks = said.text.as_deref().is_some_and(|text| self.asks_what_waits(text));
                         self.next.hear(heard).await?;
                         if asks {
-                            self.board.refresh(Item::Questions);
+                            self.board.refresh_questions(at).await?;
                         }
                         Ok(())
                     }
@@ -324,14 +324,8 @@ impl Deciding {
 
     /// Whether a card's document is in the chat: the person may be faster than Telegram's word here too.
     async fn document_arrived(&self, link: &Link, task: TaskId) -> Result<bool, StoreError> {
-        let since = tokio::time::Instant::now();
-        while !self.board.has_document(link, task)? {
-            if since.elapsed() >= ARRIVES {
-                return Ok(false);
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        Ok(true)
+        let look = || Ok(self.board.has_document(link, task)?.then_some(()));
+        Ok(once_sent(&link.courier, look).await?.is_some())
     }
 }
 
@@ -350,13 +344,32 @@ impl Flow for Deciding {
     }
 }
 
-/// Looks until the message of what is looked for has arrived: the person may be faster than Telegram's word.
-async fn arrived(look: impl Fn() -> Result<Found, StoreError>) -> Result<Found, StoreError> {
-    let since = tokio::time::Instant::now();
+/// What a press is worth, once its message has arrived: the person may be faster than Telegram's word.
+async fn arrived(
+    courier: &Courier,
+    look: impl Fn() -> Result<Found, StoreError>,
+) -> Result<Found, StoreError> {
+    let look = || match look()? {
+        Found::Unsent => Ok(None),
+        found => Ok(Some(found)),
+    };
+    Ok(once_sent(courier, look).await?.unwrap_or(Found::Unsent))
+}
+
+/// Looks now, and again whenever a message was noted as sent, for a while.
+async fn once_sent<T>(
+    courier: &Courier,
+    look: impl Fn() -> Result<Option<T>, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let (mut sent, until) = (courier.sent(), tokio::time::Instant::now() + ARRIVAL_TIMEOUT);
     loop {
-        match look()? {
-            Found::Unsent if since.elapsed() < ARRIVES => tokio::time::sleep(LOOK_AGAIN).await,
-            found => return Ok(found),
+        // What is noted after this is seen below.
+        sent.borrow_and_update();
+        if let Some(found) = look()? {
+            return Ok(Some(found));
+        }
+        if !matches!(tokio::time::timeout_at(until, sent.changed()).await, Ok(Ok(()))) {
+            return Ok(None);
         }
     }
 }

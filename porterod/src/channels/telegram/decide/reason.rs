@@ -28,7 +28,7 @@ impl Deciding {
         let cause = Cause::new("reason", format!("{task}:{}", update));
         let act = Act::Decide(Deed::DenyWithReason);
         let spot = Spot { user: Some(person.user), ..spot(link, &cause) };
-        self.board.taps.make(spot, vec![(Some(task), act)]).await?;
+        self.board.taps.add(spot, vec![(Some(task), act)]).await?;
         let text =
             Text::new().words("Why not? The agent reads what you answer to this message within 10 min\n");
         let text = text.words("Task").words(": ").code(&super::super::card::short(task));
@@ -60,7 +60,7 @@ impl Deciding {
         text: Option<&str>,
     ) -> Result<Option<Words>, StoreError> {
         let now = self.board.daemon.clock.now().wall;
-        let found = arrived(|| self.board.taps.answered(press, now)).await?;
+        let found = arrived(&link.courier, || self.board.taps.answered(press, now)).await?;
         let cause = self.board.read(|store| kept::cause_of(store, link.at, press.message))?;
         if cause.is_none_or(|cause| !cause.starts_with("reason:")) {
             return Ok(None);

@@ -102,10 +102,12 @@ impl Talk {
             user: circle.owner(),
             cause: cause.as_str().to_owned(),
         };
-        let keyboard = self.keyboard_of(spot, buttons(&question, 0, pages.len())).await?;
+        let (keyboard, redrawing) = self.keyboard_of(spot, buttons(&question, 0, pages.len())).await?;
         let letter = Letter::Text(page.clone(), keyboard);
         let sending = courier.send(ChatId(circle.chat()), letter, Rank::Prompt, cause);
-        match sending.outcome().await {
+        let sent = sending.outcome().await;
+        super::super::buttons::settle(&self.taps, redrawing, &sent).await?;
+        match sent {
             Ok(_) => self.daemon.consents.touch(),
             // The next link shows it, if it is still open.
             Err(Undelivered::Closed) => {}
@@ -130,8 +132,10 @@ impl Talk {
             let pages = self.pages_of(&question);
             let page = page.min(pages.len().saturating_sub(1));
             let Some(text) = pages.get(page) else { return Ok(()) };
-            let keyboard = self.keyboard_of(spot, buttons(&question, page, pages.len())).await?;
-            drop(here.courier.edit(ChatId(here.person.chat), message, Edit::Text(text.clone(), keyboard)));
+            let (keyboard, redrawing) = self.keyboard_of(spot, buttons(&question, page, pages.len())).await?;
+            let edit = Edit::Text(text.clone(), keyboard);
+            let turned = here.courier.edit(ChatId(here.person.chat), message, edit);
+            self.followed(here, here.receipt.cause(), turned, redrawing);
         }
         if self.daemon.consents.open(id).is_none() {
             // It ended meanwhile: this page must not be the last word.

@@ -206,7 +206,7 @@ impl Talk {
         spot: Spot,
         rows: Vec<Vec<(String, Does)>>,
     ) -> Result<Option<Keyboard>, StoreError> {
-        let acts = rows.iter().flatten().map(|(_, does)| act(does)).collect();
+        let acts = rows.iter().flatten().map(|(_, does)| (None, act(does))).collect();
         let mut tokens = self.taps.add(spot, acts).await?.into_iter();
         let mut button = |label: String| Button::new(label, tokens.next()?).ok();
         let row = |row: Vec<(String, Does)>| row.into_iter().filter_map(|(label, _)| button(label)).collect();

@@ -13,7 +13,7 @@ use super::look::Answer;
 use super::trail::{Place, Trail};
 use super::{Here, Talk, doer};
 use crate::store::StoreError;
-use crate::taps::{Act, Spot, Widening};
+use crate::taps::{Act, Redrawing, Spot, Widening};
 
 /// What the chat's own buttons begin with.
 const OURS: &str = "talk ";
@@ -122,10 +122,10 @@ impl Talk {
             user: here.person.owner(),
             cause: cause.as_str().to_owned(),
         };
-        let keyboard = self.keyboard(spot, sheet).await?;
+        let (keyboard, redrawing) = self.keyboard_of(spot, sheet.buttons()).await?;
         let letter = Letter::Text(message.clone(), keyboard);
         let answer = here.courier.send(here.room(), letter, Rank::Card, cause.clone());
-        self.told_if_refused(here, cause, answer);
+        self.followed(here, cause, answer, redrawing);
         Ok(())
     }
 
@@ -137,9 +137,9 @@ impl Talk {
         sheet: &Sheet<'_>,
     ) -> Result<(), StoreError> {
         let Some(text) = sheet.pages.get(sheet.page) else { return Ok(()) };
-        let keyboard = self.keyboard(spot, sheet).await?;
+        let (keyboard, redrawing) = self.keyboard_of(spot, sheet.buttons()).await?;
         let page = here.courier.edit(ChatId(here.person.chat), message, Edit::Text(text.clone(), keyboard));
-        self.told_if_refused(here, here.receipt.cause(), page);
+        self.followed(here, here.receipt.cause(), page, redrawing);
         Ok(())
     }
 
@@ -184,23 +184,23 @@ impl Talk {
         }
     }
 
-    /// The buttons, known from now on; the message's former ones are void.
-    async fn keyboard(&self, spot: Spot, sheet: &Sheet<'_>) -> Result<Option<Keyboard>, StoreError> {
-        self.keyboard_of(spot, sheet.buttons()).await
-    }
-
-    /// These buttons, known from now on; the message's former ones are void.
+    /// These buttons, known from now on. Where there are none, what the message was for is done, and its former ones
+    /// are void at once; else they count until it shows these.
     pub(super) async fn keyboard_of(
         &self,
         spot: Spot,
         rows: Vec<Vec<(String, Act)>>,
-    ) -> Result<Option<Keyboard>, StoreError> {
+    ) -> Result<(Option<Keyboard>, Redrawing), StoreError> {
+        if rows.is_empty() {
+            self.taps.clear(spot.clone()).await?;
+        }
         let acts = rows.iter().flatten().map(|(_, act)| (None, act.clone())).collect();
-        let mut tokens = self.taps.make(spot, acts).await?.into_iter();
+        let (tokens, redrawing) = self.taps.make(spot, acts).await?;
+        let mut tokens = tokens.into_iter();
         let button = |(label, _): &(String, Act)| Button::new(label.clone(), tokens.next()?).ok();
         let mut button = button;
         let rows: Vec<Vec<Button>> =
             rows.iter().map(|row| row.iter().filter_map(&mut button).collect()).collect();
-        Ok(Keyboard::new(rows).ok())
+        Ok((Keyboard::new(rows).ok(), redrawing))
     }
 }

@@ -1,16 +1,23 @@
 //! Where Telegram refuses to show something, the person is told so, in words that it has no reason to refuse.
 
 use super::super::bot::Room;
+use super::super::buttons;
 use super::super::courier::{Cause, Courier, Delivery, Letter, Rank, Undelivered};
 use super::super::text::{MESSAGE_MOST, Shown, Text};
 use super::{Here, Talk};
+use crate::taps::Redrawing;
 
 impl Talk {
-    /// Tells the person, if this answer of theirs is refused. Does not wait for it.
-    pub(super) fn told_if_refused(&self, here: &Here, cause: Cause, answer: Delivery) {
-        let (courier, room) = (here.courier.clone(), here.room());
+    /// Follows an answer to its end: its buttons count once it is there, and the person is told if it is refused. Does
+    /// not wait for it.
+    pub(super) fn followed(&self, here: &Here, cause: Cause, answer: Delivery, redrawing: Redrawing) {
+        let (taps, courier, room) = (self.taps.clone(), here.courier.clone(), here.room());
         self.daemon.work.spawn(async move {
-            let Err(Undelivered::Refused(refusal)) = answer.outcome().await else { return };
+            let sent = answer.outcome().await;
+            if let Err(error) = buttons::settle(&taps, redrawing, &sent).await {
+                tracing::warn!(%error, "former buttons of a message on Telegram go on counting");
+            }
+            let Err(Undelivered::Refused(refusal)) = sent else { return };
             if refusal.is_of_the_message() {
                 tell(&courier, room, &cause);
             } else if refusal.is_of_the_topic() {
