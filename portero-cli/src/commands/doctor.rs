@@ -1,5 +1,5 @@
 //! `portero doctor [SERVER]`: starts each server as a session would, looks at what it offers, and says what
-//! is wrong and what to do.
+//! is wrong and what to do. Of the bot on Telegram it says what a running daemon knows to be wrong.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,16 +12,20 @@ use portero::names::ServerName;
 use portero::server::{Fleet, Launch, Offer, ServerError};
 use serde::Serialize;
 
-use super::{Context, check};
+use super::{Context, check, telegram};
 use crate::failure::{Failure, Outcome};
 use crate::launch;
 use crate::nearest::nearest;
 use crate::output::visible;
 
-/// What was found out about one server.
+/// What stands in a server's place for the bot on Telegram; no server's name holds a blank.
+const BOT: &str = "bot on Telegram";
+
+/// What was found out about one server, or about the bot.
 #[derive(Debug, Serialize)]
 struct Finding {
-    server: ServerName,
+    /// A server's name, or [`BOT`].
+    server: String,
     /// `ok`, `failed` or `skipped`.
     state: &'static str,
     /// What it offers, or what is wrong.
@@ -44,7 +48,7 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
     let mut findings: Vec<Finding> = skipped
         .iter()
         .map(|skipped| Finding {
-            server: skipped.server.clone(),
+            server: skipped.server.to_string(),
             state: "skipped",
             about: skipped.reason.clone(),
             hint: Some(skipped.hint.clone()),
@@ -57,6 +61,14 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
     let parts = launch::parts(&context.paths, &config, Arc::clone(&anonymizer), Arc::new(SystemClock))?;
     findings.extend(examine(servers, parts, &anonymizer, &context.paths).await);
 
+    let is_empty = findings.is_empty();
+    if only.is_none()
+        && let Some(about) = telegram::trouble(context).await
+    {
+        let hint = Some("see `portero status`".to_owned());
+        findings.push(Finding { server: BOT.to_owned(), state: "failed", about, hint });
+    }
+
     let ill = findings.iter().filter(|finding| finding.state != "ok").count();
     context.output.show(&findings, |out| {
         for finding in &findings {
@@ -65,7 +77,7 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
                 out.line(format_args!("          hint: {}", visible(hint)))?;
             }
         }
-        if findings.is_empty() {
+        if is_empty {
             out.talk("mcps.json names no servers");
         }
         Ok(())
@@ -73,7 +85,14 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
     if ill == 0 {
         return Ok(());
     }
-    let what = if ill == 1 { "1 server does".to_owned() } else { format!("{ill} servers do") };
+    let bot = findings.iter().any(|finding| finding.server == BOT);
+    let what = match (ill - usize::from(bot), bot) {
+        (0, _) => "the bot on Telegram does".to_owned(),
+        (1, false) => "1 server does".to_owned(),
+        (servers, false) => format!("{servers} servers do"),
+        (1, true) => "1 server and the bot on Telegram do".to_owned(),
+        (servers, true) => format!("{servers} servers and the bot on Telegram do"),
+    };
     Err(Failure::refused(format!("{what} not work")))
 }
 
@@ -118,7 +137,7 @@ fn finding(
 ) -> Finding {
     match offered {
         Ok(offer) => Finding {
-            server: server.name.clone(),
+            server: server.name.to_string(),
             state: "ok",
             about: format!(
                 "{} tools, {} resources, {} prompts, after {} ms",
@@ -132,7 +151,7 @@ fn finding(
         Err(error) => {
             let log = paths.server_logs().join(format!("{}.log", server.name));
             Finding {
-                server: server.name.clone(),
+                server: server.name.to_string(),
                 state: "failed",
                 about: anonymizer.load().conceal_text(&error.to_string()).into_inner(),
                 hint: Some(if log.is_file() {
