@@ -3,18 +3,24 @@
 //! `cargo bench -p portero-cli --bench gateway` prints the median over the rounds, the lowest and the highest
 //! of them, and the ratio to the bare child. Policy, anonymizer and audit are on. `-- --pin` keeps client,
 //! gateway and child on one core (Linux): the cost of the code without that of waking a sleeping core.
-//! `-- --rounds N` makes other than five rounds. `docs/performance.md` says what the figures mean.
+//! `-- --rounds N` makes other than five rounds. `-- --soak [MINUTES]` instead runs sessions against own and shared
+//! servers for ten minutes, or as many as are said, and fails where memory or descriptors grow.
+//! `docs/performance.md` says what the figures mean.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod child;
 mod client;
 mod setting;
+mod soak;
+
+use std::time::Duration;
 
 use client::{Client, Figures};
 use setting::Setting;
 
 const ROUNDS: usize = 5;
+const SOAK_MINUTES: f64 = 10.0;
 
 fn main() {
     if std::env::var_os(child::MARK).is_some() {
@@ -23,6 +29,13 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--test") {
         return; // `cargo test --benches` asks whether it starts
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--soak") {
+        let minutes = arguments.get(at + 1).map_or(SOAK_MINUTES, |minutes| minutes.parse().expect("minutes"));
+        let duration = Duration::from_secs_f64(minutes * 60.0);
+        let portero = env!("CARGO_BIN_EXE_portero").into();
+        let plan = soak::Plan { portero, duration, window: duration / 20, sessions: 4 };
+        std::process::exit(i32::from(!soak::run(&plan).is_flat()));
     }
     let pinned = arguments.iter().any(|argument| argument == "--pin");
     if pinned {

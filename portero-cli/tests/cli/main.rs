@@ -25,6 +25,7 @@ mod quorum;
 mod session;
 mod settings;
 mod skew;
+mod soak;
 #[allow(unused_imports, reason = "a part of it is used here")]
 #[path = "../../../porterod/tests/telegram/standin/mod.rs"]
 mod standin;

@@ -1,0 +1,18 @@
+//! The benchmark's long run, in short: with the real binaries, as the benchmark makes it.
+
+#[expect(clippy::print_stdout, reason = "it prints its figures")]
+#[path = "../../benches/gateway/soak.rs"]
+mod run;
+
+use std::time::Duration;
+
+#[test]
+fn sessions_that_call_own_and_shared_servers_leave_nothing_behind() {
+    crate::porterod::porterod();
+    let portero = env!("CARGO_BIN_EXE_portero").into();
+    let window = Duration::from_secs(1);
+    let plan = run::Plan { portero, duration: window * 8, window, sessions: 2 };
+    let soaked = run::run(&plan);
+    assert!(soaked.0.iter().all(|window| window.calls > 0), "calls were made all the time");
+    assert!(soaked.is_flat());
+}
