@@ -25,6 +25,11 @@ impl Peers {
         self.directory.join("node_modules/@modelcontextprotocol").join(name).join("dist/index.js")
     }
 
+    /// Where the packages of npm are.
+    pub(crate) fn node_modules(&self) -> PathBuf {
+        self.directory.join("node_modules")
+    }
+
     /// A program of the Python environment.
     pub(crate) fn python(&self, program: &str) -> PathBuf {
         let bin = if cfg!(windows) { "Scripts" } else { "bin" };
