@@ -133,6 +133,7 @@ impl From<ipc::Failure> for Failure {
             | ipc::FailureKind::Challenge
             | ipc::FailureKind::Server
             | ipc::FailureKind::Interrupted
+            | ipc::FailureKind::Malformed
             | ipc::FailureKind::Internal => Kind::Refused,
         };
         Self { kind, message: failure.message, causes: Vec::new(), hint: failure.hint }

@@ -300,7 +300,7 @@ impl Executor {
             Err(problem) => return self.ending(State::Failed, &problem),
         };
         let state = match refusal {
-            Refusal::Interrupted(_) | Refusal::Cancelled => State::Interrupted,
+            Refusal::Interrupted(_) | Refusal::Malformed(_) | Refusal::Cancelled => State::Interrupted,
             Refusal::Denied(_)
             | Refusal::Unknown(_)
             | Refusal::Invalid(_)

@@ -50,6 +50,8 @@ pub enum FailureKind {
     Server,
     /// A server stopped while the call was with it: whether it took effect is unknown.
     Interrupted,
+    /// A server answered with something that is no answer: whether the call took effect is unknown.
+    Malformed,
     /// The daemon itself failed: disk, store, audit.
     Internal,
 }

@@ -69,6 +69,9 @@ pub enum Refusal {
     /// The server stopped, or took too long, while the call was with it: whether it took effect is unknown.
     #[error("{0}")]
     Interrupted(String),
+    /// The server answered with something that is no answer: whether the call took effect is unknown.
+    #[error("{0}")]
+    Malformed(String),
     /// The answer held a private value and is withheld (guarantee N5).
     #[error("{0}")]
     Withheld(Leak),
@@ -367,6 +370,7 @@ impl Pipeline {
             ServerError::Gone(_) | ServerError::Timeout(..) | ServerError::TooLong(..) => {
                 Refusal::Interrupted(words)
             }
+            ServerError::Malformed(..) => Refusal::Malformed(words),
             ServerError::Cancelled => Refusal::Cancelled,
         }
     }

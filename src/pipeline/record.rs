@@ -149,7 +149,7 @@ fn outcome(reply: &Reply) -> Outcome {
         Reply::Refused(refusal) => match refusal {
             Refusal::Cancelled => Outcome::Cancelled,
             Refusal::Withheld(_) => Outcome::Withheld,
-            Refusal::Interrupted(_) => Outcome::Interrupted,
+            Refusal::Interrupted(_) | Refusal::Malformed(_) => Outcome::Interrupted,
             Refusal::Denied(_)
             | Refusal::Unknown(_)
             | Refusal::Invalid(_)

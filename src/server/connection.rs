@@ -2,9 +2,14 @@
 //!
 //! One task reads, one writes. An answer goes to the caller whose request has its id, and to nobody else;
 //! what has no caller any more is dropped. Ids are ours and are never used twice in a conversation.
+//!
+//! An answer that cannot be used fails the call that it was for, at once, as far as that can be told; see
+//! [`Pending::settle_unclaimed`] for one that does not name its request. Everything else that is no message is
+//! noise, such as a banner or a line of a log, and goes to the server's own log.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -23,7 +28,7 @@ use super::{Answer, List, ProgressSink, ServerError};
 use crate::anonymize::Real;
 use crate::json::{self, Object, RawJson};
 use crate::names::ServerName;
-use crate::wire::{self, Fault, Kind, LineError, Lines, Message, codes};
+use crate::wire::{self, Fault, Kind, LineError, Lines, Malformed, Message, codes};
 
 /// A running conversation.
 pub(super) struct Connection {
@@ -39,7 +44,33 @@ pub(super) struct Connection {
     next: AtomicU64,
     pub(super) pending: Pending,
     subscriptions: Subscriptions,
+    asked: Asked,
     ended: CancellationToken,
+}
+
+/// The ids of the last requests of the server's own.
+#[derive(Debug, Default)]
+struct Asked(Mutex<VecDeque<Box<str>>>);
+
+/// How many of them are remembered, and the longest that is.
+const MAX_ASKED: (usize, usize) = (64, 256);
+
+impl Asked {
+    fn note(&self, id: &RawValue) {
+        let (count, length) = MAX_ASKED;
+        if id.get().len() > length {
+            return;
+        }
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() == count {
+            asked.pop_front();
+        }
+        asked.push_back(id.get().into());
+    }
+
+    fn had(&self, id: &RawValue) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|asked| **asked == *id.get())
+    }
 }
 
 /// One request.
@@ -74,6 +105,7 @@ impl Connection {
             next: AtomicU64::new(1),
             pending: Pending::default(),
             subscriptions: Subscriptions::default(),
+            asked: Asked::default(),
             ended: CancellationToken::new(),
         }
     }
@@ -118,6 +150,7 @@ impl Connection {
             biased;
             outcome = answered => match outcome {
                 Ok(Outcome::Answer(answer)) => Ok(answer),
+                Ok(Outcome::Malformed(why)) => Err(ServerError::Malformed(self.server.clone(), why)),
                 Ok(Outcome::TooLong) => Err(ServerError::TooLong(self.server.clone(), self.message_most)),
                 Ok(Outcome::Late) => Err(timed_out()),
                 Err(_) => Err(ServerError::Gone(self.server.clone())),
@@ -144,7 +177,7 @@ impl Connection {
         loop {
             match lines.next().await {
                 Ok(Some(line)) => self.take(line),
-                Err(LineError::TooLong { head, .. }) => self.take_too_long(&head),
+                Err(LineError::TooLong { head, tail, .. }) => self.take_too_long(&head, &tail),
                 Ok(None) | Err(LineError::Read(_)) => break,
             }
         }
@@ -161,21 +194,48 @@ impl Connection {
     fn take(&self, line: &[u8]) {
         match Message::parse(line) {
             Ok(message) => self.sort(message.into_kind()),
-            Err(malformed) if malformed.fault == Fault::Batch => {
+            Err(Malformed { fault: Fault::NotUtf8, .. }) => {
+                // Clients take such a line as well; most of it is readable.
+                match Message::parse(wire::read_text(line).as_bytes()) {
+                    Ok(message) => self.sort(message.into_kind()),
+                    Err(_) => self.salvage(line, Fault::NotUtf8),
+                }
+            }
+            Err(Malformed { fault: Fault::Batch, .. }) => {
                 for message in wire::batch(line).unwrap_or_default() {
                     match Message::of(message) {
                         Ok(message) => self.sort(message.into_kind()),
-                        Err(malformed) => self.log.junk(message.get().as_bytes(), &malformed.fault),
+                        Err(malformed) => self.salvage(message.get().as_bytes(), malformed.fault),
                     }
                 }
             }
-            Err(malformed) => self.log.junk(line, &malformed.fault),
+            Err(malformed) => self.salvage(line, malformed.fault),
+        }
+    }
+
+    /// Fails the calls that a line was meant to answer.
+    fn salvage(&self, line: &[u8], fault: Fault) {
+        self.log.junk(line, &fault);
+        let found = wire::salvage(line);
+        let why =
+            if found.len() > 1 { "two messages stand on one line".to_owned() } else { fault.to_string() };
+        for answer in found.iter().filter(|message| message.is_response) {
+            self.settle_malformed(answer.id().as_deref(), why.clone());
+        }
+    }
+
+    /// Fails the call whose answer cannot be used. A number that no open request has is that of an answer which
+    /// came too late; anything else was meant for one of them.
+    fn settle_malformed(&self, id: Option<&RawValue>, why: String) {
+        match id.and_then(wire::id_number) {
+            Some(id) => self.pending.settle(id, || Outcome::Malformed(why)),
+            None => self.pending.settle_unclaimed(why),
         }
     }
 
     /// Fails the request whose answer cannot be read; all of them when it cannot be told whose it is.
-    fn take_too_long(&self, head: &[u8]) {
-        match id_in_head(head) {
+    fn take_too_long(&self, head: &[u8], tail: &[u8]) {
+        match wire::id_of_too_long(head, tail).as_deref().and_then(wire::id_number) {
             Some(id) => self.pending.settle(id, || Outcome::TooLong),
             None => self.pending.settle_all_too_long(),
         }
@@ -191,8 +251,15 @@ impl Connection {
     }
 
     fn settle(&self, id: &RawValue, outcome: Result<&RawValue, &RawValue>) {
-        let Ok(id) = id.get().parse() else { return };
-        self.pending.settle(id, || {
+        // The first is by far the most frequent.
+        let number = id.get().parse().ok().or_else(|| wire::id_number(id));
+        let usable = wire::usable(outcome);
+        let (Some(number), Ok(())) = (number, usable) else {
+            let why = usable.err().unwrap_or("its `id` is that of no request");
+            self.log.junk(b"", &why);
+            return self.settle_malformed(Some(id), why.to_owned());
+        };
+        self.pending.settle(number, || {
             Outcome::Answer(match outcome {
                 Ok(result) => Answer::Result(Real::from_server(result.to_owned())),
                 Err(error) => Answer::Error(Real::from_server(error.to_owned())),
@@ -204,6 +271,7 @@ impl Connection {
         let own = || params.map_or_else(|| json::raw(&Object::default()), ToOwned::to_owned);
         match method {
             "notifications/progress" => self.progressed(params),
+            "notifications/cancelled" => self.cancelled(params),
             "notifications/message" => {
                 self.events.log(|| Real::from_server(own()));
             }
@@ -228,8 +296,19 @@ impl Connection {
         }
     }
 
+    /// A server that takes back a request of ours will not answer it. One that takes back its own, which by
+    /// chance has the same number, has had its answer long ago.
+    fn cancelled(&self, params: Option<&RawValue>) {
+        let id = params.and_then(|params| Object::read(params).ok()?.get("requestId"));
+        let Some(id) = id.filter(|id| !self.asked.had(id)) else { return };
+        if let Some(id) = wire::id_number(id) {
+            self.pending.settle(id, || Outcome::Malformed("it cancelled the request".to_owned()));
+        }
+    }
+
     /// Answers what a child asks. Portero declares no capability but roots, so there is nothing else to ask.
     fn answer(&self, id: &RawValue, method: &str) {
+        self.asked.note(id);
         let roots = self.roots.as_deref().filter(|_| method == "roots/list");
         self.outbox.push_if_room(|out| match (method, roots) {
             ("ping", _) => wire::write_result(out, id, &json::raw(&Object::default())),
@@ -254,15 +333,6 @@ impl Drop for Open<'_> {
             self.connection.cancel(self.id);
         }
     }
-}
-
-/// The id near the beginning of a response, where most servers write it.
-fn id_in_head(head: &[u8]) -> Option<u64> {
-    let head = &head[..memchr::memmem::find(head, b"\"result\"").unwrap_or(head.len())];
-    let at = memchr::memmem::find(head, b"\"id\"")? + b"\"id\"".len();
-    let rest = head[at..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
 }
 
 /// What `roots/list` is answered with.
@@ -295,15 +365,6 @@ pub(super) type Shared = Arc<Connection>;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_id_of_an_over_long_answer_is_read_from_its_beginning() {
-        assert_eq!(id_in_head(br#"{"jsonrpc":"2.0","id":17,"result":{"#), Some(17));
-        assert_eq!(id_in_head(br#"{"id" : 17 ,"result":{"#), Some(17));
-        assert_eq!(id_in_head(br#"{"result":{"id":17"#), None);
-        assert_eq!(id_in_head(br#"{"id":"a"#), None);
-        assert_eq!(id_in_head(b"xxxxxxxx"), None);
-    }
 
     #[cfg(unix)]
     #[test]

@@ -211,6 +211,9 @@ impl Host<'_> {
             ServerError::TooLong(_, most) => {
                 Refusal::Because(format!("it answered `{method}` with more than {most} bytes"))
             }
+            ServerError::Malformed(_, why) => {
+                Refusal::Because(format!("it answered `{method}` with what is no MCP message: {why}"))
+            }
             ServerError::Gone(_)
             | ServerError::Cancelled
             | ServerError::Unknown(_)

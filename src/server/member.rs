@@ -32,6 +32,8 @@ const TO_FOLLOW: Duration = Duration::from_millis(500);
 const TO_READ_ON: Duration = Duration::from_millis(200);
 /// How soon to look again at a server that just ended.
 const TO_SETTLE: Duration = Duration::from_millis(2);
+/// How long the answer to a request of Portero's own that nobody waits for may take.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A caller waits out a pause that is as short as this; before a longer one it is told.
 const WORTH_WAITING: Duration = Duration::from_secs(1);
 
@@ -358,6 +360,7 @@ fn tell_level(connection: &Connection, level: &str) {
         let level = json::raw(level);
         let params = json::raw(&json::Object::default().with("level", &level));
         let id = connection.fresh_id();
+        connection.pending.open_unread(id, UNREAD_TIMEOUT);
         connection.outbox.push_if_room(|out| wire::write_request(out, id, "logging/setLevel", Some(&params)));
     }
 }

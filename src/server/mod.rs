@@ -194,6 +194,9 @@ pub enum ServerError {
     /// It answered with a message that is longer than the limit, in bytes.
     #[error("server `{0}` answered with more than {1} bytes; the answer was not read")]
     TooLong(ServerName, usize),
+    /// It answered with something that is no answer, for a reason in Portero's words: the effect is unknown.
+    #[error("server `{0}` answered with what is no MCP message: {1}; whether it took effect is unknown")]
+    Malformed(ServerName, String),
     /// The client took the call back.
     #[error("cancelled")]
     Cancelled,

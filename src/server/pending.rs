@@ -23,6 +23,8 @@ pub(super) struct Pending {
 #[derive(Default)]
 struct Table {
     open: HashMap<u64, Waiting>,
+    /// Answers of which it could not be told whose they are, in the order in which they came.
+    unclaimed: Vec<Unclaimed>,
     closed: bool,
     /// Until when the watch sleeps; none when it waits for a request.
     asleep_until: Option<Instant>,
@@ -36,12 +38,24 @@ struct Waiting {
     late_at: Instant,
 }
 
+/// An answer that belongs to one of the requests that were open when it came.
+struct Unclaimed {
+    /// The last id that was in use then.
+    newest: u64,
+    fault: String,
+}
+
+/// How many such answers are kept; one more is noise.
+const MAX_UNCLAIMED: usize = 64;
+
 /// What came of a request.
 pub(super) enum Outcome {
     /// The child answered.
     Answer(Answer),
     /// The child's answer was too long.
     TooLong,
+    /// The child's answer is none; what is wrong with it, in Portero's words.
+    Malformed(String),
     /// The child was silent for too long.
     Late,
 }
@@ -70,15 +84,39 @@ impl Pending {
 
     /// Forgets a request; true when its answer was still to come.
     pub(super) fn leave(&self, id: u64) -> bool {
-        self.lock().open.remove(&id).is_some()
+        let mut table = self.lock();
+        let was_open = table.open.remove(&id).is_some();
+        table.claim();
+        was_open
+    }
+
+    /// Takes in a request whose answer has no reader, so that a malformed one is not taken for another's.
+    pub(super) fn open_unread(&self, id: u64, limit: Duration) {
+        drop(self.open(id, None, limit, Instant::now() + limit));
     }
 
     /// Hands an outcome to the caller whose request it is; one that left meanwhile misses nothing.
     pub(super) fn settle(&self, id: u64, outcome: impl FnOnce() -> Outcome) {
-        let waiting = self.lock().open.remove(&id);
+        let mut table = self.lock();
+        let waiting = table.open.remove(&id);
+        table.claim();
+        drop(table);
         if let Some(answer) = waiting.and_then(|waiting| waiting.answer) {
             let _ = answer.send(outcome());
         }
+    }
+
+    /// Settles the request that an answer was for that cannot be used and does not say whose it is.
+    ///
+    /// With one request open it is that one's. With several it is known by elimination: once all but as many
+    /// are answered as such answers came, those that are left get them.
+    pub(super) fn settle_unclaimed(&self, fault: String) {
+        let mut table = self.lock();
+        let Some(newest) = table.open.keys().max().copied() else { return };
+        if table.unclaimed.len() < MAX_UNCLAIMED {
+            table.unclaimed.push(Unclaimed { newest, fault });
+        }
+        table.claim();
     }
 
     /// Tells every caller that the answer was too long.
@@ -123,6 +161,8 @@ impl Pending {
     /// Tells who is late, and when to look again.
     fn sweep(&self, now: Instant) -> Option<Instant> {
         let mut table = self.lock();
+        // Nobody leaves these.
+        table.open.retain(|_, waiting| waiting.late_at > now || !waiting.is_unread());
         for waiting in table.open.values_mut().filter(|waiting| waiting.late_at <= now) {
             if let Some(answer) = waiting.answer.take() {
                 let _ = answer.send(Outcome::Late);
@@ -135,6 +175,37 @@ impl Pending {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Hands out the answers that can belong to nobody else any more.
+    fn claim(&mut self) {
+        let mut count = 0;
+        while let Some(unclaimed) = self.unclaimed.get(count) {
+            count += 1;
+            // Both grow, so the candidates of an earlier answer are among those of a later one.
+            let candidates: Vec<u64> =
+                self.open.keys().filter(|id| **id <= unclaimed.newest).copied().collect();
+            if candidates.len() > count {
+                continue;
+            }
+            let fault = unclaimed.fault.clone();
+            for id in candidates {
+                if let Some(answer) = self.open.remove(&id).and_then(|waiting| waiting.answer) {
+                    let _ = answer.send(Outcome::Malformed(fault.clone()));
+                }
+            }
+            self.unclaimed.drain(..count);
+            count = 0;
+        }
+    }
+}
+
+impl Waiting {
+    /// Whether its answer has no reader.
+    fn is_unread(&self) -> bool {
+        self.answer.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 }
 
@@ -184,6 +255,57 @@ mod tests {
             assert!(matches!(short.await, Ok(Outcome::Late)));
             assert!(pending.leave(1) && pending.leave(2));
         }
+    }
+
+    fn open(pending: &Pending, ids: std::ops::RangeInclusive<u64>) -> Vec<oneshot::Receiver<Outcome>> {
+        let late_at = Instant::now() + 60 * SECOND;
+        ids.map(|id| pending.open(id, None, 60 * SECOND, late_at).expect("open")).collect()
+    }
+
+    fn is_malformed(answered: &mut oneshot::Receiver<Outcome>) -> bool {
+        matches!(answered.try_recv(), Ok(Outcome::Malformed(_)))
+    }
+
+    #[test]
+    fn an_answer_that_nobody_can_claim_is_that_of_the_only_request() {
+        let pending = Pending::default();
+        pending.settle_unclaimed("nobody waits".to_owned());
+        let mut only = open(&pending, 1..=1).remove(0);
+        assert!(only.try_recv().is_err(), "it came before the request");
+        pending.settle_unclaimed("x".to_owned());
+        assert!(is_malformed(&mut only));
+        assert!(!pending.leave(1), "there is nothing to cancel");
+    }
+
+    #[test]
+    fn among_several_requests_it_is_found_by_elimination() {
+        let pending = Pending::default();
+        let mut open_ones = open(&pending, 1..=3);
+        pending.settle_unclaimed("x".to_owned());
+        let mut later = open(&pending, 4..=4).remove(0);
+        pending.settle(1, || Outcome::TooLong);
+        assert!(open_ones[1..].iter_mut().all(|answered| answered.try_recv().is_err()));
+        pending.settle(3, || Outcome::TooLong);
+        assert!(is_malformed(&mut open_ones[1]), "it can be no other's");
+        assert!(later.try_recv().is_err(), "it came after that");
+        let mut last = open(&pending, 5..=5).remove(0);
+        pending.settle_unclaimed("x".to_owned());
+        pending.settle_unclaimed("x".to_owned());
+        assert!(is_malformed(&mut later) && is_malformed(&mut last));
+    }
+
+    #[test]
+    fn a_request_without_a_reader_claims_its_own_answer_and_ends_in_time() {
+        let pending = Pending::default();
+        pending.open_unread(1, 60 * SECOND);
+        let mut read = open(&pending, 2..=2).remove(0);
+        pending.settle_unclaimed("x".to_owned());
+        assert!(read.try_recv().is_err(), "it may be the other's");
+        pending.settle(1, || Outcome::TooLong);
+        assert!(is_malformed(&mut read));
+        pending.open_unread(3, SECOND);
+        pending.sweep(Instant::now() + 2 * SECOND);
+        assert!(!pending.leave(3));
     }
 
     #[tokio::test]

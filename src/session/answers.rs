@@ -34,6 +34,10 @@ pub(super) fn to_tool_call(request: Request, reply: Reply, is_checked: bool) {
         }
         Reply::Waiting(task) => request.own_tool_result(status_result(&Status::of(&task))),
         Reply::Refused(Refusal::Cancelled) => drop(request),
+        // Not the tool failed but the protocol.
+        Reply::Refused(refusal @ Refusal::Malformed(_)) => {
+            request.error(codes::INTERNAL_ERROR, &words(&refusal), None);
+        }
         Reply::Refused(refusal) => request.own_tool_result(error_result(&words(&refusal))),
     }
 }
@@ -99,9 +103,11 @@ pub(super) fn to_request(request: Request, reply: Reply) {
                 Refusal::Denied(_) | Refusal::Declined(_) | Refusal::NoDesk(_) | Refusal::Cancelled => {
                     REFUSED
                 }
-                Refusal::Server(_) | Refusal::Interrupted(_) | Refusal::Withheld(_) | Refusal::NoAudit => {
-                    codes::INTERNAL_ERROR
-                }
+                Refusal::Server(_)
+                | Refusal::Interrupted(_)
+                | Refusal::Malformed(_)
+                | Refusal::Withheld(_)
+                | Refusal::NoAudit => codes::INTERNAL_ERROR,
             };
             request.error(code, &words(&refusal), None);
         }
@@ -118,7 +124,7 @@ pub(super) fn words(refusal: &Refusal) -> String {
             "Refused: {decision}. Do not try to reach the same effect another way; tell the user that it was \
              refused."
         ),
-        Refusal::Interrupted(why) => {
+        Refusal::Interrupted(why) | Refusal::Malformed(why) => {
             format!("{why}. Find out whether it took effect before you repeat it, or ask the user.")
         }
         Refusal::Server(why) => format!("{why}. The call did not run; tell the user if that stays so."),

@@ -12,6 +12,15 @@ use super::state::Shared;
 use crate::json::{self, RawJson};
 use crate::wire::{self, Fault, Kind, Malformed, Message, Revision, codes, modern};
 
+/// Adds the id that can still be read of a damaged request, so that its sender does not wait for ever.
+fn with_id(malformed: Malformed, line: &[u8]) -> Malformed {
+    let read = || match wire::salvage(line).as_slice() {
+        [request] if !request.is_response => request.id(),
+        _ => None,
+    };
+    Malformed { id: malformed.id.or_else(read), ..malformed }
+}
+
 impl Shared {
     /// Takes one line of the client.
     pub(super) fn receive(self: &Arc<Self>, line: &[u8], work: &mut Work) {
@@ -21,7 +30,7 @@ impl Shared {
                 Some(messages) => self.receive_batch(&messages, work),
                 None => self.out.malformed(&Malformed { fault: Fault::Shape, id: None }),
             },
-            Err(malformed) => self.out.malformed(&malformed),
+            Err(malformed) => self.out.malformed(&with_id(malformed, line)),
         }
     }
 

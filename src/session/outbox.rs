@@ -93,14 +93,11 @@ impl Outbox {
     }
 
     /// Queues the answer to a line that was too long to be read.
-    pub(super) fn too_long(&self, limit: usize) {
+    pub(super) fn too_long(&self, limit: usize, id: Option<RawJson>) {
         let words = format!("a message may be at most {limit} bytes long; this one was skipped");
         let error = wire::error(codes::INVALID_REQUEST, &words, None);
-        self.line(|out| {
-            out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":");
-            out.extend_from_slice(error.get().as_bytes());
-            out.extend_from_slice(b"}\n");
-        });
+        let id = id.unwrap_or_else(|| json::raw(&()));
+        self.line(|out| wire::write_error(out, &id, &error));
     }
 
     /// Queues a notification.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::state::Shared;
 use crate::pipeline::BoxFuture;
-use crate::wire::{LineError, Lines};
+use crate::wire::{self, LineError, Lines};
 
 /// The requests that are being worked on.
 pub(super) type Work = FuturesUnordered<BoxFuture<'static, ()>>;
@@ -109,7 +109,9 @@ fn take(shared: &Arc<Shared>, line: Result<Option<&[u8]>, LineError>, work: &mut
     match line {
         Ok(Some(line)) => shared.receive(line, work),
         Ok(None) => return Ok(false),
-        Err(LineError::TooLong { limit, .. }) => shared.out.too_long(limit),
+        Err(LineError::TooLong { limit, head, tail }) => {
+            shared.out.too_long(limit, wire::id_of_too_long(&head, &tail));
+        }
         Err(LineError::Read(error)) => return Err(error),
     }
     Ok(true)

@@ -6,14 +6,16 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// What one read asks for, and what the buffer holds at first.
 const CHUNK: usize = 64 << 10;
-/// How much of an over-long line its error tells.
+/// How much of an over-long line's beginning, and of its end, its error tells.
 const HEAD: usize = 256;
+/// What some programs on Windows write before their first message, or before each.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// A buffer that grew beyond this for one long line is given back after it.
 const KEEP: usize = 4 << 20;
 
 /// Reads lines into one buffer that is used again and again; one read often yields many lines.
 ///
-/// Lines of white space are skipped, and a last line may lack its end.
+/// Lines of white space are skipped, a byte-order mark before a line is too, and a last line may lack its end.
 #[derive(Debug)]
 pub struct Lines<R> {
     reader: R,
@@ -23,25 +25,51 @@ pub struct Lines<R> {
     /// Up to where no line break was found.
     scanned: usize,
     limit: usize,
-    /// Whether the rest of an over-long line is still to come.
-    skipping: bool,
+    /// The over-long line of which the rest is still to come.
+    skipping: Option<Skipped>,
     ended: bool,
 }
 
 /// Why there is no line.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
-    /// The line is longer than the limit. The next call goes on with the line after it.
+    /// The line is longer than the limit. It was read to its end; the next call goes on with the line after it.
     #[error("a message is longer than {limit} bytes")]
     TooLong {
         /// The most bytes of a line.
         limit: usize,
         /// How the line begins: enough to see whose answer it was.
         head: Box<[u8]>,
+        /// How it ends, for those who write whose answer it is last.
+        tail: Box<[u8]>,
     },
     /// Reading failed.
     #[error("reading failed")]
     Read(#[from] io::Error),
+}
+
+/// What is remembered of a line that is longer than the limit.
+#[derive(Debug)]
+struct Skipped {
+    head: Box<[u8]>,
+    tail: Vec<u8>,
+}
+
+impl Skipped {
+    fn begin(bytes: &[u8]) -> Self {
+        let mut skipped = Self { head: bytes[..bytes.len().min(HEAD)].into(), tail: Vec::new() };
+        skipped.extend(bytes);
+        skipped
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(HEAD)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(HEAD));
+    }
+
+    fn error(self, limit: usize) -> LineError {
+        LineError::TooLong { limit, head: self.head, tail: self.tail.into() }
+    }
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
@@ -53,7 +81,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             start: 0,
             scanned: 0,
             limit,
-            skipping: false,
+            skipping: None,
             ended: false,
         }
     }
@@ -68,7 +96,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 return Ok(Some(&self.buffer[from..to]));
             }
             if self.ended {
-                return Ok(self.take_rest());
+                return match self.skipping.take() {
+                    Some(skipped) => Err(skipped.error(self.limit)),
+                    None => Ok(self.take_rest()),
+                };
             }
             self.fill().await?;
         }
@@ -90,25 +121,25 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// Takes the next line that is no white space, without its end, and tells where it stands.
     fn take_read(&mut self) -> Result<Option<(usize, usize)>, LineError> {
         while let Some((from, to)) = self.take_whole() {
-            if std::mem::take(&mut self.skipping) {
-                continue;
+            let line = &self.buffer[from..to];
+            if let Some(mut skipped) = self.skipping.take() {
+                skipped.extend(line);
+                return Err(skipped.error(self.limit));
             }
-            if to - from > self.limit {
-                return Err(self.too_long(from));
+            if line.len() > self.limit {
+                return Err(Skipped::begin(line).error(self.limit));
             }
-            let line = self.buffer[from..to].trim_ascii_end();
-            if !line.trim_ascii_start().is_empty() {
-                return Ok(Some((from, from + line.len())));
+            if let Some(found) = self.found(from, to) {
+                return Ok(Some(found));
             }
         }
-        if self.skipping {
-            self.start = self.buffer.len();
-        } else if self.buffer.len() - self.start > self.limit {
-            self.skipping = true;
-            let error = self.too_long(self.start);
-            self.start = self.buffer.len();
-            return Err(error);
+        let rest = &self.buffer[self.start..];
+        match &mut self.skipping {
+            Some(skipped) => skipped.extend(rest),
+            None if rest.len() > self.limit => self.skipping = Some(Skipped::begin(rest)),
+            None => return Ok(None),
         }
+        self.start = self.buffer.len();
         Ok(None)
     }
 
@@ -129,16 +160,19 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    fn too_long(&self, from: usize) -> LineError {
-        let line = &self.buffer[from..];
-        LineError::TooLong { limit: self.limit, head: line[..line.len().min(HEAD)].into() }
+    /// Where the text of a line stands, unless it is white space.
+    fn found(&self, from: usize, to: usize) -> Option<(usize, usize)> {
+        let line = &self.buffer[from..to];
+        let mark = if line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let line = line[mark..].trim_ascii_end();
+        (!line.trim_ascii_start().is_empty()).then_some((from + mark, from + mark + line.len()))
     }
 
     fn take_rest(&mut self) -> Option<&[u8]> {
         let rest = self.start..self.buffer.len();
         self.start = rest.end;
-        let rest = self.buffer[rest].trim_ascii_end();
-        (!rest.is_empty()).then_some(rest)
+        let (from, to) = self.found(rest.start, rest.end)?;
+        Some(&self.buffer[from..to])
     }
 
     async fn fill(&mut self) -> io::Result<()> {
@@ -203,8 +237,8 @@ mod tests {
                 match lines.next().await {
                     Ok(Some(line)) => all.push(String::from_utf8_lossy(line).into_owned()),
                     Ok(None) => return all,
-                    Err(LineError::TooLong { limit: told, head }) => {
-                        assert!(head.len() > limit);
+                    Err(LineError::TooLong { limit: told, head, tail }) => {
+                        assert!(head.len() > limit && tail.len() > limit);
                         assert_eq!(told, limit);
                         all.push("!".to_owned());
                     }
@@ -230,6 +264,33 @@ mod tests {
             assert_eq!(lines(pieces, 5), ["!", "ok"]);
         }
         assert_eq!(lines(&[b"12345\n123456\n\n1234567"], 5), ["12345", "!", "!"]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_a_line_is_skipped() {
+        let mark = "\u{feff}";
+        assert_eq!(lines(&[format!("{mark}one\n{mark}two\n{mark}\n").as_bytes()], 100), ["one", "two"]);
+        assert_eq!(lines(&[b"\xef", b"\xbb", b"\xbfone"], 100), ["one"]);
+        assert_eq!(lines(&[mark.as_bytes()], 100), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_beginning_and_the_end_of_an_over_long_line_are_told() {
+        let long = format!("begin{}end", "x".repeat(200_000));
+        for piece in [7, 4096, 300_000] {
+            let mut pieces: VecDeque<Vec<u8>> = long.as_bytes().chunks(piece).map(<[u8]>::to_vec).collect();
+            pieces.push_back(b"\nok\n".to_vec());
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(async {
+                let mut lines = Lines::new(Pieces(pieces), 1000);
+                let Err(LineError::TooLong { head, tail, .. }) = lines.next().await else {
+                    panic!("too long")
+                };
+                assert!(head.starts_with(b"begin") && head.len() <= HEAD);
+                assert!(tail.ends_with(b"end") && tail.len() <= HEAD);
+                assert_eq!(lines.next().await.expect("read"), Some(&b"ok"[..]));
+            });
+        }
     }
 
     #[test]

@@ -161,6 +161,26 @@ pub fn batch(line: &[u8]) -> Option<Vec<&RawValue>> {
     serde_json::from_str::<Vec<&RawValue>>(text).ok().filter(|messages| !messages.is_empty())
 }
 
+/// Whether clients take what an answer holds: a `result` must be an object, an `error` one with a whole number
+/// as its `code` and a text as its `message` (JSON-RPC 2.0 section 5; MCP 2025-11-25, Base Protocol, "Responses").
+///
+/// # Errors
+/// In words, what is wrong.
+pub fn usable(outcome: Result<&RawValue, &RawValue>) -> Result<(), &'static str> {
+    match outcome {
+        Ok(result) if result.get().starts_with('{') => Ok(()),
+        Ok(_) => Err("its `result` is not an object"),
+        Err(error) => {
+            let error = json::Object::read(error).map_err(|_| "its `error` is not an object")?;
+            let code = error.get("code").and_then(|code| serde_json::from_str::<f64>(code.get()).ok());
+            if !code.is_some_and(|code| code.fract() == 0.0) {
+                return Err("its `error` has no whole number as its `code`");
+            }
+            error.text("message").map(|_| ()).ok_or("its `error` has no text as its `message`")
+        }
+    }
+}
+
 /// A request's id as a key: two spellings of one id are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Id {
@@ -439,6 +459,28 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let line = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{deep}}}"#);
         assert!(Message::parse(line.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_clients_would_not_take_is_not_usable() {
+        let value = |text: &str| json::parse_raw(text.to_owned()).expect("JSON");
+        for result in ["null", "[]", "\"done\"", "7", "true"] {
+            assert!(usable(Ok(&value(result))).is_err(), "{result}");
+        }
+        for error in [
+            "\"boom\"",
+            "[]",
+            "{}",
+            r#"{"code":"E1","message":"x"}"#,
+            r#"{"code":1e400,"message":"x"}"#,
+            r#"{"code":1.5,"message":"x"}"#,
+            r#"{"code":1}"#,
+            r#"{"code":1,"message":7}"#,
+        ] {
+            assert!(usable(Err(&value(error))).is_err(), "{error}");
+        }
+        assert_eq!(usable(Ok(&value("{}"))), Ok(()));
+        assert_eq!(usable(Err(&value(r#"{"code":-32000.0,"message":""}"#))), Ok(()));
     }
 
     #[test]

@@ -9,9 +9,13 @@ mod lines;
 mod message;
 pub mod modern;
 mod revision;
+mod salvage;
+mod text;
 mod write;
 
 pub use lines::{LineError, Lines};
-pub use message::{Fault, Id, Kind, Malformed, Message, batch};
+pub use message::{Fault, Id, Kind, Malformed, Message, batch, usable};
 pub use revision::{Revision, UnknownRevision};
+pub use salvage::{Salvaged, id_number, id_of_too_long, salvage};
+pub use text::read_text;
 pub use write::{AsId, error, write_error, write_malformed, write_notification, write_request, write_result};

@@ -165,6 +165,7 @@ impl Child {
             }
             "flood" => flood(&id),
             "junk" => junk(&id),
+            "answer-with" => answer_with(&id, params["arguments"]["line"].as_str().expect("a line")),
             "long" => {
                 let bytes =
                     usize::try_from(params["arguments"]["bytes"].as_u64().expect("bytes")).expect("small");
@@ -233,12 +234,28 @@ fn junk(id: &Value) {
     }
     drop(out);
     say(&json!({"jsonrpc":"2.0","id":987_654,"result":{"foreign":true}}));
-    say(&json!({"jsonrpc":"2.0","id":"no-number","result":{"foreign":true}}));
-    say(&json!({"jsonrpc":"1.0","id":id,"result":{"wrong":"version"}}));
     result(id, &json!({"clean":true}));
 }
 
+/// Answers with `line`, in which `ID` stands for the request's id and `\xE9` and the like for bytes.
+fn answer_with(id: &Value, line: &str) {
+    let mut out = Vec::new();
+    let line = line.replace("ID", &id.to_string());
+    let mut pieces = line.split("\\x");
+    out.extend_from_slice(pieces.next().unwrap_or_default().as_bytes());
+    for piece in pieces {
+        let (byte, rest) = piece.split_at(2);
+        out.push(u8::from_str_radix(byte, 16).expect("two hexadecimal digits"));
+        out.extend_from_slice(rest.as_bytes());
+    }
+    out.push(b'\n');
+    let _ = std::io::stdout().lock().write_all(&out);
+}
+
+/// Answers; what is no object, as a result must be, stands in one as `is`.
 fn result(id: &Value, result: &Value) {
+    let wrapped = json!({ "is": result });
+    let result = if result.is_object() { result } else { &wrapped };
     say(&json!({"jsonrpc":"2.0","id":id,"result":result}));
 }
 

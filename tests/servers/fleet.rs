@@ -29,6 +29,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("what_a_server_says_before_its_answer_is_heard_before_it", logs_before_result),
         trial("without_a_wish_for_progress_no_meta_is_added", no_meta),
         trial("junk_on_stdout_is_skipped_and_logged", junk),
+        trial("an_answer_that_cannot_be_used_fails_its_call_at_once_and_says_why", malformed),
+        trial("an_answer_that_names_no_request_fails_the_only_one_there_is", unclaimed),
+        trial("an_answer_that_clients_take_is_taken", readable),
+        trial("a_server_that_takes_a_call_back_fails_it", taken_back),
         trial("a_flood_hurts_nobody_else", flood),
         trial("an_over_long_answer_fails_its_own_call_only", too_long),
         trial("an_answer_never_reaches_another_caller", answers_stay_apart),
@@ -273,6 +277,116 @@ fn junk() {
         let log = std::fs::read_to_string(rig.directory.path().join("logs/a.log")).expect("a log");
         assert!(log.contains("Server listening on stdio"), "{log}");
         assert!(!log.contains('\0'));
+        rig.fleet.close().await;
+    });
+}
+
+/// Lines that answer `ID`, and what is said of them.
+const MALFORMED: &[(&str, &str)] = &[
+    (r#"{"jsonrpc":"2.0","id":ID,"result":null}"#, "`result` is not an object"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":[1]}"#, "`result` is not an object"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":"done"}"#, "`result` is not an object"),
+    (r#"{"jsonrpc":"2.0","id":ID,"error":"boom"}"#, "`error` is not an object"),
+    (r#"{"jsonrpc":"2.0","id":ID,"error":{"message":"x"}}"#, "`code`"),
+    (r#"{"jsonrpc":"2.0","id":ID,"error":{"code":"E1","message":"x"}}"#, "`code`"),
+    (r#"{"jsonrpc":"2.0","id":ID,"error":{"code":1e400,"message":"x"}}"#, "`code`"),
+    (r#"{"jsonrpc":"2.0","id":ID,"error":{"code":1}}"#, "`message`"),
+    (r#"{"id":ID,"result":{}}"#, "`jsonrpc`"),
+    (r#"{"jsonrpc":"1.0","id":ID,"result":{}}"#, "`jsonrpc`"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"x"}}"#, "neither"),
+    (r#"{"jsonrpc":"2.0","id":ID}"#, "neither"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{},"result":{}}"#, "stands twice"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{"mean":NaN}}"#, "not JSON"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{"max":-Infinity}}"#, "not JSON"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{"a":"\x09"}}"#, "not JSON"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{"a":"\xe9\x00"}}"#, "not UTF-8"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{"a":"one\x0atwo"}}"#, "not JSON"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[{"#, "not JSON"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{}}{"jsonrpc":"2.0","id":0,"result":{}}"#, "two messages"),
+    (r#"ready {"jsonrpc":"2.0","id":ID,"result":{}}"#, "not JSON"),
+    (r#"[{"jsonrpc":"2.0","id":ID,"result":7}]"#, "`result` is not an object"),
+];
+
+fn answer_with(line: &str) -> String {
+    serde_json::json!({ "line": line }).to_string()
+}
+
+fn malformed() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        let hangs = rig.call("a", "hang", "{}");
+        let mut hangs = std::pin::pin!(hangs);
+        for (line, why) in MALFORMED {
+            let line_there = answer_with(line);
+            let answered = rig.call("a", "answer-with", &line_there);
+            let answered = tokio::select! {
+                answered = answered => answered,
+                _ = &mut hangs => panic!("another call was answered: {line}"),
+                () = tokio::time::sleep(PATIENCE) => panic!("not answered: {line}"),
+            };
+            match answered {
+                Err(ServerError::Malformed(server, words)) => {
+                    assert_eq!(server, name("a"));
+                    assert!(words.contains(why), "{line}: {words}");
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        assert_eq!(rig.result("a", "echo", "{}").await, "{}", "the server goes on");
+        rig.fleet.close().await;
+    });
+}
+
+fn unclaimed() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        for line in [
+            r#"{"jsonrpc":"2.0","id":"other","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1.5,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","result":{}}"#,
+            r#"{"jsonrpc":"2.0","result":{"content":["#,
+        ] {
+            let line_there = answer_with(line);
+            let answered = rig.call("a", "answer-with", &line_there);
+            let answered = tokio::time::timeout(PATIENCE, answered).await.expect("at once");
+            assert!(matches!(answered, Err(ServerError::Malformed(..))), "{line}: {answered:?}");
+        }
+        rig.fleet.close().await;
+    });
+}
+
+fn readable() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        for (line, expected) in [
+            (r#"{"jsonrpc":"2.0","id":"ID","result":{"a":1.10}}"#, r#"{"a":1.10}"#),
+            (r#"{"jsonrpc":"2.0","id":ID.0,"result":{}}"#, "{}"),
+            (r#"{"jsonrpc":"2.0","id":ID,"result":{"a":"caf\xe9"}}"#, r#"{"a":"café"}"#),
+            (r#"\xef\xbb\xbf{"jsonrpc":"2.0","id":ID,"result":{}}"#, "{}"),
+        ] {
+            assert_eq!(rig.result("a", "answer-with", &answer_with(line)).await, expected, "{line}");
+        }
+        rig.fleet.close().await;
+    });
+}
+
+fn taken_back() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        let line = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":ID}}"#;
+        let line_there = answer_with(line);
+        let answered = rig.call("a", "answer-with", &line_there);
+        let answered = tokio::time::timeout(PATIENCE, answered).await.expect("at once");
+        let why = "it cancelled the request".to_owned();
+        assert_eq!(answered.expect_err("no answer"), ServerError::Malformed(name("a"), why));
+        // Its own request, which has the same number as ours.
+        let line = concat!(
+            r#"{"jsonrpc":"2.0","id":ID,"method":"ping"}\x0a"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":ID}}\x0a"#,
+            r#"{"jsonrpc":"2.0","id":ID,"result":{}}"#,
+        );
+        assert_eq!(rig.result("a", "answer-with", &answer_with(line)).await, "{}");
         rig.fleet.close().await;
     });
 }

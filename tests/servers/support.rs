@@ -134,11 +134,15 @@ pub(crate) fn outgoing(server: &str, tool: &str, arguments: &str) -> Outgoing {
     }
 }
 
-/// The bytes of a result.
+/// The bytes of a result, or of what stands in it as `is`.
 #[track_caller]
 pub(crate) fn text(answer: Result<Answer, ServerError>) -> String {
     match answer {
-        Ok(Answer::Result(result)) => result.expose().get().to_owned(),
+        Ok(Answer::Result(result)) => {
+            let text = result.expose().get();
+            let inside = text.strip_prefix("{\"is\":").and_then(|rest| rest.strip_suffix('}'));
+            inside.unwrap_or(text).to_owned()
+        }
         Ok(Answer::Error(error)) => panic!("an error: {}", error.expose().get()),
         Err(error) => panic!("no answer: {error}"),
     }

@@ -90,6 +90,7 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Failure {
         Refusal::Invalid(_) => FailureKind::Invalid,
         Refusal::Server(_) => FailureKind::Server,
         Refusal::Interrupted(_) => FailureKind::Interrupted,
+        Refusal::Malformed(_) => FailureKind::Malformed,
         Refusal::NoDesk(_) | Refusal::NoAudit => FailureKind::Internal,
     };
     Failure::new(kind, refusal.to_string())

@@ -11,6 +11,23 @@ fn one_server() -> Set {
 }
 
 #[tokio::test]
+async fn a_request_that_cannot_be_read_is_answered_under_its_id() {
+    let limits = Limits { message_bytes: 1000, ..Limits::default() };
+    let mut rig = Rig::with_limits(Set::default(), limits);
+    let long = "x".repeat(2000);
+    for (line, id) in [
+        (format!(r#"{{"jsonrpc":"2.0","id":5,"method":"x","params":{{"name":"{long}"}}}}"#), json!(5)),
+        (format!(r#"{{"method":"x","params":{{"name":"{long}"}},"jsonrpc":"2.0","id":"a"}}"#), json!("a")),
+        (format!(r#"{{"method":"x","params":{{"name":"{long}","id":6}}}}"#), json!(null)),
+        (r#"{"jsonrpc":"2.0","id":7,"method":"x","params":{"n":NaN}}"#.to_owned(), json!(7)),
+        ("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"ping\"}".to_owned(), json!(8)),
+    ] {
+        rig.send(&line).await;
+        assert_eq!(rig.next().await["id"], id, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn every_legacy_revision_is_agreed_on_and_others_get_the_latest() {
     for (asked, agreed) in [
         ("2024-11-05", "2024-11-05"),

@@ -376,6 +376,7 @@ pub(super) fn refusal(error: AskError) -> Refusal {
         AskError::Refused(failure) => match failure.kind {
             FailureKind::Server => Refusal::Server(failure.message),
             FailureKind::Interrupted => Refusal::Interrupted(failure.message),
+            FailureKind::Malformed => Refusal::Malformed(failure.message),
             FailureKind::Invalid | FailureKind::NotFound => Refusal::Invalid(failure.message),
             FailureKind::Refused | FailureKind::Void => Refusal::Declined(failure.message),
             FailureKind::Version

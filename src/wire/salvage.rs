@@ -1,0 +1,371 @@
+//! What can still be read of a line that is no message: whose answer it was meant to be.
+//!
+//! Nothing is decoded here and no payload leaves. A line is walked once, leniently: strings and brackets are
+//! followed, whatever stands between them is stepped over, so that `NaN`, a raw control character, bytes of
+//! another encoding and a missing end hide nothing that came before them.
+
+use serde_json::value::RawValue;
+
+use crate::json::{self, RawJson};
+
+/// The most messages that are looked for in one line.
+const MAX_MESSAGES: usize = 64;
+/// The most characters of an id that are looked at.
+const MAX_ID: usize = 256;
+
+/// A piece of a line that looks like a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Salvaged<'a> {
+    /// Whether it was meant to be an answer: it has a `result` or an `error`, or at least is no request.
+    pub is_response: bool,
+    /// The bytes of its `id`; none where it has none, or two that differ.
+    id: Option<&'a [u8]>,
+}
+
+impl Salvaged<'_> {
+    /// Its `id`, if that is a string or a number: fit to be echoed.
+    #[must_use]
+    pub fn id(&self) -> Option<RawJson> {
+        let text = std::str::from_utf8(self.id?).ok()?;
+        let id = json::parse_raw(text.to_owned()).ok()?;
+        text.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit()).then_some(id)
+    }
+}
+
+/// The number that an id means: a whole number however it is spelled, also as a string.
+///
+/// Clients that take an answer with the id `"1"` or `1.0` to their request `1` do so by this rule.
+#[must_use]
+pub fn id_number(id: &RawValue) -> Option<u64> {
+    let text = id.get();
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let inside = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    if let Ok(number) = inside.parse() {
+        return Some(number);
+    }
+    let number: f64 = inside.trim_ascii().parse().ok()?;
+    // Up to here every whole number has a double of its own.
+    const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and within the range in which doubles are exact"
+    )]
+    (number.fract() == 0.0 && (0.0..MAX_WHOLE).contains(&number)).then_some(number as u64)
+}
+
+/// The messages that a line was meant to hold, as far as can be seen; empty where it is noise.
+#[must_use]
+pub fn salvage(line: &[u8]) -> Vec<Salvaged<'_>> {
+    let mut found = Vec::new();
+    let mut rest = line;
+    while found.len() < MAX_MESSAGES {
+        let Some(begin) = memchr::memchr(b'{', rest) else { break };
+        let mut reader = Reader { bytes: rest, at: begin + 1 };
+        let members = reader.members();
+        // After noise on the same line only what names the protocol counts.
+        let is_first = found.is_empty() && rest.len() == line.len();
+        let is_alone = is_first && rest[..begin].trim_ascii().is_empty();
+        if let Some(message) = members.message(is_alone || !found.is_empty()) {
+            found.push(message);
+        }
+        rest = &rest[reader.at.max(begin + 1)..];
+    }
+    found
+}
+
+/// The id of a message that was too long to be read, from its beginning or its end.
+#[must_use]
+pub fn id_of_too_long(head: &[u8], tail: &[u8]) -> Option<RawJson> {
+    let mut reader = Reader { bytes: head, at: memchr::memchr(b'{', head)? + 1 };
+    let members = reader.members();
+    let id = members.id.filter(|_| !members.has_two_ids).or_else(|| id_at_end(tail))?;
+    Salvaged { is_response: false, id: Some(id) }.id()
+}
+
+/// An `id` after which only scalar members and the end of the message come.
+fn id_at_end(tail: &[u8]) -> Option<&[u8]> {
+    let key = b"\"id\"";
+    let at = memchr::memmem::rfind(tail, key)?;
+    let mut reader = Reader { bytes: tail, at: at + key.len() };
+    reader.expect(b':')?;
+    let id = reader.scalar()?;
+    loop {
+        match reader.next_token()? {
+            b'}' => return tail[reader.at..].trim_ascii().is_empty().then_some(id),
+            b',' => {
+                reader.skip_space();
+                reader.string()?;
+                reader.expect(b':')?;
+                reader.scalar()?;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// The members of one object that matter.
+#[derive(Debug, Default)]
+struct Members<'a> {
+    id: Option<&'a [u8]>,
+    has_two_ids: bool,
+    has_version: bool,
+    has_method: bool,
+    has_outcome: bool,
+}
+
+impl<'a> Members<'a> {
+    fn message(&self, may_lack_version: bool) -> Option<Salvaged<'a>> {
+        let names_protocol = self.has_version || may_lack_version && self.has_outcome;
+        let is_message = names_protocol && (self.has_outcome || self.id.is_some() || self.has_method);
+        // A request that was echoed together with its outcome is an answer too.
+        let is_response = self.has_outcome || !self.has_method;
+        is_message.then_some(Salvaged { is_response, id: self.id.filter(|_| !self.has_two_ids) })
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the members of an object that was just opened, up to its end or as far as they go.
+    fn members(&mut self) -> Members<'a> {
+        let mut members = Members::default();
+        loop {
+            self.skip_space();
+            let Some(key) = self.string() else { return members };
+            if self.expect(b':').is_none() {
+                return members;
+            }
+            self.skip_space();
+            let start = self.at;
+            let is_whole = self.skip_value();
+            match key {
+                b"id" => {
+                    let id = self.bytes[start..self.at].trim_ascii();
+                    // A number that the line ends in may go on.
+                    let id = Some(id).filter(|id| is_whole && !id.is_empty() && id.len() <= MAX_ID);
+                    members.has_two_ids |= members.id.is_some() && members.id != id;
+                    members.id = members.id.or(id);
+                }
+                b"jsonrpc" => members.has_version = true,
+                b"method" => members.has_method = true,
+                b"result" | b"error" => members.has_outcome = true,
+                _ => {}
+            }
+            match self.next_token() {
+                Some(b',') => {}
+                Some(_) | None => return members,
+            }
+        }
+    }
+
+    fn skip_space(&mut self) {
+        while self.bytes.get(self.at).is_some_and(u8::is_ascii_whitespace) {
+            self.at += 1;
+        }
+    }
+
+    /// Steps over white space and one byte more, which it gives.
+    fn next_token(&mut self) -> Option<u8> {
+        self.skip_space();
+        let token = self.bytes.get(self.at).copied()?;
+        self.at += 1;
+        Some(token)
+    }
+
+    fn expect(&mut self, token: u8) -> Option<()> {
+        (self.next_token()? == token).then_some(())
+    }
+
+    /// Steps over a string and gives what stands between its quotes.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        if self.bytes.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let start = self.at + 1;
+        let mut at = start;
+        while let Some(found) = memchr::memchr2(b'"', b'\\', self.bytes.get(at..)?) {
+            at += found;
+            if self.bytes[at] == b'"' {
+                self.at = at + 1;
+                return Some(&self.bytes[start..at]);
+            }
+            at += 2;
+        }
+        self.at = self.bytes.len();
+        None
+    }
+
+    /// Reads a string, a number or a word.
+    fn scalar(&mut self) -> Option<&'a [u8]> {
+        self.skip_space();
+        let start = self.at;
+        match self.bytes.get(self.at)? {
+            b'"' => drop(self.string()?),
+            b'{' | b'[' => return None,
+            _ => self.skip_word(),
+        }
+        let scalar = self.bytes[start..self.at].trim_ascii();
+        (!scalar.is_empty()).then_some(scalar)
+    }
+
+    fn skip_word(&mut self) {
+        let rest = &self.bytes[self.at..];
+        self.at += rest.iter().position(|byte| b",}]{[\"".contains(byte)).unwrap_or(rest.len());
+    }
+
+    /// Steps over a value; whether its end was seen.
+    fn skip_value(&mut self) -> bool {
+        let mut depth = 0_usize;
+        while let Some(byte) = self.bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    if self.string().is_none() {
+                        return false;
+                    }
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' | b',' if depth == 0 => return true,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::Message;
+
+    /// Each message: its id, or `-`; requests in parentheses.
+    fn shown(line: &[u8]) -> Vec<String> {
+        let show = |message: &Salvaged<'_>| {
+            let id = message.id().map_or("-".to_owned(), |id| id.get().to_owned());
+            if message.is_response { id } else { format!("({id})") }
+        };
+        salvage(line).iter().map(show).collect()
+    }
+
+    #[test]
+    fn the_id_of_a_damaged_answer_is_read() {
+        for line in [
+            &br#"{"jsonrpc":"2.0","id":7,"result":{"mean":NaN,"max":-Infinity}}"#[..],
+            b"{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"text\":\"caf\xe9\"}}",
+            b"{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"text\":\"a\tb\x00\"}}",
+            br#"{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"one"#,
+            br#"{"jsonrpc":"2.0","id":7,"res"#,
+            br#"{"id":7,"result":{}}"#,
+            br#"{"id":7,"error":"boom"}"#,
+            br#"{"jsonrpc":"1.0","id":7,"result":{}}"#,
+            br#"{"jsonrpc":"2.0","result":{"id":3,"x":"\"id\":4"},"id":7}"#,
+            br#"{"jsonrpc":"2.0","id":7}"#,
+            br#"{"jsonrpc":"2.0","id":7,"result":{},"result":{}}"#,
+            br#"{"jsonrpc":"2.0","id":7,"id":7,"result":{}}"#,
+            br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","result":{}}"#,
+            br#"Loading... {"jsonrpc":"2.0","id":7,"result":{}}"#,
+            br#"{"jsonrpc":"2.0","id":7,"result":{}} done"#,
+            br#"{'jsonrpc': 7} {"jsonrpc":"2.0","id":7,"result":{}}"#,
+        ] {
+            assert_eq!(shown(line), ["7"], "{}", String::from_utf8_lossy(line));
+        }
+        let two = br#"{"jsonrpc":"2.0","id":7,"result":{}}{"jsonrpc":"2.0","id":8,"result":{}}"#;
+        assert_eq!(shown(two), ["7", "8"]);
+        assert_eq!(shown(br#"{"jsonrpc":"2.0","id":"a","error":{}}"#), ["\"a\""]);
+    }
+
+    #[test]
+    fn an_answer_without_a_readable_id_is_still_seen_as_one() {
+        for line in [
+            &br#"{"jsonrpc":"2.0","result":{"text":"one"#[..],
+            br#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#,
+            br#"{"jsonrpc":"2.0","id":{"n":1},"result":{}}"#,
+            br#"{"jsonrpc":"2.0","id":7,"id":8,"result":{}}"#,
+        ] {
+            assert_eq!(shown(line), ["-"], "{}", String::from_utf8_lossy(line));
+        }
+    }
+
+    #[test]
+    fn noise_is_no_answer_and_a_request_is_none_either() {
+        for line in [
+            &b""[..],
+            b"Server listening on stdio",
+            b"\x1b[32m> Starting v1.0\x1b[0m",
+            b"\xff\xfe noise",
+            b"Found 2 rows: [",
+            br#"{"level":"info","msg":"ready","id":7}"#,
+            br#"{"jsonrpc":"2.0""#,
+            b"two\"}]}}",
+            b"[1,2]",
+            b"{}",
+            br#"ERROR {"id":7,"error":"boom"}"#,
+        ] {
+            assert_eq!(shown(line), Vec::<String>::new(), "{}", String::from_utf8_lossy(line));
+        }
+        assert_eq!(shown(br#"{"jsonrpc":"2.0","id":7,"method":"roots/list","params":[]}"#), ["(7)"]);
+        assert_eq!(shown(br#"{"jsonrpc":"2.0","method":"x","params":NaN}"#), ["(-)"]);
+    }
+
+    #[test]
+    fn the_same_number_in_another_spelling_is_the_same_id() {
+        let number = |text: &str| id_number(&json::parse_raw(text.to_owned()).expect("JSON"));
+        for spelled in ["7", "\"7\"", "7.0", "7e0", "0.7e1", "\"7.0\""] {
+            assert_eq!(number(spelled), Some(7), "{spelled}");
+        }
+        for other in ["7.5", "-7", "\"a\"", "null", "true", "\"\"", "1e400", "\"NaN\"", "\"inf\"", "{}"] {
+            assert_eq!(number(other), None, "{other}");
+        }
+        assert_eq!(number("18446744073709551615"), Some(u64::MAX));
+    }
+
+    #[test]
+    fn the_id_of_a_message_that_is_too_long_stands_at_either_end() {
+        let id = |head: &str, tail: &str| {
+            id_of_too_long(head.as_bytes(), tail.as_bytes()).map(|id| id.get().to_owned())
+        };
+        assert_eq!(id(r#"{"jsonrpc":"2.0","id":17,"params":{"a":"xx"#, "xx").as_deref(), Some("17"));
+        assert_eq!(id(r#"{"method":"x","params":{"id":3,"a":"xx"#, "xx"), None);
+        let tail = r#"xx"}},"jsonrpc":"2.0","id":"a"}"#;
+        assert_eq!(id(r#"{"method":"x","params":{"id":3,"a":"xx"#, tail).as_deref(), Some("\"a\""));
+        assert_eq!(id(r#"{"method":"x","#, r#"xx"},"id":5,"jsonrpc":"2.0"} "#).as_deref(), Some("5"));
+        for inside in [r#"xx","id":5}}"#, r#"xx","id":5,"#, r#"xx","id":5,"a":{}}"#, "\"id\"", "\"id\":"] {
+            assert_eq!(id(r#"{"method":"x","#, inside), None, "{inside}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_can_break_it(line in prop::collection::vec(any::<u8>(), 0..120)) {
+            for message in salvage(&line) {
+                let _ = message.id();
+            }
+            let _ = id_of_too_long(&line, &line);
+        }
+
+        #[test]
+        fn whatever_is_cut_off_an_answer_after_its_id_the_id_is_found(
+            id in any::<u64>(), text in "[a-z\"\\\\{}\\[\\],:é]{0,20}", cut in any::<prop::sample::Index>(),
+        ) {
+            let result = json::raw(&serde_json::json!({ "text": text, "id": 1, "more": [{}] }));
+            let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+            prop_assert!(Message::parse(line.as_bytes()).is_ok());
+            let begin = line.find(",\"result").expect("it is there") + 1;
+            let cut = &line.as_bytes()[..begin + cut.index(line.len() - begin)];
+            let all = salvage(cut);
+            prop_assert_eq!(all.len(), 1);
+            prop_assert!(all[0].is_response);
+            prop_assert_eq!(all[0].id().and_then(|id| id_number(&id)), Some(id));
+        }
+    }
+}
