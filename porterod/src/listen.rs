@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portero::ipc::{
-    Accepted, Ask, Called, Failure, FailureKind, FromDaemon, Hello, Inbox, Incoming, Listener, Lock, Outbox,
-    PROTOCOL, Peer, Reply, SendError, ToDaemon, Welcome,
+    Accepted, Ask, Called, Failure, FailureKind, FromDaemon, Hello, Inbox, Incoming, Listener, Lock,
+    MAX_OPEN_QUESTIONS, Outbox, PROTOCOL, Peer, Reply, SendError, ToDaemon, Welcome,
 };
 use portero::task::Origin;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,8 +19,6 @@ use crate::control::{Asker, Question, SessionAsker, answer};
 use crate::daemon::Daemon;
 
 const CONNECTIONS_MOST: usize = 256;
-/// How many questions one connection may have open.
-const QUESTIONS_MOST: usize = 256;
 /// How long to wait when the system can't accept.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -73,7 +71,7 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, _place: OwnedSemaph
         }
     };
     let open = Arc::new(Open::default());
-    let unread = Arc::new(Semaphore::new(QUESTIONS_MOST));
+    let unread = Arc::new(Semaphore::new(MAX_OPEN_QUESTIONS));
     let connection = Connection { daemon, asker: Arc::new(asker), outbox, open: Arc::clone(&open), unread };
     connection.serve(inbox).await;
     open.withdraw_all();
@@ -106,7 +104,7 @@ impl Open {
     /// None when there are too many, or the number is taken.
     fn add(&self, number: u64) -> Option<CancellationToken> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= QUESTIONS_MOST || open.contains_key(&number) {
+        if open.len() >= MAX_OPEN_QUESTIONS || open.contains_key(&number) {
             return None;
         }
         let token = CancellationToken::new();
@@ -171,7 +169,7 @@ impl Connection {
     async fn ask(&self, number: u64, ask: Ask) {
         let Some(withdrawn) = self.open.add(number) else {
             let message =
-                format!("at most {QUESTIONS_MOST} questions may be open at once, each with its number");
+                format!("at most {MAX_OPEN_QUESTIONS} questions may be open at once, each with its number");
             return reply(&self.outbox, number, Err(Failure::new(FailureKind::Refused, message))).await;
         };
         // A peer that asks and does not read is heard no further: its answers would pile up here.

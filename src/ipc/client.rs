@@ -11,12 +11,12 @@ use interprocess::local_socket::ConnectOptions;
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::StreamCommon as _;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::ask::Ask;
 use super::failure::{Failure, FailureKind};
 use super::frame::{FRAME_MOST, Frames, GREETING_MOST, encode};
-use super::messages::{FromDaemon, Hello, Push, ToDaemon, Welcome};
+use super::messages::{FromDaemon, Hello, MAX_OPEN_QUESTIONS, Push, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox, SendError};
 use super::reply::Reply;
 use super::{Process, address};
@@ -49,6 +49,8 @@ struct Shared {
     outbox: Outbox,
     open: Arc<Questions>,
     hearing: Arc<Hearing>,
+    /// Room for as many questions as the daemon takes; one more waits.
+    room: Semaphore,
     next: AtomicU64,
 }
 
@@ -147,7 +149,14 @@ impl Client {
             push,
         };
         tokio::spawn(reader.read(frames));
-        let shared = Arc::new(Shared { peer, outbox, open, hearing, next: AtomicU64::new(1) });
+        let shared = Arc::new(Shared {
+            peer,
+            outbox,
+            open,
+            hearing,
+            room: Semaphore::new(MAX_OPEN_QUESTIONS),
+            next: AtomicU64::new(1),
+        });
         Ok((Self { shared }, pushes, welcome))
     }
 
@@ -170,7 +179,13 @@ impl Client {
     /// # Errors
     /// See [`AskError`].
     pub async fn ask_with_progress(&self, ask: Ask, progress: Option<Progress>) -> Result<Reply, AskError> {
-        let Shared { outbox, open, next, .. } = &*self.shared;
+        let Shared { outbox, open, room, next, .. } = &*self.shared;
+        let room = tokio::select! {
+            room = room.acquire() => room,
+            _ = outbox.closing().closed() => return Err(self.gone()),
+        };
+        // It is never closed. The room is given back after the withdrawal is queued.
+        let _room = room.map_err(|_| self.gone())?;
         let number = next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         if !open.add(number, Question { answer, progress }) {

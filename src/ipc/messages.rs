@@ -18,6 +18,9 @@ use crate::task::State;
 /// changes nothing here keeps it.
 pub const PROTOCOL: u32 = 3;
 
+/// How many questions one connection may have open: as many as a session takes requests of its client.
+pub const MAX_OPEN_QUESTIONS: usize = 4096;
+
 /// The first message of a connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hello {

@@ -32,7 +32,7 @@ pub use failure::{Failure, FailureKind};
 pub use frame::FRAME_MOST;
 pub use listener::{Accepted, Inbox, Incoming, Listener};
 pub use lock::{BindError, Lock};
-pub use messages::{FromDaemon, Hello, PROTOCOL, Peer, Push, ToDaemon, Welcome};
+pub use messages::{FromDaemon, Hello, MAX_OPEN_QUESTIONS, PROTOCOL, Peer, Push, ToDaemon, Welcome};
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;
 pub use reply::{Called, Look, RealTask, Reply, Waiting, Watched};

@@ -112,6 +112,30 @@ fn a_passphrase_does_not_print_itself() {
 }
 
 #[tokio::test]
+async fn a_question_beyond_the_limit_waits_for_room() {
+    let place = Place::new();
+    let (client, _pushes, mut inbox, outbox) = pair(&place).await;
+    let mut asking: Vec<_> = (0..=MAX_OPEN_QUESTIONS)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.ask(Ask::Subscribe).await.map(drop) })
+        })
+        .collect();
+    for _ in 0..MAX_OPEN_QUESTIONS {
+        number_of_next(&mut inbox).await;
+    }
+    let early = tokio::time::timeout(Duration::from_millis(50), inbox.next()).await;
+    assert!(early.is_err(), "one more was asked: {early:?}");
+    let standing = Standing::default();
+    outbox.send(&answer(1, Reply::Standing(standing.clone()))).await.expect("room");
+    let (number, _) = number_of_next(&mut inbox).await;
+    outbox.send(&answer(number, Reply::Standing(standing))).await.expect("room");
+    let last = asking.pop().expect("it was asked");
+    tokio::time::timeout(SOON, last).await.expect("in time").expect("no panic").expect("answered");
+    asking.iter().for_each(JoinHandle::abort);
+}
+
+#[tokio::test]
 async fn answers_find_their_questions_in_any_order() {
     let place = Place::new();
     let (client, _pushes, mut inbox, outbox) = pair(&place).await;
