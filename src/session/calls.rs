@@ -78,14 +78,20 @@ impl Shared {
             // The pipeline asks this one server.
             return Ok(tool);
         }
-        let meant = catalog.missing().into_iter().filter(|server| may_begin(name, server));
-        // Whoever is asked in vain does not list the tool.
-        join_all(meant.map(|server| async move { self.pipeline.fetch(&server).await.is_ok() })).await;
+        self.fetch_meant(name).await;
         if let Some(tool) = catalog.resolve_tool(name) {
             return Ok(tool);
         }
         self.gather().await;
         catalog.resolve_tool(name).ok_or_else(|| self.absent(name))
+    }
+
+    /// Waits for the servers that a name begins with and that have not said yet what they offer, as long as they
+    /// take to start. Those that fail do not list it.
+    async fn fetch_meant(&self, name: &str) {
+        let missing = self.pipeline.catalog.missing().into_iter();
+        let meant = missing.filter(|server| may_begin(name, server));
+        join_all(meant.map(|server| async move { self.pipeline.fetch(&server).await.is_ok() })).await;
     }
 
     /// Why nobody offers a tool: the server that its name begins with is not there, or nobody knows it.
@@ -195,6 +201,10 @@ impl Shared {
         if let Some(found) = catalog.resolve_prompt(name) {
             return Ok(found);
         }
+        self.fetch_meant(name).await;
+        if let Some(found) = catalog.resolve_prompt(name) {
+            return Ok(found);
+        }
         self.gather().await;
         catalog.resolve_prompt(name).ok_or_else(|| Refusal::Unknown(name.to_owned()))
     }
@@ -255,7 +265,8 @@ impl Shared {
 /// Whether a tool's name toward the agent may begin with this server's name, which may be cut there.
 fn may_begin(name: &str, server: &ServerName) -> bool {
     let begins = name.split(alias::SEPARATOR).next().unwrap_or_default();
-    !begins.is_empty() && folded(server).starts_with(begins)
+    let is_canonical = name.split_once('/').is_some_and(|(begins, _)| begins == server.as_str());
+    is_canonical || !begins.is_empty() && folded(server).starts_with(begins)
 }
 
 /// A server's name as tools' names toward the agent begin with it.
