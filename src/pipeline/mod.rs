@@ -366,7 +366,9 @@ impl Pipeline {
     fn blame(&self, error: &ServerError) -> Refusal {
         let words = self.anonymizer.load().conceal_text(&error.to_string()).into_inner();
         match error {
-            ServerError::Unknown(_) | ServerError::Start(..) => Refusal::Server(words),
+            ServerError::Unknown(_) | ServerError::Start(..) | ServerError::NotListed(..) => {
+                Refusal::Server(words)
+            }
             ServerError::Gone(_) | ServerError::Timeout(..) | ServerError::TooLong(..) => {
                 Refusal::Interrupted(words)
             }

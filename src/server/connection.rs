@@ -7,7 +7,7 @@
 //! [`Pending::settle_unclaimed`] for one that does not name its request. Everything else that is no message is
 //! noise, such as a banner or a line of a log, and goes to the server's own log.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use super::calls::Subscriptions;
 use super::envelope::{self, Meta};
 use super::events::Events;
 use super::handshake::Greeting;
+use super::lists::{self, Bounds};
 use super::logs::ServerLog;
 use super::outbox::Outbox;
 use super::pending::{Outcome, Pending};
@@ -45,6 +46,8 @@ pub(super) struct Connection {
     pub(super) pending: Pending,
     subscriptions: Subscriptions,
     asked: Asked,
+    /// What a server lists that was started again after it had ended by itself; none for the first start.
+    relisted: Option<tokio::sync::OnceCell<HashSet<String>>>,
     ended: CancellationToken,
 }
 
@@ -106,8 +109,22 @@ impl Connection {
             pending: Pending::default(),
             subscriptions: Subscriptions::default(),
             asked: Asked::default(),
+            relisted: None,
             ended: CancellationToken::new(),
         }
+    }
+
+    /// The same for a server that ended by itself before: it may be another version now.
+    pub(super) fn again(self) -> Self {
+        Self { relisted: Some(tokio::sync::OnceCell::new()), ..self }
+    }
+
+    /// Whether the server may be called by this tool name. One that was started again is asked once which tools
+    /// it lists now; what was known of it is of the process that ended.
+    pub(super) async fn lists(&self, name: &str, bounds: Bounds) -> Result<bool, ServerError> {
+        let Some(relisted) = &self.relisted else { return Ok(true) };
+        let names = relisted.get_or_try_init(|| lists::tool_names(self, bounds)).await?;
+        Ok(names.contains(name))
     }
 
     /// What a modern server is listened to for.

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::logs::Allowance;
-use super::{Event, EventSink, List, ListChange};
+use super::{Event, EventSink, List, ServerChange};
 use crate::anonymize::Real;
 use crate::json::RawJson;
 use crate::names::ServerName;
@@ -34,7 +34,7 @@ pub(super) type Hearing = Arc<OnceLock<EventSink>>;
 /// One server's events.
 pub(super) struct Events {
     server: ServerName,
-    changes: mpsc::Sender<ListChange>,
+    changes: mpsc::Sender<ServerChange>,
     hearing: Hearing,
     logs: Mutex<Logs>,
     crowded: Notify,
@@ -48,7 +48,7 @@ struct Logs {
 }
 
 impl Events {
-    pub(super) fn new(server: ServerName, changes: mpsc::Sender<ListChange>, hearing: Hearing) -> Self {
+    pub(super) fn new(server: ServerName, changes: mpsc::Sender<ServerChange>, hearing: Hearing) -> Self {
         Self {
             server,
             changes,
@@ -109,7 +109,7 @@ impl Events {
             last = Instant::now();
             let changed = self.changed.swap(0, Ordering::AcqRel);
             for list in [List::Tools, List::Resources, List::Prompts] {
-                if changed & bit(list) != 0 && self.changes.send((self.server.clone(), list)).await.is_err() {
+                if changed & bit(list) != 0 && self.changes.send(ServerChange::List(self.server.clone(), list)).await.is_err() {
                     return;
                 }
             }
@@ -158,7 +158,7 @@ mod tests {
         }
         events.about_to_list(List::Prompts);
         let first = tokio::time::timeout(Duration::from_secs(10), from.recv()).await.expect("in time");
-        assert!(matches!(first, Some((_, List::Tools))), "{first:?}");
+        assert!(matches!(first, Some(ServerChange::List(_, List::Tools))), "{first:?}");
         assert!(tokio::time::timeout(HOLD * 3, from.recv()).await.is_err(), "said twice");
         task.abort();
     }

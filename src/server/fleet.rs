@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::events::{Hearing, MAX_WAITING};
 use super::member::{Common, Member};
-use super::{Answer, EventSink, Follow, Health, Launch, ListChange, Offer, ServerError};
+use super::{Answer, EventSink, Follow, Health, Launch, ServerChange, Offer, ServerError};
 use crate::config;
 use crate::names::ServerName;
 use crate::permit::Outgoing;
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Fleet {
 impl Fleet {
     /// A fleet of these servers, and which of their lists change; starts none.
     #[must_use]
-    pub fn new(servers: Vec<config::Server>, launch: Launch) -> (Arc<Self>, mpsc::Receiver<ListChange>) {
+    pub fn new(servers: Vec<config::Server>, launch: Launch) -> (Arc<Self>, mpsc::Receiver<ServerChange>) {
         let (changes, receiver) = mpsc::channel(MAX_WAITING);
         let hearing = Hearing::default();
         let common = Common { launch, changes, hearing, tasks: TaskTracker::new(), level: Mutex::default() };

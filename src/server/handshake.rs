@@ -1,8 +1,10 @@
 //! The first words with a child: which revision it speaks, and what it can do.
 //!
 //! `initialize` comes first, since most servers know it and some are silent on anything else. A server that
-//! refuses it, or answers with a revision that Portero does not know, is asked in the modern way. Nothing
-//! that wants no answer goes out before the first answer came: some servers end at that.
+//! refuses it, or answers with a revision that Portero does not know, is asked in the modern way. One that is
+//! silent for a while is asked so beside it, since it may be starting slowly: what it answers first counts. One
+//! that ends is started once more by its `Member`. Nothing that wants no answer goes out before the first answer
+//! came: some servers end at that.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -117,12 +119,15 @@ pub(super) async fn greet(
             Ok(greeting) => Ok(greeting),
             Err(_) => host.initialize().await?,
         },
-        Some(Era::Legacy) | None => match host.initialize().await? {
+        Some(Era::Legacy) | None => match host.initialize_or_discover().await? {
             Ok(greeting) => Ok(greeting),
             Err(refused) => host.discover().await?.map_err(|_| refused),
         },
     }
 }
+
+/// What part of the time for a start a server may be silent before it is asked in the modern way too.
+const SILENCE_DIVISOR: u32 = 3;
 
 struct Host<'a> {
     connection: &'a Connection,
@@ -159,6 +164,24 @@ impl Host<'_> {
         }
         self.connection.outbox.push(|out| wire::write_notification(out, "notifications/initialized", None));
         Ok(Ok(greeting(Era::Legacy, &object, None)))
+    }
+
+    /// `initialize`, and beside it `server/discover` for a server that is silent about it.
+    async fn initialize_or_discover(&self) -> Result<Result<Greeting, Refusal>, Refusal> {
+        let mut initialize = std::pin::pin!(self.initialize());
+        let silence = self.launch.limits.start / SILENCE_DIVISOR;
+        if let Ok(greeted) = tokio::time::timeout(silence, &mut initialize).await {
+            return greeted;
+        }
+        tokio::select! {
+            biased;
+            greeted = &mut initialize => greeted,
+            discovered = self.discover() => match discovered {
+                Ok(Ok(greeting)) => Ok(Ok(greeting)),
+                // It may know `initialize` only, and be about to answer it.
+                Ok(Err(_)) | Err(_) => initialize.await,
+            },
+        }
     }
 
     async fn discover(&self) -> Result<Result<Greeting, Refusal>, Refusal> {
@@ -217,6 +240,7 @@ impl Host<'_> {
             ServerError::Gone(_)
             | ServerError::Cancelled
             | ServerError::Unknown(_)
+            | ServerError::NotListed(..)
             | ServerError::Start(..) => Refusal::Ended,
         })
     }

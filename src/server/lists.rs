@@ -57,14 +57,7 @@ pub(super) async fn offer(connection: &Connection, bounds: Bounds) -> Result<Off
         lister.all(&TEMPLATES),
         lister.all(&PROMPTS),
     );
-    let tools = match tools {
-        Ok(tools) => tools,
-        Err(Stop::Refused) => {
-            let reason = "it refused to list its tools".to_owned();
-            return Err(ServerError::Start(connection.server.clone(), reason));
-        }
-        Err(Stop::Failed(error)) => return Err(error),
-    };
+    let tools = tools.map_err(|stop| stop.of_tools(connection))?;
     Ok(Offer {
         instructions: greeting.and_then(|greeting| greeting.instructions.clone()),
         capabilities: greeting.and_then(|greeting| greeting.capabilities.clone()),
@@ -75,18 +68,42 @@ pub(super) async fn offer(connection: &Connection, bounds: Bounds) -> Result<Off
     })
 }
 
+/// The names of the tools that the server lists.
+pub(super) async fn tool_names(
+    connection: &Connection,
+    bounds: Bounds,
+) -> Result<HashSet<String>, ServerError> {
+    let tools = Lister { connection, bounds }.all(&TOOLS).await.map_err(|stop| stop.of_tools(connection))?;
+    let name = |tool: &RawJson| Some(Object::read(tool).ok()?.text("name")?.into_owned());
+    Ok(tools.iter().filter_map(name).collect())
+}
+
 /// Why a list came to no end.
 enum Stop {
     Refused,
     Failed(ServerError),
 }
 
+impl Stop {
+    /// A server without its tools is a broken one.
+    fn of_tools(self, connection: &Connection) -> ServerError {
+        match self {
+            Self::Refused => {
+                let reason = "it refused to list its tools".to_owned();
+                ServerError::Start(connection.server.clone(), reason)
+            }
+            Self::Failed(error) => error,
+        }
+    }
+}
+
 fn or_empty(list: Result<Vec<RawJson>, Stop>) -> Result<Vec<RawJson>, ServerError> {
     match list {
         Ok(list) => Ok(list),
-        Err(Stop::Refused | Stop::Failed(ServerError::Timeout(..) | ServerError::TooLong(..))) => {
-            Ok(Vec::new())
-        }
+        Err(
+            Stop::Refused
+            | Stop::Failed(ServerError::Timeout(..) | ServerError::TooLong(..) | ServerError::Malformed(..)),
+        ) => Ok(Vec::new()),
         Err(Stop::Failed(error)) => Err(error),
     }
 }

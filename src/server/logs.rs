@@ -23,7 +23,8 @@ use crate::wire::{LineError, Lines};
 
 /// The longest line that is kept.
 const LINE_MOST: usize = 64 << 10;
-/// How many bytes a second of a server's talk are read; more waits in its pipe.
+/// How many bytes a second of a server's talk are kept. The rest is read and left out: a server that waits for
+/// room in its pipe would not answer.
 const BYTES_A_SECOND: usize = 1 << 20;
 /// How much of its last line a failure's reason tells.
 const LAST_MOST: usize = 300;
@@ -65,26 +66,43 @@ impl ServerLog {
         Self { anonymizer, clock, inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Reads stderr to its end.
+    /// Reads stderr to its end, always as fast as it comes.
     pub(super) async fn follow(self, stderr: impl AsyncRead + Unpin) {
         let mut lines = Lines::new(stderr, LINE_MOST);
-        let (mut second, mut bytes) = (Instant::now(), 0);
+        let mut second = Second::begin();
         loop {
-            match lines.next().await {
-                Ok(Some(line)) => {
-                    bytes += line.len() + 1;
-                    self.take(&String::from_utf8_lossy(line));
-                }
-                Ok(None) | Err(LineError::Read(_)) => return,
-                Err(LineError::TooLong { limit, .. }) => {
-                    bytes += limit;
-                    self.take(&format!("(a line of more than {limit} bytes was left out)"));
-                }
+            let next = tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(second.end()), if second.left_out > 0 => None,
+                line = lines.next() => Some(line),
+            };
+            if second.end() <= Instant::now() || next.is_none() {
+                self.tell_left_out(std::mem::replace(&mut second, Second::begin()));
             }
-            if bytes >= BYTES_A_SECOND {
-                tokio::time::sleep_until(second + Duration::from_secs(1)).await;
-                (second, bytes) = (Instant::now(), 0);
+            match next {
+                None => {}
+                Some(Ok(Some(line))) => {
+                    if second.has_room(line) {
+                        self.take(&String::from_utf8_lossy(line));
+                    }
+                }
+                Some(Err(LineError::TooLong { limit, .. })) => {
+                    let words = format!("(a line of more than {limit} bytes was left out)");
+                    if second.has_room(words.as_bytes()) {
+                        self.take(&words);
+                    }
+                }
+                Some(Ok(None) | Err(LineError::Read(_))) => return self.tell_left_out(second),
             }
+        }
+    }
+
+    /// Says how much was left out; the last line of it may be why the server ended.
+    fn tell_left_out(&self, second: Second) {
+        let Second { left_out, bytes_left_out, last, .. } = second;
+        if left_out > 0 {
+            self.take(&format!("({left_out} lines, {bytes_left_out} bytes, were left out; the last one:)"));
+            self.take(&String::from_utf8_lossy(&last));
         }
     }
 
@@ -132,6 +150,39 @@ impl ServerLog {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a server said within a second.
+struct Second {
+    since: Instant,
+    kept: usize,
+    left_out: u64,
+    bytes_left_out: u64,
+    /// The last line that was left out.
+    last: Vec<u8>,
+}
+
+impl Second {
+    fn begin() -> Self {
+        Self { since: Instant::now(), kept: 0, left_out: 0, bytes_left_out: 0, last: Vec::new() }
+    }
+
+    fn end(&self) -> Instant {
+        self.since + Duration::from_secs(1)
+    }
+
+    /// Whether a line is kept; else it is counted.
+    fn has_room(&mut self, line: &[u8]) -> bool {
+        if self.kept < BYTES_A_SECOND {
+            self.kept += line.len() + 1;
+            return true;
+        }
+        self.left_out += 1;
+        self.bytes_left_out += line.len() as u64 + 1;
+        self.last.clear();
+        self.last.extend_from_slice(line);
+        false
     }
 }
 
@@ -244,6 +295,31 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(fs::metadata(&path).expect("a log").permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_read_at_once_and_what_was_left_out_is_counted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = log(directory.path(), 64 << 20);
+        let line = format!("{}\n", "x".repeat(1023));
+        let mut flood = line.repeat(20 << 10).into_bytes();
+        flood.extend_from_slice(b"the end of Erika Mustermann");
+        let begin = Instant::now();
+        log.clone().follow(&flood[..]).await;
+        // A megabyte a second would take twenty.
+        assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+        assert_eq!(log.last().as_deref(), Some("the end of Jane Roe"));
+        let text = fs::read_to_string(directory.path().join("a.log")).expect("a log");
+        let kept = text.lines().filter(|line| line.ends_with('x')).count() as u64;
+        let left_out: u64 = text
+            .lines()
+            .filter_map(|line| line.split_once(" (")?.1.split_once(" lines, ")?.0.parse::<u64>().ok())
+            .sum();
+        assert!(left_out > 0, "nothing was left out");
+        // The last one of each second is told as well.
+        let told = text.matches("were left out").count() as u64;
+        let all = (20 << 10)..=(20 << 10) + 1 + told;
+        assert!(all.contains(&(kept + left_out)), "{kept} kept, {left_out} left out, {told} times");
     }
 
     #[tokio::test]

@@ -16,7 +16,8 @@ use super::handshake::{self, Era, Refusal};
 use super::lists::{self, Bounds};
 use super::logs::ServerLog;
 use super::process::{self, Process, Spawned};
-use super::{Answer, Condition, Follow, Health, Launch, ListChange, Offer, ServerError};
+use super::{Answer, Condition, Follow, Health, Launch, Offer, ServerChange, ServerError};
+use crate::call::Method;
 use crate::config::Server;
 use crate::json;
 use crate::permit::Outgoing;
@@ -30,8 +31,6 @@ const TO_BE_ENDED: Duration = Duration::from_millis(170);
 const TO_FOLLOW: Duration = Duration::from_millis(500);
 /// What a child wrote before it ended is read for at most this long.
 const TO_READ_ON: Duration = Duration::from_millis(200);
-/// How soon to look again at a server that just ended.
-const TO_SETTLE: Duration = Duration::from_millis(2);
 /// How long the answer to a request of Portero's own that nobody waits for may take.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A caller waits out a pause that is as short as this; before a longer one it is told.
@@ -40,7 +39,7 @@ const WORTH_WAITING: Duration = Duration::from_secs(1);
 /// What all servers of a fleet share.
 pub(super) struct Common {
     pub(super) launch: Launch,
-    pub(super) changes: mpsc::Sender<ListChange>,
+    pub(super) changes: mpsc::Sender<ServerChange>,
     /// Where everything else goes that servers say unasked.
     pub(super) hearing: Hearing,
     /// The tasks that end processes; the fleet waits for them when it closes.
@@ -69,20 +68,33 @@ struct Life {
     backoff: Backoff,
     /// How it was spoken to last time.
     era: Option<Era>,
+    /// Whether one that ended at `initialize` was started once more and asked in the modern way.
+    tried_discover: bool,
+    /// Whether it ever ended by itself after it had been ready.
+    ended_before: bool,
     tools: Option<usize>,
 }
 
 enum State {
     Idle,
     Starting(watch::Receiver<()>),
-    Ready { connection: connection::Shared, pid: Option<u32> },
-    Failed { reason: String, until: Duration },
+    /// `over` tells of the moment when it is not ready any more.
+    Ready {
+        connection: connection::Shared,
+        pid: Option<u32>,
+        over: watch::Receiver<()>,
+    },
+    Failed {
+        reason: String,
+        until: Duration,
+    },
 }
 
 /// What to do to get a connection.
 enum Step {
     Use(connection::Shared),
     WaitForStart(watch::Receiver<()>),
+    WaitForEnd(watch::Receiver<()>),
     Pause(Duration),
     Start(watch::Sender<()>),
     GiveUp(String),
@@ -98,7 +110,14 @@ impl Member {
             Arc::clone(&launch.anonymizer),
             Arc::clone(&launch.clock),
         );
-        let life = Life { state: State::Idle, backoff: Backoff::default(), era: None, tools: None };
+        let life = Life {
+            state: State::Idle,
+            backoff: Backoff::default(),
+            era: None,
+            tried_discover: false,
+            ended_before: false,
+            tools: None,
+        };
         Arc::new(Self { config, common, log, stop: CancellationToken::new(), life: Mutex::new(life) })
     }
 
@@ -113,16 +132,41 @@ impl Member {
             connection = self.connection() => connection?,
             () = follow.cancel.cancelled() => return Err(ServerError::Cancelled),
         };
+        if outgoing.method() == Method::CallTool {
+            self.refuse_unlisted(&connection, outgoing, &follow.cancel).await?;
+        }
         let limit = self.config.timeout.unwrap_or(self.common.launch.limits.request);
         calls::call(&connection, outgoing, follow, limit).await
+    }
+
+    /// Guarantee P5, for a server that ended and was started again since it was listed.
+    async fn refuse_unlisted(
+        &self,
+        connection: &Connection,
+        outgoing: &Outgoing,
+        cancel: &CancellationToken,
+    ) -> Result<(), ServerError> {
+        let params = json::Object::read(outgoing.params().expose()).unwrap_or_default();
+        let name = params.text("name").unwrap_or_default();
+        let listed = tokio::select! {
+            biased;
+            listed = connection.lists(&name, self.bounds()) => listed?,
+            () = cancel.cancelled() => return Err(ServerError::Cancelled),
+        };
+        let not_listed = || ServerError::NotListed(self.config.name.clone(), outgoing.tool().tool.clone());
+        if listed { Ok(()) } else { Err(not_listed()) }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let limits = &self.common.launch.limits;
+        let page = self.config.timeout.unwrap_or(limits.start).min(limits.start);
+        Bounds { page, bytes: limits.message_bytes }
     }
 
     /// Pages through everything that it offers.
     pub(super) async fn offer(self: &Arc<Self>) -> Result<Offer, ServerError> {
         let connection = self.connection().await?;
-        let limits = &self.common.launch.limits;
-        let page = self.config.timeout.unwrap_or(limits.start).min(limits.start);
-        let offer = lists::offer(&connection, Bounds { page, bytes: limits.message_bytes }).await?;
+        let offer = lists::offer(&connection, self.bounds()).await?;
         self.life().tools = Some(offer.tools.len());
         Ok(offer)
     }
@@ -160,6 +204,10 @@ impl Member {
                 Step::WaitForStart(mut started) => {
                     saw_start |= started.changed().await.is_err();
                 }
+                Step::WaitForEnd(mut over) => {
+                    // An error is what is waited for here too.
+                    let _ = over.changed().await;
+                }
                 Step::Pause(pause) => tokio::time::sleep(pause).await,
                 Step::Start(started) => {
                     let member = Arc::clone(self);
@@ -177,7 +225,9 @@ impl Member {
         }
         let mut life = self.life();
         match &life.state {
-            State::Ready { connection, .. } if connection.is_closed() => return Step::Pause(TO_SETTLE),
+            State::Ready { connection, over, .. } if connection.is_closed() => {
+                return Step::WaitForEnd(over.clone());
+            }
             State::Ready { connection, .. } => return Step::Use(Arc::clone(connection)),
             State::Starting(started) => return Step::WaitForStart(started.clone()),
             State::Idle => {}
@@ -199,44 +249,89 @@ impl Member {
 
     /// One life, from the start to the end of the process.
     async fn live(self: Arc<Self>, started: watch::Sender<()>) {
+        let known = self.life().era;
+        let refusal = match self.attempt(known).await {
+            Attempt::Talks(running, greeting) => return self.serve(*running, greeting, started).await,
+            Attempt::Failed(Refusal::Ended, how) if self.may_try_discover(known) => {
+                // Some that only speak the modern revision end at `initialize`.
+                match self.attempt(Some(Era::Modern)).await {
+                    Attempt::Talks(running, greeting) => {
+                        return self.serve(*running, greeting, started).await;
+                    }
+                    Attempt::Failed(..) => how,
+                }
+            }
+            Attempt::Failed(Refusal::Ended, how) | Attempt::Failed(Refusal::Because(how), _) => how,
+        };
+        self.failed(&refusal, Duration::ZERO);
+        drop(started);
+    }
+
+    /// Whether a server that ended at the handshake is to be started once more and asked in the modern way.
+    fn may_try_discover(&self, known: Option<Era>) -> bool {
+        let may = known != Some(Era::Modern) && !self.stop.is_cancelled();
+        may && !std::mem::replace(&mut self.life().tried_discover, true)
+    }
+
+    /// Starts the process and greets it.
+    async fn attempt(&self, known: Option<Era>) -> Attempt {
         self.log.begin();
         let spawned = match process::spawn(&self.config, &self.common.launch) {
             Ok(spawned) => spawned,
-            Err(reason) => return self.failed(&reason, Duration::ZERO),
+            Err(reason) => {
+                let refusal = Refusal::Because(reason.clone());
+                return Attempt::Failed(refusal, reason);
+            }
         };
         let Spawned { mut process, stdin, stdout, stderr } = spawned;
         let connection = Arc::new(self.conversation());
         let talk = Talk::begin(&connection, &self.log, stdin, stdout, stderr);
-        let known = self.life().era;
         let greeted = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Refusal::Ended),
             greeted = handshake::greet(&connection, &self.common.launch, known) => greeted,
         };
         match greeted {
-            Ok(greeting) => {
-                self.ready(&connection, greeting, process.id());
-                drop(started);
-                let since = Instant::now();
-                let ended = self.watch(&connection, &mut process).await;
-                talk.finish(&connection).await;
-                self.failed(&ended, since.elapsed());
-            }
+            Ok(greeting) => Attempt::Talks(Box::new(Running { process, connection, talk }), greeting),
             Err(refusal) => {
                 let ended = end(&connection, &mut process).await;
                 talk.finish(&connection).await;
-                let why = match refusal {
-                    Refusal::Ended => ended,
-                    Refusal::Because(why) => why,
-                };
-                self.failed(&why, Duration::ZERO);
-                drop(started);
+                Attempt::Failed(refusal, ended)
             }
         }
     }
 
+    /// Keeps a server that talks, until its end.
+    async fn serve(&self, running: Running, greeting: handshake::Greeting, started: watch::Sender<()>) {
+        let Running { mut process, connection, talk } = running;
+        let (ready, over) = watch::channel(());
+        let is_again = self.ready(&connection, greeting, process.id(), over);
+        drop(started);
+        if is_again {
+            self.say(ServerChange::Restarted(self.config.name.clone())).await;
+        }
+        let since = Instant::now();
+        let ended = self.watch(&connection, &mut process).await;
+        talk.finish(&connection).await;
+        self.life().ended_before = true;
+        self.failed(&ended, since.elapsed());
+        drop(ready);
+        self.say(ServerChange::Ended(self.config.name.clone())).await;
+    }
+
+    /// Tells the fleet's owner, unless nothing is to start again.
+    async fn say(&self, change: ServerChange) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            // An error means that nobody listens to this fleet.
+            _ = self.common.changes.send(change) => {}
+        }
+    }
+
     fn conversation(&self) -> Connection {
-        Connection::new(
+        let ended_before = self.life().ended_before;
+        let connection = Connection::new(
             self.config.name.clone(),
             Events::new(
                 self.config.name.clone(),
@@ -246,10 +341,18 @@ impl Member {
             self.log.clone(),
             self.config.roots.as_deref().map(connection::roots),
             self.common.launch.limits.message_bytes,
-        )
+        );
+        if ended_before { connection.again() } else { connection }
     }
 
-    fn ready(&self, connection: &connection::Shared, greeting: handshake::Greeting, pid: Option<u32>) {
+    /// Notes that it can be called; true when it had ended by itself before.
+    fn ready(
+        &self,
+        connection: &connection::Shared,
+        greeting: handshake::Greeting,
+        pid: Option<u32>,
+        over: watch::Receiver<()>,
+    ) -> bool {
         let greeting = connection.greeting.get_or_init(|| greeting);
         match (greeting.era, self.common.level()) {
             (Era::Legacy, Some(level)) => tell_level(connection, &level),
@@ -258,7 +361,8 @@ impl Member {
         }
         let mut life = self.life();
         life.era = Some(greeting.era);
-        life.state = State::Ready { connection: Arc::clone(connection), pid };
+        life.state = State::Ready { connection: Arc::clone(connection), pid, over };
+        life.ended_before
     }
 
     /// Waits for the end of a running server, or brings it about; says how it ended.
@@ -294,6 +398,21 @@ impl Member {
     fn life(&self) -> MutexGuard<'_, Life> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What came of starting a process.
+enum Attempt {
+    /// It answered the handshake.
+    Talks(Box<Running>, handshake::Greeting),
+    /// It did not, and how it ended.
+    Failed(Refusal, String),
+}
+
+/// A process that answered the handshake.
+struct Running {
+    process: Process,
+    connection: connection::Shared,
+    talk: Talk,
 }
 
 /// The tasks that carry one conversation.

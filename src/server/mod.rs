@@ -35,7 +35,7 @@ use crate::anonymize::{Anonymizer, Real};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::json::RawJson;
-use crate::names::ServerName;
+use crate::names::{ServerName, ToolName};
 
 /// What the servers of one process are started with.
 #[derive(Clone)]
@@ -173,8 +173,19 @@ pub enum Event {
 /// taken before that answer reaches its caller. It must not block.
 pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// One of a server's lists changed.
-pub type ListChange = (ServerName, List);
+/// A change of what a server offers, or may offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerChange {
+    /// One of its lists changed.
+    List(ServerName, List),
+    /// It ended by itself. What it offers is to be asked anew, which starts it again.
+    Ended(ServerName),
+    /// It was started again after it had ended by itself: it knows of no subscription any more.
+    Restarted(ServerName),
+}
+
+/// The method by which the daemon tells sessions of [`ServerChange::Restarted`].
+pub const RESTARTED: &str = "notifications/portero/restarted";
 
 /// Why a server gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -185,6 +196,9 @@ pub enum ServerError {
     /// It could not be started; the call did not reach it.
     #[error("server `{0}` could not be started: {1}")]
     Start(ServerName, String),
+    /// It was started again and does not list this tool any more (guarantee P5); the call did not reach it.
+    #[error("server `{0}` does not offer `{1}` since it was started again")]
+    NotListed(ServerName, ToolName),
     /// It ended, or its output became unreadable, while the call was with it: the effect is unknown.
     #[error("server `{0}` stopped while it worked on this call; whether it took effect is unknown")]
     Gone(ServerName),

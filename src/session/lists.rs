@@ -18,7 +18,6 @@ use crate::anonymize::{Fake, Leak, Real};
 use crate::catalog::View;
 use crate::json::{self, RawJson};
 use crate::names::ServerName;
-use crate::server::ServerError;
 use crate::wire::codes;
 
 /// Which list.
@@ -37,6 +36,8 @@ pub(super) struct Gathering(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     running: HashSet<ServerName>,
+    /// Those that failed and are asked again by themselves.
+    retrying: HashSet<ServerName>,
     /// When each was last asked.
     tried: HashMap<ServerName, Instant>,
     /// Until when lists wait; set by the first.
@@ -51,6 +52,10 @@ pub(super) struct Told(Mutex<HashMap<Listed, u64>>);
 const SLEEP: Duration = Duration::from_millis(200);
 /// How long a server that failed is left alone.
 const PAUSE: Duration = Duration::from_secs(15);
+/// How soon a server that failed is asked again by itself, and how often at last: one whose program is missing
+/// must not cost much.
+const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 impl Listed {
     pub(super) const ALL: [Self; 4] = [Self::Tools, Self::Resources, Self::Templates, Self::Prompts];
@@ -128,10 +133,34 @@ impl Shared {
             if is_cached {
                 tokio::time::sleep(SLEEP).await;
             }
-            // Whoever lists finds the failure in the catalog.
-            let _: Result<(), ServerError> = shared.pipeline.fetch(&server).await;
+            let fetched = shared.pipeline.fetch(&server).await;
             shared.gathering.end(&server);
+            if fetched.is_err() {
+                shared.retry(&server).await;
+            }
         });
+    }
+
+    /// Asks a server again that failed to say what it offers, at growing intervals, until it does or is no
+    /// longer configured. The client is told of what changes.
+    pub(super) async fn retry(&self, server: &ServerName) {
+        if !self.gathering.begin_retry(server) {
+            return;
+        }
+        let mut interval = MIN_RETRY_INTERVAL;
+        loop {
+            tokio::time::sleep(interval).await;
+            let is_configured = self.pipeline.catalog.servers().contains(server);
+            // A call may have asked it meanwhile.
+            if !is_configured || self.pipeline.offers.is_fresh(server) {
+                break;
+            }
+            if self.pipeline.fetch(server).await.is_ok() {
+                break;
+            }
+            interval = (interval * 2).min(MAX_RETRY_INTERVAL);
+        }
+        self.gathering.end_retry(server);
     }
 
     /// One list as the client gets it, concealed.
@@ -196,6 +225,15 @@ impl Gathering {
 
     fn end(&self, server: &ServerName) {
         self.lock().running.remove(server);
+    }
+
+    /// False when the server is being asked again already.
+    fn begin_retry(&self, server: &ServerName) -> bool {
+        self.lock().retrying.insert(server.clone())
+    }
+
+    fn end_retry(&self, server: &ServerName) {
+        self.lock().retrying.remove(server);
     }
 
     fn runs_any(&self, servers: &[ServerName]) -> bool {

@@ -10,7 +10,7 @@ use crate::anonymize::{Fake, Real};
 use crate::config::Skipped;
 use crate::json::RawJson;
 use crate::names::{ServerName, TaskId};
-use crate::server::{Event, List, ServerError};
+use crate::server::{Event, List, RESTARTED, ServerChange};
 use crate::task::State;
 use crate::wire::Revision;
 
@@ -50,16 +50,38 @@ impl Handle {
         }
     }
 
+    /// What one of this process's own servers offers changed, or may have.
+    pub fn server_changed(&self, change: ServerChange) {
+        let Some(shared) = self.0.upgrade() else { return };
+        match change {
+            ServerChange::List(server, _) | ServerChange::Ended(server) => shared.ask_again(server),
+            ServerChange::Restarted(server) => shared.subscribe_again(&server),
+        }
+    }
+
     /// A shared server sent another notification (`notifications/resources/updated`,
     /// `notifications/message`), concealed.
     pub fn notification(&self, server: &ServerName, method: &str, params: Option<Fake<RawJson>>) {
-        let (Some(shared), Some(params)) = (self.0.upgrade(), params) else { return };
+        let Some(shared) = self.0.upgrade() else { return };
+        if method == RESTARTED {
+            return shared.subscribe_again(server);
+        }
+        let Some(params) = params else { return };
         match method {
             "notifications/resources/updated" => {
                 shared.resource_updated(server, Real::from_server(params.into_inner()));
             }
             "notifications/message" => shared.forwarded_log(server, params),
             _ => tracing::debug!(%server, method, "an unknown notification of a shared server was left out"),
+        }
+    }
+
+    /// There is a connection to the daemon, perhaps to another one: its shared servers may know of no
+    /// subscription.
+    pub fn daemon_connected(&self) {
+        let Some(shared) = self.0.upgrade() else { return };
+        for server in shared.pipeline.shared.load().iter() {
+            shared.subscribe_again(server);
         }
     }
 
@@ -131,8 +153,9 @@ impl Shared {
     fn ask_again(self: &Arc<Self>, server: ServerName) {
         let shared = Arc::clone(self);
         self.spawn(async move {
-            // Whoever lists finds the failure in the catalog.
-            let _: Result<(), ServerError> = shared.pipeline.refresh(&server).await;
+            if shared.pipeline.refresh(&server).await.is_err() {
+                shared.retry(&server).await;
+            }
         });
     }
 

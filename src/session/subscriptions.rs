@@ -188,6 +188,28 @@ impl Shared {
         });
     }
 
+    /// Subscribes anew to what is listened to on a server that was started again. Each subscription takes the
+    /// way of every call: policy may deny it by now.
+    pub(super) fn subscribe_again(self: &Arc<Self>, server: &ServerName) {
+        let uris: Vec<String> = {
+            let resources = self.subscriptions.resources();
+            resources.keys().filter(|(on, _)| on == server).map(|(_, uri)| uri.clone()).collect()
+        };
+        for uri in uris {
+            let Ok(params) = self.conceal_own(json::raw(&serde_json::json!({ "uri": uri }))) else {
+                continue;
+            };
+            let tool = ToolId::new(server.clone(), Operation::SubscribeResource);
+            let call = Call { tool, method: Method::SubscribeResource, params, meta: None };
+            let (shared, server) = (Arc::clone(self), server.clone());
+            self.spawn(async move {
+                if !matches!(shared.run_once(call, Follow::default()).await, Reply::Result(_)) {
+                    tracing::warn!(%server, "a subscription could not be made again");
+                }
+            });
+        }
+    }
+
     /// A resource changed: `params` of a server's `notifications/resources/updated`.
     pub(super) fn resource_updated(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
         let Ok(object) = Object::read(params.expose()) else { return };

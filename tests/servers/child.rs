@@ -75,6 +75,8 @@ impl Child {
             ("notifications/cancelled", None) => self.cancelled.push(params["requestId"].clone()),
             (_, None) => assert!(self.greeted, "a notification before the first answer: {line}"),
             (_, Some(_)) if self.is("silent") => {}
+            ("initialize", Some(_)) if self.is("silent-on-initialize") => {}
+            ("initialize", Some(_)) if self.is("ends-on-initialize") => std::process::exit(5),
             ("initialize", Some(id)) => self.initialize(&id, params),
             ("server/discover", Some(id)) if self.is("modern") => {
                 self.greeted = true;
@@ -125,7 +127,8 @@ impl Child {
             _ if self.is("pages-for-ever") => Some(page + 1),
             _ => None,
         };
-        let mut list = json!({"tools":[{"name":format!("tool{page}"),"inputSchema":{"type":"object"}}]});
+        let name = if page == 1 && !self.is("forgets") { "echo".to_owned() } else { format!("tool{page}") };
+        let mut list = json!({"tools":[{"name":name,"inputSchema":{"type":"object"}}]});
         if let Some(next) = next {
             list["nextCursor"] = json!(next.to_string());
         }
@@ -146,6 +149,13 @@ impl Child {
                 std::process::exit(3);
             }
             "hang" => {}
+            "shout" => {
+                let line = format!("{}\n", "x".repeat(1023)).repeat(1024);
+                for _ in 0..30 {
+                    std::io::stderr().write_all(line.as_bytes()).expect("stderr is read");
+                }
+                result(&id, &json!({}));
+            }
             "cancelled" => result(&id, &json!(self.cancelled)),
             "progress" => {
                 let token = &params["_meta"]["progressToken"];

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use portero::config::Limits;
-use portero::server::{Answer, Condition, Event, Follow, List, ServerError};
+use portero::server::{Answer, Condition, Event, Follow, List, ServerChange, ServerError};
 
 use crate::support::{PATIENCE, Rig, block_on, name, outgoing, server, text};
 use crate::trial;
@@ -21,6 +21,13 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_program_that_is_not_on_path_is_named", not_on_path),
         trial("a_server_that_is_silent_at_the_handshake_fails_in_time", silent),
         trial("a_server_of_the_modern_era_is_spoken_to_in_its_own_way", modern),
+        trial("a_modern_server_that_is_silent_on_initialize_is_found_out", || {
+            modern_only("silent-on-initialize")
+        }),
+        trial("a_modern_server_that_ends_at_initialize_is_found_out", || modern_only("ends-on-initialize")),
+        trial("a_server_that_ended_by_itself_is_told_of_and_so_is_its_next_start", restarted),
+        trial("a_tool_that_a_restarted_server_does_not_list_is_not_called", forgotten),
+        trial("a_server_that_floods_stderr_goes_on_answering", floods_stderr),
         trial("a_server_of_an_unknown_revision_is_refused", ancient),
         trial("a_hanging_call_times_out_and_the_server_is_told", times_out),
         trial("a_cancelled_call_returns_at_once_and_the_server_is_told", cancelled),
@@ -109,6 +116,56 @@ fn crash() {
     });
 }
 
+fn modern_only(how: &str) {
+    block_on(async {
+        let limits = Limits { start: Duration::from_secs(3), ..Limits::default() };
+        let mut rig = Rig::with_limits(vec![server("a", &["modern", how])], limits);
+        assert_eq!(rig.result("a", "echo", "{}").await, "{}");
+        // How it is spoken to is remembered: this takes neither a pause nor a second process.
+        let _ = rig.call("a", "crash", "{}").await.expect_err("it crashed");
+        while !matches!(rig.changes.recv().await, Some(ServerChange::Ended(_))) {}
+        let begin = Instant::now();
+        assert_eq!(rig.result("a", "echo", "{}").await, "{}");
+        assert!(begin.elapsed() < Duration::from_millis(900), "{:?}", begin.elapsed());
+        rig.fleet.close().await;
+    });
+}
+
+fn restarted() {
+    block_on(async {
+        let mut rig = Rig::new(vec![server("a", &[])]);
+        rig.result("a", "echo", "{}").await;
+        let _ = rig.call("a", "crash", "{}").await.expect_err("it crashed");
+        assert!(matches!(rig.changes.recv().await, Some(ServerChange::Ended(ended)) if ended == name("a")));
+        assert_eq!(rig.result("a", "echo", "{}").await, "{}");
+        assert!(matches!(rig.changes.recv().await, Some(ServerChange::Restarted(again)) if again == name("a")));
+        rig.fleet.close().await;
+        assert!(rig.changes.try_recv().is_err(), "one that is ended is not told of");
+    });
+}
+
+fn forgotten() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &["forgets"])]);
+        assert_eq!(rig.result("a", "echo", "{}").await, "{}");
+        let _ = rig.call("a", "crash", "{}").await.expect_err("it crashed");
+        let error = rig.call("a", "echo", "{}").await.expect_err("it is not listed any more");
+        assert_eq!(error, ServerError::NotListed(name("a"), "echo".parse().expect("a name")));
+        rig.fleet.close().await;
+    });
+}
+
+fn floods_stderr() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[])]);
+        let begin = Instant::now();
+        assert_eq!(rig.result("a", "shout", "{}").await, "{}");
+        // At a megabyte a second it would block for 30.
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+        rig.fleet.close().await;
+    });
+}
+
 fn cannot_start() {
     block_on(async {
         let rig = Rig::new(vec![server("a", &["ends-at-once"])]);
@@ -160,7 +217,7 @@ fn modern() {
         );
         assert_eq!(rig.result("a", "echo", r#"{"resultType":"complete","x":1.10}"#).await, r#"{"x":1.10}"#);
         let change = tokio::time::timeout(PATIENCE, rig.changes.recv()).await.expect("it is listened to");
-        assert!(matches!(change, Some((_, List::Tools))), "{change:?}");
+        assert!(matches!(change, Some(ServerChange::List(_, List::Tools))), "{change:?}");
         assert_eq!(rig.fleet.offer(&name("a")).await.expect("an offer").tools.len(), 3);
         rig.fleet.close().await;
     });

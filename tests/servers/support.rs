@@ -15,7 +15,7 @@ use portero::names::ServerName;
 use portero::permit::{Outgoing, Verdict, admit};
 use portero::policy::{Action, ConfigPolicy, Policy, Standing};
 use portero::secret::Secret;
-use portero::server::{Answer, Fleet, Follow, Guard, Launch, ListChange, ServerError};
+use portero::server::{Answer, Fleet, Follow, Guard, Launch, ServerChange, ServerError};
 use tokio::sync::mpsc;
 
 /// How long a condition is waited for before the test fails.
@@ -45,7 +45,7 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 /// A fleet of fake children in a temporary directory.
 pub(crate) struct Rig {
     pub(crate) fleet: Arc<Fleet>,
-    pub(crate) changes: mpsc::Receiver<ListChange>,
+    pub(crate) changes: mpsc::Receiver<ServerChange>,
     pub(crate) directory: tempfile::TempDir,
 }
 

@@ -27,7 +27,7 @@ use portero::ipc::Peer;
 use portero::names::{AgentSession, Principal, ServerName, SessionId};
 use portero::pipeline::{Desk, Offers, Pipeline};
 use portero::policy::{Policy, Standing};
-use portero::server::{Fleet, ListChange};
+use portero::server::{Fleet, ServerChange};
 use portero::session::{self, Handle, Session, Stdin, Stdout, Tasks};
 use portero::task::Origin;
 use tokio::io::{AsyncReadExt as _, BufReader};
@@ -99,7 +99,7 @@ fn assemble(
     anonymizer: Anonymizer,
     read: &Read,
     audit: Segment,
-) -> Outcome<(Running, Session, Handle, mpsc::Receiver<ListChange>)> {
+) -> Outcome<(Running, Session, Handle, mpsc::Receiver<ServerChange>)> {
     let paths = &context.paths;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let directory = launch::project();
@@ -166,7 +166,7 @@ async fn converse(
     running: &Running,
     session: Session,
     (reader, writer): (Stdin, Stdout),
-    mut changes: mpsc::Receiver<ListChange>,
+    mut changes: mpsc::Receiver<ServerChange>,
 ) -> std::io::Result<()> {
     let handle = &running.handle;
     // A task of its own: what wakes the runtime's outermost future makes it ask the system for events before
@@ -174,8 +174,8 @@ async fn converse(
     let mut speaking = tokio::spawn(session.run(reader, writer));
     let background = async {
         let changes = async {
-            while let Some((server, list)) = changes.recv().await {
-                handle.list_changed(&server, list);
+            while let Some(change) = changes.recv().await {
+                handle.server_changed(change);
             }
             std::future::pending::<()>().await;
         };

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::json::RawJson;
-use crate::pipeline::stage::{Part, raw, tool};
+use crate::pipeline::stage::{Part, raw, result, tool};
 use crate::policy::Action;
-use crate::server::{List, Offer, ServerError};
+use crate::server::{List, Offer, ServerChange, ServerError};
 
 fn offer(tools: &[&str]) -> Offer {
     Offer { tools: tools.iter().map(|name| tool(name)).collect(), ..Offer::default() }
@@ -77,6 +77,56 @@ async fn a_broken_server_spoils_nothing_and_is_told_of() {
     assert_eq!(tools(&mut rig).await, ["fast__a"]);
     let told = rig.initialize("2025-11-25").await["instructions"].as_str().unwrap().to_owned();
     assert!(told.contains("\"broken\"") && told.contains("no such program"), "{told}");
+}
+
+#[tokio::test]
+async fn a_server_whose_first_list_fails_is_asked_again_by_itself() {
+    let mut slow = Part::with_tools(&["b"]);
+    slow.offer = Err(ServerError::Start("late".parse().unwrap(), "it is still loading".into()));
+    let mut rig =
+        Rig::new(Set { servers: vec![("late", slow), ("fast", Part::with_tools(&["a"]))], ..Set::default() });
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, ["fast__a"]);
+    rig.stage.set_offer("late", offer(&["b"]));
+    assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
+    assert_eq!(tools(&mut rig).await, ["late__b", "fast__a"]);
+}
+
+#[tokio::test]
+async fn a_server_that_ended_is_listed_again() {
+    let mut rig = Rig::new(Set { servers: vec![("mail", Part::with_tools(&["a"]))], ..Set::default() });
+    rig.initialize("2025-11-25").await;
+    assert_eq!(tools(&mut rig).await, ["mail__a"]);
+    rig.stage.set_offer("mail", offer(&["b"]));
+    rig.handle.server_changed(ServerChange::Ended("mail".parse().unwrap()));
+    assert_eq!(rig.next().await["method"], "notifications/tools/list_changed");
+    assert_eq!(tools(&mut rig).await, ["mail__b"]);
+}
+
+#[tokio::test]
+async fn a_starting_servers_prompts_and_completions_wait_for_it() {
+    let offer = Offer { prompts: vec![raw(r#"{"name":"p"}"#)], ..Offer::default() };
+    let part = Part::offering(offer).answering(|| Ok(result(r#"{"messages":[]}"#))).slow();
+    let limits = Limits { list_wait: Duration::ZERO, ..Limits::default() };
+    let mut rig = Rig::with_limits(Set { servers: vec![("slow", part)], ..Set::default() }, limits);
+    rig.initialize("2025-11-25").await;
+    rig.result("prompts/list", json!({})).await;
+    rig.post(&json!("get"), "prompts/get", &json!({ "name": "slow__p" })).await;
+    rig.post(
+        &json!("done"),
+        "completion/complete",
+        &json!({ "ref": { "type": "ref/prompt", "name": "slow/p" } }),
+    )
+    .await;
+    rig.is_silent().await;
+    rig.stage.open("slow");
+    for _ in 0..2 {
+        let mut answer = rig.next().await;
+        while answer.get("method").is_some() {
+            answer = rig.next().await;
+        }
+        assert!(answer.get("result").is_some(), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::*;
 use crate::anonymize::Real;
 use crate::pipeline::stage::{Part, raw, result};
 use crate::policy::Action;
-use crate::server::{Event, Offer};
+use crate::server::{Event, Offer, ServerChange};
 
 fn files() -> Set {
     let offer = Offer {
@@ -47,6 +47,24 @@ async fn a_subscribed_resource_is_told_of_under_the_clients_uri() {
     rig.is_silent().await;
     let heard: Vec<_> = rig.stage.heard().into_iter().map(|heard| heard.method.as_str()).collect();
     assert_eq!(heard, ["resources/subscribe", "resources/unsubscribe"]);
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_again_is_subscribed_to_again_as_policy_says() {
+    let mut rig = Rig::new(files());
+    rig.initialize("2025-11-25").await;
+    rig.result("resources/list", json!({})).await;
+    rig.result("resources/subscribe", json!({ "uri": "portero://files/a:1" })).await;
+    let heard = |rig: &Rig| rig.stage.heard();
+    rig.handle.server_changed(ServerChange::Restarted("files".parse().unwrap()));
+    wait_until(|| heard(&rig).len() == 2).await;
+    assert_eq!(heard(&rig)[0], heard(&rig)[1]);
+    rig.handle.event(updated("a:1"));
+    assert_eq!(rig.next().await["method"], "notifications/resources/updated");
+    rig.stage.set_policy(&[("files/*", Action::Deny)], None);
+    rig.handle.server_changed(ServerChange::Restarted("files".parse().unwrap()));
+    wait_until(|| rig.stage.audited().iter().any(|event| event.contains("refused"))).await;
+    assert_eq!(heard(&rig).len(), 2, "policy denies it by now");
 }
 
 #[tokio::test]
