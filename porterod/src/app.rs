@@ -13,9 +13,10 @@ use portero::clock::Clock;
 use portero::config::Files;
 use portero::confirmed::Confirmed;
 use portero::ipc::{BindError, Failure, FailureKind, Listener, Lock, Push};
+use portero::names::ServerName;
 use portero::notice::{Alarm, Notice};
 use portero::paths::Paths;
-use portero::server::{Event as ServerEvent, Guard, List, ListChange};
+use portero::server::{Event as ServerEvent, Guard, List, RESTARTED, ServerChange};
 use portero::task::State;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -108,7 +109,7 @@ impl App {
                 pass_on(&daemon, event);
             }
         }));
-        background.spawn(follow_lists(Arc::clone(&daemon), changes));
+        background.spawn(follow_changes(Arc::clone(&daemon), changes));
         let place = daemon.outbox.last().map_err(|error| internal("could not read the outbox", &error))?;
         background.spawn(tell_sessions(Arc::clone(&daemon), place));
         background.spawn(Arc::clone(&daemon.outbox).run(daemon.stop.clone()));
@@ -257,11 +258,51 @@ fn settled(daemon: &Daemon, notice: &Notice) {
     }
 }
 
-/// Tells sessions which lists of shared servers changed, until their fleet is closed.
-async fn follow_lists(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<ListChange>) {
-    while let Some((server, list)) = changes.recv().await {
-        if daemon.servers.offer(&server).await.is_ok() {
-            daemon.sessions.notify(&Notification { server, method: changed(list), params: None });
+/// How soon a shared server that does not say what it offers is asked again, and how often at last.
+const RELIST_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
+
+/// Asks a shared server anew what it offers, until it says so, and tells sessions which lists differ. One task a
+/// server does this, so one that hangs holds up nothing of the others.
+async fn relist(daemon: &Daemon, server: &ServerName) {
+    let mut interval = RELIST_INTERVAL.0;
+    loop {
+        let relisted = tokio::select! {
+            relisted = daemon.servers.relist(server) => relisted,
+            () = daemon.stop.cancelled() => return,
+        };
+        match relisted {
+            Ok(None) => return,
+            Ok(Some(lists)) => {
+                interval = RELIST_INTERVAL.0;
+                for list in lists {
+                    let (server, method) = (server.clone(), changed(list));
+                    daemon.sessions.notify(&Notification { server, method, params: None });
+                }
+            }
+            Err(_) => {
+                tokio::select! {
+                    () = tokio::time::sleep(interval) => {}
+                    () = daemon.stop.cancelled() => return,
+                }
+                interval = (interval * 2).min(RELIST_INTERVAL.1);
+            }
+        }
+    }
+}
+
+/// Tells sessions what changed of shared servers, until their fleet is closed. Nothing here waits for a server.
+async fn follow_changes(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<ServerChange>) {
+    while let Some(change) = changes.recv().await {
+        match change {
+            ServerChange::List(server, _) | ServerChange::Ended(server) => {
+                if daemon.servers.outdate(&server) {
+                    let of = Arc::clone(&daemon);
+                    daemon.work.spawn(async move { relist(&of, &server).await });
+                }
+            }
+            ServerChange::Restarted(server) => {
+                daemon.sessions.notify(&Notification { server, method: RESTARTED, params: None });
+            }
         }
     }
 }

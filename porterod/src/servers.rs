@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use portero::permit::Permitted;
 use portero::pipeline::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply, Uses};
 use portero::policy::Policy;
 use portero::server::{
-    EventSink, Fleet, Follow, Guard, Health, Launch, ListChange, LogLevel, Offer, ServerError,
+    EventSink, Fleet, Follow, Guard, Health, Launch, List, LogLevel, Offer, ServerChange, ServerError,
 };
 use tokio::sync::mpsc;
 
@@ -32,6 +32,9 @@ use crate::executor::Runner;
 
 /// How long a project's servers outlive their last use.
 const IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// How long a listing is given to other sessions though its server announced no change: many never do.
+const LISTING_LIFETIME: Duration = Duration::from_secs(60);
 
 /// What all fleets have in common.
 pub struct ServersParts {
@@ -66,6 +69,26 @@ pub struct Servers {
     parts: ServersParts,
     desk: OnceLock<Arc<dyn Desk>>,
     inner: Mutex<Inner>,
+    listings: Mutex<HashMap<ServerName, Arc<Listing>>>,
+}
+
+/// What a shared server said last that it offers: asked once for all sessions.
+#[derive(Default)]
+struct Listing {
+    /// Held while the server is asked; each server has its own, so that one that hangs delays no other.
+    kept: tokio::sync::Mutex<Option<Kept>>,
+    /// Raised whenever what is kept may be out of date.
+    generation: AtomicU64,
+    /// The lists that changed since sessions were told.
+    untold: Mutex<Vec<List>>,
+    /// Whether a task asks it anew until it answers.
+    is_followed: AtomicBool,
+}
+
+struct Kept {
+    offer: Arc<Offer>,
+    generation: u64,
+    at: Instant,
 }
 
 #[derive(Default)]
@@ -103,7 +126,12 @@ impl Servers {
     /// No server is started yet.
     #[must_use]
     pub fn new(parts: ServersParts) -> Arc<Self> {
-        Arc::new(Self { parts, desk: OnceLock::new(), inner: Mutex::new(Inner::default()) })
+        Arc::new(Self {
+            parts,
+            desk: OnceLock::new(),
+            inner: Mutex::new(Inner::default()),
+            listings: Mutex::default(),
+        })
     }
 
     /// Sets where calls that need a person go; once, before the first call. Desk and servers need each
@@ -114,7 +142,7 @@ impl Servers {
 
     /// Makes the fleet of the shared servers, and gives which of their lists change; everything else that they say
     /// unasked goes to the sink.
-    pub fn share(&self, sink: EventSink) -> mpsc::Receiver<ListChange> {
+    pub fn share(&self, sink: EventSink) -> mpsc::Receiver<ServerChange> {
         let (project, changes) = self.make(&self.parts.home, true);
         project.fleet.hear(sink);
         self.lock().shared = Some(Arc::new(project));
@@ -146,22 +174,92 @@ impl Servers {
         Ok(Arc::clone(project))
     }
 
-    /// What a shared server offers, as it says itself; the catalogue takes note.
+    /// What a shared server offers, as it said itself a moment ago or says now; the catalogue takes note.
     ///
     /// # Errors
     /// When it is not shared, or does not answer.
-    pub async fn offer(&self, server: &ServerName) -> Result<Offer, ServerError> {
+    pub async fn offer(&self, server: &ServerName) -> Result<Arc<Offer>, ServerError> {
         let shared = self.lock().shared.clone();
         let is_shared = find(&self.parts.config.load(), server).is_some_and(|server| server.shared);
         let Some(project) = shared.filter(|_| is_shared) else {
             return Err(ServerError::Unknown(server.clone()));
         };
-        let offered = project.fleet.offer(server).await;
-        match &offered {
-            Ok(offer) => drop(self.parts.catalog.set_offer(server, offer.clone())),
-            Err(error) => self.parts.catalog.offer_failed(server, self.words(error)),
+        let listing = self.listing(server);
+        let mut kept = listing.kept.lock().await;
+        let generation = listing.generation.load(Ordering::Acquire);
+        if let Some(kept) = &*kept
+            && kept.generation == generation
+            && kept.at.elapsed() < LISTING_LIFETIME
+        {
+            return Ok(Arc::clone(&kept.offer));
         }
-        offered
+        match project.fleet.offer(server).await {
+            Ok(offer) => {
+                let offer = Arc::new(offer);
+                let changes = self.parts.catalog.set_offer(server, Offer::clone(&offer));
+                if kept.is_some() {
+                    listing.untold.lock().unwrap_or_else(PoisonError::into_inner).extend(changes);
+                }
+                *kept = Some(Kept { offer: Arc::clone(&offer), generation, at: Instant::now() });
+                Ok(offer)
+            }
+            Err(error) => {
+                self.parts.catalog.offer_failed(server, self.words(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes that a shared server may offer something else now; true when nobody asks it anew yet, which is the
+    /// caller's to do then, with [`Self::relist`].
+    #[must_use]
+    pub fn outdate(&self, server: &ServerName) -> bool {
+        let listing = self.listing(server);
+        listing.generation.fetch_add(1, Ordering::AcqRel);
+        !listing.is_followed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Asks a server anew that was told to be out of date, and gives the lists that differ from what sessions were
+    /// told; none when nothing is left to ask.
+    ///
+    /// # Errors
+    /// When it does not answer: it stays the caller's to ask again.
+    pub async fn relist(&self, server: &ServerName) -> Result<Option<Vec<List>>, ServerError> {
+        let listing = self.listing(server);
+        let is_current = |kept: &Option<Kept>| {
+            let generation = listing.generation.load(Ordering::Acquire);
+            kept.as_ref().is_some_and(|kept| kept.generation == generation)
+        };
+        let untold = || std::mem::take(&mut *listing.untold.lock().unwrap_or_else(PoisonError::into_inner));
+        if is_current(&*listing.kept.lock().await) {
+            let untold = untold();
+            if !untold.is_empty() {
+                return Ok(Some(untold));
+            }
+            listing.is_followed.store(false, Ordering::Release);
+            // It may have become out of date just before that.
+            let is_done = is_current(&*listing.kept.lock().await);
+            if is_done || listing.is_followed.swap(true, Ordering::AcqRel) {
+                return Ok(None);
+            }
+        }
+        match self.offer(server).await {
+            Ok(_) => {
+                let mut untold = untold();
+                untold.dedup();
+                Ok(Some(untold))
+            }
+            Err(ServerError::Unknown(_)) => {
+                listing.is_followed.store(false, Ordering::Release);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn listing(&self, server: &ServerName) -> Arc<Listing> {
+        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(listings.entry(server.clone()).or_default())
     }
 
     /// How the servers are; the shared ones first.
@@ -180,6 +278,7 @@ impl Servers {
     pub fn reload(&self) {
         let config = self.parts.config.load();
         self.parts.catalog.replace(&config.servers);
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let inner = self.lock();
         for (project, shared) in
             inner.shared.iter().map(|p| (p, true)).chain(inner.projects.values().map(|p| (p, false)))
@@ -218,7 +317,7 @@ impl Servers {
         self.parts.anonymizer.load().conceal_text(&error.to_string()).into_inner()
     }
 
-    fn make(&self, directory: &Path, shared: bool) -> (Project, mpsc::Receiver<ListChange>) {
+    fn make(&self, directory: &Path, shared: bool) -> (Project, mpsc::Receiver<ServerChange>) {
         let parts = &self.parts;
         let config = parts.config.load();
         let launch = Launch {

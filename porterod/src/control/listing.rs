@@ -7,7 +7,7 @@ use crate::daemon::Daemon;
 
 pub(super) async fn answer(daemon: &Daemon, server: &ServerName) -> Result<Reply, Failure> {
     match daemon.servers.offer(server).await {
-        Ok(offer) => Ok(Reply::Listing(portero::json::raw(&offer))),
+        Ok(offer) => Ok(Reply::Listing(portero::json::raw(&*offer))),
         Err(error) => {
             let message = daemon.anonymizer.load().conceal_text(&error.to_string()).into_inner();
             Err(Failure::new(FailureKind::Server, message))

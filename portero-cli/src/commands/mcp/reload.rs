@@ -81,6 +81,7 @@ impl Pushed for Running {
     /// What changed while nobody told is taken over now.
     fn connected(&self, confirmed: &str) {
         self.reload(confirmed);
+        self.handle.daemon_connected();
     }
 
     fn standing_changed(&self) {
