@@ -104,7 +104,7 @@ impl TryFrom<Unchecked> for Call {
                 let mut names = object.iter().filter(|(key, _)| *key == "name");
                 let name = names.next().and_then(|(_, value)| crate::json::text(value));
                 let only = names.next().is_none() && tool.tool.operation().is_none();
-                only && name.as_deref() == Some(tool.tool.as_str())
+                only && name.is_some_and(|name| tool.tool.is_of(&name))
             }
         };
         if agrees { Ok(Self { tool, method, params, meta }) } else { Err(Incoherent) }

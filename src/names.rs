@@ -34,6 +34,17 @@ pub enum NameError {
         /// The first offending character.
         bad: char,
     },
+    /// A tool's name holds a character that is written in another way.
+    #[error("a tool name is written without {bad:?}; where its server's own name holds it, write `{}`", escaped(*bad))]
+    ToolCharacter {
+        /// The first offending character.
+        bad: char,
+    },
+    /// What stands after a `%` is not how a name is written.
+    #[error(
+        "`%` stands before the two hexadecimal digits, in capitals, of a byte that names are written without"
+    )]
+    Escape,
     /// The name is reserved for Portero itself.
     #[error("`portero` is reserved for Portero's own tools")]
     Reserved,
@@ -48,6 +59,29 @@ pub const SERVER_NAME_MOST: usize = 64;
 pub const TOOL_NAME_MOST: usize = 128;
 /// The server name under which Portero's own tools stand.
 pub const OWN_SERVER: &str = "portero";
+
+/// What stands before the digest of a name that was cut, and its length.
+const DIGEST_MARK: &str = "%~";
+const DIGEST_LENGTH: usize = 32;
+
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+}
+
+fn spell_byte(byte: u8, out: &mut String) {
+    if is_plain(byte) {
+        out.push(char::from(byte));
+    } else {
+        out.push_str(percent_encoding::percent_encode_byte(byte));
+    }
+}
+
+/// A character as a tool's name is written.
+fn escaped(character: char) -> String {
+    let mut out = String::new();
+    character.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| spell_byte(byte, &mut out));
+    out
+}
 
 fn check(what: &'static str, most: usize, text: &str) -> Result<(), NameError> {
     if text.is_empty() {
@@ -68,6 +102,11 @@ fn check(what: &'static str, most: usize, text: &str) -> Result<(), NameError> {
 pub struct ServerName(Arc<str>);
 
 /// The name of a tool on its server, or of one of the [`Operation`]s that are not tools.
+///
+/// A server may use any text. In this spelling each byte but ASCII letters, digits, `_`, `-` and `.` is written as
+/// `%` and two hexadecimal digits, so that a name never holds a `/` or what means something in a pattern, and no two
+/// names look alike. What is too long then is cut, and ends with `%~` and a digest of the whole. Every name has one
+/// spelling.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ToolName(Arc<str>);
@@ -137,10 +176,85 @@ impl ToolName {
     /// A name as a child server lists it; the operations' names are not among them.
     ///
     /// # Errors
-    /// When it is empty, longer than [`TOOL_NAME_MOST`] or holds another character than MCP's
-    /// letters, digits, `_`, `-` and `.`.
+    /// When it is empty.
     pub fn from_child(text: &str) -> Result<Self, NameError> {
-        check("tool", TOOL_NAME_MOST, text)?;
+        if text.is_empty() {
+            return Err(NameError::Empty { what: "tool" });
+        }
+        if text.len() <= TOOL_NAME_MOST && text.bytes().all(is_plain) {
+            return Ok(Self(text.into()));
+        }
+        let mut spelled = String::with_capacity(TOOL_NAME_MOST);
+        // Where a digest would have to begin.
+        let (mut cut, room) = (0, TOOL_NAME_MOST - DIGEST_MARK.len() - DIGEST_LENGTH);
+        for byte in text.bytes() {
+            spell_byte(byte, &mut spelled);
+            if spelled.len() <= room {
+                cut = spelled.len();
+            } else if spelled.len() > TOOL_NAME_MOST {
+                spelled.truncate(cut);
+                spelled.push_str(DIGEST_MARK);
+                spelled.push_str(&blake3::hash(text.as_bytes()).to_hex()[..DIGEST_LENGTH]);
+                break;
+            }
+        }
+        Ok(Self(spelled.into()))
+    }
+
+    /// The server's own name, where it can be told from this spelling: not from one that was cut.
+    #[must_use]
+    pub fn original(&self) -> Option<std::borrow::Cow<'_, str>> {
+        if self.0.contains(DIGEST_MARK) {
+            return None;
+        }
+        percent_encoding::percent_decode_str(&self.0).decode_utf8().ok()
+    }
+
+    /// Whether this is how a server's own name is spelled.
+    #[must_use]
+    pub fn is_of(&self, original: &str) -> bool {
+        *self.0 == *original && original.bytes().all(is_plain)
+            || Self::from_child(original).is_ok_and(|spelled| spelled == *self)
+    }
+
+    /// Takes this spelling.
+    fn read(text: &str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty { what: "tool" });
+        }
+        if text.len() > TOOL_NAME_MOST {
+            return Err(NameError::TooLong { what: "tool", most: TOOL_NAME_MOST });
+        }
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
+        let mut rest = text;
+        while let Some(first) = rest.bytes().next() {
+            let taken = match first {
+                b'%' if rest.starts_with(DIGEST_MARK) => {
+                    let digest = &rest[DIGEST_MARK.len()..];
+                    let is_digest = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+                    if digest.len() != DIGEST_LENGTH || !digest.bytes().all(is_digest) {
+                        return Err(NameError::Escape);
+                    }
+                    rest.len()
+                }
+                b'%' => match rest.as_bytes().get(1..3) {
+                    Some(digits) if digits.iter().copied().all(is_hex) => {
+                        let byte = u8::from_str_radix(&rest[1..3], 16).map_err(|_| NameError::Escape)?;
+                        if is_plain(byte) {
+                            return Err(NameError::Escape);
+                        }
+                        3
+                    }
+                    Some(_) | None => return Err(NameError::Escape),
+                },
+                first if is_plain(first) => 1,
+                _ => {
+                    let bad = rest.chars().next().unwrap_or_default();
+                    return Err(NameError::ToolCharacter { bad });
+                }
+            };
+            rest = &rest[taken..];
+        }
         Ok(Self(text.into()))
     }
 
@@ -187,7 +301,7 @@ impl FromStr for ToolName {
         if let Some(operation) = Operation::ALL.into_iter().find(|operation| operation.name() == text) {
             return Ok(operation.into());
         }
-        Self::from_child(text)
+        Self::read(text)
     }
 }
 
@@ -353,8 +467,65 @@ mod tests {
     #[test]
     fn an_operation_is_never_a_tool_of_a_child() {
         for operation in Operation::ALL {
-            assert!(ToolName::from_child(operation.name()).is_err());
+            let tool = ToolName::from_child(operation.name()).expect("a name");
+            assert_eq!(tool.operation(), None, "{tool}");
             assert_eq!(operation.name().parse::<ToolName>().expect("named").operation(), Some(operation));
+        }
+    }
+
+    #[test]
+    fn a_servers_name_has_one_spelling_that_reads_back() {
+        for (name, spelled) in [
+            ("create_issue", "create_issue"),
+            ("github/create_issue", "github%2Fcreate_issue"),
+            ("list projects", "list%20projects"),
+            ("büro", "b%C3%BCro"),
+            ("a*{b,c}?[d]!", "a%2A%7Bb%2Cc%7D%3F%5Bd%5D%21"),
+            ("50%", "50%25"),
+            ("a%2Fb", "a%252Fb"),
+            ("resources:read", "resources%3Aread"),
+            ("\u{202e}x\n", "%E2%80%AEx%0A"),
+        ] {
+            let tool = ToolName::from_child(name).expect("a name");
+            assert_eq!(tool.as_str(), spelled);
+            assert_eq!(spelled.parse::<ToolName>(), Ok(tool.clone()));
+            assert_eq!(tool.original().as_deref(), Some(name));
+            assert!(tool.is_of(name) && !tool.is_of("other"));
+        }
+        assert!(!ToolName::from_child("a/b").expect("a name").is_of("a%2Fb"), "that is another's name");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_told_apart_by_its_digest() {
+        let (one, other) = ("é/".repeat(500) + "1", "é/".repeat(500) + "2");
+        let [one_name, other_name] = [&one, &other].map(|name| ToolName::from_child(name).expect("a name"));
+        assert_ne!(one_name, other_name);
+        assert!(one_name.as_str().len() <= TOOL_NAME_MOST && one_name.as_str().starts_with("%C3%A9%2F"));
+        assert_eq!(one_name.as_str().parse::<ToolName>(), Ok(one_name.clone()));
+        assert_eq!(one_name.original(), None);
+        assert!(one_name.is_of(&one) && !one_name.is_of(&other));
+        let longest = "x".repeat(TOOL_NAME_MOST);
+        assert_eq!(ToolName::from_child(&longest).expect("a name").as_str(), longest);
+    }
+
+    #[test]
+    fn other_spellings_of_a_tools_name_are_refused() {
+        for bad in ["%2f", "%41", "%", "%2", "%~", "%~00", "a%~0123456789abcdef0123456789abcdefx"] {
+            assert_eq!(bad.parse::<ToolName>(), Err(NameError::Escape), "{bad}");
+        }
+        let told = "a b".parse::<ToolName>().expect_err("a blank").to_string();
+        assert!(told.contains("`%20`"), "{told}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_name_is_spelled_so_that_it_reads_back(name in "\\PC{1,60}|[a-z/%*]{1,20}") {
+            let tool = ToolName::from_child(&name).expect("a name");
+            proptest::prop_assert_eq!(tool.as_str().parse::<ToolName>(), Ok(tool.clone()));
+            proptest::prop_assert!(tool.is_of(&name));
+            if let Some(original) = tool.original() {
+                proptest::prop_assert_eq!(original, name.as_str());
+            }
         }
     }
 

@@ -71,7 +71,9 @@ pub enum PatternError {
         hint: String,
     },
     /// It holds more than one `/`, so it would never match.
-    #[error("names are `server/tool` with one `/`, so a pattern with {0} of them never matches")]
+    #[error(
+        "names are `server/tool` with one `/`, so a pattern with {0} of them never matches; one in a tool's own name is written `%2F`"
+    )]
     Slashes(usize),
     /// The part before or after the `/` is empty.
     #[error("the {0} is missing; `*` stands for any {0}")]
@@ -182,7 +184,7 @@ fn check_characters(text: &str) -> Result<(), PatternError> {
     if text.len() > PATTERN_MOST {
         return Err(PatternError::TooLong);
     }
-    let known = |c: char| c.is_ascii_alphanumeric() || "_-.:/*?[]{},!^".contains(c);
+    let known = |c: char| c.is_ascii_alphanumeric() || "_-.:%~/*?[]{},!^".contains(c);
     match text.chars().find(|c| !known(*c)) {
         Some(bad) => Err(PatternError::Character(bad)),
         None => Ok(()),

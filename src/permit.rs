@@ -127,9 +127,12 @@ fn named(revealed: Real<RawJson>, before: &Fake<RawJson>, tool: &ToolId, method:
     if method != Method::CallTool || revealed.expose().get() == before.get().get() {
         return revealed;
     }
-    let name = json::raw(tool.tool.as_str());
+    let before = Object::read(before.get()).unwrap_or_default();
+    // A `Call` says the name of its tool.
+    let spelled = json::raw(tool.tool.as_str());
+    let name = before.get("name").unwrap_or(&spelled);
     let object = Object::read(revealed.expose()).unwrap_or_default();
-    Real::from_server(object.with("name", &name).to_raw())
+    Real::from_server(object.with("name", name).to_raw())
 }
 
 /// A permitted call with the real values in it, on its way to one server.

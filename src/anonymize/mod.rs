@@ -36,7 +36,7 @@ use self::rewrite::{Becomes, Outcome, Side};
 use self::second::SecondLook;
 use self::traps::Traps;
 use crate::json::{self, RawJson};
-use crate::names::ServerName;
+use crate::names::{ServerName, ToolName};
 use crate::secret::Secret;
 
 /// One rule of `replacements.json`, with its values read.
@@ -215,6 +215,13 @@ impl Anonymizer {
     #[must_use]
     pub fn is_private(&self, text: &str) -> bool {
         self.conceal_text(text).get() != text
+    }
+
+    /// Whether a tool's name holds a private value, in its canonical spelling or in its server's own.
+    #[must_use]
+    pub fn is_private_tool(&self, tool: &ToolName) -> bool {
+        let original = tool.original().filter(|original| **original != *tool.as_str());
+        self.is_private(tool.as_str()) || original.is_some_and(|original| self.is_private(&original))
     }
 
     /// Reveals what `server` may see.

@@ -10,7 +10,6 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::json::{self, Object, RawJson};
-use crate::names::ToolName;
 
 /// JSON beyond this depth breaks some parsers (serde_json stops at 128, CPython near 1,000), and with them
 /// the whole list.
@@ -44,9 +43,6 @@ pub(super) struct Hopeless {
 /// Checks a tool.
 pub(super) fn tool(raw: &RawValue) -> Result<Mended<'_>, Hopeless> {
     let mut tool = Mended::read(raw, "name")?;
-    if let Err(error) = ToolName::from_child(&tool.identity) {
-        return Err(Hopeless { subject: tool.identity, problem: error.to_string() });
-    }
     tool.keep("title", is_text, "a string");
     tool.keep("description", is_text, "a string");
     tool.keep("_meta", is_object, "an object");

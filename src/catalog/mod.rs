@@ -22,7 +22,7 @@ use arc_swap::ArcSwapOption;
 
 use serde::{Deserialize, Serialize};
 
-use crate::anonymize::Real;
+use crate::anonymize::{Anonymizer, Real};
 use crate::config;
 use crate::digest::FieldDigest;
 use crate::json::{RawJson, canonical};
@@ -114,6 +114,8 @@ pub struct View<'a> {
 pub struct Tool {
     /// Its canonical name.
     pub id: ToolId,
+    /// Its server's own name for it, which may be any text.
+    pub name: Real<String>,
     /// Its name toward the agent.
     pub alias: String,
     /// Its `title`.
@@ -182,6 +184,62 @@ pub struct Complaint {
     pub problem: String,
     /// What was done about it.
     pub remedy: Remedy,
+}
+
+/// How many names stand as examples of a reason.
+const MAX_EXAMPLES: usize = 3;
+/// How much of such a name is shown.
+const MAX_EXAMPLE_LENGTH: usize = 60;
+
+/// Entries of a server's lists that the agent's lists lack, for one reason.
+#[derive(Debug, Clone)]
+pub struct LeftOut {
+    /// The server.
+    pub server: ServerName,
+    /// Why, in Portero's words.
+    pub problem: String,
+    /// What was done about them.
+    pub remedy: Remedy,
+    /// How many there are.
+    pub count: usize,
+    /// The first of them, in the server's words.
+    pub examples: Vec<Real<String>>,
+}
+
+impl LeftOut {
+    /// In words for people: `2 left out: ... (a, b)`. Examples are concealed, then cut.
+    #[must_use]
+    pub fn describe(&self, anonymizer: &Anonymizer) -> String {
+        let names: Vec<String> = self
+            .examples
+            .iter()
+            .map(|name| {
+                let name = anonymizer.conceal_text(name.expose()).into_inner();
+                let mut shown: String = crate::plain::plain(&name).chars().take(MAX_EXAMPLE_LENGTH).collect();
+                if shown.len() < name.len() {
+                    shown.push('…');
+                }
+                format!("`{shown}`")
+            })
+            .collect();
+        let more = if self.count > names.len() && !names.is_empty() { ", …" } else { "" };
+        let names = if names.is_empty() { String::new() } else { format!(" ({}{more})", names.join(", ")) };
+        format!("{} left out: {}{names}", self.count, self.problem)
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self.remedy {
+            Remedy::Unlisted => {
+                "agents find it with portero/search_tools and call it with portero/call; its server must mend its \
+                 definition to have it listed"
+            }
+            Remedy::Dropped | Remedy::Mended => {
+                "its server must mend it; agents cannot use it through Portero"
+            }
+        }
+    }
 }
 
 /// What was done about a harmful entry of a list.
@@ -295,6 +353,48 @@ impl Catalog {
     #[must_use]
     pub fn complaints(&self) -> Vec<Complaint> {
         self.snapshot().complaints().to_vec()
+    }
+
+    /// What the agent's lists lack of what the servers list, and why, for people: grouped by server and reason.
+    /// `is_private` as in [`View`].
+    #[must_use]
+    pub fn left_out(&self, is_private: &dyn Fn(&str) -> bool) -> Vec<LeftOut> {
+        let snapshot = self.snapshot();
+        let mut all: Vec<LeftOut> = Vec::new();
+        let mut add = |server: &ServerName, problem: &str, remedy: Remedy, subject: Option<&str>| {
+            let same = |known: &LeftOut| {
+                known.server == *server && known.problem == problem && known.remedy == remedy
+            };
+            let at = all.iter().position(same).unwrap_or_else(|| {
+                all.push(LeftOut {
+                    server: server.clone(),
+                    problem: problem.to_owned(),
+                    remedy,
+                    count: 0,
+                    examples: Vec::new(),
+                });
+                all.len() - 1
+            });
+            let known = &mut all[at];
+            known.count += 1;
+            if known.examples.len() < MAX_EXAMPLES {
+                known.examples.extend(subject.map(|subject| Real::from_server(subject.to_owned())));
+            }
+        };
+        for complaint in snapshot.complaints() {
+            match complaint.remedy {
+                Remedy::Mended => {}
+                Remedy::Unlisted | Remedy::Dropped => {
+                    let subject = Some(complaint.subject.expose().as_str());
+                    add(&complaint.server, &complaint.problem, complaint.remedy, subject);
+                }
+            }
+        }
+        // Not as examples: they are what is private.
+        for (server, _) in snapshot.names().filter(|(_, name)| is_private(name)) {
+            add(server, "its name holds a private value", Remedy::Dropped, None);
+        }
+        all
     }
 
     /// The tool that a name means: its name toward the agent, the canonical `server/tool`, or the server's
@@ -446,7 +546,7 @@ impl Catalog {
         let snapshot = self.snapshot();
         let found = snapshot.search(query, category).into_iter();
         let allowed = found.filter(|(tool, _)| {
-            (view.action)(&tool.id) != Action::Deny && !(view.is_private)(tool.id.tool.as_str())
+            (view.action)(&tool.id) != Action::Deny && !(view.is_private)(tool.name.expose())
         });
         allowed.take(limit).map(|(tool, score)| Hit { tool: tool.clone(), score }).collect()
     }

@@ -71,7 +71,7 @@ impl Index {
         let mut names = Vec::new();
         for (at, (tool, categories)) in tools.enumerate() {
             let mut weights: HashMap<String, f32> = HashMap::new();
-            let name = words::words(tool.id.tool.as_str());
+            let name = words::words(tool.name.expose());
             let server = words::words(tool.id.server.as_str());
             read(tool, &name, &server, categories, |word, weight| {
                 *weights.entry(word).or_default() += weight;

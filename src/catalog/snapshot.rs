@@ -12,7 +12,7 @@ use super::stock::{Prompt, Shown, Stock};
 use super::{Complaint, Remedy, Tool, View, uri};
 use crate::anonymize::Real;
 use crate::json::{self, RawJson};
-use crate::names::{Operation, ServerName, ToolId};
+use crate::names::{Operation, ServerName, ToolId, ToolName};
 use crate::policy::Action;
 
 /// One server as the snapshot has it.
@@ -79,7 +79,7 @@ impl Snapshot {
         let mut all: Vec<(usize, Shown<Tool>, String)> = Vec::new();
         for (at, shelf) in self.shelves.iter().enumerate() {
             for shown in &shelf.stock.tools {
-                let (server, name) = (shelf.server.as_str(), shown.it.id.tool.as_str());
+                let (server, name) = (shelf.server.as_str(), shown.it.name.expose());
                 match self.tool_names.name(server, name, all.len(), claims) {
                     Some(alias) => all.push((at, shown.clone(), alias)),
                     None => self.complaints.push(nameless(shelf, name)),
@@ -88,7 +88,7 @@ impl Snapshot {
         }
         for (position, (at, shown, alias)) in all.into_iter().enumerate() {
             let shelf = &self.shelves[at];
-            let name = shown.it.id.tool.as_str();
+            let name = shown.it.name.expose().as_str();
             let alias = own_or(&mut self.tool_names, shelf, name, (alias, position), claims);
             // Understood as well, so that a name keeps its meaning when one that differs in case goes away.
             self.tool_names.add(&alias::wire_name_with_digest(shelf.server.as_str(), name), position);
@@ -121,6 +121,13 @@ impl Snapshot {
         &self.complaints
     }
 
+    /// The servers' own names of all tools and prompts.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&ServerName, &str)> {
+        let tools = self.tools.iter().map(|item| (item.shelf, item.shown.it.name.expose().as_str()));
+        let prompts = self.prompts.iter().map(|(shelf, shown)| (*shelf, shown.it.name.as_str()));
+        tools.chain(prompts).map(|(shelf, name)| (&self.shelves[shelf].server, name))
+    }
+
     pub(super) fn tools(&self) -> impl ExactSizeIterator<Item = &Arc<Tool>> {
         self.tools.iter().map(|item| &item.shown.it)
     }
@@ -146,8 +153,13 @@ impl Snapshot {
         if let Some(at) = self.tool_names.meaning(spelled) {
             return Some(&self.tools[at].shown.it.id);
         }
-        let id: ToolId = spelled.parse().ok()?;
-        self.by_id.get_key_value(&id).map(|(id, _)| id)
+        // By its canonical name, or with the server's own behind the first `/`.
+        let own = || {
+            let (server, name) = spelled.split_once('/')?;
+            Some(ToolId::new(server.parse().ok()?, ToolName::from_child(name).ok()?))
+        };
+        let found = |id: &ToolId| self.by_id.get_key_value(id).map(|(id, _)| id);
+        spelled.parse().ok().as_ref().and_then(found).or_else(|| found(&own()?))
     }
 
     pub(super) fn resolve_prompt(&self, name: &str) -> Option<(ServerName, String)> {
@@ -166,7 +178,7 @@ impl Snapshot {
         for item in &self.tools {
             let Some(listed) = &item.shown.listed else { continue };
             let id = &item.shown.it.id;
-            if !item.pinned && !view.recent.contains(id) || (view.is_private)(id.tool.as_str()) {
+            if !item.pinned && !view.recent.contains(id) || (view.is_private)(item.shown.it.name.expose()) {
                 continue;
             }
             match (view.action)(id) {

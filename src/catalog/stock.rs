@@ -90,7 +90,8 @@ impl Stock {
         };
         Self {
             tools: complaints.collect(&offer.tools, mend::tool, |raw, mended| {
-                let name = ToolName::from_child(&mended.identity).expect("mend::tool checked the name");
+                let name =
+                    ToolName::from_child(&mended.identity).expect("an entry without a name is hopeless");
                 tool(ToolId::new(server.clone(), name), shown_as(&mended.identity), raw, mended)
             }),
             resources: complaints.collect(&offer.resources, mend::resource, |_, mut mended| {
@@ -147,13 +148,14 @@ impl Shown<Prompt> {
 }
 
 fn tool(id: ToolId, alias: String, raw: &RawValue, mended: Mended<'_>) -> Shown<Tool> {
-    let Mended { mut draft, unlisted, .. } = mended;
+    let Mended { mut draft, unlisted, identity, .. } = mended;
     let input_schema = match draft.get("inputSchema") {
         Some(schema) if unlisted.is_none() || schema.get().starts_with('{') => schema.to_owned(),
         Some(_) | None => json::parse_raw(ANY_OBJECT.to_owned()).expect("our own text is JSON"),
     };
     let tool = Tool {
         id,
+        name: Real::from_server(identity),
         title: draft.text("title").map(Real::from_server),
         description: draft.text("description").map(Real::from_server),
         input_schema: Real::from_server(input_schema),

@@ -136,13 +136,75 @@ fn a_harmful_tool_is_mended() {
 }
 
 #[test]
+fn a_tool_with_any_name_is_listed_under_an_alias_that_leads_back_to_it() {
+    let odd = [
+        "github/create_issue",
+        "list projects",
+        "büro.öffnen",
+        "a@b:c*'${d}",
+        "x\u{7}y",
+        "\u{202e}abc",
+        "%2F",
+        "resources:read",
+        &"long/".repeat(100),
+    ];
+    let tool = |name: &&str| {
+        let name = json::raw(*name);
+        raw(&format!(r#"{{"name":{name},"inputSchema":{{"type":"object"}}}}"#))
+    };
+    let offer = Offer { tools: odd.iter().map(tool).collect(), ..Offer::default() };
+    let catalog = catalog(&[(server("s"), offer)]);
+    let list = allowed(&catalog);
+    let aliases = names_of(&list);
+    assert_eq!(aliases.len(), odd.len());
+    for (alias, name) in aliases.iter().zip(odd) {
+        assert!(
+            alias.len() <= alias::MOST
+                && alias.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+        );
+        let id = catalog.resolve_tool(alias).expect(alias);
+        assert_eq!(catalog.tool(&id).expect("listed").name.expose(), name);
+        assert!(id.tool.is_of(name) && id.tool.operation().is_none());
+        assert_eq!(catalog.resolve_tool(&id.to_string()).as_ref(), Some(&id), "by its canonical name");
+        assert_eq!(catalog.resolve_tool(&format!("s/{name}")).as_ref(), Some(&id), "by the server's own");
+        let literal = crate::pattern::Pattern::from(&id);
+        let covered = catalog.tools().iter().filter(|tool| literal.matches(&tool.id)).count();
+        assert_eq!(covered, 1, "{id} is a pattern for itself alone");
+        assert_eq!(id.to_string().parse::<crate::pattern::Pattern>().expect("a pattern").exact(), Some(&id));
+    }
+    assert!(catalog.left_out(&|_| false).is_empty());
+}
+
+#[test]
+fn what_is_left_out_is_counted_by_reason_and_private_names_are_no_examples() {
+    let offer = Offer {
+        tools: vec![
+            raw(r#"{"name":"one","inputSchema":[]}"#),
+            raw(r#"{"name":"two","inputSchema":[]}"#),
+            raw(r#"{"name":"","inputSchema":{"type":"object"}}"#),
+            raw(r#"{"name":"mail Erika","inputSchema":{"type":"object"}}"#),
+        ],
+        ..Offer::default()
+    };
+    let catalog = catalog(&[(server("s"), offer)]);
+    let left_out = catalog.left_out(&|name| name.contains("Erika"));
+    let words: Vec<String> = left_out.iter().map(|one| one.describe(&Anonymizer::none())).collect();
+    assert!(
+        words.iter().any(|words| words.starts_with("2 left out: ") && words.contains("`one`, `two`")),
+        "{words:?}"
+    );
+    assert!(words.contains(&"1 left out: its name holds a private value".to_owned()), "{words:?}");
+    assert_eq!(left_out.iter().map(|one| one.count).sum::<usize>(), 4);
+}
+
+#[test]
 fn a_tool_that_cannot_be_mended_is_not_listed_and_somebody_is_told() {
     let deep = format!(r#"{{"name":"deep","x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     let offer = Offer {
         tools: [
             "7",
             r#"{"description":"no name"}"#,
-            r#"{"name":"a b"}"#,
+            r#"{"name":""}"#,
             r#"{"name":"good","inputSchema":{"type":"object"}}"#,
             r#"{"name":"good","description":"again","inputSchema":{"type":"object"}}"#,
             r#"{"name":"text","inputSchema":{"type":"string"}}"#,
@@ -163,7 +225,7 @@ fn a_tool_that_cannot_be_mended_is_not_listed_and_somebody_is_told() {
         [
             ("?", Remedy::Dropped),
             ("?", Remedy::Dropped),
-            ("a b", Remedy::Dropped),
+            ("", Remedy::Dropped),
             ("good", Remedy::Dropped),
             ("text", Remedy::Unlisted),
             ("odd", Remedy::Unlisted),

@@ -30,6 +30,9 @@ pub struct Status {
     pub config_waits: usize,
     /// Servers that were skipped, and why.
     pub skipped: Vec<(ServerName, String)>,
+    /// What the agents' lists lack of what servers list: how many, why, and what to do.
+    #[serde(default)]
+    pub left_out: Vec<(ServerName, String)>,
     /// The daemon's own and shared servers, and those that only sessions run, as idle.
     pub servers: Vec<Health>,
     /// Sessions that are connected: id and project.

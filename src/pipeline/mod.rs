@@ -279,7 +279,12 @@ impl Pipeline {
     /// cached lacks the tool, the server is asked.
     async fn known(&self, call: &Call, follow: &Follow) -> Result<(), Refusal> {
         let tool = &call.tool;
-        if self.anonymizer.load().is_private(tool.tool.as_str()) {
+        let own_name = self.catalog.tool(tool);
+        let anonymizer = self.anonymizer.load();
+        let is_private = own_name
+            .filter(|known| known.name.expose() != tool.tool.as_str())
+            .is_some_and(|known| anonymizer.is_private(known.name.expose()));
+        if is_private || anonymizer.is_private_tool(&tool.tool) {
             return Err(Refusal::Invalid(PRIVATE_NAME.to_owned()));
         }
         let listed = || {

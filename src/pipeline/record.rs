@@ -119,7 +119,7 @@ impl Pipeline {
     fn writable(&self, tool: &ToolId) -> ToolId {
         let anonymizer = self.anonymizer.load();
         let name = tool.tool.as_str();
-        if tool.tool.operation().is_some() || !anonymizer.is_private(name) {
+        if tool.tool.operation().is_some() || !anonymizer.is_private_tool(&tool.tool) {
             return tool.clone();
         }
         let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');

@@ -81,11 +81,10 @@ impl ServerLog {
             }
             match next {
                 None => {}
-                Some(Ok(Some(line))) => {
-                    if second.has_room(line) {
-                        self.take(&String::from_utf8_lossy(line));
-                    }
+                Some(Ok(Some(line))) if second.has_room(line) => {
+                    self.take(&String::from_utf8_lossy(line));
                 }
+                Some(Ok(Some(_))) => {}
                 Some(Err(LineError::TooLong { limit, .. })) => {
                     let words = format!("(a line of more than {limit} bytes was left out)");
                     if second.has_room(words.as_bytes()) {

@@ -1,5 +1,6 @@
 //! What goes to a server: tools, resources, prompts and completions, all through the pipeline.
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 
 use futures_util::future::join_all;
@@ -111,6 +112,14 @@ impl Shared {
         }
     }
 
+    /// The server's own name for a tool; the canonical one where no server lists it, which is refused then.
+    pub(super) fn own_name(&self, tool: &ToolId) -> String {
+        match self.pipeline.catalog.tool(tool) {
+            Some(known) => known.name.expose().clone(),
+            None => tool.tool.original().map_or_else(|| tool.tool.to_string(), Cow::into_owned),
+        }
+    }
+
     /// The call of a tool: what the client sent, under the server's own name for it.
     pub(super) fn tool_call(
         &self,
@@ -118,7 +127,7 @@ impl Shared {
         params: Object<'_>,
         meta: Option<RawJson>,
     ) -> Result<Call, Refusal> {
-        let name = json::raw(tool.tool.as_str());
+        let name = json::raw(&self.own_name(&tool));
         let params = params.without(|key| key == "_meta").with("name", &name).to_raw();
         self.concealed(tool, Method::CallTool, params, meta)
     }

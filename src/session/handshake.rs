@@ -116,7 +116,7 @@ impl Shared {
         );
         let anonymizer = self.pipeline.anonymizer.load();
         for Finished { task, tool, state } in news.last.iter().take(News::MOST) {
-            let tool = match anonymizer.is_private(tool.tool.as_str()) {
+            let tool = match anonymizer.is_private_tool(&tool.tool) {
                 true => "a tool".to_owned(),
                 false => tool.to_string(),
             };

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
+use portero::catalog::Catalog;
 use portero::clock::SystemClock;
 use portero::config::{Config, Server};
 use portero::names::ServerName;
@@ -31,6 +32,15 @@ struct Finding {
     /// What it offers, or what is wrong.
     about: String,
     hint: Option<String>,
+    /// What its lists hold and the agent's lack, with the reason and what to do.
+    left_out: Vec<LeftOut>,
+}
+
+/// Entries of a server's lists that the agent's lack.
+#[derive(Debug, Serialize)]
+struct LeftOut {
+    about: String,
+    hint: &'static str,
 }
 
 pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome {
@@ -52,6 +62,7 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
             state: "skipped",
             about: skipped.reason.clone(),
             hint: Some(skipped.hint.clone()),
+            left_out: Vec::new(),
         })
         .collect();
 
@@ -75,6 +86,10 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
             out.line(format_args!("{:7} {}: {}", finding.state, finding.server, visible(&finding.about)))?;
             if let Some(hint) = &finding.hint {
                 out.line(format_args!("          hint: {}", visible(hint)))?;
+            }
+            for left_out in &finding.left_out {
+                out.line(format_args!("          {}", visible(&left_out.about)))?;
+                out.line(format_args!("          hint: {}", visible(left_out.hint)))?;
             }
         }
         if is_empty {
@@ -147,6 +162,7 @@ fn finding(
                 took.as_millis()
             ),
             hint: None,
+            left_out: left_out(server, offer, &anonymizer.load()),
         },
         Err(error) => {
             let log = paths.server_logs().join(format!("{}.log", server.name));
@@ -159,7 +175,15 @@ fn finding(
                 } else {
                     "see to its `command`, `args` and `cwd` in mcps.json".to_owned()
                 }),
+                left_out: Vec::new(),
             }
         }
     }
+}
+
+fn left_out(server: &Server, offer: Offer, anonymizer: &Anonymizer) -> Vec<LeftOut> {
+    let catalog = Catalog::new(std::slice::from_ref(server), None);
+    catalog.set_offer(&server.name, offer);
+    let all = catalog.left_out(&|name| anonymizer.is_private(name));
+    all.iter().map(|one| LeftOut { about: one.describe(anonymizer), hint: one.hint() }).collect()
 }

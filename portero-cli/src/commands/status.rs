@@ -154,5 +154,8 @@ fn print_problems(out: &Output, status: &Status) -> std::io::Result<()> {
     for (server, reason) in status.skipped.iter().filter(|(server, _)| !told(server)) {
         out.line(format_args!("skipped     {server}: {}; see `portero check`", visible(reason)))?;
     }
+    for (server, words) in &status.left_out {
+        out.line(format_args!("left out    {server}: {}", visible(words)))?;
+    }
     Ok(())
 }

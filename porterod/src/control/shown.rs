@@ -32,7 +32,8 @@ fn by(anonymizer: &Anonymizer, policy: &Policy, mut task: Task) -> Task {
     if let Ok(params) = anonymizer.conceal_own(call.params.get().clone()) {
         call.params = params;
     } else {
-        let name = serde_json::json!({ "name": call.tool.tool.as_str() });
+        let params = json::Object::read(call.params.get()).unwrap_or_default();
+        let name = serde_json::json!({ "name": params.text("name") });
         call.params =
             Anonymizer::none().conceal_own(json::raw(&name)).unwrap_or_else(|_| call.params.clone());
     }

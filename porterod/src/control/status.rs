@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use portero::audit::{Extent, Head};
+use portero::catalog::LeftOut;
 use portero::ipc::{
     AuditState, Authenticator, Failure, FailureKind, Reply, Status, TelegramGroup, TelegramPerson,
     TelegramStatus,
 };
-use portero::names::{TaskId, ToolId};
+use portero::names::{ServerName, TaskId, ToolId};
 use portero::server::{Condition, Health};
 use portero::task::State;
 
@@ -43,6 +44,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
             .iter()
             .map(|skipped| (skipped.server.clone(), skipped.reason.clone()))
             .collect(),
+        left_out: left_out(daemon),
         servers: servers(daemon),
         sessions: daemon.sessions.list(),
         agent_sessions: daemon.sessions.agent_sessions(),
@@ -58,6 +60,13 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         counts,
         audit: Some(audit(daemon).await?),
     })))
+}
+
+fn left_out(daemon: &Daemon) -> Vec<(ServerName, String)> {
+    let anonymizer = daemon.anonymizer.load();
+    let all = daemon.catalog.left_out(&|name| anonymizer.is_private(name));
+    let words = |one: &LeftOut| format!("{}; {}", one.describe(&anonymizer), one.hint());
+    all.iter().map(|one| (one.server.clone(), words(one))).collect()
 }
 
 /// How far the approvals have come of what waits for several people.

@@ -40,7 +40,7 @@ pub(super) async fn answer(daemon: &Daemon, call: Call, context: &Context) -> Re
 /// Conceals by the daemon's own rules; nothing changes in what the session concealed already.
 pub(super) fn conceal(daemon: &Daemon, call: Call) -> Result<Call, Failure> {
     let anonymizer = daemon.anonymizer.load();
-    if anonymizer.is_private(call.tool.tool.as_str()) {
+    if anonymizer.is_private_tool(&call.tool.tool) {
         let words = "a tool whose name holds a private value cannot be called through Portero";
         return Err(Failure::new(FailureKind::Refused, words));
     }

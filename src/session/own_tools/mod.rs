@@ -102,7 +102,7 @@ impl Shared {
             return Err(Refusal::Invalid(format!("`{name}` is Portero's own tool; call it directly")));
         }
         let tool = request.unless_cancelled(self.resolve_tool(&name)).await?;
-        let spelled = json::raw(tool.tool.as_str());
+        let spelled = json::raw(&self.own_name(&tool));
         let none = json::raw(&serde_json::Map::new());
         let args = arguments.object("args")?.unwrap_or(&none);
         let params = Object::default().with("name", &spelled).with("arguments", args);

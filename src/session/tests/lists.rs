@@ -130,6 +130,29 @@ async fn a_starting_servers_prompts_and_completions_wait_for_it() {
 }
 
 #[tokio::test]
+async fn a_tool_with_an_odd_name_is_called_by_it_and_one_that_is_private_is_not_listed() {
+    let part = Part::with_tools(&["repo/create issue", "mail/Erika Mustermann"]);
+    let mut rig = Rig::new(Set {
+        servers: vec![("kid", part)],
+        replacements: vec![("Jane Roe", "Erika Mustermann")],
+        ..Set::default()
+    });
+    rig.initialize("2025-11-25").await;
+    let all = tools(&mut rig).await;
+    let [alias] = &all[..] else { panic!("{all:?}") };
+    let (_, failed) = rig.call(alias, json!({ "text": "x" })).await;
+    assert!(!failed);
+    let heard = rig.stage.heard().remove(0);
+    assert_eq!(heard.tool, "kid/repo%2Fcreate%20issue");
+    assert_eq!(heard.params, r#"{"name":"repo/create issue","arguments":{"text":"x"}}"#);
+    rig.stage.set_policy(&[("kid/repo%2F*", Action::Deny)], None);
+    assert!(rig.call(alias, json!({})).await.1, "the policy's pattern covers it");
+    let private = "kid/mail%2FErika%20Mustermann";
+    assert!(rig.call("portero__call", json!({ "tool": private })).await.1, "it is private");
+    assert_eq!(rig.stage.heard().len(), 1);
+}
+
+#[tokio::test]
 async fn a_list_has_one_page() {
     let mut rig = Rig::new(Set { servers: vec![("fast", Part::with_tools(&["a"]))], ..Set::default() });
     let first = rig.result("tools/list", json!({ "cursor": null })).await;
