@@ -366,7 +366,7 @@ mod tests {
                              a pattern must not be empty
         github               a pattern needs a `/` between server and tool; did you mean `github/*` or `*/github`?
         delete_*             a pattern needs a `/` between server and tool; did you mean `*/delete_*`?
-        a/b/c                names are `server/tool` with one `/`, so a pattern with 2 of them never matches
+        a/b/c                names are `server/tool` with one `/`, so a pattern with 2 of them never matches; one in a tool's own name is written `%2F`
         /x                   the server is missing; `*` stands for any server
         x/                   the tool is missing; `*` stands for any tool
         github/create issue  no name holds ' ', so this pattern never matches

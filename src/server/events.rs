@@ -109,7 +109,9 @@ impl Events {
             last = Instant::now();
             let changed = self.changed.swap(0, Ordering::AcqRel);
             for list in [List::Tools, List::Resources, List::Prompts] {
-                if changed & bit(list) != 0 && self.changes.send(ServerChange::List(self.server.clone(), list)).await.is_err() {
+                if changed & bit(list) != 0
+                    && self.changes.send(ServerChange::List(self.server.clone(), list)).await.is_err()
+                {
                     return;
                 }
             }

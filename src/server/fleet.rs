@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::events::{Hearing, MAX_WAITING};
 use super::member::{Common, Member};
-use super::{Answer, EventSink, Follow, Health, Launch, ServerChange, Offer, ServerError};
+use super::{Answer, EventSink, Follow, Health, Launch, Offer, ServerChange, ServerError};
 use crate::config;
 use crate::names::ServerName;
 use crate::permit::Outgoing;
