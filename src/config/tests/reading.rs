@@ -167,7 +167,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_without_a_value() {
     { "name": "git hub", "command": "npx" },
     { "name": "mail", "command": "mail", "args": "s3cret", "timeout": "30 minutes", "shared": "yes" },
     { "name": "mail", "command": "mail", "disabled": true },
-    { "name": "files", "command": "files", "pinnedTools": [""],           "cwd": "${FILES", "type": "stdoi" },
+    { "name": "files", "command": "files", "pinnedTools": [""], "cwd": "${FILES", "type": "stdoi" },
     { "name": "web", "command": "web", "env": { "KEY": "${UNSET_KEY}", "KEY": "s3cret" } }
   ],
   "mcpServers": { "remote": { "type": "http", "url": "https://s3cret" }, "portero": { "command": "x" } },
