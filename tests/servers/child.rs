@@ -149,13 +149,7 @@ impl Child {
                 std::process::exit(3);
             }
             "hang" => {}
-            "shout" => {
-                let line = format!("{}\n", "x".repeat(1023)).repeat(1024);
-                for _ in 0..30 {
-                    std::io::stderr().write_all(line.as_bytes()).expect("stderr is read");
-                }
-                result(&id, &json!({}));
-            }
+            "shout" => shout(&id),
             "cancelled" => result(&id, &json!(self.cancelled)),
             "progress" => {
                 let token = &params["_meta"]["progressToken"];
@@ -228,6 +222,15 @@ fn flood(id: &Value) {
     }
     drop(out);
     result(id, &json!({"flooded":true}));
+}
+
+/// Writes 30 MB to stderr before it answers.
+fn shout(id: &Value) {
+    let line = format!("{}\n", "x".repeat(1023)).repeat(1024);
+    for _ in 0..30 {
+        std::io::stderr().write_all(line.as_bytes()).expect("stderr is read");
+    }
+    result(id, &json!({}));
 }
 
 fn junk(id: &Value) {
