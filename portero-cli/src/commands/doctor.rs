@@ -77,7 +77,7 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
         && let Some(about) = telegram::trouble(context).await
     {
         let hint = Some("see `portero status`".to_owned());
-        findings.push(Finding { server: BOT.to_owned(), state: "failed", about, hint });
+        findings.push(Finding { server: BOT.to_owned(), state: "failed", about, hint, left_out: Vec::new() });
     }
 
     let ill = findings.iter().filter(|finding| finding.state != "ok").count();
