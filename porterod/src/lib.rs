@@ -45,6 +45,8 @@ pub mod executor;
 
 pub mod sessions;
 
+pub mod connections;
+
 pub mod servers;
 
 pub mod daemon;

@@ -12,28 +12,28 @@ use portero::ipc::{
     MAX_OPEN_QUESTIONS, Outbox, PROTOCOL, Peer, Reply, SendError, ToDaemon, Welcome,
 };
 use portero::task::Origin;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::{Connections, Role, Slot};
 use crate::control::{Asker, Question, SessionAsker, answer};
 use crate::daemon::Daemon;
 
-const CONNECTIONS_MOST: usize = 256;
 /// How long to wait when the system can't accept.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the daemon is to end. The lock is given back, to be dropped when everything has ended.
 pub async fn serve(daemon: Arc<Daemon>, listener: Listener) -> Lock {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MOST));
+    let connections = Arc::new(Connections::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = daemon.stop.cancelled() => return listener.retire(),
         };
         match accepted {
-            Ok(accepted) => match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => drop(daemon.work.spawn(connection(Arc::clone(&daemon), accepted, place))),
-                Err(_) => drop(daemon.work.spawn(accepted.refuse(crowded()))),
+            Ok(accepted) => match connections.accept(accepted.process()) {
+                Ok(slot) => drop(daemon.work.spawn(connection(Arc::clone(&daemon), accepted, slot))),
+                Err(crowded) => drop(daemon.work.spawn(accepted.refuse(crowded))),
             },
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -43,12 +43,7 @@ pub async fn serve(daemon: Arc<Daemon>, listener: Listener) -> Lock {
     }
 }
 
-fn crowded() -> Failure {
-    let message = format!("{CONNECTIONS_MOST} connections are open already");
-    Failure::new(FailureKind::Refused, message).with_hint("end sessions that are no longer used")
-}
-
-async fn connection(daemon: Arc<Daemon>, accepted: Accepted, _place: OwnedSemaphorePermit) {
+async fn connection(daemon: Arc<Daemon>, accepted: Accepted, slot: Slot) {
     let process = accepted.process().clone();
     let welcome = Welcome {
         protocol: PROTOCOL,
@@ -56,11 +51,21 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, _place: OwnedSemaph
         pid: std::process::id(),
         confirmed: daemon.confirmed.confirmed().digest(),
     };
-    let (hello, inbox, outbox) =
-        match accepted.greet(&welcome, |hello| same_configuration(&daemon, hello)).await {
-            Ok(greeted) => greeted,
-            Err(failure) => return tracing::info!(%process, %failure, "a connection was refused"),
-        };
+    let admit = |hello: &Hello| {
+        same_configuration(&daemon, hello)?;
+        slot.greeted(match hello.peer {
+            Peer::Terminal => Role::Terminal,
+            Peer::Session { .. } => Role::Session,
+        })
+    };
+    let greeted = tokio::select! {
+        greeted = accepted.greet(&welcome, admit) => greeted,
+        () = slot.evicted() => return tracing::info!(%process, "a connection that said nothing was closed"),
+    };
+    let (hello, inbox, outbox) = match greeted {
+        Ok(greeted) => greeted,
+        Err(failure) => return tracing::info!(%process, %failure, "a connection was refused"),
+    };
     let asker = match hello.peer {
         Peer::Terminal => Asker::Terminal(process, outbox.clone()),
         Peer::Session { id, agent_session, principal, directory } => {
@@ -72,7 +77,8 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, _place: OwnedSemaph
     };
     let open = Arc::new(Open::default());
     let unread = Arc::new(Semaphore::new(MAX_OPEN_QUESTIONS));
-    let connection = Connection { daemon, asker: Arc::new(asker), outbox, open: Arc::clone(&open), unread };
+    let (asker, slot) = (Arc::new(asker), Arc::new(slot));
+    let connection = Connection { daemon, asker, outbox, open: Arc::clone(&open), unread, slot };
     connection.serve(inbox).await;
     open.withdraw_all();
 }
@@ -130,6 +136,7 @@ struct Connection {
     open: Arc<Open>,
     /// Room for questions whose answers are not on their way yet.
     unread: Arc<Semaphore>,
+    slot: Arc<Slot>,
 }
 
 impl Connection {
@@ -141,6 +148,12 @@ impl Connection {
                     let ending = Failure::new(FailureKind::Refused, "the daemon is ending");
                     let _ = self.outbox.push(&FromDaemon::Closing(ending));
                     return self.outbox.closing().close("the daemon is ending");
+                }
+                () = self.slot.evicted() => {
+                    let crowded = Failure::new(FailureKind::Refused, "too many are connected: this place was needed")
+                        .with_hint("run this again; `portero status` shows the sessions");
+                    let _ = self.outbox.push(&FromDaemon::Closing(crowded));
+                    return self.outbox.closing().close("its place was needed");
                 }
             };
             match incoming {
@@ -178,8 +191,11 @@ impl Connection {
         let question = Question { number, ask, withdrawn };
         let (daemon, asker) = (Arc::clone(&self.daemon), Arc::clone(&self.asker));
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
+        let slot = Arc::clone(&self.slot);
+        slot.asked();
         self.daemon.work.spawn(async move {
             let answered = answer(&daemon, &asker, question).await;
+            slot.answered();
             // A question that was taken back is owed no answer.
             if open.close(number).is_some() {
                 reply(&outbox, number, answered).await;

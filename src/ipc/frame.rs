@@ -1,9 +1,10 @@
 //! Frames: a four-byte big-endian length, then that many bytes of JSON.
 
-use futures_util::StreamExt;
+use std::time::Duration;
+
 use serde::Serialize;
-use tokio::io::AsyncRead;
-use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::{Instant, timeout_at};
 
 /// The longest message, in bytes, in either direction.
 pub const FRAME_MOST: usize = 16 << 20;
@@ -12,6 +13,11 @@ pub const FRAME_MOST: usize = 16 << 20;
 pub(super) const GREETING_MOST: usize = 64 << 10;
 
 const LENGTH_BYTES: usize = 4;
+
+/// How long a peer may take from the first byte of a message to the last.
+pub(super) const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much is read at a time.
+const READ_BYTES: usize = 16 << 10;
 
 /// Why a message is no frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +44,9 @@ pub(super) enum FrameError {
     /// The peer announced more than the limit.
     #[error("a message is longer than {0} bytes")]
     TooLong(usize),
+    /// The peer began a message and did not end it.
+    #[error("a message that was begun was not ended within {} s", FRAME_TIMEOUT.as_secs())]
+    TooSlow,
     /// The connection broke, in the middle of a frame perhaps.
     #[error("the connection broke: {0}")]
     Io(std::io::Error),
@@ -46,31 +55,76 @@ pub(super) enum FrameError {
 /// The frames that a peer sends.
 #[derive(Debug)]
 pub(super) struct Frames<R> {
-    frames: FramedRead<R, LengthDelimitedCodec>,
+    from: R,
+    /// What was read and not given yet. It grows with what arrives, not with what is announced.
+    buffer: Vec<u8>,
+    max_length: usize,
+    /// When the first byte of the frame in `buffer` came.
+    begun: Option<Instant>,
+}
+
+/// One frame's message.
+#[derive(Debug)]
+pub(super) struct Frame(Vec<u8>);
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        &self.0[LENGTH_BYTES..]
+    }
 }
 
 impl<R: AsyncRead + Unpin> Frames<R> {
-    /// Reads frames of at most `most` bytes.
-    pub(super) fn new(from: R, most: usize) -> Self {
-        let codec = LengthDelimitedCodec::builder().max_frame_length(most).new_codec();
-        Self { frames: FramedRead::new(from, codec) }
+    /// Reads frames of at most `max_length` bytes.
+    pub(super) const fn new(from: R, max_length: usize) -> Self {
+        Self { from, buffer: Vec::new(), max_length, begun: None }
     }
 
     /// Changes the limit for the frames that follow.
-    pub(super) fn allow(&mut self, most: usize) {
-        self.frames.decoder_mut().set_max_frame_length(most);
+    pub(super) const fn allow(&mut self, max_length: usize) {
+        self.max_length = max_length;
     }
 
-    /// The next frame; none at a clean end. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<R>>, FrameError> {
-        match self.frames.next().await {
-            None => Ok(None),
-            Some(Ok(frame)) => Ok(Some(frame)),
-            Some(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
-                Err(FrameError::TooLong(self.frames.decoder().max_frame_length()))
+    /// The next frame; none at a clean end. A peer that sends a byte at a time has [`FRAME_TIMEOUT`] for a whole
+    /// frame. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+        loop {
+            if let Some(frame) = self.take_frame()? {
+                return Ok(Some(frame));
             }
-            Some(Err(error)) => Err(FrameError::Io(error)),
+            if !self.buffer.is_empty() && self.begun.is_none() {
+                self.begun = Some(Instant::now());
+            }
+            self.buffer.reserve(READ_BYTES);
+            let reading = self.from.read_buf(&mut self.buffer);
+            let read = match self.begun {
+                None => reading.await,
+                Some(begun) => {
+                    timeout_at(begun + FRAME_TIMEOUT, reading).await.map_err(|_| FrameError::TooSlow)?
+                }
+            };
+            if read.map_err(FrameError::Io)? == 0 {
+                return match self.buffer.is_empty() {
+                    true => Ok(None),
+                    false => Err(FrameError::Io(std::io::ErrorKind::UnexpectedEof.into())),
+                };
+            }
         }
+    }
+
+    /// The first frame of the buffer, if it is whole.
+    fn take_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        let Some(prefix) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+        let length = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
+        if length > self.max_length {
+            return Err(FrameError::TooLong(self.max_length));
+        }
+        let end = LENGTH_BYTES + length;
+        if self.buffer.len() < end {
+            return Ok(None);
+        }
+        let rest = self.buffer.split_off(end);
+        self.begun = None;
+        Ok(Some(Frame(std::mem::replace(&mut self.buffer, rest))))
     }
 }
 
@@ -92,6 +146,44 @@ mod tests {
         let bytes = 0xffff_ffff_u32.to_be_bytes();
         let mut frames = Frames::new(&bytes[..], 100);
         assert!(matches!(frames.next().await.err(), Some(FrameError::TooLong(100))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_sends_a_byte_at_a_time_has_so_long_for_a_whole_frame() {
+        use tokio::io::AsyncWriteExt as _;
+        let (mut peer, own) = tokio::io::duplex(64);
+        let mut frames = Frames::new(own, 100);
+        let waiting = tokio::time::timeout(10 * FRAME_TIMEOUT, frames.next()).await;
+        assert!(
+            waiting.is_err(),
+            "a peer that is silent between its frames may be so for as long as it likes"
+        );
+        let slow = tokio::spawn(async move {
+            for byte in encode(&"x".repeat(90)).expect("short") {
+                if peer.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(FRAME_TIMEOUT / 50).await;
+            }
+        });
+        assert!(matches!(frames.next().await.err(), Some(FrameError::TooSlow)));
+        drop(frames);
+        slow.await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn what_comes_in_pieces_and_several_at_once_is_read_whole() {
+        use tokio::io::AsyncWriteExt as _;
+        let (mut peer, own) = tokio::io::duplex(7);
+        let mut frames = Frames::new(own, 1_000);
+        let sent = [encode(&"x".repeat(900)), encode(&1), encode(&"")].map(|frame| frame.expect("short"));
+        let bytes = sent.concat();
+        tokio::spawn(async move { peer.write_all(&bytes).await });
+        for frame in &sent {
+            let read = frames.next().await.expect("read").expect("a frame");
+            assert_eq!(read.as_ref(), &frame[LENGTH_BYTES..]);
+        }
+        assert!(frames.next().await.expect("a clean end").is_none());
     }
 
     #[tokio::test]

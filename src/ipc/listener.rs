@@ -226,7 +226,7 @@ impl Inbox {
                 self.closing.close(format!("the connection broke: {error}"));
                 return None;
             }
-            Err(error @ FrameError::TooLong(_)) => malformed(&error),
+            Err(error @ (FrameError::TooLong(_) | FrameError::TooSlow)) => malformed(&error),
         };
         let _ = self.outbox.push(&FromDaemon::Closing(ended.clone()));
         self.closing.close(ended.message);

@@ -7,6 +7,8 @@ use std::fmt;
 pub struct Process {
     /// Its id.
     pub pid: Option<u32>,
+    /// The process that started it, or that took it in.
+    pub parent: Option<u32>,
     /// Its program, followed by those that started it, the nearest first.
     pub programs: Vec<String>,
 }
@@ -15,7 +17,8 @@ impl Process {
     /// What is known of a process id. Read it when the connection is new: ids are used again.
     #[must_use]
     pub fn of(pid: Option<u32>) -> Self {
-        Self { pid, programs: pid.map(lineage).unwrap_or_default() }
+        let (parent, programs) = pid.map(lineage).unwrap_or_default();
+        Self { pid, parent, programs }
     }
 }
 
@@ -30,11 +33,11 @@ impl fmt::Display for Process {
     }
 }
 
-/// The programs from `pid` up to the one below init; at most eight.
+/// The parent of `pid`, and the programs from `pid` up to the one below init; at most eight.
 #[cfg(target_os = "linux")]
-fn lineage(mut pid: u32) -> Vec<String> {
+fn lineage(mut pid: u32) -> (Option<u32>, Vec<String>) {
     const GENERATIONS_MOST: usize = 8;
-    let mut programs = Vec::new();
+    let (mut first, mut programs) = (None, Vec::new());
     while pid > 1 && programs.len() < GENERATIONS_MOST {
         // proc_pid_stat(5): `pid (comm) state ppid …`; comm may hold spaces and parentheses.
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { break };
@@ -48,15 +51,16 @@ fn lineage(mut pid: u32) -> Vec<String> {
         let Some(parent) = tail.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()) else {
             break;
         };
+        first = first.or(Some(parent));
         pid = parent;
     }
-    programs
+    (first, programs)
 }
 
 /// Elsewhere only the id is known.
 #[cfg(not(target_os = "linux"))]
-fn lineage(_: u32) -> Vec<String> {
-    Vec::new()
+fn lineage(_: u32) -> (Option<u32>, Vec<String>) {
+    (None, Vec::new())
 }
 
 /// A program names itself: nothing in it may look like something else on a terminal.
@@ -71,15 +75,17 @@ mod tests {
 
     #[test]
     fn a_process_is_told_with_those_that_started_it() {
-        let process =
-            Process { pid: Some(7), programs: vec!["portero".into(), "bash".into(), "claude".into()] };
+        let programs = vec!["portero".into(), "bash".into(), "claude".into()];
+        let process = Process { pid: Some(7), parent: Some(6), programs };
         assert_eq!(process.to_string(), "portero (pid 7; started by bash < claude)");
         assert_eq!(Process::default().to_string(), "unknown process");
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_process_has_a_program() {
-        assert!(!Process::of(Some(std::process::id())).programs.is_empty());
+    fn this_process_has_a_program_and_a_parent() {
+        let own = Process::of(Some(std::process::id()));
+        assert!(!own.programs.is_empty());
+        assert_eq!(own.parent, Some(std::os::unix::process::parent_id()));
     }
 }

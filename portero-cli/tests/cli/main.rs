@@ -9,6 +9,7 @@ mod audit;
 mod check;
 mod config;
 mod crash;
+mod crowd;
 mod daemon;
 mod generated;
 mod grants;
