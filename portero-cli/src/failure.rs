@@ -134,6 +134,9 @@ impl From<ipc::Failure> for Failure {
             | ipc::FailureKind::Server
             | ipc::FailureKind::Interrupted
             | ipc::FailureKind::Malformed
+            | ipc::FailureKind::Busy
+            | ipc::FailureKind::Storage
+            | ipc::FailureKind::Unsaved
             | ipc::FailureKind::Internal => Kind::Refused,
         };
         Self { kind, message: failure.message, causes: Vec::new(), hint: failure.hint }

@@ -1,4 +1,15 @@
-//! Being told to end.
+//! Being told to end, and what must not end this process.
+
+/// From now on a write beyond `ulimit -f` fails as on a full disk, instead of ending this process: the system sends
+/// SIGXFSZ, and here is somebody who hears it. What is executed from here begins with the default again.
+pub(crate) fn outlive_file_limits() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Where it fails, such a write ends this process as before.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
+    }
+}
 
 /// Hears that this process is told to end, from the moment it is made: SIGINT, SIGTERM or SIGHUP; Ctrl-C
 /// elsewhere.

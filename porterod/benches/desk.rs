@@ -160,6 +160,7 @@ fn parts(home: &std::path::Path, paths: Paths) -> Parts {
         home: home.to_owned(),
         environment: std::env::vars_os().collect(),
         clock: Arc::new(SystemClock),
+        disk: Arc::new(portero::audit::RealDisk),
         boot_id: "boot".to_owned(),
         guard: None,
         build: "bench".to_owned(),

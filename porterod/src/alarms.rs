@@ -4,11 +4,13 @@
 //! What the daemon withholds itself, it tells itself, at once. Alarms that were raised several times in some minutes
 //! are told from here too, together.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::audit::{Entry, Event, Filter, Follower, Outcome};
+use portero::audit::{Event, Filter, Follower, Outcome};
+use portero::names::ToolId;
 use portero::notice::Alarm;
 use tokio_util::sync::CancellationToken;
 
@@ -46,32 +48,36 @@ impl Alarms {
     /// Tells of what was withheld since the last look.
     pub async fn look(&mut self) {
         let (follower, directory) = (self.follower.take(), self.directory.clone());
+        let journal = Arc::clone(&self.journal);
         let read = tokio::task::spawn_blocking(move || {
             let mut follower = follower.or_else(|| begin(&directory))?;
-            let found = follower.poll();
-            Some((follower, found))
-        });
-        let Ok(Some((follower, found))) = read.await else { return };
-        self.follower = Some(follower);
-        match found {
-            Ok(entries) => {
-                for entry in entries {
-                    self.tell(&entry).await;
+            let mut withheld = BTreeMap::new();
+            let read = follower.visit(|entry| {
+                if let Event::Outcome { tool, outcome: Outcome::Withheld, .. } = entry.record.event
+                    && !journal.is_own(&entry.segment)
+                {
+                    *withheld.entry(tool).or_insert(0) += 1;
                 }
-            }
-            Err(error) => tracing::warn!(%error, "what sessions withheld is not known"),
+            });
+            Some((follower, withheld, read))
+        });
+        let Ok(Some((follower, withheld, read))) = read.await else { return };
+        self.follower = Some(follower);
+        for (tool, count) in withheld {
+            self.tell(&tool, count).await;
+        }
+        if let Err(error) = read {
+            tracing::warn!(%error, "what sessions withheld is not known");
         }
         self.journal.tell_alarms(false).await;
     }
 
-    async fn tell(&self, entry: &Entry) {
-        if let Event::Outcome { tool, outcome: Outcome::Withheld, .. } = &entry.record.event
-            && !self.journal.is_own(&entry.segment)
-        {
-            let about = format!(
-                "an answer of {tool} was withheld from a session, because a private value stood in it; see \
-                 `portero logs --tool {tool}`"
-            );
+    async fn tell(&self, tool: &ToolId, count: u64) {
+        let about = format!(
+            "an answer of {tool} was withheld from a session, because a private value stood in it; see \
+             `portero logs --tool {tool}`"
+        );
+        for _ in 0..count {
             self.journal.alarm(Alarm::Withheld, &about).await;
         }
     }
@@ -108,7 +114,7 @@ mod tests {
         assert!(bench.told().is_empty(), "what was before is not told");
         session.append(&outcome(&bench, Outcome::Failed)).unwrap();
         session.append(&outcome(&bench, Outcome::Withheld)).unwrap();
-        bench.journal.record(outcome(&bench, Outcome::Withheld)).unwrap();
+        bench.journal.record(outcome(&bench, Outcome::Withheld)).await.unwrap();
         alarms.look().await;
         alarms.look().await;
         assert_eq!(bench.told().len(), 1, "{:?}", bench.told());

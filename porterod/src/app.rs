@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::anonymize::Leak;
-use portero::audit::Event;
+use portero::audit::{Disk, Event};
 use portero::clock::Clock;
 use portero::config::Files;
 use portero::confirmed::Confirmed;
@@ -54,6 +54,8 @@ pub struct Parts {
     pub environment: Vec<(OsString, OsString)>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Where the audit is written.
+    pub disk: Arc<dyn Disk>,
     /// The machine's boot, as [`crate::boot::boot_id`] tells it; grants are void after another.
     pub boot_id: String,
     /// What children run under, on unix.
@@ -117,6 +119,7 @@ impl App {
         background.spawn(alarms.run(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.desk).run_timer(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.desk).save_rejections(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon).end_grants());
         background.spawn(reload::follow(Arc::clone(&daemon), files));
         background.spawn(configuration::tell_gathered(Arc::clone(&daemon)));

@@ -156,9 +156,9 @@ fn matters(daemon: &Daemon) -> bool {
 
 /// Records edits that did the same, and tells people of them where that is how it still stands.
 async fn tell_edits(daemon: &Daemon, present: &Files, edited: &Edited) {
-    let record = |act: &str| {
+    let record = async |act: &str| {
         // What waits is not in force in any case; a record that cannot be written now follows.
-        let _ = daemon.journal.record_act(act, &edited.words(), true, None);
+        let _ = daemon.journal.record_act(act, &edited.words(), true, None).await;
     };
     let event = |valid| Event::Config { digest: edited.in_force.clone(), valid };
     match edited.became {
@@ -168,17 +168,17 @@ async fn tell_edits(daemon: &Daemon, present: &Files, edited: &Edited) {
                 "changes of the configuration wait for `portero config confirm`"
             );
             daemon.record(event(true));
-            record("config waits");
+            record("config waits").await;
         }
         Adoption::Invalid | Adoption::Refused => {
             daemon.record(event(false));
             if edited.edits > 1 {
-                record("config invalid");
+                record("config invalid").await;
             }
         }
         Adoption::Adopted => {
             if edited.edits > 1 {
-                record("config edited");
+                record("config edited").await;
             }
             // One that matters was recorded as it came.
             if daemon.edits.is_now(Adoption::Adopted) && !matters(daemon) {

@@ -120,7 +120,7 @@ impl Keeper {
         let confirmed = Confirmed::Sealed(files);
         let Confirmed::Sealed(files) = &confirmed else { return Ok(()) };
         let next = next(&self.paths.confirmed());
-        copy::write(&next, &self.name, &confirmed).map_err(|error| failed(&next, &error))?;
+        self.write_copy(next.clone(), confirmed.clone()).await?;
         let key = self.journal.store().read(standing::binding_key)?;
         let (digest, now) = (keyed(&key, files), self.journal.now().wall);
         let record = self.journal.act(act.as_str(), self.journal.words(about).get(), true, by);
@@ -139,18 +139,31 @@ impl Keeper {
         self.confirmed.store(Arc::new(confirmed));
         // Until it is in its place sessions go by the former copy, and by nothing while the daemon runs.
         fs::rename(&next, self.paths.confirmed()).map_err(|error| failed(&self.paths.confirmed(), &error))?;
-        self.put_seal();
+        self.put_seal().await;
         Ok(())
     }
 
+    /// Writes a copy, synced, on a thread that may wait for the disk.
+    async fn write_copy(&self, path: PathBuf, confirmed: Confirmed) -> Result<(), StoreError> {
+        let name = self.name.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            copy::write(&path, &name, &confirmed).map_err(|error| failed(&path, &error))
+        });
+        written.await.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+
     /// Ties the configuration to this store. A directory that cannot be written is safe from edits too.
-    fn put_seal(&self) {
-        let path = self.paths.seal();
-        if seal::read(&path).is_none()
-            && let Err(error) = seal::write(&path, &self.name)
-        {
-            tracing::warn!(%error, "the configuration could not be sealed: `{}`", path.display());
-        }
+    async fn put_seal(&self) {
+        let (path, name) = (self.paths.seal(), self.name.clone());
+        let sealing = tokio::task::spawn_blocking(move || {
+            if seal::read(&path).is_none()
+                && let Err(error) = seal::write(&path, &name)
+            {
+                tracing::warn!(%error, "the configuration could not be sealed: `{}`", path.display());
+            }
+        });
+        // It only fails when it panicked, and then that is logged.
+        let _ = sealing.await;
     }
 
     /// Writes the copy where it does not say what counts, and raises an alarm where it should have.
@@ -158,7 +171,7 @@ impl Keeper {
         let path = self.paths.confirmed();
         let [found, coming] = [&path, &next(&path)].map(|path| copy::read_copy(path, &self.paths.store()));
         if found != *confirmed {
-            copy::write(&path, &self.name, confirmed).map_err(|error| failed(&path, &error))?;
+            self.write_copy(path.clone(), confirmed.clone()).await?;
         }
         let _ = fs::remove_file(next(&path));
         match confirmed {
@@ -173,7 +186,7 @@ impl Keeper {
                 self.alarm(&format!("{reason}: {next}")).await;
             }
         }
-        self.put_seal();
+        self.put_seal().await;
         Ok(())
     }
 
@@ -181,7 +194,7 @@ impl Keeper {
         tracing::error!("{about}");
         self.journal.alarm(Alarm::Configuration, about).await;
         // It goes on all the same; a record that cannot be written now follows.
-        let _ = self.journal.record_act("config alarm", about, true, None);
+        let _ = self.journal.record_act("config alarm", about, true, None).await;
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) fn reached_change(stage: Stage, records: &[Record]) {
     for record in records {
         match &record.event {
             Event::Task { state, .. } => reached(&format!("{} {state}", stage.as_str())),
+            Event::Interrupted { .. } => reached(&format!("{} close", stage.as_str())),
             Event::Act { act, .. } if act == "use" || act == "vote" => {
                 reached(&format!("{} {act}", stage.as_str()));
             }

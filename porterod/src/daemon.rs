@@ -177,11 +177,11 @@ impl Tally {
 
     /// The counts up to now. It reads files.
     pub fn read(&mut self) -> Counts {
-        match self.follower.as_mut().map(Follower::poll).transpose() {
-            Ok(entries) => {
-                entries.iter().flatten().for_each(|entry| count(&mut self.counts, &entry.record.event))
-            }
-            Err(error) => tracing::warn!(%error, "the audit cannot be read"),
+        let Self { follower, counts } = self;
+        let read =
+            follower.as_mut().map(|follower| follower.visit(|entry| count(counts, &entry.record.event)));
+        if let Some(Err(error)) = read {
+            tracing::warn!(%error, "the audit cannot be read");
         }
         self.counts
     }
@@ -190,7 +190,7 @@ impl Tally {
 fn count(counts: &mut Counts, event: &Event) {
     match event {
         Event::Outcome { outcome: Outcome::Done, .. } => counts.done += 1,
-        Event::Outcome { .. } => counts.failed += 1,
+        Event::Outcome { .. } | Event::Interrupted { .. } => counts.failed += 1,
         Event::Refused { .. } => counts.refused += 1,
         Event::Task { state: State::PendingApproval, .. } => counts.asked += 1,
         Event::Task { .. }

@@ -212,7 +212,8 @@ impl Executor {
                     | DeskError::NotFound(_)
                     | DeskError::Unconfirmed(_)
                     | DeskError::Void(..)
-                    | DeskError::Vote(_),
+                    | DeskError::Vote(_)
+                    | DeskError::Unsaved(..),
                 ) => {
                     return;
                 }
@@ -241,6 +242,8 @@ impl Executor {
         if self.is_paused() {
             return Ok(None);
         }
+        // A rejection that could not be saved holds too.
+        let Some(_starting) = self.parts.desk.starting(id) else { return Ok(None) };
         let now = self.parts.clock.now();
         let task = self.parts.desk.task(id, None)?;
         let asker = Some(task.origin.asker());
@@ -258,7 +261,8 @@ impl Executor {
                 | DeskError::NotFound(_)
                 | DeskError::Unconfirmed(_)
                 | DeskError::Void(..)
-                | DeskError::Vote(_),
+                | DeskError::Vote(_)
+                | DeskError::Unsaved(..),
             ) => Ok(None),
             Err(DeskError::Store(error)) => Err(error.into()),
         }

@@ -6,11 +6,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portero::audit::{Begin, Head, HeadError, Record, segments};
+use portero::audit::{Begin, Ended, Event, Head, HeadError, Record, Unfinished, ended, segments};
 use portero::notice::{Alarm, Notice};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Account, Journal, Weight};
@@ -18,6 +20,8 @@ use crate::store::{StoreError, heads};
 
 /// How often every segment is looked at: a session of an older release, or one that was killed, says nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How long after a session left it is looked whether its process is gone.
+const EXIT_GRACE: Duration = Duration::from_millis(300);
 
 /// The heads of all segments.
 #[derive(Debug)]
@@ -26,6 +30,11 @@ pub struct Heads {
     directory: PathBuf,
     /// Segments whose first record was read: what it says of the one that it goes on after does not change.
     begun: Mutex<HashSet<String>>,
+    /// Held while calls are closed, so that none is twice.
+    closing: tokio::sync::Mutex<()>,
+    /// Whether calls may have been closed in our own segment without that being known.
+    uncertain: AtomicBool,
+    left: Notify,
 }
 
 /// What a look at one segment found.
@@ -37,7 +46,14 @@ impl Heads {
     /// Of the segments in `directory`.
     #[must_use]
     pub fn new(journal: Arc<Journal>, directory: PathBuf) -> Arc<Self> {
-        Arc::new(Self { journal, directory, begun: Mutex::default() })
+        Arc::new(Self {
+            journal,
+            directory,
+            begun: Mutex::default(),
+            closing: tokio::sync::Mutex::default(),
+            uncertain: AtomicBool::new(false),
+            left: Notify::new(),
+        })
     }
 
     pub(crate) const fn journal(&self) -> &Arc<Journal> {
@@ -56,11 +72,48 @@ impl Heads {
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "how far the audit has come is not known");
             }
+            if let Err(error) = self.close_interrupted().await {
+                tracing::warn!(%error, "calls of processes that are gone have no outcome yet");
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.left.notified() => tokio::time::sleep(EXIT_GRACE).await,
             }
         }
+    }
+
+    /// A session left: perhaps its process is gone.
+    pub fn session_left(&self) {
+        self.left.notify_one();
+    }
+
+    /// Records for each call of a process that is gone, and that has no outcome, that it was interrupted: exactly
+    /// once, whenever this daemon or another is killed. Only segments that are not settled are read.
+    ///
+    /// # Errors
+    /// When the audit cannot be read, or nothing could be recorded; then it is tried again with the next look.
+    pub async fn close_interrupted(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.closing.lock().await;
+        let settled = self.journal.store().read(heads::settled)?;
+        let own = self.uncertain.load(Ordering::Relaxed).then(|| self.journal.segment());
+        let directory = self.directory.clone();
+        let Ended { segments, open } =
+            off_thread(move || ended(&directory, &settled, own.as_deref()).map_err(|error| unread(&error)))
+                .await?;
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let at = self.journal.now().wall;
+        let records: Vec<Record> = open.into_iter().map(|left| interrupted(left, at)).collect();
+        self.uncertain.store(true, Ordering::Relaxed);
+        let closed = self.journal.change(Weight::Strict, move |store| {
+            segments.iter().try_for_each(|segment| heads::settle(store, segment))?;
+            Ok(((), records.clone()))
+        });
+        closed.await?;
+        self.uncertain.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Every head, as far as it is known.
@@ -166,6 +219,11 @@ impl Heads {
         });
         kept.await
     }
+}
+
+fn interrupted(left: Unfinished, at: jiff::Timestamp) -> Record {
+    let Unfinished { segment, call, tool, session, principal, task } = left;
+    Record { at, session, principal, event: Event::Interrupted { segment, call, tool, task } }
 }
 
 /// Where segments ended, as those say that go on after them, and which were read for that.

@@ -136,6 +136,11 @@ impl Journal {
         self.anonymizer.load().conceal_text(text)
     }
 
+    /// The segment that is written to here.
+    pub(crate) fn segment(&self) -> String {
+        self.records.audit.head().segment
+    }
+
     /// Whether this is the segment that is written to here.
     pub(crate) fn is_own(&self, segment: &str) -> bool {
         self.records.audit.head().segment == segment
@@ -174,27 +179,29 @@ impl Journal {
     ///
     /// # Errors
     /// [`StoreError::Audit`]; the record is kept and written when that is possible again.
-    pub fn record_act(
+    pub async fn record_act(
         &self,
         act: &str,
         about: &str,
         done: bool,
         process: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.record(self.act(act, about, done, process))
+        self.record(self.act(act, about, done, process)).await
     }
 
-    /// Writes one record that belongs to no change of the store, synced.
+    /// Writes one record that belongs to no change of the store, synced, on a thread that may wait for the disk.
     ///
     /// # Errors
     /// As [`Journal::record_act`].
-    pub fn record(&self, record: Record) -> Result<(), StoreError> {
-        let written =
-            self.records.append_durable(&record).map_err(|error| StoreError::Audit(error.to_string()));
-        if written.is_err() {
-            self.records.keep([record]);
-        }
+    pub async fn record(&self, record: Record) -> Result<(), StoreError> {
+        let records = Arc::clone(&self.records);
+        let written = tokio::task::spawn_blocking(move || {
+            records.append_durable(&record).inspect_err(|_| records.keep([record.clone()]))
+        });
         written
+            .await
+            .map_err(|error| StoreError::Audit(error.to_string()))?
+            .map_err(|error| StoreError::Audit(error.to_string()))
     }
 
     /// Writes one record that nothing depends on, unsynced; when it cannot be written, later.
@@ -275,10 +282,11 @@ impl Journal {
                 self.change_without_record(change, unwritten).await
             }
             Err(error) => {
-                for record in lock(&written).iter() {
+                let undone = std::mem::take(&mut *lock(&written));
+                for record in &undone {
                     let about = format!("{}: {error}", told(&record.event));
                     // This is already the second failure; the one that is told is the first.
-                    let _ = self.record_act("undo", &about, true, None);
+                    let _ = self.record_act("undo", &about, true, None).await;
                 }
                 Err(error)
             }
@@ -363,6 +371,7 @@ fn told(event: &Event) -> String {
     match event {
         Event::Task { task, state, .. } => format!("task {task} is not {state}"),
         Event::Act { act, about, .. } => format!("{act} {about}"),
+        Event::Interrupted { segment, call, .. } => format!("the end of call {call} of {segment}"),
         Event::Intent { .. }
         | Event::Outcome { .. }
         | Event::Refused { .. }

@@ -81,6 +81,9 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, slot: Slot) {
     let connection = Connection { daemon, asker, outbox, open: Arc::clone(&open), unread, slot };
     connection.serve(inbox).await;
     open.withdraw_all();
+    if matches!(*connection.asker, Asker::Session(_)) {
+        connection.daemon.heads.session_left();
+    }
 }
 
 fn same_configuration(daemon: &Daemon, hello: &Hello) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use portero::audit::RealDisk;
 use portero::clock::SystemClock;
 use portero::ipc::{self, Failure, FailureKind, Hello, PROTOCOL, Peer, Probe};
 use portero::paths::Paths;
@@ -120,6 +121,7 @@ fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn serve(paths: Paths, args: &Args) -> Result<(), Failure> {
+    outlive_file_limits();
     // Before anybody is told that it is ready: whoever waits for that may end it at once.
     let mut signals = Signals::new().map_err(|error| internal("could not listen for signals", &error))?;
     let Some(app) = start(&paths, args.detached).await? else { return Ok(()) };
@@ -134,6 +136,19 @@ async fn serve(paths: Paths, args: &Args) -> Result<(), Failure> {
     }
     app.shutdown().await;
     Ok(())
+}
+
+/// From now on a write beyond `ulimit -f` fails as on a full disk, instead of ending this process: the system sends
+/// SIGXFSZ, and here is somebody who hears it. What is executed from here begins with the default again.
+fn outlive_file_limits() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let heard = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
+        if let Err(error) = heard {
+            tracing::warn!(%error, "a write beyond `ulimit -f` would end this process");
+        }
+    }
 }
 
 /// Returns at the end of standard input.
@@ -186,6 +201,7 @@ fn parts(paths: &Paths) -> Result<Parts, Failure> {
         home,
         environment: std::env::vars_os().collect(),
         clock: Arc::new(SystemClock),
+        disk: Arc::new(RealDisk),
         boot_id: boot_id(),
         guard: Some(Guard { program: own, args: vec![OsString::from(guard::WORD)] }),
         build: env!("CARGO_PKG_VERSION").to_owned(),

@@ -242,7 +242,7 @@ impl Pairing {
     ///
     /// # Errors
     /// See [`PairingError`].
-    pub fn offer(&self, place: &Place, by: &str) -> Result<Offer, PairingError> {
+    pub async fn offer(&self, place: &Place, by: &str) -> Result<Offer, PairingError> {
         if let Some(group) = &place.group {
             return Err(PairingError::Group(group.chat));
         }
@@ -252,7 +252,7 @@ impl Pairing {
         if let Some(person) = self.person(place)? {
             return Err(PairingError::Paired(person.user));
         }
-        self.journal.record_act("telegram pair", "a code was shown", true, Some(by))?;
+        self.journal.record_act("telegram pair", "a code was shown", true, Some(by)).await?;
         let bytes: [u8; LENGTH] = rand::random();
         // 256 is a multiple of 32: each letter is as likely.
         let code: String = bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();

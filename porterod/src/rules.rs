@@ -14,13 +14,15 @@ mod rule;
 mod uses;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portero::clock::Clock;
+use portero::ipc::Unsaved;
 use portero::policy::{Policy, Standing, denies};
 use tokio::sync::{Mutex, Notify, watch};
+use tokio_util::task::TaskTracker;
 
 pub use self::grant::Wanted;
 pub(crate) use self::grant::in_words as grants_in_words;
@@ -85,12 +87,25 @@ pub struct Rules {
     state: Mutex<State>,
     epoch: watch::Sender<u64>,
     unsaved: Notify,
+    stored: Arc<std::sync::Mutex<Stored>>,
+    /// Saves that are under way; one that takes long is not waited for.
+    saving: TaskTracker,
+    /// Held while the file of denies is written, on a thread that may wait for the disk.
+    file: Arc<std::sync::Mutex<()>>,
 }
 
 struct State {
     kept: Kept,
     /// Whether store and file hold what is in force.
     saved: bool,
+}
+
+/// What the store holds, as far as it is known.
+#[derive(Debug)]
+struct Stored {
+    standing: Standing,
+    /// Why it is not what is in force.
+    problem: String,
 }
 
 impl Rules {
@@ -113,13 +128,19 @@ impl Rules {
             parts,
             epoch,
             unsaved: Notify::new(),
+            stored: Arc::new(std::sync::Mutex::new(Stored {
+                standing: kept.standing.clone(),
+                problem: String::new(),
+            })),
+            saving: TaskTracker::new(),
+            file: Arc::default(),
         };
         if let Some(file) = behind {
             rules.narrow_to(kept, file).await?;
         } else {
             rules.put(&kept);
         }
-        rules.write_denies().map_err(StoreError::Failed)?;
+        rules.write_denies().await.map_err(StoreError::Failed)?;
         Ok(Arc::new(rules))
     }
 
@@ -130,6 +151,29 @@ impl Rules {
         let now = self.parts.clock.now();
         standing.grants.retain(|grant| grant.holds(&self.parts.boot_id, now));
         standing
+    }
+
+    /// What is in force and not in the store yet; none where all of it is.
+    #[must_use]
+    pub fn unsaved(&self) -> Option<Unsaved> {
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let policy = self.parts.policy.load();
+        let (before, now) = (&stored.standing, policy.standing());
+        if before.epoch >= now.epoch {
+            return None;
+        }
+        let is_new = |id: &u64| !before.rules.iter().any(|rule| rule.id == *id);
+        let rules_ended = before.rules.iter().map(|rule| rule.id);
+        let rules_ended = rules_ended.filter(|id| !now.rules.iter().any(|rule| rule.id == *id));
+        let grants_ended = before.grants.iter().map(|grant| grant.id);
+        let grants_ended = grants_ended.filter(|id| !now.grants.iter().any(|grant| grant.id == *id));
+        Some(Unsaved {
+            problem: stored.problem.clone(),
+            rules: now.rules.iter().map(|rule| rule.id).filter(is_new).collect(),
+            ended: rules_ended.chain(grants_ended).collect(),
+            paused: now.paused.is_some() && before.paused.is_none(),
+            tasks: Vec::new(),
+        })
     }
 
     /// Watches for changes: the value is the epoch.

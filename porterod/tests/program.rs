@@ -288,6 +288,62 @@ fn errors_in_the_configuration_are_told_and_nothing_starts() {
     assert!(!home.socket());
 }
 
+/// What a process has in memory, in KiB.
+#[cfg(target_os = "linux")]
+fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn its_memory_does_not_grow_with_the_number_of_calls() {
+    use portero::audit::{Event, Outcome, Record, Segment};
+    use portero::clock::{Clock as _, SystemClock};
+
+    let home = Home::new();
+    let mut daemon = Daemon(home.command(&[]).spawn().unwrap());
+    assert_eq!(daemon.first_word(), "ready");
+    let session = Segment::open(&home.0.path().join("state/audit"), "a session", SystemClock.now()).unwrap();
+    let tool: portero::names::ToolId = "github/list_issues".parse().unwrap();
+    let record = |event| Record { at: SystemClock.now().wall, session: None, principal: None, event };
+    let write = |calls: std::ops::Range<u64>| {
+        for call in calls {
+            let (reason, arguments) = ("allowed by policies.json".to_owned(), Some("digest".repeat(8)));
+            let intent = Event::Intent { call, tool: tool.clone(), reason, task: None, arguments };
+            let outcome = Event::Outcome { call, tool: tool.clone(), outcome: Outcome::Done, micros: 7 };
+            session.append_all(&[record(intent), record(outcome)]).unwrap();
+        }
+    };
+    // What counts the calls for `status` reads all that was written since the last time.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let counted = || {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            build: "test".to_owned(),
+            config: home.0.path().join("config"),
+            peer: Peer::Terminal,
+        };
+        runtime.block_on(async {
+            let socket = home.0.path().join("run/portero.sock");
+            let (client, _pushes, _) = ipc::Client::connect(&socket, hello).await.unwrap();
+            match client.ask(ipc::Ask::Status).await.unwrap() {
+                ipc::Reply::Status(status) => status.counts.done,
+                other => panic!("{other:?}"),
+            }
+        })
+    };
+    write(0..10_000);
+    assert_eq!(counted(), 10_000);
+    let before = resident(daemon.0.id());
+    write(10_000..100_000);
+    assert_eq!(counted(), 100_000);
+    let after = resident(daemon.0.id());
+    assert!(after < before + (4 << 10), "{before} KiB after 10,000 calls and {after} KiB after 100,000");
+    assert_eq!(daemon.end(Signal::TERM), Some(0));
+}
+
 #[test]
 fn the_word_guard_comes_before_everything_else() {
     let home = Home::new();

@@ -28,25 +28,26 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn sync_name(&self, path: &Path) -> io::Result<()>;
 }
 
-/// The file of one segment, which is only appended to.
-pub trait Lines: Send + fmt::Debug {
+/// The file of one segment, which is only appended to. Syncing takes long on a slow disk, and others append
+/// meanwhile.
+pub trait Lines: Send + Sync + fmt::Debug {
     /// Appends in one write, and tells how many bytes were written.
     ///
     /// # Errors
     /// When nothing was.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Returns once everything that was written is on the disk.
     ///
     /// # Errors
     /// When what the disk holds is unknown.
-    fn sync(&mut self) -> io::Result<()>;
+    fn sync(&self) -> io::Result<()>;
 
     /// Cuts off what is behind `length`.
     ///
     /// # Errors
     /// When it is still there.
-    fn truncate(&mut self, length: u64) -> io::Result<()>;
+    fn truncate(&self, length: u64) -> io::Result<()>;
 
     /// Whether nobody could ever read what is written: the file was removed.
     ///
@@ -80,15 +81,15 @@ impl Disk for RealDisk {
 }
 
 impl Lines for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(self, bytes)
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut &*self, bytes)
     }
 
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }
 
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
 
@@ -104,13 +105,27 @@ impl Lines for File {
     }
 }
 
+/// How often a new segment is tried to be locked, and after what pause.
+#[cfg(unix)]
+const HOLD_TRIES: u32 = 50;
+#[cfg(unix)]
+const HOLD_INTERVAL: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// Says to [`is_held`] that a process writes here, for as long as it does. Where that is impossible `is_held`
 /// fails too, and the segment stays.
 #[cfg(unix)]
 fn hold(file: &File) {
-    if let Err(error) = file.try_lock() {
-        tracing::debug!(%error, "this segment cannot be locked, so it is never removed by its age");
+    // The daemon may just look whether it is held, and holds it for that moment itself.
+    for _ in 0..HOLD_TRIES {
+        match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(HOLD_INTERVAL),
+            Ok(()) => return,
+            Err(fs::TryLockError::Error(error)) => {
+                return tracing::debug!(%error, "this segment cannot be locked, so it is never removed by its age");
+            }
+        }
     }
+    tracing::warn!("another process keeps this segment locked");
 }
 
 /// There a file that is open for writing is known as such anyway.

@@ -116,6 +116,7 @@ impl Event {
         match self {
             Self::Intent { tool, .. }
             | Self::Outcome { tool, .. }
+            | Self::Interrupted { tool, .. }
             | Self::Refused { tool, .. }
             | Self::Task { tool, .. } => Some(tool),
             Self::Act { .. }
@@ -130,7 +131,7 @@ impl Event {
     #[must_use]
     pub const fn task(&self) -> Option<TaskId> {
         match self {
-            Self::Intent { task, .. } => *task,
+            Self::Intent { task, .. } | Self::Interrupted { task, .. } => *task,
             Self::Task { task, .. } => Some(*task),
             Self::Outcome { .. }
             | Self::Refused { .. }
@@ -147,7 +148,7 @@ impl Event {
     pub const fn decided(&self) -> Option<Decided> {
         match self {
             Self::Intent { .. } | Self::Outcome { outcome: Outcome::Done, .. } => Some(Decided::Allowed),
-            Self::Outcome { .. } => Some(Decided::Failed),
+            Self::Outcome { .. } | Self::Interrupted { .. } => Some(Decided::Failed),
             Self::Refused { .. } | Self::Act { done: false, .. } => Some(Decided::Refused),
             Self::Task { state, .. } => Some(match state {
                 State::PendingApproval => Decided::Asked,

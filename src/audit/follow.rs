@@ -1,6 +1,6 @@
 //! Reading on while processes write: `logs --follow`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::reader::{parse, segments};
 use super::{Entry, Filter};
 
 /// How much of one segment is read at a time.
-const CHUNK: u64 = 1 << 20;
+const CHUNK: u64 = 256 << 10;
 
 /// Remembers how far each segment was read.
 #[derive(Debug)]
@@ -38,13 +38,28 @@ impl Follower {
     }
 
     /// What was written since the last time, in the order of time; the filter's limit does not count here.
-    /// A line that is not whole yet is given once it is.
+    /// A line that is not whole yet is given once it is. It is all in memory at once: what follows for long, and may
+    /// not grow with what is written, uses [`Follower::visit`].
     ///
     /// # Errors
     /// When a segment cannot be read.
     pub fn poll(&mut self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for name in segments(&self.directory)? {
+        self.visit(|entry| entries.push(entry))?;
+        entries.sort_by_key(|entry| entry.record.at);
+        Ok(entries)
+    }
+
+    /// Gives what was written since the last time one by one, segment after segment; in each the order of writing
+    /// stays.
+    ///
+    /// # Errors
+    /// When a segment cannot be read. What was given before that is not given again.
+    pub fn visit(&mut self, mut give: impl FnMut(Entry)) -> io::Result<()> {
+        let names = segments(&self.directory)?;
+        let is_there: HashSet<&String> = names.iter().collect();
+        self.offsets.retain(|name, _| is_there.contains(name));
+        for name in names {
             let offset = self.offsets.entry(name.clone()).or_default();
             let mut file = match File::open(self.directory.join(&name)) {
                 // Removed since, by its age.
@@ -54,11 +69,10 @@ impl Follower {
             while let Some(lines) = next_lines(&mut file, *offset)? {
                 *offset += lines.len() as u64;
                 let found = lines.split(|byte| *byte == b'\n').filter_map(|line| parse(&name, line));
-                entries.extend(found.filter(|entry| self.filter.wants(&entry.record)));
+                found.filter(|entry| self.filter.wants(&entry.record)).for_each(&mut give);
             }
         }
-        entries.sort_by_key(|entry| entry.record.at);
-        Ok(entries)
+        Ok(())
     }
 }
 

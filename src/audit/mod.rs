@@ -17,6 +17,7 @@ mod reader;
 mod record;
 mod segment;
 mod told;
+mod unfinished;
 mod verify;
 
 pub use age::{Age, Extent, began, remove};
@@ -29,4 +30,5 @@ pub use key::Key;
 pub use reader::{Begin, Entry, Former, Log, read, segments};
 pub use record::{Event, Outcome, Record};
 pub use segment::{SEGMENT_BYTES, Segment};
+pub use unfinished::{Ended, Unfinished, ended};
 pub use verify::{Broken, Report, State, Verdict, verify, verify_against};

@@ -52,6 +52,19 @@ pub enum Event {
         /// How long it took, in microseconds.
         micros: u64,
     },
+    /// The process that recorded this intent is gone and left no outcome: whether the call took effect is unknown.
+    /// The daemon records it, in its own segment.
+    Interrupted {
+        /// The segment of the intent.
+        segment: String,
+        /// The intent's number there.
+        call: u64,
+        /// Which tool.
+        tool: ToolId,
+        /// The task that a person had approved, if one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<TaskId>,
+    },
     /// A call was refused before any server saw it.
     Refused {
         /// Which tool.

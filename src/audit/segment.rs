@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,11 +29,16 @@ const RETIRED_MOST: usize = 8;
 /// A file that is full is continued in another too. Its first record names the former and how far that had
 /// come ([`Event::Continued`]), so that the files of one process are one chain. When no other can be made, the
 /// full one grows on.
+///
+/// A sync takes as long as the disk wants, and nothing that only appends waits for it: `syncing` is held for that
+/// time, `inner` only before and after. `syncing` is taken first.
 #[derive(Debug)]
 pub struct Segment {
     key: Option<Key>,
     calls: AtomicU64,
     limit: AtomicU64,
+    /// One sync at a time: the second would else miss what the first has taken along and not synced yet.
+    syncing: Mutex<()>,
     inner: Mutex<Inner>,
 }
 
@@ -43,19 +49,27 @@ struct Inner {
     current: Current,
     line: Vec<u8>,
     /// Full, and not synced yet.
-    retired: Vec<Box<dyn Lines>>,
+    retired: Vec<Arc<dyn Lines>>,
+    /// One of those that is synced apart, since too many had gathered.
+    apart: Option<JoinHandle<io::Result<()>>>,
     /// At what length the next file is tried for, if that failed already.
     try_at: Option<u64>,
-    /// Whether something was appended that no sync covers yet.
-    unsynced: bool,
-    /// Whether some of that is in a file that could not be synced.
+    /// How many times something was appended.
+    appended: u64,
+    /// How many of these a sync covers, or whoever synced was told that it failed.
+    settled: u64,
+    /// How many of the others failed to sync and their callers know.
+    known: u64,
+    /// Whether some of the others are in a file that could not be synced; who syncs next is told.
     lost: bool,
+    /// Up to which append that may be so.
+    lost_until: u64,
 }
 
 /// The file that is written to.
 #[derive(Debug)]
 struct Current {
-    file: Box<dyn Lines>,
+    file: Arc<dyn Lines>,
     name: String,
     began: Timestamp,
     link: Link,
@@ -96,10 +110,22 @@ impl Segment {
         let current = Current::begin(&*disk, directory, &mut line, (now.wall, now.wall, event))?;
         let directory = directory.to_owned();
         let retired = Vec::new();
-        let inner =
-            Inner { disk, directory, current, line, retired, try_at: None, unsynced: true, lost: false };
+        let inner = Inner {
+            disk,
+            directory,
+            current,
+            line,
+            retired,
+            apart: None,
+            try_at: None,
+            appended: 1,
+            settled: 0,
+            known: 0,
+            lost: false,
+            lost_until: 0,
+        };
         let (calls, limit) = (AtomicU64::new(1), AtomicU64::new(SEGMENT_BYTES));
-        Ok(Self { key: None, calls, limit, inner: Mutex::new(inner) })
+        Ok(Self { key: None, calls, limit, syncing: Mutex::default(), inner: Mutex::new(inner) })
     }
 
     /// Digests are made with this key. Without one there are none, and the records say as much.
@@ -143,15 +169,20 @@ impl Segment {
     /// # Errors
     /// As [`Segment::append`], and when syncing fails: whether the record stays is unknown then.
     pub fn append_durable(&self, record: &Record) -> io::Result<()> {
+        let own = {
+            let mut inner = self.lock();
+            inner.append(std::slice::from_ref(record), self.limit.load(Ordering::Relaxed))?;
+            inner.appended
+        };
+        let _one_at_a_time = self.one_sync();
+        let batch = self.lock().begin_sync()?;
+        let (batch, synced) = batch.sync();
         let mut inner = self.lock();
-        let others = inner.unsynced;
-        inner.append(std::slice::from_ref(record), self.limit.load(Ordering::Relaxed))?;
-        let synced = inner.sync_all();
-        if synced.is_err() {
-            // Of this record its caller knows.
-            inner.unsynced = others;
-        }
-        synced
+        // Of this record its caller knows.
+        inner.known += u64::from(synced.is_err());
+        inner.end_sync(&batch, synced)?;
+        // Another sync failed in between, and the file with this record is no longer the current one.
+        if own <= inner.lost_until { Err(lost_earlier()) } else { Ok(()) }
     }
 
     /// Returns once everything appended so far is on the disk. For one thread that appends and then syncs;
@@ -161,7 +192,20 @@ impl Segment {
     /// When anything that was appended since the last time may be lost, even if others have gone on in another
     /// file meanwhile.
     pub fn sync(&self) -> io::Result<()> {
-        self.lock().sync()
+        let _one_at_a_time = self.one_sync();
+        let (begun, mark, lost) = {
+            let mut inner = self.lock();
+            let (mark, lost) = (inner.appended, std::mem::take(&mut inner.lost));
+            (inner.begin_sync(), mark, lost)
+        };
+        let synced = begun.and_then(|batch| {
+            let (batch, synced) = batch.sync();
+            self.lock().end_sync(&batch, synced)
+        });
+        // Whatever is lost: whoever syncs is told now.
+        self.lock().settle(mark);
+        synced?;
+        if lost { Err(lost_earlier()) } else { Ok(()) }
     }
 
     /// A number that links an intent to its outcome, unique among the records of this process.
@@ -184,6 +228,10 @@ impl Segment {
         Head::new(name.clone(), link, *length)
     }
 
+    fn one_sync(&self) -> MutexGuard<'_, ()> {
+        self.syncing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic in the middle of an append is repaired by the length, like a torn write.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -202,7 +250,7 @@ impl Inner {
             State::Whole => {}
         }
         self.current.append(records, &mut self.line)?;
-        self.unsynced = true;
+        self.appended += 1;
         Ok(())
     }
 
@@ -226,7 +274,10 @@ impl Inner {
         let former = std::mem::replace(&mut self.current, next);
         self.try_at = None;
         if fault {
-            self.lost |= self.unsynced;
+            if self.appended > self.settled + self.known {
+                self.lose();
+            }
+            self.settle(self.appended);
         } else {
             self.retire(former.file);
         }
@@ -234,46 +285,101 @@ impl Inner {
     }
 
     /// Whoever syncs later counts on all that was appended before.
-    fn retire(&mut self, file: Box<dyn Lines>) {
+    fn retire(&mut self, file: Arc<dyn Lines>) {
         self.retired.push(file);
-        if self.retired.len() > RETIRED_MOST && self.retired.remove(0).sync().is_err() {
-            // It was written long ago, so this says that the disk itself fails.
-            self.lost = true;
+        let is_busy = self.apart.as_ref().is_some_and(|thread| !thread.is_finished());
+        if self.retired.len() > RETIRED_MOST && !is_busy {
+            // Nothing that appends waits for a disk, so another thread syncs it.
+            self.join_apart();
+            let oldest = self.retired.remove(0);
+            let file = Arc::clone(&oldest);
+            match std::thread::Builder::new().name("audit".to_owned()).spawn(move || file.sync()) {
+                Ok(thread) => self.apart = Some(thread),
+                Err(_) => self.retired.insert(0, oldest),
+            }
         }
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        let lost = std::mem::take(&mut self.lost);
-        let synced = self.sync_all();
-        // Whatever is lost: whoever syncs is told now.
-        self.unsynced = false;
-        synced?;
-        if lost { Err(io::Error::other("an earlier record could not be synced")) } else { Ok(()) }
+    /// It was written long ago, so where that cannot be synced the disk itself fails.
+    fn join_apart(&mut self) {
+        if let Some(thread) = self.apart.take()
+            && !matches!(thread.join(), Ok(Ok(())))
+        {
+            self.lose();
+        }
     }
 
-    fn sync_all(&mut self) -> io::Result<()> {
+    fn lose(&mut self) {
+        (self.lost, self.lost_until) = (true, self.appended);
+    }
+
+    /// Everything up to this count of appends is settled.
+    fn settle(&mut self, mark: u64) {
+        if mark >= self.settled {
+            (self.settled, self.known) = (mark, 0);
+        }
+    }
+
+    /// What is to be synced, without any lock held, and handed to [`Inner::end_sync`].
+    fn begin_sync(&mut self) -> io::Result<Batch> {
         if self.current.state == State::Unknown {
             return Err(io::Error::other("this audit segment failed earlier"));
         }
-        let synced = self.sync_each();
-        match synced {
-            Ok(()) => self.unsynced = false,
-            Err(_) => self.current.state = State::Unknown,
+        let name = (!self.current.named).then(|| self.directory.join(&self.current.name));
+        Ok(Batch {
+            apart: self.apart.take(),
+            retired: std::mem::take(&mut self.retired),
+            current: Arc::clone(&self.current.file),
+            name: name.map(|path| (Arc::clone(&self.disk), path)),
+            mark: self.appended,
+        })
+    }
+
+    fn end_sync(&mut self, batch: &Batch, synced: io::Result<()>) -> io::Result<()> {
+        let is_current = Arc::ptr_eq(&self.current.file, &batch.current);
+        match &synced {
+            Ok(()) => {
+                self.settle(batch.mark);
+                self.current.named |= is_current;
+            }
+            Err(_) if is_current => self.current.state = State::Unknown,
+            // Others went on in another file meanwhile, and this one stands among the retired.
+            Err(_) => self.lose(),
         }
         synced
     }
+}
 
-    fn sync_each(&mut self) -> io::Result<()> {
-        while let Some(mut former) = self.retired.pop() {
-            former.sync()?;
-        }
-        self.current.file.sync()?;
-        if !self.current.named {
-            self.disk.sync_name(&self.directory.join(&self.current.name))?;
-            self.current.named = true;
-        }
-        Ok(())
+/// The files that one sync is about.
+struct Batch {
+    apart: Option<JoinHandle<io::Result<()>>>,
+    retired: Vec<Arc<dyn Lines>>,
+    current: Arc<dyn Lines>,
+    /// The name that is not on the disk yet.
+    name: Option<(Arc<dyn Disk>, PathBuf)>,
+    /// How much had been appended.
+    mark: u64,
+}
+
+impl Batch {
+    fn sync(mut self) -> (Self, io::Result<()>) {
+        let apart = match self.apart.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(joined) => joined.unwrap_or_else(|_| Err(io::Error::other("the thread that syncs failed"))),
+        };
+        let synced = apart.and_then(|()| self.sync_each());
+        (self, synced)
     }
+
+    fn sync_each(&self) -> io::Result<()> {
+        self.retired.iter().try_for_each(|file| file.sync())?;
+        self.current.sync()?;
+        self.name.as_ref().map_or(Ok(()), |(disk, path)| disk.sync_name(path))
+    }
+}
+
+fn lost_earlier() -> io::Error {
+    io::Error::other("an earlier record could not be synced")
 }
 
 impl Current {
@@ -288,7 +394,7 @@ impl Current {
         let time = began.strftime("%Y%m%dT%H%M%S%.6fZ");
         let name = format!("{time}-{}-{:08x}.jsonl", std::process::id(), rand::random::<u32>());
         let path = directory.join(&name);
-        let file = disk.create(&path)?;
+        let file: Arc<dyn Lines> = Arc::from(disk.create(&path)?);
         let link = Link::first(&name);
         let mut current = Self { file, name, began, link, length: 0, named: false, state: State::Whole };
         let first = Record { at, session: None, principal: None, event };
@@ -308,7 +414,7 @@ impl Current {
         for record in records {
             next = write_line(line, &next, record)?;
         }
-        match write_once(&mut *self.file, line) {
+        match write_once(&*self.file, line) {
             Ok(()) => {
                 self.length += line.len() as u64;
                 self.link = next;
@@ -325,7 +431,7 @@ impl Current {
     }
 }
 
-fn write_once(file: &mut dyn Lines, line: &[u8]) -> io::Result<()> {
+fn write_once(file: &dyn Lines, line: &[u8]) -> io::Result<()> {
     loop {
         match file.write(line) {
             Ok(written) if written == line.len() => return Ok(()),
@@ -347,4 +453,4 @@ fn create_private_directory(directory: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -23,6 +23,11 @@ impl fmt::Display for Event {
                 let millis = u128::from(*micros) / 1_000;
                 write!(f, "outcome   {tool}  {outcome} after {millis} ms")
             }
+            Self::Interrupted { segment, call, tool, .. } => write!(
+                f,
+                "outcome   {tool}  interrupted: whether it took effect is unknown; its process is gone (call {call} \
+                 of {segment})"
+            ),
             Self::Refused { tool, reason } => write!(f, "refused   {tool}  {reason}"),
             Self::Task { task, tool, state, by, note } => {
                 let note = note.as_ref().map(|note| format!(": {}", note.get())).unwrap_or_default();

@@ -216,6 +216,8 @@ pub enum Ask {
     },
     /// Rules and grants in force. Answer: [`super::Reply::Standing`].
     Rules,
+    /// What is in force and not saved yet. Answer: [`super::Reply::Unsaved`].
+    Unsaved,
     /// Why this tool is decided as it is. Answer: [`super::Reply::Why`].
     Why {
         /// The tool.

@@ -52,6 +52,12 @@ pub enum FailureKind {
     Interrupted,
     /// A server answered with something that is no answer: whether the call took effect is unknown.
     Malformed,
-    /// The daemon itself failed: disk, store, audit.
+    /// Another program holds the daemon's store, so nothing was changed.
+    Busy,
+    /// The disk under the store or the audit is full or fails, so nothing was changed.
+    Storage,
+    /// It is in force, and could not be saved yet: see [`Unsaved`](super::Unsaved).
+    Unsaved,
+    /// The daemon itself failed.
     Internal,
 }

@@ -59,6 +59,7 @@ pub(super) struct Frames<R> {
     /// What was read and not given yet. It grows with what arrives, not with what is announced.
     buffer: Vec<u8>,
     max_length: usize,
+    timeout: Duration,
     /// When the first byte of the frame in `buffer` came.
     begun: Option<Instant>,
 }
@@ -76,7 +77,7 @@ impl AsRef<[u8]> for Frame {
 impl<R: AsyncRead + Unpin> Frames<R> {
     /// Reads frames of at most `max_length` bytes.
     pub(super) const fn new(from: R, max_length: usize) -> Self {
-        Self { from, buffer: Vec::new(), max_length, begun: None }
+        Self { from, buffer: Vec::new(), max_length, timeout: FRAME_TIMEOUT, begun: None }
     }
 
     /// Changes the limit for the frames that follow.
@@ -99,7 +100,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             let read = match self.begun {
                 None => reading.await,
                 Some(begun) => {
-                    timeout_at(begun + FRAME_TIMEOUT, reading).await.map_err(|_| FrameError::TooSlow)?
+                    timeout_at(begun + self.timeout, reading).await.map_err(|_| FrameError::TooSlow)?
                 }
             };
             if read.map_err(FrameError::Io)? == 0 {
@@ -148,12 +149,13 @@ mod tests {
         assert!(matches!(frames.next().await.err(), Some(FrameError::TooLong(100))));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_peer_that_sends_a_byte_at_a_time_has_so_long_for_a_whole_frame() {
         use tokio::io::AsyncWriteExt as _;
         let (mut peer, own) = tokio::io::duplex(64);
         let mut frames = Frames::new(own, 100);
-        let waiting = tokio::time::timeout(10 * FRAME_TIMEOUT, frames.next()).await;
+        frames.timeout = Duration::from_millis(200);
+        let waiting = tokio::time::timeout(3 * frames.timeout, frames.next()).await;
         assert!(
             waiting.is_err(),
             "a peer that is silent between its frames may be so for as long as it likes"
@@ -163,7 +165,7 @@ mod tests {
                 if peer.write_all(&[byte]).await.is_err() {
                     return;
                 }
-                tokio::time::sleep(FRAME_TIMEOUT / 50).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
         assert!(matches!(frames.next().await.err(), Some(FrameError::TooSlow)));

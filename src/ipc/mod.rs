@@ -36,7 +36,7 @@ pub use messages::{FromDaemon, Hello, MAX_OPEN_QUESTIONS, PROTOCOL, Peer, Push, 
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;
 pub use reply::{Called, Look, RealTask, Reply, Waiting, Watched};
-pub use status::{AuditState, Authenticator, Counts, Status};
+pub use status::{AuditState, Authenticator, Counts, Status, Unsaved};
 pub use telegram::{
     PairingCode, TelegramConfirms, TelegramGroup, TelegramPerson, TelegramRefused, TelegramState,
     TelegramStatus, TelegramTrouble,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::challenge::Disclosed;
-use super::status::Status;
+use super::status::{Status, Unsaved};
 use super::telegram::PairingCode;
 use crate::anonymize::Fake;
 use crate::audit::Head;
@@ -21,6 +21,8 @@ use crate::task::{News, Task};
 pub enum Reply {
     /// Rules and grants.
     Standing(Standing),
+    /// What is in force and not saved yet; none where all of it is.
+    Unsaved(Option<Unsaved>),
     /// A task.
     Task(Box<Task>),
     /// Tasks, the newest first.

@@ -60,6 +60,25 @@ pub struct Status {
     /// How the audit stands; none from an older daemon.
     #[serde(default)]
     pub audit: Option<AuditState>,
+    /// What is in force and not saved yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsaved: Option<Unsaved>,
+}
+
+/// What is in force and not saved yet. It is saved by itself once that is possible, and lost if the daemon ends
+/// before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsaved {
+    /// Why it is not saved.
+    pub problem: String,
+    /// Rules that were made.
+    pub rules: Vec<u64>,
+    /// Rules and grants that ended.
+    pub ended: Vec<u64>,
+    /// Whether everything was paused.
+    pub paused: bool,
+    /// Tasks that were rejected.
+    pub tasks: Vec<TaskId>,
 }
 
 /// How the audit stands.

@@ -104,7 +104,10 @@ fn on_runtime<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
         .enable_all()
         .build()
         .map_err(|error| Failure::refused("could not start").because(&error))?;
-    let outcome = runtime.block_on(work);
+    let outcome = runtime.block_on(async {
+        crate::signals::outlive_file_limits();
+        work.await
+    });
     // A blocked read of stdin must not keep the process.
     runtime.shutdown_background();
     outcome

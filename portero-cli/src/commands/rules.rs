@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::{Ask, Reply, Unsaved};
 use portero::policy::{Action, Grant, Standing};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,16 +10,40 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::daemon::unexpected;
 use crate::failure::Outcome;
-use crate::output::{Output, ago, span};
+use crate::output::{Output, ago, span, visible};
 
 pub(super) async fn run(context: &Context) -> Outcome {
     let daemon = context.daemon().await?;
     let Reply::Standing(standing) = daemon.ask(Ask::Rules).await? else { return Err(unexpected()) };
-    context.output.show(&json(&standing), |out| {
+    let Reply::Unsaved(unsaved) = daemon.ask(Ask::Unsaved).await? else { return Err(unexpected()) };
+    let mut value = json(&standing);
+    value["unsaved"] = json!(unsaved);
+    context.output.show(&value, |out| {
         print_pause(out, &standing)?;
-        table(out, &standing)
+        print_unsaved(out, unsaved.as_ref())?;
+        table(out, &standing, unsaved.as_ref())
     })?;
     Ok(())
+}
+
+/// Says what is in force and not saved, if anything is.
+pub(super) fn print_unsaved(out: &Output, unsaved: Option<&Unsaved>) -> std::io::Result<()> {
+    let Some(Unsaved { problem, rules, ended, paused, tasks }) = unsaved else { return Ok(()) };
+    let ids = |what: &str, ids: &[u64]| {
+        let ids: Vec<_> = ids.iter().map(u64::to_string).collect();
+        (!ids.is_empty()).then(|| format!("{what} {}", ids.join(", ")))
+    };
+    let tasks: Vec<_> = tasks.iter().map(|task| super::tasks::short(*task)).collect();
+    let what = [
+        paused.then(|| "the pause".to_owned()),
+        ids("rule", rules),
+        ids("the end of", ended),
+        (!tasks.is_empty()).then(|| format!("the rejection of {}", tasks.join(", "))),
+    ];
+    let what: Vec<_> = what.into_iter().flatten().collect();
+    let what = if what.is_empty() { "the last change".to_owned() } else { what.join("; ") };
+    out.line(format_args!("UNSAVED     {}: in force, and lost if the daemon ends now", visible(&what)))?;
+    out.line(format_args!("            {}; it is saved by itself once that is possible", visible(problem)))
 }
 
 /// Says that everything is paused, if it is.
@@ -75,12 +99,17 @@ fn says(grant: &Grant) -> String {
 }
 
 /// Prints rules and grants.
-pub(super) fn table(out: &Output, standing: &Standing) -> std::io::Result<()> {
+pub(super) fn table(out: &Output, standing: &Standing, unsaved: Option<&Unsaved>) -> std::io::Result<()> {
     let rules = standing.rules.iter().map(|rule| {
+        let is_unsaved = unsaved.is_some_and(|unsaved| unsaved.rules.contains(&rule.id));
         [
             "rule".to_owned(),
             rule.id.to_string(),
-            word(rule.action).to_owned(),
+            if is_unsaved {
+                format!("{} (unsaved)", word(rule.action))
+            } else {
+                word(rule.action).to_owned()
+            },
             rule.pattern.to_string(),
             ago(rule.made),
         ]

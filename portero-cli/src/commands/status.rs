@@ -21,6 +21,7 @@ pub(super) async fn run(context: &Context) -> Outcome {
 
 fn print(out: &Output, status: &Status) -> std::io::Result<()> {
     rules::print_pause(out, &status.standing)?;
+    rules::print_unsaved(out, status.unsaved.as_ref())?;
     out.line(format_args!(
         "daemon      porterod {}, process {}, started {}",
         visible(&status.build),
@@ -76,7 +77,7 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
     }
     if !status.standing.rules.is_empty() || !status.standing.grants.is_empty() {
         out.line("")?;
-        rules::table(out, &status.standing)?;
+        rules::table(out, &status.standing, status.unsaved.as_ref())?;
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ mod generated;
 mod grants;
 mod help;
 mod impostor;
+#[cfg(unix)]
+mod limits;
 mod link;
 mod logging;
 mod mending;

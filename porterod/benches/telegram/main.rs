@@ -101,6 +101,7 @@ async fn start(directory: &Path, telegram: &StandIn) -> App {
         home: directory.join("home"),
         environment: std::env::vars_os().collect(),
         clock: Arc::new(SystemClock),
+        disk: Arc::new(portero::audit::RealDisk),
         boot_id: "boot".to_owned(),
         guard: None,
         build: "bench".to_owned(),

@@ -125,11 +125,12 @@ struct Kept {
 
 impl Kept {
     async fn open(parts: &Parts, environment: &Environment, files: &Files) -> Result<(Self, Valid), Failure> {
-        let Parts { paths, clock, build, .. } = parts;
+        let Parts { paths, clock, disk, build, .. } = parts;
         let internal = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Internal, error.to_string());
         // What is counted begins where this daemon does.
         let tally = Follower::new(&paths.audit(), Filter::default()).ok();
-        let audit = Segment::open(&paths.audit(), &format!("porterod {build}"), clock.now())
+        let program = format!("porterod {build}");
+        let audit = Segment::open_on(Arc::clone(disk), &paths.audit(), &program, clock.now())
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
         let audit = Arc::new(audit.with_key(Key::open(&paths.audit_key())));
         let store = open_store(paths, &audit).map_err(|error| {

@@ -17,6 +17,7 @@ use portero::task::{State, Task};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::unsaved::Rejections;
 use super::{Grounds, VoteError, bind, open};
 use crate::journal::{Journal, Weight, about_task};
 use crate::store::tasks::{self, Step, Stepped, Which};
@@ -40,6 +41,11 @@ pub enum DeskError {
     /// It takes several people, and this yes adds nothing.
     #[error(transparent)]
     Vote(#[from] VoteError),
+    /// It is rejected and will not run, but that could not be saved yet.
+    #[error(
+        "task {0} is rejected and does not run, but that could not be saved yet, and is lost if the daemon ends now: {1}"
+    )]
+    Unsaved(TaskId, String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -68,13 +74,21 @@ pub struct Desk {
     pub(super) approved: Notify,
     /// A task may expire sooner than the timer thinks.
     pub(super) opened: Notify,
+    /// Rejections that could not be saved yet.
+    pub(super) rejections: Rejections,
 }
 
 impl Desk {
     /// A desk. Whoever is to be told of its tasks reads the outbox.
     #[must_use]
     pub fn new(parts: DeskParts) -> Arc<Self> {
-        Arc::new(Self { parts, changes: watch::channel(0).0, approved: Notify::new(), opened: Notify::new() })
+        Arc::new(Self {
+            parts,
+            changes: watch::channel(0).0,
+            approved: Notify::new(),
+            opened: Notify::new(),
+            rejections: Rejections::default(),
+        })
     }
 
     /// One task, whole. With a principal, only its own.
@@ -83,7 +97,7 @@ impl Desk {
     /// [`DeskError::NotFound`].
     pub fn task(&self, task: TaskId, principal: Option<&Principal>) -> Result<Task, DeskError> {
         let found = self.parts.journal.store().read(|store| tasks::get(store, task, principal))?;
-        found.ok_or(DeskError::NotFound(task))
+        found.map(|task| self.rejections.apply(task)).ok_or(DeskError::NotFound(task))
     }
 
     /// Tasks, the newest first, without their results and errors.
@@ -91,7 +105,12 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read.
     pub fn list(&self, which: &Which) -> Result<Vec<Task>, StoreError> {
-        self.parts.journal.store().read(|store| tasks::list(store, which))
+        let mut found = self.parts.journal.store().read(|store| tasks::list(store, which))?;
+        if !self.rejections.is_empty() {
+            found = found.into_iter().map(|task| self.rejections.apply(task)).collect();
+            found.retain(|task| which.state.is_none_or(|state| state == task.state));
+        }
+        Ok(found)
     }
 
     /// How many tasks there are in each state.
@@ -117,7 +136,8 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read.
     pub fn pending(&self) -> Result<u64, StoreError> {
-        self.parts.journal.store().read(tasks::all_waiting)
+        let waiting = self.parts.journal.store().read(tasks::all_waiting)?;
+        Ok(waiting.saturating_sub(self.rejections.waiting()))
     }
 
     /// The task once it is final, or as it is after `most`.
@@ -134,7 +154,8 @@ impl Desk {
         let until = Instant::now().checked_add(most);
         loop {
             let state = self.parts.journal.store().read(|store| tasks::state(store, task, principal))?;
-            if state.ok_or(DeskError::NotFound(task))?.is_final() {
+            let is_rejected = self.rejections.is_rejected(task);
+            if is_rejected || state.ok_or(DeskError::NotFound(task))?.is_final() {
                 break;
             }
             let changed = changes.changed();
@@ -151,23 +172,8 @@ impl Desk {
 
     /// Makes a step of a task, with its record, and tells everyone.
     pub(crate) async fn step(&self, step: Step, by: &str, weight: Weight) -> Result<Task, DeskError> {
-        let (id, by) = (step.id, by.to_owned());
-        let stepped = self
-            .parts
-            .journal
-            .change(weight, move |store| {
-                let stepped = tasks::step(store, &step)?;
-                if let (Stepped::Done(task), true) = (&stepped, step.cools) {
-                    open::cool(store, task)?;
-                }
-                let record = match &stepped {
-                    Stepped::Done(task) => Some(about_task(task, &by, step.note.as_ref())),
-                    Stepped::Expired(task) => Some(about_task(task, "expiry", None)),
-                    Stepped::Elsewhere(_) | Stepped::Missing => None,
-                };
-                Ok((stepped, record.into_iter().collect()))
-            })
-            .await?;
+        let id = step.id;
+        let stepped = store_step(Arc::clone(&self.parts.journal), step, by.to_owned(), weight).await?;
         self.stepped(id, stepped)
     }
 
@@ -212,6 +218,28 @@ impl Desk {
     pub(super) fn now(&self) -> Timestamp {
         self.parts.clock.now().wall
     }
+}
+
+/// Makes a step in the store, with its record.
+pub(super) async fn store_step(
+    journal: Arc<Journal>,
+    step: Step,
+    by: String,
+    weight: Weight,
+) -> Result<Stepped, StoreError> {
+    let change = move |store: &rusqlite::Connection| {
+        let stepped = tasks::step(store, &step)?;
+        if let (Stepped::Done(task), true) = (&stepped, step.cools) {
+            open::cool(store, task)?;
+        }
+        let record = match &stepped {
+            Stepped::Done(task) => Some(about_task(task, &by, step.note.as_ref())),
+            Stepped::Expired(task) => Some(about_task(task, "expiry", None)),
+            Stepped::Elsewhere(_) | Stepped::Missing => None,
+        };
+        Ok((stepped, record.into_iter().collect()))
+    };
+    journal.change(weight, change).await
 }
 
 impl pipeline::Desk for Desk {

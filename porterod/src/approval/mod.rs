@@ -9,6 +9,7 @@ mod expiry;
 mod news;
 mod open;
 mod settle;
+mod unsaved;
 mod void;
 mod vote;
 

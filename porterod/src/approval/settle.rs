@@ -32,6 +32,9 @@ impl Desk {
             return Err(DeskError::Unconfirmed(task));
         }
         let waiting = self.task(task, None)?;
+        if self.rejections.is_rejected(task) {
+            return Err(DeskError::Settled(task, State::Denied));
+        }
         if waiting.state == State::PendingApproval {
             self.check_configured(&waiting)?;
         }
@@ -64,7 +67,7 @@ impl Desk {
         by: &str,
     ) -> Result<Task, DeskError> {
         let step = Step { cools: true, ..self.denial(task, reason) };
-        self.step(step, by, Weight::Lenient).await
+        self.reject_by(step, by).await
     }
 
     /// As [`Desk::reject`], but the same call may ask again at once.
@@ -77,7 +80,7 @@ impl Desk {
         reason: Option<Fake<String>>,
         by: &str,
     ) -> Result<Task, DeskError> {
-        self.step(self.denial(task, reason), by, Weight::Lenient).await
+        self.reject_by(self.denial(task, reason), by).await
     }
 
     /// As [`Desk::reject`], by a tap, which is used up with it.
@@ -91,7 +94,7 @@ impl Desk {
     ) -> Result<Task, DeskError> {
         let denial = self.denial(tapped.task(), reason);
         let step = Step { cools: true, spends: Some(tapped.ticket().clone()), ..denial };
-        self.step(step, &tapped.by(), Weight::Lenient).await
+        self.reject_by(step, &tapped.by()).await
     }
 
     /// Denies every one of these that still waits, in one change. A tap on the one button against all of them is

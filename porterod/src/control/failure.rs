@@ -11,14 +11,11 @@ use crate::store::StoreError;
 pub(crate) fn of_store(error: &StoreError) -> Failure {
     let kind = match error {
         StoreError::Refused(_) => FailureKind::Refused,
-        StoreError::Corrupt { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Busy(_)
-        | StoreError::Unopened { .. }
-        | StoreError::Failed(_)
-        | StoreError::Audit(_) => FailureKind::Internal,
+        StoreError::Busy(_) => FailureKind::Busy,
+        StoreError::Unopened { .. } | StoreError::Failed(_) | StoreError::Audit(_) => FailureKind::Storage,
+        StoreError::Corrupt { .. } | StoreError::Newer { .. } => FailureKind::Internal,
     };
-    Failure::new(kind, error.to_string())
+    error.advice().into_iter().fold(Failure::new(kind, error.to_string()), Failure::with_hint)
 }
 
 pub(super) fn of_desk(error: &DeskError) -> Failure {
@@ -32,6 +29,8 @@ pub(super) fn of_desk(error: &DeskError) -> Failure {
         DeskError::Unconfirmed(_) => Failure::new(FailureKind::Challenge, error.to_string()),
         DeskError::Vote(_) => Failure::new(FailureKind::Refused, error.to_string())
             .with_hint("`portero reject ID` refuses it from here, alone"),
+        DeskError::Unsaved(..) => Failure::new(FailureKind::Unsaved, error.to_string())
+            .with_hint("it is saved by itself once that is possible; `portero status` tells"),
         DeskError::Store(error) => of_store(error),
     }
 }
@@ -46,8 +45,8 @@ pub(super) fn of_rules(error: &RulesError) -> Failure {
         RulesError::Duration(_) | RulesError::NotCovered(_) | RulesError::Over => {
             Failure::new(FailureKind::Refused, error.to_string())
         }
-        RulesError::NotKept(_) => Failure::new(FailureKind::Internal, error.to_string())
-            .with_hint("make room on the disk, then do it again"),
+        RulesError::NotKept(_) => Failure::new(FailureKind::Unsaved, error.to_string())
+            .with_hint("it is saved by itself once that is possible; `portero rules` marks it until then"),
         RulesError::Store(error) => of_store(error),
     }
 }

@@ -161,6 +161,7 @@ async fn answer_session(
         | Ask::Pause
         | Ask::Resume { .. }
         | Ask::Rules
+        | Ask::Unsaved
         | Ask::Why { .. }
         | Ask::Reach { .. }
         | Ask::SetPassphrase { .. }
@@ -175,7 +176,7 @@ async fn answer_session(
         | Ask::Stop => {
             let refused = Err(Failure::new(FailureKind::Invalid, "only a person's terminal may ask this"));
             let by = format!("session {} in {}", session.origin.session, principal.as_str());
-            attempt::written_down(daemon, attempt::of(&ask), &by, refused)
+            attempt::written_down(daemon, attempt::of(&ask), &by, refused).await
         }
     }
 }
@@ -192,7 +193,7 @@ async fn answer_terminal(
     let hand = Hand { by: &by, withdrawn, beside: Some(beside.clone()) };
     let answered = answer_person(daemon, &hand, ask).await;
     beside.settle(daemon, &answered).await;
-    attempt::written_down(daemon, attempt, &by, answered)
+    attempt::written_down(daemon, attempt, &by, answered).await
 }
 
 /// Whose hand asks: a person's, at a terminal or on their phone.
@@ -249,6 +250,7 @@ async fn answer_person(daemon: &Arc<Daemon>, hand: &Hand<'_>, ask: Ask) -> Resul
         Ask::Pause => pause::answer(daemon, by).await,
         Ask::Resume { challenge } => resume::answer(daemon, by, hand.confirming(challenge)).await,
         Ask::Rules => Ok(rules::answer(daemon)),
+        Ask::Unsaved => Ok(Reply::Unsaved(rules::unsaved(daemon))),
         Ask::Why { tool, arguments } => why::answer(daemon, &tool, arguments),
         Ask::Reach { pattern, by } => reach::answer(daemon, &pattern, by).await,
         Ask::SetPassphrase { old, new } => passphrase::answer(daemon, by, old, new).await,
@@ -264,7 +266,7 @@ async fn answer_person(daemon: &Arc<Daemon>, hand: &Hand<'_>, ask: Ask) -> Resul
             config::confirm(daemon, by, &shown, hand.confirming(challenge)).await
         }
         Ask::Heads => heads::answer(daemon).await,
-        Ask::Stop => Ok(stop::answer(daemon, by)),
+        Ask::Stop => Ok(stop::answer(daemon, by).await),
         Ask::Subscribe
         | Ask::Submit { .. }
         | Ask::Forward { .. }

@@ -25,7 +25,7 @@ pub async fn said(daemon: &Arc<Daemon>, person: Person, ask: Ask) -> Result<Repl
     let attempt = attempt::of(&ask);
     let hand = Hand { by: &by, withdrawn: CancellationToken::new(), beside: None };
     let answered = answer_person(daemon, &hand, ask).await;
-    attempt::written_down(daemon, attempt, &by, answered)
+    attempt::written_down(daemon, attempt, &by, answered).await
 }
 
 /// What is to be shown before this is confirmed: the tools that it covers and whose decision changes, with what is
@@ -43,7 +43,7 @@ pub async fn reach(
         Wider::Allow(_) | Wider::Unrule(..) | Wider::Resume => Ok(()),
     };
     let by = format!("telegram user {}", person.user);
-    attempt::written_down(daemon, Some(attempt(what)), &by, looked)?;
+    attempt::written_down(daemon, Some(attempt(what)), &by, looked).await?;
     let (pattern, by) = match what {
         Wider::Grant(pattern, ..) => (pattern, Reaching::Grant),
         Wider::Allow(pattern) => (pattern, Reaching::Allow),
@@ -71,7 +71,7 @@ pub async fn affirmed(daemon: &Arc<Daemon>, affirmed: Affirmed) -> Result<Reply,
         Wider::Unrule(id, ..) => unrule::answer(daemon, &by, id, Some(confirming)).await,
         Wider::Resume => resume::answer(daemon, &by, confirming).await,
     };
-    attempt::written_down(daemon, Some(attempt), &by, done)
+    attempt::written_down(daemon, Some(attempt), &by, done).await
 }
 
 fn attempt(what: &Wider) -> Attempt {

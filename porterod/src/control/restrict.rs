@@ -21,7 +21,7 @@ pub async fn restricted(daemon: &Daemon, tapped: &Restricting) -> Result<Restric
         };
         let attempt = Attempt::new(act, tool.to_string());
         let refused = Err::<(), _>(failure::of_rules(error));
-        let _ = attempt::written_down(daemon, Some(attempt), &tapped.by(), refused);
+        let _ = attempt::written_down(daemon, Some(attempt), &tapped.by(), refused).await;
     }
     done
 }

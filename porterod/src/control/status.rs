@@ -13,7 +13,7 @@ use portero::names::{ServerName, TaskId, ToolId};
 use portero::server::{Condition, Health};
 use portero::task::State;
 
-use super::{consent, failure, shown};
+use super::{consent, failure, rules, shown};
 use crate::approval::Which;
 use crate::daemon::Daemon;
 use crate::pairing::Circle;
@@ -59,6 +59,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         telegram: telegram(daemon).await?,
         counts,
         audit: Some(audit(daemon).await?),
+        unsaved: rules::unsaved(daemon),
     })))
 }
 

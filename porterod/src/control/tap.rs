@@ -40,13 +40,13 @@ pub async fn tapped(
     if !begun {
         let decided = decide(daemon, &tapped, reason).await;
         let attempt = Attempt::new(word(tapped.deed()), format!("task {}", tapped.task()));
-        attempt::written_down(daemon, Some(attempt), &by, decided).map_err(Undone::All)?;
+        attempt::written_down(daemon, Some(attempt), &by, decided).await.map_err(Undone::All)?;
     }
     #[cfg(test)]
     crate::crash::reached("tap half done");
     let followed = follow(daemon, &by, &tapped).await;
     let attempt = Attempt::new(word(tapped.deed()), tapped.tool().to_string());
-    attempt::written_down(daemon, Some(attempt), &by, followed).map_err(Undone::Rest)
+    attempt::written_down(daemon, Some(attempt), &by, followed).await.map_err(Undone::Rest)
 }
 
 /// The call.

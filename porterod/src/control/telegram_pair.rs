@@ -28,7 +28,7 @@ pub(super) async fn answer(
         let missing = || Failure::new(FailureKind::Challenge, "this needs the approval passphrase");
         confirm(daemon, by, confirming.ok_or_else(missing)?, What::Other(Width::PAIR)).await?;
     }
-    let offer = daemon.pairing.offer(place, by).map_err(|error| refused(&error))?;
+    let offer = daemon.pairing.offer(place, by).await.map_err(|error| refused(&error))?;
     let code = offer.code.expose();
     Ok(Reply::PairingCode(PairingCode {
         code: spelled(code),

@@ -89,6 +89,7 @@ fn parts(home: &Path) -> Parts {
         home: home.to_owned(),
         environment: std::env::vars_os().collect(),
         clock: Arc::new(SystemClock),
+        disk: Arc::new(audit::RealDisk),
         boot_id: "boot".to_owned(),
         guard: None,
         build: "test".to_owned(),
@@ -357,5 +358,45 @@ async fn killed_again_while_it_recovers_a_task_is_still_interrupted_once() {
         let task = at_rest(&person).await;
         check(point, &home, task.as_ref(), &Rest { state: Some(State::Interrupted), ran: 1 });
         check_audit(point, &home, &person).await;
+    }
+}
+
+/// The calls that the audit says were interrupted with their process.
+fn closed(home: &Home) -> Vec<u64> {
+    let log = audit::read(&home.at("state/audit"), &Filter::default()).unwrap();
+    let closed = log.entries.into_iter().filter_map(|entry| match entry.record.event {
+        Event::Interrupted { call, .. } => Some(call),
+        _ => None,
+    });
+    closed.collect()
+}
+
+#[tokio::test]
+async fn killed_while_it_closes_the_calls_of_a_killed_session_each_is_closed_once() {
+    for point in ["changed close", "recorded close", "committed close"] {
+        let home = Home::new();
+        let session = Segment::open(&home.at("state/audit"), "session", SystemClock.now()).unwrap();
+        for call in [7, 8] {
+            let tool = "notes/send".parse().unwrap();
+            let event = Event::Intent { call, tool, reason: "rule".to_owned(), task: None, arguments: None };
+            let at = SystemClock.now().wall;
+            session.append(&Record { at, session: None, principal: None, event }).unwrap();
+        }
+        drop(session);
+        assert!(home.daemon(Some(point)).was_killed(), "{point} was not reached");
+        for start in ["the next", "one more"] {
+            let daemon = home.daemon(None);
+            let person = home.connect(Peer::Terminal).await;
+            let since = Instant::now();
+            while closed(&home).len() < 2 {
+                assert!(since.elapsed() < SOON, "{point}, {start}: {:?}", closed(&home));
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // A head of every segment says that the look at a start is over.
+            person.ask(Ask::Heads).await.unwrap();
+            assert_eq!(closed(&home), [7, 8], "{point}, {start}");
+            check_audit(point, &home, &person).await;
+            drop(daemon);
+        }
     }
 }

@@ -118,7 +118,7 @@ impl Run {
             self.executor.execute(id, CancellationToken::new()).await;
         }
         self.call("three").await;
-        assert_eq!(self.bench.journal.record_act("after", "", true, None), Ok(()), "{}", self.how);
+        assert_eq!(self.bench.journal.record_act("after", "", true, None).await, Ok(()), "{}", self.how);
     }
 
     async fn check(&self) {

@@ -96,7 +96,7 @@ async fn a_change_keeps_the_daemons_own_head() {
     let record = journal.act("grant", "3", true, None);
     journal.change(Weight::Strict, move |_| Ok(((), vec![record.clone()]))).await.unwrap();
     assert_eq!(place.heads.list().unwrap()[0].seq, 2);
-    journal.record_act("deny", "x", true, None).unwrap();
+    journal.record_act("deny", "x", true, None).await.unwrap();
     journal.keep_head().await.unwrap();
     assert_eq!(place.heads.list().unwrap()[0].seq, 3);
 }
@@ -224,4 +224,59 @@ async fn files_that_go_on_after_others_raise_no_alarm() {
     }
     assert!(place.holds() && place.alarms().is_empty(), "{:?}", place.alarms());
     assert!(place.heads.list().unwrap().len() > 5);
+}
+
+fn intent(place: &Place, call: u64) {
+    let tool = "mail/send".parse().unwrap();
+    let event = Event::Intent { call, tool, reason: "rule".to_owned(), task: None, arguments: None };
+    let at = place.clock.now().wall;
+    place.session.append(&Record { at, session: None, principal: None, event }).unwrap();
+}
+
+fn closed(directory: &Path) -> Vec<u64> {
+    let log = audit::read(&directory.join("audit"), &Filter::default()).unwrap();
+    let closed = log.entries.into_iter().filter_map(|entry| match entry.record.event {
+        Event::Interrupted { call, .. } => Some(call),
+        _ => None,
+    });
+    closed.collect()
+}
+
+#[tokio::test]
+async fn calls_of_a_session_that_is_gone_are_closed_once_and_those_of_one_that_lives_are_not() {
+    let place = Place::new();
+    (1..=3).for_each(|call| intent(&place, call));
+    place.heads.look().await.unwrap();
+    place.heads.close_interrupted().await.unwrap();
+    assert!(closed(place.directory.path()).is_empty(), "it may only have lost its connection");
+    let Place { directory, session, heads, clock } = place;
+    drop(session);
+    for _ in 0..3 {
+        heads.look().await.unwrap();
+        heads.close_interrupted().await.unwrap();
+        assert_eq!(closed(directory.path()), [1, 2, 3]);
+    }
+    drop(heads);
+    let heads = open(directory.path(), &clock);
+    heads.look().await.unwrap();
+    heads.close_interrupted().await.unwrap();
+    assert_eq!(closed(directory.path()), [1, 2, 3], "another daemon does not do it again");
+}
+
+#[tokio::test]
+async fn what_could_not_be_committed_is_closed_once_all_the_same() {
+    let place = Place::new();
+    (1..=2).for_each(|call| intent(&place, call));
+    let Place { directory, session, heads, clock: _clock } = place;
+    drop(session);
+    heads.look().await.unwrap();
+    let store = heads.journal.store();
+    let block = "CREATE TEMP TRIGGER full BEFORE UPDATE ON heads WHEN NEW.segment LIKE '%' AND NEW.seq > 2
+                 AND OLD.settled = 0 BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    store.write(crate::store::Records::None, move |store| Ok(store.execute_batch(block)?)).await.unwrap();
+    assert!(heads.close_interrupted().await.is_err());
+    let free = "DROP TRIGGER full";
+    store.write(crate::store::Records::None, move |store| Ok(store.execute_batch(free)?)).await.unwrap();
+    heads.close_interrupted().await.unwrap();
+    assert_eq!(closed(directory.path()), [1, 2]);
 }

@@ -39,6 +39,7 @@ fn of_task(event: &Event) -> Option<Notice> {
         }),
         Event::Intent { .. }
         | Event::Outcome { .. }
+        | Event::Interrupted { .. }
         | Event::Refused { .. }
         | Event::Act { .. }
         | Event::Config { .. }

@@ -29,8 +29,8 @@ impl World {
         Self { directory, clock, pairing }
     }
 
-    fn code(&self) -> String {
-        self.pairing.offer(&place(), "test").unwrap().code.expose().to_owned()
+    async fn code(&self) -> String {
+        self.pairing.offer(&place(), "test").await.unwrap().code.expose().to_owned()
     }
 
     async fn says(&self, person: Person, code: &str) -> Claim {
@@ -65,7 +65,7 @@ fn place() -> Place {
 #[tokio::test]
 async fn whoever_says_the_code_is_paired_for_good() {
     let world = World::new();
-    let code = world.code();
+    let code = world.code().await;
     assert_eq!(world.says(JANE, &code).await, Claim::Paired);
     assert_eq!(world.says(MALLORY, &code).await, Claim::Closed, "it is used up");
     assert_eq!(world.person(), Some(JANE));
@@ -76,7 +76,7 @@ async fn whoever_says_the_code_is_paired_for_good() {
 #[tokio::test]
 async fn a_code_is_read_as_people_type_it() {
     let world = World::new();
-    let code = world.code().to_lowercase();
+    let code = world.code().await.to_lowercase();
     let said = format!("{}-{}-{}", &code[..4], &code[4..8], &code[8..]).replace('0', "o").replace('1', "l");
     assert_eq!(world.says(JANE, &said).await, Claim::Paired);
 }
@@ -84,7 +84,7 @@ async fn a_code_is_read_as_people_type_it() {
 #[tokio::test]
 async fn each_account_has_five_tries_and_uses_up_nobody_elses() {
     let world = World::new();
-    let code = world.code();
+    let code = world.code().await;
     assert_eq!(code.len(), 12, "60 bits");
     for stranger in 1_000..1_100 {
         for _ in 0..5 {
@@ -105,11 +105,11 @@ async fn each_account_has_five_tries_and_uses_up_nobody_elses() {
 #[tokio::test]
 async fn a_new_code_gives_new_tries() {
     let world = World::new();
-    world.code();
+    world.code().await;
     for _ in 0..6 {
         world.says(JANE, "WRONG").await;
     }
-    let again = world.code();
+    let again = world.code().await;
     assert_eq!(world.says(JANE, &again).await, Claim::Paired);
 }
 
@@ -117,7 +117,7 @@ async fn a_new_code_gives_new_tries() {
 #[tokio::test]
 async fn a_code_ends_after_a_million_guesses_of_whomever() {
     let world = World::new();
-    let code = world.code();
+    let code = world.code().await;
     world.pairing.open().as_mut().unwrap().guesses = MAX_GUESSES - 1;
     assert_eq!(world.says(MALLORY, "WRONG").await, Claim::Wrong);
     assert_eq!(world.says(JANE, &code).await, Claim::Closed);
@@ -127,7 +127,7 @@ async fn a_code_ends_after_a_million_guesses_of_whomever() {
 #[tokio::test]
 async fn accounts_beyond_measure_take_no_memory() {
     let world = World::new();
-    let code = world.code();
+    let code = world.code().await;
     for stranger in 0..i64::try_from(MAX_ACCOUNTS).unwrap() + 10 {
         world.says(Person { user: stranger + 1_000, chat: 0 }, "WRONG").await;
     }
@@ -138,7 +138,7 @@ async fn accounts_beyond_measure_take_no_memory() {
 #[tokio::test]
 async fn a_code_holds_for_five_minutes_and_no_longer_by_a_clock_that_is_set_back() {
     let world = World::new();
-    let code = world.code();
+    let code = world.code().await;
     world.clock.advance(CODE_FOR);
     world.clock.set_wall("2026-11-20T12:00:00Z".parse().unwrap());
     assert!(!world.pairing.is_open(&place()));
@@ -148,7 +148,7 @@ async fn a_code_holds_for_five_minutes_and_no_longer_by_a_clock_that_is_set_back
 #[tokio::test]
 async fn only_the_last_code_holds_and_none_outlives_a_restart() {
     let world = World::new();
-    let (first, second) = (world.code(), world.code());
+    let (first, second) = (world.code().await, world.code().await);
     assert_eq!(world.says(JANE, &first).await, Claim::Wrong);
     let world = world.restart();
     assert_eq!(world.says(JANE, &second).await, Claim::Closed);
@@ -157,13 +157,13 @@ async fn only_the_last_code_holds_and_none_outlives_a_restart() {
 #[tokio::test]
 async fn while_paired_there_is_no_code() {
     let world = World::new();
-    let code = world.code();
+    let code = world.code().await;
     world.says(JANE, &code).await;
-    assert_eq!(world.pairing.offer(&place(), "test").unwrap_err(), PairingError::Paired(501));
+    assert_eq!(world.pairing.offer(&place(), "test").await.unwrap_err(), PairingError::Paired(501));
     assert!(world.pairing.unpair(&Confirmed::by_test()).await.unwrap());
     assert_eq!(world.person(), None);
     assert!(!world.pairing.unpair(&Confirmed::by_test()).await.unwrap());
-    let code = world.code();
+    let code = world.code().await;
     assert_eq!(world.says(MALLORY, &code).await, Claim::Paired);
     assert_eq!(world.acts()[2], "telegram unpair: the bot");
 }
@@ -171,7 +171,7 @@ async fn while_paired_there_is_no_code() {
 #[tokio::test]
 async fn unpairing_ends_a_code_too() {
     let world = World::new();
-    let code = world.code();
+    let code = world.code().await;
     world.pairing.unpair(&Confirmed::by_test()).await.unwrap();
     assert_eq!(world.says(JANE, &code).await, Claim::Closed);
 }
@@ -179,7 +179,7 @@ async fn unpairing_ends_a_code_too() {
 #[tokio::test]
 async fn a_pairing_is_with_one_bot_at_one_address() {
     let world = World::new();
-    let code = world.code();
+    let code = world.code().await;
     world.says(JANE, &code).await;
     let elsewhere = [
         Place { bot: 4712, ..place() },
@@ -187,7 +187,7 @@ async fn a_pairing_is_with_one_bot_at_one_address() {
     ];
     for other in elsewhere {
         assert_eq!(world.pairing.person(&other).unwrap(), None, "{other:?}");
-        let code = world.pairing.offer(&other, "test").unwrap().code;
+        let code = world.pairing.offer(&other, "test").await.unwrap().code;
         let here = world.pairing.claim(&place(), code.expose(), MALLORY).await.unwrap();
         assert_eq!(here, Claim::Closed, "a code is for one bot");
     }
@@ -198,5 +198,5 @@ async fn whom_the_configuration_names_needs_no_code() {
     let world = World::new();
     let named = Place { admin: Some(501), ..place() };
     assert_eq!(world.pairing.person(&named).unwrap(), Some(JANE));
-    assert_eq!(world.pairing.offer(&named, "test").unwrap_err(), PairingError::Named(501));
+    assert_eq!(world.pairing.offer(&named, "test").await.unwrap_err(), PairingError::Named(501));
 }

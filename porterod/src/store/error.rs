@@ -25,8 +25,8 @@ pub enum StoreError {
         /// The newest that this program knows.
         known: i64,
     },
-    /// Another process has it open.
-    #[error("the store {0} is in use by another process")]
+    /// Another process holds it; the text is its file, where that is known. Nothing was changed.
+    #[error("the store is busy: another program holds it{}", at_file(.0))]
     Busy(String),
     /// It could not be opened at all.
     #[error("the store {path} could not be opened: {problem}")]
@@ -57,7 +57,9 @@ impl StoreError {
                  it and the file of denies away",
             ),
             Self::Newer { .. } => Some("run the newer Portero that wrote it"),
-            Self::Busy(_) => Some("end the other process; look with `portero daemon status`"),
+            Self::Busy(_) => {
+                Some("close the program that holds it, such as a database browser, and try again")
+            }
             Self::Unopened { .. } => Some("look whose it is, and whether the disk is full or read-only"),
             Self::Failed(_) | Self::Audit(_) => Some("look at the disk: it may be full or failing"),
             Self::Refused(_) => None,
@@ -79,6 +81,10 @@ impl StoreError {
             Self::Audit(_) | Self::Refused(_) => self,
         }
     }
+}
+
+fn at_file(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(" ({path})") }
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -1,6 +1,8 @@
 //! How far each segment of the audit had come. A head only grows, and a problem that was found stays: a
 //! trigger sees to both.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use portero::audit::Head;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -43,6 +45,20 @@ pub(crate) fn fault(connection: &Connection, head: &Head, problem: &str) -> Resu
          WHERE problem IS NULL AND removed IS NULL",
     )?;
     Ok(statement.execute(params![head.segment, head.seq, head.hash, head.length, problem])? == 1)
+}
+
+/// The segments in which every call has its outcome, or a record that its process was gone.
+pub(crate) fn settled(connection: &Connection) -> Result<HashSet<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT segment FROM heads WHERE settled = 1")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// Marks a segment as such a one; what is no segment's name is left out.
+pub(crate) fn settle(connection: &Connection, segment: &str) -> Result<(), StoreError> {
+    let Some(first) = Head::first(segment) else { return Ok(()) };
+    keep(connection, &first)?;
+    connection.prepare_cached("UPDATE heads SET settled = 1 WHERE segment = ?1")?.execute([segment])?;
+    Ok(())
 }
 
 /// Marks a segment as removed because it is old, and tells whether that is new. Its head goes to its end.

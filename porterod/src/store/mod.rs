@@ -30,12 +30,18 @@ mod tests;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 pub use error::StoreError;
 pub use tasks::Which;
 use writer::Writer;
+
+/// For how long another program may hold the store before what narrows is answered as not saved yet.
+const BUSY_GRACE: Duration = Duration::from_millis(200);
+/// For how long the disk may be at it.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The store of one daemon.
 #[derive(Debug)]
@@ -81,6 +87,27 @@ impl Store {
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer.write(records, change).await
+    }
+
+    /// Returns, with the reason, once a change that waits may wait for long. The change is not taken back.
+    pub(crate) async fn stuck(&self) -> StoreError {
+        let mut busy = self.writer.busy();
+        let held = async {
+            loop {
+                // The sender lives as long as the writer; a writer that ended answers by itself.
+                if busy.wait_for(|busy| *busy).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                let freed = busy.wait_for(|busy| !*busy);
+                if tokio::time::timeout(BUSY_GRACE, freed).await.is_err() {
+                    return;
+                }
+            }
+        };
+        match tokio::time::timeout(SAVE_TIMEOUT, held).await {
+            Ok(()) => StoreError::Busy(String::new()),
+            Err(_) => StoreError::Failed("the disk does not answer".to_owned()),
+        }
     }
 
     /// Reads on a connection of its own; short, since it holds up the caller's thread.

@@ -13,7 +13,7 @@ use super::{StoreError, standing};
 /// "Port" in ASCII: SQLite's `application_id` of a store.
 const APPLICATION: i64 = 0x506f_7274;
 /// Every migration, in order; its number is its place, from one.
-pub(super) const MIGRATIONS: [&str; 21] = [
+pub(super) const MIGRATIONS: [&str; 22] = [
     include_str!("../../migrations/0001.sql"),
     include_str!("../../migrations/0002.sql"),
     include_str!("../../migrations/0003.sql"),
@@ -35,9 +35,13 @@ pub(super) const MIGRATIONS: [&str; 21] = [
     include_str!("../../migrations/0019.sql"),
     include_str!("../../migrations/0020.sql"),
     include_str!("../../migrations/0021.sql"),
+    include_str!("../../migrations/0022.sql"),
 ];
 const VERSION: i64 = MIGRATIONS.len() as i64;
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an opening waits for another program that holds the store.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a read waits for it: reads hold up the thread that serves.
+const READ_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The writer's connection to a store that is there, whole and up to date.
 pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, StoreError> {
@@ -61,7 +65,7 @@ pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, St
     if connection.is_readonly(MAIN_DB)? {
         return Err(StoreError::Failed("it may only be read".to_owned()));
     }
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(OPEN_TIMEOUT)?;
     // A damaged store stays as it is, for whoever repairs it: nothing is folded into it before it is checked.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     recognize(&connection)?;
@@ -91,7 +95,7 @@ fn refuse_other_files(path: &Path) -> Result<(), StoreError> {
 pub(super) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(READ_TIMEOUT)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }

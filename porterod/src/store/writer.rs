@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Barrier, Records, StoreError};
 
@@ -12,6 +13,10 @@ use super::{Barrier, Records, StoreError};
 const QUEUE: usize = 256;
 /// How many changes at most go into one transaction.
 const GROUP: usize = 128;
+/// How long a transaction waits for another program that holds the store.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often it looks whether the store is free.
+const BUSY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs one change, unless the transaction failed already, and gives what to do once it is known whether the
 /// transaction stays.
@@ -28,16 +33,26 @@ struct Job {
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Whether another program holds the store.
+    busy: watch::Receiver<bool>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection, barrier: Barrier) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
+        let (is_busy, busy) = watch::channel(false);
+        // Waiting is done here, where it can be told.
+        connection.busy_timeout(Duration::ZERO)?;
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || drain(&connection, jobs, &barrier))
+            .spawn(move || drain(&connection, jobs, &barrier, &is_busy))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), busy })
+    }
+
+    /// Whether another program holds the store, as changes find it.
+    pub(super) fn busy(&self) -> watch::Receiver<bool> {
+        self.busy.clone()
     }
 
     pub(super) async fn write<T: Send + 'static>(
@@ -90,7 +105,12 @@ fn in_savepoint<T>(
     }
 }
 
-fn drain(connection: &Connection, mut jobs: mpsc::Receiver<Job>, barrier: &Barrier) {
+fn drain(
+    connection: &Connection,
+    mut jobs: mpsc::Receiver<Job>,
+    barrier: &Barrier,
+    is_busy: &watch::Sender<bool>,
+) {
     let (mut next, mut synced) = (None, true);
     while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
         let records = first.records;
@@ -105,7 +125,8 @@ fn drain(connection: &Connection, mut jobs: mpsc::Receiver<Job>, barrier: &Barri
                 Err(_) => break,
             }
         }
-        let ready = sync_commits(connection, records != Records::Unsynced, &mut synced);
+        let ready = sync_commits(connection, records != Records::Unsynced, &mut synced)
+            .and_then(|()| begin(connection, is_busy));
         commit(connection, group, (records, ready), barrier);
     }
 }
@@ -121,13 +142,27 @@ fn sync_commits(connection: &Connection, wanted: bool, synced: &mut bool) -> Res
     Ok(())
 }
 
+/// Begins a transaction, once no other program holds the store.
+fn begin(connection: &Connection, is_busy: &watch::Sender<bool>) -> Result<(), StoreError> {
+    let since = Instant::now();
+    loop {
+        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+        let busy = matches!(begun, Err(StoreError::Busy(_)));
+        is_busy.send_if_modified(|was| std::mem::replace(was, busy) != busy);
+        if !busy || since.elapsed() >= BUSY_TIMEOUT {
+            return begun;
+        }
+        std::thread::sleep(BUSY_INTERVAL);
+    }
+}
+
 fn commit(
     connection: &Connection,
     group: Vec<Work>,
     (records, ready): (Records, Result<(), StoreError>),
     barrier: &Barrier,
 ) {
-    let mut kept = ready.and_then(|()| Ok(connection.execute_batch("BEGIN IMMEDIATE")?));
+    let mut kept = ready;
     let mut finishes = Vec::with_capacity(group.len());
     for work in group {
         finishes.push(work(kept.clone().map(|()| connection)));

@@ -82,6 +82,7 @@ impl Home {
             home: self.at("home"),
             environment: std::env::vars_os().collect(),
             clock: Arc::clone(&self.clock) as _,
+            disk: Arc::new(portero::audit::RealDisk),
             boot_id: "boot".to_owned(),
             guard: cfg!(unix).then(|| Guard {
                 program: env!("CARGO_BIN_EXE_porterod").into(),

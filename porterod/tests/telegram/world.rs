@@ -306,6 +306,7 @@ impl World {
             home: self.at("home"),
             environment: self.environment.clone(),
             clock: Arc::clone(&self.clock) as _,
+            disk: Arc::new(audit::RealDisk),
             boot_id: "boot".to_owned(),
             guard: None,
             build: "test".to_owned(),

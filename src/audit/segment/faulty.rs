@@ -113,7 +113,7 @@ struct FaultyLines {
 }
 
 impl Lines for FaultyLines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.disk.meet(Act::Write) {
             None => self.lines.write(bytes),
             Some(Fault::Short) => self.lines.write(&bytes[..bytes.len() / 2]),
@@ -123,11 +123,11 @@ impl Lines for FaultyLines {
     }
 
     /// No test cuts the power, so that nothing need wait for the real disk.
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         self.disk.pass(Act::Sync)
     }
 
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&self, length: u64) -> io::Result<()> {
         self.disk.pass(Act::Truncate)?;
         self.lines.truncate(length)
     }

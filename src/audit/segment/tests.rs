@@ -5,15 +5,15 @@ use super::super::{Entry, Event, Filter, Follower, Outcome, Record, read, verify
 use super::Segment;
 use crate::clock::Moment;
 
-pub(super) fn moment(text: &str) -> Moment {
+pub(in crate::audit) fn moment(text: &str) -> Moment {
     Moment { wall: text.parse().unwrap(), boot: std::time::Duration::from_secs(1000) }
 }
 
-pub(super) fn start() -> Moment {
+pub(in crate::audit) fn start() -> Moment {
     moment("2026-11-20T08:00:00Z")
 }
 
-pub(super) fn outcome(at: &str, tool: &str, call: u64) -> Record {
+pub(in crate::audit) fn outcome(at: &str, tool: &str, call: u64) -> Record {
     Record {
         at: at.parse().unwrap(),
         session: None,
@@ -22,7 +22,7 @@ pub(super) fn outcome(at: &str, tool: &str, call: u64) -> Record {
     }
 }
 
-pub(super) fn calls(entries: &[Entry]) -> Vec<u64> {
+pub(in crate::audit) fn calls(entries: &[Entry]) -> Vec<u64> {
     entries
         .iter()
         .filter_map(|entry| match entry.record.event {

@@ -382,6 +382,9 @@ pub(super) fn refusal(error: AskError) -> Refusal {
             FailureKind::Version
             | FailureKind::Configuration
             | FailureKind::Challenge
+            | FailureKind::Busy
+            | FailureKind::Storage
+            | FailureKind::Unsaved
             | FailureKind::Internal => Refusal::NoDesk(failure.message),
         },
         AskError::Closed(_) => Refusal::NoDesk(

@@ -69,6 +69,8 @@ const ROWS: &[&str] = &[
          VALUES (4711, 501, 'allow a/b', 1700000000000000000, 'refused', 1700000001000000000);",
     // 21: what a group there became
     "INSERT INTO telegram_moves VALUES (4711, -1001, -1009, 1700000000000000000);",
+    // 22: a segment in which every call has its outcome
+    "UPDATE heads SET settled = 1 WHERE length = 700;",
 ];
 
 fn data(version: usize) -> PathBuf {

@@ -168,7 +168,10 @@ impl Deciding {
                 let now = control::look(&self.board.daemon, task).map(|look| look.task.state);
                 tracing::info!(%failure, "a tap changed nothing");
                 let undone = words::undone(now.ok(), &failure);
-                if deed == Deed::Forbid && failure.kind != FailureKind::Internal {
+                if deed == Deed::Forbid
+                    && failure.kind != FailureKind::Internal
+                    && failure.kind != FailureKind::Storage
+                {
                     words::undone_for_good(undone, &look.task.call.tool)
                 } else {
                     undone

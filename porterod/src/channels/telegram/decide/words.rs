@@ -131,7 +131,13 @@ pub(super) fn undone_for_good(words: Words, tool: &ToolId) -> Words {
 /// Nothing was done, and the task is in this state now.
 pub(super) fn undone(state: Option<State>, failure: &Failure) -> Words {
     match (state, failure.kind) {
-        (_, FailureKind::Internal) => Words::alert(
+        (_, FailureKind::Unsaved) => Words::alert(
+            "Done, and in force. It could not be saved yet, and is lost if Portero ends now: look at the disk.",
+        ),
+        (_, FailureKind::Busy) => Words::alert(
+            "Another program holds Portero's store, so nothing was changed. Close it, then press again.",
+        ),
+        (_, FailureKind::Internal | FailureKind::Storage) => Words::alert(
             "This could not be stored, so nothing was changed. Look at the disk, then press again.",
         ),
         (_, FailureKind::Void) => would_not_run(&failure.message),

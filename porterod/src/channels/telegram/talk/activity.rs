@@ -68,6 +68,13 @@ impl Batch {
                 };
                 (fate, tool)
             }
+            Event::Interrupted { segment, call, tool, task } => {
+                let approved = self.approved.remove(&(segment.clone(), *call));
+                if approved || task.is_some() {
+                    return;
+                }
+                (Fate::Failed, tool)
+            }
             Event::Refused { tool, .. } => (Fate::Refused, tool),
             Event::Intent { task: None, .. }
             | Event::Task { .. }
@@ -132,9 +139,9 @@ struct Watch {
 impl Watch {
     /// Gathers what was written since; what cannot be read now is read later.
     fn look(mut self, notices: &Notices, topics: &Topics) -> Self {
-        match self.follower.poll() {
-            Ok(entries) => entries.iter().for_each(|entry| self.batch.add(entry, notices, topics)),
-            Err(error) => tracing::warn!(%error, "what ran cannot be told"),
+        let Self { follower, batch } = &mut self;
+        if let Err(error) = follower.visit(|entry| batch.add(&entry, notices, topics)) {
+            tracing::warn!(%error, "what ran cannot be told");
         }
         self
     }

@@ -77,6 +77,7 @@ impl Talk {
             | Reply::Heads(_)
             | Reply::Look(_)
             | Reply::News(_)
+            | Reply::Unsaved(_)
             | Reply::Config(_)
             | Reply::RealTask(_)
             | Reply::Found(_)

@@ -1,0 +1,70 @@
+//! The programs where no file may get longer (`ulimit -f`), which is a disk that is full and no silent end.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::world::{Said, World};
+
+/// Sets the limit, in units that are 512 or 1024 bytes, and is the program.
+const LIMITED: &str = r#"ulimit -f "$0"; exec "$@""#;
+
+/// `portero` with these words, and whatever it starts, under a limit.
+fn limited(world: &World, units: usize, words: &[&str]) -> Command {
+    let plain = world.command(words);
+    let mut command = Command::new("sh");
+    command.args(["-c", LIMITED, &units.to_string()]).arg(plain.get_program()).args(plain.get_args());
+    command.env_clear().current_dir(plain.get_current_dir().unwrap());
+    for (name, value) in plain.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command
+}
+
+#[test]
+fn a_session_that_can_record_nothing_answers_its_handshake_and_says_why() {
+    let world = World::with_office();
+    let mut session = limited(&world, 0, &["mcp"]);
+    let mut session =
+        session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = session.stdin.take().unwrap();
+    for line in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}"#,
+        r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"office__list_mail"}}"#,
+    ] {
+        writeln!(input, "{line}").unwrap();
+    }
+    drop(input);
+    let said = Said::of(session.wait_with_output().unwrap());
+    let answers: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let why = answers[0]["result"]["instructions"].as_str().unwrap();
+    assert!(why.contains("audit"), "{why}");
+    assert!(answers[1]["error"]["message"].as_str().unwrap().contains("audit"));
+    assert_ne!(said.code, 0, "{}", said.err);
+    assert!(world.received().is_empty());
+}
+
+#[test]
+fn a_daemon_that_can_save_nothing_more_goes_on_denies_and_marks_what_is_not_saved() {
+    let world = World::with_office();
+    let mut unsaved = None;
+    for number in 0..150 {
+        let pattern = format!("office/read_{number}");
+        let said = Said::of(limited(&world, 600, &["deny", &pattern]).output().unwrap());
+        if said.code != 0 {
+            assert!(said.err.contains("in force, but could not be saved yet"), "{}", said.err);
+            unsaved = Some(pattern);
+            break;
+        }
+    }
+    let unsaved = unsaved.expect("the limit is reached");
+    let (status, rules) = (world.run(&["status"]), world.run(&["rules"]));
+    assert!(status.code == 0 && status.out.contains("UNSAVED"), "{}{}", status.out, status.err);
+    let marked: Vec<_> = rules.out.lines().filter(|line| line.contains("deny (unsaved)")).collect();
+    assert!(marked.len() == 1 && marked[0].contains(&unsaved), "{}", rules.out);
+    assert!(world.json(&["rules"])["unsaved"]["rules"].as_array().is_some_and(|rules| rules.len() == 1));
+    let paused = world.run(&["pause"]);
+    assert!(paused.err.contains("in force, but could not be saved yet"), "{}", paused.err);
+    assert!(world.run(&["status"]).out.contains("PAUSED"));
+}

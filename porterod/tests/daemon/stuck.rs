@@ -1,0 +1,213 @@
+//! A store that another program holds, and a disk that takes its time.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use portero::audit::{Disk, Lines, RealDisk};
+use portero::ipc::{Ask, FailureKind, Peer, Reply, Unsaved};
+use portero::policy::Action;
+use portero::task::State;
+use porterod::app::{App, Parts};
+
+use crate::support::{Home, SOON, Terminal, call, is_kind, until};
+
+/// Within what is answered at once, on a busy machine. A wait for the store would be far longer than it is given.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// Another program that holds the store until this is dropped.
+struct Holder(rusqlite::Connection);
+
+impl Holder {
+    fn new(home: &Home) -> Self {
+        let connection = rusqlite::Connection::open(home.paths().store()).unwrap();
+        connection.busy_timeout(SOON).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Self(connection)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.execute_batch("ROLLBACK");
+    }
+}
+
+async fn unsaved(person: &Terminal) -> Option<Unsaved> {
+    match person.ask(Ask::Unsaved).await.unwrap() {
+        Reply::Unsaved(unsaved) => unsaved,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_narrows_is_answered_at_once_while_another_program_holds_the_store_and_is_saved_after() {
+    let home = Home::new();
+    let app = home.start().await;
+    let person = home.person().await;
+    let session = home.session("project").await;
+    let task = session.submit("notes/send", "one").await.unwrap();
+    assert_eq!(unsaved(&person).await, None);
+
+    let holder = Holder::new(&home);
+    let since = Instant::now();
+    let denied = person.rule("common/read", Action::Deny).await.unwrap_err();
+    assert_eq!(denied.kind, FailureKind::Unsaved);
+    assert!(
+        denied.message.contains("in force") && denied.message.contains("another program holds it"),
+        "{denied}"
+    );
+    assert!(person.ask(Ask::Pause).await.is_err_and(|failure| failure.kind == FailureKind::Unsaved));
+    let reject = Ask::Reject { task: task.id, reason: None, for_now: false };
+    let rejected = person.ask(reject).await.unwrap_err();
+    assert_eq!(rejected.kind, FailureKind::Unsaved, "{rejected}");
+    assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
+
+    assert_eq!(person.why("common/read").await.decision.action, Action::Deny);
+    let left = unsaved(&person).await.unwrap();
+    assert!(left.rules == [1] && left.paused && left.tasks == [task.id], "{left:?}");
+    let Reply::Status(status) = person.ask(Ask::Status).await.unwrap() else { panic!("status") };
+    assert_eq!(status.unsaved, Some(left));
+    assert_eq!(session.finished(&task).await.state, State::Denied);
+    let approved = person.approve(&task).await;
+    assert!(approved.is_err(), "what was rejected is not approved: {approved:?}");
+    assert!(std::fs::read_to_string(home.paths().denies()).unwrap().contains("common/read"));
+
+    drop(holder);
+    until("it is saved by itself", async || unsaved(&person).await.is_none()).await;
+    app.shutdown().await;
+    let app = home.start().await;
+    let person = home.terminal().await;
+    let Reply::Status(status) = person.ask(Ask::Status).await.unwrap() else { panic!("status") };
+    assert!(status.standing.rules.len() == 1 && status.standing.paused.is_some() && status.pending == 0);
+    let Reply::Task(kept) = person.ask(Ask::Task { task: task.id }).await.unwrap() else { panic!("a task") };
+    assert_eq!(kept.state, State::Denied);
+    assert!(home.record("notes").is_empty(), "it never ran");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_needs_the_store_says_that_another_program_holds_it() {
+    let home = Home::new();
+    let app = home.start().await;
+    let person = home.person().await;
+    let session = home.session("project").await;
+    let holder = Holder::new(&home);
+    let submitted = session.submit("notes/send", "one").await.unwrap_err();
+    assert!(submitted.message.contains("the store is busy: another program holds it"), "{submitted}");
+    let granted = person.grant("notes/*", Duration::from_secs(60)).await;
+    assert!(is_kind(&granted, FailureKind::Busy), "{granted:?}");
+    assert!(granted.unwrap_err().hint.is_some_and(|hint| hint.contains("close the program")));
+    drop(holder);
+    person.grant("notes/*", Duration::from_secs(60)).await.unwrap();
+    app.shutdown().await;
+}
+
+/// A disk whose syncs wait at a gate. It opens by itself after a while, so that a test that would hang fails.
+#[derive(Debug, Clone, Default)]
+struct Gated(Arc<(Mutex<Gate>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Gate {
+    closed: bool,
+    waiting: usize,
+}
+
+impl Gated {
+    fn close(&self) {
+        self.0.0.lock().unwrap().closed = true;
+    }
+
+    fn open(&self) {
+        self.0.0.lock().unwrap().closed = false;
+        self.0.1.notify_all();
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.0.lock().unwrap().waiting
+    }
+
+    fn pass(&self) {
+        let (gate, opened) = &*self.0;
+        let mut gate = gate.lock().unwrap();
+        gate.waiting += 1;
+        let (mut gate, _) = opened.wait_timeout_while(gate, SOON, |gate| gate.closed).unwrap();
+        gate.waiting -= 1;
+    }
+}
+
+impl Disk for Gated {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Lines>> {
+        Ok(Box::new(GatedLines(self.clone(), RealDisk.create(path)?)))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+
+    fn sync_name(&self, path: &Path) -> io::Result<()> {
+        self.pass();
+        RealDisk.sync_name(path)
+    }
+}
+
+#[derive(Debug)]
+struct GatedLines(Gated, Box<dyn Lines>);
+
+impl Lines for GatedLines {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.write(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.pass();
+        self.1.sync()
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.1.truncate(length)
+    }
+
+    fn is_gone(&self) -> io::Result<bool> {
+        self.1.is_gone()
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_its_time_delays_only_those_who_wait_for_it() {
+    let home = Home::new();
+    let disk = Gated::default();
+    let app = App::start(Parts { disk: Arc::new(disk.clone()), ..home.parts() }).await.unwrap();
+    let person = home.person().await;
+    let session = home.session("project").await;
+    let forward = || {
+        let (call, client) = call("common/read", "hello");
+        Ask::Forward { call, client, progress: false, log_level: None }
+    };
+    session.ask(forward()).await.unwrap();
+
+    disk.close();
+    let since = Instant::now();
+    let denying = home.terminal().await;
+    let denying = tokio::spawn(async move { denying.rule("notes/erase", Action::Deny).await });
+    // A refused attempt is recorded, synced, by itself.
+    let refused = home.terminal().await;
+    let refused = tokio::spawn(async move {
+        refused.ask(Ask::Resume { challenge: portero::ipc::Challenge::new("a wrong passphrase") }).await
+    });
+    until("a sync is under way", async || disk.waiting() > 0).await;
+    for _ in 0..5 {
+        session.ask(forward()).await.unwrap();
+        person.ask(Ask::Status).await.unwrap();
+    }
+    home.connect(Peer::Terminal).await;
+    assert_eq!(person.why("notes/erase").await.decision.action, Action::Deny, "in force before it is saved");
+    assert!(!denying.is_finished(), "it is answered once it is on the disk");
+    assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
+
+    disk.open();
+    denying.await.unwrap().unwrap();
+    assert!(refused.await.unwrap().is_err());
+    app.shutdown().await;
+}

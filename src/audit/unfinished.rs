@@ -1,0 +1,236 @@
+//! Calls without an outcome, in the segments of processes that are gone.
+//!
+//! A process that is killed leaves intents behind whose outcome it would have recorded. A process is gone when the
+//! system says that it no longer holds the last file of its chain; one that only lost its connection still does.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{self, BufRead as _, BufReader};
+use std::path::Path;
+
+use super::disk::is_held;
+use super::reader::{parse, segments};
+use super::{Begin, Event};
+use crate::files::{self, Links};
+use crate::names::{Principal, SessionId, TaskId, ToolId};
+
+/// An intent without an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The segment in which the intent stands.
+    pub segment: String,
+    /// Its number there.
+    pub call: u64,
+    /// Which tool.
+    pub tool: ToolId,
+    /// In which session.
+    pub session: Option<SessionId>,
+    /// On whose behalf.
+    pub principal: Option<Principal>,
+    /// The task that a person had approved.
+    pub task: Option<TaskId>,
+}
+
+/// What processes that are gone left behind.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// All their segments.
+    pub segments: Vec<String>,
+    /// Their intents without an outcome, in the order of writing; none that an [`Event::Interrupted`] of them closes.
+    pub open: Vec<Unfinished>,
+}
+
+/// Finds what processes that are gone left behind in the segments that are not `settled`. `own` is the segment of
+/// the process that asks, where it may have closed intents already without knowing it.
+///
+/// A daemon that closes intents settles their segments in the same change. One that is killed in between leaves
+/// its own segment unsettled, so what it had closed is found here, and nothing is closed twice.
+///
+/// # Errors
+/// When the directory or a segment cannot be read.
+pub fn ended(directory: &Path, settled: &HashSet<String>, own: Option<&str>) -> io::Result<Ended> {
+    let unsettled = || -> io::Result<Vec<String>> {
+        Ok(segments(directory)?.into_iter().filter(|name| !settled.contains(name)).collect())
+    };
+    // First who is held, then which are there: the next file of a chain is made before the former is let go, so a
+    // process that goes on in between is not taken for gone.
+    let mut released = HashSet::new();
+    for name in unsettled()? {
+        match is_held(&directory.join(&name)) {
+            Ok(false) => drop(released.insert(name)),
+            Ok(true) => {}
+            Err(error) => tracing::debug!(segment = name, %error, "whether its process is gone is not known"),
+        }
+    }
+    let mut found = Ended::default();
+    let (mut open, mut closed) = (Vec::new(), HashSet::new());
+    for chain in chains(directory, &unsettled()?) {
+        let is_gone = chain.iter().all(|name| released.contains(name));
+        if !is_gone && !chain.iter().any(|name| Some(name.as_str()) == own) {
+            continue;
+        }
+        let left = scan(directory, &chain, &mut closed)?;
+        if is_gone {
+            open.extend(left);
+            found.segments.extend(chain);
+        }
+    }
+    open.retain(|left| !closed.contains(&(left.segment.clone(), left.call)));
+    found.open = open;
+    Ok(found)
+}
+
+/// The files of each process, in the order of its chain.
+fn chains(directory: &Path, names: &[String]) -> Vec<Vec<String>> {
+    let mut chains: Vec<Vec<String>> = Vec::new();
+    let mut place_of_end: HashMap<String, usize> = HashMap::new();
+    // Names stand in the order of time, so a file comes after the one that it goes on after.
+    for name in names {
+        let former = match Begin::of(directory, name) {
+            Ok(Begin::After(former)) => Some(former.name),
+            Ok(Begin::Anew | Begin::Unwritten) => None,
+            // What is no segment at all, or cannot be read now, keeps none of the others open.
+            Err(error) => {
+                tracing::debug!(segment = name, %error, "whether its calls have an outcome is not known");
+                continue;
+            }
+        };
+        let place = match former.and_then(|former| place_of_end.remove(&former)) {
+            Some(place) => place,
+            None => {
+                chains.push(Vec::new());
+                chains.len() - 1
+            }
+        };
+        chains[place].push(name.clone());
+        place_of_end.insert(name.clone(), place);
+    }
+    chains
+}
+
+/// The intents of one chain without an outcome; adds those that it closes for others to `closed`.
+fn scan(
+    directory: &Path,
+    chain: &[String],
+    closed: &mut HashSet<(String, u64)>,
+) -> io::Result<Vec<Unfinished>> {
+    let mut open = BTreeMap::new();
+    for name in chain {
+        let file = files::open(&directory.join(name), Links::Refuse).map_err(io::Error::other)?;
+        let mut lines = BufReader::with_capacity(64 << 10, file);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            if let Some(entry) = parse(name, &line) {
+                let (session, principal) = (entry.record.session, entry.record.principal);
+                match entry.record.event {
+                    Event::Intent { call, tool, task, .. } => {
+                        let segment = name.clone();
+                        open.insert(call, Unfinished { segment, call, tool, session, principal, task });
+                    }
+                    Event::Outcome { call, .. } => drop(open.remove(&call)),
+                    Event::Interrupted { segment, call, .. } => drop(closed.insert((segment, call))),
+                    Event::Refused { .. }
+                    | Event::Task { .. }
+                    | Event::Act { .. }
+                    | Event::Config { .. }
+                    | Event::Continued { .. }
+                    | Event::Removed { .. }
+                    | Event::Process { .. } => {}
+                }
+            }
+            line.clear();
+        }
+    }
+    Ok(open.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::segment::tests::{outcome, start};
+    use super::super::{Record, Segment};
+    use super::*;
+
+    fn intent(call: u64) -> Record {
+        let tool = "mail/send".parse().unwrap();
+        let event = Event::Intent { call, tool, reason: "rule".to_owned(), task: None, arguments: None };
+        Record { at: start().wall, session: None, principal: None, event }
+    }
+
+    fn done(call: u64) -> Record {
+        outcome("2026-11-20T08:00:01Z", "mail/send", call)
+    }
+
+    fn calls(ended: &Ended) -> Vec<u64> {
+        ended.open.iter().map(|left| left.call).collect()
+    }
+
+    #[test]
+    fn only_a_process_that_is_gone_leaves_calls_open_and_a_chain_counts_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let look = |settled: &HashSet<String>| ended(directory.path(), settled, None).unwrap();
+        let segment = Segment::open(directory.path(), "session", start()).unwrap();
+        segment.continue_after(1_000);
+        for call in 1..=40 {
+            segment.append(&intent(call)).unwrap();
+            if call % 10 != 0 {
+                segment.append(&done(call)).unwrap();
+            }
+        }
+        segment.append(&done(10)).unwrap();
+        assert!(segments(directory.path()).unwrap().len() > 5);
+        assert!(look(&HashSet::new()).segments.is_empty(), "its process lives");
+        segment.sync().unwrap();
+        drop(segment);
+        let left = look(&HashSet::new());
+        assert_eq!(calls(&left), [20, 30, 40]);
+        assert_eq!(left.segments, segments(directory.path()).unwrap());
+        let settled = left.segments.into_iter().collect();
+        assert!(look(&settled).segments.is_empty(), "what is settled is not read again");
+    }
+
+    #[test]
+    fn what_a_killed_daemon_closed_already_is_not_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let session = Segment::open(directory.path(), "session", start()).unwrap();
+        let name = session.head().segment;
+        (1..=3).for_each(|call| session.append(&intent(call)).unwrap());
+        let daemon = Segment::open(directory.path(), "porterod", start()).unwrap();
+        let tool = "mail/send".parse().unwrap();
+        let event = Event::Interrupted { segment: name, call: 2, tool, task: None };
+        daemon.append(&Record { event, ..intent(0) }).unwrap();
+        daemon.append(&intent(1)).unwrap();
+        drop(session);
+        let own = daemon.head().segment;
+        let look = |own: Option<&str>| ended(directory.path(), &HashSet::new(), own).unwrap();
+        assert_eq!(calls(&look(None)), [1, 2, 3], "the daemon lives and knows what it closed");
+        assert_eq!(calls(&look(Some(&own))), [1, 3]);
+        assert_eq!(look(Some(&own)).segments.len(), 1);
+        drop(daemon);
+        let mut left = calls(&look(None));
+        left.sort_unstable();
+        assert_eq!(left, [1, 1, 3], "call 1 of each");
+    }
+
+    #[test]
+    fn a_segment_is_held_although_it_is_looked_at_while_it_begins() {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let looker = std::thread::spawn({
+            let (directory, stop) = (Arc::clone(&directory), Arc::clone(&stop));
+            move || {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = ended(directory.path(), &HashSet::new(), None);
+                }
+            }
+        });
+        for _ in 0..50 {
+            let segment = Segment::open(directory.path(), "session", start()).unwrap();
+            assert!(is_held(&segment.path()).unwrap_or(true));
+            segment.append(&intent(1)).unwrap();
+            std::fs::remove_file(segment.path()).unwrap();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        looker.join().unwrap();
+    }
+}
