@@ -20,6 +20,7 @@ pub mod files;
 pub mod paths;
 pub mod secret;
 
+pub mod identity;
 pub mod kept;
 
 pub mod pattern;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
 use portero::clock::SystemClock;
+use portero::identity::Nonce;
 use portero::ipc::{Ask, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
 use portero::names::{Principal, SessionId, TaskId};
 use portero::paths::Paths;
@@ -135,8 +136,14 @@ fn short(task: TaskId) -> String {
 }
 
 async fn connect(paths: &Paths, peer: Peer) -> Client {
-    let hello = Hello { protocol: PROTOCOL, build: "bench".to_owned(), config: paths.config.clone(), peer };
-    Client::connect(&paths.socket(), hello).await.unwrap().0
+    let hello = Hello {
+        protocol: PROTOCOL,
+        build: "bench".to_owned(),
+        config: paths.config.clone(),
+        peer,
+        nonce: Nonce::default(),
+    };
+    Client::connect(&paths.socket(), hello, None).await.unwrap().0
 }
 
 fn prepare(home: &std::path::Path) -> Paths {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use portero::config::Files;
 use portero::confirmed::{self as copy, Confirmed, digest, seal};
+use portero::identity::{StoreId, StoreKey};
 use portero::notice::Alarm;
 use portero::paths::Paths;
 
@@ -29,8 +30,8 @@ pub struct Keeper {
     journal: Arc<Journal>,
     paths: Paths,
     confirmed: ArcSwap<Confirmed>,
-    /// The name of the store.
-    name: String,
+    /// The key pair of the store.
+    store_key: StoreKey,
 }
 
 /// Why what was confirmed is kept anew, for the audit.
@@ -85,8 +86,8 @@ impl Keeper {
     pub async fn open(journal: Arc<Journal>, paths: Paths, present: &Files) -> Result<Self, StoreError> {
         let store = journal.store();
         let key = store.read(standing::binding_key)?;
-        let name = name(&key);
-        if !seal::opens(&paths.seal(), &name) {
+        let store_key = StoreKey::of_store(&key);
+        if !seal::opens(&paths.seal(), store_key.id()) {
             return Err(StoreError::Refused(SEALED.to_owned()));
         }
         let known = store.read(kept::load)?;
@@ -95,7 +96,7 @@ impl Keeper {
             None => Confirmed::Open,
             Some(known) => find(&paths, present, |files| keyed(&key, files) == *known),
         };
-        let keeper = Self { journal, paths, confirmed: ArcSwap::from_pointee(confirmed.clone()), name };
+        let keeper = Self { journal, paths, confirmed: ArcSwap::from_pointee(confirmed.clone()), store_key };
         if known.is_none() && has_passphrase {
             let about = "the configuration as it stands";
             keeper.seal(present.clone(), Sealing::new(Act::Seal, about, None)).await?;
@@ -109,6 +110,12 @@ impl Keeper {
     #[must_use]
     pub fn confirmed(&self) -> Arc<Confirmed> {
         self.confirmed.load_full()
+    }
+
+    /// The key pair of the store.
+    #[must_use]
+    pub const fn store_key(&self) -> &StoreKey {
+        &self.store_key
     }
 
     /// From now on these files count as confirmed.
@@ -145,19 +152,19 @@ impl Keeper {
 
     /// Writes a copy, synced, on a thread that may wait for the disk.
     async fn write_copy(&self, path: PathBuf, confirmed: Confirmed) -> Result<(), StoreError> {
-        let name = self.name.clone();
+        let store = self.store_key.id().clone();
         let written = tokio::task::spawn_blocking(move || {
-            copy::write(&path, &name, &confirmed).map_err(|error| failed(&path, &error))
+            copy::write(&path, &store, &confirmed).map_err(|error| failed(&path, &error))
         });
         written.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
     /// Ties the configuration to this store. A directory that cannot be written is safe from edits too.
     async fn put_seal(&self) {
-        let (path, name) = (self.paths.seal(), self.name.clone());
+        let (path, store) = (self.paths.seal(), self.store_key.id().clone());
         let sealing = tokio::task::spawn_blocking(move || {
-            if seal::read(&path).is_none()
-                && let Err(error) = seal::write(&path, &name)
+            if seal::read(&path).is_none_or(|sealed| sealed != store)
+                && let Err(error) = seal::write(&path, &store)
             {
                 tracing::warn!(%error, "the configuration could not be sealed: `{}`", path.display());
             }
@@ -170,7 +177,8 @@ impl Keeper {
     async fn mend(&self, confirmed: &Confirmed) -> Result<(), StoreError> {
         let path = self.paths.confirmed();
         let [found, coming] = [&path, &next(&path)].map(|path| copy::read_copy(path, &self.paths.store()));
-        if found != *confirmed {
+        let by_this_store = copy::writer(&path).is_some_and(|writer| writer == *self.store_key.id());
+        if found != *confirmed || !by_this_store {
             self.write_copy(path.clone(), confirmed.clone()).await?;
         }
         let _ = fs::remove_file(next(&path));
@@ -198,11 +206,6 @@ impl Keeper {
     }
 }
 
-/// The name of the store with this key; it tells nothing of the key.
-fn name(key: &[u8; 32]) -> String {
-    blake3::keyed_hash(key, b"the store's name").to_hex()[..32].to_owned()
-}
-
 /// Refuses a new store where another one sealed the configuration.
 ///
 /// # Errors
@@ -221,7 +224,7 @@ pub fn note_new_store(paths: &Paths) -> io::Result<()> {
         return Ok(());
     }
     // The store has no name yet; while nothing is confirmed none is needed.
-    copy::write(&paths.confirmed(), "", &Confirmed::Open)
+    copy::write(&paths.confirmed(), &StoreId::default(), &Confirmed::Open)
 }
 
 /// The confirmed files: in the copy, in the one that was to take its place, or as they still stand.

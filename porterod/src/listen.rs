@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portero::ipc::{
-    Accepted, Ask, Called, Failure, FailureKind, FromDaemon, Hello, Inbox, Incoming, Listener, Lock,
-    MAX_OPEN_QUESTIONS, Outbox, PROTOCOL, Peer, Reply, SendError, ToDaemon, Welcome,
+    Accepted, Ask, Called, Failure, FailureKind, FromDaemon, Greeted, Hello, Inbox, Incoming, Listener, Lock,
+    MAX_OPEN_QUESTIONS, Outbox, Peer, Reply, SendError, ToDaemon, Welcome,
 };
 use portero::task::Origin;
 use tokio::sync::Semaphore;
@@ -45,24 +45,19 @@ pub async fn serve(daemon: Arc<Daemon>, listener: Listener) -> Lock {
 
 async fn connection(daemon: Arc<Daemon>, accepted: Accepted, slot: Slot) {
     let process = accepted.process().clone();
-    let welcome = Welcome {
-        protocol: PROTOCOL,
-        build: daemon.build.clone(),
-        pid: std::process::id(),
-        confirmed: daemon.confirmed.confirmed().digest(),
-    };
     let admit = |hello: &Hello| {
-        same_configuration(&daemon, hello)?;
+        let welcome = welcome(&daemon, hello)?;
         slot.greeted(match hello.peer {
             Peer::Terminal => Role::Terminal,
             Peer::Session { .. } => Role::Session,
-        })
+        })?;
+        Ok(welcome)
     };
     let greeted = tokio::select! {
-        greeted = accepted.greet(&welcome, admit) => greeted,
+        greeted = accepted.greet(&daemon.build, admit) => greeted,
         () = slot.evicted() => return tracing::info!(%process, "a connection that said nothing was closed"),
     };
-    let (hello, inbox, outbox) = match greeted {
+    let Greeted { hello, transcript: _, inbox, outbox } = match greeted {
         Ok(greeted) => greeted,
         Err(failure) => return tracing::info!(%process, %failure, "a connection was refused"),
     };
@@ -84,6 +79,12 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, slot: Slot) {
     if matches!(*connection.asker, Asker::Session(_)) {
         connection.daemon.heads.session_left();
     }
+}
+
+fn welcome(daemon: &Daemon, hello: &Hello) -> Result<Welcome, Failure> {
+    same_configuration(daemon, hello)?;
+    let confirmed = daemon.confirmed.confirmed().digest();
+    Ok(Welcome::sign(hello, daemon.confirmed.store_key(), daemon.build.clone(), confirmed))
 }
 
 fn same_configuration(daemon: &Daemon, hello: &Hello) -> Result<(), Failure> {

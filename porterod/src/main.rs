@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use portero::audit::RealDisk;
 use portero::clock::SystemClock;
+use portero::confirmed::expected_store;
+use portero::identity::Nonce;
 use portero::ipc::{self, Failure, FailureKind, Hello, PROTOCOL, Peer, Probe};
 use portero::paths::Paths;
 use portero::server::{Guard, guard};
@@ -173,7 +175,7 @@ async fn start(paths: &Paths, detached: bool) -> Result<Option<App>, Failure> {
         if !detached || failure.kind != FailureKind::Refused {
             return Err(failure);
         }
-        match ipc::probe(&paths.socket(), hello(paths)).await {
+        match ipc::probe(&paths.socket(), hello(paths), expected_store(paths).as_ref()).await {
             Probe::Ready(_) => {
                 say("running");
                 return Ok(None);
@@ -190,7 +192,13 @@ async fn start(paths: &Paths, detached: bool) -> Result<Option<App>, Failure> {
 
 fn hello(paths: &Paths) -> Hello {
     let build = env!("CARGO_PKG_VERSION").to_owned();
-    Hello { protocol: PROTOCOL, build, config: paths.config.clone(), peer: Peer::Terminal }
+    Hello {
+        protocol: PROTOCOL,
+        build,
+        config: paths.config.clone(),
+        peer: Peer::Terminal,
+        nonce: Nonce::default(),
+    }
 }
 
 fn parts(paths: &Paths) -> Result<Parts, Failure> {

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use portero::identity::Nonce;
 use portero::ipc::{self, Hello, PROTOCOL, Peer, Probe};
 use rustix::process::{Pid, Signal, getpgid, getsid, kill_process, test_kill_process};
 use tempfile::TempDir;
@@ -47,9 +48,10 @@ impl Home {
             build: "test".to_owned(),
             config: self.0.path().join("config"),
             peer: Peer::Terminal,
+            nonce: Nonce::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        match runtime.block_on(ipc::probe(&self.0.path().join("run/portero.sock"), hello)) {
+        match runtime.block_on(ipc::probe(&self.0.path().join("run/portero.sock"), hello, None)) {
             Probe::Ready(welcome) => Pid::from_raw(i32::try_from(welcome.pid).unwrap()),
             Probe::NeedsRestart(_) | Probe::Unreachable(_) => None,
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Confirmed, seal};
+use crate::identity::StoreId;
 use crate::paths::Paths;
 use crate::{json, kept};
 
@@ -16,6 +17,9 @@ use crate::{json, kept};
 struct Stored<'a> {
     digest: Cow<'a, str>,
     store: Cow<'a, str>,
+    /// The store's public key; a copy of an early version has none.
+    #[serde(default)]
+    key: Cow<'a, str>,
     #[serde(borrow)]
     confirmed: Cow<'a, RawValue>,
 }
@@ -24,6 +28,7 @@ struct Stored<'a> {
 #[must_use]
 pub fn read(paths: &Paths) -> Confirmed {
     let (confirmed, store) = read_from(&paths.confirmed(), &paths.store());
+    let store = store.unwrap_or_default();
     match confirmed {
         Confirmed::Open | Confirmed::Sealed(_) if !seal::opens(&paths.seal(), &store) => Confirmed::Unknown(
             "the configuration is sealed by a store in another state directory, or by one that is gone"
@@ -33,6 +38,21 @@ pub fn read(paths: &Paths) -> Confirmed {
     }
 }
 
+/// The store that a daemon of this configuration must keep: the one that sealed it, else the one that wrote the copy.
+/// None before a daemon ever ran on it: then any store is as good.
+#[must_use]
+pub fn expected_store(paths: &Paths) -> Option<StoreId> {
+    // A copy that was written before its store was made names none.
+    let named = |store: &StoreId| !store.name.is_empty();
+    seal::read(&paths.seal()).or_else(|| writer(&paths.confirmed()).filter(named))
+}
+
+/// The store that wrote a copy, where that can be told.
+#[must_use]
+pub fn writer(path: &Path) -> Option<StoreId> {
+    parse(&fs::read_to_string(path).ok()?).map(|(_, store)| store)
+}
+
 /// Reads one copy. Where neither the copy nor the daemon's `store` is there, no daemon ever ran, so no passphrase
 /// was ever set.
 #[must_use]
@@ -40,8 +60,8 @@ pub fn read_copy(path: &Path, store: &Path) -> Confirmed {
     read_from(path, store).0
 }
 
-/// With the name of the store, where it is known.
-fn read_from(path: &Path, store: &Path) -> (Confirmed, String) {
+/// With the store, where it is known.
+fn read_from(path: &Path, store: &Path) -> (Confirmed, Option<StoreId>) {
     read_beside(|| fs::read_to_string(path), || store.try_exists())
 }
 
@@ -49,53 +69,62 @@ fn read_from(path: &Path, store: &Path) -> (Confirmed, String) {
 fn read_beside(
     mut read: impl FnMut() -> io::Result<String>,
     has_store: impl FnOnce() -> io::Result<bool>,
-) -> (Confirmed, String) {
+) -> (Confirmed, Option<StoreId>) {
     let is_missing =
         |copy: &io::Result<String>| copy.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let mut copy = read();
     if is_missing(&copy) {
         if matches!(has_store(), Ok(false)) {
-            return (Confirmed::Open, String::new());
+            return (Confirmed::Open, None);
         }
         // A new daemon writes its copy before it makes its store: one that began a moment ago has one by now.
         copy = read();
     }
     let told = |what: &str| Confirmed::Unknown(format!("the copy of the confirmed configuration {what}"));
     let confirmed = match copy {
-        Ok(text) => return parse(&text).unwrap_or_else(|| (told("is damaged"), String::new())),
+        Ok(text) => {
+            return parse(&text)
+                .map_or_else(|| (told("is damaged"), None), |(confirmed, store)| (confirmed, Some(store)));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => told("is missing"),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => told("is damaged"),
         Err(error) => told(&format!("cannot be read ({error})")),
     };
-    (confirmed, String::new())
+    (confirmed, None)
 }
 
 /// None when it is not as [`write`] left it.
-fn parse(text: &str) -> Option<(Confirmed, String)> {
+fn parse(text: &str) -> Option<(Confirmed, StoreId)> {
     let stored: Stored<'_> = serde_json::from_str(text).ok()?;
     let confirmed = stored.confirmed.get();
-    if digest(&stored.store, confirmed) != stored.digest {
+    let store = StoreId { name: stored.store.into_owned(), key: stored.key.into_owned() };
+    if digest(&store, confirmed) != stored.digest {
         return None;
     }
-    Some((serde_json::from_str(confirmed).ok()?, stored.store.into_owned()))
+    Some((serde_json::from_str(confirmed).ok()?, store))
 }
 
-/// Replaces the copy, atomically and synced. It holds all that the files hold, secrets too, and the name of the
-/// daemon's store.
+/// Replaces the copy, atomically and synced. It holds all that the files hold, secrets too, and which store is the
+/// daemon's.
 ///
 /// # Errors
 /// When it cannot be written; then the former copy stays.
-pub fn write(path: &Path, store: &str, confirmed: &Confirmed) -> io::Result<()> {
+pub fn write(path: &Path, store: &StoreId, confirmed: &Confirmed) -> io::Result<()> {
     let raw = json::raw(confirmed);
     let digest = Cow::Owned(digest(store, raw.get()));
-    let stored = Stored { digest, store: Cow::Borrowed(store), confirmed: Cow::Borrowed(&raw) };
+    let (name, key) = (Cow::Borrowed(&*store.name), Cow::Borrowed(&*store.key));
+    let stored = Stored { digest, store: name, key, confirmed: Cow::Borrowed(&raw) };
     kept::replace(path, &serde_json::to_vec(&stored)?)
 }
 
-fn digest(store: &str, confirmed: &str) -> String {
+fn digest(StoreId { name, key }: &StoreId, confirmed: &str) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&(store.len() as u64).to_le_bytes());
-    hasher.update(store.as_bytes()).update(confirmed.as_bytes());
+    hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+    // As before there were keys.
+    if !key.is_empty() {
+        hasher.update(&(key.len() as u64).to_le_bytes()).update(key.as_bytes());
+    }
+    hasher.update(confirmed.as_bytes());
     hasher.finalize().to_hex().to_string()
 }
 
@@ -103,6 +132,10 @@ fn digest(store: &str, confirmed: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::Files;
+
+    fn a_store(name: &str) -> StoreId {
+        StoreId { name: name.to_owned(), key: format!("the key of {name}") }
+    }
 
     fn sealed() -> Confirmed {
         let policies = Some(r#"{"defaultPolicy": "deny"}"#.to_owned());
@@ -114,7 +147,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, store) = (directory.path().join("confirmed.json"), directory.path().join("store"));
         for confirmed in [sealed(), Confirmed::Open, Confirmed::Unknown("it is gone".into())] {
-            write(&path, "a store", &confirmed).expect("written");
+            write(&path, &a_store("a store"), &confirmed).expect("written");
             assert_eq!(read_copy(&path, &store), confirmed);
         }
     }
@@ -123,7 +156,7 @@ mod tests {
     fn every_changed_byte_and_every_cut_is_found() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("confirmed.json");
-        write(&path, "a store", &sealed()).expect("written");
+        write(&path, &a_store("a store"), &sealed()).expect("written");
         let good = fs::read(&path).expect("read");
         for place in 0..good.len() {
             let mut changed = good.clone();
@@ -175,15 +208,19 @@ mod tests {
         for made in [&paths.config, &paths.state] {
             fs::create_dir(made).expect("made");
         }
-        seal::write(&paths.seal(), "a store").expect("written");
+        seal::write(&paths.seal(), &a_store("a store")).expect("written");
         assert!(matches!(read(&paths), Confirmed::Unknown(_)), "its store is gone");
         for confirmed in [Confirmed::Open, sealed()] {
-            write(&paths.confirmed(), "a store", &confirmed).expect("written");
+            write(&paths.confirmed(), &a_store("a store"), &confirmed).expect("written");
             assert_eq!(read(&paths), confirmed);
-            write(&paths.confirmed(), "another", &confirmed).expect("written");
+            write(&paths.confirmed(), &a_store("another"), &confirmed).expect("written");
             assert!(matches!(read(&paths), Confirmed::Unknown(_)), "another store's");
         }
+        assert_eq!(expected_store(&paths), Some(a_store("a store")), "the seal says it");
         fs::remove_file(paths.seal()).expect("removed");
         assert_eq!(read(&paths), sealed(), "nobody sealed the configuration");
+        assert_eq!(expected_store(&paths), Some(a_store("another")), "the copy says it");
+        fs::remove_file(paths.confirmed()).expect("removed");
+        assert_eq!(expected_store(&paths), None);
     }
 }

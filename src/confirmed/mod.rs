@@ -20,7 +20,7 @@ use crate::anonymize::Anonymizer;
 use crate::config::{self, Config, Files, Problem, Problems, Severity};
 use crate::policy::{ConfigPolicy, compare};
 
-pub use copy::{read, read_copy, write};
+pub use copy::{expected_store, read, read_copy, write, writer};
 
 /// What a person confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

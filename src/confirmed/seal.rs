@@ -11,61 +11,78 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::identity::StoreId;
 use crate::kept;
-
-/// What a seal says that cannot be read: no store's name.
-const UNREADABLE: &str = "";
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
     store: String,
+    /// The store's public key; a seal of an early version has none.
+    #[serde(default)]
+    key: String,
 }
 
-/// Which store sealed the configuration; none where nobody did. One that cannot be read is no store's.
+/// Which store sealed the configuration; none where no seal is there. A seal that cannot be read names no store: its
+/// name and key are empty, and no store has such.
 #[must_use]
-pub fn read(path: &Path) -> Option<String> {
+pub fn read(path: &Path) -> Option<StoreId> {
+    let unreadable = || StoreId { name: String::new(), key: String::new() };
     match fs::read(path) {
         Ok(text) => {
             let stored: Option<Stored> = serde_json::from_slice(&text).ok();
-            Some(stored.map_or_else(|| UNREADABLE.to_owned(), |stored| stored.store))
+            Some(stored.map_or_else(unreadable, |Stored { store: name, key }| StoreId { name, key }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(_) => Some(UNREADABLE.to_owned()),
+        Err(_) => Some(unreadable()),
     }
 }
 
-/// Whether the configuration is not sealed, or by this store.
+/// Whether the configuration is not sealed, or by this store. Its daemon completes a seal that names no key.
 #[must_use]
-pub fn opens(path: &Path, store: &str) -> bool {
-    read(path).is_none_or(|sealed| !store.is_empty() && sealed == store)
+pub fn opens(path: &Path, store: &StoreId) -> bool {
+    read(path).is_none_or(|sealed| {
+        let same_key = sealed.key.is_empty() || sealed.key == store.key;
+        !store.name.is_empty() && sealed.name == store.name && same_key
+    })
 }
 
 /// Seals the configuration for a store.
 ///
 /// # Errors
 /// When it cannot be written; then nothing is.
-pub fn write(path: &Path, store: &str) -> io::Result<()> {
-    kept::replace(path, &serde_json::to_vec(&Stored { store: store.to_owned() })?)
+pub fn write(path: &Path, store: &StoreId) -> io::Result<()> {
+    let StoreId { name, key } = store.clone();
+    kept::replace(path, &serde_json::to_vec(&Stored { store: name, key })?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn store(name: &str, key: &str) -> StoreId {
+        StoreId { name: name.to_owned(), key: key.to_owned() }
+    }
+
     #[test]
     fn only_the_store_that_sealed_it_opens_a_configuration() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("portero.seal");
-        assert!(opens(&path, "one") && opens(&path, ""), "nobody sealed it");
-        write(&path, "one").expect("written");
-        assert!(opens(&path, "one"));
-        assert!(!opens(&path, "another") && !opens(&path, ""));
+        let (one, none) = (store("one", "k1"), store("", ""));
+        assert!(opens(&path, &one) && opens(&path, &none), "nobody sealed it");
+        write(&path, &one).expect("written");
+        assert_eq!(read(&path), Some(one.clone()));
+        assert!(opens(&path, &one));
+        for other in [store("another", "k1"), store("one", "k2"), none.clone()] {
+            assert!(!opens(&path, &other), "{other:?}");
+        }
+        fs::write(&path, "{\"store\":\"one\"}").expect("written");
+        assert!(opens(&path, &one) && !opens(&path, &store("another", "k1")), "of an early version");
         for damaged in ["", "{}", "{\"store\":", "{\"store\":\"\"}"] {
             fs::write(&path, damaged).expect("written");
-            assert!(!opens(&path, "one") && !opens(&path, ""), "{damaged}");
+            assert!(!opens(&path, &one) && !opens(&path, &none), "{damaged}");
         }
         fs::remove_file(&path).expect("removed");
         fs::create_dir(&path).expect("made");
-        assert!(!opens(&path, "one"), "something else in its place");
+        assert!(!opens(&path, &one), "something else in its place");
     }
 }

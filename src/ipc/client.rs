@@ -16,11 +16,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::ask::Ask;
 use super::failure::{Failure, FailureKind};
 use super::frame::{FRAME_MOST, Frames, GREETING_MOST, encode};
-use super::messages::{FromDaemon, Hello, MAX_OPEN_QUESTIONS, Push, ToDaemon, Welcome};
+use super::messages::{FromDaemon, Hello, MAX_OPEN_QUESTIONS, PROTOCOL, Push, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox, SendError};
 use super::reply::Reply;
 use super::{Process, address};
 use crate::anonymize::Fake;
+use crate::identity::{Nonce, StoreId, Transcript};
 use crate::json::RawJson;
 use crate::names::ServerName;
 
@@ -46,6 +47,8 @@ pub struct Client {
 struct Shared {
     /// The process that listens, as the system tells.
     peer: Option<u32>,
+    #[expect(dead_code, reason = "tmp")]
+    transcript: Transcript,
     outbox: Outbox,
     open: Arc<Questions>,
     hearing: Arc<Hearing>,
@@ -82,6 +85,12 @@ pub enum ConnectError {
     /// Somebody listens, but is not this user's own process.
     #[error("the socket belongs to another user; nothing was sent to it")]
     Impostor,
+    /// A daemon listens that keeps another store than the configuration names, or cannot show that it keeps that one.
+    #[error(
+        "{0} listens on the socket and cannot show that it keeps the store which this configuration names; nothing is \
+         believed of it"
+    )]
+    OtherStore(Process),
     /// A process of this user listens, but its program is not the daemon's.
     #[error("{0} listens on the socket, which is not the daemon's program; nothing was told to it")]
     Foreign(Process),
@@ -124,19 +133,26 @@ pub enum Probe {
 }
 
 impl Client {
-    /// Connects, says who we are, and waits for the welcome. Pushes come through the receiver, and when it is
-    /// not emptied the connection closes; notifications go to the sink of [`Client::hear`].
+    /// Connects, says who we are, and waits for the welcome of a daemon that shows that it keeps `store`; of any
+    /// store, where none is named. Pushes come through the receiver, and when it is not emptied the connection
+    /// closes; notifications go to the sink of [`Client::hear`].
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(
         socket: &Path,
         hello: Hello,
+        store: Option<&StoreId>,
     ) -> Result<(Self, mpsc::Receiver<Push>, Welcome), ConnectError> {
+        let hello = Hello { nonce: Nonce::fresh(), ..hello };
         let greeting = greet(socket, &hello);
         let (mut frames, write, welcome, peer) = tokio::time::timeout(GREETING, greeting)
             .await
             .unwrap_or_else(|_| Err(ConnectError::Broken("it took too long".to_owned())))?;
+        let transcript = welcome.transcript(&hello);
+        if !shows_store(&welcome, &transcript, peer, store) {
+            return Err(ConnectError::OtherStore(Process::of(peer)));
+        }
         frames.allow(FRAME_MOST);
         let outbox = Outbox::start(write, Closing::default());
         let open = Arc::new(Questions(Mutex::new(Some(HashMap::new()))));
@@ -151,6 +167,7 @@ impl Client {
         tokio::spawn(reader.read(frames));
         let shared = Arc::new(Shared {
             peer,
+            transcript,
             outbox,
             open,
             hearing,
@@ -244,8 +261,8 @@ impl Drop for Shared {
 }
 
 /// Asks what listens on the socket, and hangs up.
-pub async fn probe(socket: &Path, hello: Hello) -> Probe {
-    Probe::of(Client::connect(socket, hello).await.map(|(_, _, welcome)| welcome))
+pub async fn probe(socket: &Path, hello: Hello, store: Option<&StoreId>) -> Probe {
+    Probe::of(Client::connect(socket, hello, store).await.map(|(_, _, welcome)| welcome))
 }
 
 impl Probe {
@@ -258,6 +275,20 @@ impl Probe {
             Err(error) => Self::Unreachable(error),
         }
     }
+}
+
+/// Whether the daemon signed this very handshake with the key of the store that is expected. A signature that another
+/// process passes on names another process than the one that listens.
+fn shows_store(
+    welcome: &Welcome,
+    transcript: &Transcript,
+    peer: Option<u32>,
+    store: Option<&StoreId>,
+) -> bool {
+    store.is_none_or(|store| *store == welcome.store)
+        && peer.is_none_or(|peer| peer == welcome.pid)
+        && welcome.protocol == PROTOCOL
+        && welcome.store.signed(transcript, &welcome.signature)
 }
 
 type Greeted = (Frames<ReadHalf<Stream>>, WriteHalf<Stream>, Welcome, Option<u32>);

@@ -22,6 +22,7 @@ use super::lock::{BindError, Lock};
 use super::messages::{FromDaemon, Hello, PROTOCOL, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox};
 use super::{Process, address};
+use crate::identity::Transcript;
 
 /// How long a peer has to say who it is.
 const GREETING: Duration = Duration::from_secs(5);
@@ -115,33 +116,35 @@ impl Accepted {
         &self.process
     }
 
-    /// Hears who it is and welcomes it, or tells it why not. A peer of another protocol version, or whose
-    /// hello `check` refuses, is sent away with advice.
+    /// Hears who it is and welcomes it as `welcome` says, or tells it why not. A peer of another protocol version
+    /// than this program, which is of `build`, is sent away with advice.
     ///
     /// # Errors
     /// Why there is no connection, for the log.
     pub async fn greet(
         self,
-        welcome: &Welcome,
-        check: impl FnOnce(&Hello) -> Result<(), Failure>,
-    ) -> Result<(Hello, Inbox, Outbox), Failure> {
+        build: &str,
+        welcome: impl FnOnce(&Hello) -> Result<Welcome, Failure>,
+    ) -> Result<Greeted, Failure> {
         let (read, mut write) = tokio::io::split(self.stream);
         let mut frames = Frames::new(read, GREETING_MOST);
         let greeting = async {
-            let hello = hear(&mut frames, welcome).await.and_then(|hello| check(&hello).map(|()| hello));
-            let answer = hello.as_ref().map(|_| welcome);
+            let heard = hear(&mut frames, build).await;
+            let heard = heard.and_then(|hello| welcome(&hello).map(|welcome| (hello, welcome)));
+            let answer = heard.as_ref().map(|(_, welcome)| welcome);
             if let Ok(frame) = encode(&answer) {
                 write.write_all(&frame).await.map_err(|error| gone(&error))?;
             }
-            hello
+            heard
         };
-        let hello = tokio::time::timeout(GREETING, greeting).await.unwrap_or_else(|_| {
+        let (hello, welcome) = tokio::time::timeout(GREETING, greeting).await.unwrap_or_else(|_| {
             Err(Failure::new(FailureKind::Invalid, "it did not say who it is in time"))
         })?;
         frames.allow(FRAME_MOST);
         let closing = Closing::default();
         let outbox = Outbox::start(write, closing.clone());
-        Ok((hello, Inbox { frames, outbox: outbox.clone(), closing }, outbox))
+        let transcript = welcome.transcript(&hello);
+        Ok(Greeted { hello, transcript, inbox: Inbox { frames, outbox: outbox.clone(), closing }, outbox })
     }
 
     /// Sends it away at once.
@@ -153,7 +156,20 @@ impl Accepted {
     }
 }
 
-async fn hear(frames: &mut Frames<ReadHalf<Stream>>, welcome: &Welcome) -> Result<Hello, Failure> {
+/// A connection whose greeting is over.
+#[derive(Debug)]
+pub struct Greeted {
+    /// Who is there.
+    pub hello: Hello,
+    /// What both ends said until now.
+    pub transcript: Transcript,
+    /// What it says from now on.
+    pub inbox: Inbox,
+    /// What it is told.
+    pub outbox: Outbox,
+}
+
+async fn hear(frames: &mut Frames<ReadHalf<Stream>>, build: &str) -> Result<Hello, Failure> {
     let frame = frames.next().await.map_err(|error| malformed(&error))?.ok_or_else(|| gone(&"no hello"))?;
     // Another version may say hello in other words: its number is read alone first.
     #[derive(Deserialize)]
@@ -162,10 +178,8 @@ async fn hear(frames: &mut Frames<ReadHalf<Stream>>, welcome: &Welcome) -> Resul
     }
     let Version { protocol } = serde_json::from_slice(frame.as_ref()).map_err(|error| malformed(&error))?;
     if protocol != PROTOCOL {
-        let message = format!(
-            "the daemon {} speaks protocol {PROTOCOL}, and this program speaks {protocol}",
-            welcome.build
-        );
+        let message =
+            format!("the daemon {build} speaks protocol {PROTOCOL}, and this program speaks {protocol}",);
         let hint = if protocol > PROTOCOL {
             "restart the daemon: portero daemon stop, then run this again"
         } else {

@@ -9,6 +9,7 @@ use super::challenge::Disclosed;
 use super::failure::Failure;
 use super::reply::Reply;
 use crate::anonymize::Fake;
+use crate::identity::{Handshake, Nonce, StoreId, StoreKey, Transcript};
 use crate::json::RawJson;
 use crate::names::{AgentSession, Principal, ServerName, SessionId, TaskId};
 use crate::policy::Standing;
@@ -16,7 +17,7 @@ use crate::task::State;
 
 /// The version of this protocol. It grows when an old peer would misunderstand a new one; a release that
 /// changes nothing here keeps it.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// How many questions one connection may have open: as many as a session takes requests of its client.
 pub const MAX_OPEN_QUESTIONS: usize = 4096;
@@ -32,6 +33,9 @@ pub struct Hello {
     pub config: PathBuf,
     /// Who connects.
     pub peer: Peer,
+    /// What the daemon signs to show which store it keeps. [`Client::connect`](super::Client::connect) makes a new one.
+    #[serde(default)]
+    pub nonce: Nonce,
 }
 
 /// Who connects.
@@ -65,6 +69,45 @@ pub struct Welcome {
     pub pid: u32,
     /// [`Confirmed::digest`](crate::confirmed::Confirmed::digest) of what a person confirmed of the configuration.
     pub confirmed: String,
+    /// The store that it keeps.
+    pub store: StoreId,
+    /// The daemon's part in what is signed.
+    pub nonce: Nonce,
+    /// The store's signature over the [`Transcript`].
+    pub signature: String,
+}
+
+impl Welcome {
+    /// The answer to `hello` of this process, which keeps the store with this key.
+    #[must_use]
+    pub fn sign(hello: &Hello, store: &StoreKey, build: String, confirmed: String) -> Self {
+        let (pid, store_id, nonce) = (std::process::id(), store.id().clone(), Nonce::fresh());
+        let mut welcome = Self {
+            protocol: PROTOCOL,
+            build,
+            pid,
+            confirmed,
+            store: store_id,
+            nonce,
+            signature: String::new(),
+        };
+        welcome.signature = store.sign(&welcome.transcript(hello));
+        welcome
+    }
+
+    /// What both ends said when the connection began.
+    #[must_use]
+    pub fn transcript(&self, hello: &Hello) -> Transcript {
+        Transcript::of(&Handshake {
+            protocol: self.protocol,
+            client: &hello.nonce,
+            daemon: &self.nonce,
+            pid: self.pid,
+            config: &hello.config,
+            store: &self.store,
+            confirmed: &self.confirmed,
+        })
+    }
 }
 
 /// From a session or terminal to the daemon.

@@ -30,7 +30,7 @@ pub use challenge::{Challenge, Disclosed};
 pub use client::{AskError, Client, ConnectError, NotificationSink, Probe, Progress, probe};
 pub use failure::{Failure, FailureKind};
 pub use frame::FRAME_MOST;
-pub use listener::{Accepted, Inbox, Incoming, Listener};
+pub use listener::{Accepted, Greeted, Inbox, Incoming, Listener};
 pub use lock::{BindError, Lock};
 pub use messages::{FromDaemon, Hello, MAX_OPEN_QUESTIONS, PROTOCOL, Peer, Push, ToDaemon, Welcome};
 pub use outbox::{Closing, Outbox, SendError};

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::identity::{Nonce, StoreId, StoreKey};
 use crate::names::{Principal, SessionId};
 use crate::policy::Standing;
 use crate::secret::Secret;
@@ -45,11 +46,11 @@ fn hello() -> Hello {
         principal: Principal::of_project("/project".as_ref()),
         directory: "/project".into(),
     };
-    Hello { protocol: PROTOCOL, build: "1".into(), config: "/config".into(), peer }
+    Hello { protocol: PROTOCOL, build: "1".into(), config: "/config".into(), peer, nonce: Nonce::default() }
 }
 
-fn welcome() -> Welcome {
-    Welcome { protocol: PROTOCOL, build: "test".into(), pid: 1, confirmed: "open".into() }
+fn welcome(hello: &Hello) -> Result<Welcome, Failure> {
+    Ok(Welcome::sign(hello, &StoreKey::of_store(&[1; 32]), "test".into(), "open".into()))
 }
 
 /// Listens, and welcomes one client.
@@ -57,10 +58,10 @@ async fn pair(place: &Place) -> (Client, tokio::sync::mpsc::Receiver<Push>, Inbo
     let listener = place.bind().await.expect("bound");
     let greeted: JoinHandle<_> = tokio::spawn(async move {
         let accepted = listener.accept().await.expect("accepted");
-        accepted.greet(&welcome(), |_| Ok(())).await.expect("greeted")
+        accepted.greet("test", welcome).await.expect("greeted")
     });
-    let (client, pushes, _) = Client::connect(&place.socket, hello()).await.expect("connected");
-    let (_, inbox, outbox) = greeted.await.expect("greeted");
+    let (client, pushes, _) = Client::connect(&place.socket, hello(), None).await.expect("connected");
+    let Greeted { inbox, outbox, .. } = greeted.await.expect("greeted");
     (client, pushes, inbox, outbox)
 }
 
@@ -247,7 +248,7 @@ async fn speak(place: &Place, words: &[&[u8]]) -> (Option<Incoming>, String, Vec
     });
     let accepted = listener.accept().await.expect("accepted");
     assert_eq!(accepted.process().pid, Some(std::process::id()));
-    let (_, mut inbox, outbox) = accepted.greet(&welcome(), |_| Ok(())).await.expect("greeted");
+    let Greeted { mut inbox, outbox, .. } = accepted.greet("test", welcome).await.expect("greeted");
     let incoming = inbox.next().await;
     let closing = outbox.closing().clone();
     let reason = if incoming.is_none() { closing.reason() } else { String::new() };
@@ -291,14 +292,58 @@ async fn another_version_is_sent_away_with_advice() {
         let listener = place.bind().await.expect("bound");
         let greeting = tokio::spawn(async move {
             let accepted = listener.accept().await.expect("accepted");
-            accepted.greet(&welcome(), |_| Ok(())).await.map(drop)
+            accepted.greet("test", welcome).await.map(drop)
         });
-        let probed = probe(&place.socket, Hello { protocol, ..hello() }).await;
+        let probed = probe(&place.socket, Hello { protocol, ..hello() }, None).await;
         let Probe::NeedsRestart(failure) = probed else { panic!("{probed:?}") };
         assert_eq!(failure.kind, FailureKind::Version);
         assert!(failure.hint.expect("a hint").contains(advice));
         assert!(greeting.await.expect("joined").is_err());
     }
+}
+
+#[tokio::test]
+async fn a_daemon_is_believed_only_where_it_shows_that_it_keeps_the_store_that_is_expected() {
+    let (expected, other) = (StoreKey::of_store(&[1; 32]), StoreKey::of_store(&[2; 32]));
+    type Says = fn(&Hello) -> Result<Welcome, Failure>;
+    let forged: [(&str, Says); 5] = [
+        ("keeps another store", |hello| {
+            Ok(Welcome::sign(hello, &StoreKey::of_store(&[2; 32]), "test".into(), "open".into()))
+        }),
+        ("names the store without its key", |hello| {
+            let own = Welcome::sign(hello, &StoreKey::of_store(&[2; 32]), "test".into(), "open".into());
+            Ok(Welcome { store: StoreKey::of_store(&[1; 32]).id().clone(), ..own })
+        }),
+        ("passes on what another connection was told", |hello| {
+            welcome(&Hello { nonce: Nonce::fresh(), ..hello.clone() })
+        }),
+        ("passes on what another process signed", |hello| {
+            let pid = std::process::id() + 1;
+            let own = Welcome { pid, ..welcome(hello)? };
+            let signature = StoreKey::of_store(&[1; 32]).sign(&own.transcript(hello));
+            Ok(Welcome { signature, ..own })
+        }),
+        ("says that something else was confirmed", |hello| {
+            Ok(Welcome { confirmed: "other".into(), ..welcome(hello)? })
+        }),
+    ];
+    let connect = async |store: &StoreId, says: Says| {
+        let place = Place::new();
+        let listener = place.bind().await.expect("bound");
+        let greeted = tokio::spawn(async move {
+            let accepted = listener.accept().await.expect("accepted");
+            accepted.greet("test", says).await
+        });
+        let connected = Client::connect(&place.socket, hello(), Some(store)).await;
+        let _greeted = greeted.await.expect("joined").expect("greeted");
+        connected.map(drop)
+    };
+    connect(expected.id(), welcome).await.expect("believed");
+    for (what, says) in forged {
+        let refused = connect(expected.id(), says).await;
+        assert!(matches!(refused, Err(ConnectError::OtherStore(_))), "{what}: {refused:?}");
+    }
+    assert!(matches!(connect(other.id(), welcome).await, Err(ConnectError::OtherStore(_))));
 }
 
 #[tokio::test]
@@ -308,9 +353,9 @@ async fn a_second_daemon_is_refused_and_the_first_stays() {
     assert!(matches!(place.bind().await, Err(BindError::Running)));
     let greeting = tokio::spawn(async move {
         let accepted = first.accept().await.expect("accepted");
-        accepted.greet(&welcome(), |_| Ok(())).await.map(drop)
+        accepted.greet("test", welcome).await.map(drop)
     });
-    assert!(matches!(probe(&place.socket, hello()).await, Probe::Ready(_)));
+    assert!(matches!(probe(&place.socket, hello(), None).await, Probe::Ready(_)));
     greeting.await.expect("joined").expect("greeted");
 }
 
@@ -328,7 +373,7 @@ async fn a_live_socket_is_never_stolen_even_without_its_lock() {
 async fn a_listener_that_retires_keeps_others_out_until_its_lock_is_gone() {
     let place = Place::new();
     let lock = place.bind().await.expect("bound").retire();
-    assert!(matches!(probe(&place.socket, hello()).await, Probe::Unreachable(ConnectError::Absent(_))));
+    assert!(matches!(probe(&place.socket, hello(), None).await, Probe::Unreachable(ConnectError::Absent(_))));
     assert!(matches!(place.bind().await, Err(BindError::Running)));
     drop(lock);
     place.bind().await.expect("the lock is free");
@@ -340,7 +385,7 @@ async fn a_dead_socket_is_replaced_and_the_file_is_the_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
     drop(std::os::unix::net::UnixListener::bind(&place.socket).expect("bound"));
-    assert!(matches!(probe(&place.socket, hello()).await, Probe::Unreachable(ConnectError::Absent(_))));
+    assert!(matches!(probe(&place.socket, hello(), None).await, Probe::Unreachable(ConnectError::Absent(_))));
     let listener = place.bind().await.expect("bound over the dead one");
     let mode = std::fs::metadata(&place.socket).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use portero::config;
+use portero::confirmed;
+use portero::identity::Nonce;
 use portero::ipc::{
     self, Ask, AskError, Client, ConnectError, Disclosed, Hello, Peer, Probe, Process, Push, Reply,
     SendError, Welcome,
@@ -44,6 +46,7 @@ pub(crate) fn hello(paths: &Paths, peer: Peer) -> Hello {
         build: env!("CARGO_PKG_VERSION").to_owned(),
         config: paths.config.clone(),
         peer,
+        nonce: Nonce::default(),
     }
 }
 
@@ -165,20 +168,25 @@ async fn gone(paths: &Paths) -> Outcome {
     })
 }
 
-/// Connects, and believes nothing of what is not the daemon's program, a refusal neither. A daemon that ends or is killed just now still takes a connection and then drops it: then this
-/// looks again for a moment.
+/// Connects, and believes nothing of a process that is not the daemon's program, a refusal neither, nor of a daemon that
+/// cannot show that it keeps the store which the configuration names. A daemon that ends or is killed just now still
+/// takes a connection and then drops it: then this looks again for a moment.
 pub(crate) async fn connect(
     paths: &Paths,
     hello: &Hello,
 ) -> Result<(Client, mpsc::Receiver<Push>, Welcome), ConnectError> {
     let begin = Instant::now();
     loop {
-        match Client::connect(&paths.socket(), hello.clone()).await {
+        let store = confirmed::expected_store(paths);
+        match Client::connect(&paths.socket(), hello.clone(), store.as_ref()).await {
             Err(ConnectError::Broken(_)) if begin.elapsed() < SETTLE_WITHIN => {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             Ok(connected) if trust::runs_daemon(connected.0.peer()) => return Ok(connected),
             Ok((client, ..)) => return Err(ConnectError::Foreign(Process::of(client.peer()))),
+            Err(ConnectError::OtherStore(process)) if !trust::runs_daemon(process.pid) => {
+                return Err(ConnectError::Foreign(process));
+            }
             Err(ConnectError::Refused { peer, .. }) if !trust::runs_daemon(peer) => {
                 return Err(ConnectError::Foreign(Process::of(peer)));
             }
@@ -253,6 +261,14 @@ pub(crate) fn unreachable(socket: &Path, error: &ConnectError) -> Failure {
         .hint(
             "type no passphrase; end that process, and see how it came there. If it is a daemon of another \
                  installation, put its `porterod` beside this program or on PATH",
+        ),
+        ConnectError::OtherStore(_) => failure(&format!(
+            "what listens at {} is not the daemon of this configuration",
+            socket.display()
+        ))
+        .hint(
+            "type no passphrase. Unset PORTERO_STATE_DIR and PORTERO_RUNTIME_DIR where they name other directories than \
+             those in which the configuration was sealed, and end that process where it is none of yours",
         ),
         ConnectError::Impostor | ConnectError::Broken(_) => {
             failure(&format!("what listens at {} is no daemon of yours", socket.display()))

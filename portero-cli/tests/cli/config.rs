@@ -5,6 +5,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use portero::confirmed::{self, Confirmed};
+use portero::identity::StoreId;
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, text};
@@ -118,8 +119,8 @@ fn without_the_daemon_a_session_goes_by_the_copy_and_by_nothing_where_that_is_go
     assert_eq!(world.received().len(), before);
 }
 
-/// The name of the store that sealed the configuration.
-fn sealed_by(world: &World) -> String {
+/// The store that sealed the configuration.
+fn sealed_by(world: &World) -> StoreId {
     confirmed::seal::read(&world.path("config/portero.seal")).unwrap()
 }
 

@@ -5,7 +5,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use portero::ipc::{Incoming, Listener, Lock, PROTOCOL, Welcome};
+use portero::identity::StoreKey;
+use portero::ipc::{Greeted, Hello, Incoming, Listener, Lock, Welcome};
 use serde_json::json;
 
 use crate::agent::{Agent, text};
@@ -33,18 +34,15 @@ impl Impostor {
             runtime.block_on(async {
                 let listener = Listener::bind(&socket, Lock::take(&lock).unwrap()).await.unwrap();
                 ready.send(()).unwrap();
-                let welcome = Welcome {
-                    protocol: PROTOCOL,
-                    build: "1".into(),
-                    pid: std::process::id(),
-                    confirmed: "open".into(),
-                };
+                let own = StoreKey::of_store(&[1; 32]);
+                let welcome = |hello: &Hello| Ok(Welcome::sign(hello, &own, "1".into(), "open".into()));
                 while !stop.load(Ordering::SeqCst) {
                     let wait = std::time::Duration::from_millis(20);
                     let Ok(Ok(accepted)) = tokio::time::timeout(wait, listener.accept()).await else {
                         continue;
                     };
-                    let Ok((_, mut inbox, _outbox)) = accepted.greet(&welcome, |_| Ok(())).await else {
+                    let Ok(Greeted { mut inbox, outbox: _outbox, .. }) = accepted.greet("1", welcome).await
+                    else {
                         continue;
                     };
                     greeted.fetch_add(1, Ordering::SeqCst);

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portero::clock::SystemClock;
+use portero::identity::Nonce;
 use portero::ipc::{Ask, Client, Hello, PROTOCOL, Peer, Reply};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
@@ -119,8 +120,8 @@ async fn connect(directory: &Path) -> Client {
     let principal = Principal::of_project(&project);
     let peer = Peer::Session { id: SessionId::fresh(), agent_session: None, principal, directory: project };
     let (build, config) = ("bench".to_owned(), directory.join("config"));
-    let hello = Hello { protocol: PROTOCOL, build, config, peer };
-    let (client, mut pushes, _) = Client::connect(&paths(directory).socket(), hello).await.unwrap();
+    let hello = Hello { protocol: PROTOCOL, build, config, peer, nonce: Nonce::default() };
+    let (client, mut pushes, _) = Client::connect(&paths(directory).socket(), hello, None).await.unwrap();
     tokio::spawn(async move { while pushes.recv().await.is_some() {} });
     client
 }

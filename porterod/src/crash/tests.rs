@@ -147,11 +147,12 @@ impl Home {
             build: "test".to_owned(),
             config: self.at("config"),
             peer: peer.clone(),
+            nonce: portero::identity::Nonce::default(),
         };
         let socket = paths(self.0.path()).socket();
         let since = Instant::now();
         loop {
-            match Client::connect(&socket, hello()).await {
+            match Client::connect(&socket, hello(), None).await {
                 Ok((client, ..)) => return client,
                 Err(error) => assert!(since.elapsed() < SOON, "no daemon listens: {error}"),
             }

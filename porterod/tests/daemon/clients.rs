@@ -21,7 +21,13 @@ fn frame(text: &str) -> Vec<u8> {
 }
 
 fn hello(home: &Home, peer: Peer) -> Vec<u8> {
-    let hello = Hello { protocol: PROTOCOL, build: "test".to_owned(), config: home.at("config"), peer };
+    let hello = Hello {
+        protocol: PROTOCOL,
+        build: "test".to_owned(),
+        config: home.at("config"),
+        peer,
+        nonce: Nonce::default(),
+    };
     frame(&serde_json::to_string(&hello).unwrap())
 }
 
@@ -135,8 +141,9 @@ async fn of_a_thousand_connections_so_many_are_let_in_and_the_others_are_told() 
             build: "test".into(),
             config: home.at("config"),
             peer: Peer::Terminal,
+            nonce: Nonce::default(),
         };
-        match Client::connect(&home.paths().socket(), hello).await {
+        match Client::connect(&home.paths().socket(), hello, None).await {
             Ok(connected) => let_in.push(connected),
             Err(ConnectError::Refused { failure, .. }) => {
                 assert_eq!(failure.kind, FailureKind::Refused);
@@ -155,8 +162,9 @@ async fn of_a_thousand_connections_so_many_are_let_in_and_the_others_are_told() 
             build: "test".into(),
             config: home.at("config"),
             peer: Peer::Terminal,
+            nonce: Nonce::default(),
         };
-        Client::connect(&home.paths().socket(), hello).await.is_ok()
+        Client::connect(&home.paths().socket(), hello, None).await.is_ok()
     })
     .await;
     app.shutdown().await;

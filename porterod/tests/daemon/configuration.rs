@@ -226,7 +226,12 @@ async fn a_copy_that_is_gone_or_forged_or_old_confirms_nothing() {
         ("deleted", Box::new(|| std::fs::remove_file(&copy).unwrap())),
         ("damaged", Box::new(|| std::fs::write(&copy, "{}").unwrap())),
         ("older", Box::new(|| std::fs::write(&copy, &sealed).unwrap())),
-        ("forged", Box::new(|| portero::confirmed::write(&copy, "a store", &forged).unwrap())),
+        (
+            "forged",
+            Box::new(|| {
+                portero::confirmed::write(&copy, &portero::identity::StoreId::default(), &forged).unwrap()
+            }),
+        ),
     ];
     for (what, harm) in harms {
         std::fs::write(&copy, &good).unwrap();

@@ -17,6 +17,7 @@ mod watch;
 use std::time::Duration;
 
 use portero::audit::{self, Event, Filter};
+use portero::identity::Nonce;
 use portero::ipc::{
     Ask, Called, Challenge, Client, ConnectError, FailureKind, Hello, PROTOCOL, Peer, Push, Reaching, Reply,
 };
@@ -443,8 +444,9 @@ async fn another_configuration_is_sent_away_with_advice() {
         build: "test".to_owned(),
         config: home.at("other"),
         peer: Peer::Terminal,
+        nonce: Nonce::default(),
     };
-    let refused = Client::connect(&home.paths().socket(), hello).await.map(drop);
+    let refused = Client::connect(&home.paths().socket(), hello, None).await.map(drop);
     let Err(ConnectError::Refused { failure, .. }) = refused else { panic!("{refused:?}") };
     assert_eq!(failure.kind, FailureKind::Configuration);
     assert!(failure.hint.unwrap().contains("daemon stop"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::clock::TestClock;
+use portero::identity::Nonce;
 use portero::ipc::{
     Ask, AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, Peer, Push, Reply,
 };
@@ -98,8 +99,14 @@ impl Home {
     }
 
     pub(crate) async fn connect(&self, peer: Peer) -> (Client, mpsc::Receiver<Push>) {
-        let hello = Hello { protocol: PROTOCOL, build: "test".to_owned(), config: self.at("config"), peer };
-        let (client, pushes, _) = Client::connect(&self.paths().socket(), hello).await.unwrap();
+        let hello = Hello {
+            protocol: PROTOCOL,
+            build: "test".to_owned(),
+            config: self.at("config"),
+            peer,
+            nonce: Nonce::default(),
+        };
+        let (client, pushes, _) = Client::connect(&self.paths().socket(), hello, None).await.unwrap();
         (client, pushes)
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portero::identity::Nonce;
 use portero::ipc::{
     Ask, AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, Peer, Push, Reply,
     TelegramConfirms,
@@ -62,8 +63,9 @@ impl World {
             build: "test".to_owned(),
             config: self.at("config"),
             peer: Peer::Terminal,
+            nonce: Nonce::default(),
         };
-        let (client, pushes, _) = Client::connect(&self.paths().socket(), hello).await.unwrap();
+        let (client, pushes, _) = Client::connect(&self.paths().socket(), hello, None).await.unwrap();
         (client, pushes)
     }
 

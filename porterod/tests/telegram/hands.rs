@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portero::audit::{self, Event, Filter};
+use portero::identity::Nonce;
 use portero::ipc::{Ask, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
 use portero::names::{Principal, SessionId, TaskId};
 use portero::policy::{Explanation, Standing};
@@ -132,8 +133,9 @@ impl Hands {
             directory,
         };
         let (build, config) = ("test".to_owned(), self.world.at("config"));
-        let hello = Hello { protocol: PROTOCOL, build, config, peer };
-        let (client, mut pushes, _) = Client::connect(&self.world.paths().socket(), hello).await.unwrap();
+        let hello = Hello { protocol: PROTOCOL, build, config, peer, nonce: Nonce::default() };
+        let (client, mut pushes, _) =
+            Client::connect(&self.world.paths().socket(), hello, None).await.unwrap();
         tokio::spawn(async move { while pushes.recv().await.is_some() {} });
         client
     }

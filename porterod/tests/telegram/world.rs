@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use portero::audit::{self, Event, Filter};
 use portero::clock::TestClock;
+use portero::identity::Nonce;
 use portero::ipc::{
     Ask, AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, PairingCode, Peer, Reply,
     TelegramState, TelegramStatus,
@@ -136,8 +137,9 @@ impl World {
 
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
         let (build, config) = ("test".to_owned(), self.at("config"));
-        let hello = Hello { protocol: PROTOCOL, build, config, peer: Peer::Terminal };
-        let (client, _pushes, _) = Client::connect(&self.paths().socket(), hello).await.unwrap();
+        let hello =
+            Hello { protocol: PROTOCOL, build, config, peer: Peer::Terminal, nonce: Nonce::default() };
+        let (client, _pushes, _) = Client::connect(&self.paths().socket(), hello, None).await.unwrap();
         match tokio::time::timeout(SOON, client.ask(ask)).await.expect("in time") {
             Ok(reply) => Ok(reply),
             Err(AskError::Refused(failure)) => Err(failure),

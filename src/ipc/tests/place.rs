@@ -68,9 +68,12 @@ async fn at_its_end_the_listener_removes_only_its_own_socket() {
             drop(first)
         }
         let served = tokio::spawn(async move {
-            second.accept().await.expect("accepted").greet(&welcome(), |_| Ok(())).await.map(drop)
+            second.accept().await.expect("accepted").greet("test", welcome).await.map(drop)
         });
-        assert!(matches!(probe(&place.socket, hello()).await, Probe::Ready(_)), "the second still serves");
+        assert!(
+            matches!(probe(&place.socket, hello(), None).await, Probe::Ready(_)),
+            "the second still serves"
+        );
         served.await.expect("joined").expect("greeted");
     }
     let place = Place::new();

@@ -29,6 +29,7 @@ impl From<ConnectError> for Unreached {
             }
             ConnectError::Absent(_)
             | ConnectError::Impostor
+            | ConnectError::OtherStore(_)
             | ConnectError::Foreign(_)
             | ConnectError::Broken(_) => unreached,
         }

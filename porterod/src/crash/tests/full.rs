@@ -37,9 +37,10 @@ impl Home {
             build: "test".to_owned(),
             config: self.at("config"),
             peer: Peer::Terminal,
+            nonce: portero::identity::Nonce::default(),
         };
         loop {
-            match Client::connect(&paths(self.0.path()).socket(), hello.clone()).await {
+            match Client::connect(&paths(self.0.path()).socket(), hello.clone(), None).await {
                 Ok((client, ..)) => return Some(client),
                 Err(error) => assert!(since.elapsed() < SOON, "it neither listens nor ends: {error}"),
             }

@@ -320,9 +320,10 @@ async fn ask_for_grant(home: &Home) -> (String, tokio::task::JoinHandle<Result<R
         build: "test".to_owned(),
         config: home.at("config"),
         peer: Peer::Terminal,
+        nonce: portero::identity::Nonce::default(),
     };
     let socket = paths(home.0.path()).socket();
-    let (client, mut pushes, _) = Client::connect(&socket, hello).await.unwrap();
+    let (client, mut pushes, _) = Client::connect(&socket, hello, None).await.unwrap();
     let (pattern, limits) = ("notes/send".parse().unwrap(), Limits::default());
     let ask = Ask::Grant { pattern, millis: 60_000, limits, challenge: Challenge::on_telegram() };
     let answer = tokio::spawn(async move { client.ask(ask).await });
