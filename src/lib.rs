@@ -23,6 +23,8 @@ pub mod secret;
 pub mod identity;
 pub mod kept;
 
+pub mod passphrase;
+
 pub mod pattern;
 
 pub mod anonymize;

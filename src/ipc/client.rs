@@ -8,18 +8,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use interprocess::local_socket::ConnectOptions;
-use interprocess::local_socket::tokio::Stream;
-use interprocess::local_socket::traits::StreamCommon as _;
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::ask::Ask;
 use super::failure::{Failure, FailureKind};
-use super::frame::{FRAME_MOST, Frames, GREETING_MOST, encode};
+use super::frame::{FRAME_MOST, FrameError, Frames, GREETING_MOST, encode};
 use super::messages::{FromDaemon, Hello, MAX_OPEN_QUESTIONS, PROTOCOL, Push, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox, SendError};
 use super::reply::Reply;
-use super::{Process, address};
+use super::{Process, address, stream};
 use crate::anonymize::Fake;
 use crate::identity::{Nonce, StoreId, Transcript};
 use crate::json::RawJson;
@@ -91,8 +89,8 @@ pub enum ConnectError {
          believed of it"
     )]
     OtherStore(Process),
-    /// A process of this user listens, but its program is not the daemon's.
-    #[error("{0} listens on the socket, which is not the daemon's program; nothing was told to it")]
+    /// A process of this user answers, but its program is not the daemon's, or it is not the one that listens.
+    #[error("{0} answers on the socket, and is not the daemon; nothing is believed of it")]
     Foreign(Process),
     /// The daemon refused: another version, or another configuration directory.
     #[error("{failure}")]
@@ -291,7 +289,7 @@ fn shows_store(
         && welcome.store.signed(transcript, &welcome.signature)
 }
 
-type Greeted = (Frames<ReadHalf<Stream>>, WriteHalf<Stream>, Welcome, Option<u32>);
+type Greeted = (Frames<stream::Reader>, stream::Writer, Welcome, Option<u32>);
 
 async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
     let broken = |error: &dyn std::fmt::Display| ConnectError::Broken(error.to_string());
@@ -301,11 +299,11 @@ async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::Absent(error),
             _ => broken(&error),
         })?;
-    let Some(peer) = stream.peer_creds().ok().filter(address::is_own_user) else {
+    let Some(peer) = stream::own_peer(&stream).ok().flatten() else {
         return Err(ConnectError::Impostor);
     };
-    let peer = peer.pid().and_then(|pid| u32::try_from(pid).ok());
-    let (read, mut write) = tokio::io::split(stream);
+    let (read, mut write) = stream::split(stream, peer).map_err(|error| broken(&error))?;
+    let peer = peer.pid;
     let mut frames = Frames::new(read, GREETING_MOST);
     let hello = encode(hello).map_err(|error| ConnectError::Broken(format!("{error:?}")))?;
     let sent = write.write_all(&hello).await;
@@ -315,6 +313,7 @@ async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
         Ok(None) => {
             return Err(broken(&sent.err().map_or("it hung up".to_owned(), |error| error.to_string())));
         }
+        Err(FrameError::Foreign(writer)) => return Err(ConnectError::Foreign(Process::of(Some(writer)))),
         Err(error) => return Err(broken(&error)),
     };
     match serde_json::from_slice::<Result<Welcome, Failure>>(answer.as_ref()) {
@@ -395,7 +394,7 @@ struct Reader {
 }
 
 impl Reader {
-    async fn read(self, mut frames: Frames<ReadHalf<Stream>>) {
+    async fn read(self, mut frames: Frames<stream::Reader>) {
         let reason = loop {
             let read = tokio::select! {
                 read = frames.next() => read,

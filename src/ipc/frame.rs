@@ -6,6 +6,8 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, timeout_at};
 
+use super::stream::ForeignWriter;
+
 /// The longest message, in bytes, in either direction.
 pub const FRAME_MOST: usize = 16 << 20;
 
@@ -47,9 +49,21 @@ pub(super) enum FrameError {
     /// The peer began a message and did not end it.
     #[error("a message that was begun was not ended within {} s", FRAME_TIMEOUT.as_secs())]
     TooSlow,
+    /// Another process wrote than the one that the connection is with.
+    #[error("a message came from process {0}, with which there is no connection")]
+    Foreign(u32),
     /// The connection broke, in the middle of a frame perhaps.
     #[error("the connection broke: {0}")]
     Io(std::io::Error),
+}
+
+impl FrameError {
+    fn of(error: std::io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<ForeignWriter>()) {
+            Some(ForeignWriter(writer)) => Self::Foreign(*writer),
+            None => Self::Io(error),
+        }
+    }
 }
 
 /// The frames that a peer sends.
@@ -103,7 +117,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                     timeout_at(begun + self.timeout, reading).await.map_err(|_| FrameError::TooSlow)?
                 }
             };
-            if read.map_err(FrameError::Io)? == 0 {
+            if read.map_err(FrameError::of)? == 0 {
                 return match self.buffer.is_empty() {
                     true => Ok(None),
                     false => Err(FrameError::Io(std::io::ErrorKind::UnexpectedEof.into())),

@@ -8,12 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use interprocess::local_socket::ConnectOptions;
-use interprocess::local_socket::tokio::{Listener as Socket, Stream};
-use interprocess::local_socket::traits::StreamCommon as _;
+use interprocess::local_socket::tokio::Listener as Socket;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tokio::io::{AsyncWriteExt, ReadHalf};
+use tokio::io::AsyncWriteExt;
 
 use super::address::SocketFile;
 use super::failure::{Failure, FailureKind};
@@ -21,7 +20,7 @@ use super::frame::{FRAME_MOST, FrameError, Frames, GREETING_MOST, encode};
 use super::lock::{BindError, Lock};
 use super::messages::{FromDaemon, Hello, PROTOCOL, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox};
-use super::{Process, address};
+use super::{Process, address, stream};
 use crate::identity::Transcript;
 
 /// How long a peer has to say who it is.
@@ -83,12 +82,14 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<Accepted> {
         loop {
             let stream = self.socket.accept().await?;
-            let Ok(peer) = stream.peer_creds() else { continue };
-            if address::is_own_user(&peer) {
-                let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
-                return Ok(Accepted { stream, process: Process::of(pid) });
+            match stream::own_peer(&stream) {
+                Ok(Some(peer)) => {
+                    let Ok((read, write)) = stream::split(stream, peer) else { continue };
+                    return Ok(Accepted { read, write, process: Process::of(peer.pid) });
+                }
+                Ok(None) => tracing::warn!("turned away a process of another user"),
+                Err(_) => {}
             }
-            tracing::warn!("turned away a process of another user");
         }
     }
 }
@@ -105,7 +106,8 @@ async fn is_answered(path: &Path) -> bool {
 /// A process that connected and has said nothing yet.
 #[derive(Debug)]
 pub struct Accepted {
-    stream: Stream,
+    read: stream::Reader,
+    write: stream::Writer,
     process: Process,
 }
 
@@ -126,7 +128,7 @@ impl Accepted {
         build: &str,
         welcome: impl FnOnce(&Hello) -> Result<Welcome, Failure>,
     ) -> Result<Greeted, Failure> {
-        let (read, mut write) = tokio::io::split(self.stream);
+        let Self { read, mut write, .. } = self;
         let mut frames = Frames::new(read, GREETING_MOST);
         let greeting = async {
             let heard = hear(&mut frames, build).await;
@@ -149,7 +151,7 @@ impl Accepted {
 
     /// Sends it away at once.
     pub async fn refuse(self, failure: Failure) {
-        let (_read, mut write) = tokio::io::split(self.stream);
+        let Self { read: _read, mut write, .. } = self;
         if let Ok(frame) = encode(&Err::<Welcome, _>(failure)) {
             let _ = tokio::time::timeout(GREETING, write.write_all(&frame)).await;
         }
@@ -169,7 +171,7 @@ pub struct Greeted {
     pub outbox: Outbox,
 }
 
-async fn hear(frames: &mut Frames<ReadHalf<Stream>>, build: &str) -> Result<Hello, Failure> {
+async fn hear(frames: &mut Frames<stream::Reader>, build: &str) -> Result<Hello, Failure> {
     let frame = frames.next().await.map_err(|error| malformed(&error))?.ok_or_else(|| gone(&"no hello"))?;
     // Another version may say hello in other words: its number is read alone first.
     #[derive(Deserialize)]
@@ -201,7 +203,7 @@ fn gone(error: &dyn std::fmt::Display) -> Failure {
 /// What a peer says.
 #[derive(Debug)]
 pub struct Inbox {
-    frames: Frames<ReadHalf<Stream>>,
+    frames: Frames<stream::Reader>,
     outbox: Outbox,
     closing: Closing,
 }
@@ -239,6 +241,10 @@ impl Inbox {
             Err(FrameError::Io(error)) => {
                 self.closing.close(format!("the connection broke: {error}"));
                 return None;
+            }
+            Err(error @ FrameError::Foreign(_)) => {
+                tracing::warn!(%error, "a connection ended");
+                Failure::new(FailureKind::Invalid, error.to_string())
             }
             Err(error @ (FrameError::TooLong(_) | FrameError::TooSlow)) => malformed(&error),
         };

@@ -22,6 +22,7 @@ mod outbox;
 mod process;
 mod reply;
 mod status;
+mod stream;
 mod telegram;
 mod width;
 

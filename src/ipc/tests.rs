@@ -240,6 +240,8 @@ async fn speak(place: &Place, words: &[&[u8]]) -> (Option<Incoming>, String, Vec
     let socket = place.socket.clone();
     let peer = tokio::spawn(async move {
         let mut peer = tokio::net::UnixStream::connect(socket).await.expect("connected");
+        #[cfg(target_os = "linux")]
+        rustix::net::sockopt::set_socket_passcred(&peer, true).expect("asked for");
         peer.write_all(&frame::encode(&hello()).expect("short")).await.expect("said");
         peer.write_all(&words).await.expect("said");
         let mut heard = Vec::new();

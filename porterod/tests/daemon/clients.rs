@@ -40,6 +40,8 @@ fn as_session(home: &Home) -> Vec<u8> {
 /// A client that said these bytes, and reads nothing.
 async fn stuck(home: &Home, words: &[u8]) -> UnixStream {
     let mut stream = UnixStream::connect(home.paths().socket()).await.unwrap();
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_socket_passcred(&stream, true).unwrap();
     stream.write_all(words).await.unwrap();
     stream
 }

@@ -31,6 +31,7 @@ impl Socket {
 
     fn greet(world: &World, peer: &Value) -> Self {
         let stream = UnixStream::connect(world.path("run/portero.sock")).unwrap();
+        rustix::net::sockopt::set_socket_passcred(&stream, true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut socket = Self { stream, next: 0 };
         let hello = json!({

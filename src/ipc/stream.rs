@@ -1,0 +1,134 @@
+//! The bytes of a connection, and which process wrote them.
+//!
+//! The system tells of a socket which process listened or connected (`SO_PEERCRED`), and that process may have left the
+//! socket to another one: to a child that it forked before it executed something else. So on Linux each chunk of bytes
+//! comes with the credentials of its writer (`SCM_CREDENTIALS`), which must be the process that the connection is with.
+
+use std::io;
+
+use interprocess::local_socket::tokio::Stream;
+use interprocess::local_socket::traits::StreamCommon as _;
+
+pub(super) use system::{Reader, Writer, split};
+
+use super::address;
+
+/// A message came from another process than the one that the connection is with.
+#[derive(Debug, thiserror::Error)]
+#[error("a message came from process {0}, with which there is no connection")]
+pub(super) struct ForeignWriter(pub(super) u32);
+
+/// The process at the other end, if it is of this user.
+pub(super) fn own_peer(stream: &Stream) -> io::Result<Option<Peer>> {
+    let peer = stream.peer_creds()?;
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+    Ok(address::is_own_user(&peer).then_some(Peer { pid }))
+}
+
+/// A process of this user.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    /// Its id, where it can be seen from here.
+    pub(super) pid: Option<u32>,
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::io::{self, IoSliceMut};
+    use std::os::fd::AsRawFd as _;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+
+    use interprocess::local_socket::tokio::Stream;
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    use rustix::net::sockopt::set_socket_passcred;
+    use tokio::io::{AsyncRead, Interest, ReadBuf};
+    use tokio::net::UnixStream;
+    use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+    use super::{ForeignWriter, Peer};
+
+    pub(in crate::ipc) type Writer = OwnedWriteHalf;
+
+    /// Reads what one process writes.
+    #[derive(Debug)]
+    pub(in crate::ipc) struct Reader {
+        half: OwnedReadHalf,
+        peer: Peer,
+        /// Room for the credentials of one chunk.
+        control: Vec<u8>,
+    }
+
+    /// Both directions of a connection with `peer`. Both ends ask for credentials before anything is written: then
+    /// the system attaches them, whichever end was quicker.
+    pub(in crate::ipc) fn split(stream: Stream, peer: Peer) -> io::Result<(Reader, Writer)> {
+        let Stream::UdSocket(stream) = stream;
+        let stream = UnixStream::from(stream);
+        set_socket_passcred(&stream, true)?;
+        let (half, writer) = stream.into_split();
+        let control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+        Ok((Reader { half, peer, control }, writer))
+    }
+
+    impl AsyncRead for Reader {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let Self { half, peer, control } = self.get_mut();
+            let stream: &UnixStream = half.as_ref();
+            loop {
+                ready!(stream.poll_read_ready(cx))?;
+                let into = buf.initialize_unfilled();
+                match stream.try_io(Interest::READABLE, || receive(stream, into, control)) {
+                    Ok((0, _)) => return Poll::Ready(Ok(())),
+                    Ok((read, writer)) => {
+                        if writer != (peer.pid.unwrap_or(0), rustix::process::geteuid().as_raw()) {
+                            return Poll::Ready(Err(io::Error::other(ForeignWriter(writer.0))));
+                        }
+                        buf.advance(read);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+        }
+    }
+
+    /// How many bytes one process wrote, and which process of which user: a read never joins what two wrote.
+    fn receive(
+        stream: &UnixStream,
+        into: &mut [u8],
+        control: &mut Vec<u8>,
+    ) -> io::Result<(usize, (u32, u32))> {
+        let mut into = [IoSliceMut::new(into)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = recvmsg::<()>(stream.as_raw_fd(), &mut into, Some(control), flags)?;
+        let credentials = received.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::ScmCredentials(of) => Some((of.pid().cast_unsigned(), of.uid())),
+            _ => None,
+        });
+        // Without credentials it is nobody's: no process has this id.
+        Ok((received.bytes, credentials.unwrap_or((u32::MAX, u32::MAX))))
+    }
+}
+
+/// Elsewhere only the connection's own peer is known.
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::io;
+
+    use interprocess::local_socket::tokio::Stream;
+    use tokio::io::{ReadHalf, WriteHalf};
+
+    use super::Peer;
+
+    pub(in crate::ipc) type Reader = ReadHalf<Stream>;
+    pub(in crate::ipc) type Writer = WriteHalf<Stream>;
+
+    pub(in crate::ipc) fn split(stream: Stream, _: Peer) -> io::Result<(Reader, Writer)> {
+        Ok(tokio::io::split(stream))
+    }
+}
