@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use portero::identity::Transcript;
 use portero::ipc::{
     Accepted, Ask, Called, Failure, FailureKind, FromDaemon, Greeted, Hello, Inbox, Incoming, Listener, Lock,
     MAX_OPEN_QUESTIONS, Outbox, Peer, Reply, SendError, ToDaemon, Welcome,
@@ -57,7 +58,7 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, slot: Slot) {
         greeted = accepted.greet(&daemon.build, admit) => greeted,
         () = slot.evicted() => return tracing::info!(%process, "a connection that said nothing was closed"),
     };
-    let Greeted { hello, transcript: _, inbox, outbox } = match greeted {
+    let Greeted { hello, transcript, inbox, outbox } = match greeted {
         Ok(greeted) => greeted,
         Err(failure) => return tracing::info!(%process, %failure, "a connection was refused"),
     };
@@ -73,7 +74,8 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, slot: Slot) {
     let open = Arc::new(Open::default());
     let unread = Arc::new(Semaphore::new(MAX_OPEN_QUESTIONS));
     let (asker, slot) = (Arc::new(asker), Arc::new(slot));
-    let connection = Connection { daemon, asker, outbox, open: Arc::clone(&open), unread, slot };
+    let open_here = Arc::clone(&open);
+    let connection = Connection { daemon, asker, transcript, outbox, open: open_here, unread, slot };
     connection.serve(inbox).await;
     open.withdraw_all();
     if matches!(*connection.asker, Asker::Session(_)) {
@@ -136,6 +138,7 @@ impl Open {
 struct Connection {
     daemon: Arc<Daemon>,
     asker: Arc<Asker>,
+    transcript: Transcript,
     outbox: Outbox,
     open: Arc<Open>,
     /// Room for questions whose answers are not on their way yet.
@@ -183,7 +186,8 @@ impl Connection {
         }
     }
 
-    async fn ask(&self, number: u64, ask: Ask) {
+    async fn ask(&self, number: u64, mut ask: Ask) {
+        ask.bind(&self.transcript);
         let Some(withdrawn) = self.open.add(number) else {
             let message =
                 format!("at most {MAX_OPEN_QUESTIONS} questions may be open at once, each with its number");

@@ -1,7 +1,8 @@
 //! The approval passphrase: the second factor without which nothing is widened from a terminal
 //! (guarantee A7), and the authenticator whose codes what is wide needs beside it.
 //!
-//! Only its argon2id hash is kept. After five wrong tries there is a pause that doubles with each further
+//! The daemon never gets it: a terminal proves that it was typed there (`portero::passphrase`), and what is kept is the
+//! key that checks this. After five wrong tries there is a pause that doubles with each further
 //! one; a restart does not end it. Each try counts as wrong before it is checked.
 
 mod authenticator;
@@ -12,14 +13,11 @@ mod totp;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
 use jiff::Timestamp;
 use portero::clock::Clock;
-use portero::ipc::Width;
+use portero::ipc::{Given, NewPassphrase, Width};
 use portero::notice::Alarm;
-use portero::secret::Secret;
+use portero::passphrase::Salted;
 use rusqlite::Connection;
 use tokio::sync::Mutex;
 
@@ -38,8 +36,6 @@ const FREE_TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
-/// The fewest characters of a new passphrase.
-const FEWEST: usize = 8;
 
 /// Why a passphrase did not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,30 +84,18 @@ pub enum PassphraseError {
     /// Too many wrong tries.
     #[error("too many wrong tries; the next one is possible in {} s", .0.as_secs().max(1))]
     Paused(Duration),
-    /// The new one is too short.
-    #[error("the passphrase must have at least {0} characters")]
-    Short(usize),
+    /// The new one is protected by less work than is required.
+    #[error("the passphrase was derived with less work than protects it")]
+    Weak,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What a hash costs.
-#[derive(Debug, Clone)]
-pub struct Cost(Params);
-
-impl Default for Cost {
-    /// OWASP's Password Storage Cheat Sheet, argon2id: 19 MiB, two rounds, one lane.
-    fn default() -> Self {
-        Self(Params::default())
-    }
-}
-
-/// Keeps the passphrase's hash and the authenticator, and checks tries.
+/// Keeps what checks the passphrase, and the authenticator, and checks tries.
 pub struct Passphrase {
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
-    cost: Cost,
     /// One try at a time; and the secret that was offered for enrolment.
     turn: Mutex<Option<Offer>>,
 }
@@ -120,7 +104,7 @@ impl Passphrase {
     /// On this store.
     #[must_use]
     pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
-        Self { journal, clock, cost: Cost::default(), turn: Mutex::new(None) }
+        Self { journal, clock, turn: Mutex::new(None) }
     }
 
     /// When it was first set and by which process; none until then.
@@ -131,13 +115,37 @@ impl Passphrase {
         Ok(self.journal.store().read(kept::load)?.map(|kept| (kept.first_set, kept.first_by)))
     }
 
+    /// How it is derived; none where none is set.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn salted(&self) -> Result<Option<Salted>, StoreError> {
+        self.journal.store().read(kept::load)?.map(|kept| Ok(kept.verifier()?.salted)).transpose()
+    }
+
+    /// Replaces the hash that an early version kept: a terminal could show by it alone what takes the passphrase.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn upgrade(&self) -> Result<(), StoreError> {
+        let Some(kept) = self.journal.store().read(kept::load)? else { return Ok(()) };
+        let text = kept.verifier()?.to_text();
+        if text == kept.text {
+            return Ok(());
+        }
+        self.journal
+            .store()
+            .write(Records::None, move |connection| kept::rewrite(connection, &kept.text, &text))
+            .await
+    }
+
     /// Checks a try of `process`, for what is not wide. Whoever asks records a refusal, with what was to be done.
     ///
     /// # Errors
     /// See [`PassphraseError`].
-    pub async fn confirm(&self, given: Secret, process: &str) -> Result<Confirmed, PassphraseError> {
+    pub async fn confirm(&self, given: Given, process: &str) -> Result<Confirmed, PassphraseError> {
         let _turn = self.turn.lock().await;
-        self.check(given).await?;
+        self.check(&given).await?;
         Ok(Confirmed::typed(process.to_owned(), Width::One))
     }
 
@@ -146,27 +154,31 @@ impl Passphrase {
     ///
     /// # Errors
     /// See [`PassphraseError`].
-    pub async fn set(&self, old: Option<Secret>, new: Secret, process: &str) -> Result<(), PassphraseError> {
+    pub async fn set(
+        &self,
+        old: Option<Given>,
+        new: NewPassphrase,
+        process: &str,
+    ) -> Result<(), PassphraseError> {
         let _turn = self.turn.lock().await;
-        if new.expose().chars().count() < FEWEST {
-            return Err(PassphraseError::Short(FEWEST));
+        if !new.verifier.salted.is_acceptable() {
+            return Err(PassphraseError::Weak);
         }
         let former = match (self.journal.store().read(kept::load)?, old) {
             (None, _) => None,
             (Some(_), None) => return Err(PassphraseError::Missing),
-            (Some(_), Some(old)) => Some((self.check(old.clone()).await?.hash, old)),
+            (Some(_), Some(old)) => Some((self.check(&old).await?.text, old)),
         };
-        let (cost, first) = (self.cost.clone(), new.clone());
-        let hash = off_thread(move || hash(&first, cost)).await??;
         let resealed = match &former {
-            Some((former, old)) => self.resealed((old, former), (&new, &hash)).await?,
+            Some((_, old)) => self.resealed(old, &new.opens)?,
             None => None,
         };
+        let text = new.verifier.to_text();
         let record = self.journal.act("passphrase set", "the approval passphrase", true, Some(process));
         let (by, now) = (process.to_owned(), self.clock.now().wall);
         let set = self.journal.change(Weight::Strict, move |connection| {
-            let former = former.as_ref().map(|(hash, _)| hash.as_str());
-            let set = kept::set(connection, former, &hash, &by, now)?;
+            let former = former.as_ref().map(|(text, _)| text.as_str());
+            let set = kept::set(connection, former, &text, &by, now)?;
             if set && let Some(resealed) = &resealed {
                 resealed.keep(connection)?;
             }
@@ -176,23 +188,26 @@ impl Passphrase {
     }
 
     /// Checks a try, and ends the count if it was right.
-    async fn check(&self, given: Secret) -> Result<Kept, PassphraseError> {
+    async fn check(&self, given: &Given) -> Result<Kept, PassphraseError> {
         let kept = self.tried(given).await?;
         self.journal.store().write(Records::None, kept::forget_tries).await?;
         Ok(kept)
     }
 
     /// Counts the try and checks it; the count stays.
-    async fn tried(&self, given: Secret) -> Result<Kept, PassphraseError> {
+    async fn tried(&self, given: &Given) -> Result<Kept, PassphraseError> {
         let store = self.journal.store();
         let Some(kept) = store.read(kept::load)? else {
             return Err(PassphraseError::Unset);
         };
+        let Given { act: Some(act), proof: Some(proof), .. } = given else {
+            return Err(PassphraseError::Missing);
+        };
+        let verifier = kept.verifier()?;
         let now = self.clock.now().wall;
         self.may_try(kept.failed, kept.failed_at, now).await?;
         store.write(Records::None, move |connection| kept::count_try(connection, now)).await?;
-        let hash = kept.hash.clone();
-        if off_thread(move || verify(&given, &hash)).await? {
+        if verifier.proves(act, proof) {
             return Ok(kept);
         }
         let left = left(kept.failed);
@@ -245,24 +260,5 @@ const fn left(failed: u32) -> u32 {
     FREE_TRIES.saturating_sub(failed.saturating_add(1))
 }
 
-fn hash(passphrase: &Secret, Cost(cost): Cost) -> Result<String, StoreError> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
-        .hash_password(passphrase.expose().as_bytes())
-        .map(|hash| hash.to_string())
-        .map_err(|error| StoreError::Failed(format!("the passphrase could not be hashed: {error}")))
-}
-
-/// Whether it is the one; the parameters are those in the hash.
-fn verify(passphrase: &Secret, hash: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| Argon2::default().verify_password(passphrase.expose().as_bytes(), &hash).is_ok())
-}
-
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| StoreError::Failed("the passphrase could not be checked".to_owned()))
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

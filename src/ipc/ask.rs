@@ -6,6 +6,7 @@ use super::challenge::Challenge;
 use crate::anonymize::Fake;
 use crate::audit::Head;
 use crate::call::Call;
+use crate::identity::Transcript;
 use crate::json::RawJson;
 use crate::names::{ServerName, TaskId, ToolId};
 use crate::pattern::Pattern;
@@ -250,6 +251,8 @@ pub enum Ask {
         /// The new one.
         new: Challenge,
     },
+    /// How the passphrase is to be derived. Answer: [`super::Reply::Salted`].
+    PassphraseSalt,
     /// Offer a new secret for an authenticator, to whoever knows the passphrase. Answer:
     /// [`super::Reply::TotpSecret`].
     OfferTotp {
@@ -282,4 +285,76 @@ pub enum Ask {
     Heads,
     /// End the daemon. Answer: [`super::Reply::Changed`], then the connection closes.
     Stop,
+}
+
+impl Ask {
+    /// With what it is confirmed, where it is such a question.
+    pub(super) fn challenge_mut(&mut self) -> Option<&mut Challenge> {
+        match self {
+            Self::RealTask { challenge, .. }
+            | Self::Approve { challenge, .. }
+            | Self::Grant { challenge, .. }
+            | Self::Resume { challenge }
+            | Self::ConfirmConfig { challenge, .. }
+            | Self::OfferTotp { challenge }
+            | Self::EnrollTotp { challenge }
+            | Self::RemoveTotp { challenge }
+            | Self::TelegramUnpair { challenge } => Some(challenge),
+            Self::Again { challenge, .. }
+            | Self::Rule { challenge, .. }
+            | Self::Unrule { challenge, .. }
+            | Self::TelegramPair { challenge }
+            | Self::SetPassphrase { old: challenge, .. } => challenge.as_mut(),
+            Self::Subscribe
+            | Self::Submit { .. }
+            | Self::Forward { .. }
+            | Self::Consume { .. }
+            | Self::Listing { .. }
+            | Self::CheckTask { .. }
+            | Self::ListTasks { .. }
+            | Self::News
+            | Self::CancelTask { .. }
+            | Self::Head(_)
+            | Self::Status
+            | Self::Tasks { .. }
+            | Self::Find { .. }
+            | Self::Task { .. }
+            | Self::Look { .. }
+            | Self::Watch { .. }
+            | Self::Reject { .. }
+            | Self::Revoke(_)
+            | Self::Pause
+            | Self::Rules
+            | Self::Why { .. }
+            | Self::Reach { .. }
+            | Self::Config
+            | Self::PassphraseSalt
+            | Self::Heads
+            | Self::Stop => None,
+        }
+    }
+
+    /// Whether what is sealed under the passphrase must be opened for it.
+    pub(super) fn opens_authenticator(&mut self) -> bool {
+        let sets = matches!(self, Self::SetPassphrase { .. });
+        sets || self.challenge_mut().is_some_and(|challenge| challenge.code.is_some())
+    }
+
+    /// What a proof is made over: the whole question but for the proof, on this connection.
+    pub(super) fn act(&self, transcript: &Transcript) -> Result<[u8; 32], serde_json::Error> {
+        let mut plain = self.clone();
+        if let Some(challenge) = plain.challenge_mut() {
+            challenge.forget_proof();
+        }
+        Ok(transcript.with_act(&serde_json::to_vec(&plain)?))
+    }
+
+    /// Notes for which act its proof must be made. What cannot be said in JSON was not asked.
+    pub fn bind(&mut self, transcript: &Transcript) {
+        if let Ok(act) = self.act(transcript)
+            && let Some(challenge) = self.challenge_mut()
+        {
+            challenge.bind(act);
+        }
+    }
 }

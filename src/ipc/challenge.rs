@@ -1,18 +1,34 @@
-//! What a person types to widen, and what is shown to a person once. Neither prints itself, and both are
-//! wiped when dropped.
+//! What a person gives to widen, and what is shown to a person once. Neither prints itself, and both are wiped when
+//! dropped.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
+use crate::passphrase::Verifier;
 use crate::secret::Secret;
 
 /// What lets a person's terminal widen: a second factor that the agent does not have.
+///
+/// The passphrase stays in the process in which it was typed. [`Client::ask`](super::Client::ask) puts a proof in its
+/// place, which is made for the one act that is asked for, on this connection.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Challenge {
-    /// The approval passphrase, as typed at the terminal. Left out where there is none: a daemon that knows of no
-    /// other factor does not take that for a wrong try.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub passphrase: String,
+    /// The passphrase as typed. No message holds it.
+    #[serde(skip)]
+    typed: Option<Secret>,
+    /// For which act a proof must be made, as the one that received it knows.
+    #[serde(skip)]
+    act: Option<[u8; 32]>,
+    /// Shows that the passphrase was typed. Left out where none was: a daemon that knows of no other factor does not
+    /// take that for a wrong try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<String>,
+    /// Opens what is sealed under the passphrase, where the act needs that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opens: Option<Disclosed>,
+    /// What the daemon keeps of a passphrase that is to be set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verifier: Option<Verifier>,
     /// A code of the authenticator, or a recovery code, for what is [wide](super::Width::Wide).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -22,29 +38,81 @@ pub struct Challenge {
     pub telegram: bool,
 }
 
+/// What a terminal gave in the passphrase's place.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// For which act it must be.
+    pub act: Option<[u8; 32]>,
+    /// The proof for that act, if one was given.
+    pub proof: Option<String>,
+    /// The key of what is sealed under the passphrase, where it was needed.
+    pub opens: Option<Secret>,
+}
+
+/// A passphrase that is to be set, without the passphrase.
+#[derive(Debug, Clone)]
+pub struct NewPassphrase {
+    /// What is kept.
+    pub verifier: Verifier,
+    /// The key under which an authenticator is sealed from then on.
+    pub opens: Secret,
+}
+
 impl Challenge {
     /// The passphrase alone.
     pub fn new(passphrase: impl Into<String>) -> Self {
-        Self { passphrase: passphrase.into(), code: None, telegram: false }
+        let mut challenge = Self::default();
+        challenge.typed = Some(Secret::new(passphrase));
+        challenge
     }
 
     /// Nothing typed: the person is asked on Telegram.
     #[must_use]
     pub fn on_telegram() -> Self {
-        Self { passphrase: String::new(), code: None, telegram: true }
+        let mut challenge = Self::default();
+        challenge.telegram = true;
+        challenge
     }
 
-    /// What was typed, so that it stays wiped wherever it goes: the passphrase, and the code.
+    /// What was given: in the passphrase's place, and the code.
     #[must_use]
-    pub fn take(mut self) -> (Secret, Option<Secret>) {
+    pub fn take(mut self) -> (Given, Option<Secret>) {
         let code = self.code.take().map(Secret::new);
-        (Secret::new(std::mem::take(&mut self.passphrase)), code)
+        let opens = self.opens.take().map(|opens| Secret::new(opens.expose()));
+        (Given { act: self.act, proof: self.proof.take(), opens }, code)
+    }
+
+    /// The passphrase that is to be set, where this is one.
+    #[must_use]
+    pub fn take_new(mut self) -> Option<NewPassphrase> {
+        let opens = Secret::new(self.opens.take()?.expose());
+        Some(NewPassphrase { verifier: self.verifier.take()?, opens })
+    }
+
+    pub(super) fn typed(&self) -> Option<Secret> {
+        self.typed.clone()
+    }
+
+    pub(super) fn prove(&mut self, proof: String, opens: Option<Secret>) {
+        (self.proof, self.opens) = (Some(proof), opens.map(Into::into));
+    }
+
+    pub(super) fn set(&mut self, verifier: Verifier, opens: Secret) {
+        (self.verifier, self.opens) = (Some(verifier), Some(opens.into()));
+    }
+
+    pub(super) fn bind(&mut self, act: [u8; 32]) {
+        self.act = Some(act);
+    }
+
+    /// Without what is made for the act: what the proof is made over.
+    pub(super) fn forget_proof(&mut self) {
+        (self.typed, self.proof, self.opens) = (None, None, None);
     }
 }
 
 impl Drop for Challenge {
     fn drop(&mut self) {
-        self.passphrase.zeroize();
         self.code.zeroize();
     }
 }
@@ -93,9 +161,9 @@ mod tests {
     #[test]
     fn a_daemon_that_knows_the_passphrase_only_does_not_take_a_question_on_telegram_for_a_wrong_one() {
         let sent = serde_json::to_value(Challenge::on_telegram()).unwrap();
-        assert_eq!(sent, serde_json::json!({ "telegram": true }), "its `passphrase` is missing, not empty");
+        assert_eq!(sent, serde_json::json!({ "telegram": true }), "its `proof` is missing, not empty");
         let typed = serde_json::to_value(Challenge::new("correct horse")).unwrap();
-        assert_eq!(typed, serde_json::json!({ "passphrase": "correct horse" }), "as ever");
+        assert_eq!(typed, serde_json::json!({}), "what was typed is in no message");
     }
 
     #[test]

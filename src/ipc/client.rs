@@ -22,6 +22,8 @@ use crate::anonymize::Fake;
 use crate::identity::{Nonce, StoreId, Transcript};
 use crate::json::RawJson;
 use crate::names::ServerName;
+use crate::passphrase::{self, Derived, Salted};
+use crate::secret::Secret;
 
 /// How long the daemon has to welcome us.
 const GREETING: Duration = Duration::from_secs(5);
@@ -45,7 +47,7 @@ pub struct Client {
 struct Shared {
     /// The process that listens, as the system tells.
     peer: Option<u32>,
-    #[expect(dead_code, reason = "tmp")]
+    /// What both ends said when the connection began.
     transcript: Transcript,
     outbox: Outbox,
     open: Arc<Questions>,
@@ -180,12 +182,48 @@ impl Client {
         let _ = self.shared.hearing.0.set(sink);
     }
 
-    /// Asks one question. Dropping the future withdraws it.
+    /// Asks one question, with a proof in the place of a passphrase that was typed. Dropping the future withdraws it.
     ///
     /// # Errors
     /// See [`AskError`].
     pub async fn ask(&self, ask: Ask) -> Result<Reply, AskError> {
+        let mut ask = ask;
+        self.prove(&mut ask).await?;
         self.ask_with_progress(ask, None).await
+    }
+
+    /// Puts a proof in the place of a passphrase that was typed. That takes a while, on another thread.
+    async fn prove(&self, ask: &mut Ask) -> Result<(), AskError> {
+        if let Ask::SetPassphrase { new, .. } = ask
+            && let Some(typed) = new.typed()
+        {
+            if typed.expose().chars().count() < passphrase::MIN_LENGTH {
+                let short =
+                    format!("the passphrase must have at least {} characters", passphrase::MIN_LENGTH);
+                return Err(AskError::Refused(Failure::new(FailureKind::Invalid, short)));
+            }
+            let salted = Salted::fresh();
+            let derived = derive(typed, salted.clone()).await?;
+            new.set(derived.verifier(salted), derived.opens());
+        }
+        let Some(typed) = ask.challenge_mut().and_then(|challenge| challenge.typed()) else { return Ok(()) };
+        let salted = match self.ask_with_progress(Ask::PassphraseSalt, None).await? {
+            Reply::Salted(Some(salted)) => salted,
+            // None is set, as the daemon will say.
+            _ => return Ok(()),
+        };
+        if !salted.is_acceptable() {
+            let weak = "the daemon would have the passphrase derived with less work than protects it; nothing was sent";
+            return Err(AskError::Refused(Failure::new(FailureKind::Challenge, weak)));
+        }
+        let derived = derive(typed, salted).await?;
+        let unsaid = |error: serde_json::Error| AskError::Unsent(SendError::NoJson(error.to_string()));
+        let act = ask.act(&self.shared.transcript).map_err(unsaid)?;
+        let opens = ask.opens_authenticator().then(|| derived.opens());
+        if let Some(challenge) = ask.challenge_mut() {
+            challenge.prove(derived.prove(&act), opens);
+        }
+        Ok(())
     }
 
     /// Asks one question ([`Ask::Forward`]) whose progress goes to `progress`; all of it comes before the
@@ -250,6 +288,13 @@ impl Client {
     fn gone(&self) -> AskError {
         AskError::Closed(self.shared.outbox.closing().reason())
     }
+}
+
+async fn derive(typed: Secret, salted: Salted) -> Result<Derived, AskError> {
+    let derived = tokio::task::spawn_blocking(move || Derived::new(&typed, &salted)).await;
+    derived.ok().flatten().ok_or_else(|| {
+        AskError::Refused(Failure::new(FailureKind::Internal, "the passphrase could not be derived"))
+    })
 }
 
 impl Drop for Shared {

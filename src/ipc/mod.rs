@@ -27,7 +27,7 @@ mod telegram;
 mod width;
 
 pub use ask::{Acting, Ask, Reaching};
-pub use challenge::{Challenge, Disclosed};
+pub use challenge::{Challenge, Disclosed, Given, NewPassphrase};
 pub use client::{AskError, Client, ConnectError, NotificationSink, Probe, Progress, probe};
 pub use failure::{Failure, FailureKind};
 pub use frame::FRAME_MOST;

@@ -12,6 +12,7 @@ use crate::confirmed::Changes;
 use crate::json::RawJson;
 use crate::names::{TaskId, ToolId};
 use crate::notice::Entry;
+use crate::passphrase::Salted;
 use crate::policy::{Action, Explanation, Grant, Rule, Standing};
 use crate::task::{News, Task};
 
@@ -29,6 +30,8 @@ pub enum Reply {
     Tasks(Vec<Task>),
     /// Finished tasks.
     News(News),
+    /// How the passphrase is derived; none where none is set.
+    Salted(Option<Salted>),
     /// The tasks that were looked for.
     Found(Vec<TaskId>),
     /// What came of a forwarded call.

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::identity::{Nonce, StoreId, StoreKey};
 use crate::names::{Principal, SessionId};
+use crate::passphrase::{Derived, Salted};
 use crate::policy::Standing;
 use crate::secret::Secret;
 
@@ -231,6 +232,133 @@ async fn a_peer_that_does_not_read_is_left() {
     let full = (0..1000).find_map(|_| outbox.push(&message).err());
     assert_eq!(full, Some(SendError::Full));
     drop(client);
+}
+
+/// What a client wrote, byte by byte, to a daemon that has this passphrase derived so.
+async fn written(salted: Salted, ask: Ask) -> (Vec<u8>, Result<Reply, AskError>) {
+    let place = Place::new();
+    let listener = tokio::net::UnixListener::bind(&place.socket).expect("bound");
+    let (socket, salt) = (place.socket.clone(), salted.clone());
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("accepted");
+        let mut bytes = Vec::new();
+        loop {
+            let mut length = [0; 4];
+            if stream.read_exact(&mut length).await.is_err() {
+                return bytes;
+            }
+            let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+            stream.read_exact(&mut frame).await.expect("whole");
+            bytes.extend(length.into_iter().chain(frame.iter().copied()));
+            let answer = match serde_json::from_slice::<Hello>(&frame) {
+                Ok(hello) => frame::encode(&welcome(&hello)),
+                Err(_) => match serde_json::from_slice(&frame).expect("a question") {
+                    ToDaemon::Ask { number, ask } if matches!(*ask, Ask::PassphraseSalt) => {
+                        frame::encode(&answer(number, Reply::Salted(Some(salt.clone()))))
+                    }
+                    ToDaemon::Ask { number, .. } => frame::encode(&answer(number, Reply::Changed(1))),
+                    other => panic!("{other:?}"),
+                },
+            };
+            stream.write_all(&answer.expect("short")).await.expect("said");
+        }
+    });
+    let (client, _pushes, _) = Client::connect(&socket, hello(), None).await.expect("connected");
+    let replied = client.ask(ask).await;
+    drop(client);
+    (serving.await.expect("joined"), replied)
+}
+
+#[tokio::test]
+async fn the_passphrase_is_in_nothing_that_a_client_writes() {
+    const TYPED: &str = "correct horse battery";
+    let with_code = || {
+        let mut challenge = Challenge::new(TYPED);
+        challenge.code = Some("123456".to_owned());
+        challenge
+    };
+    let salted = Salted::fresh();
+    let key = Derived::new(&Secret::new(TYPED), &salted).expect("derived");
+    for ask in [
+        Ask::SetPassphrase { old: None, new: Challenge::new(TYPED) },
+        Ask::SetPassphrase { old: Some(Challenge::new(TYPED)), new: Challenge::new(TYPED) },
+        Ask::Approve { task: crate::names::TaskId::fresh(), challenge: Challenge::new(TYPED) },
+        Ask::EnrollTotp { challenge: with_code() },
+        Ask::Resume { challenge: with_code() },
+    ] {
+        let (mut same, shown) = (ask.clone(), format!("{ask:?}"));
+        let proven = same.challenge_mut().is_some();
+        let opens = same.opens_authenticator();
+        let (bytes, replied) = written(salted.clone(), ask).await;
+        assert!(matches!(replied, Ok(Reply::Changed(1))), "{shown}: {replied:?}");
+        let text = String::from_utf8_lossy(&bytes);
+        for part in [TYPED, "correct", "battery", &data_encoding::HEXLOWER.encode(TYPED.as_bytes())] {
+            assert!(!text.contains(part), "{shown}: {text}");
+        }
+        assert_eq!(text.contains("\"proof\""), proven, "{shown}: {text}");
+        if proven {
+            assert_eq!(text.contains(key.opens().expose()), opens, "{shown}: only where something is opened");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_derives_nothing_with_less_work_than_protects_the_passphrase() {
+    let weak = Salted { memory: 8, rounds: 1, ..Salted::fresh() };
+    let ask = Ask::Resume { challenge: Challenge::new("correct horse battery") };
+    let (bytes, replied) = written(weak, ask).await;
+    assert!(matches!(replied, Err(AskError::Refused(_))), "{replied:?}");
+    assert!(!String::from_utf8_lossy(&bytes).contains("resume"), "nothing was sent");
+}
+
+#[test]
+fn a_proof_is_made_for_one_question_on_one_connection() {
+    let hello = hello();
+    let (one, other) = (welcome(&hello).expect("made"), welcome(&hello).expect("made"));
+    let (one, other) = (one.transcript(&hello), other.transcript(&hello));
+    let grant = |pattern: &str, code: Option<&str>| {
+        let mut challenge = Challenge::new("correct horse");
+        challenge.code = code.map(str::to_owned);
+        let pattern = pattern.parse().expect("a pattern");
+        Ask::Grant { pattern, millis: 60_000, limits: crate::policy::Limits::default(), challenge }
+    };
+    let act = grant("a/b", None).act(&one).expect("said");
+    let mut proven = grant("a/b", None);
+    proven.challenge_mut().expect("one").prove("00".to_owned(), Some(Secret::new("11")));
+    assert_eq!(proven.act(&one).expect("said"), act, "the proof is no part of it");
+    let read: Ask = serde_json::from_slice(&serde_json::to_vec(&proven).expect("said")).expect("read");
+    assert_eq!(read.act(&one).expect("said"), act, "both ends make the same of it");
+    for (what, different) in [
+        ("another connection", grant("a/b", None).act(&other)),
+        ("another pattern", grant("a/*", None).act(&one)),
+        ("another code", grant("a/b", Some("123456")).act(&one)),
+    ] {
+        assert_ne!(different.expect("said"), act, "{what}");
+    }
+}
+
+/// A socket is left to a child while its parent becomes another program: what the child writes is no message of the
+/// process that the system names.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_message_of_another_process_than_the_one_that_connected_ends_the_connection() {
+    let place = Place::new();
+    let listener = place.bind().await.expect("bound");
+    let connected = tokio::net::UnixStream::connect(&place.socket).await.expect("connected");
+    let accepted = listener.accept().await.expect("accepted");
+    assert_eq!(accepted.process().pid, Some(std::process::id()));
+    let greeting = frame::encode(&hello()).expect("short");
+    let input =
+        std::process::Stdio::from(std::os::fd::OwnedFd::from(connected.into_std().expect("a socket")));
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "printf '%b' \"$0\" >&0"])
+        .arg(greeting.iter().map(|byte| format!("\\0{byte:03o}")).collect::<String>())
+        .stdin(input)
+        .spawn()
+        .expect("it runs");
+    let refused = accepted.greet("test", welcome).await.map(drop).expect_err("refused");
+    assert!(refused.message.contains("with which there is no connection"), "{refused}");
+    child.wait().expect("it ends");
 }
 
 /// A peer that speaks bytes.

@@ -3,6 +3,7 @@ use portero::secret::Secret;
 use super::*;
 use crate::approval::tests::Bench;
 use crate::passphrase::Passphrase;
+use crate::passphrase::tests::new_one;
 
 fn paths(bench: &Bench) -> Paths {
     let base = bench.directory.path();
@@ -47,7 +48,7 @@ async fn nothing_counts_as_confirmed_before_a_passphrase_is_set() {
 async fn a_daemon_that_died_between_the_passphrase_and_the_seal_seals_when_it_starts() {
     let bench = Bench::new();
     let passphrase = Passphrase::new(bench.journal.clone(), bench.clock.clone());
-    passphrase.set(None, Secret::new("correct horse"), "pid 1").await.unwrap();
+    passphrase.set(None, new_one(&Secret::new("correct horse")), "pid 1").await.unwrap();
     assert_eq!(*open(&bench, "a").await, Confirmed::Sealed(policies("a")));
     assert_eq!(*open(&bench, "b").await, Confirmed::Sealed(policies("a")));
 }

@@ -58,6 +58,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         | Ask::Rules
         | Ask::Unsaved
         | Ask::Config
+        | Ask::PassphraseSalt
         | Ask::Heads
         | Ask::Head(_)
         | Ask::Why { .. }

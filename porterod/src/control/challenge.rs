@@ -34,10 +34,10 @@ pub(super) async fn confirm(
         Confirming::Asked(beside) => return consent::ask(daemon, by, beside, what).await,
         Confirming::Typed(challenge) => challenge,
     };
-    let (passphrase, code) = challenge.take();
+    let (given, code) = challenge.take();
     let confirmed = match what.width() {
-        Width::One => daemon.passphrase.confirm(passphrase, by).await,
-        Width::Wide => daemon.passphrase.confirm_wide(passphrase, code, by).await,
+        Width::One => daemon.passphrase.confirm(given, by).await,
+        Width::Wide => daemon.passphrase.confirm_wide(given, code, by).await,
     };
     confirmed.map_err(|error| failure::of_passphrase(&error))
 }

@@ -75,7 +75,7 @@ pub(super) fn of_passphrase(error: &PassphraseError) -> Failure {
             Failure::new(FailureKind::Refused, error.to_string())
                 .with_hint("enrol one with `portero totp enroll`")
         }
-        PassphraseError::Short(_) => Failure::new(FailureKind::Invalid, error.to_string()),
+        PassphraseError::Weak => Failure::new(FailureKind::Invalid, error.to_string()),
         PassphraseError::Store(error) => of_store(error),
     }
 }

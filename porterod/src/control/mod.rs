@@ -165,6 +165,7 @@ async fn answer_session(
         | Ask::Why { .. }
         | Ask::Reach { .. }
         | Ask::SetPassphrase { .. }
+        | Ask::PassphraseSalt
         | Ask::OfferTotp { .. }
         | Ask::EnrollTotp { .. }
         | Ask::RemoveTotp { .. }
@@ -254,6 +255,7 @@ async fn answer_person(daemon: &Arc<Daemon>, hand: &Hand<'_>, ask: Ask) -> Resul
         Ask::Why { tool, arguments } => why::answer(daemon, &tool, arguments),
         Ask::Reach { pattern, by } => reach::answer(daemon, &pattern, by).await,
         Ask::SetPassphrase { old, new } => passphrase::answer(daemon, by, old, new).await,
+        Ask::PassphraseSalt => passphrase::salt(daemon),
         Ask::OfferTotp { challenge } => totp::offer(daemon, challenge).await,
         Ask::EnrollTotp { challenge } => totp::enroll(daemon, by, challenge).await,
         Ask::RemoveTotp { challenge } => totp::remove(daemon, by, challenge).await,

@@ -14,8 +14,8 @@ pub(super) async fn offer(daemon: &Daemon, challenge: Challenge) -> Result<Reply
 
 /// Puts that secret in force, once a first code shows that an authenticator has it.
 pub(super) async fn enroll(daemon: &Daemon, by: &str, challenge: Challenge) -> Result<Reply, Failure> {
-    let (passphrase, code) = typed(challenge)?.take();
-    let enrolled = daemon.passphrase.enroll(passphrase, code, by).await;
+    let (given, code) = typed(challenge)?.take();
+    let enrolled = daemon.passphrase.enroll(given, code, by).await;
     enrolled
         .map(|codes| Reply::RecoveryCodes(codes.into_iter().map(Into::into).collect()))
         .map_err(|error| failure::of_passphrase(&error))
@@ -23,7 +23,7 @@ pub(super) async fn enroll(daemon: &Daemon, by: &str, challenge: Challenge) -> R
 
 /// From then on the passphrase alone confirms what is wide.
 pub(super) async fn remove(daemon: &Daemon, by: &str, challenge: Challenge) -> Result<Reply, Failure> {
-    let (passphrase, code) = typed(challenge)?.take();
-    let removed = daemon.passphrase.remove(passphrase, code, by).await;
+    let (given, code) = typed(challenge)?.take();
+    let removed = daemon.passphrase.remove(given, code, by).await;
     removed.map(|()| Reply::Changed(1)).map_err(|error| failure::of_passphrase(&error))
 }

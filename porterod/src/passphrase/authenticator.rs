@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Moment;
-use portero::ipc::Width;
+use portero::ipc::{Given, Width};
 use portero::notice::Alarm;
 use portero::secret::Secret;
 use rusqlite::Connection;
 
 use super::seal::{About, Contents, Found};
-use super::{Confirmed, Passphrase, PassphraseError, kept, left, off_thread};
+use super::{Confirmed, Passphrase, PassphraseError, kept, left};
 use crate::journal::Weight;
 use crate::store::authenticator::{self as codes, Row, Sealed};
 use crate::store::passphrase::Kept;
@@ -74,13 +74,13 @@ impl Passphrase {
     /// See [`PassphraseError`].
     pub async fn confirm_wide(
         &self,
-        given: Secret,
+        given: Given,
         code: Option<Secret>,
         process: &str,
     ) -> Result<Confirmed, PassphraseError> {
         let _turn = self.turn.lock().await;
         match self.journal.store().read(codes::load)? {
-            None => drop(self.check(given).await?),
+            None => drop(self.check(&given).await?),
             Some(row) => self.check_both(row, given, code, process).await?,
         }
         Ok(Confirmed::typed(process.to_owned(), Width::Wide))
@@ -91,12 +91,12 @@ impl Passphrase {
     ///
     /// # Errors
     /// See [`PassphraseError`].
-    pub async fn offer(&self, given: Secret) -> Result<Secret, PassphraseError> {
+    pub async fn offer(&self, given: Given) -> Result<Secret, PassphraseError> {
         let mut turn = self.turn.lock().await;
         if let Some(row) = self.journal.store().read(codes::load)? {
             return Err(PassphraseError::Enrolled(row.enrolled));
         }
-        self.check(given).await?;
+        self.check(&given).await?;
         let contents = Contents::fresh();
         let secret = contents.secret();
         *turn = Some(Offer { contents, made: self.clock.now() });
@@ -109,7 +109,7 @@ impl Passphrase {
     /// See [`PassphraseError`]; after a wrong code another one may follow.
     pub async fn enroll(
         &self,
-        given: Secret,
+        given: Given,
         code: Option<Secret>,
         process: &str,
     ) -> Result<Vec<Secret>, PassphraseError> {
@@ -118,13 +118,14 @@ impl Passphrase {
         turn.take_if(|offer| now.boot.saturating_sub(offer.made.boot) > OFFERED_MOST);
         let Offer { contents, .. } = turn.as_mut().ok_or(PassphraseError::NotOffered)?;
         let code = code.ok_or(PassphraseError::CodeMissing)?;
-        let hash = self.check(given.clone()).await?.hash;
+        self.check(&given).await?;
+        let opens = given.opens.as_ref().ok_or(PassphraseError::Sealed)?;
         let Found::Step(last_step) = contents.find(&code, now.wall) else {
             return Err(PassphraseError::FirstCode);
         };
         let about = About { enrolled: now.wall, by: process.to_owned() };
-        let (contents, offered) = (contents.clone(), contents.recovery());
-        let (sealed, contents) = sealed(contents, (&given, &hash), about.clone()).await?;
+        let offered = contents.recovery();
+        let sealed = sealed(contents, opens, &about)?;
         let row = Row {
             enrolled: about.enrolled,
             by: about.by,
@@ -150,7 +151,7 @@ impl Passphrase {
     /// See [`PassphraseError`].
     pub async fn remove(
         &self,
-        given: Secret,
+        given: Given,
         code: Option<Secret>,
         process: &str,
     ) -> Result<(), PassphraseError> {
@@ -166,15 +167,11 @@ impl Passphrase {
     }
 
     /// What is kept of the authenticator, if one is enrolled, under a new passphrase.
-    pub(super) async fn resealed(
-        &self,
-        (old, old_hash): (&Secret, &str),
-        (new, new_hash): (&Secret, &str),
-    ) -> Result<Option<Resealed>, PassphraseError> {
+    pub(super) fn resealed(&self, old: &Given, opens: &Secret) -> Result<Option<Resealed>, PassphraseError> {
         let Some(row) = self.journal.store().read(codes::load)? else { return Ok(None) };
         let (before, about) = (row.sealed.nonce, About::of(&row));
-        let contents = opened(row, (old, old_hash)).await?;
-        let (sealed, contents) = sealed(contents, (new, new_hash), about).await?;
+        let contents = opened(&row, old)?;
+        let sealed = sealed(&contents, opens, &about)?;
         Ok(Some(Resealed { before, sealed, left: contents.recovery_left() }))
     }
 
@@ -182,21 +179,22 @@ impl Passphrase {
     async fn check_both(
         &self,
         row: Row,
-        given: Secret,
+        given: Given,
         code: Option<Secret>,
         process: &str,
     ) -> Result<(), PassphraseError> {
         let (code, now) = (code.ok_or(PassphraseError::CodeMissing)?, self.clock.now().wall);
         self.may_try(row.failed, row.failed_at, now).await?;
-        let Kept { hash, failed, .. } = self.tried(given.clone()).await?;
+        let Kept { failed, .. } = self.tried(&given).await?;
         let count = move |connection: &Connection| codes::count_try(connection, now);
         self.journal.store().write(Records::None, count).await?;
         let (before, about, wrong) = (row.sealed.nonce, About::of(&row), row.failed.max(failed));
-        let mut contents = opened(row, (&given, &hash)).await?;
+        let mut contents = opened(&row, &given)?;
         let used = match contents.find(&code, now) {
             Found::Step(step) => self.use_step(step).await?,
             Found::Recovery => {
-                let (sealed, contents) = sealed(contents, (&given, &hash), about).await?;
+                let opens = given.opens.as_ref().ok_or(PassphraseError::Sealed)?;
+                let sealed = sealed(&contents, opens, &about)?;
                 let left = contents.recovery_left();
                 self.use_recovery(Resealed { before, sealed, left }, process).await?;
                 true
@@ -244,23 +242,16 @@ fn forget_tries(connection: &Connection) -> Result<(), StoreError> {
     kept::forget_tries(connection)
 }
 
-/// Opens what is kept with a passphrase that is right, as its hash says.
-async fn opened(row: Row, (given, hash): (&Secret, &str)) -> Result<Contents, PassphraseError> {
-    let (given, hash) = (given.clone(), hash.to_owned());
-    let opened = off_thread(move || Contents::open(&row, &given, &hash)).await?;
-    opened.ok_or(PassphraseError::Sealed)
+/// Opens what is kept with what was given.
+fn opened(row: &Row, given: &Given) -> Result<Contents, PassphraseError> {
+    let opens = given.opens.as_ref().ok_or(PassphraseError::Sealed)?;
+    Contents::open(row, opens).ok_or(PassphraseError::Sealed)
 }
 
-/// Seals contents under a passphrase, and gives them back.
-async fn sealed(
-    contents: Contents,
-    (given, hash): (&Secret, &str),
-    about: About,
-) -> Result<(Sealed, Contents), PassphraseError> {
-    let (given, hash) = (given.clone(), hash.to_owned());
-    let sealed = move || contents.seal(&given, &hash, &about).map(|sealed| (sealed, contents));
+/// Seals contents under the passphrase that gives this key.
+fn sealed(contents: &Contents, opens: &Secret, about: &About) -> Result<Sealed, PassphraseError> {
     let failed = || StoreError::Failed("the authenticator could not be sealed".to_owned());
-    Ok(off_thread(sealed).await?.ok_or_else(failed)?)
+    Ok(contents.seal(opens, about).ok_or_else(failed)?)
 }
 
 #[cfg(test)]

@@ -1,12 +1,10 @@
-//! What is kept of an authenticator, sealed under the passphrase: XChaCha20-Poly1305 with a key that argon2id
-//! derives, with a salt of its own. Whoever reads the store can make no codes from it.
+//! What is kept of an authenticator, sealed under the passphrase: XChaCha20-Poly1305 with the key that the terminal
+//! derives from it, salted. The daemon has that key only while it does what the key was sent for. Whoever reads the store can make no codes from it.
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 use constant_time_eq::constant_time_eq;
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use jiff::Timestamp;
 use portero::secret::Secret;
 use zeroize::Zeroizing;
@@ -79,23 +77,21 @@ impl Contents {
         if self.recovery.len() < before { Found::Recovery } else { Found::Nothing }
     }
 
-    /// Seals them under the passphrase whose hash this is, for the enrolment of `row`.
-    pub(super) fn seal(&self, passphrase: &Secret, hash: &str, about: &About) -> Option<Sealed> {
+    /// Seals them under the passphrase that gives this key, for the enrolment of `about`.
+    pub(super) fn seal(&self, opens: &Secret, about: &About) -> Option<Sealed> {
         let (salt, nonce) = (rand::random(), rand::random::<[u8; 24]>());
         let mut plain = Zeroizing::new(self.secret.to_vec());
         plain.extend(self.recovery.iter().flat_map(|code| code.expose().bytes()));
         let aad = about.bytes();
-        let text = cipher(passphrase, hash, &salt)?
-            .encrypt(&nonce.into(), Payload { msg: &plain, aad: &aad })
-            .ok()?;
+        let text = cipher(opens, &salt)?.encrypt(&nonce.into(), Payload { msg: &plain, aad: &aad }).ok()?;
         Some(Sealed { salt, nonce, text })
     }
 
     /// Opens what is kept; none when it was not sealed under this passphrase, or was changed since.
-    pub(super) fn open(row: &Row, passphrase: &Secret, hash: &str) -> Option<Self> {
+    pub(super) fn open(row: &Row, opens: &Secret) -> Option<Self> {
         let Sealed { salt, nonce, text } = &row.sealed;
         let aad = About::of(row).bytes();
-        let plain = cipher(passphrase, hash, salt)?.decrypt(nonce.into(), Payload { msg: text, aad: &aad });
+        let plain = cipher(opens, salt)?.decrypt(nonce.into(), Payload { msg: text, aad: &aad });
         let plain = Zeroizing::new(plain.ok()?);
         let (secret, recovery) = plain.split_first_chunk::<SECRET>()?;
         let recovery = recovery.chunks(RECOVERY_LENGTH).map(std::str::from_utf8).map(|code| {
@@ -126,14 +122,8 @@ impl About {
     }
 }
 
-/// The cost is that of the passphrase's own hash, which is made anew whenever this is.
-fn cipher(passphrase: &Secret, hash: &str, salt: &[u8; 16]) -> Option<XChaCha20Poly1305> {
-    let hash = PasswordHash::new(hash).ok()?;
-    let cost = Params::try_from(&hash).ok()?;
-    let cost = Params::new(cost.m_cost(), cost.t_cost(), cost.p_cost(), Some(32)).ok()?;
-    let mut key = Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
-        .hash_password_into(passphrase.expose().as_bytes(), salt, &mut *key)
-        .ok()?;
-    Some(XChaCha20Poly1305::new((&*key).into()))
+fn cipher(opens: &Secret, salt: &[u8; 16]) -> Option<XChaCha20Poly1305> {
+    let opens = Zeroizing::new(HEXLOWER.decode(opens.expose().as_bytes()).ok()?);
+    let key = blake3::keyed_hash(<&[u8; 32]>::try_from(opens.as_slice()).ok()?, salt);
+    Some(XChaCha20Poly1305::new(key.as_bytes().into()))
 }

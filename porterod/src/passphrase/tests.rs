@@ -1,6 +1,8 @@
 use portero::names::TaskId;
+use portero::passphrase::Derived;
 use portero::pattern::Pattern;
 use portero::policy::{Action, Limits};
+use portero::secret::Secret;
 
 use super::*;
 use crate::approval::tests::Bench;
@@ -9,19 +11,33 @@ use crate::taps::{Affirmed, Wider};
 pub(super) const RIGHT: &str = "correct horse";
 
 pub(super) fn passphrase_on(bench: &Bench) -> Passphrase {
-    let cost = Cost(Params::new(8, 1, 1, None).unwrap());
-    Passphrase { cost, ..Passphrase::new(bench.journal.clone(), bench.clock.clone()) }
+    Passphrase::new(bench.journal.clone(), bench.clock.clone())
+}
+
+/// What a terminal gives at which this was typed.
+pub(crate) fn given(passphrase: &Passphrase, typed: &Secret) -> Given {
+    const ACT: [u8; 32] = [7; 32];
+    let salted = passphrase.salted().unwrap().unwrap_or_else(Salted::fresh);
+    let derived = Derived::new(typed, &salted).unwrap();
+    Given { act: Some(ACT), proof: Some(derived.prove(&ACT)), opens: Some(derived.opens()) }
+}
+
+/// What a terminal sends to have this set.
+pub(crate) fn new_one(typed: &Secret) -> NewPassphrase {
+    let salted = Salted::fresh();
+    let derived = Derived::new(typed, &salted).unwrap();
+    NewPassphrase { verifier: derived.verifier(salted), opens: derived.opens() }
 }
 
 pub(super) async fn set_up() -> (Bench, Passphrase) {
     let bench = Bench::new();
     let passphrase = passphrase_on(&bench);
-    passphrase.set(None, Secret::new(RIGHT), "pid 1").await.unwrap();
+    passphrase.set(None, new_one(&Secret::new(RIGHT)), "pid 1").await.unwrap();
     (bench, passphrase)
 }
 
-async fn try_it(passphrase: &Passphrase, given: &str) -> Result<Confirmed, PassphraseError> {
-    passphrase.confirm(Secret::new(given), "pid 2").await
+async fn try_it(passphrase: &Passphrase, typed: &str) -> Result<Confirmed, PassphraseError> {
+    passphrase.confirm(given(passphrase, &Secret::new(typed)), "pid 2").await
 }
 
 #[tokio::test]
@@ -36,8 +52,8 @@ async fn until_one_is_set_nothing_is_confirmed() {
 async fn the_right_one_confirms_and_the_first_setting_is_remembered() {
     let (bench, passphrase) = set_up().await;
     assert_eq!(try_it(&passphrase, RIGHT).await.unwrap().by(), "pid 2");
-    let old = Some(Secret::new(RIGHT));
-    passphrase.set(old, Secret::new("battery staple"), "pid 3").await.unwrap();
+    let old = Some(given(&passphrase, &Secret::new(RIGHT)));
+    passphrase.set(old, new_one(&Secret::new("battery staple")), "pid 3").await.unwrap();
     assert!(try_it(&passphrase, "battery staple").await.is_ok());
     assert!(matches!(try_it(&passphrase, RIGHT).await, Err(PassphraseError::Wrong { left: 4 })));
     let first = passphrase.first_set().unwrap().unwrap();
@@ -47,12 +63,19 @@ async fn the_right_one_confirms_and_the_first_setting_is_remembered() {
 #[tokio::test]
 async fn a_new_one_needs_the_old_one() {
     let (_bench, passphrase) = set_up().await;
-    let new = || Secret::new("battery staple");
+    let new = || new_one(&Secret::new("battery staple"));
     assert_eq!(passphrase.set(None, new(), "p").await.unwrap_err(), PassphraseError::Missing);
-    let wrong = passphrase.set(Some(Secret::new("guess")), new(), "p").await;
+    let wrong = passphrase.set(Some(given(&passphrase, &Secret::new("guess"))), new(), "p").await;
     assert!(matches!(wrong, Err(PassphraseError::Wrong { .. })));
-    let short = passphrase.set(Some(Secret::new(RIGHT)), Secret::new("short"), "p").await;
-    assert_eq!(short.unwrap_err(), PassphraseError::Short(FEWEST));
+    let right = given(&passphrase, &Secret::new(RIGHT));
+    let mut cheap = new();
+    cheap.verifier.salted.memory -= 1;
+    let weak = passphrase.set(Some(right.clone()), cheap, "p").await;
+    assert_eq!(weak.unwrap_err(), PassphraseError::Weak);
+    let none = passphrase.confirm(Given { proof: None, ..right.clone() }, "p").await;
+    assert_eq!(none.unwrap_err(), PassphraseError::Missing, "that costs no try");
+    let other = passphrase.confirm(Given { act: Some([8; 32]), ..right }, "p").await;
+    assert!(matches!(other, Err(PassphraseError::Wrong { left: 3 })), "made for another act: {other:?}");
     assert!(try_it(&passphrase, RIGHT).await.is_ok());
 }
 
@@ -126,17 +149,33 @@ async fn many_tries_at_once_are_no_more_than_one_after_another() {
 async fn the_first_one_is_set_by_one_of_many() {
     let bench = Bench::new();
     let passphrase = passphrase_on(&bench);
-    let setting = (0..10).map(|n| passphrase.set(None, Secret::new(format!("passphrase {n}")), "p"));
+    let setting =
+        (0..10).map(|n| passphrase.set(None, new_one(&Secret::new(format!("passphrase {n}"))), "p"));
     let set = futures_util::future::join_all(setting).await;
     assert_eq!(set.iter().filter(|set| set.is_ok()).count(), 1);
 }
 
-#[test]
-fn the_default_cost_is_argon2id_with_nineteen_mebibytes() {
-    let hash = hash(&Secret::new(RIGHT), Cost::default()).unwrap();
-    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-    assert!(verify(&Secret::new(RIGHT), &hash));
-    assert!(!verify(&Secret::new("guess"), &hash));
+#[tokio::test]
+async fn the_hash_of_an_early_version_is_replaced_and_its_passphrase_and_tries_stay() {
+    let (bench, passphrase) = set_up().await;
+    try_it(&passphrase, "guess").await.unwrap_err();
+    let salted = Salted { salt: data_encoding::HEXLOWER.encode(b"0123456789abcdef"), ..Salted::fresh() };
+    let salted_cost = (salted.memory, salted.rounds);
+    let verifier = Derived::new(&Secret::new(RIGHT), &salted).unwrap().verifier(salted);
+    let cost = argon2::Params::new(salted_cost.0, salted_cost.1, 1, Some(32)).unwrap();
+    let mut hash = [0; 32];
+    argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost)
+        .hash_password_into(RIGHT.as_bytes(), b"0123456789abcdef", &mut hash)
+        .unwrap();
+    let encoded = |bytes: &[u8]| data_encoding::BASE64_NOPAD.encode(bytes);
+    let text = format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", encoded(b"0123456789abcdef"), encoded(&hash));
+    let change =
+        move |connection: &Connection| Ok(connection.execute("UPDATE passphrase SET hash = ?1", [text])?);
+    bench.journal.store().write(Records::None, change).await.unwrap();
+    passphrase.upgrade().await.unwrap();
+    let kept = bench.journal.store().read(kept::load).unwrap().unwrap();
+    assert_eq!((kept.text, kept.failed), (verifier.to_text(), 1));
+    assert!(try_it(&passphrase, RIGHT).await.is_ok());
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! The passphrase's hash and its tries.
+//! What checks the passphrase, and its tries.
 
 use jiff::Timestamp;
+use portero::passphrase::Verifier;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::StoreError;
@@ -9,8 +10,8 @@ use super::text::{from_nanos, nanos};
 /// What is kept of the passphrase.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
-    /// argon2id, PHC text.
-    pub(crate) hash: String,
+    /// [`Verifier::to_text`]; of an early version, an argon2id hash as PHC text.
+    pub(crate) text: String,
     /// When one was first set.
     pub(crate) first_set: Timestamp,
     /// By which process.
@@ -21,12 +22,26 @@ pub(crate) struct Kept {
     pub(crate) failed_at: Timestamp,
 }
 
+impl Kept {
+    /// What checks it.
+    pub(crate) fn verifier(&self) -> Result<Verifier, StoreError> {
+        let found = Verifier::of_text(&self.text).or_else(|| Verifier::of_hash(&self.text));
+        found.ok_or_else(|| StoreError::corrupt("what it keeps of the passphrase cannot be read"))
+    }
+}
+
+/// Keeps the same in another text.
+pub(crate) fn rewrite(connection: &Connection, old: &str, text: &str) -> Result<(), StoreError> {
+    connection.execute("UPDATE passphrase SET hash = ?1 WHERE hash = ?2", params![text, old])?;
+    Ok(())
+}
+
 /// Reads it, if one is set.
 pub(crate) fn load(connection: &Connection) -> Result<Option<Kept>, StoreError> {
     let sql = "SELECT hash, first_set, first_by, failed, failed_at FROM passphrase";
     let found = connection.query_row(sql, [], |row| {
         Ok(Kept {
-            hash: row.get(0)?,
+            text: row.get(0)?,
             first_set: from_nanos(1, row.get(1)?)?,
             first_by: row.get(2)?,
             failed: row.get(3)?,
@@ -36,11 +51,11 @@ pub(crate) fn load(connection: &Connection) -> Result<Option<Kept>, StoreError> 
     Ok(found.optional()?)
 }
 
-/// Sets the first one, or replaces the one whose hash is `old`. False when that is not how things stand.
+/// Sets the first one, or replaces the one whose text is `old`. False when that is not how things stand.
 pub(crate) fn set(
     connection: &Connection,
     old: Option<&str>,
-    hash: &str,
+    text: &str,
     by: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
@@ -49,11 +64,11 @@ pub(crate) fn set(
         None => connection.execute(
             "INSERT INTO passphrase (only, hash, first_set, first_by, changed, changed_by)
              VALUES (1, ?1, ?2, ?3, ?2, ?3) ON CONFLICT DO NOTHING",
-            params![hash, at, by],
+            params![text, at, by],
         )?,
         Some(old) => connection.execute(
             "UPDATE passphrase SET hash = ?1, changed = ?2, changed_by = ?3, failed = 0 WHERE hash = ?4",
-            params![hash, at, by, old],
+            params![text, at, by, old],
         )?,
     };
     Ok(changed == 1)

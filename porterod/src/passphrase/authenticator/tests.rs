@@ -4,7 +4,7 @@ use portero::clock::Clock as _;
 
 use super::*;
 use crate::approval::tests::Bench;
-use crate::passphrase::tests::{RIGHT, passphrase_on, set_up};
+use crate::passphrase::tests::{RIGHT, given, new_one, passphrase_on, set_up};
 use crate::passphrase::totp::{SECRET, code};
 use crate::passphrase::{FIRST_PAUSE, PassphraseError as Wrong};
 
@@ -15,7 +15,7 @@ struct Phone([u8; SECRET]);
 
 impl Phone {
     async fn offered(passphrase: &Passphrase) -> Self {
-        let shown = passphrase.offer(right()).await.unwrap();
+        let shown = passphrase.offer(given(passphrase, &right())).await.unwrap();
         Self(BASE32_NOPAD.decode(shown.expose().as_bytes()).unwrap().try_into().unwrap())
     }
 
@@ -34,14 +34,15 @@ fn typed(code: &str) -> Option<Secret> {
 }
 
 async fn wide(passphrase: &Passphrase, code: Option<Secret>) -> Result<Confirmed, Wrong> {
-    passphrase.confirm_wide(right(), code, "pid 2").await
+    passphrase.confirm_wide(given(passphrase, &right()), code, "pid 2").await
 }
 
 /// A passphrase and an authenticator whose present code is used.
 async fn enrolled() -> (Bench, Passphrase, Phone, Vec<Secret>) {
     let (bench, passphrase) = set_up().await;
     let phone = Phone::offered(&passphrase).await;
-    let recovery = passphrase.enroll(right(), phone.code(&bench, 0), "pid 7").await.unwrap();
+    let recovery =
+        passphrase.enroll(given(&passphrase, &right()), phone.code(&bench, 0), "pid 7").await.unwrap();
     (bench, passphrase, phone, recovery)
 }
 
@@ -66,25 +67,34 @@ async fn until_one_is_enrolled_the_passphrase_alone_confirms_what_is_wide() {
     let (_bench, passphrase) = set_up().await;
     assert_eq!(passphrase.enrolled().unwrap(), None);
     assert_eq!(wide(&passphrase, None).await.unwrap().by(), "pid 2");
-    let guessed = passphrase.confirm_wide(Secret::new("guess"), typed("123456"), "p").await;
+    let guessed =
+        passphrase.confirm_wide(given(&passphrase, &Secret::new("guess")), typed("123456"), "p").await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 4 });
-    assert_eq!(passphrase.remove(right(), None, "p").await.unwrap_err(), Wrong::NotEnrolled);
+    assert_eq!(
+        passphrase.remove(given(&passphrase, &right()), None, "p").await.unwrap_err(),
+        Wrong::NotEnrolled
+    );
 }
 
 #[tokio::test]
 async fn it_takes_effect_with_a_first_code_and_tells_since_when() {
     let (bench, passphrase) = set_up().await;
-    let none = passphrase.enroll(right(), typed("000000"), "p").await;
+    let none = passphrase.enroll(given(&passphrase, &right()), typed("000000"), "p").await;
     assert_eq!(none.unwrap_err(), Wrong::NotOffered);
-    assert!(matches!(passphrase.offer(Secret::new("guess")).await, Err(Wrong::Wrong { .. })));
+    assert!(matches!(
+        passphrase.offer(given(&passphrase, &Secret::new("guess"))).await,
+        Err(Wrong::Wrong { .. })
+    ));
     let phone = Phone::offered(&passphrase).await;
-    let far = passphrase.enroll(right(), phone.code(&bench, 5), "p").await;
+    let far = passphrase.enroll(given(&passphrase, &right()), phone.code(&bench, 5), "p").await;
     assert_eq!(far.unwrap_err(), Wrong::FirstCode);
-    let guessed = passphrase.enroll(Secret::new("guess"), phone.code(&bench, 0), "p").await;
+    let guessed =
+        passphrase.enroll(given(&passphrase, &Secret::new("guess")), phone.code(&bench, 0), "p").await;
     assert!(matches!(guessed, Err(Wrong::Wrong { .. })));
     assert!(wide(&passphrase, None).await.is_ok(), "not in force yet");
 
-    let recovery = passphrase.enroll(right(), phone.code(&bench, 0), "pid 7").await.unwrap();
+    let recovery =
+        passphrase.enroll(given(&passphrase, &right()), phone.code(&bench, 0), "pid 7").await.unwrap();
     let since = bench.clock.now().wall;
     let told = Enrolled { since, by: "pid 7".to_owned(), recovery: 8 };
     assert_eq!(passphrase.enrolled().unwrap(), Some(told));
@@ -92,7 +102,7 @@ async fn it_takes_effect_with_a_first_code_and_tells_since_when() {
     different.sort_unstable();
     different.dedup();
     assert_eq!(different.len(), 8);
-    assert_eq!(passphrase.offer(right()).await.unwrap_err(), Wrong::Enrolled(since));
+    assert_eq!(passphrase.offer(given(&passphrase, &right())).await.unwrap_err(), Wrong::Enrolled(since));
     assert!(acts(&bench).contains(&"totp enroll: the authenticator".to_owned()));
 }
 
@@ -101,7 +111,7 @@ async fn a_secret_that_was_offered_long_ago_is_not_enrolled() {
     let (bench, passphrase) = set_up().await;
     let phone = Phone::offered(&passphrase).await;
     bench.clock.advance(OFFERED_MOST + STEP);
-    let late = passphrase.enroll(right(), phone.code(&bench, 0), "p").await;
+    let late = passphrase.enroll(given(&passphrase, &right()), phone.code(&bench, 0), "p").await;
     assert_eq!(late.unwrap_err(), Wrong::NotOffered);
 }
 
@@ -109,8 +119,9 @@ async fn a_secret_that_was_offered_long_ago_is_not_enrolled() {
 async fn what_is_wide_needs_both_and_what_is_not_needs_the_passphrase_alone() {
     let (bench, passphrase, phone, _) = enrolled().await;
     assert_eq!(wide(&passphrase, None).await.unwrap_err(), Wrong::CodeMissing);
-    assert!(passphrase.confirm(right(), "p").await.is_ok());
-    let guessed = passphrase.confirm_wide(Secret::new("guess"), phone.code(&bench, 1), "p").await;
+    assert!(passphrase.confirm(given(&passphrase, &right()), "p").await.is_ok());
+    let guessed =
+        passphrase.confirm_wide(given(&passphrase, &Secret::new("guess")), phone.code(&bench, 1), "p").await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 4 });
     assert_eq!(wide(&passphrase, phone.code(&bench, 1)).await.unwrap().by(), "pid 2");
 }
@@ -147,7 +158,10 @@ async fn wrong_codes_lead_to_the_pause_and_the_passphrase_alone_does_not_end_it(
         let guessed = wide(&passphrase, phone.code(&bench, 7)).await;
         assert_eq!(guessed.unwrap_err(), Wrong::CodeWrong { left });
         if left > 0 {
-            assert!(passphrase.confirm(right(), "p").await.is_ok(), "that ends only its own count");
+            assert!(
+                passphrase.confirm(given(&passphrase, &right()), "p").await.is_ok(),
+                "that ends only its own count"
+            );
         }
     }
     assert_eq!(bench.told().len(), 1, "a person is told of the pause");
@@ -184,9 +198,9 @@ async fn a_wall_clock_that_is_set_back_makes_no_pause_of_codes_longer_than_it_is
 #[tokio::test]
 async fn a_right_passphrase_with_a_wrong_code_does_not_end_the_count_of_passphrases() {
     let (bench, passphrase, phone, _) = enrolled().await;
-    assert!(passphrase.confirm(Secret::new("guess"), "p").await.is_err());
+    assert!(passphrase.confirm(given(&passphrase, &Secret::new("guess")), "p").await.is_err());
     assert_eq!(wide(&passphrase, phone.code(&bench, 7)).await.unwrap_err(), Wrong::CodeWrong { left: 3 });
-    let guessed = passphrase.confirm(Secret::new("guess"), "p").await;
+    let guessed = passphrase.confirm(given(&passphrase, &Secret::new("guess")), "p").await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 2 });
 }
 
@@ -200,18 +214,21 @@ async fn a_recovery_code_stands_in_once_however_it_is_spelled() {
     let after = bench.after_crash();
     let again = wide(&passphrase_on(&after), Some(recovery[2].clone())).await;
     assert!(matches!(again, Err(Wrong::CodeWrong { .. })));
-    passphrase.remove(right(), Some(recovery[0].clone()), "p").await.unwrap();
+    passphrase.remove(given(&passphrase, &right()), Some(recovery[0].clone()), "p").await.unwrap();
     assert!(wide(&passphrase, None).await.is_ok());
 }
 
 #[tokio::test]
 async fn removing_it_needs_both() {
     let (bench, passphrase, phone, _) = enrolled().await;
-    assert_eq!(passphrase.remove(right(), None, "p").await.unwrap_err(), Wrong::CodeMissing);
-    let wrong = passphrase.remove(right(), phone.code(&bench, 9), "p").await;
+    assert_eq!(
+        passphrase.remove(given(&passphrase, &right()), None, "p").await.unwrap_err(),
+        Wrong::CodeMissing
+    );
+    let wrong = passphrase.remove(given(&passphrase, &right()), phone.code(&bench, 9), "p").await;
     assert!(matches!(wrong, Err(Wrong::CodeWrong { .. })));
     assert!(passphrase.enrolled().unwrap().is_some());
-    passphrase.remove(right(), phone.code(&bench, 1), "p").await.unwrap();
+    passphrase.remove(given(&passphrase, &right()), phone.code(&bench, 1), "p").await.unwrap();
     assert_eq!(passphrase.enrolled().unwrap(), None);
     assert!(acts(&bench).contains(&"totp remove: the authenticator".to_owned()));
 }
@@ -221,12 +238,14 @@ async fn a_new_passphrase_keeps_the_authenticator_and_seals_it_anew() {
     let (bench, passphrase, phone, recovery) = enrolled().await;
     let before = bench.journal.store().read(codes::load).unwrap().unwrap().sealed;
     let new = || Secret::new("battery staple");
-    passphrase.set(Some(right()), new(), "p").await.unwrap();
+    passphrase.set(Some(given(&passphrase, &right())), new_one(&new()), "p").await.unwrap();
     let after = bench.journal.store().read(codes::load).unwrap().unwrap().sealed;
     assert!(before.salt != after.salt && before.nonce != after.nonce && before.text != after.text);
     assert!(matches!(wide(&passphrase, phone.code(&bench, 1)).await, Err(Wrong::Wrong { .. })));
-    assert!(passphrase.confirm_wide(new(), phone.code(&bench, 1), "p").await.is_ok());
-    assert!(passphrase.confirm_wide(new(), Some(recovery[7].clone()), "p").await.is_ok());
+    assert!(passphrase.confirm_wide(given(&passphrase, &new()), phone.code(&bench, 1), "p").await.is_ok());
+    assert!(
+        passphrase.confirm_wide(given(&passphrase, &new()), Some(recovery[7].clone()), "p").await.is_ok()
+    );
 }
 
 #[tokio::test]
@@ -262,10 +281,14 @@ async fn what_was_changed_in_the_store_confirms_nothing() {
         assert_eq!(wide(&passphrase, phone.code(&bench, 1)).await.unwrap_err(), Wrong::Sealed, "{sql}");
         let with_recovery = wide(&passphrase, Some(recovery[0].clone())).await;
         assert_eq!(with_recovery.unwrap_err(), Wrong::Sealed);
-        let other = passphrase.set(Some(right()), Secret::new("battery staple"), "p").await;
+        let other = passphrase
+            .set(Some(given(&passphrase, &right())), new_one(&Secret::new("battery staple")), "p")
+            .await;
         assert_eq!(other.unwrap_err(), Wrong::Sealed, "the passphrase stays too");
-        assert!(passphrase.confirm(right(), "p").await.is_ok());
-        assert!(passphrase.remove(right(), Some(recovery[0].clone()), "p").await.is_err());
+        assert!(passphrase.confirm(given(&passphrase, &right()), "p").await.is_ok());
+        assert!(
+            passphrase.remove(given(&passphrase, &right()), Some(recovery[0].clone()), "p").await.is_err()
+        );
     }
 }
 
@@ -273,8 +296,10 @@ async fn what_was_changed_in_the_store_confirms_nothing() {
 async fn a_passphrase_that_was_set_in_place_of_one_that_is_gone_opens_nothing() {
     let (bench, passphrase, phone, _) = enrolled().await;
     meddle(&bench, "DELETE FROM passphrase").await;
-    passphrase.set(None, Secret::new("battery staple"), "p").await.unwrap();
-    let other = passphrase.confirm_wide(Secret::new("battery staple"), phone.code(&bench, 1), "p").await;
+    passphrase.set(None, new_one(&Secret::new("battery staple")), "p").await.unwrap();
+    let other = passphrase
+        .confirm_wide(given(&passphrase, &Secret::new("battery staple")), phone.code(&bench, 1), "p")
+        .await;
     assert_eq!(other.unwrap_err(), Wrong::Sealed);
 }
 

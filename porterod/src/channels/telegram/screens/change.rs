@@ -138,6 +138,7 @@ pub fn done(reply: &Reply, by: Option<i64>, view: &View<'_>) -> Vec<Message> {
         | Reply::Look(_)
         | Reply::News(_)
         | Reply::Unsaved(_)
+        | Reply::Salted(_)
         | Reply::Config(_)
         | Reply::RealTask(_)
         | Reply::Found(_)

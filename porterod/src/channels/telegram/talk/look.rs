@@ -78,6 +78,7 @@ impl Talk {
             | Reply::Look(_)
             | Reply::News(_)
             | Reply::Unsaved(_)
+            | Reply::Salted(_)
             | Reply::Config(_)
             | Reply::RealTask(_)
             | Reply::Found(_)
