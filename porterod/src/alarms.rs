@@ -1,10 +1,11 @@
 //! Tells people of what only the audit of a session says: that a message was withheld there, because a private
-//! value stood in it.
+//! value stood in it; that it goes on without ever having greeted this daemon; that it cites a rule or grant which never
+//! was in force here. The last two are what a session looks like that another process was the daemon for.
 //!
 //! What the daemon withholds itself, it tells itself, at once. Alarms that were raised several times in some minutes
 //! are told from here too, together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use portero::audit::{Event, Filter, Follower, Outcome};
 use portero::names::ToolId;
 use portero::notice::Alarm;
+use portero::policy::Source;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
@@ -19,10 +21,33 @@ use crate::journal::Journal;
 /// How often the segments are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a session may make calls before it greets: longer than the pause after which one that lost the daemon
+/// looks for it again.
+const GREET_TIMEOUT: Duration = Duration::from_secs(90);
+/// How many segments without a greeting are watched at once.
+const MAX_UNGREETED: usize = 10_000;
+
+/// The segments in which calls ran without being asked about, and the rules and grants that they cite.
+type Calls = BTreeMap<String, BTreeSet<Source>>;
+
+/// What the daemon knows of sessions.
+#[derive(Clone)]
+pub struct Known {
+    /// Whether a session said that a segment is its own.
+    pub is_announced: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Whether a rule or grant with this id was in force since the daemon began.
+    pub was_in_force: Arc<dyn Fn(u64) -> bool + Send + Sync>,
+}
+
 /// Follows the segments of sessions, from their present ends.
 pub struct Alarms {
     journal: Arc<Journal>,
+    known: Known,
     directory: PathBuf,
+    /// Since when segments were seen to have calls, in time since boot, without a greeting.
+    ungreeted: HashMap<String, Duration>,
+    /// Segments of which people were told.
+    told: HashSet<String>,
     /// None until the directory could be read.
     follower: Option<Follower>,
 }
@@ -30,9 +55,9 @@ pub struct Alarms {
 impl Alarms {
     /// Of the segments in `directory`.
     #[must_use]
-    pub fn new(journal: Arc<Journal>, directory: &Path) -> Self {
-        let follower = begin(directory);
-        Self { journal, directory: directory.to_owned(), follower }
+    pub fn new(journal: Arc<Journal>, known: Known, directory: &Path) -> Self {
+        let (follower, directory) = (begin(directory), directory.to_owned());
+        Self { journal, known, directory, ungreeted: HashMap::new(), told: HashSet::new(), follower }
     }
 
     /// Looks from time to time, until `stop`. The composition root spawns it.
@@ -51,25 +76,69 @@ impl Alarms {
         let journal = Arc::clone(&self.journal);
         let read = tokio::task::spawn_blocking(move || {
             let mut follower = follower.or_else(|| begin(&directory))?;
-            let mut withheld = BTreeMap::new();
+            let (mut withheld, mut calls) = (BTreeMap::new(), Calls::new());
             let read = follower.visit(|entry| {
-                if let Event::Outcome { tool, outcome: Outcome::Withheld, .. } = entry.record.event
-                    && !journal.is_own(&entry.segment)
-                {
-                    *withheld.entry(tool).or_insert(0) += 1;
+                if journal.is_own(&entry.segment) {
+                    return;
+                }
+                match entry.record.event {
+                    Event::Outcome { tool, outcome: Outcome::Withheld, .. } => {
+                        *withheld.entry(tool).or_insert(0) += 1;
+                    }
+                    Event::Intent { reason, task: None, .. } => {
+                        calls.entry(entry.segment).or_default().extend(Source::named_in(&reason));
+                    }
+                    _ => {}
                 }
             });
-            Some((follower, withheld, read))
+            Some((follower, withheld, calls, read))
         });
-        let Ok(Some((follower, withheld, read))) = read.await else { return };
+        let Ok(Some((follower, withheld, calls, read))) = read.await else { return };
         self.follower = Some(follower);
         for (tool, count) in withheld {
             self.tell(&tool, count).await;
         }
+        self.look_for_strangers(calls).await;
         if let Err(error) = read {
             tracing::warn!(%error, "what sessions withheld is not known");
         }
         self.journal.tell_alarms(false).await;
+    }
+
+    /// Raises one alarm for all that a look finds: whoever writes many segments floods nobody.
+    async fn look_for_strangers(&mut self, calls: Calls) {
+        let (mut cite, now) = (Vec::new(), self.journal.now().boot);
+        for (segment, sources) in calls {
+            for source in sources {
+                let (Source::Rule(id) | Source::Grant(id)) = source else { continue };
+                if !(self.known.was_in_force)(id) && self.told.insert(format!("{segment}: {source}")) {
+                    cite.push(format!("segment {segment} cites {source}"));
+                }
+            }
+            if self.ungreeted.len() < MAX_UNGREETED {
+                self.ungreeted.entry(segment).or_insert(now);
+            }
+        }
+        self.ungreeted.retain(|segment, _| !(self.known.is_announced)(segment));
+        let late: Vec<String> =
+            self.ungreeted.extract_if(|_, since| now.saturating_sub(*since) >= GREET_TIMEOUT).map(|(segment, _)| segment).collect();
+        let strange = late.into_iter().filter(|segment| self.told.insert(segment.clone()));
+        let strange: Vec<String> = strange.map(|segment| format!("segment {segment}")).collect();
+        self.raise("calls ran by rules or grants that were never in force here", &cite).await;
+        self.raise("a session makes calls and never greeted this daemon", &strange).await;
+    }
+
+    async fn raise(&self, what: &str, found: &[String]) {
+        let [first, others @ ..] = found else { return };
+        let more = if others.is_empty() { String::new() } else { format!(", and {} more", others.len()) };
+        let about = format!(
+            "{what}: {first}{more}; a session may have believed another process in the daemon's place: see `portero \
+             logs`, and PORTERO_RUNTIME_DIR and PORTERO_STATE_DIR of your agent"
+        );
+        tracing::error!("{about}");
+        self.journal.alarm(Alarm::Audit, &about).await;
+        // People are told in any case; a record that cannot be written now follows.
+        let _ = self.journal.record_act("alarm", &about, true, None);
     }
 
     async fn tell(&self, tool: &ToolId, count: u64) {
@@ -103,13 +172,81 @@ mod tests {
         Record { at: bench.clock.now().wall, session: None, principal: None, event }
     }
 
+    /// No rule, no grant, no session.
+    fn nothing_known() -> Known {
+        Known { is_announced: Arc::new(|_| false), was_in_force: Arc::new(|_| false) }
+    }
+
+    fn intent(bench: &Bench, reason: &str) -> Record {
+        let (tool, reason) = ("mail/send".parse().unwrap(), reason.to_owned());
+        let event = Event::Intent { call: 1, tool, reason, task: None, arguments: None };
+        Record { at: bench.clock.now().wall, session: None, principal: None, event }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_makes_calls_and_never_greets_is_told_of_once_and_one_that_greets_late_is_not() {
+        let bench = Bench::new();
+        let directory = bench.directory.path().join("audit");
+        let open = |name: &str| Segment::open(&directory, name, bench.clock.now()).unwrap();
+        let early = open("before the daemon");
+        early.append(&intent(&bench, "allowed by `a/b` (policies.json)")).unwrap();
+        let announced: Arc<std::sync::Mutex<HashSet<String>>> = Arc::default();
+        let asked = Arc::clone(&announced);
+        let is_announced = Arc::new(move |segment: &str| asked.lock().unwrap().contains(segment));
+        let known = Known { is_announced, ..nothing_known() };
+        let mut alarms = Alarms::new(Arc::clone(&bench.journal), known, &directory);
+        let (silent, late, idle) = (open("silent"), open("late"), open("idle"));
+        for session in [&silent, &late] {
+            session.append(&intent(&bench, "allowed by `a/b` (policies.json)")).unwrap();
+        }
+        alarms.look().await;
+        assert!(bench.told().is_empty(), "it has some time: {:?}", bench.told());
+        announced.lock().unwrap().insert(late.head().segment);
+        bench.clock.advance(GREET_TIMEOUT);
+        alarms.look().await;
+        assert_eq!(bench.told().len(), 1, "{:?}", bench.told());
+        let told = &bench.told()[0];
+        assert!(told.contains("never greeted") && told.contains(&silent.head().segment), "{told}");
+        for other in [early, late, idle] {
+            assert!(!told.contains(&other.head().segment), "{told}");
+        }
+        silent.append(&intent(&bench, "allowed by `a/b` (policies.json)")).unwrap();
+        bench.clock.advance(2 * GREET_TIMEOUT);
+        alarms.look().await;
+        alarms.look().await;
+        assert_eq!(bench.told().len(), 1, "once: {:?}", bench.told());
+    }
+
+    #[tokio::test]
+    async fn a_call_by_a_rule_or_grant_that_never_was_raises_an_alarm() {
+        let bench = Bench::new();
+        let directory = bench.directory.path().join("audit");
+        let was_in_force = Arc::new(|id| id == 3);
+        let known = Known { is_announced: Arc::new(|_| true), was_in_force };
+        let mut alarms = Alarms::new(Arc::clone(&bench.journal), known, &directory);
+        let session = Segment::open(&directory, "session", bench.clock.now()).unwrap();
+        for known in
+            ["allowed by `a/b` (rule 3)", "allowed by `a/b` (grant 3)", "allowed by `*` (policies.json:2:4)"]
+        {
+            session.append(&intent(&bench, known)).unwrap();
+        }
+        alarms.look().await;
+        assert!(bench.told().is_empty(), "{:?}", bench.told());
+        for forged in ["allowed by `*` (rule 9)", "allowed by `*` (rule 9)", "allowed by `*` (grant 8)"] {
+            session.append(&intent(&bench, forged)).unwrap();
+        }
+        alarms.look().await;
+        assert_eq!(bench.told().len(), 1, "one for all: {:?}", bench.told());
+        assert!(bench.told()[0].contains("cites rule 9, and 1 more"), "{:?}", bench.told());
+    }
+
     #[tokio::test]
     async fn people_are_told_once_of_what_a_session_withheld_and_of_nothing_else() {
         let bench = Bench::new();
         let directory = bench.directory.path().join("audit");
         let session = Segment::open(&directory, "session", bench.clock.now()).unwrap();
         session.append(&outcome(&bench, Outcome::Withheld)).unwrap();
-        let mut alarms = Alarms::new(Arc::clone(&bench.journal), &directory);
+        let mut alarms = Alarms::new(Arc::clone(&bench.journal), nothing_known(), &directory);
         alarms.look().await;
         assert!(bench.told().is_empty(), "what was before is not told");
         session.append(&outcome(&bench, Outcome::Failed)).unwrap();

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::compose::{compose, sealed};
-use crate::alarms::Alarms;
+use crate::alarms::{Alarms, Known};
 use crate::approval::Which;
 use crate::channels::telegram::decide::Deciding;
 use crate::channels::telegram::link::{self, Tuning};
@@ -100,6 +100,8 @@ impl App {
             .map_err(|error| internal("could not write to the state directory", &error))?;
         let tuning = parts.telegram.clone();
         let (daemon, executor) = compose(parts, environment, &files).await?;
+        let upgraded = daemon.passphrase.upgrade().await;
+        upgraded.map_err(|error| internal("could not read what is kept of the passphrase", &error))?;
         begin(&daemon, &files).await;
         let ended = daemon.consents.recover().await;
         ended.map_err(|error| internal("could not end what terminals asked for", &error))?;
@@ -115,7 +117,7 @@ impl App {
         let place = daemon.outbox.last().map_err(|error| internal("could not read the outbox", &error))?;
         background.spawn(tell_sessions(Arc::clone(&daemon), place));
         background.spawn(Arc::clone(&daemon.outbox).run(daemon.stop.clone()));
-        let alarms = Alarms::new(Arc::clone(&daemon.journal), &daemon.paths.audit());
+        let alarms = Alarms::new(Arc::clone(&daemon.journal), known(&daemon), &daemon.paths.audit());
         background.spawn(alarms.run(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.desk).run_timer(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
@@ -182,6 +184,15 @@ impl App {
         daemon.journal.store().close();
         drop(daemon);
         drop(lock);
+    }
+}
+
+/// What tells a session of this daemon's from another.
+fn known(daemon: &Daemon) -> Known {
+    let (heads, rules) = (Arc::clone(&daemon.heads), Arc::clone(&daemon.rules));
+    Known {
+        is_announced: Arc::new(move |segment| heads.is_announced(segment)),
+        was_in_force: Arc::new(move |id| rules.was_in_force(id)),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Heads {
     directory: PathBuf,
     /// Segments whose first record was read: what it says of the one that it goes on after does not change.
     begun: Mutex<HashSet<String>>,
+    /// Segments that a session of this daemon's said are its own.
+    announced: Mutex<HashSet<String>>,
     /// Held while calls are closed, so that none is twice.
     closing: tokio::sync::Mutex<()>,
     /// Whether calls may have been closed in our own segment without that being known.
@@ -50,6 +52,7 @@ impl Heads {
             journal,
             directory,
             begun: Mutex::default(),
+            announced: Mutex::default(),
             closing: tokio::sync::Mutex::default(),
             uncertain: AtomicBool::new(false),
             left: Notify::new(),
@@ -160,7 +163,13 @@ impl Heads {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A process says how far its segment has come.
+    /// Whether a session of this daemon's said that this segment is its own.
+    #[must_use]
+    pub fn is_announced(&self, segment: &str) -> bool {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).contains(segment)
+    }
+
+    /// A process says how far its segment has come. From its first word on the segment is missed when it is gone.
     ///
     /// # Errors
     /// [`StoreError::Refused`] when that is no segment's name, and when the store or the file fails.
@@ -171,6 +180,7 @@ impl Heads {
         if known.as_ref().is_some_and(|head| head.removed.is_some()) {
             return Err(StoreError::Refused("that audit segment was removed because it was old".to_owned()));
         }
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(told.segment.clone());
         let directory = self.directory.clone();
         let seen = off_thread(move || {
             Ok(see(&directory, known.unwrap_or(first), Some(&told))?.into_iter().collect())

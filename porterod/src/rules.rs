@@ -13,6 +13,7 @@ mod pause;
 mod rule;
 mod uses;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -92,6 +93,8 @@ pub struct Rules {
     saving: TaskTracker,
     /// Held while the file of denies is written, on a thread that may wait for the disk.
     file: Arc<std::sync::Mutex<()>>,
+    /// What was in force at some time since this daemon began, by its id.
+    ever: std::sync::Mutex<HashSet<u64>>,
 }
 
 struct State {
@@ -134,6 +137,7 @@ impl Rules {
             })),
             saving: TaskTracker::new(),
             file: Arc::default(),
+            ever: std::sync::Mutex::default(),
         };
         if let Some(file) = behind {
             rules.narrow_to(kept, file).await?;
@@ -174,6 +178,12 @@ impl Rules {
             paused: now.paused.is_some() && before.paused.is_none(),
             tasks: Vec::new(),
         })
+    }
+
+    /// Whether a rule or grant with this id was in force at some time since this daemon began.
+    #[must_use]
+    pub fn was_in_force(&self, id: u64) -> bool {
+        self.ever.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
     }
 
     /// Watches for changes: the value is the epoch.

@@ -139,6 +139,20 @@ impl fmt::Display for Decision {
     }
 }
 
+impl Source {
+    /// The rule or grant that a decision names in its words, where it names one.
+    #[must_use]
+    pub fn named_in(words: &str) -> Option<Self> {
+        let (_, place) = words.rsplit_once(" (")?;
+        let (place, _) = place.split_once(')')?;
+        match place.split_once(' ')? {
+            ("rule", id) => id.parse().ok().map(Self::Rule),
+            ("grant", id) => id.parse().ok().map(Self::Grant),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -155,5 +169,31 @@ impl fmt::Display for Source {
             Self::Default => f.write_str("the default"),
             Self::Pause(_) => f.write_str("a pause"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_decision_name_its_rule_or_grant() {
+        for source in
+            [Source::Rule(7), Source::Grant(12), Source::Config { line: 3, column: 4 }, Source::Default]
+        {
+            let named = matches!(source, Source::Rule(_) | Source::Grant(_)).then(|| source.clone());
+            for case in [None, Some(Matched { number: 2, sure: true })] {
+                for pattern in ["a/b", "a/{b,rule 3}"] {
+                    let pattern = pattern.parse().ok();
+                    let action = Action::Allow;
+                    let decision = Decision { action, pattern, source: source.clone(), locked: true, case };
+                    let words = decision.to_string();
+                    if decision.pattern.is_some() {
+                        assert_eq!(Source::named_in(&words), named, "{words}");
+                    }
+                }
+            }
+        }
+        assert_eq!(Source::named_in("a person approved it"), None);
     }
 }

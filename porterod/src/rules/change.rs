@@ -141,6 +141,10 @@ impl Rules {
 
     /// Puts rules and grants in force in this process, and wakes those who tell the sessions.
     pub(super) fn put(&self, kept: &Kept) {
+        let Standing { rules, grants, .. } = &kept.standing;
+        let ids = rules.iter().map(|rule| rule.id).chain(grants.iter().map(|grant| grant.id));
+        // Before a session can go by it, and so cite it.
+        self.ever.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
         self.parts.policy.rcu(|policy| policy.with_standing(kept.standing.clone()));
         self.epoch.send_replace(kept.standing.epoch);
     }

@@ -28,10 +28,13 @@ pub(super) async fn report(link: &Link, audit: &Segment) {
 
 /// Tells it for the last time.
 pub(super) async fn report_end(link: &Link, audit: &Segment) {
-    if let Some(client) = link.connected() {
-        // The daemon finds the rest by itself.
-        let _ = tokio::time::timeout(LAST_WORD, tell(&client, audit)).await;
-    }
+    let telling = async {
+        if let Some(client) = link.last().await {
+            tell(&client, audit).await;
+        }
+    };
+    // The daemon finds the rest by itself.
+    let _ = tokio::time::timeout(LAST_WORD, telling).await;
 }
 
 async fn tell(client: &Client, audit: &Segment) -> bool {

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
+use portero::audit::Head;
 use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, NotificationSink, Push, Reply, SendError};
 use portero::paths::Paths;
 use portero::pipeline::Refusal;
@@ -77,6 +78,8 @@ pub(super) trait Pushed: Send + Sync {
     /// There is a connection, to a daemon for which this is what was confirmed of the configuration: what was
     /// pushed before is not known.
     fn connected(&self, confirmed: &str);
+    /// This session's segment of the audit, as far as it has come.
+    fn head(&self) -> Head;
     /// The policy holds other rules or grants now.
     fn standing_changed(&self);
     /// Takes what shared servers say unasked.
@@ -171,6 +174,10 @@ impl Link {
         pushed: &dyn Pushed,
     ) -> String {
         client.hear(pushed.notifications());
+        // First of all: what this session does by the daemon's rules, the daemon can miss.
+        if let Err(error) = client.ask(Ask::Head(Box::new(pushed.head()))).await {
+            tracing::warn!(%error, "the daemon does not know this session's segment of the audit");
+        }
         match client.ask(Ask::Subscribe).await {
             Ok(Reply::Standing(standing)) => self.adopt(&client, standing, pushed).await,
             Ok(_) => return "the daemon's answer does not fit".to_owned(),
@@ -270,6 +277,14 @@ impl Link {
         match &*self.state.borrow() {
             State::Up(client) => Some(client.clone()),
             State::Connecting | State::Down(_) => None,
+        }
+    }
+
+    /// A connection for a last word, where none is there and a daemon answers; starts none.
+    pub(super) async fn last(&self) -> Option<Client> {
+        match self.connected() {
+            Some(client) => Some(client),
+            None => daemon::connect(&self.paths, &self.hello).await.ok().map(|(client, ..)| client),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portero::anonymize::Anonymizer;
+use portero::audit::Head;
 use portero::config::{Config, Files, Problems};
 use portero::confirmed::{self, Changes, Confirmed, InForce};
 use portero::ipc::{NotificationSink, Push};
@@ -82,6 +83,10 @@ impl Pushed for Running {
     fn connected(&self, confirmed: &str) {
         self.reload(confirmed);
         self.handle.daemon_connected();
+    }
+
+    fn head(&self) -> Head {
+        self.pipeline.audit.head()
     }
 
     fn standing_changed(&self) {
