@@ -25,6 +25,8 @@ pub mod kept;
 
 pub mod passphrase;
 
+pub mod hardening;
+
 pub mod pattern;
 
 pub mod anonymize;

@@ -39,6 +39,13 @@ fn main() -> ExitCode {
     if words.next().is_some_and(|word| word == "guard") {
         return portero::server::guard::run(words);
     }
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Err(error) = portero::hardening::clear_loader_variables(&environment, &args) {
+        let what = "could not start without the variables by which other code comes into this program";
+        return failure::Failure::refused(what).because(&error).hint("unset them").report();
+    }
+    portero::hardening::hide_memory();
     match commands::run(args::Line::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

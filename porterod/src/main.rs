@@ -11,6 +11,7 @@ use clap::Parser;
 use portero::audit::RealDisk;
 use portero::clock::SystemClock;
 use portero::confirmed::expected_store;
+use portero::hardening;
 use portero::identity::Nonce;
 use portero::ipc::{self, Failure, FailureKind, Hello, PROTOCOL, Peer, Probe};
 use portero::paths::Paths;
@@ -52,6 +53,18 @@ fn main() -> ExitCode {
     // A guard must be nothing else first: it wants a process with one thread.
     if args.by_ref().nth(1).is_some_and(|word| word == guard::WORD) {
         return guard::run(args);
+    }
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Err(error) = hardening::clear_loader_variables(&environment, &words) {
+        complain(
+            &internal(
+                "could not start without the variables by which other code comes into this program",
+                &error,
+            )
+            .with_hint("unset them"),
+        );
+        return ExitCode::FAILURE;
     }
     let args = Args::parse();
     let done = if args.detach { start_apart(&args) } else { run(&args).map(|()| ExitCode::SUCCESS) };

@@ -16,6 +16,8 @@ pub(crate) struct World {
     directory: TempDir,
     /// Variables that its commands get.
     pub(crate) variables: Vec<(&'static str, &'static str)>,
+    /// The user that its programs run as, where it is not the tester; they are copies in this world then.
+    user: Option<u32>,
 }
 
 /// What a command printed and how it ended.
@@ -30,7 +32,7 @@ impl World {
     #[must_use]
     pub(crate) fn empty() -> Self {
         let directory = tempfile::Builder::new().prefix("pt-").tempdir().unwrap();
-        let world = Self { directory, variables: Vec::new() };
+        let world = Self { directory, variables: Vec::new(), user: None };
         for name in ["config", "project", "home"] {
             fs::create_dir(world.path(name)).unwrap();
         }
@@ -41,12 +43,70 @@ impl World {
     #[must_use]
     pub(crate) fn with_office() -> Self {
         crate::porterod::porterod();
-        let world = Self::empty();
+        Self::empty().furnished()
+    }
+
+    /// As [`World::with_office`], for an ordinary user: the tester, and in the place of root `nobody`, who may look into
+    /// no other process.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub(crate) fn with_office_of_another_user() -> Self {
+        const NOBODY: u32 = 65_534;
+        if !rustix::process::geteuid().is_root() {
+            return Self::with_office();
+        }
+        let world = Self { user: Some(NOBODY), ..Self::empty() };
+        let programs = world.path("programs");
+        fs::create_dir(&programs).unwrap();
+        for program in [std::path::Path::new(env!("CARGO_BIN_EXE_portero")), crate::porterod::porterod()] {
+            fs::copy(program, programs.join(program.file_name().unwrap())).unwrap();
+        }
+        let world = world.furnished();
+        let owner = format!("{NOBODY}:{NOBODY}");
+        let owned = Command::new("chown").args(["-R", &owner]).arg(world.directory.path()).status().unwrap();
+        assert!(owned.success());
+        world
+    }
+
+    /// `portero` in this world.
+    pub(crate) fn portero(&self) -> PathBuf {
+        match self.user {
+            Some(_) => self.path("programs/portero"),
+            None => env!("CARGO_BIN_EXE_portero").into(),
+        }
+    }
+
+    /// `porterod` in this world.
+    pub(crate) fn porterod(&self) -> PathBuf {
+        self.portero().with_file_name("porterod")
+    }
+
+    /// A program, as the user of this world.
+    pub(crate) fn as_its_user(&self, program: &std::path::Path) -> Command {
+        let Some(user) = self.user else { return Command::new(program) };
+        let mut command = Command::new("setpriv");
+        command
+            .arg(format!("--reuid={user}"))
+            .arg(format!("--regid={user}"))
+            .arg("--clear-groups")
+            .arg(program);
+        command
+    }
+
+    /// A file that the user of this world can read.
+    pub(crate) fn readable(&self, file: &std::path::Path) -> PathBuf {
+        let copy = self.path("project").join(file.file_name().unwrap());
+        fs::copy(file, &copy).unwrap();
+        copy
+    }
+
+    fn furnished(self) -> Self {
+        let world = self;
         world.write(
             "mcps.json",
             &json!({"mcps": [{
                 "name": "office",
-                "command": env!("CARGO_BIN_EXE_portero"),
+                "command": world.portero(),
                 "args": ["sample-server", "--record", world.path("received.jsonl")],
             }]}),
         );
@@ -86,7 +146,7 @@ impl World {
     /// `portero` with these words, in this world, and nothing of the tester's own.
     #[must_use]
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portero"));
+        let mut command = self.as_its_user(&self.portero());
         command
             .args(words)
             .env_clear()

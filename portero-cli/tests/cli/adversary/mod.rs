@@ -4,6 +4,7 @@
 
 mod doors;
 mod files;
+mod in_place;
 mod socket;
 mod telegram;
 mod words;

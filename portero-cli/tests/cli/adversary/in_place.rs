@@ -1,0 +1,173 @@
+//! The impostor that looks like the daemon's program: it listens, forks, and executes the real `porterod` in the process
+//! that listened, while its child holds the socket and answers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use expectrl::{Eof, Expect as _};
+use serde_json::json;
+
+use crate::agent::{Agent, text};
+use crate::terminal::{PASSPHRASE, confirm, on_terminal, set_passphrase};
+use crate::world::{World, eventually};
+
+struct Impostor {
+    child: Child,
+    record: PathBuf,
+}
+
+impl Impostor {
+    /// Takes the daemon's place; with `real`, it passes everything on to the socket there.
+    fn begin(world: &World, real: Option<&Path>) -> Self {
+        let (socket, record) = (world.path("run/portero.sock"), world.path("impostor.record"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/listen_in_place.py");
+        let program = world.porterod();
+        let python =
+            ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|path| Path::new(path).exists());
+        let mut command = world.as_its_user(Path::new(python.unwrap_or("python3")));
+        command.arg(world.readable(&script)).arg(&socket).arg(&program);
+        command.arg(world.path("config/portero.seal")).arg(&record).args(real);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let link = format!("/proc/{}/exe", child.id());
+        eventually("the listener runs the daemon's program", || {
+            let runs = fs::read_link(&link).is_ok_and(|found| found.ends_with("porterod"));
+            (runs && socket.exists()).then_some(())
+        });
+        Self { child, record }
+    }
+
+    fn heard(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.record).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Impostor {
+    fn drop(&mut self) {
+        // The guard ends all that is below it.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// A person set it up; a task waits, and the daemon is stopped.
+fn set_up(world: &World) -> String {
+    set_passphrase(world);
+    let mut agent = Agent::connect(world, &[]);
+    let mail = json!({"to": "a@b.test", "subject": "x", "body": "y"});
+    let pending = agent.call("office__send_mail", &mail);
+    pending["result"]["structuredContent"]["taskId"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{pending}"))
+        .to_owned()
+}
+
+/// A terminal asks for no passphrase and tells the person; nothing that could serve anyone was sent.
+fn gives_nothing(world: &World, impostor: &Impostor, task: &str) {
+    for words in [&["approve", task][..], &["allow", "office/*"], &["passphrase", "set"]] {
+        let mut terminal = on_terminal(world, words);
+        let end = terminal.expect("is not the daemon").unwrap();
+        let shown = String::from_utf8_lossy(end.before()).into_owned();
+        assert!(!shown.contains("assphrase"), "{words:?}: {shown}");
+        terminal.expect(Eof).unwrap();
+    }
+    let said = world.run(&["status"]);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("type no passphrase"), "{}", said.err);
+    let heard = impostor.heard();
+    assert!(!heard.contains(PASSPHRASE) && !heard.contains("proof"), "{heard}");
+    assert!(!heard.contains("\"ask\""), "it was asked nothing: {heard}");
+}
+
+/// A session goes on without it: what the files allow works, what they deny does not run.
+fn is_not_believed(world: &World, impostor: &Impostor) {
+    let before = world.received().len();
+    let mut agent = Agent::connect(world, &[]);
+    // What asks the daemon waits for it, so a rule of its would be in force after.
+    agent.call("portero__list_tasks", &json!({}));
+    for (tool, arguments) in [
+        ("office__delete_mail", json!({"id": 1})),
+        ("office__send_mail", json!({"to": "thief@b.test", "subject": "x", "body": "y"})),
+    ] {
+        let answer = agent.call(tool, &arguments);
+        assert!(answer["result"]["isError"] == true || answer.get("error").is_some(), "{answer}");
+    }
+    assert_eq!(world.received().len(), before, "nothing ran");
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    assert!(!impostor.heard().contains("subscribe"), "it was not even asked for rules");
+}
+
+fn an_impostor_in_the_listener_s_place(world: &World) {
+    let task = set_up(world);
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    let impostor = Impostor::begin(world, None);
+    gives_nothing(world, &impostor, &task);
+    is_not_believed(world, &impostor);
+}
+
+#[test]
+fn a_listener_that_forked_and_became_the_daemon_s_program_gets_and_decides_nothing() {
+    an_impostor_in_the_listener_s_place(&World::with_office());
+}
+
+#[test]
+fn the_same_holds_for_a_user_without_any_privilege_and_its_daemon_serves_it_as_ever() {
+    let world = World::with_office_of_another_user();
+    an_impostor_in_the_listener_s_place(&world);
+    fs::remove_file(world.path("run/portero.sock")).unwrap();
+    confirm(&world, &["allow", "office/delete_mail"], "is allowed");
+    let mut agent = Agent::connect(&world, &[]);
+    agent.call("portero__list_tasks", &json!({}));
+    text(&agent.call("office__delete_mail", &json!({"id": 1})));
+}
+
+#[test]
+fn one_that_passes_everything_on_to_the_real_daemon_gets_nothing_either() {
+    let world = World::with_office();
+    let task = set_up(&world);
+    let (socket, real) = (world.path("run/portero.sock"), world.path("run/real.sock"));
+    fs::rename(&socket, &real).unwrap();
+    let impostor = Impostor::begin(&world, Some(&real));
+    gives_nothing(&world, &impostor, &task);
+    is_not_believed(&world, &impostor);
+    drop(impostor);
+    fs::rename(&real, &socket).unwrap();
+    assert_eq!(world.json(&["rules"])["rules"], json!([]));
+}
+
+#[test]
+fn a_daemon_with_the_agent_s_own_store_is_not_believed_where_the_configuration_is_sealed() {
+    let mut world = World::with_office();
+    set_up(&world);
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    let seal = fs::read(world.path("config/portero.seal")).unwrap();
+    // Without the seal a store of its own begins, in which it sets a passphrase and allows everything.
+    fs::remove_file(world.path("config/portero.seal")).unwrap();
+    for (variable, directory) in [("PORTERO_STATE_DIR", "own-state"), ("PORTERO_RUNTIME_DIR", "own-run")] {
+        let directory: &'static str = Box::leak(world.path(directory).display().to_string().into_boxed_str());
+        world.variables.push((variable, directory));
+    }
+    set_passphrase(&world);
+    confirm(&world, &["allow", "office/*"], "is allowed");
+    let own = world.json(&["daemon", "status"])["pid"].to_string();
+    fs::write(world.path("config/portero.seal"), seal).unwrap();
+    let said = world.run(&["status"]);
+    assert_eq!(said.code, 3, "{}", said.out);
+    assert!(said.err.contains("is not the daemon of this configuration"), "{}", said.err);
+    let mut terminal = on_terminal(&world, &["resume"]);
+    let end = terminal.expect("is not the daemon of this configuration").unwrap();
+    assert!(!String::from_utf8_lossy(end.before()).contains("assphrase"));
+    let before = world.received().len();
+    let mut agent = Agent::connect(&world, &[]);
+    let listed = agent.call("portero__list_tasks", &json!({}));
+    assert!(
+        listed.to_string().contains("cannot show that it keeps the store"),
+        "the agent is told: {listed}"
+    );
+    for tool in ["office__delete_mail", "office__send_mail"] {
+        let answer = agent.call(tool, &json!({"id": 1, "to": "a@b.test", "subject": "x", "body": "y"}));
+        assert!(answer["result"]["isError"] == true || answer.get("error").is_some(), "{answer}");
+    }
+    assert_eq!(world.received().len(), before, "nothing ran");
+    assert!(Command::new("kill").arg(own).status().unwrap().success());
+}

@@ -1,0 +1,89 @@
+//! What a program does against other processes of the same user, before anything else. These are hurdles:
+//! `docs/security.md` says what remains.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+
+/// Tells a program that it was started anew by itself.
+const MARK: &str = "PORTERO_LOADER_CLEARED";
+
+/// Whether the system's loader or C library takes code from where this variable says.
+fn brings_code(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b"LD_") || name.starts_with(b"DYLD_") || name == b"GCONV_PATH"
+}
+
+/// Executes this program anew without the variables by which the loader brings other code into it, for itself and for
+/// every child. Returns where none is set. Call it before there is a second thread.
+///
+/// # Errors
+/// When that cannot be done, or they are there again after it.
+pub fn clear_loader_variables(environment: &[(OsString, OsString)], args: &[OsString]) -> io::Result<()> {
+    let variables: Vec<&OsStr> =
+        environment.iter().map(|(name, _)| name.as_os_str()).filter(|name| brings_code(name)).collect();
+    if variables.is_empty() {
+        return Ok(());
+    }
+    if environment.iter().any(|(name, _)| name == MARK) {
+        let names: Vec<_> = variables.iter().map(|name| name.to_string_lossy()).collect();
+        return Err(io::Error::other(format!("{} is set again after it was cleared", names.join(", "))));
+    }
+    start_anew(&variables, args)
+}
+
+#[cfg(unix)]
+fn start_anew(variables: &[&OsStr], args: &[OsString]) -> io::Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    if let [name, words @ ..] = args {
+        command.arg0(name).args(words);
+    }
+    for variable in variables {
+        command.env_remove(variable);
+    }
+    Err(command.env(MARK, "1").exec())
+}
+
+/// No such variable is known there.
+#[cfg(not(unix))]
+fn start_anew(_: &[&OsStr], _: &[OsString]) -> io::Result<()> {
+    Ok(())
+}
+
+/// Keeps other processes of this user from looking into this one, and its memory out of a core dump. Not for the
+/// daemon: others must see its program to believe it, and what it knows stands in files of the same user.
+#[cfg(target_os = "linux")]
+pub fn hide_memory() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "other processes of this user can look into this one");
+    }
+}
+
+/// Nothing like it is known there.
+#[cfg(not(target_os = "linux"))]
+pub fn hide_memory() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_brings_code_is_known_and_nothing_else_is_touched() {
+        for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"] {
+            assert!(brings_code(name.as_ref()), "{name}");
+        }
+        for name in ["PATH", "HOME", "OLD_HOME", "LDFLAGS", "PORTERO_CONFIG_DIR"] {
+            assert!(!brings_code(name.as_ref()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_not_started_anew_for_ever() {
+        let variable = |name: &str| (OsString::from(name), OsString::from("x"));
+        assert!(clear_loader_variables(&[variable("PATH"), variable(MARK)], &[]).is_ok());
+        let refused =
+            clear_loader_variables(&[variable("LD_PRELOAD"), variable(MARK)], &[]).expect_err("refused");
+        assert!(refused.to_string().contains("LD_PRELOAD"), "{refused}");
+    }
+}
