@@ -320,6 +320,7 @@ impl Ask {
             | Self::Find { .. }
             | Self::Task { .. }
             | Self::Look { .. }
+            | Self::Approvable { .. }
             | Self::Watch { .. }
             | Self::Reject { .. }
             | Self::Revoke(_)

@@ -134,10 +134,12 @@ impl Accepted {
             let heard = hear(&mut frames, build).await;
             let heard = heard.and_then(|hello| welcome(&hello).map(|welcome| (hello, welcome)));
             let answer = heard.as_ref().map(|(_, welcome)| welcome);
-            if let Ok(frame) = encode(&answer) {
-                write.write_all(&frame).await.map_err(|error| gone(&error))?;
-            }
-            heard
+            let told = match encode(&answer) {
+                Ok(frame) => write.write_all(&frame).await,
+                Err(_) => Ok(()),
+            };
+            // Why it was refused counts more than that it does not hear of it.
+            heard.and_then(|heard| told.map(|()| heard).map_err(|error| gone(&error)))
         };
         let (hello, welcome) = tokio::time::timeout(GREETING, greeting).await.unwrap_or_else(|_| {
             Err(Failure::new(FailureKind::Invalid, "it did not say who it is in time"))

@@ -55,7 +55,8 @@ impl World {
         if !rustix::process::geteuid().is_root() {
             return Self::with_office();
         }
-        let world = Self { user: Some(NOBODY), ..Self::empty() };
+        let mut world = Self::empty();
+        world.user = Some(NOBODY);
         let programs = world.path("programs");
         fs::create_dir(&programs).unwrap();
         for program in [std::path::Path::new(env!("CARGO_BIN_EXE_portero")), crate::porterod::porterod()] {
