@@ -190,7 +190,7 @@ mod tests {
             let found = fs::read_to_string(&path);
             if looks == 1 {
                 // The daemon's first step comes right after the first look, and its store after that.
-                write(&path, "", &Confirmed::Open).expect("written");
+                write(&path, &StoreId::default(), &Confirmed::Open).expect("written");
             }
             found
         };

@@ -98,11 +98,7 @@ mod system {
     }
 
     /// How many bytes one process wrote, and which process of which user: a read never joins what two wrote.
-    fn receive(
-        stream: &UnixStream,
-        into: &mut [u8],
-        control: &mut Vec<u8>,
-    ) -> io::Result<(usize, (u32, u32))> {
+    fn receive(stream: &UnixStream, into: &mut [u8], control: &mut [u8]) -> io::Result<(usize, (u32, u32))> {
         let mut into = [IoSliceMut::new(into)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let received = recvmsg::<()>(stream.as_raw_fd(), &mut into, Some(control), flags)?;

@@ -57,12 +57,8 @@ async fn a_daemon_that_died_between_the_passphrase_and_the_seal_seals_when_it_st
 async fn killed_before_the_store_knows_of_it_nothing_was_confirmed() {
     let bench = Bench::new();
     sealed(&bench, "a").await;
-    copy::write(
-        &next(&paths(&bench).confirmed()),
-        &portero::identity::StoreId::default(),
-        &Confirmed::Sealed(policies("b")),
-    )
-    .unwrap();
+    copy::write(&next(&paths(&bench).confirmed()), &StoreId::default(), &Confirmed::Sealed(policies("b")))
+        .unwrap();
     assert_eq!(*open(&bench, "b").await, Confirmed::Sealed(policies("a")));
     assert_eq!(alarms(&bench), 0);
 }
@@ -85,12 +81,11 @@ async fn a_copy_that_is_not_what_was_confirmed_raises_an_alarm_and_is_not_truste
     let bench = Bench::new();
     sealed(&bench, "a").await;
     let path = paths(&bench).confirmed();
-    copy::write(&path, &portero::identity::StoreId::default(), &Confirmed::Sealed(policies("forged")))
-        .unwrap();
+    copy::write(&path, &StoreId::default(), &Confirmed::Sealed(policies("forged"))).unwrap();
     assert_eq!(*open(&bench, "a").await, Confirmed::Sealed(policies("a")), "the files still are it");
     assert_eq!(alarms(&bench), 1);
     for (harm, number) in [(Confirmed::Open, 2), (Confirmed::Sealed(policies("forged")), 3)] {
-        copy::write(&path, &portero::identity::StoreId::default(), &harm).unwrap();
+        copy::write(&path, &StoreId::default(), &harm).unwrap();
         assert!(matches!(*open(&bench, "forged").await, Confirmed::Unknown(_)));
         assert_eq!(alarms(&bench), number);
     }
