@@ -120,8 +120,11 @@ impl Alarms {
             }
         }
         self.ungreeted.retain(|segment, _| !(self.known.is_announced)(segment));
-        let late: Vec<String> =
-            self.ungreeted.extract_if(|_, since| now.saturating_sub(*since) >= GREET_TIMEOUT).map(|(segment, _)| segment).collect();
+        let late: Vec<String> = self
+            .ungreeted
+            .extract_if(|_, since| now.saturating_sub(*since) >= GREET_TIMEOUT)
+            .map(|(segment, _)| segment)
+            .collect();
         let strange = late.into_iter().filter(|segment| self.told.insert(segment.clone()));
         let strange: Vec<String> = strange.map(|segment| format!("segment {segment}")).collect();
         self.raise("calls ran by rules or grants that were never in force here", &cite).await;
@@ -138,7 +141,7 @@ impl Alarms {
         tracing::error!("{about}");
         self.journal.alarm(Alarm::Audit, &about).await;
         // People are told in any case; a record that cannot be written now follows.
-        let _ = self.journal.record_act("alarm", &about, true, None);
+        let _ = self.journal.record_act("alarm", &about, true, None).await;
     }
 
     async fn tell(&self, tool: &ToolId, count: u64) {

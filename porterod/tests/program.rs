@@ -326,10 +326,11 @@ fn its_memory_does_not_grow_with_the_number_of_calls() {
             build: "test".to_owned(),
             config: home.0.path().join("config"),
             peer: Peer::Terminal,
+            nonce: Nonce::default(),
         };
         runtime.block_on(async {
             let socket = home.0.path().join("run/portero.sock");
-            let (client, _pushes, _) = ipc::Client::connect(&socket, hello).await.unwrap();
+            let (client, _pushes, _) = ipc::Client::connect(&socket, hello, None).await.unwrap();
             match client.ask(ipc::Ask::Status).await.unwrap() {
                 ipc::Reply::Status(status) => status.counts.done,
                 other => panic!("{other:?}"),

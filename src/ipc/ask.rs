@@ -321,6 +321,7 @@ impl Ask {
             | Self::Task { .. }
             | Self::Look { .. }
             | Self::Approvable { .. }
+            | Self::Unsaved
             | Self::Watch { .. }
             | Self::Reject { .. }
             | Self::Revoke(_)
