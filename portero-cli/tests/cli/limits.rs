@@ -40,7 +40,7 @@ fn a_session_that_can_record_nothing_answers_its_handshake_and_says_why() {
     let answers: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let why = answers[0]["result"]["instructions"].as_str().unwrap();
     assert!(why.contains("audit"), "{why}");
-    assert!(answers[1]["error"]["message"].as_str().unwrap().contains("audit"));
+    assert!(answers[1].to_string().contains("audit"), "{}", answers[1]);
     assert_ne!(said.code, 0, "{}", said.err);
     assert!(world.received().is_empty());
 }

@@ -150,7 +150,7 @@ async fn of_a_thousand_connections_so_many_are_let_in_and_the_others_are_told() 
             Err(ConnectError::Refused { failure, .. }) => {
                 assert_eq!(failure.kind, FailureKind::Refused);
                 assert!(failure.message.contains("32 connections open already"), "{failure}");
-                assert!(failure.hint.unwrap().contains("end sessions"), "it says what to do");
+                assert!(failure.hint.unwrap().contains("end that process"), "it says what to do");
             }
             Err(other) => panic!("{number}: {other:?}"),
         }
