@@ -207,10 +207,11 @@ impl Client {
             new.set(derived.verifier(salted), derived.opens());
         }
         let Some(typed) = ask.challenge_mut().and_then(|challenge| challenge.typed()) else { return Ok(()) };
-        let salted = match self.ask_with_progress(Ask::PassphraseSalt, None).await? {
-            Reply::Salted(Some(salted)) => salted,
-            // None is set, as the daemon will say.
-            _ => return Ok(()),
+        let salted = match self.ask_with_progress(Ask::PassphraseSalt, None).await {
+            Ok(Reply::Salted(Some(salted))) => salted,
+            // None is set, or this is no terminal: the daemon says so of the question itself, and records it.
+            Ok(_) | Err(AskError::Refused(_)) => return Ok(()),
+            Err(error) => return Err(error),
         };
         if !salted.is_acceptable() {
             let weak = "the daemon would have the passphrase derived with less work than protects it; nothing was sent";
@@ -235,7 +236,7 @@ impl Client {
         let Shared { outbox, open, room, next, .. } = &*self.shared;
         let room = tokio::select! {
             room = room.acquire() => room,
-            _ = outbox.closing().closed() => return Err(self.gone()),
+            _ = outbox.closing().closed() => return Err(AskError::Unsent(SendError::Closed)),
         };
         // It is never closed. The room is given back after the withdrawal is queued.
         let _room = room.map_err(|_| self.gone())?;
