@@ -80,9 +80,13 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
         findings.push(Finding { server: BOT.to_owned(), state: "failed", about, hint, left_out: Vec::new() });
     }
 
-    let ill = findings.iter().filter(|finding| finding.state != "ok").count();
+    show(context, &findings, is_empty)?;
+    verdict(&findings)
+}
+
+fn show(context: &Context, findings: &[Finding], names_no_server: bool) -> Outcome {
     context.output.show(&findings, |out| {
-        for finding in &findings {
+        for finding in findings {
             out.line(format_args!("{:7} {}: {}", finding.state, finding.server, visible(&finding.about)))?;
             if let Some(hint) = &finding.hint {
                 out.line(format_args!("          hint: {}", visible(hint)))?;
@@ -92,11 +96,17 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
                 out.line(format_args!("          hint: {}", visible(left_out.hint)))?;
             }
         }
-        if is_empty {
+        if names_no_server {
             out.talk("mcps.json names no servers");
         }
         Ok(())
     })?;
+    Ok(())
+}
+
+/// Refuses where anything does not work, and says how much.
+fn verdict(findings: &[Finding]) -> Outcome {
+    let ill = findings.iter().filter(|finding| finding.state != "ok").count();
     if ill == 0 {
         return Ok(());
     }
