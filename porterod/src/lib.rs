@@ -9,6 +9,8 @@ mod crash;
 
 pub mod boot;
 
+pub mod signals;
+
 pub mod store;
 
 pub mod damper;

@@ -19,6 +19,7 @@ use portero::server::{Guard, guard};
 use porterod::app::{App, Parts};
 use porterod::boot::boot_id;
 use porterod::channels::telegram::link::Tuning;
+use porterod::signals::{Graces, Signals};
 
 mod detach;
 
@@ -138,7 +139,8 @@ fn run(args: &Args) -> Result<(), Failure> {
 async fn serve(paths: Paths, args: &Args) -> Result<(), Failure> {
     outlive_file_limits();
     // Before anybody is told that it is ready: whoever waits for that may end it at once.
-    let mut signals = Signals::new().map_err(|error| internal("could not listen for signals", &error))?;
+    let mut signals =
+        Signals::new(Graces::default()).map_err(|error| internal("could not listen for signals", &error))?;
     let Some(app) = start(&paths, args.detached).await? else { return Ok(()) };
     say("ready");
     if args.detached {
@@ -234,47 +236,4 @@ fn parts(paths: &Paths) -> Result<Parts, Failure> {
 fn say(word: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{word}").and_then(|()| stdout.flush());
-}
-
-/// The signals that end the daemon.
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    /// From now on they don't end the process by themselves.
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
-}
-
-/// The signals that end the daemon.
-#[cfg(windows)]
-struct Signals(tokio::signal::windows::CtrlC);
-
-#[cfg(windows)]
-impl Signals {
-    /// From now on they don't end the process by themselves.
-    fn new() -> std::io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
-    }
-
-    async fn next(&mut self) {
-        self.0.recv().await;
-    }
 }
