@@ -1,7 +1,7 @@
 //! What was probably meant by the name of a tool that nobody offers. Only hints come of it: a name that is not
 //! known may become known, so nothing is refused here.
 
-use portero::catalog::Catalog;
+use portero::catalog::heard_tools;
 use portero::config::Config;
 use portero::names::{OWN_SERVER, ServerName, ToolId};
 use portero::paths::Paths;
@@ -19,11 +19,10 @@ pub(crate) struct Known {
 impl Known {
     /// Reads what earlier sessions noted of the servers' offers; starts nothing.
     pub(crate) fn of(config: &Config, paths: &Paths) -> Self {
-        let catalog = Catalog::new(&config.servers, Some(paths.catalog()));
-        let mut servers = catalog.servers();
-        let heard = servers.iter().filter(|server| catalog.known(server)).cloned().collect();
-        servers.extend(config.skipped.iter().map(|skipped| skipped.server.clone()));
-        Self { servers, heard, tools: catalog.tools().iter().map(|tool| tool.id.clone()).collect() }
+        let (heard, tools): (_, Vec<_>) = heard_tools(&config.servers, &paths.catalog()).into_iter().unzip();
+        let servers = config.servers.iter().map(|server| server.name.clone());
+        let skipped = config.skipped.iter().map(|skipped| skipped.server.clone());
+        Self { servers: servers.chain(skipped).collect(), heard, tools: tools.concat() }
     }
 
     /// A hint, where no server offers this tool.

@@ -1,7 +1,8 @@
 //! The daemon's own children: one fleet for the shared servers, and one for each project directory in which
 //! something was approved.
 //!
-//! All of them work by the same policy, anonymizer, catalogue and audit. A project's fleet is made when it is
+//! All of them work by the same policy, anonymizer and audit. Each project has a catalogue of its own, since two
+//! checkouts may run two versions of a server. A project's fleet is made when it is
 //! needed and closed when nobody used it for a while.
 
 use std::collections::HashMap;
@@ -15,10 +16,10 @@ use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::audit::Segment;
 use portero::call::{Call, Method};
-use portero::catalog::Catalog;
+use portero::catalog::{Catalog, Tool};
 use portero::clock::Clock;
 use portero::config::{self, Config};
-use portero::names::ServerName;
+use portero::names::{ServerName, ToolId};
 use portero::permit::Permitted;
 use portero::pipeline::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply, Uses};
 use portero::policy::Policy;
@@ -44,7 +45,7 @@ pub struct ServersParts {
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The policy in force.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// What the servers offer.
+    /// What the shared servers offer, and what the others were last heard to in any directory.
     pub catalog: Arc<Catalog>,
     /// Who counts the uses of grants.
     pub uses: Arc<dyn Uses>,
@@ -274,6 +275,26 @@ impl Servers {
             .collect()
     }
 
+    /// A tool as its server lists it in `directory`, or was last heard to.
+    #[must_use]
+    pub fn tool(&self, tool: &ToolId, directory: &Path) -> Option<Arc<Tool>> {
+        let here = self.lock().projects.get(directory).cloned();
+        let here = here.and_then(|project| project.pipeline.catalog.tool(tool));
+        here.or_else(|| self.parts.catalog.tool(tool))
+    }
+
+    /// Every tool that the daemon has heard of, in any directory.
+    #[must_use]
+    pub fn known_tools(&self) -> Vec<ToolId> {
+        let projects: Vec<Arc<Project>> = self.lock().projects.values().cloned().collect();
+        let of_projects = projects.iter().flat_map(|project| project.pipeline.catalog.tools());
+        let mut known: Vec<ToolId> =
+            self.parts.catalog.tools().into_iter().chain(of_projects).map(|tool| tool.id.clone()).collect();
+        known.sort_unstable();
+        known.dedup();
+        known
+    }
+
     /// Takes the servers of the configuration in force; unchanged ones go on running.
     pub fn reload(&self) {
         let config = self.parts.config.load();
@@ -284,6 +305,9 @@ impl Servers {
             inner.shared.iter().map(|p| (p, true)).chain(inner.projects.values().map(|p| (p, false)))
         {
             project.fleet.replace(selected(&config, shared));
+            if !shared {
+                project.pipeline.catalog.replace(&config.servers);
+            }
         }
     }
 
@@ -330,11 +354,13 @@ impl Servers {
             client: ("portero".to_owned(), parts.build.clone()),
             clock: Arc::clone(&parts.clock),
         };
+        let catalog =
+            if shared { Arc::clone(&parts.catalog) } else { Arc::new(Catalog::new(&config.servers, None)) };
         let (fleet, changes) = Fleet::new(selected(&config, shared), launch);
         let pipeline = Pipeline {
             anonymizer: Arc::clone(&parts.anonymizer),
             policy: Arc::clone(&parts.policy),
-            catalog: Arc::clone(&parts.catalog),
+            catalog,
             fleet: Arc::clone(&fleet) as _,
             audit: Arc::clone(&parts.audit),
             clock: Arc::clone(&parts.clock),
@@ -378,7 +404,7 @@ impl Grounds for Servers {
             let project = self.project(server, directory)?;
             let offered = project.pipeline.fetch(server).await;
             offered.map_err(|error| Refusal::Server(self.words(&error)))?;
-            let definition = self.parts.catalog.definition(&call.tool);
+            let definition = project.pipeline.catalog.definition(&call.tool);
             if definition.is_none() && call.method == Method::CallTool {
                 return Err(Refusal::Unknown(call.tool.to_string()));
             }

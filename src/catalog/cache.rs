@@ -1,4 +1,8 @@
-//! What each server offered last, on disk: one file a server.
+//! What each server offered last, on disk: one file for a server in a directory.
+//!
+//! Two checkouts of a project may run two versions of a server, so each has a file of its own. Where a directory has
+//! none yet, the newest of the same server elsewhere is a beginning, until the server itself has answered. Of many
+//! files the oldest go.
 //!
 //! A file is believed only if it is whole, of this format, and of a server that is started in the same way;
 //! anything else is as if there were none. It holds real values, so it is its owner's alone.
@@ -6,15 +10,69 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config;
+use crate::digest::FieldDigest;
 use crate::names::ServerName;
 use crate::server::Offer;
 
 /// Raised whenever an older file would be misread.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 3;
+
+/// How many files are kept, and how many bytes in all.
+const MAX_FILES: usize = 256;
+const MAX_BYTES: u64 = 128 << 20;
+/// How much of a digest stands in a file's name.
+const NAME_DIGITS: usize = 16;
+
+/// Where offers are kept, as seen from the directory in which servers run that have none of their own.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    folder: PathBuf,
+    directory: PathBuf,
+}
+
+impl Cache {
+    /// The offers in `folder`, for servers that run in `directory`.
+    #[must_use]
+    pub const fn new(folder: PathBuf, directory: PathBuf) -> Self {
+        Self { folder, directory }
+    }
+}
+
+/// Tells the offers of one server in one directory from all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    /// How it is started.
+    start: String,
+    /// Where it runs.
+    place: String,
+}
+
+impl Key {
+    /// The key of a server as `cache` sees it.
+    pub(super) fn new(server: &config::Server, cache: Option<&Cache>) -> Self {
+        let directory = cache.map(|cache| cache.directory.as_path());
+        let own = server.cwd.as_deref().or(directory).map(|path| path.as_os_str().as_encoded_bytes());
+        // One that is shared runs in the daemon, for every directory.
+        let directory = own.filter(|_| !server.shared || server.cwd.is_some());
+        let place = FieldDigest::new("portero catalog place v1").maybe("directory", directory);
+        Self { start: digest(server), place: place.to_hex() }
+    }
+
+    fn file(&self, server: &ServerName) -> String {
+        format!("{}{}.json", self.prefix(server), &self.place[..NAME_DIGITS])
+    }
+
+    /// How the files of this server begin, wherever it runs. `server-` is there because Windows reserves words such
+    /// as `con`.
+    fn prefix(&self, server: &ServerName) -> String {
+        format!("server-{server}-{}-", &self.start[..NAME_DIGITS])
+    }
+}
 
 /// The first line of a file; the offer is the second.
 #[derive(Serialize, Deserialize)]
@@ -47,33 +105,79 @@ pub(super) fn digest(server: &config::Server) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The offer as it was written, if there is one to believe.
-pub(super) fn read(directory: &Path, server: &ServerName, digest: &str) -> Option<String> {
-    let text = fs::read_to_string(file(directory, server)).ok()?;
+/// What a server offered last in this directory, or else what it did elsewhere, if there is something to believe.
+pub(super) fn read(cache: &Cache, server: &ServerName, key: &Key) -> Option<String> {
+    let own = believe(&cache.folder.join(key.file(server)), key);
+    own.or_else(|| read_all(&cache.folder, server, key).into_iter().next())
+}
+
+/// What a server offered in any directory, the newest first.
+pub(super) fn read_all(folder: &Path, server: &ServerName, key: &Key) -> Vec<String> {
+    let prefix = key.prefix(server);
+    let files = newest_first(folder).into_iter().filter(|file| file.name.starts_with(&prefix));
+    files.filter_map(|file| believe(&folder.join(file.name), key)).collect()
+}
+
+fn believe(path: &Path, key: &Key) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
     let (header, offer) = text.split_once('\n')?;
     let header: Header = serde_json::from_str(header).ok()?;
     let whole = header.format == FORMAT
-        && header.config == digest
+        && header.config == key.start
         && header.check == *blake3::hash(offer.as_bytes()).to_hex();
     whole.then(|| offer.to_owned())
 }
 
-/// Writes an offer, whole or not at all.
-pub(super) fn write(directory: &Path, server: &ServerName, digest: &str, offer: &Offer) -> io::Result<()> {
-    create(directory)?;
+/// Writes an offer, whole or not at all, and removes the oldest ones that are too many.
+pub(super) fn write(cache: &Cache, server: &ServerName, key: &Key, offer: &Offer) -> io::Result<()> {
+    let folder = cache.folder.as_path();
+    create(folder)?;
     let offer = serde_json::to_string(offer)?;
     let header = Header {
         format: FORMAT,
-        config: digest.to_owned(),
+        config: key.start.clone(),
         check: blake3::hash(offer.as_bytes()).to_hex().to_string(),
     };
     // On unix a temporary file is its owner's alone from the start.
-    let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
     temporary.write_all(&serde_json::to_vec(&header)?)?;
     temporary.write_all(b"\n")?;
     temporary.write_all(offer.as_bytes())?;
-    temporary.persist(file(directory, server))?;
+    temporary.persist(folder.join(key.file(server)))?;
+    remove_oldest(folder, (MAX_FILES, MAX_BYTES));
     Ok(())
+}
+
+/// A file of the cache.
+struct Known {
+    name: String,
+    length: u64,
+    written: SystemTime,
+}
+
+/// The files of the cache, those of the same moment by name.
+fn newest_first(folder: &Path) -> Vec<Known> {
+    let known = |entry: fs::DirEntry| {
+        let (name, metadata) = (entry.file_name().into_string().ok()?, entry.metadata().ok()?);
+        let (length, written) = (metadata.len(), metadata.modified().ok()?);
+        (metadata.is_file() && name.starts_with("server-")).then_some(Known { name, length, written })
+    };
+    let mut files: Vec<Known> =
+        fs::read_dir(folder).into_iter().flatten().flatten().filter_map(known).collect();
+    files.sort_by(|one, other| other.written.cmp(&one.written).then_with(|| one.name.cmp(&other.name)));
+    files
+}
+
+/// Keeps the newest of the files. The newest one of all stays, however long it is: it was written just now.
+fn remove_oldest(folder: &Path, (max_files, max_bytes): (usize, u64)) {
+    let mut bytes = 0;
+    for (at, file) in newest_first(folder).into_iter().enumerate() {
+        bytes += file.length;
+        if at > 0 && (at >= max_files || bytes > max_bytes) {
+            // One that cannot be removed is only one too many.
+            let _ = fs::remove_file(folder.join(file.name));
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -87,11 +191,6 @@ fn create(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
-/// The name has something before it because Windows reserves words such as `con`.
-fn file(directory: &Path, server: &ServerName) -> PathBuf {
-    directory.join(format!("server-{server}.json"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,29 +201,46 @@ mod tests {
         Offer { instructions: Some("hi\nthere".to_owned()), tools: vec![tool], ..Offer::default() }
     }
 
+    /// A cache in `folder`, and the key of a server in it.
+    fn keyed(folder: &Path, directory: &str, name: &str) -> (Cache, config::Server, Key) {
+        let cache = Cache::new(folder.to_owned(), directory.into());
+        let server = server(name);
+        let key = Key::new(&server, Some(&cache));
+        (cache, server, key)
+    }
+
+    fn offering(name: &str) -> Offer {
+        let tool = crate::json::parse_raw(format!(r#"{{"name":"{name}"}}"#)).expect("JSON");
+        Offer { tools: vec![tool], ..Offer::default() }
+    }
+
     #[test]
     fn an_offer_reads_back_byte_for_byte() {
         let directory = tempfile::tempdir().expect("a directory");
         let inside = directory.path().join("state/catalog");
-        let github = server("github");
-        write(&inside, &github.name, "d", &offer()).expect("written");
-        let text = read(&inside, &github.name, "d").expect("cached");
+        let (cache, github, key) = keyed(&inside, "/project", "github");
+        write(&cache, &github.name, &key, &offer()).expect("written");
+        let text = read(&cache, &github.name, &key).expect("cached");
         let back: Offer = serde_json::from_str(&text).expect("an offer");
         assert_eq!(back.tools[0].get(), r#"{"name":"x","n":1.10}"#);
         assert_eq!(back.instructions.as_deref(), Some("hi\nthere"));
-        assert_eq!(fs::read_dir(&inside).expect("listed").count(), 1, "no temporary file stays");
+        assert_eq!(newest_first(&inside).len(), 1, "no temporary file stays");
     }
 
     #[test]
     fn what_is_damaged_or_of_another_start_is_no_cache() {
         let directory = tempfile::tempdir().expect("a directory");
-        let github = server("github");
-        let path = file(directory.path(), &github.name);
-        let cached = || read(directory.path(), &github.name, "d").is_some();
-        write(directory.path(), &github.name, "d", &offer()).expect("written");
+        let (cache, github, key) = keyed(directory.path(), "/project", "github");
+        let path = directory.path().join(key.file(&github.name));
+        let cached = || read(&cache, &github.name, &key).is_some();
+        write(&cache, &github.name, &key, &offer()).expect("written");
         assert!(cached());
-        assert!(read(directory.path(), &github.name, "e").is_none());
-        assert!(read(directory.path(), &server("gitlab").name, "d").is_none());
+        let mut started_otherwise = github.clone();
+        started_otherwise.command = "other".to_owned();
+        let other = Key::new(&started_otherwise, Some(&cache));
+        assert!(read(&cache, &github.name, &other).is_none());
+        let (_, gitlab, of_gitlab) = keyed(directory.path(), "/project", "gitlab");
+        assert!(read(&cache, &gitlab.name, &of_gitlab).is_none());
         let whole = fs::read(&path).expect("read");
         for end in 0..whole.len() {
             fs::write(&path, &whole[..end]).expect("written");
@@ -138,16 +254,67 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_directory_has_its_own_and_begins_with_the_newest_of_the_others() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let at = |directory: &str| keyed(folder.path(), directory, "github");
+        let reads = |directory: &str| {
+            let (cache, github, key) = at(directory);
+            read(&cache, &github.name, &key)
+        };
+        let mut moment = SystemTime::UNIX_EPOCH;
+        for directory in ["/old", "/new"] {
+            let (cache, github, key) = at(directory);
+            write(&cache, &github.name, &key, &offering(&directory[1..])).expect("written");
+            moment += std::time::Duration::from_secs(60);
+            let file = fs::File::options().append(true).open(folder.path().join(key.file(&github.name)));
+            file.expect("open").set_modified(moment).expect("set");
+        }
+        assert!(reads("/old").expect("cached").contains("\"old\""));
+        assert!(reads("/new").expect("cached").contains("\"new\""));
+        assert!(reads("/third").expect("cached").contains("\"new\""), "the newest is a beginning");
+        let (_, github, key) = at("/third");
+        assert_eq!(read_all(folder.path(), &github.name, &key).len(), 2);
+        let shared = config::Server { shared: true, ..github.clone() };
+        let keys = ["/old", "/new"].map(|directory| Key::new(&shared, Some(&at(directory).0)));
+        assert_eq!(keys[0], keys[1], "what is shared runs in the daemon, for every directory");
+    }
+
+    #[test]
+    fn of_many_files_the_oldest_go() {
+        let folder = tempfile::tempdir().expect("a directory");
+        fs::write(folder.path().join("something-else"), "x").expect("written");
+        for number in 0..5_u64 {
+            let path = folder.path().join(format!("server-{number}.json"));
+            fs::write(&path, "0123456789").expect("written");
+            let file = fs::File::options().append(true).open(&path).expect("open");
+            let moment = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number);
+            file.set_modified(moment).expect("set");
+        }
+        let left = || {
+            let names: Vec<String> = newest_first(folder.path()).into_iter().map(|file| file.name).collect();
+            names.join(" ")
+        };
+        remove_oldest(folder.path(), (3, 1000));
+        assert_eq!(left(), "server-4.json server-3.json server-2.json");
+        remove_oldest(folder.path(), (3, 25));
+        assert_eq!(left(), "server-4.json server-3.json");
+        remove_oldest(folder.path(), (3, 1));
+        assert_eq!(left(), "server-4.json", "the one that was written last stays");
+        assert!(folder.path().join("something-else").exists());
+    }
+
     #[cfg(unix)]
     #[test]
     fn only_its_owner_can_read_it() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().expect("a directory");
         let inside = directory.path().join("catalog");
-        write(&inside, &server("github").name, "d", &offer()).expect("written");
+        let (cache, github, key) = keyed(&inside, "/project", "github");
+        write(&cache, &github.name, &key, &offer()).expect("written");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&inside), 0o700);
-        assert_eq!(mode(&file(&inside, &server("github").name)), 0o600);
+        assert_eq!(mode(&inside.join(key.file(&github.name))), 0o600);
     }
 
     #[test]

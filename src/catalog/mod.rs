@@ -15,7 +15,7 @@ mod uri;
 mod words;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -29,6 +29,7 @@ use crate::json::{RawJson, canonical};
 use crate::names::{ServerName, ToolId};
 use crate::policy::Action;
 use crate::server::{List, Offer};
+pub use cache::Cache;
 use snapshot::{AllClaims, Shelf, Snapshot};
 use stock::Stock;
 
@@ -40,7 +41,7 @@ use stock::Stock;
 pub struct Catalog {
     servers: Mutex<Vec<Known>>,
     snapshot: ArcSwapOption<Snapshot>,
-    cache: Option<PathBuf>,
+    cache: Option<Cache>,
     output_schemas: Mutex<OutputSchemas>,
     /// What names toward the agent were given to, and unwrapped URIs. Locked after `servers`.
     claims: Mutex<(AllClaims, HashMap<String, ServerName>)>,
@@ -76,6 +77,27 @@ impl OutputSchemas {
     }
 }
 
+/// What each server was last heard to offer, in any directory; those that nobody heard are left out. Nothing is
+/// started.
+#[must_use]
+pub fn heard_tools(servers: &[config::Server], folder: &Path) -> Vec<(ServerName, Vec<ToolId>)> {
+    let mut heard = Vec::new();
+    for server in servers {
+        let key = cache::Key::new(server, None);
+        let offers = cache::read_all(folder, &server.name, &key);
+        if offers.is_empty() {
+            continue;
+        }
+        let stocks = offers.iter().map(|offer| {
+            Stock::new(&server.name, server.prefix, &serde_json::from_str(offer).unwrap_or_default())
+        });
+        let tools = stocks.flat_map(|stock| stock.tools).map(|shown| shown.it.id.clone());
+        let tools: std::collections::BTreeSet<ToolId> = tools.collect();
+        heard.push((server.name.clone(), tools.into_iter().collect()));
+    }
+    heard
+}
+
 /// What is known of a server.
 #[derive(Debug)]
 struct Known {
@@ -86,8 +108,8 @@ struct Known {
     is_behind_unknown: bool,
     pinned: Option<Vec<String>>,
     categories: Vec<String>,
-    /// Tells whether it is still started in the same way.
-    digest: String,
+    /// Tells whether it is still started in the same way, and in the same place.
+    key: cache::Key,
     /// What the cache holds of it, until somebody asks.
     cached: Option<String>,
     stock: OnceLock<Arc<Stock>>,
@@ -254,11 +276,10 @@ pub enum Remedy {
 }
 
 impl Catalog {
-    /// The catalog of these servers, in their order, filled from `cache`, a directory, where that is given.
+    /// The catalog of these servers, in their order, filled from `cache` where that is given.
     #[must_use]
-    pub fn new(servers: &[config::Server], cache: Option<PathBuf>) -> Self {
-        let mut known: Vec<Known> =
-            servers.iter().map(|server| Known::new(server, cache.as_deref())).collect();
+    pub fn new(servers: &[config::Server], cache: Option<Cache>) -> Self {
+        let mut known: Vec<Known> = servers.iter().map(|server| Known::new(server, cache.as_ref())).collect();
         prefix_behind_unknown(&mut known, |_| true);
         let claims = Mutex::default();
         let output_schemas = Mutex::default();
@@ -273,9 +294,9 @@ impl Catalog {
         let before = known.stock();
         let stock = Arc::new(Stock::new(server, known.prefix, &offer));
         let changes = stock.changes_from(&before);
-        if let Some(directory) = &self.cache
+        if let Some(cache) = &self.cache
             && !(known.is_known() && stock.says_the_same_as(&before))
-            && let Err(error) = cache::write(directory, server, &known.digest, &offer)
+            && let Err(error) = cache::write(cache, server, &known.key, &offer)
         {
             tracing::warn!(%server, %error, "could not write what the server offers to the cache");
         }
@@ -302,7 +323,7 @@ impl Catalog {
             let mut old = std::mem::take(&mut *known);
             let mut inherited = HashSet::new();
             for server in servers {
-                let mut new = Known::new(server, self.cache.as_deref());
+                let mut new = Known::new(server, self.cache.as_ref());
                 if let Some(at) = old.iter().position(|old| old.is_still(&new)) {
                     new.inherit(old.swap_remove(at));
                     inherited.insert(server.name.clone());
@@ -590,16 +611,16 @@ fn prefix_behind_unknown(servers: &mut [Known], is_new: impl Fn(&ServerName) -> 
 }
 
 impl Known {
-    fn new(server: &config::Server, cache: Option<&std::path::Path>) -> Self {
-        let digest = cache::digest(server);
+    fn new(server: &config::Server, cache: Option<&Cache>) -> Self {
+        let key = cache::Key::new(server, cache);
         Self {
             server: server.name.clone(),
             prefix: server.prefix,
             is_behind_unknown: false,
             pinned: server.pinned_tools.clone(),
             categories: server.categories.clone(),
-            cached: cache.and_then(|directory| cache::read(directory, &server.name, &digest)),
-            digest,
+            cached: cache.and_then(|cache| cache::read(cache, &server.name, &key)),
+            key,
             stock: OnceLock::new(),
             failure: None,
         }
@@ -611,7 +632,7 @@ impl Known {
 
     /// Whether another is the same server, started in the same way.
     fn is_still(&self, other: &Self) -> bool {
-        self.server == other.server && self.digest == other.digest
+        self.server == other.server && self.key == other.key
     }
 
     /// Takes over what was known under an older configuration.

@@ -320,8 +320,8 @@ fn own_names_are_exposed_where_they_are_free() {
         catalog
     };
     // What the first one offers is known from before; else the second would be prefixed.
-    known(Catalog::new(&servers, Some(cache.path().into())));
-    let catalog = known(Catalog::new(&servers, Some(cache.path().into())));
+    known(Catalog::new(&servers, Some(Cache::new(cache.path().into(), "/project".into()))));
+    let catalog = known(Catalog::new(&servers, Some(Cache::new(cache.path().into(), "/project".into()))));
     let dotted = alias::wire_name("one", "a.b");
     let ambiguous = "one__gmail__send";
     assert_eq!(
@@ -368,7 +368,8 @@ fn a_failure_keeps_what_was_known_and_is_forgotten_after_success() {
 #[test]
 fn the_cache_fills_the_catalog_of_the_next_run() {
     let directory = tempfile::tempdir().expect("a directory");
-    let cache = || Some(directory.path().join("catalog"));
+    let folder = directory.path().join("catalog");
+    let cache = || Some(Cache::new(folder.clone(), "/project".into()));
     let s = server("s");
     let mut offer = tools(&["a"]);
     offer.instructions = Some("be kind".to_owned());
@@ -384,6 +385,9 @@ fn the_cache_fills_the_catalog_of_the_next_run() {
     assert_eq!(next.instructions(&s.name).map(Real::into_exposed).as_deref(), Some("be kind"));
     assert_eq!(next.capabilities(&s.name).expect("declared").expose().get(), r#"{"tools":{}}"#);
     assert_eq!(next.set_offer(&s.name, offer), [], "the same as cached is no change");
+
+    assert_eq!(heard_tools(std::slice::from_ref(&s), &folder), [(s.name.clone(), vec![id("s/a")])]);
+    assert_eq!(heard_tools(&[server("silent")], &folder), []);
 
     let changed = config::Server { command: "another".to_owned(), ..s.clone() };
     assert!(!Catalog::new(&[changed], cache()).known(&s.name));

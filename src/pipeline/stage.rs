@@ -12,7 +12,7 @@ use super::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply, Servers,
 use crate::anonymize::{Anonymizer, Direction, Real, Rule};
 use crate::audit::{self, Segment};
 use crate::call::{Call, Method};
-use crate::catalog::Catalog;
+use crate::catalog::{Cache, Catalog};
 use crate::clock::{Clock, TestClock};
 use crate::config;
 use crate::json::{self, RawJson};
@@ -266,7 +266,10 @@ impl Stage {
         let pipeline = Arc::new(Pipeline {
             anonymizer: Arc::new(ArcSwap::from_pointee(anonymizer(&set.replacements))),
             policy: Arc::new(ArcSwap::from_pointee(policy(&set.policies, set.default))),
-            catalog: Arc::new(Catalog::new(&configured, set.cache)),
+            catalog: Arc::new(Catalog::new(
+                &configured,
+                set.cache.map(|folder| Cache::new(folder, "/project".into())),
+            )),
             fleet: Arc::clone(&actors) as _,
             audit: Arc::new(
                 Segment::open(directory.path(), "portero", clock.now())

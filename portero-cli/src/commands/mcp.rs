@@ -19,7 +19,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::audit::{Key, Segment};
-use portero::catalog::Catalog;
+use portero::catalog::{Cache, Catalog};
 use portero::clock::{Clock, SystemClock};
 use portero::config::{Config, Server};
 use portero::confirmed::InForce;
@@ -125,6 +125,7 @@ fn assemble(
     let hello = daemon::hello(paths, peer);
     let link = Arc::new(Link::new(paths.clone(), hello, context.no_start, Arc::clone(&policy)));
     let launch = launch::parts(paths, &config, Arc::clone(&anonymizer), Arc::clone(&clock))?;
+    let cache = Cache::new(paths.catalog(), launch.directory.clone());
     audit.continue_after(config.settings.audit.segment_bytes);
 
     let (fleet, changes) = Fleet::new(own_servers(&config), launch);
@@ -132,7 +133,7 @@ fn assemble(
     let pipeline = Arc::new(Pipeline {
         anonymizer,
         policy,
-        catalog: Arc::new(Catalog::new(&config.servers, Some(paths.catalog()))),
+        catalog: Arc::new(Catalog::new(&config.servers, Some(cache))),
         fleet: Arc::clone(&fleet) as _,
         audit: Arc::new(audit.with_key(Key::open(&paths.audit_key()))),
         clock,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::audit::{Filter, Follower, Key, Segment};
-use portero::catalog::Catalog;
+use portero::catalog::{Cache, Catalog};
 use portero::clock::{Clock, Steady};
 use portero::config::{Approvals, Config, Files};
 use portero::confirmed::Confirmed;
@@ -49,7 +49,7 @@ pub(super) async fn compose(
     let Kept { tally, audit, journal, heads, policy, rules, confirmed, anonymizer } = kept;
     anonymizer.store(Arc::new(proven));
     let Parts { paths, home, environment: variables, clock, guard, build, .. } = parts;
-    let catalog = Arc::new(Catalog::new(&config.servers, Some(paths.catalog())));
+    let catalog = Arc::new(Catalog::new(&config.servers, Some(Cache::new(paths.catalog(), home.clone()))));
     let (approvals, config) = exchangeable(config);
 
     let servers = Servers::new(ServersParts {

@@ -56,11 +56,12 @@ fn looser(daemon: &Daemon, files: &config::Files) -> Vec<(ToolId, Action, Action
     let present = daemon.policy.load();
     let wanted = Policy::new(config.policy, present.standing().clone());
     let mut tools: Vec<_> = daemon
-        .catalog
-        .tools()
-        .iter()
+        .servers
+        .known_tools()
+        .into_iter()
         .map(|tool| {
-            (tool.id.clone(), present.outlook(&tool.id, None, now), wanted.outlook(&tool.id, None, now))
+            let (is, would_be) = (present.outlook(&tool, None, now), wanted.outlook(&tool, None, now));
+            (tool, is, would_be)
         })
         .filter(|(_, is, would_be)| would_be < is)
         .collect();

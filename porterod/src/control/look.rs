@@ -16,6 +16,6 @@ pub(super) fn answer(daemon: &Daemon, task: TaskId) -> Result<Reply, Failure> {
 /// When there is no such task, or the store cannot be read.
 pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, Failure> {
     let task = daemon.desk.task(task, None).map_err(|error| failure::of_desk(&error))?;
-    let hints = daemon.catalog.tool(&task.call.tool).map(|tool| tool.hints);
+    let hints = daemon.servers.tool(&task.call.tool, &task.origin.directory).map(|tool| tool.hints);
     Ok(Look { task: shown::task(daemon, task), hints })
 }

@@ -1,6 +1,6 @@
 //! What would change for the tools that a pattern covers: shown to a person who is about to widen.
 
-use portero::catalog::Catalog;
+use portero::catalog::heard_tools;
 use portero::clock::Moment;
 use portero::ipc::{Failure, FailureKind, Reaching, Reply};
 use portero::names::{Operation, ToolId};
@@ -72,17 +72,18 @@ fn after(standing: &Standing, pattern: &Pattern, by: Reaching, now: Moment) -> S
 
 /// Every tool and operation that the daemon or, by the cache that they share, a session knows of.
 async fn known_tools(daemon: &Daemon) -> Result<Vec<ToolId>, Failure> {
-    let (config, cache) = (daemon.config.load_full(), daemon.paths.catalog());
+    let (config, folder) = (daemon.config.load_full(), daemon.paths.catalog());
     let servers = config.servers.clone();
-    let cached = tokio::task::spawn_blocking(move || Catalog::new(&servers, Some(cache)))
+    let heard = tokio::task::spawn_blocking(move || heard_tools(&servers, &folder))
         .await
         .map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
     let operations = config
         .servers
         .iter()
         .flat_map(|server| Operation::ALL.map(|operation| ToolId::new(server.name.clone(), operation)));
-    let tools = daemon.catalog.tools().into_iter().chain(cached.tools()).map(|tool| tool.id.clone());
-    let mut known: Vec<ToolId> = tools.chain(operations).collect();
+    let heard = heard.into_iter().flat_map(|(_, tools)| tools);
+    let mut known: Vec<ToolId> =
+        daemon.servers.known_tools().into_iter().chain(heard).chain(operations).collect();
     known.sort_unstable();
     known.dedup();
     Ok(known)

@@ -137,10 +137,10 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
 /// The daemon's own children, then every other server of the configuration: those run in sessions.
 fn servers(daemon: &Daemon) -> Vec<Health> {
     let mut servers = daemon.servers.health();
-    let known = daemon.catalog.tools();
+    let known = daemon.servers.known_tools();
     for server in &daemon.config.load().servers {
         if !servers.iter().any(|health| health.server == server.name) {
-            let tools = known.iter().filter(|tool| tool.id.server == server.name).count();
+            let tools = known.iter().filter(|tool| tool.server == server.name).count();
             servers.push(Health {
                 server: server.name.clone(),
                 condition: Condition::Idle,

@@ -61,7 +61,9 @@ fn fake_server() {
 }
 
 fn tool(name: &str) -> Value {
-    json!({"name": name, "description": name, "inputSchema": {"type": "object"}})
+    // Two checkouts may hold two versions.
+    let version = std::fs::read_to_string("version").unwrap_or_default();
+    json!({"name": name, "description": format!("{name}{version}"), "inputSchema": {"type": "object"}})
 }
 
 fn record(params: &Value) {

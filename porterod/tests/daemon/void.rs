@@ -128,6 +128,33 @@ async fn what_voids_an_approval_is_named_before_the_passphrase_is_looked_at() {
     app.shutdown().await;
 }
 
+/// Many look at once: what one checkout's server says must not be taken for the other's.
+#[tokio::test]
+async fn two_checkouts_with_two_versions_of_a_server_void_nothing_of_each_other() {
+    let home = Home::new();
+    for (directory, version) in [("project", "1"), ("other", "2")] {
+        std::fs::write(home.at(directory).join("version"), version).unwrap();
+    }
+    let app = home.start().await;
+    let person = home.person().await;
+    let (one, other) = (home.session("project").await, home.session("other").await);
+    let mut tasks = Vec::new();
+    for text in ["a", "b", "c"] {
+        tasks.push(one.submit("notes/send", text).await.unwrap());
+        tasks.push(other.submit("notes/send", text).await.unwrap());
+    }
+    for _ in 0..30 {
+        let looks = futures_util::future::join_all(tasks.iter().map(|task| approvable(&person, task))).await;
+        assert!(looks.iter().all(Result::is_ok), "{looks:?}");
+    }
+    std::fs::write(home.at("project").join("version"), "3").unwrap();
+    let void = approvable(&person, &tasks[0]).await.unwrap_err();
+    assert!(void.message.ends_with("the tool's definition changed"), "{void:?}");
+    person.approve(&tasks[1]).await.unwrap();
+    assert_eq!(other.finished(&tasks[1]).await.state, State::Completed);
+    app.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_deny_made_since_is_named_before_the_passphrase_is_looked_at() {
     let home = Home::new();
