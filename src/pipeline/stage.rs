@@ -383,3 +383,13 @@ fn configured(name: &str, set: &Set) -> config::Server {
         roots: None,
     }
 }
+
+/// Waits for a condition, for ten seconds at most.
+pub(crate) async fn wait_until(done: impl Fn() -> bool) {
+    let wait = async {
+        while !done() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.expect("it happens in time");
+}

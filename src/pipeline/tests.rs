@@ -1,6 +1,6 @@
 use std::sync::atomic::Ordering;
 
-use super::stage::{Part, Set, Stage, raw, result};
+use super::stage::{Part, Set, Stage, raw, result, wait_until};
 use super::*;
 use crate::policy::{Action, Grant, Limits};
 
@@ -358,10 +358,4 @@ async fn own_tools_are_denied_only_by_what_names_them() {
     }
     stage.set_policy(&[("portero/*", Action::Deny), ("portero/call", Action::Allow)], None);
     assert_eq!(stage.pipeline.own_denied(&call), None);
-}
-
-async fn wait_until(done: impl Fn() -> bool) {
-    while !done() {
-        tokio::task::yield_now().await;
-    }
 }

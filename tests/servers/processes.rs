@@ -38,9 +38,9 @@ pub(crate) fn stubborn(args: impl Iterator<Item = OsString>) -> ExitCode {
         signal_hook::flag::register(signal, std::sync::Arc::clone(&heard)).expect("a handler");
     }
     tell(args, std::process::id());
-    loop {
-        std::thread::sleep(Duration::from_secs(60));
-    }
+    // Longer than any test; it is to be ended before.
+    std::thread::sleep(Duration::from_secs(600));
+    ExitCode::FAILURE
 }
 
 /// Starts a stubborn process and ends, so that it is an orphan at once.

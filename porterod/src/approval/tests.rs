@@ -146,6 +146,17 @@ impl Bench {
     }
 }
 
+/// Waits for a condition, for ten seconds at most.
+pub(crate) async fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+    waited.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
 pub(crate) fn copy_files(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

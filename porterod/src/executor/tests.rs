@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::approval::tests::votes::{policy, quorum};
-use crate::approval::tests::{Bench, call, context, ground, params};
+use crate::approval::tests::{Bench, call, context, ground, params, wait_until};
 use crate::passphrase::Confirmed;
 use portero::pipeline::Desk as _;
 
@@ -197,9 +197,7 @@ async fn what_was_running_at_a_crash_is_interrupted_and_never_runs_again() {
     let script = Script { held: Some("hello"), ..Script::default() };
     let running = Running::on(Bench::new(), script);
     let task = running.bench.approved("hello").await;
-    while running.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
+    wait_until("the call runs", || running.calls() > 0).await;
     let waiting = running.bench.approved("after").await;
     let after = running.bench.after_crash();
     running.stop.cancel();
@@ -279,9 +277,7 @@ async fn stopping_takes_back_what_runs() {
     let script = Script { held: Some("slow"), ..Script::default() };
     let running = Running::on(Bench::new(), script);
     let slow = running.bench.approved("slow").await;
-    while running.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
+    wait_until("the call runs", || running.calls() > 0).await;
     let bench = running.end().await;
     assert_eq!(bench.desk.task(slow.id, None).unwrap().state, State::Interrupted);
 }

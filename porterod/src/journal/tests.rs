@@ -185,9 +185,12 @@ async fn a_late_notice_wakes_whoever_writes_it_down() {
     let stop = tokio_util::sync::CancellationToken::new();
     let mut changes = outbox.changes();
     let keeping = tokio::spawn(outbox.run(stop.clone()));
-    while failing.told().is_empty() {
-        changes.changed().await.unwrap();
-    }
+    let told = async {
+        while failing.told().is_empty() {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), told).await.expect("told in time");
     assert_eq!(failing.told(), ["alarm"]);
     stop.cancel();
     keeping.await.unwrap();

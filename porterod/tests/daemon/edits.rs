@@ -7,7 +7,7 @@ use portero::policy::Action;
 use porterod::edits::GATHER;
 use serde_json::{Value, json};
 
-use crate::support::{Home, Session, Terminal, challenge, until};
+use crate::support::{Home, SOON, Session, Terminal, challenge, until};
 
 /// Writes a file, and waits until the daemon went by it.
 async fn edit(home: &Home, session: &mut Session, policies: &Value) {
@@ -50,14 +50,17 @@ async fn watched(person: &Terminal, after: Option<u64>) -> Watched {
 /// What people were told of the configuration since, until that is so much.
 async fn told(person: &Terminal, mut place: u64, count: usize) -> Vec<(Adoption, u64)> {
     let mut told = Vec::new();
-    while told.len() < count {
-        let next = watched(person, Some(place)).await;
-        place = next.place;
-        told.extend(next.entries.into_iter().filter_map(|entry| match entry.notice {
-            Notice::Config { became, edits, .. } => Some((became, edits)),
-            _ => None,
-        }));
-    }
+    let telling = async {
+        while told.len() < count {
+            let next = watched(person, Some(place)).await;
+            place = next.place;
+            told.extend(next.entries.into_iter().filter_map(|entry| match entry.notice {
+                Notice::Config { became, edits, .. } => Some((became, edits)),
+                _ => None,
+            }));
+        }
+    };
+    tokio::time::timeout(2 * SOON, telling).await.expect("told in time");
     told
 }
 

@@ -8,7 +8,7 @@ use portero::notice::{Became, Notice};
 use portero::policy::Action;
 use portero::task::State;
 
-use crate::support::{Home, Terminal, is_kind, until};
+use crate::support::{Home, SOON, Terminal, is_kind, until};
 
 async fn watched(person: &Terminal, after: Option<u64>) -> Watched {
     match person.ask(Ask::Watch { after }).await {
@@ -20,15 +20,18 @@ async fn watched(person: &Terminal, after: Option<u64>) -> Watched {
 /// The states that tasks came into after a place, as far as `last`.
 async fn states(person: &Terminal, mut place: u64, last: State) -> Vec<(TaskId, State)> {
     let mut states = Vec::new();
-    while states.last().is_none_or(|(_, state)| *state != last) {
-        let next = watched(person, Some(place)).await;
-        assert_eq!(next.anew, None);
-        place = next.place;
-        states.extend(next.entries.into_iter().filter_map(|entry| match entry.notice {
-            Notice::Task { task, state, .. } => Some((task, state)),
-            _ => None,
-        }));
-    }
+    let telling = async {
+        while states.last().is_none_or(|(_, state)| *state != last) {
+            let next = watched(person, Some(place)).await;
+            assert_eq!(next.anew, None);
+            place = next.place;
+            states.extend(next.entries.into_iter().filter_map(|entry| match entry.notice {
+                Notice::Task { task, state, .. } => Some((task, state)),
+                _ => None,
+            }));
+        }
+    };
+    tokio::time::timeout(2 * SOON, telling).await.expect("told in time");
     states
 }
 

@@ -7,7 +7,7 @@ use portero::policy::{Action, Standing};
 use serde_json::json;
 
 use crate::standin::{Shown, StandIn};
-use crate::world::{JANE, MALLORY, World};
+use crate::world::{JANE, MALLORY, SOON, World};
 
 const MCPS: &str = r#"{"mcpServers": {"github": {"command": "no-such-program"}}}"#;
 
@@ -22,6 +22,19 @@ impl World {
         let world = world.started().await;
         world.serves().await;
         world
+    }
+
+    /// Says this until the answer fits.
+    pub(crate) async fn says_until(&self, text: &str, fits: impl Fn(&str) -> bool) -> Shown {
+        let asking = async {
+            loop {
+                let answer = self.says(text).await;
+                if fits(&answer.text) {
+                    return answer;
+                }
+            }
+        };
+        tokio::time::timeout(SOON, asking).await.unwrap_or_else(|_| panic!("not in time: {text}"))
     }
 
     /// Says this and waits for the answer that it gets.
@@ -154,7 +167,7 @@ async fn what_narrows_acts_at_once() {
 async fn a_rule_that_asks_is_made_at_once_and_its_end_is_confirmed() {
     let world = World::of_jane_with_github().await;
     world.write("policies.json", r#"{"policies": {"github/resources:*": "allow"}}"#);
-    while !world.says("/why github/resources:read").await.text.contains(": allowed") {}
+    world.says_until("/why github/resources:read", |text| text.contains(": allowed")).await;
     let asks = world.says("/ask github/*").await;
     let said = "Asks from now on: rule 1, github/*. End it with /unrule 1";
     assert_eq!(asks.text, said);
@@ -266,15 +279,11 @@ async fn only_the_last_page_of_what_widens_has_the_yes() {
         .map(|number| (format!("server-number-{number:03}"), json!({"command": "no-such-program"})))
         .collect();
     world.write("mcps.json", &json!({"mcpServers": servers}).to_string());
-    let asked = loop {
-        let asked = world.says("/allow server-number-*/*").await;
-        if asked.text.starts_with("Page 1 of ") {
-            break asked;
-        }
-    };
+    let asked = world.says_until("/allow server-number-*/*", |text| text.starts_with("Page 1 of ")).await;
     assert_eq!(buttons(&asked), ["Page 2 ›", "❌ Not now"]);
     let mut shown = world.presses(&asked, "Page 2 ›").await;
-    while let Some(next) = buttons(&shown).into_iter().find(|button| button.ends_with('›')) {
+    for _ in 0..100 {
+        let Some(next) = buttons(&shown).into_iter().find(|button| button.ends_with('›')) else { break };
         assert!(!buttons(&shown).contains(&"✅ Confirm".to_owned()));
         shown = world.presses(&shown, &next).await;
     }

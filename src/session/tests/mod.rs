@@ -19,12 +19,14 @@ use tokio::task::JoinHandle;
 use super::{Handle, Parts, Session, Tasks};
 use crate::config::Limits;
 use crate::names::TaskId;
-use crate::pipeline::stage::{Set, Stage};
+use crate::pipeline::stage::{Set, Stage, wait_until};
 use crate::pipeline::{BoxFuture, Refusal};
 use crate::task::{News, State, Task};
 
 /// The longest that anything in these tests may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The most notifications that come before an answer.
+const MAX_NOTICES: usize = 100_000;
 
 /// The tasks, each with what it becomes from one question to the next.
 #[derive(Default)]
@@ -133,7 +135,7 @@ impl Rig {
     /// The answer to a request; what comes before it must be notifications, which are returned too.
     async fn answer_with_notices(&mut self, id: &Value) -> (Value, Vec<Value>) {
         let mut notices = Vec::new();
-        loop {
+        for _ in 0..MAX_NOTICES {
             let message = self.next().await;
             if message["id"] == *id && message.get("method").is_none() {
                 return (message, notices);
@@ -141,6 +143,7 @@ impl Rig {
             assert!(message.get("method").is_some(), "an answer to another request: {message}");
             notices.push(message);
         }
+        panic!("{MAX_NOTICES} notifications and no answer to {id}");
     }
 
     async fn ask(&mut self, id: impl Into<Value>, method: &str, params: Value) -> Value {
@@ -233,13 +236,4 @@ fn names(list: &Value, key: &str) -> Vec<String> {
         .iter()
         .map(|item| item["name"].as_str().unwrap().to_owned())
         .collect()
-}
-
-async fn wait_until(done: impl Fn() -> bool) {
-    let wait = async {
-        while !done() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect("it happens in time");
 }

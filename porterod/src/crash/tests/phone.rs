@@ -28,6 +28,9 @@ fn outcome(telegram: &StandIn) -> Option<Shown> {
     telegram.by_bot(JANE).into_iter().find(|it| it.text.contains("Done.") || it.text.contains("Interrupted"))
 }
 
+/// How often a button is pressed whose card may be drawn anew meanwhile.
+const MAX_PRESSES: usize = 100;
+
 /// Waits until the daemon has noted that the chat shows every card as it is to be.
 async fn drawn(home: &Home) {
     let since = Instant::now();
@@ -235,7 +238,7 @@ async fn card_with(telegram: &StandIn, words: &str) -> Shown {
 
 /// Somebody approves, again where a press before used the button; what they are told in the end.
 async fn approve(telegram: &StandIn, person: i64) -> String {
-    loop {
+    for _ in 0..MAX_PRESSES {
         let card = card_with(telegram, "Needs: 2 of 2 people").await;
         let query = telegram.press_in(person, GROUP, card.id, "✅ Approve");
         let answer = telegram.until("an answer", |it| it.answer_to(&query)).await;
@@ -244,6 +247,7 @@ async fn approve(telegram: &StandIn, person: i64) -> String {
             return told;
         }
     }
+    panic!("no press of {MAX_PRESSES} counts");
 }
 
 /// The votes of the one task.

@@ -217,19 +217,21 @@ async fn a_store_that_cannot_grow_refuses_what_does_not_fit_and_keeps_the_rest()
             Ok(store.execute_batch(&format!("PRAGMA max_page_count = {}", pages + more))?)
         };
         store.write(super::Records::None, limit).await.unwrap();
-        let mut written = 0;
-        let refused = loop {
-            let next = written + 1;
+        let (mut written, mut refused) = (0, None);
+        for next in 1..100 {
             let insert = move |store: &Connection| {
                 let sql = "INSERT INTO denials VALUES ('p', ?1 || hex(zeroblob(1500)), 'task', 1)";
                 Ok(store.execute(sql, [next])?)
             };
             match store.write(super::Records::None, insert).await {
                 Ok(_) => written = next,
-                Err(error) => break error,
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
             }
-            assert!(next < 100, "it grew all the same");
-        };
+        }
+        let refused = refused.expect("it grew all the same");
         assert!(matches!(refused, StoreError::Failed(_)), "{refused}");
         let count = |store: &Connection| {
             Ok(store.query_row("SELECT count(*) FROM denials", [], |row| row.get::<_, i64>(0))?)
