@@ -25,7 +25,7 @@ use super::lists::{self, Bounds};
 use super::logs::ServerLog;
 use super::outbox::Outbox;
 use super::pending::{Outcome, Pending};
-use super::{Answer, List, ProgressSink, ServerError};
+use super::{Answer, List, Offer, ProgressSink, ServerError};
 use crate::anonymize::Real;
 use crate::json::{self, Object, RawJson};
 use crate::names::ServerName;
@@ -47,8 +47,31 @@ pub(super) struct Connection {
     subscriptions: Subscriptions,
     asked: Asked,
     /// What a server lists that was started again after it had ended by itself; none for the first start.
-    relisted: Option<tokio::sync::OnceCell<HashSet<String>>>,
+    relisted: Option<Relisted>,
     ended: CancellationToken,
+}
+
+/// Which tools a server lists that was started again.
+#[derive(Debug, Default)]
+struct Relisted {
+    /// How often the server said that its tools changed.
+    changes: AtomicU64,
+    /// What it listed last. The lock is held while it is asked, so that callers ask once.
+    tools: tokio::sync::Mutex<Option<ListedTools>>,
+}
+
+/// The answer to one `tools/list`.
+#[derive(Debug)]
+struct ListedTools {
+    /// [`Relisted::changes`] before the server was asked: after one more, this is out of date.
+    changes: u64,
+    names: HashSet<String>,
+}
+
+impl Relisted {
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
 }
 
 /// The ids of the last requests of the server's own.
@@ -116,15 +139,33 @@ impl Connection {
 
     /// The same for a server that ended by itself before: it may be another version now.
     pub(super) fn again(self) -> Self {
-        Self { relisted: Some(tokio::sync::OnceCell::new()), ..self }
+        Self { relisted: Some(Relisted::default()), ..self }
     }
 
-    /// Whether the server may be called by this tool name. One that was started again is asked once which tools
-    /// it lists now; what was known of it is of the process that ended.
+    /// Whether the server may be called by this tool name. One that was started again is asked which tools it
+    /// lists now, and anew after each change that it announces; what was known before is of the process that
+    /// ended.
     pub(super) async fn lists(&self, name: &str, bounds: Bounds) -> Result<bool, ServerError> {
         let Some(relisted) = &self.relisted else { return Ok(true) };
-        let names = relisted.get_or_try_init(|| lists::tool_names(self, bounds)).await?;
-        Ok(names.contains(name))
+        let mut tools = relisted.tools.lock().await;
+        let changes = relisted.changes();
+        if let Some(listed) = tools.as_ref().filter(|listed| listed.changes == changes) {
+            return Ok(listed.names.contains(name));
+        }
+        let names = lists::tool_names(self, bounds).await?;
+        let is_listed = names.contains(name);
+        *tools = Some(ListedTools { changes, names });
+        Ok(is_listed)
+    }
+
+    /// Everything that the server offers. Its tools are those that [`Self::lists`] goes by from now on.
+    pub(super) async fn offer(&self, bounds: Bounds) -> Result<Offer, ServerError> {
+        let Some(relisted) = &self.relisted else { return lists::offer(self, bounds).await };
+        let changes = relisted.changes();
+        let offer = lists::offer(self, bounds).await?;
+        let names = lists::names(&offer.tools);
+        *relisted.tools.lock().await = Some(ListedTools { changes, names });
+        Ok(offer)
     }
 
     /// What a modern server is listened to for.
@@ -295,7 +336,12 @@ impl Connection {
             "notifications/resources/updated" => {
                 self.events.updated(Real::from_server(own()));
             }
-            "notifications/tools/list_changed" => self.events.changed(List::Tools),
+            "notifications/tools/list_changed" => {
+                if let Some(relisted) = &self.relisted {
+                    relisted.changes.fetch_add(1, Ordering::AcqRel);
+                }
+                self.events.changed(List::Tools);
+            }
             "notifications/resources/list_changed" => self.events.changed(List::Resources),
             "notifications/prompts/list_changed" => self.events.changed(List::Prompts),
             _ => {}

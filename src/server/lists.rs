@@ -74,8 +74,13 @@ pub(super) async fn tool_names(
     bounds: Bounds,
 ) -> Result<HashSet<String>, ServerError> {
     let tools = Lister { connection, bounds }.all(&TOOLS).await.map_err(|stop| stop.of_tools(connection))?;
+    Ok(names(&tools))
+}
+
+/// The names of listed tools.
+pub(super) fn names(tools: &[RawJson]) -> HashSet<String> {
     let name = |tool: &RawJson| Some(Object::read(tool).ok()?.text("name")?.into_owned());
-    Ok(tools.iter().filter_map(name).collect())
+    tools.iter().filter_map(name).collect()
 }
 
 /// Why a list came to no end.

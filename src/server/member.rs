@@ -13,7 +13,7 @@ use super::calls;
 use super::connection::{self, Connection};
 use super::events::{Events, Hearing};
 use super::handshake::{self, Era, Refusal};
-use super::lists::{self, Bounds};
+use super::lists::Bounds;
 use super::logs::ServerLog;
 use super::process::{self, Process, Spawned};
 use super::{Answer, Condition, Follow, Health, Launch, Offer, ServerChange, ServerError};
@@ -166,7 +166,7 @@ impl Member {
     /// Pages through everything that it offers.
     pub(super) async fn offer(self: &Arc<Self>) -> Result<Offer, ServerError> {
         let connection = self.connection().await?;
-        let offer = lists::offer(&connection, self.bounds()).await?;
+        let offer = connection.offer(self.bounds()).await?;
         self.life().tools = Some(offer.tools.len());
         Ok(offer)
     }

@@ -11,7 +11,14 @@ use serde_json::{Value, json};
 /// Plays the child; the arguments say which.
 pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<String> = args.map(|arg| arg.into_string().expect("UTF-8")).collect();
-    let mut child = Child { args, cancelled: Vec::new(), answers: Vec::new(), greeted: false, waiting: None };
+    let mut child = Child {
+        args,
+        cancelled: Vec::new(),
+        answers: Vec::new(),
+        greeted: false,
+        waiting: None,
+        registered: false,
+    };
     child.begin();
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
@@ -32,6 +39,8 @@ struct Child {
     greeted: bool,
     /// The id of a call that waits for those answers.
     waiting: Option<Value>,
+    /// Whether it lists `echo` all the same when it forgets it.
+    registered: bool,
 }
 
 #[derive(serde::Deserialize)]
@@ -126,7 +135,8 @@ impl Child {
             _ if self.is("pages-for-ever") => Some(page + 1),
             _ => None,
         };
-        let name = if page == 1 && !self.is("forgets") { "echo".to_owned() } else { format!("tool{page}") };
+        let lists_echo = self.registered || !self.is("forgets");
+        let name = if page == 1 && lists_echo { "echo".to_owned() } else { format!("tool{page}") };
         let mut list = json!({"tools":[{"name":name,"inputSchema":{"type":"object"}}]});
         if let Some(next) = next {
             list["nextCursor"] = json!(next.to_string());
@@ -141,6 +151,14 @@ impl Child {
                 let arguments =
                     envelope.params.and_then(|params| params.arguments).map_or("null", RawValue::get);
                 say_text(&format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{arguments}}}"));
+            }
+            // Registers `echo`, or withdraws it.
+            "tool0" => {
+                self.registered = !self.registered;
+                if params["arguments"]["announced"] == true {
+                    say(&json!({"jsonrpc":"2.0","method":"notifications/tools/list_changed"}));
+                }
+                result(&id, &json!({}));
             }
             "meta" => result(&id, &params["_meta"]),
             "crash" => {

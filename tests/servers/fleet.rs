@@ -27,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_modern_server_that_ends_at_initialize_is_found_out", || modern_only("ends-on-initialize")),
         trial("a_server_that_ended_by_itself_is_told_of_and_so_is_its_next_start", restarted),
         trial("a_tool_that_a_restarted_server_does_not_list_is_not_called", forgotten),
+        trial("a_restarted_server_may_register_and_withdraw_tools", registers_tools),
         trial("a_server_that_floods_stderr_goes_on_answering", floods_stderr),
         trial("a_server_of_an_unknown_revision_is_refused", ancient),
         trial("a_hanging_call_times_out_and_the_server_is_told", times_out),
@@ -158,6 +159,23 @@ fn forgotten() {
         let _ = rig.call("a", "crash", "{}").await.expect_err("it crashed");
         let error = rig.call("a", "echo", "{}").await.expect_err("it is not listed any more");
         assert_eq!(error, ServerError::NotListed(name("a"), "echo".parse().expect("a name")));
+        rig.fleet.close().await;
+    });
+}
+
+fn registers_tools() {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &["forgets"])]);
+        let not_listed = ServerError::NotListed(name("a"), "echo".parse().expect("a name"));
+        let _ = rig.call("a", "crash", "{}").await.expect_err("it crashed");
+        assert_eq!(rig.call("a", "echo", "{}").await.expect_err("it is not listed"), not_listed);
+        rig.result("a", "tool0", r#"{"announced":true}"#).await;
+        assert_eq!(rig.result("a", "echo", "{}").await, "{}", "it was registered");
+        rig.result("a", "tool0", r#"{"announced":true}"#).await;
+        assert_eq!(rig.call("a", "echo", "{}").await.expect_err("it was withdrawn"), not_listed);
+        rig.result("a", "tool0", "{}").await;
+        rig.fleet.offer(&name("a")).await.expect("an offer");
+        assert_eq!(rig.result("a", "echo", "{}").await, "{}", "the offer that is known now has it");
         rig.fleet.close().await;
     });
 }
