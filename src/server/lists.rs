@@ -97,9 +97,30 @@ impl Stop {
                 let reason = "it refused to list its tools".to_owned();
                 ServerError::Start(connection.server.clone(), reason)
             }
-            Self::Failed(error) => error,
+            Self::Failed(error) => not_listed(error),
         }
     }
+}
+
+/// Listing is Portero's own question. Where it fails, no call was sent, so that no effect is in doubt.
+fn not_listed(error: ServerError) -> ServerError {
+    let (server, reason) = match error {
+        ServerError::Gone(server) => (server, "it stopped before it had listed what it offers".to_owned()),
+        ServerError::Timeout(server, seconds) => {
+            (server, format!("it did not list what it offers within {seconds} s"))
+        }
+        ServerError::TooLong(server, most) => {
+            (server, format!("it listed what it offers with more than {most} bytes"))
+        }
+        ServerError::Malformed(server, why) => {
+            (server, format!("it listed what it offers with what is no MCP message: {why}"))
+        }
+        other @ (ServerError::Unknown(_)
+        | ServerError::Start(..)
+        | ServerError::NotListed(..)
+        | ServerError::Cancelled) => return other,
+    };
+    ServerError::Start(server, reason)
 }
 
 fn or_empty(list: Result<Vec<RawJson>, Stop>) -> Result<Vec<RawJson>, ServerError> {
@@ -109,7 +130,7 @@ fn or_empty(list: Result<Vec<RawJson>, Stop>) -> Result<Vec<RawJson>, ServerErro
             Stop::Refused
             | Stop::Failed(ServerError::Timeout(..) | ServerError::TooLong(..) | ServerError::Malformed(..)),
         ) => Ok(Vec::new()),
-        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Failed(error)) => Err(not_listed(error)),
     }
 }
 

@@ -193,7 +193,7 @@ pub enum ServerError {
     /// There is no such server.
     #[error("there is no server `{0}`")]
     Unknown(ServerName),
-    /// It could not be started; the call did not reach it.
+    /// It could not be started, or did not list what it offers; the call did not reach it.
     #[error("server `{0}` could not be started: {1}")]
     Start(ServerName, String),
     /// It was started again and does not list this tool any more (guarantee P5); the call did not reach it.

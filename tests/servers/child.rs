@@ -97,6 +97,10 @@ impl Child {
             ("subscriptions/listen", Some(id)) => say(&json!({"jsonrpc":"2.0",
                 "method":"notifications/tools/list_changed",
                 "params":{"_meta":{"io.modelcontextprotocol/subscriptionId":id}}})),
+            ("tools/list", Some(_)) if self.is("ends-on-list") => std::process::exit(6),
+            ("tools/list", Some(id)) if self.is("malformed-list") => {
+                say(&json!({"jsonrpc":"2.0","id":id,"result":7}));
+            }
             ("tools/list", Some(id)) => self.list(&id, params),
             ("resources/list", Some(id)) => {
                 result(&id, &json!({"resources":[{"uri":"a://b","name":"b"}]}));

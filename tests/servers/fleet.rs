@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_server_that_ended_by_itself_is_told_of_and_so_is_its_next_start", restarted),
         trial("a_tool_that_a_restarted_server_does_not_list_is_not_called", forgotten),
         trial("a_restarted_server_may_register_and_withdraw_tools", registers_tools),
+        trial("a_restarted_server_that_lists_no_tools_was_not_called", lists_nothing),
         trial("a_server_that_floods_stderr_goes_on_answering", floods_stderr),
         trial("a_server_of_an_unknown_revision_is_refused", ancient),
         trial("a_hanging_call_times_out_and_the_server_is_told", times_out),
@@ -177,6 +178,21 @@ fn registers_tools() {
         rig.fleet.offer(&name("a")).await.expect("an offer");
         assert_eq!(rig.result("a", "echo", "{}").await, "{}", "the offer that is known now has it");
         rig.fleet.close().await;
+    });
+}
+
+fn lists_nothing() {
+    block_on(async {
+        for (how, why) in [("ends-on-list", "it stopped before"), ("malformed-list", "is not an object")] {
+            let rig = Rig::new(vec![server("a", &[how])]);
+            let _ = rig.call("a", "crash", "{}").await.expect_err("it crashed");
+            // Both say that no call had an effect.
+            let error = rig.call("a", "echo", "{}").await.expect_err("it lists nothing");
+            assert!(matches!(&error, ServerError::Start(_, said) if said.contains(why)), "{error:?}");
+            let error = rig.fleet.offer(&name("a")).await.expect_err("it lists nothing");
+            assert!(matches!(&error, ServerError::Start(..)), "{error:?}");
+            rig.fleet.close().await;
+        }
     });
 }
 
