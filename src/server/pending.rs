@@ -163,6 +163,7 @@ impl Pending {
         let mut table = self.lock();
         // Nobody leaves these.
         table.open.retain(|_, waiting| waiting.late_at > now || !waiting.is_unread());
+        table.claim();
         for waiting in table.open.values_mut().filter(|waiting| waiting.late_at <= now) {
             if let Some(answer) = waiting.answer.take() {
                 let _ = answer.send(Outcome::Late);
@@ -306,6 +307,17 @@ mod tests {
         pending.open_unread(3, SECOND);
         pending.sweep(Instant::now() + 2 * SECOND);
         assert!(!pending.leave(3));
+    }
+
+    #[test]
+    fn a_request_without_a_reader_that_ends_leaves_an_answer_to_the_other() {
+        let pending = Pending::default();
+        pending.open_unread(1, SECOND);
+        let mut read = open(&pending, 2..=2).remove(0);
+        pending.settle_unclaimed("x".to_owned());
+        assert!(read.try_recv().is_err(), "it may be the other's");
+        pending.sweep(Instant::now() + 2 * SECOND);
+        assert!(is_malformed(&mut read), "it can be no other's");
     }
 
     #[tokio::test]
