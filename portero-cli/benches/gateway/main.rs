@@ -35,7 +35,7 @@ fn main() {
         let duration = Duration::from_secs_f64(minutes * 60.0);
         let portero = env!("CARGO_BIN_EXE_portero").into();
         let plan = soak::Plan { portero, duration, window: duration / 20, sessions: 4 };
-        std::process::exit(i32::from(!soak::run(&plan).is_flat()));
+        std::process::exit(i32::from(!soak::run(&plan).is_flat(true)));
     }
     let pinned = arguments.iter().any(|argument| argument == "--pin");
     if pinned {

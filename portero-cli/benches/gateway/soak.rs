@@ -112,8 +112,9 @@ impl Window {
 }
 
 impl Soaked {
-    /// Prints how the last third stands to the first; whether memory and descriptors stayed within their bounds.
-    pub(crate) fn is_flat(&self) -> bool {
+    /// Prints how the last third stands to the first; whether descriptors stayed within their bounds, and memory where
+    /// it `counts_memory`.
+    pub(crate) fn is_flat(&self, counts_memory: bool) -> bool {
         let counted = self.0.get(1..).unwrap_or_default();
         let third = (counted.len() / 3).max(1);
         let mean = |windows: &[Window], of: &dyn Fn(&Window) -> f64| {
@@ -135,9 +136,10 @@ impl Soaked {
         };
         println!("{:<28}{:>12}{:>12}{:>8}", "first third, last third", "first", "last", "ratio");
         let memory: &dyn Fn(f64) -> f64 = &|first| first * MAX_MEMORY_RATIO + MEMORY_SLACK_KIB;
+        let memory = counts_memory.then_some(memory);
         let descriptors: &dyn Fn(f64) -> f64 = &|first| first + MAX_MORE_DESCRIPTORS;
-        row("memory of a session, KiB", &|window| window.memory[0], Some(memory));
-        row("memory of the daemon, KiB", &|window| window.memory[1], Some(memory));
+        row("memory of a session, KiB", &|window| window.memory[0], memory);
+        row("memory of the daemon, KiB", &|window| window.memory[1], memory);
         row("descriptors of a session", &|window| window.descriptors[0], Some(descriptors));
         row("descriptors of the daemon", &|window| window.descriptors[1], Some(descriptors));
         row("p50, µs", &|window| window.p50, None);
