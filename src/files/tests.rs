@@ -157,6 +157,20 @@ impl Fault for Hangs {
 }
 
 #[tokio::test]
+async fn a_reader_that_panics_does_not_bar_its_path() {
+    static READERS: LazyLock<Readers> = LazyLock::new(|| Readers::new(1));
+    let path = Path::new("panics");
+    let panics = || panic!("a fault of the reader's");
+    for _ in 0..2 {
+        let error = READERS.within::<()>(path, SOON, panics).expect_err("it panics");
+        assert!(matches!(error.problem(), FileProblem::System(_)), "{error}");
+        let error = READERS.off_thread::<()>(path, SOON, panics).await.expect_err("it panics");
+        assert!(matches!(error.problem(), FileProblem::System(_)), "{error}");
+    }
+    assert_eq!(READERS.within(path, SOON, || 1).expect("it is read"), 1);
+}
+
+#[tokio::test]
 async fn a_drive_that_hangs_is_given_up_on_and_not_asked_without_end() {
     const TIMEOUT: Duration = Duration::from_millis(50);
     const MOST: usize = 3;

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -60,6 +61,28 @@ struct Progress {
     given_up: bool,
 }
 
+/// A read that has not ended.
+struct UnderWay {
+    readers: &'static Readers,
+    path: PathBuf,
+    progress: Arc<Mutex<Progress>>,
+    _permit: SemaphorePermit<'static>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut progress = lock(&self.progress);
+        progress.done = true;
+        if progress.given_up {
+            let mut hanging = lock(&self.readers.hanging);
+            if let Some(count) = hanging.get_mut(&self.path) {
+                *count -= 1;
+            }
+            hanging.retain(|_, count| *count > 0);
+        }
+    }
+}
+
 impl Readers {
     pub(super) fn new(most: usize) -> Self {
         Self { free: Semaphore::new(most), most, hanging: Mutex::default() }
@@ -81,7 +104,12 @@ impl Readers {
             let _ = done.send(work());
         });
         started.map_err(|error| FileError::system(path, error))?;
-        result.recv_timeout(timeout).map_err(|_| self.give_up(path, timeout, &progress))
+        result.recv_timeout(timeout).map_err(|error| match error {
+            RecvTimeoutError::Timeout => self.give_up(path, timeout, &progress),
+            RecvTimeoutError::Disconnected => {
+                FileError::system(path, std::io::Error::other("its reader panicked"))
+            }
+        })
     }
 
     pub(super) async fn off_thread<T: Send + 'static>(
@@ -103,7 +131,7 @@ impl Readers {
         }
     }
 
-    /// The read, which gives its permit back when it ends, however late.
+    /// The read, which gives its permit back when it ends, however late, and also where it panics.
     fn tracked<T: Send + 'static>(
         &'static self,
         path: &Path,
@@ -112,19 +140,10 @@ impl Readers {
         read: impl FnOnce() -> T + Send + 'static,
     ) -> impl FnOnce() -> T + Send + 'static {
         let (path, progress) = (path.to_owned(), Arc::clone(progress));
+        let under_way = UnderWay { readers: self, path, progress, _permit: permit };
         move || {
-            let read = read();
-            let mut progress = lock(&progress);
-            progress.done = true;
-            if progress.given_up {
-                let mut hanging = lock(&self.hanging);
-                if let Some(count) = hanging.get_mut(&path) {
-                    *count -= 1;
-                }
-                hanging.retain(|_, count| *count > 0);
-            }
-            drop(permit);
-            read
+            let _under_way = under_way;
+            read()
         }
     }
 
