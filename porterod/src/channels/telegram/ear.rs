@@ -2,7 +2,10 @@
 //!
 //! An update is confirmed to Telegram only after what it does is stored, and its number is stored with that
 //! (`Receipt::take`) or right after: a crash loses none, and what comes again is known. One that fails holds up no
-//! other: it is tried again a few times, and given up only where nothing else fails.
+//! other: it is tried again a few times, and given up only where nothing else fails. Telegram tells a hundred at
+//! once; what comes after them waits for the tries of one that fails among them. Only where nothing can be stored for
+//! all of its tries do those after the hundred go on before it is done, so that what narrows is heard: from then on
+//! it is kept in memory alone, and an end of the daemon loses it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -173,7 +176,8 @@ impl Backlog {
     }
 
     /// Lets the next poll begin at the first update that is not dealt with. Where `is_full`, there may be more than
-    /// Telegram tells at once: then it begins after all of them, and what failed is kept here alone.
+    /// Telegram tells at once: then it begins after those that failed in all of their tries, which are kept here
+    /// alone from then on.
     fn advance(&mut self, last: Option<UpdateId>, is_full: bool) {
         let Some(last) = last else {
             // This poll confirmed everything. The next one asks without a number: after a quiet week Telegram
@@ -184,9 +188,10 @@ impl Backlog {
             return;
         };
         let next = UpdateId(last.0.saturating_add(1));
-        let mut kept = self.held.keys().copied();
-        let first = kept.find(|id| !is_full && self.from.is_none_or(|from| *id >= from) && *id <= last);
-        let from = first.unwrap_or(next);
+        let is_kept = |held: &Held| !is_full || held.tries < MAX_TRIES;
+        let told = |id: UpdateId| self.from.is_none_or(|from| id >= from) && id <= last;
+        let first = self.held.iter().find(|(id, held)| told(**id) && is_kept(held));
+        let from = first.map_or(next, |(id, _)| *id);
         self.done.retain(|id| *id >= from);
         self.from = Some(from);
     }
@@ -446,6 +451,10 @@ mod tests {
     fn what_fails_hides_nothing_however_much_comes_after_it() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         hold(&mut backlog, 1, now);
+        (2..=100).for_each(|id| backlog.is_done(UpdateId(id)));
+        backlog.advance(Some(UpdateId(100)), true);
+        assert_eq!(backlog.from, Some(UpdateId(1)), "Telegram keeps it while it is tried");
+        backlog.held.values_mut().for_each(|held| held.tries = MAX_TRIES);
         (2..=100).for_each(|id| backlog.is_done(UpdateId(id)));
         backlog.advance(Some(UpdateId(100)), true);
         assert_eq!(backlog.from, Some(UpdateId(101)));
