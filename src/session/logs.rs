@@ -13,6 +13,10 @@ use crate::names::ServerName;
 pub(super) use crate::server::LogLevel as Level;
 use crate::wire::codes;
 
+/// What a client is told that names no level.
+pub const UNKNOWN_LEVEL: &str =
+    "`level` must be debug, info, notice, warning, error, critical, alert or emergency";
+
 /// From which level on the client wants to hear, and from which the servers were told to speak.
 #[derive(Debug)]
 pub(super) struct Logs {
@@ -32,16 +36,18 @@ impl Shared {
     pub(super) fn set_level(&self, request: Request, params: Option<&RawValue>) {
         let level = object(params).text("level").and_then(|level| level.parse::<Level>().ok());
         let Some(level) = level else {
-            request.fixed_error(
-                codes::INVALID_PARAMS,
-                "`level` must be debug, info, notice, warning, error, critical, alert or emergency",
-            );
+            request.fixed_error(codes::INVALID_PARAMS, UNKNOWN_LEVEL);
             return;
         };
+        self.log_from(level);
+        request.own_result(json::raw(&serde_json::Map::new()));
+    }
+
+    /// The client wants log messages from this level on.
+    pub(super) fn log_from(&self, level: Level) {
         self.logs.client.store(level as u8, Ordering::Relaxed);
         self.logs.servers.store(level as u8, Ordering::Relaxed);
         self.pipeline.fleet.set_log_level(level.as_str());
-        request.own_result(json::raw(&serde_json::Map::new()));
     }
 
     /// A modern request wants log messages from this level on: the servers must speak at least so much.

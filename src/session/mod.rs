@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::handshake::capabilities;
+pub use self::logs::UNKNOWN_LEVEL;
 pub use self::notices::{Handle, Resumed};
 pub use self::own_tools::listed as own_tools;
 use self::state::Shared;

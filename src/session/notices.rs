@@ -21,6 +21,8 @@ pub struct Resumed {
     pub revision: Option<Revision>,
     /// Its name and version.
     pub client: Option<(String, String)>,
+    /// From which level on it wants log messages, where it said so.
+    pub log_level: Option<Level>,
 }
 
 /// The way to push things into a running session. Cheap to clone; it outlives the session harmlessly.
@@ -119,6 +121,9 @@ impl Handle {
         }
         if let Some(revision) = resumed.revision {
             shared.speech.initialize(revision);
+        }
+        if let Some(level) = resumed.log_level {
+            shared.log_from(level);
         }
         shared.told.forget();
         self.introduce_anew();

@@ -94,10 +94,7 @@ impl Outbox {
 
     /// Queues the answer to a line that was too long to be read.
     pub(super) fn too_long(&self, limit: usize, id: Option<RawJson>) {
-        let words = format!("a message may be at most {limit} bytes long; this one was skipped");
-        let error = wire::error(codes::INVALID_REQUEST, &words, None);
-        let id = id.unwrap_or_else(|| json::raw(&()));
-        self.line(|out| wire::write_error(out, &id, &error));
+        self.line(|out| wire::write_too_long(out, limit, id));
     }
 
     /// Queues a notification.
@@ -153,16 +150,7 @@ impl Outbox {
         if lines.is_empty() {
             return;
         }
-        self.line(|out| {
-            out.push(b'[');
-            for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                if out.last() != Some(&b'[') {
-                    out.push(b',');
-                }
-                out.extend_from_slice(line);
-            }
-            out.extend_from_slice(b"]\n");
-        });
+        self.line(|out| wire::write_batch(out, &lines));
     }
 
     fn line(&self, write: impl FnOnce(&mut Vec<u8>)) {

@@ -118,6 +118,15 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         &self.reader
     }
 
+    /// The reader, and what was read of it and not taken. Of an over-long line the beginning stays, so that its rest
+    /// is no line of its own.
+    #[must_use]
+    pub fn into_parts(mut self) -> (R, Vec<u8>) {
+        let rest = self.buffer.split_off(self.start);
+        let head = self.skipping.map(|skipped| skipped.head.into_vec()).unwrap_or_default();
+        (self.reader, [head, rest].concat())
+    }
+
     /// Takes the next line that is no white space, without its end, and tells where it stands.
     fn take_read(&mut self) -> Result<Option<(usize, usize)>, LineError> {
         while let Some((from, to)) = self.take_whole() {

@@ -18,4 +18,7 @@ pub use message::{Fault, Id, Kind, Malformed, Message, batch, usable};
 pub use revision::{Revision, UnknownRevision};
 pub use salvage::{Salvaged, id_number, id_of_too_long, salvage};
 pub use text::read_text;
-pub use write::{AsId, error, write_error, write_malformed, write_notification, write_request, write_result};
+pub use write::{
+    AsId, error, write_batch, write_error, write_malformed, write_notification, write_request, write_result,
+    write_too_long,
+};

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::codes;
 use super::message::{Id, Malformed};
 use crate::json::{self, RawJson};
 
@@ -72,6 +73,26 @@ pub fn write_result(out: &mut Vec<u8>, id: impl AsId, result: &RawValue) {
 pub fn write_error(out: &mut Vec<u8>, id: impl AsId, error: &RawValue) {
     begin(out, &id);
     end_with(out, b",\"error\":", Some(error));
+}
+
+/// Appends the answer to a line that was too long to be read; its id is `null` where none could be read.
+pub fn write_too_long(out: &mut Vec<u8>, limit: usize, id: Option<RawJson>) {
+    let words = format!("a message may be at most {limit} bytes long; this one was skipped");
+    let id = id.unwrap_or_else(|| json::raw(&()));
+    write_error(out, &*id, &error(codes::INVALID_REQUEST, &words, None));
+}
+
+/// Appends the answers to a batch, each a line of `answers`, as one line; nothing where there is none.
+pub fn write_batch(out: &mut Vec<u8>, answers: &[u8]) {
+    let mut before = b'[';
+    for answer in answers.split(|byte| *byte == b'\n').filter(|answer| !answer.is_empty()) {
+        out.push(before);
+        out.extend_from_slice(answer);
+        before = b',';
+    }
+    if before == b',' {
+        out.extend_from_slice(b"]\n");
+    }
 }
 
 /// Appends the answer to a line that is no message; its id is `null` where none could be read.

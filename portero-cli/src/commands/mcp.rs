@@ -30,13 +30,12 @@ use portero::policy::{Policy, Standing};
 use portero::server::{Fleet, ServerChange};
 use portero::session::{self, Handle, Session, Stdin, Stdout, Tasks};
 use portero::task::Origin;
-use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use super::Context;
 use crate::failure::{Failure, Outcome};
 use crate::{daemon, launch, signals};
-use begin::{Beginning, Ready};
+use begin::{Beginning, Look, Ready};
 use desk::RemoteDesk;
 use link::Link;
 use reload::{Read, Running};
@@ -50,19 +49,17 @@ const CLOSE_WITHIN: Duration = Duration::from_millis(260);
 
 pub(super) async fn run(context: &Context) -> Outcome {
     let mut beginning = Beginning::new(&context.paths);
-    let (mut ready, mut resumed) = (beginning.attempt(), None);
+    let (mut ready, mut resumed) = (beginning.attempt().await, None);
     let streams = session::stdio();
-    let (reader, mut writer) =
+    let (mut reader, mut writer) =
         streams.map_err(|error| Failure::refused("no connection to the agent").because(&error))?;
-    let mut reader = BufReader::new(reader);
-    let mut unread = Vec::new();
     // An agent's person sees only "server failed" when this process ends at once, so it goes on and says what to do.
     if let Err(why) = &ready {
         context.output.talk(why);
-        let waited = waiting::serve(&mut reader, &mut writer, &mut beginning, why.clone()).await;
+        let waited = waiting::serve(reader, &mut writer, &mut beginning, why.clone()).await;
         match waited.map_err(|error| Failure::refused("the connection to the agent broke").because(&error))? {
             Some(mended) => {
-                (ready, resumed, unread) = (Ok(mended.ready), Some(mended.resumed), mended.unread);
+                (ready, resumed, reader) = (Ok(mended.ready), Some(mended.resumed), mended.reader);
             }
             None => {
                 let place = context.paths.config.display();
@@ -73,7 +70,7 @@ pub(super) async fn run(context: &Context) -> Outcome {
             }
         }
     }
-    let Ready { read, in_force, audit } = ready.map_err(Failure::refused)?;
+    let Ready { read, in_force, audit, look } = ready.map_err(Failure::refused)?;
     let InForce { config, anonymizer, changes, problems: _ } = in_force;
     log::begin(&context.paths, config.settings.log.as_deref());
     reload::log_waiting(&changes);
@@ -82,8 +79,7 @@ pub(super) async fn run(context: &Context) -> Outcome {
     if let Some(resumed) = resumed {
         handle.resume(&resumed);
     }
-    let reader = Box::pin(std::io::Cursor::new(unread).chain(reader));
-    let ended = converse(&running, session, (reader, writer), changes).await;
+    let ended = converse(&running, session, (reader, writer), changes, look).await;
     // Whatever the servers are at, the agent's program waits no longer.
     if tokio::time::timeout(CLOSE_WITHIN, running.fleet.close()).await.is_err() {
         tracing::warn!("the servers took too long to end; their guards see to it");
@@ -168,6 +164,7 @@ async fn converse(
     session: Session,
     (reader, writer): (Stdin, Stdout),
     mut changes: mpsc::Receiver<ServerChange>,
+    look: Look,
 ) -> std::io::Result<()> {
     let handle = &running.handle;
     // A task of its own: what wakes the runtime's outermost future makes it ask the system for events before
@@ -186,7 +183,7 @@ async fn converse(
             running.link.keep(running).await;
         };
         let heads = heads::report(&running.link, &running.pipeline.audit);
-        tokio::join!(changes, link, heads, running.fill_when_empty());
+        tokio::join!(changes, link, heads, running.fill_when_empty(look));
     };
     tokio::select! {
         ended = &mut speaking => return ended.unwrap_or_else(|broken| Err(broken.into())),

@@ -1,19 +1,26 @@
 //! What a session needs before it can begin: a valid configuration, and a place to record what it does.
 
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 use portero::audit::Segment;
 use portero::clock::{Clock as _, SystemClock};
 use portero::config::{FILES, Problems, Severity};
 use portero::confirmed::InForce;
+use portero::files;
 use portero::paths::Paths;
 use portero::plain::plain;
+use tokio::sync::watch;
 
 use super::PROGRAM;
 use super::reload::Read;
 
 /// How often it is looked whether what is wrong was mended.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest pause before a file is read again that could not be read, though it looks as before.
+const MAX_REREAD_INTERVAL: Duration = Duration::from_secs(30);
+/// How long one attempt may take. Reading the configuration gives up before, and says more.
+pub(super) const ATTEMPT_TIMEOUT: Duration = files::READ_TIMEOUT.saturating_add(Duration::from_secs(1));
 /// How many problems the agent is told; `portero check` tells all.
 const MAX_TOLD: usize = 3;
 
@@ -22,70 +29,185 @@ pub(super) struct Ready {
     pub(super) read: Read,
     pub(super) in_force: InForce,
     pub(super) audit: Segment,
+    pub(super) look: Look,
 }
 
 /// The attempts to begin.
-pub(super) struct Beginning<'a> {
-    paths: &'a Paths,
-    /// The files as they were when they were last read: one that did not change is not read again, since a password
-    /// manager may serve it and ask its person each time.
-    seen: Option<Stamp>,
-    read: Result<(Read, InForce), String>,
+pub(super) struct Beginning {
+    paths: Paths,
+    known: Known,
+}
+
+/// What earlier attempts found.
+#[derive(Default)]
+struct Known {
+    look: Look,
+    /// None before the files were read.
+    read: Option<Result<(Read, InForce), String>>,
+}
+
+/// Tells when the files are to be read again. What did not change is not, since a password manager may serve it and
+/// ask its person each time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Look {
+    stamp: Option<Stamp>,
+    /// When they are read again though they look as before, and the pause that leads there. None where the stamp
+    /// tells each change.
+    again: Option<(Instant, Duration)>,
+}
+
+impl Look {
+    /// Reads the files, where that is due. It may block for long: run it off the runtime's threads.
+    pub(super) fn read(&mut self, paths: &Paths, now: Instant) -> Option<Result<Read, Problems>> {
+        let stamp = Stamp::now(paths);
+        let is_as_before = self.stamp.as_ref() == Some(&stamp);
+        if is_as_before && self.again.is_none_or(|(at, _)| now < at) {
+            return None;
+        }
+        let former = self.again.filter(|_| is_as_before);
+        let pause =
+            former.map_or(LOOK_INTERVAL, |(_, pause)| pause.saturating_mul(2).min(MAX_REREAD_INTERVAL));
+        let read = Read::now(paths);
+        // A drive comes back, and a password manager is unlocked, without a trace at the file.
+        self.again = (read.is_err() || stamp.has_pipe()).then(|| (now + pause, pause));
+        self.stamp = Some(stamp);
+        Some(read)
+    }
 }
 
 /// Tells one state of the files from another without reading them.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stamp(Vec<Option<(Option<SystemTime>, u64)>>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp(Vec<Option<FileStamp>>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum FileStamp {
+    /// Each reading of a pipe changes its times.
+    Pipe,
+    Other {
+        modified: Option<SystemTime>,
+        length: u64,
+        identity: (u64, i64, i64),
+    },
+}
 
 impl Stamp {
     /// The configuration's files as they are now, and the directory of what was confirmed.
-    pub(super) fn now(paths: &Paths) -> Self {
+    fn now(paths: &Paths) -> Self {
         let files = FILES.iter().map(|name| paths.config.join(name)).chain([paths.state.clone()]);
-        let stamp = |path: std::path::PathBuf| {
-            let metadata = std::fs::metadata(path).ok()?;
-            Some((metadata.modified().ok(), metadata.len()))
-        };
-        Self(files.map(stamp).collect())
+        Self(files.map(|path| Some(FileStamp::of(&std::fs::metadata(path).ok()?))).collect())
+    }
+
+    fn has_pipe(&self) -> bool {
+        self.0.contains(&Some(FileStamp::Pipe))
     }
 }
 
-impl<'a> Beginning<'a> {
-    pub(super) const fn new(paths: &'a Paths) -> Self {
-        Self { paths, seen: None, read: Err(String::new()) }
+impl FileStamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        if is_pipe(metadata) {
+            return Self::Pipe;
+        }
+        Self::Other {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            identity: identity(metadata),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_pipe(metadata: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
+}
+
+/// There no file is a pipe.
+#[cfg(not(unix))]
+const fn is_pipe(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// Which file it is, and when its permissions or its content changed last.
+#[cfg(unix)]
+fn identity(metadata: &std::fs::Metadata) -> (u64, i64, i64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+/// There nothing tells it.
+#[cfg(not(unix))]
+const fn identity(_: &std::fs::Metadata) -> (u64, i64, i64) {
+    (0, 0, 0)
+}
+
+impl Beginning {
+    pub(super) fn new(paths: &Paths) -> Self {
+        Self { paths: paths.clone(), known: Known::default() }
     }
 
-    /// Everything that a session needs.
+    /// Everything that a session needs. The runtime goes on meanwhile, also where a folder hangs.
     ///
     /// # Errors
     /// What is wrong, in words for the agent; each attempt may end otherwise.
-    pub(super) fn attempt(&mut self) -> Result<Ready, String> {
-        let stamp = Stamp::now(self.paths);
-        if self.seen.as_ref() != Some(&stamp) {
-            let read = Read::now(self.paths);
-            let valid = read.and_then(|read| read.in_force().map(|in_force| (read, in_force)));
-            self.read = valid.map_err(|problems| describe_problems(&problems));
-            self.seen = Some(stamp);
+    pub(super) async fn attempt(&mut self) -> Result<Ready, String> {
+        let (paths, mut known) = (self.paths.clone(), std::mem::take(&mut self.known));
+        let attempt = move || {
+            let ready = known.attempt(&paths, Instant::now());
+            (known, ready)
+        };
+        // The configuration's folder counts by itself within it.
+        match files::off_thread(&self.paths.state, ATTEMPT_TIMEOUT, attempt).await {
+            Ok((known, ready)) => {
+                self.known = known;
+                ready
+            }
+            Err(error) => Err(refusal(&format!(
+                "Portero's folders `{}` and `{}` cannot be read, so no server is offered and nothing runs: {}",
+                self.paths.config.display(),
+                self.paths.state.display(),
+                plain(&error.to_string()),
+            ))),
         }
-        if let Err(why) = &self.read {
-            return Err(why.clone());
-        }
-        let audit = self.begin_audit()?;
-        let (read, in_force) = std::mem::replace(&mut self.read, Err(String::new()))?;
-        Ok(Ready { read, in_force, audit })
     }
 
-    fn begin_audit(&self) -> Result<Segment, String> {
-        let cannot = |what: &std::path::Path, error: std::io::Error| {
-            refusal(&format!(
-                "Portero can record nothing, so nothing runs: `{}` cannot be written ({error}). The disk may be full \
-                 or read-only",
-                what.display()
-            ))
-        };
-        self.paths.create().map_err(|error| cannot(&self.paths.state, error))?;
-        let audit = self.paths.audit();
-        Segment::open(&audit, PROGRAM, SystemClock.now()).map_err(|error| cannot(&audit, error))
+    /// Attempts until one succeeds, and puts into `why` what is wrong until then.
+    pub(super) async fn until_ready(&mut self, why: &watch::Sender<String>) -> Ready {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            match self.attempt().await {
+                Ok(ready) => return ready,
+                Err(still) => drop(why.send_replace(still)),
+            }
+        }
     }
+}
+
+impl Known {
+    fn attempt(&mut self, paths: &Paths, now: Instant) -> Result<Ready, String> {
+        if let Some(read) = self.look.read(paths, now) {
+            let valid = read.and_then(|read| read.in_force().map(|in_force| (read, in_force)));
+            self.read = Some(valid.map_err(|problems| describe_problems(&problems)));
+        }
+        if let Some(Err(why)) = &self.read {
+            return Err(why.clone());
+        }
+        let audit = begin_audit(paths)?;
+        let Some(read) = self.read.take() else { return Err(String::new()) };
+        let (read, in_force) = read?;
+        Ok(Ready { read, in_force, audit, look: std::mem::take(&mut self.look) })
+    }
+}
+
+fn begin_audit(paths: &Paths) -> Result<Segment, String> {
+    let cannot = |what: &Path, error: std::io::Error| {
+        refusal(&format!(
+            "Portero can record nothing, so nothing runs: `{}` cannot be written ({error}). The disk may be full or \
+             read-only",
+            what.display()
+        ))
+    };
+    paths.create().map_err(|error| cannot(&paths.state, error))?;
+    let audit = paths.audit();
+    Segment::open(&audit, PROGRAM, SystemClock.now()).map_err(|error| cannot(&audit, error))
 }
 
 /// The first problems with their places. No message of a problem holds a value.
@@ -111,4 +233,100 @@ fn refusal(what: &str) -> String {
         "{what}. Tell the person to mend that; `portero check` in a terminal tells more. This session goes on by \
          itself then. Do not look for another way to do it."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io;
+    use std::sync::{Arc, Condvar, Mutex};
+
+    use portero::files::faults::{Fault, inject};
+
+    use super::*;
+
+    fn paths(directory: &Path) -> Paths {
+        let paths = Paths {
+            config: directory.join("config"),
+            state: directory.join("state"),
+            runtime: directory.join("run"),
+        };
+        fs::create_dir(&paths.config).unwrap();
+        fs::create_dir(&paths.state).unwrap();
+        fs::write(paths.config.join("mcps.json"), r#"{"mcps": []}"#).unwrap();
+        paths
+    }
+
+    /// A drive that fails.
+    struct Fails;
+
+    impl Fault for Fails {
+        fn before_open(&self, _: &Path) -> io::Result<()> {
+            Err(io::Error::other("input/output error"))
+        }
+    }
+
+    #[test]
+    fn files_that_could_not_be_read_are_read_again_though_they_look_as_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = paths(directory.path());
+        let (mut look, mut now) = (Look::default(), Instant::now());
+        let fault = inject(&paths.config, Arc::new(Fails));
+        assert!(look.read(&paths, now).is_some_and(|read| read.is_err()));
+        for pause in [1, 2, 4, 8, 16, 30, 30].map(Duration::from_secs) {
+            assert!(look.read(&paths, now + pause - Duration::from_millis(1)).is_none(), "{pause:?}");
+            now += pause;
+            assert!(look.read(&paths, now).is_some_and(|read| read.is_err()), "{pause:?}");
+        }
+        drop(fault);
+        now += MAX_REREAD_INTERVAL;
+        assert!(look.read(&paths, now).is_some_and(|read| read.is_ok()));
+        assert!(look.read(&paths, now + MAX_REREAD_INTERVAL).is_none(), "what was read is left alone");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn another_file_with_the_same_time_and_length_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = paths(directory.path());
+        let (mut look, now) = (Look::default(), Instant::now());
+        let (file, other) = (paths.config.join("mcps.json"), directory.path().join("other"));
+        assert!(look.read(&paths, now).is_some());
+        let modified = fs::metadata(&file).unwrap().modified().unwrap();
+        fs::copy(&file, &other).unwrap();
+        fs::File::options().write(true).open(&other).unwrap().set_modified(modified).unwrap();
+        fs::rename(&other, &file).unwrap();
+        assert!(look.read(&paths, now).is_some());
+    }
+
+    /// A drive that hangs until the test lets it go.
+    #[derive(Default)]
+    struct Hangs(Mutex<bool>, Condvar);
+
+    impl Fault for Hangs {
+        fn before_open(&self, _: &Path) -> io::Result<()> {
+            drop(self.1.wait_while(self.0.lock().unwrap(), |gone| !*gone).unwrap());
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_runtime_goes_on_while_a_folder_hangs() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = paths(directory.path());
+        let hangs = Arc::new(Hangs::default());
+        let _fault = inject(&paths.config, Arc::clone(&hangs) as _);
+        let mut beginning = Beginning::new(&paths);
+        {
+            let mut attempt = std::pin::pin!(beginning.attempt());
+            tokio::select! {
+                biased;
+                _ = &mut attempt => panic!("it hangs"),
+                () = tokio::task::yield_now() => {}
+            }
+            *hangs.0.lock().unwrap() = true;
+            hangs.1.notify_all();
+            assert!(attempt.await.is_ok());
+        }
+    }
 }

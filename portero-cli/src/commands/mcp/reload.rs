@@ -1,11 +1,13 @@
 //! What the daemon pushes into a running session: other rules, another configuration, settled tasks.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use portero::anonymize::Anonymizer;
 use portero::audit::Head;
 use portero::config::{Config, Files, Problems};
 use portero::confirmed::{self, Changes, Confirmed, InForce};
+use portero::files;
 use portero::ipc::{NotificationSink, Push};
 use portero::paths::Paths;
 use portero::pipeline::Pipeline;
@@ -13,7 +15,7 @@ use portero::policy::Policy;
 use portero::server::{Fleet, List};
 use portero::session::Handle;
 
-use super::begin::{LOOK_INTERVAL, Stamp};
+use super::begin::{ATTEMPT_TIMEOUT, LOOK_INTERVAL, Look};
 use super::link::{Link, Pushed};
 use super::{own_servers, shared_servers};
 
@@ -146,16 +148,24 @@ impl Running {
 
     /// Where no server is configured, nothing runs that a change of the files could disturb, and the daemon may not be
     /// there to tell of one: the files are looked at until there is a server.
-    pub(super) async fn fill_when_empty(&self) {
-        let mut seen = Stamp::now(&self.paths);
+    pub(super) async fn fill_when_empty(&self, mut look: Look) {
         while self.pipeline.catalog.servers().is_empty() {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            let now = Stamp::now(&self.paths);
-            if now != seen && self.link.connected().is_none() {
-                // As at the beginning, by the copy that the daemon left.
-                self.reload_as(Read::now(&self.paths));
+            if self.link.connected().is_some() {
+                continue;
             }
-            seen = now;
+            let (paths, mut looking) = (self.paths.clone(), look.clone());
+            let looked = files::off_thread(&self.paths.state, ATTEMPT_TIMEOUT, move || {
+                // As at the beginning, by the copy that the daemon left.
+                let read = looking.read(&paths, Instant::now());
+                (looking, read)
+            });
+            // Where the folder hangs, it is not asked again before it answers.
+            let Ok((looked, read)) = looked.await else { continue };
+            look = looked;
+            if let Some(read) = read {
+                self.reload_as(read);
+            }
         }
     }
 

@@ -6,12 +6,13 @@ use std::io;
 
 use portero::json::{Object, RawJson, raw};
 use portero::session::{self, Resumed, Stdin, Stdout};
-use portero::wire::{self, Kind, Message, Revision, codes, modern};
+use portero::wire::{self, Fault, Id, Kind, LineError, Lines, Malformed, Message, Revision, codes, modern};
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
 
-use super::begin::{Beginning, LOOK_INTERVAL, Ready};
+use super::begin::{Beginning, Ready};
 use crate::signals;
 
 /// The longest message that is read before the configuration says a limit.
@@ -23,53 +24,51 @@ const MAX_LISTENERS: usize = 64;
 pub(super) struct Mended {
     pub(super) ready: Ready,
     pub(super) resumed: Resumed,
-    /// What it must read before what the client says next.
-    pub(super) unread: Vec<u8>,
+    /// Says again what the real session must hear, and then what the client says next.
+    pub(super) reader: Stdin,
 }
 
 /// What the client said so far that the real session must know.
 #[derive(Default)]
 struct Heard {
     resumed: Resumed,
-    /// The requests that listen, whole: they stay open.
-    listeners: Vec<Vec<u8>>,
+    /// The requests that listen, whole, by their ids: they stay open.
+    listeners: Vec<(Id, Vec<u8>)>,
 }
 
 /// Answers until the real session can begin; none when the client left before.
 pub(super) async fn serve(
-    reader: &mut BufReader<Stdin>,
+    reader: Stdin,
     writer: &mut Stdout,
-    beginning: &mut Beginning<'_>,
-    mut why: String,
+    beginning: &mut Beginning,
+    why: String,
 ) -> io::Result<Option<Mended>> {
-    let (mut line, mut heard) = (Vec::new(), Heard::default());
-    let mut look = tokio::time::interval(LOOK_INTERVAL);
+    let (mut lines, mut heard) = (Lines::new(reader, MAX_MESSAGE_BYTES), Heard::default());
+    let (tell, why) = watch::channel(why);
+    // One future throughout: an attempt that another branch interrupted would read the files again.
+    let mut ready = std::pin::pin!(beginning.until_ready(&tell));
     let mut end = std::pin::pin!(signals::told_to_end());
     loop {
-        let room = (MAX_MESSAGE_BYTES - line.len().min(MAX_MESSAGE_BYTES)) as u64;
-        let mut limited = (&mut *reader).take(room);
         tokio::select! {
-            // What was read stays in `line` when another branch comes first.
-            read = limited.read_until(b'\n', &mut line) => {
-                read?;
-                if !line.trim_ascii().is_empty() {
-                    let mut out = Vec::new();
-                    heard.take(&line, &why, &mut out);
-                    writer.write_all(&out).await?;
-                    writer.flush().await?;
+            line = lines.next() => {
+                let mut out = Vec::new();
+                match line {
+                    Ok(Some(line)) => heard.take(line, &why.borrow(), &mut out),
+                    Ok(None) => return Ok(None),
+                    Err(LineError::TooLong { limit, head, tail }) => {
+                        wire::write_too_long(&mut out, limit, wire::id_of_too_long(&head, &tail));
+                    }
+                    Err(LineError::Read(error)) => return Err(error),
                 }
-                if !line.ends_with(b"\n") {
-                    return Ok(None);
-                }
-                line.clear();
+                writer.write_all(&out).await?;
+                writer.flush().await?;
             }
-            _ = look.tick() => match beginning.attempt() {
-                Ok(ready) => {
-                    let unread = [heard.listeners.concat(), line].concat();
-                    return Ok(Some(Mended { ready, resumed: heard.resumed, unread }));
-                }
-                Err(still) => why = still,
-            },
+            ready = &mut ready => {
+                let (rest, unread) = lines.into_parts();
+                let again: Vec<u8> = heard.listeners.into_iter().flat_map(|(_, whole)| whole).chain(unread).collect();
+                let reader = Box::pin(io::Cursor::new(again).chain(rest));
+                return Ok(Some(Mended { ready, resumed: heard.resumed, reader }));
+            }
             () = &mut end => return Ok(None),
         }
     }
@@ -78,20 +77,51 @@ pub(super) async fn serve(
 impl Heard {
     /// Takes one line of the client and writes the answer to it, if one is owed.
     fn take(&mut self, line: &[u8], why: &str, out: &mut Vec<u8>) {
-        match Message::parse(line).map(Message::into_kind) {
-            Ok(Kind::Request { id, method, params }) => {
-                if method == modern::LISTEN && self.listeners.len() < MAX_LISTENERS {
-                    let mut whole = line.trim_ascii_end().to_vec();
-                    whole.push(b'\n');
-                    return self.listeners.push(whole);
+        match Message::parse(line) {
+            Ok(message) => self.take_one(message.into_kind(), line, why, out),
+            Err(malformed @ Malformed { fault: Fault::Batch, .. }) if self.takes_batches() => {
+                let Some(messages) = wire::batch(line) else { return wire::write_malformed(out, &malformed) };
+                let mut answers = Vec::new();
+                for whole in messages {
+                    match Message::of(whole) {
+                        Ok(message) => {
+                            self.take_one(message.into_kind(), whole.get().as_bytes(), why, &mut answers);
+                        }
+                        Err(malformed) => wire::write_malformed(&mut answers, &malformed),
+                    }
+                }
+                wire::write_batch(out, &answers);
+            }
+            Err(malformed) => wire::write_malformed(out, &malformed),
+        }
+    }
+
+    fn takes_batches(&self) -> bool {
+        self.resumed.revision.is_none_or(Revision::has_batches)
+    }
+
+    /// Takes one message, which stands in `whole`.
+    fn take_one(&mut self, kind: Kind<'_>, whole: &[u8], why: &str, out: &mut Vec<u8>) {
+        match kind {
+            Kind::Request { id, method, params } => {
+                if method == modern::LISTEN
+                    && self.listeners.len() < MAX_LISTENERS
+                    && let Some(key) = Id::of(id)
+                {
+                    return self.listeners.push((key, [whole, b"\n"].concat()));
                 }
                 match self.answer(&method, params, why) {
                     Ok(result) => wire::write_result(out, id, &result),
                     Err(error) => wire::write_error(out, id, &error),
                 }
             }
-            Ok(Kind::Notification { .. } | Kind::Response { .. }) => {}
-            Err(malformed) => wire::write_malformed(out, &malformed),
+            Kind::Notification { method, params } if method == "notifications/cancelled" => {
+                let params = params.and_then(|params| Object::read(params).ok()).unwrap_or_default();
+                if let Some(cancelled) = params.get("requestId").and_then(Id::of) {
+                    self.listeners.retain(|(id, _)| *id != cancelled);
+                }
+            }
+            Kind::Notification { .. } | Kind::Response { .. } => {}
         }
     }
 
@@ -116,7 +146,14 @@ impl Heard {
                 })))
             }
             modern::DISCOVER => Ok(modern::discover_result(&raw(&info), &session::capabilities(), Some(why))),
-            "ping" | "logging/setLevel" => one(raw(&json!({}))),
+            "ping" => one(raw(&json!({}))),
+            "logging/setLevel" if !is_modern => {
+                let params = params.and_then(|params| Object::read(params).ok()).unwrap_or_default();
+                let level = params.text("level").and_then(|level| level.parse().ok());
+                let unknown = || wire::error(codes::INVALID_PARAMS, session::UNKNOWN_LEVEL, None);
+                self.resumed.log_level = Some(level.ok_or_else(unknown)?);
+                Ok(raw(&json!({})))
+            }
             "tools/list" => list(session::own_tools()),
             "resources/list" => list(raw(&json!({"resources": []}))),
             "resources/templates/list" => list(raw(&json!({"resourceTemplates": []}))),
@@ -137,6 +174,36 @@ mod tests {
             heard.take(line.as_bytes(), "mcps.json:3: wrong; run `portero check`", &mut out);
         }
         String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_the_client_said_is_kept_for_the_real_session() {
+        let mut heard = Heard::default();
+        let mut said = Vec::new();
+        for line in [
+            r#"[{"jsonrpc":"2.0","id":0,"method":"ping"},{"jsonrpc":"2.0","method":"notifications/x"},3]"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"logging/setLevel","params":{"level":"error"}}"#,
+            r#"{"jsonrpc":"2.0","id":2,"method":"logging/setLevel","params":{"level":"loud"}}"#,
+            r#"{"jsonrpc":"2.0","id":"a","method":"subscriptions/listen","params":{}}"#,
+            r#"{"jsonrpc":"2.0","id":4,"method":"subscriptions/listen","params":{}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#,
+        ] {
+            heard.take(line.as_bytes(), "wrong", &mut said);
+        }
+        let answers = String::from_utf8(said).unwrap();
+        let answers: Vec<serde_json::Value> =
+            answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(answers[0].as_array().unwrap().len(), 2, "one line answers a batch: {answers:?}");
+        assert_eq!(answers[0][0]["result"], json!({}));
+        assert_eq!(answers[1]["result"], json!({}));
+        assert_eq!(answers[2]["error"]["code"], codes::INVALID_PARAMS);
+        assert_eq!(answers.len(), 3);
+        assert_eq!(heard.resumed.log_level.map(portero::server::LogLevel::as_str), Some("error"));
+        let listeners: Vec<u8> = heard.listeners.into_iter().flat_map(|(_, whole)| whole).collect();
+        assert_eq!(
+            String::from_utf8(listeners).unwrap(),
+            "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"subscriptions/listen\",\"params\":{}}\n"
+        );
     }
 
     #[test]
