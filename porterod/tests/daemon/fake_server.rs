@@ -1,6 +1,7 @@
 //! A small MCP server: this test program, started a second time.
 //!
-//! It writes each `tools/call` that it gets, with its process id, into the file `RECORD`.
+//! It writes each `tools/call` that it gets, with its process id, into the file `RECORD`. One whose role is
+//! [`TALKATIVE`] has resources and logs too, writes down everything that it gets, and does what a call of `read` says.
 
 use std::io::{BufRead, Write};
 
@@ -8,15 +9,19 @@ use serde_json::{Value, json};
 
 /// What makes this program a server.
 pub(crate) const ROLE: &str = "PORTERO_TEST_FAKE_SERVER";
+/// The role of one that says things unasked.
+pub(crate) const TALKATIVE: &str = "talkative";
 /// Where it writes down what it gets.
 pub(crate) const RECORD: &str = "PORTERO_TEST_RECORD";
+/// The resource of a talkative one. A subscription to any other is not answered.
+pub(crate) const MEMO: &str = "memo://1";
 
 /// No test: the server's `main`.
 #[test]
 fn fake_server() {
-    if std::env::var_os(ROLE).is_none() {
-        return;
-    }
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let is_talkative = role == TALKATIVE;
+    let (mut version, mut lists) = (1, true);
     let mut stdout = std::io::stdout().lock();
     // What the test harness has begun to say ends here.
     let mut say = |message: &Value| {
@@ -26,8 +31,44 @@ fn fake_server() {
     for line in std::io::stdin().lock().lines() {
         let message: Value = serde_json::from_str(&line.expect("stdin")).expect("JSON");
         let id = &message["id"];
+        if is_talkative {
+            record(&message);
+        }
         let result = match message["method"].as_str().unwrap_or_default() {
             _ if id.is_null() => continue,
+            "initialize" if is_talkative => json!({
+                "protocolVersion": message["params"]["protocolVersion"],
+                "capabilities": {
+                    "tools": {"listChanged": true}, "resources": {"subscribe": true}, "logging": {},
+                },
+                "serverInfo": {"name": "talkative", "version": "1"},
+            }),
+            "tools/list" if is_talkative => {
+                if !lists {
+                    continue;
+                }
+                let description = format!("version {version}");
+                json!({"tools": [{"name": "read", "description": description, "inputSchema": {"type": "object"}}]})
+            }
+            "resources/list" if is_talkative => json!({"resources": [{"uri": MEMO, "name": "memo"}]}),
+            "resources/templates/list" if is_talkative => json!({"resourceTemplates": []}),
+            "resources/subscribe" if is_talkative && message["params"]["uri"] != MEMO => continue,
+            "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" if is_talkative => json!({}),
+            "tools/call" if is_talkative => {
+                let mut tell = |method: &str, params: Value| {
+                    say(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
+                };
+                match message["params"]["arguments"]["text"].as_str().unwrap_or_default() {
+                    "hang" => lists = false,
+                    "change" => {
+                        version += 1;
+                        tell("notifications/tools/list_changed", json!({}));
+                    }
+                    "update" => tell("notifications/resources/updated", json!({"uri": MEMO})),
+                    _ => {}
+                }
+                json!({"content": []})
+            }
             "initialize" => json!({
                 "protocolVersion": message["params"]["protocolVersion"],
                 "capabilities": {"tools": {}},
@@ -69,5 +110,7 @@ fn tool(name: &str) -> Value {
 fn record(params: &Value) {
     let path = std::env::var_os(RECORD).expect("where to write");
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("opened");
-    writeln!(file, "{}", json!({"pid": std::process::id(), "params": params})).expect("written");
+    let line = json!({"pid": std::process::id(), "params": params});
+    // At once, so that a reader sees whole lines.
+    file.write_all(format!("{line}\n").as_bytes()).expect("written");
 }

@@ -8,6 +8,7 @@ mod fake_server;
 mod grants;
 mod odd_files;
 mod several;
+mod shared;
 mod stuck;
 mod support;
 mod totp;

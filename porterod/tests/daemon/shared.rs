@@ -1,0 +1,128 @@
+//! Shared servers and the sessions that have them in common: one does not hold up another, nor take its things.
+
+use std::sync::{Arc, Mutex};
+
+use portero::call::Call;
+use portero::ipc::{Ask, Client, Reply};
+use serde_json::{Value, json};
+
+use crate::fake_server::{RECORD, ROLE, TALKATIVE};
+use crate::support::*;
+
+/// Shared servers `one` and `two`, of the talkative kind.
+fn home() -> Home {
+    let home = Home::new();
+    let server = |name: &str| {
+        json!({
+            "name": name,
+            "command": std::env::current_exe().unwrap(),
+            "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
+            "env": {ROLE: TALKATIVE, RECORD: home.at(&format!("{name}.record"))},
+            "shared": true,
+        })
+    };
+    home.write("mcps.json", &json!({"mcps": [server("one"), server("two")]}));
+    home.write("policies.json", &json!({"policies": {"*/read": "allow", "*/resources:subscribe": "allow"}}));
+    home
+}
+
+/// A session; dropping it ends its connection.
+async fn session(home: &Home) -> Client {
+    home.silent_session("project").await.0
+}
+
+/// How often a server was asked with a method.
+fn count(home: &Home, server: &str, method: &str) -> usize {
+    home.record(server).iter().filter(|line| line["params"]["method"] == method).count()
+}
+
+fn forward(tool: &str, method: &str, params: &Value) -> Ask {
+    let call = json!({"tool": tool, "method": method, "params": params}).to_string();
+    let call: Call = serde_json::from_str(&call).unwrap();
+    let client = serde_json::from_str("\"claude 1\"").unwrap();
+    Ask::Forward { call, client, progress: false, log_level: None }
+}
+
+/// Has a server do what a talkative one can do.
+async fn tell(session: &Client, server: &str, text: &str) {
+    let params = json!({"name": "read", "arguments": {"text": text}});
+    session.ask(forward(&format!("{server}/read"), "tools/call", &params)).await.unwrap();
+}
+
+/// What a session is told of shared servers, each as `server method`.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn of(session: &Client) -> Self {
+        let told = Self::default();
+        let into = told.clone();
+        session.hear(Arc::new(move |server, method, _| {
+            into.0.lock().unwrap().push(format!("{server} {method}"));
+        }));
+        told
+    }
+
+    fn count(&self, what: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|told| *told == what).count()
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_holds_back_nothing_of_the_others() {
+    let home = home();
+    let app = home.start().await;
+    let session = session(&home).await;
+    let told = Told::of(&session);
+    for server in ["one", "two"] {
+        session.ask(Ask::Listing { server: server.parse().unwrap() }).await.unwrap();
+    }
+    tell(&session, "one", "hang").await;
+    tell(&session, "one", "change").await;
+    until("it is asked anew", async || count(&home, "one", "tools/list") == 2).await;
+
+    tell(&session, "two", "change").await;
+    tell(&session, "two", "update").await;
+    until("the other one's change is told", async || told.count("two notifications/tools/list_changed") == 1)
+        .await;
+    until("and its update", async || told.count("two notifications/resources/updated") == 1).await;
+    session.ask(Ask::Listing { server: "two".parse().unwrap() }).await.unwrap();
+    // Updates of the server that hangs go on too: only its lists wait.
+    tell(&session, "one", "update").await;
+    until("its own update", async || told.count("one notifications/resources/updated") == 1).await;
+    assert_eq!(told.count("one notifications/tools/list_changed"), 0, "its list has not come");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_change_of_a_list_is_asked_for_once_however_many_sessions_are_told() {
+    const SESSIONS: usize = 5;
+    let home = home();
+    let app = home.start().await;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        let session = session(&home).await;
+        let told = Told::of(&session);
+        sessions.push((session, told));
+    }
+    let list_everywhere = async || {
+        let listing =
+            sessions.iter().map(|(session, _)| session.ask(Ask::Listing { server: "one".parse().unwrap() }));
+        for listed in futures_util::future::join_all(listing).await {
+            assert!(matches!(listed, Ok(Reply::Listing(_))), "{listed:?}");
+        }
+    };
+    list_everywhere().await;
+    assert_eq!(count(&home, "one", "tools/list"), 1, "all begin with one list");
+
+    for changes in 1..=3 {
+        tell(&sessions[0].0, "one", "change").await;
+        until("each session is told", async || {
+            sessions.iter().all(|(_, told)| told.count("one notifications/tools/list_changed") == changes)
+        })
+        .await;
+        list_everywhere().await;
+        assert_eq!(count(&home, "one", "tools/list"), 1 + changes);
+    }
+    app.shutdown().await;
+}
