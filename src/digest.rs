@@ -186,6 +186,9 @@ mod tests {
             .list("l", ["one", "two"])
             .set("s", ["two", "one"]);
         assert_eq!(all.to_hex(), "e46927ad6397c3c6e46dbc683e5573f909eaafacb8f35215ec44e406f47ea12b");
-        assert_eq!(FieldDigest::keyed(&[7; 32], "test v1").to_hex(), "6840ef93561e4eb276a65ce236362c7f2ba2ea9ec78f98962a6dff78d2fa97bb");
+        assert_eq!(
+            FieldDigest::keyed(&[7; 32], "test v1").to_hex(),
+            "6840ef93561e4eb276a65ce236362c7f2ba2ea9ec78f98962a6dff78d2fa97bb"
+        );
     }
 }

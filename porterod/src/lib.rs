@@ -45,6 +45,8 @@ pub mod approval;
 
 pub mod executor;
 
+pub mod subscriptions;
+
 pub mod sessions;
 
 pub mod connections;

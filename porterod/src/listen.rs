@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Connections, Role, Slot};
-use crate::control::{Asker, Question, SessionAsker, answer};
+use crate::control::{Asker, Question, SessionAsker, Subscriber, answer};
 use crate::daemon::Daemon;
 
 /// How long to wait when the system can't accept.
@@ -68,7 +68,8 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, slot: Slot) {
             let client = daemon.anonymizer.load().conceal_text("");
             let origin = Origin { principal, session: id, agent_session, client, directory };
             let seat = daemon.sessions.join(&origin, outbox.clone());
-            Asker::Session(SessionAsker { seat, origin, outbox: outbox.clone() })
+            let subscriber = Subscriber::new(&daemon, &origin);
+            Asker::Session(SessionAsker { seat, subscriber, origin, outbox: outbox.clone() })
         }
     };
     let open = Arc::new(Open::default());

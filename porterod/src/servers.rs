@@ -24,7 +24,8 @@ use portero::permit::Permitted;
 use portero::pipeline::{BoxFuture, Context, Desk, Offers, Pipeline, Refusal, Reply, Uses};
 use portero::policy::Policy;
 use portero::server::{
-    EventSink, Fleet, Follow, Guard, Health, Launch, List, LogLevel, Offer, ServerChange, ServerError,
+    Condition, EventSink, Fleet, Follow, Guard, Health, Launch, List, LogLevel, Offer, ServerChange,
+    ServerError,
 };
 use tokio::sync::mpsc;
 
@@ -261,6 +262,16 @@ impl Servers {
     fn listing(&self, server: &ServerName) -> Arc<Listing> {
         let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(listings.entry(server.clone()).or_default())
+    }
+
+    /// Whether a shared server runs or is being started.
+    #[must_use]
+    pub fn is_running(&self, server: &ServerName) -> bool {
+        let shared = self.lock().shared.clone();
+        let health = shared.map(|project| project.fleet.health()).unwrap_or_default();
+        let condition =
+            health.into_iter().find(|health| health.server == *server).map(|health| health.condition);
+        matches!(condition, Some(Condition::Starting | Condition::Ready))
     }
 
     /// How the servers are; the shared ones first.

@@ -19,6 +19,8 @@ use tokio::sync::watch;
 pub use notifications::Notification;
 use notifications::Notifications;
 
+use crate::subscriptions::ResourceSubscriptions;
+
 /// How long a session has to confirm a change.
 const CONFIRM: Duration = Duration::from_secs(2);
 
@@ -26,6 +28,8 @@ const CONFIRM: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub struct Sessions {
     inner: Mutex<Inner>,
+    /// What they are subscribed to of shared servers.
+    pub subscriptions: ResourceSubscriptions,
 }
 
 #[derive(Debug, Default)]

@@ -2,14 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use portero::anonymize::Fake;
 use portero::call::Call;
 use portero::ipc::{Called, Failure, FailureKind, FromDaemon, Outbox, Push, Reply, SendError};
 use portero::notice::Alarm;
-use portero::pipeline::{Context, Refusal, Reply as Outcome};
+use portero::pipeline::{Refusal, Reply as Outcome};
 use portero::server::{Follow, LogLevel, ProgressSink};
 use tokio_util::sync::CancellationToken;
 
-use super::{failure, submit};
+use super::{SessionAsker, failure, submit};
 use crate::daemon::Daemon;
 
 /// Where progress goes.
@@ -20,14 +21,24 @@ pub(super) struct Progress {
     pub(super) to: Outbox,
 }
 
+/// What accompanies a call.
+pub(super) struct CallOptions {
+    /// Where its progress goes.
+    pub(super) progress: Option<Progress>,
+    /// From which level on the client wants log messages while the call runs.
+    pub(super) log_level: Option<LogLevel>,
+    /// Cancelled when the answer is not wanted any more.
+    pub(super) cancel: CancellationToken,
+}
+
 pub(super) async fn answer(
     daemon: &Daemon,
+    session: &SessionAsker,
     call: Call,
-    context: &Context,
-    progress: Option<Progress>,
-    log_level: Option<LogLevel>,
-    cancel: CancellationToken,
+    client: &Fake<String>,
+    CallOptions { progress, log_level, cancel }: CallOptions,
 ) -> Result<Reply, Failure> {
+    let context = &session.context(daemon, client);
     let call = submit::conceal(daemon, call)?;
     let server = &call.tool.server;
     if !daemon.config.load().servers.iter().any(|found| found.name == *server && found.shared) {
@@ -45,7 +56,7 @@ pub(super) async fn answer(
     let unsent = progress.as_ref().map(|progress| progress.to.clone());
     let progress = progress.map(|progress| sink(daemon, progress, Arc::clone(&late)));
     let follow = Follow { progress, cancel, log_level };
-    let outcome = project.pipeline().handle(call, context, follow).await;
+    let outcome = session.subscriber.handle(&project, call, context, follow).await;
     if let (Some(to), Some(last)) = (unsent, late.take()) {
         // Before the answer, which waits for room too.
         let _ = to.send(&FromDaemon::Push(last)).await;

@@ -38,6 +38,7 @@ mod status;
 mod stop;
 mod submit;
 mod subscribe;
+mod subscriber;
 mod tap;
 mod task;
 mod tasks;
@@ -63,6 +64,7 @@ pub(crate) use self::failure::of_store;
 pub use self::look::look;
 pub use self::phone::{affirmed, reach as reach_of, said};
 pub use self::restrict::restricted;
+pub use self::subscriber::Subscriber;
 pub use self::tap::{Undone, tapped};
 use crate::approval::Which;
 use crate::daemon::Daemon;
@@ -81,6 +83,8 @@ pub enum Asker {
 pub struct SessionAsker {
     /// Its place among the sessions.
     pub seat: Seat,
+    /// Its subscriptions to resources of shared servers.
+    pub subscriber: Subscriber,
     /// Who it is; its `client` is empty until a question tells it.
     pub origin: Origin,
     /// The way back to it, for progress.
@@ -127,8 +131,8 @@ async fn answer_session(
         Ask::Submit { call, client } => submit::answer(daemon, call, &session.context(daemon, &client)).await,
         Ask::Forward { call, client, progress, log_level } => {
             let progress = progress.then(|| forward::Progress { number, to: session.outbox.clone() });
-            let context = session.context(daemon, &client);
-            forward::answer(daemon, call, &context, progress, log_level, withdrawn).await
+            let options = forward::CallOptions { progress, log_level, cancel: withdrawn };
+            forward::answer(daemon, session, call, &client, options).await
         }
         // Who uses it up is the session itself, whatever its client is called.
         Ask::Consume { grant, call } => {

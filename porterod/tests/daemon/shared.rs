@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use portero::call::Call;
-use portero::ipc::{Ask, Client, Reply};
+use portero::ipc::{Ask, AskError, Called, Client, Reply};
 use serde_json::{Value, json};
 
-use crate::fake_server::{RECORD, ROLE, TALKATIVE};
+use crate::fake_server::{MEMO, RECORD, ROLE, TALKATIVE};
 use crate::support::*;
 
 /// Shared servers `one` and `two`, of the talkative kind.
@@ -47,6 +47,20 @@ fn forward(tool: &str, method: &str, params: &Value) -> Ask {
 async fn tell(session: &Client, server: &str, text: &str) {
     let params = json!({"name": "read", "arguments": {"text": text}});
     session.ask(forward(&format!("{server}/read"), "tools/call", &params)).await.unwrap();
+}
+
+async fn change_subscription(session: &Client, method: &str, uri: &str) -> Result<Reply, AskError> {
+    session.ask(forward("one/resources:subscribe", method, &json!({"uri": uri}))).await
+}
+
+async fn subscribe(session: &Client) {
+    let answered = change_subscription(session, "resources/subscribe", MEMO).await;
+    assert!(matches!(answered, Ok(Reply::Called(Called::Result(_)))), "{answered:?}");
+}
+
+async fn unsubscribe(session: &Client) {
+    let answered = change_subscription(session, "resources/unsubscribe", MEMO).await;
+    assert!(matches!(answered, Ok(Reply::Called(Called::Result(_)))), "{answered:?}");
 }
 
 /// What a session is told of shared servers, each as `server method`.
@@ -124,5 +138,70 @@ async fn a_change_of_a_list_is_asked_for_once_however_many_sessions_are_told() {
         list_everywhere().await;
         assert_eq!(count(&home, "one", "tools/list"), 1 + changes);
     }
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_subscription_lasts_as_long_as_one_session_wants_it() {
+    let home = home();
+    let app = home.start().await;
+    let (first, second) = (session(&home).await, session(&home).await);
+    let told = Told::of(&second);
+    subscribe(&first).await;
+    subscribe(&second).await;
+
+    unsubscribe(&first).await;
+    // Neither what it never had nor what it gave up already ends what the other has.
+    unsubscribe(&first).await;
+    drop(first);
+    tell(&second, "one", "update").await;
+    until("the other is still told", async || told.count("one notifications/resources/updated") == 1).await;
+    assert_eq!(count(&home, "one", "resources/unsubscribe"), 0);
+
+    unsubscribe(&second).await;
+    assert_eq!(count(&home, "one", "resources/unsubscribe"), 1);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_session_that_leaves_leaves_no_subscription_behind() {
+    let home = home();
+    let app = home.start().await;
+    let (first, second) = (session(&home).await, session(&home).await);
+    subscribe(&first).await;
+    subscribe(&second).await;
+    drop(first);
+    let person = home.terminal().await;
+    let connected = async || match person.ask(Ask::Status).await {
+        Ok(Reply::Status(status)) => status.sessions.len(),
+        other => panic!("{other:?}"),
+    };
+    until("the first has left", async || connected().await == 1).await;
+    tell(&second, "one", "").await;
+    assert_eq!(count(&home, "one", "resources/unsubscribe"), 0, "the second still wants it");
+    drop(second);
+    until("it is taken back", async || count(&home, "one", "resources/unsubscribe") == 1).await;
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_session_that_leaves_while_it_subscribes_leaves_no_subscription_behind() {
+    let home = home();
+    let app = home.start().await;
+    let session = session(&home).await;
+    let client = session.clone();
+    let subscribing = tokio::spawn(async move {
+        client
+            .ask(forward("one/resources:subscribe", "resources/subscribe", &json!({"uri": "memo://hangs"})))
+            .await
+    });
+    until("the server is asked", async || count(&home, "one", "resources/subscribe") == 1).await;
+    subscribing.abort();
+    drop(session);
+    until("it is taken back", async || count(&home, "one", "resources/unsubscribe") == 1).await;
+    let taken_back = home.record("one");
+    let taken_back =
+        taken_back.iter().find(|line| line["params"]["method"] == "resources/unsubscribe").unwrap();
+    assert_eq!(taken_back["params"]["params"]["uri"], "memo://hangs");
     app.shutdown().await;
 }
