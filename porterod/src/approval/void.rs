@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use portero::names::TaskId;
+use portero::pipeline::Refusal;
 use portero::policy::{Action, Source};
 use portero::task::{State, Task};
 
@@ -31,7 +33,7 @@ impl Desk {
         match tokio::time::timeout(timeout, binding).await {
             Ok(Ok(binding)) if binding == task.binding => Ok(()),
             Ok(Ok(binding)) => Err(DeskError::Void(task.id, since(&changed(&task.binding, &binding)))),
-            Ok(Err(refusal)) => Err(DeskError::Void(task.id, refusal.to_string())),
+            Ok(Err(refusal)) => void(task.id, &refusal).map_or(Ok(()), Err),
             Err(_) => Ok(()),
         }
     }
@@ -48,13 +50,33 @@ impl Desk {
         if decision.action == Action::Deny && !matches!(decision.source, Source::Pause(_)) {
             return Err(DeskError::Void(task.id, decision.to_string()));
         }
-        let void = |refusal: portero::pipeline::Refusal| DeskError::Void(task.id, refusal.to_string());
-        let configured = self.parts.grounds.configured(call).map_err(void)?;
+        let configured = match self.parts.grounds.configured(call) {
+            Ok(configured) => configured,
+            Err(refusal) => return void(task.id, &refusal).map_or(Ok(()), Err),
+        };
         let key = self.parts.journal.store().read(standing::binding_key)?;
         match configured_change(&key, &task.binding, &configured) {
             Some(what) => Err(DeskError::Void(task.id, since(&what))),
             None => Ok(()),
         }
+    }
+}
+
+/// What a refusal says for good; none where it may be another one the next time, such as while a server starts again.
+/// The executor asks once more.
+fn void(task: TaskId, refusal: &Refusal) -> Option<DeskError> {
+    match refusal {
+        Refusal::Denied(_) | Refusal::Unknown(_) | Refusal::Invalid(_) => {
+            Some(DeskError::Void(task, refusal.to_string()))
+        }
+        Refusal::Server(_)
+        | Refusal::Declined(_)
+        | Refusal::NoDesk(_)
+        | Refusal::Interrupted(_)
+        | Refusal::Malformed(_)
+        | Refusal::Withheld(_)
+        | Refusal::NoAudit
+        | Refusal::Cancelled => None,
     }
 }
 

@@ -84,6 +84,17 @@ async fn a_server_that_is_gone_is_told_before_anyone_says_yes() {
 }
 
 #[tokio::test]
+async fn what_may_be_over_in_a_moment_voids_nothing() {
+    let bench = Bench::new();
+    let task = bench.opened("hello").await;
+    for refusal in [Refusal::Server("it starts again in 3 s".to_owned()), Refusal::NoDesk("busy".to_owned())]
+    {
+        *bench.ground.0.lock().unwrap() = Err(refusal);
+        bench.desk.check_runnable(&task, SOON).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_task_whose_time_is_over_expires_before_anyone_types_a_passphrase() {
     let bench = Bench::new();
     let task = bench.opened("hello").await;
