@@ -177,9 +177,10 @@ impl Desk {
         self.rejections.saving.wait().await;
     }
 
-    /// Saves them if that is possible, and tells whether all are saved.
+    /// Saves those that can be, and tells whether all are saved. One that cannot be keeps no other.
     pub async fn save_rejections_again(&self) -> bool {
         let all = self.rejections.lock().rejected.clone();
+        let mut are_saved = true;
         for (id, Rejection { step, by, .. }) in all {
             let stored = store_step(Arc::clone(&self.parts.journal), step, by, Weight::Lenient).await;
             match stored {
@@ -190,10 +191,13 @@ impl Desk {
                 }
                 Err(error) => {
                     tracing::warn!(task = %id, %error, "a rejection is not saved yet");
-                    return false;
+                    if let Some(rejection) = self.rejections.lock().rejected.get_mut(&id) {
+                        rejection.problem = error.to_string();
+                    }
+                    are_saved = false;
                 }
             }
         }
-        true
+        are_saved
     }
 }
