@@ -3,10 +3,14 @@
 //! Sessions, terminals and connections that have not said who they are have places of their own. Where one kind
 //! is full, a connection has to go: of the largest family first, then the idle, then the one that is idle the
 //! longest. A family is what one process opened, or the processes that one parent started, so that a program
-//! gains nothing by forking. A session goes only where its family is [`LARGE_FAMILY`] or more.
+//! gains nothing by forking. A terminal that said or asked something but a watch a moment ago counts as not idle: a
+//! person may be at a prompt there. Where all are busy, the largest family loses one all the same. A session goes only
+//! where its family is [`LARGE_FAMILY`] or more.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use portero::ipc::{Failure, FailureKind, Process};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +25,9 @@ pub const MAX_TERMINALS: usize = 64;
 pub const MAX_PER_PROCESS: usize = 32;
 /// From how many connections on a family may lose one that is not idle, or that is a session.
 const LARGE_FAMILY: usize = 8;
+
+/// How long a terminal counts as busy after its last question or greeting.
+const PROMPT_TIME: Duration = Duration::from_secs(60);
 
 /// What a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +56,10 @@ struct Entry {
     process: Process,
     /// How many of its questions have no answer yet.
     questions: usize,
+    /// How many of these only watch.
+    watches: usize,
+    /// Until when a person may be at a prompt of it.
+    busy_until: Option<Instant>,
     /// Counts up whenever any connection becomes idle, so the lowest is idle the longest.
     idle_since: u64,
     evicted: CancellationToken,
@@ -84,6 +95,8 @@ impl Connections {
             role: Role::Greeting,
             process: process.clone(),
             questions: 0,
+            watches: 0,
+            busy_until: None,
             idle_since: number,
             evicted: evicted.clone(),
         };
@@ -114,17 +127,18 @@ impl Inner {
             return Ok(());
         }
         let families = Families::of(self.open.values().filter(|entry| entry.role == role));
-        let may_go = |entry: &Entry| {
-            let large = families.size(&entry.process) >= LARGE_FAMILY;
-            large || (entry.questions == 0 && role != Role::Session)
-        };
+        let may_go = |entry: &Entry| role != Role::Session || families.size(&entry.process) >= LARGE_FAMILY;
         let going = self.open.iter().filter(|(_, entry)| entry.role == role && may_go(entry));
-        // Small families are alike: there only idleness counts. In a large one the process that has most comes
-        // first, because a person's shell may have started that one too.
+        let now = Instant::now();
+        // Idle ones of small families are alike: there only idleness counts. In a large one the process that has most
+        // comes first, because a person's shell may have started that one too.
         let rank = |entry: &Entry| {
             let (size, own) = (families.size(&entry.process), families.own(&entry.process));
-            let (size, own) = if size >= LARGE_FAMILY { (size, own) } else { (0, 0) };
-            (std::cmp::Reverse((size, own)), entry.questions > 0, entry.idle_since)
+            let is_prompting = entry.busy_until.is_some_and(|until| now < until);
+            let (large, busy) = (size >= LARGE_FAMILY, is_prompting || entry.questions > 0);
+            let (size, own) = if large || busy { (size, own) } else { (0, 0) };
+            let (only_watches, largest) = (entry.watches == entry.questions, Reverse((size, own)));
+            (!large, !large && busy, largest, is_prompting, !only_watches, busy, entry.idle_since)
         };
         let chosen = going.min_by_key(|(_, entry)| rank(entry)).map(|(number, _)| *number);
         let entry = chosen.and_then(|number| self.open.remove(&number));
@@ -212,22 +226,28 @@ impl Slot {
             return Err(refused("too many are connected, and this place was needed".to_owned()));
         };
         (entry.role, entry.idle_since) = (role, idle_since);
+        entry.busy_until = (role == Role::Terminal).then(|| Instant::now() + PROMPT_TIME);
         Ok(())
     }
 
-    /// It asked a question.
-    pub fn asked(&self) {
+    /// It asked a question, which may be one that stays open to watch.
+    pub fn asked(&self, is_watch: bool) {
         if let Some(entry) = self.connections.lock().open.get_mut(&self.number) {
             entry.questions += 1;
+            entry.watches += usize::from(is_watch);
+            if !is_watch && entry.role == Role::Terminal {
+                entry.busy_until = Some(Instant::now() + PROMPT_TIME);
+            }
         }
     }
 
     /// One of its questions has its answer.
-    pub fn answered(&self) {
+    pub fn answered(&self, is_watch: bool) {
         let mut inner = self.connections.lock();
         let now = inner.tick();
         if let Some(entry) = inner.open.get_mut(&self.number) {
             entry.questions = entry.questions.saturating_sub(1);
+            entry.watches = entry.watches.saturating_sub(usize::from(is_watch));
             entry.idle_since = now;
         }
     }
@@ -303,13 +323,32 @@ mod tests {
         let typing = greeted(&connections, &process(5, 4), Role::Terminal).unwrap();
         let busy = (0..MAX_TERMINALS as u32).map(|n| {
             let slot = greeted(&connections, &process(100 + n, 99), Role::Terminal).unwrap();
-            slot.asked();
+            slot.asked(true);
             slot
         });
         let busy: Vec<_> = busy.collect();
         let person = greeted(&connections, &process(6, 4), Role::Terminal).unwrap();
         assert!(!is_evicted(&typing) && !is_evicted(&person), "a person at a prompt stays");
         assert_eq!(busy.iter().filter(|slot| is_evicted(slot)).count(), 2);
+    }
+
+    #[test]
+    fn small_families_that_all_watch_make_room_and_keep_no_person_at_a_prompt_out() {
+        let connections = Arc::new(Connections::default());
+        let person = greeted(&connections, &process(5, 4), Role::Terminal).unwrap();
+        person.asked(false);
+        person.answered(false);
+        let crowd = |n: u32| {
+            let slot = greeted(&connections, &process(1000 + n / 7, 100 + n / 7), Role::Terminal).unwrap();
+            slot.asked(true);
+            slot
+        };
+        let watching: Vec<_> = (0..70).map(crowd).collect();
+        assert_eq!(watching.iter().filter(|slot| !is_evicted(slot)).count(), MAX_TERMINALS - 1);
+        let another = greeted(&connections, &process(6, 3), Role::Terminal).unwrap();
+        let churn: Vec<_> = (70..210).map(crowd).collect();
+        assert!(!is_evicted(&person), "it is idle the longest, and at a prompt");
+        assert!(!is_evicted(&another) && churn.iter().any(is_evicted));
     }
 
     #[test]

@@ -197,14 +197,15 @@ impl Connection {
         // A peer that asks and does not read is heard no further: its answers would pile up here.
         let Ok(room) = Arc::clone(&self.unread).acquire_owned().await else { return };
         let ends = matches!(ask, Ask::Stop) && matches!(*self.asker, Asker::Terminal(..));
+        let is_watch = matches!(ask, Ask::Watch { .. });
         let question = Question { number, ask, withdrawn };
         let (daemon, asker) = (Arc::clone(&self.daemon), Arc::clone(&self.asker));
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
         let slot = Arc::clone(&self.slot);
-        slot.asked();
+        slot.asked(is_watch);
         self.daemon.work.spawn(async move {
             let answered = answer(&daemon, &asker, question).await;
-            slot.answered();
+            slot.answered(is_watch);
             // A question that was taken back is owed no answer.
             if open.close(number).is_some() {
                 reply(&outbox, number, answered).await;
@@ -217,6 +218,9 @@ impl Connection {
     }
 }
 
+/// How many characters are told of a failure that cannot be sent whole.
+const MAX_LOST_MESSAGE: usize = 1000;
+
 /// What is said in place of an answer that cannot be sent. Who asked for a call must learn that it ran.
 fn lost_answer(reply: &Result<Reply, Failure>) -> (FailureKind, String) {
     match reply {
@@ -228,7 +232,11 @@ fn lost_answer(reply: &Result<Reply, Failure>) -> (FailureKind, String) {
             FailureKind::Internal,
             format!("task {} is {}, but it could not be passed on whole", task.id, task.state),
         ),
-        Ok(_) | Err(_) => (FailureKind::Internal, "it was done, but the answer could not be sent".to_owned()),
+        Ok(_) => (FailureKind::Internal, "it was done, but the answer could not be sent".to_owned()),
+        Err(failure) => {
+            let shortened: String = failure.message.chars().take(MAX_LOST_MESSAGE).collect();
+            (failure.kind, format!("{shortened}… (shortened)"))
+        }
     }
 }
 
@@ -242,4 +250,18 @@ async fn reply(outbox: &Outbox, number: u64, reply: Result<Reply, Failure>) {
     let (kind, words) = lost_answer(&reply);
     let failure = Failure::new(kind, format!("{words}: {unfit}"));
     let _ = outbox.send(&FromDaemon::Answer { number, reply: Box::new(Err(failure)) }).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_failure_that_is_too_long_the_kind_is_kept_and_nothing_is_said_to_be_done() {
+        let failure = Failure::new(FailureKind::Invalid, "no such thing ".repeat(1_000_000));
+        let (kind, words) = lost_answer(&Err(failure));
+        assert_eq!(kind, FailureKind::Invalid);
+        assert!(words.starts_with("no such thing") && !words.contains("was done"), "{words}");
+        assert!(words.len() < 2 * MAX_LOST_MESSAGE);
+    }
 }
