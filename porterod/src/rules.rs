@@ -25,6 +25,7 @@ use portero::policy::{Policy, Standing, denies};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::task::TaskTracker;
 
+use self::change::Former;
 pub use self::grant::Wanted;
 pub(crate) use self::grant::in_words as grants_in_words;
 pub use self::rule::Restricted;
@@ -85,30 +86,39 @@ pub struct RulesParts {
 /// The rules and grants in force.
 pub struct Rules {
     parts: RulesParts,
+    /// Held shortly, and never while anything is written: what narrows waits for no disk to be in force.
     state: Mutex<State>,
+    /// Held by what widens or uses a grant up, one after the other, while it is written. Taken before `state`.
+    widening: Mutex<()>,
     epoch: watch::Sender<u64>,
     unsaved: Notify,
     stored: Arc<std::sync::Mutex<Stored>>,
     /// Saves that are under way; one that takes long is not waited for.
     saving: TaskTracker,
-    /// Held while the file of denies is written, on a thread that may wait for the disk.
-    file: Arc<std::sync::Mutex<()>>,
+    /// Held while the file of denies is written, so that a disk that hangs holds one thread.
+    file: Arc<Mutex<()>>,
     /// What was in force at some time since this daemon began, by its id.
     ever: std::sync::Mutex<HashSet<u64>>,
 }
 
 struct State {
     kept: Kept,
-    /// Whether store and file hold what is in force.
-    saved: bool,
 }
 
-/// What the store holds, as far as it is known.
+/// What store and file hold, as far as it is known.
 #[derive(Debug)]
 struct Stored {
     standing: Standing,
-    /// Why it is not what is in force.
+    /// The epoch of what the file of denies holds.
+    file: u64,
+    /// Why they do not hold what is in force; empty where nothing failed or takes long.
     problem: String,
+}
+
+impl Stored {
+    const fn holds(&self, epoch: u64) -> bool {
+        self.standing.epoch >= epoch && self.file >= epoch
+    }
 }
 
 impl Rules {
@@ -127,12 +137,14 @@ impl Rules {
         };
         let (epoch, _) = watch::channel(kept.standing.epoch);
         let rules = Self {
-            state: Mutex::new(State { kept: kept.clone(), saved: true }),
+            state: Mutex::new(State { kept: kept.clone() }),
+            widening: Mutex::default(),
             parts,
             epoch,
             unsaved: Notify::new(),
             stored: Arc::new(std::sync::Mutex::new(Stored {
                 standing: kept.standing.clone(),
+                file: 0,
                 problem: String::new(),
             })),
             saving: TaskTracker::new(),
@@ -144,7 +156,8 @@ impl Rules {
         } else {
             rules.put(&kept);
         }
-        rules.write_denies().await.map_err(StoreError::Failed)?;
+        // The file that is there may be what a session goes by, if this start fails.
+        rules.write_denies(Former::Stays).await.map_err(StoreError::Failed)?;
         Ok(Arc::new(rules))
     }
 
@@ -157,13 +170,13 @@ impl Rules {
         standing
     }
 
-    /// What is in force and not in the store yet; none where all of it is.
+    /// What is in force and could not be saved so far; none where all of it is, or is about to be.
     #[must_use]
     pub fn unsaved(&self) -> Option<Unsaved> {
         let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         let policy = self.parts.policy.load();
         let (before, now) = (&stored.standing, policy.standing());
-        if before.epoch >= now.epoch {
+        if before.epoch >= now.epoch || stored.problem.is_empty() {
             return None;
         }
         let is_new = |id: &u64| !before.rules.iter().any(|rule| rule.id == *id);
@@ -184,6 +197,16 @@ impl Rules {
     #[must_use]
     pub fn was_in_force(&self, id: u64) -> bool {
         self.ever.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+
+    /// Whether store and file hold what is in force.
+    fn is_saved(&self, state: &State) -> bool {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).holds(state.kept.standing.epoch)
+    }
+
+    /// Whether something may be about to end what is in force.
+    fn is_widening(&self) -> bool {
+        self.widening.try_lock().is_err()
     }
 
     /// Watches for changes: the value is the epoch.

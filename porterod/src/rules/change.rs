@@ -3,16 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use portero::audit::Record;
 use portero::clock::Moment;
 use portero::notice::Alarm;
-use portero::policy::{Action, Grant, Rule, Standing, denies};
+use portero::policy::{Action, Grant, Policy, Rule, Standing, denies};
+use tokio::sync::MutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::{Rules, RulesError, State, Stored, notices, take_id};
 use crate::journal::{Account, Journal, Weight};
-use crate::store::StoreError;
 use crate::store::standing::{self, Kept};
+use crate::store::{SAVE_TIMEOUT, StoreError};
 use crate::taps::Ticket;
 
 /// How long to wait before writing again what could not be written.
@@ -36,44 +38,53 @@ impl Rules {
 
     /// Writes what is in force to store and file if that is still to be done, and tells whether it is done.
     pub async fn save_again(&self) -> bool {
-        let mut state = self.state.lock().await;
-        if state.saved {
+        let state = self.state.lock().await;
+        if self.is_saved(&state) {
             return true;
         }
         if !self.saving.is_empty() {
             // One that was not waited for is still under way.
             return false;
         }
-        if self.unsaved().is_none() {
-            state.saved = self.write_denies().await.is_ok();
-            return state.saved;
+        let stored = self.lock_stored().standing.epoch;
+        if stored >= state.kept.standing.epoch {
+            drop(state);
+            return self.write_denies(Former::Stays).await.is_ok();
         }
         let next = self.next(&state);
         let record = self.parts.journal.act("save", "rules and grants that could not be saved", true, None);
-        self.narrow(&mut state, next, record).await.is_ok()
+        self.narrow(state, next, record).await.is_ok()
     }
 
     /// Puts a narrowing in force, then saves it if that is possible.
     pub(super) async fn narrow(
         &self,
-        state: &mut State,
+        state: MutexGuard<'_, State>,
         next: Kept,
         record: Record,
     ) -> Result<(), RulesError> {
-        self.narrow_by(state, next, record, None).await
+        self.narrow_by(state, next, record, None, Former::Goes).await
     }
 
     /// As [`Rules::narrow`], by a step of a button that is used up in the same transaction.
     pub(super) async fn narrow_by(
         &self,
-        state: &mut State,
-        next: Kept,
+        mut state: MutexGuard<'_, State>,
+        mut next: Kept,
         record: Record,
         spends: Option<(Ticket, u8)>,
+        former: Former,
     ) -> Result<(), RulesError> {
+        if self.is_widening() {
+            // That one may be written with the epoch between, and this one has to count for more.
+            next.standing.epoch += 1;
+        }
+        let epoch = next.standing.epoch;
         self.put(&next);
         state.kept = next.clone();
-        let saving = self.saving.spawn(self.saver().save(Weight::Lenient, next, record, spends));
+        // The next deny is in force at once too, however long this one takes to be saved.
+        drop(state);
+        let saving = self.saving.spawn(self.saver().save(Weight::Lenient, next, record, spends, None));
         let saved = tokio::select! {
             saved = saving => saved.map_err(|error| StoreError::Failed(error.to_string())).flatten(),
             // It goes on all the same, and `save_again` sees what came of it.
@@ -81,14 +92,19 @@ impl Rules {
         };
         let saved = saved.map_err(|error| error.to_string());
         // The file comes after the store: one that is ahead says at the next start that the store lost something.
-        let written = self.write_denies().await;
-        let both = saved.and(written);
-        let was_saved = std::mem::replace(&mut state.saved, both.is_ok());
-        let Err(problem) = both else { return Ok(()) };
+        let written = self.write_denies(former).await;
+        let Err(problem) = saved.and(written) else { return Ok(()) };
+        let is_first = {
+            let mut stored = self.lock_stored();
+            if stored.holds(epoch) {
+                // It came to its end just now, or with a later one.
+                return Ok(());
+            }
+            std::mem::replace(&mut stored.problem, problem.clone()).is_empty()
+        };
         tracing::error!(problem, "rules and grants are in force but could not be saved");
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner).problem.clone_from(&problem);
         self.unsaved.notify_one();
-        if was_saved {
+        if is_first {
             let about = format!(
                 "what a person just forbade or ended is in force, but could not be saved ({problem}); it is \
                  lost if the daemon ends now, so look at the disk first"
@@ -100,25 +116,40 @@ impl Rules {
         Err(RulesError::NotKept(problem))
     }
 
-    /// Saves a widening, together with the second step of the button that confirmed it, then puts it in force.
+    /// Saves a widening, together with the second step of the button that confirmed it, then puts it in force. It is
+    /// refused where anything was narrowed while it was being saved: then what narrows counts.
     pub(super) async fn widen(
         &self,
-        state: &mut State,
+        widening: MutexGuard<'_, ()>,
+        mut state: MutexGuard<'_, State>,
         next: Kept,
         record: Record,
         spends: Option<(Ticket, u8)>,
     ) -> Result<(), RulesError> {
-        self.saver().save(Weight::Strict, next.clone(), record, spends).await?;
+        let base = state.kept.standing.epoch;
+        // What narrows meanwhile takes ids of its own.
+        state.kept.next_id = next.next_id;
+        drop(state);
+        let unless = (Arc::clone(&self.parts.policy), base);
+        self.saver().save(Weight::Strict, next.clone(), record, spends, Some(unless)).await?;
+        let mut state = self.state.lock().await;
+        if state.kept.standing.epoch != base {
+            // What narrowed is saved after this, in its place.
+            return Err(overtaken().into());
+        }
         self.put(&next);
         state.kept = next;
-        state.saved = true;
-        if let Err(problem) = self.write_denies().await {
+        drop((state, widening));
+        if let Err(problem) = self.write_denies(Former::Stays).await {
             // The former file denies more.
             tracing::error!(problem, "the file of denies could not be written");
-            state.saved = false;
             self.unsaved.notify_one();
         }
         Ok(())
+    }
+
+    fn lock_stored(&self) -> std::sync::MutexGuard<'_, Stored> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn saver(&self) -> Saver {
@@ -149,20 +180,37 @@ impl Rules {
         self.epoch.send_replace(kept.standing.epoch);
     }
 
-    /// Writes what is denied now to the file; where that fails, there is none.
-    pub(super) async fn write_denies(&self) -> Result<(), String> {
+    /// Writes what is denied now to the file. A disk that hangs is not waited for: the writing goes on all the same.
+    pub(super) async fn write_denies(&self, former: Former) -> Result<(), String> {
         let (file, policy) = (Arc::clone(&self.file), Arc::clone(&self.parts.policy));
-        let path = self.parts.denies.clone();
-        let writing = tokio::task::spawn_blocking(move || {
-            let _in_order = file.lock().unwrap_or_else(PoisonError::into_inner);
-            let standing = policy.load().standing().denies_only();
-            denies::write(&path, &standing).inspect_err(|_| {
-                // Rather no file, by which nothing is allowed without the daemon, than one without a deny.
-                let _ = std::fs::remove_file(&path);
-            })
+        let (path, stored) = (self.parts.denies.clone(), Arc::clone(&self.stored));
+        let writing = self.saving.spawn(async move {
+            let in_order = file.lock_owned().await;
+            let writing = tokio::task::spawn_blocking(move || {
+                let _in_order = in_order;
+                let standing = policy.load().standing().denies_only();
+                let written = denies::write(&path, &standing).inspect_err(|_| {
+                    if former == Former::Goes {
+                        let _ = std::fs::remove_file(&path);
+                    }
+                });
+                written.map(|()| standing.epoch)
+            });
+            let epoch = writing.await.map_err(|error| error.to_string())?;
+            let epoch = epoch.map_err(|error| error.to_string())?;
+            let mut stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
+            stored.file = stored.file.max(epoch);
+            if stored.holds(epoch) {
+                stored.problem.clear();
+            }
+            drop(stored);
+            Ok::<_, String>(())
         });
-        let written = writing.await.map_err(|error| error.to_string())?;
-        written.map_err(|error| format!("the file of denies could not be written: {error}"))
+        let written = match tokio::time::timeout(SAVE_TIMEOUT, writing).await {
+            Ok(written) => written.map_err(|error| error.to_string()).flatten(),
+            Err(_) => Err("the disk does not answer".to_owned()),
+        };
+        written.map_err(|problem| format!("the file of denies could not be written: {problem}"))
     }
 
     /// The store is behind the file of denies: only what narrows stays, of both.
@@ -185,8 +233,25 @@ impl Rules {
             true,
             None,
         );
-        self.narrow(&mut *self.state.lock().await, next, record).await
+        // The file there is the only one that holds all of this.
+        self.narrow_by(self.state.lock().await, next, record, None, Former::Stays).await
     }
+}
+
+/// What becomes of the former file of denies where it cannot be written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Former {
+    /// It lacks what narrows: rather no file, by which nothing is allowed without the daemon.
+    Goes,
+    /// It denies as much as what is to be written, or more.
+    Stays,
+}
+
+fn overtaken() -> StoreError {
+    StoreError::Refused(
+        "rules or grants were narrowed while this was being saved, so it is not in force; look at them and ask again"
+            .to_owned(),
+    )
 }
 
 /// Saves rules and grants as they are at one moment.
@@ -198,29 +263,34 @@ struct Saver {
 }
 
 impl Saver {
-    /// People are told how what is saved differs from what was saved before.
+    /// People are told how what is saved differs from what was saved before. `unless` refuses it where that policy is
+    /// no longer of that epoch.
     async fn save(
         self,
         weight: Weight,
         kept: Kept,
         record: Record,
         spends: Option<(Ticket, u8)>,
+        unless: Option<(Arc<ArcSwap<Policy>>, u64)>,
     ) -> Result<(), StoreError> {
         let Self { journal, boot, now, stored } = self;
         let (telling, saved) = (Arc::clone(&journal), kept.standing.clone());
         let saving = journal.change_and_tell(weight, move |connection| {
             // What cannot be read is replaced as a whole; nobody knows what it was.
             let before = standing::load(connection).unwrap_or_else(|_| kept.clone());
-            if before.standing.epoch > kept.standing.epoch {
-                // This one was not waited for, and a later one holds all of it.
-                return Ok(((), Account::default()));
+            if unless.as_ref().is_some_and(|(policy, base)| policy.load().standing().epoch != *base) {
+                return Err(overtaken());
             }
-            standing::save(connection, &kept)?;
             if let Some((ticket, step)) = &spends {
                 ticket.spend(connection, *step)?;
                 #[cfg(test)]
                 crate::crash::reached("button used");
             }
+            if before.standing.epoch > kept.standing.epoch {
+                // A later one was saved before, and holds all of it.
+                return Ok(((), Account::from(vec![record.clone()])));
+            }
+            standing::save(connection, &kept)?;
             let live = |grant: &Grant| grant.is_live(&boot, now);
             let notices = notices::between(&before.standing, &kept.standing, &live, &|pattern| {
                 telling.words(&pattern.to_string())
@@ -231,6 +301,9 @@ impl Saver {
         let mut stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
         if saved.epoch >= stored.standing.epoch {
             stored.standing = saved;
+        }
+        if stored.holds(stored.standing.epoch) {
+            stored.problem.clear();
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ impl Rules {
     /// # Errors
     /// [`RulesError::NotKept`] when that could not be written yet.
     pub async fn expire(&self) -> Result<bool, RulesError> {
-        let mut state = self.state.lock().await;
+        let state = self.state.lock().await;
         let now = self.parts.clock.now();
         let over = |grant: &&Grant| !grant.holds(&self.parts.boot_id, now);
         let ids: Vec<u64> = state.kept.standing.grants.iter().filter(over).map(|grant| grant.id).collect();
@@ -23,7 +23,7 @@ impl Rules {
         }
         let next = self.next(&state);
         let record = self.parts.journal.act("expire", &in_words(&ids), true, None);
-        self.narrow(&mut state, next, record).await?;
+        self.narrow(state, next, record).await?;
         Ok(true)
     }
 

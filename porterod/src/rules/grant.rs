@@ -36,7 +36,8 @@ impl Rules {
             return Err(RulesError::Duration(most));
         }
         covered(&confirmed, &What::Grant(&pattern, lasts, &limits))?;
-        let mut state = self.state.lock().await;
+        let widening = self.widening.lock().await;
+        let state = self.state.lock().await;
         let mut next = self.next(&state);
         let grant = Grant {
             id: take_id(&mut next),
@@ -52,7 +53,7 @@ impl Rules {
         }
         next.standing.grants.push(grant.clone());
         let record = self.parts.journal.act("grant", &described(&grant), true, Some(confirmed.by()));
-        self.widen(&mut state, next, record, confirmed.spends()).await?;
+        self.widen(widening, state, next, record, confirmed.spends()).await?;
         Ok(grant)
     }
 
@@ -63,7 +64,7 @@ impl Rules {
     /// [`RulesError::NotFound`] when none of them is there, or [`RulesError::NotKept`] when it is in force but not
     /// on disk.
     pub async fn revoke(&self, ids: Option<&[u64]>, process: &str) -> Result<u64, RulesError> {
-        let mut state = self.state.lock().await;
+        let state = self.state.lock().await;
         let mut next = self.next(&state);
         let grants = &mut next.standing.grants;
         let before = grants.len();
@@ -82,7 +83,7 @@ impl Rules {
         };
         let ended = (before - grants.len()) as u64;
         let record = self.parts.journal.act("revoke", &about, true, Some(process));
-        self.narrow(&mut state, next, record).await?;
+        self.narrow(state, next, record).await?;
         Ok(ended)
     }
 }

@@ -4,6 +4,7 @@ use portero::clock::Moment;
 use portero::pattern::Pattern;
 use portero::policy::{Action, Rule};
 
+use super::change::Former;
 use super::{Rules, RulesError, covered, take_id};
 use crate::passphrase::{Confirmed, What};
 use crate::store::standing::Kept;
@@ -37,11 +38,11 @@ impl Rules {
     }
 
     async fn restrict(&self, pattern: Pattern, action: Action, process: &str) -> Result<Rule, RulesError> {
-        let mut state = self.state.lock().await;
+        let state = self.state.lock().await;
         let mut next = self.next(&state);
         let rule = add_rule(&mut next, pattern, action, self.parts.clock.now());
         let record = self.parts.journal.act(act(action), &rule.pattern.to_string(), true, Some(process));
-        self.narrow(&mut state, next, record).await?;
+        self.narrow(state, next, record).await?;
         Ok(rule)
     }
 
@@ -52,20 +53,21 @@ impl Rules {
     /// [`RulesError::NotKept`] when it is in force but not on disk; a refusal when the button was used before.
     pub async fn restrict_tapped(&self, tapped: &Restricting) -> Result<Restricted, RulesError> {
         let Restriction { tool, to } = tapped.restriction();
-        let mut state = self.state.lock().await;
+        let state = self.state.lock().await;
         let (ticket, now) = (tapped.ticket().clone(), self.parts.clock.now());
         // Here alone such buttons are used, one after the other.
         if self.parts.journal.store().read(|store| buttons::is_used(store, &ticket.key))? {
             return Err(StoreError::Refused("this button was used already".to_owned()).into());
         }
         let mut next = self.next(&state);
-        if let Some(rule) = next.standing.restricts(tool, to.action(), now) {
+        let restricts = next.standing.restricts(tool, to.action(), now);
+        if let Some(rule) = restricts.filter(|_| !self.is_widening()) {
             return Ok(Restricted::Was(rule.clone()));
         }
         let rule = add_rule(&mut next, Pattern::from(tool), to.action(), now);
         let about = rule.pattern.to_string();
         let record = self.parts.journal.act(act(rule.action), &about, true, Some(&tapped.by()));
-        self.narrow_by(&mut state, next, record, Some((ticket, 1))).await?;
+        self.narrow_by(state, next, record, Some((ticket, 1)), Former::Goes).await?;
         Ok(Restricted::Made(rule))
     }
 
@@ -75,14 +77,15 @@ impl Rules {
     /// When it could not be recorded and stored; then it is not in force.
     pub async fn allow(&self, pattern: Pattern, confirmed: Confirmed) -> Result<Rule, RulesError> {
         covered(&confirmed, &What::Allow(&pattern))?;
-        let mut state = self.state.lock().await;
+        let widening = self.widening.lock().await;
+        let state = self.state.lock().await;
         let mut next = self.next(&state);
         let replaced = next.standing.rules.extract_if(.., |rule| rule.is_replaced_by_allowing(&pattern));
         let replaced: Vec<_> = replaced.map(|rule| format!("in place of rule {}", rule.id)).collect();
         let rule = add_rule(&mut next, pattern, Action::Allow, self.parts.clock.now());
         let about = std::iter::once(rule.pattern.to_string()).chain(replaced).collect::<Vec<_>>().join(", ");
         let record = self.parts.journal.act(act(rule.action), &about, true, Some(confirmed.by()));
-        self.widen(&mut state, next, record, confirmed.spends()).await?;
+        self.widen(widening, state, next, record, confirmed.spends()).await?;
         Ok(rule)
     }
 
@@ -96,18 +99,26 @@ impl Rules {
         confirmed: Option<Confirmed>,
         process: &str,
     ) -> Result<Rule, RulesError> {
-        let mut state = self.state.lock().await;
+        // What narrows waits for nothing that widens; a rule's action never changes.
+        let is_allow = |rule: &Rule| rule.id == id && rule.action == Action::Allow;
+        let widening = match &confirmed {
+            Some(_) if !self.parts.policy.load().standing().rules.iter().any(is_allow) => {
+                Some(self.widening.lock().await)
+            }
+            Some(_) | None => None,
+        };
+        let state = self.state.lock().await;
         let mut next = self.next(&state);
         let rules = &mut next.standing.rules;
         let place = rules.iter().position(|rule| rule.id == id);
         let rule = rules.remove(place.ok_or(RulesError::NotFound { what: "rule", id })?);
         let about = format!("{} {}", rule.action, rule.pattern);
         let act = |by: &str| self.parts.journal.act("unrule", &about, true, Some(by));
-        match (rule.action, confirmed) {
-            (Action::Allow, _) => self.narrow(&mut state, next, act(process)).await?,
-            (Action::Deny | Action::RequireApproval, Some(confirmed)) => {
+        match (rule.action, confirmed.zip(widening)) {
+            (Action::Allow, _) => self.narrow(state, next, act(process)).await?,
+            (Action::Deny | Action::RequireApproval, Some((confirmed, widening))) => {
                 covered(&confirmed, &What::Unrule(rule.id, &rule.pattern))?;
-                self.widen(&mut state, next, act(confirmed.by()), confirmed.spends()).await?;
+                self.widen(widening, state, next, act(confirmed.by()), confirmed.spends()).await?;
             }
             (Action::Deny | Action::RequireApproval, None) => return Err(RulesError::NeedsConfirmation),
         }

@@ -542,3 +542,111 @@ async fn of_a_deny_that_could_not_be_saved_people_are_told_once_it_is() {
     assert!(rules.save_again().await);
     assert_eq!(told(&bench), ["alarm Store", "rule 1 Made deny mail/*", "rule 2 Made deny notes/*"]);
 }
+
+#[tokio::test]
+async fn a_file_of_denies_that_hangs_keeps_no_later_deny_from_being_in_force() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let grant = grant(&rules, uses(2)).await;
+    let hangs = Arc::clone(&rules.file).lock_owned().await;
+    let deny = |text: &'static str| {
+        let rules = Arc::clone(&rules);
+        tokio::spawn(async move { rules.deny(pattern(text), "p").await })
+    };
+    let mut denying = Vec::new();
+    for tool in ["notes/read", "notes/send"] {
+        denying.push(deny(tool));
+        until(|| action(&bench, tool) == Action::Deny).await;
+    }
+    let pausing = tokio::spawn({
+        let rules = Arc::clone(&rules);
+        async move { rules.pause("p").await }
+    });
+    until(|| rules.standing().paused.is_some()).await;
+    assert!(denying.iter().all(|denying| !denying.is_finished()) && !pausing.is_finished());
+    assert_eq!(rules.unsaved(), None, "it is being saved, and nothing failed");
+    drop(hangs);
+    for denied in denying {
+        denied.await.unwrap().unwrap();
+    }
+    pausing.await.unwrap().unwrap();
+    assert_eq!((file(&bench).rules.len(), file(&bench).paused.is_some()), (2, true));
+    assert_eq!(rules.standing().grants[0].id, grant.id);
+    assert_eq!(told(&bench).len(), 4, "{:?}", told(&bench));
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_narrowed_while_something_is_widened_counts() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let (reached, waits) = std::sync::mpsc::channel::<()>();
+    // Another change holds the writer, as a disk that takes its time.
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let journal = Arc::clone(&bench.journal);
+    let holding = tokio::spawn(async move {
+        let hold = move |_: &rusqlite::Connection| {
+            drop(reached);
+            let _ = gate.recv_timeout(Duration::from_secs(5));
+            Ok(())
+        };
+        journal.store().write(Records::None, hold).await
+    });
+    until(|| matches!(waits.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected))).await;
+    let granting = tokio::spawn({
+        let rules = Arc::clone(&rules);
+        async move { rules.grant(wanted("mail/*", DAY), DAY, Confirmed::by_test()).await }
+    });
+    until(|| rules.is_widening()).await;
+    let denying = tokio::spawn({
+        let rules = Arc::clone(&rules);
+        async move { rules.deny(pattern("mail/*"), "p").await }
+    });
+    until(|| action(&bench, "mail/send") == Action::Deny).await;
+    go.send(()).unwrap();
+    holding.await.unwrap().unwrap();
+    let granted = granting.await.unwrap();
+    assert!(matches!(granted, Err(RulesError::Store(StoreError::Refused(_)))), "{granted:?}");
+    denying.await.unwrap().unwrap();
+    let after = bench.after_crash();
+    let again = open(&after).await.standing();
+    assert_eq!((again.rules.len(), again.grants.len()), (1, 0));
+}
+
+/// Nothing can be written where the file of denies is written before it takes its place.
+fn block_file(bench: &Bench, on: bool) {
+    let beside = bench.directory.path().join("denies.json.new");
+    if on { std::fs::create_dir(beside).unwrap() } else { std::fs::remove_dir(beside).unwrap() }
+}
+
+#[tokio::test]
+async fn a_file_of_denies_that_cannot_be_written_anew_stays_unless_it_lacks_what_narrows() {
+    let bench = Bench::new();
+    let rules = open(&bench).await;
+    let deny = rules.deny(pattern("mail/*"), "p").await.unwrap();
+    let there = || bench.directory.path().join("denies.json").exists();
+    block_file(&bench, true);
+    rules.allow(pattern("notes/*"), Confirmed::by_test()).await.unwrap();
+    assert_eq!(file(&bench).rules, [deny], "it denies more");
+    assert!(Rules::open(parts(&bench, "boot")).await.is_err());
+    assert!(there(), "a start that fails leaves it");
+    assert!(rules.deny(pattern("x/*"), "p").await.is_err());
+    assert!(!there(), "a session could go by it and miss the deny");
+    block_file(&bench, false);
+    let saving = async {
+        // The alarm may still be on its way to the store.
+        while !rules.save_again().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), saving).await.unwrap();
+    assert_eq!(file(&bench).rules.len(), 2);
+}

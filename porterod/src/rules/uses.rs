@@ -10,7 +10,7 @@ use portero::pipeline::{BoxFuture, Context, Uses};
 use portero::policy::{Grant, Source};
 use portero::task::Origin;
 
-use super::{Rules, RulesError};
+use super::{Rules, RulesError, State};
 use crate::journal::{Account, Weight};
 use crate::store::StoreError;
 use crate::store::standing;
@@ -22,6 +22,7 @@ impl Rules {
     /// # Errors
     /// [`RulesError::NotCovered`], or when it could not be recorded and stored.
     pub async fn consume(&self, id: u64, call: &Call, origin: &Origin) -> Result<Grant, RulesError> {
+        let _one = self.widening.lock().await;
         let mut state = self.state.lock().await;
         let now = self.parts.clock.now();
         let policy = self.parts.policy.load().with_only_grant(id);
@@ -42,13 +43,23 @@ impl Rules {
             principal: Some(origin.principal.clone()),
             ..self.parts.journal.act("use", &about, true, None)
         };
+        // Counted before it is written, so that a change that is saved meanwhile holds it too.
+        self.count(&mut state, id, grant.used);
+        drop(state);
         let consumed = self.write_use(&grant, record).await;
-        if !matches!(consumed, Err(StoreError::Audit(_) | StoreError::Refused(_))) {
-            state.kept.standing.grants[place] = grant.clone();
-            self.parts.policy.rcu(|policy| policy.with_standing(state.kept.standing.clone()));
+        if matches!(consumed, Err(StoreError::Audit(_) | StoreError::Refused(_))) {
+            self.count(&mut *self.state.lock().await, id, grant.used - 1);
         }
         consumed?;
         Ok(grant)
+    }
+
+    /// Puts in force how many uses of a grant are gone, unless it ended meanwhile.
+    fn count(&self, state: &mut State, id: u64, used: u32) {
+        if let Some(grant) = state.kept.standing.grants.iter_mut().find(|grant| grant.id == id) {
+            grant.used = used;
+            self.parts.policy.rcu(|policy| policy.with_standing(state.kept.standing.clone()));
+        }
     }
 
     /// Writes down how many uses of a grant are gone; people are told when it was the last.

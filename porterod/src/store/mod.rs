@@ -41,7 +41,7 @@ use writer::Writer;
 /// For how long another program may hold the store before what narrows is answered as not saved yet.
 const BUSY_GRACE: Duration = Duration::from_millis(200);
 /// For how long the disk may be at it.
-const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The store of one daemon.
 #[derive(Debug)]

@@ -203,11 +203,50 @@ async fn a_disk_that_takes_its_time_delays_only_those_who_wait_for_it() {
     }
     home.connect(Peer::Terminal).await;
     assert_eq!(person.why("notes/erase").await.decision.action, Action::Deny, "in force before it is saved");
+    assert_eq!(unsaved(&person).await, None, "it is being saved, and nothing failed");
+    let pausing = home.terminal().await;
+    let pausing = tokio::spawn(async move { pausing.ask(Ask::Pause).await });
+    until("a pause is in force while the deny waits", async || {
+        person.why("common/read").await.decision.action == Action::Deny
+    })
+    .await;
     assert!(!denying.is_finished(), "it is answered once it is on the disk");
     assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
 
     disk.open();
     denying.await.unwrap().unwrap();
+    pausing.await.unwrap().unwrap();
     assert!(refused.await.unwrap().is_err());
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_file_of_denies_that_cannot_be_written_on_keeps_no_deny_from_being_in_force() {
+    let home = Home::new();
+    let app = home.start().await;
+    let person = home.person().await;
+    // Opening it to write waits for one that reads.
+    let beside = home.paths().denies().with_extension("json.new");
+    assert!(std::process::Command::new("mkfifo").arg(&beside).status().unwrap().success());
+    let since = Instant::now();
+    let mut denying = Vec::new();
+    for tool in ["notes/erase", "common/read"] {
+        let terminal = home.terminal().await;
+        denying.push(tokio::spawn(async move { terminal.rule(tool, Action::Deny).await }));
+        until("it is in force", async || person.why(tool).await.decision.action == Action::Deny).await;
+    }
+    assert!(denying.iter().all(|denying| !denying.is_finished()));
+    assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
+
+    std::fs::read(&beside).unwrap();
+    for denied in denying {
+        let denied = denied.await.unwrap();
+        assert!(denied.is_ok() || is_kind(&denied, FailureKind::Unsaved), "{denied:?}");
+    }
+    until("both are in the file", async || {
+        let file = std::fs::read_to_string(home.paths().denies()).unwrap_or_default();
+        file.contains("notes/erase") && file.contains("common/read")
+    })
+    .await;
     app.shutdown().await;
 }
