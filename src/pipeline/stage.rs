@@ -18,7 +18,7 @@ use crate::config;
 use crate::json::{self, RawJson};
 use crate::names::{Principal, ServerName, SessionId, TaskId};
 use crate::permit::Outgoing;
-use crate::policy::{Action, ConfigPolicy, Entry, Policy, Source, Standing};
+use crate::policy::{Action, ConfigPolicy, Entry, Grant, Limits, Policy, Source, Standing};
 use crate::secret::Secret;
 use crate::server::{Answer, Follow, Offer, ServerError};
 use crate::task::{Origin, State, Task};
@@ -302,6 +302,23 @@ impl Stage {
     /// Changes what people said.
     pub(crate) fn set_policy(&self, policies: &[(&'static str, Action)], default: Option<Action>) {
         self.pipeline.policy.store(Arc::new(policy(policies, default)));
+    }
+
+    /// What a person granted, on everything, for an hour.
+    pub(crate) fn grant(&self, id: u64, limits: Limits) {
+        let policy = self.pipeline.policy.load();
+        let mut standing = policy.standing().clone();
+        standing.boot_id = "boot".to_owned();
+        standing.grants.push(Grant {
+            id,
+            pattern: "*".parse().unwrap(),
+            made: self.pipeline.clock.now(),
+            boot_id: "boot".to_owned(),
+            millis: 3_600_000,
+            limits,
+            used: 0,
+        });
+        self.pipeline.policy.store(Arc::new(policy.with_standing(standing)));
     }
 
     /// Changes what a server offers.

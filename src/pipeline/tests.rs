@@ -2,7 +2,7 @@ use std::sync::atomic::Ordering;
 
 use super::stage::{Part, Set, Stage, raw, result, wait_until};
 use super::*;
-use crate::policy::{Action, Grant, Limits};
+use crate::policy::{Action, Limits};
 
 fn text(reply: &Reply) -> &str {
     match reply {
@@ -246,24 +246,6 @@ async fn a_shared_server_is_reached_through_the_daemon_unless_the_call_is_denied
     assert!(stage.heard().is_empty());
 }
 
-/// What a person granted, on everything, for an hour.
-fn grant(stage: &Stage, id: u64, limits: Limits) {
-    let policy = stage.pipeline.policy.load();
-    let mut standing = policy.standing().clone();
-    let now = stage.pipeline.clock.now();
-    standing.boot_id = "boot".to_owned();
-    standing.grants.push(Grant {
-        id,
-        pattern: "*".parse().unwrap(),
-        made: now,
-        boot_id: "boot".to_owned(),
-        millis: 3_600_000,
-        limits,
-        used: 0,
-    });
-    stage.pipeline.policy.store(Arc::new(policy.with_standing(standing)));
-}
-
 fn uses(count: u32) -> Limits {
     Limits { uses: std::num::NonZeroU32::new(count), ..Limits::default() }
 }
@@ -277,7 +259,7 @@ fn asking() -> Stage {
 #[tokio::test]
 async fn of_a_hundred_calls_as_many_run_unasked_as_a_grant_has_uses() {
     let stage = asking();
-    grant(&stage, 7, uses(10));
+    stage.grant(7, uses(10));
     stage.window.uses.store(10, Ordering::SeqCst);
     let calls = (0..100).map(|_| handle(&stage, "mail/send", r#"{"name":"send"}"#));
     let replies = futures_util::future::join_all(calls).await;
@@ -290,8 +272,8 @@ async fn of_a_hundred_calls_as_many_run_unasked_as_a_grant_has_uses() {
 #[tokio::test]
 async fn a_call_that_gets_no_use_of_one_grant_goes_by_another() {
     let stage = asking();
-    grant(&stage, 7, uses(10));
-    grant(&stage, 8, uses(10));
+    stage.grant(7, uses(10));
+    stage.grant(8, uses(10));
     stage.window.spent.lock().unwrap().push(7);
     stage.window.uses.store(1, Ordering::SeqCst);
     let reply = handle(&stage, "mail/send", r#"{"name":"send"}"#).await;
@@ -302,8 +284,8 @@ async fn a_call_that_gets_no_use_of_one_grant_goes_by_another() {
 #[tokio::test]
 async fn only_a_counted_grant_asks_whoever_counts() {
     let stage = asking();
-    grant(&stage, 7, uses(10));
-    grant(&stage, 8, Limits::default());
+    stage.grant(7, uses(10));
+    stage.grant(8, Limits::default());
     let reply = handle(&stage, "mail/send", r#"{"name":"send"}"#).await;
     assert!(matches!(reply, Reply::Result(_)), "{reply:?}");
     assert!(stage.window.consumed.lock().unwrap().is_empty());
@@ -313,7 +295,7 @@ async fn only_a_counted_grant_asks_whoever_counts() {
 async fn a_deny_or_a_revocation_that_comes_while_a_use_is_consumed_wins() {
     for denied in [true, false] {
         let stage = asking();
-        grant(&stage, 7, uses(10));
+        stage.grant(7, uses(10));
         stage.window.uses.store(1, Ordering::SeqCst);
         let pipeline = Arc::clone(&stage.pipeline);
         *stage.window.meanwhile.lock().unwrap() = Some(Box::new(move || {
@@ -339,7 +321,7 @@ async fn a_deny_or_a_revocation_that_comes_while_a_use_is_consumed_wins() {
 #[tokio::test]
 async fn the_use_of_a_call_to_a_shared_server_is_left_to_the_daemon() {
     let stage = asking();
-    grant(&stage, 7, uses(10));
+    stage.grant(7, uses(10));
     let reply = handle(&stage, "far/remote", r#"{"name":"remote"}"#).await;
     assert!(matches!(reply, Reply::Result(_)), "{reply:?}");
     assert_eq!(stage.window.forwarded.lock().unwrap().len(), 1);

@@ -24,8 +24,8 @@ use crate::wire::modern::Filter;
 
 /// How many resources a session watches at once.
 const MAX_WATCHED: usize = 1024;
-/// How many subscriptions of one listener are made at the same time.
-const MAX_SUBSCRIBING: usize = 16;
+/// How many subscriptions of one listener, or to one server that was started again, are made at the same time.
+pub(super) const MAX_SUBSCRIBING: usize = 16;
 
 /// What the client listens to.
 #[derive(Default)]
@@ -188,26 +188,54 @@ impl Shared {
         });
     }
 
-    /// Subscribes anew to what is listened to on a server that was started again. Each subscription takes the
-    /// way of every call: policy may deny it by now.
+    /// Subscribes anew to what is listened to on a server that was started again. No agent asked for that, so it
+    /// uses up no grant; what policy does not allow by now is not watched any more.
     pub(super) fn subscribe_again(self: &Arc<Self>, server: &ServerName) {
-        let uris: Vec<String> = {
+        let resources: Vec<Resource> = {
             let resources = self.subscriptions.resources();
-            resources.keys().filter(|(on, _)| on == server).map(|(_, uri)| uri.clone()).collect()
+            resources.keys().filter(|(on, _)| on == server).cloned().collect()
         };
-        for uri in uris {
-            let Ok(params) = self.conceal_own(json::raw(&serde_json::json!({ "uri": uri }))) else {
-                continue;
-            };
-            let tool = ToolId::new(server.clone(), Operation::SubscribeResource);
-            let call = Call { tool, method: Method::SubscribeResource, params, meta: None };
-            let (shared, server) = (Arc::clone(self), server.clone());
-            self.spawn(async move {
-                if !matches!(shared.run_once(call, Follow::default()).await, Reply::Result(_)) {
-                    tracing::warn!(%server, "a subscription could not be made again");
-                }
-            });
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            futures_util::stream::iter(resources)
+                .for_each_concurrent(MAX_SUBSCRIBING, |resource| shared.subscribe_once_more(resource))
+                .await;
+        });
+    }
+
+    async fn subscribe_once_more(&self, resource: Resource) {
+        // The client may have taken it back meanwhile.
+        if !self.subscriptions.is_watched(&resource) {
+            return;
         }
+        let Some(call) = self.free_subscription(&resource).await else {
+            tracing::warn!(server = %resource.0, "a subscription was not made again: policy does not allow it");
+            return self.subscriptions.forget(&resource);
+        };
+        if !matches!(self.run_once(call, Follow::default()).await, Reply::Result(_)) {
+            tracing::warn!(server = %resource.0, "a subscription could not be made again");
+        }
+    }
+
+    /// The call that subscribes to a resource, if policy allows it without a use of a grant.
+    async fn free_subscription(&self, (server, uri): &Resource) -> Option<Call> {
+        let params = self.conceal_own(json::raw(&serde_json::json!({ "uri": uri }))).ok()?;
+        let tool = ToolId::new(server.clone(), Operation::SubscribeResource);
+        let call = Call { tool, method: Method::SubscribeResource, params, meta: None };
+        if !self.is_free(&call) {
+            // Perhaps a grant covers it that only the daemon knows. Without it, what is known here counts.
+            let _ = self.pipeline.desk.ready().await;
+        }
+        self.is_free(&call).then_some(call)
+    }
+
+    /// Whether policy allows a call, and no use of a grant is consumed for it.
+    fn is_free(&self, call: &Call) -> bool {
+        self.pipeline.desk.before_decision();
+        let policy = self.pipeline.policy.load();
+        let (context, now) = (self.context.load(), self.pipeline.clock.now());
+        let decision = policy.decide(&call.tool, call.arguments(), Some(context.origin.asker()), now);
+        decision.action == Action::Allow && policy.counted(&decision).is_none()
     }
 
     /// A resource changed: `params` of a server's `notifications/resources/updated`.
@@ -294,6 +322,11 @@ impl Subscriptions {
 
     fn watch_plain(&self, resource: Resource, spelled: String) {
         self.resources().entry(resource).or_default().plain = Some(spelled);
+    }
+
+    /// Forgets a resource, whoever wanted to hear of it.
+    fn forget(&self, resource: &Resource) {
+        self.resources().remove(resource);
     }
 
     fn is_watched(&self, resource: &Resource) -> bool {

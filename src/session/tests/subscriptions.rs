@@ -1,11 +1,14 @@
 //! Resources that the client watches, and log messages.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 
+use super::super::subscriptions::MAX_SUBSCRIBING;
 use super::*;
 use crate::anonymize::Real;
 use crate::pipeline::stage::{Part, raw, result};
-use crate::policy::Action;
+use crate::policy::{Action, Limits};
 use crate::server::{Event, Offer, ServerChange};
 
 fn files() -> Set {
@@ -63,8 +66,57 @@ async fn a_server_that_was_started_again_is_subscribed_to_again_as_policy_says()
     assert_eq!(rig.next().await["method"], "notifications/resources/updated");
     rig.stage.set_policy(&[("files/*", Action::Deny)], None);
     rig.handle.server_changed(ServerChange::Restarted("files".parse().unwrap()));
-    wait_until(|| rig.stage.audited().iter().any(|event| event.contains("refused"))).await;
+    rig.is_silent().await;
     assert_eq!(heard(&rig).len(), 2, "policy denies it by now");
+    rig.handle.event(updated("a:1"));
+    rig.is_silent().await;
+}
+
+#[tokio::test]
+async fn subscribing_again_uses_up_no_grant_and_asks_nobody() {
+    let mut rig =
+        Rig::new(Set { policies: vec![("files/resources:subscribe", Action::RequireApproval)], ..files() });
+    rig.stage.grant(7, Limits { uses: std::num::NonZeroU32::new(5), ..Limits::default() });
+    rig.stage.window.uses.store(5, Ordering::SeqCst);
+    rig.initialize("2025-11-25").await;
+    rig.result("resources/list", json!({})).await;
+    rig.result("resources/subscribe", json!({ "uri": "portero://files/a:1" })).await;
+    rig.handle.server_changed(ServerChange::Restarted("files".parse().unwrap()));
+    rig.is_silent().await;
+    assert_eq!(*rig.stage.window.consumed.lock().unwrap(), [7], "the agent's own subscription");
+    assert_eq!(rig.stage.heard().len(), 1);
+    assert!(rig.stage.window.submitted.lock().unwrap().is_empty());
+    rig.handle.event(updated("a:1"));
+    rig.is_silent().await;
+}
+
+#[tokio::test]
+async fn many_subscriptions_are_made_again_a_few_at_a_time() {
+    let count = MAX_SUBSCRIBING * 3;
+    let resource = |number| raw(&format!(r#"{{"uri":"a:{number}","name":"x"}}"#));
+    let offer = Offer { resources: (0..count).map(resource).collect(), ..Offer::default() };
+    let held = Arc::new(AtomicBool::new(false));
+    let hold = Arc::clone(&held);
+    let part = Part::offering(offer).acting(move |_, _| {
+        let is_held = hold.load(Ordering::SeqCst);
+        Box::pin(async move {
+            if is_held {
+                std::future::pending::<()>().await;
+            }
+            Ok(result("{}"))
+        })
+    });
+    let mut rig = Rig::new(Set { servers: vec![("files", part)], ..Set::default() });
+    rig.initialize("2025-11-25").await;
+    rig.result("resources/list", json!({})).await;
+    for number in 0..count {
+        rig.result("resources/subscribe", json!({ "uri": format!("portero://files/a:{number}") })).await;
+    }
+    held.store(true, Ordering::SeqCst);
+    rig.handle.server_changed(ServerChange::Restarted("files".parse().unwrap()));
+    wait_until(|| rig.stage.heard().len() >= count + MAX_SUBSCRIBING).await;
+    rig.is_silent().await;
+    assert_eq!(rig.stage.heard().len(), count + MAX_SUBSCRIBING);
 }
 
 #[tokio::test]
