@@ -225,8 +225,13 @@ impl Connection {
     /// Takes back a request whose answer nobody wants.
     pub(super) fn cancel(&self, id: u64) {
         let params = json::parse_raw(format!(r#"{{"requestId":{id}}}"#)).expect("a number is JSON");
-        self.outbox
-            .push_if_room(|out| wire::write_notification(out, "notifications/cancelled", Some(&params)));
+        self.notify("notifications/cancelled", Some(&params));
+    }
+
+    /// Sends a notification.
+    pub(super) fn notify(&self, method: &str, params: Option<&RawValue>) {
+        self.pending.note_notification(self.next.load(Ordering::Relaxed));
+        self.outbox.push_if_room(|out| wire::write_notification(out, method, params));
     }
 
     /// Reads stdout to its end; then every open request fails.
@@ -274,6 +279,10 @@ impl Connection {
     /// Fails the calls that a line was meant to answer.
     fn salvage(&self, line: &[u8], fault: Fault) {
         self.log.junk(line, &fault);
+        // Some servers answer a notification that they do not know. That says nothing of any call.
+        if wire::is_answer_to_none(line) && self.pending.take_notification() {
+            return;
+        }
         let found = wire::salvage(line);
         let why =
             if found.len() > 1 { "two messages stand on one line".to_owned() } else { fault.to_string() };

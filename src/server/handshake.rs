@@ -15,7 +15,7 @@ use super::envelope::Meta;
 use super::{Answer, Launch, ServerError};
 use crate::anonymize::Real;
 use crate::json::{self, Object, RawJson};
-use crate::wire::{self, Revision, modern};
+use crate::wire::{Revision, modern};
 
 /// How a server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +162,7 @@ impl Host<'_> {
                 return Ok(Err(Refusal::because("it speaks a revision of MCP that Portero does not know")));
             }
         }
-        self.connection.outbox.push(|out| wire::write_notification(out, "notifications/initialized", None));
+        self.connection.notify("notifications/initialized", None);
         Ok(Ok(greeting(Era::Legacy, &object, None)))
     }
 

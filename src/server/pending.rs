@@ -3,7 +3,7 @@
 //! A timer of its own would cost every request a wake-up of the runtime's driver. One sleep until the first
 //! of them could be late costs a request nothing, as long as answers come in time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ struct Table {
     open: HashMap<u64, Waiting>,
     /// Answers of which it could not be told whose they are, in the order in which they came.
     unclaimed: Vec<Unclaimed>,
+    /// The notifications that the server may still answer, each by the id of the request that came after it.
+    notifications: VecDeque<u64>,
     closed: bool,
     /// Until when the watch sleeps; none when it waits for a request.
     asleep_until: Option<Instant>,
@@ -47,6 +49,9 @@ struct Unclaimed {
 
 /// How many such answers are kept; one more is noise.
 const MAX_UNCLAIMED: usize = 64;
+
+/// How many notifications are remembered; the first go.
+const MAX_NOTIFICATIONS: usize = 64;
 
 /// What came of a request.
 pub(super) enum Outcome {
@@ -99,6 +104,9 @@ impl Pending {
     pub(super) fn settle(&self, id: u64, outcome: impl FnOnce() -> Outcome) {
         let mut table = self.lock();
         let waiting = table.open.remove(&id);
+        if waiting.is_some() {
+            table.answered(id);
+        }
         table.claim();
         drop(table);
         if let Some(answer) = waiting.and_then(|waiting| waiting.answer) {
@@ -117,6 +125,20 @@ impl Pending {
             table.unclaimed.push(Unclaimed { newest, fault });
         }
         table.claim();
+    }
+
+    /// A notification goes out; `next` is the id of the request that comes after it.
+    pub(super) fn note_notification(&self, next: u64) {
+        let mut table = self.lock();
+        if table.notifications.len() == MAX_NOTIFICATIONS {
+            table.notifications.pop_front();
+        }
+        table.notifications.push_back(next);
+    }
+
+    /// Whether an answer to no request can be one to a notification. It counts for one of them.
+    pub(super) fn take_notification(&self) -> bool {
+        self.lock().notifications.pop_front().is_some()
     }
 
     /// Tells every caller that the answer was too long.
@@ -180,6 +202,13 @@ impl Pending {
 }
 
 impl Table {
+    /// A server that answered a request has dealt with the notifications before it.
+    fn answered(&mut self, id: u64) {
+        while self.notifications.front().is_some_and(|next| *next <= id) {
+            self.notifications.pop_front();
+        }
+    }
+
     /// Hands out the answers that can belong to nobody else any more.
     fn claim(&mut self) {
         let mut count = 0;
@@ -193,6 +222,7 @@ impl Table {
             }
             let fault = unclaimed.fault.clone();
             for id in candidates {
+                self.answered(id);
                 if let Some(answer) = self.open.remove(&id).and_then(|waiting| waiting.answer) {
                     let _ = answer.send(Outcome::Malformed(fault.clone()));
                 }
@@ -318,6 +348,23 @@ mod tests {
         assert!(read.try_recv().is_err(), "it may be the other's");
         pending.sweep(Instant::now() + 2 * SECOND);
         assert!(is_malformed(&mut read), "it can be no other's");
+    }
+
+    #[test]
+    fn a_notification_is_answered_at_most_once_and_before_what_came_after_it() {
+        let pending = Pending::default();
+        assert!(!pending.take_notification());
+        let _open = open(&pending, 1..=1);
+        pending.note_notification(2);
+        pending.note_notification(2);
+        assert!(pending.take_notification());
+        let _later = open(&pending, 2..=2);
+        pending.settle(1, || Outcome::TooLong);
+        pending.settle(7, || Outcome::TooLong);
+        assert!(pending.take_notification(), "only what came before it was answered");
+        pending.note_notification(2);
+        pending.settle(2, || Outcome::TooLong);
+        assert!(!pending.take_notification());
     }
 
     #[tokio::test]

@@ -181,6 +181,16 @@ pub fn usable(outcome: Result<&RawValue, &RawValue>) -> Result<(), &'static str>
     }
 }
 
+/// Whether a message is a usable answer, but to no request: its `id` is `null` or missing.
+#[must_use]
+pub fn is_answer_to_none(message: &[u8]) -> bool {
+    let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(message) else { return false };
+    envelope.twice.is_none()
+        && envelope.method.is_none()
+        && envelope.id.is_none_or(is_null)
+        && envelope.outcome().is_ok_and(|outcome| usable(outcome).is_ok())
+}
+
 /// A request's id as a key: two spellings of one id are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Id {
@@ -249,16 +259,19 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// Some peers write both members and leave one of them `null`.
     fn response(self) -> Result<Kind<'a>, Fault> {
         let id = self.id.ok_or(Fault::Shape)?;
-        let outcome = match (self.result, self.error.filter(|error| !is_null(error))) {
-            (None, Some(error)) => Err(error),
-            (Some(result), Some(error)) if is_null(result) => Err(error),
-            (Some(result), None) => Ok(result),
-            (Some(_), Some(_)) | (None, None) => return Err(Fault::Shape),
-        };
-        Ok(Kind::Response { id, outcome })
+        Ok(Kind::Response { id, outcome: self.outcome()? })
+    }
+
+    /// Some peers write both members and leave one of them `null`.
+    fn outcome(&self) -> Result<Result<&'a RawValue, &'a RawValue>, Fault> {
+        match (self.result, self.error.filter(|error| !is_null(error))) {
+            (None, Some(error)) => Ok(Err(error)),
+            (Some(result), Some(error)) if is_null(result) => Ok(Err(error)),
+            (Some(result), None) => Ok(Ok(result)),
+            (Some(_), Some(_)) | (None, None) => Err(Fault::Shape),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod text;
 mod write;
 
 pub use lines::{LineError, Lines};
-pub use message::{Fault, Id, Kind, Malformed, Message, batch, usable};
+pub use message::{Fault, Id, Kind, Malformed, Message, batch, is_answer_to_none, usable};
 pub use revision::{Revision, UnknownRevision};
 pub use salvage::{Salvaged, id_number, id_of_too_long, salvage};
 pub use text::read_text;

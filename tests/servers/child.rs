@@ -79,6 +79,12 @@ impl Child {
             return self.answered(message);
         };
         let params = &message["params"];
+        if id.is_none() && self.is("answers-notifications") {
+            say(&json!({"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"Method not found"}}));
+        }
+        if id.is_none() && self.is("answers-notifications-without-id") {
+            say(&json!({"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"}}));
+        }
         match (method, id) {
             ("notifications/cancelled", None) => self.cancelled.push(params["requestId"].clone()),
             (_, None) => assert!(self.greeted, "a notification before the first answer: {line}"),

@@ -40,6 +40,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("junk_on_stdout_is_skipped_and_logged", junk),
         trial("an_answer_that_cannot_be_used_fails_its_call_at_once_and_says_why", malformed),
         trial("an_answer_that_names_no_request_fails_the_only_one_there_is", unclaimed),
+        trial("an_answer_to_a_notification_fails_no_call", || {
+            notification_answered("answers-notifications");
+            notification_answered("answers-notifications-without-id");
+        }),
         trial("an_answer_that_clients_take_is_taken", readable),
         trial("a_server_that_takes_a_call_back_fails_it", taken_back),
         trial("a_flood_hurts_nobody_else", flood),
@@ -450,6 +454,33 @@ fn unclaimed() {
             let answered = tokio::time::timeout(PATIENCE, answered).await.expect("at once");
             assert!(matches!(answered, Err(ServerError::Malformed(..))), "{line}: {answered:?}");
         }
+        rig.fleet.close().await;
+    });
+}
+
+fn notification_answered(how: &str) {
+    block_on(async {
+        let rig = Rig::new(vec![server("a", &[how])]);
+        rig.fleet.offer(&name("a")).await.expect("an offer");
+        let mut hangs = std::pin::pin!(rig.call("a", "hang", "{}"));
+        tokio::select! {
+            biased;
+            answered = &mut hangs => panic!("{answered:?}"),
+            _ = rig.call("a", "echo", "{}") => {}
+        }
+        // One whose caller leaves, so that the server is told.
+        tokio::select! {
+            biased;
+            answered = rig.call("a", "hang", "{}") => panic!("{answered:?}"),
+            _ = rig.call("a", "echo", "{}") => {}
+        }
+        tokio::select! {
+            biased;
+            answered = &mut hangs => panic!("another's notification failed it: {answered:?}"),
+            cancelled = rig.result("a", "cancelled", "{}") => assert_ne!(cancelled, "[]"),
+        }
+        let answered = tokio::time::timeout(Duration::ZERO, hangs).await;
+        assert!(answered.is_err(), "another's notification failed it: {answered:?}");
         rig.fleet.close().await;
     });
 }
