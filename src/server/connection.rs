@@ -45,7 +45,7 @@ pub(super) struct Connection {
     next: AtomicU64,
     pub(super) pending: Pending,
     subscriptions: Subscriptions,
-    asked: Asked,
+    server_requests: ServerRequests,
     /// What a server lists that was started again after it had ended by itself; none for the first start.
     relisted: Option<Relisted>,
     ended: CancellationToken,
@@ -76,26 +76,27 @@ impl Relisted {
 
 /// The ids of the last requests of the server's own.
 #[derive(Debug, Default)]
-struct Asked(Mutex<VecDeque<Box<str>>>);
+struct ServerRequests(Mutex<VecDeque<Box<str>>>);
 
-/// How many of them are remembered, and the longest that is.
-const MAX_ASKED: (usize, usize) = (64, 256);
+/// How many of them are remembered.
+const MAX_SERVER_REQUESTS: usize = 64;
+/// How long an id may be that is remembered.
+const MAX_ID_BYTES: usize = 256;
 
-impl Asked {
+impl ServerRequests {
     fn note(&self, id: &RawValue) {
-        let (count, length) = MAX_ASKED;
-        if id.get().len() > length {
+        if id.get().len() > MAX_ID_BYTES {
             return;
         }
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.len() == count {
-            asked.pop_front();
+        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ids.len() == MAX_SERVER_REQUESTS {
+            ids.pop_front();
         }
-        asked.push_back(id.get().into());
+        ids.push_back(id.get().into());
     }
 
-    fn had(&self, id: &RawValue) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|asked| **asked == *id.get())
+    fn contains(&self, id: &RawValue) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|known| **known == *id.get())
     }
 }
 
@@ -131,7 +132,7 @@ impl Connection {
             next: AtomicU64::new(1),
             pending: Pending::default(),
             subscriptions: Subscriptions::default(),
-            asked: Asked::default(),
+            server_requests: ServerRequests::default(),
             relisted: None,
             ended: CancellationToken::new(),
         }
@@ -372,7 +373,7 @@ impl Connection {
     /// chance has the same number, has had its answer long ago.
     fn cancelled(&self, params: Option<&RawValue>) {
         let id = params.and_then(|params| Object::read(params).ok()?.get("requestId"));
-        let Some(id) = id.filter(|id| !self.asked.had(id)) else { return };
+        let Some(id) = id.filter(|id| !self.server_requests.contains(id)) else { return };
         if let Some(id) = wire::id_number(id) {
             self.pending.settle(id, || Outcome::Malformed("it cancelled the request".to_owned()));
         }
@@ -380,7 +381,7 @@ impl Connection {
 
     /// Answers what a child asks. Portero declares no capability but roots, so there is nothing else to ask.
     fn answer(&self, id: &RawValue, method: &str) {
-        self.asked.note(id);
+        self.server_requests.note(id);
         let roots = self.roots.as_deref().filter(|_| method == "roots/list");
         self.outbox.push_if_room(|out| match (method, roots) {
             ("ping", _) => wire::write_result(out, id, &json::raw(&Object::default())),

@@ -69,36 +69,36 @@ impl ServerLog {
     /// Reads stderr to its end, always as fast as it comes.
     pub(super) async fn follow(self, stderr: impl AsyncRead + Unpin) {
         let mut lines = Lines::new(stderr, LINE_MOST);
-        let mut second = Second::begin();
+        let mut interval = LogInterval::begin();
         loop {
             let next = tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(second.end()), if second.left_out > 0 => None,
+                () = tokio::time::sleep_until(interval.end()), if interval.left_out > 0 => None,
                 line = lines.next() => Some(line),
             };
-            if second.end() <= Instant::now() || next.is_none() {
-                self.tell_left_out(std::mem::replace(&mut second, Second::begin()));
+            if interval.end() <= Instant::now() || next.is_none() {
+                self.tell_left_out(std::mem::replace(&mut interval, LogInterval::begin()));
             }
             match next {
                 None => {}
-                Some(Ok(Some(line))) if second.has_room(line) => {
+                Some(Ok(Some(line))) if interval.has_room(line) => {
                     self.take(&String::from_utf8_lossy(line));
                 }
                 Some(Ok(Some(_))) => {}
                 Some(Err(LineError::TooLong { limit, .. })) => {
                     let words = format!("(a line of more than {limit} bytes was left out)");
-                    if second.has_room(words.as_bytes()) {
+                    if interval.has_room(words.as_bytes()) {
                         self.take(&words);
                     }
                 }
-                Some(Ok(None) | Err(LineError::Read(_))) => return self.tell_left_out(second),
+                Some(Ok(None) | Err(LineError::Read(_))) => return self.tell_left_out(interval),
             }
         }
     }
 
     /// Says how much was left out; the last line of it may be why the server ended.
-    fn tell_left_out(&self, second: Second) {
-        let Second { left_out, bytes_left_out, last, .. } = second;
+    fn tell_left_out(&self, interval: LogInterval) {
+        let LogInterval { left_out, bytes_left_out, last, .. } = interval;
         if left_out > 0 {
             self.take(&format!("({left_out} lines, {bytes_left_out} bytes, were left out; the last one:)"));
             self.take(&String::from_utf8_lossy(&last));
@@ -153,7 +153,7 @@ impl ServerLog {
 }
 
 /// What a server said within a second.
-struct Second {
+struct LogInterval {
     since: Instant,
     kept: usize,
     left_out: u64,
@@ -162,7 +162,7 @@ struct Second {
     last: Vec<u8>,
 }
 
-impl Second {
+impl LogInterval {
     fn begin() -> Self {
         Self { since: Instant::now(), kept: 0, left_out: 0, bytes_left_out: 0, last: Vec::new() }
     }
