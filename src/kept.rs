@@ -4,6 +4,10 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
+use crate::files::{self, Links, MAX_WORD_BYTES};
+
 /// Replaces the file, atomically and synced.
 ///
 /// # Errors
@@ -17,27 +21,52 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     written?;
-    sync_directory(directory)
+    files::sync_directory(directory)
 }
 
+/// What a crash left there, or a named pipe that would hold up the writing, makes place for a file of our own.
 fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = files::create_new(path)?;
     file.write_all(text)?;
     file.sync_all()
 }
 
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    fs::File::open(directory)?.sync_all()
+/// Reads the key of 32 bytes at `path`, or makes one there (0600). Processes that do so at once get the same.
+///
+/// # Errors
+/// When it cannot be read or made, or is no key.
+pub fn read_or_make_key(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
+    match read_key(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(path)?,
+        other => return other,
+    }
+    // Another process's may have been first.
+    read_key(path)
 }
 
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
+fn read_key(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
+    let bytes = Zeroizing::new(files::read(path, MAX_WORD_BYTES, Links::Refuse)?);
+    match bytes.as_slice().try_into() {
+        Ok(key) => Ok(Zeroizing::new(key)),
+        Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the file is no key of 32 bytes")),
+    }
+}
+
+/// Written whole beside its place, and put there unless another is: no process reads half a key.
+fn make_key(path: &Path) -> io::Result<()> {
+    let directory = path.parent().ok_or_else(|| io::Error::other("a key needs a directory"))?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(rand::random::<[u8; 32]>().as_slice())?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(failed) => Err(failed.error),
+    }
 }
 
 #[cfg(test)]
@@ -55,5 +84,23 @@ mod tests {
         }
         #[cfg(unix)]
         assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).expect("there")) & 0o777, 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn neither_a_leftover_nor_a_pipe_beside_it_holds_up_the_writing() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("kept.json");
+        let beside = path.with_extension("json.new");
+        fs::write(&beside, "half").expect("a crash left it");
+        replace(&path, b"one").expect("written");
+        mknodat(CWD, &beside, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+        replace(&path, b"two").expect("written");
+        mknodat(CWD, path.with_file_name("pipe"), FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+        replace(&path.with_file_name("pipe"), b"three").expect("written in the place of the pipe");
+        assert_eq!(fs::read_to_string(path.with_file_name("pipe")).expect("read"), "three");
+        fs::create_dir(&beside).expect("made");
+        assert!(replace(&path, b"four").is_err(), "a directory is told, and stays");
     }
 }

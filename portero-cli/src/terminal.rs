@@ -3,8 +3,10 @@
 //! What widens is shown here and confirmed here (guarantee A7). The passphrase is never read from stdin, a
 //! flag, a variable or a file, so a pipe can't answer for the person.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
+
+use portero::files;
 
 use crate::failure::{Failure, Outcome};
 
@@ -26,7 +28,7 @@ impl Terminal {
     /// # Errors
     /// When the process has none.
     pub(crate) fn open(act: &str) -> Outcome<Self> {
-        let output = OpenOptions::new().write(true).open(DEVICE).map_err(|error| {
+        let output = files::open_device_to_write(DEVICE).map_err(|error| {
             Failure::refused(format!("{act} needs a person at a terminal, and there is no terminal here"))
                 .because(&error)
                 .hint("run it yourself, in a terminal of your own; the passphrase is never read from stdin")

@@ -94,7 +94,7 @@ impl App {
             .map_err(|problems| faulty(&configuration::describe(&problems)))?;
         let environment = lookup(parts.environment.clone());
         configuration::check(&Confirmed::Open, &files, &environment).map_err(|problems| faulty(&problems))?;
-        confirmed::may_begin(paths).map_err(|problem| sealed(paths, problem))?;
+        confirmed::may_begin(paths).await.map_err(|problem| sealed(paths, &problem))?;
         let listener = bind(paths).await.map_err(|error| unbound(&error))?;
         confirmed::note_new_store(paths)
             .map_err(|error| internal("could not write to the state directory", &error))?;

@@ -12,7 +12,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use portero::config::Files;
 use portero::confirmed::{self as copy, Confirmed, digest, seal};
+<<<<<<< HEAD
 use portero::identity::{StoreId, StoreKey};
+=======
+use portero::files;
+>>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
 use portero::notice::Alarm;
 use portero::paths::Paths;
 
@@ -86,15 +90,25 @@ impl Keeper {
     pub async fn open(journal: Arc<Journal>, paths: Paths, present: &Files) -> Result<Self, StoreError> {
         let store = journal.store();
         let key = store.read(standing::binding_key)?;
+<<<<<<< HEAD
         let store_key = StoreKey::of_store(&key);
         if !seal::opens(&paths.seal(), store_key.id()) {
+=======
+        let name = name(&key);
+        let (sealed, by) = (paths.seal(), name.clone());
+        if !read_files(&paths, move || seal::opens(&sealed, &by)).await? {
+>>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
             return Err(StoreError::Refused(SEALED.to_owned()));
         }
         let known = store.read(kept::load)?;
         let has_passphrase = store.read(passphrase::load)?.is_some();
         let confirmed = match &known {
             None => Confirmed::Open,
-            Some(known) => find(&paths, present, |files| keyed(&key, files) == *known),
+            Some(known) => {
+                let (there, present, known) = (paths.clone(), present.clone(), known.clone());
+                let find = move || find(&there, &present, |files| keyed(&key, files) == known);
+                read_files(&paths, find).await?
+            }
         };
         let keeper = Self { journal, paths, confirmed: ArcSwap::from_pointee(confirmed.clone()), store_key };
         if known.is_none() && has_passphrase {
@@ -161,6 +175,7 @@ impl Keeper {
 
     /// Ties the configuration to this store. A directory that cannot be written is safe from edits too.
     async fn put_seal(&self) {
+<<<<<<< HEAD
         let (path, store) = (self.paths.seal(), self.store_key.id().clone());
         let sealing = tokio::task::spawn_blocking(move || {
             if seal::read(&path).is_none_or(|sealed| sealed != store)
@@ -171,14 +186,31 @@ impl Keeper {
         });
         // It only fails when it panicked, and then that is logged.
         let _ = sealing.await;
+=======
+        let (path, name) = (self.paths.seal(), self.name.clone());
+        let put = move || match seal::read(&path) {
+            None => seal::write(&path, &name).map_err(|error| failed(&path, &error)),
+            Some(_) => Ok(()),
+        };
+        if let Err(error) = read_files(&self.paths, put).await.and_then(|put| put) {
+            tracing::warn!(%error, "the configuration could not be sealed");
+        }
+>>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
     }
 
     /// Writes the copy where it does not say what counts, and raises an alarm where it should have.
     async fn mend(&self, confirmed: &Confirmed) -> Result<(), StoreError> {
         let path = self.paths.confirmed();
+<<<<<<< HEAD
         let [found, coming] = [&path, &next(&path)].map(|path| copy::read_copy(path, &self.paths.store()));
         let by_this_store = copy::writer(&path).is_some_and(|writer| writer == *self.store_key.id());
         if found != *confirmed || !by_this_store {
+=======
+        let (copies, store) = ([path.clone(), next(&path)], self.paths.store());
+        let [found, coming] =
+            read_files(&self.paths, move || copies.map(|path| copy::read_copy(&path, &store))).await?;
+        if found != *confirmed {
+>>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
             self.write_copy(path.clone(), confirmed.clone()).await?;
         }
         let _ = fs::remove_file(next(&path));
@@ -206,12 +238,35 @@ impl Keeper {
     }
 }
 
+<<<<<<< HEAD
+=======
+/// Reads files while the runtime goes on. Each of them gives up by itself, so the whole need not do so before.
+async fn read_files<T: Send + 'static>(
+    paths: &Paths,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    let read = files::off_thread(&paths.state, 4 * files::READ_TIMEOUT, read).await;
+    read.map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+/// The name of the store with this key; it tells nothing of the key.
+fn name(key: &[u8; 32]) -> String {
+    blake3::keyed_hash(key, b"the store's name").to_hex()[..32].to_owned()
+}
+
+>>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
 /// Refuses a new store where another one sealed the configuration.
 ///
 /// # Errors
 /// What to tell a person.
-pub fn may_begin(paths: &Paths) -> Result<(), &'static str> {
-    if !paths.store().exists() && seal::read(&paths.seal()).is_some() { Err(SEALED) } else { Ok(()) }
+pub async fn may_begin(paths: &Paths) -> Result<(), String> {
+    let (store, sealed) = (paths.store(), paths.seal());
+    let refused = read_files(paths, move || !store.exists() && seal::read(&sealed).is_some()).await;
+    match refused {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(SEALED.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Says that nothing can be confirmed yet, where no store was made so far: whoever finds the store finds this beside

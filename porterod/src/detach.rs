@@ -1,11 +1,12 @@
 //! Leaving the terminal, and where the log goes.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use portero::files;
 use portero::plain::OneLine;
 use tracing_subscriber::EnvFilter;
 
@@ -49,7 +50,7 @@ pub(crate) fn leave_terminal() {}
 /// waited for here.
 #[cfg(unix)]
 pub(crate) fn let_go(but_input: bool) {
-    let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") else { return };
+    let Ok(null) = files::open_device("/dev/null") else { return };
     if !but_input {
         let _ = rustix::stdio::dup2_stdin(&null);
     }
@@ -82,9 +83,5 @@ fn open(directory: &Path) -> io::Result<fs::File> {
     if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES) {
         fs::rename(&path, path.with_extension("log.old"))?;
     }
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    Ok(files::append(&path)?)
 }

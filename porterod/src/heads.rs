@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portero::audit::{Begin, Ended, Event, Head, HeadError, Record, Unfinished, ended, segments};
+use portero::files;
 use portero::notice::{Alarm, Notice};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ use crate::store::{StoreError, heads};
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long after a session left it is looked whether its process is gone.
 const EXIT_GRACE: Duration = Duration::from_millis(300);
+/// How long one look may take: the segments may be large, and drives hang.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The heads of all segments.
 #[derive(Debug)]
@@ -101,9 +104,10 @@ impl Heads {
         let settled = self.journal.store().read(heads::settled)?;
         let own = self.uncertain.load(Ordering::Relaxed).then(|| self.journal.segment());
         let directory = self.directory.clone();
-        let Ended { segments, open } =
-            off_thread(move || ended(&directory, &settled, own.as_deref()).map_err(|error| unread(&error)))
-                .await?;
+        let Ended { segments, open } = off_thread(&self.directory, move || {
+            ended(&directory, &settled, own.as_deref()).map_err(|error| unread(&error))
+        })
+        .await?;
         if segments.is_empty() {
             return Ok(());
         }
@@ -135,7 +139,7 @@ impl Heads {
         let known = self.list()?;
         let directory = self.directory.clone();
         let begun = self.begun().clone();
-        let (seen, read) = off_thread(move || {
+        let (seen, read) = off_thread(&self.directory, move || {
             let names = segments(&directory).map_err(|error| unread(&error))?;
             let (told, read) = ends(&directory, &names, &begun)?;
             let found: HashSet<&str> =
@@ -150,7 +154,8 @@ impl Heads {
                 let end = told.get(&head.segment);
                 see(&directory, head, end)
             });
-            let seen = looks.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+            // One that cannot be read is logged, and holds up none of the others.
+            let seen: Vec<_> = looks.filter_map(Result::transpose).filter_map(Result::ok).collect();
             Ok((seen, read))
         })
         .await?;
@@ -182,7 +187,7 @@ impl Heads {
         }
         self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(told.segment.clone());
         let directory = self.directory.clone();
-        let seen = off_thread(move || {
+        let seen = off_thread(&self.directory, move || {
             Ok(see(&directory, known.unwrap_or(first), Some(&told))?.into_iter().collect())
         });
         self.keep(seen.await?).await
@@ -245,7 +250,10 @@ fn ends(directory: &Path, names: &[String], begun: &HashSet<String>) -> Result<E
             Ok(Begin::Anew) => None,
             Ok(Begin::Unwritten) => continue,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(unread(&error)),
+            Err(error) => {
+                tracing::warn!(segment = name, %error, "a segment of the audit cannot be read");
+                continue;
+            }
         };
         read.push(name.clone());
         // Where the disk failed the end may be lost.
@@ -274,9 +282,11 @@ fn unread(error: &std::io::Error) -> StoreError {
 }
 
 async fn off_thread<T: Send + 'static>(
+    directory: &Path,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Failed(error.to_string()))?
+    let done = files::off_thread(directory, LOOK_TIMEOUT, work).await;
+    done.map_err(|error| StoreError::Failed(format!("the audit cannot be read: {error}")))?
 }
 
 #[cfg(test)]

@@ -26,37 +26,28 @@ const UNWATCHED_INTERVAL: Duration = Duration::from_secs(2);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows the files until the daemon is to end. `known` is what is in force at the start.
-pub async fn follow(daemon: Arc<Daemon>, mut known: Files) {
+pub async fn follow(daemon: Arc<Daemon>, known: Files) {
+    let stop = daemon.stop.clone();
+    stop.run_until_cancelled(follow_changes(&daemon, known)).await;
+}
+
+async fn follow_changes(daemon: &Daemon, mut known: Files) {
     let directory = daemon.paths.config.clone();
     let (changed, mut changes) = mpsc::channel(1);
     let watch = Watch::new(&directory, changed);
-    let mut watched = watch.renew().await;
     let mut unread = false;
     loop {
-        let interval = match (unread, watched) {
-            (true, _) => RETRY_INTERVAL,
-            (false, true) => WATCHED_INTERVAL,
-            (false, false) => UNWATCHED_INTERVAL,
-        };
-        tokio::select! {
-            () = daemon.stop.cancelled() => return,
-            Some(()) = changes.recv() => {
-                tokio::time::sleep(SETTLE).await;
-                let _ = changes.try_recv();
-            }
-            () = tokio::time::sleep(interval) => {}
-        }
         // First the watch, so that no change falls between it and the reading.
-        watched = watch.renew().await;
+        let watched = watch.renew().await;
         match Files::load_off_thread(&directory).await {
             Ok(files) if files.digest() != known.digest() => {
                 unread = false;
-                configuration::refresh(&daemon, files.clone()).await;
+                configuration::refresh(daemon, files.clone()).await;
                 known = files;
             }
             Ok(files) if unread => {
                 unread = false;
-                configuration::read_again(&daemon, &files).await;
+                configuration::read_again(daemon, &files).await;
             }
             Ok(_) => {}
             Err(problems) => {
@@ -64,8 +55,20 @@ pub async fn follow(daemon: Arc<Daemon>, mut known: Files) {
                     tracing::warn!(%problems, "the configuration cannot be read; the last valid one stays");
                 }
                 unread = true;
-                configuration::unreadable(&daemon, &problems);
+                configuration::unreadable(daemon, &problems);
             }
+        }
+        let interval = match (unread, watched) {
+            (true, _) => RETRY_INTERVAL,
+            (false, true) => WATCHED_INTERVAL,
+            (false, false) => UNWATCHED_INTERVAL,
+        };
+        tokio::select! {
+            Some(()) = changes.recv() => {
+                tokio::time::sleep(SETTLE).await;
+                let _ = changes.try_recv();
+            }
+            () = tokio::time::sleep(interval) => {}
         }
     }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portero::clock::Clock;
+use portero::files;
 use portero::ipc::Unsaved;
 use portero::policy::{Policy, Standing, denies};
 use tokio::sync::{Mutex, Notify, watch};
@@ -131,7 +132,10 @@ impl Rules {
     pub async fn open(parts: RulesParts) -> Result<Arc<Self>, RulesError> {
         let mut kept = parts.journal.store().read(standing::load)?;
         kept.standing.boot_id.clone_from(&parts.boot_id);
-        let behind = match denies::read(&parts.denies, &parts.denies) {
+        let file = parts.denies.clone();
+        let read = move || denies::read(&file, &file);
+        let read = files::off_thread(&parts.denies, 2 * files::READ_TIMEOUT, read);
+        let behind = match read.await.map_err(|error| StoreError::Failed(error.to_string()))? {
             Ok(file) if file.epoch > kept.standing.epoch => Some(file),
             Ok(_) | Err(_) => None,
         };

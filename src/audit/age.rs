@@ -3,8 +3,8 @@
 //! Only what is in the chain counts, and what the file itself says may only make it younger: nobody makes a
 //! segment vanish by setting the file's time.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::disk::{is_held, sync_directory};
+use super::lines::{Line, SegmentLines, open_segment};
 use super::reader::parse;
 use super::{Head, HeadError};
 
@@ -38,9 +39,12 @@ impl Age {
         let path = directory.join(&known.segment);
         let first = Head::first(&known.segment)
             .ok_or_else(|| HeadError::Changed("that is no name of a segment".to_owned()))?;
-        // A file that is gone is a change, not a failure.
-        if path.try_exists()? && is_held(&path)? {
-            return Ok(Self::Held);
+        match is_held(&path) {
+            Ok(true) => return Ok(Self::Held),
+            Ok(false) => {}
+            // A file that is gone, or is none, is a change and not a failure; following its chain tells it.
+            Err(error) if error.is_missing() || error.is_no_file() => {}
+            Err(error) => return Err(HeadError::Io(error.into())),
         }
         let head = first.advance(directory, Some(known))?;
         Ok(Self::Whole { head, newest: newest(&path)? })
@@ -49,16 +53,16 @@ impl Age {
 
 /// The latest time in the file, and of it.
 fn newest(path: &Path) -> io::Result<Timestamp> {
-    let file = File::open(path)?;
+    let file = open_segment(path)?;
     let written = file.metadata()?.modified()?;
     let mut newest = Timestamp::try_from(written).map_err(io::Error::other)?;
-    let mut lines = BufReader::with_capacity(64 << 10, file);
-    let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line)? > 0 {
-        if let Some(entry) = parse("", &line) {
+    let mut lines = SegmentLines::new(file);
+    while let Some(line) = lines.next()? {
+        if let Line::Whole(line) = line
+            && let Some(entry) = parse("", line)
+        {
             newest = newest.max(entry.record.at);
         }
-        line.clear();
     }
     Ok(newest)
 }
@@ -105,7 +109,7 @@ impl Extent {
     pub fn of(directory: &Path) -> io::Result<Self> {
         let mut extent = Self::default();
         for name in super::segments(directory)? {
-            let Ok(file) = fs::metadata(directory.join(&name)) else { continue };
+            let Ok(file) = fs::symlink_metadata(directory.join(&name)) else { continue };
             extent.segments += 1;
             extent.bytes += file.len();
             extent.oldest = extent.oldest.into_iter().chain(began(&name)).min();
@@ -127,7 +131,7 @@ mod tests {
 
     fn set_time(path: &Path, at: &str) {
         let at: Timestamp = at.parse().unwrap();
-        File::options().append(true).open(path).unwrap().set_modified(at.into()).unwrap();
+        fs::File::options().append(true).open(path).unwrap().set_modified(at.into()).unwrap();
     }
 
     #[test]

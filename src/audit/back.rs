@@ -5,13 +5,13 @@
 //! no record twice and leaves none out, also when segments grew or came since.
 
 use std::collections::{BinaryHeap, HashMap};
-use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::lines::{MAX_LINE_BYTES, open_segment};
 use super::reader::{parse, segments};
 use super::{Entry, Filter, began};
 
@@ -154,9 +154,13 @@ impl Backwards {
     /// Begins with a segment, of which so many bytes are left; without a number all of what is older than what was
     /// given last.
     fn begin(&mut self, name: String, left: Option<u64>) -> io::Result<()> {
-        let length = match std::fs::metadata(self.directory.join(&name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other?.len(),
+        let length = match open_segment(&self.directory.join(&name)) {
+            Err(error) if error.is_missing() => return Ok(()),
+            Err(error) if error.is_no_file() => {
+                self.unreadable += 1;
+                return Ok(());
+            }
+            other => other?.metadata()?.len(),
         };
         let end = left.unwrap_or(length).min(length);
         // A clock that was set back moves nothing above the place.
@@ -224,6 +228,11 @@ impl Walk {
                 self.end -= line.len() as u64;
                 return Ok((!line.is_empty()).then_some(line));
             }
+            if self.chunk.len() as u64 > MAX_LINE_BYTES {
+                // The zeros of a sparse file, perhaps. That is for the verification to tell.
+                self.chunk = Vec::new();
+                return Ok(None);
+            }
             match self.grow(directory, size)? {
                 0 => return Ok(None),
                 more => *read += more,
@@ -237,8 +246,8 @@ impl Walk {
     fn grow(&mut self, directory: &Path, size: u64) -> io::Result<u64> {
         let until = self.end - self.chunk.len() as u64;
         let from = until.saturating_sub(size);
-        let mut file = match File::open(directory.join(&self.name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        let mut file = match open_segment(&directory.join(&self.name)) {
+            Err(error) if error.is_missing() || error.is_no_file() => return Ok(0),
             other => other?,
         };
         file.seek(SeekFrom::Start(from))?;

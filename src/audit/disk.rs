@@ -3,9 +3,11 @@
 //! [`RealDisk`] is what the programs use. One indirect call is nothing beside the system call behind it.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+
+use crate::files::{self, FileError, FileProblem, Links};
 
 /// Makes and removes the files that segments are.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -62,11 +64,7 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Lines>> {
-        let mut options = OpenOptions::new();
-        options.append(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path)?;
+        let file = files::create_new(path)?;
         hold(&file);
         Ok(Box::new(file))
     }
@@ -137,35 +135,28 @@ fn hold(_: &File) {}
 /// # Errors
 /// When the file cannot be opened, or the system does not tell.
 #[cfg(unix)]
-pub(super) fn is_held(path: &Path) -> io::Result<bool> {
-    match File::open(path)?.try_lock() {
+pub(super) fn is_held(path: &Path) -> Result<bool, FileError> {
+    match files::open(path, Links::Refuse)?.file().try_lock() {
         Ok(()) => Ok(false),
         Err(fs::TryLockError::WouldBlock) => Ok(true),
-        Err(fs::TryLockError::Error(error)) => Err(error),
+        Err(fs::TryLockError::Error(error)) => Err(FileError::new(path, FileProblem::System(error))),
     }
 }
 
 /// Whoever opens a file for nobody else fails while somebody has it open.
 #[cfg(windows)]
-pub(super) fn is_held(path: &Path) -> io::Result<bool> {
+pub(super) fn is_held(path: &Path) -> Result<bool, FileError> {
     const SHARING_VIOLATION: i32 = 32;
-    let mut options = OpenOptions::new();
-    options.read(true);
-    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0);
-    match options.open(path) {
+    match files::open_alone(path) {
         Ok(_) => Ok(false),
-        Err(error) if error.raw_os_error() == Some(SHARING_VIOLATION) => Ok(true),
-        Err(error) => Err(error),
+        Err(error) => match error.problem() {
+            FileProblem::System(system) if system.raw_os_error() == Some(SHARING_VIOLATION) => Ok(true),
+            _ => Err(error),
+        },
     }
 }
 
 /// Makes a file's name durable.
-#[cfg(unix)]
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-}
-
-#[cfg(not(unix))]
-pub(super) fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
+    path.parent().map_or(Ok(()), files::sync_directory)
 }

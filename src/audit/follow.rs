@@ -1,15 +1,18 @@
 //! Reading on while processes write: `logs --follow`.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::lines::{MAX_LINE_BYTES, open_segment};
 use super::reader::{parse, segments};
 use super::{Entry, Filter};
+use crate::files::RegularFile;
 
 /// How much of one segment is read at a time.
 const CHUNK: u64 = 256 << 10;
+/// The offset of a file with a line that is too long for a record: it is not read any more.
+const NO_SEGMENT: u64 = u64::MAX;
 
 /// Remembers how far each segment was read.
 #[derive(Debug)]
@@ -28,11 +31,11 @@ impl Follower {
     pub fn new(directory: &Path, filter: Filter) -> io::Result<Self> {
         let mut offsets = HashMap::new();
         for name in segments(directory)? {
-            let end = whole_lines(&directory.join(&name));
-            if matches!(&end, Err(error) if error.kind() == io::ErrorKind::NotFound) {
-                continue;
-            }
-            offsets.insert(name, end?);
+            let file = match open_segment(&directory.join(&name)) {
+                Err(error) if error.is_missing() || error.is_no_file() => continue,
+                other => other?,
+            };
+            offsets.insert(name, whole_lines(file)?);
         }
         Ok(Self { directory: directory.to_owned(), filter, offsets })
     }
@@ -61,13 +64,15 @@ impl Follower {
         self.offsets.retain(|name, _| is_there.contains(name));
         for name in names {
             let offset = self.offsets.entry(name.clone()).or_default();
-            let mut file = match File::open(self.directory.join(&name)) {
-                // Removed since, by its age.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            if *offset == NO_SEGMENT {
+                continue;
+            }
+            let mut file = match open_segment(&self.directory.join(&name)) {
+                // Removed since, by its age, or something that the verification tells of.
+                Err(error) if error.is_missing() || error.is_no_file() => continue,
                 other => other?,
             };
-            while let Some(lines) = next_lines(&mut file, *offset)? {
-                *offset += lines.len() as u64;
+            while let Some(lines) = next_lines(&mut file, offset)? {
                 let found = lines.split(|byte| *byte == b'\n').filter_map(|line| parse(&name, line));
                 found.filter(|entry| self.filter.wants(&entry.record)).for_each(&mut give);
             }
@@ -76,18 +81,23 @@ impl Follower {
     }
 }
 
-/// The whole lines from `offset` on, up to about a chunk.
-fn next_lines(file: &mut File, offset: u64) -> io::Result<Option<Vec<u8>>> {
+/// The whole lines from `offset` on, up to about a chunk; it stands behind them afterwards.
+fn next_lines(file: &mut RegularFile, offset: &mut u64) -> io::Result<Option<Vec<u8>>> {
     let mut most = CHUNK;
     loop {
-        file.seek(SeekFrom::Start(offset))?;
+        file.seek(SeekFrom::Start(*offset))?;
         let mut bytes = Vec::new();
         let read = file.take(most).read_to_end(&mut bytes)? as u64;
         if let Some(end) = memchr::memrchr(b'\n', &bytes) {
             bytes.truncate(end + 1);
+            *offset += bytes.len() as u64;
             return Ok(Some(bytes));
         }
         if read < most {
+            return Ok(None);
+        }
+        if most > MAX_LINE_BYTES {
+            *offset = NO_SEGMENT;
             return Ok(None);
         }
         most *= 2;
@@ -95,11 +105,14 @@ fn next_lines(file: &mut File, offset: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The length of a file up to and with its last `\n`.
-fn whole_lines(path: &Path) -> io::Result<u64> {
-    let mut file = File::open(path)?;
-    let mut end = file.metadata()?.len();
+fn whole_lines(mut file: RegularFile) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let mut end = length;
     let mut chunk = Vec::new();
     while end > 0 {
+        if length - end > MAX_LINE_BYTES {
+            return Ok(NO_SEGMENT);
+        }
         let start = end.saturating_sub(64 << 10);
         file.seek(SeekFrom::Start(start))?;
         chunk.clear();

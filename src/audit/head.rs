@@ -4,8 +4,7 @@
 //! A head is only ever advanced along the chain of the file itself, from the place where it stood before. So
 //! whoever rewrites what a head covers cannot have the rewritten chain adopted.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::io::{self, Seek as _, SeekFrom};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -13,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::{Link, follow_line};
 use super::disk::sync_directory;
+use super::lines::{Line, SegmentLines, describe};
+use crate::files;
 
 /// A segment's name is about 40 bytes.
 const NAME_MOST: usize = 100;
@@ -73,11 +74,12 @@ impl Head {
         let changed = |problem: String| Err(HeadError::Changed(problem));
         let path = directory.join(&self.segment);
         // Open for appending, because not every system syncs what is open for reading only.
-        let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let mut file = match files::open_to_sync(&path) {
+            Err(error) if error.is_missing() => {
                 return changed(format!("the file is missing; {} records were in it", self.most(told)));
             }
-            other => other?,
+            Err(error) if error.is_no_file() => return changed(describe(&error)),
+            other => other.map_err(io::Error::from)?,
         };
         let long = file.metadata()?.len();
         if long < self.length {
@@ -86,8 +88,8 @@ impl Head {
         let mut head = Self { problem: None, ..self.clone() };
         if long > self.length {
             file.seek(SeekFrom::Start(self.length))?;
-            self.follow(&file, told, &mut head)?;
-            file.sync_data()?;
+            self.follow(&mut file, told, &mut head)?;
+            file.file().sync_data()?;
             if self.seq == 0 {
                 sync_directory(&path)?;
             }
@@ -103,23 +105,28 @@ impl Head {
         told.map_or(self.seq, |told| told.seq.max(self.seq))
     }
 
-    fn follow(&self, file: &File, told: Option<&Self>, head: &mut Self) -> Result<(), HeadError> {
+    fn follow(&self, file: impl io::Read, told: Option<&Self>, head: &mut Self) -> Result<(), HeadError> {
         let mut link = Link::at(self.seq, &self.hash)
             .ok_or_else(|| HeadError::Changed("what is known of it is no hash".to_owned()))?;
-        let mut lines = BufReader::with_capacity(64 << 10, file);
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line)? > 0 {
-            // What is not whole yet is being written, or was when its process crashed.
-            let Some(whole) = line.strip_suffix(b"\n") else { break };
+        let mut lines = SegmentLines::new(file);
+        while let Some(line) = lines.next()? {
+            let whole = match line {
+                Line::Whole(whole) => whole,
+                // It is being written, or was when its process crashed.
+                Line::Torn => break,
+                Line::TooLong => {
+                    let problem = format!("record {}: it is too long for a record", link.seq + 1);
+                    return Err(HeadError::Changed(problem));
+                }
+            };
             link = follow_line(whole, &link)
                 .map_err(|problem| HeadError::Changed(format!("record {}: {problem}", link.seq + 1)))?;
-            let next = Self::new(self.segment.clone(), &link, head.length + line.len() as u64);
+            let next = Self::new(self.segment.clone(), &link, head.length + whole.len() as u64 + 1);
             if told.is_some_and(|told| told.seq == next.seq && told.hash != next.hash) {
                 let problem = format!("record {} is not what its process wrote", next.seq);
                 return Err(HeadError::Changed(problem));
             }
             *head = next;
-            line.clear();
         }
         Ok(())
     }

@@ -1,17 +1,18 @@
 //! Keyed digests: equal values can be recognised in the audit, and no value can be guessed from it.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use zeroize::Zeroizing;
+
+use crate::kept;
 
 /// How many characters of hex a digest has: 128 bits are enough to tell values apart.
 const HEX: usize = 32;
 
 /// The key of one installation's digests. It stays beside the audit, not in it, so that a copy of the audit
 /// can be given away.
-pub struct Key(Zeroizing<[u8; blake3::KEY_LEN]>);
+pub struct Key(Zeroizing<[u8; 32]>);
 
 impl Key {
     /// Reads the key at `path`, or makes one there (0600). Processes that do so at once get the same.
@@ -19,12 +20,7 @@ impl Key {
     /// # Errors
     /// When it cannot be read or made, or is no key.
     pub fn open(path: &Path) -> io::Result<Self> {
-        match read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
-            other => return other,
-        }
-        // Somebody else's may have been first.
-        read(path)
+        kept::read_or_make_key(path).map(Self)
     }
 
     /// The digest of a value.
@@ -42,29 +38,10 @@ impl std::fmt::Debug for Key {
     }
 }
 
-fn read(path: &Path) -> io::Result<Key> {
-    let bytes = Zeroizing::new(fs::read(path)?);
-    match bytes.as_slice().try_into() {
-        Ok(key) => Ok(Key(Zeroizing::new(key))),
-        Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the file is no key of 32 bytes")),
-    }
-}
-
-/// Written whole beside its place, and put there unless another is: nobody reads half a key.
-fn make(path: &Path) -> io::Result<()> {
-    let directory = path.parent().ok_or_else(|| io::Error::other("a key needs a directory"))?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(rand::random::<[u8; blake3::KEY_LEN]>().as_slice())?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(()),
-        Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(failed) => Err(failed.error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

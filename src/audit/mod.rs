@@ -13,6 +13,7 @@ mod filter;
 mod follow;
 mod head;
 mod key;
+mod lines;
 mod reader;
 mod record;
 mod segment;

@@ -1,13 +1,14 @@
 //! All segments, read as one.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::lines::{Line, SegmentLines, open_segment};
 use super::{Event, Filter, Head, Record};
 
 /// One record and where it stands.
@@ -45,9 +46,13 @@ pub fn read(directory: &Path, filter: &Filter) -> io::Result<Log> {
         if starts_after(&name, filter.until) {
             continue;
         }
-        let file = match File::open(directory.join(&name)) {
+        let file = match open_segment(&directory.join(&name)) {
             // Removed since, by its age.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if error.is_missing() => continue,
+            Err(error) if error.is_no_file() => {
+                log.unreadable.push((name, 1));
+                continue;
+            }
             other => other?,
         };
         let (newest, latest) = read_segment(file, &name, filter, &mut log, &ends)?;
@@ -63,22 +68,27 @@ pub fn read(directory: &Path, filter: &Filter) -> io::Result<Log> {
 /// Gives what is wanted with the time to sort it by, and the latest such time. `ends` are those of the segments
 /// before.
 fn read_segment(
-    file: File,
+    file: impl io::Read,
     name: &str,
     filter: &Filter,
     log: &mut Log,
     ends: &HashMap<String, Timestamp>,
 ) -> io::Result<(VecDeque<(Timestamp, Entry)>, Timestamp)> {
-    let mut file = BufReader::with_capacity(64 << 10, file);
+    let mut lines = SegmentLines::new(file);
     let mut newest = VecDeque::new();
     let mut latest = Timestamp::MIN;
-    let mut line = Vec::new();
     let mut number = 0;
-    while file.read_until(b'\n', &mut line)? > 0 {
+    while let Some(line) = lines.next()? {
         number += 1;
-        if line.last() != Some(&b'\n') {
-            log.torn.push(name.to_owned());
-        } else if let Some(entry) = parse(name, &line) {
+        let entry = match line {
+            Line::Torn => {
+                log.torn.push(name.to_owned());
+                continue;
+            }
+            Line::Whole(line) => parse(name, line),
+            Line::TooLong => None,
+        };
+        if let Some(entry) = entry {
             if let Event::Continued { former, .. } = &entry.record.event {
                 latest = ends.get(former).copied().unwrap_or(latest);
             }
@@ -92,7 +102,6 @@ fn read_segment(
         } else {
             log.unreadable.push((name.to_owned(), number));
         }
-        line.clear();
     }
     Ok((newest, latest))
 }
@@ -122,20 +131,26 @@ pub struct Former {
 }
 
 impl Begin {
-    /// Reads the first record of a segment.
+    /// Reads the first record of a segment. What is no file goes on after no other.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn of(directory: &Path, segment: &str) -> io::Result<Self> {
-        let mut line = Vec::new();
-        BufReader::new(File::open(directory.join(segment))?).read_until(b'\n', &mut line)?;
-        Ok(Self::read(&line))
+        let file = match open_segment(&directory.join(segment)) {
+            Err(error) if error.is_no_file() => return Ok(Self::Anew),
+            other => other?,
+        };
+        let mut lines = SegmentLines::new(file);
+        Ok(match lines.next()? {
+            Some(Line::Whole(line)) => Self::read(line),
+            Some(Line::TooLong) => Self::Anew,
+            Some(Line::Torn) | None => Self::Unwritten,
+        })
     }
 
-    /// The same, from the bytes of the segment.
-    pub(super) fn read(bytes: &[u8]) -> Self {
-        let line = memchr::memchr(b'\n', bytes).map(|end| &bytes[..end]);
-        match line.and_then(|line| serde_json::from_slice::<Record>(line).ok()) {
+    /// The same, from the first line of the segment.
+    pub(super) fn read(line: &[u8]) -> Self {
+        match serde_json::from_slice::<Record>(line).ok() {
             None => Self::Unwritten,
             Some(Record { event: Event::Continued { former: name, seq, hash, fault }, .. }) => {
                 Self::After(Former { name, seq, hash, fault })

@@ -4,14 +4,14 @@
 //! the first record of a file that goes on where another was full says how far that one had come.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::chain::{Link, follow_line};
+use super::lines::{Line, SegmentLines, describe, open_segment};
 use super::reader::segments;
 use super::{Begin, Former, Head};
 
@@ -83,7 +83,7 @@ impl Verdict {
 /// cannot be seen without the heads: see [`verify_against`].
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When the directory cannot be read.
 pub fn verify(directory: &Path) -> io::Result<Verdict> {
     verify_against(directory, &[])
 }
@@ -92,24 +92,31 @@ pub fn verify(directory: &Path) -> io::Result<Verdict> {
 /// that is written meanwhile only grows.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When the directory cannot be read. A segment that cannot be is broken, and the others are verified.
 pub fn verify_against(directory: &Path, heads: &[Head]) -> io::Result<Verdict> {
     let heads: HashMap<&str, &Head> = heads.iter().map(|head| (head.segment.as_str(), head)).collect();
     let mut reports = BTreeMap::new();
     let mut formers = Vec::new();
     for name in segments(directory)? {
-        let bytes = match fs::read(directory.join(&name)) {
+        let known = heads.get(name.as_str()).copied();
+        let report = match open_segment(&directory.join(&name)) {
             // Removed since the directory was read; what should be there is missed below.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other?,
+            Err(error) if error.is_missing() => continue,
+            // The others are verified all the same.
+            Err(error) => Report::without_records(&name, describe(&error)),
+            Ok(file) => {
+                let (mut report, begin) = check(&name, file, known).unwrap_or_else(|error| {
+                    (Report::without_records(&name, unread(&error)), Begin::Unwritten)
+                });
+                if let Begin::After(former) = begin
+                    && report.good > 0
+                {
+                    report.continues = Some(former.name.clone());
+                    formers.push((name.clone(), former));
+                }
+                report
+            }
         };
-        let mut report = check(&name, &bytes, heads.get(name.as_str()).copied());
-        if let Begin::After(former) = Begin::read(&bytes)
-            && report.good > 0
-        {
-            report.continues = Some(former.name.clone());
-            formers.push((name.clone(), former));
-        }
         reports.insert(name, report);
     }
     for head in heads.values() {
@@ -146,15 +153,29 @@ fn missing(records: u64) -> String {
     format!("the file is missing; {records} records were in it")
 }
 
-fn check(segment: &str, bytes: &[u8], head: Option<&Head>) -> Report {
+/// Follows one file from its first line, and tells how it begins.
+fn check(segment: &str, file: impl Read, head: Option<&Head>) -> io::Result<(Report, Begin)> {
+    let mut lines = SegmentLines::new(file);
     let mut link = Link::first(segment);
+    let mut begin = Begin::Unwritten;
     let mut broken = None;
     let mut torn = false;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let Some(whole) = line.strip_suffix(b"\n") else {
-            torn = true;
-            break;
+    while let Some(line) = lines.next()? {
+        let whole = match line {
+            Line::Whole(whole) => whole,
+            Line::Torn => {
+                torn = true;
+                break;
+            }
+            Line::TooLong => {
+                let problem = "it is too long for a record".to_owned();
+                broken = Some(Broken { line: link.seq + 1, problem });
+                break;
+            }
         };
+        if begin == Begin::Unwritten {
+            begin = Begin::read(whole);
+        }
         let followed = follow_line(whole, &link).and_then(|next| match head {
             Some(head) if head.seq == next.seq && head.hash != next.hash.to_hex().as_str() => {
                 Err("another record stood here: the chain was written anew")
@@ -175,7 +196,7 @@ fn check(segment: &str, bytes: &[u8], head: Option<&Head>) -> Report {
         (None, true) => State::Torn,
         (None, false) => State::Holds,
     };
-    Report {
+    let report = Report {
         segment: segment.to_owned(),
         state,
         good: link.seq,
@@ -184,7 +205,12 @@ fn check(segment: &str, bytes: &[u8], head: Option<&Head>) -> Report {
         torn,
         continues: None,
         removed: head.and_then(|head| head.removed),
-    }
+    };
+    Ok((report, begin))
+}
+
+fn unread(error: &io::Error) -> String {
+    format!("it could not be read: {error}")
 }
 
 /// What is wrong with a segment whose chain holds up to its end.
@@ -230,6 +256,20 @@ fn join(reports: &mut BTreeMap<String, Report>, next: &str, former: &Former) {
 }
 
 impl Report {
+    /// Nothing in the segment's place can be followed.
+    fn without_records(segment: &str, problem: String) -> Self {
+        Self {
+            segment: segment.to_owned(),
+            state: State::Broken,
+            good: 0,
+            head: Link::first(segment).hash.to_hex().to_string(),
+            broken: Some(Broken { line: 1, problem }),
+            torn: false,
+            continues: None,
+            removed: None,
+        }
+    }
+
     fn fault(&mut self, state: State, line: u64, problem: String) {
         self.state = state;
         self.broken = Some(Broken { line, problem });

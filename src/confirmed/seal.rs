@@ -5,13 +5,16 @@
 //! gone, nothing counts as confirmed and no daemon starts. Whoever may write into the configuration directory can
 //! remove it: it closes the door that a variable would open, not that of an editor.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+<<<<<<< HEAD
 use crate::identity::StoreId;
+=======
+use crate::files::{self, Links, MAX_WORD_BYTES};
+>>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
 use crate::kept;
 
 #[derive(Serialize, Deserialize)]
@@ -25,15 +28,30 @@ struct Stored {
 /// Which store sealed the configuration; none where no seal is there. A seal that cannot be read names no store: its
 /// name and key are empty, and no store has such.
 #[must_use]
+<<<<<<< HEAD
 pub fn read(path: &Path) -> Option<StoreId> {
     let unreadable = || StoreId { name: String::new(), key: String::new() };
     match fs::read(path) {
+=======
+pub fn read(path: &Path) -> Option<String> {
+    let file = path.to_owned();
+    let read = files::within(path, files::READ_TIMEOUT, move || {
+        // It lies among the configuration, which a person may keep behind links.
+        files::read(&file, MAX_WORD_BYTES, Links::Follow)
+    });
+    match read.and_then(|read| read) {
+>>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
         Ok(text) => {
             let stored: Option<Stored> = serde_json::from_slice(&text).ok();
             Some(stored.map_or_else(unreadable, |Stored { store: name, key }| StoreId { name, key }))
         }
+<<<<<<< HEAD
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(_) => Some(unreadable()),
+=======
+        Err(error) if error.is_missing() => None,
+        Err(_) => Some(UNREADABLE.to_owned()),
+>>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
     }
 }
 
@@ -57,6 +75,8 @@ pub fn write(path: &Path, store: &StoreId) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn store(name: &str, key: &str) -> StoreId {

@@ -136,15 +136,16 @@ impl From<FileError> for io::Error {
     fn from(error: FileError) -> Self {
         let kind = match &error.problem {
             FileProblem::Missing => io::ErrorKind::NotFound,
-            FileProblem::IsNoText | FileProblem::IsNoFile(_) => io::ErrorKind::InvalidData,
+            FileProblem::IsNoText => io::ErrorKind::InvalidData,
             FileProblem::TooLarge(_) => io::ErrorKind::FileTooLarge,
             FileProblem::TimedOut(_) | FileProblem::StillHangs | FileProblem::SilentPipe(_) => {
                 io::ErrorKind::TimedOut
             }
             FileProblem::System(error) => error.kind(),
-            FileProblem::LeadsNowhere(_) | FileProblem::Changing | FileProblem::TooManyHang(_) => {
-                io::ErrorKind::Other
-            }
+            FileProblem::LeadsNowhere(_)
+            | FileProblem::IsNoFile(_)
+            | FileProblem::Changing
+            | FileProblem::TooManyHang(_) => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }

@@ -3,10 +3,11 @@
 //! There are two, because the socket and the state may lie apart: one daemon for each runtime directory, and one
 //! for each state directory. Both are held before anything is bound or opened.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::fs::{File, TryLockError};
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::files::{self, Links, Pipes};
 use crate::plain::plain;
 
 /// The longest word of a holder that is read.
@@ -79,12 +80,8 @@ impl Lock {
 
 /// The locked file; none where another process holds it.
 fn hold(path: &Path) -> Result<Option<File>, BindError> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let failed = |error: io::Error| BindError::System(format!("lock {}", path.display()), error);
-    let file = options.open(path).map_err(failed)?;
+    let file = files::open_lock(path).map_err(|error| failed(error.into()))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -94,10 +91,8 @@ fn hold(path: &Path) -> Result<Option<File>, BindError> {
 
 /// What the holder of the lock left word of; the system may keep others from reading it.
 fn holder(path: &Path) -> String {
-    let mut word = String::new();
-    let read = File::open(path).and_then(|file| file.take(HOLDER_BYTES).read_to_string(&mut word));
-    match read {
-        Ok(_) if !word.trim().is_empty() => plain(word.trim()).into_owned(),
+    match files::read_text(path, HOLDER_BYTES, Links::Refuse, Pipes::Refuse) {
+        Ok(word) if !word.trim().is_empty() => plain(word.trim()).into_owned(),
         Ok(_) | Err(_) => "another process".to_owned(),
     }
 }

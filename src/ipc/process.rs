@@ -40,7 +40,7 @@ fn lineage(mut pid: u32) -> (Option<u32>, Vec<String>) {
     let (mut first, mut programs) = (None, Vec::new());
     while pid > 1 && programs.len() < GENERATIONS_MOST {
         // proc_pid_stat(5): `pid (comm) state ppid …`; comm may hold spaces and parentheses.
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { break };
+        let Ok(stat) = crate::files::read_proc(format!("/proc/{pid}/stat")) else { break };
         let Some((head, tail)) = stat.rsplit_once(')') else { break };
         let name = std::fs::read_link(format!("/proc/{pid}/exe"))
             .ok()

@@ -4,7 +4,6 @@
 //! before it decides. A file that is damaged, or gone where a store is, means that nothing may be allowed
 //! without the daemon.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Standing;
+use crate::files::{self, FileError, FileProblem, Links, MAX_STATE_BYTES, Pipes};
 use crate::kept;
 
 /// Why the denies cannot be known.
@@ -25,7 +25,7 @@ pub enum DeniesError {
     Corrupt(PathBuf),
     /// It cannot be read.
     #[error("the file of denies {0} cannot be read")]
-    Unreadable(PathBuf, #[source] io::Error),
+    Unreadable(PathBuf, #[source] FileError),
 }
 
 #[derive(Deserialize)]
@@ -41,18 +41,20 @@ struct Stored<'a> {
 /// # Errors
 /// See [`DeniesError`]; the caller must then allow nothing.
 pub fn read(path: &Path, store: &Path) -> Result<Standing, DeniesError> {
-    let text = match fs::read_to_string(path) {
+    let (file, store) = (path.to_owned(), store.to_owned());
+    let read = files::within(path, files::READ_TIMEOUT, move || {
+        let read = files::read_text(&file, MAX_STATE_BYTES, Links::Refuse, Pipes::Refuse);
+        let began = read.is_err() && store.try_exists().unwrap_or(true);
+        read.map_err(|error| (error, began))
+    });
+    let text = match read.unwrap_or_else(|error| Err((error, true))) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return match store.try_exists() {
-                Ok(false) => Ok(Standing::default()),
-                Ok(true) | Err(_) => Err(DeniesError::Missing(path.to_owned())),
-            };
-        }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+        Err((error, false)) if error.is_missing() => return Ok(Standing::default()),
+        Err((error, true)) if error.is_missing() => return Err(DeniesError::Missing(path.to_owned())),
+        Err((error, _)) if matches!(error.problem(), FileProblem::IsNoText) => {
             return Err(DeniesError::Corrupt(path.to_owned()));
         }
-        Err(error) => return Err(DeniesError::Unreadable(path.to_owned(), error)),
+        Err((error, _)) => return Err(DeniesError::Unreadable(path.to_owned(), error)),
     };
     parse(&text).ok_or_else(|| DeniesError::Corrupt(path.to_owned()))
 }
@@ -84,6 +86,8 @@ pub fn write(path: &Path, standing: &Standing) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn standing() -> Standing {

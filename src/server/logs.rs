@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::anonymize::Anonymizer;
 use crate::clock::Clock;
+use crate::files;
 use crate::names::ServerName;
 use crate::plain::plain;
 use crate::wire::{LineError, Lines};
@@ -28,6 +29,8 @@ const LINE_MOST: usize = 64 << 10;
 const BYTES_A_SECOND: usize = 1 << 20;
 /// How much of its last line a failure's reason tells.
 const LAST_MOST: usize = 300;
+/// How long the opening of the log may take.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many of the last lines are kept for a reason.
 const LAST_LINES: usize = 16;
 
@@ -204,15 +207,16 @@ impl Inner {
     }
 }
 
+/// A log is not worth waiting for a drive that hangs.
 fn open(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        make_private(directory)?;
-    }
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let log = path.to_owned();
+    let opened = files::within(path, OPEN_TIMEOUT, move || {
+        if let Some(directory) = log.parent() {
+            make_private(directory)?;
+        }
+        io::Result::Ok(files::append(&log)?)
+    });
+    opened?
 }
 
 fn make_private(directory: &Path) -> io::Result<()> {

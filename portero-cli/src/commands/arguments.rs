@@ -1,11 +1,11 @@
 //! A call's arguments from a file, as rules see them.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use portero::anonymize::{Anonymizer, Fake};
 use portero::config::Config;
+use portero::files;
 use portero::json::{self, RawJson};
 
 use crate::failure::{Failure, Outcome};
@@ -14,7 +14,7 @@ use crate::failure::{Failure, Outcome};
 pub(super) fn read(path: &Path) -> Outcome<RawJson> {
     let text = match path.to_str() {
         Some("-") => io::read_to_string(io::stdin()),
-        _ => fs::read_to_string(path),
+        _ => files::read_given(path).map_err(io::Error::from),
     };
     let about = || format!("could not read the arguments in `{}`", path.display());
     let text = text.map_err(|error| Failure::usage(about()).because(&error))?;

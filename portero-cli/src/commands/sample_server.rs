@@ -1,9 +1,10 @@
 //! A small mail and notes server that ships inside the binary: it speaks MCP on stdin and stdout, knows the
 //! real values of a made-up person, and writes down each call that reaches it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead as _, Write};
 
+use portero::files;
 use serde_json::{Value, json};
 
 use crate::args;
@@ -18,12 +19,10 @@ pub(crate) const REAL_KEY: &str = "nwk_live_7Qd93xVbT2";
 
 /// Serves until stdin ends.
 pub(crate) fn run(args: &args::SampleServer) -> Outcome {
-    let record =
-        args.record.as_ref().map(|path| {
-            OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-                Failure::usage(format!("could not open `{}`", path.display())).because(&error)
-            })
-        });
+    let record = args.record.as_ref().map(|path| {
+        files::append(path)
+            .map_err(|error| Failure::usage(format!("could not open `{}`", path.display())).because(&error))
+    });
     let mut server = Server { record: record.transpose()?, mails: mails() };
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {

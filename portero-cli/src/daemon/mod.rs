@@ -5,12 +5,12 @@ mod find;
 mod start;
 mod trust;
 
-use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use portero::config;
 use portero::confirmed;
+use portero::files::{self, Links};
 use portero::identity::Nonce;
 use portero::ipc::{
     self, Ask, AskError, Client, ConnectError, Disclosed, Hello, Peer, Probe, Process, Push, Reply,
@@ -221,8 +221,8 @@ fn not_started(paths: &Paths, error: &StartError) -> Failure {
 /// Whether no daemon holds the lock any more: it lets go of it last, when its children and its store are
 /// closed.
 fn is_gone(paths: &Paths) -> bool {
-    match File::open(paths.lock()) {
-        Ok(file) => file.try_lock().is_ok(),
+    match files::open(&paths.lock(), Links::Refuse) {
+        Ok(file) => file.file().try_lock().is_ok(),
         Err(_) => true,
     }
 }

@@ -128,11 +128,16 @@ impl Kept {
         let Parts { paths, clock, disk, build, .. } = parts;
         let internal = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Internal, error.to_string());
         // What is counted begins where this daemon does.
-        let tally = Follower::new(&paths.audit(), Filter::default()).ok();
+        let audit_directory = paths.audit();
+        let (directory, key) = (audit_directory.clone(), paths.audit_key());
+        let read = portero::files::off_thread(&audit_directory, portero::files::READ_TIMEOUT, move || {
+            (Follower::new(&directory, Filter::default()).ok(), Key::open(&key))
+        });
+        let (tally, key) = read.await.unwrap_or_else(|error| (None, Err(error.into())));
         let program = format!("porterod {build}");
         let audit = Segment::open_on(Arc::clone(disk), &paths.audit(), &program, clock.now())
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
-        let audit = Arc::new(audit.with_key(Key::open(&paths.audit_key())));
+        let audit = Arc::new(audit.with_key(key));
         let store = open_store(paths, &audit).map_err(|error| {
             let failure = internal(&error);
             error.advice().into_iter().fold(failure, Failure::with_hint)

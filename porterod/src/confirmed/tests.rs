@@ -127,10 +127,10 @@ async fn a_configuration_is_sealed_for_the_store_that_confirmed_it_and_no_other(
     let refused = Keeper::open(other.journal.clone(), elsewhere.clone(), &policies("a")).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     let begins_anew = Paths { state: config.join("no-state"), ..elsewhere.clone() };
-    assert!(may_begin(&begins_anew).is_err());
+    assert!(may_begin(&begins_anew).await.is_err());
     // Whoever removes the seal begins anew; where the store is, it is put back.
     fs::remove_file(elsewhere.seal()).unwrap();
-    assert!(may_begin(&begins_anew).is_ok());
+    assert!(may_begin(&begins_anew).await.is_ok());
     assert_eq!(*open(&bench, "b").await, Confirmed::Sealed(policies("a")));
     assert!(elsewhere.seal().exists());
 }

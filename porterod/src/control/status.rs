@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError};
 
 use portero::audit::{Extent, Head};
 use portero::catalog::LeftOut;
+use portero::files;
 use portero::ipc::{
-    AuditState, Authenticator, Failure, FailureKind, Reply, Status, TelegramGroup, TelegramPerson,
-    TelegramStatus,
+    AuditState, Authenticator, Counts, Failure, Reply, Status, TelegramGroup, TelegramPerson, TelegramStatus,
 };
 use portero::names::{ServerName, TaskId, ToolId};
 use portero::server::{Condition, Health};
@@ -26,10 +26,15 @@ const GATHERING_MOST: u32 = 200;
 
 pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
     let tally = Arc::clone(&daemon.tally);
-    let counts =
-        tokio::task::spawn_blocking(move || tally.lock().unwrap_or_else(PoisonError::into_inner).read())
-            .await
-            .map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
+    let directory = daemon.paths.audit();
+    let counts = files::off_thread(&directory, files::READ_TIMEOUT, move || {
+        tally.lock().unwrap_or_else(PoisonError::into_inner).read()
+    });
+    // The status tells everything else also where the audit's drive hangs.
+    let counts = counts.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was counted cannot be told");
+        Counts::default()
+    });
     let config = daemon.config.load();
     Ok(Reply::Status(Box::new(Status {
         build: daemon.build.clone(),
@@ -80,8 +85,9 @@ fn gathering(daemon: &Daemon) -> Result<Vec<(TaskId, ToolId, String)>, Failure> 
 
 async fn audit(daemon: &Daemon) -> Result<AuditState, Failure> {
     let directory = daemon.paths.audit();
-    let extent = tokio::task::spawn_blocking(move || Extent::of(&directory));
-    let extent = extent.await.map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
+    let there = directory.clone();
+    let extent = files::off_thread(&there, files::READ_TIMEOUT, move || Extent::of(&directory)).await;
+    let extent = extent.map_err(std::io::Error::from).and_then(|extent| extent);
     let Extent { segments, bytes, oldest } = extent.unwrap_or_else(|error| {
         tracing::warn!(%error, "the audit cannot be read");
         Extent::default()

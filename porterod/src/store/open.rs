@@ -1,10 +1,11 @@
 //! Opening, creating and migrating the file.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use portero::files::{self, Links};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
@@ -80,8 +81,9 @@ pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, St
 /// SQLite's first bytes (database file format, section 1.3.1), looked at before SQLite may write anything.
 fn refuse_other_files(path: &Path) -> Result<(), StoreError> {
     let mut first = [0; 16];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
-    match read {
+    // A link to it was made by a person; SQLite follows it too.
+    let read = files::open(path, Links::Follow).map_err(io::Error::from);
+    match read.and_then(|mut file| file.read_exact(&mut first)) {
         Ok(()) if first == *b"SQLite format 3\0" => Ok(()),
         Ok(()) => Err(StoreError::corrupt("file is not a database")),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -125,27 +127,18 @@ fn create(path: &Path) -> Result<(), StoreError> {
             _ => {}
         }
     }
-    create_private(&new).map_err(|error| failed(&error))?;
+    files::create_new(&new).map_err(|error| failed(&error))?;
     let mut connection = Connection::open(&new)?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
     migrate(&mut connection)?;
     connection.close().map_err(|(_, error)| error)?;
-    let written = fs::OpenOptions::new().write(true).open(&new);
-    written.and_then(|file| file.sync_all()).map_err(|error| failed(&error))?;
+    let written = files::open_to_sync(&new).map_err(io::Error::from);
+    written.and_then(|file| file.file().sync_all()).map_err(|error| failed(&error))?;
     fs::rename(&new, path).map_err(|error| failed(&error))?;
-    #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        File::open(directory).and_then(|file| file.sync_all()).map_err(|error| failed(&error))?;
+    match path.parent() {
+        Some(directory) => files::sync_directory(directory).map_err(|error| failed(&error)),
+        None => Ok(()),
     }
-    Ok(())
-}
-
-fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// Refuses what Portero did not write, before anything is written to it.

@@ -18,6 +18,7 @@ pub(crate) const MEMO: &str = "memo://1";
 
 /// No test: the server's `main`.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one list of what it answers")]
 fn fake_server() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let is_talkative = role == TALKATIVE;
@@ -102,9 +103,9 @@ fn fake_server() {
 }
 
 fn tool(name: &str) -> Value {
-    // Two checkouts may hold two versions.
+    // Two checkouts may hold two versions. A private value in a description is concealed wherever it leaves.
     let version = std::fs::read_to_string("version").unwrap_or_default();
-    json!({"name": name, "description": format!("{name}{version}"), "inputSchema": {"type": "object"}})
+    json!({"name": name, "description": format!("{name}{version} for Jane Roe"), "inputSchema": {"type": "object"}})
 }
 
 fn record(params: &Value) {

@@ -12,6 +12,8 @@ use rustix::process::{
     set_child_subreaper, set_parent_process_death_signal, waitid,
 };
 
+use crate::files;
+
 /// This program, even when its file was replaced since it started.
 const MYSELF: &str = "/proc/self/exe";
 
@@ -110,7 +112,7 @@ fn collect_children(of: Pid, found: &mut Vec<Pid>) {
     // A process that ended meanwhile has no directory any more, and no children either.
     let Ok(threads) = fs::read_dir(format!("/proc/{}/task", of.as_raw_nonzero())) else { return };
     for thread in threads.flatten() {
-        let Ok(children) = fs::read_to_string(thread.path().join("children")) else { continue };
+        let Ok(children) = files::read_proc(thread.path().join("children")) else { continue };
         let pids = children.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
         for pid in pids {
             if !found.contains(&pid) {
@@ -127,7 +129,7 @@ fn scan_processes() -> Vec<Pid> {
         .flatten()
         .filter_map(|entry| {
             let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let stat = files::read_proc(entry.path().join("stat")).ok()?;
             Some((parent_in(&stat)?, pid))
         })
         .collect();

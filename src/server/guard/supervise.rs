@@ -152,7 +152,7 @@ pub(super) fn below(root: Pid, family: &[(Pid, Pid)]) -> Vec<Pid> {
 }
 
 fn let_go_of_stdio() -> io::Result<()> {
-    let nothing = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    let nothing = crate::files::open_device("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing)?;
     rustix::stdio::dup2_stdout(&nothing)?;
     Ok(())

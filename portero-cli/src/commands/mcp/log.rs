@@ -1,8 +1,9 @@
 //! The session's own log: a file, since stdout is the protocol's and nobody reads stderr.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::sync::Mutex;
 
+use portero::files;
 use portero::paths::Paths;
 use portero::plain::OneLine;
 use tracing_subscriber::EnvFilter;
@@ -17,11 +18,8 @@ pub(super) fn begin(paths: &Paths, level: Option<&str>) {
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MOST_BYTES) {
         let _ = fs::rename(&path, directory.join("portero.log.1"));
     }
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let Ok(file) = fs::create_dir_all(&directory).and_then(|()| options.open(path)) else { return };
+    let Ok(()) = fs::create_dir_all(&directory) else { return };
+    let Ok(file) = files::append(&path) else { return };
     let filter = EnvFilter::try_new(level.unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

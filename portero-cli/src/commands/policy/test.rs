@@ -1,10 +1,10 @@
 //! `portero policy test FILE`: cases with the action that each should get. Only the files count, no rule and no
 //! grant, so a test says the same on every machine.
 
-use std::fs;
 use std::path::Path;
 
 use portero::clock::{Clock as _, SystemClock};
+use portero::files;
 use portero::json::{self, RawJson};
 use portero::names::ToolId;
 use portero::policy::{Action, Decision, Policy, Standing};
@@ -62,7 +62,7 @@ pub(super) fn run(context: &Context, file: &Path) -> Outcome {
 fn read(file: &Path) -> Outcome<Vec<Case>> {
     let about = || format!("could not read the cases in `{}`", file.display());
     let hint = r#"it is a list of {"tool": "server/tool", "arguments": {…}, "expect": "allow"}"#;
-    let text = fs::read_to_string(file).map_err(|error| Failure::usage(about()).because(&error))?;
+    let text = files::read_given(file).map_err(|error| Failure::usage(about()).because(&error))?;
     let parse = |text: String| {
         let whole = json::parse_raw(text)?;
         json::refuse_duplicate_keys(&whole)?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use portero::files::{self, Links, MAX_STATE_BYTES, Pipes};
 use portero::paths::Paths;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -99,9 +100,9 @@ impl Scene {
 
     /// What the sample server received, in order.
     pub(super) fn received(&self) -> Outcome<Vec<Received>> {
-        let text = match fs::read_to_string(self.record()) {
+        let text = match files::read_text(&self.record(), MAX_STATE_BYTES, Links::Refuse, Pipes::Refuse) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
             Err(error) => {
                 return Err(
                     Failure::refused("could not read what the sample server received").because(&error)

@@ -1,11 +1,12 @@
 //! The terminal while the view is on it: taken, and given back as it was, whatever happens.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use portero::files;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -54,7 +55,7 @@ pub(super) fn check() -> Outcome {
 }
 
 fn device() -> Outcome<File> {
-    OpenOptions::new().write(true).open(DEVICE).map_err(|error| {
+    files::open_device_to_write(DEVICE).map_err(|error| {
         hinted(Failure::refused("the view needs a terminal, and there is no terminal here").because(&error))
     })
 }
@@ -119,7 +120,7 @@ impl Drop for Guard {
 
 /// The terminal as it was. Where it is gone there is nothing to give back.
 fn give_back() {
-    if let Ok(mut device) = OpenOptions::new().write(true).open(DEVICE) {
+    if let Ok(mut device) = files::open_device_to_write(DEVICE) {
         let _ = execute!(device, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = device.flush();
     }

@@ -155,7 +155,9 @@ impl Talk {
     }
 
     async fn follow_activity(&self) {
-        let follower = match Follower::new(&self.daemon.paths.audit(), Filter::default()) {
+        let directory = self.daemon.paths.audit();
+        let begun = tokio::task::spawn_blocking(move || Follower::new(&directory, Filter::default())).await;
+        let follower = match begun.map_err(std::io::Error::other).and_then(|begun| begun) {
             Ok(follower) => follower,
             Err(error) => return tracing::error!(%error, "what runs is not told"),
         };

@@ -1,0 +1,67 @@
+//! The lines of a segment, one after the other, in bounded memory whatever the file holds.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use crate::files::{self, FileError, Links, RegularFile};
+
+/// The longest line that may be a record; what is longer is none, such as the zeros of a sparse file.
+pub(super) const MAX_LINE_BYTES: u64 = 16 << 20;
+
+/// Opens a segment for reading. What is no regular file, a link among it, is no segment.
+pub(super) fn open_segment(path: &Path) -> Result<RegularFile, FileError> {
+    files::open(path, Links::Refuse)
+}
+
+/// Says what is wrong with a thing in a segment's place.
+pub(super) fn describe(error: &FileError) -> String {
+    format!("it {}", error.problem())
+}
+
+/// Reads line by line.
+pub(super) struct SegmentLines<R> {
+    reader: BufReader<R>,
+    line: Vec<u8>,
+    ended: bool,
+}
+
+/// What stands at a line's place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// A line, without its `\n`.
+    Whole(&'a [u8]),
+    /// The end of the file in the middle of a line: its process crashed, or is writing just now.
+    Torn,
+    /// More than a record has. What follows is not read.
+    TooLong,
+}
+
+impl<R: Read> SegmentLines<R> {
+    pub(super) fn new(from: R) -> Self {
+        Self { reader: BufReader::with_capacity(64 << 10, from), line: Vec::new(), ended: false }
+    }
+
+    /// The next line; none at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.line.clear();
+        if self.ended {
+            return Ok(None);
+        }
+        let mut limited = self.reader.by_ref().take(MAX_LINE_BYTES + 1);
+        let count = limited.read_until(b'\n', &mut self.line)? as u64;
+        Ok(match self.line.strip_suffix(b"\n") {
+            Some(whole) => Some(Line::Whole(whole)),
+            None => {
+                self.ended = true;
+                match count {
+                    0 => None,
+                    count if count > MAX_LINE_BYTES => Some(Line::TooLong),
+                    _ => Some(Line::Torn),
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
