@@ -23,6 +23,8 @@ pub mod secret;
 pub mod identity;
 pub mod kept;
 
+pub mod encrypted;
+
 pub mod passphrase;
 
 pub mod hardening;

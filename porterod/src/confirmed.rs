@@ -12,11 +12,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use portero::config::Files;
 use portero::confirmed::{self as copy, Confirmed, digest, seal};
-<<<<<<< HEAD
-use portero::identity::{StoreId, StoreKey};
-=======
 use portero::files;
->>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
+use portero::identity::{StoreId, StoreKey};
 use portero::notice::Alarm;
 use portero::paths::Paths;
 
@@ -90,14 +87,9 @@ impl Keeper {
     pub async fn open(journal: Arc<Journal>, paths: Paths, present: &Files) -> Result<Self, StoreError> {
         let store = journal.store();
         let key = store.read(standing::binding_key)?;
-<<<<<<< HEAD
         let store_key = StoreKey::of_store(&key);
-        if !seal::opens(&paths.seal(), store_key.id()) {
-=======
-        let name = name(&key);
-        let (sealed, by) = (paths.seal(), name.clone());
+        let (sealed, by) = (paths.seal(), store_key.id().clone());
         if !read_files(&paths, move || seal::opens(&sealed, &by)).await? {
->>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
             return Err(StoreError::Refused(SEALED.to_owned()));
         }
         let known = store.read(kept::load)?;
@@ -175,42 +167,26 @@ impl Keeper {
 
     /// Ties the configuration to this store. A directory that cannot be written is safe from edits too.
     async fn put_seal(&self) {
-<<<<<<< HEAD
         let (path, store) = (self.paths.seal(), self.store_key.id().clone());
-        let sealing = tokio::task::spawn_blocking(move || {
-            if seal::read(&path).is_none_or(|sealed| sealed != store)
-                && let Err(error) = seal::write(&path, &store)
-            {
-                tracing::warn!(%error, "the configuration could not be sealed: `{}`", path.display());
-            }
-        });
-        // It only fails when it panicked, and then that is logged.
-        let _ = sealing.await;
-=======
-        let (path, name) = (self.paths.seal(), self.name.clone());
-        let put = move || match seal::read(&path) {
-            None => seal::write(&path, &name).map_err(|error| failed(&path, &error)),
-            Some(_) => Ok(()),
+        let put = move || match seal::read(&path).is_none_or(|sealed| sealed != store) {
+            true => seal::write(&path, &store).map_err(|error| failed(&path, &error)),
+            false => Ok(()),
         };
         if let Err(error) = read_files(&self.paths, put).await.and_then(|put| put) {
             tracing::warn!(%error, "the configuration could not be sealed");
         }
->>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
     }
 
     /// Writes the copy where it does not say what counts, and raises an alarm where it should have.
     async fn mend(&self, confirmed: &Confirmed) -> Result<(), StoreError> {
         let path = self.paths.confirmed();
-<<<<<<< HEAD
-        let [found, coming] = [&path, &next(&path)].map(|path| copy::read_copy(path, &self.paths.store()));
-        let by_this_store = copy::writer(&path).is_some_and(|writer| writer == *self.store_key.id());
-        if found != *confirmed || !by_this_store {
-=======
         let (copies, store) = ([path.clone(), next(&path)], self.paths.store());
-        let [found, coming] =
-            read_files(&self.paths, move || copies.map(|path| copy::read_copy(&path, &store))).await?;
-        if found != *confirmed {
->>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
+        let read = move || {
+            let [found, coming] = copies.each_ref().map(|path| copy::read_copy(path, &store));
+            (found, coming, copy::writer(&copies[0]))
+        };
+        let (found, coming, writer) = read_files(&self.paths, read).await?;
+        if found != *confirmed || writer.as_ref() != Some(self.store_key.id()) {
             self.write_copy(path.clone(), confirmed.clone()).await?;
         }
         let _ = fs::remove_file(next(&path));
@@ -238,8 +214,6 @@ impl Keeper {
     }
 }
 
-<<<<<<< HEAD
-=======
 /// Reads files while the runtime goes on. Each of them gives up by itself, so the whole need not do so before.
 async fn read_files<T: Send + 'static>(
     paths: &Paths,
@@ -249,12 +223,6 @@ async fn read_files<T: Send + 'static>(
     read.map_err(|error| StoreError::Failed(error.to_string()))
 }
 
-/// The name of the store with this key; it tells nothing of the key.
-fn name(key: &[u8; 32]) -> String {
-    blake3::keyed_hash(key, b"the store's name").to_hex()[..32].to_owned()
-}
-
->>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
 /// Refuses a new store where another one sealed the configuration.
 ///
 /// # Errors

@@ -5,22 +5,27 @@
 //! files the oldest go.
 //!
 //! A file is believed only if it is whole, of this format, and of a server that is started in the same way;
-//! anything else is as if there were none. It holds real values, so it is its owner's alone.
+//! anything else is as if there were none. It holds real values, so it is encrypted and its owner's alone.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::config;
 use crate::digest::FieldDigest;
+use crate::encrypted;
+use crate::files;
 use crate::names::ServerName;
 use crate::server::Offer;
 
 /// Raised whenever an older file would be misread.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
+/// How long a session may wait for what is only a cache.
+const CACHE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many files are kept, and how many bytes in all.
 const MAX_FILES: usize = 256;
@@ -40,6 +45,16 @@ impl Cache {
     #[must_use]
     pub const fn new(folder: PathBuf, directory: PathBuf) -> Self {
         Self { folder, directory }
+    }
+
+    /// Removes what an earlier release kept in clear.
+    pub(super) fn remove_clear(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 }
 
@@ -64,7 +79,7 @@ impl Key {
     }
 
     fn file(&self, server: &ServerName) -> String {
-        format!("{}{}.json", self.prefix(server), &self.place[..NAME_DIGITS])
+        format!("{}{}.cache", self.prefix(server), &self.place[..NAME_DIGITS])
     }
 
     /// How the files of this server begin, wherever it runs. `server-` is there because Windows reserves words such
@@ -107,7 +122,7 @@ pub(super) fn digest(server: &config::Server) -> String {
 
 /// What a server offered last in this directory, or else what it did elsewhere, if there is something to believe.
 pub(super) fn read(cache: &Cache, server: &ServerName, key: &Key) -> Option<String> {
-    let own = believe(&cache.folder.join(key.file(server)), key);
+    let own = believe(&cache.folder, &key.file(server), server, key);
     own.or_else(|| read_all(&cache.folder, server, key).into_iter().next())
 }
 
@@ -115,12 +130,14 @@ pub(super) fn read(cache: &Cache, server: &ServerName, key: &Key) -> Option<Stri
 pub(super) fn read_all(folder: &Path, server: &ServerName, key: &Key) -> Vec<String> {
     let prefix = key.prefix(server);
     let files = newest_first(folder).into_iter().filter(|file| file.name.starts_with(&prefix));
-    files.filter_map(|file| believe(&folder.join(file.name), key)).collect()
+    files.filter_map(|file| believe(folder, &file.name, server, key)).collect()
 }
 
-fn believe(path: &Path, key: &Key) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
-    let (header, offer) = text.split_once('\n')?;
+fn believe(folder: &Path, name: &str, server: &ServerName, key: &Key) -> Option<String> {
+    let (path, purpose) = (folder.join(name), purpose(server));
+    let read = files::within(folder, CACHE_TIMEOUT, move || encrypted::read(&path, &purpose));
+    let text = read.ok()?.ok()?;
+    let (header, offer) = std::str::from_utf8(&text).ok()?.split_once('\n')?;
     let header: Header = serde_json::from_str(header).ok()?;
     let whole = header.format == FORMAT
         && header.config == key.start
@@ -130,22 +147,30 @@ fn believe(path: &Path, key: &Key) -> Option<String> {
 
 /// Writes an offer, whole or not at all, and removes the oldest ones that are too many.
 pub(super) fn write(cache: &Cache, server: &ServerName, key: &Key, offer: &Offer) -> io::Result<()> {
-    let folder = cache.folder.as_path();
-    create(folder)?;
     let offer = serde_json::to_string(offer)?;
     let header = Header {
         format: FORMAT,
         config: key.start.clone(),
         check: blake3::hash(offer.as_bytes()).to_hex().to_string(),
     };
-    // On unix a temporary file is its owner's alone from the start.
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    temporary.write_all(&serde_json::to_vec(&header)?)?;
-    temporary.write_all(b"\n")?;
-    temporary.write_all(offer.as_bytes())?;
-    temporary.persist(folder.join(key.file(server)))?;
-    remove_oldest(folder, (MAX_FILES, MAX_BYTES));
-    Ok(())
+    let text = Zeroizing::new(format!("{}\n{offer}", serde_json::to_string(&header)?));
+    let (folder, path, purpose) =
+        (cache.folder.clone(), cache.folder.join(key.file(server)), purpose(server));
+    let written = files::within(&cache.folder, CACHE_TIMEOUT, move || {
+        create(&folder)?;
+        // On unix a temporary file is its owner's alone from the start. Several sessions may write at once.
+        let mut temporary = tempfile::NamedTempFile::new_in(&folder)?;
+        temporary.write_all(&encrypted::encrypt(&path, &purpose, text.as_bytes())?)?;
+        temporary.persist(path)?;
+        remove_oldest(&folder, (MAX_FILES, MAX_BYTES));
+        Ok(())
+    });
+    written?
+}
+
+/// What the encryption is for: no other server's file can take this one's place.
+fn purpose(server: &ServerName) -> String {
+    format!("what the server {server} offers")
 }
 
 /// A file of the cache.
@@ -266,7 +291,7 @@ mod tests {
         for directory in ["/old", "/new"] {
             let (cache, github, key) = at(directory);
             write(&cache, &github.name, &key, &offering(&directory[1..])).expect("written");
-            moment += std::time::Duration::from_secs(60);
+            moment += Duration::from_secs(60);
             let file = fs::File::options().append(true).open(folder.path().join(key.file(&github.name)));
             file.expect("open").set_modified(moment).expect("set");
         }
@@ -288,7 +313,7 @@ mod tests {
             let path = folder.path().join(format!("server-{number}.json"));
             fs::write(&path, "0123456789").expect("written");
             let file = fs::File::options().append(true).open(&path).expect("open");
-            let moment = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number);
+            let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(number);
             file.set_modified(moment).expect("set");
         }
         let left = || {

@@ -279,6 +279,9 @@ impl Catalog {
     /// The catalog of these servers, in their order, filled from `cache` where that is given.
     #[must_use]
     pub fn new(servers: &[config::Server], cache: Option<Cache>) -> Self {
+        if let Some(cache) = &cache {
+            cache.remove_clear();
+        }
         let mut known: Vec<Known> = servers.iter().map(|server| Known::new(server, cache.as_ref())).collect();
         prefix_behind_unknown(&mut known, |_| true);
         let claims = Mutex::default();

@@ -1,17 +1,21 @@
 //! The daemon's copy of what was confirmed, from which sessions know it too.
 
 use std::borrow::Cow;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use super::{Confirmed, seal};
+use crate::encrypted;
 use crate::identity::StoreId;
 use crate::paths::Paths;
-use crate::{json, kept};
+use crate::{files, json, kept};
+
+/// What the encryption is for: no other file can take the copy's place.
+const PURPOSE: &str = "the confirmed configuration";
 
 #[derive(Serialize, Deserialize)]
 struct Stored<'a> {
@@ -50,7 +54,7 @@ pub fn expected_store(paths: &Paths) -> Option<StoreId> {
 /// The store that wrote a copy, where that can be told.
 #[must_use]
 pub fn writer(path: &Path) -> Option<StoreId> {
-    parse(&fs::read_to_string(path).ok()?).map(|(_, store)| store)
+    parse(&read_text(path).ok()?).map(|(_, store)| store)
 }
 
 /// Reads one copy. Where neither the copy nor the daemon's `store` is there, no daemon ever ran, so no passphrase
@@ -62,16 +66,23 @@ pub fn read_copy(path: &Path, store: &Path) -> Confirmed {
 
 /// With the store, where it is known.
 fn read_from(path: &Path, store: &Path) -> (Confirmed, Option<StoreId>) {
-    read_beside(|| fs::read_to_string(path), || store.try_exists())
+    read_beside(|| read_text(path), || store.try_exists())
+}
+
+fn read_text(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let copy = path.to_owned();
+    let read = files::within(path, files::READ_TIMEOUT, move || encrypted::read(&copy, PURPOSE));
+    Ok(read??)
 }
 
 /// Reads a copy with `read`; `has_store` tells whether the daemon's store is there.
 fn read_beside(
-    mut read: impl FnMut() -> io::Result<String>,
+    mut read: impl FnMut() -> io::Result<Zeroizing<Vec<u8>>>,
     has_store: impl FnOnce() -> io::Result<bool>,
 ) -> (Confirmed, Option<StoreId>) {
-    let is_missing =
-        |copy: &io::Result<String>| copy.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let is_missing = |copy: &io::Result<Zeroizing<Vec<u8>>>| {
+        copy.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
     let mut copy = read();
     if is_missing(&copy) {
         if matches!(has_store(), Ok(false)) {
@@ -94,8 +105,8 @@ fn read_beside(
 }
 
 /// None when it is not as [`write`] left it.
-fn parse(text: &str) -> Option<(Confirmed, StoreId)> {
-    let stored: Stored<'_> = serde_json::from_str(text).ok()?;
+fn parse(text: &[u8]) -> Option<(Confirmed, StoreId)> {
+    let stored: Stored<'_> = serde_json::from_slice(text).ok()?;
     let confirmed = stored.confirmed.get();
     let store = StoreId { name: stored.store.into_owned(), key: stored.key.into_owned() };
     if digest(&store, confirmed) != stored.digest {
@@ -105,7 +116,7 @@ fn parse(text: &str) -> Option<(Confirmed, StoreId)> {
 }
 
 /// Replaces the copy, atomically and synced. It holds all that the files hold, secrets too, and which store is the
-/// daemon's.
+/// daemon's. It is encrypted for that.
 ///
 /// # Errors
 /// When it cannot be written; then the former copy stays.
@@ -114,7 +125,8 @@ pub fn write(path: &Path, store: &StoreId, confirmed: &Confirmed) -> io::Result<
     let digest = Cow::Owned(digest(store, raw.get()));
     let (name, key) = (Cow::Borrowed(&*store.name), Cow::Borrowed(&*store.key));
     let stored = Stored { digest, store: name, key, confirmed: Cow::Borrowed(&raw) };
-    kept::replace(path, &serde_json::to_vec(&stored)?)
+    let text = Zeroizing::new(serde_json::to_vec(&stored)?);
+    kept::replace(path, &encrypted::encrypt(path, PURPOSE, &text)?)
 }
 
 fn digest(StoreId { name, key }: &StoreId, confirmed: &str) -> String {
@@ -130,6 +142,8 @@ fn digest(StoreId { name, key }: &StoreId, confirmed: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::Files;
 
@@ -150,6 +164,11 @@ mod tests {
             write(&path, &a_store("a store"), &confirmed).expect("written");
             assert_eq!(read_copy(&path, &store), confirmed);
         }
+        let dotenv = Some("TOKEN=hunter2".to_owned());
+        write(&path, &StoreId::default(), &Confirmed::Sealed(Files { dotenv, ..Files::default() }))
+            .expect("written");
+        let text = String::from_utf8_lossy(&fs::read(&path).expect("read")).into_owned();
+        assert!(!text.contains("hunter2") && !text.contains("TOKEN"), "{text}");
     }
 
     #[test]
@@ -187,7 +206,7 @@ mod tests {
         let mut looks = 0;
         let look = || {
             looks += 1;
-            let found = fs::read_to_string(&path);
+            let found = read_text(&path);
             if looks == 1 {
                 // The daemon's first step comes right after the first look, and its store after that.
                 write(&path, &StoreId::default(), &Confirmed::Open).expect("written");
@@ -196,7 +215,7 @@ mod tests {
         };
         assert_eq!(read_beside(look, || Ok(true)).0, Confirmed::Open);
         fs::remove_file(&path).expect("removed");
-        let (missing, _) = read_beside(|| fs::read_to_string(&path), || Ok(true));
+        let (missing, _) = read_beside(|| read_text(&path), || Ok(true));
         assert!(matches!(missing, Confirmed::Unknown(_)), "one that stays away is missing");
     }
 

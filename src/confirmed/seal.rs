@@ -10,11 +10,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-<<<<<<< HEAD
-use crate::identity::StoreId;
-=======
 use crate::files::{self, Links, MAX_WORD_BYTES};
->>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
+use crate::identity::StoreId;
 use crate::kept;
 
 #[derive(Serialize, Deserialize)]
@@ -28,30 +25,20 @@ struct Stored {
 /// Which store sealed the configuration; none where no seal is there. A seal that cannot be read names no store: its
 /// name and key are empty, and no store has such.
 #[must_use]
-<<<<<<< HEAD
 pub fn read(path: &Path) -> Option<StoreId> {
     let unreadable = || StoreId { name: String::new(), key: String::new() };
-    match fs::read(path) {
-=======
-pub fn read(path: &Path) -> Option<String> {
     let file = path.to_owned();
     let read = files::within(path, files::READ_TIMEOUT, move || {
         // It lies among the configuration, which a person may keep behind links.
         files::read(&file, MAX_WORD_BYTES, Links::Follow)
     });
     match read.and_then(|read| read) {
->>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
         Ok(text) => {
             let stored: Option<Stored> = serde_json::from_slice(&text).ok();
             Some(stored.map_or_else(unreadable, |Stored { store: name, key }| StoreId { name, key }))
         }
-<<<<<<< HEAD
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(_) => Some(unreadable()),
-=======
         Err(error) if error.is_missing() => None,
-        Err(_) => Some(UNREADABLE.to_owned()),
->>>>>>> 9b50a2f (Open every file in one place, without waiting and in bounded memory)
+        Err(_) => Some(unreadable()),
     }
 }
 

@@ -265,10 +265,10 @@ async fn a_copy_that_is_lost_is_written_anew_from_files_that_did_not_change() {
     home.person().await;
     app.shutdown().await;
     let copy = home.paths().confirmed();
-    let good = std::fs::read(&copy).unwrap();
+    let good = portero::confirmed::read(&home.paths());
     std::fs::remove_file(&copy).unwrap();
     let app = home.start().await;
-    assert_eq!(std::fs::read(&copy).unwrap(), good);
+    assert_eq!(portero::confirmed::read(&home.paths()), good);
     assert!(home.terminal().await.waiting().await.note.is_none());
     app.shutdown().await;
     assert!(audit(&home).contains("config alarm"));

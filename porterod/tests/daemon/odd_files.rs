@@ -1,16 +1,18 @@
 //! What stands in a file's place, or what a drive does, holds up nothing but the file itself.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
 
 use portero::files::faults::{Fault, inject};
 use portero::ipc::{Ask, Reply, Status};
 use portero::policy::Action;
+use porterod::app::App;
 use serde_json::json;
 
-use crate::support::{Home, Terminal, until};
+use crate::support::{Home, SOON, Terminal, until};
 
 impl Terminal {
     async fn state(&self) -> Box<Status> {
@@ -94,4 +96,188 @@ async fn an_edit_behind_links_is_in_force_at_once() {
     deny("swapped/policies.json", "notes/five");
     until("a file in the new directory was edited", async || person.is_denied("notes/five").await).await;
     app.shutdown().await;
+}
+
+/// Hangs until it is let go, or for longer than anything here may take.
+#[derive(Default)]
+struct Hangs(Mutex<bool>, Condvar);
+
+impl Hangs {
+    fn let_go(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+}
+
+impl Fault for Hangs {
+    fn before_open(&self, _: &Path) -> io::Result<()> {
+        let held = self.0.lock().unwrap();
+        drop(self.1.wait_timeout_while(held, 6 * SOON, |gone| !*gone).unwrap());
+        Ok(())
+    }
+}
+
+/// Everything that a person must be able to do whatever stands in a file's place.
+async fn narrows(home: &Home, app: App) {
+    let begun = Instant::now();
+    let (person, session) = (home.terminal().await, home.session("project").await);
+    let task = session.submit("notes/send", "x").await.unwrap();
+    person.rule("notes/read", Action::Deny).await.unwrap();
+    assert!(person.is_denied("notes/read").await);
+    person.ask(Ask::Reject { task: task.id, reason: None, for_now: false }).await.unwrap();
+    person.ask(Ask::Pause).await.unwrap();
+    let status = person.state().await;
+    assert!(status.standing.paused.is_some());
+    person.ask(Ask::Stop).await.unwrap();
+    tokio::time::timeout(SOON, app.stopped()).await.unwrap();
+    app.shutdown().await;
+    assert!(begun.elapsed() < 3 * SOON, "{:?}", begun.elapsed());
+}
+
+/// The files of the configuration and of the state that the daemon reads or writes.
+fn places(home: &Home) -> Vec<PathBuf> {
+    let paths = home.paths();
+    let config = portero::config::FILES.map(|name| paths.config.join(name));
+    let audit = paths.audit();
+    let state = [
+        paths.seal(),
+        paths.denies(),
+        paths.denies().with_extension("json.new"),
+        paths.confirmed(),
+        paths.confirmed().with_extension("next.json"),
+        paths.audit_key(),
+        paths.state.join("files.key"),
+        paths.catalog().join("server-common.cache"),
+        paths.catalog().join("files.key"),
+        audit.join("20200101T000000.000000Z-1-x.jsonl"),
+        audit.join("zzz.jsonl"),
+        paths.server_logs().join("notes.log"),
+        paths.server_logs().join("porterod.log"),
+    ];
+    config.into_iter().chain(state).collect()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_in_the_place_of_any_file_holds_up_no_deny_pause_reject_or_stop() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let home = Home::new();
+    let app = home.start().await;
+    for place in places(&home) {
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_file(&place);
+        mknodat(CWD, &place, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    }
+    let person = home.terminal().await;
+    until("it is told", async || !person.state().await.config_valid).await;
+    let problems = person.state().await.config_problems.join("\n");
+    for name in ["mcps.json", "replacements.json", "policies.json", "portero.json"] {
+        assert!(problems.contains(&format!("{name}` is a named pipe, not a file")), "{problems}");
+    }
+    assert!(problems.contains(".env` is a named pipe, and no program wrote to it"), "{problems}");
+    narrows(&home, app).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_daemon_starts_where_other_things_stand_in_the_places_of_what_it_kept() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let home = Home::new();
+    home.start().await.shutdown().await;
+    let paths = home.paths();
+    for place in places(&home).into_iter().filter(|place| place.starts_with(&paths.state)) {
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_file(&place);
+        mknodat(CWD, &place, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    }
+    // Without its key the copy cannot be written, so a daemon says so and does not start.
+    let refused = App::start(home.parts()).await.err().unwrap();
+    assert!(refused.to_string().contains("is a named pipe, not a file"), "{refused}");
+    for key in [paths.state.join("files.key"), paths.confirmed().with_extension("next.json")] {
+        std::fs::remove_file(key).unwrap();
+    }
+    narrows(&home, home.start().await).await;
+    let verdict = portero::audit::verify(&paths.audit()).unwrap();
+    let broken: Vec<_> = verdict.segments.iter().filter(|segment| segment.broken.is_some()).collect();
+    assert_eq!(broken.len(), 2, "{broken:?}");
+    assert!(verdict.segments.len() > 3, "the others are verified");
+}
+
+#[tokio::test]
+async fn a_drive_that_hangs_holds_up_no_deny_pause_reject_or_stop() {
+    let home = Home::new();
+    let app = home.start().await;
+    let hangs = Arc::new(Hangs::default());
+    let paths = home.paths();
+    let kept = [paths.config.clone(), paths.denies(), paths.confirmed(), paths.catalog()];
+    let _faults = kept.map(|path| inject(&path, Arc::clone(&hangs) as _));
+    home.write_policies("deny");
+    let person = home.terminal().await;
+    until("it is told", async || !person.state().await.config_valid).await;
+    let problems = person.state().await.config_problems.join("\n");
+    assert!(problems.contains("does not answer"), "{problems}");
+    narrows(&home, app).await;
+    hangs.let_go();
+}
+
+/// The text, and what is long enough of it to be found wherever it begins in base64.
+fn spellings(text: &str) -> Vec<Vec<u8>> {
+    let mut found = vec![text.as_bytes().to_vec()];
+    for shift in 0..3 {
+        let shifted = [&vec![b' '; shift][..], text.as_bytes()].concat();
+        let coded = data_encoding::BASE64.encode(&shifted);
+        // The first and the last group also hold bits of what stands beside it.
+        found.push(coded.as_bytes()[4..coded.len() - 4].to_vec());
+    }
+    found
+}
+
+#[tokio::test]
+async fn nothing_in_the_state_directory_holds_a_private_value_or_a_secret_in_clear() {
+    const TOKEN: &str = "123456:the-token-of-a-bot-9f1c";
+    const SECRET: &str = "the-secret-of-a-server-77ab3e";
+    let home = Home::new();
+    std::fs::write(home.at("config/.env"), format!("TELEGRAM_BOT_TOKEN={TOKEN}\nAPI_KEY={SECRET}\n"))
+        .unwrap();
+    let mut mcps: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(home.at("config/mcps.json")).unwrap()).unwrap();
+    for server in mcps["mcps"].as_array_mut().unwrap() {
+        server["env"]["API_KEY"] = json!("${API_KEY}");
+    }
+    home.write("mcps.json", &mcps);
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    for tool in ["notes/send", "common/send"] {
+        let task = session.submit(tool, &format!("for John Doe, {SECRET}")).await.unwrap();
+        person.approve(&task).await.unwrap();
+        session.finished(&task).await;
+    }
+    // What waits is kept beside what was confirmed.
+    home.write("policies.json", &json!({"defaultPolicy": "allow"}));
+    until("the edit waits", async || person.state().await.config_waits > 0).await;
+    app.shutdown().await;
+
+    let mut looked = Vec::new();
+    let mut folders = vec![home.paths().state];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            for value in ["Jane Roe", TOKEN, SECRET] {
+                for spelling in spellings(value) {
+                    let holds = bytes.windows(spelling.len()).any(|part| part == spelling);
+                    assert!(!holds, "{} holds {value}", path.display());
+                }
+            }
+            looked.push(path);
+        }
+    }
+    for kept in [home.paths().confirmed(), home.paths().store(), home.paths().denies()] {
+        assert!(looked.contains(&kept), "{} is not there", kept.display());
+    }
+    assert!(looked.iter().any(|path| path.ends_with("catalog/server-common.cache")), "{looked:?}");
 }
