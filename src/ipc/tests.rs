@@ -266,7 +266,8 @@ async fn written(salted: Salted, ask: Ask) -> (Vec<u8>, Result<Reply, AskError>)
     let (client, _pushes, _) = Client::connect(&socket, hello(), None).await.expect("connected");
     let replied = client.ask(ask).await;
     drop(client);
-    (serving.await.expect("joined"), replied)
+    let bytes = tokio::time::timeout(Duration::from_secs(30), serving).await.expect("the client hung up");
+    (bytes.expect("joined"), replied)
 }
 
 #[tokio::test]

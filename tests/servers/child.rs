@@ -178,22 +178,8 @@ impl Child {
             "hang" => {}
             "shout" => shout(&id),
             "cancelled" => result(&id, &json!(self.cancelled)),
-            "progress" => {
-                let token = &params["_meta"]["progressToken"];
-                for step in 1..=5 {
-                    say(&json!({"jsonrpc":"2.0","method":"notifications/progress",
-                        "params":{"progressToken":token,"progress":step}}));
-                }
-                result(&id, &json!({}));
-            }
-            "logs" => {
-                let log = json!({"jsonrpc":"2.0","method":"notifications/message",
-                    "params":{"level":"info","data":"x"}});
-                let updated = json!({"jsonrpc":"2.0","method":"notifications/resources/updated",
-                    "params":{"uri":"a:1"}});
-                let answer = json!({"jsonrpc":"2.0","id":id,"result":{}});
-                say_text(&format!("{log}\n{updated}\n{log}\n{answer}"));
-            }
+            "progress" => progress(&id, &params["_meta"]["progressToken"]),
+            "logs" => log_and_answer(&id),
             "flood" => flood(&id),
             "junk" => junk(&id),
             "answer-with" => answer_with(&id, params["arguments"]["line"].as_str().expect("a line")),
@@ -234,6 +220,23 @@ impl Child {
             result(&id, &json!(self.answers));
         }
     }
+}
+
+/// Tells of five steps, then answers.
+fn progress(id: &Value, token: &Value) {
+    for step in 1..=5 {
+        say(&json!({"jsonrpc":"2.0","method":"notifications/progress",
+            "params":{"progressToken":token,"progress":step}}));
+    }
+    result(id, &json!({}));
+}
+
+/// Logs, tells of a change and answers in one write.
+fn log_and_answer(id: &Value) {
+    let log = json!({"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}});
+    let updated = json!({"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1"}});
+    let answer = json!({"jsonrpc":"2.0","id":id,"result":{}});
+    say_text(&format!("{log}\n{updated}\n{log}\n{answer}"));
 }
 
 fn flood(id: &Value) {

@@ -247,7 +247,8 @@ impl Agent {
         writeln!(self.input.as_mut().expect("open"), "{request}").expect("the session reads");
         let begin = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},");
         let mut line = String::new();
-        loop {
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        while Instant::now() < deadline {
             line.clear();
             let read = self.output.read_line(&mut line).expect("the session writes");
             assert!(read > 0, "the session ended");
@@ -255,5 +256,6 @@ impl Agent {
                 return line;
             }
         }
+        panic!("the session did not answer request {id} within {} s", ANSWER_TIMEOUT.as_secs());
     }
 }
