@@ -225,7 +225,7 @@ async fn a_file_of_denies_that_cannot_be_written_on_keeps_no_deny_from_being_in_
     let home = Home::new();
     let app = home.start().await;
     let person = home.person().await;
-    // Opening it to write waits for one that reads.
+    // A named pipe in the place of the file that is written.
     let beside = home.paths().denies().with_extension("json.new");
     assert!(std::process::Command::new("mkfifo").arg(&beside).status().unwrap().success());
     let since = Instant::now();
@@ -235,10 +235,10 @@ async fn a_file_of_denies_that_cannot_be_written_on_keeps_no_deny_from_being_in_
         denying.push(tokio::spawn(async move { terminal.rule(tool, Action::Deny).await }));
         until("it is in force", async || person.why(tool).await.decision.action == Action::Deny).await;
     }
-    assert!(denying.iter().all(|denying| !denying.is_finished()));
     assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
 
-    std::fs::read(&beside).unwrap();
+    // It may be gone already: what is in the way is replaced where that can be done.
+    let _ = std::fs::remove_file(&beside);
     for denied in denying {
         let denied = denied.await.unwrap();
         assert!(denied.is_ok() || is_kind(&denied, FailureKind::Unsaved), "{denied:?}");

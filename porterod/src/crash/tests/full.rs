@@ -140,7 +140,9 @@ async fn at_whatever_length_its_files_end_the_daemon_does_nothing_without_a_reco
         } else {
             worked += 1
         }
-        assert!(home.intended() >= home.ran(), "{how}: no call without its record");
+        // Calls may still be made: what ran by now was recorded before.
+        let ran = home.ran();
+        assert!(home.intended() >= ran, "{how}: no call without its record");
         drop(daemon);
 
         let _again = home.daemon(None);
