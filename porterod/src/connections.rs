@@ -5,7 +5,7 @@
 //! longest. A family is what one process opened, or the processes that one parent started, so that a program
 //! gains nothing by forking. A terminal that said or asked something but a watch a moment ago counts as not idle: a
 //! person may be at a prompt there. Where all are busy, the largest family loses one all the same. A session goes only
-//! where its family is [`LARGE_FAMILY`] or more.
+//! where its family is `LARGE_FAMILY` or more.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};

@@ -279,6 +279,6 @@ async fn nothing_in_the_state_directory_holds_a_private_value_or_a_secret_in_cle
     for kept in [home.paths().confirmed(), home.paths().store(), home.paths().denies()] {
         assert!(looked.contains(&kept), "{} is not there", kept.display());
     }
-    let caches = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "cache");
+    let caches = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "cache");
     assert!(looked.iter().any(caches), "{looked:?}");
 }
