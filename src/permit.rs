@@ -1,8 +1,8 @@
 //! The proof that a call may go to a server.
 //!
 //! A [`Permitted`] call is made only here: by [`admit`] from a decision that allows, or by
-//! [`Permitted::settled`] from a task that a person approved and that was claimed for execution. The next
-//! step, [`crate::server`], takes nothing else, so skipping policy does not compile.
+//! [`Permitted::settled`] from a task that a person approved and that was claimed for execution, or by [`withdraw`]
+//! for what only ends a subscription. The next step, [`crate::server`], takes nothing else, so skipping policy does not compile.
 
 use crate::anonymize::{Anonymizer, Fake, Real};
 use crate::call::{Call, Method};
@@ -17,6 +17,8 @@ use crate::task::Claimed;
 pub struct Permitted {
     call: Call,
     decision: Decision,
+    /// Whether it may run since it only ends something.
+    is_withdrawal: bool,
 }
 
 /// A call that may run once a use of a grant is consumed for it.
@@ -45,11 +47,35 @@ pub fn admit(policy: &Policy, call: Call, asker: Option<Asker<'_>>, now: Moment)
     let decision = policy.decide(&call.tool, call.arguments(), asker, now);
     match decision.action {
         Action::Allow => match policy.counted(&decision) {
-            Some(grant) => Verdict::Counted(Counted { permitted: Permitted { call, decision }, grant }),
-            None => Verdict::Allowed(Permitted { call, decision }),
+            Some(grant) => Verdict::Counted(Counted { permitted: Permitted::decided(call, decision), grant }),
+            None => Verdict::Allowed(Permitted::decided(call, decision)),
         },
         Action::RequireApproval => Verdict::Ask(call, decision),
         Action::Deny => Verdict::Denied(call, decision),
+    }
+}
+
+/// The permit to end a subscription that the caller holds, whatever policy says of the resource by now: ending one
+/// only narrows. Without a use of a grant.
+///
+/// # Errors
+/// The call again, where it ends no subscription.
+pub fn withdraw(
+    policy: &Policy,
+    call: Call,
+    asker: Option<Asker<'_>>,
+    now: Moment,
+) -> Result<Permitted, Box<Call>> {
+    match call.method {
+        Method::UnsubscribeResource => {
+            let decision = policy.decide(&call.tool, call.arguments(), asker, now);
+            Ok(Permitted { call, decision, is_withdrawal: true })
+        }
+        Method::CallTool
+        | Method::ReadResource
+        | Method::SubscribeResource
+        | Method::GetPrompt
+        | Method::Complete => Err(Box::new(call)),
     }
 }
 
@@ -83,9 +109,9 @@ impl Counted {
     #[must_use]
     pub fn consumed(self, policy: &Policy, asker: Asker<'_>, now: Moment) -> Verdict {
         let decision = self.outlook(policy, asker, now);
-        let Permitted { call, decision: before } = self.permitted;
+        let Permitted { call, decision: before, .. } = self.permitted;
         match decision.action {
-            Action::Allow => Verdict::Allowed(Permitted { call, decision: before }),
+            Action::Allow => Verdict::Allowed(Permitted::decided(call, before)),
             Action::RequireApproval => Verdict::Ask(call, decision),
             Action::Deny => Verdict::Denied(call, decision),
         }
@@ -97,7 +123,11 @@ impl Permitted {
     #[must_use]
     pub fn settled(claimed: Claimed) -> Self {
         let (call, decision) = claimed.into_parts();
-        Self { call, decision }
+        Self::decided(call, decision)
+    }
+
+    const fn decided(call: Call, decision: Decision) -> Self {
+        Self { call, decision, is_withdrawal: false }
     }
 
     /// The call.
@@ -106,10 +136,13 @@ impl Permitted {
         &self.call
     }
 
-    /// Why it may run.
+    /// Why it may run, in words for the audit.
     #[must_use]
-    pub const fn decision(&self) -> &Decision {
-        &self.decision
+    pub fn reason(&self) -> String {
+        if self.is_withdrawal && self.decision.action != Action::Allow {
+            return "ends a subscription that was allowed when it was made".to_owned();
+        }
+        self.decision.to_string()
     }
 
     /// Reveals the call for its own server. This is the only thing that a server takes.

@@ -52,11 +52,9 @@ impl ResourceSubscriptions {
         (own < MAX_SUBSCRIBED).then(|| inner.resources.entry(resource.clone()).or_default().by.insert(number))
     }
 
-    /// Forgets a subscription.
-    pub fn forget(&self, resource: &Resource, number: u64) {
-        if let Some(subscribed) = self.lock().resources.get_mut(resource) {
-            subscribed.by.remove(&number);
-        }
+    /// Forgets a subscription; whether the subscriber had it.
+    pub fn forget(&self, resource: &Resource, number: u64) -> bool {
+        self.lock().resources.get_mut(resource).is_some_and(|subscribed| subscribed.by.remove(&number))
     }
 
     /// Forgets a subscriber, and returns the resources that it alone wanted.

@@ -24,7 +24,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::json::{self, RawJson};
 use crate::names::{ServerName, TaskId, ToolId};
-use crate::permit::{Counted, Outgoing, Permitted, Verdict, admit};
+use crate::permit::{self, Counted, Outgoing, Permitted, Verdict, admit};
 use crate::policy::{Action, Decision, Policy};
 use crate::server::{Answer, Fleet, Follow, Offer, ServerError};
 use crate::task::{Origin, Task};
@@ -220,6 +220,27 @@ impl Pipeline {
                 self.forward(counted.refused(), context, follow).await
             }
             Verdict::Counted(counted) => self.spend(counted, context, follow).await,
+        }
+    }
+
+    /// Ends a subscription that the caller holds. Policy may deny the resource by now, and must not keep a subscription
+    /// alive that way.
+    pub async fn withdraw(&self, call: Call, context: &Context, follow: Follow) -> Reply {
+        if let Err(refusal) = self.known(&call, &follow).await {
+            return self.refuse(&call.tool, context, refusal);
+        }
+        if let Err(refusal) = well_formed(&call) {
+            return self.refuse(&call.tool, context, refusal);
+        }
+        self.desk.before_decision();
+        let (asker, now) = (Some(context.origin.asker()), self.clock.now());
+        let withdrawn = permit::withdraw(&self.policy.load(), call, asker, now);
+        match withdrawn {
+            Ok(permitted) if self.is_shared(&permitted.call().tool) => {
+                self.forward(permitted.call().clone(), context, follow).await
+            }
+            Ok(permitted) => self.finish(permitted, context, follow).await,
+            Err(call) => self.handle(*call, context, follow).await,
         }
     }
 

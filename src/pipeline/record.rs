@@ -33,7 +33,7 @@ impl<'a> Entry<'a> {
     ) -> io::Result<Self> {
         let call = permitted.call();
         let arguments = call.arguments().and_then(|arguments| pipeline.audit.digest(arguments.get()));
-        Self::write_intent(pipeline, call.tool.clone(), permitted.decision().to_string(), arguments, context)
+        Self::write_intent(pipeline, call.tool.clone(), permitted.reason(), arguments, context)
     }
 
     /// Records the intent of something that runs because of `reason`.

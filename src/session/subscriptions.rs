@@ -158,7 +158,7 @@ impl Shared {
             Ok((call, _)) => {
                 let resource = resource_of(&call);
                 if resource.is_some_and(|resource| self.subscriptions.forget_plain(&resource)) {
-                    self.run_once(call, request.follow()).await
+                    self.withdraw(call, request.follow()).await
                 } else {
                     request.own_result(json::raw(&serde_json::Map::new()));
                     return;
@@ -184,8 +184,14 @@ impl Shared {
         let call = Call { tool, method: Method::UnsubscribeResource, params, meta: None };
         let shared = Arc::clone(self);
         self.spawn(async move {
-            shared.run_once(call, Follow::default()).await;
+            shared.withdraw(call, Follow::default()).await;
         });
+    }
+
+    /// Unsubscribes from a resource that this session was subscribed to.
+    async fn withdraw(&self, call: Call, follow: Follow) -> Reply {
+        let context = self.context.load_full();
+        self.pipeline.withdraw(call, &context, follow).await
     }
 
     /// Subscribes anew to what is listened to on a server that was started again. No agent asked for that, so it

@@ -50,7 +50,7 @@ impl Subscriber {
             turn = gate.lock() => turn,
             () = follow.cancel.cancelled() => return Reply::Refused(Refusal::Cancelled),
         };
-        let is_new = if call.method == Method::SubscribeResource {
+        let (is_new, is_held) = if call.method == Method::SubscribeResource {
             // Before the server is asked: what comes while it answers counts.
             let noted = subscriptions.note(&resource, self.number);
             let Some(is_new) = noted else {
@@ -58,15 +58,20 @@ impl Subscriber {
                     "at most {MAX_SUBSCRIBED} resources can be subscribed to at once; unsubscribe from others first"
                 )));
             };
-            is_new
+            (is_new, false)
         } else {
-            subscriptions.forget(&resource, self.number);
+            let is_held = subscriptions.forget(&resource, self.number);
             if subscriptions.is_wanted(&resource) {
                 return empty_result();
             }
-            false
+            (false, is_held)
         };
-        let reply = project.pipeline().handle(call, context, follow).await;
+        let pipeline = project.pipeline();
+        let reply = match is_held {
+            // What policy denies by now would stay subscribed to for good.
+            true => pipeline.withdraw(call, context, follow).await,
+            false => pipeline.handle(call, context, follow).await,
+        };
         let may_be_subscribed = match &reply {
             Reply::Result(_) => return reply,
             Reply::Error(_) | Reply::Waiting(_) => false,
@@ -76,7 +81,7 @@ impl Subscriber {
             ),
         };
         if is_new {
-            subscriptions.forget(&resource, self.number);
+            let _ = subscriptions.forget(&resource, self.number);
         }
         if may_be_subscribed {
             self.release(vec![resource]);
@@ -126,7 +131,7 @@ async fn release(daemon: &Daemon, origin: &Origin, resource: Resource) {
         let tool = ToolId::new(server.clone(), Operation::SubscribeResource);
         let call = Call { tool, method: Method::UnsubscribeResource, params, meta: None };
         let context = Context { origin: origin.clone(), task: None };
-        matches!(project.pipeline().handle(call, &context, Follow::default()).await, Reply::Result(_))
+        matches!(project.pipeline().withdraw(call, &context, Follow::default()).await, Reply::Result(_))
     });
     if !matches!(released.await, Ok(true)) {
         tracing::warn!(%server, "a subscription that no session wants any more could not be taken back");

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use portero::call::Call;
 use portero::ipc::{Ask, AskError, Called, Client, Reply};
+use portero::policy::Action;
 use serde_json::{Value, json};
 
 use crate::fake_server::{MEMO, RECORD, ROLE, TALKATIVE};
@@ -160,6 +161,42 @@ async fn a_subscription_lasts_as_long_as_one_session_wants_it() {
 
     unsubscribe(&second).await;
     assert_eq!(count(&home, "one", "resources/unsubscribe"), 1);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_policy_denies_by_now_is_still_unsubscribed_from() {
+    let home = home();
+    let app = home.start().await;
+    let person = home.terminal().await;
+    let (first, second) = (session(&home).await, session(&home).await);
+    subscribe(&first).await;
+    person.rule("one/*", Action::Deny).await.unwrap();
+
+    let not_held = change_subscription(&second, "resources/unsubscribe", MEMO).await;
+    assert!(
+        matches!(&not_held, Ok(Reply::Called(Called::Result(_)))),
+        "the first still wants it: {not_held:?}"
+    );
+    assert_eq!(count(&home, "one", "resources/unsubscribe"), 0);
+    unsubscribe(&first).await;
+    assert_eq!(count(&home, "one", "resources/unsubscribe"), 1);
+    let not_held = change_subscription(&second, "resources/unsubscribe", MEMO).await;
+    assert!(matches!(not_held, Err(AskError::Refused(_))), "{not_held:?}");
+
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_policy_denies_by_now_is_taken_back_from_a_session_that_leaves() {
+    let home = home();
+    let app = home.start().await;
+    let person = home.terminal().await;
+    let session = session(&home).await;
+    subscribe(&session).await;
+    person.rule("one/*", Action::Deny).await.unwrap();
+    drop(session);
+    until("it is taken back", async || count(&home, "one", "resources/unsubscribe") == 1).await;
     app.shutdown().await;
 }
 

@@ -73,6 +73,25 @@ async fn a_server_that_was_started_again_is_subscribed_to_again_as_policy_says()
 }
 
 #[tokio::test]
+async fn what_policy_denies_by_now_is_still_unsubscribed_from() {
+    let mut rig = Rig::new(files());
+    rig.initialize("2025-11-25").await;
+    rig.result("resources/list", json!({})).await;
+    let uri = json!({ "uri": "portero://files/a:1" });
+    rig.result("resources/subscribe", uri.clone()).await;
+    rig.stage.set_policy(&[("files/*", Action::Deny)], None);
+    assert_eq!(rig.result("resources/unsubscribe", uri.clone()).await, json!({}));
+    let methods =
+        |rig: &Rig| -> Vec<_> { rig.stage.heard().into_iter().map(|heard| heard.method.as_str()).collect() };
+    assert_eq!(methods(&rig), ["resources/subscribe", "resources/unsubscribe"]);
+    // What it does not hold it cannot end either.
+    assert_eq!(rig.result("resources/unsubscribe", uri).await, json!({}));
+    assert_eq!(methods(&rig).len(), 2);
+    let audited = rig.stage.audited();
+    assert!(audited[2].contains("ends a subscription"), "{audited:?}");
+}
+
+#[tokio::test]
 async fn subscribing_again_uses_up_no_grant_and_asks_nobody() {
     let mut rig =
         Rig::new(Set { policies: vec![("files/resources:subscribe", Action::RequireApproval)], ..files() });
