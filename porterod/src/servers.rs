@@ -151,6 +151,14 @@ impl Servers {
         changes
     }
 
+    /// A session wants log messages of the shared servers from this level on: they are told at once, and those that
+    /// start later when they do.
+    pub fn want_logs(&self, level: LogLevel) {
+        if let Some(project) = self.lock().shared.clone() {
+            project.want_logs(level);
+        }
+    }
+
     /// The servers with which a call to `server` is made.
     ///
     /// # Errors

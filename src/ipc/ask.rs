@@ -62,6 +62,12 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         log_level: Option<LogLevel>,
     },
+    /// My client wants log messages of the shared servers from this level on, also where it calls none. Answer:
+    /// [`super::Reply::Changed`].
+    LogLevel {
+        /// The least grave level that is wanted.
+        level: LogLevel,
+    },
     /// Consume one use of a grant for this call, which is about to be made. Answer: [`super::Reply::Grant`] once that is
     /// on disk; a refusal where the daemon's own decision is not that the call runs by a use of this grant.
     Consume {
@@ -308,6 +314,7 @@ impl Ask {
             Self::Subscribe
             | Self::Submit { .. }
             | Self::Forward { .. }
+            | Self::LogLevel { .. }
             | Self::Consume { .. }
             | Self::Listing { .. }
             | Self::CheckTask { .. }

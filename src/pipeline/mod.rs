@@ -26,7 +26,7 @@ use crate::json::{self, RawJson};
 use crate::names::{ServerName, TaskId, ToolId};
 use crate::permit::{self, Counted, Outgoing, Permitted, Verdict, admit};
 use crate::policy::{Action, Decision, Policy};
-use crate::server::{Answer, Fleet, Follow, Offer, ServerError};
+use crate::server::{Answer, Fleet, Follow, LogLevel, Offer, ServerError};
 use crate::task::{Origin, Task};
 
 /// A future that a seam returns.
@@ -114,6 +114,12 @@ pub trait Desk: Send + Sync {
     /// When nobody can be asked.
     fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// The client wants log messages from this level on: the shared servers are told, now and whenever they can be
+    /// reached again. It must not block.
+    fn set_log_level(&self, level: LogLevel) {
+        let _ = level;
     }
 
     /// Called before each decision: brings the policy up to date where nobody pushes changes, such as the

@@ -20,7 +20,7 @@ use crate::names::{Principal, ServerName, SessionId, TaskId};
 use crate::permit::Outgoing;
 use crate::policy::{Action, ConfigPolicy, Entry, Grant, Limits, Policy, Source, Standing};
 use crate::secret::Secret;
-use crate::server::{Answer, Follow, Offer, ServerError};
+use crate::server::{Answer, Follow, LogLevel, Offer, ServerError};
 use crate::task::{Origin, State, Task};
 
 /// What a server does with a call.
@@ -66,6 +66,8 @@ pub(crate) struct Window {
     pub(crate) spent: Mutex<Vec<u64>>,
     /// The grants of which a use was consumed.
     pub(crate) consumed: Mutex<Vec<u64>>,
+    /// The levels of log messages that shared servers were told.
+    pub(crate) levels: Mutex<Vec<LogLevel>>,
     /// What happens while the first use is consumed.
     pub(crate) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -199,6 +201,10 @@ impl Desk for Window {
             self.forwarded.lock().unwrap().push(call);
             Reply::Result(Anonymizer::none().conceal_own(result).expect("nothing to conceal"))
         })
+    }
+
+    fn set_log_level(&self, level: LogLevel) {
+        self.levels.lock().unwrap().push(level);
     }
 
     fn offer<'a>(&'a self, _: &'a ServerName) -> BoxFuture<'a, Result<Offer, ServerError>> {

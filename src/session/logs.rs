@@ -47,14 +47,19 @@ impl Shared {
     pub(super) fn log_from(&self, level: Level) {
         self.logs.client.store(level as u8, Ordering::Relaxed);
         self.logs.servers.store(level as u8, Ordering::Relaxed);
-        self.pipeline.fleet.set_log_level(level.as_str());
+        self.tell_servers(level);
     }
 
     /// A modern request wants log messages from this level on: the servers must speak at least so much.
     pub(super) fn wants_logs(&self, level: Level) {
         if (level as u8) < self.logs.servers.fetch_min(level as u8, Ordering::Relaxed) {
-            self.pipeline.fleet.set_log_level(level.as_str());
+            self.tell_servers(level);
         }
+    }
+
+    fn tell_servers(&self, level: Level) {
+        self.pipeline.fleet.set_log_level(level.as_str());
+        self.pipeline.desk.set_log_level(level);
     }
 
     /// A server logged something: `params` of its `notifications/message`.

@@ -66,6 +66,7 @@ pub(super) fn of(ask: &Ask) -> Option<Attempt> {
         | Ask::Subscribe
         | Ask::Submit { .. }
         | Ask::Forward { .. }
+        | Ask::LogLevel { .. }
         | Ask::Consume { .. }
         | Ask::Listing { .. }
         | Ask::CheckTask { .. }

@@ -2,7 +2,7 @@
 
 use portero::call::Call;
 use portero::ipc::{Failure, Reply};
-use portero::pipeline::Context;
+use portero::task::Origin;
 
 use super::{failure, submit};
 use crate::daemon::Daemon;
@@ -12,9 +12,9 @@ pub(super) async fn answer(
     daemon: &Daemon,
     grant: u64,
     call: Call,
-    context: &Context,
+    origin: &Origin,
 ) -> Result<Reply, Failure> {
     let call = submit::conceal(daemon, call)?;
-    let consumed = daemon.rules.consume(grant, &call, &context.origin).await;
+    let consumed = daemon.rules.consume(grant, &call, origin).await;
     consumed.map(Reply::Grant).map_err(|error| failure::of_rules(&error))
 }

@@ -20,6 +20,7 @@ mod head;
 mod heads;
 mod list_tasks;
 mod listing;
+mod log_level;
 mod look;
 mod news;
 mod passphrase;
@@ -66,7 +67,6 @@ pub use self::phone::{affirmed, reach as reach_of, said};
 pub use self::restrict::restricted;
 pub use self::subscriber::Subscriber;
 pub use self::tap::{Undone, tapped};
-use crate::approval::Which;
 use crate::daemon::Daemon;
 use crate::rules::Wanted;
 use crate::sessions::Seat;
@@ -134,11 +134,9 @@ async fn answer_session(
             let options = forward::CallOptions { progress, log_level, cancel: withdrawn };
             forward::answer(daemon, session, call, &client, options).await
         }
+        Ask::LogLevel { level } => Ok(log_level::answer(daemon, level)),
         // Who uses it up is the session itself, whatever its client is called.
-        Ask::Consume { grant, call } => {
-            let context = Context { origin: session.origin.clone(), task: None };
-            consume::answer(daemon, grant, call, &context).await
-        }
+        Ask::Consume { grant, call } => consume::answer(daemon, grant, call, &session.origin).await,
         Ask::Listing { server } => listing::answer(daemon, &server).await,
         Ask::CheckTask { task, wait_millis } => {
             check_task::answer(daemon, principal, task, wait_millis, withdrawn).await
@@ -229,9 +227,7 @@ async fn answer_person(daemon: &Arc<Daemon>, hand: &Hand<'_>, ask: Ask) -> Resul
     let by = hand.by;
     match ask {
         Ask::Status => status::answer(daemon).await,
-        Ask::Tasks { state, after, limit } => {
-            tasks::answer(daemon, &Which { principal: None, state, after, limit })
-        }
+        Ask::Tasks { state, after, limit } => tasks::answer(daemon, state, after, limit),
         Ask::Find { part, state } => find::answer(daemon, &part, state),
         Ask::Task { task } => task::answer(daemon, task),
         Ask::RealTask { task, challenge } => real::answer(daemon, by, task, hand.confirming(challenge)).await,
@@ -276,6 +272,7 @@ async fn answer_person(daemon: &Arc<Daemon>, hand: &Hand<'_>, ask: Ask) -> Resul
         Ask::Subscribe
         | Ask::Submit { .. }
         | Ask::Forward { .. }
+        | Ask::LogLevel { .. }
         | Ask::Consume { .. }
         | Ask::Listing { .. }
         | Ask::CheckTask { .. }

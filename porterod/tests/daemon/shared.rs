@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use portero::call::Call;
 use portero::ipc::{Ask, AskError, Called, Client, Reply};
 use portero::policy::Action;
+use portero::server::LogLevel;
 use serde_json::{Value, json};
 
 use crate::fake_server::{MEMO, RECORD, ROLE, TALKATIVE};
@@ -240,5 +241,29 @@ async fn a_session_that_leaves_while_it_subscribes_leaves_no_subscription_behind
     let taken_back =
         taken_back.iter().find(|line| line["params"]["method"] == "resources/unsubscribe").unwrap();
     assert_eq!(taken_back["params"]["params"]["uri"], "memo://hangs");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_running_server_is_told_a_more_talkative_level_without_a_call() {
+    let home = home();
+    let app = home.start().await;
+    let session = session(&home).await;
+    tell(&session, "one", "").await;
+    let told = || -> Vec<Value> {
+        let record = home.record("one");
+        let levels = record.iter().filter(|line| line["params"]["method"] == "logging/setLevel");
+        levels.map(|line| line["params"]["params"]["level"].clone()).collect()
+    };
+    assert!(told().is_empty());
+    for (level, then) in [(LogLevel::Info, vec!["info"]), (LogLevel::Debug, vec!["info", "debug"])] {
+        let answered = session.ask(Ask::LogLevel { level }).await;
+        assert!(matches!(answered, Ok(Reply::Changed(_))), "{answered:?}");
+        until("it is told", async || told() == then).await;
+    }
+    // Another session of the same server may still want to hear more.
+    session.ask(Ask::LogLevel { level: LogLevel::Error }).await.unwrap();
+    tell(&session, "one", "").await;
+    assert_eq!(told(), ["info", "debug"]);
     app.shutdown().await;
 }

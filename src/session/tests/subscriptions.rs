@@ -333,3 +333,17 @@ async fn of_a_burst_of_updates_the_last_state_of_each_resource_arrives() {
     assert!(told < SENT, "{told} of a burst were told");
     rig.is_silent().await;
 }
+
+#[tokio::test]
+async fn shared_servers_are_told_the_level_at_once() {
+    use crate::server::LogLevel;
+    let mut rig = Rig::new(Set { shared: vec!["remote"], ..files() });
+    rig.initialize("2025-11-25").await;
+    let told = |rig: &Rig| rig.stage.window.levels.lock().unwrap().clone();
+    assert!(told(&rig).is_empty());
+    rig.result("logging/setLevel", json!({ "level": "debug" })).await;
+    assert_eq!(told(&rig), [LogLevel::Debug]);
+    rig.result("logging/setLevel", json!({ "level": "error" })).await;
+    assert_eq!(told(&rig), [LogLevel::Debug, LogLevel::Error]);
+    assert!(rig.stage.window.forwarded.lock().unwrap().is_empty(), "no call was needed");
+}

@@ -8,7 +8,7 @@ use portero::call::Call;
 use portero::ipc::{Ask, Called, Reply as Answer};
 use portero::names::{ServerName, TaskId};
 use portero::pipeline::{BoxFuture, Context, Desk, Refusal, Reply, Uses};
-use portero::server::{Follow, Offer, ServerError};
+use portero::server::{Follow, LogLevel, Offer, ServerError};
 use portero::session::Tasks;
 use portero::task::{News, State, Task};
 
@@ -79,6 +79,10 @@ impl Desk for RemoteDesk {
                 Err(refusal) => Err(failed(refusal.to_string())),
             }
         })
+    }
+
+    fn set_log_level(&self, level: LogLevel) {
+        self.0.want_logs(level);
     }
 
     fn before_decision(&self) {

@@ -15,6 +15,7 @@ use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, NotificationSink,
 use portero::paths::Paths;
 use portero::pipeline::Refusal;
 use portero::policy::{Policy, Standing};
+use portero::server::LogLevel;
 use portero::task::News;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -55,6 +56,8 @@ pub(super) struct Link {
     seen: Mutex<Seen>,
     /// The epoch of the rules and grants that the daemon gave; none while there is no connection.
     adopted: watch::Sender<Option<u64>>,
+    /// From which level on the client wants log messages of shared servers; none while it said none.
+    log_level: watch::Sender<Option<LogLevel>>,
 }
 
 /// The file of denies as it was last read.
@@ -100,6 +103,7 @@ impl Link {
             wanted: Notify::new(),
             seen: Mutex::default(),
             adopted: watch::Sender::new(None),
+            log_level: watch::Sender::new(None),
         };
         link.follow_denies();
         link
@@ -188,6 +192,7 @@ impl Link {
         self.state.send_replace(State::Up(client.clone()));
         // Whoever wanted it while this went on has it; that is no reason to start it again when it is stopped.
         let _ = self.is_wanted();
+        let mut telling = std::pin::pin!(self.tell_log_level(&client));
         loop {
             tokio::select! {
                 push = pushes.recv() => match push {
@@ -196,6 +201,29 @@ impl Link {
                     None => return client.closed().await,
                 },
                 reason = client.closed() => return reason,
+                () = &mut telling => {}
+            }
+        }
+    }
+
+    /// From now on the shared servers are to log from this level on.
+    pub(super) fn want_logs(&self, level: LogLevel) {
+        self.log_level.send_replace(Some(level));
+    }
+
+    /// Tells the daemon the level that the client wants, now and whenever it wants another. It never returns.
+    async fn tell_log_level(&self, client: &Client) {
+        let mut wanted = self.log_level.subscribe();
+        loop {
+            let level = *wanted.borrow_and_update();
+            if let Some(level) = level
+                && let Err(error) = client.ask(Ask::LogLevel { level }).await
+            {
+                // An older daemon hears of it with the next call.
+                tracing::debug!(%error, "the shared servers were not told the log level");
+            }
+            if wanted.changed().await.is_err() {
+                std::future::pending::<()>().await;
             }
         }
     }
