@@ -4,6 +4,7 @@
 //! Whoever has something to say appends a line; the session's loop takes everything that is queued and
 //! writes it at once.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::value::RawValue;
@@ -18,11 +19,29 @@ const CROWDED: usize = 8 << 20;
 /// A buffer that grew beyond this is given back.
 const KEEP: usize = 4 << 20;
 
+/// Progress with more than this in it is held without its message: what counts is how far it has come.
+const MAX_HELD_BYTES: usize = 4 << 10;
+
 /// Lines on their way to the client.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    queue: Mutex<Vec<u8>>,
+    queue: Mutex<Queue>,
     filled: Notify,
+    emptied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    lines: Vec<u8>,
+    /// The `params` of the last progress of each token for which there was no room. The queue is crowded while any is
+    /// held, so what is held is never older than what is queued.
+    held: BTreeMap<String, RawJson>,
+}
+
+impl Queue {
+    fn write_progress(&mut self, params: &RawValue) {
+        wire::write_notification(&mut self.lines, "notifications/progress", Some(params));
+    }
 }
 
 /// What the client itself chose and gets back byte for byte: a request's id, a progress token.
@@ -59,12 +78,30 @@ impl Outbox {
         if empty.capacity() > KEEP {
             *empty = Vec::new();
         }
-        self.with(|queue| std::mem::swap(queue, empty));
+        self.with(|queue| {
+            std::mem::swap(&mut queue.lines, empty);
+            for params in std::mem::take(&mut queue.held).into_values() {
+                queue.write_progress(&params);
+            }
+        });
+        self.emptied.notify_waiters();
     }
 
     /// How many bytes are queued.
     pub(super) fn len(&self) -> usize {
-        self.with(|queue| queue.len())
+        self.with(|queue| queue.lines.len())
+    }
+
+    /// Resolves once the client keeps up.
+    pub(super) async fn room(&self) {
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if !self.is_crowded() {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     /// Resolves once something was queued since this was last awaited.
@@ -119,14 +156,34 @@ impl Outbox {
         self.line(|out| wire::write_result(out, id.raw(), &modern::listen_result(id.raw())));
     }
 
-    /// Queues progress under the client's own token; nothing when the client does not keep up.
+    /// Queues progress under the client's own token. While the client does not keep up, the last of each token is held,
+    /// and follows once there is room, or before the answer.
     pub(super) fn progress(&self, token: &Echo, params: &Fake<RawJson>) {
-        if self.is_crowded() {
-            return;
-        }
         let Ok(object) = Object::read(params.get()) else { return };
-        let params = object.with(modern::PROGRESS_TOKEN, token.raw()).to_raw();
-        self.line(|out| wire::write_notification(out, "notifications/progress", Some(&params)));
+        let object = object.with(modern::PROGRESS_TOKEN, token.raw());
+        self.with(|queue| {
+            if queue.lines.len() <= CROWDED {
+                return queue.write_progress(&object.to_raw());
+            }
+            let is_short = params.get().get().len() <= MAX_HELD_BYTES;
+            let held = if is_short { object } else { object.without(|key| !is_measure(key)) };
+            queue.held.insert(token.raw().get().to_owned(), held.to_raw());
+        });
+        self.filled.notify_one();
+    }
+
+    /// Queues the progress under this token that is held, since the answer comes next.
+    pub(super) fn let_progress_go(&self, token: &Echo) {
+        self.with(|queue| {
+            if let Some(params) = queue.held.remove(token.raw().get()) {
+                queue.write_progress(&params);
+            }
+        });
+    }
+
+    /// Forgets the progress under this token that is held: no answer comes.
+    pub(super) fn forget_progress(&self, token: &Echo) {
+        self.with(|queue| queue.held.remove(token.raw().get()));
     }
 
     /// Whether the client does not keep up.
@@ -154,13 +211,18 @@ impl Outbox {
     }
 
     fn line(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.with(write);
+        self.with(|queue| write(&mut queue.lines));
         self.filled.notify_one();
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut Queue) -> T) -> T {
         look(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether a member of progress says how far it has come, and of what.
+fn is_measure(key: &str) -> bool {
+    matches!(key, modern::PROGRESS_TOKEN | "progress" | "total")
 }
 
 /// The answers to one batch, until the last of them is there (2025-03-26, Base Protocol, "Batching").

@@ -223,6 +223,7 @@ impl Request {
     /// Answers with an error object.
     pub(super) fn error_object(self, error: &Fake<RawJson>) {
         let dress = if self.modern { Dress::Modern } else { Dress::Legacy };
+        self.end_progress();
         match &self.to {
             To::Line => self.shared.out.error(&self.id, dress, error),
             To::Batch(batch) => batch.error(&self.id, dress, error),
@@ -239,6 +240,7 @@ impl Request {
 
     /// Answers with an error in Portero's fixed words.
     pub(super) fn fixed_error(self, code: i32, words: &'static str) {
+        self.end_progress();
         match &self.to {
             To::Line => self.shared.out.fixed_error(&self.id, code, Fake::own(words)),
             To::Batch(batch) => batch.fixed_error(&self.id, code, Fake::own(words)),
@@ -254,7 +256,17 @@ impl Request {
         );
     }
 
+    /// The last progress goes before the answer, and none after it.
+    fn end_progress(&self) {
+        if let Some(token) = &self.token
+            && self.open.load(Ordering::Acquire)
+        {
+            self.shared.out.let_progress_go(token);
+        }
+    }
+
     fn dressed(&self, dress: Dress, result: &Fake<RawJson>) {
+        self.end_progress();
         match &self.to {
             To::Line => self.shared.out.result(&self.id, dress, result),
             To::Batch(batch) => batch.result(&self.id, dress, result),
@@ -266,6 +278,10 @@ impl Drop for Request {
     fn drop(&mut self) {
         if self.open.swap(false, Ordering::AcqRel) {
             self.shared.flights.lock().remove(&self.key);
+            // Without an answer, as after a cancellation, what is held of its progress is of no use.
+            if let Some(token) = &self.token {
+                self.shared.out.forget_progress(token);
+            }
         }
         if let To::Batch(batch) = &self.to
             && batch.settle()

@@ -101,7 +101,9 @@ impl Shared {
         self.spawn(async move {
             loop {
                 tokio::time::sleep(HOLD_INTERVAL).await;
-                if !shared.out.is_crowded() && shared.flush() {
+                // A client may leave everything unread for hours; what is held waits for it without looking.
+                shared.out.room().await;
+                if shared.flush() {
                     return;
                 }
             }

@@ -124,6 +124,69 @@ async fn progress_comes_under_the_clients_own_token_and_never_after_the_answer()
     assert!(late.lock().unwrap().is_none(), "nobody asked for progress");
 }
 
+/// Progress of a call to a client that reads nothing until the server has told all; then the call goes on.
+async fn progress_to_a_client_that_reads_late(count: usize, message: usize, answers: bool) -> Vec<Value> {
+    let (told, go_on) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let (tells, goes_on) = (Arc::clone(&told), Arc::clone(&go_on));
+    let part = Part::with_tools(&["t"]).acting(move |_, follow| {
+        let (tells, goes_on) = (Arc::clone(&tells), Arc::clone(&goes_on));
+        Box::pin(async move {
+            let tell = follow.progress.expect("it is wanted");
+            for progress in 1..=count {
+                let message = "x".repeat(message);
+                tell(Real::from_server(raw(&format!(
+                    r#"{{"progressToken":1,"progress":{progress},"total":{count},"message":"{message}"}}"#
+                ))));
+            }
+            tells.notify_one();
+            goes_on.notified().await;
+            Ok(result(r#"{"content":[]}"#))
+        })
+    });
+    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
+    if answers {
+        go_on.notify_one();
+    }
+    let meta = json!({ "progressToken": "mine" });
+    rig.post(&json!(1), "tools/call", &json!({ "name": "s__t", "_meta": meta })).await;
+    told.notified().await;
+    let mut said = Vec::new();
+    loop {
+        let message = tokio::time::timeout(PATIENCE, rig.next()).await.expect("it goes on");
+        let is_last = message["params"]["progress"] == json!(count);
+        if is_last && !answers {
+            // Only now, so that nothing but the room brings the last one.
+            go_on.notify_one();
+        }
+        let is_answer = message["id"] == 1;
+        said.push(message);
+        if is_answer {
+            return said;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_progress_reaches_a_client_that_did_not_read_for_a_while() {
+    const COUNT: usize = 4000;
+    for answers in [false, true] {
+        let said = progress_to_a_client_that_reads_late(COUNT, 4000, answers).await;
+        let (answer, told) = said.split_last().unwrap();
+        assert_eq!(answer["id"], 1);
+        let told: Vec<_> = told.iter().map(|told| told["params"]["progress"].as_u64().unwrap()).collect();
+        assert!(told.is_sorted() && told.len() < COUNT, "{} of {COUNT}", told.len());
+        assert_eq!(told.last(), Some(&(COUNT as u64)));
+        assert!(said.iter().rev().skip(1).all(|told| told["params"]["progressToken"] == "mine"));
+    }
+}
+
+#[tokio::test]
+async fn long_progress_that_is_held_tells_how_far_it_has_come() {
+    let said = progress_to_a_client_that_reads_late(200, 100_000, false).await;
+    let last = &said[said.len() - 2]["params"];
+    assert_eq!(*last, json!({ "progressToken": "mine", "progress": 200, "total": 200 }));
+}
+
 #[tokio::test]
 async fn a_refused_tool_is_a_result_that_the_model_reads() {
     let mut rig = Rig::new(Set {
