@@ -36,7 +36,7 @@ use super::Context;
 use crate::failure::{Failure, Outcome};
 use crate::{daemon, launch, signals};
 use begin::{Beginning, Look, Ready};
-use desk::RemoteDesk;
+use desk::{CallLimits, RemoteDesk};
 use link::Link;
 use reload::{Read, Running};
 
@@ -125,7 +125,8 @@ fn assemble(
     audit.continue_after(config.settings.audit.segment_bytes);
 
     let (fleet, changes) = Fleet::new(own_servers(&config), launch);
-    let desk = Arc::new(RemoteDesk(Arc::clone(&link)));
+    let limits = Arc::new(CallLimits::new(&config));
+    let desk = Arc::new(RemoteDesk { link: Arc::clone(&link), limits: Arc::clone(&limits) });
     let pipeline = Arc::new(Pipeline {
         anonymizer,
         policy,
@@ -148,7 +149,8 @@ fn assemble(
     let hearing = handle.clone();
     fleet.hear(Arc::new(move |event| hearing.event(event)));
     let seen = std::sync::Mutex::new(read.seen());
-    let running = Running { paths: paths.clone(), pipeline, fleet, link, handle: handle.clone(), seen };
+    let running =
+        Running { paths: paths.clone(), pipeline, fleet, link, limits, handle: handle.clone(), seen };
     Ok((running, session, handle, changes))
 }
 

@@ -122,6 +122,30 @@ fn a_forwarded_call_whose_daemon_is_killed_may_have_run_and_is_no_task() {
 }
 
 #[test]
+fn a_forwarded_call_whose_daemon_hangs_is_answered_and_may_have_run() {
+    let world = allowing();
+    world.write("portero.json", &json!({"limits": {"start": "2s", "request": "2s"}}));
+    let mut agent = Agent::connect(&world, &[]);
+    text(&agent.call("slow__quick", &json!({})));
+    let daemon = world.json(&["daemon", "status"])["pid"].as_i64().unwrap();
+    let daemon = Pid::from_raw(i32::try_from(daemon).unwrap()).unwrap();
+    // It keeps its connections open, and says nothing.
+    kill_process(daemon, Signal::STOP).unwrap();
+    let call = agent.begin("tools/call", &json!({"name": "slow__quick", "arguments": {}}));
+    let list = agent.begin("tools/call", &json!({"name": "portero__list_tasks", "arguments": {}}));
+    // A question that runs nothing is given up on sooner.
+    let listed = agent.answer(list);
+    let answer = agent.answer(call);
+    kill_process(daemon, Signal::KILL).unwrap();
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    let said = text(&answer);
+    assert!(said.contains("did not answer within") && said.contains("may have run"), "{said}");
+    assert!(said.contains("Find out whether it took effect before you repeat it"), "{said}");
+    assert!(!said.contains("list_tasks"), "it is no task: {said}");
+    assert!(text(&listed).contains("did not answer within"), "{listed}");
+}
+
+#[test]
 fn a_forwarded_call_that_asks_and_whose_daemon_is_killed_may_be_a_task() {
     let world = world(true);
     let mut agent = Agent::connect(&world, &[]);

@@ -1,25 +1,107 @@
 //! What a session asks of the daemon: approvals, shared servers, tasks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use portero::anonymize::Real;
 use portero::call::Call;
+use portero::config::Config;
 use portero::ipc::{Ask, Called, Reply as Answer};
 use portero::names::{ServerName, TaskId};
 use portero::pipeline::{BoxFuture, Context, Desk, Refusal, Reply, Uses};
 use portero::server::{Follow, LogLevel, Offer, ServerError};
 use portero::session::Tasks;
 use portero::task::{News, State, Task};
+use tokio::sync::watch;
 
 use super::link::{Link, lost_answer};
 
 /// The daemon's desk, over the link.
-pub(super) struct RemoteDesk(pub(super) Arc<Link>);
+pub(super) struct RemoteDesk {
+    pub(super) link: Arc<Link>,
+    pub(super) limits: Arc<CallLimits>,
+}
+
+/// How long a forwarded call may take, by server: what the daemon gives it, and a grace for the way there and back.
+/// The daemon answers before; this is for one that hangs and keeps its connection.
+pub(super) struct CallLimits(ArcSwap<Limits>);
+
+struct Limits {
+    start: Duration,
+    request: Duration,
+    /// Of the shared servers that have one of their own.
+    of_servers: HashMap<ServerName, Duration>,
+}
+
+/// How much longer a session waits than the daemon may take.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// How often the daemon may wait for a server as long as it may take to start, before a call reaches it: for its
+/// start, for one more in another way, and for what it lists.
+const MAX_START_WAITS: u32 = 4;
+
+impl CallLimits {
+    pub(super) fn new(config: &Config) -> Self {
+        Self(ArcSwap::from_pointee(Limits::of(config)))
+    }
+
+    /// Goes by another configuration from now on.
+    pub(super) fn replace(&self, config: &Config) {
+        self.0.store(Arc::new(Limits::of(config)));
+    }
+
+    /// How long the daemon may be silent about a call to `server`.
+    fn of_call(&self, server: &ServerName) -> Duration {
+        let limits = self.0.load();
+        let request = limits.of_servers.get(server).copied().unwrap_or(limits.request);
+        request.saturating_add(limits.before_call())
+    }
+
+    /// How long the daemon may take for anything else: it may have to ask a server what it offers.
+    fn of_question(&self, ask: &Ask) -> Duration {
+        let own = self.0.load().before_call();
+        match ask {
+            Ask::CheckTask { wait_millis, .. } => own.saturating_add(Duration::from_millis(*wait_millis)),
+            _ => own,
+        }
+    }
+}
+
+impl Limits {
+    fn of(config: &Config) -> Self {
+        let of_servers =
+            config.servers.iter().filter_map(|server| Some((server.name.clone(), server.timeout?)));
+        let limits = &config.settings.limits;
+        Self { start: limits.start, request: limits.request, of_servers: of_servers.collect() }
+    }
+
+    fn before_call(&self) -> Duration {
+        self.start.saturating_mul(MAX_START_WAITS).saturating_add(ANSWER_GRACE)
+    }
+}
+
+/// Returns once nothing was heard for `limit`. Each progress counts, as it does at the server.
+async fn silent_for(limit: Duration, heard: &watch::Sender<()>) {
+    let mut heard = heard.subscribe();
+    while tokio::time::timeout(limit, heard.changed()).await.is_ok() {}
+}
 
 impl RemoteDesk {
+    /// Asks one question; a daemon that hangs is not waited for without end.
+    async fn ask(&self, ask: Ask) -> Result<Answer, Refusal> {
+        let limit = self.limits.of_question(&ask);
+        tokio::time::timeout(limit, self.link.ask(ask)).await.unwrap_or_else(|_| {
+            Err(Refusal::NoDesk(format!(
+                "Portero's daemon did not answer within {} s; look with portero/list_tasks whether the call waits or ran \
+                 before you try it again",
+                limit.as_secs()
+            )))
+        })
+    }
+
     async fn task(&self, ask: Ask) -> Result<Task, Refusal> {
-        match self.0.ask(ask).await? {
+        match self.ask(ask).await? {
             Answer::Task(task) => Ok(*task),
             _ => Err(misfit()),
         }
@@ -36,12 +118,13 @@ impl Desk for RemoteDesk {
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
-        Box::pin(self.0.ready())
+        Box::pin(self.link.ready())
     }
 
     fn forward<'a>(&'a self, call: Call, context: &'a Context, follow: Follow) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
-            let client = match self.0.client().await {
+            let server = call.tool.server.clone();
+            let client = match self.link.client().await {
                 Ok(client) => client,
                 Err(refusal) => return Reply::Refused(refusal),
             };
@@ -51,11 +134,18 @@ impl Desk for RemoteDesk {
                 progress: follow.progress.is_some(),
                 log_level: follow.log_level,
             };
+            let heard = watch::Sender::new(());
+            let limit = self.limits.of_call(&server);
             // The pipeline conceals progress like everything else that a server says; twice changes nothing.
             let progress = follow.progress.map(|sink| -> portero::ipc::Progress {
-                Arc::new(move |params| sink(Real::from_server(params.into_inner())))
+                let heard = heard.clone();
+                Arc::new(move |params| {
+                    heard.send_replace(());
+                    sink(Real::from_server(params.into_inner()));
+                })
             });
             tokio::select! {
+                biased;
                 answer = client.ask_with_progress(ask, progress) => match answer {
                     Ok(Answer::Called(Called::Result(result))) => Reply::Result(result),
                     Ok(Answer::Called(Called::Error(error))) => Reply::Error(error),
@@ -64,6 +154,11 @@ impl Desk for RemoteDesk {
                     Err(error) => Reply::Refused(lost_answer(error)),
                 },
                 () = follow.cancel.cancelled() => Reply::Refused(Refusal::Cancelled),
+                () = silent_for(limit, &heard) => Reply::Refused(Refusal::Interrupted(format!(
+                    "Portero's daemon did not answer within {} s: the call may have run, and whether it took effect is \
+                     unknown",
+                    limit.as_secs()
+                ))),
             }
         })
     }
@@ -71,7 +166,7 @@ impl Desk for RemoteDesk {
     fn offer<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, Result<Offer, ServerError>> {
         Box::pin(async move {
             let failed = |reason: String| ServerError::Start(server.clone(), reason);
-            match self.0.ask(Ask::Listing { server: server.clone() }).await {
+            match self.ask(Ask::Listing { server: server.clone() }).await {
                 Ok(Answer::Listing(listing)) => {
                     serde_json::from_str(listing.get()).map_err(|error| failed(error.to_string()))
                 }
@@ -82,18 +177,18 @@ impl Desk for RemoteDesk {
     }
 
     fn set_log_level(&self, level: LogLevel) {
-        self.0.want_logs(level);
+        self.link.want_logs(level);
     }
 
     fn before_decision(&self) {
-        self.0.follow_denies();
+        self.link.follow_denies();
     }
 }
 
 impl Uses for RemoteDesk {
     fn consume<'a>(&'a self, grant: u64, call: &'a Call, _: &'a Context) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let consumed = self.0.ask(Ask::Consume { grant, call: call.clone() }).await;
+            let consumed = self.ask(Ask::Consume { grant, call: call.clone() }).await;
             matches!(consumed, Ok(Answer::Grant(used)) if used.id == grant)
         })
     }
@@ -107,7 +202,7 @@ impl Tasks for RemoteDesk {
 
     fn list(&self, state: Option<State>, limit: u32) -> BoxFuture<'_, Result<Vec<Task>, Refusal>> {
         Box::pin(async move {
-            match self.0.ask(Ask::ListTasks { state, limit }).await? {
+            match self.ask(Ask::ListTasks { state, limit }).await? {
                 Answer::Tasks(tasks) => Ok(tasks),
                 _ => Err(misfit()),
             }
@@ -115,10 +210,29 @@ impl Tasks for RemoteDesk {
     }
 
     fn news(&self) -> BoxFuture<'_, News> {
-        Box::pin(self.0.news())
+        Box::pin(self.link.news())
     }
 
     fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {
         Box::pin(self.task(Ask::CancelTask { task }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_tells_of_its_progress_is_not_given_up() {
+        const LIMIT: Duration = Duration::from_secs(1);
+        const BEFORE: Duration = Duration::from_millis(600);
+        let (heard, begin) = (watch::Sender::new(()), std::time::Instant::now());
+        let mut silent = std::pin::pin!(silent_for(LIMIT, &heard));
+        for _ in 0..2 {
+            assert!(tokio::time::timeout(BEFORE, &mut silent).await.is_err(), "it was given up on");
+            heard.send_replace(());
+        }
+        silent.await;
+        assert!(begin.elapsed() >= BEFORE * 2 + LIMIT);
     }
 }

@@ -16,6 +16,7 @@ use portero::server::{Fleet, List};
 use portero::session::Handle;
 
 use super::begin::{ATTEMPT_TIMEOUT, LOOK_INTERVAL, Look};
+use super::desk::CallLimits;
 use super::link::{Link, Pushed};
 use super::{own_servers, shared_servers};
 
@@ -25,6 +26,7 @@ pub(super) struct Running {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) fleet: Arc<Fleet>,
     pub(super) link: Arc<Link>,
+    pub(super) limits: Arc<CallLimits>,
     pub(super) handle: Handle,
     /// Which configuration is in force.
     pub(super) seen: Mutex<Seen>,
@@ -175,6 +177,7 @@ impl Running {
         self.pipeline.anonymizer.store(Arc::new(anonymizer));
         self.pipeline.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.standing().clone()));
         self.pipeline.shared.store(Arc::new(shared_servers(&config)));
+        self.limits.replace(&config);
         self.fleet.replace(own_servers(&config));
         self.pipeline.catalog.replace(&config.servers);
         self.pipeline.audit.continue_after(config.settings.audit.segment_bytes);
