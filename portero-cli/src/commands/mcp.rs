@@ -49,7 +49,7 @@ const CLOSE_WITHIN: Duration = Duration::from_millis(260);
 
 pub(super) async fn run(context: &Context) -> Outcome {
     let mut beginning = Beginning::new(&context.paths);
-    let (mut ready, mut resumed) = (beginning.attempt().await, None);
+    let (mut ready, mut resumed) = (beginning.first_attempt().await, None);
     let streams = session::stdio();
     let (mut reader, mut writer) =
         streams.map_err(|error| Failure::refused("no connection to the agent").because(&error))?;

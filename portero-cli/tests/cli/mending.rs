@@ -121,3 +121,26 @@ fn a_modern_client_that_listens_hears_of_the_mended_configuration() {
     let listed = agent.ask("tools/list", &json!({"_meta": meta}));
     assert!(listed.to_string().contains("office__read_mail"), "{listed}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_hangs_does_not_hold_up_the_handshake() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    let world = World::with_office();
+    let variables = world.path("config/.env");
+    let served = fs::read(&variables).unwrap_or_default();
+    let _ = fs::remove_file(&variables);
+    mknodat(CWD, &variables, FileType::Fifo, Mode::RWXU, 0).unwrap();
+
+    // A program that serves it would have a second for that. The client has its answer before.
+    let (mut agent, instructions) = greet(&world);
+    assert!(instructions.contains("still reads"), "{instructions}");
+    let refused = agent.call("office__read_mail", &json!({"id": 1}));
+    assert_eq!(refused["result"]["isError"], true, "{refused}");
+    assert!(tools(&mut agent).iter().all(|name| name.starts_with("portero__")));
+
+    // Once a program serves it, the session works.
+    std::thread::spawn(move || fs::write(variables, served));
+    works(&mut agent);
+}

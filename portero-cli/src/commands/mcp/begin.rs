@@ -7,10 +7,11 @@ use portero::audit::Segment;
 use portero::clock::{Clock as _, SystemClock};
 use portero::config::{FILES, Problems, Severity};
 use portero::confirmed::InForce;
-use portero::files;
+use portero::files::{self, FileError};
 use portero::paths::Paths;
 use portero::plain::plain;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::PROGRAM;
 use super::reload::Read;
@@ -21,6 +22,9 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_REREAD_INTERVAL: Duration = Duration::from_secs(30);
 /// How long one attempt may take. Reading the configuration gives up before, and says more.
 pub(super) const ATTEMPT_TIMEOUT: Duration = files::READ_TIMEOUT.saturating_add(Duration::from_secs(1));
+/// How long the client's handshake waits for the first attempt. It takes a few milliseconds, and where a folder hangs
+/// the client must not wait with it.
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
 /// How many problems the agent is told; `portero check` tells all.
 const MAX_TOLD: usize = 3;
 
@@ -36,7 +40,12 @@ pub(super) struct Ready {
 pub(super) struct Beginning {
     paths: Paths,
     known: Known,
+    /// An attempt that goes on though its caller did not wait for it. Begun anew, it would read the files once more.
+    under_way: Option<JoinHandle<Attempted>>,
 }
+
+/// What earlier attempts found, and this one.
+type Attempted = Result<(Known, Result<Ready, String>), FileError>;
 
 /// What earlier attempts found.
 #[derive(Default)]
@@ -141,44 +150,81 @@ const fn identity(_: &std::fs::Metadata) -> (u64, i64, i64) {
 
 impl Beginning {
     pub(super) fn new(paths: &Paths) -> Self {
-        Self { paths: paths.clone(), known: Known::default() }
+        Self { paths: paths.clone(), known: Known::default(), under_way: None }
     }
 
-    /// Everything that a session needs. The runtime goes on meanwhile, also where a folder hangs.
+    /// As [`Beginning::attempt`], for the first time: the client waits for its handshake, so an attempt that takes long
+    /// goes on by itself, and [`Beginning::until_ready`] tells what came of it.
+    ///
+    /// # Errors
+    /// What is wrong, or that it is not known yet.
+    pub(super) async fn first_attempt(&mut self) -> Result<Ready, String> {
+        match tokio::time::timeout(HANDSHAKE_GRACE, self.attempt()).await {
+            Ok(attempted) => attempted,
+            Err(_) => Err(self.still_reads()),
+        }
+    }
+
+    /// Everything that a session needs. The runtime goes on meanwhile, also where a folder hangs. Where the future is
+    /// dropped, the attempt goes on, and the next call waits for it.
     ///
     /// # Errors
     /// What is wrong, in words for the agent; each attempt may end otherwise.
     pub(super) async fn attempt(&mut self) -> Result<Ready, String> {
-        let (paths, mut known) = (self.paths.clone(), std::mem::take(&mut self.known));
-        let attempt = move || {
-            let ready = known.attempt(&paths, Instant::now());
-            (known, ready)
-        };
-        // The configuration's folder counts by itself within it.
-        match files::off_thread(&self.paths.state, ATTEMPT_TIMEOUT, attempt).await {
-            Ok((known, ready)) => {
+        let (paths, known) = (&self.paths, &mut self.known);
+        let under_way =
+            self.under_way.get_or_insert_with(|| begin_attempt(paths.clone(), std::mem::take(known)));
+        let attempted = under_way.await;
+        self.under_way = None;
+        let error = match attempted {
+            Ok(Ok((known, ready))) => {
                 self.known = known;
-                ready
+                return ready;
             }
-            Err(error) => Err(refusal(&format!(
-                "Portero's folders `{}` and `{}` cannot be read, so no server is offered and nothing runs: {}",
-                self.paths.config.display(),
-                self.paths.state.display(),
-                plain(&error.to_string()),
-            ))),
-        }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        Err(refusal(&format!(
+            "Portero's folders `{}` and `{}` cannot be read, so no server is offered and nothing runs: {}",
+            self.paths.config.display(),
+            self.paths.state.display(),
+            plain(&error),
+        )))
     }
 
     /// Attempts until one succeeds, and puts into `why` what is wrong until then.
     pub(super) async fn until_ready(&mut self, why: &watch::Sender<String>) -> Ready {
         loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            if self.under_way.is_none() {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
             match self.attempt().await {
                 Ok(ready) => return ready,
                 Err(still) => drop(why.send_replace(still)),
             }
         }
     }
+
+    fn still_reads(&self) -> String {
+        format!(
+            "Portero still reads its configuration in `{}`, so no server is offered and nothing runs yet. Call again in a \
+             moment: this session goes on by itself once it is read. If it stays like this, tell the person that the \
+             folder does not answer; `portero check` in a terminal tells more. Do not look for another way to do it.",
+            self.paths.config.display()
+        )
+    }
+}
+
+fn begin_attempt(paths: Paths, mut known: Known) -> JoinHandle<Attempted> {
+    tokio::spawn(async move {
+        let state = paths.state.clone();
+        let attempt = move || {
+            let ready = known.attempt(&paths, Instant::now());
+            (known, ready)
+        };
+        // The configuration's folder counts by itself within it.
+        files::off_thread(&state, ATTEMPT_TIMEOUT, attempt).await
+    })
 }
 
 impl Known {
@@ -239,6 +285,7 @@ fn refusal(what: &str) -> String {
 mod tests {
     use std::fs;
     use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Condvar, Mutex};
 
     use portero::files::faults::{Fault, inject};
@@ -310,6 +357,13 @@ mod tests {
         }
     }
 
+    impl Hangs {
+        fn let_go(&self) {
+            *self.0.lock().unwrap() = true;
+            self.1.notify_all();
+        }
+    }
+
     #[tokio::test]
     async fn the_runtime_goes_on_while_a_folder_hangs() {
         let directory = tempfile::tempdir().unwrap();
@@ -324,9 +378,45 @@ mod tests {
                 _ = &mut attempt => panic!("it hangs"),
                 () = tokio::task::yield_now() => {}
             }
-            *hangs.0.lock().unwrap() = true;
-            hangs.1.notify_all();
+            hangs.let_go();
             assert!(attempt.await.is_ok());
         }
+    }
+
+    /// Counts how often the files are read, and hangs meanwhile.
+    #[derive(Default)]
+    struct Counted(Hangs, AtomicUsize);
+
+    impl Fault for Counted {
+        fn before_open(&self, path: &Path) -> io::Result<()> {
+            if path.ends_with("mcps.json") {
+                self.1.fetch_add(1, Ordering::SeqCst);
+            }
+            self.0.before_open(path)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handshake_waits_for_no_folder_that_hangs_and_its_files_are_read_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = paths(directory.path());
+        let hangs = Arc::new(Counted::default());
+        let _fault = inject(&paths.config, Arc::clone(&hangs) as _);
+        let mut beginning = Beginning::new(&paths);
+        let begin = Instant::now();
+        let why = beginning.first_attempt().await.err().expect("it hangs");
+        assert!(begin.elapsed() < files::READ_TIMEOUT, "{:?}", begin.elapsed());
+        assert!(why.contains("still reads") && why.contains(&paths.config.display().to_string()), "{why}");
+        let (tell, told) = watch::channel(why.clone());
+        let mut ready = std::pin::pin!(beginning.until_ready(&tell));
+        tokio::select! {
+            biased;
+            _ = &mut ready => panic!("it hangs"),
+            () = tokio::task::yield_now() => {}
+        }
+        hangs.0.let_go();
+        let _ = ready.await;
+        assert_eq!(*told.borrow(), why, "the first attempt went on");
+        assert_eq!(hangs.1.load(Ordering::SeqCst), 1);
     }
 }
