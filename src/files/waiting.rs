@@ -54,32 +54,52 @@ pub(super) struct Readers {
     hanging: Mutex<HashMap<PathBuf, usize>>,
 }
 
-/// How one read stands, between its thread and the one that waits.
+/// One read, as its thread and the one that waits for it know it.
+struct Reading {
+    readers: &'static Readers,
+    path: PathBuf,
+    progress: Mutex<Progress>,
+}
+
 #[derive(Default)]
 struct Progress {
     done: bool,
     given_up: bool,
 }
 
-/// A read that has not ended.
+/// Its thread's part: dropped when the read ends, however late, and also where it panics.
 struct UnderWay {
-    readers: &'static Readers,
-    path: PathBuf,
-    progress: Arc<Mutex<Progress>>,
+    reading: Arc<Reading>,
     _permit: SemaphorePermit<'static>,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut progress = lock(&self.progress);
+        let Reading { readers, path, progress } = &*self.reading;
+        let mut progress = lock(progress);
         progress.done = true;
         if progress.given_up {
-            let mut hanging = lock(&self.readers.hanging);
-            if let Some(count) = hanging.get_mut(&self.path) {
+            let mut hanging = lock(&readers.hanging);
+            if let Some(count) = hanging.get_mut(path) {
                 *count -= 1;
             }
             hanging.retain(|_, count| *count > 0);
         }
+    }
+}
+
+impl Reading {
+    fn give_up(&self, timeout: Duration) -> FileError {
+        let mut progress = lock(&self.progress);
+        if !progress.done {
+            progress.given_up = true;
+            *lock(&self.readers.hanging).entry(self.path.clone()).or_default() += 1;
+        }
+        FileError::new(&self.path, FileProblem::TimedOut(timeout))
+    }
+
+    fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FileError {
+        FileError::system(&self.path, std::io::Error::other(error))
     }
 }
 
@@ -96,19 +116,16 @@ impl Readers {
     ) -> Result<T, FileError> {
         self.refuse_hanging(path)?;
         let permit = self.free.try_acquire().map_err(|_| self.too_many(path))?;
-        let progress = Arc::new(Mutex::new(Progress::default()));
+        let (reading, work) = self.track(path, permit, read);
         let (done, result) = mpsc::sync_channel(1);
-        let work = self.tracked(path, &progress, permit, read);
         let reader = thread::Builder::new().name("file reader".to_owned());
         let started = reader.spawn(move || {
             let _ = done.send(work());
         });
         started.map_err(|error| FileError::system(path, error))?;
         result.recv_timeout(timeout).map_err(|error| match error {
-            RecvTimeoutError::Timeout => self.give_up(path, timeout, &progress),
-            RecvTimeoutError::Disconnected => {
-                FileError::system(path, std::io::Error::other("its reader panicked"))
-            }
+            RecvTimeoutError::Timeout => reading.give_up(timeout),
+            RecvTimeoutError::Disconnected => reading.failed("its reader panicked"),
         })
     }
 
@@ -123,37 +140,27 @@ impl Readers {
             return Err(self.too_many(path));
         };
         let permit = permit.map_err(|_| self.too_many(path))?;
-        let progress = Arc::new(Mutex::new(Progress::default()));
-        let work = tokio::task::spawn_blocking(self.tracked(path, &progress, permit, read));
-        match tokio::time::timeout(timeout, work).await {
-            Ok(done) => done.map_err(|error| FileError::system(path, std::io::Error::other(error))),
-            Err(_) => Err(self.give_up(path, timeout, &progress)),
+        let (reading, work) = self.track(path, permit, read);
+        match tokio::time::timeout(timeout, tokio::task::spawn_blocking(work)).await {
+            Ok(done) => done.map_err(|error| reading.failed(error)),
+            Err(_) => Err(reading.give_up(timeout)),
         }
     }
 
-    /// The read, which gives its permit back when it ends, however late, and also where it panics.
-    fn tracked<T: Send + 'static>(
+    /// The read, for the one that waits and for the thread.
+    fn track<T: Send + 'static>(
         &'static self,
         path: &Path,
-        progress: &Arc<Mutex<Progress>>,
         permit: SemaphorePermit<'static>,
         read: impl FnOnce() -> T + Send + 'static,
-    ) -> impl FnOnce() -> T + Send + 'static {
-        let (path, progress) = (path.to_owned(), Arc::clone(progress));
-        let under_way = UnderWay { readers: self, path, progress, _permit: permit };
-        move || {
+    ) -> (Arc<Reading>, impl FnOnce() -> T + Send + 'static) {
+        let reading = Arc::new(Reading { readers: self, path: path.to_owned(), progress: Mutex::default() });
+        let under_way = UnderWay { reading: Arc::clone(&reading), _permit: permit };
+        let work = move || {
             let _under_way = under_way;
             read()
-        }
-    }
-
-    fn give_up(&self, path: &Path, timeout: Duration, progress: &Mutex<Progress>) -> FileError {
-        let mut progress = lock(progress);
-        if !progress.done {
-            progress.given_up = true;
-            *lock(&self.hanging).entry(path.to_owned()).or_default() += 1;
-        }
-        FileError::new(path, FileProblem::TimedOut(timeout))
+        };
+        (reading, work)
     }
 
     fn refuse_hanging(&self, path: &Path) -> Result<(), FileError> {
