@@ -4,6 +4,8 @@
 //! around it must name a bound: a timeout, a deadline, a count. What serves others until it is dropped, such as the
 //! stand-ins of servers, is listed here with its reason.
 
+mod sources;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,27 +53,13 @@ fn test_sources(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for folder in ["", "porterod", "portero-cli"] {
         for kind in ["tests", "benches"] {
-            found.extend(sources(&root.join(folder).join(kind)));
+            found.extend(sources::below(&root.join(folder).join(kind)));
         }
         let of_tests = |path: &PathBuf| {
             path.iter().any(|part| part == "tests" || part == "tests.rs" || part == "test_support.rs")
         };
-        found.extend(sources(&root.join(folder).join("src")).into_iter().filter(of_tests));
+        found.extend(sources::below(&root.join(folder).join("src")).into_iter().filter(of_tests));
     }
-    found
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
     found
 }
 

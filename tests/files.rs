@@ -3,8 +3,12 @@
 //! Whatever opens a file elsewhere could wait for ever on a named pipe that somebody put there. Tests may do as they
 //! like.
 
+#[path = "sources/production.rs"]
+mod production;
+mod sources;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Every way of the standard library and of tokio to open a file, or to read or write one by its name.
 const OPENERS: [&str; 11] = [
@@ -28,22 +32,16 @@ const MAY: [(&str, &str); 1] =
 fn no_other_module_opens_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
-    let mut looked = 0;
-    for folder in ["src", "porterod/src", "portero-cli/src"] {
-        for path in sources(&root.join(folder)) {
-            let name = path.strip_prefix(root).expect("below").to_string_lossy().replace('\\', "/");
-            if name.starts_with("src/files/") || MAY.iter().any(|(may, _)| *may == name) {
-                continue;
-            }
-            looked += 1;
-            for (number, line) in code(&fs::read_to_string(&path).expect("a source")) {
-                if let Some(opener) = opened(&line) {
-                    wrong.push(format!("{name}:{number}: `{opener}`; use `portero::files`"));
-                }
+    for (name, text) in production::files(root) {
+        if name.starts_with("src/files/") || MAY.iter().any(|(may, _)| *may == name) {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            if let Some(opener) = opened(&line) {
+                wrong.push(format!("{name}:{number}: `{opener}`; use `portero::files`"));
             }
         }
     }
-    assert!(looked > 300, "only {looked} sources were looked at");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     for (may, _) in MAY {
         let text = fs::read_to_string(root.join(may)).expect("a source");
@@ -57,53 +55,8 @@ fn opened(line: &str) -> Option<&'static str> {
 
 /// The lines before the tests, without comments, with their numbers.
 fn code(text: &str) -> impl Iterator<Item = (usize, String)> {
-    let code = text.split("\nmod tests {").next().unwrap_or_default();
-    let lines = code.lines().enumerate();
+    let lines = production::code(text).lines().enumerate();
     lines.map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default().to_owned()))
-}
-
-/// The sources below a folder but for those of tests: folders and files of that name, and modules that are built for
-/// tests alone.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let for_tests = modules_for_tests(folder);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        if name == "tests" || name.ends_with("_tests") || for_tests.contains(&name) {
-            continue;
-        }
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found
-}
-
-/// `#[cfg(test)] mod x;`, as it stands in a module of this folder or beside it.
-fn modules_for_tests(folder: &Path) -> Vec<String> {
-    let roots = ["lib.rs", "main.rs", "mod.rs"].map(|name| folder.join(name));
-    let beside = folder.with_extension("rs");
-    let mut found = Vec::new();
-    for root in roots.into_iter().chain([beside]) {
-        let Ok(text) = fs::read_to_string(root) else { continue };
-        let mut lines = text.lines().peekable();
-        while let Some(line) = lines.next() {
-            let is_for_tests = line.trim().starts_with("#[cfg(") && line.contains("test");
-            if let Some(next) = lines.peek().filter(|_| is_for_tests) {
-                let module = next.trim().trim_start_matches("pub(crate) ").trim_start_matches("pub ");
-                found.extend(
-                    module
-                        .strip_prefix("mod ")
-                        .and_then(|module| module.strip_suffix(';'))
-                        .map(str::to_owned),
-                );
-            }
-        }
-    }
-    found
 }
 
 #[test]

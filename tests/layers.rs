@@ -4,8 +4,10 @@
 //! order that `docs/architecture.md` gives is checked against it. Tests inside a module may import what they
 //! like.
 
+mod sources;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The library's order, as the architecture gives it.
 const LIBRARY: [&str; 20] = [
@@ -69,7 +71,7 @@ fn keeps_its_layers(folder: &Path, root: &str, architecture: &[&str]) {
             pair[1]
         );
     }
-    let wrong: Vec<String> = sources(&folder)
+    let wrong: Vec<String> = sources::below(&folder)
         .iter()
         .filter(|file| **file != folder.join(root) && **file != folder.join("main.rs"))
         .flat_map(|file| wrong_imports(&folder, file, &layers))
@@ -88,20 +90,6 @@ fn declared(root: &Path) -> Vec<String> {
         Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())
     };
     text.lines().filter_map(name).collect()
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 fn wrong_imports(folder: &Path, file: &Path, layers: &[String]) -> Vec<String> {
