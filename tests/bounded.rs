@@ -3,11 +3,17 @@
 //! A loop waits where its body or condition sleeps, yields, awaits or asks whether a process has ended. The function
 //! around it must name a bound: a timeout, a deadline, a count. What serves others until it is dropped, such as the
 //! stand-ins of servers, is listed here with its reason.
+//!
+//! And no program polls: a loop that sleeps does so for half a second at least, or is listed here with its reason. What
+//! waits for something waits until it is told, by a signal, a lock, a handle of a process or a notification.
 
+#[path = "sources/production.rs"]
+mod production;
 mod sources;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What a loop that waits does.
 const WAITS: [&str; 5] = [".await", "sleep(", "yield_now(", "try_wait(", "read_line("];
@@ -15,7 +21,8 @@ const WAITS: [&str; 5] = [".await", "sleep(", "yield_now(", "try_wait(", "read_l
 const BOUNDS: [&str; 6] =
     ["timeout(", "timeout_at(", "deadline", "elapsed()", "Instant::now() <", "eventually("];
 /// Functions with a loop that ends with what it serves: the file's end, the function's name, and the reason.
-const ENDLESS: [(&str, &str, &str); 7] = [
+const ENDLESS: [(&str, &str, &str); 8] = [
+    ("tests/bounded.rs", "every_short_sleep_is_seen", "names loops, and has none that waits"),
     ("tests/daemon/support.rs", "session", "follows until its connection ends"),
     ("tests/telegram/hands.rs", "connect", "reads on until its connection ends"),
     ("benches/telegram/main.rs", "connect", "reads on until its connection ends"),
@@ -24,6 +31,147 @@ const ENDLESS: [(&str, &str, &str); 7] = [
     ("upkeep/tests.rs", "pass", "counts down the time that it lets pass"),
     ("tests/cli/skew.rs", "a_daemon_of_another_version", "a daemon that the test ends"),
 ];
+
+/// A loop of a program may look twice a second: that costs nothing that could be measured, and hardly delays anything that
+/// a person waits for.
+const MIN_INTERVAL: Duration = Duration::from_millis(500);
+/// What a loop sleeps by, before its argument.
+const SLEEPS: [&str; 7] =
+    ["sleep(", "sleep_until(", "interval(", "recv_timeout(", "wait_timeout(", "park_timeout(", "poll("];
+/// Functions whose loops sleep for less, or for a time that is computed: the file, the function, and the reason.
+const MAY_SLEEP: [(&str, &str, &str); 28] = [
+    (
+        "src/files/pipe.rs",
+        "read",
+        "the system tells of what is written; the time is what is left of a second",
+    ),
+    (
+        "src/server/events.rs",
+        "announce_changes",
+        "gathers after each announcement, and waits for the next one",
+    ),
+    ("src/server/guard/macos.rs", "live_with_parent", "outside Linux no signal tells of a parent's end"),
+    ("src/server/logs.rs", "follow", "until the moment at which it has something to tell"),
+    ("src/server/member.rs", "connection", "until a server may be started again"),
+    ("src/server/pending.rs", "watch", "until the first request is late"),
+    ("src/session/lists.rs", "gather", "until a list is given without what is missing"),
+    ("src/session/lists.rs", "retry", "an act that failed, at growing intervals"),
+    ("src/session/updates.rs", "flush_later", "lets a burst go in portions, and waits for room"),
+    ("porterod/src/app.rs", "relist", "an act that failed, at growing intervals"),
+    ("porterod/src/channels/telegram/ear.rs", "listen", "an act that failed, at growing intervals"),
+    ("porterod/src/channels/telegram/link.rs", "serve_one", "an act that failed, at growing intervals"),
+    ("porterod/src/channels/telegram/link.rs", "meet", "an act that failed, at growing intervals"),
+    (
+        "porterod/src/channels/telegram/talk/activity.rs",
+        "follow_activity",
+        "the interval at which a person wants to be told",
+    ),
+    ("porterod/src/channels/telegram/talk/head.rs", "tell_heads", "the interval is a parameter: a minute"),
+    (
+        "porterod/src/channels/telegram/talk/menu.rs",
+        "follow_menu",
+        "an act that failed, at growing intervals",
+    ),
+    (
+        "porterod/src/channels/telegram/talk/news.rs",
+        "tell_news",
+        "gathers after each message, and waits for the next change",
+    ),
+    (
+        "porterod/src/consent.rs",
+        "late",
+        "until a question is over; looks twice a second, since a boot clock goes on in suspend",
+    ),
+    ("porterod/src/daemon.rs", "end_grants", "until the first grant is over"),
+    ("porterod/src/heads.rs", "run", "gathers after a session left, and waits for the next one"),
+    ("porterod/src/listen.rs", "serve", "an act that failed: nothing tells when a descriptor is free again"),
+    ("porterod/src/main.rs", "start", "an act that failed, at growing intervals"),
+    ("porterod/src/reload.rs", "follow_changes", "gathers after a change, and waits for the next one"),
+    (
+        "porterod/src/store/writer.rs",
+        "begin",
+        "SQLite tells nothing of when another program lets go of the store; two seconds at most",
+    ),
+    ("portero-cli/src/commands/mcp/link.rs", "keep", "an act that failed, at growing intervals"),
+    ("portero-cli/src/commands/mcp/reload.rs", "fill_when_empty", "each second"),
+    (
+        "portero-cli/src/commands/pending/view/screen.rs",
+        "listen",
+        "the keyboard's library cannot be woken when the view is left",
+    ),
+    ("portero-cli/src/daemon/mod.rs", "connect", "an act that failed, at growing intervals"),
+];
+
+#[test]
+fn no_program_polls() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut wrong, mut needless) = (Vec::new(), MAY_SLEEP.to_vec());
+    for (name, text) in production::files(root) {
+        for function in functions(&text) {
+            let short = loops(&function.body).iter().any(|it| has_short_sleep(it, &text));
+            let listed = |(file, listed, _): &(&str, &str, &str)| *file == name && *listed == function.name;
+            if short && !MAY_SLEEP.iter().any(listed) {
+                wrong.push(format!("{name}: fn {}", function.name));
+            }
+            needless.retain(|may| !(short && listed(may)));
+        }
+    }
+    assert!(wrong.is_empty(), "these may poll:\n{}", wrong.join("\n"));
+    assert!(needless.is_empty(), "these need no leave any more: {needless:?}");
+}
+
+/// Whether a loop sleeps for a time that is short, or not a constant of its file.
+fn has_short_sleep(text: &str, file: &str) -> bool {
+    let code: String = text.lines().filter_map(|line| line.split("//").next()).collect();
+    SLEEPS.iter().any(|sleep| {
+        code.match_indices(sleep).any(|(at, _)| {
+            // A method of that name asks something of its own.
+            let is_part = |before: char| before.is_alphanumeric() || before == '_';
+            let is_method = *sleep == "poll(" && code[..at].ends_with('.');
+            let is_word = !is_method && !code[..at].ends_with(is_part);
+            let after = &code[at + sleep.len()..];
+            let argument = after[..after.find([',', ')']).unwrap_or(after.len())].trim();
+            is_word && constant(argument, file).is_none_or(|time| time < MIN_INTERVAL)
+        })
+    })
+}
+
+/// The time that a constant of the file stands for.
+fn constant(name: &str, file: &str) -> Option<Duration> {
+    if name.is_empty() {
+        return None;
+    }
+    let value = file.split_once(&format!("const {name}: Duration = Duration::"))?.1;
+    let (unit, number) = value.split(';').next()?.trim_end_matches(')').split_once('(')?;
+    let number = number
+        .split('*')
+        .map(|factor| factor.trim().replace('_', "").parse::<u64>().ok())
+        .product::<Option<u64>>()?;
+    match unit {
+        "from_secs" => Some(Duration::from_secs(number)),
+        "from_millis" => Some(Duration::from_millis(number)),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_short_sleep_is_seen() {
+    const FILE: &str =
+        "const A: Duration = Duration::from_millis(499);\nconst B: Duration = Duration::from_secs(60 * 60);";
+    for (text, is_short) in [
+        ("loop { thread::sleep(A); }", true),
+        ("loop { tokio::time::sleep(B).await }", false),
+        ("loop { sleep(pause).await }", true),
+        ("loop { sleep(Duration::from_millis(1)) }", true),
+        ("loop { // sleep(A)\n }", false),
+        ("loop { no_sleep(A) }", false),
+        ("while follower.poll() {}", false),
+        ("while event::poll(A) {}", true),
+        ("loop { select! { () = sleep(B) => {} () = sleep(A) => {} } }", true),
+    ] {
+        assert_eq!(has_short_sleep(text, FILE), is_short, "{text}");
+    }
+}
 
 #[test]
 fn every_loop_that_waits_in_a_test_has_a_bound() {

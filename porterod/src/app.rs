@@ -17,7 +17,6 @@ use portero::names::ServerName;
 use portero::notice::{Alarm, Notice};
 use portero::paths::Paths;
 use portero::server::{Event as ServerEvent, Guard, List, RESTARTED, ServerChange};
-use portero::task::State;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +24,6 @@ use tokio_util::task::TaskTracker;
 
 use self::compose::{compose, sealed};
 use crate::alarms::{Alarms, Known};
-use crate::approval::Which;
 use crate::channels::telegram::decide::Deciding;
 use crate::channels::telegram::link::{self, Tuning};
 use crate::channels::telegram::talk::Talk;
@@ -38,7 +36,6 @@ use crate::{configuration, confirmed, listen, reload};
 
 /// How long approved calls that are with a server may take when the daemon ends.
 const GRACE: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long everything else may take.
 const FINISH: Duration = Duration::from_secs(10);
 /// How often idle servers are looked for.
@@ -163,7 +160,7 @@ impl App {
         let lock = listening.await;
         daemon.work.close();
         background.close();
-        let _ = tokio::time::timeout(GRACE, nothing_executes(&daemon)).await;
+        let _ = tokio::time::timeout(GRACE, daemon.desk.none_executes()).await;
         interrupt.cancel();
         let ended = async {
             let _ = executing.await;
@@ -193,13 +190,6 @@ fn known(daemon: &Daemon) -> Known {
     Known {
         is_announced: Arc::new(move |segment| heads.is_announced(segment)),
         was_in_force: Arc::new(move |id| rules.was_in_force(id)),
-    }
-}
-
-async fn nothing_executes(daemon: &Daemon) {
-    let which = Which { state: Some(State::Executing), limit: 1, ..Which::default() };
-    while daemon.desk.list(&which).is_ok_and(|tasks| !tasks.is_empty()) {
-        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

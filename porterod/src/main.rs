@@ -25,7 +25,8 @@ mod detach;
 
 /// How long to wait for a daemon that is just starting or ending.
 const OTHER_DAEMON: Duration = Duration::from_secs(15);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The first pause before it is started again beside it, and the longest.
+const START_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 /// The Portero daemon: keeps tasks, rules and grants, runs what was approved, and serves shared servers.
 ///
@@ -182,6 +183,7 @@ async fn end_of_input() {
 /// Starts the daemon; none if another one runs already and that is well.
 async fn start(paths: &Paths, detached: bool) -> Result<Option<App>, Failure> {
     let since = Instant::now();
+    let mut pause = START_PAUSES.0;
     loop {
         let failure = match App::start(parts(paths)?).await {
             Ok(app) => return Ok(Some(app)),
@@ -197,7 +199,10 @@ async fn start(paths: &Paths, detached: bool) -> Result<Option<App>, Failure> {
             }
             Probe::NeedsRestart(reason) => return Err(reason),
             // It starts or ends just now.
-            Probe::Unreachable(_) if since.elapsed() < OTHER_DAEMON => tokio::time::sleep(LOOK_AGAIN).await,
+            Probe::Unreachable(_) if since.elapsed() < OTHER_DAEMON => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(START_PAUSES.1);
+            }
             Probe::Unreachable(error) => {
                 return Err(internal("another daemon holds the lock but does not answer", &error));
             }

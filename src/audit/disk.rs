@@ -65,7 +65,7 @@ pub struct RealDisk;
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Lines>> {
         let file = files::create_new(path)?;
-        hold(&file);
+        hold(path, &file);
         Ok(Box::new(file))
     }
 
@@ -103,32 +103,33 @@ impl Lines for File {
     }
 }
 
-/// How often a new segment is tried to be locked, and after what pause.
+/// How long a new segment waits for its lock.
 #[cfg(unix)]
-const HOLD_TRIES: u32 = 50;
-#[cfg(unix)]
-const HOLD_INTERVAL: std::time::Duration = std::time::Duration::from_millis(2);
+const HOLD_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Says to [`is_held`] that a process writes here, for as long as it does. Where that is impossible `is_held`
 /// fails too, and the segment stays.
 #[cfg(unix)]
-fn hold(file: &File) {
-    // The daemon may just look whether it is held, and holds it for that moment itself.
-    for _ in 0..HOLD_TRIES {
-        match file.try_lock() {
-            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(HOLD_INTERVAL),
-            Ok(()) => return,
-            Err(fs::TryLockError::Error(error)) => {
-                return tracing::debug!(%error, "this segment cannot be locked, so it is never removed by its age");
+fn hold(path: &Path, file: &File) {
+    match file.try_lock() {
+        Ok(()) => {}
+        // The daemon may just look whether it is held, and holds it for that moment itself.
+        Err(fs::TryLockError::WouldBlock) => {
+            // A copy of the handle is the same open file, so its lock is this one's.
+            let waited = file.try_clone().map(|copy| files::within(path, HOLD_TIMEOUT, move || copy.lock()));
+            if !matches!(waited, Ok(Ok(Ok(())))) {
+                tracing::warn!("another process keeps this segment locked");
             }
         }
+        Err(fs::TryLockError::Error(error)) => {
+            tracing::debug!(%error, "this segment cannot be locked, so it is never removed by its age");
+        }
     }
-    tracing::warn!("another process keeps this segment locked");
 }
 
 /// There a file that is open for writing is known as such anyway.
 #[cfg(not(unix))]
-fn hold(_: &File) {}
+fn hold(_: &Path, _: &File) {}
 
 /// Whether a process still writes to a segment.
 ///

@@ -22,6 +22,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_guard_passes_stdio_through", guard_stdio),
         trial("a_guard_whose_parent_is_gone_starts_nothing", guard_too_late),
     ];
+    #[cfg(target_os = "linux")]
+    trials.push(trial("a_guard_waits_for_what_it_ends_without_looking", guard_sleeps));
     if cfg!(target_os = "linux") {
         // Elsewhere nothing ties a descendant in a session of its own to the guard once its parent is gone.
         trials.push(trial("a_child_that_ends_leaves_nobody", child_ends));
@@ -153,6 +155,35 @@ fn guard_stdio() {
     child.stdin.take().expect("piped").write_all(b"through and through").expect("cat reads");
     let output = child.wait_with_output().expect("cat ends");
     assert_eq!(output.stdout, b"through and through");
+}
+
+/// The grace between the two signals is a hundred looks long for a guard that looks every millisecond.
+#[cfg(target_os = "linux")]
+fn guard_sleeps() {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+    const MOST_SLEEPS: u32 = 25;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("ignores");
+    let script = "trap '' TERM; echo TERM > \"$0\"; sleep 600";
+    let words = ["sh", "-c", script, file.to_str().expect("text")];
+    let mut guard = guarded(&words).stdout(Stdio::null()).spawn().expect("a guard starts");
+    wait_for("a command that ignores it", || {
+        std::fs::read_to_string(&file).is_ok_and(|said| said.ends_with('\n'))
+    });
+    let sleeps = || -> u32 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", guard.id())).expect("it is listed");
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.expect("the kernel counts").trim().parse().expect("a number")
+    };
+    let before = sleeps();
+    let pid = Pid::from_child(&guard);
+    kill_process(pid, Signal::TERM).expect("it lives");
+    // Not collected yet, so that the kernel still lists it.
+    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).expect("it ends");
+    let slept = sleeps() - before;
+    guard.wait().expect("it ended");
+    assert!(slept <= MOST_SLEEPS, "it slept {slept} times");
 }
 
 fn guard_too_late() {

@@ -1,6 +1,8 @@
 //! `portero logs`: the audit, read from its segments, for which no daemon is needed. To verify it, the daemon
 //! tells how far each segment had come.
 
+mod writes;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,9 +17,7 @@ use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, visible};
 use crate::when::When;
-
-/// How often `--follow` looks for more.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+use writes::Writes;
 
 pub(super) fn run(context: &Context, args: &args::Logs) -> Outcome {
     match &args.command {
@@ -32,6 +32,8 @@ fn read(context: &Context, args: &args::Logs) -> Outcome {
     let unreadable = |error: &std::io::Error| {
         Failure::refused(format!("could not read the audit in `{}`", directory.display())).because(error)
     };
+    // Before anything is read, so that no write is missed between.
+    let writes = Writes::of(&directory);
     let mut follower = match args.follow {
         true => Some(Follower::new(&directory, filter.clone()).map_err(|error| unreadable(&error))?),
         false => None,
@@ -47,14 +49,15 @@ fn read(context: &Context, args: &args::Logs) -> Outcome {
     }
     while let Some(follower) = &mut follower {
         // What is written later is not wanted; look once more when that time has come.
-        let over = filter.until.is_some_and(|until| until <= Timestamp::now());
+        let left = filter.until.map(|until| Duration::try_from(until.duration_since(Timestamp::now())));
+        let left = left.map_or(Duration::MAX, Result::unwrap_or_default);
         for entry in follower.poll().map_err(|error| unreadable(&error))? {
             print(&context.output, &entry)?;
         }
-        if over {
+        if left.is_zero() {
             break;
         }
-        std::thread::sleep(LOOK_EVERY);
+        writes.wait(left);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The way to `porterod`: find it, start it, connect to it, stop it.
 
 mod end;
+mod ending;
 mod find;
 mod start;
 mod trust;
@@ -20,6 +21,7 @@ use portero::paths::Paths;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::failure::{Failure, Outcome};
+use ending::Ending;
 
 pub(crate) use end::end;
 pub(crate) use find::find;
@@ -29,7 +31,8 @@ pub(crate) use start::{StartError, Tied, start};
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// How long what listens may behave as no daemon does before it is taken for something else.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// The first pause before it is connected to again, and the longest.
+const CONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(320));
 
 /// A terminal's connection to the daemon.
 pub(crate) struct Daemon {
@@ -140,32 +143,30 @@ impl Daemon {
 
     /// Tells the daemon to stop, and returns once nobody listens any more.
     pub(crate) async fn stop(self, paths: &Paths) -> Outcome {
+        // Before it ends, when its number may become another process's.
+        let process = Ending::of(self.welcome.pid);
         self.ask(Ask::Stop).await?;
-        let pid = self.welcome.pid;
         drop(self);
         gone(paths).await?;
-        // The process itself ends a moment later. One that nobody collects stays listed, so not for long.
-        let begin = Instant::now();
-        while is_listed(pid) && begin.elapsed() < SETTLE_WITHIN {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+        // The process itself ends a moment later.
+        process.ended(SETTLE_WITHIN).await;
         Ok(())
     }
 }
 
-/// Returns once no daemon holds the lock.
+/// Returns once no daemon holds the lock: it lets go of it last, when its children and its store are closed.
 async fn gone(paths: &Paths) -> Outcome {
-    let gone = async {
-        while !is_gone(paths) {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    tokio::time::timeout(STOP_WITHIN, gone).await.map_err(|_| {
-        Failure::refused(format!(
-            "the daemon still runs {} s after it was told to stop",
-            STOP_WITHIN.as_secs()
-        ))
-    })
+    let path = paths.lock();
+    let Ok(lock) = files::open(&path, Links::Refuse) else { return Ok(()) };
+    // The system wakes what waits for a lock. Shared, so that several may wait.
+    let gone = files::off_thread(&path, STOP_WITHIN, move || lock.file().lock_shared()).await;
+    if matches!(gone, Ok(Ok(()))) {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "the daemon still runs {} s after it was told to stop",
+        STOP_WITHIN.as_secs()
+    )))
 }
 
 /// Connects, and believes nothing of a process that is not the daemon's program, a refusal neither, nor of a daemon that
@@ -176,11 +177,13 @@ pub(crate) async fn connect(
     hello: &Hello,
 ) -> Result<(Client, mpsc::Receiver<Push>, Welcome), ConnectError> {
     let begin = Instant::now();
+    let mut pause = CONNECT_PAUSES.0;
     loop {
         let store = confirmed::expected_store(paths);
         match Client::connect(&paths.socket(), hello.clone(), store.as_ref()).await {
             Err(ConnectError::Broken(_)) if begin.elapsed() < SETTLE_WITHIN => {
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(CONNECT_PAUSES.1);
             }
             Ok(connected) if trust::runs_daemon(connected.0.peer()) => return Ok(connected),
             Ok((client, ..)) => return Err(ConnectError::Foreign(Process::of(client.peer()))),
@@ -216,27 +219,6 @@ fn not_started(paths: &Paths, error: &StartError) -> Failure {
         return Failure::usage(what).hint("run `portero check`");
     }
     Failure::unreachable(ACT).because(error).hint("run `porterod` by hand to see what it says")
-}
-
-/// Whether no daemon holds the lock any more: it lets go of it last, when its children and its store are
-/// closed.
-fn is_gone(paths: &Paths) -> bool {
-    match files::open(&paths.lock(), Links::Refuse) {
-        Ok(file) => file.file().try_lock().is_ok(),
-        Err(_) => true,
-    }
-}
-
-/// Whether the system still lists the process.
-#[cfg(unix)]
-fn is_listed(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
-}
-
-#[cfg(not(unix))]
-const fn is_listed(_: u32) -> bool {
-    false
 }
 
 /// Why there is no connection, as a failure.

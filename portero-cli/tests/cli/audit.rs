@@ -50,3 +50,37 @@ fn where_no_audit_can_be_begun_no_session_and_no_daemon_starts() {
         assert!(said.err.contains("audit") && said.out.is_empty(), "{words:?}: {}", said.err);
     }
 }
+
+/// Without the system's word a follower looks again after five seconds only.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_written_is_shown_at_once_to_those_who_follow() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    const AT_ONCE: Duration = Duration::from_secs(4);
+    let world = World::with_office();
+    let mut agent = Agent::connect(&world, &["--no-start"]);
+    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    let mut follower = world.command(&["logs", "--follow"]);
+    let mut follower = follower.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    let outcome = || {
+        let mut lines = std::iter::from_fn(|| told.recv_timeout(crate::world::PATIENCE).ok());
+        assert!(lines.any(|line| line.contains("outcome")), "it shows the outcome");
+    };
+    outcome();
+    // Several, since one may come just as it looks by itself.
+    let took = (0..4).map(|_| {
+        text(&agent.call("office__read_mail", &json!({"id": 1})));
+        let begin = Instant::now();
+        outcome();
+        begin.elapsed()
+    });
+    let slowest = took.max();
+    follower.kill().and_then(|()| follower.wait()).unwrap();
+    assert!(slowest.is_some_and(|slowest| slowest < AT_ONCE), "{slowest:?}");
+}

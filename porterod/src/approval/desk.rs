@@ -170,6 +170,17 @@ impl Desk {
         self.task(task, principal)
     }
 
+    /// Returns once no task is executing, or the store cannot be read.
+    pub async fn none_executes(&self) {
+        let which = Which { state: Some(State::Executing), limit: 1, ..Which::default() };
+        let mut changes = self.changes.subscribe();
+        while self.list(&which).is_ok_and(|tasks| !tasks.is_empty()) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Makes a step of a task, with its record, and tells everyone.
     pub(crate) async fn step(&self, step: Step, by: &str, weight: Weight) -> Result<Task, DeskError> {
         let id = step.id;

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getpid, getppid, kill_process, kill_process_group,
@@ -13,6 +14,10 @@ use rustix::process::{
 };
 
 use crate::files;
+
+/// How often the guard looks whether its descendants are gone, beside hearing of each end: not at all, since each of
+/// them ends as its child (a subreaper's), of which the kernel tells it.
+pub(super) const LOOK_INTERVAL: Duration = Duration::MAX;
 
 /// This program, even when its file was replaced since it started.
 const MYSELF: &str = "/proc/self/exe";
@@ -165,7 +170,7 @@ mod tests {
         let start = std::time::Instant::now();
         while !(both(walk_children()) && both(scan_processes())) {
             assert!(start.elapsed().as_secs() < 10, "the walk does not find the children");
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
         let mut grandchild = Vec::new();
         collect_children(pid, &mut grandchild);

@@ -14,7 +14,10 @@ use rustix::process::{
 };
 
 /// How often the guard looks whether its parent still lives.
-const LOOK: Duration = Duration::from_millis(50);
+const PARENT_INTERVAL: Duration = Duration::from_millis(50);
+/// How often it looks whether its descendants are gone, while it ends them: the kernel tells it of its own child's end
+/// only.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Ends the guard, through its own SIGTERM, once its parent is another process than it was.
 pub(super) fn live_with_parent(parent: Option<i32>) -> io::Result<()> {
@@ -24,7 +27,7 @@ pub(super) fn live_with_parent(parent: Option<i32>) -> io::Result<()> {
     }
     std::thread::Builder::new().name("parent".to_owned()).stack_size(64 << 10).spawn(move || {
         while getppid() == parent {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(PARENT_INTERVAL);
         }
         // The loop that waits for signals does the rest. It cannot fail: the receiver is this process.
         let _ = kill_process(getpid(), Signal::TERM);

@@ -1,22 +1,23 @@
 //! What the guard does, in order: get ready, start the command, wait, end everything.
 
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::pipe;
 
 use super::platform::{self, Descendants};
 use super::{GRACE, NOT_FOUND, NOT_RUN, Order, Stage, complain, short};
 
 /// How long the guard goes on killing what does not die, such as a process that waits for a dead disk.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How often it looks whether all are gone.
-const LOOK: Duration = Duration::from_millis(1);
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Does what it was told.
 pub(super) fn follow(order: Order) -> ExitCode {
@@ -35,9 +36,10 @@ pub(super) fn follow(order: Order) -> ExitCode {
 fn watch(parent: Option<i32>, mut command: Command) -> io::Result<ExitCode> {
     // Before anything can send one of them.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
+    let ends = Ends::new()?;
     platform::live_with_parent(parent)?;
     let child = command.process_group(0).spawn()?;
-    let mut brood = Brood::of(Pid::from_child(&child));
+    let mut brood = Brood::of(Pid::from_child(&child), ends);
     // The command alone holds the pipes now: they close when it closes them. Stderr stays for complaints.
     let_go_of_stdio()?;
     let code = match brood.wait(&mut signals) {
@@ -58,11 +60,34 @@ enum Ended {
 struct Brood {
     main: Pid,
     descendants: Descendants,
+    ends: Ends,
+}
+
+/// Tells when a child of the guard's ended.
+struct Ends(UnixStream);
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        let (told, tell) = UnixStream::pair()?;
+        told.set_nonblocking(true)?;
+        pipe::register(SIGCHLD, tell)?;
+        Ok(Self(told))
+    }
+
+    /// Waits at most so long until a child ends. One that ended since the last wait counts.
+    fn wait(&mut self, most: Duration) {
+        let timeout = Timespec::try_from(most).ok();
+        // A signal interrupts it; the caller has the clock in sight.
+        let _ = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], timeout.as_ref());
+        // Emptied before the caller looks: an end that comes after its look wakes it the next time.
+        let mut bytes = [0; 64];
+        while matches!(self.0.read(&mut bytes), Ok(1..)) {}
+    }
 }
 
 impl Brood {
-    fn of(main: Pid) -> Self {
-        Self { main, descendants: Descendants::of(main) }
+    fn of(main: Pid, ends: Ends) -> Self {
+        Self { main, descendants: Descendants::of(main), ends }
     }
 
     /// Waits until the command ends or somebody wants its end.
@@ -97,32 +122,35 @@ impl Brood {
     /// Ends every descendant.
     fn end(&mut self) {
         self.descendants.signal(Signal::TERM);
-        if self.gone_within(GRACE) {
-            return;
-        }
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            // Anew each time: what forks while it is killed is found in the next round.
-            self.descendants.signal(Signal::KILL);
-            if self.gone_within(LOOK) {
-                return;
-            }
+        while !self.are_gone() {
+            let Some(left) = left_of(GRACE, start) else { return self.kill() };
+            self.ends.wait(left);
         }
     }
 
-    fn gone_within(&mut self, time: Duration) -> bool {
+    fn kill(&mut self) {
         let start = Instant::now();
-        loop {
-            while let Reaped::Main(_) = self.reap() {}
-            if self.descendants.gone() {
-                return true;
+        // Anew after each end: what forks while it is killed has another parent then, and is found in the next round.
+        while let Some(left) = left_of(KILL_TIMEOUT, start) {
+            self.descendants.signal(Signal::KILL);
+            if self.are_gone() {
+                return;
             }
-            if start.elapsed() >= time {
-                return false;
-            }
-            std::thread::sleep(LOOK);
+            self.ends.wait(left);
         }
     }
+
+    fn are_gone(&mut self) -> bool {
+        while let Reaped::Main(_) = self.reap() {}
+        self.descendants.gone()
+    }
+}
+
+/// How long to wait now, if there is time left; no longer than the platform tells of ends by itself.
+fn left_of(time: Duration, start: Instant) -> Option<Duration> {
+    let left = time.saturating_sub(start.elapsed());
+    (!left.is_zero()).then(|| left.min(platform::LOOK_INTERVAL))
 }
 
 /// What a round of collecting found.
