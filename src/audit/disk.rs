@@ -110,7 +110,7 @@ const HOLD_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(100);
 /// Says to [`is_held`] that a process writes here, for as long as it does. Where that is impossible `is_held`
 /// fails too, and the segment stays.
 #[cfg(unix)]
-fn hold(path: &Path, file: &File) {
+pub(super) fn hold(path: &Path, file: &File) {
     match file.try_lock() {
         Ok(()) => {}
         // The daemon may just look whether it is held, and holds it for that moment itself.
@@ -129,7 +129,7 @@ fn hold(path: &Path, file: &File) {
 
 /// There a file that is open for writing is known as such anyway.
 #[cfg(not(unix))]
-fn hold(_: &Path, _: &File) {}
+pub(super) fn hold(_: &Path, _: &File) {}
 
 /// Whether a process still writes to a segment.
 ///

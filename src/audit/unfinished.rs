@@ -8,10 +8,14 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
 use super::disk::is_held;
+use super::lines::{Line, SegmentLines, open_segment};
 use super::reader::{parse, segments};
-use super::{Begin, Event};
+use super::{Begin, Event, Record};
 use crate::files::{self, Links};
 use crate::names::{Principal, SessionId, TaskId, ToolId};
+
+/// What the daemon calls itself in the first record of its segments; its build follows.
+const DAEMON: &str = "porterod";
 
 /// An intent without an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,16 +55,18 @@ pub fn ended(directory: &Path, settled: &HashSet<String>, own: Option<&str>) -> 
     let unsettled = || -> io::Result<Vec<String>> {
         Ok(segments(directory)?.into_iter().filter(|name| !settled.contains(name)).collect())
     };
-    // First who is held, then which are there: the next file of a chain is made before the former is let go, so a
-    // process that goes on in between is not taken for gone.
+    // A process locks its file before it writes the first record. So a file without one may be a live process's that
+    // is about to lock it, and one that has a record and no lock is of a process that is gone or went on elsewhere.
     let mut released = HashSet::new();
-    for name in unsettled()? {
+    for name in unsettled()?.into_iter().filter(|name| has_begun(directory, name)) {
         match is_held(&directory.join(&name)) {
             Ok(false) => drop(released.insert(name)),
             Ok(true) => {}
             Err(error) => tracing::debug!(segment = name, %error, "whether its process is gone is not known"),
         }
     }
+    // Listed again only now: the next file of a chain is made before the former is let go, so a process that went on
+    // in between is not taken for gone.
     let mut found = Ended::default();
     let (mut open, mut closed) = (Vec::new(), HashSet::new());
     for chain in chains(directory, &unsettled()?) {
@@ -68,7 +74,9 @@ pub fn ended(directory: &Path, settled: &HashSet<String>, own: Option<&str>) -> 
         if !is_gone && !chain.iter().any(|name| Some(name.as_str()) == own) {
             continue;
         }
-        let left = scan(directory, &chain, &mut closed)?;
+        // Only the daemon closes calls of others. A session's word would keep another's call without its outcome.
+        let is_daemon = chain.first().is_some_and(|first| is_of_daemon(directory, first));
+        let left = scan(directory, &chain, is_daemon.then_some(&mut closed))?;
         if is_gone {
             open.extend(left);
             found.segments.extend(chain);
@@ -77,6 +85,32 @@ pub fn ended(directory: &Path, settled: &HashSet<String>, own: Option<&str>) -> 
     open.retain(|left| !closed.contains(&(left.segment.clone(), left.call)));
     found.open = open;
     Ok(found)
+}
+
+/// The first line of a segment, where it is whole.
+fn first_line<T>(directory: &Path, name: &str, look: impl FnOnce(&Line<'_>) -> T) -> Option<T> {
+    let mut lines = SegmentLines::new(open_segment(&directory.join(name)).ok()?);
+    match lines.next().ok()?? {
+        Line::Torn => None,
+        line @ (Line::Whole(_) | Line::TooLong) => Some(look(&line)),
+    }
+}
+
+/// Whether its process wrote a first record, of whatever kind.
+fn has_begun(directory: &Path, name: &str) -> bool {
+    first_line(directory, name, |_| ()).is_some()
+}
+
+/// Whether a segment says that a daemon began it.
+fn is_of_daemon(directory: &Path, name: &str) -> bool {
+    let is_daemon = |line: &Line<'_>| match line {
+        Line::Whole(line) => serde_json::from_slice::<Record>(line).is_ok_and(|record| match record.event {
+            Event::Process { program, .. } => program.split(' ').next() == Some(DAEMON),
+            _ => false,
+        }),
+        Line::Torn | Line::TooLong => false,
+    };
+    first_line(directory, name, is_daemon).unwrap_or(false)
 }
 
 /// The files of each process, in the order of its chain.
@@ -107,11 +141,11 @@ fn chains(directory: &Path, names: &[String]) -> Vec<Vec<String>> {
     chains
 }
 
-/// The intents of one chain without an outcome; adds those that it closes for others to `closed`.
+/// The intents of one chain without an outcome; adds those that it closes for others to `closed`, if it may.
 fn scan(
     directory: &Path,
     chain: &[String],
-    closed: &mut HashSet<(String, u64)>,
+    mut closed: Option<&mut HashSet<(String, u64)>>,
 ) -> io::Result<Vec<Unfinished>> {
     let mut open = BTreeMap::new();
     for name in chain {
@@ -127,7 +161,11 @@ fn scan(
                         open.insert(call, Unfinished { segment, call, tool, session, principal, task });
                     }
                     Event::Outcome { call, .. } => drop(open.remove(&call)),
-                    Event::Interrupted { segment, call, .. } => drop(closed.insert((segment, call))),
+                    Event::Interrupted { segment, call, .. } => {
+                        if let Some(closed) = &mut closed {
+                            closed.insert((segment, call));
+                        }
+                    }
                     Event::Refused { .. }
                     | Event::Task { .. }
                     | Event::Act { .. }
@@ -148,7 +186,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::segment::tests::{outcome, start};
-    use super::super::{Record, Segment};
+    use super::super::{Disk, Lines, RealDisk, Segment};
     use super::*;
 
     fn intent(call: u64) -> Record {
@@ -210,6 +248,64 @@ mod tests {
         let mut left = calls(&look(None));
         left.sort_unstable();
         assert_eq!(left, [1, 1, 3], "call 1 of each");
+    }
+
+    #[test]
+    fn only_a_daemon_closes_the_calls_of_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let killed = Segment::open(directory.path(), "portero", start()).unwrap();
+        killed.append(&intent(1)).unwrap();
+        let segment = killed.head().segment;
+        drop(killed);
+        let interrupted = || {
+            let tool = "mail/send".parse().unwrap();
+            let event = Event::Interrupted { segment: segment.clone(), call: 1, tool, task: None };
+            Record { event, ..intent(0) }
+        };
+        let look = || calls(&ended(directory.path(), &HashSet::new(), None).unwrap());
+        for program in ["portero", "porteroded", "a porterod"] {
+            Segment::open(directory.path(), program, start()).unwrap().append(&interrupted()).unwrap();
+            assert_eq!(look(), [1], "{program} is no daemon");
+        }
+        let daemon = Segment::open(directory.path(), "porterod 1.0.0", start()).unwrap();
+        daemon.append(&interrupted()).unwrap();
+        drop(daemon);
+        assert_eq!(look(), [0; 0]);
+    }
+
+    /// Looks for ended processes while a process has made its file and not locked it yet.
+    #[derive(Debug)]
+    struct LooksBeforeTheLock;
+
+    impl Disk for LooksBeforeTheLock {
+        fn create(&self, path: &Path) -> io::Result<Box<dyn Lines>> {
+            let file = files::create_new(path)?;
+            let found = ended(path.parent().unwrap(), &HashSet::new(), None)?;
+            assert!(found.segments.is_empty(), "settled for good, although its process lives: {found:?}");
+            super::super::disk::hold(path, &file);
+            Ok(Box::new(file))
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            RealDisk.remove(path)
+        }
+
+        fn sync_name(&self, path: &Path) -> io::Result<()> {
+            RealDisk.sync_name(path)
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_live_segment_is_not_settled_between_its_making_and_its_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let segment = Segment::open_on(Arc::new(LooksBeforeTheLock), directory.path(), "portero", start());
+        let segment = segment.unwrap();
+        segment.append(&intent(1)).unwrap();
+        let look = || ended(directory.path(), &HashSet::new(), None).unwrap();
+        assert!(look().segments.is_empty());
+        drop(segment);
+        assert_eq!(calls(&look()), [1]);
     }
 
     #[test]
