@@ -142,6 +142,18 @@ impl Paths {
         self.state.join("denies.json")
     }
 
+    /// Rejections of tasks that the store could not take yet.
+    #[must_use]
+    pub fn rejections(&self) -> PathBuf {
+        self.state.join("rejections")
+    }
+
+    /// What arrived for this bot on Telegram and could not be dealt with yet.
+    #[must_use]
+    pub fn updates(&self, bot: i64) -> PathBuf {
+        self.state.join(format!("telegram-updates-{bot}"))
+    }
+
     /// The configuration as a person confirmed it, for sessions without the daemon.
     #[must_use]
     pub fn confirmed(&self) -> PathBuf {

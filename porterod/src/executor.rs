@@ -104,6 +104,8 @@ impl Executor {
     /// When the store cannot be written.
     pub async fn recover(&self) -> Result<Recovered, StoreError> {
         let note = "Portero stopped while this ran; whether it took effect is unknown";
+        // Before anything that was approved can start.
+        self.parts.desk.restore_rejections().await?;
         let executing = self.ids(State::Executing)?;
         for id in &executing {
             let ending = self.ending(State::Interrupted, note);

@@ -11,6 +11,8 @@ pub mod boot;
 
 pub mod signals;
 
+mod reserved;
+
 pub mod store;
 
 pub mod damper;

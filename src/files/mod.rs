@@ -102,6 +102,14 @@ pub fn open_to_sync(path: &Path) -> Result<RegularFile, FileError> {
     open_with(path, Links::Refuse, OpenOptions::new().read(true).append(true))
 }
 
+/// Opens a regular file of our own to write over what it holds.
+///
+/// # Errors
+/// See [`FileProblem`].
+pub fn open_to_overwrite(path: &Path) -> Result<RegularFile, FileError> {
+    open_with(path, Links::Refuse, OpenOptions::new().read(true).write(true))
+}
+
 /// Opens a regular file of our own that no other process has open.
 ///
 /// # Errors

@@ -34,15 +34,19 @@ pub(super) fn print_unsaved(out: &Output, unsaved: Option<&Unsaved>) -> std::io:
         (!ids.is_empty()).then(|| format!("{what} {}", ids.join(", ")))
     };
     let tasks: Vec<_> = tasks.iter().map(|task| super::tasks::short(*task)).collect();
-    let what = [
-        paused.then(|| "the pause".to_owned()),
-        ids("rule", rules),
-        ids("the end of", ended),
-        (!tasks.is_empty()).then(|| format!("the rejection of {}", tasks.join(", "))),
-    ];
+    let what = [paused.then(|| "the pause".to_owned()), ids("rule", rules), ids("the end of", ended)];
     let what: Vec<_> = what.into_iter().flatten().collect();
-    let what = if what.is_empty() { "the last change".to_owned() } else { what.join("; ") };
-    out.line(format_args!("UNSAVED     {}: in force, and lost if the daemon ends now", visible(&what)))?;
+    if !tasks.is_empty() {
+        let tasks = tasks.join(", ");
+        out.line(format_args!(
+            "UNSAVED     the rejection of {}: in force, not in the store yet",
+            visible(&tasks)
+        ))?;
+    }
+    if !what.is_empty() || tasks.is_empty() {
+        let what = if what.is_empty() { "the last change".to_owned() } else { what.join("; ") };
+        out.line(format_args!("UNSAVED     {}: in force, and lost if the daemon ends now", visible(&what)))?;
+    }
     out.line(format_args!("            {}; it is saved by itself once that is possible", visible(problem)))
 }
 

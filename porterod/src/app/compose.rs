@@ -69,7 +69,7 @@ pub(super) async fn compose(
     let daemon = Arc::new(Daemon {
         build,
         started: clock.now().wall,
-        desk: open_desk(&journal, &servers, &policy, Arc::clone(&approvals), Arc::clone(&clock)),
+        desk: open_desk((&journal, &paths), &servers, &policy, Arc::clone(&approvals), Arc::clone(&clock)),
         outbox: Outbox::new(Arc::clone(&journal)),
         upkeep: Upkeep::new(Arc::clone(&heads), Arc::clone(&config)),
         heads,
@@ -172,7 +172,7 @@ impl Kept {
 
 /// The desk, at which shared servers ask too.
 fn open_desk(
-    journal: &Arc<Journal>,
+    (journal, paths): (&Arc<Journal>, &Paths),
     servers: &Arc<Servers>,
     policy: &Arc<ArcSwap<Policy>>,
     settings: Arc<ArcSwap<Approvals>>,
@@ -184,6 +184,7 @@ fn open_desk(
         policy: Arc::clone(policy),
         settings,
         clock: Arc::new(Steady::new(clock)),
+        rejections: paths.rejections(),
     });
     servers.ask_at(Arc::clone(&desk) as _);
     desk

@@ -1,6 +1,6 @@
 //! The desk itself: its parts, what is read from it, and the one step that everything on it is made of.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,9 +42,7 @@ pub enum DeskError {
     #[error(transparent)]
     Vote(#[from] VoteError),
     /// It is rejected and will not run, but that could not be saved yet.
-    #[error(
-        "task {0} is rejected and does not run, but that could not be saved yet, and is lost if the daemon ends now: {1}"
-    )]
+    #[error("task {0} is rejected and does not run, but that could not be saved in the store yet: {1}")]
     Unsaved(TaskId, String),
     /// The store failed.
     #[error(transparent)]
@@ -63,6 +61,8 @@ pub struct DeskParts {
     pub settings: Arc<ArcSwap<Approvals>>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// The file of the rejections that the store could not take yet.
+    pub rejections: PathBuf,
 }
 
 /// Where calls wait for a person.
@@ -82,12 +82,13 @@ impl Desk {
     /// A desk. Whoever is to be told of its tasks reads the outbox.
     #[must_use]
     pub fn new(parts: DeskParts) -> Arc<Self> {
+        let rejections = Rejections::new(parts.rejections.clone());
         Arc::new(Self {
             parts,
             changes: watch::channel(0).0,
             approved: Notify::new(),
             opened: Notify::new(),
-            rejections: Rejections::default(),
+            rejections,
         })
     }
 

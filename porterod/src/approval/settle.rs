@@ -1,5 +1,7 @@
 //! Settling a task: a person's yes, their no, and the agent that takes its call back.
 
+use std::sync::Arc;
+
 use portero::anonymize::Fake;
 use portero::names::{Principal, TaskId};
 use portero::task::{State, Task};
@@ -13,12 +15,14 @@ use crate::store::tasks::{self, Step, Stepped};
 use crate::taps::{Tapped, Turned};
 
 /// What one tap against all calls of a list did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListRejection {
     /// How many waited and are denied now.
     pub denied: usize,
     /// How many had expired before, so that nothing was left to deny.
     pub expired: usize,
+    /// Why that is in force and not saved in the store yet, where that is so.
+    pub unsaved: Option<String>,
 }
 
 impl Desk {
@@ -98,10 +102,10 @@ impl Desk {
     }
 
     /// Denies every one of these that still waits, in one change. A tap on the one button against all of them is
-    /// used up with it.
+    /// used up with it. Where that cannot be saved they are denied all the same, and the button can be used again.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when the button was used before, or when the store cannot be written.
+    /// [`StoreError::Refused`] when the button was used before.
     pub async fn reject_listed(
         &self,
         tasks: Vec<TaskId>,
@@ -109,32 +113,42 @@ impl Desk {
     ) -> Result<ListRejection, StoreError> {
         let (now, ticket) = (self.now(), turned.ticket.clone());
         let by = turned.by();
-        let rejected = self.parts.journal.change(Weight::Lenient, move |store| {
-            ticket.spend(store, 1)?;
-            let mut records = Vec::new();
-            let mut rejection = ListRejection::default();
-            for id in &tasks {
-                // One that is overdue has expired, even if the timer has not noticed: it is not denied.
-                let denial = Step::new(*id, &[State::PendingApproval], State::Denied, now);
-                match tasks::step(store, &Step { alive: true, ..denial })? {
-                    Stepped::Done(task) => {
-                        open::cool(store, &task)?;
-                        rejection.denied += 1;
-                        records.push(about_task(&task, &by, None));
+        let journal = Arc::clone(&self.parts.journal);
+        let (listed, rejecter) = (tasks.clone(), by.clone());
+        let saving = async move {
+            let rejecting = move |store: &rusqlite::Connection| {
+                ticket.spend(store, 1)?;
+                let mut records = Vec::new();
+                let mut rejection = ListRejection::default();
+                for id in &listed {
+                    // One that is overdue has expired, even if the timer has not noticed: it is not denied.
+                    let denial = Step::new(*id, &[State::PendingApproval], State::Denied, now);
+                    match tasks::step(store, &Step { alive: true, ..denial })? {
+                        Stepped::Done(task) => {
+                            open::cool(store, &task)?;
+                            rejection.denied += 1;
+                            records.push(about_task(&task, &rejecter, None));
+                        }
+                        Stepped::Expired(task) => {
+                            rejection.expired += 1;
+                            records.push(about_task(&task, "expiry", None));
+                        }
+                        Stepped::Elsewhere(State::Expired) => rejection.expired += 1,
+                        Stepped::Elsewhere(_) | Stepped::Missing => {}
                     }
-                    Stepped::Expired(task) => {
-                        rejection.expired += 1;
-                        records.push(about_task(&task, "expiry", None));
-                    }
-                    Stepped::Elsewhere(State::Expired) => rejection.expired += 1,
-                    Stepped::Elsewhere(_) | Stepped::Missing => {}
                 }
+                Ok((rejection, records))
+            };
+            journal.change(Weight::Lenient, rejecting).await
+        };
+        match self.save_rejection(saving).await {
+            Ok(rejection) => {
+                self.wake();
+                Ok(rejection)
             }
-            Ok((rejection, records))
-        });
-        let rejected = rejected.await?;
-        self.wake();
-        Ok(rejected)
+            Err(error @ StoreError::Refused(_)) => Err(error),
+            Err(error) => Ok(self.reject_list_unsaved(tasks, &by, &error).await),
+        }
     }
 
     fn denial(&self, task: TaskId, reason: Option<Fake<String>>) -> Step {

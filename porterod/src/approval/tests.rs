@@ -95,6 +95,7 @@ impl Bench {
             policy: policy.clone(),
             settings: settings.clone(),
             clock: clock.clone(),
+            rejections: directory.path().join("rejections"),
         });
         let outbox = Outbox::new(journal.clone());
         Self { directory, clock, journal, policy, settings, ground, desk, outbox }

@@ -28,6 +28,7 @@ mod channel;
 mod fake_server;
 mod full;
 mod phone;
+mod rejected;
 
 /// What makes this program a daemon: the directory that it lives in.
 const ROLE: &str = "PORTERO_TEST_CRASH_DAEMON";

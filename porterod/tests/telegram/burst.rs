@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::hands::{Hands, buttons, short};
 use crate::standin::{Shown, StandIn, TOKEN};
-use crate::world::JANE;
+use crate::world::{JANE, SOON};
 
 /// Longer than any question waits.
 const DAY: Duration = Duration::from_secs(25 * 3600);
@@ -79,6 +79,31 @@ async fn all_of_a_list_are_denied_with_one_tap() {
         |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.id == shown.id && it.keyboard.is_none());
     let over = hands.telegram().until("the list's end", over).await;
     assert!(over.text.starts_with("Denied: 3"), "{}", over.text);
+}
+
+/// Another program holds the store meanwhile.
+#[tokio::test]
+async fn all_of_a_list_are_denied_also_where_that_cannot_be_saved() {
+    let mut hands = Hands::new().await;
+    let tasks = many(&mut hands, 8).await;
+    let shown = list(&hands, &tasks[5..]).await;
+    let store = rusqlite::Connection::open(hands.world.paths().store()).unwrap();
+    store.busy_timeout(SOON).unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let query = hands.telegram().press(JANE, shown.id, "❌ Deny all of these");
+    let told = hands.told(&query).await;
+    assert!(told.starts_with("Denied 3. That is in force, but not saved yet"), "{told}");
+    for task in &tasks[5..] {
+        hands.is(task.id, State::Denied).await;
+    }
+    assert_eq!(hands.task(tasks[0].id).await.state, State::PendingApproval);
+    store.execute_batch("ROLLBACK").unwrap();
+    let mut hands = hands.restarted().await;
+    for task in &tasks[5..] {
+        hands.is(task.id, State::Denied).await;
+    }
+    let later = hands.submit("later").await;
+    assert_eq!(hands.task(later.id).await.state, State::PendingApproval);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ fn steady(bench: &Bench) -> Arc<Desk> {
         policy: Arc::clone(&bench.policy),
         settings: Arc::clone(&bench.settings),
         clock: Arc::new(Steady::new(Arc::clone(&bench.clock) as _)),
+        rejections: bench.directory.path().join("rejections"),
     })
 }
 

@@ -14,7 +14,7 @@ const CALLS: usize = 8;
 
 impl Home {
     /// A daemon whose files may be this long.
-    fn limited(&self, kilobytes: usize) -> Daemon {
+    pub(super) fn limited(&self, kilobytes: usize) -> Daemon {
         let mut command = Command::new("sh");
         command
             .args(["-c", LIMITED, &(kilobytes * 2).to_string()])
@@ -30,7 +30,7 @@ impl Home {
     }
 
     /// A terminal's connection; none when the daemon ended before it listened.
-    async fn reach(&self, daemon: &mut Daemon) -> Option<Client> {
+    pub(super) async fn reach(&self, daemon: &mut Daemon) -> Option<Client> {
         let since = Instant::now();
         let hello = Hello {
             protocol: PROTOCOL,

@@ -68,7 +68,13 @@ pub(super) const TOO_LATE_FOR_REASON: Words = Words::passing(
 const NONE_WAITS: Words = Words::passing("None of these waits any more. Nothing was changed.");
 
 /// What the button against all calls of a list did.
-pub(super) fn list_denied(ListRejection { denied, expired }: ListRejection) -> Words {
+pub(super) fn list_denied(ListRejection { denied, expired, unsaved }: ListRejection) -> Words {
+    if unsaved.is_some() {
+        let text = format!(
+            "Denied {denied}. That is in force, but not saved yet: look at the disk of the computer."
+        );
+        return Words { text: Some(Cow::Owned(text)), alert: true };
+    }
     let text = match (denied, expired) {
         (0, 0) => return NONE_WAITS,
         (0, expired) => format!("Nothing was denied: {expired} had expired."),
@@ -132,7 +138,7 @@ pub(super) fn undone_for_good(words: Words, tool: &ToolId) -> Words {
 pub(super) fn undone(state: Option<State>, failure: &Failure) -> Words {
     match (state, failure.kind) {
         (_, FailureKind::Unsaved) => Words::alert(
-            "Done, and in force. It could not be saved yet, and is lost if Portero ends now: look at the disk.",
+            "Done, and in force. It could not be saved yet, and may be lost if Portero ends now: look at the disk.",
         ),
         (_, FailureKind::Busy) => Words::alert(
             "Another program holds Portero's store, so nothing was changed. Close it, then press again.",

@@ -1,0 +1,78 @@
+//! A rejection that the store could not take, and a daemon that is killed before it could.
+
+use portero::ipc::FailureKind;
+use portero::policy::Action;
+
+use super::*;
+
+/// How many rules are made until the disk is full.
+const MAX_RULES: usize = 2_000;
+
+/// An approved call, which does not start since everything is paused.
+async fn approve_while_paused(person: &Client, session: &Client) -> Task {
+    person.ask(Ask::SetPassphrase { old: None, new: challenge() }).await.unwrap();
+    let Ok(Reply::Task(task)) = session.ask(submit()).await else { panic!("no task") };
+    person.ask(Ask::Pause).await.unwrap();
+    person.ask(Ask::Approve { task: task.id, challenge: challenge() }).await.unwrap();
+    *task
+}
+
+async fn reject(person: &Client, task: &Task) {
+    let rejected = person.ask(Ask::Reject { task: task.id, reason: None, for_now: false }).await;
+    let Err(AskError::Refused(failure)) = rejected else { panic!("{rejected:?}") };
+    assert_eq!(failure.kind, FailureKind::Unsaved, "{failure}");
+    assert!(!failure.message.contains("lost if the daemon ends"), "{failure}");
+}
+
+/// The next daemon runs what was approved, if it believes that it is.
+async fn starts_nothing(home: &Home, task: &Task) {
+    let _daemon = home.daemon(None);
+    let person = home.connect(Peer::Terminal).await;
+    person.ask(Ask::Resume { challenge: challenge() }).await.unwrap();
+    let rest = at_rest(&person).await.unwrap();
+    assert_eq!((rest.id, rest.state, home.ran()), (task.id, State::Denied, 0));
+    check_audit("rejected", home, &person).await;
+}
+
+#[tokio::test]
+async fn what_was_rejected_while_another_program_held_the_store_does_not_run_after_a_crash() {
+    let home = Home::new();
+    let mut daemon = home.daemon(None);
+    let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+    let task = approve_while_paused(&person, &session).await;
+    let holder = rusqlite::Connection::open(paths(home.0.path()).store()).unwrap();
+    holder.busy_timeout(SOON).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    reject(&person, &task).await;
+    daemon.0.kill().unwrap();
+    assert!(daemon.was_killed());
+    holder.execute_batch("ROLLBACK").unwrap();
+    starts_nothing(&home, &task).await;
+}
+
+#[tokio::test]
+async fn what_was_rejected_on_a_full_disk_does_not_run_after_a_crash() {
+    let home = Home::new();
+    let mut first = home.daemon(None);
+    let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+    let task = approve_while_paused(&person, &session).await;
+    person.ask(Ask::Stop).await.unwrap();
+    assert!(first.end().success());
+
+    let mut daemon = home.limited(512);
+    let person = home.reach(&mut daemon).await.expect("it starts");
+    let mut is_full = false;
+    for number in 0..MAX_RULES {
+        let pattern = format!("notes/filler-{number}").parse().unwrap();
+        let filling = person.ask(Ask::Rule { pattern, action: Action::Deny, challenge: None }).await;
+        if filling.is_err() {
+            is_full = true;
+            break;
+        }
+    }
+    assert!(is_full, "the disk does not fill up");
+    reject(&person, &task).await;
+    daemon.0.kill().unwrap();
+    assert!(daemon.was_killed());
+    starts_nothing(&home, &task).await;
+}
