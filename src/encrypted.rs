@@ -49,7 +49,14 @@ impl From<EncryptedError> for io::Error {
 /// # Errors
 /// See [`EncryptedError`].
 pub fn read(path: &Path, purpose: &str) -> Result<Zeroizing<Vec<u8>>, EncryptedError> {
-    let bytes = files::read(path, MAX_STATE_BYTES, Links::Refuse)?;
+    decrypt(path, purpose, &files::read(path, MAX_STATE_BYTES, Links::Refuse)?)
+}
+
+/// As [`read()`], of bytes that stood in the file at `path`.
+///
+/// # Errors
+/// See [`EncryptedError`].
+pub fn decrypt(path: &Path, purpose: &str, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, EncryptedError> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(EncryptedError::Damaged)?;
     let (nonce, text) = rest.split_at_checked(NONCE_BYTES).ok_or(EncryptedError::Damaged)?;
     let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| EncryptedError::Damaged)?;

@@ -3,9 +3,9 @@
 //! An update is confirmed to Telegram only after what it does is stored, and its number is stored with that
 //! (`Receipt::take`) or right after: a crash loses none, and what comes again is known. One that fails holds up no
 //! other: it is tried again a few times, and given up only where nothing else fails. Telegram tells a hundred at
-//! once; what comes after them waits for the tries of one that fails among them. Only where nothing can be stored for
-//! all of its tries do those after the hundred go on before it is done, so that what narrows is heard: from then on
-//! it is kept in memory alone, and an end of the daemon loses it.
+//! once, and tells what comes after them only when it may forget those before: then what failed among them is set
+//! aside on the disk first (`aside`). Where even that cannot be written Telegram keeps them, and what comes after the
+//! hundred waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,7 @@ use portero::ipc::{TelegramState, TelegramTrouble};
 use portero::pipeline::BoxFuture;
 use rusqlite::Connection;
 
+use super::aside::Aside;
 use super::bot::{Bot, BotError, BotId, ChatId, Incoming, MAX_UPDATES, Message, Room, Update, UpdateId};
 use super::courier::{Cause, Courier, Letter, Rank, doubled};
 use super::door::{Caller, Word, look};
@@ -127,6 +128,7 @@ pub(super) struct Ear {
     pub(super) courier: Courier,
     pub(super) flow: Arc<dyn Flow>,
     pub(super) listening: Listening,
+    pub(super) aside: Aside,
     pub(super) last_whoami: Mutex<Option<Instant>>,
     /// Whether a poll went well.
     pub(super) polled: AtomicBool,
@@ -143,6 +145,8 @@ struct Backlog {
     held: BTreeMap<UpdateId, Held>,
     /// What is done of what Telegram tells again.
     done: BTreeSet<UpdateId>,
+    /// What the disk holds of those that failed.
+    aside: BTreeSet<UpdateId>,
 }
 
 /// An update that failed.
@@ -165,9 +169,24 @@ impl Backlog {
         all
     }
 
-    /// Whether something that came later is done.
+    /// What an earlier daemon set aside.
+    fn of_aside(aside: Vec<(UpdateId, Incoming)>, now: Instant) -> Self {
+        let held = |(id, what)| (id, Held { what, tries: 1, not_before: now });
+        let held: BTreeMap<_, _> = aside.into_iter().map(held).collect();
+        Self { aside: held.keys().copied().collect(), held, ..Self::default() }
+    }
+
+    /// What the disk is to hold before the next poll: all that failed, where Telegram is to forget it.
+    fn to_set_aside(&self, is_full: bool) -> Vec<(UpdateId, Incoming)> {
+        let held = self.held.iter().filter(|(id, _)| is_full || self.aside.contains(*id));
+        held.map(|(id, held)| (*id, held.what.clone())).collect()
+    }
+
+    /// Whether something that came later is done, or may be.
     fn is_overtaken(&self, id: UpdateId) -> bool {
-        self.from.is_some_and(|from| from > id) || self.done.iter().any(|done| *done > id)
+        self.aside.contains(&id)
+            || self.from.is_some_and(|from| from > id)
+            || self.done.iter().any(|done| *done > id)
     }
 
     fn is_done(&mut self, id: UpdateId) {
@@ -176,22 +195,21 @@ impl Backlog {
     }
 
     /// Lets the next poll begin at the first update that is not dealt with. Where `is_full`, there may be more than
-    /// Telegram tells at once: then it begins after those that failed in all of their tries, which are kept here
-    /// alone from then on.
+    /// Telegram tells at once: then it begins after those that are set aside.
     fn advance(&mut self, last: Option<UpdateId>, is_full: bool) {
         let Some(last) = last else {
             // This poll confirmed everything. The next one asks without a number: after a quiet week Telegram
             // begins anew somewhere.
             if self.held.is_empty() {
-                *self = Self::default();
+                *self = Self { aside: std::mem::take(&mut self.aside), ..Self::default() };
             }
             return;
         };
         let next = UpdateId(last.0.saturating_add(1));
-        let is_kept = |held: &Held| !is_full || held.tries < MAX_TRIES;
+        let is_kept = |id: UpdateId| !is_full || !self.aside.contains(&id);
         let told = |id: UpdateId| self.from.is_none_or(|from| id >= from) && id <= last;
-        let first = self.held.iter().find(|(id, held)| told(**id) && is_kept(held));
-        let from = first.map_or(next, |(id, _)| *id);
+        let first = self.held.keys().copied().find(|id| told(*id) && is_kept(*id));
+        let from = first.unwrap_or(next);
         self.done.retain(|id| *id >= from);
         self.from = Some(from);
     }
@@ -201,7 +219,7 @@ impl Ear {
     /// Listens until Telegram knows the bot no more.
     pub(super) async fn listen(&self) {
         self.forget_old().await;
-        let (mut backlog, mut failures, mut well) = (Backlog::default(), 0, false);
+        let (mut backlog, mut failures, mut well) = (self.restored().await, 0, false);
         loop {
             // At first and after a failure it is soon known whether all is well.
             let wait = if well { self.listening.wait } else { Duration::ZERO };
@@ -255,8 +273,33 @@ impl Ear {
                 }
             }
         }
+        self.set_aside(backlog, is_full).await;
         backlog.advance(last, is_full);
         failed
+    }
+
+    /// What was set aside and never done.
+    async fn restored(&self) -> Backlog {
+        match self.aside.read().await {
+            Ok(aside) => Backlog::of_aside(aside, Instant::now()),
+            Err(error) => {
+                tracing::error!(%error, "what was set aside of Telegram's updates cannot be read");
+                self.trouble(TelegramState::Troubled, "store", error.to_string());
+                Backlog::default()
+            }
+        }
+    }
+
+    /// Brings the disk up to what is to be set aside. Where that fails Telegram keeps those updates.
+    async fn set_aside(&self, backlog: &mut Backlog, is_full: bool) {
+        let wanted = backlog.to_set_aside(is_full);
+        if wanted.iter().map(|(id, _)| id).eq(&backlog.aside) {
+            return;
+        }
+        match self.aside.write(&wanted).await {
+            Ok(()) => backlog.aside = wanted.into_iter().map(|(id, _)| id).collect(),
+            Err(error) => tracing::error!(%error, "an update of Telegram that failed cannot be set aside"),
+        }
     }
 
     async fn hear_one(&self, id: UpdateId, what: Incoming, is_overtaken: bool) -> Result<(), StoreError> {
@@ -455,13 +498,34 @@ mod tests {
         backlog.advance(Some(UpdateId(100)), true);
         assert_eq!(backlog.from, Some(UpdateId(1)), "Telegram keeps it while it is tried");
         backlog.held.values_mut().for_each(|held| held.tries = MAX_TRIES);
+        backlog.advance(Some(UpdateId(100)), true);
+        assert_eq!(
+            backlog.from,
+            Some(UpdateId(1)),
+            "also after all tries, as long as the disk does not hold it"
+        );
+        assert_eq!(backlog.to_set_aside(false), []);
+        let aside = backlog.to_set_aside(true);
+        assert_eq!(aside, [(UpdateId(1), Incoming::Other)]);
+        backlog.aside = aside.iter().map(|(id, _)| *id).collect();
         (2..=100).for_each(|id| backlog.is_done(UpdateId(id)));
         backlog.advance(Some(UpdateId(100)), true);
         assert_eq!(backlog.from, Some(UpdateId(101)));
         assert!(backlog.is_overtaken(UpdateId(1)));
         assert_eq!(ids(&backlog.due(vec![update(101)], now)), [1, 101], "it is tried on");
+        assert_eq!(backlog.to_set_aside(false), aside, "the disk holds it until it is done");
+        let mut restored = Backlog::of_aside(aside, now);
+        assert!(restored.is_overtaken(UpdateId(1)), "nobody knows what was done after it");
+        assert_eq!(
+            ids(&restored.due(vec![update(1), update(2)], now)),
+            [1, 2],
+            "once, also where it comes again"
+        );
+        backlog.is_done(UpdateId(1));
+        assert_eq!(backlog.to_set_aside(true), []);
         backlog.is_done(UpdateId(101));
+        backlog.advance(Some(UpdateId(101)), false);
         backlog.advance(None, false);
-        assert_eq!(backlog.from, Some(UpdateId(101)));
+        assert_eq!(backlog.from, None);
     }
 }

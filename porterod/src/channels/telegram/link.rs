@@ -11,6 +11,7 @@ use portero::ipc::{TelegramState, TelegramTrouble};
 use portero::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
+use super::aside::Aside;
 use super::bot::{Address, Bot, BotError, ChatId, Me, Refusal};
 use super::courier::{Courier, Pace, doubled};
 use super::ear::{Ear, Flow, Listening};
@@ -194,6 +195,7 @@ fn linked(
         courier: courier.clone(),
         flow: Arc::clone(flow),
         listening: tuning.listening.clone(),
+        aside: Aside::new(daemon.paths.updates(bot.id().0)),
         last_whoami: Mutex::default(),
         polled: AtomicBool::new(false),
     };

@@ -384,3 +384,50 @@ async fn killed_between_a_tapped_number_and_its_change_it_is_done_once_or_not_at
         assert_eq!(standing.grants.len(), grants, "{point}");
     }
 }
+
+/// A stranger, whose messages are dealt with without the store.
+const MALLORY: i64 = 666;
+/// How many updates Telegram tells at once.
+const MAX_UPDATES: usize = 100;
+
+#[tokio::test]
+async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundred_others_is_done_after() {
+    let home = Home::new();
+    let telegram = telegram(&home).await;
+    let mut daemon = home.daemon(None);
+    let session = home.session().await;
+    session.ask(submit()).await.unwrap();
+    let card = telegram.until("a card", |it| cards(it).into_iter().next()).await;
+    drawn(&home).await;
+    let store = rusqlite::Connection::open(paths(home.0.path()).store()).unwrap();
+    store.busy_timeout(SOON).unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    telegram.press(JANE, card.id, "More…");
+    for _ in 0..MAX_UPDATES {
+        telegram.say(MALLORY, "hello");
+    }
+    telegram.say(JANE, "/pause");
+    let person = home.connect(Peer::Terminal).await;
+    let since = Instant::now();
+    loop {
+        match person.ask(Ask::Rules).await {
+            Ok(Reply::Standing(standing)) if standing.paused.is_some() => break,
+            Ok(Reply::Standing(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(since.elapsed() < SOON, "what comes after the hundred is not heard");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    daemon.0.kill().unwrap();
+    assert!(daemon.was_killed());
+    store.execute_batch("ROLLBACK").unwrap();
+
+    // Telegram was told to forget the press.
+    let _daemon = home.daemon(None);
+    let is_long = |it: &StandIn| {
+        let shown = it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("May this run?"))?;
+        shown.keyboard?.to_string().contains("Less").then_some(())
+    };
+    telegram.until("what the press did", is_long).await;
+}

@@ -47,7 +47,7 @@ pub struct Update {
 }
 
 /// What arrived.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Incoming {
     /// A message.
     Message(Message),
@@ -67,7 +67,7 @@ pub enum Incoming {
 }
 
 /// A message.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Its number.
     pub id: MessageId,
@@ -91,7 +91,7 @@ pub struct Message {
 }
 
 /// A press of a button under one of the bot's messages.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Press {
     /// To answer it.
     pub query: QueryId,

@@ -1,0 +1,90 @@
+//! Updates that failed and of which Telegram was told that they are dealt with, so that it tells later ones: they are
+//! on the disk until they are done.
+//!
+//! The store is what fails then, so they have a file of their own, whose space is taken before it is needed. It is
+//! encrypted, as people may write private values.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use portero::{encrypted, files};
+
+use super::bot::{Incoming, UpdateId};
+use crate::reserved::Reserved;
+
+/// How many bytes of updates are kept: some hundred long messages.
+const MAX_ASIDE_BYTES: usize = 256 << 10;
+/// What the file is encrypted for.
+const PURPOSE: &str = "telegram updates";
+
+/// One bot's updates on the disk.
+#[derive(Debug, Clone)]
+pub(super) struct Aside(Arc<Reserved>);
+
+impl Aside {
+    /// Those in the file at `path`.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(Arc::new(Reserved::new(path, MAX_ASIDE_BYTES)))
+    }
+
+    /// What an earlier daemon, or an earlier link to this bot, left. Takes the file's space.
+    ///
+    /// # Errors
+    /// When it cannot be read or made.
+    pub(super) async fn read(&self) -> io::Result<Vec<(UpdateId, Incoming)>> {
+        let reserved = Arc::clone(&self.0);
+        let read = files::off_thread(self.0.path(), files::READ_TIMEOUT, move || {
+            let Some(text) = reserved.read()? else {
+                // The key is made now as well, since later there may be no space for one.
+                return encrypted::encrypt(reserved.path(), PURPOSE, b"").map(|_| Vec::new());
+            };
+            let text = encrypted::decrypt(reserved.path(), PURPOSE, &text)?;
+            Ok(serde_json::from_slice(&text)?)
+        });
+        read.await?
+    }
+
+    /// Replaces what is there, and returns once these are on the disk.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub(super) async fn write(&self, updates: &[(UpdateId, Incoming)]) -> io::Result<()> {
+        let (reserved, text) = (Arc::clone(&self.0), serde_json::to_vec(updates)?);
+        let written = files::off_thread(self.0.path(), files::READ_TIMEOUT, move || {
+            reserved.write(&encrypted::encrypt(reserved.path(), PURPOSE, &text)?)
+        });
+        written.await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bot::{ChatId, Message, MessageId, UserId};
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_set_aside_is_read_again_and_shows_no_text_on_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("updates");
+        let aside = Aside::new(path.clone());
+        assert_eq!(aside.read().await.unwrap(), []);
+        let message = Incoming::Message(Message {
+            id: MessageId(1),
+            chat: ChatId(5),
+            private: true,
+            forum: false,
+            topic: None,
+            from: Some(UserId(5)),
+            own: true,
+            answers: None,
+            text: Some("hunter2".to_owned()),
+        });
+        let updates = vec![(UpdateId(7), message), (UpdateId(9), Incoming::Other)];
+        aside.write(&updates).await.unwrap();
+        assert_eq!(Aside::new(path.clone()).read().await.unwrap(), updates);
+        assert!(!std::fs::read(&path).unwrap().windows(7).any(|bytes| bytes == b"hunter2"));
+        aside.write(&[]).await.unwrap();
+        assert_eq!(Aside::new(path).read().await.unwrap(), []);
+    }
+}
