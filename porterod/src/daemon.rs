@@ -108,7 +108,7 @@ pub struct Daemon {
     /// Who is connected.
     pub sessions: Arc<Sessions>,
     /// Counts what is written down, from the daemon's start on.
-    pub tally: Arc<Mutex<Tally>>,
+    pub tally: Arc<Tally>,
     /// Tells when another configuration is in force, or a pairing ended.
     pub reloaded: watch::Sender<()>,
     /// Cancelled when the daemon is to end.
@@ -164,26 +164,38 @@ impl Daemon {
 /// Counts what all processes wrote down since the daemon started.
 #[derive(Debug)]
 pub struct Tally {
-    follower: Option<Follower>,
-    counts: Counts,
+    /// None where the audit could not be read when the daemon began.
+    follower: Mutex<Option<Follower>>,
+    /// What is counted by now, also while more is being read.
+    counts: Mutex<Counts>,
 }
 
 impl Tally {
     /// Counts what `follower` gives.
     #[must_use]
     pub fn new(follower: Option<Follower>) -> Self {
-        Self { follower, counts: Counts::default() }
+        Self { follower: Mutex::new(follower), counts: Mutex::default() }
     }
 
-    /// The counts up to now. It reads files.
-    pub fn read(&mut self) -> Counts {
-        let Self { follower, counts } = self;
-        let read =
-            follower.as_mut().map(|follower| follower.visit(|entry| count(counts, &entry.record.event)));
-        if let Some(Err(error)) = read {
-            tracing::warn!(%error, "the audit cannot be read");
-        }
-        self.counts
+    /// What is counted by now. It waits for nothing.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what was written since the last time. It reads files.
+    ///
+    /// # Errors
+    /// Why not all of it is counted.
+    pub fn read(&self) -> Result<(), String> {
+        let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(follower) = follower.as_mut() else {
+            return Err("the audit could not be read when the daemon began, so nothing is counted".to_owned());
+        };
+        let counting = follower.visit(|entry| {
+            count(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner), &entry.record.event);
+        });
+        counting.map_err(|error| format!("the audit cannot be read: {error}"))
     }
 }
 

@@ -57,6 +57,9 @@ pub struct Status {
     pub telegram: TelegramStatus,
     /// Counters of the audit since the daemon started: calls allowed, asked, refused, failed.
     pub counts: Counts,
+    /// Why there may be more of them than `counts` says; none where all are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_lack: Option<String>,
     /// How the audit stands; none from an older daemon.
     #[serde(default)]
     pub audit: Option<AuditState>,
@@ -82,8 +85,11 @@ pub struct Unsaved {
 }
 
 /// How the audit stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditState {
+    /// Why its files cannot be counted now: then `segments`, `bytes` and `oldest` say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// How many files it has.
     pub segments: u64,
     /// How many bytes are in them.

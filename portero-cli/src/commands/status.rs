@@ -58,11 +58,7 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
         out.line(format_args!("            {} {tool}: {}", tasks::short(*task), visible(far)))?;
     }
     telegram::print_status(out, &status.telegram)?;
-    let counts = status.counts;
-    out.line(format_args!(
-        "calls       {} done, {} failed, {} refused, {} asked, since the daemon started",
-        counts.done, counts.failed, counts.refused, counts.asked
-    ))?;
+    print_counts(out, status)?;
     print_audit(out, status)?;
     print_problems(out, status)?;
     print_servers(out, status)?;
@@ -82,19 +78,34 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
     Ok(())
 }
 
+fn print_counts(out: &Output, status: &Status) -> std::io::Result<()> {
+    let counts = status.counts;
+    out.line(format_args!(
+        "calls       {} done, {} failed, {} refused, {} asked, since the daemon started",
+        counts.done, counts.failed, counts.refused, counts.asked
+    ))?;
+    match &status.counts_lack {
+        Some(lack) => out.line(format_args!("            at least: {}", visible(lack))),
+        None => Ok(()),
+    }
+}
+
 fn print_audit(out: &Output, status: &Status) -> std::io::Result<()> {
-    let Some(audit) = status.audit else { return Ok(()) };
+    let Some(audit) = &status.audit else { return Ok(()) };
     let since = audit.oldest.map(|at| format!(", since {}", at.strftime("%Y-%m-%d"))).unwrap_or_default();
     let verified = match audit.verified {
         Some(at) => format!("verified {}", ago(at)),
         None => "not verified since the daemon started".to_owned(),
     };
     let files = if audit.segments == 1 { "file" } else { "files" };
-    out.line(format_args!(
-        "audit       {} {files}, {}{since}; {verified}",
-        audit.segments,
-        megabytes(audit.bytes)
-    ))?;
+    match &audit.unread {
+        Some(problem) => out.line(format_args!("audit       {}; {verified}", visible(problem)))?,
+        None => out.line(format_args!(
+            "audit       {} {files}, {}{since}; {verified}",
+            audit.segments,
+            megabytes(audit.bytes)
+        ))?,
+    }
     if audit.problems > 0 {
         let files = if audit.problems == 1 { "FILE WAS" } else { "FILES WERE" };
         out.line(format_args!(

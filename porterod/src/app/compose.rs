@@ -96,7 +96,7 @@ pub(super) async fn compose(
         rules,
         servers,
         sessions: Arc::new(Sessions::default()),
-        tally: Arc::new(Mutex::new(Tally::new(tally))),
+        tally: Arc::new(Tally::new(tally)),
         reloaded: watch::Sender::new(()),
         stop: CancellationToken::new(),
         work: TaskTracker::new(),

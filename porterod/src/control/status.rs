@@ -1,11 +1,11 @@
 //! `portero status`: how things stand.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use portero::audit::{Extent, Head};
 use portero::catalog::LeftOut;
-use portero::files;
+use portero::files::{self, FileProblem};
 use portero::ipc::{
     AuditState, Authenticator, Counts, Failure, Reply, Status, TelegramGroup, TelegramPerson, TelegramStatus,
 };
@@ -25,16 +25,7 @@ const MOVED: &str = "it became a supergroup, and is followed there";
 const GATHERING_MOST: u32 = 200;
 
 pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
-    let tally = Arc::clone(&daemon.tally);
-    let directory = daemon.paths.audit();
-    let counts = files::off_thread(&directory, files::READ_TIMEOUT, move || {
-        tally.lock().unwrap_or_else(PoisonError::into_inner).read()
-    });
-    // The status tells everything else also where the audit's drive hangs.
-    let counts = counts.await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "what was counted cannot be told");
-        Counts::default()
-    });
+    let (counts, counts_lack) = counts(daemon).await;
     let config = daemon.config.load();
     Ok(Reply::Status(Box::new(Status {
         build: daemon.build.clone(),
@@ -63,9 +54,26 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         }),
         telegram: telegram(daemon).await?,
         counts,
+        counts_lack,
         audit: Some(audit(daemon).await?),
         unsaved: rules::unsaved(daemon),
     })))
+}
+
+/// What is counted by now, and why that may not be all. The status tells everything else also where the audit's drive
+/// hangs.
+async fn counts(daemon: &Daemon) -> (Counts, Option<String>) {
+    let tally = Arc::clone(&daemon.tally);
+    let directory = daemon.paths.audit();
+    let counting = files::off_thread(&directory, files::READ_TIMEOUT, move || tally.read()).await;
+    let lack = match counting {
+        Ok(counted) => counted.err(),
+        Err(error) if matches!(error.problem(), FileProblem::TimedOut(_) | FileProblem::StillHangs) => {
+            Some("still counting".to_owned())
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    (daemon.tally.counts(), lack)
 }
 
 fn left_out(daemon: &Daemon) -> Vec<(ServerName, String)> {
@@ -88,13 +96,12 @@ async fn audit(daemon: &Daemon) -> Result<AuditState, Failure> {
     let there = directory.clone();
     let extent = files::off_thread(&there, files::READ_TIMEOUT, move || Extent::of(&directory)).await;
     let extent = extent.map_err(std::io::Error::from).and_then(|extent| extent);
-    let Extent { segments, bytes, oldest } = extent.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the audit cannot be read");
-        Extent::default()
-    });
+    let unread = extent.as_ref().err().map(|error| format!("cannot be read now: {error}"));
+    let Extent { segments, bytes, oldest } = extent.unwrap_or_default();
     let heads = daemon.heads.list().map_err(|error| failure::of_store(&error))?;
     let count = |wanted: fn(&Head) -> bool| heads.iter().filter(|head| wanted(head)).count() as u64;
     Ok(AuditState {
+        unread,
         segments,
         bytes,
         oldest,

@@ -12,7 +12,7 @@ use portero::policy::Action;
 use porterod::app::App;
 use serde_json::json;
 
-use crate::support::{Home, SOON, Terminal, until};
+use crate::support::{Home, SOON, Terminal, call, until};
 
 impl Terminal {
     async fn state(&self) -> Box<Status> {
@@ -221,6 +221,38 @@ async fn a_drive_that_hangs_holds_up_no_deny_pause_reject_or_stop() {
 }
 
 /// The text, and what is long enough of it to be found wherever it begins in base64.
+/// What was counted is told, and what hangs is told as such: never a zero that is none.
+#[tokio::test]
+async fn status_tells_what_is_counted_so_far_while_the_audits_drive_hangs() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.terminal().await, home.session("project").await);
+    let forward = || {
+        let (call, client) = call("common/read", "hello");
+        Ask::Forward { call, client, progress: false, log_level: None }
+    };
+    session.ask(forward()).await.unwrap();
+    let before = person.state().await;
+    assert_eq!((before.counts.done, &before.counts_lack), (1, &None));
+
+    let hangs = Arc::new(Hangs::default());
+    let fault = inject(&home.paths().audit(), Arc::clone(&hangs) as _);
+    session.ask(forward()).await.unwrap();
+    let begun = Instant::now();
+    let meanwhile = person.state().await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert_eq!((meanwhile.counts.done, meanwhile.counts_lack.as_deref()), (1, Some("still counting")));
+    let audit = meanwhile.audit.as_ref().unwrap();
+    assert!(audit.unread.as_ref().is_some_and(|why| why.contains("does not answer")), "{audit:?}");
+
+    drop(fault);
+    hangs.let_go();
+    until("all is counted", async || person.state().await.counts_lack.is_none()).await;
+    let after = person.state().await;
+    assert_eq!((after.counts.done, &after.audit.as_ref().unwrap().unread), (2, &None));
+    app.shutdown().await;
+}
+
 fn spellings(text: &str) -> Vec<Vec<u8>> {
     let mut found = vec![text.as_bytes().to_vec()];
     for shift in 0..3 {

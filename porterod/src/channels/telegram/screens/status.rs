@@ -34,6 +34,10 @@ pub fn status(status: &Status, view: &View<'_>) -> Vec<Message> {
         .words(" refused, ")
         .count(counts.asked)
         .words(" asked, since the daemon started");
+    let text = match &status.counts_lack {
+        Some(lack) => text.words(", at least: ").code(&Shown::line(lack)),
+        None => text,
+    };
     let text = records(telegram(factors(text, status, view), status, view), status, view);
     let text = sessions(servers(problems(text, status), status), status);
     standing::add(text.words("\n"), &status.standing, view).pages()
@@ -104,9 +108,14 @@ fn sending(text: Text, telegram: &TelegramStatus, view: &View<'_>) -> Text {
 fn records(text: Text, status: &Status, view: &View<'_>) -> Text {
     let Some(audit) = &status.audit else { return text };
     let megabytes = format!("{}.{} MB", audit.bytes / 1_000_000, audit.bytes % 1_000_000 / 100_000);
-    let text = text.words("\n").bold("Audit").words(": ").count(audit.segments);
-    let text =
-        text.words(if audit.segments == 1 { " file, " } else { " files, " }).code(&Shown::line(&megabytes));
+    let text = text.words("\n").bold("Audit").words(": ");
+    let text = match &audit.unread {
+        Some(problem) => text.code(&Shown::line(problem)),
+        None => text
+            .count(audit.segments)
+            .words(if audit.segments == 1 { " file, " } else { " files, " })
+            .code(&Shown::line(&megabytes)),
+    };
     let text = match audit.oldest {
         Some(at) => text.words(", since ").then(moments::at(at, view.now, view.zone)),
         None => text,
