@@ -76,6 +76,7 @@ fn fake_server() {
                 "serverInfo": {"name": "fake", "version": "1"},
             }),
             "tools/list" => {
+                wait_while_held();
                 let tools = ["read", "send", "erase", "wait"].map(tool);
                 json!({"tools": tools})
             }
@@ -100,6 +101,16 @@ fn fake_server() {
         say(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
     }
     std::process::exit(0);
+}
+
+/// Lists nothing as long as the project holds this file, or for a minute.
+pub(crate) const HOLD: &str = "hold";
+
+fn wait_while_held() {
+    let since = std::time::Instant::now();
+    while std::path::Path::new(HOLD).exists() && since.elapsed() < std::time::Duration::from_secs(60) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 fn tool(name: &str) -> Value {

@@ -1,9 +1,12 @@
 //! Guarantee A1: what makes an approval void, and what does not, while files are edited.
 
+use std::time::Duration;
+
 use portero::ipc::{Ask, Challenge, Failure, FailureKind, Push, Reply};
 use portero::task::{State, Task};
 use serde_json::{Value, json};
 
+use crate::fake_server::HOLD;
 use crate::support::{Home, Session, Terminal, challenge};
 
 /// The servers, as `edit` changes their entry.
@@ -169,6 +172,33 @@ async fn a_deny_made_since_is_named_before_the_passphrase_is_looked_at() {
         "{refused:?}"
     );
     assert_eq!(person.approve(&task).await.unwrap_err().kind, FailureKind::Void);
+    assert!(home.record("notes").is_empty());
+    app.shutdown().await;
+}
+
+/// Longer than is waited before a person is asked.
+const SLOW: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn approved_is_not_said_before_a_slow_server_says_that_the_call_would_not_run() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    let task = session.submit("notes/send", "John Doe").await.unwrap();
+    std::fs::write(home.at("project").join(HOLD), "").unwrap();
+    std::fs::write(home.at("project").join("version"), "2").unwrap();
+    {
+        let approving = person.approve(&task);
+        tokio::pin!(approving);
+        let early = tokio::time::timeout(SLOW, &mut approving).await;
+        assert!(early.is_err(), "answered before the server was: {early:?}");
+        std::fs::remove_file(home.at("project").join(HOLD)).unwrap();
+        let refused = approving.await.unwrap_err();
+        assert!(
+            refused.kind == FailureKind::Void && refused.message.ends_with("the tool's definition changed"),
+            "{refused:?}"
+        );
+    }
     assert!(home.record("notes").is_empty());
     app.shutdown().await;
 }
