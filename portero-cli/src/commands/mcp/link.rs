@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use portero::audit::Head;
 use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, NotificationSink, Push, Reply, SendError};
 use portero::paths::Paths;
-use portero::pipeline::Refusal;
+use portero::pipeline::{BoxFuture, Refusal};
 use portero::policy::{Policy, Standing};
 use portero::server::LogLevel;
 use portero::task::News;
@@ -23,6 +23,8 @@ use super::unreached::Unreached;
 use crate::daemon;
 use crate::denies;
 
+/// How soon a configuration that could not be read is read again.
+const REREAD_INTERVAL: Duration = Duration::from_secs(1);
 /// The first pause before another attempt, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// How long a call that needs the daemon waits for a connection that is being made: longer than a start of
@@ -78,9 +80,11 @@ struct Stamp {
 
 /// What the link does with what the daemon pushes.
 pub(super) trait Pushed: Send + Sync {
-    /// There is a connection, to a daemon for which this is what was confirmed of the configuration: what was
-    /// pushed before is not known.
-    fn connected(&self, confirmed: &str);
+    /// Works by the configuration as it is now, where this is what the daemon counts as confirmed of it. Gives
+    /// whether it could be read.
+    fn reload<'a>(&'a self, confirmed: &'a str) -> BoxFuture<'a, bool>;
+    /// There is a connection. What was pushed before is not known.
+    fn connected(&self);
     /// This session's segment of the audit, as far as it has come.
     fn head(&self) -> Head;
     /// The policy holds other rules or grants now.
@@ -188,19 +192,26 @@ impl Link {
             Err(error) => return error.to_string(),
         }
         // First what holds, then whoever waits for the connection.
-        pushed.connected(confirmed);
+        let is_read = pushed.reload(confirmed).await;
+        pushed.connected();
         self.state.send_replace(State::Up(client.clone()));
         // Whoever wanted it while this went on has it; that is no reason to start it again when it is stopped.
         let _ = self.is_wanted();
         let mut telling = std::pin::pin!(self.tell_log_level(&client));
+        let wanted = watch::Sender::new(confirmed.to_owned());
+        // Beside the loop, since a drive that hangs must hold up no deny.
+        let reloading = keep_reloading(wanted.subscribe(), is_read, pushed);
+        tokio::pin!(reloading);
         loop {
             tokio::select! {
                 push = pushes.recv() => match push {
                     Some(Push::Standing(standing)) => self.adopt(&client, standing, pushed).await,
+                    Some(Push::Config { confirmed }) => drop(wanted.send_replace(confirmed)),
                     Some(push) => pushed.push(push),
                     None => return client.closed().await,
                 },
                 reason = client.closed() => return reason,
+                () = &mut reloading => return "its configuration is no longer followed".to_owned(),
                 () = &mut telling => {}
             }
         }
@@ -378,6 +389,23 @@ impl Link {
     /// Asks the daemon one question of the session's.
     pub(super) async fn ask(&self, ask: Ask) -> Result<Reply, Refusal> {
         self.client().await?.ask(ask).await.map_err(refusal)
+    }
+}
+
+/// Reloads the configuration with each change of what the daemon counts as confirmed, and again where it could not be
+/// read.
+async fn keep_reloading(mut wanted: watch::Receiver<String>, mut is_read: bool, pushed: &dyn Pushed) {
+    loop {
+        let changed = wanted.changed();
+        let changed = match is_read {
+            true => changed.await,
+            false => tokio::time::timeout(REREAD_INTERVAL, changed).await.unwrap_or(Ok(())),
+        };
+        if changed.is_err() {
+            return;
+        }
+        let confirmed = wanted.borrow_and_update().clone();
+        is_read = pushed.reload(&confirmed).await;
     }
 }
 

@@ -7,10 +7,10 @@ use portero::anonymize::Anonymizer;
 use portero::audit::Head;
 use portero::config::{Config, Files, Problems};
 use portero::confirmed::{self, Changes, Confirmed, InForce};
-use portero::files;
+use portero::files::{self, FileError};
 use portero::ipc::{NotificationSink, Push};
 use portero::paths::Paths;
-use portero::pipeline::Pipeline;
+use portero::pipeline::{BoxFuture, Pipeline};
 use portero::policy::Policy;
 use portero::server::{Fleet, List};
 use portero::session::Handle;
@@ -55,6 +55,16 @@ impl Read {
         Ok(Self { files, confirmed: confirmed::read(paths) })
     }
 
+    /// The same, while the runtime goes on.
+    ///
+    /// # Errors
+    /// Where a drive does not answer in time.
+    async fn off_thread(paths: &Paths) -> Result<Result<Self, Problems>, FileError> {
+        let there = paths.clone();
+        // The files give up by themselves before.
+        files::off_thread(&paths.state, 2 * files::READ_TIMEOUT, move || Self::now(&there)).await
+    }
+
     /// What the daemon goes by counts: where the copy is not that, nothing counts as confirmed.
     fn checked(self, by_the_daemon: &str) -> Self {
         if self.confirmed.digest() == by_the_daemon {
@@ -83,9 +93,23 @@ pub(super) fn log_waiting(changes: &Changes) {
 }
 
 impl Pushed for Running {
-    /// What changed while nobody told is taken over now.
-    fn connected(&self, confirmed: &str) {
-        self.reload(confirmed);
+    /// As far as the files may hold; an invalid configuration changes nothing.
+    fn reload<'a>(&'a self, confirmed: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            match Read::off_thread(&self.paths).await {
+                Ok(read) => {
+                    self.reload_as(read.map(|read| read.checked(confirmed)));
+                    true
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the configuration cannot be read now; the former one holds");
+                    false
+                }
+            }
+        })
+    }
+
+    fn connected(&self) {
         self.handle.daemon_connected();
     }
 
@@ -107,22 +131,19 @@ impl Pushed for Running {
 
     fn push(&self, push: Push) {
         match push {
-            Push::Config { confirmed } => self.reload(&confirmed),
             Push::Settled { task, state } => self.handle.settled(task, state),
-            // The link adopts standings itself, and the client gives progress to the call that it is of and
+            // The link adopts standings and has the configuration reloaded itself, and the client gives progress to the call that it is of and
             // notifications to their sink. A session is shown no number.
-            Push::Standing(_) | Push::Notification { .. } | Push::Progress { .. } | Push::Number { .. } => {}
+            Push::Standing(_)
+            | Push::Config { .. }
+            | Push::Notification { .. }
+            | Push::Progress { .. }
+            | Push::Number { .. } => {}
         }
     }
 }
 
 impl Running {
-    /// Works by the files as they are now, as far as they may hold where this is what the daemon counts as
-    /// confirmed; an invalid configuration changes nothing.
-    fn reload(&self, confirmed: &str) {
-        self.reload_as(Read::now(&self.paths).map(|read| read.checked(confirmed)));
-    }
-
     fn reload_as(&self, read: Result<Read, Problems>) {
         let read = match read {
             Ok(read) => read,
@@ -197,5 +218,53 @@ fn list(method: &str) -> Option<List> {
         "notifications/resources/list_changed" => Some(List::Resources),
         "notifications/prompts/list_changed" => Some(List::Prompts),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Condvar;
+    use std::time::Duration;
+
+    use portero::files::faults::{Fault, inject};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// A drive that hangs until it is let go, or for longer than a test may take.
+    #[derive(Default)]
+    struct Hangs {
+        asked: Notify,
+        gone: Mutex<bool>,
+        let_go: Condvar,
+    }
+
+    impl Fault for Hangs {
+        fn before_open(&self, _: &Path) -> std::io::Result<()> {
+            self.asked.notify_one();
+            let gone = self.gone.lock().unwrap();
+            drop(self.let_go.wait_timeout_while(gone, Duration::from_secs(20), |gone| !*gone).unwrap());
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_runtime_goes_on_while_what_was_confirmed_is_on_a_drive_that_hangs() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let paths = Paths { config: at("config"), state: at("state"), runtime: at("run") };
+        let hangs = Arc::new(Hangs::default());
+        let _fault = inject(&paths.state, Arc::clone(&hangs) as _);
+        let reading = Read::off_thread(&paths);
+        tokio::pin!(reading);
+        tokio::select! {
+            biased;
+            _ = &mut reading => panic!("it held up the thread of the runtime"),
+            () = hangs.asked.notified() => {}
+        }
+        *hangs.gone.lock().unwrap() = true;
+        hangs.let_go.notify_all();
+        assert!(reading.await.unwrap().is_ok());
     }
 }
