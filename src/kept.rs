@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::files::{self, Links, MAX_WORD_BYTES};
+use crate::files::{self, Links, MAX_WORD_BYTES, faults};
 
 /// Replaces the file, atomically and synced.
 ///
@@ -16,7 +16,7 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory =
         path.parent().ok_or_else(|| io::Error::other(format!("`{}` has no directory", path.display())))?;
     let beside = path.with_extension("json.new");
-    let written = write_new(&beside, text).and_then(|()| fs::rename(&beside, path));
+    let written = write_new(&beside, text, path).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }
@@ -24,14 +24,15 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     files::sync_directory(directory)
 }
 
-/// What a crash left there, or a named pipe that would hold up the writing, makes place for a file of our own.
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Writes what is to come into its `place`. What a crash left there, or a named pipe that would hold up the writing, makes place for a file of our own.
+fn write_new(path: &Path, text: &[u8], place: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut file = files::create_new(path)?;
     file.write_all(text)?;
+    faults::before_sync(place)?;
     file.sync_all()
 }
 

@@ -133,11 +133,11 @@ impl Consents {
             return Ok(Some(ConsentError::Busy(open.question.by.clone())));
         }
         let now = self.clock.now().wall;
-        if self.journal.store().read(|store| kept::is_ahead(store, now))? {
+        if self.journal.store().read(move |store| kept::is_ahead(store, now))? {
             let by_now = move |store: &rusqlite::Connection| kept::made_by_now(store, now);
             self.journal.store().write(Records::None, by_now).await?;
         }
-        let hold = self.journal.store().read(|store| kept::hold(store, now))?;
+        let hold = self.journal.store().read(move |store| kept::hold(store, now))?;
         Ok(hold.map(|hold| ConsentError::held(hold, now)))
     }
 
@@ -296,7 +296,7 @@ impl Consents {
 
     /// The questions in a chat whose message does not say how they ended, the oldest first.
     pub(crate) fn undrawn(&self, place: (i64, i64)) -> Result<Vec<Kept>, StoreError> {
-        self.journal.store().read(|store| kept::undrawn(store, place))
+        self.journal.store().read(move |store| kept::undrawn(store, place))
     }
 
     /// Notes whether a question's message says how it ended.
@@ -355,7 +355,7 @@ impl Consents {
     /// # Errors
     /// When the store cannot be read.
     pub fn ended(&self, id: i64) -> Result<Option<End>, StoreError> {
-        let kept = self.journal.store().read(|store| kept::find(store, id))?;
+        let kept = self.journal.store().read(move |store| kept::find(store, id))?;
         Ok(kept.and_then(|kept| kept.end))
     }
 

@@ -368,7 +368,7 @@ impl Executor {
     }
 
     fn ids(&self, state: State) -> Result<Vec<TaskId>, StoreError> {
-        self.parts.journal.store().read(|store| tasks::ids(store, state))
+        self.parts.journal.store().read(move |store| tasks::ids(store, state))
     }
 }
 

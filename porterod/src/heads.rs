@@ -181,7 +181,8 @@ impl Heads {
     pub async fn told(&self, told: Head) -> Result<(), StoreError> {
         let first = Head::first(&told.segment)
             .ok_or_else(|| StoreError::Refused("that is no name of an audit segment".to_owned()))?;
-        let known = self.journal.store().read(|store| heads::get(store, &told.segment))?;
+        let segment = told.segment.clone();
+        let known = self.journal.store().read(move |store| heads::get(store, &segment))?;
         if known.as_ref().is_some_and(|head| head.removed.is_some()) {
             return Err(StoreError::Refused("that audit segment was removed because it was old".to_owned()));
         }

@@ -76,7 +76,8 @@ impl Outbox {
     /// # Errors
     /// [`StoreError::Refused`] when there is no such channel, else when the store cannot be read.
     pub fn next(&self, channel: &str) -> Result<Vec<Entry>, StoreError> {
-        let next = self.journal.store().read(|connection| kept::next(connection, channel, AT_ONCE))?;
+        let named = channel.to_owned();
+        let next = self.journal.store().read(move |connection| kept::next(connection, &named, AT_ONCE))?;
         Ok(self.today(next.ok_or_else(|| missing(channel))?))
     }
 
@@ -111,7 +112,7 @@ impl Outbox {
     /// # Errors
     /// When the store cannot be read.
     pub fn after(&self, place: u64) -> Result<After, StoreError> {
-        match self.journal.store().read(|connection| kept::after(connection, place, AT_ONCE))? {
+        match self.journal.store().read(move |connection| kept::after(connection, place, AT_ONCE))? {
             After::Entries(entries) => Ok(After::Entries(self.today(entries))),
             After::Removed => Ok(After::Removed),
         }

@@ -197,7 +197,8 @@ impl Pairing {
     pub fn circle(&self, place: &Place) -> Result<Option<Circle>, StoreError> {
         match &place.group {
             Some(Group { chat, deciders }) => {
-                let current = |store: &rusqlite::Connection| kept::current_chat(store, place.bot, *chat);
+                let (bot, chat) = (place.bot, *chat);
+                let current = move |store: &rusqlite::Connection| kept::current_chat(store, bot, chat);
                 let chat = self.journal.store().read(current)?;
                 Ok(Some(Circle::Group(Group { chat, deciders: deciders.clone() })))
             }
@@ -234,7 +235,8 @@ impl Pairing {
             let user = i64::try_from(admin).unwrap_or(i64::MAX);
             return Ok(Some(Person { user, chat: user }));
         }
-        let found = self.journal.store().read(|store| kept::person(store, &place.kept()))?;
+        let place = place.kept();
+        let found = self.journal.store().read(move |store| kept::person(store, &place))?;
         Ok(found.map(|(user, chat)| Person { user, chat }))
     }
 

@@ -254,7 +254,8 @@ impl Taps {
     /// # Errors
     /// When the store cannot be read.
     pub fn take_away(&self, spot: &Spot, but: &Act) -> Result<Redrawing, StoreError> {
-        let former = self.journal.store().read(|store| kept::unused(store, spot, Some(&stored(but))))?;
+        let (spot, but) = (spot.clone(), stored(but));
+        let former = self.journal.store().read(move |store| kept::unused(store, &spot, Some(&but)))?;
         Ok(Redrawing { former, fresh: Vec::new() })
     }
 
@@ -312,7 +313,7 @@ impl Taps {
     /// When the store cannot be read.
     pub fn pressed(&self, carried: &str, press: Press) -> Result<Found, StoreError> {
         let key = key(carried);
-        let button = self.journal.store().read(|store| kept::find(store, &key))?;
+        let button = self.journal.store().read(move |store| kept::find(store, &key))?;
         Ok(button.map_or(Found::Void, |button| judge(button, press, self.journal.now())))
     }
 
@@ -324,8 +325,9 @@ impl Taps {
         let act = stored(&Act::Decide(Deed::DenyWithReason));
         let place = (press.bot, press.chat, press.message);
         let store = self.journal.store();
-        let Some(button) = store.read(|store| kept::under(store, place, &act))? else {
-            let coming = store.read(|store| kept::is_on_its_way(store, press.bot, press.chat, &act))?;
+        let wanted = act.clone();
+        let Some(button) = store.read(move |store| kept::under(store, place, &wanted))? else {
+            let coming = store.read(move |store| kept::is_on_its_way(store, press.bot, press.chat, &act))?;
             return Ok(if coming { Found::Unsent } else { Found::Void });
         };
         let in_time = now <= button.made + REASON_FOR || button.spent_by.is_some();

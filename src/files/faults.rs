@@ -22,6 +22,15 @@ pub trait Fault: Send + Sync {
         Ok(())
     }
 
+    /// Before what was written to it is synced.
+    ///
+    /// # Errors
+    /// What the syncing is to fail with.
+    fn before_sync(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Ok(())
+    }
+
     /// Before a piece of it is read.
     ///
     /// # Errors
@@ -55,8 +64,20 @@ pub(super) fn before_open(path: &Path) -> io::Result<()> {
     each(path, |fault| fault.before_open(path))
 }
 
-pub(super) fn before_read(path: &Path) -> io::Result<()> {
+/// To be called by what reads a file other than by this module.
+///
+/// # Errors
+/// What a test wants the reading to fail with.
+pub fn before_read(path: &Path) -> io::Result<()> {
     each(path, |fault| fault.before_read(path))
+}
+
+/// To be called by what writes a file that others may read, just before it is synced.
+///
+/// # Errors
+/// What a test wants the syncing to fail with.
+pub fn before_sync(path: &Path) -> io::Result<()> {
+    each(path, |fault| fault.before_sync(path))
 }
 
 fn each(path: &Path, happen: impl Fn(&dyn Fault) -> io::Result<()>) -> io::Result<()> {

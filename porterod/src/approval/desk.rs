@@ -97,7 +97,9 @@ impl Desk {
     /// # Errors
     /// [`DeskError::NotFound`].
     pub fn task(&self, task: TaskId, principal: Option<&Principal>) -> Result<Task, DeskError> {
-        let found = self.parts.journal.store().read(|store| tasks::get(store, task, principal))?;
+        let principal = principal.cloned();
+        let found =
+            self.parts.journal.store().read(move |store| tasks::get(store, task, principal.as_ref()))?;
         found.map(|task| self.rejections.apply(task)).ok_or(DeskError::NotFound(task))
     }
 
@@ -106,7 +108,8 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read.
     pub fn list(&self, which: &Which) -> Result<Vec<Task>, StoreError> {
-        let mut found = self.parts.journal.store().read(|store| tasks::list(store, which))?;
+        let wanted = which.clone();
+        let mut found = self.parts.journal.store().read(move |store| tasks::list(store, &wanted))?;
         if !self.rejections.is_empty() {
             found = found.into_iter().map(|task| self.rejections.apply(task)).collect();
             found.retain(|task| which.state.is_none_or(|state| state == task.state));
@@ -127,7 +130,8 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read.
     pub fn find(&self, part: &str, state: Option<State>) -> Result<Vec<TaskId>, StoreError> {
-        let found = self.parts.journal.store().read(|store| tasks::find(store, part))?;
+        let part = part.to_owned();
+        let found = self.parts.journal.store().read(move |store| tasks::find(store, &part))?;
         let fits = found.into_iter().filter(|(_, is)| state.is_none_or(|state| state == *is));
         Ok(fits.map(|(task, _)| task).collect())
     }
@@ -154,7 +158,12 @@ impl Desk {
         let mut changes = self.changes.subscribe();
         let until = Instant::now().checked_add(most);
         loop {
-            let state = self.parts.journal.store().read(|store| tasks::state(store, task, principal))?;
+            let principal = principal.cloned();
+            let state = self
+                .parts
+                .journal
+                .store()
+                .read(move |store| tasks::state(store, task, principal.as_ref()))?;
             let is_rejected = self.rejections.is_rejected(task);
             if is_rejected || state.ok_or(DeskError::NotFound(task))?.is_final() {
                 break;

@@ -12,14 +12,17 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read.
     pub fn news(&self, principal: &Principal) -> Result<News, StoreError> {
-        self.parts.journal.store().read(|store| heard::news(store, principal))
+        let principal = principal.clone();
+        self.parts.journal.store().read(move |store| heard::news(store, &principal))
     }
 
     /// Notes that an agent was told how these ended. Where that cannot be kept, a later session is told again.
     pub async fn heard(&self, tasks: &[Task]) {
         let store = self.parts.journal.store();
-        let is_new =
-            |task: &TaskId| store.read(|store| heard::is_noted(store, *task)).is_ok_and(|noted| !noted);
+        let is_new = |task: &TaskId| {
+            let task = *task;
+            store.read(move |store| heard::is_noted(store, task)).is_ok_and(|noted| !noted)
+        };
         let finished = tasks.iter().filter(|task| task.state.is_final()).map(|task| task.id);
         let unheard: Vec<TaskId> = finished.filter(is_new).collect();
         if unheard.is_empty() {

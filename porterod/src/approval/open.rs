@@ -95,7 +95,8 @@ impl Desk {
         let store = self.parts.journal.store();
         let key = store.read(standing::binding_key).map_err(refusal)?;
         let fingerprint = fingerprint(&key, call)?;
-        let found = store.read(|store| denials::find(store, &ended.origin.principal, &fingerprint));
+        let principal = ended.origin.principal.clone();
+        let found = store.read(move |store| denials::find(store, &principal, &fingerprint));
         let (now, lasts) = (self.now(), self.parts.settings.load().cool_down);
         Ok(found.map_err(refusal)?.and_then(|denial| until(&denial, now, lasts)))
     }

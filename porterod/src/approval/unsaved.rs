@@ -192,7 +192,8 @@ impl Desk {
         let mut rejection = ListRejection::default();
         let now = self.now();
         for id in listed {
-            let task = self.parts.journal.store().read(|store| tasks::get(store, id, None)).ok().flatten();
+            let task =
+                self.parts.journal.store().read(move |store| tasks::get(store, id, None)).ok().flatten();
             if self.rejections.is_rejected(id) {
                 continue;
             }
@@ -222,7 +223,7 @@ impl Desk {
             inner.rejected.insert(id, rejection);
         }
         // Only now: a start that ended before this is seen here, and none begins after.
-        let settled = match self.parts.journal.store().read(|store| tasks::state(store, id, None)) {
+        let settled = match self.parts.journal.store().read(move |store| tasks::state(store, id, None)) {
             Ok(Some(state)) if from.contains(&state) => {
                 if let Some(rejection) = self.rejections.lock().rejected.get_mut(&id) {
                     rejection.waited = state == State::PendingApproval;
@@ -286,7 +287,7 @@ impl Desk {
     /// Rejections of all that was approved: some of it may have been rejected since.
     fn reject_approved(&self, error: &io::Error) -> Result<Vec<Reserve>, StoreError> {
         tracing::error!(%error, "which tasks were rejected cannot be read; what was approved does not start");
-        let approved = self.parts.journal.store().read(|store| tasks::ids(store, State::Approved))?;
+        let approved = self.parts.journal.store().read(move |store| tasks::ids(store, State::Approved))?;
         let words = format!(
             "it did not run: Portero cannot read whether it was rejected before the daemon began again ({error}). \
              A person may have it asked anew with `portero again`"

@@ -41,6 +41,6 @@ pub(super) async fn answer(
 /// What waits now. The place is read first: what happens in between is told again.
 fn anew(daemon: &Daemon) -> Result<Reply, StoreError> {
     let place = daemon.outbox.last()?;
-    let waiting = daemon.journal.store().read(|store| tasks::ids(store, State::PendingApproval))?;
+    let waiting = daemon.journal.store().read(move |store| tasks::ids(store, State::PendingApproval))?;
     Ok(Reply::Watched(Watched { place, anew: Some(waiting), entries: Vec::new() }))
 }

@@ -27,6 +27,7 @@ mod channel;
 #[path = "../../tests/daemon/fake_server.rs"]
 mod fake_server;
 mod full;
+mod hung;
 mod phone;
 mod rejected;
 
@@ -67,13 +68,18 @@ fn daemon() {
     let Some(home) = std::env::var_os(ROLE) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
+        let mut signals = crate::signals::Signals::new(hung::GRACES).unwrap();
         let app = App::start(parts(Path::new(&home))).await.unwrap();
+        let _hangs = hung::hang(Path::new(&home));
         let stop = CancellationToken::new();
         let channel = std::env::var_os(CHANNEL).map(|file| {
             let telling = channel::tell(app.outbox(), file.into());
             tokio::spawn(stop.clone().run_until_cancelled_owned(telling))
         });
-        app.stopped().await;
+        tokio::select! {
+            () = app.stopped() => {}
+            () = signals.next() => {}
+        }
         stop.cancel();
         drop(channel);
         app.shutdown().await;
@@ -128,18 +134,23 @@ impl Home {
     }
 
     fn daemon_with(&self, last: Option<&str>, channel: bool) -> Daemon {
+        let mut command = self.command();
+        command.envs(channel.then(|| (CHANNEL, self.at("told")))).envs(last.map(|last| (LAST, last)));
+        Daemon(command.spawn().unwrap())
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "crash::tests::daemon", "--nocapture", "-q"])
             .env(ROLE, self.0.path())
             .env_remove(LAST)
             .env_remove(CHANNEL)
-            .envs(channel.then(|| (CHANNEL, self.at("told"))))
-            .envs(last.map(|last| (LAST, last)))
+            .env_remove(hung::HANGS)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        Daemon(command.spawn().unwrap())
+        command
     }
 
     async fn connect(&self, peer: Peer) -> Client {

@@ -33,7 +33,7 @@ impl Failing {
     fn next_id(&self) -> i64 {
         self.journal
             .store()
-            .read(|store| Ok(store.query_row("SELECT next_id FROM meta", [], |row| row.get(0))?))
+            .read(move |store| Ok(store.query_row("SELECT next_id FROM meta", [], |row| row.get(0))?))
             .unwrap()
     }
 
@@ -100,7 +100,7 @@ async fn changes_made_at_once_all_have_their_records() {
 impl Failing {
     fn told(&self) -> Vec<String> {
         let After::Entries(entries) =
-            self.journal.store().read(|store| outbox::after(store, 0, 100)).unwrap()
+            self.journal.store().read(move |store| outbox::after(store, 0, 100)).unwrap()
         else {
             panic!("removed")
         };

@@ -55,8 +55,9 @@ impl Rules {
         let Restriction { tool, to } = tapped.restriction();
         let state = self.state.lock().await;
         let (ticket, now) = (tapped.ticket().clone(), self.parts.clock.now());
+        let key = ticket.key;
         // Here alone such buttons are used, one after the other.
-        if self.parts.journal.store().read(|store| buttons::is_used(store, &ticket.key))? {
+        if self.parts.journal.store().read(move |store| buttons::is_used(store, &key))? {
             return Err(StoreError::Refused("this button was used already".to_owned()).into());
         }
         let mut next = self.next(&state);

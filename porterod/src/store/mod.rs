@@ -17,6 +17,7 @@ pub(crate) mod notices;
 mod open;
 pub(crate) mod outbox;
 pub(crate) mod passphrase;
+mod reader;
 pub(crate) mod standing;
 pub(crate) mod tasks;
 pub(crate) mod telegram;
@@ -29,12 +30,12 @@ mod writer;
 mod tests;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
 pub use error::StoreError;
+use reader::Reader;
 pub use tasks::Which;
 use writer::Writer;
 
@@ -47,7 +48,7 @@ pub(crate) const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Store {
     /// Closed first: the last connection that closes folds the log into the file, and must be able to write.
-    reader: Mutex<Option<Connection>>,
+    reader: Reader,
     writer: Writer,
 }
 
@@ -75,8 +76,9 @@ impl Store {
     pub fn open(path: &Path, witness: Option<&Path>, barrier: Barrier) -> Result<Self, StoreError> {
         let write = open::open(path, witness).map_err(|error| error.at(path))?;
         let reader = open::reader(path).map_err(|error| StoreError::from(error).at(path))?;
-        let writer = Writer::start(write, barrier)?;
-        Ok(Self { reader: Mutex::new(Some(reader)), writer })
+        let writer = Writer::start(write, barrier, path.to_owned())?;
+        let reader = Reader::start(reader, path.to_owned())?;
+        Ok(Self { reader, writer })
     }
 
     /// Runs `change` in a transaction and returns its value once that is on the disk (see [`Records::Unsynced`] for
@@ -110,21 +112,19 @@ impl Store {
         }
     }
 
-    /// Reads on a connection of its own; short, since it holds up the caller's thread.
-    pub(crate) fn read<T>(
+    /// Reads on a connection and a thread of its own. Short, since the caller's thread waits, though not for long where
+    /// the disk does not answer.
+    pub(crate) fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        match &*self.reader.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(reader) => read(reader),
-            None => Err(StoreError::Failed("it is closed".to_owned())),
-        }
+        self.reader.read(read)
     }
 
     /// Writes what is queued and closes the file, in one piece without a log beside it. Nothing can be read or
     /// written after.
     pub fn close(&self) {
-        drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.reader.close();
         self.writer.close();
     }
 }

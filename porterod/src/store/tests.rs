@@ -191,7 +191,7 @@ async fn a_change_that_fails_leaves_its_neighbours_alone() {
     );
     assert_eq!((one, two, three), (Ok(()), Err(StoreError::Refused("no".to_owned())), Ok(1)));
     let found: (i64, i64) = store
-        .read(|store| {
+        .read(move |store| {
             Ok(store
                 .query_row("SELECT epoch, next_id FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))?)
         })
@@ -206,8 +206,9 @@ async fn without_its_record_a_change_is_undone() {
     let store = Store::open(&path, None, Box::new(full)).unwrap();
     let change = |store: &Connection| Ok(store.execute("UPDATE meta SET next_id = 77", [])?);
     assert!(matches!(store.write(Records::Synced, change).await, Err(StoreError::Audit(_))));
-    let next: i64 =
-        store.read(|store| Ok(store.query_row("SELECT next_id FROM meta", [], |row| row.get(0))?)).unwrap();
+    let next: i64 = store
+        .read(move |store| Ok(store.query_row("SELECT next_id FROM meta", [], |row| row.get(0))?))
+        .unwrap();
     assert_eq!(next, 1);
     assert_eq!(store.write(Records::None, change).await, Ok(1));
 }
@@ -234,7 +235,7 @@ fn the_trigger_and_the_state_machine_say_the_same() {
     let (_directory, path) = place();
     let store = open(&path).unwrap();
     let sql: String = store
-        .read(|store| {
+        .read(move |store| {
             let sql = "SELECT sql FROM sqlite_schema WHERE name = 'tasks_steps'";
             Ok(store.query_row(sql, [], |row| row.get(0))?)
         })
@@ -321,15 +322,15 @@ async fn a_store_of_version_1_is_read_and_written() {
     assert_eq!(passphrase.first_by, "terminal pid 1");
     let all = tasks::Which { limit: 100, ..tasks::Which::default() };
     let mut states: Vec<_> = store
-        .read(|store| tasks::list(store, &all))
+        .read(move |store| tasks::list(store, &all))
         .unwrap()
         .iter()
         .map(|task| task.state.as_str())
         .collect();
     states.sort_unstable();
     assert_eq!(states, ["approved", "completed", "denied", "executing", "pending-approval"]);
-    let done = store.read(|store| tasks::ids(store, State::Completed)).unwrap()[0];
-    let done = store.read(|store| tasks::get(store, done, None)).unwrap().unwrap();
+    let done = store.read(move |store| tasks::ids(store, State::Completed)).unwrap()[0];
+    let done = store.read(move |store| tasks::get(store, done, None)).unwrap().unwrap();
     assert_eq!(done.result.unwrap().get().get(), r#"{"n":1.10}"#);
     let mut next = kept.clone();
     next.standing.epoch += 1;

@@ -1,9 +1,11 @@
 //! The thread that writes: many changes, one transaction.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use portero::files::faults;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -38,14 +40,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, barrier: Barrier) -> Result<Self, StoreError> {
+    /// `path` is the store's file.
+    pub(super) fn start(connection: Connection, barrier: Barrier, path: PathBuf) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (is_busy, busy) = watch::channel(false);
         // Waiting is done here, where it can be told.
         connection.busy_timeout(Duration::ZERO)?;
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || drain(&connection, jobs, &barrier, &is_busy))
+            .spawn(move || drain((&connection, &path), jobs, &barrier, &is_busy))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), busy })
     }
@@ -106,7 +109,7 @@ fn in_savepoint<T>(
 }
 
 fn drain(
-    connection: &Connection,
+    (connection, path): (&Connection, &Path),
     mut jobs: mpsc::Receiver<Job>,
     barrier: &Barrier,
     is_busy: &watch::Sender<bool>,
@@ -127,7 +130,7 @@ fn drain(
         }
         let ready = sync_commits(connection, records != Records::Unsynced, &mut synced)
             .and_then(|()| begin(connection, is_busy));
-        commit(connection, group, (records, ready), barrier);
+        commit((connection, path), group, (records, ready), barrier);
     }
 }
 
@@ -157,7 +160,7 @@ fn begin(connection: &Connection, is_busy: &watch::Sender<bool>) -> Result<(), S
 }
 
 fn commit(
-    connection: &Connection,
+    (connection, path): (&Connection, &Path),
     group: Vec<Work>,
     (records, ready): (Records, Result<(), StoreError>),
     barrier: &Barrier,
@@ -173,6 +176,9 @@ fn commit(
     }
     if kept.is_ok() && records == Records::Synced {
         kept = barrier().map_err(|error| StoreError::Audit(error.to_string()));
+    }
+    if kept.is_ok() {
+        kept = faults::before_sync(path).map_err(|error| StoreError::Failed(error.to_string()));
     }
     if kept.is_ok() {
         kept = connection.execute_batch("COMMIT").map_err(StoreError::from);

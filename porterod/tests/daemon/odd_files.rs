@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-use portero::files::faults::{Fault, inject};
-use portero::ipc::{Ask, Reply, Status};
+use portero::files::faults::{Fault, Injected, inject};
+use portero::ipc::{Ask, FailureKind, Reply, Status};
 use portero::policy::Action;
 use porterod::app::App;
 use serde_json::json;
 
-use crate::support::{Home, SOON, Terminal, call, until};
+use crate::support::{Home, SOON, Terminal, call, is_kind, until};
 
 impl Terminal {
     async fn state(&self) -> Box<Status> {
@@ -250,6 +250,61 @@ async fn status_tells_what_is_counted_so_far_while_the_audits_drive_hangs() {
     until("all is counted", async || person.state().await.counts_lack.is_none()).await;
     let after = person.state().await;
     assert_eq!((after.counts.done, &after.audit.as_ref().unwrap().unread), (2, &None));
+    app.shutdown().await;
+}
+
+/// Reading them hangs, and so does what is to be on the disk.
+impl Hangs {
+    fn everywhere(home: &Home) -> (Arc<Self>, Vec<Injected>) {
+        let (hangs, paths) = (Arc::new(Self::default()), home.paths());
+        let places = [paths.audit(), paths.server_logs(), paths.catalog(), paths.denies(), paths.confirmed()];
+        let faults = places.map(|path| inject(&path, Arc::clone(&hangs) as _));
+        (hangs, faults.into())
+    }
+}
+
+#[tokio::test]
+async fn a_drive_that_hangs_under_audit_and_logs_holds_up_no_deny_pause_reject_or_stop() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (hangs, _faults) = Hangs::everywhere(&home);
+    narrows(&home, app).await;
+    hangs.let_go();
+}
+
+/// Hangs when something is to be on the disk.
+struct HangsAtSync(Hangs);
+
+impl Fault for HangsAtSync {
+    fn before_sync(&self, path: &Path) -> io::Result<()> {
+        self.0.before_open(path)
+    }
+}
+
+/// Nothing can be stored, so what narrows is in force and said to be unsaved.
+#[tokio::test]
+async fn a_drive_that_hangs_while_the_store_is_written_holds_up_no_deny_pause_or_reject() {
+    let home = Home::new();
+    let app = home.start().await;
+    let (person, session) = (home.terminal().await, home.session("project").await);
+    let task = session.submit("notes/send", "x").await.unwrap();
+    let hangs = Arc::new(HangsAtSync(Hangs::default()));
+    let fault = inject(&home.paths().store(), Arc::clone(&hangs) as _);
+    let denying = home.terminal().await;
+    let denying = tokio::spawn(async move { denying.rule("notes/read", Action::Deny).await });
+    until("it is denied", async || person.is_denied("notes/read").await).await;
+    let rejected = person.ask(Ask::Reject { task: task.id, reason: None, for_now: false }).await;
+    assert!(is_kind(&rejected, FailureKind::Unsaved), "{rejected:?}");
+    assert!(is_kind(&denying.await.unwrap(), FailureKind::Unsaved));
+    let paused = person.ask(Ask::Pause).await;
+    assert!(is_kind(&paused, FailureKind::Unsaved), "{paused:?}");
+    assert_eq!(person.state().await.unsaved.as_ref().unwrap().tasks, [task.id]);
+
+    drop(fault);
+    hangs.0.let_go();
+    until("all of it is saved", async || person.state().await.unsaved.is_none()).await;
+    person.ask(Ask::Stop).await.unwrap();
+    tokio::time::timeout(SOON, app.stopped()).await.unwrap();
     app.shutdown().await;
 }
 

@@ -1,16 +1,18 @@
 //! Listening in any weather: nothing lost, nothing acted on twice, no busy loop, and status tells.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use portero::ipc::TelegramState;
+use portero::ipc::{Ask, TelegramState};
+use portero::policy::Action;
 use portero::task::{State, Task};
 use serde_json::json;
 
 use crate::hands::Hands;
 use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
-use crate::world::{JANE, PAUSE, SOON, World};
+use crate::world::{JANE, MALLORY, PAUSE, SOON, World};
 
 #[tokio::test]
 async fn status_tells_how_the_bot_fares() {
@@ -371,5 +373,80 @@ impl Write for Logged {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// A disk on which nothing is synced while it is closed. It opens by itself after a while, so that a test that would
+/// hang fails.
+#[derive(Default)]
+struct Gated(Mutex<Gate>, Condvar);
+
+#[derive(Default)]
+struct Gate {
+    closed: bool,
+    waiting: usize,
+}
+
+impl Gated {
+    fn set_closed(&self, closed: bool) {
+        self.0.lock().unwrap().closed = closed;
+        self.1.notify_all();
+    }
+
+    async fn is_reached(&self) {
+        let reached = async {
+            while self.0.lock().unwrap().waiting == 0 {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        };
+        tokio::time::timeout(SOON, reached).await.expect("something is to be on the disk");
+    }
+}
+
+impl portero::files::faults::Fault for Gated {
+    fn before_sync(&self, _: &Path) -> std::io::Result<()> {
+        let mut gate = self.0.lock().unwrap();
+        gate.waiting += 1;
+        let (mut gate, _) = self.1.wait_timeout_while(gate, SOON, |gate| gate.closed).unwrap();
+        gate.waiting -= 1;
+        Ok(())
+    }
+}
+
+/// The store itself, and a file that is replaced whole.
+#[tokio::test]
+async fn a_disk_that_takes_its_time_holds_up_no_poll_no_request_and_no_session() {
+    let mut hands = Hands::new().await;
+    let paths = hands.world.paths();
+    for (slow, tool) in [(paths.store(), "notes/one"), (paths.denies(), "notes/two")] {
+        let task = hands.submit(tool).await;
+        let disk = Arc::new(Gated::default());
+        let _fault = portero::files::faults::inject(&slow, Arc::clone(&disk) as _);
+        disk.set_closed(true);
+        let pattern = tool.parse().unwrap();
+        let deny = Ask::Rule { pattern, action: Action::Deny, challenge: None };
+        let meanwhile = async {
+            disk.is_reached().await;
+            for _ in 0..3 {
+                let polls = hands.telegram().calls("getUpdates").len();
+                hands.telegram().say(MALLORY, "hello");
+                let polled = |it: &StandIn| (it.calls("getUpdates").len() > polls).then_some(());
+                hands.telegram().until("another poll", polled).await;
+                hands.world.status().await;
+                assert_eq!(hands.task(task.id).await.state, State::PendingApproval);
+            }
+        };
+        {
+            let denying = hands.world.ask(deny);
+            tokio::pin!(denying);
+            tokio::select! {
+                biased;
+                denied = &mut denying => panic!("{denied:?} before it is on the disk"),
+                () = meanwhile => {}
+            }
+            disk.set_closed(false);
+            denying.await.unwrap();
+        }
+        assert!(std::fs::read_to_string(paths.denies()).unwrap().contains(tool));
     }
 }

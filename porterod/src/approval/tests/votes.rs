@@ -255,11 +255,9 @@ async fn votes_outlive_a_crash_and_go_with_their_task() {
     table.bench.desk.reject(table.task.id, None, "test").await.unwrap();
     table.bench.clock.advance(Duration::from_secs(8 * 24 * 3600));
     assert_eq!(table.bench.desk.prune().await.unwrap(), 1);
-    let left = table
-        .bench
-        .journal
-        .store()
-        .read(|store| Ok(store.query_row("SELECT count(*) FROM votes", [], |row| row.get::<_, i64>(0))?));
+    let left = table.bench.journal.store().read(move |store| {
+        Ok(store.query_row("SELECT count(*) FROM votes", [], |row| row.get::<_, i64>(0))?)
+    });
     assert_eq!(left.unwrap(), 0);
 }
 

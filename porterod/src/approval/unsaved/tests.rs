@@ -23,7 +23,7 @@ async fn mend_store(bench: &Bench) {
 
 /// The state that the store holds.
 fn stored(bench: &Bench, task: TaskId) -> State {
-    bench.journal.store().read(|store| tasks::state(store, task, None)).unwrap().unwrap()
+    bench.journal.store().read(move |store| tasks::state(store, task, None)).unwrap().unwrap()
 }
 
 async fn reject(bench: &Bench, task: &Task) {

@@ -86,9 +86,9 @@ impl Board {
     }
 
     /// Reads what is kept.
-    pub(super) fn read<T>(
+    pub(super) fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.daemon.journal.store().read(read)
     }
@@ -105,7 +105,7 @@ impl Board {
     pub(super) fn refresh_all(self: &Arc<Self>) -> Result<(), StoreError> {
         let Some(at) = self.link.borrow().as_ref().map(|link| link.at) else { return Ok(()) };
         let (cards, lists) =
-            self.read(|store| Ok((kept::undrawn(store, at)?, kept::undrawn_lists(store, at)?)))?;
+            self.read(move |store| Ok((kept::undrawn(store, at)?, kept::undrawn_lists(store, at)?)))?;
         for task in cards {
             self.refresh(Item::Card(task));
         }
@@ -193,8 +193,9 @@ impl Board {
 
     async fn draw_card(&self, link: &Link, task: TaskId) -> Result<Drawn, StoreError> {
         let (cause, at) = (Cause::new("card", task), link.at);
+        let known = cause.clone();
         let (card, message) =
-            self.read(|store| Ok((kept::card(store, at, task)?, sent(store, at, &cause)?)))?;
+            self.read(move |store| Ok((kept::card(store, at, task)?, sent(store, at, &known)?)))?;
         let Some(card) = card.filter(|card| card.alone && card.drawn < card.version) else {
             return Ok(Drawn::Well);
         };
@@ -248,9 +249,10 @@ impl Board {
 
     async fn draw_list(&self, link: &Link, list: &str) -> Result<Drawn, StoreError> {
         let (at, cause) = (link.at, Cause::known(list));
-        let (version, message, tasks) = self.read(|store| {
-            let version = kept::list_version(store, at, list)?;
-            Ok((version, sent(store, at, &cause)?, kept::listed(store, at, list)?))
+        let (known, named) = (cause.clone(), list.to_owned());
+        let (version, message, tasks) = self.read(move |store| {
+            let version = kept::list_version(store, at, &named)?;
+            Ok((version, sent(store, at, &known)?, kept::listed(store, at, &named)?))
         })?;
         let Some((version, _)) = version.filter(|(version, drawn)| drawn < version) else {
             return Ok(Drawn::Well);
@@ -297,8 +299,8 @@ impl Board {
 
     /// Whether a task's document is in the chat.
     pub(super) fn has_document(&self, link: &Link, task: TaskId) -> Result<bool, StoreError> {
-        let cause = Cause::new("document", task);
-        Ok(self.read(|store| sent(store, link.at, &cause))?.is_some())
+        let (cause, at) = (Cause::new("document", task), link.at);
+        Ok(self.read(move |store| sent(store, at, &cause))?.is_some())
     }
 
     /// Sends a message, or changes the one that is there. One that was removed from the chat is sent anew.

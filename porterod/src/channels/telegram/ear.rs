@@ -348,7 +348,7 @@ impl Ear {
     ) -> Result<(), StoreError> {
         let receipt = Receipt { bot: self.bot.id(), update: id };
         let store = self.journal.store();
-        if store.read(|store| kept::is_handled(store, receipt.bot.0, id.0))? {
+        if store.read(move |store| kept::is_handled(store, receipt.bot.0, id.0))? {
             return Ok(());
         }
         let courier = self.courier.clone();

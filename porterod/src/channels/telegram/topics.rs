@@ -93,7 +93,8 @@ impl Topics {
             return Ok(Ok(None));
         }
         let store = self.daemon.journal.store();
-        if let Some(topic) = store.read(|store| kept::topic(store, link.at, project))? {
+        let (at, wanted) = (link.at, project.clone());
+        if let Some(topic) = store.read(move |store| kept::topic(store, at, &wanted))? {
             return Ok(Ok(Some(TopicId(topic))));
         }
         if self.is_without(link.at) {

@@ -127,7 +127,7 @@ async fn a_store_of_every_version_is_brought_up_to_date_and_loses_nothing() {
         let kept = store.read(standing::load).unwrap();
         assert_eq!((kept.standing.rules.len(), kept.standing.grants.len()), (2, 1), "version {version}");
         let all = tasks::Which { limit: 100, ..tasks::Which::default() };
-        assert_eq!(store.read(|store| tasks::list(store, &all)).unwrap().len(), 5, "version {version}");
+        assert_eq!(store.read(move |store| tasks::list(store, &all)).unwrap().len(), 5, "version {version}");
         let mut next = kept.clone();
         next.standing.epoch += 1;
         store.write(Records::None, move |store| standing::save(store, &next)).await.unwrap();

@@ -351,7 +351,8 @@ impl Shared {
     async fn send(&self, room: Room, letter: &Letter, cause: &Cause) -> Result<MessageId, BotError> {
         let chat = room.chat;
         let bot = self.bot.id().0;
-        let known = self.journal.store().read(|store| kept::sent(store, bot, chat.0, cause.as_str()));
+        let sent = cause.clone();
+        let known = self.journal.store().read(move |store| kept::sent(store, bot, chat.0, sent.as_str()));
         match known {
             Ok(Some(message)) => return Ok(MessageId(message)),
             Ok(None) => {}

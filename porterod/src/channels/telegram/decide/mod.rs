@@ -220,7 +220,7 @@ impl Deciding {
             return self.deny_all(link, turned).await;
         }
         let (Some(task), at) = (turned.task, link.at) else { return Ok(words::VOID) };
-        let Some(card) = self.board.read(|store| kept::card(store, at, task))? else {
+        let Some(card) = self.board.read(move |store| kept::card(store, at, task))? else {
             return Ok(words::GONE);
         };
         if choice == Choice::Read && !self.document_arrived(link, task).await? {
@@ -308,7 +308,8 @@ enum Hindrance {
 impl Deciding {
     /// Denies every task of a list that still waits, in one change.
     async fn deny_all(&self, link: &Link, turned: Turned) -> Result<Words, StoreError> {
-        let tasks = self.board.read(|store| kept::listed(store, link.at, &turned.spot.cause))?;
+        let (at, cause) = (link.at, turned.spot.cause.clone());
+        let tasks = self.board.read(move |store| kept::listed(store, at, &cause))?;
         match self.board.daemon.desk.reject_listed(tasks, &turned).await {
             Ok(rejection) => Ok(words::list_denied(rejection)),
             Err(StoreError::Refused(_)) => Ok(words::USED),
@@ -318,7 +319,9 @@ impl Deciding {
 
     /// A button that is none under a message of ours: the message is not as it is to be, so it is drawn again.
     async fn stale(&self, at: Chat, message: i64) -> Result<(), StoreError> {
-        let Some(cause) = self.board.read(|store| kept::cause_of(store, at, message))? else { return Ok(()) };
+        let Some(cause) = self.board.read(move |store| kept::cause_of(store, at, message))? else {
+            return Ok(());
+        };
         let Some(Ok(task)) = cause.strip_prefix("card:").map(str::parse) else { return Ok(()) };
         self.board.write(move |store| kept::again(store, at, task)).await?;
         self.board.refresh(Item::Card(task));

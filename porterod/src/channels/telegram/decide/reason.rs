@@ -61,7 +61,8 @@ impl Deciding {
     ) -> Result<Option<Words>, StoreError> {
         let now = self.board.daemon.clock.now().wall;
         let found = arrived(&link.courier, || self.board.taps.answered(press, now)).await?;
-        let cause = self.board.read(|store| kept::cause_of(store, link.at, press.message))?;
+        let (at, message) = (link.at, press.message);
+        let cause = self.board.read(move |store| kept::cause_of(store, at, message))?;
         if cause.is_none_or(|cause| !cause.starts_with("reason:")) {
             return Ok(None);
         }

@@ -230,7 +230,7 @@ impl Talk {
         let link = self.link.borrow().as_ref().map(|(courier, circle)| (courier.bot().0, circle.clone()));
         let Some((bot, Circle::Group(group))) = link else { return Topics::new() };
         let at = Chat { bot, chat: group.chat };
-        match self.daemon.journal.store().read(|store| topics::all(store, at)) {
+        match self.daemon.journal.store().read(move |store| topics::all(store, at)) {
             Ok(all) => all.into_iter().map(|(project, topic)| (project, TopicId(topic))).collect(),
             Err(error) => {
                 tracing::warn!(%error, "what ran is told in General");

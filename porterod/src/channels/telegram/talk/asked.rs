@@ -52,11 +52,12 @@ impl Talk {
         let place = (courier.bot().0, circle.chat());
         for Kept { id, about, end, by } in self.daemon.consents.undrawn(place)? {
             let cause = cause(id);
+            let asked = cause.clone();
             let known = self
                 .daemon
                 .journal
                 .store()
-                .read(|store| sent::sent(store, place.0, place.1, cause.as_str()))?;
+                .read(move |store| sent::sent(store, place.0, place.1, asked.as_str()))?;
             match (end, known) {
                 (None, Some(_)) => {}
                 (None, None) => self.show(id, courier, circle).await?,

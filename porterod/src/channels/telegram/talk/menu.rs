@@ -73,7 +73,7 @@ impl Talk {
                 return Ok(Err(trouble));
             }
         }
-        for chat in store.read(|store| kept::menus(store, id))? {
+        for chat in store.read(move |store| kept::menus(store, id))? {
             if Some(ChatId(chat)) == served {
                 continue;
             }

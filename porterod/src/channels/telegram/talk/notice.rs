@@ -143,7 +143,8 @@ impl Talk {
     /// Draws what the chat does not show as it is to be. What cannot be drawn now is drawn with the next link.
     pub(super) async fn redraw_notices(&self, courier: &Courier, circle: &Circle) {
         let (bot, now) = (courier.bot().0, self.daemon.clock.now().wall);
-        let undrawn = self.daemon.journal.store().read(|store| kept::undrawn(store, bot, circle.chat()));
+        let chat = circle.chat();
+        let undrawn = self.daemon.journal.store().read(move |store| kept::undrawn(store, bot, chat));
         let drawn = async {
             self.write(move |store| kept::forget(store, now)).await?;
             for (cause, message) in undrawn? {
@@ -164,7 +165,8 @@ impl Talk {
     }
 
     async fn draw_notice(&self, spot: Spot, message: MessageId, courier: &Courier) -> Result<(), StoreError> {
-        let Some(notice) = self.daemon.journal.store().read(|store| kept::find(store, &spot))? else {
+        let wanted = spot.clone();
+        let Some(notice) = self.daemon.journal.store().read(move |store| kept::find(store, &wanted))? else {
             return Ok(());
         };
         let Ok(told) = serde_json::from_str::<Told>(&notice.told) else {
