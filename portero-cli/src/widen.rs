@@ -18,6 +18,8 @@ pub(crate) struct Person {
     terminal: Terminal,
     passphrase: bool,
     authenticator: bool,
+    /// An earlier build sealed it.
+    outdated: bool,
     telegram: TelegramConfirms,
     /// Whether they said that it is to be confirmed there.
     there: bool,
@@ -37,6 +39,11 @@ impl Person {
     /// Whether an authenticator is enrolled.
     pub(crate) const fn has_authenticator(&self) -> bool {
         self.authenticator
+    }
+
+    /// Whether the one that is enrolled cannot be opened, and only be removed.
+    pub(crate) const fn has_outdated_authenticator(&self) -> bool {
+        self.outdated
     }
 
     /// What is so wide that it takes a code takes the passphrase too, with which the code's secret is sealed.
@@ -115,6 +122,7 @@ async fn open(daemon: &Daemon, act: &str, there: bool) -> Outcome<(Person, Box<S
         terminal,
         passphrase: status.passphrase.is_some(),
         authenticator: status.totp.is_some(),
+        outdated: status.totp.as_ref().is_some_and(|totp| totp.is_outdated),
         telegram: status.telegram.confirms.clone(),
         there,
     };
@@ -189,6 +197,12 @@ async fn on_telegram(daemon: &Daemon, person: &mut Person, ask: Ask) -> Outcome<
 }
 
 fn note_width(person: &mut Person, width: Width) -> Outcome {
+    if width == Width::Wide && person.outdated {
+        let what = "this is wide, and an earlier version of Portero enrolled the authenticator, which this one cannot open";
+        return Err(Failure::refused(what).hint(
+            "`portero totp remove` removes it with the passphrase alone; then enrol it anew with `portero totp enroll`",
+        ));
+    }
     if width == Width::Wide && !person.authenticator {
         person.say("This is wide. `portero totp enroll` would make it need a code of your phone too.")?;
     }

@@ -81,6 +81,9 @@ pub enum PassphraseError {
     /// What is kept of the authenticator does not open with the right passphrase.
     #[error("what the store keeps of the authenticator is damaged, or was changed by another program")]
     Sealed,
+    /// An earlier build sealed it in another way.
+    #[error("the authenticator was enrolled by an earlier version of Portero, and this one cannot open it")]
+    Outdated,
     /// Too many wrong tries.
     #[error("too many wrong tries; the next one is possible in {} s", .0.as_secs().max(1))]
     Paused(Duration),

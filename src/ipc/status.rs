@@ -113,6 +113,9 @@ pub struct Authenticator {
     pub by: String,
     /// How many recovery codes are left.
     pub recovery: u32,
+    /// Whether an earlier build sealed it in a way that this one cannot open, so that it can only be removed.
+    #[serde(default)]
+    pub is_outdated: bool,
 }
 
 /// Counters since the daemon started.

@@ -34,6 +34,11 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
         None => "passphrase  NOT SET: nothing can be approved at the terminal, and every edit of the configuration counts at once; run `portero passphrase set`".to_owned(),
     })?;
     out.line(match &status.totp {
+        Some(totp) if totp.is_outdated => format!(
+            "totp        CANNOT BE USED: an earlier version of Portero enrolled it {}, and this one cannot open it; \
+             `portero totp remove` removes it with the passphrase alone, then enrol it anew",
+            ago(totp.since)
+        ),
         Some(totp) => format!(
             "totp        enrolled {} ({}) by {}, {} recovery codes left",
             ago(totp.since),

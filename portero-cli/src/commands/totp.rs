@@ -56,7 +56,9 @@ async fn remove(context: &Context) -> Outcome {
             .hint("`portero totp enroll` enrols one"));
     }
     let act = "remove the authenticator, so that the passphrase alone confirms what is wide";
-    let challenge = widen::confirm(&mut person, act, Width::Wide)?;
+    // No code of one that cannot be opened can be checked.
+    let width = if person.has_outdated_authenticator() { Width::One } else { Width::Wide };
+    let challenge = widen::confirm(&mut person, act, width)?;
     let Reply::Changed(_) = daemon.ask(Ask::RemoveTotp { challenge }).await? else {
         return Err(unexpected());
     };

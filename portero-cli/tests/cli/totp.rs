@@ -106,6 +106,30 @@ fn what_is_wide_needs_a_code_once_an_authenticator_is_enrolled() {
     assert!(!audit.contains(&recovery), "{audit}");
 }
 
+#[test]
+fn an_authenticator_of_an_earlier_build_is_removed_with_the_passphrase_alone_and_every_refusal_says_so() {
+    let world = World::with_office();
+    set_passphrase(&world);
+    enroll(&world);
+    assert_eq!(world.run(&["daemon", "stop"]).code, 0);
+    // As an earlier build left it: without the mark of the present way.
+    let change = "import sqlite3, sys; store = sqlite3.connect(sys.argv[1]); \
+                  store.execute('UPDATE authenticator SET sealed = substr(sealed, 16)'); store.commit(); store.close()";
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", change]).arg(world.path("state/portero.db"));
+    assert!(python.status().unwrap().success());
+    let status = world.run(&["status"]).out;
+    assert!(status.contains("CANNOT BE USED") && status.contains("`portero totp remove`"), "{status}");
+    let mut terminal = on_terminal(&world, &["grant", "office/*", "30m"]);
+    let refused = rest(&mut terminal);
+    assert!(refused.contains("`portero totp remove` removes it with the passphrase alone"), "{refused}");
+    assert!(!refused.contains("Code of"), "no code is asked for in vain: {refused}");
+    let removed = confirm(&world, &["totp", "remove"], "the authenticator is removed");
+    assert!(!removed.contains("Code of"), "{removed}");
+    assert_eq!(world.json(&["status"])["totp"], json!(null));
+    enroll(&world);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn neither_secret_nor_code_is_told_without_a_terminal() {

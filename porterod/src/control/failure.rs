@@ -69,6 +69,9 @@ pub(super) fn of_passphrase(error: &PassphraseError) -> Failure {
                        when the last one was used, a recovery code helps"),
         PassphraseError::Sealed => Failure::new(FailureKind::Challenge, error.to_string())
             .with_hint("put back the store from a copy; until then nothing wide is confirmed"),
+        PassphraseError::Outdated => Failure::new(FailureKind::Challenge, error.to_string()).with_hint(
+            "`portero totp remove` removes it with the passphrase alone; then enrol it anew with `portero totp enroll`",
+        ),
         PassphraseError::Enrolled(_) => Failure::new(FailureKind::Refused, error.to_string())
             .with_hint("remove it first with `portero totp remove`"),
         PassphraseError::NotEnrolled | PassphraseError::NotOffered => {

@@ -17,6 +17,7 @@ use super::{consent, failure, rules, shown};
 use crate::approval::Which;
 use crate::daemon::Daemon;
 use crate::pairing::Circle;
+use crate::passphrase::Enrolled;
 use crate::weather::Outward;
 
 const MOVED: &str = "it became a supergroup, and is followed there";
@@ -50,7 +51,8 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         standing: daemon.rules.standing(),
         passphrase: daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?,
         totp: daemon.passphrase.enrolled().map_err(|error| failure::of_store(&error))?.map(|enrolled| {
-            Authenticator { since: enrolled.since, by: enrolled.by, recovery: enrolled.recovery }
+            let Enrolled { since, by, recovery, is_outdated } = enrolled;
+            Authenticator { since, by, recovery, is_outdated }
         }),
         telegram: telegram(daemon).await?,
         counts,

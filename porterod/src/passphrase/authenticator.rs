@@ -39,6 +39,8 @@ pub struct Enrolled {
     pub by: String,
     /// How many recovery codes are left.
     pub recovery: u32,
+    /// Whether an earlier build sealed it, so that it cannot be opened and only be removed.
+    pub is_outdated: bool,
 }
 
 /// What is kept of the authenticator under a new passphrase.
@@ -65,7 +67,10 @@ impl Passphrase {
     /// When the store cannot be read.
     pub fn enrolled(&self) -> Result<Option<Enrolled>, StoreError> {
         let row = self.journal.store().read(codes::load)?;
-        Ok(row.map(|Row { enrolled, by, recovery, .. }| Enrolled { since: enrolled, by, recovery }))
+        Ok(row.map(|Row { enrolled, by, recovery, sealed, .. }| {
+            let is_outdated = Contents::is_outdated(&sealed);
+            Enrolled { since: enrolled, by, recovery, is_outdated }
+        }))
     }
 
     /// Checks what `process` gave for something wide: the passphrase, and a code once one is enrolled.
@@ -145,7 +150,8 @@ impl Passphrase {
         if enrolled { Ok(offered) } else { Err(PassphraseError::Enrolled(now.wall)) }
     }
 
-    /// Removes the authenticator: from then on the passphrase alone confirms what is wide.
+    /// Removes the authenticator: from then on the passphrase alone confirms what is wide. One of an earlier build
+    /// takes the passphrase alone: its codes can't be checked any more, by any means.
     ///
     /// # Errors
     /// See [`PassphraseError`].
@@ -157,8 +163,14 @@ impl Passphrase {
     ) -> Result<(), PassphraseError> {
         let _turn = self.turn.lock().await;
         let row = self.journal.store().read(codes::load)?.ok_or(PassphraseError::NotEnrolled)?;
-        self.check_both(row, given, code, process).await?;
-        let record = self.journal.act("totp remove", "the authenticator", true, Some(process));
+        let is_outdated = Contents::is_outdated(&row.sealed);
+        if is_outdated {
+            self.check(&given).await?;
+        } else {
+            self.check_both(row, given, code, process).await?;
+        }
+        let about = if is_outdated { "the authenticator of an earlier version" } else { "the authenticator" };
+        let record = self.journal.act("totp remove", about, true, Some(process));
         let removed = self.journal.change(Weight::Strict, move |connection| {
             let removed = codes::remove(connection)?;
             Ok((removed, if removed { vec![record.clone()] } else { Vec::new() }))
@@ -183,6 +195,9 @@ impl Passphrase {
         code: Option<Secret>,
         process: &str,
     ) -> Result<(), PassphraseError> {
+        if Contents::is_outdated(&row.sealed) {
+            return Err(PassphraseError::Outdated);
+        }
         let (code, now) = (code.ok_or(PassphraseError::CodeMissing)?, self.clock.now().wall);
         self.may_try(row.failed, row.failed_at, now).await?;
         let Kept { failed, .. } = self.tried(&given).await?;
@@ -244,6 +259,9 @@ fn forget_tries(connection: &Connection) -> Result<(), StoreError> {
 
 /// Opens what is kept with what was given.
 fn opened(row: &Row, given: &Given) -> Result<Contents, PassphraseError> {
+    if Contents::is_outdated(&row.sealed) {
+        return Err(PassphraseError::Outdated);
+    }
     let opens = given.opens.as_ref().ok_or(PassphraseError::Sealed)?;
     Contents::open(row, opens).ok_or(PassphraseError::Sealed)
 }

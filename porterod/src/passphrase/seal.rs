@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 use super::totp::{DIGITS, SECRET, step_of};
 use crate::store::authenticator::{Row, Sealed};
 
+/// What begins all that is sealed in this way. An earlier build, which took the key from another derivation, wrote nothing
+/// before.
+const WAY: &[u8] = b"portero totp 2\0";
 /// How many recovery codes there are at first.
 const RECOVERY: usize = 8;
 /// The characters of one: fifty bits.
@@ -83,15 +86,22 @@ impl Contents {
         let mut plain = Zeroizing::new(self.secret.to_vec());
         plain.extend(self.recovery.iter().flat_map(|code| code.expose().bytes()));
         let aad = about.bytes();
-        let text = cipher(opens, &salt)?.encrypt(&nonce.into(), Payload { msg: &plain, aad: &aad }).ok()?;
-        Some(Sealed { salt, nonce, text })
+        let sealed = cipher(opens, &salt)?.encrypt(&nonce.into(), Payload { msg: &plain, aad: &aad }).ok()?;
+        Some(Sealed { salt, nonce, text: [WAY, &sealed].concat() })
+    }
+
+    /// Whether an earlier build sealed this. It says so by itself: that a given key does not open it shows nothing, since
+    /// any terminal may give a wrong one.
+    pub(super) fn is_outdated(sealed: &Sealed) -> bool {
+        !sealed.text.starts_with(WAY)
     }
 
     /// Opens what is kept; none when it was not sealed under this passphrase, or was changed since.
     pub(super) fn open(row: &Row, opens: &Secret) -> Option<Self> {
         let Sealed { salt, nonce, text } = &row.sealed;
         let aad = About::of(row).bytes();
-        let plain = cipher(opens, salt)?.decrypt(nonce.into(), Payload { msg: text, aad: &aad });
+        let msg = text.strip_prefix(WAY)?;
+        let plain = cipher(opens, salt)?.decrypt(nonce.into(), Payload { msg, aad: &aad });
         let plain = Zeroizing::new(plain.ok()?);
         let (secret, recovery) = plain.split_first_chunk::<SECRET>()?;
         let recovery = recovery.chunks(RECOVERY_LENGTH).map(std::str::from_utf8).map(|code| {

@@ -96,7 +96,7 @@ async fn it_takes_effect_with_a_first_code_and_tells_since_when() {
     let recovery =
         passphrase.enroll(given(&passphrase, &right()), phone.code(&bench, 0), "pid 7").await.unwrap();
     let since = bench.clock.now().wall;
-    let told = Enrolled { since, by: "pid 7".to_owned(), recovery: 8 };
+    let told = Enrolled { since, by: "pid 7".to_owned(), recovery: 8, is_outdated: false };
     assert_eq!(passphrase.enrolled().unwrap(), Some(told));
     let mut different: Vec<&str> = recovery.iter().map(Secret::expose).collect();
     different.sort_unstable();
@@ -269,7 +269,7 @@ async fn the_store_holds_neither_the_secret_nor_a_recovery_code() {
 #[tokio::test]
 async fn what_was_changed_in_the_store_confirms_nothing() {
     for sql in [
-        "UPDATE authenticator SET sealed = zeroblob(length(sealed))",
+        "UPDATE authenticator SET sealed = substr(sealed, 1, 60)",
         "UPDATE authenticator SET nonce = zeroblob(24)",
         "UPDATE authenticator SET salt = zeroblob(16)",
         // As if it had been enrolled at another time.
@@ -290,6 +290,37 @@ async fn what_was_changed_in_the_store_confirms_nothing() {
             passphrase.remove(given(&passphrase, &right()), Some(recovery[0].clone()), "p").await.is_err()
         );
     }
+}
+
+#[tokio::test]
+async fn one_that_an_earlier_build_sealed_confirms_nothing_and_is_removed_with_the_passphrase_alone() {
+    let (bench, passphrase, phone, recovery) = enrolled().await;
+    // As an earlier build left it: without the mark of the present way.
+    meddle(&bench, "UPDATE authenticator SET sealed = substr(sealed, 16)").await;
+    assert!(passphrase.enrolled().unwrap().unwrap().is_outdated);
+    for code in [None, phone.code(&bench, 1), Some(recovery[0].clone())] {
+        assert_eq!(wide(&passphrase, code).await.unwrap_err(), Wrong::Outdated);
+    }
+    let new = new_one(&Secret::new("battery staple"));
+    let other = passphrase.set(Some(given(&passphrase, &right())), new, "p").await;
+    assert_eq!(other.unwrap_err(), Wrong::Outdated, "the passphrase stays too");
+    assert!(passphrase.confirm(given(&passphrase, &right()), "p").await.is_ok());
+    let guessed = passphrase.remove(given(&passphrase, &Secret::new("guess")), None, "p").await;
+    assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 4 });
+    passphrase.remove(given(&passphrase, &right()), None, "p").await.unwrap();
+    assert_eq!(passphrase.enrolled().unwrap(), None);
+    assert!(acts(&bench).contains(&"totp remove: the authenticator of an earlier version".to_owned()));
+    Phone::offered(&passphrase).await;
+}
+
+#[tokio::test]
+async fn a_wrong_key_from_a_terminal_does_not_make_an_authenticator_look_like_one_of_an_earlier_build() {
+    let (bench, passphrase, phone, _) = enrolled().await;
+    let mut wrong_key = given(&passphrase, &right());
+    wrong_key.opens = given(&passphrase, &Secret::new("another")).opens;
+    let removed = passphrase.remove(wrong_key, phone.code(&bench, 1), "p").await;
+    assert_eq!(removed.unwrap_err(), Wrong::Sealed);
+    assert!(passphrase.enrolled().unwrap().is_some());
 }
 
 #[tokio::test]
