@@ -2,6 +2,10 @@
 //! value stood in it; that it goes on without ever having greeted this daemon; that it cites a rule or grant which never
 //! was in force here. The last two are what a session looks like that another process was the daemon for.
 //!
+//! A session that ended before it could greet is told of only where it did what it could not have done without a
+//! daemon: by a rule or grant, or against a rule or pause of this one. The rest is what a session may do alone, and a
+//! process that forged it could as well greet in the session's name.
+//!
 //! What the daemon withholds itself, it tells itself, at once. Alarms that were raised several times in some minutes
 //! are told from here too, together.
 
@@ -10,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::audit::{Event, Filter, Follower, Outcome};
+use portero::audit::{self, Event, Filter, Follower, Outcome};
 use portero::names::ToolId;
 use portero::notice::Alarm;
 use portero::policy::Source;
@@ -27,8 +31,25 @@ const GREET_TIMEOUT: Duration = Duration::from_secs(90);
 /// How many segments without a greeting are watched at once.
 const MAX_UNGREETED: usize = 10_000;
 
-/// The segments in which calls ran without being asked about, and the rules and grants that they cite.
-type Calls = BTreeMap<String, BTreeSet<Source>>;
+/// The segments in which calls ran without being asked about.
+type Calls = BTreeMap<String, Made>;
+
+/// The calls of one segment.
+#[derive(Default)]
+struct Made {
+    /// The rules and grants that they cite.
+    sources: BTreeSet<Source>,
+    tools: BTreeSet<ToolId>,
+}
+
+/// A segment with calls and without a greeting.
+#[derive(Debug, Clone, Copy)]
+struct Ungreeted {
+    /// Since when it was seen, in time since boot.
+    since: Duration,
+    /// Whether a session that has no daemon could have made all of its calls.
+    could_be_alone: bool,
+}
 
 /// What the daemon knows of sessions.
 #[derive(Clone)]
@@ -37,6 +58,8 @@ pub struct Known {
     pub is_announced: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Whether a rule or grant with this id was in force since the daemon began.
     pub was_in_force: Arc<dyn Fn(u64) -> bool + Send + Sync>,
+    /// Whether a rule that denies or asks, or a pause, holds for this tool now.
+    pub is_restricted: Arc<dyn Fn(&ToolId) -> bool + Send + Sync>,
 }
 
 /// Follows the segments of sessions, from their present ends.
@@ -44,8 +67,7 @@ pub struct Alarms {
     journal: Arc<Journal>,
     known: Known,
     directory: PathBuf,
-    /// Since when segments were seen to have calls, in time since boot, without a greeting.
-    ungreeted: HashMap<String, Duration>,
+    ungreeted: HashMap<String, Ungreeted>,
     /// Segments of which people were told.
     told: HashSet<String>,
     /// None until the directory could be read.
@@ -85,8 +107,10 @@ impl Alarms {
                     Event::Outcome { tool, outcome: Outcome::Withheld, .. } => {
                         *withheld.entry(tool).or_insert(0) += 1;
                     }
-                    Event::Intent { reason, task: None, .. } => {
-                        calls.entry(entry.segment).or_default().extend(Source::named_in(&reason));
+                    Event::Intent { tool, reason, task: None, .. } => {
+                        let made = calls.entry(entry.segment).or_default();
+                        made.sources.extend(Source::named_in(&reason));
+                        made.tools.insert(tool);
                     }
                     _ => {}
                 }
@@ -108,7 +132,9 @@ impl Alarms {
     /// Raises one alarm for all that a look finds: whoever writes many segments floods nobody.
     async fn look_for_strangers(&mut self, calls: Calls) {
         let (mut cite, now) = (Vec::new(), self.journal.now().boot);
-        for (segment, sources) in calls {
+        for (segment, Made { sources, tools }) in calls {
+            let could_be_alone =
+                sources.is_empty() && !tools.iter().any(|tool| (self.known.is_restricted)(tool));
             for source in sources {
                 let (Source::Rule(id) | Source::Grant(id)) = source else { continue };
                 if !(self.known.was_in_force)(id) && self.told.insert(format!("{segment}: {source}")) {
@@ -116,19 +142,32 @@ impl Alarms {
                 }
             }
             if self.ungreeted.len() < MAX_UNGREETED {
-                self.ungreeted.entry(segment).or_insert(now);
+                let first = Ungreeted { since: now, could_be_alone: true };
+                self.ungreeted.entry(segment).or_insert(first).could_be_alone &= could_be_alone;
             }
         }
         self.ungreeted.retain(|segment, _| !(self.known.is_announced)(segment));
-        let late: Vec<String> = self
-            .ungreeted
-            .extract_if(|_, since| now.saturating_sub(*since) >= GREET_TIMEOUT)
-            .map(|(segment, _)| segment)
-            .collect();
-        let strange = late.into_iter().filter(|segment| self.told.insert(segment.clone()));
+        let late =
+            self.ungreeted.extract_if(|_, seen| now.saturating_sub(seen.since) >= GREET_TIMEOUT).collect();
+        let strange = self.without_ended(late).await.into_iter();
+        let strange = strange.filter(|segment| self.told.insert(segment.clone()));
         let strange: Vec<String> = strange.map(|segment| format!("segment {segment}")).collect();
         self.raise("calls ran by rules or grants that were never in force here", &cite).await;
         self.raise("a session makes calls and never greeted this daemon", &strange).await;
+    }
+
+    /// The segments of these but for those of a session that ended before it could greet, and that may have been alone.
+    async fn without_ended(&self, mut late: Vec<(String, Ungreeted)>) -> Vec<String> {
+        let directory = self.directory.clone();
+        let is_open = move |segment: &str| {
+            // Of what cannot be told here people are told.
+            audit::is_open(&directory, segment).unwrap_or(true)
+        };
+        let looked = tokio::task::spawn_blocking(move || {
+            late.retain(|(segment, seen)| !seen.could_be_alone || is_open(segment));
+            late.into_iter().map(|(segment, _)| segment).collect()
+        });
+        looked.await.unwrap_or_default()
     }
 
     async fn raise(&self, what: &str, found: &[String]) {
@@ -177,7 +216,11 @@ mod tests {
 
     /// No rule, no grant, no session.
     fn nothing_known() -> Known {
-        Known { is_announced: Arc::new(|_| false), was_in_force: Arc::new(|_| false) }
+        Known {
+            is_announced: Arc::new(|_| false),
+            was_in_force: Arc::new(|_| false),
+            is_restricted: Arc::new(|_| false),
+        }
     }
 
     fn intent(bench: &Bench, reason: &str) -> Record {
@@ -221,11 +264,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_session_that_ends_before_it_greets_is_told_of_only_where_it_needed_a_daemon() {
+        let bench = Bench::new();
+        let directory = bench.directory.path().join("audit");
+        let open = |name: &str| Segment::open(&directory, name, bench.clock.now()).unwrap();
+        let by_file = intent(&bench, "allowed by `a/b` (policies.json)");
+        let by_rule = intent(&bench, "allowed by `a/b` (rule 3)");
+        for (record, restricted, told) in [(&by_file, false, 0), (&by_file, true, 1), (&by_rule, false, 1)] {
+            let known = Known {
+                was_in_force: Arc::new(|_| true),
+                is_restricted: Arc::new(move |_| restricted),
+                ..nothing_known()
+            };
+            let mut alarms = Alarms::new(Arc::clone(&bench.journal), known, &directory);
+            let before = bench.told().len();
+            let ends = open("ends");
+            ends.append(record).unwrap();
+            drop(ends);
+            alarms.look().await;
+            bench.clock.advance(GREET_TIMEOUT);
+            alarms.look().await;
+            assert_eq!(bench.told().len() - before, told, "{record:?}, restricted: {restricted}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_call_by_a_rule_or_grant_that_never_was_raises_an_alarm() {
         let bench = Bench::new();
         let directory = bench.directory.path().join("audit");
         let was_in_force = Arc::new(|id| id == 3);
-        let known = Known { is_announced: Arc::new(|_| true), was_in_force };
+        let known = Known { is_announced: Arc::new(|_| true), was_in_force, ..nothing_known() };
         let mut alarms = Alarms::new(Arc::clone(&bench.journal), known, &directory);
         let session = Segment::open(&directory, "session", bench.clock.now()).unwrap();
         for known in

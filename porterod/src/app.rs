@@ -187,9 +187,11 @@ impl App {
 /// What tells a session of this daemon's from another.
 fn known(daemon: &Daemon) -> Known {
     let (heads, rules) = (Arc::clone(&daemon.heads), Arc::clone(&daemon.rules));
+    let restricting = Arc::clone(&rules);
     Known {
         is_announced: Arc::new(move |segment| heads.is_announced(segment)),
         was_in_force: Arc::new(move |id| rules.was_in_force(id)),
+        is_restricted: Arc::new(move |tool| restricting.standing().narrows(tool)),
     }
 }
 

@@ -22,6 +22,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use portero::anonymize::Fake;
 use portero::notice::{Entry, Notice};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +39,10 @@ pub const AT_ONCE: u32 = 100;
 const HOUR: Duration = Duration::from_secs(3600);
 /// How long to wait before writing again what could not be written.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// For how long `portero status` shows an alarm, and how many.
+const SHOWN_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
+const MAX_SHOWN_ALARMS: u32 = 5;
 
 /// What people are to be told.
 #[derive(Debug)]
@@ -116,6 +122,27 @@ impl Outbox {
             After::Entries(entries) => Ok(After::Entries(self.today(entries))),
             After::Removed => Ok(After::Removed),
         }
+    }
+
+    /// The latest alarms of the last days, the newest first, whether they were told or not.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn alarms(&self) -> Result<Vec<(Timestamp, Fake<String>)>, StoreError> {
+        let since = self.journal.now().wall.checked_sub(SHOWN_FOR).unwrap_or(Timestamp::MIN);
+        let entries =
+            self.journal.store().read(|connection| kept::alarms(connection, since, MAX_SHOWN_ALARMS))?;
+        let alarms = self.today(entries).into_iter().filter_map(|entry| match entry.notice {
+            Notice::Alarm { about, .. } => Some((entry.at, about)),
+            Notice::Task { .. }
+            | Notice::Vote { .. }
+            | Notice::Grant { .. }
+            | Notice::Rule { .. }
+            | Notice::Paused
+            | Notice::Resumed
+            | Notice::Config { .. } => None,
+        });
+        Ok(alarms.collect())
     }
 
     /// Writes what could not be written, and removes what is told or too old, until `stop`. The composition

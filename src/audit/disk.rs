@@ -157,6 +157,14 @@ pub(super) fn is_held(path: &Path) -> Result<bool, FileError> {
     }
 }
 
+/// Whether a process still writes to this segment of a directory.
+///
+/// # Errors
+/// As when it is read, and when the system does not tell.
+pub fn is_open(directory: &Path, segment: &str) -> Result<bool, FileError> {
+    is_held(&directory.join(segment))
+}
+
 /// Makes a file's name durable.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), files::sync_directory)

@@ -23,7 +23,7 @@ mod verify;
 
 pub use age::{Age, Extent, began, remove};
 pub use back::{Backwards, Found, Place};
-pub use disk::{Disk, Lines, RealDisk};
+pub use disk::{Disk, Lines, RealDisk, is_open};
 pub use filter::{Decided, Filter, IdPart, NoIdPart};
 pub use follow::Follower;
 pub use head::{Head, HeadError};

@@ -63,6 +63,9 @@ pub struct Status {
     /// How the audit stands; none from an older daemon.
     #[serde(default)]
     pub audit: Option<AuditState>,
+    /// The latest alarms of the last days, the newest first: when, and what happened.
+    #[serde(default)]
+    pub alarms: Vec<(Timestamp, String)>,
     /// What is in force and not saved yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsaved: Option<Unsaved>,

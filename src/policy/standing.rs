@@ -37,6 +37,15 @@ pub struct Standing {
     pub paused: Option<jiff::Timestamp>,
 }
 
+impl Standing {
+    /// Whether a pause, or a rule that denies or asks, holds for this tool.
+    #[must_use]
+    pub fn narrows(&self, tool: &ToolId) -> bool {
+        let restricts = |rule: &Rule| rule.action != Action::Allow && rule.pattern.matches(tool);
+        self.paused.is_some() || self.rules.iter().any(restricts)
+    }
+}
+
 impl Rule {
     /// Whether a rule that allows this pattern takes the place of this one: it asks for the very same, and would
     /// outweigh it for good.

@@ -119,10 +119,12 @@ fn assemble(
         directory,
     };
     let hello = daemon::hello(paths, peer);
-    let link = Arc::new(Link::new(paths.clone(), hello, context.no_start, Arc::clone(&policy)));
+    audit.continue_after(config.settings.audit.segment_bytes);
+    let audit = Arc::new(audit.with_key(Key::open(&paths.audit_key())));
+    let link = Link::new(paths.clone(), hello, context.no_start, Arc::clone(&policy), Arc::clone(&audit));
+    let link = Arc::new(link);
     let launch = launch::parts(paths, &config, Arc::clone(&anonymizer), Arc::clone(&clock))?;
     let cache = Cache::new(paths.catalog(), launch.directory.clone());
-    audit.continue_after(config.settings.audit.segment_bytes);
 
     let (fleet, changes) = Fleet::new(own_servers(&config), launch);
     let limits = Arc::new(CallLimits::new(&config));
@@ -132,7 +134,7 @@ fn assemble(
         policy,
         catalog: Arc::new(Catalog::new(&config.servers, Some(cache))),
         fleet: Arc::clone(&fleet) as _,
-        audit: Arc::new(audit.with_key(Key::open(&paths.audit_key()))),
+        audit,
         clock,
         desk: Arc::clone(&desk) as Arc<dyn Desk>,
         uses: Arc::clone(&desk) as _,

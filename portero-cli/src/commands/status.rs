@@ -33,24 +33,7 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
         Some((set, by)) => format!("passphrase  set {} ({set}) by {}", ago(*set), visible(by)),
         None => "passphrase  NOT SET: nothing can be approved at the terminal, and every edit of the configuration counts at once; run `portero passphrase set`".to_owned(),
     })?;
-    out.line(match &status.totp {
-        Some(totp) if totp.is_outdated => format!(
-            "totp        CANNOT BE USED: an earlier version of Portero enrolled it {}, and this one cannot open it; \
-             `portero totp remove` removes it with the passphrase alone, then enrol it anew",
-            ago(totp.since)
-        ),
-        Some(totp) => format!(
-            "totp        enrolled {} ({}) by {}, {} recovery codes left",
-            ago(totp.since),
-            totp.since,
-            visible(&totp.by),
-            totp.recovery
-        ),
-        None => {
-            "totp        not enrolled: what is wide needs the passphrase alone; see `portero totp enroll`"
-                .to_owned()
-        }
-    })?;
+    out.line(authenticator(status))?;
     out.line(format_args!(
         "waiting     {}",
         match status.pending {
@@ -65,6 +48,9 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
     telegram::print_status(out, &status.telegram)?;
     print_counts(out, status)?;
     print_audit(out, status)?;
+    for (at, about) in &status.alarms {
+        out.line(format_args!("alarm       {}: {}", ago(*at), visible(about)))?;
+    }
     print_problems(out, status)?;
     print_servers(out, status)?;
     if !status.sessions.is_empty() {
@@ -92,6 +78,27 @@ fn print_counts(out: &Output, status: &Status) -> std::io::Result<()> {
     match &status.counts_lack {
         Some(lack) => out.line(format_args!("            at least: {}", visible(lack))),
         None => Ok(()),
+    }
+}
+
+fn authenticator(status: &Status) -> String {
+    match &status.totp {
+        Some(totp) if totp.is_outdated => format!(
+            "totp        CANNOT BE USED: an earlier version of Portero enrolled it {}, and this one cannot open it; \
+             `portero totp remove` removes it with the passphrase alone, then enrol it anew",
+            ago(totp.since)
+        ),
+        Some(totp) => format!(
+            "totp        enrolled {} ({}) by {}, {} recovery codes left",
+            ago(totp.since),
+            totp.since,
+            visible(&totp.by),
+            totp.recovery
+        ),
+        None => {
+            "totp        not enrolled: what is wide needs the passphrase alone; see `portero totp enroll`"
+                .to_owned()
+        }
     }
 }
 

@@ -161,8 +161,11 @@ fn a_later_session_is_told_what_finished_until_it_is_fetched_and_a_person_can_as
     confirm(&world, &["approve", &id], "is approved");
     eventually("it ran", || (world.json(&["task", &id])["state"] == "completed").then_some(()));
 
-    let told = instructions(&mut Agent::start(&world, &[]));
-    assert!(told.contains(&format!("- {id} office/send_mail: completed")), "{told}");
+    // On a busy machine the news may come too late for a session's first answer; then they stay for the next one.
+    let told = eventually("a session is told", || {
+        let told = instructions(&mut Agent::start(&world, &[]));
+        told.contains(&format!("- {id} office/send_mail: completed")).then_some(told)
+    });
     assert!(!told.contains("a@b.test"), "nothing of the call itself: {told}");
     let mut second = Agent::connect(&world, &[]);
     text(&second.call("portero__check_task", &json!({"task_id": id})));

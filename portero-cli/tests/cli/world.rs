@@ -196,13 +196,18 @@ impl Said {
 }
 
 /// Waits until something holds.
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, look)
+}
+
+/// Waits for so long until something holds.
+pub(crate) fn eventually_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begin.elapsed() < PATIENCE, "never happened: {what}");
+        assert!(begin.elapsed() < limit, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use jiff::Timestamp;
 use portero::audit::{Extent, Head};
 use portero::catalog::LeftOut;
 use portero::files::{self, FileProblem};
@@ -58,6 +59,7 @@ pub(super) async fn answer(daemon: &Arc<Daemon>) -> Result<Reply, Failure> {
         counts,
         counts_lack,
         audit: Some(audit(daemon).await?),
+        alarms: alarms(daemon)?,
         unsaved: rules::unsaved(daemon),
     })))
 }
@@ -83,6 +85,11 @@ fn left_out(daemon: &Daemon) -> Vec<(ServerName, String)> {
     let all = daemon.catalog.left_out(&|name| anonymizer.is_private(name));
     let words = |one: &LeftOut| format!("{}; {}", one.describe(&anonymizer), one.hint());
     all.iter().map(|one| (one.server.clone(), words(one))).collect()
+}
+
+fn alarms(daemon: &Daemon) -> Result<Vec<(Timestamp, String)>, Failure> {
+    let alarms = daemon.outbox.alarms().map_err(|error| failure::of_store(&error))?;
+    Ok(alarms.into_iter().map(|(at, about)| (at, about.into_inner())).collect())
 }
 
 /// How far the approvals have come of what waits for several people.

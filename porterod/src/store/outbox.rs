@@ -115,6 +115,21 @@ pub(crate) fn after(connection: &Connection, place: u64, most: u32) -> Result<Af
     Ok(After::Entries(read(connection, None, place, most)?))
 }
 
+/// The latest alarms among the last notices, the newest first, told or not.
+pub(crate) fn alarms(connection: &Connection, since: Timestamp, most: u32) -> Result<Vec<Entry>, StoreError> {
+    /// How many notices are looked through.
+    const LATEST: u64 = 5_000;
+
+    // The text begins with the name of its kind, and only what lies in the last ones by number is looked at.
+    let sql = r#"SELECT seq, at, notice FROM notices
+                 WHERE seq > ?1 AND at >= ?2 AND channel IS NULL AND notice LIKE '{"alarm":%'
+                 ORDER BY seq DESC LIMIT ?3"#;
+    let after = last(connection)?.saturating_sub(LATEST);
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map(params![after, nanos(since), most], entry)?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// Removes what every channel has told, what is too old, and what is too much.
 pub(crate) fn tidy(connection: &Connection, now: Timestamp, limits: Limits) -> Result<(), StoreError> {
     let last = last(connection)?;

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use portero::audit::Head;
+use futures_util::future::{Either, select};
+use portero::audit::Segment;
 use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, NotificationSink, Push, Reply, SendError};
 use portero::paths::Paths;
 use portero::pipeline::{BoxFuture, Refusal};
@@ -52,6 +53,7 @@ pub(super) struct Link {
     hello: Hello,
     no_start: bool,
     policy: Arc<ArcSwap<Policy>>,
+    audit: Arc<Segment>,
     state: watch::Sender<State>,
     /// Somebody needs the daemon now: try at once.
     wanted: Notify,
@@ -85,8 +87,6 @@ pub(super) trait Pushed: Send + Sync {
     fn reload<'a>(&'a self, confirmed: &'a str) -> BoxFuture<'a, bool>;
     /// There is a connection. What was pushed before is not known.
     fn connected(&self);
-    /// This session's segment of the audit, as far as it has come.
-    fn head(&self) -> Head;
     /// The policy holds other rules or grants now.
     fn standing_changed(&self);
     /// Takes what shared servers say unasked.
@@ -97,12 +97,19 @@ pub(super) trait Pushed: Send + Sync {
 
 impl Link {
     /// A link that is not connected yet; the last known denies are in force when this returns.
-    pub(super) fn new(paths: Paths, hello: Hello, no_start: bool, policy: Arc<ArcSwap<Policy>>) -> Self {
+    pub(super) fn new(
+        paths: Paths,
+        hello: Hello,
+        no_start: bool,
+        policy: Arc<ArcSwap<Policy>>,
+        audit: Arc<Segment>,
+    ) -> Self {
         let link = Self {
             paths,
             hello,
             no_start,
             policy,
+            audit,
             state: watch::Sender::new(State::Connecting),
             wanted: Notify::new(),
             seen: Mutex::default(),
@@ -183,7 +190,7 @@ impl Link {
     ) -> String {
         client.hear(pushed.notifications());
         // First of all: what this session does by the daemon's rules, the daemon can miss.
-        if let Err(error) = client.ask(Ask::Head(Box::new(pushed.head()))).await {
+        if let Err(error) = self.announce(&client).await {
             tracing::warn!(%error, "the daemon does not know this session's segment of the audit");
         }
         match client.ask(Ask::Subscribe).await {
@@ -237,6 +244,11 @@ impl Link {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Says which segment of the audit is this session's, and how far it has come.
+    async fn announce(&self, client: &Client) -> Result<Reply, AskError> {
+        client.ask(Ask::Head(Box::new(self.audit.head()))).await
     }
 
     /// Decides by `standing` from now on, and says so.
@@ -375,10 +387,20 @@ impl Link {
     /// What finished that no agent has asked about. The agent's first answer waits for this, and the session's own
     /// connection is only made after it: a daemon that is there answers on one for this alone, and where none
     /// answers at once there is no news.
+    ///
+    /// The session announces its segment on the way: one that is killed before its own connection is made would
+    /// look like one that another process was the daemon for.
     pub(super) async fn news(&self) -> News {
         let asked = async {
             let (client, _pushes, _) = daemon::connect(&self.paths, &self.hello).await.ok()?;
-            match client.ask(Ask::News).await {
+            let news = std::pin::pin!(client.ask(Ask::News));
+            let announced = std::pin::pin!(self.announce(&client));
+            // Both are sent at once. The answer waits for the news alone; the daemon takes in the rest meanwhile.
+            let reply = match select(news, announced).await {
+                Either::Left((reply, _)) => reply,
+                Either::Right((_, news)) => news.await,
+            };
+            match reply {
                 Ok(Reply::News(news)) => Some(news),
                 Ok(_) | Err(_) => None,
             }

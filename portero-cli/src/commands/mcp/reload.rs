@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use portero::anonymize::Anonymizer;
-use portero::audit::Head;
 use portero::config::{Config, Files, Problems};
 use portero::confirmed::{self, Changes, Confirmed, InForce};
 use portero::files::{self, FileError};
@@ -111,10 +110,6 @@ impl Pushed for Running {
 
     fn connected(&self) {
         self.handle.daemon_connected();
-    }
-
-    fn head(&self) -> Head {
-        self.pipeline.audit.head()
     }
 
     fn standing_changed(&self) {
