@@ -125,6 +125,16 @@ impl Call {
             | Method::Complete => Some(params),
         }
     }
+
+    /// The server's own name for a tool, concealed as all of the call is, where policy spells it in another way.
+    #[must_use]
+    pub fn odd_name(&self) -> Option<String> {
+        if self.method != Method::CallTool {
+            return None;
+        }
+        let name = crate::json::Object::read(self.params.get()).ok()?.text("name")?.into_owned();
+        (name != self.tool.tool.as_str()).then_some(name)
+    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,9 @@ pub(super) fn describe(task: &Task) -> String {
     field("task", &task.id.to_string());
     field("state", task.state.as_str());
     field("tool", &task.call.tool.to_string());
+    if let Some(odd) = task.call.odd_name() {
+        field("named", &odd);
+    }
     field("method", task.call.method.as_str());
     field("why", &task.decision.to_string());
     for quorum in &task.quorums {

@@ -204,3 +204,57 @@ fn what_is_not_understood_goes_through_byte_for_byte() {
         assert!(answer.contains("twice") && !answer.contains("hologram"), "{answer}");
     }
 }
+
+/// What a server lists and Portero cannot is named with the reason, by `doctor` and by `status`.
+#[test]
+fn what_cannot_be_listed_is_named_by_doctor_and_by_status() {
+    let world = world(&[server("liar", &["lying"], json!({"shared": true})), server("good", &[], json!({}))]);
+    let is_named = |text: &str| text.contains(" left out: ") && text.contains("`key`");
+    let doctor = world.run(&["doctor"]);
+    assert_eq!(doctor.code, 0, "{}{}", doctor.out, doctor.err);
+    assert!(is_named(&doctor.out), "{}", doctor.out);
+    assert!(doctor.out.contains("portero/search_tools"), "what to do: {}", doctor.out);
+    let findings = world.json(&["doctor"]);
+    let left_out = |name: &str| {
+        let finding = findings.as_array().unwrap().iter().find(|finding| finding["server"] == name).unwrap();
+        finding["left_out"].as_array().unwrap().len()
+    };
+    assert!(left_out("liar") > 0 && left_out("good") == 0, "{findings}");
+
+    let mut agent = Agent::connect(&world, &[]);
+    tools(&mut agent);
+    let status = crate::world::eventually("the daemon asked the shared server", || {
+        agent.call("portero__list_tasks", &json!({}));
+        tools(&mut agent);
+        Some(world.run(&["status"]).out).filter(|status| status.contains("left out"))
+    });
+    let line = status.lines().find(|line| line.starts_with("left out ") && line.contains("`key`"));
+    assert!(line.is_some_and(|line| line.contains("liar: ") && line.contains("portero/")), "{status}");
+    assert!(world.json(&["status"])["left_out"].as_array().unwrap().iter().all(|of| of[0] == "liar"));
+}
+
+/// A name that no client would take is listed under an alias, called under its own, and shown as its server has it.
+#[test]
+fn an_odd_name_is_listed_under_an_alias_and_shown_to_a_person_as_its_server_has_it() {
+    let world = world(&[server("odd", &["good", "github/create_issue,list projects"], json!({}))]);
+    world.write(
+        "policies.json",
+        &json!({"policies": {"odd/list*": "allow", "odd/github*": "require-approval"}}),
+    );
+    assert!(!world.run(&["doctor"]).out.contains("left out"), "nothing is");
+    let mut agent = Agent::connect(&world, &[]);
+    let listed = tools(&mut agent);
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert!(
+        listed
+            .iter()
+            .all(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)))
+    );
+    let alias = |part: &str| listed.iter().find(|name| name.contains(part)).unwrap().clone();
+    assert_eq!(text(&agent.call(&alias("projects"), &json!({}))), "list projects");
+    let pending = agent.call(&alias("issue"), &json!({}));
+    let id = pending["result"]["structuredContent"]["taskId"].as_str().unwrap_or_else(|| panic!("{pending}"));
+    let shown = world.run(&["task", id]).out;
+    assert!(shown.contains("tool      odd/github%2Fcreate_issue\n"), "{shown}");
+    assert!(shown.contains("named     github/create_issue\n"), "{shown}");
+}

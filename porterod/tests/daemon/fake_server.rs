@@ -13,6 +13,8 @@ pub(crate) const ROLE: &str = "PORTERO_TEST_FAKE_SERVER";
 pub(crate) const TALKATIVE: &str = "talkative";
 /// Where it writes down what it gets.
 pub(crate) const RECORD: &str = "PORTERO_TEST_RECORD";
+/// The name of one more tool that it lists.
+pub(crate) const MORE: &str = "PORTERO_TEST_MORE";
 /// The resource of a talkative one. A subscription to any other is not answered.
 pub(crate) const MEMO: &str = "memo://1";
 
@@ -77,7 +79,8 @@ fn fake_server() {
             }),
             "tools/list" => {
                 wait_while_held();
-                let tools = ["read", "send", "erase", "wait"].map(tool);
+                let mut tools = ["read", "send", "erase", "wait"].map(tool).to_vec();
+                tools.extend(std::env::var(MORE).ok().map(|name| tool(&name)));
                 json!({"tools": tools})
             }
             "tools/call" => {

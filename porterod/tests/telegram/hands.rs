@@ -6,14 +6,17 @@ use std::time::Duration;
 use portero::audit::{self, Event, Filter};
 use portero::identity::Nonce;
 use portero::ipc::{Ask, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
-use portero::names::{Principal, SessionId, TaskId};
+use portero::names::{Principal, SessionId, TaskId, ToolName};
 use portero::policy::{Explanation, Standing};
 use portero::task::{State, Task};
 use serde_json::{Value, json};
 
-use crate::fake_server::{RECORD, ROLE};
+use crate::fake_server::{MORE, RECORD, ROLE};
 use crate::standin::{Shown, StandIn, TOKEN};
 use crate::world::{ADA, BOB, CLEO, GROUP, JANE, PASSPHRASE, SOON, World};
+
+/// A tool whose name policy spells in another way.
+pub(crate) const ODD_TOOL: &str = "github/create_issue";
 
 /// A world in which an agent works in a project with the server `notes`, and Jane decides.
 pub(crate) struct Hands {
@@ -82,7 +85,7 @@ impl Hands {
             "name": "notes",
             "command": std::env::current_exe().unwrap(),
             "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
-            "env": {ROLE: "1", RECORD: world.at("record")},
+            "env": {ROLE: "1", RECORD: world.at("record"), MORE: ODD_TOOL},
         });
         world.write("mcps.json", &json!({"mcps": [server]}).to_string());
         world.write("policies.json", &policies.to_string());
@@ -113,7 +116,8 @@ impl Hands {
             _ => self.connect().await,
         };
         let params = json!({"name": tool, "arguments": {"text": text}});
-        let call = json!({"tool": format!("notes/{tool}"), "method": "tools/call", "params": params});
+        let spelled = ToolName::from_child(tool).unwrap();
+        let call = json!({"tool": format!("notes/{spelled}"), "method": "tools/call", "params": params});
         let call = serde_json::from_value(call).unwrap();
         let client = serde_json::from_str("\"claude 1\"").unwrap();
         let asked = tokio::time::timeout(SOON, session.ask(Ask::Submit { call, client })).await.unwrap();

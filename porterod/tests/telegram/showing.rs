@@ -5,7 +5,7 @@ use std::time::Duration;
 use portero::ipc::Ask;
 use portero::task::State;
 
-use crate::hands::{Hands, buttons, carried, challenge, short};
+use crate::hands::{Hands, ODD_TOOL, buttons, carried, challenge, short};
 use crate::standin::{Fault, StandIn};
 use crate::world::JANE;
 
@@ -136,6 +136,23 @@ async fn a_project_with_a_real_name_is_concealed_wherever_it_is_told() {
     hands.outcome(&task, "Denied on this phone").await;
     let all: String = hands.telegram().by_bot(JANE).into_iter().map(|it| it.text).collect();
     assert!(!all.contains("Jane Roe"), "{all}");
+}
+
+#[tokio::test]
+async fn a_card_shows_a_tools_odd_name_as_its_server_has_it_and_the_approved_call_goes_there_under_it() {
+    let mut hands = Hands::new().await;
+    let task = hands.submit_to(ODD_TOOL, "one").await.unwrap();
+    let card = hands.card(&task).await;
+    assert!(card.text.contains("notes/github%2Fcreate_issue"), "as policy has it: {}", card.text);
+    assert!(card.text.contains("Named by its server: github/create_issue\n"), "{}", card.text);
+    assert_eq!(hands.press(&task, "✅ Approve").await, "Approved.");
+    hands.is(task.id, State::Completed).await;
+    let record = std::fs::read_to_string(hands.world.at("record")).unwrap();
+    let called: serde_json::Value = serde_json::from_str(record.lines().next().unwrap()).unwrap();
+    assert_eq!(called["params"]["name"], ODD_TOOL);
+    let plain = hands.submit("two").await;
+    let card = hands.card(&plain).await;
+    assert!(!card.text.contains("Named by its server"), "{}", card.text);
 }
 
 const READ: &str = "📄 I have read the document";

@@ -116,7 +116,13 @@ pub fn short(id: TaskId) -> Shown {
 
 /// What is asked, by whom, why, and until when.
 fn head(task: &Task, view: &View<'_>) -> Text {
-    let text = Text::new().bold("May this run?").words("\n").code(&name(task)).words("\n\n").then(who(task));
+    let text = Text::new().bold("May this run?").words("\n").code(&name(task));
+    let text = match task.call.odd_name() {
+        // Policy's spelling of such a name is hard to read.
+        Some(odd) => text.words("\n").bold("Named by its server").words(": ").code(&Shown::line(&odd)),
+        None => text,
+    };
+    let text = text.words("\n\n").then(who(task));
     let text = text.words("\n").bold("The server says").words(": ").then(claims(view.hints));
     text.words("\n")
         .bold("Why")
