@@ -250,7 +250,9 @@ pub(crate) fn unreachable(socket: &Path, error: &ConnectError) -> Failure {
         ))
         .hint(
             "type no passphrase. Unset PORTERO_STATE_DIR and PORTERO_RUNTIME_DIR where they name other directories than \
-             those in which the configuration was sealed, and end that process where it is none of yours",
+             those in which the configuration was sealed, and end that process where it is none of yours. If it is the daemon \
+             that you know, look whether something else lies in the place of `portero.seal` beside the configuration, or of \
+             `confirmed.json` in the state directory, and move it away",
         ),
         ConnectError::Impostor | ConnectError::Broken(_) => {
             failure(&format!("what listens at {} is no daemon of yours", socket.display()))

@@ -61,6 +61,7 @@ pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, St
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     refuse_other_files(path)?;
+    refuse_odd_companions(path)?;
     let mut connection = Connection::open_with_flags(path, flags)?;
     // SQLite opens for reading what it may not write, and every change would fail later.
     if connection.is_readonly(MAIN_DB)? {
@@ -91,6 +92,18 @@ fn refuse_other_files(path: &Path) -> Result<(), StoreError> {
         }
         Err(error) => Err(failed(&error)),
     }
+}
+
+/// SQLite opens by itself what lies beside the store, and waits for ever on a named pipe there.
+fn refuse_odd_companions(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["-journal", "-wal", "-shm"] {
+        match files::open(&beside(path, suffix), Links::Follow) {
+            Ok(_) => {}
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(failed(&io::Error::from(error))),
+        }
+    }
+    Ok(())
 }
 
 /// A second connection, which cannot write.

@@ -1,14 +1,16 @@
 //! What stands in a file's place, or what a drive does, holds up nothing but the file itself.
 
-use std::io;
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portero::files::faults::{Fault, Injected, inject};
 use portero::ipc::{Ask, FailureKind, Reply, Status};
 use portero::policy::Action;
+use portero::task::Task;
 use porterod::app::App;
 use serde_json::json;
 
@@ -119,9 +121,14 @@ impl Fault for Hangs {
 
 /// Everything that a person must be able to do whatever stands in a file's place.
 async fn narrows(home: &Home, app: App) {
-    let begun = Instant::now();
     let (person, session) = (home.terminal().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
+    rejects_and_stops(&person, &task, app).await;
+}
+
+/// As [`narrows`], with a task that waits already.
+async fn rejects_and_stops(person: &Terminal, task: &Task, app: App) {
+    let begun = Instant::now();
     person.rule("notes/read", Action::Deny).await.unwrap();
     assert!(person.is_denied("notes/read").await);
     person.ask(Ask::Reject { task: task.id, reason: None, for_now: false }).await.unwrap();
@@ -220,7 +227,158 @@ async fn a_drive_that_hangs_holds_up_no_deny_pause_reject_or_stop() {
     hangs.let_go();
 }
 
-/// The text, and what is long enough of it to be found wherever it begins in base64.
+/// What stands in a file's place.
+#[cfg(unix)]
+#[derive(Debug, Clone, Copy)]
+enum Odd {
+    Pipe,
+    Directory,
+    /// A link to what has no end.
+    Endless,
+    /// A link that leads nowhere.
+    Nowhere,
+    /// 10 GB, of which nothing is on the disk.
+    Sparse,
+}
+
+#[cfg(unix)]
+impl Odd {
+    const ALL: [Self; 5] = [Self::Pipe, Self::Directory, Self::Endless, Self::Nowhere, Self::Sparse];
+
+    fn put(self, place: &Path) {
+        use std::os::unix::fs::symlink;
+
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_file(place);
+        match self {
+            Self::Pipe => mknodat(CWD, place, FileType::Fifo, Mode::RWXU, 0).unwrap(),
+            // In a directory nothing takes the place of something else by being renamed.
+            Self::Directory => std::fs::create_dir_all(place.join("below")).unwrap(),
+            Self::Endless => symlink("/dev/zero", place).unwrap(),
+            Self::Nowhere => symlink("nowhere/at/all", place).unwrap(),
+            Self::Sparse => std::fs::File::create(place).and_then(|file| file.set_len(10 << 30)).unwrap(),
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn whatever_stands_in_the_place_of_every_file_a_person_denies_pauses_rejects_and_stops() {
+    for odd in Odd::ALL {
+        let home = Home::new();
+        let app = home.start().await;
+        let (person, session) = (home.terminal().await, home.session("project").await);
+        let task = session.submit("notes/send", "x").await.unwrap();
+        for place in places(&home) {
+            odd.put(&place);
+        }
+        until(&format!("{odd:?} is told"), async || !person.state().await.config_valid).await;
+        let begun = Instant::now();
+        // What cannot be saved is in force all the same, and said to be unsaved.
+        for ask in [
+            Ask::Rule { pattern: "notes/read".parse().unwrap(), action: Action::Deny, challenge: None },
+            Ask::Reject { task: task.id, reason: None, for_now: false },
+            Ask::Pause,
+        ] {
+            let done = person.ask(ask).await;
+            assert!(done.is_ok() || is_kind(&done, FailureKind::Unsaved), "{odd:?}: {done:?}");
+        }
+        assert!(person.is_denied("notes/read").await, "{odd:?}");
+        assert!(person.state().await.standing.paused.is_some(), "{odd:?}");
+        person.ask(Ask::Stop).await.unwrap();
+        tokio::time::timeout(SOON, app.stopped()).await.unwrap();
+        app.shutdown().await;
+        assert!(begun.elapsed() < 3 * SOON, "{odd:?}: {:?}", begun.elapsed());
+    }
+}
+
+/// What a file does when it is read.
+#[derive(Debug, Clone, Copy)]
+enum Restless {
+    Slow,
+    GoesAway,
+    Grows,
+    Fails,
+}
+
+impl Fault for Restless {
+    fn before_read(&self, path: &Path) -> io::Result<()> {
+        match self {
+            Self::Slow => std::thread::sleep(Duration::from_millis(50)),
+            Self::GoesAway => drop(std::fs::remove_file(path)),
+            Self::Grows => {
+                let mut file = std::fs::OpenOptions::new().append(true).open(path)?;
+                file.write_all(b" ")?;
+            }
+            Self::Fails => return Err(io::Error::other("input/output error")),
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn files_that_are_slow_or_go_or_change_in_mid_read_hold_up_no_deny_pause_reject_or_stop() {
+    for restless in [Restless::Slow, Restless::GoesAway, Restless::Grows, Restless::Fails] {
+        let home = Home::new();
+        let app = home.start().await;
+        let (person, session) = (home.terminal().await, home.session("project").await);
+        let task = session.submit("notes/send", "x").await.unwrap();
+        let paths = home.paths();
+        let _faults = [paths.config, paths.state].map(|below| inject(&below, Arc::new(restless)));
+        // It is read anew.
+        home.write_policies("deny");
+        rejects_and_stops(&person, &task, app).await;
+    }
+}
+
+/// Notes what is opened.
+#[derive(Default)]
+struct Opened(Mutex<BTreeSet<PathBuf>>);
+
+impl Fault for Opened {
+    fn before_open(&self, path: &Path) -> io::Result<()> {
+        self.0.lock().unwrap().insert(path.to_owned());
+        Ok(())
+    }
+}
+
+/// So that a new file cannot be forgotten in `places`.
+#[tokio::test]
+async fn every_file_that_a_daemon_opens_is_among_those_that_are_tried() {
+    let home = Home::new();
+    let opened = Arc::new(Opened::default());
+    let _noted = inject(&home.at(""), Arc::clone(&opened) as _);
+    let app = home.start().await;
+    let (person, session) = (home.person().await, home.session("project").await);
+    for tool in ["notes/send", "common/send"] {
+        let task = session.submit(tool, "x").await.unwrap();
+        person.approve(&task).await.unwrap();
+        session.finished(&task).await;
+    }
+    person.rule("notes/read", Action::Deny).await.unwrap();
+    home.write("policies.json", &json!({"defaultPolicy": "allow"}));
+    until("the edit waits", async || person.state().await.config_waits > 0).await;
+    app.shutdown().await;
+    home.start().await.shutdown().await;
+
+    let paths = home.paths();
+    let tried = places(&home);
+    // At a place of these no daemon starts: `portero-cli/tests/cli/adversary/odd_files.rs` tries them.
+    let of_the_store = ["db", "db.lock", "db.new", "db-journal", "db-wal", "db-shm"];
+    let mut before_a_start = of_the_store.map(|of| paths.store().with_extension(of)).to_vec();
+    before_a_start.push(paths.lock());
+    let folders = [paths.audit(), paths.catalog(), paths.server_logs()];
+    let opened = opened.0.lock().unwrap();
+    for path in &*opened {
+        let is_tried = tried.contains(path) || folders.iter().any(|folder| path.parent() == Some(folder));
+        assert!(is_tried || before_a_start.contains(path), "{} is not tried", path.display());
+    }
+    for path in [paths.confirmed(), paths.seal(), paths.denies(), paths.audit_key(), paths.store()] {
+        assert!(opened.contains(&path), "{} is not opened any more", path.display());
+    }
+}
+
 /// What was counted is told, and what hangs is told as such: never a zero that is none.
 #[tokio::test]
 async fn status_tells_what_is_counted_so_far_while_the_audits_drive_hangs() {
@@ -308,6 +466,7 @@ async fn a_drive_that_hangs_while_the_store_is_written_holds_up_no_deny_pause_or
     app.shutdown().await;
 }
 
+/// The text, and what is long enough of it to be found wherever it begins in base64.
 fn spellings(text: &str) -> Vec<Vec<u8>> {
     let mut found = vec![text.as_bytes().to_vec()];
     for shift in 0..3 {

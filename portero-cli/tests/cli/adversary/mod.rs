@@ -5,6 +5,7 @@
 mod doors;
 mod files;
 mod in_place;
+mod odd_files;
 mod segments;
 mod socket;
 mod telegram;
