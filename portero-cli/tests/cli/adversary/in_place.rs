@@ -12,7 +12,7 @@ use crate::agent::{Agent, text};
 use crate::terminal::{PASSPHRASE, confirm, on_terminal, set_passphrase};
 use crate::world::{World, eventually};
 
-struct Impostor {
+pub(super) struct Impostor {
     child: Child,
     record: PathBuf,
 }
@@ -20,13 +20,23 @@ struct Impostor {
 impl Impostor {
     /// Takes the daemon's place; with `real`, it passes everything on to the socket there.
     fn begin(world: &World, real: Option<&Path>) -> Self {
-        let (socket, record) = (world.path("run/portero.sock"), world.path("impostor.record"));
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/listen_in_place.py");
-        let program = world.porterod();
         let python =
             ["/usr/bin/python3", "/usr/local/bin/python3"].into_iter().find(|path| Path::new(path).exists());
-        let mut command = world.as_its_user(Path::new(python.unwrap_or("python3")));
-        command.arg(world.readable(&script)).arg(&socket).arg(&program);
+        let command = world.as_its_user(Path::new(python.unwrap_or("python3")));
+        Self::begin_as(world, command, &world.path("run"), &world.porterod(), real)
+    }
+
+    /// As that command's user, on a socket in `runtime`, with this copy of the daemon's program.
+    pub(super) fn begin_as(
+        world: &World,
+        mut command: Command,
+        runtime: &Path,
+        program: &Path,
+        real: Option<&Path>,
+    ) -> Self {
+        let (socket, record) = (runtime.join("portero.sock"), runtime.join("impostor.record"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/listen_in_place.py");
+        command.arg(world.readable(&script)).arg(&socket).arg(program);
         command.arg(world.path("config/portero.seal")).arg(&record).args(real);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let link = format!("/proc/{}/exe", child.id());
@@ -80,7 +90,7 @@ fn gives_nothing(world: &World, impostor: &Impostor, task: &str) {
 }
 
 /// A session goes on without it: what the files allow works, what they deny does not run.
-fn is_not_believed(world: &World, impostor: &Impostor) {
+pub(super) fn is_not_believed(world: &World, impostor: &Impostor) {
     let before = world.received().len();
     let mut agent = Agent::connect(world, &[]);
     // What asks the daemon waits for it, so a rule of its would be in force after.

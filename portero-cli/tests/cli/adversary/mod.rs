@@ -6,6 +6,8 @@ mod doors;
 mod files;
 mod in_place;
 mod odd_files;
+mod other_user;
+mod process;
 mod segments;
 mod socket;
 mod telegram;
