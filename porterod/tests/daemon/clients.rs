@@ -12,8 +12,9 @@ use super::*;
 
 /// How many of them at once.
 const CROWD: usize = 4;
-/// Within what a normal call is answered beside them; a change waits for those who do not follow it, once.
-const SOON_ENOUGH: Duration = Duration::from_secs(2);
+/// Within what a normal call is answered beside them, which is less than the daemon waits for one that says nothing; a
+/// change waits for those who do not follow it, once.
+const SOON_ENOUGH: Duration = Duration::from_secs(4);
 const CHANGE_SOON_ENOUGH: Duration = Duration::from_secs(8);
 
 fn frame(text: &str) -> Vec<u8> {
@@ -53,6 +54,13 @@ async fn heard(mut stream: UnixStream) -> String {
     String::from_utf8_lossy(&heard).into_owned()
 }
 
+/// Has the shared server started, which on a busy machine takes longer than any wait for a client.
+async fn warm_up(session: &Session) {
+    let (call, client) = call("common/read", "John Doe");
+    let reply = session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await;
+    assert!(matches!(reply, Ok(Reply::Called(Called::Result(_)))), "{reply:?}");
+}
+
 /// A call of a normal session, and a deny of a person's, which is then in force in that session.
 async fn others_go_on(beside: &str, session: &Session, person: &Terminal) {
     let began = Instant::now();
@@ -73,6 +81,7 @@ async fn nobody_waits_for_clients_that_are_stuck_or_speak_nonsense() {
     let home = Home::new();
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
+    warm_up(&session).await;
     let terminal = || hello(&home, Peer::Terminal);
     let subscribe = frame(r#"{"ask":{"number":1,"ask":"subscribe"}}"#);
     let kinds: [(&str, Vec<u8>, bool); 8] = [
@@ -111,6 +120,7 @@ async fn a_client_that_asks_without_end_and_reads_nothing_is_held_back_and_then_
     let home = Home::new();
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
+    warm_up(&session).await;
     let (read, mut write) = stuck(&home, &hello(&home, Peer::Terminal)).await.into_split();
     // 40 MB, which nothing between the two takes in.
     let pad = "x".repeat(4_000);
@@ -136,6 +146,7 @@ async fn of_a_thousand_connections_so_many_are_let_in_and_the_others_are_told() 
     let home = Home::new();
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
+    warm_up(&session).await;
     let mut let_in = Vec::new();
     for number in 0..1_000 {
         let hello = Hello {

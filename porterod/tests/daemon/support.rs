@@ -94,8 +94,19 @@ impl Home {
         }
     }
 
+    /// A child that another test starts at this moment may still hold the former daemon's lock, until it is executed.
     pub(crate) async fn start(&self) -> App {
-        App::start(self.parts()).await.unwrap()
+        let starting = async {
+            loop {
+                match App::start(self.parts()).await {
+                    Err(failure) if failure.kind == FailureKind::Refused => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    started => return started.unwrap(),
+                }
+            }
+        };
+        tokio::time::timeout(SOON, starting).await.expect("in time")
     }
 
     pub(crate) async fn connect(&self, peer: Peer) -> (Client, mpsc::Receiver<Push>) {
