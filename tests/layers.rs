@@ -33,8 +33,7 @@ const LIBRARY: [&str; 20] = [
     "ipc",
 ];
 /// The daemon's.
-const DAEMON: [&str; 8] =
-    ["store", "journal", "approval", "executor", "control", "channels", "listen", "app"];
+const DAEMON: [&str; 8] = ["store", "journal", "approval", "executor", "api", "channels", "listen", "app"];
 /// The terminal's.
 const TERMINAL: [&str; 4] = ["args", "failure", "daemon", "commands"];
 
@@ -51,6 +50,25 @@ fn the_daemon_keeps_its_layers() {
 #[test]
 fn the_terminal_keeps_its_layers() {
     keeps_its_layers(Path::new("portero-cli/src"), "main.rs", &TERMINAL);
+}
+
+/// A request without its line would be unknown to the daemon that defines it.
+#[test]
+fn every_request_has_one_line_in_the_daemons_routes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let routes = fs::read_to_string(root.join("porterod/src/api/route.rs")).expect("the routes");
+    let (_, routes) = routes.split_once("macro_rules! session_requests").expect("the routes begin");
+    let mut requests = 0;
+    for file in sources::below(&root.join("src/ipc/requests")) {
+        let text = fs::read_to_string(&file).expect("a source");
+        for name in text.lines().filter_map(|line| line.strip_prefix("impl Request for ")) {
+            let line = format!("{},", word(name));
+            let lines = routes.lines().filter(|route| route.trim() == line).count();
+            assert_eq!(lines, 1, "{}: `{line}` in porterod/src/api/route.rs", file.display());
+            requests += 1;
+        }
+    }
+    assert!(requests > 40, "{requests} requests were found");
 }
 
 fn keeps_its_layers(folder: &Path, root: &str, architecture: &[&str]) {

@@ -1,14 +1,16 @@
 //! What widens: a person is shown what changes and confirms it, all on the terminal itself: with the passphrase, and
 //! a code where it is wide; or with a tap on Telegram, on the number that only the terminal shows (guarantees A3, A7).
 
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::PreviewChange;
 use portero::ipc::{
-    self, Ask, Challenge, Disclosed, FailureKind, Reaching, Reply, Status, TelegramConfirms, Width,
+    self, Challenge, Disclosed, FailureKind, Reaching, Request, Status, TelegramConfirms, Width,
 };
 use portero::names::ToolId;
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
-use crate::daemon::{Daemon, unexpected};
+use crate::daemon::Daemon;
 use crate::failure::{Failure, Outcome};
 use crate::output::visible;
 use crate::terminal::Terminal;
@@ -92,12 +94,12 @@ pub(crate) async fn begin_resuming(daemon: &Daemon, act: &str, there: bool) -> O
 }
 
 /// Does what `make` asks for, once it is confirmed. `act` says it to the person; it is so wide.
-pub(crate) async fn ask(
+pub(crate) async fn ask<R: Request>(
     daemon: &Daemon,
     person: &mut Person,
     (act, width): (&str, Width),
-    make: impl Fn(Challenge) -> Ask,
-) -> Outcome<Reply> {
+    make: impl Fn(Challenge) -> R,
+) -> Outcome<R::Response> {
     let challenge = match way(person, act, width)? {
         Way::Typed(challenge) => challenge,
         Way::OnTelegram => {
@@ -112,12 +114,12 @@ pub(crate) async fn ask(
             }
         }
     };
-    daemon.ask(make(challenge)).await
+    daemon.request(make(challenge)).await
 }
 
 async fn open(daemon: &Daemon, act: &str, there: bool) -> Outcome<(Person, Box<Status>)> {
     let terminal = Terminal::open(act)?;
-    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    let status = daemon.request(GetStatus).await?;
     let person = Person {
         terminal,
         passphrase: status.passphrase.is_some(),
@@ -187,13 +189,17 @@ fn way(person: &mut Person, act: &str, width: Width) -> Outcome<Way> {
 }
 
 /// Asks on Telegram, and shows the number on the terminal device and nowhere else.
-async fn on_telegram(daemon: &Daemon, person: &mut Person, ask: Ask) -> Outcome<Result<Reply, ipc::Failure>> {
+async fn on_telegram<R: Request>(
+    daemon: &Daemon,
+    person: &mut Person,
+    request: R,
+) -> Outcome<Result<R::Response, ipc::Failure>> {
     let terminal = &mut person.terminal;
     let show = |tap: &Disclosed, seconds: u64| {
         terminal
             .say(format_args!("Tap {} on Telegram, within {seconds} s. Ctrl-C takes it back.", tap.expose()))
     };
-    daemon.ask_and_show(ask, show).await
+    daemon.request_and_show(request, show).await
 }
 
 fn note_width(person: &mut Person, width: Width) -> Outcome {
@@ -244,8 +250,8 @@ pub(crate) async fn show_reach(
     pattern: &Pattern,
     change: &Change,
 ) -> Outcome {
-    let ask = Ask::Reach { pattern: pattern.clone(), by: change.reaching() };
-    let Reply::Reach(reach) = daemon.ask(ask).await? else { return Err(unexpected()) };
+    let ask = PreviewChange { pattern: pattern.clone(), by: change.reaching() };
+    let reach = daemon.request(ask).await?;
     for line in describe(&reach, pattern, change) {
         person.say(line)?;
     }

@@ -12,7 +12,11 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt as _};
 use portero::clock::SystemClock;
 use portero::identity::Nonce;
-use portero::ipc::{Ask, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
+use portero::ipc::requests::approvals::{ApproveTask, FindTasks, ListTasks, RejectTask};
+use portero::ipc::requests::auth::SetPassphrase;
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::sessions::{ListOwnTasks, SubmitCall};
+use portero::ipc::{Challenge, Client, Hello, PROTOCOL, Peer, Request};
 use portero::names::{Principal, SessionId, TaskId};
 use portero::paths::Paths;
 use portero::task::State;
@@ -82,34 +86,34 @@ async fn measure(waiting: usize) -> Vec<(&'static str, Vec<Duration>)> {
     let session =
         connect(&paths, Peer::Session { id: SessionId::fresh(), principal, directory, agent_session: None })
             .await;
-    terminal.ask(Ask::SetPassphrase { old: None, new: Challenge::new(PASSPHRASE) }).await.unwrap();
+    terminal.request(SetPassphrase { old: None, new: Challenge::new(PASSPHRASE) }).await.unwrap();
     let spare = APPROVALS + ROUNDS;
     let ids = submit(&session, waiting + spare).await;
     let (decided, _) = ids.split_at(spare);
     let (approved, rejected) = decided.split_at(APPROVALS);
 
     let mut measured = Vec::new();
-    let page = || Ask::Tasks { state: Some(State::PendingApproval), after: None, limit: 50 };
+    let page = || ListTasks { state: Some(State::PendingApproval), after: None, limit: 50 };
     measured.push(("list a page of what waits", repeat(&terminal, ROUNDS, |_| page()).await));
-    let own = || Ask::ListTasks { state: Some(State::PendingApproval), limit: 20 };
+    let own = || ListOwnTasks { state: Some(State::PendingApproval), limit: 20 };
     measured.push(("the agent's list", repeat(&session, ROUNDS, |_| own()).await));
-    measured.push(("status", repeat(&terminal, ROUNDS, |_| Ask::Status).await));
-    let find = |at: usize| Ask::Find { part: short(rejected[at]), state: None };
+    measured.push(("status", repeat(&terminal, ROUNDS, |_| GetStatus).await));
+    let find = |at: usize| FindTasks { part: short(rejected[at]), state: None };
     measured.push(("find by a part of the id", repeat(&terminal, ROUNDS, find).await));
-    let reject = |at: usize| Ask::Reject { task: rejected[at], reason: None, for_now: false };
+    let reject = |at: usize| RejectTask { task: rejected[at], reason: None, for_now: false };
     measured.push(("reject", repeat(&terminal, ROUNDS, reject).await));
-    let approve = |at: usize| Ask::Approve { task: approved[at], challenge: Challenge::new(PASSPHRASE) };
+    let approve = |at: usize| ApproveTask { task: approved[at], challenge: Challenge::new(PASSPHRASE) };
     measured.push(("approve, with its passphrase", repeat(&terminal, APPROVALS, approve).await));
     app.shutdown().await;
     measured
 }
 
-async fn repeat(client: &Client, times: usize, ask: impl Fn(usize) -> Ask) -> Vec<Duration> {
+async fn repeat<R: Request>(client: &Client, times: usize, ask: impl Fn(usize) -> R) -> Vec<Duration> {
     let mut measured = Vec::with_capacity(times);
     for at in 0..times {
         let ask = ask(at);
         let begin = Instant::now();
-        client.ask(ask).await.unwrap();
+        client.request(ask).await.unwrap();
         measured.push(begin.elapsed());
     }
     measured
@@ -122,10 +126,7 @@ async fn submit(session: &Client, count: usize) -> Vec<TaskId> {
         let call = json!({"tool": "mail/send", "method": "tools/call", "params": params});
         let call = serde_json::from_value(call).unwrap();
         let client = serde_json::from_value(json!("bench 1")).unwrap();
-        match session.ask(Ask::Submit { call, client }).await.unwrap() {
-            Reply::Task(task) => task.id,
-            other => panic!("{other:?}"),
-        }
+        session.request(SubmitCall { call, client }).await.unwrap().id
     });
     asked.buffered(128).collect().await
 }

@@ -59,7 +59,7 @@ pub mod daemon;
 
 pub mod configuration;
 
-pub mod control;
+pub mod api;
 
 pub mod channels;
 

@@ -1,6 +1,6 @@
-//! Serves the local socket: whoever connects says who it is, then asks.
+//! Serves the local socket: a client says who it is, then makes requests.
 //!
-//! Each question is answered by itself, side by side with the others. A connection that ends takes back what
+//! Requests are answered side by side. A connection that ends takes back what
 //! only waits; what changes something comes to its end.
 
 use std::collections::HashMap;
@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portero::identity::Transcript;
+use portero::ipc::requests::approvals::WatchTasks;
+use portero::ipc::requests::daemon::StopDaemon;
 use portero::ipc::{
-    Accepted, Ask, Called, Failure, FailureKind, FromDaemon, Greeted, Hello, Inbox, Incoming, Listener, Lock,
-    MAX_OPEN_QUESTIONS, Outbox, Peer, Reply, SendError, ToDaemon, Welcome,
+    Accepted, Failure, FailureKind, FromDaemon, Greeted, Hello, Inbox, Listener, Lock, MAX_OPEN_REQUESTS,
+    Outbox, Peer, RawRequest, Request as _, SendError, ToDaemon, Welcome,
 };
 use portero::task::Origin;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::{self, Answer, Caller, Incoming, Session, Subscriber};
 use crate::connections::{Connections, Role, Slot};
-use crate::control::{Asker, Question, SessionAsker, Subscriber, answer};
 use crate::daemon::Daemon;
 
 /// How long to wait when the system can't accept.
@@ -62,24 +64,24 @@ async fn connection(daemon: Arc<Daemon>, accepted: Accepted, slot: Slot) {
         Ok(greeted) => greeted,
         Err(failure) => return tracing::info!(%process, %failure, "a connection was refused"),
     };
-    let asker = match hello.peer {
-        Peer::Terminal => Asker::Terminal(process, outbox.clone()),
+    let caller = match hello.peer {
+        Peer::Terminal => Caller::Terminal(process, outbox.clone()),
         Peer::Session { id, agent_session, principal, directory } => {
             let client = daemon.anonymizer.load().conceal_text("");
             let origin = Origin { principal, session: id, agent_session, client, directory };
             let seat = daemon.sessions.join(&origin, outbox.clone());
             let subscriber = Subscriber::new(&daemon, &origin);
-            Asker::Session(SessionAsker { seat, subscriber, origin, outbox: outbox.clone() })
+            Caller::Session(Session { seat, subscriber, origin, outbox: outbox.clone() })
         }
     };
     let open = Arc::new(Open::default());
-    let unread = Arc::new(Semaphore::new(MAX_OPEN_QUESTIONS));
-    let (asker, slot) = (Arc::new(asker), Arc::new(slot));
+    let unread = Arc::new(Semaphore::new(MAX_OPEN_REQUESTS));
+    let (caller, slot) = (Arc::new(caller), Arc::new(slot));
     let open_here = Arc::clone(&open);
-    let connection = Connection { daemon, asker, transcript, outbox, open: open_here, unread, slot };
+    let connection = Connection { daemon, caller, transcript, outbox, open: open_here, unread, slot };
     connection.serve(inbox).await;
     open.withdraw_all();
-    if matches!(*connection.asker, Asker::Session(_)) {
+    if matches!(*connection.caller, Caller::Session(_)) {
         connection.daemon.heads.session_left();
     }
 }
@@ -109,7 +111,7 @@ fn same_configuration(daemon: &Daemon, hello: &Hello) -> Result<(), Failure> {
     )))
 }
 
-/// The questions of a connection that have no answer yet.
+/// The requests of a connection that have no response yet.
 #[derive(Default)]
 struct Open(Mutex<HashMap<u64, CancellationToken>>);
 
@@ -117,7 +119,7 @@ impl Open {
     /// None when there are too many, or the number is taken.
     fn add(&self, number: u64) -> Option<CancellationToken> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= MAX_OPEN_QUESTIONS || open.contains_key(&number) {
+        if open.len() >= MAX_OPEN_REQUESTS || open.contains_key(&number) {
             return None;
         }
         let token = CancellationToken::new();
@@ -138,11 +140,11 @@ impl Open {
 
 struct Connection {
     daemon: Arc<Daemon>,
-    asker: Arc<Asker>,
+    caller: Arc<Caller>,
     transcript: Transcript,
     outbox: Outbox,
     open: Arc<Open>,
-    /// Room for questions whose answers are not on their way yet.
+    /// Room for requests whose responses are not on their way yet.
     unread: Arc<Semaphore>,
     slot: Arc<Slot>,
 }
@@ -166,49 +168,42 @@ impl Connection {
             };
             match incoming {
                 None => return,
-                Some(Incoming::Message(ToDaemon::Ask { number, ask })) => self.ask(number, *ask).await,
-                Some(Incoming::Message(ToDaemon::Withdraw { number })) => {
+                Some(ToDaemon::Request { number, request }) => self.handle(number, request).await,
+                Some(ToDaemon::Withdraw { number }) => {
                     if let Some(token) = self.open.close(number) {
                         token.cancel();
                     }
                 }
-                Some(Incoming::Message(ToDaemon::Follows { epoch })) => {
-                    if let Asker::Session(session) = &*self.asker {
+                Some(ToDaemon::Follows { epoch }) => {
+                    if let Caller::Session(session) = &*self.caller {
                         session.seat.follows(epoch);
                     }
-                }
-                Some(Incoming::Unknown { number }) => {
-                    let failure =
-                        Failure::new(FailureKind::Invalid, "this daemon does not know that question")
-                            .with_hint("restart the daemon: portero daemon stop, then run this again");
-                    reply(&self.outbox, number, Err(failure)).await;
                 }
             }
         }
     }
 
-    async fn ask(&self, number: u64, mut ask: Ask) {
-        ask.bind(&self.transcript);
+    async fn handle(&self, number: u64, request: RawRequest) {
         let Some(withdrawn) = self.open.add(number) else {
             let message =
-                format!("at most {MAX_OPEN_QUESTIONS} questions may be open at once, each with its number");
-            return reply(&self.outbox, number, Err(Failure::new(FailureKind::Refused, message))).await;
+                format!("at most {MAX_OPEN_REQUESTS} requests may be open at once, each with its number");
+            return respond(&self.outbox, number, Err(Failure::new(FailureKind::Refused, message))).await;
         };
-        // A peer that asks and does not read is heard no further: its answers would pile up here.
+        // A peer that asks and does not read is heard no further: its responses would pile up here.
         let Ok(room) = Arc::clone(&self.unread).acquire_owned().await else { return };
-        let ends = matches!(ask, Ask::Stop) && matches!(*self.asker, Asker::Terminal(..));
-        let is_watch = matches!(ask, Ask::Watch { .. });
-        let question = Question { number, ask, withdrawn };
-        let (daemon, asker) = (Arc::clone(&self.daemon), Arc::clone(&self.asker));
+        let ends = request.method == StopDaemon::METHOD && matches!(*self.caller, Caller::Terminal(..));
+        let is_watch = request.method == WatchTasks::METHOD;
+        let incoming = Incoming { number, request, transcript: self.transcript.clone(), withdrawn };
+        let (daemon, caller) = (Arc::clone(&self.daemon), Arc::clone(&self.caller));
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
         let slot = Arc::clone(&self.slot);
         slot.asked(is_watch);
         self.daemon.work.spawn(async move {
-            let answered = answer(&daemon, &asker, question).await;
+            let answered = api::answer(&daemon, &caller, incoming).await;
             slot.answered(is_watch);
-            // A question that was taken back is owed no answer.
+            // A request that was withdrawn is owed no response.
             if open.close(number).is_some() {
-                reply(&outbox, number, answered).await;
+                respond(&outbox, number, answered).await;
             }
             drop(room);
             if ends {
@@ -221,35 +216,26 @@ impl Connection {
 /// How many characters are told of a failure that cannot be sent whole.
 const MAX_LOST_MESSAGE: usize = 1000;
 
-/// What is said in place of an answer that cannot be sent. Who asked for a call must learn that it ran.
-fn lost_answer(reply: &Result<Reply, Failure>) -> (FailureKind, String) {
-    match reply {
-        Ok(Reply::Called(Called::Result(_) | Called::Error(_))) => (
-            FailureKind::Interrupted,
-            "the call ran and was answered, but the answer could not be passed on".to_owned(),
-        ),
-        Ok(Reply::Called(Called::Waiting(task)) | Reply::Task(task)) => (
-            FailureKind::Internal,
-            format!("task {} is {}, but it could not be passed on whole", task.id, task.state),
-        ),
-        Ok(_) => (FailureKind::Internal, "it was done, but the answer could not be sent".to_owned()),
+/// Sends a response; where it can't be sent, what the client must know in its place.
+async fn respond(outbox: &Outbox, number: u64, answered: Result<Answer, Failure>) {
+    let (result, (kind, lost)) = match answered {
+        Ok(Answer { response, if_lost }) => (Ok(response), if_lost),
         Err(failure) => {
-            let shortened: String = failure.message.chars().take(MAX_LOST_MESSAGE).collect();
-            (failure.kind, format!("{shortened}… (shortened)"))
+            let if_lost = (failure.kind, shorten(&failure.message));
+            (Err(failure), if_lost)
         }
-    }
-}
-
-async fn reply(outbox: &Outbox, number: u64, reply: Result<Reply, Failure>) {
-    let answer = FromDaemon::Answer { number, reply: Box::new(reply) };
-    let unfit = match outbox.send(&answer).await {
+    };
+    let unfit = match outbox.send(&FromDaemon::Response { number, result }).await {
         Ok(()) | Err(SendError::Closed | SendError::Full) => return,
         Err(error @ (SendError::TooLong(_) | SendError::NoJson(_))) => error,
     };
-    let FromDaemon::Answer { reply, .. } = answer else { return };
-    let (kind, words) = lost_answer(&reply);
-    let failure = Failure::new(kind, format!("{words}: {unfit}"));
-    let _ = outbox.send(&FromDaemon::Answer { number, reply: Box::new(Err(failure)) }).await;
+    let failure = Failure::new(kind, format!("{lost}: {unfit}"));
+    let _ = outbox.send(&FromDaemon::Response { number, result: Err(failure) }).await;
+}
+
+fn shorten(message: &str) -> String {
+    let shortened: String = message.chars().take(MAX_LOST_MESSAGE).collect();
+    format!("{shortened}… (shortened)")
 }
 
 #[cfg(test)]
@@ -257,11 +243,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_failure_that_is_too_long_the_kind_is_kept_and_nothing_is_said_to_be_done() {
-        let failure = Failure::new(FailureKind::Invalid, "no such thing ".repeat(1_000_000));
-        let (kind, words) = lost_answer(&Err(failure));
-        assert_eq!(kind, FailureKind::Invalid);
-        assert!(words.starts_with("no such thing") && !words.contains("was done"), "{words}");
+    fn a_failure_that_is_too_long_is_shortened() {
+        let words = shorten(&"no such thing ".repeat(1_000_000));
+        assert!(words.starts_with("no such thing") && words.ends_with("(shortened)"), "{words}");
         assert!(words.len() < 2 * MAX_LOST_MESSAGE);
     }
 }

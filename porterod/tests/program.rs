@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use portero::identity::Nonce;
+use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::{self, Hello, PROTOCOL, Peer, Probe};
 use rustix::process::{Pid, Signal, getpgid, getsid, kill_process, test_kill_process};
 use tempfile::TempDir;
@@ -331,10 +332,7 @@ fn its_memory_does_not_grow_with_the_number_of_calls() {
         runtime.block_on(async {
             let socket = home.0.path().join("run/portero.sock");
             let (client, _pushes, _) = ipc::Client::connect(&socket, hello, None).await.unwrap();
-            match client.ask(ipc::Ask::Status).await.unwrap() {
-                ipc::Reply::Status(status) => status.counts.done,
-                other => panic!("{other:?}"),
-            }
+            client.request(GetStatus).await.unwrap().counts.done
         })
     };
     // A status waits for the counting only so long, and the next one goes on from there.

@@ -436,7 +436,9 @@ proptest! {
             prop_assert!(set.second.finds(&message), "{message}");
             prop_assert!(!matches!(set.conceal.rewrite(&message, |_| true), Outcome::Same), "{message}");
         }
-        if !text.contains(['\\', '%']) && set.second.finds(&message) {
+        // In a deeper layer a quote that ends a text is also taken for one of a value: withheld for nothing, at worst.
+        let quoted = values.iter().any(|(_, real)| real.contains('"'));
+        if !quoted && !text.contains(['\\', '%']) && set.second.finds(&message) {
             prop_assert!(!matches!(set.conceal.rewrite(&message, |_| true), Outcome::Same), "{message}");
         }
     }

@@ -9,7 +9,7 @@ use crate::secret::Secret;
 
 /// What lets a person's terminal widen: a second factor that the agent does not have.
 ///
-/// The passphrase stays in the process in which it was typed. [`Client::ask`](super::Client::ask) puts a proof in its
+/// The passphrase stays in the process in which it was typed. [`Client::request`](super::Client::request) puts a proof in its
 /// place, which is made for the one act that is asked for, on this connection.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Challenge {

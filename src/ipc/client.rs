@@ -1,4 +1,4 @@
-//! The way to the daemon: many questions at once on one connection.
+//! The way to the daemon: many requests at once on one connection.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,12 +11,13 @@ use interprocess::local_socket::ConnectOptions;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::ask::Ask;
 use super::failure::{Failure, FailureKind};
 use super::frame::{FRAME_MOST, FrameError, Frames, GREETING_MOST, encode};
-use super::messages::{FromDaemon, Hello, MAX_OPEN_QUESTIONS, PROTOCOL, Push, ToDaemon, Welcome};
+use super::messages::{FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL, Push, ToDaemon, Welcome};
 use super::outbox::{Closing, Outbox, SendError};
-use super::reply::Reply;
+use super::request::{RawRequest, Request, WipedJson, opens_authenticator, proof_input};
+use super::requests::auth::GetPassphraseSalt;
+use super::requests::sessions::ForwardCall;
 use super::{Process, address, stream};
 use crate::anonymize::Fake;
 use crate::identity::{Nonce, StoreId, Transcript};
@@ -50,9 +51,9 @@ struct Shared {
     /// What both ends said when the connection began.
     transcript: Transcript,
     outbox: Outbox,
-    open: Arc<Questions>,
+    open: Arc<OpenRequests>,
     hearing: Arc<Hearing>,
-    /// Room for as many questions as the daemon takes; one more waits.
+    /// Room for as many requests as the daemon takes; one more waits.
     room: Semaphore,
     next: AtomicU64,
 }
@@ -67,12 +68,12 @@ impl std::fmt::Debug for Hearing {
     }
 }
 
-/// The questions without an answer; none once the connection is closed.
+/// The requests without a response; none once the connection is closed.
 #[derive(Default)]
-struct Questions(Mutex<Option<HashMap<u64, Question>>>);
+struct OpenRequests(Mutex<Option<HashMap<u64, OpenRequest>>>);
 
-struct Question {
-    answer: oneshot::Sender<Result<Reply, Failure>>,
+struct OpenRequest {
+    respond: oneshot::Sender<Result<WipedJson, Failure>>,
     progress: Option<Progress>,
 }
 
@@ -107,18 +108,26 @@ pub enum ConnectError {
     Broken(String),
 }
 
-/// Why a question has no answer.
+/// Why a request has no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// The daemon answered that it does not do this.
     #[error("{0}")]
     Refused(Failure),
-    /// The connection went after the question was queued; whether the daemon acted is unknown.
+    /// The connection went after the request was queued; whether the daemon acted is unknown.
     #[error("the connection to the daemon is closed: {0}")]
     Closed(String),
-    /// The question can't be asked, or the connection was gone before; nothing was sent.
+    /// The request can't be sent, or the connection was gone before; nothing was sent.
     #[error("{0}")]
     Unsent(SendError),
+    /// The response is not what the protocol gives to this request; the daemon acted.
+    #[error("the daemon's response to {method} can't be read: {why}")]
+    Unreadable {
+        /// The request's method.
+        method: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// What listens on a socket.
@@ -155,7 +164,7 @@ impl Client {
         }
         frames.allow(FRAME_MOST);
         let outbox = Outbox::start(write, Closing::default());
-        let open = Arc::new(Questions(Mutex::new(Some(HashMap::new()))));
+        let open = Arc::new(OpenRequests(Mutex::new(Some(HashMap::new()))));
         let (push, pushes) = mpsc::channel(PUSHES_MOST);
         let hearing = Arc::<Hearing>::default();
         let reader = Reader {
@@ -171,7 +180,7 @@ impl Client {
             outbox,
             open,
             hearing,
-            room: Semaphore::new(MAX_OPEN_QUESTIONS),
+            room: Semaphore::new(MAX_OPEN_REQUESTS),
             next: AtomicU64::new(1),
         });
         Ok((Self { shared }, pushes, welcome))
@@ -182,19 +191,32 @@ impl Client {
         let _ = self.shared.hearing.0.set(sink);
     }
 
-    /// Asks one question, with a proof in the place of a passphrase that was typed. Dropping the future withdraws it.
+    /// Makes a request, with a proof in the place of a passphrase that was typed. Dropping the future withdraws it.
     ///
     /// # Errors
     /// See [`AskError`].
-    pub async fn ask(&self, ask: Ask) -> Result<Reply, AskError> {
-        let mut ask = ask;
-        self.prove(&mut ask).await?;
-        self.ask_with_progress(ask, None).await
+    pub async fn request<R: Request>(&self, request: R) -> Result<R::Response, AskError> {
+        let mut request = request;
+        self.prove(&mut request).await?;
+        self.send_request(&request, None).await
+    }
+
+    /// Has the daemon make a call whose progress goes to `progress`; all of it comes before the response does.
+    /// Dropping the future withdraws the request, which cancels the call.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn forward(
+        &self,
+        call: &ForwardCall,
+        progress: Option<Progress>,
+    ) -> Result<<ForwardCall as Request>::Response, AskError> {
+        self.send_request(call, progress).await
     }
 
     /// Puts a proof in the place of a passphrase that was typed. That takes a while, on another thread.
-    async fn prove(&self, ask: &mut Ask) -> Result<(), AskError> {
-        if let Ask::SetPassphrase { new, .. } = ask
+    async fn prove<R: Request>(&self, request: &mut R) -> Result<(), AskError> {
+        if let Some(new) = request.new_passphrase_mut()
             && let Some(typed) = new.typed()
         {
             if typed.expose().chars().count() < passphrase::MIN_LENGTH {
@@ -206,11 +228,13 @@ impl Client {
             let derived = derive(typed, salted.clone()).await?;
             new.set(derived.verifier(salted), derived.opens());
         }
-        let Some(typed) = ask.challenge_mut().and_then(|challenge| challenge.typed()) else { return Ok(()) };
-        let salted = match self.ask_with_progress(Ask::PassphraseSalt, None).await {
-            Ok(Reply::Salted(Some(salted))) => salted,
-            // None is set, or this is no terminal: the daemon says so of the question itself, and records it.
-            Ok(_) | Err(AskError::Refused(_)) => return Ok(()),
+        let Some(typed) = request.challenge_mut().and_then(|challenge| challenge.typed()) else {
+            return Ok(());
+        };
+        let salted = match self.send_request(&GetPassphraseSalt, None).await {
+            Ok(Some(salted)) => salted,
+            // None is set, or this is no terminal: the daemon says so of the request itself, and records it.
+            Ok(None) | Err(AskError::Refused(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
         if !salted.is_acceptable() {
@@ -219,20 +243,19 @@ impl Client {
         }
         let derived = derive(typed, salted).await?;
         let unsaid = |error: serde_json::Error| AskError::Unsent(SendError::NoJson(error.to_string()));
-        let act = ask.act(&self.shared.transcript).map_err(unsaid)?;
-        let opens = ask.opens_authenticator().then(|| derived.opens());
-        if let Some(challenge) = ask.challenge_mut() {
-            challenge.prove(derived.prove(&act), opens);
+        let input = proof_input(request, &self.shared.transcript).map_err(unsaid)?;
+        let opens = opens_authenticator(request).then(|| derived.opens());
+        if let Some(challenge) = request.challenge_mut() {
+            challenge.prove(derived.prove(&input), opens);
         }
         Ok(())
     }
 
-    /// Asks one question ([`Ask::Forward`]) whose progress goes to `progress`; all of it comes before the
-    /// answer does. Dropping the future withdraws the question, which cancels the call.
-    ///
-    /// # Errors
-    /// See [`AskError`].
-    pub async fn ask_with_progress(&self, ask: Ask, progress: Option<Progress>) -> Result<Reply, AskError> {
+    async fn send_request<R: Request>(
+        &self,
+        request: &R,
+        progress: Option<Progress>,
+    ) -> Result<R::Response, AskError> {
         let Shared { outbox, open, room, next, .. } = &*self.shared;
         let room = tokio::select! {
             room = room.acquire() => room,
@@ -241,13 +264,22 @@ impl Client {
         // It is never closed. The room is given back after the withdrawal is queued.
         let _room = room.map_err(|_| self.gone())?;
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        if !open.add(number, Question { answer, progress }) {
+        let (respond, response) = oneshot::channel();
+        if !open.add(number, OpenRequest { respond, progress }) {
             return Err(AskError::Unsent(SendError::Closed));
         }
-        // Whether a send that was dropped half-way has queued the question is unknown: withdraw it then too.
+        // Whether a send that was dropped half-way has queued the request is unknown: withdraw it then too.
         let mut withdrawal = Withdrawal { number, open, outbox, sent: true };
-        match outbox.send(&ToDaemon::Ask { number, ask: Box::new(ask) }).await {
+        let message = match WipedJson::new(request) {
+            Ok(params) => {
+                ToDaemon::Request { number, request: RawRequest { method: R::METHOD.to_owned(), params } }
+            }
+            Err(error) => {
+                withdrawal.sent = false;
+                return Err(AskError::Unsent(SendError::NoJson(error.to_string())));
+            }
+        };
+        match outbox.send(&message).await {
             Ok(()) => {}
             // What could not be queued never leaves.
             Err(error) => {
@@ -255,8 +287,10 @@ impl Client {
                 return Err(AskError::Unsent(error));
             }
         }
-        match answered.await {
-            Ok(reply) => reply.map_err(AskError::Refused),
+        match response.await {
+            Ok(Ok(response)) => serde_json::from_str(response.get())
+                .map_err(|error| AskError::Unreadable { method: R::METHOD, why: error.to_string() }),
+            Ok(Err(failure)) => Err(AskError::Refused(failure)),
             Err(_) => Err(self.gone()),
         }
     }
@@ -376,23 +410,23 @@ async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
     }
 }
 
-impl Questions {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, Question>>> {
+impl OpenRequests {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, OpenRequest>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it was added; not when the connection is closed.
-    fn add(&self, number: u64, question: Question) -> bool {
+    fn add(&self, number: u64, request: OpenRequest) -> bool {
         match &mut *self.lock() {
             Some(open) => {
-                open.insert(number, question);
+                open.insert(number, request);
                 true
             }
             None => false,
         }
     }
 
-    fn take(&self, number: u64) -> Option<Question> {
+    fn take(&self, number: u64) -> Option<OpenRequest> {
         self.lock().as_mut()?.remove(&number)
     }
 
@@ -405,16 +439,16 @@ impl Questions {
     }
 }
 
-impl std::fmt::Debug for Questions {
+impl std::fmt::Debug for OpenRequests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Questions").finish_non_exhaustive()
+        f.debug_struct("OpenRequests").finish_non_exhaustive()
     }
 }
 
-/// Takes a question back when its future is dropped before the answer came.
+/// Takes a request back when its future is dropped before the answer came.
 struct Withdrawal<'a> {
     number: u64,
-    open: &'a Questions,
+    open: &'a OpenRequests,
     outbox: &'a Outbox,
     sent: bool,
 }
@@ -433,7 +467,7 @@ impl Drop for Withdrawal<'_> {
 
 /// Takes what the daemon says to whoever waits for it.
 struct Reader {
-    open: Arc<Questions>,
+    open: Arc<OpenRequests>,
     hearing: Arc<Hearing>,
     closing: Closing,
     push: mpsc::Sender<Push>,
@@ -465,9 +499,9 @@ impl Reader {
 
     fn take(&self, message: FromDaemon) -> Result<(), String> {
         match message {
-            FromDaemon::Answer { number, reply } => {
-                if let Some(question) = self.open.take(number) {
-                    let _ = question.answer.send(*reply);
+            FromDaemon::Response { number, result } => {
+                if let Some(request) = self.open.take(number) {
+                    let _ = request.respond.send(result);
                 }
             }
             FromDaemon::Push(Push::Progress { number, params }) => {

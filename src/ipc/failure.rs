@@ -1,8 +1,8 @@
-//! Why a question was not answered as asked.
+//! Why a request was refused, or failed.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a question was not answered as asked.
+/// Why a request was refused, or failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -36,7 +36,7 @@ pub enum FailureKind {
     Version,
     /// The daemon serves another configuration directory.
     Configuration,
-    /// The question makes no sense here.
+    /// The request makes no sense here, or is not for this peer to make.
     Invalid,
     /// There is no such task, rule, grant or server, or it is not the asker's.
     NotFound,

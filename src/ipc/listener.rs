@@ -11,7 +11,6 @@ use interprocess::local_socket::ConnectOptions;
 use interprocess::local_socket::tokio::Listener as Socket;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use tokio::io::AsyncWriteExt;
 
 use super::address::SocketFile;
@@ -210,30 +209,18 @@ pub struct Inbox {
     closing: Closing,
 }
 
-/// One thing that a peer said.
-#[derive(Debug)]
-pub enum Incoming {
-    /// A message.
-    Message(ToDaemon),
-    /// A question that this version does not know; it is owed an answer.
-    Unknown {
-        /// The question's number.
-        number: u64,
-    },
-}
-
 impl Inbox {
     /// The next thing that the peer says; none once the connection ended, for which the outbox's
     /// [`Closing`] holds the reason. A peer that speaks nonsense is told so and left. Dropping the future
     /// loses nothing.
-    pub async fn next(&mut self) -> Option<Incoming> {
+    pub async fn next(&mut self) -> Option<ToDaemon> {
         let read = tokio::select! {
             read = self.frames.next() => read,
             _ = self.closing.closed() => return None,
         };
         let ended = match read {
-            Ok(Some(frame)) => match parse(frame.as_ref()) {
-                Ok(incoming) => return Some(incoming),
+            Ok(Some(frame)) => match serde_json::from_slice(frame.as_ref()) {
+                Ok(message) => return Some(message),
                 Err(error) => malformed(&error),
             },
             Ok(None) => {
@@ -254,23 +241,4 @@ impl Inbox {
         self.closing.close(ended.message);
         None
     }
-}
-
-/// Reads a message, or at least the number of a question in words that this version does not know.
-fn parse(frame: &[u8]) -> Result<Incoming, serde_json::Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "kebab-case")]
-    enum Envelope {
-        Ask {
-            number: u64,
-            #[expect(dead_code, reason = "its presence makes this a question")]
-            ask: IgnoredAny,
-        },
-    }
-    serde_json::from_slice(frame).map(Incoming::Message).or_else(|error| {
-        match serde_json::from_slice(frame) {
-            Ok(Envelope::Ask { number, .. }) => Ok(Incoming::Unknown { number }),
-            Err(_) => Err(error),
-        }
-    })
 }

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ask::Ask;
 use super::challenge::Disclosed;
 use super::failure::Failure;
-use super::reply::Reply;
+use super::request::{RawRequest, WipedJson};
 use crate::anonymize::Fake;
 use crate::identity::{Handshake, Nonce, StoreId, StoreKey, Transcript};
 use crate::json::RawJson;
@@ -17,10 +16,10 @@ use crate::task::State;
 
 /// The version of this protocol. It grows when an old peer would misunderstand a new one; a release that
 /// changes nothing here keeps it.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
-/// How many questions one connection may have open: as many as a session takes requests of its client.
-pub const MAX_OPEN_QUESTIONS: usize = 4096;
+/// How many requests one connection may have open: as many as a session takes requests of its client.
+pub const MAX_OPEN_REQUESTS: usize = 4096;
 
 /// The first message of a connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,16 +113,16 @@ impl Welcome {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToDaemon {
-    /// A question; it gets one [`FromDaemon::Answer`] with the same number.
-    Ask {
-        /// Chosen by the one that asks, unique on its connection.
+    /// A request; it gets one [`FromDaemon::Response`] with the same number.
+    Request {
+        /// Chosen by the client, unique on its connection.
         number: u64,
-        /// The question.
-        ask: Box<Ask>,
+        /// The request.
+        request: RawRequest,
     },
-    /// The one that asked no longer wants the answer.
+    /// The client no longer wants the response.
     Withdraw {
-        /// The question's number.
+        /// The request's number.
         number: u64,
     },
     /// The session follows this epoch of rules and grants from now on.
@@ -137,14 +136,14 @@ pub enum ToDaemon {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FromDaemon {
-    /// The answer to a question.
-    Answer {
-        /// The question's number.
+    /// The response to a request.
+    Response {
+        /// The request's number.
         number: u64,
         /// What came of it.
-        reply: Box<Result<Reply, Failure>>,
+        result: Result<WipedJson, Failure>,
     },
-    /// Something that nobody asked for.
+    /// Something that was not asked for.
     Push(Push),
     /// The daemon ends this connection, and why.
     Closing(Failure),
@@ -171,16 +170,16 @@ pub enum Push {
     },
     /// Progress of a call that the daemon makes for this session: the notification's `params`.
     Progress {
-        /// The number of the [`Ask::Forward`].
+        /// The number of the [`ForwardCall`](super::requests::sessions::ForwardCall).
         number: u64,
         /// `params` of `notifications/progress`.
         params: Fake<RawJson>,
     },
-    /// To a terminal whose question waits for a tap on Telegram
+    /// To a terminal whose request waits for a tap on Telegram
     /// ([`Challenge::telegram`](super::Challenge::telegram)): the number that the person is to tap there. It is for
     /// the terminal device and nothing else.
     Number {
-        /// The number of the question on its connection.
+        /// The number of the request on its connection.
         number: u64,
         /// What the person is to tap.
         tap: Disclosed,

@@ -2,7 +2,8 @@
 //!
 //! Frames are JSON with a four-byte big-endian length before them, at most [`FRAME_MOST`] long. The first
 //! message of a connection is a [`Hello`]; the daemon answers with a [`Welcome`] or a [`Failure`]. Then both
-//! sides send [`ToDaemon`] and [`FromDaemon`]. An unknown question gets a [`Failure`], unknown fields are
+//! sides send [`ToDaemon`] and [`FromDaemon`]. Each request is a type of [`requests`], and its response the type that
+//! it names. A request of an unknown method gets a [`Failure`], unknown fields are
 //! ignored, another protocol version is refused with advice, and what is no message ends the connection
 //! with a reason.
 //!
@@ -10,7 +11,6 @@
 //! tagged, and nothing is flattened.
 
 mod address;
-mod ask;
 mod challenge;
 mod client;
 mod failure;
@@ -20,23 +20,27 @@ mod lock;
 mod messages;
 mod outbox;
 mod process;
-mod reply;
+mod request;
+pub mod requests;
 mod status;
 mod stream;
 mod telegram;
 mod width;
 
-pub use ask::{Acting, Ask, Reaching};
 pub use challenge::{Challenge, Disclosed, Given, NewPassphrase};
 pub use client::{AskError, Client, ConnectError, NotificationSink, Probe, Progress, probe};
 pub use failure::{Failure, FailureKind};
 pub use frame::FRAME_MOST;
-pub use listener::{Accepted, Greeted, Inbox, Incoming, Listener};
+pub use listener::{Accepted, Greeted, Inbox, Listener};
 pub use lock::{BindError, Lock};
-pub use messages::{FromDaemon, Hello, MAX_OPEN_QUESTIONS, PROTOCOL, Peer, Push, ToDaemon, Welcome};
+pub use messages::{FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL, Peer, Push, ToDaemon, Welcome};
 pub use outbox::{Closing, Outbox, SendError};
 pub use process::Process;
-pub use reply::{Called, Look, RealTask, Reply, Waiting, Watched};
+pub use request::{RawRequest, Request, Response, WipedJson};
+pub use requests::approvals::{Look, RealTask, Watched};
+pub use requests::config::Waiting;
+pub use requests::overrides::{Acting, Reaching};
+pub use requests::sessions::ForwardedCall;
 pub use status::{AuditState, Authenticator, Counts, Status, Unsaved};
 pub use telegram::{
     PairingCode, TelegramConfirms, TelegramGroup, TelegramPerson, TelegramRefused, TelegramState,

@@ -1,15 +1,24 @@
 //! Both ends together, over a real socket in a directory of its own.
 
+mod every_request;
 mod place;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
+use super::request::{opens_authenticator, proof_input};
+use super::requests::approvals::ApproveTask;
+use super::requests::auth::{EnrollTotp, GetPassphraseSalt, SetPassphrase};
+use super::requests::config::ConfirmConfig;
+use super::requests::daemon::GetStatus;
+use super::requests::overrides::{CreateGrant, Resume, RevokeGrants};
+use super::requests::sessions::{ForwardCall, SubmitCall, SubscribeOverrides};
 use super::*;
 use crate::identity::{Nonce, StoreId, StoreKey};
 use crate::names::{Principal, SessionId};
@@ -66,15 +75,27 @@ async fn pair(place: &Place) -> (Client, tokio::sync::mpsc::Receiver<Push>, Inbo
     (client, pushes, inbox, outbox)
 }
 
-async fn number_of_next(inbox: &mut Inbox) -> (u64, Ask) {
+async fn next_request(inbox: &mut Inbox) -> (u64, RawRequest) {
     match tokio::time::timeout(SOON, inbox.next()).await.expect("in time") {
-        Some(Incoming::Message(ToDaemon::Ask { number, ask })) => (number, *ask),
-        other => panic!("expected a question, not {other:?}"),
+        Some(ToDaemon::Request { number, request }) => (number, request),
+        other => panic!("expected a request, not {other:?}"),
     }
 }
 
-fn answer(number: u64, reply: Reply) -> FromDaemon {
-    FromDaemon::Answer { number, reply: Box::new(Ok(reply)) }
+fn answer<T: Response>(number: u64, response: &T) -> FromDaemon {
+    FromDaemon::Response { number, result: Ok(WipedJson::new(response).expect("JSON")) }
+}
+
+fn read<T: serde::de::DeserializeOwned>(json: &serde_json::Value) -> T {
+    serde_json::from_str(&json.to_string()).expect("read")
+}
+
+fn call() -> crate::call::Call {
+    read(&json!({"tool": "s/t", "method": "tools/call", "params": {"name": "t", "arguments": {"n": 1}}}))
+}
+
+fn client_name() -> crate::anonymize::Fake<String> {
+    read(&json!("c"))
 }
 
 #[test]
@@ -84,103 +105,139 @@ fn raw_json_keeps_its_bytes_through_every_message_that_holds_some() {
         let message: FromDaemon = serde_json::from_str(&text).expect(&text);
         assert_eq!(serde_json::to_string(&message).expect("said"), text);
     };
-    reads_back(format!(r#"{{"answer":{{"number":1,"reply":{{"Ok":{{"listing":{odd}}}}}}}}}"#));
-    reads_back(format!(r#"{{"answer":{{"number":1,"reply":{{"Ok":{{"called":{{"result":{odd}}}}}}}}}}}"#));
+    reads_back(format!(r#"{{"response":{{"number":1,"result":{{"Ok":{odd}}}}}}}"#));
     reads_back(format!(r#"{{"push":{{"progress":{{"number":1,"params":{odd}}}}}}}"#));
     reads_back(format!(r#"{{"push":{{"notification":{{"server":"s","method":"m","params":{odd}}}}}}}"#));
     reads_back(
-        r#"{"answer":{"number":1,"reply":{"Err":{"kind":"refused","message":"no","hint":null}}}}"#.into(),
+        r#"{"response":{"number":1,"result":{"Err":{"kind":"refused","message":"no","hint":null}}}}"#.into(),
     );
     let params = format!(r#"{{"name":"t","arguments":{odd}}}"#);
     let call = format!(r#"{{"tool":"s/t","method":"tools/call","params":{params}}}"#);
-    for ask in [
-        format!(r#"{{"submit":{{"call":{call},"client":"c"}}}}"#),
-        format!(r#"{{"forward":{{"call":{call},"client":"c","progress":true}}}}"#),
-    ] {
-        let text = format!(r#"{{"ask":{{"number":1,"ask":{ask}}}}}"#);
-        let message: ToDaemon = serde_json::from_str(&text).expect(&text);
-        assert_eq!(serde_json::to_string(&message).expect("said"), text);
-    }
+    keeps::<SubmitCall>(&format!(r#"{{"call":{call},"client":"c"}}"#));
+    keeps::<ForwardCall>(&format!(r#"{{"call":{call},"client":"c","progress":true}}"#));
+    let result = format!(r#"{{"result":{odd}}}"#);
+    let response: ForwardedCall = serde_json::from_str(&result).expect(&result);
+    assert_eq!(serde_json::to_string(&response).expect("said"), result);
+    let listing: crate::json::RawJson = serde_json::from_str(odd).expect(odd);
+    assert_eq!(serde_json::to_string(&listing).expect("said"), odd);
+}
+
+/// The params come through the message, and through the request's own type, byte for byte.
+fn keeps<R: Request>(params: &str) {
+    let method = R::METHOD;
+    let text = format!(r#"{{"request":{{"number":1,"request":{{"method":"{method}","params":{params}}}}}}}"#);
+    let message: ToDaemon = serde_json::from_str(&text).expect(&text);
+    assert_eq!(serde_json::to_string(&message).expect("said"), text);
+    let ToDaemon::Request { request, .. } = message else { panic!("{message:?}") };
+    let hello = hello();
+    let transcript = welcome(&hello).expect("made").transcript(&hello);
+    let typed: R = request.parse(&transcript).expect(params);
+    assert_eq!(serde_json::to_string(&typed).expect("said"), params);
 }
 
 #[test]
 fn a_passphrase_does_not_print_itself() {
     let mut challenge = Challenge::new("hunter2");
     challenge.code = Some("123456".to_owned());
-    let shown = format!("{:?}", Ask::SetPassphrase { old: None, new: challenge });
+    let shown = format!("{:?}", SetPassphrase { old: None, new: challenge });
     assert!(!shown.contains("hunter2") && !shown.contains("123456"), "{shown}");
-    let shown = format!("{:?}", Reply::TotpSecret(Secret::new("GEZDGNBV").into()));
+    let secret = Disclosed::from(Secret::new("GEZDGNBV"));
+    let shown = format!("{secret:?}");
     assert!(!shown.contains("GEZDGNBV"), "{shown}");
+    let params = WipedJson::new(&json!({"code": "123456"})).expect("JSON");
+    assert_eq!(format!("{params:?}"), "WipedJson(…)");
+    let request = ToDaemon::Request { number: 1, request: RawRequest { method: "m".to_owned(), params } };
+    assert!(!format!("{request:?}").contains("123456"), "{request:?}");
+    let response = answer(1, &secret);
+    assert!(!format!("{response:?}").contains("GEZDGNBV"), "{response:?}");
 }
 
 #[tokio::test]
-async fn a_question_beyond_the_limit_waits_for_room() {
+async fn a_request_beyond_the_limit_waits_for_room() {
     let place = Place::new();
     let (client, _pushes, mut inbox, outbox) = pair(&place).await;
-    let mut asking: Vec<_> = (0..=MAX_OPEN_QUESTIONS)
+    let mut asking: Vec<_> = (0..=MAX_OPEN_REQUESTS)
         .map(|_| {
             let client = client.clone();
-            tokio::spawn(async move { client.ask(Ask::Subscribe).await.map(drop) })
+            tokio::spawn(async move { client.request(SubscribeOverrides).await.map(drop) })
         })
         .collect();
-    for _ in 0..MAX_OPEN_QUESTIONS {
-        number_of_next(&mut inbox).await;
+    for _ in 0..MAX_OPEN_REQUESTS {
+        next_request(&mut inbox).await;
     }
     let early = tokio::time::timeout(Duration::from_millis(50), inbox.next()).await;
     assert!(early.is_err(), "one more was asked: {early:?}");
     let standing = Standing::default();
-    outbox.send(&answer(1, Reply::Standing(standing.clone()))).await.expect("room");
-    let (number, _) = number_of_next(&mut inbox).await;
-    outbox.send(&answer(number, Reply::Standing(standing))).await.expect("room");
+    outbox.send(&answer(1, &standing)).await.expect("room");
+    let (number, _) = next_request(&mut inbox).await;
+    outbox.send(&answer(number, &standing)).await.expect("room");
     let last = asking.pop().expect("it was asked");
     tokio::time::timeout(SOON, last).await.expect("in time").expect("no panic").expect("answered");
     asking.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test]
-async fn answers_find_their_questions_in_any_order() {
+async fn responses_find_their_requests_in_any_order() {
     let place = Place::new();
     let (client, _pushes, mut inbox, outbox) = pair(&place).await;
-    let ask = |ask| {
-        let client = client.clone();
-        tokio::spawn(async move { client.ask(ask).await })
-    };
-    let (status, rules) = (ask(Ask::Status), ask(Ask::Rules));
-    let (one, two) = (number_of_next(&mut inbox).await, number_of_next(&mut inbox).await);
-    for (number, question) in [two, one] {
-        let changed = if matches!(question, Ask::Status) { 1 } else { 2 };
-        outbox.send(&answer(number, Reply::Changed(changed))).await.expect("sent");
+    let (one, two) = (client.clone(), client.clone());
+    let revoking = tokio::spawn(async move { one.request(RevokeGrants { which: Acting::All }).await });
+    let confirm = ConfirmConfig { shown: String::new(), challenge: Challenge::default() };
+    let confirming = tokio::spawn(async move { two.request(confirm).await });
+    let (one, two) = (next_request(&mut inbox).await, next_request(&mut inbox).await);
+    for (number, request) in [two, one] {
+        let changed: u64 = if request.method == RevokeGrants::METHOD { 1 } else { 2 };
+        outbox.send(&answer(number, &changed)).await.expect("sent");
     }
-    assert!(matches!(status.await.expect("joined"), Ok(Reply::Changed(1))));
-    assert!(matches!(rules.await.expect("joined"), Ok(Reply::Changed(2))));
+    assert!(matches!(revoking.await.expect("joined"), Ok(1)));
+    assert!(matches!(confirming.await.expect("joined"), Ok(2)));
 }
 
 #[tokio::test]
-async fn a_question_whose_future_is_dropped_is_withdrawn() {
+async fn a_response_of_another_type_is_named_with_its_method_and_ends_nothing() {
+    let place = Place::new();
+    let (client, _pushes, mut inbox, outbox) = pair(&place).await;
+    let asking = {
+        let client = client.clone();
+        tokio::spawn(async move { client.request(RevokeGrants { which: Acting::All }).await })
+    };
+    let (number, _) = next_request(&mut inbox).await;
+    outbox.send(&answer(number, &true)).await.expect("sent");
+    let unreadable = asking.await.expect("joined").expect_err("it is no number");
+    assert!(
+        matches!(&unreadable, AskError::Unreadable { method: RevokeGrants::METHOD, .. }),
+        "{unreadable:?}"
+    );
+    assert!(!client.is_closed());
+}
+
+#[tokio::test]
+async fn a_request_whose_future_is_dropped_is_withdrawn() {
     let place = Place::new();
     let (client, _pushes, mut inbox, _outbox) = pair(&place).await;
-    let asking = tokio::spawn(async move { client.ask(Ask::Status).await.is_ok() });
-    let (number, _) = number_of_next(&mut inbox).await;
+    let asking = tokio::spawn(async move { client.request(GetStatus).await.is_ok() });
+    let (number, _) = next_request(&mut inbox).await;
     asking.abort();
     let next = tokio::time::timeout(SOON, inbox.next()).await.expect("in time");
-    assert!(matches!(next, Some(Incoming::Message(ToDaemon::Withdraw { number: n })) if n == number));
+    assert!(matches!(next, Some(ToDaemon::Withdraw { number: n }) if n == number));
 }
 
 #[tokio::test]
-async fn progress_comes_in_order_and_before_the_answer() {
+async fn progress_comes_in_order_and_before_the_response() {
     let place = Place::new();
     let (client, _pushes, mut inbox, outbox) = pair(&place).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
     let progress: Progress =
         Arc::new(move |params| sink.lock().expect("whole").push(params.get().get().to_owned()));
-    let asking = tokio::spawn(async move { client.ask_with_progress(Ask::Status, Some(progress)).await });
-    let (number, _) = number_of_next(&mut inbox).await;
+    let forward = ForwardCall { call: call(), client: client_name(), progress: true, log_level: None };
+    let asking = tokio::spawn(async move { client.forward(&forward, Some(progress)).await });
+    let (number, _) = next_request(&mut inbox).await;
     for step in ["1", "2", "3"] {
         let params = serde_json::from_str(step).expect("JSON");
         outbox.push(&FromDaemon::Push(Push::Progress { number, params })).expect("room");
     }
-    outbox.send(&answer(number, Reply::Changed(0))).await.expect("sent");
+    outbox.send(&answer(number, &ForwardedCall::Result(read(&json!({}))))).await.expect("sent");
     asking.await.expect("joined").expect("answered");
     assert_eq!(*seen.lock().expect("whole"), ["1", "2", "3"]);
 }
@@ -191,15 +248,15 @@ async fn whoever_waits_learns_that_the_daemon_is_gone() {
     let (client, mut pushes, mut inbox, outbox) = pair(&place).await;
     let asking = {
         let client = client.clone();
-        tokio::spawn(async move { client.ask(Ask::Status).await })
+        tokio::spawn(async move { client.request(GetStatus).await })
     };
-    number_of_next(&mut inbox).await;
+    next_request(&mut inbox).await;
     outbox.closing().close("the test ends it");
     drop((inbox, outbox));
     assert!(matches!(asking.await.expect("joined"), Err(AskError::Closed(_))));
     tokio::time::timeout(SOON, client.closed()).await.expect("in time");
     assert!(pushes.recv().await.is_none());
-    let late = client.ask(Ask::Status).await;
+    let late = client.request(GetStatus).await;
     assert!(matches!(late, Err(AskError::Unsent(SendError::Closed))), "nothing was sent: {late:?}");
 }
 
@@ -235,7 +292,11 @@ async fn a_peer_that_does_not_read_is_left() {
 }
 
 /// What a client wrote, byte by byte, to a daemon that has this passphrase derived so.
-async fn written(salted: Salted, ask: Ask) -> (Vec<u8>, Result<Reply, AskError>) {
+async fn written<R: Request>(
+    salted: Salted,
+    request: R,
+    response: R::Response,
+) -> (Vec<u8>, Result<R::Response, AskError>) {
     let place = Place::new();
     let listener = tokio::net::UnixListener::bind(&place.socket).expect("bound");
     let (socket, salt) = (place.socket.clone(), salted.clone());
@@ -252,11 +313,11 @@ async fn written(salted: Salted, ask: Ask) -> (Vec<u8>, Result<Reply, AskError>)
             bytes.extend(length.into_iter().chain(frame.iter().copied()));
             let answer = match serde_json::from_slice::<Hello>(&frame) {
                 Ok(hello) => frame::encode(&welcome(&hello)),
-                Err(_) => match serde_json::from_slice(&frame).expect("a question") {
-                    ToDaemon::Ask { number, ask } if matches!(*ask, Ask::PassphraseSalt) => {
-                        frame::encode(&answer(number, Reply::Salted(Some(salt.clone()))))
+                Err(_) => match serde_json::from_slice(&frame).expect("a request") {
+                    ToDaemon::Request { number, request } if request.method == GetPassphraseSalt::METHOD => {
+                        frame::encode(&answer(number, &Some(salt.clone())))
                     }
-                    ToDaemon::Ask { number, .. } => frame::encode(&answer(number, Reply::Changed(1))),
+                    ToDaemon::Request { number, .. } => frame::encode(&answer(number, &response)),
                     other => panic!("{other:?}"),
                 },
             };
@@ -264,7 +325,7 @@ async fn written(salted: Salted, ask: Ask) -> (Vec<u8>, Result<Reply, AskError>)
         }
     });
     let (client, _pushes, _) = Client::connect(&socket, hello(), None).await.expect("connected");
-    let replied = client.ask(ask).await;
+    let replied = client.request(request).await;
     drop(client);
     let bytes = tokio::time::timeout(Duration::from_secs(30), serving).await.expect("the client hung up");
     (bytes.expect("joined"), replied)
@@ -278,42 +339,50 @@ async fn the_passphrase_is_in_nothing_that_a_client_writes() {
         challenge.code = Some("123456".to_owned());
         challenge
     };
+    let principal = Principal::of_project("/project".as_ref());
+    let (session, client, directory) = (SessionId::fresh(), client_name(), PathBuf::from("/project"));
+    let origin = crate::task::Origin { principal, session, agent_session: None, client, directory };
+    let approved = crate::pipeline::stage::task(call(), origin, crate::task::State::Approved);
+    let new = || Challenge::new(TYPED);
+    let set = |old: Option<Challenge>| SetPassphrase { old, new: new() };
+    let approve = ApproveTask { task: approved.id, challenge: new() };
+    holds_no_part_of(TYPED, set(None), ()).await;
+    holds_no_part_of(TYPED, set(Some(new())), ()).await;
+    holds_no_part_of(TYPED, approve, Box::new(approved)).await;
+    holds_no_part_of(TYPED, EnrollTotp { challenge: with_code() }, Vec::new()).await;
+    holds_no_part_of(TYPED, Resume { challenge: with_code() }, true).await;
+}
+
+async fn holds_no_part_of<R: Request>(typed: &str, request: R, response: R::Response) {
     let salted = Salted::fresh();
-    let key = Derived::new(&Secret::new(TYPED), &salted).expect("derived");
-    for ask in [
-        Ask::SetPassphrase { old: None, new: Challenge::new(TYPED) },
-        Ask::SetPassphrase { old: Some(Challenge::new(TYPED)), new: Challenge::new(TYPED) },
-        Ask::Approve { task: crate::names::TaskId::fresh(), challenge: Challenge::new(TYPED) },
-        Ask::EnrollTotp { challenge: with_code() },
-        Ask::Resume { challenge: with_code() },
-    ] {
-        let (mut same, shown) = (ask.clone(), format!("{ask:?}"));
-        let proven = same.challenge_mut().is_some();
-        let opens = same.opens_authenticator();
-        let (bytes, replied) = written(salted.clone(), ask).await;
-        assert!(matches!(replied, Ok(Reply::Changed(1))), "{shown}: {replied:?}");
-        let text = String::from_utf8_lossy(&bytes);
-        for part in [TYPED, "correct", "battery", &data_encoding::HEXLOWER.encode(TYPED.as_bytes())] {
-            assert!(!text.contains(part), "{shown}: {text}");
-        }
-        assert_eq!(text.contains("\"proof\""), proven, "{shown}: {text}");
-        if proven {
-            assert_eq!(text.contains(key.opens().expose()), opens, "{shown}: only where something is opened");
-        }
+    let key = Derived::new(&Secret::new(typed), &salted).expect("derived");
+    let (mut same, shown) = (request.clone(), format!("{request:?}"));
+    let proven = same.challenge_mut().is_some();
+    let opens = opens_authenticator(&mut same);
+    let (bytes, replied) = written(salted, request, response).await;
+    assert!(replied.is_ok(), "{shown}: {replied:?}");
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains(R::METHOD), "{shown}: {text}");
+    for part in [typed, "correct", "battery", &data_encoding::HEXLOWER.encode(typed.as_bytes())] {
+        assert!(!text.contains(part), "{shown}: {text}");
+    }
+    assert_eq!(text.contains("\"proof\""), proven, "{shown}: {text}");
+    if proven {
+        assert_eq!(text.contains(key.opens().expose()), opens, "{shown}: only where something is opened");
     }
 }
 
 #[tokio::test]
 async fn a_terminal_derives_nothing_with_less_work_than_protects_the_passphrase() {
     let weak = Salted { memory: 8, rounds: 1, ..Salted::fresh() };
-    let ask = Ask::Resume { challenge: Challenge::new("correct horse battery") };
-    let (bytes, replied) = written(weak, ask).await;
+    let ask = Resume { challenge: Challenge::new("correct horse battery") };
+    let (bytes, replied) = written(weak, ask, true).await;
     assert!(matches!(replied, Err(AskError::Refused(_))), "{replied:?}");
-    assert!(!String::from_utf8_lossy(&bytes).contains("resume"), "nothing was sent");
+    assert!(!String::from_utf8_lossy(&bytes).contains(Resume::METHOD), "nothing was sent");
 }
 
 #[test]
-fn a_proof_is_made_for_one_question_on_one_connection() {
+fn a_proof_is_made_for_one_request_on_one_connection() {
     let hello = hello();
     let (one, other) = (welcome(&hello).expect("made"), welcome(&hello).expect("made"));
     let (one, other) = (one.transcript(&hello), other.transcript(&hello));
@@ -321,18 +390,24 @@ fn a_proof_is_made_for_one_question_on_one_connection() {
         let mut challenge = Challenge::new("correct horse");
         challenge.code = code.map(str::to_owned);
         let pattern = pattern.parse().expect("a pattern");
-        Ask::Grant { pattern, millis: 60_000, limits: crate::policy::Limits::default(), challenge }
+        CreateGrant { pattern, millis: 60_000, limits: crate::policy::Limits::default(), challenge }
     };
-    let act = grant("a/b", None).act(&one).expect("said");
+    let act = proof_input(&grant("a/b", None), &one).expect("said");
     let mut proven = grant("a/b", None);
     proven.challenge_mut().expect("one").prove("00".to_owned(), Some(Secret::new("11")));
-    assert_eq!(proven.act(&one).expect("said"), act, "the proof is no part of it");
-    let read: Ask = serde_json::from_slice(&serde_json::to_vec(&proven).expect("said")).expect("read");
-    assert_eq!(read.act(&one).expect("said"), act, "both ends make the same of it");
+    assert_eq!(proof_input(&proven, &one).expect("said"), act, "the proof is no part of it");
+    let params = WipedJson::new(&proven).expect("said");
+    let raw = RawRequest { method: CreateGrant::METHOD.to_owned(), params };
+    let read: CreateGrant = raw.parse(&one).expect("read");
+    assert_eq!(proof_input(&read, &one).expect("said"), act, "both ends make the same of it");
+    let (resume, offer) = (Challenge::new("x"), Challenge::new("x"));
+    let resume = proof_input(&Resume { challenge: resume }, &one).expect("said");
+    let offer = proof_input(&requests::auth::OfferTotp { challenge: offer }, &one).expect("said");
+    assert_ne!(resume, offer, "the same params of another method");
     for (what, different) in [
-        ("another connection", grant("a/b", None).act(&other)),
-        ("another pattern", grant("a/*", None).act(&one)),
-        ("another code", grant("a/b", Some("123456")).act(&one)),
+        ("another connection", proof_input(&grant("a/b", None), &other)),
+        ("another pattern", proof_input(&grant("a/*", None), &one)),
+        ("another code", proof_input(&grant("a/b", Some("123456")), &one)),
     ] {
         assert_ne!(different.expect("said"), act, "{what}");
     }
@@ -363,7 +438,7 @@ async fn a_message_of_another_process_than_the_one_that_connected_ends_the_conne
 }
 
 /// A peer that speaks bytes.
-async fn speak(place: &Place, words: &[&[u8]]) -> (Option<Incoming>, String, Vec<u8>) {
+async fn speak(place: &Place, words: &[&[u8]]) -> (Option<ToDaemon>, String, Vec<u8>) {
     let listener = place.bind().await.expect("bound");
     let words = words.concat();
     let socket = place.socket.clone();
@@ -393,17 +468,19 @@ fn text_frame(text: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_unknown_question_is_known_by_its_number() {
-    let frame = text_frame(r#"{"ask":{"number":7,"ask":{"dance":{"how":"well"}}}}"#);
+async fn an_unknown_request_is_known_by_its_number() {
+    let request = r#"{"method":"dance","params":{"how":"well"}}"#;
+    let frame = text_frame(&format!(r#"{{"request":{{"number":7,"request":{request}}}}}"#));
     let (incoming, _, _) = speak(&Place::new(), &[&frame]).await;
-    assert!(matches!(incoming, Some(Incoming::Unknown { number: 7 })));
+    let Some(ToDaemon::Request { number: 7, request }) = incoming else { panic!("{incoming:?}") };
+    assert_eq!((request.method.as_str(), request.params.get()), ("dance", r#"{"how":"well"}"#));
 }
 
 #[tokio::test]
 async fn unknown_fields_are_ignored() {
     let frame = text_frame(r#"{"withdraw":{"number":7,"mood":"sad"}}"#);
     let (incoming, _, _) = speak(&Place::new(), &[&frame]).await;
-    assert!(matches!(incoming, Some(Incoming::Message(ToDaemon::Withdraw { number: 7 }))));
+    assert!(matches!(incoming, Some(ToDaemon::Withdraw { number: 7 })));
 }
 
 #[tokio::test]

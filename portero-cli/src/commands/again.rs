@@ -1,10 +1,10 @@
 //! `portero again ID`: ask anew what a task asked that has ended. It permits nothing; what its person said no to a
 //! moment ago asks them again once they confirm that they want it.
 
-use portero::ipc::{Ask, FailureKind, Reply, Width};
+use portero::ipc::requests::approvals::AskAgain;
+use portero::ipc::{FailureKind, Width};
 
 use super::{Context, tasks};
-use crate::daemon::unexpected;
 use crate::failure::Outcome;
 use crate::terminal::Terminal;
 use crate::widen;
@@ -17,9 +17,8 @@ pub(super) async fn run(context: &Context, id: &str) -> Outcome {
     let mut challenge = None;
     let task = loop {
         let insists = challenge.is_some();
-        match daemon.ask_and_hear(Ask::Again { task: ended.id, challenge: challenge.take() }).await? {
-            Ok(Reply::Task(task)) => break task,
-            Ok(_) => return Err(unexpected()),
+        match daemon.request_or_refusal(AskAgain { task: ended.id, challenge: challenge.take() }).await? {
+            Ok(task) => break task,
             Err(refused) if refused.kind == FailureKind::Challenge && !insists => {
                 let mut person = widen::begin(&daemon, "to ask again what you said no to").await?;
                 person.say(&refused.message)?;

@@ -1,11 +1,11 @@
 //! `portero allow PATTERN`: a persistent rule that allows. It widens.
 
-use portero::ipc::{Ask, Reply, Width};
+use portero::ipc::Width;
+use portero::ipc::requests::overrides::CreateRule;
 use portero::policy::Action;
 
 use super::{Context, check};
 use crate::args;
-use crate::daemon::unexpected;
 use crate::failure::Outcome;
 use crate::widen::{self, Change};
 
@@ -17,12 +17,10 @@ pub(super) async fn run(context: &Context, args: args::Allow) -> Outcome {
     widen::show_reach(&daemon, &mut terminal, &pattern, &Change::Allow).await?;
     let allow = |challenge| {
         let (pattern, challenge) = (pattern.clone(), Some(challenge));
-        Ask::Rule { pattern, action: Action::Allow, challenge }
+        CreateRule { pattern, action: Action::Allow, challenge }
     };
     let act = ("allow this for good", Width::ALLOW);
-    let Reply::Rule(rule) = widen::ask(&daemon, &mut terminal, act, allow).await? else {
-        return Err(unexpected());
-    };
+    let rule = widen::ask(&daemon, &mut terminal, act, allow).await?;
     context.output.show(&rule, |out| {
         out.line(format_args!(
             "rule {}: `{}` is allowed; `portero unrule {}` ends it",

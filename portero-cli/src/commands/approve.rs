@@ -1,10 +1,11 @@
 //! `portero approve ID`: yes to one call, after it was shown whole. It widens.
 
-use portero::ipc::{Ask, Reply, Width};
+use portero::ipc::Width;
+use portero::ipc::requests::approvals::{ApproveTask, CheckApproval};
+use portero::ipc::requests::overrides::GetOverrides;
 
 use super::{Context, task, tasks};
 use crate::args;
-use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
 use crate::widen;
 
@@ -16,7 +17,7 @@ pub(super) async fn run(context: &Context, args: &args::Approve) -> Outcome {
         return Err(Failure::refused(words).hint(hint));
     }
     // Said before anyone types a passphrase for nothing.
-    daemon.ask(Ask::Approvable { task: waiting.id }).await?;
+    daemon.request(CheckApproval { task: waiting.id }).await?;
     let mut terminal = widen::begin_either(&daemon, "to approve", args.confirming.telegram).await?;
     let shown = task::describe(&waiting);
     terminal.say(&shown)?;
@@ -26,10 +27,8 @@ pub(super) async fn run(context: &Context, args: &args::Approve) -> Outcome {
         waiting.call.tool,
         shown.lines().count()
     );
-    let approve = |challenge| Ask::Approve { task: waiting.id, challenge };
-    let Reply::Task(task) = widen::ask(&daemon, &mut terminal, (&act, Width::One), approve).await? else {
-        return Err(unexpected());
-    };
+    let approve = |challenge| ApproveTask { task: waiting.id, challenge };
+    let task = widen::ask(&daemon, &mut terminal, (&act, Width::One), approve).await?;
     context.output.show(&task, |out| {
         out.line(format_args!(
             "{}: {} is {}; `portero task {}` shows what comes of it",
@@ -39,9 +38,7 @@ pub(super) async fn run(context: &Context, args: &args::Approve) -> Outcome {
             tasks::short(task.id)
         ))
     })?;
-    if let Reply::Standing(standing) = daemon.ask(Ask::Rules).await?
-        && standing.paused.is_some()
-    {
+    if daemon.request(GetOverrides).await?.paused.is_some() {
         context.output.talk(format_args!(
             "note: everything is paused; it starts after `portero resume`, if that is before {}",
             task.expires

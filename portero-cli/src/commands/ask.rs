@@ -1,18 +1,18 @@
 //! `portero ask PATTERN`: a persistent rule that asks. It narrows, so it acts at once.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::requests::overrides::CreateRule;
+
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
 use super::{Context, check};
-use crate::daemon::unexpected;
 use crate::failure::Outcome;
 
 pub(super) async fn run(context: &Context, pattern: Pattern) -> Outcome {
     let daemon = context.daemon().await?;
     check::note(context, &pattern);
-    let ask = Ask::Rule { pattern, action: Action::RequireApproval, challenge: None };
-    let Reply::Rule(rule) = daemon.ask(ask).await? else { return Err(unexpected()) };
+    let ask = CreateRule { pattern, action: Action::RequireApproval, challenge: None };
+    let rule = daemon.request(ask).await?;
     context.output.show(&rule, |out| {
         out.line(format_args!(
             "rule {}: what would run of `{}` asks in every session, until a later grant; `portero unrule {}` ends it",

@@ -3,13 +3,14 @@
 use std::fmt::Display;
 
 use portero::confirmed::Change;
-use portero::ipc::{Ask, Reply, Waiting, Width};
+use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
+use portero::ipc::{Waiting, Width};
 use portero::policy::Action;
 use serde_json::json;
 
 use super::{Context, rules};
 use crate::args::{ConfigCommand, Confirming};
-use crate::daemon::{Daemon, unexpected};
+use crate::daemon::Daemon;
 use crate::failure::{Failure, Outcome};
 use crate::output::visible;
 use crate::widen;
@@ -38,10 +39,9 @@ async fn confirm(context: &Context, confirming: Confirming) -> Outcome {
     if !waiting.changes.waits() {
         return Err(Failure::refused("nothing waits; the configuration is in force as it stands"));
     }
-    let confirm = |challenge| Ask::ConfirmConfig { shown: waiting.shown.clone(), challenge };
+    let confirm = |challenge| ConfirmConfig { shown: waiting.shown.clone(), challenge };
     let act = ("put all of this in force", Width::CONFIG);
-    let asked = widen::ask(&daemon, &mut terminal, act, confirm).await?;
-    let Reply::Changed(confirmed) = asked else { return Err(unexpected()) };
+    let confirmed = widen::ask(&daemon, &mut terminal, act, confirm).await?;
     context.output.show(&json!({"confirmed": confirmed}), |out| {
         out.line("confirmed; the configuration is in force as it stood")
     })?;
@@ -49,10 +49,7 @@ async fn confirm(context: &Context, confirming: Confirming) -> Outcome {
 }
 
 async fn ask(daemon: &Daemon) -> Outcome<Waiting> {
-    match daemon.ask(Ask::Config).await? {
-        Reply::Config(waiting) => Ok(*waiting),
-        _ => Err(unexpected()),
-    }
+    Ok(*daemon.request(GetConfigChanges).await?)
 }
 
 /// Everything that a person must know before they confirm it.

@@ -1,18 +1,18 @@
 //! `portero deny PATTERN`: a persistent rule that denies. It narrows, so it acts at once.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::requests::overrides::CreateRule;
+
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
 use super::{Context, check};
-use crate::daemon::unexpected;
 use crate::failure::Outcome;
 
 pub(super) async fn run(context: &Context, pattern: Pattern) -> Outcome {
     let daemon = context.daemon().await?;
     check::note(context, &pattern);
-    let ask = Ask::Rule { pattern, action: Action::Deny, challenge: None };
-    let Reply::Rule(rule) = daemon.ask(ask).await? else { return Err(unexpected()) };
+    let ask = CreateRule { pattern, action: Action::Deny, challenge: None };
+    let rule = daemon.request(ask).await?;
     context.output.show(&rule, |out| {
         out.line(format_args!(
             "rule {}: `{}` is denied in every session; `portero unrule {}` ends it",

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portero::ipc::{Ask, Reply, Status, Width};
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::CreateGrant;
+use portero::ipc::{Status, Width};
 use portero::names::{AgentSession, Principal, SessionId};
 use portero::policy::{Asker, Limits};
 
 use super::{Context, check, rules};
 use crate::args;
-use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
 use crate::launch;
 use crate::output::{span, visible};
@@ -20,7 +21,7 @@ pub(super) async fn run(context: &Context, args: args::Grant) -> Outcome {
     let millis =
         u64::try_from(duration.as_millis()).map_err(|_| Failure::usage("that is too long a time"))?;
     let daemon = context.daemon().await?;
-    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    let status = daemon.request(GetStatus).await?;
     refuse_too_long(&status, duration)?;
     let within = session.map_or_else(|| Ok(Limits::default()), |typed| session_limit(&status, &typed))?;
     let project = project.map(|directory| project_limit(&directory)).transpose()?;
@@ -34,9 +35,9 @@ pub(super) async fn run(context: &Context, args: args::Grant) -> Outcome {
     let act = format!("grant this for {}", span(duration));
     let width = Width::of_grant(&pattern, duration);
     let grant =
-        |challenge| Ask::Grant { pattern: pattern.clone(), millis, limits: limits.clone(), challenge };
+        |challenge| CreateGrant { pattern: pattern.clone(), millis, limits: limits.clone(), challenge };
     let asked = widen::ask(&daemon, &mut terminal, (&act, width), grant).await?;
-    let Reply::Grant(grant) = asked else { return Err(unexpected()) };
+    let grant = asked;
     context.output.show(&rules::Shown::of(&grant), |out| {
         let limits = match grant.limits.to_string() {
             none if none.is_empty() => none,

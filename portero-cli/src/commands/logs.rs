@@ -8,12 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use portero::audit::{self, Entry, Filter, Follower, Head, Report, State};
-use portero::ipc::{Ask, Reply};
+use portero::ipc::requests::audit::ListHeads;
+
 use serde_json::json;
 
 use super::{Context, on_runtime};
 use crate::args;
-use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, visible};
 use crate::when::When;
@@ -124,10 +124,7 @@ async fn verify(context: &Context) -> Outcome {
 }
 
 async fn heads(context: &Context) -> Outcome<Vec<Head>> {
-    match context.daemon().await?.ask(Ask::Heads).await? {
-        Reply::Heads(heads) => Ok(heads),
-        _ => Err(unexpected()),
-    }
+    context.daemon().await?.request(ListHeads).await
 }
 
 fn state(segment: &Report) -> String {

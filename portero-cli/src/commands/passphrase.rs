@@ -1,11 +1,12 @@
 //! `portero passphrase set`: the second factor that lets a person widen and that no agent has.
 
-use portero::ipc::{Ask, Challenge, Reply};
+use portero::ipc::Challenge;
+use portero::ipc::requests::auth::SetPassphrase;
+use portero::ipc::requests::daemon::GetStatus;
 use serde_json::json;
 
 use super::Context;
 use crate::args::PassphraseCommand;
-use crate::daemon::unexpected;
 use crate::failure::{Failure, Outcome};
 use crate::terminal::Terminal;
 
@@ -21,7 +22,7 @@ pub(super) async fn run(context: &Context, command: PassphraseCommand) -> Outcom
 async fn set(context: &Context) -> Outcome {
     let mut terminal = Terminal::open("to set the passphrase")?;
     let daemon = context.daemon().await?;
-    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    let status = daemon.request(GetStatus).await?;
     let old = match &status.passphrase {
         Some((set, by)) => {
             terminal.say(format_args!(
@@ -42,9 +43,7 @@ async fn set(context: &Context) -> Outcome {
     }
     let changed = old.is_some();
     let new = Challenge::new(passphrase);
-    let Reply::Changed(_) = daemon.ask(Ask::SetPassphrase { old, new }).await? else {
-        return Err(unexpected());
-    };
+    daemon.request(SetPassphrase { old, new }).await?;
     context.output.show(&json!({"set": true, "changed": changed}), |out| {
         out.line(if changed {
             "the passphrase is changed"

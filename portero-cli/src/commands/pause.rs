@@ -1,18 +1,20 @@
 //! `portero pause`: stop everything, in every session. It narrows, so it acts at once.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::requests::overrides::Pause;
+
 use portero::task::State;
 use serde_json::json;
 
 use super::{Context, tasks};
-use crate::daemon::unexpected;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::ago;
 
 pub(super) async fn run(context: &Context) -> Outcome {
     let daemon = context.daemon().await?;
-    let Reply::Standing(standing) = daemon.ask(Ask::Pause).await? else { return Err(unexpected()) };
-    let Some(since) = standing.paused else { return Err(unexpected()) };
+    let standing = daemon.request(Pause).await?;
+    let Some(since) = standing.paused else {
+        return Err(Failure::refused("the pause was ended again at once").hint("run `portero status`"));
+    };
     let approved = tasks::list(&daemon, Some(State::Approved), tasks::ALL).await?.len();
     let executing = tasks::list(&daemon, Some(State::Executing), tasks::ALL).await?.len();
     let value = json!({"paused": since, "approved": approved, "executing": executing});

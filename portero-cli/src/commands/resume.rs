@@ -1,19 +1,19 @@
 //! `portero resume`: end a pause. It widens.
 
-use portero::ipc::{Ask, Reply, Width};
+use portero::ipc::Width;
+use portero::ipc::requests::overrides::{GetOverrides, Resume};
 use portero::task::State;
 use serde_json::json;
 
 use super::{Context, tasks};
 use crate::args::Confirming;
-use crate::daemon::unexpected;
 use crate::failure::Outcome;
 use crate::output::ago;
 use crate::widen;
 
 pub(super) async fn run(context: &Context, confirming: Confirming) -> Outcome {
     let daemon = context.daemon().await?;
-    let Reply::Standing(standing) = daemon.ask(Ask::Rules).await? else { return Err(unexpected()) };
+    let standing = daemon.request(GetOverrides).await?;
     let Some(since) = standing.paused else {
         context.output.show(&json!({"resumed": false}), |out| out.line("nothing is paused"))?;
         return Ok(());
@@ -29,11 +29,9 @@ pub(super) async fn run(context: &Context, confirming: Confirming) -> Outcome {
         }
     }
     let act = ("resume everything", Width::RESUME);
-    let resume = |challenge| Ask::Resume { challenge };
-    let Reply::Changed(count) = widen::ask(&daemon, &mut terminal, act, resume).await? else {
-        return Err(unexpected());
-    };
-    context.output.show(&json!({"resumed": count > 0}), |out| {
+    let resume = |challenge| Resume { challenge };
+    let was_paused = widen::ask(&daemon, &mut terminal, act, resume).await?;
+    context.output.show(&json!({"resumed": was_paused}), |out| {
         out.line("everything goes on, as rules and grants say")
     })?;
     Ok(())

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use portero::ipc::{Ask, Reply, Unsaved};
+use portero::ipc::Unsaved;
+use portero::ipc::requests::overrides::{GetOverrides, GetUnsaved};
 use portero::policy::{Action, Grant, Standing};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::daemon::unexpected;
 use crate::failure::Outcome;
 use crate::output::{Output, ago, span, visible};
 
 pub(super) async fn run(context: &Context) -> Outcome {
     let daemon = context.daemon().await?;
-    let Reply::Standing(standing) = daemon.ask(Ask::Rules).await? else { return Err(unexpected()) };
-    let Reply::Unsaved(unsaved) = daemon.ask(Ask::Unsaved).await? else { return Err(unexpected()) };
+    let standing = daemon.request(GetOverrides).await?;
+    let unsaved = daemon.request(GetUnsaved).await?;
     let mut value = json(&standing);
     value["unsaved"] = json!(unsaved);
     context.output.show(&value, |out| {

@@ -1,18 +1,18 @@
 //! `portero status`: how things stand.
 
-use portero::ipc::{Ask, Reply, Status};
+use portero::ipc::Status;
+use portero::ipc::requests::daemon::GetStatus;
 use portero::names::ServerName;
 use portero::server::Condition;
 use serde_json::json;
 
 use super::{Context, rules, tasks, telegram};
-use crate::daemon::unexpected;
 use crate::failure::Outcome;
 use crate::output::{Output, ago, visible};
 
 pub(super) async fn run(context: &Context) -> Outcome {
     let daemon = context.daemon().await?;
-    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    let status = daemon.request(GetStatus).await?;
     let mut value = json!(status);
     value["standing"] = rules::json(&status.standing);
     context.output.show(&value, |out| print(out, &status))?;

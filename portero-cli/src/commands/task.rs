@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 use portero::call::{Call, Method};
-use portero::ipc::{Ask, RealTask, Reply, Width};
+use portero::ipc::requests::approvals::RevealTask;
+use portero::ipc::{RealTask, Width};
 use portero::json::readable::readable;
 use portero::json::{Object, RawJson};
 use portero::task::Task;
 
 use super::{Context, tasks};
 use crate::args;
-use crate::daemon::{Daemon, unexpected};
+use crate::daemon::Daemon;
 use crate::failure::Outcome;
 use crate::output::{quoted, visible};
 use crate::widen;
@@ -30,10 +31,8 @@ async fn show_real(daemon: &Daemon, task: &Task, telegram: bool) -> Outcome {
     let mut terminal = widen::begin_either(daemon, "to show real values", telegram).await?;
     terminal.say(describe(task))?;
     let act = format!("show here what {} really gets and answers", task.call.tool.server);
-    let real = |challenge| Ask::RealTask { task: task.id, challenge };
-    let Reply::RealTask(real) = widen::ask(daemon, &mut terminal, (&act, Width::One), real).await? else {
-        return Err(unexpected());
-    };
+    let real = |challenge| RevealTask { task: task.id, challenge };
+    let real = widen::ask(daemon, &mut terminal, (&act, Width::One), real).await?;
     let RealTask { params, meta, result, error } = &*real;
     terminal.say(format_args!("\nREAL VALUES, as {} sees them", task.call.tool.server))?;
     let blocks = [

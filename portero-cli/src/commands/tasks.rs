@@ -1,12 +1,13 @@
 //! `portero tasks`: calls that waited or wait for a person.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::requests::approvals::{FindTasks, GetTask, ListTasks};
+
 use portero::names::TaskId;
 use portero::task::{State, Task};
 
 use super::Context;
 use crate::args;
-use crate::daemon::{Daemon, unexpected};
+use crate::daemon::Daemon;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, ago, excerpt};
 
@@ -39,9 +40,7 @@ pub(super) async fn list(daemon: &Daemon, state: Option<State>, limit: u32) -> O
     loop {
         let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
         let after = found.last().map(Task::place);
-        let Reply::Tasks(more) = daemon.ask(Ask::Tasks { state, after, limit: left }).await? else {
-            return Err(unexpected());
-        };
+        let more = daemon.request(ListTasks { state, after, limit: left }).await?;
         let over = more.is_empty() || more.len() >= usize::try_from(left).unwrap_or(usize::MAX);
         found.extend(more);
         if over {
@@ -55,9 +54,7 @@ pub(super) async fn find(daemon: &Daemon, typed: &str, state: Option<State>) -> 
     if let Ok(task) = typed.parse() {
         return whole(daemon, task).await;
     }
-    let Reply::Found(found) = daemon.ask(Ask::Find { part: typed.to_owned(), state }).await? else {
-        return Err(unexpected());
-    };
+    let found = daemon.request(FindTasks { part: typed.to_owned(), state }).await?;
     match found.as_slice() {
         [task] => whole(daemon, *task).await,
         [_, _, ..] => Err(Failure::usage(format!("`{typed}` fits {} tasks", found.len()))
@@ -74,10 +71,7 @@ pub(super) async fn find(daemon: &Daemon, typed: &str, state: Option<State>) -> 
 }
 
 async fn whole(daemon: &Daemon, task: TaskId) -> Outcome<Task> {
-    match daemon.ask(Ask::Task { task }).await? {
-        Reply::Task(task) => Ok(*task),
-        _ => Err(unexpected()),
-    }
+    Ok(*daemon.request(GetTask { task }).await?)
 }
 
 /// As [`find`], a task that still waits for a person; one that does not any more is told as such.

@@ -1,15 +1,16 @@
 //! `portero telegram pair` and `unpair`: who decides on Telegram.
 
+use portero::ipc::requests::auth::{PairTelegram, UnpairTelegram};
+use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::{
-    Ask, PairingCode, Reply, Status, TelegramGroup, TelegramPerson, TelegramRefused, TelegramState,
-    TelegramStatus, Width,
+    PairingCode, Status, TelegramGroup, TelegramPerson, TelegramRefused, TelegramState, TelegramStatus, Width,
 };
 use portero::secret::Secret;
 use serde_json::json;
 
 use super::Context;
 use crate::args::TelegramCommand;
-use crate::daemon::{Daemon, unexpected};
+use crate::daemon::Daemon;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, ago, visible};
 use crate::{qr, widen};
@@ -24,7 +25,7 @@ pub(super) async fn run(context: &Context, command: TelegramCommand) -> Outcome 
 /// Shows a code. It is data, for whoever asked for it: a passphrase stands before it, where one is set.
 async fn pair(context: &Context) -> Outcome {
     let daemon = context.daemon().await?;
-    let Reply::Status(status) = daemon.ask(Ask::Status).await? else { return Err(unexpected()) };
+    let status = daemon.request(GetStatus).await?;
     refuse_second(&status)?;
     let challenge = match &status.passphrase {
         None => None,
@@ -34,9 +35,7 @@ async fn pair(context: &Context) -> Outcome {
             Some(widen::confirm(&mut person, "let someone decide on Telegram", Width::PAIR)?)
         }
     };
-    let Reply::PairingCode(shown) = daemon.ask(Ask::TelegramPair { challenge }).await? else {
-        return Err(unexpected());
-    };
+    let shown = daemon.request(PairTelegram { challenge }).await?;
     if context.output.json() {
         context.output.value_line(&shown)?;
     } else {
@@ -156,7 +155,7 @@ fn print_sending(out: &Output, telegram: &TelegramStatus) -> std::io::Result<()>
 /// What keeps the bot of a running daemon from working; none where all is well, or no daemon runs.
 pub(super) async fn trouble(context: &Context) -> Option<String> {
     let daemon = Daemon::connect(&context.paths).await.ok()?;
-    let Ok(Reply::Status(status)) = daemon.ask(Ask::Status).await else { return None };
+    let Ok(status) = daemon.request(GetStatus).await else { return None };
     let telegram = status.telegram;
     match telegram.state {
         TelegramState::Off | TelegramState::Connecting => None,
@@ -178,12 +177,10 @@ async fn unpair(context: &Context) -> Outcome {
     let mut person = widen::begin(&daemon, "to unpair").await?;
     person.say("The bot listens to nobody then, and someone else can be paired.")?;
     let challenge = widen::confirm(&mut person, "end the pairing", Width::PAIR)?;
-    let Reply::Changed(count) = daemon.ask(Ask::TelegramUnpair { challenge }).await? else {
-        return Err(unexpected());
-    };
-    context.output.show(&json!({"unpaired": count > 0}), |out| match count {
-        0 => out.line("nobody was paired"),
-        _ => out.line("the bot listens to nobody now"),
+    let was_paired = daemon.request(UnpairTelegram { challenge }).await?;
+    context.output.show(&json!({"unpaired": was_paired}), |out| match was_paired {
+        false => out.line("nobody was paired"),
+        true => out.line("the bot listens to nobody now"),
     })?;
     Ok(())
 }

@@ -2,13 +2,14 @@
 //! alone, never on stdout.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use portero::ipc::{Ask, Challenge, Disclosed, FailureKind, Reply, Width};
+use portero::ipc::requests::auth::{EnrollTotp, OfferTotp, RemoveTotp};
+use portero::ipc::{Challenge, Disclosed, FailureKind, Width};
 use portero::secret::Secret;
 use serde_json::json;
 
 use super::Context;
 use crate::args::TotpCommand;
-use crate::daemon::{Daemon, unexpected};
+use crate::daemon::Daemon;
 use crate::failure::{Failure, Outcome};
 use crate::output::visible;
 use crate::qr;
@@ -32,8 +33,8 @@ async fn enroll(context: &Context) -> Outcome {
             .hint("see `portero status`; `portero totp remove` removes it"));
     }
     let challenge = widen::confirm(&mut person, "enrol an authenticator", Width::One)?;
-    let offer = Ask::OfferTotp { challenge: challenge.clone() };
-    let Reply::TotpSecret(secret) = daemon.ask(offer).await? else { return Err(unexpected()) };
+    let offer = OfferTotp { challenge: challenge.clone() };
+    let secret = daemon.request(offer).await?;
     show(&mut person, &secret)?;
     let recovery = first_code(&daemon, &mut person, challenge).await?;
     person.say("\nRecovery codes, shown this once. Each stands in for a code once; keep them on paper:\n")?;
@@ -59,9 +60,7 @@ async fn remove(context: &Context) -> Outcome {
     // No code of one that cannot be opened can be checked.
     let width = if person.has_outdated_authenticator() { Width::One } else { Width::Wide };
     let challenge = widen::confirm(&mut person, act, width)?;
-    let Reply::Changed(_) = daemon.ask(Ask::RemoveTotp { challenge }).await? else {
-        return Err(unexpected());
-    };
+    daemon.request(RemoveTotp { challenge }).await?;
     context.output.show(&json!({"enrolled": false}), |out| {
         out.line("the authenticator is removed; delete it in your app too")
     })?;
@@ -100,9 +99,8 @@ async fn first_code(
 ) -> Outcome<Vec<Disclosed>> {
     for left in (0..FIRST_CODES).rev() {
         challenge.code = Some(person.code("The code that it shows now")?);
-        match daemon.ask_and_hear(Ask::EnrollTotp { challenge: challenge.clone() }).await? {
-            Ok(Reply::RecoveryCodes(codes)) => return Ok(codes),
-            Ok(_) => return Err(unexpected()),
+        match daemon.request_or_refusal(EnrollTotp { challenge: challenge.clone() }).await? {
+            Ok(codes) => return Ok(codes),
             Err(refused) if refused.kind == FailureKind::Challenge && left > 0 => {
                 person.say(visible(&refused.message))?;
                 if let Some(hint) = &refused.hint {
@@ -112,7 +110,8 @@ async fn first_code(
             Err(refused) => return Err(refused.into()),
         }
     }
-    Err(unexpected())
+    Err(Failure::refused("no code was right")
+        .hint("see that the clocks of this machine and of your phone are right"))
 }
 
 #[cfg(test)]

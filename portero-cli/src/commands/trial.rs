@@ -8,13 +8,15 @@ mod story;
 use std::io::{IsTerminal as _, Write as _};
 
 use portero::audit;
-use portero::ipc::{Ask, Challenge, Reply};
+use portero::ipc::Challenge;
+use portero::ipc::requests::approvals::{ApproveTask, GetTask, RejectTask};
+use portero::ipc::requests::auth::SetPassphrase;
 use portero::names::TaskId;
 use serde::Serialize;
 
 use super::sample_server::{REAL_EMAIL, REAL_KEY, REAL_NAME};
 use crate::args;
-use crate::daemon::{Daemon, unexpected};
+use crate::daemon::Daemon;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::signals::End;
@@ -73,9 +75,7 @@ async fn play(story: &Story<'_>, scene: &Scene, person: &Person, daemon: &Daemon
     // The person's passphrase in this trial; the agent's side never learns it.
     let passphrase = format!("{}{}", TaskId::fresh(), TaskId::fresh());
     let new = Challenge::new(passphrase.clone());
-    let Reply::Changed(_) = daemon.ask(Ask::SetPassphrase { old: None, new }).await? else {
-        return Err(unexpected());
-    };
+    daemon.request(SetPassphrase { old: None, new }).await?;
 
     let mut agent = agent::Agent::connect(&scene.paths, &scene.project()).await?;
     story.lists(&mut agent).await?;
@@ -132,7 +132,7 @@ async fn decide(
     task: TaskId,
     passphrase: String,
 ) -> Outcome<bool> {
-    let Reply::Task(waiting) = daemon.ask(Ask::Task { task }).await? else { return Err(unexpected()) };
+    let waiting = daemon.request(GetTask { task }).await?;
     story.waiting(&waiting)?;
     let yes = match person {
         Person::Unattended => {
@@ -141,15 +141,12 @@ async fn decide(
         }
         Person::AtKeyboard => asked().await?,
     };
-    let ask = if yes {
-        Ask::Approve { task, challenge: Challenge::new(passphrase) }
+    if yes {
+        daemon.request(ApproveTask { task, challenge: Challenge::new(passphrase) }).await?;
     } else {
-        Ask::Reject { task, reason: None, for_now: false }
-    };
-    match daemon.ask(ask).await? {
-        Reply::Task(_) => Ok(yes),
-        _ => Err(unexpected()),
+        daemon.request(RejectTask { task, reason: None, for_now: false }).await?;
     }
+    Ok(yes)
 }
 
 /// Asks at the keyboard until the answer is yes or no.

@@ -2,7 +2,8 @@
 //! and the last known denies, and says so.
 
 use portero::clock::{Clock as _, SystemClock};
-use portero::ipc::{Ask, Probe, Reply};
+use portero::ipc::Probe;
+use portero::ipc::requests::overrides::ExplainDecision;
 use portero::json::RawJson;
 use portero::names::ToolId;
 use portero::policy::{Explanation, Policy};
@@ -13,7 +14,7 @@ use super::{
     rules::{Shown, word},
 };
 use crate::args;
-use crate::daemon::{self, unexpected};
+use crate::daemon;
 use crate::denies;
 use crate::failure::{Failure, Outcome};
 use crate::nearest::Known;
@@ -26,9 +27,7 @@ pub(super) async fn run(context: &Context, args: args::Why) -> Outcome {
     let live = matches!(daemon::probe(&context.paths).await, Probe::Ready(_));
     let explanation = if live {
         let daemon = context.daemon().await?;
-        let Reply::Why(explanation) = daemon.ask(Ask::Why { tool: tool.clone(), arguments }).await? else {
-            return Err(unexpected());
-        };
+        let explanation = daemon.request(ExplainDecision { tool: tool.clone(), arguments }).await?;
         *explanation
     } else {
         from_files(context, &tool, arguments)?

@@ -13,9 +13,10 @@ use portero::config;
 use portero::confirmed;
 use portero::files::{self, Links};
 use portero::identity::Nonce;
+use portero::ipc::requests::daemon::StopDaemon;
 use portero::ipc::{
-    self, Ask, AskError, Client, ConnectError, Disclosed, Hello, Peer, Probe, Process, Push, Reply,
-    SendError, Welcome,
+    self, AskError, Client, ConnectError, Disclosed, Hello, Peer, Probe, Process, Push, Request, SendError,
+    Welcome,
 };
 use portero::paths::Paths;
 use tokio::sync::{Mutex, mpsc};
@@ -79,20 +80,23 @@ impl Daemon {
         Ok(Self { client, pushes: Mutex::new(pushes), welcome })
     }
 
-    /// The connection, for many questions at once.
+    /// The connection, for many requests at once.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Asks one question.
-    pub(crate) async fn ask(&self, ask: Ask) -> Outcome<Reply> {
-        Ok(self.ask_and_hear(ask).await??)
+    /// Makes a request.
+    pub(crate) async fn request<R: Request>(&self, request: R) -> Outcome<R::Response> {
+        Ok(self.request_or_refusal(request).await??)
     }
 
-    /// Asks one question; whoever asks does something about a refusal.
-    pub(crate) async fn ask_and_hear(&self, ask: Ask) -> Outcome<Result<Reply, ipc::Failure>> {
-        match self.client.ask(ask).await {
-            Ok(reply) => Ok(Ok(reply)),
+    /// Makes a request, for a caller that does something about a refusal.
+    pub(crate) async fn request_or_refusal<R: Request>(
+        &self,
+        request: R,
+    ) -> Outcome<Result<R::Response, ipc::Failure>> {
+        match self.client.request(request).await {
+            Ok(response) => Ok(Ok(response)),
             Err(AskError::Refused(failure)) => Ok(Err(failure)),
             Err(error @ AskError::Closed(_)) => {
                 Err(Failure::unreachable("the daemon went away before it answered")
@@ -105,20 +109,27 @@ impl Daemon {
                     .hint("nothing was done: run it again"))
             }
             Err(error @ AskError::Unsent(SendError::TooLong(_) | SendError::NoJson(_))) => {
-                Err(Failure::refused("the question could not be sent").because(&error))
+                Err(Failure::refused("the request could not be sent").because(&error))
             }
+            Err(error @ AskError::Unreadable { .. }) => Err(Failure::refused(
+                "the daemon gave an answer that does not fit the request",
+            )
+            .because(&error)
+            .hint(
+                "run `portero daemon stop`, then try again; the two programs may be of different releases",
+            )),
         }
     }
 
-    /// Asks one question that waits for a tap on Telegram; `show` puts the number there that the person is to tap,
+    /// Makes a request that waits for a tap on Telegram; `show` puts the number there that the person is to tap,
     /// which it has so many seconds for.
-    pub(crate) async fn ask_and_show(
+    pub(crate) async fn request_and_show<R: Request>(
         &self,
-        ask: Ask,
+        request: R,
         mut show: impl FnMut(&Disclosed, u64) -> Outcome,
-    ) -> Outcome<Result<Reply, ipc::Failure>> {
+    ) -> Outcome<Result<R::Response, ipc::Failure>> {
         let mut pushes = self.pushes.lock().await;
-        let asking = self.ask_and_hear(ask);
+        let asking = self.request_or_refusal(request);
         tokio::pin!(asking);
         loop {
             let push = tokio::select! {
@@ -145,7 +156,7 @@ impl Daemon {
     pub(crate) async fn stop(self, paths: &Paths) -> Outcome {
         // Before it ends, when its number may become another process's.
         let process = Ending::of(self.welcome.pid);
-        self.ask(Ask::Stop).await?;
+        self.request(StopDaemon).await?;
         drop(self);
         gone(paths).await?;
         // The process itself ends a moment later.
@@ -201,12 +212,6 @@ pub(crate) async fn connect(
 /// Looks whether a daemon runs, without starting one.
 pub(crate) async fn probe(paths: &Paths) -> Probe {
     Probe::of(connect(paths, &hello(paths, Peer::Terminal)).await.map(|(_, _, welcome)| welcome))
-}
-
-/// The answer is not of the kind that the protocol gives to this question.
-pub(crate) fn unexpected() -> Failure {
-    Failure::refused("the daemon gave an answer that does not fit the question")
-        .hint("run `portero daemon stop`, then try again; the two programs may be of different releases")
 }
 
 /// Why the daemon did not start: most often its configuration.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use portero::identity::StoreKey;
-use portero::ipc::{Greeted, Hello, Incoming, Listener, Lock, Welcome};
+use portero::ipc::{Greeted, Hello, Listener, Lock, Welcome};
 use serde_json::json;
 
 use crate::agent::{Agent, text};
@@ -47,11 +47,7 @@ impl Impostor {
                     };
                     greeted.fetch_add(1, Ordering::SeqCst);
                     while let Some(incoming) = inbox.next().await {
-                        let said = match incoming {
-                            Incoming::Message(message) => format!("{message:?}"),
-                            Incoming::Unknown { number } => format!("unknown {number}"),
-                        };
-                        asked.lock().unwrap().push(said);
+                        asked.lock().unwrap().push(serde_json::to_string(&incoming).unwrap());
                     }
                 }
             });

@@ -56,10 +56,10 @@ def make_up(stream):
                 "protocol": message["protocol"], "build": "1", "pid": os.getppid(), "confirmed": "open",
                 "store": {"name": store["store"], "key": store["key"]}, "nonce": "00" * 32, "signature": "00" * 64,
             }})
-        elif "ask" in message:
-            number, ask = message["ask"]["number"], message["ask"]["ask"]
-            reply = {"standing": STANDING} if ask == "subscribe" else {"changed": 1}
-            say(stream, {"answer": {"number": number, "reply": {"Ok": reply}}})
+        elif "request" in message:
+            number, method = message["request"]["number"], message["request"]["request"]["method"]
+            response = STANDING if method == "overrides/subscribe" else None
+            say(stream, {"response": {"number": number, "result": {"Ok": response}}})
 
 
 def pass_on(stream):

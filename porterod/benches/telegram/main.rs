@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use portero::clock::SystemClock;
 use portero::identity::Nonce;
-use portero::ipc::{Ask, Client, Hello, PROTOCOL, Peer, Reply};
+use portero::ipc::requests::sessions::SubmitCall;
+use portero::ipc::{Client, Hello, PROTOCOL, Peer};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
 use portero::task::Task;
@@ -132,8 +133,8 @@ async fn submit(agent: &Client, n: usize) -> Task {
     let call = json!({"tool": "notes/send", "method": "tools/call", "params": params});
     let call = serde_json::from_value(call).unwrap();
     let client = serde_json::from_str("\"claude 1\"").unwrap();
-    match agent.ask(Ask::Submit { call, client }).await {
-        Ok(Reply::Task(task)) => *task,
+    match agent.request(SubmitCall { call, client }).await {
+        Ok(task) => *task,
         other => panic!("{other:?}"),
     }
 }

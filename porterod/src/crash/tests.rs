@@ -9,7 +9,13 @@ use std::time::{Duration, Instant};
 
 use portero::audit::{self, Event, Filter, Outcome, Record, Segment};
 use portero::clock::{Clock as _, SystemClock};
-use portero::ipc::{Ask, AskError, Challenge, Client, Hello, PROTOCOL, Peer, Push, Reply, TelegramConfirms};
+use portero::ipc::requests::approvals::{ApproveTask, ListTasks};
+use portero::ipc::requests::audit::ListHeads;
+use portero::ipc::requests::auth::SetPassphrase;
+use portero::ipc::requests::daemon::StopDaemon;
+use portero::ipc::requests::overrides::{CreateGrant, GetOverrides};
+use portero::ipc::requests::sessions::{ConsumeGrant, SubmitCall};
+use portero::ipc::{AskError, Challenge, Client, Hello, PROTOCOL, Peer, Push, TelegramConfirms};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
 use portero::policy::Limits;
@@ -222,13 +228,13 @@ fn challenge() -> Challenge {
     Challenge::new("correct horse battery staple")
 }
 
-fn submit() -> Ask {
+fn submit() -> SubmitCall {
     let call = json!({
         "tool": "notes/send",
         "method": "tools/call",
         "params": {"name": "send", "arguments": {"text": "once"}},
     });
-    Ask::Submit {
+    SubmitCall {
         call: serde_json::from_str(&call.to_string()).unwrap(),
         client: serde_json::from_value(Value::from("claude 1")).unwrap(),
     }
@@ -237,9 +243,9 @@ fn submit() -> Ask {
 /// The agent asks, the person says yes; the daemon may be gone at any moment.
 async fn live(home: &Home) -> Result<(), AskError> {
     let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
-    person.ask(Ask::SetPassphrase { old: None, new: challenge() }).await?;
-    let Reply::Task(task) = session.ask(submit()).await? else { panic!("no task") };
-    person.ask(Ask::Approve { task: task.id, challenge: challenge() }).await?;
+    person.request(SetPassphrase { old: None, new: challenge() }).await?;
+    let task = session.request(submit()).await?;
+    person.request(ApproveTask { task: task.id, challenge: challenge() }).await?;
     Ok(())
 }
 
@@ -247,9 +253,7 @@ async fn live(home: &Home) -> Result<(), AskError> {
 async fn at_rest(person: &Client) -> Option<Task> {
     let since = Instant::now();
     loop {
-        let Ok(Reply::Tasks(mut tasks)) =
-            person.ask(Ask::Tasks { state: None, after: None, limit: 10 }).await
-        else {
+        let Ok(mut tasks) = person.request(ListTasks { state: None, after: None, limit: 10 }).await else {
             panic!("tasks")
         };
         assert!(tasks.len() <= 1, "{tasks:?}");
@@ -274,7 +278,7 @@ fn check(point: &str, home: &Home, task: Option<&Task>, rest: &Rest) {
 
 /// Whatever happened, the audit holds and is no shorter than what is known of it.
 async fn check_audit(point: &str, home: &Home, person: &Client) {
-    let Ok(Reply::Heads(heads)) = person.ask(Ask::Heads).await else { panic!("heads") };
+    let Ok(heads) = person.request(ListHeads).await else { panic!("heads") };
     let verdict = audit::verify_against(&paths(home.0.path()).audit(), &heads).unwrap();
     assert!(verdict.holds(), "{point}: {verdict:?}");
 }
@@ -284,13 +288,13 @@ async fn try_to_run_it_again(point: &str, home: &Home, mut daemon: Daemon, task:
     let person = home.connect(Peer::Terminal).await;
     let Some(task) = task else { return };
     let pending = task.state == State::PendingApproval;
-    let yes = person.ask(Ask::Approve { task: task.id, challenge: challenge() }).await;
+    let yes = person.request(ApproveTask { task: task.id, challenge: challenge() }).await;
     assert_eq!(yes.is_ok(), pending, "{point}: {yes:?}");
     let settled = at_rest(&person).await.unwrap();
     let ran = if pending { 1 } else { rest.ran };
     assert_eq!(home.ran(), ran, "{point}");
     assert!(settled.state.is_final(), "{point}");
-    person.ask(Ask::Stop).await.unwrap();
+    person.request(StopDaemon).await.unwrap();
     assert!(daemon.end().success(), "{point}");
     let _again = home.daemon(None);
     let person = home.connect(Peer::Terminal).await;
@@ -319,23 +323,22 @@ async fn killed_at_any_point_a_task_runs_at_most_once_and_says_what_is_known() {
 
 /// The uses of the one grant.
 async fn uses_left(person: &Client) -> Option<u32> {
-    let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
+    let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
     standing.grants[0].uses_left()
 }
 
 /// A person grants two uses, and the agent's session consumes one.
 async fn grant_and_use(home: &Home) -> Result<(), AskError> {
     let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
-    person.ask(Ask::SetPassphrase { old: None, new: challenge() }).await?;
+    person.request(SetPassphrase { old: None, new: challenge() }).await?;
     let (pattern, millis) = ("notes/send".parse().unwrap(), 3_600_000);
     let limits = Limits { uses: NonZeroU32::new(2), ..Limits::default() };
-    person.ask(Ask::Grant { pattern, millis, limits, challenge: challenge() }).await?;
-    session.ask(consume()).await.map(drop)
+    person.request(CreateGrant { pattern, millis, limits, challenge: challenge() }).await?;
+    session.request(consume()).await.map(drop)
 }
 
-fn consume() -> Ask {
-    let Ask::Submit { call, .. } = submit() else { panic!("a call") };
-    Ask::Consume { grant: 1, call }
+fn consume() -> ConsumeGrant {
+    ConsumeGrant { grant: 1, call: submit().call }
 }
 
 #[tokio::test]
@@ -351,9 +354,9 @@ async fn killed_at_any_point_of_a_use_it_is_had_once_or_lost() {
         assert_eq!(uses_left(&person).await, Some(left), "{point}");
         check_audit(point, &home, &person).await;
         for _ in 0..left {
-            session.ask(consume()).await.unwrap();
+            session.request(consume()).await.unwrap();
         }
-        assert!(session.ask(consume()).await.is_err(), "{point}: none is gained");
+        assert!(session.request(consume()).await.is_err(), "{point}: none is gained");
     }
 }
 
@@ -406,7 +409,7 @@ async fn killed_while_it_closes_the_calls_of_a_killed_session_each_is_closed_onc
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             // A head of every segment says that the look at a start is over.
-            person.ask(Ask::Heads).await.unwrap();
+            person.request(ListHeads).await.unwrap();
             assert_eq!(closed(&home), [7, 8], "{point}, {start}");
             check_audit(point, &home, &person).await;
             drop(daemon);

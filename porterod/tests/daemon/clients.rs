@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
+use portero::ipc::requests::sessions::ForwardCall;
 use portero::names::{Principal, SessionId};
 
 use super::*;
@@ -17,11 +18,11 @@ const CROWD: usize = 4;
 const SOON_ENOUGH: Duration = Duration::from_secs(4);
 const CHANGE_SOON_ENOUGH: Duration = Duration::from_secs(8);
 
-fn frame(text: &str) -> Vec<u8> {
+pub(crate) fn frame(text: &str) -> Vec<u8> {
     [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
 }
 
-fn hello(home: &Home, peer: Peer) -> Vec<u8> {
+pub(crate) fn hello(home: &Home, peer: Peer) -> Vec<u8> {
     let hello = Hello {
         protocol: PROTOCOL,
         build: "test".to_owned(),
@@ -32,14 +33,14 @@ fn hello(home: &Home, peer: Peer) -> Vec<u8> {
     frame(&serde_json::to_string(&hello).unwrap())
 }
 
-fn as_session(home: &Home) -> Vec<u8> {
+pub(crate) fn as_session(home: &Home) -> Vec<u8> {
     let directory = home.at("other");
     let principal = Principal::of_project(&directory);
     hello(home, Peer::Session { id: SessionId::fresh(), agent_session: None, principal, directory })
 }
 
 /// A client that said these bytes, and reads nothing.
-async fn stuck(home: &Home, words: &[u8]) -> UnixStream {
+pub(crate) async fn stuck(home: &Home, words: &[u8]) -> UnixStream {
     let mut stream = UnixStream::connect(home.paths().socket()).await.unwrap();
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_socket_passcred(&stream, true).unwrap();
@@ -57,20 +58,20 @@ async fn heard(mut stream: UnixStream) -> String {
 /// Has the shared server started, which on a busy machine takes longer than any wait for a client.
 async fn warm_up(session: &Session) {
     let (call, client) = call("common/read", "John Doe");
-    let reply = session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await;
-    assert!(matches!(reply, Ok(Reply::Called(Called::Result(_)))), "{reply:?}");
+    let reply = session.request(ForwardCall { call, client, progress: false, log_level: None }).await;
+    assert!(matches!(reply, Ok(ForwardedCall::Result(_))), "{reply:?}");
 }
 
 /// A call of a normal session, and a deny of a person's, which is then in force in that session.
 async fn others_go_on(beside: &str, session: &Session, person: &Terminal) {
     let began = Instant::now();
     let (call, client) = call("common/read", "John Doe");
-    let reply = session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await;
-    assert!(matches!(reply, Ok(Reply::Called(Called::Result(_)))), "{beside}: {reply:?}");
+    let reply = session.request(ForwardCall { call, client, progress: false, log_level: None }).await;
+    assert!(matches!(reply, Ok(ForwardedCall::Result(_))), "{beside}: {reply:?}");
     assert!(began.elapsed() < SOON_ENOUGH, "{beside}: a call took {:?}", began.elapsed());
 
     let began = Instant::now();
-    let Ok(Reply::Rule(rule)) = person.rule("notes/wait", Action::Deny).await else { panic!("{beside}") };
+    let Ok(rule) = person.rule("notes/wait", Action::Deny).await else { panic!("{beside}") };
     assert!(began.elapsed() < CHANGE_SOON_ENOUGH, "{beside}: a deny took {:?}", began.elapsed());
     let followed = session.standing.borrow().rules.iter().any(|known| known.id == rule.id);
     assert!(followed, "{beside}: it is in force when its command returns");
@@ -83,12 +84,13 @@ async fn nobody_waits_for_clients_that_are_stuck_or_speak_nonsense() {
     let (person, session) = (home.person().await, home.session("project").await);
     warm_up(&session).await;
     let terminal = || hello(&home, Peer::Terminal);
-    let subscribe = frame(r#"{"ask":{"number":1,"ask":"subscribe"}}"#);
+    let subscribe =
+        frame(r#"{"request":{"number":1,"request":{"method":"overrides/subscribe","params":null}}}"#);
     let kinds: [(&str, Vec<u8>, bool); 8] = [
         ("says nothing", Vec::new(), false),
         ("says half a hello", terminal()[..20].to_vec(), false),
         ("says hello and nothing more", terminal(), false),
-        ("says half a frame", [terminal(), frame("{\"ask\":")[..6].to_vec()].concat(), false),
+        ("says half a frame", [terminal(), frame("{\"request\":")[..6].to_vec()].concat(), false),
         ("never reads what is pushed", [as_session(&home), subscribe].concat(), false),
         ("speaks garbage for a hello", vec![b'x'; 64], true),
         ("speaks garbage", [terminal(), frame("garbage")].concat(), true),
@@ -126,8 +128,9 @@ async fn a_client_that_asks_without_end_and_reads_nothing_is_held_back_and_then_
     let pad = "x".repeat(4_000);
     let asking = tokio::spawn(async move {
         for number in 0..10_000 {
-            let ask = format!(r#"{{"ask":{{"number":{number},"ask":"status","pad":"{pad}"}}}}"#);
-            if write.write_all(&frame(&ask)).await.is_err() {
+            let status = r#"{"method":"daemon/status","params":null}"#;
+            let request = format!(r#"{{"request":{{"number":{number},"request":{status},"pad":"{pad}"}}}}"#);
+            if write.write_all(&frame(&request)).await.is_err() {
                 return number;
             }
         }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use portero::ipc::{Ask, Challenge, FailureKind, Push, Reply, Waiting};
+use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::{Challenge, FailureKind, Push, Waiting};
 use portero::policy::Action;
 use portero::task::State;
 use serde_json::{Value, json};
@@ -11,21 +13,21 @@ use crate::support::{Home, Session, Terminal, challenge, is_kind, until};
 
 impl Terminal {
     async fn waiting(&self) -> Waiting {
-        match self.ask(Ask::Config).await {
-            Ok(Reply::Config(waiting)) => *waiting,
+        match self.request(GetConfigChanges).await {
+            Ok(waiting) => *waiting,
             other => panic!("{other:?}"),
         }
     }
 
     async fn waits(&self) -> bool {
-        match self.ask(Ask::Status).await {
-            Ok(Reply::Status(status)) => status.config_waits > 0,
+        match self.request(GetStatus).await {
+            Ok(status) => status.config_waits > 0,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn confirm(&self, shown: &Waiting) -> Result<Reply, portero::ipc::Failure> {
-        self.ask(Ask::ConfirmConfig { shown: shown.shown.clone(), challenge: challenge() }).await
+    async fn confirm(&self, shown: &Waiting) -> Result<u64, portero::ipc::Failure> {
+        self.request(ConfirmConfig { shown: shown.shown.clone(), challenge: challenge() }).await
     }
 
     async fn action(&self, tool: &str) -> Action {
@@ -72,8 +74,8 @@ async fn an_edit_that_allows_waits_until_a_person_confirms_what_they_were_shown(
         &person.confirm(&Waiting { shown: String::new(), ..waiting.clone() }).await,
         FailureKind::Refused
     ));
-    let wrong = Ask::ConfirmConfig { shown: waiting.shown.clone(), challenge: Challenge::new("not the one") };
-    assert!(is_kind(&person.ask(wrong).await, FailureKind::Challenge));
+    let wrong = ConfirmConfig { shown: waiting.shown.clone(), challenge: Challenge::new("not the one") };
+    assert!(is_kind(&person.request(wrong).await, FailureKind::Challenge));
     assert!(person.waits().await);
 
     person.confirm(&waiting).await.unwrap();

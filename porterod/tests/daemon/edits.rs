@@ -1,7 +1,9 @@
 //! Whoever keeps editing the configuration floods neither a person nor the audit, and nothing is lost.
 
 use portero::audit::{self, Event, Filter};
-use portero::ipc::{Ask, Push, Reply, Watched};
+use portero::ipc::requests::approvals::WatchTasks;
+use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
+use portero::ipc::{Push, Watched};
 use portero::notice::{Adoption, Notice};
 use portero::policy::Action;
 use porterod::edits::GATHER;
@@ -41,8 +43,8 @@ async fn place(person: &Terminal) -> u64 {
 }
 
 async fn watched(person: &Terminal, after: Option<u64>) -> Watched {
-    match person.ask(Ask::Watch { after }).await {
-        Ok(Reply::Watched(watched)) => watched,
+    match person.request(WatchTasks { after }).await {
+        Ok(watched) => watched,
         other => panic!("{other:?}"),
     }
 }
@@ -95,9 +97,9 @@ async fn what_led_to_a_configuration_is_on_record_before_it_is_confirmed() {
     for number in 0..4 {
         edit(&home, &mut session, &wide(number)).await;
     }
-    let Ok(Reply::Config(waiting)) = person.ask(Ask::Config).await else { panic!("what waits") };
-    let confirm = Ask::ConfirmConfig { shown: waiting.shown, challenge: challenge() };
-    person.ask(confirm).await.unwrap();
+    let Ok(waiting) = person.request(GetConfigChanges).await else { panic!("what waits") };
+    let confirm = ConfirmConfig { shown: waiting.shown, challenge: challenge() };
+    person.request(confirm).await.unwrap();
     let (acts, _) = recorded(&home);
     let [.., before, last] = &acts[..] else { panic!("{acts:?}") };
     assert!(before.contains("3 edits one after the other") && before.contains("tool_3"), "{before}");

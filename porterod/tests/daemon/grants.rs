@@ -5,7 +5,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use portero::audit::{Event, Filter};
-use portero::ipc::{Ask, Called, FailureKind, Peer, Reply};
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::GetOverrides;
+use portero::ipc::requests::sessions::{ConsumeGrant, ForwardCall};
+use portero::ipc::{FailureKind, ForwardedCall, Peer};
 use portero::names::{Principal, SessionId};
 use portero::policy::{Action, Grant, Limits};
 
@@ -19,13 +22,13 @@ fn uses(count: u32) -> Limits {
 
 async fn granted(person: &Terminal, pattern: &str, limits: Limits) -> Grant {
     match person.grant_limited(pattern, HOUR, limits).await {
-        Ok(Reply::Grant(grant)) => grant,
+        Ok(grant) => grant,
         other => panic!("{other:?}"),
     }
 }
 
 async fn used(person: &Terminal) -> Vec<u32> {
-    let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
+    let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
     standing.grants.iter().map(|grant| grant.used).collect()
 }
 
@@ -38,14 +41,14 @@ async fn of_a_hundred_calls_of_two_sessions_as_many_run_unasked_as_a_grant_has_u
     let grant = granted(&person, "common/send", uses(10)).await;
     let forward = async |session: &Session| {
         let (call, client) = call("common/send", "x");
-        session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await
+        session.request(ForwardCall { call, client, progress: false, log_level: None }).await
     };
     let calls = (0..100).map(|number| forward(if number % 2 == 0 { &one } else { &two }));
     let (mut ran, mut waits) = (0, 0);
     for reply in futures_util::future::join_all(calls).await {
         match reply {
-            Ok(Reply::Called(Called::Result(_))) => ran += 1,
-            Ok(Reply::Called(Called::Waiting(_))) => waits += 1,
+            Ok(ForwardedCall::Result(_)) => ran += 1,
+            Ok(ForwardedCall::Waiting(_)) => waits += 1,
             other => panic!("{other:?}"),
         }
     }
@@ -91,7 +94,7 @@ async fn the_daemon_decides_itself_whether_a_session_gets_a_use() {
     let agent_session = "claude-1".parse().ok();
     let limits = Limits { agent_session, project: Some(principal), ..uses(3) };
     let grant = granted(&person, "notes/*", limits).await.id;
-    let consume = |tool: &str| Ask::Consume { grant, call: call(tool, "x").0 };
+    let consume = |tool: &str| ConsumeGrant { grant, call: call(tool, "x").0 };
 
     for (client, tool, why) in [
         (&theirs, "notes/send", "another session"),
@@ -100,23 +103,23 @@ async fn the_daemon_decides_itself_whether_a_session_gets_a_use() {
         (&mine, "notes/erase", "it is denied"),
         (&mine, "notes/read", "it is allowed anyway"),
     ] {
-        assert!(client.ask(consume(tool)).await.is_err(), "{why}");
+        assert!(client.request(consume(tool)).await.is_err(), "{why}");
     }
     assert_eq!(used(&person).await, [0]);
     for client in [&mine, &again] {
         assert!(
-            client.ask(consume("notes/send")).await.is_ok(),
+            client.request(consume("notes/send")).await.is_ok(),
             "the session and the one that came after it"
         );
     }
     assert_eq!(used(&person).await, [2]);
-    let terminal = person.ask(consume("notes/send")).await;
+    let terminal = person.request(consume("notes/send")).await;
     assert!(is_kind(&terminal, FailureKind::Invalid), "a terminal makes no calls: {terminal:?}");
 
     let why = person.why("notes/send").await;
     assert_eq!(why.decision.action, Action::RequireApproval, "nobody in particular asks");
     assert_eq!(why.elsewhere[0].id, grant);
-    let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+    let Ok(status) = person.request(GetStatus).await else { panic!("status") };
     assert_eq!(status.agent_sessions.len(), 4);
     assert_eq!(status.grant_most, 24 * 3_600_000);
     app.shutdown().await;
@@ -128,14 +131,14 @@ async fn what_is_left_of_a_grant_outlives_the_daemon() {
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
     let grant = granted(&person, "notes/*", uses(2)).await.id;
-    let consume = || Ask::Consume { grant, call: call("notes/send", "x").0 };
-    session.ask(consume()).await.unwrap();
+    let consume = || ConsumeGrant { grant, call: call("notes/send", "x").0 };
+    session.request(consume()).await.unwrap();
     app.shutdown().await;
     let app = home.start().await;
     let (person, session) = (home.terminal().await, home.session("project").await);
     assert_eq!(used(&person).await, [1]);
-    session.ask(consume()).await.unwrap();
-    assert!(is_kind(&session.ask(consume()).await, FailureKind::Refused));
+    session.request(consume()).await.unwrap();
+    assert!(is_kind(&session.request(consume()).await, FailureKind::Refused));
     assert_eq!(person.why("notes/send").await.decision.action, Action::RequireApproval);
     app.shutdown().await;
 }

@@ -7,6 +7,7 @@ mod edits;
 mod fake_server;
 mod grants;
 mod odd_files;
+mod requests;
 mod several;
 mod shared;
 mod stuck;
@@ -19,8 +20,19 @@ use std::time::Duration;
 
 use portero::audit::{self, Event, Filter};
 use portero::identity::Nonce;
+use portero::ipc::requests::approvals::{ApproveTask, AskAgain, GetTask, ListTasks, RejectTask};
+use portero::ipc::requests::audit::ListHeads;
+use portero::ipc::requests::auth::SetPassphrase;
+use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
+use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
+use portero::ipc::requests::overrides::{
+    CreateGrant, CreateRule, Pause, PreviewChange, RemoveRule, Resume, RevokeGrants,
+};
+use portero::ipc::requests::sessions::{
+    CancelTask, CheckTask, ForwardCall, GetServerListing, ListOwnTasks, ReportHead, SubscribeOverrides,
+};
 use portero::ipc::{
-    Ask, Called, Challenge, Client, ConnectError, FailureKind, Hello, PROTOCOL, Peer, Push, Reaching, Reply,
+    Challenge, Client, ConnectError, FailureKind, ForwardedCall, Hello, PROTOCOL, Peer, Push, Reaching,
 };
 use portero::names::TaskId;
 use portero::policy::{Action, Limits};
@@ -72,12 +84,12 @@ async fn what_was_stored_is_shown_by_the_rules_of_today() {
         serde_json::json!({"fake": "Max Sample", "real": "Erika Mustermann", "bidirectional": true});
     home.write("replacements.json", &serde_json::json!({"replacements": [replacement]}));
     let terminal = home.terminal().await;
-    let shows = async |ask: Ask| format!("{:?}", terminal.ask(ask).await.unwrap());
-    until("the new rule conceals", async || shows(Ask::Task { task: task.id }).await.contains("Max Sample"))
-        .await;
-    let listed = shows(Ask::Tasks { state: None, after: None, limit: 9 }).await;
-    let seen = session.ask(Ask::CheckTask { task: task.id, wait_millis: 0 }).await.unwrap();
-    for shown in [shows(Ask::Task { task: task.id }).await, listed, format!("{seen:?}")] {
+    let shows = async || format!("{:?}", terminal.request(GetTask { task: task.id }).await.unwrap());
+    until("the new rule conceals", async || shows().await.contains("Max Sample")).await;
+    let list = ListTasks { state: None, after: None, limit: 9 };
+    let listed = format!("{:?}", terminal.request(list).await.unwrap());
+    let seen = session.request(CheckTask { task: task.id, wait_millis: 0 }).await.unwrap();
+    for shown in [shows().await, listed, format!("{seen:?}")] {
         assert!(!shown.contains("Mustermann"), "{shown}");
     }
     app.shutdown().await;
@@ -95,22 +107,23 @@ async fn nothing_is_widened_without_the_passphrase() {
     let wrong = || Challenge::new("guessed, and wrong");
     let minute = 60_000;
     let pattern = || "notes/send".parse().unwrap();
-    for ask in [
-        Ask::Approve { task: task.id, challenge: wrong() },
-        Ask::Grant { pattern: pattern(), millis: minute, limits: Limits::default(), challenge: wrong() },
-        Ask::Rule { pattern: pattern(), action: Action::Allow, challenge: None },
+    let limits = Limits::default();
+    for request in [
+        AnyRequest::of(ApproveTask { task: task.id, challenge: wrong() }),
+        AnyRequest::of(CreateGrant { pattern: pattern(), millis: minute, limits, challenge: wrong() }),
+        AnyRequest::of(CreateRule { pattern: pattern(), action: Action::Allow, challenge: None }),
     ] {
-        let act = format!("{ask:?}");
-        assert!(is_kind(&person.ask(ask).await, FailureKind::Challenge), "{act}");
+        let act = request.words.clone();
+        assert!(is_kind(&request.send(&person.0).await, FailureKind::Challenge), "{act}");
     }
-    let Ok(Reply::Rule(rule)) = person.rule("notes/*", Action::Deny).await else { panic!("denied at once") };
-    let unrule = Ask::Unrule { id: rule.id, challenge: None };
-    assert!(is_kind(&person.ask(unrule).await, FailureKind::Challenge));
-    let other = Ask::SetPassphrase { old: None, new: wrong() };
-    assert!(is_kind(&person.ask(other).await, FailureKind::Challenge), "changed only with the old one");
+    let Ok(rule) = person.rule("notes/*", Action::Deny).await else { panic!("denied at once") };
+    let unrule = RemoveRule { id: rule.id, challenge: None };
+    assert!(is_kind(&person.request(unrule).await, FailureKind::Challenge));
+    let other = SetPassphrase { old: None, new: wrong() };
+    assert!(is_kind(&person.request(other).await, FailureKind::Challenge), "changed only with the old one");
     assert!(home.record("notes").is_empty());
 
-    let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+    let Ok(status) = person.request(GetStatus).await else { panic!("status") };
     let (_, by) = status.passphrase.unwrap();
     assert!(by.contains(&std::process::id().to_string()), "the process that set it is told: {by}");
     app.shutdown().await;
@@ -123,17 +136,17 @@ async fn every_act_and_every_refused_attempt_is_written_down() {
     let (person, session) = (home.person().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     let wrong = Challenge::new("guessed, and wrong");
-    let _ = person.ask(Ask::Approve { task: task.id, challenge: wrong }).await;
-    let _ = session.ask(Ask::Approve { task: task.id, challenge: challenge() }).await;
+    let _ = person.request(ApproveTask { task: task.id, challenge: wrong }).await;
+    let _ = session.request(ApproveTask { task: task.id, challenge: challenge() }).await;
     person.approve(&task).await.unwrap();
     let _ = person.approve(&task).await;
     let _ = person.grant("notes/send", Duration::from_secs(25 * 3600)).await;
     person.grant("notes/send", Duration::from_secs(60)).await.unwrap();
-    let _ = person.ask(Ask::Revoke(portero::ipc::Acting::On(vec![99]))).await;
-    person.ask(Ask::Revoke(portero::ipc::Acting::All)).await.unwrap();
-    let Ok(Reply::Rule(rule)) = person.rule("notes/*", Action::Deny).await else { panic!("denied") };
-    let _ = person.ask(Ask::Unrule { id: rule.id, challenge: None }).await;
-    person.ask(Ask::Stop).await.unwrap();
+    let _ = person.request(RevokeGrants { which: portero::ipc::Acting::On(vec![99]) }).await;
+    person.request(RevokeGrants { which: portero::ipc::Acting::All }).await.unwrap();
+    let Ok(rule) = person.rule("notes/*", Action::Deny).await else { panic!("denied") };
+    let _ = person.request(RemoveRule { id: rule.id, challenge: None }).await;
+    person.request(StopDaemon).await.unwrap();
     app.shutdown().await;
 
     let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
@@ -188,7 +201,7 @@ async fn a_session_that_does_not_confirm_loses_its_connection() {
     let app = home.start().await;
     let person = home.terminal().await;
     let (deaf, _pushes) = home.silent_session("project").await;
-    deaf.ask(Ask::Subscribe).await.unwrap();
+    deaf.request(SubscribeOverrides).await.unwrap();
     let hearing = home.session("other").await;
     person.rule("notes/send", Action::Deny).await.unwrap();
     tokio::time::timeout(SOON, deaf.closed()).await.unwrap();
@@ -213,8 +226,8 @@ async fn a_grant_ends_by_itself_and_by_revoke() {
     assert_eq!(action().await, Action::RequireApproval);
 
     person.grant("notes/send", minutes(10)).await.unwrap();
-    let revoked = person.ask(Ask::Revoke(portero::ipc::Acting::All)).await;
-    assert!(matches!(revoked, Ok(Reply::Changed(1))), "{revoked:?}");
+    let revoked = person.request(RevokeGrants { which: portero::ipc::Acting::All }).await;
+    assert!(matches!(revoked, Ok(1)), "{revoked:?}");
     assert_eq!(action().await, Action::RequireApproval);
     assert!(session.standing.borrow().grants.is_empty());
     app.shutdown().await;
@@ -237,16 +250,16 @@ async fn only_its_principal_sees_a_task() {
     let app = home.start().await;
     let (owner, other) = (home.session("project").await, home.session("other").await);
     let task = owner.submit("notes/send", "x").await.unwrap();
-    let check = Ask::CheckTask { task: task.id, wait_millis: 0 };
-    assert!(is_kind(&other.ask(check.clone()).await, FailureKind::NotFound));
-    assert!(is_kind(&other.ask(Ask::CancelTask { task: task.id }).await, FailureKind::NotFound));
-    let list = Ask::ListTasks { state: None, limit: 10 };
-    assert!(matches!(other.ask(list.clone()).await, Ok(Reply::Tasks(tasks)) if tasks.is_empty()));
+    let check = CheckTask { task: task.id, wait_millis: 0 };
+    assert!(is_kind(&other.request(check.clone()).await, FailureKind::NotFound));
+    assert!(is_kind(&other.request(CancelTask { task: task.id }).await, FailureKind::NotFound));
+    let list = ListOwnTasks { state: None, limit: 10 };
+    assert!(matches!(other.request(list.clone()).await, Ok(tasks) if tasks.is_empty()));
 
     let later = home.session("project").await;
-    assert_eq!(task_of(later.ask(check).await.unwrap()).id, task.id, "a later session of the project does");
-    assert!(matches!(later.ask(list).await, Ok(Reply::Tasks(tasks)) if tasks.len() == 1));
-    let cancelled = task_of(later.ask(Ask::CancelTask { task: task.id }).await.unwrap());
+    assert_eq!(later.request(check).await.unwrap().id, task.id, "a later session of the project does");
+    assert!(matches!(later.request(list).await, Ok(tasks) if tasks.len() == 1));
+    let cancelled = later.request(CancelTask { task: task.id }).await.unwrap();
     assert_eq!(cancelled.state, State::Cancelled);
     app.shutdown().await;
 }
@@ -258,7 +271,7 @@ async fn a_rejected_task_does_not_run_and_says_why() {
     let (person, session) = (home.person().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     let reason = Some("Jane Roe is away".to_owned());
-    person.ask(Ask::Reject { task: task.id, reason, for_now: false }).await.unwrap();
+    person.request(RejectTask { task: task.id, reason, for_now: false }).await.unwrap();
     let task = session.finished(&task).await;
     assert_eq!(task.state, State::Denied);
     assert_eq!(task.note.as_ref().unwrap().get(), "John Doe is away");
@@ -268,7 +281,7 @@ async fn a_rejected_task_does_not_run_and_says_why() {
     assert_eq!(again.kind, FailureKind::Refused);
     assert!(again.message.contains("without asking them again"), "{again}");
     let task = session.submit("notes/send", "y").await.unwrap();
-    person.ask(Ask::Reject { task: task.id, reason: None, for_now: true }).await.unwrap();
+    person.request(RejectTask { task: task.id, reason: None, for_now: true }).await.unwrap();
     assert!(session.submit("notes/send", "y").await.is_ok(), "the person let it ask again");
     app.shutdown().await;
 }
@@ -286,8 +299,8 @@ async fn a_call_that_policy_denies_opens_no_task() {
         let refused = session.submit(tool, "x").await;
         assert!(is_kind(&refused, kind), "{tool}: {refused:?}");
     }
-    let list = Ask::ListTasks { state: None, limit: 10 };
-    assert!(matches!(session.ask(list).await, Ok(Reply::Tasks(tasks)) if tasks.is_empty()));
+    let list = ListOwnTasks { state: None, limit: 10 };
+    assert!(matches!(session.request(list).await, Ok(tasks) if tasks.is_empty()));
     app.shutdown().await;
 }
 
@@ -298,16 +311,16 @@ async fn sessions_share_one_process_of_a_shared_server() {
     let (one, two) = (home.session("project").await, home.session("other").await);
     for session in [&one, &two] {
         let (call, client) = call("common/read", "John Doe");
-        let reply = session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await;
-        let Ok(Reply::Called(Called::Result(result))) = reply else { panic!("{reply:?}") };
+        let reply = session.request(ForwardCall { call, client, progress: false, log_level: None }).await;
+        let Ok(ForwardedCall::Result(result)) = reply else { panic!("{reply:?}") };
         assert!(result.get().get().contains("John Doe"));
     }
     let got = home.record("common");
     assert_eq!(got.len(), 2);
     assert_eq!(got[0]["pid"], got[1]["pid"]);
     assert_eq!(got[0]["params"]["arguments"]["text"], "Jane Roe");
-    let listing = one.ask(Ask::Listing { server: "common".parse().unwrap() }).await;
-    assert!(matches!(listing, Ok(Reply::Listing(offer)) if offer.get().contains("\"send\"")));
+    let listing = one.request(GetServerListing { server: "common".parse().unwrap() }).await;
+    assert!(matches!(listing, Ok(offer) if offer.get().contains("\"send\"")));
     app.shutdown().await;
 }
 
@@ -318,10 +331,10 @@ async fn policy_holds_for_forwarded_calls_too() {
     let session = home.session("project").await;
     let forward = async |tool: &str| {
         let (call, client) = call(tool, "x");
-        session.ask(Ask::Forward { call, client, progress: false, log_level: None }).await
+        session.request(ForwardCall { call, client, progress: false, log_level: None }).await
     };
     assert!(is_kind(&forward("common/erase").await, FailureKind::Refused));
-    assert!(matches!(forward("common/send").await, Ok(Reply::Called(Called::Waiting(_)))));
+    assert!(matches!(forward("common/send").await, Ok(ForwardedCall::Waiting(_))));
     assert!(is_kind(&forward("notes/read").await, FailureKind::NotFound), "it is not shared");
     assert!(home.record("common").is_empty());
     app.shutdown().await;
@@ -336,17 +349,17 @@ async fn progress_of_a_forwarded_call_is_concealed_and_a_withdrawn_one_is_cancel
     let sink: portero::ipc::Progress =
         std::sync::Arc::new(move |params| drop(seen.send(params.get().get().to_owned())));
     let (call, client) = call("common/wait", "x");
-    let ask = Ask::Forward { call, client, progress: true, log_level: None };
+    let ask = ForwardCall { call, client, progress: true, log_level: None };
     let asking = {
         let client = session.client.clone();
-        tokio::spawn(async move { client.ask_with_progress(ask, Some(sink)).await.is_ok() })
+        tokio::spawn(async move { client.forward(&ask, Some(sink)).await.is_ok() })
     };
     let params = tokio::time::timeout(SOON, progress.recv()).await.unwrap().unwrap();
     assert!(params.contains("John Doe") && !params.contains("Jane Roe"), "{params}");
     asking.abort();
     let person = home.terminal().await;
     until("the call is recorded as taken back", async || {
-        let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+        let Ok(status) = person.request(GetStatus).await else { panic!("status") };
         status.counts.failed == 1
     })
     .await;
@@ -366,8 +379,8 @@ async fn a_changed_policy_is_read_and_a_broken_one_is_not() {
     assert_eq!(action().await, Action::Deny);
 
     home.write_policies("alow");
-    let problems = async || match person.ask(Ask::Status).await {
-        Ok(Reply::Status(status)) => status.config_problems,
+    let problems = async || match person.request(GetStatus).await {
+        Ok(status) => status.config_problems,
         other => panic!("{other:?}"),
     };
     until("status shows the problem", async || !problems().await.is_empty()).await;
@@ -387,21 +400,44 @@ async fn each_side_is_refused_what_the_other_may_ask() {
     let app = home.start().await;
     let (person, session) = (home.terminal().await, home.session("project").await);
     let task = TaskId::fresh();
-    for ask in [
-        Ask::Status,
-        Ask::Config,
-        Ask::ConfirmConfig { shown: String::new(), challenge: challenge() },
-        Ask::Approve { task, challenge: challenge() },
-        Ask::Task { task },
-        Ask::Reject { task, reason: None, for_now: false },
-        Ask::Stop,
+    for request in [
+        AnyRequest::of(GetStatus),
+        AnyRequest::of(GetConfigChanges),
+        AnyRequest::of(ConfirmConfig { shown: String::new(), challenge: challenge() }),
+        AnyRequest::of(ApproveTask { task, challenge: challenge() }),
+        AnyRequest::of(GetTask { task }),
+        AnyRequest::of(RejectTask { task, reason: None, for_now: false }),
+        AnyRequest::of(StopDaemon),
     ] {
-        assert!(is_kind(&session.ask(ask).await, FailureKind::Invalid));
+        let words = request.words.clone();
+        let refused = request.send(&session.client).await.expect_err(&words);
+        let told = (refused.kind, refused.message.as_str());
+        assert_eq!(told, (FailureKind::Invalid, "only a person's terminal may request this"), "{words}");
     }
-    for ask in [Ask::Subscribe, Ask::CancelTask { task }, Ask::CheckTask { task, wait_millis: 0 }] {
-        assert!(is_kind(&person.ask(ask).await, FailureKind::Invalid));
+    for request in [
+        AnyRequest::of(SubscribeOverrides),
+        AnyRequest::of(CancelTask { task }),
+        AnyRequest::of(CheckTask { task, wait_millis: 0 }),
+    ] {
+        let words = request.words.clone();
+        let refused = request.send(&person.0).await.expect_err(&words);
+        let told = (refused.kind, refused.message.as_str());
+        assert_eq!(told, (FailureKind::Invalid, "only an agent's session may request this"), "{words}");
     }
     app.shutdown().await;
+
+    let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let tried = log.entries.iter().filter_map(|entry| match &entry.record.event {
+        Event::Act { act, process: Some(by), done: false, .. } if by.starts_with("session ") => {
+            Some(act.as_str())
+        }
+        _ => None,
+    });
+    assert_eq!(
+        tried.collect::<Vec<_>>(),
+        ["config confirm", "approve", "reject", "daemon stop"],
+        "each act that was tried"
+    );
 }
 
 #[tokio::test]
@@ -410,8 +446,8 @@ async fn what_a_pattern_would_widen_is_told_denied_ones_first() {
     let app = home.start().await;
     let (person, session) = (home.terminal().await, home.session("project").await);
     session.submit("notes/send", "x").await.unwrap();
-    let Ok(Reply::Reach(reach)) =
-        person.ask(Ask::Reach { pattern: "notes/*".parse().unwrap(), by: Reaching::Allow }).await
+    let Ok(reach) =
+        person.request(PreviewChange { pattern: "notes/*".parse().unwrap(), by: Reaching::Allow }).await
     else {
         panic!("reach")
     };
@@ -429,7 +465,7 @@ async fn a_second_daemon_is_refused_and_stop_makes_room() {
     let second = App::start(home.parts()).await;
     assert!(is_kind(&second.map(drop), FailureKind::Refused));
     let person = home.terminal().await;
-    assert!(matches!(person.ask(Ask::Stop).await, Ok(Reply::Changed(1))));
+    person.request(StopDaemon).await.unwrap();
     tokio::time::timeout(SOON, first.stopped()).await.unwrap();
     first.shutdown().await;
     assert!(!is_there(&home.paths().socket()));
@@ -490,15 +526,15 @@ async fn how_far_a_sessions_audit_has_come_is_known_and_told_to_a_terminal_only(
     let (terminal, session) = (home.terminal().await, home.session("project").await);
     let segment = audit::Segment::open(&home.paths().audit(), "a session", home.parts().clock.now()).unwrap();
     let head = segment.head();
-    assert!(session.ask(Ask::Head(Box::new(head.clone()))).await.is_ok());
-    let Ok(Reply::Heads(heads)) = terminal.ask(Ask::Heads).await else { panic!("heads") };
+    assert!(session.request(ReportHead(head.clone())).await.is_ok());
+    let Ok(heads) = terminal.request(ListHeads).await else { panic!("heads") };
     assert!(heads.contains(&head) && heads.len() == 2, "the daemon's own too: {heads:?}");
-    assert!(is_kind(&session.ask(Ask::Heads).await, FailureKind::Invalid));
+    assert!(is_kind(&session.request(ListHeads).await, FailureKind::Invalid));
     let elsewhere = audit::Head { segment: "../x.jsonl".to_owned(), ..head };
-    assert!(is_kind(&session.ask(Ask::Head(Box::new(elsewhere))).await, FailureKind::Refused));
+    assert!(is_kind(&session.request(ReportHead(elsewhere)).await, FailureKind::Refused));
     app.shutdown().await;
     let ended = home.start().await;
-    let Ok(Reply::Heads(heads)) = home.terminal().await.ask(Ask::Heads).await else { panic!("heads") };
+    let Ok(heads) = home.terminal().await.request(ListHeads).await else { panic!("heads") };
     assert_eq!(heads.len(), 3);
     assert!(audit::verify_against(&home.paths().audit(), &heads).unwrap().holds());
     ended.shutdown().await;
@@ -510,28 +546,26 @@ async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
     let waiting = session.submit("notes/send", "waits").await.unwrap();
-    let paused = person.ask(Ask::Pause).await.unwrap();
+    let paused = person.request(Pause).await.unwrap();
     let since = session.standing.borrow().paused.expect("the session follows");
-    assert!(matches!(paused, Reply::Standing(standing) if standing.paused == Some(since)));
+    assert_eq!(paused.paused, Some(since));
 
     let refused = session.submit("notes/send", "new").await.unwrap_err();
     assert!(refused.message.starts_with("paused by a person since"), "{refused}");
     let (call, client) = call("common/read", "x");
-    let forward = Ask::Forward { call, client, progress: false, log_level: None };
-    assert!(is_kind(&session.ask(forward).await, FailureKind::Refused));
+    let forward = ForwardCall { call, client, progress: false, log_level: None };
+    assert!(is_kind(&session.request(forward).await, FailureKind::Refused));
     assert_eq!(person.why("notes/read").await.decision.action, Action::Deny);
     // Portero's own answers, and what waits, stay.
-    let seen = session.ask(Ask::CheckTask { task: waiting.id, wait_millis: 0 }).await.map(task_of).unwrap();
+    let seen =
+        session.request(CheckTask { task: waiting.id, wait_millis: 0 }).await.map(|task| *task).unwrap();
     assert_eq!(seen.state, State::PendingApproval);
 
     for challenge in [Challenge::default(), Challenge::new("guessed, and wrong")] {
-        assert!(is_kind(&person.ask(Ask::Resume { challenge }).await, FailureKind::Challenge));
+        assert!(is_kind(&person.request(Resume { challenge }).await, FailureKind::Challenge));
     }
-    assert!(is_kind(&session.ask(Ask::Resume { challenge: challenge() }).await, FailureKind::Invalid));
-    assert!(
-        is_kind(&session.ask(Ask::Pause).await, FailureKind::Invalid),
-        "an agent's session pauses nobody"
-    );
+    assert!(is_kind(&session.request(Resume { challenge: challenge() }).await, FailureKind::Invalid));
+    assert!(is_kind(&session.request(Pause).await, FailureKind::Invalid), "an agent's session pauses nobody");
     app.shutdown().await;
 
     let app = home.start().await;
@@ -539,7 +573,7 @@ async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
     assert_eq!(session.standing.borrow().paused, Some(since), "a restart does not end it");
     assert!(person.approve(&waiting).await.is_ok());
     assert!(home.record("notes").is_empty());
-    person.ask(Ask::Resume { challenge: challenge() }).await.unwrap();
+    person.request(Resume { challenge: challenge() }).await.unwrap();
     assert_eq!(session.standing.borrow().paused, None);
     assert_eq!(session.finished(&waiting).await.state, State::Completed);
     assert_eq!(home.record("notes").len(), 1);
@@ -565,14 +599,14 @@ async fn whoever_has_a_shell_and_no_passphrase_cannot_have_what_was_denied_asked
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
     let denied = session.submit("notes/send", "please").await.unwrap();
-    let reject = Ask::Reject { task: denied.id, reason: None, for_now: false };
-    person.ask(reject).await.unwrap();
-    let again = |challenge| Ask::Again { task: denied.id, challenge };
+    let reject = RejectTask { task: denied.id, reason: None, for_now: false };
+    person.request(reject).await.unwrap();
+    let again = |challenge| AskAgain { task: denied.id, challenge };
     for challenge in [None, Some(Challenge::new("a guess at it"))] {
-        assert!(is_kind(&person.ask(again(challenge)).await, FailureKind::Challenge));
+        assert!(is_kind(&person.request(again(challenge)).await, FailureKind::Challenge));
     }
     assert!(session.submit("notes/send", "please").await.is_err());
-    let anew = person.ask(again(Some(challenge()))).await.map(task_of).unwrap();
+    let anew = person.request(again(Some(challenge()))).await.map(|task| *task).unwrap();
     assert_eq!((anew.state, anew.repeats), (State::PendingApproval, Some(denied.id)));
     let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
     let tried = log
@@ -592,10 +626,10 @@ async fn a_call_that_ran_is_asked_anew_by_a_person_and_runs_once_more() {
     person.approve(&first).await.unwrap();
     assert_eq!(session.finished(&first).await.state, State::Completed);
     assert!(is_kind(
-        &session.ask(Ask::Again { task: first.id, challenge: None }).await,
+        &session.request(AskAgain { task: first.id, challenge: None }).await,
         FailureKind::Invalid
     ));
-    let anew = person.ask(Ask::Again { task: first.id, challenge: None }).await.map(task_of).unwrap();
+    let anew = person.request(AskAgain { task: first.id, challenge: None }).await.map(|task| *task).unwrap();
     assert_eq!((anew.state, anew.repeats), (State::PendingApproval, Some(first.id)));
     assert_eq!(home.record("notes").len(), 1, "asking permits nothing");
     person.approve(&anew).await.unwrap();
@@ -604,6 +638,9 @@ async fn a_call_that_ran_is_asked_anew_by_a_person_and_runs_once_more() {
     home.write_policies("deny");
     until("the files are read", async || person.why("notes/send").await.decision.action == Action::Deny)
         .await;
-    assert!(is_kind(&person.ask(Ask::Again { task: first.id, challenge: None }).await, FailureKind::Refused));
+    assert!(is_kind(
+        &person.request(AskAgain { task: first.id, challenge: None }).await,
+        FailureKind::Refused
+    ));
     app.shutdown().await;
 }

@@ -8,7 +8,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use portero::files::faults::{Fault, Injected, inject};
-use portero::ipc::{Ask, FailureKind, Reply, Status};
+use portero::ipc::requests::approvals::RejectTask;
+use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
+use portero::ipc::requests::overrides::Pause;
+use portero::ipc::requests::sessions::ForwardCall;
+use portero::ipc::{FailureKind, Status};
 use portero::policy::Action;
 use portero::task::Task;
 use porterod::app::App;
@@ -18,8 +22,8 @@ use crate::support::{Home, SOON, Terminal, call, is_kind, until};
 
 impl Terminal {
     async fn state(&self) -> Box<Status> {
-        match self.ask(Ask::Status).await {
-            Ok(Reply::Status(status)) => status,
+        match self.request(GetStatus).await {
+            Ok(status) => status,
             other => panic!("{other:?}"),
         }
     }
@@ -131,11 +135,11 @@ async fn rejects_and_stops(person: &Terminal, task: &Task, app: App) {
     let begun = Instant::now();
     person.rule("notes/read", Action::Deny).await.unwrap();
     assert!(person.is_denied("notes/read").await);
-    person.ask(Ask::Reject { task: task.id, reason: None, for_now: false }).await.unwrap();
-    person.ask(Ask::Pause).await.unwrap();
+    person.request(RejectTask { task: task.id, reason: None, for_now: false }).await.unwrap();
+    person.request(Pause).await.unwrap();
     let status = person.state().await;
     assert!(status.standing.paused.is_some());
-    person.ask(Ask::Stop).await.unwrap();
+    person.request(StopDaemon).await.unwrap();
     tokio::time::timeout(SOON, app.stopped()).await.unwrap();
     app.shutdown().await;
     assert!(begun.elapsed() < 3 * SOON, "{:?}", begun.elapsed());
@@ -276,17 +280,16 @@ async fn whatever_stands_in_the_place_of_every_file_a_person_denies_pauses_rejec
         until(&format!("{odd:?} is told"), async || !person.state().await.config_valid).await;
         let begun = Instant::now();
         // What cannot be saved is in force all the same, and said to be unsaved.
-        for ask in [
-            Ask::Rule { pattern: "notes/read".parse().unwrap(), action: Action::Deny, challenge: None },
-            Ask::Reject { task: task.id, reason: None, for_now: false },
-            Ask::Pause,
-        ] {
-            let done = person.ask(ask).await;
-            assert!(done.is_ok() || is_kind(&done, FailureKind::Unsaved), "{odd:?}: {done:?}");
-        }
+        let denied = person.rule("notes/read", Action::Deny).await;
+        assert!(denied.is_ok() || is_kind(&denied, FailureKind::Unsaved), "{odd:?}: {denied:?}");
+        let reject = RejectTask { task: task.id, reason: None, for_now: false };
+        let rejected = person.request(reject).await;
+        assert!(rejected.is_ok() || is_kind(&rejected, FailureKind::Unsaved), "{odd:?}: {rejected:?}");
+        let paused = person.request(Pause).await;
+        assert!(paused.is_ok() || is_kind(&paused, FailureKind::Unsaved), "{odd:?}: {paused:?}");
         assert!(person.is_denied("notes/read").await, "{odd:?}");
         assert!(person.state().await.standing.paused.is_some(), "{odd:?}");
-        person.ask(Ask::Stop).await.unwrap();
+        person.request(StopDaemon).await.unwrap();
         tokio::time::timeout(SOON, app.stopped()).await.unwrap();
         app.shutdown().await;
         assert!(begun.elapsed() < 3 * SOON, "{odd:?}: {:?}", begun.elapsed());
@@ -387,15 +390,15 @@ async fn status_tells_what_is_counted_so_far_while_the_audits_drive_hangs() {
     let (person, session) = (home.terminal().await, home.session("project").await);
     let forward = || {
         let (call, client) = call("common/read", "hello");
-        Ask::Forward { call, client, progress: false, log_level: None }
+        ForwardCall { call, client, progress: false, log_level: None }
     };
-    session.ask(forward()).await.unwrap();
+    session.request(forward()).await.unwrap();
     let before = person.state().await;
     assert_eq!((before.counts.done, &before.counts_lack), (1, &None));
 
     let hangs = Arc::new(Hangs::default());
     let fault = inject(&home.paths().audit(), Arc::clone(&hangs) as _);
-    session.ask(forward()).await.unwrap();
+    session.request(forward()).await.unwrap();
     let begun = Instant::now();
     let meanwhile = person.state().await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
@@ -451,17 +454,17 @@ async fn a_drive_that_hangs_while_the_store_is_written_holds_up_no_deny_pause_or
     let denying = home.terminal().await;
     let denying = tokio::spawn(async move { denying.rule("notes/read", Action::Deny).await });
     until("it is denied", async || person.is_denied("notes/read").await).await;
-    let rejected = person.ask(Ask::Reject { task: task.id, reason: None, for_now: false }).await;
+    let rejected = person.request(RejectTask { task: task.id, reason: None, for_now: false }).await;
     assert!(is_kind(&rejected, FailureKind::Unsaved), "{rejected:?}");
     assert!(is_kind(&denying.await.unwrap(), FailureKind::Unsaved));
-    let paused = person.ask(Ask::Pause).await;
+    let paused = person.request(Pause).await;
     assert!(is_kind(&paused, FailureKind::Unsaved), "{paused:?}");
     assert_eq!(person.state().await.unsaved.as_ref().unwrap().tasks, [task.id]);
 
     drop(fault);
     hangs.0.let_go();
     until("all of it is saved", async || person.state().await.unsaved.is_none()).await;
-    person.ask(Ask::Stop).await.unwrap();
+    person.request(StopDaemon).await.unwrap();
     tokio::time::timeout(SOON, app.stopped()).await.unwrap();
     app.shutdown().await;
 }

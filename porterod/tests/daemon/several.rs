@@ -1,6 +1,9 @@
 //! A tool that takes the yes of several people, as a terminal and a session see it.
 
-use portero::ipc::{Ask, FailureKind, Reaching, Reply};
+use portero::ipc::requests::approvals::{ApproveTask, GetTask, RejectTask};
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::{Pause, PreviewChange, Resume};
+use portero::ipc::{FailureKind, Reaching};
 use portero::policy::Action;
 use portero::task::State;
 use serde_json::json;
@@ -32,19 +35,19 @@ async fn a_terminal_cannot_approve_it_and_is_told_who_can_whatever_passphrase_it
         "takes 2 of 3 people (user 11, 22, 33), and has 0 of 2 approvals. A terminal is none of these people";
     for passphrase in [PASSPHRASE, "a guess"] {
         let challenge = portero::ipc::Challenge::new(passphrase);
-        let refused = person.ask(Ask::Approve { task: task.id, challenge }).await.unwrap_err();
+        let refused = person.request(ApproveTask { task: task.id, challenge }).await.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused, "{refused:?}");
         assert!(refused.message.contains(said), "{refused:?}");
         assert!(refused.hint.is_some_and(|hint| hint.contains("portero reject")));
     }
     assert!(home.record("notes").is_empty());
 
-    let Ok(Reply::Task(shown)) = person.ask(Ask::Task { task: task.id }).await else { panic!("a task") };
+    let Ok(shown) = person.request(GetTask { task: task.id }).await else { panic!("a task") };
     assert_eq!(shown.progress().as_deref(), Some("0 of 2 approvals"));
-    let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+    let Ok(status) = person.request(GetStatus).await else { panic!("status") };
     assert_eq!(status.gathering, [(task.id, task.call.tool.clone(), "0 of 2 approvals".to_owned())]);
-    let Ok(Reply::Reach(reach)) =
-        person.ask(Ask::Reach { pattern: "notes/send".parse().unwrap(), by: Reaching::Allow }).await
+    let Ok(reach) =
+        person.request(PreviewChange { pattern: "notes/send".parse().unwrap(), by: Reaching::Allow }).await
     else {
         panic!("reach")
     };
@@ -54,8 +57,8 @@ async fn a_terminal_cannot_approve_it_and_is_told_who_can_whatever_passphrase_it
     person.grant("*", std::time::Duration::from_secs(60)).await.unwrap();
     person.rule("notes/send", Action::Allow).await.unwrap();
     assert_eq!(session.submit("notes/send", "hello again").await.unwrap().state, State::PendingApproval);
-    let no = Ask::Reject { task: task.id, reason: None, for_now: false };
-    let Ok(Reply::Task(denied)) = person.ask(no).await else { panic!("denied") };
+    let no = RejectTask { task: task.id, reason: None, for_now: false };
+    let Ok(denied) = person.request(no).await else { panic!("denied") };
     assert_eq!(denied.state, State::Denied);
     assert!(home.record("notes").is_empty());
     app.shutdown().await;
@@ -67,7 +70,7 @@ async fn what_was_approved_alone_before_it_took_several_does_not_run() {
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
     let task = session.submit("notes/send", "hello").await.unwrap();
-    person.ask(Ask::Pause).await.unwrap();
+    person.request(Pause).await.unwrap();
     person.approve(&task).await.unwrap();
     let telegram = json!({
         "token": "4711:test", "apiUrl": "http://127.0.0.1:9", "chat": -5, "deciders": [11, 22],
@@ -79,7 +82,7 @@ async fn what_was_approved_alone_before_it_took_several_does_not_run() {
     })
     .await;
     let challenge = portero::ipc::Challenge::new(PASSPHRASE);
-    person.ask(Ask::Resume { challenge }).await.unwrap();
+    person.request(Resume { challenge }).await.unwrap();
     let ended = session.finished(&task).await;
     assert_eq!(ended.state, State::Failed);
     assert!(home.record("notes").is_empty());

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use portero::call::Call;
-use portero::ipc::{Ask, AskError, Called, Client, Reply};
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::sessions::{ForwardCall, GetServerListing, SetLogLevel};
+use portero::ipc::{AskError, Client, ForwardedCall};
 use portero::policy::Action;
 use portero::server::LogLevel;
 use serde_json::{Value, json};
@@ -38,31 +40,31 @@ fn count(home: &Home, server: &str, method: &str) -> usize {
     home.record(server).iter().filter(|line| line["params"]["method"] == method).count()
 }
 
-fn forward(tool: &str, method: &str, params: &Value) -> Ask {
+fn forward(tool: &str, method: &str, params: &Value) -> ForwardCall {
     let call = json!({"tool": tool, "method": method, "params": params}).to_string();
     let call: Call = serde_json::from_str(&call).unwrap();
     let client = serde_json::from_str("\"claude 1\"").unwrap();
-    Ask::Forward { call, client, progress: false, log_level: None }
+    ForwardCall { call, client, progress: false, log_level: None }
 }
 
 /// Has a server do what a talkative one can do.
 async fn tell(session: &Client, server: &str, text: &str) {
     let params = json!({"name": "read", "arguments": {"text": text}});
-    session.ask(forward(&format!("{server}/read"), "tools/call", &params)).await.unwrap();
+    session.request(forward(&format!("{server}/read"), "tools/call", &params)).await.unwrap();
 }
 
-async fn change_subscription(session: &Client, method: &str, uri: &str) -> Result<Reply, AskError> {
-    session.ask(forward("one/resources:subscribe", method, &json!({"uri": uri}))).await
+async fn change_subscription(session: &Client, method: &str, uri: &str) -> Result<ForwardedCall, AskError> {
+    session.request(forward("one/resources:subscribe", method, &json!({"uri": uri}))).await
 }
 
 async fn subscribe(session: &Client) {
     let answered = change_subscription(session, "resources/subscribe", MEMO).await;
-    assert!(matches!(answered, Ok(Reply::Called(Called::Result(_)))), "{answered:?}");
+    assert!(matches!(answered, Ok(ForwardedCall::Result(_))), "{answered:?}");
 }
 
 async fn unsubscribe(session: &Client) {
     let answered = change_subscription(session, "resources/unsubscribe", MEMO).await;
-    assert!(matches!(answered, Ok(Reply::Called(Called::Result(_)))), "{answered:?}");
+    assert!(matches!(answered, Ok(ForwardedCall::Result(_))), "{answered:?}");
 }
 
 /// What a session is told of shared servers, each as `server method`.
@@ -91,7 +93,7 @@ async fn a_server_that_hangs_holds_back_nothing_of_the_others() {
     let session = session(&home).await;
     let told = Told::of(&session);
     for server in ["one", "two"] {
-        session.ask(Ask::Listing { server: server.parse().unwrap() }).await.unwrap();
+        session.request(GetServerListing { server: server.parse().unwrap() }).await.unwrap();
     }
     tell(&session, "one", "hang").await;
     tell(&session, "one", "change").await;
@@ -102,7 +104,7 @@ async fn a_server_that_hangs_holds_back_nothing_of_the_others() {
     until("the other one's change is told", async || told.count("two notifications/tools/list_changed") == 1)
         .await;
     until("and its update", async || told.count("two notifications/resources/updated") == 1).await;
-    session.ask(Ask::Listing { server: "two".parse().unwrap() }).await.unwrap();
+    session.request(GetServerListing { server: "two".parse().unwrap() }).await.unwrap();
     // Updates of the server that hangs go on too: only its lists wait.
     tell(&session, "one", "update").await;
     until("its own update", async || told.count("one notifications/resources/updated") == 1).await;
@@ -122,10 +124,11 @@ async fn a_change_of_a_list_is_asked_for_once_however_many_sessions_are_told() {
         sessions.push((session, told));
     }
     let list_everywhere = async || {
-        let listing =
-            sessions.iter().map(|(session, _)| session.ask(Ask::Listing { server: "one".parse().unwrap() }));
+        let listing = sessions
+            .iter()
+            .map(|(session, _)| session.request(GetServerListing { server: "one".parse().unwrap() }));
         for listed in futures_util::future::join_all(listing).await {
-            assert!(matches!(listed, Ok(Reply::Listing(_))), "{listed:?}");
+            assert!(listed.is_ok(), "{listed:?}");
         }
     };
     list_everywhere().await;
@@ -175,10 +178,7 @@ async fn what_policy_denies_by_now_is_still_unsubscribed_from() {
     person.rule("one/*", Action::Deny).await.unwrap();
 
     let not_held = change_subscription(&second, "resources/unsubscribe", MEMO).await;
-    assert!(
-        matches!(&not_held, Ok(Reply::Called(Called::Result(_)))),
-        "the first still wants it: {not_held:?}"
-    );
+    assert!(matches!(&not_held, Ok(ForwardedCall::Result(_))), "the first still wants it: {not_held:?}");
     assert_eq!(count(&home, "one", "resources/unsubscribe"), 0);
     unsubscribe(&first).await;
     assert_eq!(count(&home, "one", "resources/unsubscribe"), 1);
@@ -210,8 +210,8 @@ async fn a_session_that_leaves_leaves_no_subscription_behind() {
     subscribe(&second).await;
     drop(first);
     let person = home.terminal().await;
-    let connected = async || match person.ask(Ask::Status).await {
-        Ok(Reply::Status(status)) => status.sessions.len(),
+    let connected = async || match person.request(GetStatus).await {
+        Ok(status) => status.sessions.len(),
         other => panic!("{other:?}"),
     };
     until("the first has left", async || connected().await == 1).await;
@@ -230,7 +230,11 @@ async fn a_session_that_leaves_while_it_subscribes_leaves_no_subscription_behind
     let client = session.clone();
     let subscribing = tokio::spawn(async move {
         client
-            .ask(forward("one/resources:subscribe", "resources/subscribe", &json!({"uri": "memo://hangs"})))
+            .request(forward(
+                "one/resources:subscribe",
+                "resources/subscribe",
+                &json!({"uri": "memo://hangs"}),
+            ))
             .await
     });
     until("the server is asked", async || count(&home, "one", "resources/subscribe") == 1).await;
@@ -257,12 +261,12 @@ async fn a_running_server_is_told_a_more_talkative_level_without_a_call() {
     };
     assert!(told().is_empty());
     for (level, then) in [(LogLevel::Info, vec!["info"]), (LogLevel::Debug, vec!["info", "debug"])] {
-        let answered = session.ask(Ask::LogLevel { level }).await;
-        assert!(matches!(answered, Ok(Reply::Changed(_))), "{answered:?}");
+        let answered = session.request(SetLogLevel { level }).await;
+        assert!(answered.is_ok(), "{answered:?}");
         until("it is told", async || told() == then).await;
     }
     // Another session of the same server may still want to hear more.
-    session.ask(Ask::LogLevel { level: LogLevel::Error }).await.unwrap();
+    session.request(SetLogLevel { level: LogLevel::Error }).await.unwrap();
     tell(&session, "one", "").await;
     assert_eq!(told(), ["info", "debug"]);
     app.shutdown().await;

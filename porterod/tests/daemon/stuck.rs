@@ -6,7 +6,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use portero::audit::{Disk, Lines, RealDisk};
-use portero::ipc::{Ask, FailureKind, Peer, Reply, Unsaved};
+use portero::ipc::requests::approvals::{GetTask, RejectTask};
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::{GetUnsaved, Pause, Resume};
+use portero::ipc::requests::sessions::ForwardCall;
+use portero::ipc::{FailureKind, Peer, Unsaved};
 use portero::policy::Action;
 use portero::task::State;
 use porterod::app::{App, Parts};
@@ -35,10 +39,7 @@ impl Drop for Holder {
 }
 
 async fn unsaved(person: &Terminal) -> Option<Unsaved> {
-    match person.ask(Ask::Unsaved).await.unwrap() {
-        Reply::Unsaved(unsaved) => unsaved,
-        other => panic!("{other:?}"),
-    }
+    person.request(GetUnsaved).await.unwrap()
 }
 
 #[tokio::test]
@@ -58,16 +59,16 @@ async fn what_narrows_is_answered_at_once_while_another_program_holds_the_store_
         denied.message.contains("in force") && denied.message.contains("another program holds it"),
         "{denied}"
     );
-    assert!(person.ask(Ask::Pause).await.is_err_and(|failure| failure.kind == FailureKind::Unsaved));
-    let reject = Ask::Reject { task: task.id, reason: None, for_now: false };
-    let rejected = person.ask(reject).await.unwrap_err();
+    assert!(person.request(Pause).await.is_err_and(|failure| failure.kind == FailureKind::Unsaved));
+    let reject = RejectTask { task: task.id, reason: None, for_now: false };
+    let rejected = person.request(reject).await.unwrap_err();
     assert_eq!(rejected.kind, FailureKind::Unsaved, "{rejected}");
     assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
 
     assert_eq!(person.why("common/read").await.decision.action, Action::Deny);
     let left = unsaved(&person).await.unwrap();
     assert!(left.rules == [1] && left.paused && left.tasks == [task.id], "{left:?}");
-    let Reply::Status(status) = person.ask(Ask::Status).await.unwrap() else { panic!("status") };
+    let status = person.request(GetStatus).await.unwrap();
     assert_eq!(status.unsaved, Some(left));
     assert_eq!(session.finished(&task).await.state, State::Denied);
     let approved = person.approve(&task).await;
@@ -79,9 +80,9 @@ async fn what_narrows_is_answered_at_once_while_another_program_holds_the_store_
     app.shutdown().await;
     let app = home.start().await;
     let person = home.terminal().await;
-    let Reply::Status(status) = person.ask(Ask::Status).await.unwrap() else { panic!("status") };
+    let status = person.request(GetStatus).await.unwrap();
     assert!(status.standing.rules.len() == 1 && status.standing.paused.is_some() && status.pending == 0);
-    let Reply::Task(kept) = person.ask(Ask::Task { task: task.id }).await.unwrap() else { panic!("a task") };
+    let kept = person.request(GetTask { task: task.id }).await.unwrap();
     assert_eq!(kept.state, State::Denied);
     assert!(home.record("notes").is_empty(), "it never ran");
     app.shutdown().await;
@@ -183,9 +184,9 @@ async fn a_disk_that_takes_its_time_delays_only_those_who_wait_for_it() {
     let session = home.session("project").await;
     let forward = || {
         let (call, client) = call("common/read", "hello");
-        Ask::Forward { call, client, progress: false, log_level: None }
+        ForwardCall { call, client, progress: false, log_level: None }
     };
-    session.ask(forward()).await.unwrap();
+    session.request(forward()).await.unwrap();
 
     disk.close();
     let since = Instant::now();
@@ -194,18 +195,18 @@ async fn a_disk_that_takes_its_time_delays_only_those_who_wait_for_it() {
     // A refused attempt is recorded, synced, by itself.
     let refused = home.terminal().await;
     let refused = tokio::spawn(async move {
-        refused.ask(Ask::Resume { challenge: portero::ipc::Challenge::new("a wrong passphrase") }).await
+        refused.request(Resume { challenge: portero::ipc::Challenge::new("a wrong passphrase") }).await
     });
     until("a sync is under way", async || disk.waiting() > 0).await;
     for _ in 0..5 {
-        session.ask(forward()).await.unwrap();
-        person.ask(Ask::Status).await.unwrap();
+        session.request(forward()).await.unwrap();
+        person.request(GetStatus).await.unwrap();
     }
     home.connect(Peer::Terminal).await;
     assert_eq!(person.why("notes/erase").await.decision.action, Action::Deny, "in force before it is saved");
     assert_eq!(unsaved(&person).await, None, "it is being saved, and nothing failed");
     let pausing = home.terminal().await;
-    let pausing = tokio::spawn(async move { pausing.ask(Ask::Pause).await });
+    let pausing = tokio::spawn(async move { pausing.request(Pause).await });
     until("a pause is in force while the deny waits", async || {
         person.why("common/read").await.decision.action == Action::Deny
     })

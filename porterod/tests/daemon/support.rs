@@ -1,17 +1,20 @@
 //! A daemon in this process, on directories and a clock of its own.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portero::clock::TestClock;
 use portero::identity::Nonce;
-use portero::ipc::{
-    Ask, AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, Peer, Push, Reply,
-};
+use portero::ipc::requests::approvals::ApproveTask;
+use portero::ipc::requests::auth::SetPassphrase;
+use portero::ipc::requests::overrides::{CreateGrant, CreateRule, ExplainDecision};
+use portero::ipc::requests::sessions::{CheckTask, SubmitCall, SubscribeOverrides};
+use portero::ipc::{AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, Peer, Push, Request};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
-use portero::policy::{Action, Explanation, Limits, Standing};
+use portero::policy::{Action, Explanation, Grant, Limits, Rule, Standing};
 use portero::server::Guard;
 use portero::task::{State, Task};
 use porterod::app::{App, Parts};
@@ -125,7 +128,7 @@ impl Home {
     pub(crate) async fn person(&self) -> Terminal {
         let terminal = self.terminal().await;
         let new = Challenge::new(PASSPHRASE);
-        terminal.ask(Ask::SetPassphrase { old: None, new }).await.unwrap();
+        terminal.request(SetPassphrase { old: None, new }).await.unwrap();
         terminal
     }
 
@@ -144,7 +147,7 @@ impl Home {
     /// A session that follows rules and grants as sessions do.
     pub(crate) async fn session(&self, directory: &str) -> Session {
         let (client, mut pushes) = self.silent_session(directory).await;
-        let Ok(Reply::Standing(standing)) = client.ask(Ask::Subscribe).await else { panic!("no standing") };
+        let Ok(standing) = client.request(SubscribeOverrides).await else { panic!("no standing") };
         let (standing, _) = tokio::sync::watch::channel(standing);
         let (other, others) = mpsc::channel(100);
         let (follower, heard) = (client.clone(), standing.clone());
@@ -174,20 +177,20 @@ impl Home {
 pub(crate) struct Terminal(pub(crate) Client);
 
 impl Terminal {
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
-        ask_soon(&self.0, ask).await
+    pub(crate) async fn request<R: Request>(&self, request: R) -> Result<R::Response, Failure> {
+        request_soon(&self.0, request).await
     }
 
     pub(crate) async fn approve(&self, task: &Task) -> Result<Task, Failure> {
-        self.ask(Ask::Approve { task: task.id, challenge: challenge() }).await.map(task_of)
+        self.request(ApproveTask { task: task.id, challenge: challenge() }).await.map(|task| *task)
     }
 
-    pub(crate) async fn rule(&self, pattern: &str, action: Action) -> Result<Reply, Failure> {
+    pub(crate) async fn rule(&self, pattern: &str, action: Action) -> Result<Rule, Failure> {
         let challenge = (action == Action::Allow).then(challenge);
-        self.ask(Ask::Rule { pattern: pattern.parse().unwrap(), action, challenge }).await
+        self.request(CreateRule { pattern: pattern.parse().unwrap(), action, challenge }).await
     }
 
-    pub(crate) async fn grant(&self, pattern: &str, lasts: Duration) -> Result<Reply, Failure> {
+    pub(crate) async fn grant(&self, pattern: &str, lasts: Duration) -> Result<Grant, Failure> {
         self.grant_limited(pattern, lasts, Limits::default()).await
     }
 
@@ -196,15 +199,15 @@ impl Terminal {
         pattern: &str,
         lasts: Duration,
         limits: Limits,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Grant, Failure> {
         let millis = u64::try_from(lasts.as_millis()).unwrap();
         let pattern = pattern.parse().unwrap();
-        self.ask(Ask::Grant { pattern, millis, limits, challenge: challenge() }).await
+        self.request(CreateGrant { pattern, millis, limits, challenge: challenge() }).await
     }
 
     pub(crate) async fn why(&self, tool: &str) -> Explanation {
-        match self.ask(Ask::Why { tool: tool.parse().unwrap(), arguments: None }).await {
-            Ok(Reply::Why(explanation)) => *explanation,
+        match self.request(ExplainDecision { tool: tool.parse().unwrap(), arguments: None }).await {
+            Ok(explanation) => *explanation,
             other => panic!("{other:?}"),
         }
     }
@@ -219,19 +222,19 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
-        ask_soon(&self.client, ask).await
+    pub(crate) async fn request<R: Request>(&self, request: R) -> Result<R::Response, Failure> {
+        request_soon(&self.client, request).await
     }
 
     /// Submits a call that says `text`.
     pub(crate) async fn submit(&self, tool: &str, text: &str) -> Result<Task, Failure> {
         let (call, client) = call(tool, text);
-        self.ask(Ask::Submit { call, client }).await.map(task_of)
+        self.request(SubmitCall { call, client }).await.map(|task| *task)
     }
 
     pub(crate) async fn finished(&self, task: &Task) -> Task {
         let wait_millis = u64::try_from(SOON.as_millis()).unwrap();
-        let task = task_of(self.ask(Ask::CheckTask { task: task.id, wait_millis }).await.unwrap());
+        let task = *self.request(CheckTask { task: task.id, wait_millis }).await.unwrap();
         assert!(task.state.is_final(), "{task:?}");
         task
     }
@@ -250,9 +253,35 @@ impl Session {
     }
 }
 
-async fn ask_soon(client: &Client, ask: Ask) -> Result<Reply, Failure> {
-    match tokio::time::timeout(2 * SOON, client.ask(ask)).await.expect("in time") {
-        Ok(reply) => Ok(reply),
+type Sending = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
+
+/// A request of any type, so that a list holds several.
+pub(crate) struct AnyRequest {
+    /// The request, as a failed test shows it.
+    pub(crate) words: String,
+    send: Box<dyn FnOnce(Client) -> Sending>,
+}
+
+impl AnyRequest {
+    pub(crate) fn of<R: Request>(request: R) -> Self {
+        let words = format!("{} {request:?}", R::METHOD);
+        let send = |client: Client| -> Sending {
+            Box::pin(
+                async move { request_soon(&client, request).await.map(|response| format!("{response:?}")) },
+            )
+        };
+        Self { words, send: Box::new(send) }
+    }
+
+    /// The response in the words of a failed test, or the refusal.
+    pub(crate) async fn send(self, client: &Client) -> Result<String, Failure> {
+        (self.send)(client.clone()).await
+    }
+}
+
+async fn request_soon<R: Request>(client: &Client, request: R) -> Result<R::Response, Failure> {
+    match tokio::time::timeout(2 * SOON, client.request(request)).await.expect("in time") {
+        Ok(response) => Ok(response),
         Err(AskError::Refused(failure)) => Err(failure),
         Err(other) => panic!("{other}"),
     }
@@ -267,13 +296,6 @@ pub(crate) fn call(tool: &str, text: &str) -> (portero::call::Call, portero::ano
 
 pub(crate) fn challenge() -> Challenge {
     Challenge::new(PASSPHRASE)
-}
-
-pub(crate) fn task_of(reply: Reply) -> Task {
-    match reply {
-        Reply::Task(task) => *task,
-        other => panic!("expected a task, not {other:?}"),
-    }
 }
 
 /// Waits until something is so.

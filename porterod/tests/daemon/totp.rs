@@ -5,7 +5,10 @@ use std::time::Duration;
 use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use portero::clock::Clock as _;
-use portero::ipc::{Ask, Authenticator, Challenge, Disclosed, Failure, FailureKind, Reply};
+use portero::ipc::requests::auth::{EnrollTotp, OfferTotp, RemoveTotp};
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::{CreateGrant, CreateRule, RemoveRule};
+use portero::ipc::{Authenticator, Challenge, Disclosed, Failure, FailureKind};
 use portero::policy::Action;
 use sha1::Sha1;
 
@@ -42,17 +45,17 @@ fn with_code(code: &str) -> Challenge {
 }
 
 async fn enroll(home: &Home, person: &Terminal) -> (Phone, Vec<Disclosed>) {
-    let offered = person.ask(Ask::OfferTotp { challenge: challenge() }).await;
-    let Ok(Reply::TotpSecret(secret)) = offered else { panic!("{offered:?}") };
+    let offered = person.request(OfferTotp { challenge: challenge() }).await;
+    let Ok(secret) = offered else { panic!("{offered:?}") };
     let phone = Phone(BASE32_NOPAD.decode(secret.expose().as_bytes()).unwrap());
-    let enrolled = person.ask(Ask::EnrollTotp { challenge: with_code(&phone.code(home)) }).await;
-    let Ok(Reply::RecoveryCodes(codes)) = enrolled else { panic!("{enrolled:?}") };
+    let enrolled = person.request(EnrollTotp { challenge: with_code(&phone.code(home)) }).await;
+    let Ok(codes) = enrolled else { panic!("{enrolled:?}") };
     (phone, codes)
 }
 
-fn grant(pattern: &str, lasts: Duration, challenge: Challenge) -> Ask {
+fn grant(pattern: &str, lasts: Duration, challenge: Challenge) -> CreateGrant {
     let millis = u64::try_from(lasts.as_millis()).unwrap();
-    Ask::Grant {
+    CreateGrant {
         pattern: pattern.parse().unwrap(),
         millis,
         limits: portero::policy::Limits::default(),
@@ -60,16 +63,16 @@ fn grant(pattern: &str, lasts: Duration, challenge: Challenge) -> Ask {
     }
 }
 
-fn allow(pattern: &str, challenge: Challenge) -> Ask {
-    Ask::Rule { pattern: pattern.parse().unwrap(), action: Action::Allow, challenge: Some(challenge) }
+fn allow(pattern: &str, challenge: Challenge) -> CreateRule {
+    CreateRule { pattern: pattern.parse().unwrap(), action: Action::Allow, challenge: Some(challenge) }
 }
 
 async fn status_of(person: &Terminal) -> Option<Authenticator> {
-    let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+    let Ok(status) = person.request(GetStatus).await else { panic!("status") };
     status.totp
 }
 
-fn says(result: &Result<Reply, Failure>, words: &str) -> bool {
+fn says<T>(result: &Result<T, Failure>, words: &str) -> bool {
     result.as_ref().is_err_and(|failure| {
         failure.kind == FailureKind::Challenge && failure.message.contains(words) && failure.hint.is_some()
     })
@@ -82,31 +85,31 @@ async fn what_is_wide_needs_a_code_and_what_is_not_needs_none() {
     let (person, session) = (home.person().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     let deny = |pattern: &'static str| async { person.rule(pattern, Action::Deny).await };
-    let Ok(Reply::Rule(many)) = deny("notes/*").await else { panic!("denied") };
-    let Ok(Reply::Rule(one)) = deny("common/send").await else { panic!("denied") };
+    let Ok(many) = deny("notes/*").await else { panic!("denied") };
+    let Ok(one) = deny("common/send").await else { panic!("denied") };
     let (phone, _) = enroll(&home, &person).await;
 
-    for ask in [
-        grant("notes/*", STEP, challenge()),
-        grant("notes/send", HOUR + STEP, challenge()),
-        allow("notes/send", challenge()),
-        Ask::Unrule { id: many.id, challenge: Some(challenge()) },
-        Ask::RemoveTotp { challenge: challenge() },
+    for request in [
+        AnyRequest::of(grant("notes/*", STEP, challenge())),
+        AnyRequest::of(grant("notes/send", HOUR + STEP, challenge())),
+        AnyRequest::of(allow("notes/send", challenge())),
+        AnyRequest::of(RemoveRule { id: many.id, challenge: Some(challenge()) }),
+        AnyRequest::of(RemoveTotp { challenge: challenge() }),
     ] {
-        let act = format!("{ask:?}");
-        assert!(says(&person.ask(ask).await, "needs a code"), "{act}");
+        let act = request.words.clone();
+        assert!(says(&request.send(&person.0).await, "needs a code"), "{act}");
     }
-    person.ask(Ask::Unrule { id: many.id, challenge: Some(phone.both(&home)) }).await.unwrap();
-    person.ask(Ask::Unrule { id: one.id, challenge: Some(challenge()) }).await.unwrap();
-    person.ask(grant("notes/send", HOUR, challenge())).await.unwrap();
+    person.request(RemoveRule { id: many.id, challenge: Some(phone.both(&home)) }).await.unwrap();
+    person.request(RemoveRule { id: one.id, challenge: Some(challenge()) }).await.unwrap();
+    person.request(grant("notes/send", HOUR, challenge())).await.unwrap();
     person.approve(&task).await.unwrap();
 
-    person.ask(grant("notes/*", STEP, phone.both(&home))).await.unwrap();
-    let again = person.ask(grant("notes/*", STEP, with_code(&phone.code(&home)))).await;
+    person.request(grant("notes/*", STEP, phone.both(&home))).await.unwrap();
+    let again = person.request(grant("notes/*", STEP, with_code(&phone.code(&home)))).await;
     assert!(says(&again, "used before"), "{again:?}");
-    let wrong = person.ask(allow("notes/send", with_code("no code"))).await;
+    let wrong = person.request(allow("notes/send", with_code("no code"))).await;
     assert!(says(&wrong, "not the code of now"), "{wrong:?}");
-    person.ask(allow("notes/send", phone.both(&home))).await.unwrap();
+    person.request(allow("notes/send", phone.both(&home))).await.unwrap();
     app.shutdown().await;
 }
 
@@ -125,13 +128,13 @@ async fn it_outlives_the_daemon_and_goes_with_a_recovery_code() {
     let told = status_of(&person).await.unwrap();
     assert_eq!((told.since, told.recovery), (home.clock.now().wall, 8));
     assert!(told.by.contains(&std::process::id().to_string()), "{told:?}");
-    assert!(says(&person.ask(grant("notes/*", STEP, used)).await, "used before"));
-    let second = person.ask(Ask::OfferTotp { challenge: challenge() }).await;
+    assert!(says(&person.request(grant("notes/*", STEP, used)).await, "used before"));
+    let second = person.request(OfferTotp { challenge: challenge() }).await;
     assert!(is_kind(&second, FailureKind::Refused), "{second:?}");
 
-    person.ask(Ask::RemoveTotp { challenge: with_code(recovery[0].expose()) }).await.unwrap();
+    person.request(RemoveTotp { challenge: with_code(recovery[0].expose()) }).await.unwrap();
     assert_eq!(status_of(&person).await, None);
-    person.ask(grant("notes/*", STEP, challenge())).await.unwrap();
+    person.request(grant("notes/*", STEP, challenge())).await.unwrap();
     app.shutdown().await;
 }
 
@@ -141,13 +144,13 @@ async fn a_session_reaches_none_of_it() {
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
     let (phone, recovery) = enroll(&home, &person).await;
-    for ask in [
-        Ask::OfferTotp { challenge: challenge() },
-        Ask::EnrollTotp { challenge: phone.both(&home) },
-        Ask::RemoveTotp { challenge: with_code(recovery[0].expose()) },
+    for request in [
+        AnyRequest::of(OfferTotp { challenge: challenge() }),
+        AnyRequest::of(EnrollTotp { challenge: phone.both(&home) }),
+        AnyRequest::of(RemoveTotp { challenge: with_code(recovery[0].expose()) }),
     ] {
-        let act = format!("{ask:?}");
-        assert!(is_kind(&session.ask(ask).await, FailureKind::Invalid), "{act}");
+        let act = request.words.clone();
+        assert!(is_kind(&request.send(&session.client).await, FailureKind::Invalid), "{act}");
     }
     assert_eq!(status_of(&person).await.unwrap().recovery, 8);
     app.shutdown().await;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use portero::ipc::{Ask, Challenge, Failure, FailureKind, Push, Reply};
+use portero::ipc::requests::approvals::{ApproveTask, CheckApproval};
+use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::{Challenge, Failure, FailureKind, Push};
 use portero::task::{State, Task};
 use serde_json::{Value, json};
 
@@ -24,12 +27,12 @@ async fn edit(home: &Home, session: &mut Session, file: &str, value: &Value) {
 }
 
 async fn confirm_edit(person: &Terminal) {
-    let Ok(Reply::Config(waiting)) = person.ask(Ask::Config).await else { panic!("nothing to look at") };
-    person.ask(Ask::ConfirmConfig { shown: waiting.shown, challenge: challenge() }).await.unwrap();
+    let Ok(waiting) = person.request(GetConfigChanges).await else { panic!("nothing to look at") };
+    person.request(ConfirmConfig { shown: waiting.shown, challenge: challenge() }).await.unwrap();
 }
 
-async fn approvable(person: &Terminal, task: &Task) -> Result<Reply, Failure> {
-    person.ask(Ask::Approvable { task: task.id }).await
+async fn approvable(person: &Terminal, task: &Task) -> Result<Box<Task>, Failure> {
+    person.request(CheckApproval { task: task.id }).await
 }
 
 #[tokio::test]
@@ -49,7 +52,7 @@ async fn an_edit_that_waits_for_a_person_voids_no_approval() {
     edit(&home, &mut session, "mcps.json", &edited).await;
     let replaced = json!({"replacements": [{"fake": "John Doe", "real": "Jack Poe", "bidirectional": true}]});
     edit(&home, &mut session, "replacements.json", &replaced).await;
-    let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("no status") };
+    let Ok(status) = person.request(GetStatus).await else { panic!("no status") };
     assert!(status.config_waits >= 4, "all of it waits: {}", status.config_waits);
 
     approvable(&person, &task).await.unwrap();
@@ -118,7 +121,7 @@ async fn what_voids_an_approval_is_named_before_the_passphrase_is_looked_at() {
         assert!(checked.kind == FailureKind::Void && checked.message.ends_with(cause), "{checked:?}");
         assert!(checked.hint.unwrap().contains("portero reject"));
         let wrong = Challenge::new("not the passphrase");
-        let refused = person.ask(Ask::Approve { task: task.id, challenge: wrong }).await.unwrap_err();
+        let refused = person.request(ApproveTask { task: task.id, challenge: wrong }).await.unwrap_err();
         assert_eq!((refused.kind, refused.message), (FailureKind::Void, checked.message));
         // Taken back, the question counts again.
         edit(&home, &mut session, file, &serde_json::from_str(&before).unwrap()).await;

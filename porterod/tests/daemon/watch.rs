@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use portero::ipc::{Ask, FailureKind, Look, Reply, Watched};
+use portero::ipc::requests::approvals::{InspectTask, WatchTasks};
+use portero::ipc::{FailureKind, Look, Watched};
 use portero::names::TaskId;
 use portero::notice::{Became, Notice};
 use portero::policy::Action;
@@ -11,8 +12,8 @@ use portero::task::State;
 use crate::support::{Home, SOON, Terminal, is_kind, until};
 
 async fn watched(person: &Terminal, after: Option<u64>) -> Watched {
-    match person.ask(Ask::Watch { after }).await {
-        Ok(Reply::Watched(watched)) => watched,
+    match person.request(WatchTasks { after }).await {
+        Ok(watched) => watched,
         other => panic!("{other:?}"),
     }
 }
@@ -71,11 +72,11 @@ async fn a_task_is_looked_at_with_what_its_tool_says_of_itself() {
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
     let waits = session.submit("notes/send", "waits").await.unwrap();
-    let Ok(Reply::Look(look)) = person.ask(Ask::Look { task: waits.id }).await else { panic!("look") };
+    let Ok(look) = person.request(InspectTask { task: waits.id }).await else { panic!("look") };
     let Look { task, hints } = *look;
     assert_eq!((task.id, task.call.params.get().get()), (waits.id, waits.call.params.get().get()));
     assert!(hints.is_some(), "the daemon saw the tool when it bound the call to its definition");
-    assert!(is_kind(&person.ask(Ask::Look { task: TaskId::fresh() }).await, FailureKind::NotFound));
+    assert!(is_kind(&person.request(InspectTask { task: TaskId::fresh() }).await, FailureKind::NotFound));
     app.shutdown().await;
 }
 
@@ -84,12 +85,11 @@ async fn a_session_may_not_watch_and_one_that_watches_does_not_hold_up_the_end()
     let home = Home::new();
     let app = home.start().await;
     let (person, session) = (home.person().await, home.session("project").await);
-    for ask in [Ask::Watch { after: None }, Ask::Look { task: TaskId::fresh() }] {
-        assert!(is_kind(&session.ask(ask).await, FailureKind::Invalid));
-    }
+    assert!(is_kind(&session.request(WatchTasks { after: None }).await, FailureKind::Invalid));
+    assert!(is_kind(&session.request(InspectTask { task: TaskId::fresh() }).await, FailureKind::Invalid));
     let place = watched(&person, None).await.place;
     let watching = person.0.clone();
-    let watching = tokio::spawn(async move { watching.ask(Ask::Watch { after: Some(place) }).await });
+    let watching = tokio::spawn(async move { watching.request(WatchTasks { after: Some(place) }).await });
     tokio::task::yield_now().await;
     let begin = std::time::Instant::now();
     app.shutdown().await;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use portero::audit::{Event, Outcome, Record, Segment};
 use portero::clock::Clock as _;
-use portero::ipc::{Ask, Reply};
+use portero::ipc::requests::overrides::{CreateRule, GetOverrides};
+
 use portero::policy::Action;
 use serde_json::{Value, json};
 
@@ -127,7 +128,7 @@ impl World {
     }
 
     async fn rules(&self) -> Vec<String> {
-        let Ok(Reply::Standing(standing)) = self.ask(Ask::Rules).await else { panic!("rules") };
+        let Ok(standing) = self.request(GetOverrides).await else { panic!("rules") };
         standing.rules.iter().map(|rule| format!("{} {} {}", rule.id, rule.action, rule.pattern)).collect()
     }
 }
@@ -239,8 +240,8 @@ async fn a_late_tap_counts_and_a_repeated_or_foreign_one_changes_nothing() {
 
     // Somebody made the rule at the terminal meanwhile.
     let rule =
-        |pattern: &str, action| Ask::Rule { pattern: pattern.parse().unwrap(), action, challenge: None };
-    world.ask(rule("files/read_file", Action::RequireApproval)).await.unwrap();
+        |pattern: &str, action| CreateRule { pattern: pattern.parse().unwrap(), action, challenge: None };
+    world.request(rule("files/read_file", Action::RequireApproval)).await.unwrap();
     world.clock.advance(Duration::from_secs(6 * 24 * 3600));
     let query = world.telegram.press_with(JANE, notice.id, &ask);
     assert_eq!(world.told(&query).await, "Rule 1 says so already. Nothing was changed.");

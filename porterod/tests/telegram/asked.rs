@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use portero::identity::Nonce;
+use portero::ipc::requests::approvals::{ApproveTask, RevealTask};
+use portero::ipc::requests::auth::{
+    EnrollTotp, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
+};
+use portero::ipc::requests::overrides::{CreateGrant, CreateRule, GetOverrides, Pause, Resume};
 use portero::ipc::{
-    Ask, AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, Peer, Push, Reply,
-    TelegramConfirms,
+    AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, Peer, Push, Request, TelegramConfirms,
 };
 use portero::policy::{Action, Grant, Limits, Standing};
 use portero::task::State;
@@ -20,25 +24,18 @@ use crate::world::{GROUP, JANE, MALLORY, SOON, World};
 const HOUR: u64 = 3_600_000;
 
 /// A terminal whose question is on its way, and the number that it was told.
-struct Terminal {
+struct Terminal<T> {
     client: Client,
     number: String,
-    answer: JoinHandle<Result<Reply, AskError>>,
+    answer: JoinHandle<Result<T, AskError>>,
 }
 
-impl Terminal {
-    async fn answered(self) -> Result<Reply, Failure> {
+impl<T: std::fmt::Debug> Terminal<T> {
+    async fn answered(self) -> Result<T, Failure> {
         match tokio::time::timeout(SOON, self.answer).await.expect("in time").unwrap() {
-            Ok(reply) => Ok(reply),
+            Ok(response) => Ok(response),
             Err(AskError::Refused(failure)) => Err(failure),
             Err(other) => panic!("{other}"),
-        }
-    }
-
-    async fn granted(self) -> Grant {
-        match self.answered().await {
-            Ok(Reply::Grant(grant)) => grant,
-            other => panic!("{other:?}"),
         }
     }
 
@@ -56,6 +53,12 @@ impl Terminal {
     }
 }
 
+impl Terminal<Grant> {
+    async fn granted(self) -> Grant {
+        self.answered().await.unwrap()
+    }
+}
+
 impl World {
     async fn connected(&self) -> (Client, mpsc::Receiver<Push>) {
         let hello = Hello {
@@ -70,10 +73,10 @@ impl World {
     }
 
     /// A terminal asks; it has its number.
-    async fn terminal(&self, ask: Ask) -> Terminal {
+    async fn terminal<R: Request>(&self, request: R) -> Terminal<R::Response> {
         let (client, mut pushes) = self.connected().await;
         let asking = client.clone();
-        let answer = tokio::spawn(async move { asking.ask(ask).await });
+        let answer = tokio::spawn(async move { asking.request(request).await });
         match tokio::time::timeout(SOON, pushes.recv()).await.expect("in time") {
             Some(Push::Number { tap, seconds: 120, .. }) => {
                 let number = tap.expose().to_owned();
@@ -86,8 +89,8 @@ impl World {
     }
 
     /// Nobody is asked, since it is refused at once.
-    async fn not_asked(&self, ask: Ask, words: &str) {
-        let failure = self.ask(ask).await.expect_err("it is refused");
+    async fn not_asked<R: Request>(&self, request: R, words: &str) {
+        let failure = self.request(request).await.expect_err("it is refused");
         assert_eq!(failure.kind, FailureKind::Challenge, "{failure:?}");
         assert!(failure.message.contains(words), "{words}: {failure:?}");
     }
@@ -113,10 +116,7 @@ impl World {
     }
 
     async fn stands(&self) -> Standing {
-        match self.ask(Ask::Rules).await.unwrap() {
-            Reply::Standing(standing) => standing,
-            other => panic!("{other:?}"),
-        }
+        self.request(GetOverrides).await.unwrap()
     }
 
     /// What a press was answered with.
@@ -134,8 +134,8 @@ fn challenge() -> Challenge {
     Challenge::on_telegram()
 }
 
-fn grant(pattern: &str) -> Ask {
-    Ask::Grant {
+fn grant(pattern: &str) -> CreateGrant {
+    CreateGrant {
         pattern: pattern.parse().unwrap(),
         millis: HOUR,
         limits: Limits::default(),
@@ -316,7 +316,7 @@ async fn what_changed_since_it_was_shown_is_not_done() {
     world.telegram.say(JANE, "/start");
     let world = world.started().await;
     world.serves().await;
-    let allow = Ask::Rule {
+    let allow = CreateRule {
         pattern: "github/*".parse().unwrap(),
         action: Action::Allow,
         challenge: Some(challenge()),
@@ -325,8 +325,8 @@ async fn what_changed_since_it_was_shown_is_not_done() {
     let card = world.card().await;
     assert!(card.text.contains("asks now → would run unasked"), "{}", card.text);
     let deny =
-        Ask::Rule { pattern: "github/prompts:get".parse().unwrap(), action: Action::Deny, challenge: None };
-    world.ask(deny).await.unwrap();
+        CreateRule { pattern: "github/prompts:get".parse().unwrap(), action: Action::Deny, challenge: None };
+    world.request(deny).await.unwrap();
     let number = terminal.number.clone();
     world.tap(&card, &number);
     terminal.refused("something changed since it was shown").await;
@@ -338,7 +338,7 @@ async fn what_changed_since_it_was_shown_is_not_done() {
 async fn limits_of_a_grant_are_shown_and_hold() {
     let world = World::of_jane().await;
     let limits = Limits { uses: "3".parse().ok(), ..Limits::default() };
-    let ask = Ask::Grant {
+    let ask = CreateGrant {
         pattern: "a/b".parse().unwrap(),
         millis: HOUR,
         limits: limits.clone(),
@@ -355,14 +355,14 @@ async fn limits_of_a_grant_are_shown_and_hold() {
 #[tokio::test]
 async fn what_is_paused_is_only_resumed_there() {
     let world = World::of_jane().await;
-    world.ask(Ask::Pause).await.unwrap();
+    world.request(Pause).await.unwrap();
     world.not_asked(grant("a/*"), "everything is paused").await;
-    let terminal = world.terminal(Ask::Resume { challenge: challenge() }).await;
+    let terminal = world.terminal(Resume { challenge: challenge() }).await;
     let card = world.card().await;
     assert!(card.text.contains("Go on?"), "{}", card.text);
     let number = terminal.number.clone();
     world.tap(&card, &number);
-    assert!(matches!(terminal.answered().await, Ok(Reply::Changed(1))));
+    assert!(terminal.answered().await.unwrap(), "it was paused");
     assert!(world.stands().await.paused.is_none());
 }
 
@@ -370,16 +370,14 @@ async fn what_is_paused_is_only_resumed_there() {
 async fn what_changes_a_second_factor_takes_the_passphrase() {
     let world = World::of_jane().await;
     world.set_passphrase().await;
-    for ask in [
-        Ask::SetPassphrase { old: Some(challenge()), new: Challenge::new("another good one") },
-        Ask::OfferTotp { challenge: challenge() },
-        Ask::EnrollTotp { challenge: challenge() },
-        Ask::RemoveTotp { challenge: challenge() },
-        Ask::TelegramPair { challenge: Some(challenge()) },
-        Ask::TelegramUnpair { challenge: challenge() },
-    ] {
-        world.not_asked(ask, "this is not confirmed on Telegram").await;
-    }
+    let words = "this is not confirmed on Telegram";
+    let new = Challenge::new("another good one");
+    world.not_asked(SetPassphrase { old: Some(challenge()), new }, words).await;
+    world.not_asked(OfferTotp { challenge: challenge() }, words).await;
+    world.not_asked(EnrollTotp { challenge: challenge() }, words).await;
+    world.not_asked(RemoveTotp { challenge: challenge() }, words).await;
+    world.not_asked(PairTelegram { challenge: Some(challenge()) }, words).await;
+    world.not_asked(UnpairTelegram { challenge: challenge() }, words).await;
     assert!(world.telegram.by_bot(JANE).iter().all(|it| it.keyboard.is_none()));
 }
 
@@ -449,7 +447,7 @@ async fn a_call_is_approved_with_the_whole_of_it_before_the_eyes() {
     let mut hands = Hands::new().await;
     let task = hands.submit("hello John Doe").await;
     let world = &hands.world;
-    let approve = || Ask::Approve { task: task.id, challenge: challenge() };
+    let approve = || ApproveTask { task: task.id, challenge: challenge() };
     let terminal = world.terminal(approve()).await;
     let asks =
         |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"));
@@ -457,12 +455,12 @@ async fn a_call_is_approved_with_the_whole_of_it_before_the_eyes() {
     assert!(card.text.contains("May this run?") && card.text.contains("hello John Doe"), "{}", card.text);
     let number = terminal.number.clone();
     world.tap(&card, &number);
-    assert!(matches!(terminal.answered().await, Ok(Reply::Task(_))));
+    assert_eq!(terminal.answered().await.unwrap().id, task.id);
     hands.is(task.id, State::Completed).await;
     assert_eq!(hands.ran(), ["hello Jane Roe"]);
     let by = hands.audited().into_iter().find(|state| state.starts_with("approved")).unwrap();
     assert!(by.ends_with(", confirmed by telegram user 501"), "{by}");
-    let again = world.ask(approve()).await.expect_err("it is decided");
+    let again = world.request(approve()).await.expect_err("it is decided");
     assert!(again.message.contains(&task.id.to_string()), "{again:?}");
 }
 
@@ -471,7 +469,7 @@ async fn real_values_are_shown_to_the_terminal_and_not_on_the_phone() {
     let mut hands = Hands::new().await;
     let task = hands.submit("hello John Doe").await;
     let world = &hands.world;
-    let terminal = world.terminal(Ask::RealTask { task: task.id, challenge: challenge() }).await;
+    let terminal = world.terminal(RevealTask { task: task.id, challenge: challenge() }).await;
     let asks =
         |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"));
     let card = world.telegram.until("a question", asks).await;
@@ -479,7 +477,7 @@ async fn real_values_are_shown_to_the_terminal_and_not_on_the_phone() {
     let number = terminal.number.clone();
     world.tap(&card, &number);
     match terminal.answered().await {
-        Ok(Reply::RealTask(real)) => assert!(real.params.expose().contains("Jane Roe")),
+        Ok(real) => assert!(real.params.expose().contains("Jane Roe")),
         other => panic!("{other:?}"),
     }
     world.becomes(&card, "Confirmed and done.").await;

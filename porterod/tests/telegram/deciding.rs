@@ -1,6 +1,7 @@
 //! A tap decides as the terminal does, once, and only the paired person's.
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::requests::overrides::{CreateRule, GetOverrides, Pause, Resume};
+
 use portero::policy::{Action, Source};
 use portero::task::State;
 use serde_json::json;
@@ -224,7 +225,7 @@ async fn what_a_rule_denies_meanwhile_is_not_approved() {
     let task = hands.submit("one").await;
     let card = hands.card(&task).await;
     let (pattern, action) = ("notes/send".parse().unwrap(), Action::Deny);
-    hands.world.ask(Ask::Rule { pattern, action, challenge: None }).await.unwrap();
+    hands.world.request(CreateRule { pattern, action, challenge: None }).await.unwrap();
     let query = hands.telegram().press(JANE, card.id, "✅ Approve");
     assert!(hands.told(&query).await.starts_with("A rule denies this call now"));
     assert_eq!(hands.task(task.id).await.state, State::PendingApproval);
@@ -236,11 +237,11 @@ async fn while_everything_is_paused_a_yes_waits_and_says_so() {
     let mut hands = Hands::new().await;
     let task = hands.submit("later").await;
     hands.card(&task).await;
-    hands.world.ask(Ask::Pause).await.unwrap();
+    hands.world.request(Pause).await.unwrap();
     assert!(matches!(hands.why("notes/send").await.decision.source, Source::Pause(_)));
     assert!(hands.press(&task, "✅ Approve").await.contains("everything is paused"));
     assert!(hands.ran().is_empty());
-    hands.world.ask(Ask::Resume { challenge: challenge() }).await.unwrap();
+    hands.world.request(Resume { challenge: challenge() }).await.unwrap();
     hands.is(task.id, State::Completed).await;
     hands.outcome_with(&task, "Done.").await;
 }
@@ -260,9 +261,7 @@ async fn a_press_that_comes_again_does_nothing_again() {
     hands.telegram().say(JANE, "anything");
     hands.world.hears(JANE, "I understand commands only").await;
     assert_eq!(hands.ran(), ["once"]);
-    assert!(
-        matches!(hands.world.ask(Ask::Rules).await.unwrap(), Reply::Standing(it) if it.grants.len() == 1)
-    );
+    assert_eq!(hands.world.request(GetOverrides).await.unwrap().grants.len(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! A group in which several people decide, and nobody else.
 
-use portero::ipc::{Ask, FailureKind, Reply};
+use portero::ipc::FailureKind;
+use portero::ipc::requests::auth::PairTelegram;
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::{Pause, Resume};
 use portero::task::State;
 use serde_json::json;
 
@@ -189,7 +192,7 @@ async fn what_a_bot_without_the_right_to_write_could_not_send_comes_once_it_has_
     hands.card(&shown).await;
     hands.telegram().change_group(GROUP, |it| it.silenced = true);
     let task = hands.submit("one").await;
-    hands.world.ask(Ask::Pause).await.unwrap();
+    hands.world.request(Pause).await.unwrap();
     let silenced = |status: &portero::ipc::TelegramStatus| {
         status.sending_trouble.as_ref().is_some_and(|words| words.contains("no right to write"))
             && status.waiting > 0
@@ -234,9 +237,9 @@ async fn a_group_that_became_a_supergroup_is_followed_and_all_that_waits_comes_t
             1 => drop(hands.telegram().upgrade_told_after(GROUP, SUPERGROUP)),
             _ => hands.telegram().upgrade_silently(GROUP, SUPERGROUP),
         }
-        hands.world.ask(Ask::Pause).await.unwrap();
+        hands.world.request(Pause).await.unwrap();
         hands.world.hears(SUPERGROUP, "Everything is paused").await;
-        hands.world.ask(Ask::Resume { challenge: crate::hands::challenge() }).await.unwrap();
+        hands.world.request(Resume { challenge: crate::hands::challenge() }).await.unwrap();
         let after = hands.submit("after").await;
         hands.chat = SUPERGROUP;
         let hands = hands.restarted().await;
@@ -294,7 +297,7 @@ async fn what_waits_comes_to_each_chat_that_the_configuration_names() {
 #[tokio::test]
 async fn where_a_group_is_named_nobody_is_paired() {
     let hands = Hands::in_group().await;
-    let refused = hands.world.ask(Ask::TelegramPair { challenge: Some(crate::hands::challenge()) }).await;
+    let refused = hands.world.request(PairTelegram { challenge: Some(crate::hands::challenge()) }).await;
     let refused = refused.unwrap_err();
     assert_eq!(refused.kind, FailureKind::Refused);
     assert!(refused.message.contains("names the group -1001000"), "{refused:?}");
@@ -325,5 +328,5 @@ async fn a_groups_number_is_told_in_it_while_nobody_is_configured() {
     world.telegram.say_in_group(JANE, GROUP, "/whoami");
     world.answered(GROUP, 2).await;
     assert_eq!(world.telegram.by_bot(GROUP).len(), 2, "the paired person alone is answered from now on");
-    assert!(matches!(world.ask(Ask::Status).await.unwrap(), Reply::Status(_)));
+    world.request(GetStatus).await.unwrap();
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use portero::audit::{self, Event, Filter};
 use portero::identity::Nonce;
-use portero::ipc::{Ask, Challenge, Client, Hello, PROTOCOL, Peer, Reply};
+use portero::ipc::requests::approvals::GetTask;
+use portero::ipc::requests::overrides::{ExplainDecision, GetOverrides};
+use portero::ipc::requests::sessions::SubmitCall;
+use portero::ipc::{Challenge, Client, Hello, PROTOCOL, Peer};
 use portero::names::{Principal, SessionId, TaskId, ToolName};
 use portero::policy::{Explanation, Standing};
 use portero::task::{State, Task};
@@ -120,10 +123,10 @@ impl Hands {
         let call = json!({"tool": format!("notes/{spelled}"), "method": "tools/call", "params": params});
         let call = serde_json::from_value(call).unwrap();
         let client = serde_json::from_str("\"claude 1\"").unwrap();
-        let asked = tokio::time::timeout(SOON, session.ask(Ask::Submit { call, client })).await.unwrap();
+        let asked = tokio::time::timeout(SOON, session.request(SubmitCall { call, client })).await.unwrap();
         self.session = Some((self.project.clone(), session));
         match asked {
-            Ok(Reply::Task(task)) => Ok(*task),
+            Ok(task) => Ok(*task),
             other => Err(format!("{other:?}")),
         }
     }
@@ -145,10 +148,7 @@ impl Hands {
     }
 
     pub(crate) async fn task(&self, id: TaskId) -> Task {
-        match self.world.ask(Ask::Task { task: id }).await.unwrap() {
-            Reply::Task(task) => *task,
-            other => panic!("{other:?}"),
-        }
+        *self.world.request(GetTask { task: id }).await.unwrap()
     }
 
     /// Waits until the task is so.
@@ -169,17 +169,11 @@ impl Hands {
     }
 
     pub(crate) async fn rules(&self) -> Standing {
-        match self.world.ask(Ask::Rules).await.unwrap() {
-            Reply::Standing(standing) => standing,
-            other => panic!("{other:?}"),
-        }
+        self.world.request(GetOverrides).await.unwrap()
     }
 
     pub(crate) async fn why(&self, tool: &str) -> Explanation {
-        match self.world.ask(Ask::Why { tool: tool.parse().unwrap(), arguments: None }).await.unwrap() {
-            Reply::Why(explanation) => *explanation,
-            other => panic!("{other:?}"),
-        }
+        *self.world.request(ExplainDecision { tool: tool.parse().unwrap(), arguments: None }).await.unwrap()
     }
 
     /// What the server got, each call's text.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use portero::audit::{Event, Outcome, Record, Segment};
 use portero::clock::Clock as _;
-use portero::ipc::{Ask, Reply};
+use portero::ipc::requests::approvals::{ListTasks, RejectTask};
+
 use portero::task::State;
 use serde_json::json;
 
@@ -19,8 +20,8 @@ async fn with_tasks(count: u32, states: &[&str]) -> World {
     let mut hands = Hands::new().await;
     let task = hands.submit("first").await;
     hands.card(&task).await;
-    let reject = Ask::Reject { task: task.id, reason: None, for_now: false };
-    hands.world.ask(reject).await.unwrap();
+    let reject = RejectTask { task: task.id, reason: None, for_now: false };
+    hands.world.request(reject).await.unwrap();
     hands.outcome(&task, "Denied").await;
     let mut world = hands.world;
     world.end().await;
@@ -148,8 +149,8 @@ async fn the_terminal_gets_all_of_them_in_pages_too() {
     let world = with_tasks(300, &["completed"]).await;
     let (mut found, mut after) = (Vec::new(), None);
     for _ in 0..MAX_PAGES {
-        let ask = Ask::Tasks { state: Some(State::Completed), after, limit: 70 };
-        let Reply::Tasks(tasks) = world.ask(ask).await.unwrap() else { panic!("tasks") };
+        let ask = ListTasks { state: Some(State::Completed), after, limit: 70 };
+        let tasks = world.request(ask).await.unwrap();
         let Some(last) = tasks.last() else { break };
         after = Some(last.place());
         found.extend(tasks);

@@ -1,6 +1,7 @@
 //! Who is heard: one person, by a code from the terminal or by the configuration; nobody else, at no cost.
 
-use portero::ipc::{Ask, Challenge, FailureKind, Reply, TelegramPerson, TelegramState};
+use portero::ipc::requests::auth::PairTelegram;
+use portero::ipc::{Challenge, FailureKind, TelegramPerson, TelegramState};
 use serde_json::json;
 
 use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
@@ -121,13 +122,12 @@ async fn where_a_passphrase_is_set_pairing_needs_it() {
     let world = World::new().await;
     world.serves().await;
     world.set_passphrase().await;
-    let missing = world.ask(Ask::TelegramPair { challenge: None }).await.unwrap_err();
+    let missing = world.request(PairTelegram { challenge: None }).await.unwrap_err();
     assert_eq!(missing.kind, FailureKind::Challenge);
     let wrong = Challenge::new("wrong");
-    assert!(world.ask(Ask::TelegramPair { challenge: Some(wrong) }).await.is_err());
+    assert!(world.request(PairTelegram { challenge: Some(wrong) }).await.is_err());
     let right = Challenge::new(PASSPHRASE);
-    let shown = world.ask(Ask::TelegramPair { challenge: Some(right) }).await.unwrap();
-    assert!(matches!(shown, Reply::PairingCode(_)));
+    world.request(PairTelegram { challenge: Some(right) }).await.unwrap();
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn only_who_knows_the_passphrase_lets_another_be_paired() {
     world.set_passphrase().await;
     assert_eq!(world.unpair("wrong").await.unwrap_err().kind, FailureKind::Challenge);
     assert_eq!(world.status().await.person, PAIRED);
-    assert!(matches!(world.unpair(PASSPHRASE).await.unwrap(), Reply::Changed(1)));
+    assert!(world.unpair(PASSPHRASE).await.unwrap(), "a person was paired");
     assert_eq!(world.status().await.person, None);
     world.serves().await;
     world.telegram.say(JANE, "hi");
@@ -152,13 +152,13 @@ async fn only_who_knows_the_passphrase_lets_another_be_paired() {
 async fn without_a_bot_there_is_no_code() {
     let world = World::without_bot().await.started().await;
     assert_eq!(world.status().await.state, TelegramState::Off);
-    let refused = world.ask(Ask::TelegramPair { challenge: None }).await.unwrap_err();
+    let refused = world.request(PairTelegram { challenge: None }).await.unwrap_err();
     assert_eq!((refused.kind, refused.message.as_str()), (FailureKind::Refused, "no bot is configured"));
 }
 
 impl World {
     async fn code_refused(&self) {
-        let refused = self.ask(Ask::TelegramPair { challenge: None }).await.unwrap_err();
+        let refused = self.request(PairTelegram { challenge: None }).await.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused, "{refused:?}");
     }
 }

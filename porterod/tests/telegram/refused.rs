@@ -1,6 +1,6 @@
 //! What Telegram refuses to show is counted and told, and never lost in silence.
 
-use portero::ipc::Ask;
+use portero::ipc::requests::overrides::Pause;
 
 use crate::standin::{Fault, StandIn};
 use crate::world::{JANE, World};
@@ -27,7 +27,7 @@ async fn news_that_is_refused_leaves_a_word() {
     let world = World::of_jane().await;
     world.answered(JANE, 1).await;
     world.telegram.fault("sendMessage", REASON, 1);
-    world.ask(Ask::Pause).await.unwrap();
+    world.request(Pause).await.unwrap();
     world.hears(JANE, "Portero could not show this here").await;
     let status = world.until("a refusal", |it| it.refused.is_some()).await;
     assert_eq!(status.refused.unwrap().last.kind, "news");

@@ -1,6 +1,7 @@
 //! A tool that takes two of three people, in a group with a fourth who decides too.
 
-use portero::ipc::{Ask, Challenge};
+use portero::ipc::Challenge;
+use portero::ipc::requests::approvals::ApproveTask;
 use portero::task::State;
 
 use crate::hands::{Hands, buttons, carried};
@@ -40,8 +41,8 @@ async fn a_call_runs_once_two_of_three_approved_it_and_the_card_says_who_is_miss
     let waiting = hands.task(task.id).await;
     assert_eq!(waiting.state, State::PendingApproval);
     assert_eq!(waiting.progress().unwrap(), "1 of 2 approvals: telegram user 501");
-    let refused = Ask::Approve { task: task.id, challenge: Challenge::new(PASSPHRASE) };
-    let refused = hands.world.ask(refused).await.unwrap_err().message;
+    let refused = ApproveTask { task: task.id, challenge: Challenge::new(PASSPHRASE) };
+    let refused = hands.world.request(refused).await.unwrap_err().message;
     assert!(refused.contains("has 1 of 2 approvals: telegram user 501. A terminal is none of"), "{refused}");
     assert!(hands.ran().is_empty());
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portero::ipc::Ask;
+use portero::ipc::requests::approvals::{ApproveTask, RejectTask};
 use portero::task::State;
 
 use crate::hands::{Hands, ODD_TOOL, buttons, carried, challenge, short};
@@ -33,7 +33,7 @@ async fn what_was_decided_while_the_daemon_was_away_is_shown() {
     let task = hands.submit("one").await;
     hands.card(&task).await;
     hands.telegram().fault("editMessageText", Fault::Server(502), 1_000_000);
-    hands.world.ask(Ask::Approve { task: task.id, challenge: challenge() }).await.unwrap();
+    hands.world.request(ApproveTask { task: task.id, challenge: challenge() }).await.unwrap();
     hands.is(task.id, State::Completed).await;
     hands.world.end().await;
     hands.telegram().calm("editMessageText");
@@ -76,7 +76,7 @@ async fn an_outage_over_a_restart_loses_no_card() {
     let mut hands = Hands::new().await;
     hands.telegram().set_down(true);
     let (one, two) = (hands.submit("one").await, hands.submit("two").await);
-    hands.world.ask(Ask::Reject { task: two.id, reason: None, for_now: false }).await.unwrap();
+    hands.world.request(RejectTask { task: two.id, reason: None, for_now: false }).await.unwrap();
     let hands = hands.restarted().await;
     hands.telegram().set_down(false);
     hands.card(&one).await;
@@ -104,10 +104,10 @@ async fn what_is_decided_elsewhere_is_shown_with_its_door() {
     for task in [&one, &two, &three] {
         hands.card(task).await;
     }
-    hands.world.ask(Ask::Approve { task: one.id, challenge: challenge() }).await.unwrap();
+    hands.world.request(ApproveTask { task: one.id, challenge: challenge() }).await.unwrap();
     hands.outcome(&one, "Approved at the terminal").await;
     let reason = Some("not now".to_owned());
-    hands.world.ask(Ask::Reject { task: two.id, reason, for_now: false }).await.unwrap();
+    hands.world.request(RejectTask { task: two.id, reason, for_now: false }).await.unwrap();
     assert!(hands.outcome(&two, "Denied at the terminal").await.text.contains("not now"));
     hands.world.clock.advance(Duration::from_secs(7 * 24 * 3600));
     // Another call lets the daemon look at the clock.
@@ -343,8 +343,8 @@ async fn what_is_decided_after_its_message_was_removed_is_not_told_again() {
     }
     hands.telegram().remove(JANE, hands.card(&one).await.id);
     for task in [&one, &two] {
-        let reject = Ask::Reject { task: task.id, reason: None, for_now: false };
-        hands.world.ask(reject).await.unwrap();
+        let reject = RejectTask { task: task.id, reason: None, for_now: false };
+        hands.world.request(reject).await.unwrap();
     }
     hands.outcome(&two, "Denied at the terminal").await;
     let tried =

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use portero::ipc::{Ask, Reply};
+use portero::ipc::requests::overrides::{CreateRule, GetOverrides, Pause};
+
 use portero::policy::{Action, Standing};
 use serde_json::json;
 
@@ -62,15 +63,12 @@ impl World {
     }
 
     async fn standing(&self) -> Standing {
-        match self.ask(Ask::Rules).await.unwrap() {
-            Reply::Standing(standing) => standing,
-            other => panic!("{other:?}"),
-        }
+        self.request(GetOverrides).await.unwrap()
     }
 
     pub(crate) async fn deny(&self, pattern: &str) {
         let pattern = pattern.parse().unwrap();
-        self.ask(Ask::Rule { pattern, action: Action::Deny, challenge: None }).await.unwrap();
+        self.request(CreateRule { pattern, action: Action::Deny, challenge: None }).await.unwrap();
     }
 }
 
@@ -234,7 +232,7 @@ async fn a_person_can_think_better_of_it() {
 async fn ending_a_deny_and_ending_a_pause_are_confirmed_and_ending_an_allow_is_not() {
     let world = World::of_jane_with_github().await;
     world.deny("github/*").await;
-    world.ask(Ask::Pause).await.unwrap();
+    world.request(Pause).await.unwrap();
     let asked = world.says("/resume").await;
     assert!(asked.text.starts_with("Go on?"), "{}", asked.text);
     assert!(world.standing().await.paused.is_some());
@@ -373,7 +371,7 @@ async fn what_is_paused_elsewhere_and_what_is_wrong_is_told_in_the_chat() {
     let told = |it: &StandIn, words: &str| it.by_bot(JANE).into_iter().find(|it| it.text.contains(words));
     let world = World::of_jane_with_github().await;
     world.says("/status").await;
-    world.ask(Ask::Pause).await.unwrap();
+    world.request(Pause).await.unwrap();
     world.telegram.until("the pause", |it| told(it, "Everything is paused: no call runs")).await;
     std::fs::write(world.at("config").join("policies.json"), "{").unwrap();
     world.telegram.until("the errors", |it| told(it, "The configuration has errors")).await;
@@ -387,7 +385,7 @@ async fn what_she_should_know_waits_while_she_blocks_the_bot() {
     world.set_passphrase().await;
     world.says("/status").await;
     world.telegram.block(JANE);
-    world.ask(Ask::Pause).await.unwrap();
+    world.request(Pause).await.unwrap();
     world.write("policies.json", r#"{"policies": {"github/*": "allow"}}"#);
     world.clock.advance(Duration::from_secs(6 * 3600));
     let barred = |status: &portero::ipc::TelegramStatus| {

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use portero::ipc::{Ask, TelegramState};
+use portero::ipc::TelegramState;
+use portero::ipc::requests::overrides::CreateRule;
 use portero::policy::Action;
 use portero::task::{State, Task};
 use serde_json::json;
@@ -424,7 +425,7 @@ async fn a_disk_that_takes_its_time_holds_up_no_poll_no_request_and_no_session()
         let _fault = portero::files::faults::inject(&slow, Arc::clone(&disk) as _);
         disk.set_closed(true);
         let pattern = tool.parse().unwrap();
-        let deny = Ask::Rule { pattern, action: Action::Deny, challenge: None };
+        let deny = CreateRule { pattern, action: Action::Deny, challenge: None };
         let meanwhile = async {
             disk.is_reached().await;
             for _ in 0..3 {
@@ -437,7 +438,7 @@ async fn a_disk_that_takes_its_time_holds_up_no_poll_no_request_and_no_session()
             }
         };
         {
-            let denying = hands.world.ask(deny);
+            let denying = hands.world.request(deny);
             tokio::pin!(denying);
             tokio::select! {
                 biased;

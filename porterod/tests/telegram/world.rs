@@ -9,8 +9,11 @@ use jiff::tz::TimeZone;
 use portero::audit::{self, Event, Filter};
 use portero::clock::TestClock;
 use portero::identity::Nonce;
+use portero::ipc::requests::auth::{PairTelegram, SetPassphrase, UnpairTelegram};
+use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
+use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::{
-    Ask, AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, PairingCode, Peer, Reply,
+    AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, PairingCode, Peer, Request,
     TelegramState, TelegramStatus,
 };
 use portero::paths::Paths;
@@ -135,23 +138,20 @@ impl World {
         std::fs::rename(beside, self.at("config").join(name)).unwrap();
     }
 
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, Failure> {
+    pub(crate) async fn request<R: Request>(&self, request: R) -> Result<R::Response, Failure> {
         let (build, config) = ("test".to_owned(), self.at("config"));
         let hello =
             Hello { protocol: PROTOCOL, build, config, peer: Peer::Terminal, nonce: Nonce::default() };
         let (client, _pushes, _) = Client::connect(&self.paths().socket(), hello, None).await.unwrap();
-        match tokio::time::timeout(SOON, client.ask(ask)).await.expect("in time") {
-            Ok(reply) => Ok(reply),
+        match tokio::time::timeout(SOON, client.request(request)).await.expect("in time") {
+            Ok(response) => Ok(response),
             Err(AskError::Refused(failure)) => Err(failure),
             Err(other) => panic!("{other}"),
         }
     }
 
     pub(crate) async fn status(&self) -> TelegramStatus {
-        match self.ask(Ask::Status).await.unwrap() {
-            Reply::Status(status) => status.telegram,
-            other => panic!("{other:?}"),
-        }
+        self.request(GetStatus).await.unwrap().telegram
     }
 
     /// Waits until the status is so.
@@ -184,23 +184,23 @@ impl World {
 
     pub(crate) async fn set_passphrase(&self) {
         let new = Challenge::new(PASSPHRASE);
-        self.ask(Ask::SetPassphrase { old: None, new }).await.unwrap();
+        self.request(SetPassphrase { old: None, new }).await.unwrap();
     }
 
     /// Confirms the edit of the configuration that waits, once it does.
     pub(crate) async fn confirm_config(&self) {
         let waiting = async {
             loop {
-                match self.ask(Ask::Config).await.unwrap() {
-                    Reply::Config(waiting) if waiting.changes.waits() => return waiting.shown,
-                    Reply::Config(_) => tokio::time::sleep(Duration::from_millis(3)).await,
-                    other => panic!("{other:?}"),
+                let waiting = self.request(GetConfigChanges).await.unwrap();
+                if waiting.changes.waits() {
+                    return waiting.shown;
                 }
+                tokio::time::sleep(Duration::from_millis(3)).await;
             }
         };
         let shown = tokio::time::timeout(SOON, waiting).await.expect("in time");
         let challenge = Challenge::new(PASSPHRASE);
-        self.ask(Ask::ConfirmConfig { shown, challenge }).await.unwrap();
+        self.request(ConfirmConfig { shown, challenge }).await.unwrap();
     }
 
     pub(crate) async fn code(&self) -> PairingCode {
@@ -213,14 +213,11 @@ impl World {
     }
 
     async fn pairing_code(&self, challenge: Option<Challenge>) -> PairingCode {
-        match self.ask(Ask::TelegramPair { challenge }).await.unwrap() {
-            Reply::PairingCode(code) => code,
-            other => panic!("{other:?}"),
-        }
+        self.request(PairTelegram { challenge }).await.unwrap()
     }
 
-    pub(crate) async fn unpair(&self, passphrase: &str) -> Result<Reply, Failure> {
-        self.ask(Ask::TelegramUnpair { challenge: Challenge::new(passphrase) }).await
+    pub(crate) async fn unpair(&self, passphrase: &str) -> Result<bool, Failure> {
+        self.request(UnpairTelegram { challenge: Challenge::new(passphrase) }).await
     }
 
     /// Pairs Jane, and waits until she is told.

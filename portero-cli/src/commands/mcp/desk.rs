@@ -8,7 +8,10 @@ use arc_swap::ArcSwap;
 use portero::anonymize::Real;
 use portero::call::Call;
 use portero::config::Config;
-use portero::ipc::{Ask, Called, Reply as Answer};
+use portero::ipc::requests::sessions::{
+    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks, SubmitCall,
+};
+use portero::ipc::{ForwardedCall, Request};
 use portero::names::{ServerName, TaskId};
 use portero::pipeline::{BoxFuture, Context, Desk, Refusal, Reply, Uses};
 use portero::server::{Follow, LogLevel, Offer, ServerError};
@@ -59,12 +62,8 @@ impl CallLimits {
     }
 
     /// How long the daemon may take for anything else: it may have to ask a server what it offers.
-    fn of_question(&self, ask: &Ask) -> Duration {
-        let own = self.0.load().before_call();
-        match ask {
-            Ask::CheckTask { wait_millis, .. } => own.saturating_add(Duration::from_millis(*wait_millis)),
-            _ => own,
-        }
+    fn of_request(&self) -> Duration {
+        self.0.load().before_call()
     }
 }
 
@@ -88,10 +87,13 @@ async fn silent_for(limit: Duration, heard: &watch::Sender<()>) {
 }
 
 impl RemoteDesk {
-    /// Asks one question; a daemon that hangs is not waited for without end.
-    async fn ask(&self, ask: Ask) -> Result<Answer, Refusal> {
-        let limit = self.limits.of_question(&ask);
-        tokio::time::timeout(limit, self.link.ask(ask)).await.unwrap_or_else(|_| {
+    /// Makes a request; a daemon that hangs is not waited for without end.
+    async fn request<R: Request>(&self, request: R) -> Result<R::Response, Refusal> {
+        self.request_within(self.limits.of_request(), request).await
+    }
+
+    async fn request_within<R: Request>(&self, limit: Duration, request: R) -> Result<R::Response, Refusal> {
+        tokio::time::timeout(limit, self.link.request(request)).await.unwrap_or_else(|_| {
             Err(Refusal::NoDesk(format!(
                 "Portero's daemon did not answer within {} s; look with portero/list_tasks whether the call waits or ran \
                  before you try it again",
@@ -100,21 +102,14 @@ impl RemoteDesk {
         })
     }
 
-    async fn task(&self, ask: Ask) -> Result<Task, Refusal> {
-        match self.ask(ask).await? {
-            Answer::Task(task) => Ok(*task),
-            _ => Err(misfit()),
-        }
+    async fn task<R: Request<Response = Box<Task>>>(&self, request: R) -> Result<Task, Refusal> {
+        Ok(*self.request(request).await?)
     }
-}
-
-fn misfit() -> Refusal {
-    Refusal::NoDesk("Portero's daemon gave an answer that does not fit the question".to_owned())
 }
 
 impl Desk for RemoteDesk {
     fn submit<'a>(&'a self, call: Call, context: &'a Context) -> BoxFuture<'a, Result<Task, Refusal>> {
-        Box::pin(self.task(Ask::Submit { call, client: context.origin.client.clone() }))
+        Box::pin(self.task(SubmitCall { call, client: context.origin.client.clone() }))
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
@@ -128,7 +123,7 @@ impl Desk for RemoteDesk {
                 Ok(client) => client,
                 Err(refusal) => return Reply::Refused(refusal),
             };
-            let ask = Ask::Forward {
+            let request = ForwardCall {
                 call,
                 client: context.origin.client.clone(),
                 progress: follow.progress.is_some(),
@@ -146,11 +141,10 @@ impl Desk for RemoteDesk {
             });
             tokio::select! {
                 biased;
-                answer = client.ask_with_progress(ask, progress) => match answer {
-                    Ok(Answer::Called(Called::Result(result))) => Reply::Result(result),
-                    Ok(Answer::Called(Called::Error(error))) => Reply::Error(error),
-                    Ok(Answer::Called(Called::Waiting(task))) => Reply::Waiting(task),
-                    Ok(_) => Reply::Refused(Refusal::Interrupted(format!("{}: the call may have run", misfit()))),
+                forwarded = client.forward(&request, progress) => match forwarded {
+                    Ok(ForwardedCall::Result(result)) => Reply::Result(result),
+                    Ok(ForwardedCall::Error(error)) => Reply::Error(error),
+                    Ok(ForwardedCall::Waiting(task)) => Reply::Waiting(task),
                     Err(error) => Reply::Refused(lost_answer(error)),
                 },
                 () = follow.cancel.cancelled() => Reply::Refused(Refusal::Cancelled),
@@ -166,11 +160,8 @@ impl Desk for RemoteDesk {
     fn offer<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, Result<Offer, ServerError>> {
         Box::pin(async move {
             let failed = |reason: String| ServerError::Start(server.clone(), reason);
-            match self.ask(Ask::Listing { server: server.clone() }).await {
-                Ok(Answer::Listing(listing)) => {
-                    serde_json::from_str(listing.get()).map_err(|error| failed(error.to_string()))
-                }
-                Ok(_) => Err(failed(misfit().to_string())),
+            match self.request(GetServerListing { server: server.clone() }).await {
+                Ok(listing) => serde_json::from_str(listing.get()).map_err(|error| failed(error.to_string())),
                 Err(refusal) => Err(failed(refusal.to_string())),
             }
         })
@@ -188,8 +179,8 @@ impl Desk for RemoteDesk {
 impl Uses for RemoteDesk {
     fn consume<'a>(&'a self, grant: u64, call: &'a Call, _: &'a Context) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let consumed = self.ask(Ask::Consume { grant, call: call.clone() }).await;
-            matches!(consumed, Ok(Answer::Grant(used)) if used.id == grant)
+            let consumed = self.request(ConsumeGrant { grant, call: call.clone() }).await;
+            consumed.is_ok_and(|used| used.id == grant)
         })
     }
 }
@@ -197,16 +188,12 @@ impl Uses for RemoteDesk {
 impl Tasks for RemoteDesk {
     fn check(&self, task: TaskId, wait: Duration) -> BoxFuture<'_, Result<Task, Refusal>> {
         let wait_millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        Box::pin(self.task(Ask::CheckTask { task, wait_millis }))
+        let limit = self.limits.of_request().saturating_add(wait);
+        Box::pin(async move { Ok(*self.request_within(limit, CheckTask { task, wait_millis }).await?) })
     }
 
     fn list(&self, state: Option<State>, limit: u32) -> BoxFuture<'_, Result<Vec<Task>, Refusal>> {
-        Box::pin(async move {
-            match self.ask(Ask::ListTasks { state, limit }).await? {
-                Answer::Tasks(tasks) => Ok(tasks),
-                _ => Err(misfit()),
-            }
-        })
+        Box::pin(self.request(ListOwnTasks { state, limit }))
     }
 
     fn news(&self) -> BoxFuture<'_, News> {
@@ -214,7 +201,7 @@ impl Tasks for RemoteDesk {
     }
 
     fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {
-        Box::pin(self.task(Ask::CancelTask { task }))
+        Box::pin(self.task(CancelTask { task }))
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use portero::audit::Segment;
-use portero::ipc::{Ask, Client};
+use portero::ipc::Client;
+use portero::ipc::requests::sessions::ReportHead;
 
 use super::link::Link;
 
@@ -38,7 +39,7 @@ pub(super) async fn report_end(link: &Link, audit: &Segment) {
 }
 
 async fn tell(client: &Client, audit: &Segment) -> bool {
-    match client.ask(Ask::Head(Box::new(audit.head()))).await {
+    match client.request(ReportHead(audit.head())).await {
         Ok(_) => true,
         Err(error) => {
             tracing::debug!(%error, "the daemon does not know how far the audit has come");

@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use portero::audit::Segment;
-use portero::ipc::{Ask, AskError, Client, ConnectError, Hello, NotificationSink, Push, Reply, SendError};
+use portero::ipc::requests::sessions::{GetNews, ReportHead, SetLogLevel, SubscribeOverrides};
+use portero::ipc::{AskError, Client, ConnectError, Hello, NotificationSink, Push, Request, SendError};
 use portero::paths::Paths;
 use portero::pipeline::{BoxFuture, Refusal};
 use portero::policy::{Policy, Standing};
@@ -193,9 +194,8 @@ impl Link {
         if let Err(error) = self.announce(&client).await {
             tracing::warn!(%error, "the daemon does not know this session's segment of the audit");
         }
-        match client.ask(Ask::Subscribe).await {
-            Ok(Reply::Standing(standing)) => self.adopt(&client, standing, pushed).await,
-            Ok(_) => return "the daemon's answer does not fit".to_owned(),
+        match client.request(SubscribeOverrides).await {
+            Ok(standing) => self.adopt(&client, standing, pushed).await,
             Err(error) => return error.to_string(),
         }
         // First what holds, then whoever waits for the connection.
@@ -235,7 +235,7 @@ impl Link {
         loop {
             let level = *wanted.borrow_and_update();
             if let Some(level) = level
-                && let Err(error) = client.ask(Ask::LogLevel { level }).await
+                && let Err(error) = client.request(SetLogLevel { level }).await
             {
                 // An older daemon hears of it with the next call.
                 tracing::debug!(%error, "the shared servers were not told the log level");
@@ -247,8 +247,8 @@ impl Link {
     }
 
     /// Says which segment of the audit is this session's, and how far it has come.
-    async fn announce(&self, client: &Client) -> Result<Reply, AskError> {
-        client.ask(Ask::Head(Box::new(self.audit.head()))).await
+    async fn announce(&self, client: &Client) -> Result<(), AskError> {
+        client.request(ReportHead(self.audit.head())).await
     }
 
     /// Decides by `standing` from now on, and says so.
@@ -393,24 +393,21 @@ impl Link {
     pub(super) async fn news(&self) -> News {
         let asked = async {
             let (client, _pushes, _) = daemon::connect(&self.paths, &self.hello).await.ok()?;
-            let news = std::pin::pin!(client.ask(Ask::News));
+            let news = std::pin::pin!(client.request(GetNews));
             let announced = std::pin::pin!(self.announce(&client));
             // Both are sent at once. The answer waits for the news alone; the daemon takes in the rest meanwhile.
-            let reply = match select(news, announced).await {
-                Either::Left((reply, _)) => reply,
+            let news = match select(news, announced).await {
+                Either::Left((news, _)) => news,
                 Either::Right((_, news)) => news.await,
             };
-            match reply {
-                Ok(Reply::News(news)) => Some(news),
-                Ok(_) | Err(_) => None,
-            }
+            news.ok()
         };
         tokio::time::timeout(NEWS_WITHIN, asked).await.ok().flatten().unwrap_or_default()
     }
 
-    /// Asks the daemon one question of the session's.
-    pub(super) async fn ask(&self, ask: Ask) -> Result<Reply, Refusal> {
-        self.client().await?.ask(ask).await.map_err(refusal)
+    /// Makes a request of the session's.
+    pub(super) async fn request<R: Request>(&self, request: R) -> Result<R::Response, Refusal> {
+        self.client().await?.request(request).await.map_err(refusal)
     }
 }
 
@@ -480,6 +477,7 @@ pub(super) fn refusal(error: AskError) -> Refusal {
             | FailureKind::Unsaved
             | FailureKind::Internal => Refusal::NoDesk(failure.message),
         },
+        error @ AskError::Unreadable { .. } => Refusal::NoDesk(error.to_string()),
         AskError::Closed(_) => Refusal::NoDesk(
             "the connection to Portero's daemon broke; look with portero/list_tasks whether the call waits \
              or ran before you try it again"
@@ -502,6 +500,7 @@ pub(super) fn lost_answer(error: AskError) -> Refusal {
              whether it took effect is unknown"
                 .to_owned(),
         ),
+        error @ AskError::Unreadable { .. } => Refusal::Interrupted(format!("{error}: the call may have run")),
         AskError::Refused(_) | AskError::Unsent(_) => refusal(error),
     }
 }

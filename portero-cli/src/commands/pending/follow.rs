@@ -3,14 +3,16 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use portero::ipc::{Ask, AskError, Client, FailureKind, Look, Reply, Watched};
+use portero::ipc::requests::approvals::{InspectTask, WatchTasks};
+use portero::ipc::requests::overrides::GetOverrides;
+use portero::ipc::{AskError, Client, FailureKind, Look, Request, Watched};
 use portero::names::TaskId;
 use portero::notice::{Entry, Notice};
 use portero::paths::Paths;
 use portero::task::State;
 use tokio::sync::mpsc;
 
-use crate::daemon::{Daemon, unexpected};
+use crate::daemon::Daemon;
 use crate::failure::Failure;
 
 /// How long to wait before looking for the daemon again.
@@ -79,15 +81,14 @@ async fn again(paths: &Paths) -> Daemon {
 
 async fn read(client: &Client, to: &mpsc::Sender<Heard>) -> Result<Infallible, End> {
     tell(to, Heard::Up(client.clone())).await?;
-    let Reply::Standing(standing) = ask(client, Ask::Rules).await? else { return Err(odd()) };
+    let standing = request(client, GetOverrides).await?;
     tell(to, Heard::Paused(standing.paused.is_some())).await?;
     let mut after = None;
     loop {
-        let watched = tokio::select! {
-            watched = ask(client, Ask::Watch { after }) => watched?,
+        let Watched { place, anew, entries } = tokio::select! {
+            watched = request(client, WatchTasks { after }) => watched?,
             () = to.closed() => return Err(End::Unheard),
         };
-        let Reply::Watched(Watched { place, anew, entries }) = watched else { return Err(odd()) };
         after = Some(place);
         if let Some(waiting) = anew {
             tell(to, Heard::Anew(waiting.clone())).await?;
@@ -111,17 +112,16 @@ async fn read(client: &Client, to: &mpsc::Sender<Heard>) -> Result<Infallible, E
 }
 
 async fn look(client: &Client, task: TaskId, to: &mpsc::Sender<Heard>) -> Result<(), End> {
-    match client.ask(Ask::Look { task }).await {
-        Ok(Reply::Look(look)) => tell(to, Heard::Waits(look)).await,
+    match client.request(InspectTask { task }).await {
+        Ok(look) => tell(to, Heard::Waits(look)).await,
         // It ended, and is removed already.
         Err(AskError::Refused(failure)) if failure.kind == FailureKind::NotFound => Ok(()),
-        Ok(_) => Err(odd()),
         Err(error) => Err(ended(error)),
     }
 }
 
-async fn ask(client: &Client, ask: Ask) -> Result<Reply, End> {
-    client.ask(ask).await.map_err(ended)
+async fn request<R: Request>(client: &Client, request: R) -> Result<R::Response, End> {
+    client.request(request).await.map_err(ended)
 }
 
 fn ended(error: AskError) -> End {
@@ -131,11 +131,8 @@ fn ended(error: AskError) -> End {
         error @ (AskError::Refused(_) | AskError::Closed(_) | AskError::Unsent(_)) => {
             End::Lost(error.to_string())
         }
+        error @ AskError::Unreadable { .. } => End::Failed(Failure::refused(error.to_string())),
     }
-}
-
-fn odd() -> End {
-    End::Failed(unexpected())
 }
 
 async fn tell(to: &mpsc::Sender<Heard>, heard: Heard) -> Result<(), End> {

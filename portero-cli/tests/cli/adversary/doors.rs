@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::socket::Socket;
+use super::socket::{Socket, assert_known, request};
 use super::{Siege, hello, mail, try_prizes};
 use crate::agent::Agent;
 
@@ -19,27 +19,39 @@ fn widening(task: &str) -> Vec<Value> {
     let mut asks = Vec::new();
     for challenge in challenges {
         asks.extend([
-            json!({"approve": {"task": task, "challenge": challenge}}),
-            json!({"approve": {"task": task, "challenge": challenge, "confirmed": true, "by": "terminal"}}),
-            json!({"grant": {"pattern": "office/*", "millis": 60_000, "challenge": challenge}}),
-            json!({"rule": {"pattern": "office/*", "action": "allow", "challenge": challenge}}),
-            json!({"unrule": {"id": 1, "challenge": challenge}}),
-            json!({"resume": {"challenge": challenge}}),
-            json!({"resume": challenge}),
-            json!({"set-passphrase": {"old": null, "new": {"passphrase": "a passphrase of mine"}}}),
-            json!({"set-passphrase": {"old": challenge, "new": {"passphrase": "a passphrase of mine"}}}),
-            json!({"confirm-config": {"digest": "0", "challenge": challenge}}),
+            request("approvals/approve", json!({"task": task, "challenge": challenge})),
+            request(
+                "approvals/approve",
+                json!({"task": task, "challenge": challenge, "confirmed": true, "by": "terminal"}),
+            ),
+            request(
+                "grants/create",
+                json!({"pattern": "office/*", "millis": 60_000, "challenge": challenge}),
+            ),
+            request(
+                "rules/create",
+                json!({"pattern": "office/*", "action": "allow", "challenge": challenge}),
+            ),
+            request("rules/remove", json!({"id": 1, "challenge": challenge})),
+            request("resume", json!({"challenge": challenge})),
+            request("resume", challenge.clone()),
+            request("passphrase/set", json!({"old": null, "new": {"passphrase": "a passphrase of mine"}})),
+            request(
+                "passphrase/set",
+                json!({"old": challenge, "new": {"passphrase": "a passphrase of mine"}}),
+            ),
+            request("config/confirm", json!({"digest": "0", "challenge": challenge})),
         ]);
     }
     asks.extend([
-        json!({"execute": {"task": task}}),
-        json!({"settle": {"task": task, "state": "approved"}}),
-        json!({"run": {"task": task}}),
-        json!({"again": {"task": task}}),
-        json!({"standing": {"rules": [], "grants": [], "epoch": 99, "boot_id": ""}}),
-        json!("approve"),
-        json!("resume"),
-        json!(["approve", task]),
+        request("execute", json!({"task": task})),
+        request("settle", json!({"task": task, "state": "approved"})),
+        request("run", json!({"task": task})),
+        request("approvals/ask-again", json!({"task": task})),
+        request("standing", json!({"rules": [], "grants": [], "epoch": 99, "boot_id": ""})),
+        request("approvals/approve", json!(null)),
+        request("resume", json!(null)),
+        request("approvals/approve", json!([task])),
     ]);
     asks
 }
@@ -57,8 +69,14 @@ fn calls() -> Vec<Value> {
     let two_faced = call("office/read_mail", "delete_mail", json!({"id": 1}));
     let mut asks = Vec::new();
     for call in [sending, deleting, two_faced] {
-        asks.push(json!({"forward": {"call": call, "client": "adversary 1", "progress": false}}));
-        asks.push(json!({"submit": {"call": call, "client": "adversary 1", "state": "approved"}}));
+        asks.push(request(
+            "calls/forward",
+            json!({"call": call, "client": "adversary 1", "progress": false}),
+        ));
+        asks.push(request(
+            "calls/submit",
+            json!({"call": call, "client": "adversary 1", "state": "approved"}),
+        ));
     }
     asks
 }
@@ -77,11 +95,10 @@ fn no_message_on_the_socket_gets_a_call_through() {
             Socket::as_session(&siege.world, &principal),
             Socket::as_session(&siege.world, &json!("/somewhere/else")),
         ] {
-            let reply = socket.ask(ask);
-            if let Some(reply) = reply {
-                let done = reply.get("Ok").is_some_and(|ok| ok.get("task").is_none());
-                assert!(!done || ask.get("rule").is_some(), "{ask} was answered with {reply}");
-            }
+            let reply = socket.request(ask).expect("an answer");
+            let done = reply.get("Ok").is_some_and(|ok| ok["state"] != "pending-approval");
+            assert!(!done, "{ask} was answered with {reply}");
+            assert_known(ask, &reply);
         }
         siege.held(&ask.to_string());
     }
@@ -95,7 +112,7 @@ fn a_flood_of_questions_under_forged_names_leaves_no_yes_behind() {
         let principal = json!(format!("/project/{number}"));
         let mut socket = Socket::as_session(&siege.world, &principal);
         for ask in calls() {
-            socket.ask(&ask);
+            socket.request(&ask);
         }
     }
     siege.held("a flood");

@@ -7,6 +7,22 @@ use serde_json::{Value, json};
 
 use crate::world::{PATIENCE, World};
 
+/// A request in the words of the socket.
+pub(super) fn request(method: &str, params: Value) -> Value {
+    json!({"method": method, "params": params})
+}
+
+/// Methods that an adversary makes up; every other that it names is one of the daemon's.
+const MADE_UP: [&str; 7] = ["execute", "settle", "run", "standing", "number", "answer", "tap"];
+
+/// The daemon looked at what was requested: it was not refused for its name alone.
+pub(super) fn assert_known(request: &Value, reply: &Value) {
+    let made_up = MADE_UP.contains(&request["method"].as_str().unwrap());
+    let message = reply["Err"]["message"].as_str().unwrap_or_default();
+    let unknown = message.contains("does not know that request");
+    assert_eq!(unknown, made_up, "{request} was answered with {reply}");
+}
+
 /// One connection.
 pub(super) struct Socket {
     stream: UnixStream,
@@ -45,14 +61,14 @@ impl Socket {
     }
 
     /// Asks and gives the answer; none where the daemon closed the connection instead.
-    pub(super) fn ask(&mut self, ask: &Value) -> Option<Value> {
+    pub(super) fn request(&mut self, request: &Value) -> Option<Value> {
         self.next += 1;
         let number = self.next;
-        self.send(&json!({"ask": {"number": number, "ask": ask}}).to_string());
+        self.send(&json!({"request": {"number": number, "request": request}}).to_string());
         loop {
             let message = self.receive()?;
-            if message["answer"]["number"] == number {
-                return Some(message["answer"]["reply"].clone());
+            if message["response"]["number"] == number {
+                return Some(message["response"]["result"].clone());
             }
             if message.get("closing").is_some() {
                 return None;
@@ -61,9 +77,9 @@ impl Socket {
     }
 
     /// Asks and gives the first thing that the daemon says.
-    pub(super) fn ask_and_hear(&mut self, ask: &Value) -> Value {
+    pub(super) fn request_and_hear(&mut self, request: &Value) -> Value {
         self.next += 1;
-        self.send(&json!({"ask": {"number": self.next, "ask": ask}}).to_string());
+        self.send(&json!({"request": {"number": self.next, "request": request}}).to_string());
         self.receive().expect("an answer")
     }
 

@@ -3,7 +3,7 @@
 use expectrl::{Eof, Expect as _};
 use serde_json::{Value, json};
 
-use super::socket::Socket;
+use super::socket::{Socket, assert_known, request};
 use super::{PRIZES, Siege};
 use crate::phone::{Phone, number};
 use crate::terminal::{on_terminal, without_terminal};
@@ -21,23 +21,32 @@ fn widening(task: &str) -> Vec<Value> {
     let mut asks = Vec::new();
     for challenge in challenges {
         asks.extend([
-            json!({"approve": {"task": task, "challenge": challenge}}),
-            json!({"grant": {"pattern": "office/*", "millis": 60_000, "challenge": challenge}}),
-            json!({"rule": {"pattern": "office/*", "action": "allow", "challenge": challenge}}),
-            json!({"resume": {"challenge": challenge}}),
-            json!({"real-task": {"task": task, "challenge": challenge}}),
-            json!({"confirm-config": {"shown": "0", "challenge": challenge}}),
-            json!({"set-passphrase": {"old": challenge, "new": {"passphrase": "a passphrase of mine"}}}),
-            json!({"telegram-unpair": {"challenge": challenge}}),
-            json!({"telegram-pair": {"challenge": challenge}}),
-            json!({"offer-totp": {"challenge": challenge}}),
+            request("approvals/approve", json!({"task": task, "challenge": challenge})),
+            request(
+                "grants/create",
+                json!({"pattern": "office/*", "millis": 60_000, "challenge": challenge}),
+            ),
+            request(
+                "rules/create",
+                json!({"pattern": "office/*", "action": "allow", "challenge": challenge}),
+            ),
+            request("resume", json!({"challenge": challenge})),
+            request("tasks/reveal", json!({"task": task, "challenge": challenge})),
+            request("config/confirm", json!({"shown": "0", "challenge": challenge})),
+            request(
+                "passphrase/set",
+                json!({"old": challenge, "new": {"passphrase": "a passphrase of mine"}}),
+            ),
+            request("telegram/unpair", json!({"challenge": challenge})),
+            request("telegram/pair", json!({"challenge": challenge})),
+            request("totp/offer", json!({"challenge": challenge})),
         ]);
     }
     for number in [10, 47, 99] {
         let text = number.to_string();
-        asks.push(json!({"number": {"number": 1, "tap": text, "seconds": 120}}));
-        asks.push(json!({"answer": {"question": 1, "says": {"number": 0}}}));
-        asks.push(json!({"tap": {"number": number}}));
+        asks.push(request("number", json!({"number": 1, "tap": text, "seconds": 120})));
+        asks.push(request("answer", json!({"question": 1, "says": {"number": 0}})));
+        asks.push(request("tap", json!({"number": number})));
     }
     asks
 }
@@ -78,9 +87,9 @@ fn an_agent_that_asks_on_telegram_gets_nothing_without_a_tap() {
     siege.held("a question that is refused");
 
     for ask in widening(&siege.task) {
-        let reply = Socket::as_terminal(&siege.world).ask(&ask);
-        let done = reply.as_ref().is_some_and(|reply| reply.get("Ok").is_some());
-        assert!(!done, "{ask} was answered with {reply:?}");
+        let reply = Socket::as_terminal(&siege.world).request(&ask).expect("an answer");
+        assert!(reply.get("Ok").is_none(), "{ask} was answered with {reply}");
+        assert_known(&ask, &reply);
     }
     assert_eq!(phone.asked().len(), 1, "after the refusal nobody was asked again");
     siege.storm("after every message");
@@ -91,12 +100,15 @@ fn an_agent_cannot_wear_a_person_out_with_questions() {
     let (mut siege, phone) = with_phone();
     for time in 0..20 {
         let mut socket = Socket::as_terminal(&siege.world);
-        let ask = json!({"grant": {
-            "pattern": format!("office/{}", PRIZES[time % 2]), "millis": 60_000, "challenge": {"telegram": true},
-        }});
+        let ask = request(
+            "grants/create",
+            json!({
+                "pattern": format!("office/{}", PRIZES[time % 2]), "millis": 60_000, "challenge": {"telegram": true},
+            }),
+        );
         // It is told a number or refused, and hangs up.
-        let heard = socket.ask_and_hear(&ask);
-        assert!(heard["answer"]["reply"].get("Ok").is_none(), "{heard}");
+        let heard = socket.request_and_hear(&ask);
+        assert!(heard["response"]["result"].get("Ok").is_none(), "{heard}");
     }
     assert!(phone.asked().len() <= 3, "{:?}", phone.asked());
     siege.storm("a flood of questions on Telegram");
@@ -104,7 +116,7 @@ fn an_agent_cannot_wear_a_person_out_with_questions() {
     siege.world.run(&["daemon", "stop"]);
     phone.is_held(&siege.world);
     let reply = Socket::as_terminal(&siege.world)
-        .ask(&json!({"resume": {"challenge": {"telegram": true}}}))
+        .request(&request("resume", json!({"challenge": {"telegram": true}})))
         .expect("an answer");
     assert!(reply["Err"]["message"].as_str().unwrap().contains("had no answer"), "{reply}");
 }

@@ -22,7 +22,7 @@ use super::courier::{Cause, Courier, Edit, Letter, Rank, Undelivered};
 use super::face::{self, Face};
 use super::text::Message;
 use super::topics::Topics;
-use crate::control;
+use crate::api;
 use crate::daemon::Daemon;
 use crate::store::cards::{self as kept, Chat};
 use crate::store::{Records, StoreError, telegram};
@@ -199,7 +199,7 @@ impl Board {
         let Some(card) = card.filter(|card| card.alone && card.drawn < card.version) else {
             return Ok(Drawn::Well);
         };
-        let look = match control::look(&self.daemon, task) {
+        let look = match api::look(&self.daemon, task) {
             Ok(look) => look,
             Err(failure) if failure.kind == FailureKind::NotFound => {
                 self.write(move |store| kept::forget(store, at, task, card.version)).await?;
@@ -257,8 +257,7 @@ impl Board {
         let Some((version, _)) = version.filter(|(version, drawn)| drawn < version) else {
             return Ok(Drawn::Well);
         };
-        let looks: Vec<_> =
-            tasks.into_iter().filter_map(|task| control::look(&self.daemon, task).ok()).collect();
+        let looks: Vec<_> = tasks.into_iter().filter_map(|task| api::look(&self.daemon, task).ok()).collect();
         let waiting: Vec<_> = looks
             .iter()
             .filter(|look| look.task.state == State::PendingApproval)

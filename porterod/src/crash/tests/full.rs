@@ -1,6 +1,11 @@
 //! A daemon that may write so much to each of its files and no more, as on a full disk: the system itself
 //! refuses. At every limit it either does not start and says why, or keeps the promises (guarantee D2).
 
+use portero::ipc::requests::approvals::{ApproveTask, ListTasks};
+use portero::ipc::requests::auth::SetPassphrase;
+use portero::ipc::requests::daemon::StopDaemon;
+use portero::ipc::requests::overrides::{CreateRule, GetOverrides};
+use portero::ipc::requests::sessions::SubmitCall;
 use std::collections::BTreeMap;
 
 use portero::policy::Action;
@@ -63,28 +68,28 @@ impl Home {
     }
 }
 
-fn ask_for(text: &str) -> Ask {
+fn ask_for(text: &str) -> SubmitCall {
     let call = json!({
         "tool": "notes/send",
         "method": "tools/call",
         "params": {"name": "send", "arguments": {"text": text}},
     });
-    Ask::Submit {
+    SubmitCall {
         call: serde_json::from_str(&call.to_string()).unwrap(),
         client: serde_json::from_value(Value::from("claude 1")).unwrap(),
     }
 }
 
 async fn tasks(person: &Client) -> Vec<Task> {
-    match person.ask(Ask::Tasks { state: None, after: None, limit: 100 }).await {
-        Ok(Reply::Tasks(tasks)) => tasks,
+    match person.request(ListTasks { state: None, after: None, limit: 100 }).await {
+        Ok(tasks) => tasks,
         other => panic!("{other:?}"),
     }
 }
 
 async fn denies(person: &Client) -> usize {
-    match person.ask(Ask::Rules).await {
-        Ok(Reply::Standing(standing)) => standing.rules.len(),
+    match person.request(GetOverrides).await {
+        Ok(standing) => standing.rules.len(),
         other => panic!("{other:?}"),
     }
 }
@@ -103,13 +108,13 @@ async fn press(home: &Home, person: &Client) -> Said {
     for number in 0..CALLS {
         if number == CALLS / 2 {
             let pattern = "notes/erase".parse().unwrap();
-            let deny = Ask::Rule { pattern, action: Action::Deny, challenge: None };
-            said.denied = person.ask(deny).await.is_ok();
+            let deny = CreateRule { pattern, action: Action::Deny, challenge: None };
+            said.denied = person.request(deny).await.is_ok();
             assert_eq!(denies(person).await, 1, "a deny is in force whether or not it could be kept");
         }
-        let Ok(Reply::Task(task)) = session.ask(ask_for(&format!("call {number}"))).await else { continue };
+        let Ok(task) = session.request(ask_for(&format!("call {number}"))).await else { continue };
         said.asked += 1;
-        let yes = person.ask(Ask::Approve { task: task.id, challenge: challenge() }).await;
+        let yes = person.request(ApproveTask { task: task.id, challenge: challenge() }).await;
         said.approved += usize::from(yes.is_ok());
     }
     said
@@ -123,8 +128,8 @@ async fn at_whatever_length_its_files_end_the_daemon_does_nothing_without_a_reco
         let home = Home::new();
         let mut first = home.daemon(None);
         let person = home.connect(Peer::Terminal).await;
-        person.ask(Ask::SetPassphrase { old: None, new: challenge() }).await.unwrap();
-        person.ask(Ask::Stop).await.unwrap();
+        person.request(SetPassphrase { old: None, new: challenge() }).await.unwrap();
+        person.request(StopDaemon).await.unwrap();
         assert!(first.end().success());
 
         let mut daemon = home.limited(kilobytes);

@@ -1,5 +1,6 @@
 //! A drive that hangs in mid-work: a signal ends the daemon all the same, and what narrows is heard where it can be.
 
+use portero::ipc::requests::overrides::CreateRule;
 use std::io;
 
 use portero::files::faults::{Fault, Injected, inject};
@@ -61,12 +62,12 @@ async fn whichever_drive_hangs_a_signal_ends_the_daemon_and_denies_are_in_force_
         let person = home.connect(Peer::Terminal).await;
         std::fs::write(home.at(FLAG), "").unwrap();
         let pattern = "notes/erase".parse().unwrap();
-        let denied = person.ask(Ask::Rule { pattern, action: Action::Deny, challenge: None });
+        let denied = person.request(CreateRule { pattern, action: Action::Deny, challenge: None });
         let denied = tokio::time::timeout(SOON, denied).await.expect(place);
         let in_force = match &denied {
             Ok(_) => true,
             Err(AskError::Refused(failure)) => failure.message.starts_with("it is in force"),
-            Err(AskError::Closed(_) | AskError::Unsent(_)) => false,
+            Err(AskError::Closed(_) | AskError::Unsent(_) | AskError::Unreadable { .. }) => false,
         };
         assert!(in_force, "{place}: {denied:?}");
         let file = std::fs::read_to_string(paths(home.0.path()).denies()).unwrap();

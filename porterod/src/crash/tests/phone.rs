@@ -4,6 +4,10 @@
 #[allow(unused_imports, reason = "a part of it is used here")]
 mod standin;
 
+use portero::ipc::requests::approvals::ListTasks;
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::{CreateGrant, GetOverrides};
+use portero::policy::Grant;
 use standin::{Shown, StandIn, TOKEN};
 
 use super::*;
@@ -61,8 +65,7 @@ async fn wait(point: &str, home: &Home, states: &[State]) -> State {
     let person = home.connect(Peer::Terminal).await;
     let since = Instant::now();
     loop {
-        let Ok(Reply::Tasks(tasks)) = person.ask(Ask::Tasks { state: None, after: None, limit: 10 }).await
-        else {
+        let Ok(tasks) = person.request(ListTasks { state: None, after: None, limit: 10 }).await else {
             panic!("{point}: tasks")
         };
         let is: Vec<State> = tasks.iter().map(|task| task.state).collect();
@@ -89,7 +92,7 @@ async fn killed_at_any_point_on_its_way_a_card_is_never_lost() {
         let telegram = telegram(&home).await;
         let mut daemon = home.daemon(Some(point));
         let session = home.session().await;
-        let _ = session.ask(submit()).await;
+        let _ = session.request(submit()).await;
         killed(&mut daemon, point).await;
 
         let _daemon = home.daemon(None);
@@ -124,7 +127,7 @@ async fn killed_while_a_projects_topic_is_made_no_card_is_lost() {
         std::fs::write(home.at("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
         let mut daemon = home.daemon(Some(point));
         let session = home.session().await;
-        let _ = session.ask(submit()).await;
+        let _ = session.request(submit()).await;
         killed(&mut daemon, point).await;
         assert!(telegram.by_bot(GROUP).is_empty(), "{point}");
 
@@ -148,7 +151,7 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
         let telegram = telegram(&home).await;
         let mut daemon = home.daemon(Some(point));
         let session = home.session().await;
-        session.ask(submit()).await.unwrap();
+        session.request(submit()).await.unwrap();
         let card = telegram.until("a card", |it| cards(it).into_iter().next()).await;
         // A card of which the daemon does not know that it is shown gets other buttons after a restart.
         drawn(&home).await;
@@ -164,7 +167,7 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
         let ended = wait(point, &home, &[State::Completed, State::Interrupted]).await;
         assert!(ended == State::Completed || point == "tap done", "{point}");
         let person = home.connect(Peer::Terminal).await;
-        let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
+        let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
         assert_eq!(standing.grants.len(), 1, "{point}");
         // What was approved before the crash is permitted from then on, not from the next daemon's start.
         let was_approved = !["changed approved", "recorded approved"].contains(&point);
@@ -210,7 +213,7 @@ async fn killed_at_any_point_of_a_tap_below_a_notice_its_rule_is_made_once_and_s
         let says = |it: &StandIn| notice(it).filter(|it| it.text.contains("asks: rule 1, undo /unrule 1"));
         telegram.until("what was done", says).await;
         let person = home.connect(Peer::Terminal).await;
-        let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
+        let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
         assert_eq!(standing.rules.len(), 1, "{point}");
     }
 }
@@ -253,7 +256,7 @@ async fn approve(telegram: &StandIn, person: i64) -> String {
 /// The votes of the one task.
 async fn voted(home: &Home) -> Vec<u64> {
     let person = home.connect(Peer::Terminal).await;
-    let Ok(Reply::Tasks(tasks)) = person.ask(Ask::Tasks { state: None, limit: 10, after: None }).await else {
+    let Ok(tasks) = person.request(ListTasks { state: None, limit: 10, after: None }).await else {
         panic!("tasks")
     };
     tasks[0].votes.iter().map(|vote| vote.user).collect()
@@ -266,7 +269,7 @@ async fn killed_at_any_point_of_a_vote_it_counts_once_and_alone_lets_nothing_run
         let telegram = for_two(&home).await;
         let mut daemon = home.daemon(Some(point));
         let session = home.session().await;
-        session.ask(submit()).await.unwrap();
+        session.request(submit()).await.unwrap();
         let card = card_with(&telegram, "Needs: 2 of 2 people").await;
         telegram.press_in(JANE, GROUP, card.id, "✅ Approve");
         killed(&mut daemon, point).await;
@@ -295,7 +298,7 @@ async fn killed_at_any_point_of_the_last_vote_the_call_runs_once() {
         let telegram = for_two(&home).await;
         let mut daemon = home.daemon(Some(point));
         let session = home.session().await;
-        session.ask(submit()).await.unwrap();
+        session.request(submit()).await.unwrap();
         assert!(approve(&telegram, JANE).await.starts_with("Your approval counts"), "{point}");
         let card = card_with(&telegram, "Approved so far: user 501").await;
         telegram.press_in(ADA, GROUP, card.id, "✅ Approve");
@@ -318,7 +321,7 @@ async fn killed_at_any_point_of_the_last_vote_the_call_runs_once() {
 }
 
 /// A terminal that asks on Telegram for a grant; the number that it is told.
-async fn ask_for_grant(home: &Home) -> (String, tokio::task::JoinHandle<Result<Reply, AskError>>) {
+async fn ask_for_grant(home: &Home) -> (String, tokio::task::JoinHandle<Result<Grant, AskError>>) {
     let hello = Hello {
         protocol: PROTOCOL,
         build: "test".to_owned(),
@@ -329,8 +332,8 @@ async fn ask_for_grant(home: &Home) -> (String, tokio::task::JoinHandle<Result<R
     let socket = paths(home.0.path()).socket();
     let (client, mut pushes, _) = Client::connect(&socket, hello, None).await.unwrap();
     let (pattern, limits) = ("notes/send".parse().unwrap(), Limits::default());
-    let ask = Ask::Grant { pattern, millis: 60_000, limits, challenge: Challenge::on_telegram() };
-    let answer = tokio::spawn(async move { client.ask(ask).await });
+    let ask = CreateGrant { pattern, millis: 60_000, limits, challenge: Challenge::on_telegram() };
+    let answer = tokio::spawn(async move { client.request(ask).await });
     match pushes.recv().await {
         Some(Push::Number { tap, .. }) => (tap.expose().to_owned(), answer),
         other => panic!("no number: {other:?}"),
@@ -349,7 +352,7 @@ async fn killed_between_a_tapped_number_and_its_change_it_is_done_once_or_not_at
         let person = home.connect(Peer::Terminal).await;
         let since = Instant::now();
         loop {
-            let Ok(Reply::Status(status)) = person.ask(Ask::Status).await else { panic!("status") };
+            let Ok(status) = person.request(GetStatus).await else { panic!("status") };
             if status.telegram.confirms == TelegramConfirms::Now {
                 break;
             }
@@ -380,7 +383,7 @@ async fn killed_between_a_tapped_number_and_its_change_it_is_done_once_or_not_at
             })
             .await;
         let person = home.connect(Peer::Terminal).await;
-        let Ok(Reply::Standing(standing)) = person.ask(Ask::Rules).await else { panic!("rules") };
+        let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
         assert_eq!(standing.grants.len(), grants, "{point}");
     }
 }
@@ -396,7 +399,7 @@ async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundr
     let telegram = telegram(&home).await;
     let mut daemon = home.daemon(None);
     let session = home.session().await;
-    session.ask(submit()).await.unwrap();
+    session.request(submit()).await.unwrap();
     let card = telegram.until("a card", |it| cards(it).into_iter().next()).await;
     drawn(&home).await;
     let store = rusqlite::Connection::open(paths(home.0.path()).store()).unwrap();
@@ -411,9 +414,9 @@ async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundr
     let person = home.connect(Peer::Terminal).await;
     let since = Instant::now();
     loop {
-        match person.ask(Ask::Rules).await {
-            Ok(Reply::Standing(standing)) if standing.paused.is_some() => break,
-            Ok(Reply::Standing(_)) => {}
+        match person.request(GetOverrides).await {
+            Ok(standing) if standing.paused.is_some() => break,
+            Ok(_) => {}
             other => panic!("{other:?}"),
         }
         assert!(since.elapsed() < SOON, "what comes after the hundred is not heard");

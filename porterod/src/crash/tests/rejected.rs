@@ -1,6 +1,10 @@
 //! A rejection that the store could not take, and a daemon that is killed before it could.
 
 use portero::ipc::FailureKind;
+use portero::ipc::requests::approvals::{ApproveTask, RejectTask};
+use portero::ipc::requests::auth::SetPassphrase;
+use portero::ipc::requests::daemon::StopDaemon;
+use portero::ipc::requests::overrides::{CreateRule, Pause, Resume};
 use portero::policy::Action;
 
 use super::*;
@@ -10,15 +14,15 @@ const MAX_RULES: usize = 2_000;
 
 /// An approved call, which does not start since everything is paused.
 async fn approve_while_paused(person: &Client, session: &Client) -> Task {
-    person.ask(Ask::SetPassphrase { old: None, new: challenge() }).await.unwrap();
-    let Ok(Reply::Task(task)) = session.ask(submit()).await else { panic!("no task") };
-    person.ask(Ask::Pause).await.unwrap();
-    person.ask(Ask::Approve { task: task.id, challenge: challenge() }).await.unwrap();
+    person.request(SetPassphrase { old: None, new: challenge() }).await.unwrap();
+    let Ok(task) = session.request(submit()).await else { panic!("no task") };
+    person.request(Pause).await.unwrap();
+    person.request(ApproveTask { task: task.id, challenge: challenge() }).await.unwrap();
     *task
 }
 
 async fn reject(person: &Client, task: &Task) {
-    let rejected = person.ask(Ask::Reject { task: task.id, reason: None, for_now: false }).await;
+    let rejected = person.request(RejectTask { task: task.id, reason: None, for_now: false }).await;
     let Err(AskError::Refused(failure)) = rejected else { panic!("{rejected:?}") };
     assert_eq!(failure.kind, FailureKind::Unsaved, "{failure}");
     assert!(!failure.message.contains("lost if the daemon ends"), "{failure}");
@@ -28,7 +32,7 @@ async fn reject(person: &Client, task: &Task) {
 async fn starts_nothing(home: &Home, task: &Task) {
     let _daemon = home.daemon(None);
     let person = home.connect(Peer::Terminal).await;
-    person.ask(Ask::Resume { challenge: challenge() }).await.unwrap();
+    person.request(Resume { challenge: challenge() }).await.unwrap();
     let rest = at_rest(&person).await.unwrap();
     assert_eq!((rest.id, rest.state, home.ran()), (task.id, State::Denied, 0));
     check_audit("rejected", home, &person).await;
@@ -56,7 +60,7 @@ async fn what_was_rejected_on_a_full_disk_does_not_run_after_a_crash() {
     let mut first = home.daemon(None);
     let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
     let task = approve_while_paused(&person, &session).await;
-    person.ask(Ask::Stop).await.unwrap();
+    person.request(StopDaemon).await.unwrap();
     assert!(first.end().success());
 
     let mut daemon = home.limited(512);
@@ -64,7 +68,7 @@ async fn what_was_rejected_on_a_full_disk_does_not_run_after_a_crash() {
     let mut is_full = false;
     for number in 0..MAX_RULES {
         let pattern = format!("notes/filler-{number}").parse().unwrap();
-        let filling = person.ask(Ask::Rule { pattern, action: Action::Deny, challenge: None }).await;
+        let filling = person.request(CreateRule { pattern, action: Action::Deny, challenge: None }).await;
         if filling.is_err() {
             is_full = true;
             break;

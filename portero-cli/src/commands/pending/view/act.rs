@@ -1,8 +1,10 @@
 //! What a person decided, done.
 
-use portero::ipc::{Ask, AskError, Challenge, Client, FailureKind, Reply};
-
+use portero::ipc::requests::approvals::{ApproveTask, CheckApproval, RejectTask};
+use portero::ipc::requests::overrides::Pause;
+use portero::ipc::{AskError, Challenge, Client, FailureKind};
 use portero::names::TaskId;
+use portero::task::Task;
 
 use super::super::super::tasks;
 use super::keys::Effect;
@@ -10,42 +12,55 @@ use super::state::Acted;
 
 /// Tells whether a yes would make it run. Where that can't be asked, the yes itself tells.
 async fn check(client: &Client, task: TaskId) -> Acted {
-    match client.ask(Ask::Approvable { task }).await {
+    match client.request(CheckApproval { task }).await {
         Err(AskError::Refused(failure)) => Acted::Void { task, why: failure.message },
-        Ok(_) | Err(AskError::Closed(_) | AskError::Unsent(_)) => Acted::Runnable,
+        Ok(_) | Err(AskError::Closed(_) | AskError::Unsent(_) | AskError::Unreadable { .. }) => {
+            Acted::Runnable
+        }
     }
 }
 
 /// Asks the daemon to do it, and says what came of it.
 pub(super) async fn act(client: Client, effect: Effect) -> Acted {
-    let (ask, id) = match effect {
-        Effect::Check { task } => return check(&client, task).await,
+    match effect {
+        Effect::Check { task } => check(&client, task).await,
         Effect::Approve { task, passphrase } => {
-            (Ask::Approve { task, challenge: Challenge::new(passphrase.expose()) }, Some(task))
+            let challenge = Challenge::new(passphrase.expose());
+            describe_decision(task, client.request(ApproveTask { task, challenge }).await)
         }
-        Effect::Reject { task, reason } => (Ask::Reject { task, reason, for_now: false }, Some(task)),
-        Effect::Pause => (Ask::Pause, None),
-        Effect::Quit => return Acted::Done(String::new()),
-    };
-    match (client.ask(ask).await, id) {
-        (Ok(Reply::Task(task)), _) => {
-            Acted::Done(format!("{} {} is {}", tasks::short(task.id), task.call.tool, task.state))
+        Effect::Reject { task, reason } => {
+            describe_decision(task, client.request(RejectTask { task, reason, for_now: false }).await)
         }
-        (Ok(Reply::Standing(_)), None) => {
-            Acted::Done("everything is paused; `portero resume` ends it".to_owned())
-        }
-        (Ok(_), _) => Acted::Failed("the daemon gave an answer that does not fit".to_owned()),
-        (Err(AskError::Refused(failure)), _) if failure.kind == FailureKind::Challenge => {
+        Effect::Pause => match client.request(Pause).await {
+            Ok(_) => Acted::Done("everything is paused; `portero resume` ends it".to_owned()),
+            Err(error) => failed(None, error),
+        },
+        Effect::Quit => Acted::Done(String::new()),
+    }
+}
+
+fn describe_decision(task: TaskId, decided: Result<Box<Task>, AskError>) -> Acted {
+    match decided {
+        Ok(task) => Acted::Done(format!("{} {} is {}", tasks::short(task.id), task.call.tool, task.state)),
+        Err(error) => failed(Some(task), error),
+    }
+}
+
+fn failed(task: Option<TaskId>, error: AskError) -> Acted {
+    match (error, task) {
+        (AskError::Refused(failure), _) if failure.kind == FailureKind::Challenge => {
             Acted::Wrong(failure.message)
         }
-        (Err(AskError::Refused(failure)), _) => Acted::Failed(match failure.hint {
+        (AskError::Refused(failure), _) => Acted::Failed(match failure.hint {
             Some(hint) => format!("{}; {hint}", failure.message),
             None => failure.message,
         }),
-        (Err(error @ AskError::Closed(_)), Some(id)) => Acted::Failed(format!(
+        (error @ (AskError::Closed(_) | AskError::Unreadable { .. }), Some(task)) => Acted::Failed(format!(
             "{error}; look with `portero task {}` whether it was done",
-            tasks::short(id)
+            tasks::short(task)
         )),
-        (Err(error @ (AskError::Closed(_) | AskError::Unsent(_))), _) => Acted::Failed(error.to_string()),
+        (error @ (AskError::Closed(_) | AskError::Unsent(_) | AskError::Unreadable { .. }), _) => {
+            Acted::Failed(error.to_string())
+        }
     }
 }

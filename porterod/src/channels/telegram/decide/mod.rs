@@ -29,7 +29,7 @@ use super::keyboard::{Choice, View};
 use super::talk;
 use super::tell;
 use super::text::{MESSAGE_MOST, Shown, Text};
-use crate::control::{self, Undone};
+use crate::api::{self, Undone};
 use crate::daemon::Daemon;
 use crate::pairing::{Circle, Person};
 use crate::store::StoreError;
@@ -148,13 +148,13 @@ impl Deciding {
     /// Decides. `begun` says that this very press was here before, and its call is decided.
     async fn decide(&self, tapped: Tapped, reason: Option<String>, begun: bool) -> Result<Words, StoreError> {
         let (deed, task) = (tapped.deed(), tapped.task());
-        let Ok(look) = control::look(&self.board.daemon, task) else { return Ok(words::GONE) };
+        let Ok(look) = api::look(&self.board.daemon, task) else { return Ok(words::GONE) };
         let hindrance = self.hindrance(&look, &tapped);
         if let (false, Some(Hindrance::Never(words))) = (begun, &hindrance) {
             return Ok(words.clone());
         }
         let waits = matches!(hindrance, Some(Hindrance::Waits));
-        let done = control::tapped(&self.board.daemon, tapped, reason, begun).await;
+        let done = api::tapped(&self.board.daemon, tapped, reason, begun).await;
         #[cfg(test)]
         crate::crash::reached("tap done");
         Ok(match done {
@@ -165,7 +165,7 @@ impl Deciding {
                 words::half(deed, failure.kind)
             }
             Err(Undone::All(failure)) => {
-                let now = control::look(&self.board.daemon, task).map(|look| look.task.state);
+                let now = api::look(&self.board.daemon, task).map(|look| look.task.state);
                 tracing::info!(%failure, "a tap changed nothing");
                 let undone = words::undone(now.ok(), &failure);
                 if deed == Deed::Forbid
@@ -182,7 +182,7 @@ impl Deciding {
 
     /// Whether a task waits for others after one person's yes.
     fn still_waits(&self, task: TaskId) -> bool {
-        let look = control::look(&self.board.daemon, task);
+        let look = api::look(&self.board.daemon, task);
         look.is_ok_and(|look| look.task.state == State::PendingApproval)
     }
 

@@ -9,7 +9,7 @@ use super::super::courier::{Cause, Letter, Rank};
 use super::super::text::{MESSAGE_MOST, Shown, Text};
 use super::words::{self, Words};
 use super::{Deciding, arrived};
-use crate::control;
+use crate::api;
 use crate::pairing::Person;
 use crate::store::StoreError;
 use crate::store::cards as kept;
@@ -23,7 +23,7 @@ impl Deciding {
         person: Person,
         (task, update): (TaskId, i64),
     ) -> Result<(), StoreError> {
-        let Ok(look) = control::look(&self.board.daemon, task) else { return Ok(()) };
+        let Ok(look) = api::look(&self.board.daemon, task) else { return Ok(()) };
         let project = look.task.origin.principal;
         let cause = Cause::new("reason", format!("{task}:{}", update));
         let act = Act::Decide(Deed::DenyWithReason);

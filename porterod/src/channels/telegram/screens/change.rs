@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::api::Change;
 use jiff::SignedDuration;
-use portero::ipc::Reply;
 use portero::names::ToolId;
 use portero::policy::{Action, Grant, Limits, Rule};
 
@@ -109,12 +109,12 @@ const fn fate(what: &Wider, now: Action) -> Option<(bool, &'static str)> {
 
 /// What came of an act; `by` is the user who did it, where several could have.
 #[must_use]
-pub fn done(reply: &Reply, by: Option<i64>, view: &View<'_>) -> Vec<Message> {
+pub fn done(change: &Change, by: Option<i64>, view: &View<'_>) -> Vec<Message> {
     let text = Text::new();
-    let text = match reply {
-        Reply::Grant(grant) => granted(grant),
-        Reply::Rule(rule) => ruled(rule),
-        Reply::Standing(standing) => match standing.paused {
+    let text = match change {
+        Change::Granted(grant) => granted(grant),
+        Change::Ruled(rule) => ruled(rule),
+        Change::Paused(standing) => match standing.paused {
             Some(since) => text
                 .bold("Everything is paused")
                 .words(", since ")
@@ -123,26 +123,7 @@ pub fn done(reply: &Reply, by: Option<i64>, view: &View<'_>) -> Vec<Message> {
                 .command("resume"),
             None => text.words("Done."),
         },
-        Reply::Changed(count) => text.bold("Done").words(", changed: ").count(*count),
-        Reply::Task(_)
-        | Reply::Tasks(_)
-        | Reply::Called(_)
-        | Reply::Listing(_)
-        | Reply::Status(_)
-        | Reply::Why(_)
-        | Reply::Reach(_)
-        | Reply::TotpSecret(_)
-        | Reply::RecoveryCodes(_)
-        | Reply::PairingCode(_)
-        | Reply::Heads(_)
-        | Reply::Look(_)
-        | Reply::News(_)
-        | Reply::Unsaved(_)
-        | Reply::Salted(_)
-        | Reply::Config(_)
-        | Reply::RealTask(_)
-        | Reply::Found(_)
-        | Reply::Watched(_) => text.words("Done."),
+        Change::Count(count) => text.bold("Done").words(", changed: ").count(*count),
     };
     signed(text, by).pages()
 }

@@ -2,7 +2,10 @@
 //! however much is behind it.
 
 use portero::audit::Filter;
-use portero::ipc::{Ask, Failure, FailureKind, Reply};
+use portero::ipc::requests::approvals::ListTasks;
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::{ExplainDecision, GetOverrides};
+use portero::ipc::{Failure, FailureKind};
 use portero::task::{State, Task};
 
 use super::super::screens::{self, List};
@@ -10,7 +13,7 @@ use super::super::text::{MESSAGE_MOST, Message};
 use super::command::{COMMANDS, Look, Wanted};
 use super::trail::{Place, Trail};
 use super::{Talk, records};
-use crate::control;
+use crate::api;
 use crate::pairing::Person;
 
 /// How many tasks stand on a page at most: each has up to four entities, and a message has a hundred.
@@ -33,57 +36,29 @@ impl From<Vec<Message>> for Answer {
 impl Talk {
     /// The answer; of a list the part that follows on the trail.
     pub(super) async fn look(&self, look: &Look, person: Person, trail: &Trail) -> Answer {
+        let daemon = &self.daemon;
         let answered = match look {
             Look::Help => {
                 let commands: Vec<_> = COMMANDS.iter().map(|known| (known.name, known.what)).collect();
                 Ok(screens::help(&commands).into())
             }
             Look::Whoami => Ok(screens::whoami(person.user, person.chat).into()),
-            Look::Status => self.asked(person, Ask::Status).await,
-            Look::Rules => self.asked(person, Ask::Rules).await,
+            Look::Status => api::request_as(daemon, person, GetStatus)
+                .await
+                .map(|status| screens::status(&status, &self.view()).into()),
+            Look::Rules => api::request_as(daemon, person, GetOverrides)
+                .await
+                .map(|standing| screens::rules(&standing, &self.view()).into()),
             Look::Tasks(state) => self.tasks(person, *state, List::Tasks, trail).await,
             Look::Pending => self.tasks(person, Some(State::PendingApproval), List::Pending, trail).await,
             Look::Logs(wanted) => self.logs(wanted, trail).await,
             Look::Why(tool) => {
-                match control::said(&self.daemon, person, Ask::Why { tool: tool.clone(), arguments: None })
-                    .await
-                {
-                    Ok(Reply::Why(explanation)) => Ok(screens::why(tool, &explanation).into()),
-                    Ok(_) => Err(unexpected()),
-                    Err(failure) => Err(failure),
-                }
+                let request = ExplainDecision { tool: tool.clone(), arguments: None };
+                let explained = api::request_as(daemon, person, request).await;
+                explained.map(|explanation| screens::why(tool, &explanation).into())
             }
         };
         answered.unwrap_or_else(|failure| screens::failure(&failure).into())
-    }
-
-    async fn asked(&self, person: Person, ask: Ask) -> Result<Answer, Failure> {
-        let view = self.view();
-        match control::said(&self.daemon, person, ask).await? {
-            Reply::Status(status) => Ok(screens::status(&status, &view).into()),
-            Reply::Standing(standing) => Ok(screens::rules(&standing, &view).into()),
-            Reply::Tasks(_)
-            | Reply::Task(_)
-            | Reply::Called(_)
-            | Reply::Listing(_)
-            | Reply::Grant(_)
-            | Reply::Rule(_)
-            | Reply::Changed(_)
-            | Reply::Why(_)
-            | Reply::Reach(_)
-            | Reply::TotpSecret(_)
-            | Reply::RecoveryCodes(_)
-            | Reply::PairingCode(_)
-            | Reply::Heads(_)
-            | Reply::Look(_)
-            | Reply::News(_)
-            | Reply::Unsaved(_)
-            | Reply::Salted(_)
-            | Reply::Config(_)
-            | Reply::RealTask(_)
-            | Reply::Found(_)
-            | Reply::Watched(_) => Err(unexpected()),
-        }
     }
 
     /// Tasks by their state, those that want something first, and in each state the newest first. Whatever state a
@@ -102,7 +77,7 @@ impl Talk {
         let mut found = self.some(person, state, trail.last()).await?;
         let more = found.len() > TASKS_MOST;
         found.truncate(TASKS_MOST);
-        let counts = self.daemon.desk.counts().map_err(|error| control::of_store(&error))?;
+        let counts = self.daemon.desk.counts().map_err(|error| api::of_store(&error))?;
         let counts: Vec<_> =
             counts.into_iter().filter(|(is, _)| state.is_none_or(|state| state == *is)).collect();
         let view = self.view();
@@ -143,10 +118,8 @@ impl Talk {
             // Very long calls come in several answers.
             while found.len() <= TASKS_MOST {
                 let limit = u32::try_from(TASKS_MOST + 1 - found.len()).unwrap_or(u32::MAX);
-                let ask = Ask::Tasks { state: Some(wanted), after: place, limit };
-                let Reply::Tasks(tasks) = control::said(&self.daemon, person, ask).await? else {
-                    return Err(unexpected());
-                };
+                let request = ListTasks { state: Some(wanted), after: place, limit };
+                let tasks = api::request_as(&self.daemon, person, request).await?;
                 match tasks.last() {
                     Some(last) => place = Some(last.place()),
                     None => break,
@@ -180,8 +153,4 @@ impl Talk {
         let pages = screens::logs(&stretch, trail.number(), &self.view());
         Ok(Answer { pages, next: stretch.next.map(Place::Record) })
     }
-}
-
-fn unexpected() -> Failure {
-    Failure::new(FailureKind::Internal, "the daemon gave another answer than was asked for")
 }

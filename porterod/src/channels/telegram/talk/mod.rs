@@ -22,7 +22,8 @@ mod widen;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use portero::ipc::{Acting, Ask, Failure, Reply};
+use portero::ipc::requests::overrides::{CreateRule, Pause, RemoveRule, RevokeGrants};
+use portero::ipc::{Acting, Failure};
 use portero::pipeline::BoxFuture;
 use portero::policy::Action;
 use tokio::sync::watch;
@@ -36,7 +37,7 @@ use super::door::Word;
 use super::ear::{Flow, Heard, Receipt};
 use super::screens::{self, View};
 use super::text::Message;
-use crate::control;
+use crate::api::{self, Change};
 use crate::daemon::Daemon;
 use crate::pairing::{Circle, Person};
 use crate::store::StoreError;
@@ -108,14 +109,15 @@ impl Talk {
                 Ok(())
             }
             Ok(Command::Narrow(narrow)) => {
-                let done = control::said(&self.daemon, here.person, asked(narrow)).await;
+                let done = self.narrow(narrow, here.person).await;
                 self.answer(here, self.outcome(&done, here.person)).await
             }
             Ok(Command::Unrule(id)) => match self.unruled(id) {
                 Some(wider) => self.ask(&wider, here).await,
                 None => {
-                    let ask = Ask::Unrule { id, challenge: None };
-                    let done = control::said(&self.daemon, here.person, ask).await;
+                    let request = RemoveRule { id, challenge: None };
+                    let done = api::request_as(&self.daemon, here.person, request).await;
+                    let done = done.map(|()| Change::Count(1));
                     self.answer(here, self.outcome(&done, here.person)).await
                 }
             },
@@ -199,9 +201,25 @@ impl Talk {
         self.send(here, &Sheet::new(pages, "")).await
     }
 
-    fn outcome(&self, done: &Result<Reply, Failure>, person: Person) -> Vec<Message> {
+    async fn narrow(&self, narrow: Narrow, person: Person) -> Result<Change, Failure> {
+        let daemon = &self.daemon;
+        let rule = |pattern, action| {
+            api::request_as(daemon, person, CreateRule { pattern, action, challenge: None })
+        };
+        match narrow {
+            Narrow::Revoke(id) => {
+                let which = id.map_or(Acting::All, |id| Acting::On(vec![id]));
+                api::request_as(daemon, person, RevokeGrants { which }).await.map(Change::Count)
+            }
+            Narrow::Ask(pattern) => rule(pattern, Action::RequireApproval).await.map(Change::Ruled),
+            Narrow::Deny(pattern) => rule(pattern, Action::Deny).await.map(Change::Ruled),
+            Narrow::Pause => api::request_as(daemon, person, Pause).await.map(Change::Paused),
+        }
+    }
+
+    fn outcome(&self, done: &Result<Change, Failure>, person: Person) -> Vec<Message> {
         match done {
-            Ok(reply) => screens::done(reply, doer(person), &self.view()),
+            Ok(change) => screens::done(change, doer(person), &self.view()),
             Err(failure) => screens::failure(failure),
         }
     }
@@ -277,15 +295,5 @@ const fn doer(person: Person) -> Option<i64> {
     match person.owner() {
         Some(_) => None,
         None => Some(person.user),
-    }
-}
-
-fn asked(narrow: Narrow) -> Ask {
-    match narrow {
-        Narrow::Revoke(None) => Ask::Revoke(Acting::All),
-        Narrow::Revoke(Some(id)) => Ask::Revoke(Acting::On(vec![id])),
-        Narrow::Ask(pattern) => Ask::Rule { pattern, action: Action::RequireApproval, challenge: None },
-        Narrow::Deny(pattern) => Ask::Rule { pattern, action: Action::Deny, challenge: None },
-        Narrow::Pause => Ask::Pause,
     }
 }

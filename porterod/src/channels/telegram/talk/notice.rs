@@ -10,7 +10,7 @@ use super::super::courier::{Cause, Courier, Edit, Letter, Rank, Undelivered};
 use super::super::screens::activity::{Does, Stands, Told, rows, stands};
 use super::super::text::MESSAGE_MOST;
 use super::{Here, Talk};
-use crate::control;
+use crate::api;
 use crate::pairing::Circle;
 use crate::rules::{Restricted, RulesError};
 use crate::store::{Records, StoreError, notices as kept};
@@ -84,7 +84,7 @@ impl Talk {
         message: MessageId,
         here: &Here,
     ) -> (String, bool) {
-        let done = control::restricted(&self.daemon, restricting).await;
+        let done = api::restricted(&self.daemon, restricting).await;
         #[cfg(test)]
         crate::crash::reached("tool restricted");
         // What narrows is in force, whether the disk takes what is to be drawn or not.

@@ -11,7 +11,7 @@ use super::super::bot::MessageId;
 use super::super::screens;
 use super::page::Sheet;
 use super::{Here, Talk, bounds};
-use crate::control;
+use crate::api;
 use crate::store::StoreError;
 use crate::taps::{Affirmed, Spot, Widening, Wider};
 
@@ -19,7 +19,7 @@ impl Talk {
     /// Asks whether this is wanted.
     pub(super) async fn ask(&self, wider: &Wider, here: &Here) -> Result<(), StoreError> {
         let words = words(wider);
-        match control::reach_of(&self.daemon, here.person, wider).await {
+        match api::preview_widening(&self.daemon, here.person, wider).await {
             Ok(tools) => {
                 let pages = screens::change(wider, &tools, false, &self.view());
                 self.send(here, &Sheet::new(pages, &words).confirming(widening(wider, &tools))).await
@@ -37,7 +37,7 @@ impl Talk {
         here: &Here,
     ) -> Result<(), StoreError> {
         let words = words(wider);
-        match control::reach_of(&self.daemon, here.person, wider).await {
+        match api::preview_widening(&self.daemon, here.person, wider).await {
             Ok(tools) => {
                 let pages = screens::change(wider, &tools, false, &self.view());
                 let sheet = Sheet::new(pages, &words).at(page).confirming(widening(wider, &tools));
@@ -57,7 +57,7 @@ impl Talk {
     ) -> Result<(), StoreError> {
         let Widening { what, seen } = affirmed.widening().clone();
         let at = (affirmed.spot().clone(), message);
-        let pages = match control::reach_of(&self.daemon, here.person, &what).await {
+        let pages = match api::preview_widening(&self.daemon, here.person, &what).await {
             Ok(tools) if digest(&tools) != seen => {
                 let pages = screens::change(&what, &tools, true, &self.view());
                 let words = words(&what);
@@ -65,7 +65,7 @@ impl Talk {
                     .put(here, at, &Sheet::new(pages, &words).confirming(widening(&what, &tools)))
                     .await;
             }
-            Ok(_) => self.outcome(&control::affirmed(&self.daemon, affirmed).await, here.person),
+            Ok(_) => self.outcome(&api::widen(&self.daemon, affirmed).await, here.person),
             Err(failure) => screens::failure(&failure),
         };
         self.put(here, at, &Sheet::new(pages, "")).await

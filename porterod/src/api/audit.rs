@@ -1,0 +1,18 @@
+//! The audit, as far as the daemon keeps track of it.
+
+use std::sync::Arc;
+
+use portero::audit::Head;
+use portero::ipc::Failure;
+use portero::ipc::requests::audit::ListHeads;
+
+use super::{PersonCaller, PersonRequest, failure};
+use crate::daemon::Daemon;
+
+impl PersonRequest for ListHeads {
+    /// Looks at the segments first, so that what is written since then counts too.
+    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Vec<Head>, Failure> {
+        daemon.heads.look().await.map_err(|error| failure::of_store(&error))?;
+        daemon.heads.list().map_err(|error| failure::of_store(&error))
+    }
+}

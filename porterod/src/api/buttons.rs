@@ -1,0 +1,212 @@
+//! What a paired person does on Telegram: the same requests as the terminal's, confirmed by a button.
+//!
+//! A button that does two things decides about its call first: a tap that comes too late permits nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portero::ipc::{Failure, FailureKind, Reaching};
+use portero::names::ToolId;
+use portero::pattern::Pattern;
+use portero::policy::{Action, Grant, Limits, Rule, Standing};
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{self, Attempt};
+use super::challenge::Confirming;
+use super::{PersonCaller, PersonRequest, approvals, failure, overrides, preview, route};
+use crate::daemon::Daemon;
+use crate::pairing::Person;
+use crate::rules::{Restricted, RulesError, Wanted};
+use crate::taps::{Affirmed, Deed, Restricting, Restriction, Stricter, Tapped, Wider};
+
+/// What an act on Telegram changed.
+#[derive(Debug)]
+pub enum Change {
+    /// A new grant.
+    Granted(Grant),
+    /// A new rule.
+    Ruled(Rule),
+    /// Calls are paused.
+    Paused(Standing),
+    /// So many things.
+    Count(u64),
+}
+
+/// Makes a request in the name of a paired person; nothing widens by it.
+///
+/// # Errors
+/// The daemon's refusal, which is recorded.
+pub async fn request_as<R: PersonRequest>(
+    daemon: &Arc<Daemon>,
+    person: Person,
+    request: R,
+) -> Result<R::Response, Failure> {
+    let by = format!("telegram user {}", person.user);
+    let caller = PersonCaller { by: &by, withdrawn: CancellationToken::new(), beside: None };
+    route::answer_person(daemon, &caller, request).await
+}
+
+/// What is to be shown before this is confirmed: the tools that it covers and whose decision changes, with what is
+/// decided for each now, denied ones first.
+///
+/// # Errors
+/// Why it would not be done at all; it is written down then.
+pub async fn preview_widening(
+    daemon: &Arc<Daemon>,
+    person: Person,
+    what: &Wider,
+) -> Result<Vec<(ToolId, Action)>, Failure> {
+    let looked = match what {
+        Wider::Grant(_, millis, _) => {
+            overrides::check_grant_duration(daemon, Duration::from_millis(*millis)).map(drop)
+        }
+        Wider::Allow(_) | Wider::Unrule(..) | Wider::Resume => Ok(()),
+    };
+    let by = format!("telegram user {}", person.user);
+    attempt::written_down(daemon, Some(attempt(what)), &by, looked).await?;
+    let (pattern, by) = match what {
+        Wider::Grant(pattern, ..) => (pattern, Reaching::Grant),
+        Wider::Allow(pattern) => (pattern, Reaching::Allow),
+        Wider::Unrule(id, pattern, _) => (pattern, Reaching::Unrule(*id)),
+        Wider::Resume => return Ok(Vec::new()),
+    };
+    preview::tools(daemon, pattern, by).await
+}
+
+/// Does what the person confirmed with a button.
+///
+/// # Errors
+/// Why not; it is written down then.
+pub async fn widen(daemon: &Arc<Daemon>, affirmed: Affirmed) -> Result<Change, Failure> {
+    let (by, what) = (affirmed.by(), affirmed.widening().what.clone());
+    let attempt = attempt(&what);
+    let confirming = Confirming::Affirmed(affirmed);
+    let done = match what {
+        Wider::Grant(pattern, millis, limits) => {
+            let lasts = Duration::from_millis(millis);
+            let wanted = Wanted { pattern, lasts, limits };
+            overrides::grant(daemon, &by, wanted, confirming).await.map(Change::Granted)
+        }
+        Wider::Allow(pattern) => overrides::allow(daemon, &by, pattern, confirming).await.map(Change::Ruled),
+        Wider::Unrule(id, ..) => {
+            overrides::remove_rule(daemon, &by, id, Some(confirming)).await.map(|()| Change::Count(1))
+        }
+        Wider::Resume => {
+            overrides::resume(daemon, &by, confirming).await.map(|was| Change::Count(u64::from(was)))
+        }
+    };
+    attempt::written_down(daemon, Some(attempt), &by, done).await
+}
+
+fn attempt(what: &Wider) -> Attempt {
+    match what {
+        Wider::Grant(pattern, ..) => Attempt::new("grant", pattern.to_string()),
+        Wider::Allow(pattern) => Attempt::new("allow", pattern.to_string()),
+        Wider::Unrule(id, ..) => Attempt::new("unrule", format!("rule {id}")),
+        Wider::Resume => Attempt::new("resume", "everything".to_owned()),
+    }
+}
+
+/// Why not all of it was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undone {
+    /// Nothing was.
+    All(Failure),
+    /// The call was decided, but the rule or grant was not made.
+    Rest(Failure),
+}
+
+/// Does what was tapped; what it did before, when this press came already, it does not do again.
+///
+/// # Errors
+/// Why not all of it was done. Refusals are written down, as those of a terminal.
+pub async fn tapped(
+    daemon: &Arc<Daemon>,
+    tapped: Tapped,
+    reason: Option<String>,
+    begun: bool,
+) -> Result<(), Undone> {
+    let by = tapped.by();
+    if !begun {
+        let decided = decide(daemon, &tapped, reason).await;
+        let attempt = Attempt::new(word(tapped.deed()), format!("task {}", tapped.task()));
+        attempt::written_down(daemon, Some(attempt), &by, decided).await.map_err(Undone::All)?;
+    }
+    #[cfg(test)]
+    crate::crash::reached("tap half done");
+    let followed = follow(daemon, &by, &tapped).await;
+    let attempt = Attempt::new(word(tapped.deed()), tapped.tool().to_string());
+    attempt::written_down(daemon, Some(attempt), &by, followed).await.map_err(Undone::Rest)
+}
+
+/// The call.
+async fn decide(daemon: &Arc<Daemon>, tapped: &Tapped, reason: Option<String>) -> Result<(), Failure> {
+    match tapped.deed() {
+        Deed::ApproveFor(_) | Deed::Allow if !daemon.desk.quorums(tapped.tool()).is_empty() => {
+            let words = "this tool takes several people, each time: nothing permits it for longer";
+            Err(Failure::new(FailureKind::Refused, words))
+        }
+        Deed::Approve | Deed::ApproveFor(_) | Deed::Allow => {
+            let confirming = Confirming::Tapped(tapped.clone());
+            approvals::approve(daemon, &tapped.by(), tapped.task(), confirming).await.map(drop)
+        }
+        Deed::Deny | Deed::DenyWithReason | Deed::Forbid => {
+            let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));
+            let rejected = daemon.desk.reject_tapped(tapped, reason).await;
+            rejected.map(drop).map_err(|error| failure::of_desk(&error))
+        }
+    }
+}
+
+/// The rule or grant. Its pattern is the tool's literal name.
+async fn follow(daemon: &Arc<Daemon>, by: &str, tapped: &Tapped) -> Result<(), Failure> {
+    let pattern = Pattern::from(tapped.tool());
+    let confirming = Confirming::Tapped(tapped.clone());
+    match tapped.deed() {
+        Deed::Approve | Deed::Deny | Deed::DenyWithReason => Ok(()),
+        Deed::ApproveFor(minutes) => {
+            let lasts = Duration::from_secs(60 * u64::from(minutes));
+            let wanted = Wanted { pattern, lasts, limits: Limits::default() };
+            overrides::grant(daemon, by, wanted, confirming).await.map(drop)
+        }
+        Deed::Allow => overrides::allow(daemon, by, pattern, confirming).await.map(drop),
+        // This press may have made it before a crash.
+        Deed::Forbid if is_forbidden(daemon, tapped.tool()) => Ok(()),
+        Deed::Forbid => overrides::deny(daemon, by, pattern).await.map(drop),
+    }
+}
+
+fn is_forbidden(daemon: &Daemon, tool: &ToolId) -> bool {
+    daemon.rules.standing().restricts(tool, Action::Deny, daemon.clock.now()).is_some()
+}
+
+/// The act in the words of the audit.
+const fn word(deed: Deed) -> &'static str {
+    match deed {
+        Deed::Approve => "approve",
+        Deed::ApproveFor(_) => "approve and grant",
+        Deed::Allow => "approve and allow",
+        Deed::Deny | Deed::DenyWithReason => "reject",
+        Deed::Forbid => "reject and deny",
+    }
+}
+
+/// Makes the rule. It is in force in every session when this returns.
+///
+/// # Errors
+/// See [`crate::rules::Rules::restrict_tapped`]; a refusal is written down.
+pub async fn restricted(daemon: &Daemon, tapped: &Restricting) -> Result<Restricted, RulesError> {
+    let done = daemon.rules.restrict_tapped(tapped).await;
+    daemon.enforce().await;
+    if let Err(error) = &done {
+        let Restriction { tool, to } = tapped.restriction();
+        let act = match to {
+            Stricter::Ask => "ask",
+            Stricter::Deny => "deny",
+        };
+        let attempt = Attempt::new(act, tool.to_string());
+        let refused = Err::<(), _>(failure::of_rules(error));
+        let _ = attempt::written_down(daemon, Some(attempt), &tapped.by(), refused).await;
+    }
+    done
+}

@@ -1,0 +1,163 @@
+//! What would change for the tools that a pattern covers: shown to a person who is about to widen.
+
+use portero::catalog::heard_tools;
+use portero::clock::Moment;
+use portero::ipc::{Failure, FailureKind, Reaching};
+use portero::names::{Operation, ToolId};
+use portero::pattern::Pattern;
+use portero::policy::{Action, Grant, Limits, Policy, Rule, Standing};
+
+use crate::daemon::Daemon;
+
+/// The tools that it covers and whose decision changes, with the present one, denied ones first. A grant lifts no
+/// deny: the tools that stay denied are told too.
+pub(super) async fn tools(
+    daemon: &Daemon,
+    pattern: &Pattern,
+    by: Reaching,
+) -> Result<Vec<(ToolId, Action)>, Failure> {
+    let known = known_tools(daemon).await?;
+    Ok(changed(&daemon.policy.load(), (pattern, by), known, daemon.clock.now()))
+}
+
+/// Those of `known` some calls of which get something looser; whatever a pause says for now.
+fn changed(
+    policy: &Policy,
+    (pattern, by): (&Pattern, Reaching),
+    known: Vec<ToolId>,
+    now: Moment,
+) -> Vec<(ToolId, Action)> {
+    let after = policy.with_standing(after(policy.standing(), pattern, by, now));
+    let mut tools: Vec<(ToolId, Action)> = known
+        .into_iter()
+        .filter(|tool| pattern.matches(tool))
+        .filter_map(|tool| {
+            let (before, after) = (policy.range(&tool, None, now), after.range(&tool, None, now));
+            let stays_denied = by == Reaching::Grant && after.1 == Action::Deny;
+            let looser = after.0 < before.0 || after.1 < before.1;
+            (looser || stays_denied).then_some((tool, before.1))
+        })
+        .collect();
+    tools.sort_by(|(one, one_is), (two, two_is)| two_is.cmp(one_is).then_with(|| one.cmp(two)));
+    tools
+}
+
+/// Rules and grants as they would be.
+fn after(standing: &Standing, pattern: &Pattern, by: Reaching, now: Moment) -> Standing {
+    // Made after everything that is there.
+    let (id, pattern) = (u64::MAX, pattern.clone());
+    let mut after = standing.clone();
+    match by {
+        Reaching::Allow => {
+            after.rules.retain(|rule| !rule.is_replaced_by_allowing(&pattern));
+            after.rules.push(Rule { id, pattern, action: Action::Allow, made: now.wall });
+        }
+        Reaching::Grant => after.grants.push(Grant {
+            id,
+            pattern,
+            made: now,
+            boot_id: standing.boot_id.clone(),
+            millis: 1,
+            limits: Limits::default(),
+            used: 0,
+        }),
+        Reaching::Unrule(id) => after.rules.retain(|rule| rule.id != id),
+    }
+    after
+}
+
+/// Every tool and operation that the daemon or, by the cache that they share, a session knows of.
+async fn known_tools(daemon: &Daemon) -> Result<Vec<ToolId>, Failure> {
+    let (config, folder) = (daemon.config.load_full(), daemon.paths.catalog());
+    let servers = config.servers.clone();
+    let heard = tokio::task::spawn_blocking(move || heard_tools(&servers, &folder))
+        .await
+        .map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
+    let operations = config
+        .servers
+        .iter()
+        .flat_map(|server| Operation::ALL.map(|operation| ToolId::new(server.name.clone(), operation)));
+    let heard = heard.into_iter().flat_map(|(_, tools)| tools);
+    let mut known: Vec<ToolId> =
+        daemon.servers.known_tools().into_iter().chain(heard).chain(operations).collect();
+    known.sort_unstable();
+    known.dedup();
+    Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use portero::clock::{Clock as _, TestClock};
+    use portero::policy::{ConfigPolicy, Entry, Source};
+
+    use super::*;
+
+    fn now() -> Moment {
+        TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()).now()
+    }
+
+    fn entry(pattern: &str, action: Action) -> Entry {
+        Entry {
+            pattern: pattern.parse().unwrap(),
+            action,
+            cases: Vec::new(),
+            source: Source::Config { line: 1, column: 1 },
+        }
+    }
+
+    fn rule(id: u64, pattern: &str, action: Action) -> Rule {
+        Rule { id, pattern: pattern.parse().unwrap(), action, made: now().wall }
+    }
+
+    fn of(config: &ConfigPolicy, standing: Standing, pattern: &str, by: Reaching) -> Vec<(String, Action)> {
+        let known = ["a/read", "a/send", "a/erase", "a/drop", "b/send"].map(|tool| tool.parse().unwrap());
+        let policy = Policy::new(config.clone(), Standing { boot_id: "boot".into(), ..standing });
+        let tools = changed(&policy, (&pattern.parse().unwrap(), by), known.to_vec(), now());
+        tools.into_iter().map(|(tool, action)| (tool.to_string(), action)).collect()
+    }
+
+    fn tools(all: &[(&str, Action)]) -> Vec<(String, Action)> {
+        all.iter().map(|(tool, action)| ((*tool).to_owned(), *action)).collect()
+    }
+
+    fn config() -> ConfigPolicy {
+        ConfigPolicy {
+            entries: vec![entry("a/read", Action::Allow), entry("a/erase", Action::Deny)],
+            locked: vec!["a/drop".parse().unwrap()],
+            ..ConfigPolicy::default()
+        }
+    }
+
+    #[test]
+    fn what_is_locked_is_not_shown_as_changed_and_a_pause_hides_nothing() {
+        for paused in [None, Some(now().wall)] {
+            let standing = Standing { paused, ..Standing::default() };
+            let reached = of(&config(), standing, "a/*", Reaching::Allow);
+            assert_eq!(reached, tools(&[("a/erase", Action::Deny), ("a/send", Action::RequireApproval)]));
+        }
+    }
+
+    #[test]
+    fn what_goes_on_being_denied_or_asked_for_is_not_shown_as_changed() {
+        let rules = vec![rule(1, "a/erase", Action::Deny), rule(2, "a/send", Action::RequireApproval)];
+        let standing = || Standing { rules: rules.clone(), ..Standing::default() };
+        assert_eq!(of(&config(), standing(), "a/*", Reaching::Allow), [], "both are more specific");
+        let reached = of(&config(), standing(), "a/send", Reaching::Allow);
+        assert_eq!(reached, tools(&[("a/send", Action::RequireApproval)]), "it takes that rule's place");
+        let reached = of(&config(), standing(), "a/*", Reaching::Grant);
+        assert_eq!(reached, tools(&[("a/erase", Action::Deny), ("a/send", Action::RequireApproval)]));
+    }
+
+    #[test]
+    fn the_end_of_a_rule_that_asks_shows_what_would_run_unasked() {
+        let rules = vec![rule(7, "*", Action::RequireApproval), rule(8, "a/drop", Action::Allow)];
+        let grant: Grant = serde_json::from_value(serde_json::json!({
+            "id": 6, "pattern": "a/send", "made": now(), "boot_id": "boot", "millis": 60_000,
+        }))
+        .unwrap();
+        let standing = Standing { rules, grants: vec![grant], ..Standing::default() };
+        let reached = of(&config(), standing, "*", Reaching::Unrule(7));
+        let asks = Action::RequireApproval;
+        assert_eq!(reached, tools(&[("a/read", asks), ("a/send", asks)]), "by the files, and by the grant");
+    }
+}

@@ -1,0 +1,230 @@
+//! From a request's method to its handler: one line for each request.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use portero::identity::Transcript;
+use portero::ipc::requests::approvals::{
+    ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
+    WatchTasks,
+};
+use portero::ipc::requests::audit::ListHeads;
+use portero::ipc::requests::auth::{
+    EnrollTotp, GetPassphraseSalt, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
+};
+use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
+use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
+use portero::ipc::requests::overrides::{
+    CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
+    Resume, RevokeGrants,
+};
+use portero::ipc::requests::sessions::{
+    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, ReportHead,
+    SetLogLevel, SubmitCall, SubscribeOverrides,
+};
+use portero::ipc::{Failure, FailureKind, RawRequest, Request, Response as _, WipedJson};
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{self, Attempt};
+use super::consent::Beside;
+use super::{Caller, PersonCaller, PersonRequest, Session, SessionCaller, SessionRequest};
+use crate::daemon::Daemon;
+
+/// One request, as it came.
+pub struct Incoming {
+    /// Its number on its connection.
+    pub number: u64,
+    /// What is requested.
+    pub request: RawRequest,
+    /// What both ends said when the connection began: a proof counts for it alone.
+    pub transcript: Transcript,
+    /// Cancelled when the response is not wanted any more. What changes something goes on.
+    pub withdrawn: CancellationToken,
+}
+
+/// A response on its way to its connection.
+pub struct Answer {
+    /// The response.
+    pub response: WipedJson,
+    /// What is told in its place if it can't be sent.
+    pub if_lost: (FailureKind, String),
+}
+
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
+
+/// The handling of the request with this method, where it is one of these.
+macro_rules! dispatch {
+    ($method:expr, $handle:ident $arguments:tt, [$($request:ty),* $(,)?]) => {
+        match $method {
+            $(<$request as Request>::METHOD => Some($handle::<$request> $arguments),)*
+            _ => None,
+        }
+    };
+}
+
+/// Dispatches what only a session may request.
+macro_rules! session_requests {
+    ($method:expr, $handle:ident $arguments:tt) => {
+        dispatch!($method, $handle $arguments, [
+            SubscribeOverrides,
+            SubmitCall,
+            ForwardCall,
+            SetLogLevel,
+            ConsumeGrant,
+            GetServerListing,
+            CheckTask,
+            ListOwnTasks,
+            GetNews,
+            CancelTask,
+            ReportHead,
+        ])
+    };
+}
+
+/// Dispatches what only a person may request.
+macro_rules! person_requests {
+    ($method:expr, $handle:ident $arguments:tt) => {
+        dispatch!($method, $handle $arguments, [
+            GetStatus,
+            StopDaemon,
+            ListTasks,
+            FindTasks,
+            GetTask,
+            RevealTask,
+            InspectTask,
+            WatchTasks,
+            CheckApproval,
+            ApproveTask,
+            RejectTask,
+            AskAgain,
+            CreateGrant,
+            RevokeGrants,
+            CreateRule,
+            RemoveRule,
+            Pause,
+            Resume,
+            GetOverrides,
+            GetUnsaved,
+            ExplainDecision,
+            PreviewChange,
+            GetConfigChanges,
+            ConfirmConfig,
+            ListHeads,
+            SetPassphrase,
+            GetPassphraseSalt,
+            OfferTotp,
+            EnrollTotp,
+            RemoveTotp,
+            PairTelegram,
+            UnpairTelegram,
+        ])
+    };
+}
+
+/// Answers a request, or says why not.
+///
+/// # Errors
+/// The refusal: of the handler, or since this caller may not request it, or the method is unknown.
+pub async fn answer(daemon: &Arc<Daemon>, caller: &Caller, incoming: Incoming) -> Result<Answer, Failure> {
+    let (incoming, method) = (&incoming, incoming.request.method.as_str());
+    match caller {
+        Caller::Session(session) => {
+            let handling = session_requests!(method, handle_session(incoming, daemon, session));
+            match handling {
+                Some(handling) => handling.await,
+                None => refuse_session(daemon, session, incoming).await,
+            }
+        }
+        Caller::Terminal(process, outbox) => {
+            let by = process.to_string();
+            let beside = Beside::new(incoming.number, outbox.clone(), incoming.withdrawn.clone());
+            let caller =
+                PersonCaller { by: &by, withdrawn: incoming.withdrawn.clone(), beside: Some(beside) };
+            let handling = person_requests!(method, handle_person(incoming, daemon, &caller));
+            match handling {
+                Some(handling) => handling.await,
+                None if session_requests!(method, method_of()).is_some() => {
+                    Err(Failure::new(FailureKind::Invalid, "only an agent's session may request this"))
+                }
+                None => Err(unknown()),
+            }
+        }
+    }
+}
+
+fn unknown() -> Failure {
+    Failure::new(FailureKind::Invalid, "this daemon does not know that request").with_hint(RESTART)
+}
+
+/// A session that asks for what only a person may have is refused, and the attempt is recorded.
+async fn refuse_session(
+    daemon: &Arc<Daemon>,
+    session: &Session,
+    incoming: &Incoming,
+) -> Result<Answer, Failure> {
+    let attempt = person_requests!(incoming.request.method.as_str(), parse_attempt(incoming));
+    let attempt = attempt.ok_or_else(unknown)??;
+    let refused = Err(Failure::new(FailureKind::Invalid, "only a person's terminal may request this"));
+    let by = format!("session {} in {}", session.origin.session, session.origin.principal.as_str());
+    attempt::written_down(daemon, attempt, &by, refused).await
+}
+
+fn handle_session<'a, R: SessionRequest>(
+    incoming: &'a Incoming,
+    daemon: &'a Arc<Daemon>,
+    session: &'a Session,
+) -> Handling<'a> {
+    Box::pin(async move {
+        let request: R = parse(incoming)?;
+        let Incoming { number, withdrawn, .. } = incoming;
+        let caller = SessionCaller { session, number: *number, withdrawn: withdrawn.clone() };
+        pack::<R>(&request.handle(daemon, &caller).await?)
+    })
+}
+
+fn handle_person<'a, R: PersonRequest>(
+    incoming: &'a Incoming,
+    daemon: &'a Arc<Daemon>,
+    caller: &'a PersonCaller<'_>,
+) -> Handling<'a> {
+    Box::pin(async move { pack::<R>(&answer_person::<R>(daemon, caller, parse(incoming)?).await?) })
+}
+
+/// Handles a person's request; where it was refused, the attempt is recorded.
+pub(super) async fn answer_person<R: PersonRequest>(
+    daemon: &Arc<Daemon>,
+    caller: &PersonCaller<'_>,
+    request: R,
+) -> Result<R::Response, Failure> {
+    let attempt = request.attempt();
+    let answered = request.handle(daemon, caller).await;
+    if let Some(beside) = &caller.beside {
+        beside.settle::<R>(daemon, &answered).await;
+    }
+    attempt::written_down(daemon, attempt, caller.by, answered).await
+}
+
+fn method_of<R: Request>() -> &'static str {
+    R::METHOD
+}
+
+fn parse_attempt<R: PersonRequest>(incoming: &Incoming) -> Result<Option<Attempt>, Failure> {
+    Ok(parse::<R>(incoming)?.attempt())
+}
+
+fn parse<R: Request>(incoming: &Incoming) -> Result<R, Failure> {
+    incoming.request.parse(&incoming.transcript).map_err(|error| {
+        let message = format!("this daemon cannot read the params of {}: {error}", R::METHOD);
+        Failure::new(FailureKind::Invalid, message).with_hint(RESTART)
+    })
+}
+
+fn pack<R: Request>(response: &R::Response) -> Result<Answer, Failure> {
+    let if_lost = response.describe_lost();
+    match WipedJson::new(response) {
+        Ok(response) => Ok(Answer { response, if_lost }),
+        Err(error) => Err(Failure::new(if_lost.0, format!("{}: {error}", if_lost.1))),
+    }
+}
+
+const RESTART: &str = "restart the daemon: portero daemon stop, then run this again";

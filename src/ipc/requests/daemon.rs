@@ -1,0 +1,25 @@
+//! The daemon itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ipc::{Request, Response, Status};
+
+/// How everything is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetStatus;
+
+impl Request for GetStatus {
+    const METHOD: &'static str = "daemon/status";
+    type Response = Box<Status>;
+}
+
+impl Response for Status {}
+
+/// End the daemon. The response comes first, then the connection closes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StopDaemon;
+
+impl Request for StopDaemon {
+    const METHOD: &'static str = "daemon/stop";
+    type Response = ();
+}

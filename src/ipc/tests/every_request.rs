@@ -1,0 +1,160 @@
+//! A table of every request: each has a method of its own, and its params come through whole.
+
+use std::collections::BTreeSet;
+
+use crate::ipc::requests::approvals::{
+    ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
+    WatchTasks,
+};
+use crate::ipc::requests::audit::ListHeads;
+use crate::ipc::requests::auth::{
+    EnrollTotp, GetPassphraseSalt, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
+};
+use crate::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
+use crate::ipc::requests::daemon::{GetStatus, StopDaemon};
+use crate::ipc::requests::overrides::{
+    CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
+    Resume, RevokeGrants,
+};
+use crate::ipc::requests::sessions::{
+    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, ReportHead,
+    SubmitCall, SubscribeOverrides,
+};
+use crate::ipc::{Acting, Challenge, RawRequest, Reaching, Request, ToDaemon, WipedJson};
+use crate::names::TaskId;
+use crate::policy::{Action, Limits};
+use crate::server::LogLevel;
+use crate::task::{Place, State};
+
+/// The files that define the requests.
+const SUBJECTS: [&str; 7] = [
+    include_str!("../requests/approvals.rs"),
+    include_str!("../requests/audit.rs"),
+    include_str!("../requests/auth.rs"),
+    include_str!("../requests/config.rs"),
+    include_str!("../requests/daemon.rs"),
+    include_str!("../requests/overrides.rs"),
+    include_str!("../requests/sessions.rs"),
+];
+
+#[test]
+fn each_has_a_method_of_its_own_and_its_params_survive_the_way() {
+    let methods: Vec<&str> = sessions().into_iter().chain(decisions()).chain(changes()).collect();
+    let distinct: BTreeSet<_> = methods.iter().copied().collect();
+    assert_eq!(distinct.len(), methods.len(), "a method is of two requests: {methods:?}");
+    let defined: usize = SUBJECTS.iter().map(|text| text.matches("\nimpl Request for ").count()).sum();
+    assert_eq!(methods.len(), defined, "the table lacks a request: {methods:?}");
+}
+
+#[test]
+fn params_that_do_not_fit_are_refused_with_what_is_wrong() {
+    for (params, words) in [
+        (r#"{"task":"no id"}"#, "invalid character: found `n`"),
+        ("{}", "missing field `task`"),
+        ("null", "invalid type: null"),
+    ] {
+        let params = serde_json::from_str(params).expect("JSON");
+        let raw = RawRequest { method: GetTask::METHOD.to_owned(), params };
+        let error = raw.parse::<GetTask>(&transcript()).expect_err("it does not fit").to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+}
+
+fn transcript() -> crate::identity::Transcript {
+    let hello = super::hello();
+    super::welcome(&hello).expect("made").transcript(&hello)
+}
+
+/// The request's method, once its params came through the message and their type.
+fn survives<R: Request>(request: &R) -> &'static str {
+    let params = WipedJson::new(request).expect("said");
+    let said = params.get().to_owned();
+    let request = RawRequest { method: R::METHOD.to_owned(), params };
+    let message = serde_json::to_string(&ToDaemon::Request { number: 7, request }).expect("said");
+    let heard = serde_json::from_str(&message).expect(&message);
+    let ToDaemon::Request { number: 7, request } = heard else { panic!("{heard:?}") };
+    assert_eq!((request.method.as_str(), request.params.get()), (R::METHOD, said.as_str()));
+    let read: R = request.parse(&transcript()).expect(&said);
+    assert_eq!(serde_json::to_string(&read).expect("said"), said, "{}", R::METHOD);
+    R::METHOD
+}
+
+/// One whose every field that a message holds has a value.
+fn challenge() -> Challenge {
+    let mut challenge = Challenge::on_telegram();
+    challenge.code = Some("123456".to_owned());
+    challenge.prove("00".to_owned(), Some(crate::secret::Secret::new("11")));
+    challenge
+}
+
+fn sessions() -> Vec<&'static str> {
+    let task = TaskId::fresh();
+    let (call, client) = (super::call, super::client_name);
+    let head = super::read(&serde_json::json!({"segment": "a.jsonl", "seq": 3, "hash": "00", "length": 90}));
+    let log_level = Some(LogLevel::Warning);
+    vec![
+        survives(&SubscribeOverrides),
+        survives(&SubmitCall { call: call(), client: client() }),
+        survives(&ForwardCall { call: call(), client: client(), progress: true, log_level }),
+        survives(&ConsumeGrant { grant: 3, call: call() }),
+        survives(&GetServerListing { server: "notes".parse().expect("a name") }),
+        survives(&CheckTask { task, wait_millis: 9 }),
+        survives(&ListOwnTasks { state: Some(State::Denied), limit: 4 }),
+        survives(&GetNews),
+        survives(&CancelTask { task }),
+        survives(&ReportHead(head)),
+    ]
+}
+
+fn decisions() -> Vec<&'static str> {
+    let task = TaskId::fresh();
+    let asked = "2026-01-02T03:04:05Z".parse().expect("a time");
+    let (state, after) = (Some(State::PendingApproval), Some(Place { asked, id: task }));
+    vec![
+        survives(&ListTasks { state, after, limit: 5 }),
+        survives(&FindTasks { part: "ab".to_owned(), state }),
+        survives(&GetTask { task }),
+        survives(&RevealTask { task, challenge: challenge() }),
+        survives(&InspectTask { task }),
+        survives(&WatchTasks { after: Some(8) }),
+        survives(&CheckApproval { task }),
+        survives(&ApproveTask { task, challenge: challenge() }),
+        survives(&RejectTask { task, reason: Some("no".to_owned()), for_now: true }),
+        survives(&AskAgain { task, challenge: Some(challenge()) }),
+        survives(&ListHeads),
+    ]
+}
+
+fn changes() -> Vec<&'static str> {
+    let pattern = || "a/b".parse().expect("a pattern");
+    let limits = Limits { uses: "3".parse().ok(), ..Limits::default() };
+    let arguments = serde_json::from_str(r#"{"n":1.10}"#).ok();
+    let salted = crate::passphrase::Salted::fresh();
+    let derived =
+        crate::passphrase::Derived::new(&crate::secret::Secret::new("typed"), &salted).expect("derived");
+    let mut new = Challenge::default();
+    new.set(derived.verifier(salted), derived.opens());
+    vec![
+        survives(&CreateGrant { pattern: pattern(), millis: 60_000, limits, challenge: challenge() }),
+        survives(&RevokeGrants { which: Acting::On(vec![1, 2]) }),
+        survives(&CreateRule { pattern: pattern(), action: Action::Allow, challenge: Some(challenge()) }),
+        survives(&RemoveRule { id: 6, challenge: Some(challenge()) }),
+        survives(&Pause),
+        survives(&Resume { challenge: challenge() }),
+        survives(&GetOverrides),
+        survives(&GetUnsaved),
+        survives(&ExplainDecision { tool: "a/b".parse().expect("a tool"), arguments }),
+        survives(&PreviewChange { pattern: pattern(), by: Reaching::Unrule(2) }),
+        survives(&GetConfigChanges),
+        survives(&ConfirmConfig { shown: "digest".to_owned(), challenge: challenge() }),
+        survives(&SetPassphrase { old: Some(challenge()), new }),
+        survives(&GetPassphraseSalt),
+        survives(&OfferTotp { challenge: challenge() }),
+        survives(&EnrollTotp { challenge: challenge() }),
+        survives(&RemoveTotp { challenge: challenge() }),
+        survives(&PairTelegram { challenge: Some(challenge()) }),
+        survives(&UnpairTelegram { challenge: challenge() }),
+        survives(&GetStatus),
+        survives(&StopDaemon),
+    ]
+}
