@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use portero::anonymize::{Anonymizer, Direction, Real, Rule};
+use portero::anonymize::{Anonymizer, Direction, Real, ReplacementRule};
 use portero::json::{self, RawJson};
 use portero::secret::Secret;
 use serde_json::Value;
@@ -17,7 +17,7 @@ fn main() {
 
 const SIZES: [usize; 3] = [100, 10_000, 1 << 20];
 
-fn rules(count: usize, case_sensitive: bool) -> Vec<Rule> {
+fn rules(count: usize, case_sensitive: bool) -> Vec<ReplacementRule> {
     let rule = |number: usize| {
         let (fake, real) = match number % 4 {
             0 => (format!("Alex Sample {number:03}."), format!("Ingrid Vandermeer {number:03}")),
@@ -25,7 +25,7 @@ fn rules(count: usize, case_sensitive: bool) -> Vec<Rule> {
             2 => (format!("+1-555-01-{number:06}"), format!("+31 20 {number:07}")),
             _ => (format!("fake-key-{number:06}-x"), format!("sk-live-9f8e7d6c{number:05}")),
         };
-        Rule {
+        ReplacementRule {
             fake,
             real: Secret::new(real),
             direction: Direction::Both,
@@ -37,12 +37,12 @@ fn rules(count: usize, case_sensitive: bool) -> Vec<Rule> {
     (0..count).map(rule).collect()
 }
 
-fn set(count: usize) -> Anonymizer {
+fn anonymizer_with(count: usize) -> Anonymizer {
     Anonymizer::new(&rules(count, true)).expect("rules that go together")
 }
 
 /// Rows as a server's database tool returns them; about one in fifty holds a value, when `hits`.
-fn rows(size: usize, hits: bool) -> String {
+fn make_rows(size: usize, hits: bool) -> String {
     let mut text = String::from("{\"rows\":[");
     let mut row = 0;
     while text.len() + 150 < size || row == 0 {
@@ -57,7 +57,7 @@ fn rows(size: usize, hits: bool) -> String {
 }
 
 /// A document in one string, with the escapes that documents have.
-fn document(size: usize, hits: bool) -> String {
+fn make_document(size: usize, hits: bool) -> String {
     let mut text = String::new();
     let mut line = 0;
     while text.len() + 120 < size || line == 0 {
@@ -67,16 +67,16 @@ fn document(size: usize, hits: bool) -> String {
         ));
         line += 1;
     }
-    format!("{{\"content\":[{{\"type\":\"text\",\"text\":{}}}]}}", json::raw(&text).get())
+    format!("{{\"content\":[{{\"type\":\"text\",\"text\":{}}}]}}", json::serialize_raw(&text).get())
 }
 
-fn raw(text: String) -> RawJson {
+fn raw_json(text: String) -> RawJson {
     json::parse_raw(text).expect("JSON")
 }
 
 fn conceal(bencher: Bencher<'_, '_>, rules: usize, message: String) {
-    let set = set(rules);
-    let message = raw(message);
+    let set = anonymizer_with(rules);
+    let message = raw_json(message);
     bencher
         .counter(BytesCount::new(message.get().len()))
         .with_inputs(|| message.clone())
@@ -85,29 +85,29 @@ fn conceal(bencher: Bencher<'_, '_>, rules: usize, message: String) {
 
 #[divan::bench(args = SIZES, consts = [0, 4, 200])]
 fn rows_with_hits<const RULES: usize>(bencher: Bencher<'_, '_>, size: usize) {
-    conceal(bencher, RULES, rows(size, true));
+    conceal(bencher, RULES, make_rows(size, true));
 }
 
 #[divan::bench(args = SIZES, consts = [4, 200])]
 fn rows_clean<const RULES: usize>(bencher: Bencher<'_, '_>, size: usize) {
-    conceal(bencher, RULES, rows(size, false));
+    conceal(bencher, RULES, make_rows(size, false));
 }
 
 #[divan::bench(args = SIZES, consts = [4, 200])]
 fn document_with_hits<const RULES: usize>(bencher: Bencher<'_, '_>, size: usize) {
-    conceal(bencher, RULES, document(size, true));
+    conceal(bencher, RULES, make_document(size, true));
 }
 
 #[divan::bench(args = SIZES, consts = [4, 200])]
 fn document_clean<const RULES: usize>(bencher: Bencher<'_, '_>, size: usize) {
-    conceal(bencher, RULES, document(size, false));
+    conceal(bencher, RULES, make_document(size, false));
 }
 
 #[divan::bench(args = SIZES, consts = [4, 200])]
 fn reveal_rows<const RULES: usize>(bencher: Bencher<'_, '_>, size: usize) {
-    let set = set(RULES);
+    let set = anonymizer_with(RULES);
     let server = "mail".parse().expect("a name");
-    let concealed = set.conceal_own(raw(rows(size, true))).expect("no leak");
+    let concealed = set.conceal_local(raw_json(make_rows(size, true))).expect("no leak");
     bencher
         .counter(BytesCount::new(concealed.get().get().len()))
         .bench_local(|| set.reveal(&server, black_box(&concealed)));
@@ -116,7 +116,7 @@ fn reveal_rows<const RULES: usize>(bencher: Bencher<'_, '_>, size: usize) {
 #[divan::bench(args = SIZES, consts = [4, 200])]
 fn case_insensitive_rows<const RULES: usize>(bencher: Bencher<'_, '_>, size: usize) {
     let set = Anonymizer::new(&rules(RULES, false)).expect("rules that go together");
-    let message = raw(rows(size, true));
+    let message = raw_json(make_rows(size, true));
     bencher
         .counter(BytesCount::new(message.get().len()))
         .with_inputs(|| message.clone())
@@ -132,7 +132,7 @@ fn parse_and_walk<const RULES: usize>(bencher: Bencher<'_, '_>, size: usize) {
         .build(rules.iter().map(|rule| rule.real.expose()))
         .expect("a searcher");
     let fakes: Vec<_> = rules.iter().map(|rule| rule.fake.as_str()).collect();
-    let message = rows(size, true);
+    let message = make_rows(size, true);
     bencher.counter(BytesCount::new(message.len())).bench_local(|| {
         let mut value: Value = serde_json::from_str(black_box(&message)).expect("JSON");
         walk(&mut value, &|text| searcher.replace_all(text, &fakes));
@@ -165,7 +165,7 @@ fn aho_corasick_over_the_line<const RULES: usize>(bencher: Bencher<'_, '_>, size
         .match_kind(aho_corasick::MatchKind::LeftmostLongest)
         .build(rules.iter().map(|rule| rule.real.expose()))
         .expect("a searcher");
-    let message = rows(size, true);
+    let message = make_rows(size, true);
     bencher
         .counter(BytesCount::new(message.len()))
         .bench_local(|| searcher.find_iter(black_box(&message)).count());

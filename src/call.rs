@@ -63,7 +63,7 @@ impl Method {
 ///
 /// What is read from the socket or the store is checked: what policy decides on is what the server is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "Unchecked")]
+#[serde(try_from = "UncheckedCall")]
 pub struct Call {
     /// What policy decides on.
     pub tool: ToolId,
@@ -80,7 +80,7 @@ pub struct Call {
 
 /// A call as somebody wrote it.
 #[derive(Deserialize)]
-struct Unchecked {
+struct UncheckedCall {
     tool: ToolId,
     method: Method,
     params: Fake<Box<RawValue>>,
@@ -91,23 +91,23 @@ struct Unchecked {
 /// A call says that it is for one tool and asks its server for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the call is not for the tool that it names")]
-pub struct Incoherent;
+pub struct ToolMismatch;
 
-impl TryFrom<Unchecked> for Call {
-    type Error = Incoherent;
+impl TryFrom<UncheckedCall> for Call {
+    type Error = ToolMismatch;
 
-    fn try_from(Unchecked { tool, method, params, meta }: Unchecked) -> Result<Self, Incoherent> {
+    fn try_from(UncheckedCall { tool, method, params, meta }: UncheckedCall) -> Result<Self, ToolMismatch> {
         let agrees = match method.operation() {
             Some(operation) => tool.tool.operation() == Some(operation),
             None => {
-                let object = crate::json::Object::read(params.get()).map_err(|_| Incoherent)?;
+                let object = crate::json::RawObject::read(params.get()).map_err(|_| ToolMismatch)?;
                 let mut names = object.iter().filter(|(key, _)| *key == "name");
-                let name = names.next().and_then(|(_, value)| crate::json::text(value));
+                let name = names.next().and_then(|(_, value)| crate::json::as_text(value));
                 let only = names.next().is_none() && tool.tool.operation().is_none();
-                only && name.is_some_and(|name| tool.tool.is_of(&name))
+                only && name.is_some_and(|name| tool.tool.matches_original(&name))
             }
         };
-        if agrees { Ok(Self { tool, method, params, meta }) } else { Err(Incoherent) }
+        if agrees { Ok(Self { tool, method, params, meta }) } else { Err(ToolMismatch) }
     }
 }
 
@@ -118,7 +118,9 @@ impl Call {
     pub fn arguments(&self) -> Option<&RawValue> {
         let params = self.params.get();
         match self.method {
-            Method::CallTool | Method::GetPrompt => crate::json::Object::read(params).ok()?.get("arguments"),
+            Method::CallTool | Method::GetPrompt => {
+                crate::json::RawObject::read(params).ok()?.get("arguments")
+            }
             Method::ReadResource
             | Method::SubscribeResource
             | Method::UnsubscribeResource
@@ -132,7 +134,7 @@ impl Call {
         if self.method != Method::CallTool {
             return None;
         }
-        let name = crate::json::Object::read(self.params.get()).ok()?.text("name")?.into_owned();
+        let name = crate::json::RawObject::read(self.params.get()).ok()?.get_text("name")?.into_owned();
         (name != self.tool.tool.as_str()).then_some(name)
     }
 }

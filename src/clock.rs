@@ -56,24 +56,24 @@ fn since_boot() -> Duration {
 
 /// A clock for what expires: its wall clock is never behind where it would be had nobody set it back since this was
 /// made. One that is set ahead is followed.
-pub struct Steady {
+pub struct MonotonicWallClock {
     clock: Arc<dyn Clock>,
-    began: Moment,
+    started_at: Moment,
 }
 
-impl Steady {
+impl MonotonicWallClock {
     /// Steady from now on.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { began: clock.now(), clock }
+        Self { started_at: clock.now(), clock }
     }
 }
 
-impl Clock for Steady {
+impl Clock for MonotonicWallClock {
     fn now(&self) -> Moment {
         let now = self.clock.now();
-        let passed = now.boot.saturating_sub(self.began.boot);
-        let least = self.began.wall.checked_add(passed).unwrap_or(self.began.wall);
+        let passed = now.boot.saturating_sub(self.started_at.boot);
+        let least = self.started_at.wall.checked_add(passed).unwrap_or(self.started_at.wall);
         Moment { wall: now.wall.max(least), boot: now.boot }
     }
 }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_steady_clock_is_not_set_back_and_follows_one_that_is_set_ahead() {
         let clock = Arc::new(TestClock::at("2026-11-20T08:00:00Z".parse().expect("a time")));
-        let steady = Steady::new(Arc::clone(&clock) as _);
+        let steady = MonotonicWallClock::new(Arc::clone(&clock) as _);
         let began = clock.now().wall;
         let hour = Duration::from_secs(3600);
         for days in [-20_000_i64, -3, 0, 3] {

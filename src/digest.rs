@@ -10,7 +10,7 @@ pub struct FieldDigest(blake3::Hasher);
 
 /// What a field holds; part of the encoding, so these numbers are never used anew.
 #[derive(Clone, Copy)]
-enum Kind {
+enum FieldKind {
     Bytes = 1,
     Missing = 2,
     Flag = 3,
@@ -22,35 +22,35 @@ impl FieldDigest {
     /// A digest for one purpose, which `context` names with a version, such as `portero server v1`.
     #[must_use]
     pub fn new(context: &str) -> Self {
-        Self(blake3::Hasher::new()).begin(context)
+        Self(blake3::Hasher::new()).with_context(context)
     }
 
     /// The same under a key, so that no one without it can test guesses.
     #[must_use]
     pub fn keyed(key: &[u8; blake3::KEY_LEN], context: &str) -> Self {
-        Self(blake3::Hasher::new_keyed(key)).begin(context)
+        Self(blake3::Hasher::new_keyed(key)).with_context(context)
     }
 
-    fn begin(mut self, context: &str) -> Self {
-        self.put(context.as_bytes());
+    fn with_context(mut self, context: &str) -> Self {
+        self.put_bytes(context.as_bytes());
         self
     }
 
     /// Adds bytes, or text.
     #[must_use]
     pub fn bytes(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.field(Kind::Bytes, name);
-        self.put(value.as_ref());
+        self.put_field_header(FieldKind::Bytes, name);
+        self.put_bytes(value.as_ref());
         self
     }
 
     /// Adds what may be missing; that is not the same as being empty.
     #[must_use]
-    pub fn maybe(mut self, name: &str, value: Option<impl AsRef<[u8]>>) -> Self {
+    pub fn optional(mut self, name: &str, value: Option<impl AsRef<[u8]>>) -> Self {
         match value {
             Some(value) => self.bytes(name, value),
             None => {
-                self.field(Kind::Missing, name);
+                self.put_field_header(FieldKind::Missing, name);
                 self
             }
         }
@@ -59,7 +59,7 @@ impl FieldDigest {
     /// Adds a yes or no.
     #[must_use]
     pub fn flag(mut self, name: &str, value: bool) -> Self {
-        self.field(Kind::Flag, name);
+        self.put_field_header(FieldKind::Flag, name);
         self.0.update(&[u8::from(value)]);
         self
     }
@@ -68,8 +68,8 @@ impl FieldDigest {
     #[must_use]
     pub fn list<T: AsRef<[u8]>>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
         let values: Vec<T> = values.into_iter().collect();
-        self.field(Kind::List, name);
-        self.put_all(&values);
+        self.put_field_header(FieldKind::List, name);
+        self.put_list(&values);
         self
     }
 
@@ -79,8 +79,8 @@ impl FieldDigest {
         let mut values: Vec<T> = values.into_iter().collect();
         values.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
         values.dedup_by(|one, other| one.as_ref() == other.as_ref());
-        self.field(Kind::Set, name);
-        self.put_all(&values);
+        self.put_field_header(FieldKind::Set, name);
+        self.put_list(&values);
         self
     }
 
@@ -90,19 +90,19 @@ impl FieldDigest {
         self.0.finalize().to_hex().to_string()
     }
 
-    fn field(&mut self, kind: Kind, name: &str) {
+    fn put_field_header(&mut self, kind: FieldKind, name: &str) {
         self.0.update(&[kind as u8]);
-        self.put(name.as_bytes());
+        self.put_bytes(name.as_bytes());
     }
 
-    fn put_all<T: AsRef<[u8]>>(&mut self, values: &[T]) {
+    fn put_list<T: AsRef<[u8]>>(&mut self, values: &[T]) {
         self.0.update(&(values.len() as u64).to_le_bytes());
         for value in values {
-            self.put(value.as_ref());
+            self.put_bytes(value.as_ref());
         }
     }
 
-    fn put(&mut self, bytes: &[u8]) {
+    fn put_bytes(&mut self, bytes: &[u8]) {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
     }
@@ -116,7 +116,7 @@ mod tests {
 
     /// One field of each kind, to be put into a digest.
     #[derive(Debug, Clone, PartialEq, Eq)]
-    enum Field {
+    enum TestField {
         Bytes(Vec<u8>),
         Maybe(Option<Vec<u8>>),
         Flag(bool),
@@ -124,43 +124,43 @@ mod tests {
         Set(std::collections::BTreeSet<Vec<u8>>),
     }
 
-    fn digest(context: &str, fields: &[(String, Field)]) -> String {
+    fn digest(context: &str, fields: &[(String, TestField)]) -> String {
         let start = FieldDigest::new(context);
         let end = fields.iter().fold(start, |digest, (name, field)| match field {
-            Field::Bytes(value) => digest.bytes(name, value),
-            Field::Maybe(value) => digest.maybe(name, value.as_ref()),
-            Field::Flag(value) => digest.flag(name, *value),
-            Field::List(values) => digest.list(name, values),
-            Field::Set(values) => digest.set(name, values),
+            TestField::Bytes(value) => digest.bytes(name, value),
+            TestField::Maybe(value) => digest.optional(name, value.as_ref()),
+            TestField::Flag(value) => digest.flag(name, *value),
+            TestField::List(values) => digest.list(name, values),
+            TestField::Set(values) => digest.set(name, values),
         });
         end.to_hex()
     }
 
     /// Present bytes are encoded alike, whether they could be missing or not.
-    fn plain(fields: &[(String, Field)]) -> Vec<(String, Field)> {
-        let plain = |field: &Field| match field {
-            Field::Bytes(value) => Field::Maybe(Some(value.clone())),
+    fn normalize_fields(fields: &[(String, TestField)]) -> Vec<(String, TestField)> {
+        let plain = |field: &TestField| match field {
+            TestField::Bytes(value) => TestField::Maybe(Some(value.clone())),
             other => other.clone(),
         };
         fields.iter().map(|(name, field)| (name.clone(), plain(field))).collect()
     }
 
-    fn fields() -> impl Strategy<Value = Vec<(String, Field)>> {
+    fn any_fields() -> impl Strategy<Value = Vec<(String, TestField)>> {
         let bytes = || prop::collection::vec(0_u8..3, 0..4);
         let field = prop_oneof![
-            bytes().prop_map(Field::Bytes),
-            prop::option::of(bytes()).prop_map(Field::Maybe),
-            any::<bool>().prop_map(Field::Flag),
-            prop::collection::vec(bytes(), 0..3).prop_map(Field::List),
-            prop::collection::btree_set(bytes(), 0..3).prop_map(Field::Set),
+            bytes().prop_map(TestField::Bytes),
+            prop::option::of(bytes()).prop_map(TestField::Maybe),
+            any::<bool>().prop_map(TestField::Flag),
+            prop::collection::vec(bytes(), 0..3).prop_map(TestField::List),
+            prop::collection::btree_set(bytes(), 0..3).prop_map(TestField::Set),
         ];
         prop::collection::vec(("[a\\x00]{0,2}", field), 0..4)
     }
 
     proptest! {
         #[test]
-        fn two_values_share_a_digest_only_if_they_are_equal(one in fields(), two in fields()) {
-            prop_assert_eq!(digest("c", &one) == digest("c", &two), plain(&one) == plain(&two));
+        fn two_values_share_a_digest_only_if_they_are_equal(one in any_fields(), two in any_fields()) {
+            prop_assert_eq!(digest("c", &one) == digest("c", &two), normalize_fields(&one) == normalize_fields(&two));
             prop_assert_ne!(digest("c", &one), digest("d", &one));
         }
 
@@ -181,7 +181,7 @@ mod tests {
     fn the_encoding_is_the_one_that_is_stored() {
         let all = FieldDigest::new("test v1")
             .bytes("b", "text")
-            .maybe("m", None::<&str>)
+            .optional("m", None::<&str>)
             .flag("f", true)
             .list("l", ["one", "two"])
             .set("s", ["two", "one"]);

@@ -5,10 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 /// Tells a program that it was started anew by itself.
-const MARK: &str = "PORTERO_LOADER_CLEARED";
+const CLEARED_MARKER: &str = "PORTERO_LOADER_CLEARED";
 
 /// Whether the system's loader or C library takes code from where this variable says.
-fn brings_code(name: &OsStr) -> bool {
+fn injects_code(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(b"LD_") || name.starts_with(b"DYLD_") || name == b"GCONV_PATH"
 }
@@ -20,11 +20,11 @@ fn brings_code(name: &OsStr) -> bool {
 /// When that cannot be done, or they are there again after it.
 pub fn clear_loader_variables(environment: &[(OsString, OsString)], args: &[OsString]) -> io::Result<()> {
     let variables: Vec<&OsStr> =
-        environment.iter().map(|(name, _)| name.as_os_str()).filter(|name| brings_code(name)).collect();
+        environment.iter().map(|(name, _)| name.as_os_str()).filter(|name| injects_code(name)).collect();
     if variables.is_empty() {
         return Ok(());
     }
-    if environment.iter().any(|(name, _)| name == MARK) {
+    if environment.iter().any(|(name, _)| name == CLEARED_MARKER) {
         let names: Vec<_> = variables.iter().map(|name| name.to_string_lossy()).collect();
         return Err(io::Error::other(format!("{} is set again after it was cleared", names.join(", "))));
     }
@@ -41,7 +41,7 @@ fn start_anew(variables: &[&OsStr], args: &[OsString]) -> io::Result<()> {
     for variable in variables {
         command.env_remove(variable);
     }
-    Err(command.env(MARK, "1").exec())
+    Err(command.env(CLEARED_MARKER, "1").exec())
 }
 
 /// No such variable is known there.
@@ -71,19 +71,19 @@ mod tests {
     #[test]
     fn what_brings_code_is_known_and_nothing_else_is_touched() {
         for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"] {
-            assert!(brings_code(name.as_ref()), "{name}");
+            assert!(injects_code(name.as_ref()), "{name}");
         }
         for name in ["PATH", "HOME", "OLD_HOME", "LDFLAGS", "PORTERO_CONFIG_DIR"] {
-            assert!(!brings_code(name.as_ref()), "{name}");
+            assert!(!injects_code(name.as_ref()), "{name}");
         }
     }
 
     #[test]
     fn a_program_is_not_started_anew_for_ever() {
         let variable = |name: &str| (OsString::from(name), OsString::from("x"));
-        assert!(clear_loader_variables(&[variable("PATH"), variable(MARK)], &[]).is_ok());
-        let refused =
-            clear_loader_variables(&[variable("LD_PRELOAD"), variable(MARK)], &[]).expect_err("refused");
+        assert!(clear_loader_variables(&[variable("PATH"), variable(CLEARED_MARKER)], &[]).is_ok());
+        let refused = clear_loader_variables(&[variable("LD_PRELOAD"), variable(CLEARED_MARKER)], &[])
+            .expect_err("refused");
         assert!(refused.to_string().contains("LD_PRELOAD"), "{refused}");
     }
 }

@@ -5,7 +5,7 @@
 
 mod canonical;
 mod duplicates;
-pub mod readable;
+pub mod pretty;
 mod scan;
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use self::canonical::canonical;
+pub use self::canonical::canonicalize;
 pub use self::duplicates::refuse_duplicate_keys;
 
 /// An owned piece of raw JSON.
@@ -25,7 +25,7 @@ pub type RawJson = Box<RawValue>;
 /// # Panics
 /// Never for the types we pass: maps with text keys, sequences, texts, numbers.
 #[must_use]
-pub fn raw<T: Serialize + ?Sized>(value: &T) -> RawJson {
+pub fn serialize_raw<T: Serialize + ?Sized>(value: &T) -> RawJson {
     serde_json::value::to_raw_value(value).expect("our own types serialize")
 }
 
@@ -39,25 +39,25 @@ pub fn parse_raw(text: String) -> Result<RawJson, serde_json::Error> {
 
 /// Takes text that is known to be one JSON value, without reading it: what was spliced together from values
 /// that were read already.
-pub(crate) fn trusted(text: String) -> RawJson {
-    scan::whole(text)
+pub(crate) fn raw_unchecked(text: String) -> RawJson {
+    scan::raw_from_string(text)
 }
 
 /// A JSON object, one level deep.
 #[derive(Debug, Clone, Default)]
-pub struct Object<'a> {
-    members: Vec<Member<'a>>,
+pub struct RawObject<'a> {
+    members: Vec<ObjectMember<'a>>,
 }
 
 #[derive(Debug, Clone)]
-struct Member<'a> {
+struct ObjectMember<'a> {
     key: Cow<'a, str>,
     /// The key as it came, with its quotes and escapes.
-    spelled: Option<&'a str>,
+    raw_key: Option<&'a str>,
     value: &'a RawValue,
 }
 
-impl<'a> Object<'a> {
+impl<'a> RawObject<'a> {
     /// Reads an object.
     ///
     /// # Errors
@@ -81,7 +81,11 @@ impl<'a> Object<'a> {
             // The colon stands in between.
             let start = scan::skip_space(bytes, scan::skip_space(bytes, end) + 1);
             let end = scan::skip_value(bytes, start);
-            members.push(Member { key, spelled: Some(spelled), value: scan::part(&json[start..end]) });
+            members.push(ObjectMember {
+                key,
+                raw_key: Some(spelled),
+                value: scan::raw_from_str(&json[start..end]),
+            });
             at = scan::skip_space(bytes, end);
         }
     }
@@ -94,8 +98,8 @@ impl<'a> Object<'a> {
 
     /// The text of a member that is a JSON string.
     #[must_use]
-    pub fn text(&self, key: &str) -> Option<Cow<'a, str>> {
-        text(self.get(key)?)
+    pub fn get_text(&self, key: &str) -> Option<Cow<'a, str>> {
+        as_text(self.get(key)?)
     }
 
     /// The members in their order.
@@ -110,17 +114,17 @@ impl<'a> Object<'a> {
 
     /// Replaces a member where it stands, or adds it at the end.
     #[must_use]
-    pub fn with(mut self, key: &'a str, value: &'a RawValue) -> Self {
+    pub fn with_member(mut self, key: &'a str, value: &'a RawValue) -> Self {
         match self.members.iter_mut().rev().find(|member| member.key == key) {
             Some(member) => member.value = value,
-            None => self.members.push(Member { key: Cow::Borrowed(key), spelled: None, value }),
+            None => self.members.push(ObjectMember { key: Cow::Borrowed(key), raw_key: None, value }),
         }
         self
     }
 
     /// Leaves members out.
     #[must_use]
-    pub fn without(mut self, leave_out: impl Fn(&str) -> bool) -> Self {
+    pub fn without_members(mut self, leave_out: impl Fn(&str) -> bool) -> Self {
         self.members.retain(|member| !leave_out(&member.key));
         self
     }
@@ -139,33 +143,33 @@ impl<'a> Object<'a> {
         let mut text = String::with_capacity(length + 2);
         for member in &self.members {
             text.push(if text.is_empty() { '{' } else { ',' });
-            match member.spelled {
+            match member.raw_key {
                 Some(spelled) => text.push_str(spelled),
-                None => text.push_str(raw(member.key.as_ref()).get()),
+                None => text.push_str(serialize_raw(member.key.as_ref()).get()),
             }
             text.push(':');
             text.push_str(member.value.get());
         }
         text.push_str(if text.is_empty() { "{}" } else { "}" });
-        trusted(text)
+        raw_unchecked(text)
     }
 }
 
 /// The text of a JSON string, borrowed where it holds no escapes.
 #[must_use]
-pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+pub fn as_text(value: &RawValue) -> Option<Cow<'_, str>> {
     scan::unquote(value.get())
 }
 
-impl Serialize for Object<'_> {
+impl Serialize for RawObject<'_> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_map(self.iter())
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Object::read(<&'de RawValue>::deserialize(from)?).map_err(D::Error::custom)
+        RawObject::read(<&'de RawValue>::deserialize(from)?).map_err(D::Error::custom)
     }
 }
 
@@ -182,7 +186,7 @@ mod tests {
         let object =
             value(r#"{"z":1.10,"name":"a","n":1234567890123456789012345678901234567890,"u":{"q":[ 1 ]}}"#);
         let name = value(r#""b""#);
-        let changed = Object::read(&object).expect("object").with("name", &name).to_raw();
+        let changed = RawObject::read(&object).expect("object").with_member("name", &name).to_raw();
         assert_eq!(
             changed.get(),
             r#"{"z":1.10,"name":"b","n":1234567890123456789012345678901234567890,"u":{"q":[ 1 ]}}"#
@@ -192,7 +196,7 @@ mod tests {
     #[test]
     fn an_escaped_key_is_found() {
         let object = value("{\"n\\u0061me\":\"x\"}");
-        assert_eq!(Object::read(&object).expect("object").text("name").as_deref(), Some("x"));
+        assert_eq!(RawObject::read(&object).expect("object").get_text("name").as_deref(), Some("x"));
     }
 
     #[test]
@@ -205,35 +209,38 @@ mod tests {
             r#"{"a":-1.5e3,"a":true,"\u0062":{"c":"]"}}"#,
         ] {
             let value = value(text);
-            let object = Object::read(&value).expect("object");
+            let object = RawObject::read(&value).expect("object");
             let read: Vec<(String, String)> =
                 object.iter().map(|(key, value)| (key.to_owned(), value.get().to_owned())).collect();
-            let expected: Pairs = serde_json::from_str(text).expect("JSON");
+            let expected: SerdeMembers = serde_json::from_str(text).expect("JSON");
             assert_eq!(read, expected.0, "{text}");
-            assert_eq!(Object::read(&object.to_raw()).expect("object").iter().count(), read.len());
+            assert_eq!(RawObject::read(&object.to_raw()).expect("object").iter().count(), read.len());
         }
         for other in ["[]", "1", "\"{}\"", "null"] {
-            assert!(Object::read(&value(other)).is_err(), "{other}");
+            assert!(RawObject::read(&value(other)).is_err(), "{other}");
         }
     }
 
     /// The members of an object, by `serde_json`'s own reader.
-    struct Pairs(Vec<(String, String)>);
+    struct SerdeMembers(Vec<(String, String)>);
 
-    impl<'de> Deserialize<'de> for Pairs {
+    impl<'de> Deserialize<'de> for SerdeMembers {
         fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
             struct Reader;
             impl<'de> serde::de::Visitor<'de> for Reader {
-                type Value = Pairs;
+                type Value = SerdeMembers;
                 fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     f.write_str("an object")
                 }
-                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                fn visit_map<A: serde::de::MapAccess<'de>>(
+                    self,
+                    mut map: A,
+                ) -> Result<SerdeMembers, A::Error> {
                     let mut pairs = Vec::new();
                     while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
                         pairs.push((key, value.get().to_owned()));
                     }
-                    Ok(Pairs(pairs))
+                    Ok(SerdeMembers(pairs))
                 }
             }
             from.deserialize_map(Reader)

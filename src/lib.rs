@@ -7,7 +7,7 @@
 //! This library never touches the terminal, a database or the environment. The modules stand in layers, in
 //! the order below: each imports only from those above it, and `tests/layers.rs` keeps that true.
 
-pub mod plain;
+pub mod printable;
 
 pub mod digest;
 pub mod json;
@@ -20,10 +20,10 @@ pub mod files;
 pub mod paths;
 pub mod secret;
 
-pub mod identity;
-pub mod kept;
+pub mod atomic_file;
+pub mod store_identity;
 
-pub mod encrypted;
+pub mod encrypted_file;
 
 pub mod passphrase;
 
@@ -37,7 +37,7 @@ pub mod policy;
 
 pub mod config;
 
-pub mod confirmed;
+pub mod approved_config;
 
 pub mod call;
 

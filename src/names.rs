@@ -54,22 +54,22 @@ pub enum NameError {
 }
 
 /// The most characters of a server's name.
-pub const SERVER_NAME_MOST: usize = 64;
+pub const MAX_SERVER_NAME_LENGTH: usize = 64;
 /// The most characters of a tool's name: MCP 2025-11-25, Server Features, Tools, "Tool Names".
-pub const TOOL_NAME_MOST: usize = 128;
+pub const MAX_TOOL_NAME_LENGTH: usize = 128;
 /// The server name under which Portero's own tools stand.
-pub const OWN_SERVER: &str = "portero";
+pub const BUILTIN_SERVER: &str = "portero";
 
 /// What stands before the digest of a name that was cut, and its length.
 const DIGEST_MARK: &str = "%~";
 const DIGEST_LENGTH: usize = 32;
 
-const fn is_plain(byte: u8) -> bool {
+const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
-fn spell_byte(byte: u8, out: &mut String) {
-    if is_plain(byte) {
+fn push_escaped_byte(byte: u8, out: &mut String) {
+    if is_name_byte(byte) {
         out.push(char::from(byte));
     } else {
         out.push_str(percent_encoding::percent_encode_byte(byte));
@@ -79,11 +79,11 @@ fn spell_byte(byte: u8, out: &mut String) {
 /// A character as a tool's name is written.
 fn escaped(character: char) -> String {
     let mut out = String::new();
-    character.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| spell_byte(byte, &mut out));
+    character.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| push_escaped_byte(byte, &mut out));
     out
 }
 
-fn check(what: &'static str, most: usize, text: &str) -> Result<(), NameError> {
+fn check_name(what: &'static str, most: usize, text: &str) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty { what });
     }
@@ -161,8 +161,8 @@ impl ServerName {
 
     /// The reserved name under which Portero's own tools stand.
     #[must_use]
-    pub fn own() -> Self {
-        Self(OWN_SERVER.into())
+    pub fn builtin() -> Self {
+        Self(BUILTIN_SERVER.into())
     }
 }
 
@@ -181,17 +181,17 @@ impl ToolName {
         if text.is_empty() {
             return Err(NameError::Empty { what: "tool" });
         }
-        if text.len() <= TOOL_NAME_MOST && text.bytes().all(is_plain) {
+        if text.len() <= MAX_TOOL_NAME_LENGTH && text.bytes().all(is_name_byte) {
             return Ok(Self(text.into()));
         }
-        let mut spelled = String::with_capacity(TOOL_NAME_MOST);
+        let mut spelled = String::with_capacity(MAX_TOOL_NAME_LENGTH);
         // Where a digest would have to begin.
-        let (mut cut, room) = (0, TOOL_NAME_MOST - DIGEST_MARK.len() - DIGEST_LENGTH);
+        let (mut cut, room) = (0, MAX_TOOL_NAME_LENGTH - DIGEST_MARK.len() - DIGEST_LENGTH);
         for byte in text.bytes() {
-            spell_byte(byte, &mut spelled);
+            push_escaped_byte(byte, &mut spelled);
             if spelled.len() <= room {
                 cut = spelled.len();
-            } else if spelled.len() > TOOL_NAME_MOST {
+            } else if spelled.len() > MAX_TOOL_NAME_LENGTH {
                 spelled.truncate(cut);
                 spelled.push_str(DIGEST_MARK);
                 spelled.push_str(&blake3::hash(text.as_bytes()).to_hex()[..DIGEST_LENGTH]);
@@ -212,18 +212,18 @@ impl ToolName {
 
     /// Whether this is how a server's own name is spelled.
     #[must_use]
-    pub fn is_of(&self, original: &str) -> bool {
-        *self.0 == *original && original.bytes().all(is_plain)
+    pub fn matches_original(&self, original: &str) -> bool {
+        *self.0 == *original && original.bytes().all(is_name_byte)
             || Self::from_child(original).is_ok_and(|spelled| spelled == *self)
     }
 
     /// Takes this spelling.
-    fn read(text: &str) -> Result<Self, NameError> {
+    fn parse_spelling(text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty { what: "tool" });
         }
-        if text.len() > TOOL_NAME_MOST {
-            return Err(NameError::TooLong { what: "tool", most: TOOL_NAME_MOST });
+        if text.len() > MAX_TOOL_NAME_LENGTH {
+            return Err(NameError::TooLong { what: "tool", most: MAX_TOOL_NAME_LENGTH });
         }
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
         let mut rest = text;
@@ -240,14 +240,14 @@ impl ToolName {
                 b'%' => match rest.as_bytes().get(1..3) {
                     Some(digits) if digits.iter().copied().all(is_hex) => {
                         let byte = u8::from_str_radix(&rest[1..3], 16).map_err(|_| NameError::Escape)?;
-                        if is_plain(byte) {
+                        if is_name_byte(byte) {
                             return Err(NameError::Escape);
                         }
                         3
                     }
                     Some(_) | None => return Err(NameError::Escape),
                 },
-                first if is_plain(first) => 1,
+                first if is_name_byte(first) => 1,
                 _ => {
                     let bad = rest.chars().next().unwrap_or_default();
                     return Err(NameError::ToolCharacter { bad });
@@ -280,8 +280,8 @@ impl ToolId {
 
     /// Whether this is one of Portero's own tools.
     #[must_use]
-    pub fn is_own(&self) -> bool {
-        self.server.as_str() == OWN_SERVER
+    pub fn is_builtin(&self) -> bool {
+        self.server.as_str() == BUILTIN_SERVER
     }
 }
 
@@ -289,8 +289,8 @@ impl FromStr for ServerName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        check("server", SERVER_NAME_MOST, text)?;
-        if text == OWN_SERVER { Err(NameError::Reserved) } else { Ok(Self(text.into())) }
+        check_name("server", MAX_SERVER_NAME_LENGTH, text)?;
+        if text == BUILTIN_SERVER { Err(NameError::Reserved) } else { Ok(Self(text.into())) }
     }
 }
 
@@ -301,7 +301,7 @@ impl FromStr for ToolName {
         if let Some(operation) = Operation::ALL.into_iter().find(|operation| operation.name() == text) {
             return Ok(operation.into());
         }
-        Self::read(text)
+        Self::parse_spelling(text)
     }
 }
 
@@ -310,7 +310,7 @@ impl FromStr for ToolId {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let (server, tool) = text.split_once('/').ok_or(NameError::NoSlash)?;
-        let server = if server == OWN_SERVER { ServerName::own() } else { server.parse()? };
+        let server = if server == BUILTIN_SERVER { ServerName::builtin() } else { server.parse()? };
         Ok(Self { server, tool: tool.parse()? })
     }
 }
@@ -341,7 +341,7 @@ macro_rules! text_type {
         }
     )*};
 }
-text_type!(ServerName, ToolName, AgentSession);
+text_type!(ServerName, ToolName, AgentSessionId);
 
 macro_rules! through_text {
     ($($name:ident),*) => {$(
@@ -358,7 +358,7 @@ macro_rules! through_text {
         }
     )*};
 }
-through_text!(ServerName, ToolName, ToolId, AgentSession);
+through_text!(ServerName, ToolName, ToolId, AgentSessionId);
 
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -416,7 +416,7 @@ pub struct Principal(String);
 impl Principal {
     /// The principal of a project directory.
     #[must_use]
-    pub fn of_project(directory: &std::path::Path) -> Self {
+    pub fn from_project(directory: &std::path::Path) -> Self {
         Self(directory.to_string_lossy().into_owned())
     }
 
@@ -431,12 +431,12 @@ impl Principal {
 /// Claude Code. It stays the same when the program starts `portero mcp` again. Nothing proves it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AgentSession(Arc<str>);
+pub struct AgentSessionId(Arc<str>);
 
-/// The most characters of an [`AgentSession`].
-pub const AGENT_SESSION_MOST: usize = 128;
+/// The most characters of an [`AgentSessionId`].
+pub const MAX_AGENT_SESSION_LENGTH: usize = 128;
 
-impl AgentSession {
+impl AgentSessionId {
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -444,11 +444,11 @@ impl AgentSession {
     }
 }
 
-impl FromStr for AgentSession {
+impl FromStr for AgentSessionId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        check("session", AGENT_SESSION_MOST, text)?;
+        check_name("session", MAX_AGENT_SESSION_LENGTH, text)?;
         Ok(Self(text.into()))
     }
 }
@@ -490,9 +490,12 @@ mod tests {
             assert_eq!(tool.as_str(), spelled);
             assert_eq!(spelled.parse::<ToolName>(), Ok(tool.clone()));
             assert_eq!(tool.original().as_deref(), Some(name));
-            assert!(tool.is_of(name) && !tool.is_of("other"));
+            assert!(tool.matches_original(name) && !tool.matches_original("other"));
         }
-        assert!(!ToolName::from_child("a/b").expect("a name").is_of("a%2Fb"), "that is another's name");
+        assert!(
+            !ToolName::from_child("a/b").expect("a name").matches_original("a%2Fb"),
+            "that is another's name"
+        );
     }
 
     #[test]
@@ -500,11 +503,13 @@ mod tests {
         let (one, other) = ("é/".repeat(500) + "1", "é/".repeat(500) + "2");
         let [one_name, other_name] = [&one, &other].map(|name| ToolName::from_child(name).expect("a name"));
         assert_ne!(one_name, other_name);
-        assert!(one_name.as_str().len() <= TOOL_NAME_MOST && one_name.as_str().starts_with("%C3%A9%2F"));
+        assert!(
+            one_name.as_str().len() <= MAX_TOOL_NAME_LENGTH && one_name.as_str().starts_with("%C3%A9%2F")
+        );
         assert_eq!(one_name.as_str().parse::<ToolName>(), Ok(one_name.clone()));
         assert_eq!(one_name.original(), None);
-        assert!(one_name.is_of(&one) && !one_name.is_of(&other));
-        let longest = "x".repeat(TOOL_NAME_MOST);
+        assert!(one_name.matches_original(&one) && !one_name.matches_original(&other));
+        let longest = "x".repeat(MAX_TOOL_NAME_LENGTH);
         assert_eq!(ToolName::from_child(&longest).expect("a name").as_str(), longest);
     }
 
@@ -522,7 +527,7 @@ mod tests {
         fn any_name_is_spelled_so_that_it_reads_back(name in "\\PC{1,60}|[a-z/%*]{1,20}") {
             let tool = ToolName::from_child(&name).expect("a name");
             proptest::prop_assert_eq!(tool.as_str().parse::<ToolName>(), Ok(tool.clone()));
-            proptest::prop_assert!(tool.is_of(&name));
+            proptest::prop_assert!(tool.matches_original(&name));
             if let Some(original) = tool.original() {
                 proptest::prop_assert_eq!(original, name.as_str());
             }
@@ -532,9 +537,9 @@ mod tests {
     #[test]
     fn the_id_that_an_agent_gives_its_session_is_checked() {
         let id = "0199c1de-1a2b-7c3d-8e4f-a1b2c3d4e5f6";
-        assert_eq!(id.parse::<AgentSession>().expect("an id").as_str(), id);
+        assert_eq!(id.parse::<AgentSessionId>().expect("an id").as_str(), id);
         for bad in ["", "a b", "a\n", "../x/y", "é", &"x".repeat(129)] {
-            assert!(bad.parse::<AgentSession>().is_err(), "{bad:?}");
+            assert!(bad.parse::<AgentSessionId>().is_err(), "{bad:?}");
         }
     }
 

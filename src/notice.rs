@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::anonymize::Fake;
 use crate::names::{TaskId, ToolId};
 use crate::policy::Action;
-use crate::task::State;
+use crate::task::TaskState;
 
 /// One notice in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct NoticeEntry {
     /// Its number: it grows with every notice and is never used again.
     pub seq: u64,
     /// When the change was made.
@@ -26,14 +26,14 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Notice {
-    /// A task came into a state: [`State::PendingApproval`] when it was opened.
+    /// A task came into a state: [`TaskState::PendingApproval`] when it was opened.
     Task {
         /// The task. One that ended long ago may be gone.
         task: TaskId,
         /// Which tool.
         tool: ToolId,
         /// The state it came into.
-        state: State,
+        state: TaskState,
         /// Who or what moved it: `agent`, `daemon`, `expiry`, or the process of a person's terminal.
         by: String,
         /// A person's reason, or what went wrong.
@@ -53,7 +53,7 @@ pub enum Notice {
         /// Its id.
         id: u64,
         /// What became of it.
-        became: Became,
+        became: OverrideChange,
         /// What it permits.
         pattern: Fake<String>,
     },
@@ -62,7 +62,7 @@ pub enum Notice {
         /// Its id.
         id: u64,
         /// What became of it; a rule does not expire.
-        became: Became,
+        became: OverrideChange,
         /// What it says.
         action: Action,
         /// Of which tools.
@@ -77,7 +77,7 @@ pub enum Notice {
         /// The digest of the files that it is about.
         digest: String,
         /// What became of them.
-        became: Adoption,
+        became: ConfigAdoption,
         /// How many edits that it is about, which came one after the other.
         #[serde(default = "one")]
         edits: u64,
@@ -85,7 +85,7 @@ pub enum Notice {
     /// Something is wrong that a person should look at.
     Alarm {
         /// What kind of thing.
-        alarm: Alarm,
+        alarm: AlarmKind,
         /// What happened, and what to do.
         about: Fake<String>,
     },
@@ -98,7 +98,7 @@ const fn one() -> u64 {
 /// What became of a grant or a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Became {
+pub enum OverrideChange {
     /// It was made.
     Made,
     /// A person ended it, or it was used up.
@@ -110,7 +110,7 @@ pub enum Became {
 /// What became of a changed configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Adoption {
+pub enum ConfigAdoption {
     /// It widens, and waits for a person.
     Waits,
     /// It is in force.
@@ -124,7 +124,7 @@ pub enum Adoption {
 /// What an alarm is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Alarm {
+pub enum AlarmKind {
     /// The audit was changed, or cannot be written.
     Audit,
     /// The store cannot be written.
@@ -142,7 +142,7 @@ pub enum Alarm {
 impl Notice {
     /// The task that it is about, if it is about one.
     #[must_use]
-    pub const fn task(&self) -> Option<TaskId> {
+    pub const fn task_id(&self) -> Option<TaskId> {
         match self {
             Self::Task { task, .. } | Self::Vote { task, .. } => Some(*task),
             Self::Grant { .. }

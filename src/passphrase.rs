@@ -12,21 +12,21 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::identity::verify;
 use crate::secret::Secret;
+use crate::store_identity::verify_signature;
 
 /// The fewest characters of a passphrase.
-pub const MIN_LENGTH: usize = 8;
+pub const MIN_PASSPHRASE_LENGTH: usize = 8;
 /// OWASP's Password Storage Cheat Sheet, argon2id: 19 MiB, two rounds, one lane. Nobody may ask for less.
-const MIN_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
+const MIN_KDF_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 /// What a terminal computes at the most, whatever it is asked for.
-const MAX_COST: (u32, u32, u32) = (1024 * 1024, 16, 16);
-/// Names the text in which a [`Verifier`] is kept.
-const PREFIX: &str = "ed25519-argon2id";
+const MAX_KDF_COST: (u32, u32, u32) = (1024 * 1024, 16, 16);
+/// Names the text in which a [`PassphraseVerifier`] is kept.
+const VERIFIER_PREFIX: &str = "ed25519-argon2id";
 
 /// With what a passphrase is derived: argon2id, version 1.3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Salted {
+pub struct KdfParams {
     /// The salt, in hex.
     pub salt: String,
     /// Memory in KiB.
@@ -37,11 +37,11 @@ pub struct Salted {
     pub lanes: u32,
 }
 
-impl Salted {
+impl KdfParams {
     /// A new salt, at the present cost.
     #[must_use]
     pub fn fresh() -> Self {
-        let (memory, rounds, lanes) = MIN_COST;
+        let (memory, rounds, lanes) = MIN_KDF_COST;
         Self { salt: HEXLOWER.encode(&rand::random::<[u8; 16]>()), memory, rounds, lanes }
     }
 
@@ -50,52 +50,52 @@ impl Salted {
     pub fn is_acceptable(&self) -> bool {
         let within = |value, min, max| (min..=max).contains(&value);
         self.salt.len() >= 32
-            && within(self.memory, MIN_COST.0, MAX_COST.0)
-            && within(self.rounds, MIN_COST.1, MAX_COST.1)
-            && within(self.lanes, MIN_COST.2, MAX_COST.2)
+            && within(self.memory, MIN_KDF_COST.0, MAX_KDF_COST.0)
+            && within(self.rounds, MIN_KDF_COST.1, MAX_KDF_COST.1)
+            && within(self.lanes, MIN_KDF_COST.2, MAX_KDF_COST.2)
     }
 }
 
 /// What a daemon keeps of a passphrase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verifier {
+pub struct PassphraseVerifier {
     /// How its key is derived.
-    pub salted: Salted,
+    pub salted: KdfParams,
     /// The public key, in hex.
     pub key: String,
 }
 
-impl Verifier {
+impl PassphraseVerifier {
     /// Whether `proof` was made for this act by a terminal at which the passphrase was typed.
     #[must_use]
-    pub fn proves(&self, act: &[u8; 32], proof: &str) -> bool {
-        verify(&self.key, act, proof)
+    pub fn verify_proof(&self, act: &[u8; 32], proof: &str) -> bool {
+        verify_signature(&self.key, act, proof)
     }
 
     /// The text in which it is kept.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let Salted { salt, memory, rounds, lanes } = &self.salted;
-        format!("{PREFIX}${memory}${rounds}${lanes}${salt}${}", self.key)
+        let KdfParams { salt, memory, rounds, lanes } = &self.salted;
+        format!("{VERIFIER_PREFIX}${memory}${rounds}${lanes}${salt}${}", self.key)
     }
 
     /// Reads such a text.
     #[must_use]
-    pub fn of_text(text: &str) -> Option<Self> {
+    pub fn from_text(text: &str) -> Option<Self> {
         let mut parts = text.split('$');
         let mut next = || parts.next();
-        if next()? != PREFIX {
+        if next()? != VERIFIER_PREFIX {
             return None;
         }
         let mut number = || next()?.parse().ok();
         let (memory, rounds, lanes) = (number()?, number()?, number()?);
         let (salt, key) = (next()?.to_owned(), next()?.to_owned());
-        next().is_none().then_some(Self { salted: Salted { salt, memory, rounds, lanes }, key })
+        next().is_none().then_some(Self { salted: KdfParams { salt, memory, rounds, lanes }, key })
     }
 
     /// Of the argon2id hash that an early version kept, in its PHC text: the hash is what the key is derived from.
     #[must_use]
-    pub fn of_hash(text: &str) -> Option<Self> {
+    pub fn from_phc_hash(text: &str) -> Option<Self> {
         let mut parts = text.split('$');
         let head = (parts.next()?, parts.next()?, parts.next()?);
         if head != ("", "argon2id", "v=19") {
@@ -106,56 +106,56 @@ impl Verifier {
         let (memory, rounds, lanes) = (number()?, number()?, number()?);
         let mut bytes = || data_encoding::BASE64_NOPAD.decode(parts.next()?.as_bytes()).ok();
         let (salt, hash) = (HEXLOWER.encode(&bytes()?), Zeroizing::new(<[u8; 32]>::try_from(bytes()?).ok()?));
-        let salted = Salted { salt, memory, rounds, lanes };
-        Some(Derived::of_hash(&hash).verifier(salted))
+        let salted = KdfParams { salt, memory, rounds, lanes };
+        Some(PassphraseKey::from_hash(&hash).verifier(salted))
     }
 }
 
 /// What a passphrase gives: the key that shows it was typed, and the one under which the authenticator is sealed.
-pub struct Derived {
+pub struct PassphraseKey {
     key: SigningKey,
-    opens: Zeroizing<[u8; 32]>,
+    sealing_key: Zeroizing<[u8; 32]>,
 }
 
-impl Derived {
+impl PassphraseKey {
     /// Derives it, which takes a while and much memory. None where the salt or cost is none.
     #[must_use]
-    pub fn new(passphrase: &Secret, salted: &Salted) -> Option<Self> {
+    pub fn new(passphrase: &Secret, salted: &KdfParams) -> Option<Self> {
         let salt = HEXLOWER.decode(salted.salt.as_bytes()).ok()?;
         let cost = Params::new(salted.memory, salted.rounds, salted.lanes, Some(32)).ok()?;
         let mut hash = Zeroizing::new([0; 32]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
             .hash_password_into(passphrase.expose().as_bytes(), &salt, &mut *hash)
             .ok()?;
-        Some(Self::of_hash(&hash))
+        Some(Self::from_hash(&hash))
     }
 
-    fn of_hash(hash: &[u8; 32]) -> Self {
+    fn from_hash(hash: &[u8; 32]) -> Self {
         let seed = Zeroizing::new(blake3::derive_key("portero 2026-11-29 passphrase proof", hash));
         let opens = blake3::derive_key("portero 2026-11-29 authenticator seal", hash);
-        Self { key: SigningKey::from_bytes(&seed), opens: Zeroizing::new(opens) }
+        Self { key: SigningKey::from_bytes(&seed), sealing_key: Zeroizing::new(opens) }
     }
 
     /// What a daemon keeps of it, where it was derived with this salt and cost.
     #[must_use]
-    pub fn verifier(&self, salted: Salted) -> Verifier {
-        Verifier { salted, key: HEXLOWER.encode(self.key.verifying_key().as_bytes()) }
+    pub fn verifier(&self, salted: KdfParams) -> PassphraseVerifier {
+        PassphraseVerifier { salted, key: HEXLOWER.encode(self.key.verifying_key().as_bytes()) }
     }
 
     /// Shows for this act that the passphrase was typed.
     #[must_use]
-    pub fn prove(&self, act: &[u8; 32]) -> String {
+    pub fn sign_act(&self, act: &[u8; 32]) -> String {
         HEXLOWER.encode(&self.key.sign(act).to_bytes())
     }
 
     /// The key of what is sealed under the passphrase, in hex.
     #[must_use]
-    pub fn opens(&self) -> Secret {
-        Secret::new(HEXLOWER.encode(&*self.opens))
+    pub fn sealing_key(&self) -> Secret {
+        Secret::new(HEXLOWER.encode(&*self.sealing_key))
     }
 }
 
-impl std::fmt::Debug for Derived {
+impl std::fmt::Debug for PassphraseKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Derived(…)")
     }
@@ -167,34 +167,36 @@ mod tests {
 
     const ACT: [u8; 32] = [7; 32];
 
-    fn derived(passphrase: &str, salted: &Salted) -> Derived {
-        Derived::new(&Secret::new(passphrase), salted).expect("derived")
+    fn derive_key(passphrase: &str, salted: &KdfParams) -> PassphraseKey {
+        PassphraseKey::new(&Secret::new(passphrase), salted).expect("derived")
     }
 
     #[test]
     fn a_proof_fits_its_passphrase_salt_and_act_only() {
-        let salted = Salted::fresh();
-        let right = derived("correct horse", &salted);
-        let (verifier, proof) = (right.verifier(salted.clone()), right.prove(&ACT));
-        assert!(verifier.proves(&ACT, &proof));
-        assert!(!verifier.proves(&[8; 32], &proof), "another act");
-        assert!(!verifier.proves(&ACT, &derived("wrong horse", &salted).prove(&ACT)));
-        assert!(!verifier.proves(&ACT, &derived("correct horse", &Salted::fresh()).prove(&ACT)));
-        assert!(!verifier.proves(&ACT, "") && !verifier.proves(&ACT, &"0".repeat(128)));
-        assert_eq!(Verifier::of_text(&verifier.to_text()), Some(verifier));
+        let salted = KdfParams::fresh();
+        let right = derive_key("correct horse", &salted);
+        let (verifier, proof) = (right.verifier(salted.clone()), right.sign_act(&ACT));
+        assert!(verifier.verify_proof(&ACT, &proof));
+        assert!(!verifier.verify_proof(&[8; 32], &proof), "another act");
+        assert!(!verifier.verify_proof(&ACT, &derive_key("wrong horse", &salted).sign_act(&ACT)));
+        assert!(
+            !verifier.verify_proof(&ACT, &derive_key("correct horse", &KdfParams::fresh()).sign_act(&ACT))
+        );
+        assert!(!verifier.verify_proof(&ACT, "") && !verifier.verify_proof(&ACT, &"0".repeat(128)));
+        assert_eq!(PassphraseVerifier::from_text(&verifier.to_text()), Some(verifier));
     }
 
     #[test]
     fn nothing_cheaper_than_the_floor_and_nothing_absurd_is_acceptable() {
-        let good = Salted::fresh();
+        let good = KdfParams::fresh();
         assert!(good.is_acceptable());
         for bad in [
-            Salted { memory: good.memory - 1, ..good.clone() },
-            Salted { rounds: 1, ..good.clone() },
-            Salted { lanes: 0, ..good.clone() },
-            Salted { salt: String::new(), ..good.clone() },
-            Salted { memory: u32::MAX, ..good.clone() },
-            Salted { rounds: u32::MAX, ..good.clone() },
+            KdfParams { memory: good.memory - 1, ..good.clone() },
+            KdfParams { rounds: 1, ..good.clone() },
+            KdfParams { lanes: 0, ..good.clone() },
+            KdfParams { salt: String::new(), ..good.clone() },
+            KdfParams { memory: u32::MAX, ..good.clone() },
+            KdfParams { rounds: u32::MAX, ..good.clone() },
         ] {
             assert!(!bad.is_acceptable(), "{bad:?}");
         }
@@ -202,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_an_early_version_gives_the_same_key_as_the_passphrase() {
-        let salted = Salted { salt: HEXLOWER.encode(b"0123456789abcdef"), ..Salted::fresh() };
+        let salted = KdfParams { salt: HEXLOWER.encode(b"0123456789abcdef"), ..KdfParams::fresh() };
         let cost = Params::new(salted.memory, salted.rounds, salted.lanes, Some(32)).expect("good");
         let mut hash = [0; 32];
         Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
@@ -211,11 +213,11 @@ mod tests {
         let encoded = |bytes: &[u8]| data_encoding::BASE64_NOPAD.encode(bytes);
         let phc =
             format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", encoded(b"0123456789abcdef"), encoded(&hash));
-        let verifier = Verifier::of_hash(&phc).expect("read");
-        assert!(verifier.proves(&ACT, &derived("correct horse", &salted).prove(&ACT)));
+        let verifier = PassphraseVerifier::from_phc_hash(&phc).expect("read");
+        assert!(verifier.verify_proof(&ACT, &derive_key("correct horse", &salted).sign_act(&ACT)));
         assert_eq!(verifier.salted, salted);
         for damaged in ["", "$argon2id$v=19$m=19456,t=2,p=1$", "$argon2i$v=19$m=19456,t=2,p=1$AA$AA"] {
-            assert_eq!(Verifier::of_hash(damaged), None, "{damaged}");
+            assert_eq!(PassphraseVerifier::from_phc_hash(damaged), None, "{damaged}");
         }
     }
 }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 /// The longest path of a Unix socket: `sun_path` holds 108 bytes on Linux and 104 on macOS and the BSDs,
 /// with the NUL at the end.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const SOCKET_PATH_MOST: usize = 107;
+const MAX_SOCKET_PATH_BYTES: usize = 107;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const SOCKET_PATH_MOST: usize = 103;
+const MAX_SOCKET_PATH_BYTES: usize = 103;
 
 /// The directories that everything else lives in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum PathsError {
     NoHome,
     /// The socket's path does not fit where the operating system wants it.
     #[error(
-        "the socket's path `{path}` is longer than {SOCKET_PATH_MOST} bytes; set PORTERO_RUNTIME_DIR to a \
+        "the socket's path `{path}` is longer than {MAX_SOCKET_PATH_BYTES} bytes; set PORTERO_RUNTIME_DIR to a \
          shorter directory"
     )]
     SocketTooLong {
@@ -65,18 +65,18 @@ impl Paths {
         };
         let own_state = set("PORTERO_STATE_DIR");
         let state = match &own_state {
-            Some(state) => absolute(state)?,
+            Some(state) => make_absolute(state)?,
             None => {
                 let platform = platform()?;
                 platform.state_dir().unwrap_or_else(|| platform.data_local_dir()).to_path_buf()
             }
         };
         let runtime = match set("PORTERO_RUNTIME_DIR") {
-            Some(runtime) => absolute(&runtime)?,
-            None => platform_runtime(&state, own_state.is_some()),
+            Some(runtime) => make_absolute(&runtime)?,
+            None => platform_runtime_dir(&state, own_state.is_some()),
         };
-        let paths = Self { config: absolute(&config)?, state, runtime };
-        paths.check_socket()?;
+        let paths = Self { config: make_absolute(&config)?, state, runtime };
+        paths.check_socket_path()?;
         Ok(paths)
     }
 
@@ -96,7 +96,7 @@ impl Paths {
 
     /// The file that one daemon locks, so that nobody else listens.
     #[must_use]
-    pub fn lock(&self) -> PathBuf {
+    pub fn runtime_lock(&self) -> PathBuf {
         self.runtime.join("portero.lock")
     }
 
@@ -138,7 +138,7 @@ impl Paths {
 
     /// What people narrowed, for sessions without the daemon.
     #[must_use]
-    pub fn denies(&self) -> PathBuf {
+    pub fn offline_denies(&self) -> PathBuf {
         self.state.join("denies.json")
     }
 
@@ -156,7 +156,7 @@ impl Paths {
 
     /// The configuration as a person confirmed it, for sessions without the daemon.
     #[must_use]
-    pub fn confirmed(&self) -> PathBuf {
+    pub fn approved_config(&self) -> PathBuf {
         self.state.join("confirmed.json")
     }
 
@@ -171,14 +171,14 @@ impl Paths {
     ///
     /// # Errors
     /// When a directory cannot be made, belongs to another user, or is open to others and shared.
-    pub fn create(&self) -> io::Result<()> {
+    pub fn create_directories(&self) -> io::Result<()> {
         make_private(&self.state)?;
         make_private(&self.runtime)
     }
 
-    fn check_socket(&self) -> Result<(), PathsError> {
+    fn check_socket_path(&self) -> Result<(), PathsError> {
         let path = self.socket();
-        if !cfg!(windows) && path.as_os_str().len() > SOCKET_PATH_MOST {
+        if !cfg!(windows) && path.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
             return Err(PathsError::SocketTooLong { path });
         }
         Ok(())
@@ -187,7 +187,7 @@ impl Paths {
 
 /// The platform's directory for sockets (`XDG_RUNTIME_DIR`), or one inside the state directory. State of
 /// one's own has a daemon of its own, and so a directory of its own inside the platform's.
-fn platform_runtime(state: &Path, own_state: bool) -> PathBuf {
+fn platform_runtime_dir(state: &Path, own_state: bool) -> PathBuf {
     let platform = directories::ProjectDirs::from("", "", "portero");
     match platform.as_ref().and_then(directories::ProjectDirs::runtime_dir) {
         Some(runtime) if runtime.parent().is_some_and(Path::is_dir) => {
@@ -201,7 +201,7 @@ fn platform_runtime(state: &Path, own_state: bool) -> PathBuf {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, PathsError> {
+fn make_absolute(path: &Path) -> Result<PathBuf, PathsError> {
     std::path::absolute(path).map_err(|_| PathsError::Relative(path.to_path_buf()))
 }
 
@@ -294,13 +294,13 @@ mod tests {
         std::fs::create_dir(&open).expect("made");
         std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o755)).expect("opened");
         let paths = Paths { config: base.path().into(), state: open, runtime: base.path().join("a/run") };
-        paths.create().expect("created");
+        paths.create_directories().expect("created");
         for directory in [&paths.state, &paths.runtime] {
             assert_eq!(std::fs::metadata(directory).expect("there").mode() & 0o777, 0o700);
         }
         let shared = base.path().join("shared");
         std::fs::create_dir(&shared).expect("made");
         std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).expect("opened");
-        assert!(Paths { runtime: shared, ..paths }.create().is_err());
+        assert!(Paths { runtime: shared, ..paths }.create_directories().is_err());
     }
 }

@@ -4,7 +4,7 @@
 //! included; `?` matches one character but `/`; `{a,b}` and `[a-z]` as in globset. A pattern that comes
 //! from an approval is literal: made from a [`ToolId`], never parsed from text.
 
-mod meet;
+mod overlap;
 mod segment;
 
 use std::cmp::Reverse;
@@ -16,22 +16,22 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{ServerName, ToolId};
-use segment::Segment;
+use segment::PatternSegment;
 
 /// The most characters of a pattern.
-pub const PATTERN_MOST: usize = 512;
+pub const MAX_PATTERN_LENGTH: usize = 512;
 
 /// A checked pattern over canonical names, with its matcher. Cheap to clone.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Pattern(Arc<Compiled>);
+pub struct Pattern(Arc<CompiledPattern>);
 
-struct Compiled {
+struct CompiledPattern {
     text: String,
     specificity: Specificity,
     exact: Option<ToolId>,
     /// Any of these pairs of server and tool.
-    any_of: Vec<(Segment, Segment)>,
+    alternatives: Vec<(PatternSegment, PatternSegment)>,
 }
 
 /// How closely a pattern says what it means; the greater wins.
@@ -62,7 +62,7 @@ pub enum PatternError {
     #[error("a pattern must not be empty")]
     Empty,
     /// It is too long.
-    #[error("a pattern has at most {PATTERN_MOST} characters")]
+    #[error("a pattern has at most {MAX_PATTERN_LENGTH} characters")]
     TooLong,
     /// It names no server or no tool, so it would never match.
     #[error("a pattern needs a `/` between server and tool; did you mean {hint}?")]
@@ -74,10 +74,10 @@ pub enum PatternError {
     #[error(
         "names are `server/tool` with one `/`, so a pattern with {0} of them never matches; one in a tool's own name is written `%2F`"
     )]
-    Slashes(usize),
+    TooManySlashes(usize),
     /// The part before or after the `/` is empty.
     #[error("the {0} is missing; `*` stands for any {0}")]
-    Part(&'static str),
+    MissingPart(&'static str),
     /// It holds a character that no name holds.
     #[error("no name holds {0:?}, so this pattern never matches")]
     Character(char),
@@ -94,7 +94,7 @@ impl Pattern {
     #[must_use]
     pub fn matches(&self, tool: &ToolId) -> bool {
         self.0
-            .any_of
+            .alternatives
             .iter()
             .any(|(server, name)| server.matches(tool.server.as_str()) && name.matches(tool.tool.as_str()))
     }
@@ -107,7 +107,7 @@ impl Pattern {
 
     /// The one tool that it names.
     #[must_use]
-    pub fn exact(&self) -> Option<&ToolId> {
+    pub fn exact_tool(&self) -> Option<&ToolId> {
         self.0.exact.as_ref()
     }
 
@@ -134,7 +134,7 @@ impl Pattern {
 impl From<&ToolId> for Pattern {
     fn from(tool: &ToolId) -> Self {
         let (server, name) = (tool.server.as_str(), tool.tool.as_str());
-        Self(Arc::new(Compiled {
+        Self(Arc::new(CompiledPattern {
             text: tool.to_string(),
             specificity: Specificity {
                 exact: true,
@@ -145,7 +145,7 @@ impl From<&ToolId> for Pattern {
                 wildcards: Reverse(0),
             },
             exact: Some(tool.clone()),
-            any_of: vec![(Segment::literal(server), Segment::literal(name))],
+            alternatives: vec![(PatternSegment::literal(server), PatternSegment::literal(name))],
         }))
     }
 }
@@ -160,20 +160,25 @@ impl FromStr for Pattern {
         }
         let parts = split_at_slashes(text)?;
         let any_of = match parts[..] {
-            [whole] => wherever_the_slash_is(whole)?,
+            [whole] => compile_without_slash(whole)?,
             [server, tool] => {
                 if server.is_empty() {
-                    return Err(PatternError::Part("server"));
+                    return Err(PatternError::MissingPart("server"));
                 }
                 if tool.is_empty() {
-                    return Err(PatternError::Part("tool"));
+                    return Err(PatternError::MissingPart("tool"));
                 }
-                vec![(Segment::compile(server)?, Segment::compile(tool)?)]
+                vec![(PatternSegment::compile(server)?, PatternSegment::compile(tool)?)]
             }
-            _ => return Err(PatternError::Slashes(parts.len() - 1)),
+            _ => return Err(PatternError::TooManySlashes(parts.len() - 1)),
         };
-        let specificity = Specificity::of(&parts);
-        Ok(Self(Arc::new(Compiled { text: text.to_owned(), specificity, exact: None, any_of })))
+        let specificity = Specificity::from_parts(&parts);
+        Ok(Self(Arc::new(CompiledPattern {
+            text: text.to_owned(),
+            specificity,
+            exact: None,
+            alternatives: any_of,
+        })))
     }
 }
 
@@ -181,7 +186,7 @@ fn check_characters(text: &str) -> Result<(), PatternError> {
     if text.is_empty() {
         return Err(PatternError::Empty);
     }
-    if text.len() > PATTERN_MOST {
+    if text.len() > MAX_PATTERN_LENGTH {
         return Err(PatternError::TooLong);
     }
     let known = |c: char| c.is_ascii_alphanumeric() || "_-.:%~/*?[]{},!^".contains(c);
@@ -221,13 +226,13 @@ fn split_at_slashes(text: &str) -> Result<Vec<&str>, PatternError> {
 }
 
 /// A pattern without a `/`: every name holds exactly one, so one of the `**` must stand for it.
-fn wherever_the_slash_is(text: &str) -> Result<Vec<(Segment, Segment)>, PatternError> {
+fn compile_without_slash(text: &str) -> Result<Vec<(PatternSegment, PatternSegment)>, PatternError> {
     if text == "*" {
-        return Ok(vec![(Segment::Any, Segment::Any)]);
+        return Ok(vec![(PatternSegment::Any, PatternSegment::Any)]);
     }
     let splits = text.match_indices("**").map(|(at, _)| (&text[..at + 1], &text[at + 1..]));
     let any_of = splits
-        .map(|(server, tool)| Ok((Segment::compile(server)?, Segment::compile(tool)?)))
+        .map(|(server, tool)| Ok((PatternSegment::compile(server)?, PatternSegment::compile(tool)?)))
         .collect::<Result<Vec<_>, PatternError>>()?;
     if any_of.is_empty() {
         let hint = match text.contains('*') {
@@ -240,7 +245,7 @@ fn wherever_the_slash_is(text: &str) -> Result<Vec<(Segment, Segment)>, PatternE
 }
 
 impl Specificity {
-    fn of(parts: &[&str]) -> Self {
+    fn from_parts(parts: &[&str]) -> Self {
         let count = |text: &str| {
             let (mut literal, mut wildcards, mut group, mut star) = (0, 0, 0_usize, false);
             for c in text.chars() {

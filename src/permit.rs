@@ -7,10 +7,10 @@
 use crate::anonymize::{Anonymizer, Fake, Real};
 use crate::call::{Call, Method};
 use crate::clock::Moment;
-use crate::json::{self, Object, RawJson};
+use crate::json::{self, RawJson, RawObject};
 use crate::names::ToolId;
-use crate::policy::{Action, Asker, Decision, Policy};
-use crate::task::Claimed;
+use crate::policy::{Action, CallerIdentity, Decision, Policy};
+use crate::task::ClaimedTask;
 
 /// A call that may go to its server, once.
 #[derive(Debug)]
@@ -23,18 +23,18 @@ pub struct Permitted {
 
 /// A call that may run once a use of a grant is consumed for it.
 #[derive(Debug)]
-pub struct Counted {
+pub struct CountedCall {
     permitted: Permitted,
     grant: u64,
 }
 
 /// What policy makes of a call.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Admission {
     /// It may run.
     Allowed(Permitted),
     /// It may run by a grant whose uses are counted.
-    Counted(Counted),
+    Counted(CountedCall),
     /// A person must be asked.
     Ask(Call, Decision),
     /// It is refused.
@@ -43,15 +43,17 @@ pub enum Verdict {
 
 /// Decides on a call; the only way from an agent's request to a permit without a person.
 #[must_use]
-pub fn admit(policy: &Policy, call: Call, asker: Option<Asker<'_>>, now: Moment) -> Verdict {
+pub fn admit_call(policy: &Policy, call: Call, asker: Option<CallerIdentity<'_>>, now: Moment) -> Admission {
     let decision = policy.decide(&call.tool, call.arguments(), asker, now);
     match decision.action {
-        Action::Allow => match policy.counted(&decision) {
-            Some(grant) => Verdict::Counted(Counted { permitted: Permitted::decided(call, decision), grant }),
-            None => Verdict::Allowed(Permitted::decided(call, decision)),
+        Action::Allow => match policy.consumed_grant(&decision) {
+            Some(grant) => {
+                Admission::Counted(CountedCall { permitted: Permitted::decided(call, decision), grant })
+            }
+            None => Admission::Allowed(Permitted::decided(call, decision)),
         },
-        Action::RequireApproval => Verdict::Ask(call, decision),
-        Action::Deny => Verdict::Denied(call, decision),
+        Action::RequireApproval => Admission::Ask(call, decision),
+        Action::Deny => Admission::Denied(call, decision),
     }
 }
 
@@ -63,7 +65,7 @@ pub fn admit(policy: &Policy, call: Call, asker: Option<Asker<'_>>, now: Moment)
 pub fn withdraw(
     policy: &Policy,
     call: Call,
-    asker: Option<Asker<'_>>,
+    asker: Option<CallerIdentity<'_>>,
     now: Moment,
 ) -> Result<Permitted, Box<Call>> {
     match call.method {
@@ -79,7 +81,7 @@ pub fn withdraw(
     }
 }
 
-impl Counted {
+impl CountedCall {
     /// The call.
     #[must_use]
     pub const fn call(&self) -> &Call {
@@ -88,40 +90,40 @@ impl Counted {
 
     /// The grant.
     #[must_use]
-    pub const fn grant(&self) -> u64 {
+    pub const fn grant_id(&self) -> u64 {
         self.grant
     }
 
     /// The call again: none of its uses was consumed.
     #[must_use]
-    pub fn refused(self) -> Call {
+    pub fn into_call(self) -> Call {
         self.permitted.call
     }
 
     /// What policy, as it is now, says of this call where a use of the grant is consumed for it.
     #[must_use]
-    pub fn outlook(&self, policy: &Policy, asker: Asker<'_>, now: Moment) -> Decision {
+    pub fn decide_with_grant(&self, policy: &Policy, asker: CallerIdentity<'_>, now: Moment) -> Decision {
         let call = self.call();
         policy.with_only_grant(self.grant).decide(&call.tool, call.arguments(), Some(asker), now)
     }
 
     /// A use was consumed for this call, durably: it may run if policy, as it is now, still lets it.
     #[must_use]
-    pub fn consumed(self, policy: &Policy, asker: Asker<'_>, now: Moment) -> Verdict {
-        let decision = self.outlook(policy, asker, now);
+    pub fn recheck_after_use(self, policy: &Policy, asker: CallerIdentity<'_>, now: Moment) -> Admission {
+        let decision = self.decide_with_grant(policy, asker, now);
         let Permitted { call, decision: before, .. } = self.permitted;
         match decision.action {
-            Action::Allow => Verdict::Allowed(Permitted::decided(call, before)),
-            Action::RequireApproval => Verdict::Ask(call, decision),
-            Action::Deny => Verdict::Denied(call, decision),
+            Action::Allow => Admission::Allowed(Permitted::decided(call, before)),
+            Action::RequireApproval => Admission::Ask(call, decision),
+            Action::Deny => Admission::Denied(call, decision),
         }
     }
 }
 
 impl Permitted {
-    /// The permit of a task that a person approved and that was claimed: once, since `Claimed` is consumed.
+    /// The permit of a task that a person approved and that was claimed: once, since `ClaimedTask` is consumed.
     #[must_use]
-    pub fn settled(claimed: Claimed) -> Self {
+    pub fn from_claimed(claimed: ClaimedTask) -> Self {
         let (call, decision) = claimed.into_parts();
         Self::decided(call, decision)
     }
@@ -149,23 +151,28 @@ impl Permitted {
     #[must_use]
     pub fn reveal(self, anonymizer: &Anonymizer) -> Outgoing {
         let Call { tool, method, params, meta } = self.call;
-        let params = named(anonymizer.reveal(&tool.server, &params), &params, &tool, method);
+        let params = keep_tool_name(anonymizer.reveal(&tool.server, &params), &params, &tool, method);
         let meta = meta.map(|meta| anonymizer.reveal(&tool.server, &meta));
         Outgoing { tool, method, params, meta }
     }
 }
 
 /// What runs is what was decided on: a fake in a tool's name is no value, and stays.
-fn named(revealed: Real<RawJson>, before: &Fake<RawJson>, tool: &ToolId, method: Method) -> Real<RawJson> {
+fn keep_tool_name(
+    revealed: Real<RawJson>,
+    before: &Fake<RawJson>,
+    tool: &ToolId,
+    method: Method,
+) -> Real<RawJson> {
     if method != Method::CallTool || revealed.expose().get() == before.get().get() {
         return revealed;
     }
-    let before = Object::read(before.get()).unwrap_or_default();
+    let before = RawObject::read(before.get()).unwrap_or_default();
     // A `Call` says the name of its tool.
-    let spelled = json::raw(tool.tool.as_str());
+    let spelled = json::serialize_raw(tool.tool.as_str());
     let name = before.get("name").unwrap_or(&spelled);
-    let object = Object::read(revealed.expose()).unwrap_or_default();
-    Real::from_server(object.with("name", name).to_raw())
+    let object = RawObject::read(revealed.expose()).unwrap_or_default();
+    Real::from_server(object.with_member("name", name).to_raw())
 }
 
 /// A permitted call with the real values in it, on its way to one server.

@@ -1,7 +1,7 @@
 //! A call that waits for a person: its states, and which may follow which.
 //!
 //! `pending-approval → approved → executing → completed | failed`, and `denied`, `expired`, `cancelled`,
-//! `interrupted`. Whoever stores tasks moves them only along [`State::may_become`], compare-and-swap.
+//! `interrupted`. Whoever stores tasks moves them only along [`TaskState::may_become`], compare-and-swap.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,13 +13,13 @@ use serde_json::value::RawValue;
 use crate::anonymize::Fake;
 use crate::call::Call;
 use crate::clock::Moment;
-use crate::names::{AgentSession, Principal, SessionId, TaskId, ToolId};
-use crate::policy::{Action, Asker, Decision, Policy, Quorum, Vote, quorum};
+use crate::names::{AgentSessionId, Principal, SessionId, TaskId, ToolId};
+use crate::policy::{Action, CallerIdentity, Decision, Policy, Quorum, Vote, quorum};
 
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum TaskState {
     /// A person has not decided yet.
     PendingApproval,
     /// A person said yes; it has not started.
@@ -40,7 +40,7 @@ pub enum State {
     Interrupted,
 }
 
-impl State {
+impl TaskState {
     /// Every state.
     pub const ALL: [Self; 9] = [
         Self::PendingApproval,
@@ -56,7 +56,7 @@ impl State {
 
     /// Whether a task in this state may next be in `next`.
     #[must_use]
-    pub const fn may_become(self, next: Self) -> bool {
+    pub const fn can_transition_to(self, next: Self) -> bool {
         match self {
             Self::PendingApproval => {
                 matches!(next, Self::Approved | Self::Denied | Self::Expired | Self::Cancelled)
@@ -97,7 +97,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -109,19 +109,19 @@ impl fmt::Display for State {
     "not a task state; the states are pending-approval, approved, executing, completed, failed, denied, \
      expired, cancelled and interrupted"
 )]
-pub struct UnknownState;
+pub struct UnknownTaskState;
 
-impl FromStr for State {
-    type Err = UnknownState;
+impl FromStr for TaskState {
+    type Err = UnknownTaskState;
 
-    fn from_str(text: &str) -> Result<Self, UnknownState> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(UnknownState)
+    fn from_str(text: &str) -> Result<Self, UnknownTaskState> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(UnknownTaskState)
     }
 }
 
 /// Who made a task and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct CallOrigin {
     /// On whose behalf.
     pub principal: Principal,
     /// The session that asked.
@@ -129,18 +129,18 @@ pub struct Origin {
     /// The session of the agent's own program, where it says one. It is not stored with a task: only grants
     /// look at it, and what a person approved runs by no grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_session: Option<AgentSession>,
+    pub agent_session: Option<AgentSessionId>,
     /// The MCP client's own name and version, such as `claude-code 2.1.328`, concealed.
     pub client: Fake<String>,
     /// The directory to start servers in.
     pub directory: std::path::PathBuf,
 }
 
-impl Origin {
+impl CallOrigin {
     /// Who asks, as policy sees it.
     #[must_use]
-    pub const fn asker(&self) -> Asker<'_> {
-        Asker {
+    pub const fn asker(&self) -> CallerIdentity<'_> {
+        CallerIdentity {
             principal: &self.principal,
             session: self.session,
             agent_session: self.agent_session.as_ref(),
@@ -154,13 +154,13 @@ pub struct Task {
     /// Its id.
     pub id: TaskId,
     /// Where it stands.
-    pub state: State,
+    pub state: TaskState,
     /// What is asked.
     pub call: Call,
     /// Why it asks.
     pub decision: Decision,
     /// Who asks.
-    pub origin: Origin,
+    pub origin: CallOrigin,
     /// What the approval binds to: see [`crate::task::Task::binding`].
     pub binding: String,
     /// When it was asked.
@@ -192,7 +192,7 @@ pub struct Task {
 
 /// A task's place in a list, which has the newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct TaskCursor {
     /// When it was asked.
     pub asked: Timestamp,
     /// Its id, for those of the same moment.
@@ -201,43 +201,43 @@ pub struct Place {
 
 /// A task that is final, as far as an agent is told of it unasked: no words of a server's, an agent's or a person's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finished {
+pub struct FinishedTask {
     /// Its id.
     pub task: TaskId,
     /// Which tool.
     pub tool: ToolId,
     /// How it ended.
-    pub state: State,
+    pub state: TaskState,
 }
 
 /// The finished tasks that no agent has asked about yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct News {
+pub struct UnseenTasks {
     /// How many there are.
     pub count: u64,
-    /// The last of them, the latest first; [`News::MOST`] at most.
-    pub last: Vec<Finished>,
+    /// The last of them, the latest first; [`UnseenTasks::MAX_LISTED`] at most.
+    pub last: Vec<FinishedTask>,
 }
 
-impl News {
+impl UnseenTasks {
     /// How many are named.
-    pub const MOST: usize = 5;
+    pub const MAX_LISTED: usize = 5;
 }
 
 /// A task that a person approved and that its store moved from `approved` to `executing`, for this process
 /// alone. Consumed by [`crate::permit::Permitted::settled`].
 #[derive(Debug)]
-pub struct Claimed {
+pub struct ClaimedTask {
     call: Call,
     decision: Decision,
 }
 
 /// Why an approved task does not run after all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unclaimable {
+pub enum ClaimError {
     /// It is in another state.
     #[error("the task is {0}, not approved")]
-    State(State),
+    WrongState(TaskState),
     /// It came too late.
     #[error("the approval expired before the call started")]
     Expired,
@@ -246,7 +246,7 @@ pub enum Unclaimable {
     Denied(Decision),
     /// Who must approve was changed since, and those who did are not enough.
     #[error("by now it takes {needed}, and of these {approved} approved")]
-    Unmet {
+    QuorumUnmet {
         /// What it takes.
         needed: Quorum,
         /// How many of them approved.
@@ -257,44 +257,44 @@ pub enum Unclaimable {
 impl Task {
     /// Where it stands in a list.
     #[must_use]
-    pub const fn place(&self) -> Place {
-        Place { asked: self.asked, id: self.id }
+    pub const fn cursor(&self) -> TaskCursor {
+        TaskCursor { asked: self.asked, id: self.id }
     }
 
     /// Checks everything again just before execution: the state, the expiry, that no deny holds now (guarantee
     /// A5), and that those who approved are enough (guarantee A8). The caller must have moved the task to
-    /// [`State::Executing`] in its store, alone and durably, and passes the task as it was read in that same step.
+    /// [`TaskState::Executing`] in its store, alone and durably, and passes the task as it was read in that same step.
     ///
     /// # Errors
     /// Says why the task does not run.
-    pub fn claim(self, policy: &Policy, now: Moment) -> Result<Claimed, Unclaimable> {
-        if self.state != State::Executing {
-            return Err(Unclaimable::State(self.state));
+    pub fn claim(self, policy: &Policy, now: Moment) -> Result<ClaimedTask, ClaimError> {
+        if self.state != TaskState::Executing {
+            return Err(ClaimError::WrongState(self.state));
         }
         if self.expires <= now.wall {
-            return Err(Unclaimable::Expired);
+            return Err(ClaimError::Expired);
         }
         let decision = policy.decide(&self.call.tool, self.call.arguments(), Some(self.origin.asker()), now);
         if decision.action == Action::Deny {
-            return Err(Unclaimable::Denied(decision));
+            return Err(ClaimError::Denied(decision));
         }
         let quorums = policy.quorums(&self.call.tool);
         if let Some(unmet) = quorums.into_iter().find(|quorum| !quorum.is_met(&self.votes)) {
-            let approved = unmet.approved(&self.votes);
-            return Err(Unclaimable::Unmet { needed: unmet.clone(), approved });
+            let approved = unmet.approval_count(&self.votes);
+            return Err(ClaimError::QuorumUnmet { needed: unmet.clone(), approved });
         }
-        Ok(Claimed { call: self.call, decision: self.decision })
+        Ok(ClaimedTask { call: self.call, decision: self.decision })
     }
 
     /// How far it has come where it takes several people, such as `1 of 2 approvals: telegram user 11`; nothing where
     /// one is enough.
     #[must_use]
-    pub fn progress(&self) -> Option<String> {
-        quorum::progress(&self.quorums, &self.votes)
+    pub fn quorum_progress(&self) -> Option<String> {
+        quorum::describe_progress(&self.quorums, &self.votes)
     }
 }
 
-impl Claimed {
+impl ClaimedTask {
     pub(crate) fn into_parts(self) -> (Call, Decision) {
         (self.call, self.decision)
     }

@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a loop that waits does.
-const WAITS: [&str; 5] = [".await", "sleep(", "yield_now(", "try_wait(", "read_line("];
+const WAITING_CALLS: [&str; 5] = [".await", "sleep(", "yield_now(", "try_wait(", "read_line("];
 /// What gives a loop an end.
-const BOUNDS: [&str; 6] =
+const BOUNDING_CALLS: [&str; 6] =
     ["timeout(", "timeout_at(", "deadline", "elapsed()", "Instant::now() <", "eventually("];
 /// Functions with a loop that ends with what it serves: the file's end, the function's name, and the reason.
-const ENDLESS: [(&str, &str, &str); 8] = [
+const UNBOUNDED_FUNCTIONS: [(&str, &str, &str); 8] = [
     ("tests/bounded.rs", "every_short_sleep_is_seen", "names loops, and has none that waits"),
     ("tests/daemon/support.rs", "session", "follows until its connection ends"),
     ("tests/telegram/hands.rs", "connect", "reads on until its connection ends"),
@@ -107,8 +107,8 @@ fn no_program_polls() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut wrong, mut needless) = (Vec::new(), MAY_SLEEP.to_vec());
     for (name, text) in production::files(root) {
-        for function in functions(&text) {
-            let short = loops(&function.body).iter().any(|it| has_short_sleep(it, &text));
+        for function in find_functions(&text) {
+            let short = find_loops(&function.body).iter().any(|it| has_short_sleep(it, &text));
             let listed = |(file, listed, _): &(&str, &str, &str)| *file == name && *listed == function.name;
             if short && !MAY_SLEEP.iter().any(listed) {
                 wrong.push(format!("{name}: fn {}", function.name));
@@ -180,11 +180,12 @@ fn every_loop_that_waits_in_a_test_has_a_bound() {
     for file in test_sources(root) {
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let name = file.strip_prefix(root).expect("below the root").display().to_string();
-        for function in functions(&text) {
-            let excused =
-                ENDLESS.iter().any(|(end, listed, _)| name.ends_with(end) && *listed == function.name);
-            let bounded = BOUNDS.iter().any(|bound| function.body.contains(bound));
-            if !excused && !bounded && loops(&function.body).iter().any(|it| waits(it)) {
+        for function in find_functions(&text) {
+            let excused = UNBOUNDED_FUNCTIONS
+                .iter()
+                .any(|(end, listed, _)| name.ends_with(end) && *listed == function.name);
+            let bounded = BOUNDING_CALLS.iter().any(|bound| function.body.contains(bound));
+            if !excused && !bounded && find_loops(&function.body).iter().any(|it| contains_wait(it)) {
                 wrong.push(format!("{name}: fn {}", function.name));
             }
         }
@@ -192,8 +193,8 @@ fn every_loop_that_waits_in_a_test_has_a_bound() {
     assert!(wrong.is_empty(), "these may wait for ever:\n{}", wrong.join("\n"));
 }
 
-fn waits(text: &str) -> bool {
-    WAITS.iter().any(|word| text.contains(word))
+fn contains_wait(text: &str) -> bool {
+    WAITING_CALLS.iter().any(|word| text.contains(word))
 }
 
 /// Everything that is compiled for tests and benchmarks only.
@@ -217,7 +218,7 @@ struct Function {
 }
 
 /// The functions of a file, the outermost only: what stands in one is its own to bound.
-fn functions(text: &str) -> Vec<Function> {
+fn find_functions(text: &str) -> Vec<Function> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find("fn ") {
@@ -228,7 +229,7 @@ fn functions(text: &str) -> Vec<Function> {
         let (open, end) = (after.find('{'), after.find(';'));
         match open {
             Some(open) if starts_word && !name.is_empty() && end.is_none_or(|end| open < end) => {
-                let body = block(&after[open..]);
+                let body = braced_block(&after[open..]);
                 found.push(Function { name, body: body.to_owned() });
                 rest = &after[open + body.len()..];
             }
@@ -239,7 +240,7 @@ fn functions(text: &str) -> Vec<Function> {
 }
 
 /// The loops of a function: each with its condition and body.
-fn loops(body: &str) -> Vec<&str> {
+fn find_loops(body: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for word in ["loop {", "while "] {
         for (at, _) in body.match_indices(word) {
@@ -249,7 +250,7 @@ fn loops(body: &str) -> Vec<&str> {
                 && !line.contains("//")
                 && let Some(open) = body[at..].find('{')
             {
-                let end = at + open + block(&body[at + open..]).len();
+                let end = at + open + braced_block(&body[at + open..]).len();
                 found.push(&body[at..end]);
             }
         }
@@ -258,7 +259,7 @@ fn loops(body: &str) -> Vec<&str> {
 }
 
 /// From an opening brace to the one that closes it. Braces in texts and comments are rare and come in pairs.
-fn block(text: &str) -> &str {
+fn braced_block(text: &str) -> &str {
     let mut depth = 0_usize;
     for (at, letter) in text.char_indices() {
         match letter {

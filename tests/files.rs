@@ -25,7 +25,7 @@ const OPENERS: [&str; 11] = [
     "use std::fs::{read",
 ];
 /// Files that may, and why.
-const MAY: [(&str, &str); 1] =
+const ALLOWED_FILES: [(&str, &str); 1] =
     [("portero-cli/src/commands/trial/scene.rs", "writes into a directory that it has just made")];
 
 #[test]
@@ -33,28 +33,31 @@ fn no_other_module_opens_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
     for (name, text) in production::files(root) {
-        if name.starts_with("src/files/") || MAY.iter().any(|(may, _)| *may == name) {
+        if name.starts_with("src/files/") || ALLOWED_FILES.iter().any(|(may, _)| *may == name) {
             continue;
         }
-        for (number, line) in code(&text) {
-            if let Some(opener) = opened(&line) {
+        for (number, line) in code_lines(&text) {
+            if let Some(opener) = find_opener(&line) {
                 wrong.push(format!("{name}:{number}: `{opener}`; use `portero::files`"));
             }
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    for (may, _) in MAY {
+    for (may, _) in ALLOWED_FILES {
         let text = fs::read_to_string(root.join(may)).expect("a source");
-        assert!(code(&text).any(|(_, line)| opened(&line).is_some()), "{may} needs no leave any more");
+        assert!(
+            code_lines(&text).any(|(_, line)| find_opener(&line).is_some()),
+            "{may} needs no leave any more"
+        );
     }
 }
 
-fn opened(line: &str) -> Option<&'static str> {
+fn find_opener(line: &str) -> Option<&'static str> {
     OPENERS.into_iter().find(|opener| line.contains(opener))
 }
 
 /// The lines before the tests, without comments, with their numbers.
-fn code(text: &str) -> impl Iterator<Item = (usize, String)> {
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
     let lines = production::code(text).lines().enumerate();
     lines.map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default().to_owned()))
 }
@@ -63,6 +66,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, String)> {
 fn every_opening_is_seen() {
     let text = "//! File::open in a comment\nlet a = 1; // fs::read(x)\nlet b = fs::read(path);\n\
                 let mut o = fs::OpenOptions::new();\n#[cfg(test)]\nmod tests {\n    fs::write(a, b);\n}\n";
-    let found: Vec<_> = code(text).filter_map(|(number, line)| Some((number, opened(&line)?))).collect();
+    let found: Vec<_> =
+        code_lines(text).filter_map(|(number, line)| Some((number, find_opener(&line)?))).collect();
     assert_eq!(found, [(3, "fs::read("), (4, "OpenOptions")]);
 }

@@ -39,17 +39,17 @@ const TERMINAL: [&str; 4] = ["args", "failure", "daemon", "commands"];
 
 #[test]
 fn the_library_keeps_its_layers() {
-    keeps_its_layers(Path::new("src"), "lib.rs", &LIBRARY);
+    assert_layers(Path::new("src"), "lib.rs", &LIBRARY);
 }
 
 #[test]
 fn the_daemon_keeps_its_layers() {
-    keeps_its_layers(Path::new("porterod/src"), "lib.rs", &DAEMON);
+    assert_layers(Path::new("porterod/src"), "lib.rs", &DAEMON);
 }
 
 #[test]
 fn the_terminal_keeps_its_layers() {
-    keeps_its_layers(Path::new("portero-cli/src"), "main.rs", &TERMINAL);
+    assert_layers(Path::new("portero-cli/src"), "main.rs", &TERMINAL);
 }
 
 /// A request without its line would be unknown to the daemon that defines it.
@@ -62,7 +62,7 @@ fn every_request_has_one_line_in_the_daemons_routes() {
     for file in sources::below(&root.join("src/ipc/requests")) {
         let text = fs::read_to_string(&file).expect("a source");
         for name in text.lines().filter_map(|line| line.strip_prefix("impl Request for ")) {
-            let line = format!("{},", word(name));
+            let line = format!("{},", leading_word(name));
             let lines = routes.lines().filter(|route| route.trim() == line).count();
             assert_eq!(lines, 1, "{}: `{line}` in porterod/src/api/route.rs", file.display());
             requests += 1;
@@ -71,12 +71,12 @@ fn every_request_has_one_line_in_the_daemons_routes() {
     assert!(requests > 40, "{requests} requests were found");
 }
 
-fn keeps_its_layers(folder: &Path, root: &str, architecture: &[&str]) {
+fn assert_layers(folder: &Path, root: &str, architecture: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut layers = declared(&folder.join(root));
+    let mut layers = declared_modules(&folder.join(root));
     if root == "lib.rs" {
         // What a thin program keeps for itself stands below its library.
-        layers.extend(declared(&folder.join("main.rs")));
+        layers.extend(declared_modules(&folder.join("main.rs")));
     }
     assert!(!layers.is_empty(), "{} declares no modules", folder.join(root).display());
     for pair in architecture.windows(2) {
@@ -98,7 +98,7 @@ fn keeps_its_layers(folder: &Path, root: &str, architecture: &[&str]) {
 }
 
 /// The modules in the order of their `mod` lines.
-fn declared(root: &Path) -> Vec<String> {
+fn declared_modules(root: &Path) -> Vec<String> {
     if !root.exists() {
         return Vec::new();
     }
@@ -124,7 +124,7 @@ fn wrong_imports(folder: &Path, file: &Path, layers: &[String]) -> Vec<String> {
     };
     let text = fs::read_to_string(file).expect("a source");
     let mut wrong = Vec::new();
-    for (line, name) in imports(&plain(&text), path.len()) {
+    for (line, name) in find_imports(&strip_comments(&text), path.len()) {
         if place(&name).is_some_and(|there| there > here) {
             wrong.push(format!("{}:{line}: `{own}` imports `{name}`, which stands below it", file.display()));
         }
@@ -133,7 +133,7 @@ fn wrong_imports(folder: &Path, file: &Path, layers: &[String]) -> Vec<String> {
 }
 
 /// The code before the tests, with comments and texts blanked, each line in its place.
-fn plain(text: &str) -> String {
+fn strip_comments(text: &str) -> String {
     let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let mut plain = String::with_capacity(code.len());
     for line in code.lines() {
@@ -156,7 +156,7 @@ fn plain(text: &str) -> String {
 
 /// Every module at the root that the code names, with its line: `crate::x`, `crate::{x, y::z}`, and as many
 /// `super::` as lead there.
-fn imports(code: &str, depth: usize) -> Vec<(usize, String)> {
+fn find_imports(code: &str, depth: usize) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let starts = ["crate::".to_owned(), "super::".repeat(depth)];
     for start in &starts {
@@ -168,8 +168,8 @@ fn imports(code: &str, depth: usize) -> Vec<(usize, String)> {
             let line = code[..at].matches('\n').count() + 1;
             let after = &code[at + start.len()..];
             match after.strip_prefix('{') {
-                Some(group) => found.extend(heads(group).into_iter().map(|name| (line, name))),
-                None => found.push((line, word(after))),
+                Some(group) => found.extend(group_heads(group).into_iter().map(|name| (line, name))),
+                None => found.push((line, leading_word(after))),
             }
         }
     }
@@ -177,7 +177,7 @@ fn imports(code: &str, depth: usize) -> Vec<(usize, String)> {
 }
 
 /// The first word of each entry of a `{…}` group.
-fn heads(group: &str) -> Vec<String> {
+fn group_heads(group: &str) -> Vec<String> {
     let (mut found, mut depth, mut fresh) = (Vec::new(), 1, true);
     for (at, c) in group.char_indices() {
         match c {
@@ -185,7 +185,7 @@ fn heads(group: &str) -> Vec<String> {
             '}' => depth -= 1,
             ',' if depth == 1 => fresh = true,
             c if fresh && depth == 1 && !c.is_whitespace() => {
-                found.push(word(&group[at..]));
+                found.push(leading_word(&group[at..]));
                 fresh = false;
             }
             _ => {}
@@ -197,17 +197,17 @@ fn heads(group: &str) -> Vec<String> {
     found
 }
 
-fn word(text: &str) -> String {
+fn leading_word(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
 #[test]
 fn every_way_to_name_a_module_is_seen() {
-    let code = plain(
+    let code = strip_comments(
         "use crate::names::X; // crate::comment\n/// [`crate::doc`]\nuse crate::{\n    audit, ipc::{A, B},\n};\n\
          fn f() { crate::wire::go(\"crate::text\"); super::super::task::x(); my_crate::no(); }\n\
          #[cfg(test)]\nmod tests { use crate::tested; }",
     );
-    let names: Vec<_> = imports(&code, 2).into_iter().map(|(_, name)| name).collect();
+    let names: Vec<_> = find_imports(&code, 2).into_iter().map(|(_, name)| name).collect();
     assert_eq!(names, ["names", "audit", "ipc", "wire", "task"]);
 }

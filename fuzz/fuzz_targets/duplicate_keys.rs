@@ -41,7 +41,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
         struct Reader;
         impl<'de> serde::de::Visitor<'de> for Reader {
             type Value = Vec<(String, &'de RawValue)>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fn expecting(&self, f: &mut fmt::CallFormatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {

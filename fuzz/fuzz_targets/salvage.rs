@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portero::wire::{Kind, Message, id_number, id_of_too_long, read_text, salvage};
+use portero::wire::{Kind, Message, id_number, salvage_overlong_id, read_text, salvage};
 
 fuzz_target!(|input: (&[u8], u8)| {
     let (line, keep) = input;
@@ -12,7 +12,7 @@ fuzz_target!(|input: (&[u8], u8)| {
     for message in &found {
         let _ = message.id().as_deref().and_then(id_number);
     }
-    let _ = id_of_too_long(line, &line[line.len().saturating_sub(usize::from(keep))..]);
+    let _ = salvage_overlong_id(line, &line[line.len().saturating_sub(usize::from(keep))..]);
     let text = read_text(line);
     if let Ok(same) = std::str::from_utf8(line) {
         assert_eq!(text, same);

@@ -1,24 +1,24 @@
 //! What can be typed. Nothing here acts: this one definition gives the parser, the help, the man pages and
 //! the completions.
 
+mod admin;
 mod audit;
-mod factors;
+mod auth;
+mod overrides;
 mod policy;
-mod running;
-mod standing;
 mod tasks;
-mod values;
+mod value_parsers;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use audit::{Logs, LogsCommand};
-pub(crate) use factors::{Confirming, PassphraseCommand, TelegramCommand, TotpCommand};
-pub(crate) use policy::{PolicyCommand, Why};
-pub(crate) use running::{ConfigCommand, DaemonCommand, Doctor, Generate, SampleServer, Try};
-pub(crate) use standing::{Allow, Grant, OnePattern, Revoke, Unrule};
-pub(crate) use tasks::{Approve, OneTask, Pending, Reject, Task, Tasks};
+pub(crate) use admin::{ConfigCommand, DaemonCommand, DoctorArgs, GenerateArgs, SampleServerArgs, TryArgs};
+pub(crate) use audit::{LogsArgs, LogsCommand};
+pub(crate) use auth::{ConfirmationArgs, PassphraseCommand, TelegramCommand, TotpCommand};
+pub(crate) use overrides::{AllowArgs, GrantArgs, PatternArgs, RevokeArgs, UnruleArgs};
+pub(crate) use policy::{PolicyCommand, WhyArgs};
+pub(crate) use tasks::{ApproveArgs, PendingArgs, RejectArgs, TaskArgs, TaskIdArgs, TasksArgs};
 
 /// The gateway between an AI agent and everything it may touch.
 ///
@@ -38,16 +38,16 @@ pub(crate) use tasks::{Approve, OneTask, Pending, Reject, Task, Tasks};
                   portero pending                        what waits for you\n  \
                   portero approve 7c1d                   say yes to one call"
 )]
-pub(crate) struct Line {
+pub(crate) struct CommandLine {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: GlobalArgs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Common {
+pub(crate) struct GlobalArgs {
     /// The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform's]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) config: Option<PathBuf>,
@@ -61,61 +61,61 @@ pub(crate) struct Common {
 
 /// The commands, in the order of the help.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// Show how things stand: daemon, servers, sessions, rules, what waits
     #[command(after_help = "Example:\n  portero status --json | jq .pending")]
     Status,
     /// List tasks: calls that waited or wait for a person
     #[command(after_help = "Examples:\n  portero tasks\n  portero tasks --state failed --limit 5")]
-    Tasks(Tasks),
+    Tasks(TasksArgs),
     /// Show one task whole: the call, its arguments, its result
     #[command(after_help = "Example:\n  portero task 7c1d\n\nAn id may be shortened to any beginning or \
                             end that only one task has.")]
-    Task(Task),
+    Task(TaskArgs),
     /// List the calls that wait for you
     #[command(after_help = "Examples:\n  portero pending\n  portero pending --watch\n  portero pending \
                             --watch --json | jq --unbuffered .event\n\nApproving in the view takes the \
                             passphrase; reading does not.")]
-    Pending(Pending),
+    Pending(PendingArgs),
     /// Say yes to a call that waits; takes the passphrase, or a tap on Telegram
     #[command(after_help = "Example:\n  portero approve 7c1d\n\nThe call is shown whole before the \
                             passphrase is asked for on the terminal.")]
-    Approve(Approve),
+    Approve(ApproveArgs),
     /// Say no to a call that waits
     #[command(after_help = "Example:\n  portero reject 7c1d --reason 'ask me on Monday'")]
-    Reject(Reject),
+    Reject(RejectArgs),
     /// Ask again for a call that has ended; it waits for you as any other
     #[command(
         after_help = "Example:\n  portero again 7c1d\n\nA new task with the same call, decided by what is \
                             in force now. It does not run before you approve it."
     )]
-    Again(OneTask),
+    Again(TaskIdArgs),
     /// Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram
     #[command(
         after_help = "Examples:\n  portero grant github/create_issue 30m\n  portero grant 'notes/*' 2h30m \
                             --project .\n  portero grant mail/send 1h --uses 3 --session 7c1d\n\nA grant \
                             never lifts a deny."
     )]
-    Grant(Grant),
+    Grant(GrantArgs),
     /// End grants at once
     #[command(
         override_usage = "portero revoke <ID>...\n       portero revoke --all",
         after_help = "Examples:\n  portero revoke 3\n  portero revoke --all"
     )]
-    Revoke(Revoke),
+    Revoke(RevokeArgs),
     /// Make a persistent rule that allows; takes the passphrase, or a tap on Telegram
     #[command(after_help = "Example:\n  portero allow github/list_issues")]
-    Allow(Allow),
+    Allow(AllowArgs),
     /// Make a persistent rule that asks for approval, at once and everywhere
     #[command(
         visible_alias = "require-approval",
         after_help = "Example:\n  portero ask 'github/*'\n\nWhat ran unasked asks from now on, also where a \
                             grant was made before; a grant made later counts. What is denied stays denied."
     )]
-    Ask(OnePattern),
+    Ask(PatternArgs),
     /// Make a persistent rule that denies, at once and everywhere
     #[command(after_help = "Example:\n  portero deny '*/delete_*'")]
-    Deny(OnePattern),
+    Deny(PatternArgs),
     /// Stop everything at once, in every session, until `portero resume`
     #[command(
         after_help = "Example:\n  portero pause\n\nEvery call is refused, also while no daemon runs and \
@@ -125,25 +125,25 @@ pub(crate) enum Command {
     Pause,
     /// End a pause; takes the passphrase, or a tap on Telegram
     #[command(after_help = "Example:\n  portero resume")]
-    Resume(Confirming),
+    Resume(ConfirmationArgs),
     /// List the rules and grants in force
     #[command(after_help = "Example:\n  portero rules")]
     Rules,
     /// Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens
     #[command(after_help = "Example:\n  portero unrule 4")]
-    Unrule(Unrule),
+    Unrule(UnruleArgs),
     /// Read the audit
     #[command(after_help = "Examples:\n  portero logs --since 1h\n  portero logs --since 2026-11-20T10:00 \
                             --decision refused\n  portero logs --follow --tool 'github/*' --json\n  \
                             portero logs verify")]
-    Logs(Logs),
+    Logs(LogsArgs),
     /// Tell how a tool is decided and why
     #[command(
         after_help = "Examples:\n  portero why github/create_issue\n  echo '{\"path\": \"/etc/passwd\"}' | \
                             portero why files/write_file --args -\n\nThe arguments are looked at as an agent \
                             writes them: real values in them are replaced by fake ones first."
     )]
-    Why(Why),
+    Why(WhyArgs),
     /// Try the configured policy, before an agent does
     #[command(
         after_help = "Examples:\n  portero policy test cases.json\n  portero policy replay --since 7d \
@@ -166,7 +166,7 @@ pub(crate) enum Command {
     },
     /// Start each server, look at what it offers, and say what is wrong
     #[command(after_help = "Examples:\n  portero doctor\n  portero doctor github")]
-    Doctor(Doctor),
+    Doctor(DoctorArgs),
     /// Start, stop or look at the daemon
     #[command(after_help = "Example:\n  portero daemon status")]
     Daemon {
@@ -196,13 +196,13 @@ pub(crate) enum Command {
     Mcp,
     /// See Portero at work in a throw-away directory, with nothing set up
     #[command(after_help = "Examples:\n  portero try\n  portero try --yes")]
-    Try(Try),
+    Try(TryArgs),
     /// A small mail and notes server, for `portero try` and the tests
     #[command(name = "sample-server", hide = true)]
-    SampleServer(SampleServer),
+    SampleServer(SampleServerArgs),
     /// Write completions and man pages
     #[command(hide = true)]
-    Generate(Generate),
+    Generate(GenerateArgs),
 }
 
 #[cfg(test)]
@@ -212,6 +212,6 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        Line::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 }

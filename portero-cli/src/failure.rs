@@ -13,12 +13,12 @@ use std::process::ExitCode;
 use portero::ipc;
 
 /// What a command returns.
-pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+pub(crate) type CommandResult<T = ()> = Result<T, CommandFailure>;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    kind: Kind,
+pub(crate) struct CommandFailure {
+    kind: ExitReason,
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Failure {
 
 /// Kinds of failure, by exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ExitReason {
     /// Refused or failed: 1.
     Refused,
     /// Wrong usage or configuration: 2.
@@ -34,36 +34,36 @@ pub(crate) enum Kind {
     /// The daemon cannot be reached: 3.
     Unreachable,
     /// Whoever read the output went away, as `head` does; no failure of ours: 0.
-    Closed,
+    OutputClosed,
 }
 
-impl Failure {
+impl CommandFailure {
     /// Something was refused or failed.
     pub(crate) fn refused(message: impl Into<String>) -> Self {
-        Self::new(Kind::Refused, message)
+        Self::new(ExitReason::Refused, message)
     }
 
     /// The command line or the configuration is wrong.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new(Kind::Usage, message)
+        Self::new(ExitReason::Usage, message)
     }
 
     /// The daemon cannot be reached.
     pub(crate) fn unreachable(message: impl Into<String>) -> Self {
-        Self::new(Kind::Unreachable, message)
+        Self::new(ExitReason::Unreachable, message)
     }
 
     /// The command has said itself what is wrong with the configuration.
-    pub(crate) fn said_of_configuration() -> Self {
-        Self::new(Kind::Usage, "")
+    pub(crate) fn already_reported() -> Self {
+        Self::new(ExitReason::Usage, "")
     }
 
-    fn new(kind: Kind, message: impl Into<String>) -> Self {
+    fn new(kind: ExitReason, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), causes: Vec::new(), hint: None }
     }
 
     /// Adds an error and everything beneath it as causes.
-    pub(crate) fn because(mut self, error: &dyn Error) -> Self {
+    pub(crate) fn caused_by(mut self, error: &dyn Error) -> Self {
         let mut next = Some(error);
         while let Some(error) = next {
             let text = error.to_string();
@@ -76,7 +76,7 @@ impl Failure {
     }
 
     /// Adds what to do next.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -86,30 +86,30 @@ impl Failure {
         use std::io::Write as _;
         if !self.message.is_empty() {
             // Nobody is left to tell when stderr is closed.
-            let _ = write!(anstream::stderr(), "{}", Styled(self));
+            let _ = write!(anstream::stderr(), "{}", StyledFailure(self));
         }
         ExitCode::from(match self.kind {
-            Kind::Closed => 0,
-            Kind::Refused => 1,
-            Kind::Usage => 2,
-            Kind::Unreachable => 3,
+            ExitReason::OutputClosed => 0,
+            ExitReason::Refused => 1,
+            ExitReason::Usage => 2,
+            ExitReason::Unreachable => 3,
         })
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
 /// The failure as it stands on a terminal; `anstream` takes the colour out elsewhere.
-struct Styled<'a>(&'a Failure);
+struct StyledFailure<'a>(&'a CommandFailure);
 
-impl fmt::Display for Styled<'_> {
+impl fmt::Display for StyledFailure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { message, causes, hint, .. } = self.0;
-        let visible = crate::output::visible;
+        let CommandFailure { message, causes, hint, .. } = self.0;
+        let visible = crate::output::escape_hidden;
         writeln!(f, "\x1b[1;31merror:\x1b[0m {}", visible(message))?;
         for cause in causes {
             writeln!(f, "  caused by: {}", visible(cause))?;
@@ -121,10 +121,10 @@ impl fmt::Display for Styled<'_> {
     }
 }
 
-impl From<ipc::Failure> for Failure {
-    fn from(failure: ipc::Failure) -> Self {
+impl From<ipc::DaemonFailure> for CommandFailure {
+    fn from(failure: ipc::DaemonFailure) -> Self {
         let kind = match failure.kind {
-            ipc::FailureKind::Configuration => Kind::Usage,
+            ipc::FailureKind::Configuration => ExitReason::Usage,
             ipc::FailureKind::Version
             | ipc::FailureKind::Invalid
             | ipc::FailureKind::NotFound
@@ -137,19 +137,19 @@ impl From<ipc::Failure> for Failure {
             | ipc::FailureKind::Busy
             | ipc::FailureKind::Storage
             | ipc::FailureKind::Unsaved
-            | ipc::FailureKind::Internal => Kind::Refused,
+            | ipc::FailureKind::Internal => ExitReason::Refused,
         };
         Self { kind, message: failure.message, causes: Vec::new(), hint: failure.hint }
     }
 }
 
 /// Only writing to stdout fails with a bare I/O error; all else says what it was about.
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for CommandFailure {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Self::new(Kind::Closed, "");
+            return Self::new(ExitReason::OutputClosed, "");
         }
-        Self::refused("could not write the output").because(&error)
+        Self::refused("could not write the output").caused_by(&error)
     }
 }
 
@@ -160,10 +160,10 @@ mod tests {
     #[test]
     fn a_failure_names_the_act_its_causes_and_the_next_step() {
         let cause = std::io::Error::other("`npx` is not on PATH");
-        let failure = Failure::refused("could not start server `github`")
-            .because(&cause)
-            .hint("run `portero doctor github`");
-        let text = anstream::adapter::strip_str(&Styled(&failure).to_string()).to_string();
+        let failure = CommandFailure::refused("could not start server `github`")
+            .caused_by(&cause)
+            .with_hint("run `portero doctor github`");
+        let text = anstream::adapter::strip_str(&StyledFailure(&failure).to_string()).to_string();
         assert_eq!(
             text,
             "error: could not start server `github`\n  caused by: `npx` is not on PATH\n  hint: run \
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_no_failure() {
-        let failure = Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
-        assert_eq!(failure.kind, Kind::Closed);
+        let failure = CommandFailure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert_eq!(failure.kind, ExitReason::OutputClosed);
     }
 }

@@ -10,22 +10,22 @@ use portero::clock::Clock;
 use portero::config::Config;
 use portero::names::Principal;
 use portero::paths::Paths;
-use portero::server::{Guard, Launch, guard};
+use portero::server::{GuardCommand, LaunchOptions, guard};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandFailure, CommandResult};
 
 /// Everything but the servers themselves.
-pub(crate) fn parts(
+pub(crate) fn launch_settings(
     paths: &Paths,
     config: &Config,
     anonymizer: Arc<ArcSwap<Anonymizer>>,
     clock: Arc<dyn Clock>,
-) -> Outcome<Launch> {
+) -> CommandResult<LaunchOptions> {
     let program = std::env::current_exe()
-        .map_err(|error| Failure::refused("could not tell which program this is").because(&error))?;
-    Ok(Launch {
-        guard: Some(Guard { program, args: vec![guard::WORD.into()] }),
-        directory: project(),
+        .map_err(|error| CommandFailure::refused("could not tell which program this is").caused_by(&error))?;
+    Ok(LaunchOptions {
+        guard: Some(GuardCommand { program, args: vec![guard::SUBCOMMAND.into()] }),
+        directory: project_directory(),
         environment: std::env::vars_os().collect(),
         logs: paths.server_logs(),
         limits: config.settings.limits.clone(),
@@ -37,29 +37,29 @@ pub(crate) fn parts(
 
 /// The project that the agent works in: what Claude Code says it is, else the working directory. It has no
 /// symbolic links in it, so that a project has one name.
-pub(crate) fn project() -> PathBuf {
+pub(crate) fn project_directory() -> PathBuf {
     std::env::var_os("CLAUDE_PROJECT_DIR")
         .map(PathBuf::from)
         .filter(|directory| directory.is_absolute() && directory.is_dir())
         .or_else(|| std::env::current_dir().ok())
-        .map(|directory| canonical(&directory).unwrap_or(directory))
+        .map(|directory| canonicalize_directory(&directory).unwrap_or(directory))
         .unwrap_or_else(|| PathBuf::from("/"))
 }
 
 /// The principal of a project directory, as a session in it has it.
-pub(crate) fn principal(directory: &Path) -> io::Result<Principal> {
-    canonical(directory).map(|directory| Principal::of_project(&directory))
+pub(crate) fn project_principal(directory: &Path) -> io::Result<Principal> {
+    canonicalize_directory(directory).map(|directory| Principal::from_project(&directory))
 }
 
 #[cfg(unix)]
-fn canonical(directory: &Path) -> io::Result<PathBuf> {
+fn canonicalize_directory(directory: &Path) -> io::Result<PathBuf> {
     let directory = directory.canonicalize()?;
     if directory.is_dir() { Ok(directory) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 /// Windows' own canonical names (`\\\\?\\C:\\…`) are none that programs like to be started in.
 #[cfg(not(unix))]
-fn canonical(directory: &Path) -> io::Result<PathBuf> {
+fn canonicalize_directory(directory: &Path) -> io::Result<PathBuf> {
     let directory = std::path::absolute(directory)?;
     if directory.is_dir() { Ok(directory) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
@@ -74,10 +74,10 @@ mod tests {
         let (real, link) = (directory.path().join("real"), directory.path().join("link"));
         std::fs::create_dir(&real).unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        assert_eq!(principal(&link).unwrap(), principal(&real).unwrap());
-        assert_eq!(principal(&real.join("../link/.")).unwrap(), principal(&real).unwrap());
-        assert!(principal(&directory.path().join("gone")).is_err());
+        assert_eq!(project_principal(&link).unwrap(), project_principal(&real).unwrap());
+        assert_eq!(project_principal(&real.join("../link/.")).unwrap(), project_principal(&real).unwrap());
+        assert!(project_principal(&directory.path().join("gone")).is_err());
         std::fs::write(directory.path().join("file"), "").unwrap();
-        assert!(principal(&directory.path().join("file")).is_err());
+        assert!(project_principal(&directory.path().join("file")).is_err());
     }
 }

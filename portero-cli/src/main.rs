@@ -3,7 +3,7 @@
 //! stdout carries data only (in `portero mcp` the protocol), stderr is talk. The modules stand in layers, in
 //! the order below: each imports only from those above it.
 
-mod when;
+mod time_arg;
 
 mod args;
 
@@ -17,15 +17,15 @@ mod terminal;
 
 mod signals;
 
-mod denies;
+mod offline_denies;
 
 mod launch;
 
-mod nearest;
+mod suggestions;
 
 mod daemon;
 
-mod widen;
+mod elevate;
 
 mod commands;
 
@@ -43,10 +43,10 @@ fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
     if let Err(error) = portero::hardening::clear_loader_variables(&environment, &args) {
         let what = "could not start without the variables by which other code comes into this program";
-        return failure::Failure::refused(what).because(&error).hint("unset them").report();
+        return failure::CommandFailure::refused(what).caused_by(&error).with_hint("unset them").report();
     }
     portero::hardening::hide_memory();
-    match commands::run(args::Line::parse()) {
+    match commands::run_command(args::CommandLine::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

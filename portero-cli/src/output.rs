@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
-use portero::json::readable::tame;
-use portero::plain::is_hidden;
+use portero::json::pretty::escape_invisible;
+use portero::printable::is_invisible;
 use serde::Serialize;
 
 /// The way out of a command.
@@ -26,74 +26,78 @@ impl Output {
     }
 
     /// Whether JSON is wanted.
-    pub(crate) const fn json(&self) -> bool {
+    pub(crate) const fn wants_json(&self) -> bool {
         self.json
     }
 
     /// Prints `value` as JSON where that is wanted, else what `text` prints.
-    pub(crate) fn show<T: Serialize>(
+    pub(crate) fn print_value_or_text<T: Serialize>(
         &self,
         value: &T,
         text: impl FnOnce(&Self) -> io::Result<()>,
     ) -> io::Result<()> {
-        if self.json { self.value(value) } else { text(self) }
+        if self.json { self.print_json(value) } else { text(self) }
     }
 
     /// Prints one JSON value, indented.
-    pub(crate) fn value<T: Serialize>(&self, value: &T) -> io::Result<()> {
+    pub(crate) fn print_json<T: Serialize>(&self, value: &T) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
-        self.line(tame(&text))
+        self.print_line(escape_invisible(&text))
     }
 
     /// Prints one JSON value on one line, for streams.
-    pub(crate) fn value_line<T: Serialize>(&self, value: &T) -> io::Result<()> {
-        self.line(tame(&serde_json::to_string(value).map_err(io::Error::other)?))
+    pub(crate) fn print_json_line<T: Serialize>(&self, value: &T) -> io::Result<()> {
+        self.print_line(escape_invisible(&serde_json::to_string(value).map_err(io::Error::other)?))
     }
 
     /// Prints a line of Portero's own words; what comes from outside must already be visible.
-    pub(crate) fn line(&self, text: impl fmt::Display) -> io::Result<()> {
+    pub(crate) fn print_line(&self, text: impl fmt::Display) -> io::Result<()> {
         writeln!(anstream::stdout().lock(), "{text}")
     }
 
     /// Prints a table, each cell made visible.
-    pub(crate) fn table<const N: usize>(&self, header: [&str; N], rows: Vec<[String; N]>) -> io::Result<()> {
+    pub(crate) fn print_table<const N: usize>(
+        &self,
+        header: [&str; N],
+        rows: Vec<[String; N]>,
+    ) -> io::Result<()> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(header);
         for row in rows {
-            table.add_row(row.iter().map(|cell| visible(cell).into_owned()));
+            table.add_row(row.iter().map(|cell| escape_hidden(cell).into_owned()));
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
-        self.line(table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
+        self.print_line(table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
     }
 
     /// Prints Portero's own talk on stderr.
     #[expect(clippy::unused_self, reason = "the one way out of a command, whatever the stream")]
-    pub(crate) fn talk(&self, text: impl fmt::Display) {
+    pub(crate) fn print_note(&self, text: impl fmt::Display) {
         // Nobody is left to talk to when stderr is closed.
         let _ = writeln!(anstream::stderr().lock(), "{text}");
     }
 }
 
 /// Text from outside behind a bar, line by line.
-pub(crate) fn quoted(text: &str) -> String {
+pub(crate) fn quote_block(text: &str) -> String {
     let mut shown = String::with_capacity(text.len() + 16);
     for (index, line) in text.split('\n').enumerate() {
         if index > 0 {
             shown.push('\n');
         }
         shown.push_str("  │ ");
-        shown.push_str(&visible(line));
+        shown.push_str(&escape_hidden(line));
     }
     shown
 }
 
 /// Text from outside with every control, bidirectional and invisible character spelled out as `⟨U+202E⟩`,
 /// and line breaks and tabs as `⏎` and `⇥`.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_hidden) {
+pub(crate) fn escape_hidden(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_invisible) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
@@ -101,7 +105,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
         match character {
             '\n' => shown.push('⏎'),
             '\t' => shown.push('⇥'),
-            _ if is_hidden(character) => {
+            _ if is_invisible(character) => {
                 let _ = write!(shown, "⟨U+{:04X}⟩", u32::from(character));
             }
             _ => shown.push(character),
@@ -111,7 +115,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
 }
 
 /// A duration in words: `2h 30m`.
-pub(crate) fn span(duration: Duration) -> String {
+pub(crate) fn format_duration(duration: Duration) -> String {
     let (mut seconds, mut words) = (duration.as_secs(), Vec::new());
     for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
         if seconds >= length && words.len() < 2 {
@@ -123,10 +127,10 @@ pub(crate) fn span(duration: Duration) -> String {
 }
 
 /// How long ago something was, in words.
-pub(crate) fn ago(then: Timestamp) -> String {
+pub(crate) fn format_age(then: Timestamp) -> String {
     let passed = Timestamp::now().duration_since(then);
     match Duration::try_from(passed) {
-        Ok(passed) => format!("{} ago", span(passed)),
+        Ok(passed) => format!("{} ago", format_duration(passed)),
         Err(_) => then.to_string(),
     }
 }
@@ -148,23 +152,23 @@ mod tests {
     #[test]
     fn plain_text_of_any_script_stays_as_it_is() {
         for text in ["send_mail", "Grüße, 世界! שלום مرحبا", "a  b"] {
-            assert!(matches!(visible(text), Cow::Borrowed(_)), "{text}");
+            assert!(matches!(escape_hidden(text), Cow::Borrowed(_)), "{text}");
         }
     }
 
     #[test]
     fn characters_that_hide_or_reorder_are_spelled_out() {
-        assert_eq!(visible("a\u{202e}b"), "a⟨U+202E⟩b");
-        assert_eq!(visible("\x1b[2J"), "⟨U+001B⟩[2J");
-        assert_eq!(visible("zero\u{200b}width\u{feff}"), "zero⟨U+200B⟩width⟨U+FEFF⟩");
-        assert_eq!(visible("tag\u{e0041}"), "tag⟨U+E0041⟩");
-        assert_eq!(visible("\u{9b}31m"), "⟨U+009B⟩31m");
-        assert_eq!(visible("one\ntwo\tthree\r"), "one⏎two⇥three⟨U+000D⟩");
+        assert_eq!(escape_hidden("a\u{202e}b"), "a⟨U+202E⟩b");
+        assert_eq!(escape_hidden("\x1b[2J"), "⟨U+001B⟩[2J");
+        assert_eq!(escape_hidden("zero\u{200b}width\u{feff}"), "zero⟨U+200B⟩width⟨U+FEFF⟩");
+        assert_eq!(escape_hidden("tag\u{e0041}"), "tag⟨U+E0041⟩");
+        assert_eq!(escape_hidden("\u{9b}31m"), "⟨U+009B⟩31m");
+        assert_eq!(escape_hidden("one\ntwo\tthree\r"), "one⏎two⇥three⟨U+000D⟩");
     }
 
     #[test]
     fn nothing_quoted_can_leave_its_bar() {
-        let text = quoted("to: x\nApproved. Press enter\r\u{2028}done");
+        let text = quote_block("to: x\nApproved. Press enter\r\u{2028}done");
         assert_eq!(text, "  │ to: x\n  │ Approved. Press enter⟨U+000D⟩⟨U+2028⟩done");
     }
 
@@ -176,8 +180,8 @@ mod tests {
 
     #[test]
     fn spans_are_said_in_two_units_at_most() {
-        assert_eq!(span(Duration::from_secs(9_000)), "2h 30m");
-        assert_eq!(span(Duration::from_secs(90_061)), "1d 1h");
-        assert_eq!(span(Duration::from_millis(20)), "0s");
+        assert_eq!(format_duration(Duration::from_secs(9_000)), "2h 30m");
+        assert_eq!(format_duration(Duration::from_secs(90_061)), "1d 1h");
+        assert_eq!(format_duration(Duration::from_millis(20)), "0s");
     }
 }

@@ -4,22 +4,22 @@ use portero::secret::Secret;
 use qrcode::{Color, EcLevel, QrCode};
 
 /// The border, in modules. Four are the standard's, two are enough for a camera and fit 24 lines.
-const QUIET: usize = 2;
+const QUIET_ZONE: usize = 2;
 /// Black on white, of the 256 colours that no theme changes.
-const COLOURS: &str = "\x1b[38;5;16;48;5;231m";
-const PLAIN: &str = "\x1b[0m";
+const BLACK_ON_WHITE: &str = "\x1b[38;5;16;48;5;231m";
+const RESET_STYLE: &str = "\x1b[0m";
 
 /// The code of a text, line by line; none where the text is too long for one.
-pub(crate) fn lines(text: &Secret) -> Option<Vec<String>> {
+pub(crate) fn render_lines(text: &Secret) -> Option<Vec<String>> {
     let code = QrCode::with_error_correction_level(text.expose(), EcLevel::L).ok()?;
     let (width, modules) = (code.width(), code.to_colors());
     let is_dark = |column: usize, row: usize| {
-        let (Some(column), Some(row)) = (column.checked_sub(QUIET), row.checked_sub(QUIET)) else {
+        let (Some(column), Some(row)) = (column.checked_sub(QUIET_ZONE), row.checked_sub(QUIET_ZONE)) else {
             return false;
         };
         column < width && row < width && modules[row * width + column] == Color::Dark
     };
-    let whole = width + 2 * QUIET;
+    let whole = width + 2 * QUIET_ZONE;
     let line = |row: usize| {
         let halves = (0..whole).map(|column| match (is_dark(column, row), is_dark(column, row + 1)) {
             (false, false) => ' ',
@@ -27,7 +27,7 @@ pub(crate) fn lines(text: &Secret) -> Option<Vec<String>> {
             (false, true) => '▄',
             (true, true) => '█',
         });
-        format!("{COLOURS}{}{PLAIN}", halves.collect::<String>())
+        format!("{BLACK_ON_WHITE}{}{RESET_STYLE}", halves.collect::<String>())
     };
     Some((0..whole).step_by(2).map(line).collect())
 }
@@ -39,12 +39,15 @@ mod tests {
     const URI: &str = "otpauth://totp/Portero:jane?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Portero";
 
     /// What a camera sees: each half of a character as a square of pixels.
-    fn read(lines: &[String], light_terminal: bool) -> Vec<String> {
+    fn decode_lines(lines: &[String], light_terminal: bool) -> Vec<String> {
         const PIXELS: usize = 4;
         let rows: Vec<Vec<bool>> = lines
             .iter()
             .flat_map(|line| {
-                let shown = line.strip_prefix(COLOURS).and_then(|line| line.strip_suffix(PLAIN)).unwrap();
+                let shown = line
+                    .strip_prefix(BLACK_ON_WHITE)
+                    .and_then(|line| line.strip_suffix(RESET_STYLE))
+                    .unwrap();
                 let half = |dark: [char; 2]| shown.chars().map(|half| dark.contains(&half)).collect();
                 [half(['▀', '█']), half(['▄', '█'])]
             })
@@ -63,14 +66,14 @@ mod tests {
 
     #[test]
     fn a_camera_reads_it_on_a_light_and_on_a_dark_terminal() {
-        let lines = lines(&Secret::new(URI)).unwrap();
-        assert_eq!(read(&lines, true), [URI]);
-        assert_eq!(read(&lines, false), [URI]);
+        let lines = render_lines(&Secret::new(URI)).unwrap();
+        assert_eq!(decode_lines(&lines, true), [URI]);
+        assert_eq!(decode_lines(&lines, false), [URI]);
     }
 
     #[test]
     fn it_fits_a_small_terminal() {
-        let lines = lines(&Secret::new(URI)).unwrap();
+        let lines = render_lines(&Secret::new(URI)).unwrap();
         assert!(lines.len() <= 24, "{}", lines.len());
         assert!(lines[0].chars().count() <= 80);
     }

@@ -2,7 +2,7 @@
 
 /// From now on a write beyond `ulimit -f` fails as on a full disk, instead of ending this process: the system sends
 /// SIGXFSZ, and here is somebody who hears it. What is executed from here begins with the default again.
-pub(crate) fn outlive_file_limits() {
+pub(crate) fn ignore_file_size_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -14,10 +14,10 @@ pub(crate) fn outlive_file_limits() {
 /// Hears that this process is told to end, from the moment it is made: SIGINT, SIGTERM or SIGHUP; Ctrl-C
 /// elsewhere.
 #[cfg(unix)]
-pub(crate) struct End([Option<tokio::signal::unix::Signal>; 3]);
+pub(crate) struct TerminationSignals([Option<tokio::signal::unix::Signal>; 3]);
 
 #[cfg(unix)]
-impl End {
+impl TerminationSignals {
     /// Listens from now on; the signals do not end the process any more.
     pub(crate) fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
@@ -26,18 +26,18 @@ impl End {
     }
 
     /// Resolves when the process was told to end since this listens.
-    pub(crate) async fn told(&mut self) {
+    pub(crate) async fn recv(&mut self) {
         let [int, term, hup] = &mut self.0;
         tokio::select! {
-            () = wait(int) => {}
-            () = wait(term) => {}
-            () = wait(hup) => {}
+            () = recv_or_never(int) => {}
+            () = recv_or_never(term) => {}
+            () = recv_or_never(hup) => {}
         }
     }
 }
 
 #[cfg(unix)]
-async fn wait(signal: &mut Option<tokio::signal::unix::Signal>) {
+async fn recv_or_never(signal: &mut Option<tokio::signal::unix::Signal>) {
     match signal {
         Some(signal) => {
             signal.recv().await;
@@ -49,17 +49,17 @@ async fn wait(signal: &mut Option<tokio::signal::unix::Signal>) {
 
 /// Hears that this process is told to end, from the moment it is made.
 #[cfg(windows)]
-pub(crate) struct End(Option<tokio::signal::windows::CtrlC>);
+pub(crate) struct TerminationSignals(Option<tokio::signal::windows::CtrlC>);
 
 #[cfg(windows)]
-impl End {
+impl TerminationSignals {
     /// Listens from now on; Ctrl-C does not end the process any more.
     pub(crate) fn listen() -> Self {
         Self(tokio::signal::windows::ctrl_c().ok())
     }
 
     /// Resolves when the process was told to end since this listens.
-    pub(crate) async fn told(&mut self) {
+    pub(crate) async fn recv(&mut self) {
         match &mut self.0 {
             Some(signal) => {
                 signal.recv().await;
@@ -70,6 +70,6 @@ impl End {
 }
 
 /// Resolves when this process is told to end.
-pub(crate) async fn told_to_end() {
-    End::listen().told().await;
+pub(crate) async fn wait_for_termination() {
+    TerminationSignals::listen().recv().await;
 }

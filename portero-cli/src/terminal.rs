@@ -8,66 +8,68 @@ use std::io::Write as _;
 
 use portero::files;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandFailure, CommandResult};
 
 /// What is written to reaches the person.
 #[cfg(unix)]
-pub(crate) const DEVICE: &str = "/dev/tty";
+pub(crate) const DEVICE_PATH: &str = "/dev/tty";
 /// What is written to reaches the person.
 #[cfg(windows)]
-pub(crate) const DEVICE: &str = "CONOUT$";
+pub(crate) const DEVICE_PATH: &str = "CONOUT$";
 
 /// The terminal that this process belongs to.
-pub(crate) struct Terminal {
+pub(crate) struct TerminalDevice {
     output: File,
 }
 
-impl Terminal {
+impl TerminalDevice {
     /// Opens the terminal, for `act`.
     ///
     /// # Errors
     /// When the process has none.
-    pub(crate) fn open(act: &str) -> Outcome<Self> {
-        let output = files::open_device_to_write(DEVICE).map_err(|error| {
-            Failure::refused(format!("{act} needs a person at a terminal, and there is no terminal here"))
-                .because(&error)
-                .hint("run it yourself, in a terminal of your own; the passphrase is never read from stdin")
+    pub(crate) fn open(act: &str) -> CommandResult<Self> {
+        let output = files::open_device_to_write(DEVICE_PATH).map_err(|error| {
+            CommandFailure::refused(format!(
+                "{act} needs a person at a terminal, and there is no terminal here"
+            ))
+            .caused_by(&error)
+            .with_hint("run it yourself, in a terminal of your own; the passphrase is never read from stdin")
         })?;
         Ok(Self { output })
     }
 
     /// Shows a line; what comes from outside must already be visible.
-    pub(crate) fn say(&mut self, text: impl std::fmt::Display) -> Outcome {
+    pub(crate) fn print_line(&mut self, text: impl std::fmt::Display) -> CommandResult {
         writeln!(self.output, "{text}")
-            .map_err(|error| Failure::refused("could not write to the terminal").because(&error))
+            .map_err(|error| CommandFailure::refused("could not write to the terminal").caused_by(&error))
     }
 
     /// Asks for a passphrase, without showing it.
-    pub(crate) fn passphrase(&mut self, prompt: &str) -> Outcome<String> {
-        Self::hidden(prompt, "passphrase")
+    pub(crate) fn read_passphrase(&mut self, prompt: &str) -> CommandResult<String> {
+        Self::read_required(prompt, "passphrase")
     }
 
     /// Asks for a code of an authenticator, without showing it.
-    pub(crate) fn code(&mut self, prompt: &str) -> Outcome<String> {
-        Self::hidden(prompt, "code")
+    pub(crate) fn read_code(&mut self, prompt: &str) -> CommandResult<String> {
+        Self::read_required(prompt, "code")
     }
 
     /// Asks for a passphrase, without showing it; none where Enter alone was typed.
-    pub(crate) fn passphrase_or_enter(&mut self, prompt: &str) -> Outcome<Option<String>> {
-        let typed = Self::read(prompt, "passphrase")?;
+    pub(crate) fn read_optional_passphrase(&mut self, prompt: &str) -> CommandResult<Option<String>> {
+        let typed = Self::read_hidden(prompt, "passphrase")?;
         Ok(Some(typed).filter(|typed| !typed.is_empty()))
     }
 
-    fn hidden(prompt: &str, what: &str) -> Outcome<String> {
-        let typed = Self::read(prompt, what)?;
+    fn read_required(prompt: &str, what: &str) -> CommandResult<String> {
+        let typed = Self::read_hidden(prompt, what)?;
         if typed.is_empty() {
-            return Err(Failure::refused(format!("no {what} was given; nothing changed")));
+            return Err(CommandFailure::refused(format!("no {what} was given; nothing changed")));
         }
         Ok(typed)
     }
 
-    fn read(prompt: &str, what: &str) -> Outcome<String> {
+    fn read_hidden(prompt: &str, what: &str) -> CommandResult<String> {
         rpassword::prompt_password(format!("{prompt}: "))
-            .map_err(|error| Failure::refused(format!("no {what} was given")).because(&error))
+            .map_err(|error| CommandFailure::refused(format!("no {what} was given")).caused_by(&error))
     }
 }

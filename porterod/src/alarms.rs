@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::audit::{self, Event, Filter, Follower, Outcome};
+use portero::audit::{self, AuditEvent, AuditFollower, RecordFilter, RecordedOutcome};
 use portero::names::ToolId;
-use portero::notice::Alarm;
-use portero::policy::Source;
+use portero::notice::AlarmKind;
+use portero::policy::DecisionSource;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
 
 /// How often the segments are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const SCAN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long a session may make calls before it greets: longer than the pause after which one that lost the daemon
 /// looks for it again.
@@ -32,13 +32,13 @@ const GREET_TIMEOUT: Duration = Duration::from_secs(90);
 const MAX_UNGREETED: usize = 10_000;
 
 /// The segments in which calls ran without being asked about.
-type Calls = BTreeMap<String, Made>;
+type CitedSources = BTreeMap<String, Made>;
 
 /// The calls of one segment.
 #[derive(Default)]
 struct Made {
     /// The rules and grants that they cite.
-    sources: BTreeSet<Source>,
+    sources: BTreeSet<DecisionSource>,
     tools: BTreeSet<ToolId>,
 }
 
@@ -53,7 +53,7 @@ struct Ungreeted {
 
 /// What the daemon knows of sessions.
 #[derive(Clone)]
-pub struct Known {
+pub struct SessionChecks {
     /// Whether a session said that a segment is its own.
     pub is_announced: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Whether a rule or grant with this id was in force since the daemon began.
@@ -63,53 +63,60 @@ pub struct Known {
 }
 
 /// Follows the segments of sessions, from their present ends.
-pub struct Alarms {
+pub struct AlarmWatcher {
     journal: Arc<Journal>,
-    known: Known,
+    session_checks: SessionChecks,
     directory: PathBuf,
     ungreeted: HashMap<String, Ungreeted>,
     /// Segments of which people were told.
-    told: HashSet<String>,
+    reported: HashSet<String>,
     /// None until the directory could be read.
-    follower: Option<Follower>,
+    follower: Option<AuditFollower>,
 }
 
-impl Alarms {
+impl AlarmWatcher {
     /// Of the segments in `directory`.
     #[must_use]
-    pub fn new(journal: Arc<Journal>, known: Known, directory: &Path) -> Self {
-        let (follower, directory) = (begin(directory), directory.to_owned());
-        Self { journal, known, directory, ungreeted: HashMap::new(), told: HashSet::new(), follower }
+    pub fn new(journal: Arc<Journal>, known: SessionChecks, directory: &Path) -> Self {
+        let (follower, directory) = (follow_segments(directory), directory.to_owned());
+        Self {
+            journal,
+            session_checks: known,
+            directory,
+            ungreeted: HashMap::new(),
+            reported: HashSet::new(),
+            follower,
+        }
     }
 
     /// Looks from time to time, until `stop`. The composition root spawns it.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             tokio::select! {
-                () = stop.cancelled() => return self.journal.tell_alarms(true).await,
-                () = tokio::time::sleep(LOOK_EVERY) => self.look().await,
+                () = stop.cancelled() => return self.journal.flush_alarms(true).await,
+                () = tokio::time::sleep(SCAN_INTERVAL) => self.scan_segments().await,
             }
         }
     }
 
     /// Tells of what was withheld since the last look.
-    pub async fn look(&mut self) {
+    pub async fn scan_segments(&mut self) {
         let (follower, directory) = (self.follower.take(), self.directory.clone());
         let journal = Arc::clone(&self.journal);
         let read = tokio::task::spawn_blocking(move || {
-            let mut follower = follower.or_else(|| begin(&directory))?;
-            let (mut withheld, mut calls) = (BTreeMap::new(), Calls::new());
-            let read = follower.visit(|entry| {
-                if journal.is_own(&entry.segment) {
+            let mut follower = follower.or_else(|| follow_segments(&directory))?;
+            let (mut withheld, mut calls) = (BTreeMap::new(), CitedSources::new());
+            let read = follower.visit_new(|entry| {
+                if journal.is_own_segment(&entry.segment) {
                     return;
                 }
                 match entry.record.event {
-                    Event::Outcome { tool, outcome: Outcome::Withheld, .. } => {
+                    AuditEvent::Outcome { tool, outcome: RecordedOutcome::Withheld, .. } => {
                         *withheld.entry(tool).or_insert(0) += 1;
                     }
-                    Event::Intent { tool, reason, task: None, .. } => {
+                    AuditEvent::Intent { tool, reason, task: None, .. } => {
                         let made = calls.entry(entry.segment).or_default();
-                        made.sources.extend(Source::named_in(&reason));
+                        made.sources.extend(DecisionSource::parse_from_text(&reason));
                         made.tools.insert(tool);
                     }
                     _ => {}
@@ -120,24 +127,26 @@ impl Alarms {
         let Ok(Some((follower, withheld, calls, read))) = read.await else { return };
         self.follower = Some(follower);
         for (tool, count) in withheld {
-            self.tell(&tool, count).await;
+            self.report_withheld(&tool, count).await;
         }
-        self.look_for_strangers(calls).await;
+        self.alarm_unknown_sessions(calls).await;
         if let Err(error) = read {
             tracing::warn!(%error, "what sessions withheld is not known");
         }
-        self.journal.tell_alarms(false).await;
+        self.journal.flush_alarms(false).await;
     }
 
     /// Raises one alarm for all that a look finds: whoever writes many segments floods nobody.
-    async fn look_for_strangers(&mut self, calls: Calls) {
+    async fn alarm_unknown_sessions(&mut self, calls: CitedSources) {
         let (mut cite, now) = (Vec::new(), self.journal.now().boot);
         for (segment, Made { sources, tools }) in calls {
             let could_be_alone =
-                sources.is_empty() && !tools.iter().any(|tool| (self.known.is_restricted)(tool));
+                sources.is_empty() && !tools.iter().any(|tool| (self.session_checks.is_restricted)(tool));
             for source in sources {
-                let (Source::Rule(id) | Source::Grant(id)) = source else { continue };
-                if !(self.known.was_in_force)(id) && self.told.insert(format!("{segment}: {source}")) {
+                let (DecisionSource::Rule(id) | DecisionSource::Grant(id)) = source else { continue };
+                if !(self.session_checks.was_in_force)(id)
+                    && self.reported.insert(format!("{segment}: {source}"))
+                {
                     cite.push(format!("segment {segment} cites {source}"));
                 }
             }
@@ -146,14 +155,14 @@ impl Alarms {
                 self.ungreeted.entry(segment).or_insert(first).could_be_alone &= could_be_alone;
             }
         }
-        self.ungreeted.retain(|segment, _| !(self.known.is_announced)(segment));
+        self.ungreeted.retain(|segment, _| !(self.session_checks.is_announced)(segment));
         let late =
             self.ungreeted.extract_if(|_, seen| now.saturating_sub(seen.since) >= GREET_TIMEOUT).collect();
         let strange = self.without_ended(late).await.into_iter();
-        let strange = strange.filter(|segment| self.told.insert(segment.clone()));
+        let strange = strange.filter(|segment| self.reported.insert(segment.clone()));
         let strange: Vec<String> = strange.map(|segment| format!("segment {segment}")).collect();
-        self.raise("calls ran by rules or grants that were never in force here", &cite).await;
-        self.raise("a session makes calls and never greeted this daemon", &strange).await;
+        self.raise_alarm("calls ran by rules or grants that were never in force here", &cite).await;
+        self.raise_alarm("a session makes calls and never greeted this daemon", &strange).await;
     }
 
     /// The segments of these but for those of a session that ended before it could greet, and that may have been alone.
@@ -170,7 +179,7 @@ impl Alarms {
         looked.await.unwrap_or_default()
     }
 
-    async fn raise(&self, what: &str, found: &[String]) {
+    async fn raise_alarm(&self, what: &str, found: &[String]) {
         let [first, others @ ..] = found else { return };
         let more = if others.is_empty() { String::new() } else { format!(", and {} more", others.len()) };
         let about = format!(
@@ -178,169 +187,176 @@ impl Alarms {
              logs`, and PORTERO_RUNTIME_DIR and PORTERO_STATE_DIR of your agent"
         );
         tracing::error!("{about}");
-        self.journal.alarm(Alarm::Audit, &about).await;
+        self.journal.raise_alarm(AlarmKind::Audit, &about).await;
         // People are told in any case; a record that cannot be written now follows.
         let _ = self.journal.record_act("alarm", &about, true, None).await;
     }
 
-    async fn tell(&self, tool: &ToolId, count: u64) {
+    async fn report_withheld(&self, tool: &ToolId, count: u64) {
         let about = format!(
             "an answer of {tool} was withheld from a session, because a private value stood in it; see \
              `portero logs --tool {tool}`"
         );
         for _ in 0..count {
-            self.journal.alarm(Alarm::Withheld, &about).await;
+            self.journal.raise_alarm(AlarmKind::Withheld, &about).await;
         }
     }
 }
 
-fn begin(directory: &Path) -> Option<Follower> {
-    Follower::new(directory, Filter::default())
+fn follow_segments(directory: &Path) -> Option<AuditFollower> {
+    AuditFollower::new(directory, RecordFilter::default())
         .inspect_err(|error| tracing::warn!(%error, "what sessions withhold is not known"))
         .ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use portero::audit::{Record, Segment};
+    use portero::audit::{AuditRecord, AuditWriter};
     use portero::clock::Clock as _;
 
     use super::*;
-    use crate::approval::tests::Bench;
-    use crate::journal::ALARMS_FOR;
+    use crate::approvals::tests::Fixture;
+    use crate::journal::ALARM_GATHER_INTERVAL;
 
-    fn outcome(bench: &Bench, outcome: Outcome) -> Record {
-        let event = Event::Outcome { call: 1, tool: "mail/read".parse().unwrap(), outcome, micros: 1 };
-        Record { at: bench.clock.now().wall, session: None, principal: None, event }
+    fn outcome(bench: &Fixture, outcome: RecordedOutcome) -> AuditRecord {
+        let event = AuditEvent::Outcome { call: 1, tool: "mail/read".parse().unwrap(), outcome, micros: 1 };
+        AuditRecord { at: bench.clock.now().wall, session: None, principal: None, event }
     }
 
     /// No rule, no grant, no session.
-    fn nothing_known() -> Known {
-        Known {
+    fn no_session_known() -> SessionChecks {
+        SessionChecks {
             is_announced: Arc::new(|_| false),
             was_in_force: Arc::new(|_| false),
             is_restricted: Arc::new(|_| false),
         }
     }
 
-    fn intent(bench: &Bench, reason: &str) -> Record {
+    fn intent(bench: &Fixture, reason: &str) -> AuditRecord {
         let (tool, reason) = ("mail/send".parse().unwrap(), reason.to_owned());
-        let event = Event::Intent { call: 1, tool, reason, task: None, arguments: None };
-        Record { at: bench.clock.now().wall, session: None, principal: None, event }
+        let event = AuditEvent::Intent { call: 1, tool, reason, task: None, arguments: None };
+        AuditRecord { at: bench.clock.now().wall, session: None, principal: None, event }
     }
 
     #[tokio::test]
     async fn a_session_that_makes_calls_and_never_greets_is_told_of_once_and_one_that_greets_late_is_not() {
-        let bench = Bench::new();
+        let bench = Fixture::new();
         let directory = bench.directory.path().join("audit");
-        let open = |name: &str| Segment::open(&directory, name, bench.clock.now()).unwrap();
+        let open = |name: &str| AuditWriter::open(&directory, name, bench.clock.now()).unwrap();
         let early = open("before the daemon");
         early.append(&intent(&bench, "allowed by `a/b` (policies.json)")).unwrap();
         let announced: Arc<std::sync::Mutex<HashSet<String>>> = Arc::default();
         let asked = Arc::clone(&announced);
         let is_announced = Arc::new(move |segment: &str| asked.lock().unwrap().contains(segment));
-        let known = Known { is_announced, ..nothing_known() };
-        let mut alarms = Alarms::new(Arc::clone(&bench.journal), known, &directory);
+        let known = SessionChecks { is_announced, ..no_session_known() };
+        let mut alarms = AlarmWatcher::new(Arc::clone(&bench.journal), known, &directory);
         let (silent, late, idle) = (open("silent"), open("late"), open("idle"));
         for session in [&silent, &late] {
             session.append(&intent(&bench, "allowed by `a/b` (policies.json)")).unwrap();
         }
-        alarms.look().await;
-        assert!(bench.told().is_empty(), "it has some time: {:?}", bench.told());
-        announced.lock().unwrap().insert(late.head().segment);
+        alarms.scan_segments().await;
+        assert!(bench.notice_texts().is_empty(), "it has some time: {:?}", bench.notice_texts());
+        announced.lock().unwrap().insert(late.checkpoint().segment);
         bench.clock.advance(GREET_TIMEOUT);
-        alarms.look().await;
-        assert_eq!(bench.told().len(), 1, "{:?}", bench.told());
-        let told = &bench.told()[0];
-        assert!(told.contains("never greeted") && told.contains(&silent.head().segment), "{told}");
+        alarms.scan_segments().await;
+        assert_eq!(bench.notice_texts().len(), 1, "{:?}", bench.notice_texts());
+        let told = &bench.notice_texts()[0];
+        assert!(told.contains("never greeted") && told.contains(&silent.checkpoint().segment), "{told}");
         for other in [early, late, idle] {
-            assert!(!told.contains(&other.head().segment), "{told}");
+            assert!(!told.contains(&other.checkpoint().segment), "{told}");
         }
         silent.append(&intent(&bench, "allowed by `a/b` (policies.json)")).unwrap();
         bench.clock.advance(2 * GREET_TIMEOUT);
-        alarms.look().await;
-        alarms.look().await;
-        assert_eq!(bench.told().len(), 1, "once: {:?}", bench.told());
+        alarms.scan_segments().await;
+        alarms.scan_segments().await;
+        assert_eq!(bench.notice_texts().len(), 1, "once: {:?}", bench.notice_texts());
     }
 
     #[tokio::test]
     async fn a_session_that_ends_before_it_greets_is_told_of_only_where_it_needed_a_daemon() {
-        let bench = Bench::new();
+        let bench = Fixture::new();
         let directory = bench.directory.path().join("audit");
-        let open = |name: &str| Segment::open(&directory, name, bench.clock.now()).unwrap();
+        let open = |name: &str| AuditWriter::open(&directory, name, bench.clock.now()).unwrap();
         let by_file = intent(&bench, "allowed by `a/b` (policies.json)");
         let by_rule = intent(&bench, "allowed by `a/b` (rule 3)");
         for (record, restricted, told) in [(&by_file, false, 0), (&by_file, true, 1), (&by_rule, false, 1)] {
-            let known = Known {
+            let known = SessionChecks {
                 was_in_force: Arc::new(|_| true),
                 is_restricted: Arc::new(move |_| restricted),
-                ..nothing_known()
+                ..no_session_known()
             };
-            let mut alarms = Alarms::new(Arc::clone(&bench.journal), known, &directory);
-            let before = bench.told().len();
+            let mut alarms = AlarmWatcher::new(Arc::clone(&bench.journal), known, &directory);
+            let before = bench.notice_texts().len();
             let ends = open("ends");
             ends.append(record).unwrap();
             drop(ends);
-            alarms.look().await;
+            alarms.scan_segments().await;
             bench.clock.advance(GREET_TIMEOUT);
-            alarms.look().await;
-            assert_eq!(bench.told().len() - before, told, "{record:?}, restricted: {restricted}");
+            alarms.scan_segments().await;
+            assert_eq!(bench.notice_texts().len() - before, told, "{record:?}, restricted: {restricted}");
         }
     }
 
     #[tokio::test]
     async fn a_call_by_a_rule_or_grant_that_never_was_raises_an_alarm() {
-        let bench = Bench::new();
+        let bench = Fixture::new();
         let directory = bench.directory.path().join("audit");
         let was_in_force = Arc::new(|id| id == 3);
-        let known = Known { is_announced: Arc::new(|_| true), was_in_force, ..nothing_known() };
-        let mut alarms = Alarms::new(Arc::clone(&bench.journal), known, &directory);
-        let session = Segment::open(&directory, "session", bench.clock.now()).unwrap();
+        let known = SessionChecks { is_announced: Arc::new(|_| true), was_in_force, ..no_session_known() };
+        let mut alarms = AlarmWatcher::new(Arc::clone(&bench.journal), known, &directory);
+        let session = AuditWriter::open(&directory, "session", bench.clock.now()).unwrap();
         for known in
             ["allowed by `a/b` (rule 3)", "allowed by `a/b` (grant 3)", "allowed by `*` (policies.json:2:4)"]
         {
             session.append(&intent(&bench, known)).unwrap();
         }
-        alarms.look().await;
-        assert!(bench.told().is_empty(), "{:?}", bench.told());
+        alarms.scan_segments().await;
+        assert!(bench.notice_texts().is_empty(), "{:?}", bench.notice_texts());
         for forged in ["allowed by `*` (rule 9)", "allowed by `*` (rule 9)", "allowed by `*` (grant 8)"] {
             session.append(&intent(&bench, forged)).unwrap();
         }
-        alarms.look().await;
-        assert_eq!(bench.told().len(), 1, "one for all: {:?}", bench.told());
-        assert!(bench.told()[0].contains("cites rule 9, and 1 more"), "{:?}", bench.told());
+        alarms.scan_segments().await;
+        assert_eq!(bench.notice_texts().len(), 1, "one for all: {:?}", bench.notice_texts());
+        assert!(bench.notice_texts()[0].contains("cites rule 9, and 1 more"), "{:?}", bench.notice_texts());
     }
 
     #[tokio::test]
     async fn people_are_told_once_of_what_a_session_withheld_and_of_nothing_else() {
-        let bench = Bench::new();
+        let bench = Fixture::new();
         let directory = bench.directory.path().join("audit");
-        let session = Segment::open(&directory, "session", bench.clock.now()).unwrap();
-        session.append(&outcome(&bench, Outcome::Withheld)).unwrap();
-        let mut alarms = Alarms::new(Arc::clone(&bench.journal), nothing_known(), &directory);
-        alarms.look().await;
-        assert!(bench.told().is_empty(), "what was before is not told");
-        session.append(&outcome(&bench, Outcome::Failed)).unwrap();
-        session.append(&outcome(&bench, Outcome::Withheld)).unwrap();
-        bench.journal.record(outcome(&bench, Outcome::Withheld)).await.unwrap();
-        alarms.look().await;
-        alarms.look().await;
-        assert_eq!(bench.told().len(), 1, "{:?}", bench.told());
-        assert!(bench.told()[0].contains("mail/read"));
+        let session = AuditWriter::open(&directory, "session", bench.clock.now()).unwrap();
+        session.append(&outcome(&bench, RecordedOutcome::Withheld)).unwrap();
+        let mut alarms = AlarmWatcher::new(Arc::clone(&bench.journal), no_session_known(), &directory);
+        alarms.scan_segments().await;
+        assert!(bench.notice_texts().is_empty(), "what was before is not told");
+        session.append(&outcome(&bench, RecordedOutcome::Failed)).unwrap();
+        session.append(&outcome(&bench, RecordedOutcome::Withheld)).unwrap();
+        bench.journal.record(outcome(&bench, RecordedOutcome::Withheld)).await.unwrap();
+        alarms.scan_segments().await;
+        alarms.scan_segments().await;
+        assert_eq!(bench.notice_texts().len(), 1, "{:?}", bench.notice_texts());
+        assert!(bench.notice_texts()[0].contains("mail/read"));
         for _ in 0..50 {
-            session.append(&outcome(&bench, Outcome::Withheld)).unwrap();
+            session.append(&outcome(&bench, RecordedOutcome::Withheld)).unwrap();
         }
-        alarms.look().await;
-        assert_eq!(bench.told().len(), 1, "what says the same is counted: {:?}", bench.told());
-        bench.clock.advance(ALARMS_FOR);
-        alarms.look().await;
-        assert_eq!(bench.told().len(), 2);
-        assert!(bench.told()[1].contains("mail/read") && bench.told()[1].contains("(50 times)"));
-        bench.clock.advance(2 * ALARMS_FOR);
-        alarms.look().await;
-        let later = Segment::open(&directory, "another", bench.clock.now()).unwrap();
-        later.append(&outcome(&bench, Outcome::Withheld)).unwrap();
-        alarms.look().await;
-        assert_eq!(bench.told().len(), 3, "a session that came later is followed too");
+        alarms.scan_segments().await;
+        assert_eq!(
+            bench.notice_texts().len(),
+            1,
+            "what says the same is counted: {:?}",
+            bench.notice_texts()
+        );
+        bench.clock.advance(ALARM_GATHER_INTERVAL);
+        alarms.scan_segments().await;
+        assert_eq!(bench.notice_texts().len(), 2);
+        assert!(
+            bench.notice_texts()[1].contains("mail/read") && bench.notice_texts()[1].contains("(50 times)")
+        );
+        bench.clock.advance(2 * ALARM_GATHER_INTERVAL);
+        alarms.scan_segments().await;
+        let later = AuditWriter::open(&directory, "another", bench.clock.now()).unwrap();
+        later.append(&outcome(&bench, RecordedOutcome::Withheld)).unwrap();
+        alarms.scan_segments().await;
+        assert_eq!(bench.notice_texts().len(), 3, "a session that came later is followed too");
     }
 }

@@ -8,41 +8,41 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::anonymize::Leak;
-use portero::audit::{Disk, Event};
+use portero::approved_config::ApprovedConfig;
+use portero::audit::{AuditEvent, Disk};
 use portero::clock::Clock;
-use portero::config::Files;
-use portero::confirmed::Confirmed;
-use portero::ipc::{BindError, Failure, FailureKind, Listener, Lock, Push};
+use portero::config::ConfigFiles;
+use portero::ipc::{BindError, DaemonFailure, DaemonListener, DaemonLock, FailureKind, PushMessage};
 use portero::names::ServerName;
-use portero::notice::{Alarm, Notice};
+use portero::notice::{AlarmKind, Notice};
 use portero::paths::Paths;
-use portero::server::{Event as ServerEvent, Guard, List, RESTARTED, ServerChange};
+use portero::server::{GuardCommand, ListKind, RESTARTED_METHOD, ServerChange, ServerEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::compose::{compose, sealed};
-use crate::alarms::{Alarms, Known};
-use crate::channels::telegram::decide::Deciding;
-use crate::channels::telegram::link::{self, Tuning};
-use crate::channels::telegram::talk::Talk;
-use crate::daemon::{Daemon, Environment};
-use crate::outbox::After;
+use self::compose::{compose_daemon, sealed_failure};
+use crate::alarms::{AlarmWatcher, SessionChecks};
+use crate::channels::telegram::callbacks::CallbackHandler;
+use crate::channels::telegram::commands::CommandHandler;
+use crate::channels::telegram::supervisor::{self, TelegramTiming};
+use crate::daemon::{Daemon, EnvironmentLookup};
+use crate::outbox::NoticesAfter;
 #[cfg(test)]
 use crate::outbox::Outbox;
-use crate::sessions::Notification;
-use crate::{configuration, confirmed, listen, reload};
+use crate::sessions::ServerNotification;
+use crate::{apply_config, approved_config, listen, reload};
 
 /// How long approved calls that are with a server may take when the daemon ends.
-const GRACE: Duration = Duration::from_secs(5);
+const EXECUTION_GRACE: Duration = Duration::from_secs(5);
 /// How long everything else may take.
-const FINISH: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often idle servers are looked for.
-const IDLE_LOOK: Duration = Duration::from_secs(30);
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the daemon takes from the process that it runs in; a test gives its own.
-pub struct Parts {
+pub struct AppDeps {
     /// Where things live.
     pub paths: Paths,
     /// The user's home: the directory that shared servers are started in.
@@ -56,18 +56,18 @@ pub struct Parts {
     /// The machine's boot, as [`crate::boot::boot_id`] tells it; grants are void after another.
     pub boot_id: String,
     /// What children run under, on unix.
-    pub guard: Option<Guard>,
+    pub guard: Option<GuardCommand>,
     /// The version, for people.
     pub build: String,
     /// How fast things go on Telegram.
-    pub telegram: Tuning,
+    pub telegram: TelegramTiming,
 }
 
 /// A daemon that runs in this process, on the current runtime, which must have one thread: children are tied
 /// to the thread that starts them.
 pub struct App {
     daemon: Arc<Daemon>,
-    listening: JoinHandle<Lock>,
+    listening: JoinHandle<DaemonLock>,
     executing: JoinHandle<()>,
     /// Takes back what executes.
     interrupt: CancellationToken,
@@ -80,64 +80,70 @@ impl App {
     /// # Errors
     /// [`FailureKind::Configuration`] when the files have errors or another store sealed them,
     /// [`FailureKind::Refused`] when another daemon is running, otherwise [`FailureKind::Internal`].
-    pub async fn start(parts: Parts) -> Result<Self, Failure> {
+    pub async fn start(parts: AppDeps) -> Result<Self, DaemonFailure> {
         let internal = |what: &str, error: &dyn std::fmt::Display| {
-            Failure::new(FailureKind::Internal, format!("{what}: {error}"))
+            DaemonFailure::new(FailureKind::Internal, format!("{what}: {error}"))
         };
-        let Parts { paths, .. } = &parts;
-        paths.create().map_err(|error| internal("could not prepare the directories", &error))?;
-        let files = Files::load_off_thread(&paths.config)
+        let AppDeps { paths, .. } = &parts;
+        paths.create_directories().map_err(|error| internal("could not prepare the directories", &error))?;
+        let files = ConfigFiles::load_off_thread(&paths.config)
             .await
-            .map_err(|problems| faulty(&configuration::describe(&problems)))?;
-        let environment = lookup(parts.environment.clone());
-        configuration::check(&Confirmed::Open, &files, &environment).map_err(|problems| faulty(&problems))?;
-        confirmed::may_begin(paths).await.map_err(|problem| sealed(paths, &problem))?;
-        let listener = bind(paths).await.map_err(|error| unbound(&error))?;
-        confirmed::note_new_store(paths)
+            .map_err(|problems| config_failure(&apply_config::describe_problems(&problems)))?;
+        let environment = environment_lookup(parts.environment.clone());
+        apply_config::check_files(&ApprovedConfig::Open, &files, &environment)
+            .map_err(|problems| config_failure(&problems))?;
+        approved_config::check_may_start(paths).await.map_err(|problem| sealed_failure(paths, &problem))?;
+        let listener = bind_listener(paths).await.map_err(|error| bind_failure(&error))?;
+        approved_config::mark_new_store(paths)
             .map_err(|error| internal("could not write to the state directory", &error))?;
         let tuning = parts.telegram.clone();
-        let (daemon, executor) = compose(parts, environment, &files).await?;
-        let upgraded = daemon.passphrase.upgrade().await;
+        let (daemon, executor) = compose_daemon(parts, environment, &files).await?;
+        let upgraded = daemon.passphrase.upgrade_verifier().await;
         upgraded.map_err(|error| internal("could not read what is kept of the passphrase", &error))?;
-        begin(&daemon, &files).await;
-        let ended = daemon.consents.recover().await;
+        record_startup(&daemon, &files).await;
+        let ended = daemon.remote_confirmations.end_leftover().await;
         ended.map_err(|error| internal("could not end what terminals asked for", &error))?;
-        executor.recover().await.map_err(|error| internal("could not take up where it ended", &error))?;
+        executor
+            .recover_tasks()
+            .await
+            .map_err(|error| internal("could not take up where it ended", &error))?;
         let background = TaskTracker::new();
         let hearing = Arc::downgrade(&daemon);
-        let changes = daemon.servers.share(Arc::new(move |event| {
+        let changes = daemon.upstreams.start_shared(Arc::new(move |event| {
             if let Some(daemon) = hearing.upgrade() {
-                pass_on(&daemon, event);
+                forward_server_event(&daemon, event);
             }
         }));
-        background.spawn(follow_changes(Arc::clone(&daemon), changes));
-        let place = daemon.outbox.last().map_err(|error| internal("could not read the outbox", &error))?;
-        background.spawn(tell_sessions(Arc::clone(&daemon), place));
+        background.spawn(follow_server_changes(Arc::clone(&daemon), changes));
+        let place =
+            daemon.outbox.last_seq().map_err(|error| internal("could not read the outbox", &error))?;
+        background.spawn(push_settled_tasks(Arc::clone(&daemon), place));
         background.spawn(Arc::clone(&daemon.outbox).run(daemon.stop.clone()));
-        let alarms = Alarms::new(Arc::clone(&daemon.journal), known(&daemon), &daemon.paths.audit());
+        let alarms =
+            AlarmWatcher::new(Arc::clone(&daemon.journal), session_checks(&daemon), &daemon.paths.audit());
         background.spawn(alarms.run(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.desk).run_timer(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.rules).keep(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.desk).save_rejections(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon).end_grants());
-        background.spawn(reload::follow(Arc::clone(&daemon), files));
-        background.spawn(configuration::tell_gathered(Arc::clone(&daemon)));
-        background.spawn(close_idle(Arc::clone(&daemon)));
-        let talk = Talk::new(Arc::clone(&daemon), tuning.zone.clone());
-        background.spawn(talk.clone().tell_activity());
-        background.spawn(talk.clone().tell_heads(tuning.head_look));
-        background.spawn(talk.clone().tell_news(tuning.gather));
-        background.spawn(talk.clone().keep_menu());
-        background.spawn(talk.clone().ask_for_terminals());
-        let deciding = Deciding::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
-        background.spawn(deciding.telling());
-        background.spawn(link::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));
-        background.spawn(Arc::clone(&daemon.desk).run_pruning(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.heads).run(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.upkeep).run(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.approval_queue).run_expiry(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.overrides).run_saver(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.approval_queue).run_rejection_saver(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon).run_grant_expiry());
+        background.spawn(reload::follow_config(Arc::clone(&daemon), files));
+        background.spawn(apply_config::run_edit_reports(Arc::clone(&daemon)));
+        background.spawn(run_idle_closing(Arc::clone(&daemon)));
+        let talk = CommandHandler::new(Arc::clone(&daemon), tuning.zone.clone());
+        background.spawn(talk.clone().run_activity());
+        background.spawn(talk.clone().send_audit_heads(tuning.audit_head_interval));
+        background.spawn(talk.clone().run_news(tuning.news_window));
+        background.spawn(talk.clone().sync_menu());
+        background.spawn(talk.clone().run_remote_prompts());
+        let deciding = CallbackHandler::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
+        background.spawn(deciding.consume_notices());
+        background.spawn(supervisor::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));
+        background.spawn(Arc::clone(&daemon.approval_queue).run_pruning(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.checkpoints).run(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.retention).run(daemon.stop.clone()));
         let interrupt = CancellationToken::new();
         let executing = tokio::spawn(executor.run(interrupt.clone()));
-        let listening = tokio::spawn(listen::serve(Arc::clone(&daemon), listener));
+        let listening = tokio::spawn(listen::serve_socket(Arc::clone(&daemon), listener));
         Ok(Self { daemon, listening, executing, interrupt, background })
     }
 
@@ -148,7 +154,7 @@ impl App {
     }
 
     /// Returns once a person asked the daemon to stop over the socket.
-    pub async fn stopped(&self) {
+    pub async fn wait_for_stop(&self) {
         self.daemon.stop.cancelled().await;
     }
 
@@ -158,24 +164,24 @@ impl App {
         let Self { daemon, listening, executing, interrupt, background } = self;
         daemon.stop.cancel();
         let lock = listening.await;
-        daemon.work.close();
+        daemon.pending_work.close();
         background.close();
-        let _ = tokio::time::timeout(GRACE, daemon.desk.none_executes()).await;
+        let _ = tokio::time::timeout(EXECUTION_GRACE, daemon.approval_queue.none_executes()).await;
         interrupt.cancel();
         let ended = async {
             let _ = executing.await;
-            daemon.work.wait().await;
+            daemon.pending_work.wait().await;
         };
-        if tokio::time::timeout(FINISH, ended).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
             tracing::warn!("what is still under way is interrupted");
         }
-        daemon.servers.close().await;
-        let _ = tokio::time::timeout(FINISH, background.wait()).await;
-        daemon.record(Event::Process {
+        daemon.upstreams.close().await;
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, background.wait()).await;
+        daemon.record_event(AuditEvent::Process {
             program: format!("porterod {}", daemon.build),
             what: "ended".to_owned(),
         });
-        if let Err(error) = daemon.journal.keep_head().await {
+        if let Err(error) = daemon.journal.save_checkpoint().await {
             tracing::error!(%error, "the audit cannot be written");
         }
         daemon.journal.store().close();
@@ -185,65 +191,67 @@ impl App {
 }
 
 /// What tells a session of this daemon's from another.
-fn known(daemon: &Daemon) -> Known {
-    let (heads, rules) = (Arc::clone(&daemon.heads), Arc::clone(&daemon.rules));
+fn session_checks(daemon: &Daemon) -> SessionChecks {
+    let (heads, rules) = (Arc::clone(&daemon.checkpoints), Arc::clone(&daemon.overrides));
     let restricting = Arc::clone(&rules);
-    Known {
+    SessionChecks {
         is_announced: Arc::new(move |segment| heads.is_announced(segment)),
         was_in_force: Arc::new(move |id| rules.was_in_force(id)),
-        is_restricted: Arc::new(move |tool| restricting.standing().narrows(tool)),
+        is_restricted: Arc::new(move |tool| restricting.overrides().narrows(tool)),
     }
 }
 
-fn lookup(environment: Vec<(OsString, OsString)>) -> Environment {
+fn environment_lookup(environment: Vec<(OsString, OsString)>) -> EnvironmentLookup {
     Arc::new(move |name| environment.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone()))
 }
 
-fn faulty(problems: &[String]) -> Failure {
+fn config_failure(problems: &[String]) -> DaemonFailure {
     let message = format!("the configuration has errors:\n  {}", problems.join("\n  "));
-    Failure::new(FailureKind::Configuration, message).with_hint("run `portero check`")
+    DaemonFailure::new(FailureKind::Configuration, message).with_hint("run `portero check`")
 }
 
 /// Whoever holds the lock is the only one that listens here, and the only one that opens the store.
-async fn bind(paths: &Paths) -> Result<Listener, BindError> {
-    let lock = Lock::take(&paths.lock())?.with_state(&paths.state_lock(), &paths.runtime)?;
-    Listener::bind(&paths.socket(), lock).await
+async fn bind_listener(paths: &Paths) -> Result<DaemonListener, BindError> {
+    let lock = DaemonLock::acquire(&paths.runtime_lock())?.with_state(&paths.state_lock(), &paths.runtime)?;
+    DaemonListener::bind(&paths.socket(), lock).await
 }
 
-fn unbound(error: &BindError) -> Failure {
+fn bind_failure(error: &BindError) -> DaemonFailure {
     let failure = match error {
-        BindError::Running => Failure::new(FailureKind::Refused, error.to_string()),
-        BindError::StateInUse(_) => Failure::new(FailureKind::Configuration, error.to_string()),
-        BindError::Occupied(_) => Failure::new(FailureKind::Internal, error.to_string()),
-        BindError::System(_, source) => Failure::new(FailureKind::Internal, format!("{error}: {source}")),
+        BindError::Running => DaemonFailure::new(FailureKind::Refused, error.to_string()),
+        BindError::StateInUse(_) => DaemonFailure::new(FailureKind::Configuration, error.to_string()),
+        BindError::Occupied(_) => DaemonFailure::new(FailureKind::Internal, error.to_string()),
+        BindError::System(_, source) => {
+            DaemonFailure::new(FailureKind::Internal, format!("{error}: {source}"))
+        }
     };
-    error.advice().into_iter().fold(failure, Failure::with_hint)
+    error.hint().into_iter().fold(failure, DaemonFailure::with_hint)
 }
 
 /// Writes down what is in force, and what waits.
-async fn begin(daemon: &Daemon, files: &Files) {
+async fn record_startup(daemon: &Daemon, files: &ConfigFiles) {
     let config = daemon.config.load_full();
     config.log_skipped();
-    daemon.record(Event::Config { digest: config.digest.clone(), valid: true });
-    configuration::settle(daemon, files).await;
+    daemon.record_event(AuditEvent::Config { digest: config.digest.clone(), valid: true });
+    apply_config::settle_at_start(daemon, files).await;
 }
 
 /// Tells sessions which of their principal's tasks reached a final state after `place`.
-async fn tell_sessions(daemon: Arc<Daemon>, mut place: u64) {
-    let mut changes = daemon.outbox.changes();
+async fn push_settled_tasks(daemon: Arc<Daemon>, mut place: u64) {
+    let mut changes = daemon.outbox.subscribe();
     loop {
-        match daemon.outbox.after(place) {
-            Ok(After::Entries(entries)) => {
+        match daemon.outbox.entries_after(place) {
+            Ok(NoticesAfter::Entries(entries)) => {
                 for entry in &entries {
                     place = entry.seq;
-                    settled(&daemon, &entry.notice);
+                    push_settled_task(&daemon, &entry.notice);
                 }
                 if !entries.is_empty() {
                     continue;
                 }
             }
             // A session that waits for a task reads its state itself.
-            Ok(After::Removed) => place = daemon.outbox.last().unwrap_or(place),
+            Ok(NoticesAfter::Removed) => place = daemon.outbox.last_seq().unwrap_or(place),
             Err(error) => tracing::warn!(%error, "sessions are not told of tasks that ended"),
         }
         tokio::select! {
@@ -254,13 +262,13 @@ async fn tell_sessions(daemon: Arc<Daemon>, mut place: u64) {
     }
 }
 
-fn settled(daemon: &Daemon, notice: &Notice) {
+fn push_settled_task(daemon: &Daemon, notice: &Notice) {
     if let Notice::Task { task, state, .. } = notice
         && state.is_final()
-        && let Ok(found) = daemon.desk.task(*task, None)
+        && let Ok(found) = daemon.approval_queue.find_task(*task, None)
     {
-        let settled = Push::Settled { task: *task, state: *state };
-        daemon.sessions.tell_principal(&found.origin.principal, &settled);
+        let settled = PushMessage::Settled { task: *task, state: *state };
+        daemon.sessions.push_to_principal(&found.origin.principal, &settled);
     }
 }
 
@@ -269,11 +277,11 @@ const RELIST_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration:
 
 /// Asks a shared server anew what it offers, until it says so, and tells sessions which lists differ. One task a
 /// server does this, so one that hangs holds up nothing of the others.
-async fn relist(daemon: &Daemon, server: &ServerName) {
+async fn relist_until_current(daemon: &Daemon, server: &ServerName) {
     let mut interval = RELIST_INTERVAL.0;
     loop {
         let relisted = tokio::select! {
-            relisted = daemon.servers.relist(server) => relisted,
+            relisted = daemon.upstreams.relist_server(server) => relisted,
             () = daemon.stop.cancelled() => return,
         };
         match relisted {
@@ -281,8 +289,8 @@ async fn relist(daemon: &Daemon, server: &ServerName) {
             Ok(Some(lists)) => {
                 interval = RELIST_INTERVAL.0;
                 for list in lists {
-                    let (server, method) = (server.clone(), changed(list));
-                    daemon.sessions.notify(&Notification { server, method, params: None });
+                    let (server, method) = (server.clone(), list_changed_method(list));
+                    daemon.sessions.notify_all(&ServerNotification { server, method, params: None });
                 }
             }
             Err(_) => {
@@ -297,17 +305,21 @@ async fn relist(daemon: &Daemon, server: &ServerName) {
 }
 
 /// Tells sessions what changed of shared servers, until their fleet is closed. Nothing here waits for a server.
-async fn follow_changes(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<ServerChange>) {
+async fn follow_server_changes(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<ServerChange>) {
     while let Some(change) = changes.recv().await {
         match change {
             ServerChange::List(server, _) | ServerChange::Ended(server) => {
-                if daemon.servers.outdate(&server) {
+                if daemon.upstreams.mark_outdated(&server) {
                     let of = Arc::clone(&daemon);
-                    daemon.work.spawn(async move { relist(&of, &server).await });
+                    daemon.pending_work.spawn(async move { relist_until_current(&of, &server).await });
                 }
             }
             ServerChange::Restarted(server) => {
-                daemon.sessions.notify(&Notification { server, method: RESTARTED, params: None });
+                daemon.sessions.notify_all(&ServerNotification {
+                    server,
+                    method: RESTARTED_METHOD,
+                    params: None,
+                });
             }
         }
     }
@@ -315,39 +327,41 @@ async fn follow_changes(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<ServerC
 
 /// Passes on what a shared server says unasked, concealed. Its answers take the same way to a session, so that what
 /// it said before one arrives before it.
-fn pass_on(daemon: &Arc<Daemon>, event: ServerEvent) {
+fn forward_server_event(daemon: &Arc<Daemon>, event: ServerEvent) {
     let (server, method, params) = match event {
         ServerEvent::ResourceUpdated(server, params) => (server, "notifications/resources/updated", params),
         ServerEvent::Log(server, params) => (server, "notifications/message", params),
         ServerEvent::LogsLeftOut(server, count) => {
             let why = "it sent more than are passed on in a second";
-            return daemon.sessions.notify(&Notification::left_out(server, count, why));
+            return daemon.sessions.notify_all(&ServerNotification::logs_left_out(server, count, why));
         }
     };
     match daemon.anonymizer.load().conceal(params) {
-        Ok(params) => daemon.sessions.notify(&Notification { server, method, params: Some(params) }),
+        Ok(params) => {
+            daemon.sessions.notify_all(&ServerNotification { server, method, params: Some(params) })
+        }
         Err(Leak) => {
             tracing::error!(%server, "a notification was withheld: a private value stood in it");
             let about = format!("a notification of `{server}` was withheld: a private value stood in it");
             let journal = Arc::clone(&daemon.journal);
-            daemon.work.spawn(async move { journal.alarm(Alarm::Withheld, &about).await });
+            daemon.pending_work.spawn(async move { journal.raise_alarm(AlarmKind::Withheld, &about).await });
         }
     }
 }
 
-const fn changed(list: List) -> &'static str {
+const fn list_changed_method(list: ListKind) -> &'static str {
     match list {
-        List::Tools => "notifications/tools/list_changed",
-        List::Resources => "notifications/resources/list_changed",
-        List::Prompts => "notifications/prompts/list_changed",
+        ListKind::Tools => "notifications/tools/list_changed",
+        ListKind::Resources => "notifications/resources/list_changed",
+        ListKind::Prompts => "notifications/prompts/list_changed",
     }
 }
 
-async fn close_idle(daemon: Arc<Daemon>) {
+async fn run_idle_closing(daemon: Arc<Daemon>) {
     loop {
         tokio::select! {
             () = daemon.stop.cancelled() => return,
-            () = tokio::time::sleep(IDLE_LOOK) => daemon.servers.close_idle().await,
+            () = tokio::time::sleep(IDLE_CHECK_INTERVAL) => daemon.upstreams.close_idle_projects().await,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Named points in a task's life, in a grant's, and on the way of a message and of a tap, at which a test kills this process. Only this crate's own tests are built with
 //! them, never a program.
 
-use portero::audit::{Event, Record};
+use portero::audit::{AuditEvent, AuditRecord};
 
 /// Which point is to be the last; none outside the harness.
-pub(crate) const LAST: &str = "PORTERO_TEST_CRASH_AT";
+pub(crate) const CRASH_POINT_VARIABLE: &str = "PORTERO_TEST_CRASH_AT";
 
 /// How far a change of a task's state, or the use of a grant, has come.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Stage {
+pub(crate) enum ChangeStage {
     /// It is made in the transaction.
     Changed,
     /// Its record is in the audit, and nothing is synced or committed.
@@ -17,7 +17,7 @@ pub(crate) enum Stage {
     Committed,
 }
 
-impl Stage {
+impl ChangeStage {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Changed => "changed",
@@ -27,14 +27,14 @@ impl Stage {
     }
 }
 
-/// The point `STAGE STATE`, as `recorded executing`, or `STAGE use`.
-pub(crate) fn reached_change(stage: Stage, records: &[Record]) {
+/// The point `STAGE STATE_TAMPERINGS`, as `recorded executing`, or `STAGE use`.
+pub(crate) fn crash_at_change(stage: ChangeStage, records: &[AuditRecord]) {
     for record in records {
         match &record.event {
-            Event::Task { state, .. } => reached(&format!("{} {state}", stage.as_str())),
-            Event::Interrupted { .. } => reached(&format!("{} close", stage.as_str())),
-            Event::Act { act, .. } if act == "use" || act == "vote" => {
-                reached(&format!("{} {act}", stage.as_str()));
+            AuditEvent::Task { state, .. } => crash_at(&format!("{} {state}", stage.as_str())),
+            AuditEvent::Interrupted { .. } => crash_at(&format!("{} close", stage.as_str())),
+            AuditEvent::Act { act, .. } if act == "use" || act == "vote" => {
+                crash_at(&format!("{} {act}", stage.as_str()));
             }
             _ => {}
         }
@@ -42,8 +42,8 @@ pub(crate) fn reached_change(stage: Stage, records: &[Record]) {
 }
 
 /// Ends the process as `kill -9` does, if this is to be the last point.
-pub(crate) fn reached(point: &str) {
-    if std::env::var(LAST).is_ok_and(|last| last == point) {
+pub(crate) fn crash_at(point: &str) {
+    if std::env::var(CRASH_POINT_VARIABLE).is_ok_and(|last| last == point) {
         #[cfg(unix)]
         {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);

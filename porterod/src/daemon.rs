@@ -11,41 +11,41 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use portero::anonymize::Anonymizer;
-use portero::audit::{Event, Follower, Outcome, Record, Segment};
+use portero::approved_config::ConfigChanges;
+use portero::audit::{AuditEvent, AuditFollower, AuditRecord, AuditWriter, RecordedOutcome};
 use portero::catalog::Catalog;
 use portero::clock::Clock;
-use portero::config::{Approvals, Config, Files};
-use portero::confirmed::Changes;
-use portero::ipc::Counts;
+use portero::config::{ApprovalSettings, Config, ConfigFiles};
+use portero::ipc::CallCounts;
 use portero::paths::Paths;
 use portero::policy::Policy;
-use portero::task::State;
+use portero::task::TaskState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::approval::Desk;
-use crate::confirmed::Keeper;
-use crate::consent::Consents;
-use crate::edits::Edits;
-use crate::heads::Heads;
+use crate::approvals::ApprovalQueue;
+use crate::approved_config::ApprovedConfigStore;
+use crate::bot_health::BotHealth;
+use crate::checkpoints::AuditCheckpoints;
 use crate::journal::Journal;
 use crate::outbox::Outbox;
+use crate::overrides::OverrideStore;
 use crate::pairing::Pairing;
-use crate::passphrase::Passphrase;
-use crate::rules::Rules;
-use crate::servers::Servers;
+use crate::passphrase::PassphraseChecker;
+use crate::recent_edits::RecentEdits;
+use crate::remote_confirmation::RemoteConfirmations;
+use crate::retention::AuditRetention;
 use crate::sessions::Sessions;
-use crate::upkeep::Upkeep;
-use crate::weather::Weather;
+use crate::upstreams::DaemonUpstreams;
 
 /// How long to sleep at most before looking whether a grant is over, since clocks may be set meanwhile.
-const NAP: Duration = Duration::from_secs(30);
+const MAX_GRANT_SLEEP: Duration = Duration::from_secs(30);
 /// How long at least.
-const LEAST_NAP: Duration = Duration::from_millis(50);
+const MIN_GRANT_SLEEP: Duration = Duration::from_millis(50);
 
 /// Looks up a variable of the environment that the daemon was given.
-pub type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+pub type EnvironmentLookup = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
 /// The running daemon, as questions see it.
 pub struct Daemon {
@@ -56,25 +56,25 @@ pub struct Daemon {
     /// Where things live.
     pub paths: Paths,
     /// What `${VAR}` reads.
-    pub environment: Environment,
+    pub environment: EnvironmentLookup,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// The configuration in force: the last valid files, but for what waits for a person.
     pub config: Arc<ArcSwap<Config>>,
     /// Its limits of approvals.
-    pub approvals: Arc<ArcSwap<Approvals>>,
+    pub approval_settings: Arc<ArcSwap<ApprovalSettings>>,
     /// What is wrong with the files as they are now.
-    pub problems: ArcSwap<Vec<String>>,
+    pub config_problems: ArcSwap<Vec<String>>,
     /// Whether those files can be put in force.
-    pub valid: AtomicBool,
+    pub config_valid: AtomicBool,
     /// What a person confirmed of the configuration.
-    pub confirmed: Keeper,
+    pub approved_config: ApprovedConfigStore,
     /// How the last valid files differ from that; what widens waits.
-    pub changes: ArcSwap<Changes>,
+    pub config_changes: ArcSwap<ConfigChanges>,
     /// Edits of late, of which people are told together.
-    pub edits: Edits,
+    pub recent_edits: RecentEdits,
     /// The last valid files. Held while another configuration is put in force.
-    pub present: tokio::sync::Mutex<Files>,
+    pub present_files: tokio::sync::Mutex<ConfigFiles>,
     /// The rules of the anonymizer in force.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The policy in force: configuration and standing together.
@@ -82,79 +82,82 @@ pub struct Daemon {
     /// What the servers offer.
     pub catalog: Arc<Catalog>,
     /// Where everything is written down.
-    pub audit: Arc<Segment>,
+    pub audit: Arc<AuditWriter>,
     /// Store and audit, written together.
     pub journal: Arc<Journal>,
     /// What people are to be told.
     pub outbox: Arc<Outbox>,
     /// How far the segments of all processes have come.
-    pub heads: Arc<Heads>,
+    pub checkpoints: Arc<AuditCheckpoints>,
     /// Removes what is old of the audit, and verifies the rest.
-    pub upkeep: Arc<Upkeep>,
+    pub retention: Arc<AuditRetention>,
     /// What terminals ask a person to confirm on Telegram.
-    pub consents: Consents,
+    pub remote_confirmations: RemoteConfirmations,
     /// The second factor.
-    pub passphrase: Passphrase,
+    pub passphrase: PassphraseChecker,
     /// Who decides on Telegram.
     pub pairing: Arc<Pairing>,
     /// How the bot there fares.
-    pub weather: Arc<Weather>,
+    pub bot_health: Arc<BotHealth>,
     /// Rules and grants.
-    pub rules: Arc<Rules>,
+    pub overrides: Arc<OverrideStore>,
     /// Where calls wait for a person.
-    pub desk: Arc<Desk>,
+    pub approval_queue: Arc<ApprovalQueue>,
     /// The daemon's children.
-    pub servers: Arc<Servers>,
+    pub upstreams: Arc<DaemonUpstreams>,
     /// Who is connected.
     pub sessions: Arc<Sessions>,
     /// Counts what is written down, from the daemon's start on.
-    pub tally: Arc<Tally>,
+    pub audit_counter: Arc<AuditCounter>,
     /// Tells when another configuration is in force, or a pairing ended.
     pub reloaded: watch::Sender<()>,
     /// Cancelled when the daemon is to end.
     pub stop: CancellationToken,
     /// What must come to its end before the daemon ends.
-    pub work: TaskTracker,
+    pub pending_work: TaskTracker,
     /// Held while rules and grants are sent out, so that changes arrive in their order.
-    pub enforcing: Mutex<()>,
+    pub enforce_order: Mutex<()>,
 }
 
 impl Daemon {
     /// Puts the rules and grants in force in every session; returns once each confirmed or lost its
     /// connection.
-    pub async fn enforce(&self) {
+    pub async fn enforce_overrides(&self) {
         let spreading = {
-            let _in_order = self.enforcing.lock().unwrap_or_else(PoisonError::into_inner);
-            self.sessions.spread(self.policy.load().standing())
+            let _in_order = self.enforce_order.lock().unwrap_or_else(PoisonError::into_inner);
+            self.sessions.spread_overrides(self.policy.load().overrides())
         };
-        spreading.everywhere().await;
+        spreading.wait_for_sessions().await;
     }
 
     /// Ends grants as their time is over, everywhere, until the daemon is to end.
-    pub async fn end_grants(self: Arc<Self>) {
-        let mut changes = self.rules.changes();
+    pub async fn run_grant_expiry(self: Arc<Self>) {
+        let mut changes = self.overrides.subscribe_epoch();
         loop {
-            let nap = self.rules.first_end().map_or(NAP, |left| left.clamp(LEAST_NAP, NAP));
+            let nap = self
+                .overrides
+                .next_expiry()
+                .map_or(MAX_GRANT_SLEEP, |left| left.clamp(MIN_GRANT_SLEEP, MAX_GRANT_SLEEP));
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(nap) => {}
                 // The sender lives as long as the daemon.
                 _ = changes.changed() => continue,
             }
-            match self.rules.expire().await {
+            match self.overrides.expire_grants().await {
                 Ok(false) => {}
-                Ok(true) => self.enforce().await,
+                Ok(true) => self.enforce_overrides().await,
                 Err(error) => {
                     tracing::warn!(%error, "a grant ended");
-                    self.enforce().await;
+                    self.enforce_overrides().await;
                 }
             }
         }
     }
 
     /// Writes an event down that is nobody's call.
-    pub fn record(&self, event: Event) {
-        let record = Record { at: self.clock.now().wall, session: None, principal: None, event };
+    pub fn record_event(&self, event: AuditEvent) {
+        let record = AuditRecord { at: self.clock.now().wall, session: None, principal: None, event };
         if let Err(error) = self.audit.append(&record) {
             tracing::error!(%error, "the audit cannot be written");
         }
@@ -163,23 +166,23 @@ impl Daemon {
 
 /// Counts what all processes wrote down since the daemon started.
 #[derive(Debug)]
-pub struct Tally {
+pub struct AuditCounter {
     /// None where the audit could not be read when the daemon began.
-    follower: Mutex<Option<Follower>>,
+    follower: Mutex<Option<AuditFollower>>,
     /// What is counted by now, also while more is being read.
-    counts: Mutex<Counts>,
+    counts: Mutex<CallCounts>,
 }
 
-impl Tally {
+impl AuditCounter {
     /// Counts what `follower` gives.
     #[must_use]
-    pub fn new(follower: Option<Follower>) -> Self {
+    pub fn new(follower: Option<AuditFollower>) -> Self {
         Self { follower: Mutex::new(follower), counts: Mutex::default() }
     }
 
     /// What is counted by now. It waits for nothing.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> CallCounts {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -187,30 +190,30 @@ impl Tally {
     ///
     /// # Errors
     /// Why not all of it is counted.
-    pub fn read(&self) -> Result<(), String> {
+    pub fn read_counts(&self) -> Result<(), String> {
         let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(follower) = follower.as_mut() else {
             return Err("the audit could not be read when the daemon began, so nothing is counted".to_owned());
         };
-        let counting = follower.visit(|entry| {
-            count(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner), &entry.record.event);
+        let counting = follower.visit_new(|entry| {
+            count_event(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner), &entry.record.event);
         });
         counting.map_err(|error| format!("the audit cannot be read: {error}"))
     }
 }
 
-fn count(counts: &mut Counts, event: &Event) {
+fn count_event(counts: &mut CallCounts, event: &AuditEvent) {
     match event {
-        Event::Outcome { outcome: Outcome::Done, .. } => counts.done += 1,
-        Event::Outcome { .. } | Event::Interrupted { .. } => counts.failed += 1,
-        Event::Refused { .. } => counts.refused += 1,
-        Event::Task { state: State::PendingApproval, .. } => counts.asked += 1,
-        Event::Task { .. }
-        | Event::Intent { .. }
-        | Event::Act { .. }
-        | Event::Config { .. }
-        | Event::Continued { .. }
-        | Event::Removed { .. }
-        | Event::Process { .. } => {}
+        AuditEvent::Outcome { outcome: RecordedOutcome::Done, .. } => counts.done += 1,
+        AuditEvent::Outcome { .. } | AuditEvent::Interrupted { .. } => counts.failed += 1,
+        AuditEvent::Refused { .. } => counts.refused += 1,
+        AuditEvent::Task { state: TaskState::PendingApproval, .. } => counts.asked += 1,
+        AuditEvent::Task { .. }
+        | AuditEvent::Intent { .. }
+        | AuditEvent::Act { .. }
+        | AuditEvent::Config { .. }
+        | AuditEvent::Continued { .. }
+        | AuditEvent::Removed { .. }
+        | AuditEvent::Process { .. } => {}
     }
 }

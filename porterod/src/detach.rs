@@ -7,16 +7,16 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use portero::files;
-use portero::plain::OneLine;
+use portero::printable::OneLineWriter;
 use tracing_subscriber::EnvFilter;
 
-const LOG: &str = "porterod.log";
+const LOG_FILE: &str = "porterod.log";
 /// The log of earlier daemons is kept up to this size, once.
-const LOG_BYTES: u64 = 5 << 20;
+const MAX_LOG_BYTES: u64 = 5 << 20;
 
 /// Starts `daemon` and gives the word that it says once it listens. If it ends without one, its exit code; none
 /// where it was killed.
-pub(crate) fn start(daemon: &mut Command) -> io::Result<Result<String, Option<u8>>> {
+pub(crate) fn start_daemon(daemon: &mut Command) -> io::Result<Result<String, Option<u8>>> {
     #[cfg(windows)]
     {
         const DETACHED_PROCESS: u32 = 0x0000_0008;
@@ -63,25 +63,25 @@ pub(crate) fn let_go(but_input: bool) {
 pub(crate) fn let_go(_: bool) {}
 
 /// Logs into `directory`, or to stderr. `PORTERO_LOG` says how much, as `tracing` filters read it.
-pub(crate) fn log(directory: Option<&Path>) -> io::Result<()> {
+pub(crate) fn init_logging(directory: Option<&Path>) -> io::Result<()> {
     let filter = EnvFilter::try_from_env("PORTERO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     match directory {
-        Some(directory) => builder.with_writer(Mutex::new(OneLine(open(directory)?))).init(),
-        None => builder.with_writer(|| OneLine(io::stderr())).init(),
+        Some(directory) => builder.with_writer(Mutex::new(OneLineWriter(open_log(directory)?))).init(),
+        None => builder.with_writer(|| OneLineWriter(io::stderr())).init(),
     }
     Ok(())
 }
 
-fn open(directory: &Path) -> io::Result<fs::File> {
+fn open_log(directory: &Path) -> io::Result<fs::File> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(directory)?;
-    let path = directory.join(LOG);
-    if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES) {
+    let path = directory.join(LOG_FILE);
+    if fs::metadata(&path).is_ok_and(|log| log.len() > MAX_LOG_BYTES) {
         fs::rename(&path, path.with_extension("log.old"))?;
     }
-    Ok(files::append(&path)?)
+    Ok(files::open_for_append(&path)?)
 }

@@ -2,11 +2,11 @@
 //!
 //! A change is made in a transaction, recorded, the record synced, then the change committed: without its
 //! record it is undone, and without the commit nobody is told that it was made (guarantee D2). What a person
-//! must be told of it goes into the same transaction (`Account`). What narrows, and what tells how a call
+//! must be told of it goes into the same transaction (`ChangeReport`). What narrows, and what tells how a call
 //! ended, goes on without record or notice if it must; they follow when they can.
 
-mod account;
-mod notices;
+mod change_report;
+mod notice_queue;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,54 +15,54 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portero::anonymize::{Anonymizer, Fake};
-use portero::audit::{Event, Record, Segment};
+use portero::audit::{AuditEvent, AuditRecord, AuditWriter};
 use portero::clock::{Clock, Moment};
-use portero::notice::{Alarm, Notice};
+use portero::notice::{AlarmKind, Notice};
 use portero::task::Task;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 #[cfg(test)]
-use crate::crash::{self, Stage};
-use crate::damper::Damper;
-use crate::store::{Records, Store, StoreError, heads};
-pub(crate) use account::Account;
-use notices::Notices;
+use crate::crash::{self, ChangeStage};
+use crate::debouncer::Debouncer;
+use crate::store::{Durability, Store, StoreError, checkpoints};
+pub(crate) use change_report::ChangeReport;
+use notice_queue::NoticeQueue;
 
 /// How many records may wait for a disk that is full.
-const LATE_MOST: usize = 4096;
+const MAX_LATE_RECORDS: usize = 4096;
 
 /// For how long alarms that say the same are counted after the first was told.
-pub(crate) const ALARMS_FOR: Duration = Duration::from_secs(5 * 60);
+pub(crate) const ALARM_GATHER_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// How many different ones are counted at a time; each that is beyond is told.
-const ALARMS_MOST: usize = 1000;
+const MAX_ALARM_KINDS: usize = 1000;
 
 /// Whether a change may stand without its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Weight {
+pub(crate) enum AuditMode {
     /// What widens, or lets something happen: no record, no change.
-    Strict,
+    Required,
     /// What narrows, or tells what has happened: the record follows later.
-    Lenient,
+    BestEffort,
 }
 
 /// Store and audit, written together.
 pub struct Journal {
     store: Store,
-    records: Arc<Writing>,
-    notices: Arc<Notices>,
+    records: Arc<RecordWriter>,
+    notices: Arc<NoticeQueue>,
     anonymizer: Arc<ArcSwap<Anonymizer>>,
     clock: Arc<dyn Clock>,
     /// Whether the last records could not be written, and people were told so.
-    failing: AtomicBool,
+    audit_failing: AtomicBool,
     /// Alarms that were raised lately, by what they say, and how often since.
-    alarms: Mutex<Damper<(Alarm, String), u64>>,
+    alarms: Mutex<Debouncer<(AlarmKind, String), u64>>,
 }
 
 /// The segment, and the records that could not be written to it yet.
-struct Writing {
-    audit: Arc<Segment>,
-    late: Mutex<VecDeque<Record>>,
+struct RecordWriter {
+    audit: Arc<AuditWriter>,
+    late: Mutex<VecDeque<AuditRecord>>,
 }
 
 impl Journal {
@@ -70,107 +70,123 @@ impl Journal {
     #[must_use]
     pub fn new(
         store: Store,
-        audit: Arc<Segment>,
+        audit: Arc<AuditWriter>,
         anonymizer: Arc<ArcSwap<Anonymizer>>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
-        let records = Arc::new(Writing { audit, late: Mutex::default() });
+        let records = Arc::new(RecordWriter { audit, late: Mutex::default() });
         let failing = AtomicBool::new(false);
-        let alarms = Mutex::new(Damper::new(ALARMS_FOR));
-        Arc::new(Self { store, records, notices: Arc::default(), anonymizer, clock, failing, alarms })
+        let alarms = Mutex::new(Debouncer::new(ALARM_GATHER_INTERVAL));
+        Arc::new(Self {
+            store,
+            records,
+            notices: Arc::default(),
+            anonymizer,
+            clock,
+            audit_failing: failing,
+            alarms,
+        })
     }
 
     /// Tells a person of something that changes nothing in the store. What cannot be written now follows.
-    pub async fn tell(&self, notice: Notice) {
-        self.notices.keep([notice]);
-        if let Err(error) = self.tell_late().await {
+    pub async fn add_notice(&self, notice: Notice) {
+        self.notices.keep_late([notice]);
+        if let Err(error) = self.write_late_notices().await {
             tracing::error!(%error, "a notice waits for the disk");
         }
     }
 
     /// Raises an alarm, in Portero's own words. What an agent could raise at will is counted where it says the same as
-    /// one of the last minutes, and told with the others by `tell_alarms`: nobody is flooded with alarms to
+    /// one of the last minutes, and told with the others by `flush_alarms`: nobody is flooded with alarms to
     /// overlook one in.
-    pub async fn alarm(&self, alarm: Alarm, about: &str) {
+    pub async fn raise_alarm(&self, alarm: AlarmKind, about: &str) {
         let told = match alarm {
-            Alarm::Withheld => self.count(alarm, about),
-            Alarm::Audit | Alarm::Store | Alarm::Configuration | Alarm::Passphrase | Alarm::Lost => Some(1),
+            AlarmKind::Withheld => self.count_alarm(alarm, about),
+            AlarmKind::Audit
+            | AlarmKind::Store
+            | AlarmKind::Configuration
+            | AlarmKind::Passphrase
+            | AlarmKind::Lost => Some(1),
         };
         if let Some(count) = told {
-            self.tell_alarm(alarm, about, count).await;
+            self.add_alarm_notice(alarm, about, count).await;
         }
     }
 
     /// How many such alarms are to be told now, if any.
-    fn count(&self, alarm: Alarm, about: &str) -> Option<u64> {
-        let mut alarms = lock(&self.alarms);
-        if alarms.kinds() >= ALARMS_MOST {
+    fn count_alarm(&self, alarm: AlarmKind, about: &str) -> Option<u64> {
+        let mut alarms = lock_unpoisoned(&self.alarms);
+        if alarms.kind_count() >= MAX_ALARM_KINDS {
             return Some(1);
         }
-        alarms.note((alarm, about.to_owned()), 1, self.now().boot, |count, more| *count += more)
+        alarms.admit((alarm, about.to_owned()), 1, self.now().boot, |count, more| *count += more)
     }
 
     /// Tells of the alarms that were counted for long enough; of all of them where the daemon is about to end.
-    pub(crate) async fn tell_alarms(&self, ends: bool) {
+    pub(crate) async fn flush_alarms(&self, ends: bool) {
         let now = self.now().boot;
         let counted = {
-            let mut alarms = lock(&self.alarms);
-            if ends { alarms.all(now) } else { alarms.due(now) }
+            let mut alarms = lock_unpoisoned(&self.alarms);
+            if ends { alarms.take_all(now) } else { alarms.take_due(now) }
         };
         for ((alarm, about), count) in counted {
-            self.tell_alarm(alarm, &about, count).await;
+            self.add_alarm_notice(alarm, &about, count).await;
         }
     }
 
-    async fn tell_alarm(&self, alarm: Alarm, about: &str, count: u64) {
+    async fn add_alarm_notice(&self, alarm: AlarmKind, about: &str, count: u64) {
         let about = match count {
-            1 => self.words(about),
-            _ => self.words(&format!("{about} ({count} times)")),
+            1 => self.conceal_text(about),
+            _ => self.conceal_text(&format!("{about} ({count} times)")),
         };
-        self.tell(Notice::Alarm { alarm, about }).await;
+        self.add_notice(Notice::Alarm { alarm, about }).await;
     }
 
     /// Text for a notice, concealed.
     #[must_use]
-    pub fn words(&self, text: &str) -> Fake<String> {
+    pub fn conceal_text(&self, text: &str) -> Fake<String> {
         self.anonymizer.load().conceal_text(text)
     }
 
     /// The segment that is written to here.
-    pub(crate) fn segment(&self) -> String {
-        self.records.audit.head().segment
+    pub(crate) fn own_segment(&self) -> String {
+        self.records.audit.checkpoint().segment
     }
 
     /// Whether this is the segment that is written to here.
-    pub(crate) fn is_own(&self, segment: &str) -> bool {
-        self.records.audit.head().segment == segment
+    pub(crate) fn is_own_segment(&self, segment: &str) -> bool {
+        self.records.audit.checkpoint().segment == segment
     }
 
     /// Wakes whoever tells people: the value counts.
     #[must_use]
-    pub fn notices(&self) -> watch::Receiver<u64> {
-        self.notices.watch()
+    pub fn subscribe_notices(&self) -> watch::Receiver<u64> {
+        self.notices.subscribe()
     }
 
     /// Returns when a notice waits for the disk.
-    pub(crate) async fn notice_is_late(&self) {
-        self.notices.is_late().await;
+    pub(crate) async fn wait_for_late_notice(&self) {
+        self.notices.wait_for_late().await;
     }
 
     /// Writes the notices that could not be written yet.
     ///
     /// # Errors
     /// When they still cannot be.
-    pub(crate) async fn tell_late(&self) -> Result<(), StoreError> {
+    pub(crate) async fn write_late_notices(&self) -> Result<(), StoreError> {
         let (notices, at) = (Arc::clone(&self.notices), self.now().wall);
-        let taken = notices.take();
+        let taken = notices.take_late();
         let put = {
             let taken = taken.clone();
-            self.store.write(Records::None, move |connection| notices::put(connection, &taken, at)).await
+            self.store
+                .write(Durability::StoreSynced, move |connection| {
+                    notice_queue::put_in_outbox(connection, &taken, at)
+                })
+                .await
         };
         match put {
-            Ok(()) => self.notices.wake(),
-            Err(_) => self.notices.keep(taken),
+            Ok(()) => self.notices.notify_watchers(),
+            Err(_) => self.notices.keep_late(taken),
         }
         put
     }
@@ -186,17 +202,17 @@ impl Journal {
         done: bool,
         process: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.record(self.act(act, about, done, process)).await
+        self.record(self.act_record(act, about, done, process)).await
     }
 
     /// Writes one record that belongs to no change of the store, synced, on a thread that may wait for the disk.
     ///
     /// # Errors
     /// As [`Journal::record_act`].
-    pub async fn record(&self, record: Record) -> Result<(), StoreError> {
+    pub async fn record(&self, record: AuditRecord) -> Result<(), StoreError> {
         let records = Arc::clone(&self.records);
         let written = tokio::task::spawn_blocking(move || {
-            records.append_durable(&record).inspect_err(|_| records.keep([record.clone()]))
+            records.append_durable(&record).inspect_err(|_| records.keep_late([record.clone()]))
         });
         written
             .await
@@ -205,10 +221,10 @@ impl Journal {
     }
 
     /// Writes one record that nothing depends on, unsynced; when it cannot be written, later.
-    pub(crate) fn note(&self, record: Record) {
+    pub(crate) fn record_unsynced(&self, record: AuditRecord) {
         if let Err(error) = self.records.append(std::slice::from_ref(&record)) {
             tracing::error!(%error, "the audit cannot be written");
-            self.records.keep([record]);
+            self.records.keep_late([record]);
         }
     }
 
@@ -216,9 +232,11 @@ impl Journal {
     ///
     /// # Errors
     /// [`StoreError::Audit`], or when the store cannot be written.
-    pub(crate) async fn keep_head(&self) -> Result<(), StoreError> {
-        let head = self.records.audit.head();
-        self.store.write(Records::Synced, move |connection| heads::keep(connection, &head)).await
+    pub(crate) async fn save_checkpoint(&self) -> Result<(), StoreError> {
+        let head = self.records.audit.checkpoint();
+        self.store
+            .write(Durability::AuditSynced, move |connection| checkpoints::save_checkpoint(connection, &head))
+            .await
     }
 
     pub(crate) const fn store(&self) -> &Store {
@@ -231,60 +249,60 @@ impl Journal {
 
     /// Makes a change that gives its value and the records to write about it; of the tasks in these, people
     /// are told. `change` may run twice; the first time leaves nothing behind then.
-    pub(crate) async fn change<T, F>(&self, weight: Weight, change: F) -> Result<T, StoreError>
+    pub(crate) async fn change<T, F>(&self, weight: AuditMode, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: Fn(&Connection) -> Result<(T, Vec<Record>), StoreError> + Send + Sync + 'static,
+        F: Fn(&Connection) -> Result<(T, Vec<AuditRecord>), StoreError> + Send + Sync + 'static,
     {
         let change = move |connection: &Connection| {
-            change(connection).map(|(value, records)| (value, Account::from(records)))
+            change(connection).map(|(value, records)| (value, ChangeReport::from(records)))
         };
-        self.change_and_tell(weight, change).await
+        self.change_and_notify(weight, change).await
     }
 
     /// The same, for a change of which people are told more than of tasks.
-    pub(crate) async fn change_and_tell<T, F>(&self, weight: Weight, change: F) -> Result<T, StoreError>
+    pub(crate) async fn change_and_notify<T, F>(&self, weight: AuditMode, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: Fn(&Connection) -> Result<(T, Account), StoreError> + Send + Sync + 'static,
+        F: Fn(&Connection) -> Result<(T, ChangeReport), StoreError> + Send + Sync + 'static,
     {
         let change = Arc::new(change);
         let written = Arc::new(Mutex::new(Vec::new()));
-        let attempt = self.notices.attempt(weight, self.now().wall);
+        let attempt = self.notices.begin_attempt(weight, self.now().wall);
         let recorded = {
             let (change, attempt) = (change.clone(), attempt.clone());
             let (records, written) = (self.records.clone(), written.clone());
-            self.store.write(Records::Synced, move |connection| {
+            self.store.write(Durability::AuditSynced, move |connection| {
                 let (value, account) = change(connection)?;
-                attempt.put(connection, account.notices)?;
+                attempt.put_notices(connection, account.notices)?;
                 let about = account.records;
                 #[cfg(test)]
-                crash::reached_change(Stage::Changed, &about);
+                crash::crash_at_change(ChangeStage::Changed, &about);
                 if !about.is_empty() {
                     records.append(&about).map_err(|error| StoreError::Audit(error.to_string()))?;
-                    *lock(&written) = about;
+                    *lock_unpoisoned(&written) = about;
                     // Synced before this is committed, so the file is never shorter than its head.
-                    heads::keep(connection, &records.audit.head())?;
+                    checkpoints::save_checkpoint(connection, &records.audit.checkpoint())?;
                     #[cfg(test)]
-                    crash::reached_change(Stage::Recorded, lock(&written).as_slice());
+                    crash::crash_at_change(ChangeStage::Recorded, lock_unpoisoned(&written).as_slice());
                 }
                 Ok(value)
             })
         }
         .await;
-        attempt.end(recorded.is_ok());
+        attempt.finish(recorded.is_ok());
         if let Err(StoreError::Audit(problem)) = &recorded {
-            self.audit_fails(problem).await;
+            self.report_audit_failure(problem).await;
         }
         match recorded {
-            Err(StoreError::Audit(_)) if weight == Weight::Lenient => {
-                let unwritten = lock(&written).is_empty();
+            Err(StoreError::Audit(_)) if weight == AuditMode::BestEffort => {
+                let unwritten = lock_unpoisoned(&written).is_empty();
                 self.change_without_record(change, unwritten).await
             }
             Err(error) => {
-                let undone = std::mem::take(&mut *lock(&written));
+                let undone = std::mem::take(&mut *lock_unpoisoned(&written));
                 for record in &undone {
-                    let about = format!("{}: {error}", told(&record.event));
+                    let about = format!("{}: {error}", describe_undone(&record.event));
                     // This is already the second failure; the one that is told is the first.
                     let _ = self.record_act("undo", &about, true, None).await;
                 }
@@ -292,9 +310,9 @@ impl Journal {
             }
             Ok(value) => {
                 #[cfg(test)]
-                crash::reached_change(Stage::Committed, lock(&written).as_slice());
-                if !lock(&written).is_empty() {
-                    self.failing.store(false, Ordering::Relaxed);
+                crash::crash_at_change(ChangeStage::Committed, lock_unpoisoned(&written).as_slice());
+                if !lock_unpoisoned(&written).is_empty() {
+                    self.audit_failing.store(false, Ordering::Relaxed);
                 }
                 Ok(value)
             }
@@ -306,41 +324,47 @@ impl Journal {
     async fn change_without_record<T, F>(&self, change: Arc<F>, unwritten: bool) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: Fn(&Connection) -> Result<(T, Account), StoreError> + Send + Sync + 'static,
+        F: Fn(&Connection) -> Result<(T, ChangeReport), StoreError> + Send + Sync + 'static,
     {
-        let attempt = self.notices.attempt(Weight::Lenient, self.now().wall);
+        let attempt = self.notices.begin_attempt(AuditMode::BestEffort, self.now().wall);
         let putting = attempt.clone();
-        let changed = self.store.write(Records::None, move |connection| {
+        let changed = self.store.write(Durability::StoreSynced, move |connection| {
             let (value, account) = change(connection)?;
-            putting.put(connection, account.notices)?;
+            putting.put_notices(connection, account.notices)?;
             Ok((value, account.records))
         });
         let changed = changed.await;
-        attempt.end(changed.is_ok());
+        attempt.finish(changed.is_ok());
         let (value, about) = changed?;
         if unwritten {
-            self.records.keep(about);
+            self.records.keep_late(about);
         }
         Ok(value)
     }
 
     /// Tells people once that the audit cannot be written, until it can be again.
-    async fn audit_fails(&self, problem: &str) {
-        if !self.failing.swap(true, Ordering::Relaxed) {
+    async fn report_audit_failure(&self, problem: &str) {
+        if !self.audit_failing.swap(true, Ordering::Relaxed) {
             let about = format!(
                 "the audit cannot be written ({problem}): nothing that widens and no approved call goes on \
                  until it can be; look at the disk"
             );
-            self.alarm(Alarm::Audit, &about).await;
+            self.raise_alarm(AlarmKind::Audit, &about).await;
         }
     }
 
-    pub(crate) fn act(&self, act: &str, about: &str, done: bool, process: Option<&str>) -> Record {
-        Record {
+    pub(crate) fn act_record(
+        &self,
+        act: &str,
+        about: &str,
+        done: bool,
+        process: Option<&str>,
+    ) -> AuditRecord {
+        AuditRecord {
             at: self.now().wall,
             session: None,
             principal: None,
-            event: Event::Act {
+            event: AuditEvent::Act {
                 act: act.to_owned(),
                 about: about.to_owned(),
                 done,
@@ -351,12 +375,12 @@ impl Journal {
 }
 
 /// The record of the state that a task has come into.
-pub(crate) fn about_task(task: &Task, by: &str, note: Option<&Fake<String>>) -> Record {
-    Record {
+pub(crate) fn task_record(task: &Task, by: &str, note: Option<&Fake<String>>) -> AuditRecord {
+    AuditRecord {
         at: task.changed,
         session: Some(task.origin.session),
         principal: Some(task.origin.principal.clone()),
-        event: Event::Task {
+        event: AuditEvent::Task {
             task: task.id,
             tool: task.call.tool.clone(),
             state: task.state,
@@ -367,29 +391,29 @@ pub(crate) fn about_task(task: &Task, by: &str, note: Option<&Fake<String>>) -> 
 }
 
 /// What a record that does not hold was about.
-fn told(event: &Event) -> String {
+fn describe_undone(event: &AuditEvent) -> String {
     match event {
-        Event::Task { task, state, .. } => format!("task {task} is not {state}"),
-        Event::Act { act, about, .. } => format!("{act} {about}"),
-        Event::Interrupted { segment, call, .. } => format!("the end of call {call} of {segment}"),
-        Event::Intent { .. }
-        | Event::Outcome { .. }
-        | Event::Refused { .. }
-        | Event::Config { .. }
-        | Event::Continued { .. }
-        | Event::Removed { .. }
-        | Event::Process { .. } => "the last record".to_owned(),
+        AuditEvent::Task { task, state, .. } => format!("task {task} is not {state}"),
+        AuditEvent::Act { act, about, .. } => format!("{act} {about}"),
+        AuditEvent::Interrupted { segment, call, .. } => format!("the end of call {call} of {segment}"),
+        AuditEvent::Intent { .. }
+        | AuditEvent::Outcome { .. }
+        | AuditEvent::Refused { .. }
+        | AuditEvent::Config { .. }
+        | AuditEvent::Continued { .. }
+        | AuditEvent::Removed { .. }
+        | AuditEvent::Process { .. } => "the last record".to_owned(),
     }
 }
 
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_unpoisoned<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Writing {
+impl RecordWriter {
     /// Writes what is late, then `records`.
-    fn append(&self, records: &[Record]) -> std::io::Result<()> {
-        let mut late = lock(&self.late);
+    fn append(&self, records: &[AuditRecord]) -> std::io::Result<()> {
+        let mut late = lock_unpoisoned(&self.late);
         while let Some(record) = late.front() {
             self.audit.append(record)?;
             late.pop_front();
@@ -399,15 +423,15 @@ impl Writing {
     }
 
     /// The same, and returns once they are on the disk.
-    fn append_durable(&self, record: &Record) -> std::io::Result<()> {
+    fn append_durable(&self, record: &AuditRecord) -> std::io::Result<()> {
         self.append(&[])?;
         self.audit.append_durable(record)
     }
 
-    fn keep(&self, records: impl IntoIterator<Item = Record>) {
-        let mut late = lock(&self.late);
+    fn keep_late(&self, records: impl IntoIterator<Item = AuditRecord>) {
+        let mut late = lock_unpoisoned(&self.late);
         late.extend(records);
-        while late.len() > LATE_MOST {
+        while late.len() > MAX_LATE_RECORDS {
             late.pop_front();
             tracing::error!("an audit record is lost: too many wait for the disk");
         }

@@ -15,7 +15,7 @@ mod reserved;
 
 pub mod store;
 
-pub mod damper;
+pub mod debouncer;
 
 pub mod journal;
 
@@ -23,27 +23,27 @@ pub mod outbox;
 
 pub mod alarms;
 
-pub mod heads;
+pub mod checkpoints;
 
-pub mod upkeep;
+pub mod retention;
 
-pub mod taps;
+pub mod buttons;
 
-pub mod consent;
+pub mod remote_confirmation;
 
 pub mod passphrase;
 
 pub mod pairing;
 
-pub mod weather;
+pub mod bot_health;
 
-pub mod confirmed;
+pub mod approved_config;
 
-pub mod edits;
+pub mod recent_edits;
 
-pub mod rules;
+pub mod overrides;
 
-pub mod approval;
+pub mod approvals;
 
 pub mod executor;
 
@@ -53,11 +53,11 @@ pub mod sessions;
 
 pub mod connections;
 
-pub mod servers;
+pub mod upstreams;
 
 pub mod daemon;
 
-pub mod configuration;
+pub mod apply_config;
 
 pub mod api;
 

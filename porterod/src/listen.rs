@@ -7,92 +7,103 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portero::identity::Transcript;
 use portero::ipc::requests::approvals::WatchTasks;
 use portero::ipc::requests::daemon::StopDaemon;
 use portero::ipc::{
-    Accepted, Failure, FailureKind, FromDaemon, Greeted, Hello, Inbox, Listener, Lock, MAX_OPEN_REQUESTS,
-    Outbox, Peer, RawRequest, Request as _, SendError, ToDaemon, Welcome,
+    AcceptedPeer, DaemonFailure, DaemonListener, DaemonLock, FailureKind, FromDaemon, GreetedPeer, Hello,
+    MAX_OPEN_REQUESTS, MessageReceiver, MessageSender, PeerRole, RawRequest, Request as _, SendError,
+    ToDaemon, Welcome,
 };
-use portero::task::Origin;
+use portero::store_identity::Transcript;
+use portero::task::CallOrigin;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Answer, Caller, Incoming, Session, Subscriber};
-use crate::connections::{Connections, Role, Slot};
+use crate::connections::{ConnectionRole, ConnectionSlot, Connections};
 use crate::daemon::Daemon;
 
 /// How long to wait when the system can't accept.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Serves until the daemon is to end. The lock is given back, to be dropped when everything has ended.
-pub async fn serve(daemon: Arc<Daemon>, listener: Listener) -> Lock {
+pub async fn serve_socket(daemon: Arc<Daemon>, listener: DaemonListener) -> DaemonLock {
     let connections = Arc::new(Connections::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = daemon.stop.cancelled() => return listener.retire(),
+            () = daemon.stop.cancelled() => return listener.stop_listening(),
         };
         match accepted {
-            Ok(accepted) => match connections.accept(accepted.process()) {
-                Ok(slot) => drop(daemon.work.spawn(connection(Arc::clone(&daemon), accepted, slot))),
-                Err(crowded) => drop(daemon.work.spawn(accepted.refuse(crowded))),
+            Ok(accepted) => match connections.accept_connection(accepted.process()) {
+                Ok(slot) => {
+                    drop(daemon.pending_work.spawn(serve_connection(Arc::clone(&daemon), accepted, slot)))
+                }
+                Err(crowded) => drop(daemon.pending_work.spawn(accepted.refuse_peer(crowded))),
             },
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
             }
         }
     }
 }
 
-async fn connection(daemon: Arc<Daemon>, accepted: Accepted, slot: Slot) {
+async fn serve_connection(daemon: Arc<Daemon>, accepted: AcceptedPeer, slot: ConnectionSlot) {
     let process = accepted.process().clone();
     let admit = |hello: &Hello| {
-        let welcome = welcome(&daemon, hello)?;
-        slot.greeted(match hello.peer {
-            Peer::Terminal => Role::Terminal,
-            Peer::Session { .. } => Role::Session,
+        let welcome = build_welcome(&daemon, hello)?;
+        slot.assign_role(match hello.peer {
+            PeerRole::Terminal => ConnectionRole::Terminal,
+            PeerRole::Session { .. } => ConnectionRole::Session,
         })?;
         Ok(welcome)
     };
     let greeted = tokio::select! {
-        greeted = accepted.greet(&daemon.build, admit) => greeted,
-        () = slot.evicted() => return tracing::info!(%process, "a connection that said nothing was closed"),
+        greeted = accepted.greet_peer(&daemon.build, admit) => greeted,
+        () = slot.wait_for_eviction() => return tracing::info!(%process, "a connection that said nothing was closed"),
     };
-    let Greeted { hello, transcript, inbox, outbox } = match greeted {
+    let GreetedPeer { hello, transcript, receiver: inbox, sender: outbox } = match greeted {
         Ok(greeted) => greeted,
         Err(failure) => return tracing::info!(%process, %failure, "a connection was refused"),
     };
     let caller = match hello.peer {
-        Peer::Terminal => Caller::Terminal(process, outbox.clone()),
-        Peer::Session { id, agent_session, principal, directory } => {
+        PeerRole::Terminal => Caller::Terminal(process, outbox.clone()),
+        PeerRole::Session { id, agent_session, principal, directory } => {
             let client = daemon.anonymizer.load().conceal_text("");
-            let origin = Origin { principal, session: id, agent_session, client, directory };
-            let seat = daemon.sessions.join(&origin, outbox.clone());
+            let origin = CallOrigin { principal, session: id, agent_session, client, directory };
+            let seat = daemon.sessions.join_session(&origin, outbox.clone());
             let subscriber = Subscriber::new(&daemon, &origin);
             Caller::Session(Session { seat, subscriber, origin, outbox: outbox.clone() })
         }
     };
-    let open = Arc::new(Open::default());
+    let open = Arc::new(OpenRequests::default());
     let unread = Arc::new(Semaphore::new(MAX_OPEN_REQUESTS));
     let (caller, slot) = (Arc::new(caller), Arc::new(slot));
     let open_here = Arc::clone(&open);
-    let connection = Connection { daemon, caller, transcript, outbox, open: open_here, unread, slot };
-    connection.serve(inbox).await;
-    open.withdraw_all();
+    let connection = ClientConnection {
+        daemon,
+        caller,
+        transcript,
+        outbox,
+        open_requests: open_here,
+        unread_answers: unread,
+        slot,
+    };
+    connection.serve_inbox(inbox).await;
+    open.cancel_all();
     if matches!(*connection.caller, Caller::Session(_)) {
-        connection.daemon.heads.session_left();
+        connection.daemon.checkpoints.note_session_left();
     }
 }
 
-fn welcome(daemon: &Daemon, hello: &Hello) -> Result<Welcome, Failure> {
-    same_configuration(daemon, hello)?;
-    let confirmed = daemon.confirmed.confirmed().digest();
-    Ok(Welcome::sign(hello, daemon.confirmed.store_key(), daemon.build.clone(), confirmed))
+fn build_welcome(daemon: &Daemon, hello: &Hello) -> Result<Welcome, DaemonFailure> {
+    check_same_config(daemon, hello)?;
+    let confirmed = daemon.approved_config.current().digest();
+    Ok(Welcome::sign(hello, daemon.approved_config.store_key(), daemon.build.clone(), confirmed))
 }
 
-fn same_configuration(daemon: &Daemon, hello: &Hello) -> Result<(), Failure> {
+fn check_same_config(daemon: &Daemon, hello: &Hello) -> Result<(), DaemonFailure> {
     let own = &daemon.paths.config;
     let same = hello.config == *own
         || matches!((hello.config.canonicalize(), own.canonicalize()), (Ok(its), Ok(own)) if its == own);
@@ -104,7 +115,7 @@ fn same_configuration(daemon: &Daemon, hello: &Hello) -> Result<(), Failure> {
         own.display(),
         hello.config.display()
     );
-    Err(Failure::new(FailureKind::Configuration, message).with_hint(format!(
+    Err(DaemonFailure::new(FailureKind::Configuration, message).with_hint(format!(
         "stop it with `portero --config {} daemon stop`, or give each its own PORTERO_RUNTIME_DIR and \
          PORTERO_STATE_DIR",
         own.display()
@@ -113,11 +124,11 @@ fn same_configuration(daemon: &Daemon, hello: &Hello) -> Result<(), Failure> {
 
 /// The requests of a connection that have no response yet.
 #[derive(Default)]
-struct Open(Mutex<HashMap<u64, CancellationToken>>);
+struct OpenRequests(Mutex<HashMap<u64, CancellationToken>>);
 
-impl Open {
+impl OpenRequests {
     /// None when there are too many, or the number is taken.
-    fn add(&self, number: u64) -> Option<CancellationToken> {
+    fn add_request(&self, number: u64) -> Option<CancellationToken> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= MAX_OPEN_REQUESTS || open.contains_key(&number) {
             return None;
@@ -127,56 +138,56 @@ impl Open {
         Some(token)
     }
 
-    fn close(&self, number: u64) -> Option<CancellationToken> {
+    fn remove_request(&self, number: u64) -> Option<CancellationToken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number)
     }
 
-    fn withdraw_all(&self) {
+    fn cancel_all(&self) {
         for (_, token) in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain() {
             token.cancel();
         }
     }
 }
 
-struct Connection {
+struct ClientConnection {
     daemon: Arc<Daemon>,
     caller: Arc<Caller>,
     transcript: Transcript,
-    outbox: Outbox,
-    open: Arc<Open>,
+    outbox: MessageSender,
+    open_requests: Arc<OpenRequests>,
     /// Room for requests whose responses are not on their way yet.
-    unread: Arc<Semaphore>,
-    slot: Arc<Slot>,
+    unread_answers: Arc<Semaphore>,
+    slot: Arc<ConnectionSlot>,
 }
 
-impl Connection {
-    async fn serve(&self, mut inbox: Inbox) {
+impl ClientConnection {
+    async fn serve_inbox(&self, mut inbox: MessageReceiver) {
         loop {
             let incoming = tokio::select! {
-                incoming = inbox.next() => incoming,
+                incoming = inbox.next_message() => incoming,
                 () = self.daemon.stop.cancelled() => {
-                    let ending = Failure::new(FailureKind::Refused, "the daemon is ending");
-                    let _ = self.outbox.push(&FromDaemon::Closing(ending));
-                    return self.outbox.closing().close("the daemon is ending");
+                    let ending = DaemonFailure::new(FailureKind::Refused, "the daemon is ending");
+                    let _ = self.outbox.try_send(&FromDaemon::Closing(ending));
+                    return self.outbox.connection_end().close("the daemon is ending");
                 }
-                () = self.slot.evicted() => {
-                    let crowded = Failure::new(FailureKind::Refused, "too many are connected: this place was needed")
+                () = self.slot.wait_for_eviction() => {
+                    let crowded = DaemonFailure::new(FailureKind::Refused, "too many are connected: this place was needed")
                         .with_hint("run this again; `portero status` shows the sessions");
-                    let _ = self.outbox.push(&FromDaemon::Closing(crowded));
-                    return self.outbox.closing().close("its place was needed");
+                    let _ = self.outbox.try_send(&FromDaemon::Closing(crowded));
+                    return self.outbox.connection_end().close("its place was needed");
                 }
             };
             match incoming {
                 None => return,
                 Some(ToDaemon::Request { number, request }) => self.handle(number, request).await,
                 Some(ToDaemon::Withdraw { number }) => {
-                    if let Some(token) = self.open.close(number) {
+                    if let Some(token) = self.open_requests.remove_request(number) {
                         token.cancel();
                     }
                 }
                 Some(ToDaemon::Follows { epoch }) => {
                     if let Caller::Session(session) = &*self.caller {
-                        session.seat.follows(epoch);
+                        session.seat.note_epoch(epoch);
                     }
                 }
             }
@@ -184,25 +195,26 @@ impl Connection {
     }
 
     async fn handle(&self, number: u64, request: RawRequest) {
-        let Some(withdrawn) = self.open.add(number) else {
+        let Some(withdrawn) = self.open_requests.add_request(number) else {
             let message =
                 format!("at most {MAX_OPEN_REQUESTS} requests may be open at once, each with its number");
-            return respond(&self.outbox, number, Err(Failure::new(FailureKind::Refused, message))).await;
+            return respond(&self.outbox, number, Err(DaemonFailure::new(FailureKind::Refused, message)))
+                .await;
         };
         // A peer that asks and does not read is heard no further: its responses would pile up here.
-        let Ok(room) = Arc::clone(&self.unread).acquire_owned().await else { return };
+        let Ok(room) = Arc::clone(&self.unread_answers).acquire_owned().await else { return };
         let ends = request.method == StopDaemon::METHOD && matches!(*self.caller, Caller::Terminal(..));
         let is_watch = request.method == WatchTasks::METHOD;
         let incoming = Incoming { number, request, transcript: self.transcript.clone(), withdrawn };
         let (daemon, caller) = (Arc::clone(&self.daemon), Arc::clone(&self.caller));
-        let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open));
+        let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open_requests));
         let slot = Arc::clone(&self.slot);
-        slot.asked(is_watch);
-        self.daemon.work.spawn(async move {
+        slot.begin_question(is_watch);
+        self.daemon.pending_work.spawn(async move {
             let answered = api::answer(&daemon, &caller, incoming).await;
-            slot.answered(is_watch);
+            slot.end_question(is_watch);
             // A request that was withdrawn is owed no response.
-            if open.close(number).is_some() {
+            if open.remove_request(number).is_some() {
                 respond(&outbox, number, answered).await;
             }
             drop(room);
@@ -217,7 +229,7 @@ impl Connection {
 const MAX_LOST_MESSAGE: usize = 1000;
 
 /// Sends a response; where it can't be sent, what the client must know in its place.
-async fn respond(outbox: &Outbox, number: u64, answered: Result<Answer, Failure>) {
+async fn respond(outbox: &MessageSender, number: u64, answered: Result<Answer, DaemonFailure>) {
     let (result, (kind, lost)) = match answered {
         Ok(Answer { response, if_lost }) => (Ok(response), if_lost),
         Err(failure) => {
@@ -227,9 +239,9 @@ async fn respond(outbox: &Outbox, number: u64, answered: Result<Answer, Failure>
     };
     let unfit = match outbox.send(&FromDaemon::Response { number, result }).await {
         Ok(()) | Err(SendError::Closed | SendError::Full) => return,
-        Err(error @ (SendError::TooLong(_) | SendError::NoJson(_))) => error,
+        Err(error @ (SendError::TooLong(_) | SendError::NotJson(_))) => error,
     };
-    let failure = Failure::new(kind, format!("{lost}: {unfit}"));
+    let failure = DaemonFailure::new(kind, format!("{lost}: {unfit}"));
     let _ = outbox.send(&FromDaemon::Response { number, result: Err(failure) }).await;
 }
 

@@ -8,23 +8,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use portero::audit::RealDisk;
+use portero::approved_config::expected_store;
+use portero::audit::SystemDisk;
 use portero::clock::SystemClock;
-use portero::confirmed::expected_store;
 use portero::hardening;
-use portero::identity::Nonce;
-use portero::ipc::{self, Failure, FailureKind, Hello, PROTOCOL, Peer, Probe};
+use portero::ipc::{self, DaemonFailure, FailureKind, Hello, PROTOCOL_VERSION, PeerRole, ProbeResult};
 use portero::paths::Paths;
-use portero::server::{Guard, guard};
-use porterod::app::{App, Parts};
+use portero::server::{GuardCommand, guard};
+use portero::store_identity::Nonce;
+use porterod::app::{App, AppDeps};
 use porterod::boot::boot_id;
-use porterod::channels::telegram::link::Tuning;
-use porterod::signals::{Graces, Signals};
+use porterod::channels::telegram::supervisor::TelegramTiming;
+use porterod::signals::{SignalGraces, Signals};
 
 mod detach;
 
 /// How long to wait for a daemon that is just starting or ending.
-const OTHER_DAEMON: Duration = Duration::from_secs(15);
+const OTHER_DAEMON_TIMEOUT: Duration = Duration::from_secs(15);
 /// The first pause before it is started again beside it, and the longest.
 const START_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
@@ -53,14 +53,14 @@ struct Args {
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
     // A guard must be nothing else first: it wants a process with one thread.
-    if args.by_ref().nth(1).is_some_and(|word| word == guard::WORD) {
+    if args.by_ref().nth(1).is_some_and(|word| word == guard::SUBCOMMAND) {
         return guard::run(args);
     }
     let environment: Vec<_> = std::env::vars_os().collect();
     let words: Vec<_> = std::env::args_os().collect();
     if let Err(error) = hardening::clear_loader_variables(&environment, &words) {
-        complain(
-            &internal(
+        print_failure(
+            &internal_failure(
                 "could not start without the variables by which other code comes into this program",
                 &error,
             )
@@ -69,17 +69,18 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let args = Args::parse();
-    let done = if args.detach { start_apart(&args) } else { run(&args).map(|()| ExitCode::SUCCESS) };
+    let done =
+        if args.detach { start_detached(&args) } else { run_daemon(&args).map(|()| ExitCode::SUCCESS) };
     match done {
         Ok(code) => code,
         Err(failure) => {
-            complain(&failure);
+            print_failure(&failure);
             ExitCode::FAILURE
         }
     }
 }
 
-fn complain(failure: &Failure) {
+fn print_failure(failure: &DaemonFailure) {
     let mut stderr = std::io::stderr().lock();
     let _ = writeln!(stderr, "error: {failure}");
     if let Some(hint) = &failure.hint {
@@ -87,14 +88,15 @@ fn complain(failure: &Failure) {
     }
 }
 
-fn internal(what: &str, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(FailureKind::Internal, format!("{what}: {error}"))
+fn internal_failure(what: &str, error: &dyn std::fmt::Display) -> DaemonFailure {
+    DaemonFailure::new(FailureKind::Internal, format!("{what}: {error}"))
 }
 
 /// Starts the daemon as a child that this process then leaves behind, so that whoever ends the tree of
 /// processes of the one that asked does not end the daemon.
-fn start_apart(args: &Args) -> Result<ExitCode, Failure> {
-    let own = std::env::current_exe().map_err(|error| internal("could not find this program", &error))?;
+fn start_detached(args: &Args) -> Result<ExitCode, DaemonFailure> {
+    let own =
+        std::env::current_exe().map_err(|error| internal_failure("could not find this program", &error))?;
     let mut daemon = Command::new(own);
     daemon.arg("--detached");
     if let Some(config) = &args.config {
@@ -105,52 +107,55 @@ fn start_apart(args: &Args) -> Result<ExitCode, Failure> {
     } else {
         daemon.stdin(Stdio::null());
     }
-    let word = detach::start(&mut daemon).map_err(|error| internal("could not start", &error))?;
+    let word =
+        detach::start_daemon(&mut daemon).map_err(|error| internal_failure("could not start", &error))?;
     match word {
         // It listens, or another one does.
         Ok(word) => {
-            say(&word);
+            print_status_word(&word);
             Ok(ExitCode::SUCCESS)
         }
         // It has said why on stderr, which is this process's too.
         Err(Some(code)) => Ok(ExitCode::from(code)),
-        Err(None) => Err(internal("could not start", &"it was killed before it listened")),
+        Err(None) => Err(internal_failure("could not start", &"it was killed before it listened")),
     }
 }
 
-fn run(args: &Args) -> Result<(), Failure> {
+fn run_daemon(args: &Args) -> Result<(), DaemonFailure> {
     let paths = Paths::resolve(args.config.as_deref(), &|name| std::env::var_os(name))
-        .map_err(|error| Failure::new(FailureKind::Configuration, error.to_string()))?;
+        .map_err(|error| DaemonFailure::new(FailureKind::Configuration, error.to_string()))?;
     if args.detached {
-        paths.create().map_err(|error| internal("could not prepare the directories", &error))?;
+        paths
+            .create_directories()
+            .map_err(|error| internal_failure("could not prepare the directories", &error))?;
         detach::leave_terminal();
     }
-    detach::log(args.detached.then(|| paths.server_logs()).as_deref())
-        .map_err(|error| internal("could not open the log", &error))?;
+    detach::init_logging(args.detached.then(|| paths.server_logs()).as_deref())
+        .map_err(|error| internal_failure("could not open the log", &error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| internal("could not start", &error))?;
-    let served = runtime.block_on(serve(paths, args));
+        .map_err(|error| internal_failure("could not start", &error))?;
+    let served = runtime.block_on(serve_until_stopped(paths, args));
     // A thread that hangs on a drive must not keep the process.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(paths: Paths, args: &Args) -> Result<(), Failure> {
-    outlive_file_limits();
+async fn serve_until_stopped(paths: Paths, args: &Args) -> Result<(), DaemonFailure> {
+    ignore_file_size_signal();
     // Before anybody is told that it is ready: whoever waits for that may end it at once.
-    let mut signals =
-        Signals::new(Graces::default()).map_err(|error| internal("could not listen for signals", &error))?;
-    let Some(app) = start(&paths, args.detached).await? else { return Ok(()) };
-    say("ready");
+    let mut signals = Signals::new(SignalGraces::default())
+        .map_err(|error| internal_failure("could not listen for signals", &error))?;
+    let Some(app) = start_app(&paths, args.detached).await? else { return Ok(()) };
+    print_status_word("ready");
     if args.detached {
         detach::let_go(args.tied);
     }
     tokio::select! {
-        () = app.stopped() => {}
+        () = app.wait_for_stop() => {}
         () = signals.next() => tracing::info!("ending, as a signal says"),
-        () = end_of_input(), if args.tied => tracing::info!("ending, since whoever started this is gone"),
+        () = wait_for_stdin_end(), if args.tied => tracing::info!("ending, since whoever started this is gone"),
     }
     app.shutdown().await;
     Ok(())
@@ -158,7 +163,7 @@ async fn serve(paths: Paths, args: &Args) -> Result<(), Failure> {
 
 /// From now on a write beyond `ulimit -f` fails as on a full disk, instead of ending this process: the system sends
 /// SIGXFSZ, and here is somebody who hears it. What is executed from here begins with the default again.
-fn outlive_file_limits() {
+fn ignore_file_size_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -170,7 +175,7 @@ fn outlive_file_limits() {
 }
 
 /// Returns at the end of standard input.
-async fn end_of_input() {
+async fn wait_for_stdin_end() {
     let (ended, end) = tokio::sync::oneshot::channel();
     // A thread of its own: the runtime would wait for one of its own to return from reading.
     std::thread::spawn(move || {
@@ -181,64 +186,66 @@ async fn end_of_input() {
 }
 
 /// Starts the daemon; none if another one runs already and that is well.
-async fn start(paths: &Paths, detached: bool) -> Result<Option<App>, Failure> {
+async fn start_app(paths: &Paths, detached: bool) -> Result<Option<App>, DaemonFailure> {
     let since = Instant::now();
     let mut pause = START_PAUSES.0;
     loop {
-        let failure = match App::start(parts(paths)?).await {
+        let failure = match App::start(app_deps(paths)?).await {
             Ok(app) => return Ok(Some(app)),
             Err(failure) => failure,
         };
         if !detached || failure.kind != FailureKind::Refused {
             return Err(failure);
         }
-        match ipc::probe(&paths.socket(), hello(paths), expected_store(paths).as_ref()).await {
-            Probe::Ready(_) => {
-                say("running");
+        match ipc::probe_daemon(&paths.socket(), terminal_hello(paths), expected_store(paths).as_ref()).await
+        {
+            ProbeResult::Ready(_) => {
+                print_status_word("running");
                 return Ok(None);
             }
-            Probe::NeedsRestart(reason) => return Err(reason),
+            ProbeResult::NeedsRestart(reason) => return Err(reason),
             // It starts or ends just now.
-            Probe::Unreachable(_) if since.elapsed() < OTHER_DAEMON => {
+            ProbeResult::Unreachable(_) if since.elapsed() < OTHER_DAEMON_TIMEOUT => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(START_PAUSES.1);
             }
-            Probe::Unreachable(error) => {
-                return Err(internal("another daemon holds the lock but does not answer", &error));
+            ProbeResult::Unreachable(error) => {
+                return Err(internal_failure("another daemon holds the lock but does not answer", &error));
             }
         }
     }
 }
 
-fn hello(paths: &Paths) -> Hello {
+fn terminal_hello(paths: &Paths) -> Hello {
     let build = env!("CARGO_PKG_VERSION").to_owned();
     Hello {
-        protocol: PROTOCOL,
+        protocol: PROTOCOL_VERSION,
         build,
         config: paths.config.clone(),
-        peer: Peer::Terminal,
+        peer: PeerRole::Terminal,
         nonce: Nonce::default(),
     }
 }
 
-fn parts(paths: &Paths) -> Result<Parts, Failure> {
-    let own = std::env::current_exe().map_err(|error| internal("could not find this program", &error))?;
+fn app_deps(paths: &Paths) -> Result<AppDeps, DaemonFailure> {
+    let own =
+        std::env::current_exe().map_err(|error| internal_failure("could not find this program", &error))?;
     let home = std::env::home_dir().filter(|home| home.is_dir()).unwrap_or_else(|| paths.state.clone());
-    Ok(Parts {
+    Ok(AppDeps {
         paths: paths.clone(),
         home,
         environment: std::env::vars_os().collect(),
         clock: Arc::new(SystemClock),
-        disk: Arc::new(RealDisk),
+        disk: Arc::new(SystemDisk),
         boot_id: boot_id(),
-        guard: Some(Guard { program: own, args: vec![OsString::from(guard::WORD)] }),
+        guard: Some(GuardCommand { program: own, args: vec![OsString::from(guard::SUBCOMMAND)] }),
         build: env!("CARGO_PKG_VERSION").to_owned(),
-        telegram: Tuning::default(),
+        telegram: TelegramTiming::default(),
     })
 }
 
 /// Tells whoever started this; nobody listening is no harm.
-fn say(word: &str) {
+fn print_status_word(word: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{word}").and_then(|()| stdout.flush());
 }

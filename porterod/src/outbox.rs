@@ -24,21 +24,21 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use portero::anonymize::Fake;
-use portero::notice::{Entry, Notice};
+use portero::notice::{Notice, NoticeEntry};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
-pub use crate::store::outbox::After;
-use crate::store::outbox::{self as kept, Limits};
-use crate::store::{Records, StoreError};
+pub use crate::store::outbox::NoticesAfter;
+use crate::store::outbox::{self as kept, OutboxLimits};
+use crate::store::{Durability, StoreError};
 
 /// How many notices one look gives.
-pub const AT_ONCE: u32 = 100;
+pub const MAX_BATCH: u32 = 100;
 /// How often what is too old is looked for.
-const HOUR: Duration = Duration::from_secs(3600);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long to wait before writing again what could not be written.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// For how long `portero status` shows an alarm, and how many.
 const SHOWN_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -62,29 +62,30 @@ impl Outbox {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn register(&self, channel: &str) -> Result<bool, StoreError> {
+    pub async fn register_channel(&self, channel: &str) -> Result<bool, StoreError> {
         let (name, now) = (channel.to_owned(), self.journal.now().wall);
-        self.write(move |connection| kept::register(connection, &name, now)).await
+        self.write_store(move |connection| kept::register_channel(connection, &name, now)).await
     }
 
     /// Lets a channel go, as when it is unpaired; nothing waits for it any more. Tells whether there was one.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn unregister(&self, channel: &str) -> Result<bool, StoreError> {
+    pub async fn unregister_channel(&self, channel: &str) -> Result<bool, StoreError> {
         let name = channel.to_owned();
-        self.write(move |connection| kept::unregister(connection, &name)).await
+        self.write_store(move |connection| kept::unregister_channel(connection, &name)).await
     }
 
-    /// What a channel has to tell next, in order, at most [`AT_ONCE`]; empty when it has told everything. The
+    /// What a channel has to tell next, in order, at most [`MAX_BATCH`]; empty when it has told everything. The
     /// same comes again until it is acknowledged.
     ///
     /// # Errors
     /// [`StoreError::Refused`] when there is no such channel, else when the store cannot be read.
-    pub fn next(&self, channel: &str) -> Result<Vec<Entry>, StoreError> {
+    pub fn next_entries(&self, channel: &str) -> Result<Vec<NoticeEntry>, StoreError> {
         let named = channel.to_owned();
-        let next = self.journal.store().read(move |connection| kept::next(connection, &named, AT_ONCE))?;
-        Ok(self.today(next.ok_or_else(|| missing(channel))?))
+        let next =
+            self.journal.store().read(move |connection| kept::next_entries(connection, &named, MAX_BATCH))?;
+        Ok(self.conceal_entries(next.ok_or_else(|| missing_channel(channel))?))
     }
 
     /// A channel has told everything up to and including the notice `upto`. An earlier place changes nothing.
@@ -94,33 +95,38 @@ impl Outbox {
     pub async fn acknowledge(&self, channel: &str, upto: u64) -> Result<(), StoreError> {
         let name = channel.to_owned();
         // Where this is lost with the machine's power, the same is told again.
-        let acknowledge = move |connection: &rusqlite::Connection| kept::acknowledge(connection, &name, upto);
-        let found = self.journal.store().write(Records::Unsynced, acknowledge).await?;
-        if found { Ok(()) } else { Err(missing(channel)) }
+        let acknowledge =
+            move |connection: &rusqlite::Connection| kept::acknowledge_upto(connection, &name, upto);
+        let found = self.journal.store().write(Durability::Unsynced, acknowledge).await?;
+        if found { Ok(()) } else { Err(missing_channel(channel)) }
     }
 
     /// Changes whenever there is something new. Take it before [`Outbox::next`], so that nothing falls between.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.journal.notices()
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.journal.subscribe_notices()
     }
 
     /// The place of the last notice, for those who only watch and keep their place themselves.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn last(&self) -> Result<u64, StoreError> {
-        self.journal.store().read(kept::last)
+    pub fn last_seq(&self) -> Result<u64, StoreError> {
+        self.journal.store().read(kept::last_seq)
     }
 
-    /// What came after `place` for everyone, at most [`AT_ONCE`].
+    /// What came after `place` for everyone, at most [`MAX_BATCH`].
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn after(&self, place: u64) -> Result<After, StoreError> {
-        match self.journal.store().read(move |connection| kept::after(connection, place, AT_ONCE))? {
-            After::Entries(entries) => Ok(After::Entries(self.today(entries))),
-            After::Removed => Ok(After::Removed),
+    pub fn entries_after(&self, place: u64) -> Result<NoticesAfter, StoreError> {
+        match self
+            .journal
+            .store()
+            .read(move |connection| kept::entries_after(connection, place, MAX_BATCH))?
+        {
+            NoticesAfter::Entries(entries) => Ok(NoticesAfter::Entries(self.conceal_entries(entries))),
+            NoticesAfter::Removed => Ok(NoticesAfter::Removed),
         }
     }
 
@@ -132,7 +138,7 @@ impl Outbox {
         let since = self.journal.now().wall.checked_sub(SHOWN_FOR).unwrap_or(Timestamp::MIN);
         let entries =
             self.journal.store().read(move |connection| kept::alarms(connection, since, MAX_SHOWN_ALARMS))?;
-        let alarms = self.today(entries).into_iter().filter_map(|entry| match entry.notice {
+        let alarms = self.conceal_entries(entries).into_iter().filter_map(|entry| match entry.notice {
             Notice::Alarm { about, .. } => Some((entry.at, about)),
             Notice::Task { .. }
             | Notice::Vote { .. }
@@ -150,26 +156,26 @@ impl Outbox {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let keeping = async {
             loop {
-                if let Err(error) = self.tidy().await {
+                if let Err(error) = self.prune_notices().await {
                     tracing::warn!(%error, "notices wait for the disk");
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                     continue;
                 }
                 // Either is reason enough to look again.
-                let _ = tokio::time::timeout(HOUR, self.journal.notice_is_late()).await;
+                let _ = tokio::time::timeout(PRUNE_INTERVAL, self.journal.wait_for_late_notice()).await;
             }
         };
         stop.run_until_cancelled(keeping).await;
     }
 
     /// Concealed by the rules of today, which may know values that those of the day did not.
-    fn today(&self, mut entries: Vec<Entry>) -> Vec<Entry> {
+    fn conceal_entries(&self, mut entries: Vec<NoticeEntry>) -> Vec<NoticeEntry> {
         for entry in &mut entries {
             match &mut entry.notice {
                 Notice::Grant { pattern: text, .. }
                 | Notice::Rule { pattern: text, .. }
                 | Notice::Alarm { about: text, .. }
-                | Notice::Task { note: Some(text), .. } => *text = self.journal.words(text.get()),
+                | Notice::Task { note: Some(text), .. } => *text = self.journal.conceal_text(text.get()),
                 Notice::Task { note: None, .. }
                 | Notice::Vote { .. }
                 | Notice::Paused
@@ -180,21 +186,22 @@ impl Outbox {
         entries
     }
 
-    async fn tidy(&self) -> Result<(), StoreError> {
-        self.journal.tell_late().await?;
+    async fn prune_notices(&self) -> Result<(), StoreError> {
+        self.journal.write_late_notices().await?;
         let now = self.journal.now().wall;
-        self.write(move |connection| kept::tidy(connection, now, Limits::REAL)).await
+        self.write_store(move |connection| kept::prune_notices(connection, now, OutboxLimits::PRODUCTION))
+            .await
     }
 
-    async fn write<T: Send + 'static>(
+    async fn write_store<T: Send + 'static>(
         &self,
         change: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.journal.store().write(Records::None, change).await
+        self.journal.store().write(Durability::StoreSynced, change).await
     }
 }
 
-fn missing(channel: &str) -> StoreError {
+fn missing_channel(channel: &str) -> StoreError {
     StoreError::Refused(format!("there is no channel `{channel}`"))
 }
 

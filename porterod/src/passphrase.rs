@@ -6,8 +6,8 @@
 //! one; a restart does not end it. Each try counts as wrong before it is checked.
 
 mod authenticator;
-mod proof;
-mod seal;
+mod authorization;
+mod sealed_totp;
 mod totp;
 
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Clock;
-use portero::ipc::{Given, NewPassphrase, Width};
-use portero::notice::Alarm;
-use portero::passphrase::Salted;
+use portero::ipc::{GivenProof, NewPassphrase, Risk};
+use portero::notice::AlarmKind;
+use portero::passphrase::KdfParams;
 use rusqlite::Connection;
 use tokio::sync::Mutex;
 
-pub use authenticator::Enrolled;
-use authenticator::Offer;
-pub use proof::{Confirmed, What};
+pub use authenticator::EnrolledTotp;
+use authenticator::TotpOffer;
+pub use authorization::{Act, Authorization};
 
-use crate::journal::{Journal, Weight};
+use crate::journal::{AuditMode, Journal};
 use crate::store::authenticator as codes;
-use crate::store::passphrase::{self as kept, Kept};
-use crate::store::{Records, StoreError};
+use crate::store::passphrase::{self as kept, PassphraseRow};
+use crate::store::{Durability, StoreError};
 
 /// Wrong tries before the first pause.
-const FREE_TRIES: u32 = 5;
+const MAX_FREE_TRIES: u32 = 5;
 /// The first pause; each further wrong try doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const MIN_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+const MAX_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// Why a passphrase did not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +65,7 @@ pub enum PassphraseError {
     },
     /// The secret that was offered does not make it.
     #[error("that is not the code that this secret makes now")]
-    FirstCode,
+    WrongFirstCode,
     /// Its step, or a later one, was used before.
     #[error("that code, or a later one, was used before")]
     CodeUsed,
@@ -80,7 +80,7 @@ pub enum PassphraseError {
     NotOffered,
     /// What is kept of the authenticator does not open with the right passphrase.
     #[error("what the store keeps of the authenticator is damaged, or was changed by another program")]
-    Sealed,
+    CannotUnseal,
     /// An earlier build sealed it in another way.
     #[error("the authenticator was enrolled by an earlier version of Portero, and this one cannot open it")]
     Outdated,
@@ -89,21 +89,21 @@ pub enum PassphraseError {
     Paused(Duration),
     /// The new one is protected by less work than is required.
     #[error("the passphrase was derived with less work than protects it")]
-    Weak,
+    WeakDerivation,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Keeps what checks the passphrase, and the authenticator, and checks tries.
-pub struct Passphrase {
+pub struct PassphraseChecker {
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
     /// One try at a time; and the secret that was offered for enrolment.
-    turn: Mutex<Option<Offer>>,
+    turn: Mutex<Option<TotpOffer>>,
 }
 
-impl Passphrase {
+impl PassphraseChecker {
     /// On this store.
     #[must_use]
     pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
@@ -122,7 +122,7 @@ impl Passphrase {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn salted(&self) -> Result<Option<Salted>, StoreError> {
+    pub fn kdf_params(&self) -> Result<Option<KdfParams>, StoreError> {
         self.journal.store().read(kept::load)?.map(|kept| Ok(kept.verifier()?.salted)).transpose()
     }
 
@@ -130,7 +130,7 @@ impl Passphrase {
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub async fn upgrade(&self) -> Result<(), StoreError> {
+    pub async fn upgrade_verifier(&self) -> Result<(), StoreError> {
         let Some(kept) = self.journal.store().read(kept::load)? else { return Ok(()) };
         let text = kept.verifier()?.to_text();
         if text == kept.text {
@@ -138,7 +138,9 @@ impl Passphrase {
         }
         self.journal
             .store()
-            .write(Records::None, move |connection| kept::rewrite(connection, &kept.text, &text))
+            .write(Durability::StoreSynced, move |connection| {
+                kept::replace_text(connection, &kept.text, &text)
+            })
             .await
     }
 
@@ -146,10 +148,14 @@ impl Passphrase {
     ///
     /// # Errors
     /// See [`PassphraseError`].
-    pub async fn confirm(&self, given: Given, process: &str) -> Result<Confirmed, PassphraseError> {
+    pub async fn authorize_low_risk(
+        &self,
+        given: GivenProof,
+        process: &str,
+    ) -> Result<Authorization, PassphraseError> {
         let _turn = self.turn.lock().await;
-        self.check(&given).await?;
-        Ok(Confirmed::typed(process.to_owned(), Width::One))
+        self.check_passphrase(&given).await?;
+        Ok(Authorization::from_passphrase(process.to_owned(), Risk::Low))
     }
 
     /// Sets the first one, or a new one in place of `old`. What is kept of an authenticator is sealed anew with
@@ -157,33 +163,34 @@ impl Passphrase {
     ///
     /// # Errors
     /// See [`PassphraseError`].
-    pub async fn set(
+    pub async fn set_passphrase(
         &self,
-        old: Option<Given>,
+        old: Option<GivenProof>,
         new: NewPassphrase,
         process: &str,
     ) -> Result<(), PassphraseError> {
         let _turn = self.turn.lock().await;
         if !new.verifier.salted.is_acceptable() {
-            return Err(PassphraseError::Weak);
+            return Err(PassphraseError::WeakDerivation);
         }
         let former = match (self.journal.store().read(kept::load)?, old) {
             (None, _) => None,
             (Some(_), None) => return Err(PassphraseError::Missing),
-            (Some(_), Some(old)) => Some((self.check(&old).await?.text, old)),
+            (Some(_), Some(old)) => Some((self.check_passphrase(&old).await?.text, old)),
         };
         let resealed = match &former {
-            Some((_, old)) => self.resealed(old, &new.opens)?,
+            Some((_, old)) => self.reseal_totp(old, &new.opens)?,
             None => None,
         };
         let text = new.verifier.to_text();
-        let record = self.journal.act("passphrase set", "the approval passphrase", true, Some(process));
+        let record =
+            self.journal.act_record("passphrase set", "the approval passphrase", true, Some(process));
         let (by, now) = (process.to_owned(), self.clock.now().wall);
-        let set = self.journal.change(Weight::Strict, move |connection| {
+        let set = self.journal.change(AuditMode::Required, move |connection| {
             let former = former.as_ref().map(|(text, _)| text.as_str());
             let set = kept::set(connection, former, &text, &by, now)?;
             if set && let Some(resealed) = &resealed {
-                resealed.keep(connection)?;
+                resealed.save(connection)?;
             }
             Ok((set, if set { vec![record.clone()] } else { Vec::new() }))
         });
@@ -191,42 +198,42 @@ impl Passphrase {
     }
 
     /// Checks a try, and ends the count if it was right.
-    async fn check(&self, given: &Given) -> Result<Kept, PassphraseError> {
-        let kept = self.tried(given).await?;
-        self.journal.store().write(Records::None, kept::forget_tries).await?;
+    async fn check_passphrase(&self, given: &GivenProof) -> Result<PassphraseRow, PassphraseError> {
+        let kept = self.try_passphrase(given).await?;
+        self.journal.store().write(Durability::StoreSynced, kept::reset_tries).await?;
         Ok(kept)
     }
 
     /// Counts the try and checks it; the count stays.
-    async fn tried(&self, given: &Given) -> Result<Kept, PassphraseError> {
+    async fn try_passphrase(&self, given: &GivenProof) -> Result<PassphraseRow, PassphraseError> {
         let store = self.journal.store();
         let Some(kept) = store.read(kept::load)? else {
             return Err(PassphraseError::Unset);
         };
-        let Given { act: Some(act), proof: Some(proof), .. } = given else {
+        let GivenProof { act: Some(act), proof: Some(proof), .. } = given else {
             return Err(PassphraseError::Missing);
         };
         let verifier = kept.verifier()?;
         let now = self.clock.now().wall;
-        self.may_try(kept.failed, kept.failed_at, now).await?;
-        store.write(Records::None, move |connection| kept::count_try(connection, now)).await?;
-        if verifier.proves(act, proof) {
+        self.check_may_try(kept.failed, kept.failed_at, now).await?;
+        store.write(Durability::StoreSynced, move |connection| kept::count_try(connection, now)).await?;
+        if verifier.verify_proof(act, proof) {
             return Ok(kept);
         }
-        let left = left(kept.failed);
+        let left = tries_left(kept.failed);
         if left == 0 {
             let tries = kept.failed + 1;
             let about =
                 format!("{tries} wrong passphrases were tried at a terminal, so there is a pause now");
-            self.journal.alarm(Alarm::Passphrase, &about).await;
+            self.journal.raise_alarm(AlarmKind::Passphrase, &about).await;
         }
         Err(PassphraseError::Wrong { left })
     }
 }
 
-impl Passphrase {
+impl PassphraseChecker {
     /// Whether another try may be made, after so many wrong ones, the last of them at `failed_at`.
-    async fn may_try(
+    async fn check_may_try(
         &self,
         failed: u32,
         failed_at: Timestamp,
@@ -235,32 +242,32 @@ impl Passphrase {
         if failed_at > now {
             // The pause counts from here on: else it would last until the clock is where it was.
             let made_by_now = move |connection: &Connection| {
-                kept::made_by_now(connection, now)?;
-                codes::made_by_now(connection, now)
+                kept::clamp_to_now(connection, now)?;
+                codes::clamp_to_now(connection, now)
             };
-            self.journal.store().write(Records::None, made_by_now).await?;
+            self.journal.store().write(Durability::StoreSynced, made_by_now).await?;
         }
-        pause(failed, failed_at, now).map_or(Ok(()), |pause| Err(PassphraseError::Paused(pause)))
+        remaining_pause(failed, failed_at, now).map_or(Ok(()), |pause| Err(PassphraseError::Paused(pause)))
     }
 }
 
-impl std::fmt::Debug for Passphrase {
+impl std::fmt::Debug for PassphraseChecker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Passphrase").finish_non_exhaustive()
     }
 }
 
 /// How long a pause still lasts: the whole of it where the wall clock was set back before the last try.
-fn pause(failed: u32, failed_at: Timestamp, now: Timestamp) -> Option<Duration> {
-    let doublings = failed.checked_sub(FREE_TRIES)?;
-    let whole = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE);
+fn remaining_pause(failed: u32, failed_at: Timestamp, now: Timestamp) -> Option<Duration> {
+    let doublings = failed.checked_sub(MAX_FREE_TRIES)?;
+    let whole = MIN_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(MAX_PAUSE);
     let passed = Duration::try_from(now.duration_since(failed_at)).unwrap_or_default();
     whole.checked_sub(passed).filter(|left| !left.is_zero())
 }
 
 /// Tries that are left before a pause, once one more than these has failed.
-const fn left(failed: u32) -> u32 {
-    FREE_TRIES.saturating_sub(failed.saturating_add(1))
+const fn tries_left(failed: u32) -> u32 {
+    MAX_FREE_TRIES.saturating_sub(failed.saturating_add(1))
 }
 
 #[cfg(test)]

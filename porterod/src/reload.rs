@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use portero::config::{FILES, Files};
-use portero::files::{self, FileError, Place};
+use portero::config::{CONFIG_FILES, ConfigFiles};
+use portero::files::{self, FileError, WatchTarget};
 use tokio::sync::mpsc;
 
-use crate::configuration;
+use crate::apply_config;
 use crate::daemon::Daemon;
 
 /// Editors write a file in several steps.
-const SETTLE: Duration = Duration::from_millis(100);
+const WRITE_SETTLE_GRACE: Duration = Duration::from_millis(100);
 /// How often to look where the system tells of changes: it tells of none above the directory's own name.
 const WATCHED_INTERVAL: Duration = Duration::from_secs(30);
 /// How often to look where it does not tell.
@@ -26,28 +26,28 @@ const UNWATCHED_INTERVAL: Duration = Duration::from_secs(2);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows the files until the daemon is to end. `known` is what is in force at the start.
-pub async fn follow(daemon: Arc<Daemon>, known: Files) {
+pub async fn follow_config(daemon: Arc<Daemon>, known: ConfigFiles) {
     let stop = daemon.stop.clone();
-    stop.run_until_cancelled(follow_changes(&daemon, known)).await;
+    stop.run_until_cancelled(follow_config_files(&daemon, known)).await;
 }
 
-async fn follow_changes(daemon: &Daemon, mut known: Files) {
+async fn follow_config_files(daemon: &Daemon, mut known: ConfigFiles) {
     let directory = daemon.paths.config.clone();
     let (changed, mut changes) = mpsc::channel(1);
-    let watch = Watch::new(&directory, changed);
+    let watch = FileWatch::new(&directory, changed);
     let mut unread = false;
     loop {
         // First the watch, so that no change falls between it and the reading.
         let watched = watch.renew().await;
-        match Files::load_off_thread(&directory).await {
+        match ConfigFiles::load_off_thread(&directory).await {
             Ok(files) if files.digest() != known.digest() => {
                 unread = false;
-                configuration::refresh(daemon, files.clone()).await;
+                apply_config::apply_files(daemon, files.clone()).await;
                 known = files;
             }
             Ok(files) if unread => {
                 unread = false;
-                configuration::read_again(daemon, &files).await;
+                apply_config::note_readable_again(daemon, &files).await;
             }
             Ok(_) => {}
             Err(problems) => {
@@ -55,7 +55,7 @@ async fn follow_changes(daemon: &Daemon, mut known: Files) {
                     tracing::warn!(%problems, "the configuration cannot be read; the last valid one stays");
                 }
                 unread = true;
-                configuration::unreadable(daemon, &problems);
+                apply_config::note_unreadable(daemon, &problems);
             }
         }
         let interval = match (unread, watched) {
@@ -65,7 +65,7 @@ async fn follow_changes(daemon: &Daemon, mut known: Files) {
         };
         tokio::select! {
             Some(()) = changes.recv() => {
-                tokio::time::sleep(SETTLE).await;
+                tokio::time::sleep(WRITE_SETTLE_GRACE).await;
                 let _ = changes.try_recv();
             }
             () = tokio::time::sleep(interval) => {}
@@ -74,32 +74,32 @@ async fn follow_changes(daemon: &Daemon, mut known: Files) {
 }
 
 /// What the system tells of the files and of the links on the way to them.
-struct Watch {
+struct FileWatch {
     directory: PathBuf,
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<FileWatchState>>,
 }
 
-struct Inner {
+struct FileWatchState {
     /// None where the system tells of nothing.
     watcher: Option<RecommendedWatcher>,
-    places: Arc<Mutex<BTreeSet<Place>>>,
+    places: Arc<Mutex<BTreeSet<WatchTarget>>>,
     directories: BTreeSet<PathBuf>,
 }
 
-impl Watch {
+impl FileWatch {
     fn new(directory: &Path, changed: mpsc::Sender<()>) -> Self {
         let places = Arc::new(Mutex::new(BTreeSet::new()));
         let known = Arc::clone(&places);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let places = known.lock().unwrap_or_else(PoisonError::into_inner);
-            if event.is_ok_and(|event| matters(&event, &places)) {
+            if event.is_ok_and(|event| is_relevant(&event, &places)) {
                 let _ = changed.try_send(());
             }
         });
         let watcher = watcher.inspect_err(|error| {
             tracing::warn!(%error, "changes of the configuration are looked for every {UNWATCHED_INTERVAL:?}");
         });
-        let inner = Inner { watcher: watcher.ok(), places, directories: BTreeSet::new() };
+        let inner = FileWatchState { watcher: watcher.ok(), places, directories: BTreeSet::new() };
         Self { directory: directory.to_owned(), inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -107,7 +107,7 @@ impl Watch {
     async fn renew(&self) -> bool {
         let (inner, directory) = (Arc::clone(&self.inner), self.directory.clone());
         // Both the links and the watches may be on a drive that hangs.
-        let renewed = files::off_thread(&self.directory, files::READ_TIMEOUT, move || {
+        let renewed = files::read_off_thread(&self.directory, files::READ_TIMEOUT, move || {
             inner.lock().unwrap_or_else(PoisonError::into_inner).renew(&directory)
         });
         renewed.await.unwrap_or_else(|error: FileError| {
@@ -117,10 +117,10 @@ impl Watch {
     }
 }
 
-impl Inner {
+impl FileWatchState {
     fn renew(&mut self, directory: &Path) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
-        let places = files::places(directory, &FILES);
+        let places = files::watch_targets(directory, &CONFIG_FILES);
         let directories: BTreeSet<_> = places.iter().map(|place| place.directory.clone()).collect();
         *self.places.lock().unwrap_or_else(PoisonError::into_inner) = places;
         // All anew: another directory may have come into the place of one that has the same name.
@@ -137,7 +137,7 @@ impl Inner {
 }
 
 /// Whether an event tells of a change of what is read, or of the way there.
-fn matters(event: &notify::Event, places: &BTreeSet<Place>) -> bool {
+fn is_relevant(event: &notify::Event, places: &BTreeSet<WatchTarget>) -> bool {
     // Reading the files is an event too.
     if event.kind.is_access() {
         return false;
@@ -146,7 +146,7 @@ fn matters(event: &notify::Event, places: &BTreeSet<Place>) -> bool {
         || event.paths.iter().any(|path| {
             let is_place = match (path.parent(), path.file_name()) {
                 (Some(directory), Some(name)) => {
-                    places.contains(&Place { directory: directory.to_owned(), name: name.into() })
+                    places.contains(&WatchTarget { directory: directory.to_owned(), name: name.into() })
                 }
                 (None, _) | (_, None) => false,
             };

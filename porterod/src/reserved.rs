@@ -7,8 +7,8 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use portero::files::{self, Links};
-use portero::kept;
+use portero::atomic_file;
+use portero::files::{self, SymlinkMode};
 
 /// Number, length and hash of what a slot holds.
 const HEADER_BYTES: usize = 8 + 4 + 32;
@@ -82,7 +82,7 @@ impl Reserved {
     }
 
     fn read_last(&self, next: &mut Option<u64>) -> io::Result<Option<Vec<u8>>> {
-        let bytes = match files::read(&self.path, 2 * self.slot_bytes as u64, Links::Refuse) {
+        let bytes = match files::read(&self.path, 2 * self.slot_bytes as u64, SymlinkMode::Refuse) {
             Err(error) if error.is_missing() => return self.make(next).map(|()| None),
             other => other?,
         };
@@ -104,7 +104,7 @@ impl Reserved {
     }
 
     fn make(&self, next: &mut Option<u64>) -> io::Result<()> {
-        kept::replace(&self.path, &vec![0; 2 * self.slot_bytes])?;
+        atomic_file::replace(&self.path, &vec![0; 2 * self.slot_bytes])?;
         *next = Some(next.unwrap_or(1));
         Ok(())
     }

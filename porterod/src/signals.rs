@@ -7,14 +7,14 @@ use std::time::Duration;
 
 /// How long the parts of an end that a signal asks for may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Graces {
+pub struct SignalGraces {
     /// Until the runtime says that it heard of the signal.
     pub hear: Duration,
     /// From then on, until the process is gone.
     pub end: Duration,
 }
 
-impl Default for Graces {
+impl Default for SignalGraces {
     /// The end is longer than what an end as it should be takes at most.
     fn default() -> Self {
         Self { hear: Duration::from_secs(5), end: Duration::from_secs(40) }
@@ -37,7 +37,7 @@ mod unix {
     use signal_hook::iterator;
     use tokio::sync::oneshot;
 
-    use super::Graces;
+    use super::SignalGraces;
 
     /// How long the log may take to say that the end is by force; its lock may be held by what hangs.
     const LAST_WORD_TIMEOUT: Duration = Duration::from_millis(200);
@@ -53,7 +53,7 @@ mod unix {
         ///
         /// # Errors
         /// When the system does not let us listen.
-        pub fn new(graces: Graces) -> io::Result<Self> {
+        pub fn new(graces: SignalGraces) -> io::Result<Self> {
             let mut signals = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
             let (tell, told) = oneshot::channel();
             let (heard, hears) = mpsc::channel();
@@ -99,7 +99,7 @@ mod unix {
 mod windows {
     use std::io;
 
-    use super::Graces;
+    use super::SignalGraces;
 
     /// Tells the runtime of Ctrl-C; `portero daemon stop` ends a process that does not answer.
     pub struct Signals(tokio::signal::windows::CtrlC);
@@ -109,7 +109,7 @@ mod windows {
         ///
         /// # Errors
         /// When the system does not let us listen.
-        pub fn new(_: Graces) -> io::Result<Self> {
+        pub fn new(_: SignalGraces) -> io::Result<Self> {
             tokio::signal::windows::ctrl_c().map(Self)
         }
 
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn role() {
         let Ok(role) = std::env::var(ROLE) else { return };
-        let graces = Graces { hear: Duration::from_millis(300), end: Duration::from_millis(300) };
+        let graces = SignalGraces { hear: Duration::from_millis(300), end: Duration::from_millis(300) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut signals = Signals::new(graces).expect("signals");

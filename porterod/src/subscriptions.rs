@@ -9,24 +9,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use portero::names::ServerName;
 
 /// How many resources one session may be subscribed to.
-pub const MAX_SUBSCRIBED: usize = 1024;
+pub const MAX_RESOURCES_PER_SESSION: usize = 1024;
 /// A resource on its server, with its concealed URI.
-pub type Resource = (ServerName, String);
+pub type SharedResource = (ServerName, String);
 
 /// The subscriptions of all sessions.
 #[derive(Debug, Default)]
-pub struct ResourceSubscriptions(Mutex<Inner>);
+pub struct ResourceSubscriptions(Mutex<SubscriptionTable>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct SubscriptionTable {
     next: u64,
-    resources: HashMap<Resource, Subscribed>,
+    resources: HashMap<SharedResource, ResourceSubscribers>,
 }
 
 #[derive(Debug, Default)]
-struct Subscribed {
+struct ResourceSubscribers {
     /// The numbers of the subscribers.
-    by: HashSet<u64>,
+    numbers: HashSet<u64>,
     /// Held while the server is asked, so that it hears of changes in the order in which they are noted.
     gate: Arc<tokio::sync::Mutex<()>>,
 }
@@ -34,57 +34,61 @@ struct Subscribed {
 impl ResourceSubscriptions {
     /// The number of another subscriber.
     #[must_use]
-    pub fn join(&self) -> u64 {
-        let mut inner = self.lock();
+    pub fn add_subscriber(&self) -> u64 {
+        let mut inner = self.lock_table();
         inner.next += 1;
         inner.next
     }
 
-    /// Notes a subscription: true when it is new, none when the subscriber has [`MAX_SUBSCRIBED`].
+    /// Notes a subscription: true when it is new, none when the subscriber has [`MAX_RESOURCES_PER_SESSION`].
     #[must_use]
-    pub fn note(&self, resource: &Resource, number: u64) -> Option<bool> {
-        let mut inner = self.lock();
-        let has = |subscribed: &Subscribed| subscribed.by.contains(&number);
+    pub fn note_subscription(&self, resource: &SharedResource, number: u64) -> Option<bool> {
+        let mut inner = self.lock_table();
+        let has = |subscribed: &ResourceSubscribers| subscribed.numbers.contains(&number);
         if inner.resources.get(resource).is_some_and(has) {
             return Some(false);
         }
         let own = inner.resources.values().filter(|subscribed| has(subscribed)).count();
-        (own < MAX_SUBSCRIBED).then(|| inner.resources.entry(resource.clone()).or_default().by.insert(number))
+        (own < MAX_RESOURCES_PER_SESSION)
+            .then(|| inner.resources.entry(resource.clone()).or_default().numbers.insert(number))
     }
 
     /// Forgets a subscription; whether the subscriber had it.
-    pub fn forget(&self, resource: &Resource, number: u64) -> bool {
-        self.lock().resources.get_mut(resource).is_some_and(|subscribed| subscribed.by.remove(&number))
+    pub fn forget_subscription(&self, resource: &SharedResource, number: u64) -> bool {
+        self.lock_table()
+            .resources
+            .get_mut(resource)
+            .is_some_and(|subscribed| subscribed.numbers.remove(&number))
     }
 
     /// Forgets a subscriber, and returns the resources that it alone wanted.
     #[must_use]
-    pub fn leave(&self, number: u64) -> Vec<Resource> {
-        let mut inner = self.lock();
+    pub fn remove_subscriber(&self, number: u64) -> Vec<SharedResource> {
+        let mut inner = self.lock_table();
         let of_it = inner.resources.iter_mut().filter_map(|(resource, subscribed)| {
-            (subscribed.by.remove(&number) && subscribed.by.is_empty()).then(|| resource.clone())
+            (subscribed.numbers.remove(&number) && subscribed.numbers.is_empty()).then(|| resource.clone())
         });
         of_it.collect()
     }
 
     /// Whether a session is subscribed.
     #[must_use]
-    pub fn is_wanted(&self, resource: &Resource) -> bool {
-        self.lock().resources.get(resource).is_some_and(|subscribed| !subscribed.by.is_empty())
+    pub fn has_subscribers(&self, resource: &SharedResource) -> bool {
+        self.lock_table().resources.get(resource).is_some_and(|subscribed| !subscribed.numbers.is_empty())
     }
 
     /// What to lock while the server is asked to subscribe or to unsubscribe.
     #[must_use]
-    pub fn gate(&self, resource: &Resource) -> Arc<tokio::sync::Mutex<()>> {
-        let mut inner = self.lock();
+    pub fn resource_gate(&self, resource: &SharedResource) -> Arc<tokio::sync::Mutex<()>> {
+        let mut inner = self.lock_table();
         // What is left of subscriptions that ended, unless a change waits at its gate.
-        inner
-            .resources
-            .retain(|_, subscribed| !subscribed.by.is_empty() || Arc::strong_count(&subscribed.gate) > 1);
+        inner.resources.retain(|_, subscribed| {
+            !subscribed.numbers.is_empty() || Arc::strong_count(&subscribed.gate) > 1
+        });
         Arc::clone(&inner.resources.entry(resource.clone()).or_default().gate)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock_table(&self) -> MutexGuard<'_, SubscriptionTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

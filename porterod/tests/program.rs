@@ -6,13 +6,13 @@ use std::io::{BufRead, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use portero::identity::Nonce;
 use portero::ipc::requests::daemon::GetStatus;
-use portero::ipc::{self, Hello, PROTOCOL, Peer, Probe};
+use portero::ipc::{self, Hello, PROTOCOL_VERSION, PeerRole, ProbeResult};
+use portero::store_identity::Nonce;
 use rustix::process::{Pid, Signal, getpgid, getsid, kill_process, test_kill_process};
 use tempfile::TempDir;
 
-const SOON: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Home(TempDir);
 
@@ -43,22 +43,22 @@ impl Home {
     }
 
     /// The process of the daemon that answers.
-    fn running(&self) -> Option<Pid> {
+    fn running_pid(&self) -> Option<Pid> {
         let hello = Hello {
-            protocol: PROTOCOL,
+            protocol: PROTOCOL_VERSION,
             build: "test".to_owned(),
             config: self.0.path().join("config"),
-            peer: Peer::Terminal,
+            peer: PeerRole::Terminal,
             nonce: Nonce::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        match runtime.block_on(ipc::probe(&self.0.path().join("run/portero.sock"), hello, None)) {
-            Probe::Ready(welcome) => Pid::from_raw(i32::try_from(welcome.pid).unwrap()),
-            Probe::NeedsRestart(_) | Probe::Unreachable(_) => None,
+        match runtime.block_on(ipc::probe_daemon(&self.0.path().join("run/portero.sock"), hello, None)) {
+            ProbeResult::Ready(welcome) => Pid::from_raw(i32::try_from(welcome.pid).unwrap()),
+            ProbeResult::NeedsRestart(_) | ProbeResult::Unreachable(_) => None,
         }
     }
 
-    fn socket(&self) -> bool {
+    fn has_socket(&self) -> bool {
         self.0.path().join("run/portero.sock").exists()
     }
 }
@@ -73,14 +73,14 @@ impl Daemon {
         line.trim_end().to_owned()
     }
 
-    fn end(&mut self, signal: Signal) -> Option<i32> {
+    fn end_with(&mut self, signal: Signal) -> Option<i32> {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
         let since = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(since.elapsed() < SOON, "it does not end");
+            assert!(since.elapsed() < TEST_TIMEOUT, "it does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -99,22 +99,22 @@ fn it_says_ready_once_it_listens_and_ends_cleanly_on_a_signal() {
         let home = Home::new();
         let mut daemon = Daemon(home.command(&[]).spawn().unwrap());
         assert_eq!(daemon.first_word(), "ready");
-        assert!(home.socket());
-        assert_eq!(daemon.end(signal), Some(0));
-        assert!(!home.socket());
+        assert!(home.has_socket());
+        assert_eq!(daemon.end_with(signal), Some(0));
+        assert!(!home.has_socket());
     }
 }
 
 /// A daemon that was started apart; it is killed when the test ends before it does.
-struct Apart(Pid);
+struct DetachedDaemon(Pid);
 
-impl Apart {
+impl DetachedDaemon {
     fn start(home: &Home) -> Self {
         let started = home.command(&["--detach"]).output().unwrap();
         let said = String::from_utf8_lossy(&started.stdout);
         assert_eq!((started.status.code(), &*said), (Some(0), "ready\n"), "{started:?}");
         assert!(started.stderr.is_empty(), "{started:?}");
-        Self(home.running().unwrap())
+        Self(home.running_pid().unwrap())
     }
 
     fn is_there(&self) -> bool {
@@ -130,13 +130,13 @@ impl Apart {
         kill_process(self.0, Signal::TERM).unwrap();
         let since = Instant::now();
         while self.is_there() {
-            assert!(since.elapsed() < SOON, "it does not end");
+            assert!(since.elapsed() < TEST_TIMEOUT, "it does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-impl Drop for Apart {
+impl Drop for DetachedDaemon {
     fn drop(&mut self) {
         if self.is_there() {
             let _ = kill_process(self.0, Signal::KILL);
@@ -147,7 +147,7 @@ impl Drop for Apart {
 #[test]
 fn a_second_one_says_running_when_detached_and_fails_otherwise() {
     let home = Home::new();
-    let first = Apart::start(&home);
+    let first = DetachedDaemon::start(&home);
     let second = home.command(&["--detach"]).output().unwrap();
     assert_eq!((second.status.code(), second.stdout.as_slice()), (Some(0), &b"running\n"[..]));
     let third = home.command(&[]).output().unwrap();
@@ -155,14 +155,14 @@ fn a_second_one_says_running_when_detached_and_fails_otherwise() {
     assert!(String::from_utf8_lossy(&third.stderr).contains("another daemon is already running"));
     assert!(first.is_there());
     first.end();
-    assert!(!home.socket(), "it ended cleanly");
+    assert!(!home.has_socket(), "it ended cleanly");
 }
 
 #[test]
 fn a_detached_one_lets_go_of_its_streams_and_logs_to_a_file() {
     let home = Home::new();
     // The streams that it was started with end, although it lives on.
-    let daemon = Apart::start(&home);
+    let daemon = DetachedDaemon::start(&home);
     assert!(daemon.is_there());
     assert!(home.0.path().join("state/logs/porterod.log").exists());
     daemon.end();
@@ -172,7 +172,7 @@ fn a_detached_one_lets_go_of_its_streams_and_logs_to_a_file() {
 #[test]
 fn a_detached_one_is_below_nobody_who_started_it() {
     let home = Home::new();
-    let daemon = Apart::start(&home);
+    let daemon = DetachedDaemon::start(&home);
     let (group, session) = (getpgid(Some(daemon.0)).unwrap(), getsid(Some(daemon.0)).unwrap());
     assert_eq!((group, session), (daemon.0, daemon.0), "a session and a group of its own");
     let mut process = daemon.0.as_raw_nonzero().get();
@@ -190,15 +190,15 @@ fn after_a_kill_the_next_one_takes_over() {
     let home = Home::new();
     let mut daemon = Daemon(home.command(&[]).spawn().unwrap());
     assert_eq!(daemon.first_word(), "ready");
-    assert_eq!(daemon.end(Signal::KILL), None);
-    assert!(home.socket(), "a killed daemon leaves its socket");
+    assert_eq!(daemon.end_with(Signal::KILL), None);
+    assert!(home.has_socket(), "a killed daemon leaves its socket");
     let mut next = Daemon(home.command(&[]).spawn().unwrap());
     assert_eq!(next.first_word(), "ready");
-    assert_eq!(next.end(Signal::TERM), Some(0));
+    assert_eq!(next.end_with(Signal::TERM), Some(0));
 }
 
 /// What each of these says first, and all that it says on stderr once it has ended; those that serve go on.
-fn begin_at_once(home: &Home, runtimes: &[&str]) -> (Vec<Daemon>, Vec<String>) {
+fn start_all(home: &Home, runtimes: &[&str]) -> (Vec<Daemon>, Vec<String>) {
     let mut all: Vec<_> =
         runtimes.iter().map(|runtime| Daemon(home.command_at(runtime, &[]).spawn().unwrap())).collect();
     let words: Vec<_> = all.iter_mut().map(Daemon::first_word).collect();
@@ -221,11 +221,11 @@ fn begin_at_once(home: &Home, runtimes: &[&str]) -> (Vec<Daemon>, Vec<String>) {
 fn of_several_that_begin_at_once_one_serves_and_the_others_say_so() {
     for round in 0..3 {
         let home = Home::new();
-        let (mut serving, refused) = begin_at_once(&home, &["run"; 4]);
+        let (mut serving, refused) = start_all(&home, &["run"; 4]);
         assert_eq!((serving.len(), refused.len()), (1, 3), "round {round}: {refused:?}");
         assert!(refused.iter().all(|told| told.contains("another daemon is already running")), "{refused:?}");
-        assert_eq!(home.running(), Some(Pid::from_child(&serving[0].0)));
-        assert_eq!(serving[0].end(Signal::TERM), Some(0));
+        assert_eq!(home.running_pid(), Some(Pid::from_child(&serving[0].0)));
+        assert_eq!(serving[0].end_with(Signal::TERM), Some(0));
     }
 }
 
@@ -233,11 +233,11 @@ fn of_several_that_begin_at_once_one_serves_and_the_others_say_so() {
 fn one_state_is_served_by_one_daemon_whatever_the_runtime_directories() {
     for round in 0..3 {
         let home = Home::new();
-        let (mut serving, refused) = begin_at_once(&home, &["run", "other"]);
+        let (mut serving, refused) = start_all(&home, &["run", "other"]);
         assert_eq!((serving.len(), refused.len()), (1, 1), "round {round}: {refused:?}");
         assert!(refused[0].contains("already uses this state directory"), "{}", refused[0]);
         assert!(refused[0].contains("PORTERO_STATE_DIR"), "it says what to do: {}", refused[0]);
-        assert_eq!(serving[0].end(Signal::TERM), Some(0));
+        assert_eq!(serving[0].end_with(Signal::TERM), Some(0));
     }
 }
 
@@ -257,12 +257,12 @@ fn who_holds_the_state_is_told_at_once_and_a_killed_holder_holds_nothing() {
         assert_eq!(refused.status.code(), Some(1), "{told}");
         assert!(told.contains(&format!("process {}", first.0.id())), "{told}");
     }
-    assert!(began.elapsed() < SOON, "nothing is waited for");
+    assert!(began.elapsed() < TEST_TIMEOUT, "nothing is waited for");
     assert_eq!(audit(), segments, "who is refused writes no audit");
-    assert_eq!(first.end(Signal::KILL), None);
+    assert_eq!(first.end_with(Signal::KILL), None);
     let mut next = Daemon(home.command_at("other", &[]).spawn().unwrap());
     assert_eq!(next.first_word(), "ready");
-    assert_eq!(next.end(Signal::TERM), Some(0));
+    assert_eq!(next.end_with(Signal::TERM), Some(0));
 }
 
 #[test]
@@ -288,12 +288,12 @@ fn errors_in_the_configuration_are_told_and_nothing_starts() {
     assert_eq!(failed.status.code(), Some(1));
     let told = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert!(told.contains("policies.json:1:") && told.contains("portero check"), "{told}");
-    assert!(!home.socket());
+    assert!(!home.has_socket());
 }
 
 /// What a process has in memory, in KiB.
 #[cfg(target_os = "linux")]
-fn resident(process: u32) -> u64 {
+fn resident_bytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches("kB").trim().parse().unwrap()
@@ -302,20 +302,22 @@ fn resident(process: u32) -> u64 {
 #[cfg(target_os = "linux")]
 #[test]
 fn its_memory_does_not_grow_with_the_number_of_calls() {
-    use portero::audit::{Event, Outcome, Record, Segment};
+    use portero::audit::{AuditEvent, AuditRecord, AuditWriter, RecordedOutcome};
     use portero::clock::{Clock as _, SystemClock};
 
     let home = Home::new();
     let mut daemon = Daemon(home.command(&[]).spawn().unwrap());
     assert_eq!(daemon.first_word(), "ready");
-    let session = Segment::open(&home.0.path().join("state/audit"), "a session", SystemClock.now()).unwrap();
+    let session =
+        AuditWriter::open(&home.0.path().join("state/audit"), "a session", SystemClock.now()).unwrap();
     let tool: portero::names::ToolId = "github/list_issues".parse().unwrap();
-    let record = |event| Record { at: SystemClock.now().wall, session: None, principal: None, event };
+    let record = |event| AuditRecord { at: SystemClock.now().wall, session: None, principal: None, event };
     let write = |calls: std::ops::Range<u64>| {
         for call in calls {
             let (reason, arguments) = ("allowed by policies.json".to_owned(), Some("digest".repeat(8)));
-            let intent = Event::Intent { call, tool: tool.clone(), reason, task: None, arguments };
-            let outcome = Event::Outcome { call, tool: tool.clone(), outcome: Outcome::Done, micros: 7 };
+            let intent = AuditEvent::Intent { call, tool: tool.clone(), reason, task: None, arguments };
+            let outcome =
+                AuditEvent::Outcome { call, tool: tool.clone(), outcome: RecordedOutcome::Done, micros: 7 };
             session.append_all(&[record(intent), record(outcome)]).unwrap();
         }
     };
@@ -323,15 +325,15 @@ fn its_memory_does_not_grow_with_the_number_of_calls() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let counted = || {
         let hello = Hello {
-            protocol: PROTOCOL,
+            protocol: PROTOCOL_VERSION,
             build: "test".to_owned(),
             config: home.0.path().join("config"),
-            peer: Peer::Terminal,
+            peer: PeerRole::Terminal,
             nonce: Nonce::default(),
         };
         runtime.block_on(async {
             let socket = home.0.path().join("run/portero.sock");
-            let (client, _pushes, _) = ipc::Client::connect(&socket, hello, None).await.unwrap();
+            let (client, _pushes, _) = ipc::IpcClient::connect(&socket, hello, None).await.unwrap();
             client.request(GetStatus).await.unwrap().counts.done
         })
     };
@@ -345,12 +347,12 @@ fn its_memory_does_not_grow_with_the_number_of_calls() {
     };
     write(0..10_000);
     count_to(10_000);
-    let before = resident(daemon.0.id());
+    let before = resident_bytes(daemon.0.id());
     write(10_000..100_000);
     count_to(100_000);
-    let after = resident(daemon.0.id());
+    let after = resident_bytes(daemon.0.id());
     assert!(after < before + (4 << 10), "{before} KiB after 10,000 calls and {after} KiB after 100,000");
-    assert_eq!(daemon.end(Signal::TERM), Some(0));
+    assert_eq!(daemon.end_with(Signal::TERM), Some(0));
 }
 
 #[test]

@@ -4,59 +4,59 @@
 //! JSON's alone, leniently, so that any nesting comes apart step by step; what is no escape stays as it is.
 
 /// A text with one or more layers of escapes read, that knows where each byte came from.
-pub(super) struct View {
+pub(super) struct DecodedText {
     pub(super) bytes: Vec<u8>,
     /// Where in the raw text each byte's source begins; one more for the end.
     starts: Vec<u32>,
 }
 
 /// Stands for half a surrogate pair: in no value, and in no UTF-8.
-const NOTHING: u8 = 0xFF;
+const INVALID_BYTE: u8 = 0xFF;
 
-impl View {
+impl DecodedText {
     /// Reads the one layer that a JSON string has on the wire.
-    pub(super) fn of_string(raw: &[u8]) -> Self {
-        Self::step(raw, index, raw.len(), false)
+    pub(super) fn from_json_string(raw: &[u8]) -> Self {
+        Self::decode_once(raw, to_u32, raw.len(), false)
     }
 
     /// Reads one more layer, when there is something to read: JSON's escapes, and percent-encoding when asked.
-    pub(super) fn deeper(&self, percent: bool) -> Option<Self> {
+    pub(super) fn decode_layer(&self, percent: bool) -> Option<Self> {
         memchr::memchr2(b'\\', b'%', &self.bytes)?;
         let end = self.bytes.len();
-        let deeper = Self::step(&self.bytes, |at| self.starts[at], end, percent);
+        let deeper = Self::decode_once(&self.bytes, |at| self.starts[at], end, percent);
         (deeper.bytes.len() < end).then_some(deeper)
     }
 
     /// Where a span of the view stands in the raw text.
-    pub(super) fn source(&self, start: usize, end: usize) -> (usize, usize) {
+    pub(super) fn source_span(&self, start: usize, end: usize) -> (usize, usize) {
         (self.starts[start] as usize, self.starts[end] as usize)
     }
 
     /// The bytes of the view whose source is a span of the raw text.
-    pub(super) fn within(&self, start: usize, end: usize) -> &[u8] {
+    pub(super) fn slice_at_source(&self, start: usize, end: usize) -> &[u8] {
         let from = self.starts.partition_point(|at| (*at as usize) < start);
         let to = self.starts.partition_point(|at| (*at as usize) < end);
         self.bytes.get(from..to).unwrap_or_default()
     }
 
-    fn step(raw: &[u8], source: impl Fn(usize) -> u32, end: usize, percent: bool) -> Self {
+    fn decode_once(raw: &[u8], source: impl Fn(usize) -> u32, end: usize, percent: bool) -> Self {
         let mut bytes = Vec::with_capacity(raw.len());
         let mut starts = Vec::with_capacity(raw.len() + 1);
         let mut at = 0;
         while at < raw.len() {
             let (read, length) = match raw[at] {
-                b'\\' => json_escape(&raw[at..]),
-                b'%' if percent => percent_escape(&raw[at..]),
+                b'\\' => read_json_escape(&raw[at..]),
+                b'%' if percent => read_percent_escape(&raw[at..]),
                 _ => None,
             }
-            .unwrap_or((Escaped::Byte(raw[at]), 1));
+            .unwrap_or((EscapeValue::Byte(raw[at]), 1));
             let start = source(at);
             match read {
-                Escaped::Byte(byte) => {
+                EscapeValue::Byte(byte) => {
                     bytes.push(byte);
                     starts.push(start);
                 }
-                Escaped::Char(c) => {
+                EscapeValue::Char(c) => {
                     let mut buffer = [0; 4];
                     bytes.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
                     starts.resize(bytes.len(), start);
@@ -71,7 +71,7 @@ impl View {
 
 /// What an escape stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Escaped {
+pub(super) enum EscapeValue {
     /// A byte.
     Byte(u8),
     /// A character beyond ASCII.
@@ -79,7 +79,7 @@ pub(super) enum Escaped {
 }
 
 /// Reads the JSON escape that a text begins with, and its length.
-pub(super) fn json_escape(text: &[u8]) -> Option<(Escaped, usize)> {
+pub(super) fn read_json_escape(text: &[u8]) -> Option<(EscapeValue, usize)> {
     let byte = match *text.get(1)? {
         same @ (b'"' | b'\\' | b'/') => same,
         b'n' => b'\n',
@@ -87,17 +87,17 @@ pub(super) fn json_escape(text: &[u8]) -> Option<(Escaped, usize)> {
         b'r' => b'\r',
         b'b' => 8,
         b'f' => 12,
-        b'u' => return unicode_escape(text),
+        b'u' => return read_unicode_escape(text),
         _ => return None,
     };
-    Some((Escaped::Byte(byte), 2))
+    Some((EscapeValue::Byte(byte), 2))
 }
 
-fn unicode_escape(text: &[u8]) -> Option<(Escaped, usize)> {
-    let unit = hex(text.get(2..6)?)?;
+fn read_unicode_escape(text: &[u8]) -> Option<(EscapeValue, usize)> {
+    let unit = parse_hex(text.get(2..6)?)?;
     let (code, length) = match unit {
         0xD800..=0xDBFF => {
-            match text.get(6..12).filter(|low| low.starts_with(b"\\u")).and_then(|low| hex(&low[2..])) {
+            match text.get(6..12).filter(|low| low.starts_with(b"\\u")).and_then(|low| parse_hex(&low[2..])) {
                 Some(low @ 0xDC00..=0xDFFF) => (0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00), 12),
                 _ => (unit, 6),
             }
@@ -105,25 +105,25 @@ fn unicode_escape(text: &[u8]) -> Option<(Escaped, usize)> {
         _ => (unit, 6),
     };
     let read = match u8::try_from(code) {
-        Ok(byte) if byte.is_ascii() => Escaped::Byte(byte),
-        _ => char::from_u32(code).map_or(Escaped::Byte(NOTHING), Escaped::Char),
+        Ok(byte) if byte.is_ascii() => EscapeValue::Byte(byte),
+        _ => char::from_u32(code).map_or(EscapeValue::Byte(INVALID_BYTE), EscapeValue::Char),
     };
     Some((read, length))
 }
 
 /// Reads the percent escape that a text begins with, and its length.
-pub(super) fn percent_escape(text: &[u8]) -> Option<(Escaped, usize)> {
-    let byte = u8::try_from(hex(text.get(1..3)?)?).ok()?;
-    Some((Escaped::Byte(byte), 3))
+pub(super) fn read_percent_escape(text: &[u8]) -> Option<(EscapeValue, usize)> {
+    let byte = u8::try_from(parse_hex(text.get(1..3)?)?).ok()?;
+    Some((EscapeValue::Byte(byte), 3))
 }
 
-fn hex(digits: &[u8]) -> Option<u32> {
+fn parse_hex(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))
 }
 
 /// In what way a text is escaped in one layer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Style {
+pub(super) struct EscapeStyle {
     json: bool,
     percent: bool,
     /// Characters beyond ASCII as `\uXXXX`.
@@ -135,40 +135,40 @@ pub(super) struct Style {
     plain: Vec<u8>,
 }
 
-impl Style {
+impl EscapeStyle {
     /// The way of a JSON string that shows no escape.
-    pub(super) fn of_string(raw: &[u8]) -> Self {
-        Self { json: true, ..Self::of(raw, false) }
+    pub(super) fn from_json_string(raw: &[u8]) -> Self {
+        Self { json: true, ..Self::detect(raw, false) }
     }
 
     /// The way of an inner layer.
-    pub(super) fn of_layer(text: &[u8], percent: bool) -> Self {
-        Self::of(text, percent)
+    pub(super) fn from_layer(text: &[u8], percent: bool) -> Self {
+        Self::detect(text, percent)
     }
 
     /// Whether no writer writes so: a quote or control character bare beside JSON's escapes, or a sign both
     /// percent-encoded and bare. It could not be written back as it was.
-    pub(super) fn is_uneven(&self) -> bool {
+    pub(super) fn is_inconsistent(&self) -> bool {
         let twice = |byte: &u8| !byte.is_ascii_alphanumeric() && self.encoded.contains(byte);
         (self.json && self.plain.iter().any(|byte| matches!(byte, b'"' | 0..=0x1f)))
             || (self.percent && self.plain.iter().any(twice))
     }
 
-    fn of(text: &[u8], percent: bool) -> Self {
+    fn detect(text: &[u8], percent: bool) -> Self {
         let mut style = Self::default();
         let (mut lower, mut upper) = (false, false);
         let mut at = 0;
         while at < text.len() {
             let read = match text[at] {
-                b'\\' => json_escape(&text[at..]).inspect(|(read, length)| {
+                b'\\' => read_json_escape(&text[at..]).inspect(|(read, length)| {
                     style.json = true;
                     let marked = at == 0 && *length == 6;
-                    style.ascii_only |= marked || matches!(read, Escaped::Char(_));
-                    style.escaped_slash |= *length == 2 && *read == Escaped::Byte(b'/');
+                    style.ascii_only |= marked || matches!(read, EscapeValue::Char(_));
+                    style.escaped_slash |= *length == 2 && *read == EscapeValue::Byte(b'/');
                 }),
-                b'%' if percent => percent_escape(&text[at..]).inspect(|(read, _)| {
+                b'%' if percent => read_percent_escape(&text[at..]).inspect(|(read, _)| {
                     style.percent = true;
-                    if let Escaped::Byte(byte) = read {
+                    if let EscapeValue::Byte(byte) = read {
                         style.encoded.push(*byte);
                     }
                 }),
@@ -193,13 +193,13 @@ impl Style {
 
     /// Writes `text` in this way. An inner layer that held escapes while the text needs none gets one where it
     /// needs none, so that the way back is known: always for percent-encoding, with `mark` for JSON's.
-    pub(super) fn write(&self, text: &[u8], mark: bool) -> Vec<u8> {
+    pub(super) fn write_escaped(&self, text: &[u8], mark: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len() + 8);
         if self.percent {
             self.write_percent(text, &mut out);
             if out == text {
                 out.clear();
-                self.push_percent(text[0], &mut out);
+                self.push_percent_escape(text[0], &mut out);
                 out.extend_from_slice(&text[1..]);
             }
             if !self.json {
@@ -210,7 +210,7 @@ impl Style {
         if self.json {
             self.write_json(&text, &mut out);
             if out == text && mark && !self.percent {
-                self.mark(&text, &mut out);
+                self.force_escape(&text, &mut out);
             }
             return out;
         }
@@ -218,12 +218,12 @@ impl Style {
     }
 
     /// Escapes the first letter where characters beyond ASCII are escaped, the last where they are not.
-    fn mark(&self, text: &[u8], out: &mut Vec<u8>) {
+    fn force_escape(&self, text: &[u8], out: &mut Vec<u8>) {
         let letter = |byte: &u8| byte.is_ascii();
         let at = if self.ascii_only { text.iter().position(letter) } else { text.iter().rposition(letter) };
         if let Some(at) = at {
             out.truncate(at);
-            self.push_unit(u16::from(text[at]), out);
+            self.push_unicode_escape(u16::from(text[at]), out);
             out.extend_from_slice(&text[at + 1..]);
         }
     }
@@ -240,7 +240,7 @@ impl Style {
                 !reserved(byte) || whole
             };
             if encode {
-                self.push_percent(*byte, out);
+                self.push_percent_escape(*byte, out);
             } else {
                 out.push(*byte);
             }
@@ -258,9 +258,11 @@ impl Style {
                     '\r' => out.extend(b"\\r"),
                     '\u{8}' => out.extend(b"\\b"),
                     '\u{c}' => out.extend(b"\\f"),
-                    '\0'..='\u{1f}' => self.push_unit(c as u16, out),
+                    '\0'..='\u{1f}' => self.push_unicode_escape(c as u16, out),
                     '\u{80}'.. if self.ascii_only => {
-                        c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| self.push_unit(*unit, out));
+                        c.encode_utf16(&mut [0; 2])
+                            .iter()
+                            .for_each(|unit| self.push_unicode_escape(*unit, out));
                     }
                     _ => out.extend(c.encode_utf8(&mut [0; 4]).bytes()),
                 }
@@ -269,12 +271,12 @@ impl Style {
         }
     }
 
-    fn push_percent(&self, byte: u8, out: &mut Vec<u8>) {
+    fn push_percent_escape(&self, byte: u8, out: &mut Vec<u8>) {
         out.push(b'%');
         self.push_hex(u16::from(byte), 2, out);
     }
 
-    fn push_unit(&self, unit: u16, out: &mut Vec<u8>) {
+    fn push_unicode_escape(&self, unit: u16, out: &mut Vec<u8>) {
         out.extend(b"\\u");
         self.push_hex(unit, 4, out);
     }
@@ -286,11 +288,11 @@ impl Style {
 }
 
 /// Whether a text can't stand in a JSON string as it is.
-pub(super) fn must_escape(text: &[u8]) -> bool {
+pub(super) fn needs_json_escape(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
 }
 
-fn index(at: usize) -> u32 {
+fn to_u32(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
@@ -298,38 +300,38 @@ fn index(at: usize) -> u32 {
 mod tests {
     use super::*;
 
-    fn read(raw: &str, layers: usize) -> String {
-        let mut view = View::of_string(raw.as_bytes());
+    fn decode_layers(raw: &str, layers: usize) -> String {
+        let mut view = DecodedText::from_json_string(raw.as_bytes());
         for _ in 1..layers {
-            view = view.deeper(true).expect("a layer");
+            view = view.decode_layer(true).expect("a layer");
         }
         String::from_utf8_lossy(&view.bytes).into_owned()
     }
 
     #[test]
     fn layers_are_read_one_by_one() {
-        assert_eq!(read(r"a\u00e9\/\n%20", 1), "aé/\n%20");
-        assert_eq!(read(r"a\\u00e9%20b", 2), "aé b");
-        assert_eq!(read(r#"\\\\\\\"x"#, 3), "\"x");
-        assert_eq!(read(r"\ud83d\ude00 \ud83d.", 1), "😀 \u{fffd}.");
-        assert_eq!(read(r"\\q %zz", 1), r"\q %zz");
+        assert_eq!(decode_layers(r"a\u00e9\/\n%20", 1), "aé/\n%20");
+        assert_eq!(decode_layers(r"a\\u00e9%20b", 2), "aé b");
+        assert_eq!(decode_layers(r#"\\\\\\\"x"#, 3), "\"x");
+        assert_eq!(decode_layers(r"\ud83d\ude00 \ud83d.", 1), "😀 \u{fffd}.");
+        assert_eq!(decode_layers(r"\\q %zz", 1), r"\q %zz");
     }
 
     #[test]
     fn a_span_leads_back_to_its_source() {
-        let view = View::of_string(br"ab\u00e9cd").deeper(true);
+        let view = DecodedText::from_json_string(br"ab\u00e9cd").decode_layer(true);
         assert!(view.is_none());
-        let view = View::of_string(br"x%4Ao\\u00e9y").deeper(true).expect("a layer");
+        let view = DecodedText::from_json_string(br"x%4Ao\\u00e9y").decode_layer(true).expect("a layer");
         assert_eq!(view.bytes, "xJoéy".as_bytes());
-        assert_eq!(view.source(1, 5), (1, 12));
-        assert_eq!(view.within(1, 5), b"Jo");
+        assert_eq!(view.source_span(1, 5), (1, 12));
+        assert_eq!(view.slice_at_source(1, 5), b"Jo");
     }
 
     #[test]
     fn a_value_is_written_in_the_way_of_another() {
-        let style = |text: &str| Style::of_layer(text.as_bytes(), true);
+        let style = |text: &str| EscapeStyle::from_layer(text.as_bytes(), true);
         let write = |way: &str, text: &str| {
-            String::from_utf8(style(way).write(text.as_bytes(), true)).expect("UTF-8")
+            String::from_utf8(style(way).write_escaped(text.as_bytes(), true)).expect("UTF-8")
         };
         assert_eq!(write("John%20Smith", "Jane Doe"), "Jane%20Doe");
         assert_eq!(write("john%40x.com", "é@b.org"), "%C3%A9%40b.org");

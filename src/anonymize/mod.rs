@@ -18,30 +18,30 @@
 //!   spelling comes back as in the rule. A redaction has one spelling.
 //! * `+` for a space is read in both values or in none: only where the fake has a space too.
 
+mod adjacency_guard;
+mod decode;
+mod direction;
 mod escape;
-mod hidden;
-mod needle;
-mod place;
-mod proof;
+mod json_position;
+mod leak_scan;
 mod rewrite;
-mod sample;
-mod second;
-mod sides;
-mod traps;
+mod rule_proof;
+mod sampled_search;
+mod term;
 
-pub use sides::{Fake, Real};
+pub use direction::{Fake, Real};
 
-use self::needle::Needle;
-use self::rewrite::{Becomes, Outcome, Side};
-use self::second::SecondLook;
-use self::traps::Traps;
+use self::adjacency_guard::AdjacencyGuard;
+use self::leak_scan::LeakScan;
+use self::rewrite::{RewriteOutcome, Rewriter, TermReplacement};
+use self::term::Term;
 use crate::json::{self, RawJson};
 use crate::names::{ServerName, ToolName};
 use crate::secret::Secret;
 
 /// One rule of `replacements.json`, with its values read.
 #[derive(Debug, Clone)]
-pub struct Rule {
+pub struct ReplacementRule {
     /// What the agent's side sees.
     pub fake: String,
     /// What servers see.
@@ -74,7 +74,7 @@ pub enum Direction {
 /// Two rules (by their positions) that cannot hold together, or one that cannot hold at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
-pub struct Conflict {
+pub struct RuleConflict {
     /// The rule's position.
     pub rule: usize,
     /// The other one's.
@@ -92,15 +92,15 @@ pub struct Leak;
 const REDACTED: &str = "***REDACTED***";
 
 /// What stands for a text in which the second look found a private value.
-const WITHHELD: &str = "[withheld: a private value would have shown]";
+const WITHHELD_NOTICE: &str = "[withheld: a private value would have shown]";
 
 /// A proven rule set.
 #[derive(Default)]
 pub struct Anonymizer {
-    conceal: Side,
-    reveal: Side,
-    second: SecondLook,
-    traps: Traps,
+    conceal: Rewriter,
+    reveal: Rewriter,
+    leak_scan: LeakScan,
+    adjacency_guard: AdjacencyGuard,
     /// For each rule, the servers it is revealed to; none means all.
     scopes: Vec<Option<Vec<ServerName>>>,
     /// Labels and fakes.
@@ -115,12 +115,12 @@ impl Anonymizer {
     ///
     /// # Errors
     /// Every conflict there is.
-    pub fn new(rules: &[Rule]) -> Result<Self, Vec<Conflict>> {
-        let conflicts = proof::conflicts(rules);
+    pub fn new(rules: &[ReplacementRule]) -> Result<Self, Vec<RuleConflict>> {
+        let conflicts = rule_proof::find_conflicts(rules);
         if !conflicts.is_empty() {
             return Err(conflicts);
         }
-        let mut conceal: Vec<(Needle, Becomes)> = Vec::new();
+        let mut conceal: Vec<(Term, TermReplacement)> = Vec::new();
         let mut reveal = Vec::new();
         // Where a rule and an injected secret are found in the same place, the rule comes first.
         let own_first = |injected: bool| {
@@ -133,31 +133,33 @@ impl Anonymizer {
             let real = rule.real.expose();
             let exact = rule.case_sensitive;
             let toward_agent = match &rule.direction {
-                Direction::Both => Becomes::new(real, &rule.fake, !exact),
-                Direction::OneWay { redaction } => Becomes::new(real, redaction, false),
-                Direction::Injected => Becomes::new(real, REDACTED, false),
+                Direction::Both => TermReplacement::new(real, &rule.fake, !exact),
+                Direction::OneWay { redaction } => TermReplacement::new(real, redaction, false),
+                Direction::Injected => TermReplacement::new(real, REDACTED, false),
             };
             if rule.direction == Direction::Injected {
-                let known = |other: &Rule| other.direction != Direction::Injected && other.real == rule.real;
-                if !proof::is_secret(rule) || rules.iter().any(known) {
+                let known = |other: &ReplacementRule| {
+                    other.direction != Direction::Injected && other.real == rule.real
+                };
+                if !rule_proof::is_searchable_secret(rule) || rules.iter().any(known) {
                     continue;
                 }
             } else {
-                let toward_server = Becomes::new(&rule.fake, real, !exact);
-                reveal.push((Needle::new(number, &rule.fake, exact), toward_server));
+                let toward_server = TermReplacement::new(&rule.fake, real, !exact);
+                reveal.push((Term::new(number, &rule.fake, exact), toward_server));
             }
-            conceal.push((Needle::new(number, real, exact), toward_agent));
-            if let Some((fake, real)) = in_query(rule, rules) {
-                conceal.push((Needle::new(number, &real, exact), Becomes::new(&real, &fake, !exact)));
-                reveal.push((Needle::new(number, &fake, exact), Becomes::new(&fake, &real, !exact)));
+            conceal.push((Term::new(number, real, exact), toward_agent));
+            if let Some((fake, real)) = plus_encoded_pair(rule, rules) {
+                conceal.push((Term::new(number, &real, exact), TermReplacement::new(&real, &fake, !exact)));
+                reveal.push((Term::new(number, &fake, exact), TermReplacement::new(&fake, &real, !exact)));
             }
         }
-        let conceal = Side::new(conceal);
+        let conceal = Rewriter::new(conceal);
         Ok(Self {
-            second: SecondLook::new(conceal.needles()),
-            traps: Traps::new(rules, &conceal),
+            leak_scan: LeakScan::new(conceal.terms()),
+            adjacency_guard: AdjacencyGuard::new(rules, &conceal),
             conceal,
-            reveal: Side::new(reveal),
+            reveal: Rewriter::new(reveal),
             scopes: rules.iter().map(|rule| rule.servers.clone()).collect(),
             identity: rules
                 .iter()
@@ -168,7 +170,7 @@ impl Anonymizer {
 
     /// Without a rule.
     #[must_use]
-    pub fn none() -> Self {
+    pub fn empty() -> Self {
         Self::default()
     }
 
@@ -181,13 +183,15 @@ impl Anonymizer {
     pub fn conceal(&self, json: Real<RawJson>) -> Result<Fake<RawJson>, Leak> {
         let json = json.into_exposed();
         let json = match self.conceal.rewrite(json.get(), |_| true) {
-            Outcome::Same => json,
-            Outcome::Changed(changed, places) if !self.traps.spring(&changed, &places) => {
-                json::trusted(changed)
+            RewriteOutcome::Unchanged => json,
+            RewriteOutcome::Changed(changed, places)
+                if !self.adjacency_guard.is_violated(&changed, &places) =>
+            {
+                json::raw_unchecked(changed)
             }
-            Outcome::Changed(..) | Outcome::TooDeep => return Err(Leak),
+            RewriteOutcome::Changed(..) | RewriteOutcome::TooDeep => return Err(Leak),
         };
-        if self.second.finds(json.get()) { Err(Leak) } else { Ok(Fake::concealed(json)) }
+        if self.leak_scan.contains_value(json.get()) { Err(Leak) } else { Ok(Fake::concealed(json)) }
     }
 
     /// Conceals JSON that the agent's side sent or that Portero made: it may hold a real value too, and must
@@ -195,7 +199,7 @@ impl Anonymizer {
     ///
     /// # Errors
     /// [`Leak`], and the message must be withheld.
-    pub fn conceal_own(&self, json: RawJson) -> Result<Fake<RawJson>, Leak> {
+    pub fn conceal_local(&self, json: RawJson) -> Result<Fake<RawJson>, Leak> {
         self.conceal(Real::from_server(json))
     }
 
@@ -206,9 +210,9 @@ impl Anonymizer {
         if self.conceal.is_empty() {
             return Fake::concealed(text.to_owned());
         }
-        let concealed = self.conceal_own(json::raw(text)).ok();
-        let text = concealed.and_then(|json| json::text(json.get()).map(std::borrow::Cow::into_owned));
-        Fake::concealed(text.unwrap_or_else(|| WITHHELD.to_owned()))
+        let concealed = self.conceal_local(json::serialize_raw(text)).ok();
+        let text = concealed.and_then(|json| json::as_text(json.get()).map(std::borrow::Cow::into_owned));
+        Fake::concealed(text.unwrap_or_else(|| WITHHELD_NOTICE.to_owned()))
     }
 
     /// Whether a text holds a real value.
@@ -229,9 +233,9 @@ impl Anonymizer {
     pub fn reveal(&self, server: &ServerName, json: &Fake<RawJson>) -> Real<RawJson> {
         let allowed = |rule: usize| self.scopes[rule].as_ref().is_none_or(|servers| servers.contains(server));
         Real::revealed(match self.reveal.rewrite(json.get().get(), allowed) {
-            Outcome::Changed(changed, _) => json::trusted(changed),
+            RewriteOutcome::Changed(changed, _) => json::raw_unchecked(changed),
             // Escaped deeper than any server reads: what is not revealed stays a fake.
-            Outcome::Same | Outcome::TooDeep => json.get().clone(),
+            RewriteOutcome::Unchanged | RewriteOutcome::TooDeep => json.get().clone(),
         })
     }
 
@@ -243,7 +247,7 @@ impl Anonymizer {
 
 /// The fake and the real value as a query string has them, with `+` for spaces, where that is another rule's
 /// value in no way.
-fn in_query(rule: &Rule, rules: &[Rule]) -> Option<(String, String)> {
+fn plus_encoded_pair(rule: &ReplacementRule, rules: &[ReplacementRule]) -> Option<(String, String)> {
     let real = rule.real.expose();
     let texts = [rule.fake.as_str(), real];
     if rule.direction != Direction::Both
@@ -252,7 +256,7 @@ fn in_query(rule: &Rule, rules: &[Rule]) -> Option<(String, String)> {
         return None;
     }
     let [fake, real] = texts.map(|text| text.replace(' ', "+"));
-    let free = |other: &Rule| {
+    let free = |other: &ReplacementRule| {
         [other.fake.as_str(), other.real.expose()].iter().all(|value| {
             value.is_empty() || !(fake.contains(value) || value.contains(&fake) || *value == real)
         })

@@ -1,32 +1,32 @@
 //! One pass over raw JSON: finds values in every spelling, and splices their replacements in.
 //!
 //! Plain occurrences come from the search over the raw bytes, hidden ones from the windows that
-//! [`Alphabet`] opens; no occurrence crosses a window's border. In each region the leftmost wins, then the
+//! [`TermAlphabet`] opens; no occurrence crosses a window's border. In each region the leftmost wins, then the
 //! longest, then the least escaped.
 
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::escape::{Style, View, must_escape};
-use super::hidden::Alphabet;
-use super::needle::{Needle, capital_text, small_text};
-use super::place::{Place, Places};
-use super::sample::{Finder, Found};
+use super::decode::TermAlphabet;
+use super::escape::{DecodedText, EscapeStyle, needs_json_escape};
+use super::json_position::{JsonPosition, JsonPositions};
+use super::sampled_search::{TermFinder, TermMatch};
+use super::term::{Term, lowercase_text, uppercase_text};
 
 /// One direction: what is looked for, and what it becomes.
 #[derive(Default)]
-pub(super) struct Side {
-    finder: Finder,
-    alphabet: Option<Alphabet>,
+pub(super) struct Rewriter {
+    finder: TermFinder,
+    alphabet: Option<TermAlphabet>,
     /// What each needle becomes.
-    becomes: Vec<Becomes>,
+    replacements: Vec<TermReplacement>,
 }
 
 /// What a pass did.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum RewriteOutcome {
     /// There was nothing to replace.
-    Same,
+    Unchanged,
     /// The new JSON, and where the replacements stand in it, with the needles' numbers.
     Changed(String, Vec<(Range<usize>, usize)>),
     /// More layers of escapes than any honest text has.
@@ -34,18 +34,18 @@ pub(super) enum Outcome {
 }
 
 /// The layers of escapes that are read. An honest text has a handful.
-const LAYERS: usize = 24;
+const MAX_ESCAPE_LAYERS: usize = 24;
 
-impl Side {
+impl Rewriter {
     /// Each needle with what it becomes.
-    pub(super) fn new(pairs: Vec<(Needle, Becomes)>) -> Self {
+    pub(super) fn new(pairs: Vec<(Term, TermReplacement)>) -> Self {
         let (needles, becomes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let alphabet = (!needles.is_empty()).then(|| Alphabet::new(&needles));
-        Self { finder: Finder::new(needles), alphabet, becomes }
+        let alphabet = (!needles.is_empty()).then(|| TermAlphabet::new(&needles));
+        Self { finder: TermFinder::new(needles), alphabet, replacements: becomes }
     }
 
-    pub(super) fn needles(&self) -> &[Needle] {
-        self.finder.needles()
+    pub(super) fn terms(&self) -> &[Term] {
+        self.finder.terms()
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -53,33 +53,38 @@ impl Side {
     }
 
     /// Replaces what belongs to the rules that `allowed` names.
-    pub(super) fn rewrite(&self, json: &str, allowed: impl Fn(usize) -> bool) -> Outcome {
-        let Some(alphabet) = &self.alphabet else { return Outcome::Same };
+    pub(super) fn rewrite(&self, json: &str, allowed: impl Fn(usize) -> bool) -> RewriteOutcome {
+        let Some(alphabet) = &self.alphabet else { return RewriteOutcome::Unchanged };
         let raw = json.as_bytes();
-        let windows = alphabet.windows(raw);
-        let allowed = |found: &Found| allowed(self.finder.needle(found.needle).rule);
-        let mut splices = self.plain(raw, &windows, allowed);
+        let windows = alphabet.decode_windows(raw);
+        let allowed = |found: &TermMatch| allowed(self.finder.term(found.term).rule);
+        let mut splices = self.plain_splices(raw, &windows, allowed);
         for window in windows {
-            if self.window(raw, window, allowed, &mut splices).is_none() {
-                return Outcome::TooDeep;
+            if self.window_splices(raw, window, allowed, &mut splices).is_none() {
+                return RewriteOutcome::TooDeep;
             }
         }
         if splices.is_empty() {
-            return Outcome::Same;
+            return RewriteOutcome::Unchanged;
         }
         splices.sort_unstable_by_key(|splice| splice.at.start);
-        self.splice(json, splices)
+        self.apply_splices(json, splices)
     }
 
     /// The occurrences that are spelled as they are, outside the windows.
-    fn plain(&self, raw: &[u8], windows: &[Range<usize>], allowed: impl Fn(&Found) -> bool) -> Vec<Splice> {
+    fn plain_splices(
+        &self,
+        raw: &[u8],
+        windows: &[Range<usize>],
+        allowed: impl Fn(&TermMatch) -> bool,
+    ) -> Vec<Splice> {
         let mut found = Vec::new();
-        self.finder.all(raw, &mut found);
+        self.finder.find_all(raw, &mut found);
         if found.is_empty() {
             return Vec::new();
         }
-        found.sort_unstable_by_key(|found| (found.start, Reverse(found.end), found.needle));
-        let mut places = Places::new(raw);
+        found.sort_unstable_by_key(|found| (found.start, Reverse(found.end), found.term));
+        let mut places = JsonPositions::new(raw);
         let mut splices: Vec<Splice> = Vec::new();
         let mut end = 0;
         let mut windows = windows.iter().peekable();
@@ -87,93 +92,88 @@ impl Side {
             while windows.next_if(|window| window.end <= hit.start).is_some() {}
             if hit.start < end
                 || windows.peek().is_some_and(|window| window.start < hit.end)
-                || must_escape(&raw[hit.start..hit.end])
-                || in_escape(raw, hit.start)
+                || needs_json_escape(&raw[hit.start..hit.end])
+                || is_in_escape(raw, hit.start)
                 || !allowed(&hit)
             {
                 continue;
             }
-            let number = match places.of(hit.start) {
-                Place::Text => None,
-                Place::Number(token) if hit.end <= token.end => Some(token),
-                Place::Number(_) | Place::Structure => continue,
+            let number = match places.position_of(hit.start) {
+                JsonPosition::InString => None,
+                JsonPosition::InNumber(token) if hit.end <= token.end => Some(token),
+                JsonPosition::InNumber(_) | JsonPosition::Structure => continue,
             };
             end = hit.end;
-            let spelling = self.becomes[hit.needle].spelling(&raw[hit.start..hit.end]);
-            splices.push(Splice {
-                at: hit.start..hit.end,
-                needle: hit.needle,
-                spelling,
-                written: None,
-                number,
-            });
+            let spelling = self.replacements[hit.term].spelling_index(&raw[hit.start..hit.end]);
+            splices.push(Splice { at: hit.start..hit.end, term: hit.term, spelling, escaped: None, number });
         }
         splices
     }
 
     /// The occurrences in a window, layer by layer; `None` when there are too many layers.
-    fn window(
+    fn window_splices(
         &self,
         raw: &[u8],
         window: Range<usize>,
-        allowed: impl Fn(&Found) -> bool,
+        allowed: impl Fn(&TermMatch) -> bool,
         splices: &mut Vec<Splice>,
     ) -> Option<()> {
         let base = window.start;
         let text = &raw[window];
         // A `%` in a value may look like percent-encoding, so JSON's escapes are read alone, too.
-        let json_alone = Self::layers(text, false)?;
+        let json_alone = Self::decode_layers(text, false)?;
         let percent = json_alone.iter().any(|view| memchr::memchr(b'%', &view.bytes).is_some());
-        let chains = [json_alone, if percent { Self::layers(text, true)? } else { Vec::new() }];
-        let mut hits: Vec<Hit> = Vec::new();
+        let chains = [json_alone, if percent { Self::decode_layers(text, true)? } else { Vec::new() }];
+        let mut hits: Vec<EscapedMatch> = Vec::new();
         let mut found = Vec::new();
         for (percent, views) in [false, true].into_iter().zip(&chains) {
             for (layer, view) in views.iter().enumerate() {
-                self.finder.all(&view.bytes, &mut found);
+                self.finder.find_all(&view.bytes, &mut found);
                 for found in found.drain(..).filter(|found| allowed(found)) {
-                    let (start, end) = view.source(found.start, found.end);
+                    let (start, end) = view.source_span(found.start, found.end);
                     // A spelling that could not be written back is left to the second look, which withholds it.
-                    let mut outer = views[..layer].iter().map(|outer| outer.within(start, end));
-                    if outer.any(|text| Style::of_layer(text, percent).is_uneven()) {
+                    let mut outer = views[..layer].iter().map(|outer| outer.slice_at_source(start, end));
+                    if outer.any(|text| EscapeStyle::from_layer(text, percent).is_inconsistent()) {
                         continue;
                     }
                     let spelled = &view.bytes[found.start..found.end];
-                    let spelling = self.becomes[found.needle].spelling(spelled);
-                    let must_escape = must_escape(spelled);
-                    hits.push(Hit {
+                    let spelling = self.replacements[found.term].spelling_index(spelled);
+                    let must_escape = needs_json_escape(spelled);
+                    hits.push(EscapedMatch {
                         start,
                         end,
                         layer,
                         percent,
-                        needle: found.needle,
+                        term: found.term,
                         spelling,
                         must_escape,
                     });
                 }
             }
         }
-        hits.sort_unstable_by_key(|hit| (hit.start, Reverse(hit.end), hit.layer, hit.percent, hit.needle));
+        hits.sort_unstable_by_key(|hit| (hit.start, Reverse(hit.end), hit.layer, hit.percent, hit.term));
         let mut last = 0;
         for (number, hit) in hits.iter().enumerate() {
             // With a backslash beside it, a value may look like the same value once more, escaped.
-            let looks =
-                |inner: &Hit| inner.needle == hit.needle && inner.layer < hit.layer && inner.end <= hit.end;
+            let looks = |inner: &EscapedMatch| {
+                inner.term == hit.term && inner.layer < hit.layer && inner.end <= hit.end
+            };
             let mut behind = hits[number + 1..].iter().take_while(|inner| inner.start < hit.end);
             if hit.start < last || behind.any(looks) {
                 continue;
             }
             last = hit.end;
-            let mut written = self.becomes[hit.needle].spellings[hit.spelling].text.clone().into_bytes();
+            let mut written = self.replacements[hit.term].spellings[hit.spelling].text.clone().into_bytes();
             for view in chains[usize::from(hit.percent)][..hit.layer].iter().rev() {
-                written = Style::of_layer(view.within(hit.start, hit.end), hit.percent)
-                    .write(&written, hit.must_escape);
+                written = EscapeStyle::from_layer(view.slice_at_source(hit.start, hit.end), hit.percent)
+                    .write_escaped(&written, hit.must_escape);
             }
-            written = Style::of_string(&text[hit.start..hit.end]).write(&written, false);
+            written = EscapeStyle::from_json_string(&text[hit.start..hit.end]).write_escaped(&written, false);
             splices.push(Splice {
                 at: base + hit.start..base + hit.end,
-                needle: hit.needle,
+                term: hit.term,
                 spelling: hit.spelling,
-                written: Some(written),
+                escaped: Some(written),
                 number: None,
             });
         }
@@ -181,10 +181,10 @@ impl Side {
     }
 
     /// A stretch of a string, layer after layer of escapes; `None` when there are too many.
-    fn layers(text: &[u8], percent: bool) -> Option<Vec<View>> {
-        let mut views = vec![View::of_string(text)];
-        while let Some(deeper) = views.last().and_then(|view| view.deeper(percent)) {
-            if views.len() == LAYERS {
+    fn decode_layers(text: &[u8], percent: bool) -> Option<Vec<DecodedText>> {
+        let mut views = vec![DecodedText::from_json_string(text)];
+        while let Some(deeper) = views.last().and_then(|view| view.decode_layer(percent)) {
+            if views.len() == MAX_ESCAPE_LAYERS {
                 return None;
             }
             views.push(deeper);
@@ -192,7 +192,7 @@ impl Side {
         Some(views)
     }
 
-    fn splice(&self, json: &str, splices: Vec<Splice>) -> Outcome {
+    fn apply_splices(&self, json: &str, splices: Vec<Splice>) -> RewriteOutcome {
         let mut out = String::with_capacity(json.len() + json.len() / 16 + 64);
         let mut places = Vec::with_capacity(splices.len());
         let mut at = 0;
@@ -205,24 +205,24 @@ impl Side {
                 }
                 out.push_str(&json[at..token.start]);
                 at = token.end;
-                self.number(&json[token.clone()], token.start, &of_token, &mut out, &mut places);
+                self.write_number(&json[token.clone()], token.start, &of_token, &mut out, &mut places);
                 continue;
             }
             out.push_str(&json[at..splice.at.start]);
             let start = out.len();
-            match &splice.written {
+            match &splice.escaped {
                 Some(written) => out.push_str(&String::from_utf8_lossy(written)),
-                None => out.push_str(&self.becomes[splice.needle].spellings[splice.spelling].json),
+                None => out.push_str(&self.replacements[splice.term].spellings[splice.spelling].json),
             }
-            places.push((start..out.len(), splice.needle));
+            places.push((start..out.len(), splice.term));
             at = splice.at.end;
         }
         out.push_str(&json[at..]);
-        Outcome::Changed(out, places)
+        RewriteOutcome::Changed(out, places)
     }
 
     /// Writes a number in which values were replaced: as a number where it still is one, else as a string.
-    fn number(
+    fn write_number(
         &self,
         token: &str,
         base: usize,
@@ -234,7 +234,7 @@ impl Side {
         let mut at = 0;
         for splice in splices {
             text.push_str(&token[at..splice.at.start - base]);
-            text.push_str(&self.becomes[splice.needle].spellings[splice.spelling].text);
+            text.push_str(&self.replacements[splice.term].spellings[splice.spelling].text);
             at = splice.at.end - base;
         }
         text.push_str(&token[at..]);
@@ -243,19 +243,21 @@ impl Side {
             out.push_str(&text);
         } else {
             out.push('"');
-            out.push_str(&String::from_utf8_lossy(&Style::of_string(b"").write(text.as_bytes(), false)));
+            out.push_str(&String::from_utf8_lossy(
+                &EscapeStyle::from_json_string(b"").write_escaped(text.as_bytes(), false),
+            ));
             out.push('"');
         }
-        places.extend(splices.iter().map(|splice| (start..out.len(), splice.needle)));
+        places.extend(splices.iter().map(|splice| (start..out.len(), splice.term)));
     }
 }
 
 /// What a value becomes, for each way in which its case can be carried over.
-pub(super) struct Becomes {
-    spellings: Vec<Spelling>,
+pub(super) struct TermReplacement {
+    spellings: Vec<ReplacementSpelling>,
 }
 
-struct Spelling {
+struct ReplacementSpelling {
     /// The value found in just this spelling.
     found: String,
     /// What stands for it, and the same as it stands in a JSON string.
@@ -263,26 +265,30 @@ struct Spelling {
     json: String,
 }
 
-impl Becomes {
+impl TermReplacement {
     /// `from` becomes `to`; where case does not count, all-capital and all-small spellings are carried over,
     /// and any other becomes `to` as it is.
     pub(super) fn new(from: &str, to: &str, carry_case: bool) -> Self {
-        let mut spellings: Vec<Spelling> = Vec::new();
+        let mut spellings: Vec<ReplacementSpelling> = Vec::new();
         let mut add = |found: String, text: String| {
             if spellings.iter().all(|spelling| spelling.found != found) {
-                let json = Style::of_string(b"").write(text.as_bytes(), false);
-                spellings.push(Spelling { found, json: String::from_utf8_lossy(&json).into_owned(), text });
+                let json = EscapeStyle::from_json_string(b"").write_escaped(text.as_bytes(), false);
+                spellings.push(ReplacementSpelling {
+                    found,
+                    json: String::from_utf8_lossy(&json).into_owned(),
+                    text,
+                });
             }
         };
         add(from.to_owned(), to.to_owned());
         if carry_case {
-            add(small_text(from), small_text(to));
-            add(capital_text(from), capital_text(to));
+            add(lowercase_text(from), lowercase_text(to));
+            add(uppercase_text(from), uppercase_text(to));
         }
         Self { spellings }
     }
 
-    fn spelling(&self, found: &[u8]) -> usize {
+    fn spelling_index(&self, found: &[u8]) -> usize {
         if self.spellings.len() == 1 {
             return 0;
         }
@@ -290,28 +296,28 @@ impl Becomes {
     }
 }
 
-struct Hit {
+struct EscapedMatch {
     start: usize,
     end: usize,
     layer: usize,
     /// Whether percent-encoding was read as well.
     percent: bool,
-    needle: usize,
+    term: usize,
     spelling: usize,
     must_escape: bool,
 }
 
 struct Splice {
     at: Range<usize>,
-    needle: usize,
+    term: usize,
     spelling: usize,
-    written: Option<Vec<u8>>,
+    escaped: Option<Vec<u8>>,
     /// The number token in which it stands.
     number: Option<Range<usize>>,
 }
 
 /// Whether a position stands inside a JSON escape, behind its backslash.
-fn in_escape(raw: &[u8], at: usize) -> bool {
+fn is_in_escape(raw: &[u8], at: usize) -> bool {
     let near = at.saturating_sub(5);
     let Some(slash) = memchr::memrchr(b'\\', &raw[near..at]).map(|offset| near + offset) else {
         return false;
@@ -355,9 +361,9 @@ mod tests {
 
     #[test]
     fn the_letters_of_an_escape_are_no_text() {
-        assert!(in_escape(br#""\nick""#, 2));
-        assert!(!in_escape(br#""\\nick""#, 3));
-        assert!(in_escape(br#""\u00e9x""#, 5));
-        assert!(!in_escape(br#""\u00e9x""#, 7));
+        assert!(is_in_escape(br#""\nick""#, 2));
+        assert!(!is_in_escape(br#""\\nick""#, 3));
+        assert!(is_in_escape(br#""\u00e9x""#, 5));
+        assert!(!is_in_escape(br#""\u00e9x""#, 7));
     }
 }

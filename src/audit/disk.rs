@@ -1,13 +1,13 @@
 //! Where segments are written: the seam at which tests let a disk fail.
 //!
-//! [`RealDisk`] is what the programs use. One indirect call is nothing beside the system call behind it.
+//! [`SystemDisk`] is what the programs use. One indirect call is nothing beside the system call behind it.
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use crate::files::{self, FileError, FileProblem, Links};
+use crate::files::{self, FileError, FileProblem, SymlinkMode};
 
 /// Makes and removes the files that segments are.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -15,7 +15,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// When it is there already, or cannot be made.
-    fn create(&self, path: &Path) -> io::Result<Box<dyn Lines>>;
+    fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>>;
 
     /// Removes a file that [`Disk::create`] made and that is no segment after all.
     ///
@@ -32,7 +32,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
 /// The file of one segment, which is only appended to. Syncing takes long on a slow disk, and others append
 /// meanwhile.
-pub trait Lines: Send + Sync + fmt::Debug {
+pub trait SegmentFile: Send + Sync + fmt::Debug {
     /// Appends in one write, and tells how many bytes were written.
     ///
     /// # Errors
@@ -60,10 +60,10 @@ pub trait Lines: Send + Sync + fmt::Debug {
 
 /// The machine's own.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RealDisk;
+pub struct SystemDisk;
 
-impl Disk for RealDisk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn Lines>> {
+impl Disk for SystemDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
         let file = files::create_new(path)?;
         hold(path, &file);
         Ok(Box::new(file))
@@ -74,11 +74,11 @@ impl Disk for RealDisk {
     }
 
     fn sync_name(&self, path: &Path) -> io::Result<()> {
-        sync_directory(path)
+        sync_parent_directory(path)
     }
 }
 
-impl Lines for File {
+impl SegmentFile for File {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         io::Write::write(&mut &*self, bytes)
     }
@@ -116,7 +116,9 @@ pub(super) fn hold(path: &Path, file: &File) {
         // The daemon may just look whether it is held, and holds it for that moment itself.
         Err(fs::TryLockError::WouldBlock) => {
             // A copy of the handle is the same open file, so its lock is this one's.
-            let waited = file.try_clone().map(|copy| files::within(path, HOLD_TIMEOUT, move || copy.lock()));
+            let waited = file
+                .try_clone()
+                .map(|copy| files::read_with_timeout(path, HOLD_TIMEOUT, move || copy.lock()));
             if !matches!(waited, Ok(Ok(Ok(())))) {
                 tracing::warn!("another process keeps this segment locked");
             }
@@ -137,7 +139,7 @@ pub(super) fn hold(_: &Path, _: &File) {}
 /// When the file cannot be opened, or the system does not tell.
 #[cfg(unix)]
 pub(super) fn is_held(path: &Path) -> Result<bool, FileError> {
-    match files::open(path, Links::Refuse)?.file().try_lock() {
+    match files::open(path, SymlinkMode::Refuse)?.file().try_lock() {
         Ok(()) => Ok(false),
         Err(fs::TryLockError::WouldBlock) => Ok(true),
         Err(fs::TryLockError::Error(error)) => Err(FileError::new(path, FileProblem::System(error))),
@@ -166,6 +168,6 @@ pub fn is_open(directory: &Path, segment: &str) -> Result<bool, FileError> {
 }
 
 /// Makes a file's name durable.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_parent_directory(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), files::sync_directory)
 }

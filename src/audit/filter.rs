@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::{Event, Outcome, Record};
+use super::{AuditEvent, AuditRecord, RecordedOutcome};
 use crate::names::{ServerName, TaskId, ToolId};
 use crate::pattern::Pattern;
-use crate::task::State;
+use crate::task::TaskState;
 
 /// Which records are wanted; an empty filter wants all.
 #[derive(Debug, Clone, Default)]
-pub struct Filter {
+pub struct RecordFilter {
     /// None before this.
     pub since: Option<Timestamp>,
     /// None from this on.
@@ -22,7 +22,7 @@ pub struct Filter {
     /// Only those about tools that match.
     pub tool: Option<Pattern>,
     /// Only those about calls that were decided like this.
-    pub decided: Option<Decided>,
+    pub decision: Option<DecisionKind>,
     /// Only those of sessions whose id begins or ends so.
     pub session: Option<IdPart>,
     /// Only those about tasks whose id begins or ends so.
@@ -33,7 +33,7 @@ pub struct Filter {
 
 /// What became of a call, or of a person's act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decided {
+pub enum DecisionKind {
     /// It went to its server, because policy or a person allowed it.
     Allowed,
     /// A person is asked.
@@ -44,7 +44,7 @@ pub enum Decided {
     Failed,
 }
 
-impl Decided {
+impl DecisionKind {
     /// All, in the order of a call's life.
     pub const ALL: [Self; 4] = [Self::Allowed, Self::Asked, Self::Refused, Self::Failed];
 
@@ -60,7 +60,7 @@ impl Decided {
     }
 }
 
-impl fmt::Display for Decided {
+impl fmt::Display for DecisionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -73,43 +73,43 @@ pub struct IdPart(String);
 /// That is no part of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is written with 0-9, a-f and hyphens, and its beginning or end will do")]
-pub struct NoIdPart;
+pub struct IdPartError;
 
 impl FromStr for IdPart {
-    type Err = NoIdPart;
+    type Err = IdPartError;
 
-    fn from_str(text: &str) -> Result<Self, NoIdPart> {
+    fn from_str(text: &str) -> Result<Self, IdPartError> {
         let text = text.to_ascii_lowercase();
         let fits = matches!(text.len(), 1..=36) && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-        if fits { Ok(Self(text)) } else { Err(NoIdPart) }
+        if fits { Ok(Self(text)) } else { Err(IdPartError) }
     }
 }
 
 impl IdPart {
-    fn is_of(&self, id: &impl fmt::Display) -> bool {
+    fn matches_id(&self, id: &impl fmt::Display) -> bool {
         let id = id.to_string();
         id.starts_with(&self.0) || id.ends_with(&self.0)
     }
 }
 
-impl Filter {
+impl RecordFilter {
     /// Whether a record is wanted, the limit aside.
     #[must_use]
-    pub fn wants(&self, record: &Record) -> bool {
-        let Self { since, until, server, tool, decided, session, task, limit: _ } = self;
+    pub fn matches(&self, record: &AuditRecord) -> bool {
+        let Self { since, until, server, tool, decision: decided, session, task, limit: _ } = self;
         let event = &record.event;
         let about = event.tool();
         since.is_none_or(|since| record.at >= since)
             && until.is_none_or(|until| record.at < until)
-            && decided.is_none_or(|decided| event.decided() == Some(decided))
+            && decided.is_none_or(|decided| event.decision_kind() == Some(decided))
             && server.as_ref().is_none_or(|server| about.is_some_and(|tool| tool.server == *server))
             && tool.as_ref().is_none_or(|pattern| about.is_some_and(|tool| pattern.matches(tool)))
-            && session.as_ref().is_none_or(|part| record.session.is_some_and(|id| part.is_of(&id)))
-            && task.as_ref().is_none_or(|part| event.task().is_some_and(|id| part.is_of(&id)))
+            && session.as_ref().is_none_or(|part| record.session.is_some_and(|id| part.matches_id(&id)))
+            && task.as_ref().is_none_or(|part| event.task().is_some_and(|id| part.matches_id(&id)))
     }
 }
 
-impl Event {
+impl AuditEvent {
     /// The tool that it is about, if about one.
     #[must_use]
     pub const fn tool(&self) -> Option<&ToolId> {
@@ -145,16 +145,18 @@ impl Event {
 
     /// What became of the call, or of a person's act that was refused.
     #[must_use]
-    pub const fn decided(&self) -> Option<Decided> {
+    pub const fn decision_kind(&self) -> Option<DecisionKind> {
         match self {
-            Self::Intent { .. } | Self::Outcome { outcome: Outcome::Done, .. } => Some(Decided::Allowed),
-            Self::Outcome { .. } | Self::Interrupted { .. } => Some(Decided::Failed),
-            Self::Refused { .. } | Self::Act { done: false, .. } => Some(Decided::Refused),
+            Self::Intent { .. } | Self::Outcome { outcome: RecordedOutcome::Done, .. } => {
+                Some(DecisionKind::Allowed)
+            }
+            Self::Outcome { .. } | Self::Interrupted { .. } => Some(DecisionKind::Failed),
+            Self::Refused { .. } | Self::Act { done: false, .. } => Some(DecisionKind::Refused),
             Self::Task { state, .. } => Some(match state {
-                State::PendingApproval => Decided::Asked,
-                State::Approved | State::Executing | State::Completed => Decided::Allowed,
-                State::Denied | State::Expired | State::Cancelled => Decided::Refused,
-                State::Failed | State::Interrupted => Decided::Failed,
+                TaskState::PendingApproval => DecisionKind::Asked,
+                TaskState::Approved | TaskState::Executing | TaskState::Completed => DecisionKind::Allowed,
+                TaskState::Denied | TaskState::Expired | TaskState::Cancelled => DecisionKind::Refused,
+                TaskState::Failed | TaskState::Interrupted => DecisionKind::Failed,
             }),
             Self::Act { .. }
             | Self::Config { .. }

@@ -3,18 +3,18 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use crate::files::{self, FileError, Links, RegularFile};
+use crate::files::{self, FileError, RegularFile, SymlinkMode};
 
 /// The longest line that may be a record; what is longer is none, such as the zeros of a sparse file.
 pub(super) const MAX_LINE_BYTES: u64 = 16 << 20;
 
 /// Opens a segment for reading. What is no regular file, a link among it, is no segment.
 pub(super) fn open_segment(path: &Path) -> Result<RegularFile, FileError> {
-    files::open(path, Links::Refuse)
+    files::open(path, SymlinkMode::Refuse)
 }
 
 /// Says what is wrong with a thing in a segment's place.
-pub(super) fn describe(error: &FileError) -> String {
+pub(super) fn describe_error(error: &FileError) -> String {
     format!("it {}", error.problem())
 }
 
@@ -27,7 +27,7 @@ pub(super) struct SegmentLines<R> {
 
 /// What stands at a line's place.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(super) enum SegmentLine<'a> {
     /// A line, without its `\n`.
     Whole(&'a [u8]),
     /// The end of the file in the middle of a line: its process crashed, or is writing just now.
@@ -42,7 +42,7 @@ impl<R: Read> SegmentLines<R> {
     }
 
     /// The next line; none at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<SegmentLine<'_>>> {
         self.line.clear();
         if self.ended {
             return Ok(None);
@@ -50,13 +50,13 @@ impl<R: Read> SegmentLines<R> {
         let mut limited = self.reader.by_ref().take(MAX_LINE_BYTES + 1);
         let count = limited.read_until(b'\n', &mut self.line)? as u64;
         Ok(match self.line.strip_suffix(b"\n") {
-            Some(whole) => Some(Line::Whole(whole)),
+            Some(whole) => Some(SegmentLine::Whole(whole)),
             None => {
                 self.ended = true;
                 match count {
                     0 => None,
-                    count if count > MAX_LINE_BYTES => Some(Line::TooLong),
-                    _ => Some(Line::Torn),
+                    count if count > MAX_LINE_BYTES => Some(SegmentLine::TooLong),
+                    _ => Some(SegmentLine::Torn),
                 }
             }
         })

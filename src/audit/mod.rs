@@ -1,35 +1,37 @@
 //! What is written down, and the hash chain that keeps it.
 //!
-//! Each process appends to its own [`Segment`], one write a record; approval steps are also synced. A record
+//! Each process appends to its own [`AuditWriter`], one write a record; approval steps are also synced. A record
 //! holds names, ids and concealed values only (guarantees U1, U2). [`read`] merges the segments of all
-//! processes, [`Backwards`] reads the newest first and no further than is wanted, [`Follower`] goes on reading, [`verify`] finds what was changed, removed or reordered, and
-//! [`verify_against`] also what was cut off or is gone, by the [`Head`]s that are kept elsewhere.
+//! processes, [`ReverseReader`] reads the newest first and no further than is wanted, [`AuditFollower`] goes on reading, [`verify`] finds what was changed, removed or reordered, and
+//! [`verify_with_checkpoints`] also what was cut off or is gone, by the [`SegmentCheckpoint`]s that are kept elsewhere.
 
-mod age;
-mod back;
 mod chain;
+mod checkpoint;
+mod digest_key;
 mod disk;
+mod event_display;
 mod filter;
 mod follow;
-mod head;
-mod key;
 mod lines;
 mod reader;
 mod record;
+mod reverse_reader;
 mod segment;
-mod told;
-mod unfinished;
+mod segment_age;
+mod unfinished_calls;
 mod verify;
 
-pub use age::{Age, Extent, began, remove};
-pub use back::{Backwards, Found, Place};
-pub use disk::{Disk, Lines, RealDisk, is_open};
-pub use filter::{Decided, Filter, IdPart, NoIdPart};
-pub use follow::Follower;
-pub use head::{Head, HeadError};
-pub use key::Key;
-pub use reader::{Begin, Entry, Former, Log, read, segments};
-pub use record::{Event, Outcome, Record};
-pub use segment::{SEGMENT_BYTES, Segment};
-pub use unfinished::{Ended, Unfinished, ended};
-pub use verify::{Broken, Report, State, Verdict, verify, verify_against};
+pub use checkpoint::{CheckpointError, SegmentCheckpoint};
+pub use digest_key::DigestKey;
+pub use disk::{Disk, SegmentFile, SystemDisk, is_open};
+pub use filter::{DecisionKind, IdPart, IdPartError, RecordFilter};
+pub use follow::AuditFollower;
+pub use reader::{AuditLog, PreviousSegment, SegmentRecord, SegmentStart, list_segments, read_log};
+pub use record::{AuditEvent, AuditRecord, RecordedOutcome};
+pub use reverse_reader::{ReadPosition, ReverseRead, ReverseReader};
+pub use segment::{AuditWriter, DEFAULT_SEGMENT_BYTES};
+pub use segment_age::{AuditExtent, SegmentAge, remove_segments, segment_start_time};
+pub use unfinished_calls::{EndedProcesses, UnfinishedCall, find_ended_processes};
+pub use verify::{
+    AuditVerification, BrokenLine, SegmentReport, SegmentState, verify, verify_with_checkpoints,
+};

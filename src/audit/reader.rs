@@ -8,25 +8,25 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::lines::{Line, SegmentLines, open_segment};
-use super::{Event, Filter, Head, Record};
+use super::lines::{SegmentLine, SegmentLines, open_segment};
+use super::{AuditEvent, AuditRecord, RecordFilter, SegmentCheckpoint};
 
 /// One record and where it stands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Entry {
+pub struct SegmentRecord {
     /// The segment's file name.
     pub segment: String,
     /// Its number in the segment.
     pub seq: u64,
     /// The record.
-    pub record: Record,
+    pub record: AuditRecord,
 }
 
 /// What [`read`] found.
 #[derive(Debug, Clone, Default)]
-pub struct Log {
+pub struct AuditLog {
     /// The records in the order of time.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SegmentRecord>,
     /// Segments that end in the middle of a line: their process crashed, or is writing just now.
     pub torn: Vec<String>,
     /// Lines that are no record: segment and one-based line.
@@ -38,18 +38,18 @@ pub struct Log {
 ///
 /// # Errors
 /// When the directory or a segment cannot be read.
-pub fn read(directory: &Path, filter: &Filter) -> io::Result<Log> {
-    let mut log = Log::default();
+pub fn read_log(directory: &Path, filter: &RecordFilter) -> io::Result<AuditLog> {
+    let mut log = AuditLog::default();
     let mut keyed = Vec::new();
     let mut ends = HashMap::new();
-    for name in segments(directory)? {
+    for name in list_segments(directory)? {
         if starts_after(&name, filter.until) {
             continue;
         }
         let file = match open_segment(&directory.join(&name)) {
             // Removed since, by its age.
             Err(error) if error.is_missing() => continue,
-            Err(error) if error.is_no_file() => {
+            Err(error) if error.is_not_a_file() => {
                 log.unreadable.push((name, 1));
                 continue;
             }
@@ -70,10 +70,10 @@ pub fn read(directory: &Path, filter: &Filter) -> io::Result<Log> {
 fn read_segment(
     file: impl io::Read,
     name: &str,
-    filter: &Filter,
-    log: &mut Log,
+    filter: &RecordFilter,
+    log: &mut AuditLog,
     ends: &HashMap<String, Timestamp>,
-) -> io::Result<(VecDeque<(Timestamp, Entry)>, Timestamp)> {
+) -> io::Result<(VecDeque<(Timestamp, SegmentRecord)>, Timestamp)> {
     let mut lines = SegmentLines::new(file);
     let mut newest = VecDeque::new();
     let mut latest = Timestamp::MIN;
@@ -81,19 +81,19 @@ fn read_segment(
     while let Some(line) = lines.next()? {
         number += 1;
         let entry = match line {
-            Line::Torn => {
+            SegmentLine::Torn => {
                 log.torn.push(name.to_owned());
                 continue;
             }
-            Line::Whole(line) => parse(name, line),
-            Line::TooLong => None,
+            SegmentLine::Whole(line) => parse_record(name, line),
+            SegmentLine::TooLong => None,
         };
         if let Some(entry) = entry {
-            if let Event::Continued { former, .. } = &entry.record.event {
+            if let AuditEvent::Continued { former, .. } = &entry.record.event {
                 latest = ends.get(former).copied().unwrap_or(latest);
             }
             latest = latest.max(entry.record.at);
-            if filter.wants(&entry.record) {
+            if filter.matches(&entry.record) {
                 newest.push_back((latest, entry));
                 if filter.limit.is_some_and(|limit| newest.len() > limit) {
                     newest.pop_front();
@@ -108,18 +108,18 @@ fn read_segment(
 
 /// How a segment begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Begin {
+pub enum SegmentStart {
     /// Its first record is not there yet, or is none.
     Unwritten,
     /// By itself.
-    Anew,
+    Standalone,
     /// It goes on after another.
-    After(Former),
+    Continues(PreviousSegment),
 }
 
 /// What the first record of a segment says of the one that it goes on after.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Former {
+pub struct PreviousSegment {
     /// Its file name.
     pub name: String,
     /// The number of its last record.
@@ -130,60 +130,60 @@ pub struct Former {
     pub fault: bool,
 }
 
-impl Begin {
+impl SegmentStart {
     /// Reads the first record of a segment. What is no file goes on after no other.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn of(directory: &Path, segment: &str) -> io::Result<Self> {
+    pub fn read_start(directory: &Path, segment: &str) -> io::Result<Self> {
         let file = match open_segment(&directory.join(segment)) {
-            Err(error) if error.is_no_file() => return Ok(Self::Anew),
+            Err(error) if error.is_not_a_file() => return Ok(Self::Standalone),
             other => other?,
         };
         let mut lines = SegmentLines::new(file);
         Ok(match lines.next()? {
-            Some(Line::Whole(line)) => Self::read(line),
-            Some(Line::TooLong) => Self::Anew,
-            Some(Line::Torn) | None => Self::Unwritten,
+            Some(SegmentLine::Whole(line)) => Self::from_first_line(line),
+            Some(SegmentLine::TooLong) => Self::Standalone,
+            Some(SegmentLine::Torn) | None => Self::Unwritten,
         })
     }
 
     /// The same, from the first line of the segment.
-    pub(super) fn read(line: &[u8]) -> Self {
-        match serde_json::from_slice::<Record>(line).ok() {
+    pub(super) fn from_first_line(line: &[u8]) -> Self {
+        match serde_json::from_slice::<AuditRecord>(line).ok() {
             None => Self::Unwritten,
-            Some(Record { event: Event::Continued { former: name, seq, hash, fault }, .. }) => {
-                Self::After(Former { name, seq, hash, fault })
+            Some(AuditRecord { event: AuditEvent::Continued { former: name, seq, hash, fault }, .. }) => {
+                Self::Continues(PreviousSegment { name, seq, hash, fault })
             }
-            Some(_) => Self::Anew,
+            Some(_) => Self::Standalone,
         }
     }
 }
 
-impl Former {
+impl PreviousSegment {
     /// Where the process that wrote it says it ended.
     #[must_use]
-    pub fn head(&self) -> Head {
+    pub fn checkpoint(&self) -> SegmentCheckpoint {
         let Self { name, seq, hash, fault: _ } = self.clone();
-        Head { segment: name, seq, hash, length: 0, problem: None, removed: None }
+        SegmentCheckpoint { segment: name, seq, hash, length: 0, problem: None, removed: None }
     }
 }
 
-pub(super) fn parse(segment: &str, line: &[u8]) -> Option<Entry> {
+pub(super) fn parse_record(segment: &str, line: &[u8]) -> Option<SegmentRecord> {
     #[derive(Deserialize)]
-    struct Number {
+    struct SeqField {
         seq: u64,
     }
-    let Number { seq } = serde_json::from_slice(line).ok()?;
+    let SeqField { seq } = serde_json::from_slice(line).ok()?;
     let record = serde_json::from_slice(line).ok()?;
-    Some(Entry { segment: segment.to_owned(), seq, record })
+    Some(SegmentRecord { segment: segment.to_owned(), seq, record })
 }
 
 /// The names of the segments, oldest first: they begin with the time. A directory that is not there holds none.
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn segments(directory: &Path) -> io::Result<Vec<String>> {
+pub fn list_segments(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,

@@ -8,7 +8,7 @@ use crate::names::{Principal, SessionId, TaskId, ToolId};
 
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
+pub struct AuditRecord {
     /// When.
     pub at: Timestamp,
     /// In which session, if in one.
@@ -18,13 +18,13 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
     /// What.
-    pub event: Event,
+    pub event: AuditEvent,
 }
 
 /// What happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Event {
+pub enum AuditEvent {
     /// A call is about to go to a server.
     Intent {
         /// Links intent and outcome within a segment.
@@ -48,7 +48,7 @@ pub enum Event {
         /// Which tool.
         tool: ToolId,
         /// How it ended.
-        outcome: Outcome,
+        outcome: RecordedOutcome,
         /// How long it took, in microseconds.
         micros: u64,
     },
@@ -79,7 +79,7 @@ pub enum Event {
         /// Which tool.
         tool: ToolId,
         /// Its new state.
-        state: crate::task::State,
+        state: crate::task::TaskState,
         /// Who or what moved it: `terminal`, `agent`, `expiry`, `daemon`.
         by: String,
         /// Why, concealed.
@@ -141,7 +141,7 @@ pub enum Event {
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum RecordedOutcome {
     /// The server gave a result.
     Done,
     /// The server gave a result that says it is an error, or a JSON-RPC error.

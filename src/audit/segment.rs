@@ -8,17 +8,17 @@ use std::thread::JoinHandle;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::chain::{Link, write_line};
-use super::disk::{Disk, Lines, RealDisk};
-use super::{Event, Head, Key, Record};
+use super::chain::{ChainLink, write_chained_line};
+use super::disk::{Disk, SegmentFile, SystemDisk};
+use super::{AuditEvent, AuditRecord, DigestKey, SegmentCheckpoint};
 use crate::clock::Moment;
 
 /// How long a file may get before its records go on in another.
-pub const SEGMENT_BYTES: u64 = 16 << 20;
+pub const DEFAULT_SEGMENT_BYTES: u64 = 16 << 20;
 /// How much more is written to a file that is full before another is tried for again.
-const TRY_AGAIN: u64 = 64 << 10;
+const ROTATE_RETRY_BYTES: u64 = 64 << 10;
 /// How many files may be full and not synced by us.
-const RETIRED_MOST: usize = 8;
+const MAX_RETIRED_FILES: usize = 8;
 
 /// Where one process appends its records to.
 ///
@@ -27,39 +27,39 @@ const RETIRED_MOST: usize = 8;
 /// next record begins another, or fails too.
 ///
 /// A file that is full is continued in another too. Its first record names the former and how far that had
-/// come ([`Event::Continued`]), so that the files of one process are one chain. When no other can be made, the
+/// come ([`AuditEvent::Continued`]), so that the files of one process are one chain. When no other can be made, the
 /// full one grows on.
 ///
 /// A sync takes as long as the disk wants, and nothing that only appends waits for it: `syncing` is held for that
 /// time, `inner` only before and after. `syncing` is taken first.
 #[derive(Debug)]
-pub struct Segment {
-    key: Option<Key>,
+pub struct AuditWriter {
+    key: Option<DigestKey>,
     calls: AtomicU64,
     limit: AtomicU64,
     /// One sync at a time: the second would else miss what the first has taken along and not synced yet.
     syncing: Mutex<()>,
-    inner: Mutex<Inner>,
+    state: Mutex<AuditWriterState>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct AuditWriterState {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
-    current: Current,
+    current: CurrentFile,
     line: Vec<u8>,
     /// Full, and not synced yet.
-    retired: Vec<Arc<dyn Lines>>,
+    retired: Vec<Arc<dyn SegmentFile>>,
     /// One of those that is synced apart, since too many had gathered.
-    apart: Option<JoinHandle<io::Result<()>>>,
+    background_sync: Option<JoinHandle<io::Result<()>>>,
     /// At what length the next file is tried for, if that failed already.
-    try_at: Option<u64>,
+    retry_rotate_at: Option<u64>,
     /// How many times something was appended.
     appended: u64,
     /// How many of these a sync covers, or whoever synced was told that it failed.
     settled: u64,
     /// How many of the others failed to sync and their callers know.
-    known: u64,
+    reported_failures: u64,
     /// Whether some of the others are in a file that could not be synced; who syncs next is told.
     lost: bool,
     /// Up to which append that may be so.
@@ -68,83 +68,83 @@ struct Inner {
 
 /// The file that is written to.
 #[derive(Debug)]
-struct Current {
-    file: Arc<dyn Lines>,
+struct CurrentFile {
+    file: Arc<dyn SegmentFile>,
     name: String,
     began: Timestamp,
-    link: Link,
+    link: ChainLink,
     length: u64,
-    named: bool,
-    state: State,
+    name_synced: bool,
+    state: FileState,
 }
 
 /// What the file can still be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum FileState {
     /// For more.
-    Whole,
+    Writable,
     /// It ends in a part of a record that cannot be cut off.
     Torn,
     /// Syncing failed: what the disk holds of it is unknown.
-    Unknown,
+    SyncFailed,
 }
 
-impl Segment {
+impl AuditWriter {
     /// Creates `<utc time>-<pid>-<random>.jsonl` in `directory` (0600), which is created too (0700), and
     /// records that `program` started.
     ///
     /// # Errors
     /// When the file cannot be made or written.
     pub fn open(directory: &Path, program: &str, now: Moment) -> io::Result<Self> {
-        Self::open_on(Arc::new(RealDisk), directory, program, now)
+        Self::open_on(Arc::new(SystemDisk), directory, program, now)
     }
 
-    /// As [`Segment::open`], on a disk that may fail.
+    /// As [`AuditWriter::open`], on a disk that may fail.
     ///
     /// # Errors
     /// When the file cannot be made or written.
     pub fn open_on(disk: Arc<dyn Disk>, directory: &Path, program: &str, now: Moment) -> io::Result<Self> {
         create_private_directory(directory)?;
         let mut line = Vec::with_capacity(1024);
-        let event = Event::Process { program: program.to_owned(), what: "started".to_owned() };
-        let current = Current::begin(&*disk, directory, &mut line, (now.wall, now.wall, event))?;
+        let event = AuditEvent::Process { program: program.to_owned(), what: "started".to_owned() };
+        let current = CurrentFile::create_file(&*disk, directory, &mut line, (now.wall, now.wall, event))?;
         let directory = directory.to_owned();
         let retired = Vec::new();
-        let inner = Inner {
+        let inner = AuditWriterState {
             disk,
             directory,
             current,
             line,
             retired,
-            apart: None,
-            try_at: None,
+            background_sync: None,
+            retry_rotate_at: None,
             appended: 1,
             settled: 0,
-            known: 0,
+            reported_failures: 0,
             lost: false,
             lost_until: 0,
         };
-        let (calls, limit) = (AtomicU64::new(1), AtomicU64::new(SEGMENT_BYTES));
-        Ok(Self { key: None, calls, limit, syncing: Mutex::default(), inner: Mutex::new(inner) })
+        let (calls, limit) = (AtomicU64::new(1), AtomicU64::new(DEFAULT_SEGMENT_BYTES));
+        Ok(Self { key: None, calls, limit, syncing: Mutex::default(), state: Mutex::new(inner) })
     }
 
     /// Digests are made with this key. Without one there are none, and the records say as much.
     #[must_use]
-    pub fn with_key(self, key: io::Result<Key>) -> Self {
+    pub fn with_key(self, key: io::Result<DigestKey>) -> Self {
         if let Err(error) = &key {
             tracing::error!(%error, "equal calls cannot be recognised in the audit: its key cannot be read");
         }
         Self { key: key.ok(), ..self }
     }
 
-    /// A file of this many bytes or more is continued in another. Else that is [`SEGMENT_BYTES`].
-    pub fn continue_after(&self, bytes: u64) {
+    /// A file of this many bytes or more is continued in another. Else that is [`DEFAULT_SEGMENT_BYTES`].
+    pub fn set_max_segment_bytes(&self, bytes: u64) {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
     /// The keyed digest of a value, for a record.
     #[must_use]
-    pub fn digest(&self, value: &str) -> Option<String> {
+    pub fn digest_value(&self, value: &str) -> Option<String> {
         self.key.as_ref().map(|key| key.digest(value.as_bytes()))
     }
 
@@ -152,7 +152,7 @@ impl Segment {
     ///
     /// # Errors
     /// When it was not written whole; then nothing of it stays.
-    pub fn append(&self, record: &Record) -> io::Result<()> {
+    pub fn append(&self, record: &AuditRecord) -> io::Result<()> {
         self.append_all(std::slice::from_ref(record))
     }
 
@@ -160,50 +160,50 @@ impl Segment {
     ///
     /// # Errors
     /// When they were not written whole; then nothing of them stays.
-    pub fn append_all(&self, records: &[Record]) -> io::Result<()> {
-        self.lock().append(records, self.limit.load(Ordering::Relaxed))
+    pub fn append_all(&self, records: &[AuditRecord]) -> io::Result<()> {
+        self.lock_state().append(records, self.limit.load(Ordering::Relaxed))
     }
 
     /// Appends a record and returns once it is on the disk.
     ///
     /// # Errors
-    /// As [`Segment::append`], and when syncing fails: whether the record stays is unknown then.
-    pub fn append_durable(&self, record: &Record) -> io::Result<()> {
+    /// As [`AuditWriter::append`], and when syncing fails: whether the record stays is unknown then.
+    pub fn append_durable(&self, record: &AuditRecord) -> io::Result<()> {
         let own = {
-            let mut inner = self.lock();
+            let mut inner = self.lock_state();
             inner.append(std::slice::from_ref(record), self.limit.load(Ordering::Relaxed))?;
             inner.appended
         };
-        let _one_at_a_time = self.one_sync();
-        let batch = self.lock().begin_sync()?;
+        let _one_at_a_time = self.lock_sync();
+        let batch = self.lock_state().begin_sync()?;
         let (batch, synced) = batch.sync();
-        let mut inner = self.lock();
+        let mut inner = self.lock_state();
         // Of this record its caller knows.
-        inner.known += u64::from(synced.is_err());
+        inner.reported_failures += u64::from(synced.is_err());
         inner.end_sync(&batch, synced)?;
         // Another sync failed in between, and the file with this record is no longer the current one.
         if own <= inner.lost_until { Err(lost_earlier()) } else { Ok(()) }
     }
 
     /// Returns once everything appended so far is on the disk. For one thread that appends and then syncs;
-    /// others use [`Segment::append_durable`].
+    /// others use [`AuditWriter::append_durable`].
     ///
     /// # Errors
     /// When anything that was appended since the last time may be lost, even if others have gone on in another
     /// file meanwhile.
     pub fn sync(&self) -> io::Result<()> {
-        let _one_at_a_time = self.one_sync();
+        let _one_at_a_time = self.lock_sync();
         let (begun, mark, lost) = {
-            let mut inner = self.lock();
+            let mut inner = self.lock_state();
             let (mark, lost) = (inner.appended, std::mem::take(&mut inner.lost));
             (inner.begin_sync(), mark, lost)
         };
         let synced = begun.and_then(|batch| {
             let (batch, synced) = batch.sync();
-            self.lock().end_sync(&batch, synced)
+            self.lock_state().end_sync(&batch, synced)
         });
         // Whatever is lost: whoever syncs is told now.
-        self.lock().settle(mark);
+        self.lock_state().mark_settled(mark);
         synced?;
         if lost { Err(lost_earlier()) } else { Ok(()) }
     }
@@ -217,37 +217,39 @@ impl Segment {
     /// Where the file is that is written to now.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        let inner = self.lock();
+        let inner = self.lock_state();
         inner.directory.join(&inner.current.name)
     }
 
     /// How far the file that is written to now has come. Not all of that need be on the disk yet.
     #[must_use]
-    pub fn head(&self) -> Head {
-        let Current { name, link, length, .. } = &self.lock().current;
-        Head::new(name.clone(), link, *length)
+    pub fn checkpoint(&self) -> SegmentCheckpoint {
+        let CurrentFile { name, link, length, .. } = &self.lock_state().current;
+        SegmentCheckpoint::new(name.clone(), link, *length)
     }
 
-    fn one_sync(&self) -> MutexGuard<'_, ()> {
+    fn lock_sync(&self) -> MutexGuard<'_, ()> {
         self.syncing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock_state(&self) -> MutexGuard<'_, AuditWriterState> {
         // A panic in the middle of an append is repaired by the length, like a torn write.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    fn append(&mut self, records: &[Record], limit: u64) -> io::Result<()> {
+impl AuditWriterState {
+    fn append(&mut self, records: &[AuditRecord], limit: u64) -> io::Result<()> {
         let Some(first) = records.first() else { return Ok(()) };
         if self.current.file.is_gone()? {
             return Err(io::Error::other("this audit segment was removed; start Portero again"));
         }
         match self.current.state {
-            State::Torn | State::Unknown => self.go_on(first.at)?,
-            State::Whole if self.current.length >= self.try_at.unwrap_or(limit) => self.rotate(first.at),
-            State::Whole => {}
+            FileState::Torn | FileState::SyncFailed => self.continue_in_new_file(first.at)?,
+            FileState::Writable if self.current.length >= self.retry_rotate_at.unwrap_or(limit) => {
+                self.rotate(first.at)
+            }
+            FileState::Writable => {}
         }
         self.current.append(records, &mut self.line)?;
         self.appended += 1;
@@ -256,78 +258,78 @@ impl Inner {
 
     /// Goes on in another file if that is possible; else the full one grows, and another is tried for later.
     fn rotate(&mut self, at: Timestamp) {
-        if let Err(error) = self.go_on(at) {
+        if let Err(error) = self.continue_in_new_file(at) {
             tracing::warn!(%error, "no new segment of the audit can be begun; the old one grows on");
-            self.try_at = Some(self.current.length + TRY_AGAIN);
+            self.retry_rotate_at = Some(self.current.length + ROTATE_RETRY_BYTES);
         }
     }
 
-    fn go_on(&mut self, at: Timestamp) -> io::Result<()> {
-        let Current { name, began, link, state, .. } = &self.current;
-        let fault = *state == State::Unknown;
+    fn continue_in_new_file(&mut self, at: Timestamp) -> io::Result<()> {
+        let CurrentFile { name, began, link, state, .. } = &self.current;
+        let fault = *state == FileState::SyncFailed;
         let (former, hash) = (name.clone(), link.hash.to_hex().to_string());
-        let event = Event::Continued { former, seq: link.seq, hash, fault };
+        let event = AuditEvent::Continued { former, seq: link.seq, hash, fault };
         // Names stand in the order of the chain, whatever the wall clock does.
         let after = began.checked_add(SignedDuration::from_micros(1)).map_err(io::Error::other)?;
         let parts = (at, at.max(after), event);
-        let next = Current::begin(&*self.disk, &self.directory, &mut self.line, parts)?;
+        let next = CurrentFile::create_file(&*self.disk, &self.directory, &mut self.line, parts)?;
         let former = std::mem::replace(&mut self.current, next);
-        self.try_at = None;
+        self.retry_rotate_at = None;
         if fault {
-            if self.appended > self.settled + self.known {
-                self.lose();
+            if self.appended > self.settled + self.reported_failures {
+                self.mark_lost();
             }
-            self.settle(self.appended);
+            self.mark_settled(self.appended);
         } else {
-            self.retire(former.file);
+            self.retire_file(former.file);
         }
         Ok(())
     }
 
     /// Whoever syncs later counts on all that was appended before.
-    fn retire(&mut self, file: Arc<dyn Lines>) {
+    fn retire_file(&mut self, file: Arc<dyn SegmentFile>) {
         self.retired.push(file);
-        let is_busy = self.apart.as_ref().is_some_and(|thread| !thread.is_finished());
-        if self.retired.len() > RETIRED_MOST && !is_busy {
+        let is_busy = self.background_sync.as_ref().is_some_and(|thread| !thread.is_finished());
+        if self.retired.len() > MAX_RETIRED_FILES && !is_busy {
             // Nothing that appends waits for a disk, so another thread syncs it.
-            self.join_apart();
+            self.join_background_sync();
             let oldest = self.retired.remove(0);
             let file = Arc::clone(&oldest);
             match std::thread::Builder::new().name("audit".to_owned()).spawn(move || file.sync()) {
-                Ok(thread) => self.apart = Some(thread),
+                Ok(thread) => self.background_sync = Some(thread),
                 Err(_) => self.retired.insert(0, oldest),
             }
         }
     }
 
     /// It was written long ago, so where that cannot be synced the disk itself fails.
-    fn join_apart(&mut self) {
-        if let Some(thread) = self.apart.take()
+    fn join_background_sync(&mut self) {
+        if let Some(thread) = self.background_sync.take()
             && !matches!(thread.join(), Ok(Ok(())))
         {
-            self.lose();
+            self.mark_lost();
         }
     }
 
-    fn lose(&mut self) {
+    fn mark_lost(&mut self) {
         (self.lost, self.lost_until) = (true, self.appended);
     }
 
     /// Everything up to this count of appends is settled.
-    fn settle(&mut self, mark: u64) {
+    fn mark_settled(&mut self, mark: u64) {
         if mark >= self.settled {
-            (self.settled, self.known) = (mark, 0);
+            (self.settled, self.reported_failures) = (mark, 0);
         }
     }
 
-    /// What is to be synced, without any lock held, and handed to [`Inner::end_sync`].
-    fn begin_sync(&mut self) -> io::Result<Batch> {
-        if self.current.state == State::Unknown {
+    /// What is to be synced, without any lock held, and handed to [`AuditWriterState::end_sync`].
+    fn begin_sync(&mut self) -> io::Result<SyncBatch> {
+        if self.current.state == FileState::SyncFailed {
             return Err(io::Error::other("this audit segment failed earlier"));
         }
-        let name = (!self.current.named).then(|| self.directory.join(&self.current.name));
-        Ok(Batch {
-            apart: self.apart.take(),
+        let name = (!self.current.name_synced).then(|| self.directory.join(&self.current.name));
+        Ok(SyncBatch {
+            background_sync: self.background_sync.take(),
             retired: std::mem::take(&mut self.retired),
             current: Arc::clone(&self.current.file),
             name: name.map(|path| (Arc::clone(&self.disk), path)),
@@ -335,43 +337,43 @@ impl Inner {
         })
     }
 
-    fn end_sync(&mut self, batch: &Batch, synced: io::Result<()>) -> io::Result<()> {
+    fn end_sync(&mut self, batch: &SyncBatch, synced: io::Result<()>) -> io::Result<()> {
         let is_current = Arc::ptr_eq(&self.current.file, &batch.current);
         match &synced {
             Ok(()) => {
-                self.settle(batch.mark);
-                self.current.named |= is_current;
+                self.mark_settled(batch.mark);
+                self.current.name_synced |= is_current;
             }
-            Err(_) if is_current => self.current.state = State::Unknown,
+            Err(_) if is_current => self.current.state = FileState::SyncFailed,
             // Others went on in another file meanwhile, and this one stands among the retired.
-            Err(_) => self.lose(),
+            Err(_) => self.mark_lost(),
         }
         synced
     }
 }
 
 /// The files that one sync is about.
-struct Batch {
-    apart: Option<JoinHandle<io::Result<()>>>,
-    retired: Vec<Arc<dyn Lines>>,
-    current: Arc<dyn Lines>,
+struct SyncBatch {
+    background_sync: Option<JoinHandle<io::Result<()>>>,
+    retired: Vec<Arc<dyn SegmentFile>>,
+    current: Arc<dyn SegmentFile>,
     /// The name that is not on the disk yet.
     name: Option<(Arc<dyn Disk>, PathBuf)>,
     /// How much had been appended.
     mark: u64,
 }
 
-impl Batch {
+impl SyncBatch {
     fn sync(mut self) -> (Self, io::Result<()>) {
-        let apart = match self.apart.take().map(JoinHandle::join) {
+        let apart = match self.background_sync.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(joined) => joined.unwrap_or_else(|_| Err(io::Error::other("the thread that syncs failed"))),
         };
-        let synced = apart.and_then(|()| self.sync_each());
+        let synced = apart.and_then(|()| self.sync_files());
         (self, synced)
     }
 
-    fn sync_each(&self) -> io::Result<()> {
+    fn sync_files(&self) -> io::Result<()> {
         self.retired.iter().try_for_each(|file| file.sync())?;
         self.current.sync()?;
         self.name.as_ref().map_or(Ok(()), |(disk, path)| disk.sync_name(path))
@@ -382,22 +384,23 @@ fn lost_earlier() -> io::Error {
     io::Error::other("an earlier record could not be synced")
 }
 
-impl Current {
+impl CurrentFile {
     /// Makes a file and writes its first record; where that fails, no file stays. `at` is when, `name` what
     /// time its name says.
-    fn begin(
+    fn create_file(
         disk: &dyn Disk,
         directory: &Path,
         line: &mut Vec<u8>,
-        (at, began, event): (Timestamp, Timestamp, Event),
+        (at, began, event): (Timestamp, Timestamp, AuditEvent),
     ) -> io::Result<Self> {
         let time = began.strftime("%Y%m%dT%H%M%S%.6fZ");
         let name = format!("{time}-{}-{:08x}.jsonl", std::process::id(), rand::random::<u32>());
         let path = directory.join(&name);
-        let file: Arc<dyn Lines> = Arc::from(disk.create(&path)?);
-        let link = Link::first(&name);
-        let mut current = Self { file, name, began, link, length: 0, named: false, state: State::Whole };
-        let first = Record { at, session: None, principal: None, event };
+        let file: Arc<dyn SegmentFile> = Arc::from(disk.create(&path)?);
+        let link = ChainLink::before_first(&name);
+        let mut current =
+            Self { file, name, began, link, length: 0, name_synced: false, state: FileState::Writable };
+        let first = AuditRecord { at, session: None, principal: None, event };
         if let Err(error) = current.append(std::slice::from_ref(&first), line) {
             drop(current);
             if let Err(left) = disk.remove(&path) {
@@ -408,11 +411,11 @@ impl Current {
         Ok(current)
     }
 
-    fn append(&mut self, records: &[Record], line: &mut Vec<u8>) -> io::Result<()> {
+    fn append(&mut self, records: &[AuditRecord], line: &mut Vec<u8>) -> io::Result<()> {
         line.clear();
         let mut next = self.link.clone();
         for record in records {
-            next = write_line(line, &next, record)?;
+            next = write_chained_line(line, &next, record)?;
         }
         match write_once(&*self.file, line) {
             Ok(()) => {
@@ -423,7 +426,7 @@ impl Current {
             Err(error) => {
                 // Cut off what a short write left, so that the next line starts at a line's start.
                 if self.file.truncate(self.length).is_err() {
-                    self.state = State::Torn;
+                    self.state = FileState::Torn;
                 }
                 Err(error)
             }
@@ -431,7 +434,7 @@ impl Current {
     }
 }
 
-fn write_once(file: &dyn Lines, line: &[u8]) -> io::Result<()> {
+fn write_once(file: &dyn SegmentFile, line: &[u8]) -> io::Result<()> {
     loop {
         match file.write(line) {
             Ok(written) if written == line.len() => return Ok(()),

@@ -10,31 +10,31 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::chain::{Link, follow_line};
-use super::lines::{Line, SegmentLines, describe, open_segment};
-use super::reader::segments;
-use super::{Begin, Former, Head};
+use super::chain::{ChainLink, verify_line};
+use super::lines::{SegmentLine, SegmentLines, describe_error, open_segment};
+use super::reader::list_segments;
+use super::{PreviousSegment, SegmentCheckpoint, SegmentStart};
 
 /// What [`verify`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct AuditVerification {
     /// Every segment, oldest first.
-    pub segments: Vec<Report>,
+    pub segments: Vec<SegmentReport>,
 }
 
 /// One segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct SegmentReport {
     /// The file's name.
     pub segment: String,
     /// What is to be said of it in a word.
-    pub state: State,
+    pub state: SegmentState,
     /// How many lines are good, from the first on.
     pub good: u64,
     /// The hash of the last good line.
     pub head: String,
     /// The first line that is not, if any.
-    pub broken: Option<Broken>,
+    pub broken: Option<BrokenLine>,
     /// Whether the end was lost in a crash, a power cut or a fault of the disk: in the middle of a line, or
     /// where the process that wrote it says so.
     pub torn: bool,
@@ -47,7 +47,7 @@ pub struct Report {
 /// What is to be said of a segment in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum SegmentState {
     /// Its chain holds up to its end.
     Holds,
     /// Its chain holds up to an end that was lost.
@@ -62,17 +62,17 @@ pub enum State {
 
 /// The first line that does not fit in its chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Broken {
+pub struct BrokenLine {
     /// Its one-based line.
     pub line: u64,
     /// What is wrong.
     pub problem: String,
 }
 
-impl Verdict {
+impl AuditVerification {
     /// Whether every chain holds. A torn end does not break a chain, and neither does a removal by age.
     #[must_use]
-    pub fn holds(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         self.segments.iter().all(|segment| segment.broken.is_none())
     }
 }
@@ -80,12 +80,12 @@ impl Verdict {
 /// Follows the chain of every segment in `directory` and tells where one breaks (guarantee U2).
 ///
 /// Lines that were cut off whole at the end of the last segment of a process, and such segments that are gone,
-/// cannot be seen without the heads: see [`verify_against`].
+/// cannot be seen without the heads: see [`verify_with_checkpoints`].
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn verify(directory: &Path) -> io::Result<Verdict> {
-    verify_against(directory, &[])
+pub fn verify(directory: &Path) -> io::Result<AuditVerification> {
+    verify_with_checkpoints(directory, &[])
 }
 
 /// As [`verify`], and every segment must hold at least what its head says. Fetch the heads first: a segment
@@ -93,22 +93,29 @@ pub fn verify(directory: &Path) -> io::Result<Verdict> {
 ///
 /// # Errors
 /// When the directory cannot be read. A segment that cannot be is broken, and the others are verified.
-pub fn verify_against(directory: &Path, heads: &[Head]) -> io::Result<Verdict> {
-    let heads: HashMap<&str, &Head> = heads.iter().map(|head| (head.segment.as_str(), head)).collect();
+pub fn verify_with_checkpoints(
+    directory: &Path,
+    heads: &[SegmentCheckpoint],
+) -> io::Result<AuditVerification> {
+    let heads: HashMap<&str, &SegmentCheckpoint> =
+        heads.iter().map(|head| (head.segment.as_str(), head)).collect();
     let mut reports = BTreeMap::new();
     let mut formers = Vec::new();
-    for name in segments(directory)? {
+    for name in list_segments(directory)? {
         let known = heads.get(name.as_str()).copied();
         let report = match open_segment(&directory.join(&name)) {
             // Removed since the directory was read; what should be there is missed below.
             Err(error) if error.is_missing() => continue,
             // The others are verified all the same.
-            Err(error) => Report::without_records(&name, describe(&error)),
+            Err(error) => SegmentReport::without_records(&name, describe_error(&error)),
             Ok(file) => {
-                let (mut report, begin) = check(&name, file, known).unwrap_or_else(|error| {
-                    (Report::without_records(&name, unread(&error)), Begin::Unwritten)
+                let (mut report, begin) = verify_segment(&name, file, known).unwrap_or_else(|error| {
+                    (
+                        SegmentReport::without_records(&name, unreadable_problem(&error)),
+                        SegmentStart::Unwritten,
+                    )
                 });
-                if let Begin::After(former) = begin
+                if let SegmentStart::Continues(former) = begin
                     && report.good > 0
                 {
                     report.continues = Some(former.name.clone());
@@ -120,19 +127,19 @@ pub fn verify_against(directory: &Path, heads: &[Head]) -> io::Result<Verdict> {
         reports.insert(name, report);
     }
     for head in heads.values() {
-        reports.entry(head.segment.clone()).or_insert_with(|| absent(head));
+        reports.entry(head.segment.clone()).or_insert_with(|| absent_report(head));
     }
     for (next, former) in formers {
-        join(&mut reports, &next, &former);
+        verify_continuation(&mut reports, &next, &former);
     }
-    Ok(Verdict { segments: reports.into_values().collect() })
+    Ok(AuditVerification { segments: reports.into_values().collect() })
 }
 
 /// A segment that is known and not there.
-fn absent(head: &Head) -> Report {
-    let mut report = Report {
+fn absent_report(head: &SegmentCheckpoint) -> SegmentReport {
+    let mut report = SegmentReport {
         segment: head.segment.clone(),
-        state: State::Removed,
+        state: SegmentState::Removed,
         good: head.seq,
         head: head.hash.clone(),
         broken: None,
@@ -143,40 +150,44 @@ fn absent(head: &Head) -> Report {
     if head.removed.is_none() {
         let problem = head.problem.clone();
         report.good = 0;
-        report.head = Link::first(&head.segment).hash.to_hex().to_string();
-        report.fault(State::Missing, 1, problem.unwrap_or_else(|| missing(head.seq)));
+        report.head = ChainLink::before_first(&head.segment).hash.to_hex().to_string();
+        report.mark_broken(SegmentState::Missing, 1, problem.unwrap_or_else(|| missing_problem(head.seq)));
     }
     report
 }
 
-fn missing(records: u64) -> String {
+fn missing_problem(records: u64) -> String {
     format!("the file is missing; {records} records were in it")
 }
 
 /// Follows one file from its first line, and tells how it begins.
-fn check(segment: &str, file: impl Read, head: Option<&Head>) -> io::Result<(Report, Begin)> {
+fn verify_segment(
+    segment: &str,
+    file: impl Read,
+    head: Option<&SegmentCheckpoint>,
+) -> io::Result<(SegmentReport, SegmentStart)> {
     let mut lines = SegmentLines::new(file);
-    let mut link = Link::first(segment);
-    let mut begin = Begin::Unwritten;
+    let mut link = ChainLink::before_first(segment);
+    let mut begin = SegmentStart::Unwritten;
     let mut broken = None;
     let mut torn = false;
     while let Some(line) = lines.next()? {
         let whole = match line {
-            Line::Whole(whole) => whole,
-            Line::Torn => {
+            SegmentLine::Whole(whole) => whole,
+            SegmentLine::Torn => {
                 torn = true;
                 break;
             }
-            Line::TooLong => {
+            SegmentLine::TooLong => {
                 let problem = "it is too long for a record".to_owned();
-                broken = Some(Broken { line: link.seq + 1, problem });
+                broken = Some(BrokenLine { line: link.seq + 1, problem });
                 break;
             }
         };
-        if begin == Begin::Unwritten {
-            begin = Begin::read(whole);
+        if begin == SegmentStart::Unwritten {
+            begin = SegmentStart::from_first_line(whole);
         }
-        let followed = follow_line(whole, &link).and_then(|next| match head {
+        let followed = verify_line(whole, &link).and_then(|next| match head {
             Some(head) if head.seq == next.seq && head.hash != next.hash.to_hex().as_str() => {
                 Err("another record stood here: the chain was written anew")
             }
@@ -185,18 +196,18 @@ fn check(segment: &str, file: impl Read, head: Option<&Head>) -> io::Result<(Rep
         match followed {
             Ok(next) => link = next,
             Err(problem) => {
-                broken = Some(Broken { line: link.seq + 1, problem: problem.to_owned() });
+                broken = Some(BrokenLine { line: link.seq + 1, problem: problem.to_owned() });
                 break;
             }
         }
     }
-    let broken = broken.or_else(|| cut_off(&link, head?));
+    let broken = broken.or_else(|| find_cut_off(&link, head?));
     let state = match (&broken, torn) {
-        (Some(_), _) => State::Broken,
-        (None, true) => State::Torn,
-        (None, false) => State::Holds,
+        (Some(_), _) => SegmentState::Broken,
+        (None, true) => SegmentState::Torn,
+        (None, false) => SegmentState::Holds,
     };
-    let report = Report {
+    let report = SegmentReport {
         segment: segment.to_owned(),
         state,
         good: link.seq,
@@ -209,69 +220,71 @@ fn check(segment: &str, file: impl Read, head: Option<&Head>) -> io::Result<(Rep
     Ok((report, begin))
 }
 
-fn unread(error: &io::Error) -> String {
+fn unreadable_problem(error: &io::Error) -> String {
     format!("it could not be read: {error}")
 }
 
 /// What is wrong with a segment whose chain holds up to its end.
-fn cut_off(end: &Link, head: &Head) -> Option<Broken> {
+fn find_cut_off(end: &ChainLink, head: &SegmentCheckpoint) -> Option<BrokenLine> {
     let problem = match &head.problem {
         Some(problem) => problem.clone(),
-        None if end.seq < head.seq => cut(head.seq - end.seq),
+        None if end.seq < head.seq => cut_off_problem(head.seq - end.seq),
         None => return None,
     };
-    Some(Broken { line: end.seq.min(head.seq) + 1, problem })
+    Some(BrokenLine { line: end.seq.min(head.seq) + 1, problem })
 }
 
-fn cut(records: u64) -> String {
+fn cut_off_problem(records: u64) -> String {
     format!("it was cut off here: {records} more records were in it")
 }
 
 /// Whether a segment ends where the one that goes on after it says.
-fn join(reports: &mut BTreeMap<String, Report>, next: &str, former: &Former) {
+fn verify_continuation(reports: &mut BTreeMap<String, SegmentReport>, next: &str, former: &PreviousSegment) {
     let report = reports.entry(former.name.clone()).or_insert_with(|| {
-        let head = Head { removed: None, problem: None, ..former.head() };
-        absent(&head)
+        let head = SegmentCheckpoint { removed: None, problem: None, ..former.checkpoint() };
+        absent_report(&head)
     });
     if report.broken.is_some() {
         return;
     }
     let good = report.good;
     match good.cmp(&former.seq) {
-        std::cmp::Ordering::Less if former.fault && report.state != State::Removed => {
+        std::cmp::Ordering::Less if former.fault && report.state != SegmentState::Removed => {
             report.torn = true;
-            report.state = State::Torn;
+            report.state = SegmentState::Torn;
         }
-        std::cmp::Ordering::Less => report.fault(State::Broken, good + 1, cut(former.seq - good)),
+        std::cmp::Ordering::Less => {
+            report.mark_broken(SegmentState::Broken, good + 1, cut_off_problem(former.seq - good))
+        }
         std::cmp::Ordering::Equal if report.head == former.hash => {}
         std::cmp::Ordering::Equal => {
             let problem = "another record stood here: the chain was written anew";
-            report.fault(State::Broken, good, problem.to_owned());
+            report.mark_broken(SegmentState::Broken, good, problem.to_owned());
         }
         std::cmp::Ordering::Greater => {
             let problem = format!("this was added after it was full and {next} went on");
-            report.fault(State::Broken, former.seq + 1, problem);
+            report.mark_broken(SegmentState::Broken, former.seq + 1, problem);
         }
     }
 }
 
-impl Report {
+impl SegmentReport {
     /// Nothing in the segment's place can be followed.
     fn without_records(segment: &str, problem: String) -> Self {
         Self {
             segment: segment.to_owned(),
-            state: State::Broken,
+            state: SegmentState::Broken,
             good: 0,
-            head: Link::first(segment).hash.to_hex().to_string(),
-            broken: Some(Broken { line: 1, problem }),
+            head: ChainLink::before_first(segment).hash.to_hex().to_string(),
+            broken: Some(BrokenLine { line: 1, problem }),
             torn: false,
             continues: None,
             removed: None,
         }
     }
 
-    fn fault(&mut self, state: State, line: u64, problem: String) {
+    fn mark_broken(&mut self, state: SegmentState, line: u64, problem: String) {
         self.state = state;
-        self.broken = Some(Broken { line, problem });
+        self.broken = Some(BrokenLine { line, problem });
     }
 }

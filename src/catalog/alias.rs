@@ -6,27 +6,27 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::names::OWN_SERVER;
+use crate::names::BUILTIN_SERVER;
 
 /// The most characters of a name toward the agent: clients take 64 with their own `mcp__portero__`.
-pub const MOST: usize = 50;
+pub const MAX_ALIAS_CHARS: usize = 50;
 /// What stands between server and tool.
 pub const SEPARATOR: &str = "__";
 /// What Portero's own tools begin with; nothing else does.
-pub const OWN: &str = "portero__";
+pub const BUILTIN_PREFIX: &str = "portero__";
 
 /// The characters of the digest, with the `_` before it.
-const SUFFIX: usize = 7;
+const DIGEST_SUFFIX_CHARS: usize = 7;
 /// How many names are remembered; more come only from a server that keeps renaming its tools.
 const MAX_CLAIMS: usize = 50_000;
 /// What stays of a long server's name at least.
-const SERVER_LEAST: usize = 12;
+const MIN_SERVER_CHARS: usize = 12;
 
 /// The name toward the agent of something that a server names `name`.
 #[must_use]
 pub fn wire_name(server: &str, name: &str) -> String {
     let plain = format!("{server}{SEPARATOR}{name}");
-    if is_clean(&plain) && splits_clearly(server, name) && !is_reserved(&plain) {
+    if is_clean(&plain) && has_clear_split(server, name) && !is_reserved(&plain) {
         plain
     } else {
         wire_name_with_digest(server, name)
@@ -37,41 +37,41 @@ pub fn wire_name(server: &str, name: &str) -> String {
 /// its place where two names differ only in case.
 #[must_use]
 pub fn wire_name_with_digest(server: &str, name: &str) -> String {
-    let (server_folded, name_folded) = (fold(server), fold(name));
-    let room = MOST - SUFFIX - SEPARATOR.len();
-    let server_part = server_folded.len().min(room.saturating_sub(name_folded.len()).max(SERVER_LEAST));
+    let (server_folded, name_folded) = (fold_name(server), fold_name(name));
+    let room = MAX_ALIAS_CHARS - DIGEST_SUFFIX_CHARS - SEPARATOR.len();
+    let server_part = server_folded.len().min(room.saturating_sub(name_folded.len()).max(MIN_SERVER_CHARS));
     let name_part = name_folded.len().min(room - server_part);
     let digest = blake3::hash(format!("{server}/{name}").as_bytes()).to_hex();
     format!(
         "{}{SEPARATOR}{}_{}",
         &server_folded[..server_part],
         &name_folded[..name_part],
-        &digest[..SUFFIX - 1]
+        &digest[..DIGEST_SUFFIX_CHARS - 1]
     )
 }
 
 /// Whether a server's own name can stand without a prefix: no prefixed name looks like it, and it does not
 /// look like one of Portero's own.
 #[must_use]
-pub fn stands_alone(name: &str) -> bool {
-    is_clean(name) && !name.contains(SEPARATOR) && !looks_own(name)
+pub fn can_be_unprefixed(name: &str) -> bool {
+    is_clean(name) && !name.contains(SEPARATOR) && !looks_builtin(name)
 }
 
 fn is_clean(name: &str) -> bool {
-    !name.is_empty() && name.len() <= MOST && name.bytes().all(is_wire_byte)
+    !name.is_empty() && name.len() <= MAX_ALIAS_CHARS && name.bytes().all(is_wire_byte)
 }
 
 /// Whether the first `__` is the border.
-fn splits_clearly(server: &str, name: &str) -> bool {
+fn has_clear_split(server: &str, name: &str) -> bool {
     !server.contains(SEPARATOR) && !server.ends_with('_') && !name.is_empty() && !name.starts_with('_')
 }
 
 fn is_reserved(name: &str) -> bool {
-    name.get(..OWN.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN))
+    name.get(..BUILTIN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(BUILTIN_PREFIX))
 }
 
-fn looks_own(name: &str) -> bool {
-    name.get(..OWN_SERVER.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_SERVER))
+fn looks_builtin(name: &str) -> bool {
+    name.get(..BUILTIN_SERVER.len()).is_some_and(|start| start.eq_ignore_ascii_case(BUILTIN_SERVER))
 }
 
 const fn is_wire_byte(byte: u8) -> bool {
@@ -79,44 +79,44 @@ const fn is_wire_byte(byte: u8) -> bool {
 }
 
 /// One `_` for each character that clients would not take.
-fn fold(name: &str) -> String {
+fn fold_name(name: &str) -> String {
     name.chars().map(|c| if u8::try_from(c).is_ok_and(is_wire_byte) { c } else { '_' }).collect()
 }
 
 /// Names toward the agent and what they mean. No two differ only in case.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    meaning: HashMap<String, usize>,
+pub(super) struct AliasTable {
+    meanings: HashMap<String, usize>,
     taken: HashSet<String>,
 }
 
-impl Names {
+impl AliasTable {
     /// Gives something its name, with a digest where another has the plain one; none where even that is
     /// taken.
-    pub(super) fn name(
+    pub(super) fn assign_alias(
         &mut self,
         server: &str,
         name: &str,
         what: usize,
-        claims: &mut Claims,
+        claims: &mut AliasClaims,
     ) -> Option<String> {
         let plain = wire_name(server, name);
-        if self.claim(&plain, (server, name), what, claims) {
+        if self.claim_alias(&plain, (server, name), what, claims) {
             return Some(plain);
         }
         let alias = wire_name_with_digest(server, name);
-        self.add(&alias, what).then_some(alias)
+        self.insert_alias(&alias, what).then_some(alias)
     }
 
     /// Lets a name mean something, if it is free now and nothing else ever had it.
-    pub(super) fn claim(
+    pub(super) fn claim_alias(
         &mut self,
         alias: &str,
         whose: (&str, &str),
         what: usize,
-        claims: &mut Claims,
+        claims: &mut AliasClaims,
     ) -> bool {
-        self.is_free(alias) && claims.take(alias, whose) && self.add(alias, what)
+        self.is_free(alias) && claims.claim_for(alias, whose) && self.insert_alias(alias, what)
     }
 
     fn is_free(&self, alias: &str) -> bool {
@@ -124,28 +124,28 @@ impl Names {
     }
 
     /// Lets a name mean something, if it is free.
-    pub(super) fn add(&mut self, alias: &str, what: usize) -> bool {
+    pub(super) fn insert_alias(&mut self, alias: &str, what: usize) -> bool {
         let free = self.taken.insert(alias.to_ascii_lowercase());
         if free {
-            self.meaning.insert(alias.to_owned(), what);
+            self.meanings.insert(alias.to_owned(), what);
         }
         free
     }
 
     /// What a name means.
     pub(super) fn meaning(&self, alias: &str) -> Option<usize> {
-        self.meaning.get(alias).copied()
+        self.meanings.get(alias).copied()
     }
 }
 
 /// What each name toward the agent was given to, for as long as the process lives. A name that is free again is given to
 /// nothing else: the agent may still mean what had it.
 #[derive(Debug, Default)]
-pub(super) struct Claims(HashMap<String, (String, String)>);
+pub(super) struct AliasClaims(HashMap<String, (String, String)>);
 
-impl Claims {
+impl AliasClaims {
     /// Whether a name is this server's `name`'s, now or from now on.
-    fn take(&mut self, alias: &str, (server, name): (&str, &str)) -> bool {
+    fn claim_for(&mut self, alias: &str, (server, name): (&str, &str)) -> bool {
         let key = alias.to_ascii_lowercase();
         match self.0.get(&key) {
             Some((owner, owned)) => owner == server && owned == name,
@@ -194,26 +194,26 @@ mod tests {
     #[test]
     fn a_long_name_is_cut_and_both_parts_stay_readable() {
         let alias = wire_name("a-server-with-quite-a-long-name", "and_a_tool_with_a_long_name_too");
-        assert_eq!(alias.len(), MOST);
+        assert_eq!(alias.len(), MAX_ALIAS_CHARS);
         assert!(alias.starts_with("a-server-wit__and_a_tool_with_a_long_name_t_"), "{alias}");
         let alias = wire_name(&"s".repeat(64), "send");
-        assert!(alias.len() == MOST && alias.contains("__send_"), "{alias}");
+        assert!(alias.len() == MAX_ALIAS_CHARS && alias.contains("__send_"), "{alias}");
     }
 
     #[test]
     fn what_stands_alone_never_looks_prefixed() {
-        assert!(stands_alone("read_file"));
+        assert!(can_be_unprefixed("read_file"));
         for name in ["a__b", "a.b", "", "portero", "Portero", "portero_call", "PorteroCall", &"x".repeat(51)]
         {
-            assert!(!stands_alone(name), "{name}");
+            assert!(!can_be_unprefixed(name), "{name}");
         }
     }
 
     #[test]
     fn names_that_differ_only_in_case_both_get_one() {
-        let (mut names, mut claims) = (Names::default(), Claims::default());
-        assert_eq!(names.name("s", "get", 0, &mut claims).as_deref(), Some("s__get"));
-        let other = names.name("s", "Get", 1, &mut claims).expect("a name");
+        let (mut names, mut claims) = (AliasTable::default(), AliasClaims::default());
+        assert_eq!(names.assign_alias("s", "get", 0, &mut claims).as_deref(), Some("s__get"));
+        let other = names.assign_alias("s", "Get", 1, &mut claims).expect("a name");
         assert!(other.starts_with("s__Get_"), "{other}");
         assert_eq!((names.meaning("s__get"), names.meaning(&other)), (Some(0), Some(1)));
         assert_eq!(names.meaning("s__Get"), None);
@@ -224,7 +224,7 @@ mod tests {
         fn every_name_is_one_that_clients_take(server in "[a-zA-Z0-9_.-]{1,64}", name in "\\PC{0,140}") {
             for alias in [wire_name(&server, &name), wire_name_with_digest(&server, &name)] {
                 prop_assert!(is_clean(&alias), "{}", alias);
-                prop_assert!(!is_reserved(&alias) || alias.len() > OWN.len() + 6);
+                prop_assert!(!is_reserved(&alias) || alias.len() > BUILTIN_PREFIX.len() + 6);
             }
         }
 

@@ -17,30 +17,30 @@ use zeroize::Zeroizing;
 
 use crate::config;
 use crate::digest::FieldDigest;
-use crate::encrypted;
+use crate::encrypted_file;
 use crate::files;
 use crate::names::ServerName;
-use crate::server::Offer;
+use crate::server::ServerListing;
 
 /// Raised whenever an older file would be misread.
-const FORMAT: u32 = 4;
+const FORMAT_VERSION: u32 = 4;
 /// How long a session may wait for what is only a cache.
 const CACHE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many files are kept, and how many bytes in all.
-const MAX_FILES: usize = 256;
-const MAX_BYTES: u64 = 128 << 20;
+const MAX_CACHE_FILES: usize = 256;
+const MAX_CACHE_BYTES: u64 = 128 << 20;
 /// How much of a digest stands in a file's name.
 const NAME_DIGITS: usize = 16;
 
 /// Where offers are kept, as seen from the directory in which servers run that have none of their own.
 #[derive(Debug, Clone)]
-pub struct Cache {
+pub struct ListingCache {
     folder: PathBuf,
     directory: PathBuf,
 }
 
-impl Cache {
+impl ListingCache {
     /// The offers in `folder`, for servers that run in `directory`.
     #[must_use]
     pub const fn new(folder: PathBuf, directory: PathBuf) -> Self {
@@ -48,7 +48,7 @@ impl Cache {
     }
 
     /// Removes what an earlier release kept in clear.
-    pub(super) fn remove_clear(&self) {
+    pub(super) fn remove_unencrypted(&self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.extension().is_some_and(|extension| extension == "json") {
@@ -60,38 +60,38 @@ impl Cache {
 
 /// Tells the offers of one server in one directory from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct CacheKey {
     /// How it is started.
-    start: String,
+    launch_digest: String,
     /// Where it runs.
-    place: String,
+    directory_digest: String,
 }
 
-impl Key {
+impl CacheKey {
     /// The key of a server as `cache` sees it.
-    pub(super) fn new(server: &config::Server, cache: Option<&Cache>) -> Self {
+    pub(super) fn new(server: &config::ServerConfig, cache: Option<&ListingCache>) -> Self {
         let directory = cache.map(|cache| cache.directory.as_path());
         let own = server.cwd.as_deref().or(directory).map(|path| path.as_os_str().as_encoded_bytes());
         // One that is shared runs in the daemon, for every directory.
         let directory = own.filter(|_| !server.shared || server.cwd.is_some());
-        let place = FieldDigest::new("portero catalog place v1").maybe("directory", directory);
-        Self { start: digest(server), place: place.to_hex() }
+        let place = FieldDigest::new("portero catalog place v1").optional("directory", directory);
+        Self { launch_digest: launch_digest(server), directory_digest: place.to_hex() }
     }
 
-    fn file(&self, server: &ServerName) -> String {
-        format!("{}{}.cache", self.prefix(server), &self.place[..NAME_DIGITS])
+    fn file_name(&self, server: &ServerName) -> String {
+        format!("{}{}.cache", self.prefix(server), &self.directory_digest[..NAME_DIGITS])
     }
 
     /// How the files of this server begin, wherever it runs. `server-` is there because Windows reserves words such
     /// as `con`.
     fn prefix(&self, server: &ServerName) -> String {
-        format!("server-{server}-{}-", &self.start[..NAME_DIGITS])
+        format!("server-{server}-{}-", &self.launch_digest[..NAME_DIGITS])
     }
 }
 
 /// The first line of a file; the offer is the second.
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct CacheHeader {
     format: u32,
     /// The [`digest`] of the server's configuration.
     config: String,
@@ -101,7 +101,7 @@ struct Header {
 
 /// Tells apart servers that are started in different ways, so that a changed one is not shown with the old
 /// one's lists. The values of its variables are not part of it.
-pub(super) fn digest(server: &config::Server) -> String {
+pub(super) fn launch_digest(server: &config::ServerConfig) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("portero catalog: how a server is started");
     let mut add = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
@@ -121,73 +121,78 @@ pub(super) fn digest(server: &config::Server) -> String {
 }
 
 /// What a server offered last in this directory, or else what it did elsewhere, if there is something to believe.
-pub(super) fn read(cache: &Cache, server: &ServerName, key: &Key) -> Option<String> {
-    let own = believe(&cache.folder, &key.file(server), server, key);
-    own.or_else(|| read_all(&cache.folder, server, key).into_iter().next())
+pub(super) fn read_listing(cache: &ListingCache, server: &ServerName, key: &CacheKey) -> Option<String> {
+    let own = read_verified(&cache.folder, &key.file_name(server), server, key);
+    own.or_else(|| read_listings(&cache.folder, server, key).into_iter().next())
 }
 
 /// What a server offered in any directory, the newest first.
-pub(super) fn read_all(folder: &Path, server: &ServerName, key: &Key) -> Vec<String> {
+pub(super) fn read_listings(folder: &Path, server: &ServerName, key: &CacheKey) -> Vec<String> {
     let prefix = key.prefix(server);
     let files = newest_first(folder).into_iter().filter(|file| file.name.starts_with(&prefix));
-    files.filter_map(|file| believe(folder, &file.name, server, key)).collect()
+    files.filter_map(|file| read_verified(folder, &file.name, server, key)).collect()
 }
 
-fn believe(folder: &Path, name: &str, server: &ServerName, key: &Key) -> Option<String> {
-    let (path, purpose) = (folder.join(name), purpose(server));
-    let read = files::within(folder, CACHE_TIMEOUT, move || encrypted::read(&path, &purpose));
+fn read_verified(folder: &Path, name: &str, server: &ServerName, key: &CacheKey) -> Option<String> {
+    let (path, purpose) = (folder.join(name), encryption_purpose(server));
+    let read = files::read_with_timeout(folder, CACHE_TIMEOUT, move || encrypted_file::read(&path, &purpose));
     let text = read.ok()?.ok()?;
     let (header, offer) = std::str::from_utf8(&text).ok()?.split_once('\n')?;
-    let header: Header = serde_json::from_str(header).ok()?;
-    let whole = header.format == FORMAT
-        && header.config == key.start
+    let header: CacheHeader = serde_json::from_str(header).ok()?;
+    let whole = header.format == FORMAT_VERSION
+        && header.config == key.launch_digest
         && header.check == *blake3::hash(offer.as_bytes()).to_hex();
     whole.then(|| offer.to_owned())
 }
 
 /// Writes an offer, whole or not at all, and removes the oldest ones that are too many.
-pub(super) fn write(cache: &Cache, server: &ServerName, key: &Key, offer: &Offer) -> io::Result<()> {
+pub(super) fn write_listing(
+    cache: &ListingCache,
+    server: &ServerName,
+    key: &CacheKey,
+    offer: &ServerListing,
+) -> io::Result<()> {
     let offer = serde_json::to_string(offer)?;
-    let header = Header {
-        format: FORMAT,
-        config: key.start.clone(),
+    let header = CacheHeader {
+        format: FORMAT_VERSION,
+        config: key.launch_digest.clone(),
         check: blake3::hash(offer.as_bytes()).to_hex().to_string(),
     };
     let text = Zeroizing::new(format!("{}\n{offer}", serde_json::to_string(&header)?));
     let (folder, path, purpose) =
-        (cache.folder.clone(), cache.folder.join(key.file(server)), purpose(server));
-    let written = files::within(&cache.folder, CACHE_TIMEOUT, move || {
-        create(&folder)?;
+        (cache.folder.clone(), cache.folder.join(key.file_name(server)), encryption_purpose(server));
+    let written = files::read_with_timeout(&cache.folder, CACHE_TIMEOUT, move || {
+        create_directory(&folder)?;
         // On unix a temporary file is its owner's alone from the start. Several sessions may write at once.
         let mut temporary = tempfile::NamedTempFile::new_in(&folder)?;
-        temporary.write_all(&encrypted::encrypt(&path, &purpose, text.as_bytes())?)?;
+        temporary.write_all(&encrypted_file::encrypt(&path, &purpose, text.as_bytes())?)?;
         temporary.persist(path)?;
-        remove_oldest(&folder, (MAX_FILES, MAX_BYTES));
+        remove_oldest(&folder, (MAX_CACHE_FILES, MAX_CACHE_BYTES));
         Ok(())
     });
     written?
 }
 
 /// What the encryption is for: no other server's file can take this one's place.
-fn purpose(server: &ServerName) -> String {
+fn encryption_purpose(server: &ServerName) -> String {
     format!("what the server {server} offers")
 }
 
 /// A file of the cache.
-struct Known {
+struct CacheFile {
     name: String,
     length: u64,
     written: SystemTime,
 }
 
 /// The files of the cache, those of the same moment by name.
-fn newest_first(folder: &Path) -> Vec<Known> {
+fn newest_first(folder: &Path) -> Vec<CacheFile> {
     let known = |entry: fs::DirEntry| {
         let (name, metadata) = (entry.file_name().into_string().ok()?, entry.metadata().ok()?);
         let (length, written) = (metadata.len(), metadata.modified().ok()?);
-        (metadata.is_file() && name.starts_with("server-")).then_some(Known { name, length, written })
+        (metadata.is_file() && name.starts_with("server-")).then_some(CacheFile { name, length, written })
     };
-    let mut files: Vec<Known> =
+    let mut files: Vec<CacheFile> =
         fs::read_dir(folder).into_iter().flatten().flatten().filter_map(known).collect();
     files.sort_by(|one, other| other.written.cmp(&one.written).then_with(|| one.name.cmp(&other.name)));
     files
@@ -206,37 +211,41 @@ fn remove_oldest(folder: &Path, (max_files, max_bytes): (usize, u64)) {
 }
 
 #[cfg(unix)]
-fn create(directory: &Path) -> io::Result<()> {
+fn create_directory(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 #[cfg(not(unix))]
-fn create(directory: &Path) -> io::Result<()> {
+fn create_directory(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::tests::server;
+    use crate::catalog::tests::server_config;
 
-    fn offer() -> Offer {
+    fn offer() -> ServerListing {
         let tool = crate::json::parse_raw(r#"{"name":"x","n":1.10}"#.to_owned()).expect("JSON");
-        Offer { instructions: Some("hi\nthere".to_owned()), tools: vec![tool], ..Offer::default() }
+        ServerListing {
+            instructions: Some("hi\nthere".to_owned()),
+            tools: vec![tool],
+            ..ServerListing::default()
+        }
     }
 
     /// A cache in `folder`, and the key of a server in it.
-    fn keyed(folder: &Path, directory: &str, name: &str) -> (Cache, config::Server, Key) {
-        let cache = Cache::new(folder.to_owned(), directory.into());
-        let server = server(name);
-        let key = Key::new(&server, Some(&cache));
+    fn keyed(folder: &Path, directory: &str, name: &str) -> (ListingCache, config::ServerConfig, CacheKey) {
+        let cache = ListingCache::new(folder.to_owned(), directory.into());
+        let server = server_config(name);
+        let key = CacheKey::new(&server, Some(&cache));
         (cache, server, key)
     }
 
-    fn offering(name: &str) -> Offer {
+    fn offering(name: &str) -> ServerListing {
         let tool = crate::json::parse_raw(format!(r#"{{"name":"{name}"}}"#)).expect("JSON");
-        Offer { tools: vec![tool], ..Offer::default() }
+        ServerListing { tools: vec![tool], ..ServerListing::default() }
     }
 
     #[test]
@@ -244,9 +253,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let inside = directory.path().join("state/catalog");
         let (cache, github, key) = keyed(&inside, "/project", "github");
-        write(&cache, &github.name, &key, &offer()).expect("written");
-        let text = read(&cache, &github.name, &key).expect("cached");
-        let back: Offer = serde_json::from_str(&text).expect("an offer");
+        write_listing(&cache, &github.name, &key, &offer()).expect("written");
+        let text = read_listing(&cache, &github.name, &key).expect("cached");
+        let back: ServerListing = serde_json::from_str(&text).expect("an offer");
         assert_eq!(back.tools[0].get(), r#"{"name":"x","n":1.10}"#);
         assert_eq!(back.instructions.as_deref(), Some("hi\nthere"));
         assert_eq!(newest_first(&inside).len(), 1, "no temporary file stays");
@@ -256,16 +265,16 @@ mod tests {
     fn what_is_damaged_or_of_another_start_is_no_cache() {
         let directory = tempfile::tempdir().expect("a directory");
         let (cache, github, key) = keyed(directory.path(), "/project", "github");
-        let path = directory.path().join(key.file(&github.name));
-        let cached = || read(&cache, &github.name, &key).is_some();
-        write(&cache, &github.name, &key, &offer()).expect("written");
+        let path = directory.path().join(key.file_name(&github.name));
+        let cached = || read_listing(&cache, &github.name, &key).is_some();
+        write_listing(&cache, &github.name, &key, &offer()).expect("written");
         assert!(cached());
         let mut started_otherwise = github.clone();
         started_otherwise.command = "other".to_owned();
-        let other = Key::new(&started_otherwise, Some(&cache));
-        assert!(read(&cache, &github.name, &other).is_none());
+        let other = CacheKey::new(&started_otherwise, Some(&cache));
+        assert!(read_listing(&cache, &github.name, &other).is_none());
         let (_, gitlab, of_gitlab) = keyed(directory.path(), "/project", "gitlab");
-        assert!(read(&cache, &gitlab.name, &of_gitlab).is_none());
+        assert!(read_listing(&cache, &gitlab.name, &of_gitlab).is_none());
         let whole = fs::read(&path).expect("read");
         for end in 0..whole.len() {
             fs::write(&path, &whole[..end]).expect("written");
@@ -285,23 +294,23 @@ mod tests {
         let at = |directory: &str| keyed(folder.path(), directory, "github");
         let reads = |directory: &str| {
             let (cache, github, key) = at(directory);
-            read(&cache, &github.name, &key)
+            read_listing(&cache, &github.name, &key)
         };
         let mut moment = SystemTime::UNIX_EPOCH;
         for directory in ["/old", "/new"] {
             let (cache, github, key) = at(directory);
-            write(&cache, &github.name, &key, &offering(&directory[1..])).expect("written");
+            write_listing(&cache, &github.name, &key, &offering(&directory[1..])).expect("written");
             moment += Duration::from_secs(60);
-            let file = fs::File::options().append(true).open(folder.path().join(key.file(&github.name)));
+            let file = fs::File::options().append(true).open(folder.path().join(key.file_name(&github.name)));
             file.expect("open").set_modified(moment).expect("set");
         }
         assert!(reads("/old").expect("cached").contains("\"old\""));
         assert!(reads("/new").expect("cached").contains("\"new\""));
         assert!(reads("/third").expect("cached").contains("\"new\""), "the newest is a beginning");
         let (_, github, key) = at("/third");
-        assert_eq!(read_all(folder.path(), &github.name, &key).len(), 2);
-        let shared = config::Server { shared: true, ..github.clone() };
-        let keys = ["/old", "/new"].map(|directory| Key::new(&shared, Some(&at(directory).0)));
+        assert_eq!(read_listings(folder.path(), &github.name, &key).len(), 2);
+        let shared = config::ServerConfig { shared: true, ..github.clone() };
+        let keys = ["/old", "/new"].map(|directory| CacheKey::new(&shared, Some(&at(directory).0)));
         assert_eq!(keys[0], keys[1], "what is shared runs in the daemon, for every directory");
     }
 
@@ -336,26 +345,26 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let inside = directory.path().join("catalog");
         let (cache, github, key) = keyed(&inside, "/project", "github");
-        write(&cache, &github.name, &key, &offer()).expect("written");
+        write_listing(&cache, &github.name, &key, &offer()).expect("written");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&inside), 0o700);
-        assert_eq!(mode(&inside.join(key.file(&github.name))), 0o600);
+        assert_eq!(mode(&inside.join(key.file_name(&github.name))), 0o600);
     }
 
     #[test]
     fn the_digest_tells_servers_apart_by_how_they_start() {
-        let base = server("github");
+        let base = server_config("github");
         let mut others = vec![base.clone(); 4];
         others[0].command = "other".to_owned();
         others[1].args.push(crate::secret::Secret::new("-y"));
         others[2].env.insert("TOKEN".to_owned(), crate::secret::Secret::new("t"));
         others[3].cwd = Some("/x".into());
         for other in &others {
-            assert_ne!(digest(other), digest(&base));
+            assert_ne!(launch_digest(other), launch_digest(&base));
         }
         let mut same = others[2].clone();
         same.env.insert("TOKEN".to_owned(), crate::secret::Secret::new("u"));
         same.categories.push("code".to_owned());
-        assert_eq!(digest(&same), digest(&others[2]));
+        assert_eq!(launch_digest(&same), launch_digest(&others[2]));
     }
 }

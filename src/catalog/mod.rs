@@ -7,12 +7,12 @@
 
 pub mod alias;
 mod cache;
-mod mend;
+mod listing;
+mod sanitize;
 mod search;
 mod snapshot;
-mod stock;
+mod tokenize;
 mod uri;
-mod words;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -25,13 +25,13 @@ use serde::{Deserialize, Serialize};
 use crate::anonymize::{Anonymizer, Real};
 use crate::config;
 use crate::digest::FieldDigest;
-use crate::json::{RawJson, canonical};
+use crate::json::{RawJson, canonicalize};
 use crate::names::{ServerName, ToolId};
 use crate::policy::Action;
-use crate::server::{List, Offer};
-pub use cache::Cache;
-use snapshot::{AllClaims, Shelf, Snapshot};
-use stock::Stock;
+use crate::server::{ListKind, ServerListing};
+pub use cache::ListingCache;
+use listing::CheckedListing;
+use snapshot::{CatalogClaims, Snapshot, SnapshotServer};
 
 /// The lists of all servers.
 ///
@@ -39,12 +39,12 @@ use stock::Stock;
 /// asked for after a change.
 #[derive(Debug)]
 pub struct Catalog {
-    servers: Mutex<Vec<Known>>,
+    servers: Mutex<Vec<ServerState>>,
     snapshot: ArcSwapOption<Snapshot>,
-    cache: Option<Cache>,
+    cache: Option<ListingCache>,
     output_schemas: Mutex<OutputSchemas>,
     /// What names toward the agent were given to, and unwrapped URIs. Locked after `servers`.
-    claims: Mutex<(AllClaims, HashMap<String, ServerName>)>,
+    claims: Mutex<(CatalogClaims, HashMap<String, ServerName>)>,
 }
 
 /// The tools that had an `outputSchema` at any time in this process.
@@ -52,7 +52,7 @@ pub struct Catalog {
 struct OutputSchemas {
     tools: HashSet<ToolId>,
     /// There were too many to remember: any tool may have had one.
-    any: bool,
+    is_overflowed: bool,
 }
 
 /// How many unwrapped URIs are remembered with their servers.
@@ -62,36 +62,36 @@ const MAX_URI_CLAIMS: usize = 10_000;
 const MAX_OUTPUT_SCHEMAS: usize = 20_000;
 
 impl OutputSchemas {
-    fn note<'a>(&mut self, tools: impl Iterator<Item = &'a ToolId>) {
+    fn record_tools<'a>(&mut self, tools: impl Iterator<Item = &'a ToolId>) {
         for tool in tools {
             if self.tools.len() < MAX_OUTPUT_SCHEMAS {
                 self.tools.insert(tool.clone());
             } else if !self.tools.contains(tool) {
-                self.any = true;
+                self.is_overflowed = true;
             }
         }
     }
 
     fn contains(&self, tool: &ToolId) -> bool {
-        self.any || self.tools.contains(tool)
+        self.is_overflowed || self.tools.contains(tool)
     }
 }
 
 /// What each server was last heard to offer, in any directory; those that nobody heard are left out. Nothing is
 /// started.
 #[must_use]
-pub fn heard_tools(servers: &[config::Server], folder: &Path) -> Vec<(ServerName, Vec<ToolId>)> {
+pub fn cached_tools(servers: &[config::ServerConfig], folder: &Path) -> Vec<(ServerName, Vec<ToolId>)> {
     let mut heard = Vec::new();
     for server in servers {
-        let key = cache::Key::new(server, None);
-        let offers = cache::read_all(folder, &server.name, &key);
+        let key = cache::CacheKey::new(server, None);
+        let offers = cache::read_listings(folder, &server.name, &key);
         if offers.is_empty() {
             continue;
         }
         let stocks = offers.iter().map(|offer| {
-            Stock::new(&server.name, server.prefix, &serde_json::from_str(offer).unwrap_or_default())
+            CheckedListing::new(&server.name, server.prefix, &serde_json::from_str(offer).unwrap_or_default())
         });
-        let tools = stocks.flat_map(|stock| stock.tools).map(|shown| shown.it.id.clone());
+        let tools = stocks.flat_map(|stock| stock.tools).map(|shown| shown.item.id.clone());
         let tools: std::collections::BTreeSet<ToolId> = tools.collect();
         heard.push((server.name.clone(), tools.into_iter().collect()));
     }
@@ -100,28 +100,28 @@ pub fn heard_tools(servers: &[config::Server], folder: &Path) -> Vec<(ServerName
 
 /// What is known of a server.
 #[derive(Debug)]
-struct Known {
+struct ServerState {
     server: ServerName,
     prefix: bool,
     /// Whether its names are prefixed all the same: an earlier server that exposes its own names was unknown when this
     /// process first heard of this one, and could claim them.
-    is_behind_unknown: bool,
+    is_prefix_forced: bool,
     pinned: Option<Vec<String>>,
     categories: Vec<String>,
     /// Tells whether it is still started in the same way, and in the same place.
-    key: cache::Key,
+    key: cache::CacheKey,
     /// What the cache holds of it, until somebody asks.
     cached: Option<String>,
-    stock: OnceLock<Arc<Stock>>,
+    listing: OnceLock<Arc<CheckedListing>>,
     failure: Option<String>,
 }
 
 /// What Claude Code puts before the names of a server that is called `portero`.
-const CLIENT_PREFIX: &str = "mcp__portero__";
+const CLIENT_TOOL_PREFIX: &str = "mcp__portero__";
 
 /// Through whose eyes a list is seen.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub struct CatalogView<'a> {
     /// What policy says about a tool or operation; what it denies is left out.
     pub action: &'a dyn Fn(&ToolId) -> Action,
     /// The tools that were used of late: they are listed even if their server pins others.
@@ -149,7 +149,7 @@ pub struct Tool {
     /// The whole of it, as it came.
     pub raw: Real<RawJson>,
     /// What it says about itself.
-    pub hints: Hints,
+    pub hints: ToolHints,
     /// Whether it says what its results look like.
     pub(crate) has_output_schema: bool,
     definition: OnceLock<String>,
@@ -159,11 +159,11 @@ impl Tool {
     /// A digest of its definition, as its server gave it; approvals bind to it. In which order a server writes the
     /// members of an object, and with which blanks, does not count.
     #[must_use]
-    pub fn definition(&self) -> &str {
+    pub fn definition_digest(&self) -> &str {
         self.definition.get_or_init(|| {
             let raw = self.raw.expose();
             let digest = FieldDigest::new("portero tool definition v1");
-            match canonical(raw) {
+            match canonicalize(raw) {
                 Ok(canonical) => digest.bytes("canonical", canonical).to_hex(),
                 // Such as one in which a key stands twice.
                 Err(_) => digest.bytes("raw", raw.get()).to_hex(),
@@ -175,7 +175,7 @@ impl Tool {
 /// A tool's `annotations`, which are the server's word only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Hints {
+pub struct ToolHints {
     /// `readOnlyHint`
     pub read_only: Option<bool>,
     /// `destructiveHint`
@@ -188,7 +188,7 @@ pub struct Hints {
 
 /// A tool that a search found.
 #[derive(Debug, Clone)]
-pub struct Hit {
+pub struct SearchHit {
     /// The tool.
     pub tool: Arc<Tool>,
     /// How well it fits; comparable within one search only.
@@ -197,7 +197,7 @@ pub struct Hit {
 
 /// Something in a server's lists that would have harmed a client.
 #[derive(Debug, Clone)]
-pub struct Complaint {
+pub struct ListingProblem {
     /// The server.
     pub server: ServerName,
     /// Which of its tools, resources or prompts, in the server's own words.
@@ -211,11 +211,11 @@ pub struct Complaint {
 /// How many names stand as examples of a reason.
 const MAX_EXAMPLES: usize = 3;
 /// How much of such a name is shown.
-const MAX_EXAMPLE_LENGTH: usize = 60;
+const MAX_EXAMPLE_CHARS: usize = 60;
 
 /// Entries of a server's lists that the agent's lists lack, for one reason.
 #[derive(Debug, Clone)]
-pub struct LeftOut {
+pub struct OmittedEntries {
     /// The server.
     pub server: ServerName,
     /// Why, in Portero's words.
@@ -228,7 +228,7 @@ pub struct LeftOut {
     pub examples: Vec<Real<String>>,
 }
 
-impl LeftOut {
+impl OmittedEntries {
     /// In words for people: `2 left out: ... (a, b)`. Examples are concealed, then cut.
     #[must_use]
     pub fn describe(&self, anonymizer: &Anonymizer) -> String {
@@ -237,7 +237,8 @@ impl LeftOut {
             .iter()
             .map(|name| {
                 let name = anonymizer.conceal_text(name.expose()).into_inner();
-                let mut shown: String = crate::plain::plain(&name).chars().take(MAX_EXAMPLE_LENGTH).collect();
+                let mut shown: String =
+                    crate::printable::escape_controls(&name).chars().take(MAX_EXAMPLE_CHARS).collect();
                 if shown.len() < name.len() {
                     shown.push('…');
                 }
@@ -257,7 +258,7 @@ impl LeftOut {
                 "agents find it with portero/search_tools and call it with portero/call; its server must mend its \
                  definition to have it listed"
             }
-            Remedy::Dropped | Remedy::Mended => {
+            Remedy::Dropped | Remedy::Sanitized => {
                 "its server must mend it; agents cannot use it through Portero"
             }
         }
@@ -268,7 +269,7 @@ impl LeftOut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// It is listed without the harmful part, or with a harmless one in its place.
-    Mended,
+    Sanitized,
     /// It is not listed; it can be found by search and called by its canonical name.
     Unlisted,
     /// It is treated as if the server had not listed it.
@@ -278,12 +279,13 @@ pub enum Remedy {
 impl Catalog {
     /// The catalog of these servers, in their order, filled from `cache` where that is given.
     #[must_use]
-    pub fn new(servers: &[config::Server], cache: Option<Cache>) -> Self {
+    pub fn new(servers: &[config::ServerConfig], cache: Option<ListingCache>) -> Self {
         if let Some(cache) = &cache {
-            cache.remove_clear();
+            cache.remove_unencrypted();
         }
-        let mut known: Vec<Known> = servers.iter().map(|server| Known::new(server, cache.as_ref())).collect();
-        prefix_behind_unknown(&mut known, |_| true);
+        let mut known: Vec<ServerState> =
+            servers.iter().map(|server| ServerState::new(server, cache.as_ref())).collect();
+        force_prefix_after_unknown(&mut known, |_| true);
         let claims = Mutex::default();
         let output_schemas = Mutex::default();
         Self { servers: Mutex::new(known), snapshot: ArcSwapOption::empty(), cache, output_schemas, claims }
@@ -291,19 +293,19 @@ impl Catalog {
 
     /// Takes what a server offers now, and tells which lists changed. A server that is not configured is
     /// ignored.
-    pub fn set_offer(&self, server: &ServerName, offer: Offer) -> Vec<List> {
-        let mut servers = self.lock();
+    pub fn set_listing(&self, server: &ServerName, offer: ServerListing) -> Vec<ListKind> {
+        let mut servers = self.lock_servers();
         let Some(known) = servers.iter_mut().find(|known| known.server == *server) else { return Vec::new() };
-        let before = known.stock();
-        let stock = Arc::new(Stock::new(server, known.prefix, &offer));
-        let changes = stock.changes_from(&before);
+        let before = known.listing();
+        let stock = Arc::new(CheckedListing::new(server, known.prefix, &offer));
+        let changes = stock.changed_lists(&before);
         if let Some(cache) = &self.cache
-            && !(known.is_known() && stock.says_the_same_as(&before))
-            && let Err(error) = cache::write(cache, server, &known.key, &offer)
+            && !(known.is_known() && stock.has_same_content(&before))
+            && let Err(error) = cache::write_listing(cache, server, &known.key, &offer)
         {
             tracing::warn!(%server, %error, "could not write what the server offers to the cache");
         }
-        known.stock = OnceLock::from(stock);
+        known.listing = OnceLock::from(stock);
         known.cached = None;
         known.failure = None;
         self.snapshot.store(None);
@@ -311,34 +313,34 @@ impl Catalog {
     }
 
     /// Notes that a server could not tell what it offers. What was known of it stays.
-    pub fn offer_failed(&self, server: &ServerName, reason: String) {
-        if let Some(known) = self.lock().iter_mut().find(|known| known.server == *server) {
+    pub fn record_listing_failure(&self, server: &ServerName, reason: String) {
+        if let Some(known) = self.lock_servers().iter_mut().find(|known| known.server == *server) {
             known.failure = Some(reason);
         }
     }
 
     /// Takes the servers of a new configuration and tells which lists changed; what is known of servers
     /// that did not change stays.
-    pub fn replace(&self, servers: &[config::Server]) -> Vec<List> {
-        let before = self.snapshot().everything();
+    pub fn replace_servers(&self, servers: &[config::ServerConfig]) -> Vec<ListKind> {
+        let before = self.snapshot().list_all_unfiltered();
         {
-            let mut known = self.lock();
+            let mut known = self.lock_servers();
             let mut old = std::mem::take(&mut *known);
             let mut inherited = HashSet::new();
             for server in servers {
-                let mut new = Known::new(server, self.cache.as_ref());
-                if let Some(at) = old.iter().position(|old| old.is_still(&new)) {
-                    new.inherit(old.swap_remove(at));
+                let mut new = ServerState::new(server, self.cache.as_ref());
+                if let Some(at) = old.iter().position(|old| old.is_same_server(&new)) {
+                    new.inherit_from(old.swap_remove(at));
                     inherited.insert(server.name.clone());
                 }
                 known.push(new);
             }
             // Those that stay keep the names that were shown; claims keep them from a new server.
-            prefix_behind_unknown(&mut known, |server| !inherited.contains(server));
+            force_prefix_after_unknown(&mut known, |server| !inherited.contains(server));
             self.snapshot.store(None);
         }
-        let after = self.snapshot().everything();
-        [List::Tools, List::Resources, List::Prompts]
+        let after = self.snapshot().list_all_unfiltered();
+        [ListKind::Tools, ListKind::Resources, ListKind::Prompts]
             .into_iter()
             .zip(before.into_iter().zip(after))
             .filter(|(_, (before, after))| before != after)
@@ -349,48 +351,48 @@ impl Catalog {
     /// Every server, in the order of the configuration.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerName> {
-        self.lock().iter().map(|known| known.server.clone()).collect()
+        self.lock_servers().iter().map(|known| known.server.clone()).collect()
     }
 
     /// Whether a server's lists are known, from itself or from the cache.
     #[must_use]
-    pub fn known(&self, server: &ServerName) -> bool {
-        self.lock().iter().any(|known| known.server == *server && known.is_known())
+    pub fn is_known(&self, server: &ServerName) -> bool {
+        self.lock_servers().iter().any(|known| known.server == *server && known.is_known())
     }
 
     /// The servers whose lists are not known and that have not failed to tell them.
     #[must_use]
-    pub fn missing(&self) -> Vec<ServerName> {
-        let servers = self.lock();
+    pub fn unanswered_servers(&self) -> Vec<ServerName> {
+        let servers = self.lock_servers();
         let missing = servers.iter().filter(|known| !known.is_known() && known.failure.is_none());
         missing.map(|known| known.server.clone()).collect()
     }
 
-    /// The servers that failed to tell what they offer, and why, in the words of [`Catalog::offer_failed`].
+    /// The servers that failed to tell what they offer, and why, in the words of [`Catalog::record_listing_failure`].
     #[must_use]
     pub fn failures(&self) -> Vec<(ServerName, String)> {
-        let servers = self.lock();
+        let servers = self.lock_servers();
         servers.iter().filter_map(|known| Some((known.server.clone(), known.failure.clone()?))).collect()
     }
 
     /// What was mended or left out.
     #[must_use]
-    pub fn complaints(&self) -> Vec<Complaint> {
+    pub fn problems(&self) -> Vec<ListingProblem> {
         self.snapshot().complaints().to_vec()
     }
 
     /// What the agent's lists lack of what the servers list, and why, for people: grouped by server and reason.
-    /// `is_private` as in [`View`].
+    /// `is_private` as in [`CatalogView`].
     #[must_use]
-    pub fn left_out(&self, is_private: &dyn Fn(&str) -> bool) -> Vec<LeftOut> {
+    pub fn omitted_entries(&self, is_private: &dyn Fn(&str) -> bool) -> Vec<OmittedEntries> {
         let snapshot = self.snapshot();
-        let mut all: Vec<LeftOut> = Vec::new();
+        let mut all: Vec<OmittedEntries> = Vec::new();
         let mut add = |server: &ServerName, problem: &str, remedy: Remedy, subject: Option<&str>| {
-            let same = |known: &LeftOut| {
+            let same = |known: &OmittedEntries| {
                 known.server == *server && known.problem == problem && known.remedy == remedy
             };
             let at = all.iter().position(same).unwrap_or_else(|| {
-                all.push(LeftOut {
+                all.push(OmittedEntries {
                     server: server.clone(),
                     problem: problem.to_owned(),
                     remedy,
@@ -407,7 +409,7 @@ impl Catalog {
         };
         for complaint in snapshot.complaints() {
             match complaint.remedy {
-                Remedy::Mended => {}
+                Remedy::Sanitized => {}
                 Remedy::Unlisted | Remedy::Dropped => {
                     let subject = Some(complaint.subject.expose().as_str());
                     add(&complaint.server, &complaint.problem, complaint.remedy, subject);
@@ -427,7 +429,7 @@ impl Catalog {
     pub fn resolve_tool(&self, spelled: &str) -> Option<ToolId> {
         let snapshot = self.snapshot();
         let resolved = snapshot.resolve_tool(spelled);
-        resolved.or_else(|| snapshot.resolve_tool(spelled.strip_prefix(CLIENT_PREFIX)?)).cloned()
+        resolved.or_else(|| snapshot.resolve_tool(spelled.strip_prefix(CLIENT_TOOL_PREFIX)?)).cloned()
     }
 
     /// A tool that its server lists.
@@ -445,7 +447,7 @@ impl Catalog {
     /// Whether a client may hold an `outputSchema` of this tool: the tool has one now, or had one earlier in
     /// this process. Clients check every result of the tool against it that is no error.
     #[must_use]
-    pub fn may_be_checked(&self, id: &ToolId) -> bool {
+    pub fn may_have_output_schema(&self, id: &ToolId) -> bool {
         // The snapshot is made first: making it notes the schemas that are in it.
         drop(self.snapshot());
         self.output_schemas.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
@@ -465,20 +467,20 @@ impl Catalog {
 
     /// See [`Tool::definition`].
     #[must_use]
-    pub fn definition(&self, id: &ToolId) -> Option<String> {
-        self.snapshot().tool(id).map(|tool| tool.definition().to_owned())
+    pub fn definition_digest(&self, id: &ToolId) -> Option<String> {
+        self.snapshot().tool(id).map(|tool| tool.definition_digest().to_owned())
     }
 
     /// A server's `instructions`.
     #[must_use]
     pub fn instructions(&self, server: &ServerName) -> Option<Real<String>> {
-        self.stock(server)?.instructions.clone().map(Real::from_server)
+        self.listing(server)?.instructions.clone().map(Real::from_server)
     }
 
     /// A server's `capabilities`, as it declared them.
     #[must_use]
     pub fn capabilities(&self, server: &ServerName) -> Option<Real<RawJson>> {
-        self.stock(server)?.capabilities.clone().map(Real::from_server)
+        self.listing(server)?.capabilities.clone().map(Real::from_server)
     }
 
     /// The tools to list, as a JSON array, without Portero's own.
@@ -486,25 +488,25 @@ impl Catalog {
     /// Left out is what policy denies, what has a private name, and what its server does not pin unless it was used of late. Where a
     /// person must be asked, `outputSchema` is left out, since the pending answer does not follow it.
     #[must_use]
-    pub fn list_tools(&self, view: &View<'_>) -> Real<RawJson> {
+    pub fn list_tools(&self, view: &CatalogView<'_>) -> Real<RawJson> {
         Real::from_server(self.snapshot().list_tools(view))
     }
 
     /// The resources to list, as a JSON array.
     #[must_use]
-    pub fn list_resources(&self, view: &View<'_>) -> Real<RawJson> {
+    pub fn list_resources(&self, view: &CatalogView<'_>) -> Real<RawJson> {
         Real::from_server(self.snapshot().list_resources(view))
     }
 
     /// The resource templates to list, as a JSON array.
     #[must_use]
-    pub fn list_templates(&self, view: &View<'_>) -> Real<RawJson> {
+    pub fn list_templates(&self, view: &CatalogView<'_>) -> Real<RawJson> {
         Real::from_server(self.snapshot().list_templates(view))
     }
 
     /// The prompts to list, as a JSON array.
     #[must_use]
-    pub fn list_prompts(&self, view: &View<'_>) -> Real<RawJson> {
+    pub fn list_prompts(&self, view: &CatalogView<'_>) -> Real<RawJson> {
         Real::from_server(self.snapshot().list_prompts(view))
     }
 
@@ -519,7 +521,7 @@ impl Catalog {
         if let Some(found) = snapshot.unwrap_resource(uri) {
             return Some(found);
         }
-        let is_settled = self.unknown().is_none();
+        let is_settled = self.first_unknown_server().is_none();
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         let found = match claims.1.get(uri) {
             Some(owner) => snapshot.has_resource(owner, uri).then(|| owner.clone()),
@@ -534,8 +536,8 @@ impl Catalog {
 
     /// The first server of which nothing is known yet, whether it failed or did not answer so far.
     #[must_use]
-    pub fn unknown(&self) -> Option<ServerName> {
-        self.lock().iter().find(|known| !known.is_known()).map(|known| known.server.clone())
+    pub fn first_unknown_server(&self) -> Option<ServerName> {
+        self.lock_servers().iter().find(|known| !known.is_known()).map(|known| known.server.clone())
     }
 
     /// The server that a prompt is on, and its name there.
@@ -553,35 +555,41 @@ impl Catalog {
     /// A server's URI as the agent sees it.
     #[must_use]
     pub fn wrap_uri(&self, server: &ServerName, uri: &str) -> String {
-        uri::wrap(server, uri)
+        uri::wrap_uri(server, uri)
     }
 
     /// Wraps the URIs of resource links, embedded resources and read contents in a result. Those that are
     /// wrapped already, and every other byte, stay.
     #[must_use]
-    pub fn wrap_links(&self, server: &ServerName, result: Real<RawJson>) -> Real<RawJson> {
-        Real::from_server(uri::wrap_links(server, result.into_exposed()))
+    pub fn rewrite_uris(&self, server: &ServerName, result: Real<RawJson>) -> Real<RawJson> {
+        Real::from_server(uri::rewrite_uris(server, result.into_exposed()))
     }
 
     /// The tools that fit a query best, without those that policy denies or that have a private name. An empty query finds all of them,
     /// in their order; `category` is a server's name or one of its categories.
     #[must_use]
-    pub fn search(&self, query: &str, category: Option<&str>, limit: usize, view: &View<'_>) -> Vec<Hit> {
+    pub fn search_tools(
+        &self,
+        query: &str,
+        category: Option<&str>,
+        limit: usize,
+        view: &CatalogView<'_>,
+    ) -> Vec<SearchHit> {
         let snapshot = self.snapshot();
         let found = snapshot.search(query, category).into_iter();
         let allowed = found.filter(|(tool, _)| {
             (view.action)(&tool.id) != Action::Deny && !(view.is_private)(tool.name.expose())
         });
-        allowed.take(limit).map(|(tool, score)| Hit { tool: tool.clone(), score }).collect()
+        allowed.take(limit).map(|(tool, score)| SearchHit { tool: tool.clone(), score }).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
+    fn lock_servers(&self) -> MutexGuard<'_, Vec<ServerState>> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stock(&self, server: &ServerName) -> Option<Arc<Stock>> {
-        let servers = self.lock();
-        servers.iter().find(|known| known.server == *server).map(Known::stock)
+    fn listing(&self, server: &ServerName) -> Option<Arc<CheckedListing>> {
+        let servers = self.lock_servers();
+        servers.iter().find(|known| known.server == *server).map(ServerState::listing)
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -589,15 +597,15 @@ impl Catalog {
             return snapshot;
         }
         // Under the lock, so that what is stored is never older than the last change.
-        let servers = self.lock();
-        let shelves = servers.iter().map(Known::shelf).collect();
+        let servers = self.lock_servers();
+        let shelves = servers.iter().map(ServerState::to_snapshot_server).collect();
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = Arc::new(Snapshot::new(shelves, &mut claims.0));
         drop(claims);
         self.output_schemas
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .note(snapshot.with_output_schema());
+            .record_tools(snapshot.tools_with_output_schema());
         self.snapshot.store(Some(snapshot.clone()));
         snapshot
     }
@@ -605,66 +613,66 @@ impl Catalog {
 
 /// Prefixes the names of those new servers that come after one that exposes its own names and is unknown: which names
 /// are free is not known then, and must not depend on which server is faster.
-fn prefix_behind_unknown(servers: &mut [Known], is_new: impl Fn(&ServerName) -> bool) {
+fn force_prefix_after_unknown(servers: &mut [ServerState], is_new: impl Fn(&ServerName) -> bool) {
     let mut is_unknown = false;
     for known in servers.iter_mut().filter(|known| !known.prefix) {
-        known.is_behind_unknown |= is_unknown && is_new(&known.server);
+        known.is_prefix_forced |= is_unknown && is_new(&known.server);
         is_unknown |= !known.is_known();
     }
 }
 
-impl Known {
-    fn new(server: &config::Server, cache: Option<&Cache>) -> Self {
-        let key = cache::Key::new(server, cache);
+impl ServerState {
+    fn new(server: &config::ServerConfig, cache: Option<&ListingCache>) -> Self {
+        let key = cache::CacheKey::new(server, cache);
         Self {
             server: server.name.clone(),
             prefix: server.prefix,
-            is_behind_unknown: false,
+            is_prefix_forced: false,
             pinned: server.pinned_tools.clone(),
             categories: server.categories.clone(),
-            cached: cache.and_then(|cache| cache::read(cache, &server.name, &key)),
+            cached: cache.and_then(|cache| cache::read_listing(cache, &server.name, &key)),
             key,
-            stock: OnceLock::new(),
+            listing: OnceLock::new(),
             failure: None,
         }
     }
 
     fn is_known(&self) -> bool {
-        self.cached.is_some() || self.stock.get().is_some()
+        self.cached.is_some() || self.listing.get().is_some()
     }
 
     /// Whether another is the same server, started in the same way.
-    fn is_still(&self, other: &Self) -> bool {
+    fn is_same_server(&self, other: &Self) -> bool {
         self.server == other.server && self.key == other.key
     }
 
     /// Takes over what was known under an older configuration.
-    fn inherit(&mut self, older: Self) {
+    fn inherit_from(&mut self, older: Self) {
         if older.is_known() {
-            self.stock = older.stock;
+            self.listing = older.listing;
             self.cached = older.cached;
         }
         self.failure = older.failure;
-        self.is_behind_unknown = older.is_behind_unknown;
+        self.is_prefix_forced = older.is_prefix_forced;
     }
 
     /// What it offers; nothing where that is not known.
-    fn stock(&self) -> Arc<Stock> {
-        let Some(cached) = &self.cached else { return self.stock.get().cloned().unwrap_or_default() };
+    fn listing(&self) -> Arc<CheckedListing> {
+        let Some(cached) = &self.cached else { return self.listing.get().cloned().unwrap_or_default() };
         let read = || {
-            let offer: Offer = serde_json::from_str(cached).unwrap_or_default();
-            Arc::new(Stock::new(&self.server, self.prefix, &offer))
+            let offer: ServerListing = serde_json::from_str(cached).unwrap_or_default();
+            Arc::new(CheckedListing::new(&self.server, self.prefix, &offer))
         };
-        self.stock.get_or_init(read).clone()
+        self.listing.get_or_init(read).clone()
     }
 
-    fn shelf(&self) -> Shelf {
-        Shelf {
+    fn to_snapshot_server(&self) -> SnapshotServer {
+        SnapshotServer {
             server: self.server.clone(),
-            prefix: self.prefix || self.is_behind_unknown,
+            prefix: self.prefix || self.is_prefix_forced,
             pinned: self.pinned.clone(),
             categories: self.categories.clone(),
-            stock: self.stock(),
+            listing: self.listing(),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::Tool;
-use super::words;
-use crate::json::Object;
+use super::tokenize;
+use crate::json::RawObject;
 
 /// How much a word counts, by where it stands.
 mod weight {
@@ -26,30 +26,30 @@ mod weight {
 
 /// How much of a word's score its look-alikes get.
 mod factor {
-    pub(super) const BEGINS: f32 = 0.8;
-    pub(super) const ALIKE: f32 = 0.7;
+    pub(super) const PREFIX: f32 = 0.8;
+    pub(super) const SYNONYM: f32 = 0.7;
     pub(super) const MISSPELLED: f32 = 0.6;
     /// Two words of the query written as one.
     pub(super) const JOINED: f32 = 0.9;
 }
 
-const DESCRIPTION_WORDS: usize = 40;
+const EARLY_DESCRIPTION_WORDS: usize = 40;
 /// Where more of the same word stops counting (BM25's k1).
 const SATURATION: f32 = 3.0;
 /// How much a longer name counts against a tool (BM25's b, over names only).
-const LENGTH: f32 = 0.3;
+const NAME_LENGTH_PENALTY: f32 = 0.3;
 /// How much of its score a tool keeps that has none of the query's words.
-const UNCOVERED: f32 = 0.25;
-const NAME_SPELLED_OUT: f32 = 30.0;
+const UNCOVERED_FACTOR: f32 = 0.25;
+const EXACT_NAME_BONUS: f32 = 30.0;
 /// Words of a query beyond these are not looked at.
-const QUERY_MOST: usize = 32;
+const MAX_QUERY_WORDS: usize = 32;
 
 #[derive(Debug)]
-pub(super) struct Index {
+pub(super) struct SearchIndex {
     /// In order, so that words with one beginning stand together.
     terms: Vec<(String, Vec<Posting>)>,
     /// The words of each tool's name, in its order and spelled as one.
-    names: Vec<Name>,
+    names: Vec<IndexedName>,
     average_length: f32,
 }
 
@@ -60,20 +60,20 @@ struct Posting {
 }
 
 #[derive(Debug)]
-struct Name {
+struct IndexedName {
     spelled: [String; 2],
     words: f32,
 }
 
-impl Index {
+impl SearchIndex {
     pub(super) fn new<'a>(tools: impl Iterator<Item = (&'a Tool, &'a [String])>) -> Self {
         let mut terms: HashMap<String, Vec<Posting>> = HashMap::new();
         let mut names = Vec::new();
         for (at, (tool, categories)) in tools.enumerate() {
             let mut weights: HashMap<String, f32> = HashMap::new();
-            let name = words::words(tool.name.expose());
-            let server = words::words(tool.id.server.as_str());
-            read(tool, &name, &server, categories, |word, weight| {
+            let name = tokenize::tokenize(tool.name.expose());
+            let server = tokenize::tokenize(tool.id.server.as_str());
+            weigh_words(tool, &name, &server, categories, |word, weight| {
                 *weights.entry(word).or_default() += weight;
             });
             for (word, weight) in weights {
@@ -82,7 +82,10 @@ impl Index {
             let whole = name.join(" ");
             #[expect(clippy::cast_precision_loss, reason = "a name has few words")]
             let count = name.len() as f32;
-            names.push(Name { spelled: [format!("{} {whole}", server.join(" ")), whole], words: count });
+            names.push(IndexedName {
+                spelled: [format!("{} {whole}", server.join(" ")), whole],
+                words: count,
+            });
         }
         let mut terms: Vec<_> = terms.into_iter().collect();
         terms.sort_unstable_by(|one, other| one.0.cmp(&other.0));
@@ -96,28 +99,28 @@ impl Index {
         if query.trim().is_empty() {
             return (0..self.names.len()).map(|at| (at, 0.0)).collect();
         }
-        let mut words = words::query_words(query);
-        words.truncate(QUERY_MOST);
+        let mut words = tokenize::tokenize_query(query);
+        words.truncate(MAX_QUERY_WORDS);
         let mut scores = vec![0.0_f32; self.names.len()];
         let mut covered = vec![0.0_f32; self.names.len()];
         for word in &words {
-            for (tool, score, factor) in self.best_of(&self.candidates(word)) {
+            for (tool, score, factor) in self.best_scores(&self.candidate_terms(word)) {
                 scores[tool] += score;
                 covered[tool] += factor;
             }
         }
         for pair in words.windows(2) {
-            if let Some(at) = self.position(&pair.concat()) {
-                for (tool, score, _) in self.best_of(&[(at, factor::JOINED)]) {
+            if let Some(at) = self.term_position(&pair.concat()) {
+                for (tool, score, _) in self.best_scores(&[(at, factor::JOINED)]) {
                     scores[tool] += score;
                     covered[tool] += 1.0;
                 }
             }
         }
-        self.ranked(&words, scores, &covered)
+        self.rank_tools(&words, scores, &covered)
     }
 
-    fn ranked(&self, words: &[String], scores: Vec<f32>, covered: &[f32]) -> Vec<(usize, f32)> {
+    fn rank_tools(&self, words: &[String], scores: Vec<f32>, covered: &[f32]) -> Vec<(usize, f32)> {
         let spelled = words.join(" ");
         #[expect(clippy::cast_precision_loss, reason = "at most QUERY_MOST words")]
         let count = words.len().max(1) as f32;
@@ -128,8 +131,8 @@ impl Index {
             .map(|(tool, score)| {
                 let share = (covered[tool] / count).min(1.0);
                 let exact = self.names[tool].spelled.contains(&spelled);
-                let bonus = if exact { NAME_SPELLED_OUT } else { 0.0 };
-                (tool, score.mul_add(UNCOVERED + (1.0 - UNCOVERED) * share * share, bonus))
+                let bonus = if exact { EXACT_NAME_BONUS } else { 0.0 };
+                (tool, score.mul_add(UNCOVERED_FACTOR + (1.0 - UNCOVERED_FACTOR) * share * share, bonus))
             })
             .collect();
         found.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
@@ -137,34 +140,37 @@ impl Index {
     }
 
     /// The terms that a word may stand for, with how much each counts.
-    fn candidates(&self, word: &str) -> Vec<(usize, f32)> {
-        let mut found: Vec<(usize, f32)> = self.position(word).map(|at| (at, 1.0)).into_iter().collect();
+    fn candidate_terms(&self, word: &str) -> Vec<(usize, f32)> {
+        let mut found: Vec<(usize, f32)> = self.term_position(word).map(|at| (at, 1.0)).into_iter().collect();
         let length = word.chars().count();
         if length >= 3 {
-            for at in self.beginning_with(word) {
-                let share = share(length, self.terms[at].0.chars().count());
-                found.push((at, factor::BEGINS * share));
+            for at in self.terms_with_prefix(word) {
+                let share = length_ratio(length, self.terms[at].0.chars().count());
+                found.push((at, factor::PREFIX * share));
             }
         }
-        found.extend(words::alike(word).filter_map(|other| Some((self.position(&other)?, factor::ALIKE))));
+        found.extend(
+            tokenize::synonyms_of(word)
+                .filter_map(|other| Some((self.term_position(&other)?, factor::SYNONYM))),
+        );
         if found.is_empty() {
-            found = self.misspelled(word, length);
+            found = self.misspelled_terms(word, length);
         }
         found
     }
 
-    fn position(&self, word: &str) -> Option<usize> {
+    fn term_position(&self, word: &str) -> Option<usize> {
         self.terms.binary_search_by(|(term, _)| term.as_str().cmp(word)).ok()
     }
 
     /// The longer terms that begin with a word.
-    fn beginning_with(&self, word: &str) -> Range<usize> {
+    fn terms_with_prefix(&self, word: &str) -> Range<usize> {
         let from = self.terms.partition_point(|(term, _)| term.as_str() <= word);
         let count = self.terms[from..].partition_point(|(term, _)| term.starts_with(word));
         from..from + count
     }
 
-    fn misspelled(&self, word: &str, length: usize) -> Vec<(usize, f32)> {
+    fn misspelled_terms(&self, word: &str, length: usize) -> Vec<(usize, f32)> {
         let allowed = match length {
             0..=3 => return Vec::new(),
             4..=7 => 1,
@@ -178,14 +184,14 @@ impl Index {
     }
 
     /// For each tool the best of the terms' scores, and how well that term stands for the word.
-    fn best_of(&self, candidates: &[(usize, f32)]) -> Vec<(usize, f32, f32)> {
+    fn best_scores(&self, candidates: &[(usize, f32)]) -> Vec<(usize, f32, f32)> {
         let mut best: HashMap<usize, (f32, f32)> = HashMap::new();
         for (term, factor) in candidates {
             let postings = &self.terms[*term].1;
             let rarity = self.rarity(postings.len());
             for posting in postings {
                 let length = self.names[posting.tool].words / self.average_length.max(1.0);
-                let room = SATURATION * (1.0 - LENGTH + LENGTH * length);
+                let room = SATURATION * (1.0 - NAME_LENGTH_PENALTY + NAME_LENGTH_PENALTY * length);
                 let score = factor * rarity * posting.weight * (SATURATION + 1.0) / (posting.weight + room);
                 let entry = best.entry(posting.tool).or_default();
                 if score > entry.0 {
@@ -204,12 +210,12 @@ impl Index {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "words are short")]
-fn share(part: usize, whole: usize) -> f32 {
+fn length_ratio(part: usize, whole: usize) -> f32 {
     part as f32 / whole.max(1) as f32
 }
 
 /// Tells each word of a tool and how much it counts there.
-fn read(
+fn weigh_words(
     tool: &Tool,
     name: &[String],
     server: &[String],
@@ -221,21 +227,24 @@ fn read(
     server.iter().for_each(|word| tell(word.clone(), weight::SERVER));
     server.windows(2).for_each(|pair| tell(pair.concat(), weight::SERVER));
     for category in categories {
-        words::words(category).into_iter().for_each(|word| tell(word, weight::CATEGORY));
+        tokenize::tokenize(category).into_iter().for_each(|word| tell(word, weight::CATEGORY));
     }
     if let Some(title) = &tool.title {
-        words::words(title.expose()).into_iter().for_each(|word| tell(word, weight::TITLE));
+        tokenize::tokenize(title.expose()).into_iter().for_each(|word| tell(word, weight::TITLE));
     }
     if let Some(description) = &tool.description {
-        for (at, word) in words::words(description.expose()).into_iter().enumerate() {
-            tell(word, if at < DESCRIPTION_WORDS { weight::DESCRIPTION } else { weight::DESCRIPTION_LATE });
+        for (at, word) in tokenize::tokenize(description.expose()).into_iter().enumerate() {
+            tell(
+                word,
+                if at < EARLY_DESCRIPTION_WORDS { weight::DESCRIPTION } else { weight::DESCRIPTION_LATE },
+            );
         }
     }
     let properties =
-        Object::read(tool.input_schema.expose()).ok().and_then(|schema| schema.get("properties"));
-    if let Some(properties) = properties.and_then(|properties| Object::read(properties).ok()) {
+        RawObject::read(tool.input_schema.expose()).ok().and_then(|schema| schema.get("properties"));
+    if let Some(properties) = properties.and_then(|properties| RawObject::read(properties).ok()) {
         for (argument, _) in properties.iter() {
-            words::words(argument).into_iter().for_each(|word| tell(word, weight::ARGUMENT));
+            tokenize::tokenize(argument).into_iter().for_each(|word| tell(word, weight::ARGUMENT));
         }
     }
 }

@@ -2,20 +2,20 @@
 
 use std::collections::HashSet;
 
-use super::tests::{raw, server};
+use super::tests::{raw_json, server_config};
 use super::*;
 
 /// The catalog of `testdata/tools.txt`.
-fn realistic() -> Catalog {
-    let mut servers: Vec<(config::Server, Offer)> = Vec::new();
+fn realistic_catalog() -> Catalog {
+    let mut servers: Vec<(config::ServerConfig, ServerListing)> = Vec::new();
     let lines = include_str!("testdata/tools.txt").lines();
     for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
         if let Some((name, categories)) =
             line.strip_prefix('[').and_then(|line| line.split_once("] categories:"))
         {
-            let mut server = server(name);
+            let mut server = server_config(name);
             server.categories = categories.split_whitespace().map(str::to_owned).collect();
-            servers.push((server, Offer::default()));
+            servers.push((server, ServerListing::default()));
             continue;
         }
         let mut parts = line.split(" | ");
@@ -30,24 +30,24 @@ fn realistic() -> Catalog {
             "description": description,
             "inputSchema": {"type": "object", "properties": properties},
         });
-        servers.last_mut().expect("a server first").1.tools.push(raw(&tool.to_string()));
+        servers.last_mut().expect("a server first").1.tools.push(raw_json(&tool.to_string()));
     }
     let configs: Vec<_> = servers.iter().map(|(server, _)| server.clone()).collect();
     let catalog = Catalog::new(&configs, None);
     for (server, offer) in servers {
-        catalog.set_offer(&server.name, offer);
+        catalog.set_listing(&server.name, offer);
     }
     catalog
 }
 
-fn found(catalog: &Catalog, query: &str, category: Option<&str>, limit: usize) -> Vec<String> {
+fn search_names(catalog: &Catalog, query: &str, category: Option<&str>, limit: usize) -> Vec<String> {
     let recent = HashSet::new();
-    let view = View { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false };
-    catalog.search(query, category, limit, &view).iter().map(|hit| hit.tool.id.to_string()).collect()
+    let view = CatalogView { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false };
+    catalog.search_tools(query, category, limit, &view).iter().map(|hit| hit.tool.id.to_string()).collect()
 }
 
 /// A query, the tool meant, and among how many of the first it must be.
-const MEANT: &[(&str, &str, usize)] = &[
+const EXPECTED_HITS: &[(&str, &str, usize)] = &[
     ("create issue", "github/create_issue", 1),
     ("github create_issue", "github/create_issue", 1),
     ("linear create issue", "linear/create_issue", 1),
@@ -133,46 +133,49 @@ const MEANT: &[(&str, &str, usize)] = &[
 
 #[test]
 fn a_query_finds_what_is_meant() {
-    let catalog = realistic();
+    let catalog = realistic_catalog();
     assert!(catalog.tool_count() > 250);
     let mut missed = Vec::new();
-    for (query, meant, among) in MEANT {
-        let best = found(&catalog, query, None, *among);
+    for (query, meant, among) in EXPECTED_HITS {
+        let best = search_names(&catalog, query, None, *among);
         if !best.iter().any(|tool| tool == meant) {
             missed.push(format!("{query:?} should find {meant} among {best:?}"));
         }
     }
-    assert!(missed.is_empty(), "{} of {} missed:\n{}", missed.len(), MEANT.len(), missed.join("\n"));
+    assert!(missed.is_empty(), "{} of {} missed:\n{}", missed.len(), EXPECTED_HITS.len(), missed.join("\n"));
 }
 
 #[test]
 fn an_empty_query_lists_everything_in_order() {
-    let catalog = realistic();
+    let catalog = realistic_catalog();
     let all: Vec<String> = catalog.tools().iter().map(|tool| tool.id.to_string()).collect();
-    assert_eq!(found(&catalog, " ", None, usize::MAX), all);
-    assert_eq!(found(&catalog, "", None, 2), all[..2]);
+    assert_eq!(search_names(&catalog, " ", None, usize::MAX), all);
+    assert_eq!(search_names(&catalog, "", None, 2), all[..2]);
 }
 
 #[test]
 fn a_category_is_a_server_or_one_of_its_words() {
-    let catalog = realistic();
-    assert_eq!(found(&catalog, "", Some("Weather"), 9), ["weather/get_forecast", "weather/get_alerts"]);
-    let google = found(&catalog, "search", Some("google"), 9);
+    let catalog = realistic_catalog();
+    assert_eq!(
+        search_names(&catalog, "", Some("Weather"), 9),
+        ["weather/get_forecast", "weather/get_alerts"]
+    );
+    let google = search_names(&catalog, "search", Some("google"), 9);
     assert!(google.len() > 2 && google.iter().all(|tool| tool.starts_with("g")), "{google:?}");
-    assert_eq!(found(&catalog, "", Some("nothing"), 9), Vec::<String>::new());
+    assert_eq!(search_names(&catalog, "", Some("nothing"), 9), Vec::<String>::new());
 }
 
 #[test]
 fn what_policy_denies_is_not_found_and_does_not_count() {
-    let catalog = realistic();
+    let catalog = realistic_catalog();
     let recent = HashSet::new();
     let action =
         |id: &ToolId| if id.server.as_str() == "github" { Action::Deny } else { Action::RequireApproval };
-    let hits = catalog.search(
+    let hits = catalog.search_tools(
         "create issue",
         None,
         3,
-        &View { action: &action, recent: &recent, is_private: &|_| false },
+        &CatalogView { action: &action, recent: &recent, is_private: &|_| false },
     );
     assert_eq!(hits.len(), 3);
     assert!(hits.iter().all(|hit| hit.tool.id.server.as_str() != "github"));
@@ -180,18 +183,18 @@ fn what_policy_denies_is_not_found_and_does_not_count() {
 
 #[test]
 fn one_query_has_one_answer() {
-    let (one, other) = (realistic(), realistic());
-    for (query, _, _) in MEANT {
-        assert_eq!(found(&one, query, None, 50), found(&other, query, None, 50), "{query}");
+    let (one, other) = (realistic_catalog(), realistic_catalog());
+    for (query, _, _) in EXPECTED_HITS {
+        assert_eq!(search_names(&one, query, None, 50), search_names(&other, query, None, 50), "{query}");
     }
 }
 
 #[test]
 fn nonsense_finds_nothing_and_harms_nothing() {
-    let catalog = realistic();
+    let catalog = realistic_catalog();
     let long = "word ".repeat(10_000);
     for query in ["zzzzqqqq", "!!!", "\u{0}", "日本語", &long] {
-        found(&catalog, query, None, 10);
+        search_names(&catalog, query, None, 10);
     }
-    assert_eq!(found(&catalog, "zzzzqqqq", None, 10), Vec::<String>::new());
+    assert_eq!(search_names(&catalog, "zzzzqqqq", None, 10), Vec::<String>::new());
 }

@@ -9,8 +9,8 @@ use super::*;
 use crate::json;
 use crate::names::Operation;
 
-pub(super) fn server(name: &str) -> config::Server {
-    config::Server {
+pub(super) fn server_config(name: &str) -> config::ServerConfig {
+    config::ServerConfig {
         name: name.parse().expect("a name"),
         command: "server".to_owned(),
         args: Vec::new(),
@@ -26,41 +26,41 @@ pub(super) fn server(name: &str) -> config::Server {
     }
 }
 
-pub(super) fn raw(text: &str) -> RawJson {
+pub(super) fn raw_json(text: &str) -> RawJson {
     json::parse_raw(text.to_owned()).expect("JSON")
 }
 
-fn name(text: &str) -> ServerName {
+fn server_name(text: &str) -> ServerName {
     text.parse().expect("a name")
 }
 
-fn id(text: &str) -> ToolId {
+fn tool_id(text: &str) -> ToolId {
     text.parse().expect("a name")
 }
 
 /// An offer of tools that have nothing but a name.
-fn tools(names: &[&str]) -> Offer {
-    let tool = |name: &&str| raw(&format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}}}}"#));
-    Offer { tools: names.iter().map(tool).collect(), ..Offer::default() }
+fn tools_listing(names: &[&str]) -> ServerListing {
+    let tool = |name: &&str| raw_json(&format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}}}}"#));
+    ServerListing { tools: names.iter().map(tool).collect(), ..ServerListing::default() }
 }
 
-fn catalog(servers: &[(config::Server, Offer)]) -> Catalog {
+fn catalog_of(servers: &[(config::ServerConfig, ServerListing)]) -> Catalog {
     let configs: Vec<_> = servers.iter().map(|(server, _)| server.clone()).collect();
     let catalog = Catalog::new(&configs, None);
     for (server, offer) in servers {
-        catalog.set_offer(&server.name, offer.clone());
+        catalog.set_listing(&server.name, offer.clone());
     }
     catalog
 }
 
-fn listed(catalog: &Catalog, action: &dyn Fn(&ToolId) -> Action, recent: &[&str]) -> Vec<Value> {
-    let recent: HashSet<ToolId> = recent.iter().map(|recent| id(recent)).collect();
-    let list = catalog.list_tools(&View { action, recent: &recent, is_private: &|_| false });
+fn list_tools_as(catalog: &Catalog, action: &dyn Fn(&ToolId) -> Action, recent: &[&str]) -> Vec<Value> {
+    let recent: HashSet<ToolId> = recent.iter().map(|recent| tool_id(recent)).collect();
+    let list = catalog.list_tools(&CatalogView { action, recent: &recent, is_private: &|_| false });
     serde_json::from_str(list.expose().get()).expect("a JSON array")
 }
 
-fn allowed(catalog: &Catalog) -> Vec<Value> {
-    listed(catalog, &|_| Action::Allow, &[])
+fn list_allowed_tools(catalog: &Catalog) -> Vec<Value> {
+    list_tools_as(catalog, &|_| Action::Allow, &[])
 }
 
 fn names_of(list: &[Value]) -> Vec<&str> {
@@ -68,11 +68,17 @@ fn names_of(list: &[Value]) -> Vec<&str> {
 }
 
 /// The one tool of a server, as it is listed.
-fn mended(tool: &str) -> Option<String> {
-    let catalog = catalog(&[(server("s"), Offer { tools: vec![raw(tool)], ..Offer::default() })]);
+fn list_single_tool(tool: &str) -> Option<String> {
+    let catalog = catalog_of(&[(
+        server_config("s"),
+        ServerListing { tools: vec![raw_json(tool)], ..ServerListing::default() },
+    )]);
     let recent = HashSet::new();
-    let list =
-        catalog.list_tools(&View { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false });
+    let list = catalog.list_tools(&CatalogView {
+        action: &|_| Action::Allow,
+        recent: &recent,
+        is_private: &|_| false,
+    });
     let items: Vec<RawJson> = serde_json::from_str(list.expose().get()).expect("a JSON array");
     items.first().map(|item| item.get().to_owned())
 }
@@ -80,7 +86,7 @@ fn mended(tool: &str) -> Option<String> {
 #[test]
 fn a_good_tool_is_listed_byte_for_byte_under_its_alias() {
     let tool = r#"{"x-new":[1.10,1234567890123456789012345678901234567890],"inputSchema":{ "type":"object","properties":{"a":{"const":1e400}}},"name":"send","description":"\u00e9 / \/","annotations":{"readOnlyHint":true,"other":7},"_meta":{"k":[ ]}}"#;
-    assert_eq!(mended(tool), Some(tool.replace(r#""name":"send""#, r#""name":"s__send""#)));
+    assert_eq!(list_single_tool(tool), Some(tool.replace(r#""name":"send""#, r#""name":"s__send""#)));
 }
 
 #[test]
@@ -131,7 +137,7 @@ fn a_harmful_tool_is_mended() {
             r#"{"name":"s__t","inputSchema":{"type":"object"}}"#,
         ),
     ] {
-        assert_eq!(mended(harmful).unwrap_or_default(), expected, "{harmful}");
+        assert_eq!(list_single_tool(harmful).unwrap_or_default(), expected, "{harmful}");
     }
 }
 
@@ -149,46 +155,49 @@ fn a_tool_with_any_name_is_listed_under_an_alias_that_leads_back_to_it() {
         &"long/".repeat(100),
     ];
     let tool = |name: &&str| {
-        let name = json::raw(*name);
-        raw(&format!(r#"{{"name":{name},"inputSchema":{{"type":"object"}}}}"#))
+        let name = json::serialize_raw(*name);
+        raw_json(&format!(r#"{{"name":{name},"inputSchema":{{"type":"object"}}}}"#))
     };
-    let offer = Offer { tools: odd.iter().map(tool).collect(), ..Offer::default() };
-    let catalog = catalog(&[(server("s"), offer)]);
-    let list = allowed(&catalog);
+    let offer = ServerListing { tools: odd.iter().map(tool).collect(), ..ServerListing::default() };
+    let catalog = catalog_of(&[(server_config("s"), offer)]);
+    let list = list_allowed_tools(&catalog);
     let aliases = names_of(&list);
     assert_eq!(aliases.len(), odd.len());
     for (alias, name) in aliases.iter().zip(odd) {
         assert!(
-            alias.len() <= alias::MOST
+            alias.len() <= alias::MAX_ALIAS_CHARS
                 && alias.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
         );
         let id = catalog.resolve_tool(alias).expect(alias);
         assert_eq!(catalog.tool(&id).expect("listed").name.expose(), name);
-        assert!(id.tool.is_of(name) && id.tool.operation().is_none());
+        assert!(id.tool.matches_original(name) && id.tool.operation().is_none());
         assert_eq!(catalog.resolve_tool(&id.to_string()).as_ref(), Some(&id), "by its canonical name");
         assert_eq!(catalog.resolve_tool(&format!("s/{name}")).as_ref(), Some(&id), "by the server's own");
         let literal = crate::pattern::Pattern::from(&id);
         let covered = catalog.tools().iter().filter(|tool| literal.matches(&tool.id)).count();
         assert_eq!(covered, 1, "{id} is a pattern for itself alone");
-        assert_eq!(id.to_string().parse::<crate::pattern::Pattern>().expect("a pattern").exact(), Some(&id));
+        assert_eq!(
+            id.to_string().parse::<crate::pattern::Pattern>().expect("a pattern").exact_tool(),
+            Some(&id)
+        );
     }
-    assert!(catalog.left_out(&|_| false).is_empty());
+    assert!(catalog.omitted_entries(&|_| false).is_empty());
 }
 
 #[test]
 fn what_is_left_out_is_counted_by_reason_and_private_names_are_no_examples() {
-    let offer = Offer {
+    let offer = ServerListing {
         tools: vec![
-            raw(r#"{"name":"one","inputSchema":[]}"#),
-            raw(r#"{"name":"two","inputSchema":[]}"#),
-            raw(r#"{"name":"","inputSchema":{"type":"object"}}"#),
-            raw(r#"{"name":"mail Erika","inputSchema":{"type":"object"}}"#),
+            raw_json(r#"{"name":"one","inputSchema":[]}"#),
+            raw_json(r#"{"name":"two","inputSchema":[]}"#),
+            raw_json(r#"{"name":"","inputSchema":{"type":"object"}}"#),
+            raw_json(r#"{"name":"mail Erika","inputSchema":{"type":"object"}}"#),
         ],
-        ..Offer::default()
+        ..ServerListing::default()
     };
-    let catalog = catalog(&[(server("s"), offer)]);
-    let left_out = catalog.left_out(&|name| name.contains("Erika"));
-    let words: Vec<String> = left_out.iter().map(|one| one.describe(&Anonymizer::none())).collect();
+    let catalog = catalog_of(&[(server_config("s"), offer)]);
+    let left_out = catalog.omitted_entries(&|name| name.contains("Erika"));
+    let words: Vec<String> = left_out.iter().map(|one| one.describe(&Anonymizer::empty())).collect();
     assert!(
         words.iter().any(|words| words.starts_with("2 left out: ") && words.contains("`one`, `two`")),
         "{words:?}"
@@ -200,7 +209,7 @@ fn what_is_left_out_is_counted_by_reason_and_private_names_are_no_examples() {
 #[test]
 fn a_tool_that_cannot_be_mended_is_not_listed_and_somebody_is_told() {
     let deep = format!(r#"{{"name":"deep","x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
-    let offer = Offer {
+    let offer = ServerListing {
         tools: [
             "7",
             r#"{"description":"no name"}"#,
@@ -211,13 +220,13 @@ fn a_tool_that_cannot_be_mended_is_not_listed_and_somebody_is_told() {
             r#"{"name":"odd","inputSchema":{"type":"object","properties":{"a b":{}}}}"#,
             &deep,
         ]
-        .map(raw)
+        .map(raw_json)
         .into(),
-        ..Offer::default()
+        ..ServerListing::default()
     };
-    let catalog = catalog(&[(server("s"), offer)]);
-    assert_eq!(names_of(&allowed(&catalog)), ["s__good"]);
-    let complaints = catalog.complaints();
+    let catalog = catalog_of(&[(server_config("s"), offer)]);
+    assert_eq!(names_of(&list_allowed_tools(&catalog)), ["s__good"]);
+    let complaints = catalog.problems();
     let told: Vec<(&str, Remedy)> =
         complaints.iter().map(|complaint| (complaint.subject.expose().as_str(), complaint.remedy)).collect();
     assert_eq!(
@@ -230,17 +239,17 @@ fn a_tool_that_cannot_be_mended_is_not_listed_and_somebody_is_told() {
             ("text", Remedy::Unlisted),
             ("odd", Remedy::Unlisted),
             ("deep", Remedy::Unlisted),
-            ("deep", Remedy::Mended),
+            ("deep", Remedy::Sanitized),
         ]
     );
-    assert_eq!(catalog.resolve_tool("s/odd"), Some(id("s/odd")), "what is not listed can be called");
+    assert_eq!(catalog.resolve_tool("s/odd"), Some(tool_id("s/odd")), "what is not listed can be called");
     assert_eq!(catalog.resolve_tool("s/a b"), None);
-    assert!(catalog.tool(&id("s/good")).expect("there").description.is_none(), "the first counts");
+    assert!(catalog.tool(&tool_id("s/good")).expect("there").description.is_none(), "the first counts");
 }
 
 #[test]
 fn a_tool_is_found_by_its_alias_its_canonical_name_and_nothing_else() {
-    let catalog = catalog(&[(server("github"), tools(&["create_issue", "a.b"]))]);
+    let catalog = catalog_of(&[(server_config("github"), tools_listing(&["create_issue", "a.b"]))]);
     let dotted = alias::wire_name("github", "a.b");
     for (spelled, meant) in [
         ("github__create_issue", Some("github/create_issue")),
@@ -257,166 +266,180 @@ fn a_tool_is_found_by_its_alias_its_canonical_name_and_nothing_else() {
         ("github/resources:read", None),
         ("", None),
     ] {
-        assert_eq!(catalog.resolve_tool(spelled), meant.map(id), "{spelled}");
+        assert_eq!(catalog.resolve_tool(spelled), meant.map(tool_id), "{spelled}");
     }
 }
 
 #[test]
 fn tools_come_in_the_order_of_the_configuration_whoever_answers_first() {
-    let (one, two) = (server("one"), server("two"));
+    let (one, two) = (server_config("one"), server_config("two"));
     let catalog = Catalog::new(&[one.clone(), two.clone()], None);
-    catalog.set_offer(&two.name, tools(&["z", "a"]));
-    assert_eq!(names_of(&allowed(&catalog)), ["two__z", "two__a"]);
-    catalog.set_offer(&one.name, tools(&["y", "b"]));
-    assert_eq!(names_of(&allowed(&catalog)), ["one__y", "one__b", "two__z", "two__a"]);
+    catalog.set_listing(&two.name, tools_listing(&["z", "a"]));
+    assert_eq!(names_of(&list_allowed_tools(&catalog)), ["two__z", "two__a"]);
+    catalog.set_listing(&one.name, tools_listing(&["y", "b"]));
+    assert_eq!(names_of(&list_allowed_tools(&catalog)), ["one__y", "one__b", "two__z", "two__a"]);
     assert_eq!(catalog.tool_count(), 4);
 }
 
 #[test]
 fn what_policy_denies_is_not_listed_and_what_waits_has_no_output_schema() {
     let tool = |name: &str| {
-        raw(&format!(
+        raw_json(&format!(
             r#"{{"name":"{name}","outputSchema":{{"type":"object"}},"inputSchema":{{"type":"object"}}}}"#
         ))
     };
-    let offer = Offer { tools: vec![tool("free"), tool("ask"), tool("never")], ..Offer::default() };
-    let catalog = catalog(&[(server("s"), offer)]);
+    let offer =
+        ServerListing { tools: vec![tool("free"), tool("ask"), tool("never")], ..ServerListing::default() };
+    let catalog = catalog_of(&[(server_config("s"), offer)]);
     let action = |id: &ToolId| match id.tool.as_str() {
         "free" => Action::Allow,
         "ask" => Action::RequireApproval,
         _ => Action::Deny,
     };
-    let list = listed(&catalog, &action, &[]);
+    let list = list_tools_as(&catalog, &action, &[]);
     assert_eq!(names_of(&list), ["s__free", "s__ask"]);
     assert!(list[0].get("outputSchema").is_some() && list[1].get("outputSchema").is_none());
 }
 
 #[test]
 fn of_a_server_that_pins_tools_only_those_and_the_recent_ones_are_listed() {
-    let mut pinning = server("s");
+    let mut pinning = server_config("s");
     pinning.pinned_tools = Some(vec!["b".to_owned(), "gone".to_owned()]);
-    let catalog = catalog(&[(pinning, tools(&["a", "b", "c"])), (server("t"), tools(&["d"]))]);
-    assert_eq!(names_of(&allowed(&catalog)), ["s__b", "t__d"]);
-    let list = listed(&catalog, &|_| Action::Allow, &["s/c"]);
+    let catalog = catalog_of(&[
+        (pinning, tools_listing(&["a", "b", "c"])),
+        (server_config("t"), tools_listing(&["d"])),
+    ]);
+    assert_eq!(names_of(&list_allowed_tools(&catalog)), ["s__b", "t__d"]);
+    let list = list_tools_as(&catalog, &|_| Action::Allow, &["s/c"]);
     assert_eq!(names_of(&list), ["s__b", "s__c", "t__d"]);
-    let list =
-        listed(&catalog, &|id| if id.tool.as_str() == "c" { Action::Deny } else { Action::Allow }, &["s/c"]);
+    let list = list_tools_as(
+        &catalog,
+        &|id| if id.tool.as_str() == "c" { Action::Deny } else { Action::Allow },
+        &["s/c"],
+    );
     assert_eq!(names_of(&list), ["s__b", "t__d"], "recent use lifts no deny");
 }
 
 #[test]
 fn own_names_are_exposed_where_they_are_free() {
-    let bare = |name: &str| config::Server { prefix: false, ..server(name) };
-    let servers = [bare("one"), bare("two"), server("gmail")];
+    let bare = |name: &str| config::ServerConfig { prefix: false, ..server_config(name) };
+    let servers = [bare("one"), bare("two"), server_config("gmail")];
     let cache = tempfile::tempdir().expect("a directory");
     let known = |catalog: Catalog| {
         for (server, offer) in [
-            ("one", tools(&["read", "gmail__send", "a.b"])),
-            ("two", tools(&["read", "Write"])),
-            ("gmail", tools(&["send"])),
+            ("one", tools_listing(&["read", "gmail__send", "a.b"])),
+            ("two", tools_listing(&["read", "Write"])),
+            ("gmail", tools_listing(&["send"])),
         ] {
-            catalog.set_offer(&server.parse().expect("a name"), offer);
+            catalog.set_listing(&server.parse().expect("a name"), offer);
         }
         catalog
     };
     // What the first one offers is known from before; else the second would be prefixed.
-    known(Catalog::new(&servers, Some(Cache::new(cache.path().into(), "/project".into()))));
-    let catalog = known(Catalog::new(&servers, Some(Cache::new(cache.path().into(), "/project".into()))));
+    known(Catalog::new(&servers, Some(ListingCache::new(cache.path().into(), "/project".into()))));
+    let catalog =
+        known(Catalog::new(&servers, Some(ListingCache::new(cache.path().into(), "/project".into()))));
     let dotted = alias::wire_name("one", "a.b");
     let ambiguous = "one__gmail__send";
     assert_eq!(
-        names_of(&allowed(&catalog)),
+        names_of(&list_allowed_tools(&catalog)),
         ["read", ambiguous, &dotted, "two__read", "Write", "gmail__send"]
     );
-    assert_eq!(catalog.resolve_tool("read"), Some(id("one/read")));
-    assert_eq!(catalog.resolve_tool("one__read"), Some(id("one/read")));
-    assert_eq!(catalog.resolve_tool("gmail__send"), Some(id("gmail/send")));
+    assert_eq!(catalog.resolve_tool("read"), Some(tool_id("one/read")));
+    assert_eq!(catalog.resolve_tool("one__read"), Some(tool_id("one/read")));
+    assert_eq!(catalog.resolve_tool("gmail__send"), Some(tool_id("gmail/send")));
 }
 
 #[test]
 fn a_change_is_told_by_the_list_that_it_is_in() {
-    let s = server("s");
+    let s = server_config("s");
     let catalog = Catalog::new(std::slice::from_ref(&s), None);
-    assert!(!catalog.known(&s.name));
-    assert_eq!(catalog.missing(), std::slice::from_ref(&s.name));
-    assert_eq!(catalog.set_offer(&s.name, Offer::default()), []);
-    assert!(catalog.known(&s.name) && catalog.missing().is_empty());
-    assert_eq!(catalog.set_offer(&s.name, tools(&["a"])), [List::Tools]);
-    assert_eq!(catalog.set_offer(&s.name, tools(&["a"])), []);
-    let mut offer = tools(&["a"]);
-    offer.templates.push(raw(r#"{"uriTemplate":"a:{b}","name":"t"}"#));
-    offer.prompts.push(raw(r#"{"name":"p"}"#));
-    assert_eq!(catalog.set_offer(&s.name, offer), [List::Resources, List::Prompts]);
-    assert_eq!(catalog.set_offer(&name("unknown"), tools(&["a"])), []);
+    assert!(!catalog.is_known(&s.name));
+    assert_eq!(catalog.unanswered_servers(), std::slice::from_ref(&s.name));
+    assert_eq!(catalog.set_listing(&s.name, ServerListing::default()), []);
+    assert!(catalog.is_known(&s.name) && catalog.unanswered_servers().is_empty());
+    assert_eq!(catalog.set_listing(&s.name, tools_listing(&["a"])), [ListKind::Tools]);
+    assert_eq!(catalog.set_listing(&s.name, tools_listing(&["a"])), []);
+    let mut offer = tools_listing(&["a"]);
+    offer.templates.push(raw_json(r#"{"uriTemplate":"a:{b}","name":"t"}"#));
+    offer.prompts.push(raw_json(r#"{"name":"p"}"#));
+    assert_eq!(catalog.set_listing(&s.name, offer), [ListKind::Resources, ListKind::Prompts]);
+    assert_eq!(catalog.set_listing(&server_name("unknown"), tools_listing(&["a"])), []);
 }
 
 #[test]
 fn a_failure_keeps_what_was_known_and_is_forgotten_after_success() {
-    let (one, two) = (server("one"), server("two"));
+    let (one, two) = (server_config("one"), server_config("two"));
     let catalog = Catalog::new(&[one.clone(), two.clone()], None);
-    catalog.set_offer(&one.name, tools(&["a"]));
-    catalog.offer_failed(&one.name, "no".to_owned());
-    catalog.offer_failed(&two.name, "no".to_owned());
-    assert!(catalog.known(&one.name) && !catalog.known(&two.name));
-    assert!(catalog.missing().is_empty(), "nobody waits for what failed");
+    catalog.set_listing(&one.name, tools_listing(&["a"]));
+    catalog.record_listing_failure(&one.name, "no".to_owned());
+    catalog.record_listing_failure(&two.name, "no".to_owned());
+    assert!(catalog.is_known(&one.name) && !catalog.is_known(&two.name));
+    assert!(catalog.unanswered_servers().is_empty(), "nobody waits for what failed");
     assert_eq!(catalog.failures().len(), 2);
-    catalog.set_offer(&two.name, Offer::default());
+    catalog.set_listing(&two.name, ServerListing::default());
     assert_eq!(catalog.failures(), [(one.name.clone(), "no".to_owned())]);
-    assert_eq!(names_of(&allowed(&catalog)), ["one__a"]);
+    assert_eq!(names_of(&list_allowed_tools(&catalog)), ["one__a"]);
 }
 
 #[test]
 fn the_cache_fills_the_catalog_of_the_next_run() {
     let directory = tempfile::tempdir().expect("a directory");
     let folder = directory.path().join("catalog");
-    let cache = || Some(Cache::new(folder.clone(), "/project".into()));
-    let s = server("s");
-    let mut offer = tools(&["a"]);
+    let cache = || Some(ListingCache::new(folder.clone(), "/project".into()));
+    let s = server_config("s");
+    let mut offer = tools_listing(&["a"]);
     offer.instructions = Some("be kind".to_owned());
-    offer.capabilities = Some(raw(r#"{"tools":{}}"#));
+    offer.capabilities = Some(raw_json(r#"{"tools":{}}"#));
     let first = Catalog::new(std::slice::from_ref(&s), cache());
-    first.set_offer(&s.name, offer.clone());
-    let definition = first.definition(&id("s/a"));
+    first.set_listing(&s.name, offer.clone());
+    let definition = first.definition_digest(&tool_id("s/a"));
 
     let next = Catalog::new(std::slice::from_ref(&s), cache());
-    assert!(next.known(&s.name) && next.missing().is_empty());
-    assert_eq!(names_of(&allowed(&next)), ["s__a"]);
-    assert_eq!(next.definition(&id("s/a")), definition);
+    assert!(next.is_known(&s.name) && next.unanswered_servers().is_empty());
+    assert_eq!(names_of(&list_allowed_tools(&next)), ["s__a"]);
+    assert_eq!(next.definition_digest(&tool_id("s/a")), definition);
     assert_eq!(next.instructions(&s.name).map(Real::into_exposed).as_deref(), Some("be kind"));
     assert_eq!(next.capabilities(&s.name).expect("declared").expose().get(), r#"{"tools":{}}"#);
-    assert_eq!(next.set_offer(&s.name, offer), [], "the same as cached is no change");
+    assert_eq!(next.set_listing(&s.name, offer), [], "the same as cached is no change");
 
-    assert_eq!(heard_tools(std::slice::from_ref(&s), &folder), [(s.name.clone(), vec![id("s/a")])]);
-    assert_eq!(heard_tools(&[server("silent")], &folder), []);
+    assert_eq!(cached_tools(std::slice::from_ref(&s), &folder), [(s.name.clone(), vec![tool_id("s/a")])]);
+    assert_eq!(cached_tools(&[server_config("silent")], &folder), []);
 
-    let changed = config::Server { command: "another".to_owned(), ..s.clone() };
-    assert!(!Catalog::new(&[changed], cache()).known(&s.name));
+    let changed = config::ServerConfig { command: "another".to_owned(), ..s.clone() };
+    assert!(!Catalog::new(&[changed], cache()).is_known(&s.name));
 }
 
 #[test]
 fn a_new_configuration_keeps_what_it_does_not_change() {
-    let (one, two) = (server("one"), server("two"));
+    let (one, two) = (server_config("one"), server_config("two"));
     let catalog = Catalog::new(&[one.clone(), two.clone()], None);
-    catalog.set_offer(&one.name, tools(&["a"]));
-    catalog.set_offer(&two.name, Offer { prompts: vec![raw(r#"{"name":"p"}"#)], ..tools(&["b"]) });
-    assert_eq!(catalog.replace(&[one.clone(), two.clone()]), []);
+    catalog.set_listing(&one.name, tools_listing(&["a"]));
+    catalog.set_listing(
+        &two.name,
+        ServerListing { prompts: vec![raw_json(r#"{"name":"p"}"#)], ..tools_listing(&["b"]) },
+    );
+    assert_eq!(catalog.replace_servers(&[one.clone(), two.clone()]), []);
 
-    let bare = config::Server { prefix: false, ..two.clone() };
-    assert_eq!(catalog.replace(&[bare.clone(), one.clone()]), [List::Tools, List::Prompts]);
-    assert_eq!(names_of(&allowed(&catalog)), ["b", "one__a"]);
+    let bare = config::ServerConfig { prefix: false, ..two.clone() };
+    assert_eq!(catalog.replace_servers(&[bare.clone(), one.clone()]), [ListKind::Tools, ListKind::Prompts]);
+    assert_eq!(names_of(&list_allowed_tools(&catalog)), ["b", "one__a"]);
 
-    let restarted = config::Server { command: "new".to_owned(), ..one.clone() };
-    assert_eq!(catalog.replace(&[restarted, bare]), [List::Tools]);
-    assert_eq!(catalog.missing(), [one.name]);
-    assert_eq!(catalog.replace(&[]), [List::Tools, List::Prompts]);
+    let restarted = config::ServerConfig { command: "new".to_owned(), ..one.clone() };
+    assert_eq!(catalog.replace_servers(&[restarted, bare]), [ListKind::Tools]);
+    assert_eq!(catalog.unanswered_servers(), [one.name]);
+    assert_eq!(catalog.replace_servers(&[]), [ListKind::Tools, ListKind::Prompts]);
     assert_eq!(catalog.tool_count(), 0);
 }
 
 #[test]
 fn the_definition_changes_with_any_byte() {
     let definition = |tool: &str| {
-        let catalog = catalog(&[(server("s"), Offer { tools: vec![raw(tool)], ..Offer::default() })]);
-        catalog.definition(&id("s/t")).expect("listed")
+        let catalog = catalog_of(&[(
+            server_config("s"),
+            ServerListing { tools: vec![raw_json(tool)], ..ServerListing::default() },
+        )]);
+        catalog.definition_digest(&tool_id("s/t")).expect("listed")
     };
     let one = definition(r#"{"name":"t","x":1.0}"#);
     assert_eq!(one, definition(r#"{"name":"t","x":1.0}"#));
@@ -425,14 +448,14 @@ fn the_definition_changes_with_any_byte() {
 }
 
 fn with_resources() -> Catalog {
-    let offer = |resources: &[&str], templates: &[&str]| Offer {
-        resources: resources.iter().map(|text| raw(text)).collect(),
-        templates: templates.iter().map(|text| raw(text)).collect(),
-        ..Offer::default()
+    let offer = |resources: &[&str], templates: &[&str]| ServerListing {
+        resources: resources.iter().map(|text| raw_json(text)).collect(),
+        templates: templates.iter().map(|text| raw_json(text)).collect(),
+        ..ServerListing::default()
     };
-    catalog(&[
+    catalog_of(&[
         (
-            server("one"),
+            server_config("one"),
             offer(
                 &[
                     r#"{"uri":"file:///a b?x#y","name":"A","size":1.5,"mimeType":7,"n":1.10}"#,
@@ -444,7 +467,7 @@ fn with_resources() -> Catalog {
             ),
         ),
         (
-            server("Two"),
+            server_config("Two"),
             offer(&[r#"{"uri":"both:1","name":"B"}"#], &[r#"{"uriTemplate":"db://x/{+y}","name":"T"}"#]),
         ),
     ])
@@ -454,7 +477,7 @@ fn with_resources() -> Catalog {
 fn resources_are_listed_wrapped_and_mended() {
     let catalog = with_resources();
     let recent = HashSet::new();
-    let all = View { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false };
+    let all = CatalogView { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false };
     assert_eq!(
         catalog.list_resources(&all).expose().get(),
         concat!(
@@ -470,7 +493,7 @@ fn resources_are_listed_wrapped_and_mended() {
             r#"{"uriTemplate":"portero://Two/db://x/{+y}","name":"T"}]"#
         )
     );
-    let some = View {
+    let some = CatalogView {
         action: &|id| {
             let one = id.server.as_str() == "one" && id.tool.operation() == Some(Operation::ReadResource);
             if one { Action::Deny } else { Action::Allow }
@@ -487,7 +510,7 @@ fn resources_are_listed_wrapped_and_mended() {
 #[test]
 fn a_resource_is_found_on_the_right_server() {
     let catalog = with_resources();
-    let two = name("Two");
+    let two = server_name("Two");
     for (uri, prefer, found) in [
         ("portero://one/file:///a b?x#y", None, Some(("one", "file:///a b?x#y"))),
         ("portero://Two/never:listed", None, Some(("Two", "never:listed"))),
@@ -503,31 +526,34 @@ fn a_resource_is_found_on_the_right_server() {
         ("what:else", None, None),
         ("what:else", Some(&two), Some(("Two", "what:else"))),
     ] {
-        let found = found.map(|(server, uri)| (name(server), uri.to_owned()));
+        let found = found.map(|(server, uri)| (server_name(server), uri.to_owned()));
         assert_eq!(catalog.resolve_resource(uri, prefer), found, "{uri}");
     }
 }
 
 #[test]
 fn prompts_are_named_like_tools() {
-    let offer = |prompts: &[&str]| Offer {
-        prompts: prompts.iter().map(|text| raw(text)).collect(),
-        ..Offer::default()
+    let offer = |prompts: &[&str]| ServerListing {
+        prompts: prompts.iter().map(|text| raw_json(text)).collect(),
+        ..ServerListing::default()
     };
-    let catalog = catalog(&[
+    let catalog = catalog_of(&[
         (
-            server("one"),
+            server_config("one"),
             offer(&[
                 r#"{"name":"code review","arguments":[{"name":"x","required":true,"n":1.0},{"name":7},3]}"#,
                 r#"{"name":"p","title":3,"arguments":{}}"#,
                 r#"{"title":"no name"}"#,
             ]),
         ),
-        (config::Server { prefix: false, ..server("two") }, offer(&[r#"{"name":"p"}"#])),
+        (config::ServerConfig { prefix: false, ..server_config("two") }, offer(&[r#"{"name":"p"}"#])),
     ]);
     let recent = HashSet::new();
-    let list =
-        catalog.list_prompts(&View { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false });
+    let list = catalog.list_prompts(&CatalogView {
+        action: &|_| Action::Allow,
+        recent: &recent,
+        is_private: &|_| false,
+    });
     let folded = alias::wire_name("one", "code review");
     assert_eq!(
         list.expose().get(),
@@ -543,10 +569,10 @@ fn prompts_are_named_like_tools() {
         ("two__p", Some(("two", "p"))),
         ("q", None),
     ] {
-        let found = found.map(|(server, prompt)| (name(server), prompt.to_owned()));
+        let found = found.map(|(server, prompt)| (server_name(server), prompt.to_owned()));
         assert_eq!(catalog.resolve_prompt(spelled), found, "{spelled}");
     }
-    assert_eq!(catalog.complaints().len(), 4);
+    assert_eq!(catalog.problems().len(), 4);
 }
 
 /// What the clients' own schemas demand of a tool; one that fails loses the whole list.
@@ -566,7 +592,7 @@ fn client_refuses(tool: &Value) -> Option<&'static str> {
     };
     let name = tool["name"].as_str().unwrap_or_default();
     let checks = [
-        (!name.is_empty() && name.len() <= alias::MOST, "name"),
+        (!name.is_empty() && name.len() <= alias::MAX_ALIAS_CHARS, "name"),
         (name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-'), "name's characters"),
         (tool.get("inputSchema").is_some_and(schema), "inputSchema"),
         (
@@ -605,7 +631,7 @@ fn client_refuses(tool: &Value) -> Option<&'static str> {
 }
 
 /// Any JSON, preferring what tools are made of.
-fn anything() -> impl Strategy<Value = Value> {
+fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -647,9 +673,9 @@ fn any_tool() -> impl Strategy<Value = Value> {
     ]);
     let name = prop_oneof![
         4 => "[a-zA-Z0-9_.-]{1,60}".prop_map(Value::from),
-        1 => anything(),
+        1 => any_value(),
     ];
-    (prop::collection::btree_map(key, anything(), 0..7), name).prop_map(|(members, name)| {
+    (prop::collection::btree_map(key, any_value(), 0..7), name).prop_map(|(members, name)| {
         let mut tool: serde_json::Map<_, _> =
             members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         tool.insert("name".to_owned(), name);
@@ -659,13 +685,13 @@ fn any_tool() -> impl Strategy<Value = Value> {
 
 /// A tool as the specification has it, with unknown members of any kind.
 fn good_tool() -> impl Strategy<Value = Value> {
-    let property = ("[a-zA-Z0-9_.-]{1,64}", anything());
+    let property = ("[a-zA-Z0-9_.-]{1,64}", any_value());
     let parts = (
         "[a-zA-Z0-9_.-]{1,60}",
         prop::option::of("\\PC{0,20}"),
         prop::collection::vec(property, 0..3),
         prop::option::of(any::<bool>()),
-        anything(),
+        any_value(),
         any::<bool>(),
     );
     parts.prop_map(|(name, description, properties, hint, unknown, output)| {
@@ -690,10 +716,10 @@ fn good_tool() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_server_can_make_a_client_drop_the_list(offered in prop::collection::vec(prop_oneof![any_tool(), anything()], 0..6)) {
-        let offer = Offer { tools: offered.iter().map(json::raw).collect(), ..Offer::default() };
-        let catalog = catalog(&[(server("some.server"), offer.clone()), (server("other"), offer)]);
-        let list = allowed(&catalog);
+    fn no_server_can_make_a_client_drop_the_list(offered in prop::collection::vec(prop_oneof![any_tool(), any_value()], 0..6)) {
+        let offer = ServerListing { tools: offered.iter().map(json::serialize_raw).collect(), ..ServerListing::default() };
+        let catalog = catalog_of(&[(server_config("some.server"), offer.clone()), (server_config("other"), offer)]);
+        let list = list_allowed_tools(&catalog);
         for tool in &list {
             prop_assert_eq!(client_refuses(tool), None, "{}", tool);
         }
@@ -707,20 +733,20 @@ proptest! {
 
     #[test]
     fn a_tool_that_clients_take_is_not_touched(tool in good_tool()) {
-        let catalog = catalog(&[(server("s"), Offer { tools: vec![json::raw(&tool)], ..Offer::default() })]);
+        let catalog = catalog_of(&[(server_config("s"), ServerListing { tools: vec![json::serialize_raw(&tool)], ..ServerListing::default() })]);
         let mut as_listed = tool.clone();
         as_listed["name"] = Value::from(alias::wire_name("s", tool["name"].as_str().expect("a name")));
         prop_assert_eq!(client_refuses(&as_listed), None);
-        prop_assert_eq!(allowed(&catalog), vec![as_listed]);
+        prop_assert_eq!(list_allowed_tools(&catalog), vec![as_listed]);
     }
 
     #[test]
     fn an_alias_does_not_depend_on_what_else_is_listed(names in prop::collection::btree_set("[a-c_.-]{1,6}", 1..6)) {
         let all: Vec<&str> = names.iter().map(String::as_str).collect();
-        let together = catalog(&[(server("s"), tools(&all))]);
+        let together = catalog_of(&[(server_config("s"), tools_listing(&all))]);
         for name in all {
-            let alone = catalog(&[(server("s"), tools(&[name]))]);
-            let alias = names_of(&allowed(&alone))[0].to_owned();
+            let alone = catalog_of(&[(server_config("s"), tools_listing(&[name]))]);
+            let alias = names_of(&list_allowed_tools(&alone))[0].to_owned();
             prop_assert_eq!(together.resolve_tool(&alias), alone.resolve_tool(&alias));
         }
     }

@@ -6,29 +6,29 @@ use std::sync::OnceLock;
 use regex::Regex;
 use serde_json::value::RawValue;
 
-use crate::json::{self, Object, RawJson};
+use crate::json::{self, RawJson, RawObject};
 use crate::names::ServerName;
 
 const SCHEME: &str = "portero://";
 /// A template that compiles to more than this is not matched.
-const TEMPLATE_MOST: usize = 1 << 18;
+const MAX_TEMPLATE_REGEX_BYTES: usize = 1 << 18;
 
-pub(super) fn wrap(server: &ServerName, uri: &str) -> String {
+pub(super) fn wrap_uri(server: &ServerName, uri: &str) -> String {
     format!("{SCHEME}{server}/{uri}")
 }
 
 /// The server's name as written, and the original.
-pub(super) fn unwrap(uri: &str) -> Option<(&str, &str)> {
+pub(super) fn unwrap_uri(uri: &str) -> Option<(&str, &str)> {
     uri.strip_prefix(SCHEME)?.split_once('/')
 }
 
 /// See [`Catalog::wrap_links`](super::Catalog::wrap_links).
-pub(super) fn wrap_links(server: &ServerName, result: RawJson) -> RawJson {
+pub(super) fn rewrite_uris(server: &ServerName, result: RawJson) -> RawJson {
     if memchr::memmem::find(result.get().as_bytes(), b"\"uri\"").is_none() {
         return result;
     }
-    let mut links = Links { all: result.get(), found: Vec::new() };
-    links.in_result(&result);
+    let mut links = UriSpans { all: result.get(), found: Vec::new() };
+    links.find_in_result(&result);
     if links.found.is_empty() {
         return result;
     }
@@ -49,58 +49,60 @@ pub(super) fn wrap_links(server: &ServerName, result: RawJson) -> RawJson {
 }
 
 /// Where in a result the texts of its links stand, without their quotes.
-struct Links<'a> {
+struct UriSpans<'a> {
     all: &'a str,
     found: Vec<Range<usize>>,
 }
 
-impl<'a> Links<'a> {
+impl<'a> UriSpans<'a> {
     /// Results of `tools/call`, `resources/read` and `prompts/get`.
-    fn in_result(&mut self, result: &'a RawValue) {
-        let Ok(object) = Object::read(result) else { return };
+    fn find_in_result(&mut self, result: &'a RawValue) {
+        let Ok(object) = RawObject::read(result) else { return };
         if let Some(contents) = object.get("contents") {
-            for item in items(contents) {
-                self.uri_of(item);
+            for item in list_items(contents) {
+                self.push_uri_of(item);
             }
         }
         if let Some(content) = object.get("content") {
-            self.in_content(content);
+            self.find_in_content(content);
         }
         if let Some(messages) = object.get("messages") {
-            for message in items(messages) {
-                if let Some(content) = Object::read(message).ok().and_then(|message| message.get("content")) {
-                    self.in_content(content);
+            for message in list_items(messages) {
+                if let Some(content) =
+                    RawObject::read(message).ok().and_then(|message| message.get("content"))
+                {
+                    self.find_in_content(content);
                 }
             }
         }
     }
 
     /// One content block, or a list of them.
-    fn in_content(&mut self, content: &'a RawValue) {
+    fn find_in_content(&mut self, content: &'a RawValue) {
         if content.get().starts_with('[') {
-            for block in items(content) {
-                self.in_block(block);
+            for block in list_items(content) {
+                self.find_in_block(block);
             }
         } else {
-            self.in_block(content);
+            self.find_in_block(content);
         }
     }
 
-    fn in_block(&mut self, block: &'a RawValue) {
-        let Ok(object) = Object::read(block) else { return };
-        match object.text("type").as_deref() {
-            Some("resource_link") => self.uri_of(block),
+    fn find_in_block(&mut self, block: &'a RawValue) {
+        let Ok(object) = RawObject::read(block) else { return };
+        match object.get_text("type").as_deref() {
+            Some("resource_link") => self.push_uri_of(block),
             Some("resource") => {
                 if let Some(resource) = object.get("resource") {
-                    self.uri_of(resource);
+                    self.push_uri_of(resource);
                 }
             }
             Some(_) | None => {}
         }
     }
 
-    fn uri_of(&mut self, holder: &'a RawValue) {
-        let Some(uri) = Object::read(holder).ok().and_then(|holder| holder.get("uri")) else { return };
+    fn push_uri_of(&mut self, holder: &'a RawValue) {
+        let Some(uri) = RawObject::read(holder).ok().and_then(|holder| holder.get("uri")) else { return };
         if uri.get().starts_with('"') {
             // Every raw value is borrowed from the same text, so its place in it is its address.
             let start = uri.get().as_ptr() as usize - self.all.as_ptr() as usize + 1;
@@ -109,30 +111,33 @@ impl<'a> Links<'a> {
     }
 }
 
-fn items(list: &RawValue) -> Vec<&RawValue> {
+fn list_items(list: &RawValue) -> Vec<&RawValue> {
     serde_json::from_str(list.get()).unwrap_or_default()
 }
 
 /// A URI template (RFC 6570), for telling whether a URI can come from it.
 #[derive(Debug)]
-pub(super) struct Template {
+pub(super) struct UriTemplate {
     text: String,
     matcher: OnceLock<Option<Regex>>,
 }
 
-impl Template {
+impl UriTemplate {
     pub(super) fn new(text: String) -> Self {
         Self { text, matcher: OnceLock::new() }
     }
 
     pub(super) fn matches(&self, uri: &str) -> bool {
-        self.matcher.get_or_init(|| compile(&self.text)).as_ref().is_some_and(|matcher| matcher.is_match(uri))
+        self.matcher
+            .get_or_init(|| compile_template(&self.text))
+            .as_ref()
+            .is_some_and(|matcher| matcher.is_match(uri))
     }
 }
 
 /// Each expression becomes what its operator can expand to (RFC 6570, section 3.2). A simple one takes
 /// everything up to the next `/`, since servers do not all encode what they put there.
-fn compile(template: &str) -> Option<Regex> {
+fn compile_template(template: &str) -> Option<Regex> {
     let mut pattern = String::from("(?s)^");
     let mut rest = template;
     while let Some((literal, after)) = rest.split_once('{') {
@@ -153,7 +158,7 @@ fn compile(template: &str) -> Option<Regex> {
     }
     pattern.push_str(&regex::escape(rest));
     pattern.push('$');
-    regex::RegexBuilder::new(&pattern).size_limit(TEMPLATE_MOST).build().ok()
+    regex::RegexBuilder::new(&pattern).size_limit(MAX_TEMPLATE_REGEX_BYTES).build().ok()
 }
 
 #[cfg(test)]
@@ -166,8 +171,8 @@ mod tests {
         name.parse().expect("a name")
     }
 
-    fn wrapped(result: &str) -> String {
-        wrap_links(&server("s"), json::parse_raw(result.to_owned()).expect("JSON")).get().to_owned()
+    fn rewrite_result(result: &str) -> String {
+        rewrite_uris(&server("s"), json::parse_raw(result.to_owned()).expect("JSON")).get().to_owned()
     }
 
     #[test]
@@ -196,8 +201,8 @@ mod tests {
             (r#"{"content":"uri","uri":[]}"#, r#"{"content":"uri","uri":[]}"#),
             (r#"[{"uri":"a:b"}]"#, r#"[{"uri":"a:b"}]"#),
         ] {
-            assert_eq!(wrapped(before), after);
-            assert_eq!(wrapped(after), after, "wrapping twice");
+            assert_eq!(rewrite_result(before), after);
+            assert_eq!(rewrite_result(after), after, "wrapping twice");
         }
     }
 
@@ -216,7 +221,7 @@ mod tests {
             ("broken://{x", "broken://1", false),
             ("broken://{}", "broken://", false),
         ] {
-            assert_eq!(Template::new(template.to_owned()).matches(uri), matches, "{template} {uri}");
+            assert_eq!(UriTemplate::new(template.to_owned()).matches(uri), matches, "{template} {uri}");
         }
     }
 
@@ -224,17 +229,17 @@ mod tests {
         #[test]
         fn a_wrapped_uri_reads_back(name in "[a-zA-Z0-9_.-]{1,20}", uri in "\\PC{0,60}") {
             prop_assume!(name != "portero");
-            let wrapped = wrap(&server(&name), &uri);
-            prop_assert_eq!(unwrap(&wrapped), Some((&*name, &*uri)));
+            let wrapped = wrap_uri(&server(&name), &uri);
+            prop_assert_eq!(unwrap_uri(&wrapped), Some((&*name, &*uri)));
         }
 
         #[test]
         fn a_link_with_any_text_is_wrapped_in_place(uri in "\\PC{0,40}") {
-            let before = format!(r#"{{"contents":[{{"uri":{}}}]}}"#, json::raw(&uri));
-            let after = wrapped(&before);
+            let before = format!(r#"{{"contents":[{{"uri":{}}}]}}"#, json::serialize_raw(&uri));
+            let after = rewrite_result(&before);
             let object: serde_json::Value = serde_json::from_str(&after).expect("JSON");
             let told = object["contents"][0]["uri"].as_str().expect("text");
-            let (name, original) = unwrap(told).expect("wrapped");
+            let (name, original) = unwrap_uri(told).expect("wrapped");
             prop_assert_eq!((name, original), ("s", uri.strip_prefix("portero://s/").unwrap_or(&uri)));
         }
     }

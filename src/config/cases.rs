@@ -3,98 +3,106 @@
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 
-use super::document::Document;
+use super::document::ConfigDocument;
 use super::fields;
-use super::policies::action;
-use super::snippet::visible;
+use super::policies::read_action;
+use super::snippet::escape_for_display;
 use super::variables::Variables;
-use crate::anonymize::Rule;
-use crate::policy::condition::{Case, Condition, Decimal, Folder, Matcher, Pointer, Side, Test};
-use crate::policy::{Action, Source};
+use crate::anonymize::ReplacementRule;
+use crate::policy::condition::{
+    ArgumentCondition, Comparison, Decimal, Folder, JsonPointer, PolicyCase, TextMatcher, ValueTest,
+};
+use crate::policy::{Action, DecisionSource};
 
 /// What the reader of cases looks things up in.
 #[derive(Clone, Copy)]
-pub(super) struct Known<'a> {
+pub(super) struct CaseContext<'a> {
     pub(super) variables: &'a Variables<'a>,
-    pub(super) replacements: &'a [Rule],
+    pub(super) replacements: &'a [ReplacementRule],
 }
 
 /// Reads the cases of one entry, and what holds otherwise. `what` names the entry.
-pub(super) fn read<'a>(
-    document: &mut Document<'a>,
+pub(super) fn read_cases<'a>(
+    document: &mut ConfigDocument<'a>,
     value: &Value<'a>,
     what: &str,
-    known: Known<'_>,
-) -> Option<(Vec<Case>, Action)> {
-    let entry = document.object(value, what, &[fields::CONDITIONAL])?;
+    known: CaseContext<'_>,
+) -> Option<(Vec<PolicyCase>, Action)> {
+    let entry = document.read_object(value, what, &[fields::CONDITIONAL])?;
     let otherwise = match entry.get("otherwise") {
-        Some(value) => action(document, value, &format!("`otherwise` of {what}"), known.variables),
+        Some(value) => read_action(document, value, &format!("`otherwise` of {what}"), known.variables),
         None => {
             let hint = "it says what holds when no case matches; `require-approval` asks a person".to_owned();
-            document.error(entry.at, format!("{what} has no `otherwise`"), Some(hint));
+            document.add_error(entry.at, format!("{what} has no `otherwise`"), Some(hint));
             None
         }
     };
     let Some(cases) = entry.get("cases") else {
-        document.error(entry.at, format!("{what} has no `cases`"), Some("write the action alone".to_owned()));
+        document.add_error(
+            entry.at,
+            format!("{what} has no `cases`"),
+            Some("write the action alone".to_owned()),
+        );
         return None;
     };
-    let values = document.array(cases, &format!("`cases` of {what}"));
+    let values = document.read_array(cases, &format!("`cases` of {what}"));
     if values.is_empty() {
-        document.error(cases.start(), format!("`cases` of {what} must not be empty"), None);
+        document.add_error(cases.start(), format!("`cases` of {what} must not be empty"), None);
     }
     let read: Vec<_> = (1..)
         .zip(values)
-        .map(|(number, value)| case(document, value, number, &format!("case {number} of {what}"), known))
+        .map(|(number, value)| read_case(document, value, number, &format!("case {number} of {what}"), known))
         .collect();
     Some((read.into_iter().collect::<Option<_>>()?, otherwise?))
 }
 
-fn case<'a>(
-    document: &mut Document<'a>,
+fn read_case<'a>(
+    document: &mut ConfigDocument<'a>,
     value: &Value<'a>,
     number: u32,
     what: &str,
-    known: Known<'_>,
-) -> Option<Case> {
-    let members = document.object(value, what, &[fields::CASE])?;
+    known: CaseContext<'_>,
+) -> Option<PolicyCase> {
+    let members = document.read_object(value, what, &[fields::CASE])?;
     for name in fields::CASE {
         if members.get(name).is_none() {
-            document.error(members.at, format!("{what} has no `{name}`"), None);
+            document.add_error(members.at, format!("{what} has no `{name}`"), None);
         }
     }
     let action = members
         .get("then")
-        .and_then(|value| action(document, value, &format!("`then` of {what}"), known.variables));
+        .and_then(|value| read_action(document, value, &format!("`then` of {what}"), known.variables));
     let when = members
         .get("when")
-        .and_then(|value| conditions(document, value, &format!("`when` of {what}"), known));
-    let (line, column) = document.place(value.start());
-    Some(Case { when: when?, action: action?, number, source: Source::Config { line, column } })
+        .and_then(|value| read_conditions(document, value, &format!("`when` of {what}"), known));
+    let (line, column) = document.line_and_column(value.start());
+    Some(PolicyCase { when: when?, action: action?, number, source: DecisionSource::Config { line, column } })
 }
 
-fn conditions<'a>(
-    document: &mut Document<'a>,
+fn read_conditions<'a>(
+    document: &mut ConfigDocument<'a>,
     value: &Value<'a>,
     what: &str,
-    known: Known<'_>,
-) -> Option<Vec<Condition>> {
-    let members = document.map(value, what)?;
+    known: CaseContext<'_>,
+) -> Option<Vec<ArgumentCondition>> {
+    let members = document.read_map(value, what)?;
     if members.is_empty() {
         let hint = "a case without a condition would always match; use `otherwise`".to_owned();
-        document.error(value.start(), format!("{what} must not be empty"), Some(hint));
+        document.add_error(value.start(), format!("{what} must not be empty"), Some(hint));
         return None;
     }
     let mut conditions = Vec::new();
     let mut whole = true;
     for (text, (at, value)) in members {
-        let pointer =
-            Pointer::read(text).map_err(|error| document.error(at, format!("{what}: {error}"), None));
-        let what = format!("`{}` in {what}", visible(text));
-        let tests = tests(document, value, &what, known);
+        let pointer = JsonPointer::parse(text)
+            .map_err(|error| document.add_error(at, format!("{what}: {error}"), None));
+        let what = format!("`{}` in {what}", escape_for_display(text));
+        let tests = read_tests(document, value, &what, known);
         match (pointer, tests) {
             (Ok(pointer), Some(tests)) => {
-                conditions.extend(tests.into_iter().map(|test| Condition { pointer: pointer.clone(), test }));
+                conditions.extend(
+                    tests.into_iter().map(|test| ArgumentCondition { pointer: pointer.clone(), test }),
+                );
             }
             _ => whole = false,
         }
@@ -102,101 +110,119 @@ fn conditions<'a>(
     whole.then_some(conditions)
 }
 
-fn tests<'a>(
-    document: &mut Document<'a>,
+fn read_tests<'a>(
+    document: &mut ConfigDocument<'a>,
     value: &Value<'a>,
     what: &str,
-    known: Known<'_>,
-) -> Option<Vec<Test>> {
-    let members = document.object(value, what, &[fields::TEST])?;
+    known: CaseContext<'_>,
+) -> Option<Vec<ValueTest>> {
+    let members = document.read_object(value, what, &[fields::TEST])?;
     let given: Vec<_> = fields::TEST.iter().filter_map(|name| Some((*name, members.get(name)?))).collect();
     if given.is_empty() {
-        let hint = format!("the tests are {}", super::document::list(fields::TEST));
-        document.error(members.at, format!("{what} must not be empty"), Some(hint));
+        let hint = format!("the tests are {}", super::document::join_quoted(fields::TEST));
+        document.add_error(members.at, format!("{what} must not be empty"), Some(hint));
     }
     let tests: Vec<_> = given
         .into_iter()
-        .map(|(name, value)| test(document, name, value, &format!("`{name}` of {what}"), known))
+        .map(|(name, value)| read_test(document, name, value, &format!("`{name}` of {what}"), known))
         .collect();
     tests.into_iter().collect::<Option<Vec<_>>>().filter(|tests| !tests.is_empty())
 }
 
-fn test<'a>(
-    document: &mut Document<'a>,
+fn read_test<'a>(
+    document: &mut ConfigDocument<'a>,
     name: &str,
     value: &Value<'a>,
     what: &str,
-    known: Known<'_>,
-) -> Option<Test> {
+    known: CaseContext<'_>,
+) -> Option<ValueTest> {
     let side = match name {
-        "above" => Side::Above,
-        "below" => Side::Below,
-        "atLeast" => Side::AtLeast,
-        "atMost" => Side::AtMost,
-        "equals" => return equals(document, value, what, known),
+        "above" => Comparison::Above,
+        "below" => Comparison::Below,
+        "atLeast" => Comparison::AtLeast,
+        "atMost" => Comparison::AtMost,
+        "equals" => return read_equals(document, value, what, known),
         // A glob, a regular expression or a folder.
         _ => {
-            let text = text(document, value, what, known)?;
+            let text = read_test_text(document, value, what, known)?;
             let read = match name {
-                "glob" => {
-                    Matcher::glob(&text).map(Test::Matches).map_err(|_| "the glob is too long".to_owned())
-                }
-                "regex" => Matcher::regex(&text).map(Test::Matches).map_err(|error| why(&error)),
-                _ => Folder::read(&text).map(Test::Under).map_err(|error| error.to_string()),
+                "glob" => TextMatcher::glob(&text)
+                    .map(ValueTest::Matches)
+                    .map_err(|_| "the glob is too long".to_owned()),
+                "regex" => TextMatcher::regex(&text)
+                    .map(ValueTest::Matches)
+                    .map_err(|error| describe_regex_error(&error)),
+                _ => Folder::parse(&text).map(ValueTest::Under).map_err(|error| error.to_string()),
             };
             return read
-                .map_err(|error| document.error(value.start(), format!("{what}: {error}"), None))
+                .map_err(|error| document.add_error(value.start(), format!("{what}: {error}"), None))
                 .ok();
         }
     };
-    number(document, value, what).map(|bound| Test::Bound(side, bound))
+    read_decimal(document, value, what).map(|bound| ValueTest::Bound(side, bound))
 }
 
-fn equals<'a>(document: &mut Document<'a>, value: &Value<'a>, what: &str, known: Known<'_>) -> Option<Test> {
+fn read_equals<'a>(
+    document: &mut ConfigDocument<'a>,
+    value: &Value<'a>,
+    what: &str,
+    known: CaseContext<'_>,
+) -> Option<ValueTest> {
     match value {
-        Value::StringLit(_) => text(document, value, what, known).map(Test::Text),
-        Value::NumberLit(_) => number(document, value, what).map(Test::Number),
-        Value::BooleanLit(flag) => Some(Test::Flag(flag.value)),
-        Value::NullKeyword(_) => Some(Test::Null),
+        Value::StringLit(_) => read_test_text(document, value, what, known).map(ValueTest::Text),
+        Value::NumberLit(_) => read_decimal(document, value, what).map(ValueTest::Number),
+        Value::BooleanLit(flag) => Some(ValueTest::Flag(flag.value)),
+        Value::NullKeyword(_) => Some(ValueTest::Null),
         Value::Object(_) | Value::Array(_) => {
             let hint = "point to one of its members instead".to_owned();
             let message = format!("{what} must be a text, a number, true, false or null");
-            document.error(value.start(), message, Some(hint));
+            document.add_error(value.start(), message, Some(hint));
             None
         }
     }
 }
 
-fn number<'a>(document: &mut Document<'a>, value: &Value<'a>, what: &str) -> Option<Decimal> {
+fn read_decimal<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>, what: &str) -> Option<Decimal> {
     let Value::NumberLit(number) = value else {
-        document.error(value.start(), format!("{what} must be a number"), None);
+        document.add_error(value.start(), format!("{what} must be a number"), None);
         return None;
     };
-    let read = Decimal::read(number.value);
+    let read = Decimal::parse(number.value);
     if read.is_none() {
-        document.error(value.start(), format!("{what}: the number's exponent is too large"), None);
+        document.add_error(value.start(), format!("{what}: the number's exponent is too large"), None);
     }
     read
 }
 
 /// A text to compare arguments with. They are concealed when they are compared, so a real value in it would
 /// never be met.
-fn text<'a>(document: &mut Document<'a>, value: &Value<'a>, what: &str, known: Known<'_>) -> Option<String> {
-    let expanded = document.whole_text(value, what, known.variables)?;
+fn read_test_text<'a>(
+    document: &mut ConfigDocument<'a>,
+    value: &Value<'a>,
+    what: &str,
+    known: CaseContext<'_>,
+) -> Option<String> {
+    let expanded = document.read_expanded_complete(value, what, known.variables)?;
     let text = expanded.text.expose().to_owned();
     let small = text.to_lowercase();
-    let is_real = |rule: &&Rule| small.contains(&rule.real.expose().to_lowercase());
+    let is_real = |rule: &&ReplacementRule| small.contains(&rule.real.expose().to_lowercase());
     if let Some(rule) = known.replacements.iter().find(is_real) {
-        let hint =
-            format!("rules see the arguments as the agent wrote them; write `{}`", visible(&rule.fake));
-        document.error(value.start(), format!("{what} holds the real value of a replacement"), Some(hint));
+        let hint = format!(
+            "rules see the arguments as the agent wrote them; write `{}`",
+            escape_for_display(&rule.fake)
+        );
+        document.add_error(
+            value.start(),
+            format!("{what} holds the real value of a replacement"),
+            Some(hint),
+        );
         return None;
     }
     Some(text)
 }
 
 /// What is wrong with a regular expression, without the expression.
-fn why(error: &regex::Error) -> String {
+fn describe_regex_error(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(_) => "the regular expression is too large".to_owned(),
         other => {

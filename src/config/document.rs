@@ -9,36 +9,36 @@ use jsonc_parser::common::Ranged;
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-use super::problem::{Problem, Severity};
-use super::snippet::{blank, visible};
-use super::variables::{Expanded, Variables};
+use super::problem::{ConfigProblem, Severity};
+use super::snippet::{blank_values, escape_for_display};
+use super::variables::{ExpandedText, Variables};
 use super::{duration, fields};
 
 /// A file while it is read.
-pub(super) struct Document<'a> {
+pub(super) struct ConfigDocument<'a> {
     file: &'static str,
     text: &'a str,
     lines: Vec<usize>,
     /// Where the keys begin; none when the file is no JSON.
     keys: Option<HashSet<usize>>,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
 /// The members of an object whose fields were checked.
-pub(super) struct Members<'v, 'a> {
+pub(super) struct CheckedMembers<'v, 'a> {
     /// Where the object begins.
     pub(super) at: usize,
     members: HashMap<&'v str, &'v Value<'a>>,
 }
 
-impl<'v, 'a> Members<'v, 'a> {
+impl<'v, 'a> CheckedMembers<'v, 'a> {
     pub(super) fn get(&self, name: &str) -> Option<&'v Value<'a>> {
         self.members.get(name).copied()
     }
 }
 
 /// Strict JSON but for comments and trailing commas.
-const STRICT: ParseOptions = ParseOptions {
+const STRICT_PARSING: ParseOptions = ParseOptions {
     allow_comments: true,
     allow_trailing_commas: true,
     allow_loose_object_property_names: false,
@@ -51,7 +51,7 @@ const STRICT: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-impl<'a> Document<'a> {
+impl<'a> ConfigDocument<'a> {
     /// Parses a file; what is missing is no problem and has no value.
     pub(super) fn open(file: &'static str, text: Option<&'a str>) -> (Self, Option<Value<'a>>) {
         let missing = text.is_none();
@@ -62,7 +62,7 @@ impl<'a> Document<'a> {
         if missing {
             return (document, None);
         }
-        match parse_to_ast(text, &CollectOptions::default(), &STRICT) {
+        match parse_to_ast(text, &CollectOptions::default(), &STRICT_PARSING) {
             Ok(parsed) => {
                 if let Some(root) = &parsed.value {
                     let mut keys = HashSet::new();
@@ -70,93 +70,105 @@ impl<'a> Document<'a> {
                     document.keys = Some(keys);
                 } else {
                     let hint = format!("write {{}} in it, or remove it; an empty {file} may be a lost one");
-                    document.whole(Severity::Error, "the file is empty".into(), Some(hint));
+                    document.add_file_problem(Severity::Error, "the file is empty".into(), Some(hint));
                 }
                 (document, parsed.value)
             }
             Err(error) => {
-                let (message, hint) = syntax(&error);
-                document.error(error.range().start, message, hint);
+                let (message, hint) = describe_syntax_error(&error);
+                document.add_error(error.range().start, message, hint);
                 (document, None)
             }
         }
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(super) fn into_problems(self) -> Vec<ConfigProblem> {
         self.problems
     }
 
-    pub(super) fn error(&mut self, at: usize, message: String, hint: Option<String>) {
-        self.tell(Severity::Error, at, message, hint);
+    pub(super) fn add_error(&mut self, at: usize, message: String, hint: Option<String>) {
+        self.add_problem(Severity::Error, at, message, hint);
     }
 
-    pub(super) fn warn(&mut self, at: usize, message: String, hint: Option<String>) {
-        self.tell(Severity::Warning, at, message, hint);
+    pub(super) fn add_warning(&mut self, at: usize, message: String, hint: Option<String>) {
+        self.add_problem(Severity::Warning, at, message, hint);
     }
 
     /// One-based line and column, in characters.
-    pub(super) fn place(&self, at: usize) -> (u32, u32) {
+    pub(super) fn line_and_column(&self, at: usize) -> (u32, u32) {
         let line = self.lines.partition_point(|start| *start <= at).max(1);
         let column = self.text[self.lines[line - 1]..at].chars().count() + 1;
         (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 
-    fn whole(&mut self, severity: Severity, message: String, hint: Option<String>) {
+    fn add_file_problem(&mut self, severity: Severity, message: String, hint: Option<String>) {
         let file = self.file;
-        self.problems.push(Problem { severity, file, line: 0, column: 0, message, snippet: None, hint });
+        self.problems.push(ConfigProblem {
+            severity,
+            file,
+            line: 0,
+            column: 0,
+            message,
+            snippet: None,
+            hint,
+        });
     }
 
-    fn tell(&mut self, severity: Severity, at: usize, message: String, hint: Option<String>) {
+    fn add_problem(&mut self, severity: Severity, at: usize, message: String, hint: Option<String>) {
         let at = (0..=at.min(self.text.len())).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0);
-        let (line, column) = self.place(at);
+        let (line, column) = self.line_and_column(at);
         let start = self.lines[line as usize - 1];
         let end = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
         let is_key = |from: usize, token: &str| match &self.keys {
             Some(keys) => keys.contains(&(start + from)),
             None => is_known_field(token),
         };
-        let snippet = blank(self.text[start..end].trim_end(), at - start, is_key);
+        let snippet = blank_values(self.text[start..end].trim_end(), at - start, is_key);
         let snippet = Some(snippet).filter(|snippet| !snippet.is_empty());
-        self.problems.push(Problem { severity, file: self.file, line, column, message, snippet, hint });
+        self.problems.push(ConfigProblem { severity, file: self.file, line, column, message, snippet, hint });
     }
 
     /// An object with known fields: unknown ones and duplicates are errors.
-    pub(super) fn object<'v>(
+    pub(super) fn read_object<'v>(
         &mut self,
         value: &'v Value<'a>,
         what: &str,
         known: &[&[&str]],
-    ) -> Option<Members<'v, 'a>> {
-        let members = self.map(value, what)?;
+    ) -> Option<CheckedMembers<'v, 'a>> {
+        let members = self.read_map(value, what)?;
         for (name, (at, _)) in &members {
             if !known.concat().contains(name) {
-                let hint = match nearest(name, known.concat()) {
+                let hint = match nearest_word(name, known.concat()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!(
                         "the fields are {}",
-                        list(known.concat().iter().skip_while(|name| **name == "$schema"))
+                        join_quoted(known.concat().iter().skip_while(|name| **name == "$schema"))
                     ),
                 };
-                self.error(*at, format!("{what} has no field `{}`", visible(name)), Some(hint));
+                self.add_error(
+                    *at,
+                    format!("{what} has no field `{}`", escape_for_display(name)),
+                    Some(hint),
+                );
             }
         }
         if let Some((_, schema)) =
             members.iter().find(|(name, _)| *name == "$schema").map(|(_, found)| *found)
         {
-            self.string(schema, "`$schema`");
+            self.read_string(schema, "`$schema`");
         }
         let members = members.into_iter().map(|(name, (_, value))| (name, value)).collect();
-        Some(Members { at: value.start(), members })
+        Some(CheckedMembers { at: value.start(), members })
     }
 
     /// An object with free keys, in their order, each with its place; duplicates are errors.
-    pub(super) fn map<'v>(
+    pub(super) fn read_map<'v>(
         &mut self,
         value: &'v Value<'a>,
         what: &str,
     ) -> Option<Vec<(&'v str, (usize, &'v Value<'a>))>> {
         let Value::Object(object) = value else {
-            self.wrong(value, what, "an object `{…}`");
+            self.add_type_error(value, what, "an object `{…}`");
             return None;
         };
         let mut members: Vec<(&str, (usize, &Value<'_>))> = Vec::with_capacity(object.properties.len());
@@ -164,9 +176,13 @@ impl<'a> Document<'a> {
         for property in &object.properties {
             let (name, at) = (property.name.as_str(), property.name.start());
             if let Some(before) = first.insert(name, at) {
-                let (line, column) = self.place(before);
-                let message = format!("the key `{}` stands twice in {what}", visible(name));
-                self.error(at, message, Some(format!("the first one is at {}:{line}:{column}", self.file)));
+                let (line, column) = self.line_and_column(before);
+                let message = format!("the key `{}` stands twice in {what}", escape_for_display(name));
+                self.add_error(
+                    at,
+                    message,
+                    Some(format!("the first one is at {}:{line}:{column}", self.file)),
+                );
             } else {
                 members.push((name, (at, &property.value)));
             }
@@ -174,97 +190,102 @@ impl<'a> Document<'a> {
         Some(members)
     }
 
-    pub(super) fn array<'v>(&mut self, value: &'v Value<'a>, what: &str) -> &'v [Value<'a>] {
+    pub(super) fn read_array<'v>(&mut self, value: &'v Value<'a>, what: &str) -> &'v [Value<'a>] {
         match value {
             Value::Array(array) => &array.elements,
             _ => {
-                self.wrong(value, what, "a list `[…]`");
+                self.add_type_error(value, what, "a list `[…]`");
                 &[]
             }
         }
     }
 
-    pub(super) fn string<'v>(&mut self, value: &'v Value<'a>, what: &str) -> Option<&'v str> {
+    pub(super) fn read_string<'v>(&mut self, value: &'v Value<'a>, what: &str) -> Option<&'v str> {
         match value {
             Value::StringLit(text) => Some(&text.value),
             _ => {
-                self.wrong(value, what, "a text in double quotes");
+                self.add_type_error(value, what, "a text in double quotes");
                 None
             }
         }
     }
 
     /// A list of texts, each with its place.
-    pub(super) fn strings<'v>(
+    pub(super) fn read_strings<'v>(
         &mut self,
         value: Option<&'v Value<'a>>,
         what: &str,
     ) -> Option<Vec<(usize, &'v str)>> {
-        let items = self.array(value?, what);
+        let items = self.read_array(value?, what);
         let each = format!("each entry of {what}");
-        Some(items.iter().filter_map(|item| Some((item.start(), self.string(item, &each)?))).collect())
+        Some(items.iter().filter_map(|item| Some((item.start(), self.read_string(item, &each)?))).collect())
     }
 
-    pub(super) fn flag(&mut self, value: Option<&Value<'a>>, what: &str, default: bool) -> bool {
+    pub(super) fn read_bool(&mut self, value: Option<&Value<'a>>, what: &str, default: bool) -> bool {
         match value {
             None => default,
             Some(Value::BooleanLit(flag)) => flag.value,
             Some(other) => {
-                self.wrong(other, what, "true or false");
+                self.add_type_error(other, what, "true or false");
                 default
             }
         }
     }
 
     /// A whole number of at least `least`.
-    pub(super) fn number(&mut self, value: Option<&Value<'a>>, what: &str, least: u64) -> Option<u64> {
+    pub(super) fn read_number(&mut self, value: Option<&Value<'a>>, what: &str, least: u64) -> Option<u64> {
         let value = value?;
         let Value::NumberLit(number) = value else {
-            self.wrong(value, what, "a whole number");
+            self.add_type_error(value, what, "a whole number");
             return None;
         };
         let number = number.value.parse().ok().filter(|number| *number >= least);
         if number.is_none() {
-            self.error(value.start(), format!("{what} must be a whole number of at least {least}"), None);
+            self.add_error(value.start(), format!("{what} must be a whole number of at least {least}"), None);
         }
         number
     }
 
-    pub(super) fn duration(&mut self, value: Option<&Value<'a>>, what: &str, default: Duration) -> Duration {
+    pub(super) fn read_duration(
+        &mut self,
+        value: Option<&Value<'a>>,
+        what: &str,
+        default: Duration,
+    ) -> Duration {
         let Some(value) = value else { return default };
-        let Some(text) = self.string(value, what) else { return default };
-        duration::parse(text).unwrap_or_else(|error| {
-            self.error(value.start(), format!("{what}: {error}"), None);
+        let Some(text) = self.read_string(value, what) else { return default };
+        duration::parse_duration(text).unwrap_or_else(|error| {
+            self.add_error(value.start(), format!("{what}: {error}"), None);
             default
         })
     }
 
     /// A text with its variables put in. What is unset is left to the caller.
-    pub(super) fn expanded(
+    pub(super) fn read_expanded(
         &mut self,
         value: &Value<'a>,
         what: &str,
         variables: &Variables<'_>,
-    ) -> Option<Expanded> {
-        let text = self.string(value, what)?;
+    ) -> Option<ExpandedText> {
+        let text = self.read_string(value, what)?;
         match variables.expand(text) {
             Ok(expanded) => Some(expanded),
             Err(error) => {
                 let hint = "a reference is written ${NAME} or ${NAME:-default}; write $${ for a plain `${`";
-                self.error(value.start(), format!("{what}: {error}"), Some(hint.to_owned()));
+                self.add_error(value.start(), format!("{what}: {error}"), Some(hint.to_owned()));
                 None
             }
         }
     }
 
     /// A text with its variables put in, all of them set and not empty, and not empty itself.
-    pub(super) fn whole_text(
+    pub(super) fn read_expanded_complete(
         &mut self,
         value: &Value<'a>,
         what: &str,
         variables: &Variables<'_>,
-    ) -> Option<Expanded> {
-        let expanded = self.expanded(value, what, variables)?;
+    ) -> Option<ExpandedText> {
+        let expanded = self.read_expanded(value, what, variables)?;
         let missing = [(&expanded.unset, "not set"), (&expanded.empty, "empty")];
         let mut whole = true;
         for (names, how) in missing {
@@ -274,18 +295,18 @@ impl<'a> Document<'a> {
                 } else {
                     "set it in the file .env beside this one; here the environment does not count".to_owned()
                 };
-                self.error(value.start(), format!("{what}: the variable `{name}` is {how}"), Some(hint));
+                self.add_error(value.start(), format!("{what}: the variable `{name}` is {how}"), Some(hint));
                 whole = false;
             }
         }
         if whole && expanded.text.expose().is_empty() {
-            self.error(value.start(), format!("{what} must not be empty"), None);
+            self.add_error(value.start(), format!("{what} must not be empty"), None);
             whole = false;
         }
         whole.then_some(expanded)
     }
 
-    fn wrong(&mut self, value: &Value<'a>, what: &str, expected: &str) {
+    fn add_type_error(&mut self, value: &Value<'a>, what: &str, expected: &str) {
         let found = match value {
             Value::StringLit(_) => "a text",
             Value::NumberLit(_) => "a number",
@@ -294,7 +315,7 @@ impl<'a> Document<'a> {
             Value::Array(_) => "a list",
             Value::NullKeyword(_) => "null",
         };
-        self.error(value.start(), format!("{what} must be {expected}, not {found}"), None);
+        self.add_error(value.start(), format!("{what} must be {expected}, not {found}"), None);
     }
 }
 
@@ -338,7 +359,7 @@ fn is_known_field(token: &str) -> bool {
 }
 
 /// What a parser's error means, without the text that it stumbled over.
-fn syntax(error: &ParseError) -> (String, Option<String>) {
+fn describe_syntax_error(error: &ParseError) -> (String, Option<String>) {
     let (message, hint) = match error.kind() {
         ParseErrorKind::String(_) => ("a text is not closed, or holds a bad escape".to_owned(), None),
         ParseErrorKind::ExpectedComma => ("a comma is missing before this".to_owned(), None),
@@ -363,7 +384,7 @@ fn lower_first(text: &str) -> String {
 
 /// The known word that is most like this one, when one is.
 #[must_use]
-pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+pub fn nearest_word<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
     let word = plain(word);
     known
@@ -375,6 +396,6 @@ pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Opti
 }
 
 /// Words in backquotes with commas.
-pub(super) fn list(words: impl IntoIterator<Item = impl Display>) -> String {
+pub(super) fn join_quoted(words: impl IntoIterator<Item = impl Display>) -> String {
     words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }

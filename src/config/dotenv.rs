@@ -6,28 +6,29 @@
 
 use std::collections::HashMap;
 
-use super::problem::{Problem, Severity};
-use super::snippet::visible;
-use super::variables::is_name;
+use super::problem::{ConfigProblem, Severity};
+use super::snippet::escape_for_display;
+use super::variables::is_variable_name;
 use crate::secret::Secret;
 
 /// Reads the file; each problem names its line, never a value.
-pub(super) fn read(text: Option<&str>) -> (HashMap<String, Secret>, Vec<Problem>) {
+pub(super) fn read_dotenv(text: Option<&str>) -> (HashMap<String, Secret>, Vec<ConfigProblem>) {
     let text = text.unwrap_or_default();
-    let mut reader = Reader { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
+    let mut reader = DotenvReader { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
     let (mut values, mut problems) = (HashMap::new(), Vec::new());
     while !reader.rest.is_empty() {
         let line = reader.line;
-        let problem = |column: usize, name: Option<&str>, message: String, hint: Option<&str>| Problem {
-            severity: Severity::Error,
-            file: super::DOTENV,
-            line,
-            column: u32::try_from(column).unwrap_or(u32::MAX),
-            message,
-            snippet: name.map(|name| format!("{}=…", visible(name))),
-            hint: hint.map(str::to_owned),
-        };
-        match reader.entry() {
+        let problem =
+            |column: usize, name: Option<&str>, message: String, hint: Option<&str>| ConfigProblem {
+                severity: Severity::Error,
+                file: super::DOTENV,
+                line,
+                column: u32::try_from(column).unwrap_or(u32::MAX),
+                message,
+                snippet: name.map(|name| format!("{}=…", escape_for_display(name))),
+                hint: hint.map(str::to_owned),
+            };
+        match reader.read_entry() {
             Ok(None) => {}
             Ok(Some((name, value))) => {
                 if values.insert(name.to_owned(), value).is_some() {
@@ -35,7 +36,7 @@ pub(super) fn read(text: Option<&str>) -> (HashMap<String, Secret>, Vec<Problem>
                     problems.push(problem(1, Some(name), message, Some("keep one of them")));
                 }
             }
-            Err(Wrong { column, name, message }) => {
+            Err(DotenvError { column, name, message }) => {
                 problems.push(problem(column, name, message.to_owned(), Some("lines are NAME=value")));
             }
         }
@@ -43,45 +44,47 @@ pub(super) fn read(text: Option<&str>) -> (HashMap<String, Secret>, Vec<Problem>
     (values, problems)
 }
 
-struct Reader<'a> {
+struct DotenvReader<'a> {
     rest: &'a str,
     line: u32,
 }
 
-struct Wrong<'a> {
+struct DotenvError<'a> {
     column: usize,
     name: Option<&'a str>,
     message: &'static str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> DotenvReader<'a> {
     /// Takes one entry, or one line without any.
-    fn entry(&mut self) -> Result<Option<(&'a str, Secret)>, Wrong<'a>> {
+    fn read_entry(&mut self) -> Result<Option<(&'a str, Secret)>, DotenvError<'a>> {
         let line = self.rest.split('\n').next().unwrap_or_default();
         let trimmed = line.trim();
         if trimmed.is_empty() || trimmed.starts_with('#') {
-            self.skip(line.len());
+            self.skip_line(line.len());
             return Ok(None);
         }
         let start = line.len() - line.trim_start().len();
         let entry = line[start..].strip_prefix("export ").unwrap_or(&line[start..]).trim_start();
         let column = line[..line.len() - entry.len()].chars().count() + 1;
         let Some((name, value)) = entry.split_once('=') else {
-            self.skip(line.len());
-            return Err(Wrong { column, name: None, message: "this line has no `=`" });
+            self.skip_line(line.len());
+            return Err(DotenvError { column, name: None, message: "this line has no `=`" });
         };
         let name = name.trim_end();
-        if !is_name(name) {
-            self.skip(line.len());
+        if !is_variable_name(name) {
+            self.skip_line(line.len());
             let message = "a variable's name holds letters, digits and `_` only";
-            return Err(Wrong { column, name: None, message });
+            return Err(DotenvError { column, name: None, message });
         }
         let value = value.trim_start_matches([' ', '\t']);
         let from = line.len() - value.len();
         match value.chars().next() {
-            Some(quote @ ('"' | '\'')) => self.quoted(name, from, quote).map(|value| Some((name, value))),
+            Some(quote @ ('"' | '\'')) => {
+                self.read_quoted(name, from, quote).map(|value| Some((name, value)))
+            }
             _ => {
-                self.skip(line.len());
+                self.skip_line(line.len());
                 let end = value.find(" #").or_else(|| value.find("\t#")).unwrap_or(value.len());
                 let end = if value.starts_with('#') { 0 } else { end };
                 Ok(Some((name, Secret::new(value[..end].trim_end()))))
@@ -89,7 +92,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn quoted(&mut self, name: &'a str, from: usize, quote: char) -> Result<Secret, Wrong<'a>> {
+    fn read_quoted(&mut self, name: &'a str, from: usize, quote: char) -> Result<Secret, DotenvError<'a>> {
         let text = &self.rest[from + 1..];
         let mut value = zeroize::Zeroizing::new(String::new());
         let mut chars = text.char_indices();
@@ -98,11 +101,11 @@ impl<'a> Reader<'a> {
                 _ if c == quote => {
                     let after = &text[at + 1..];
                     let tail = after.split('\n').next().unwrap_or_default();
-                    self.skip(from + 1 + at + 1 + tail.len());
+                    self.skip_line(from + 1 + at + 1 + tail.len());
                     let tail = tail.trim();
                     if !tail.is_empty() && !tail.starts_with('#') {
                         let message = "something follows the closing quote";
-                        return Err(Wrong { column: 1, name: Some(name), message });
+                        return Err(DotenvError { column: 1, name: Some(name), message });
                     }
                     return Ok(Secret::new(value.as_str()));
                 }
@@ -120,12 +123,12 @@ impl<'a> Reader<'a> {
                 c => value.push(c),
             }
         }
-        self.skip(self.rest.split('\n').next().unwrap_or_default().len());
-        Err(Wrong { column: 1, name: Some(name), message: "a quote is not closed" })
+        self.skip_line(self.rest.split('\n').next().unwrap_or_default().len());
+        Err(DotenvError { column: 1, name: Some(name), message: "a quote is not closed" })
     }
 
     /// Goes past so many bytes and the end of the line after them.
-    fn skip(&mut self, bytes: usize) {
+    fn skip_line(&mut self, bytes: usize) {
         let past = (bytes + 1).min(self.rest.len());
         let lines = self.rest[..past].matches('\n').count();
         self.line = self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
@@ -139,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn value(text: &str, name: &str) -> Option<String> {
-        let (values, problems) = read(Some(text));
+        let (values, problems) = read_dotenv(Some(text));
         assert_eq!(problems, [], "{text}");
         values.get(name).map(|value| value.expose().to_owned())
     }
@@ -163,7 +166,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_with_their_lines_and_without_values() {
-        let (_, problems) = read(Some("A=1\nJohn Doe\n1X=secret\nA=2\nB='open\nC=\"x\" secret\n"));
+        let (_, problems) = read_dotenv(Some("A=1\nJohn Doe\n1X=secret\nA=2\nB='open\nC=\"x\" secret\n"));
         let told: Vec<_> = problems.iter().map(|problem| (problem.line, problem.message.as_str())).collect();
         assert_eq!(
             told,
@@ -182,7 +185,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_to_its_end(text in "(?s)[A-C=\"'\\\\\n# é]{0,40}") {
-            let _ = read(Some(&text));
+            let _ = read_dotenv(Some(&text));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 /// The longest duration that makes sense anywhere: a year.
-const MOST: Duration = Duration::from_secs(366 * 86_400);
+const MAX_DURATION: Duration = Duration::from_secs(366 * 86_400);
 
 /// From the largest to the smallest, which is the order they must be written in.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -14,10 +14,10 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 pub enum DurationError {
     /// It is not written like one.
     #[error("a duration is written like 30m, 1h, 2h30m, 24h or 500ms")]
-    Form,
+    Malformed,
     /// A bare number.
     #[error("a duration needs a unit: ms, s, m, h or d, as in 30m")]
-    Unit,
+    MissingUnit,
     /// Nothing.
     #[error("a duration must be longer than nothing")]
     Zero,
@@ -30,7 +30,7 @@ pub enum DurationError {
 ///
 /// # Errors
 /// Says what is wrong with the form, or that it is nothing or more than a year.
-pub fn parse(text: &str) -> Result<Duration, DurationError> {
+pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let mut rest = text;
     let mut units = UNITS.iter();
     let mut millis = 0_u64;
@@ -40,12 +40,12 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
         let letters = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
         let (unit, after) = after.split_at(letters);
         if number.is_empty() {
-            return Err(DurationError::Form);
+            return Err(DurationError::Malformed);
         }
         if unit.is_empty() {
-            return Err(if after.is_empty() { DurationError::Unit } else { DurationError::Form });
+            return Err(if after.is_empty() { DurationError::MissingUnit } else { DurationError::Malformed });
         }
-        let (_, each) = units.find(|(name, _)| *name == unit).ok_or(DurationError::Form)?;
+        let (_, each) = units.find(|(name, _)| *name == unit).ok_or(DurationError::Malformed)?;
         let number: u64 = number.parse().map_err(|_| DurationError::TooLong)?;
         millis = number
             .checked_mul(*each)
@@ -55,14 +55,14 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     }
     match Duration::from_millis(millis) {
         Duration::ZERO => Err(DurationError::Zero),
-        length if length > MOST => Err(DurationError::TooLong),
+        length if length > MAX_DURATION => Err(DurationError::TooLong),
         length => Ok(length),
     }
 }
 
 /// Writes a duration as [`parse`] reads it, to the millisecond.
 #[must_use]
-pub fn show(duration: Duration) -> String {
+pub fn format_duration(duration: Duration) -> String {
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
     // A day is written as 24h, as people say it of a grant.
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_people_write_is_read() {
-        let millis = |text: &str| parse(text).map(|length| length.as_millis());
+        let millis = |text: &str| parse_duration(text).map(|length| length.as_millis());
         assert_eq!(millis("30m"), Ok(1_800_000));
         assert_eq!(millis("2h30m"), Ok(9_000_000));
         assert_eq!(millis("500ms"), Ok(500));
@@ -92,21 +92,21 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         for text in ["", "m", "1.5h", "-1h", "1h ", " 1h", "30m1h", "1h1h", "1w", "1H", "١h"] {
-            assert_eq!(parse(text), Err(DurationError::Form), "{text:?}");
+            assert_eq!(parse_duration(text), Err(DurationError::Malformed), "{text:?}");
         }
-        assert_eq!(parse("30"), Err(DurationError::Unit));
-        assert_eq!(parse("1h30"), Err(DurationError::Unit));
-        assert_eq!(parse("0m"), Err(DurationError::Zero));
+        assert_eq!(parse_duration("30"), Err(DurationError::MissingUnit));
+        assert_eq!(parse_duration("1h30"), Err(DurationError::MissingUnit));
+        assert_eq!(parse_duration("0m"), Err(DurationError::Zero));
         for text in ["367d", "99999999999999999999h", "18446744073709551615ms"] {
-            assert_eq!(parse(text), Err(DurationError::TooLong), "{text:?}");
+            assert_eq!(parse_duration(text), Err(DurationError::TooLong), "{text:?}");
         }
     }
 
     #[test]
     fn what_is_shown_reads_back() {
         for text in ["500ms", "1s500ms", "2h30m", "24h", "1h1m1s1ms"] {
-            assert_eq!(show(parse(text).expect(text)), text);
+            assert_eq!(format_duration(parse_duration(text).expect(text)), text);
         }
-        assert_eq!(show(Duration::ZERO), "0s");
+        assert_eq!(format_duration(Duration::ZERO), "0s");
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration directory becomes one valid [`Config`], or every problem in it at once.
 //!
-//! [`Files::load`] is the only place that touches the disk; [`read()`] is a pure function of the files' text
+//! [`ConfigFiles::load`] is the only place that touches the disk; [`read()`] is a pure function of the files' text
 //! and the environment. No problem, snippet or hint ever holds a value: keys, patterns and names may show.
 
 mod cases;
@@ -23,22 +23,22 @@ mod variables;
 
 use std::path::Path;
 
-pub use document::nearest;
-pub use problem::{Problem, Problems, Severity};
+pub use document::nearest_word;
+pub use problem::{ConfigProblem, ConfigProblems, Severity};
 pub use types::{
-    Approvals, Audit, Config, Files, Group, Https, Limits, NoticeLevel, Notices, Quiet, Server, Settings,
-    Skipped, Telegram,
+    ApprovalSettings, AuditSettings, Config, ConfigFiles, DeciderGroup, HttpsSettings, NoticeLevel,
+    NoticeSettings, QuietHours, ServerConfig, ServerLimits, Settings, SkippedServer, TelegramSettings,
 };
 
-use crate::anonymize::{Anonymizer, Conflict, Rule};
-use crate::files::{self, FileError, Links, MAX_CONFIG_BYTES, Pipes};
-use document::Document;
-use mcps::Servers;
-use replacements::Replacements;
+use crate::anonymize::{Anonymizer, ReplacementRule, RuleConflict};
+use crate::files::{self, FileError, MAX_CONFIG_FILE_BYTES, PipeMode, SymlinkMode};
+use document::ConfigDocument;
+use mcps::ParsedServers;
+use replacements::ParsedReplacements;
 use variables::Variables;
 
 /// The files' names, in the order in which their problems are told.
-pub const FILES: [&str; 5] = [DOTENV, MCPS, REPLACEMENTS, POLICIES, PORTERO];
+pub const CONFIG_FILES: [&str; 5] = [DOTENV, MCPS, REPLACEMENTS, POLICIES, PORTERO];
 
 const DOTENV: &str = ".env";
 const MCPS: &str = "mcps.json";
@@ -46,38 +46,39 @@ const REPLACEMENTS: &str = "replacements.json";
 const POLICIES: &str = "policies.json";
 const PORTERO: &str = "portero.json";
 
-impl Files {
+impl ConfigFiles {
     /// Reads the files that are there; a missing one, or a missing directory, is none. It returns within a few
     /// seconds, also where a drive hangs.
     ///
     /// # Errors
     /// A problem for each file that is there and cannot be read, is not UTF-8, or is no file.
-    pub fn load(directory: &Path) -> Result<Self, Problems> {
+    pub fn load(directory: &Path) -> Result<Self, ConfigProblems> {
         let there = directory.to_path_buf();
-        let read = files::within(directory, files::READ_TIMEOUT, move || Self::read_all(&there));
-        read.unwrap_or_else(|error| Err(unread(&error)))
+        let read = files::read_with_timeout(directory, files::READ_TIMEOUT, move || Self::read_all(&there));
+        read.unwrap_or_else(|error| Err(unreadable_directory(&error)))
     }
 
-    /// As [`Files::load`], while the runtime goes on.
+    /// As [`ConfigFiles::load`], while the runtime goes on.
     ///
     /// # Errors
-    /// As [`Files::load`].
-    pub async fn load_off_thread(directory: &Path) -> Result<Self, Problems> {
+    /// As [`ConfigFiles::load`].
+    pub async fn load_off_thread(directory: &Path) -> Result<Self, ConfigProblems> {
         let there = directory.to_path_buf();
-        let read = files::off_thread(directory, files::READ_TIMEOUT, move || Self::read_all(&there)).await;
-        read.unwrap_or_else(|error| Err(unread(&error)))
+        let read =
+            files::read_off_thread(directory, files::READ_TIMEOUT, move || Self::read_all(&there)).await;
+        read.unwrap_or_else(|error| Err(unreadable_directory(&error)))
     }
 
-    fn read_all(directory: &Path) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
+    fn read_all(directory: &Path) -> Result<Self, ConfigProblems> {
+        let mut problems = ConfigProblems::default();
         let mut text = |name: &'static str| {
             // Password managers serve `.env` through a named pipe.
-            let pipes = if name == DOTENV { Pipes::Read } else { Pipes::Refuse };
-            match files::read_text(&directory.join(name), MAX_CONFIG_BYTES, Links::Follow, pipes) {
+            let pipes = if name == DOTENV { PipeMode::Read } else { PipeMode::Refuse };
+            match files::read_text(&directory.join(name), MAX_CONFIG_FILE_BYTES, SymlinkMode::Follow, pipes) {
                 Ok(text) => Some(text),
                 Err(error) if error.is_missing() => None,
                 Err(error) => {
-                    problems.0.push(unread_file(name, &error));
+                    problems.0.push(unreadable_file(name, &error));
                     None
                 }
             }
@@ -95,12 +96,12 @@ impl Files {
 
     /// The names of those that say something else in `other`.
     #[must_use]
-    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+    pub fn changed_files(&self, other: &Self) -> Vec<&'static str> {
         let texts = |files: &Self| {
             let Self { directory: _, mcps, replacements, policies, portero, dotenv } = files.clone();
             [dotenv, mcps, replacements, policies, portero]
         };
-        let pairs = FILES.into_iter().zip(texts(self).into_iter().zip(texts(other)));
+        let pairs = CONFIG_FILES.into_iter().zip(texts(self).into_iter().zip(texts(other)));
         pairs.filter(|(_, (one, other))| one != other).map(|(file, _)| file).collect()
     }
 
@@ -122,7 +123,7 @@ impl Files {
         hasher.finalize().to_hex().to_string()
     }
 
-    fn are_none(&self) -> bool {
+    fn is_empty(&self) -> bool {
         [&self.mcps, &self.replacements, &self.policies, &self.portero, &self.dotenv]
             .iter()
             .all(|text| text.is_none())
@@ -130,12 +131,12 @@ impl Files {
 }
 
 /// The directory as a whole cannot be read.
-fn unread(error: &FileError) -> Problems {
-    Problems(vec![unread_file(PORTERO, error)])
+fn unreadable_directory(error: &FileError) -> ConfigProblems {
+    ConfigProblems(vec![unreadable_file(PORTERO, error)])
 }
 
-fn unread_file(file: &'static str, error: &FileError) -> Problem {
-    Problem {
+fn unreadable_file(file: &'static str, error: &FileError) -> ConfigProblem {
+    ConfigProblem {
         severity: Severity::Error,
         file,
         line: 0,
@@ -149,10 +150,13 @@ fn unread_file(file: &'static str, error: &FileError) -> Problem {
 /// Checks what the files say. `env` looks up an environment variable; it wins over `.env`.
 ///
 /// The configuration is there if and only if no problem is an [`Severity::Error`].
-pub fn read(files: &Files, env: &dyn Fn(&str) -> Option<String>) -> (Option<Config>, Problems) {
-    let mut problems = Problems::default();
-    if files.are_none() {
-        problems.0.push(Problem {
+pub fn read_config(
+    files: &ConfigFiles,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> (Option<Config>, ConfigProblems) {
+    let mut problems = ConfigProblems::default();
+    if files.is_empty() {
+        problems.0.push(ConfigProblem {
             severity: Severity::Warning,
             file: MCPS,
             line: 0,
@@ -165,31 +169,37 @@ pub fn read(files: &Files, env: &dyn Fn(&str) -> Option<String>) -> (Option<Conf
             hint: Some("write mcps.json there; Claude Code's `mcpServers` object is understood".into()),
         });
     }
-    let (dotenv, told) = dotenv::read(files.dotenv.as_deref());
+    let (dotenv, told) = dotenv::read_dotenv(files.dotenv.as_deref());
     problems.0.extend(told);
     let variables = Variables { env, dotenv, environment_counts: true };
 
-    let (mut mcps, root) = Document::open(MCPS, files.mcps.as_deref());
-    let Servers { mut servers, skipped, known, injected } =
-        mcps::read(&mut mcps, root.as_ref(), &variables, &files.directory);
-    let (mut replacing, root) = Document::open(REPLACEMENTS, files.replacements.as_deref());
-    let Replacements { mut rules, places } =
-        replacements::read(&mut replacing, root.as_ref(), &variables, known.as_deref());
-    let (mut policies, root) = Document::open(POLICIES, files.policies.as_deref());
-    let mut policy = policies::read(&mut policies, root.as_ref(), &variables, known.as_deref(), &rules);
-    let (mut portero, root) = Document::open(PORTERO, files.portero.as_deref());
-    let settings =
-        settings::read(&mut portero, root.as_ref(), &variables, known.as_deref(), &mut policy.quorums);
+    let (mut mcps, root) = ConfigDocument::open(MCPS, files.mcps.as_deref());
+    let ParsedServers { mut servers, skipped, known, injected } =
+        mcps::read_servers(&mut mcps, root.as_ref(), &variables, &files.directory);
+    let (mut replacing, root) = ConfigDocument::open(REPLACEMENTS, files.replacements.as_deref());
+    let ParsedReplacements { mut rules, positions: places } =
+        replacements::read_replacements(&mut replacing, root.as_ref(), &variables, known.as_deref());
+    let (mut policies, root) = ConfigDocument::open(POLICIES, files.policies.as_deref());
+    let mut policy =
+        policies::read_policies(&mut policies, root.as_ref(), &variables, known.as_deref(), &rules);
+    let (mut portero, root) = ConfigDocument::open(PORTERO, files.portero.as_deref());
+    let settings = settings::read_settings(
+        &mut portero,
+        root.as_ref(),
+        &variables,
+        known.as_deref(),
+        &mut policy.quorums,
+    );
 
     let injected: Vec<_> =
         injected.into_iter().filter(|(rule, _)| rules.iter().all(|known| known.real != rule.real)).collect();
     rules.extend(injected.iter().map(|(rule, _)| rule.clone()));
-    tell_conflicts(&rules, &mut replacing, &places, &mut mcps, &injected);
+    report_conflicts(&rules, &mut replacing, &places, &mut mcps, &injected);
 
     for document in [mcps, replacing, policies, portero] {
         problems.0.extend(document.into_problems());
     }
-    problems.sort();
+    problems.sort_by_place();
     servers.shrink_to_fit();
     let config = Config {
         directory: files.directory.clone(),
@@ -205,18 +215,18 @@ pub fn read(files: &Files, env: &dyn Fn(&str) -> Option<String>) -> (Option<Conf
 
 /// Tells which rules cannot hold together, each where it stands. The last rules are those of the servers'
 /// secrets.
-fn tell_conflicts(
-    rules: &[Rule],
-    replacing: &mut Document<'_>,
+fn report_conflicts(
+    rules: &[ReplacementRule],
+    replacing: &mut ConfigDocument<'_>,
     places: &[usize],
-    mcps: &mut Document<'_>,
-    injected: &[(Rule, usize)],
+    mcps: &mut ConfigDocument<'_>,
+    injected: &[(ReplacementRule, usize)],
 ) {
-    for Conflict { rule, other, problem } in Anonymizer::new(rules).err().unwrap_or_default() {
+    for RuleConflict { rule, other, problem } in Anonymizer::new(rules).err().unwrap_or_default() {
         let secret = |rule: usize| rule.checked_sub(places.len()).and_then(|at| injected.get(at));
         let place = |rule: usize| match (places.get(rule), secret(rule)) {
-            (Some(at), _) => (REPLACEMENTS, replacing.place(*at)),
-            (None, Some((_, at))) => (MCPS, mcps.place(*at)),
+            (Some(at), _) => (REPLACEMENTS, replacing.line_and_column(*at)),
+            (None, Some((_, at))) => (MCPS, mcps.line_and_column(*at)),
             (None, None) => (REPLACEMENTS, (1, 1)),
         };
         let hint = other.filter(|other| *other != rule).map(|other| {
@@ -224,8 +234,8 @@ fn tell_conflicts(
             format!("the other one is at {file}:{line}:{column}")
         });
         match (places.get(rule), secret(rule)) {
-            (None, Some((_, at))) => mcps.error(*at, problem, hint),
-            (at, _) => replacing.error(at.copied().unwrap_or(0), problem, hint),
+            (None, Some((_, at))) => mcps.add_error(*at, problem, hint),
+            (at, _) => replacing.add_error(at.copied().unwrap_or(0), problem, hint),
         }
     }
 }

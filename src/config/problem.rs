@@ -13,7 +13,7 @@ pub enum Severity {
 
 /// One problem, without values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// How bad.
     pub severity: Severity,
     /// The file, relative to the directory.
@@ -32,9 +32,9 @@ pub struct Problem {
 
 /// Every problem, in the order of files and lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
+pub struct ConfigProblems(pub Vec<ConfigProblem>);
 
-impl Problems {
+impl ConfigProblems {
     /// Whether the configuration is not valid.
     #[must_use]
     pub fn has_errors(&self) -> bool {
@@ -48,13 +48,14 @@ impl Problems {
     }
 
     /// The problems in their order.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigProblem> {
         self.0.iter()
     }
 
-    pub(super) fn sort(&mut self) {
-        let order =
-            |file: &str| super::FILES.iter().position(|known| *known == file).unwrap_or(super::FILES.len());
+    pub(super) fn sort_by_place(&mut self) {
+        let order = |file: &str| {
+            super::CONFIG_FILES.iter().position(|known| *known == file).unwrap_or(super::CONFIG_FILES.len())
+        };
         self.0.sort_by_key(|problem| (order(problem.file), problem.line, problem.column));
     }
 }
@@ -68,7 +69,7 @@ impl fmt::Display for Severity {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.severity, self.file)?;
         if self.line > 0 {
@@ -85,7 +86,7 @@ impl fmt::Display for Problem {
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for ConfigProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, problem) in self.0.iter().enumerate() {
             if at > 0 {

@@ -6,38 +6,38 @@ use std::time::Duration;
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 
-use super::document::{Document, Members, list, nearest};
+use super::document::{CheckedMembers, ConfigDocument, join_quoted, nearest_word};
 use super::fields;
 use super::telegram;
-use super::types::{Approvals, Audit, Https, Limits, Settings};
+use super::types::{ApprovalSettings, AuditSettings, HttpsSettings, ServerLimits, Settings};
 use super::variables::Variables;
 use crate::names::ServerName;
 use crate::policy::Quorum;
 
 /// The smallest file of the audit: smaller ones would be more files than records are worth.
-const SEGMENT_LEAST: u64 = 64 << 10;
+const MIN_SEGMENT_BYTES: u64 = 64 << 10;
 /// The least that the audit is kept. Whoever may edit this file cannot so make the last days vanish.
-const KEEP_LEAST: Duration = Duration::from_secs(7 * 86_400);
+const MIN_AUDIT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// The word for keeping it for good.
-const FOREVER: &str = "forever";
+const KEEP_FOREVER: &str = "forever";
 /// The smallest limit of a message that leaves room for a tool's description.
-const MESSAGE_LEAST: u64 = 64 << 10;
+const MIN_MESSAGE_BYTES: u64 = 64 << 10;
 
 /// What several people must approve goes to `quorums`: it is policy.
-pub(super) fn read<'a>(
-    document: &mut Document<'a>,
+pub(super) fn read_settings<'a>(
+    document: &mut ConfigDocument<'a>,
     root: Option<&Value<'a>>,
     variables: &Variables<'_>,
     servers: Option<&[ServerName]>,
     quorums: &mut Vec<Quorum>,
 ) -> Settings {
     let mut settings =
-        Settings { telegram: telegram::of_variables(document, variables), ..Settings::default() };
+        Settings { telegram: telegram::telegram_from_variables(document, variables), ..Settings::default() };
     let Some(root) = root else { return settings };
-    let Some(file) = document.object(root, "portero.json", &[fields::PORTERO]) else { return settings };
+    let Some(file) = document.read_object(root, "portero.json", &[fields::PORTERO]) else { return settings };
     let mut section = |name: &str, known: &[&str]| {
         let what = format!("`{name}`");
-        file.get(name).and_then(|value| document.object(value, &what, &[known]))
+        file.get(name).and_then(|value| document.read_object(value, &what, &[known]))
     };
     let sections = [
         section("approvals", fields::APPROVALS),
@@ -49,111 +49,142 @@ pub(super) fn read<'a>(
     ];
     let [approving, limiting, auditing, logging, telegramming, https] = sections;
     if let Some(members) = approving {
-        settings.approvals = approvals(document, &members);
+        settings.approvals = read_approvals(document, &members);
     }
     if let Some(members) = limiting {
-        settings.limits = limits(document, &members);
+        settings.limits = read_limits(document, &members);
     }
     if let Some(members) = auditing {
-        settings.audit = audit(document, &members);
+        settings.audit = read_audit(document, &members);
     }
-    settings.log = logging.and_then(|members| level(document, members.get("level")?));
+    settings.log_level = logging.and_then(|members| read_log_level(document, members.get("level")?));
     if let Some(members) = telegramming {
-        settings.telegram = telegram::read(document, &members, variables, servers, quorums);
+        settings.telegram = telegram::read_telegram(document, &members, variables, servers, quorums);
     }
-    settings.https = https.and_then(|members| self::https(document, &members, variables));
+    settings.https = https.and_then(|members| self::read_https(document, &members, variables));
     settings
 }
 
-fn approvals<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Approvals {
-    let default = Approvals::default();
+fn read_approvals<'a>(
+    document: &mut ConfigDocument<'a>,
+    members: &CheckedMembers<'_, 'a>,
+) -> ApprovalSettings {
+    let default = ApprovalSettings::default();
     let mut most = |name: &str, default: u32| {
-        let most = document.number(members.get(name), &format!("`approvals.{name}`"), 1);
+        let most = document.read_number(members.get(name), &format!("`approvals.{name}`"), 1);
         most.map_or(default, |most| u32::try_from(most).unwrap_or(u32::MAX))
     };
-    let pending_most = most("pendingMost", default.pending_most);
-    let pending_most_of_project = most("pendingMostOfProject", default.pending_most_of_project);
-    let pending_most_in_all = most("pendingMostInAll", default.pending_most_in_all);
-    let result = document.number(members.get("resultBytes"), "`approvals.resultBytes`", 1 << 10);
+    let pending_most = most("pendingMost", default.max_pending_per_session);
+    let pending_most_of_project = most("pendingMostOfProject", default.max_pending_per_project);
+    let pending_most_in_all = most("pendingMostInAll", default.max_pending_total);
+    let result = document.read_number(members.get("resultBytes"), "`approvals.resultBytes`", 1 << 10);
     let cool_down = match members.get("coolDown") {
         Some(Value::StringLit(text)) if text.value == "0" => Duration::ZERO,
-        value => document.duration(value, "`approvals.coolDown`", default.cool_down),
+        value => document.read_duration(value, "`approvals.coolDown`", default.deny_cooldown),
     };
-    Approvals {
-        pending: document.duration(members.get("pending"), "`approvals.pending`", default.pending),
-        start: document.duration(members.get("start"), "`approvals.start`", default.start),
-        keep: document.duration(members.get("keep"), "`approvals.keep`", default.keep),
-        grant_most: document.duration(members.get("grantMost"), "`approvals.grantMost`", default.grant_most),
-        result_bytes: result.map_or(default.result_bytes, |most| usize::try_from(most).unwrap_or(usize::MAX)),
-        cool_down,
-        pending_most,
-        pending_most_of_project,
-        pending_most_in_all,
+    ApprovalSettings {
+        decision_timeout: document.read_duration(
+            members.get("pending"),
+            "`approvals.pending`",
+            default.decision_timeout,
+        ),
+        start_timeout: document.read_duration(
+            members.get("start"),
+            "`approvals.start`",
+            default.start_timeout,
+        ),
+        retention: document.read_duration(members.get("keep"), "`approvals.keep`", default.retention),
+        max_grant_duration: document.read_duration(
+            members.get("grantMost"),
+            "`approvals.grantMost`",
+            default.max_grant_duration,
+        ),
+        max_result_bytes: result
+            .map_or(default.max_result_bytes, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+        deny_cooldown: cool_down,
+        max_pending_per_session: pending_most,
+        max_pending_per_project: pending_most_of_project,
+        max_pending_total: pending_most_in_all,
     }
 }
 
-fn limits<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Limits {
-    let default = Limits::default();
-    let message = document.number(members.get("messageBytes"), "`limits.messageBytes`", MESSAGE_LEAST);
-    let log = document.number(members.get("serverLogBytes"), "`limits.serverLogBytes`", 1 << 10);
-    Limits {
-        start: document.duration(members.get("start"), "`limits.start`", default.start),
-        request: document.duration(members.get("request"), "`limits.request`", default.request),
-        list_wait: document.duration(members.get("listWait"), "`limits.listWait`", default.list_wait),
-        message_bytes: message
-            .map_or(default.message_bytes, |most| usize::try_from(most).unwrap_or(usize::MAX)),
-        server_log_bytes: log.unwrap_or(default.server_log_bytes),
+fn read_limits<'a>(document: &mut ConfigDocument<'a>, members: &CheckedMembers<'_, 'a>) -> ServerLimits {
+    let default = ServerLimits::default();
+    let message =
+        document.read_number(members.get("messageBytes"), "`limits.messageBytes`", MIN_MESSAGE_BYTES);
+    let log = document.read_number(members.get("serverLogBytes"), "`limits.serverLogBytes`", 1 << 10);
+    ServerLimits {
+        start_timeout: document.read_duration(members.get("start"), "`limits.start`", default.start_timeout),
+        request_timeout: document.read_duration(
+            members.get("request"),
+            "`limits.request`",
+            default.request_timeout,
+        ),
+        list_timeout: document.read_duration(
+            members.get("listWait"),
+            "`limits.listWait`",
+            default.list_timeout,
+        ),
+        max_message_bytes: message
+            .map_or(default.max_message_bytes, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+        max_server_log_bytes: log.unwrap_or(default.max_server_log_bytes),
     }
 }
 
-fn audit<'a>(document: &mut Document<'a>, members: &Members<'_, 'a>) -> Audit {
-    let default = Audit::default();
-    let bytes = document.number(members.get("segmentBytes"), "`audit.segmentBytes`", SEGMENT_LEAST);
-    Audit {
-        segment_bytes: bytes.unwrap_or(default.segment_bytes),
-        keep: members.get("keep").map_or(default.keep, |value| audit_keep(document, value)),
+fn read_audit<'a>(document: &mut ConfigDocument<'a>, members: &CheckedMembers<'_, 'a>) -> AuditSettings {
+    let default = AuditSettings::default();
+    let bytes = document.read_number(members.get("segmentBytes"), "`audit.segmentBytes`", MIN_SEGMENT_BYTES);
+    AuditSettings {
+        max_segment_bytes: bytes.unwrap_or(default.max_segment_bytes),
+        retention: members
+            .get("keep")
+            .map_or(default.retention, |value| read_audit_retention(document, value)),
     }
 }
 
-fn audit_keep<'a>(document: &mut Document<'a>, value: &Value<'a>) -> Option<Duration> {
-    if matches!(value, Value::StringLit(word) if word.value == FOREVER) {
+fn read_audit_retention<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>) -> Option<Duration> {
+    if matches!(value, Value::StringLit(word) if word.value == KEEP_FOREVER) {
         return None;
     }
-    let keep = document.duration(Some(value), "`audit.keep`", KEEP_LEAST);
-    if keep < KEEP_LEAST {
-        let hint = format!("such as \"90d\", \"365d\" or \"{FOREVER}\"");
-        document.error(value.start(), "`audit.keep` must be at least 7d".into(), Some(hint));
+    let keep = document.read_duration(Some(value), "`audit.keep`", MIN_AUDIT_RETENTION);
+    if keep < MIN_AUDIT_RETENTION {
+        let hint = format!("such as \"90d\", \"365d\" or \"{KEEP_FOREVER}\"");
+        document.add_error(value.start(), "`audit.keep` must be at least 7d".into(), Some(hint));
     }
     Some(keep)
 }
 
-fn level<'a>(document: &mut Document<'a>, value: &Value<'a>) -> Option<String> {
-    let word = document.string(value, "`logging.level`")?;
+fn read_log_level<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>) -> Option<String> {
+    let word = document.read_string(value, "`logging.level`")?;
     if fields::LEVELS.contains(&word) {
         return Some(word.to_owned());
     }
-    let hint = match nearest(word, fields::LEVELS.iter().copied()) {
+    let hint = match nearest_word(word, fields::LEVELS.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the levels are {}", list(fields::LEVELS)),
+        None => format!("the levels are {}", join_quoted(fields::LEVELS)),
     };
-    document.error(value.start(), "`logging.level`: unknown level".into(), Some(hint));
+    document.add_error(value.start(), "`logging.level`: unknown level".into(), Some(hint));
     None
 }
 
-fn https<'a>(
-    document: &mut Document<'a>,
-    members: &Members<'_, 'a>,
+fn read_https<'a>(
+    document: &mut ConfigDocument<'a>,
+    members: &CheckedMembers<'_, 'a>,
     variables: &Variables<'_>,
-) -> Option<Https> {
-    const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
+) -> Option<HttpsSettings> {
+    const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
     let message = "this version does not listen for HTTPS yet; `https` is read and checked only";
-    document.warn(members.at, message.into(), Some("connect agents on stdio with `portero mcp`".into()));
-    let Some(value) = members.get("listen") else { return Some(Https { listen: DEFAULT }) };
-    let text = document.whole_text(value, "`https.listen`", variables)?;
+    document.add_warning(
+        members.at,
+        message.into(),
+        Some("connect agents on stdio with `portero mcp`".into()),
+    );
+    let Some(value) = members.get("listen") else { return Some(HttpsSettings { listen: DEFAULT_LISTEN }) };
+    let text = document.read_expanded_complete(value, "`https.listen`", variables)?;
     let listen = text.text.expose().parse().ok().filter(|listen: &SocketAddr| listen.ip().is_loopback());
     if listen.is_none() {
         let message = "`https.listen` must be a loopback address with a port";
-        document.error(value.start(), message.into(), Some(format!("such as \"{DEFAULT}\"")));
+        document.add_error(value.start(), message.into(), Some(format!("such as \"{DEFAULT_LISTEN}\"")));
     }
-    Some(Https { listen: listen? })
+    Some(HttpsSettings { listen: listen? })
 }

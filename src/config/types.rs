@@ -10,7 +10,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::anonymize::Rule;
+use crate::anonymize::ReplacementRule;
 use crate::names::ServerName;
 use crate::policy::ConfigPolicy;
 use crate::secret::Secret;
@@ -21,12 +21,12 @@ pub struct Config {
     /// The directory that it was read from.
     pub directory: PathBuf,
     /// The servers in the order of `mcps.json`, without the disabled and the skipped.
-    pub servers: Vec<Server>,
+    pub servers: Vec<ServerConfig>,
     /// Servers that cannot be started, and why.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedServer>,
     /// The rules of `replacements.json`, followed by one [`Direction::Injected`](crate::anonymize::Direction)
     /// rule for each secret that a server is given.
-    pub replacements: Vec<Rule>,
+    pub replacements: Vec<ReplacementRule>,
     /// `policies.json`.
     pub policy: ConfigPolicy,
     /// `portero.json`.
@@ -37,7 +37,7 @@ pub struct Config {
 
 /// One child server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerConfig {
     /// Its name.
     pub name: ServerName,
     /// The program.
@@ -66,7 +66,7 @@ pub struct Server {
 
 /// A server that is not started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
+pub struct SkippedServer {
     /// Which.
     pub server: ServerName,
     /// Why, in words without values: ``the variable `GITHUB_TOKEN` is not set``.
@@ -78,7 +78,7 @@ pub struct Skipped {
 impl Config {
     /// Notes in this program's log which servers are skipped, and why.
     pub fn log_skipped(&self) {
-        for Skipped { server, reason, hint: _ } in &self.skipped {
+        for SkippedServer { server, reason, hint: _ } in &self.skipped {
             tracing::warn!(%server, reason, "a server is skipped");
         }
     }
@@ -88,44 +88,44 @@ impl Config {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Approvals.
-    pub approvals: Approvals,
+    pub approvals: ApprovalSettings,
     /// Limits.
-    pub limits: Limits,
+    pub limits: ServerLimits,
     /// How much of the audit stays.
-    pub audit: Audit,
+    pub audit: AuditSettings,
     /// The level of the programs' own logs: `off`, `error`, `warn`, `info`, `debug` or `trace`.
-    pub log: Option<String>,
+    pub log_level: Option<String>,
     /// The Telegram bot; none where it is not set up.
-    pub telegram: Option<Telegram>,
+    pub telegram: Option<TelegramSettings>,
     /// The HTTPS endpoint; none where it is not wanted.
-    pub https: Option<Https>,
+    pub https: Option<HttpsSettings>,
 }
 
 /// The HTTPS endpoint for agents that are not started on this machine's stdio.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Https {
+pub struct HttpsSettings {
     /// Where it listens: a loopback address (guarantee T1). Default 127.0.0.1:8787.
     pub listen: SocketAddr,
 }
 
 /// How to reach a person on Telegram.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Telegram {
+pub struct TelegramSettings {
     /// The bot's token.
     pub token: Secret,
     /// The id of the one user who decides; without it a person pairs with a code.
     pub admin: Option<u64>,
     /// The group that is asked in place of one person.
-    pub group: Option<Group>,
+    pub group: Option<DeciderGroup>,
     /// Another address of the Bot API.
     pub api_url: Option<String>,
     /// What is told there of calls that nobody was asked about.
-    pub notices: Notices,
+    pub notices: NoticeSettings,
 }
 
 /// A group or supergroup on Telegram in which several people decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub struct DeciderGroup {
     /// Its id, which is negative.
     pub chat: i64,
     /// The ids of the users who may decide and command there, as they are written: `admin` alone where the file
@@ -136,39 +136,39 @@ pub struct Group {
 
 /// What a person is told of calls that nobody was asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notices {
+pub struct NoticeSettings {
     /// How long they are gathered. Default 3 s.
-    pub every: Duration,
+    pub interval: Duration,
     /// What is told. Default everything.
     pub level: NoticeLevel,
     /// What is told of some servers.
     pub servers: BTreeMap<ServerName, NoticeLevel>,
     /// When nothing is told.
-    pub quiet: Option<Quiet>,
+    pub quiet: Option<QuietHours>,
 }
 
-impl Default for Notices {
+impl Default for NoticeSettings {
     fn default() -> Self {
         let every = Duration::from_secs(3);
-        Self { every, level: NoticeLevel::All, servers: BTreeMap::new(), quiet: None }
+        Self { interval: every, level: NoticeLevel::All, servers: BTreeMap::new(), quiet: None }
     }
 }
 
-impl Notices {
+impl NoticeSettings {
     /// What is told of a server.
     #[must_use]
-    pub fn of(&self, server: &ServerName) -> NoticeLevel {
+    pub fn level_for(&self, server: &ServerName) -> NoticeLevel {
         self.servers.get(server).copied().unwrap_or(self.level)
     }
 
     /// Whether this tells less of anything than `before` did, or later.
     #[must_use]
-    pub fn tells_less(&self, before: &Self) -> bool {
+    pub fn is_quieter_than(&self, before: &Self) -> bool {
         let named = self.servers.keys().chain(before.servers.keys());
         self.level < before.level
-            || self.every > before.every
+            || self.interval > before.interval
             || (self.quiet.is_some() && self.quiet != before.quiet)
-            || named.into_iter().any(|server| self.of(server) < before.of(server))
+            || named.into_iter().any(|server| self.level_for(server) < before.level_for(server))
     }
 }
 
@@ -200,7 +200,7 @@ impl NoticeLevel {
 
 /// Hours of every day, in a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quiet {
+pub struct QuietHours {
     /// When they begin.
     pub from: Time,
     /// When they end; on the next day where that is earlier.
@@ -209,10 +209,10 @@ pub struct Quiet {
     pub zone: Option<TimeZone>,
 }
 
-impl Quiet {
+impl QuietHours {
     /// Whether this moment is among them; `here` is the person's own zone.
     #[must_use]
-    pub fn holds(&self, now: Timestamp, here: &TimeZone) -> bool {
+    pub fn contains(&self, now: Timestamp, here: &TimeZone) -> bool {
         let time = now.to_zoned(self.zone.as_ref().unwrap_or(here).clone()).time();
         let (begun, over) = (time >= self.from, time >= self.to);
         if self.from <= self.to { begun && !over } else { begun || !over }
@@ -221,89 +221,89 @@ impl Quiet {
 
 /// Limits of approvals.
 #[derive(Debug, Clone)]
-pub struct Approvals {
+pub struct ApprovalSettings {
     /// How long a person has to decide. Default 24 h.
-    pub pending: Duration,
+    pub decision_timeout: Duration,
     /// How long after a yes the call may start. Default 15 min.
-    pub start: Duration,
+    pub start_timeout: Duration,
     /// The longest grant. Default 24 h.
-    pub grant_most: Duration,
+    pub max_grant_duration: Duration,
     /// How long a task stays to be looked at after it ended. Default 7 days.
-    pub keep: Duration,
+    pub retention: Duration,
     /// The longest answer of an approved call that is kept, in bytes. Default 4 MiB.
-    pub result_bytes: usize,
+    pub max_result_bytes: usize,
     /// How long the same call of a project does not ask again after a person said no. Default 10 min; zero lets
     /// it ask at once.
-    pub cool_down: Duration,
+    pub deny_cooldown: Duration,
     /// How many calls of one session may wait. Default 20.
-    pub pending_most: u32,
+    pub max_pending_per_session: u32,
     /// How many calls of one project may wait, of all its sessions. Default 50.
-    pub pending_most_of_project: u32,
+    pub max_pending_per_project: u32,
     /// How many calls may wait in all; the last quarter is for projects of which few wait. Default 200.
-    pub pending_most_in_all: u32,
+    pub max_pending_total: u32,
 }
 
-impl Default for Approvals {
+impl Default for ApprovalSettings {
     fn default() -> Self {
         Self {
-            pending: Duration::from_secs(24 * 3600),
-            start: Duration::from_secs(15 * 60),
-            grant_most: Duration::from_secs(24 * 3600),
-            keep: Duration::from_secs(7 * 24 * 3600),
-            result_bytes: 4 << 20,
-            cool_down: Duration::from_secs(10 * 60),
-            pending_most: 20,
-            pending_most_of_project: 50,
-            pending_most_in_all: 200,
+            decision_timeout: Duration::from_secs(24 * 3600),
+            start_timeout: Duration::from_secs(15 * 60),
+            max_grant_duration: Duration::from_secs(24 * 3600),
+            retention: Duration::from_secs(7 * 24 * 3600),
+            max_result_bytes: 4 << 20,
+            deny_cooldown: Duration::from_secs(10 * 60),
+            max_pending_per_session: 20,
+            max_pending_per_project: 50,
+            max_pending_total: 200,
         }
     }
 }
 
 /// Limits of servers and messages.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct ServerLimits {
     /// How long a server has to answer the handshake. Default 30 s.
-    pub start: Duration,
+    pub start_timeout: Duration,
     /// How long a request may take. Default 30 min, as Claude Code's own idle limit on stdio.
-    pub request: Duration,
+    pub request_timeout: Duration,
     /// How long a list waits for servers whose lists are not cached. Default 2 s.
-    pub list_wait: Duration,
+    pub list_timeout: Duration,
     /// The longest message, in bytes. Default 64 MiB.
-    pub message_bytes: usize,
+    pub max_message_bytes: usize,
     /// The most a server's own log may hold, in bytes. Default 10 MiB.
-    pub server_log_bytes: u64,
+    pub max_server_log_bytes: u64,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
-            start: Duration::from_secs(30),
-            request: Duration::from_secs(30 * 60),
-            list_wait: Duration::from_secs(2),
-            message_bytes: 64 << 20,
-            server_log_bytes: 10 << 20,
+            start_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(30 * 60),
+            list_timeout: Duration::from_secs(2),
+            max_message_bytes: 64 << 20,
+            max_server_log_bytes: 10 << 20,
         }
     }
 }
 
 /// How much of the audit stays, and in what pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audit {
+pub struct AuditSettings {
     /// How long a file of it may get before another goes on, in bytes. Default 16 MiB.
-    pub segment_bytes: u64,
+    pub max_segment_bytes: u64,
     /// How long records stay; none for good. Default 365 days.
-    pub keep: Option<Duration>,
+    pub retention: Option<Duration>,
 }
 
-impl Default for Audit {
+impl Default for AuditSettings {
     fn default() -> Self {
-        Self { segment_bytes: 16 << 20, keep: Some(Duration::from_secs(365 * 86_400)) }
+        Self { max_segment_bytes: 16 << 20, retention: Some(Duration::from_secs(365 * 86_400)) }
     }
 }
 
 /// The text of the files, as found; reading them is the caller's.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Files {
+pub struct ConfigFiles {
     /// The directory.
     pub directory: PathBuf,
     /// `mcps.json`.
@@ -319,7 +319,7 @@ pub struct Files {
 }
 
 /// Their texts may hold secrets.
-impl std::fmt::Debug for Files {
+impl std::fmt::Debug for ConfigFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Files").field("directory", &self.directory).finish_non_exhaustive()
     }

@@ -17,10 +17,10 @@ pub(super) struct Variables<'a> {
 
 /// A text with its variables put in.
 #[derive(Debug)]
-pub(super) struct Expanded {
+pub(super) struct ExpandedText {
     pub(super) text: Secret,
     /// The variables whose values stand in it: name and value. Defaults are not among them.
-    pub(super) from: Vec<(String, Secret)>,
+    pub(super) sources: Vec<(String, Secret)>,
     /// Referred to, but neither set nor given a default.
     pub(super) unset: Vec<String>,
     /// Set to nothing, and without a default.
@@ -40,20 +40,20 @@ pub(super) enum ReferenceError {
 
 impl Variables<'_> {
     /// The same without the environment, which whoever starts a program chooses.
-    pub(super) fn of_the_file(&self) -> Variables<'static> {
+    pub(super) fn without_environment(&self) -> Variables<'static> {
         Variables { env: &|_| None, dotenv: self.dotenv.clone(), environment_counts: false }
     }
 
     /// The value of a variable that is set and not empty.
-    pub(super) fn set(&self, name: &str) -> Option<Secret> {
-        self.value(name).filter(|value| !value.expose().is_empty())
+    pub(super) fn non_empty(&self, name: &str) -> Option<Secret> {
+        self.lookup(name).filter(|value| !value.expose().is_empty())
     }
 
-    fn value(&self, name: &str) -> Option<Secret> {
+    fn lookup(&self, name: &str) -> Option<Secret> {
         (self.env)(name).map(Secret::new).or_else(|| self.dotenv.get(name).cloned())
     }
 
-    pub(super) fn expand(&self, text: &str) -> Result<Expanded, ReferenceError> {
+    pub(super) fn expand(&self, text: &str) -> Result<ExpandedText, ReferenceError> {
         let mut put = zeroize::Zeroizing::new(String::with_capacity(text.len()));
         let (mut from, mut unset, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         let mut rest = text;
@@ -71,13 +71,13 @@ impl Variables<'_> {
                 Some((name, default)) => (name, Some(default)),
                 None => (reference, None),
             };
-            if !is_name(name) {
+            if !is_variable_name(name) {
                 return Err(ReferenceError::Name);
             }
             if default.is_some_and(|default| default.contains("${")) {
                 return Err(ReferenceError::Nested);
             }
-            match (self.value(name), default) {
+            match (self.lookup(name), default) {
                 (Some(value), _) if !value.expose().is_empty() => {
                     put.push_str(value.expose());
                     from.push((name.to_owned(), value));
@@ -88,12 +88,12 @@ impl Variables<'_> {
             }
         }
         put.push_str(rest);
-        Ok(Expanded { text: Secret::new(put.as_str()), from, unset, empty })
+        Ok(ExpandedText { text: Secret::new(put.as_str()), sources: from, unset, empty })
     }
 }
 
 /// A variable's name: letters, digits and `_`, not beginning with a digit.
-pub(super) fn is_name(name: &str) -> bool {
+pub(super) fn is_variable_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
@@ -127,12 +127,15 @@ mod tests {
 
     #[test]
     fn a_default_holds_where_nothing_is_set() {
-        assert_eq!(text("${GONE:-x:-y}/${NOTHING:-z}/${HOST:-q}/${GONE:-}"), "x:-y/z/from-env/");
+        assert_eq!(
+            text("${TASK_GONE:-x:-y}/${INVALID_BYTE:-z}/${HOST:-q}/${TASK_GONE:-}"),
+            "x:-y/z/from-env/"
+        );
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let (_, unset, empty) = expand("${GONE}${NOTHING}").expect("good references");
+        let (_, unset, empty) = expand("${TASK_GONE}${INVALID_BYTE}").expect("good references");
         assert_eq!((unset, empty), (vec!["GONE".to_owned()], vec!["NOTHING".to_owned()]));
     }
 
@@ -146,6 +149,6 @@ mod tests {
         assert_eq!(expand("${HOST"), Err(ReferenceError::Open));
         assert_eq!(expand("${}"), Err(ReferenceError::Name));
         assert_eq!(expand("${1}"), Err(ReferenceError::Name));
-        assert_eq!(expand("${GONE:-${HOST}}"), Err(ReferenceError::Nested));
+        assert_eq!(expand("${TASK_GONE:-${HOST}}"), Err(ReferenceError::Nested));
     }
 }

@@ -21,19 +21,19 @@ pub enum FileProblem {
     Missing,
     /// A link to something that is not there.
     #[error("is a link that leads nowhere: `{}` is missing", .0.display())]
-    LeadsNowhere(PathBuf),
+    DanglingLink(PathBuf),
     /// Something that is not a regular file.
     #[error("is {0}, not a file")]
-    IsNoFile(OtherKind),
+    NotAFile(NonFileKind),
     /// It has more bytes than it may have.
     #[error("is larger than {0} bytes, which is the limit")]
     TooLarge(u64),
     /// It is not UTF-8.
     #[error("is not UTF-8 text")]
-    IsNoText,
+    NotUtf8,
     /// It changed each time while it was read.
     #[error("changed each time while it was read")]
-    Changing,
+    KeepsChanging,
     /// A named pipe that no program writes to.
     #[error("is a named pipe, and no program wrote to it within {} ms", .0.as_millis())]
     SilentPipe(Duration),
@@ -53,7 +53,7 @@ pub enum FileProblem {
 
 /// What stands in a file's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OtherKind {
+pub enum NonFileKind {
     /// A directory.
     Directory,
     /// A link, where none is followed.
@@ -66,7 +66,7 @@ pub enum OtherKind {
     Device,
 }
 
-impl std::fmt::Display for OtherKind {
+impl std::fmt::Display for NonFileKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Directory => "a directory",
@@ -85,7 +85,7 @@ impl FileError {
         Self { path: path.to_owned(), problem }
     }
 
-    pub(super) fn system(path: &Path, error: io::Error) -> Self {
+    pub(super) fn from_io(path: &Path, error: io::Error) -> Self {
         Self::new(path, FileProblem::System(error))
     }
 
@@ -103,12 +103,12 @@ impl FileError {
 
     /// Whether something other than a file is there: it is no copy, no segment and no key, whatever it says.
     #[must_use]
-    pub const fn is_no_file(&self) -> bool {
-        matches!(self.problem, FileProblem::IsNoFile(_))
+    pub const fn is_not_a_file(&self) -> bool {
+        matches!(self.problem, FileProblem::NotAFile(_))
     }
 
     pub(super) const fn is_pipe(&self) -> bool {
-        matches!(self.problem, FileProblem::IsNoFile(OtherKind::Pipe))
+        matches!(self.problem, FileProblem::NotAFile(NonFileKind::Pipe))
     }
 
     /// What a person can do about it.
@@ -116,11 +116,11 @@ impl FileError {
     pub const fn hint(&self) -> &'static str {
         match &self.problem {
             FileProblem::Missing => "put the file there",
-            FileProblem::LeadsNowhere(_) => "mount what it leads to, or remove the link",
-            FileProblem::IsNoFile(_) => "move it away, and put a file in its place",
+            FileProblem::DanglingLink(_) => "mount what it leads to, or remove the link",
+            FileProblem::NotAFile(_) => "move it away, and put a file in its place",
             FileProblem::TooLarge(_) => "look whether this is the right file",
-            FileProblem::IsNoText => "save it as UTF-8",
-            FileProblem::Changing => "end the program that keeps writing it",
+            FileProblem::NotUtf8 => "save it as UTF-8",
+            FileProblem::KeepsChanging => "end the program that keeps writing it",
             FileProblem::SilentPipe(_) => {
                 "unlock the program that serves it (such as 1Password), or put a file in its place"
             }
@@ -136,15 +136,15 @@ impl From<FileError> for io::Error {
     fn from(error: FileError) -> Self {
         let kind = match &error.problem {
             FileProblem::Missing => io::ErrorKind::NotFound,
-            FileProblem::IsNoText => io::ErrorKind::InvalidData,
+            FileProblem::NotUtf8 => io::ErrorKind::InvalidData,
             FileProblem::TooLarge(_) => io::ErrorKind::FileTooLarge,
             FileProblem::TimedOut(_) | FileProblem::StillHangs | FileProblem::SilentPipe(_) => {
                 io::ErrorKind::TimedOut
             }
             FileProblem::System(error) => error.kind(),
-            FileProblem::LeadsNowhere(_)
-            | FileProblem::IsNoFile(_)
-            | FileProblem::Changing
+            FileProblem::DanglingLink(_)
+            | FileProblem::NotAFile(_)
+            | FileProblem::KeepsChanging
             | FileProblem::TooManyHang(_) => io::ErrorKind::Other,
         };
         Self::new(kind, error)
@@ -153,9 +153,9 @@ impl From<FileError> for io::Error {
 
 /// Tells a missing file from a link that leads nowhere, of which the system says the same. The link may also stand
 /// in the place of one of its directories.
-pub(super) fn not_found(path: &Path, error: io::Error) -> FileError {
+pub(super) fn classify_not_found(path: &Path, error: io::Error) -> FileError {
     if error.kind() != io::ErrorKind::NotFound {
-        return FileError::system(path, error);
+        return FileError::from_io(path, error);
     }
     // The first one above that is there at all: if it cannot be followed, it is that link.
     let there = path.ancestors().find(|above| fs::symlink_metadata(above).is_ok());
@@ -163,13 +163,13 @@ pub(super) fn not_found(path: &Path, error: io::Error) -> FileError {
         .filter(|there| fs::metadata(there).is_err())
         .and_then(|link| Some((link, fs::read_link(link).ok()?)))
     {
-        Some((link, target)) => FileError::new(link, FileProblem::LeadsNowhere(target)),
+        Some((link, target)) => FileError::new(link, FileProblem::DanglingLink(target)),
         None => FileError::new(path, FileProblem::Missing),
     }
 }
 
 /// What it is, if it is no regular file.
-pub(super) fn other_kind(kind: FileType) -> Option<OtherKind> {
+pub(super) fn non_file_kind(kind: FileType) -> Option<NonFileKind> {
     if kind.is_file() {
         return None;
     }
@@ -177,15 +177,15 @@ pub(super) fn other_kind(kind: FileType) -> Option<OtherKind> {
     {
         use std::os::unix::fs::FileTypeExt as _;
         if kind.is_fifo() {
-            return Some(OtherKind::Pipe);
+            return Some(NonFileKind::Pipe);
         }
         if kind.is_socket() {
-            return Some(OtherKind::Socket);
+            return Some(NonFileKind::Socket);
         }
     }
     Some(match kind {
-        kind if kind.is_dir() => OtherKind::Directory,
-        kind if kind.is_symlink() => OtherKind::Link,
-        _ => OtherKind::Device,
+        kind if kind.is_dir() => NonFileKind::Directory,
+        kind if kind.is_symlink() => NonFileKind::Link,
+        _ => NonFileKind::Device,
     })
 }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-static ANY: AtomicBool = AtomicBool::new(false);
-static FAULTS: RwLock<Vec<(PathBuf, Arc<dyn Fault>)>> = RwLock::new(Vec::new());
+static ANY_INJECTED: AtomicBool = AtomicBool::new(false);
+static FAULTS: RwLock<Vec<(PathBuf, Arc<dyn FileFault>)>> = RwLock::new(Vec::new());
 
 /// What happens to a file just before the system is asked for it.
-pub trait Fault: Send + Sync {
+pub trait FileFault: Send + Sync {
     /// Before it is opened.
     ///
     /// # Errors
@@ -43,17 +43,17 @@ pub trait Fault: Send + Sync {
 
 /// Takes its fault away when it is dropped.
 #[must_use]
-pub struct Injected(Arc<dyn Fault>);
+pub struct InjectedFault(Arc<dyn FileFault>);
 
 /// Lets `fault` happen to every file at `path` or below it.
-pub fn inject(path: &Path, fault: Arc<dyn Fault>) -> Injected {
+pub fn inject_fault(path: &Path, fault: Arc<dyn FileFault>) -> InjectedFault {
     let mut faults = FAULTS.write().unwrap_or_else(PoisonError::into_inner);
     faults.push((path.to_owned(), Arc::clone(&fault)));
-    ANY.store(true, Ordering::Relaxed);
-    Injected(fault)
+    ANY_INJECTED.store(true, Ordering::Relaxed);
+    InjectedFault(fault)
 }
 
-impl Drop for Injected {
+impl Drop for InjectedFault {
     fn drop(&mut self) {
         let mut faults = FAULTS.write().unwrap_or_else(PoisonError::into_inner);
         faults.retain(|(_, fault)| !Arc::ptr_eq(fault, &self.0));
@@ -61,7 +61,7 @@ impl Drop for Injected {
 }
 
 pub(super) fn before_open(path: &Path) -> io::Result<()> {
-    each(path, |fault| fault.before_open(path))
+    apply_faults(path, |fault| fault.before_open(path))
 }
 
 /// To be called by what reads a file other than by this module.
@@ -69,7 +69,7 @@ pub(super) fn before_open(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What a test wants the reading to fail with.
 pub fn before_read(path: &Path) -> io::Result<()> {
-    each(path, |fault| fault.before_read(path))
+    apply_faults(path, |fault| fault.before_read(path))
 }
 
 /// To be called by what writes a file that others may read, just before it is synced.
@@ -77,11 +77,11 @@ pub fn before_read(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What a test wants the syncing to fail with.
 pub fn before_sync(path: &Path) -> io::Result<()> {
-    each(path, |fault| fault.before_sync(path))
+    apply_faults(path, |fault| fault.before_sync(path))
 }
 
-fn each(path: &Path, happen: impl Fn(&dyn Fault) -> io::Result<()>) -> io::Result<()> {
-    if !ANY.load(Ordering::Relaxed) {
+fn apply_faults(path: &Path, happen: impl Fn(&dyn FileFault) -> io::Result<()>) -> io::Result<()> {
+    if !ANY_INJECTED.load(Ordering::Relaxed) {
         return Ok(());
     }
     // The fault may take long, so the list is not held meanwhile.

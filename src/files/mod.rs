@@ -8,33 +8,33 @@
 mod error;
 pub mod faults;
 mod pipe;
-mod waiting;
-mod watched;
+mod read_timeout;
+mod watch_targets;
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 pub use error::{FileError, FileProblem};
-pub use waiting::{READ_TIMEOUT, off_thread, within};
-pub use watched::{Place, places};
+pub use read_timeout::{READ_TIMEOUT, read_off_thread, read_with_timeout};
+pub use watch_targets::{WatchTarget, watch_targets};
 
 /// The largest file of the configuration.
-pub const MAX_CONFIG_BYTES: u64 = 8 << 20;
+pub const MAX_CONFIG_FILE_BYTES: u64 = 8 << 20;
 /// The largest file that a program keeps for the others in the state directory.
-pub const MAX_STATE_BYTES: u64 = 128 << 20;
+pub const MAX_STATE_FILE_BYTES: u64 = 128 << 20;
 /// The largest file of a few words: a seal, a key, a lock's holder.
-pub const MAX_WORD_BYTES: u64 = 64 << 10;
+pub const MAX_SMALL_FILE_BYTES: u64 = 64 << 10;
 /// The largest file that a person names on the command line.
-pub const MAX_GIVEN_BYTES: u64 = 64 << 20;
+pub const MAX_ARGUMENT_FILE_BYTES: u64 = 64 << 20;
 /// The largest file of `/proc` that is looked at.
-const MAX_PROC_BYTES: u64 = 1 << 20;
+const MAX_PROC_FILE_BYTES: u64 = 1 << 20;
 /// How often a file is read again that changed while it was read.
-const MAX_READS: usize = 4;
+const MAX_READ_ATTEMPTS: usize = 4;
 
 /// Whether a link in a file's place is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Links {
+pub enum SymlinkMode {
     /// A person may keep the file elsewhere.
     Follow,
     /// The file is the program's own, which makes no links.
@@ -43,7 +43,7 @@ pub enum Links {
 
 /// Whether a named pipe may stand in a file's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pipes {
+pub enum PipeMode {
     /// Another program may serve the file, as password managers serve `.env`.
     Read,
     /// It is no file.
@@ -90,7 +90,7 @@ impl Seek for RegularFile {
 ///
 /// # Errors
 /// See [`FileProblem`].
-pub fn open(path: &Path, links: Links) -> Result<RegularFile, FileError> {
+pub fn open(path: &Path, links: SymlinkMode) -> Result<RegularFile, FileError> {
     open_with(path, links, OpenOptions::new().read(true))
 }
 
@@ -98,8 +98,8 @@ pub fn open(path: &Path, links: Links) -> Result<RegularFile, FileError> {
 ///
 /// # Errors
 /// See [`FileProblem`].
-pub fn open_to_sync(path: &Path) -> Result<RegularFile, FileError> {
-    open_with(path, Links::Refuse, OpenOptions::new().read(true).append(true))
+pub fn open_for_sync(path: &Path) -> Result<RegularFile, FileError> {
+    open_with(path, SymlinkMode::Refuse, OpenOptions::new().read(true).append(true))
 }
 
 /// Opens a regular file of our own to write over what it holds.
@@ -107,7 +107,7 @@ pub fn open_to_sync(path: &Path) -> Result<RegularFile, FileError> {
 /// # Errors
 /// See [`FileProblem`].
 pub fn open_to_overwrite(path: &Path) -> Result<RegularFile, FileError> {
-    open_with(path, Links::Refuse, OpenOptions::new().read(true).write(true))
+    open_with(path, SymlinkMode::Refuse, OpenOptions::new().read(true).write(true))
 }
 
 /// Opens a regular file of our own that no other process has open.
@@ -118,39 +118,39 @@ pub fn open_to_overwrite(path: &Path) -> Result<RegularFile, FileError> {
 pub fn open_alone(path: &Path) -> Result<RegularFile, FileError> {
     let mut options = OpenOptions::new();
     std::os::windows::fs::OpenOptionsExt::share_mode(options.read(true), 0);
-    open_with(path, Links::Refuse, &mut options)
+    open_with(path, SymlinkMode::Refuse, &mut options)
 }
 
 /// Reads a whole file of at most `limit` bytes. One that changes meanwhile is read again.
 ///
 /// # Errors
 /// See [`FileProblem`].
-pub fn read(path: &Path, limit: u64, links: Links) -> Result<Vec<u8>, FileError> {
-    read_maybe_pipe(path, limit, links, Pipes::Refuse)
+pub fn read(path: &Path, limit: u64, links: SymlinkMode) -> Result<Vec<u8>, FileError> {
+    read_file_or_pipe(path, limit, links, PipeMode::Refuse)
 }
 
 /// As [`read()`], for text.
 ///
 /// # Errors
-/// [`FileProblem::IsNoText`] where it is not UTF-8; else as [`read()`].
-pub fn read_text(path: &Path, limit: u64, links: Links, pipes: Pipes) -> Result<String, FileError> {
-    let bytes = read_maybe_pipe(path, limit, links, pipes)?;
-    String::from_utf8(bytes).map_err(|_| FileError::new(path, FileProblem::IsNoText))
+/// [`FileProblem::NotUtf8`] where it is not UTF-8; else as [`read()`].
+pub fn read_text(path: &Path, limit: u64, links: SymlinkMode, pipes: PipeMode) -> Result<String, FileError> {
+    let bytes = read_file_or_pipe(path, limit, links, pipes)?;
+    String::from_utf8(bytes).map_err(|_| FileError::new(path, FileProblem::NotUtf8))
 }
 
 /// Reads what a person named on the command line: that may be a pipe or the terminal, which they can interrupt.
 ///
 /// # Errors
 /// See [`FileProblem`].
-pub fn read_given(path: &Path) -> Result<String, FileError> {
-    let failed = |error| FileError::system(path, error);
+pub fn read_argument_file(path: &Path) -> Result<String, FileError> {
+    let failed = |error| FileError::from_io(path, error);
     let mut bytes = Vec::new();
-    let mut file = File::open(path).map_err(failed)?.take(MAX_GIVEN_BYTES + 1);
+    let mut file = File::open(path).map_err(failed)?.take(MAX_ARGUMENT_FILE_BYTES + 1);
     file.read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_GIVEN_BYTES {
-        return Err(FileError::new(path, FileProblem::TooLarge(MAX_GIVEN_BYTES)));
+    if bytes.len() as u64 > MAX_ARGUMENT_FILE_BYTES {
+        return Err(FileError::new(path, FileProblem::TooLarge(MAX_ARGUMENT_FILE_BYTES)));
     }
-    String::from_utf8(bytes).map_err(|_| FileError::new(path, FileProblem::IsNoText))
+    String::from_utf8(bytes).map_err(|_| FileError::new(path, FileProblem::NotUtf8))
 }
 
 /// Reads a file of `/proc`, which the kernel serves at once.
@@ -159,7 +159,7 @@ pub fn read_given(path: &Path) -> Result<String, FileError> {
 /// When it is gone, as with its process, or cannot be read.
 pub fn read_proc(path: impl AsRef<Path>) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_PROC_BYTES).read_to_string(&mut text)?;
+    File::open(path)?.take(MAX_PROC_FILE_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -167,16 +167,16 @@ pub fn read_proc(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// # Errors
 /// See [`FileProblem`].
-pub fn append(path: &Path) -> Result<File, FileError> {
-    Ok(open_or_make(path, OpenOptions::new().append(true).create(true))?.file)
+pub fn open_for_append(path: &Path) -> Result<File, FileError> {
+    Ok(open_or_create(path, OpenOptions::new().append(true).create(true))?.file)
 }
 
 /// Opens a regular file to lock and to write, for this user alone where it is made.
 ///
 /// # Errors
 /// See [`FileProblem`].
-pub fn open_lock(path: &Path) -> Result<File, FileError> {
-    Ok(open_or_make(path, OpenOptions::new().write(true).create(true).truncate(false))?.file)
+pub fn open_lock_file(path: &Path) -> Result<File, FileError> {
+    Ok(open_or_create(path, OpenOptions::new().write(true).create(true).truncate(false))?.file)
 }
 
 /// Makes a file that is not there, for this user alone.
@@ -184,7 +184,7 @@ pub fn open_lock(path: &Path) -> Result<File, FileError> {
 /// # Errors
 /// When something is there, or it cannot be made.
 pub fn create_new(path: &Path) -> io::Result<File> {
-    private(OpenOptions::new().append(true).create_new(true)).open(path)
+    set_owner_only(OpenOptions::new().append(true).create_new(true)).open(path)
 }
 
 /// Opens a device of the system's, such as the terminal, to read and write.
@@ -221,13 +221,18 @@ pub fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn read_maybe_pipe(path: &Path, limit: u64, links: Links, pipes: Pipes) -> Result<Vec<u8>, FileError> {
-    for _ in 0..MAX_READS {
+fn read_file_or_pipe(
+    path: &Path,
+    limit: u64,
+    links: SymlinkMode,
+    pipes: PipeMode,
+) -> Result<Vec<u8>, FileError> {
+    for _ in 0..MAX_READ_ATTEMPTS {
         let mut file = match open(path, links) {
-            Err(error) if pipes == Pipes::Read && error.is_pipe() => return pipe::read(path, limit),
+            Err(error) if pipes == PipeMode::Read && error.is_pipe() => return pipe::read(path, limit),
             other => other?,
         };
-        let failed = |error| FileError::system(path, error);
+        let failed = |error| FileError::from_io(path, error);
         let before = file.metadata().map_err(failed)?;
         if before.len() > limit {
             return Err(FileError::new(path, FileProblem::TooLarge(limit)));
@@ -244,53 +249,53 @@ fn read_maybe_pipe(path: &Path, limit: u64, links: Links, pipes: Pipes) -> Resul
             return Ok(bytes);
         }
     }
-    Err(FileError::new(path, FileProblem::Changing))
+    Err(FileError::new(path, FileProblem::KeepsChanging))
 }
 
-fn open_or_make(path: &Path, options: &mut OpenOptions) -> Result<RegularFile, FileError> {
-    match open_with(path, Links::Follow, private(options)) {
+fn open_or_create(path: &Path, options: &mut OpenOptions) -> Result<RegularFile, FileError> {
+    match open_with(path, SymlinkMode::Follow, set_owner_only(options)) {
         Err(error) if error.is_missing() => {
-            let file = without_waiting(options, Links::Follow).open(path);
-            let file = file.map_err(|error| FileError::system(path, error))?;
-            checked(path, file)
+            let file = without_waiting(options, SymlinkMode::Follow).open(path);
+            let file = file.map_err(|error| FileError::from_io(path, error))?;
+            verify_opened(path, file)
         }
         other => other,
     }
 }
 
 /// Looks before it opens: the opening of a device may do something, and that of a socket says nothing useful.
-fn open_with(path: &Path, links: Links, options: &mut OpenOptions) -> Result<RegularFile, FileError> {
-    let failed = |error| FileError::system(path, error);
+fn open_with(path: &Path, links: SymlinkMode, options: &mut OpenOptions) -> Result<RegularFile, FileError> {
+    let failed = |error| FileError::from_io(path, error);
     faults::before_open(path).map_err(failed)?;
     let found = match links {
-        Links::Follow => fs::metadata(path),
-        Links::Refuse => fs::symlink_metadata(path),
+        SymlinkMode::Follow => fs::metadata(path),
+        SymlinkMode::Refuse => fs::symlink_metadata(path),
     };
-    let found = found.map_err(|error| error::not_found(path, error))?;
-    refuse_other(path, &found)?;
-    checked(path, without_waiting(options, links).open(path).map_err(failed)?)
+    let found = found.map_err(|error| error::classify_not_found(path, error))?;
+    refuse_non_file(path, &found)?;
+    verify_opened(path, without_waiting(options, links).open(path).map_err(failed)?)
 }
 
 /// Another thing may have come into its place since it was looked at.
-fn checked(path: &Path, file: File) -> Result<RegularFile, FileError> {
-    let found = file.metadata().map_err(|error| FileError::system(path, error))?;
-    refuse_other(path, &found)?;
+fn verify_opened(path: &Path, file: File) -> Result<RegularFile, FileError> {
+    let found = file.metadata().map_err(|error| FileError::from_io(path, error))?;
+    refuse_non_file(path, &found)?;
     Ok(RegularFile { file, path: path.to_owned() })
 }
 
-fn refuse_other(path: &Path, found: &Metadata) -> Result<(), FileError> {
-    match error::other_kind(found.file_type()) {
+fn refuse_non_file(path: &Path, found: &Metadata) -> Result<(), FileError> {
+    match error::non_file_kind(found.file_type()) {
         None => Ok(()),
-        Some(kind) => Err(FileError::new(path, FileProblem::IsNoFile(kind))),
+        Some(kind) => Err(FileError::new(path, FileProblem::NotAFile(kind))),
     }
 }
 
 #[cfg(unix)]
-fn without_waiting(options: &mut OpenOptions, links: Links) -> &mut OpenOptions {
+fn without_waiting(options: &mut OpenOptions, links: SymlinkMode) -> &mut OpenOptions {
     use rustix::fs::OFlags;
     let follow = match links {
-        Links::Follow => OFlags::empty(),
-        Links::Refuse => OFlags::NOFOLLOW,
+        SymlinkMode::Follow => OFlags::empty(),
+        SymlinkMode::Refuse => OFlags::NOFOLLOW,
     };
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | follow).bits();
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.cast_signed())
@@ -298,11 +303,11 @@ fn without_waiting(options: &mut OpenOptions, links: Links) -> &mut OpenOptions 
 
 /// There no pipe and no device lies among files.
 #[cfg(not(unix))]
-fn without_waiting(options: &mut OpenOptions, _: Links) -> &mut OpenOptions {
+fn without_waiting(options: &mut OpenOptions, _: SymlinkMode) -> &mut OpenOptions {
     options
 }
 
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+fn set_owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options

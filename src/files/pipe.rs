@@ -19,11 +19,11 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     /// How long the whole may take.
     const PIPE_TIMEOUT: Duration = Duration::from_secs(1);
 
-    let failed = |error| FileError::system(path, error);
+    let failed = |error| FileError::from_io(path, error);
     let until = Instant::now() + PIPE_TIMEOUT;
     let mut options = OpenOptions::new();
     let mut pipe =
-        super::without_waiting(options.read(true), super::Links::Follow).open(path).map_err(failed)?;
+        super::without_waiting(options.read(true), super::SymlinkMode::Follow).open(path).map_err(failed)?;
     // What stands here now may be another thing than was looked at, such as a device without end: the limit and
     // the time hold for that too.
     let mut bytes = Vec::new();
@@ -56,5 +56,5 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
 /// There none lies among files.
 #[cfg(not(unix))]
 pub(super) fn read(path: &Path, _: u64) -> Result<Vec<u8>, FileError> {
-    Err(FileError::new(path, FileProblem::IsNoFile(super::error::OtherKind::Pipe)))
+    Err(FileError::new(path, FileProblem::NotAFile(super::error::NonFileKind::Pipe)))
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
-use crate::passphrase::Verifier;
+use crate::passphrase::PassphraseVerifier;
 use crate::secret::Secret;
 
 /// What lets a person's terminal widen: a second factor that the agent does not have.
@@ -25,10 +25,10 @@ pub struct Challenge {
     proof: Option<String>,
     /// Opens what is sealed under the passphrase, where the act needs that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    opens: Option<Disclosed>,
+    opens: Option<DisclosedSecret>,
     /// What the daemon keeps of a passphrase that is to be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    verifier: Option<Verifier>,
+    verifier: Option<PassphraseVerifier>,
     /// A code of the authenticator, or a recovery code, for what is [wide](super::Width::Wide).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -40,7 +40,7 @@ pub struct Challenge {
 
 /// What a terminal gave in the passphrase's place.
 #[derive(Debug, Clone, Default)]
-pub struct Given {
+pub struct GivenProof {
     /// For which act it must be.
     pub act: Option<[u8; 32]>,
     /// The proof for that act, if one was given.
@@ -53,7 +53,7 @@ pub struct Given {
 #[derive(Debug, Clone)]
 pub struct NewPassphrase {
     /// What is kept.
-    pub verifier: Verifier,
+    pub verifier: PassphraseVerifier,
     /// The key under which an authenticator is sealed from then on.
     pub opens: Secret,
 }
@@ -76,37 +76,37 @@ impl Challenge {
 
     /// What was given: in the passphrase's place, and the code.
     #[must_use]
-    pub fn take(mut self) -> (Given, Option<Secret>) {
+    pub fn into_given(mut self) -> (GivenProof, Option<Secret>) {
         let code = self.code.take().map(Secret::new);
         let opens = self.opens.take().map(|opens| Secret::new(opens.expose()));
-        (Given { act: self.act, proof: self.proof.take(), opens }, code)
+        (GivenProof { act: self.act, proof: self.proof.take(), opens }, code)
     }
 
     /// The passphrase that is to be set, where this is one.
     #[must_use]
-    pub fn take_new(mut self) -> Option<NewPassphrase> {
+    pub fn into_new_passphrase(mut self) -> Option<NewPassphrase> {
         let opens = Secret::new(self.opens.take()?.expose());
         Some(NewPassphrase { verifier: self.verifier.take()?, opens })
     }
 
-    pub(super) fn typed(&self) -> Option<Secret> {
+    pub(super) fn typed_passphrase(&self) -> Option<Secret> {
         self.typed.clone()
     }
 
-    pub(super) fn prove(&mut self, proof: String, opens: Option<Secret>) {
+    pub(super) fn set_proof(&mut self, proof: String, opens: Option<Secret>) {
         (self.proof, self.opens) = (Some(proof), opens.map(Into::into));
     }
 
-    pub(super) fn set(&mut self, verifier: Verifier, opens: Secret) {
+    pub(super) fn set_verifier(&mut self, verifier: PassphraseVerifier, opens: Secret) {
         (self.verifier, self.opens) = (Some(verifier), Some(opens.into()));
     }
 
-    pub(super) fn bind(&mut self, act: [u8; 32]) {
+    pub(super) fn bind_act(&mut self, act: [u8; 32]) {
         self.act = Some(act);
     }
 
     /// Without what is made for the act: what the proof is made over.
-    pub(super) fn forget_proof(&mut self) {
+    pub(super) fn clear_proof(&mut self) {
         (self.typed, self.proof, self.opens) = (None, None, None);
     }
 }
@@ -126,9 +126,9 @@ impl std::fmt::Debug for Challenge {
 /// A secret on its way to the terminal device, where a person reads it once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Disclosed(String);
+pub struct DisclosedSecret(String);
 
-impl Disclosed {
+impl DisclosedSecret {
     /// The text itself, for the terminal device and nothing else.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -136,19 +136,19 @@ impl Disclosed {
     }
 }
 
-impl From<Secret> for Disclosed {
+impl From<Secret> for DisclosedSecret {
     fn from(secret: Secret) -> Self {
         Self(secret.expose().to_owned())
     }
 }
 
-impl Drop for Disclosed {
+impl Drop for DisclosedSecret {
     fn drop(&mut self) {
         self.0.zeroize();
     }
 }
 
-impl std::fmt::Debug for Disclosed {
+impl std::fmt::Debug for DisclosedSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Disclosed(…)")
     }
@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn neither_prints_itself() {
-        let shown = format!("{:?} {:?}", Challenge::new("correct horse"), Disclosed::from(Secret::new("47")));
+        let shown =
+            format!("{:?} {:?}", Challenge::new("correct horse"), DisclosedSecret::from(Secret::new("47")));
         assert_eq!(shown, "Challenge(…) Disclosed(…)");
     }
 }

@@ -11,28 +11,30 @@ use interprocess::local_socket::ConnectOptions;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::failure::{Failure, FailureKind};
-use super::frame::{FRAME_MOST, FrameError, Frames, GREETING_MOST, encode};
-use super::messages::{FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL, Push, ToDaemon, Welcome};
-use super::outbox::{Closing, Outbox, SendError};
+use super::failure::{DaemonFailure, FailureKind};
+use super::frame::{FrameError, FrameReader, MAX_FRAME_BYTES, MAX_GREETING_BYTES, encode_frame};
+use super::message_sender::{ConnectionEnd, MessageSender, SendError};
+use super::messages::{
+    FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PushMessage, ToDaemon, Welcome,
+};
 use super::request::{RawRequest, Request, WipedJson, opens_authenticator, proof_input};
 use super::requests::auth::GetPassphraseSalt;
 use super::requests::sessions::ForwardCall;
-use super::{Process, address, stream};
+use super::{PeerProcess, address, stream};
 use crate::anonymize::Fake;
-use crate::identity::{Nonce, StoreId, Transcript};
 use crate::json::RawJson;
 use crate::names::ServerName;
-use crate::passphrase::{self, Derived, Salted};
+use crate::passphrase::{self, KdfParams, PassphraseKey};
 use crate::secret::Secret;
+use crate::store_identity::{Nonce, StoreId, Transcript};
 
 /// How long the daemon has to welcome us.
-const GREETING: Duration = Duration::from_secs(5);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many pushes may wait for whoever follows them.
-const PUSHES_MOST: usize = 256;
+const MAX_QUEUED_PUSHES: usize = 256;
 
 /// Takes the concealed `params` of `notifications/progress` for one forwarded call, in order.
-pub type Progress = Arc<dyn Fn(Fake<RawJson>) + Send + Sync>;
+pub type ForwardProgressSink = Arc<dyn Fn(Fake<RawJson>) + Send + Sync>;
 
 /// Takes a notification of a shared server: the server, the method, the concealed `params`. What came before an
 /// answer is taken before that answer is given. It must not block.
@@ -40,29 +42,29 @@ pub type NotificationSink = Arc<dyn Fn(ServerName, &str, Option<Fake<RawJson>>) 
 
 /// A connection to the daemon. Clones share it; it closes when the last one is dropped.
 #[derive(Debug, Clone)]
-pub struct Client {
-    shared: Arc<Shared>,
+pub struct IpcClient {
+    shared: Arc<ClientState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ClientState {
     /// The process that listens, as the system tells.
     peer: Option<u32>,
     /// What both ends said when the connection began.
     transcript: Transcript,
-    outbox: Outbox,
-    open: Arc<OpenRequests>,
-    hearing: Arc<Hearing>,
+    outbox: MessageSender,
+    questions: Arc<OpenRequests>,
+    sink: Arc<NotificationSinkSlot>,
     /// Room for as many requests as the daemon takes; one more waits.
     room: Semaphore,
-    next: AtomicU64,
+    next_number: AtomicU64,
 }
 
 /// Where notifications go, once that is said.
 #[derive(Default)]
-struct Hearing(OnceLock<NotificationSink>);
+struct NotificationSinkSlot(OnceLock<NotificationSink>);
 
-impl std::fmt::Debug for Hearing {
+impl std::fmt::Debug for NotificationSinkSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hearing").finish_non_exhaustive()
     }
@@ -73,8 +75,8 @@ impl std::fmt::Debug for Hearing {
 struct OpenRequests(Mutex<Option<HashMap<u64, OpenRequest>>>);
 
 struct OpenRequest {
-    respond: oneshot::Sender<Result<WipedJson, Failure>>,
-    progress: Option<Progress>,
+    respond: oneshot::Sender<Result<WipedJson, DaemonFailure>>,
+    progress: Option<ForwardProgressSink>,
 }
 
 /// Why there is no connection.
@@ -91,15 +93,15 @@ pub enum ConnectError {
         "{0} listens on the socket and cannot show that it keeps the store which this configuration names; nothing is \
          believed of it"
     )]
-    OtherStore(Process),
+    OtherStore(PeerProcess),
     /// A process of this user answers, but its program is not the daemon's, or it is not the one that listens.
     #[error("{0} answers on the socket, and is not the daemon; nothing is believed of it")]
-    Foreign(Process),
+    Foreign(PeerProcess),
     /// The daemon refused: another version, or another configuration directory.
     #[error("{failure}")]
     Refused {
         /// Why, in its words.
-        failure: Failure,
+        failure: DaemonFailure,
         /// The process that listens, as the system tells.
         peer: Option<u32>,
     },
@@ -110,10 +112,10 @@ pub enum ConnectError {
 
 /// Why a request has no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AskError {
+pub enum RequestError {
     /// The daemon answered that it does not do this.
     #[error("{0}")]
-    Refused(Failure),
+    Refused(DaemonFailure),
     /// The connection went after the request was queued; whether the daemon acted is unknown.
     #[error("the connection to the daemon is closed: {0}")]
     Closed(String),
@@ -132,19 +134,19 @@ pub enum AskError {
 
 /// What listens on a socket.
 #[derive(Debug)]
-pub enum Probe {
+pub enum ProbeResult {
     /// A daemon that we can talk to.
     Ready(Welcome),
     /// A daemon of another version or another configuration directory.
-    NeedsRestart(Failure),
+    NeedsRestart(DaemonFailure),
     /// None.
     Unreachable(ConnectError),
 }
 
-impl Client {
+impl IpcClient {
     /// Connects, says who we are, and waits for the welcome of a daemon that shows that it keeps `store`; of any
     /// store, where none is named. Pushes come through the receiver, and when it is not emptied the connection
-    /// closes; notifications go to the sink of [`Client::hear`].
+    /// closes; notifications go to the sink of [`IpcClient::hear`].
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -152,52 +154,52 @@ impl Client {
         socket: &Path,
         hello: Hello,
         store: Option<&StoreId>,
-    ) -> Result<(Self, mpsc::Receiver<Push>, Welcome), ConnectError> {
+    ) -> Result<(Self, mpsc::Receiver<PushMessage>, Welcome), ConnectError> {
         let hello = Hello { nonce: Nonce::fresh(), ..hello };
-        let greeting = greet(socket, &hello);
-        let (mut frames, write, welcome, peer) = tokio::time::timeout(GREETING, greeting)
+        let greeting = greet_daemon(socket, &hello);
+        let (mut frames, write, welcome, peer) = tokio::time::timeout(GREETING_TIMEOUT, greeting)
             .await
             .unwrap_or_else(|_| Err(ConnectError::Broken("it took too long".to_owned())))?;
         let transcript = welcome.transcript(&hello);
-        if !shows_store(&welcome, &transcript, peer, store) {
-            return Err(ConnectError::OtherStore(Process::of(peer)));
+        if !proves_store(&welcome, &transcript, peer, store) {
+            return Err(ConnectError::OtherStore(PeerProcess::from_pid(peer)));
         }
-        frames.allow(FRAME_MOST);
-        let outbox = Outbox::start(write, Closing::default());
+        frames.set_max_length(MAX_FRAME_BYTES);
+        let outbox = MessageSender::start(write, ConnectionEnd::default());
         let open = Arc::new(OpenRequests(Mutex::new(Some(HashMap::new()))));
-        let (push, pushes) = mpsc::channel(PUSHES_MOST);
-        let hearing = Arc::<Hearing>::default();
-        let reader = Reader {
+        let (push, pushes) = mpsc::channel(MAX_QUEUED_PUSHES);
+        let hearing = Arc::<NotificationSinkSlot>::default();
+        let reader = ClientReader {
             open: Arc::clone(&open),
             hearing: Arc::clone(&hearing),
-            closing: outbox.closing().clone(),
+            closing: outbox.connection_end().clone(),
             push,
         };
-        tokio::spawn(reader.read(frames));
-        let shared = Arc::new(Shared {
+        tokio::spawn(reader.read_frames(frames));
+        let shared = Arc::new(ClientState {
             peer,
             transcript,
             outbox,
-            open,
-            hearing,
+            questions: open,
+            sink: hearing,
             room: Semaphore::new(MAX_OPEN_REQUESTS),
-            next: AtomicU64::new(1),
+            next_number: AtomicU64::new(1),
         });
         Ok((Self { shared }, pushes, welcome))
     }
 
     /// From now on notifications of shared servers go to this sink; what came before is lost. The first stays.
-    pub fn hear(&self, sink: NotificationSink) {
-        let _ = self.shared.hearing.0.set(sink);
+    pub fn set_notification_sink(&self, sink: NotificationSink) {
+        let _ = self.shared.sink.0.set(sink);
     }
 
     /// Makes a request, with a proof in the place of a passphrase that was typed. Dropping the future withdraws it.
     ///
     /// # Errors
-    /// See [`AskError`].
-    pub async fn request<R: Request>(&self, request: R) -> Result<R::Response, AskError> {
+    /// See [`RequestError`].
+    pub async fn request<R: Request>(&self, request: R) -> Result<R::Response, RequestError> {
         let mut request = request;
-        self.prove(&mut request).await?;
+        self.prove_passphrase(&mut request).await?;
         self.send_request(&request, None).await
     }
 
@@ -205,48 +207,50 @@ impl Client {
     /// Dropping the future withdraws the request, which cancels the call.
     ///
     /// # Errors
-    /// See [`AskError`].
+    /// See [`RequestError`].
     pub async fn forward(
         &self,
         call: &ForwardCall,
-        progress: Option<Progress>,
-    ) -> Result<<ForwardCall as Request>::Response, AskError> {
+        progress: Option<ForwardProgressSink>,
+    ) -> Result<<ForwardCall as Request>::Response, RequestError> {
         self.send_request(call, progress).await
     }
 
     /// Puts a proof in the place of a passphrase that was typed. That takes a while, on another thread.
-    async fn prove<R: Request>(&self, request: &mut R) -> Result<(), AskError> {
+    async fn prove_passphrase<R: Request>(&self, request: &mut R) -> Result<(), RequestError> {
         if let Some(new) = request.new_passphrase_mut()
-            && let Some(typed) = new.typed()
+            && let Some(typed) = new.typed_passphrase()
         {
-            if typed.expose().chars().count() < passphrase::MIN_LENGTH {
-                let short =
-                    format!("the passphrase must have at least {} characters", passphrase::MIN_LENGTH);
-                return Err(AskError::Refused(Failure::new(FailureKind::Invalid, short)));
+            if typed.expose().chars().count() < passphrase::MIN_PASSPHRASE_LENGTH {
+                let short = format!(
+                    "the passphrase must have at least {} characters",
+                    passphrase::MIN_PASSPHRASE_LENGTH
+                );
+                return Err(RequestError::Refused(DaemonFailure::new(FailureKind::Invalid, short)));
             }
-            let salted = Salted::fresh();
-            let derived = derive(typed, salted.clone()).await?;
-            new.set(derived.verifier(salted), derived.opens());
+            let salted = KdfParams::fresh();
+            let derived = derive_in_background(typed, salted.clone()).await?;
+            new.set_verifier(derived.verifier(salted), derived.sealing_key());
         }
-        let Some(typed) = request.challenge_mut().and_then(|challenge| challenge.typed()) else {
+        let Some(typed) = request.challenge_mut().and_then(|challenge| challenge.typed_passphrase()) else {
             return Ok(());
         };
         let salted = match self.send_request(&GetPassphraseSalt, None).await {
             Ok(Some(salted)) => salted,
             // None is set, or this is no terminal: the daemon says so of the request itself, and records it.
-            Ok(None) | Err(AskError::Refused(_)) => return Ok(()),
+            Ok(None) | Err(RequestError::Refused(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
         if !salted.is_acceptable() {
             let weak = "the daemon would have the passphrase derived with less work than protects it; nothing was sent";
-            return Err(AskError::Refused(Failure::new(FailureKind::Challenge, weak)));
+            return Err(RequestError::Refused(DaemonFailure::new(FailureKind::Challenge, weak)));
         }
-        let derived = derive(typed, salted).await?;
-        let unsaid = |error: serde_json::Error| AskError::Unsent(SendError::NoJson(error.to_string()));
+        let derived = derive_in_background(typed, salted).await?;
+        let unsaid = |error: serde_json::Error| RequestError::Unsent(SendError::NotJson(error.to_string()));
         let input = proof_input(request, &self.shared.transcript).map_err(unsaid)?;
-        let opens = opens_authenticator(request).then(|| derived.opens());
+        let opens = opens_authenticator(request).then(|| derived.sealing_key());
         if let Some(challenge) = request.challenge_mut() {
-            challenge.prove(derived.prove(&input), opens);
+            challenge.set_proof(derived.sign_act(&input), opens);
         }
         Ok(())
     }
@@ -254,29 +258,29 @@ impl Client {
     async fn send_request<R: Request>(
         &self,
         request: &R,
-        progress: Option<Progress>,
-    ) -> Result<R::Response, AskError> {
-        let Shared { outbox, open, room, next, .. } = &*self.shared;
+        progress: Option<ForwardProgressSink>,
+    ) -> Result<R::Response, RequestError> {
+        let ClientState { outbox, questions: open, room, next_number: next, .. } = &*self.shared;
         let room = tokio::select! {
             room = room.acquire() => room,
-            _ = outbox.closing().closed() => return Err(AskError::Unsent(SendError::Closed)),
+            _ = outbox.connection_end().wait_until_closed() => return Err(RequestError::Unsent(SendError::Closed)),
         };
         // It is never closed. The room is given back after the withdrawal is queued.
-        let _room = room.map_err(|_| self.gone())?;
+        let _room = room.map_err(|_| self.closed_error())?;
         let number = next.fetch_add(1, Ordering::Relaxed);
         let (respond, response) = oneshot::channel();
         if !open.add(number, OpenRequest { respond, progress }) {
-            return Err(AskError::Unsent(SendError::Closed));
+            return Err(RequestError::Unsent(SendError::Closed));
         }
         // Whether a send that was dropped half-way has queued the request is unknown: withdraw it then too.
-        let mut withdrawal = Withdrawal { number, open, outbox, sent: true };
+        let mut withdrawal = QuestionWithdrawal { number, open, outbox, sent: true };
         let message = match WipedJson::new(request) {
             Ok(params) => {
                 ToDaemon::Request { number, request: RawRequest { method: R::METHOD.to_owned(), params } }
             }
             Err(error) => {
                 withdrawal.sent = false;
-                return Err(AskError::Unsent(SendError::NoJson(error.to_string())));
+                return Err(RequestError::Unsent(SendError::NotJson(error.to_string())));
             }
         };
         match outbox.send(&message).await {
@@ -284,69 +288,72 @@ impl Client {
             // What could not be queued never leaves.
             Err(error) => {
                 withdrawal.sent = false;
-                return Err(AskError::Unsent(error));
+                return Err(RequestError::Unsent(error));
             }
         }
         match response.await {
             Ok(Ok(response)) => serde_json::from_str(response.get())
-                .map_err(|error| AskError::Unreadable { method: R::METHOD, why: error.to_string() }),
-            Ok(Err(failure)) => Err(AskError::Refused(failure)),
-            Err(_) => Err(self.gone()),
+                .map_err(|error| RequestError::Unreadable { method: R::METHOD, why: error.to_string() }),
+            Ok(Err(failure)) => Err(RequestError::Refused(failure)),
+            Err(_) => Err(self.closed_error()),
         }
     }
 
     /// Tells the daemon that decisions are made by this epoch from now on.
     ///
     /// # Errors
-    /// [`AskError::Closed`]
-    pub async fn follows(&self, epoch: u64) -> Result<(), AskError> {
-        self.shared.outbox.send(&ToDaemon::Follows { epoch }).await.map_err(|_| self.gone())
+    /// [`RequestError::Closed`]
+    pub async fn report_epoch(&self, epoch: u64) -> Result<(), RequestError> {
+        self.shared.outbox.send(&ToDaemon::Follows { epoch }).await.map_err(|_| self.closed_error())
     }
 
     /// The process that listens, as the system tells, and not as it says itself.
     #[must_use]
-    pub fn peer(&self) -> Option<u32> {
+    pub fn peer_pid(&self) -> Option<u32> {
         self.shared.peer
     }
 
     /// Returns once the connection is gone, with the reason.
-    pub async fn closed(&self) -> String {
-        self.shared.outbox.closing().closed().await
+    pub async fn wait_until_closed(&self) -> String {
+        self.shared.outbox.connection_end().wait_until_closed().await
     }
 
     /// Whether the connection is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.outbox.closing().is_closed()
+        self.shared.outbox.connection_end().is_closed()
     }
 
-    fn gone(&self) -> AskError {
-        AskError::Closed(self.shared.outbox.closing().reason())
+    fn closed_error(&self) -> RequestError {
+        RequestError::Closed(self.shared.outbox.connection_end().reason())
     }
 }
 
-async fn derive(typed: Secret, salted: Salted) -> Result<Derived, AskError> {
-    let derived = tokio::task::spawn_blocking(move || Derived::new(&typed, &salted)).await;
+async fn derive_in_background(typed: Secret, salted: KdfParams) -> Result<PassphraseKey, RequestError> {
+    let derived = tokio::task::spawn_blocking(move || PassphraseKey::new(&typed, &salted)).await;
     derived.ok().flatten().ok_or_else(|| {
-        AskError::Refused(Failure::new(FailureKind::Internal, "the passphrase could not be derived"))
+        RequestError::Refused(DaemonFailure::new(
+            FailureKind::Internal,
+            "the passphrase could not be derived",
+        ))
     })
 }
 
-impl Drop for Shared {
+impl Drop for ClientState {
     fn drop(&mut self) {
-        self.outbox.closing().close("it is no longer needed");
+        self.outbox.connection_end().close("it is no longer needed");
     }
 }
 
 /// Asks what listens on the socket, and hangs up.
-pub async fn probe(socket: &Path, hello: Hello, store: Option<&StoreId>) -> Probe {
-    Probe::of(Client::connect(socket, hello, store).await.map(|(_, _, welcome)| welcome))
+pub async fn probe_daemon(socket: &Path, hello: Hello, store: Option<&StoreId>) -> ProbeResult {
+    ProbeResult::from_connect(IpcClient::connect(socket, hello, store).await.map(|(_, _, welcome)| welcome))
 }
 
-impl Probe {
+impl ProbeResult {
     /// What an attempt to connect tells.
     #[must_use]
-    pub fn of(connected: Result<Welcome, ConnectError>) -> Self {
+    pub fn from_connect(connected: Result<Welcome, ConnectError>) -> Self {
         match connected {
             Ok(welcome) => Self::Ready(welcome),
             Err(ConnectError::Refused { failure, peer: _ }) => Self::NeedsRestart(failure),
@@ -357,7 +364,7 @@ impl Probe {
 
 /// Whether the daemon signed this very handshake with the key of the store that is expected. A signature that another
 /// process passes on names another process than the one that listens.
-fn shows_store(
+fn proves_store(
     welcome: &Welcome,
     transcript: &Transcript,
     peer: Option<u32>,
@@ -365,42 +372,44 @@ fn shows_store(
 ) -> bool {
     store.is_none_or(|store| *store == welcome.store)
         && peer.is_none_or(|peer| peer == welcome.pid)
-        && welcome.protocol == PROTOCOL
-        && welcome.store.signed(transcript, &welcome.signature)
+        && welcome.protocol == PROTOCOL_VERSION
+        && welcome.store.verify_signature(transcript, &welcome.signature)
 }
 
-type Greeted = (Frames<stream::Reader>, stream::Writer, Welcome, Option<u32>);
+type ClientHandshake = (FrameReader<stream::PeerReader>, stream::PeerWriter, Welcome, Option<u32>);
 
-async fn greet(socket: &Path, hello: &Hello) -> Result<Greeted, ConnectError> {
+async fn greet_daemon(socket: &Path, hello: &Hello) -> Result<ClientHandshake, ConnectError> {
     let broken = |error: &dyn std::fmt::Display| ConnectError::Broken(error.to_string());
-    let name = address::name(socket).map_err(|error| broken(&error))?;
+    let name = address::socket_name(socket).map_err(|error| broken(&error))?;
     let stream =
         ConnectOptions::new().name(name).connect_tokio().await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ConnectError::Absent(error),
             _ => broken(&error),
         })?;
-    let Some(peer) = stream::own_peer(&stream).ok().flatten() else {
+    let Some(peer) = stream::same_user_peer(&stream).ok().flatten() else {
         return Err(ConnectError::Impostor);
     };
-    let (read, mut write) = stream::split(stream, peer).map_err(|error| broken(&error))?;
+    let (read, mut write) = stream::split_stream(stream, peer).map_err(|error| broken(&error))?;
     let peer = peer.pid;
-    let mut frames = Frames::new(read, GREETING_MOST);
-    let hello = encode(hello).map_err(|error| ConnectError::Broken(format!("{error:?}")))?;
+    let mut frames = FrameReader::new(read, MAX_GREETING_BYTES);
+    let hello = encode_frame(hello).map_err(|error| ConnectError::Broken(format!("{error:?}")))?;
     let sent = write.write_all(&hello).await;
     // A daemon that is busy refuses before it reads: its answer counts more than a failed write.
-    let answer = match frames.next().await {
+    let answer = match frames.next_frame().await {
         Ok(Some(answer)) => answer,
         Ok(None) => {
             return Err(broken(&sent.err().map_or("it hung up".to_owned(), |error| error.to_string())));
         }
-        Err(FrameError::Foreign(writer)) => return Err(ConnectError::Foreign(Process::of(Some(writer)))),
+        Err(FrameError::Foreign(writer)) => {
+            return Err(ConnectError::Foreign(PeerProcess::from_pid(Some(writer))));
+        }
         Err(error) => return Err(broken(&error)),
     };
-    match serde_json::from_slice::<Result<Welcome, Failure>>(answer.as_ref()) {
+    match serde_json::from_slice::<Result<Welcome, DaemonFailure>>(answer.as_ref()) {
         Ok(Ok(welcome)) => Ok((frames, write, welcome, peer)),
         Ok(Err(failure)) => Err(ConnectError::Refused { failure, peer }),
         Err(_) => Err(ConnectError::Refused {
-            failure: Failure::new(
+            failure: DaemonFailure::new(
                 FailureKind::Version,
                 "the daemon speaks another protocol than this program",
             )
@@ -430,7 +439,7 @@ impl OpenRequests {
         self.lock().as_mut()?.remove(&number)
     }
 
-    fn progress(&self, number: u64) -> Option<Progress> {
+    fn progress(&self, number: u64) -> Option<ForwardProgressSink> {
         self.lock().as_ref()?.get(&number)?.progress.clone()
     }
 
@@ -446,39 +455,39 @@ impl std::fmt::Debug for OpenRequests {
 }
 
 /// Takes a request back when its future is dropped before the answer came.
-struct Withdrawal<'a> {
+struct QuestionWithdrawal<'a> {
     number: u64,
     open: &'a OpenRequests,
-    outbox: &'a Outbox,
+    outbox: &'a MessageSender,
     sent: bool,
 }
 
-impl Drop for Withdrawal<'_> {
+impl Drop for QuestionWithdrawal<'_> {
     fn drop(&mut self) {
         let unanswered = self.open.take(self.number).is_some();
         if unanswered && self.sent {
             let withdraw = ToDaemon::Withdraw { number: self.number };
-            if self.outbox.push(&withdraw) == Err(SendError::Full) {
-                self.outbox.closing().close("the daemon does not read fast enough");
+            if self.outbox.try_send(&withdraw) == Err(SendError::Full) {
+                self.outbox.connection_end().close("the daemon does not read fast enough");
             }
         }
     }
 }
 
 /// Takes what the daemon says to whoever waits for it.
-struct Reader {
+struct ClientReader {
     open: Arc<OpenRequests>,
-    hearing: Arc<Hearing>,
-    closing: Closing,
-    push: mpsc::Sender<Push>,
+    hearing: Arc<NotificationSinkSlot>,
+    closing: ConnectionEnd,
+    push: mpsc::Sender<PushMessage>,
 }
 
-impl Reader {
-    async fn read(self, mut frames: Frames<stream::Reader>) {
+impl ClientReader {
+    async fn read_frames(self, mut frames: FrameReader<stream::PeerReader>) {
         let reason = loop {
             let read = tokio::select! {
-                read = frames.next() => read,
-                reason = self.closing.closed() => break reason,
+                read = frames.next_frame() => read,
+                reason = self.closing.wait_until_closed() => break reason,
             };
             let frame = match read {
                 Ok(Some(frame)) => frame,
@@ -489,7 +498,7 @@ impl Reader {
                 Ok(message) => message,
                 Err(error) => break format!("the daemon sent what is no message: {error}"),
             };
-            if let Err(reason) = self.take(message) {
+            if let Err(reason) = self.handle_message(message) {
                 break reason;
             }
         };
@@ -497,19 +506,19 @@ impl Reader {
         self.open.close();
     }
 
-    fn take(&self, message: FromDaemon) -> Result<(), String> {
+    fn handle_message(&self, message: FromDaemon) -> Result<(), String> {
         match message {
             FromDaemon::Response { number, result } => {
                 if let Some(request) = self.open.take(number) {
                     let _ = request.respond.send(result);
                 }
             }
-            FromDaemon::Push(Push::Progress { number, params }) => {
+            FromDaemon::Push(PushMessage::Progress { number, params }) => {
                 if let Some(progress) = self.open.progress(number) {
                     progress(params);
                 }
             }
-            FromDaemon::Push(Push::Notification { server, method, params }) => {
+            FromDaemon::Push(PushMessage::Notification { server, method, params }) => {
                 if let Some(hear) = self.hearing.0.get() {
                     hear(server, &method, params);
                 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Why a request was refused, or failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub struct DaemonFailure {
     /// What kind of failure.
     pub kind: FailureKind,
     /// For people: what, where and why.
@@ -14,7 +14,7 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
-impl Failure {
+impl DaemonFailure {
     /// A failure without a hint.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None }

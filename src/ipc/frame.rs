@@ -9,33 +9,36 @@ use tokio::time::{Instant, timeout_at};
 use super::stream::ForeignWriter;
 
 /// The longest message, in bytes, in either direction.
-pub const FRAME_MOST: usize = 16 << 20;
+pub const MAX_FRAME_BYTES: usize = 16 << 20;
 
 /// The longest message before the welcome.
-pub(super) const GREETING_MOST: usize = 64 << 10;
+pub(super) const MAX_GREETING_BYTES: usize = 64 << 10;
 
 const LENGTH_BYTES: usize = 4;
 
 /// How long a peer may take from the first byte of a message to the last.
 pub(super) const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much is read at a time.
-const READ_BYTES: usize = 16 << 10;
+const READ_CHUNK_BYTES: usize = 16 << 10;
 
 /// Why a message is no frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unfit {
-    /// It is longer than [`FRAME_MOST`]: its length.
+pub(super) enum EncodeError {
+    /// It is longer than [`MAX_FRAME_BYTES`]: its length.
     TooLong(usize),
     /// It holds something that JSON has no words for: a path that is no UTF-8.
-    NoJson(String),
+    NotJson(String),
 }
 
 /// A message as a frame.
-pub(super) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Unfit> {
+pub(super) fn encode_frame<T: Serialize>(message: &T) -> Result<Vec<u8>, EncodeError> {
     let mut frame = vec![0; LENGTH_BYTES];
-    serde_json::to_writer(&mut frame, message).map_err(|error| Unfit::NoJson(error.to_string()))?;
+    serde_json::to_writer(&mut frame, message).map_err(|error| EncodeError::NotJson(error.to_string()))?;
     let length = frame.len() - LENGTH_BYTES;
-    let prefix = u32::try_from(length).ok().filter(|_| length <= FRAME_MOST).ok_or(Unfit::TooLong(length))?;
+    let prefix = u32::try_from(length)
+        .ok()
+        .filter(|_| length <= MAX_FRAME_BYTES)
+        .ok_or(EncodeError::TooLong(length))?;
     frame[..LENGTH_BYTES].copy_from_slice(&prefix.to_be_bytes());
     Ok(frame)
 }
@@ -58,7 +61,7 @@ pub(super) enum FrameError {
 }
 
 impl FrameError {
-    fn of(error: std::io::Error) -> Self {
+    fn from_io(error: std::io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<ForeignWriter>()) {
             Some(ForeignWriter(writer)) => Self::Foreign(*writer),
             None => Self::Io(error),
@@ -68,14 +71,14 @@ impl FrameError {
 
 /// The frames that a peer sends.
 #[derive(Debug)]
-pub(super) struct Frames<R> {
-    from: R,
+pub(super) struct FrameReader<R> {
+    reader: R,
     /// What was read and not given yet. It grows with what arrives, not with what is announced.
     buffer: Vec<u8>,
     max_length: usize,
     timeout: Duration,
     /// When the first byte of the frame in `buffer` came.
-    begun: Option<Instant>,
+    begun_at: Option<Instant>,
 }
 
 /// One frame's message.
@@ -88,36 +91,36 @@ impl AsRef<[u8]> for Frame {
     }
 }
 
-impl<R: AsyncRead + Unpin> Frames<R> {
+impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads frames of at most `max_length` bytes.
     pub(super) const fn new(from: R, max_length: usize) -> Self {
-        Self { from, buffer: Vec::new(), max_length, timeout: FRAME_TIMEOUT, begun: None }
+        Self { reader: from, buffer: Vec::new(), max_length, timeout: FRAME_TIMEOUT, begun_at: None }
     }
 
     /// Changes the limit for the frames that follow.
-    pub(super) const fn allow(&mut self, max_length: usize) {
+    pub(super) const fn set_max_length(&mut self, max_length: usize) {
         self.max_length = max_length;
     }
 
     /// The next frame; none at a clean end. A peer that sends a byte at a time has [`FRAME_TIMEOUT`] for a whole
     /// frame. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+    pub(super) async fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             if let Some(frame) = self.take_frame()? {
                 return Ok(Some(frame));
             }
-            if !self.buffer.is_empty() && self.begun.is_none() {
-                self.begun = Some(Instant::now());
+            if !self.buffer.is_empty() && self.begun_at.is_none() {
+                self.begun_at = Some(Instant::now());
             }
-            self.buffer.reserve(READ_BYTES);
-            let reading = self.from.read_buf(&mut self.buffer);
-            let read = match self.begun {
+            self.buffer.reserve(READ_CHUNK_BYTES);
+            let reading = self.reader.read_buf(&mut self.buffer);
+            let read = match self.begun_at {
                 None => reading.await,
                 Some(begun) => {
                     timeout_at(begun + self.timeout, reading).await.map_err(|_| FrameError::TooSlow)?
                 }
             };
-            if read.map_err(FrameError::of)? == 0 {
+            if read.map_err(FrameError::from_io)? == 0 {
                 return match self.buffer.is_empty() {
                     true => Ok(None),
                     false => Err(FrameError::Io(std::io::ErrorKind::UnexpectedEof.into())),
@@ -138,7 +141,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             return Ok(None);
         }
         let rest = self.buffer.split_off(end);
-        self.begun = None;
+        self.begun_at = None;
         Ok(Some(Frame(std::mem::replace(&mut self.buffer, rest))))
     }
 }
@@ -149,40 +152,40 @@ mod tests {
 
     #[tokio::test]
     async fn frames_read_back_in_order() {
-        let bytes = [encode(&"one").expect("short"), encode(&2).expect("short")].concat();
-        let mut frames = Frames::new(&bytes[..], 100);
-        assert_eq!(frames.next().await.expect("frame").expect("one").as_ref(), b"\"one\"");
-        assert_eq!(frames.next().await.expect("frame").expect("two").as_ref(), b"2");
-        assert!(frames.next().await.expect("end").is_none());
+        let bytes = [encode_frame(&"one").expect("short"), encode_frame(&2).expect("short")].concat();
+        let mut frames = FrameReader::new(&bytes[..], 100);
+        assert_eq!(frames.next_frame().await.expect("frame").expect("one").as_ref(), b"\"one\"");
+        assert_eq!(frames.next_frame().await.expect("frame").expect("two").as_ref(), b"2");
+        assert!(frames.next_frame().await.expect("end").is_none());
     }
 
     #[tokio::test]
     async fn an_announced_length_beyond_the_limit_is_an_error_before_anything_is_read() {
         let bytes = 0xffff_ffff_u32.to_be_bytes();
-        let mut frames = Frames::new(&bytes[..], 100);
-        assert!(matches!(frames.next().await.err(), Some(FrameError::TooLong(100))));
+        let mut frames = FrameReader::new(&bytes[..], 100);
+        assert!(matches!(frames.next_frame().await.err(), Some(FrameError::TooLong(100))));
     }
 
     #[tokio::test]
     async fn a_peer_that_sends_a_byte_at_a_time_has_so_long_for_a_whole_frame() {
         use tokio::io::AsyncWriteExt as _;
         let (mut peer, own) = tokio::io::duplex(64);
-        let mut frames = Frames::new(own, 100);
+        let mut frames = FrameReader::new(own, 100);
         frames.timeout = Duration::from_millis(200);
-        let waiting = tokio::time::timeout(3 * frames.timeout, frames.next()).await;
+        let waiting = tokio::time::timeout(3 * frames.timeout, frames.next_frame()).await;
         assert!(
             waiting.is_err(),
             "a peer that is silent between its frames may be so for as long as it likes"
         );
         let slow = tokio::spawn(async move {
-            for byte in encode(&"x".repeat(90)).expect("short") {
+            for byte in encode_frame(&"x".repeat(90)).expect("short") {
                 if peer.write_all(&[byte]).await.is_err() {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        assert!(matches!(frames.next().await.err(), Some(FrameError::TooSlow)));
+        assert!(matches!(frames.next_frame().await.err(), Some(FrameError::TooSlow)));
         drop(frames);
         slow.await.expect("it ends");
     }
@@ -191,28 +194,32 @@ mod tests {
     async fn what_comes_in_pieces_and_several_at_once_is_read_whole() {
         use tokio::io::AsyncWriteExt as _;
         let (mut peer, own) = tokio::io::duplex(7);
-        let mut frames = Frames::new(own, 1_000);
-        let sent = [encode(&"x".repeat(900)), encode(&1), encode(&"")].map(|frame| frame.expect("short"));
+        let mut frames = FrameReader::new(own, 1_000);
+        let sent = [encode_frame(&"x".repeat(900)), encode_frame(&1), encode_frame(&"")]
+            .map(|frame| frame.expect("short"));
         let bytes = sent.concat();
         tokio::spawn(async move { peer.write_all(&bytes).await });
         for frame in &sent {
-            let read = frames.next().await.expect("read").expect("a frame");
+            let read = frames.next_frame().await.expect("read").expect("a frame");
             assert_eq!(read.as_ref(), &frame[LENGTH_BYTES..]);
         }
-        assert!(frames.next().await.expect("a clean end").is_none());
+        assert!(frames.next_frame().await.expect("a clean end").is_none());
     }
 
     #[tokio::test]
     async fn half_a_frame_is_an_error() {
-        let mut bytes = encode(&"whole").expect("short");
+        let mut bytes = encode_frame(&"whole").expect("short");
         bytes.pop();
-        let mut frames = Frames::new(&bytes[..], 100);
-        assert!(matches!(frames.next().await.err(), Some(FrameError::Io(_))));
+        let mut frames = FrameReader::new(&bytes[..], 100);
+        assert!(matches!(frames.next_frame().await.err(), Some(FrameError::Io(_))));
     }
 
     #[test]
     fn a_message_beyond_the_limit_is_not_encoded() {
-        assert_eq!(encode(&"x".repeat(FRAME_MOST)).err(), Some(Unfit::TooLong(FRAME_MOST + 2)));
-        assert!(encode(&"x".repeat(FRAME_MOST - 2)).is_ok());
+        assert_eq!(
+            encode_frame(&"x".repeat(MAX_FRAME_BYTES)).err(),
+            Some(EncodeError::TooLong(MAX_FRAME_BYTES + 2))
+        );
+        assert!(encode_frame(&"x".repeat(MAX_FRAME_BYTES - 2)).is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! The daemon's end: one listener for a user, and the greeting of whoever connects.
 //!
-//! The socket is never taken from a process that lives: a [`Lock`] says who may bind, and it is held as long as
+//! The socket is never taken from a process that lives: a [`DaemonLock`] says who may bind, and it is held as long as
 //! the listener. Nothing is removed but a socket: one that nobody answers on, and at the end one's own.
 
 use std::io;
@@ -14,51 +14,51 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
 use super::address::SocketFile;
-use super::failure::{Failure, FailureKind};
-use super::frame::{FRAME_MOST, FrameError, Frames, GREETING_MOST, encode};
-use super::lock::{BindError, Lock};
-use super::messages::{FromDaemon, Hello, PROTOCOL, ToDaemon, Welcome};
-use super::outbox::{Closing, Outbox};
-use super::{Process, address, stream};
-use crate::identity::Transcript;
+use super::failure::{DaemonFailure, FailureKind};
+use super::frame::{FrameError, FrameReader, MAX_FRAME_BYTES, MAX_GREETING_BYTES, encode_frame};
+use super::lock::{BindError, DaemonLock};
+use super::message_sender::{ConnectionEnd, MessageSender};
+use super::messages::{FromDaemon, Hello, PROTOCOL_VERSION, ToDaemon, Welcome};
+use super::{PeerProcess, address, stream};
+use crate::store_identity::Transcript;
 
 /// How long a peer has to say who it is.
-const GREETING: Duration = Duration::from_secs(5);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Listens on the socket for as long as it lives.
 #[derive(Debug)]
-pub struct Listener {
+pub struct DaemonListener {
     // Dropped in this order: the file goes while the lock is held and its socket still lives, so that it is
     // never another's.
     file: SocketFile,
     socket: Socket,
-    lock: Lock,
+    lock: DaemonLock,
 }
 
-impl Listener {
+impl DaemonListener {
     /// Binds. A socket that nobody answers on is removed first; anything else in its place stays.
     ///
     /// # Errors
     /// See [`BindError`].
-    pub async fn bind(path: &Path, lock: Lock) -> Result<Self, BindError> {
+    pub async fn bind(path: &Path, lock: DaemonLock) -> Result<Self, BindError> {
         let system = |what: String| move |error| BindError::System(what, error);
         if let Some(directory) = path.parent() {
             address::check_directory(directory)
                 .map_err(system(format!("trust the directory of the socket {}", path.display())))?;
         }
         let listen = || format!("listen on {}", path.display());
-        let socket = match address::bind(path) {
+        let socket = match address::bind_socket(path) {
             Ok(socket) => socket,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 // What is no socket, or leads to one, refuses a connection just as a dead socket does.
                 if !address::is_socket(path).map_err(system(listen()))? {
                     return Err(BindError::Occupied(path.to_owned()));
                 }
-                if is_answered(path).await {
+                if is_socket_alive(path).await {
                     return Err(BindError::Running);
                 }
-                address::remove(path).map_err(system(format!("remove the old {}", path.display())))?;
-                address::bind(path).map_err(system(listen()))?
+                address::remove_socket(path).map_err(system(format!("remove the old {}", path.display())))?;
+                address::bind_socket(path).map_err(system(listen()))?
             }
             Err(error) => return Err(BindError::System(listen(), error)),
         };
@@ -67,7 +67,7 @@ impl Listener {
 
     /// Listens no more, but keeps others from listening until the lock is dropped.
     #[must_use]
-    pub fn retire(self) -> Lock {
+    pub fn stop_listening(self) -> DaemonLock {
         let Self { file, socket, lock } = self;
         drop(file);
         drop(socket);
@@ -78,13 +78,13 @@ impl Listener {
     ///
     /// # Errors
     /// When the system can't accept, as when too many files are open; a later try may succeed.
-    pub async fn accept(&self) -> io::Result<Accepted> {
+    pub async fn accept(&self) -> io::Result<AcceptedPeer> {
         loop {
             let stream = self.socket.accept().await?;
-            match stream::own_peer(&stream) {
+            match stream::same_user_peer(&stream) {
                 Ok(Some(peer)) => {
-                    let Ok((read, write)) = stream::split(stream, peer) else { continue };
-                    return Ok(Accepted { read, write, process: Process::of(peer.pid) });
+                    let Ok((read, write)) = stream::split_stream(stream, peer) else { continue };
+                    return Ok(AcceptedPeer { read, write, process: PeerProcess::from_pid(peer.pid) });
                 }
                 Ok(None) => tracing::warn!("turned away a process of another user"),
                 Err(_) => {}
@@ -94,9 +94,9 @@ impl Listener {
 }
 
 /// Whether somebody listens there. Unsure means yes: a socket is removed only when it is surely dead.
-async fn is_answered(path: &Path) -> bool {
-    let Ok(name) = address::name(path) else { return true };
-    match tokio::time::timeout(GREETING, ConnectOptions::new().name(name).connect_tokio()).await {
+async fn is_socket_alive(path: &Path) -> bool {
+    let Ok(name) = address::socket_name(path) else { return true };
+    match tokio::time::timeout(GREETING_TIMEOUT, ConnectOptions::new().name(name).connect_tokio()).await {
         Ok(Err(error)) => error.kind() != io::ErrorKind::ConnectionRefused,
         Ok(Ok(_)) | Err(_) => true,
     }
@@ -104,16 +104,16 @@ async fn is_answered(path: &Path) -> bool {
 
 /// A process that connected and has said nothing yet.
 #[derive(Debug)]
-pub struct Accepted {
-    read: stream::Reader,
-    write: stream::Writer,
-    process: Process,
+pub struct AcceptedPeer {
+    read: stream::PeerReader,
+    write: stream::PeerWriter,
+    process: PeerProcess,
 }
 
-impl Accepted {
+impl AcceptedPeer {
     /// The process.
     #[must_use]
-    pub const fn process(&self) -> &Process {
+    pub const fn process(&self) -> &PeerProcess {
         &self.process
     }
 
@@ -122,106 +122,121 @@ impl Accepted {
     ///
     /// # Errors
     /// Why there is no connection, for the log.
-    pub async fn greet(
+    pub async fn greet_peer(
         self,
         build: &str,
-        welcome: impl FnOnce(&Hello) -> Result<Welcome, Failure>,
-    ) -> Result<Greeted, Failure> {
+        welcome: impl FnOnce(&Hello) -> Result<Welcome, DaemonFailure>,
+    ) -> Result<GreetedPeer, DaemonFailure> {
         let Self { read, mut write, .. } = self;
-        let mut frames = Frames::new(read, GREETING_MOST);
+        let mut frames = FrameReader::new(read, MAX_GREETING_BYTES);
         let greeting = async {
-            let heard = hear(&mut frames, build).await;
+            let heard = read_hello(&mut frames, build).await;
             let heard = heard.and_then(|hello| welcome(&hello).map(|welcome| (hello, welcome)));
             let answer = heard.as_ref().map(|(_, welcome)| welcome);
-            let told = match encode(&answer) {
+            let told = match encode_frame(&answer) {
                 Ok(frame) => write.write_all(&frame).await,
                 Err(_) => Ok(()),
             };
             // Why it was refused counts more than that it does not hear of it.
-            heard.and_then(|heard| told.map(|()| heard).map_err(|error| gone(&error)))
+            heard.and_then(|heard| told.map(|()| heard).map_err(|error| connection_failure(&error)))
         };
-        let (hello, welcome) = tokio::time::timeout(GREETING, greeting).await.unwrap_or_else(|_| {
-            Err(Failure::new(FailureKind::Invalid, "it did not say who it is in time"))
-        })?;
-        frames.allow(FRAME_MOST);
-        let closing = Closing::default();
-        let outbox = Outbox::start(write, closing.clone());
+        let (hello, welcome) =
+            tokio::time::timeout(GREETING_TIMEOUT, greeting).await.unwrap_or_else(|_| {
+                Err(DaemonFailure::new(FailureKind::Invalid, "it did not say who it is in time"))
+            })?;
+        frames.set_max_length(MAX_FRAME_BYTES);
+        let closing = ConnectionEnd::default();
+        let outbox = MessageSender::start(write, closing.clone());
         let transcript = welcome.transcript(&hello);
-        Ok(Greeted { hello, transcript, inbox: Inbox { frames, outbox: outbox.clone(), closing }, outbox })
+        Ok(GreetedPeer {
+            hello,
+            transcript,
+            receiver: MessageReceiver { frames, outbox: outbox.clone(), closing },
+            sender: outbox,
+        })
     }
 
     /// Sends it away at once.
-    pub async fn refuse(self, failure: Failure) {
+    pub async fn refuse_peer(self, failure: DaemonFailure) {
         let Self { read: _read, mut write, .. } = self;
-        if let Ok(frame) = encode(&Err::<Welcome, _>(failure)) {
-            let _ = tokio::time::timeout(GREETING, write.write_all(&frame)).await;
+        if let Ok(frame) = encode_frame(&Err::<Welcome, _>(failure)) {
+            let _ = tokio::time::timeout(GREETING_TIMEOUT, write.write_all(&frame)).await;
         }
     }
 }
 
 /// A connection whose greeting is over.
 #[derive(Debug)]
-pub struct Greeted {
+pub struct GreetedPeer {
     /// Who is there.
     pub hello: Hello,
     /// What both ends said until now.
     pub transcript: Transcript,
     /// What it says from now on.
-    pub inbox: Inbox,
+    pub receiver: MessageReceiver,
     /// What it is told.
-    pub outbox: Outbox,
+    pub sender: MessageSender,
 }
 
-async fn hear(frames: &mut Frames<stream::Reader>, build: &str) -> Result<Hello, Failure> {
-    let frame = frames.next().await.map_err(|error| malformed(&error))?.ok_or_else(|| gone(&"no hello"))?;
+async fn read_hello(
+    frames: &mut FrameReader<stream::PeerReader>,
+    build: &str,
+) -> Result<Hello, DaemonFailure> {
+    let frame = frames
+        .next_frame()
+        .await
+        .map_err(|error| malformed_failure(&error))?
+        .ok_or_else(|| connection_failure(&"no hello"))?;
     // Another version may say hello in other words: its number is read alone first.
     #[derive(Deserialize)]
-    struct Version {
+    struct HelloVersion {
         protocol: u32,
     }
-    let Version { protocol } = serde_json::from_slice(frame.as_ref()).map_err(|error| malformed(&error))?;
-    if protocol != PROTOCOL {
-        let message =
-            format!("the daemon {build} speaks protocol {PROTOCOL}, and this program speaks {protocol}",);
-        let hint = if protocol > PROTOCOL {
+    let HelloVersion { protocol } =
+        serde_json::from_slice(frame.as_ref()).map_err(|error| malformed_failure(&error))?;
+    if protocol != PROTOCOL_VERSION {
+        let message = format!(
+            "the daemon {build} speaks protocol {PROTOCOL_VERSION}, and this program speaks {protocol}",
+        );
+        let hint = if protocol > PROTOCOL_VERSION {
             "restart the daemon: portero daemon stop, then run this again"
         } else {
             "upgrade this program: the daemon is newer; a session takes the new one when it is restarted"
         };
-        return Err(Failure::new(FailureKind::Version, message).with_hint(hint));
+        return Err(DaemonFailure::new(FailureKind::Version, message).with_hint(hint));
     }
-    serde_json::from_slice(frame.as_ref()).map_err(|error| malformed(&error))
+    serde_json::from_slice(frame.as_ref()).map_err(|error| malformed_failure(&error))
 }
 
-fn malformed(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(FailureKind::Invalid, format!("that is no message: {error}"))
+fn malformed_failure(error: &dyn std::fmt::Display) -> DaemonFailure {
+    DaemonFailure::new(FailureKind::Invalid, format!("that is no message: {error}"))
 }
 
-fn gone(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(FailureKind::Invalid, format!("the connection ended: {error}"))
+fn connection_failure(error: &dyn std::fmt::Display) -> DaemonFailure {
+    DaemonFailure::new(FailureKind::Invalid, format!("the connection ended: {error}"))
 }
 
 /// What a peer says.
 #[derive(Debug)]
-pub struct Inbox {
-    frames: Frames<stream::Reader>,
-    outbox: Outbox,
-    closing: Closing,
+pub struct MessageReceiver {
+    frames: FrameReader<stream::PeerReader>,
+    outbox: MessageSender,
+    closing: ConnectionEnd,
 }
 
-impl Inbox {
+impl MessageReceiver {
     /// The next thing that the peer says; none once the connection ended, for which the outbox's
-    /// [`Closing`] holds the reason. A peer that speaks nonsense is told so and left. Dropping the future
+    /// [`ConnectionEnd`] holds the reason. A peer that speaks nonsense is told so and left. Dropping the future
     /// loses nothing.
-    pub async fn next(&mut self) -> Option<ToDaemon> {
+    pub async fn next_message(&mut self) -> Option<ToDaemon> {
         let read = tokio::select! {
-            read = self.frames.next() => read,
-            _ = self.closing.closed() => return None,
+            read = self.frames.next_frame() => read,
+            _ = self.closing.wait_until_closed() => return None,
         };
         let ended = match read {
             Ok(Some(frame)) => match serde_json::from_slice(frame.as_ref()) {
                 Ok(message) => return Some(message),
-                Err(error) => malformed(&error),
+                Err(error) => malformed_failure(&error),
             },
             Ok(None) => {
                 self.closing.close("the other side hung up");
@@ -233,11 +248,11 @@ impl Inbox {
             }
             Err(error @ FrameError::Foreign(_)) => {
                 tracing::warn!(%error, "a connection ended");
-                Failure::new(FailureKind::Invalid, error.to_string())
+                DaemonFailure::new(FailureKind::Invalid, error.to_string())
             }
-            Err(error @ (FrameError::TooLong(_) | FrameError::TooSlow)) => malformed(&error),
+            Err(error @ (FrameError::TooLong(_) | FrameError::TooSlow)) => malformed_failure(&error),
         };
-        let _ = self.outbox.push(&FromDaemon::Closing(ended.clone()));
+        let _ = self.outbox.try_send(&FromDaemon::Closing(ended.clone()));
         self.closing.close(ended.message);
         None
     }

@@ -7,15 +7,15 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::files::{self, Links, Pipes};
-use crate::plain::plain;
+use crate::files::{self, PipeMode, SymlinkMode};
+use crate::printable::escape_controls;
 
 /// The longest word of a holder that is read.
-const HOLDER_BYTES: u64 = 4 << 10;
+const MAX_HOLDER_BYTES: u64 = 4 << 10;
 
 /// The right to listen and to use the state, until it is dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub struct DaemonLock {
     // Dropped in this order: who gets the right to listen then finds the state free.
     state: Option<File>,
     _runtime: File,
@@ -41,7 +41,7 @@ pub enum BindError {
 impl BindError {
     /// What to do, for a person; none where the error itself says so.
     #[must_use]
-    pub const fn advice(&self) -> Option<&'static str> {
+    pub const fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Running | Self::System(..) => None,
             Self::StateInUse(_) => Some(
@@ -53,13 +53,13 @@ impl BindError {
     }
 }
 
-impl Lock {
+impl DaemonLock {
     /// Takes the lock of a runtime directory, a file that is made where it is not there.
     ///
     /// # Errors
     /// [`BindError::Running`] where another daemon holds it.
-    pub fn take(path: &Path) -> Result<Self, BindError> {
-        let runtime = hold(path)?.ok_or(BindError::Running)?;
+    pub fn acquire(path: &Path) -> Result<Self, BindError> {
+        let runtime = try_lock_file(path)?.ok_or(BindError::Running)?;
         Ok(Self { state: None, _runtime: runtime })
     }
 
@@ -68,7 +68,9 @@ impl Lock {
     /// # Errors
     /// [`BindError::StateInUse`] where another daemon holds it.
     pub fn with_state(mut self, path: &Path, runtime: &Path) -> Result<Self, BindError> {
-        let Some(mut file) = hold(path)? else { return Err(BindError::StateInUse(holder(path))) };
+        let Some(mut file) = try_lock_file(path)? else {
+            return Err(BindError::StateInUse(describe_holder(path)));
+        };
         let word =
             format!("process {}, with the runtime directory {}", std::process::id(), runtime.display());
         // Only for people: the lock holds without it.
@@ -79,9 +81,9 @@ impl Lock {
 }
 
 /// The locked file; none where another process holds it.
-fn hold(path: &Path) -> Result<Option<File>, BindError> {
+fn try_lock_file(path: &Path) -> Result<Option<File>, BindError> {
     let failed = |error: io::Error| BindError::System(format!("lock {}", path.display()), error);
-    let file = files::open_lock(path).map_err(|error| failed(error.into()))?;
+    let file = files::open_lock_file(path).map_err(|error| failed(error.into()))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -90,9 +92,9 @@ fn hold(path: &Path) -> Result<Option<File>, BindError> {
 }
 
 /// What the holder of the lock left word of; the system may keep others from reading it.
-fn holder(path: &Path) -> String {
-    match files::read_text(path, HOLDER_BYTES, Links::Refuse, Pipes::Refuse) {
-        Ok(word) if !word.trim().is_empty() => plain(word.trim()).into_owned(),
+fn describe_holder(path: &Path) -> String {
+    match files::read_text(path, MAX_HOLDER_BYTES, SymlinkMode::Refuse, PipeMode::Refuse) {
+        Ok(word) if !word.trim().is_empty() => escape_controls(word.trim()).into_owned(),
         Ok(_) | Err(_) => "another process".to_owned(),
     }
 }

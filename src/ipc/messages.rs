@@ -4,19 +4,19 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::challenge::Disclosed;
-use super::failure::Failure;
+use super::challenge::DisclosedSecret;
+use super::failure::DaemonFailure;
 use super::request::{RawRequest, WipedJson};
 use crate::anonymize::Fake;
-use crate::identity::{Handshake, Nonce, StoreId, StoreKey, Transcript};
 use crate::json::RawJson;
-use crate::names::{AgentSession, Principal, ServerName, SessionId, TaskId};
-use crate::policy::Standing;
-use crate::task::State;
+use crate::names::{AgentSessionId, Principal, ServerName, SessionId, TaskId};
+use crate::policy::Overrides;
+use crate::store_identity::{Handshake, Nonce, StoreId, StoreKey, Transcript};
+use crate::task::TaskState;
 
 /// The version of this protocol. It grows when an old peer would misunderstand a new one; a release that
 /// changes nothing here keeps it.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// How many requests one connection may have open: as many as a session takes requests of its client.
 pub const MAX_OPEN_REQUESTS: usize = 4096;
@@ -24,14 +24,14 @@ pub const MAX_OPEN_REQUESTS: usize = 4096;
 /// The first message of a connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hello {
-    /// [`PROTOCOL`] of the one that connects.
+    /// [`PROTOCOL_VERSION`] of the one that connects.
     pub protocol: u32,
     /// Its version, for people.
     pub build: String,
     /// The configuration directory that it reads; the daemon serves one.
     pub config: PathBuf,
     /// Who connects.
-    pub peer: Peer,
+    pub peer: PeerRole,
     /// What the daemon signs to show which store it keeps. [`Client::connect`](super::Client::connect) makes a new one.
     #[serde(default)]
     pub nonce: Nonce,
@@ -40,14 +40,14 @@ pub struct Hello {
 /// Who connects.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Peer {
+pub enum PeerRole {
     /// One agent's session.
     Session {
         /// Its id.
         id: SessionId,
         /// The session of the agent's own program, where it says one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        agent_session: Option<AgentSession>,
+        agent_session: Option<AgentSessionId>,
         /// On whose behalf it acts.
         principal: Principal,
         /// The directory that servers are started in.
@@ -60,13 +60,13 @@ pub enum Peer {
 /// The daemon's answer to a [`Hello`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Welcome {
-    /// [`PROTOCOL`] of the daemon.
+    /// [`PROTOCOL_VERSION`] of the daemon.
     pub protocol: u32,
     /// Its version.
     pub build: String,
     /// Its process id.
     pub pid: u32,
-    /// [`Confirmed::digest`](crate::confirmed::Confirmed::digest) of what a person confirmed of the configuration.
+    /// [`Confirmed::digest`](crate::approved_config::Confirmed::digest) of what a person confirmed of the configuration.
     pub confirmed: String,
     /// The store that it keeps.
     pub store: StoreId,
@@ -82,7 +82,7 @@ impl Welcome {
     pub fn sign(hello: &Hello, store: &StoreKey, build: String, confirmed: String) -> Self {
         let (pid, store_id, nonce) = (std::process::id(), store.id().clone(), Nonce::fresh());
         let mut welcome = Self {
-            protocol: PROTOCOL,
+            protocol: PROTOCOL_VERSION,
             build,
             pid,
             confirmed,
@@ -97,7 +97,7 @@ impl Welcome {
     /// What both ends said when the connection began.
     #[must_use]
     pub fn transcript(&self, hello: &Hello) -> Transcript {
-        Transcript::of(&Handshake {
+        Transcript::from_handshake(&Handshake {
             protocol: self.protocol,
             client: &hello.nonce,
             daemon: &self.nonce,
@@ -141,21 +141,21 @@ pub enum FromDaemon {
         /// The request's number.
         number: u64,
         /// What came of it.
-        result: Result<WipedJson, Failure>,
+        result: Result<WipedJson, DaemonFailure>,
     },
     /// Something that was not asked for.
-    Push(Push),
+    Push(PushMessage),
     /// The daemon ends this connection, and why.
-    Closing(Failure),
+    Closing(DaemonFailure),
 }
 
 /// What the daemon tells a session unasked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Push {
+pub enum PushMessage {
     /// Rules or grants changed. The session answers [`ToDaemon::Follows`] once it decides by them; the
     /// command that made the change returns only then.
-    Standing(Standing),
+    Standing(Overrides),
     /// The configuration changed and is valid, or a person confirmed it: read it again.
     Config {
         /// As in [`Welcome::confirmed`].
@@ -166,7 +166,7 @@ pub enum Push {
         /// The task.
         task: TaskId,
         /// Its state.
-        state: State,
+        state: TaskState,
     },
     /// Progress of a call that the daemon makes for this session: the notification's `params`.
     Progress {
@@ -182,7 +182,7 @@ pub enum Push {
         /// The number of the request on its connection.
         number: u64,
         /// What the person is to tap.
-        tap: Disclosed,
+        tap: DisclosedSecret,
         /// For how long it is waited for, in seconds.
         seconds: u64,
     },

@@ -1,9 +1,9 @@
 //! The messages between the programs, over the local socket or named pipe.
 //!
-//! Frames are JSON with a four-byte big-endian length before them, at most [`FRAME_MOST`] long. The first
-//! message of a connection is a [`Hello`]; the daemon answers with a [`Welcome`] or a [`Failure`]. Then both
+//! Frames are JSON with a four-byte big-endian length before them, at most [`MAX_FRAME_BYTES`] long. The first
+//! message of a connection is a [`Hello`]; the daemon answers with a [`Welcome`] or a [`DaemonFailure`]. Then both
 //! sides send [`ToDaemon`] and [`FromDaemon`]. Each request is a type of [`requests`], and its response the type that
-//! it names. A request of an unknown method gets a [`Failure`], unknown fields are
+//! it names. A request of an unknown method gets a [`DaemonFailure`], unknown fields are
 //! ignored, another protocol version is refused with advice, and what is no message ends the connection
 //! with a reason.
 //!
@@ -17,36 +17,40 @@ mod failure;
 mod frame;
 mod listener;
 mod lock;
+mod message_sender;
 mod messages;
-mod outbox;
 mod process;
 mod request;
 pub mod requests;
+mod risk;
 mod status;
 mod stream;
 mod telegram;
-mod width;
 
-pub use challenge::{Challenge, Disclosed, Given, NewPassphrase};
-pub use client::{AskError, Client, ConnectError, NotificationSink, Probe, Progress, probe};
-pub use failure::{Failure, FailureKind};
-pub use frame::FRAME_MOST;
-pub use listener::{Accepted, Greeted, Inbox, Listener};
-pub use lock::{BindError, Lock};
-pub use messages::{FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL, Peer, Push, ToDaemon, Welcome};
-pub use outbox::{Closing, Outbox, SendError};
-pub use process::Process;
+pub use challenge::{Challenge, DisclosedSecret, GivenProof, NewPassphrase};
+pub use client::{
+    ConnectError, ForwardProgressSink, IpcClient, NotificationSink, ProbeResult, RequestError, probe_daemon,
+};
+pub use failure::{DaemonFailure, FailureKind};
+pub use frame::MAX_FRAME_BYTES;
+pub use listener::{AcceptedPeer, DaemonListener, GreetedPeer, MessageReceiver};
+pub use lock::{BindError, DaemonLock};
+pub use message_sender::{ConnectionEnd, MessageSender, SendError};
+pub use messages::{
+    FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PeerRole, PushMessage, ToDaemon, Welcome,
+};
+pub use process::PeerProcess;
 pub use request::{RawRequest, Request, Response, WipedJson};
 pub use requests::approvals::{Look, RealTask, Watched};
 pub use requests::config::Waiting;
 pub use requests::overrides::{Acting, Reaching};
 pub use requests::sessions::ForwardedCall;
-pub use status::{AuditState, Authenticator, Counts, Status, Unsaved};
+pub use risk::{MAX_NARROW_GRANT, Risk};
+pub use status::{AuditStatus, CallCounts, DaemonStatus, EnrolledAuthenticator, UnsavedChanges};
 pub use telegram::{
-    PairingCode, TelegramConfirms, TelegramGroup, TelegramPerson, TelegramRefused, TelegramState,
+    PairingCode, TelegramConfirmation, TelegramGroup, TelegramPerson, TelegramRefused, TelegramState,
     TelegramStatus, TelegramTrouble,
 };
-pub use width::{NARROW_GRANT_MOST, Width};
 
 #[cfg(all(test, unix))]
 mod tests;

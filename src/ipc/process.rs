@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The process at the other end of a connection, as far as the system tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Process {
+pub struct PeerProcess {
     /// Its id.
     pub pid: Option<u32>,
     /// The process that started it, or that took it in.
@@ -13,16 +13,16 @@ pub struct Process {
     pub programs: Vec<String>,
 }
 
-impl Process {
+impl PeerProcess {
     /// What is known of a process id. Read it when the connection is new: ids are used again.
     #[must_use]
-    pub fn of(pid: Option<u32>) -> Self {
+    pub fn from_pid(pid: Option<u32>) -> Self {
         let (parent, programs) = pid.map(lineage).unwrap_or_default();
         Self { pid, parent, programs }
     }
 }
 
-impl fmt::Display for Process {
+impl fmt::Display for PeerProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(pid) = self.pid else { return f.write_str("unknown process") };
         match self.programs.split_first() {
@@ -36,9 +36,9 @@ impl fmt::Display for Process {
 /// The parent of `pid`, and the programs from `pid` up to the one below init; at most eight.
 #[cfg(target_os = "linux")]
 fn lineage(mut pid: u32) -> (Option<u32>, Vec<String>) {
-    const GENERATIONS_MOST: usize = 8;
+    const MAX_GENERATIONS: usize = 8;
     let (mut first, mut programs) = (None, Vec::new());
-    while pid > 1 && programs.len() < GENERATIONS_MOST {
+    while pid > 1 && programs.len() < MAX_GENERATIONS {
         // proc_pid_stat(5): `pid (comm) state ppid …`; comm may hold spaces and parentheses.
         let Ok(stat) = crate::files::read_proc(format!("/proc/{pid}/stat")) else { break };
         let Some((head, tail)) = stat.rsplit_once(')') else { break };
@@ -76,15 +76,15 @@ mod tests {
     #[test]
     fn a_process_is_told_with_those_that_started_it() {
         let programs = vec!["portero".into(), "bash".into(), "claude".into()];
-        let process = Process { pid: Some(7), parent: Some(6), programs };
+        let process = PeerProcess { pid: Some(7), parent: Some(6), programs };
         assert_eq!(process.to_string(), "portero (pid 7; started by bash < claude)");
-        assert_eq!(Process::default().to_string(), "unknown process");
+        assert_eq!(PeerProcess::default().to_string(), "unknown process");
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_has_a_program_and_a_parent() {
-        let own = Process::of(Some(std::process::id()));
+        let own = PeerProcess::from_pid(Some(std::process::id()));
         assert!(!own.programs.is_empty());
         assert_eq!(own.parent, Some(std::os::unix::process::parent_id()));
     }

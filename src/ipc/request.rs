@@ -9,8 +9,8 @@ use zeroize::Zeroize as _;
 
 use super::challenge::Challenge;
 use super::failure::FailureKind;
-use crate::identity::Transcript;
 use crate::json::RawJson;
+use crate::store_identity::Transcript;
 
 /// A request to the daemon. One struct a request; its response is what `Response` says, and nothing else compiles.
 pub trait Request: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {
@@ -68,9 +68,9 @@ pub(super) fn proof_input<R: Request>(
 ) -> Result<[u8; 32], serde_json::Error> {
     let mut plain = request.clone();
     if let Some(challenge) = plain.challenge_mut() {
-        challenge.forget_proof();
+        challenge.clear_proof();
     }
-    Ok(transcript.with_act(&serde_json::to_vec(&(R::METHOD, &plain))?))
+    Ok(transcript.digest_with_act(&serde_json::to_vec(&(R::METHOD, &plain))?))
 }
 
 /// A request as it came from a peer.
@@ -91,7 +91,7 @@ impl RawRequest {
         let mut request: R = serde_json::from_str(self.params.get())?;
         let act = proof_input(&request, transcript)?;
         if let Some(challenge) = request.challenge_mut() {
-            challenge.bind(act);
+            challenge.bind_act(act);
         }
         Ok(request)
     }

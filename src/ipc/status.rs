@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::telegram::TelegramStatus;
-use crate::names::{AgentSession, Principal, ServerName, SessionId, TaskId, ToolId};
-use crate::policy::Standing;
-use crate::server::Health;
+use crate::names::{AgentSessionId, Principal, ServerName, SessionId, TaskId, ToolId};
+use crate::policy::Overrides;
+use crate::server::ServerHealth;
 
 /// How things stand.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Status {
+pub struct DaemonStatus {
     /// The daemon's version.
     pub build: String,
     /// Its process id.
@@ -34,11 +34,11 @@ pub struct Status {
     #[serde(default)]
     pub left_out: Vec<(ServerName, String)>,
     /// The daemon's own and shared servers, and those that only sessions run, as idle.
-    pub servers: Vec<Health>,
+    pub servers: Vec<ServerHealth>,
     /// Sessions that are connected: id and project.
     pub sessions: Vec<(SessionId, Principal)>,
     /// The session of its agent's program, for each connected session that says one.
-    pub agent_sessions: Vec<(SessionId, AgentSession)>,
+    pub agent_sessions: Vec<(SessionId, AgentSessionId)>,
     /// The longest that a grant may last, in milliseconds.
     pub grant_most: u64,
     /// Tasks that wait for a person.
@@ -47,34 +47,34 @@ pub struct Status {
     #[serde(default)]
     pub gathering: Vec<(TaskId, ToolId, String)>,
     /// Rules and grants in force.
-    pub standing: Standing,
+    pub standing: Overrides,
     /// When the approval passphrase was first set, and by which process; none until then.
     pub passphrase: Option<(Timestamp, String)>,
     /// The authenticator that is enrolled.
-    pub totp: Option<Authenticator>,
+    pub totp: Option<EnrolledAuthenticator>,
     /// How the bot on Telegram fares.
     #[serde(default)]
     pub telegram: TelegramStatus,
     /// Counters of the audit since the daemon started: calls allowed, asked, refused, failed.
-    pub counts: Counts,
+    pub counts: CallCounts,
     /// Why there may be more of them than `counts` says; none where all are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts_lack: Option<String>,
     /// How the audit stands; none from an older daemon.
     #[serde(default)]
-    pub audit: Option<AuditState>,
+    pub audit: Option<AuditStatus>,
     /// The latest alarms of the last days, the newest first: when, and what happened.
     #[serde(default)]
     pub alarms: Vec<(Timestamp, String)>,
     /// What is in force and not saved yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unsaved: Option<Unsaved>,
+    pub unsaved: Option<UnsavedChanges>,
 }
 
 /// What is in force and not saved yet. It is saved by itself once that is possible, and lost if the daemon ends
 /// before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unsaved {
+pub struct UnsavedChanges {
     /// Why it is not saved.
     pub problem: String,
     /// Rules that were made.
@@ -89,7 +89,7 @@ pub struct Unsaved {
 
 /// How the audit stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditState {
+pub struct AuditStatus {
     /// Why its files cannot be counted now: then `segments`, `bytes` and `oldest` say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
@@ -109,7 +109,7 @@ pub struct AuditState {
 
 /// An authenticator that is enrolled: what is wide needs its codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Authenticator {
+pub struct EnrolledAuthenticator {
     /// Since when it is enrolled.
     pub since: Timestamp,
     /// By which process it was.
@@ -123,7 +123,7 @@ pub struct Authenticator {
 
 /// Counters since the daemon started.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct Counts {
+pub struct CallCounts {
     /// Calls that ran.
     pub done: u64,
     /// Calls that failed.

@@ -9,7 +9,7 @@ use std::io;
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::StreamCommon as _;
 
-pub(super) use system::{Reader, Writer, split};
+pub(super) use system::{PeerReader, PeerWriter, split_stream};
 
 use super::address;
 
@@ -19,15 +19,15 @@ use super::address;
 pub(super) struct ForeignWriter(pub(super) u32);
 
 /// The process at the other end, if it is of this user.
-pub(super) fn own_peer(stream: &Stream) -> io::Result<Option<Peer>> {
+pub(super) fn same_user_peer(stream: &Stream) -> io::Result<Option<SameUserPeer>> {
     let peer = stream.peer_creds()?;
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
-    Ok(address::is_own_user(&peer).then_some(Peer { pid }))
+    Ok(address::is_own_user(&peer).then_some(SameUserPeer { pid }))
 }
 
 /// A process of this user.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer {
+pub(super) struct SameUserPeer {
     /// Its id, where it can be seen from here.
     pub(super) pid: Option<u32>,
 }
@@ -46,31 +46,34 @@ mod system {
     use tokio::net::UnixStream;
     use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-    use super::{ForeignWriter, Peer};
+    use super::{ForeignWriter, SameUserPeer};
 
-    pub(in crate::ipc) type Writer = OwnedWriteHalf;
+    pub(in crate::ipc) type PeerWriter = OwnedWriteHalf;
 
     /// Reads what one process writes.
     #[derive(Debug)]
-    pub(in crate::ipc) struct Reader {
+    pub(in crate::ipc) struct PeerReader {
         half: OwnedReadHalf,
-        peer: Peer,
+        peer: SameUserPeer,
         /// Room for the credentials of one chunk.
         control: Vec<u8>,
     }
 
     /// Both directions of a connection with `peer`. Both ends ask for credentials before anything is written: then
     /// the system attaches them, whichever end was quicker.
-    pub(in crate::ipc) fn split(stream: Stream, peer: Peer) -> io::Result<(Reader, Writer)> {
+    pub(in crate::ipc) fn split_stream(
+        stream: Stream,
+        peer: SameUserPeer,
+    ) -> io::Result<(PeerReader, PeerWriter)> {
         let Stream::UdSocket(stream) = stream;
         let stream = UnixStream::from(stream);
         set_socket_passcred(&stream, true)?;
         let (half, writer) = stream.into_split();
         let control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
-        Ok((Reader { half, peer, control }, writer))
+        Ok((PeerReader { half, peer, control }, writer))
     }
 
-    impl AsyncRead for Reader {
+    impl AsyncRead for PeerReader {
         fn poll_read(
             self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -81,7 +84,7 @@ mod system {
             loop {
                 ready!(stream.poll_read_ready(cx))?;
                 let into = buf.initialize_unfilled();
-                match stream.try_io(Interest::READABLE, || receive(stream, into, control)) {
+                match stream.try_io(Interest::READABLE, || receive_chunk(stream, into, control)) {
                     Ok((0, _)) => return Poll::Ready(Ok(())),
                     Ok((read, writer)) => {
                         if writer != (peer.pid.unwrap_or(0), rustix::process::geteuid().as_raw()) {
@@ -98,7 +101,11 @@ mod system {
     }
 
     /// How many bytes one process wrote, and which process of which user: a read never joins what two wrote.
-    fn receive(stream: &UnixStream, into: &mut [u8], control: &mut [u8]) -> io::Result<(usize, (u32, u32))> {
+    fn receive_chunk(
+        stream: &UnixStream,
+        into: &mut [u8],
+        control: &mut [u8],
+    ) -> io::Result<(usize, (u32, u32))> {
         let mut into = [IoSliceMut::new(into)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let received = recvmsg::<()>(stream.as_raw_fd(), &mut into, Some(control), flags)?;
@@ -119,12 +126,15 @@ mod system {
     use interprocess::local_socket::tokio::Stream;
     use tokio::io::{ReadHalf, WriteHalf};
 
-    use super::Peer;
+    use super::SameUserPeer;
 
-    pub(in crate::ipc) type Reader = ReadHalf<Stream>;
-    pub(in crate::ipc) type Writer = WriteHalf<Stream>;
+    pub(in crate::ipc) type PeerReader = ReadHalf<Stream>;
+    pub(in crate::ipc) type PeerWriter = WriteHalf<Stream>;
 
-    pub(in crate::ipc) fn split(stream: Stream, _: Peer) -> io::Result<(Reader, Writer)> {
+    pub(in crate::ipc) fn split_stream(
+        stream: Stream,
+        _: SameUserPeer,
+    ) -> io::Result<(PeerReader, PeerWriter)> {
         Ok(tokio::io::split(stream))
     }
 }

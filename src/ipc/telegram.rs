@@ -26,7 +26,7 @@ pub struct TelegramStatus {
     pub sending_trouble: Option<String>,
     /// Whether what a terminal widens can be confirmed there now.
     #[serde(default)]
-    pub confirms: TelegramConfirms,
+    pub confirms: TelegramConfirmation,
     /// What Telegram refused since the bot was connected; it is not shown there.
     #[serde(default)]
     pub refused: Option<TelegramRefused>,
@@ -38,7 +38,7 @@ pub struct TelegramStatus {
 /// Whether what a terminal widens can be confirmed on Telegram, in place of the passphrase.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum TelegramConfirms {
+pub enum TelegramConfirmation {
     /// Nobody is listened to there.
     #[default]
     Never,

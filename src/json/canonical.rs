@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Object, raw, text};
+use super::{RawObject, as_text, serialize_raw};
 
 /// How deeply a value may nest.
 const MAX_DEPTH: usize = 128;
@@ -14,20 +14,20 @@ const MAX_DEPTH: usize = 128;
 ///
 /// # Errors
 /// In words, where a key stands twice in an object or the value nests too deeply.
-pub fn canonical(value: &RawValue) -> Result<Vec<u8>, Cow<'static, str>> {
+pub fn canonicalize(value: &RawValue) -> Result<Vec<u8>, Cow<'static, str>> {
     let mut out = Vec::with_capacity(value.get().len());
-    write(value, MAX_DEPTH, &mut out)?;
+    write_canonical(value, MAX_DEPTH, &mut out)?;
     Ok(out)
 }
 
-fn write(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Cow<'static, str>> {
+fn write_canonical(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Cow<'static, str>> {
     let spelled = value.get();
     if depth == 0 {
         return Err("they nest too deeply".into());
     }
     match spelled.as_bytes().first() {
         Some(b'{') => {
-            let object = Object::read(value).map_err(|error| error.to_string())?;
+            let object = RawObject::read(value).map_err(|error| error.to_string())?;
             let mut members: Vec<_> = object.iter().collect();
             members.sort_unstable_by_key(|(key, _)| *key);
             if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -35,9 +35,9 @@ fn write(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Cow<'s
             }
             out.push(b'{');
             for (key, member) in members {
-                write_text(key, out);
+                write_string(key, out);
                 out.push(b':');
-                write(member, depth - 1, out)?;
+                write_canonical(member, depth - 1, out)?;
                 out.push(b',');
             }
             out.push(b'}');
@@ -46,14 +46,14 @@ fn write(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Cow<'s
             let items: Vec<&RawValue> = serde_json::from_str(spelled).map_err(|error| error.to_string())?;
             out.push(b'[');
             for item in items {
-                write(item, depth - 1, out)?;
+                write_canonical(item, depth - 1, out)?;
                 out.push(b',');
             }
             out.push(b']');
         }
         // A text that is no Unicode, such as a lone surrogate, stays as it is spelled.
-        Some(b'"') => match text(value) {
-            Some(string) => write_text(&string, out),
+        Some(b'"') => match as_text(value) {
+            Some(string) => write_string(&string, out),
             None => out.extend_from_slice(spelled.as_bytes()),
         },
         _ => out.extend_from_slice(spelled.as_bytes()),
@@ -61,41 +61,41 @@ fn write(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<(), Cow<'s
     Ok(())
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(raw(text).get().as_bytes());
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(serialize_raw(text).get().as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::canonical;
+    use super::canonicalize;
     use crate::json::parse_raw;
 
-    fn spelled(json: &str) -> Result<String, String> {
+    fn canonical_text(json: &str) -> Result<String, String> {
         let raw = parse_raw(json.to_owned()).expect("JSON");
-        let bytes = canonical(&raw).map_err(|problem| problem.into_owned())?;
+        let bytes = canonicalize(&raw).map_err(|problem| problem.into_owned())?;
         Ok(String::from_utf8(bytes).expect("text"))
     }
 
     #[test]
     fn what_cannot_be_told_apart_is_refused() {
-        assert!(spelled(r#"{"a":{"b":1,"\u0062":2}}"#).unwrap_err().contains("stands twice"));
+        assert!(canonical_text(r#"{"a":{"b":1,"\u0062":2}}"#).unwrap_err().contains("stands twice"));
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(spelled(&deep).unwrap_err().contains("deeply"));
-        assert_eq!(spelled(r#"["\ud800"]"#).unwrap(), r#"["\ud800",]"#);
-        assert_eq!(spelled("12345678901234567890123456789012345678901e400").unwrap().len(), 45);
+        assert!(canonical_text(&deep).unwrap_err().contains("deeply"));
+        assert_eq!(canonical_text(r#"["\ud800"]"#).unwrap(), r#"["\ud800",]"#);
+        assert_eq!(canonical_text("12345678901234567890123456789012345678901e400").unwrap().len(), 45);
     }
 
     proptest! {
         #[test]
-        fn two_values_have_one_canonical_text_only_if_they_are_equal(one in json(), two in json()) {
-            let same = spelled(&one.to_string()).unwrap() == spelled(&two.to_string()).unwrap();
+        fn two_values_have_one_canonical_text_only_if_they_are_equal(one in any_json(), two in any_json()) {
+            let same = canonical_text(&one.to_string()).unwrap() == canonical_text(&two.to_string()).unwrap();
             prop_assert_eq!(same, one == two);
         }
     }
 
-    fn json() -> impl Strategy<Value = serde_json::Value> {
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
             Just(serde_json::Value::Null),
             any::<bool>().prop_map(serde_json::Value::from),

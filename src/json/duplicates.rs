@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::scan::{skip_string, unquote};
 
 /// How deeply a value may nest: many parsers go no deeper, and some end their program at it.
-const DEPTH_MOST: usize = 128;
+const MAX_NESTING: usize = 128;
 
 /// Refuses a value in which an object, at any depth, holds one key twice: parsers disagree on which of the
 /// two counts, so what a person approves might not be what a server runs. One that nests more than 128 deep is
@@ -22,7 +22,7 @@ const DEPTH_MOST: usize = 128;
 pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> {
     let json = value.get();
     let bytes = json.as_bytes();
-    let mut open: Vec<Option<Keys<'_>>> = Vec::new();
+    let mut open: Vec<Option<SeenKeys<'_>>> = Vec::new();
     let mut key_follows = false;
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
@@ -30,17 +30,17 @@ pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> 
             b'"' => {
                 let end = skip_string(bytes, at);
                 if let Some(Some(keys)) = open.last_mut().filter(|_| key_follows) {
-                    keys.add(read_key(&json[at..end]))?;
+                    keys.insert_unique(decode_key(&json[at..end]))?;
                 }
                 key_follows = false;
                 at = end;
                 continue;
             }
-            b'{' | b'[' if open.len() == DEPTH_MOST => {
-                return Err(serde::de::Error::custom(format_args!("it nests more than {DEPTH_MOST} deep")));
+            b'{' | b'[' if open.len() == MAX_NESTING => {
+                return Err(serde::de::Error::custom(format_args!("it nests more than {MAX_NESTING} deep")));
             }
             b'{' => {
-                open.push(Some(Keys::default()));
+                open.push(Some(SeenKeys::default()));
                 key_follows = true;
             }
             b'[' => {
@@ -61,20 +61,20 @@ pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> 
 
 /// The keys of one object that were read so far.
 #[derive(Default)]
-struct Keys<'a> {
+struct SeenKeys<'a> {
     few: Vec<Cow<'a, str>>,
     /// In place of `few` once there are many.
     many: HashSet<Cow<'a, str>>,
 }
 
-const FEW: usize = 16;
+const MAX_LINEAR_KEYS: usize = 16;
 
-impl<'a> Keys<'a> {
-    fn add(&mut self, key: Cow<'a, str>) -> Result<(), serde_json::Error> {
+impl<'a> SeenKeys<'a> {
+    fn insert_unique(&mut self, key: Cow<'a, str>) -> Result<(), serde_json::Error> {
         if self.few.contains(&key) || self.many.contains(&key) {
             return Err(serde::de::Error::custom(format_args!("the key {key:?} stands twice")));
         }
-        if self.many.is_empty() && self.few.len() < FEW {
+        if self.many.is_empty() && self.few.len() < MAX_LINEAR_KEYS {
             self.few.push(key);
         } else {
             self.many.extend(self.few.drain(..));
@@ -84,12 +84,12 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn read_key(string: &str) -> Cow<'_, str> {
-    unquote(string).unwrap_or_else(|| Cow::Owned(lossy(string)))
+fn decode_key(string: &str) -> Cow<'_, str> {
+    unquote(string).unwrap_or_else(|| Cow::Owned(decode_lossy(string)))
 }
 
 /// The text of a key with half a surrogate pair, which becomes the replacement character.
-fn lossy(string: &str) -> String {
+fn decode_lossy(string: &str) -> String {
     let inside = &string[1..string.len() - 1];
     let mut units: Vec<u16> = Vec::with_capacity(inside.len());
     let mut chars = inside.chars();
@@ -119,7 +119,7 @@ fn lossy(string: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::{RawJson, parse_raw, trusted};
+    use crate::json::{RawJson, parse_raw, raw_unchecked};
     use proptest::prelude::*;
 
     fn value(text: &str) -> RawJson {
@@ -165,15 +165,15 @@ mod tests {
 
     #[test]
     fn deep_nesting_needs_no_stack() {
-        let deep = trusted(format!("{}1{}", "{\"a\":[".repeat(200_000), "]}".repeat(200_000)));
+        let deep = raw_unchecked(format!("{}1{}", "{\"a\":[".repeat(200_000), "]}".repeat(200_000)));
         assert!(refuse_duplicate_keys(&deep).is_err());
-        let nested = |depth: usize| trusted(format!("{}1{}", "[".repeat(depth), "]".repeat(depth)));
-        assert!(refuse_duplicate_keys(&nested(DEPTH_MOST)).is_ok());
-        assert!(refuse_duplicate_keys(&nested(DEPTH_MOST + 1)).is_err());
+        let nested = |depth: usize| raw_unchecked(format!("{}1{}", "[".repeat(depth), "]".repeat(depth)));
+        assert!(refuse_duplicate_keys(&nested(MAX_NESTING)).is_ok());
+        assert!(refuse_duplicate_keys(&nested(MAX_NESTING + 1)).is_err());
     }
 
     /// JSON with few different keys, and whether one stands twice in an object.
-    fn documents() -> impl Strategy<Value = (String, bool)> {
+    fn any_document() -> impl Strategy<Value = (String, bool)> {
         let leaf = prop_oneof![Just("1.5"), Just("\"a\""), Just("\"{\\\"a\\\":\""), Just("null"), Just("{}")]
             .prop_map(|text| (text.to_owned(), false));
         leaf.prop_recursive(4, 32, 4, |inner| {
@@ -201,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_refused_holds_a_key_twice((document, twice) in documents()) {
+        fn what_is_refused_holds_a_key_twice((document, twice) in any_document()) {
             prop_assert_eq!(refuse_duplicate_keys(&value(&document)).is_err(), twice);
         }
     }

@@ -73,30 +73,33 @@ pub(super) fn unquote(string: &str) -> Option<Cow<'_, str>> {
 
 /// The name by which `serde_json` knows its own raw values. It offers no safe constructor that does not parse
 /// the text again; this is the door through which its own deserializers hand one over.
-const RAW: &str = "$serde_json::private::RawValue";
+const RAW_VALUE_TOKEN: &str = "$serde_json::private::RawValue";
 
 /// Takes a part of a raw value as a raw value.
-pub(super) fn part(json: &str) -> &RawValue {
+pub(super) fn raw_from_str(json: &str) -> &RawValue {
     let text = BorrowedStrDeserializer::new(json);
-    <&RawValue>::deserialize(Handed(text)).expect("a text that is handed over is taken")
+    <&RawValue>::deserialize(RawValueDeserializer(text)).expect("a text that is handed over is taken")
 }
 
 /// Takes text that is known to be one JSON value, without reading it.
-pub(super) fn whole(json: String) -> RawJson {
+pub(super) fn raw_from_string(json: String) -> RawJson {
     let text = StringDeserializer::new(json);
-    RawJson::deserialize(Handed(text)).expect("a text that is handed over is taken")
+    RawJson::deserialize(RawValueDeserializer(text)).expect("a text that is handed over is taken")
 }
 
-struct Handed<D>(D);
+struct RawValueDeserializer<D>(D);
 
-impl<'de, D> Deserializer<'de> for Handed<D>
+impl<'de, D> Deserializer<'de> for RawValueDeserializer<D>
 where
     D: serde::de::IntoDeserializer<'de, serde_json::Error>,
 {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_map(MapDeserializer::new(std::iter::once((BorrowedStrDeserializer::new(RAW), self.0))))
+        visitor.visit_map(MapDeserializer::new(std::iter::once((
+            BorrowedStrDeserializer::new(RAW_VALUE_TOKEN),
+            self.0,
+        ))))
     }
 
     forward_to_deserialize_any! {
@@ -111,8 +114,8 @@ mod tests {
 
     #[test]
     fn raw_values_are_made_without_reading_them() {
-        assert_eq!(part(r#"{"a":[1.10]}"#).get(), r#"{"a":[1.10]}"#);
-        assert_eq!(whole("[ 1 ]".to_owned()).get(), "[ 1 ]");
+        assert_eq!(raw_from_str(r#"{"a":[1.10]}"#).get(), r#"{"a":[1.10]}"#);
+        assert_eq!(raw_from_string("[ 1 ]".to_owned()).get(), "[ 1 ]");
     }
 
     #[test]

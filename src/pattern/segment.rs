@@ -5,16 +5,16 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::PatternError;
 
 /// A matcher for one part. The usual shapes take a comparison instead of a regular expression.
-pub(super) enum Segment {
+pub(super) enum PatternSegment {
     Any,
     Literal(Box<str>),
-    Starts(Box<str>),
-    Ends(Box<str>),
-    Holds(Box<str>),
+    Prefix(Box<str>),
+    Suffix(Box<str>),
+    Contains(Box<str>),
     Glob(Box<GlobMatcher>),
 }
 
-impl Segment {
+impl PatternSegment {
     pub(super) fn literal(text: &str) -> Self {
         Self::Literal(text.into())
     }
@@ -22,16 +22,16 @@ impl Segment {
     /// Within a part `**` means what `*` means.
     pub(super) fn compile(text: &str) -> Result<Self, PatternError> {
         if text.contains(['?', '[', '{', ',']) {
-            return glob(text);
+            return compile_glob(text);
         }
         let inner = text.trim_matches('*');
         Ok(match (text.starts_with('*'), text.ends_with('*')) {
-            _ if inner.contains('*') => glob(text)?,
+            _ if inner.contains('*') => compile_glob(text)?,
             _ if inner.is_empty() => Self::Any,
             (false, false) => Self::Literal(inner.into()),
-            (false, true) => Self::Starts(inner.into()),
-            (true, false) => Self::Ends(inner.into()),
-            (true, true) => Self::Holds(inner.into()),
+            (false, true) => Self::Prefix(inner.into()),
+            (true, false) => Self::Suffix(inner.into()),
+            (true, true) => Self::Contains(inner.into()),
         })
     }
 
@@ -39,15 +39,15 @@ impl Segment {
         match self {
             Self::Any => true,
             Self::Literal(literal) => **literal == *text,
-            Self::Starts(start) => text.starts_with(&**start),
-            Self::Ends(end) => text.ends_with(&**end),
-            Self::Holds(part) => text.contains(&**part),
+            Self::Prefix(start) => text.starts_with(&**start),
+            Self::Suffix(end) => text.ends_with(&**end),
+            Self::Contains(part) => text.contains(&**part),
             Self::Glob(glob) => glob.is_match(text),
         }
     }
 }
 
-fn glob(text: &str) -> Result<Segment, PatternError> {
+fn compile_glob(text: &str) -> Result<PatternSegment, PatternError> {
     // globset gives a `**` that stands alone between slashes a meaning of its own.
     let mut single = text.to_owned();
     while single.contains("**") {
@@ -59,5 +59,5 @@ fn glob(text: &str) -> Result<Segment, PatternError> {
         .empty_alternates(true)
         .build()
         .map_err(|error| PatternError::Glob(error.kind().to_string()))?;
-    Ok(Segment::Glob(Box::new(glob.compile_matcher())))
+    Ok(PatternSegment::Glob(Box::new(glob.compile_matcher())))
 }

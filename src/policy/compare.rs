@@ -7,56 +7,56 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
-use super::{Action, ConfigPolicy, Entry};
+use super::{Action, ConfigPolicy, PolicyEntry};
 use crate::pattern::{Pattern, Specificity};
 
 /// One thing that two policies say differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
+pub struct PolicyEdit {
     /// Whether some call of some tool could become looser by it.
     pub widens: bool,
     /// In words: what, what it was, what it would be, and where that is written.
-    pub words: String,
+    pub description: String,
 }
 
 /// Everything that `changed` says otherwise than `confirmed`, in the order of patterns. What looks the same
 /// and is only written elsewhere is no edit.
 #[must_use]
-pub fn edits(confirmed: &ConfigPolicy, changed: &ConfigPolicy) -> Vec<Edit> {
-    let (before, after) = (Said::all(confirmed), Said::all(changed));
-    let widening = Widening::find(&before, &after);
+pub fn compare_policies(confirmed: &ConfigPolicy, changed: &ConfigPolicy) -> Vec<PolicyEdit> {
+    let (before, after) = (PolicyStatement::from_policy(confirmed), PolicyStatement::from_policy(changed));
+    let widening = WideningEdits::find_widening(&before, &after);
     let mut edits = Vec::new();
     if confirmed.default != changed.default {
         let words = format!("`defaultPolicy`: {} → {}", confirmed.default, changed.default);
-        edits.push(Edit { widens: widening.default, words });
+        edits.push(PolicyEdit { widens: widening.default, description: words });
     }
-    for (pattern, (was, is)) in by_pattern(confirmed, changed) {
-        if !same(&was, &is) {
-            edits.push(Edit {
+    for (pattern, (was, is)) in pair_by_pattern(confirmed, changed) {
+        if !same_entries(&was, &is) {
+            edits.push(PolicyEdit {
                 widens: widening.patterns.contains(pattern.as_str()),
-                words: told(pattern, &was, &is),
+                description: describe_edit(pattern, &was, &is),
             });
         }
     }
     for pattern in confirmed.locked.iter().filter(|pattern| !changed.locked.contains(pattern)) {
         let words = format!("`{pattern}` is no longer locked: rules and grants can loosen it");
-        edits.push(Edit { widens: true, words });
+        edits.push(PolicyEdit { widens: true, description: words });
     }
     for pattern in changed.locked.iter().filter(|pattern| !confirmed.locked.contains(pattern)) {
-        edits.push(Edit { widens: false, words: format!("`{pattern}` is locked") });
+        edits.push(PolicyEdit { widens: false, description: format!("`{pattern}` is locked") });
     }
     edits
 }
 
 /// An entry, or the default, which is weaker than any.
 #[derive(Clone, Copy)]
-enum Said<'a> {
-    Entry(&'a Entry),
+enum PolicyStatement<'a> {
+    Entry(&'a PolicyEntry),
     Default(Action),
 }
 
-impl<'a> Said<'a> {
-    fn all(policy: &'a ConfigPolicy) -> Vec<Self> {
+impl<'a> PolicyStatement<'a> {
+    fn from_policy(policy: &'a ConfigPolicy) -> Vec<Self> {
         let entries = policy.entries.iter().map(Self::Entry);
         entries.chain([Self::Default(policy.default)]).collect()
     }
@@ -68,11 +68,11 @@ impl<'a> Said<'a> {
         }
     }
 
-    fn text(self) -> Option<&'a str> {
+    fn pattern_text(self) -> Option<&'a str> {
         self.pattern().map(Pattern::as_str)
     }
 
-    fn weight(self) -> Option<Specificity> {
+    fn specificity(self) -> Option<Specificity> {
         self.pattern().map(Pattern::specificity)
     }
 
@@ -91,23 +91,24 @@ impl<'a> Said<'a> {
     }
 
     /// Whether some tool is covered by both.
-    fn may_meet(self, other: Self) -> bool {
+    fn may_overlap(self, other: Self) -> bool {
         match (self.pattern(), other.pattern()) {
-            (Some(one), Some(two)) => one.may_meet(two),
+            (Some(one), Some(two)) => one.may_overlap(two),
             (None, _) | (_, None) => true,
         }
     }
 
     /// Whether it never decides about the tool that `other` names, since something of `all` outweighs it there.
     fn is_outweighed(self, other: Self, all: &[Self]) -> bool {
-        let Some(tool) = other.pattern().and_then(Pattern::exact) else { return false };
+        let Some(tool) = other.pattern().and_then(Pattern::exact_tool) else { return false };
         all.iter().any(|said| {
-            said.weight() > self.weight() && said.pattern().is_some_and(|pattern| pattern.matches(tool))
+            said.specificity() > self.specificity()
+                && said.pattern().is_some_and(|pattern| pattern.matches(tool))
         })
     }
 
     /// Whether it is about the same and never looser.
-    fn replaces(self, other: Self) -> bool {
+    fn supersedes(self, other: Self) -> bool {
         match (self, other) {
             (Self::Entry(new), Self::Entry(old)) => new.pattern == old.pattern && is_as_strict(new, old),
             (Self::Default(new), Self::Default(old)) => new >= old,
@@ -118,35 +119,35 @@ impl<'a> Said<'a> {
 
 /// What could let a call pass better than before.
 #[derive(Default)]
-struct Widening<'a> {
+struct WideningEdits<'a> {
     patterns: HashSet<&'a str>,
     default: bool,
 }
 
-impl<'a> Widening<'a> {
+impl<'a> WideningEdits<'a> {
     /// A call becomes looser only where one thing decided it before, `old`, and another, `new`, decides it now,
     /// and both cover its tool. Each pair for which that can be is marked.
-    fn find(before: &[Said<'a>], after: &[Said<'a>]) -> Self {
+    fn find_widening(before: &[PolicyStatement<'a>], after: &[PolicyStatement<'a>]) -> Self {
         let mut found = Self::default();
-        let known: HashSet<_> = before.iter().map(|said| said.text()).collect();
-        let kept: Vec<bool> = before.iter().map(|old| after.iter().any(|new| new.replaces(*old))).collect();
+        let known: HashSet<_> = before.iter().map(|said| said.pattern_text()).collect();
+        let kept: Vec<bool> = before.iter().map(|old| after.iter().any(|new| new.supersedes(*old))).collect();
         for new in after {
-            let is_known = known.contains(&new.text());
+            let is_known = known.contains(&new.pattern_text());
             for (old, kept) in before.iter().zip(&kept) {
                 // What stays gives way only to what is more specific, and what was there before did so to `old`.
-                let hidden =
-                    (*kept && new.weight() <= old.weight()) || (is_known && old.weight() < new.weight());
+                let hidden = (*kept && new.specificity() <= old.specificity())
+                    || (is_known && old.specificity() < new.specificity());
                 if !hidden
                     && new.loosest() < old.strictest()
-                    && new.may_meet(*old)
+                    && new.may_overlap(*old)
                     && !old.is_outweighed(*new, before)
                     && !new.is_outweighed(*old, after)
                 {
                     if !is_known {
-                        found.mark(*new);
+                        found.mark_widening(*new);
                     }
                     if !kept {
-                        found.mark(*old);
+                        found.mark_widening(*old);
                     }
                 }
             }
@@ -154,8 +155,8 @@ impl<'a> Widening<'a> {
         found
     }
 
-    fn mark(&mut self, said: Said<'a>) {
-        match said.text() {
+    fn mark_widening(&mut self, said: PolicyStatement<'a>) {
+        match said.pattern_text() {
             Some(pattern) => drop(self.patterns.insert(pattern)),
             None => self.default = true,
         }
@@ -163,7 +164,7 @@ impl<'a> Widening<'a> {
 }
 
 /// Whether `new` is never looser than `old`, whatever the arguments.
-fn is_as_strict(new: &Entry, old: &Entry) -> bool {
+fn is_as_strict(new: &PolicyEntry, old: &PolicyEntry) -> bool {
     if new.actions().min() >= Some(old.strictest()) {
         return true;
     }
@@ -179,41 +180,45 @@ fn is_as_strict(new: &Entry, old: &Entry) -> bool {
 }
 
 /// What each policy says of each pattern of either.
-type Both<'a> = (Vec<&'a Entry>, Vec<&'a Entry>);
+type EntryPair<'a> = (Vec<&'a PolicyEntry>, Vec<&'a PolicyEntry>);
 
-fn by_pattern<'a>(confirmed: &'a ConfigPolicy, changed: &'a ConfigPolicy) -> Vec<(&'a Pattern, Both<'a>)> {
-    let mut patterns: BTreeMap<&str, (&Pattern, Both<'_>)> = BTreeMap::new();
+fn pair_by_pattern<'a>(
+    confirmed: &'a ConfigPolicy,
+    changed: &'a ConfigPolicy,
+) -> Vec<(&'a Pattern, EntryPair<'a>)> {
+    let mut patterns: BTreeMap<&str, (&Pattern, EntryPair<'_>)> = BTreeMap::new();
     for entry in &confirmed.entries {
         let pattern =
-            patterns.entry(entry.pattern.as_str()).or_insert_with(|| (&entry.pattern, Both::default()));
+            patterns.entry(entry.pattern.as_str()).or_insert_with(|| (&entry.pattern, EntryPair::default()));
         pattern.1.0.push(entry);
     }
     for entry in &changed.entries {
         let pattern =
-            patterns.entry(entry.pattern.as_str()).or_insert_with(|| (&entry.pattern, Both::default()));
+            patterns.entry(entry.pattern.as_str()).or_insert_with(|| (&entry.pattern, EntryPair::default()));
         pattern.1.1.push(entry);
     }
     patterns.into_values().collect()
 }
 
 /// Whether two lists of entries of one pattern say the same, wherever they stand.
-fn same(was: &[&Entry], is: &[&Entry]) -> bool {
-    let covered = |some: &[&Entry], others: &[&Entry]| {
-        some.iter().all(|entry| others.iter().any(|other| says_the_same(entry, other)))
+fn same_entries(was: &[&PolicyEntry], is: &[&PolicyEntry]) -> bool {
+    let covered = |some: &[&PolicyEntry], others: &[&PolicyEntry]| {
+        some.iter().all(|entry| others.iter().any(|other| same_effect(entry, other)))
     };
     covered(was, is) && covered(is, was)
 }
 
-fn says_the_same(one: &Entry, two: &Entry) -> bool {
-    let cases =
-        |entry: &Entry| entry.cases.iter().map(|case| (case.when.clone(), case.action)).collect::<Vec<_>>();
+fn same_effect(one: &PolicyEntry, two: &PolicyEntry) -> bool {
+    let cases = |entry: &PolicyEntry| {
+        entry.cases.iter().map(|case| (case.when.clone(), case.action)).collect::<Vec<_>>()
+    };
     one.action == two.action && cases(one) == cases(two)
 }
 
-fn told(pattern: &Pattern, was: &[&Entry], is: &[&Entry]) -> String {
-    let words = |entries: &[&Entry]| match entries {
+fn describe_edit(pattern: &Pattern, was: &[&PolicyEntry], is: &[&PolicyEntry]) -> String {
+    let words = |entries: &[&PolicyEntry]| match entries {
         [] => "nothing said".to_owned(),
-        entries => entries.iter().map(|entry| describe(entry)).collect::<Vec<_>>().join(" and "),
+        entries => entries.iter().map(|entry| describe_entry(entry)).collect::<Vec<_>>().join(" and "),
     };
     let place = match (is, was) {
         ([entry, ..], _) => format!(" ({})", entry.source),
@@ -224,7 +229,7 @@ fn told(pattern: &Pattern, was: &[&Entry], is: &[&Entry]) -> String {
 }
 
 /// What an entry says, in words.
-fn describe(entry: &Entry) -> String {
+fn describe_entry(entry: &PolicyEntry) -> String {
     let mut words = String::new();
     for case in &entry.cases {
         let when: Vec<_> = case.when.iter().map(ToString::to_string).collect();

@@ -15,17 +15,17 @@ pub struct Decision {
     /// The pattern that won; none when nothing was said.
     pub pattern: Option<Pattern>,
     /// Where that pattern was written.
-    pub source: Source,
+    pub source: DecisionSource,
     /// Whether a `locked` pattern, or a quorum, keeps a rule or grant from loosening it.
     pub locked: bool,
     /// The case that matched the arguments, where one did; the source is its place then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub case: Option<Matched>,
+    pub case: Option<MatchedCase>,
 }
 
 /// A case of an entry that holds for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Matched {
+pub struct MatchedCase {
     /// Its one-based number in the entry.
     pub number: u32,
     /// Whether the arguments meet its conditions for sure. Where that cannot be told, the strictest that could
@@ -51,10 +51,10 @@ pub struct Explanation {
 impl Explanation {
     /// Whether this lost since it is a grant that was made before the rule that asks now.
     #[must_use]
-    pub fn came_too_early(&self, losing: &Decision) -> bool {
+    pub fn is_outdated_grant(&self, losing: &Decision) -> bool {
         let asks = self.decision.action == Action::RequireApproval;
         match (&self.decision.source, &losing.source) {
-            (Source::Rule(rule), Source::Grant(grant)) => asks && grant < rule,
+            (DecisionSource::Rule(rule), DecisionSource::Grant(grant)) => asks && grant < rule,
             _ => false,
         }
     }
@@ -63,7 +63,7 @@ impl Explanation {
 /// Where an entry was written, for people: a file with line and column, or a rule's or grant's id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum DecisionSource {
     /// An entry of `policies.json`.
     Config {
         /// One-based line; 0 when the policy was not read from a file.
@@ -106,7 +106,7 @@ pub enum Source {
 /// The words that stand in an answer to the agent: the action and the rule, never a value.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Source::Pause(since) = self.source {
+        if let DecisionSource::Pause(since) = self.source {
             let since = since.strftime("%Y-%m-%d %H:%M:%SZ");
             return write!(
                 f,
@@ -116,19 +116,20 @@ impl fmt::Display for Decision {
         }
         let verb = match (self.action, &self.source) {
             (Action::Allow, _) => "allowed",
-            (Action::RequireApproval, Source::Quorum { .. } | Source::ConfirmedQuorum { .. }) => {
-                "needs the approval of several people"
-            }
+            (
+                Action::RequireApproval,
+                DecisionSource::Quorum { .. } | DecisionSource::ConfirmedQuorum { .. },
+            ) => "needs the approval of several people",
             (Action::RequireApproval, _) => "needs approval",
             (Action::Deny, _) => "denied",
         };
         match &self.pattern {
             Some(pattern) => match self.case {
                 None => write!(f, "{verb} by `{pattern}` ({})", self.source)?,
-                Some(Matched { number, sure: true }) => {
+                Some(MatchedCase { number, sure: true }) => {
                     write!(f, "{verb} by `{pattern}`, case {number} ({})", self.source)?;
                 }
-                Some(Matched { number, sure: false }) => {
+                Some(MatchedCase { number, sure: false }) => {
                     let unsure = "its conditions cannot be told from the arguments";
                     write!(f, "{verb} by `{pattern}`, case {number} ({}): {unsure}", self.source)?;
                 }
@@ -139,10 +140,10 @@ impl fmt::Display for Decision {
     }
 }
 
-impl Source {
+impl DecisionSource {
     /// The rule or grant that a decision names in its words, where it names one.
     #[must_use]
-    pub fn named_in(words: &str) -> Option<Self> {
+    pub fn parse_from_text(words: &str) -> Option<Self> {
         let (_, place) = words.rsplit_once(" (")?;
         let (place, _) = place.split_once(')')?;
         match place.split_once(' ')? {
@@ -153,7 +154,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for DecisionSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config { line: 0, .. } => f.write_str("policies.json"),
@@ -178,22 +179,26 @@ mod tests {
 
     #[test]
     fn the_words_of_a_decision_name_its_rule_or_grant() {
-        for source in
-            [Source::Rule(7), Source::Grant(12), Source::Config { line: 3, column: 4 }, Source::Default]
-        {
-            let named = matches!(source, Source::Rule(_) | Source::Grant(_)).then(|| source.clone());
-            for case in [None, Some(Matched { number: 2, sure: true })] {
+        for source in [
+            DecisionSource::Rule(7),
+            DecisionSource::Grant(12),
+            DecisionSource::Config { line: 3, column: 4 },
+            DecisionSource::Default,
+        ] {
+            let named =
+                matches!(source, DecisionSource::Rule(_) | DecisionSource::Grant(_)).then(|| source.clone());
+            for case in [None, Some(MatchedCase { number: 2, sure: true })] {
                 for pattern in ["a/b", "a/{b,rule 3}"] {
                     let pattern = pattern.parse().ok();
                     let action = Action::Allow;
                     let decision = Decision { action, pattern, source: source.clone(), locked: true, case };
                     let words = decision.to_string();
                     if decision.pattern.is_some() {
-                        assert_eq!(Source::named_in(&words), named, "{words}");
+                        assert_eq!(DecisionSource::parse_from_text(&words), named, "{words}");
                     }
                 }
             }
         }
-        assert_eq!(Source::named_in("a person approved it"), None);
+        assert_eq!(DecisionSource::parse_from_text("a person approved it"), None);
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Decision, Source};
+use super::{Action, Decision, DecisionSource};
 use crate::clock::Moment;
-use crate::names::{AgentSession, Principal, SessionId};
+use crate::names::{AgentSessionId, Principal, SessionId};
 use crate::pattern::Pattern;
 
 /// A person's permission, for a while, for what would otherwise ask. It never lifts a deny.
@@ -27,8 +27,8 @@ pub struct Grant {
     /// How long it lasts from `made`, in milliseconds, on both clocks.
     pub millis: u64,
     /// For whom it is, and how often.
-    #[serde(default, skip_serializing_if = "Limits::is_none")]
-    pub limits: Limits,
+    #[serde(default, skip_serializing_if = "GrantLimits::is_none")]
+    pub limits: GrantLimits,
     /// How many of its uses are gone; never more than it has. A grant without a number of uses counts none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub used: u32,
@@ -36,13 +36,13 @@ pub struct Grant {
 
 /// What a grant is limited to; where several are given, all of them hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
+pub struct GrantLimits {
     /// Only this session with Portero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// Only this session of the agent's own program, however often it connects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_session: Option<AgentSession>,
+    pub agent_session: Option<AgentSessionId>,
     /// Only sessions in this project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<Principal>,
@@ -53,27 +53,27 @@ pub struct Limits {
 
 /// Who asks, as far as a grant looks at it.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker<'a> {
+pub struct CallerIdentity<'a> {
     /// The project.
     pub principal: &'a Principal,
     /// The session with Portero.
     pub session: SessionId,
     /// The session of the agent's own program, where it says one.
-    pub agent_session: Option<&'a AgentSession>,
+    pub agent_session: Option<&'a AgentSessionId>,
 }
 
 impl Grant {
     /// Whether it can let a call run at this moment: it [holds](Self::holds), and has uses left.
     #[must_use]
     pub fn is_live(&self, boot_id: &str, now: Moment) -> bool {
-        self.uses_left() != Some(0) && self.holds(boot_id, now)
+        self.uses_left() != Some(0) && self.is_within_time(boot_id, now)
     }
 
     /// Whether its time goes on: in the boot that it was made in, and within its time on the wall clock and on
     /// the boot clock both (guarantee D5). A clock that went back ends it too.
     #[must_use]
-    pub fn holds(&self, boot_id: &str, now: Moment) -> bool {
-        let length = self.lasts();
+    pub fn is_within_time(&self, boot_id: &str, now: Moment) -> bool {
+        let length = self.duration();
         let within_boot = now.boot.checked_sub(self.made.boot).is_some_and(|passed| passed < length);
         let within_wall =
             Duration::try_from(now.wall.duration_since(self.made.wall)).is_ok_and(|passed| passed < length);
@@ -82,7 +82,7 @@ impl Grant {
 
     /// How long it lasts as a whole.
     #[must_use]
-    pub const fn lasts(&self) -> Duration {
+    pub const fn duration(&self) -> Duration {
         Duration::from_millis(self.millis)
     }
 
@@ -93,11 +93,11 @@ impl Grant {
     }
 
     /// What it says of a call that it covers.
-    pub(super) fn decision(&self) -> Decision {
+    pub(super) fn to_decision(&self) -> Decision {
         Decision {
             action: Action::Allow,
             pattern: Some(self.pattern.clone()),
-            source: Source::Grant(self.id),
+            source: DecisionSource::Grant(self.id),
             locked: false,
             case: None,
         }
@@ -106,7 +106,7 @@ impl Grant {
 
 /// No one session is meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoSession {
+pub enum SessionMatchError {
     /// None has such an id.
     #[error("no connected session has an id that begins or ends with `{0}`")]
     None(String),
@@ -115,17 +115,17 @@ pub enum NoSession {
     Several(String, usize),
 }
 
-impl Limits {
+impl GrantLimits {
     /// The one of these connected sessions whose id, its own or its agent's, begins or ends as it was typed. The
     /// agent's own is the one that lasts: its program may start `portero mcp` again.
     ///
     /// # Errors
     /// When none is meant by it, or several are.
-    pub fn in_session(
+    pub fn for_session(
         sessions: &[(SessionId, Principal)],
-        agents: &[(SessionId, AgentSession)],
+        agents: &[(SessionId, AgentSessionId)],
         typed: &str,
-    ) -> Result<Self, NoSession> {
+    ) -> Result<Self, SessionMatchError> {
         let typed = typed.to_ascii_lowercase();
         let fits = |id: &str| {
             let id = id.to_ascii_lowercase();
@@ -144,14 +144,14 @@ impl Limits {
         }
         match <[Self; 1]>::try_from(found) {
             Ok([limits]) => Ok(limits),
-            Err(none) if none.is_empty() => Err(NoSession::None(typed)),
-            Err(several) => Err(NoSession::Several(typed, several.len())),
+            Err(none) if none.is_empty() => Err(SessionMatchError::None(typed)),
+            Err(several) => Err(SessionMatchError::Several(typed, several.len())),
         }
     }
 
     /// For whom it is, in words: `only in session 7c1d…, only in project /home/me/site`; empty for everyone.
     #[must_use]
-    pub fn whom(&self) -> String {
+    pub fn describe_scope(&self) -> String {
         let Self { session, agent_session, project, uses: _ } = self;
         let words = [
             session.map(|id| format!("only in session {id}")),
@@ -169,7 +169,7 @@ impl Limits {
 
     /// Whether a grant with these limits is for this one. Nobody in particular is in no session and no project.
     #[must_use]
-    pub fn admit(&self, asker: Option<Asker<'_>>) -> bool {
+    pub fn admits(&self, asker: Option<CallerIdentity<'_>>) -> bool {
         let Self { session, agent_session, project, uses: _ } = self;
         match asker {
             None => session.is_none() && agent_session.is_none() && project.is_none(),
@@ -182,11 +182,11 @@ impl Limits {
     }
 }
 
-/// [`Limits::whom`], and `10 uses`; nothing where nothing is limited.
-impl fmt::Display for Limits {
+/// [`GrantLimits::whom`], and `10 uses`; nothing where nothing is limited.
+impl fmt::Display for GrantLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let uses = self.uses.map(|uses| format!("{uses} use{}", if uses.get() == 1 { "" } else { "s" }));
-        let words = [Some(self.whom()).filter(|whom| !whom.is_empty()), uses];
+        let words = [Some(self.describe_scope()).filter(|whom| !whom.is_empty()), uses];
         f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }

@@ -13,14 +13,14 @@
 //! locked.
 
 pub mod compare;
+mod compiled_config;
 pub mod condition;
-mod configured;
 mod decision;
-pub mod denies;
+mod entry_index;
 mod grant;
-mod layer;
+pub mod offline_denies;
+mod overrides;
 pub mod quorum;
-mod standing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,13 +31,13 @@ use serde_json::value::RawValue;
 use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
-use condition::Case;
-use configured::Configured;
-pub use decision::{Decision, Explanation, Matched, Source};
-pub use grant::{Asker, Grant, Limits, NoSession};
-use layer::{Layer, View};
+use compiled_config::CompiledConfig;
+use condition::PolicyCase;
+pub use decision::{Decision, DecisionSource, Explanation, MatchedCase};
+use entry_index::{ArgumentsView, EntryIndex};
+pub use grant::{CallerIdentity, Grant, GrantLimits, SessionMatchError};
+pub use overrides::{Overrides, PolicyRule};
 pub use quorum::{Quorum, Vote};
-pub use standing::{Rule, Standing};
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,22 +74,22 @@ impl fmt::Display for Action {
 
 /// One entry of `policies.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct PolicyEntry {
     /// What it is about.
     pub pattern: Pattern,
     /// What it says; where it has cases, what it says when none of them matches.
     pub action: Action,
     /// What it says about certain arguments, in no meaningful order.
-    pub cases: Vec<Case>,
+    pub cases: Vec<PolicyCase>,
     /// Where it stands.
-    pub source: Source,
+    pub source: DecisionSource,
 }
 
 /// The configured policy: `policies.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigPolicy {
     /// The entries, in no meaningful order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<PolicyEntry>,
     /// What holds where no entry matches.
     pub default: Action,
     /// Patterns whose configured decision no rule and no grant can loosen.
@@ -98,7 +98,7 @@ pub struct ConfigPolicy {
     pub quorums: Vec<Quorum>,
     /// The policy that a person confirmed, while what this one widens is not confirmed: for every call the
     /// stricter of the two decisions holds.
-    pub confirmed: Option<Box<ConfigPolicy>>,
+    pub approved: Option<Box<ConfigPolicy>>,
 }
 
 impl Default for ConfigPolicy {
@@ -108,7 +108,7 @@ impl Default for ConfigPolicy {
             default: Action::RequireApproval,
             locked: Vec::new(),
             quorums: Vec::new(),
-            confirmed: None,
+            approved: None,
         }
     }
 }
@@ -116,32 +116,33 @@ impl Default for ConfigPolicy {
 /// Everything a decision is made from, arranged for deciding. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    config: Arc<Configured>,
-    standing: Arc<Standing>,
+    config: Arc<CompiledConfig>,
+    overrides: Arc<Overrides>,
     /// Rules that allow or deny.
-    rules: Arc<Layer>,
+    rules: Arc<EntryIndex>,
     /// Rules that ask.
-    asks: Arc<Layer>,
+    asking_rules: Arc<EntryIndex>,
     grants: Arc<Vec<(Pattern, usize)>>,
 }
 
 impl Policy {
     /// Arranges what the files and what people say.
     #[must_use]
-    pub fn new(config: ConfigPolicy, standing: Standing) -> Self {
-        Self::arrange(Arc::new(Configured::new(config)), standing)
+    pub fn new(config: ConfigPolicy, standing: Overrides) -> Self {
+        Self::build(Arc::new(CompiledConfig::new(config)), standing)
     }
 
     /// The same files with other rules and grants.
     #[must_use]
-    pub fn with_standing(&self, standing: Standing) -> Self {
-        Self::arrange(Arc::clone(&self.config), standing)
+    pub fn with_overrides(&self, standing: Overrides) -> Self {
+        Self::build(Arc::clone(&self.config), standing)
     }
 
-    fn arrange(config: Arc<Configured>, standing: Standing) -> Self {
+    fn build(config: Arc<CompiledConfig>, standing: Overrides) -> Self {
         let (asks, rules): (Vec<_>, Vec<_>) =
             standing.rules.iter().partition(|rule| rule.action == Action::RequireApproval);
-        let layer = |rules: Vec<&Rule>| Arc::new(Layer::new(rules.into_iter().map(Rule::entry)));
+        let layer =
+            |rules: Vec<&PolicyRule>| Arc::new(EntryIndex::new(rules.into_iter().map(PolicyRule::to_entry)));
         let (asks, rules) = (layer(asks), layer(rules));
         let mut grants: Vec<_> =
             standing.grants.iter().enumerate().map(|(at, grant)| (grant.pattern.clone(), at)).collect();
@@ -151,19 +152,19 @@ impl Policy {
             let counted = grant.limits.uses.is_some();
             (counted, std::cmp::Reverse(pattern.specificity()), pattern.as_str().to_owned(), grant.id)
         });
-        Self { config, standing: Arc::new(standing), rules, asks, grants: Arc::new(grants) }
+        Self { config, overrides: Arc::new(standing), rules, asking_rules: asks, grants: Arc::new(grants) }
     }
 
     /// What the files say.
     #[must_use]
     pub fn config(&self) -> &ConfigPolicy {
-        &self.config.written
+        &self.config.config
     }
 
     /// What people said since.
     #[must_use]
-    pub fn standing(&self) -> &Standing {
-        &self.standing
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
     }
 
     /// What several people must say of a tool before a call of it runs; each of these must be met. While an edit
@@ -171,8 +172,8 @@ impl Policy {
     #[must_use]
     pub fn quorums(&self, tool: &ToolId) -> Vec<&Quorum> {
         let mut quorums: Vec<&Quorum> = self.config.quorums(tool).collect();
-        for confirmed in self.config.confirmed.iter().flat_map(|confirmed| confirmed.quorums(tool)) {
-            if !quorums.iter().any(|quorum| quorum.says_the_same(confirmed)) {
+        for confirmed in self.config.approved.iter().flat_map(|confirmed| confirmed.quorums(tool)) {
+            if !quorums.iter().any(|quorum| quorum.has_same_terms(confirmed)) {
                 quorums.push(confirmed);
             }
         }
@@ -182,7 +183,7 @@ impl Policy {
     /// Whether nothing that a person says at run time loosens a tool.
     #[must_use]
     pub fn is_locked(&self, tool: &ToolId) -> bool {
-        let confirmed = self.config.confirmed.as_deref();
+        let confirmed = self.config.approved.as_deref();
         self.config.is_locked(tool) || confirmed.is_some_and(|confirmed| confirmed.is_locked(tool))
     }
 
@@ -194,42 +195,43 @@ impl Policy {
         &self,
         tool: &ToolId,
         arguments: Option<&RawValue>,
-        asker: Option<Asker<'_>>,
+        asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Decision {
-        self.pause().unwrap_or_else(|| self.settle(tool, View::Call(arguments), asker, now))
+        self.pause_decision()
+            .unwrap_or_else(|| self.decide_unpaused(tool, ArgumentsView::Call(arguments), asker, now))
     }
 
     /// The grant whose uses a decision counts: a call that runs by it runs only once one was consumed.
     #[must_use]
-    pub fn counted(&self, decision: &Decision) -> Option<u64> {
-        let Source::Grant(id) = decision.source else { return None };
+    pub fn consumed_grant(&self, decision: &Decision) -> Option<u64> {
+        let DecisionSource::Grant(id) = decision.source else { return None };
         let counts = |grant: &&Grant| grant.id == id && grant.limits.uses.is_some();
-        self.standing.grants.iter().find(counts).map(|grant| grant.id)
+        self.overrides.grants.iter().find(counts).map(|grant| grant.id)
     }
 
     /// The same without these grants.
     #[must_use]
     pub fn without_grants(&self, ids: &[u64]) -> Self {
-        let mut standing = Standing::clone(&self.standing);
+        let mut standing = Overrides::clone(&self.overrides);
         standing.grants.retain(|grant| !ids.contains(&grant.id));
-        self.with_standing(standing)
+        self.with_overrides(standing)
     }
 
     /// The same as if this were the only grant, and its uses were not counted: what holds for a call that has
     /// consumed a use of it, or is about to.
     #[must_use]
     pub fn with_only_grant(&self, id: u64) -> Self {
-        let mut standing = Standing::clone(&self.standing);
+        let mut standing = Overrides::clone(&self.overrides);
         standing.grants.retain(|grant| grant.id == id);
         standing.grants.iter_mut().for_each(|grant| grant.limits.uses = None);
-        self.with_standing(standing)
+        self.with_overrides(standing)
     }
 
     /// What is decided about everything while a person has it paused.
-    fn pause(&self) -> Option<Decision> {
-        let since = self.standing.paused?;
-        let source = Source::Pause(since);
+    fn pause_decision(&self) -> Option<Decision> {
+        let since = self.overrides.paused?;
+        let source = DecisionSource::Pause(since);
         Some(Decision { action: Action::Deny, pattern: None, source, locked: false, case: None })
     }
 
@@ -237,29 +239,42 @@ impl Policy {
     /// get, and [`Action::RequireApproval`] where it depends on the arguments. A pause does not count: what
     /// is listed stays listed, so that the agent calls it and is told of the pause.
     #[must_use]
-    pub fn outlook(&self, tool: &ToolId, asker: Option<Asker<'_>>, now: Moment) -> Action {
-        let (loosest, strictest) = self.range(tool, asker, now);
+    pub fn expected_action(&self, tool: &ToolId, asker: Option<CallerIdentity<'_>>, now: Moment) -> Action {
+        let (loosest, strictest) = self.action_range(tool, asker, now);
         if loosest == strictest { strictest } else { Action::RequireApproval }
     }
 
     /// The loosest and the strictest that calls of a tool can get but for a pause; equal where the arguments
     /// do not matter.
     #[must_use]
-    pub fn range(&self, tool: &ToolId, asker: Option<Asker<'_>>, now: Moment) -> (Action, Action) {
-        let settle = |view| self.settle(tool, view, asker, now).action;
-        (settle(View::Loosest), settle(View::Call(None)))
+    pub fn action_range(
+        &self,
+        tool: &ToolId,
+        asker: Option<CallerIdentity<'_>>,
+        now: Moment,
+    ) -> (Action, Action) {
+        let settle = |view| self.decide_unpaused(tool, view, asker, now).action;
+        (settle(ArgumentsView::Loosest), settle(ArgumentsView::Call(None)))
     }
 
-    fn settle(&self, tool: &ToolId, view: View<'_>, asker: Option<Asker<'_>>, now: Moment) -> Decision {
-        let decision = self.settle_by(&self.config, tool, view, asker, now);
-        match &self.config.confirmed {
+    fn decide_unpaused(
+        &self,
+        tool: &ToolId,
+        view: ArgumentsView<'_>,
+        asker: Option<CallerIdentity<'_>>,
+        now: Moment,
+    ) -> Decision {
+        let decision = self.decide_with_quorums(&self.config, tool, view, asker, now);
+        match &self.config.approved {
             None => decision,
             Some(confirmed) => {
-                let confirmed = self.settle_by(confirmed, tool, view, asker, now);
+                let confirmed = self.decide_with_quorums(confirmed, tool, view, asker, now);
                 // What a grant permits by either of the two uses it up, and what either asks several people
                 // about is told as that.
-                let is_told = matches!(confirmed.source, Source::Grant(_) | Source::ConfirmedQuorum { .. })
-                    && !matches!(decision.source, Source::Quorum { .. });
+                let is_told = matches!(
+                    confirmed.source,
+                    DecisionSource::Grant(_) | DecisionSource::ConfirmedQuorum { .. }
+                ) && !matches!(decision.source, DecisionSource::Quorum { .. });
                 let counts = confirmed.action == decision.action && is_told;
                 if confirmed.action > decision.action || counts { confirmed } else { decision }
             }
@@ -267,38 +282,38 @@ impl Policy {
     }
 
     /// By the files as confirmed, or as they are now. Several people are asked of whatever is not denied.
-    fn settle_by(
+    fn decide_with_quorums(
         &self,
-        config: &Configured,
+        config: &CompiledConfig,
         tool: &ToolId,
-        view: View<'_>,
-        asker: Option<Asker<'_>>,
+        view: ArgumentsView<'_>,
+        asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Decision {
-        let decision = self.settle_alone(config, tool, view, asker, now);
+        let decision = self.decide_without_quorums(config, tool, view, asker, now);
         match (config.quorums(tool).next(), decision.action) {
             (None, _) | (Some(_), Action::Deny) => decision,
-            (Some(quorum), Action::Allow | Action::RequireApproval) => quorum.decision(tool),
+            (Some(quorum), Action::Allow | Action::RequireApproval) => quorum.to_decision(tool),
         }
     }
 
-    fn settle_alone(
+    fn decide_without_quorums(
         &self,
-        config: &Configured,
+        config: &CompiledConfig,
         tool: &ToolId,
-        view: View<'_>,
-        asker: Option<Asker<'_>>,
+        view: ArgumentsView<'_>,
+        asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Decision {
-        let configured = config.entries.decide(tool, view).unwrap_or_else(|| config.fallback());
+        let configured = config.entries.decide(tool, view).unwrap_or_else(|| config.default_decision());
         let ruled = self.rules.decide(tool, view);
         let said = ruled.as_ref().unwrap_or(&configured).action;
-        let asking = if said == Action::Deny { None } else { self.asking(tool, ruled.as_ref()) };
+        let asking = if said == Action::Deny { None } else { self.asking_rule(tool, ruled.as_ref()) };
         let unlocked = match (asking, ruled) {
-            (Some((rule, asks)), _) => self.granted(tool, Some(rule), asker, now).unwrap_or(asks),
+            (Some((rule, asks)), _) => self.grant_decision(tool, Some(rule), asker, now).unwrap_or(asks),
             (None, Some(ruled)) => ruled,
             (None, None) if said == Action::RequireApproval => {
-                self.granted(tool, None, asker, now).unwrap_or_else(|| configured.clone())
+                self.grant_decision(tool, None, asker, now).unwrap_or_else(|| configured.clone())
             }
             (None, None) => return configured,
         };
@@ -314,24 +329,28 @@ impl Policy {
         &self,
         tool: &ToolId,
         arguments: Option<&RawValue>,
-        asker: Option<Asker<'_>>,
+        asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Explanation {
-        let unpaused = self.settle(tool, View::Call(arguments), asker, now);
+        let unpaused = self.decide_unpaused(tool, ArgumentsView::Call(arguments), asker, now);
         let (grants, elsewhere): (Vec<_>, Vec<_>) =
-            self.live_grants(tool, now).partition(|grant| grant.limits.admit(asker));
+            self.live_grants(tool, now).partition(|grant| grant.limits.admits(asker));
         let quorums: Vec<Quorum> = self.quorums(tool).into_iter().cloned().collect();
-        let entries = self.asks.all(tool).chain(self.rules.all(tool)).chain(self.config.entries.all(tool));
-        let matching = entries.flat_map(|entry| entry.outcomes(arguments));
+        let entries = self
+            .asking_rules
+            .matching(tool)
+            .chain(self.rules.matching(tool))
+            .chain(self.config.entries.matching(tool));
+        let matching = entries.flat_map(|entry| entry.possible_decisions(arguments));
         let place = |decision: &Decision| {
             (decision.pattern.clone(), decision.source.clone(), decision.case.map(|case| case.number))
         };
         let won = place(&unpaused);
-        let grants = grants.into_iter().map(Grant::decision);
-        let others = quorums.iter().map(|quorum| quorum.decision(tool)).chain(grants).chain(matching);
-        let others = others.chain([self.config.fallback()]).filter(|other| place(other) != won);
+        let grants = grants.into_iter().map(Grant::to_decision);
+        let others = quorums.iter().map(|quorum| quorum.to_decision(tool)).chain(grants).chain(matching);
+        let others = others.chain([self.config.default_decision()]).filter(|other| place(other) != won);
         let elsewhere = elsewhere.into_iter().cloned().collect();
-        match self.pause() {
+        match self.pause_decision() {
             Some(paused) => {
                 let losing = std::iter::once(unpaused).chain(others).collect();
                 Explanation { decision: paused, losing, elsewhere, quorums }
@@ -345,34 +364,34 @@ impl Policy {
 
     /// The rule that has a tool ask that would not be denied, with its id: of those that the rule which allows it
     /// does not outweigh, the last one that was made, since only a grant made after it counts.
-    fn asking(&self, tool: &ToolId, allowed: Option<&Decision>) -> Option<(u64, Decision)> {
+    fn asking_rule(&self, tool: &ToolId, allowed: Option<&Decision>) -> Option<(u64, Decision)> {
         let least = allowed.and_then(|allowed| allowed.pattern.as_ref()).map(Pattern::specificity);
-        let counts = |entry: &&Entry| least.is_none_or(|least| entry.pattern.specificity() >= least);
-        let asks = self.asks.all(tool).filter(counts).filter_map(|entry| match entry.source {
-            Source::Rule(id) => Some((id, entry)),
-            Source::Config { .. }
-            | Source::Confirmed { .. }
-            | Source::Grant(_)
-            | Source::Default
-            | Source::Pause(_)
-            | Source::Quorum { .. }
-            | Source::ConfirmedQuorum { .. } => None,
+        let counts = |entry: &&PolicyEntry| least.is_none_or(|least| entry.pattern.specificity() >= least);
+        let asks = self.asking_rules.matching(tool).filter(counts).filter_map(|entry| match entry.source {
+            DecisionSource::Rule(id) => Some((id, entry)),
+            DecisionSource::Config { .. }
+            | DecisionSource::Confirmed { .. }
+            | DecisionSource::Grant(_)
+            | DecisionSource::Default
+            | DecisionSource::Pause(_)
+            | DecisionSource::Quorum { .. }
+            | DecisionSource::ConfirmedQuorum { .. } => None,
         });
-        asks.max_by_key(|(id, _)| *id).map(|(id, entry)| (id, entry.otherwise()))
+        asks.max_by_key(|(id, _)| *id).map(|(id, entry)| (id, entry.fallback_decision()))
     }
 
     /// A grant turns a question into a yes, and nothing else; a question that a rule asks only where it was made
     /// `after` that rule. Ids of rules and grants are counted together.
-    fn granted(
+    fn grant_decision(
         &self,
         tool: &ToolId,
         after: Option<u64>,
-        asker: Option<Asker<'_>>,
+        asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Option<Decision> {
         self.live_grants(tool, now)
-            .find(|grant| grant.limits.admit(asker) && after.is_none_or(|rule| grant.id > rule))
-            .map(Grant::decision)
+            .find(|grant| grant.limits.admits(asker) && after.is_none_or(|rule| grant.id > rule))
+            .map(Grant::to_decision)
     }
 
     /// The grants that cover a tool, whomever they are for, in the order in which they count.
@@ -380,14 +399,14 @@ impl Policy {
         self.grants
             .iter()
             .filter(move |(pattern, _)| pattern.matches(tool))
-            .map(|(_, at)| &self.standing.grants[*at])
-            .filter(move |grant| grant.is_live(&self.standing.boot_id, now))
+            .map(|(_, at)| &self.overrides.grants[*at])
+            .filter(move |grant| grant.is_live(&self.overrides.boot_id, now))
     }
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self::new(ConfigPolicy::default(), Standing::default())
+        Self::new(ConfigPolicy::default(), Overrides::default())
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Decision, Source};
+use super::{Action, Decision, DecisionSource};
 use crate::names::ToolId;
 use crate::pattern::Pattern;
 
@@ -25,7 +25,7 @@ pub struct Quorum {
     /// do not run.
     pub of: Vec<u64>,
     /// Where it stands.
-    pub source: Source,
+    pub source: DecisionSource,
 }
 
 /// One person's yes to a call that takes several.
@@ -46,32 +46,32 @@ impl Quorum {
 
     /// Whether this person's approval counts.
     #[must_use]
-    pub fn counts(&self, user: u64) -> bool {
+    pub fn counts_user(&self, user: u64) -> bool {
         self.of.contains(&user)
     }
 
     /// How many of those whose approvals count are among these; each counts once.
     #[must_use]
-    pub fn approved(&self, votes: &[Vote]) -> usize {
+    pub fn approval_count(&self, votes: &[Vote]) -> usize {
         let users: HashSet<u64> = votes.iter().map(|vote| vote.user).collect();
-        users.into_iter().filter(|user| self.counts(*user)).count()
+        users.into_iter().filter(|user| self.counts_user(*user)).count()
     }
 
     /// Whether these are enough.
     #[must_use]
     pub fn is_met(&self, votes: &[Vote]) -> bool {
-        self.approved(votes) >= self.approvals
+        self.approval_count(votes) >= self.approvals
     }
 
     /// Whether another entry says the same of this one's, wherever it stands.
     #[must_use]
-    pub fn says_the_same(&self, other: &Self) -> bool {
+    pub fn has_same_terms(&self, other: &Self) -> bool {
         let Self { tools, approvals, of, source: _ } = self;
         (tools, *approvals, of) == (&other.tools, other.approvals, &other.of)
     }
 
     /// What it decides of a tool that it covers.
-    pub(super) fn decision(&self, tool: &ToolId) -> Decision {
+    pub(super) fn to_decision(&self, tool: &ToolId) -> Decision {
         let matching = self.tools.iter().filter(|pattern| pattern.matches(tool));
         let pattern = matching.max_by_key(|pattern| (pattern.specificity(), Reverse(pattern.as_str())));
         Decision {
@@ -84,7 +84,7 @@ impl Quorum {
     }
 
     /// Puts what has no meaningful order into one.
-    pub(super) fn arrange(&mut self) {
+    pub(super) fn normalize(&mut self) {
         self.tools.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         self.tools.dedup();
         self.of.sort_unstable();
@@ -92,7 +92,7 @@ impl Quorum {
     }
 
     /// The strictest first; of equals always the same one, in whatever order they were written.
-    pub(super) fn rank(&self) -> impl Ord + use<> {
+    pub(super) fn sort_key(&self) -> impl Ord + use<> {
         let tools: Vec<String> = self.tools.iter().map(|pattern| pattern.as_str().to_owned()).collect();
         (Reverse(self.approvals), self.of.clone(), self.source.clone(), tools)
     }
@@ -105,30 +105,31 @@ impl fmt::Display for Quorum {
         if self.of.is_empty() {
             return f.write_str(" (nobody)");
         }
-        write!(f, " (user {})", listed(self.of.iter()))
+        write!(f, " (user {})", join_ids(self.of.iter()))
     }
 }
 
 /// Who said yes, as `telegram user 11, 22`; nothing where nobody did.
 #[must_use]
-pub fn voters(votes: &[Vote]) -> String {
+pub fn describe_voters(votes: &[Vote]) -> String {
     match votes {
         [] => String::new(),
-        votes => format!("telegram user {}", listed(votes.iter().map(|vote| &vote.user))),
+        votes => format!("telegram user {}", join_ids(votes.iter().map(|vote| &vote.user))),
     }
 }
 
 /// How far it has come, such as `1 of 2 approvals: telegram user 11`, by those whose approvals count; nothing where
 /// one person is enough.
 #[must_use]
-pub fn progress(quorums: &[Quorum], votes: &[Vote]) -> Option<String> {
+pub fn describe_progress(quorums: &[Quorum], votes: &[Vote]) -> Option<String> {
     if quorums.is_empty() {
         return None;
     }
-    let count = |quorum: &Quorum| format!("{} of {} approvals", quorum.approved(votes), quorum.approvals);
+    let count =
+        |quorum: &Quorum| format!("{} of {} approvals", quorum.approval_count(votes), quorum.approvals);
     let counts: Vec<String> = quorums.iter().map(count).collect();
     let counts = counts.join(" and ");
-    Some(match voters(&counting(quorums, votes)) {
+    Some(match describe_voters(&counting_votes(quorums, votes)) {
         nobody if nobody.is_empty() => counts,
         whose => format!("{counts}: {whose}"),
     })
@@ -136,12 +137,12 @@ pub fn progress(quorums: &[Quorum], votes: &[Vote]) -> Option<String> {
 
 /// Those of these approvals that count by one of the entries at least.
 #[must_use]
-pub fn counting(quorums: &[Quorum], votes: &[Vote]) -> Vec<Vote> {
-    let counts = |vote: &&Vote| quorums.iter().any(|quorum| quorum.counts(vote.user));
+pub fn counting_votes(quorums: &[Quorum], votes: &[Vote]) -> Vec<Vote> {
+    let counts = |vote: &&Vote| quorums.iter().any(|quorum| quorum.counts_user(vote.user));
     votes.iter().filter(counts).copied().collect()
 }
 
-fn listed<'a>(users: impl Iterator<Item = &'a u64>) -> String {
+fn join_ids<'a>(users: impl Iterator<Item = &'a u64>) -> String {
     users.map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
 
     fn quorum(approvals: usize, of: &[u64]) -> Quorum {
-        let source = Source::Quorum { line: 3, column: 7 };
+        let source = DecisionSource::Quorum { line: 3, column: 7 };
         Quorum { tools: vec!["stripe/*".parse().unwrap()], approvals, of: of.to_vec(), source }
     }
 
@@ -184,9 +185,9 @@ mod tests {
     fn it_says_how_many_of_whom() {
         assert_eq!(quorum(2, &[11, 22, 33]).to_string(), "2 of 3 people (user 11, 22, 33)");
         assert_eq!(quorum(2, &[]).to_string(), "2 of 0 people (nobody)");
-        assert_eq!(voters(&votes(&[22, 11])), "telegram user 22, 11");
+        assert_eq!(describe_voters(&votes(&[22, 11])), "telegram user 22, 11");
         let (two, three) = (quorum(2, &[11, 22, 33]), quorum(3, &[22, 33, 44]));
-        let told = |quorums: &[Quorum], users: &[u64]| progress(quorums, &votes(users));
+        let told = |quorums: &[Quorum], users: &[u64]| describe_progress(quorums, &votes(users));
         assert_eq!(told(&[], &[11]), None);
         assert_eq!(told(std::slice::from_ref(&two), &[]).unwrap(), "0 of 2 approvals");
         assert_eq!(

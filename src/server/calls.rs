@@ -10,105 +10,115 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::connection::{Connection, Request};
-use super::envelope::Meta;
-use super::handshake::{Era, Greeting};
-use super::{Answer, Follow, LogLevel, ServerError};
+use super::connection::{Connection, OutgoingRequest};
+use super::envelope::MetaMembers;
+use super::handshake::{HandshakeResult, ProtocolEra};
+use super::{CallOptions, LogLevel, ServerAnswer, ServerError};
 use crate::anonymize::Real;
 use crate::call::Method;
-use crate::json::{self, Object, RawJson};
+use crate::json::{self, RawJson, RawObject};
 use crate::permit::Outgoing;
 use crate::wire::{self, codes, modern};
 
 /// How often a modern server may ask for input before it answers.
-const ROUNDS_MOST: usize = 10;
+const MAX_INPUT_ROUNDS: usize = 10;
 
 /// Sends a call and waits for its answer.
-pub(super) async fn call(
+pub(super) async fn send_call(
     connection: &Connection,
     outgoing: &Outgoing,
-    follow: Follow,
+    follow: CallOptions,
     limit: Duration,
-) -> Result<Answer, ServerError> {
-    let modern = connection.greeting.get().filter(|greeting| greeting.era == Era::Modern);
-    let members = modern.and_then(|greeting| greeting.members(follow.log_level.map(LogLevel::as_str)));
+) -> Result<ServerAnswer, ServerError> {
+    let modern = connection.greeting.get().filter(|greeting| greeting.era == ProtocolEra::Modern);
+    let members = modern.and_then(|greeting| greeting.meta_members(follow.log_level.map(LogLevel::as_str)));
     let params = outgoing.params().expose();
-    let sending = Sending { connection, outgoing, follow: &follow, limit, members: members.as_deref() };
-    let Some(greeting) = modern else { return sending.send(params).await };
+    let sending = CallSender { connection, outgoing, follow: &follow, limit, members: members.as_deref() };
+    let Some(greeting) = modern else { return sending.send_params(params).await };
     match outgoing.method() {
-        Method::SubscribeResource => return Ok(connection.subscriptions().add(connection, greeting, params)),
+        Method::SubscribeResource => {
+            return Ok(connection.subscriptions().subscribe_uri(connection, greeting, params));
+        }
         Method::UnsubscribeResource => {
-            return Ok(connection.subscriptions().remove(connection, greeting, params));
+            return Ok(connection.subscriptions().unsubscribe_uri(connection, greeting, params));
         }
         Method::CallTool | Method::ReadResource | Method::GetPrompt | Method::Complete => {}
     }
-    let mut answer = sending.send(params).await?;
-    for _ in 0..ROUNDS_MOST {
-        let Answer::Result(result) = answer else { return Ok(answer) };
+    let mut answer = sending.send_params(params).await?;
+    for _ in 0..MAX_INPUT_ROUNDS {
+        let ServerAnswer::Result(result) = answer else { return Ok(answer) };
         match &*modern::result_type(result.expose()) {
-            modern::COMPLETE => {
-                return Ok(Answer::Result(Real::from_server(modern::strip(result.into_exposed()))));
+            modern::RESULT_TYPE_COMPLETE => {
+                return Ok(ServerAnswer::Result(Real::from_server(modern::strip_modern_members(
+                    result.into_exposed(),
+                ))));
             }
-            modern::INPUT_REQUIRED => {
-                match with_input(params, result.expose(), connection.roots.as_deref()) {
-                    Some(again) => answer = sending.send(&again).await?,
-                    None => return Ok(refusal("the server asks for input that this client does not give")),
+            modern::RESULT_TYPE_INPUT_REQUIRED => {
+                match answer_input_requests(params, result.expose(), connection.roots.as_deref()) {
+                    Some(again) => answer = sending.send_params(&again).await?,
+                    None => {
+                        return Ok(refusal_answer("the server asks for input that this client does not give"));
+                    }
                 }
             }
-            _ => return Ok(refusal("the server answered in a way that was not agreed on")),
+            _ => return Ok(refusal_answer("the server answered in a way that was not agreed on")),
         }
     }
-    Ok(refusal("the server asks for input again and again"))
+    Ok(refusal_answer("the server asks for input again and again"))
 }
 
 /// One call, to be sent once or, to a modern server that wants input, again.
-struct Sending<'a> {
+struct CallSender<'a> {
     connection: &'a Connection,
     outgoing: &'a Outgoing,
-    follow: &'a Follow,
+    follow: &'a CallOptions,
     limit: Duration,
     members: Option<&'a str>,
 }
 
-impl Sending<'_> {
-    async fn send(&self, params: &RawValue) -> Result<Answer, ServerError> {
+impl CallSender<'_> {
+    async fn send_params(&self, params: &RawValue) -> Result<ServerAnswer, ServerError> {
         let client = self.outgoing.meta().map(|meta| &**meta.expose());
-        let request = Request {
+        let request = OutgoingRequest {
             method: self.outgoing.method().as_str(),
             params: Some(params),
-            meta: Meta { client, era: self.members, token: None },
+            meta: MetaMembers { client_meta: client, revision_members: self.members, progress_token: None },
             progress: self.follow.progress.clone(),
-            limit: self.limit,
+            timeout: self.limit,
             cancel: &self.follow.cancel,
         };
-        self.connection.request(request).await
+        self.connection.send_request(request).await
     }
 }
 
-fn refusal(why: &str) -> Answer {
-    Answer::Error(Real::from_server(wire::error(codes::MISSING_CLIENT_CAPABILITY, why, None)))
+fn refusal_answer(why: &str) -> ServerAnswer {
+    ServerAnswer::Error(Real::from_server(wire::answer_error_object(
+        codes::MISSING_CLIENT_CAPABILITY,
+        why,
+        None,
+    )))
 }
 
 /// The call's `params` again, with answers to everything that the server asks, or none if one cannot be
 /// answered (2026-07-28, `InputRequiredResult`).
-fn with_input(params: &RawValue, asked: &RawValue, roots: Option<&RawValue>) -> Option<RawJson> {
-    let asked = Object::read(asked).ok()?;
+fn answer_input_requests(params: &RawValue, asked: &RawValue, roots: Option<&RawValue>) -> Option<RawJson> {
+    let asked = RawObject::read(asked).ok()?;
     let requests = match asked.get("inputRequests") {
-        Some(requests) => Object::read(requests).ok()?,
-        None => Object::default(),
+        Some(requests) => RawObject::read(requests).ok()?,
+        None => RawObject::default(),
     };
-    let mut answers = Object::default();
+    let mut answers = RawObject::default();
     for (key, request) in requests.iter() {
-        let method = Object::read(request).ok()?.text("method")?.into_owned();
+        let method = RawObject::read(request).ok()?.get_text("method")?.into_owned();
         if method != "roots/list" {
             return None;
         }
-        answers = answers.with(key, roots?);
+        answers = answers.with_member(key, roots?);
     }
     let answers = answers.to_raw();
-    let mut again = Object::read(params).ok()?.with("inputResponses", &answers);
+    let mut again = RawObject::read(params).ok()?.with_member("inputResponses", &answers);
     if let Some(state) = asked.get("requestState") {
-        again = again.with("requestState", state);
+        again = again.with_member("requestState", state);
     }
     Some(again.to_raw())
 }
@@ -116,69 +126,80 @@ fn with_input(params: &RawValue, asked: &RawValue, roots: Option<&RawValue>) -> 
 /// What a modern server is listened to for: one `subscriptions/listen` at a time, opened anew when what is
 /// wanted changes.
 #[derive(Debug, Default)]
-pub(super) struct Subscriptions(Mutex<Listening>);
+pub(super) struct ListenSubscription(Mutex<ListenState>);
 
 #[derive(Debug, Default)]
-struct Listening {
+struct ListenState {
     uris: BTreeSet<String>,
     id: Option<u64>,
 }
 
-impl Subscriptions {
+impl ListenSubscription {
     /// Listens for what the server announces.
-    pub(super) fn open(&self, connection: &Connection, greeting: &Greeting) {
-        self.change(connection, greeting, |_| {});
+    pub(super) fn start_listening(&self, connection: &Connection, greeting: &HandshakeResult) {
+        self.relisten_with(connection, greeting, |_| {});
     }
 
-    fn add(&self, connection: &Connection, greeting: &Greeting, params: &RawValue) -> Answer {
-        let Some(uri) = uri(params) else { return refusal("a subscription needs a `uri`") };
-        self.change(connection, greeting, |uris| {
-            uris.insert(uri);
-        });
-        Answer::Result(Real::from_server(json::raw(&Object::default())))
-    }
-
-    fn remove(&self, connection: &Connection, greeting: &Greeting, params: &RawValue) -> Answer {
-        let Some(uri) = uri(params) else { return refusal("a subscription needs a `uri`") };
-        self.change(connection, greeting, |uris| {
-            uris.remove(&uri);
-        });
-        Answer::Result(Real::from_server(json::raw(&Object::default())))
-    }
-
-    fn change(
+    fn subscribe_uri(
         &self,
         connection: &Connection,
-        greeting: &Greeting,
+        greeting: &HandshakeResult,
+        params: &RawValue,
+    ) -> ServerAnswer {
+        let Some(uri) = uri_param(params) else { return refusal_answer("a subscription needs a `uri`") };
+        self.relisten_with(connection, greeting, |uris| {
+            uris.insert(uri);
+        });
+        ServerAnswer::Result(Real::from_server(json::serialize_raw(&RawObject::default())))
+    }
+
+    fn unsubscribe_uri(
+        &self,
+        connection: &Connection,
+        greeting: &HandshakeResult,
+        params: &RawValue,
+    ) -> ServerAnswer {
+        let Some(uri) = uri_param(params) else { return refusal_answer("a subscription needs a `uri`") };
+        self.relisten_with(connection, greeting, |uris| {
+            uris.remove(&uri);
+        });
+        ServerAnswer::Result(Real::from_server(json::serialize_raw(&RawObject::default())))
+    }
+
+    fn relisten_with(
+        &self,
+        connection: &Connection,
+        greeting: &HandshakeResult,
         change: impl FnOnce(&mut BTreeSet<String>),
     ) {
         let mut listening = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut listening.uris);
-        let mut filter = greeting.filter();
+        let mut filter = greeting.listen_filter();
         filter.resource_subscriptions = listening.uris.iter().cloned().collect();
         let before = listening.id.take();
-        if filter != modern::Filter::default() {
-            let id = connection.fresh_id();
-            let members = greeting.members(None);
-            let filter = json::raw(&filter);
-            let params = json::raw(&Object::default().with("notifications", &filter));
-            let meta = Meta { client: None, era: members.as_deref(), token: None };
+        if filter != modern::SubscriptionFilter::default() {
+            let id = connection.next_request_id();
+            let members = greeting.meta_members(None);
+            let filter = json::serialize_raw(&filter);
+            let params = json::serialize_raw(&RawObject::default().with_member("notifications", &filter));
+            let meta =
+                MetaMembers { client_meta: None, revision_members: members.as_deref(), progress_token: None };
             // Nobody waits for its answer: it comes when the server stops listening to us.
             connection.outbox.push_if_room(|out| {
-                super::envelope::write_request(out, id, modern::LISTEN, Some(&params), meta);
+                super::envelope::write_request_with_meta(out, id, modern::LISTEN_METHOD, Some(&params), meta);
             });
             listening.id = Some(id);
         }
         drop(listening);
         // After the new one is open, so that nothing is missed between them.
         if let Some(before) = before {
-            connection.cancel(before);
+            connection.cancel_request(before);
         }
     }
 }
 
-fn uri(params: &RawValue) -> Option<String> {
-    Some(Object::read(params).ok()?.text("uri")?.into_owned())
+fn uri_param(params: &RawValue) -> Option<String> {
+    Some(RawObject::read(params).ok()?.get_text("uri")?.into_owned())
 }
 
 #[cfg(test)]
@@ -195,11 +216,11 @@ mod tests {
         let roots = value(r#"{"roots":[]}"#);
         let asked = value(r#"{"inputRequests":{"k":{"method":"roots/list"}},"requestState":"s"}"#);
         assert_eq!(
-            with_input(&params, &asked, Some(&roots)).expect("answered").get(),
+            answer_input_requests(&params, &asked, Some(&roots)).expect("answered").get(),
             r#"{"name":"a","arguments":{"x":1.10},"inputResponses":{"k":{"roots":[]}},"requestState":"s"}"#
         );
-        assert!(with_input(&params, &asked, None).is_none());
+        assert!(answer_input_requests(&params, &asked, None).is_none());
         let asked = value(r#"{"inputRequests":{"k":{"method":"elicitation/create","params":{}}}}"#);
-        assert!(with_input(&params, &asked, Some(&roots)).is_none());
+        assert!(answer_input_requests(&params, &asked, Some(&roots)).is_none());
     }
 }

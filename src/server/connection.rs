@@ -4,7 +4,7 @@
 //! what has no caller any more is dropped. Ids are ours and are never used twice in a conversation.
 //!
 //! An answer that cannot be used fails the call that it was for, at once, as far as that can be told; see
-//! [`Pending::settle_unclaimed`] for one that does not name its request. Everything else that is no message is
+//! [`PendingRequests::settle_unclaimed`] for one that does not name its request. Everything else that is no message is
 //! noise, such as a banner or a line of a log, and goes to the server's own log.
 
 use std::collections::{HashSet, VecDeque};
@@ -17,43 +17,43 @@ use tokio::io::AsyncRead;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::Subscriptions;
-use super::envelope::{self, Meta};
-use super::events::Events;
-use super::handshake::Greeting;
-use super::lists::{self, Bounds};
+use super::calls::ListenSubscription;
+use super::envelope::{self, MetaMembers};
+use super::events::ServerEvents;
+use super::handshake::HandshakeResult;
+use super::lists::{self, ListLimits};
 use super::logs::ServerLog;
-use super::outbox::Outbox;
-use super::pending::{Outcome, Pending};
-use super::{Answer, List, Offer, ProgressSink, ServerError};
+use super::pending::{PendingRequests, RequestOutcome};
+use super::stdin_queue::StdinQueue;
+use super::{ListKind, ProgressSink, ServerAnswer, ServerError, ServerListing};
 use crate::anonymize::Real;
-use crate::json::{self, Object, RawJson};
+use crate::json::{self, RawJson, RawObject};
 use crate::names::ServerName;
-use crate::wire::{self, Fault, Kind, LineError, Lines, Malformed, Message, codes};
+use crate::wire::{self, LineError, LineReader, MalformedMessage, Message, MessageFault, MessageKind, codes};
 
 /// A running conversation.
 pub(super) struct Connection {
     pub(super) server: ServerName,
-    pub(super) outbox: Outbox,
-    pub(super) events: Events,
+    pub(super) outbox: StdinQueue,
+    pub(super) events: ServerEvents,
     pub(super) log: ServerLog,
     /// What the handshake brought; empty until it is done.
-    pub(super) greeting: OnceLock<Greeting>,
+    pub(super) greeting: OnceLock<HandshakeResult>,
     /// The answer to `roots/list`; none when roots are not declared.
     pub(super) roots: Option<RawJson>,
-    message_most: usize,
-    next: AtomicU64,
-    pub(super) pending: Pending,
-    subscriptions: Subscriptions,
-    server_requests: ServerRequests,
+    max_message_bytes: usize,
+    next_id: AtomicU64,
+    pub(super) pending: PendingRequests,
+    subscriptions: ListenSubscription,
+    server_requests: RecentServerRequests,
     /// What a server lists that was started again after it had ended by itself; none for the first start.
-    relisted: Option<Relisted>,
+    restarted_tools: Option<RestartedTools>,
     ended: CancellationToken,
 }
 
 /// Which tools a server lists that was started again.
 #[derive(Debug, Default)]
-struct Relisted {
+struct RestartedTools {
     /// How often the server said that its tools changed.
     changes: AtomicU64,
     /// What it listed last. The lock is held while it is asked, so that callers ask once.
@@ -63,12 +63,12 @@ struct Relisted {
 /// The answer to one `tools/list`.
 #[derive(Debug)]
 struct ListedTools {
-    /// [`Relisted::changes`] before the server was asked: after one more, this is out of date.
+    /// [`RestartedTools::changes`] before the server was asked: after one more, this is out of date.
     changes: u64,
     names: HashSet<String>,
 }
 
-impl Relisted {
+impl RestartedTools {
     fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
@@ -76,15 +76,15 @@ impl Relisted {
 
 /// The ids of the last requests of the server's own.
 #[derive(Debug, Default)]
-struct ServerRequests(Mutex<VecDeque<Box<str>>>);
+struct RecentServerRequests(Mutex<VecDeque<Box<str>>>);
 
 /// How many of them are remembered.
 const MAX_SERVER_REQUESTS: usize = 64;
 /// How long an id may be that is remembered.
 const MAX_ID_BYTES: usize = 256;
 
-impl ServerRequests {
-    fn note(&self, id: &RawValue) {
+impl RecentServerRequests {
+    fn record_id(&self, id: &RawValue) {
         if id.get().len() > MAX_ID_BYTES {
             return;
         }
@@ -101,14 +101,14 @@ impl ServerRequests {
 }
 
 /// One request.
-pub(super) struct Request<'a> {
+pub(super) struct OutgoingRequest<'a> {
     pub(super) method: &'a str,
     /// An object without `_meta`.
     pub(super) params: Option<&'a RawValue>,
-    pub(super) meta: Meta<'a>,
+    pub(super) meta: MetaMembers<'a>,
     pub(super) progress: Option<ProgressSink>,
     /// How long the server may be silent about it: progress starts the time anew.
-    pub(super) limit: Duration,
+    pub(super) timeout: Duration,
     /// Cancelled when the caller does not want the answer any more.
     pub(super) cancel: &'a CancellationToken,
 }
@@ -116,61 +116,61 @@ pub(super) struct Request<'a> {
 impl Connection {
     pub(super) fn new(
         server: ServerName,
-        events: Events,
+        events: ServerEvents,
         log: ServerLog,
         roots: Option<RawJson>,
         message_most: usize,
     ) -> Self {
         Self {
             server,
-            outbox: Outbox::default(),
+            outbox: StdinQueue::default(),
             events,
             log,
             greeting: OnceLock::new(),
             roots,
-            message_most,
-            next: AtomicU64::new(1),
-            pending: Pending::default(),
-            subscriptions: Subscriptions::default(),
-            server_requests: ServerRequests::default(),
-            relisted: None,
+            max_message_bytes: message_most,
+            next_id: AtomicU64::new(1),
+            pending: PendingRequests::default(),
+            subscriptions: ListenSubscription::default(),
+            server_requests: RecentServerRequests::default(),
+            restarted_tools: None,
             ended: CancellationToken::new(),
         }
     }
 
     /// The same for a server that ended by itself before: it may be another version now.
-    pub(super) fn again(self) -> Self {
-        Self { relisted: Some(Relisted::default()), ..self }
+    pub(super) fn after_restart(self) -> Self {
+        Self { restarted_tools: Some(RestartedTools::default()), ..self }
     }
 
     /// Whether the server may be called by this tool name. One that was started again is asked which tools it
     /// lists now, and anew after each change that it announces; what was known before is of the process that
     /// ended.
-    pub(super) async fn lists(&self, name: &str, bounds: Bounds) -> Result<bool, ServerError> {
-        let Some(relisted) = &self.relisted else { return Ok(true) };
+    pub(super) async fn is_tool_listed(&self, name: &str, bounds: ListLimits) -> Result<bool, ServerError> {
+        let Some(relisted) = &self.restarted_tools else { return Ok(true) };
         let mut tools = relisted.tools.lock().await;
         let changes = relisted.changes();
         if let Some(listed) = tools.as_ref().filter(|listed| listed.changes == changes) {
             return Ok(listed.names.contains(name));
         }
-        let names = lists::tool_names(self, bounds).await?;
+        let names = lists::fetch_tool_names(self, bounds).await?;
         let is_listed = names.contains(name);
         *tools = Some(ListedTools { changes, names });
         Ok(is_listed)
     }
 
     /// Everything that the server offers. Its tools are those that [`Self::lists`] goes by from now on.
-    pub(super) async fn offer(&self, bounds: Bounds) -> Result<Offer, ServerError> {
-        let Some(relisted) = &self.relisted else { return lists::offer(self, bounds).await };
+    pub(super) async fn fetch_listing(&self, bounds: ListLimits) -> Result<ServerListing, ServerError> {
+        let Some(relisted) = &self.restarted_tools else { return lists::fetch_listing(self, bounds).await };
         let changes = relisted.changes();
-        let offer = lists::offer(self, bounds).await?;
-        let names = lists::names(&offer.tools);
+        let offer = lists::fetch_listing(self, bounds).await?;
+        let names = lists::listed_tool_names(&offer.tools);
         *relisted.tools.lock().await = Some(ListedTools { changes, names });
         Ok(offer)
     }
 
     /// What a modern server is listened to for.
-    pub(super) const fn subscriptions(&self) -> &Subscriptions {
+    pub(super) const fn subscriptions(&self) -> &ListenSubscription {
         &self.subscriptions
     }
 
@@ -180,68 +180,71 @@ impl Connection {
     }
 
     /// Waits until nothing more comes from the child.
-    pub(super) async fn closed(&self) {
+    pub(super) async fn wait_until_closed(&self) {
         self.ended.cancelled().await;
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) async fn request(&self, request: Request<'_>) -> Result<Answer, ServerError> {
-        let Request { method, params, mut meta, progress, limit, cancel } = request;
+    pub(super) async fn send_request(
+        &self,
+        request: OutgoingRequest<'_>,
+    ) -> Result<ServerAnswer, ServerError> {
+        let OutgoingRequest { method, params, mut meta, progress, timeout: limit, cancel } = request;
         let late_at = Instant::now() + limit;
         let timed_out = || ServerError::Timeout(self.server.clone(), limit.as_secs());
         if !self.outbox.has_room() {
             tokio::select! {
                 biased;
-                () = self.outbox.room() => {}
+                () = self.outbox.wait_for_room() => {}
                 () = cancel.cancelled() => return Err(ServerError::Cancelled),
                 () = tokio::time::sleep_until(late_at) => return Err(timed_out()),
             }
         }
-        let id = self.fresh_id();
-        meta.token = progress.is_some().then_some(id);
-        let Some(answered) = self.pending.open(id, progress, limit, late_at) else {
+        let id = self.next_request_id();
+        meta.progress_token = progress.is_some().then_some(id);
+        let Some(answered) = self.pending.register(id, progress, limit, late_at) else {
             let reason = "it ended before the call reached it".to_owned();
-            return Err(ServerError::Start(self.server.clone(), reason));
+            return Err(ServerError::StartFailed(self.server.clone(), reason));
         };
-        let _open = Open { connection: self, id };
-        self.outbox.push(|out| envelope::write_request(out, id, method, params, meta));
+        let _open = OpenRequest { connection: self, id };
+        self.outbox.push(|out| envelope::write_request_with_meta(out, id, method, params, meta));
         tokio::select! {
             biased;
             outcome = answered => match outcome {
-                Ok(Outcome::Answer(answer)) => Ok(answer),
-                Ok(Outcome::Malformed(why)) => Err(ServerError::Malformed(self.server.clone(), why)),
-                Ok(Outcome::TooLong) => Err(ServerError::TooLong(self.server.clone(), self.message_most)),
-                Ok(Outcome::Late) => Err(timed_out()),
-                Err(_) => Err(ServerError::Gone(self.server.clone())),
+                Ok(RequestOutcome::Answer(answer)) => Ok(answer),
+                Ok(RequestOutcome::Malformed(why)) => Err(ServerError::Malformed(self.server.clone(), why)),
+                Ok(RequestOutcome::TooLong) => Err(ServerError::TooLong(self.server.clone(), self.max_message_bytes)),
+                Ok(RequestOutcome::Late) => Err(timed_out()),
+                Err(_) => Err(ServerError::Stopped(self.server.clone())),
             },
             () = cancel.cancelled() => Err(ServerError::Cancelled),
         }
     }
 
     /// An id that no other request of this conversation has.
-    pub(super) fn fresh_id(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
+    pub(super) fn next_request_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Takes back a request whose answer nobody wants.
-    pub(super) fn cancel(&self, id: u64) {
+    pub(super) fn cancel_request(&self, id: u64) {
         let params = json::parse_raw(format!(r#"{{"requestId":{id}}}"#)).expect("a number is JSON");
-        self.notify("notifications/cancelled", Some(&params));
+        self.send_notification("notifications/cancelled", Some(&params));
     }
 
     /// Sends a notification.
-    pub(super) fn notify(&self, method: &str, params: Option<&RawValue>) {
-        self.pending.note_notification(self.next.load(Ordering::Relaxed));
+    pub(super) fn send_notification(&self, method: &str, params: Option<&RawValue>) {
+        self.pending.record_notification(self.next_id.load(Ordering::Relaxed));
         self.outbox.push_if_room(|out| wire::write_notification(out, method, params));
     }
 
     /// Reads stdout to its end; then every open request fails.
-    pub(super) async fn read(&self, stdout: impl AsyncRead + Unpin) {
-        let mut lines = Lines::new(stdout, self.message_most);
+    pub(super) async fn read_stdout(&self, stdout: impl AsyncRead + Unpin) {
+        let mut lines = LineReader::new(stdout, self.max_message_bytes);
         loop {
-            match lines.next().await {
-                Ok(Some(line)) => self.take(line),
-                Err(LineError::TooLong { head, tail, .. }) => self.take_too_long(&head, &tail),
+            match lines.next_line().await {
+                Ok(Some(line)) => self.handle_line(line),
+                Err(LineError::TooLong { head, tail, .. }) => self.handle_too_long(&head, &tail),
                 Ok(None) | Err(LineError::Read(_)) => break,
             }
         }
@@ -255,36 +258,36 @@ impl Connection {
         self.ended.cancel();
     }
 
-    fn take(&self, line: &[u8]) {
+    fn handle_line(&self, line: &[u8]) {
         match Message::parse(line) {
-            Ok(message) => self.sort(message.into_kind()),
-            Err(Malformed { fault: Fault::NotUtf8, .. }) => {
+            Ok(message) => self.dispatch_message(message.into_kind()),
+            Err(MalformedMessage { fault: MessageFault::NotUtf8, .. }) => {
                 // Clients take such a line as well; most of it is readable.
-                match Message::parse(wire::read_text(line).as_bytes()) {
-                    Ok(message) => self.sort(message.into_kind()),
-                    Err(_) => self.salvage(line, Fault::NotUtf8),
+                match Message::parse(wire::decode_text(line).as_bytes()) {
+                    Ok(message) => self.dispatch_message(message.into_kind()),
+                    Err(_) => self.fail_salvaged(line, MessageFault::NotUtf8),
                 }
             }
-            Err(Malformed { fault: Fault::Batch, .. }) => {
-                for message in wire::batch(line).unwrap_or_default() {
-                    match Message::of(message) {
-                        Ok(message) => self.sort(message.into_kind()),
-                        Err(malformed) => self.salvage(message.get().as_bytes(), malformed.fault),
+            Err(MalformedMessage { fault: MessageFault::Batch, .. }) => {
+                for message in wire::parse_batch(line).unwrap_or_default() {
+                    match Message::from_value(message) {
+                        Ok(message) => self.dispatch_message(message.into_kind()),
+                        Err(malformed) => self.fail_salvaged(message.get().as_bytes(), malformed.fault),
                     }
                 }
             }
-            Err(malformed) => self.salvage(line, malformed.fault),
+            Err(malformed) => self.fail_salvaged(line, malformed.fault),
         }
     }
 
     /// Fails the calls that a line was meant to answer.
-    fn salvage(&self, line: &[u8], fault: Fault) {
-        self.log.junk(line, &fault);
+    fn fail_salvaged(&self, line: &[u8], fault: MessageFault) {
+        self.log.log_junk(line, &fault);
         // Some servers answer a notification that they do not know. That says nothing of any call.
-        if wire::is_answer_to_none(line) && self.pending.take_notification() {
+        if wire::is_response_without_id(line) && self.pending.take_notification() {
             return;
         }
-        let found = wire::salvage(line);
+        let found = wire::salvage_messages(line);
         let why =
             if found.len() > 1 { "two messages stand on one line".to_owned() } else { fault.to_string() };
         for answer in found.iter().filter(|message| message.is_response) {
@@ -295,75 +298,75 @@ impl Connection {
     /// Fails the call whose answer cannot be used. A number that no open request has is that of an answer which
     /// came too late; anything else was meant for one of them.
     fn settle_malformed(&self, id: Option<&RawValue>, why: String) {
-        match id.and_then(wire::id_number) {
-            Some(id) => self.pending.settle(id, || Outcome::Malformed(why)),
+        match id.and_then(wire::id_as_u64) {
+            Some(id) => self.pending.settle_request(id, || RequestOutcome::Malformed(why)),
             None => self.pending.settle_unclaimed(why),
         }
     }
 
     /// Fails the request whose answer cannot be read; all of them when it cannot be told whose it is.
-    fn take_too_long(&self, head: &[u8], tail: &[u8]) {
-        match wire::id_of_too_long(head, tail).as_deref().and_then(wire::id_number) {
-            Some(id) => self.pending.settle(id, || Outcome::TooLong),
+    fn handle_too_long(&self, head: &[u8], tail: &[u8]) {
+        match wire::salvage_overlong_id(head, tail).as_deref().and_then(wire::id_as_u64) {
+            Some(id) => self.pending.settle_request(id, || RequestOutcome::TooLong),
             None => self.pending.settle_all_too_long(),
         }
-        self.log.junk(b"", &format_args!("a message of more than {} bytes", self.message_most));
+        self.log.log_junk(b"", &format_args!("a message of more than {} bytes", self.max_message_bytes));
     }
 
-    fn sort(&self, message: Kind<'_>) {
+    fn dispatch_message(&self, message: MessageKind<'_>) {
         match message {
-            Kind::Response { id, outcome } => self.settle(id, outcome),
-            Kind::Notification { method, params } => self.notified(&method, params),
-            Kind::Request { id, method, .. } => self.answer(id, &method),
+            MessageKind::Response { id, outcome } => self.handle_response(id, outcome),
+            MessageKind::Notification { method, params } => self.handle_notification(&method, params),
+            MessageKind::Request { id, method, .. } => self.answer_server_request(id, &method),
         }
     }
 
-    fn settle(&self, id: &RawValue, outcome: Result<&RawValue, &RawValue>) {
+    fn handle_response(&self, id: &RawValue, outcome: Result<&RawValue, &RawValue>) {
         // The first is by far the most frequent.
-        let number = id.get().parse().ok().or_else(|| wire::id_number(id));
-        let usable = wire::usable(outcome);
+        let number = id.get().parse().ok().or_else(|| wire::id_as_u64(id));
+        let usable = wire::check_outcome(outcome);
         let (Some(number), Ok(())) = (number, usable) else {
             let why = usable.err().unwrap_or("its `id` is that of no request");
-            self.log.junk(b"", &why);
+            self.log.log_junk(b"", &why);
             return self.settle_malformed(Some(id), why.to_owned());
         };
-        self.pending.settle(number, || {
-            Outcome::Answer(match outcome {
-                Ok(result) => Answer::Result(Real::from_server(result.to_owned())),
-                Err(error) => Answer::Error(Real::from_server(error.to_owned())),
+        self.pending.settle_request(number, || {
+            RequestOutcome::Answer(match outcome {
+                Ok(result) => ServerAnswer::Result(Real::from_server(result.to_owned())),
+                Err(error) => ServerAnswer::Error(Real::from_server(error.to_owned())),
             })
         });
     }
 
-    fn notified(&self, method: &str, params: Option<&RawValue>) {
-        let own = || params.map_or_else(|| json::raw(&Object::default()), ToOwned::to_owned);
+    fn handle_notification(&self, method: &str, params: Option<&RawValue>) {
+        let own = || params.map_or_else(|| json::serialize_raw(&RawObject::default()), ToOwned::to_owned);
         match method {
-            "notifications/progress" => self.progressed(params),
-            "notifications/cancelled" => self.cancelled(params),
+            "notifications/progress" => self.handle_progress(params),
+            "notifications/cancelled" => self.handle_cancelled(params),
             "notifications/message" => {
-                self.events.log(|| Real::from_server(own()));
+                self.events.forward_log(|| Real::from_server(own()));
             }
             "notifications/resources/updated" => {
-                self.events.updated(Real::from_server(own()));
+                self.events.forward_update(Real::from_server(own()));
             }
             "notifications/tools/list_changed" => {
-                if let Some(relisted) = &self.relisted {
+                if let Some(relisted) = &self.restarted_tools {
                     relisted.changes.fetch_add(1, Ordering::AcqRel);
                 }
-                self.events.changed(List::Tools);
+                self.events.record_list_change(ListKind::Tools);
             }
-            "notifications/resources/list_changed" => self.events.changed(List::Resources),
-            "notifications/prompts/list_changed" => self.events.changed(List::Prompts),
+            "notifications/resources/list_changed" => self.events.record_list_change(ListKind::Resources),
+            "notifications/prompts/list_changed" => self.events.record_list_change(ListKind::Prompts),
             _ => {}
         }
     }
 
     /// Reports progress before the answer that may stand on the next line.
-    fn progressed(&self, params: Option<&RawValue>) {
+    fn handle_progress(&self, params: Option<&RawValue>) {
         let Some(params) = params else { return };
         let token =
-            Object::read(params).ok().and_then(|object| object.get("progressToken")?.get().parse().ok());
-        let sink = token.and_then(|token: u64| self.pending.heard_of(token));
+            RawObject::read(params).ok().and_then(|object| object.get("progressToken")?.get().parse().ok());
+        let sink = token.and_then(|token: u64| self.pending.extend_deadline(token));
         if let Some(sink) = sink {
             sink(Real::from_server(params.to_owned()));
         }
@@ -371,23 +374,28 @@ impl Connection {
 
     /// A server that takes back a request of ours will not answer it. One that takes back its own, which by
     /// chance has the same number, has had its answer long ago.
-    fn cancelled(&self, params: Option<&RawValue>) {
-        let id = params.and_then(|params| Object::read(params).ok()?.get("requestId"));
+    fn handle_cancelled(&self, params: Option<&RawValue>) {
+        let id = params.and_then(|params| RawObject::read(params).ok()?.get("requestId"));
         let Some(id) = id.filter(|id| !self.server_requests.contains(id)) else { return };
-        if let Some(id) = wire::id_number(id) {
-            self.pending.settle(id, || Outcome::Malformed("it cancelled the request".to_owned()));
+        if let Some(id) = wire::id_as_u64(id) {
+            self.pending
+                .settle_request(id, || RequestOutcome::Malformed("it cancelled the request".to_owned()));
         }
     }
 
     /// Answers what a child asks. Portero declares no capability but roots, so there is nothing else to ask.
-    fn answer(&self, id: &RawValue, method: &str) {
-        self.server_requests.note(id);
+    fn answer_server_request(&self, id: &RawValue, method: &str) {
+        self.server_requests.record_id(id);
         let roots = self.roots.as_deref().filter(|_| method == "roots/list");
         self.outbox.push_if_room(|out| match (method, roots) {
-            ("ping", _) => wire::write_result(out, id, &json::raw(&Object::default())),
+            ("ping", _) => wire::write_result(out, id, &json::serialize_raw(&RawObject::default())),
             (_, Some(roots)) => wire::write_result(out, id, roots),
             (_, None) => {
-                let error = wire::error(codes::METHOD_NOT_FOUND, "this client does not offer that", None);
+                let error = wire::answer_error_object(
+                    codes::METHOD_NOT_FOUND,
+                    "this client does not offer that",
+                    None,
+                );
                 wire::write_error(out, id, &error);
             }
         });
@@ -395,45 +403,47 @@ impl Connection {
 }
 
 /// An open request. When its caller leaves before the answer, the server is told.
-struct Open<'a> {
+struct OpenRequest<'a> {
     connection: &'a Connection,
     id: u64,
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenRequest<'_> {
     fn drop(&mut self) {
-        if self.connection.pending.leave(self.id) {
-            self.connection.cancel(self.id);
+        if self.connection.pending.abandon(self.id) {
+            self.connection.cancel_request(self.id);
         }
     }
 }
 
 /// What `roots/list` is answered with.
-pub(super) fn roots(paths: &[std::path::PathBuf]) -> RawJson {
+pub(super) fn roots_result(paths: &[std::path::PathBuf]) -> RawJson {
     #[derive(serde::Serialize)]
-    struct Roots {
+    struct RootsResult {
         roots: Vec<Root>,
     }
     #[derive(serde::Serialize)]
     struct Root {
         uri: String,
     }
-    json::raw(&Roots { roots: paths.iter().map(|path| Root { uri: file_uri(path) }).collect() })
+    json::serialize_raw(&RootsResult {
+        roots: paths.iter().map(|path| Root { uri: file_uri(path) }).collect(),
+    })
 }
 
 /// A path as a `file:` URI (RFC 8089).
 fn file_uri(path: &std::path::Path) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-    const KEEP: &AsciiSet =
+    const UNESCAPED_IN_URI: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
     let path = path.to_string_lossy();
     let path = if cfg!(windows) { path.replace('\\', "/") } else { path.into_owned() };
     let slash = if path.starts_with('/') { "" } else { "/" };
-    format!("file://{slash}{}", utf8_percent_encode(&path, KEEP))
+    format!("file://{slash}{}", utf8_percent_encode(&path, UNESCAPED_IN_URI))
 }
 
 /// Shares a connection between its tasks and its callers.
-pub(super) type Shared = Arc<Connection>;
+pub(super) type SharedConnection = Arc<Connection>;
 
 #[cfg(test)]
 mod tests {
@@ -442,7 +452,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn roots_are_file_uris() {
-        let roots = roots(&["/home/a b".into(), "/tmp/ü".into()]);
+        let roots = roots_result(&["/home/a b".into(), "/tmp/ü".into()]);
         assert_eq!(roots.get(), r#"{"roots":[{"uri":"file:///home/a%20b"},{"uri":"file:///tmp/%C3%BC"}]}"#);
     }
 }

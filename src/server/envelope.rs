@@ -6,61 +6,65 @@ use crate::wire;
 
 /// What goes into `_meta` of one request.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Meta<'a> {
+pub(super) struct MetaMembers<'a> {
     /// What the client said, without what belongs to its own connection.
-    pub(super) client: Option<&'a RawValue>,
+    pub(super) client_meta: Option<&'a RawValue>,
     /// Members that the revision asks for, as JSON text without braces.
-    pub(super) era: Option<&'a str>,
+    pub(super) revision_members: Option<&'a str>,
     /// Where progress is to be reported.
-    pub(super) token: Option<u64>,
+    pub(super) progress_token: Option<u64>,
 }
 
 /// Appends a request. `params` is an object without `_meta`.
-pub(super) fn write_request(
+pub(super) fn write_request_with_meta(
     out: &mut Vec<u8>,
     id: u64,
     method: &str,
     params: Option<&RawValue>,
-    meta: Meta<'_>,
+    meta: MetaMembers<'_>,
 ) {
-    if meta.client.is_none() && meta.era.is_none() && meta.token.is_none() {
+    if meta.client_meta.is_none() && meta.revision_members.is_none() && meta.progress_token.is_none() {
         return wire::write_request(out, id, method, params);
     }
     let params = params.map_or("{}", RawValue::get);
     out.reserve(params.len() + 128);
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    wire::AsId::write(&id, out);
+    wire::WriteId::write_id(&id, out);
     out.extend_from_slice(b",\"method\":\"");
     // Our own methods hold nothing to escape.
     out.extend_from_slice(method.as_bytes());
     out.extend_from_slice(b"\",\"params\":{");
-    let inside = inside(params);
-    append(out, inside);
+    let inside = object_members(params);
+    append_single_line(out, inside);
     out.extend_from_slice(if inside.is_empty() { b"\"_meta\":{" } else { b",\"_meta\":{" });
     write_meta(out, meta);
     out.extend_from_slice(b"}}}\n");
 }
 
-fn write_meta(out: &mut Vec<u8>, meta: Meta<'_>) {
+fn write_meta(out: &mut Vec<u8>, meta: MetaMembers<'_>) {
     let from = out.len();
-    let token = meta.token.map(|token| format!("\"progressToken\":{token}"));
-    let members = [meta.client.map(|client| inside(client.get())), meta.era, token.as_deref()];
+    let token = meta.progress_token.map(|token| format!("\"progressToken\":{token}"));
+    let members = [
+        meta.client_meta.map(|client| object_members(client.get())),
+        meta.revision_members,
+        token.as_deref(),
+    ];
     for members in members.into_iter().flatten().filter(|members| !members.is_empty()) {
         if out.len() > from {
             out.push(b',');
         }
-        append(out, members);
+        append_single_line(out, members);
     }
 }
 
 /// The members of an object as text, without its braces.
-fn inside(object: &str) -> &str {
+fn object_members(object: &str) -> &str {
     let object = object.trim();
     object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).map_or("", str::trim)
 }
 
 /// A line break between tokens would end the message; inside a JSON string there is none.
-fn append(out: &mut Vec<u8>, text: &str) {
+fn append_single_line(out: &mut Vec<u8>, text: &str) {
     let from = out.len();
     out.extend_from_slice(text.as_bytes());
     for at in memchr::memchr2_iter(b'\n', b'\r', text.as_bytes()) {
@@ -73,10 +77,10 @@ mod tests {
     use super::*;
     use crate::json::parse_raw;
 
-    fn written(params: Option<&str>, meta: Meta<'_>) -> String {
+    fn written(params: Option<&str>, meta: MetaMembers<'_>) -> String {
         let params = params.map(|params| parse_raw(params.to_owned()).expect("JSON"));
         let mut out = Vec::new();
-        write_request(&mut out, 7, "tools/call", params.as_deref(), meta);
+        write_request_with_meta(&mut out, 7, "tools/call", params.as_deref(), meta);
         String::from_utf8(out).expect("UTF-8")
     }
 
@@ -84,15 +88,19 @@ mod tests {
 
     #[test]
     fn without_meta_the_params_are_the_bytes_that_came() {
-        let got = written(Some(r#"{"name":"a","arguments":{"x":1.10}}"#), Meta::default());
+        let got = written(Some(r#"{"name":"a","arguments":{"x":1.10}}"#), MetaMembers::default());
         assert_eq!(got, format!("{START},\"params\":{{\"name\":\"a\",\"arguments\":{{\"x\":1.10}}}}}}\n"));
-        assert_eq!(written(None, Meta::default()), format!("{START}}}\n"));
+        assert_eq!(written(None, MetaMembers::default()), format!("{START}}}\n"));
     }
 
     #[test]
     fn the_clients_meta_the_revisions_and_the_token_stand_together() {
         let client = parse_raw(r#"{ "k":{"a":1.0} }"#.to_owned()).expect("JSON");
-        let meta = Meta { client: Some(&client), era: Some("\"e\":2"), token: Some(7) };
+        let meta = MetaMembers {
+            client_meta: Some(&client),
+            revision_members: Some("\"e\":2"),
+            progress_token: Some(7),
+        };
         let got = written(Some("{\"name\":\"a\",\n\"n\":1e2}"), meta);
         assert_eq!(
             got,
@@ -101,7 +109,7 @@ mod tests {
             )
         );
         let empty = parse_raw("{ }".to_owned()).expect("JSON");
-        let meta = Meta { client: Some(&empty), era: None, token: Some(1) };
+        let meta = MetaMembers { client_meta: Some(&empty), revision_members: None, progress_token: Some(1) };
         assert_eq!(
             written(None, meta),
             format!("{START},\"params\":{{\"_meta\":{{\"progressToken\":1}}}}}}\n")

@@ -5,10 +5,10 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::config::Server;
+use crate::config::ServerConfig;
 
 /// What programs need to find themselves, their user and the network.
-const NAMES: &[&str] = &[
+const INHERITED_NAMES: &[&str] = &[
     "PATH",
     "HOME",
     "USER",
@@ -44,10 +44,10 @@ const NAMES: &[&str] = &[
 ];
 
 /// Variables that belong together by how their names begin.
-const PREFIXES: &[&str] = &["LC_"];
+const INHERITED_PREFIXES: &[&str] = &["LC_"];
 
 /// What Windows programs do not start without.
-const WINDOWS: &[&str] = &[
+const INHERITED_ON_WINDOWS: &[&str] = &[
     "SystemRoot",
     "SystemDrive",
     "windir",
@@ -72,37 +72,43 @@ const WINDOWS: &[&str] = &[
 const OWN_PREFIX: &str = "PORTERO_";
 
 /// The whole environment of a child: the listed part of ours, then its own.
-pub(super) fn of_child(ours: &[(OsString, OsString)], server: &Server) -> Vec<(OsString, OsString)> {
+pub(super) fn child_environment(
+    ours: &[(OsString, OsString)],
+    server: &ServerConfig,
+) -> Vec<(OsString, OsString)> {
     let listed = ours.iter().filter(|(name, _)| {
         name.to_str().is_some_and(|name| {
             !name.to_ascii_uppercase().starts_with(OWN_PREFIX)
-                && (is_listed(name) || server.env_passthrough.iter().any(|passed| same(passed, name)))
+                && (is_inherited(name)
+                    || server.env_passthrough.iter().any(|passed| is_same_name(passed, name)))
         })
     });
     let own = server.env.iter().map(|(name, value)| (name.into(), value.expose().into()));
     listed
-        .filter(|(name, _)| !server.env.keys().any(|own| name.to_str().is_some_and(|name| same(own, name))))
+        .filter(|(name, _)| {
+            !server.env.keys().any(|own| name.to_str().is_some_and(|name| is_same_name(own, name)))
+        })
         .cloned()
         .chain(own)
         .collect()
 }
 
-/// A variable's value in a list like that of [`of_child`].
-pub(super) fn value<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
+/// A variable's value in a list like that of [`child_environment`].
+pub(super) fn find_variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
     environment
         .iter()
-        .find(|(found, _)| found.to_str().is_some_and(|found| same(found, name)))
+        .find(|(found, _)| found.to_str().is_some_and(|found| is_same_name(found, name)))
         .map(|(_, value)| value.as_os_str())
 }
 
-fn is_listed(name: &str) -> bool {
-    NAMES.iter().any(|listed| same(listed, name))
-        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || (cfg!(windows) && WINDOWS.iter().any(|listed| same(listed, name)))
+fn is_inherited(name: &str) -> bool {
+    INHERITED_NAMES.iter().any(|listed| is_same_name(listed, name))
+        || INHERITED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || (cfg!(windows) && INHERITED_ON_WINDOWS.iter().any(|listed| is_same_name(listed, name)))
 }
 
 /// Windows does not tell names of variables apart by case.
-fn same(one: &str, other: &str) -> bool {
+fn is_same_name(one: &str, other: &str) -> bool {
     if cfg!(windows) { one.eq_ignore_ascii_case(other) } else { one == other }
 }
 
@@ -126,7 +132,7 @@ mod tests {
             ("PORTERO_CONFIG_DIR", "/x"),
             ("PATHOLOGY", "x"),
         ]);
-        let child = of_child(&ours, &server("a"));
+        let child = child_environment(&ours, &server("a"));
         assert_eq!(child, environment(&[("PATH", "/bin"), ("LC_ALL", "C")]));
     }
 
@@ -136,7 +142,7 @@ mod tests {
         let mut server = server("a");
         server.env_passthrough = vec!["GITHUB_TOKEN".into(), "PORTERO_STATE_DIR".into()];
         server.env.insert("PATH".into(), Secret::new("/own"));
-        let child = of_child(&ours, &server);
+        let child = child_environment(&ours, &server);
         assert_eq!(child, environment(&[("GITHUB_TOKEN", "token"), ("PATH", "/own")]));
     }
 }

@@ -10,16 +10,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Request};
-use super::envelope::Meta;
-use super::{Answer, Launch, ServerError};
+use super::connection::{Connection, OutgoingRequest};
+use super::envelope::MetaMembers;
+use super::{LaunchOptions, ServerAnswer, ServerError};
 use crate::anonymize::Real;
-use crate::json::{self, Object, RawJson};
+use crate::json::{self, RawJson, RawObject};
 use crate::wire::{Revision, modern};
 
 /// How a server is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Era {
+pub(super) enum ProtocolEra {
     /// With `initialize`, up to 2025-11-25.
     Legacy,
     /// Statelessly, from 2026-07-28.
@@ -28,20 +28,22 @@ pub(super) enum Era {
 
 /// What the handshake brought.
 #[derive(Debug)]
-pub(super) struct Greeting {
-    pub(super) era: Era,
+pub(super) struct HandshakeResult {
+    pub(super) era: ProtocolEra,
     pub(super) capabilities: Option<RawJson>,
     pub(super) instructions: Option<String>,
     /// What every modern request says in its `_meta`, as members without braces.
-    members: Option<String>,
+    meta_members: Option<String>,
 }
 
-impl Greeting {
+impl HandshakeResult {
     /// The members of `_meta` that every request needs; with the log level, if one is wanted.
-    pub(super) fn members(&self, level: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
-        let members = self.members.as_deref()?;
+    pub(super) fn meta_members(&self, level: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
+        let members = self.meta_members.as_deref()?;
         Some(match level {
-            Some(level) => format!("{members},\"{}\":{}", modern::LOG_LEVEL, json::raw(level).get()).into(),
+            Some(level) => {
+                format!("{members},\"{}\":{}", modern::LOG_LEVEL, json::serialize_raw(level).get()).into()
+            }
             None => members.into(),
         })
     }
@@ -52,36 +54,36 @@ impl Greeting {
     }
 
     /// Whether it declared that a list of its changes.
-    fn announces(&self, capability: &str) -> bool {
+    fn declares_list_changed(&self, capability: &str) -> bool {
         let value =
-            self.capability(capability).and_then(|value| Object::read(value).ok()?.get("listChanged"));
+            self.capability(capability).and_then(|value| RawObject::read(value).ok()?.get("listChanged"));
         value.is_some_and(|value| value.get() == "true")
     }
 
     fn capability(&self, name: &str) -> Option<&RawValue> {
-        let value = Object::read(self.capabilities.as_deref()?).ok()?.get(name)?;
+        let value = RawObject::read(self.capabilities.as_deref()?).ok()?.get(name)?;
         (value.get() != "null" && value.get() != "false").then_some(value)
     }
 
     /// What to listen for on a modern server.
-    pub(super) fn filter(&self) -> modern::Filter {
-        modern::Filter {
-            tools_list_changed: self.announces("tools"),
-            prompts_list_changed: self.announces("prompts"),
-            resources_list_changed: self.announces("resources"),
+    pub(super) fn listen_filter(&self) -> modern::SubscriptionFilter {
+        modern::SubscriptionFilter {
+            tools_list_changed: self.declares_list_changed("tools"),
+            prompts_list_changed: self.declares_list_changed("prompts"),
+            resources_list_changed: self.declares_list_changed("resources"),
             resource_subscriptions: Vec::new(),
         }
     }
 }
 
 #[derive(Serialize)]
-struct Client<'a> {
+struct Implementation<'a> {
     name: &'a str,
     version: &'a str,
 }
 
 #[derive(Serialize, Default)]
-struct Capabilities {
+struct ClientCapabilities {
     #[serde(skip_serializing_if = "Option::is_none")]
     roots: Option<RootsCapability>,
 }
@@ -94,32 +96,32 @@ struct RootsCapability {
 
 /// Why there is no conversation.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum HandshakeError {
     /// The process ended first.
-    Ended,
+    ProcessEnded,
     /// In words; the server's own among them are concealed.
-    Because(String),
+    Refused(String),
 }
 
-impl Refusal {
-    fn because(why: &str) -> Self {
-        Self::Because(why.to_owned())
+impl HandshakeError {
+    fn refused(why: &str) -> Self {
+        Self::Refused(why.to_owned())
     }
 }
 
 /// Greets a server; `known` is how it was spoken to last time.
-pub(super) async fn greet(
+pub(super) async fn greet_server(
     connection: &Connection,
-    launch: &Launch,
-    known: Option<Era>,
-) -> Result<Greeting, Refusal> {
-    let host = Host { connection, launch };
+    launch: &LaunchOptions,
+    known: Option<ProtocolEra>,
+) -> Result<HandshakeResult, HandshakeError> {
+    let host = HandshakeClient { connection, launch };
     match known {
-        Some(Era::Modern) => match host.discover().await? {
+        Some(ProtocolEra::Modern) => match host.discover().await? {
             Ok(greeting) => Ok(greeting),
             Err(_) => host.initialize().await?,
         },
-        Some(Era::Legacy) | None => match host.initialize_or_discover().await? {
+        Some(ProtocolEra::Legacy) | None => match host.initialize_or_discover().await? {
             Ok(greeting) => Ok(greeting),
             Err(refused) => host.discover().await?.map_err(|_| refused),
         },
@@ -129,47 +131,51 @@ pub(super) async fn greet(
 /// What part of the time for a start a server may be silent before it is asked in the modern way too.
 const SILENCE_DIVISOR: u32 = 3;
 
-struct Host<'a> {
+struct HandshakeClient<'a> {
     connection: &'a Connection,
-    launch: &'a Launch,
+    launch: &'a LaunchOptions,
 }
 
-impl Host<'_> {
+impl HandshakeClient<'_> {
     /// The outer error ends the handshake; the inner one only says that it is not done this way.
-    async fn initialize(&self) -> Result<Result<Greeting, Refusal>, Refusal> {
+    async fn initialize(&self) -> Result<Result<HandshakeResult, HandshakeError>, HandshakeError> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Initialize<'a> {
+        struct InitializeParams<'a> {
             protocol_version: &'static str,
-            capabilities: Capabilities,
-            client_info: Client<'a>,
+            capabilities: ClientCapabilities,
+            client_info: Implementation<'a>,
         }
-        let params = json::raw(&Initialize {
+        let params = json::serialize_raw(&InitializeParams {
             protocol_version: Revision::LATEST_LEGACY.as_str(),
             capabilities: self.capabilities(),
-            client_info: self.client(),
+            client_info: self.implementation(),
         });
-        let result = match self.ask("initialize", Some(&params), None).await? {
-            Answer::Result(result) => result.into_exposed(),
-            Answer::Error(error) => return Ok(Err(self.refused(&error))),
+        let result = match self.ask_server("initialize", Some(&params), None).await? {
+            ServerAnswer::Result(result) => result.into_exposed(),
+            ServerAnswer::Error(error) => return Ok(Err(self.error_from_answer(&error))),
         };
-        let object =
-            Object::read(&result).map_err(|_| Refusal::because("its answer to `initialize` is no object"))?;
-        let version = object.text("protocolVersion").unwrap_or_default();
+        let object = RawObject::read(&result)
+            .map_err(|_| HandshakeError::refused("its answer to `initialize` is no object"))?;
+        let version = object.get_text("protocolVersion").unwrap_or_default();
         match version.parse::<Revision>() {
             Ok(revision) if !revision.is_modern() => {}
             Ok(_) | Err(_) => {
-                return Ok(Err(Refusal::because("it speaks a revision of MCP that Portero does not know")));
+                return Ok(Err(HandshakeError::refused(
+                    "it speaks a revision of MCP that Portero does not know",
+                )));
             }
         }
-        self.connection.notify("notifications/initialized", None);
-        Ok(Ok(greeting(Era::Legacy, &object, None)))
+        self.connection.send_notification("notifications/initialized", None);
+        Ok(Ok(parse_handshake(ProtocolEra::Legacy, &object, None)))
     }
 
     /// `initialize`, and beside it `server/discover` for a server that is silent about it.
-    async fn initialize_or_discover(&self) -> Result<Result<Greeting, Refusal>, Refusal> {
+    async fn initialize_or_discover(
+        &self,
+    ) -> Result<Result<HandshakeResult, HandshakeError>, HandshakeError> {
         let mut initialize = std::pin::pin!(self.initialize());
-        let silence = self.launch.limits.start / SILENCE_DIVISOR;
+        let silence = self.launch.limits.start_timeout / SILENCE_DIVISOR;
         if let Ok(greeted) = tokio::time::timeout(silence, &mut initialize).await {
             return greeted;
         }
@@ -184,9 +190,9 @@ impl Host<'_> {
         }
     }
 
-    async fn discover(&self) -> Result<Result<Greeting, Refusal>, Refusal> {
-        let info = json::raw(&self.client());
-        let capabilities = json::raw(&self.capabilities());
+    async fn discover(&self) -> Result<Result<HandshakeResult, HandshakeError>, HandshakeError> {
+        let info = json::serialize_raw(&self.implementation());
+        let capabilities = json::serialize_raw(&self.capabilities());
         let members = format!(
             "\"{}\":\"{}\",\"{}\":{},\"{}\":{}",
             modern::PROTOCOL_VERSION,
@@ -196,78 +202,78 @@ impl Host<'_> {
             modern::CLIENT_CAPABILITIES,
             capabilities.get(),
         );
-        let result = match self.ask(modern::DISCOVER, None, Some(&members)).await? {
-            Answer::Result(result) => result.into_exposed(),
-            Answer::Error(error) => return Ok(Err(self.refused(&error))),
+        let result = match self.ask_server(modern::DISCOVER_METHOD, None, Some(&members)).await? {
+            ServerAnswer::Result(result) => result.into_exposed(),
+            ServerAnswer::Error(error) => return Ok(Err(self.error_from_answer(&error))),
         };
-        let object = Object::read(&result)
-            .map_err(|_| Refusal::because("its answer to `server/discover` is no object"))?;
+        let object = RawObject::read(&result)
+            .map_err(|_| HandshakeError::refused("its answer to `server/discover` is no object"))?;
         let versions: Vec<String> = object
             .get("supportedVersions")
             .and_then(|versions| serde_json::from_str(versions.get()).ok())
             .unwrap_or_default();
         if !versions.iter().any(|version| version == Revision::LATEST.as_str()) {
-            return Ok(Err(Refusal::because("it speaks no revision of MCP that Portero knows")));
+            return Ok(Err(HandshakeError::refused("it speaks no revision of MCP that Portero knows")));
         }
-        Ok(Ok(greeting(Era::Modern, &object, Some(members))))
+        Ok(Ok(parse_handshake(ProtocolEra::Modern, &object, Some(members))))
     }
 
-    async fn ask(
+    async fn ask_server(
         &self,
         method: &str,
         params: Option<&RawValue>,
         era: Option<&str>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<ServerAnswer, HandshakeError> {
         let never = CancellationToken::new();
-        let asked = self.connection.request(Request {
+        let asked = self.connection.send_request(OutgoingRequest {
             method,
             params,
-            meta: Meta { client: None, era, token: None },
+            meta: MetaMembers { client_meta: None, revision_members: era, progress_token: None },
             progress: None,
-            limit: self.launch.limits.start,
+            timeout: self.launch.limits.start_timeout,
             cancel: &never,
         });
         asked.await.map_err(|error| match error {
             ServerError::Timeout(_, seconds) => {
-                Refusal::Because(format!("it did not answer `{method}` within {seconds} s"))
+                HandshakeError::Refused(format!("it did not answer `{method}` within {seconds} s"))
             }
             ServerError::TooLong(_, most) => {
-                Refusal::Because(format!("it answered `{method}` with more than {most} bytes"))
+                HandshakeError::Refused(format!("it answered `{method}` with more than {most} bytes"))
             }
             ServerError::Malformed(_, why) => {
-                Refusal::Because(format!("it answered `{method}` with what is no MCP message: {why}"))
+                HandshakeError::Refused(format!("it answered `{method}` with what is no MCP message: {why}"))
             }
-            ServerError::Gone(_)
+            ServerError::Stopped(_)
             | ServerError::Cancelled
             | ServerError::Unknown(_)
             | ServerError::NotListed(..)
-            | ServerError::Start(..) => Refusal::Ended,
+            | ServerError::StartFailed(..) => HandshakeError::ProcessEnded,
         })
     }
 
-    fn client(&self) -> Client<'_> {
-        Client { name: &self.launch.client.0, version: &self.launch.client.1 }
+    fn implementation(&self) -> Implementation<'_> {
+        Implementation { name: &self.launch.client.0, version: &self.launch.client.1 }
     }
 
-    fn capabilities(&self) -> Capabilities {
+    fn capabilities(&self) -> ClientCapabilities {
         let roots = self.connection.roots.as_ref().map(|_| RootsCapability { list_changed: false });
-        Capabilities { roots }
+        ClientCapabilities { roots }
     }
 
-    fn refused(&self, error: &Real<RawJson>) -> Refusal {
-        let object = Object::read(error.expose()).unwrap_or_default();
-        let message = object.text("message").unwrap_or_default();
+    fn error_from_answer(&self, error: &Real<RawJson>) -> HandshakeError {
+        let object = RawObject::read(error.expose()).unwrap_or_default();
+        let message = object.get_text("message").unwrap_or_default();
         let message: String = message.chars().filter(|letter| !letter.is_control()).take(300).collect();
         let message = self.launch.anonymizer.load().conceal_text(&message).into_inner();
-        Refusal::Because(format!("it refused the handshake: {message}"))
+        HandshakeError::Refused(format!("it refused the handshake: {message}"))
     }
 }
 
-fn greeting(era: Era, object: &Object<'_>, members: Option<String>) -> Greeting {
-    Greeting {
+fn parse_handshake(era: ProtocolEra, object: &RawObject<'_>, members: Option<String>) -> HandshakeResult {
+    HandshakeResult {
         era,
         capabilities: object.get("capabilities").map(ToOwned::to_owned),
-        instructions: object.text("instructions").map(std::borrow::Cow::into_owned),
-        members,
+        instructions: object.get_text("instructions").map(std::borrow::Cow::into_owned),
+        meta_members: members,
     }
 }

@@ -59,12 +59,12 @@ impl LogLevel {
 /// A text names no level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a level is debug, info, notice, warning, error, critical, alert or emergency")]
-pub struct UnknownLevel;
+pub struct UnknownLogLevel;
 
 impl FromStr for LogLevel {
-    type Err = UnknownLevel;
+    type Err = UnknownLogLevel;
 
-    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
-        Self::ALL.into_iter().find(|level| level.as_str() == text).ok_or(UnknownLevel)
+    fn from_str(text: &str) -> Result<Self, UnknownLogLevel> {
+        Self::ALL.into_iter().find(|level| level.as_str() == text).ok_or(UnknownLogLevel)
     }
 }

@@ -6,106 +6,117 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Request};
-use super::envelope::Meta;
-use super::{Answer, List, Offer, ServerError};
+use super::connection::{Connection, OutgoingRequest};
+use super::envelope::MetaMembers;
+use super::{ListKind, ServerAnswer, ServerError, ServerListing};
 use crate::anonymize::Real;
-use crate::json::{self, Object, RawJson};
+use crate::json::{self, RawJson, RawObject};
 use crate::wire::codes;
 
 /// The most pages of one list.
-const PAGES_MOST: usize = 1_000;
+const MAX_PAGES: usize = 1_000;
 
 /// How far a list is followed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(super) struct ListLimits {
     /// How long one page may take.
-    pub(super) page: Duration,
+    pub(super) page_timeout: Duration,
     /// How many bytes all pages may have together.
-    pub(super) bytes: usize,
+    pub(super) max_bytes: usize,
 }
 
 /// A list on the wire.
-struct Listed {
-    list: List,
+struct ListMethod {
+    list: ListKind,
     capability: &'static str,
     method: &'static str,
     key: &'static str,
 }
 
-const TOOLS: Listed = Listed { list: List::Tools, capability: "tools", method: "tools/list", key: "tools" };
-const RESOURCES: Listed =
-    Listed { list: List::Resources, capability: "resources", method: "resources/list", key: "resources" };
-const TEMPLATES: Listed = Listed {
-    list: List::Resources,
+const TOOLS: ListMethod =
+    ListMethod { list: ListKind::Tools, capability: "tools", method: "tools/list", key: "tools" };
+const RESOURCES: ListMethod = ListMethod {
+    list: ListKind::Resources,
+    capability: "resources",
+    method: "resources/list",
+    key: "resources",
+};
+const TEMPLATES: ListMethod = ListMethod {
+    list: ListKind::Resources,
     capability: "resources",
     method: "resources/templates/list",
     key: "resourceTemplates",
 };
-const PROMPTS: Listed =
-    Listed { list: List::Prompts, capability: "prompts", method: "prompts/list", key: "prompts" };
+const PROMPTS: ListMethod =
+    ListMethod { list: ListKind::Prompts, capability: "prompts", method: "prompts/list", key: "prompts" };
 
 /// Everything that the server offers. A list that the server refuses counts as empty, except that of its
 /// tools: a server without its tools is a broken one.
-pub(super) async fn offer(connection: &Connection, bounds: Bounds) -> Result<Offer, ServerError> {
+pub(super) async fn fetch_listing(
+    connection: &Connection,
+    bounds: ListLimits,
+) -> Result<ServerListing, ServerError> {
     let greeting = connection.greeting.get();
-    let lister = Lister { connection, bounds };
+    let lister = ListFetcher { connection, bounds };
     // Side by side: most servers answer one after the other anyway, but none of us waits for each.
     let (tools, resources, templates, prompts) = tokio::join!(
-        lister.all(&TOOLS),
-        lister.all(&RESOURCES),
-        lister.all(&TEMPLATES),
-        lister.all(&PROMPTS),
+        lister.fetch_all_pages(&TOOLS),
+        lister.fetch_all_pages(&RESOURCES),
+        lister.fetch_all_pages(&TEMPLATES),
+        lister.fetch_all_pages(&PROMPTS),
     );
-    let tools = tools.map_err(|stop| stop.of_tools(connection))?;
-    Ok(Offer {
+    let tools = tools.map_err(|stop| stop.into_tools_error(connection))?;
+    Ok(ServerListing {
         instructions: greeting.and_then(|greeting| greeting.instructions.clone()),
         capabilities: greeting.and_then(|greeting| greeting.capabilities.clone()),
         tools,
-        resources: or_empty(resources)?,
-        templates: or_empty(templates)?,
-        prompts: or_empty(prompts)?,
+        resources: list_or_empty(resources)?,
+        templates: list_or_empty(templates)?,
+        prompts: list_or_empty(prompts)?,
     })
 }
 
 /// The names of the tools that the server lists.
-pub(super) async fn tool_names(
+pub(super) async fn fetch_tool_names(
     connection: &Connection,
-    bounds: Bounds,
+    bounds: ListLimits,
 ) -> Result<HashSet<String>, ServerError> {
-    let tools = Lister { connection, bounds }.all(&TOOLS).await.map_err(|stop| stop.of_tools(connection))?;
-    Ok(names(&tools))
+    let tools = ListFetcher { connection, bounds }
+        .fetch_all_pages(&TOOLS)
+        .await
+        .map_err(|stop| stop.into_tools_error(connection))?;
+    Ok(listed_tool_names(&tools))
 }
 
 /// The names of listed tools.
-pub(super) fn names(tools: &[RawJson]) -> HashSet<String> {
-    let name = |tool: &RawJson| Some(Object::read(tool).ok()?.text("name")?.into_owned());
+pub(super) fn listed_tool_names(tools: &[RawJson]) -> HashSet<String> {
+    let name = |tool: &RawJson| Some(RawObject::read(tool).ok()?.get_text("name")?.into_owned());
     tools.iter().filter_map(name).collect()
 }
 
 /// Why a list came to no end.
-enum Stop {
+enum ListFailure {
     Refused,
     Failed(ServerError),
 }
 
-impl Stop {
+impl ListFailure {
     /// A server without its tools is a broken one.
-    fn of_tools(self, connection: &Connection) -> ServerError {
+    fn into_tools_error(self, connection: &Connection) -> ServerError {
         match self {
             Self::Refused => {
                 let reason = "it refused to list its tools".to_owned();
-                ServerError::Start(connection.server.clone(), reason)
+                ServerError::StartFailed(connection.server.clone(), reason)
             }
-            Self::Failed(error) => not_listed(error),
+            Self::Failed(error) => listing_error(error),
         }
     }
 }
 
 /// Listing is Portero's own question. Where it fails, no call was sent, so that no effect is in doubt.
-fn not_listed(error: ServerError) -> ServerError {
+fn listing_error(error: ServerError) -> ServerError {
     let (server, reason) = match error {
-        ServerError::Gone(server) => (server, "it stopped before it had listed what it offers".to_owned()),
+        ServerError::Stopped(server) => (server, "it stopped before it had listed what it offers".to_owned()),
         ServerError::Timeout(server, seconds) => {
             (server, format!("it did not list what it offers within {seconds} s"))
         }
@@ -116,96 +127,108 @@ fn not_listed(error: ServerError) -> ServerError {
             (server, format!("it listed what it offers with what is no MCP message: {why}"))
         }
         other @ (ServerError::Unknown(_)
-        | ServerError::Start(..)
+        | ServerError::StartFailed(..)
         | ServerError::NotListed(..)
         | ServerError::Cancelled) => return other,
     };
-    ServerError::Start(server, reason)
+    ServerError::StartFailed(server, reason)
 }
 
-fn or_empty(list: Result<Vec<RawJson>, Stop>) -> Result<Vec<RawJson>, ServerError> {
+fn list_or_empty(list: Result<Vec<RawJson>, ListFailure>) -> Result<Vec<RawJson>, ServerError> {
     match list {
         Ok(list) => Ok(list),
         Err(
-            Stop::Refused
-            | Stop::Failed(ServerError::Timeout(..) | ServerError::TooLong(..) | ServerError::Malformed(..)),
+            ListFailure::Refused
+            | ListFailure::Failed(
+                ServerError::Timeout(..) | ServerError::TooLong(..) | ServerError::Malformed(..),
+            ),
         ) => Ok(Vec::new()),
-        Err(Stop::Failed(error)) => Err(not_listed(error)),
+        Err(ListFailure::Failed(error)) => Err(listing_error(error)),
     }
 }
 
-struct Lister<'a> {
+struct ListFetcher<'a> {
     connection: &'a Connection,
-    bounds: Bounds,
+    bounds: ListLimits,
 }
 
-impl Lister<'_> {
+impl ListFetcher<'_> {
     /// All pages of a list. A server that goes on for ever, or in circles, gets its list cut there.
-    async fn all(&self, listed: &Listed) -> Result<Vec<RawJson>, Stop> {
+    async fn fetch_all_pages(&self, listed: &ListMethod) -> Result<Vec<RawJson>, ListFailure> {
         let mut items = Vec::new();
         let declared = self.connection.greeting.get().is_some_and(|told| told.declares(listed.capability));
         if !declared {
             return Ok(items);
         }
-        self.connection.events.about_to_list(listed.list);
+        self.connection.events.clear_list_change(listed.list);
         let (mut cursor, mut bytes) = (None, 0);
         let mut cursors = HashSet::new();
-        for _ in 0..PAGES_MOST {
-            let page = self.page(listed, cursor.as_deref()).await?;
+        for _ in 0..MAX_PAGES {
+            let page = self.fetch_page(listed, cursor.as_deref()).await?;
             bytes += page.get().len();
-            if bytes > self.bounds.bytes {
-                self.cut(listed, "it is too long");
+            if bytes > self.bounds.max_bytes {
+                self.warn_cut_short(listed, "it is too long");
                 return Ok(items);
             }
-            let object = Object::read(&page).unwrap_or_default();
+            let object = RawObject::read(&page).unwrap_or_default();
             let entries: Option<Vec<&RawValue>> =
                 object.get(listed.key).and_then(|list| serde_json::from_str(list.get()).ok());
             items.extend(entries.unwrap_or_default().into_iter().map(ToOwned::to_owned));
             let next =
-                object.text("nextCursor").filter(|next| !next.is_empty()).map(|next| next.into_owned());
+                object.get_text("nextCursor").filter(|next| !next.is_empty()).map(|next| next.into_owned());
             let Some(next) = next else { return Ok(items) };
             if !cursors.insert(next.clone()) {
-                self.cut(listed, "its pages go in circles");
+                self.warn_cut_short(listed, "its pages go in circles");
                 return Ok(items);
             }
-            cursor = Some(json::parse_raw(format!("{{\"cursor\":{}}}", json::raw(&next).get())))
+            cursor = Some(json::parse_raw(format!("{{\"cursor\":{}}}", json::serialize_raw(&next).get())))
                 .transpose()
                 .unwrap_or_default();
         }
-        self.cut(listed, "it has too many pages");
+        self.warn_cut_short(listed, "it has too many pages");
         Ok(items)
     }
 
-    async fn page(&self, listed: &Listed, params: Option<&RawValue>) -> Result<RawJson, Stop> {
+    async fn fetch_page(
+        &self,
+        listed: &ListMethod,
+        params: Option<&RawValue>,
+    ) -> Result<RawJson, ListFailure> {
         let greeting = self.connection.greeting.get();
-        let members = greeting.and_then(|greeting| greeting.members(None));
+        let members = greeting.and_then(|greeting| greeting.meta_members(None));
         let never = CancellationToken::new();
-        let answer = self.connection.request(Request {
+        let answer = self.connection.send_request(OutgoingRequest {
             method: listed.method,
             params,
-            meta: Meta { client: None, era: members.as_deref(), token: None },
+            meta: MetaMembers {
+                client_meta: None,
+                revision_members: members.as_deref(),
+                progress_token: None,
+            },
             progress: None,
-            limit: self.bounds.page,
+            timeout: self.bounds.page_timeout,
             cancel: &never,
         });
         match answer.await {
-            Ok(Answer::Result(result)) => Ok(result.into_exposed()),
-            Ok(Answer::Error(error)) if is_unknown_method(&error) => Ok(json::raw(&Object::default())),
-            Ok(Answer::Error(_)) => {
-                tracing::warn!(server = %self.connection.server, list = listed.method, "a list was refused");
-                Err(Stop::Refused)
+            Ok(ServerAnswer::Result(result)) => Ok(result.into_exposed()),
+            Ok(ServerAnswer::Error(error)) if is_unknown_method(&error) => {
+                Ok(json::serialize_raw(&RawObject::default()))
             }
-            Err(error) => Err(Stop::Failed(error)),
+            Ok(ServerAnswer::Error(_)) => {
+                tracing::warn!(server = %self.connection.server, list = listed.method, "a list was refused");
+                Err(ListFailure::Refused)
+            }
+            Err(error) => Err(ListFailure::Failed(error)),
         }
     }
 
-    fn cut(&self, listed: &Listed, why: &str) {
+    fn warn_cut_short(&self, listed: &ListMethod, why: &str) {
         tracing::warn!(server = %self.connection.server, list = listed.method, why, "a list was cut short");
     }
 }
 
 /// Some servers declare more than they have.
 fn is_unknown_method(error: &Real<RawJson>) -> bool {
-    let code = Object::read(error.expose()).ok().and_then(|object| object.get("code")?.get().parse().ok());
+    let code = RawObject::read(error.expose()).ok().and_then(|object| object.get("code")?.get().parse().ok());
     code == Some(codes::METHOD_NOT_FOUND)
 }

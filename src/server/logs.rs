@@ -19,36 +19,36 @@ use crate::anonymize::Anonymizer;
 use crate::clock::Clock;
 use crate::files;
 use crate::names::ServerName;
-use crate::plain::plain;
-use crate::wire::{LineError, Lines};
+use crate::printable::escape_controls;
+use crate::wire::{LineError, LineReader};
 
 /// The longest line that is kept.
-const LINE_MOST: usize = 64 << 10;
+const MAX_LINE_BYTES: usize = 64 << 10;
 /// How many bytes a second of a server's talk are kept. The rest is read and left out: a server that waits for
 /// room in its pipe would not answer.
-const BYTES_A_SECOND: usize = 1 << 20;
+const MAX_BYTES_PER_SECOND: usize = 1 << 20;
 /// How much of its last line a failure's reason tells.
-const LAST_MOST: usize = 300;
+const MAX_REASON_CHARS: usize = 300;
 /// How long the opening of the log may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many of the last lines are kept for a reason.
-const LAST_LINES: usize = 16;
+const MAX_LAST_LINES: usize = 16;
 
 /// A server's log. Cloning it gives another handle.
 #[derive(Clone)]
 pub(super) struct ServerLog {
     anonymizer: Arc<ArcSwap<Anonymizer>>,
     clock: Arc<dyn Clock>,
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<LogFile>>,
 }
 
-struct Inner {
+struct LogFile {
     path: PathBuf,
     file: Option<File>,
-    most: u64,
+    max_bytes: u64,
     /// The last lines, concealed.
-    last: VecDeque<String>,
-    junk: Allowance,
+    last_lines: VecDeque<String>,
+    junk_limit: RateLimit,
 }
 
 impl ServerLog {
@@ -59,98 +59,100 @@ impl ServerLog {
         anonymizer: Arc<ArcSwap<Anonymizer>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let inner = Inner {
+        let inner = LogFile {
             path: directory.join(format!("{server}.log")),
             file: None,
-            most,
-            last: VecDeque::new(),
-            junk: Allowance::a_second(50),
+            max_bytes: most,
+            last_lines: VecDeque::new(),
+            junk_limit: RateLimit::per_second(50),
         };
         Self { anonymizer, clock, inner: Arc::new(Mutex::new(inner)) }
     }
 
     /// Reads stderr to its end, always as fast as it comes.
-    pub(super) async fn follow(self, stderr: impl AsyncRead + Unpin) {
-        let mut lines = Lines::new(stderr, LINE_MOST);
-        let mut interval = LogInterval::begin();
+    pub(super) async fn read_stderr(self, stderr: impl AsyncRead + Unpin) {
+        let mut lines = LineReader::new(stderr, MAX_LINE_BYTES);
+        let mut interval = LogInterval::start();
         loop {
             let next = tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(interval.end()), if interval.left_out > 0 => None,
-                line = lines.next() => Some(line),
+                line = lines.next_line() => Some(line),
             };
             if interval.end() <= Instant::now() || next.is_none() {
-                self.tell_left_out(std::mem::replace(&mut interval, LogInterval::begin()));
+                self.write_left_out(std::mem::replace(&mut interval, LogInterval::start()));
             }
             match next {
                 None => {}
-                Some(Ok(Some(line))) if interval.has_room(line) => {
-                    self.take(&String::from_utf8_lossy(line));
+                Some(Ok(Some(line))) if interval.count_line(line) => {
+                    self.write_line(&String::from_utf8_lossy(line));
                 }
                 Some(Ok(Some(_))) => {}
                 Some(Err(LineError::TooLong { limit, .. })) => {
                     let words = format!("(a line of more than {limit} bytes was left out)");
-                    if interval.has_room(words.as_bytes()) {
-                        self.take(&words);
+                    if interval.count_line(words.as_bytes()) {
+                        self.write_line(&words);
                     }
                 }
-                Some(Ok(None) | Err(LineError::Read(_))) => return self.tell_left_out(interval),
+                Some(Ok(None) | Err(LineError::Read(_))) => return self.write_left_out(interval),
             }
         }
     }
 
     /// Says how much was left out; the last line of it may be why the server ended.
-    fn tell_left_out(&self, interval: LogInterval) {
+    fn write_left_out(&self, interval: LogInterval) {
         let LogInterval { left_out, bytes_left_out, last, .. } = interval;
         if left_out > 0 {
-            self.take(&format!("({left_out} lines, {bytes_left_out} bytes, were left out; the last one:)"));
-            self.take(&String::from_utf8_lossy(&last));
+            self.write_line(&format!(
+                "({left_out} lines, {bytes_left_out} bytes, were left out; the last one:)"
+            ));
+            self.write_line(&String::from_utf8_lossy(&last));
         }
     }
 
     /// Forgets what an earlier process said last.
-    pub(super) fn begin(&self) {
-        self.lock().last.clear();
+    pub(super) fn forget_last_lines(&self) {
+        self.lock_file().last_lines.clear();
     }
 
     /// Notes what stood on stdout and was no message; a flood is cut short.
-    pub(super) fn junk(&self, line: &[u8], why: &dyn std::fmt::Display) {
-        if !self.lock().junk.take() {
+    pub(super) fn log_junk(&self, line: &[u8], why: &dyn std::fmt::Display) {
+        if !self.lock_file().junk_limit.try_acquire() {
             return;
         }
         // A cut might go through a value, whose half would not be recognized.
-        if line.len() > LINE_MOST {
-            self.take(&format!("(on stdout: {why}; {} bytes are left out)", line.len()));
+        if line.len() > MAX_LINE_BYTES {
+            self.write_line(&format!("(on stdout: {why}; {} bytes are left out)", line.len()));
         } else {
-            self.take(&format!("(on stdout: {why}) {}", String::from_utf8_lossy(line)));
+            self.write_line(&format!("(on stdout: {why}) {}", String::from_utf8_lossy(line)));
         }
     }
 
     /// The last line that says something, concealed and cut short.
-    pub(super) fn last(&self) -> Option<String> {
-        let inner = self.lock();
-        let line = inner.last.iter().rev().find(|line| !line.trim().is_empty())?.trim();
-        Some(line.chars().take(LAST_MOST).collect())
+    pub(super) fn last_line(&self) -> Option<String> {
+        let inner = self.lock_file();
+        let line = inner.last_lines.iter().rev().find(|line| !line.trim().is_empty())?.trim();
+        Some(line.chars().take(MAX_REASON_CHARS).collect())
     }
 
-    fn take(&self, line: &str) {
+    fn write_line(&self, line: &str) {
         let concealed = self.anonymizer.load().conceal_text(line).into_inner();
         let mut text = String::with_capacity(concealed.len() + 32);
         let _ = write!(text, "{:.3} ", self.clock.now().wall);
         let from = text.len();
-        text.push_str(&plain(&concealed));
-        let mut inner = self.lock();
-        if inner.last.len() == LAST_LINES {
-            inner.last.pop_front();
+        text.push_str(&escape_controls(&concealed));
+        let mut inner = self.lock_file();
+        if inner.last_lines.len() == MAX_LAST_LINES {
+            inner.last_lines.pop_front();
         }
-        inner.last.push_back(text[from..].chars().take(LAST_MOST).collect());
+        inner.last_lines.push_back(text[from..].chars().take(MAX_REASON_CHARS).collect());
         text.push('\n');
-        if let Err(error) = inner.append(text.as_bytes()) {
+        if let Err(error) = inner.append_bytes(text.as_bytes()) {
             tracing::debug!(path = %inner.path.display(), %error, "cannot write a server's log");
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn lock_file(&self) -> std::sync::MutexGuard<'_, LogFile> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -158,7 +160,7 @@ impl ServerLog {
 /// What a server said within a second.
 struct LogInterval {
     since: Instant,
-    kept: usize,
+    kept_bytes: usize,
     left_out: u64,
     bytes_left_out: u64,
     /// The last line that was left out.
@@ -166,8 +168,8 @@ struct LogInterval {
 }
 
 impl LogInterval {
-    fn begin() -> Self {
-        Self { since: Instant::now(), kept: 0, left_out: 0, bytes_left_out: 0, last: Vec::new() }
+    fn start() -> Self {
+        Self { since: Instant::now(), kept_bytes: 0, left_out: 0, bytes_left_out: 0, last: Vec::new() }
     }
 
     fn end(&self) -> Instant {
@@ -175,9 +177,9 @@ impl LogInterval {
     }
 
     /// Whether a line is kept; else it is counted.
-    fn has_room(&mut self, line: &[u8]) -> bool {
-        if self.kept < BYTES_A_SECOND {
-            self.kept += line.len() + 1;
+    fn count_line(&mut self, line: &[u8]) -> bool {
+        if self.kept_bytes < MAX_BYTES_PER_SECOND {
+            self.kept_bytes += line.len() + 1;
             return true;
         }
         self.left_out += 1;
@@ -188,18 +190,18 @@ impl LogInterval {
     }
 }
 
-impl Inner {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+impl LogFile {
+    fn append_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => open(&self.path)?,
+            None => open_log(&self.path)?,
         };
-        if file.metadata()?.len() + bytes.len() as u64 > self.most / 2 {
+        if file.metadata()?.len() + bytes.len() as u64 > self.max_bytes / 2 {
             // Another session may write the same log, and may have moved it already.
-            if fs::metadata(&self.path).is_ok_and(|now| now.len() + bytes.len() as u64 > self.most / 2) {
+            if fs::metadata(&self.path).is_ok_and(|now| now.len() + bytes.len() as u64 > self.max_bytes / 2) {
                 fs::rename(&self.path, self.path.with_extension("log.1"))?;
             }
-            file = open(&self.path)?;
+            file = open_log(&self.path)?;
         }
         file.write_all(bytes)?;
         self.file = Some(file);
@@ -208,18 +210,18 @@ impl Inner {
 }
 
 /// A log is not worth waiting for a drive that hangs.
-fn open(path: &Path) -> io::Result<File> {
+fn open_log(path: &Path) -> io::Result<File> {
     let log = path.to_owned();
-    let opened = files::within(path, OPEN_TIMEOUT, move || {
+    let opened = files::read_with_timeout(path, OPEN_TIMEOUT, move || {
         if let Some(directory) = log.parent() {
-            make_private(directory)?;
+            create_private_directory(directory)?;
         }
-        io::Result::Ok(files::append(&log)?)
+        io::Result::Ok(files::open_for_append(&log)?)
     });
     opened?
 }
 
-fn make_private(directory: &Path) -> io::Result<()> {
+fn create_private_directory(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -229,21 +231,21 @@ fn make_private(directory: &Path) -> io::Result<()> {
 
 /// How often something may happen within a second; what comes beyond that is left out.
 #[derive(Debug)]
-pub(super) struct Allowance {
-    most: u32,
+pub(super) struct RateLimit {
+    limit: u32,
     left: u32,
     since: Instant,
 }
 
-impl Allowance {
-    pub(super) fn a_second(most: u32) -> Self {
-        Self { most, left: most, since: Instant::now() }
+impl RateLimit {
+    pub(super) fn per_second(most: u32) -> Self {
+        Self { limit: most, left: most, since: Instant::now() }
     }
 
     /// Whether it may happen once more.
-    pub(super) fn take(&mut self) -> bool {
+    pub(super) fn try_acquire(&mut self) -> bool {
         if self.since.elapsed() >= Duration::from_secs(1) {
-            (self.left, self.since) = (self.most, Instant::now());
+            (self.left, self.since) = (self.limit, Instant::now());
         }
         self.left = match self.left.checked_sub(1) {
             Some(left) => left,
@@ -256,12 +258,12 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::anonymize::{Direction, Rule};
+    use crate::anonymize::{Direction, ReplacementRule};
     use crate::clock::TestClock;
     use crate::secret::Secret;
 
     fn log(directory: &Path, most: u64) -> ServerLog {
-        let rule = Rule {
+        let rule = ReplacementRule {
             fake: "Jane Roe".to_owned(),
             real: Secret::new("Erika Mustermann"),
             direction: Direction::Both,
@@ -279,8 +281,8 @@ mod tests {
     async fn every_line_is_concealed_and_steers_no_terminal() {
         let directory = tempfile::tempdir().expect("a directory");
         let log = log(directory.path(), 1 << 20);
-        log.clone().follow(&b"hello Erika Mustermann\n\x1b[2Jcleared\n\n"[..]).await;
-        log.junk(b"junk of Erika Mustermann", &"no message");
+        log.clone().read_stderr(&b"hello Erika Mustermann\n\x1b[2Jcleared\n\n"[..]).await;
+        log.log_junk(b"junk of Erika Mustermann", &"no message");
         let path = directory.path().join("a.log");
         assert_eq!(
             fs::read_to_string(&path).expect("a log"),
@@ -288,10 +290,10 @@ mod tests {
              1970-01-01T00:00:00.000Z \\u{1b}[2Jcleared\n\
              1970-01-01T00:00:00.000Z (on stdout: no message) junk of Jane Roe\n"
         );
-        assert_eq!(log.last().as_deref(), Some("(on stdout: no message) junk of Jane Roe"));
-        let mut long = "x".repeat(LINE_MOST - 5).into_bytes();
+        assert_eq!(log.last_line().as_deref(), Some("(on stdout: no message) junk of Jane Roe"));
+        let mut long = "x".repeat(MAX_LINE_BYTES - 5).into_bytes();
         long.extend_from_slice(b"Erika Mustermann");
-        log.junk(&long, &"no message");
+        log.log_junk(&long, &"no message");
         assert!(!fs::read_to_string(&path).expect("a log").contains("Erika"));
         #[cfg(unix)]
         {
@@ -308,10 +310,10 @@ mod tests {
         let mut flood = line.repeat(20 << 10).into_bytes();
         flood.extend_from_slice(b"the end of Erika Mustermann");
         let begin = Instant::now();
-        log.clone().follow(&flood[..]).await;
+        log.clone().read_stderr(&flood[..]).await;
         // A megabyte a second would take twenty.
         assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
-        assert_eq!(log.last().as_deref(), Some("the end of Jane Roe"));
+        assert_eq!(log.last_line().as_deref(), Some("the end of Jane Roe"));
         let text = fs::read_to_string(directory.path().join("a.log")).expect("a log");
         let kept = text.lines().filter(|line| line.ends_with('x')).count() as u64;
         let left_out: u64 = text
@@ -327,14 +329,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_chatty_server_does_not_fill_the_disk() {
-        const MOST: u64 = 10_000;
+        const MAX_LOG_BYTES: u64 = 10_000;
         let directory = tempfile::tempdir().expect("a directory");
-        let log = log(directory.path(), MOST);
+        let log = log(directory.path(), MAX_LOG_BYTES);
         let text: String = (0..5_000).map(|number| format!("line {number}\n")).collect();
-        log.clone().follow(text.as_bytes()).await;
+        log.clone().read_stderr(text.as_bytes()).await;
         let size = |name: &str| fs::metadata(directory.path().join(name)).expect("a log").len();
-        assert!(size("a.log") <= MOST / 2 && size("a.log.1") <= MOST / 2);
-        assert_eq!(log.last().as_deref(), Some("line 4999"));
+        assert!(size("a.log") <= MAX_LOG_BYTES / 2 && size("a.log.1") <= MAX_LOG_BYTES / 2);
+        assert_eq!(log.last_line().as_deref(), Some("line 4999"));
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 2);
     }
 }

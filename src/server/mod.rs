@@ -1,6 +1,6 @@
 //! Reaching child servers.
 //!
-//! A [`Fleet`] owns one process's children. A request reaches a child only as a
+//! A [`Upstreams`] owns one process's children. A request reaches a child only as a
 //! [`Permitted`](crate::permit::Permitted) call; what Portero asks for itself (handshake, lists) never
 //! carries anything of the agent's.
 
@@ -10,16 +10,16 @@ mod connection;
 mod envelope;
 mod environment;
 mod events;
-mod fleet;
 pub mod guard;
 mod handshake;
 mod level;
 mod lists;
 mod logs;
-mod member;
-mod outbox;
 mod pending;
 mod process;
+mod stdin_queue;
+mod upstream;
+mod upstreams;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,19 +29,19 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-pub use self::fleet::Fleet;
-pub use self::level::{LogLevel, UnknownLevel};
+pub use self::level::{LogLevel, UnknownLogLevel};
+pub use self::upstreams::Upstreams;
 use crate::anonymize::{Anonymizer, Real};
 use crate::clock::Clock;
-use crate::config::Limits;
+use crate::config::ServerLimits;
 use crate::json::RawJson;
 use crate::names::{ServerName, ToolName};
 
 /// What the servers of one process are started with.
 #[derive(Clone)]
-pub struct Launch {
+pub struct LaunchOptions {
     /// The supervisor that children run under on Unix; none runs them bare.
-    pub guard: Option<Guard>,
+    pub guard: Option<GuardCommand>,
     /// The directory that servers without their own `cwd` run in.
     pub directory: PathBuf,
     /// This process's environment. Children get what the allow-list lets through.
@@ -49,7 +49,7 @@ pub struct Launch {
     /// The directory of the servers' own logs.
     pub logs: PathBuf,
     /// The limits of `portero.json`.
-    pub limits: Limits,
+    pub limits: ServerLimits,
     /// Conceals what servers write to stderr.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The name and version that servers are told.
@@ -58,7 +58,7 @@ pub struct Launch {
     pub clock: Arc<dyn Clock>,
 }
 
-impl std::fmt::Debug for Launch {
+impl std::fmt::Debug for LaunchOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Launch").field("directory", &self.directory).finish_non_exhaustive()
     }
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Launch {
 
 /// How the supervisor of [`guard`] is called: `PROGRAM ARGS… -- COMMAND ARGS…`.
 #[derive(Debug, Clone)]
-pub struct Guard {
+pub struct GuardCommand {
     /// One of Portero's own programs.
     pub program: PathBuf,
     /// What makes it a guard: `guard`.
@@ -75,11 +75,11 @@ pub struct Guard {
 
 /// How a server is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Health {
+pub struct ServerHealth {
     /// Which.
     pub server: ServerName,
     /// Its condition.
-    pub condition: Condition,
+    pub condition: ServerCondition,
     /// The process id of its process, when it runs here.
     pub pid: Option<u32>,
     /// How many tools it offers, when that is known.
@@ -89,7 +89,7 @@ pub struct Health {
 /// The condition of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Condition {
+pub enum ServerCondition {
     /// Not started; it starts when it is needed.
     Idle,
     /// Starting.
@@ -105,7 +105,7 @@ pub type ProgressSink = Arc<dyn Fn(Real<RawJson>) + Send + Sync>;
 
 /// What accompanies a call while it runs.
 #[derive(Clone, Default)]
-pub struct Follow {
+pub struct CallOptions {
     /// Where progress goes; none when nobody wants it.
     pub progress: Option<ProgressSink>,
     /// Cancelled when the client takes the call back; the server is told.
@@ -114,7 +114,7 @@ pub struct Follow {
     pub log_level: Option<LogLevel>,
 }
 
-impl std::fmt::Debug for Follow {
+impl std::fmt::Debug for CallOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Follow").field("progress", &self.progress.is_some()).finish_non_exhaustive()
     }
@@ -122,7 +122,7 @@ impl std::fmt::Debug for Follow {
 
 /// What a server answered.
 #[derive(Debug)]
-pub enum Answer {
+pub enum ServerAnswer {
     /// The `result`.
     Result(Real<RawJson>),
     /// The `error` object.
@@ -131,7 +131,7 @@ pub enum Answer {
 
 /// What a server offers, in its own bytes.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Offer {
+pub struct ServerListing {
     /// Its `instructions`.
     pub instructions: Option<String>,
     /// Its capabilities, as it declared them.
@@ -149,7 +149,7 @@ pub struct Offer {
 /// Which of a server's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum List {
+pub enum ListKind {
     /// Tools.
     Tools,
     /// Resources and templates.
@@ -160,7 +160,7 @@ pub enum List {
 
 /// What a server says unasked, beside that a list changed.
 #[derive(Debug)]
-pub enum Event {
+pub enum ServerEvent {
     /// A resource that was subscribed to changed: `params` of `notifications/resources/updated`.
     ResourceUpdated(ServerName, Real<RawJson>),
     /// `params` of `notifications/message`.
@@ -171,13 +171,13 @@ pub enum Event {
 
 /// Takes events. It is called where the server's output is read, so whatever a server says before an answer is
 /// taken before that answer reaches its caller. It must not block.
-pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
+pub type ServerEventSink = Arc<dyn Fn(ServerEvent) + Send + Sync>;
 
 /// A change of what a server offers, or may offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerChange {
     /// One of its lists changed.
-    List(ServerName, List),
+    List(ServerName, ListKind),
     /// It ended by itself. What it offers is to be asked anew, which starts it again.
     Ended(ServerName),
     /// It was started again after it had ended by itself: it knows of no subscription any more.
@@ -185,7 +185,7 @@ pub enum ServerChange {
 }
 
 /// The method by which the daemon tells sessions of [`ServerChange::Restarted`].
-pub const RESTARTED: &str = "notifications/portero/restarted";
+pub const RESTARTED_METHOD: &str = "notifications/portero/restarted";
 
 /// Why a server gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -195,13 +195,13 @@ pub enum ServerError {
     Unknown(ServerName),
     /// It could not be started, or did not list what it offers; the call did not reach it.
     #[error("server `{0}` could not be started: {1}")]
-    Start(ServerName, String),
+    StartFailed(ServerName, String),
     /// It was started again and does not list this tool any more (guarantee P5); the call did not reach it.
     #[error("server `{0}` does not offer `{1}` since it was started again")]
     NotListed(ServerName, ToolName),
     /// It ended, or its output became unreadable, while the call was with it: the effect is unknown.
     #[error("server `{0}` stopped while it worked on this call; whether it took effect is unknown")]
-    Gone(ServerName),
+    Stopped(ServerName),
     /// It did not answer in time: the effect is unknown.
     #[error("server `{0}` did not answer within {1} s; whether it took effect is unknown")]
     Timeout(ServerName, u64),
@@ -218,11 +218,11 @@ pub enum ServerError {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Server;
+    use crate::config::ServerConfig;
 
     /// A server with nothing but a name.
-    pub(super) fn server(name: &str) -> Server {
-        Server {
+    pub(super) fn server(name: &str) -> ServerConfig {
+        ServerConfig {
             name: name.parse().expect("a name"),
             command: "true".to_owned(),
             args: Vec::new(),

@@ -10,21 +10,21 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::{Answer, ProgressSink};
+use super::{ProgressSink, ServerAnswer};
 
 /// What waits for one child.
 #[derive(Default)]
-pub(super) struct Pending {
-    table: Mutex<Table>,
+pub(super) struct PendingRequests {
+    table: Mutex<PendingTable>,
     /// A request came that can be late before all others.
-    sooner: Notify,
+    earlier_deadline: Notify,
 }
 
 #[derive(Default)]
-struct Table {
-    open: HashMap<u64, Waiting>,
+struct PendingTable {
+    open: HashMap<u64, PendingAnswer>,
     /// Answers of which it could not be told whose they are, in the order in which they came.
-    unclaimed: Vec<Unclaimed>,
+    unclaimed: Vec<UnclaimedAnswer>,
     /// The notifications that the server may still answer, each by the id of the request that came after it.
     notifications: VecDeque<u64>,
     closed: bool,
@@ -32,31 +32,31 @@ struct Table {
     asleep_until: Option<Instant>,
 }
 
-struct Waiting {
+struct PendingAnswer {
     /// None once it is late: its caller has not left yet.
-    answer: Option<oneshot::Sender<Outcome>>,
+    answer: Option<oneshot::Sender<RequestOutcome>>,
     progress: Option<ProgressSink>,
-    limit: Duration,
-    late_at: Instant,
+    timeout: Duration,
+    deadline: Instant,
 }
 
 /// An answer that belongs to one of the requests that were open when it came.
-struct Unclaimed {
+struct UnclaimedAnswer {
     /// The last id that was in use then.
-    newest: u64,
+    newest_id: u64,
     fault: String,
 }
 
 /// How many such answers are kept; one more is noise.
-const MAX_UNCLAIMED: usize = 64;
+const MAX_UNCLAIMED_ANSWERS: usize = 64;
 
 /// How many notifications are remembered; the first go.
 const MAX_NOTIFICATIONS: usize = 64;
 
 /// What came of a request.
-pub(super) enum Outcome {
+pub(super) enum RequestOutcome {
     /// The child answered.
-    Answer(Answer),
+    Answer(ServerAnswer),
     /// The child's answer was too long.
     TooLong,
     /// The child's answer is none; what is wrong with it, in Portero's words.
@@ -65,49 +65,51 @@ pub(super) enum Outcome {
     Late,
 }
 
-impl Pending {
+impl PendingRequests {
     /// Takes a request in; none when the conversation is over. The sender is dropped when it ends first.
-    pub(super) fn open(
+    pub(super) fn register(
         &self,
         id: u64,
         progress: Option<ProgressSink>,
         limit: Duration,
         late_at: Instant,
-    ) -> Option<oneshot::Receiver<Outcome>> {
+    ) -> Option<oneshot::Receiver<RequestOutcome>> {
         let (answer, answered) = oneshot::channel();
-        let mut table = self.lock();
+        let mut table = self.lock_table();
         if table.closed {
             return None;
         }
-        table.open.insert(id, Waiting { answer: Some(answer), progress, limit, late_at });
+        table
+            .open
+            .insert(id, PendingAnswer { answer: Some(answer), progress, timeout: limit, deadline: late_at });
         if table.asleep_until.is_none_or(|until| late_at < until) {
             table.asleep_until = Some(late_at);
-            self.sooner.notify_one();
+            self.earlier_deadline.notify_one();
         }
         Some(answered)
     }
 
     /// Forgets a request; true when its answer was still to come.
-    pub(super) fn leave(&self, id: u64) -> bool {
-        let mut table = self.lock();
+    pub(super) fn abandon(&self, id: u64) -> bool {
+        let mut table = self.lock_table();
         let was_open = table.open.remove(&id).is_some();
-        table.claim();
+        table.assign_unclaimed();
         was_open
     }
 
     /// Takes in a request whose answer has no reader, so that a malformed one is not taken for another's.
-    pub(super) fn open_unread(&self, id: u64, limit: Duration) {
-        drop(self.open(id, None, limit, Instant::now() + limit));
+    pub(super) fn register_unread(&self, id: u64, limit: Duration) {
+        drop(self.register(id, None, limit, Instant::now() + limit));
     }
 
     /// Hands an outcome to the caller whose request it is; one that left meanwhile misses nothing.
-    pub(super) fn settle(&self, id: u64, outcome: impl FnOnce() -> Outcome) {
-        let mut table = self.lock();
+    pub(super) fn settle_request(&self, id: u64, outcome: impl FnOnce() -> RequestOutcome) {
+        let mut table = self.lock_table();
         let waiting = table.open.remove(&id);
         if waiting.is_some() {
-            table.answered(id);
+            table.forget_notifications_before(id);
         }
-        table.claim();
+        table.assign_unclaimed();
         drop(table);
         if let Some(answer) = waiting.and_then(|waiting| waiting.answer) {
             let _ = answer.send(outcome());
@@ -119,17 +121,17 @@ impl Pending {
     /// With one request open it is that one's. With several it is known by elimination: once all but as many
     /// are answered as such answers came, those that are left get them.
     pub(super) fn settle_unclaimed(&self, fault: String) {
-        let mut table = self.lock();
+        let mut table = self.lock_table();
         let Some(newest) = table.open.keys().max().copied() else { return };
-        if table.unclaimed.len() < MAX_UNCLAIMED {
-            table.unclaimed.push(Unclaimed { newest, fault });
+        if table.unclaimed.len() < MAX_UNCLAIMED_ANSWERS {
+            table.unclaimed.push(UnclaimedAnswer { newest_id: newest, fault });
         }
-        table.claim();
+        table.assign_unclaimed();
     }
 
     /// A notification goes out; `next` is the id of the request that comes after it.
-    pub(super) fn note_notification(&self, next: u64) {
-        let mut table = self.lock();
+    pub(super) fn record_notification(&self, next: u64) {
+        let mut table = self.lock_table();
         if table.notifications.len() == MAX_NOTIFICATIONS {
             table.notifications.pop_front();
         }
@@ -138,28 +140,28 @@ impl Pending {
 
     /// Whether an answer to no request can be one to a notification. It counts for one of them.
     pub(super) fn take_notification(&self) -> bool {
-        self.lock().notifications.pop_front().is_some()
+        self.lock_table().notifications.pop_front().is_some()
     }
 
     /// Tells every caller that the answer was too long.
     pub(super) fn settle_all_too_long(&self) {
-        let open = std::mem::take(&mut self.lock().open);
+        let open = std::mem::take(&mut self.lock_table().open);
         for answer in open.into_values().filter_map(|waiting| waiting.answer) {
-            let _ = answer.send(Outcome::TooLong);
+            let _ = answer.send(RequestOutcome::TooLong);
         }
     }
 
     /// The child showed that it is at work: its time starts anew. Where progress is to be reported.
-    pub(super) fn heard_of(&self, id: u64) -> Option<ProgressSink> {
-        let mut table = self.lock();
+    pub(super) fn extend_deadline(&self, id: u64) -> Option<ProgressSink> {
+        let mut table = self.lock_table();
         let waiting = table.open.get_mut(&id)?;
-        waiting.late_at = Instant::now() + waiting.limit;
+        waiting.deadline = Instant::now() + waiting.timeout;
         waiting.progress.clone()
     }
 
     /// Fails every open request and takes no more: the callers see their channels close.
     pub(super) fn close(&self) {
-        let mut table = self.lock();
+        let mut table = self.lock_table();
         table.closed = true;
         let open = std::mem::take(&mut table.open);
         drop(table);
@@ -167,64 +169,64 @@ impl Pending {
     }
 
     /// Tells callers that their answers are late, for as long as it is polled.
-    pub(super) async fn watch(&self) {
+    pub(super) async fn watch_deadlines(&self) {
         loop {
-            match self.sweep(Instant::now()) {
+            match self.sweep_late(Instant::now()) {
                 Some(until) => tokio::select! {
                     biased;
-                    () = self.sooner.notified() => {}
+                    () = self.earlier_deadline.notified() => {}
                     () = tokio::time::sleep_until(until) => {}
                 },
-                None => self.sooner.notified().await,
+                None => self.earlier_deadline.notified().await,
             }
         }
     }
 
     /// Tells who is late, and when to look again.
-    fn sweep(&self, now: Instant) -> Option<Instant> {
-        let mut table = self.lock();
+    fn sweep_late(&self, now: Instant) -> Option<Instant> {
+        let mut table = self.lock_table();
         // Nobody leaves these.
-        table.open.retain(|_, waiting| waiting.late_at > now || !waiting.is_unread());
-        table.claim();
-        for waiting in table.open.values_mut().filter(|waiting| waiting.late_at <= now) {
+        table.open.retain(|_, waiting| waiting.deadline > now || !waiting.is_unread());
+        table.assign_unclaimed();
+        for waiting in table.open.values_mut().filter(|waiting| waiting.deadline <= now) {
             if let Some(answer) = waiting.answer.take() {
-                let _ = answer.send(Outcome::Late);
+                let _ = answer.send(RequestOutcome::Late);
             }
         }
         let waiting = table.open.values().filter(|waiting| waiting.answer.is_some());
-        table.asleep_until = waiting.map(|waiting| waiting.late_at).min();
+        table.asleep_until = waiting.map(|waiting| waiting.deadline).min();
         table.asleep_until
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock_table(&self) -> MutexGuard<'_, PendingTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
+impl PendingTable {
     /// A server that answered a request has dealt with the notifications before it.
-    fn answered(&mut self, id: u64) {
+    fn forget_notifications_before(&mut self, id: u64) {
         while self.notifications.front().is_some_and(|next| *next <= id) {
             self.notifications.pop_front();
         }
     }
 
     /// Hands out the answers that can belong to nobody else any more.
-    fn claim(&mut self) {
+    fn assign_unclaimed(&mut self) {
         let mut count = 0;
         while let Some(unclaimed) = self.unclaimed.get(count) {
             count += 1;
             // Both grow, so the candidates of an earlier answer are among those of a later one.
             let candidates: Vec<u64> =
-                self.open.keys().filter(|id| **id <= unclaimed.newest).copied().collect();
+                self.open.keys().filter(|id| **id <= unclaimed.newest_id).copied().collect();
             if candidates.len() > count {
                 continue;
             }
             let fault = unclaimed.fault.clone();
             for id in candidates {
-                self.answered(id);
+                self.forget_notifications_before(id);
                 if let Some(answer) = self.open.remove(&id).and_then(|waiting| waiting.answer) {
-                    let _ = answer.send(Outcome::Malformed(fault.clone()));
+                    let _ = answer.send(RequestOutcome::Malformed(fault.clone()));
                 }
             }
             self.unclaimed.drain(..count);
@@ -233,7 +235,7 @@ impl Table {
     }
 }
 
-impl Waiting {
+impl PendingAnswer {
     /// Whether its answer has no reader.
     fn is_unread(&self) -> bool {
         self.answer.as_ref().is_some_and(oneshot::Sender::is_closed)
@@ -250,76 +252,79 @@ mod tests {
 
     #[test]
     fn each_request_is_late_in_its_own_time() {
-        let pending = Pending::default();
+        let pending = PendingRequests::default();
         let begin = Instant::now();
-        let mut long = pending.open(1, None, 60 * SECOND, begin + 60 * SECOND).expect("open");
-        let mut short = pending.open(2, None, SECOND, begin + SECOND).expect("open");
-        assert_eq!(pending.sweep(begin), Some(begin + SECOND));
+        let mut long = pending.register(1, None, 60 * SECOND, begin + 60 * SECOND).expect("open");
+        let mut short = pending.register(2, None, SECOND, begin + SECOND).expect("open");
+        assert_eq!(pending.sweep_late(begin), Some(begin + SECOND));
         assert!(short.try_recv().is_err(), "it has time left");
-        assert_eq!(pending.sweep(begin + SECOND), Some(begin + 60 * SECOND));
-        assert!(matches!(short.try_recv(), Ok(Outcome::Late)));
-        assert!(pending.leave(2), "its server is to be told");
+        assert_eq!(pending.sweep_late(begin + SECOND), Some(begin + 60 * SECOND));
+        assert!(matches!(short.try_recv(), Ok(RequestOutcome::Late)));
+        assert!(pending.abandon(2), "its server is to be told");
         assert!(long.try_recv().is_err(), "it has time left");
-        assert_eq!(pending.sweep(begin + 60 * SECOND), None);
-        assert!(matches!(long.try_recv(), Ok(Outcome::Late)));
+        assert_eq!(pending.sweep_late(begin + 60 * SECOND), None);
+        assert!(matches!(long.try_recv(), Ok(RequestOutcome::Late)));
     }
 
     #[test]
     fn a_sign_of_life_starts_the_time_anew() {
-        let pending = Pending::default();
+        let pending = PendingRequests::default();
         let begin = Instant::now();
-        let _answered = pending.open(1, None, 60 * SECOND, begin).expect("open");
-        assert!(pending.heard_of(1).is_none(), "nobody follows its progress");
-        assert!(pending.sweep(begin).is_some_and(|until| until >= begin + 60 * SECOND));
+        let _answered = pending.register(1, None, 60 * SECOND, begin).expect("open");
+        assert!(pending.extend_deadline(1).is_none(), "nobody follows its progress");
+        assert!(pending.sweep_late(begin).is_some_and(|until| until >= begin + 60 * SECOND));
     }
 
     #[tokio::test]
     async fn whoever_is_late_first_is_told_first() {
-        let pending = Arc::new(Pending::default());
+        let pending = Arc::new(PendingRequests::default());
         let watch = Arc::clone(&pending);
-        tokio::spawn(async move { watch.watch().await });
+        tokio::spawn(async move { watch.watch_deadlines().await });
         for _ in 0..2 {
             let now = Instant::now();
-            let _long = pending.open(1, None, 600 * SECOND, now + 600 * SECOND).expect("open");
+            let _long = pending.register(1, None, 600 * SECOND, now + 600 * SECOND).expect("open");
             tokio::task::yield_now().await;
-            let short = pending.open(2, None, SECOND, now + SECOND / 1000).expect("open");
-            assert!(matches!(short.await, Ok(Outcome::Late)));
-            assert!(pending.leave(1) && pending.leave(2));
+            let short = pending.register(2, None, SECOND, now + SECOND / 1000).expect("open");
+            assert!(matches!(short.await, Ok(RequestOutcome::Late)));
+            assert!(pending.abandon(1) && pending.abandon(2));
         }
     }
 
-    fn open(pending: &Pending, ids: std::ops::RangeInclusive<u64>) -> Vec<oneshot::Receiver<Outcome>> {
+    fn register_all(
+        pending: &PendingRequests,
+        ids: std::ops::RangeInclusive<u64>,
+    ) -> Vec<oneshot::Receiver<RequestOutcome>> {
         let late_at = Instant::now() + 60 * SECOND;
-        ids.map(|id| pending.open(id, None, 60 * SECOND, late_at).expect("open")).collect()
+        ids.map(|id| pending.register(id, None, 60 * SECOND, late_at).expect("open")).collect()
     }
 
-    fn is_malformed(answered: &mut oneshot::Receiver<Outcome>) -> bool {
-        matches!(answered.try_recv(), Ok(Outcome::Malformed(_)))
+    fn is_malformed(answered: &mut oneshot::Receiver<RequestOutcome>) -> bool {
+        matches!(answered.try_recv(), Ok(RequestOutcome::Malformed(_)))
     }
 
     #[test]
     fn an_answer_that_nobody_can_claim_is_that_of_the_only_request() {
-        let pending = Pending::default();
+        let pending = PendingRequests::default();
         pending.settle_unclaimed("nobody waits".to_owned());
-        let mut only = open(&pending, 1..=1).remove(0);
+        let mut only = register_all(&pending, 1..=1).remove(0);
         assert!(only.try_recv().is_err(), "it came before the request");
         pending.settle_unclaimed("x".to_owned());
         assert!(is_malformed(&mut only));
-        assert!(!pending.leave(1), "there is nothing to cancel");
+        assert!(!pending.abandon(1), "there is nothing to cancel");
     }
 
     #[test]
     fn among_several_requests_it_is_found_by_elimination() {
-        let pending = Pending::default();
-        let mut open_ones = open(&pending, 1..=3);
+        let pending = PendingRequests::default();
+        let mut open_ones = register_all(&pending, 1..=3);
         pending.settle_unclaimed("x".to_owned());
-        let mut later = open(&pending, 4..=4).remove(0);
-        pending.settle(1, || Outcome::TooLong);
+        let mut later = register_all(&pending, 4..=4).remove(0);
+        pending.settle_request(1, || RequestOutcome::TooLong);
         assert!(open_ones[1..].iter_mut().all(|answered| answered.try_recv().is_err()));
-        pending.settle(3, || Outcome::TooLong);
+        pending.settle_request(3, || RequestOutcome::TooLong);
         assert!(is_malformed(&mut open_ones[1]), "it can be no other's");
         assert!(later.try_recv().is_err(), "it came after that");
-        let mut last = open(&pending, 5..=5).remove(0);
+        let mut last = register_all(&pending, 5..=5).remove(0);
         pending.settle_unclaimed("x".to_owned());
         pending.settle_unclaimed("x".to_owned());
         assert!(is_malformed(&mut later) && is_malformed(&mut last));
@@ -327,53 +332,53 @@ mod tests {
 
     #[test]
     fn a_request_without_a_reader_claims_its_own_answer_and_ends_in_time() {
-        let pending = Pending::default();
-        pending.open_unread(1, 60 * SECOND);
-        let mut read = open(&pending, 2..=2).remove(0);
+        let pending = PendingRequests::default();
+        pending.register_unread(1, 60 * SECOND);
+        let mut read = register_all(&pending, 2..=2).remove(0);
         pending.settle_unclaimed("x".to_owned());
         assert!(read.try_recv().is_err(), "it may be the other's");
-        pending.settle(1, || Outcome::TooLong);
+        pending.settle_request(1, || RequestOutcome::TooLong);
         assert!(is_malformed(&mut read));
-        pending.open_unread(3, SECOND);
-        pending.sweep(Instant::now() + 2 * SECOND);
-        assert!(!pending.leave(3));
+        pending.register_unread(3, SECOND);
+        pending.sweep_late(Instant::now() + 2 * SECOND);
+        assert!(!pending.abandon(3));
     }
 
     #[test]
     fn a_request_without_a_reader_that_ends_leaves_an_answer_to_the_other() {
-        let pending = Pending::default();
-        pending.open_unread(1, SECOND);
-        let mut read = open(&pending, 2..=2).remove(0);
+        let pending = PendingRequests::default();
+        pending.register_unread(1, SECOND);
+        let mut read = register_all(&pending, 2..=2).remove(0);
         pending.settle_unclaimed("x".to_owned());
         assert!(read.try_recv().is_err(), "it may be the other's");
-        pending.sweep(Instant::now() + 2 * SECOND);
+        pending.sweep_late(Instant::now() + 2 * SECOND);
         assert!(is_malformed(&mut read), "it can be no other's");
     }
 
     #[test]
     fn a_notification_is_answered_at_most_once_and_before_what_came_after_it() {
-        let pending = Pending::default();
+        let pending = PendingRequests::default();
         assert!(!pending.take_notification());
-        let _open = open(&pending, 1..=1);
-        pending.note_notification(2);
-        pending.note_notification(2);
+        let _open = register_all(&pending, 1..=1);
+        pending.record_notification(2);
+        pending.record_notification(2);
         assert!(pending.take_notification());
-        let _later = open(&pending, 2..=2);
-        pending.settle(1, || Outcome::TooLong);
-        pending.settle(7, || Outcome::TooLong);
+        let _later = register_all(&pending, 2..=2);
+        pending.settle_request(1, || RequestOutcome::TooLong);
+        pending.settle_request(7, || RequestOutcome::TooLong);
         assert!(pending.take_notification(), "only what came before it was answered");
-        pending.note_notification(2);
-        pending.settle(2, || Outcome::TooLong);
+        pending.record_notification(2);
+        pending.settle_request(2, || RequestOutcome::TooLong);
         assert!(!pending.take_notification());
     }
 
     #[tokio::test]
     async fn after_the_end_nobody_waits() {
-        let pending = Pending::default();
+        let pending = PendingRequests::default();
         let late_at = Instant::now() + SECOND;
-        let answered = pending.open(1, None, SECOND, late_at).expect("open");
+        let answered = pending.register(1, None, SECOND, late_at).expect("open");
         pending.close();
         assert!(answered.await.is_err());
-        assert!(pending.open(2, None, SECOND, late_at).is_none());
+        assert!(pending.register(2, None, SECOND, late_at).is_none());
     }
 }

@@ -8,114 +8,127 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::request::Request;
-use super::state::Shared;
+use super::request::ClientRequest;
+use super::state::SessionState;
 use crate::anonymize::Fake;
-use crate::json::{self, Object, RawJson};
-use crate::pipeline::{Refusal, Reply};
+use crate::json::{self, RawJson, RawObject};
+use crate::pipeline::{CallReply, Refusal};
 use crate::policy::Action;
-use crate::task::{News, State, Task};
+use crate::task::{Task, TaskState, UnseenTasks};
 use crate::wire::codes;
 
 /// MCP leaves −32000 to −32019 to implementations: this call waits for a person.
-const WAITING: i32 = -32001;
+const PENDING_APPROVAL_CODE: i32 = -32001;
 /// This call was refused.
-const REFUSED: i32 = -32003;
+const REFUSED_CODE: i32 = -32003;
 
 /// Answers `tools/call`. Where the client may hold an `outputSchema` of the tool that it called, no answer of
 /// Portero's own has `structuredContent`: the SDKs check it against that schema, and throw away the whole answer,
 /// with the task's id in it, where it does not fit. They check no result that says it is an error.
-pub(super) fn to_tool_call(request: Request, reply: Reply, is_checked: bool) {
+pub(super) fn answer_tool_call(request: ClientRequest, reply: CallReply, is_checked: bool) {
     match reply {
-        Reply::Result(result) => request.tool_result(&result),
-        Reply::Error(error) => request.error_object(&error),
-        Reply::Waiting(task) if is_checked => {
-            request.own_tool_result(error_result(json::raw(&Status::of(&task)).get()));
+        CallReply::Result(result) => request.answer_tool_result(&result),
+        CallReply::Error(error) => request.answer_error_object(&error),
+        CallReply::PendingApproval(task) if is_checked => {
+            request.answer_own_tool_result(error_result(
+                json::serialize_raw(&TaskStatus::from_task(&task)).get(),
+            ));
         }
-        Reply::Waiting(task) => request.own_tool_result(status_result(&Status::of(&task))),
-        Reply::Refused(Refusal::Cancelled) => drop(request),
+        CallReply::PendingApproval(task) => {
+            request.answer_own_tool_result(status_result(&TaskStatus::from_task(&task)))
+        }
+        CallReply::Refused(Refusal::Cancelled) => drop(request),
         // Not the tool failed but the protocol.
-        Reply::Refused(refusal @ Refusal::Malformed(_)) => {
-            request.error(codes::INTERNAL_ERROR, &words(&refusal), None);
+        CallReply::Refused(refusal @ Refusal::Malformed(_)) => {
+            request.answer_error(codes::INTERNAL_ERROR, &refusal_message(&refusal), None);
         }
-        Reply::Refused(refusal) => request.own_tool_result(error_result(&words(&refusal))),
+        CallReply::Refused(refusal) => {
+            request.answer_own_tool_result(error_result(&refusal_message(&refusal)))
+        }
     }
 }
 
-impl Shared {
+impl SessionState {
     /// The result with one more block of text, once: what a new client is told at the handshake.
-    pub(super) fn with_introduction(&self, result: &Fake<RawJson>) -> Option<Fake<RawJson>> {
-        if !self.introduces_anew.load(Ordering::Relaxed) {
+    pub(super) fn with_instructions(&self, result: &Fake<RawJson>) -> Option<Fake<RawJson>> {
+        if !self.repeats_instructions.load(Ordering::Relaxed) {
             return None;
         }
         let text = format!(
             "Portero's configuration changed while this session ran. This holds from now on:\n{}",
-            self.instructions(&News::default())
+            self.instructions(&UnseenTasks::default())
         );
-        let object = Object::read(result.get()).ok()?;
+        let object = RawObject::read(result.get()).ok()?;
         let mut blocks: Vec<&RawValue> = serde_json::from_str(object.get("content")?.get()).ok()?;
-        let block = json::raw(&Text::new(&text));
+        let block = json::serialize_raw(&TextBlock::new(&text));
         blocks.push(&block);
-        let longer = self.conceal_own(object.with("content", &json::raw(&blocks)).to_raw()).ok()?;
-        self.introduces_anew.store(false, Ordering::Relaxed);
+        let longer =
+            self.conceal_own(object.with_member("content", &json::serialize_raw(&blocks)).to_raw()).ok()?;
+        self.repeats_instructions.store(false, Ordering::Relaxed);
         Some(longer)
     }
 }
 
 /// Answers `resources/read`, whose results can be cached.
-pub(super) fn to_read(request: Request, reply: Reply) {
+pub(super) fn answer_read(request: ClientRequest, reply: CallReply) {
     match reply {
-        Reply::Result(result) => request.list(&result),
-        reply @ (Reply::Error(_) | Reply::Waiting(_) | Reply::Refused(_)) => to_resource(request, reply),
+        CallReply::Result(result) => request.answer_list_result(&result),
+        reply @ (CallReply::Error(_) | CallReply::PendingApproval(_) | CallReply::Refused(_)) => {
+            answer_resource_request(request, reply)
+        }
     }
 }
 
 /// Answers a request that is about one resource.
-pub(super) fn to_resource(request: Request, reply: Reply) {
+pub(super) fn answer_resource_request(request: ClientRequest, reply: CallReply) {
     match reply {
-        Reply::Refused(Refusal::Unknown(uri)) => {
-            let data = json::raw(&serde_json::json!({ "uri": uri }));
+        CallReply::Refused(Refusal::Unknown(uri)) => {
+            let data = json::serialize_raw(&serde_json::json!({ "uri": uri }));
             let words = format!("no server offers the resource `{uri}`");
-            request.error(codes::RESOURCE_NOT_FOUND, &words, Some(&data));
+            request.answer_error(codes::RESOURCE_NOT_FOUND, &words, Some(&data));
         }
-        reply @ (Reply::Result(_) | Reply::Error(_) | Reply::Waiting(_) | Reply::Refused(_)) => {
-            to_request(request, reply);
+        reply @ (CallReply::Result(_)
+        | CallReply::Error(_)
+        | CallReply::PendingApproval(_)
+        | CallReply::Refused(_)) => {
+            answer_request(request, reply);
         }
     }
 }
 
 /// Answers any other request.
-pub(super) fn to_request(request: Request, reply: Reply) {
+pub(super) fn answer_request(request: ClientRequest, reply: CallReply) {
     match reply {
-        Reply::Result(result) => request.result(&result),
-        Reply::Error(error) => request.error_object(&error),
-        Reply::Waiting(task) => {
-            let status = Status::of(&task);
-            request.error(WAITING, &status.message, Some(&json::raw(&status)));
+        CallReply::Result(result) => request.answer_result(&result),
+        CallReply::Error(error) => request.answer_error_object(&error),
+        CallReply::PendingApproval(task) => {
+            let status = TaskStatus::from_task(&task);
+            request.answer_error(PENDING_APPROVAL_CODE, &status.message, Some(&json::serialize_raw(&status)));
         }
-        Reply::Refused(Refusal::Cancelled) => drop(request),
-        Reply::Refused(Refusal::Unknown(name)) => {
-            request.error(codes::INVALID_PARAMS, &format!("no server offers `{name}`"), None);
+        CallReply::Refused(Refusal::Cancelled) => drop(request),
+        CallReply::Refused(Refusal::Unknown(name)) => {
+            request.answer_error(codes::INVALID_PARAMS, &format!("no server offers `{name}`"), None);
         }
-        Reply::Refused(refusal) => {
+        CallReply::Refused(refusal) => {
             let code = match &refusal {
                 Refusal::Invalid(_) | Refusal::Unknown(_) => codes::INVALID_PARAMS,
-                Refusal::Denied(_) | Refusal::Declined(_) | Refusal::NoDesk(_) | Refusal::Cancelled => {
-                    REFUSED
-                }
-                Refusal::Server(_)
+                Refusal::Denied(_)
+                | Refusal::Declined(_)
+                | Refusal::DaemonUnavailable(_)
+                | Refusal::Cancelled => REFUSED_CODE,
+                Refusal::ServerUnavailable(_)
                 | Refusal::Interrupted(_)
                 | Refusal::Malformed(_)
                 | Refusal::Withheld(_)
-                | Refusal::NoAudit => codes::INTERNAL_ERROR,
+                | Refusal::AuditUnavailable => codes::INTERNAL_ERROR,
             };
-            request.error(code, &words(&refusal), None);
+            request.answer_error(code, &refusal_message(&refusal), None);
         }
     }
 }
 
 /// A refusal with its next step.
-pub(super) fn words(refusal: &Refusal) -> String {
+pub(super) fn refusal_message(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Denied(decision) if decision.action == Action::RequireApproval => {
             format!("{decision}. This kind of request cannot wait for a person, so it is refused.")
@@ -127,13 +140,15 @@ pub(super) fn words(refusal: &Refusal) -> String {
         Refusal::Interrupted(why) | Refusal::Malformed(why) => {
             format!("{why}. Find out whether it took effect before you repeat it, or ask the user.")
         }
-        Refusal::Server(why) => format!("{why}. The call did not run; tell the user if that stays so."),
-        Refusal::NoAudit => format!("{refusal}. Tell the user."),
+        Refusal::ServerUnavailable(why) => {
+            format!("{why}. The call did not run; tell the user if that stays so.")
+        }
+        Refusal::AuditUnavailable => format!("{refusal}. Tell the user."),
         Refusal::Withheld(_) => format!("{refusal}. Tell the user."),
         Refusal::Unknown(_)
         | Refusal::Invalid(_)
         | Refusal::Declined(_)
-        | Refusal::NoDesk(_)
+        | Refusal::DaemonUnavailable(_)
         | Refusal::Cancelled => refusal.to_string(),
     }
 }
@@ -141,7 +156,7 @@ pub(super) fn words(refusal: &Refusal) -> String {
 /// How a task stands, as the agent reads it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Status {
+pub(super) struct TaskStatus {
     /// The task's state.
     pub(super) status: &'static str,
     /// Its id.
@@ -152,45 +167,45 @@ pub(super) struct Status {
     pub(super) message: String,
 }
 
-impl Status {
+impl TaskStatus {
     /// The status of a task.
-    pub(super) fn of(task: &Task) -> Self {
+    pub(super) fn from_task(task: &Task) -> Self {
         Self {
             status: task.state.as_str(),
             task_id: task.id.to_string(),
             tool_name: task.call.tool.to_string(),
-            message: message(task),
+            message: status_message(task),
         }
     }
 }
 
-fn message(task: &Task) -> String {
-    let note = task.note.as_ref().map(|note| reason(note.get())).unwrap_or_default();
+fn status_message(task: &Task) -> String {
+    let note = task.note.as_ref().map(|note| reason_sentence(note.get())).unwrap_or_default();
     match task.state {
-        State::PendingApproval => format!(
+        TaskState::PendingApproval => format!(
             "A person must approve this call. It waits as task {}; go on with other work and call \
              portero__check_task with this id later. Do not try to reach the same effect another way.",
             task.id
         ),
-        State::Approved => {
+        TaskState::Approved => {
             "A person approved this call; it is about to run. Check the task again.".to_owned()
         }
-        State::Executing => "The call is running. Check the task again.".to_owned(),
-        State::Completed => match &task.note {
-            Some(note) => format!("The call ran.{}", sentence(note.get())),
+        TaskState::Executing => "The call is running. Check the task again.".to_owned(),
+        TaskState::Completed => match &task.note {
+            Some(note) => format!("The call ran.{}", as_sentence(note.get())),
             None => "The call ran.".to_owned(),
         },
-        State::Failed => format!("The call was approved, but it failed.{note}"),
-        State::Denied => format!(
+        TaskState::Failed => format!("The call was approved, but it failed.{note}"),
+        TaskState::Denied => format!(
             "This call was denied; it did not run.{note} Do not try to reach the same effect another way; \
              tell the user."
         ),
-        State::Expired => {
+        TaskState::Expired => {
             "Nobody approved this call in time; it did not run. Ask the user before you request it again."
                 .to_owned()
         }
-        State::Cancelled => "The task was taken back; the call did not run.".to_owned(),
-        State::Interrupted => format!(
+        TaskState::Cancelled => "The task was taken back; the call did not run.".to_owned(),
+        TaskState::Interrupted => format!(
             "Portero stopped while the call ran; whether it took effect is unknown.{note} Find out before you \
              request it again, or ask the user."
         ),
@@ -198,63 +213,67 @@ fn message(task: &Task) -> String {
 }
 
 /// Somebody's words as the reason.
-fn reason(words: &str) -> String {
-    format!(" Reason:{}", sentence(words))
+fn reason_sentence(words: &str) -> String {
+    format!(" Reason:{}", as_sentence(words))
 }
 
 /// Somebody's words as a sentence that follows another.
-fn sentence(words: &str) -> String {
+fn as_sentence(words: &str) -> String {
     let words = words.trim_end();
     let end = if words.ends_with(['.', '!', '?', ':', ';']) { "" } else { "." };
     format!(" {words}{end}")
 }
 
 /// A tool's result with a status in it, as text and as structured content.
-pub(super) fn status_result(status: &Status) -> RawJson {
-    structured(&json::raw(status), false)
+pub(super) fn status_result(status: &TaskStatus) -> RawJson {
+    structured_result(&json::serialize_raw(status), false)
 }
 
 /// A tool's result with this structured content, and the same as text for clients that read only that.
-pub(super) fn structured(content: &RawValue, is_error: bool) -> RawJson {
+pub(super) fn structured_result(content: &RawValue, is_error: bool) -> RawJson {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Structured<'a> {
-        content: [Text<'a>; 1],
+    struct StructuredResult<'a> {
+        content: [TextBlock<'a>; 1],
         structured_content: &'a RawValue,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     }
-    json::raw(&Structured { content: [Text::new(content.get())], structured_content: content, is_error })
+    json::serialize_raw(&StructuredResult {
+        content: [TextBlock::new(content.get())],
+        structured_content: content,
+        is_error,
+    })
 }
 
 /// A tool's result that is text.
 pub(super) fn text_result(text: &str) -> RawJson {
     #[derive(Serialize)]
-    struct Plain<'a> {
-        content: [Text<'a>; 1],
+    struct TextResult<'a> {
+        content: [TextBlock<'a>; 1],
     }
-    json::raw(&Plain { content: [Text::new(text)] })
+    json::serialize_raw(&TextResult { content: [TextBlock::new(text)] })
 }
 
 /// A tool's result that says it is an error.
 pub(super) fn error_result(text: &str) -> RawJson {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Failed<'a> {
-        content: [Text<'a>; 1],
+    struct ErrorResult<'a> {
+        content: [TextBlock<'a>; 1],
         is_error: bool,
     }
-    json::raw(&Failed { content: [Text::new(text)], is_error: true })
+    json::serialize_raw(&ErrorResult { content: [TextBlock::new(text)], is_error: true })
 }
 
 #[derive(Serialize)]
-struct Text<'a> {
+struct TextBlock<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     text: &'a str,
 }
 
-impl<'a> Text<'a> {
+impl<'a> TextBlock<'a> {
     const fn new(text: &'a str) -> Self {
         Self { kind: "text", text }
     }

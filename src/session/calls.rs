@@ -7,60 +7,60 @@ use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
 use super::answers;
-use super::own_tools;
-use super::request::{Request, object};
-use super::state::Shared;
+use super::builtin_tools;
+use super::request::{ClientRequest, params_object};
+use super::state::SessionState;
 use crate::call::{Call, Method};
 use crate::catalog::alias;
-use crate::json::{self, Object, RawJson};
+use crate::json::{self, RawJson, RawObject};
 use crate::names::{Operation, ServerName, ToolId};
-use crate::pipeline::{Refusal, Reply};
-use crate::server::Follow;
-use crate::wire::{Id, codes, modern};
+use crate::pipeline::{CallReply, Refusal};
+use crate::server::CallOptions;
+use crate::wire::{IdKey, codes, modern};
 
-impl Shared {
+impl SessionState {
     /// `tools/call`
-    pub(super) async fn call_tool(self: Arc<Self>, request: Request, params: Option<RawJson>) {
-        let object = object(params.as_deref());
-        let Some(name) = object.text("name") else {
-            request.fixed_error(codes::INVALID_PARAMS, "`name` must be the name of a tool");
+    pub(super) async fn call_tool(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
+        let object = params_object(params.as_deref());
+        let Some(name) = object.get_text("name") else {
+            request.answer_fixed_error(codes::INVALID_PARAMS, "`name` must be the name of a tool");
             return;
         };
-        let meta = modern::RequestMeta::read(params.as_deref()).rest();
+        let meta = modern::RequestMeta::read(params.as_deref()).without_connection_keys();
         // Portero's own tools have no `outputSchema`, so their results are never checked.
         let mut is_checked = false;
-        let reply = match own_tools::Own::named(&name) {
-            Some(own) => self.own_tool(own, &object, meta, &request).await,
+        let reply = match builtin_tools::BuiltinTool::from_name(&name) {
+            Some(own) => self.run_builtin_tool(own, &object, meta, &request).await,
             None => {
                 let tool = request.unless_cancelled(self.resolve_tool(&name)).await;
-                let call = tool.and_then(|tool| self.tool_call(tool, object, meta));
+                let call = tool.and_then(|tool| self.build_tool_call(tool, object, meta));
                 match call {
                     Ok(call) => {
                         let tool = call.tool.clone();
-                        let reply = self.run(call, request.follow()).await;
-                        is_checked =
-                            matches!(reply, Reply::Waiting(_)) && self.pipeline.catalog.may_be_checked(&tool);
+                        let reply = self.run_tool_call(call, request.call_options()).await;
+                        is_checked = matches!(reply, CallReply::PendingApproval(_))
+                            && self.pipeline.catalog.may_have_output_schema(&tool);
                         reply
                     }
-                    Err(refusal) => Reply::Refused(refusal),
+                    Err(refusal) => CallReply::Refused(refusal),
                 }
             }
         };
-        answers::to_tool_call(request, reply, is_checked);
+        answers::answer_tool_call(request, reply, is_checked);
     }
 
     /// Makes a tool's call and remembers that the tool was used.
-    pub(super) async fn run(self: &Arc<Self>, call: Call, follow: Follow) -> Reply {
+    pub(super) async fn run_tool_call(self: &Arc<Self>, call: Call, follow: CallOptions) -> CallReply {
         let tool = call.tool.clone();
         let context = self.context.load_full();
-        let reply = self.pipeline.handle(call, &context, follow).await;
+        let reply = self.pipeline.handle_call(call, &context, follow).await;
         // What is listed anyway takes no place among the recent ones.
-        if matches!(reply, Reply::Result(_) | Reply::Waiting(_))
+        if matches!(reply, CallReply::Result(_) | CallReply::PendingApproval(_))
             && !self.pipeline.catalog.is_pinned(&tool)
-            && self.recent.note(&tool)
+            && self.recent_tools.record_use(&tool)
         {
             let shared = Arc::clone(self);
-            self.spawn(async move { shared.tell_changes() });
+            self.spawn_background(async move { shared.notify_list_changes() });
         }
         reply
     }
@@ -79,41 +79,44 @@ impl Shared {
             // The pipeline asks this one server.
             return Ok(tool);
         }
-        self.fetch_meant(name).await;
+        self.fetch_likely_servers(name).await;
         if let Some(tool) = catalog.resolve_tool(name) {
             return Ok(tool);
         }
-        self.gather().await;
-        catalog.resolve_tool(name).ok_or_else(|| self.absent(name))
+        self.wait_for_listings().await;
+        catalog.resolve_tool(name).ok_or_else(|| self.missing_tool_refusal(name))
     }
 
     /// Waits for the servers that a name begins with and that have not said yet what they offer, as long as they
     /// take to start. Those that fail do not list it.
-    async fn fetch_meant(&self, name: &str) {
-        let missing = self.pipeline.catalog.missing().into_iter();
-        let meant = missing.filter(|server| may_begin(name, server));
-        join_all(meant.map(|server| async move { self.pipeline.fetch(&server).await.is_ok() })).await;
+    async fn fetch_likely_servers(&self, name: &str) {
+        let missing = self.pipeline.catalog.unanswered_servers().into_iter();
+        let meant = missing.filter(|server| may_begin_with_server(name, server));
+        join_all(meant.map(|server| async move { self.pipeline.fetch_listing(&server).await.is_ok() })).await;
     }
 
     /// Why nobody offers a tool: the server that its name begins with is not there, or nobody knows it.
-    fn absent(&self, name: &str) -> Refusal {
+    fn missing_tool_refusal(&self, name: &str) -> Refusal {
         let begins = |server: &ServerName| {
             let meant = name.split('/').next() == Some(server.as_str());
-            meant || name.split_once(alias::SEPARATOR).is_some_and(|(begin, _)| begin == folded(server))
+            meant
+                || name
+                    .split_once(alias::SEPARATOR)
+                    .is_some_and(|(begin, _)| begin == folded_server_name(server))
         };
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         let skipped = skipped.iter().map(|skipped| (skipped.server.clone(), skipped.reason.clone()));
         let mut absent = skipped.chain(self.pipeline.catalog.failures());
         match absent.find(|(server, _)| begins(server)) {
             Some((server, reason)) => {
-                Refusal::Server(format!("the server `{server}` is not available: {reason}"))
+                Refusal::ServerUnavailable(format!("the server `{server}` is not available: {reason}"))
             }
             None => Refusal::Unknown(name.to_owned()),
         }
     }
 
     /// The server's own name for a tool; the canonical one where no server lists it, which is refused then.
-    pub(super) fn own_name(&self, tool: &ToolId) -> String {
+    pub(super) fn server_tool_name(&self, tool: &ToolId) -> String {
         match self.pipeline.catalog.tool(tool) {
             Some(known) => known.name.expose().clone(),
             None => tool.tool.original().map_or_else(|| tool.tool.to_string(), Cow::into_owned),
@@ -121,61 +124,61 @@ impl Shared {
     }
 
     /// The call of a tool: what the client sent, under the server's own name for it.
-    pub(super) fn tool_call(
+    pub(super) fn build_tool_call(
         &self,
         tool: ToolId,
-        params: Object<'_>,
+        params: RawObject<'_>,
         meta: Option<RawJson>,
     ) -> Result<Call, Refusal> {
-        let name = json::raw(&self.own_name(&tool));
-        let params = params.without(|key| key == "_meta").with("name", &name).to_raw();
-        self.concealed(tool, Method::CallTool, params, meta)
+        let name = json::serialize_raw(&self.server_tool_name(&tool));
+        let params = params.without_members(|key| key == "_meta").with_member("name", &name).to_raw();
+        self.conceal_call(tool, Method::CallTool, params, meta)
     }
 
     /// `resources/read`
-    pub(super) async fn read_resource(self: Arc<Self>, request: Request, params: Option<RawJson>) {
+    pub(super) async fn read_resource(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
         let call =
-            request.unless_cancelled(self.resource_call(Method::ReadResource, params.as_deref())).await;
+            request.unless_cancelled(self.build_resource_call(Method::ReadResource, params.as_deref())).await;
         let reply = match call {
-            Ok((call, _)) => self.run_once(call, request.follow()).await,
-            Err(refusal) => Reply::Refused(refusal),
+            Ok((call, _)) => self.run_call(call, request.call_options()).await,
+            Err(refusal) => CallReply::Refused(refusal),
         };
-        answers::to_read(request, reply);
+        answers::answer_read(request, reply);
     }
 
     /// `prompts/get`
-    pub(super) async fn get_prompt(self: Arc<Self>, request: Request, params: Option<RawJson>) {
-        let reply = match request.unless_cancelled(self.prompt_call(params.as_deref())).await {
-            Ok(call) => self.run_once(call, request.follow()).await,
-            Err(refusal) => Reply::Refused(refusal),
+    pub(super) async fn get_prompt(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
+        let reply = match request.unless_cancelled(self.build_prompt_call(params.as_deref())).await {
+            Ok(call) => self.run_call(call, request.call_options()).await,
+            Err(refusal) => CallReply::Refused(refusal),
         };
-        answers::to_request(request, reply);
+        answers::answer_request(request, reply);
     }
 
     /// `completion/complete`
-    pub(super) async fn complete(self: Arc<Self>, request: Request, params: Option<RawJson>) {
-        let reply = match request.unless_cancelled(self.completion_call(params.as_deref())).await {
-            Ok(call) => self.run_once(call, request.follow()).await,
-            Err(refusal) => Reply::Refused(refusal),
+    pub(super) async fn complete_argument(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
+        let reply = match request.unless_cancelled(self.build_completion_call(params.as_deref())).await {
+            Ok(call) => self.run_call(call, request.call_options()).await,
+            Err(refusal) => CallReply::Refused(refusal),
         };
-        answers::to_request(request, reply);
+        answers::answer_request(request, reply);
     }
 
     /// Makes a call that is not a tool's.
-    pub(super) async fn run_once(&self, call: Call, follow: Follow) -> Reply {
+    pub(super) async fn run_call(&self, call: Call, follow: CallOptions) -> CallReply {
         let context = self.context.load_full();
-        self.pipeline.handle(call, &context, follow).await
+        self.pipeline.handle_call(call, &context, follow).await
     }
 
     /// The call of a method that is about one resource, and the URI as the client wrote it.
-    pub(super) async fn resource_call(
+    pub(super) async fn build_resource_call(
         self: &Arc<Self>,
         method: Method,
         params: Option<&RawValue>,
     ) -> Result<(Call, String), Refusal> {
-        let object = object(params);
+        let object = params_object(params);
         let spelled =
-            object.text("uri").ok_or_else(|| Refusal::Invalid("`uri` must be a text".to_owned()))?;
+            object.get_text("uri").ok_or_else(|| Refusal::Invalid("`uri` must be a text".to_owned()))?;
         let (server, uri) = self.resolve_resource(&spelled).await?;
         let operation = match method {
             Method::SubscribeResource | Method::UnsubscribeResource => Operation::SubscribeResource,
@@ -183,10 +186,10 @@ impl Shared {
                 Operation::ReadResource
             }
         };
-        let uri = json::raw(&uri);
-        let params_there = object.without(|key| key == "_meta").with("uri", &uri).to_raw();
-        let meta = modern::RequestMeta::read(params).rest();
-        let call = self.concealed(ToolId::new(server, operation), method, params_there, meta)?;
+        let uri = json::serialize_raw(&uri);
+        let params_there = object.without_members(|key| key == "_meta").with_member("uri", &uri).to_raw();
+        let meta = modern::RequestMeta::read(params).without_connection_keys();
+        let call = self.conceal_call(ToolId::new(server, operation), method, params_there, meta)?;
         Ok((call, spelled.into_owned()))
     }
 
@@ -195,8 +198,8 @@ impl Shared {
         if let Some(found) = catalog.resolve_resource(uri, None) {
             return Ok(found);
         }
-        self.gather().await;
-        catalog.resolve_resource(uri, None).ok_or_else(|| match catalog.unknown() {
+        self.wait_for_listings().await;
+        catalog.resolve_resource(uri, None).ok_or_else(|| match catalog.first_unknown_server() {
             Some(server) if !catalog.is_wrapped(uri) => Refusal::Invalid(format!(
                 "which server `{uri}` is on cannot be told before `{server}` said what it offers; read it under \
                  the URI that resources/list shows, portero://SERVER/…"
@@ -210,46 +213,47 @@ impl Shared {
         if let Some(found) = catalog.resolve_prompt(name) {
             return Ok(found);
         }
-        self.fetch_meant(name).await;
+        self.fetch_likely_servers(name).await;
         if let Some(found) = catalog.resolve_prompt(name) {
             return Ok(found);
         }
-        self.gather().await;
+        self.wait_for_listings().await;
         catalog.resolve_prompt(name).ok_or_else(|| Refusal::Unknown(name.to_owned()))
     }
 
-    async fn prompt_call(self: &Arc<Self>, params: Option<&RawValue>) -> Result<Call, Refusal> {
-        let object = object(params);
-        let name = object.text("name").ok_or_else(|| Refusal::Invalid("`name` must be a text".to_owned()))?;
+    async fn build_prompt_call(self: &Arc<Self>, params: Option<&RawValue>) -> Result<Call, Refusal> {
+        let object = params_object(params);
+        let name =
+            object.get_text("name").ok_or_else(|| Refusal::Invalid("`name` must be a text".to_owned()))?;
         let (server, name) = self.resolve_prompt(&name).await?;
-        let name = json::raw(&name);
-        let params_there = object.without(|key| key == "_meta").with("name", &name).to_raw();
-        let meta = modern::RequestMeta::read(params).rest();
-        self.concealed(ToolId::new(server, Operation::GetPrompt), Method::GetPrompt, params_there, meta)
+        let name = json::serialize_raw(&name);
+        let params_there = object.without_members(|key| key == "_meta").with_member("name", &name).to_raw();
+        let meta = modern::RequestMeta::read(params).without_connection_keys();
+        self.conceal_call(ToolId::new(server, Operation::GetPrompt), Method::GetPrompt, params_there, meta)
     }
 
-    async fn completion_call(self: &Arc<Self>, params: Option<&RawValue>) -> Result<Call, Refusal> {
+    async fn build_completion_call(self: &Arc<Self>, params: Option<&RawValue>) -> Result<Call, Refusal> {
         let wrong = || Refusal::Invalid("`ref` must be a ref/prompt or a ref/resource".to_owned());
-        let whole = object(params);
-        let about = whole.get("ref").and_then(|about| Object::read(about).ok()).ok_or_else(wrong)?;
-        let (key, (server, there)) = match about.text("type").as_deref() {
+        let whole = params_object(params);
+        let about = whole.get("ref").and_then(|about| RawObject::read(about).ok()).ok_or_else(wrong)?;
+        let (key, (server, there)) = match about.get_text("type").as_deref() {
             Some("ref/prompt") => {
-                ("name", self.resolve_prompt(&about.text("name").ok_or_else(wrong)?).await?)
+                ("name", self.resolve_prompt(&about.get_text("name").ok_or_else(wrong)?).await?)
             }
             Some("ref/resource") => {
-                ("uri", self.resolve_resource(&about.text("uri").ok_or_else(wrong)?).await?)
+                ("uri", self.resolve_resource(&about.get_text("uri").ok_or_else(wrong)?).await?)
             }
             Some(_) | None => return Err(wrong()),
         };
-        let there = json::raw(&there);
-        let about = about.with(key, &there).to_raw();
-        let params_there = whole.without(|key| key == "_meta").with("ref", &about).to_raw();
-        let meta = modern::RequestMeta::read(params).rest();
-        self.concealed(ToolId::new(server, Operation::Complete), Method::Complete, params_there, meta)
+        let there = json::serialize_raw(&there);
+        let about = about.with_member(key, &there).to_raw();
+        let params_there = whole.without_members(|key| key == "_meta").with_member("ref", &about).to_raw();
+        let meta = modern::RequestMeta::read(params).without_connection_keys();
+        self.conceal_call(ToolId::new(server, Operation::Complete), Method::Complete, params_there, meta)
     }
 
     /// What the client sent may hold a real value too; it is not stored or sent on with it.
-    fn concealed(
+    fn conceal_call(
         &self,
         tool: ToolId,
         method: Method,
@@ -261,24 +265,24 @@ impl Shared {
     }
 
     /// `notifications/cancelled`
-    pub(super) fn cancelled(self: &Arc<Self>, params: Option<&RawValue>) {
-        let object = object(params);
+    pub(super) fn handle_cancelled(self: &Arc<Self>, params: Option<&RawValue>) {
+        let object = params_object(params);
         let Some(id) = object.get("requestId") else { return };
-        if let Some(key) = Id::of(id) {
-            self.flights.cancel(&key);
+        if let Some(key) = IdKey::from_raw(id) {
+            self.in_flight.cancel_request(&key);
             self.stop_listening(&key);
         }
     }
 }
 
 /// Whether a tool's name toward the agent may begin with this server's name, which may be cut there.
-fn may_begin(name: &str, server: &ServerName) -> bool {
+fn may_begin_with_server(name: &str, server: &ServerName) -> bool {
     let begins = name.split(alias::SEPARATOR).next().unwrap_or_default();
     let is_canonical = name.split_once('/').is_some_and(|(begins, _)| begins == server.as_str());
-    is_canonical || !begins.is_empty() && folded(server).starts_with(begins)
+    is_canonical || !begins.is_empty() && folded_server_name(server).starts_with(begins)
 }
 
 /// A server's name as tools' names toward the agent begin with it.
-fn folded(server: &ServerName) -> String {
+fn folded_server_name(server: &ServerName) -> String {
     server.as_str().replace('.', "_")
 }

@@ -6,53 +6,62 @@ use std::sync::{Arc, PoisonError};
 use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 
-use super::request::{Request, object};
-use super::run::Work;
-use super::state::Shared;
-use crate::json::{self, Object, RawJson};
+use super::event_loop::RequestFutures;
+use super::request::{ClientRequest, params_object};
+use super::state::SessionState;
+use crate::json::{self, RawJson, RawObject};
 use crate::pipeline::BoxFuture;
-use crate::task::{Finished, News};
+use crate::task::{FinishedTask, UnseenTasks};
 use crate::wire::{Revision, modern};
 
 /// The most characters of `instructions`; clients cut at 4,096, and every session pays for them.
-const INSTRUCTIONS_MOST: usize = 1_990;
+const MAX_INSTRUCTIONS_CHARS: usize = 1_990;
 
-const CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"prompts":{"listChanged":true},"completions":{},"logging":{}}"#;
+const CAPABILITIES_JSON: &str = r#"{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"prompts":{"listChanged":true},"completions":{},"logging":{}}"#;
 
-impl Shared {
+impl SessionState {
     /// `initialize` (2024-11-05 to 2025-11-25).
-    pub(super) fn initialize(self: &Arc<Self>, request: Request, params: Option<&RawValue>, work: &mut Work) {
-        let params = object(params);
-        let revision = Revision::negotiate(&params.text("protocolVersion").unwrap_or_default());
-        self.client_is(params.get("clientInfo"));
-        self.speech.initialize(revision);
-        self.greet(work, move |shared, news| {
+    pub(super) fn initialize(
+        self: &Arc<Self>,
+        request: ClientRequest,
+        params: Option<&RawValue>,
+        work: &mut RequestFutures,
+    ) {
+        let params = params_object(params);
+        let revision = Revision::negotiate(&params.get_text("protocolVersion").unwrap_or_default());
+        self.set_client_from(params.get("clientInfo"));
+        self.protocol.initialize(revision);
+        self.answer_handshake(work, move |shared, news| {
             let result = serde_json::json!({
                 "protocolVersion": revision.as_str(),
                 "capabilities": capabilities(),
                 "serverInfo": server_info(),
                 "instructions": shared.instructions(news),
             });
-            request.own_result(json::raw(&result));
+            request.answer_own_result(json::serialize_raw(&result));
         });
     }
 
     /// `server/discover` (2026-07-28).
-    pub(super) fn discover(self: &Arc<Self>, request: Request, work: &mut Work) {
-        self.greet(work, move |shared, news| {
-            let info = json::raw(&server_info());
+    pub(super) fn discover(self: &Arc<Self>, request: ClientRequest, work: &mut RequestFutures) {
+        self.answer_handshake(work, move |shared, news| {
+            let info = json::serialize_raw(&server_info());
             let instructions = shared.instructions(news);
-            request.own_result(modern::discover_result(&info, &capabilities(), Some(&instructions)));
+            request.answer_own_result(modern::discover_result(&info, &capabilities(), Some(&instructions)));
         });
     }
 
     /// Answers once it is known what finished meanwhile, at once where that is known at once.
-    fn greet(self: &Arc<Self>, work: &mut Work, answer: impl FnOnce(&Self, &News) + Send + 'static) {
+    fn answer_handshake(
+        self: &Arc<Self>,
+        work: &mut RequestFutures,
+        answer: impl FnOnce(&Self, &UnseenTasks) + Send + 'static,
+    ) {
         let shared = Arc::clone(self);
         let mut greeting: BoxFuture<'static, ()> = Box::pin(async move {
-            let news = shared.tasks.news().await;
+            let news = shared.tasks.unseen_tasks().await;
             answer(&shared, &news);
-            shared.start_missing();
+            shared.fetch_unknown_listings();
         });
         if (&mut greeting).now_or_never().is_none() {
             work.push(greeting);
@@ -60,14 +69,14 @@ impl Shared {
     }
 
     /// Takes the client's `Implementation`.
-    pub(super) fn client_is(&self, info: Option<&RawValue>) {
-        let Some(info) = info.and_then(|info| Object::read(info).ok()) else { return };
-        let name = info.text("name").unwrap_or_default();
-        self.introduce(&name, &info.text("version").unwrap_or_default());
+    pub(super) fn set_client_from(&self, info: Option<&RawValue>) {
+        let Some(info) = info.and_then(|info| RawObject::read(info).ok()) else { return };
+        let name = info.get_text("name").unwrap_or_default();
+        self.set_client(&name, &info.get_text("version").unwrap_or_default());
     }
 
     /// What the agent is told about Portero, what is missing, and whom it acts for.
-    pub(super) fn instructions(&self, news: &News) -> String {
+    pub(super) fn instructions(&self, news: &UnseenTasks) -> String {
         let mut text = String::from(
             "Portero stands between you and the tools of several servers; what it lists is theirs.\n\
              - Some calls need a person's approval. Such a call returns at once with \"status\":\"pending-approval\" \
@@ -93,18 +102,18 @@ impl Shared {
                 identity.join(", ")
             );
         }
-        self.tell_news(news, &mut text);
+        self.append_unseen_tasks(news, &mut text);
         for skipped in self.skipped.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let _ = writeln!(text, "The server \"{}\" is not available: {}.", skipped.server, skipped.reason);
         }
         for (server, reason) in self.pipeline.catalog.failures() {
             let _ = writeln!(text, "The server \"{server}\" is not available: {reason}.");
         }
-        cut(text)
+        cut_instructions(text)
     }
 
     /// What finished and was not fetched, in Portero's own words.
-    fn tell_news(&self, news: &News, text: &mut String) {
+    fn append_unseen_tasks(&self, news: &UnseenTasks, text: &mut String) {
         if news.count == 0 {
             return;
         }
@@ -115,7 +124,7 @@ impl Shared {
              portero__check_task tells what came of one; none runs again by itself."
         );
         let anonymizer = self.pipeline.anonymizer.load();
-        for Finished { task, tool, state } in news.last.iter().take(News::MOST) {
+        for FinishedTask { task, tool, state } in news.last.iter().take(UnseenTasks::MAX_LISTED) {
             let tool = match anonymizer.is_private_tool(&tool.tool) {
                 true => "a tool".to_owned(),
                 false => tool.to_string(),
@@ -129,13 +138,13 @@ impl Shared {
 }
 
 /// Cuts at a line where it is too long, and says so.
-fn cut(mut text: String) -> String {
-    const MORE: &str = "(More servers are not available.)\n";
-    if text.chars().count() > INSTRUCTIONS_MOST {
-        let room = INSTRUCTIONS_MOST - MORE.len();
+fn cut_instructions(mut text: String) -> String {
+    const CUT_NOTE: &str = "(More servers are not available.)\n";
+    if text.chars().count() > MAX_INSTRUCTIONS_CHARS {
+        let room = MAX_INSTRUCTIONS_CHARS - CUT_NOTE.len();
         let end = text.char_indices().nth(room).map_or(text.len(), |(at, _)| at);
         text.truncate(text[..end].rfind('\n').map_or(end, |at| at + 1));
-        text.push_str(MORE);
+        text.push_str(CUT_NOTE);
     }
     text
 }
@@ -146,7 +155,7 @@ fn cut(mut text: String) -> String {
 /// Never: the text is our own.
 #[must_use]
 pub fn capabilities() -> RawJson {
-    json::parse_raw(CAPABILITIES.to_owned()).expect("our capabilities are JSON")
+    json::parse_raw(CAPABILITIES_JSON.to_owned()).expect("our capabilities are JSON")
 }
 
 fn server_info() -> serde_json::Value {

@@ -11,18 +11,18 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::own_tools;
-use super::request::{Request, object};
-use super::state::Shared;
+use super::builtin_tools;
+use super::request::{ClientRequest, params_object};
+use super::state::SessionState;
 use crate::anonymize::{Fake, Leak, Real};
-use crate::catalog::View;
+use crate::catalog::CatalogView;
 use crate::json::{self, RawJson};
 use crate::names::ServerName;
 use crate::wire::codes;
 
 /// Which list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Listed {
+pub(super) enum ClientList {
     Tools,
     Resources,
     Templates,
@@ -31,36 +31,36 @@ pub(super) enum Listed {
 
 /// Which servers are being asked what they offer.
 #[derive(Debug, Default)]
-pub(super) struct Gathering(Mutex<State>);
+pub(super) struct ListingRequests(Mutex<ListingRequestState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ListingRequestState {
     running: HashSet<ServerName>,
     /// Those that failed and are asked again by themselves.
     retrying: HashSet<ServerName>,
     /// When each was last asked.
-    tried: HashMap<ServerName, Instant>,
+    last_tried: HashMap<ServerName, Instant>,
     /// Until when lists wait; set by the first.
-    until: Option<Instant>,
+    wait_until: Option<Instant>,
 }
 
 /// What the client was last told, as hashes of the lists.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<HashMap<Listed, u64>>);
+pub(super) struct ReportedLists(Mutex<HashMap<ClientList, u64>>);
 
 /// How long a server whose offer is cached is left asleep, so that its start does not slow the first answers.
-const SLEEP: Duration = Duration::from_millis(200);
+const CACHED_FETCH_DELAY: Duration = Duration::from_millis(200);
 /// How long a server that failed is left alone.
-const PAUSE: Duration = Duration::from_secs(15);
+const FAILED_SERVER_COOLDOWN: Duration = Duration::from_secs(15);
 /// How soon a server that failed is asked again by itself, and how often at last: one whose program is missing
 /// must not cost much.
 const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-impl Listed {
+impl ClientList {
     pub(super) const ALL: [Self; 4] = [Self::Tools, Self::Resources, Self::Templates, Self::Prompts];
 
-    const fn key(self) -> &'static str {
+    const fn member_name(self) -> &'static str {
         match self {
             Self::Tools => "tools",
             Self::Resources => "resources",
@@ -70,33 +70,39 @@ impl Listed {
     }
 }
 
-impl Shared {
+impl SessionState {
     /// `tools/list`, `resources/list`, `resources/templates/list`, `prompts/list`: one page.
-    pub(super) async fn list(self: Arc<Self>, request: Request, which: Listed, params: Option<RawJson>) {
-        let cursor = object(params.as_deref()).get("cursor").map(RawValue::get);
+    pub(super) async fn answer_list(
+        self: Arc<Self>,
+        request: ClientRequest,
+        which: ClientList,
+        params: Option<RawJson>,
+    ) {
+        let cursor = params_object(params.as_deref()).get("cursor").map(RawValue::get);
         if cursor.is_some_and(|cursor| cursor != "null") {
-            request.fixed_error(codes::INVALID_PARAMS, "this cursor is unknown: the list has one page");
+            request
+                .answer_fixed_error(codes::INVALID_PARAMS, "this cursor is unknown: the list has one page");
             return;
         }
         tokio::select! {
-            () = self.gather() => {}
-            () = request.cancel().cancelled() => return,
+            () = self.wait_for_listings() => {}
+            () = request.cancel_token().cancelled() => return,
         }
-        match self.compose(which) {
+        match self.compose_list(which) {
             Ok(list) => {
-                self.told.note(which, &list);
-                request.list(&list);
+                self.reported_lists.record_list(which, &list);
+                request.answer_list_result(&list);
             }
-            Err(Leak) => request.withheld(),
+            Err(Leak) => request.answer_withheld(),
         }
     }
 
     /// Waits until the offers of all servers are known, as long as the limit says.
-    pub(super) async fn gather(self: &Arc<Self>) {
-        let mut settled = self.pipeline.offers.watch();
-        self.start_all();
-        let until = self.gathering.until(self.limits.list_wait);
-        while self.gathering.runs_any(&self.pipeline.catalog.missing()) {
+    pub(super) async fn wait_for_listings(self: &Arc<Self>) {
+        let mut settled = self.pipeline.listing_fetches.subscribe();
+        self.fetch_stale_listings();
+        let until = self.listing_requests.wait_deadline(self.limits.list_timeout);
+        while self.listing_requests.is_any_running(&self.pipeline.catalog.unanswered_servers()) {
             tokio::select! {
                 changed = settled.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until(until) => return,
@@ -105,46 +111,46 @@ impl Shared {
     }
 
     /// Starts asking every server of which nothing is known; those that failed lately are left alone.
-    pub(super) fn start_missing(self: &Arc<Self>) {
+    pub(super) fn fetch_unknown_listings(self: &Arc<Self>) {
         let catalog = &self.pipeline.catalog;
         for server in catalog.servers() {
-            if !catalog.known(&server) {
-                self.start(server);
+            if !catalog.is_known(&server) {
+                self.spawn_fetch(server);
             }
         }
     }
 
     /// Starts asking every server that did not say in this process what it offers.
-    pub(super) fn start_all(self: &Arc<Self>) {
+    pub(super) fn fetch_stale_listings(self: &Arc<Self>) {
         for server in self.pipeline.catalog.servers() {
-            if !self.pipeline.offers.is_fresh(&server) {
-                self.start(server);
+            if !self.pipeline.listing_fetches.is_fresh(&server) {
+                self.spawn_fetch(server);
             }
         }
     }
 
-    fn start(self: &Arc<Self>, server: ServerName) {
-        if !self.gathering.begin(&server) {
+    fn spawn_fetch(self: &Arc<Self>, server: ServerName) {
+        if !self.listing_requests.try_start(&server) {
             return;
         }
         let shared = Arc::clone(self);
-        let is_cached = shared.pipeline.catalog.known(&server);
-        self.spawn(async move {
+        let is_cached = shared.pipeline.catalog.is_known(&server);
+        self.spawn_background(async move {
             if is_cached {
-                tokio::time::sleep(SLEEP).await;
+                tokio::time::sleep(CACHED_FETCH_DELAY).await;
             }
-            let fetched = shared.pipeline.fetch(&server).await;
-            shared.gathering.end(&server);
+            let fetched = shared.pipeline.fetch_listing(&server).await;
+            shared.listing_requests.finish(&server);
             if fetched.is_err() {
-                shared.retry(&server).await;
+                shared.retry_fetch(&server).await;
             }
         });
     }
 
     /// Asks a server again that failed to say what it offers, at growing intervals, until it does or is no
     /// longer configured. The client is told of what changes.
-    pub(super) async fn retry(&self, server: &ServerName) {
-        if !self.gathering.begin_retry(server) {
+    pub(super) async fn retry_fetch(&self, server: &ServerName) {
+        if !self.listing_requests.begin_retry(server) {
             return;
         }
         let mut interval = MIN_RETRY_INTERVAL;
@@ -152,38 +158,41 @@ impl Shared {
             tokio::time::sleep(interval).await;
             let is_configured = self.pipeline.catalog.servers().contains(server);
             // A call may have asked it meanwhile.
-            if !is_configured || self.pipeline.offers.is_fresh(server) {
+            if !is_configured || self.pipeline.listing_fetches.is_fresh(server) {
                 break;
             }
-            if self.pipeline.fetch(server).await.is_ok() {
+            if self.pipeline.fetch_listing(server).await.is_ok() {
                 break;
             }
             interval = (interval * 2).min(MAX_RETRY_INTERVAL);
         }
-        self.gathering.end_retry(server);
+        self.listing_requests.end_retry(server);
     }
 
     /// One list as the client gets it, concealed.
-    pub(super) fn compose(&self, which: Listed) -> Result<Fake<RawJson>, Leak> {
-        self.pipeline.desk.before_decision();
-        let action = |tool: &_| self.action(tool);
-        let recent = self.recent.tools();
+    pub(super) fn compose_list(&self, which: ClientList) -> Result<Fake<RawJson>, Leak> {
+        self.pipeline.approvals.refresh_policy();
+        let action = |tool: &_| self.tool_action(tool);
+        let recent = self.recent_tools.tools();
         let anonymizer = self.pipeline.anonymizer.load();
         let is_private = |name: &str| anonymizer.is_private(name);
-        let view = View { action: &action, recent: &recent, is_private: &is_private };
+        let view = CatalogView { action: &action, recent: &recent, is_private: &is_private };
         let catalog = &self.pipeline.catalog;
         let listed = match which {
-            Listed::Tools => catalog.list_tools(&view),
-            Listed::Resources => catalog.list_resources(&view),
-            Listed::Templates => catalog.list_templates(&view),
-            Listed::Prompts => catalog.list_prompts(&view),
+            ClientList::Tools => catalog.list_tools(&view),
+            ClientList::Resources => catalog.list_resources(&view),
+            ClientList::Templates => catalog.list_templates(&view),
+            ClientList::Prompts => catalog.list_prompts(&view),
         };
         let own = match which {
-            Listed::Tools => own_tools::definitions(|tool| self.pipeline.own_denied(tool).is_none()),
-            Listed::Resources | Listed::Templates | Listed::Prompts => String::new(),
+            ClientList::Tools => {
+                builtin_tools::definitions_json(|tool| self.pipeline.builtin_denial(tool).is_none())
+            }
+            ClientList::Resources | ClientList::Templates | ClientList::Prompts => String::new(),
         };
-        let conceal =
-            |listed: &RawValue| anonymizer.conceal(Real::from_server(result_with(which.key(), &own, listed)));
+        let conceal = |listed: &RawValue| {
+            anonymizer.conceal(Real::from_server(list_result(which.member_name(), &own, listed)))
+        };
         conceal(listed.expose()).or_else(|Leak| {
             // One entry that cannot be concealed must not cost the client all the others.
             let entries: Vec<&RawValue> = serde_json::from_str(listed.expose().get()).unwrap_or_default();
@@ -192,74 +201,76 @@ impl Shared {
             let entries: Vec<&RawValue> = entries.into_iter().filter(good).collect();
             let withheld = all - entries.len();
             tracing::error!(
-                list = which.key(),
+                list = which.member_name(),
                 withheld,
                 "entries were withheld: they could not be concealed"
             );
-            conceal(&json::raw(&entries))
+            conceal(&json::serialize_raw(&entries))
         })
     }
 
     /// Tells the client of each list that differs from what it was told. A list that it never asked for
     /// cannot be out of date.
-    pub(super) fn tell_changes(self: &Arc<Self>) {
-        let changed: Vec<Listed> = Listed::ALL
+    pub(super) fn notify_list_changes(self: &Arc<Self>) {
+        let changed: Vec<ClientList> = ClientList::ALL
             .into_iter()
-            .filter(|which| self.told.knows(*which))
-            .filter(|which| self.compose(*which).is_ok_and(|list| self.told.note(*which, &list)))
+            .filter(|which| self.reported_lists.contains(*which))
+            .filter(|which| {
+                self.compose_list(*which).is_ok_and(|list| self.reported_lists.record_list(*which, &list))
+            })
             .collect();
-        self.notify_changed(&changed);
+        self.notify_changed_lists(&changed);
     }
 }
 
-impl Gathering {
-    fn begin(&self, server: &ServerName) -> bool {
-        let mut state = self.lock();
-        let lately = state.tried.get(server).is_some_and(|at| at.elapsed() < PAUSE);
+impl ListingRequests {
+    fn try_start(&self, server: &ServerName) -> bool {
+        let mut state = self.lock_state();
+        let lately = state.last_tried.get(server).is_some_and(|at| at.elapsed() < FAILED_SERVER_COOLDOWN);
         if lately || !state.running.insert(server.clone()) {
             return false;
         }
-        state.tried.insert(server.clone(), Instant::now());
+        state.last_tried.insert(server.clone(), Instant::now());
         true
     }
 
-    fn end(&self, server: &ServerName) {
-        self.lock().running.remove(server);
+    fn finish(&self, server: &ServerName) {
+        self.lock_state().running.remove(server);
     }
 
     /// False when the server is being asked again already.
     fn begin_retry(&self, server: &ServerName) -> bool {
-        self.lock().retrying.insert(server.clone())
+        self.lock_state().retrying.insert(server.clone())
     }
 
     fn end_retry(&self, server: &ServerName) {
-        self.lock().retrying.remove(server);
+        self.lock_state().retrying.remove(server);
     }
 
-    fn runs_any(&self, servers: &[ServerName]) -> bool {
-        let state = self.lock();
+    fn is_any_running(&self, servers: &[ServerName]) -> bool {
+        let state = self.lock_state();
         servers.iter().any(|server| state.running.contains(server))
     }
 
-    fn until(&self, wait: Duration) -> Instant {
-        *self.lock().until.get_or_insert_with(|| Instant::now() + wait)
+    fn wait_deadline(&self, wait: Duration) -> Instant {
+        *self.lock_state().wait_until.get_or_insert_with(|| Instant::now() + wait)
     }
 
     /// Starts anew, since the configuration changed.
-    pub(super) fn forget(&self) {
-        let mut state = self.lock();
-        state.tried.clear();
-        state.until = None;
+    pub(super) fn reset(&self) {
+        let mut state = self.lock_state();
+        state.last_tried.clear();
+        state.wait_until = None;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock_state(&self) -> std::sync::MutexGuard<'_, ListingRequestState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Told {
+impl ReportedLists {
     /// Notes what the client is told; true when that differs from the last time.
-    fn note(&self, which: Listed, list: &Fake<RawJson>) -> bool {
+    fn record_list(&self, which: ClientList, list: &Fake<RawJson>) -> bool {
         let mut hasher = DefaultHasher::new();
         list.get().get().hash(&mut hasher);
         let hash = hasher.finish();
@@ -267,19 +278,19 @@ impl Told {
     }
 
     /// The client may hold lists of which nothing is known any more.
-    pub(super) fn forget(&self) {
+    pub(super) fn invalidate_all(&self) {
         // No list has this hash, but for a chance that costs one notification.
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.extend(Listed::ALL.map(|which| (which, 0)));
+        told.extend(ClientList::ALL.map(|which| (which, 0)));
     }
 
-    fn knows(&self, which: Listed) -> bool {
+    fn contains(&self, which: ClientList) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&which)
     }
 }
 
 /// `{"key":[first…,rest…]}`, where `first` is members of an array and `rest` an array.
-fn result_with(key: &str, first: &str, rest: &RawValue) -> RawJson {
+fn list_result(key: &str, first: &str, rest: &RawValue) -> RawJson {
     let inside = rest.get().trim().strip_prefix('[').unwrap_or("]");
     let comma = if first.is_empty() || inside.trim_start().starts_with(']') { "" } else { "," };
     json::parse_raw(format!("{{\"{key}\":[{first}{comma}{inside}}}")).expect("arrays of JSON make JSON")

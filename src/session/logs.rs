@@ -5,70 +5,70 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::value::RawValue;
 
-use super::request::{Request, object};
-use super::state::Shared;
+use super::request::{ClientRequest, params_object};
+use super::state::SessionState;
 use crate::anonymize::{Fake, Leak, Real};
-use crate::json::{self, Object, RawJson};
+use crate::json::{self, RawJson, RawObject};
 use crate::names::ServerName;
 pub(super) use crate::server::LogLevel as Level;
 use crate::wire::codes;
 
 /// What a client is told that names no level.
-pub const UNKNOWN_LEVEL: &str =
+pub const UNKNOWN_LEVEL_MESSAGE: &str =
     "`level` must be debug, info, notice, warning, error, critical, alert or emergency";
 
 /// From which level on the client wants to hear, and from which the servers were told to speak.
 #[derive(Debug)]
-pub(super) struct Logs {
+pub(super) struct LogThresholds {
     client: AtomicU8,
     servers: AtomicU8,
 }
 
-impl Default for Logs {
+impl Default for LogThresholds {
     /// A client that says nothing gets what a person might need to know.
     fn default() -> Self {
         Self { client: AtomicU8::new(Level::Info as u8), servers: AtomicU8::new(u8::MAX) }
     }
 }
 
-impl Shared {
+impl SessionState {
     /// `logging/setLevel`
-    pub(super) fn set_level(&self, request: Request, params: Option<&RawValue>) {
-        let level = object(params).text("level").and_then(|level| level.parse::<Level>().ok());
+    pub(super) fn set_log_level(&self, request: ClientRequest, params: Option<&RawValue>) {
+        let level = params_object(params).get_text("level").and_then(|level| level.parse::<Level>().ok());
         let Some(level) = level else {
-            request.fixed_error(codes::INVALID_PARAMS, UNKNOWN_LEVEL);
+            request.answer_fixed_error(codes::INVALID_PARAMS, UNKNOWN_LEVEL_MESSAGE);
             return;
         };
-        self.log_from(level);
-        request.own_result(json::raw(&serde_json::Map::new()));
+        self.set_log_threshold(level);
+        request.answer_own_result(json::serialize_raw(&serde_json::Map::new()));
     }
 
     /// The client wants log messages from this level on.
-    pub(super) fn log_from(&self, level: Level) {
-        self.logs.client.store(level as u8, Ordering::Relaxed);
-        self.logs.servers.store(level as u8, Ordering::Relaxed);
+    pub(super) fn set_log_threshold(&self, level: Level) {
+        self.log_thresholds.client.store(level as u8, Ordering::Relaxed);
+        self.log_thresholds.servers.store(level as u8, Ordering::Relaxed);
         self.tell_servers(level);
     }
 
     /// A modern request wants log messages from this level on: the servers must speak at least so much.
-    pub(super) fn wants_logs(&self, level: Level) {
-        if (level as u8) < self.logs.servers.fetch_min(level as u8, Ordering::Relaxed) {
+    pub(super) fn lower_server_threshold(&self, level: Level) {
+        if (level as u8) < self.log_thresholds.servers.fetch_min(level as u8, Ordering::Relaxed) {
             self.tell_servers(level);
         }
     }
 
     fn tell_servers(&self, level: Level) {
-        self.pipeline.fleet.set_log_level(level.as_str());
-        self.pipeline.desk.set_log_level(level);
+        self.pipeline.servers.set_log_level(level.as_str());
+        self.pipeline.approvals.set_log_level(level);
     }
 
     /// A server logged something: `params` of its `notifications/message`.
-    pub(super) fn log(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
-        let Some(params) = self.named(server, &params) else { return };
+    pub(super) fn forward_log(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
+        let Some(params) = self.with_logger_name(server, &params) else { return };
         match self.pipeline.anonymizer.load().conceal(params) {
             Ok(params) => {
-                if !self.out.log(&params) {
-                    self.count_left_out();
+                if !self.client_queue.queue_log(&params) {
+                    self.count_left_out_log();
                 }
             }
             Err(Leak) => tracing::error!(%server, "a log message was withheld: a private value stood in it"),
@@ -76,8 +76,8 @@ impl Shared {
     }
 
     /// Log messages of a server were left out, since it sent too many.
-    pub(super) fn tell_left_out(self: &Arc<Self>, server: &ServerName, count: u64) {
-        self.say(
+    pub(super) fn report_left_out_logs(self: &Arc<Self>, server: &ServerName, count: u64) {
+        self.log_own_message(
             Level::Warning,
             &format!(
                 "{count} messages of {server} were left out: it sent more than are passed on in a second"
@@ -86,48 +86,49 @@ impl Shared {
     }
 
     /// A shared server logged something; the daemon concealed it.
-    pub(super) fn forwarded_log(self: &Arc<Self>, server: &ServerName, params: Fake<RawJson>) {
-        self.log(server, Real::from_server(params.into_inner()));
+    pub(super) fn forward_shared_log(self: &Arc<Self>, server: &ServerName, params: Fake<RawJson>) {
+        self.forward_log(server, Real::from_server(params.into_inner()));
     }
 
     /// Tells the client something of Portero's own.
-    pub(super) fn say(self: &Arc<Self>, level: Level, words: &str) {
-        if !self.hears(level) {
+    pub(super) fn log_own_message(self: &Arc<Self>, level: Level, words: &str) {
+        if !self.wants_level(level) {
             return;
         }
         let params = serde_json::json!({ "level": level.as_str(), "logger": "portero", "data": words });
-        if let Ok(params) = self.conceal_own(json::raw(&params))
-            && !self.out.log(&params)
+        if let Ok(params) = self.conceal_own(json::serialize_raw(&params))
+            && !self.client_queue.queue_log(&params)
         {
-            self.count_left_out();
+            self.count_left_out_log();
         }
     }
 
     /// The message with its server's name in it, unless the client does not want to hear it.
-    fn named(&self, server: &ServerName, params: &Real<RawJson>) -> Option<Real<RawJson>> {
-        let object = Object::read(params.expose()).ok()?;
-        let level = object.text("level")?.parse().ok()?;
-        if !self.hears(level) {
+    fn with_logger_name(&self, server: &ServerName, params: &Real<RawJson>) -> Option<Real<RawJson>> {
+        let object = RawObject::read(params.expose()).ok()?;
+        let level = object.get_text("level")?.parse().ok()?;
+        if !self.wants_level(level) {
             return None;
         }
-        let logger = match object.text("logger") {
-            Some(logger) if !logger.is_empty() => json::raw(&format!("{server}/{logger}")),
-            Some(_) | None => json::raw(server.as_str()),
+        let logger = match object.get_text("logger") {
+            Some(logger) if !logger.is_empty() => json::serialize_raw(&format!("{server}/{logger}")),
+            Some(_) | None => json::serialize_raw(server.as_str()),
         };
-        Some(Real::from_server(object.with("logger", &logger).to_raw()))
+        Some(Real::from_server(object.with_member("logger", &logger).to_raw()))
     }
 
     /// From which level on a request of this client wants log messages: a modern one says so itself.
-    pub(super) fn log_level_of(&self, own: Option<Level>, is_modern: bool) -> Option<Level> {
-        if is_modern || !self.speech.is_initialized() {
+    pub(super) fn effective_log_level(&self, own: Option<Level>, is_modern: bool) -> Option<Level> {
+        if is_modern || !self.protocol.is_initialized() {
             return own;
         }
-        let wanted = self.logs.client.load(Ordering::Relaxed);
+        let wanted = self.log_thresholds.client.load(Ordering::Relaxed);
         Level::ALL.into_iter().find(|level| *level as u8 == wanted)
     }
 
-    fn hears(&self, level: Level) -> bool {
-        let legacy = self.speech.is_initialized() && level as u8 >= self.logs.client.load(Ordering::Relaxed);
-        legacy || self.flights.log_level().is_some_and(|wanted| level >= wanted)
+    fn wants_level(&self, level: Level) -> bool {
+        let legacy = self.protocol.is_initialized()
+            && level as u8 >= self.log_thresholds.client.load(Ordering::Relaxed);
+        legacy || self.in_flight.lowest_log_level().is_some_and(|wanted| level >= wanted)
     }
 }

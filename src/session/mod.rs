@@ -5,82 +5,82 @@
 //! another task, and whatever is ready at the same time is written at once.
 
 mod answers;
+mod builtin_tools;
 mod calls;
+mod client_queue;
 mod dispatch;
+mod event_loop;
+mod handle;
 mod handshake;
 mod lists;
 mod logs;
-mod notices;
-mod outbox;
-mod own_tools;
 mod request;
-mod run;
+mod resource_updates;
 mod state;
 mod stdio;
 mod subscriptions;
-mod updates;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::builtin_tools::builtin_list_result;
+pub use self::handle::{PriorHandshake, SessionHandle};
 pub use self::handshake::capabilities;
-pub use self::logs::UNKNOWN_LEVEL;
-pub use self::notices::{Handle, Resumed};
-pub use self::own_tools::listed as own_tools;
-use self::state::Shared;
+pub use self::logs::UNKNOWN_LEVEL_MESSAGE;
+use self::state::SessionState;
 pub use self::stdio::{Stdin, Stdout, stdio};
-use crate::config::{Limits, Skipped};
+use crate::config::{ServerLimits, SkippedServer};
 use crate::names::TaskId;
 use crate::pipeline::{BoxFuture, Pipeline, Refusal};
-use crate::task::{News, Origin, State, Task};
+use crate::task::{CallOrigin, Task, TaskState, UnseenTasks};
 
 /// The agent's way to its tasks, which live in the daemon.
-pub trait Tasks: Send + Sync {
+pub trait AgentTasks: Send + Sync {
     /// One task of this principal. Waits up to `wait` for a final state; zero does not wait.
-    fn check(&self, task: TaskId, wait: Duration) -> BoxFuture<'_, Result<Task, Refusal>>;
+    fn check_task(&self, task: TaskId, wait: Duration) -> BoxFuture<'_, Result<Task, Refusal>>;
 
     /// This principal's tasks, the newest first.
-    fn list(&self, state: Option<State>, limit: u32) -> BoxFuture<'_, Result<Vec<Task>, Refusal>>;
+    fn list_tasks(&self, state: Option<TaskState>, limit: u32) -> BoxFuture<'_, Result<Vec<Task>, Refusal>>;
 
     /// The finished tasks of this principal that no agent has asked about yet. It is asked before the first answer,
     /// so it gives none rather than to take long or to start anything.
-    fn news(&self) -> BoxFuture<'_, News> {
-        Box::pin(std::future::ready(News::default()))
+    fn unseen_tasks(&self) -> BoxFuture<'_, UnseenTasks> {
+        Box::pin(std::future::ready(UnseenTasks::default()))
     }
 
     /// Takes a task back.
-    fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>>;
+    fn cancel_task(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>>;
 }
 
 /// What a session is made of.
-pub struct Parts {
+pub struct SessionDeps {
     /// The life of its calls.
     pub pipeline: Arc<Pipeline>,
     /// The way to its tasks.
-    pub tasks: Arc<dyn Tasks>,
+    pub tasks: Arc<dyn AgentTasks>,
     /// Who acts; `client` is replaced by what the client says of itself.
-    pub origin: Origin,
+    pub origin: CallOrigin,
     /// Servers that the configuration left out, and why: the agent is told.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedServer>,
     /// How long lists wait, and how long a message may be.
-    pub limits: Limits,
+    pub limits: ServerLimits,
 }
 
 /// One agent's session.
-pub struct Session(Arc<Shared>);
+pub struct Session(Arc<SessionState>);
 
 impl Session {
     /// A session and the handle to push into it.
     #[must_use]
-    pub fn new(parts: Parts) -> (Self, Handle) {
-        let shared = Shared::new(parts);
-        let handle = Handle::new(&shared);
+    pub fn new(parts: SessionDeps) -> (Self, SessionHandle) {
+        let shared = SessionState::new(parts);
+        let handle = SessionHandle::new(&shared);
         (Self(shared), handle)
     }
 
-    /// Speaks MCP until the reader ends, or [`Handle::shutdown`] is called; returns promptly then, with
+    /// Speaks MCP until the reader ends, or [`SessionHandle::shutdown`] is called; returns promptly then, with
     /// every call of this session dropped.
     ///
     /// # Errors
@@ -90,8 +90,8 @@ impl Session {
         R: AsyncRead + Unpin + Send,
         W: AsyncWrite + Unpin + Send,
     {
-        let ended = run::run(&self.0, reader, writer).await;
-        self.0.end();
+        let ended = event_loop::run_session(&self.0, reader, writer).await;
+        self.0.stop_background();
         ended
     }
 }

@@ -7,25 +7,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use super::client_queue::{AnswerBatch, RequestId, ResultShape};
 use super::logs::Level;
-use super::outbox::{Batch, Dress, Echo};
-use super::state::Shared;
+use super::state::SessionState;
 use crate::anonymize::{Fake, Leak, Real};
-use crate::json::{Object, RawJson};
+use crate::json::{RawJson, RawObject};
 use crate::pipeline::Refusal;
-use crate::server::{Follow, ProgressSink};
-use crate::wire::{self, Id, codes, modern};
+use crate::server::{CallOptions, ProgressSink};
+use crate::wire::{self, IdKey, codes, modern};
 
 /// A request that waits for its answer. Dropped without one, as after a cancellation, it stays unanswered.
-pub(super) struct Request {
-    shared: Arc<Shared>,
-    id: Echo,
-    key: Id,
+pub(super) struct ClientRequest {
+    shared: Arc<SessionState>,
+    id: RequestId,
+    key: IdKey,
     modern: bool,
-    token: Option<Echo>,
+    progress_token: Option<RequestId>,
     /// The level of log messages that it asked for.
-    log: Option<Level>,
-    to: To,
+    log_level: Option<Level>,
+    target: AnswerTarget,
     cancel: CancellationToken,
     /// Whether progress may still be reported.
     open: Arc<AtomicBool>,
@@ -33,113 +33,115 @@ pub(super) struct Request {
 
 /// Where an answer goes.
 #[derive(Clone)]
-pub(super) enum To {
+pub(super) enum AnswerTarget {
     /// Onto a line of its own.
     Line,
     /// Into the one line that answers a batch.
-    Batch(Arc<Batch>),
+    Batch(Arc<AnswerBatch>),
 }
 
 /// The requests that are not answered yet.
 #[derive(Default)]
-pub(super) struct Flights(Mutex<HashMap<Id, Flight>>);
+pub(super) struct InFlight(Mutex<HashMap<IdKey, InFlightRequest>>);
 
-struct Flight {
+struct InFlightRequest {
     cancel: CancellationToken,
     /// The level of log messages that a modern request asked for.
-    log: Option<Level>,
+    log_level: Option<Level>,
 }
 
 /// The most requests that may be open at once.
-const MOST_OPEN: usize = 4096;
+const MAX_OPEN_REQUESTS: usize = 4096;
 
 /// Why a request is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Busy {
+pub(super) enum RequestRejection {
     /// An open request has the same id.
     SameId,
     /// Too many are open.
     TooMany,
 }
 
-impl Flights {
-    fn open(&self, key: Id, flight: Flight) -> Result<(), Busy> {
-        let mut flights = self.lock();
+impl InFlight {
+    fn register(&self, key: IdKey, flight: InFlightRequest) -> Result<(), RequestRejection> {
+        let mut flights = self.lock_requests();
         if flights.contains_key(&key) {
-            return Err(Busy::SameId);
+            return Err(RequestRejection::SameId);
         }
-        if flights.len() >= MOST_OPEN {
-            return Err(Busy::TooMany);
+        if flights.len() >= MAX_OPEN_REQUESTS {
+            return Err(RequestRejection::TooMany);
         }
         flights.insert(key, flight);
         Ok(())
     }
 
     /// Takes a request back, if it is still open.
-    pub(super) fn cancel(&self, key: &Id) {
-        if let Some(flight) = self.lock().get(key) {
+    pub(super) fn cancel_request(&self, key: &IdKey) {
+        if let Some(flight) = self.lock_requests().get(key) {
             flight.cancel.cancel();
         }
     }
 
     /// The most talkative level that an open modern request asked for.
-    pub(super) fn log_level(&self) -> Option<Level> {
-        self.lock().values().filter_map(|flight| flight.log).min()
+    pub(super) fn lowest_log_level(&self) -> Option<Level> {
+        self.lock_requests().values().filter_map(|flight| flight.log_level).min()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Id, Flight>> {
+    fn lock_requests(&self) -> std::sync::MutexGuard<'_, HashMap<IdKey, InFlightRequest>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Request {
+impl ClientRequest {
     /// Takes a request in.
     ///
     /// # Errors
     /// When its id is in use, or too many are open; it is answered already then.
     pub(super) fn open(
-        shared: &Arc<Shared>,
+        shared: &Arc<SessionState>,
         id: &RawValue,
         is_modern: bool,
         meta: &modern::RequestMeta<'_>,
-        to: To,
-    ) -> Result<Self, Busy> {
-        let key = Id::of(id).expect("an envelope's id is a string or a number");
+        to: AnswerTarget,
+    ) -> Result<Self, RequestRejection> {
+        let key = IdKey::from_raw(id).expect("an envelope's id is a string or a number");
         let log = meta.log_level().and_then(|level| level.parse().ok()).filter(|_| is_modern);
         let cancel = CancellationToken::new();
-        let opened = shared.flights.open(key.clone(), Flight { cancel: cancel.clone(), log });
+        let opened = shared
+            .in_flight
+            .register(key.clone(), InFlightRequest { cancel: cancel.clone(), log_level: log });
         if opened.is_ok()
             && let Some(level) = log
         {
-            shared.wants_logs(level);
+            shared.lower_server_threshold(level);
         }
         let request = Self {
             shared: Arc::clone(shared),
-            id: Echo::of(id),
+            id: RequestId::from_raw(id),
             key,
             modern: is_modern,
-            token: meta.progress_token().map(Echo::of),
-            log,
-            to,
+            progress_token: meta.progress_token().map(RequestId::from_raw),
+            log_level: log,
+            target: to,
             cancel,
             open: Arc::new(AtomicBool::new(opened.is_ok())),
         };
         match opened {
             Ok(()) => Ok(request),
             Err(busy) => {
-                request.fixed_error(codes::INVALID_REQUEST, busy.words());
+                request.answer_fixed_error(codes::INVALID_REQUEST, busy.message());
                 Err(busy)
             }
         }
     }
 
     /// The id, as the client wrote it.
-    pub(super) const fn id(&self) -> &Echo {
+    pub(super) const fn id(&self) -> &RequestId {
         &self.id
     }
 
     /// The id as a key.
-    pub(super) const fn key(&self) -> &Id {
+    pub(super) const fn key(&self) -> &IdKey {
         &self.key
     }
 
@@ -149,7 +151,7 @@ impl Request {
     }
 
     /// Cancelled when the client takes the request back.
-    pub(super) const fn cancel(&self) -> &CancellationToken {
+    pub(super) const fn cancel_token(&self) -> &CancellationToken {
         &self.cancel
     }
 
@@ -166,91 +168,93 @@ impl Request {
     }
 
     /// What accompanies the call that this request becomes.
-    pub(super) fn follow(&self) -> Follow {
-        let log_level = self.shared.log_level_of(self.log, self.modern);
-        Follow { progress: self.progress(), cancel: self.cancel.clone(), log_level }
+    pub(super) fn call_options(&self) -> CallOptions {
+        let log_level = self.shared.effective_log_level(self.log_level, self.modern);
+        CallOptions { progress: self.progress_sink(), cancel: self.cancel.clone(), log_level }
     }
 
     /// Where progress goes: to the client under its own token, concealed, and only until the answer.
-    pub(super) fn progress(&self) -> Option<ProgressSink> {
-        let token = self.token.clone()?;
+    pub(super) fn progress_sink(&self) -> Option<ProgressSink> {
+        let token = self.progress_token.clone()?;
         let (shared, open) = (Arc::clone(&self.shared), Arc::clone(&self.open));
         Some(Arc::new(move |params: Real<RawJson>| {
             if !open.load(Ordering::Acquire) {
                 return;
             }
             match shared.pipeline.anonymizer.load().conceal(params) {
-                Ok(params) => shared.out.progress(&token, &params),
+                Ok(params) => shared.client_queue.queue_progress(&token, &params),
                 Err(Leak) => tracing::error!("progress was withheld: a private value stood in it"),
             }
         }))
     }
 
     /// Answers with a result.
-    pub(super) fn result(self, result: &Fake<RawJson>) {
-        self.dressed(if self.modern { Dress::Modern } else { Dress::Legacy }, result);
+    pub(super) fn answer_result(self, result: &Fake<RawJson>) {
+        self.send_shaped(if self.modern { ResultShape::Modern } else { ResultShape::Legacy }, result);
     }
 
     /// Answers with the result of a method that can be cached.
-    pub(super) fn list(self, result: &Fake<RawJson>) {
-        self.dressed(if self.modern { Dress::ModernList } else { Dress::Legacy }, result);
+    pub(super) fn answer_list_result(self, result: &Fake<RawJson>) {
+        self.send_shaped(if self.modern { ResultShape::ModernList } else { ResultShape::Legacy }, result);
     }
 
     /// Answers with a result that Portero made.
-    pub(super) fn own_result(self, result: RawJson) {
+    pub(super) fn answer_own_result(self, result: RawJson) {
         match self.shared.conceal_own(result) {
-            Ok(result) => self.result(&result),
-            Err(Leak) => self.withheld(),
+            Ok(result) => self.answer_result(&result),
+            Err(Leak) => self.answer_withheld(),
         }
     }
 
     /// Answers `tools/call`, with what a new client would be told at the handshake where that changed.
-    pub(super) fn tool_result(self, result: &Fake<RawJson>) {
-        match self.shared.with_introduction(result) {
-            Some(longer) => self.result(&longer),
-            None => self.result(result),
+    pub(super) fn answer_tool_result(self, result: &Fake<RawJson>) {
+        match self.shared.with_instructions(result) {
+            Some(longer) => self.answer_result(&longer),
+            None => self.answer_result(result),
         }
     }
 
     /// Answers `tools/call` with a result that Portero made.
-    pub(super) fn own_tool_result(self, result: RawJson) {
+    pub(super) fn answer_own_tool_result(self, result: RawJson) {
         match self.shared.conceal_own(result) {
-            Ok(result) => self.tool_result(&result),
-            Err(Leak) => self.withheld(),
+            Ok(result) => self.answer_tool_result(&result),
+            Err(Leak) => self.answer_withheld(),
         }
     }
 
     /// Answers with an error object.
-    pub(super) fn error_object(self, error: &Fake<RawJson>) {
-        let dress = if self.modern { Dress::Modern } else { Dress::Legacy };
+    pub(super) fn answer_error_object(self, error: &Fake<RawJson>) {
+        let dress = if self.modern { ResultShape::Modern } else { ResultShape::Legacy };
         self.end_progress();
-        match &self.to {
-            To::Line => self.shared.out.error(&self.id, dress, error),
-            To::Batch(batch) => batch.error(&self.id, dress, error),
+        match &self.target {
+            AnswerTarget::Line => self.shared.client_queue.queue_error(&self.id, dress, error),
+            AnswerTarget::Batch(batch) => batch.add_error(&self.id, dress, error),
         }
     }
 
     /// Answers with an error in Portero's words, which may name what the client wrote.
-    pub(super) fn error(self, code: i32, words: &str, data: Option<&RawValue>) {
-        match self.shared.conceal_own(wire::error(code, words, data)) {
-            Ok(error) => self.error_object(&error),
-            Err(Leak) => self.withheld(),
+    pub(super) fn answer_error(self, code: i32, words: &str, data: Option<&RawValue>) {
+        match self.shared.conceal_own(wire::answer_error_object(code, words, data)) {
+            Ok(error) => self.answer_error_object(&error),
+            Err(Leak) => self.answer_withheld(),
         }
     }
 
     /// Answers with an error in Portero's fixed words.
-    pub(super) fn fixed_error(self, code: i32, words: &'static str) {
+    pub(super) fn answer_fixed_error(self, code: i32, words: &'static str) {
         self.end_progress();
-        match &self.to {
-            To::Line => self.shared.out.fixed_error(&self.id, code, Fake::own(words)),
-            To::Batch(batch) => batch.fixed_error(&self.id, code, Fake::own(words)),
+        match &self.target {
+            AnswerTarget::Line => {
+                self.shared.client_queue.queue_fixed_error(&self.id, code, Fake::from_static(words))
+            }
+            AnswerTarget::Batch(batch) => batch.add_fixed_error(&self.id, code, Fake::from_static(words)),
         }
     }
 
     /// Answers that the answer is withheld (guarantee N5).
-    pub(super) fn withheld(self) {
+    pub(super) fn answer_withheld(self) {
         tracing::error!("an answer was withheld: a private value stood in it after it was concealed");
-        self.fixed_error(
+        self.answer_fixed_error(
             codes::INTERNAL_ERROR,
             "the answer was withheld: a second look found a private value in it",
         );
@@ -258,41 +262,41 @@ impl Request {
 
     /// The last progress goes before the answer, and none after it.
     fn end_progress(&self) {
-        if let Some(token) = &self.token
+        if let Some(token) = &self.progress_token
             && self.open.load(Ordering::Acquire)
         {
-            self.shared.out.let_progress_go(token);
+            self.shared.client_queue.let_progress_go(token);
         }
     }
 
-    fn dressed(&self, dress: Dress, result: &Fake<RawJson>) {
+    fn send_shaped(&self, dress: ResultShape, result: &Fake<RawJson>) {
         self.end_progress();
-        match &self.to {
-            To::Line => self.shared.out.result(&self.id, dress, result),
-            To::Batch(batch) => batch.result(&self.id, dress, result),
+        match &self.target {
+            AnswerTarget::Line => self.shared.client_queue.queue_result(&self.id, dress, result),
+            AnswerTarget::Batch(batch) => batch.add_result(&self.id, dress, result),
         }
     }
 }
 
-impl Drop for Request {
+impl Drop for ClientRequest {
     fn drop(&mut self) {
         if self.open.swap(false, Ordering::AcqRel) {
-            self.shared.flights.lock().remove(&self.key);
+            self.shared.in_flight.lock_requests().remove(&self.key);
             // Without an answer, as after a cancellation, what is held of its progress is of no use.
-            if let Some(token) = &self.token {
-                self.shared.out.forget_progress(token);
+            if let Some(token) = &self.progress_token {
+                self.shared.client_queue.forget_progress(token);
             }
         }
-        if let To::Batch(batch) = &self.to
-            && batch.settle()
+        if let AnswerTarget::Batch(batch) = &self.target
+            && batch.settle_answer()
         {
-            self.shared.out.batch(batch);
+            self.shared.client_queue.queue_batch(batch);
         }
     }
 }
 
-impl Busy {
-    const fn words(self) -> &'static str {
+impl RequestRejection {
+    const fn message(self) -> &'static str {
         match self {
             Self::SameId => "a request with this id is still open",
             Self::TooMany => "too many requests are open; wait for answers first",
@@ -301,6 +305,6 @@ impl Busy {
 }
 
 /// `params` as an object; without any, an empty one.
-pub(super) fn object(params: Option<&RawValue>) -> Object<'_> {
-    params.and_then(|params| Object::read(params).ok()).unwrap_or_default()
+pub(super) fn params_object(params: Option<&RawValue>) -> RawObject<'_> {
+    params.and_then(|params| RawObject::read(params).ok()).unwrap_or_default()
 }

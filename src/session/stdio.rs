@@ -47,43 +47,43 @@ mod system {
 
     pub(super) fn input() -> io::Result<Stdin> {
         let stdin = io::stdin();
-        Ok(match kind(stdin.as_fd())? {
-            FileType::Fifo => Box::pin(pipe::Receiver::from_owned_fd(own_pipe(stdin.as_fd())?)?),
-            FileType::Socket => Box::pin(socket(stdin.as_fd())?),
+        Ok(match file_type(stdin.as_fd())? {
+            FileType::Fifo => Box::pin(pipe::Receiver::from_owned_fd(duplicate_pipe(stdin.as_fd())?)?),
+            FileType::Socket => Box::pin(duplicate_socket(stdin.as_fd())?),
             _ => blocking::input(),
         })
     }
 
     pub(super) fn output() -> io::Result<Stdout> {
         let stdout = io::stdout();
-        Ok(match kind(stdout.as_fd())? {
-            FileType::Fifo => Box::pin(pipe::Sender::from_owned_fd(own_pipe(stdout.as_fd())?)?),
-            FileType::Socket => Box::pin(socket(stdout.as_fd())?),
+        Ok(match file_type(stdout.as_fd())? {
+            FileType::Fifo => Box::pin(pipe::Sender::from_owned_fd(duplicate_pipe(stdout.as_fd())?)?),
+            FileType::Socket => Box::pin(duplicate_socket(stdout.as_fd())?),
             _ => blocking::output(),
         })
     }
 
-    fn kind(fd: BorrowedFd<'_>) -> io::Result<FileType> {
+    fn file_type(fd: BorrowedFd<'_>) -> io::Result<FileType> {
         Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
     }
 
     /// A descriptor of our own for the same pipe or socket; the standard one stays open for whoever holds
     /// the library's handle.
-    fn own(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    fn duplicate_fd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         fd.try_clone_to_owned()
     }
 
     /// As [`own`], for a pipe: large results take fewer rounds through a large one.
-    fn own_pipe(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    fn duplicate_pipe(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Err(error) = rustix::pipe::fcntl_setpipe_size(fd, 1 << 20) {
             tracing::debug!(%error, "the pipe keeps its size");
         }
-        own(fd)
+        duplicate_fd(fd)
     }
 
-    fn socket(fd: BorrowedFd<'_>) -> io::Result<tokio::net::UnixStream> {
-        let stream = UnixStream::from(own(fd)?);
+    fn duplicate_socket(fd: BorrowedFd<'_>) -> io::Result<tokio::net::UnixStream> {
+        let stream = UnixStream::from(duplicate_fd(fd)?);
         stream.set_nonblocking(true)?;
         tokio::net::UnixStream::from_std(stream)
     }

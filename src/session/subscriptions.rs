@@ -8,290 +8,316 @@ use futures_util::StreamExt as _;
 use serde_json::value::RawValue;
 
 use super::answers;
-use super::outbox::Echo;
-use super::request::Request;
-use super::run::Work;
-use super::state::Shared;
+use super::client_queue::RequestId;
+use super::event_loop::RequestFutures;
+use super::request::ClientRequest;
+use super::state::SessionState;
 use crate::anonymize::{Fake, Real};
 use crate::call::{Call, Method};
-use crate::json::{self, Object, RawJson};
+use crate::json::{self, RawJson, RawObject};
 use crate::names::{Operation, ServerName, ToolId};
-use crate::pipeline::{Refusal, Reply};
+use crate::pipeline::{CallReply, Refusal};
 use crate::policy::Action;
-use crate::server::Follow;
-use crate::wire::Id;
-use crate::wire::modern::Filter;
+use crate::server::CallOptions;
+use crate::wire::IdKey;
+use crate::wire::modern::SubscriptionFilter;
 
 /// How many resources a session watches at once.
-const MAX_WATCHED: usize = 1024;
+const MAX_WATCHED_RESOURCES: usize = 1024;
 /// How many subscriptions of one listener, or to one server that was started again, are made at the same time.
-pub(super) const MAX_SUBSCRIBING: usize = 16;
+pub(super) const MAX_CONCURRENT_SUBSCRIBES: usize = 16;
 
 /// What the client listens to.
 #[derive(Default)]
 pub(super) struct Subscriptions {
-    listeners: Mutex<Vec<Listener>>,
-    resources: Mutex<HashMap<Resource, Watched>>,
+    listeners: Mutex<Vec<ListenRequest>>,
+    resources: Mutex<HashMap<ResourceKey, ResourceWatchers>>,
 }
 
 /// An open `subscriptions/listen`.
-struct Listener {
-    key: Id,
-    id: Echo,
-    granted: Filter,
+struct ListenRequest {
+    key: IdKey,
+    id: RequestId,
+    granted: SubscriptionFilter,
 }
 
 /// A resource on its server, with its concealed URI there.
-pub(super) type Resource = (ServerName, String);
+pub(super) type ResourceKey = (ServerName, String);
 
 /// Who wants to hear of a resource, and under which spelling of its URI.
 #[derive(Debug, Default)]
-struct Watched {
+struct ResourceWatchers {
     /// By `resources/subscribe`.
     plain: Option<String>,
     /// By `subscriptions/listen`, with the listener.
-    listened: Vec<(Id, String)>,
+    listened: Vec<(IdKey, String)>,
 }
 
-impl Watched {
+impl ResourceWatchers {
     fn is_unwanted(&self) -> bool {
         self.plain.is_none() && self.listened.is_empty()
     }
 }
 
 /// Who is to hear of a change.
-pub(super) enum Hearer {
+pub(super) enum NotificationTarget {
     /// The whole connection.
     Connection,
     /// The listener with this id.
-    Listener(Echo),
+    Listener(RequestId),
 }
 
-impl Shared {
+impl SessionState {
     /// `subscriptions/listen` (2026-07-28): acknowledged at once, answered only when the session ends. Until then
     /// it is an open request as any other.
-    pub(super) fn listen(self: &Arc<Self>, request: Request, params: Option<&RawValue>, work: &mut Work) {
-        let mut granted = Filter::read(params);
+    pub(super) fn start_listen(
+        self: &Arc<Self>,
+        request: ClientRequest,
+        params: Option<&RawValue>,
+        work: &mut RequestFutures,
+    ) {
+        let mut granted = SubscriptionFilter::read(params);
         let mut calls = Vec::new();
         let mut seen = HashSet::new();
         granted.resource_subscriptions.retain(|uri| {
-            let call = seen.insert(uri.clone()).then(|| self.subscription(uri)).flatten();
-            let Some((call, resource)) = call.and_then(|call| resource_of(&call).map(|of| (call, of))) else {
+            let call = seen.insert(uri.clone()).then(|| self.subscription_call(uri)).flatten();
+            let Some((call, resource)) =
+                call.and_then(|call| subscribed_resource(&call).map(|of| (call, of)))
+            else {
                 return false;
             };
             // Wanted before the server is asked: whatever comes in between is told, and a cancellation knows what
             // to take back.
-            let is_taken = self.subscriptions.watch(&resource, request.key(), uri);
+            let is_taken = self.subscriptions.add_listener(&resource, request.key(), uri);
             if is_taken {
                 calls.push((call, resource));
             }
             is_taken
         });
-        self.out.acknowledged(request.id(), &granted);
-        let listener = Listener { key: request.key().clone(), id: request.id().clone(), granted };
+        self.client_queue.queue_acknowledgement(request.id(), &granted);
+        let listener = ListenRequest { key: request.key().clone(), id: request.id().clone(), granted };
         self.subscriptions.listeners().push(listener);
         work.push(Box::pin(Arc::clone(self).keep_listening(request, calls)));
     }
 
     /// Subscribes for a listener, and takes that back once the client takes the request back.
-    async fn keep_listening(self: Arc<Self>, request: Request, calls: Vec<(Call, Resource)>) {
+    async fn keep_listening(self: Arc<Self>, request: ClientRequest, calls: Vec<(Call, ResourceKey)>) {
         let subscribing = futures_util::stream::iter(calls).for_each_concurrent(
-            MAX_SUBSCRIBING,
+            MAX_CONCURRENT_SUBSCRIBES,
             async |(call, resource)| {
-                let reply = self.run_once(call, request.follow()).await;
-                if !matches!(reply, Reply::Result(_) | Reply::Refused(Refusal::Cancelled)) {
-                    self.subscriptions.unwatch(&resource, request.key());
+                let reply = self.run_call(call, request.call_options()).await;
+                if !matches!(reply, CallReply::Result(_) | CallReply::Refused(Refusal::Cancelled)) {
+                    self.subscriptions.remove_listener(&resource, request.key());
                 }
             },
         );
         subscribing.await;
-        request.cancel().cancelled().await;
+        request.cancel_token().cancelled().await;
         // Only now, when no call that subscribes is under way any more, so that none arrives after these.
-        let unwanted = self.subscriptions.forget_listener(request.key());
+        let unwanted = self.subscriptions.remove_listener_everywhere(request.key());
         drop(request);
         for resource in unwanted {
-            self.release(resource);
+            self.unsubscribe_if_unwatched(resource);
         }
     }
 
     /// The call that subscribes to a resource, if policy allows it.
-    fn subscription(&self, uri: &str) -> Option<Call> {
+    fn subscription_call(&self, uri: &str) -> Option<Call> {
         let (server, own) = self.pipeline.catalog.resolve_resource(uri, None)?;
         let tool = ToolId::new(server, Operation::SubscribeResource);
-        self.pipeline.desk.before_decision();
-        if self.action(&tool) != Action::Allow {
+        self.pipeline.approvals.refresh_policy();
+        if self.tool_action(&tool) != Action::Allow {
             return None;
         }
-        let params = self.conceal_own(json::raw(&serde_json::json!({ "uri": own }))).ok()?;
+        let params = self.conceal_own(json::serialize_raw(&serde_json::json!({ "uri": own }))).ok()?;
         Some(Call { tool, method: Method::SubscribeResource, params, meta: None })
     }
 
     /// `resources/subscribe`
-    pub(super) async fn subscribe(self: Arc<Self>, request: Request, params: Option<RawJson>) {
-        let reply = match self.resource_call(Method::SubscribeResource, params.as_deref()).await {
-            Ok((call, spelled)) => self.subscribe_plain(call, spelled, request.follow()).await,
-            Err(refusal) => Reply::Refused(refusal),
+    pub(super) async fn subscribe(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
+        let reply = match self.build_resource_call(Method::SubscribeResource, params.as_deref()).await {
+            Ok((call, spelled)) => self.subscribe_plain(call, spelled, request.call_options()).await,
+            Err(refusal) => CallReply::Refused(refusal),
         };
-        answers::to_resource(request, reply);
+        answers::answer_resource_request(request, reply);
     }
 
-    async fn subscribe_plain(self: &Arc<Self>, call: Call, spelled: String, follow: Follow) -> Reply {
-        let Some(resource) = resource_of(&call) else { return self.run_once(call, follow).await };
+    async fn subscribe_plain(
+        self: &Arc<Self>,
+        call: Call,
+        spelled: String,
+        follow: CallOptions,
+    ) -> CallReply {
+        let Some(resource) = subscribed_resource(&call) else { return self.run_call(call, follow).await };
         if !self.subscriptions.has_room(&resource) {
-            return Reply::Refused(Refusal::Declined(format!(
-                "at most {MAX_WATCHED} resources can be subscribed to at once; unsubscribe from others first"
+            return CallReply::Refused(Refusal::Declined(format!(
+                "at most {MAX_WATCHED_RESOURCES} resources can be subscribed to at once; unsubscribe from others first"
             )));
         }
-        let reply = self.run_once(call, follow).await;
+        let reply = self.run_call(call, follow).await;
         match &reply {
-            Reply::Result(_) => self.subscriptions.watch_plain(resource, spelled),
+            CallReply::Result(_) => self.subscriptions.add_plain(resource, spelled),
             // The server may have subscribed already.
-            Reply::Refused(Refusal::Cancelled) => self.release(resource),
-            Reply::Error(_) | Reply::Waiting(_) | Reply::Refused(_) => {}
+            CallReply::Refused(Refusal::Cancelled) => self.unsubscribe_if_unwatched(resource),
+            CallReply::Error(_) | CallReply::PendingApproval(_) | CallReply::Refused(_) => {}
         }
         reply
     }
 
     /// `resources/unsubscribe`: the server is told once nobody listens any more.
-    pub(super) async fn unsubscribe(self: Arc<Self>, request: Request, params: Option<RawJson>) {
-        let reply = match self.resource_call(Method::UnsubscribeResource, params.as_deref()).await {
+    pub(super) async fn unsubscribe(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
+        let reply = match self.build_resource_call(Method::UnsubscribeResource, params.as_deref()).await {
             Ok((call, _)) => {
-                let resource = resource_of(&call);
-                if resource.is_some_and(|resource| self.subscriptions.forget_plain(&resource)) {
-                    self.withdraw(call, request.follow()).await
+                let resource = subscribed_resource(&call);
+                if resource.is_some_and(|resource| self.subscriptions.remove_plain(&resource)) {
+                    self.withdraw(call, request.call_options()).await
                 } else {
-                    request.own_result(json::raw(&serde_json::Map::new()));
+                    request.answer_own_result(json::serialize_raw(&serde_json::Map::new()));
                     return;
                 }
             }
-            Err(refusal) => Reply::Refused(refusal),
+            Err(refusal) => CallReply::Refused(refusal),
         };
-        answers::to_resource(request, reply);
+        answers::answer_resource_request(request, reply);
     }
 
     /// Ends a listener, since the client took the request back.
-    pub(super) fn stop_listening(&self, key: &Id) {
+    pub(super) fn stop_listening(&self, key: &IdKey) {
         self.subscriptions.listeners().retain(|listener| listener.key != *key);
     }
 
     /// Unsubscribes from a resource that nothing in this session watches any more.
-    fn release(self: &Arc<Self>, (server, uri): Resource) {
+    fn unsubscribe_if_unwatched(self: &Arc<Self>, (server, uri): ResourceKey) {
         if self.subscriptions.is_watched(&(server.clone(), uri.clone())) {
             return;
         }
-        let Ok(params) = self.conceal_own(json::raw(&serde_json::json!({ "uri": uri }))) else { return };
+        let Ok(params) = self.conceal_own(json::serialize_raw(&serde_json::json!({ "uri": uri }))) else {
+            return;
+        };
         let tool = ToolId::new(server, Operation::SubscribeResource);
         let call = Call { tool, method: Method::UnsubscribeResource, params, meta: None };
         let shared = Arc::clone(self);
-        self.spawn(async move {
-            shared.withdraw(call, Follow::default()).await;
+        self.spawn_background(async move {
+            shared.withdraw(call, CallOptions::default()).await;
         });
     }
 
     /// Unsubscribes from a resource that this session was subscribed to.
-    async fn withdraw(&self, call: Call, follow: Follow) -> Reply {
+    async fn withdraw(&self, call: Call, follow: CallOptions) -> CallReply {
         let context = self.context.load_full();
         self.pipeline.withdraw(call, &context, follow).await
     }
 
     /// Subscribes anew to what is listened to on a server that was started again. No agent asked for that, so it
     /// uses up no grant; what policy does not allow by now is not watched any more.
-    pub(super) fn subscribe_again(self: &Arc<Self>, server: &ServerName) {
-        let resources: Vec<Resource> = {
+    pub(super) fn resubscribe_server(self: &Arc<Self>, server: &ServerName) {
+        let resources: Vec<ResourceKey> = {
             let resources = self.subscriptions.resources();
             resources.keys().filter(|(on, _)| on == server).cloned().collect()
         };
         let shared = Arc::clone(self);
-        self.spawn(async move {
+        self.spawn_background(async move {
             futures_util::stream::iter(resources)
-                .for_each_concurrent(MAX_SUBSCRIBING, |resource| shared.subscribe_once_more(resource))
+                .for_each_concurrent(MAX_CONCURRENT_SUBSCRIBES, |resource| {
+                    shared.resubscribe_resource(resource)
+                })
                 .await;
         });
     }
 
-    async fn subscribe_once_more(&self, resource: Resource) {
+    async fn resubscribe_resource(&self, resource: ResourceKey) {
         // The client may have taken it back meanwhile.
         if !self.subscriptions.is_watched(&resource) {
             return;
         }
-        let Some(call) = self.free_subscription(&resource).await else {
+        let Some(call) = self.grantless_subscription_call(&resource).await else {
             tracing::warn!(server = %resource.0, "a subscription was not made again: policy does not allow it");
-            return self.subscriptions.forget(&resource);
+            return self.subscriptions.remove_resource(&resource);
         };
-        if !matches!(self.run_once(call, Follow::default()).await, Reply::Result(_)) {
+        if !matches!(self.run_call(call, CallOptions::default()).await, CallReply::Result(_)) {
             tracing::warn!(server = %resource.0, "a subscription could not be made again");
         }
     }
 
     /// The call that subscribes to a resource, if policy allows it without a use of a grant.
-    async fn free_subscription(&self, (server, uri): &Resource) -> Option<Call> {
-        let params = self.conceal_own(json::raw(&serde_json::json!({ "uri": uri }))).ok()?;
+    async fn grantless_subscription_call(&self, (server, uri): &ResourceKey) -> Option<Call> {
+        let params = self.conceal_own(json::serialize_raw(&serde_json::json!({ "uri": uri }))).ok()?;
         let tool = ToolId::new(server.clone(), Operation::SubscribeResource);
         let call = Call { tool, method: Method::SubscribeResource, params, meta: None };
-        if !self.is_free(&call) {
+        if !self.is_allowed_without_grant(&call) {
             // Perhaps a grant covers it that only the daemon knows. Without it, what is known here counts.
-            let _ = self.pipeline.desk.ready().await;
+            let _ = self.pipeline.approvals.wait_for_policy().await;
         }
-        self.is_free(&call).then_some(call)
+        self.is_allowed_without_grant(&call).then_some(call)
     }
 
     /// Whether policy allows a call, and no use of a grant is consumed for it.
-    fn is_free(&self, call: &Call) -> bool {
-        self.pipeline.desk.before_decision();
+    fn is_allowed_without_grant(&self, call: &Call) -> bool {
+        self.pipeline.approvals.refresh_policy();
         let policy = self.pipeline.policy.load();
         let (context, now) = (self.context.load(), self.pipeline.clock.now());
         let decision = policy.decide(&call.tool, call.arguments(), Some(context.origin.asker()), now);
-        decision.action == Action::Allow && policy.counted(&decision).is_none()
+        decision.action == Action::Allow && policy.consumed_grant(&decision).is_none()
     }
 
     /// A resource changed: `params` of a server's `notifications/resources/updated`.
     pub(super) fn resource_updated(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
-        let Ok(object) = Object::read(params.expose()) else { return };
-        let Some(uri) = object.text("uri") else { return };
+        let Ok(object) = RawObject::read(params.expose()) else { return };
+        let Some(uri) = object.get_text("uri") else { return };
         let resource = (server.clone(), self.conceal_uri(&uri));
         if self.subscriptions.is_watched(&resource) {
-            self.pass_update(resource, params);
+            self.send_or_hold_update(resource, params);
         }
     }
 
     /// Tells those who watch a resource that it changed.
-    pub(super) fn tell_update(&self, resource: &Resource, params: &Real<RawJson>) {
-        let Ok(object) = Object::read(params.expose()) else { return };
-        for (hearer, spelled) in self.subscriptions.hearers(resource) {
-            let spelled = json::raw(&spelled);
-            let params = Real::from_server(object.clone().with("uri", &spelled).to_raw());
+    pub(super) fn notify_update(&self, resource: &ResourceKey, params: &Real<RawJson>) {
+        let Ok(object) = RawObject::read(params.expose()) else { return };
+        for (hearer, spelled) in self.subscriptions.targets(resource) {
+            let spelled = json::serialize_raw(&spelled);
+            let params = Real::from_server(object.clone().with_member("uri", &spelled).to_raw());
             let Ok(params) = self.pipeline.anonymizer.load().conceal(params) else {
                 tracing::error!(server = %resource.0, "a notification was withheld: a private value stood in it");
                 continue;
             };
-            self.tell(hearer, "notifications/resources/updated", Some(&params));
+            self.send_notification(hearer, "notifications/resources/updated", Some(&params));
         }
     }
 
     /// Sends a notification to those who want it.
-    pub(super) fn tell(&self, hearer: Hearer, method: &'static str, params: Option<&Fake<RawJson>>) {
+    pub(super) fn send_notification(
+        &self,
+        hearer: NotificationTarget,
+        method: &'static str,
+        params: Option<&Fake<RawJson>>,
+    ) {
         match hearer {
-            Hearer::Connection => self.out.notification(method, params),
-            Hearer::Listener(id) => self.out.on_subscription(&id, method, params),
+            NotificationTarget::Connection => self.client_queue.queue_notification(method, params),
+            NotificationTarget::Listener(id) => {
+                self.client_queue.queue_subscription_notification(&id, method, params)
+            }
         }
     }
 
     /// Everybody who wants to hear of what `wants` asks a filter for.
-    pub(super) fn hearers_of(&self, wants: impl Fn(&Filter) -> bool) -> Vec<Hearer> {
-        let connection = self.speech.is_initialized().then_some(Hearer::Connection);
+    pub(super) fn targets_wanting(
+        &self,
+        wants: impl Fn(&SubscriptionFilter) -> bool,
+    ) -> Vec<NotificationTarget> {
+        let connection = self.protocol.is_initialized().then_some(NotificationTarget::Connection);
         let listeners = self.subscriptions.listeners();
         let listening = listeners.iter().filter(|listener| wants(&listener.granted));
         connection
             .into_iter()
-            .chain(listening.map(|listener| Hearer::Listener(listener.id.clone())))
+            .chain(listening.map(|listener| NotificationTarget::Listener(listener.id.clone())))
             .collect()
     }
 
     /// Ends every listener in order, since the session ends.
     pub(super) fn end_listeners(&self) {
         for listener in self.subscriptions.listeners().drain(..) {
-            self.out.listen_ended(&listener.id);
-            self.flights.cancel(&listener.key);
+            self.client_queue.queue_listen_result(&listener.id);
+            self.in_flight.cancel_request(&listener.key);
         }
     }
 
@@ -301,22 +327,22 @@ impl Shared {
 }
 
 impl Subscriptions {
-    fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {
+    fn listeners(&self) -> MutexGuard<'_, Vec<ListenRequest>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn resources(&self) -> MutexGuard<'_, HashMap<Resource, Watched>> {
+    fn resources(&self) -> MutexGuard<'_, HashMap<ResourceKey, ResourceWatchers>> {
         self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether one more subscription to this resource can be kept.
-    fn has_room(&self, resource: &Resource) -> bool {
+    fn has_room(&self, resource: &ResourceKey) -> bool {
         let resources = self.resources();
-        resources.contains_key(resource) || resources.len() < MAX_WATCHED
+        resources.contains_key(resource) || resources.len() < MAX_WATCHED_RESOURCES
     }
 
     /// Notes that a listener wants to hear of a resource; false when there is no room for more.
-    fn watch(&self, resource: &Resource, key: &Id, spelled: &str) -> bool {
+    fn add_listener(&self, resource: &ResourceKey, key: &IdKey, spelled: &str) -> bool {
         let has_room = self.has_room(resource);
         if has_room {
             let mut resources = self.resources();
@@ -326,21 +352,21 @@ impl Subscriptions {
         has_room
     }
 
-    fn watch_plain(&self, resource: Resource, spelled: String) {
+    fn add_plain(&self, resource: ResourceKey, spelled: String) {
         self.resources().entry(resource).or_default().plain = Some(spelled);
     }
 
     /// Forgets a resource, whoever wanted to hear of it.
-    fn forget(&self, resource: &Resource) {
+    fn remove_resource(&self, resource: &ResourceKey) {
         self.resources().remove(resource);
     }
 
-    fn is_watched(&self, resource: &Resource) -> bool {
+    fn is_watched(&self, resource: &ResourceKey) -> bool {
         self.resources().contains_key(resource)
     }
 
     /// Forgets that a listener wanted to hear of a resource.
-    fn unwatch(&self, resource: &Resource, key: &Id) {
+    fn remove_listener(&self, resource: &ResourceKey, key: &IdKey) {
         let mut resources = self.resources();
         let Some(watched) = resources.get_mut(resource) else { return };
         watched.listened.retain(|(listener, _)| listener != key);
@@ -350,7 +376,7 @@ impl Subscriptions {
     }
 
     /// Forgets a plain subscription; true when nobody else wants the resource.
-    fn forget_plain(&self, resource: &Resource) -> bool {
+    fn remove_plain(&self, resource: &ResourceKey) -> bool {
         let mut resources = self.resources();
         let Some(watched) = resources.get_mut(resource) else { return false };
         watched.plain = None;
@@ -362,7 +388,7 @@ impl Subscriptions {
     }
 
     /// Forgets a listener's resources; those that nobody wants any more are returned.
-    fn forget_listener(&self, key: &Id) -> Vec<Resource> {
+    fn remove_listener_everywhere(&self, key: &IdKey) -> Vec<ResourceKey> {
         let mut resources = self.resources();
         for watched in resources.values_mut() {
             watched.listened.retain(|(listener, _)| listener != key);
@@ -370,21 +396,21 @@ impl Subscriptions {
         resources.extract_if(|_, watched| watched.is_unwanted()).map(|(resource, _)| resource).collect()
     }
 
-    fn hearers(&self, resource: &Resource) -> Vec<(Hearer, String)> {
+    fn targets(&self, resource: &ResourceKey) -> Vec<(NotificationTarget, String)> {
         let resources = self.resources();
         let Some(watched) = resources.get(resource) else { return Vec::new() };
         let listeners = self.listeners();
-        let plain = watched.plain.iter().map(|spelled| (Hearer::Connection, spelled.clone()));
+        let plain = watched.plain.iter().map(|spelled| (NotificationTarget::Connection, spelled.clone()));
         let listened = watched.listened.iter().filter_map(|(key, spelled)| {
             let listener = listeners.iter().find(|listener| listener.key == *key)?;
-            Some((Hearer::Listener(listener.id.clone()), spelled.clone()))
+            Some((NotificationTarget::Listener(listener.id.clone()), spelled.clone()))
         });
         plain.chain(listened).collect()
     }
 }
 
 /// The resource that a subscription's call is about.
-fn resource_of(call: &Call) -> Option<Resource> {
-    let uri = Object::read(call.params.get()).ok()?.text("uri")?.into_owned();
+fn subscribed_resource(call: &Call) -> Option<ResourceKey> {
+    let uri = RawObject::read(call.params.get()).ok()?.get_text("uri")?.into_owned();
     Some((call.tool.server.clone(), uri))
 }

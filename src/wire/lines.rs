@@ -5,28 +5,28 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// What one read asks for, and what the buffer holds at first.
-const CHUNK: usize = 64 << 10;
+const READ_CHUNK_BYTES: usize = 64 << 10;
 /// How much of an over-long line's beginning, and of its end, its error tells.
-const HEAD: usize = 256;
+const EXCERPT_BYTES: usize = 256;
 /// What some programs on Windows write before their first message, or before each.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// A buffer that grew beyond this for one long line is given back after it.
-const KEEP: usize = 4 << 20;
+const MAX_RETAINED_BYTES: usize = 4 << 20;
 
 /// Reads lines into one buffer that is used again and again; one read often yields many lines.
 ///
 /// Lines of white space are skipped, a byte-order mark before a line is too, and a last line may lack its end.
 #[derive(Debug)]
-pub struct Lines<R> {
+pub struct LineReader<R> {
     reader: R,
     buffer: Vec<u8>,
     /// Where the next line begins.
-    start: usize,
+    line_start: usize,
     /// Up to where no line break was found.
     scanned: usize,
     limit: usize,
     /// The over-long line of which the rest is still to come.
-    skipping: Option<Skipped>,
+    overlong: Option<OverlongLine>,
     ended: bool,
 }
 
@@ -50,38 +50,38 @@ pub enum LineError {
 
 /// What is remembered of a line that is longer than the limit.
 #[derive(Debug)]
-struct Skipped {
+struct OverlongLine {
     head: Box<[u8]>,
     tail: Vec<u8>,
 }
 
-impl Skipped {
-    fn begin(bytes: &[u8]) -> Self {
-        let mut skipped = Self { head: bytes[..bytes.len().min(HEAD)].into(), tail: Vec::new() };
-        skipped.extend(bytes);
+impl OverlongLine {
+    fn start(bytes: &[u8]) -> Self {
+        let mut skipped = Self { head: bytes[..bytes.len().min(EXCERPT_BYTES)].into(), tail: Vec::new() };
+        skipped.append_bytes(bytes);
         skipped
     }
 
-    fn extend(&mut self, bytes: &[u8]) {
-        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(HEAD)..]);
-        self.tail.drain(..self.tail.len().saturating_sub(HEAD));
+    fn append_bytes(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(EXCERPT_BYTES)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(EXCERPT_BYTES));
     }
 
-    fn error(self, limit: usize) -> LineError {
+    fn into_error(self, limit: usize) -> LineError {
         LineError::TooLong { limit, head: self.head, tail: self.tail.into() }
     }
 }
 
-impl<R: AsyncRead + Unpin> Lines<R> {
+impl<R: AsyncRead + Unpin> LineReader<R> {
     /// Reads lines of at most `limit` bytes.
     pub fn new(reader: R, limit: usize) -> Self {
         Self {
             reader,
-            buffer: Vec::with_capacity(CHUNK),
-            start: 0,
+            buffer: Vec::with_capacity(READ_CHUNK_BYTES),
+            line_start: 0,
             scanned: 0,
             limit,
-            skipping: None,
+            overlong: None,
             ended: false,
         }
     }
@@ -90,18 +90,18 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     ///
     /// # Errors
     /// When the line is too long, or reading fails.
-    pub async fn next(&mut self) -> Result<Option<&[u8]>, LineError> {
+    pub async fn next_line(&mut self) -> Result<Option<&[u8]>, LineError> {
         loop {
-            if let Some((from, to)) = self.take_read()? {
+            if let Some((from, to)) = self.take_buffered_line()? {
                 return Ok(Some(&self.buffer[from..to]));
             }
             if self.ended {
-                return match self.skipping.take() {
-                    Some(skipped) => Err(skipped.error(self.limit)),
-                    None => Ok(self.take_rest()),
+                return match self.overlong.take() {
+                    Some(skipped) => Err(skipped.into_error(self.limit)),
+                    None => Ok(self.take_last_line()),
                 };
             }
-            self.fill().await?;
+            self.fill_buffer().await?;
         }
     }
 
@@ -109,8 +109,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     ///
     /// # Errors
     /// When the line is too long.
-    pub fn read_already(&mut self) -> Result<Option<&[u8]>, LineError> {
-        Ok(self.take_read()?.map(|(from, to)| &self.buffer[from..to]))
+    pub fn next_buffered_line(&mut self) -> Result<Option<&[u8]>, LineError> {
+        Ok(self.take_buffered_line()?.map(|(from, to)| &self.buffer[from..to]))
     }
 
     /// The reader.
@@ -122,44 +122,44 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// is no line of its own.
     #[must_use]
     pub fn into_parts(mut self) -> (R, Vec<u8>) {
-        let rest = self.buffer.split_off(self.start);
-        let head = self.skipping.map(|skipped| skipped.head.into_vec()).unwrap_or_default();
+        let rest = self.buffer.split_off(self.line_start);
+        let head = self.overlong.map(|skipped| skipped.head.into_vec()).unwrap_or_default();
         (self.reader, [head, rest].concat())
     }
 
     /// Takes the next line that is no white space, without its end, and tells where it stands.
-    fn take_read(&mut self) -> Result<Option<(usize, usize)>, LineError> {
-        while let Some((from, to)) = self.take_whole() {
+    fn take_buffered_line(&mut self) -> Result<Option<(usize, usize)>, LineError> {
+        while let Some((from, to)) = self.take_whole_line() {
             let line = &self.buffer[from..to];
-            if let Some(mut skipped) = self.skipping.take() {
-                skipped.extend(line);
-                return Err(skipped.error(self.limit));
+            if let Some(mut skipped) = self.overlong.take() {
+                skipped.append_bytes(line);
+                return Err(skipped.into_error(self.limit));
             }
             if line.len() > self.limit {
-                return Err(Skipped::begin(line).error(self.limit));
+                return Err(OverlongLine::start(line).into_error(self.limit));
             }
-            if let Some(found) = self.found(from, to) {
+            if let Some(found) = self.text_range(from, to) {
                 return Ok(Some(found));
             }
         }
-        let rest = &self.buffer[self.start..];
-        match &mut self.skipping {
-            Some(skipped) => skipped.extend(rest),
-            None if rest.len() > self.limit => self.skipping = Some(Skipped::begin(rest)),
+        let rest = &self.buffer[self.line_start..];
+        match &mut self.overlong {
+            Some(skipped) => skipped.append_bytes(rest),
+            None if rest.len() > self.limit => self.overlong = Some(OverlongLine::start(rest)),
             None => return Ok(None),
         }
-        self.start = self.buffer.len();
+        self.line_start = self.buffer.len();
         Ok(None)
     }
 
     /// Steps over the next whole line and tells where it stands.
-    fn take_whole(&mut self) -> Option<(usize, usize)> {
-        let from = self.start;
+    fn take_whole_line(&mut self) -> Option<(usize, usize)> {
+        let from = self.line_start;
         let search = self.scanned.max(from);
         match memchr::memchr(b'\n', &self.buffer[search..]) {
             Some(at) => {
-                self.start = search + at + 1;
-                self.scanned = self.start;
+                self.line_start = search + at + 1;
+                self.scanned = self.line_start;
                 Some((from, search + at))
             }
             None => {
@@ -170,34 +170,34 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     /// Where the text of a line stands, unless it is white space.
-    fn found(&self, from: usize, to: usize) -> Option<(usize, usize)> {
+    fn text_range(&self, from: usize, to: usize) -> Option<(usize, usize)> {
         let line = &self.buffer[from..to];
         let mark = if line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         let line = line[mark..].trim_ascii_end();
         (!line.trim_ascii_start().is_empty()).then_some((from + mark, from + mark + line.len()))
     }
 
-    fn take_rest(&mut self) -> Option<&[u8]> {
-        let rest = self.start..self.buffer.len();
-        self.start = rest.end;
-        let (from, to) = self.found(rest.start, rest.end)?;
+    fn take_last_line(&mut self) -> Option<&[u8]> {
+        let rest = self.line_start..self.buffer.len();
+        self.line_start = rest.end;
+        let (from, to) = self.text_range(rest.start, rest.end)?;
         Some(&self.buffer[from..to])
     }
 
-    async fn fill(&mut self) -> io::Result<()> {
-        let rest = self.buffer.len() - self.start;
-        if self.start > 0 {
-            self.buffer.copy_within(self.start.., 0);
+    async fn fill_buffer(&mut self) -> io::Result<()> {
+        let rest = self.buffer.len() - self.line_start;
+        if self.line_start > 0 {
+            self.buffer.copy_within(self.line_start.., 0);
             self.buffer.truncate(rest);
-            self.scanned -= self.start.min(self.scanned);
-            self.start = 0;
-            if self.buffer.capacity() > KEEP && rest < CHUNK {
-                self.buffer.shrink_to(CHUNK);
+            self.scanned -= self.line_start.min(self.scanned);
+            self.line_start = 0;
+            if self.buffer.capacity() > MAX_RETAINED_BYTES && rest < READ_CHUNK_BYTES {
+                self.buffer.shrink_to(READ_CHUNK_BYTES);
             }
         }
-        if self.buffer.capacity() - rest < CHUNK / 4 {
+        if self.buffer.capacity() - rest < READ_CHUNK_BYTES / 4 {
             // Doubling keeps a long line's copies few; the limit bounds it.
-            self.buffer.reserve_exact(rest.clamp(CHUNK, self.limit.max(CHUNK)));
+            self.buffer.reserve_exact(rest.clamp(READ_CHUNK_BYTES, self.limit.max(READ_CHUNK_BYTES)));
         }
         self.ended = self.reader.read_buf(&mut self.buffer).await? == 0;
         Ok(())
@@ -216,9 +216,9 @@ mod tests {
     use super::*;
 
     /// Hands out its pieces one read at a time.
-    struct Pieces(VecDeque<Vec<u8>>);
+    struct ChunkedReader(VecDeque<Vec<u8>>);
 
-    impl AsyncRead for Pieces {
+    impl AsyncRead for ChunkedReader {
         fn poll_read(
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
@@ -236,14 +236,14 @@ mod tests {
     }
 
     /// Every line, `!` for an over-long one.
-    fn lines(pieces: &[&[u8]], limit: usize) -> Vec<String> {
+    fn read_lines(pieces: &[&[u8]], limit: usize) -> Vec<String> {
         let pieces = pieces.iter().filter(|piece| !piece.is_empty()).map(|piece| piece.to_vec()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
-            let mut lines = Lines::new(Pieces(pieces), limit);
+            let mut lines = LineReader::new(ChunkedReader(pieces), limit);
             let mut all = Vec::new();
             loop {
-                match lines.next().await {
+                match lines.next_line().await {
                     Ok(Some(line)) => all.push(String::from_utf8_lossy(line).into_owned()),
                     Ok(None) => return all,
                     Err(LineError::TooLong { limit: told, head, tail }) => {
@@ -259,10 +259,13 @@ mod tests {
 
     #[test]
     fn lines_come_whole_however_the_bytes_arrive() {
-        assert_eq!(lines(&[b"one\ntwo\r\n\n  \nthree"], 100), ["one", "two", "three"]);
-        assert_eq!(lines(&[b"o", b"ne", b"\n", b"t", b"wo\nth", b"ree\n"], 100), ["one", "two", "three"]);
-        assert_eq!(lines(&[], 100), Vec::<String>::new());
-        assert_eq!(lines(&[b"\n\n"], 100), Vec::<String>::new());
+        assert_eq!(read_lines(&[b"one\ntwo\r\n\n  \nthree"], 100), ["one", "two", "three"]);
+        assert_eq!(
+            read_lines(&[b"o", b"ne", b"\n", b"t", b"wo\nth", b"ree\n"], 100),
+            ["one", "two", "three"]
+        );
+        assert_eq!(read_lines(&[], 100), Vec::<String>::new());
+        assert_eq!(read_lines(&[b"\n\n"], 100), Vec::<String>::new());
     }
 
     #[test]
@@ -270,17 +273,17 @@ mod tests {
         for pieces in
             [&[&b"12345678\nok\n"[..]][..], &[b"1234", b"5678", b"9\nok", b"\n"], &[b"1234567\n", b"ok"]]
         {
-            assert_eq!(lines(pieces, 5), ["!", "ok"]);
+            assert_eq!(read_lines(pieces, 5), ["!", "ok"]);
         }
-        assert_eq!(lines(&[b"12345\n123456\n\n1234567"], 5), ["12345", "!", "!"]);
+        assert_eq!(read_lines(&[b"12345\n123456\n\n1234567"], 5), ["12345", "!", "!"]);
     }
 
     #[test]
     fn a_byte_order_mark_before_a_line_is_skipped() {
         let mark = "\u{feff}";
-        assert_eq!(lines(&[format!("{mark}one\n{mark}two\n{mark}\n").as_bytes()], 100), ["one", "two"]);
-        assert_eq!(lines(&[b"\xef", b"\xbb", b"\xbfone"], 100), ["one"]);
-        assert_eq!(lines(&[mark.as_bytes()], 100), Vec::<String>::new());
+        assert_eq!(read_lines(&[format!("{mark}one\n{mark}two\n{mark}\n").as_bytes()], 100), ["one", "two"]);
+        assert_eq!(read_lines(&[b"\xef", b"\xbb", b"\xbfone"], 100), ["one"]);
+        assert_eq!(read_lines(&[mark.as_bytes()], 100), Vec::<String>::new());
     }
 
     #[test]
@@ -291,13 +294,13 @@ mod tests {
             pieces.push_back(b"\nok\n".to_vec());
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             runtime.block_on(async {
-                let mut lines = Lines::new(Pieces(pieces), 1000);
-                let Err(LineError::TooLong { head, tail, .. }) = lines.next().await else {
+                let mut lines = LineReader::new(ChunkedReader(pieces), 1000);
+                let Err(LineError::TooLong { head, tail, .. }) = lines.next_line().await else {
                     panic!("too long")
                 };
-                assert!(head.starts_with(b"begin") && head.len() <= HEAD);
-                assert!(tail.ends_with(b"end") && tail.len() <= HEAD);
-                assert_eq!(lines.next().await.expect("read"), Some(&b"ok"[..]));
+                assert!(head.starts_with(b"begin") && head.len() <= EXCERPT_BYTES);
+                assert!(tail.ends_with(b"end") && tail.len() <= EXCERPT_BYTES);
+                assert_eq!(lines.next_line().await.expect("read"), Some(&b"ok"[..]));
             });
         }
     }
@@ -309,12 +312,12 @@ mod tests {
         runtime.block_on(async {
             let mut input = long.clone();
             input.extend_from_slice(b"\nshort\nlast\n");
-            let mut lines = Lines::new(&input[..], 6 << 20);
-            assert_eq!(lines.next().await.expect("read").expect("a line").len(), long.len());
-            assert_eq!(lines.next().await.expect("read"), Some(&b"short"[..]));
-            assert_eq!(lines.next().await.expect("read"), Some(&b"last"[..]));
-            assert_eq!(lines.next().await.expect("read"), None);
-            assert!(lines.buffer.capacity() <= KEEP, "{}", lines.buffer.capacity());
+            let mut lines = LineReader::new(&input[..], 6 << 20);
+            assert_eq!(lines.next_line().await.expect("read").expect("a line").len(), long.len());
+            assert_eq!(lines.next_line().await.expect("read"), Some(&b"short"[..]));
+            assert_eq!(lines.next_line().await.expect("read"), Some(&b"last"[..]));
+            assert_eq!(lines.next_line().await.expect("read"), None);
+            assert!(lines.buffer.capacity() <= MAX_RETAINED_BYTES, "{}", lines.buffer.capacity());
         });
     }
 
@@ -322,13 +325,13 @@ mod tests {
     fn what_came_in_one_read_needs_no_other() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
-            let mut lines = Lines::new(&b"a\n \nb\n1234567\nc"[..], 5);
-            assert_eq!(lines.read_already().expect("read"), None);
-            assert_eq!(lines.next().await.expect("read"), Some(&b"a"[..]));
-            assert_eq!(lines.read_already().expect("read"), Some(&b"b"[..]));
-            assert!(lines.read_already().is_err(), "it is too long");
-            assert_eq!(lines.read_already().expect("read"), None);
-            assert_eq!(lines.next().await.expect("read"), Some(&b"c"[..]));
+            let mut lines = LineReader::new(&b"a\n \nb\n1234567\nc"[..], 5);
+            assert_eq!(lines.next_buffered_line().expect("read"), None);
+            assert_eq!(lines.next_line().await.expect("read"), Some(&b"a"[..]));
+            assert_eq!(lines.next_buffered_line().expect("read"), Some(&b"b"[..]));
+            assert!(lines.next_buffered_line().is_err(), "it is too long");
+            assert_eq!(lines.next_buffered_line().expect("read"), None);
+            assert_eq!(lines.next_line().await.expect("read"), Some(&b"c"[..]));
         });
     }
 
@@ -344,7 +347,7 @@ mod tests {
                 else if line.trim_ascii().is_empty() { None }
                 else { Some(line.trim_ascii_end().to_owned()) }
             }).collect();
-            prop_assert_eq!(lines(&pieces, limit), whole);
+            prop_assert_eq!(read_lines(&pieces, limit), whole);
         }
     }
 }

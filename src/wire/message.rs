@@ -14,12 +14,12 @@ use crate::json::{self, RawJson};
 /// A JSON-RPC 2.0 message of which every member is well-formed.
 #[derive(Debug, Clone)]
 pub struct Message<'a> {
-    kind: Kind<'a>,
+    kind: MessageKind<'a>,
 }
 
 /// What a message is.
 #[derive(Debug, Clone)]
-pub enum Kind<'a> {
+pub enum MessageKind<'a> {
     /// It wants an answer.
     Request {
         /// A JSON string or number, to be echoed byte for byte.
@@ -48,16 +48,16 @@ pub enum Kind<'a> {
 /// A line is no message.
 #[derive(Debug, thiserror::Error)]
 #[error("{fault}")]
-pub struct Malformed {
+pub struct MalformedMessage {
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: MessageFault,
     /// The request's id where one could be read, so that its sender can be told.
     pub id: Option<RawJson>,
 }
 
 /// What is wrong with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum MessageFault {
     /// It is not UTF-8.
     #[error("the message is not UTF-8")]
     NotUtf8,
@@ -90,7 +90,7 @@ pub enum Fault {
     Shape,
 }
 
-impl Fault {
+impl MessageFault {
     /// The JSON-RPC error code that tells the sender.
     #[must_use]
     pub const fn code(self) -> i32 {
@@ -113,8 +113,9 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// When it is not exactly one well-formed message.
-    pub fn parse(line: &'a [u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(line).map_err(|_| Malformed { fault: Fault::NotUtf8, id: None })?;
+    pub fn parse(line: &'a [u8]) -> Result<Self, MalformedMessage> {
+        let text = std::str::from_utf8(line)
+            .map_err(|_| MalformedMessage { fault: MessageFault::NotUtf8, id: None })?;
         Self::parse_text(text)
     }
 
@@ -122,29 +123,29 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// When it is not exactly one well-formed message.
-    pub fn of(value: &'a RawValue) -> Result<Self, Malformed> {
+    pub fn from_value(value: &'a RawValue) -> Result<Self, MalformedMessage> {
         Self::parse_text(value.get())
     }
 
-    fn parse_text(text: &'a str) -> Result<Self, Malformed> {
-        let envelope = serde_json::from_str::<Envelope<'a>>(text)
-            .map_err(|error| Malformed { fault: why_no_object(text, &error), id: None })?;
+    fn parse_text(text: &'a str) -> Result<Self, MalformedMessage> {
+        let envelope = serde_json::from_str::<RawEnvelope<'a>>(text)
+            .map_err(|error| MalformedMessage { fault: classify_parse_error(text, &error), id: None })?;
         let id = envelope.id.filter(|id| is_id(id));
-        match envelope.kind() {
+        match envelope.into_kind() {
             Ok(kind) => Ok(Self { kind }),
-            Err(fault) => Err(Malformed { fault, id: id.map(ToOwned::to_owned) }),
+            Err(fault) => Err(MalformedMessage { fault, id: id.map(ToOwned::to_owned) }),
         }
     }
 
     /// What it is.
     #[must_use]
-    pub const fn kind(&self) -> &Kind<'a> {
+    pub const fn kind(&self) -> &MessageKind<'a> {
         &self.kind
     }
 
     /// What it is, owned.
     #[must_use]
-    pub fn into_kind(self) -> Kind<'a> {
+    pub fn into_kind(self) -> MessageKind<'a> {
         self.kind
     }
 }
@@ -153,7 +154,7 @@ impl<'a> Message<'a> {
 ///
 /// An empty array is none; JSON-RPC 2.0 section 6 calls it an invalid request.
 #[must_use]
-pub fn batch(line: &[u8]) -> Option<Vec<&RawValue>> {
+pub fn parse_batch(line: &[u8]) -> Option<Vec<&RawValue>> {
     if line.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
         return None;
     }
@@ -166,46 +167,46 @@ pub fn batch(line: &[u8]) -> Option<Vec<&RawValue>> {
 ///
 /// # Errors
 /// In words, what is wrong.
-pub fn usable(outcome: Result<&RawValue, &RawValue>) -> Result<(), &'static str> {
+pub fn check_outcome(outcome: Result<&RawValue, &RawValue>) -> Result<(), &'static str> {
     match outcome {
         Ok(result) if result.get().starts_with('{') => Ok(()),
         Ok(_) => Err("its `result` is not an object"),
         Err(error) => {
-            let error = json::Object::read(error).map_err(|_| "its `error` is not an object")?;
+            let error = json::RawObject::read(error).map_err(|_| "its `error` is not an object")?;
             let code = error.get("code").and_then(|code| serde_json::from_str::<f64>(code.get()).ok());
             if !code.is_some_and(|code| code.fract() == 0.0) {
                 return Err("its `error` has no whole number as its `code`");
             }
-            error.text("message").map(|_| ()).ok_or("its `error` has no text as its `message`")
+            error.get_text("message").map(|_| ()).ok_or("its `error` has no text as its `message`")
         }
     }
 }
 
 /// Whether a message is a usable answer, but to no request: its `id` is `null` or missing.
 #[must_use]
-pub fn is_answer_to_none(message: &[u8]) -> bool {
-    let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(message) else { return false };
-    envelope.twice.is_none()
+pub fn is_response_without_id(message: &[u8]) -> bool {
+    let Ok(envelope) = serde_json::from_slice::<RawEnvelope<'_>>(message) else { return false };
+    envelope.duplicate.is_none()
         && envelope.method.is_none()
         && envelope.id.is_none_or(is_null)
-        && envelope.outcome().is_ok_and(|outcome| usable(outcome).is_ok())
+        && envelope.outcome().is_ok_and(|outcome| check_outcome(outcome).is_ok())
 }
 
 /// A request's id as a key: two spellings of one id are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Id {
+pub enum IdKey {
     /// A number, as spelled.
     Number(String),
     /// A string, without its escapes.
     Text(String),
 }
 
-impl Id {
+impl IdKey {
     /// The id that a raw value is, if it is a string or a number.
     #[must_use]
-    pub fn of(value: &RawValue) -> Option<Self> {
+    pub fn from_raw(value: &RawValue) -> Option<Self> {
         match value.get().as_bytes().first()? {
-            b'"' => json::text(value).map(|text| Self::Text(text.into_owned())),
+            b'"' => json::as_text(value).map(|text| Self::Text(text.into_owned())),
             b'-' | b'0'..=b'9' => Some(Self::Number(value.get().to_owned())),
             _ => None,
         }
@@ -223,96 +224,96 @@ impl Id {
 
 /// The members of the envelope; what else stands beside them is ignored.
 #[derive(Debug, Default)]
-struct Envelope<'a> {
+struct RawEnvelope<'a> {
     jsonrpc: Option<&'a RawValue>,
     id: Option<&'a RawValue>,
     method: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
     result: Option<&'a RawValue>,
     error: Option<&'a RawValue>,
-    twice: Option<&'static str>,
+    duplicate: Option<&'static str>,
 }
 
-impl<'a> Envelope<'a> {
-    fn kind(self) -> Result<Kind<'a>, Fault> {
-        if let Some(twice) = self.twice {
-            return Err(Fault::Duplicate(twice));
+impl<'a> RawEnvelope<'a> {
+    fn into_kind(self) -> Result<MessageKind<'a>, MessageFault> {
+        if let Some(twice) = self.duplicate {
+            return Err(MessageFault::Duplicate(twice));
         }
-        if self.jsonrpc.is_none_or(|version| json::text(version).as_deref() != Some("2.0")) {
-            return Err(Fault::Version);
+        if self.jsonrpc.is_none_or(|version| json::as_text(version).as_deref() != Some("2.0")) {
+            return Err(MessageFault::Version);
         }
         if self.id.is_some_and(|id| !is_id(id)) {
-            return Err(Fault::Id);
+            return Err(MessageFault::Id);
         }
-        let Some(method) = self.method else { return self.response() };
+        let Some(method) = self.method else { return self.into_response() };
         if self.result.is_some() || self.error.is_some() {
-            return Err(Fault::Shape);
+            return Err(MessageFault::Shape);
         }
-        let method = json::text(method).ok_or(Fault::Method)?;
+        let method = json::as_text(method).ok_or(MessageFault::Method)?;
         let params = self.params.filter(|params| !is_null(params));
         if params.is_some_and(|params| !params.get().starts_with('{')) {
-            return Err(Fault::Params);
+            return Err(MessageFault::Params);
         }
         Ok(match self.id {
-            Some(id) => Kind::Request { id, method, params },
-            None => Kind::Notification { method, params },
+            Some(id) => MessageKind::Request { id, method, params },
+            None => MessageKind::Notification { method, params },
         })
     }
 
-    fn response(self) -> Result<Kind<'a>, Fault> {
-        let id = self.id.ok_or(Fault::Shape)?;
-        Ok(Kind::Response { id, outcome: self.outcome()? })
+    fn into_response(self) -> Result<MessageKind<'a>, MessageFault> {
+        let id = self.id.ok_or(MessageFault::Shape)?;
+        Ok(MessageKind::Response { id, outcome: self.outcome()? })
     }
 
     /// Some peers write both members and leave one of them `null`.
-    fn outcome(&self) -> Result<Result<&'a RawValue, &'a RawValue>, Fault> {
+    fn outcome(&self) -> Result<Result<&'a RawValue, &'a RawValue>, MessageFault> {
         match (self.result, self.error.filter(|error| !is_null(error))) {
             (None, Some(error)) => Ok(Err(error)),
             (Some(result), Some(error)) if is_null(result) => Ok(Err(error)),
             (Some(result), None) => Ok(Ok(result)),
-            (Some(_), Some(_)) | (None, None) => Err(Fault::Shape),
+            (Some(_), Some(_)) | (None, None) => Err(MessageFault::Shape),
         }
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawEnvelope<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Members<'a>(PhantomData<&'a ()>);
+        struct EnvelopeVisitor<'a>(PhantomData<&'a ()>);
 
-        impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
-            type Value = Envelope<'a>;
+        impl<'de: 'a, 'a> Visitor<'de> for EnvelopeVisitor<'a> {
+            type Value = RawEnvelope<'a>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON-RPC message")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'a>, A::Error> {
-                let mut envelope = Envelope::default();
-                while let Some(member) = map.next_key::<Member>()? {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEnvelope<'a>, A::Error> {
+                let mut envelope = RawEnvelope::default();
+                while let Some(member) = map.next_key::<EnvelopeKey>()? {
                     let (name, place) = match member {
-                        Member::Jsonrpc => ("jsonrpc", &mut envelope.jsonrpc),
-                        Member::Id => ("id", &mut envelope.id),
-                        Member::Method => ("method", &mut envelope.method),
-                        Member::Params => ("params", &mut envelope.params),
-                        Member::Result => ("result", &mut envelope.result),
-                        Member::Error => ("error", &mut envelope.error),
-                        Member::Other => {
+                        EnvelopeKey::Jsonrpc => ("jsonrpc", &mut envelope.jsonrpc),
+                        EnvelopeKey::Id => ("id", &mut envelope.id),
+                        EnvelopeKey::Method => ("method", &mut envelope.method),
+                        EnvelopeKey::Params => ("params", &mut envelope.params),
+                        EnvelopeKey::Result => ("result", &mut envelope.result),
+                        EnvelopeKey::Error => ("error", &mut envelope.error),
+                        EnvelopeKey::Other => {
                             map.next_value::<IgnoredAny>()?;
                             continue;
                         }
                     };
                     if place.replace(map.next_value::<&'a RawValue>()?).is_some() {
-                        envelope.twice = Some(name);
+                        envelope.duplicate = Some(name);
                     }
                 }
                 Ok(envelope)
             }
         }
-        from.deserialize_map(Members(PhantomData))
+        from.deserialize_map(EnvelopeVisitor(PhantomData))
     }
 }
 
-enum Member {
+enum EnvelopeKey {
     Jsonrpc,
     Id,
     Method,
@@ -322,30 +323,30 @@ enum Member {
     Other,
 }
 
-impl<'de> Deserialize<'de> for Member {
+impl<'de> Deserialize<'de> for EnvelopeKey {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Name;
+        struct EnvelopeKeyVisitor;
 
-        impl Visitor<'_> for Name {
-            type Value = Member;
+        impl Visitor<'_> for EnvelopeKeyVisitor {
+            type Value = EnvelopeKey;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a key")
             }
 
-            fn visit_str<E>(self, key: &str) -> Result<Member, E> {
+            fn visit_str<E>(self, key: &str) -> Result<EnvelopeKey, E> {
                 Ok(match key {
-                    "jsonrpc" => Member::Jsonrpc,
-                    "id" => Member::Id,
-                    "method" => Member::Method,
-                    "params" => Member::Params,
-                    "result" => Member::Result,
-                    "error" => Member::Error,
-                    _ => Member::Other,
+                    "jsonrpc" => EnvelopeKey::Jsonrpc,
+                    "id" => EnvelopeKey::Id,
+                    "method" => EnvelopeKey::Method,
+                    "params" => EnvelopeKey::Params,
+                    "result" => EnvelopeKey::Result,
+                    "error" => EnvelopeKey::Error,
+                    _ => EnvelopeKey::Other,
                 })
             }
         }
-        from.deserialize_str(Name)
+        from.deserialize_str(EnvelopeKeyVisitor)
     }
 }
 
@@ -354,22 +355,22 @@ fn is_null(value: &RawValue) -> bool {
 }
 
 fn is_id(value: &RawValue) -> bool {
-    matches!(value.get().as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9')) && valid_text(value)
+    matches!(value.get().as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9')) && is_valid_text(value)
 }
 
 /// serde skips over a raw string without looking at its escapes: `"\ud800"` is one that no text can hold.
-fn valid_text(value: &RawValue) -> bool {
-    !value.get().contains('\\') || json::text(value).is_some()
+fn is_valid_text(value: &RawValue) -> bool {
+    !value.get().contains('\\') || json::as_text(value).is_some()
 }
 
-fn why_no_object(text: &str, error: &serde_json::Error) -> Fault {
+fn classify_parse_error(text: &str, error: &serde_json::Error) -> MessageFault {
     if !error.is_data() {
-        return Fault::NotJson;
+        return MessageFault::NotJson;
     }
     match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) if text.trim_start().starts_with('[') => Fault::Batch,
-        Ok(_) => Fault::NotObject,
-        Err(_) => Fault::NotJson,
+        Ok(_) if text.trim_start().starts_with('[') => MessageFault::Batch,
+        Ok(_) => MessageFault::NotObject,
+        Err(_) => MessageFault::NotJson,
     }
 }
 
@@ -380,18 +381,18 @@ mod tests {
     use super::*;
     use crate::wire::{write_error, write_notification, write_request, write_result};
 
-    fn fault(line: &[u8]) -> (Fault, Option<String>) {
+    fn parse_fault(line: &[u8]) -> (MessageFault, Option<String>) {
         let malformed = Message::parse(line).expect_err("no message");
         (malformed.fault, malformed.id.map(|id| id.get().to_owned()))
     }
 
-    fn show(line: &str) -> String {
+    fn describe_message(line: &str) -> String {
         let show = |params: Option<&RawValue>| params.map_or("-", RawValue::get).to_owned();
         match Message::parse(line.as_bytes()).expect("a message").into_kind() {
-            Kind::Request { id, method, params } => format!("request {id} {method} {}", show(params)),
-            Kind::Notification { method, params } => format!("notification {method} {}", show(params)),
-            Kind::Response { id, outcome: Ok(result) } => format!("result {id} {result}"),
-            Kind::Response { id, outcome: Err(error) } => format!("error {id} {error}"),
+            MessageKind::Request { id, method, params } => format!("request {id} {method} {}", show(params)),
+            MessageKind::Notification { method, params } => format!("notification {method} {}", show(params)),
+            MessageKind::Response { id, outcome: Ok(result) } => format!("result {id} {result}"),
+            MessageKind::Response { id, outcome: Err(error) } => format!("error {id} {error}"),
         }
     }
 
@@ -411,59 +412,63 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":0,"result":null,"error":{"code":1}}"#, r#"error 0 {"code":1}"#),
             ("{\"jsonrpc\":\"2.0\",\"id\":0,\"error\":{\"code\":-1}}\r", r#"error 0 {"code":-1}"#),
         ] {
-            assert_eq!(show(line), shown, "{line}");
+            assert_eq!(describe_message(line), shown, "{line}");
         }
     }
 
     #[test]
     fn what_is_no_message_says_why_and_whose() {
-        let cases: &[(&[u8], Fault, Option<&str>)] = &[
-            (b"", Fault::NotJson, None),
-            (b"hello", Fault::NotJson, None),
-            (br#"{"jsonrpc":"2.0","id":1,"method":"x""#, Fault::NotJson, None),
-            (br#"{"jsonrpc":"2.0","id":1,"method":"x"} {}"#, Fault::NotJson, None),
-            (b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}", Fault::NotUtf8, None),
-            (br#"[{"jsonrpc":"2.0","method":"x"}]"#, Fault::Batch, None),
-            (b"[1,", Fault::NotJson, None),
-            (b"7", Fault::NotObject, None),
-            (br#""text""#, Fault::NotObject, None),
-            (br#"{"id":1,"method":"x"}"#, Fault::Version, Some("1")),
-            (br#"{"jsonrpc":"1.0","id":1,"method":"x"}"#, Fault::Version, Some("1")),
-            (br#"{"jsonrpc":2.0,"id":1,"method":"x"}"#, Fault::Version, Some("1")),
-            (br#"{"jsonrpc":"2.0","id":null,"method":"x"}"#, Fault::Id, None),
-            (br#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, Fault::Id, None),
-            (br#"{"jsonrpc":"2.0","id":true,"method":"x"}"#, Fault::Id, None),
-            (br#"{"jsonrpc":"2.0","id":"\ud800","method":"x"}"#, Fault::Id, None),
-            (br#"{"jsonrpc":"2.0","id":"q","method":7}"#, Fault::Method, Some(r#""q""#)),
-            (br#"{"jsonrpc":"2.0","id":3,"method":"x","params":[1]}"#, Fault::Params, Some("3")),
-            (br#"{"jsonrpc":"2.0","id":3,"method":"x","params":"p"}"#, Fault::Params, Some("3")),
-            (br#"{"jsonrpc":"2.0","id":3}"#, Fault::Shape, Some("3")),
-            (br#"{"jsonrpc":"2.0"}"#, Fault::Shape, None),
-            (br#"{"jsonrpc":"2.0","result":{}}"#, Fault::Shape, None),
-            (br#"{"jsonrpc":"2.0","id":3,"result":{},"error":{}}"#, Fault::Shape, Some("3")),
-            (br#"{"jsonrpc":"2.0","id":3,"method":"x","result":{}}"#, Fault::Shape, Some("3")),
-            (br#"{"jsonrpc":"2.0","id":3,"method":"x","method":"y"}"#, Fault::Duplicate("method"), Some("3")),
+        let cases: &[(&[u8], MessageFault, Option<&str>)] = &[
+            (b"", MessageFault::NotJson, None),
+            (b"hello", MessageFault::NotJson, None),
+            (br#"{"jsonrpc":"2.0","id":1,"method":"x""#, MessageFault::NotJson, None),
+            (br#"{"jsonrpc":"2.0","id":1,"method":"x"} {}"#, MessageFault::NotJson, None),
+            (b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}", MessageFault::NotUtf8, None),
+            (br#"[{"jsonrpc":"2.0","method":"x"}]"#, MessageFault::Batch, None),
+            (b"[1,", MessageFault::NotJson, None),
+            (b"7", MessageFault::NotObject, None),
+            (br#""text""#, MessageFault::NotObject, None),
+            (br#"{"id":1,"method":"x"}"#, MessageFault::Version, Some("1")),
+            (br#"{"jsonrpc":"1.0","id":1,"method":"x"}"#, MessageFault::Version, Some("1")),
+            (br#"{"jsonrpc":2.0,"id":1,"method":"x"}"#, MessageFault::Version, Some("1")),
+            (br#"{"jsonrpc":"2.0","id":null,"method":"x"}"#, MessageFault::Id, None),
+            (br#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, MessageFault::Id, None),
+            (br#"{"jsonrpc":"2.0","id":true,"method":"x"}"#, MessageFault::Id, None),
+            (br#"{"jsonrpc":"2.0","id":"\ud800","method":"x"}"#, MessageFault::Id, None),
+            (br#"{"jsonrpc":"2.0","id":"q","method":7}"#, MessageFault::Method, Some(r#""q""#)),
+            (br#"{"jsonrpc":"2.0","id":3,"method":"x","params":[1]}"#, MessageFault::Params, Some("3")),
+            (br#"{"jsonrpc":"2.0","id":3,"method":"x","params":"p"}"#, MessageFault::Params, Some("3")),
+            (br#"{"jsonrpc":"2.0","id":3}"#, MessageFault::Shape, Some("3")),
+            (br#"{"jsonrpc":"2.0"}"#, MessageFault::Shape, None),
+            (br#"{"jsonrpc":"2.0","result":{}}"#, MessageFault::Shape, None),
+            (br#"{"jsonrpc":"2.0","id":3,"result":{},"error":{}}"#, MessageFault::Shape, Some("3")),
+            (br#"{"jsonrpc":"2.0","id":3,"method":"x","result":{}}"#, MessageFault::Shape, Some("3")),
             (
-                b"{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"x\",\"p\\u0061rams\":{},\"params\":{}}",
-                Fault::Duplicate("params"),
+                br#"{"jsonrpc":"2.0","id":3,"method":"x","method":"y"}"#,
+                MessageFault::Duplicate("method"),
                 Some("3"),
             ),
-            (br#"{"jsonrpc":"2.0","id":3,"id":4,"method":"x"}"#, Fault::Duplicate("id"), Some("4")),
+            (
+                b"{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"x\",\"p\\u0061rams\":{},\"params\":{}}",
+                MessageFault::Duplicate("params"),
+                Some("3"),
+            ),
+            (br#"{"jsonrpc":"2.0","id":3,"id":4,"method":"x"}"#, MessageFault::Duplicate("id"), Some("4")),
         ];
         for (line, expected, id) in cases {
             let text = String::from_utf8_lossy(line);
-            assert_eq!(fault(line), (*expected, id.map(str::to_owned)), "{text}");
+            assert_eq!(parse_fault(line), (*expected, id.map(str::to_owned)), "{text}");
         }
     }
 
     #[test]
     fn a_batch_comes_apart_into_its_messages() {
         let line = br#" [{"jsonrpc":"2.0","id":1,"method":"ping"}, 7]"#;
-        let messages = batch(line).expect("a batch");
-        assert!(Message::of(messages[0]).is_ok());
-        assert_eq!(Message::of(messages[1]).expect_err("a number").fault, Fault::NotObject);
+        let messages = parse_batch(line).expect("a batch");
+        assert!(Message::from_value(messages[0]).is_ok());
+        assert_eq!(Message::from_value(messages[1]).expect_err("a number").fault, MessageFault::NotObject);
         for none in [&b"[]"[..], b"[1,", b"{}", b"", b"[\"\xff\"]"] {
-            assert!(batch(none).is_none());
+            assert!(parse_batch(none).is_none());
         }
     }
 
@@ -478,7 +483,7 @@ mod tests {
     fn what_clients_would_not_take_is_not_usable() {
         let value = |text: &str| json::parse_raw(text.to_owned()).expect("JSON");
         for result in ["null", "[]", "\"done\"", "7", "true"] {
-            assert!(usable(Ok(&value(result))).is_err(), "{result}");
+            assert!(check_outcome(Ok(&value(result))).is_err(), "{result}");
         }
         for error in [
             "\"boom\"",
@@ -490,15 +495,15 @@ mod tests {
             r#"{"code":1}"#,
             r#"{"code":1,"message":7}"#,
         ] {
-            assert!(usable(Err(&value(error))).is_err(), "{error}");
+            assert!(check_outcome(Err(&value(error))).is_err(), "{error}");
         }
-        assert_eq!(usable(Ok(&value("{}"))), Ok(()));
-        assert_eq!(usable(Err(&value(r#"{"code":-32000.0,"message":""}"#))), Ok(()));
+        assert_eq!(check_outcome(Ok(&value("{}"))), Ok(()));
+        assert_eq!(check_outcome(Err(&value(r#"{"code":-32000.0,"message":""}"#))), Ok(()));
     }
 
     #[test]
     fn two_spellings_of_an_id_are_one() {
-        let id = |text: &str| Id::of(&json::parse_raw(text.to_owned()).expect("JSON"));
+        let id = |text: &str| IdKey::from_raw(&json::parse_raw(text.to_owned()).expect("JSON"));
         assert_eq!(id("\"a\""), id("\"\\u0061\""));
         assert_ne!(id("\"1\""), id("1"));
         assert_eq!(id("12").and_then(|id| id.as_u64()), Some(12));
@@ -509,7 +514,7 @@ mod tests {
         #[test]
         fn no_bytes_can_break_it(line in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = Message::parse(&line);
-            let _ = batch(&line);
+            let _ = parse_batch(&line);
         }
 
         #[test]
@@ -518,10 +523,10 @@ mod tests {
             let shown = format!("{message:?}");
             let mut out = Vec::new();
             match message.into_kind() {
-                Kind::Request { id, method, params } => write_request(&mut out, id, &method, params),
-                Kind::Notification { method, params } => write_notification(&mut out, &method, params),
-                Kind::Response { id, outcome: Ok(result) } => write_result(&mut out, id, result),
-                Kind::Response { id, outcome: Err(error) } => write_error(&mut out, id, error),
+                MessageKind::Request { id, method, params } => write_request(&mut out, id, &method, params),
+                MessageKind::Notification { method, params } => write_notification(&mut out, &method, params),
+                MessageKind::Response { id, outcome: Ok(result) } => write_result(&mut out, id, result),
+                MessageKind::Response { id, outcome: Err(error) } => write_error(&mut out, id, error),
             }
             prop_assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
             prop_assert_eq!(format!("{:?}", Message::parse(&out).expect("our own line")), shown);

@@ -5,20 +5,23 @@
 //! serde's buffered paths (`tag`, `untagged`, `flatten`): they break raw values at run time.
 
 pub mod codes;
+mod encoding;
 mod lines;
 mod message;
 pub mod modern;
 mod revision;
 mod salvage;
-mod text;
 mod write;
 
-pub use lines::{LineError, Lines};
-pub use message::{Fault, Id, Kind, Malformed, Message, batch, is_answer_to_none, usable};
+pub use encoding::decode_text;
+pub use lines::{LineError, LineReader};
+pub use message::{
+    IdKey, MalformedMessage, Message, MessageFault, MessageKind, check_outcome, is_response_without_id,
+    parse_batch,
+};
 pub use revision::{Revision, UnknownRevision};
-pub use salvage::{Salvaged, id_number, id_of_too_long, salvage};
-pub use text::read_text;
+pub use salvage::{SalvagedMessage, id_as_u64, salvage_messages, salvage_overlong_id};
 pub use write::{
-    AsId, error, write_batch, write_error, write_malformed, write_notification, write_request, write_result,
-    write_too_long,
+    WriteId, answer_error_object, write_batch, write_error, write_malformed_error, write_notification,
+    write_request, write_result, write_too_long_error,
 };

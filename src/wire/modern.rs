@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Revision, codes, error};
-use crate::json::{self, Object, RawJson};
+use super::{Revision, answer_error_object, codes};
+use crate::json::{self, RawJson, RawObject};
 
 /// The prefix of the `_meta` keys that MCP itself reserves for one connection.
 pub const META_PREFIX: &str = "io.modelcontextprotocol/";
@@ -35,74 +35,83 @@ pub const PROGRESS_TOKEN: &str = "progressToken";
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// The method that tells what a server is and can do.
-pub const DISCOVER: &str = "server/discover";
+pub const DISCOVER_METHOD: &str = "server/discover";
 /// The method that opens a stream of notifications.
-pub const LISTEN: &str = "subscriptions/listen";
+pub const LISTEN_METHOD: &str = "subscriptions/listen";
 /// The notification that must come first on such a stream.
-pub const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+pub const ACKNOWLEDGED_METHOD: &str = "notifications/subscriptions/acknowledged";
 
 /// `resultType` of a final result.
-pub const COMPLETE: &str = "complete";
+pub const RESULT_TYPE_COMPLETE: &str = "complete";
 /// `resultType` of a result that asks the client for input; the client then sends the request again.
-pub const INPUT_REQUIRED: &str = "input_required";
+pub const RESULT_TYPE_INPUT_REQUIRED: &str = "input_required";
 /// `resultType` of a result that is a task (extension [`TASKS_EXTENSION`]).
-pub const TASK: &str = "task";
+pub const RESULT_TYPE_TASK: &str = "task";
 
 /// The methods whose results carry `ttlMs` and `cacheScope`.
-pub const CACHEABLE: [&str; 6] =
-    ["prompts/list", "resources/list", "resources/read", "resources/templates/list", DISCOVER, "tools/list"];
+pub const CACHEABLE_METHODS: [&str; 6] = [
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/templates/list",
+    DISCOVER_METHOD,
+    "tools/list",
+];
 
 /// The members that a result has only in this revision.
-const ADDED: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
-const AS_COMPLETE: &str = r#""resultType":"complete""#;
+const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+const COMPLETE_MEMBERS: &str = r#""resultType":"complete""#;
 /// Stale at once, since what is listed depends on policy; private, since it depends on the person.
-const AS_LIST: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
+const LIST_MEMBERS: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
 
 /// Marks a result as final, unless it says itself what it is.
 #[must_use]
-pub fn complete(result: RawJson) -> RawJson {
-    splice(result, AS_COMPLETE, &["resultType"])
+pub fn mark_complete(result: RawJson) -> RawJson {
+    prepend_members(result, COMPLETE_MEMBERS, &["resultType"])
 }
 
-/// Marks the result of a [`CACHEABLE`] method as final and stale, unless it says itself what it is.
+/// Marks the result of a [`CACHEABLE_METHODS`] method as final and stale, unless it says itself what it is.
 #[must_use]
-pub fn list_result(result: RawJson) -> RawJson {
-    splice(result, AS_LIST, &ADDED)
+pub fn mark_list_result(result: RawJson) -> RawJson {
+    prepend_members(result, LIST_MEMBERS, &MODERN_MEMBERS)
 }
 
 /// Takes away what earlier revisions do not know.
 #[must_use]
-pub fn strip(result: RawJson) -> RawJson {
-    if !may_have(&result, &ADDED) {
+pub fn strip_modern_members(result: RawJson) -> RawJson {
+    if !may_contain_key(&result, &MODERN_MEMBERS) {
         return result;
     }
-    match Object::read(&result) {
-        Ok(object) if ADDED.iter().any(|key| object.get(key).is_some()) => {
-            object.without(|key| ADDED.contains(&key)).to_raw()
+    match RawObject::read(&result) {
+        Ok(object) if MODERN_MEMBERS.iter().any(|key| object.get(key).is_some()) => {
+            object.without_members(|key| MODERN_MEMBERS.contains(&key)).to_raw()
         }
         Ok(_) | Err(_) => result,
     }
 }
 
-/// The `resultType` of a result; absent means [`COMPLETE`].
+/// The `resultType` of a result; absent means [`RESULT_TYPE_COMPLETE`].
 #[must_use]
 pub fn result_type(result: &RawValue) -> Cow<'_, str> {
-    if !may_have(result, &["resultType"]) {
-        return Cow::Borrowed(COMPLETE);
+    if !may_contain_key(result, &["resultType"]) {
+        return Cow::Borrowed(RESULT_TYPE_COMPLETE);
     }
-    Object::read(result).ok().and_then(|object| object.text("resultType")).unwrap_or(Cow::Borrowed(COMPLETE))
+    RawObject::read(result)
+        .ok()
+        .and_then(|object| object.get_text("resultType"))
+        .unwrap_or(Cow::Borrowed(RESULT_TYPE_COMPLETE))
 }
 
 /// Puts members in front of an object's own; what the object has of `keys` stays as it is.
-fn splice(result: RawJson, members: &str, keys: &[&str]) -> RawJson {
+fn prepend_members(result: RawJson, members: &str, keys: &[&str]) -> RawJson {
     let Some(inside) = result.get().strip_prefix('{') else { return result };
-    if may_have(&result, keys) {
-        let Ok(mut object) = Object::read(&result) else { return result };
+    if may_contain_key(&result, keys) {
+        let Ok(mut object) = RawObject::read(&result) else { return result };
         let added = json::parse_raw(format!("{{{members}}}")).expect("our own members are an object");
-        let added = Object::read(&added).expect("our own members are an object");
+        let added = RawObject::read(&added).expect("our own members are an object");
         for (key, value) in added.iter() {
             if keys.contains(&key) && object.get(key).is_none() {
-                object = object.with(key, value);
+                object = object.with_member(key, value);
             }
         }
         return object.to_raw();
@@ -117,7 +126,7 @@ fn splice(result: RawJson, members: &str, keys: &[&str]) -> RawJson {
 }
 
 /// Whether any of the keys may stand in the value; a look at its bytes, for the common case that none does.
-fn may_have(value: &RawValue, keys: &[&str]) -> bool {
+fn may_contain_key(value: &RawValue, keys: &[&str]) -> bool {
     let bytes = value.get().as_bytes();
     keys.iter().any(|key| memchr::memmem::find(bytes, key.as_bytes()).is_some())
         || memchr::memmem::find(bytes, b"\\u").is_some()
@@ -126,7 +135,7 @@ fn may_have(value: &RawValue, keys: &[&str]) -> bool {
 /// The `_meta` of a request, of any revision.
 #[derive(Debug, Clone, Default)]
 pub struct RequestMeta<'a> {
-    meta: Object<'a>,
+    meta: RawObject<'a>,
 }
 
 impl<'a> RequestMeta<'a> {
@@ -134,9 +143,9 @@ impl<'a> RequestMeta<'a> {
     #[must_use]
     pub fn read(params: Option<&'a RawValue>) -> Self {
         let meta = params
-            .filter(|params| may_have(params, &["_meta"]))
-            .and_then(|params| Object::read(params).ok()?.get("_meta"))
-            .and_then(|meta| Object::read(meta).ok())
+            .filter(|params| may_contain_key(params, &["_meta"]))
+            .and_then(|params| RawObject::read(params).ok()?.get("_meta"))
+            .and_then(|meta| RawObject::read(meta).ok())
             .unwrap_or_default();
         Self { meta }
     }
@@ -144,7 +153,7 @@ impl<'a> RequestMeta<'a> {
     /// The revision that the request says it is in, as text: present exactly in modern requests.
     #[must_use]
     pub fn protocol_version(&self) -> Option<Cow<'a, str>> {
-        self.meta.text(PROTOCOL_VERSION)
+        self.meta.get_text(PROTOCOL_VERSION)
     }
 
     /// The client's name and version, as it says.
@@ -161,8 +170,8 @@ impl<'a> RequestMeta<'a> {
 
     /// Whether the client understands a result that is a task.
     #[must_use]
-    pub fn has_tasks(&self) -> bool {
-        let inner = |value: &'a RawValue, key: &str| Object::read(value).ok()?.get(key);
+    pub fn supports_tasks(&self) -> bool {
+        let inner = |value: &'a RawValue, key: &str| RawObject::read(value).ok()?.get(key);
         self.client_capabilities()
             .and_then(|capabilities| inner(capabilities, "extensions"))
             .and_then(|extensions| inner(extensions, TASKS_EXTENSION))
@@ -172,13 +181,13 @@ impl<'a> RequestMeta<'a> {
     /// The level of log notifications that are wanted for this request.
     #[must_use]
     pub fn log_level(&self) -> Option<Cow<'a, str>> {
-        self.meta.text(LOG_LEVEL)
+        self.meta.get_text(LOG_LEVEL)
     }
 
     /// Where progress is to be reported: a string or a number.
     #[must_use]
     pub fn progress_token(&self) -> Option<&'a RawValue> {
-        self.meta.get(PROGRESS_TOKEN).filter(|token| super::Id::of(token).is_some())
+        self.meta.get(PROGRESS_TOKEN).filter(|token| super::IdKey::from_raw(token).is_some())
     }
 
     /// A member by its key.
@@ -189,8 +198,9 @@ impl<'a> RequestMeta<'a> {
 
     /// What is left without the members that belong to this one connection.
     #[must_use]
-    pub fn rest(&self) -> Option<RawJson> {
-        let rest = self.meta.clone().without(|key| key == PROGRESS_TOKEN || key.starts_with(META_PREFIX));
+    pub fn without_connection_keys(&self) -> Option<RawJson> {
+        let rest =
+            self.meta.clone().without_members(|key| key == PROGRESS_TOKEN || key.starts_with(META_PREFIX));
         (!rest.is_empty()).then(|| rest.to_raw())
     }
 }
@@ -212,21 +222,21 @@ impl OutgoingMeta<'_> {
     /// The object; none when it would be empty.
     #[must_use]
     pub fn to_raw(&self) -> Option<RawJson> {
-        let version = json::raw(Revision::LATEST.as_str());
-        let level = self.log_level.map(json::raw);
-        let token = self.progress_token.map(|token| json::raw(&token));
-        let mut meta = self.base.and_then(|base| Object::read(base).ok()).unwrap_or_default();
+        let version = json::serialize_raw(Revision::LATEST.as_str());
+        let level = self.log_level.map(json::serialize_raw);
+        let token = self.progress_token.map(|token| json::serialize_raw(&token));
+        let mut meta = self.base.and_then(|base| RawObject::read(base).ok()).unwrap_or_default();
         if let Some((info, capabilities)) = self.modern {
             meta = meta
-                .with(PROTOCOL_VERSION, &version)
-                .with(CLIENT_INFO, info)
-                .with(CLIENT_CAPABILITIES, capabilities);
+                .with_member(PROTOCOL_VERSION, &version)
+                .with_member(CLIENT_INFO, info)
+                .with_member(CLIENT_CAPABILITIES, capabilities);
             if let Some(level) = &level {
-                meta = meta.with(LOG_LEVEL, level);
+                meta = meta.with_member(LOG_LEVEL, level);
             }
         }
         if let Some(token) = &token {
-            meta = meta.with(PROGRESS_TOKEN, token);
+            meta = meta.with_member(PROGRESS_TOKEN, token);
         }
         (!meta.is_empty()).then(|| meta.to_raw())
     }
@@ -235,7 +245,7 @@ impl OutgoingMeta<'_> {
 /// What a `subscriptions/listen` asks for, and what its acknowledgement grants.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Filter {
+pub struct SubscriptionFilter {
     /// Whether `notifications/tools/list_changed` is wanted.
     #[serde(deserialize_with = "flag", skip_serializing_if = "is_false")]
     pub tools_list_changed: bool,
@@ -250,12 +260,12 @@ pub struct Filter {
     pub resource_subscriptions: Vec<String>,
 }
 
-impl Filter {
+impl SubscriptionFilter {
     /// Reads the `notifications` of the request's `params`; what is wrong there is not asked for.
     #[must_use]
     pub fn read(params: Option<&RawValue>) -> Self {
         params
-            .and_then(|params| Object::read(params).ok()?.get("notifications"))
+            .and_then(|params| RawObject::read(params).ok()?.get("notifications"))
             .and_then(|wanted| serde_json::from_str(wanted.get()).ok())
             .unwrap_or_default()
     }
@@ -280,41 +290,41 @@ struct SubscriptionMeta<'a> {
     id: &'a RawValue,
 }
 
-/// The `params` of [`ACKNOWLEDGED`] for the listen request `id`.
+/// The `params` of [`ACKNOWLEDGED_METHOD`] for the listen request `id`.
 #[must_use]
-pub fn acknowledged(id: &RawValue, granted: &Filter) -> RawJson {
+pub fn acknowledged_params(id: &RawValue, granted: &SubscriptionFilter) -> RawJson {
     #[derive(Serialize)]
-    struct Acknowledged<'a> {
+    struct AcknowledgedParams<'a> {
         #[serde(rename = "_meta")]
         meta: SubscriptionMeta<'a>,
-        notifications: &'a Filter,
+        notifications: &'a SubscriptionFilter,
     }
-    json::raw(&Acknowledged { meta: SubscriptionMeta { id }, notifications: granted })
+    json::serialize_raw(&AcknowledgedParams { meta: SubscriptionMeta { id }, notifications: granted })
 }
 
 /// The `params` of a notification, marked as belonging to the listen request `id`.
 #[must_use]
-pub fn on_subscription(id: &RawValue, params: Option<&RawValue>) -> RawJson {
-    let object = params.and_then(|params| Object::read(params).ok()).unwrap_or_default();
-    let meta = object.get("_meta").and_then(|meta| Object::read(meta).ok()).unwrap_or_default();
-    let meta = meta.with(SUBSCRIPTION_ID, id).to_raw();
-    object.with("_meta", &meta).to_raw()
+pub fn mark_subscription(id: &RawValue, params: Option<&RawValue>) -> RawJson {
+    let object = params.and_then(|params| RawObject::read(params).ok()).unwrap_or_default();
+    let meta = object.get("_meta").and_then(|meta| RawObject::read(meta).ok()).unwrap_or_default();
+    let meta = meta.with_member(SUBSCRIPTION_ID, id).to_raw();
+    object.with_member("_meta", &meta).to_raw()
 }
 
 /// The result that ends the listen request `id` in order.
 #[must_use]
 pub fn listen_result(id: &RawValue) -> RawJson {
     #[derive(Serialize)]
-    struct Ended<'a> {
+    struct ListenResult<'a> {
         #[serde(rename = "resultType")]
         kind: &'static str,
         #[serde(rename = "_meta")]
         meta: SubscriptionMeta<'a>,
     }
-    json::raw(&Ended { kind: COMPLETE, meta: SubscriptionMeta { id } })
+    json::serialize_raw(&ListenResult { kind: RESULT_TYPE_COMPLETE, meta: SubscriptionMeta { id } })
 }
 
-/// The result of [`DISCOVER`].
+/// The result of [`DISCOVER_METHOD`].
 #[must_use]
 pub fn discover_result(
     server_info: &RawValue,
@@ -322,13 +332,13 @@ pub fn discover_result(
     instructions: Option<&str>,
 ) -> RawJson {
     #[derive(Serialize)]
-    struct Meta<'a> {
+    struct DiscoverMeta<'a> {
         #[serde(rename = "io.modelcontextprotocol/serverInfo")]
         server_info: &'a RawValue,
     }
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Discovered<'a> {
+    struct DiscoverResult<'a> {
         result_type: &'static str,
         supported_versions: [&'static str; 5],
         capabilities: &'a RawValue,
@@ -337,33 +347,37 @@ pub fn discover_result(
         ttl_ms: u32,
         cache_scope: &'static str,
         #[serde(rename = "_meta")]
-        meta: Meta<'a>,
+        meta: DiscoverMeta<'a>,
     }
-    json::raw(&Discovered {
-        result_type: COMPLETE,
-        supported_versions: supported(),
+    json::serialize_raw(&DiscoverResult {
+        result_type: RESULT_TYPE_COMPLETE,
+        supported_versions: supported_versions(),
         capabilities,
         instructions,
         ttl_ms: 0,
         cache_scope: "private",
-        meta: Meta { server_info },
+        meta: DiscoverMeta { server_info },
     })
 }
 
 /// The error for a request in a revision that Portero does not speak.
 #[must_use]
-pub fn unsupported_version(requested: &str) -> RawJson {
+pub fn unsupported_version_error(requested: &str) -> RawJson {
     #[derive(Serialize)]
-    struct Data<'a> {
+    struct UnsupportedVersionData<'a> {
         requested: &'a str,
         supported: [&'static str; 5],
     }
-    let data = json::raw(&Data { requested, supported: supported() });
-    error(codes::UNSUPPORTED_PROTOCOL_VERSION, "this protocol version is not supported", Some(&data))
+    let data = json::serialize_raw(&UnsupportedVersionData { requested, supported: supported_versions() });
+    answer_error_object(
+        codes::UNSUPPORTED_PROTOCOL_VERSION,
+        "this protocol version is not supported",
+        Some(&data),
+    )
 }
 
 /// The newest first, since clients take the first that they know.
-fn supported() -> [&'static str; 5] {
+fn supported_versions() -> [&'static str; 5] {
     let mut versions = Revision::ALL.map(Revision::as_str);
     versions.reverse();
     versions
@@ -388,14 +402,14 @@ mod tests {
             ("{\"result\\u0054ype\":\"task\"}", "{\"result\\u0054ype\":\"task\"}"),
             ("[1]", "[1]"),
         ] {
-            assert_eq!(complete(value(before)).get(), after, "{before}");
+            assert_eq!(mark_complete(value(before)).get(), after, "{before}");
         }
         assert_eq!(
-            list_result(value(r#"{"tools":[]}"#)).get(),
+            mark_list_result(value(r#"{"tools":[]}"#)).get(),
             r#"{"resultType":"complete","ttlMs":0,"cacheScope":"private","tools":[]}"#
         );
         assert_eq!(
-            list_result(value(r#"{"contents":[],"ttlMs":5}"#)).get(),
+            mark_list_result(value(r#"{"contents":[],"ttlMs":5}"#)).get(),
             r#"{"contents":[],"ttlMs":5,"resultType":"complete","cacheScope":"private"}"#
         );
     }
@@ -403,18 +417,18 @@ mod tests {
     #[test]
     fn stripping_undoes_marking() {
         for text in [r#"{"tools":[1.0],"x":{"ttlMs":1}}"#, "{}", "7"] {
-            assert_eq!(strip(complete(value(text))).get(), text);
-            assert_eq!(strip(list_result(value(text))).get(), text);
+            assert_eq!(strip_modern_members(mark_complete(value(text))).get(), text);
+            assert_eq!(strip_modern_members(mark_list_result(value(text))).get(), text);
         }
     }
 
     #[test]
     fn an_absent_result_type_is_complete() {
         for (text, expected) in [
-            ("{}", COMPLETE),
-            (r#"{"resultType":"input_required"}"#, INPUT_REQUIRED),
-            (r#"{"resultType":7}"#, COMPLETE),
-            (r#"{"x":{"resultType":"task"}}"#, COMPLETE),
+            ("{}", RESULT_TYPE_COMPLETE),
+            (r#"{"resultType":"input_required"}"#, RESULT_TYPE_INPUT_REQUIRED),
+            (r#"{"resultType":7}"#, RESULT_TYPE_COMPLETE),
+            (r#"{"x":{"resultType":"task"}}"#, RESULT_TYPE_COMPLETE),
         ] {
             assert_eq!(result_type(&value(text)), expected, "{text}");
         }
@@ -429,9 +443,12 @@ mod tests {
         assert_eq!(meta.protocol_version().as_deref(), Some("2026-07-28"));
         assert_eq!(meta.progress_token().map(RawValue::get), Some("7"));
         assert_eq!(meta.log_level().as_deref(), Some("info"));
-        assert!(meta.has_tasks());
+        assert!(meta.supports_tasks());
         assert!(meta.client_info().is_none());
-        assert_eq!(meta.rest().expect("a rest").get(), r#"{"claudecode/toolUseId":"t","n":1.10}"#);
+        assert_eq!(
+            meta.without_connection_keys().expect("a rest").get(),
+            r#"{"claudecode/toolUseId":"t","n":1.10}"#
+        );
     }
 
     #[test]
@@ -442,7 +459,7 @@ mod tests {
             let meta = RequestMeta::read(Some(&params));
             assert!(meta.protocol_version().is_none() && meta.progress_token().is_none(), "{text}");
         }
-        assert!(RequestMeta::read(None).rest().is_none());
+        assert!(RequestMeta::read(None).without_connection_keys().is_none());
     }
 
     #[test]
@@ -463,21 +480,24 @@ mod tests {
         let params = value(
             r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":null,"resourceSubscriptions":["a:b"]}}"#,
         );
-        let filter = Filter::read(Some(&params));
+        let filter = SubscriptionFilter::read(Some(&params));
         let id = value(r#""listen:0""#);
         assert_eq!(
-            acknowledged(&id, &filter).get(),
+            acknowledged_params(&id, &filter).get(),
             r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":"listen:0"},"notifications":{"toolsListChanged":true,"resourceSubscriptions":["a:b"]}}"#
         );
         assert_eq!(
-            on_subscription(&id, Some(&value(r#"{"uri":"a:b"}"#))).get(),
+            mark_subscription(&id, Some(&value(r#"{"uri":"a:b"}"#))).get(),
             r#"{"uri":"a:b","_meta":{"io.modelcontextprotocol/subscriptionId":"listen:0"}}"#
         );
         assert_eq!(
             listen_result(&id).get(),
             r#"{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":"listen:0"}}"#
         );
-        assert_eq!(Filter::read(Some(&value(r#"{"notifications":7}"#))), Filter::default());
+        assert_eq!(
+            SubscriptionFilter::read(Some(&value(r#"{"notifications":7}"#))),
+            SubscriptionFilter::default()
+        );
     }
 
     #[test]
@@ -487,6 +507,6 @@ mod tests {
             result.get(),
             r#"{"resultType":"complete","supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{},"instructions":"hi","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"p"}}}"#
         );
-        assert!(unsupported_version("2030-01-01").get().contains(r#""code":-32022"#));
+        assert!(unsupported_version_error("2030-01-01").get().contains(r#""code":-32022"#));
     }
 }

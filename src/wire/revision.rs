@@ -68,7 +68,7 @@ impl Revision {
 
     /// The error code for a resource that does not exist.
     #[must_use]
-    pub const fn resource_not_found(self) -> i32 {
+    pub const fn resource_not_found_code(self) -> i32 {
         if self.is_modern() { super::codes::INVALID_PARAMS } else { super::codes::RESOURCE_NOT_FOUND }
     }
 }

@@ -11,18 +11,18 @@ use crate::json::{self, RawJson};
 /// The most messages that are looked for in one line.
 const MAX_MESSAGES: usize = 64;
 /// The most characters of an id that are looked at.
-const MAX_ID: usize = 256;
+const MAX_ID_BYTES: usize = 256;
 
 /// A piece of a line that looks like a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Salvaged<'a> {
+pub struct SalvagedMessage<'a> {
     /// Whether it was meant to be an answer: it has a `result` or an `error`, or at least is no request.
     pub is_response: bool,
     /// The bytes of its `id`; none where it has none, or two that differ.
     id: Option<&'a [u8]>,
 }
 
-impl Salvaged<'_> {
+impl SalvagedMessage<'_> {
     /// Its `id`, if that is a string or a number: fit to be echoed.
     #[must_use]
     pub fn id(&self) -> Option<RawJson> {
@@ -36,7 +36,7 @@ impl Salvaged<'_> {
 ///
 /// Clients that take an answer with the id `"1"` or `1.0` to their request `1` do so by this rule.
 #[must_use]
-pub fn id_number(id: &RawValue) -> Option<u64> {
+pub fn id_as_u64(id: &RawValue) -> Option<u64> {
     let text = id.get();
     if let Ok(number) = text.parse() {
         return Some(number);
@@ -58,17 +58,17 @@ pub fn id_number(id: &RawValue) -> Option<u64> {
 
 /// The messages that a line was meant to hold, as far as can be seen; empty where it is noise.
 #[must_use]
-pub fn salvage(line: &[u8]) -> Vec<Salvaged<'_>> {
+pub fn salvage_messages(line: &[u8]) -> Vec<SalvagedMessage<'_>> {
     let mut found = Vec::new();
     let mut rest = line;
     while found.len() < MAX_MESSAGES {
         let Some(begin) = memchr::memchr(b'{', rest) else { break };
-        let mut reader = Reader { bytes: rest, at: begin + 1 };
-        let members = reader.members();
+        let mut reader = LenientScanner { bytes: rest, at: begin + 1 };
+        let members = reader.scan_members();
         // After noise on the same line only what names the protocol counts.
         let is_first = found.is_empty() && rest.len() == line.len();
         let is_alone = is_first && rest[..begin].trim_ascii().is_empty();
-        if let Some(message) = members.message(is_alone || !found.is_empty()) {
+        if let Some(message) = members.to_message(is_alone || !found.is_empty()) {
             found.push(message);
         }
         rest = &rest[reader.at.max(begin + 1)..];
@@ -78,28 +78,28 @@ pub fn salvage(line: &[u8]) -> Vec<Salvaged<'_>> {
 
 /// The id of a message that was too long to be read, from its beginning or its end.
 #[must_use]
-pub fn id_of_too_long(head: &[u8], tail: &[u8]) -> Option<RawJson> {
-    let mut reader = Reader { bytes: head, at: memchr::memchr(b'{', head)? + 1 };
-    let members = reader.members();
-    let id = members.id.filter(|_| !members.has_two_ids).or_else(|| id_at_end(tail))?;
-    Salvaged { is_response: false, id: Some(id) }.id()
+pub fn salvage_overlong_id(head: &[u8], tail: &[u8]) -> Option<RawJson> {
+    let mut reader = LenientScanner { bytes: head, at: memchr::memchr(b'{', head)? + 1 };
+    let members = reader.scan_members();
+    let id = members.id.filter(|_| !members.has_two_ids).or_else(|| find_id_at_end(tail))?;
+    SalvagedMessage { is_response: false, id: Some(id) }.id()
 }
 
 /// An `id` after which only scalar members and the end of the message come.
-fn id_at_end(tail: &[u8]) -> Option<&[u8]> {
+fn find_id_at_end(tail: &[u8]) -> Option<&[u8]> {
     let key = b"\"id\"";
     let at = memchr::memmem::rfind(tail, key)?;
-    let mut reader = Reader { bytes: tail, at: at + key.len() };
-    reader.expect(b':')?;
-    let id = reader.scalar()?;
+    let mut reader = LenientScanner { bytes: tail, at: at + key.len() };
+    reader.expect_token(b':')?;
+    let id = reader.scan_scalar()?;
     loop {
         match reader.next_token()? {
             b'}' => return tail[reader.at..].trim_ascii().is_empty().then_some(id),
             b',' => {
                 reader.skip_space();
-                reader.string()?;
-                reader.expect(b':')?;
-                reader.scalar()?;
+                reader.scan_string()?;
+                reader.expect_token(b':')?;
+                reader.scan_scalar()?;
             }
             _ => return None,
         }
@@ -108,7 +108,7 @@ fn id_at_end(tail: &[u8]) -> Option<&[u8]> {
 
 /// The members of one object that matter.
 #[derive(Debug, Default)]
-struct Members<'a> {
+struct ScannedMembers<'a> {
     id: Option<&'a [u8]>,
     has_two_ids: bool,
     has_version: bool,
@@ -116,29 +116,29 @@ struct Members<'a> {
     has_outcome: bool,
 }
 
-impl<'a> Members<'a> {
-    fn message(&self, may_lack_version: bool) -> Option<Salvaged<'a>> {
+impl<'a> ScannedMembers<'a> {
+    fn to_message(&self, may_lack_version: bool) -> Option<SalvagedMessage<'a>> {
         let names_protocol = self.has_version || may_lack_version && self.has_outcome;
         let is_message = names_protocol && (self.has_outcome || self.id.is_some() || self.has_method);
         // A request that was echoed together with its outcome is an answer too.
         let is_response = self.has_outcome || !self.has_method;
-        is_message.then_some(Salvaged { is_response, id: self.id.filter(|_| !self.has_two_ids) })
+        is_message.then_some(SalvagedMessage { is_response, id: self.id.filter(|_| !self.has_two_ids) })
     }
 }
 
-struct Reader<'a> {
+struct LenientScanner<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> LenientScanner<'a> {
     /// Reads the members of an object that was just opened, up to its end or as far as they go.
-    fn members(&mut self) -> Members<'a> {
-        let mut members = Members::default();
+    fn scan_members(&mut self) -> ScannedMembers<'a> {
+        let mut members = ScannedMembers::default();
         loop {
             self.skip_space();
-            let Some(key) = self.string() else { return members };
-            if self.expect(b':').is_none() {
+            let Some(key) = self.scan_string() else { return members };
+            if self.expect_token(b':').is_none() {
                 return members;
             }
             self.skip_space();
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
                 b"id" => {
                     let id = self.bytes[start..self.at].trim_ascii();
                     // A number that the line ends in may go on.
-                    let id = Some(id).filter(|id| is_whole && !id.is_empty() && id.len() <= MAX_ID);
+                    let id = Some(id).filter(|id| is_whole && !id.is_empty() && id.len() <= MAX_ID_BYTES);
                     members.has_two_ids |= members.id.is_some() && members.id != id;
                     members.id = members.id.or(id);
                 }
@@ -178,12 +178,12 @@ impl<'a> Reader<'a> {
         Some(token)
     }
 
-    fn expect(&mut self, token: u8) -> Option<()> {
+    fn expect_token(&mut self, token: u8) -> Option<()> {
         (self.next_token()? == token).then_some(())
     }
 
     /// Steps over a string and gives what stands between its quotes.
-    fn string(&mut self) -> Option<&'a [u8]> {
+    fn scan_string(&mut self) -> Option<&'a [u8]> {
         if self.bytes.get(self.at) != Some(&b'"') {
             return None;
         }
@@ -202,11 +202,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string, a number or a word.
-    fn scalar(&mut self) -> Option<&'a [u8]> {
+    fn scan_scalar(&mut self) -> Option<&'a [u8]> {
         self.skip_space();
         let start = self.at;
         match self.bytes.get(self.at)? {
-            b'"' => drop(self.string()?),
+            b'"' => drop(self.scan_string()?),
             b'{' | b'[' => return None,
             _ => self.skip_word(),
         }
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
         while let Some(byte) = self.bytes.get(self.at) {
             match byte {
                 b'"' => {
-                    if self.string().is_none() {
+                    if self.scan_string().is_none() {
                         return false;
                     }
                     continue;
@@ -249,12 +249,12 @@ mod tests {
     use crate::wire::Message;
 
     /// Each message: its id, or `-`; requests in parentheses.
-    fn shown(line: &[u8]) -> Vec<String> {
-        let show = |message: &Salvaged<'_>| {
+    fn describe_salvaged(line: &[u8]) -> Vec<String> {
+        let show = |message: &SalvagedMessage<'_>| {
             let id = message.id().map_or("-".to_owned(), |id| id.get().to_owned());
             if message.is_response { id } else { format!("({id})") }
         };
-        salvage(line).iter().map(show).collect()
+        salvage_messages(line).iter().map(show).collect()
     }
 
     #[test]
@@ -277,11 +277,11 @@ mod tests {
             br#"{"jsonrpc":"2.0","id":7,"result":{}} done"#,
             br#"{'jsonrpc': 7} {"jsonrpc":"2.0","id":7,"result":{}}"#,
         ] {
-            assert_eq!(shown(line), ["7"], "{}", String::from_utf8_lossy(line));
+            assert_eq!(describe_salvaged(line), ["7"], "{}", String::from_utf8_lossy(line));
         }
         let two = br#"{"jsonrpc":"2.0","id":7,"result":{}}{"jsonrpc":"2.0","id":8,"result":{}}"#;
-        assert_eq!(shown(two), ["7", "8"]);
-        assert_eq!(shown(br#"{"jsonrpc":"2.0","id":"a","error":{}}"#), ["\"a\""]);
+        assert_eq!(describe_salvaged(two), ["7", "8"]);
+        assert_eq!(describe_salvaged(br#"{"jsonrpc":"2.0","id":"a","error":{}}"#), ["\"a\""]);
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
             br#"{"jsonrpc":"2.0","id":{"n":1},"result":{}}"#,
             br#"{"jsonrpc":"2.0","id":7,"id":8,"result":{}}"#,
         ] {
-            assert_eq!(shown(line), ["-"], "{}", String::from_utf8_lossy(line));
+            assert_eq!(describe_salvaged(line), ["-"], "{}", String::from_utf8_lossy(line));
         }
     }
 
@@ -311,15 +311,18 @@ mod tests {
             b"{}",
             br#"ERROR {"id":7,"error":"boom"}"#,
         ] {
-            assert_eq!(shown(line), Vec::<String>::new(), "{}", String::from_utf8_lossy(line));
+            assert_eq!(describe_salvaged(line), Vec::<String>::new(), "{}", String::from_utf8_lossy(line));
         }
-        assert_eq!(shown(br#"{"jsonrpc":"2.0","id":7,"method":"roots/list","params":[]}"#), ["(7)"]);
-        assert_eq!(shown(br#"{"jsonrpc":"2.0","method":"x","params":NaN}"#), ["(-)"]);
+        assert_eq!(
+            describe_salvaged(br#"{"jsonrpc":"2.0","id":7,"method":"roots/list","params":[]}"#),
+            ["(7)"]
+        );
+        assert_eq!(describe_salvaged(br#"{"jsonrpc":"2.0","method":"x","params":NaN}"#), ["(-)"]);
     }
 
     #[test]
     fn the_same_number_in_another_spelling_is_the_same_id() {
-        let number = |text: &str| id_number(&json::parse_raw(text.to_owned()).expect("JSON"));
+        let number = |text: &str| id_as_u64(&json::parse_raw(text.to_owned()).expect("JSON"));
         for spelled in ["7", "\"7\"", "7.0", "7e0", "0.7e1", "\"7.0\""] {
             assert_eq!(number(spelled), Some(7), "{spelled}");
         }
@@ -332,7 +335,7 @@ mod tests {
     #[test]
     fn the_id_of_a_message_that_is_too_long_stands_at_either_end() {
         let id = |head: &str, tail: &str| {
-            id_of_too_long(head.as_bytes(), tail.as_bytes()).map(|id| id.get().to_owned())
+            salvage_overlong_id(head.as_bytes(), tail.as_bytes()).map(|id| id.get().to_owned())
         };
         assert_eq!(id(r#"{"jsonrpc":"2.0","id":17,"params":{"a":"xx"#, "xx").as_deref(), Some("17"));
         assert_eq!(id(r#"{"method":"x","params":{"id":3,"a":"xx"#, "xx"), None);
@@ -347,25 +350,25 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_can_break_it(line in prop::collection::vec(any::<u8>(), 0..120)) {
-            for message in salvage(&line) {
+            for message in salvage_messages(&line) {
                 let _ = message.id();
             }
-            let _ = id_of_too_long(&line, &line);
+            let _ = salvage_overlong_id(&line, &line);
         }
 
         #[test]
         fn whatever_is_cut_off_an_answer_after_its_id_the_id_is_found(
             id in any::<u64>(), text in "[a-z\"\\\\{}\\[\\],:é]{0,20}", cut in any::<prop::sample::Index>(),
         ) {
-            let result = json::raw(&serde_json::json!({ "text": text, "id": 1, "more": [{}] }));
+            let result = json::serialize_raw(&serde_json::json!({ "text": text, "id": 1, "more": [{}] }));
             let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
             prop_assert!(Message::parse(line.as_bytes()).is_ok());
             let begin = line.find(",\"result").expect("it is there") + 1;
             let cut = &line.as_bytes()[..begin + cut.index(line.len() - begin)];
-            let all = salvage(cut);
+            let all = salvage_messages(cut);
             prop_assert_eq!(all.len(), 1);
             prop_assert!(all[0].is_response);
-            prop_assert_eq!(all[0].id().and_then(|id| id_number(&id)), Some(id));
+            prop_assert_eq!(all[0].id().and_then(|id| id_as_u64(&id)), Some(id));
         }
     }
 }

@@ -6,29 +6,29 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::codes;
-use super::message::{Id, Malformed};
+use super::message::{IdKey, MalformedMessage};
 use crate::json::{self, RawJson};
 
 /// What can stand as a message's id.
-pub trait AsId {
+pub trait WriteId {
     /// Writes it as JSON.
-    fn write(&self, out: &mut Vec<u8>);
+    fn write_id(&self, out: &mut Vec<u8>);
 }
 
-impl AsId for u64 {
-    fn write(&self, out: &mut Vec<u8>) {
+impl WriteId for u64 {
+    fn write_id(&self, out: &mut Vec<u8>) {
         write!(out, "{self}").expect("a Vec takes everything");
     }
 }
 
-impl AsId for RawValue {
-    fn write(&self, out: &mut Vec<u8>) {
+impl WriteId for RawValue {
+    fn write_id(&self, out: &mut Vec<u8>) {
         write_raw(out, self);
     }
 }
 
-impl AsId for Id {
-    fn write(&self, out: &mut Vec<u8>) {
+impl WriteId for IdKey {
+    fn write_id(&self, out: &mut Vec<u8>) {
         match self {
             Self::Number(number) => out.extend_from_slice(number.as_bytes()),
             Self::Text(text) => write_text(out, text),
@@ -36,50 +36,50 @@ impl AsId for Id {
     }
 }
 
-impl AsId for RawJson {
-    fn write(&self, out: &mut Vec<u8>) {
+impl WriteId for RawJson {
+    fn write_id(&self, out: &mut Vec<u8>) {
         write_raw(out, self);
     }
 }
 
-impl<T: AsId + ?Sized> AsId for &T {
-    fn write(&self, out: &mut Vec<u8>) {
-        (**self).write(out);
+impl<T: WriteId + ?Sized> WriteId for &T {
+    fn write_id(&self, out: &mut Vec<u8>) {
+        (**self).write_id(out);
     }
 }
 
 /// Appends a request.
-pub fn write_request(out: &mut Vec<u8>, id: impl AsId, method: &str, params: Option<&RawValue>) {
-    begin(out, &id);
+pub fn write_request(out: &mut Vec<u8>, id: impl WriteId, method: &str, params: Option<&RawValue>) {
+    begin_response(out, &id);
     out.extend_from_slice(b",\"method\":");
     write_text(out, method);
-    end_with(out, b",\"params\":", params);
+    end_with_member(out, b",\"params\":", params);
 }
 
 /// Appends a notification.
 pub fn write_notification(out: &mut Vec<u8>, method: &str, params: Option<&RawValue>) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":");
     write_text(out, method);
-    end_with(out, b",\"params\":", params);
+    end_with_member(out, b",\"params\":", params);
 }
 
 /// Appends a response with a result.
-pub fn write_result(out: &mut Vec<u8>, id: impl AsId, result: &RawValue) {
-    begin(out, &id);
-    end_with(out, b",\"result\":", Some(result));
+pub fn write_result(out: &mut Vec<u8>, id: impl WriteId, result: &RawValue) {
+    begin_response(out, &id);
+    end_with_member(out, b",\"result\":", Some(result));
 }
 
 /// Appends a response with an error object, such as [`error`] makes.
-pub fn write_error(out: &mut Vec<u8>, id: impl AsId, error: &RawValue) {
-    begin(out, &id);
-    end_with(out, b",\"error\":", Some(error));
+pub fn write_error(out: &mut Vec<u8>, id: impl WriteId, error: &RawValue) {
+    begin_response(out, &id);
+    end_with_member(out, b",\"error\":", Some(error));
 }
 
 /// Appends the answer to a line that was too long to be read; its id is `null` where none could be read.
-pub fn write_too_long(out: &mut Vec<u8>, limit: usize, id: Option<RawJson>) {
+pub fn write_too_long_error(out: &mut Vec<u8>, limit: usize, id: Option<RawJson>) {
     let words = format!("a message may be at most {limit} bytes long; this one was skipped");
-    let id = id.unwrap_or_else(|| json::raw(&()));
-    write_error(out, &*id, &error(codes::INVALID_REQUEST, &words, None));
+    let id = id.unwrap_or_else(|| json::serialize_raw(&()));
+    write_error(out, &*id, &answer_error_object(codes::INVALID_REQUEST, &words, None));
 }
 
 /// Appends the answers to a batch, each a line of `answers`, as one line; nothing where there is none.
@@ -96,36 +96,36 @@ pub fn write_batch(out: &mut Vec<u8>, answers: &[u8]) {
 }
 
 /// Appends the answer to a line that is no message; its id is `null` where none could be read.
-pub fn write_malformed(out: &mut Vec<u8>, malformed: &Malformed) {
-    let error = error(malformed.fault.code(), &malformed.fault.to_string(), None);
+pub fn write_malformed_error(out: &mut Vec<u8>, malformed: &MalformedMessage) {
+    let error = answer_error_object(malformed.fault.code(), &malformed.fault.to_string(), None);
     match &malformed.id {
         Some(id) => write_error(out, id, &error),
         None => {
             out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":null");
-            end_with(out, b",\"error\":", Some(&error));
+            end_with_member(out, b",\"error\":", Some(&error));
         }
     }
 }
 
 /// An error object.
 #[must_use]
-pub fn error(code: i32, message: &str, data: Option<&RawValue>) -> RawJson {
+pub fn answer_error_object(code: i32, message: &str, data: Option<&RawValue>) -> RawJson {
     #[derive(Serialize)]
-    struct Error<'a> {
+    struct ErrorObject<'a> {
         code: i32,
         message: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         data: Option<&'a RawValue>,
     }
-    json::raw(&Error { code, message, data })
+    json::serialize_raw(&ErrorObject { code, message, data })
 }
 
-fn begin(out: &mut Vec<u8>, id: &impl AsId) {
+fn begin_response(out: &mut Vec<u8>, id: &impl WriteId) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    id.write(out);
+    id.write_id(out);
 }
 
-fn end_with(out: &mut Vec<u8>, member: &[u8], value: Option<&RawValue>) {
+fn end_with_member(out: &mut Vec<u8>, member: &[u8], value: Option<&RawValue>) {
     if let Some(value) = value {
         out.reserve(member.len() + value.get().len() + 2);
         out.extend_from_slice(member);
@@ -152,7 +152,7 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Fault, Message};
+    use crate::wire::{Message, MessageFault};
 
     fn value(text: &str) -> RawJson {
         json::parse_raw(text.to_owned()).expect("JSON")
@@ -181,11 +181,11 @@ mod tests {
             "{\"jsonrpc\":\"2.0\",\"method\":\"n\",\"params\":{}}\n"
         );
         assert_eq!(
-            written(|out| write_result(out, Id::Text("a\"".into()), &value("[1]"))),
+            written(|out| write_result(out, IdKey::Text("a\"".into()), &value("[1]"))),
             "{\"jsonrpc\":\"2.0\",\"id\":\"a\\\"\",\"result\":[1]}\n"
         );
         assert_eq!(
-            written(|out| write_error(out, 1_u64, &error(-32000, "no", Some(&value("null"))))),
+            written(|out| write_error(out, 1_u64, &answer_error_object(-32000, "no", Some(&value("null"))))),
             "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32000,\"message\":\"no\",\"data\":null}}\n"
         );
     }
@@ -194,12 +194,12 @@ mod tests {
     fn a_malformed_line_is_answered_with_its_id_or_null() {
         let malformed = Message::parse(br#"{"jsonrpc":"2.0","id":5,"method":1}"#).expect_err("bad method");
         assert_eq!(
-            written(|out| write_malformed(out, &malformed)),
+            written(|out| write_malformed_error(out, &malformed)),
             "{\"jsonrpc\":\"2.0\",\"id\":5,\"error\":{\"code\":-32600,\"message\":\"`method` must be a string\"}}\n"
         );
-        let malformed = Malformed { fault: Fault::NotJson, id: None };
+        let malformed = MalformedMessage { fault: MessageFault::NotJson, id: None };
         assert!(
-            written(|out| write_malformed(out, &malformed))
+            written(|out| write_malformed_error(out, &malformed))
                 .contains("\"id\":null,\"error\":{\"code\":-32700")
         );
     }

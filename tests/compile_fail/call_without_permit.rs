@@ -1,9 +1,9 @@
 //! A server takes nothing that policy did not see.
 
 use portero::call::Call;
-use portero::server::{Fleet, Follow};
+use portero::server::{Upstreams, Follow};
 
-async fn send(fleet: &Fleet, call: Call) {
+async fn send(fleet: &Upstreams, call: Call) {
     let _ = fleet.call(call, Follow::default()).await;
 }
 

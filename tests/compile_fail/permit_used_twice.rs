@@ -2,9 +2,9 @@
 
 use portero::anonymize::Anonymizer;
 use portero::permit::{Outgoing, Permitted};
-use portero::task::Claimed;
+use portero::task::ClaimedTask;
 
-fn two_permits(claimed: Claimed) -> [Permitted; 2] {
+fn two_permits(claimed: ClaimedTask) -> [Permitted; 2] {
     [Permitted::settled(claimed), Permitted::settled(claimed)]
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// Plays the child; the arguments say which.
 pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<String> = args.map(|arg| arg.into_string().expect("UTF-8")).collect();
-    let mut child = Child {
+    let mut child = FakeChild {
         args,
         cancelled: Vec::new(),
         answers: Vec::new(),
@@ -19,19 +19,19 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         waiting: None,
         registered: false,
     };
-    child.begin();
+    child.announce_start();
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
-        child.take(&line);
+        child.handle_line(&line);
     }
-    if child.is("ignores-eof") {
+    if child.has_flag("ignores-eof") {
         // Longer than any test; it is to be ended before.
         std::thread::sleep(Duration::from_secs(600));
     }
     ExitCode::SUCCESS
 }
 
-struct Child {
+struct FakeChild {
     args: Vec<String>,
     cancelled: Vec<Value>,
     /// What the client answered to requests.
@@ -55,191 +55,195 @@ struct Envelope<'a> {
     params: Option<CallParams<'a>>,
 }
 
-impl Child {
-    fn is(&self, what: &str) -> bool {
+impl FakeChild {
+    fn has_flag(&self, what: &str) -> bool {
         self.args.iter().any(|arg| arg == what)
     }
 
-    fn begin(&self) {
-        if self.is("ends-at-once") {
-            say_error("no such database");
+    fn announce_start(&self) {
+        if self.has_flag("ends-at-once") {
+            write_stderr("no such database");
             std::process::exit(4);
         }
-        if self.is("announces") {
+        if self.has_flag("announces") {
             for _ in 0..200 {
-                say(&json!({"jsonrpc":"2.0","method":"notifications/tools/list_changed"}));
+                send_message(&json!({"jsonrpc":"2.0","method":"notifications/tools/list_changed"}));
             }
         }
     }
 
-    fn take(&mut self, line: &str) {
+    fn handle_line(&mut self, line: &str) {
         let message: Value = serde_json::from_str(line).expect("the client sends JSON");
         let id = message.get("id").cloned();
         let Some(method) = message["method"].as_str() else {
-            return self.answered(message);
+            return self.handle_answer(message);
         };
         let params = &message["params"];
-        if id.is_none() && self.is("answers-notifications") {
-            say(&json!({"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"Method not found"}}));
+        if id.is_none() && self.has_flag("answers-notifications") {
+            send_message(
+                &json!({"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"Method not found"}}),
+            );
         }
-        if id.is_none() && self.is("answers-notifications-without-id") {
-            say(&json!({"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"}}));
+        if id.is_none() && self.has_flag("answers-notifications-without-id") {
+            send_message(&json!({"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"}}));
         }
         match (method, id) {
             ("notifications/cancelled", None) => self.cancelled.push(params["requestId"].clone()),
             (_, None) => assert!(self.greeted, "a notification before the first answer: {line}"),
-            (_, Some(_)) if self.is("silent") => {}
-            ("initialize", Some(_)) if self.is("silent-on-initialize") => {}
-            ("initialize", Some(_)) if self.is("ends-on-initialize") => std::process::exit(5),
-            ("initialize", Some(id)) => self.initialize(&id, params),
-            ("server/discover", Some(id)) if self.is("modern") => {
+            (_, Some(_)) if self.has_flag("silent") => {}
+            ("initialize", Some(_)) if self.has_flag("silent-on-initialize") => {}
+            ("initialize", Some(_)) if self.has_flag("ends-on-initialize") => std::process::exit(5),
+            ("initialize", Some(id)) => self.answer_initialize(&id, params),
+            ("server/discover", Some(id)) if self.has_flag("modern") => {
                 self.greeted = true;
-                result(
+                send_result(
                     &id,
                     &json!({"resultType":"complete","supportedVersions":["2026-07-28"],
                     "capabilities":{"tools":{"listChanged":true}},"ttlMs":0,"cacheScope":"private"}),
                 );
             }
-            ("subscriptions/listen", Some(id)) => say(&json!({"jsonrpc":"2.0",
+            ("subscriptions/listen", Some(id)) => send_message(&json!({"jsonrpc":"2.0",
                 "method":"notifications/tools/list_changed",
                 "params":{"_meta":{"io.modelcontextprotocol/subscriptionId":id}}})),
-            ("tools/list", Some(_)) if self.is("ends-on-list") => std::process::exit(6),
-            ("tools/list", Some(id)) if self.is("malformed-list") => {
-                say(&json!({"jsonrpc":"2.0","id":id,"result":7}));
+            ("tools/list", Some(_)) if self.has_flag("ends-on-list") => std::process::exit(6),
+            ("tools/list", Some(id)) if self.has_flag("malformed-list") => {
+                send_message(&json!({"jsonrpc":"2.0","id":id,"result":7}));
             }
-            ("tools/list", Some(id)) => self.list(&id, params),
+            ("tools/list", Some(id)) => self.answer_list(&id, params),
             ("resources/list", Some(id)) => {
-                result(&id, &json!({"resources":[{"uri":"a://b","name":"b"}]}));
+                send_result(&id, &json!({"resources":[{"uri":"a://b","name":"b"}]}));
             }
-            ("tools/call", Some(id)) => self.call(id, params, line),
-            (_, Some(id)) => say(&json!({"jsonrpc":"2.0","id":id,
+            ("tools/call", Some(id)) => self.answer_call(id, params, line),
+            (_, Some(id)) => send_message(&json!({"jsonrpc":"2.0","id":id,
                 "error":{"code":-32601,"message":"Method not found"}})),
         }
     }
 
-    fn initialize(&mut self, id: &Value, params: &Value) {
-        if self.is("modern") {
-            return say(&json!({"jsonrpc":"2.0","id":id,
+    fn answer_initialize(&mut self, id: &Value, params: &Value) {
+        if self.has_flag("modern") {
+            return send_message(&json!({"jsonrpc":"2.0","id":id,
                 "error":{"code":-32022,"message":"Unsupported protocol version"}}));
         }
         assert_eq!(params["protocolVersion"], "2025-11-25");
         self.greeted = true;
-        let version = if self.is("ancient") { "2023-01-01" } else { "2025-06-18" };
+        let version = if self.has_flag("ancient") { "2023-01-01" } else { "2025-06-18" };
         let mut capabilities = json!({"tools":{"listChanged":true},"logging":{}});
-        if self.is("declares-too-much") {
+        if self.has_flag("declares-too-much") {
             capabilities["resources"] = json!({});
             capabilities["prompts"] = json!({});
         }
-        result(
+        send_result(
             id,
             &json!({"protocolVersion":version,"capabilities":capabilities,
             "serverInfo":{"name":"child","version":"1"},"instructions":"be kind"}),
         );
     }
 
-    fn list(&self, id: &Value, params: &Value) {
+    fn answer_list(&self, id: &Value, params: &Value) {
         let page = params["cursor"].as_str().map_or(0, |cursor| cursor.parse().expect("our own cursor"));
         let next = match page {
             0 | 1 => Some(page + 1),
-            _ if self.is("pages-in-circles") => Some(1),
-            _ if self.is("pages-for-ever") => Some(page + 1),
+            _ if self.has_flag("pages-in-circles") => Some(1),
+            _ if self.has_flag("pages-for-ever") => Some(page + 1),
             _ => None,
         };
-        let lists_echo = self.registered || !self.is("forgets");
+        let lists_echo = self.registered || !self.has_flag("forgets");
         let name = if page == 1 && lists_echo { "echo".to_owned() } else { format!("tool{page}") };
         let mut list = json!({"tools":[{"name":name,"inputSchema":{"type":"object"}}]});
         if let Some(next) = next {
             list["nextCursor"] = json!(next.to_string());
         }
-        result(id, &list);
+        send_result(id, &list);
     }
 
-    fn call(&mut self, id: Value, params: &Value, line: &str) {
+    fn answer_call(&mut self, id: Value, params: &Value, line: &str) {
         match params["name"].as_str().expect("a name") {
             "echo" => {
                 let envelope: Envelope<'_> = serde_json::from_str(line).expect("a call");
                 let arguments =
                     envelope.params.and_then(|params| params.arguments).map_or("null", RawValue::get);
-                say_text(&format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{arguments}}}"));
+                write_stdout(&format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{arguments}}}"));
             }
             // Registers `echo`, or withdraws it.
             "tool0" => {
                 self.registered = !self.registered;
                 if params["arguments"]["announced"] == true {
-                    say(&json!({"jsonrpc":"2.0","method":"notifications/tools/list_changed"}));
+                    send_message(&json!({"jsonrpc":"2.0","method":"notifications/tools/list_changed"}));
                 }
-                result(&id, &json!({}));
+                send_result(&id, &json!({}));
             }
-            "meta" => result(&id, &params["_meta"]),
+            "meta" => send_result(&id, &params["_meta"]),
             "crash" => {
-                say_error("out of cheese");
+                write_stderr("out of cheese");
                 std::process::exit(3);
             }
             "hang" => {}
-            "shout" => shout(&id),
-            "cancelled" => result(&id, &json!(self.cancelled)),
-            "progress" => progress(&id, &params["_meta"]["progressToken"]),
-            "logs" => log_and_answer(&id),
-            "flood" => flood(&id),
-            "junk" => junk(&id),
+            "shout" => send_too_long(&id),
+            "cancelled" => send_result(&id, &json!(self.cancelled)),
+            "progress" => send_progress(&id, &params["_meta"]["progressToken"]),
+            "logs" => send_log_and_result(&id),
+            "flood" => send_flood(&id),
+            "junk" => send_junk(&id),
             "answer-with" => answer_with(&id, params["arguments"]["line"].as_str().expect("a line")),
             "long" => {
                 let bytes =
                     usize::try_from(params["arguments"]["bytes"].as_u64().expect("bytes")).expect("small");
-                result(&id, &json!({"long":"x".repeat(bytes)}));
+                send_result(&id, &json!({"long":"x".repeat(bytes)}));
             }
             "environment" => {
                 let names: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
-                result(&id, &json!(names));
+                send_result(&id, &json!(names));
             }
             "ask" => {
                 for (ask, method) in ["ping", "roots/list", "sampling/createMessage"].iter().enumerate() {
-                    say(&json!({"jsonrpc":"2.0","id":format!("ask-{ask}"),"method":method,"params":{}}));
+                    send_message(
+                        &json!({"jsonrpc":"2.0","id":format!("ask-{ask}"),"method":method,"params":{}}),
+                    );
                 }
                 self.waiting = Some(id);
             }
             "twice" => {
-                result(&id, &json!({"answer":1}));
-                result(&id, &json!({"answer":2}));
-                say(
+                send_result(&id, &json!({"answer":1}));
+                send_result(&id, &json!({"answer":2}));
+                send_message(
                     &json!({"jsonrpc":"2.0","id":id.as_u64().map(|id| id + 1),"result":{"answer":"foreign"}}),
                 );
             }
             #[cfg(unix)]
-            "family" => result(&id, &json!(crate::processes::make_family(&self.args))),
-            "pid" => result(&id, &json!(std::process::id())),
+            "family" => send_result(&id, &json!(crate::processes::spawn_family(&self.args))),
+            "pid" => send_result(&id, &json!(std::process::id())),
             other => panic!("no tool {other}"),
         }
     }
 
-    fn answered(&mut self, message: Value) {
+    fn handle_answer(&mut self, message: Value) {
         self.answers.push(message);
         if self.answers.len() == 3
             && let Some(id) = self.waiting.take()
         {
-            result(&id, &json!(self.answers));
+            send_result(&id, &json!(self.answers));
         }
     }
 }
 
 /// Tells of five steps, then answers.
-fn progress(id: &Value, token: &Value) {
+fn send_progress(id: &Value, token: &Value) {
     for step in 1..=5 {
-        say(&json!({"jsonrpc":"2.0","method":"notifications/progress",
+        send_message(&json!({"jsonrpc":"2.0","method":"notifications/progress",
             "params":{"progressToken":token,"progress":step}}));
     }
-    result(id, &json!({}));
+    send_result(id, &json!({}));
 }
 
 /// Logs, tells of a change and answers in one write.
-fn log_and_answer(id: &Value) {
+fn send_log_and_result(id: &Value) {
     let log = json!({"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}});
     let updated = json!({"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:1"}});
     let answer = json!({"jsonrpc":"2.0","id":id,"result":{}});
-    say_text(&format!("{log}\n{updated}\n{log}\n{answer}"));
+    write_stdout(&format!("{log}\n{updated}\n{log}\n{answer}"));
 }
 
-fn flood(id: &Value) {
+fn send_flood(id: &Value) {
     let mut out = std::io::stdout().lock();
     let mut err = std::io::stderr().lock();
     for number in 0..20_000 {
@@ -251,19 +255,19 @@ fn flood(id: &Value) {
         }
     }
     drop(out);
-    result(id, &json!({"flooded":true}));
+    send_result(id, &json!({"flooded":true}));
 }
 
 /// Writes 30 MB to stderr before it answers.
-fn shout(id: &Value) {
+fn send_too_long(id: &Value) {
     let line = format!("{}\n", "x".repeat(1023)).repeat(1024);
     for _ in 0..30 {
         std::io::stderr().write_all(line.as_bytes()).expect("stderr is read");
     }
-    result(id, &json!({}));
+    send_result(id, &json!({}));
 }
 
-fn junk(id: &Value) {
+fn send_junk(id: &Value) {
     let mut out = std::io::stdout().lock();
     for line in [
         &b"Server listening on stdio"[..],
@@ -276,8 +280,8 @@ fn junk(id: &Value) {
         out.write_all(line).and_then(|()| out.write_all(b"\n")).expect("stdout is open");
     }
     drop(out);
-    say(&json!({"jsonrpc":"2.0","id":987_654,"result":{"foreign":true}}));
-    result(id, &json!({"clean":true}));
+    send_message(&json!({"jsonrpc":"2.0","id":987_654,"result":{"foreign":true}}));
+    send_result(id, &json!({"clean":true}));
 }
 
 /// Answers with `line`, in which `ID` stands for the request's id and `\xE9` and the like for bytes.
@@ -296,22 +300,22 @@ fn answer_with(id: &Value, line: &str) {
 }
 
 /// Answers; what is no object, as a result must be, stands in one as `is`.
-fn result(id: &Value, result: &Value) {
+fn send_result(id: &Value, result: &Value) {
     let wrapped = json!({ "is": result });
     let result = if result.is_object() { result } else { &wrapped };
-    say(&json!({"jsonrpc":"2.0","id":id,"result":result}));
+    send_message(&json!({"jsonrpc":"2.0","id":id,"result":result}));
 }
 
-fn say(message: &Value) {
-    say_text(&message.to_string());
+fn send_message(message: &Value) {
+    write_stdout(&message.to_string());
 }
 
-fn say_text(line: &str) {
+fn write_stdout(line: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever does not read any more has ended.
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
 }
 
-fn say_error(line: &str) {
+fn write_stderr(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -4,10 +4,10 @@
 //! is killed.
 
 mod child;
-mod fleet;
 #[cfg(unix)]
 mod processes;
-mod support;
+mod test_support;
+mod upstreams;
 
 use std::process::ExitCode;
 
@@ -17,17 +17,17 @@ use portero::server::guard;
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     match args.next().as_ref().and_then(|word| word.to_str()) {
-        Some(guard::WORD) => return guard::run(args),
+        Some(guard::SUBCOMMAND) => return guard::run(args),
         Some("child") => return child::run(args),
         #[cfg(unix)]
-        Some("stubborn") => return processes::stubborn(args),
+        Some("stubborn") => return processes::run_stubborn(args),
         #[cfg(unix)]
-        Some("orphan-maker") => return processes::orphan_maker(args),
+        Some("orphan-maker") => return processes::run_orphan_maker(args),
         #[cfg(unix)]
-        Some("parent") => return processes::parent(args),
+        Some("parent") => return processes::run_parent(args),
         _ => {}
     }
-    let mut trials = fleet::trials();
+    let mut trials = upstreams::trials();
     #[cfg(unix)]
     trials.extend(processes::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -6,11 +6,13 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use portero::config::Limits;
+use portero::config::ServerLimits;
 use portero::server::guard;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::support::{Rig, block_on, launch, myself, outgoing, server, text, wait_for};
+use crate::test_support::{
+    Fixture, answer_text, block_on, fake_server, launch_options, myself, permitted_call, wait_for,
+};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -33,34 +35,34 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A descendant that leaves the session, ignores every polite signal and never reads.
-pub(crate) fn stubborn(args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn run_stubborn(args: impl Iterator<Item = OsString>) -> ExitCode {
     rustix::process::setsid().expect("a child is no session leader");
     let heard = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, std::sync::Arc::clone(&heard)).expect("a handler");
     }
-    tell(args, std::process::id());
+    write_pid(args, std::process::id());
     // Longer than any test; it is to be ended before.
     std::thread::sleep(Duration::from_secs(600));
     ExitCode::FAILURE
 }
 
 /// Starts a stubborn process and ends, so that it is an orphan at once.
-pub(crate) fn orphan_maker(args: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn run_orphan_maker(args: impl Iterator<Item = OsString>) -> ExitCode {
     let file = args.last().expect("a file");
     spawn_quietly("stubborn", &file);
     ExitCode::SUCCESS
 }
 
 /// What a child's family has beside the child. Only Linux gives orphans back to the guard.
-const RELATIVES: &[&str] =
+const FAMILY_ROLES: &[&str] =
     if cfg!(target_os = "linux") { &["stubborn", "orphan-maker"] } else { &["stubborn"] };
 
 /// What a child does when it is asked for a family. Gives all pids.
-pub(crate) fn make_family(_: &[String]) -> Vec<u32> {
+pub(crate) fn spawn_family(_: &[String]) -> Vec<u32> {
     let directory = tempfile::tempdir().expect("a directory");
     let mut family = vec![std::process::id()];
-    for role in RELATIVES {
+    for role in FAMILY_ROLES {
         let file = directory.path().join(role);
         spawn_quietly(role, file.as_os_str());
         wait_for("a descendant", || std::fs::read_to_string(&file).is_ok_and(|pid| pid.ends_with('\n')));
@@ -71,13 +73,15 @@ pub(crate) fn make_family(_: &[String]) -> Vec<u32> {
 }
 
 /// A parent that starts a child with a family, tells their pids and waits for its own end.
-pub(crate) fn parent(_: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn run_parent(_: impl Iterator<Item = OsString>) -> ExitCode {
     block_on(async {
         let directory = tempfile::tempdir().expect("a directory");
-        let launch = launch(directory.path().to_owned(), Limits::default());
-        let (fleet, _events) = portero::server::Fleet::new(vec![server("a", &["ignores-eof"])], launch);
-        let family = fleet.call(outgoing("a", "family", "{}"), portero::server::Follow::default()).await;
-        writeln!(std::io::stdout(), "{}", text(family)).expect("somebody listens");
+        let launch = launch_options(directory.path().to_owned(), ServerLimits::default());
+        let (fleet, _events) =
+            portero::server::Upstreams::new(vec![fake_server("a", &["ignores-eof"])], launch);
+        let family =
+            fleet.call(permitted_call("a", "family", "{}"), portero::server::CallOptions::default()).await;
+        writeln!(std::io::stdout(), "{}", answer_text(family)).expect("somebody listens");
         std::future::pending::<()>().await;
     });
     ExitCode::SUCCESS
@@ -85,14 +89,14 @@ pub(crate) fn parent(_: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn closing() {
     block_on(async {
-        let rig = Rig::new(vec![server("a", &["ignores-eof"]), server("b", &["ignores-eof"])]);
-        let mut family = pids(&rig.result("a", "family", "{}").await);
-        family.extend(pids(&rig.result("b", "family", "{}").await));
-        assert!(family.iter().all(|pid| lives(*pid)) && family.len() == 2 + 2 * RELATIVES.len());
+        let rig = Fixture::new(vec![fake_server("a", &["ignores-eof"]), fake_server("b", &["ignores-eof"])]);
+        let mut family = parse_pids(&rig.call_for_text("a", "family", "{}").await);
+        family.extend(parse_pids(&rig.call_for_text("b", "family", "{}").await));
+        assert!(family.iter().all(|pid| is_alive(*pid)) && family.len() == 2 + 2 * FAMILY_ROLES.len());
         let start = Instant::now();
-        rig.fleet.close().await;
+        rig.upstreams.close().await;
         let took = start.elapsed();
-        let left: Vec<&Pid> = family.iter().filter(|pid| lives(**pid)).collect();
+        let left: Vec<&Pid> = family.iter().filter(|pid| is_alive(**pid)).collect();
         assert!(left.is_empty(), "{left:?} live on after {took:?}");
         assert!(took <= Duration::from_millis(300), "{took:?}");
     });
@@ -106,7 +110,7 @@ fn parent_dies_of(signal: Signal) {
     let (mut parent, family) = start_parent();
     kill_process(Pid::from_child(&parent), signal).expect("it lives");
     parent.wait().expect("it ends");
-    wait_for("the family's end", || !family.iter().any(|pid| lives(*pid)));
+    wait_for("the family's end", || !family.iter().any(|pid| is_alive(*pid)));
 }
 
 fn killed_guard() {
@@ -117,7 +121,7 @@ fn killed_guard() {
     let guard = Pid::from_raw(guard.expect("a parent").parse().expect("a pid")).expect("a pid");
     assert_ne!(guard, Pid::from_child(&parent));
     kill_process(guard, Signal::KILL).expect("it lives");
-    wait_for("the child's end", || !lives(child));
+    wait_for("the child's end", || !is_alive(child));
     parent.kill().and_then(|()| parent.wait()).expect("it lives");
     for pid in &family[1..] {
         // Nobody is left to find these: the guard's documentation says so.
@@ -127,11 +131,11 @@ fn killed_guard() {
 
 fn child_ends() {
     block_on(async {
-        let rig = Rig::new(vec![server("a", &[])]);
-        let family = pids(&rig.result("a", "family", "{}").await);
-        rig.call("a", "crash", "{}").await.expect_err("it crashed");
-        wait_for("the family's end", || !family.iter().any(|pid| lives(*pid)));
-        rig.fleet.close().await;
+        let rig = Fixture::new(vec![fake_server("a", &[])]);
+        let family = parse_pids(&rig.call_for_text("a", "family", "{}").await);
+        rig.call_tool("a", "crash", "{}").await.expect_err("it crashed");
+        wait_for("the family's end", || !family.iter().any(|pid| is_alive(*pid)));
+        rig.upstreams.close().await;
     });
 }
 
@@ -189,14 +193,14 @@ fn guard_sleeps() {
 fn guard_too_late() {
     let mut command = Command::new(myself());
     // No process has this number here: the kernel's own limit is lower.
-    let output = command.args([guard::WORD, "--parent=99999999", "--", "echo", "started"]).output();
+    let output = command.args([guard::SUBCOMMAND, "--parent=99999999", "--", "echo", "started"]).output();
     let output = output.expect("a guard starts");
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
 }
 
 fn guarded(command: &[&str]) -> Command {
     let mut guarded = Command::new(myself());
-    guarded.arg(guard::WORD).arg(guard::parent_argument(std::process::id())).arg("--").args(command);
+    guarded.arg(guard::SUBCOMMAND).arg(guard::parent_argument(std::process::id())).arg("--").args(command);
     guarded
 }
 
@@ -206,18 +210,18 @@ fn start_parent() -> (Child, Vec<Pid>) {
         Command::new(myself()).arg("parent").stdout(Stdio::piped()).spawn().expect("a parent starts");
     let mut line = String::new();
     BufReader::new(parent.stdout.take().expect("piped")).read_line(&mut line).expect("it tells");
-    let family = pids(&line);
-    assert!(family.len() == 1 + RELATIVES.len() && family.iter().all(|pid| lives(*pid)), "{line}");
+    let family = parse_pids(&line);
+    assert!(family.len() == 1 + FAMILY_ROLES.len() && family.iter().all(|pid| is_alive(*pid)), "{line}");
     (parent, family)
 }
 
-fn pids(json: &str) -> Vec<Pid> {
+fn parse_pids(json: &str) -> Vec<Pid> {
     let numbers: Vec<i32> = serde_json::from_str(json).expect("a list of numbers");
     numbers.into_iter().filter_map(Pid::from_raw).collect()
 }
 
 /// Whether a process runs; one that ended and was not collected does not.
-fn lives(pid: Pid) -> bool {
+fn is_alive(pid: Pid) -> bool {
     if cfg!(target_os = "linux") {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid()));
         return stat.is_ok_and(|stat| {
@@ -233,7 +237,7 @@ fn spawn_quietly(role: &str, file: &std::ffi::OsStr) {
     drop(child.expect("a descendant starts"));
 }
 
-fn tell(args: impl Iterator<Item = OsString>, pid: u32) {
+fn write_pid(args: impl Iterator<Item = OsString>, pid: u32) {
     let file = args.last().expect("a file");
     std::fs::write(file, format!("{pid}\n")).expect("it is told");
 }

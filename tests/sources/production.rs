@@ -38,14 +38,14 @@ fn is_for_tests(folder: &Path, inside: &Path) -> bool {
     inside.iter().any(|part| {
         let path = above.join(part);
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        let is = name == "tests" || name.ends_with("_tests") || modules_for_tests(&above).contains(&name);
+        let is = name == "tests" || name.ends_with("_tests") || test_modules(&above).contains(&name);
         above = path;
         is
     })
 }
 
 /// `#[cfg(test)] mod x;`, as it stands in a module of this folder or beside it.
-fn modules_for_tests(folder: &Path) -> Vec<String> {
+fn test_modules(folder: &Path) -> Vec<String> {
     let roots = ["lib.rs", "main.rs", "mod.rs"].map(|name| folder.join(name));
     let beside = folder.with_extension("rs");
     let mut found = Vec::new();

@@ -9,15 +9,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The variable that makes this program the child.
-pub(super) const MARK: &str = "PORTERO_BENCH_CHILD";
+pub(super) const CHILD_VARIABLE: &str = "PORTERO_BENCH_CHILD";
 /// How long a large result is.
-const LARGE: usize = 1 << 20;
+const LARGE_RESULT_BYTES: usize = 1 << 20;
 /// After so many bytes a value stands that a rule may be about.
-const EVERY: usize = 4 << 10;
+const VALUE_SPACING_BYTES: usize = 4 << 10;
 
 /// What the child's tools are called.
 #[derive(Clone, Copy)]
-pub(super) struct Tools {
+pub(super) struct ToolNames {
     /// Answers with the text that it got.
     pub(super) echo: &'static str,
     /// Answers with 1 MiB of text.
@@ -25,30 +25,30 @@ pub(super) struct Tools {
 }
 
 /// The real value of the replacement with this number.
-pub(super) fn real(number: usize) -> String {
+pub(super) fn real_value(number: usize) -> String {
     format!("Ada K{number:03} Lovelace")
 }
 
 #[derive(Deserialize)]
-struct Request<'a> {
+struct ChildRequest<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     method: Cow<'a, str>,
     #[serde(borrow)]
-    params: Option<Params<'a>>,
+    params: Option<ChildParams<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Params<'a> {
+struct ChildParams<'a> {
     #[serde(borrow, default)]
     name: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    arguments: Option<Arguments<'a>>,
+    arguments: Option<ChildArguments<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Arguments<'a> {
+struct ChildArguments<'a> {
     #[serde(borrow)]
     text: Option<&'a RawValue>,
 }
@@ -58,11 +58,11 @@ pub(super) fn serve() {
     let mut input = BufReader::with_capacity(1 << 16, std::io::stdin().lock());
     let mut output = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     // Made at the first call for it: the start is measured too.
-    let large = LazyCell::new(|| format!("\"{}\"", page()));
+    let large = LazyCell::new(|| format!("\"{}\"", large_page()));
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-        if let Ok(Request { id: Some(id), method, params }) = serde_json::from_slice(&line)
-            && answer(&mut output, id.get(), &method, params.as_ref(), &large).is_err()
+        if let Ok(ChildRequest { id: Some(id), method, params }) = serde_json::from_slice(&line)
+            && write_answer(&mut output, id.get(), &method, params.as_ref(), &large).is_err()
         {
             return;
         }
@@ -73,11 +73,11 @@ pub(super) fn serve() {
     }
 }
 
-fn answer(
+fn write_answer(
     output: &mut impl Write,
     id: &str,
     method: &str,
-    params: Option<&Params<'_>>,
+    params: Option<&ChildParams<'_>>,
     large: &LazyCell<String, impl FnOnce() -> String>,
 ) -> std::io::Result<()> {
     write!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":"#)?;
@@ -102,12 +102,12 @@ fn answer(
 }
 
 /// Words, lines, some numbers, and now and then a real value.
-fn page() -> String {
-    let mut page = String::with_capacity(LARGE + EVERY);
+fn large_page() -> String {
+    let mut page = String::with_capacity(LARGE_RESULT_BYTES + VALUE_SPACING_BYTES);
     let mut number = 0;
-    while page.len() < LARGE {
-        if page.len() / EVERY > number {
-            page.push_str(&real(number % 200));
+    while page.len() < LARGE_RESULT_BYTES {
+        if page.len() / VALUE_SPACING_BYTES > number {
+            page.push_str(&real_value(number % 200));
             number += 1;
         }
         let _ = write!(
@@ -117,7 +117,7 @@ fn page() -> String {
             number
         );
     }
-    page.truncate(LARGE);
+    page.truncate(LARGE_RESULT_BYTES);
     // Not in the middle of an escape.
     page.truncate(page.rfind("\\n").unwrap_or(0));
     page

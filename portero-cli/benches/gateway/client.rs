@@ -4,19 +4,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::child::Tools;
+use super::child::ToolNames;
 
 /// Calls before the first that counts.
-const WARM: usize = 300;
-const CALLS: usize = 4_000;
-const OPEN: usize = 64;
-const PIPELINED: usize = 40_000;
-const LARGE_WARM: usize = 5;
-const LARGE: usize = 60;
+const WARMUP_CALLS: usize = 300;
+const MEASURED_CALLS: usize = 4_000;
+const MAX_OPEN_CALLS: usize = 64;
+const PIPELINED_CALLS: usize = 40_000;
+const LARGE_WARMUP_CALLS: usize = 5;
+const LARGE_CALLS: usize = 60;
 
 /// The figures of one round, in microseconds but for the rate.
 #[derive(Default)]
-pub(super) struct Figures {
+pub(super) struct RoundFigures {
     pub(super) cold: f64,
     pub(super) p50: f64,
     pub(super) p99: f64,
@@ -25,27 +25,30 @@ pub(super) struct Figures {
 }
 
 /// A client of a server that it started.
-pub(super) struct Client {
+pub(super) struct BenchClient {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     line: Vec<u8>,
 }
 
-impl Client {
+impl BenchClient {
     /// Starts a server, measures it and ends it.
-    pub(super) fn measure(command: &mut Command, tools: Tools, whole: bool) -> Figures {
+    pub(super) fn measure(command: &mut Command, tools: ToolNames, whole: bool) -> RoundFigures {
         let begin = Instant::now();
         let mut client = Self::start(command);
-        client.until_listed(tools.echo);
-        let mut figures = Figures { cold: micros(begin.elapsed()), ..Figures::default() };
+        client.wait_until_listed(tools.echo);
+        let mut figures = RoundFigures { cold: micros(begin.elapsed()), ..RoundFigures::default() };
         if whole {
-            let times = client.one_at_a_time(WARM, CALLS, |id| request(tools.echo, id));
-            figures.p50 = times[CALLS / 2];
-            figures.p99 = times[CALLS * 99 / 100];
-            figures.per_second = client.many_open(tools.echo);
+            let times =
+                client.time_single_calls(WARMUP_CALLS, MEASURED_CALLS, |id| call_request(tools.echo, id));
+            figures.p50 = times[MEASURED_CALLS / 2];
+            figures.p99 = times[MEASURED_CALLS * 99 / 100];
+            figures.per_second = client.time_pipelined_calls(tools.echo);
         }
-        figures.large = client.one_at_a_time(LARGE_WARM, LARGE, |id| request(tools.page, id))[LARGE / 2];
+        figures.large = client
+            .time_single_calls(LARGE_WARMUP_CALLS, LARGE_CALLS, |id| call_request(tools.page, id))
+            [LARGE_CALLS / 2];
         drop(client.input);
         client.child.wait().expect("the server ends");
         figures
@@ -68,46 +71,51 @@ impl Client {
     }
 
     /// Reads one line that is an answer; passes over notifications.
-    fn answer(&mut self) -> &[u8] {
+    fn read_answer(&mut self) -> &[u8] {
         loop {
             self.line.clear();
             let read = self.output.read_until(b'\n', &mut self.line).expect("the server writes");
             assert!(read > 0, "the server ended");
-            if !holds(&self.line[..self.line.len().min(60)], "\"method\":") {
+            if !contains_bytes(&self.line[..self.line.len().min(60)], "\"method\":") {
                 return &self.line;
             }
         }
     }
 
     /// Shakes hands, and asks for the list until the tool stands in it.
-    fn until_listed(&mut self, tool: &str) {
+    fn wait_until_listed(&mut self, tool: &str) {
         self.send(concat!(
             r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","#,
             r#""capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#,
             "\n"
         ));
-        self.answer();
+        self.read_answer();
         self.send("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n");
         let name = format!("\"{tool}\"");
         loop {
             self.send("{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"tools/list\"}\n");
-            if holds(self.answer(), &name) {
+            if contains_bytes(self.read_answer(), &name) {
                 return;
             }
         }
     }
 
     /// The times of single calls in microseconds, shortest first.
-    fn one_at_a_time(&mut self, warm: usize, calls: usize, request: impl Fn(usize) -> String) -> Vec<f64> {
+    fn time_single_calls(
+        &mut self,
+        warm: usize,
+        calls: usize,
+        request: impl Fn(usize) -> String,
+    ) -> Vec<f64> {
         let mut times = Vec::with_capacity(calls);
         for id in 0..warm + calls {
             let line = request(id);
             let begin = Instant::now();
             self.send(&line);
-            let answer = self.answer();
+            let answer = self.read_answer();
             let took = begin.elapsed();
             let head = &answer[..answer.len().min(200)];
-            assert!(holds(head, "\"result\""), "{}", String::from_utf8_lossy(head));
+            assert!(contains_bytes(head, "\"result\""), "{}", String::from_utf8_lossy(head));
             if id >= warm {
                 times.push(micros(took));
             }
@@ -116,34 +124,34 @@ impl Client {
         times
     }
 
-    /// Calls a second with [`OPEN`] calls open.
-    fn many_open(&mut self, tool: &str) -> f64 {
+    /// Calls a second with [`MAX_OPEN_CALLS`] calls open.
+    fn time_pipelined_calls(&mut self, tool: &str) -> f64 {
         let begin = Instant::now();
         let mut sent = 0;
         let mut done = 0;
-        while done < PIPELINED {
+        while done < PIPELINED_CALLS {
             let mut batch = String::new();
-            while sent < PIPELINED && sent - done < OPEN {
-                batch.push_str(&request(tool, sent));
+            while sent < PIPELINED_CALLS && sent - done < MAX_OPEN_CALLS {
+                batch.push_str(&call_request(tool, sent));
                 sent += 1;
             }
             if !batch.is_empty() {
                 self.send(&batch);
             }
-            self.answer();
+            self.read_answer();
             done += 1;
             while self.output.buffer().contains(&b'\n') {
-                self.answer();
+                self.read_answer();
                 done += 1;
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-        let calls = PIPELINED as f64;
+        let calls = PIPELINED_CALLS as f64;
         calls / begin.elapsed().as_secs_f64()
     }
 }
 
-fn request(tool: &str, id: usize) -> String {
+fn call_request(tool: &str, id: usize) -> String {
     format!(
         concat!(
             r#"{{"jsonrpc":"2.0","id":{},"method":"tools/call","params":{{"name":"{}","arguments":{{"text":"{}"}}}}}}"#,
@@ -155,7 +163,7 @@ fn request(tool: &str, id: usize) -> String {
     )
 }
 
-fn holds(text: &[u8], part: &str) -> bool {
+fn contains_bytes(text: &[u8], part: &str) -> bool {
     text.windows(part.len()).any(|window| window == part.as_bytes())
 }
 

@@ -18,12 +18,12 @@ const MAX_MEMORY_RATIO: f64 = 1.10;
 /// What the allocator may keep.
 const MEMORY_SLACK_KIB: f64 = 2048.0;
 /// How many more descriptors: connections come and go.
-const MAX_MORE_DESCRIPTORS: f64 = 3.0;
+const MAX_ADDED_DESCRIPTORS: f64 = 3.0;
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is run.
-pub(crate) struct Plan {
+pub(crate) struct SoakPlan {
     /// The program; the daemon's is beside it.
     pub(crate) portero: PathBuf,
     pub(crate) duration: Duration,
@@ -32,7 +32,7 @@ pub(crate) struct Plan {
 }
 
 /// What one window showed.
-pub(crate) struct Window {
+pub(crate) struct SoakWindow {
     pub(crate) calls: usize,
     /// In microseconds.
     p50: f64,
@@ -43,25 +43,25 @@ pub(crate) struct Window {
 }
 
 /// What all windows showed.
-pub(crate) struct Soaked(pub(crate) Vec<Window>);
+pub(crate) struct SoakReport(pub(crate) Vec<SoakWindow>);
 
 /// Runs until the time is over.
-pub(crate) fn run(plan: &Plan) -> Soaked {
+pub(crate) fn run_soak(plan: &SoakPlan) -> SoakReport {
     let home = tempfile::Builder::new().prefix("soak-").tempdir().expect("a directory");
-    configure(home.path(), &plan.portero);
+    write_config(home.path(), &plan.portero);
     let stop = Arc::new(AtomicBool::new(false));
     let times = Arc::new(Mutex::new(Vec::new()));
     let mut pids = Vec::new();
     let mut threads = Vec::new();
     for _ in 0..plan.sessions {
-        let mut agent = Agent::start(home.path(), &plan.portero);
+        let mut agent = SoakAgent::start(home.path(), &plan.portero);
         pids.push(agent.child.id());
         let (stop, times) = (Arc::clone(&stop), Arc::clone(&times));
         threads.push(std::thread::spawn(move || {
             let mut number = 0;
             while !stop.load(Ordering::Relaxed) {
                 let began = Instant::now();
-                agent.call(number);
+                agent.call_tool(number);
                 times.lock().expect("no panic").push(began.elapsed().as_secs_f64() * 1e6);
                 number += 1;
             }
@@ -77,12 +77,12 @@ pub(crate) fn run(plan: &Plan) -> Soaked {
         times.sort_by(f64::total_cmp);
         let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or_default();
         let most = |of: fn(u32) -> f64| pids.iter().map(|pid| of(*pid)).fold(0.0, f64::max);
-        let window = Window {
+        let window = SoakWindow {
             calls: times.len(),
             p50: at(50),
             p99: at(99),
             memory: [most(memory_kib), memory_kib(daemon)],
-            descriptors: [most(descriptors), descriptors(daemon)],
+            descriptors: [most(descriptor_count), descriptor_count(daemon)],
         };
         window.print(began.elapsed());
         windows.push(window);
@@ -91,12 +91,12 @@ pub(crate) fn run(plan: &Plan) -> Soaked {
     for thread in threads {
         thread.join().expect("every answer came");
     }
-    let stopped = command(home.path(), &plan.portero, &["daemon", "stop"]).output().expect("it runs");
+    let stopped = portero_command(home.path(), &plan.portero, &["daemon", "stop"]).output().expect("it runs");
     assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
-    Soaked(windows)
+    SoakReport(windows)
 }
 
-impl Window {
+impl SoakWindow {
     fn print(&self, at: Duration) {
         let Self { calls, p50, p99, memory, descriptors } = self;
         println!(
@@ -111,23 +111,23 @@ impl Window {
     }
 }
 
-impl Soaked {
+impl SoakReport {
     /// Prints how the last third stands to the first; whether descriptors stayed within their bounds, and memory where
     /// it `counts_memory`.
     pub(crate) fn is_flat(&self, counts_memory: bool) -> bool {
         let counted = self.0.get(1..).unwrap_or_default();
         let third = (counted.len() / 3).max(1);
-        let mean = |windows: &[Window], of: &dyn Fn(&Window) -> f64| {
+        let mean = |windows: &[SoakWindow], of: &dyn Fn(&SoakWindow) -> f64| {
             #[expect(clippy::cast_precision_loss, reason = "a few windows")]
             let count = windows.len().max(1) as f64;
             windows.iter().map(of).sum::<f64>() / count
         };
-        let thirds = |of: &dyn Fn(&Window) -> f64| {
+        let thirds = |of: &dyn Fn(&SoakWindow) -> f64| {
             let last = counted.len().saturating_sub(third);
             (mean(&counted[..third.min(counted.len())], of), mean(&counted[last..], of))
         };
         let mut is_flat = true;
-        let mut row = |name: &str, of: &dyn Fn(&Window) -> f64, bound: Option<&dyn Fn(f64) -> f64>| {
+        let mut row = |name: &str, of: &dyn Fn(&SoakWindow) -> f64, bound: Option<&dyn Fn(f64) -> f64>| {
             let (first, last) = thirds(of);
             let holds = bound.is_none_or(|bound| last <= bound(first));
             is_flat &= holds;
@@ -137,7 +137,7 @@ impl Soaked {
         println!("{:<28}{:>12}{:>12}{:>8}", "first third, last third", "first", "last", "ratio");
         let memory: &dyn Fn(f64) -> f64 = &|first| first * MAX_MEMORY_RATIO + MEMORY_SLACK_KIB;
         let memory = counts_memory.then_some(memory);
-        let descriptors: &dyn Fn(f64) -> f64 = &|first| first + MAX_MORE_DESCRIPTORS;
+        let descriptors: &dyn Fn(f64) -> f64 = &|first| first + MAX_ADDED_DESCRIPTORS;
         row("memory of a session, KiB", &|window| window.memory[0], memory);
         row("memory of the daemon, KiB", &|window| window.memory[1], memory);
         row("descriptors of a session", &|window| window.descriptors[0], Some(descriptors));
@@ -148,7 +148,7 @@ impl Soaked {
     }
 }
 
-fn configure(home: &Path, portero: &Path) {
+fn write_config(home: &Path, portero: &Path) {
     let config = home.join("config");
     std::fs::create_dir_all(&config).expect("writable");
     let write = |name: &str, content: Value| {
@@ -164,7 +164,7 @@ fn configure(home: &Path, portero: &Path) {
     write("replacements.json", json!({"replacements": [replacement]}));
 }
 
-fn command(home: &Path, portero: &Path, words: &[&str]) -> Command {
+fn portero_command(home: &Path, portero: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(portero);
     command
         .args(words)
@@ -179,7 +179,7 @@ fn command(home: &Path, portero: &Path, words: &[&str]) -> Command {
 fn daemon_pid(home: &Path, portero: &Path) -> u32 {
     let began = Instant::now();
     loop {
-        let said = command(home, portero, &["status", "--json"]).output().expect("it runs");
+        let said = portero_command(home, portero, &["status", "--json"]).output().expect("it runs");
         let pid =
             serde_json::from_slice::<Value>(&said.stdout).ok().and_then(|status| status["pid"].as_u64());
         if let Some(pid) = pid.and_then(|pid| u32::try_from(pid).ok()) {
@@ -197,21 +197,21 @@ fn memory_kib(pid: u32) -> f64 {
     line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
-fn descriptors(pid: u32) -> f64 {
+fn descriptor_count(pid: u32) -> f64 {
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).unwrap_or_default();
     f64::from(u32::try_from(open).unwrap_or(u32::MAX))
 }
 
 /// One session's client.
-struct Agent {
+struct SoakAgent {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
-impl Agent {
+impl SoakAgent {
     fn start(home: &Path, portero: &Path) -> Self {
-        let mut child = command(home, portero, &["mcp"])
+        let mut child = portero_command(home, portero, &["mcp"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -222,12 +222,12 @@ impl Agent {
         let mut agent = Self { child, input, output };
         let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": {"name": "soak", "version": "1"}});
-        agent.ask(0, "initialize", &hello);
+        agent.request(0, "initialize", &hello);
         agent
     }
 
     /// One call; which kind, its number says.
-    fn call(&mut self, number: u64) {
+    fn call_tool(&mut self, number: u64) {
         let tool = |name: &str, arguments: Value| json!({"name": name, "arguments": arguments});
         let read = json!({"id": 1});
         let (method, params, word) = match number % 8 {
@@ -238,11 +238,11 @@ impl Agent {
             6 => ("tools/call", tool("portero__search_tools", json!({"query": "mail"})), "read_mail"),
             _ => ("tools/list", json!({}), "tools"),
         };
-        let answer = self.ask(number + 1, method, &params);
+        let answer = self.request(number + 1, method, &params);
         assert!(answer.contains(word), "{params}: {answer}");
     }
 
-    fn ask(&mut self, id: u64, method: &str, params: &Value) -> String {
+    fn request(&mut self, id: u64, method: &str, params: &Value) -> String {
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         writeln!(self.input.as_mut().expect("open"), "{request}").expect("the session reads");
         let begin = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},");

@@ -1,46 +1,46 @@
 //! What is typed about calls that wait for a person.
 
 use clap::Args;
-use portero::task::State;
+use portero::task::TaskState;
 
-use super::factors::Confirming;
-use super::values::states;
+use super::auth::ConfirmationArgs;
+use super::value_parsers::state_parser;
 
 #[derive(Debug, Args)]
-pub(crate) struct Tasks {
+pub(crate) struct TasksArgs {
     /// Only tasks in this state
-    #[arg(long, alias = "status", value_name = "STATE", value_parser = states())]
-    pub(crate) state: Option<State>,
+    #[arg(long, alias = "status", value_name = "STATE", value_parser = state_parser())]
+    pub(crate) state: Option<TaskState>,
     /// At most so many, the newest first
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: u32,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Pending {
+pub(crate) struct PendingArgs {
     /// Stay, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line
     #[arg(long)]
     pub(crate) watch: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct OneTask {
+pub(crate) struct TaskIdArgs {
     /// The task's id, or a beginning or end of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Approve {
+pub(crate) struct ApproveArgs {
     /// The task's id, or a beginning or end of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
     #[command(flatten)]
-    pub(crate) confirming: Confirming,
+    pub(crate) confirming: ConfirmationArgs,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Task {
+pub(crate) struct TaskArgs {
     /// The task's id, or a beginning or end of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
@@ -53,7 +53,7 @@ pub(crate) struct Task {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Reject {
+pub(crate) struct RejectArgs {
     /// The task's id, or a beginning or end of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,

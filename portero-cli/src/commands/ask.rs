@@ -5,16 +5,16 @@ use portero::ipc::requests::overrides::CreateRule;
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
-use super::{Context, check};
-use crate::failure::Outcome;
+use super::{CommandContext, check};
+use crate::failure::CommandResult;
 
-pub(super) async fn run(context: &Context, pattern: Pattern) -> Outcome {
-    let daemon = context.daemon().await?;
-    check::note(context, &pattern);
+pub(super) async fn run(context: &CommandContext, pattern: Pattern) -> CommandResult {
+    let daemon = context.connect_daemon().await?;
+    check::hint_unknown_pattern(context, &pattern);
     let ask = CreateRule { pattern, action: Action::RequireApproval, challenge: None };
     let rule = daemon.request(ask).await?;
-    context.output.show(&rule, |out| {
-        out.line(format_args!(
+    context.output.print_value_or_text(&rule, |out| {
+        out.print_line(format_args!(
             "rule {}: what would run of `{}` asks in every session, until a later grant; `portero unrule {}` ends it",
             rule.id, rule.pattern, rule.id
         ))

@@ -2,64 +2,66 @@
 
 use std::fmt::Display;
 
-use portero::confirmed::Change;
+use portero::approved_config::ConfigChange;
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
-use portero::ipc::{Waiting, Width};
+use portero::ipc::{Risk, Waiting};
 use portero::policy::Action;
 use serde_json::json;
 
-use super::{Context, rules};
-use crate::args::{ConfigCommand, Confirming};
-use crate::daemon::Daemon;
-use crate::failure::{Failure, Outcome};
-use crate::output::visible;
-use crate::widen;
+use super::{CommandContext, rules};
+use crate::args::{ConfigCommand, ConfirmationArgs};
+use crate::daemon::DaemonClient;
+use crate::elevate;
+use crate::failure::{CommandFailure, CommandResult};
+use crate::output::escape_hidden;
 
-pub(super) async fn run(context: &Context, command: ConfigCommand) -> Outcome {
+pub(super) async fn run(context: &CommandContext, command: ConfigCommand) -> CommandResult {
     match command {
-        ConfigCommand::Diff => diff(context).await,
-        ConfigCommand::Confirm(confirming) => confirm(context, confirming).await,
+        ConfigCommand::Diff => show_diff(context).await,
+        ConfigCommand::Confirm(confirming) => confirm_config(context, confirming).await,
     }
 }
 
-async fn diff(context: &Context) -> Outcome {
-    let waiting = ask(&context.daemon().await?).await?;
-    context.output.show(&waiting, |out| lines(&waiting).iter().try_for_each(|line| out.line(line)))?;
-    Ok(())
-}
-
-async fn confirm(context: &Context, confirming: Confirming) -> Outcome {
-    let daemon = context.daemon().await?;
-    let mut terminal =
-        widen::begin_either(&daemon, "confirming a configuration", confirming.telegram).await?;
-    let waiting = ask(&daemon).await?;
-    for line in lines(&waiting) {
-        terminal.say(line)?;
-    }
-    if !waiting.changes.waits() {
-        return Err(Failure::refused("nothing waits; the configuration is in force as it stands"));
-    }
-    let confirm = |challenge| ConfirmConfig { shown: waiting.shown.clone(), challenge };
-    let act = ("put all of this in force", Width::CONFIG);
-    let confirmed = widen::ask(&daemon, &mut terminal, act, confirm).await?;
-    context.output.show(&json!({"confirmed": confirmed}), |out| {
-        out.line("confirmed; the configuration is in force as it stood")
+async fn show_diff(context: &CommandContext) -> CommandResult {
+    let waiting = fetch_config_changes(&context.connect_daemon().await?).await?;
+    context.output.print_value_or_text(&waiting, |out| {
+        describe_changes(&waiting).iter().try_for_each(|line| out.print_line(line))
     })?;
     Ok(())
 }
 
-async fn ask(daemon: &Daemon) -> Outcome<Waiting> {
+async fn confirm_config(context: &CommandContext, confirming: ConfirmationArgs) -> CommandResult {
+    let daemon = context.connect_daemon().await?;
+    let mut terminal =
+        elevate::open_prompt(&daemon, "confirming a configuration", confirming.telegram).await?;
+    let waiting = fetch_config_changes(&daemon).await?;
+    for line in describe_changes(&waiting) {
+        terminal.print_line(line)?;
+    }
+    if !waiting.changes.has_pending() {
+        return Err(CommandFailure::refused("nothing waits; the configuration is in force as it stands"));
+    }
+    let confirm = |challenge| ConfirmConfig { shown: waiting.shown.clone(), challenge };
+    let act = ("put all of this in force", Risk::CONFIG);
+    let confirmed = elevate::send_confirmed(&daemon, &mut terminal, act, confirm).await?;
+    context.output.print_value_or_text(&json!({"confirmed": confirmed}), |out| {
+        out.print_line("confirmed; the configuration is in force as it stood")
+    })?;
+    Ok(())
+}
+
+async fn fetch_config_changes(daemon: &DaemonClient) -> CommandResult<Waiting> {
     Ok(*daemon.request(GetConfigChanges).await?)
 }
 
 /// Everything that a person must know before they confirm it.
-fn lines(waiting: &Waiting) -> Vec<String> {
+fn describe_changes(waiting: &Waiting) -> Vec<String> {
     let Waiting { note, changes, tools, shown: _ } = waiting;
-    let mut lines: Vec<String> = note.iter().map(|note| format!("note: {}", visible(note))).collect();
-    let mut section = |title: &str, changes: &[Change]| {
+    let mut lines: Vec<String> = note.iter().map(|note| format!("note: {}", escape_hidden(note))).collect();
+    let mut section = |title: &str, changes: &[ConfigChange]| {
         if !changes.is_empty() {
             lines.push(title.to_owned());
-            lines.extend(changes.iter().map(line));
+            lines.extend(changes.iter().map(describe_change));
         }
     };
     section("Waits for you, since it widens:", &changes.widens);
@@ -68,7 +70,12 @@ fn lines(waiting: &Waiting) -> Vec<String> {
         lines.push("Known tools that would become looser:".to_owned());
         let width = tools.iter().map(|(tool, ..)| tool.to_string().len()).max().unwrap_or(0);
         lines.extend(tools.iter().map(|(tool, is, would_be)| {
-            format!("  {:width$}  {} → {}", tool.to_string(), now(*is), rules::word(*would_be))
+            format!(
+                "  {:width$}  {} → {}",
+                tool.to_string(),
+                current_action(*is),
+                rules::action_name(*would_be)
+            )
         }));
     }
     if lines.is_empty() {
@@ -77,12 +84,12 @@ fn lines(waiting: &Waiting) -> Vec<String> {
     lines
 }
 
-fn line(Change { file, words }: &Change) -> String {
-    format!("  {}: {}", visible(file), visible(words))
+fn describe_change(ConfigChange { file, words }: &ConfigChange) -> String {
+    format!("  {}: {}", escape_hidden(file), escape_hidden(words))
 }
 
 /// A deny stands out.
-fn now(action: Action) -> impl Display {
+fn current_action(action: Action) -> impl Display {
     match action {
         Action::Deny => "DENIED now",
         Action::RequireApproval => "asks now",
@@ -93,14 +100,14 @@ fn now(action: Action) -> impl Display {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portero::confirmed::Changes;
+    use portero::approved_config::ConfigChanges;
 
     #[test]
     fn a_person_sees_what_waits_what_holds_and_which_tools_become_looser() {
-        let change = |file: &str, words: &str| Change { file: file.into(), words: words.into() };
+        let change = |file: &str, words: &str| ConfigChange { file: file.into(), words: words.into() };
         let waiting = Waiting {
             note: None,
-            changes: Changes {
+            changes: ConfigChanges {
                 widens: vec![change("policies.json", "`notes/*`: deny → allow\u{202e}")],
                 narrows: vec![change("mcps.json", "server `old` is not started any more")],
             },
@@ -115,6 +122,6 @@ mod tests {
             "Known tools that would become looser:",
             "  notes/erase  DENIED now → allow",
         ];
-        assert_eq!(lines(&waiting), expected);
+        assert_eq!(describe_changes(&waiting), expected);
     }
 }

@@ -8,24 +8,24 @@ use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::catalog::Catalog;
 use portero::clock::SystemClock;
-use portero::config::{Config, Server};
+use portero::config::{Config, ServerConfig};
 use portero::names::ServerName;
-use portero::server::{Fleet, Launch, Offer, ServerError};
+use portero::server::{LaunchOptions, ServerError, ServerListing, Upstreams};
 use serde::Serialize;
 
-use super::{Context, check, telegram};
-use crate::failure::{Failure, Outcome};
+use super::{CommandContext, check, telegram};
+use crate::failure::{CommandFailure, CommandResult};
 use crate::launch;
-use crate::nearest::nearest;
-use crate::output::visible;
+use crate::output::escape_hidden;
+use crate::suggestions::nearest_match;
 
 /// What stands in a server's place for the bot on Telegram; no server's name holds a blank.
-const BOT: &str = "bot on Telegram";
+const BOT_ENTRY: &str = "bot on Telegram";
 
 /// What was found out about one server, or about the bot.
 #[derive(Debug, Serialize)]
-struct Finding {
-    /// A server's name, or [`BOT`].
+struct ServerFinding {
+    /// A server's name, or [`BOT_ENTRY`].
     server: String,
     /// `ok`, `failed` or `skipped`.
     state: &'static str,
@@ -33,31 +33,32 @@ struct Finding {
     about: String,
     hint: Option<String>,
     /// What its lists hold and the agent's lack, with the reason and what to do.
-    left_out: Vec<LeftOut>,
+    left_out: Vec<OmittedEntry>,
 }
 
 /// Entries of a server's lists that the agent's lack.
 #[derive(Debug, Serialize)]
-struct LeftOut {
+struct OmittedEntry {
     about: String,
     hint: &'static str,
 }
 
-pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome {
+pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> CommandResult {
     // A server that waits for a confirmation is started by nobody.
-    let config = match check::in_force(context) {
+    let config = match check::load_config_in_force(context) {
         Ok(in_force) => in_force.config,
-        Err(_) => check::valid(context)?,
+        Err(_) => check::load_valid_config(context)?,
     };
     let wanted = |name: &ServerName| only.as_ref().is_none_or(|only| only == name);
-    let servers: Vec<Server> = config.servers.iter().filter(|server| wanted(&server.name)).cloned().collect();
+    let servers: Vec<ServerConfig> =
+        config.servers.iter().filter(|server| wanted(&server.name)).cloned().collect();
     let skipped: Vec<_> = config.skipped.iter().filter(|skipped| wanted(&skipped.server)).collect();
     if let (Some(only), true, true) = (&only, servers.is_empty(), skipped.is_empty()) {
-        return Err(unknown(only, &config));
+        return Err(unknown_server(only, &config));
     }
-    let mut findings: Vec<Finding> = skipped
+    let mut findings: Vec<ServerFinding> = skipped
         .iter()
-        .map(|skipped| Finding {
+        .map(|skipped| ServerFinding {
             server: skipped.server.to_string(),
             state: "skipped",
             about: skipped.reason.clone(),
@@ -66,38 +67,55 @@ pub(super) async fn run(context: &Context, only: Option<ServerName>) -> Outcome 
         })
         .collect();
 
-    let anonymizer = Anonymizer::new(&config.replacements)
-        .map_err(|_| Failure::usage("the replacements do not hold together").hint("run `portero check`"))?;
+    let anonymizer = Anonymizer::new(&config.replacements).map_err(|_| {
+        CommandFailure::usage("the replacements do not hold together").with_hint("run `portero check`")
+    })?;
     let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
-    let parts = launch::parts(&context.paths, &config, Arc::clone(&anonymizer), Arc::new(SystemClock))?;
-    findings.extend(examine(servers, parts, &anonymizer, &context.paths).await);
+    let parts =
+        launch::launch_settings(&context.paths, &config, Arc::clone(&anonymizer), Arc::new(SystemClock))?;
+    findings.extend(examine_servers(servers, parts, &anonymizer, &context.paths).await);
 
     let is_empty = findings.is_empty();
     if only.is_none()
-        && let Some(about) = telegram::trouble(context).await
+        && let Some(about) = telegram::find_bot_problem(context).await
     {
         let hint = Some("see `portero status`".to_owned());
-        findings.push(Finding { server: BOT.to_owned(), state: "failed", about, hint, left_out: Vec::new() });
+        findings.push(ServerFinding {
+            server: BOT_ENTRY.to_owned(),
+            state: "failed",
+            about,
+            hint,
+            left_out: Vec::new(),
+        });
     }
 
-    show(context, &findings, is_empty)?;
-    verdict(&findings)
+    print_findings(context, &findings, is_empty)?;
+    fail_on_findings(&findings)
 }
 
-fn show(context: &Context, findings: &[Finding], names_no_server: bool) -> Outcome {
-    context.output.show(&findings, |out| {
+fn print_findings(
+    context: &CommandContext,
+    findings: &[ServerFinding],
+    names_no_server: bool,
+) -> CommandResult {
+    context.output.print_value_or_text(&findings, |out| {
         for finding in findings {
-            out.line(format_args!("{:7} {}: {}", finding.state, finding.server, visible(&finding.about)))?;
+            out.print_line(format_args!(
+                "{:7} {}: {}",
+                finding.state,
+                finding.server,
+                escape_hidden(&finding.about)
+            ))?;
             if let Some(hint) = &finding.hint {
-                out.line(format_args!("          hint: {}", visible(hint)))?;
+                out.print_line(format_args!("          hint: {}", escape_hidden(hint)))?;
             }
             for left_out in &finding.left_out {
-                out.line(format_args!("          {}", visible(&left_out.about)))?;
-                out.line(format_args!("          hint: {}", visible(left_out.hint)))?;
+                out.print_line(format_args!("          {}", escape_hidden(&left_out.about)))?;
+                out.print_line(format_args!("          hint: {}", escape_hidden(left_out.hint)))?;
             }
         }
         if names_no_server {
-            out.talk("mcps.json names no servers");
+            out.print_note("mcps.json names no servers");
         }
         Ok(())
     })?;
@@ -105,12 +123,12 @@ fn show(context: &Context, findings: &[Finding], names_no_server: bool) -> Outco
 }
 
 /// Refuses where anything does not work, and says how much.
-fn verdict(findings: &[Finding]) -> Outcome {
+fn fail_on_findings(findings: &[ServerFinding]) -> CommandResult {
     let ill = findings.iter().filter(|finding| finding.state != "ok").count();
     if ill == 0 {
         return Ok(());
     }
-    let bot = findings.iter().any(|finding| finding.server == BOT);
+    let bot = findings.iter().any(|finding| finding.server == BOT_ENTRY);
     let what = match (ill - usize::from(bot), bot) {
         (0, _) => "the bot on Telegram does".to_owned(),
         (1, false) => "1 server does".to_owned(),
@@ -118,34 +136,34 @@ fn verdict(findings: &[Finding]) -> Outcome {
         (1, true) => "1 server and the bot on Telegram do".to_owned(),
         (servers, true) => format!("{servers} servers and the bot on Telegram do"),
     };
-    Err(Failure::refused(format!("{what} not work")))
+    Err(CommandFailure::refused(format!("{what} not work")))
 }
 
-fn unknown(only: &ServerName, config: &Config) -> Failure {
-    let failure = Failure::usage(format!("`{only}` is not in mcps.json, or is disabled"));
+fn unknown_server(only: &ServerName, config: &Config) -> CommandFailure {
+    let failure = CommandFailure::usage(format!("`{only}` is not in mcps.json, or is disabled"));
     let skipped = config.skipped.iter().map(|skipped| skipped.server.as_str());
     let names: Vec<&str> = config.servers.iter().map(|server| server.name.as_str()).chain(skipped).collect();
-    match nearest(only.as_str(), names.iter().copied()) {
-        Some(near) => failure.hint(format!("did you mean `{near}`?")),
-        None if names.is_empty() => failure.hint("mcps.json names no servers"),
-        None => failure.hint(format!("mcps.json names {}", names.join(", "))),
+    match nearest_match(only.as_str(), names.iter().copied()) {
+        Some(near) => failure.with_hint(format!("did you mean `{near}`?")),
+        None if names.is_empty() => failure.with_hint("mcps.json names no servers"),
+        None => failure.with_hint(format!("mcps.json names {}", names.join(", "))),
     }
 }
 
 /// Starts the servers side by side and asks each for its lists.
-async fn examine(
-    servers: Vec<Server>,
-    parts: Launch,
+async fn examine_servers(
+    servers: Vec<ServerConfig>,
+    parts: LaunchOptions,
     anonymizer: &ArcSwap<Anonymizer>,
     paths: &portero::paths::Paths,
-) -> Vec<Finding> {
-    let (fleet, _events) = Fleet::new(servers.clone(), parts);
-    let look = |server: Server| {
+) -> Vec<ServerFinding> {
+    let (fleet, _events) = Upstreams::new(servers.clone(), parts);
+    let look = |server: ServerConfig| {
         let fleet = &fleet;
         async move {
             let begin = Instant::now();
-            let offered = fleet.offer(&server.name).await;
-            finding(&server, offered, begin.elapsed(), anonymizer, paths)
+            let offered = fleet.fetch_listing(&server.name).await;
+            server_finding(&server, offered, begin.elapsed(), anonymizer, paths)
         }
     };
     let findings = futures_util::future::join_all(servers.into_iter().map(look)).await;
@@ -153,15 +171,15 @@ async fn examine(
     findings
 }
 
-fn finding(
-    server: &Server,
-    offered: Result<Offer, ServerError>,
+fn server_finding(
+    server: &ServerConfig,
+    offered: Result<ServerListing, ServerError>,
     took: Duration,
     anonymizer: &ArcSwap<Anonymizer>,
     paths: &portero::paths::Paths,
-) -> Finding {
+) -> ServerFinding {
     match offered {
-        Ok(offer) => Finding {
+        Ok(offer) => ServerFinding {
             server: server.name.to_string(),
             state: "ok",
             about: format!(
@@ -172,11 +190,11 @@ fn finding(
                 took.as_millis()
             ),
             hint: None,
-            left_out: left_out(server, offer, &anonymizer.load()),
+            left_out: omitted_entries(server, offer, &anonymizer.load()),
         },
         Err(error) => {
             let log = paths.server_logs().join(format!("{}.log", server.name));
-            Finding {
+            ServerFinding {
                 server: server.name.to_string(),
                 state: "failed",
                 about: anonymizer.load().conceal_text(&error.to_string()).into_inner(),
@@ -191,9 +209,13 @@ fn finding(
     }
 }
 
-fn left_out(server: &Server, offer: Offer, anonymizer: &Anonymizer) -> Vec<LeftOut> {
+fn omitted_entries(
+    server: &ServerConfig,
+    offer: ServerListing,
+    anonymizer: &Anonymizer,
+) -> Vec<OmittedEntry> {
     let catalog = Catalog::new(std::slice::from_ref(server), None);
-    catalog.set_offer(&server.name, offer);
-    let all = catalog.left_out(&|name| anonymizer.is_private(name));
-    all.iter().map(|one| LeftOut { about: one.describe(anonymizer), hint: one.hint() }).collect()
+    catalog.set_listing(&server.name, offer);
+    let all = catalog.omitted_entries(&|name| anonymizer.is_private(name));
+    all.iter().map(|one| OmittedEntry { about: one.describe(anonymizer), hint: one.hint() }).collect()
 }

@@ -7,21 +7,22 @@ use std::path::Path;
 use clap::{CommandFactory as _, ValueEnum as _};
 use clap_complete::Shell;
 
-use crate::args::{self, Line};
-use crate::failure::{Failure, Outcome};
+use crate::args::{self, CommandLine};
+use crate::failure::{CommandFailure, CommandResult};
 
-pub(super) fn run(args: &args::Generate) -> Outcome {
-    write(&args.directory).map_err(|error| {
-        Failure::refused(format!("could not write to `{}`", args.directory.display())).because(&error)
+pub(super) fn run(args: &args::GenerateArgs) -> CommandResult {
+    write_files(&args.directory).map_err(|error| {
+        CommandFailure::refused(format!("could not write to `{}`", args.directory.display()))
+            .caused_by(&error)
     })
 }
 
-fn write(directory: &Path) -> io::Result<()> {
+fn write_files(directory: &Path) -> io::Result<()> {
     let (completions, man) = (directory.join("completions"), directory.join("man"));
     fs::create_dir_all(&completions)?;
     fs::create_dir_all(&man)?;
     // A fixed width, so that the terminal changes nothing.
-    let mut command = Line::command().term_width(100);
+    let mut command = CommandLine::command().term_width(100);
     for shell in Shell::value_variants() {
         clap_complete::generate_to(*shell, &mut command, "portero", &completions)?;
     }

@@ -5,47 +5,47 @@ use portero::ipc::requests::auth::SetPassphrase;
 use portero::ipc::requests::daemon::GetStatus;
 use serde_json::json;
 
-use super::Context;
+use super::CommandContext;
 use crate::args::PassphraseCommand;
-use crate::failure::{Failure, Outcome};
-use crate::terminal::Terminal;
+use crate::failure::{CommandFailure, CommandResult};
+use crate::terminal::TerminalDevice;
 
 /// The fewest characters.
-const LEAST: usize = 8;
+const MIN_PASSPHRASE_CHARS: usize = 8;
 
-pub(super) async fn run(context: &Context, command: PassphraseCommand) -> Outcome {
+pub(super) async fn run(context: &CommandContext, command: PassphraseCommand) -> CommandResult {
     match command {
-        PassphraseCommand::Set => set(context).await,
+        PassphraseCommand::Set => set_passphrase(context).await,
     }
 }
 
-async fn set(context: &Context) -> Outcome {
-    let mut terminal = Terminal::open("to set the passphrase")?;
-    let daemon = context.daemon().await?;
+async fn set_passphrase(context: &CommandContext) -> CommandResult {
+    let mut terminal = TerminalDevice::open("to set the passphrase")?;
+    let daemon = context.connect_daemon().await?;
     let status = daemon.request(GetStatus).await?;
     let old = match &status.passphrase {
         Some((set, by)) => {
-            terminal.say(format_args!(
+            terminal.print_line(format_args!(
                 "A passphrase was set on {set} by {}. To change it, type it first.",
-                crate::output::visible(by)
+                crate::output::escape_hidden(by)
             ))?;
-            Some(Challenge::new(terminal.passphrase("Present passphrase")?))
+            Some(Challenge::new(terminal.read_passphrase("Present passphrase")?))
         }
         None => None,
     };
-    terminal.say(format_args!(
-        "The passphrase lets you approve, grant and allow. At least {LEAST} characters; keep it from your agent."
+    terminal.print_line(format_args!(
+        "The passphrase lets you approve, grant and allow. At least {MIN_PASSPHRASE_CHARS} characters; keep it from your agent."
     ))?;
-    let passphrase = terminal.passphrase("New passphrase")?;
-    strong(&passphrase)?;
-    if terminal.passphrase("The same again")? != passphrase {
-        return Err(Failure::refused("the two are not the same; nothing changed"));
+    let passphrase = terminal.read_passphrase("New passphrase")?;
+    require_strong(&passphrase)?;
+    if terminal.read_passphrase("The same again")? != passphrase {
+        return Err(CommandFailure::refused("the two are not the same; nothing changed"));
     }
     let changed = old.is_some();
     let new = Challenge::new(passphrase);
     daemon.request(SetPassphrase { old, new }).await?;
-    context.output.show(&json!({"set": true, "changed": changed}), |out| {
-        out.line(if changed {
+    context.output.print_value_or_text(&json!({"set": true, "changed": changed}), |out| {
+        out.print_line(if changed {
             "the passphrase is changed"
         } else {
             "the passphrase is set; from now on an edit of the configuration that widens waits for `portero config \
@@ -55,15 +55,17 @@ async fn set(context: &Context) -> Outcome {
     Ok(())
 }
 
-fn strong(passphrase: &str) -> Outcome {
-    if passphrase.chars().count() < LEAST {
-        return Err(Failure::refused(format!(
-            "a passphrase has at least {LEAST} characters; nothing changed"
+fn require_strong(passphrase: &str) -> CommandResult {
+    if passphrase.chars().count() < MIN_PASSPHRASE_CHARS {
+        return Err(CommandFailure::refused(format!(
+            "a passphrase has at least {MIN_PASSPHRASE_CHARS} characters; nothing changed"
         )));
     }
     let first = passphrase.chars().next();
     if passphrase.chars().all(|character| Some(character) == first) {
-        return Err(Failure::refused("a passphrase of one repeated character is no secret; nothing changed"));
+        return Err(CommandFailure::refused(
+            "a passphrase of one repeated character is no secret; nothing changed",
+        ));
     }
     Ok(())
 }
@@ -74,8 +76,8 @@ mod tests {
 
     #[test]
     fn a_weak_passphrase_is_refused() {
-        assert!(strong("short").is_err());
-        assert!(strong("aaaaaaaaaaaa").is_err());
-        assert!(strong("correct horse").is_ok());
+        assert!(require_strong("short").is_err());
+        assert!(require_strong("aaaaaaaaaaaa").is_err());
+        assert!(require_strong("correct horse").is_ok());
     }
 }

@@ -2,34 +2,36 @@
 
 use portero::ipc::requests::overrides::Pause;
 
-use portero::task::State;
+use portero::task::TaskState;
 use serde_json::json;
 
-use super::{Context, tasks};
-use crate::failure::{Failure, Outcome};
-use crate::output::ago;
+use super::{CommandContext, tasks};
+use crate::failure::{CommandFailure, CommandResult};
+use crate::output::format_age;
 
-pub(super) async fn run(context: &Context) -> Outcome {
-    let daemon = context.daemon().await?;
+pub(super) async fn run(context: &CommandContext) -> CommandResult {
+    let daemon = context.connect_daemon().await?;
     let standing = daemon.request(Pause).await?;
     let Some(since) = standing.paused else {
-        return Err(Failure::refused("the pause was ended again at once").hint("run `portero status`"));
+        return Err(
+            CommandFailure::refused("the pause was ended again at once").with_hint("run `portero status`")
+        );
     };
-    let approved = tasks::list(&daemon, Some(State::Approved), tasks::ALL).await?.len();
-    let executing = tasks::list(&daemon, Some(State::Executing), tasks::ALL).await?.len();
+    let approved = tasks::fetch_tasks(&daemon, Some(TaskState::Approved), tasks::NO_LIMIT).await?.len();
+    let executing = tasks::fetch_tasks(&daemon, Some(TaskState::Executing), tasks::NO_LIMIT).await?.len();
     let value = json!({"paused": since, "approved": approved, "executing": executing});
-    context.output.show(&value, |out| {
-        out.line(format_args!(
+    context.output.print_value_or_text(&value, |out| {
+        out.print_line(format_args!(
             "everything is paused since {}, in every session; `portero resume` ends it",
-            ago(since)
+            format_age(since)
         ))?;
         if approved > 0 {
-            out.line(format_args!(
+            out.print_line(format_args!(
                 "{approved} approved and not started: none starts before that, and each expires as it would have"
             ))?;
         }
         if executing > 0 {
-            out.line(format_args!("{executing} approved and with a server already: they go on"))?;
+            out.print_line(format_args!("{executing} approved and with a server already: they go on"))?;
         }
         Ok(())
     })?;

@@ -3,11 +3,11 @@
 mod replay;
 mod test;
 
-use super::Context;
+use super::CommandContext;
 use crate::args::PolicyCommand;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 
-pub(super) fn run(context: &Context, command: PolicyCommand) -> Outcome {
+pub(super) fn run(context: &CommandContext, command: PolicyCommand) -> CommandResult {
     match command {
         PolicyCommand::Test(args) => test::run(context, &args.file),
         PolicyCommand::Replay(args) => replay::run(context, args.since),

@@ -2,17 +2,17 @@
 
 use portero::ipc::requests::approvals::RejectTask;
 
-use super::{Context, tasks};
+use super::{CommandContext, tasks};
 use crate::args;
-use crate::failure::Outcome;
+use crate::failure::CommandResult;
 
-pub(super) async fn run(context: &Context, args: args::Reject) -> Outcome {
-    let daemon = context.daemon().await?;
-    let waiting = tasks::waiting(&daemon, &args.id).await?;
-    let args::Reject { reason, no_cool_down: for_now, .. } = args;
+pub(super) async fn run(context: &CommandContext, args: args::RejectArgs) -> CommandResult {
+    let daemon = context.connect_daemon().await?;
+    let waiting = tasks::find_waiting_task(&daemon, &args.id).await?;
+    let args::RejectArgs { reason, no_cool_down: for_now, .. } = args;
     let task = daemon.request(RejectTask { task: waiting.id, reason, for_now }).await?;
-    context
-        .output
-        .show(&task, |out| out.line(format_args!("{}: {} is {}", task.id, task.call.tool, task.state)))?;
+    context.output.print_value_or_text(&task, |out| {
+        out.print_line(format_args!("{}: {} is {}", task.id, task.call.tool, task.state))
+    })?;
     Ok(())
 }

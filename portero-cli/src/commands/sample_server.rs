@@ -8,7 +8,7 @@ use portero::files;
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandFailure, CommandResult};
 
 /// The made-up person's real values; `portero try` hides them from the agent.
 pub(crate) const REAL_NAME: &str = "Marta Lindqvist";
@@ -18,18 +18,19 @@ pub(crate) const REAL_EMAIL: &str = "marta.lindqvist@northwind.test";
 pub(crate) const REAL_KEY: &str = "nwk_live_7Qd93xVbT2";
 
 /// Serves until stdin ends.
-pub(crate) fn run(args: &args::SampleServer) -> Outcome {
+pub(crate) fn run(args: &args::SampleServerArgs) -> CommandResult {
     let record = args.record.as_ref().map(|path| {
-        files::append(path)
-            .map_err(|error| Failure::usage(format!("could not open `{}`", path.display())).because(&error))
+        files::open_for_append(path).map_err(|error| {
+            CommandFailure::usage(format!("could not open `{}`", path.display())).caused_by(&error)
+        })
     });
-    let mut server = Server { record: record.transpose()?, mails: mails() };
+    let mut server = MailServer { record: record.transpose()?, mails: sample_mails() };
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let Ok(message) = serde_json::from_str::<Value>(&line?) else { continue };
         let Some(id) = message.get("id").filter(|_| message.get("method").is_some()) else { continue };
         let method = message["method"].as_str().unwrap_or_default();
-        let answer = match server.answer(method, &message["params"]) {
+        let answer = match server.answer_request(method, &message["params"]) {
             Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
             Err((code, text)) => {
                 json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text}})
@@ -41,30 +42,30 @@ pub(crate) fn run(args: &args::SampleServer) -> Outcome {
     Ok(())
 }
 
-struct Server {
+struct MailServer {
     record: Option<File>,
-    mails: Vec<Mail>,
+    mails: Vec<SampleMail>,
 }
 
 /// The text of a result; `Err(Some(…))` for a result that says it is an error, `Err(None)` for an unknown
 /// tool.
-type Answer = Result<String, Option<String>>;
+type ToolAnswer = Result<String, Option<String>>;
 
-struct Mail {
+struct SampleMail {
     id: u64,
     from: String,
     subject: &'static str,
     body: String,
 }
 
-struct Note {
+struct SampleNote {
     id: u64,
     title: &'static str,
     text: String,
 }
 
-impl Server {
-    fn answer(&mut self, method: &str, params: &Value) -> Result<Value, (i32, String)> {
+impl MailServer {
+    fn answer_request(&mut self, method: &str, params: &Value) -> Result<Value, (i32, String)> {
         match method {
             "initialize" => Ok(json!({
                 "protocolVersion": params["protocolVersion"].as_str().filter(|asked| *asked <= "2025-11-25").unwrap_or("2025-11-25"),
@@ -73,12 +74,12 @@ impl Server {
                 "instructions": "Mail and notes of one made-up person.",
             })),
             "ping" => Ok(json!({})),
-            "tools/list" => Ok(json!({"tools": tools()})),
+            "tools/list" => Ok(json!({"tools": tool_definitions()})),
             "tools/call" => {
                 let name = params["name"].as_str().unwrap_or_default();
                 let arguments = &params["arguments"];
-                let answer = self.call(name, arguments);
-                self.write_down(name, arguments, &answer).map_err(|error| (-32603, error.to_string()))?;
+                let answer = self.call_tool(name, arguments);
+                self.record_call(name, arguments, &answer).map_err(|error| (-32603, error.to_string()))?;
                 match answer {
                     Ok(text) => Ok(json!({"content": [{"type": "text", "text": text}]})),
                     Err(Some(text)) => {
@@ -91,35 +92,37 @@ impl Server {
         }
     }
 
-    fn write_down(&mut self, tool: &str, arguments: &Value, answer: &Answer) -> io::Result<()> {
+    fn record_call(&mut self, tool: &str, arguments: &Value, answer: &ToolAnswer) -> io::Result<()> {
         let Some(file) = &mut self.record else { return Ok(()) };
         let answer = answer.as_ref().map_or_else(Clone::clone, |text| Some(text.clone()));
         let line = json!({"tool": tool, "arguments": arguments, "answer": answer});
         file.write_all(format!("{line}\n").as_bytes())
     }
 
-    fn call(&mut self, tool: &str, arguments: &Value) -> Answer {
+    fn call_tool(&mut self, tool: &str, arguments: &Value) -> ToolAnswer {
         let text = |key: &str| arguments[key].as_str().unwrap_or_default();
         match tool {
-            "list_mail" => Ok(lines(self.mails.iter().map(Mail::line))),
+            "list_mail" => Ok(join_lines(self.mails.iter().map(SampleMail::summary))),
             "search_mail" => {
                 let query = text("query").to_lowercase();
-                Ok(lines(
+                Ok(join_lines(
                     self.mails
                         .iter()
-                        .filter(|mail| mail.whole().to_lowercase().contains(&query))
-                        .map(Mail::line),
+                        .filter(|mail| mail.full_text().to_lowercase().contains(&query))
+                        .map(SampleMail::summary),
                 ))
             }
-            "read_mail" => self.find_mail(arguments).map(Mail::whole),
+            "read_mail" => self.find_mail(arguments).map(SampleMail::full_text),
             "send_mail" => Ok(format!("sent to {}: {}\nsigned by {REAL_NAME}", text("to"), text("subject"))),
             "delete_mail" => {
                 let id = self.find_mail(arguments)?.id;
                 self.mails.retain(|mail| mail.id != id);
                 Ok(format!("deleted mail {id}"))
             }
-            "list_notes" => Ok(lines(notes().iter().map(|note| format!("{}: {}", note.id, note.title)))),
-            "read_note" => notes()
+            "list_notes" => {
+                Ok(join_lines(sample_notes().iter().map(|note| format!("{}: {}", note.id, note.title))))
+            }
+            "read_note" => sample_notes()
                 .into_iter()
                 .find(|note| Some(note.id) == arguments["id"].as_u64())
                 .map(|note| format!("{}\n\n{}", note.title, note.text))
@@ -129,7 +132,7 @@ impl Server {
         }
     }
 
-    fn find_mail(&self, arguments: &Value) -> Result<&Mail, Option<String>> {
+    fn find_mail(&self, arguments: &Value) -> Result<&SampleMail, Option<String>> {
         let id = arguments["id"].as_u64();
         self.mails
             .iter()
@@ -138,12 +141,12 @@ impl Server {
     }
 }
 
-impl Mail {
-    fn line(&self) -> String {
+impl SampleMail {
+    fn summary(&self) -> String {
         format!("{}: {} (from {})", self.id, self.subject, self.from)
     }
 
-    fn whole(&self) -> String {
+    fn full_text(&self) -> String {
         format!(
             "From: {}\nTo: {REAL_NAME} <{REAL_EMAIL}>\nSubject: {}\n\n{}",
             self.from, self.subject, self.body
@@ -151,19 +154,19 @@ impl Mail {
     }
 }
 
-fn lines(items: impl Iterator<Item = String>) -> String {
+fn join_lines(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join("\n")
 }
 
-fn mails() -> Vec<Mail> {
+fn sample_mails() -> Vec<SampleMail> {
     vec![
-        Mail {
+        SampleMail {
             id: 1,
             from: "Tomás Rey <tomas@printers.test>".to_owned(),
             subject: "Invoice 4471",
             body: format!("Dear {REAL_NAME},\nplease confirm invoice 4471 (310.50 EUR) by Friday.\nTomás"),
         },
-        Mail {
+        SampleMail {
             id: 2,
             from: format!("{REAL_NAME} <{REAL_EMAIL}>"),
             subject: "Reminder to self",
@@ -172,14 +175,14 @@ fn mails() -> Vec<Mail> {
     ]
 }
 
-fn notes() -> Vec<Note> {
+fn sample_notes() -> Vec<SampleNote> {
     vec![
-        Note { id: 1, title: "Print service", text: format!("account of {REAL_NAME}, key {REAL_KEY}") },
-        Note { id: 2, title: "Groceries", text: "bread, olives, coffee".to_owned() },
+        SampleNote { id: 1, title: "Print service", text: format!("account of {REAL_NAME}, key {REAL_KEY}") },
+        SampleNote { id: 2, title: "Groceries", text: "bread, olives, coffee".to_owned() },
     ]
 }
 
-fn tools() -> Value {
+fn tool_definitions() -> Value {
     let number = json!({"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]});
     let none = json!({"type": "object", "properties": {}});
     let texts = |keys: &[&str]| {

@@ -1,40 +1,40 @@
 //! `portero status`: how things stand.
 
-use portero::ipc::Status;
+use portero::ipc::DaemonStatus;
 use portero::ipc::requests::daemon::GetStatus;
 use portero::names::ServerName;
-use portero::server::Condition;
+use portero::server::ServerCondition;
 use serde_json::json;
 
-use super::{Context, rules, tasks, telegram};
-use crate::failure::Outcome;
-use crate::output::{Output, ago, visible};
+use super::{CommandContext, rules, tasks, telegram};
+use crate::failure::CommandResult;
+use crate::output::{Output, escape_hidden, format_age};
 
-pub(super) async fn run(context: &Context) -> Outcome {
-    let daemon = context.daemon().await?;
+pub(super) async fn run(context: &CommandContext) -> CommandResult {
+    let daemon = context.connect_daemon().await?;
     let status = daemon.request(GetStatus).await?;
     let mut value = json!(status);
-    value["standing"] = rules::json(&status.standing);
-    context.output.show(&value, |out| print(out, &status))?;
+    value["standing"] = rules::overrides_json(&status.standing);
+    context.output.print_value_or_text(&value, |out| print_status(out, &status))?;
     Ok(())
 }
 
-fn print(out: &Output, status: &Status) -> std::io::Result<()> {
+fn print_status(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     rules::print_pause(out, &status.standing)?;
     rules::print_unsaved(out, status.unsaved.as_ref())?;
-    out.line(format_args!(
+    out.print_line(format_args!(
         "daemon      porterod {}, process {}, started {}",
-        visible(&status.build),
+        escape_hidden(&status.build),
         status.pid,
-        ago(status.started)
+        format_age(status.started)
     ))?;
-    out.line(format_args!("config      {}", visible(&status.config.to_string_lossy())))?;
-    out.line(match &status.passphrase {
-        Some((set, by)) => format!("passphrase  set {} ({set}) by {}", ago(*set), visible(by)),
+    out.print_line(format_args!("config      {}", escape_hidden(&status.config.to_string_lossy())))?;
+    out.print_line(match &status.passphrase {
+        Some((set, by)) => format!("passphrase  set {} ({set}) by {}", format_age(*set), escape_hidden(by)),
         None => "passphrase  NOT SET: nothing can be approved at the terminal, and every edit of the configuration counts at once; run `portero passphrase set`".to_owned(),
     })?;
-    out.line(authenticator(status))?;
-    out.line(format_args!(
+    out.print_line(authenticator(status))?;
+    out.print_line(format_args!(
         "waiting     {}",
         match status.pending {
             0 => "nothing".to_owned(),
@@ -43,56 +43,60 @@ fn print(out: &Output, status: &Status) -> std::io::Result<()> {
         }
     ))?;
     for (task, tool, far) in &status.gathering {
-        out.line(format_args!("            {} {tool}: {}", tasks::short(*task), visible(far)))?;
+        out.print_line(format_args!(
+            "            {} {tool}: {}",
+            tasks::short_id(*task),
+            escape_hidden(far)
+        ))?;
     }
-    telegram::print_status(out, &status.telegram)?;
+    telegram::print_telegram_status(out, &status.telegram)?;
     print_counts(out, status)?;
     print_audit(out, status)?;
     for (at, about) in &status.alarms {
-        out.line(format_args!("alarm       {}: {}", ago(*at), visible(about)))?;
+        out.print_line(format_args!("alarm       {}: {}", format_age(*at), escape_hidden(about)))?;
     }
     print_problems(out, status)?;
     print_servers(out, status)?;
     if !status.sessions.is_empty() {
-        out.line("")?;
+        out.print_line("")?;
         let rows = status.sessions.iter().map(|(id, project)| {
             let mut agents = status.agent_sessions.iter().filter(|(of, _)| of == id);
             let agent = agents.next().map_or_else(|| "-".to_owned(), |(_, agent)| agent.to_string());
             [id.to_string(), agent, project.as_str().to_owned()]
         });
-        out.table(["SESSION", "OF THE AGENT'S", "PROJECT"], rows.collect())?;
+        out.print_table(["SESSION", "OF THE AGENT'S", "PROJECT"], rows.collect())?;
     }
     if !status.standing.rules.is_empty() || !status.standing.grants.is_empty() {
-        out.line("")?;
-        rules::table(out, &status.standing, status.unsaved.as_ref())?;
+        out.print_line("")?;
+        rules::print_overrides(out, &status.standing, status.unsaved.as_ref())?;
     }
     Ok(())
 }
 
-fn print_counts(out: &Output, status: &Status) -> std::io::Result<()> {
+fn print_counts(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     let counts = status.counts;
-    out.line(format_args!(
+    out.print_line(format_args!(
         "calls       {} done, {} failed, {} refused, {} asked, since the daemon started",
         counts.done, counts.failed, counts.refused, counts.asked
     ))?;
     match &status.counts_lack {
-        Some(lack) => out.line(format_args!("            at least: {}", visible(lack))),
+        Some(lack) => out.print_line(format_args!("            at least: {}", escape_hidden(lack))),
         None => Ok(()),
     }
 }
 
-fn authenticator(status: &Status) -> String {
+fn authenticator(status: &DaemonStatus) -> String {
     match &status.totp {
         Some(totp) if totp.is_outdated => format!(
             "totp        CANNOT BE USED: an earlier version of Portero enrolled it {}, and this one cannot open it; \
              `portero totp remove` removes it with the passphrase alone, then enrol it anew",
-            ago(totp.since)
+            format_age(totp.since)
         ),
         Some(totp) => format!(
             "totp        enrolled {} ({}) by {}, {} recovery codes left",
-            ago(totp.since),
+            format_age(totp.since),
             totp.since,
-            visible(&totp.by),
+            escape_hidden(&totp.by),
             totp.recovery
         ),
         None => {
@@ -102,25 +106,27 @@ fn authenticator(status: &Status) -> String {
     }
 }
 
-fn print_audit(out: &Output, status: &Status) -> std::io::Result<()> {
+fn print_audit(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     let Some(audit) = &status.audit else { return Ok(()) };
     let since = audit.oldest.map(|at| format!(", since {}", at.strftime("%Y-%m-%d"))).unwrap_or_default();
     let verified = match audit.verified {
-        Some(at) => format!("verified {}", ago(at)),
+        Some(at) => format!("verified {}", format_age(at)),
         None => "not verified since the daemon started".to_owned(),
     };
     let files = if audit.segments == 1 { "file" } else { "files" };
     match &audit.unread {
-        Some(problem) => out.line(format_args!("audit       {}; {verified}", visible(problem)))?,
-        None => out.line(format_args!(
+        Some(problem) => {
+            out.print_line(format_args!("audit       {}; {verified}", escape_hidden(problem)))?
+        }
+        None => out.print_line(format_args!(
             "audit       {} {files}, {}{since}; {verified}",
             audit.segments,
-            megabytes(audit.bytes)
+            format_megabytes(audit.bytes)
         ))?,
     }
     if audit.problems > 0 {
         let files = if audit.problems == 1 { "FILE WAS" } else { "FILES WERE" };
-        out.line(format_args!(
+        out.print_line(format_args!(
             "            {} {files} CHANGED, CUT OR REMOVED: run `portero logs verify`",
             audit.problems
         ))?;
@@ -128,20 +134,20 @@ fn print_audit(out: &Output, status: &Status) -> std::io::Result<()> {
     Ok(())
 }
 
-fn megabytes(bytes: u64) -> String {
+fn format_megabytes(bytes: u64) -> String {
     format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }
 
 /// The daemon's servers; each session runs its own of those that are not shared.
-fn print_servers(out: &Output, status: &Status) -> std::io::Result<()> {
+fn print_servers(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     if !status.servers.is_empty() {
-        out.line("")?;
+        out.print_line("")?;
         let rows = status.servers.iter().map(|health| {
             let condition = match &health.condition {
-                Condition::Idle => "idle".to_owned(),
-                Condition::Starting => "starting".to_owned(),
-                Condition::Ready => "ready".to_owned(),
-                Condition::Failed(reason) => format!("failed: {reason}"),
+                ServerCondition::Idle => "idle".to_owned(),
+                ServerCondition::Starting => "starting".to_owned(),
+                ServerCondition::Ready => "ready".to_owned(),
+                ServerCondition::Failed(reason) => format!("failed: {reason}"),
             };
             let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
             [
@@ -151,35 +157,37 @@ fn print_servers(out: &Output, status: &Status) -> std::io::Result<()> {
                 number(health.tools.map(|tools| tools.to_string())),
             ]
         });
-        out.table(["SERVER", "IN THE DAEMON", "PROCESS", "TOOLS"], rows.collect())?;
+        out.print_table(["SERVER", "IN THE DAEMON", "PROCESS", "TOOLS"], rows.collect())?;
     }
     Ok(())
 }
 
 /// What is wrong with the configuration; a skipped server only once.
-fn print_problems(out: &Output, status: &Status) -> std::io::Result<()> {
+fn print_problems(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     if status.config_waits > 0 {
         let changes = match status.config_waits {
             1 => "1 change of the configuration waits".to_owned(),
             count => format!("{count} changes of the configuration wait"),
         };
-        out.line(format_args!("unconfirmed {changes} for you, not in force; see `portero config diff`"))?;
+        out.print_line(format_args!(
+            "unconfirmed {changes} for you, not in force; see `portero config diff`"
+        ))?;
     }
     if !status.config_valid {
-        out.line("            NOT VALID as it is now: the last valid one stays in force")?;
+        out.print_line("            NOT VALID as it is now: the last valid one stays in force")?;
     }
     for problem in &status.config_problems {
-        out.line(format_args!("problem     {}", visible(problem)))?;
+        out.print_line(format_args!("problem     {}", escape_hidden(problem)))?;
     }
     let told = |server: &ServerName| {
         let words = format!("server `{server}` is skipped");
         status.config_problems.iter().any(|problem| problem.contains(&words))
     };
     for (server, reason) in status.skipped.iter().filter(|(server, _)| !told(server)) {
-        out.line(format_args!("skipped     {server}: {}; see `portero check`", visible(reason)))?;
+        out.print_line(format_args!("skipped     {server}: {}; see `portero check`", escape_hidden(reason)))?;
     }
     for (server, words) in &status.left_out {
-        out.line(format_args!("left out    {server}: {}", visible(words)))?;
+        out.print_line(format_args!("left out    {server}: {}", escape_hidden(words)))?;
     }
     Ok(())
 }

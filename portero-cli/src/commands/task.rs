@@ -4,37 +4,37 @@ use std::fmt::Write as _;
 
 use portero::call::{Call, Method};
 use portero::ipc::requests::approvals::RevealTask;
-use portero::ipc::{RealTask, Width};
-use portero::json::readable::readable;
-use portero::json::{Object, RawJson};
+use portero::ipc::{RealTask, Risk};
+use portero::json::pretty::pretty_print;
+use portero::json::{RawJson, RawObject};
 use portero::task::Task;
 
-use super::{Context, tasks};
+use super::{CommandContext, tasks};
 use crate::args;
-use crate::daemon::Daemon;
-use crate::failure::Outcome;
-use crate::output::{quoted, visible};
-use crate::widen;
+use crate::daemon::DaemonClient;
+use crate::elevate;
+use crate::failure::CommandResult;
+use crate::output::{escape_hidden, quote_block};
 
-pub(super) async fn run(context: &Context, args: &args::Task) -> Outcome {
-    let daemon = context.daemon().await?;
-    let task = tasks::find(&daemon, &args.id, None).await?;
+pub(super) async fn run(context: &CommandContext, args: &args::TaskArgs) -> CommandResult {
+    let daemon = context.connect_daemon().await?;
+    let task = tasks::find_task(&daemon, &args.id, None).await?;
     if args.real {
-        return show_real(&daemon, &task, args.telegram).await;
+        return show_real_values(&daemon, &task, args.telegram).await;
     }
-    context.output.show(&task, |out| out.line(describe(&task)))?;
+    context.output.print_value_or_text(&task, |out| out.print_line(describe_task(&task)))?;
     Ok(())
 }
 
 /// Shows the real values on the terminal device: never on stdout, where a program could read them.
-async fn show_real(daemon: &Daemon, task: &Task, telegram: bool) -> Outcome {
-    let mut terminal = widen::begin_either(daemon, "to show real values", telegram).await?;
-    terminal.say(describe(task))?;
+async fn show_real_values(daemon: &DaemonClient, task: &Task, telegram: bool) -> CommandResult {
+    let mut terminal = elevate::open_prompt(daemon, "to show real values", telegram).await?;
+    terminal.print_line(describe_task(task))?;
     let act = format!("show here what {} really gets and answers", task.call.tool.server);
     let real = |challenge| RevealTask { task: task.id, challenge };
-    let real = widen::ask(daemon, &mut terminal, (&act, Width::One), real).await?;
+    let real = elevate::send_confirmed(daemon, &mut terminal, (&act, Risk::Low), real).await?;
     let RealTask { params, meta, result, error } = &*real;
-    terminal.say(format_args!("\nREAL VALUES, as {} sees them", task.call.tool.server))?;
+    terminal.print_line(format_args!("\nREAL VALUES, as {} sees them", task.call.tool.server))?;
     let blocks = [
         ("params", Some(params)),
         ("_meta", meta.as_ref()),
@@ -43,17 +43,17 @@ async fn show_real(daemon: &Daemon, task: &Task, telegram: bool) -> Outcome {
     ];
     for (title, json) in blocks {
         if let Some(json) = json {
-            terminal.say(format_args!("{title}\n{}", quoted(&readable(json.expose()))))?;
+            terminal.print_line(format_args!("{title}\n{}", quote_block(&pretty_print(json.expose()))))?;
         }
     }
     Ok(())
 }
 
 /// Everything about a task; what an agent or a server wrote stands whole, behind a bar.
-pub(super) fn describe(task: &Task) -> String {
+pub(super) fn describe_task(task: &Task) -> String {
     let mut text = String::new();
     let mut field = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:9} {}", visible(value));
+        let _ = writeln!(text, "{name:9} {}", escape_hidden(value));
     };
     field("task", &task.id.to_string());
     field("state", task.state.as_str());
@@ -66,10 +66,10 @@ pub(super) fn describe(task: &Task) -> String {
     for quorum in &task.quorums {
         field("needs", &quorum.to_string());
     }
-    if let Some(far) = task.progress() {
+    if let Some(far) = task.quorum_progress() {
         field("has", &far);
     } else if !task.votes.is_empty() {
-        field("by", &portero::policy::quorum::voters(&task.votes));
+        field("by", &portero::policy::quorum::describe_voters(&task.votes));
     }
     field("project", task.origin.principal.as_str());
     // Where its server runs: what is approved runs there, whatever the project is called.
@@ -90,12 +90,12 @@ pub(super) fn describe(task: &Task) -> String {
         field("again as", &later.to_string());
     }
     let mut block = |title: &str, json: &str| {
-        let _ = writeln!(text, "{title}\n{}", quoted(&readable(json)));
+        let _ = writeln!(text, "{title}\n{}", quote_block(&pretty_print(json)));
     };
     if let Some(arguments) = task.call.arguments() {
         block("arguments", arguments.get());
     }
-    if let Some(beside) = beside_arguments(&task.call) {
+    if let Some(beside) = other_params(&task.call) {
         block("beside the arguments, for the server too", beside.get());
     }
     if let Some(meta) = &task.call.meta {
@@ -112,9 +112,9 @@ pub(super) fn describe(task: &Task) -> String {
 }
 
 /// Why nobody can approve this task alone, where several people have to on Telegram.
-pub(super) fn several(task: &Task) -> Option<String> {
+pub(super) fn explain_quorum(task: &Task) -> Option<String> {
     let wanted: Vec<String> = task.quorums.iter().map(ToString::to_string).collect();
-    let far = task.progress()?;
+    let far = task.quorum_progress()?;
     Some(format!(
         "{} takes {} on Telegram, and has {far}; a terminal is none of these people",
         task.call.tool,
@@ -123,11 +123,11 @@ pub(super) fn several(task: &Task) -> Option<String> {
 }
 
 /// What the server gets beside the tool's name and its arguments, if anything.
-fn beside_arguments(call: &Call) -> Option<RawJson> {
-    let whole = Object::read(call.params.get()).ok()?;
+fn other_params(call: &Call) -> Option<RawJson> {
+    let whole = RawObject::read(call.params.get()).ok()?;
     match call.method {
         Method::CallTool | Method::GetPrompt => {
-            let beside = whole.without(|key| matches!(key, "name" | "arguments"));
+            let beside = whole.without_members(|key| matches!(key, "name" | "arguments"));
             (!beside.is_empty()).then(|| beside.to_raw())
         }
         // Their arguments are the whole already.
@@ -163,17 +163,17 @@ mod tests {
             });
             serde_json::from_str(&text.to_string()).unwrap()
         };
-        assert!(!describe(&task("/work")).contains("runs in"));
+        assert!(!describe_task(&task("/work")).contains("runs in"));
         assert!(
-            describe(&task("/tmp/trap\nproject   /work")).contains("runs in   /tmp/trap⏎project   /work")
+            describe_task(&task("/tmp/trap\nproject   /work"))
+                .contains("runs in   /tmp/trap⏎project   /work")
         );
     }
 
     #[test]
     fn what_stands_beside_the_arguments_is_not_hidden() {
-        assert!(beside_arguments(&call(r#"{"name":"send_mail","arguments":{}}"#)).is_none());
-        let beside =
-            beside_arguments(&call(r#"{"name":"send_mail","arguments":{},"task":{"ttl":1}}"#)).unwrap();
+        assert!(other_params(&call(r#"{"name":"send_mail","arguments":{}}"#)).is_none());
+        let beside = other_params(&call(r#"{"name":"send_mail","arguments":{},"task":{"ttl":1}}"#)).unwrap();
         assert_eq!(beside.get(), r#"{"task":{"ttl":1}}"#);
     }
 }

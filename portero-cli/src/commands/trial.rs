@@ -2,8 +2,8 @@
 //! agent saw beside what the server got. Each step is checked; the exit code tells whether all held.
 
 mod agent;
-mod scene;
-mod story;
+mod narrator;
+mod trial_directory;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -16,130 +16,140 @@ use serde::Serialize;
 
 use super::sample_server::{REAL_EMAIL, REAL_KEY, REAL_NAME};
 use crate::args;
-use crate::daemon::Daemon;
-use crate::failure::{Failure, Outcome};
+use crate::daemon::DaemonClient;
+use crate::failure::{CommandFailure, CommandResult};
 use crate::output::Output;
-use crate::signals::End;
-use scene::Scene;
-use story::Story;
+use crate::signals::TerminationSignals;
+use narrator::Narrator;
+use trial_directory::TrialDirectory;
 
 /// One thing that must hold.
 #[derive(Debug, Serialize)]
-struct Check {
+struct TrialCheck {
     what: &'static str,
     holds: bool,
 }
 
 /// Whether the person at the keyboard says yes.
-enum Person {
+enum TrialApprover {
     /// Asked on the terminal.
     AtKeyboard,
     /// Says yes to everything.
     Unattended,
 }
 
-pub(super) async fn run(args: args::Try, output: Output) -> Outcome {
+pub(super) async fn run(args: args::TryArgs, output: Output) -> CommandResult {
     let person = match (args.yes, std::io::stdin().is_terminal()) {
-        (true, _) => Person::Unattended,
-        (false, true) => Person::AtKeyboard,
+        (true, _) => TrialApprover::Unattended,
+        (false, true) => TrialApprover::AtKeyboard,
         (false, false) => {
-            return Err(Failure::usage("`portero try` asks you to approve a call, and stdin is no terminal")
-                .hint("run it in a terminal, or run `portero try --yes`"));
+            return Err(CommandFailure::usage(
+                "`portero try` asks you to approve a call, and stdin is no terminal",
+            )
+            .with_hint("run it in a terminal, or run `portero try --yes`"));
         }
     };
     // From before there is anything to clean up. What has begun to start is waited for, so that it can be ended.
-    let mut end = End::listen();
-    let scene = Scene::set()?;
-    let story = Story::new(&output);
-    story.opening(&scene)?;
-    let (daemon, _tied) = Daemon::tied(&scene.paths).await?;
+    let mut end = TerminationSignals::listen();
+    let scene = TrialDirectory::create()?;
+    let story = Narrator::new(&output);
+    story.tell_opening(&scene)?;
+    let (daemon, _tied) = DaemonClient::start_tied_daemon(&scene.paths).await?;
     let played = tokio::select! {
         biased;
-        () = end.told() => Err(Failure::refused("the trial was interrupted")),
-        played = play(&story, &scene, &person, &daemon) => played,
+        () = end.recv() => Err(CommandFailure::refused("the trial was interrupted")),
+        played = play_trial(&story, &scene, &person, &daemon) => played,
     };
     let stopped = daemon.stop(&scene.paths).await;
     let checks = played?;
     stopped?;
 
     let failed = checks.iter().filter(|check| !check.holds).count();
-    output.show(&checks, |_| Ok(()))?;
+    output.print_value_or_text(&checks, |_| Ok(()))?;
     if failed == 0 {
         return Ok(());
     }
-    Err(Failure::refused(format!("{failed} of {} checks of the trial did not hold", checks.len()))
-        .hint("this should never happen; please report it with the output above"))
+    Err(CommandFailure::refused(format!("{failed} of {} checks of the trial did not hold", checks.len()))
+        .with_hint("this should never happen; please report it with the output above"))
 }
 
-async fn play(story: &Story<'_>, scene: &Scene, person: &Person, daemon: &Daemon) -> Outcome<Vec<Check>> {
+async fn play_trial(
+    story: &Narrator<'_>,
+    scene: &TrialDirectory,
+    person: &TrialApprover,
+    daemon: &DaemonClient,
+) -> CommandResult<Vec<TrialCheck>> {
     // The person's passphrase in this trial; the agent's side never learns it.
     let passphrase = format!("{}{}", TaskId::fresh(), TaskId::fresh());
     let new = Challenge::new(passphrase.clone());
     daemon.request(SetPassphrase { old: None, new }).await?;
 
-    let mut agent = agent::Agent::connect(&scene.paths, &scene.project()).await?;
-    story.lists(&mut agent).await?;
-    story.reads(&mut agent, scene).await?;
-    let task = story.sends(&mut agent).await?;
-    let before = count(scene, "send_mail")?;
-    let approved = decide(story, person, daemon, task, passphrase).await?;
-    let fetched = story.fetches(&mut agent, scene, task, approved).await?;
-    let refused = story.deletes(&mut agent).await?;
-    let heard = agent.leave().await?;
+    let mut agent = agent::TrialAgent::connect(&scene.paths, &scene.project_directory()).await?;
+    story.play_listing(&mut agent).await?;
+    story.play_reading(&mut agent, scene).await?;
+    let task = story.play_sending(&mut agent).await?;
+    let before = count_received(scene, "send_mail")?;
+    let approved = decide_task(story, person, daemon, task, passphrase).await?;
+    let fetched = story.play_fetching(&mut agent, scene, task, approved).await?;
+    let refused = story.play_deleting(&mut agent).await?;
+    let heard = agent.close().await?;
 
-    let entries = audit::read(&scene.paths.audit(), &audit::Filter::default())
-        .map_err(|error| Failure::refused("could not read the audit").because(&error))?;
-    story.audit(&entries.entries)?;
+    let entries = audit::read_log(&scene.paths.audit(), &audit::RecordFilter::default())
+        .map_err(|error| CommandFailure::refused("could not read the audit").caused_by(&error))?;
+    story.tell_audit(&entries.entries)?;
     let chain = audit::verify(&scene.paths.audit())
-        .map_err(|error| Failure::refused("could not read the audit").because(&error))?;
+        .map_err(|error| CommandFailure::refused("could not read the audit").caused_by(&error))?;
 
-    let received = scene.received()?;
+    let received = scene.received_calls()?;
     let sent: Vec<_> = received.iter().filter(|call| call.tool == "send_mail").collect();
     let signed = sent.iter().all(|call| {
         let text = call.arguments.to_string();
-        text.contains(REAL_NAME) && !text.contains(scene::FAKE_NAME)
+        text.contains(REAL_NAME) && !text.contains(trial_directory::FAKE_NAME)
     });
     let leaked = [REAL_NAME, REAL_EMAIL, REAL_KEY].iter().any(|real| heard.contains(real));
     let told = received.iter().any(|call| call.answer.contains(REAL_NAME));
     let checks = vec![
-        Check { what: "no real value reached the agent", holds: told && !leaked },
-        Check { what: "the mail was not sent before you decided", holds: before == 0 },
-        Check {
+        TrialCheck { what: "no real value reached the agent", holds: told && !leaked },
+        TrialCheck { what: "the mail was not sent before you decided", holds: before == 0 },
+        TrialCheck {
             what: if approved { "exactly one mail was sent" } else { "no mail was sent" },
             holds: sent.len() == usize::from(approved),
         },
-        Check { what: "the server got the real name, not the fake one", holds: signed },
-        Check { what: "the agent fetched what came of it", holds: fetched },
-        Check {
+        TrialCheck { what: "the server got the real name, not the fake one", holds: signed },
+        TrialCheck { what: "the agent fetched what came of it", holds: fetched },
+        TrialCheck {
             what: "the delete was refused and never reached the server",
             holds: refused && !received.iter().any(|call| call.tool == "delete_mail"),
         },
-        Check { what: "the audit's hash chain holds", holds: chain.holds() && !entries.entries.is_empty() },
+        TrialCheck {
+            what: "the audit's hash chain holds",
+            holds: chain.is_intact() && !entries.entries.is_empty(),
+        },
     ];
-    story.ending(&checks)?;
+    story.tell_ending(&checks)?;
     Ok(checks)
 }
 
-fn count(scene: &Scene, tool: &str) -> Outcome<usize> {
-    Ok(scene.received()?.iter().filter(|call| call.tool == tool).count())
+fn count_received(scene: &TrialDirectory, tool: &str) -> CommandResult<usize> {
+    Ok(scene.received_calls()?.iter().filter(|call| call.tool == tool).count())
 }
 
 /// The person decides; the daemon is told the way any terminal tells it.
-async fn decide(
-    story: &Story<'_>,
-    person: &Person,
-    daemon: &Daemon,
+async fn decide_task(
+    story: &Narrator<'_>,
+    person: &TrialApprover,
+    daemon: &DaemonClient,
     task: TaskId,
     passphrase: String,
-) -> Outcome<bool> {
+) -> CommandResult<bool> {
     let waiting = daemon.request(GetTask { task }).await?;
-    story.waiting(&waiting)?;
+    story.tell_waiting(&waiting)?;
     let yes = match person {
-        Person::Unattended => {
-            story.say("   Run exactly this, once? [y/n] y   (--yes)")?;
+        TrialApprover::Unattended => {
+            story.print_line("   Run exactly this, once? [y/n] y   (--yes)")?;
             true
         }
-        Person::AtKeyboard => asked().await?,
+        TrialApprover::AtKeyboard => ask_at_keyboard().await?,
     };
     if yes {
         daemon.request(ApproveTask { task, challenge: Challenge::new(passphrase) }).await?;
@@ -150,7 +160,7 @@ async fn decide(
 }
 
 /// Asks at the keyboard until the answer is yes or no.
-async fn asked() -> Outcome<bool> {
+async fn ask_at_keyboard() -> CommandResult<bool> {
     loop {
         let mut out = anstream::stderr().lock();
         write!(out, "   Run exactly this, once? [y/n] ")?;
@@ -162,8 +172,8 @@ async fn asked() -> Outcome<bool> {
         });
         let (read, line) = typed
             .await
-            .map_err(|error| Failure::refused("could not read your answer").because(&error))?
-            .map_err(|error| Failure::refused("could not read your answer").because(&error))?;
+            .map_err(|error| CommandFailure::refused("could not read your answer").caused_by(&error))?
+            .map_err(|error| CommandFailure::refused("could not read your answer").caused_by(&error))?;
         match (read, line.trim().to_ascii_lowercase().as_str()) {
             (0, _) | (_, "n" | "no") => return Ok(false),
             (_, "y" | "yes") => return Ok(true),

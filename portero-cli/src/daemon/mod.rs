@@ -1,52 +1,52 @@
 //! The way to `porterod`: find it, start it, connect to it, stop it.
 
-mod end;
 mod ending;
-mod find;
+mod peer_program;
+mod program_path;
 mod start;
-mod trust;
+mod terminate;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use portero::approved_config;
 use portero::config;
-use portero::confirmed;
-use portero::files::{self, Links};
-use portero::identity::Nonce;
+use portero::files::{self, SymlinkMode};
 use portero::ipc::requests::daemon::StopDaemon;
 use portero::ipc::{
-    self, AskError, Client, ConnectError, Disclosed, Hello, Peer, Probe, Process, Push, Request, SendError,
-    Welcome,
+    self, ConnectError, DisclosedSecret, Hello, IpcClient, PeerProcess, PeerRole, ProbeResult, PushMessage,
+    Request, RequestError, SendError, Welcome,
 };
 use portero::paths::Paths;
+use portero::store_identity::Nonce;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandFailure, CommandResult};
 use ending::Ending;
 
-pub(crate) use end::end;
-pub(crate) use find::find;
-pub(crate) use start::{StartError, Tied, start};
+pub(crate) use program_path::find_program;
+pub(crate) use start::{StartError, TiedDaemon, start_daemon};
+pub(crate) use terminate::terminate_daemon;
 
 /// How long a daemon that was told to stop may take; calls that are with a server may finish first.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long what listens may behave as no daemon does before it is taken for something else.
-const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+const SETTLE_GRACE: Duration = Duration::from_secs(2);
 /// The first pause before it is connected to again, and the longest.
 const CONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(320));
 
 /// A terminal's connection to the daemon.
-pub(crate) struct Daemon {
-    client: Client,
+pub(crate) struct DaemonClient {
+    client: IpcClient,
     /// A terminal subscribes to nothing; it is told a number to show.
-    pushes: Mutex<mpsc::Receiver<Push>>,
+    pushes: Mutex<mpsc::Receiver<PushMessage>>,
     pub(crate) welcome: Welcome,
 }
 
 /// What a terminal says first.
-pub(crate) fn hello(paths: &Paths, peer: Peer) -> Hello {
+pub(crate) fn hello(paths: &Paths, peer: PeerRole) -> Hello {
     Hello {
-        protocol: ipc::PROTOCOL,
+        protocol: ipc::PROTOCOL_VERSION,
         build: env!("CARGO_PKG_VERSION").to_owned(),
         config: paths.config.clone(),
         peer,
@@ -54,39 +54,39 @@ pub(crate) fn hello(paths: &Paths, peer: Peer) -> Hello {
     }
 }
 
-impl Daemon {
+impl DaemonClient {
     /// Connects, and starts the daemon first where it does not run and that is allowed.
-    pub(crate) async fn reach(paths: &Paths, no_start: bool) -> Outcome<Self> {
+    pub(crate) async fn connect_or_start(paths: &Paths, no_start: bool) -> CommandResult<Self> {
         match Self::connect(paths).await {
             Ok(daemon) => Ok(daemon),
             Err(ConnectError::Absent(_)) if !no_start => {
-                start(paths).await.map_err(|error| not_started(paths, &error))?;
-                Self::connect(paths).await.map_err(|error| unreachable(&paths.socket(), &error))
+                start_daemon(paths).await.map_err(|error| start_failure(paths, &error))?;
+                Self::connect(paths).await.map_err(|error| connect_failure(&paths.socket(), &error))
             }
-            Err(error) => Err(unreachable(&paths.socket(), &error)),
+            Err(error) => Err(connect_failure(&paths.socket(), &error)),
         }
     }
 
     /// Starts a daemon that does not outlive this process, and connects to it.
-    pub(crate) async fn tied(paths: &Paths) -> Outcome<(Self, Tied)> {
-        let tied = start::start_tied(paths).await.map_err(|error| not_started(paths, &error))?;
+    pub(crate) async fn start_tied_daemon(paths: &Paths) -> CommandResult<(Self, TiedDaemon)> {
+        let tied = start::start_tied_daemon(paths).await.map_err(|error| start_failure(paths, &error))?;
         let daemon = Self::connect(paths).await;
-        Ok((daemon.map_err(|error| unreachable(&paths.socket(), &error))?, tied))
+        Ok((daemon.map_err(|error| connect_failure(&paths.socket(), &error))?, tied))
     }
 
     /// Connects, if it runs.
     pub(crate) async fn connect(paths: &Paths) -> Result<Self, ConnectError> {
-        let (client, pushes, welcome) = connect(paths, &hello(paths, Peer::Terminal)).await?;
+        let (client, pushes, welcome) = connect_verified(paths, &hello(paths, PeerRole::Terminal)).await?;
         Ok(Self { client, pushes: Mutex::new(pushes), welcome })
     }
 
     /// The connection, for many requests at once.
-    pub(crate) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> IpcClient {
         self.client.clone()
     }
 
     /// Makes a request.
-    pub(crate) async fn request<R: Request>(&self, request: R) -> Outcome<R::Response> {
+    pub(crate) async fn request<R: Request>(&self, request: R) -> CommandResult<R::Response> {
         Ok(self.request_or_refusal(request).await??)
     }
 
@@ -94,28 +94,28 @@ impl Daemon {
     pub(crate) async fn request_or_refusal<R: Request>(
         &self,
         request: R,
-    ) -> Outcome<Result<R::Response, ipc::Failure>> {
+    ) -> CommandResult<Result<R::Response, ipc::DaemonFailure>> {
         match self.client.request(request).await {
             Ok(response) => Ok(Ok(response)),
-            Err(AskError::Refused(failure)) => Ok(Err(failure)),
-            Err(error @ AskError::Closed(_)) => {
-                Err(Failure::unreachable("the daemon went away before it answered")
-                    .because(&error)
-                    .hint("look with `portero status` whether it acted"))
+            Err(RequestError::Refused(failure)) => Ok(Err(failure)),
+            Err(error @ RequestError::Closed(_)) => {
+                Err(CommandFailure::unreachable("the daemon went away before it answered")
+                    .caused_by(&error)
+                    .with_hint("look with `portero status` whether it acted"))
             }
-            Err(error @ AskError::Unsent(SendError::Closed | SendError::Full)) => {
-                Err(Failure::unreachable("the daemon went away before it was asked")
-                    .because(&error)
-                    .hint("nothing was done: run it again"))
+            Err(error @ RequestError::Unsent(SendError::Closed | SendError::Full)) => {
+                Err(CommandFailure::unreachable("the daemon went away before it was asked")
+                    .caused_by(&error)
+                    .with_hint("nothing was done: run it again"))
             }
-            Err(error @ AskError::Unsent(SendError::TooLong(_) | SendError::NoJson(_))) => {
-                Err(Failure::refused("the request could not be sent").because(&error))
+            Err(error @ RequestError::Unsent(SendError::TooLong(_) | SendError::NotJson(_))) => {
+                Err(CommandFailure::refused("the request could not be sent").caused_by(&error))
             }
-            Err(error @ AskError::Unreadable { .. }) => Err(Failure::refused(
+            Err(error @ RequestError::Unreadable { .. }) => Err(CommandFailure::refused(
                 "the daemon gave an answer that does not fit the request",
             )
-            .because(&error)
-            .hint(
+            .caused_by(&error)
+            .with_hint(
                 "run `portero daemon stop`, then try again; the two programs may be of different releases",
             )),
         }
@@ -126,8 +126,8 @@ impl Daemon {
     pub(crate) async fn request_and_show<R: Request>(
         &self,
         request: R,
-        mut show: impl FnMut(&Disclosed, u64) -> Outcome,
-    ) -> Outcome<Result<R::Response, ipc::Failure>> {
+        mut show: impl FnMut(&DisclosedSecret, u64) -> CommandResult,
+    ) -> CommandResult<Result<R::Response, ipc::DaemonFailure>> {
         let mut pushes = self.pushes.lock().await;
         let asking = self.request_or_refusal(request);
         tokio::pin!(asking);
@@ -139,13 +139,13 @@ impl Daemon {
             };
             match push {
                 // Without a number nothing can be tapped: the question is taken back.
-                Some(Push::Number { number: _, tap, seconds }) => show(&tap, seconds)?,
+                Some(PushMessage::Number { number: _, tap, seconds }) => show(&tap, seconds)?,
                 Some(
-                    Push::Standing(_)
-                    | Push::Config { .. }
-                    | Push::Settled { .. }
-                    | Push::Progress { .. }
-                    | Push::Notification { .. },
+                    PushMessage::Standing(_)
+                    | PushMessage::Config { .. }
+                    | PushMessage::Settled { .. }
+                    | PushMessage::Progress { .. }
+                    | PushMessage::Notification { .. },
                 ) => {}
                 None => return asking.await,
             }
@@ -153,56 +153,56 @@ impl Daemon {
     }
 
     /// Tells the daemon to stop, and returns once nobody listens any more.
-    pub(crate) async fn stop(self, paths: &Paths) -> Outcome {
+    pub(crate) async fn stop(self, paths: &Paths) -> CommandResult {
         // Before it ends, when its number may become another process's.
         let process = Ending::of(self.welcome.pid);
         self.request(StopDaemon).await?;
         drop(self);
-        gone(paths).await?;
+        wait_until_gone(paths).await?;
         // The process itself ends a moment later.
-        process.ended(SETTLE_WITHIN).await;
+        process.ended(SETTLE_GRACE).await;
         Ok(())
     }
 }
 
 /// Returns once no daemon holds the lock: it lets go of it last, when its children and its store are closed.
-async fn gone(paths: &Paths) -> Outcome {
-    let path = paths.lock();
-    let Ok(lock) = files::open(&path, Links::Refuse) else { return Ok(()) };
+async fn wait_until_gone(paths: &Paths) -> CommandResult {
+    let path = paths.runtime_lock();
+    let Ok(lock) = files::open(&path, SymlinkMode::Refuse) else { return Ok(()) };
     // The system wakes what waits for a lock. Shared, so that several may wait.
-    let gone = files::off_thread(&path, STOP_WITHIN, move || lock.file().lock_shared()).await;
+    let gone = files::read_off_thread(&path, STOP_TIMEOUT, move || lock.file().lock_shared()).await;
     if matches!(gone, Ok(Ok(()))) {
         return Ok(());
     }
-    Err(Failure::refused(format!(
+    Err(CommandFailure::refused(format!(
         "the daemon still runs {} s after it was told to stop",
-        STOP_WITHIN.as_secs()
+        STOP_TIMEOUT.as_secs()
     )))
 }
 
 /// Connects, and believes nothing of a process that is not the daemon's program, a refusal neither, nor of a daemon that
 /// cannot show that it keeps the store which the configuration names. A daemon that ends or is killed just now still
 /// takes a connection and then drops it: then this looks again for a moment.
-pub(crate) async fn connect(
+pub(crate) async fn connect_verified(
     paths: &Paths,
     hello: &Hello,
-) -> Result<(Client, mpsc::Receiver<Push>, Welcome), ConnectError> {
+) -> Result<(IpcClient, mpsc::Receiver<PushMessage>, Welcome), ConnectError> {
     let begin = Instant::now();
     let mut pause = CONNECT_PAUSES.0;
     loop {
-        let store = confirmed::expected_store(paths);
-        match Client::connect(&paths.socket(), hello.clone(), store.as_ref()).await {
-            Err(ConnectError::Broken(_)) if begin.elapsed() < SETTLE_WITHIN => {
+        let store = approved_config::expected_store(paths);
+        match IpcClient::connect(&paths.socket(), hello.clone(), store.as_ref()).await {
+            Err(ConnectError::Broken(_)) if begin.elapsed() < SETTLE_GRACE => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(CONNECT_PAUSES.1);
             }
-            Ok(connected) if trust::runs_daemon(connected.0.peer()) => return Ok(connected),
-            Ok((client, ..)) => return Err(ConnectError::Foreign(Process::of(client.peer()))),
-            Err(ConnectError::OtherStore(process)) if !trust::runs_daemon(process.pid) => {
+            Ok(connected) if peer_program::runs_daemon(connected.0.peer_pid()) => return Ok(connected),
+            Ok((client, ..)) => return Err(ConnectError::Foreign(PeerProcess::from_pid(client.peer_pid()))),
+            Err(ConnectError::OtherStore(process)) if !peer_program::runs_daemon(process.pid) => {
                 return Err(ConnectError::Foreign(process));
             }
-            Err(ConnectError::Refused { peer, .. }) if !trust::runs_daemon(peer) => {
-                return Err(ConnectError::Foreign(Process::of(peer)));
+            Err(ConnectError::Refused { peer, .. }) if !peer_program::runs_daemon(peer) => {
+                return Err(ConnectError::Foreign(PeerProcess::from_pid(peer)));
             }
             Err(error) => return Err(error),
         }
@@ -210,34 +210,36 @@ pub(crate) async fn connect(
 }
 
 /// Looks whether a daemon runs, without starting one.
-pub(crate) async fn probe(paths: &Paths) -> Probe {
-    Probe::of(connect(paths, &hello(paths, Peer::Terminal)).await.map(|(_, _, welcome)| welcome))
+pub(crate) async fn probe_daemon(paths: &Paths) -> ProbeResult {
+    ProbeResult::from_connect(
+        connect_verified(paths, &hello(paths, PeerRole::Terminal)).await.map(|(_, _, welcome)| welcome),
+    )
 }
 
 /// Why the daemon did not start: most often its configuration.
-fn not_started(paths: &Paths, error: &StartError) -> Failure {
+fn start_failure(paths: &Paths, error: &StartError) -> CommandFailure {
     const ACT: &str = "could not start the daemon";
-    let valid = config::Files::load(&paths.config)
-        .is_ok_and(|files| config::read(&files, &|name| std::env::var(name).ok()).0.is_some());
+    let valid = config::ConfigFiles::load(&paths.config)
+        .is_ok_and(|files| config::read_config(&files, &|name| std::env::var(name).ok()).0.is_some());
     if !valid {
         let what = format!("{ACT}: the configuration in `{}` is not valid", paths.config.display());
-        return Failure::usage(what).hint("run `portero check`");
+        return CommandFailure::usage(what).with_hint("run `portero check`");
     }
-    Failure::unreachable(ACT).because(error).hint("run `porterod` by hand to see what it says")
+    CommandFailure::unreachable(ACT).caused_by(error).with_hint("run `porterod` by hand to see what it says")
 }
 
 /// Why there is no connection, as a failure.
-pub(crate) fn unreachable(socket: &Path, error: &ConnectError) -> Failure {
-    let failure = |message: &str| Failure::unreachable(message.to_owned()).because(error);
+pub(crate) fn connect_failure(socket: &Path, error: &ConnectError) -> CommandFailure {
+    let failure = |message: &str| CommandFailure::unreachable(message.to_owned()).caused_by(error);
     match error {
         ConnectError::Absent(_) => {
             failure(&format!("the daemon does not run (no answer at {})", socket.display()))
-                .hint("run `portero daemon start`")
+                .with_hint("run `portero daemon start`")
         }
         ConnectError::Refused { failure: refusal, peer: _ } => {
-            let failure = Failure::unreachable(refusal.message.clone());
+            let failure = CommandFailure::unreachable(refusal.message.clone());
             match &refusal.hint {
-                Some(hint) => failure.hint(hint.clone()),
+                Some(hint) => failure.with_hint(hint.clone()),
                 None => failure,
             }
         }
@@ -245,7 +247,7 @@ pub(crate) fn unreachable(socket: &Path, error: &ConnectError) -> Failure {
             "what listens at {} is not the daemon",
             socket.display()
         ))
-        .hint(
+        .with_hint(
             "type no passphrase; end that process, and see how it came there. If it is a daemon of another \
                  installation, put its `porterod` beside this program or on PATH",
         ),
@@ -253,7 +255,7 @@ pub(crate) fn unreachable(socket: &Path, error: &ConnectError) -> Failure {
             "what listens at {} is not the daemon of this configuration",
             socket.display()
         ))
-        .hint(
+        .with_hint(
             "type no passphrase. Unset PORTERO_STATE_DIR and PORTERO_RUNTIME_DIR where they name other directories than \
              those in which the configuration was sealed, and end that process where it is none of yours. If it is the daemon \
              that you know, look whether something else lies in the place of `portero.seal` beside the configuration, or of \

@@ -9,9 +9,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
 
 /// How long it may take until it listens.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of what a failed start says is shown.
-const COMPLAINT_BYTES: u64 = 8 << 10;
+const MAX_STDERR_BYTES: u64 = 8 << 10;
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub(crate) enum StartError {
     #[error("it ended at once: {0}")]
     Ended(String),
     /// It said nothing in time.
-    #[error("it did not say that it is ready within {} s", READY_WITHIN.as_secs())]
+    #[error("it did not say that it is ready within {} s", READY_TIMEOUT.as_secs())]
     Silent,
 }
 
@@ -37,23 +37,23 @@ pub(crate) enum StartError {
 ///
 /// When another process starts one at the same moment, one of the two daemons says `ready` and the other,
 /// once the first answers, `running`.
-pub(crate) async fn start(paths: &Paths) -> Result<(), StartError> {
-    launch(paths, Stdio::null(), &[]).await.map(drop)
+pub(crate) async fn start_daemon(paths: &Paths) -> Result<(), StartError> {
+    spawn_daemon(paths, Stdio::null(), &[]).await.map(drop)
 }
 
 /// A daemon that ends when this is dropped, however this process ends.
-pub(crate) struct Tied {
+pub(crate) struct TiedDaemon {
     _input: Option<ChildStdin>,
 }
 
 /// Starts a daemon that does not outlive this process, and returns once it listens.
-pub(crate) async fn start_tied(paths: &Paths) -> Result<Tied, StartError> {
-    launch(paths, Stdio::piped(), &["--tied"]).await.map(|input| Tied { _input: input })
+pub(crate) async fn start_tied_daemon(paths: &Paths) -> Result<TiedDaemon, StartError> {
+    spawn_daemon(paths, Stdio::piped(), &["--tied"]).await.map(|input| TiedDaemon { _input: input })
 }
 
 /// Starts it with these words too; gives its standard input, if that is a pipe.
-async fn launch(paths: &Paths, input: Stdio, words: &[&str]) -> Result<Option<ChildStdin>, StartError> {
-    let program = super::find().ok_or(StartError::Missing)?;
+async fn spawn_daemon(paths: &Paths, input: Stdio, words: &[&str]) -> Result<Option<ChildStdin>, StartError> {
+    let program = super::find_program().ok_or(StartError::Missing)?;
     let mut command = Command::new(&program);
     command
         .arg("--config")
@@ -87,12 +87,12 @@ async fn launch(paths: &Paths, input: Stdio, words: &[&str]) -> Result<Option<Ch
         }
         let mut complaint = String::new();
         // What was said until now is all there is to show.
-        let _ = stderr.take(COMPLAINT_BYTES).read_to_string(&mut complaint).await;
+        let _ = stderr.take(MAX_STDERR_BYTES).read_to_string(&mut complaint).await;
         let complaint = complaint.trim();
         let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint);
         Err(StartError::Ended(if complaint.is_empty() { "it said nothing".into() } else { complaint.into() }))
     };
-    tokio::time::timeout(READY_WITHIN, ready).await.unwrap_or(Err(StartError::Silent))?;
+    tokio::time::timeout(READY_TIMEOUT, ready).await.unwrap_or(Err(StartError::Silent))?;
     Ok(stdin)
 }
 

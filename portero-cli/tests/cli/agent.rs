@@ -7,35 +7,35 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::world::{PATIENCE, World};
+use crate::test_support::{TEST_TIMEOUT, TestHome};
 
 pub(crate) struct Agent {
     pub(crate) child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
-    next: u64,
+    next_id: u64,
     /// Everything that ever reached the agent.
-    pub(crate) heard: String,
+    pub(crate) received_text: String,
 }
 
 impl Agent {
     /// Starts `portero mcp` with `words` and shakes hands.
     #[must_use]
-    pub(crate) fn connect(world: &World, words: &[&str]) -> Self {
+    pub(crate) fn connect(world: &TestHome, words: &[&str]) -> Self {
         let mut agent = Self::start(world, words);
         let hello = json!({
             "protocolVersion": "2025-06-18", "capabilities": {},
             "clientInfo": {"name": "test-agent", "version": "1"},
         });
-        let answer = agent.ask("initialize", &hello);
+        let answer = agent.request("initialize", &hello);
         assert_eq!(answer["result"]["protocolVersion"], "2025-06-18", "{answer}");
-        agent.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        agent.send_message(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         agent
     }
 
     /// Starts `portero mcp` with `words`.
     #[must_use]
-    pub(crate) fn start(world: &World, words: &[&str]) -> Self {
+    pub(crate) fn start(world: &TestHome, words: &[&str]) -> Self {
         let mut all = vec!["mcp"];
         all.extend(words);
         let mut child = world
@@ -54,34 +54,34 @@ impl Agent {
                 }
             }
         });
-        Self { stdin: child.stdin.take(), child, lines, next: 0, heard: String::new() }
+        Self { stdin: child.stdin.take(), child, lines, next_id: 0, received_text: String::new() }
     }
 
-    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Value {
-        self.ask("tools/call", &json!({"name": tool, "arguments": arguments}))
+    pub(crate) fn call_tool(&mut self, tool: &str, arguments: &Value) -> Value {
+        self.request("tools/call", &json!({"name": tool, "arguments": arguments}))
     }
 
     /// Asks and waits for the answer.
-    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Value {
-        let id = self.begin(method, params);
-        self.answer(id)
+    pub(crate) fn request(&mut self, method: &str, params: &Value) -> Value {
+        let id = self.send_request(method, params);
+        self.wait_for_answer(id)
     }
 
     /// Asks; the answer is [`Agent::answer`]'s.
-    pub(crate) fn begin(&mut self, method: &str, params: &Value) -> u64 {
-        self.next += 1;
-        let id = self.next;
-        self.say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+    pub(crate) fn send_request(&mut self, method: &str, params: &Value) -> u64 {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.send_message(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
         id
     }
 
     /// Waits for the answer to a question; others that come meanwhile are dropped.
-    pub(crate) fn answer(&mut self, id: u64) -> Value {
-        self.answer_and_before(id).0
+    pub(crate) fn wait_for_answer(&mut self, id: u64) -> Value {
+        self.wait_for_answer_and_earlier(id).0
     }
 
     /// Waits for the answer to a question, and gives what came before it too.
-    pub(crate) fn answer_and_before(&mut self, id: u64) -> (Value, Vec<Value>) {
+    pub(crate) fn wait_for_answer_and_earlier(&mut self, id: u64) -> (Value, Vec<Value>) {
         let mut before = Vec::new();
         loop {
             let message = self.next_message();
@@ -94,16 +94,17 @@ impl Agent {
 
     /// Waits for the next message, whatever it is.
     pub(crate) fn next_message(&mut self) -> Value {
-        let line = self.lines.recv_timeout(PATIENCE).expect("the session says something");
-        self.heard.push_str(&line);
+        let line = self.lines.recv_timeout(TEST_TIMEOUT).expect("the session says something");
+        self.received_text.push_str(&line);
         serde_json::from_str(&line).unwrap()
     }
 
     /// Sends a line as it is and waits for the answer with this id, as it came.
-    pub(crate) fn exchange(&mut self, line: &str, id: u64) -> String {
+    pub(crate) fn exchange_line(&mut self, line: &str, id: u64) -> String {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {line}"));
+            let line =
+                self.lines.recv_timeout(TEST_TIMEOUT).unwrap_or_else(|_| panic!("no answer to {line}"));
             let message: Value = serde_json::from_str(&line).unwrap();
             if message["id"] == id && message.get("method").is_none() {
                 return line;
@@ -111,12 +112,12 @@ impl Agent {
         }
     }
 
-    fn say(&mut self, message: &Value) {
+    fn send_message(&mut self, message: &Value) {
         writeln!(self.stdin.as_mut().unwrap(), "{message}").unwrap();
     }
 
     /// Closes the agent's side; how long the session took to end, in milliseconds.
-    pub(crate) fn leave(&mut self) -> u128 {
+    pub(crate) fn close(&mut self) -> u128 {
         let begin = Instant::now();
         drop(self.stdin.take());
         self.child.wait().unwrap();
@@ -132,6 +133,6 @@ impl Drop for Agent {
 }
 
 /// The text of a tool's result.
-pub(crate) fn text(answer: &Value) -> &str {
+pub(crate) fn result_text(answer: &Value) -> &str {
     answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {answer}"))
 }

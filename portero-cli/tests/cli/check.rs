@@ -2,33 +2,33 @@
 
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::test_support::TestHome;
 
 #[test]
 fn a_good_configuration_is_valid() {
-    let said = World::with_office().run(&["check"]);
-    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    assert!(said.out.contains("is valid"), "{}", said.out);
+    let said = TestHome::with_office().run(&["check"]);
+    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("is valid"), "{}", said.stdout);
 }
 
 #[test]
 fn every_error_is_told_at_once_with_its_place_and_the_nearest_word() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     std::fs::write(
         world.path("config").join("policies.json"),
         "{\n  \"policies\": {\n    \"office/*\": \"alow\"\n  },\n  \"defaltPolicy\": \"deny\"\n}\n",
     )
     .unwrap();
     let said = world.run(&["check"]);
-    assert_eq!(said.code, 2, "{}", said.out);
+    assert_eq!(said.code, 2, "{}", said.stdout);
     for expected in ["policies.json:3", "allow", "policies.json:5", "defaultPolicy"] {
-        assert!(said.out.contains(expected), "{expected} is missing in:\n{}", said.out);
+        assert!(said.stdout.contains(expected), "{expected} is missing in:\n{}", said.stdout);
     }
 }
 
 #[test]
 fn an_unset_real_value_is_an_error_and_no_value_is_printed() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     world.write(
         "replacements.json",
         &json!({"replacements": [
@@ -38,18 +38,18 @@ fn an_unset_real_value_is_an_error_and_no_value_is_printed() {
     );
     let said = world.run(&["check"]);
     assert_eq!(said.code, 2);
-    assert!(said.out.contains("REAL_NAME"), "{}", said.out);
-    assert!(!said.out.contains("Marta"), "a value is shown:\n{}", said.out);
+    assert!(said.stdout.contains("REAL_NAME"), "{}", said.stdout);
+    assert!(!said.stdout.contains("Marta"), "a value is shown:\n{}", said.stdout);
 }
 
 #[test]
 fn json_has_one_entry_for_each_problem() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     std::fs::write(world.path("config").join("policies.json"), "{\"policies\": {\"office/*\": \"alow\"}}")
         .unwrap();
     let said = world.run(&["check", "--json"]);
     assert_eq!(said.code, 2);
-    let value: Value = serde_json::from_str(&said.out).unwrap();
+    let value: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(value["valid"], false);
     let problem = &value["problems"][0];
     assert_eq!(problem["severity"], "error");
@@ -59,28 +59,28 @@ fn json_has_one_entry_for_each_problem() {
 
 #[test]
 fn why_works_without_a_daemon_and_says_so() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let said = world.run(&["why", "office/delete_mail"]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    assert!(said.out.starts_with("office/delete_mail: deny"), "{}", said.out);
-    assert!(said.out.contains("office/delete_*"), "{}", said.out);
-    assert!(said.err.contains("daemon does not run"), "{}", said.err);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.starts_with("office/delete_mail: deny"), "{}", said.stdout);
+    assert!(said.stdout.contains("office/delete_*"), "{}", said.stdout);
+    assert!(said.stderr.contains("daemon does not run"), "{}", said.stderr);
 }
 
 #[test]
 fn a_mistyped_tool_or_pattern_gets_the_nearest_one() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let said = world.run(&["why", "offce/read_mail"]);
     assert_eq!(said.code, 0);
-    assert!(said.err.contains("did you mean `office/read_mail`?"), "{}", said.err);
+    assert!(said.stderr.contains("did you mean `office/read_mail`?"), "{}", said.stderr);
     let said = world.run(&["deny", "offce/*"]);
     assert_eq!(said.code, 0);
-    assert!(said.err.contains("did you mean `office/*`?"), "{}", said.err);
+    assert!(said.stderr.contains("did you mean `office/*`?"), "{}", said.stderr);
     // Once the server was asked, its tools are known too.
     let mut agent = crate::agent::Agent::connect(&world, &["--no-start"]);
-    agent.ask("tools/list", &json!({}));
+    agent.request("tools/list", &json!({}));
     let said = world.run(&["why", "office/raed_mail"]);
-    assert!(said.err.contains("did you mean `office/read_mail`?"), "{}", said.err);
+    assert!(said.stderr.contains("did you mean `office/read_mail`?"), "{}", said.stderr);
     for (typed, hint) in [
         ("office__read_mail", "did you mean `office/read_mail`?"),
         ("mcp__portero__office__read_mail", "did you mean `office/read_mail`?"),
@@ -89,13 +89,13 @@ fn a_mistyped_tool_or_pattern_gets_the_nearest_one() {
     ] {
         let said = world.run(&["why", typed]);
         assert_eq!(said.code, 2, "{typed}");
-        assert!(said.err.contains(hint), "{typed}: {}", said.err);
+        assert!(said.stderr.contains(hint), "{typed}: {}", said.stderr);
     }
 }
 
 #[test]
 fn why_looks_at_arguments_with_and_without_the_daemon() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let notes = json!({"cases": [
         {"when": {"/to": {"glob": "*@example.com"}}, "then": "allow"},
         {"when": {"/to": {"glob": "*@evil.test"}}, "then": "deny"},
@@ -113,23 +113,32 @@ fn why_looks_at_arguments_with_and_without_the_daemon() {
         // The real address is looked at as the fake one that the agent writes.
         for to in ["jane@example.com", "marta.lindqvist@northwind.test"] {
             let said = ask(&json!({ "to": to }).to_string());
-            assert!(said.out.starts_with("office/send_mail: allow"), "{live}: {}{}", said.out, said.err);
-            assert!(said.out.contains("case 1 (policies.json:1:"), "{}", said.out);
-            assert!(!said.out.contains("example.com") && !said.out.contains("northwind"), "{}", said.out);
+            assert!(
+                said.stdout.starts_with("office/send_mail: allow"),
+                "{live}: {}{}",
+                said.stdout,
+                said.stderr
+            );
+            assert!(said.stdout.contains("case 1 (policies.json:1:"), "{}", said.stdout);
+            assert!(
+                !said.stdout.contains("example.com") && !said.stdout.contains("northwind"),
+                "{}",
+                said.stdout
+            );
         }
-        assert!(ask(r#"{"to":"x@evil.test"}"#).out.starts_with("office/send_mail: deny"));
-        assert!(ask(r#"{"to":["x@evil.test"]}"#).out.contains("cannot be told"));
+        assert!(ask(r#"{"to":"x@evil.test"}"#).stdout.starts_with("office/send_mail: deny"));
+        assert!(ask(r#"{"to":["x@evil.test"]}"#).stdout.contains("cannot be told"));
         assert_eq!(ask(r#"{"to":1,"to":2}"#).code, 2);
         let said = world.run(&["why", "office/send_mail"]);
-        assert!(said.out.starts_with("office/send_mail: deny"), "{}", said.out);
-        assert!(said.err.contains("depends on the arguments"), "{}", said.err);
+        assert!(said.stdout.starts_with("office/send_mail: deny"), "{}", said.stdout);
+        assert!(said.stderr.contains("depends on the arguments"), "{}", said.stderr);
     }
 }
 
 #[test]
 fn the_configuration_in_the_readme_is_valid() {
     let readme = include_str!("../../../README.md");
-    let mut world = World::empty();
+    let mut world = TestHome::empty();
     for name in ["mcps.json", "policies.json", "replacements.json"] {
         let after = readme.split_once(&format!("\n`{name}`, ")).unwrap().1;
         let block = after.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
@@ -141,6 +150,10 @@ fn the_configuration_in_the_readme_is_valid() {
         ("REAL_EMAIL", "ada@analytical.test"),
     ];
     let said = world.run(&["check"]);
-    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    assert!(said.out.contains("2 servers, 0 skipped, 3 policy entries, 2 replacements"), "{}", said.out);
+    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    assert!(
+        said.stdout.contains("2 servers, 0 skipped, 3 policy entries, 2 replacements"),
+        "{}",
+        said.stdout
+    );
 }

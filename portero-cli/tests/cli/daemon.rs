@@ -4,23 +4,27 @@ use serde_json::json;
 
 #[cfg(target_os = "linux")]
 use crate::agent::Agent;
-use crate::world::World;
-use crate::world::eventually;
+use crate::test_support::TestHome;
+use crate::test_support::eventually;
 
 #[test]
 fn without_a_daemon_the_exit_code_is_3_and_the_next_step_is_told() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     for words in [&["pending", "--no-start"][..], &["daemon", "status"], &["revoke", "--all", "--no-start"]] {
         let said = world.run(words);
-        assert_eq!(said.code, 3, "{words:?}: {}", said.err);
-        assert!(said.err.starts_with("error: ") && said.err.contains("portero daemon start"), "{}", said.err);
-        assert!(said.out.is_empty());
+        assert_eq!(said.code, 3, "{words:?}: {}", said.stderr);
+        assert!(
+            said.stderr.starts_with("error: ") && said.stderr.contains("portero daemon start"),
+            "{}",
+            said.stderr
+        );
+        assert!(said.stdout.is_empty());
     }
 }
 
 #[test]
 fn the_daemon_starts_tells_that_it_runs_and_stops() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let started = world.json(&["daemon", "start"]);
     assert_eq!(started["running"], true);
     assert_eq!(world.json(&["daemon", "status"])["pid"], started["pid"]);
@@ -33,14 +37,14 @@ fn the_daemon_starts_tells_that_it_runs_and_stops() {
 
 #[test]
 fn a_command_starts_the_daemon_when_it_needs_it() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     assert_eq!(world.json(&["pending"]), json!([]));
     assert_eq!(world.run(&["daemon", "status"]).code, 0);
 }
 
 #[test]
 fn many_commands_at_once_start_one_daemon() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let children: Vec<_> = (0..6)
         .map(|_| {
             world
@@ -64,7 +68,7 @@ fn many_commands_at_once_start_one_daemon() {
 
 #[test]
 fn what_narrows_acts_at_once_without_a_terminal() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let rule = world.json(&["deny", "office/read_*"]);
     assert_eq!(rule["action"], "deny");
     let rules = world.json(&["rules"]);
@@ -78,44 +82,44 @@ fn what_narrows_acts_at_once_without_a_terminal() {
 
 #[test]
 fn status_tells_that_no_passphrase_is_set() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let said = world.run(&["status"]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    assert!(said.out.contains("portero passphrase set"), "{}", said.out);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains("portero passphrase set"), "{}", said.stdout);
     assert_eq!(world.json(&["status"])["pending"], 0);
 }
 
 #[test]
 fn status_and_check_say_that_the_last_valid_configuration_stays_in_force() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     assert_eq!(world.json(&["status"])["config_valid"], true);
-    assert!(world.run(&["status"]).out.contains("office"), "every server is listed");
+    assert!(world.run(&["status"]).stdout.contains("office"), "every server is listed");
     world.write("policies.json", &json!({"policies": {"office/*": "alow"}}));
     let told = eventually("the daemon reads the files", || {
         let said = world.run(&["status"]);
-        said.out.contains("policies.json:1").then_some(said.out)
+        said.stdout.contains("policies.json:1").then_some(said.stdout)
     });
     assert!(told.contains("the last valid one stays in force"), "{told}");
     assert_eq!(world.json(&["status"])["config_valid"], false);
     let said = world.run(&["check"]);
-    assert!(said.code == 2 && said.err.contains("keeps the last valid one"), "{}", said.err);
+    assert!(said.code == 2 && said.stderr.contains("keeps the last valid one"), "{}", said.stderr);
     assert_eq!(world.json(&["why", "office/read_mail"])["decision"]["action"], "allow");
 }
 
 #[test]
 fn an_unknown_task_is_told_as_such() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let said = world.run(&["task", "abcdef"]);
-    assert_eq!(said.code, 1, "{}", said.err);
-    assert!(said.err.contains("abcdef") && said.err.contains("hint:"), "{}", said.err);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(said.stderr.contains("abcdef") && said.stderr.contains("hint:"), "{}", said.stderr);
 }
 
 #[test]
 fn doctor_says_what_works_and_what_does_not() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let said = world.run(&["doctor"]);
-    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    assert!(said.out.contains("office: 8 tools"), "{}", said.out);
+    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("office: 8 tools"), "{}", said.stdout);
     world.write(
         "mcps.json",
         &json!({"mcps": [
@@ -125,22 +129,30 @@ fn doctor_says_what_works_and_what_does_not() {
         ]}),
     );
     let said = world.run(&["doctor"]);
-    assert_eq!(said.code, 1, "{}", said.out);
-    assert!(said.out.contains("failed  ghost"), "{}", said.out);
-    assert!(said.out.contains("skipped unset") && said.out.contains("NOT_SET_ANYWHERE"), "{}", said.out);
-    assert!(said.out.contains("skipped remote") && said.out.contains("give a `command`"), "{}", said.out);
+    assert_eq!(said.code, 1, "{}", said.stdout);
+    assert!(said.stdout.contains("failed  ghost"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("skipped unset") && said.stdout.contains("NOT_SET_ANYWHERE"),
+        "{}",
+        said.stdout
+    );
+    assert!(
+        said.stdout.contains("skipped remote") && said.stdout.contains("give a `command`"),
+        "{}",
+        said.stdout
+    );
     for (typed, hint) in
         [("nobody", "mcps.json names ghost, unset, remote"), ("gohst", "did you mean `ghost`?")]
     {
         let said = world.run(&["doctor", typed]);
         assert_eq!(said.code, 2);
-        assert!(said.err.contains(hint), "{typed}: {}", said.err);
+        assert!(said.stderr.contains(hint), "{typed}: {}", said.stderr);
     }
 }
 
 /// The process and everything above it.
 #[cfg(target_os = "linux")]
-fn lineage(mut process: u64) -> Vec<u64> {
+fn ancestors(mut process: u64) -> Vec<u64> {
     let mut found = vec![process];
     while process > 1 {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
@@ -154,18 +166,18 @@ fn lineage(mut process: u64) -> Vec<u64> {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_daemon_that_a_session_starts_is_not_in_that_sessions_tree() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let mut agent = Agent::connect(&world, &[]);
-    agent.ask("tools/list", &json!({}));
+    agent.request("tools/list", &json!({}));
     let pid = eventually("the session starts the daemon", || {
         let said = world.run(&["daemon", "status", "--json"]);
-        serde_json::from_str::<serde_json::Value>(&said.out).ok()?["pid"].as_u64()
+        serde_json::from_str::<serde_json::Value>(&said.stdout).ok()?["pid"].as_u64()
     });
     eventually("the session is connected", || {
         (world.json(&["status"])["sessions"].as_array().unwrap().len() == 1).then_some(())
     });
     let session = u64::from(agent.child.id());
-    assert!(!lineage(pid).contains(&session), "whoever kills the session's tree kills the daemon");
+    assert!(!ancestors(pid).contains(&session), "whoever kills the session's tree kills the daemon");
     // Nor does what started it stay behind as a zombie.
     let children = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         let process: u64 = entry.file_name().to_str()?.parse().ok()?;
@@ -178,11 +190,11 @@ fn the_daemon_that_a_session_starts_is_not_in_that_sessions_tree() {
 
 #[test]
 fn a_daemon_that_cannot_start_says_why() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     std::fs::create_dir_all(world.path("state")).unwrap();
     std::fs::write(world.path("state").join("portero.db"), "not a store").unwrap();
     let said = world.run(&["pending"]);
-    assert_eq!(said.code, 3, "{}", said.err);
-    assert!(said.err.contains("could not start the daemon"), "{}", said.err);
-    assert!(said.err.contains("not a database"), "{}", said.err);
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    assert!(said.stderr.contains("could not start the daemon"), "{}", said.stderr);
+    assert!(said.stderr.contains("not a database"), "{}", said.stderr);
 }

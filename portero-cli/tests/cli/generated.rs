@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::world::World;
+use crate::test_support::TestHome;
 
-fn files(root: &Path) -> BTreeMap<PathBuf, String> {
+fn read_generated(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     for directory in ["completions", "man"] {
         for entry in fs::read_dir(root.join(directory)).into_iter().flatten() {
@@ -22,11 +22,11 @@ fn files(root: &Path) -> BTreeMap<PathBuf, String> {
 #[test]
 fn completions_and_man_pages_are_up_to_date() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let world = World::empty();
+    let world = TestHome::empty();
     let fresh = world.path("generated");
     let said = world.run(&["generate", fresh.to_str().unwrap()]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    let fresh = files(&fresh);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let fresh = read_generated(&fresh);
     assert!(fresh.len() > 20, "five shells and a page for each command");
     if std::env::var_os("PORTERO_UPDATE").is_some() {
         for directory in ["completions", "man"] {
@@ -37,7 +37,7 @@ fn completions_and_man_pages_are_up_to_date() {
             fs::write(root.join(path), text).unwrap();
         }
     }
-    let kept = files(root);
+    let kept = read_generated(root);
     for (path, text) in &fresh {
         assert!(kept.get(path) == Some(text), "{} is out of date; run with PORTERO_UPDATE=1", path.display());
     }

@@ -1,6 +1,6 @@
 //! Help and usage.
 
-use crate::world::World;
+use crate::test_support::TestHome;
 
 const COMMANDS: [&str; 24] = [
     "status",
@@ -31,31 +31,31 @@ const COMMANDS: [&str; 24] = [
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let world = World::empty();
+    let world = TestHome::empty();
     let top = world.run(&["--help"]);
     assert_eq!(top.code, 0);
     for command in COMMANDS.iter().filter(|command| !command.contains(' ')) {
-        assert!(top.out.contains(command), "{command} is not in the help");
+        assert!(top.stdout.contains(command), "{command} is not in the help");
     }
     for command in COMMANDS.iter().filter(|command| !command.contains(' ') && **command != "help") {
         let said = world.run(&[command, "--help"]);
         assert_eq!(said.code, 0, "{command}");
-        assert!(said.out.contains("Example"), "{command} has no example:\n{}", said.out);
-        assert!(said.out.contains("--json") && said.out.contains("--config"), "{command}");
+        assert!(said.stdout.contains("Example"), "{command} has no example:\n{}", said.stdout);
+        assert!(said.stdout.contains("--json") && said.stdout.contains("--config"), "{command}");
     }
 }
 
 #[test]
 fn hidden_commands_are_not_in_the_help() {
-    let said = World::empty().run(&["--help"]);
+    let said = TestHome::empty().run(&["--help"]);
     for hidden in ["sample-server", "guard", "generate"] {
-        assert!(!said.out.contains(hidden), "{hidden}");
+        assert!(!said.stdout.contains(hidden), "{hidden}");
     }
 }
 
 #[test]
 fn wrong_usage_ends_with_code_2() {
-    let world = World::empty();
+    let world = TestHome::empty();
     let wrong: [&[&str]; 8] = [
         &[],
         &["aprove", "x"],
@@ -68,14 +68,14 @@ fn wrong_usage_ends_with_code_2() {
     ];
     for words in wrong {
         let said = world.run(words);
-        assert_eq!(said.code, 2, "{words:?}: {}{}", said.out, said.err);
-        assert!(said.out.is_empty(), "{words:?}");
+        assert_eq!(said.code, 2, "{words:?}: {}{}", said.stdout, said.stderr);
+        assert!(said.stdout.is_empty(), "{words:?}");
     }
 }
 
 #[test]
 fn a_mistyped_command_gets_the_nearest_one() {
-    let world = World::empty();
+    let world = TestHome::empty();
     for (words, hint) in [
         (&["aprove", "x"][..], "approve"),
         (&["unrule", "office/*"], "`portero rules` lists them"),
@@ -85,7 +85,7 @@ fn a_mistyped_command_gets_the_nearest_one() {
         (&["grant", "github/*", "30"], "as in 30m"),
     ] {
         let said = world.run(words);
-        assert!(said.err.contains(hint), "{words:?}: {}", said.err);
+        assert!(said.stderr.contains(hint), "{words:?}: {}", said.stderr);
     }
 }
 
@@ -93,7 +93,7 @@ fn a_mistyped_command_gets_the_nearest_one() {
 #[test]
 fn a_closed_pipe_is_no_failure() {
     use std::process::Stdio;
-    let world = World::with_office();
+    let world = TestHome::with_office();
     world.json(&["deny", "office/read_note"]);
     for words in
         [&["check"][..], &["logs"], &["logs", "--follow"], &["status"], &["rules", "--json"], &["--help"]]

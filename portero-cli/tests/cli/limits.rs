@@ -5,16 +5,16 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::world::{Said, World};
+use crate::test_support::{CommandOutput, TestHome};
 
 /// Sets the limit, in units that are 512 or 1024 bytes, and is the program.
-const LIMITED: &str = r#"ulimit -f "$0"; exec "$@""#;
+const ULIMIT_SCRIPT: &str = r#"ulimit -f "$0"; exec "$@""#;
 
 /// `portero` with these words, and whatever it starts, under a limit.
-fn limited(world: &World, units: usize, words: &[&str]) -> Command {
+fn limited_command(world: &TestHome, units: usize, words: &[&str]) -> Command {
     let plain = world.command(words);
     let mut command = Command::new("sh");
-    command.args(["-c", LIMITED, &units.to_string()]).arg(plain.get_program()).args(plain.get_args());
+    command.args(["-c", ULIMIT_SCRIPT, &units.to_string()]).arg(plain.get_program()).args(plain.get_args());
     command.env_clear().current_dir(plain.get_current_dir().unwrap());
     for (name, value) in plain.get_envs() {
         command.env(name, value.unwrap_or_default());
@@ -24,8 +24,8 @@ fn limited(world: &World, units: usize, words: &[&str]) -> Command {
 
 #[test]
 fn a_session_that_can_record_nothing_answers_its_handshake_and_says_why() {
-    let world = World::with_office();
-    let mut session = limited(&world, 0, &["mcp"]);
+    let world = TestHome::with_office();
+    let mut session = limited_command(&world, 0, &["mcp"]);
     let mut session =
         session.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = session.stdin.take().unwrap();
@@ -36,35 +36,36 @@ fn a_session_that_can_record_nothing_answers_its_handshake_and_says_why() {
         writeln!(input, "{line}").unwrap();
     }
     drop(input);
-    let said = Said::of(session.wait_with_output().unwrap());
-    let answers: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = CommandOutput::from_output(session.wait_with_output().unwrap());
+    let answers: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let why = answers[0]["result"]["instructions"].as_str().unwrap();
     assert!(why.contains("audit"), "{why}");
     assert!(answers[1].to_string().contains("audit"), "{}", answers[1]);
-    assert_ne!(said.code, 0, "{}", said.err);
-    assert!(world.received().is_empty());
+    assert_ne!(said.code, 0, "{}", said.stderr);
+    assert!(world.received_calls().is_empty());
 }
 
 #[test]
 fn a_daemon_that_can_save_nothing_more_goes_on_denies_and_marks_what_is_not_saved() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let mut unsaved = None;
     for number in 0..150 {
         let pattern = format!("office/read_{number}");
-        let said = Said::of(limited(&world, 600, &["deny", &pattern]).output().unwrap());
+        let said =
+            CommandOutput::from_output(limited_command(&world, 600, &["deny", &pattern]).output().unwrap());
         if said.code != 0 {
-            assert!(said.err.contains("in force, but could not be saved yet"), "{}", said.err);
+            assert!(said.stderr.contains("in force, but could not be saved yet"), "{}", said.stderr);
             unsaved = Some(pattern);
             break;
         }
     }
     let unsaved = unsaved.expect("the limit is reached");
     let (status, rules) = (world.run(&["status"]), world.run(&["rules"]));
-    assert!(status.code == 0 && status.out.contains("UNSAVED"), "{}{}", status.out, status.err);
-    let marked: Vec<_> = rules.out.lines().filter(|line| line.contains("deny (unsaved)")).collect();
-    assert!(marked.len() == 1 && marked[0].contains(&unsaved), "{}", rules.out);
+    assert!(status.code == 0 && status.stdout.contains("UNSAVED"), "{}{}", status.stdout, status.stderr);
+    let marked: Vec<_> = rules.stdout.lines().filter(|line| line.contains("deny (unsaved)")).collect();
+    assert!(marked.len() == 1 && marked[0].contains(&unsaved), "{}", rules.stdout);
     assert!(world.json(&["rules"])["unsaved"]["rules"].as_array().is_some_and(|rules| rules.len() == 1));
     let paused = world.run(&["pause"]);
-    assert!(paused.err.contains("in force, but could not be saved yet"), "{}", paused.err);
-    assert!(world.run(&["status"]).out.contains("PAUSED"));
+    assert!(paused.stderr.contains("in force, but could not be saved yet"), "{}", paused.stderr);
+    assert!(world.run(&["status"]).stdout.contains("PAUSED"));
 }

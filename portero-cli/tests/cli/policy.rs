@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use crate::agent::Agent;
-use crate::world::World;
+use crate::test_support::TestHome;
 
-fn with_cases() -> World {
-    let world = World::with_office();
+fn home_with_cases() -> TestHome {
+    let world = TestHome::with_office();
     world.write(
         "policies.json",
         &json!({"policies": {
@@ -22,7 +22,7 @@ fn with_cases() -> World {
 
 #[test]
 fn cases_that_hold_end_with_zero_and_others_are_shown_as_a_difference() {
-    let world = with_cases();
+    let world = home_with_cases();
     let file = world.path("cases.json");
     let test = |cases: &str| {
         std::fs::write(&file, cases).unwrap();
@@ -34,17 +34,17 @@ fn cases_that_hold_end_with_zero_and_others_are_shown_as_a_difference() {
             {"tool": "office/send_mail", "expect": "require-approval"},
             {"tool": "office/delete_mail", "arguments": {}, "expect": "deny"}]"#,
     );
-    assert_eq!((said.code, said.out.trim()), (0, "4 of 4 cases are as expected"), "{}", said.err);
+    assert_eq!((said.code, said.stdout.trim()), (0, "4 of 4 cases are as expected"), "{}", said.stderr);
 
     let said = test(
         r#"[{"tool": "office/send_mail", "arguments": {"to": "x@y.test"}, "expect": "allow"},
             {"tool": "office/delete_mail", "expect": "deny"}]"#,
     );
-    assert_eq!(said.code, 1, "{}", said.err);
+    assert_eq!(said.code, 1, "{}", said.stderr);
     let shown =
         "case 1: office/send_mail\n  - allow\n  + require-approval: needs approval by `office/send_mail`";
-    assert!(said.out.starts_with(shown), "{}", said.out);
-    assert!(!said.out.contains("y.test"), "{}", said.out);
+    assert!(said.stdout.starts_with(shown), "{}", said.stdout);
+    assert!(!said.stdout.contains("y.test"), "{}", said.stdout);
 
     for wrong in ["[]", "{}", r#"[{"tool":"office/a","expect":"maybe"}]"#, r#"[{"tool":"a","tol":1}]"#] {
         assert_eq!(test(wrong).code, 2, "{wrong}");
@@ -53,11 +53,11 @@ fn cases_that_hold_end_with_zero_and_others_are_shown_as_a_difference() {
 
 #[test]
 fn a_replay_tells_what_the_changed_files_would_have_decided() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let mut agent = Agent::connect(&world, &["--no-start"]);
-    agent.call("office__read_mail", &json!({"id": 1}));
-    agent.call("office__list_mail", &json!({}));
-    agent.call("office__delete_mail", &json!({"id": 1}));
+    agent.call_tool("office__read_mail", &json!({"id": 1}));
+    agent.call_tool("office__list_mail", &json!({}));
+    agent.call_tool("office__delete_mail", &json!({"id": 1}));
     drop(agent);
 
     let replay = world.json(&["policy", "replay"]);
@@ -75,12 +75,12 @@ fn a_replay_tells_what_the_changed_files_would_have_decided() {
         }}),
     );
     let said = world.run(&["policy", "replay", "--since", "1h"]);
-    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(said.code, 0, "{}", said.stderr);
     for expected in
         ["allow to deny, by the arguments", "3 calls since", "1 as before, 1 changed, 1 by their arguments"]
     {
-        assert!(said.out.contains(expected), "{expected} in {}", said.out);
+        assert!(said.stdout.contains(expected), "{expected} in {}", said.stdout);
     }
-    assert!(said.err.contains("the audit holds no arguments"), "{}", said.err);
-    assert!(!said.out.contains("office/list_mail"), "{}", said.out);
+    assert!(said.stderr.contains("the audit holds no arguments"), "{}", said.stderr);
+    assert!(!said.stdout.contains("office/list_mail"), "{}", said.stdout);
 }

@@ -8,22 +8,22 @@ use expectrl::session::OsSession;
 use expectrl::{Eof, Expect as _, Session};
 
 use crate::agent::Agent;
-use crate::world::{PATIENCE, Said, World};
+use crate::test_support::{CommandOutput, TEST_TIMEOUT, TestHome};
 use serde_json::json;
 
 /// The passphrase of these tests.
 pub(crate) const PASSPHRASE: &str = "correct horse battery";
 
 /// Runs `portero` on a terminal of its own.
-pub(crate) fn on_terminal(world: &World, words: &[&str]) -> OsSession {
+pub(crate) fn spawn_on_terminal(world: &TestHome, words: &[&str]) -> OsSession {
     let mut session = Session::spawn(world.command(words)).unwrap();
-    session.set_expect_timeout(Some(PATIENCE));
+    session.set_expect_timeout(Some(TEST_TIMEOUT));
     session
 }
 
 /// Sets the passphrase as a person does.
-pub(crate) fn set_passphrase(world: &World) {
-    let mut terminal = on_terminal(world, &["passphrase", "set"]);
+pub(crate) fn set_passphrase(world: &TestHome) {
+    let mut terminal = spawn_on_terminal(world, &["passphrase", "set"]);
     terminal.expect("New passphrase: ").unwrap();
     terminal.send_line(PASSPHRASE).unwrap();
     terminal.expect("The same again: ").unwrap();
@@ -33,8 +33,8 @@ pub(crate) fn set_passphrase(world: &World) {
 }
 
 /// Types the passphrase where it is asked for, and expects `outcome`; gives all that was shown.
-pub(crate) fn confirm(world: &World, words: &[&str], outcome: &str) -> String {
-    let mut terminal = on_terminal(world, words);
+pub(crate) fn confirm_with_passphrase(world: &TestHome, words: &[&str], outcome: &str) -> String {
+    let mut terminal = spawn_on_terminal(world, words);
     let asked = terminal.expect("Passphrase, to ").unwrap();
     let mut shown = String::from_utf8_lossy(asked.before()).into_owned();
     terminal.expect(": ").unwrap();
@@ -49,7 +49,7 @@ pub(crate) fn confirm(world: &World, words: &[&str], outcome: &str) -> String {
 
 /// Runs `portero` in a session without a terminal, whatever the test itself was started from.
 #[cfg(target_os = "linux")]
-pub(crate) fn without_terminal(world: &World, words: &[&str], stdin: &str) -> Said {
+pub(crate) fn run_without_terminal(world: &TestHome, words: &[&str], stdin: &str) -> CommandOutput {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
     let inner = world.command(words);
@@ -62,13 +62,13 @@ pub(crate) fn without_terminal(world: &World, words: &[&str], stdin: &str) -> Sa
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It may have ended before it read anything.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    Said::of(child.wait_with_output().unwrap())
+    CommandOutput::from_output(child.wait_with_output().unwrap())
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn what_widens_is_refused_without_a_terminal_whatever_stdin_says() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     set_passphrase(&world);
     let typed = format!("{PASSPHRASE}\n");
     for words in [
@@ -77,9 +77,9 @@ fn what_widens_is_refused_without_a_terminal_whatever_stdin_says() {
         &["passphrase", "set"],
         &["again", "7c1d"],
     ] {
-        let said = without_terminal(&world, words, &typed);
-        assert_eq!(said.code, 1, "{words:?}: {}{}", said.out, said.err);
-        assert!(said.err.contains("no terminal here"), "{}", said.err);
+        let said = run_without_terminal(&world, words, &typed);
+        assert_eq!(said.code, 1, "{words:?}: {}{}", said.stdout, said.stderr);
+        assert!(said.stderr.contains("no terminal here"), "{}", said.stderr);
     }
     assert_eq!(world.json(&["rules"])["rules"], json!([]));
     assert_eq!(world.json(&["rules"])["grants"], json!([]));
@@ -87,8 +87,8 @@ fn what_widens_is_refused_without_a_terminal_whatever_stdin_says() {
 
 #[test]
 fn nothing_is_widened_before_a_passphrase_is_set() {
-    let world = World::with_office();
-    let mut terminal = on_terminal(&world, &["allow", "office/*"]);
+    let world = TestHome::with_office();
+    let mut terminal = spawn_on_terminal(&world, &["allow", "office/*"]);
     terminal.expect("portero passphrase set").unwrap();
     terminal.expect(Eof).unwrap();
     assert_eq!(world.json(&["rules"])["rules"], json!([]));
@@ -96,17 +96,21 @@ fn nothing_is_widened_before_a_passphrase_is_set() {
 
 #[test]
 fn a_grant_shows_what_it_changes_and_takes_the_passphrase() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     set_passphrase(&world);
     // The tools are known once somebody asked for them.
     let mut agent = Agent::connect(&world, &[]);
-    agent.ask("tools/list", &json!({}));
-    let shown = confirm(&world, &["grant", "office/*", "30m"], "grant 1: `office/*` runs unasked for 30m");
+    agent.request("tools/list", &json!({}));
+    let shown = confirm_with_passphrase(
+        &world,
+        &["grant", "office/*", "30m"],
+        "grant 1: `office/*` runs unasked for 30m",
+    );
     assert!(shown.contains("office/*"), "{shown}");
     assert!(!shown.contains(PASSPHRASE), "the passphrase is on the screen: {shown}");
     assert_eq!(world.json(&["rules"])["grants"][0]["pattern"], "office/*");
     for command in ["rules", "status"] {
-        let told = world.run(&[command]).out;
+        let told = world.run(&[command]).stdout;
         assert!(told.contains("for 30m, 29m") && told.contains(" left"), "{command}: {told}");
     }
     assert_eq!(world.json(&["revoke", "--all"])["revoked"], 1);
@@ -114,9 +118,9 @@ fn a_grant_shows_what_it_changes_and_takes_the_passphrase() {
 
 #[test]
 fn a_wrong_passphrase_changes_nothing() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     set_passphrase(&world);
-    let mut terminal = on_terminal(&world, &["allow", "office/send_mail"]);
+    let mut terminal = spawn_on_terminal(&world, &["allow", "office/send_mail"]);
     terminal.expect("Passphrase, to allow this for good: ").unwrap();
     terminal.send_line("not the one").unwrap();
     terminal.expect("error: ").unwrap();
@@ -126,11 +130,11 @@ fn a_wrong_passphrase_changes_nothing() {
 
 #[test]
 fn removing_a_deny_takes_the_passphrase_and_removing_an_allow_does_not() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     set_passphrase(&world);
     let deny = world.json(&["deny", "office/read_mail"])["id"].to_string();
-    confirm(&world, &["unrule", &deny], "is removed");
-    confirm(&world, &["allow", "office/write_note"], "is allowed");
+    confirm_with_passphrase(&world, &["unrule", &deny], "is removed");
+    confirm_with_passphrase(&world, &["allow", "office/write_note"], "is allowed");
     let allow = world.json(&["rules"])["rules"][0]["id"].to_string();
     assert_eq!(world.run(&["unrule", &allow]).code, 0);
     assert_eq!(world.json(&["rules"])["rules"], json!([]));
@@ -138,12 +142,12 @@ fn removing_a_deny_takes_the_passphrase_and_removing_an_allow_does_not() {
 
 #[test]
 fn a_rule_that_asks_is_made_at_once_and_ended_with_the_passphrase() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     set_passphrase(&world);
     let mut agent = Agent::connect(&world, &[]);
-    agent.ask("tools/list", &json!({}));
+    agent.request("tools/list", &json!({}));
     let waits = |agent: &mut Agent| {
-        let answer = agent.call("office__read_mail", &json!({"id": 1}));
+        let answer = agent.call_tool("office__read_mail", &json!({"id": 1}));
         answer["result"]["structuredContent"]["taskId"].is_string()
     };
     assert!(!waits(&mut agent), "the files allow it");
@@ -156,28 +160,32 @@ fn a_rule_that_asks_is_made_at_once_and_ended_with_the_passphrase() {
         "it loosens nothing"
     );
 
-    confirm(&world, &["grant", "office/read_mail", "30m"], "grant 2");
+    confirm_with_passphrase(&world, &["grant", "office/read_mail", "30m"], "grant 2");
     assert!(!waits(&mut agent), "a grant of after holds");
     let said = world.run(&["ask", "office/*"]);
-    assert!(said.out.contains("rule 3") && said.out.contains("`portero unrule 3` ends it"), "{}", said.out);
+    assert!(
+        said.stdout.contains("rule 3") && said.stdout.contains("`portero unrule 3` ends it"),
+        "{}",
+        said.stdout
+    );
     assert!(waits(&mut agent), "a grant of before does not");
-    let why = world.run(&["why", "office/read_mail"]).out;
+    let why = world.run(&["why", "office/read_mail"]).stdout;
     for told in ["because needs approval by `office/*` (rule 3)", "(grant 2), made before that rule"] {
         assert!(why.contains(told), "{told} in {why}");
     }
     for command in ["rules", "status"] {
-        let told = world.run(&[command]).out;
+        let told = world.run(&[command]).stdout;
         assert!(told.contains("not where rule 3 asks") && !told.contains("rule 1,"), "{command}: {told}");
     }
 
     for id in ["3", "1"] {
-        let said = without_terminal(&world, &["unrule", id], PASSPHRASE);
-        assert!(said.err.contains("no terminal here"), "{}", said.err);
+        let said = run_without_terminal(&world, &["unrule", id], PASSPHRASE);
+        assert!(said.stderr.contains("no terminal here"), "{}", said.stderr);
     }
-    let shown = confirm(&world, &["unrule", "3"], "is removed");
+    let shown = confirm_with_passphrase(&world, &["unrule", "3"], "is removed");
     assert!(shown.contains("would no longer be asked for by this rule"), "{shown}");
     assert!(!waits(&mut agent), "the grant counts again");
-    let acts = world.run(&["logs"]).out;
+    let acts = world.run(&["logs"]).stdout;
     for act in ["ask office/read_*", "ask office/*", "unrule require-approval office/*"] {
         assert!(acts.contains(act), "{act} in {acts}");
     }
@@ -186,34 +194,34 @@ fn a_rule_that_asks_is_made_at_once_and_ended_with_the_passphrase() {
     assert_eq!(world.json(&["revoke", "--all"])["revoked"], 1);
     assert_eq!(world.run(&["daemon", "stop"]).code, 0);
     assert_eq!(world.json(&["why", "office/read_mail"])["decision"]["action"], "require-approval");
-    let replay = world.run(&["policy", "replay"]).out;
+    let replay = world.run(&["policy", "replay"]).stdout;
     assert!(replay.contains("office/read_mail") && replay.contains("require-approval"), "{replay}");
 }
 
 #[test]
 fn an_allow_takes_the_place_of_the_rule_that_asks_for_the_same() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     set_passphrase(&world);
     world.json(&["ask", "office/send_mail"]);
     world.json(&["ask", "office/*"]);
-    confirm(&world, &["allow", "office/send_mail"], "is allowed");
+    confirm_with_passphrase(&world, &["allow", "office/send_mail"], "is allowed");
     let rules = world.json(&["rules"]);
     let said: Vec<_> = rules["rules"].as_array().unwrap().iter().map(|rule| &rule["action"]).collect();
     assert_eq!(said, ["require-approval", "allow"], "{rules}");
     assert_eq!(world.json(&["why", "office/send_mail"])["decision"]["source"], json!({"rule": 3}));
-    assert!(world.run(&["logs"]).out.contains("office/send_mail, in place of rule 1"));
+    assert!(world.run(&["logs"]).stdout.contains("office/send_mail, in place of rule 1"));
 }
 
 #[test]
 fn a_passphrase_is_typed_twice_and_changed_with_the_old_one() {
-    let world = World::with_office();
-    let mut terminal = on_terminal(&world, &["passphrase", "set"]);
+    let world = TestHome::with_office();
+    let mut terminal = spawn_on_terminal(&world, &["passphrase", "set"]);
     terminal.expect("New passphrase: ").unwrap();
     terminal.send_line("short").unwrap();
     terminal.expect("at least 8 characters").unwrap();
     terminal.expect(Eof).unwrap();
     set_passphrase(&world);
-    let mut terminal = on_terminal(&world, &["passphrase", "set"]);
+    let mut terminal = spawn_on_terminal(&world, &["passphrase", "set"]);
     terminal.expect("Present passphrase: ").unwrap();
     terminal.send_line(PASSPHRASE).unwrap();
     terminal.expect("New passphrase: ").unwrap();
@@ -226,10 +234,10 @@ fn a_passphrase_is_typed_twice_and_changed_with_the_old_one() {
 
 #[test]
 fn the_trial_waits_for_the_person_at_the_keyboard() {
-    crate::porterod::porterod();
+    crate::porterod::porterod_program();
     for (typed, outcome) in [("y", "exactly one mail was sent"), ("n", "no mail was sent")] {
-        let world = World::empty();
-        let mut terminal = on_terminal(&world, &["try"]);
+        let world = TestHome::empty();
+        let mut terminal = spawn_on_terminal(&world, &["try"]);
         terminal.expect("Run exactly this, once? [y/n] ").unwrap();
         terminal.send_line(typed).unwrap();
         let checked = terminal.expect(outcome).unwrap();
@@ -241,9 +249,9 @@ fn the_trial_waits_for_the_person_at_the_keyboard() {
 
 #[test]
 fn the_trial_ends_at_once_when_it_is_interrupted_at_the_keyboard() {
-    crate::porterod::porterod();
-    let world = World::empty();
-    let mut terminal = on_terminal(&world, &["try"]);
+    crate::porterod::porterod_program();
+    let world = TestHome::empty();
+    let mut terminal = spawn_on_terminal(&world, &["try"]);
     terminal.expect("Run exactly this, once? [y/n] ").unwrap();
     terminal.send("\u{3}").unwrap();
     terminal.expect("the trial was interrupted").unwrap();
@@ -252,39 +260,39 @@ fn the_trial_ends_at_once_when_it_is_interrupted_at_the_keyboard() {
 
 #[test]
 fn real_values_are_shown_on_the_terminal_to_who_knows_the_passphrase_and_nowhere_else() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     set_passphrase(&world);
     let mut agent = Agent::connect(&world, &[]);
-    agent.call("office/send_mail", &json!({"to": "jane@example.com", "body": "Jane Doe here"}));
+    agent.call_tool("office/send_mail", &json!({"to": "jane@example.com", "body": "Jane Doe here"}));
     let id = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
-    let shown = confirm(&world, &["task", &id, "--real"], "marta.lindqvist@northwind.test");
+    let shown = confirm_with_passphrase(&world, &["task", &id, "--real"], "marta.lindqvist@northwind.test");
     assert!(
         shown.contains("jane@example.com") && shown.contains("REAL VALUES, as office sees them"),
         "{shown}"
     );
     #[cfg(target_os = "linux")]
     {
-        let said = without_terminal(&world, &["task", &id, "--real"], &format!("{PASSPHRASE}\n"));
-        assert_eq!((said.code, said.out.as_str()), (1, ""), "{}", said.err);
+        let said = run_without_terminal(&world, &["task", &id, "--real"], &format!("{PASSPHRASE}\n"));
+        assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
     }
-    let mut terminal = on_terminal(&world, &["task", &id, "--real"]);
+    let mut terminal = spawn_on_terminal(&world, &["task", &id, "--real"]);
     terminal.expect("Passphrase, to ").unwrap();
     terminal.expect(": ").unwrap();
     terminal.send_line("not the one").unwrap();
     let end = terminal.expect(Eof).unwrap();
     assert!(!String::from_utf8_lossy(end.as_bytes()).contains("lindqvist"));
-    let logs = world.run(&["logs"]).out;
+    let logs = world.run(&["logs"]).stdout;
     assert!(logs.contains(&format!("task real task {id}")), "{logs}");
     assert!(logs.contains("REFUSED"), "{logs}");
-    assert!(!world.run(&["task", &id]).out.contains("lindqvist"));
+    assert!(!world.run(&["task", &id]).stdout.contains("lindqvist"));
 }
 
 #[test]
 fn real_values_go_past_a_redirected_stdout() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     set_passphrase(&world);
     let mut agent = Agent::connect(&world, &[]);
-    agent.call("office/send_mail", &json!({"to": "jane@example.com"}));
+    agent.call_tool("office/send_mail", &json!({"to": "jane@example.com"}));
     let id = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
     let out = world.path("out");
     let portero = world.command(&["task", &id, "--real", "--json"]);
@@ -295,7 +303,7 @@ fn real_values_go_past_a_redirected_stdout() {
         shell.env(name, value.unwrap());
     }
     let mut terminal: OsSession = Session::spawn(shell).unwrap();
-    terminal.set_expect_timeout(Some(PATIENCE));
+    terminal.set_expect_timeout(Some(TEST_TIMEOUT));
     terminal.expect("Passphrase, to ").unwrap();
     terminal.expect(": ").unwrap();
     std::thread::sleep(Duration::from_millis(50));
@@ -307,18 +315,18 @@ fn real_values_go_past_a_redirected_stdout() {
 
 #[test]
 fn what_was_denied_a_moment_ago_is_asked_again_with_the_passphrase() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     set_passphrase(&world);
     let mut agent = Agent::connect(&world, &[]);
-    agent.call("office/send_mail", &json!({"to": "jane@example.com"}));
+    agent.call_tool("office/send_mail", &json!({"to": "jane@example.com"}));
     let task = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(world.run(&["reject", &task]).code, 0);
-    let mut terminal = on_terminal(&world, &["again", &task]);
+    let mut terminal = spawn_on_terminal(&world, &["again", &task]);
     terminal.expect("you said no to exactly this call").unwrap();
     terminal.expect("Passphrase, to be asked again now: ").unwrap();
     terminal.send_line("not the one").unwrap();
     terminal.expect(Eof).unwrap();
     assert_eq!(world.json(&["pending"]), json!([]));
-    confirm(&world, &["again", &task], "waits for you again");
+    confirm_with_passphrase(&world, &["again", &task], "waits for you again");
     assert_eq!(world.json(&["pending"])[0]["repeats"], json!(task));
 }

@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// How long anything may take before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One session.
 pub(crate) struct Agent {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
-    next: u64,
+    next_id: u64,
     /// Every line that Portero wrote, in order.
-    pub(crate) seen: Vec<String>,
+    pub(crate) received_lines: Vec<String>,
     /// What the server said in its answer to `initialize`.
     pub(crate) welcome: Value,
 }
@@ -55,7 +55,7 @@ impl Agent {
                 }
             }
         });
-        Self { child, stdin, lines, next: 1, seen: Vec::new(), welcome: Value::Null }
+        Self { child, stdin, lines, next_id: 1, received_lines: Vec::new(), welcome: Value::Null }
     }
 
     /// Sends one line as it is.
@@ -69,22 +69,23 @@ impl Agent {
     }
 
     /// Sends a request and returns its id.
-    pub(crate) fn ask(&mut self, method: &str, params: Value) -> u64 {
-        let id = self.next;
-        self.next += 1;
+    pub(crate) fn send_request(&mut self, method: &str, params: Value) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string());
         id
     }
 
     /// Sends a request and waits for its `result`, or its `error` object.
     pub(crate) fn request(&mut self, method: &str, params: Value) -> Result<Value, Value> {
-        let id = self.ask(method, params);
-        self.answer(id)
+        let id = self.send_request(method, params);
+        self.wait_for_answer(id)
     }
 
     /// Waits for the answer to a request.
-    pub(crate) fn answer(&mut self, id: u64) -> Result<Value, Value> {
-        let line = self.wait_for(|message| message["id"] == json!(id) && message.get("method").is_none());
+    pub(crate) fn wait_for_answer(&mut self, id: u64) -> Result<Value, Value> {
+        let line =
+            self.wait_for_message(|message| message["id"] == json!(id) && message.get("method").is_none());
         let mut message: Value = serde_json::from_str(&line).expect("checked");
         match message.get_mut("error") {
             Some(error) => Err(error.take()),
@@ -93,29 +94,33 @@ impl Agent {
     }
 
     /// Waits for the first line, seen or coming, that holds; returns it as it came.
-    pub(crate) fn wait_for(&mut self, holds: impl Fn(&Value) -> bool) -> String {
+    pub(crate) fn wait_for_message(&mut self, holds: impl Fn(&Value) -> bool) -> String {
         let test = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|message| holds(&message));
-        if let Some(line) = self.seen.iter().find(|line| test(line)) {
+        if let Some(line) = self.received_lines.iter().find(|line| test(line)) {
             return line.clone();
         }
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TEST_TIMEOUT;
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     let found = test(&line);
-                    self.seen.push(line.clone());
+                    self.received_lines.push(line.clone());
                     if found {
                         return line;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("nothing came in time; seen: {:#?}", self.seen),
-                Err(RecvTimeoutError::Disconnected) => panic!("portero ended; seen: {:#?}", self.seen),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("nothing came in time; seen: {:#?}", self.received_lines)
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("portero ended; seen: {:#?}", self.received_lines)
+                }
             }
         }
     }
 
     /// Calls a tool by the name in the list and returns its result.
-    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) fn call_tool(&mut self, tool: &str, arguments: Value) -> Value {
         self.request("tools/call", json!({"name": tool, "arguments": arguments}))
             .unwrap_or_else(|error| panic!("{tool} gave an error: {error}"))
     }
@@ -129,20 +134,20 @@ impl Agent {
 
     /// Waits until `tools/list` holds a name.
     pub(crate) fn wait_for_tool(&mut self, name: &str) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TEST_TIMEOUT;
         while !self.tool_names().iter().any(|tool| tool == name) {
             assert!(Instant::now() < end, "{name} was never listed");
-            let seen = self.seen.len();
+            let seen = self.received_lines.len();
             self.wait_for_line_after(seen);
         }
     }
 
     fn wait_for_line_after(&mut self, seen: usize) {
-        if self.seen.len() > seen {
+        if self.received_lines.len() > seen {
             return;
         }
         if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(500)) {
-            self.seen.push(line);
+            self.received_lines.push(line);
         }
     }
 
@@ -177,6 +182,6 @@ impl Drop for Agent {
 }
 
 /// The text of a tool result's first content block.
-pub(crate) fn text(result: &Value) -> &str {
+pub(crate) fn result_text(result: &Value) -> &str {
     result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {result}"))
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::agent::{Agent, text};
-use crate::home::{Home, PASSPHRASE};
+use crate::agent::{Agent, result_text};
 use crate::peers::peers;
+use crate::test_support::{PASSPHRASE, TestHome};
 
 /// A person whose filesystem server may read, must ask to write, and never moves a file.
-pub(crate) fn filesystem_home() -> Home {
-    let home = Home::new(
+pub(crate) fn filesystem_home() -> TestHome {
+    let home = TestHome::new(
         &json!({}),
         &json!({"policies": {"files/read_*": "allow", "files/write_file": "require-approval", "files/move_*": "deny"}}),
     );
@@ -28,52 +28,52 @@ pub(crate) fn filesystem_server(directory: &Path) -> Value {
 /// Asks to write a file and returns the task's id from the pending answer.
 pub(crate) fn ask_to_write(agent: &mut Agent, file: &Path, content: &str) -> String {
     agent.wait_for_tool("files__write_file");
-    let answer = agent.call("files__write_file", json!({"path": file, "content": content}));
+    let answer = agent.call_tool("files__write_file", json!({"path": file, "content": content}));
     // The tool has an output schema, and a client that checks it would throw a structured answer away.
     assert_eq!((&answer["isError"], &answer["structuredContent"]), (&json!(true), &Value::Null), "{answer}");
-    let pending: Value = serde_json::from_str(text(&answer)).expect("an object");
+    let pending: Value = serde_json::from_str(result_text(&answer)).expect("an object");
     assert_eq!(pending["status"], "pending-approval", "{answer}");
     assert_eq!(pending["toolName"], "files/write_file");
     pending["taskId"].as_str().expect("an id").to_owned()
 }
 
 /// The result of a task once it is final.
-pub(crate) fn check(agent: &mut Agent, task: &str) -> Value {
-    agent.call("portero__check_task", json!({"task_id": task, "wait_seconds": 30}))
+pub(crate) fn check_task(agent: &mut Agent, task: &str) -> Value {
+    agent.call_tool("portero__check_task", json!({"task_id": task, "wait_seconds": 30}))
 }
 
 #[test]
 fn an_approved_write_happens_once_and_its_own_result_is_fetched() {
     let home = filesystem_home();
     home.set_passphrase();
-    let mut agent = home.agent();
+    let mut agent = home.start_agent();
     let file = home.path("project").join("new.txt");
     let task = ask_to_write(&mut agent, &file, "written once");
     assert!(!file.exists(), "nothing happens before the person decides");
     assert_eq!(home.json(&["pending"]).as_array().map(Vec::len), Some(1));
 
-    home.approve(&task);
-    let result = check(&mut agent, &task);
-    assert!(text(&result).contains("Successfully wrote"), "the tool's own result: {result}");
+    home.approve_task(&task);
+    let result = check_task(&mut agent, &task);
+    assert!(result_text(&result).contains("Successfully wrote"), "the tool's own result: {result}");
     assert_eq!(fs::read_to_string(&file).expect("written"), "written once");
 
     fs::remove_file(&file).expect("there");
-    let (code, screen) = home.at_terminal(&["approve", &task], &[PASSPHRASE]);
+    let (code, screen) = home.run_at_terminal(&["approve", &task], &[PASSPHRASE]);
     assert_eq!(code, 1, "a second yes changes nothing: {screen}");
     assert!(!file.exists());
-    let listed = agent.call("portero__list_tasks", json!({"status": "completed"}));
+    let listed = agent.call_tool("portero__list_tasks", json!({"status": "completed"}));
     assert!(listed.to_string().contains(&task), "{listed}");
 }
 
 #[test]
 fn a_rejected_call_never_runs_and_the_agent_reads_the_reason() {
     let home = filesystem_home();
-    let mut agent = home.agent();
+    let mut agent = home.start_agent();
     let file = home.path("project").join("new.txt");
     let task = ask_to_write(&mut agent, &file, "never");
     let output = home.run(&["reject", &task, "--reason", "not today"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let result = check(&mut agent, &task);
+    let result = check_task(&mut agent, &task);
     assert!(result.to_string().contains("not today"), "{result}");
     assert!(!file.exists());
 }
@@ -81,28 +81,31 @@ fn a_rejected_call_never_runs_and_the_agent_reads_the_reason() {
 #[test]
 fn a_denied_tool_is_not_listed_and_not_called() {
     let home = filesystem_home();
-    let mut agent = home.agent();
+    let mut agent = home.start_agent();
     agent.wait_for_tool("files__write_file");
     assert!(!agent.tool_names().iter().any(|name| name.contains("move_file")));
-    let refused = agent.call(
+    let refused = agent.call_tool(
         "portero__call",
         json!({"tool": "files/move_file", "args": {"source": "a", "destination": "b"}}),
     );
     assert_eq!(refused["isError"], true);
-    assert!(text(&refused).contains("files/move_*"), "the refusal names the rule: {refused}");
+    assert!(result_text(&refused).contains("files/move_*"), "the refusal names the rule: {refused}");
 }
 
 #[test]
 fn a_grant_lets_calls_through_until_it_is_revoked() {
     let home = filesystem_home();
     home.set_passphrase();
-    let mut agent = home.agent();
+    let mut agent = home.start_agent();
     agent.wait_for_tool("files__write_file");
-    let (code, screen) = home.at_terminal(&["grant", "files/write_file", "10m"], &[PASSPHRASE]);
+    let (code, screen) = home.run_at_terminal(&["grant", "files/write_file", "10m"], &[PASSPHRASE]);
     assert_eq!(code, 0, "{screen}");
     let file = home.path("project").join("granted.txt");
-    let done = agent.call("files__write_file", json!({"path": file, "content": "granted"}));
-    assert!(text(&done).contains("Successfully wrote"), "in force before the command returned: {done}");
+    let done = agent.call_tool("files__write_file", json!({"path": file, "content": "granted"}));
+    assert!(
+        result_text(&done).contains("Successfully wrote"),
+        "in force before the command returned: {done}"
+    );
     assert!(home.run(&["revoke", "--all"]).status.success());
     ask_to_write(&mut agent, &file, "again");
 }
@@ -110,35 +113,36 @@ fn a_grant_lets_calls_through_until_it_is_revoked() {
 #[test]
 fn a_deny_is_in_force_in_every_session_before_its_command_returns() {
     let home = filesystem_home();
-    let (mut one, mut two) = (home.agent(), home.agent());
+    let (mut one, mut two) = (home.start_agent(), home.start_agent());
     for agent in [&mut one, &mut two] {
         agent.wait_for_tool("files__read_text_file");
     }
     assert!(home.run(&["deny", "files/read_*"]).status.success());
     for agent in [&mut one, &mut two] {
-        let refused = agent.call("files__read_text_file", json!({"path": home.path("project").join("x")}));
+        let refused =
+            agent.call_tool("files__read_text_file", json!({"path": home.path("project").join("x")}));
         assert_eq!(refused["isError"], true);
-        assert!(text(&refused).contains("files/read_*"), "{refused}");
+        assert!(result_text(&refused).contains("files/read_*"), "{refused}");
     }
 }
 
 #[test]
 fn a_shared_server_is_one_process_for_two_sessions() {
-    let home = Home::new(&json!({}), &json!({"policies": {"memory/*": "allow"}}));
+    let home = TestHome::new(&json!({}), &json!({"policies": {"memory/*": "allow"}}));
     let memory = home.path("state").join("memory.json");
     home.write(
         "mcps.json",
         &json!({"mcps": [{"name": "memory", "command": "node", "args": [peers().npm_server("server-memory")],
                           "env": {"MEMORY_FILE_PATH": memory}, "shared": true}]}),
     );
-    let (mut one, mut two) = (home.agent(), home.agent());
+    let (mut one, mut two) = (home.start_agent(), home.start_agent());
     for agent in [&mut one, &mut two] {
         agent.wait_for_tool("memory__create_entities");
     }
     let entity =
         json!({"entities": [{"name": "A", "entityType": "letter", "observations": ["from session one"]}]});
-    one.call("memory__create_entities", entity);
-    let graph = two.call("memory__read_graph", json!({}));
+    one.call_tool("memory__create_entities", entity);
+    let graph = two.call_tool("memory__read_graph", json!({}));
     assert!(graph.to_string().contains("from session one"), "{graph}");
     let status = home.json(&["status"]);
     assert_eq!(status["sessions"].as_array().map(Vec::len), Some(2), "{status}");
@@ -153,16 +157,19 @@ fn real_values_reach_the_server_and_fakes_the_agent() {
         &json!({"replacements": [{"fake": "John Doe", "real": "${REAL_NAME}", "bidirectional": true, "label": "name"}]}),
     );
     home.set_passphrase();
-    let mut agent = home.agent();
+    let mut agent = home.start_agent();
     assert!(agent.welcome["instructions"].to_string().contains("John Doe"), "{}", agent.welcome);
     let file = home.path("project").join("letter.txt");
     let task = ask_to_write(&mut agent, &file, "Yours, John Doe");
-    home.approve(&task);
-    check(&mut agent, &task);
+    home.approve_task(&task);
+    check_task(&mut agent, &task);
     assert_eq!(fs::read_to_string(&file).expect("written"), "Yours, Ada Lovelace");
-    let read = agent.call("files__read_text_file", json!({"path": file}));
+    let read = agent.call_tool("files__read_text_file", json!({"path": file}));
     assert!(read.to_string().contains("Yours, John Doe"), "{read}");
-    assert!(!agent.seen.iter().any(|line| line.contains("Ada Lovelace")), "no line holds the real name");
+    assert!(
+        !agent.received_lines.iter().any(|line| line.contains("Ada Lovelace")),
+        "no line holds the real name"
+    );
     let logs = home.run(&["logs"]);
     assert!(!String::from_utf8_lossy(&logs.stdout).contains("Ada Lovelace"));
 }

@@ -8,24 +8,24 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::approvals::filesystem_home;
-use crate::home::Home;
-use crate::peers::{peers, source};
+use crate::peers::{peer_file, peers};
+use crate::test_support::TestHome;
 
-const KEY: &str = "sk-ant-api03-not-a-real-key-0000000000";
+const FAKE_API_KEY: &str = "sk-ant-api03-not-a-real-key-0000000000";
 
 /// A scripted model and the configuration of a Claude Code that uses it.
-struct Stage {
-    home: Home,
+struct ClaudeFixture {
+    home: TestHome,
     model: Child,
     port: String,
     requests: PathBuf,
 }
 
-impl Stage {
-    fn new(home: Home, script: &Value) -> Self {
+impl ClaudeFixture {
+    fn new(home: TestHome, script: &Value) -> Self {
         let requests = home.path("state").join("model.jsonl");
         let mut model = Command::new(peers().python("python"))
-            .arg(source("model.py"))
+            .arg(peer_file("model.py"))
             .arg(script.to_string())
             .arg(&requests)
             .stdout(Stdio::piped())
@@ -46,11 +46,11 @@ impl Stage {
         let project = self.home.path("project");
         let known = json!({
             "hasCompletedOnboarding": true, "theme": "dark", "numStartups": 5, "lastOnboardingVersion": "2.1.328",
-            "customApiKeyResponses": {"approved": [&KEY[KEY.len() - 20..]], "rejected": []},
+            "customApiKeyResponses": {"approved": [&FAKE_API_KEY[FAKE_API_KEY.len() - 20..]], "rejected": []},
             "projects": {project.to_string_lossy(): {"hasTrustDialogAccepted": true, "hasCompletedProjectOnboarding": true}},
         });
         fs::write(settings.join(".claude.json"), known.to_string()).expect("writable");
-        let portero = self.home.portero(&["mcp"]);
+        let portero = self.home.portero_command(&["mcp"]);
         let env: serde_json::Map<String, Value> = portero
             .get_envs()
             .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), json!(value?.to_str()?))))
@@ -63,7 +63,7 @@ impl Stage {
     }
 
     /// The arguments with which Claude Code uses only Portero.
-    fn arguments(&self) -> Vec<String> {
+    fn claude_arguments(&self) -> Vec<String> {
         let mcp = self.home.path("run").join("claude/mcp.json");
         ["--mcp-config", &mcp.to_string_lossy(), "--strict-mcp-config", "--allowedTools", "mcp__portero"]
             .map(str::to_owned)
@@ -71,7 +71,7 @@ impl Stage {
     }
 
     /// A command with the environment of a quiet Claude Code.
-    fn quiet(&self, mut command: Command) -> Command {
+    fn with_quiet_environment(&self, mut command: Command) -> Command {
         let settings = self.home.path("run").join("claude");
         command
             .current_dir(self.home.path("project"))
@@ -79,7 +79,7 @@ impl Stage {
             .env("PATH", std::env::var_os("PATH").expect("a PATH"))
             .env("HOME", &settings)
             .env("CLAUDE_CONFIG_DIR", &settings)
-            .env("ANTHROPIC_API_KEY", KEY)
+            .env("ANTHROPIC_API_KEY", FAKE_API_KEY)
             .env("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{}", self.port))
             .env("TERM", "xterm-256color")
             .env("ENABLE_CLAUDEAI_MCP_SERVERS", "false");
@@ -98,12 +98,12 @@ impl Stage {
     }
 
     /// Everything that the model was sent.
-    fn sent(&self) -> String {
+    fn model_requests(&self) -> String {
         fs::read_to_string(&self.requests).expect("the model was asked")
     }
 }
 
-impl Drop for Stage {
+impl Drop for ClaudeFixture {
     fn drop(&mut self) {
         drop(self.model.kill());
         drop(self.model.wait());
@@ -111,7 +111,7 @@ impl Drop for Stage {
 }
 
 /// A home with a file of a real name, and a model that reads it and asks to write another.
-fn stage() -> Stage {
+fn claude_with_script() -> ClaudeFixture {
     let home = filesystem_home();
     let project = home.path("project");
     home.write(
@@ -124,11 +124,11 @@ fn stage() -> Stage {
         {"tool": "mcp__portero__files__write_file", "input": {"path": project.join("reply.txt"), "content": "Yours"}},
         {"text": "The reply waits."},
     ]);
-    Stage::new(home, &script)
+    ClaudeFixture::new(home, &script)
 }
 
-fn assert_the_model_saw_the_right_things(stage: &Stage) {
-    let sent = stage.sent();
+fn assert_the_model_saw_the_right_things(stage: &ClaudeFixture) {
+    let sent = stage.model_requests();
     assert!(sent.contains("Dear John Doe, all is well."), "the read reached the model concealed");
     assert!(!sent.contains("Ada Lovelace"), "the vendor never gets the real name");
     assert!(sent.contains("pending-approval"), "the write waits for a person");
@@ -138,10 +138,10 @@ fn assert_the_model_saw_the_right_things(stage: &Stage) {
 
 #[test]
 fn claude_code_headless_reads_concealed_and_asks_to_write() {
-    let stage = stage();
+    let stage = claude_with_script();
     let mut command = Command::new(peers().claude());
-    command.args(["-p", "Write to her."]).args(stage.arguments()).stdin(Stdio::null());
-    let output = stage.quiet(command).output().expect("Claude Code runs");
+    command.args(["-p", "Write to her."]).args(stage.claude_arguments()).stdin(Stdio::null());
+    let output = stage.with_quiet_environment(command).output().expect("Claude Code runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("The reply waits."), "{said}");
@@ -150,12 +150,16 @@ fn claude_code_headless_reads_concealed_and_asks_to_write() {
 
 #[test]
 fn claude_code_interactive_reads_concealed_and_asks_to_write() {
-    let stage = stage();
+    let stage = claude_with_script();
     let steps =
         json!([{"wait": "❯|> "}, {"type": "Write to her."}, {"type": "\r"}, {"wait": "The reply waits"}]);
     let mut command = Command::new(peers().python("python"));
-    command.arg(source("type_at.py")).arg(steps.to_string()).arg(peers().claude()).args(stage.arguments());
-    let output = stage.quiet(command).output().expect("Python runs");
+    command
+        .arg(peer_file("type_at.py"))
+        .arg(steps.to_string())
+        .arg(peers().claude())
+        .args(stage.claude_arguments());
+    let output = stage.with_quiet_environment(command).output().expect("Python runs");
     assert!(
         output.status.success(),
         "{}{}",

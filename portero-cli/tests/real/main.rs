@@ -5,10 +5,10 @@ mod agent;
 mod approvals;
 mod claude;
 mod crash;
-mod home;
-mod original;
 mod peers;
 #[path = "../support/porterod.rs"]
 mod porterod;
+mod regressions;
 mod sdk;
 mod servers;
+mod test_support;

@@ -16,7 +16,7 @@ pub(crate) struct Peers {
 /// When Node, npm or Python is missing or an installation fails: the message says which and what to do.
 pub(crate) fn peers() -> &'static Peers {
     static PEERS: OnceLock<Peers> = OnceLock::new();
-    PEERS.get_or_init(install)
+    PEERS.get_or_init(install_peers)
 }
 
 impl Peers {
@@ -43,15 +43,15 @@ impl Peers {
 }
 
 /// A file of `tests/peers`.
-pub(crate) fn source(name: &str) -> PathBuf {
+pub(crate) fn peer_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
 }
 
-fn install() -> Peers {
+fn install_peers() -> Peers {
     let manifests = ["package.json", "package-lock.json", ".npmrc", "requirements.txt"];
     let mut digest = 0xcbf2_9ce4_8422_2325_u64;
     for name in manifests {
-        for byte in fs::read(source(name)).expect("the manifest is part of the repository") {
+        for byte in fs::read(peer_file(name)).expect("the manifest is part of the repository") {
             digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
@@ -64,20 +64,20 @@ fn install() -> Peers {
     }
     fs::create_dir_all(&directory).expect("the target directory is writable");
     for name in manifests {
-        fs::copy(source(name), directory.join(name)).expect("the target directory is writable");
+        fs::copy(peer_file(name), directory.join(name)).expect("the target directory is writable");
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     let python = if cfg!(windows) { "python" } else { "python3" };
-    run(
+    run_installer(
         Command::new(npm).args(["ci", "--no-audit", "--no-fund"]).current_dir(&directory),
         "Node.js with npm",
     );
-    run(
+    run_installer(
         Command::new(python).args(["-m", "venv", "--clear", "venv"]).current_dir(&directory),
         "Python 3 with venv",
     );
     let peers = Peers { directory: directory.clone() };
-    run(
+    run_installer(
         Command::new(peers.python("python"))
             .args([
                 "-m",
@@ -95,7 +95,7 @@ fn install() -> Peers {
     peers
 }
 
-fn run(command: &mut Command, needs: &str) {
+fn run_installer(command: &mut Command, needs: &str) {
     let output = command.output().unwrap_or_else(|error| {
         panic!("these tests need {needs}: `{}` did not start: {error}", command.get_program().display())
     });

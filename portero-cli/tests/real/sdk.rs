@@ -5,18 +5,18 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::home::Home;
-use crate::peers::{peers, source};
+use crate::peers::{peer_file, peers};
+use crate::test_support::TestHome;
 
-fn through_the_sdk(mode: &str) -> Value {
-    let home = Home::new(&json!({}), &json!({"policies": {"time/*": "allow"}}));
+fn run_python_client(mode: &str) -> Value {
+    let home = TestHome::new(&json!({}), &json!({"policies": {"time/*": "allow"}}));
     home.write(
         "mcps.json",
         &json!({"mcpServers": {"time": {"command": peers().python("mcp-server-time"), "args": ["--local-timezone", "UTC"]}}}),
     );
-    let portero = home.portero(&["mcp"]);
+    let portero = home.portero_command(&["mcp"]);
     let output = Command::new(peers().python("python"))
-        .arg(source("sdk_client.py"))
+        .arg(peer_file("sdk_client.py"))
         .args([
             mode,
             "time__get_current_time",
@@ -34,7 +34,7 @@ fn through_the_sdk(mode: &str) -> Value {
 #[test]
 fn the_python_sdk_lists_and_calls_in_every_era() {
     for (mode, protocol) in [("legacy", "2025-11-25"), ("auto", "2026-07-28"), ("2026-07-28", "2026-07-28")] {
-        let seen = through_the_sdk(mode);
+        let seen = run_python_client(mode);
         assert_eq!(seen["protocol"], protocol, "{mode}: {seen}");
         assert!(
             seen["tools"].as_array().expect("tools").contains(&json!("time__get_current_time")),
@@ -45,14 +45,14 @@ fn the_python_sdk_lists_and_calls_in_every_era() {
 }
 
 /// Lists a tool with an output schema while it is allowed, and calls it once it asks; what the client got.
-fn pending_through(client: impl FnOnce(&str) -> Command) -> Value {
-    let home = Home::new(&json!({}), &json!({"policies": {"*": "allow"}}));
+fn run_pending_client(client: impl FnOnce(&str) -> Command) -> Value {
+    let home = TestHome::new(&json!({}), &json!({"policies": {"*": "allow"}}));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/weather.py");
     home.write(
         "mcps.json",
         &json!({"mcpServers": {"sky": {"command": peers().python("python"), "args": [script]}}}),
     );
-    let portero = home.portero(&["mcp"]);
+    let portero = home.portero_command(&["mcp"]);
     let output = client("sky__weather")
         .args(["sky/weather", env!("CARGO_BIN_EXE_portero")])
         .envs(portero.get_envs().filter_map(|(name, value)| Some((name, value?))))
@@ -67,18 +67,20 @@ fn a_pending_answer_survives_clients_that_check_results() {
     let python = |mode: &'static str| {
         move |tool: &str| {
             let mut command = Command::new(peers().python("python"));
-            command.arg(source("sdk_pending.py")).args([mode, tool]);
+            command.arg(peer_file("sdk_pending.py")).args([mode, tool]);
             command
         }
     };
     let typescript = |tool: &str| {
         let mut command = Command::new("node");
-        command.arg(source("sdk_pending.mjs")).arg(peers().node_modules()).arg(tool);
+        command.arg(peer_file("sdk_pending.mjs")).arg(peers().node_modules()).arg(tool);
         command
     };
-    for seen in
-        [pending_through(python("legacy")), pending_through(python("auto")), pending_through(typescript)]
-    {
+    for seen in [
+        run_pending_client(python("legacy")),
+        run_pending_client(python("auto")),
+        run_pending_client(typescript),
+    ] {
         assert_eq!(seen["before"]["temperature"], 5, "{seen}");
         assert_eq!(seen["result"]["isError"], true, "{seen}");
         let text = seen["result"]["content"][0]["text"].as_str().expect("a text");

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 /// What makes this program a server: the file that it writes to.
-pub(crate) const MARK: &str = "PORTERO_BENCH_RECORD";
+pub(crate) const RECORD_VARIABLE: &str = "PORTERO_BENCH_RECORD";
 
-pub(crate) fn serve() {
-    let path = std::env::var_os(MARK).expect("where to write");
+pub(crate) fn run_server() {
+    let path = std::env::var_os(RECORD_VARIABLE).expect("where to write");
     let mut record = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("opened");
     let mut stdout = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
@@ -26,7 +26,7 @@ pub(crate) fn serve() {
                 json!({"tools": [{"name": "send", "inputSchema": {"type": "object"}}]})
             }
             "tools/call" => {
-                writeln!(record, "{}", nanos()).expect("written");
+                writeln!(record, "{}", unix_nanos()).expect("written");
                 json!({"content": [{"type": "text", "text": "done"}]})
             }
             _ => json!({}),
@@ -37,6 +37,6 @@ pub(crate) fn serve() {
 }
 
 /// The present, in nanoseconds since 1970: both programs see the same clock.
-pub(crate) fn nanos() -> u128 {
+pub(crate) fn unix_nanos() -> u128 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos()
 }

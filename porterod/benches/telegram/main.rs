@@ -18,42 +18,42 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portero::clock::SystemClock;
-use portero::identity::Nonce;
 use portero::ipc::requests::sessions::SubmitCall;
-use portero::ipc::{Client, Hello, PROTOCOL, Peer};
+use portero::ipc::{Hello, IpcClient, PROTOCOL_VERSION, PeerRole};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
+use portero::store_identity::Nonce;
 use portero::task::Task;
-use porterod::app::{App, Parts};
-use porterod::channels::telegram::courier::Pace;
-use porterod::channels::telegram::link::Tuning;
+use porterod::app::{App, AppDeps};
+use porterod::channels::telegram::sender::SendTiming;
+use porterod::channels::telegram::supervisor::TelegramTiming;
 use serde_json::{Value, json};
 use standin::{Shown, StandIn, TOKEN};
 
-const CALLS: usize = 400;
+const CALL_COUNT: usize = 400;
 /// Calls before those that are measured.
-const WARM: usize = 20;
+const WARMUP_CALLS: usize = 20;
 const JANE: i64 = 501;
 
 fn main() {
-    if std::env::var_os(child::MARK).is_some() {
-        return child::serve();
+    if std::env::var_os(child::RECORD_VARIABLE).is_some() {
+        return child::run_server();
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--test") {
         return; // `cargo test --benches` asks whether it starts
     }
     let mut after = arguments.iter().skip_while(|argument| *argument != "--calls").skip(1);
-    let calls = after.next().map_or(CALLS, |count| count.parse().expect("a number of calls"));
+    let calls = after.next().map_or(CALL_COUNT, |count| count.parse().expect("a number of calls"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mut shown, mut ran) = runtime.block_on(measure(calls));
     println!("{calls} calls, one after another");
     println!("{:<44}{:>10}{:>10}", "", "p50, ms", "p99, ms");
-    row("from the question to its card on the wire", &mut shown);
-    row("from the tap to the call at its server", &mut ran);
+    print_row("from the question to its card on the wire", &mut shown);
+    print_row("from the tap to the call at its server", &mut ran);
 }
 
-fn row(name: &str, figures: &mut [Duration]) {
+fn print_row(name: &str, figures: &mut [Duration]) {
     figures.sort_unstable();
     let at = |part: usize| figures[(figures.len() * part / 100).min(figures.len() - 1)].as_secs_f64() * 1e3;
     println!("{name:<44}{:>10.2}{:>10.2}", at(50), at(99));
@@ -66,15 +66,15 @@ async fn measure(calls: usize) -> (Vec<Duration>, Vec<Duration>) {
     let app = start(directory.path(), &telegram).await;
     let agent = connect(directory.path()).await;
     let (mut shown, mut ran) = (Vec::new(), Vec::new());
-    for n in 0..WARM + calls {
+    for n in 0..WARMUP_CALLS + calls {
         let began = Instant::now();
         let task = submit(&agent, n).await;
         let card = telegram.until("a card", |it| card(it, &task)).await;
         let sent = telegram.calls("sendMessage").last().expect("it was sent").at;
-        let tapped = child::nanos();
+        let tapped = child::unix_nanos();
         telegram.press(JANE, card.id, "✅ Approve");
         telegram.until("the outcome", |it| outcome(it, &task)).await;
-        if n >= WARM {
+        if n >= WARMUP_CALLS {
             shown.push(sent.duration_since(began));
             let nanos = last_call(directory.path()).saturating_sub(tapped);
             ran.push(Duration::from_nanos(u64::try_from(nanos).unwrap()));
@@ -92,22 +92,22 @@ async fn start(directory: &Path, telegram: &StandIn) -> App {
         |name: &str, value: Value| std::fs::write(directory.join("config").join(name), value.to_string());
     let settings = json!({"token": TOKEN, "apiUrl": telegram.api_url(), "admin": JANE});
     write("portero.json", json!({"telegram": settings})).unwrap();
-    let env = json!({child::MARK: directory.join("record")});
+    let env = json!({child::RECORD_VARIABLE: directory.join("record")});
     let server = json!({"name": "notes", "command": std::env::current_exe().unwrap(), "env": env});
     write("mcps.json", json!({"mcps": [server]})).unwrap();
     let replacement = json!({"fake": "John Doe", "real": "Jane Roe", "bidirectional": true});
     write("replacements.json", json!({"replacements": [replacement]})).unwrap();
-    let pace = Pace { gap: Duration::ZERO, ..Pace::default() };
-    let parts = Parts {
+    let pace = SendTiming { chat_interval: Duration::ZERO, ..SendTiming::default() };
+    let parts = AppDeps {
         paths: paths(directory),
         home: directory.join("home"),
         environment: std::env::vars_os().collect(),
         clock: Arc::new(SystemClock),
-        disk: Arc::new(portero::audit::RealDisk),
+        disk: Arc::new(portero::audit::SystemDisk),
         boot_id: "boot".to_owned(),
         guard: None,
         build: "bench".to_owned(),
-        telegram: Tuning { pace, ..Tuning::default() },
+        telegram: TelegramTiming { sending: pace, ..TelegramTiming::default() },
     };
     App::start(parts).await.unwrap()
 }
@@ -116,18 +116,19 @@ fn paths(directory: &Path) -> Paths {
     Paths { config: directory.join("config"), state: directory.join("state"), runtime: directory.join("run") }
 }
 
-async fn connect(directory: &Path) -> Client {
+async fn connect(directory: &Path) -> IpcClient {
     let project = directory.join("project");
-    let principal = Principal::of_project(&project);
-    let peer = Peer::Session { id: SessionId::fresh(), agent_session: None, principal, directory: project };
+    let principal = Principal::from_project(&project);
+    let peer =
+        PeerRole::Session { id: SessionId::fresh(), agent_session: None, principal, directory: project };
     let (build, config) = ("bench".to_owned(), directory.join("config"));
-    let hello = Hello { protocol: PROTOCOL, build, config, peer, nonce: Nonce::default() };
-    let (client, mut pushes, _) = Client::connect(&paths(directory).socket(), hello, None).await.unwrap();
+    let hello = Hello { protocol: PROTOCOL_VERSION, build, config, peer, nonce: Nonce::default() };
+    let (client, mut pushes, _) = IpcClient::connect(&paths(directory).socket(), hello, None).await.unwrap();
     tokio::spawn(async move { while pushes.recv().await.is_some() {} });
     client
 }
 
-async fn submit(agent: &Client, n: usize) -> Task {
+async fn submit(agent: &IpcClient, n: usize) -> Task {
     let arguments = json!({"to": "John Doe", "text": format!("call {n}")});
     let params = json!({"name": "send", "arguments": arguments});
     let call = json!({"tool": "notes/send", "method": "tools/call", "params": params});
@@ -139,17 +140,17 @@ async fn submit(agent: &Client, n: usize) -> Task {
     }
 }
 
-fn about(telegram: &StandIn, task: &Task) -> Option<Shown> {
+fn message_about(telegram: &StandIn, task: &Task) -> Option<Shown> {
     let id = task.id.to_string();
     telegram.by_bot(JANE).into_iter().rev().find(|shown| shown.text.contains(&id[id.len() - 8..]))
 }
 
 fn card(telegram: &StandIn, task: &Task) -> Option<Shown> {
-    about(telegram, task).filter(|shown| shown.keyboard.is_some())
+    message_about(telegram, task).filter(|shown| shown.keyboard.is_some())
 }
 
 fn outcome(telegram: &StandIn, task: &Task) -> Option<()> {
-    about(telegram, task).filter(|shown| shown.text.contains("Done.")).map(drop)
+    message_about(telegram, task).filter(|shown| shown.text.contains("Done.")).map(drop)
 }
 
 /// When the server was called last.

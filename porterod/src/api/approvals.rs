@@ -8,20 +8,20 @@ use portero::ipc::requests::approvals::{
     ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
     WatchTasks,
 };
-use portero::ipc::{Disclosed, Failure, FailureKind, Look, RealTask, Watched};
+use portero::ipc::{DaemonFailure, DisclosedSecret, FailureKind, Look, RealTask, Watched};
 use portero::json::RawJson;
 use portero::names::TaskId;
 use portero::secret::Secret;
-use portero::task::{State, Task};
+use portero::task::{Task, TaskState};
 
 use super::attempt::Attempt;
 use super::challenge::{Confirming, confirm};
 use super::{PersonCaller, PersonRequest, failure, sessions, shown};
-use crate::approval::{AGAIN, Which};
+use crate::approvals::{REPEAT_ACT, TaskFilter};
 use crate::daemon::Daemon;
-use crate::journal::Weight;
-use crate::outbox::After;
-use crate::passphrase::What;
+use crate::journal::AuditMode;
+use crate::outbox::NoticesAfter;
+use crate::passphrase::Act;
 use crate::store::{StoreError, tasks};
 
 /// How long a server may take to list its tools before a person is asked to type, or a tap is answered: Telegram gives
@@ -31,22 +31,22 @@ const DEFINITION_TIMEOUT: Duration = Duration::from_secs(4);
 const CONFIRMED_DEFINITION_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl PersonRequest for ListTasks {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Vec<Task>, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Vec<Task>, DaemonFailure> {
         let Self { state, after, limit } = self;
-        let listed = daemon.desk.list(&Which { principal: None, state, after, limit });
+        let listed = daemon.approval_queue.list_tasks(&TaskFilter { principal: None, state, after, limit });
         listed.map(|tasks| shown::tasks(daemon, tasks)).map_err(|error| failure::of_store(&error))
     }
 }
 
 impl PersonRequest for FindTasks {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Vec<TaskId>, Failure> {
-        daemon.desk.find(&self.part, self.state).map_err(|error| failure::of_store(&error))
+    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Vec<TaskId>, DaemonFailure> {
+        daemon.approval_queue.find_task_ids(&self.part, self.state).map_err(|error| failure::of_store(&error))
     }
 }
 
 impl PersonRequest for GetTask {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Task>, Failure> {
-        let found = daemon.desk.task(self.task, None);
+    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Task>, DaemonFailure> {
+        let found = daemon.approval_queue.find_task(self.task, None);
         found.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_desk(&error))
     }
 }
@@ -58,16 +58,21 @@ impl PersonRequest for RevealTask {
 
     /// A value that the anonymizer keeps from the agent is shown to a person who knows the passphrase, at the
     /// terminal device. That it was shown is in the audit before it is.
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Box<RealTask>, Failure> {
-        let task = daemon.desk.task(self.task, None).map_err(|error| failure::of_desk(&error))?;
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &PersonCaller<'_>,
+    ) -> Result<Box<RealTask>, DaemonFailure> {
+        let task =
+            daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_desk(&error))?;
         let confirming = caller.confirming(self.challenge);
-        let confirmed = confirm(daemon, caller.by, confirming, What::Reveal(task.id)).await?;
+        let confirmed = confirm(daemon, caller.by, confirming, Act::Reveal(task.id)).await?;
         let about = format!("task {}", task.id);
-        let record = daemon.journal.act("task real", &about, true, Some(confirmed.by()));
-        let spends = confirmed.spends();
-        let recorded = daemon.journal.change(Weight::Strict, move |store| {
+        let record = daemon.journal.act_record("task real", &about, true, Some(confirmed.by()));
+        let spends = confirmed.consumes();
+        let recorded = daemon.journal.change(AuditMode::Required, move |store| {
             if let Some((ticket, step)) = &spends {
-                ticket.spend(store, *step)?;
+                ticket.consume(store, *step)?;
             }
             Ok(((), vec![record.clone()]))
         });
@@ -75,7 +80,7 @@ impl PersonRequest for RevealTask {
         let anonymizer = daemon.anonymizer.load();
         let server = &task.call.tool.server;
         let reveal = |json: &Fake<RawJson>| {
-            Disclosed::from(Secret::new(anonymizer.reveal(server, json).expose().get()))
+            DisclosedSecret::from(Secret::new(anonymizer.reveal(server, json).expose().get()))
         };
         Ok(Box::new(RealTask {
             params: reveal(&task.call.params),
@@ -87,7 +92,7 @@ impl PersonRequest for RevealTask {
 }
 
 impl PersonRequest for InspectTask {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Look>, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Look>, DaemonFailure> {
         look(daemon, self.task).map(Box::new)
     }
 }
@@ -96,23 +101,23 @@ impl PersonRequest for InspectTask {
 ///
 /// # Errors
 /// When there is none with this id, or the store can't be read.
-pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, Failure> {
-    let task = daemon.desk.task(task, None).map_err(|error| failure::of_desk(&error))?;
-    let hints = daemon.servers.tool(&task.call.tool, &task.origin.directory).map(|tool| tool.hints);
+pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, DaemonFailure> {
+    let task = daemon.approval_queue.find_task(task, None).map_err(|error| failure::of_desk(&error))?;
+    let hints = daemon.upstreams.find_tool(&task.call.tool, &task.origin.directory).map(|tool| tool.hints);
     Ok(Look { task: shown::task(daemon, task), hints })
 }
 
 impl PersonRequest for WatchTasks {
     /// The client keeps its own place and asks on from there, so a slow one costs nothing: when what it missed is
     /// gone, it begins anew with what waits.
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Watched, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Watched, DaemonFailure> {
         let stored = |error: StoreError| failure::of_store(&error);
         let Some(place) = self.after else { return watch_anew(daemon).map_err(stored) };
-        let mut changes = daemon.outbox.changes();
+        let mut changes = daemon.outbox.subscribe();
         loop {
-            match daemon.outbox.after(place).map_err(stored)? {
-                After::Removed => return watch_anew(daemon).map_err(stored),
-                After::Entries(entries) => {
+            match daemon.outbox.entries_after(place).map_err(stored)? {
+                NoticesAfter::Removed => return watch_anew(daemon).map_err(stored),
+                NoticesAfter::Entries(entries) => {
                     if let Some(last) = entries.last() {
                         let place = last.seq;
                         return Ok(Watched { place, anew: None, entries });
@@ -123,7 +128,7 @@ impl PersonRequest for WatchTasks {
                 // The sender lives as long as the daemon.
                 _ = changes.changed() => {}
                 () = caller.withdrawn.cancelled() => {
-                    return Err(Failure::new(FailureKind::Refused, "withdrawn"));
+                    return Err(DaemonFailure::new(FailureKind::Refused, "withdrawn"));
                 }
             }
         }
@@ -132,15 +137,17 @@ impl PersonRequest for WatchTasks {
 
 /// What waits now. The place is read first: what happens in between is told again.
 fn watch_anew(daemon: &Daemon) -> Result<Watched, StoreError> {
-    let place = daemon.outbox.last()?;
-    let waiting = daemon.journal.store().read(move |store| tasks::ids(store, State::PendingApproval))?;
+    let place = daemon.outbox.last_seq()?;
+    let waiting =
+        daemon.journal.store().read(move |store| tasks::ids_in_state(store, TaskState::PendingApproval))?;
     Ok(Watched { place, anew: Some(waiting), entries: Vec::new() })
 }
 
 impl PersonRequest for CheckApproval {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Task>, Failure> {
-        let task = daemon.desk.task(self.task, None).map_err(|error| failure::of_desk(&error))?;
-        let runnable = daemon.desk.check_runnable(&task, DEFINITION_TIMEOUT).await;
+    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Task>, DaemonFailure> {
+        let task =
+            daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_desk(&error))?;
+        let runnable = daemon.approval_queue.check_runnable(&task, DEFINITION_TIMEOUT).await;
         runnable.map_err(|error| failure::of_desk(&error))?;
         Ok(Box::new(shown::task(daemon, task)))
     }
@@ -151,7 +158,11 @@ impl PersonRequest for ApproveTask {
         Some(Attempt::new("approve", format!("task {}", self.task)))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Box<Task>, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &PersonCaller<'_>,
+    ) -> Result<Box<Task>, DaemonFailure> {
         approve(daemon, caller.by, self.task, caller.confirming(self.challenge)).await
     }
 }
@@ -162,20 +173,20 @@ pub(super) async fn approve(
     by: &str,
     task: TaskId,
     confirming: Confirming,
-) -> Result<Box<Task>, Failure> {
+) -> Result<Box<Task>, DaemonFailure> {
     let refused = |error| failure::of_desk(&error);
     // Said before a person types a passphrase for nothing.
     if !matches!(confirming, Confirming::Tapped(_)) {
-        daemon.desk.takes_one(task).map_err(refused)?;
+        daemon.approval_queue.check_single_approval(task).map_err(refused)?;
     }
-    let found = daemon.desk.task(task, None).map_err(refused)?;
+    let found = daemon.approval_queue.find_task(task, None).map_err(refused)?;
     let timeout = match &confirming {
         Confirming::Typed(_) | Confirming::Asked(_) => CONFIRMED_DEFINITION_TIMEOUT,
         Confirming::Tapped(_) | Confirming::Affirmed(_) => DEFINITION_TIMEOUT,
     };
-    daemon.desk.check_runnable(&found, timeout).await.map_err(refused)?;
-    let confirmed = confirm(daemon, by, confirming, What::Call(task)).await?;
-    let approved = daemon.desk.approve(task, confirmed).await.map_err(refused)?;
+    daemon.approval_queue.check_runnable(&found, timeout).await.map_err(refused)?;
+    let confirmed = confirm(daemon, by, confirming, Act::Approve(task)).await?;
+    let approved = daemon.approval_queue.approve(task, confirmed).await.map_err(refused)?;
     Ok(Box::new(shown::task(daemon, approved)))
 }
 
@@ -184,12 +195,16 @@ impl PersonRequest for RejectTask {
         Some(Attempt::new("reject", format!("task {}", self.task)))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Box<Task>, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &PersonCaller<'_>,
+    ) -> Result<Box<Task>, DaemonFailure> {
         let Self { task, reason, for_now } = self;
         let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));
         let rejected = match for_now {
-            true => daemon.desk.reject_for_now(task, reason, caller.by).await,
-            false => daemon.desk.reject(task, reason, caller.by).await,
+            true => daemon.approval_queue.reject_without_cooldown(task, reason, caller.by).await,
+            false => daemon.approval_queue.reject(task, reason, caller.by).await,
         };
         rejected.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_desk(&error))
     }
@@ -202,23 +217,31 @@ impl PersonRequest for AskAgain {
 
     /// It permits nothing: the new task waits for a person as any other. A call that a person denied a moment ago asks
     /// them again only with a proof that they want it: an agent could wear them out otherwise.
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Box<Task>, Failure> {
-        let ended = daemon.desk.task(self.task, None).map_err(|error| failure::of_desk(&error))?;
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &PersonCaller<'_>,
+    ) -> Result<Box<Task>, DaemonFailure> {
+        let ended =
+            daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_desk(&error))?;
         let call = sessions::conceal(daemon, ended.call.clone())?;
-        let cools = daemon.desk.cools(&ended, &call).map_err(|refusal| failure::of_refusal(&refusal))?;
+        let cools = daemon
+            .approval_queue
+            .deny_cooldown(&ended, &call)
+            .map_err(|refusal| failure::of_refusal(&refusal))?;
         let proof = match (cools, caller.confirming_where_given(self.challenge)) {
             (None, _) => None,
-            (Some(_), Some(confirming)) => Some(confirm(daemon, caller.by, confirming, AGAIN).await?),
+            (Some(_), Some(confirming)) => Some(confirm(daemon, caller.by, confirming, REPEAT_ACT).await?),
             (Some(until), None) => {
                 let until = until.strftime("%Y-%m-%d %H:%M:%SZ");
                 let words = format!(
                     "you said no to exactly this call: until {until} it does not ask again by itself"
                 );
-                return Err(Failure::new(FailureKind::Challenge, words)
+                return Err(DaemonFailure::new(FailureKind::Challenge, words)
                     .with_hint("`portero again` on a terminal asks for the passphrase; else wait"));
             }
         };
-        let asked = daemon.desk.again(&ended, call, caller.by, proof.as_ref()).await;
+        let asked = daemon.approval_queue.repeat_task(&ended, call, caller.by, proof.as_ref()).await;
         asked.map(|task| Box::new(shown::task(daemon, task))).map_err(|refusal| failure::of_refusal(&refusal))
     }
 }

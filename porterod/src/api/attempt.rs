@@ -1,6 +1,6 @@
 //! Acts that were refused are recorded too: an attempt to widen leaves a trace.
 
-use portero::ipc::{Failure, FailureKind};
+use portero::ipc::{DaemonFailure, FailureKind};
 
 use crate::daemon::Daemon;
 
@@ -39,8 +39,8 @@ pub(super) async fn written_down<T>(
     daemon: &Daemon,
     attempt: Option<Attempt>,
     by: &str,
-    answered: Result<T, Failure>,
-) -> Result<T, Failure> {
+    answered: Result<T, DaemonFailure>,
+) -> Result<T, DaemonFailure> {
     if let (Some(Attempt { act, about }), Err(failure)) = (attempt, &answered)
         && !failed(failure.kind)
     {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use portero::audit::Head;
-use portero::ipc::Failure;
+use portero::audit::SegmentCheckpoint;
+use portero::ipc::DaemonFailure;
 use portero::ipc::requests::audit::ListHeads;
 
 use super::{PersonCaller, PersonRequest, failure};
@@ -11,8 +11,12 @@ use crate::daemon::Daemon;
 
 impl PersonRequest for ListHeads {
     /// Looks at the segments first, so that what is written since then counts too.
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Vec<Head>, Failure> {
-        daemon.heads.look().await.map_err(|error| failure::of_store(&error))?;
-        daemon.heads.list().map_err(|error| failure::of_store(&error))
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        _: &PersonCaller<'_>,
+    ) -> Result<Vec<SegmentCheckpoint>, DaemonFailure> {
+        daemon.checkpoints.scan_segments().await.map_err(|error| failure::of_store(&error))?;
+        daemon.checkpoints.list_checkpoints().map_err(|error| failure::of_store(&error))
     }
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 use portero::ipc::requests::auth::{
     EnrollTotp, GetPassphraseSalt, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
 };
-use portero::ipc::{Disclosed, Failure, FailureKind, PairingCode, TelegramState, Width};
-use portero::passphrase::Salted;
+use portero::ipc::{DaemonFailure, DisclosedSecret, FailureKind, PairingCode, Risk, TelegramState};
+use portero::passphrase::KdfParams;
 
 use super::attempt::Attempt;
 use super::challenge::{confirm, typed};
 use super::{PersonCaller, PersonRequest, failure};
-use crate::configuration;
+use crate::apply_config;
+use crate::bot_health::BotState;
 use crate::daemon::Daemon;
 use crate::pairing::PairingError;
-use crate::passphrase::What;
-use crate::weather::Seen;
+use crate::passphrase::Act;
 
 /// How long pairing waits for a bot that was not reached yet.
 const BOT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,22 +27,26 @@ impl PersonRequest for SetPassphrase {
     }
 
     /// The first time it seals the configuration too.
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
         let (old, new) = (self.old.map(typed).transpose()?, typed(self.new)?);
-        let old = old.map(|old| old.take().0);
+        let old = old.map(|old| old.into_given().0);
         let new = new
-            .take_new()
-            .ok_or_else(|| Failure::new(FailureKind::Invalid, "no new passphrase was given"))?;
-        let set = daemon.passphrase.set(old, new, caller.by).await;
+            .into_new_passphrase()
+            .ok_or_else(|| DaemonFailure::new(FailureKind::Invalid, "no new passphrase was given"))?;
+        let set = daemon.passphrase.set_passphrase(old, new, caller.by).await;
         set.map_err(|error| failure::of_passphrase(&error))?;
         // Until now nothing could be confirmed. A daemon that dies here does it when it starts.
-        configuration::seal(daemon, caller.by).await.map_err(|error| failure::of_store(&error))
+        apply_config::seal_present_config(daemon, caller.by).await.map_err(|error| failure::of_store(&error))
     }
 }
 
 impl PersonRequest for GetPassphraseSalt {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Option<Salted>, Failure> {
-        daemon.passphrase.salted().map_err(|error| failure::of_store(&error))
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        _: &PersonCaller<'_>,
+    ) -> Result<Option<KdfParams>, DaemonFailure> {
+        daemon.passphrase.kdf_params().map_err(|error| failure::of_store(&error))
     }
 }
 
@@ -52,8 +56,12 @@ impl PersonRequest for OfferTotp {
     }
 
     /// A new secret, for a person who knows the passphrase; it has no effect yet.
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Disclosed, Failure> {
-        let offered = daemon.passphrase.offer(typed(self.challenge)?.take().0).await;
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        _: &PersonCaller<'_>,
+    ) -> Result<DisclosedSecret, DaemonFailure> {
+        let offered = daemon.passphrase.offer_totp(typed(self.challenge)?.into_given().0).await;
         offered.map(Into::into).map_err(|error| failure::of_passphrase(&error))
     }
 }
@@ -68,9 +76,9 @@ impl PersonRequest for EnrollTotp {
         self,
         daemon: &Arc<Daemon>,
         caller: &PersonCaller<'_>,
-    ) -> Result<Vec<Disclosed>, Failure> {
-        let (given, code) = typed(self.challenge)?.take();
-        let enrolled = daemon.passphrase.enroll(given, code, caller.by).await;
+    ) -> Result<Vec<DisclosedSecret>, DaemonFailure> {
+        let (given, code) = typed(self.challenge)?.into_given();
+        let enrolled = daemon.passphrase.enroll_totp(given, code, caller.by).await;
         enrolled
             .map(|codes| codes.into_iter().map(Into::into).collect())
             .map_err(|error| failure::of_passphrase(&error))
@@ -83,9 +91,9 @@ impl PersonRequest for RemoveTotp {
     }
 
     /// From then on the passphrase alone confirms what is wide.
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), Failure> {
-        let (given, code) = typed(self.challenge)?.take();
-        let removed = daemon.passphrase.remove(given, code, caller.by).await;
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
+        let (given, code) = typed(self.challenge)?.into_given();
+        let removed = daemon.passphrase.remove_totp(given, code, caller.by).await;
         removed.map_err(|error| failure::of_passphrase(&error))
     }
 }
@@ -95,18 +103,23 @@ impl PersonRequest for PairTelegram {
         Some(Attempt::new("telegram pair", "the bot".to_owned()))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<PairingCode, Failure> {
-        let known = tokio::time::timeout(BOT_TIMEOUT, daemon.weather.known()).await;
-        let seen = known.unwrap_or_else(|_| daemon.weather.seen());
-        let Seen { place: Some(place), username: Some(username), .. } = &seen else {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &PersonCaller<'_>,
+    ) -> Result<PairingCode, DaemonFailure> {
+        let known = tokio::time::timeout(BOT_TIMEOUT, daemon.bot_health.wait_until_known()).await;
+        let seen = known.unwrap_or_else(|_| daemon.bot_health.state());
+        let BotState { bot: Some(place), username: Some(username), .. } = &seen else {
             return Err(unreachable_bot(&seen));
         };
         if daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?.is_some() {
-            let missing = || Failure::new(FailureKind::Challenge, "this needs the approval passphrase");
+            let missing = || DaemonFailure::new(FailureKind::Challenge, "this needs the approval passphrase");
             let confirming = caller.confirming_where_given(self.challenge).ok_or_else(missing)?;
-            confirm(daemon, caller.by, confirming, What::Other(Width::PAIR)).await?;
+            confirm(daemon, caller.by, confirming, Act::Other(Risk::PAIR)).await?;
         }
-        let offer = daemon.pairing.offer(place, caller.by).await.map_err(|error| pairing_refused(&error))?;
+        let offer =
+            daemon.pairing.offer_code(place, caller.by).await.map_err(|error| pairing_refused(&error))?;
         let code = offer.code.expose();
         Ok(PairingCode {
             code: spelled(code),
@@ -128,9 +141,9 @@ fn spelled(code: &str) -> String {
     spelled
 }
 
-fn unreachable_bot(seen: &Seen) -> Failure {
+fn unreachable_bot(seen: &BotState) -> DaemonFailure {
     match seen.state {
-        TelegramState::Off => Failure::new(FailureKind::Refused, "no bot is configured").with_hint(
+        TelegramState::Off => DaemonFailure::new(FailureKind::Refused, "no bot is configured").with_hint(
             "make one with @BotFather, put TELEGRAM_BOT_TOKEN=… into .env and \
              \"telegram\": {\"token\": \"${TELEGRAM_BOT_TOKEN}\"} into portero.json",
         ),
@@ -141,20 +154,20 @@ fn unreachable_bot(seen: &Seen) -> Failure {
         | TelegramState::Conflict
         | TelegramState::Unauthorized => {
             let why = seen.last_trouble.as_ref().map_or("no answer yet", |trouble| trouble.what.as_str());
-            Failure::new(FailureKind::Refused, format!("the bot cannot be reached: {why}"))
+            DaemonFailure::new(FailureKind::Refused, format!("the bot cannot be reached: {why}"))
                 .with_hint("see `portero status`")
         }
     }
 }
 
-fn pairing_refused(error: &PairingError) -> Failure {
+fn pairing_refused(error: &PairingError) -> DaemonFailure {
     match error {
-        PairingError::Paired(_) => Failure::new(FailureKind::Refused, error.to_string())
+        PairingError::Paired(_) => DaemonFailure::new(FailureKind::Refused, error.to_string())
             .with_hint("end that first with `portero telegram unpair`"),
-        PairingError::Named(_) => Failure::new(FailureKind::Refused, error.to_string()).with_hint(
+        PairingError::NamedInConfig(_) => DaemonFailure::new(FailureKind::Refused, error.to_string()).with_hint(
             "remove `telegram.admin` from portero.json and TELEGRAM_ADMIN_CHAT_ID from .env to pair",
         ),
-        PairingError::Group(_) => Failure::new(FailureKind::Refused, error.to_string()).with_hint(
+        PairingError::GroupInConfig(_) => DaemonFailure::new(FailureKind::Refused, error.to_string()).with_hint(
             "write a user's number into `telegram.deciders` of portero.json, or remove `telegram.chat` to pair one \
              person in their private chat",
         ),
@@ -167,9 +180,9 @@ impl PersonRequest for UnpairTelegram {
         Some(Attempt::new("telegram unpair", "the bot".to_owned()))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<bool, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<bool, DaemonFailure> {
         let confirming = caller.confirming(self.challenge);
-        let confirmed = confirm(daemon, caller.by, confirming, What::Other(Width::PAIR)).await?;
+        let confirmed = confirm(daemon, caller.by, confirming, Act::Other(Risk::PAIR)).await?;
         let ended = daemon.pairing.unpair(&confirmed).await.map_err(|error| failure::of_store(&error))?;
         // The link begins anew, so nothing that waits goes to a person who is not paired any more.
         daemon.reloaded.send_replace(());

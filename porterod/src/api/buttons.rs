@@ -5,19 +5,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::ipc::{Failure, FailureKind, Reaching};
+use portero::ipc::{DaemonFailure, FailureKind, Reaching};
 use portero::names::ToolId;
 use portero::pattern::Pattern;
-use portero::policy::{Action, Grant, Limits, Rule, Standing};
+use portero::policy::{Action, Grant, GrantLimits, Overrides, PolicyRule};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Attempt};
 use super::challenge::Confirming;
 use super::{PersonCaller, PersonRequest, approvals, failure, overrides, preview, route};
+use crate::buttons::{
+    ButtonPress, ConfirmPress, Restriction, RestrictionLevel, RestrictionPress, TaskDecision, WideningAct,
+};
 use crate::daemon::Daemon;
-use crate::pairing::Person;
-use crate::rules::{Restricted, RulesError, Wanted};
-use crate::taps::{Affirmed, Deed, Restricting, Restriction, Stricter, Tapped, Wider};
+use crate::overrides::{GrantRequest, OverridesError, RestrictionOutcome};
+use crate::pairing::ChatUser;
 
 /// What an act on Telegram changed.
 #[derive(Debug)]
@@ -25,9 +27,9 @@ pub enum Change {
     /// A new grant.
     Granted(Grant),
     /// A new rule.
-    Ruled(Rule),
+    Ruled(PolicyRule),
     /// Calls are paused.
-    Paused(Standing),
+    Paused(Overrides),
     /// So many things.
     Count(u64),
 }
@@ -38,9 +40,9 @@ pub enum Change {
 /// The daemon's refusal, which is recorded.
 pub async fn request_as<R: PersonRequest>(
     daemon: &Arc<Daemon>,
-    person: Person,
+    person: ChatUser,
     request: R,
-) -> Result<R::Response, Failure> {
+) -> Result<R::Response, DaemonFailure> {
     let by = format!("telegram user {}", person.user);
     let caller = PersonCaller { by: &by, withdrawn: CancellationToken::new(), beside: None };
     route::answer_person(daemon, &caller, request).await
@@ -53,22 +55,22 @@ pub async fn request_as<R: PersonRequest>(
 /// Why it would not be done at all; it is written down then.
 pub async fn preview_widening(
     daemon: &Arc<Daemon>,
-    person: Person,
-    what: &Wider,
-) -> Result<Vec<(ToolId, Action)>, Failure> {
+    person: ChatUser,
+    what: &WideningAct,
+) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
     let looked = match what {
-        Wider::Grant(_, millis, _) => {
+        WideningAct::Grant(_, millis, _) => {
             overrides::check_grant_duration(daemon, Duration::from_millis(*millis)).map(drop)
         }
-        Wider::Allow(_) | Wider::Unrule(..) | Wider::Resume => Ok(()),
+        WideningAct::Allow(_) | WideningAct::Unrule(..) | WideningAct::Resume => Ok(()),
     };
     let by = format!("telegram user {}", person.user);
     attempt::written_down(daemon, Some(attempt(what)), &by, looked).await?;
     let (pattern, by) = match what {
-        Wider::Grant(pattern, ..) => (pattern, Reaching::Grant),
-        Wider::Allow(pattern) => (pattern, Reaching::Allow),
-        Wider::Unrule(id, pattern, _) => (pattern, Reaching::Unrule(*id)),
-        Wider::Resume => return Ok(Vec::new()),
+        WideningAct::Grant(pattern, ..) => (pattern, Reaching::Grant),
+        WideningAct::Allow(pattern) => (pattern, Reaching::Allow),
+        WideningAct::Unrule(id, pattern, _) => (pattern, Reaching::Unrule(*id)),
+        WideningAct::Resume => return Ok(Vec::new()),
     };
     preview::tools(daemon, pattern, by).await
 }
@@ -77,33 +79,35 @@ pub async fn preview_widening(
 ///
 /// # Errors
 /// Why not; it is written down then.
-pub async fn widen(daemon: &Arc<Daemon>, affirmed: Affirmed) -> Result<Change, Failure> {
+pub async fn widen(daemon: &Arc<Daemon>, affirmed: ConfirmPress) -> Result<Change, DaemonFailure> {
     let (by, what) = (affirmed.by(), affirmed.widening().what.clone());
     let attempt = attempt(&what);
     let confirming = Confirming::Affirmed(affirmed);
     let done = match what {
-        Wider::Grant(pattern, millis, limits) => {
+        WideningAct::Grant(pattern, millis, limits) => {
             let lasts = Duration::from_millis(millis);
-            let wanted = Wanted { pattern, lasts, limits };
+            let wanted = GrantRequest { pattern, duration: lasts, limits };
             overrides::grant(daemon, &by, wanted, confirming).await.map(Change::Granted)
         }
-        Wider::Allow(pattern) => overrides::allow(daemon, &by, pattern, confirming).await.map(Change::Ruled),
-        Wider::Unrule(id, ..) => {
+        WideningAct::Allow(pattern) => {
+            overrides::allow(daemon, &by, pattern, confirming).await.map(Change::Ruled)
+        }
+        WideningAct::Unrule(id, ..) => {
             overrides::remove_rule(daemon, &by, id, Some(confirming)).await.map(|()| Change::Count(1))
         }
-        Wider::Resume => {
+        WideningAct::Resume => {
             overrides::resume(daemon, &by, confirming).await.map(|was| Change::Count(u64::from(was)))
         }
     };
     attempt::written_down(daemon, Some(attempt), &by, done).await
 }
 
-fn attempt(what: &Wider) -> Attempt {
+fn attempt(what: &WideningAct) -> Attempt {
     match what {
-        Wider::Grant(pattern, ..) => Attempt::new("grant", pattern.to_string()),
-        Wider::Allow(pattern) => Attempt::new("allow", pattern.to_string()),
-        Wider::Unrule(id, ..) => Attempt::new("unrule", format!("rule {id}")),
-        Wider::Resume => Attempt::new("resume", "everything".to_owned()),
+        WideningAct::Grant(pattern, ..) => Attempt::new("grant", pattern.to_string()),
+        WideningAct::Allow(pattern) => Attempt::new("allow", pattern.to_string()),
+        WideningAct::Unrule(id, ..) => Attempt::new("unrule", format!("rule {id}")),
+        WideningAct::Resume => Attempt::new("resume", "everything".to_owned()),
     }
 }
 
@@ -111,9 +115,9 @@ fn attempt(what: &Wider) -> Attempt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
     /// Nothing was.
-    All(Failure),
+    All(DaemonFailure),
     /// The call was decided, but the rule or grant was not made.
-    Rest(Failure),
+    Rest(DaemonFailure),
 }
 
 /// Does what was tapped; what it did before, when this press came already, it does not do again.
@@ -122,87 +126,96 @@ pub enum Undone {
 /// Why not all of it was done. Refusals are written down, as those of a terminal.
 pub async fn tapped(
     daemon: &Arc<Daemon>,
-    tapped: Tapped,
+    tapped: ButtonPress,
     reason: Option<String>,
     begun: bool,
 ) -> Result<(), Undone> {
     let by = tapped.by();
     if !begun {
         let decided = decide(daemon, &tapped, reason).await;
-        let attempt = Attempt::new(word(tapped.deed()), format!("task {}", tapped.task()));
+        let attempt = Attempt::new(word(tapped.decision()), format!("task {}", tapped.task()));
         attempt::written_down(daemon, Some(attempt), &by, decided).await.map_err(Undone::All)?;
     }
     #[cfg(test)]
-    crate::crash::reached("tap half done");
+    crate::crash::crash_at("tap half done");
     let followed = follow(daemon, &by, &tapped).await;
-    let attempt = Attempt::new(word(tapped.deed()), tapped.tool().to_string());
+    let attempt = Attempt::new(word(tapped.decision()), tapped.tool().to_string());
     attempt::written_down(daemon, Some(attempt), &by, followed).await.map_err(Undone::Rest)
 }
 
 /// The call.
-async fn decide(daemon: &Arc<Daemon>, tapped: &Tapped, reason: Option<String>) -> Result<(), Failure> {
-    match tapped.deed() {
-        Deed::ApproveFor(_) | Deed::Allow if !daemon.desk.quorums(tapped.tool()).is_empty() => {
+async fn decide(
+    daemon: &Arc<Daemon>,
+    tapped: &ButtonPress,
+    reason: Option<String>,
+) -> Result<(), DaemonFailure> {
+    match tapped.decision() {
+        TaskDecision::ApproveFor(_) | TaskDecision::Allow
+            if !daemon.approval_queue.quorums(tapped.tool()).is_empty() =>
+        {
             let words = "this tool takes several people, each time: nothing permits it for longer";
-            Err(Failure::new(FailureKind::Refused, words))
+            Err(DaemonFailure::new(FailureKind::Refused, words))
         }
-        Deed::Approve | Deed::ApproveFor(_) | Deed::Allow => {
+        TaskDecision::Approve | TaskDecision::ApproveFor(_) | TaskDecision::Allow => {
             let confirming = Confirming::Tapped(tapped.clone());
             approvals::approve(daemon, &tapped.by(), tapped.task(), confirming).await.map(drop)
         }
-        Deed::Deny | Deed::DenyWithReason | Deed::Forbid => {
+        TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => {
             let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));
-            let rejected = daemon.desk.reject_tapped(tapped, reason).await;
+            let rejected = daemon.approval_queue.reject_by_button(tapped, reason).await;
             rejected.map(drop).map_err(|error| failure::of_desk(&error))
         }
     }
 }
 
 /// The rule or grant. Its pattern is the tool's literal name.
-async fn follow(daemon: &Arc<Daemon>, by: &str, tapped: &Tapped) -> Result<(), Failure> {
+async fn follow(daemon: &Arc<Daemon>, by: &str, tapped: &ButtonPress) -> Result<(), DaemonFailure> {
     let pattern = Pattern::from(tapped.tool());
     let confirming = Confirming::Tapped(tapped.clone());
-    match tapped.deed() {
-        Deed::Approve | Deed::Deny | Deed::DenyWithReason => Ok(()),
-        Deed::ApproveFor(minutes) => {
+    match tapped.decision() {
+        TaskDecision::Approve | TaskDecision::Deny | TaskDecision::DenyWithReason => Ok(()),
+        TaskDecision::ApproveFor(minutes) => {
             let lasts = Duration::from_secs(60 * u64::from(minutes));
-            let wanted = Wanted { pattern, lasts, limits: Limits::default() };
+            let wanted = GrantRequest { pattern, duration: lasts, limits: GrantLimits::default() };
             overrides::grant(daemon, by, wanted, confirming).await.map(drop)
         }
-        Deed::Allow => overrides::allow(daemon, by, pattern, confirming).await.map(drop),
+        TaskDecision::Allow => overrides::allow(daemon, by, pattern, confirming).await.map(drop),
         // This press may have made it before a crash.
-        Deed::Forbid if is_forbidden(daemon, tapped.tool()) => Ok(()),
-        Deed::Forbid => overrides::deny(daemon, by, pattern).await.map(drop),
+        TaskDecision::Forbid if is_forbidden(daemon, tapped.tool()) => Ok(()),
+        TaskDecision::Forbid => overrides::deny(daemon, by, pattern).await.map(drop),
     }
 }
 
 fn is_forbidden(daemon: &Daemon, tool: &ToolId) -> bool {
-    daemon.rules.standing().restricts(tool, Action::Deny, daemon.clock.now()).is_some()
+    daemon.overrides.overrides().restricting_rule(tool, Action::Deny, daemon.clock.now()).is_some()
 }
 
 /// The act in the words of the audit.
-const fn word(deed: Deed) -> &'static str {
+const fn word(deed: TaskDecision) -> &'static str {
     match deed {
-        Deed::Approve => "approve",
-        Deed::ApproveFor(_) => "approve and grant",
-        Deed::Allow => "approve and allow",
-        Deed::Deny | Deed::DenyWithReason => "reject",
-        Deed::Forbid => "reject and deny",
+        TaskDecision::Approve => "approve",
+        TaskDecision::ApproveFor(_) => "approve and grant",
+        TaskDecision::Allow => "approve and allow",
+        TaskDecision::Deny | TaskDecision::DenyWithReason => "reject",
+        TaskDecision::Forbid => "reject and deny",
     }
 }
 
 /// Makes the rule. It is in force in every session when this returns.
 ///
 /// # Errors
-/// See [`crate::rules::Rules::restrict_tapped`]; a refusal is written down.
-pub async fn restricted(daemon: &Daemon, tapped: &Restricting) -> Result<Restricted, RulesError> {
-    let done = daemon.rules.restrict_tapped(tapped).await;
-    daemon.enforce().await;
+/// See [`crate::rules::Rules::restrict_by_button`]; a refusal is written down.
+pub async fn restricted(
+    daemon: &Daemon,
+    tapped: &RestrictionPress,
+) -> Result<RestrictionOutcome, OverridesError> {
+    let done = daemon.overrides.restrict_by_button(tapped).await;
+    daemon.enforce_overrides().await;
     if let Err(error) = &done {
         let Restriction { tool, to } = tapped.restriction();
         let act = match to {
-            Stricter::Ask => "ask",
-            Stricter::Deny => "deny",
+            RestrictionLevel::Ask => "ask",
+            RestrictionLevel::Deny => "deny",
         };
         let attempt = Attempt::new(act, tool.to_string());
         let refused = Err::<(), _>(failure::of_rules(error));

@@ -1,21 +1,21 @@
 //! The second factor that the agent does not have (guarantee A7), and the one place that takes it.
 
-use portero::ipc::{Challenge, Failure, Width};
+use portero::ipc::{Challenge, DaemonFailure, Risk};
 
 use super::consent::{self, Beside};
 use super::failure;
+use crate::buttons::{ButtonPress, ConfirmPress};
 use crate::daemon::Daemon;
-use crate::passphrase::{Confirmed, What};
-use crate::taps::{Affirmed, Tapped};
+use crate::passphrase::{Act, Authorization};
 
 /// With what a person confirms an act.
 pub(super) enum Confirming {
     /// With what they typed at a terminal.
     Typed(Challenge),
     /// With a button on their phone.
-    Tapped(Tapped),
+    Tapped(ButtonPress),
     /// With a button on their phone, below what would change.
-    Affirmed(Affirmed),
+    Affirmed(ConfirmPress),
     /// With a number on their phone, which this terminal shows.
     Asked(Beside),
 }
@@ -26,23 +26,23 @@ pub(super) async fn confirm(
     daemon: &Daemon,
     by: &str,
     confirming: Confirming,
-    what: What<'_>,
-) -> Result<Confirmed, Failure> {
+    what: Act<'_>,
+) -> Result<Authorization, DaemonFailure> {
     let challenge = match confirming {
-        Confirming::Tapped(tapped) => return Ok(Confirmed::of_tap(tapped)),
-        Confirming::Affirmed(affirmed) => return Ok(Confirmed::of_affirmed(affirmed)),
+        Confirming::Tapped(tapped) => return Ok(Authorization::from_button(tapped)),
+        Confirming::Affirmed(affirmed) => return Ok(Authorization::from_confirm_button(affirmed)),
         Confirming::Asked(beside) => return consent::ask(daemon, by, beside, what).await,
         Confirming::Typed(challenge) => challenge,
     };
-    let (given, code) = challenge.take();
-    let confirmed = match what.width() {
-        Width::One => daemon.passphrase.confirm(given, by).await,
-        Width::Wide => daemon.passphrase.confirm_wide(given, code, by).await,
+    let (given, code) = challenge.into_given();
+    let confirmed = match what.risk() {
+        Risk::Low => daemon.passphrase.authorize_low_risk(given, by).await,
+        Risk::High => daemon.passphrase.authorize_high_risk(given, code, by).await,
     };
     confirmed.map_err(|error| failure::of_passphrase(&error))
 }
 
 /// What was typed, for what changes a second factor itself: one factor does not replace another one.
-pub(super) fn typed(challenge: Challenge) -> Result<Challenge, Failure> {
+pub(super) fn typed(challenge: Challenge) -> Result<Challenge, DaemonFailure> {
     if challenge.telegram { Err(consent::only_typed()) } else { Ok(challenge) }
 }

@@ -2,38 +2,40 @@
 
 use std::sync::Arc;
 
+use portero::approved_config::ApprovedConfig;
 use portero::config;
-use portero::confirmed::Confirmed;
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
-use portero::ipc::{Failure, FailureKind, Waiting};
+use portero::ipc::{DaemonFailure, FailureKind, Waiting};
 use portero::names::ToolId;
 use portero::policy::{Action, Policy};
 
 use super::attempt::Attempt;
 use super::challenge::confirm;
 use super::{PersonCaller, PersonRequest, failure};
-use crate::configuration::{self, ConfirmError};
+use crate::apply_config::{self, ConfirmConfigError};
 use crate::daemon::Daemon;
-use crate::passphrase::What;
+use crate::passphrase::Act;
 
 impl PersonRequest for GetConfigChanges {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Waiting>, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Waiting>, DaemonFailure> {
         waiting(daemon).await.map(Box::new)
     }
 }
 
 /// How the files differ from what a person confirmed.
-pub(super) async fn waiting(daemon: &Daemon) -> Result<Waiting, Failure> {
-    let (files, shown) = configuration::look(daemon).await.map_err(|error| told(&error))?;
-    let confirmed = daemon.confirmed.confirmed();
-    let valid = configuration::check(&confirmed, &files, &daemon.environment);
-    let changes = valid.map_err(|_| told(&ConfirmError::Invalid))?.changes;
+pub(super) async fn waiting(daemon: &Daemon) -> Result<Waiting, DaemonFailure> {
+    let (files, shown) = apply_config::load_present_files(daemon).await.map_err(|error| told(&error))?;
+    let confirmed = daemon.approved_config.current();
+    let valid = apply_config::check_files(&confirmed, &files, &daemon.environment);
+    let changes = valid.map_err(|_| told(&ConfirmConfigError::Invalid))?.changes;
     let note = match &*confirmed {
-        Confirmed::Sealed(_) => None,
-        Confirmed::Open => Some("no approval passphrase is set, so the files count as they stand".to_owned()),
-        Confirmed::Unknown(reason) => Some(format!("{reason}, so nothing counts as confirmed")),
+        ApprovedConfig::Sealed(_) => None,
+        ApprovedConfig::Open => {
+            Some("no approval passphrase is set, so the files count as they stand".to_owned())
+        }
+        ApprovedConfig::Unknown(reason) => Some(format!("{reason}, so nothing counts as confirmed")),
     };
-    let tools = if changes.waits() { looser(daemon, &files) } else { Vec::new() };
+    let tools = if changes.has_pending() { looser(daemon, &files) } else { Vec::new() };
     Ok(Waiting { note, changes, tools, shown })
 }
 
@@ -42,33 +44,34 @@ impl PersonRequest for ConfirmConfig {
         Some(Attempt::new("config confirm", "the changed configuration".to_owned()))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, DaemonFailure> {
         let Self { shown, challenge } = self;
         // What is refused in any case costs no try.
-        let (files, now) = configuration::look(daemon).await.map_err(|error| told(&error))?;
+        let (files, now) = apply_config::load_present_files(daemon).await.map_err(|error| told(&error))?;
         if now != shown {
-            return Err(told(&ConfirmError::Changed));
+            return Err(told(&ConfirmConfigError::Changed));
         }
-        configuration::waiting(daemon, &files).map_err(|error| told(&error))?;
+        apply_config::waiting_changes(daemon, &files).map_err(|error| told(&error))?;
         let confirming = caller.confirming(challenge);
-        let proof = confirm(daemon, caller.by, confirming, What::Configuration(&shown)).await?;
-        configuration::confirm(daemon, &shown, proof).await.map_err(|error| told(&error))
+        let proof = confirm(daemon, caller.by, confirming, Act::ConfirmConfig(&shown)).await?;
+        apply_config::confirm_config(daemon, &shown, proof).await.map_err(|error| told(&error))
     }
 }
 
 /// Known tools that these files would make looser, as they are decided now and as they would be.
-fn looser(daemon: &Daemon, files: &config::Files) -> Vec<(ToolId, Action, Action)> {
+fn looser(daemon: &Daemon, files: &config::ConfigFiles) -> Vec<(ToolId, Action, Action)> {
     let lookup = |name: &str| (daemon.environment)(name).and_then(|value| value.into_string().ok());
-    let Some(config) = config::read(files, &lookup).0 else { return Vec::new() };
+    let Some(config) = config::read_config(files, &lookup).0 else { return Vec::new() };
     let now = daemon.clock.now();
     let present = daemon.policy.load();
-    let wanted = Policy::new(config.policy, present.standing().clone());
+    let wanted = Policy::new(config.policy, present.overrides().clone());
     let mut tools: Vec<_> = daemon
-        .servers
+        .upstreams
         .known_tools()
         .into_iter()
         .map(|tool| {
-            let (is, would_be) = (present.outlook(&tool, None, now), wanted.outlook(&tool, None, now));
+            let (is, would_be) =
+                (present.expected_action(&tool, None, now), wanted.expected_action(&tool, None, now));
             (tool, is, would_be)
         })
         .filter(|(_, is, would_be)| would_be < is)
@@ -77,13 +80,13 @@ fn looser(daemon: &Daemon, files: &config::Files) -> Vec<(ToolId, Action, Action
     tools
 }
 
-fn told(error: &ConfirmError) -> Failure {
-    let refused = |hint: &str| Failure::new(FailureKind::Refused, error.to_string()).with_hint(hint);
+fn told(error: &ConfirmConfigError) -> DaemonFailure {
+    let refused = |hint: &str| DaemonFailure::new(FailureKind::Refused, error.to_string()).with_hint(hint);
     match error {
-        ConfirmError::Changed => refused("look again with `portero config diff`"),
-        ConfirmError::Nothing => Failure::new(FailureKind::Refused, error.to_string()),
-        ConfirmError::Invalid => refused("run `portero check`"),
-        ConfirmError::Unreadable(_) => refused("run `portero check`"),
-        ConfirmError::Store(error) => failure::of_store(error),
+        ConfirmConfigError::Changed => refused("look again with `portero config diff`"),
+        ConfirmConfigError::NothingWaits => DaemonFailure::new(FailureKind::Refused, error.to_string()),
+        ConfirmConfigError::Invalid => refused("run `portero check`"),
+        ConfirmConfigError::Unreadable(_) => refused("run `portero check`"),
+        ConfirmConfigError::Store(error) => failure::of_store(error),
     }
 }

@@ -4,24 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
-use portero::audit::{Extent, Head};
-use portero::catalog::LeftOut;
+use portero::audit::{AuditExtent, SegmentCheckpoint};
+use portero::catalog::OmittedEntries;
 use portero::files::{self, FileProblem};
 use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
 use portero::ipc::{
-    AuditState, Authenticator, Counts, Failure, Status, TelegramGroup, TelegramPerson, TelegramStatus,
+    AuditStatus, CallCounts, DaemonFailure, DaemonStatus, EnrolledAuthenticator, TelegramGroup,
+    TelegramPerson, TelegramStatus,
 };
 use portero::names::{ServerName, TaskId, ToolId};
-use portero::server::{Condition, Health};
-use portero::task::State;
+use portero::server::{ServerCondition, ServerHealth};
+use portero::task::TaskState;
 
 use super::attempt::Attempt;
 use super::{PersonCaller, PersonRequest, consent, failure, overrides, shown};
-use crate::approval::Which;
+use crate::approvals::TaskFilter;
+use crate::bot_health::SendingState;
 use crate::daemon::Daemon;
-use crate::pairing::Circle;
-use crate::passphrase::Enrolled;
-use crate::weather::Outward;
+use crate::pairing::AuthorizedChat;
+use crate::passphrase::EnrolledTotp;
 
 const MOVED: &str = "it became a supergroup, and is followed there";
 
@@ -29,7 +30,11 @@ const MOVED: &str = "it became a supergroup, and is followed there";
 const GATHERING_MOST: u32 = 200;
 
 impl PersonRequest for GetStatus {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Status>, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        _: &PersonCaller<'_>,
+    ) -> Result<Box<DaemonStatus>, DaemonFailure> {
         status(daemon).await.map(Box::new)
     }
 }
@@ -40,24 +45,24 @@ impl PersonRequest for StopDaemon {
     }
 
     /// What serves the connection ends the daemon once this response is on its way.
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
         // It ends in any case; a record that cannot be written now is lost with the disk it was for.
         let _ = daemon.journal.record_act("daemon stop", "the daemon", true, Some(caller.by)).await;
         Ok(())
     }
 }
 
-async fn status(daemon: &Arc<Daemon>) -> Result<Status, Failure> {
+async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
     let (counts, counts_lack) = counts(daemon).await;
     let config = daemon.config.load();
-    Ok(Status {
+    Ok(DaemonStatus {
         build: daemon.build.clone(),
         pid: std::process::id(),
         started: daemon.started,
         config: config.directory.clone(),
-        config_problems: daemon.problems.load().to_vec(),
-        config_valid: daemon.valid.load(Ordering::Relaxed),
-        config_waits: daemon.changes.load().widens.len(),
+        config_problems: daemon.config_problems.load().to_vec(),
+        config_valid: daemon.config_valid.load(Ordering::Relaxed),
+        config_waits: daemon.config_changes.load().widens.len(),
         skipped: config
             .skipped
             .iter()
@@ -65,16 +70,17 @@ async fn status(daemon: &Arc<Daemon>) -> Result<Status, Failure> {
             .collect(),
         left_out: left_out(daemon),
         servers: servers(daemon),
-        sessions: daemon.sessions.list(),
+        sessions: daemon.sessions.list_sessions(),
         agent_sessions: daemon.sessions.agent_sessions(),
-        grant_most: u64::try_from(daemon.approvals.load().grant_most.as_millis()).unwrap_or(u64::MAX),
-        pending: daemon.desk.pending().map_err(|error| failure::of_store(&error))?,
+        grant_most: u64::try_from(daemon.approval_settings.load().max_grant_duration.as_millis())
+            .unwrap_or(u64::MAX),
+        pending: daemon.approval_queue.count_pending().map_err(|error| failure::of_store(&error))?,
         gathering: gathering(daemon)?,
-        standing: daemon.rules.standing(),
+        standing: daemon.overrides.overrides(),
         passphrase: daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?,
-        totp: daemon.passphrase.enrolled().map_err(|error| failure::of_store(&error))?.map(|enrolled| {
-            let Enrolled { since, by, recovery, is_outdated } = enrolled;
-            Authenticator { since, by, recovery, is_outdated }
+        totp: daemon.passphrase.enrolled_totp().map_err(|error| failure::of_store(&error))?.map(|enrolled| {
+            let EnrolledTotp { since, by, recovery, is_outdated } = enrolled;
+            EnrolledAuthenticator { since, by, recovery, is_outdated }
         }),
         telegram: telegram(daemon).await?,
         counts,
@@ -87,10 +93,10 @@ async fn status(daemon: &Arc<Daemon>) -> Result<Status, Failure> {
 
 /// What is counted by now, and why that may not be all. The status tells everything else also where the audit's drive
 /// hangs.
-async fn counts(daemon: &Daemon) -> (Counts, Option<String>) {
-    let tally = Arc::clone(&daemon.tally);
+async fn counts(daemon: &Daemon) -> (CallCounts, Option<String>) {
+    let tally = Arc::clone(&daemon.audit_counter);
     let directory = daemon.paths.audit();
-    let counting = files::off_thread(&directory, files::READ_TIMEOUT, move || tally.read()).await;
+    let counting = files::read_off_thread(&directory, files::READ_TIMEOUT, move || tally.read_counts()).await;
     let lack = match counting {
         Ok(counted) => counted.err(),
         Err(error) if matches!(error.problem(), FileProblem::TimedOut(_) | FileProblem::StillHangs) => {
@@ -98,61 +104,69 @@ async fn counts(daemon: &Daemon) -> (Counts, Option<String>) {
         }
         Err(error) => Some(error.to_string()),
     };
-    (daemon.tally.counts(), lack)
+    (daemon.audit_counter.counts(), lack)
 }
 
 fn left_out(daemon: &Daemon) -> Vec<(ServerName, String)> {
     let anonymizer = daemon.anonymizer.load();
-    let all = daemon.catalog.left_out(&|name| anonymizer.is_private(name));
-    let words = |one: &LeftOut| format!("{}; {}", one.describe(&anonymizer), one.hint());
+    let all = daemon.catalog.omitted_entries(&|name| anonymizer.is_private(name));
+    let words = |one: &OmittedEntries| format!("{}; {}", one.describe(&anonymizer), one.hint());
     all.iter().map(|one| (one.server.clone(), words(one))).collect()
 }
 
-fn alarms(daemon: &Daemon) -> Result<Vec<(Timestamp, String)>, Failure> {
+fn alarms(daemon: &Daemon) -> Result<Vec<(Timestamp, String)>, DaemonFailure> {
     let alarms = daemon.outbox.alarms().map_err(|error| failure::of_store(&error))?;
     Ok(alarms.into_iter().map(|(at, about)| (at, about.into_inner())).collect())
 }
 
 /// How far the approvals have come of what waits for several people.
-fn gathering(daemon: &Daemon) -> Result<Vec<(TaskId, ToolId, String)>, Failure> {
-    let which = Which { state: Some(State::PendingApproval), limit: GATHERING_MOST, ..Which::default() };
-    let tasks = daemon.desk.list(&which).map_err(|error| failure::of_store(&error))?;
+fn gathering(daemon: &Daemon) -> Result<Vec<(TaskId, ToolId, String)>, DaemonFailure> {
+    let which = TaskFilter {
+        state: Some(TaskState::PendingApproval),
+        limit: GATHERING_MOST,
+        ..TaskFilter::default()
+    };
+    let tasks = daemon.approval_queue.list_tasks(&which).map_err(|error| failure::of_store(&error))?;
     let tasks = shown::tasks(daemon, tasks).into_iter();
-    Ok(tasks.filter_map(|task| Some((task.id, task.call.tool.clone(), task.progress()?))).collect())
+    Ok(tasks.filter_map(|task| Some((task.id, task.call.tool.clone(), task.quorum_progress()?))).collect())
 }
 
-async fn audit(daemon: &Daemon) -> Result<AuditState, Failure> {
+async fn audit(daemon: &Daemon) -> Result<AuditStatus, DaemonFailure> {
     let directory = daemon.paths.audit();
     let there = directory.clone();
-    let extent = files::off_thread(&there, files::READ_TIMEOUT, move || Extent::of(&directory)).await;
+    let extent =
+        files::read_off_thread(&there, files::READ_TIMEOUT, move || AuditExtent::measure(&directory)).await;
     let extent = extent.map_err(std::io::Error::from).and_then(|extent| extent);
     let unread = extent.as_ref().err().map(|error| format!("cannot be read now: {error}"));
-    let Extent { segments, bytes, oldest } = extent.unwrap_or_default();
-    let heads = daemon.heads.list().map_err(|error| failure::of_store(&error))?;
-    let count = |wanted: fn(&Head) -> bool| heads.iter().filter(|head| wanted(head)).count() as u64;
-    Ok(AuditState {
+    let AuditExtent { segments, bytes, oldest } = extent.unwrap_or_default();
+    let heads = daemon.checkpoints.list_checkpoints().map_err(|error| failure::of_store(&error))?;
+    let count =
+        |wanted: fn(&SegmentCheckpoint) -> bool| heads.iter().filter(|head| wanted(head)).count() as u64;
+    Ok(AuditStatus {
         unread,
         segments,
         bytes,
         oldest,
-        verified: daemon.upkeep.verified(),
+        verified: daemon.retention.last_verified(),
         problems: count(|head| head.problem.is_some()),
         removed: count(|head| head.removed.is_some()),
     })
 }
 
-async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
-    let seen = daemon.weather.seen();
-    let circle = match &seen.place {
-        Some(place) => daemon.pairing.circle(place).map_err(|error| failure::of_store(&error))?,
+async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, DaemonFailure> {
+    let seen = daemon.bot_health.state();
+    let circle = match &seen.bot {
+        Some(place) => daemon.pairing.authorized_chat(place).map_err(|error| failure::of_store(&error))?,
         None => None,
     };
-    let configured = seen.place.as_ref().is_some_and(|place| place.admin.is_some());
+    let configured = seen.bot.as_ref().is_some_and(|place| place.admin.is_some());
     let (person, group) = match circle {
         None => (None, None),
-        Some(Circle::One(person)) => (Some(TelegramPerson { user: person.user, configured }), None),
-        Some(Circle::Group(group)) => {
-            let configured = seen.place.as_ref().and_then(|place| place.group.as_ref());
+        Some(AuthorizedChat::Private(person)) => {
+            (Some(TelegramPerson { user: person.user, configured }), None)
+        }
+        Some(AuthorizedChat::Group(group)) => {
+            let configured = seen.bot.as_ref().and_then(|place| place.group.as_ref());
             let has_moved = configured.is_some_and(|configured| configured.chat != group.chat);
             let trouble = seen.group_trouble.or_else(|| {
                 let chat = group.chat;
@@ -161,7 +175,7 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
             (None, Some(TelegramGroup { chat: group.chat, deciders: group.deciders, trouble }))
         }
     };
-    let Outward { waiting, trouble: sending_trouble, refused } = daemon.weather.sending();
+    let SendingState { waiting, trouble: sending_trouble, refused } = daemon.bot_health.sending_state();
     Ok(TelegramStatus {
         state: seen.state,
         bot: seen.username,
@@ -178,15 +192,15 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, Failure> {
 }
 
 /// The daemon's own children, then every other server of the configuration: those run in sessions.
-fn servers(daemon: &Daemon) -> Vec<Health> {
-    let mut servers = daemon.servers.health();
-    let known = daemon.servers.known_tools();
+fn servers(daemon: &Daemon) -> Vec<ServerHealth> {
+    let mut servers = daemon.upstreams.health();
+    let known = daemon.upstreams.known_tools();
     for server in &daemon.config.load().servers {
         if !servers.iter().any(|health| health.server == server.name) {
             let tools = known.iter().filter(|tool| tool.server == server.name).count();
-            servers.push(Health {
+            servers.push(ServerHealth {
                 server: server.name.clone(),
-                condition: Condition::Idle,
+                condition: ServerCondition::Idle,
                 pid: None,
                 tools: (tools > 0).then_some(tools),
             });

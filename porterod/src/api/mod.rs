@@ -24,10 +24,10 @@ mod subscriber;
 use std::sync::Arc;
 
 use portero::anonymize::Fake;
-use portero::ipc::{Challenge, Failure, Outbox, Process, Request};
+use portero::ipc::{Challenge, DaemonFailure, MessageSender, PeerProcess, Request};
 use portero::names::Principal;
-use portero::pipeline::Context;
-use portero::task::Origin;
+use portero::pipeline::CallContext;
+use portero::task::CallOrigin;
 use tokio_util::sync::CancellationToken;
 
 pub use self::approvals::look;
@@ -38,35 +38,35 @@ use self::consent::Beside;
 pub(crate) use self::failure::of_store;
 pub use self::route::{Answer, Incoming, answer};
 pub use self::subscriber::Subscriber;
-use crate::consent::Outcome;
 use crate::daemon::Daemon;
-use crate::sessions::Seat;
+use crate::remote_confirmation::ActOutcome;
+use crate::sessions::SessionSeat;
 
 /// The one that makes requests on a connection.
 pub enum Caller {
     /// One agent's session.
     Session(Session),
     /// A person's terminal, and the way back to it.
-    Terminal(Process, Outbox),
+    Terminal(PeerProcess, MessageSender),
 }
 
 /// A session that makes requests.
 pub struct Session {
     /// Its place among the sessions.
-    pub seat: Seat,
+    pub seat: SessionSeat,
     /// Its subscriptions to resources of shared servers.
     pub subscriber: Subscriber,
     /// Who it is; its `client` is empty until a request tells it.
-    pub origin: Origin,
+    pub origin: CallOrigin,
     /// The way back to it, for progress.
-    pub outbox: Outbox,
+    pub outbox: MessageSender,
 }
 
 impl Session {
     /// What it says of its client is concealed here too: what speaks on the socket is not trusted.
-    fn context(&self, daemon: &Daemon, client: &Fake<String>) -> Context {
+    fn context(&self, daemon: &Daemon, client: &Fake<String>) -> CallContext {
         let client = daemon.anonymizer.load().conceal_text(client.get());
-        Context { origin: Origin { client, ..self.origin.clone() }, task: None }
+        CallContext { origin: CallOrigin { client, ..self.origin.clone() }, task: None }
     }
 }
 
@@ -92,7 +92,7 @@ pub trait SessionRequest: Request {
         self,
         daemon: &Arc<Daemon>,
         caller: &SessionCaller<'_>,
-    ) -> impl Future<Output = Result<Self::Response, Failure>> + Send;
+    ) -> impl Future<Output = Result<Self::Response, DaemonFailure>> + Send;
 }
 
 /// A person, at a terminal or on Telegram, while one of their requests is handled.
@@ -127,9 +127,9 @@ pub trait PersonRequest: Request {
     }
 
     /// What a chat is told about a response, where the request was confirmed there.
-    fn outcome(response: &Self::Response) -> Outcome {
+    fn outcome(response: &Self::Response) -> ActOutcome {
         let _ = response;
-        Outcome::Done
+        ActOutcome::Done
     }
 
     /// Handles it.
@@ -137,5 +137,5 @@ pub trait PersonRequest: Request {
         self,
         daemon: &Arc<Daemon>,
         caller: &PersonCaller<'_>,
-    ) -> impl Future<Output = Result<Self::Response, Failure>> + Send;
+    ) -> impl Future<Output = Result<Self::Response, DaemonFailure>> + Send;
 }

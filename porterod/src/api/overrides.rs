@@ -3,40 +3,40 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::config::duration::show;
+use portero::config::duration::format_duration;
 use portero::ipc::requests::overrides::{
     CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
     Resume, RevokeGrants,
 };
-use portero::ipc::{Acting, Failure, FailureKind, Unsaved};
+use portero::ipc::{Acting, DaemonFailure, FailureKind, UnsavedChanges};
 use portero::names::ToolId;
 use portero::pattern::Pattern;
-use portero::policy::{Action, Explanation, Grant, Rule, Standing};
+use portero::policy::{Action, Explanation, Grant, Overrides, PolicyRule};
 
 use super::attempt::Attempt;
 use super::challenge::{Confirming, confirm};
 use super::{PersonCaller, PersonRequest, failure, preview};
-use crate::consent::Outcome;
 use crate::daemon::Daemon;
-use crate::passphrase::What;
-use crate::rules::{RulesError, Wanted, grants_in_words};
+use crate::overrides::{GrantRequest, OverridesError, grants_in_words};
+use crate::passphrase::Act;
+use crate::remote_confirmation::ActOutcome;
 
 impl PersonRequest for CreateGrant {
     fn attempt(&self) -> Option<Attempt> {
         let Self { pattern, millis, limits, .. } = self;
         Some(Attempt::new(
             "grant",
-            format!("{pattern} for {} {limits}", show(Duration::from_millis(*millis))),
+            format!("{pattern} for {} {limits}", format_duration(Duration::from_millis(*millis))),
         ))
     }
 
-    fn outcome(grant: &Grant) -> Outcome {
-        Outcome::Granted(Box::new(grant.clone()))
+    fn outcome(grant: &Grant) -> ActOutcome {
+        ActOutcome::Granted(Box::new(grant.clone()))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Grant, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Grant, DaemonFailure> {
         let Self { pattern, millis, limits, challenge } = self;
-        let wanted = Wanted { pattern, lasts: Duration::from_millis(millis), limits };
+        let wanted = GrantRequest { pattern, duration: Duration::from_millis(millis), limits };
         grant(daemon, caller.by, wanted, caller.confirming(challenge)).await
     }
 }
@@ -45,26 +45,30 @@ impl PersonRequest for CreateGrant {
 pub(super) async fn grant(
     daemon: &Daemon,
     by: &str,
-    wanted: Wanted,
+    wanted: GrantRequest,
     confirming: Confirming,
-) -> Result<Grant, Failure> {
-    let lasts = wanted.lasts;
+) -> Result<Grant, DaemonFailure> {
+    let lasts = wanted.duration;
     let longest = check_grant_duration(daemon, lasts)?;
-    let what = What::Grant(&wanted.pattern, lasts, &wanted.limits);
+    let what = Act::Grant(&wanted.pattern, lasts, &wanted.limits);
     let confirmed = confirm(daemon, by, confirming, what).await?;
-    let granted = daemon.rules.grant(wanted, longest, confirmed).await;
-    daemon.enforce().await;
+    let granted = daemon.overrides.make_grant(wanted, longest, confirmed).await;
+    daemon.enforce_overrides().await;
     granted.map_err(|error| failure::of_rules(&error))
 }
 
 /// The longest grant that the configuration permits; refuses one that would last longer.
-pub(super) fn check_grant_duration(daemon: &Daemon, lasts: Duration) -> Result<Duration, Failure> {
-    let longest = daemon.approvals.load().grant_most;
+pub(super) fn check_grant_duration(daemon: &Daemon, lasts: Duration) -> Result<Duration, DaemonFailure> {
+    let longest = daemon.approval_settings.load().max_grant_duration;
     if lasts <= longest {
         return Ok(longest);
     }
-    let message = format!("a grant lasts at most {}, and {} were asked for", show(longest), show(lasts));
-    Err(Failure::new(FailureKind::Refused, message)
+    let message = format!(
+        "a grant lasts at most {}, and {} were asked for",
+        format_duration(longest),
+        format_duration(lasts)
+    );
+    Err(DaemonFailure::new(FailureKind::Refused, message)
         .with_hint("ask for less, or raise `approvals.grantMost` in portero.json"))
 }
 
@@ -79,13 +83,13 @@ impl PersonRequest for RevokeGrants {
         ))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, DaemonFailure> {
         let ids = match &self.which {
             Acting::On(ids) => Some(ids.as_slice()),
             Acting::All => None,
         };
-        let ended = daemon.rules.revoke(ids, caller.by).await;
-        daemon.enforce().await;
+        let ended = daemon.overrides.revoke_grants(ids, caller.by).await;
+        daemon.enforce_overrides().await;
         ended.map_err(|error| failure::of_rules(&error))
     }
 }
@@ -100,17 +104,21 @@ impl PersonRequest for CreateRule {
         Some(Attempt::new(act, self.pattern.to_string()))
     }
 
-    fn outcome(rule: &Rule) -> Outcome {
-        Outcome::Ruled(Box::new(rule.clone()))
+    fn outcome(rule: &PolicyRule) -> ActOutcome {
+        ActOutcome::RuleMade(Box::new(rule.clone()))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Rule, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &PersonCaller<'_>,
+    ) -> Result<PolicyRule, DaemonFailure> {
         let Self { pattern, action, challenge } = self;
         match action {
             Action::Deny => deny(daemon, caller.by, pattern).await,
             Action::RequireApproval => {
-                let made = daemon.rules.ask(pattern, caller.by).await;
-                daemon.enforce().await;
+                let made = daemon.overrides.add_ask_rule(pattern, caller.by).await;
+                daemon.enforce_overrides().await;
                 made.map_err(|error| failure::of_rules(&error))
             }
             Action::Allow => {
@@ -122,9 +130,9 @@ impl PersonRequest for CreateRule {
 }
 
 /// A new rule that denies.
-pub(super) async fn deny(daemon: &Daemon, by: &str, pattern: Pattern) -> Result<Rule, Failure> {
-    let made = daemon.rules.deny(pattern, by).await;
-    daemon.enforce().await;
+pub(super) async fn deny(daemon: &Daemon, by: &str, pattern: Pattern) -> Result<PolicyRule, DaemonFailure> {
+    let made = daemon.overrides.add_deny_rule(pattern, by).await;
+    daemon.enforce_overrides().await;
     made.map_err(|error| failure::of_rules(&error))
 }
 
@@ -134,10 +142,10 @@ pub(super) async fn allow(
     by: &str,
     pattern: Pattern,
     confirming: Confirming,
-) -> Result<Rule, Failure> {
-    let confirmed = confirm(daemon, by, confirming, What::Allow(&pattern)).await?;
-    let made = daemon.rules.allow(pattern, confirmed).await;
-    daemon.enforce().await;
+) -> Result<PolicyRule, DaemonFailure> {
+    let confirmed = confirm(daemon, by, confirming, Act::Allow(&pattern)).await?;
+    let made = daemon.overrides.add_allow_rule(pattern, confirmed).await;
+    daemon.enforce_overrides().await;
     made.map_err(|error| failure::of_rules(&error))
 }
 
@@ -146,7 +154,7 @@ impl PersonRequest for RemoveRule {
         Some(Attempt::new("unrule", format!("rule {}", self.id)))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
         let confirming = caller.confirming_where_given(self.challenge);
         remove_rule(daemon, caller.by, self.id, confirming).await
     }
@@ -158,19 +166,19 @@ pub(super) async fn remove_rule(
     by: &str,
     id: u64,
     confirming: Option<Confirming>,
-) -> Result<(), Failure> {
-    let unknown = || failure::of_rules(&RulesError::NotFound { what: "rule", id });
+) -> Result<(), DaemonFailure> {
+    let unknown = || failure::of_rules(&OverridesError::NotFound { what: "rule", id });
     let confirmed = match confirming {
         Some(confirming) => {
             // The id of one is not used again.
-            let rules = daemon.rules.standing().rules;
+            let rules = daemon.overrides.overrides().rules;
             let rule = rules.iter().find(|rule| rule.id == id).ok_or_else(unknown)?;
-            Some(confirm(daemon, by, confirming, What::Unrule(id, &rule.pattern)).await?)
+            Some(confirm(daemon, by, confirming, Act::RemoveRule(id, &rule.pattern)).await?)
         }
         None => None,
     };
-    let removed = daemon.rules.unrule(id, confirmed, by).await;
-    daemon.enforce().await;
+    let removed = daemon.overrides.remove_rule(id, confirmed, by).await;
+    daemon.enforce_overrides().await;
     removed.map(drop).map_err(|error| failure::of_rules(&error))
 }
 
@@ -179,10 +187,14 @@ impl PersonRequest for Pause {
         Some(Attempt::new("pause", "everything".to_owned()))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Standing, Failure> {
-        let paused = daemon.rules.pause(caller.by).await;
-        daemon.enforce().await;
-        paused.map(|_| daemon.rules.standing()).map_err(|error| failure::of_rules(&error))
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &PersonCaller<'_>,
+    ) -> Result<Overrides, DaemonFailure> {
+        let paused = daemon.overrides.pause_all(caller.by).await;
+        daemon.enforce_overrides().await;
+        paused.map(|_| daemon.overrides.overrides()).map_err(|error| failure::of_rules(&error))
     }
 }
 
@@ -191,52 +203,61 @@ impl PersonRequest for Resume {
         Some(Attempt::new("resume", "everything".to_owned()))
     }
 
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<bool, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<bool, DaemonFailure> {
         resume(daemon, caller.by, caller.confirming(self.challenge)).await
     }
 }
 
 /// The end of a pause, once it is confirmed; whether calls were paused.
-pub(super) async fn resume(daemon: &Daemon, by: &str, confirming: Confirming) -> Result<bool, Failure> {
-    let confirmed = confirm(daemon, by, confirming, What::Resume).await?;
-    let resumed = daemon.rules.resume(confirmed).await;
-    daemon.enforce().await;
+pub(super) async fn resume(daemon: &Daemon, by: &str, confirming: Confirming) -> Result<bool, DaemonFailure> {
+    let confirmed = confirm(daemon, by, confirming, Act::Resume).await?;
+    let resumed = daemon.overrides.resume_all(confirmed).await;
+    daemon.enforce_overrides().await;
     let since = resumed.map_err(|error| failure::of_rules(&error))?;
     // Every session goes on before the first approved call starts.
-    daemon.desk.resumed();
+    daemon.approval_queue.wake_executor();
     Ok(since.is_some())
 }
 
 impl PersonRequest for GetOverrides {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Standing, Failure> {
-        Ok(daemon.rules.standing())
+    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Overrides, DaemonFailure> {
+        Ok(daemon.overrides.overrides())
     }
 }
 
 impl PersonRequest for GetUnsaved {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Option<Unsaved>, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        _: &PersonCaller<'_>,
+    ) -> Result<Option<UnsavedChanges>, DaemonFailure> {
         Ok(unsaved(daemon))
     }
 }
 
 /// What is in force and not saved yet; none where all of it is.
-pub(super) fn unsaved(daemon: &Daemon) -> Option<Unsaved> {
-    let rules = daemon.rules.unsaved();
-    let rejected = daemon.desk.unsaved();
+pub(super) fn unsaved(daemon: &Daemon) -> Option<UnsavedChanges> {
+    let rules = daemon.overrides.unsaved_changes();
+    let rejected = daemon.approval_queue.unsaved_rejections();
     if rules.is_none() && rejected.is_none() {
         return None;
     }
     let (problem, tasks) = rejected.unwrap_or_default();
-    let unsaved = rules.unwrap_or_else(|| Unsaved { problem, ..Unsaved::default() });
-    Some(Unsaved { tasks, ..unsaved })
+    let unsaved = rules.unwrap_or_else(|| UnsavedChanges { problem, ..UnsavedChanges::default() });
+    Some(UnsavedChanges { tasks, ..unsaved })
 }
 
 impl PersonRequest for ExplainDecision {
     /// Arguments are concealed first: policy sees what an agent writes.
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Explanation>, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        _: &PersonCaller<'_>,
+    ) -> Result<Box<Explanation>, DaemonFailure> {
         let anonymizer = daemon.anonymizer.load();
-        let concealed = self.arguments.map(|arguments| anonymizer.conceal_own(arguments)).transpose();
-        let arguments = concealed.map_err(|leak| Failure::new(FailureKind::Refused, leak.to_string()))?;
+        let concealed = self.arguments.map(|arguments| anonymizer.conceal_local(arguments)).transpose();
+        let arguments =
+            concealed.map_err(|leak| DaemonFailure::new(FailureKind::Refused, leak.to_string()))?;
         let arguments = arguments.as_ref().map(|arguments| &**arguments.get());
         Ok(Box::new(daemon.policy.load().explain(&self.tool, arguments, None, daemon.clock.now())))
     }
@@ -247,7 +268,7 @@ impl PersonRequest for PreviewChange {
         self,
         daemon: &Arc<Daemon>,
         _: &PersonCaller<'_>,
-    ) -> Result<Vec<(ToolId, Action)>, Failure> {
+    ) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
         preview::tools(daemon, &self.pattern, self.by).await
     }
 }

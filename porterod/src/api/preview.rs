@@ -1,11 +1,11 @@
 //! What would change for the tools that a pattern covers: shown to a person who is about to widen.
 
-use portero::catalog::heard_tools;
+use portero::catalog::cached_tools;
 use portero::clock::Moment;
-use portero::ipc::{Failure, FailureKind, Reaching};
+use portero::ipc::{DaemonFailure, FailureKind, Reaching};
 use portero::names::{Operation, ToolId};
 use portero::pattern::Pattern;
-use portero::policy::{Action, Grant, Limits, Policy, Rule, Standing};
+use portero::policy::{Action, Grant, GrantLimits, Overrides, Policy, PolicyRule};
 
 use crate::daemon::Daemon;
 
@@ -15,7 +15,7 @@ pub(super) async fn tools(
     daemon: &Daemon,
     pattern: &Pattern,
     by: Reaching,
-) -> Result<Vec<(ToolId, Action)>, Failure> {
+) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
     let known = known_tools(daemon).await?;
     Ok(changed(&daemon.policy.load(), (pattern, by), known, daemon.clock.now()))
 }
@@ -27,12 +27,13 @@ fn changed(
     known: Vec<ToolId>,
     now: Moment,
 ) -> Vec<(ToolId, Action)> {
-    let after = policy.with_standing(after(policy.standing(), pattern, by, now));
+    let after = policy.with_overrides(after(policy.overrides(), pattern, by, now));
     let mut tools: Vec<(ToolId, Action)> = known
         .into_iter()
         .filter(|tool| pattern.matches(tool))
         .filter_map(|tool| {
-            let (before, after) = (policy.range(&tool, None, now), after.range(&tool, None, now));
+            let (before, after) =
+                (policy.action_range(&tool, None, now), after.action_range(&tool, None, now));
             let stays_denied = by == Reaching::Grant && after.1 == Action::Deny;
             let looser = after.0 < before.0 || after.1 < before.1;
             (looser || stays_denied).then_some((tool, before.1))
@@ -43,14 +44,14 @@ fn changed(
 }
 
 /// Rules and grants as they would be.
-fn after(standing: &Standing, pattern: &Pattern, by: Reaching, now: Moment) -> Standing {
+fn after(standing: &Overrides, pattern: &Pattern, by: Reaching, now: Moment) -> Overrides {
     // Made after everything that is there.
     let (id, pattern) = (u64::MAX, pattern.clone());
     let mut after = standing.clone();
     match by {
         Reaching::Allow => {
             after.rules.retain(|rule| !rule.is_replaced_by_allowing(&pattern));
-            after.rules.push(Rule { id, pattern, action: Action::Allow, made: now.wall });
+            after.rules.push(PolicyRule { id, pattern, action: Action::Allow, made: now.wall });
         }
         Reaching::Grant => after.grants.push(Grant {
             id,
@@ -58,7 +59,7 @@ fn after(standing: &Standing, pattern: &Pattern, by: Reaching, now: Moment) -> S
             made: now,
             boot_id: standing.boot_id.clone(),
             millis: 1,
-            limits: Limits::default(),
+            limits: GrantLimits::default(),
             used: 0,
         }),
         Reaching::Unrule(id) => after.rules.retain(|rule| rule.id != id),
@@ -67,19 +68,19 @@ fn after(standing: &Standing, pattern: &Pattern, by: Reaching, now: Moment) -> S
 }
 
 /// Every tool and operation that the daemon or, by the cache that they share, a session knows of.
-async fn known_tools(daemon: &Daemon) -> Result<Vec<ToolId>, Failure> {
+async fn known_tools(daemon: &Daemon) -> Result<Vec<ToolId>, DaemonFailure> {
     let (config, folder) = (daemon.config.load_full(), daemon.paths.catalog());
     let servers = config.servers.clone();
-    let heard = tokio::task::spawn_blocking(move || heard_tools(&servers, &folder))
+    let heard = tokio::task::spawn_blocking(move || cached_tools(&servers, &folder))
         .await
-        .map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
+        .map_err(|error| DaemonFailure::new(FailureKind::Internal, error.to_string()))?;
     let operations = config
         .servers
         .iter()
         .flat_map(|server| Operation::ALL.map(|operation| ToolId::new(server.name.clone(), operation)));
     let heard = heard.into_iter().flat_map(|(_, tools)| tools);
     let mut known: Vec<ToolId> =
-        daemon.servers.known_tools().into_iter().chain(heard).chain(operations).collect();
+        daemon.upstreams.known_tools().into_iter().chain(heard).chain(operations).collect();
     known.sort_unstable();
     known.dedup();
     Ok(known)
@@ -88,7 +89,7 @@ async fn known_tools(daemon: &Daemon) -> Result<Vec<ToolId>, Failure> {
 #[cfg(test)]
 mod tests {
     use portero::clock::{Clock as _, TestClock};
-    use portero::policy::{ConfigPolicy, Entry, Source};
+    use portero::policy::{ConfigPolicy, DecisionSource, PolicyEntry};
 
     use super::*;
 
@@ -96,22 +97,22 @@ mod tests {
         TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()).now()
     }
 
-    fn entry(pattern: &str, action: Action) -> Entry {
-        Entry {
+    fn entry(pattern: &str, action: Action) -> PolicyEntry {
+        PolicyEntry {
             pattern: pattern.parse().unwrap(),
             action,
             cases: Vec::new(),
-            source: Source::Config { line: 1, column: 1 },
+            source: DecisionSource::Config { line: 1, column: 1 },
         }
     }
 
-    fn rule(id: u64, pattern: &str, action: Action) -> Rule {
-        Rule { id, pattern: pattern.parse().unwrap(), action, made: now().wall }
+    fn rule(id: u64, pattern: &str, action: Action) -> PolicyRule {
+        PolicyRule { id, pattern: pattern.parse().unwrap(), action, made: now().wall }
     }
 
-    fn of(config: &ConfigPolicy, standing: Standing, pattern: &str, by: Reaching) -> Vec<(String, Action)> {
+    fn of(config: &ConfigPolicy, standing: Overrides, pattern: &str, by: Reaching) -> Vec<(String, Action)> {
         let known = ["a/read", "a/send", "a/erase", "a/drop", "b/send"].map(|tool| tool.parse().unwrap());
-        let policy = Policy::new(config.clone(), Standing { boot_id: "boot".into(), ..standing });
+        let policy = Policy::new(config.clone(), Overrides { boot_id: "boot".into(), ..standing });
         let tools = changed(&policy, (&pattern.parse().unwrap(), by), known.to_vec(), now());
         tools.into_iter().map(|(tool, action)| (tool.to_string(), action)).collect()
     }
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn what_is_locked_is_not_shown_as_changed_and_a_pause_hides_nothing() {
         for paused in [None, Some(now().wall)] {
-            let standing = Standing { paused, ..Standing::default() };
+            let standing = Overrides { paused, ..Overrides::default() };
             let reached = of(&config(), standing, "a/*", Reaching::Allow);
             assert_eq!(reached, tools(&[("a/erase", Action::Deny), ("a/send", Action::RequireApproval)]));
         }
@@ -140,7 +141,7 @@ mod tests {
     #[test]
     fn what_goes_on_being_denied_or_asked_for_is_not_shown_as_changed() {
         let rules = vec![rule(1, "a/erase", Action::Deny), rule(2, "a/send", Action::RequireApproval)];
-        let standing = || Standing { rules: rules.clone(), ..Standing::default() };
+        let standing = || Overrides { rules: rules.clone(), ..Overrides::default() };
         assert_eq!(of(&config(), standing(), "a/*", Reaching::Allow), [], "both are more specific");
         let reached = of(&config(), standing(), "a/send", Reaching::Allow);
         assert_eq!(reached, tools(&[("a/send", Action::RequireApproval)]), "it takes that rule's place");
@@ -155,7 +156,7 @@ mod tests {
             "id": 6, "pattern": "a/send", "made": now(), "boot_id": "boot", "millis": 60_000,
         }))
         .unwrap();
-        let standing = Standing { rules, grants: vec![grant], ..Standing::default() };
+        let standing = Overrides { rules, grants: vec![grant], ..Overrides::default() };
         let reached = of(&config(), standing, "*", Reaching::Unrule(7));
         let asks = Action::RequireApproval;
         assert_eq!(reached, tools(&[("a/read", asks), ("a/send", asks)]), "by the files, and by the grant");

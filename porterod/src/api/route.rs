@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use portero::identity::Transcript;
 use portero::ipc::requests::approvals::{
     ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
     WatchTasks,
@@ -22,7 +21,8 @@ use portero::ipc::requests::sessions::{
     CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, ReportHead,
     SetLogLevel, SubmitCall, SubscribeOverrides,
 };
-use portero::ipc::{Failure, FailureKind, RawRequest, Request, Response as _, WipedJson};
+use portero::ipc::{DaemonFailure, FailureKind, RawRequest, Request, Response as _, WipedJson};
+use portero::store_identity::Transcript;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Attempt};
@@ -50,7 +50,7 @@ pub struct Answer {
     pub if_lost: (FailureKind, String),
 }
 
-type Handling<'a> = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + 'a>>;
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<Answer, DaemonFailure>> + Send + 'a>>;
 
 /// The handling of the request with this method, where it is one of these.
 macro_rules! dispatch {
@@ -125,7 +125,11 @@ macro_rules! person_requests {
 ///
 /// # Errors
 /// The refusal: of the handler, or since this caller may not request it, or the method is unknown.
-pub async fn answer(daemon: &Arc<Daemon>, caller: &Caller, incoming: Incoming) -> Result<Answer, Failure> {
+pub async fn answer(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    incoming: Incoming,
+) -> Result<Answer, DaemonFailure> {
     let (incoming, method) = (&incoming, incoming.request.method.as_str());
     match caller {
         Caller::Session(session) => {
@@ -144,7 +148,7 @@ pub async fn answer(daemon: &Arc<Daemon>, caller: &Caller, incoming: Incoming) -
             match handling {
                 Some(handling) => handling.await,
                 None if session_requests!(method, method_of()).is_some() => {
-                    Err(Failure::new(FailureKind::Invalid, "only an agent's session may request this"))
+                    Err(DaemonFailure::new(FailureKind::Invalid, "only an agent's session may request this"))
                 }
                 None => Err(unknown()),
             }
@@ -152,8 +156,8 @@ pub async fn answer(daemon: &Arc<Daemon>, caller: &Caller, incoming: Incoming) -
     }
 }
 
-fn unknown() -> Failure {
-    Failure::new(FailureKind::Invalid, "this daemon does not know that request").with_hint(RESTART)
+fn unknown() -> DaemonFailure {
+    DaemonFailure::new(FailureKind::Invalid, "this daemon does not know that request").with_hint(RESTART)
 }
 
 /// A session that asks for what only a person may have is refused, and the attempt is recorded.
@@ -161,10 +165,10 @@ async fn refuse_session(
     daemon: &Arc<Daemon>,
     session: &Session,
     incoming: &Incoming,
-) -> Result<Answer, Failure> {
+) -> Result<Answer, DaemonFailure> {
     let attempt = person_requests!(incoming.request.method.as_str(), parse_attempt(incoming));
     let attempt = attempt.ok_or_else(unknown)??;
-    let refused = Err(Failure::new(FailureKind::Invalid, "only a person's terminal may request this"));
+    let refused = Err(DaemonFailure::new(FailureKind::Invalid, "only a person's terminal may request this"));
     let by = format!("session {} in {}", session.origin.session, session.origin.principal.as_str());
     attempt::written_down(daemon, attempt, &by, refused).await
 }
@@ -195,7 +199,7 @@ pub(super) async fn answer_person<R: PersonRequest>(
     daemon: &Arc<Daemon>,
     caller: &PersonCaller<'_>,
     request: R,
-) -> Result<R::Response, Failure> {
+) -> Result<R::Response, DaemonFailure> {
     let attempt = request.attempt();
     let answered = request.handle(daemon, caller).await;
     if let Some(beside) = &caller.beside {
@@ -208,22 +212,22 @@ fn method_of<R: Request>() -> &'static str {
     R::METHOD
 }
 
-fn parse_attempt<R: PersonRequest>(incoming: &Incoming) -> Result<Option<Attempt>, Failure> {
+fn parse_attempt<R: PersonRequest>(incoming: &Incoming) -> Result<Option<Attempt>, DaemonFailure> {
     Ok(parse::<R>(incoming)?.attempt())
 }
 
-fn parse<R: Request>(incoming: &Incoming) -> Result<R, Failure> {
+fn parse<R: Request>(incoming: &Incoming) -> Result<R, DaemonFailure> {
     incoming.request.parse(&incoming.transcript).map_err(|error| {
         let message = format!("this daemon cannot read the params of {}: {error}", R::METHOD);
-        Failure::new(FailureKind::Invalid, message).with_hint(RESTART)
+        DaemonFailure::new(FailureKind::Invalid, message).with_hint(RESTART)
     })
 }
 
-fn pack<R: Request>(response: &R::Response) -> Result<Answer, Failure> {
+fn pack<R: Request>(response: &R::Response) -> Result<Answer, DaemonFailure> {
     let if_lost = response.describe_lost();
     match WipedJson::new(response) {
         Ok(response) => Ok(Answer { response, if_lost }),
-        Err(error) => Err(Failure::new(if_lost.0, format!("{}: {error}", if_lost.1))),
+        Err(error) => Err(DaemonFailure::new(if_lost.0, format!("{}: {error}", if_lost.1))),
     }
 }
 

@@ -3,46 +3,56 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portero::audit::{Event, Record};
+use portero::audit::{AuditEvent, AuditRecord};
 use portero::call::Call;
 use portero::ipc::requests::sessions::{
     CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, ReportHead,
     SetLogLevel, SubmitCall, SubscribeOverrides,
 };
-use portero::ipc::{Failure, FailureKind, ForwardedCall, FromDaemon, Outbox, Push, SendError};
+use portero::ipc::{
+    DaemonFailure, FailureKind, ForwardedCall, FromDaemon, MessageSender, PushMessage, SendError,
+};
 use portero::json::RawJson;
-use portero::notice::Alarm;
-use portero::pipeline::{Context, Desk as _, Refusal, Reply};
-use portero::policy::{Action, Grant, Standing};
-use portero::server::{Follow, ProgressSink};
-use portero::task::{News, State, Task};
+use portero::notice::AlarmKind;
+use portero::pipeline::{Approvals as _, CallContext, CallReply, Refusal};
+use portero::policy::{Action, Grant, Overrides};
+use portero::server::{CallOptions, ProgressSink};
+use portero::task::{Task, TaskState, UnseenTasks};
 
 use super::{SessionCaller, SessionRequest, failure, shown};
-use crate::approval::Which;
+use crate::approvals::TaskFilter;
 use crate::daemon::Daemon;
 
 /// How long a session may wait for a task at the most.
 const MAX_TASK_WAIT: Duration = Duration::from_secs(3600);
 
 impl SessionRequest for SubscribeOverrides {
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<Standing, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &SessionCaller<'_>,
+    ) -> Result<Overrides, DaemonFailure> {
         caller.session.seat.subscribe();
-        Ok(daemon.policy.load().standing().clone())
+        Ok(daemon.policy.load().overrides().clone())
     }
 }
 
 impl SessionRequest for SubmitCall {
     /// The daemon conceals and decides again by its own rules: what speaks on the socket is not trusted.
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<Box<Task>, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &SessionCaller<'_>,
+    ) -> Result<Box<Task>, DaemonFailure> {
         let context = caller.session.context(daemon, &self.client);
         let call = conceal(daemon, self.call)?;
         let asker = Some(context.origin.asker());
         let decision = daemon.policy.load().decide(&call.tool, call.arguments(), asker, daemon.clock.now());
         match decision.action {
             Action::Deny => {
-                let event = Event::Refused { tool: call.tool, reason: decision.to_string() };
-                let Context { origin, .. } = context;
-                let record = Record {
+                let event = AuditEvent::Refused { tool: call.tool, reason: decision.to_string() };
+                let CallContext { origin, .. } = context;
+                let record = AuditRecord {
                     at: daemon.clock.now().wall,
                     session: Some(origin.session),
                     principal: Some(origin.principal),
@@ -51,11 +61,11 @@ impl SessionRequest for SubmitCall {
                 if let Err(error) = daemon.audit.append(&record) {
                     tracing::error!(%error, "the audit cannot be written");
                 }
-                Err(Failure::new(FailureKind::Refused, decision.to_string()))
+                Err(DaemonFailure::new(FailureKind::Refused, decision.to_string()))
             }
             // It may have been permitted just now; a call that was submitted for a person gets one.
             Action::Allow | Action::RequireApproval => {
-                let submitted = daemon.desk.submit(call, &context).await;
+                let submitted = daemon.approval_queue.submit_call(call, &context).await;
                 submitted.map(Box::new).map_err(|refusal| failure::of_refusal(&refusal))
             }
         }
@@ -63,16 +73,17 @@ impl SessionRequest for SubmitCall {
 }
 
 /// Conceals by the daemon's own rules; nothing changes in what the session concealed already.
-pub(super) fn conceal(daemon: &Daemon, call: Call) -> Result<Call, Failure> {
+pub(super) fn conceal(daemon: &Daemon, call: Call) -> Result<Call, DaemonFailure> {
     let anonymizer = daemon.anonymizer.load();
     if anonymizer.is_private_tool(&call.tool.tool) {
         let words = "a tool whose name holds a private value cannot be called through Portero";
-        return Err(Failure::new(FailureKind::Refused, words));
+        return Err(DaemonFailure::new(FailureKind::Refused, words));
     }
-    let withheld = |leak: portero::anonymize::Leak| Failure::new(FailureKind::Refused, leak.to_string());
-    let params = anonymizer.conceal_own(call.params.into_inner()).map_err(withheld)?;
+    let withheld =
+        |leak: portero::anonymize::Leak| DaemonFailure::new(FailureKind::Refused, leak.to_string());
+    let params = anonymizer.conceal_local(call.params.into_inner()).map_err(withheld)?;
     let meta =
-        call.meta.map(|meta| anonymizer.conceal_own(meta.into_inner())).transpose().map_err(withheld)?;
+        call.meta.map(|meta| anonymizer.conceal_local(meta.into_inner())).transpose().map_err(withheld)?;
     Ok(Call { params, meta, ..call })
 }
 
@@ -82,39 +93,42 @@ impl SessionRequest for ForwardCall {
         self,
         daemon: &Arc<Daemon>,
         caller: &SessionCaller<'_>,
-    ) -> Result<ForwardedCall, Failure> {
+    ) -> Result<ForwardedCall, DaemonFailure> {
         let Self { call, client, progress, log_level } = self;
         let session = caller.session;
         let context = &session.context(daemon, &client);
         let call = conceal(daemon, call)?;
         let server = &call.tool.server;
         if !daemon.config.load().servers.iter().any(|found| found.name == *server && found.shared) {
-            return Err(Failure::new(FailureKind::NotFound, format!("there is no shared server `{server}`")));
+            return Err(DaemonFailure::new(
+                FailureKind::NotFound,
+                format!("there is no shared server `{server}`"),
+            ));
         }
         let project = daemon
-            .servers
-            .project(server, &context.origin.directory)
+            .upstreams
+            .project_for(server, &context.origin.directory)
             .map_err(|refusal| failure::of_refusal(&refusal))?;
         let tool = call.tool.clone();
         if let Some(level) = log_level {
-            project.want_logs(level);
+            project.raise_log_level(level);
         }
         let late = Arc::new(LateProgress::default());
         let sink = progress.then(|| progress_sink(daemon, caller.number, &session.outbox, Arc::clone(&late)));
-        let follow = Follow { progress: sink, cancel: caller.withdrawn.clone(), log_level };
+        let follow = CallOptions { progress: sink, cancel: caller.withdrawn.clone(), log_level };
         let reply = session.subscriber.handle(&project, call, context, follow).await;
         if let Some(last) = late.take() {
             // Before the response, which waits for room too.
             let _ = session.outbox.send(&FromDaemon::Push(last)).await;
         }
         match reply {
-            Reply::Result(result) => Ok(ForwardedCall::Result(result)),
-            Reply::Error(error) => Ok(ForwardedCall::Error(error)),
-            Reply::Waiting(task) => Ok(ForwardedCall::Waiting(task)),
-            Reply::Refused(refusal) => {
+            CallReply::Result(result) => Ok(ForwardedCall::Result(result)),
+            CallReply::Error(error) => Ok(ForwardedCall::Error(error)),
+            CallReply::PendingApproval(task) => Ok(ForwardedCall::Waiting(task)),
+            CallReply::Refused(refusal) => {
                 if let Refusal::Withheld(_) = refusal {
                     let about = format!("an answer of {tool} was withheld: a private value stood in it");
-                    daemon.journal.alarm(Alarm::Withheld, &about).await;
+                    daemon.journal.raise_alarm(AlarmKind::Withheld, &about).await;
                 }
                 Err(failure::of_refusal(&refusal))
             }
@@ -124,26 +138,26 @@ impl SessionRequest for ForwardCall {
 
 /// The last progress for which there was no room.
 #[derive(Default)]
-struct LateProgress(Mutex<Option<Push>>);
+struct LateProgress(Mutex<Option<PushMessage>>);
 
 impl LateProgress {
-    fn set(&self, push: Option<Push>) {
+    fn set(&self, push: Option<PushMessage>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = push;
     }
 
-    fn take(&self) -> Option<Push> {
+    fn take(&self) -> Option<PushMessage> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// Sends progress to the request with this number. Progress that can't be concealed is left out: it is only a word on
 /// the way. Of what finds no room the last follows before the response.
-fn progress_sink(daemon: &Daemon, number: u64, to: &Outbox, late: Arc<LateProgress>) -> ProgressSink {
+fn progress_sink(daemon: &Daemon, number: u64, to: &MessageSender, late: Arc<LateProgress>) -> ProgressSink {
     let (anonymizer, to) = (Arc::clone(&daemon.anonymizer), to.clone());
     Arc::new(move |params| {
         let Ok(params) = anonymizer.load().conceal(params) else { return };
-        let push = FromDaemon::Push(Push::Progress { number, params });
-        let sent = to.push(&push);
+        let push = FromDaemon::Push(PushMessage::Progress { number, params });
+        let sent = to.try_send(&push);
         match (sent, push) {
             (Err(SendError::Full), FromDaemon::Push(push)) => late.set(Some(push)),
             _ => late.set(None),
@@ -152,71 +166,92 @@ fn progress_sink(daemon: &Daemon, number: u64, to: &Outbox, late: Arc<LateProgre
 }
 
 impl SessionRequest for SetLogLevel {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<(), Failure> {
-        daemon.servers.want_logs(self.level);
+    async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<(), DaemonFailure> {
+        daemon.upstreams.want_logs(self.level);
         Ok(())
     }
 }
 
 impl SessionRequest for ConsumeGrant {
     /// Decides again by the daemon's own rules. The session itself uses the grant up, whatever its client is called.
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<Grant, Failure> {
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<Grant, DaemonFailure> {
         let call = conceal(daemon, self.call)?;
-        let consumed = daemon.rules.consume(self.grant, &call, &caller.session.origin).await;
+        let consumed = daemon.overrides.consume_use(self.grant, &call, &caller.session.origin).await;
         consumed.map_err(|error| failure::of_rules(&error))
     }
 }
 
 impl SessionRequest for GetServerListing {
     /// Concealing it is the session's part, which has the same rules.
-    async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<RawJson, Failure> {
-        daemon.servers.offer(&self.server).await.map(|offer| portero::json::raw(&*offer)).map_err(|error| {
-            let message = daemon.anonymizer.load().conceal_text(&error.to_string()).into_inner();
-            Failure::new(FailureKind::Server, message)
-        })
+    async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<RawJson, DaemonFailure> {
+        daemon
+            .upstreams
+            .shared_listing(&self.server)
+            .await
+            .map(|offer| portero::json::serialize_raw(&*offer))
+            .map_err(|error| {
+                let message = daemon.anonymizer.load().conceal_text(&error.to_string()).into_inner();
+                DaemonFailure::new(FailureKind::Server, message)
+            })
     }
 }
 
 impl SessionRequest for CheckTask {
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<Box<Task>, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &SessionCaller<'_>,
+    ) -> Result<Box<Task>, DaemonFailure> {
         let wait = Duration::from_millis(self.wait_millis).min(MAX_TASK_WAIT);
         let waited = tokio::select! {
-            waited = daemon.desk.wait_final(self.task, Some(caller.principal()), wait) => waited,
-            () = caller.withdrawn.cancelled() => return Err(Failure::new(FailureKind::Refused, "withdrawn")),
+            waited = daemon.approval_queue.wait_until_final(self.task, Some(caller.principal()), wait) => waited,
+            () = caller.withdrawn.cancelled() => return Err(DaemonFailure::new(FailureKind::Refused, "withdrawn")),
         };
         let task = waited.map_err(|error| failure::of_desk(&error))?;
-        daemon.desk.heard(std::slice::from_ref(&task)).await;
+        daemon.approval_queue.mark_seen(std::slice::from_ref(&task)).await;
         Ok(Box::new(shown::task(daemon, task)))
     }
 }
 
 impl SessionRequest for ListOwnTasks {
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<Vec<Task>, Failure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &SessionCaller<'_>,
+    ) -> Result<Vec<Task>, DaemonFailure> {
         let Self { state, limit } = self;
-        let which = Which { principal: Some(caller.principal().clone()), state, after: None, limit };
-        let tasks = daemon.desk.list(&which).map_err(|error| failure::of_store(&error))?;
+        let which = TaskFilter { principal: Some(caller.principal().clone()), state, after: None, limit };
+        let tasks = daemon.approval_queue.list_tasks(&which).map_err(|error| failure::of_store(&error))?;
         // Of what did not run, a list tells all that there is to know.
-        let told = tasks.iter().filter(|task| matches!(task.state, State::Denied | State::Expired));
-        daemon.desk.heard(&told.cloned().collect::<Vec<_>>()).await;
+        let told = tasks.iter().filter(|task| matches!(task.state, TaskState::Denied | TaskState::Expired));
+        daemon.approval_queue.mark_seen(&told.cloned().collect::<Vec<_>>()).await;
         Ok(shown::tasks(daemon, tasks))
     }
 }
 
 impl SessionRequest for GetNews {
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<News, Failure> {
-        daemon.desk.news(caller.principal()).map_err(|error| failure::of_store(&error))
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &SessionCaller<'_>,
+    ) -> Result<UnseenTasks, DaemonFailure> {
+        daemon.approval_queue.unseen_tasks(caller.principal()).map_err(|error| failure::of_store(&error))
     }
 }
 
 impl SessionRequest for CancelTask {
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<Box<Task>, Failure> {
-        let cancelled = daemon.desk.cancel(self.task, caller.principal()).await;
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &SessionCaller<'_>,
+    ) -> Result<Box<Task>, DaemonFailure> {
+        let cancelled = daemon.approval_queue.cancel(self.task, caller.principal()).await;
         cancelled.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_desk(&error))
     }
 }
 
 impl SessionRequest for ReportHead {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<(), Failure> {
-        daemon.heads.told(self.0).await.map_err(|error| failure::of_store(&error))
+    async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<(), DaemonFailure> {
+        daemon.checkpoints.accept_checkpoint(self.0).await.map_err(|error| failure::of_store(&error))
     }
 }

@@ -4,8 +4,8 @@
 use portero::anonymize::{Anonymizer, Fake};
 use portero::json::{self, RawJson};
 use portero::policy::Policy;
-use portero::policy::quorum::counting;
-use portero::task::{State, Task};
+use portero::policy::quorum::counting_votes;
+use portero::task::{Task, TaskState};
 
 use crate::daemon::Daemon;
 
@@ -21,21 +21,22 @@ pub(super) fn tasks(daemon: &Daemon, tasks: Vec<Task>) -> Vec<Task> {
 }
 
 fn by(anonymizer: &Anonymizer, policy: &Policy, mut task: Task) -> Task {
-    if task.state == State::PendingApproval {
+    if task.state == TaskState::PendingApproval {
         task.quorums = policy.quorums(&task.call.tool).into_iter().cloned().collect();
-        task.votes = counting(&task.quorums, &task.votes);
+        task.votes = counting_votes(&task.quorums, &task.votes);
     }
 
-    let again = |json: Fake<RawJson>| anonymizer.conceal_own(json.into_inner()).ok();
+    let again = |json: Fake<RawJson>| anonymizer.conceal_local(json.into_inner()).ok();
     let text = |text: Fake<String>| anonymizer.conceal_text(text.get());
     let call = &mut task.call;
-    if let Ok(params) = anonymizer.conceal_own(call.params.get().clone()) {
+    if let Ok(params) = anonymizer.conceal_local(call.params.get().clone()) {
         call.params = params;
     } else {
-        let params = json::Object::read(call.params.get()).unwrap_or_default();
-        let name = serde_json::json!({ "name": params.text("name") });
-        call.params =
-            Anonymizer::none().conceal_own(json::raw(&name)).unwrap_or_else(|_| call.params.clone());
+        let params = json::RawObject::read(call.params.get()).unwrap_or_default();
+        let name = serde_json::json!({ "name": params.get_text("name") });
+        call.params = Anonymizer::empty()
+            .conceal_local(json::serialize_raw(&name))
+            .unwrap_or_else(|_| call.params.clone());
     }
     call.meta = call.meta.take().and_then(again);
     task.origin.client = text(task.origin.client);

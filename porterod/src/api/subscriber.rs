@@ -6,15 +6,15 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use portero::anonymize::Anonymizer;
 use portero::call::{Call, Method};
-use portero::json::{self, Object};
+use portero::json::{self, RawObject};
 use portero::names::{Operation, ToolId};
-use portero::pipeline::{Context, Refusal, Reply};
-use portero::server::Follow;
-use portero::task::Origin;
+use portero::pipeline::{CallContext, CallReply, Refusal};
+use portero::server::CallOptions;
+use portero::task::CallOrigin;
 
 use crate::daemon::Daemon;
-use crate::servers::Project;
-use crate::subscriptions::{MAX_SUBSCRIBED, Resource};
+use crate::subscriptions::{MAX_RESOURCES_PER_SESSION, SharedResource};
+use crate::upstreams::ProjectUpstreams;
 
 /// How long it may take to take one subscription back.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,44 +24,50 @@ const MAX_RELEASING: usize = 16;
 /// One session's subscriptions; dropping it takes them back.
 pub struct Subscriber {
     daemon: Arc<Daemon>,
-    origin: Origin,
+    origin: CallOrigin,
     number: u64,
 }
 
 impl Subscriber {
     /// A session without subscriptions.
     #[must_use]
-    pub fn new(daemon: &Arc<Daemon>, origin: &Origin) -> Self {
+    pub fn new(daemon: &Arc<Daemon>, origin: &CallOrigin) -> Self {
         Self {
             daemon: Arc::clone(daemon),
             origin: origin.clone(),
-            number: daemon.sessions.subscriptions.join(),
+            number: daemon.sessions.subscriptions.add_subscriber(),
         }
     }
 
     /// Makes a call of this session on a shared server, and counts its subscriptions.
-    pub async fn handle(&self, project: &Project, call: Call, context: &Context, follow: Follow) -> Reply {
+    pub async fn handle(
+        &self,
+        project: &ProjectUpstreams,
+        call: Call,
+        context: &CallContext,
+        follow: CallOptions,
+    ) -> CallReply {
         let Some(resource) = resource_of(&call) else {
-            return project.pipeline().handle(call, context, follow).await;
+            return project.pipeline().handle_call(call, context, follow).await;
         };
         let subscriptions = &self.daemon.sessions.subscriptions;
-        let gate = subscriptions.gate(&resource);
+        let gate = subscriptions.resource_gate(&resource);
         let _turn = tokio::select! {
             turn = gate.lock() => turn,
-            () = follow.cancel.cancelled() => return Reply::Refused(Refusal::Cancelled),
+            () = follow.cancel.cancelled() => return CallReply::Refused(Refusal::Cancelled),
         };
         let (is_new, is_held) = if call.method == Method::SubscribeResource {
             // Before the server is asked: what comes while it answers counts.
-            let noted = subscriptions.note(&resource, self.number);
+            let noted = subscriptions.note_subscription(&resource, self.number);
             let Some(is_new) = noted else {
-                return Reply::Refused(Refusal::Declined(format!(
-                    "at most {MAX_SUBSCRIBED} resources can be subscribed to at once; unsubscribe from others first"
+                return CallReply::Refused(Refusal::Declined(format!(
+                    "at most {MAX_RESOURCES_PER_SESSION} resources can be subscribed to at once; unsubscribe from others first"
                 )));
             };
             (is_new, false)
         } else {
-            let is_held = subscriptions.forget(&resource, self.number);
-            if subscriptions.is_wanted(&resource) {
+            let is_held = subscriptions.forget_subscription(&resource, self.number);
+            if subscriptions.has_subscribers(&resource) {
                 return empty_result();
             }
             (false, is_held)
@@ -70,18 +76,18 @@ impl Subscriber {
         let reply = match is_held {
             // What policy denies by now would stay subscribed to for good.
             true => pipeline.withdraw(call, context, follow).await,
-            false => pipeline.handle(call, context, follow).await,
+            false => pipeline.handle_call(call, context, follow).await,
         };
         let may_be_subscribed = match &reply {
-            Reply::Result(_) => return reply,
-            Reply::Error(_) | Reply::Waiting(_) => false,
-            Reply::Refused(refusal) => matches!(
+            CallReply::Result(_) => return reply,
+            CallReply::Error(_) | CallReply::PendingApproval(_) => false,
+            CallReply::Refused(refusal) => matches!(
                 refusal,
                 Refusal::Cancelled | Refusal::Interrupted(_) | Refusal::Malformed(_) | Refusal::Withheld(_)
             ),
         };
         if is_new {
-            let _ = subscriptions.forget(&resource, self.number);
+            let _ = subscriptions.forget_subscription(&resource, self.number);
         }
         if may_be_subscribed {
             self.release(vec![resource]);
@@ -90,12 +96,12 @@ impl Subscriber {
     }
 
     /// Takes back at the servers what no session wants any more.
-    fn release(&self, resources: Vec<Resource>) {
+    fn release(&self, resources: Vec<SharedResource>) {
         if resources.is_empty() || self.daemon.stop.is_cancelled() {
             return;
         }
         let (daemon, origin) = (Arc::clone(&self.daemon), self.origin.clone());
-        self.daemon.work.spawn(async move {
+        self.daemon.pending_work.spawn(async move {
             let releasing = futures_util::stream::iter(resources)
                 .for_each_concurrent(MAX_RELEASING, async |resource| {
                     release(&daemon, &origin, resource).await
@@ -110,28 +116,31 @@ impl Subscriber {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        let unwanted = self.daemon.sessions.subscriptions.leave(self.number);
+        let unwanted = self.daemon.sessions.subscriptions.remove_subscriber(self.number);
         self.release(unwanted);
     }
 }
 
 /// Unsubscribes, unless the server ended and its subscriptions with it, or a session wants the resource again.
-async fn release(daemon: &Daemon, origin: &Origin, resource: Resource) {
+async fn release(daemon: &Daemon, origin: &CallOrigin, resource: SharedResource) {
     let server = resource.0.clone();
     let released = tokio::time::timeout(RELEASE_TIMEOUT, async {
-        let gate = daemon.sessions.subscriptions.gate(&resource);
+        let gate = daemon.sessions.subscriptions.resource_gate(&resource);
         let _turn = gate.lock().await;
-        if daemon.sessions.subscriptions.is_wanted(&resource) || !daemon.servers.is_running(&server) {
+        if daemon.sessions.subscriptions.has_subscribers(&resource) || !daemon.upstreams.is_running(&server) {
             return true;
         }
         let (server, uri) = &resource;
-        let uri = json::raw(&serde_json::json!({ "uri": uri }));
-        let Ok(params) = daemon.anonymizer.load().conceal_own(uri) else { return false };
-        let Ok(project) = daemon.servers.project(server, &origin.directory) else { return false };
+        let uri = json::serialize_raw(&serde_json::json!({ "uri": uri }));
+        let Ok(params) = daemon.anonymizer.load().conceal_local(uri) else { return false };
+        let Ok(project) = daemon.upstreams.project_for(server, &origin.directory) else { return false };
         let tool = ToolId::new(server.clone(), Operation::SubscribeResource);
         let call = Call { tool, method: Method::UnsubscribeResource, params, meta: None };
-        let context = Context { origin: origin.clone(), task: None };
-        matches!(project.pipeline().withdraw(call, &context, Follow::default()).await, Reply::Result(_))
+        let context = CallContext { origin: origin.clone(), task: None };
+        matches!(
+            project.pipeline().withdraw(call, &context, CallOptions::default()).await,
+            CallReply::Result(_)
+        )
     });
     if !matches!(released.await, Ok(true)) {
         tracing::warn!(%server, "a subscription that no session wants any more could not be taken back");
@@ -139,19 +148,19 @@ async fn release(daemon: &Daemon, origin: &Origin, resource: Resource) {
 }
 
 /// The resource that a call subscribes to or unsubscribes from.
-fn resource_of(call: &Call) -> Option<Resource> {
+fn resource_of(call: &Call) -> Option<SharedResource> {
     match call.method {
         Method::SubscribeResource | Method::UnsubscribeResource => {
-            let uri = Object::read(call.params.get()).ok()?.text("uri")?.into_owned();
+            let uri = RawObject::read(call.params.get()).ok()?.get_text("uri")?.into_owned();
             Some((call.tool.server.clone(), uri))
         }
         Method::CallTool | Method::ReadResource | Method::GetPrompt | Method::Complete => None,
     }
 }
 
-fn empty_result() -> Reply {
-    match Anonymizer::none().conceal_own(json::raw(&Object::default())) {
-        Ok(result) => Reply::Result(result),
-        Err(leak) => Reply::Refused(Refusal::Withheld(leak)),
+fn empty_result() -> CallReply {
+    match Anonymizer::empty().conceal_local(json::serialize_raw(&RawObject::default())) {
+        Ok(result) => CallReply::Result(result),
+        Err(leak) => CallReply::Refused(Refusal::Withheld(leak)),
     }
 }

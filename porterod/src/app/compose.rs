@@ -5,54 +5,64 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
-use portero::audit::{Filter, Follower, Key, Segment};
-use portero::catalog::{Cache, Catalog};
-use portero::clock::{Clock, Steady};
-use portero::config::{Approvals, Config, Files};
-use portero::confirmed::Confirmed;
-use portero::ipc::{Failure, FailureKind};
+use portero::approved_config::ApprovedConfig;
+use portero::audit::{AuditFollower, AuditWriter, DigestKey, RecordFilter};
+use portero::catalog::{Catalog, ListingCache};
+use portero::clock::{Clock, MonotonicWallClock};
+use portero::config::{ApprovalSettings, Config, ConfigFiles};
+use portero::ipc::{DaemonFailure, FailureKind};
 use portero::paths::Paths;
-use portero::policy::{Policy, Standing};
+use portero::policy::{Overrides, Policy};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::approval::{Desk, DeskParts};
-use crate::configuration;
-use crate::configuration::Valid;
-use crate::confirmed::Keeper;
-use crate::consent::Consents;
-use crate::daemon::{Daemon, Environment, Tally};
-use crate::edits::Edits;
-use crate::executor::{Executor, ExecutorParts};
-use crate::heads::Heads;
+use crate::apply_config;
+use crate::apply_config::ValidConfig;
+use crate::approvals::{ApprovalQueue, ApprovalQueueDeps};
+use crate::approved_config::ApprovedConfigStore;
+use crate::checkpoints::AuditCheckpoints;
+use crate::daemon::{AuditCounter, Daemon, EnvironmentLookup};
+use crate::executor::{Executor, ExecutorDeps};
 use crate::journal::Journal;
 use crate::outbox::Outbox;
+use crate::overrides::{OverrideStore, OverrideStoreDeps};
 use crate::pairing::Pairing;
-use crate::passphrase::Passphrase;
-use crate::rules::{Rules, RulesParts};
-use crate::servers::{Servers, ServersParts};
+use crate::passphrase::PassphraseChecker;
+use crate::recent_edits::RecentEdits;
+use crate::remote_confirmation::RemoteConfirmations;
+use crate::retention::AuditRetention;
 use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
-use crate::upkeep::Upkeep;
+use crate::upstreams::{DaemonUpstreams, DaemonUpstreamsDeps};
 
-use super::{Parts, faulty};
+use super::{AppDeps, config_failure};
 
 /// Makes everything, from what needs nothing to what needs all of it.
-pub(super) async fn compose(
-    parts: Parts,
-    environment: Environment,
-    files: &Files,
-) -> Result<(Arc<Daemon>, Arc<Executor>), Failure> {
-    let (kept, Valid { config, anonymizer: proven, changes, warnings }) =
-        Kept::open(&parts, &environment, files).await?;
-    let Kept { tally, audit, journal, heads, policy, rules, confirmed, anonymizer } = kept;
+pub(super) async fn compose_daemon(
+    parts: AppDeps,
+    environment: EnvironmentLookup,
+    files: &ConfigFiles,
+) -> Result<(Arc<Daemon>, Arc<Executor>), DaemonFailure> {
+    let (kept, ValidConfig { config, anonymizer: proven, changes, warnings }) =
+        OpenedState::open(&parts, &environment, files).await?;
+    let OpenedState {
+        audit_follower: tally,
+        audit,
+        journal,
+        checkpoints: heads,
+        policy,
+        overrides: rules,
+        approved_config: confirmed,
+        anonymizer,
+    } = kept;
     anonymizer.store(Arc::new(proven));
-    let Parts { paths, home, environment: variables, clock, guard, build, .. } = parts;
-    let catalog = Arc::new(Catalog::new(&config.servers, Some(Cache::new(paths.catalog(), home.clone()))));
-    let (approvals, config) = exchangeable(config);
+    let AppDeps { paths, home, environment: variables, clock, guard, build, .. } = parts;
+    let catalog =
+        Arc::new(Catalog::new(&config.servers, Some(ListingCache::new(paths.catalog(), home.clone()))));
+    let (approvals, config) = swappable_settings(config);
 
-    let servers = Servers::new(ServersParts {
+    let servers = DaemonUpstreams::new(DaemonUpstreamsDeps {
         config: Arc::clone(&config),
         anonymizer: Arc::clone(&anonymizer),
         policy: Arc::clone(&policy),
@@ -69,147 +79,171 @@ pub(super) async fn compose(
     let daemon = Arc::new(Daemon {
         build,
         started: clock.now().wall,
-        desk: open_desk((&journal, &paths), &servers, &policy, Arc::clone(&approvals), Arc::clone(&clock)),
+        approval_queue: open_approval_queue(
+            (&journal, &paths),
+            &servers,
+            &policy,
+            Arc::clone(&approvals),
+            Arc::clone(&clock),
+        ),
         outbox: Outbox::new(Arc::clone(&journal)),
-        upkeep: Upkeep::new(Arc::clone(&heads), Arc::clone(&config)),
-        heads,
-        consents: Consents::new(Arc::clone(&journal), Arc::clone(&clock)),
-        passphrase: Passphrase::new(Arc::clone(&journal), Arc::clone(&clock)),
+        retention: AuditRetention::new(Arc::clone(&heads), Arc::clone(&config)),
+        checkpoints: heads,
+        remote_confirmations: RemoteConfirmations::new(Arc::clone(&journal), Arc::clone(&clock)),
+        passphrase: PassphraseChecker::new(Arc::clone(&journal), Arc::clone(&clock)),
         pairing: Arc::new(Pairing::new(Arc::clone(&journal), Arc::clone(&clock))),
-        weather: Arc::default(),
+        bot_health: Arc::default(),
         paths,
         environment,
         clock,
         config,
-        approvals,
-        problems: ArcSwap::from_pointee(warnings),
-        valid: AtomicBool::new(true),
-        confirmed,
-        edits: Edits::default(),
-        changes: ArcSwap::from_pointee(changes),
-        present: tokio::sync::Mutex::new(files.clone()),
+        approval_settings: approvals,
+        config_problems: ArcSwap::from_pointee(warnings),
+        config_valid: AtomicBool::new(true),
+        approved_config: confirmed,
+        recent_edits: RecentEdits::default(),
+        config_changes: ArcSwap::from_pointee(changes),
+        present_files: tokio::sync::Mutex::new(files.clone()),
         anonymizer,
         policy,
         catalog,
         audit,
         journal,
-        rules,
-        servers,
+        overrides: rules,
+        upstreams: servers,
         sessions: Arc::new(Sessions::default()),
-        tally: Arc::new(Tally::new(tally)),
+        audit_counter: Arc::new(AuditCounter::new(tally)),
         reloaded: watch::Sender::new(()),
         stop: CancellationToken::new(),
-        work: TaskTracker::new(),
-        enforcing: Mutex::new(()),
+        pending_work: TaskTracker::new(),
+        enforce_order: Mutex::new(()),
     });
-    Ok((Arc::clone(&daemon), executor(&daemon)))
+    Ok((Arc::clone(&daemon), build_executor(&daemon)))
 }
 
 /// The limits of approvals and the configuration, as they are exchanged for others.
-fn exchangeable(config: Config) -> (Arc<ArcSwap<Approvals>>, Arc<ArcSwap<Config>>) {
+fn swappable_settings(config: Config) -> (Arc<ArcSwap<ApprovalSettings>>, Arc<ArcSwap<Config>>) {
     let approvals = config.settings.approvals.clone();
     (Arc::new(ArcSwap::from_pointee(approvals)), Arc::new(ArcSwap::from_pointee(config)))
 }
 
 /// What is kept on disk, opened.
-struct Kept {
-    tally: Option<Follower>,
-    audit: Arc<Segment>,
+struct OpenedState {
+    audit_follower: Option<AuditFollower>,
+    audit: Arc<AuditWriter>,
     journal: Arc<Journal>,
-    heads: Arc<Heads>,
+    checkpoints: Arc<AuditCheckpoints>,
     policy: Arc<ArcSwap<Policy>>,
-    rules: Arc<Rules>,
-    confirmed: Keeper,
+    overrides: Arc<OverrideStore>,
+    approved_config: ApprovedConfigStore,
     anonymizer: Arc<ArcSwap<Anonymizer>>,
 }
 
-impl Kept {
-    async fn open(parts: &Parts, environment: &Environment, files: &Files) -> Result<(Self, Valid), Failure> {
-        let Parts { paths, clock, disk, build, .. } = parts;
-        let internal = |error: &dyn std::fmt::Display| Failure::new(FailureKind::Internal, error.to_string());
+impl OpenedState {
+    async fn open(
+        parts: &AppDeps,
+        environment: &EnvironmentLookup,
+        files: &ConfigFiles,
+    ) -> Result<(Self, ValidConfig), DaemonFailure> {
+        let AppDeps { paths, clock, disk, build, .. } = parts;
+        let internal =
+            |error: &dyn std::fmt::Display| DaemonFailure::new(FailureKind::Internal, error.to_string());
         // What is counted begins where this daemon does.
         let audit_directory = paths.audit();
         let (directory, key) = (audit_directory.clone(), paths.audit_key());
-        let read = portero::files::off_thread(&audit_directory, portero::files::READ_TIMEOUT, move || {
-            (Follower::new(&directory, Filter::default()).ok(), Key::open(&key))
-        });
+        let read =
+            portero::files::read_off_thread(&audit_directory, portero::files::READ_TIMEOUT, move || {
+                (AuditFollower::new(&directory, RecordFilter::default()).ok(), DigestKey::open(&key))
+            });
         let (tally, key) = read.await.unwrap_or_else(|error| (None, Err(error.into())));
         let program = format!("porterod {build}");
-        let audit = Segment::open_on(Arc::clone(disk), &paths.audit(), &program, clock.now())
+        let audit = AuditWriter::open_on(Arc::clone(disk), &paths.audit(), &program, clock.now())
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
         let audit = Arc::new(audit.with_key(key));
         let store = open_store(paths, &audit).map_err(|error| {
             let failure = internal(&error);
-            error.advice().into_iter().fold(failure, Failure::with_hint)
+            error.advice().into_iter().fold(failure, DaemonFailure::with_hint)
         })?;
         // What is told before it is known what holds is concealed by all that the files say.
-        let valid = configuration::check(&Confirmed::Open, files, environment);
-        let anonymizer = valid.map_err(|problems| faulty(&problems))?.anonymizer;
+        let valid = apply_config::check_files(&ApprovedConfig::Open, files, environment);
+        let anonymizer = valid.map_err(|problems| config_failure(&problems))?.anonymizer;
         let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
         let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(&anonymizer), Arc::clone(clock));
-        let confirmed = Keeper::open(Arc::clone(&journal), paths.clone(), files).await;
+        let confirmed = ApprovedConfigStore::open(Arc::clone(&journal), paths.clone(), files).await;
         let confirmed = confirmed.map_err(|error| match error {
-            StoreError::Refused(problem) => sealed(paths, &problem),
+            StoreError::Refused(problem) => sealed_failure(paths, &problem),
             error => internal(&error),
         })?;
-        let valid = configuration::check(&confirmed.confirmed(), files, environment)
-            .map_err(|problems| faulty(&problems))?;
-        audit.continue_after(valid.config.settings.audit.segment_bytes);
-        let policy = Policy::new(valid.config.policy.clone(), Standing::default());
+        let valid = apply_config::check_files(&confirmed.current(), files, environment)
+            .map_err(|problems| config_failure(&problems))?;
+        audit.set_max_segment_bytes(valid.config.settings.audit.max_segment_bytes);
+        let policy = Policy::new(valid.config.policy.clone(), Overrides::default());
         let policy = Arc::new(ArcSwap::from_pointee(policy));
-        let rules = Rules::open(RulesParts {
+        let rules = OverrideStore::open(OverrideStoreDeps {
             journal: Arc::clone(&journal),
             policy: Arc::clone(&policy),
-            denies: paths.denies(),
+            offline_denies: paths.offline_denies(),
             boot_id: parts.boot_id.clone(),
             clock: Arc::clone(clock),
         });
         let rules = rules.await.map_err(|error| internal(&error))?;
-        let heads = Heads::new(Arc::clone(&journal), paths.audit());
-        Ok((Self { tally, audit, journal, heads, policy, rules, confirmed, anonymizer }, valid))
+        let heads = AuditCheckpoints::new(Arc::clone(&journal), paths.audit());
+        Ok((
+            Self {
+                audit_follower: tally,
+                audit,
+                journal,
+                checkpoints: heads,
+                policy,
+                overrides: rules,
+                approved_config: confirmed,
+                anonymizer,
+            },
+            valid,
+        ))
     }
 }
 
 /// The desk, at which shared servers ask too.
-fn open_desk(
+fn open_approval_queue(
     (journal, paths): (&Arc<Journal>, &Paths),
-    servers: &Arc<Servers>,
+    servers: &Arc<DaemonUpstreams>,
     policy: &Arc<ArcSwap<Policy>>,
-    settings: Arc<ArcSwap<Approvals>>,
+    settings: Arc<ArcSwap<ApprovalSettings>>,
     clock: Arc<dyn Clock>,
-) -> Arc<Desk> {
-    let desk = Desk::new(DeskParts {
+) -> Arc<ApprovalQueue> {
+    let desk = ApprovalQueue::new(ApprovalQueueDeps {
         journal: Arc::clone(journal),
-        grounds: Arc::clone(servers) as _,
+        binding_source: Arc::clone(servers) as _,
         policy: Arc::clone(policy),
         settings,
-        clock: Arc::new(Steady::new(clock)),
+        clock: Arc::new(MonotonicWallClock::new(clock)),
         rejections: paths.rejections(),
     });
-    servers.ask_at(Arc::clone(&desk) as _);
+    servers.set_approval_queue(Arc::clone(&desk) as _);
     desk
 }
 
-fn executor(daemon: &Daemon) -> Arc<Executor> {
-    Executor::new(ExecutorParts {
+fn build_executor(daemon: &Daemon) -> Arc<Executor> {
+    Executor::new(ExecutorDeps {
         journal: Arc::clone(&daemon.journal),
-        desk: Arc::clone(&daemon.desk),
-        runner: Arc::clone(&daemon.servers) as _,
+        approval_queue: Arc::clone(&daemon.approval_queue),
+        runner: Arc::clone(&daemon.upstreams) as _,
         policy: Arc::clone(&daemon.policy),
-        settings: Arc::clone(&daemon.approvals),
+        settings: Arc::clone(&daemon.approval_settings),
         anonymizer: Arc::clone(&daemon.anonymizer),
-        clock: Arc::new(Steady::new(Arc::clone(&daemon.clock))),
+        clock: Arc::new(MonotonicWallClock::new(Arc::clone(&daemon.clock))),
     })
 }
 
 /// The file of denies is written at every start, so where it is, a store once was.
-fn open_store(paths: &Paths, audit: &Arc<Segment>) -> Result<Store, StoreError> {
+fn open_store(paths: &Paths, audit: &Arc<AuditWriter>) -> Result<Store, StoreError> {
     let audit = Arc::clone(audit);
-    Store::open(&paths.store(), Some(&paths.denies()), Box::new(move || audit.sync()))
+    Store::open(&paths.store(), Some(&paths.offline_denies()), Box::new(move || audit.sync()))
 }
 
-pub(super) fn sealed(paths: &Paths, problem: &str) -> Failure {
-    Failure::new(FailureKind::Configuration, problem.to_owned()).with_hint(format!(
+pub(super) fn sealed_failure(paths: &Paths, problem: &str) -> DaemonFailure {
+    DaemonFailure::new(FailureKind::Configuration, problem.to_owned()).with_hint(format!(
         "put the state directory back, or set PORTERO_STATE_DIR to it. To begin anew, without the former \
          passphrase, rules, tasks and audit, remove `{}`",
         paths.seal().display()

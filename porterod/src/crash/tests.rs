@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portero::audit::{self, Event, Filter, Outcome, Record, Segment};
+use portero::audit::{self, AuditEvent, AuditRecord, AuditWriter, RecordFilter, RecordedOutcome};
 use portero::clock::{Clock as _, SystemClock};
 use portero::ipc::requests::approvals::{ApproveTask, ListTasks};
 use portero::ipc::requests::audit::ListHeads;
@@ -15,19 +15,21 @@ use portero::ipc::requests::auth::SetPassphrase;
 use portero::ipc::requests::daemon::StopDaemon;
 use portero::ipc::requests::overrides::{CreateGrant, GetOverrides};
 use portero::ipc::requests::sessions::{ConsumeGrant, SubmitCall};
-use portero::ipc::{AskError, Challenge, Client, Hello, PROTOCOL, Peer, Push, TelegramConfirms};
+use portero::ipc::{
+    Challenge, Hello, IpcClient, PROTOCOL_VERSION, PeerRole, PushMessage, RequestError, TelegramConfirmation,
+};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
-use portero::policy::Limits;
-use portero::task::{State, Task};
+use portero::policy::GrantLimits;
+use portero::task::{Task, TaskState};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::LAST;
-use crate::app::{App, Parts};
-use crate::channels::telegram::courier::Pace;
-use crate::channels::telegram::link::Tuning;
+use super::CRASH_POINT_VARIABLE;
+use crate::app::{App, AppDeps};
+use crate::channels::telegram::sender::SendTiming;
+use crate::channels::telegram::supervisor::TelegramTiming;
 
 mod channel;
 #[path = "../../tests/daemon/fake_server.rs"]
@@ -41,31 +43,31 @@ mod rejected;
 const ROLE: &str = "PORTERO_TEST_CRASH_DAEMON";
 /// The file in which a channel of that daemon writes down what it tells; it has none without.
 const CHANNEL: &str = "PORTERO_TEST_CRASH_CHANNEL";
-const SOON: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What must be true of a task when everything has come to rest after a crash.
-struct Rest {
+struct ExpectedRest {
     /// None when nothing was stored, so the agent has no id.
-    state: Option<State>,
+    state: Option<TaskState>,
     ran: usize,
 }
 
 /// Every point, in the order of a task's life.
-const POINTS: [(&str, Rest); 14] = [
-    ("changed pending-approval", Rest { state: None, ran: 0 }),
-    ("recorded pending-approval", Rest { state: None, ran: 0 }),
-    ("committed pending-approval", Rest { state: Some(State::PendingApproval), ran: 0 }),
-    ("changed approved", Rest { state: Some(State::PendingApproval), ran: 0 }),
-    ("recorded approved", Rest { state: Some(State::PendingApproval), ran: 0 }),
-    ("committed approved", Rest { state: Some(State::Completed), ran: 1 }),
-    ("changed executing", Rest { state: Some(State::Completed), ran: 1 }),
-    ("recorded executing", Rest { state: Some(State::Completed), ran: 1 }),
-    ("committed executing", Rest { state: Some(State::Interrupted), ran: 0 }),
-    ("claimed", Rest { state: Some(State::Interrupted), ran: 0 }),
-    ("answered", Rest { state: Some(State::Interrupted), ran: 1 }),
-    ("changed completed", Rest { state: Some(State::Interrupted), ran: 1 }),
-    ("recorded completed", Rest { state: Some(State::Interrupted), ran: 1 }),
-    ("committed completed", Rest { state: Some(State::Completed), ran: 1 }),
+const CRASH_POINTS: [(&str, ExpectedRest); 14] = [
+    ("changed pending-approval", ExpectedRest { state: None, ran: 0 }),
+    ("recorded pending-approval", ExpectedRest { state: None, ran: 0 }),
+    ("committed pending-approval", ExpectedRest { state: Some(TaskState::PendingApproval), ran: 0 }),
+    ("changed approved", ExpectedRest { state: Some(TaskState::PendingApproval), ran: 0 }),
+    ("recorded approved", ExpectedRest { state: Some(TaskState::PendingApproval), ran: 0 }),
+    ("committed approved", ExpectedRest { state: Some(TaskState::Completed), ran: 1 }),
+    ("changed executing", ExpectedRest { state: Some(TaskState::Completed), ran: 1 }),
+    ("recorded executing", ExpectedRest { state: Some(TaskState::Completed), ran: 1 }),
+    ("committed executing", ExpectedRest { state: Some(TaskState::Interrupted), ran: 0 }),
+    ("claimed", ExpectedRest { state: Some(TaskState::Interrupted), ran: 0 }),
+    ("answered", ExpectedRest { state: Some(TaskState::Interrupted), ran: 1 }),
+    ("changed completed", ExpectedRest { state: Some(TaskState::Interrupted), ran: 1 }),
+    ("recorded completed", ExpectedRest { state: Some(TaskState::Interrupted), ran: 1 }),
+    ("committed completed", ExpectedRest { state: Some(TaskState::Completed), ran: 1 }),
 ];
 
 /// No test: the daemon's `main`.
@@ -75,15 +77,15 @@ fn daemon() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut signals = crate::signals::Signals::new(hung::GRACES).unwrap();
-        let app = App::start(parts(Path::new(&home))).await.unwrap();
+        let app = App::start(app_deps(Path::new(&home))).await.unwrap();
         let _hangs = hung::hang(Path::new(&home));
         let stop = CancellationToken::new();
         let channel = std::env::var_os(CHANNEL).map(|file| {
-            let telling = channel::tell(app.outbox(), file.into());
+            let telling = channel::run_channel(app.outbox(), file.into());
             tokio::spawn(stop.clone().run_until_cancelled_owned(telling))
         });
         tokio::select! {
-            () = app.stopped() => {}
+            () = app.wait_for_stop() => {}
             () = signals.next() => {}
         }
         stop.cancel();
@@ -96,19 +98,19 @@ fn paths(home: &Path) -> Paths {
     Paths { config: home.join("config"), state: home.join("state"), runtime: home.join("run") }
 }
 
-fn parts(home: &Path) -> Parts {
-    Parts {
+fn app_deps(home: &Path) -> AppDeps {
+    AppDeps {
         paths: paths(home),
         home: home.to_owned(),
         environment: std::env::vars_os().collect(),
         clock: Arc::new(SystemClock),
-        disk: Arc::new(audit::RealDisk),
+        disk: Arc::new(audit::SystemDisk),
         boot_id: "boot".to_owned(),
         guard: None,
         build: "test".to_owned(),
-        telegram: Tuning {
-            pace: Pace { gap: Duration::from_millis(1), ..Pace::default() },
-            ..Tuning::default()
+        telegram: TelegramTiming {
+            sending: SendTiming { chat_interval: Duration::from_millis(1), ..SendTiming::default() },
+            ..TelegramTiming::default()
         },
     }
 }
@@ -118,30 +120,32 @@ struct Home(TempDir);
 impl Home {
     fn new() -> Self {
         let home = Self(tempfile::Builder::new().prefix("pt-").tempdir().unwrap());
-        std::fs::create_dir(home.at("config")).unwrap();
-        std::fs::create_dir(home.at("project")).unwrap();
+        std::fs::create_dir(home.path_of("config")).unwrap();
+        std::fs::create_dir(home.path_of("project")).unwrap();
         let server = json!({
             "name": "notes",
             "command": std::env::current_exe().unwrap(),
             "args": ["--exact", "crash::tests::fake_server::fake_server", "--nocapture", "-q"],
-            "env": {fake_server::ROLE: "1", fake_server::RECORD: home.at("record")},
+            "env": {fake_server::ROLE_VARIABLE: "1", fake_server::RECORD_VARIABLE: home.path_of("record")},
         });
-        std::fs::write(home.at("config/mcps.json"), json!({"mcps": [server]}).to_string()).unwrap();
+        std::fs::write(home.path_of("config/mcps.json"), json!({"mcps": [server]}).to_string()).unwrap();
         home
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    fn path_of(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// A daemon that dies at `last`, if ever.
-    fn daemon(&self, last: Option<&str>) -> Daemon {
-        self.daemon_with(last, false)
+    fn start_daemon(&self, last: Option<&str>) -> Daemon {
+        self.start_daemon_with(last, false)
     }
 
-    fn daemon_with(&self, last: Option<&str>, channel: bool) -> Daemon {
+    fn start_daemon_with(&self, last: Option<&str>, channel: bool) -> Daemon {
         let mut command = self.command();
-        command.envs(channel.then(|| (CHANNEL, self.at("told")))).envs(last.map(|last| (LAST, last)));
+        command
+            .envs(channel.then(|| (CHANNEL, self.path_of("told"))))
+            .envs(last.map(|last| (CRASH_POINT_VARIABLE, last)));
         Daemon(command.spawn().unwrap())
     }
 
@@ -150,7 +154,7 @@ impl Home {
         command
             .args(["--exact", "crash::tests::daemon", "--nocapture", "-q"])
             .env(ROLE, self.0.path())
-            .env_remove(LAST)
+            .env_remove(CRASH_POINT_VARIABLE)
             .env_remove(CHANNEL)
             .env_remove(hung::HANGS)
             .stdin(Stdio::null())
@@ -159,41 +163,41 @@ impl Home {
         command
     }
 
-    async fn connect(&self, peer: Peer) -> Client {
+    async fn connect(&self, peer: PeerRole) -> IpcClient {
         let hello = || Hello {
-            protocol: PROTOCOL,
+            protocol: PROTOCOL_VERSION,
             build: "test".to_owned(),
-            config: self.at("config"),
+            config: self.path_of("config"),
             peer: peer.clone(),
-            nonce: portero::identity::Nonce::default(),
+            nonce: portero::store_identity::Nonce::default(),
         };
         let socket = paths(self.0.path()).socket();
         let since = Instant::now();
         loop {
-            match Client::connect(&socket, hello(), None).await {
+            match IpcClient::connect(&socket, hello(), None).await {
                 Ok((client, ..)) => return client,
-                Err(error) => assert!(since.elapsed() < SOON, "no daemon listens: {error}"),
+                Err(error) => assert!(since.elapsed() < TEST_TIMEOUT, "no daemon listens: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    async fn session(&self) -> Client {
-        let directory = self.at("project");
-        let principal = Principal::of_project(&directory);
-        self.connect(Peer::Session { id: SessionId::fresh(), agent_session: None, principal, directory })
+    async fn session(&self) -> IpcClient {
+        let directory = self.path_of("project");
+        let principal = Principal::from_project(&directory);
+        self.connect(PeerRole::Session { id: SessionId::fresh(), agent_session: None, principal, directory })
             .await
     }
 
     /// What the server really got.
-    fn ran(&self) -> usize {
-        std::fs::read_to_string(self.at("record")).unwrap_or_default().lines().count()
+    fn count_runs(&self) -> usize {
+        std::fs::read_to_string(self.path_of("record")).unwrap_or_default().lines().count()
     }
 
     /// How many times the audit says that the call was about to go out.
-    fn intended(&self) -> usize {
-        let log = audit::read(&paths(self.0.path()).audit(), &Filter::default()).unwrap();
-        log.entries.iter().filter(|entry| matches!(entry.record.event, Event::Intent { .. })).count()
+    fn count_intents(&self) -> usize {
+        let log = audit::read_log(&paths(self.0.path()).audit(), &RecordFilter::default()).unwrap();
+        log.entries.iter().filter(|entry| matches!(entry.record.event, AuditEvent::Intent { .. })).count()
     }
 }
 
@@ -201,19 +205,19 @@ impl Home {
 struct Daemon(Child);
 
 impl Daemon {
-    fn end(&mut self) -> ExitStatus {
+    fn wait_for_exit(&mut self) -> ExitStatus {
         let since = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status;
             }
-            assert!(since.elapsed() < SOON, "the daemon does not end");
+            assert!(since.elapsed() < TEST_TIMEOUT, "the daemon does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     fn was_killed(&mut self) -> bool {
-        self.end().signal() == Some(9)
+        self.wait_for_exit().signal() == Some(9)
     }
 }
 
@@ -228,7 +232,7 @@ fn challenge() -> Challenge {
     Challenge::new("correct horse battery staple")
 }
 
-fn submit() -> SubmitCall {
+fn submit_request() -> SubmitCall {
     let call = json!({
         "tool": "notes/send",
         "method": "tools/call",
@@ -241,16 +245,16 @@ fn submit() -> SubmitCall {
 }
 
 /// The agent asks, the person says yes; the daemon may be gone at any moment.
-async fn live(home: &Home) -> Result<(), AskError> {
-    let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+async fn run_scenario(home: &Home) -> Result<(), RequestError> {
+    let (person, session) = (home.connect(PeerRole::Terminal).await, home.session().await);
     person.request(SetPassphrase { old: None, new: challenge() }).await?;
-    let task = session.request(submit()).await?;
+    let task = session.request(submit_request()).await?;
     person.request(ApproveTask { task: task.id, challenge: challenge() }).await?;
     Ok(())
 }
 
 /// The one task, once nothing moves by itself any more.
-async fn at_rest(person: &Client) -> Option<Task> {
+async fn wait_until_at_rest(person: &IpcClient) -> Option<Task> {
     let since = Instant::now();
     loop {
         let Ok(mut tasks) = person.request(ListTasks { state: None, after: None, limit: 10 }).await else {
@@ -258,63 +262,69 @@ async fn at_rest(person: &Client) -> Option<Task> {
         };
         assert!(tasks.len() <= 1, "{tasks:?}");
         match tasks.pop() {
-            Some(task) if matches!(task.state, State::Approved | State::Executing) => {}
+            Some(task) if matches!(task.state, TaskState::Approved | TaskState::Executing) => {}
             task => return task,
         }
-        assert!(since.elapsed() < SOON, "the task does not come to rest");
+        assert!(since.elapsed() < TEST_TIMEOUT, "the task does not come to rest");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-fn check(point: &str, home: &Home, task: Option<&Task>, rest: &Rest) {
+fn check_rest(point: &str, home: &Home, task: Option<&Task>, rest: &ExpectedRest) {
     assert_eq!(task.map(|task| task.state), rest.state, "{point}");
-    assert_eq!(home.ran(), rest.ran, "{point}");
-    assert!(home.intended() >= rest.ran, "{point}: what ran was recorded first");
-    if let Some(task) = task.filter(|task| task.state == State::Interrupted) {
+    assert_eq!(home.count_runs(), rest.ran, "{point}");
+    assert!(home.count_intents() >= rest.ran, "{point}: what ran was recorded first");
+    if let Some(task) = task.filter(|task| task.state == TaskState::Interrupted) {
         let note = task.note.as_ref().unwrap().get();
         assert!(note.contains("unknown"), "{point}: {note}");
     }
 }
 
 /// Whatever happened, the audit holds and is no shorter than what is known of it.
-async fn check_audit(point: &str, home: &Home, person: &Client) {
+async fn check_audit(point: &str, home: &Home, person: &IpcClient) {
     let Ok(heads) = person.request(ListHeads).await else { panic!("heads") };
-    let verdict = audit::verify_against(&paths(home.0.path()).audit(), &heads).unwrap();
-    assert!(verdict.holds(), "{point}: {verdict:?}");
+    let verdict = audit::verify_with_checkpoints(&paths(home.0.path()).audit(), &heads).unwrap();
+    assert!(verdict.is_intact(), "{point}: {verdict:?}");
 }
 
 /// Says yes again, also to what ran already, and starts the daemon once more: at most one execution stays.
-async fn try_to_run_it_again(point: &str, home: &Home, mut daemon: Daemon, task: Option<Task>, rest: &Rest) {
-    let person = home.connect(Peer::Terminal).await;
+async fn try_to_run_it_again(
+    point: &str,
+    home: &Home,
+    mut daemon: Daemon,
+    task: Option<Task>,
+    rest: &ExpectedRest,
+) {
+    let person = home.connect(PeerRole::Terminal).await;
     let Some(task) = task else { return };
-    let pending = task.state == State::PendingApproval;
+    let pending = task.state == TaskState::PendingApproval;
     let yes = person.request(ApproveTask { task: task.id, challenge: challenge() }).await;
     assert_eq!(yes.is_ok(), pending, "{point}: {yes:?}");
-    let settled = at_rest(&person).await.unwrap();
+    let settled = wait_until_at_rest(&person).await.unwrap();
     let ran = if pending { 1 } else { rest.ran };
-    assert_eq!(home.ran(), ran, "{point}");
+    assert_eq!(home.count_runs(), ran, "{point}");
     assert!(settled.state.is_final(), "{point}");
     person.request(StopDaemon).await.unwrap();
-    assert!(daemon.end().success(), "{point}");
-    let _again = home.daemon(None);
-    let person = home.connect(Peer::Terminal).await;
-    assert_eq!(at_rest(&person).await.map(|task| task.state), Some(settled.state), "{point}");
-    assert_eq!(home.ran(), ran, "{point}");
+    assert!(daemon.wait_for_exit().success(), "{point}");
+    let _again = home.start_daemon(None);
+    let person = home.connect(PeerRole::Terminal).await;
+    assert_eq!(wait_until_at_rest(&person).await.map(|task| task.state), Some(settled.state), "{point}");
+    assert_eq!(home.count_runs(), ran, "{point}");
 }
 
 #[tokio::test]
 async fn killed_at_any_point_a_task_runs_at_most_once_and_says_what_is_known() {
-    for (point, rest) in &POINTS {
+    for (point, rest) in &CRASH_POINTS {
         let home = Home::new();
-        let mut daemon = home.daemon(Some(point));
+        let mut daemon = home.start_daemon(Some(point));
         // Its answer may or may not come before the end.
-        let _ = live(&home).await;
+        let _ = run_scenario(&home).await;
         assert!(daemon.was_killed(), "{point} was not reached");
 
-        let daemon = home.daemon(None);
-        let person = home.connect(Peer::Terminal).await;
-        let task = at_rest(&person).await;
-        check(point, &home, task.as_ref(), rest);
+        let daemon = home.start_daemon(None);
+        let person = home.connect(PeerRole::Terminal).await;
+        let task = wait_until_at_rest(&person).await;
+        check_rest(point, &home, task.as_ref(), rest);
         check_audit(point, &home, &person).await;
         drop(person);
         try_to_run_it_again(point, &home, daemon, task, rest).await;
@@ -322,41 +332,41 @@ async fn killed_at_any_point_a_task_runs_at_most_once_and_says_what_is_known() {
 }
 
 /// The uses of the one grant.
-async fn uses_left(person: &Client) -> Option<u32> {
+async fn uses_left(person: &IpcClient) -> Option<u32> {
     let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
     standing.grants[0].uses_left()
 }
 
 /// A person grants two uses, and the agent's session consumes one.
-async fn grant_and_use(home: &Home) -> Result<(), AskError> {
-    let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+async fn grant_and_use(home: &Home) -> Result<(), RequestError> {
+    let (person, session) = (home.connect(PeerRole::Terminal).await, home.session().await);
     person.request(SetPassphrase { old: None, new: challenge() }).await?;
     let (pattern, millis) = ("notes/send".parse().unwrap(), 3_600_000);
-    let limits = Limits { uses: NonZeroU32::new(2), ..Limits::default() };
+    let limits = GrantLimits { uses: NonZeroU32::new(2), ..GrantLimits::default() };
     person.request(CreateGrant { pattern, millis, limits, challenge: challenge() }).await?;
-    session.request(consume()).await.map(drop)
+    session.request(consume_request()).await.map(drop)
 }
 
-fn consume() -> ConsumeGrant {
-    ConsumeGrant { grant: 1, call: submit().call }
+fn consume_request() -> ConsumeGrant {
+    ConsumeGrant { grant: 1, call: submit_request().call }
 }
 
 #[tokio::test]
 async fn killed_at_any_point_of_a_use_it_is_had_once_or_lost() {
     for (point, left) in [("changed use", 2), ("recorded use", 2), ("committed use", 1)] {
         let home = Home::new();
-        let mut daemon = home.daemon(Some(point));
+        let mut daemon = home.start_daemon(Some(point));
         assert!(grant_and_use(&home).await.is_err(), "{point}: nobody is told yes, so no call goes out");
         assert!(daemon.was_killed(), "{point} was not reached");
 
-        let _daemon = home.daemon(None);
-        let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+        let _daemon = home.start_daemon(None);
+        let (person, session) = (home.connect(PeerRole::Terminal).await, home.session().await);
         assert_eq!(uses_left(&person).await, Some(left), "{point}");
         check_audit(point, &home, &person).await;
         for _ in 0..left {
-            session.request(consume()).await.unwrap();
+            session.request(consume_request()).await.unwrap();
         }
-        assert!(session.request(consume()).await.is_err(), "{point}: none is gained");
+        assert!(session.request(consume_request()).await.is_err(), "{point}: none is gained");
     }
 }
 
@@ -364,24 +374,29 @@ async fn killed_at_any_point_of_a_use_it_is_had_once_or_lost() {
 async fn killed_again_while_it_recovers_a_task_is_still_interrupted_once() {
     for point in ["changed interrupted", "recorded interrupted", "committed interrupted"] {
         let home = Home::new();
-        let mut daemon = home.daemon(Some("answered"));
-        let _ = live(&home).await;
+        let mut daemon = home.start_daemon(Some("answered"));
+        let _ = run_scenario(&home).await;
         assert!(daemon.was_killed());
-        assert!(home.daemon(Some(point)).was_killed(), "{point} was not reached");
+        assert!(home.start_daemon(Some(point)).was_killed(), "{point} was not reached");
 
-        let _daemon = home.daemon(None);
-        let person = home.connect(Peer::Terminal).await;
-        let task = at_rest(&person).await;
-        check(point, &home, task.as_ref(), &Rest { state: Some(State::Interrupted), ran: 1 });
+        let _daemon = home.start_daemon(None);
+        let person = home.connect(PeerRole::Terminal).await;
+        let task = wait_until_at_rest(&person).await;
+        check_rest(
+            point,
+            &home,
+            task.as_ref(),
+            &ExpectedRest { state: Some(TaskState::Interrupted), ran: 1 },
+        );
         check_audit(point, &home, &person).await;
     }
 }
 
 /// The calls that the audit says were interrupted with their process.
-fn closed(home: &Home) -> Vec<u64> {
-    let log = audit::read(&home.at("state/audit"), &Filter::default()).unwrap();
+fn interrupted_calls(home: &Home) -> Vec<u64> {
+    let log = audit::read_log(&home.path_of("state/audit"), &RecordFilter::default()).unwrap();
     let closed = log.entries.into_iter().filter_map(|entry| match entry.record.event {
-        Event::Interrupted { call, .. } => Some(call),
+        AuditEvent::Interrupted { call, .. } => Some(call),
         _ => None,
     });
     closed.collect()
@@ -391,26 +406,27 @@ fn closed(home: &Home) -> Vec<u64> {
 async fn killed_while_it_closes_the_calls_of_a_killed_session_each_is_closed_once() {
     for point in ["changed close", "recorded close", "committed close"] {
         let home = Home::new();
-        let session = Segment::open(&home.at("state/audit"), "session", SystemClock.now()).unwrap();
+        let session = AuditWriter::open(&home.path_of("state/audit"), "session", SystemClock.now()).unwrap();
         for call in [7, 8] {
             let tool = "notes/send".parse().unwrap();
-            let event = Event::Intent { call, tool, reason: "rule".to_owned(), task: None, arguments: None };
+            let event =
+                AuditEvent::Intent { call, tool, reason: "rule".to_owned(), task: None, arguments: None };
             let at = SystemClock.now().wall;
-            session.append(&Record { at, session: None, principal: None, event }).unwrap();
+            session.append(&AuditRecord { at, session: None, principal: None, event }).unwrap();
         }
         drop(session);
-        assert!(home.daemon(Some(point)).was_killed(), "{point} was not reached");
+        assert!(home.start_daemon(Some(point)).was_killed(), "{point} was not reached");
         for start in ["the next", "one more"] {
-            let daemon = home.daemon(None);
-            let person = home.connect(Peer::Terminal).await;
+            let daemon = home.start_daemon(None);
+            let person = home.connect(PeerRole::Terminal).await;
             let since = Instant::now();
-            while closed(&home).len() < 2 {
-                assert!(since.elapsed() < SOON, "{point}, {start}: {:?}", closed(&home));
+            while interrupted_calls(&home).len() < 2 {
+                assert!(since.elapsed() < TEST_TIMEOUT, "{point}, {start}: {:?}", interrupted_calls(&home));
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             // A head of every segment says that the look at a start is over.
             person.request(ListHeads).await.unwrap();
-            assert_eq!(closed(&home), [7, 8], "{point}, {start}");
+            assert_eq!(interrupted_calls(&home), [7, 8], "{point}, {start}");
             check_audit(point, &home, &person).await;
             drop(daemon);
         }

@@ -9,30 +9,30 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Moment;
-use portero::ipc::{Given, Width};
-use portero::notice::Alarm;
+use portero::ipc::{GivenProof, Risk};
+use portero::notice::AlarmKind;
 use portero::secret::Secret;
 use rusqlite::Connection;
 
-use super::seal::{About, Contents, Found};
-use super::{Confirmed, Passphrase, PassphraseError, kept, left};
-use crate::journal::Weight;
-use crate::store::authenticator::{self as codes, Row, Sealed};
-use crate::store::passphrase::Kept;
-use crate::store::{Records, StoreError};
+use super::sealed_totp::{CodeMatch, EnrollmentContext, TotpContents};
+use super::{Authorization, PassphraseChecker, PassphraseError, kept, tries_left};
+use crate::journal::AuditMode;
+use crate::store::authenticator::{self as codes, AuthenticatorRow, SealedTotp};
+use crate::store::passphrase::PassphraseRow;
+use crate::store::{Durability, StoreError};
 
 /// How long a secret that was offered can be enrolled.
-const OFFERED_MOST: Duration = Duration::from_secs(600);
+const OFFER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A secret that was shown and is not in force yet.
-pub(super) struct Offer {
-    contents: Contents,
+pub(super) struct TotpOffer {
+    contents: TotpContents,
     made: Moment,
 }
 
 /// What may be told of an authenticator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Enrolled {
+pub struct EnrolledTotp {
     /// Since when it is enrolled.
     pub since: Timestamp,
     /// By which process it was.
@@ -44,15 +44,15 @@ pub struct Enrolled {
 }
 
 /// What is kept of the authenticator under a new passphrase.
-pub(super) struct Resealed {
+pub(super) struct ResealedTotp {
     before: [u8; 24],
-    sealed: Sealed,
+    sealed: SealedTotp,
     left: u32,
 }
 
-impl Resealed {
+impl ResealedTotp {
     /// Puts it in the place of the former.
-    pub(super) fn keep(&self, connection: &Connection) -> Result<(), StoreError> {
+    pub(super) fn save(&self, connection: &Connection) -> Result<(), StoreError> {
         if codes::reseal(connection, &self.before, &self.sealed, self.left)? {
             return Ok(());
         }
@@ -60,16 +60,16 @@ impl Resealed {
     }
 }
 
-impl Passphrase {
+impl PassphraseChecker {
     /// The authenticator that is enrolled.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn enrolled(&self) -> Result<Option<Enrolled>, StoreError> {
+    pub fn enrolled_totp(&self) -> Result<Option<EnrolledTotp>, StoreError> {
         let row = self.journal.store().read(codes::load)?;
-        Ok(row.map(|Row { enrolled, by, recovery, sealed, .. }| {
-            let is_outdated = Contents::is_outdated(&sealed);
-            Enrolled { since: enrolled, by, recovery, is_outdated }
+        Ok(row.map(|AuthenticatorRow { enrolled, by, recovery, sealed, .. }| {
+            let is_outdated = TotpContents::is_outdated(&sealed);
+            EnrolledTotp { since: enrolled, by, recovery, is_outdated }
         }))
     }
 
@@ -77,34 +77,34 @@ impl Passphrase {
     ///
     /// # Errors
     /// See [`PassphraseError`].
-    pub async fn confirm_wide(
+    pub async fn authorize_high_risk(
         &self,
-        given: Given,
+        given: GivenProof,
         code: Option<Secret>,
         process: &str,
-    ) -> Result<Confirmed, PassphraseError> {
+    ) -> Result<Authorization, PassphraseError> {
         let _turn = self.turn.lock().await;
         match self.journal.store().read(codes::load)? {
-            None => drop(self.check(&given).await?),
-            Some(row) => self.check_both(row, given, code, process).await?,
+            None => drop(self.check_passphrase(&given).await?),
+            Some(row) => self.check_passphrase_and_code(row, given, code, process).await?,
         }
-        Ok(Confirmed::typed(process.to_owned(), Width::Wide))
+        Ok(Authorization::from_passphrase(process.to_owned(), Risk::High))
     }
 
     /// Offers a new secret, in the spelling of authenticator apps, to whoever knows the passphrase. It takes
-    /// effect with [`Passphrase::enroll`].
+    /// effect with [`PassphraseChecker::enroll`].
     ///
     /// # Errors
     /// See [`PassphraseError`].
-    pub async fn offer(&self, given: Given) -> Result<Secret, PassphraseError> {
+    pub async fn offer_totp(&self, given: GivenProof) -> Result<Secret, PassphraseError> {
         let mut turn = self.turn.lock().await;
         if let Some(row) = self.journal.store().read(codes::load)? {
             return Err(PassphraseError::Enrolled(row.enrolled));
         }
-        self.check(&given).await?;
-        let contents = Contents::fresh();
+        self.check_passphrase(&given).await?;
+        let contents = TotpContents::generate();
         let secret = contents.secret();
-        *turn = Some(Offer { contents, made: self.clock.now() });
+        *turn = Some(TotpOffer { contents, made: self.clock.now() });
         Ok(secret)
     }
 
@@ -112,26 +112,26 @@ impl Passphrase {
     ///
     /// # Errors
     /// See [`PassphraseError`]; after a wrong code another one may follow.
-    pub async fn enroll(
+    pub async fn enroll_totp(
         &self,
-        given: Given,
+        given: GivenProof,
         code: Option<Secret>,
         process: &str,
     ) -> Result<Vec<Secret>, PassphraseError> {
         let mut turn = self.turn.lock().await;
         let now = self.clock.now();
-        turn.take_if(|offer| now.boot.saturating_sub(offer.made.boot) > OFFERED_MOST);
-        let Offer { contents, .. } = turn.as_mut().ok_or(PassphraseError::NotOffered)?;
+        turn.take_if(|offer| now.boot.saturating_sub(offer.made.boot) > OFFER_TIMEOUT);
+        let TotpOffer { contents, .. } = turn.as_mut().ok_or(PassphraseError::NotOffered)?;
         let code = code.ok_or(PassphraseError::CodeMissing)?;
-        self.check(&given).await?;
-        let opens = given.opens.as_ref().ok_or(PassphraseError::Sealed)?;
-        let Found::Step(last_step) = contents.find(&code, now.wall) else {
-            return Err(PassphraseError::FirstCode);
+        self.check_passphrase(&given).await?;
+        let opens = given.opens.as_ref().ok_or(PassphraseError::CannotUnseal)?;
+        let CodeMatch::Step(last_step) = contents.match_code(&code, now.wall) else {
+            return Err(PassphraseError::WrongFirstCode);
         };
-        let about = About { enrolled: now.wall, by: process.to_owned() };
-        let offered = contents.recovery();
-        let sealed = sealed(contents, opens, &about)?;
-        let row = Row {
+        let about = EnrollmentContext { enrolled: now.wall, by: process.to_owned() };
+        let offered = contents.recovery_codes();
+        let sealed = seal_contents(contents, opens, &about)?;
+        let row = AuthenticatorRow {
             enrolled: about.enrolled,
             by: about.by,
             sealed,
@@ -140,8 +140,8 @@ impl Passphrase {
             failed: 0,
             failed_at: now.wall,
         };
-        let record = self.journal.act("totp enroll", "the authenticator", true, Some(process));
-        let enrolled = self.journal.change(Weight::Strict, move |connection| {
+        let record = self.journal.act_record("totp enroll", "the authenticator", true, Some(process));
+        let enrolled = self.journal.change(AuditMode::Required, move |connection| {
             let enrolled = codes::enroll(connection, &row)?;
             Ok((enrolled, if enrolled { vec![record.clone()] } else { Vec::new() }))
         });
@@ -155,23 +155,23 @@ impl Passphrase {
     ///
     /// # Errors
     /// See [`PassphraseError`].
-    pub async fn remove(
+    pub async fn remove_totp(
         &self,
-        given: Given,
+        given: GivenProof,
         code: Option<Secret>,
         process: &str,
     ) -> Result<(), PassphraseError> {
         let _turn = self.turn.lock().await;
         let row = self.journal.store().read(codes::load)?.ok_or(PassphraseError::NotEnrolled)?;
-        let is_outdated = Contents::is_outdated(&row.sealed);
+        let is_outdated = TotpContents::is_outdated(&row.sealed);
         if is_outdated {
-            self.check(&given).await?;
+            self.check_passphrase(&given).await?;
         } else {
-            self.check_both(row, given, code, process).await?;
+            self.check_passphrase_and_code(row, given, code, process).await?;
         }
         let about = if is_outdated { "the authenticator of an earlier version" } else { "the authenticator" };
-        let record = self.journal.act("totp remove", about, true, Some(process));
-        let removed = self.journal.change(Weight::Strict, move |connection| {
+        let record = self.journal.act_record("totp remove", about, true, Some(process));
+        let removed = self.journal.change(AuditMode::Required, move |connection| {
             let removed = codes::remove(connection)?;
             Ok((removed, if removed { vec![record.clone()] } else { Vec::new() }))
         });
@@ -179,51 +179,56 @@ impl Passphrase {
     }
 
     /// What is kept of the authenticator, if one is enrolled, under a new passphrase.
-    pub(super) fn resealed(&self, old: &Given, opens: &Secret) -> Result<Option<Resealed>, PassphraseError> {
+    pub(super) fn reseal_totp(
+        &self,
+        old: &GivenProof,
+        opens: &Secret,
+    ) -> Result<Option<ResealedTotp>, PassphraseError> {
         let Some(row) = self.journal.store().read(codes::load)? else { return Ok(None) };
-        let (before, about) = (row.sealed.nonce, About::of(&row));
-        let contents = opened(&row, old)?;
-        let sealed = sealed(&contents, opens, &about)?;
-        Ok(Some(Resealed { before, sealed, left: contents.recovery_left() }))
+        let (before, about) = (row.sealed.nonce, EnrollmentContext::from_row(&row));
+        let contents = unseal_contents(&row, old)?;
+        let sealed = seal_contents(&contents, opens, &about)?;
+        Ok(Some(ResealedTotp { before, sealed, left: contents.recovery_left() }))
     }
 
     /// Checks passphrase and code. Only both together end the counts of wrong tries.
-    async fn check_both(
+    async fn check_passphrase_and_code(
         &self,
-        row: Row,
-        given: Given,
+        row: AuthenticatorRow,
+        given: GivenProof,
         code: Option<Secret>,
         process: &str,
     ) -> Result<(), PassphraseError> {
-        if Contents::is_outdated(&row.sealed) {
+        if TotpContents::is_outdated(&row.sealed) {
             return Err(PassphraseError::Outdated);
         }
         let (code, now) = (code.ok_or(PassphraseError::CodeMissing)?, self.clock.now().wall);
-        self.may_try(row.failed, row.failed_at, now).await?;
-        let Kept { failed, .. } = self.tried(&given).await?;
+        self.check_may_try(row.failed, row.failed_at, now).await?;
+        let PassphraseRow { failed, .. } = self.try_passphrase(&given).await?;
         let count = move |connection: &Connection| codes::count_try(connection, now);
-        self.journal.store().write(Records::None, count).await?;
-        let (before, about, wrong) = (row.sealed.nonce, About::of(&row), row.failed.max(failed));
-        let mut contents = opened(&row, &given)?;
-        let used = match contents.find(&code, now) {
-            Found::Step(step) => self.use_step(step).await?,
-            Found::Recovery => {
-                let opens = given.opens.as_ref().ok_or(PassphraseError::Sealed)?;
-                let sealed = sealed(&contents, opens, &about)?;
+        self.journal.store().write(Durability::StoreSynced, count).await?;
+        let (before, about, wrong) =
+            (row.sealed.nonce, EnrollmentContext::from_row(&row), row.failed.max(failed));
+        let mut contents = unseal_contents(&row, &given)?;
+        let used = match contents.match_code(&code, now) {
+            CodeMatch::Step(step) => self.use_step(step).await?,
+            CodeMatch::RecoveryCode => {
+                let opens = given.opens.as_ref().ok_or(PassphraseError::CannotUnseal)?;
+                let sealed = seal_contents(&contents, opens, &about)?;
                 let left = contents.recovery_left();
-                self.use_recovery(Resealed { before, sealed, left }, process).await?;
+                self.use_recovery_code(ResealedTotp { before, sealed, left }, process).await?;
                 true
             }
-            Found::Nothing => return Err(self.wrong_code(left(wrong)).await),
+            CodeMatch::NoMatch => return Err(self.wrong_code_error(tries_left(wrong)).await),
         };
         if used { Ok(()) } else { Err(PassphraseError::CodeUsed) }
     }
 
-    async fn wrong_code(&self, left: u32) -> PassphraseError {
+    async fn wrong_code_error(&self, left: u32) -> PassphraseError {
         if left == 0 {
             let about = "wrong codes of the authenticator, with the right passphrase, were tried at a terminal, \
                          so there is a pause now";
-            self.journal.alarm(Alarm::Passphrase, about).await;
+            self.journal.raise_alarm(AlarmKind::Passphrase, about).await;
         }
         PassphraseError::CodeWrong { left }
     }
@@ -233,41 +238,45 @@ impl Passphrase {
         let using = move |connection: &Connection| {
             let used = codes::use_step(connection, step)?;
             if used {
-                forget_tries(connection)?;
+                reset_tries(connection)?;
             }
             Ok(used)
         };
-        self.journal.store().write(Records::None, using).await
+        self.journal.store().write(Durability::StoreSynced, using).await
     }
 
-    async fn use_recovery(&self, rest: Resealed, process: &str) -> Result<(), StoreError> {
+    async fn use_recovery_code(&self, rest: ResealedTotp, process: &str) -> Result<(), StoreError> {
         let about = format!("a recovery code; {} are left", rest.left);
-        let record = self.journal.act("totp recovery", &about, true, Some(process));
+        let record = self.journal.act_record("totp recovery", &about, true, Some(process));
         let using = move |connection: &Connection| {
-            rest.keep(connection)?;
-            forget_tries(connection)?;
+            rest.save(connection)?;
+            reset_tries(connection)?;
             Ok(((), vec![record.clone()]))
         };
-        self.journal.change(Weight::Strict, using).await
+        self.journal.change(AuditMode::Required, using).await
     }
 }
 
-fn forget_tries(connection: &Connection) -> Result<(), StoreError> {
-    codes::forget_tries(connection)?;
-    kept::forget_tries(connection)
+fn reset_tries(connection: &Connection) -> Result<(), StoreError> {
+    codes::reset_tries(connection)?;
+    kept::reset_tries(connection)
 }
 
 /// Opens what is kept with what was given.
-fn opened(row: &Row, given: &Given) -> Result<Contents, PassphraseError> {
-    if Contents::is_outdated(&row.sealed) {
+fn unseal_contents(row: &AuthenticatorRow, given: &GivenProof) -> Result<TotpContents, PassphraseError> {
+    if TotpContents::is_outdated(&row.sealed) {
         return Err(PassphraseError::Outdated);
     }
-    let opens = given.opens.as_ref().ok_or(PassphraseError::Sealed)?;
-    Contents::open(row, opens).ok_or(PassphraseError::Sealed)
+    let opens = given.opens.as_ref().ok_or(PassphraseError::CannotUnseal)?;
+    TotpContents::open(row, opens).ok_or(PassphraseError::CannotUnseal)
 }
 
 /// Seals contents under the passphrase that gives this key.
-fn sealed(contents: &Contents, opens: &Secret, about: &About) -> Result<Sealed, PassphraseError> {
+fn seal_contents(
+    contents: &TotpContents,
+    opens: &Secret,
+    about: &EnrollmentContext,
+) -> Result<SealedTotp, PassphraseError> {
     let failed = || StoreError::Failed("the authenticator could not be sealed".to_owned());
     Ok(contents.seal(opens, about).ok_or_else(failed)?)
 }

@@ -7,31 +7,31 @@ use jiff::Timestamp;
 use sha1::Sha1;
 
 /// The length of a secret in bytes: that of the hash (RFC 4226, section 4, requirement 6).
-pub(super) const SECRET: usize = 20;
+pub(super) const SECRET_LENGTH: usize = 20;
 /// The length of a step in seconds.
-const STEP: u64 = 30;
+const STEP_SECONDS: u64 = 30;
 /// How many steps the clocks may differ, either way.
-const SKEW: u64 = 1;
+const MAX_SKEW_STEPS: u64 = 1;
 /// The digits of a code.
-pub(super) const DIGITS: usize = 6;
+pub(super) const CODE_DIGITS: usize = 6;
 
 /// The step whose code this is, of the present one and those beside it. It always looks at all of them.
-pub(super) fn step_of(typed: &str, secret: &[u8; SECRET], now: Timestamp) -> Option<u64> {
-    let present = u64::try_from(now.as_second()).unwrap_or(0) / STEP;
-    let steps = present.saturating_sub(SKEW)..=present + SKEW;
+pub(super) fn matching_step(typed: &str, secret: &[u8; SECRET_LENGTH], now: Timestamp) -> Option<u64> {
+    let present = u64::try_from(now.as_second()).unwrap_or(0) / STEP_SECONDS;
+    let steps = present.saturating_sub(MAX_SKEW_STEPS)..=present + MAX_SKEW_STEPS;
     steps.fold(None, |found, step| {
-        let same = constant_time_eq(code(secret, step).as_bytes(), typed.as_bytes());
+        let same = constant_time_eq(code_at_step(secret, step).as_bytes(), typed.as_bytes());
         if same { Some(step) } else { found }
     })
 }
 
 /// The code of a step.
-pub(super) fn code(secret: &[u8; SECRET], step: u64) -> String {
-    format!("{:0DIGITS$}", truncated(secret, step) % 1_000_000)
+pub(super) fn code_at_step(secret: &[u8; SECRET_LENGTH], step: u64) -> String {
+    format!("{:0CODE_DIGITS$}", truncated_hash(secret, step) % 1_000_000)
 }
 
 /// The 31 bits that a code is taken from (RFC 4226, section 5.3).
-fn truncated(secret: &[u8; SECRET], step: u64) -> u32 {
+fn truncated_hash(secret: &[u8; SECRET_LENGTH], step: u64) -> u32 {
     let mut mac = Hmac::<Sha1>::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(&step.to_be_bytes());
     let hash = mac.finalize().into_bytes();
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     /// The secret of both RFCs' tests.
-    const GIVEN: &[u8; SECRET] = b"12345678901234567890";
+    const GIVEN: &[u8; SECRET_LENGTH] = b"12345678901234567890";
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -63,9 +63,9 @@ mod tests {
             (2_000_000_000, 69_279_037),
             (20_000_000_000, 65_353_130),
         ] {
-            assert_eq!(truncated(GIVEN, second / STEP) % 100_000_000, told, "at {second}");
+            assert_eq!(truncated_hash(GIVEN, second / STEP_SECONDS) % 100_000_000, told, "at {second}");
             let six = format!("{:06}", told % 1_000_000);
-            assert_eq!(step_of(&six, GIVEN, at(second.cast_signed())), Some(second / STEP));
+            assert_eq!(matching_step(&six, GIVEN, at(second.cast_signed())), Some(second / STEP_SECONDS));
         }
     }
 
@@ -76,16 +76,16 @@ mod tests {
             "755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871",
             "520489",
         ];
-        let codes: Vec<String> = (0..10).map(|step| code(GIVEN, step)).collect();
+        let codes: Vec<String> = (0..10).map(|step| code_at_step(GIVEN, step)).collect();
         assert_eq!(codes, told);
     }
 
     #[test]
     fn a_code_holds_one_step_before_and_one_after_its_own() {
         let (step, second) = (1000, 1000 * 30);
-        let typed = code(GIVEN, step);
+        let typed = code_at_step(GIVEN, step);
         for (now, holds) in [(-31, false), (-30, true), (0, true), (29, true), (59, true), (60, false)] {
-            let found = step_of(&typed, GIVEN, at(second + now));
+            let found = matching_step(&typed, GIVEN, at(second + now));
             assert_eq!(found, holds.then_some(step), "{now} s from its beginning");
         }
     }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn what_is_no_code_belongs_to_no_step() {
         for typed in ["", "0", "75522", "7552240", "７55224", "      "] {
-            assert_eq!(step_of(typed, GIVEN, at(0)), None, "{typed:?}");
+            assert_eq!(matching_step(typed, GIVEN, at(0)), None, "{typed:?}");
         }
     }
 }

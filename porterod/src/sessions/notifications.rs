@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portero::anonymize::{Anonymizer, Fake};
-use portero::ipc::{FromDaemon, Outbox, Push, SendError};
-use portero::json::{self, Object, RawJson};
+use portero::ipc::{FromDaemon, MessageSender, PushMessage, SendError};
+use portero::json::{self, RawJson, RawObject};
 use portero::names::ServerName;
 
 /// How many updates and changes are held for one session.
@@ -18,7 +18,7 @@ const MAX_HELD_BYTES: usize = 4 << 10;
 
 /// A shared server's notification, concealed.
 #[derive(Debug, Clone)]
-pub struct Notification {
+pub struct ServerNotification {
     /// The server.
     pub server: ServerName,
     /// `notifications/resources/updated`, `notifications/message`, or that a list changed.
@@ -29,89 +29,90 @@ pub struct Notification {
 
 /// The way of notifications to one session.
 #[derive(Debug, Clone)]
-pub(super) struct Notifications {
-    outbox: Outbox,
-    held: Arc<Mutex<Held>>,
+pub(super) struct NotificationQueue {
+    outbox: MessageSender,
+    held: Arc<Mutex<HeldNotifications>>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    order: VecDeque<Key>,
-    last: HashMap<Key, Notification>,
+struct HeldNotifications {
+    order: VecDeque<NotificationKey>,
+    last: HashMap<NotificationKey, ServerNotification>,
     left_out: BTreeMap<ServerName, u64>,
     /// Whether a task follows that sends them.
     flushing: bool,
 }
 
 /// Of two notifications with the same key only the later one counts.
-type Key = (ServerName, &'static str, Option<String>);
+type NotificationKey = (ServerName, &'static str, Option<String>);
 
-const LOG: &str = "notifications/message";
+const LOG_METHOD: &str = "notifications/message";
 
-impl Notification {
+impl ServerNotification {
     /// None for a log message: each counts.
-    fn key(&self) -> Option<Key> {
-        let uri = || Some(Object::read(self.params.as_ref()?.get()).ok()?.text("uri")?.into_owned());
+    fn replacement_key(&self) -> Option<NotificationKey> {
+        let uri = || Some(RawObject::read(self.params.as_ref()?.get()).ok()?.get_text("uri")?.into_owned());
         let params = self.params.as_ref().map_or(0, |params| params.get().get().len());
-        (self.method != LOG && params <= MAX_HELD_BYTES).then(|| (self.server.clone(), self.method, uri()))
+        (self.method != LOG_METHOD && params <= MAX_HELD_BYTES)
+            .then(|| (self.server.clone(), self.method, uri()))
     }
 
     /// That log messages of a server were left out.
     #[must_use]
-    pub fn left_out(server: ServerName, count: u64, why: &str) -> Self {
+    pub fn logs_left_out(server: ServerName, count: u64, why: &str) -> Self {
         let data = format!("{count} messages of {server} were left out: {why}");
-        let params = json::raw(&serde_json::json!({ "level": "warning", "data": data }));
+        let params = json::serialize_raw(&serde_json::json!({ "level": "warning", "data": data }));
         // A server's name and Portero's own words; the session conceals once more.
-        Self { server, method: LOG, params: Anonymizer::none().conceal_own(params).ok() }
+        Self { server, method: LOG_METHOD, params: Anonymizer::empty().conceal_local(params).ok() }
     }
 
-    pub(super) fn message(&self) -> FromDaemon {
+    pub(super) fn to_message(&self) -> FromDaemon {
         let Self { server, method, params } = self.clone();
-        FromDaemon::Push(Push::Notification { server, method: method.to_owned(), params })
+        FromDaemon::Push(PushMessage::Notification { server, method: method.to_owned(), params })
     }
 }
 
-impl Notifications {
-    pub(super) fn new(outbox: Outbox) -> Self {
+impl NotificationQueue {
+    pub(super) fn new(outbox: MessageSender) -> Self {
         Self { outbox, held: Arc::default() }
     }
 
     /// Queues a notification, or holds it until there is room.
-    pub(super) fn pass(&self, notification: &Notification, message: &FromDaemon) {
-        let key = notification.key();
-        let mut held = self.lock();
+    pub(super) fn send_or_hold(&self, notification: &ServerNotification, message: &FromDaemon) {
+        let key = notification.replacement_key();
+        let mut held = self.lock_held();
         let is_held = key.as_ref().is_some_and(|key| held.last.contains_key(key));
         if !is_held {
-            match self.outbox.push(message) {
+            match self.outbox.try_send(message) {
                 Ok(()) | Err(SendError::Closed) => return,
-                Err(SendError::Full | SendError::TooLong(_) | SendError::NoJson(_)) => {}
+                Err(SendError::Full | SendError::TooLong(_) | SendError::NotJson(_)) => {}
             }
         }
-        held.hold(key, notification);
+        held.hold_notification(key, notification);
         if !std::mem::replace(&mut held.flushing, true) {
             // It ends with the connection at the latest.
-            tokio::spawn(self.clone().flush());
+            tokio::spawn(self.clone().flush_held());
         }
     }
 
     /// Sends what is held as the session makes room.
-    async fn flush(self) {
+    async fn flush_held(self) {
         loop {
-            let next = self.lock().next();
+            let next = self.lock_held().take_next();
             let Some(next) = next else { return };
-            if matches!(self.outbox.send(&next.message()).await, Err(SendError::Closed)) {
+            if matches!(self.outbox.send(&next.to_message()).await, Err(SendError::Closed)) {
                 return;
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock_held(&self) -> MutexGuard<'_, HeldNotifications> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
-    fn hold(&mut self, key: Option<Key>, notification: &Notification) {
+impl HeldNotifications {
+    fn hold_notification(&mut self, key: Option<NotificationKey>, notification: &ServerNotification) {
         match key {
             Some(key) if self.last.contains_key(&key) || self.last.len() < MAX_HELD => {
                 if self.last.insert(key.clone(), notification.clone()).is_none() {
@@ -122,10 +123,10 @@ impl Held {
         }
     }
 
-    fn next(&mut self) -> Option<Notification> {
+    fn take_next(&mut self) -> Option<ServerNotification> {
         if let Some((server, count)) = self.left_out.pop_first() {
             let why = "they came faster than this session took them";
-            return Some(Notification::left_out(server, count, why));
+            return Some(ServerNotification::logs_left_out(server, count, why));
         }
         let next = self.order.pop_front().and_then(|key| self.last.remove(&key));
         self.flushing = next.is_some();

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::StoreError;
-use super::text::{from_nanos, nanos};
+use super::columns::{from_nanos, to_nanos};
 
 /// A secret under the passphrase.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Sealed {
+pub(crate) struct SealedTotp {
     /// The salt of its key.
     pub(crate) salt: [u8; 16],
     /// Of this sealing.
@@ -19,13 +19,13 @@ pub(crate) struct Sealed {
 
 /// What is kept.
 #[derive(Clone)]
-pub(crate) struct Row {
+pub(crate) struct AuthenticatorRow {
     /// When it was enrolled.
     pub(crate) enrolled: Timestamp,
     /// By which process.
     pub(crate) by: String,
     /// The secret and the recovery codes.
-    pub(crate) sealed: Sealed,
+    pub(crate) sealed: SealedTotp,
     /// How many recovery codes are left.
     pub(crate) recovery: u32,
     /// The step of the last code that was used; no code of it or of an earlier one counts again.
@@ -37,14 +37,14 @@ pub(crate) struct Row {
 }
 
 /// Reads it, if one is enrolled.
-pub(crate) fn load(connection: &Connection) -> Result<Option<Row>, StoreError> {
+pub(crate) fn load(connection: &Connection) -> Result<Option<AuthenticatorRow>, StoreError> {
     let sql = "SELECT enrolled, enrolled_by, salt, nonce, sealed, recovery, last_step, failed, failed_at
                FROM authenticator";
     let found = connection.query_row(sql, [], |row| {
-        Ok(Row {
+        Ok(AuthenticatorRow {
             enrolled: from_nanos(0, row.get(0)?)?,
             by: row.get(1)?,
-            sealed: Sealed { salt: row.get(2)?, nonce: row.get(3)?, text: row.get(4)? },
+            sealed: SealedTotp { salt: row.get(2)?, nonce: row.get(3)?, text: row.get(4)? },
             recovery: row.get(5)?,
             last_step: row.get(6)?,
             failed: row.get(7)?,
@@ -55,19 +55,21 @@ pub(crate) fn load(connection: &Connection) -> Result<Option<Row>, StoreError> {
 }
 
 /// Enrols. False when one is enrolled already.
-pub(crate) fn enroll(connection: &Connection, row: &Row) -> Result<bool, StoreError> {
+pub(crate) fn enroll(connection: &Connection, row: &AuthenticatorRow) -> Result<bool, StoreError> {
     let sql = "INSERT INTO authenticator
                (only, enrolled, enrolled_by, salt, nonce, sealed, recovery, last_step)
                VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
-    let Sealed { salt, nonce, text } = &row.sealed;
-    let made = connection
-        .execute(sql, params![nanos(row.enrolled), row.by, salt, nonce, text, row.recovery, row.last_step])?;
+    let SealedTotp { salt, nonce, text } = &row.sealed;
+    let made = connection.execute(
+        sql,
+        params![to_nanos(row.enrolled), row.by, salt, nonce, text, row.recovery, row.last_step],
+    )?;
     Ok(made == 1)
 }
 
 /// Counts a code as wrong before it is checked.
 pub(crate) fn count_try(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    connection.execute("UPDATE authenticator SET failed = failed + 1, failed_at = ?1", [nanos(now)])?;
+    connection.execute("UPDATE authenticator SET failed = failed + 1, failed_at = ?1", [to_nanos(now)])?;
     Ok(())
 }
 
@@ -82,22 +84,22 @@ pub(crate) fn use_step(connection: &Connection, step: u64) -> Result<bool, Store
 pub(crate) fn reseal(
     connection: &Connection,
     before: &[u8; 24],
-    sealed: &Sealed,
+    sealed: &SealedTotp,
     left: u32,
 ) -> Result<bool, StoreError> {
-    let Sealed { salt, nonce, text } = sealed;
+    let SealedTotp { salt, nonce, text } = sealed;
     let sql = "UPDATE authenticator SET salt = ?1, nonce = ?2, sealed = ?3, recovery = ?4 WHERE nonce = ?5";
     Ok(connection.execute(sql, params![salt, nonce, text, left, before])? == 1)
 }
 
 /// A wrong code at a time that is yet to come, since the wall clock was set back, counts as tried now.
-pub(crate) fn made_by_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    connection.execute("UPDATE authenticator SET failed_at = ?1 WHERE failed_at > ?1", [nanos(now)])?;
+pub(crate) fn clamp_to_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute("UPDATE authenticator SET failed_at = ?1 WHERE failed_at > ?1", [to_nanos(now)])?;
     Ok(())
 }
 
 /// A right code ends the count.
-pub(crate) fn forget_tries(connection: &Connection) -> Result<(), StoreError> {
+pub(crate) fn reset_tries(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE authenticator SET failed = 0", [])?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Buttons on Telegram: what each does, under which message, and which press used it.
 //!
 //! A button is kept under the hash of what it carries: whoever reads the store cannot press it. It is used in
-//! the transaction of what it does ([`Ticket::spend`]), once.
+//! the transaction of what it does ([`ButtonTicket::spend`]), once.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use portero::names::{TaskId, ToolId};
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::StoreError;
-use super::text::{from_nanos, from_plain, nanos, unreadable};
+use super::columns::{from_nanos, from_plain, to_nanos, unreadable_column};
 
 /// How long the buttons stay known of tasks that are over.
-const KEPT: SignedDuration = SignedDuration::from_hours(24 * 7);
+const BUTTON_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// What stands in a user's place where a button is for everyone: no user has this number.
-const EVERYONE: i64 = 0;
+const EVERYONE_USER: i64 = 0;
 
 /// The hash of what a button carries.
-pub(crate) type Key = [u8; 32];
+pub(crate) type ButtonKey = [u8; 32];
 
 /// Under which message a button stands, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spot {
+pub struct MessageRef {
     /// The bot's number.
     pub bot: i64,
     /// The chat's.
@@ -37,17 +37,17 @@ pub struct Spot {
 
 /// A new button.
 #[derive(Debug)]
-pub(crate) struct New {
-    pub(crate) key: Key,
+pub(crate) struct NewButton {
+    pub(crate) key: ButtonKey,
     pub(crate) task: Option<TaskId>,
     pub(crate) act: String,
 }
 
 /// A button.
 #[derive(Debug)]
-pub(crate) struct Button {
-    pub(crate) key: Key,
-    pub(crate) spot: Spot,
+pub(crate) struct ButtonRow {
+    pub(crate) key: ButtonKey,
+    pub(crate) message_ref: MessageRef,
     /// The number of the message that it stands under, once Telegram confirmed that.
     pub(crate) message: Option<i64>,
     pub(crate) task: Option<TaskId>,
@@ -55,23 +55,23 @@ pub(crate) struct Button {
     pub(crate) tool: Option<ToolId>,
     pub(crate) act: String,
     pub(crate) made: Timestamp,
-    pub(crate) steps: u8,
-    pub(crate) spent_by: Option<i64>,
+    pub(crate) steps_done: u8,
+    pub(crate) pressed_by: Option<i64>,
     /// When the press that used it was first taken up.
-    pub(crate) spent: Option<Moment>,
+    pub(crate) pressed_at: Option<Moment>,
 }
 
 /// The right of one press to use one button.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    pub(crate) key: Key,
+pub(crate) struct ButtonTicket {
+    pub(crate) key: ButtonKey,
     /// The press, by its update's number.
     pub(crate) update: i64,
     /// When it was first taken up; the same when it comes again after a crash.
     pub(crate) at: Moment,
 }
 
-impl Ticket {
+impl ButtonTicket {
     #[cfg(test)]
     pub(crate) const fn test() -> Self {
         let at = Moment { wall: Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
@@ -80,7 +80,7 @@ impl Ticket {
 
     /// Does the step of this number, from one, of what the button does. An error when it is done, or another
     /// press used the button: then nothing of the transaction may stay.
-    pub(crate) fn spend(&self, connection: &Connection, step: u8) -> Result<(), StoreError> {
+    pub(crate) fn consume(&self, connection: &Connection, step: u8) -> Result<(), StoreError> {
         let sql = "UPDATE telegram_buttons SET steps = :step, spent_by = :update,
                        spent = iif(steps = 0, :wall, spent), spent_boot = iif(steps = 0, :boot, spent_boot)
                    WHERE token = :token AND steps = :step - 1 AND (spent_by IS NULL OR spent_by = :update)";
@@ -88,7 +88,7 @@ impl Ticket {
             ":token": self.key,
             ":update": self.update,
             ":step": step,
-            ":wall": nanos(self.at.wall),
+            ":wall": to_nanos(self.at.wall),
             ":boot": i64::try_from(self.at.boot.as_nanos()).unwrap_or(i64::MAX),
         })?;
         if changed == 1 {
@@ -100,35 +100,44 @@ impl Ticket {
 }
 
 /// Whether a button was used; also where there is no such button any more.
-pub(crate) fn is_used(connection: &Connection, key: &Key) -> Result<bool, StoreError> {
+pub(crate) fn is_used(connection: &Connection, key: &ButtonKey) -> Result<bool, StoreError> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM telegram_buttons WHERE token = ?1 AND steps = 0)";
     Ok(connection.prepare_cached(sql)?.query_row([key], |row| row.get(0))?)
 }
 
 /// Puts buttons under a message beside those that it has.
-pub(crate) fn add(
+pub(crate) fn add_buttons(
     connection: &Connection,
-    spot: &Spot,
-    buttons: &[New],
+    spot: &MessageRef,
+    buttons: &[NewButton],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO telegram_buttons (token, bot, chat, user, cause, task, act, made)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut insert = connection.prepare_cached(sql)?;
-    let Spot { bot, chat, user, cause } = spot;
-    for New { key, task, act } in buttons {
+    let MessageRef { bot, chat, user, cause } = spot;
+    for NewButton { key, task, act } in buttons {
         let task = task.map(|task| task.to_string());
-        insert.execute(params![key, bot, chat, user.unwrap_or(EVERYONE), cause, task, act, nanos(now)])?;
+        insert.execute(params![
+            key,
+            bot,
+            chat,
+            user.unwrap_or(EVERYONE_USER),
+            cause,
+            task,
+            act,
+            to_nanos(now)
+        ])?;
     }
     Ok(())
 }
 
 /// The buttons under a message that were not used, but for those that do this.
-pub(crate) fn unused(
+pub(crate) fn unused_keys(
     connection: &Connection,
-    spot: &Spot,
+    spot: &MessageRef,
     but: Option<&str>,
-) -> Result<Vec<Key>, StoreError> {
+) -> Result<Vec<ButtonKey>, StoreError> {
     let sql = "SELECT token FROM telegram_buttons
                WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND steps = 0 AND act IS NOT ?4";
     let mut statement = connection.prepare_cached(sql)?;
@@ -137,7 +146,7 @@ pub(crate) fn unused(
 }
 
 /// Ends buttons that were not used.
-pub(crate) fn void(connection: &Connection, keys: &[Key]) -> Result<(), StoreError> {
+pub(crate) fn delete_unused(connection: &Connection, keys: &[ButtonKey]) -> Result<(), StoreError> {
     let sql = "DELETE FROM telegram_buttons WHERE token = ?1 AND steps = 0";
     let mut statement = connection.prepare_cached(sql)?;
     for key in keys {
@@ -146,31 +155,31 @@ pub(crate) fn void(connection: &Connection, keys: &[Key]) -> Result<(), StoreErr
     Ok(())
 }
 
-const FIND: &str =
+const SELECT_BUTTON: &str =
     "SELECT b.token, b.bot, b.chat, b.user, b.cause, s.message, b.task, t.tool, b.act, b.made, \
                     b.steps, b.spent_by, b.spent, b.spent_boot
                     FROM telegram_buttons AS b LEFT JOIN tasks AS t ON t.id = b.task
                     LEFT JOIN telegram_sent AS s ON s.bot = b.bot AND s.chat = b.chat AND s.cause = b.cause";
 
 /// The button that carries something with this hash.
-pub(crate) fn find(connection: &Connection, key: &Key) -> Result<Option<Button>, StoreError> {
-    let sql = format!("{FIND} WHERE b.token = ?1");
-    Ok(connection.prepare_cached(&sql)?.query_row([key], button).optional()?)
+pub(crate) fn find_button(connection: &Connection, key: &ButtonKey) -> Result<Option<ButtonRow>, StoreError> {
+    let sql = format!("{SELECT_BUTTON} WHERE b.token = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([key], button_from_row).optional()?)
 }
 
 /// The button that stands under a message and does this.
-pub(crate) fn under(
+pub(crate) fn find_under_message(
     connection: &Connection,
     (bot, chat, message): (i64, i64, i64),
     act: &str,
-) -> Result<Option<Button>, StoreError> {
-    let sql = format!("{FIND} WHERE b.bot = ?1 AND b.chat = ?2 AND s.message = ?3 AND b.act = ?4");
-    let found = connection.prepare_cached(&sql)?.query_row(params![bot, chat, message, act], button);
+) -> Result<Option<ButtonRow>, StoreError> {
+    let sql = format!("{SELECT_BUTTON} WHERE b.bot = ?1 AND b.chat = ?2 AND s.message = ?3 AND b.act = ?4");
+    let found = connection.prepare_cached(&sql)?.query_row(params![bot, chat, message, act], button_from_row);
     Ok(found.optional()?)
 }
 
 /// Whether there is a button in a chat that does this under a message that is on its way.
-pub(crate) fn is_on_its_way(
+pub(crate) fn is_message_unconfirmed(
     connection: &Connection,
     bot: i64,
     chat: i64,
@@ -184,37 +193,37 @@ pub(crate) fn is_on_its_way(
 }
 
 /// Forgets buttons of long ago whose task is over or gone.
-pub(crate) fn forget(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn prune_buttons(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute(
         "DELETE FROM telegram_buttons WHERE made < ?1 AND NOT EXISTS
              (SELECT 1 FROM tasks WHERE tasks.id = telegram_buttons.task
                  AND tasks.state IN ('pending-approval', 'approved', 'executing'))",
-        params![nanos(now - KEPT)],
+        params![to_nanos(now - BUTTON_RETENTION)],
     )?;
     Ok(())
 }
 
-fn button(row: &Row<'_>) -> rusqlite::Result<Button> {
-    let user = Some(row.get(3)?).filter(|user| *user != EVERYONE);
+fn button_from_row(row: &Row<'_>) -> rusqlite::Result<ButtonRow> {
+    let user = Some(row.get(3)?).filter(|user| *user != EVERYONE_USER);
     let (task, tool) = (row.get_ref(6)?.as_str_or_null()?, row.get_ref(7)?.as_str_or_null()?);
-    Ok(Button {
+    Ok(ButtonRow {
         key: row.get(0)?,
-        spot: Spot { bot: row.get(1)?, chat: row.get(2)?, user, cause: row.get(4)? },
+        message_ref: MessageRef { bot: row.get(1)?, chat: row.get(2)?, user, cause: row.get(4)? },
         message: row.get(5)?,
         task: task.map(|text| from_plain(6, text)).transpose()?,
         tool: tool.map(|text| from_plain(7, text)).transpose()?,
         act: row.get(8)?,
         made: from_nanos(9, row.get(9)?)?,
-        steps: row.get(10)?,
-        spent_by: row.get(11)?,
-        spent: spent(row)?,
+        steps_done: row.get(10)?,
+        pressed_by: row.get(11)?,
+        pressed_at: pressed_at_from_row(row)?,
     })
 }
 
-fn spent(row: &Row<'_>) -> rusqlite::Result<Option<Moment>> {
+fn pressed_at_from_row(row: &Row<'_>) -> rusqlite::Result<Option<Moment>> {
     let (Some(wall), Some(boot)) = (row.get::<_, Option<i64>>(12)?, row.get::<_, Option<i64>>(13)?) else {
         return Ok(None);
     };
-    let boot = u64::try_from(boot).map_err(|error| unreadable(13, error))?;
+    let boot = u64::try_from(boot).map_err(|error| unreadable_column(13, error))?;
     Ok(Some(Moment { wall: from_nanos(12, wall)?, boot: Duration::from_nanos(boot) }))
 }

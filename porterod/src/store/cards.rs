@@ -5,42 +5,42 @@
 
 use jiff::{SignedDuration, Timestamp};
 use portero::names::TaskId;
-use portero::task::State;
+use portero::task::TaskState;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::StoreError;
-use super::text::{from_nanos, from_plain, nanos};
+use super::columns::{from_nanos, from_plain, to_nanos};
 
-/// How many cards may come within [`BURST`]; what comes beyond that stands in a list.
-const AT_ONCE: u64 = 5;
+/// How many cards may come within [`BURST_WINDOW`]; what comes beyond that stands in a list.
+const MAX_SEPARATE_CARDS: u64 = 5;
 /// How long cards count as having come at once.
-const BURST: SignedDuration = SignedDuration::from_secs(10);
+const BURST_WINDOW: SignedDuration = SignedDuration::from_secs(10);
 /// How many calls stand in one list.
-const LIST_MOST: u64 = 10;
+const MAX_LISTED_TASKS: u64 = 10;
 
 /// One bot's private chat with the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Chat {
+pub(crate) struct BotChat {
     pub(crate) bot: i64,
     pub(crate) chat: i64,
 }
 
 /// What is to be shown of a task.
 #[derive(Debug, Clone)]
-pub(crate) struct Card {
+pub(crate) struct CardRow {
     pub(crate) list: Option<String>,
-    pub(crate) alone: bool,
+    pub(crate) has_own_message: bool,
     pub(crate) view: String,
     pub(crate) page: usize,
-    pub(crate) read: bool,
+    pub(crate) was_read: bool,
     pub(crate) decided: Option<(String, Timestamp)>,
     pub(crate) version: i64,
-    pub(crate) drawn: i64,
+    pub(crate) drawn_version: i64,
 }
 
 /// What another view of a card is.
 #[derive(Debug, Clone)]
-pub(crate) struct Turn {
+pub(crate) struct CardTurn {
     pub(crate) view: String,
     pub(crate) page: usize,
     /// From now on; what was read stays so.
@@ -48,12 +48,17 @@ pub(crate) struct Turn {
 }
 
 /// A task asks: it gets a card, unless it has one; in a list, when too many came at once.
-pub(crate) fn ask(connection: &Connection, at: Chat, task: TaskId, now: Timestamp) -> Result<(), StoreError> {
-    if card(connection, at, task)?.is_some() {
+pub(crate) fn add_card(
+    connection: &Connection,
+    at: BotChat,
+    task: TaskId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if find_card(connection, at, task)?.is_some() {
         return Ok(());
     }
-    let list = match crowded(connection, at, now)? {
-        true => Some(list(connection, at, task, now)?),
+    let list = match is_burst(connection, at, now)? {
+        true => Some(join_list(connection, at, task, now)?),
         false => None,
     };
     let sql =
@@ -62,7 +67,7 @@ pub(crate) fn ask(connection: &Connection, at: Chat, task: TaskId, now: Timestam
         at.bot,
         at.chat,
         task.to_string(),
-        nanos(now),
+        to_nanos(now),
         list,
         list.is_none()
     ])?;
@@ -70,18 +75,22 @@ pub(crate) fn ask(connection: &Connection, at: Chat, task: TaskId, now: Timestam
 }
 
 /// Every task that waits and has no card here gets one.
-pub(crate) fn ask_all(connection: &Connection, at: Chat, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn add_missing_cards(
+    connection: &Connection,
+    at: BotChat,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let sql = "SELECT id FROM tasks WHERE state = 'pending-approval' ORDER BY asked, id";
     let mut statement = connection.prepare_cached(sql)?;
     let waiting = statement.query_map([], |row| from_plain(0, row.get_ref(0)?.as_str()?))?;
     for task in waiting.collect::<Result<Vec<TaskId>, _>>()? {
-        ask(connection, at, task, now)?;
+        add_card(connection, at, task, now)?;
     }
     Ok(())
 }
 
 /// Cards and lists here are to say what ended while nobody told of it.
-pub(crate) fn catch_up(connection: &Connection, at: Chat) -> Result<(), StoreError> {
+pub(crate) fn mark_ended_undrawn(connection: &Connection, at: BotChat) -> Result<(), StoreError> {
     let ended = "bot = ?1 AND chat = ?2 AND NOT EXISTS (SELECT 1 FROM tasks AS t
                      WHERE t.id = task AND t.state IN ('pending-approval', 'approved', 'executing'))";
     let sql = format!(
@@ -95,50 +104,57 @@ pub(crate) fn catch_up(connection: &Connection, at: Chat) -> Result<(), StoreErr
 }
 
 /// A task came into another state than asking: what is shown of it, if anything is, changes.
-pub(crate) fn came(
+pub(crate) fn record_state_change(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     task: TaskId,
-    (state, by, when): (State, &str, Timestamp),
+    (state, by, when): (TaskState, &str, Timestamp),
 ) -> Result<(), StoreError> {
     let decides = match state {
-        State::Approved | State::Denied | State::Expired | State::Cancelled => true,
-        State::PendingApproval | State::Executing | State::Completed | State::Failed | State::Interrupted => {
-            false
-        }
+        TaskState::Approved | TaskState::Denied | TaskState::Expired | TaskState::Cancelled => true,
+        TaskState::PendingApproval
+        | TaskState::Executing
+        | TaskState::Completed
+        | TaskState::Failed
+        | TaskState::Interrupted => false,
     };
     let sql = "UPDATE telegram_cards SET version = version + 1,
                    decided_by = iif(?4, ?5, decided_by), decided = iif(?4, ?6, decided)
                WHERE bot = ?1 AND chat = ?2 AND task = ?3 RETURNING list";
     let list: Option<Option<String>> = connection
         .prepare_cached(sql)?
-        .query_row(params![at.bot, at.chat, task.to_string(), decides, by, nanos(when)], |row| row.get(0))
+        .query_row(params![at.bot, at.chat, task.to_string(), decides, by, to_nanos(when)], |row| row.get(0))
         .optional()?;
     if let (Some(Some(list)), true) = (list, decides) {
-        list_changes(connection, at, &list)?;
+        mark_list_changed(connection, at, &list)?;
     }
     Ok(())
 }
 
 /// Something on a card changes.
-pub(crate) fn changes(connection: &Connection, at: Chat, task: TaskId) -> Result<(), StoreError> {
+pub(crate) fn mark_changed(connection: &Connection, at: BotChat, task: TaskId) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_cards SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND task = ?3";
     connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string()])?;
     Ok(())
 }
 
 /// A person opens another view of a card; it gets a message of its own if it had none.
-pub(crate) fn turn(connection: &Connection, at: Chat, task: TaskId, turn: &Turn) -> Result<(), StoreError> {
+pub(crate) fn turn_card(
+    connection: &Connection,
+    at: BotChat,
+    task: TaskId,
+    turn: &CardTurn,
+) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_cards SET version = version + 1, alone = 1, view = ?4, page = ?5, read = max(read, ?6)
                WHERE bot = ?1 AND chat = ?2 AND task = ?3";
-    let Turn { view, page, read } = turn;
+    let CardTurn { view, page, read } = turn;
     let task = task.to_string();
     connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task, view, page, read])?;
     Ok(())
 }
 
 /// What is in the chat is not as it is thought to be: it is to be drawn again, unless it is being drawn.
-pub(crate) fn again(connection: &Connection, at: Chat, task: TaskId) -> Result<(), StoreError> {
+pub(crate) fn mark_undrawn(connection: &Connection, at: BotChat, task: TaskId) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_cards SET version = version + 1
                WHERE bot = ?1 AND chat = ?2 AND task = ?3 AND drawn = version";
     connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string()])?;
@@ -146,24 +162,34 @@ pub(crate) fn again(connection: &Connection, at: Chat, task: TaskId) -> Result<(
 }
 
 /// What is to be shown of a task.
-pub(crate) fn card(connection: &Connection, at: Chat, task: TaskId) -> Result<Option<Card>, StoreError> {
+pub(crate) fn find_card(
+    connection: &Connection,
+    at: BotChat,
+    task: TaskId,
+) -> Result<Option<CardRow>, StoreError> {
     let sql = "SELECT list, alone, view, page, read, decided_by, decided, version, drawn FROM telegram_cards
                WHERE bot = ?1 AND chat = ?2 AND task = ?3";
-    let found = connection.prepare_cached(sql)?.query_row(params![at.bot, at.chat, task.to_string()], read);
+    let found =
+        connection.prepare_cached(sql)?.query_row(params![at.bot, at.chat, task.to_string()], card_from_row);
     Ok(found.optional()?)
 }
 
 /// The chat shows this version of a card.
-pub(crate) fn drawn(connection: &Connection, at: Chat, task: TaskId, version: i64) -> Result<(), StoreError> {
+pub(crate) fn mark_drawn(
+    connection: &Connection,
+    at: BotChat,
+    task: TaskId,
+    version: i64,
+) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_cards SET drawn = max(drawn, ?4) WHERE bot = ?1 AND chat = ?2 AND task = ?3";
     connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string(), version])?;
     Ok(())
 }
 
 /// Nothing more is to be shown of a task, unless that changed meanwhile.
-pub(crate) fn forget(
+pub(crate) fn forget_card(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     task: TaskId,
     version: i64,
 ) -> Result<(), StoreError> {
@@ -173,14 +199,14 @@ pub(crate) fn forget(
 }
 
 /// The tasks whose own message the chat does not show as it is to be.
-pub(crate) fn undrawn(connection: &Connection, at: Chat) -> Result<Vec<TaskId>, StoreError> {
+pub(crate) fn undrawn_cards(connection: &Connection, at: BotChat) -> Result<Vec<TaskId>, StoreError> {
     let sql = "SELECT task FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND drawn < version AND alone = 1
                ORDER BY made, task";
-    tasks(connection, sql, params![at.bot, at.chat])
+    query_task_ids(connection, sql, params![at.bot, at.chat])
 }
 
 /// The lists that the chat does not show as they are to be.
-pub(crate) fn undrawn_lists(connection: &Connection, at: Chat) -> Result<Vec<String>, StoreError> {
+pub(crate) fn undrawn_lists(connection: &Connection, at: BotChat) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT cause FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND drawn < version
                ORDER BY made, cause";
     let mut statement = connection.prepare_cached(sql)?;
@@ -189,15 +215,15 @@ pub(crate) fn undrawn_lists(connection: &Connection, at: Chat) -> Result<Vec<Str
 }
 
 /// The tasks that wait and have a message of their own.
-pub(crate) fn waiting(connection: &Connection, at: Chat) -> Result<Vec<TaskId>, StoreError> {
+pub(crate) fn waiting_cards(connection: &Connection, at: BotChat) -> Result<Vec<TaskId>, StoreError> {
     let sql = "SELECT c.task FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
                WHERE c.bot = ?1 AND c.chat = ?2 AND c.alone = 1 AND t.state = 'pending-approval'
                ORDER BY c.made, c.task";
-    tasks(connection, sql, params![at.bot, at.chat])
+    query_task_ids(connection, sql, params![at.bot, at.chat])
 }
 
 /// The lists in which a task waits that has no message of its own.
-pub(crate) fn waiting_lists(connection: &Connection, at: Chat) -> Result<Vec<String>, StoreError> {
+pub(crate) fn waiting_lists(connection: &Connection, at: BotChat) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT DISTINCT c.list FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
                WHERE c.bot = ?1 AND c.chat = ?2 AND c.alone = 0 AND c.list IS NOT NULL
                    AND t.state = 'pending-approval'
@@ -210,7 +236,7 @@ pub(crate) fn waiting_lists(connection: &Connection, at: Chat) -> Result<Vec<Str
 /// A list's version, and how far the chat follows.
 pub(crate) fn list_version(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     cause: &str,
 ) -> Result<Option<(i64, i64)>, StoreError> {
     let sql = "SELECT version, drawn FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
@@ -221,23 +247,27 @@ pub(crate) fn list_version(
 }
 
 /// The tasks that stand in a list.
-pub(crate) fn listed(connection: &Connection, at: Chat, cause: &str) -> Result<Vec<TaskId>, StoreError> {
+pub(crate) fn listed_tasks(
+    connection: &Connection,
+    at: BotChat,
+    cause: &str,
+) -> Result<Vec<TaskId>, StoreError> {
     let sql =
         "SELECT task FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND list = ?3 ORDER BY made, task";
-    tasks(connection, sql, params![at.bot, at.chat, cause])
+    query_task_ids(connection, sql, params![at.bot, at.chat, cause])
 }
 
 /// A list is to be drawn again.
-pub(crate) fn list_changes(connection: &Connection, at: Chat, cause: &str) -> Result<(), StoreError> {
+pub(crate) fn mark_list_changed(connection: &Connection, at: BotChat, cause: &str) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_lists SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
     connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause])?;
     Ok(())
 }
 
 /// The chat shows this version of a list.
-pub(crate) fn list_drawn(
+pub(crate) fn mark_list_drawn(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     cause: &str,
     version: i64,
 ) -> Result<(), StoreError> {
@@ -250,7 +280,7 @@ pub(crate) fn list_drawn(
 /// left of its tasks goes with it, or with their own messages.
 pub(crate) fn forget_list(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     cause: &str,
     version: i64,
 ) -> Result<(), StoreError> {
@@ -270,9 +300,9 @@ pub(crate) fn forget_list(
 }
 
 /// Why a message was sent.
-pub(crate) fn cause_of(
+pub(crate) fn message_cause(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     message: i64,
 ) -> Result<Option<String>, StoreError> {
     let sql = "SELECT cause FROM telegram_sent WHERE bot = ?1 AND chat = ?2 AND message = ?3";
@@ -281,37 +311,42 @@ pub(crate) fn cause_of(
 }
 
 /// Whether as many questions came within the last seconds as may have messages of their own.
-fn crowded(connection: &Connection, at: Chat, now: Timestamp) -> Result<bool, StoreError> {
+fn is_burst(connection: &Connection, at: BotChat, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "SELECT count(*) FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
                WHERE c.bot = ?1 AND c.chat = ?2 AND c.made > ?3 AND t.state = 'pending-approval'";
-    let since = nanos(now - BURST);
+    let since = to_nanos(now - BURST_WINDOW);
     let recent: u64 =
         connection.prepare_cached(sql)?.query_row(params![at.bot, at.chat, since], |row| row.get(0))?;
-    Ok(recent >= AT_ONCE)
+    Ok(recent >= MAX_SEPARATE_CARDS)
 }
 
 /// The list that this task joins: the last one, if that is of these seconds and has room, or a new one.
-fn list(connection: &Connection, at: Chat, task: TaskId, now: Timestamp) -> Result<String, StoreError> {
+fn join_list(
+    connection: &Connection,
+    at: BotChat,
+    task: TaskId,
+    now: Timestamp,
+) -> Result<String, StoreError> {
     let sql = "SELECT cause FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND made > ?3
                    AND (SELECT count(*) FROM telegram_cards AS c WHERE c.bot = telegram_lists.bot
                        AND c.chat = telegram_lists.chat AND c.list = telegram_lists.cause) < ?4
                ORDER BY made DESC, cause DESC LIMIT 1";
-    let since = nanos(now - BURST);
+    let since = to_nanos(now - BURST_WINDOW);
     let found: Option<String> = connection
         .prepare_cached(sql)?
-        .query_row(params![at.bot, at.chat, since, LIST_MOST], |row| row.get(0))
+        .query_row(params![at.bot, at.chat, since, MAX_LISTED_TASKS], |row| row.get(0))
         .optional()?;
     if let Some(cause) = found {
-        list_changes(connection, at, &cause)?;
+        mark_list_changed(connection, at, &cause)?;
         return Ok(cause);
     }
     let cause = format!("list:{task}");
     let sql = "INSERT INTO telegram_lists (bot, chat, cause, made) VALUES (?1, ?2, ?3, ?4)";
-    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, nanos(now)])?;
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, to_nanos(now)])?;
     Ok(cause)
 }
 
-fn tasks(
+fn query_task_ids(
     connection: &Connection,
     sql: &str,
     params: impl rusqlite::Params,
@@ -321,17 +356,17 @@ fn tasks(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Card> {
+fn card_from_row(row: &Row<'_>) -> rusqlite::Result<CardRow> {
     let (by, at): (Option<String>, Option<i64>) = (row.get(5)?, row.get(6)?);
     let at = at.map(|at| from_nanos(6, at)).transpose()?;
-    Ok(Card {
+    Ok(CardRow {
         list: row.get(0)?,
-        alone: row.get(1)?,
+        has_own_message: row.get(1)?,
         view: row.get(2)?,
         page: row.get(3)?,
-        read: row.get(4)?,
+        was_read: row.get(4)?,
         decided: by.zip(at),
         version: row.get(7)?,
-        drawn: row.get(8)?,
+        drawn_version: row.get(8)?,
     })
 }

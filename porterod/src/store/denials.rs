@@ -7,7 +7,7 @@ use portero::task::Task;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::StoreError;
-use super::text::{from_nanos, from_plain, nanos};
+use super::columns::{from_nanos, from_plain, to_nanos};
 
 /// A person's no.
 #[derive(Debug)]
@@ -21,18 +21,23 @@ pub(crate) struct Denial {
 }
 
 /// Notes that a person said no to this task, just now; `call` is the fingerprint of its call.
-pub(crate) fn note(connection: &Connection, task: &Task, call: &str) -> Result<(), StoreError> {
+pub(crate) fn record_denial(connection: &Connection, task: &Task, call: &str) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO denials (principal, call, task, denied) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (principal, call) DO UPDATE SET task = excluded.task, denied = excluded.denied",
         )?
-        .execute(params![task.origin.principal.as_str(), call, task.id.to_string(), nanos(task.changed)])?;
+        .execute(params![
+            task.origin.principal.as_str(),
+            call,
+            task.id.to_string(),
+            to_nanos(task.changed)
+        ])?;
     Ok(())
 }
 
 /// The last no to this call of this principal.
-pub(crate) fn find(
+pub(crate) fn find_denial(
     connection: &Connection,
     principal: &Principal,
     call: &str,
@@ -55,9 +60,13 @@ pub(crate) fn find(
 }
 
 /// Removes those before `before`, and those that a clock that was set back left in the future.
-pub(crate) fn prune(connection: &Connection, before: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn prune_denials(
+    connection: &Connection,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached("DELETE FROM denials WHERE denied < ?1 OR denied > ?2")?
-        .execute([nanos(before), nanos(now)])?;
+        .execute([to_nanos(before), to_nanos(now)])?;
     Ok(())
 }

@@ -26,7 +26,7 @@ pub enum StoreError {
         known: i64,
     },
     /// Another process holds it; the text is its file, where that is known. Nothing was changed.
-    #[error("the store is busy: another program holds it{}", at_file(.0))]
+    #[error("the store is busy: another program holds it{}", path_suffix(.0))]
     Busy(String),
     /// It could not be opened at all.
     #[error("the store {path} could not be opened: {problem}")]
@@ -71,7 +71,7 @@ impl StoreError {
     }
 
     /// Says which file it is about.
-    pub(super) fn at(self, file: &Path) -> Self {
+    pub(super) fn with_path(self, file: &Path) -> Self {
         let path = file.display().to_string();
         match self {
             Self::Corrupt { problem, .. } => Self::Corrupt { path, problem },
@@ -83,7 +83,7 @@ impl StoreError {
     }
 }
 
-fn at_file(path: &str) -> String {
+fn path_suffix(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!(" ({path})") }
 }
 

@@ -4,24 +4,24 @@
 //! after the commit. A file that is corrupt, newer or not Portero's is an error, never an empty store
 //! (guarantee P3).
 
+pub(crate) mod approved_config;
 pub(crate) mod authenticator;
 pub(crate) mod buttons;
 pub(crate) mod cards;
-pub(crate) mod confirmed;
-pub(crate) mod consents;
+pub(crate) mod checkpoints;
+pub(crate) mod columns;
 pub(crate) mod denials;
 mod error;
-pub(crate) mod heads;
-pub(crate) mod heard;
-pub(crate) mod notices;
 mod open;
 pub(crate) mod outbox;
+pub(crate) mod overrides;
 pub(crate) mod passphrase;
 mod reader;
-pub(crate) mod standing;
+pub(crate) mod remote_confirmations;
+pub(crate) mod seen_tasks;
 pub(crate) mod tasks;
 pub(crate) mod telegram;
-pub(crate) mod text;
+pub(crate) mod telegram_notices;
 pub(crate) mod topics;
 pub(crate) mod votes;
 mod writer;
@@ -36,8 +36,8 @@ use rusqlite::Connection;
 
 pub use error::StoreError;
 use reader::Reader;
-pub use tasks::Which;
-use writer::Writer;
+pub use tasks::TaskFilter;
+use writer::StoreWriter;
 
 /// For how long another program may hold the store before what narrows is answered as not saved yet.
 const BUSY_GRACE: Duration = Duration::from_millis(200);
@@ -49,19 +49,19 @@ pub(crate) const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Store {
     /// Closed first: the last connection that closes folds the log into the file, and must be able to write.
     reader: Reader,
-    writer: Writer,
+    writer: StoreWriter,
 }
 
 /// Makes durable, before a commit, what was written beside the store: the audit.
-pub type Barrier = Box<dyn Fn() -> std::io::Result<()> + Send>;
+pub type CommitBarrier = Box<dyn Fn() -> std::io::Result<()> + Send>;
 
 /// Whether a change has records in the audit, so that they are synced before it is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Records {
+pub(crate) enum Durability {
     /// It has.
-    Synced,
+    AuditSynced,
     /// It has none.
-    None,
+    StoreSynced,
     /// It has none, and it is of the kind that is made again where it is missing: it survives the process, and is
     /// on the disk with the next change of another kind. Losing the machine's power may lose it, whole.
     Unsynced,
@@ -73,27 +73,27 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Newer`], [`StoreError::Busy`] or [`StoreError::Failed`].
-    pub fn open(path: &Path, witness: Option<&Path>, barrier: Barrier) -> Result<Self, StoreError> {
-        let write = open::open(path, witness).map_err(|error| error.at(path))?;
-        let reader = open::reader(path).map_err(|error| StoreError::from(error).at(path))?;
-        let writer = Writer::start(write, barrier, path.to_owned())?;
+    pub fn open(path: &Path, witness: Option<&Path>, barrier: CommitBarrier) -> Result<Self, StoreError> {
+        let write = open::open_writer(path, witness).map_err(|error| error.with_path(path))?;
+        let reader = open::open_reader(path).map_err(|error| StoreError::from(error).with_path(path))?;
+        let writer = StoreWriter::start(write, barrier, path.to_owned())?;
         let reader = Reader::start(reader, path.to_owned())?;
         Ok(Self { reader, writer })
     }
 
-    /// Runs `change` in a transaction and returns its value once that is on the disk (see [`Records::Unsynced`] for
+    /// Runs `change` in a transaction and returns its value once that is on the disk (see [`Durability::Unsynced`] for
     /// the exception). If it fails, or the commit does, nothing of it stays.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        records: Records,
+        records: Durability,
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.writer.write(records, change).await
     }
 
     /// Returns, with the reason, once a change that waits may wait for long. The change is not taken back.
-    pub(crate) async fn stuck(&self) -> StoreError {
-        let mut busy = self.writer.busy();
+    pub(crate) async fn wait_until_stuck(&self) -> StoreError {
+        let mut busy = self.writer.subscribe_busy();
         let held = async {
             loop {
                 // The sender lives as long as the writer; a writer that ended answers by itself.

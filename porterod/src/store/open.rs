@@ -5,14 +5,14 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portero::files::{self, Links};
+use portero::files::{self, SymlinkMode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
-use super::{StoreError, standing};
+use super::{StoreError, overrides};
 
 /// "Port" in ASCII: SQLite's `application_id` of a store.
-const APPLICATION: i64 = 0x506f_7274;
+const APPLICATION_ID: i64 = 0x506f_7274;
 /// Every migration, in order; its number is its place, from one.
 pub(super) const MIGRATIONS: [&str; 22] = [
     include_str!("../../migrations/0001.sql"),
@@ -38,14 +38,14 @@ pub(super) const MIGRATIONS: [&str; 22] = [
     include_str!("../../migrations/0021.sql"),
     include_str!("../../migrations/0022.sql"),
 ];
-const VERSION: i64 = MIGRATIONS.len() as i64;
+const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 /// How long an opening waits for another program that holds the store.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a read waits for it: reads hold up the thread that serves.
 const READ_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The writer's connection to a store that is there, whole and up to date.
-pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, StoreError> {
+pub(super) fn open_writer(path: &Path, witness: Option<&Path>) -> Result<Connection, StoreError> {
     match fs::metadata(path) {
         Ok(found) if found.len() == 0 => return Err(StoreError::corrupt("the file is empty")),
         Ok(found) if !found.is_file() => return Err(StoreError::corrupt("it is no file")),
@@ -54,13 +54,13 @@ pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, St
             if fs::symlink_metadata(path).is_ok() {
                 return Err(StoreError::corrupt("it is a link to something that is not there"));
             }
-            refuse_remains(path, witness)?;
-            create(path)?;
+            check_no_remains(path, witness)?;
+            create_store(path)?;
         }
-        Err(error) => return Err(failed(&error)),
+        Err(error) => return Err(io_error(&error)),
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    refuse_other_files(path)?;
+    check_file_header(path)?;
     refuse_odd_companions(path)?;
     let mut connection = Connection::open_with_flags(path, flags)?;
     // SQLite opens for reading what it may not write, and every change would fail later.
@@ -70,9 +70,9 @@ pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, St
     connection.busy_timeout(OPEN_TIMEOUT)?;
     // A damaged store stays as it is, for whoever repairs it: nothing is folded into it before it is checked.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    recognize(&connection)?;
-    check(&connection)?;
-    set_up(&connection)?;
+    check_application(&connection)?;
+    check_integrity(&connection)?;
+    set_pragmas(&connection)?;
     migrate(&mut connection)?;
     check_schema(&connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
@@ -80,34 +80,34 @@ pub(super) fn open(path: &Path, witness: Option<&Path>) -> Result<Connection, St
 }
 
 /// SQLite's first bytes (database file format, section 1.3.1), looked at before SQLite may write anything.
-fn refuse_other_files(path: &Path) -> Result<(), StoreError> {
+fn check_file_header(path: &Path) -> Result<(), StoreError> {
     let mut first = [0; 16];
     // A link to it was made by a person; SQLite follows it too.
-    let read = files::open(path, Links::Follow).map_err(io::Error::from);
+    let read = files::open(path, SymlinkMode::Follow).map_err(io::Error::from);
     match read.and_then(|mut file| file.read_exact(&mut first)) {
         Ok(()) if first == *b"SQLite format 3\0" => Ok(()),
         Ok(()) => Err(StoreError::corrupt("file is not a database")),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Err(StoreError::corrupt("file is not a database"))
         }
-        Err(error) => Err(failed(&error)),
+        Err(error) => Err(io_error(&error)),
     }
 }
 
 /// SQLite opens by itself what lies beside the store, and waits for ever on a named pipe there.
 fn refuse_odd_companions(path: &Path) -> Result<(), StoreError> {
     for suffix in ["-journal", "-wal", "-shm"] {
-        match files::open(&beside(path, suffix), Links::Follow) {
+        match files::open(&sibling_path(path, suffix), SymlinkMode::Follow) {
             Ok(_) => {}
             Err(error) if error.is_missing() => {}
-            Err(error) => return Err(failed(&io::Error::from(error))),
+            Err(error) => return Err(io_error(&io::Error::from(error))),
         }
     }
     Ok(())
 }
 
 /// A second connection, which cannot write.
-pub(super) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(READ_TIMEOUT)?;
@@ -116,11 +116,11 @@ pub(super) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
 }
 
 /// A store that is gone, while something beside it shows that there was one, must not begin anew empty.
-fn refuse_remains(path: &Path, witness: Option<&Path>) -> Result<(), StoreError> {
-    let log = beside(path, "-wal");
+fn check_no_remains(path: &Path, witness: Option<&Path>) -> Result<(), StoreError> {
+    let log = sibling_path(path, "-wal");
     let remains = [Some(log.as_path()), witness];
     for remain in remains.into_iter().flatten() {
-        if remain.try_exists().map_err(|error| failed(&error))? {
+        if remain.try_exists().map_err(|error| io_error(&error))? {
             return Err(StoreError::corrupt(format!(
                 "it is gone, but {} is still there; put the store back, or remove that file too to begin anew \
                  without the rules that people made",
@@ -132,46 +132,46 @@ fn refuse_remains(path: &Path, witness: Option<&Path>) -> Result<(), StoreError>
 }
 
 /// Makes a whole store beside its place and moves it there, so that no crash leaves half of one.
-fn create(path: &Path) -> Result<(), StoreError> {
-    let new = beside(path, ".new");
-    for leftover in [new.clone(), beside(&new, "-journal"), beside(&new, "-wal")] {
+fn create_store(path: &Path) -> Result<(), StoreError> {
+    let new = sibling_path(path, ".new");
+    for leftover in [new.clone(), sibling_path(&new, "-journal"), sibling_path(&new, "-wal")] {
         match fs::remove_file(&leftover) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&error)),
             _ => {}
         }
     }
-    files::create_new(&new).map_err(|error| failed(&error))?;
+    files::create_new(&new).map_err(|error| io_error(&error))?;
     let mut connection = Connection::open(&new)?;
-    connection.pragma_update(None, "application_id", APPLICATION)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     migrate(&mut connection)?;
     connection.close().map_err(|(_, error)| error)?;
-    let written = files::open_to_sync(&new).map_err(io::Error::from);
-    written.and_then(|file| file.file().sync_all()).map_err(|error| failed(&error))?;
-    fs::rename(&new, path).map_err(|error| failed(&error))?;
+    let written = files::open_for_sync(&new).map_err(io::Error::from);
+    written.and_then(|file| file.file().sync_all()).map_err(|error| io_error(&error))?;
+    fs::rename(&new, path).map_err(|error| io_error(&error))?;
     match path.parent() {
-        Some(directory) => files::sync_directory(directory).map_err(|error| failed(&error)),
+        Some(directory) => files::sync_directory(directory).map_err(|error| io_error(&error)),
         None => Ok(()),
     }
 }
 
 /// Refuses what Portero did not write, before anything is written to it.
-fn recognize(connection: &Connection) -> Result<(), StoreError> {
+fn check_application(connection: &Connection) -> Result<(), StoreError> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    if application != APPLICATION {
+    if application != APPLICATION_ID {
         return Err(StoreError::corrupt("another program made it"));
     }
-    let found = version(connection)?;
-    if found > VERSION {
-        return Err(StoreError::Newer { path: String::new(), found, known: VERSION });
+    let found = read_version(connection)?;
+    if found > SCHEMA_VERSION {
+        return Err(StoreError::Newer { path: String::new(), found, known: SCHEMA_VERSION });
     }
     if found < 1 { Err(StoreError::corrupt("it has no version")) } else { Ok(()) }
 }
 
-fn version(connection: &Connection) -> Result<i64, StoreError> {
+fn read_version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
-fn set_up(connection: &Connection) -> Result<(), StoreError> {
+fn set_pragmas(connection: &Connection) -> Result<(), StoreError> {
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         return Err(StoreError::Failed(format!("SQLite keeps its journal as {mode} here, not as wal")));
@@ -186,7 +186,7 @@ fn set_up(connection: &Connection) -> Result<(), StoreError> {
 
 /// Runs the migrations that are missing, all in one transaction.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let from = usize::try_from(version(connection)?).unwrap_or(0);
+    let from = usize::try_from(read_version(connection)?).unwrap_or(0);
     if from >= MIGRATIONS.len() {
         return Ok(());
     }
@@ -201,14 +201,14 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         })?;
     }
     if from == 0 {
-        standing::begin(&transaction, &rand::random::<[u8; 32]>())?;
+        overrides::insert_initial(&transaction, &rand::random::<[u8; 32]>())?;
     }
-    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     Ok(transaction.commit()?)
 }
 
 /// Looks for damage in the pages.
-fn check(connection: &Connection) -> Result<(), StoreError> {
+fn check_integrity(connection: &Connection) -> Result<(), StoreError> {
     let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if found == "ok" { Ok(()) } else { Err(StoreError::corrupt(found)) }
 }
@@ -218,26 +218,26 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
 fn check_schema(connection: &Connection) -> Result<(), StoreError> {
     let mut fresh = Connection::open_in_memory()?;
     migrate(&mut fresh)?;
-    if schema(connection)? != schema(&fresh)? {
+    if read_schema(connection)? != read_schema(&fresh)? {
         return Err(StoreError::corrupt("its tables or triggers are not Portero's"));
     }
-    standing::load(connection)?;
+    overrides::load_overrides(connection)?;
     Ok(())
 }
 
-fn schema(connection: &Connection) -> Result<Vec<(String, Option<String>)>, StoreError> {
+fn read_schema(connection: &Connection) -> Result<Vec<(String, Option<String>)>, StoreError> {
     let mut statement = connection
         .prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn sibling_path(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-fn failed(error: &io::Error) -> StoreError {
+fn io_error(error: &io::Error) -> StoreError {
     StoreError::Failed(error.to_string())
 }

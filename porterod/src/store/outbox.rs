@@ -5,118 +5,136 @@
 
 use jiff::Timestamp;
 use portero::anonymize::Fake;
-use portero::json::raw;
-use portero::notice::{Alarm, Entry, Notice};
+use portero::json::serialize_raw;
+use portero::notice::{AlarmKind, Notice, NoticeEntry};
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::StoreError;
-use super::text::{from_json, from_nanos, from_plain, nanos};
+use super::columns::{from_json, from_nanos, from_plain, to_nanos};
 
 /// How much is kept, and read at once.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct OutboxLimits {
     /// How many notices stay at least, for those who watch.
-    pub(crate) latest: u64,
+    pub(crate) min_kept: u64,
     /// How many notices may wait; then only the last one of each task stays.
-    pub(crate) most: u64,
+    pub(crate) max_waiting: u64,
     /// How long a notice waits for a channel that does not tell it, in seconds.
-    pub(crate) seconds: i64,
+    pub(crate) max_age_seconds: i64,
     /// After how many notices there is a look at all that.
-    pub(crate) every: u64,
+    pub(crate) prune_every: u64,
 }
 
-impl Limits {
+impl OutboxLimits {
     /// What holds in a daemon.
-    pub(crate) const REAL: Self = Self { latest: 1024, most: 100_000, seconds: 30 * 24 * 3600, every: 256 };
+    pub(crate) const PRODUCTION: Self =
+        Self { min_kept: 1024, max_waiting: 100_000, max_age_seconds: 30 * 24 * 3600, prune_every: 256 };
 }
 
 /// How many bytes of notices one read gives at most, unless one alone is longer.
-const BYTES_MOST: usize = 1 << 20;
+const MAX_READ_BYTES: usize = 1 << 20;
 /// The states in which nothing about a task is removed.
-const OPEN: &str = "('pending-approval', 'approved', 'executing')";
+const OPEN_STATES: &str = "('pending-approval', 'approved', 'executing')";
 
 /// What stands in place of notices that no channel will tell.
-const LOST: &str = "notices were removed before they were told, because too many waited, or for too long; \
+const LOST_NOTICES_TEXT: &str = "notices were removed before they were told, because too many waited, or for too long; \
                     `portero logs` shows what happened";
 
 /// What came after a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum After {
+pub enum NoticesAfter {
     /// These, in order; perhaps not all.
-    Entries(Vec<Entry>),
+    Entries(Vec<NoticeEntry>),
     /// Some of it was removed, or there is no such place.
     Removed,
 }
 
 /// Puts notices down.
-pub(crate) fn put(
+pub(crate) fn put_notices(
     connection: &Connection,
     notices: &[Notice],
     now: Timestamp,
-    limits: Limits,
+    limits: OutboxLimits,
 ) -> Result<(), StoreError> {
     let mut due = false;
     for notice in notices {
-        due |= insert(connection, notice, None, now)? % limits.every == 0;
+        due |= insert_notice(connection, notice, None, now)? % limits.prune_every == 0;
     }
-    if due { tidy(connection, now, limits) } else { Ok(()) }
+    if due { prune_notices(connection, now, limits) } else { Ok(()) }
 }
 
 /// The number of the last notice.
-pub(crate) fn last(connection: &Connection) -> Result<u64, StoreError> {
+pub(crate) fn last_seq(connection: &Connection) -> Result<u64, StoreError> {
     let sql = "SELECT max(coalesce((SELECT max(seq) FROM notices), 0), removed) FROM outbox";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
 /// Takes a channel in, and tells whether it is new. A new one begins with what is open now, not with what was.
-pub(crate) fn register(connection: &Connection, name: &str, now: Timestamp) -> Result<bool, StoreError> {
-    let last = last(connection)?;
+pub(crate) fn register_channel(
+    connection: &Connection,
+    name: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let last = last_seq(connection)?;
     let sql = "INSERT INTO channels (name, told) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     if connection.execute(sql, params![name, last])? == 0 {
         return Ok(false);
     }
-    let sql = format!("SELECT id, tool, state, note FROM tasks WHERE state IN {OPEN} ORDER BY asked, id");
+    let sql =
+        format!("SELECT id, tool, state, note FROM tasks WHERE state IN {OPEN_STATES} ORDER BY asked, id");
     let mut statement = connection.prepare_cached(&sql)?;
-    let open = statement.query_map([], open_task)?.collect::<Result<Vec<_>, _>>()?;
+    let open = statement.query_map([], open_task_notice)?.collect::<Result<Vec<_>, _>>()?;
     for notice in open {
-        insert(connection, &notice, Some(name), now)?;
+        insert_notice(connection, &notice, Some(name), now)?;
     }
     Ok(true)
 }
 
 /// Lets a channel go, with how far it came. Tells whether there was one.
-pub(crate) fn unregister(connection: &Connection, name: &str) -> Result<bool, StoreError> {
+pub(crate) fn unregister_channel(connection: &Connection, name: &str) -> Result<bool, StoreError> {
     connection.execute("DELETE FROM notices WHERE channel = ?1", [name])?;
     Ok(connection.execute("DELETE FROM channels WHERE name = ?1", [name])? == 1)
 }
 
 /// What a channel has to tell next, at most `most`; none where there is no such channel.
-pub(crate) fn next(connection: &Connection, name: &str, most: u32) -> Result<Option<Vec<Entry>>, StoreError> {
+pub(crate) fn next_entries(
+    connection: &Connection,
+    name: &str,
+    most: u32,
+) -> Result<Option<Vec<NoticeEntry>>, StoreError> {
     let sql = "SELECT told FROM channels WHERE name = ?1";
     let told: Option<u64> = connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?;
-    told.map(|told| read(connection, Some(name), told, most)).transpose()
+    told.map(|told| read_entries(connection, Some(name), told, most)).transpose()
 }
 
 /// A channel told everything up to `upto`. Tells whether there is such a channel.
-pub(crate) fn acknowledge(connection: &Connection, name: &str, upto: u64) -> Result<bool, StoreError> {
-    let upto = upto.min(last(connection)?);
+pub(crate) fn acknowledge_upto(connection: &Connection, name: &str, upto: u64) -> Result<bool, StoreError> {
+    let upto = upto.min(last_seq(connection)?);
     let sql = "UPDATE channels SET told = max(told, ?2) WHERE name = ?1";
     Ok(connection.prepare_cached(sql)?.execute(params![name, upto])? == 1)
 }
 
 /// What came after `place` for everyone, at most `most`.
-pub(crate) fn after(connection: &Connection, place: u64, most: u32) -> Result<After, StoreError> {
+pub(crate) fn entries_after(
+    connection: &Connection,
+    place: u64,
+    most: u32,
+) -> Result<NoticesAfter, StoreError> {
     let removed: u64 =
         connection.prepare_cached("SELECT removed FROM outbox")?.query_row([], |row| row.get(0))?;
     // A place beyond the last is one of a store that was there before.
-    if place < removed || place > last(connection)? {
-        return Ok(After::Removed);
+    if place < removed || place > last_seq(connection)? {
+        return Ok(NoticesAfter::Removed);
     }
-    Ok(After::Entries(read(connection, None, place, most)?))
+    Ok(NoticesAfter::Entries(read_entries(connection, None, place, most)?))
 }
 
 /// The latest alarms among the last notices, the newest first, told or not.
-pub(crate) fn alarms(connection: &Connection, since: Timestamp, most: u32) -> Result<Vec<Entry>, StoreError> {
+pub(crate) fn alarms(
+    connection: &Connection,
+    since: Timestamp,
+    most: u32,
+) -> Result<Vec<NoticeEntry>, StoreError> {
     /// How many notices are looked through.
     const LATEST: u64 = 5_000;
 
@@ -124,58 +142,63 @@ pub(crate) fn alarms(connection: &Connection, since: Timestamp, most: u32) -> Re
     let sql = r#"SELECT seq, at, notice FROM notices
                  WHERE seq > ?1 AND at >= ?2 AND channel IS NULL AND notice LIKE '{"alarm":%'
                  ORDER BY seq DESC LIMIT ?3"#;
-    let after = last(connection)?.saturating_sub(LATEST);
+    let after = last_seq(connection)?.saturating_sub(LATEST);
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_map(params![after, nanos(since), most], entry)?;
+    let found = statement.query_map(params![after, to_nanos(since), most], entry_from_row)?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// Removes what every channel has told, what is too old, and what is too much.
-pub(crate) fn tidy(connection: &Connection, now: Timestamp, limits: Limits) -> Result<(), StoreError> {
-    let last = last(connection)?;
+pub(crate) fn prune_notices(
+    connection: &Connection,
+    now: Timestamp,
+    limits: OutboxLimits,
+) -> Result<(), StoreError> {
+    let last = last_seq(connection)?;
     let told: Option<u64> = connection.query_row("SELECT min(told) FROM channels", [], |row| row.get(0))?;
-    let done = told.unwrap_or(last).min(last.saturating_sub(limits.latest));
+    let done = told.unwrap_or(last).min(last.saturating_sub(limits.min_kept));
     connection.execute("DELETE FROM notices WHERE seq <= ?1", [done])?;
-    removed(connection, done)?;
+    mark_removed(connection, done)?;
 
-    let mut lost = remove_old(connection, now, limits)?;
-    if count(connection)? > limits.most {
-        collapse(connection)?;
-        removed(connection, last)?;
+    let mut lost = prune_old(connection, now, limits)?;
+    if count_notices(connection)? > limits.max_waiting {
+        keep_last_per_task(connection)?;
+        mark_removed(connection, last)?;
         // A tenth more than needed, so that this is not needed again at once.
-        let room = limits.most - limits.most / 10;
-        let excess = count(connection)?.saturating_sub(room);
-        lost += remove_first(connection, excess)?;
+        let room = limits.max_waiting - limits.max_waiting / 10;
+        let excess = count_notices(connection)?.saturating_sub(room);
+        lost += prune_oldest(connection, excess)?;
     }
     if lost > 0 {
-        removed(connection, last)?;
-        let lost = Notice::Alarm { alarm: Alarm::Lost, about: Fake::own(LOST).into() };
-        insert(connection, &lost, None, now)?;
+        mark_removed(connection, last)?;
+        let lost =
+            Notice::Alarm { alarm: AlarmKind::Lost, about: Fake::from_static(LOST_NOTICES_TEXT).into() };
+        insert_notice(connection, &lost, None, now)?;
     }
     Ok(())
 }
 
-fn insert(
+fn insert_notice(
     connection: &Connection,
     notice: &Notice,
     channel: Option<&str>,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     let sql = "INSERT INTO notices (at, task, channel, notice) VALUES (?1, ?2, ?3, ?4) RETURNING seq";
-    let task = notice.task().map(|task| task.to_string());
-    let text = raw(notice);
+    let task = notice.task_id().map(|task| task.to_string());
+    let text = serialize_raw(notice);
     let seq = connection
         .prepare_cached(sql)?
-        .query_row(params![nanos(now), task, channel, text.get()], |row| row.get(0))?;
+        .query_row(params![to_nanos(now), task, channel, text.get()], |row| row.get(0))?;
     Ok(seq)
 }
 
-fn read(
+fn read_entries(
     connection: &Connection,
     channel: Option<&str>,
     place: u64,
     most: u32,
-) -> Result<Vec<Entry>, StoreError> {
+) -> Result<Vec<NoticeEntry>, StoreError> {
     let sql = "SELECT seq, at, notice FROM notices WHERE seq > ?1 AND (channel IS NULL OR channel = ?2)
                ORDER BY seq LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
@@ -183,23 +206,23 @@ fn read(
     let (mut entries, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         bytes += row.get_ref(2)?.as_str().map_or(0, str::len);
-        if bytes > BYTES_MOST && !entries.is_empty() {
+        if bytes > MAX_READ_BYTES && !entries.is_empty() {
             break;
         }
-        entries.push(entry(row)?);
+        entries.push(entry_from_row(row)?);
     }
     Ok(entries)
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    Ok(Entry {
+fn entry_from_row(row: &Row<'_>) -> rusqlite::Result<NoticeEntry> {
+    Ok(NoticeEntry {
         seq: row.get(0)?,
         at: from_nanos(1, row.get(1)?)?,
         notice: from_json(2, row.get_ref(2)?.as_str()?)?,
     })
 }
 
-fn open_task(row: &Row<'_>) -> rusqlite::Result<Notice> {
+fn open_task_notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
     Ok(Notice::Task {
         task: from_plain(0, row.get_ref(0)?.as_str()?)?,
         tool: from_plain(1, row.get_ref(1)?.as_str()?)?,
@@ -209,27 +232,27 @@ fn open_task(row: &Row<'_>) -> rusqlite::Result<Notice> {
     })
 }
 
-fn count(connection: &Connection) -> Result<u64, StoreError> {
+fn count_notices(connection: &Connection) -> Result<u64, StoreError> {
     Ok(connection.query_row("SELECT count(*) FROM notices", [], |row| row.get(0))?)
 }
 
 /// Remembers that something up to `seq` is gone.
-fn removed(connection: &Connection, seq: u64) -> Result<(), StoreError> {
+fn mark_removed(connection: &Connection, seq: u64) -> Result<(), StoreError> {
     connection.execute("UPDATE outbox SET removed = max(removed, ?1)", [seq])?;
     Ok(())
 }
 
 /// Removes what waited too long, unless its task is open, and tells how many a channel had not told.
-fn remove_old(connection: &Connection, now: Timestamp, limits: Limits) -> Result<u64, StoreError> {
-    let kept = jiff::SignedDuration::from_secs(limits.seconds);
+fn prune_old(connection: &Connection, now: Timestamp, limits: OutboxLimits) -> Result<u64, StoreError> {
+    let kept = jiff::SignedDuration::from_secs(limits.max_age_seconds);
     let before = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
     let sql = format!(
         "DELETE FROM notices WHERE at < :before AND NOT EXISTS
-             (SELECT 1 FROM tasks WHERE tasks.id = notices.task AND tasks.state IN {OPEN})
+             (SELECT 1 FROM tasks WHERE tasks.id = notices.task AND tasks.state IN {OPEN_STATES})
          RETURNING seq > (SELECT coalesce(min(told), :none) FROM channels)"
     );
     let mut statement = connection.prepare(&sql)?;
-    let params = named_params! { ":before": nanos(before), ":none": i64::MAX };
+    let params = named_params! { ":before": to_nanos(before), ":none": i64::MAX };
     let mut lost = 0;
     for untold in statement.query_map(params, |row| row.get::<_, bool>(0))? {
         lost += u64::from(untold?);
@@ -238,7 +261,7 @@ fn remove_old(connection: &Connection, now: Timestamp, limits: Limits) -> Result
 }
 
 /// Leaves only the last notice of each task: whoever tells it looks at the task as it is now anyway.
-fn collapse(connection: &Connection) -> Result<(), StoreError> {
+fn keep_last_per_task(connection: &Connection) -> Result<(), StoreError> {
     connection.execute(
         "DELETE FROM notices WHERE task IS NOT NULL AND EXISTS
              (SELECT 1 FROM notices AS later WHERE later.task = notices.task AND later.seq > notices.seq
@@ -249,11 +272,11 @@ fn collapse(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Removes the first `excess` that are not about an open task, and tells how many that were.
-fn remove_first(connection: &Connection, excess: u64) -> Result<u64, StoreError> {
+fn prune_oldest(connection: &Connection, excess: u64) -> Result<u64, StoreError> {
     let sql = format!(
         "DELETE FROM notices WHERE seq IN
              (SELECT seq FROM notices WHERE NOT EXISTS
-                  (SELECT 1 FROM tasks WHERE tasks.id = notices.task AND tasks.state IN {OPEN})
+                  (SELECT 1 FROM tasks WHERE tasks.id = notices.task AND tasks.state IN {OPEN_STATES})
               ORDER BY seq LIMIT ?1)"
     );
     Ok(connection.execute(&sql, [excess])? as u64)

@@ -1,16 +1,16 @@
 //! What checks the passphrase, and its tries.
 
 use jiff::Timestamp;
-use portero::passphrase::Verifier;
+use portero::passphrase::PassphraseVerifier;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::StoreError;
-use super::text::{from_nanos, nanos};
+use super::columns::{from_nanos, to_nanos};
 
 /// What is kept of the passphrase.
 #[derive(Debug, Clone)]
-pub(crate) struct Kept {
-    /// [`Verifier::to_text`]; of an early version, an argon2id hash as PHC text.
+pub(crate) struct PassphraseRow {
+    /// [`PassphraseVerifier::to_text`]; of an early version, an argon2id hash as PHC text.
     pub(crate) text: String,
     /// When one was first set.
     pub(crate) first_set: Timestamp,
@@ -22,25 +22,26 @@ pub(crate) struct Kept {
     pub(crate) failed_at: Timestamp,
 }
 
-impl Kept {
+impl PassphraseRow {
     /// What checks it.
-    pub(crate) fn verifier(&self) -> Result<Verifier, StoreError> {
-        let found = Verifier::of_text(&self.text).or_else(|| Verifier::of_hash(&self.text));
+    pub(crate) fn verifier(&self) -> Result<PassphraseVerifier, StoreError> {
+        let found = PassphraseVerifier::from_text(&self.text)
+            .or_else(|| PassphraseVerifier::from_phc_hash(&self.text));
         found.ok_or_else(|| StoreError::corrupt("what it keeps of the passphrase cannot be read"))
     }
 }
 
 /// Keeps the same in another text.
-pub(crate) fn rewrite(connection: &Connection, old: &str, text: &str) -> Result<(), StoreError> {
+pub(crate) fn replace_text(connection: &Connection, old: &str, text: &str) -> Result<(), StoreError> {
     connection.execute("UPDATE passphrase SET hash = ?1 WHERE hash = ?2", params![text, old])?;
     Ok(())
 }
 
 /// Reads it, if one is set.
-pub(crate) fn load(connection: &Connection) -> Result<Option<Kept>, StoreError> {
+pub(crate) fn load(connection: &Connection) -> Result<Option<PassphraseRow>, StoreError> {
     let sql = "SELECT hash, first_set, first_by, failed, failed_at FROM passphrase";
     let found = connection.query_row(sql, [], |row| {
-        Ok(Kept {
+        Ok(PassphraseRow {
             text: row.get(0)?,
             first_set: from_nanos(1, row.get(1)?)?,
             first_by: row.get(2)?,
@@ -59,7 +60,7 @@ pub(crate) fn set(
     by: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let at = nanos(now);
+    let at = to_nanos(now);
     let changed = match old {
         None => connection.execute(
             "INSERT INTO passphrase (only, hash, first_set, first_by, changed, changed_by)
@@ -76,18 +77,18 @@ pub(crate) fn set(
 
 /// Counts a try as wrong before it is checked, so that no crash and no second try beside it is free.
 pub(crate) fn count_try(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    connection.execute("UPDATE passphrase SET failed = failed + 1, failed_at = ?1", [nanos(now)])?;
+    connection.execute("UPDATE passphrase SET failed = failed + 1, failed_at = ?1", [to_nanos(now)])?;
     Ok(())
 }
 
 /// A try at a time that is yet to come, since the wall clock was set back, counts as made now.
-pub(crate) fn made_by_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    connection.execute("UPDATE passphrase SET failed_at = ?1 WHERE failed_at > ?1", [nanos(now)])?;
+pub(crate) fn clamp_to_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute("UPDATE passphrase SET failed_at = ?1 WHERE failed_at > ?1", [to_nanos(now)])?;
     Ok(())
 }
 
 /// A right try ends the count.
-pub(crate) fn forget_tries(connection: &Connection) -> Result<(), StoreError> {
+pub(crate) fn reset_tries(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE passphrase SET failed = 0", [])?;
     Ok(())
 }

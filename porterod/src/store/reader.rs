@@ -123,7 +123,7 @@ mod tests {
     use std::sync::Condvar;
     use std::time::Instant;
 
-    use portero::files::faults::{Fault, inject};
+    use portero::files::faults::{FileFault, inject_fault};
 
     use super::*;
 
@@ -133,7 +133,7 @@ mod tests {
     #[derive(Default)]
     struct Hangs(Mutex<bool>, Condvar);
 
-    impl Fault for Hangs {
+    impl FileFault for Hangs {
         fn before_read(&self, _: &Path) -> io::Result<()> {
             let gone = self.0.lock().unwrap();
             drop(self.1.wait_timeout_while(gone, 2 * SOON, |gone| !*gone).unwrap());
@@ -149,7 +149,7 @@ mod tests {
         let one = || reader.read(|store| Ok(store.query_row("SELECT 1", [], |row| row.get::<_, i64>(0))?));
         assert_eq!(one(), Ok(1));
         let drive = Arc::new(Hangs::default());
-        let fault = inject(&path, Arc::clone(&drive) as _);
+        let fault = inject_fault(&path, Arc::clone(&drive) as _);
         assert_eq!(one(), Err(hangs()));
         let since = Instant::now();
         assert_eq!(one(), Err(hangs()));

@@ -4,52 +4,52 @@ use jiff::{SignedDuration, Timestamp};
 use portero::anonymize::Fake;
 use portero::json::RawJson;
 use portero::names::{Principal, SessionId, TaskId};
-use portero::task::{Origin, Place, State, Task};
+use portero::task::{CallOrigin, Task, TaskCursor, TaskState};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, named_params, params};
 
 use super::StoreError;
-use super::buttons::Ticket;
-use super::text::{from_json, from_nanos, from_plain, nanos};
+use super::buttons::ButtonTicket;
+use super::columns::{from_json, from_nanos, from_plain, to_nanos};
 use super::votes;
 
-const COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
+const TASK_COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
                        expires, changed, note, result, error, repeats";
 /// The same without what can be large; read by the same function.
-const HEADS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
+const TASK_SUMMARY_COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
                      expires, changed, note, NULL, NULL, repeats";
 
 /// How long the calls of one list may be together.
-const LIST_MOST: usize = portero::ipc::FRAME_MOST / 2;
+const MAX_LIST_BYTES: usize = portero::ipc::MAX_FRAME_BYTES / 2;
 
 /// How many tasks are found by a part of their ids; who types so little means none of them.
-const FOUND_MOST: u32 = 1000;
+const MAX_FOUND: u32 = 1000;
 
 /// Which tasks to list.
 #[derive(Debug, Clone, Default)]
-pub struct Which {
+pub struct TaskFilter {
     /// Only those of this principal.
     pub principal: Option<Principal>,
     /// Only those in this state.
-    pub state: Option<State>,
+    pub state: Option<TaskState>,
     /// Only those that come after this place.
-    pub after: Option<Place>,
+    pub after: Option<TaskCursor>,
     /// At most so many, the newest first.
     pub limit: u32,
 }
 
 /// One step of one task.
 #[derive(Debug, Clone)]
-pub(crate) struct Step {
+pub(crate) struct TransitionRequest {
     /// The task.
     pub(crate) id: TaskId,
     /// The states it may be in.
-    pub(crate) from: &'static [State],
+    pub(crate) from: &'static [TaskState],
     /// The next one.
-    pub(crate) to: State,
+    pub(crate) to: TaskState,
     /// The present moment.
     pub(crate) now: Timestamp,
     /// Whether it must not have expired.
-    pub(crate) alive: bool,
+    pub(crate) must_be_alive: bool,
     /// When it expires from now on, if that changes.
     pub(crate) expires: Option<Timestamp>,
     /// Whose it must be.
@@ -57,41 +57,41 @@ pub(crate) struct Step {
     /// What to say about it.
     pub(crate) note: Option<Fake<String>>,
     /// Whether the same call is not to ask again for a while.
-    pub(crate) cools: bool,
+    pub(crate) deny_cooldown: bool,
     /// The button by which a person makes it, if one does: used up with it.
-    pub(crate) spends: Option<Ticket>,
+    pub(crate) consumes: Option<ButtonTicket>,
     /// The server's `result`.
     pub(crate) result: Option<Fake<RawJson>>,
     /// The server's `error`.
     pub(crate) error: Option<Fake<RawJson>>,
 }
 
-/// What came of a [`Step`].
+/// What came of a [`TransitionRequest`].
 #[derive(Debug)]
-pub(crate) enum Stepped {
+pub(crate) enum Transition {
     /// It was made.
     Done(Box<Task>),
     /// The task had expired, and is marked so now.
     Expired(Box<Task>),
     /// It is in another state.
-    Elsewhere(State),
+    WrongState(TaskState),
     /// There is none, or it is another principal's.
-    Missing,
+    NotFound,
 }
 
-impl Step {
-    pub(crate) const fn new(id: TaskId, from: &'static [State], to: State, now: Timestamp) -> Self {
+impl TransitionRequest {
+    pub(crate) const fn new(id: TaskId, from: &'static [TaskState], to: TaskState, now: Timestamp) -> Self {
         Self {
             id,
             from,
             to,
             now,
-            alive: false,
+            must_be_alive: false,
             expires: None,
             principal: None,
             note: None,
-            cools: false,
-            spends: None,
+            deny_cooldown: false,
+            consumes: None,
             result: None,
             error: None,
         }
@@ -99,48 +99,55 @@ impl Step {
 }
 
 /// How far ahead of now a task's last change may lie: clocks are set a little, now and then.
-const AHEAD: SignedDuration = SignedDuration::from_hours(1);
+const MAX_CLOCK_AHEAD: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whether a task that waits has waited too long, or nobody can tell how long, since the wall clock was set back
 /// to before its last change.
-pub(crate) fn is_over(task: &Task, now: Timestamp) -> bool {
-    task.expires <= now || task.changed > latest(now)
+pub(crate) fn is_expired(task: &Task, now: Timestamp) -> bool {
+    task.expires <= now || task.changed > latest_plausible(now)
 }
 
-fn latest(now: Timestamp) -> Timestamp {
-    now.checked_add(AHEAD).unwrap_or(Timestamp::MAX)
+fn latest_plausible(now: Timestamp) -> Timestamp {
+    now.checked_add(MAX_CLOCK_AHEAD).unwrap_or(Timestamp::MAX)
 }
 
 /// Makes a step, or says why not. Of any number at the same time, one is made. An error when its button was used
 /// already: then nothing of the transaction may stay.
-pub(crate) fn step(connection: &Connection, step: &Step) -> Result<Stepped, StoreError> {
+pub(crate) fn transition(
+    connection: &Connection,
+    step: &TransitionRequest,
+) -> Result<Transition, StoreError> {
     for from in step.from {
-        if let Some(task) = swap(connection, step, *from)? {
-            if let Some(ticket) = &step.spends {
-                ticket.spend(connection, 1)?;
+        if let Some(task) = try_transition(connection, step, *from)? {
+            if let Some(ticket) = &step.consumes {
+                ticket.consume(connection, 1)?;
             }
-            return Ok(Stepped::Done(Box::new(task)));
+            return Ok(Transition::Done(Box::new(task)));
         }
     }
-    let Some(task) = get(connection, step.id, step.principal.as_ref())? else {
-        return Ok(Stepped::Missing);
+    let Some(task) = get_task(connection, step.id, step.principal.as_ref())? else {
+        return Ok(Transition::NotFound);
     };
-    if is_over(&task, step.now) && task.state.may_become(State::Expired) {
-        let expiry = Step::new(step.id, &[], State::Expired, step.now);
-        if let Some(task) = swap(connection, &expiry, task.state)? {
-            return Ok(Stepped::Expired(Box::new(task)));
+    if is_expired(&task, step.now) && task.state.can_transition_to(TaskState::Expired) {
+        let expiry = TransitionRequest::new(step.id, &[], TaskState::Expired, step.now);
+        if let Some(task) = try_transition(connection, &expiry, task.state)? {
+            return Ok(Transition::Expired(Box::new(task)));
         }
     }
-    Ok(Stepped::Elsewhere(task.state))
+    Ok(Transition::WrongState(task.state))
 }
 
-fn swap(connection: &Connection, step: &Step, from: State) -> Result<Option<Task>, StoreError> {
+fn try_transition(
+    connection: &Connection,
+    step: &TransitionRequest,
+    from: TaskState,
+) -> Result<Option<Task>, StoreError> {
     let sql = format!(
         "UPDATE tasks SET state = :to, changed = :now, expires = coalesce(:expires, expires),
              note = coalesce(:note, note), result = :result, error = :error
          WHERE id = :id AND state = :from AND (NOT :alive OR (expires > :now AND changed <= :latest))
              AND (:principal IS NULL OR principal = :principal)
-         RETURNING {COLUMNS}"
+         RETURNING {TASK_COLUMNS}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let changed = statement.query_row(
@@ -148,27 +155,27 @@ fn swap(connection: &Connection, step: &Step, from: State) -> Result<Option<Task
             ":id": step.id.to_string(),
             ":from": from.as_str(),
             ":to": step.to.as_str(),
-            ":now": nanos(step.now),
-            ":alive": step.alive,
-            ":latest": nanos(latest(step.now)),
-            ":expires": step.expires.map(nanos),
+            ":now": to_nanos(step.now),
+            ":alive": step.must_be_alive,
+            ":latest": to_nanos(latest_plausible(step.now)),
+            ":expires": step.expires.map(to_nanos),
             ":principal": step.principal.as_ref().map(Principal::as_str),
             ":note": step.note.as_ref().map(Fake::get),
             ":result": step.result.as_ref().map(|json| json.get().get()),
             ":error": step.error.as_ref().map(|json| json.get().get()),
         },
-        task,
+        task_from_row,
     );
     let Some(changed) = changed.optional()? else { return Ok(None) };
-    Ok(Some(Task { votes: votes::of(connection, step.id)?, ..changed }))
+    Ok(Some(Task { votes: votes::votes_of_task(connection, step.id)?, ..changed }))
 }
 
 /// Puts a new task down.
-pub(crate) fn insert(connection: &Connection, task: &Task) -> Result<(), StoreError> {
+pub(crate) fn insert_task(connection: &Connection, task: &Task) -> Result<(), StoreError> {
     let directory = task.origin.directory.to_str();
     let directory = directory.ok_or_else(|| StoreError::Refused("the directory is not UTF-8".to_owned()))?;
-    let call = portero::json::raw(&task.call);
-    let decision = portero::json::raw(&task.decision);
+    let call = portero::json::serialize_raw(&task.call);
+    let decision = portero::json::serialize_raw(&task.decision);
     connection
         .prepare_cached(
             "INSERT INTO tasks (id, state, tool, call, decision, principal, session, client, directory,
@@ -186,31 +193,35 @@ pub(crate) fn insert(connection: &Connection, task: &Task) -> Result<(), StoreEr
             task.origin.client.get(),
             directory,
             task.binding,
-            nanos(task.asked),
-            nanos(task.expires),
-            nanos(task.changed),
+            to_nanos(task.asked),
+            to_nanos(task.expires),
+            to_nanos(task.changed),
             task.repeats.map(|task| task.to_string()),
         ])?;
     Ok(())
 }
 
 /// One task, whole; with a principal, only its own.
-pub(crate) fn get(
+pub(crate) fn get_task(
     connection: &Connection,
     id: TaskId,
     principal: Option<&Principal>,
 ) -> Result<Option<Task>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)");
+    let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)");
     let found = connection
         .prepare_cached(&sql)?
-        .query_row(params![id.to_string(), principal.map(Principal::as_str)], task)
+        .query_row(params![id.to_string(), principal.map(Principal::as_str)], task_from_row)
         .optional()?;
     let Some(found) = found else { return Ok(None) };
-    Ok(Some(Task { repeated: repeated(connection, id)?, votes: votes::of(connection, id)?, ..found }))
+    Ok(Some(Task {
+        repeated: find_repeat(connection, id)?,
+        votes: votes::votes_of_task(connection, id)?,
+        ..found
+    }))
 }
 
 /// The last task with which this one was asked anew.
-fn repeated(connection: &Connection, id: TaskId) -> Result<Option<TaskId>, StoreError> {
+fn find_repeat(connection: &Connection, id: TaskId) -> Result<Option<TaskId>, StoreError> {
     let sql = "SELECT id FROM tasks WHERE repeats = ?1 ORDER BY asked DESC, id DESC LIMIT 1";
     let found = connection
         .prepare_cached(sql)?
@@ -219,11 +230,11 @@ fn repeated(connection: &Connection, id: TaskId) -> Result<Option<TaskId>, Store
 }
 
 /// The state of one task; with a principal, only of its own.
-pub(crate) fn state(
+pub(crate) fn task_state(
     connection: &Connection,
     id: TaskId,
     principal: Option<&Principal>,
-) -> Result<Option<State>, StoreError> {
+) -> Result<Option<TaskState>, StoreError> {
     let found = connection
         .prepare_cached("SELECT state FROM tasks WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)")?
         .query_row(params![id.to_string(), principal.map(Principal::as_str)], |row| {
@@ -233,21 +244,22 @@ pub(crate) fn state(
 }
 
 /// The identical call of this principal that waits, perhaps expired and not marked so.
-pub(crate) fn twin(
+pub(crate) fn find_duplicate(
     connection: &Connection,
     principal: &Principal,
     binding: &str,
 ) -> Result<Option<Task>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM tasks WHERE principal = ?1 AND binding = ?2 AND state = 'pending-approval'"
+        "SELECT {TASK_COLUMNS} FROM tasks WHERE principal = ?1 AND binding = ?2 AND state = 'pending-approval'"
     );
-    let found = connection.prepare_cached(&sql)?.query_row(params![principal.as_str(), binding], task);
+    let found =
+        connection.prepare_cached(&sql)?.query_row(params![principal.as_str(), binding], task_from_row);
     Ok(found.optional()?)
 }
 
 /// How many tasks wait for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Waiting {
+pub(crate) struct WaitingCounts {
     /// Those of one session.
     pub(crate) session: u64,
     /// Those of one principal.
@@ -258,30 +270,30 @@ pub(crate) struct Waiting {
 
 /// How many tasks wait for a person: those of a session, those of a principal, all. Each is counted in an index
 /// of its own.
-pub(crate) fn waiting(
+pub(crate) fn count_waiting(
     connection: &Connection,
     session: SessionId,
     principal: &Principal,
-) -> Result<Waiting, StoreError> {
+) -> Result<WaitingCounts, StoreError> {
     let count = |whose: &str, value: &str| {
         let sql = format!("SELECT count(*) FROM tasks WHERE state = 'pending-approval' AND {whose} = ?1");
         connection.prepare_cached(&sql)?.query_row([value], |row| row.get(0))
     };
-    Ok(Waiting {
+    Ok(WaitingCounts {
         session: count("session", &session.to_string())?,
         principal: count("principal", principal.as_str())?,
-        all: all_waiting(connection)?,
+        all: count_all_waiting(connection)?,
     })
 }
 
 /// How many tasks wait for a person in all.
-pub(crate) fn all_waiting(connection: &Connection) -> Result<u64, StoreError> {
+pub(crate) fn count_all_waiting(connection: &Connection) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM tasks WHERE state = 'pending-approval'";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
 /// How many tasks there are in each state, those in none left out. It is counted in an index.
-pub(crate) fn counts(connection: &Connection) -> Result<Vec<(State, u64)>, StoreError> {
+pub(crate) fn count_by_state(connection: &Connection) -> Result<Vec<(TaskState, u64)>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?;
     let rows = statement.query_map([], |row| Ok((from_plain(0, row.get_ref(0)?.as_str()?)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -289,7 +301,7 @@ pub(crate) fn counts(connection: &Connection) -> Result<Vec<(State, u64)>, Store
 
 /// Tasks, the newest first, without results and errors; fewer than asked for where their calls are so long
 /// that more would not fit in one answer.
-pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, StoreError> {
+pub(crate) fn list_tasks(connection: &Connection, which: &TaskFilter) -> Result<Vec<Task>, StoreError> {
     // What is not asked for stands in no condition: each has an index that fits.
     let condition = match (&which.principal, which.state) {
         (None, None) => "?1 IS NULL AND ?2 IS NULL",
@@ -299,21 +311,21 @@ pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, 
     };
     let after = if which.after.is_some() { "(asked, id) < (?4, ?5)" } else { "?4 IS NULL AND ?5 IS NULL" };
     let sql = format!(
-        "SELECT {HEADS} FROM tasks WHERE {condition} AND {after} ORDER BY asked DESC, id DESC LIMIT ?3"
+        "SELECT {TASK_SUMMARY_COLUMNS} FROM tasks WHERE {condition} AND {after} ORDER BY asked DESC, id DESC LIMIT ?3"
     );
     let principal = which.principal.as_ref().map(Principal::as_str);
-    let state = which.state.map(State::as_str);
+    let state = which.state.map(TaskState::as_str);
     let mut statement = connection.prepare_cached(&sql)?;
-    let after = which.after.map(|place| (nanos(place.asked), place.id.to_string()));
+    let after = which.after.map(|place| (to_nanos(place.asked), place.id.to_string()));
     let (asked, id) = after.unzip();
     let mut rows = statement.query(params![principal, state, which.limit, asked, id])?;
     let mut found = Vec::new();
     let mut length = 0;
     while let Some(row) = rows.next()? {
-        let mut task = task(row)?;
-        task.votes = votes::of(connection, task.id)?;
+        let mut task = task_from_row(row)?;
+        task.votes = votes::votes_of_task(connection, task.id)?;
         length += task.call.params.get().get().len();
-        if length > LIST_MOST && !found.is_empty() {
+        if length > MAX_LIST_BYTES && !found.is_empty() {
             break;
         }
         found.push(task);
@@ -321,8 +333,11 @@ pub(crate) fn list(connection: &Connection, which: &Which) -> Result<Vec<Task>, 
     Ok(found)
 }
 
-/// The tasks whose ids begin or end with `part`, in any case, [`FOUND_MOST`] at most.
-pub(crate) fn find(connection: &Connection, part: &str) -> Result<Vec<(TaskId, State)>, StoreError> {
+/// The tasks whose ids begin or end with `part`, in any case, [`MAX_FOUND`] at most.
+pub(crate) fn find_by_id_part(
+    connection: &Connection,
+    part: &str,
+) -> Result<Vec<(TaskId, TaskState)>, StoreError> {
     if part.is_empty() || !part.bytes().all(|letter| letter.is_ascii_hexdigit() || letter == b'-') {
         return Ok(Vec::new());
     }
@@ -330,29 +345,29 @@ pub(crate) fn find(connection: &Connection, part: &str) -> Result<Vec<(TaskId, S
     let sql = "SELECT id, state FROM tasks WHERE id IN
         (SELECT id FROM tasks WHERE id LIKE ?1 || '%' OR id LIKE '%' || ?1 LIMIT ?2)";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![part, FOUND_MOST], |row| {
+    let rows = statement.query_map(params![part, MAX_FOUND], |row| {
         Ok((from_plain(0, row.get_ref(0)?.as_str()?)?, from_plain(1, row.get_ref(1)?.as_str()?)?))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The ids of tasks in a state, the one that has to move first coming first.
-pub(crate) fn ids(connection: &Connection, state: State) -> Result<Vec<TaskId>, StoreError> {
-    ids_of(connection, "SELECT id FROM tasks WHERE state = ?1 ORDER BY expires, id", [&state.as_str()])
+pub(crate) fn ids_in_state(connection: &Connection, state: TaskState) -> Result<Vec<TaskId>, StoreError> {
+    query_ids(connection, "SELECT id FROM tasks WHERE state = ?1 ORDER BY expires, id", [&state.as_str()])
 }
 
 /// The ids of tasks that have expired, as [`is_over`] tells, and are not marked so.
-pub(crate) fn due(connection: &Connection, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+pub(crate) fn due_ids(connection: &Connection, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
     let sql = "SELECT id FROM tasks WHERE state IN ('pending-approval', 'approved')
                AND (expires <= ?1 OR changed > ?2)";
-    ids_of(connection, sql, [&nanos(now), &nanos(latest(now))])
+    query_ids(connection, sql, [&to_nanos(now), &to_nanos(latest_plausible(now))])
 }
 
 /// Removes tasks that ended before `before`, and tells how many.
-pub(crate) fn prune(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
+pub(crate) fn prune_ended(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
     let open = "'pending-approval', 'approved', 'executing'";
     let sql = format!("DELETE FROM tasks WHERE state NOT IN ({open}) AND changed < ?1");
-    Ok(connection.execute(&sql, [nanos(before)])?)
+    Ok(connection.execute(&sql, [to_nanos(before)])?)
 }
 
 /// When the next task expires.
@@ -363,13 +378,13 @@ pub(crate) fn next_expiry(connection: &Connection) -> Result<Option<Timestamp>, 
         .query_row([], |row| row.get::<_, Option<i64>>(0)?.map(|at| from_nanos(0, at)).transpose())?)
 }
 
-fn ids_of(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<TaskId>, StoreError> {
+fn query_ids(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<TaskId>, StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params, |row| from_plain(0, row.get_ref(0)?.as_str()?))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
+fn task_from_row(row: &Row<'_>) -> rusqlite::Result<Task> {
     let raw = |column: usize| -> rusqlite::Result<Option<Fake<RawJson>>> {
         row.get_ref(column)?.as_str_or_null()?.map(|text| from_json(column, text)).transpose()
     };
@@ -378,7 +393,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         state: from_plain(1, row.get_ref(1)?.as_str()?)?,
         call: from_json(2, row.get_ref(2)?.as_str()?)?,
         decision: from_json(3, row.get_ref(3)?.as_str()?)?,
-        origin: Origin {
+        origin: CallOrigin {
             principal: from_plain(4, row.get_ref(4)?.as_str()?)?,
             session: from_plain(5, row.get_ref(5)?.as_str()?)?,
             agent_session: None,

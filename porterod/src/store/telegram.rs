@@ -6,25 +6,28 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::StoreError;
-use super::text::nanos;
+use super::columns::to_nanos;
 
 /// How long the numbers of updates are kept; Telegram itself keeps what is not confirmed for a day.
-const HANDLED_KEPT: SignedDuration = SignedDuration::from_hours(24 * 14);
+const HANDLED_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 14);
 /// How long it is known which messages were sent.
-const SENT_KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
+const SENT_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// How often a group is followed from one number to the next.
 const MAX_MOVES: usize = 8;
 
 /// Which bot, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Where {
+pub(crate) struct BotKey {
     pub(crate) bot: i64,
     pub(crate) address: String,
 }
 
 /// The person that is paired with this bot at this address: user and chat.
-pub(crate) fn person(connection: &Connection, place: &Where) -> Result<Option<(i64, i64)>, StoreError> {
+pub(crate) fn paired_person(
+    connection: &Connection,
+    place: &BotKey,
+) -> Result<Option<(i64, i64)>, StoreError> {
     let sql = "SELECT user, chat FROM telegram_person WHERE bot = ?1 AND address = ?2";
     let found =
         connection.query_row(sql, params![place.bot, place.address], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -33,9 +36,9 @@ pub(crate) fn person(connection: &Connection, place: &Where) -> Result<Option<(i
 
 /// Pairs a person, unless one is paired with this bot already. A pairing with another bot, or at another
 /// address, makes room.
-pub(crate) fn pair(
+pub(crate) fn store_pairing(
     connection: &Connection,
-    place: &Where,
+    place: &BotKey,
     (user, chat): (i64, i64),
     now: Timestamp,
 ) -> Result<bool, StoreError> {
@@ -43,13 +46,13 @@ pub(crate) fn pair(
         "INSERT INTO telegram_person (only, bot, address, user, chat, made) VALUES (1, ?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET bot = ?1, address = ?2, user = ?3, chat = ?4, made = ?5
          WHERE bot IS NOT ?1 OR address IS NOT ?2",
-        params![place.bot, place.address, user, chat, nanos(now)],
+        params![place.bot, place.address, user, chat, to_nanos(now)],
     )?;
     Ok(changed == 1)
 }
 
 /// Ends a pairing, with whatever bot. Whether there was one.
-pub(crate) fn unpair(connection: &Connection) -> Result<bool, StoreError> {
+pub(crate) fn delete_pairing(connection: &Connection) -> Result<bool, StoreError> {
     Ok(connection.execute("DELETE FROM telegram_person", [])? == 1)
 }
 
@@ -68,7 +71,7 @@ pub(crate) fn current_chat(connection: &Connection, bot: i64, chat: i64) -> Resu
 }
 
 /// Notes that a group became a supergroup. What a terminal asks there, and how that ended, is shown in the new chat.
-pub(crate) fn keep_move(
+pub(crate) fn store_move(
     connection: &Connection,
     bot: i64,
     (chat, became): (i64, i64),
@@ -79,7 +82,7 @@ pub(crate) fn keep_move(
     connection.execute(
         "INSERT INTO telegram_moves (bot, chat, became, at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET became = ?3, at = ?4",
-        params![bot, chat, became, nanos(now)],
+        params![bot, chat, became, to_nanos(now)],
     )?;
     let sql = "UPDATE telegram_consents SET chat = ?3 WHERE bot = ?1 AND chat = ?2 AND drawn = 0";
     connection.execute(sql, [bot, chat, became])?;
@@ -87,7 +90,7 @@ pub(crate) fn keep_move(
 }
 
 /// Notes that an update is dealt with. False when it was before.
-pub(crate) fn handle(
+pub(crate) fn mark_handled(
     connection: &Connection,
     bot: i64,
     number: i64,
@@ -95,7 +98,7 @@ pub(crate) fn handle(
 ) -> Result<bool, StoreError> {
     let changed = connection.execute(
         "INSERT INTO telegram_handled (bot, number, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        params![bot, number, nanos(now)],
+        params![bot, number, to_nanos(now)],
     )?;
     Ok(changed == 1)
 }
@@ -107,7 +110,7 @@ pub(crate) fn is_handled(connection: &Connection, bot: i64, number: i64) -> Resu
 }
 
 /// The message that was sent to a chat for this cause.
-pub(crate) fn sent(
+pub(crate) fn sent_message(
     connection: &Connection,
     bot: i64,
     chat: i64,
@@ -118,7 +121,7 @@ pub(crate) fn sent(
 }
 
 /// Notes what was sent, and for which cause.
-pub(crate) fn keep_sent(
+pub(crate) fn store_sent(
     connection: &Connection,
     bot: i64,
     (chat, message): (i64, i64),
@@ -128,46 +131,51 @@ pub(crate) fn keep_sent(
     connection.execute(
         "INSERT INTO telegram_sent (bot, chat, cause, message, at) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET message = ?4, at = ?5",
-        params![bot, chat, cause, message, nanos(now)],
+        params![bot, chat, cause, message, to_nanos(now)],
     )?;
     Ok(())
 }
 
 /// What was sent for this cause is in the chat no more.
-pub(crate) fn unsend(connection: &Connection, bot: i64, chat: i64, cause: &str) -> Result<(), StoreError> {
+pub(crate) fn forget_message(
+    connection: &Connection,
+    bot: i64,
+    chat: i64,
+    cause: &str,
+) -> Result<(), StoreError> {
     let sql = "DELETE FROM telegram_sent WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
     connection.execute(sql, params![bot, chat, cause])?;
     Ok(())
 }
 
 /// The menu is about to stand in this chat.
-pub(crate) fn menu_goes(connection: &Connection, bot: i64, chat: i64) -> Result<(), StoreError> {
+pub(crate) fn add_menu(connection: &Connection, bot: i64, chat: i64) -> Result<(), StoreError> {
     let sql = "INSERT INTO telegram_menus (bot, chat) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     connection.execute(sql, params![bot, chat])?;
     Ok(())
 }
 
 /// The chats in which the menu may stand.
-pub(crate) fn menus(connection: &Connection, bot: i64) -> Result<Vec<i64>, StoreError> {
+pub(crate) fn menu_chats(connection: &Connection, bot: i64) -> Result<Vec<i64>, StoreError> {
     let mut statement = connection.prepare("SELECT chat FROM telegram_menus WHERE bot = ?1 ORDER BY chat")?;
     let chats = statement.query_map([bot], |row| row.get(0))?;
     Ok(chats.collect::<Result<_, _>>()?)
 }
 
 /// The menu stands in this chat no more.
-pub(crate) fn menu_gone(connection: &Connection, bot: i64, chat: i64) -> Result<(), StoreError> {
+pub(crate) fn remove_menu(connection: &Connection, bot: i64, chat: i64) -> Result<(), StoreError> {
     connection.execute("DELETE FROM telegram_menus WHERE bot = ?1 AND chat = ?2", params![bot, chat])?;
     Ok(())
 }
 
 /// Forgets updates that were dealt with too long ago to come again.
-pub(crate) fn forget_handled(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    connection.execute("DELETE FROM telegram_handled WHERE at < ?1", [nanos(now - HANDLED_KEPT)])?;
+pub(crate) fn prune_handled(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM telegram_handled WHERE at < ?1", [to_nanos(now - HANDLED_RETENTION)])?;
     Ok(())
 }
 
 /// Forgets what was sent too long ago to matter.
-pub(crate) fn forget_sent(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    connection.execute("DELETE FROM telegram_sent WHERE at < ?1", [nanos(now - SENT_KEPT)])?;
+pub(crate) fn prune_sent(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM telegram_sent WHERE at < ?1", [to_nanos(now - SENT_RETENTION)])?;
     Ok(())
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use portero::clock::Moment;
 use portero::names::Principal;
-use portero::policy::{Grant, Limits};
-use portero::task::State;
+use portero::policy::{Grant, GrantLimits};
+use portero::task::TaskState;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Records, Store, StoreError, heads, standing, tasks};
+use super::{Durability, Store, StoreError, checkpoints, overrides, tasks};
 
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -21,24 +21,27 @@ fn place() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-fn open(path: &Path) -> Result<Store, StoreError> {
+fn open_store(path: &Path) -> Result<Store, StoreError> {
     Store::open(path, None, Box::new(|| Ok(())))
 }
 
 /// A store with a rule in it, closed.
-async fn with_a_rule(path: &Path) -> standing::Kept {
-    let store = open(path).unwrap();
-    let mut kept = store.read(standing::load).unwrap();
-    kept.standing.epoch = 1;
+async fn store_with_rule(path: &Path) -> overrides::OverridesRecord {
+    let store = open_store(path).unwrap();
+    let mut kept = store.read(overrides::load_overrides).unwrap();
+    kept.overrides.epoch = 1;
     kept.next_id = 2;
-    kept.standing.rules.push(portero::policy::Rule {
+    kept.overrides.rules.push(portero::policy::PolicyRule {
         id: 1,
         pattern: "mail/*".parse().unwrap(),
         action: portero::policy::Action::Deny,
         made: "2026-11-20T08:00:00.123456789Z".parse().unwrap(),
     });
     let saved = kept.clone();
-    store.write(Records::None, move |store| standing::save(store, &saved)).await.unwrap();
+    store
+        .write(Durability::StoreSynced, move |store| overrides::save_overrides(store, &saved))
+        .await
+        .unwrap();
     kept
 }
 
@@ -47,7 +50,7 @@ async fn with_a_rule(path: &Path) -> standing::Kept {
 fn only_the_user_can_read_the_store() {
     use std::os::unix::fs::PermissionsExt as _;
     let (directory, path) = place();
-    let _store = open(&path).unwrap();
+    let _store = open_store(&path).unwrap();
     for entry in fs::read_dir(directory.path()).unwrap() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
@@ -57,36 +60,45 @@ fn only_the_user_can_read_the_store() {
 #[tokio::test]
 async fn only_what_is_made_again_is_committed_without_a_sync() {
     let (_directory, path) = place();
-    let store = open(&path).unwrap();
-    for records in [Records::Unsynced, Records::None, Records::Unsynced, Records::Synced, Records::None] {
+    let store = open_store(&path).unwrap();
+    for records in [
+        Durability::Unsynced,
+        Durability::StoreSynced,
+        Durability::Unsynced,
+        Durability::AuditSynced,
+        Durability::StoreSynced,
+    ] {
         let how = store.write(records, |store| {
             Ok(store.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?)
         });
         let (normal, full) = (1, 2);
-        assert_eq!(how.await.unwrap(), if records == Records::Unsynced { normal } else { full });
+        assert_eq!(how.await.unwrap(), if records == Durability::Unsynced { normal } else { full });
     }
 }
 
 #[tokio::test]
 async fn what_was_answered_is_there_after_a_crash() {
     let (_directory, path) = place();
-    let store = open(&path).unwrap();
-    let mut kept = store.read(standing::load).unwrap();
-    kept.standing.epoch = 5;
+    let store = open_store(&path).unwrap();
+    let mut kept = store.read(overrides::load_overrides).unwrap();
+    kept.overrides.epoch = 5;
     let saved = kept.clone();
-    store.write(Records::None, move |store| standing::save(store, &saved)).await.unwrap();
+    store
+        .write(Durability::StoreSynced, move |store| overrides::save_overrides(store, &saved))
+        .await
+        .unwrap();
     let (_elsewhere, copy) = place();
     fs::copy(&path, &copy).unwrap();
     fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).unwrap();
-    assert_eq!(open(&copy).unwrap().read(standing::load).unwrap(), kept);
+    assert_eq!(open_store(&copy).unwrap().read(overrides::load_overrides).unwrap(), kept);
     std::mem::forget(store);
-    assert_eq!(open(&path).unwrap().read(standing::load).unwrap(), kept);
+    assert_eq!(open_store(&path).unwrap().read(overrides::load_overrides).unwrap(), kept);
 }
 
 #[tokio::test]
 async fn a_damaged_store_is_an_error_or_says_the_same_and_is_never_empty() {
     let (_directory, path) = place();
-    let kept = with_a_rule(&path).await;
+    let kept = store_with_rule(&path).await;
     let good = fs::read(&path).unwrap();
     let (_elsewhere, damaged) = place();
     let mut errors = 0;
@@ -94,8 +106,8 @@ async fn a_damaged_store_is_an_error_or_says_the_same_and_is_never_empty() {
         let _ = fs::remove_file(damaged.with_extension("db-wal"));
         let _ = fs::remove_file(damaged.with_extension("db-shm"));
         fs::write(&damaged, bytes).unwrap();
-        match open(&damaged) {
-            Ok(store) => assert_eq!(store.read(standing::load).unwrap(), kept, "{what}"),
+        match open_store(&damaged) {
+            Ok(store) => assert_eq!(store.read(overrides::load_overrides).unwrap(), kept, "{what}"),
             Err(StoreError::Corrupt { path, .. }) => {
                 errors += 1;
                 assert!(path.ends_with("portero.db"));
@@ -120,7 +132,7 @@ async fn a_damaged_store_is_an_error_or_says_the_same_and_is_never_empty() {
 fn an_empty_file_is_no_store() {
     let (_directory, path) = place();
     fs::write(&path, "").unwrap();
-    assert!(matches!(open(&path), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(open_store(&path), Err(StoreError::Corrupt { .. })));
     assert_eq!(fs::metadata(&path).unwrap().len(), 0, "it was not touched");
 }
 
@@ -132,16 +144,16 @@ fn another_programs_database_is_left_alone() {
         .execute_batch("CREATE TABLE theirs (a); PRAGMA user_version = 1")
         .unwrap();
     let before = fs::read(&path).unwrap();
-    assert!(matches!(open(&path), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(open_store(&path), Err(StoreError::Corrupt { .. })));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[test]
 fn a_newer_store_is_left_alone() {
     let (_directory, path) = place();
-    drop(open(&path).unwrap());
+    drop(open_store(&path).unwrap());
     Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
-    assert!(matches!(open(&path), Err(StoreError::Newer { found: 99, .. })));
+    assert!(matches!(open_store(&path), Err(StoreError::Newer { found: 99, .. })));
 }
 
 #[test]
@@ -159,21 +171,21 @@ fn a_store_that_is_gone_does_not_begin_anew_while_something_remembers_it() {
 fn half_a_store_from_a_crash_while_it_was_made_does_not_matter() {
     let (directory, path) = place();
     fs::write(directory.path().join("portero.db.new"), "half").unwrap();
-    assert!(open(&path).is_ok());
+    assert!(open_store(&path).is_ok());
 }
 
 #[test]
 fn a_missing_trigger_is_damage() {
     let (_directory, path) = place();
-    drop(open(&path).unwrap());
+    drop(open_store(&path).unwrap());
     Connection::open(&path).unwrap().execute_batch("DROP TRIGGER tasks_steps").unwrap();
-    assert!(matches!(open(&path), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(open_store(&path), Err(StoreError::Corrupt { .. })));
 }
 
 #[tokio::test]
 async fn a_change_that_fails_leaves_its_neighbours_alone() {
     let (_directory, path) = place();
-    let store = open(&path).unwrap();
+    let store = open_store(&path).unwrap();
     let epoch = |to: i64| {
         move |store: &Connection| -> Result<(), StoreError> {
             store.execute("UPDATE meta SET epoch = ?1", [to])?;
@@ -185,9 +197,11 @@ async fn a_change_that_fails_leaves_its_neighbours_alone() {
         Err(StoreError::Refused("no".to_owned()))
     };
     let (one, two, three) = tokio::join!(
-        store.write(Records::None, epoch(3)),
-        store.write(Records::None, fails),
-        store.write(Records::None, |store| Ok(store.execute("UPDATE meta SET epoch = epoch + 1", [])?)),
+        store.write(Durability::StoreSynced, epoch(3)),
+        store.write(Durability::StoreSynced, fails),
+        store.write(Durability::StoreSynced, |store| Ok(
+            store.execute("UPDATE meta SET epoch = epoch + 1", [])?
+        )),
     );
     assert_eq!((one, two, three), (Ok(()), Err(StoreError::Refused("no".to_owned())), Ok(1)));
     let found: (i64, i64) = store
@@ -205,23 +219,23 @@ async fn without_its_record_a_change_is_undone() {
     let full = || Err(std::io::Error::other("no space"));
     let store = Store::open(&path, None, Box::new(full)).unwrap();
     let change = |store: &Connection| Ok(store.execute("UPDATE meta SET next_id = 77", [])?);
-    assert!(matches!(store.write(Records::Synced, change).await, Err(StoreError::Audit(_))));
+    assert!(matches!(store.write(Durability::AuditSynced, change).await, Err(StoreError::Audit(_))));
     let next: i64 = store
         .read(move |store| Ok(store.query_row("SELECT next_id FROM meta", [], |row| row.get(0))?))
         .unwrap();
     assert_eq!(next, 1);
-    assert_eq!(store.write(Records::None, change).await, Ok(1));
+    assert_eq!(store.write(Durability::StoreSynced, change).await, Ok(1));
 }
 
-/// The condition of the trigger, as [`State::may_become`] has it.
-fn steps() -> String {
-    let lines: Vec<_> = State::ALL
+/// The condition of the trigger, as [`TaskState::may_become`] has it.
+fn allowed_transitions() -> String {
+    let lines: Vec<_> = TaskState::ALL
         .into_iter()
         .filter(|state| !state.is_final())
         .map(|from| {
-            let next: Vec<_> = State::ALL
+            let next: Vec<_> = TaskState::ALL
                 .into_iter()
-                .filter(|to| from.may_become(*to))
+                .filter(|to| from.can_transition_to(*to))
                 .map(|to| format!("'{to}'"))
                 .collect();
             format!("(OLD.state = '{from}' AND NEW.state IN ({}))", next.join(", "))
@@ -233,44 +247,52 @@ fn steps() -> String {
 #[test]
 fn the_trigger_and_the_state_machine_say_the_same() {
     let (_directory, path) = place();
-    let store = open(&path).unwrap();
+    let store = open_store(&path).unwrap();
     let sql: String = store
         .read(move |store| {
             let sql = "SELECT sql FROM sqlite_schema WHERE name = 'tasks_steps'";
             Ok(store.query_row(sql, [], |row| row.get(0))?)
         })
         .unwrap();
-    assert!(sql.contains(&format!("WHEN NOT (\n    {}\n)", steps())), "the trigger must read:\n{}", steps());
+    assert!(
+        sql.contains(&format!("WHEN NOT (\n    {}\n)", allowed_transitions())),
+        "the trigger must read:\n{}",
+        allowed_transitions()
+    );
 }
 
 #[test]
 fn no_step_but_those_of_the_state_machine_can_be_stored() {
     let (_directory, path) = place();
-    drop(open(&path).unwrap());
+    drop(open_store(&path).unwrap());
     let connection = Connection::open(&path).unwrap();
-    for from in State::ALL {
-        for to in State::ALL {
+    for from in TaskState::ALL {
+        for to in TaskState::ALL {
             connection.execute_batch("BEGIN").unwrap();
             insert(&connection, "pending-approval").unwrap();
-            for state in way_to(from) {
+            for state in path_to_state(from) {
                 update(&connection, state.as_str()).unwrap();
             }
-            assert_eq!(update(&connection, to.as_str()).is_ok(), from.may_become(to), "{from} to {to}");
+            assert_eq!(
+                update(&connection, to.as_str()).is_ok(),
+                from.can_transition_to(to),
+                "{from} to {to}"
+            );
             connection.execute_batch("ROLLBACK").unwrap();
         }
         connection.execute_batch("BEGIN").unwrap();
-        assert_eq!(insert(&connection, from.as_str()).is_ok(), from == State::PendingApproval);
+        assert_eq!(insert(&connection, from.as_str()).is_ok(), from == TaskState::PendingApproval);
         connection.execute_batch("ROLLBACK").unwrap();
     }
 }
 
-fn way_to(state: State) -> Vec<State> {
+fn path_to_state(state: TaskState) -> Vec<TaskState> {
     match state {
-        State::PendingApproval => vec![],
-        State::Approved | State::Denied | State::Expired | State::Cancelled => vec![state],
-        State::Executing => vec![State::Approved, state],
-        State::Completed | State::Failed | State::Interrupted => {
-            vec![State::Approved, State::Executing, state]
+        TaskState::PendingApproval => vec![],
+        TaskState::Approved | TaskState::Denied | TaskState::Expired | TaskState::Cancelled => vec![state],
+        TaskState::Executing => vec![TaskState::Approved, state],
+        TaskState::Completed | TaskState::Failed | TaskState::Interrupted => {
+            vec![TaskState::Approved, TaskState::Executing, state]
         }
     }
 }
@@ -291,7 +313,7 @@ fn update(connection: &Connection, state: &str) -> rusqlite::Result<usize> {
 #[test]
 fn what_a_task_asks_cannot_change_and_an_open_task_cannot_go() {
     let (_directory, path) = place();
-    drop(open(&path).unwrap());
+    drop(open_store(&path).unwrap());
     let connection = Connection::open(&path).unwrap();
     insert(&connection, "pending-approval").unwrap();
     let columns =
@@ -312,34 +334,37 @@ fn what_a_task_asks_cannot_change_and_an_open_task_cannot_go() {
 async fn a_store_of_version_1_is_read_and_written() {
     let (_directory, path) = place();
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store-1.db"), &path).unwrap();
-    let store = open(&path).unwrap();
-    let kept = store.read(standing::load).unwrap();
-    let patterns: Vec<_> = kept.standing.rules.iter().map(|rule| rule.pattern.to_string()).collect();
-    assert_eq!((kept.standing.epoch, kept.next_id), (3, 4));
+    let store = open_store(&path).unwrap();
+    let kept = store.read(overrides::load_overrides).unwrap();
+    let patterns: Vec<_> = kept.overrides.rules.iter().map(|rule| rule.pattern.to_string()).collect();
+    assert_eq!((kept.overrides.epoch, kept.next_id), (3, 4));
     assert_eq!(patterns, ["mail/delete*", "notes/read"]);
-    assert_eq!(kept.standing.grants[0].millis, 24 * 3600 * 1000);
+    assert_eq!(kept.overrides.grants[0].millis, 24 * 3600 * 1000);
     let passphrase = store.read(super::passphrase::load).unwrap().unwrap();
     assert_eq!(passphrase.first_by, "terminal pid 1");
-    let all = tasks::Which { limit: 100, ..tasks::Which::default() };
+    let all = tasks::TaskFilter { limit: 100, ..tasks::TaskFilter::default() };
     let mut states: Vec<_> = store
-        .read(move |store| tasks::list(store, &all))
+        .read(move |store| tasks::list_tasks(store, &all))
         .unwrap()
         .iter()
         .map(|task| task.state.as_str())
         .collect();
     states.sort_unstable();
     assert_eq!(states, ["approved", "completed", "denied", "executing", "pending-approval"]);
-    let done = store.read(move |store| tasks::ids(store, State::Completed)).unwrap()[0];
-    let done = store.read(move |store| tasks::get(store, done, None)).unwrap().unwrap();
+    let done = store.read(move |store| tasks::ids_in_state(store, TaskState::Completed)).unwrap()[0];
+    let done = store.read(move |store| tasks::get_task(store, done, None)).unwrap().unwrap();
     assert_eq!(done.result.unwrap().get().get(), r#"{"n":1.10}"#);
     let mut next = kept.clone();
-    next.standing.epoch += 1;
-    store.write(Records::None, move |store| standing::save(store, &next)).await.unwrap();
-    assert_eq!(store.read(heads::list).unwrap(), []);
-    let head = first("a.jsonl");
+    next.overrides.epoch += 1;
+    store.write(Durability::StoreSynced, move |store| overrides::save_overrides(store, &next)).await.unwrap();
+    assert_eq!(store.read(checkpoints::list_checkpoints).unwrap(), []);
+    let head = first_checkpoint("a.jsonl");
     let kept = head.clone();
-    store.write(Records::None, move |store| heads::keep(store, &kept)).await.unwrap();
-    assert_eq!(store.read(heads::list).unwrap(), [head]);
+    store
+        .write(Durability::StoreSynced, move |store| checkpoints::save_checkpoint(store, &kept))
+        .await
+        .unwrap();
+    assert_eq!(store.read(checkpoints::list_checkpoints).unwrap(), [head]);
 }
 
 /// What version 2 made of `store-1.db`, with a head in it.
@@ -347,17 +372,20 @@ async fn a_store_of_version_1_is_read_and_written() {
 async fn a_store_of_version_2_keeps_its_grants_and_takes_limited_ones() {
     let (_directory, path) = place();
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store-2.db"), &path).unwrap();
-    let store = open(&path).unwrap();
-    let mut kept = store.read(standing::load).unwrap();
-    assert_eq!((kept.standing.rules.len(), kept.standing.grants.len()), (2, 1));
-    assert!(kept.standing.grants[0].limits.is_none() && kept.standing.grants[0].used == 0);
-    assert_eq!(store.read(heads::list).unwrap()[0].seq, 5);
-    kept.standing.epoch += 1;
-    kept.standing.grants.push(limited(&kept.standing.grants[0]));
+    let store = open_store(&path).unwrap();
+    let mut kept = store.read(overrides::load_overrides).unwrap();
+    assert_eq!((kept.overrides.rules.len(), kept.overrides.grants.len()), (2, 1));
+    assert!(kept.overrides.grants[0].limits.is_none() && kept.overrides.grants[0].used == 0);
+    assert_eq!(store.read(checkpoints::list_checkpoints).unwrap()[0].seq, 5);
+    kept.overrides.epoch += 1;
+    kept.overrides.grants.push(limited(&kept.overrides.grants[0]));
     let saved = kept.clone();
-    store.write(Records::None, move |store| standing::save(store, &saved)).await.unwrap();
+    store
+        .write(Durability::StoreSynced, move |store| overrides::save_overrides(store, &saved))
+        .await
+        .unwrap();
     drop(store);
-    assert_eq!(open(&path).unwrap().read(standing::load).unwrap(), kept);
+    assert_eq!(open_store(&path).unwrap().read(overrides::load_overrides).unwrap(), kept);
 }
 
 fn grant() -> Grant {
@@ -367,17 +395,17 @@ fn grant() -> Grant {
         made: Moment { wall: "2026-11-20T08:00:00Z".parse().unwrap(), boot: Duration::from_secs(5) },
         boot_id: "boot".to_owned(),
         millis: 1000,
-        limits: Limits::default(),
+        limits: GrantLimits::default(),
         used: 0,
     }
 }
 
 /// A grant with every limit that there is.
 fn limited(like: &Grant) -> Grant {
-    let limits = Limits {
+    let limits = GrantLimits {
         session: "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f".parse().ok(),
         agent_session: "claude-1".parse().ok(),
-        project: Some(Principal::of_project("/home/me/site".as_ref())),
+        project: Some(Principal::from_project("/home/me/site".as_ref())),
         uses: NonZeroU32::new(10),
     };
     Grant { id: 90, limits, used: 4, ..like.clone() }
@@ -386,21 +414,28 @@ fn limited(like: &Grant) -> Grant {
 #[tokio::test]
 async fn every_limit_of_a_grant_is_kept_and_a_changed_one_is_damage() {
     let (_directory, path) = place();
-    let mut kept = with_a_rule(&path).await;
-    let store = open(&path).unwrap();
-    kept.standing.epoch += 1;
-    kept.standing.grants.push(limited(&grant()));
+    let mut kept = store_with_rule(&path).await;
+    let store = open_store(&path).unwrap();
+    kept.overrides.epoch += 1;
+    kept.overrides.grants.push(limited(&grant()));
     let saved = kept.clone();
-    store.write(Records::None, move |store| standing::save(store, &saved)).await.unwrap();
-    assert_eq!(store.read(standing::load).unwrap(), kept);
-    store.write(Records::None, |store| standing::consume(store, 90, 5)).await.unwrap();
-    assert_eq!(store.read(standing::load).unwrap().standing.grants[0].used, 5);
+    store
+        .write(Durability::StoreSynced, move |store| overrides::save_overrides(store, &saved))
+        .await
+        .unwrap();
+    assert_eq!(store.read(overrides::load_overrides).unwrap(), kept);
+    store.write(Durability::StoreSynced, |store| overrides::set_grant_used(store, 90, 5)).await.unwrap();
+    assert_eq!(store.read(overrides::load_overrides).unwrap().overrides.grants[0].used, 5);
     for (id, used) in [(90, 5), (90, 4), (7, 1)] {
-        let refused = store.write(Records::None, move |store| standing::consume(store, id, used)).await;
+        let refused = store
+            .write(Durability::StoreSynced, move |store| overrides::set_grant_used(store, id, used))
+            .await;
         assert!(matches!(refused, Err(StoreError::Refused(_))), "{id} {used}");
     }
-    store.write(Records::None, |store| standing::consume(store, 90, 10)).await.unwrap();
-    assert!(store.write(Records::None, |store| standing::consume(store, 90, 11)).await.is_err());
+    store.write(Durability::StoreSynced, |store| overrides::set_grant_used(store, 90, 10)).await.unwrap();
+    assert!(
+        store.write(Durability::StoreSynced, |store| overrides::set_grant_used(store, 90, 11)).await.is_err()
+    );
     drop(store);
     // What the trigger does not refuse, the digest finds.
     let connection = Connection::open(&path).unwrap();
@@ -410,7 +445,7 @@ async fn every_limit_of_a_grant_is_kept_and_a_changed_one_is_damage() {
     connection.execute_batch("DROP TRIGGER grants_only_used_up").unwrap();
     for column in ["session = NULL", "agent_session = NULL", "project = NULL", "uses = 99", "used = 3"] {
         connection.execute_batch(&format!("BEGIN; UPDATE grants SET {column}")).unwrap();
-        let loaded = standing::load(&connection);
+        let loaded = overrides::load_overrides(&connection);
         assert!(matches!(loaded, Err(StoreError::Corrupt { .. })), "{column}");
         connection.execute_batch("ROLLBACK").unwrap();
     }
@@ -419,19 +454,20 @@ async fn every_limit_of_a_grant_is_kept_and_a_changed_one_is_damage() {
 #[test]
 fn a_head_only_grows_and_a_problem_stays() {
     let (_directory, path) = place();
-    drop(open(&path).unwrap());
+    drop(open_store(&path).unwrap());
     let connection = Connection::open(&path).unwrap();
-    let head = |seq| portero::audit::Head { seq, length: seq * 100, ..first("a.jsonl") };
-    let kept = || heads::get(&connection, "a.jsonl").unwrap().unwrap();
-    heads::keep(&connection, &head(5)).unwrap();
-    heads::keep(&connection, &head(4)).unwrap();
+    let head =
+        |seq| portero::audit::SegmentCheckpoint { seq, length: seq * 100, ..first_checkpoint("a.jsonl") };
+    let kept = || checkpoints::get_checkpoint(&connection, "a.jsonl").unwrap().unwrap();
+    checkpoints::save_checkpoint(&connection, &head(5)).unwrap();
+    checkpoints::save_checkpoint(&connection, &head(4)).unwrap();
     assert_eq!(kept(), head(5));
     for change in ["seq = 4", "length = 1", "segment = 'b.jsonl'"] {
         assert!(connection.execute(&format!("UPDATE heads SET {change}"), []).is_err(), "{change}");
     }
-    assert!(heads::fault(&connection, &head(5), "it was cut").unwrap());
-    assert!(!heads::fault(&connection, &head(5), "other").unwrap());
-    heads::keep(&connection, &head(6)).unwrap();
+    assert!(checkpoints::record_problem(&connection, &head(5), "it was cut").unwrap());
+    assert!(!checkpoints::record_problem(&connection, &head(5), "other").unwrap());
+    checkpoints::save_checkpoint(&connection, &head(6)).unwrap();
     assert_eq!((kept().seq, kept().problem.as_deref()), (6, Some("it was cut")));
     assert!(connection.execute("UPDATE heads SET problem = NULL", []).is_err());
 }
@@ -439,14 +475,14 @@ fn a_head_only_grows_and_a_problem_stays() {
 #[test]
 fn a_head_is_marked_as_removed_once_and_only_while_it_has_no_problem() {
     let (_directory, path) = place();
-    drop(open(&path).unwrap());
+    drop(open_store(&path).unwrap());
     let connection = Connection::open(&path).unwrap();
     let at = |text: &str| text.parse().unwrap();
-    let whole = portero::audit::Head { seq: 5, length: 500, ..first("a.jsonl") };
-    heads::keep(&connection, &whole).unwrap();
-    assert!(heads::remove(&connection, &whole, at("2026-11-20T08:00:00Z")).unwrap());
-    assert!(!heads::remove(&connection, &whole, at("2026-11-21T08:00:00Z")).unwrap());
-    let removed = heads::get(&connection, "a.jsonl").unwrap().unwrap().removed;
+    let whole = portero::audit::SegmentCheckpoint { seq: 5, length: 500, ..first_checkpoint("a.jsonl") };
+    checkpoints::save_checkpoint(&connection, &whole).unwrap();
+    assert!(checkpoints::mark_removed(&connection, &whole, at("2026-11-20T08:00:00Z")).unwrap());
+    assert!(!checkpoints::mark_removed(&connection, &whole, at("2026-11-21T08:00:00Z")).unwrap());
+    let removed = checkpoints::get_checkpoint(&connection, "a.jsonl").unwrap().unwrap().removed;
     assert_eq!(removed, Some(at("2026-11-20T08:00:00Z")));
     let changes = [
         "removed = NULL",
@@ -459,15 +495,15 @@ fn a_head_is_marked_as_removed_once_and_only_while_it_has_no_problem() {
     for change in changes {
         assert!(connection.execute(&format!("UPDATE heads SET {change}"), []).is_err(), "{change}");
     }
-    let faulty = portero::audit::Head { seq: 5, length: 500, ..first("b.jsonl") };
-    heads::fault(&connection, &faulty, "it was cut").unwrap();
-    assert!(!heads::remove(&connection, &faulty, at("2026-11-20T08:00:00Z")).unwrap());
+    let faulty = portero::audit::SegmentCheckpoint { seq: 5, length: 500, ..first_checkpoint("b.jsonl") };
+    checkpoints::record_problem(&connection, &faulty, "it was cut").unwrap();
+    assert!(!checkpoints::mark_removed(&connection, &faulty, at("2026-11-20T08:00:00Z")).unwrap());
     assert!(connection.execute("UPDATE heads SET removed = 7 WHERE segment = 'b.jsonl'", []).is_err());
     let insert = "INSERT INTO heads SELECT 'c.jsonl', seq, hash, length, problem, removed FROM heads LIMIT 1";
     assert!(connection.execute(insert, []).is_err(), "what was never known was never removed");
     assert!(connection.execute("DELETE FROM heads", []).is_err());
 }
 
-fn first(segment: &str) -> portero::audit::Head {
-    portero::audit::Head::first(segment).unwrap()
+fn first_checkpoint(segment: &str) -> portero::audit::SegmentCheckpoint {
+    portero::audit::SegmentCheckpoint::before_first(segment).unwrap()
 }

@@ -9,16 +9,16 @@ use portero::names::Principal;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::StoreError;
-use super::cards::Chat;
-use super::text::nanos;
+use super::cards::BotChat;
+use super::columns::to_nanos;
 
 /// How many topics a group gets; whoever starts sessions chooses their projects.
-const MOST: usize = 100;
+const MAX_TOPICS: usize = 100;
 
 /// The topic of a project, if it has one.
-pub(crate) fn topic(
+pub(crate) fn find_topic(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     project: &Principal,
 ) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT topic FROM telegram_topics WHERE bot = ?1 AND chat = ?2 AND project = ?3";
@@ -29,21 +29,21 @@ pub(crate) fn topic(
 }
 
 /// The topics of all projects that have one.
-pub(crate) fn all(connection: &Connection, at: Chat) -> Result<Vec<(Principal, i64)>, StoreError> {
+pub(crate) fn list_topics(connection: &Connection, at: BotChat) -> Result<Vec<(Principal, i64)>, StoreError> {
     let sql = "SELECT project, topic FROM telegram_topics WHERE bot = ?1 AND chat = ?2 AND topic IS NOT NULL";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![at.bot, at.chat], |row| {
         let project: String = row.get(0)?;
-        Ok((Principal::of_project(Path::new(&project)), row.get(1)?))
+        Ok((Principal::from_project(Path::new(&project)), row.get(1)?))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Keeps a name for a project's topic: this one, or this one with a number where another project has it. None
 /// where there are too many topics already.
-pub(crate) fn name(
+pub(crate) fn reserve_name(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     project: &Principal,
     (wanted, now): (&str, Timestamp),
 ) -> Result<Option<String>, StoreError> {
@@ -54,19 +54,20 @@ pub(crate) fn name(
     if let Some((_, name)) = known.iter().find(|(of, _)| of == project.as_str()) {
         return Ok(Some(name.clone()));
     }
-    let names = (1..=MOST).map(|nth| if nth == 1 { wanted.to_owned() } else { format!("{wanted} ({nth})") });
+    let names =
+        (1..=MAX_TOPICS).map(|nth| if nth == 1 { wanted.to_owned() } else { format!("{wanted} ({nth})") });
     let mut free = names.filter(|name| known.iter().all(|(_, other)| other != name));
-    let Some(name) = free.next().filter(|_| known.len() < MOST) else { return Ok(None) };
+    let Some(name) = free.next().filter(|_| known.len() < MAX_TOPICS) else { return Ok(None) };
     let sql = "INSERT INTO telegram_topics (bot, chat, project, name, made) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let values = params![at.bot, at.chat, project.as_str(), name, nanos(now)];
+    let values = params![at.bot, at.chat, project.as_str(), name, to_nanos(now)];
     connection.prepare_cached(sql)?.execute(values)?;
     Ok(Some(name))
 }
 
 /// Telegram made the topic of a project.
-pub(crate) fn keep(
+pub(crate) fn store_topic(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     project: &Principal,
     topic: i64,
 ) -> Result<(), StoreError> {
@@ -76,9 +77,9 @@ pub(crate) fn keep(
 }
 
 /// The topic of a project is no more. What waited in it is to be sent anew, and so is what makes it (`cause`).
-pub(crate) fn gone(
+pub(crate) fn forget_topic(
     connection: &Connection,
-    at: Chat,
+    at: BotChat,
     project: &Principal,
     (topic, cause): (i64, &str),
 ) -> Result<(), StoreError> {

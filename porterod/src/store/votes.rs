@@ -8,10 +8,10 @@ use portero::task::Task;
 use rusqlite::{Connection, params};
 
 use super::StoreError;
-use super::text::{from_nanos, nanos};
+use super::columns::{from_nanos, to_nanos};
 
 /// Keeps a person's yes to this task, and tells whether it is their first.
-pub(crate) fn put(
+pub(crate) fn record_vote(
     connection: &Connection,
     task: &Task,
     user: u64,
@@ -25,14 +25,18 @@ pub(crate) fn put(
         task.id.to_string(),
         user,
         task.binding,
-        nanos(now)
+        to_nanos(now)
     ])?;
     Ok(changed == 1)
 }
 
 /// Leaves only the votes of these people: by whom a task was settled.
-pub(crate) fn keep(connection: &Connection, task: TaskId, settled: &[Vote]) -> Result<(), StoreError> {
-    for vote in of(connection, task)?.iter().filter(|vote| !settled.contains(vote)) {
+pub(crate) fn retain_votes(
+    connection: &Connection,
+    task: TaskId,
+    settled: &[Vote],
+) -> Result<(), StoreError> {
+    for vote in votes_of_task(connection, task)?.iter().filter(|vote| !settled.contains(vote)) {
         let sql = "DELETE FROM votes WHERE task = ?1 AND user = ?2";
         connection.prepare_cached(sql)?.execute(params![task.to_string(), vote.user.cast_signed()])?;
     }
@@ -40,7 +44,7 @@ pub(crate) fn keep(connection: &Connection, task: TaskId, settled: &[Vote]) -> R
 }
 
 /// Who said yes to a task as it is, in the order in which they did.
-pub(crate) fn of(connection: &Connection, task: TaskId) -> Result<Vec<Vote>, rusqlite::Error> {
+pub(crate) fn votes_of_task(connection: &Connection, task: TaskId) -> Result<Vec<Vote>, rusqlite::Error> {
     let sql =
         "SELECT v.user, v.voted FROM votes AS v JOIN tasks AS t ON t.id = v.task AND t.binding = v.binding
                WHERE v.task = ?1 ORDER BY v.voted, v.user";

@@ -9,12 +9,12 @@ use portero::files::faults;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Barrier, Records, StoreError};
+use super::{CommitBarrier, Durability, StoreError};
 
 /// How many changes may wait; then callers wait.
-const QUEUE: usize = 256;
+const MAX_QUEUED: usize = 256;
 /// How many changes at most go into one transaction.
-const GROUP: usize = 128;
+const MAX_GROUP: usize = 128;
 /// How long a transaction waits for another program that holds the store.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often it looks whether the store is free.
@@ -22,50 +22,54 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs one change, unless the transaction failed already, and gives what to do once it is known whether the
 /// transaction stays.
-type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Finish + Send>;
-type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+type ChangeFn = Box<dyn FnOnce(Result<&Connection, StoreError>) -> FinishFn + Send>;
+type FinishFn = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-struct Job {
-    records: Records,
-    work: Work,
+struct WriteJob {
+    durability: Durability,
+    change: ChangeFn,
 }
 
 /// The handle of the writing thread; dropping it waits for the thread to end.
 #[derive(Debug)]
-pub(super) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
+pub(super) struct StoreWriter {
+    queue: Mutex<Option<mpsc::Sender<WriteJob>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether another program holds the store.
     busy: watch::Receiver<bool>,
 }
 
-impl Writer {
+impl StoreWriter {
     /// `path` is the store's file.
-    pub(super) fn start(connection: Connection, barrier: Barrier, path: PathBuf) -> Result<Self, StoreError> {
-        let (queue, jobs) = mpsc::channel(QUEUE);
+    pub(super) fn start(
+        connection: Connection,
+        barrier: CommitBarrier,
+        path: PathBuf,
+    ) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::channel(MAX_QUEUED);
         let (is_busy, busy) = watch::channel(false);
         // Waiting is done here, where it can be told.
         connection.busy_timeout(Duration::ZERO)?;
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || drain((&connection, &path), jobs, &barrier, &is_busy))
+            .spawn(move || run_writer((&connection, &path), jobs, &barrier, &is_busy))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), busy })
     }
 
     /// Whether another program holds the store, as changes find it.
-    pub(super) fn busy(&self) -> watch::Receiver<bool> {
+    pub(super) fn subscribe_busy(&self) -> watch::Receiver<bool> {
         self.busy.clone()
     }
 
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        records: Records,
+        records: Durability,
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let work: Work = Box::new(move |connection| {
-            let changed = connection.and_then(|connection| in_savepoint(connection, change));
+        let work: ChangeFn = Box::new(move |connection| {
+            let changed = connection.and_then(|connection| run_in_savepoint(connection, change));
             Box::new(move |kept| {
                 // Whoever asked may be gone; the change stays all the same.
                 let _ = answer.send(kept.and(changed));
@@ -73,12 +77,16 @@ impl Writer {
         });
         let ended = || StoreError::Failed("its writer ended".to_owned());
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        queue.ok_or_else(ended)?.send(Job { records, work }).await.map_err(|_| ended())?;
+        queue
+            .ok_or_else(ended)?
+            .send(WriteJob { durability: records, change: work })
+            .await
+            .map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 }
 
-impl Writer {
+impl StoreWriter {
     /// Writes what is queued, closes the connection and returns when that is done.
     pub(super) fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -89,13 +97,13 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for StoreWriter {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-fn in_savepoint<T>(
+fn run_in_savepoint<T>(
     connection: &Connection,
     change: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
@@ -108,19 +116,19 @@ fn in_savepoint<T>(
     }
 }
 
-fn drain(
+fn run_writer(
     (connection, path): (&Connection, &Path),
-    mut jobs: mpsc::Receiver<Job>,
-    barrier: &Barrier,
+    mut jobs: mpsc::Receiver<WriteJob>,
+    barrier: &CommitBarrier,
     is_busy: &watch::Sender<bool>,
 ) {
     let (mut next, mut synced) = (None, true);
     while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
-        let records = first.records;
-        let mut group = vec![first.work];
-        while group.len() < GROUP {
+        let records = first.durability;
+        let mut group = vec![first.change];
+        while group.len() < MAX_GROUP {
             match jobs.try_recv() {
-                Ok(job) if job.records == records => group.push(job.work),
+                Ok(job) if job.durability == records => group.push(job.change),
                 Ok(job) => {
                     next = Some(job);
                     break;
@@ -128,15 +136,15 @@ fn drain(
                 Err(_) => break,
             }
         }
-        let ready = sync_commits(connection, records != Records::Unsynced, &mut synced)
-            .and_then(|()| begin(connection, is_busy));
-        commit((connection, path), group, (records, ready), barrier);
+        let ready = set_commit_sync(connection, records != Durability::Unsynced, &mut synced)
+            .and_then(|()| begin_transaction(connection, is_busy));
+        commit_group((connection, path), group, (records, ready), barrier);
     }
 }
 
 /// Has commits synced from now on, or not: without, the log is synced when it is folded into the file, so that the
 /// file stays whole (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
-fn sync_commits(connection: &Connection, wanted: bool, synced: &mut bool) -> Result<(), StoreError> {
+fn set_commit_sync(connection: &Connection, wanted: bool, synced: &mut bool) -> Result<(), StoreError> {
     if *synced != wanted {
         let how = if wanted { "FULL" } else { "NORMAL" };
         connection.execute_batch(&format!("PRAGMA synchronous = {how}"))?;
@@ -146,7 +154,7 @@ fn sync_commits(connection: &Connection, wanted: bool, synced: &mut bool) -> Res
 }
 
 /// Begins a transaction, once no other program holds the store.
-fn begin(connection: &Connection, is_busy: &watch::Sender<bool>) -> Result<(), StoreError> {
+fn begin_transaction(connection: &Connection, is_busy: &watch::Sender<bool>) -> Result<(), StoreError> {
     let since = Instant::now();
     loop {
         let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
@@ -159,11 +167,11 @@ fn begin(connection: &Connection, is_busy: &watch::Sender<bool>) -> Result<(), S
     }
 }
 
-fn commit(
+fn commit_group(
     (connection, path): (&Connection, &Path),
-    group: Vec<Work>,
-    (records, ready): (Records, Result<(), StoreError>),
-    barrier: &Barrier,
+    group: Vec<ChangeFn>,
+    (records, ready): (Durability, Result<(), StoreError>),
+    barrier: &CommitBarrier,
 ) {
     let mut kept = ready;
     let mut finishes = Vec::with_capacity(group.len());
@@ -174,7 +182,7 @@ fn commit(
             kept = Err(StoreError::Failed("the disk is full or failed".to_owned()));
         }
     }
-    if kept.is_ok() && records == Records::Synced {
+    if kept.is_ok() && records == Durability::AuditSynced {
         kept = barrier().map_err(|error| StoreError::Audit(error.to_string()));
     }
     if kept.is_ok() {

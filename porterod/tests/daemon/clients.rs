@@ -12,21 +12,21 @@ use portero::names::{Principal, SessionId};
 use super::*;
 
 /// How many of them at once.
-const CROWD: usize = 4;
+const CROWD_SIZE: usize = 4;
 /// Within what a normal call is answered beside them, which is less than the daemon waits for one that says nothing; a
 /// change waits for those who do not follow it, once.
-const SOON_ENOUGH: Duration = Duration::from_secs(4);
-const CHANGE_SOON_ENOUGH: Duration = Duration::from_secs(8);
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(4);
+const MAX_CHANGE_TIME: Duration = Duration::from_secs(8);
 
 pub(crate) fn frame(text: &str) -> Vec<u8> {
     [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
 }
 
-pub(crate) fn hello(home: &Home, peer: Peer) -> Vec<u8> {
+pub(crate) fn hello(home: &Home, peer: PeerRole) -> Vec<u8> {
     let hello = Hello {
-        protocol: PROTOCOL,
+        protocol: PROTOCOL_VERSION,
         build: "test".to_owned(),
-        config: home.at("config"),
+        config: home.path_of("config"),
         peer,
         nonce: Nonce::default(),
     };
@@ -34,13 +34,13 @@ pub(crate) fn hello(home: &Home, peer: Peer) -> Vec<u8> {
 }
 
 pub(crate) fn as_session(home: &Home) -> Vec<u8> {
-    let directory = home.at("other");
-    let principal = Principal::of_project(&directory);
-    hello(home, Peer::Session { id: SessionId::fresh(), agent_session: None, principal, directory })
+    let directory = home.path_of("other");
+    let principal = Principal::from_project(&directory);
+    hello(home, PeerRole::Session { id: SessionId::fresh(), agent_session: None, principal, directory })
 }
 
 /// A client that said these bytes, and reads nothing.
-pub(crate) async fn stuck(home: &Home, words: &[u8]) -> UnixStream {
+pub(crate) async fn connect_stuck_client(home: &Home, words: &[u8]) -> UnixStream {
     let mut stream = UnixStream::connect(home.paths().socket()).await.unwrap();
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_socket_passcred(&stream, true).unwrap();
@@ -49,9 +49,9 @@ pub(crate) async fn stuck(home: &Home, words: &[u8]) -> UnixStream {
 }
 
 /// All that the daemon says to it until it hangs up.
-async fn heard(mut stream: UnixStream) -> String {
+async fn read_to_end(mut stream: UnixStream) -> String {
     let mut heard = Vec::new();
-    let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut heard)).await.expect("it is left");
+    let _ = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut heard)).await.expect("it is left");
     String::from_utf8_lossy(&heard).into_owned()
 }
 
@@ -63,16 +63,16 @@ async fn warm_up(session: &Session) {
 }
 
 /// A call of a normal session, and a deny of a person's, which is then in force in that session.
-async fn others_go_on(beside: &str, session: &Session, person: &Terminal) {
+async fn assert_others_served(beside: &str, session: &Session, person: &Terminal) {
     let began = Instant::now();
     let (call, client) = call("common/read", "John Doe");
     let reply = session.request(ForwardCall { call, client, progress: false, log_level: None }).await;
     assert!(matches!(reply, Ok(ForwardedCall::Result(_))), "{beside}: {reply:?}");
-    assert!(began.elapsed() < SOON_ENOUGH, "{beside}: a call took {:?}", began.elapsed());
+    assert!(began.elapsed() < MAX_ANSWER_TIME, "{beside}: a call took {:?}", began.elapsed());
 
     let began = Instant::now();
     let Ok(rule) = person.rule("notes/wait", Action::Deny).await else { panic!("{beside}") };
-    assert!(began.elapsed() < CHANGE_SOON_ENOUGH, "{beside}: a deny took {:?}", began.elapsed());
+    assert!(began.elapsed() < MAX_CHANGE_TIME, "{beside}: a deny took {:?}", began.elapsed());
     let followed = session.standing.borrow().rules.iter().any(|known| known.id == rule.id);
     assert!(followed, "{beside}: it is in force when its command returns");
 }
@@ -81,9 +81,9 @@ async fn others_go_on(beside: &str, session: &Session, person: &Terminal) {
 async fn nobody_waits_for_clients_that_are_stuck_or_speak_nonsense() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     warm_up(&session).await;
-    let terminal = || hello(&home, Peer::Terminal);
+    let terminal = || hello(&home, PeerRole::Terminal);
     let subscribe =
         frame(r#"{"request":{"number":1,"request":{"method":"overrides/subscribe","params":null}}}"#);
     let kinds: [(&str, Vec<u8>, bool); 8] = [
@@ -100,13 +100,13 @@ async fn nobody_waits_for_clients_that_are_stuck_or_speak_nonsense() {
     let mut crowd = Vec::new();
     for (kind, words, is_told) in kinds {
         let mut these = Vec::new();
-        for _ in 0..CROWD {
-            these.push(stuck(&home, &words).await);
+        for _ in 0..CROWD_SIZE {
+            these.push(connect_stuck_client(&home, &words).await);
         }
-        others_go_on(kind, &session, &person).await;
+        assert_others_served(kind, &session, &person).await;
         if is_told {
             for stream in these {
-                let told = heard(stream).await;
+                let told = read_to_end(stream).await;
                 assert!(told.contains("that is no message"), "{kind}: {told}");
             }
         } else {
@@ -121,9 +121,9 @@ async fn nobody_waits_for_clients_that_are_stuck_or_speak_nonsense() {
 async fn a_client_that_asks_without_end_and_reads_nothing_is_held_back_and_then_left() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     warm_up(&session).await;
-    let (read, mut write) = stuck(&home, &hello(&home, Peer::Terminal)).await.into_split();
+    let (read, mut write) = connect_stuck_client(&home, &hello(&home, PeerRole::Terminal)).await.into_split();
     // 40 MB, which nothing between the two takes in.
     let pad = "x".repeat(4_000);
     let asking = tokio::spawn(async move {
@@ -136,10 +136,10 @@ async fn a_client_that_asks_without_end_and_reads_nothing_is_held_back_and_then_
         }
         10_000
     });
-    others_go_on("asks without end", &session, &person).await;
-    let asked = tokio::time::timeout(SOON, asking).await.expect("it is left").unwrap();
+    assert_others_served("asks without end", &session, &person).await;
+    let asked = tokio::time::timeout(TEST_TIMEOUT, asking).await.expect("it is left").unwrap();
     assert!((1..10_000).contains(&asked), "it asked {asked} questions");
-    others_go_on("was left", &session, &person).await;
+    assert_others_served("was left", &session, &person).await;
     drop(read);
     app.shutdown().await;
 }
@@ -148,18 +148,18 @@ async fn a_client_that_asks_without_end_and_reads_nothing_is_held_back_and_then_
 async fn of_a_thousand_connections_so_many_are_let_in_and_the_others_are_told() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     warm_up(&session).await;
     let mut let_in = Vec::new();
     for number in 0..1_000 {
         let hello = Hello {
-            protocol: PROTOCOL,
+            protocol: PROTOCOL_VERSION,
             build: "test".into(),
-            config: home.at("config"),
-            peer: Peer::Terminal,
+            config: home.path_of("config"),
+            peer: PeerRole::Terminal,
             nonce: Nonce::default(),
         };
-        match Client::connect(&home.paths().socket(), hello, None).await {
+        match IpcClient::connect(&home.paths().socket(), hello, None).await {
             Ok(connected) => let_in.push(connected),
             Err(ConnectError::Refused { failure, .. }) => {
                 assert_eq!(failure.kind, FailureKind::Refused);
@@ -170,17 +170,17 @@ async fn of_a_thousand_connections_so_many_are_let_in_and_the_others_are_told() 
         }
     }
     assert_eq!(let_in.len(), 30, "32 with the person and the session, which are of this process too");
-    others_go_on("a thousand connections", &session, &person).await;
+    assert_others_served("a thousand connections", &session, &person).await;
     drop(let_in);
-    until("there is room again", async || {
+    wait_until("there is room again", async || {
         let hello = Hello {
-            protocol: PROTOCOL,
+            protocol: PROTOCOL_VERSION,
             build: "test".into(),
-            config: home.at("config"),
-            peer: Peer::Terminal,
+            config: home.path_of("config"),
+            peer: PeerRole::Terminal,
             nonce: Nonce::default(),
         };
-        Client::connect(&home.paths().socket(), hello, None).await.is_ok()
+        IpcClient::connect(&home.paths().socket(), hello, None).await.is_ok()
     })
     .await;
     app.shutdown().await;

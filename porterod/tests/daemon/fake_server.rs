@@ -1,6 +1,6 @@
 //! A small MCP server: this test program, started a second time.
 //!
-//! It writes each `tools/call` that it gets, with its process id, into the file `RECORD`. One whose role is
+//! It writes each `tools/call` that it gets, with its process id, into the file `RECORD_VARIABLE`. One whose role is
 //! [`TALKATIVE`] has resources and logs too, writes down everything that it gets, and does what a call of `read` says.
 
 use std::io::{BufRead, Write};
@@ -8,21 +8,21 @@ use std::io::{BufRead, Write};
 use serde_json::{Value, json};
 
 /// What makes this program a server.
-pub(crate) const ROLE: &str = "PORTERO_TEST_FAKE_SERVER";
+pub(crate) const ROLE_VARIABLE: &str = "PORTERO_TEST_FAKE_SERVER";
 /// The role of one that says things unasked.
 pub(crate) const TALKATIVE: &str = "talkative";
 /// Where it writes down what it gets.
-pub(crate) const RECORD: &str = "PORTERO_TEST_RECORD";
+pub(crate) const RECORD_VARIABLE: &str = "PORTERO_TEST_RECORD";
 /// The name of one more tool that it lists.
 pub(crate) const MORE: &str = "PORTERO_TEST_MORE";
 /// The resource of a talkative one. A subscription to any other is not answered.
-pub(crate) const MEMO: &str = "memo://1";
+pub(crate) const MEMO_URI: &str = "memo://1";
 
 /// No test: the server's `main`.
 #[test]
 #[expect(clippy::too_many_lines, reason = "one list of what it answers")]
 fn fake_server() {
-    let Ok(role) = std::env::var(ROLE) else { return };
+    let Ok(role) = std::env::var(ROLE_VARIABLE) else { return };
     let is_talkative = role == TALKATIVE;
     let (mut version, mut lists) = (1, true);
     let mut stdout = std::io::stdout().lock();
@@ -35,7 +35,7 @@ fn fake_server() {
         let message: Value = serde_json::from_str(&line.expect("stdin")).expect("JSON");
         let id = &message["id"];
         if is_talkative {
-            record(&message);
+            record_request(&message);
         }
         let result = match message["method"].as_str().unwrap_or_default() {
             _ if id.is_null() => continue,
@@ -53,9 +53,9 @@ fn fake_server() {
                 let description = format!("version {version}");
                 json!({"tools": [{"name": "read", "description": description, "inputSchema": {"type": "object"}}]})
             }
-            "resources/list" if is_talkative => json!({"resources": [{"uri": MEMO, "name": "memo"}]}),
+            "resources/list" if is_talkative => json!({"resources": [{"uri": MEMO_URI, "name": "memo"}]}),
             "resources/templates/list" if is_talkative => json!({"resourceTemplates": []}),
-            "resources/subscribe" if is_talkative && message["params"]["uri"] != MEMO => continue,
+            "resources/subscribe" if is_talkative && message["params"]["uri"] != MEMO_URI => continue,
             "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" if is_talkative => json!({}),
             "tools/call" if is_talkative => {
                 let mut tell = |method: &str, params: Value| {
@@ -67,7 +67,7 @@ fn fake_server() {
                         version += 1;
                         tell("notifications/tools/list_changed", json!({}));
                     }
-                    "update" => tell("notifications/resources/updated", json!({"uri": MEMO})),
+                    "update" => tell("notifications/resources/updated", json!({"uri": MEMO_URI})),
                     _ => {}
                 }
                 json!({"content": []})
@@ -88,7 +88,7 @@ fn fake_server() {
                     let params = json!({"progressToken": token, "progress": 1, "message": "Jane Roe"});
                     say(&json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
                 }
-                record(&message["params"]);
+                record_request(&message["params"]);
                 if message["params"]["name"] == "wait" {
                     continue;
                 }
@@ -122,8 +122,8 @@ fn tool(name: &str) -> Value {
     json!({"name": name, "description": format!("{name}{version} for Jane Roe"), "inputSchema": {"type": "object"}})
 }
 
-fn record(params: &Value) {
-    let path = std::env::var_os(RECORD).expect("where to write");
+fn record_request(params: &Value) {
+    let path = std::env::var_os(RECORD_VARIABLE).expect("where to write");
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("opened");
     let line = json!({"pid": std::process::id(), "params": params});
     // At once, so that a reader sees whole lines.

@@ -4,30 +4,30 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use portero::audit::{Event, Filter};
+use portero::audit::{AuditEvent, RecordFilter};
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::GetOverrides;
 use portero::ipc::requests::sessions::{ConsumeGrant, ForwardCall};
-use portero::ipc::{FailureKind, ForwardedCall, Peer};
+use portero::ipc::{FailureKind, ForwardedCall, PeerRole};
 use portero::names::{Principal, SessionId};
-use portero::policy::{Action, Grant, Limits};
+use portero::policy::{Action, Grant, GrantLimits};
 
 use crate::support::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn uses(count: u32) -> Limits {
-    Limits { uses: NonZeroU32::new(count), ..Limits::default() }
+fn uses(count: u32) -> GrantLimits {
+    GrantLimits { uses: NonZeroU32::new(count), ..GrantLimits::default() }
 }
 
-async fn granted(person: &Terminal, pattern: &str, limits: Limits) -> Grant {
+async fn make_grant(person: &Terminal, pattern: &str, limits: GrantLimits) -> Grant {
     match person.grant_limited(pattern, HOUR, limits).await {
         Ok(grant) => grant,
         other => panic!("{other:?}"),
     }
 }
 
-async fn used(person: &Terminal) -> Vec<u32> {
+async fn uses_by_grant(person: &Terminal) -> Vec<u32> {
     let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
     standing.grants.iter().map(|grant| grant.used).collect()
 }
@@ -37,8 +37,8 @@ async fn of_a_hundred_calls_of_two_sessions_as_many_run_unasked_as_a_grant_has_u
     let home = Home::new();
     let app = home.start().await;
     let (person, one, two) =
-        (home.person().await, home.session("project").await, home.session("other").await);
-    let grant = granted(&person, "common/send", uses(10)).await;
+        (home.terminal_with_passphrase().await, home.session("project").await, home.session("other").await);
+    let grant = make_grant(&person, "common/send", uses(10)).await;
     let forward = async |session: &Session| {
         let (call, client) = call("common/send", "x");
         session.request(ForwardCall { call, client, progress: false, log_level: None }).await
@@ -54,18 +54,18 @@ async fn of_a_hundred_calls_of_two_sessions_as_many_run_unasked_as_a_grant_has_u
     }
     assert_eq!((ran, waits), (10, 90));
     assert_eq!(home.record("common").len(), 10);
-    assert_eq!(used(&person).await, [10]);
+    assert_eq!(uses_by_grant(&person).await, [10]);
     app.shutdown().await;
 
-    let log = portero::audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let log = portero::audit::read_log(&home.paths().audit(), &RecordFilter::default()).unwrap();
     let events = || log.entries.iter().map(|entry| &entry.record.event);
     let by = format!("(grant {})", grant.id);
     let intents =
-        events().filter(|event| matches!(event, Event::Intent { reason, .. } if reason.contains(&by)));
+        events().filter(|event| matches!(event, AuditEvent::Intent { reason, .. } if reason.contains(&by)));
     assert_eq!(intents.count(), 10);
     let told: BTreeSet<_> = events()
         .filter_map(|event| match event {
-            Event::Act { act, about, .. } if act == "use" => Some(about.clone()),
+            AuditEvent::Act { act, about, .. } if act == "use" => Some(about.clone()),
             _ => None,
         })
         .collect();
@@ -77,23 +77,23 @@ async fn of_a_hundred_calls_of_two_sessions_as_many_run_unasked_as_a_grant_has_u
 async fn the_daemon_decides_itself_whether_a_session_gets_a_use() {
     let home = Home::new();
     let app = home.start().await;
-    let person = home.person().await;
-    let directory = home.at("project");
-    let principal = Principal::of_project(&directory);
+    let person = home.terminal_with_passphrase().await;
+    let directory = home.path_of("project");
+    let principal = Principal::from_project(&directory);
     let connect = async |agent: Option<&str>, directory: &str| {
-        let directory = home.at(directory);
-        let principal = Principal::of_project(&directory);
+        let directory = home.path_of(directory);
+        let principal = Principal::from_project(&directory);
         let agent_session = agent.map(|id| id.parse().unwrap());
         let id = SessionId::fresh();
-        home.connect(Peer::Session { id, agent_session, principal, directory }).await
+        home.connect(PeerRole::Session { id, agent_session, principal, directory }).await
     };
     let (mine, _m) = connect(Some("claude-1"), "project").await;
     let (again, _a) = connect(Some("claude-1"), "project").await;
     let (theirs, _t) = connect(Some("claude-2"), "project").await;
     let (elsewhere, _e) = connect(Some("claude-1"), "other").await;
     let agent_session = "claude-1".parse().ok();
-    let limits = Limits { agent_session, project: Some(principal), ..uses(3) };
-    let grant = granted(&person, "notes/*", limits).await.id;
+    let limits = GrantLimits { agent_session, project: Some(principal), ..uses(3) };
+    let grant = make_grant(&person, "notes/*", limits).await.id;
     let consume = |tool: &str| ConsumeGrant { grant, call: call(tool, "x").0 };
 
     for (client, tool, why) in [
@@ -105,14 +105,14 @@ async fn the_daemon_decides_itself_whether_a_session_gets_a_use() {
     ] {
         assert!(client.request(consume(tool)).await.is_err(), "{why}");
     }
-    assert_eq!(used(&person).await, [0]);
+    assert_eq!(uses_by_grant(&person).await, [0]);
     for client in [&mine, &again] {
         assert!(
             client.request(consume("notes/send")).await.is_ok(),
             "the session and the one that came after it"
         );
     }
-    assert_eq!(used(&person).await, [2]);
+    assert_eq!(uses_by_grant(&person).await, [2]);
     let terminal = person.request(consume("notes/send")).await;
     assert!(is_kind(&terminal, FailureKind::Invalid), "a terminal makes no calls: {terminal:?}");
 
@@ -129,14 +129,14 @@ async fn the_daemon_decides_itself_whether_a_session_gets_a_use() {
 async fn what_is_left_of_a_grant_outlives_the_daemon() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
-    let grant = granted(&person, "notes/*", uses(2)).await.id;
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
+    let grant = make_grant(&person, "notes/*", uses(2)).await.id;
     let consume = || ConsumeGrant { grant, call: call("notes/send", "x").0 };
     session.request(consume()).await.unwrap();
     app.shutdown().await;
     let app = home.start().await;
     let (person, session) = (home.terminal().await, home.session("project").await);
-    assert_eq!(used(&person).await, [1]);
+    assert_eq!(uses_by_grant(&person).await, [1]);
     session.request(consume()).await.unwrap();
     assert!(is_kind(&session.request(consume()).await, FailureKind::Refused));
     assert_eq!(person.why("notes/send").await.decision.action, Action::RequireApproval);

@@ -8,18 +8,17 @@ mod fake_server;
 mod grants;
 mod odd_files;
 mod requests;
+mod runnable_check;
 mod several;
 mod shared;
 mod stuck;
 mod support;
 mod totp;
-mod void;
 mod watch;
 
 use std::time::Duration;
 
-use portero::audit::{self, Event, Filter};
-use portero::identity::Nonce;
+use portero::audit::{self, AuditEvent, RecordFilter};
 use portero::ipc::requests::approvals::{ApproveTask, AskAgain, GetTask, ListTasks, RejectTask};
 use portero::ipc::requests::audit::ListHeads;
 use portero::ipc::requests::auth::SetPassphrase;
@@ -32,11 +31,13 @@ use portero::ipc::requests::sessions::{
     CancelTask, CheckTask, ForwardCall, GetServerListing, ListOwnTasks, ReportHead, SubscribeOverrides,
 };
 use portero::ipc::{
-    Challenge, Client, ConnectError, FailureKind, ForwardedCall, Hello, PROTOCOL, Peer, Push, Reaching,
+    Challenge, ConnectError, FailureKind, ForwardedCall, Hello, IpcClient, PROTOCOL_VERSION, PeerRole,
+    PushMessage, Reaching,
 };
 use portero::names::TaskId;
-use portero::policy::{Action, Limits};
-use portero::task::State;
+use portero::policy::{Action, GrantLimits};
+use portero::store_identity::Nonce;
+use portero::task::TaskState;
 use porterod::app::App;
 use support::*;
 
@@ -44,17 +45,17 @@ use support::*;
 async fn what_a_person_approves_runs_once_and_its_result_is_fetched() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, mut session) = (home.person().await, home.session("project").await);
+    let (person, mut session) = (home.terminal_with_passphrase().await, home.session("project").await);
 
     let task = session.submit("notes/send", "to John Doe").await.unwrap();
-    assert_eq!(task.state, State::PendingApproval);
+    assert_eq!(task.state, TaskState::PendingApproval);
     assert!(home.record("notes").is_empty(), "nothing runs before a person said yes");
 
     assert!(person.approve(&task).await.is_ok());
     let done = session.finished(&task).await;
-    assert_eq!(done.state, State::Completed);
+    assert_eq!(done.state, TaskState::Completed);
     assert!(done.result.unwrap().get().get().contains("to John Doe"), "the agent sees the fake");
-    session.hears(|push| is_settled(push, &task, State::Completed)).await;
+    session.wait_for_push(|push| is_settled(push, &task, TaskState::Completed)).await;
 
     assert!(is_kind(&person.approve(&task).await, FailureKind::Refused), "a second yes does nothing");
     let got = home.record("notes");
@@ -85,7 +86,7 @@ async fn what_was_stored_is_shown_by_the_rules_of_today() {
     home.write("replacements.json", &serde_json::json!({"replacements": [replacement]}));
     let terminal = home.terminal().await;
     let shows = async || format!("{:?}", terminal.request(GetTask { task: task.id }).await.unwrap());
-    until("the new rule conceals", async || shows().await.contains("Max Sample")).await;
+    wait_until("the new rule conceals", async || shows().await.contains("Max Sample")).await;
     let list = ListTasks { state: None, after: None, limit: 9 };
     let listed = format!("{:?}", terminal.request(list).await.unwrap());
     let seen = session.request(CheckTask { task: task.id, wait_millis: 0 }).await.unwrap();
@@ -103,11 +104,11 @@ async fn nothing_is_widened_without_the_passphrase() {
     let task = session.submit("notes/send", "x").await.unwrap();
     assert!(is_kind(&terminal.approve(&task).await, FailureKind::Challenge), "none is set");
 
-    let person = home.person().await;
+    let person = home.terminal_with_passphrase().await;
     let wrong = || Challenge::new("guessed, and wrong");
     let minute = 60_000;
     let pattern = || "notes/send".parse().unwrap();
-    let limits = Limits::default();
+    let limits = GrantLimits::default();
     for request in [
         AnyRequest::of(ApproveTask { task: task.id, challenge: wrong() }),
         AnyRequest::of(CreateGrant { pattern: pattern(), millis: minute, limits, challenge: wrong() }),
@@ -133,7 +134,7 @@ async fn nothing_is_widened_without_the_passphrase() {
 async fn every_act_and_every_refused_attempt_is_written_down() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     let wrong = Challenge::new("guessed, and wrong");
     let _ = person.request(ApproveTask { task: task.id, challenge: wrong }).await;
@@ -149,12 +150,12 @@ async fn every_act_and_every_refused_attempt_is_written_down() {
     person.request(StopDaemon).await.unwrap();
     app.shutdown().await;
 
-    let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let log = audit::read_log(&home.paths().audit(), &RecordFilter::default()).unwrap();
     let acts: Vec<_> = log
         .entries
         .iter()
         .filter_map(|entry| match &entry.record.event {
-            Event::Act { act, done, process, .. } => {
+            AuditEvent::Act { act, done, process, .. } => {
                 assert!(process.is_some(), "{act} of nobody");
                 Some((act.as_str(), *done))
             }
@@ -190,7 +191,8 @@ async fn a_deny_is_in_force_in_every_session_when_its_command_returns() {
     }
     let refused = one.submit("notes/send", "x").await;
     assert!(is_kind(&refused, FailureKind::Refused), "{refused:?}");
-    let denies = portero::policy::denies::read(&home.paths().denies(), &home.paths().store()).unwrap();
+    let denies =
+        portero::policy::offline_denies::read(&home.paths().offline_denies(), &home.paths().store()).unwrap();
     assert_eq!(denies.rules.len(), 1, "sessions without the daemon know it too");
     app.shutdown().await;
 }
@@ -204,7 +206,7 @@ async fn a_session_that_does_not_confirm_loses_its_connection() {
     deaf.request(SubscribeOverrides).await.unwrap();
     let hearing = home.session("other").await;
     person.rule("notes/send", Action::Deny).await.unwrap();
-    tokio::time::timeout(SOON, deaf.closed()).await.unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, deaf.wait_until_closed()).await.unwrap();
     assert!(!hearing.client.is_closed());
     app.shutdown().await;
 }
@@ -213,7 +215,7 @@ async fn a_session_that_does_not_confirm_loses_its_connection() {
 async fn a_grant_ends_by_itself_and_by_revoke() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let action = async || person.why("notes/send").await.decision.action;
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
 
@@ -237,7 +239,7 @@ async fn a_grant_ends_by_itself_and_by_revoke() {
 async fn a_grant_longer_than_the_limit_is_refused_with_the_limit() {
     let home = Home::new();
     let app = home.start().await;
-    let person = home.person().await;
+    let person = home.terminal_with_passphrase().await;
     let refused = person.grant("notes/send", Duration::from_secs(25 * 3600)).await.unwrap_err();
     assert_eq!(refused.kind, FailureKind::Refused);
     assert!(refused.message.contains("at most"), "{refused}");
@@ -260,7 +262,7 @@ async fn only_its_principal_sees_a_task() {
     assert_eq!(later.request(check).await.unwrap().id, task.id, "a later session of the project does");
     assert!(matches!(later.request(list).await, Ok(tasks) if tasks.len() == 1));
     let cancelled = later.request(CancelTask { task: task.id }).await.unwrap();
-    assert_eq!(cancelled.state, State::Cancelled);
+    assert_eq!(cancelled.state, TaskState::Cancelled);
     app.shutdown().await;
 }
 
@@ -268,12 +270,12 @@ async fn only_its_principal_sees_a_task() {
 async fn a_rejected_task_does_not_run_and_says_why() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     let reason = Some("Jane Roe is away".to_owned());
     person.request(RejectTask { task: task.id, reason, for_now: false }).await.unwrap();
     let task = session.finished(&task).await;
-    assert_eq!(task.state, State::Denied);
+    assert_eq!(task.state, TaskState::Denied);
     assert_eq!(task.note.as_ref().unwrap().get(), "John Doe is away");
     assert!(is_kind(&person.approve(&task).await, FailureKind::Refused));
     assert!(home.record("notes").is_empty());
@@ -346,7 +348,7 @@ async fn progress_of_a_forwarded_call_is_concealed_and_a_withdrawn_one_is_cancel
     let app = home.start().await;
     let session = home.session("project").await;
     let (seen, mut progress) = tokio::sync::mpsc::unbounded_channel();
-    let sink: portero::ipc::Progress =
+    let sink: portero::ipc::ForwardProgressSink =
         std::sync::Arc::new(move |params| drop(seen.send(params.get().get().to_owned())));
     let (call, client) = call("common/wait", "x");
     let ask = ForwardCall { call, client, progress: true, log_level: None };
@@ -354,11 +356,11 @@ async fn progress_of_a_forwarded_call_is_concealed_and_a_withdrawn_one_is_cancel
         let client = session.client.clone();
         tokio::spawn(async move { client.forward(&ask, Some(sink)).await.is_ok() })
     };
-    let params = tokio::time::timeout(SOON, progress.recv()).await.unwrap().unwrap();
+    let params = tokio::time::timeout(TEST_TIMEOUT, progress.recv()).await.unwrap().unwrap();
     assert!(params.contains("John Doe") && !params.contains("Jane Roe"), "{params}");
     asking.abort();
     let person = home.terminal().await;
-    until("the call is recorded as taken back", async || {
+    wait_until("the call is recorded as taken back", async || {
         let Ok(status) = person.request(GetStatus).await else { panic!("status") };
         status.counts.failed == 1
     })
@@ -375,7 +377,7 @@ async fn a_changed_policy_is_read_and_a_broken_one_is_not() {
     assert_eq!(action().await, Action::RequireApproval);
 
     home.write_policies("deny");
-    session.hears(|push| matches!(push, Push::Config { .. })).await;
+    session.wait_for_push(|push| matches!(push, PushMessage::Config { .. })).await;
     assert_eq!(action().await, Action::Deny);
 
     home.write_policies("alow");
@@ -383,12 +385,12 @@ async fn a_changed_policy_is_read_and_a_broken_one_is_not() {
         Ok(status) => status.config_problems,
         other => panic!("{other:?}"),
     };
-    until("status shows the problem", async || !problems().await.is_empty()).await;
+    wait_until("status shows the problem", async || !problems().await.is_empty()).await;
     assert!(problems().await[0].starts_with("policies.json:"), "{:?}", problems().await);
     assert_eq!(action().await, Action::Deny, "the last valid policy stays");
 
     home.write_policies("allow");
-    session.hears(|push| matches!(push, Push::Config { .. })).await;
+    session.wait_for_push(|push| matches!(push, PushMessage::Config { .. })).await;
     assert_eq!(action().await, Action::Allow);
     assert!(problems().await.is_empty());
     app.shutdown().await;
@@ -426,9 +428,9 @@ async fn each_side_is_refused_what_the_other_may_ask() {
     }
     app.shutdown().await;
 
-    let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let log = audit::read_log(&home.paths().audit(), &RecordFilter::default()).unwrap();
     let tried = log.entries.iter().filter_map(|entry| match &entry.record.event {
-        Event::Act { act, process: Some(by), done: false, .. } if by.starts_with("session ") => {
+        AuditEvent::Act { act, process: Some(by), done: false, .. } if by.starts_with("session ") => {
             Some(act.as_str())
         }
         _ => None,
@@ -462,11 +464,11 @@ async fn what_a_pattern_would_widen_is_told_denied_ones_first() {
 async fn a_second_daemon_is_refused_and_stop_makes_room() {
     let home = Home::new();
     let first = home.start().await;
-    let second = App::start(home.parts()).await;
+    let second = App::start(home.app_deps()).await;
     assert!(is_kind(&second.map(drop), FailureKind::Refused));
     let person = home.terminal().await;
     person.request(StopDaemon).await.unwrap();
-    tokio::time::timeout(SOON, first.stopped()).await.unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, first.wait_for_stop()).await.unwrap();
     first.shutdown().await;
     assert!(!is_there(&home.paths().socket()));
     home.start().await.shutdown().await;
@@ -477,13 +479,13 @@ async fn another_configuration_is_sent_away_with_advice() {
     let home = Home::new();
     let app = home.start().await;
     let hello = Hello {
-        protocol: PROTOCOL,
+        protocol: PROTOCOL_VERSION,
         build: "test".to_owned(),
-        config: home.at("other"),
-        peer: Peer::Terminal,
+        config: home.path_of("other"),
+        peer: PeerRole::Terminal,
         nonce: Nonce::default(),
     };
-    let refused = Client::connect(&home.paths().socket(), hello, None).await.map(drop);
+    let refused = IpcClient::connect(&home.paths().socket(), hello, None).await.map(drop);
     let Err(ConnectError::Refused { failure, .. }) = refused else { panic!("{refused:?}") };
     assert_eq!(failure.kind, FailureKind::Configuration);
     assert!(failure.hint.unwrap().contains("daemon stop"));
@@ -494,7 +496,7 @@ async fn another_configuration_is_sent_away_with_advice() {
 async fn rules_tasks_and_passphrase_outlive_the_daemon() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     person.rule("common/*", Action::Deny).await.unwrap();
     app.shutdown().await;
@@ -504,7 +506,7 @@ async fn rules_tasks_and_passphrase_outlive_the_daemon() {
     let (person, session) = (home.terminal().await, home.session("project").await);
     assert_eq!(session.standing.borrow().rules.len(), 1);
     person.approve(&task).await.unwrap();
-    assert_eq!(session.finished(&task).await.state, State::Completed);
+    assert_eq!(session.finished(&task).await.state, TaskState::Completed);
     assert_eq!(home.record("notes").len(), 1);
     app.shutdown().await;
 }
@@ -513,7 +515,7 @@ async fn rules_tasks_and_passphrase_outlive_the_daemon() {
 async fn a_configuration_with_errors_starts_nothing() {
     let home = Home::new();
     home.write_policies("alow");
-    let refused = App::start(home.parts()).await.map(drop);
+    let refused = App::start(home.app_deps()).await.map(drop);
     assert!(is_kind(&refused, FailureKind::Configuration), "{refused:?}");
     home.write_policies("allow");
     home.start().await.shutdown().await;
@@ -524,19 +526,20 @@ async fn how_far_a_sessions_audit_has_come_is_known_and_told_to_a_terminal_only(
     let home = Home::new();
     let app = home.start().await;
     let (terminal, session) = (home.terminal().await, home.session("project").await);
-    let segment = audit::Segment::open(&home.paths().audit(), "a session", home.parts().clock.now()).unwrap();
-    let head = segment.head();
+    let segment =
+        audit::AuditWriter::open(&home.paths().audit(), "a session", home.app_deps().clock.now()).unwrap();
+    let head = segment.checkpoint();
     assert!(session.request(ReportHead(head.clone())).await.is_ok());
     let Ok(heads) = terminal.request(ListHeads).await else { panic!("heads") };
     assert!(heads.contains(&head) && heads.len() == 2, "the daemon's own too: {heads:?}");
     assert!(is_kind(&session.request(ListHeads).await, FailureKind::Invalid));
-    let elsewhere = audit::Head { segment: "../x.jsonl".to_owned(), ..head };
+    let elsewhere = audit::SegmentCheckpoint { segment: "../x.jsonl".to_owned(), ..head };
     assert!(is_kind(&session.request(ReportHead(elsewhere)).await, FailureKind::Refused));
     app.shutdown().await;
     let ended = home.start().await;
     let Ok(heads) = home.terminal().await.request(ListHeads).await else { panic!("heads") };
     assert_eq!(heads.len(), 3);
-    assert!(audit::verify_against(&home.paths().audit(), &heads).unwrap().holds());
+    assert!(audit::verify_with_checkpoints(&home.paths().audit(), &heads).unwrap().is_intact());
     ended.shutdown().await;
 }
 
@@ -544,7 +547,7 @@ async fn how_far_a_sessions_audit_has_come_is_known_and_told_to_a_terminal_only(
 async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let waiting = session.submit("notes/send", "waits").await.unwrap();
     let paused = person.request(Pause).await.unwrap();
     let since = session.standing.borrow().paused.expect("the session follows");
@@ -559,7 +562,7 @@ async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
     // Portero's own answers, and what waits, stay.
     let seen =
         session.request(CheckTask { task: waiting.id, wait_millis: 0 }).await.map(|task| *task).unwrap();
-    assert_eq!(seen.state, State::PendingApproval);
+    assert_eq!(seen.state, TaskState::PendingApproval);
 
     for challenge in [Challenge::default(), Challenge::new("guessed, and wrong")] {
         assert!(is_kind(&person.request(Resume { challenge }).await, FailureKind::Challenge));
@@ -575,15 +578,15 @@ async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
     assert!(home.record("notes").is_empty());
     person.request(Resume { challenge: challenge() }).await.unwrap();
     assert_eq!(session.standing.borrow().paused, None);
-    assert_eq!(session.finished(&waiting).await.state, State::Completed);
+    assert_eq!(session.finished(&waiting).await.state, TaskState::Completed);
     assert_eq!(home.record("notes").len(), 1);
 
-    let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let log = audit::read_log(&home.paths().audit(), &RecordFilter::default()).unwrap();
     let acts: Vec<_> = log
         .entries
         .into_iter()
         .filter_map(|entry| match entry.record.event {
-            Event::Act { act, done, .. } if act == "pause" || act == "resume" => Some((act, done)),
+            AuditEvent::Act { act, done, .. } if act == "pause" || act == "resume" => Some((act, done)),
             _ => None,
         })
         .collect();
@@ -597,7 +600,7 @@ async fn a_pause_is_in_force_in_every_session_before_its_command_returns() {
 async fn whoever_has_a_shell_and_no_passphrase_cannot_have_what_was_denied_asked_again() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let denied = session.submit("notes/send", "please").await.unwrap();
     let reject = RejectTask { task: denied.id, reason: None, for_now: false };
     person.request(reject).await.unwrap();
@@ -607,12 +610,11 @@ async fn whoever_has_a_shell_and_no_passphrase_cannot_have_what_was_denied_asked
     }
     assert!(session.submit("notes/send", "please").await.is_err());
     let anew = person.request(again(Some(challenge()))).await.map(|task| *task).unwrap();
-    assert_eq!((anew.state, anew.repeats), (State::PendingApproval, Some(denied.id)));
-    let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
-    let tried = log
-        .entries
-        .iter()
-        .filter(|entry| matches!(&entry.record.event, Event::Act { act, done: false, .. } if act == "again"));
+    assert_eq!((anew.state, anew.repeats), (TaskState::PendingApproval, Some(denied.id)));
+    let log = audit::read_log(&home.paths().audit(), &RecordFilter::default()).unwrap();
+    let tried = log.entries.iter().filter(
+        |entry| matches!(&entry.record.event, AuditEvent::Act { act, done: false, .. } if act == "again"),
+    );
     assert_eq!(tried.count(), 2, "what was tried is on record");
     app.shutdown().await;
 }
@@ -621,22 +623,22 @@ async fn whoever_has_a_shell_and_no_passphrase_cannot_have_what_was_denied_asked
 async fn a_call_that_ran_is_asked_anew_by_a_person_and_runs_once_more() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let first = session.submit("notes/send", "to John Doe").await.unwrap();
     person.approve(&first).await.unwrap();
-    assert_eq!(session.finished(&first).await.state, State::Completed);
+    assert_eq!(session.finished(&first).await.state, TaskState::Completed);
     assert!(is_kind(
         &session.request(AskAgain { task: first.id, challenge: None }).await,
         FailureKind::Invalid
     ));
     let anew = person.request(AskAgain { task: first.id, challenge: None }).await.map(|task| *task).unwrap();
-    assert_eq!((anew.state, anew.repeats), (State::PendingApproval, Some(first.id)));
+    assert_eq!((anew.state, anew.repeats), (TaskState::PendingApproval, Some(first.id)));
     assert_eq!(home.record("notes").len(), 1, "asking permits nothing");
     person.approve(&anew).await.unwrap();
-    assert_eq!(session.finished(&anew).await.state, State::Completed);
+    assert_eq!(session.finished(&anew).await.state, TaskState::Completed);
     assert_eq!(home.record("notes").len(), 2);
     home.write_policies("deny");
-    until("the files are read", async || person.why("notes/send").await.decision.action == Action::Deny)
+    wait_until("the files are read", async || person.why("notes/send").await.decision.action == Action::Deny)
         .await;
     assert!(is_kind(
         &person.request(AskAgain { task: first.id, challenge: None }).await,

@@ -7,21 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use portero::files::faults::{Fault, Injected, inject};
+use portero::files::faults::{FileFault, InjectedFault, inject_fault};
 use portero::ipc::requests::approvals::RejectTask;
 use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
 use portero::ipc::requests::overrides::Pause;
 use portero::ipc::requests::sessions::ForwardCall;
-use portero::ipc::{FailureKind, Status};
+use portero::ipc::{DaemonStatus, FailureKind};
 use portero::policy::Action;
 use portero::task::Task;
 use porterod::app::App;
 use serde_json::json;
 
-use crate::support::{Home, SOON, Terminal, call, is_kind, until};
+use crate::support::{Home, TEST_TIMEOUT, Terminal, call, is_kind, wait_until};
 
 impl Terminal {
-    async fn state(&self) -> Box<Status> {
+    async fn get_status(&self) -> Box<DaemonStatus> {
         match self.request(GetStatus).await {
             Ok(status) => status,
             other => panic!("{other:?}"),
@@ -34,9 +34,9 @@ impl Terminal {
 }
 
 /// Fails to read while it is set.
-struct Fails(AtomicBool);
+struct FailingFault(AtomicBool);
 
-impl Fault for Fails {
+impl FileFault for FailingFault {
     fn before_read(&self, _: &Path) -> io::Result<()> {
         if self.0.load(Ordering::Relaxed) { Err(io::Error::other("the disk is tired")) } else { Ok(()) }
     }
@@ -47,21 +47,21 @@ async fn not_valid_goes_away_when_the_same_bytes_can_be_read_again() {
     let home = Home::new();
     let app = home.start().await;
     let person = home.terminal().await;
-    assert!(person.state().await.config_valid);
-    let fails = Arc::new(Fails(AtomicBool::new(true)));
-    let _fault = inject(&home.at("config/policies.json"), Arc::clone(&fails) as _);
+    assert!(person.get_status().await.config_valid);
+    let fails = Arc::new(FailingFault(AtomicBool::new(true)));
+    let _fault = inject_fault(&home.path_of("config/policies.json"), Arc::clone(&fails) as _);
     // The same bytes: only the time of the file changes.
-    let text = std::fs::read(home.at("config/policies.json")).unwrap();
-    std::fs::write(home.at("config/policies.json"), &text).unwrap();
-    until("it is told", async || !person.state().await.config_valid).await;
-    let problems = person.state().await.config_problems.clone();
+    let text = std::fs::read(home.path_of("config/policies.json")).unwrap();
+    std::fs::write(home.path_of("config/policies.json"), &text).unwrap();
+    wait_until("it is told", async || !person.get_status().await.config_valid).await;
+    let problems = person.get_status().await.config_problems.clone();
     assert!(
         problems[0].contains("policies.json") && problems[0].contains("the disk is tired"),
         "{problems:?}"
     );
     fails.0.store(false, Ordering::Relaxed);
-    until("it is well again", async || person.state().await.config_valid).await;
-    assert!(person.state().await.config_problems.is_empty());
+    wait_until("it is well again", async || person.get_status().await.config_valid).await;
+    assert!(person.get_status().await.config_problems.is_empty());
     app.shutdown().await;
 }
 
@@ -71,60 +71,64 @@ async fn an_edit_behind_links_is_in_force_at_once() {
     use std::os::unix::fs::symlink;
     let home = Home::new();
     for directory in ["dotfiles/portero", "vault", "other"] {
-        std::fs::create_dir_all(home.at(directory)).unwrap();
+        std::fs::create_dir_all(home.path_of(directory)).unwrap();
     }
     // The directory is a link, and the file in it is a link too.
-    std::fs::rename(home.at("config"), home.at("dotfiles/portero")).unwrap();
-    symlink(home.at("dotfiles/portero"), home.at("config")).unwrap();
-    std::fs::rename(home.at("dotfiles/portero/policies.json"), home.at("vault/policies.json")).unwrap();
-    symlink("../../vault/policies.json", home.at("dotfiles/portero/policies.json")).unwrap();
+    std::fs::rename(home.path_of("config"), home.path_of("dotfiles/portero")).unwrap();
+    symlink(home.path_of("dotfiles/portero"), home.path_of("config")).unwrap();
+    std::fs::rename(home.path_of("dotfiles/portero/policies.json"), home.path_of("vault/policies.json"))
+        .unwrap();
+    symlink("../../vault/policies.json", home.path_of("dotfiles/portero/policies.json")).unwrap();
     let app = home.start().await;
     let person = home.terminal().await;
     let deny = |file: &str, tool: &str| {
-        std::fs::write(home.at(file), json!({"policies": {"notes/*": "allow", tool: "deny"}}).to_string())
-            .unwrap();
+        std::fs::write(
+            home.path_of(file),
+            json!({"policies": {"notes/*": "allow", tool: "deny"}}).to_string(),
+        )
+        .unwrap();
     };
     // Each is sooner than the next look would be, which comes after 30 seconds; `until` waits for 20.
     assert!(!person.is_denied("notes/one").await);
     deny("vault/policies.json", "notes/one");
-    until("the target was edited", async || person.is_denied("notes/one").await).await;
+    wait_until("the target was edited", async || person.is_denied("notes/one").await).await;
     deny("other/policies.json", "notes/two");
-    std::fs::remove_file(home.at("dotfiles/portero/policies.json")).unwrap();
-    symlink(home.at("other/policies.json"), home.at("dotfiles/portero/policies.json")).unwrap();
-    until("the link leads elsewhere", async || person.is_denied("notes/two").await).await;
+    std::fs::remove_file(home.path_of("dotfiles/portero/policies.json")).unwrap();
+    symlink(home.path_of("other/policies.json"), home.path_of("dotfiles/portero/policies.json")).unwrap();
+    wait_until("the link leads elsewhere", async || person.is_denied("notes/two").await).await;
     deny("other/policies.json", "notes/three");
-    until("its new target was edited", async || person.is_denied("notes/three").await).await;
-    std::fs::create_dir(home.at("swapped")).unwrap();
+    wait_until("its new target was edited", async || person.is_denied("notes/three").await).await;
+    std::fs::create_dir(home.path_of("swapped")).unwrap();
     deny("swapped/policies.json", "notes/four");
-    symlink(home.at("swapped"), home.at("link")).unwrap();
-    std::fs::rename(home.at("link"), home.at("config")).unwrap();
-    until("the directory was swapped", async || person.is_denied("notes/four").await).await;
+    symlink(home.path_of("swapped"), home.path_of("link")).unwrap();
+    std::fs::rename(home.path_of("link"), home.path_of("config")).unwrap();
+    wait_until("the directory was swapped", async || person.is_denied("notes/four").await).await;
     deny("swapped/policies.json", "notes/five");
-    until("a file in the new directory was edited", async || person.is_denied("notes/five").await).await;
+    wait_until("a file in the new directory was edited", async || person.is_denied("notes/five").await).await;
     app.shutdown().await;
 }
 
 /// Hangs until it is let go, or for longer than anything here may take.
 #[derive(Default)]
-struct Hangs(Mutex<bool>, Condvar);
+struct HangingFault(Mutex<bool>, Condvar);
 
-impl Hangs {
-    fn let_go(&self) {
+impl HangingFault {
+    fn release(&self) {
         *self.0.lock().unwrap() = true;
         self.1.notify_all();
     }
 }
 
-impl Fault for Hangs {
+impl FileFault for HangingFault {
     fn before_open(&self, _: &Path) -> io::Result<()> {
         let held = self.0.lock().unwrap();
-        drop(self.1.wait_timeout_while(held, 6 * SOON, |gone| !*gone).unwrap());
+        drop(self.1.wait_timeout_while(held, 6 * TEST_TIMEOUT, |gone| !*gone).unwrap());
         Ok(())
     }
 }
 
 /// Everything that a person must be able to do whatever stands in a file's place.
-async fn narrows(home: &Home, app: App) {
+async fn assert_narrowing_works(home: &Home, app: App) {
     let (person, session) = (home.terminal().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     rejects_and_stops(&person, &task, app).await;
@@ -137,25 +141,25 @@ async fn rejects_and_stops(person: &Terminal, task: &Task, app: App) {
     assert!(person.is_denied("notes/read").await);
     person.request(RejectTask { task: task.id, reason: None, for_now: false }).await.unwrap();
     person.request(Pause).await.unwrap();
-    let status = person.state().await;
+    let status = person.get_status().await;
     assert!(status.standing.paused.is_some());
     person.request(StopDaemon).await.unwrap();
-    tokio::time::timeout(SOON, app.stopped()).await.unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, app.wait_for_stop()).await.unwrap();
     app.shutdown().await;
-    assert!(begun.elapsed() < 3 * SOON, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < 3 * TEST_TIMEOUT, "{:?}", begun.elapsed());
 }
 
 /// The files of the configuration and of the state that the daemon reads or writes.
-fn places(home: &Home) -> Vec<PathBuf> {
+fn file_paths(home: &Home) -> Vec<PathBuf> {
     let paths = home.paths();
-    let config = portero::config::FILES.map(|name| paths.config.join(name));
+    let config = portero::config::CONFIG_FILES.map(|name| paths.config.join(name));
     let audit = paths.audit();
     let state = [
         paths.seal(),
-        paths.denies(),
-        paths.denies().with_extension("json.new"),
-        paths.confirmed(),
-        paths.confirmed().with_extension("next.json"),
+        paths.offline_denies(),
+        paths.offline_denies().with_extension("json.new"),
+        paths.approved_config(),
+        paths.approved_config().with_extension("next.json"),
         paths.audit_key(),
         paths.state.join("files.key"),
         paths.catalog().join("server-common.cache"),
@@ -174,19 +178,19 @@ async fn a_pipe_in_the_place_of_any_file_holds_up_no_deny_pause_reject_or_stop()
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     let home = Home::new();
     let app = home.start().await;
-    for place in places(&home) {
+    for place in file_paths(&home) {
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         let _ = std::fs::remove_file(&place);
         mknodat(CWD, &place, FileType::Fifo, Mode::RWXU, 0).unwrap();
     }
     let person = home.terminal().await;
-    until("it is told", async || !person.state().await.config_valid).await;
-    let problems = person.state().await.config_problems.join("\n");
+    wait_until("it is told", async || !person.get_status().await.config_valid).await;
+    let problems = person.get_status().await.config_problems.join("\n");
     for name in ["mcps.json", "replacements.json", "policies.json", "portero.json"] {
         assert!(problems.contains(&format!("{name}` is a named pipe, not a file")), "{problems}");
     }
     assert!(problems.contains(".env` is a named pipe, and no program wrote to it"), "{problems}");
-    narrows(&home, app).await;
+    assert_narrowing_works(&home, app).await;
 }
 
 #[cfg(unix)]
@@ -196,18 +200,18 @@ async fn a_daemon_starts_where_other_things_stand_in_the_places_of_what_it_kept(
     let home = Home::new();
     home.start().await.shutdown().await;
     let paths = home.paths();
-    for place in places(&home).into_iter().filter(|place| place.starts_with(&paths.state)) {
+    for place in file_paths(&home).into_iter().filter(|place| place.starts_with(&paths.state)) {
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         let _ = std::fs::remove_file(&place);
         mknodat(CWD, &place, FileType::Fifo, Mode::RWXU, 0).unwrap();
     }
     // Without its key the copy cannot be written, so a daemon says so and does not start.
-    let refused = App::start(home.parts()).await.err().unwrap();
+    let refused = App::start(home.app_deps()).await.err().unwrap();
     assert!(refused.to_string().contains("is a named pipe, not a file"), "{refused}");
-    for key in [paths.state.join("files.key"), paths.confirmed().with_extension("next.json")] {
+    for key in [paths.state.join("files.key"), paths.approved_config().with_extension("next.json")] {
         std::fs::remove_file(key).unwrap();
     }
-    narrows(&home, home.start().await).await;
+    assert_narrowing_works(&home, home.start().await).await;
     let verdict = portero::audit::verify(&paths.audit()).unwrap();
     let broken: Vec<_> = verdict.segments.iter().filter(|segment| segment.broken.is_some()).collect();
     assert_eq!(broken.len(), 2, "{broken:?}");
@@ -218,17 +222,17 @@ async fn a_daemon_starts_where_other_things_stand_in_the_places_of_what_it_kept(
 async fn a_drive_that_hangs_holds_up_no_deny_pause_reject_or_stop() {
     let home = Home::new();
     let app = home.start().await;
-    let hangs = Arc::new(Hangs::default());
+    let hangs = Arc::new(HangingFault::default());
     let paths = home.paths();
-    let kept = [paths.config.clone(), paths.denies(), paths.confirmed(), paths.catalog()];
-    let _faults = kept.map(|path| inject(&path, Arc::clone(&hangs) as _));
+    let kept = [paths.config.clone(), paths.offline_denies(), paths.approved_config(), paths.catalog()];
+    let _faults = kept.map(|path| inject_fault(&path, Arc::clone(&hangs) as _));
     home.write_policies("deny");
     let person = home.terminal().await;
-    until("it is told", async || !person.state().await.config_valid).await;
-    let problems = person.state().await.config_problems.join("\n");
+    wait_until("it is told", async || !person.get_status().await.config_valid).await;
+    let problems = person.get_status().await.config_problems.join("\n");
     assert!(problems.contains("does not answer"), "{problems}");
-    narrows(&home, app).await;
-    hangs.let_go();
+    assert_narrowing_works(&home, app).await;
+    hangs.release();
 }
 
 /// What stands in a file's place.
@@ -274,10 +278,10 @@ async fn whatever_stands_in_the_place_of_every_file_a_person_denies_pauses_rejec
         let app = home.start().await;
         let (person, session) = (home.terminal().await, home.session("project").await);
         let task = session.submit("notes/send", "x").await.unwrap();
-        for place in places(&home) {
+        for place in file_paths(&home) {
             odd.put(&place);
         }
-        until(&format!("{odd:?} is told"), async || !person.state().await.config_valid).await;
+        wait_until(&format!("{odd:?} is told"), async || !person.get_status().await.config_valid).await;
         let begun = Instant::now();
         // What cannot be saved is in force all the same, and said to be unsaved.
         let denied = person.rule("notes/read", Action::Deny).await;
@@ -288,11 +292,11 @@ async fn whatever_stands_in_the_place_of_every_file_a_person_denies_pauses_rejec
         let paused = person.request(Pause).await;
         assert!(paused.is_ok() || is_kind(&paused, FailureKind::Unsaved), "{odd:?}: {paused:?}");
         assert!(person.is_denied("notes/read").await, "{odd:?}");
-        assert!(person.state().await.standing.paused.is_some(), "{odd:?}");
+        assert!(person.get_status().await.standing.paused.is_some(), "{odd:?}");
         person.request(StopDaemon).await.unwrap();
-        tokio::time::timeout(SOON, app.stopped()).await.unwrap();
+        tokio::time::timeout(TEST_TIMEOUT, app.wait_for_stop()).await.unwrap();
         app.shutdown().await;
-        assert!(begun.elapsed() < 3 * SOON, "{odd:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < 3 * TEST_TIMEOUT, "{odd:?}: {:?}", begun.elapsed());
     }
 }
 
@@ -305,7 +309,7 @@ enum Restless {
     Fails,
 }
 
-impl Fault for Restless {
+impl FileFault for Restless {
     fn before_read(&self, path: &Path) -> io::Result<()> {
         match self {
             Self::Slow => std::thread::sleep(Duration::from_millis(50)),
@@ -328,7 +332,7 @@ async fn files_that_are_slow_or_go_or_change_in_mid_read_hold_up_no_deny_pause_r
         let (person, session) = (home.terminal().await, home.session("project").await);
         let task = session.submit("notes/send", "x").await.unwrap();
         let paths = home.paths();
-        let _faults = [paths.config, paths.state].map(|below| inject(&below, Arc::new(restless)));
+        let _faults = [paths.config, paths.state].map(|below| inject_fault(&below, Arc::new(restless)));
         // It is read anew.
         home.write_policies("deny");
         rejects_and_stops(&person, &task, app).await;
@@ -339,7 +343,7 @@ async fn files_that_are_slow_or_go_or_change_in_mid_read_hold_up_no_deny_pause_r
 #[derive(Default)]
 struct Opened(Mutex<BTreeSet<PathBuf>>);
 
-impl Fault for Opened {
+impl FileFault for Opened {
     fn before_open(&self, path: &Path) -> io::Result<()> {
         self.0.lock().unwrap().insert(path.to_owned());
         Ok(())
@@ -351,9 +355,9 @@ impl Fault for Opened {
 async fn every_file_that_a_daemon_opens_is_among_those_that_are_tried() {
     let home = Home::new();
     let opened = Arc::new(Opened::default());
-    let _noted = inject(&home.at(""), Arc::clone(&opened) as _);
+    let _noted = inject_fault(&home.path_of(""), Arc::clone(&opened) as _);
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     for tool in ["notes/send", "common/send"] {
         let task = session.submit(tool, "x").await.unwrap();
         person.approve(&task).await.unwrap();
@@ -361,23 +365,25 @@ async fn every_file_that_a_daemon_opens_is_among_those_that_are_tried() {
     }
     person.rule("notes/read", Action::Deny).await.unwrap();
     home.write("policies.json", &json!({"defaultPolicy": "allow"}));
-    until("the edit waits", async || person.state().await.config_waits > 0).await;
+    wait_until("the edit waits", async || person.get_status().await.config_waits > 0).await;
     app.shutdown().await;
     home.start().await.shutdown().await;
 
     let paths = home.paths();
-    let tried = places(&home);
+    let tried = file_paths(&home);
     // At a place of these no daemon starts: `portero-cli/tests/cli/adversary/odd_files.rs` tries them.
     let of_the_store = ["db", "db.lock", "db.new", "db-journal", "db-wal", "db-shm"];
     let mut before_a_start = of_the_store.map(|of| paths.store().with_extension(of)).to_vec();
-    before_a_start.push(paths.lock());
+    before_a_start.push(paths.runtime_lock());
     let folders = [paths.audit(), paths.catalog(), paths.server_logs()];
     let opened = opened.0.lock().unwrap();
     for path in &*opened {
         let is_tried = tried.contains(path) || folders.iter().any(|folder| path.parent() == Some(folder));
         assert!(is_tried || before_a_start.contains(path), "{} is not tried", path.display());
     }
-    for path in [paths.confirmed(), paths.seal(), paths.denies(), paths.audit_key(), paths.store()] {
+    for path in
+        [paths.approved_config(), paths.seal(), paths.offline_denies(), paths.audit_key(), paths.store()]
+    {
         assert!(opened.contains(&path), "{} is not opened any more", path.display());
     }
 }
@@ -393,33 +399,39 @@ async fn status_tells_what_is_counted_so_far_while_the_audits_drive_hangs() {
         ForwardCall { call, client, progress: false, log_level: None }
     };
     session.request(forward()).await.unwrap();
-    let before = person.state().await;
+    let before = person.get_status().await;
     assert_eq!((before.counts.done, &before.counts_lack), (1, &None));
 
-    let hangs = Arc::new(Hangs::default());
-    let fault = inject(&home.paths().audit(), Arc::clone(&hangs) as _);
+    let hangs = Arc::new(HangingFault::default());
+    let fault = inject_fault(&home.paths().audit(), Arc::clone(&hangs) as _);
     session.request(forward()).await.unwrap();
     let begun = Instant::now();
-    let meanwhile = person.state().await;
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    let meanwhile = person.get_status().await;
+    assert!(begun.elapsed() < TEST_TIMEOUT, "{:?}", begun.elapsed());
     assert_eq!((meanwhile.counts.done, meanwhile.counts_lack.as_deref()), (1, Some("still counting")));
     let audit = meanwhile.audit.as_ref().unwrap();
     assert!(audit.unread.as_ref().is_some_and(|why| why.contains("does not answer")), "{audit:?}");
 
     drop(fault);
-    hangs.let_go();
-    until("all is counted", async || person.state().await.counts_lack.is_none()).await;
-    let after = person.state().await;
+    hangs.release();
+    wait_until("all is counted", async || person.get_status().await.counts_lack.is_none()).await;
+    let after = person.get_status().await;
     assert_eq!((after.counts.done, &after.audit.as_ref().unwrap().unread), (2, &None));
     app.shutdown().await;
 }
 
 /// Reading them hangs, and so does what is to be on the disk.
-impl Hangs {
-    fn everywhere(home: &Home) -> (Arc<Self>, Vec<Injected>) {
+impl HangingFault {
+    fn everywhere(home: &Home) -> (Arc<Self>, Vec<InjectedFault>) {
         let (hangs, paths) = (Arc::new(Self::default()), home.paths());
-        let places = [paths.audit(), paths.server_logs(), paths.catalog(), paths.denies(), paths.confirmed()];
-        let faults = places.map(|path| inject(&path, Arc::clone(&hangs) as _));
+        let places = [
+            paths.audit(),
+            paths.server_logs(),
+            paths.catalog(),
+            paths.offline_denies(),
+            paths.approved_config(),
+        ];
+        let faults = places.map(|path| inject_fault(&path, Arc::clone(&hangs) as _));
         (hangs, faults.into())
     }
 }
@@ -428,15 +440,15 @@ impl Hangs {
 async fn a_drive_that_hangs_under_audit_and_logs_holds_up_no_deny_pause_reject_or_stop() {
     let home = Home::new();
     let app = home.start().await;
-    let (hangs, _faults) = Hangs::everywhere(&home);
-    narrows(&home, app).await;
-    hangs.let_go();
+    let (hangs, _faults) = HangingFault::everywhere(&home);
+    assert_narrowing_works(&home, app).await;
+    hangs.release();
 }
 
 /// Hangs when something is to be on the disk.
-struct HangsAtSync(Hangs);
+struct HangsAtSync(HangingFault);
 
-impl Fault for HangsAtSync {
+impl FileFault for HangsAtSync {
     fn before_sync(&self, path: &Path) -> io::Result<()> {
         self.0.before_open(path)
     }
@@ -449,23 +461,23 @@ async fn a_drive_that_hangs_while_the_store_is_written_holds_up_no_deny_pause_or
     let app = home.start().await;
     let (person, session) = (home.terminal().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
-    let hangs = Arc::new(HangsAtSync(Hangs::default()));
-    let fault = inject(&home.paths().store(), Arc::clone(&hangs) as _);
+    let hangs = Arc::new(HangsAtSync(HangingFault::default()));
+    let fault = inject_fault(&home.paths().store(), Arc::clone(&hangs) as _);
     let denying = home.terminal().await;
     let denying = tokio::spawn(async move { denying.rule("notes/read", Action::Deny).await });
-    until("it is denied", async || person.is_denied("notes/read").await).await;
+    wait_until("it is denied", async || person.is_denied("notes/read").await).await;
     let rejected = person.request(RejectTask { task: task.id, reason: None, for_now: false }).await;
     assert!(is_kind(&rejected, FailureKind::Unsaved), "{rejected:?}");
     assert!(is_kind(&denying.await.unwrap(), FailureKind::Unsaved));
     let paused = person.request(Pause).await;
     assert!(is_kind(&paused, FailureKind::Unsaved), "{paused:?}");
-    assert_eq!(person.state().await.unsaved.as_ref().unwrap().tasks, [task.id]);
+    assert_eq!(person.get_status().await.unsaved.as_ref().unwrap().tasks, [task.id]);
 
     drop(fault);
-    hangs.0.let_go();
-    until("all of it is saved", async || person.state().await.unsaved.is_none()).await;
+    hangs.0.release();
+    wait_until("all of it is saved", async || person.get_status().await.unsaved.is_none()).await;
     person.request(StopDaemon).await.unwrap();
-    tokio::time::timeout(SOON, app.stopped()).await.unwrap();
+    tokio::time::timeout(TEST_TIMEOUT, app.wait_for_stop()).await.unwrap();
     app.shutdown().await;
 }
 
@@ -486,16 +498,16 @@ async fn nothing_in_the_state_directory_holds_a_private_value_or_a_secret_in_cle
     const TOKEN: &str = "123456:the-token-of-a-bot-9f1c";
     const SECRET: &str = "the-secret-of-a-server-77ab3e";
     let home = Home::new();
-    std::fs::write(home.at("config/.env"), format!("TELEGRAM_BOT_TOKEN={TOKEN}\nAPI_KEY={SECRET}\n"))
+    std::fs::write(home.path_of("config/.env"), format!("TELEGRAM_BOT_TOKEN={TOKEN}\nAPI_KEY={SECRET}\n"))
         .unwrap();
     let mut mcps: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(home.at("config/mcps.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(home.path_of("config/mcps.json")).unwrap()).unwrap();
     for server in mcps["mcps"].as_array_mut().unwrap() {
         server["env"]["API_KEY"] = json!("${API_KEY}");
     }
     home.write("mcps.json", &mcps);
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     for tool in ["notes/send", "common/send"] {
         let task = session.submit(tool, &format!("for John Doe, {SECRET}")).await.unwrap();
         person.approve(&task).await.unwrap();
@@ -503,7 +515,7 @@ async fn nothing_in_the_state_directory_holds_a_private_value_or_a_secret_in_cle
     }
     // What waits is kept beside what was confirmed.
     home.write("policies.json", &json!({"defaultPolicy": "allow"}));
-    until("the edit waits", async || person.state().await.config_waits > 0).await;
+    wait_until("the edit waits", async || person.get_status().await.config_waits > 0).await;
     app.shutdown().await;
 
     let mut looked = Vec::new();
@@ -525,7 +537,7 @@ async fn nothing_in_the_state_directory_holds_a_private_value_or_a_secret_in_cle
             looked.push(path);
         }
     }
-    for kept in [home.paths().confirmed(), home.paths().store(), home.paths().denies()] {
+    for kept in [home.paths().approved_config(), home.paths().store(), home.paths().offline_denies()] {
         assert!(looked.contains(&kept), "{} is not there", kept.display());
     }
     let caches = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "cache");

@@ -1,18 +1,18 @@
 //! Requests as they are on the socket: a method that no type has, params that no type takes.
 #![cfg(unix)]
 
-use portero::audit::{self, Event, Filter};
+use portero::audit::{self, AuditEvent, RecordFilter};
 use portero::ipc::requests::approvals::{ApproveTask, GetTask};
 use portero::ipc::requests::auth::SetPassphrase;
 use portero::ipc::requests::overrides::CreateGrant;
 use portero::ipc::requests::sessions::CheckTask;
-use portero::ipc::{FailureKind, Peer, Request};
+use portero::ipc::{FailureKind, PeerRole, Request};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use crate::clients::{as_session, frame, hello, stuck};
-use crate::support::{Home, SOON};
+use crate::clients::{as_session, connect_stuck_client, frame, hello};
+use crate::support::{Home, TEST_TIMEOUT};
 
 /// A connection that speaks for itself.
 struct Raw {
@@ -22,7 +22,7 @@ struct Raw {
 
 impl Raw {
     async fn new(home: &Home, hello: &[u8]) -> Self {
-        let mut raw = Self { stream: stuck(home, hello).await, number: 0 };
+        let mut raw = Self { stream: connect_stuck_client(home, hello).await, number: 0 };
         assert!(raw.hear().await["Ok"].get("pid").is_some(), "it is welcome");
         raw
     }
@@ -34,7 +34,7 @@ impl Raw {
             self.stream.read_exact(&mut text).await.unwrap();
             serde_json::from_slice(&text).unwrap()
         };
-        tokio::time::timeout(SOON, hearing).await.expect("in time")
+        tokio::time::timeout(TEST_TIMEOUT, hearing).await.expect("in time")
     }
 
     /// What the daemon refuses it with: the failure.
@@ -69,7 +69,7 @@ fn restart() -> Option<String> {
 async fn an_unknown_request_is_refused_with_the_restart_that_may_help() {
     let home = Home::new();
     let app = home.start().await;
-    for hello in [hello(&home, Peer::Terminal), as_session(&home)] {
+    for hello in [hello(&home, PeerRole::Terminal), as_session(&home)] {
         let mut raw = Raw::new(&home, &hello).await;
         for method in ["dance", "tasks/Get", "tasks", ""] {
             let refused = raw.refused(method, &json!({"how": "well"})).await;
@@ -85,7 +85,7 @@ async fn an_unknown_request_is_refused_with_the_restart_that_may_help() {
 async fn params_that_do_not_fit_are_refused_with_what_is_wrong_and_the_connection_stays() {
     let home = Home::new();
     let app = home.start().await;
-    let mut terminal = Raw::new(&home, &hello(&home, Peer::Terminal)).await;
+    let mut terminal = Raw::new(&home, &hello(&home, PeerRole::Terminal)).await;
     for (method, params, words) in [
         (GetTask::METHOD, json!(null), "invalid type: null"),
         (GetTask::METHOD, json!({}), "missing field `task`"),
@@ -117,9 +117,9 @@ async fn what_a_session_may_not_request_is_refused_and_recorded_without_what_it_
     let message = "only a person's terminal may request this".to_owned();
     assert_eq!(refused, Refused { kind: FailureKind::Invalid, message, hint: None });
     app.shutdown().await;
-    let log = audit::read(&home.paths().audit(), &Filter::default()).unwrap();
+    let log = audit::read_log(&home.paths().audit(), &RecordFilter::default()).unwrap();
     let tried = log.entries.iter().filter_map(|entry| match &entry.record.event {
-        Event::Act { act, process: Some(by), done: false, .. } => Some((act.as_str(), by.as_str())),
+        AuditEvent::Act { act, process: Some(by), done: false, .. } => Some((act.as_str(), by.as_str())),
         _ => None,
     });
     let tried: Vec<_> = tried.collect();
@@ -131,7 +131,7 @@ async fn what_a_session_may_not_request_is_refused_and_recorded_without_what_it_
 async fn what_only_a_session_may_request_is_refused_to_a_terminal_in_words_that_say_so() {
     let home = Home::new();
     let app = home.start().await;
-    let mut terminal = Raw::new(&home, &hello(&home, Peer::Terminal)).await;
+    let mut terminal = Raw::new(&home, &hello(&home, PeerRole::Terminal)).await;
     let refused = terminal.refused(CheckTask::METHOD, &json!(null)).await;
     let message = "only an agent's session may request this".to_owned();
     assert_eq!(refused, Refused { kind: FailureKind::Invalid, message, hint: None });

@@ -5,7 +5,7 @@ use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::{Pause, PreviewChange, Resume};
 use portero::ipc::{FailureKind, Reaching};
 use portero::policy::Action;
-use portero::task::State;
+use portero::task::TaskState;
 use serde_json::json;
 
 use crate::support::*;
@@ -27,9 +27,9 @@ fn home() -> Home {
 async fn a_terminal_cannot_approve_it_and_is_told_who_can_whatever_passphrase_it_gives() {
     let home = home();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let task = session.submit("notes/send", "hello").await.unwrap();
-    assert_eq!(task.state, State::PendingApproval);
+    assert_eq!(task.state, TaskState::PendingApproval);
 
     let said =
         "takes 2 of 3 people (user 11, 22, 33), and has 0 of 2 approvals. A terminal is none of these people";
@@ -43,7 +43,7 @@ async fn a_terminal_cannot_approve_it_and_is_told_who_can_whatever_passphrase_it
     assert!(home.record("notes").is_empty());
 
     let Ok(shown) = person.request(GetTask { task: task.id }).await else { panic!("a task") };
-    assert_eq!(shown.progress().as_deref(), Some("0 of 2 approvals"));
+    assert_eq!(shown.quorum_progress().as_deref(), Some("0 of 2 approvals"));
     let Ok(status) = person.request(GetStatus).await else { panic!("status") };
     assert_eq!(status.gathering, [(task.id, task.call.tool.clone(), "0 of 2 approvals".to_owned())]);
     let Ok(reach) =
@@ -56,10 +56,10 @@ async fn a_terminal_cannot_approve_it_and_is_told_who_can_whatever_passphrase_it
     // No rule and no grant lets it run either, and the terminal alone can refuse it.
     person.grant("*", std::time::Duration::from_secs(60)).await.unwrap();
     person.rule("notes/send", Action::Allow).await.unwrap();
-    assert_eq!(session.submit("notes/send", "hello again").await.unwrap().state, State::PendingApproval);
+    assert_eq!(session.submit("notes/send", "hello again").await.unwrap().state, TaskState::PendingApproval);
     let no = RejectTask { task: task.id, reason: None, for_now: false };
     let Ok(denied) = person.request(no).await else { panic!("denied") };
-    assert_eq!(denied.state, State::Denied);
+    assert_eq!(denied.state, TaskState::Denied);
     assert!(home.record("notes").is_empty());
     app.shutdown().await;
 }
@@ -68,7 +68,7 @@ async fn a_terminal_cannot_approve_it_and_is_told_who_can_whatever_passphrase_it
 async fn what_was_approved_alone_before_it_took_several_does_not_run() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let task = session.submit("notes/send", "hello").await.unwrap();
     person.request(Pause).await.unwrap();
     person.approve(&task).await.unwrap();
@@ -77,14 +77,14 @@ async fn what_was_approved_alone_before_it_took_several_does_not_run() {
         "quorum": [{"tools": ["notes/*"], "approvals": 2}],
     });
     home.write("portero.json", &json!({"telegram": telegram}));
-    until("the quorum is in force, although the rest waits for a person", async || {
+    wait_until("the quorum is in force, although the rest waits for a person", async || {
         !person.why("notes/send").await.quorums.is_empty()
     })
     .await;
     let challenge = portero::ipc::Challenge::new(PASSPHRASE);
     person.request(Resume { challenge }).await.unwrap();
     let ended = session.finished(&task).await;
-    assert_eq!(ended.state, State::Failed);
+    assert_eq!(ended.state, TaskState::Failed);
     assert!(home.record("notes").is_empty());
     app.shutdown().await;
 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use portero::call::Call;
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::sessions::{ForwardCall, GetServerListing, SetLogLevel};
-use portero::ipc::{AskError, Client, ForwardedCall};
+use portero::ipc::{ForwardedCall, IpcClient, RequestError};
 use portero::policy::Action;
 use portero::server::LogLevel;
 use serde_json::{Value, json};
 
-use crate::fake_server::{MEMO, RECORD, ROLE, TALKATIVE};
+use crate::fake_server::{MEMO_URI, RECORD_VARIABLE, ROLE_VARIABLE, TALKATIVE};
 use crate::support::*;
 
 /// Shared servers `one` and `two`, of the talkative kind.
@@ -21,7 +21,7 @@ fn home() -> Home {
             "name": name,
             "command": std::env::current_exe().unwrap(),
             "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
-            "env": {ROLE: TALKATIVE, RECORD: home.at(&format!("{name}.record"))},
+            "env": {ROLE_VARIABLE: TALKATIVE, RECORD_VARIABLE: home.path_of(&format!("{name}.record"))},
             "shared": true,
         })
     };
@@ -31,7 +31,7 @@ fn home() -> Home {
 }
 
 /// A session; dropping it ends its connection.
-async fn session(home: &Home) -> Client {
+async fn session(home: &Home) -> IpcClient {
     home.silent_session("project").await.0
 }
 
@@ -48,34 +48,38 @@ fn forward(tool: &str, method: &str, params: &Value) -> ForwardCall {
 }
 
 /// Has a server do what a talkative one can do.
-async fn tell(session: &Client, server: &str, text: &str) {
+async fn send_text(session: &IpcClient, server: &str, text: &str) {
     let params = json!({"name": "read", "arguments": {"text": text}});
     session.request(forward(&format!("{server}/read"), "tools/call", &params)).await.unwrap();
 }
 
-async fn change_subscription(session: &Client, method: &str, uri: &str) -> Result<ForwardedCall, AskError> {
+async fn change_subscription(
+    session: &IpcClient,
+    method: &str,
+    uri: &str,
+) -> Result<ForwardedCall, RequestError> {
     session.request(forward("one/resources:subscribe", method, &json!({"uri": uri}))).await
 }
 
-async fn subscribe(session: &Client) {
-    let answered = change_subscription(session, "resources/subscribe", MEMO).await;
+async fn subscribe(session: &IpcClient) {
+    let answered = change_subscription(session, "resources/subscribe", MEMO_URI).await;
     assert!(matches!(answered, Ok(ForwardedCall::Result(_))), "{answered:?}");
 }
 
-async fn unsubscribe(session: &Client) {
-    let answered = change_subscription(session, "resources/unsubscribe", MEMO).await;
+async fn unsubscribe(session: &IpcClient) {
+    let answered = change_subscription(session, "resources/unsubscribe", MEMO_URI).await;
     assert!(matches!(answered, Ok(ForwardedCall::Result(_))), "{answered:?}");
 }
 
 /// What a session is told of shared servers, each as `server method`.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
+struct PushedMethods(Arc<Mutex<Vec<String>>>);
 
-impl Told {
-    fn of(session: &Client) -> Self {
+impl PushedMethods {
+    fn of(session: &IpcClient) -> Self {
         let told = Self::default();
         let into = told.clone();
-        session.hear(Arc::new(move |server, method, _| {
+        session.set_notification_sink(Arc::new(move |server, method, _| {
             into.0.lock().unwrap().push(format!("{server} {method}"));
         }));
         told
@@ -91,23 +95,25 @@ async fn a_server_that_hangs_holds_back_nothing_of_the_others() {
     let home = home();
     let app = home.start().await;
     let session = session(&home).await;
-    let told = Told::of(&session);
+    let told = PushedMethods::of(&session);
     for server in ["one", "two"] {
         session.request(GetServerListing { server: server.parse().unwrap() }).await.unwrap();
     }
-    tell(&session, "one", "hang").await;
-    tell(&session, "one", "change").await;
-    until("it is asked anew", async || count(&home, "one", "tools/list") == 2).await;
+    send_text(&session, "one", "hang").await;
+    send_text(&session, "one", "change").await;
+    wait_until("it is asked anew", async || count(&home, "one", "tools/list") == 2).await;
 
-    tell(&session, "two", "change").await;
-    tell(&session, "two", "update").await;
-    until("the other one's change is told", async || told.count("two notifications/tools/list_changed") == 1)
-        .await;
-    until("and its update", async || told.count("two notifications/resources/updated") == 1).await;
+    send_text(&session, "two", "change").await;
+    send_text(&session, "two", "update").await;
+    wait_until("the other one's change is told", async || {
+        told.count("two notifications/tools/list_changed") == 1
+    })
+    .await;
+    wait_until("and its update", async || told.count("two notifications/resources/updated") == 1).await;
     session.request(GetServerListing { server: "two".parse().unwrap() }).await.unwrap();
     // Updates of the server that hangs go on too: only its lists wait.
-    tell(&session, "one", "update").await;
-    until("its own update", async || told.count("one notifications/resources/updated") == 1).await;
+    send_text(&session, "one", "update").await;
+    wait_until("its own update", async || told.count("one notifications/resources/updated") == 1).await;
     assert_eq!(told.count("one notifications/tools/list_changed"), 0, "its list has not come");
     app.shutdown().await;
 }
@@ -120,7 +126,7 @@ async fn a_change_of_a_list_is_asked_for_once_however_many_sessions_are_told() {
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {
         let session = session(&home).await;
-        let told = Told::of(&session);
+        let told = PushedMethods::of(&session);
         sessions.push((session, told));
     }
     let list_everywhere = async || {
@@ -135,8 +141,8 @@ async fn a_change_of_a_list_is_asked_for_once_however_many_sessions_are_told() {
     assert_eq!(count(&home, "one", "tools/list"), 1, "all begin with one list");
 
     for changes in 1..=3 {
-        tell(&sessions[0].0, "one", "change").await;
-        until("each session is told", async || {
+        send_text(&sessions[0].0, "one", "change").await;
+        wait_until("each session is told", async || {
             sessions.iter().all(|(_, told)| told.count("one notifications/tools/list_changed") == changes)
         })
         .await;
@@ -151,7 +157,7 @@ async fn a_subscription_lasts_as_long_as_one_session_wants_it() {
     let home = home();
     let app = home.start().await;
     let (first, second) = (session(&home).await, session(&home).await);
-    let told = Told::of(&second);
+    let told = PushedMethods::of(&second);
     subscribe(&first).await;
     subscribe(&second).await;
 
@@ -159,8 +165,9 @@ async fn a_subscription_lasts_as_long_as_one_session_wants_it() {
     // Neither what it never had nor what it gave up already ends what the other has.
     unsubscribe(&first).await;
     drop(first);
-    tell(&second, "one", "update").await;
-    until("the other is still told", async || told.count("one notifications/resources/updated") == 1).await;
+    send_text(&second, "one", "update").await;
+    wait_until("the other is still told", async || told.count("one notifications/resources/updated") == 1)
+        .await;
     assert_eq!(count(&home, "one", "resources/unsubscribe"), 0);
 
     unsubscribe(&second).await;
@@ -177,13 +184,13 @@ async fn what_policy_denies_by_now_is_still_unsubscribed_from() {
     subscribe(&first).await;
     person.rule("one/*", Action::Deny).await.unwrap();
 
-    let not_held = change_subscription(&second, "resources/unsubscribe", MEMO).await;
+    let not_held = change_subscription(&second, "resources/unsubscribe", MEMO_URI).await;
     assert!(matches!(&not_held, Ok(ForwardedCall::Result(_))), "the first still wants it: {not_held:?}");
     assert_eq!(count(&home, "one", "resources/unsubscribe"), 0);
     unsubscribe(&first).await;
     assert_eq!(count(&home, "one", "resources/unsubscribe"), 1);
-    let not_held = change_subscription(&second, "resources/unsubscribe", MEMO).await;
-    assert!(matches!(not_held, Err(AskError::Refused(_))), "{not_held:?}");
+    let not_held = change_subscription(&second, "resources/unsubscribe", MEMO_URI).await;
+    assert!(matches!(not_held, Err(RequestError::Refused(_))), "{not_held:?}");
 
     app.shutdown().await;
 }
@@ -197,7 +204,7 @@ async fn what_policy_denies_by_now_is_taken_back_from_a_session_that_leaves() {
     subscribe(&session).await;
     person.rule("one/*", Action::Deny).await.unwrap();
     drop(session);
-    until("it is taken back", async || count(&home, "one", "resources/unsubscribe") == 1).await;
+    wait_until("it is taken back", async || count(&home, "one", "resources/unsubscribe") == 1).await;
     app.shutdown().await;
 }
 
@@ -214,11 +221,11 @@ async fn a_session_that_leaves_leaves_no_subscription_behind() {
         Ok(status) => status.sessions.len(),
         other => panic!("{other:?}"),
     };
-    until("the first has left", async || connected().await == 1).await;
-    tell(&second, "one", "").await;
+    wait_until("the first has left", async || connected().await == 1).await;
+    send_text(&second, "one", "").await;
     assert_eq!(count(&home, "one", "resources/unsubscribe"), 0, "the second still wants it");
     drop(second);
-    until("it is taken back", async || count(&home, "one", "resources/unsubscribe") == 1).await;
+    wait_until("it is taken back", async || count(&home, "one", "resources/unsubscribe") == 1).await;
     app.shutdown().await;
 }
 
@@ -237,10 +244,10 @@ async fn a_session_that_leaves_while_it_subscribes_leaves_no_subscription_behind
             ))
             .await
     });
-    until("the server is asked", async || count(&home, "one", "resources/subscribe") == 1).await;
+    wait_until("the server is asked", async || count(&home, "one", "resources/subscribe") == 1).await;
     subscribing.abort();
     drop(session);
-    until("it is taken back", async || count(&home, "one", "resources/unsubscribe") == 1).await;
+    wait_until("it is taken back", async || count(&home, "one", "resources/unsubscribe") == 1).await;
     let taken_back = home.record("one");
     let taken_back =
         taken_back.iter().find(|line| line["params"]["method"] == "resources/unsubscribe").unwrap();
@@ -253,7 +260,7 @@ async fn a_running_server_is_told_a_more_talkative_level_without_a_call() {
     let home = home();
     let app = home.start().await;
     let session = session(&home).await;
-    tell(&session, "one", "").await;
+    send_text(&session, "one", "").await;
     let told = || -> Vec<Value> {
         let record = home.record("one");
         let levels = record.iter().filter(|line| line["params"]["method"] == "logging/setLevel");
@@ -263,11 +270,11 @@ async fn a_running_server_is_told_a_more_talkative_level_without_a_call() {
     for (level, then) in [(LogLevel::Info, vec!["info"]), (LogLevel::Debug, vec!["info", "debug"])] {
         let answered = session.request(SetLogLevel { level }).await;
         assert!(answered.is_ok(), "{answered:?}");
-        until("it is told", async || told() == then).await;
+        wait_until("it is told", async || told() == then).await;
     }
     // Another session of the same server may still want to hear more.
     session.request(SetLogLevel { level: LogLevel::Error }).await.unwrap();
-    tell(&session, "one", "").await;
+    send_text(&session, "one", "").await;
     assert_eq!(told(), ["info", "debug"]);
     app.shutdown().await;
 }

@@ -6,27 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::clock::TestClock;
-use portero::identity::Nonce;
 use portero::ipc::requests::approvals::ApproveTask;
 use portero::ipc::requests::auth::SetPassphrase;
 use portero::ipc::requests::overrides::{CreateGrant, CreateRule, ExplainDecision};
 use portero::ipc::requests::sessions::{CheckTask, SubmitCall, SubscribeOverrides};
-use portero::ipc::{AskError, Challenge, Client, Failure, FailureKind, Hello, PROTOCOL, Peer, Push, Request};
+use portero::ipc::{
+    Challenge, DaemonFailure, FailureKind, Hello, IpcClient, PROTOCOL_VERSION, PeerRole, PushMessage,
+    Request, RequestError,
+};
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
-use portero::policy::{Action, Explanation, Grant, Limits, Rule, Standing};
-use portero::server::Guard;
-use portero::task::{State, Task};
-use porterod::app::{App, Parts};
-use porterod::channels::telegram::link::Tuning;
+use portero::policy::{Action, Explanation, Grant, GrantLimits, Overrides, PolicyRule};
+use portero::server::GuardCommand;
+use portero::store_identity::Nonce;
+use portero::task::{Task, TaskState};
+use porterod::app::{App, AppDeps};
+use porterod::channels::telegram::supervisor::TelegramTiming;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::fake_server::{RECORD, ROLE};
+use crate::fake_server::{RECORD_VARIABLE, ROLE_VARIABLE};
 
 /// What every wait ends with.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
 
 /// Directories with a configuration: servers `notes` and `common` (shared), Jane Roe shown as John Doe.
@@ -42,14 +45,14 @@ impl Home {
         let clock = Arc::new(TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()));
         let home = Self { directory, clock };
         for name in ["config", "project", "other", "home"] {
-            std::fs::create_dir(home.at(name)).unwrap();
+            std::fs::create_dir(home.path_of(name)).unwrap();
         }
         let server = |name: &str, shared: bool| {
             json!({
                 "name": name,
                 "command": std::env::current_exe().unwrap(),
                 "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
-                "env": {ROLE: "1", RECORD: home.at(&format!("{name}.record"))},
+                "env": {ROLE_VARIABLE: "1", RECORD_VARIABLE: home.path_of(&format!("{name}.record"))},
                 "shared": shared,
             })
         };
@@ -60,14 +63,14 @@ impl Home {
         home
     }
 
-    pub(crate) fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     pub(crate) fn write(&self, name: &str, value: &Value) {
-        let beside = self.at("beside");
+        let beside = self.path_of("beside");
         std::fs::write(&beside, value.to_string()).unwrap();
-        std::fs::rename(beside, self.at("config").join(name)).unwrap();
+        std::fs::rename(beside, self.path_of("config").join(name)).unwrap();
     }
 
     /// The policy of `notes/send`; reading is allowed, erasing denied.
@@ -77,23 +80,23 @@ impl Home {
     }
 
     pub(crate) fn paths(&self) -> Paths {
-        Paths { config: self.at("config"), state: self.at("state"), runtime: self.at("run") }
+        Paths { config: self.path_of("config"), state: self.path_of("state"), runtime: self.path_of("run") }
     }
 
-    pub(crate) fn parts(&self) -> Parts {
-        Parts {
+    pub(crate) fn app_deps(&self) -> AppDeps {
+        AppDeps {
             paths: self.paths(),
-            home: self.at("home"),
+            home: self.path_of("home"),
             environment: std::env::vars_os().collect(),
             clock: Arc::clone(&self.clock) as _,
-            disk: Arc::new(portero::audit::RealDisk),
+            disk: Arc::new(portero::audit::SystemDisk),
             boot_id: "boot".to_owned(),
-            guard: cfg!(unix).then(|| Guard {
+            guard: cfg!(unix).then(|| GuardCommand {
                 program: env!("CARGO_BIN_EXE_porterod").into(),
                 args: vec!["guard".into()],
             }),
             build: "test".to_owned(),
-            telegram: Tuning::default(),
+            telegram: TelegramTiming::default(),
         }
     }
 
@@ -101,7 +104,7 @@ impl Home {
     pub(crate) async fn start(&self) -> App {
         let starting = async {
             loop {
-                match App::start(self.parts()).await {
+                match App::start(self.app_deps()).await {
                     Err(failure) if failure.kind == FailureKind::Refused => {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
@@ -109,23 +112,23 @@ impl Home {
                 }
             }
         };
-        tokio::time::timeout(SOON, starting).await.expect("in time")
+        tokio::time::timeout(TEST_TIMEOUT, starting).await.expect("in time")
     }
 
-    pub(crate) async fn connect(&self, peer: Peer) -> (Client, mpsc::Receiver<Push>) {
+    pub(crate) async fn connect(&self, peer: PeerRole) -> (IpcClient, mpsc::Receiver<PushMessage>) {
         let hello = Hello {
-            protocol: PROTOCOL,
+            protocol: PROTOCOL_VERSION,
             build: "test".to_owned(),
-            config: self.at("config"),
+            config: self.path_of("config"),
             peer,
             nonce: Nonce::default(),
         };
-        let (client, pushes, _) = Client::connect(&self.paths().socket(), hello, None).await.unwrap();
+        let (client, pushes, _) = IpcClient::connect(&self.paths().socket(), hello, None).await.unwrap();
         (client, pushes)
     }
 
     /// A terminal at which the passphrase is set.
-    pub(crate) async fn person(&self) -> Terminal {
+    pub(crate) async fn terminal_with_passphrase(&self) -> Terminal {
         let terminal = self.terminal().await;
         let new = Challenge::new(PASSPHRASE);
         terminal.request(SetPassphrase { old: None, new }).await.unwrap();
@@ -133,15 +136,15 @@ impl Home {
     }
 
     pub(crate) async fn terminal(&self) -> Terminal {
-        Terminal(self.connect(Peer::Terminal).await.0)
+        Terminal(self.connect(PeerRole::Terminal).await.0)
     }
 
     /// A session in a directory, such as `project`, that has not subscribed.
-    pub(crate) async fn silent_session(&self, directory: &str) -> (Client, mpsc::Receiver<Push>) {
-        let directory = self.at(directory);
-        let principal = Principal::of_project(&directory);
+    pub(crate) async fn silent_session(&self, directory: &str) -> (IpcClient, mpsc::Receiver<PushMessage>) {
+        let directory = self.path_of(directory);
+        let principal = Principal::from_project(&directory);
         let id = SessionId::fresh();
-        self.connect(Peer::Session { id, agent_session: None, principal, directory }).await
+        self.connect(PeerRole::Session { id, agent_session: None, principal, directory }).await
     }
 
     /// A session that follows rules and grants as sessions do.
@@ -154,10 +157,10 @@ impl Home {
         tokio::spawn(async move {
             while let Some(push) = pushes.recv().await {
                 match push {
-                    Push::Standing(standing) => {
+                    PushMessage::Standing(standing) => {
                         let epoch = standing.epoch;
                         heard.send_replace(standing);
-                        let _ = follower.follows(epoch).await;
+                        let _ = follower.report_epoch(epoch).await;
                     }
                     push => drop(other.send(push).await),
                 }
@@ -168,38 +171,38 @@ impl Home {
 
     /// The calls that a server got.
     pub(crate) fn record(&self, server: &str) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.at(&format!("{server}.record"))).unwrap_or_default();
+        let text = std::fs::read_to_string(self.path_of(&format!("{server}.record"))).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
 /// A person's terminal.
-pub(crate) struct Terminal(pub(crate) Client);
+pub(crate) struct Terminal(pub(crate) IpcClient);
 
 impl Terminal {
-    pub(crate) async fn request<R: Request>(&self, request: R) -> Result<R::Response, Failure> {
+    pub(crate) async fn request<R: Request>(&self, request: R) -> Result<R::Response, DaemonFailure> {
         request_soon(&self.0, request).await
     }
 
-    pub(crate) async fn approve(&self, task: &Task) -> Result<Task, Failure> {
+    pub(crate) async fn approve(&self, task: &Task) -> Result<Task, DaemonFailure> {
         self.request(ApproveTask { task: task.id, challenge: challenge() }).await.map(|task| *task)
     }
 
-    pub(crate) async fn rule(&self, pattern: &str, action: Action) -> Result<Rule, Failure> {
+    pub(crate) async fn rule(&self, pattern: &str, action: Action) -> Result<PolicyRule, DaemonFailure> {
         let challenge = (action == Action::Allow).then(challenge);
         self.request(CreateRule { pattern: pattern.parse().unwrap(), action, challenge }).await
     }
 
-    pub(crate) async fn grant(&self, pattern: &str, lasts: Duration) -> Result<Grant, Failure> {
-        self.grant_limited(pattern, lasts, Limits::default()).await
+    pub(crate) async fn grant(&self, pattern: &str, lasts: Duration) -> Result<Grant, DaemonFailure> {
+        self.grant_limited(pattern, lasts, GrantLimits::default()).await
     }
 
     pub(crate) async fn grant_limited(
         &self,
         pattern: &str,
         lasts: Duration,
-        limits: Limits,
-    ) -> Result<Grant, Failure> {
+        limits: GrantLimits,
+    ) -> Result<Grant, DaemonFailure> {
         let millis = u64::try_from(lasts.as_millis()).unwrap();
         let pattern = pattern.parse().unwrap();
         self.request(CreateGrant { pattern, millis, limits, challenge: challenge() }).await
@@ -214,33 +217,33 @@ impl Terminal {
 }
 
 pub(crate) struct Session {
-    pub(crate) client: Client,
+    pub(crate) client: IpcClient,
     /// The last standing that was pushed.
-    pub(crate) standing: tokio::sync::watch::Sender<Standing>,
+    pub(crate) standing: tokio::sync::watch::Sender<Overrides>,
     /// Other pushes.
-    pub(crate) others: mpsc::Receiver<Push>,
+    pub(crate) others: mpsc::Receiver<PushMessage>,
 }
 
 impl Session {
-    pub(crate) async fn request<R: Request>(&self, request: R) -> Result<R::Response, Failure> {
+    pub(crate) async fn request<R: Request>(&self, request: R) -> Result<R::Response, DaemonFailure> {
         request_soon(&self.client, request).await
     }
 
     /// Submits a call that says `text`.
-    pub(crate) async fn submit(&self, tool: &str, text: &str) -> Result<Task, Failure> {
+    pub(crate) async fn submit(&self, tool: &str, text: &str) -> Result<Task, DaemonFailure> {
         let (call, client) = call(tool, text);
         self.request(SubmitCall { call, client }).await.map(|task| *task)
     }
 
     pub(crate) async fn finished(&self, task: &Task) -> Task {
-        let wait_millis = u64::try_from(SOON.as_millis()).unwrap();
+        let wait_millis = u64::try_from(TEST_TIMEOUT.as_millis()).unwrap();
         let task = *self.request(CheckTask { task: task.id, wait_millis }).await.unwrap();
         assert!(task.state.is_final(), "{task:?}");
         task
     }
 
     /// Waits for a push that fits.
-    pub(crate) async fn hears(&mut self, fits: impl Fn(&Push) -> bool) -> Push {
+    pub(crate) async fn wait_for_push(&mut self, fits: impl Fn(&PushMessage) -> bool) -> PushMessage {
         let heard = async {
             loop {
                 let push = self.others.recv().await.expect("the connection stays");
@@ -249,23 +252,23 @@ impl Session {
                 }
             }
         };
-        tokio::time::timeout(SOON, heard).await.expect("in time")
+        tokio::time::timeout(TEST_TIMEOUT, heard).await.expect("in time")
     }
 }
 
-type Sending = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
+type Sending = Pin<Box<dyn Future<Output = Result<String, DaemonFailure>> + Send>>;
 
 /// A request of any type, so that a list holds several.
 pub(crate) struct AnyRequest {
     /// The request, as a failed test shows it.
     pub(crate) words: String,
-    send: Box<dyn FnOnce(Client) -> Sending>,
+    send: Box<dyn FnOnce(IpcClient) -> Sending>,
 }
 
 impl AnyRequest {
     pub(crate) fn of<R: Request>(request: R) -> Self {
         let words = format!("{} {request:?}", R::METHOD);
-        let send = |client: Client| -> Sending {
+        let send = |client: IpcClient| -> Sending {
             Box::pin(
                 async move { request_soon(&client, request).await.map(|response| format!("{response:?}")) },
             )
@@ -274,15 +277,15 @@ impl AnyRequest {
     }
 
     /// The response in the words of a failed test, or the refusal.
-    pub(crate) async fn send(self, client: &Client) -> Result<String, Failure> {
+    pub(crate) async fn send(self, client: &IpcClient) -> Result<String, DaemonFailure> {
         (self.send)(client.clone()).await
     }
 }
 
-async fn request_soon<R: Request>(client: &Client, request: R) -> Result<R::Response, Failure> {
-    match tokio::time::timeout(2 * SOON, client.request(request)).await.expect("in time") {
+async fn request_soon<R: Request>(client: &IpcClient, request: R) -> Result<R::Response, DaemonFailure> {
+    match tokio::time::timeout(2 * TEST_TIMEOUT, client.request(request)).await.expect("in time") {
         Ok(response) => Ok(response),
-        Err(AskError::Refused(failure)) => Err(failure),
+        Err(RequestError::Refused(failure)) => Err(failure),
         Err(other) => panic!("{other}"),
     }
 }
@@ -299,21 +302,21 @@ pub(crate) fn challenge() -> Challenge {
 }
 
 /// Waits until something is so.
-pub(crate) async fn until(what: &str, so: impl AsyncFn() -> bool) {
+pub(crate) async fn wait_until(what: &str, so: impl AsyncFn() -> bool) {
     let waiting = async {
         while !so().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(TEST_TIMEOUT, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-pub(crate) fn is_kind<T>(result: &Result<T, Failure>, kind: FailureKind) -> bool {
+pub(crate) fn is_kind<T>(result: &Result<T, DaemonFailure>, kind: FailureKind) -> bool {
     result.as_ref().is_err_and(|failure| failure.kind == kind)
 }
 
-pub(crate) fn is_settled(push: &Push, task: &Task, as_state: State) -> bool {
-    matches!(push, Push::Settled { task: id, state } if *id == task.id && *state == as_state)
+pub(crate) fn is_settled(push: &PushMessage, task: &Task, as_state: TaskState) -> bool {
+    matches!(push, PushMessage::Settled { task: id, state } if *id == task.id && *state == as_state)
 }
 
 pub(crate) fn is_there(path: &Path) -> bool {

@@ -8,7 +8,7 @@ use portero::clock::Clock as _;
 use portero::ipc::requests::auth::{EnrollTotp, OfferTotp, RemoveTotp};
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::{CreateGrant, CreateRule, RemoveRule};
-use portero::ipc::{Authenticator, Challenge, Disclosed, Failure, FailureKind};
+use portero::ipc::{Challenge, DaemonFailure, DisclosedSecret, EnrolledAuthenticator, FailureKind};
 use portero::policy::Action;
 use sha1::Sha1;
 
@@ -18,9 +18,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 const STEP: Duration = Duration::from_secs(30);
 
 /// A phone that was given this secret (RFC 4226, section 5.3; RFC 6238).
-struct Phone(Vec<u8>);
+struct FakeAuthenticator(Vec<u8>);
 
-impl Phone {
+impl FakeAuthenticator {
     fn code(&self, home: &Home) -> String {
         let step = home.clock.now().wall.as_second() / 30;
         let mut mac = Hmac::<Sha1>::new_from_slice(&self.0).unwrap();
@@ -32,7 +32,7 @@ impl Phone {
     }
 
     /// The passphrase, and the code of a step that was not there yet.
-    fn both(&self, home: &Home) -> Challenge {
+    fn passphrase_and_code(&self, home: &Home) -> Challenge {
         home.clock.advance(STEP);
         with_code(&self.code(home))
     }
@@ -44,10 +44,10 @@ fn with_code(code: &str) -> Challenge {
     both
 }
 
-async fn enroll(home: &Home, person: &Terminal) -> (Phone, Vec<Disclosed>) {
+async fn enroll(home: &Home, person: &Terminal) -> (FakeAuthenticator, Vec<DisclosedSecret>) {
     let offered = person.request(OfferTotp { challenge: challenge() }).await;
     let Ok(secret) = offered else { panic!("{offered:?}") };
-    let phone = Phone(BASE32_NOPAD.decode(secret.expose().as_bytes()).unwrap());
+    let phone = FakeAuthenticator(BASE32_NOPAD.decode(secret.expose().as_bytes()).unwrap());
     let enrolled = person.request(EnrollTotp { challenge: with_code(&phone.code(home)) }).await;
     let Ok(codes) = enrolled else { panic!("{enrolled:?}") };
     (phone, codes)
@@ -58,7 +58,7 @@ fn grant(pattern: &str, lasts: Duration, challenge: Challenge) -> CreateGrant {
     CreateGrant {
         pattern: pattern.parse().unwrap(),
         millis,
-        limits: portero::policy::Limits::default(),
+        limits: portero::policy::GrantLimits::default(),
         challenge,
     }
 }
@@ -67,12 +67,12 @@ fn allow(pattern: &str, challenge: Challenge) -> CreateRule {
     CreateRule { pattern: pattern.parse().unwrap(), action: Action::Allow, challenge: Some(challenge) }
 }
 
-async fn status_of(person: &Terminal) -> Option<Authenticator> {
+async fn status_of(person: &Terminal) -> Option<EnrolledAuthenticator> {
     let Ok(status) = person.request(GetStatus).await else { panic!("status") };
     status.totp
 }
 
-fn says<T>(result: &Result<T, Failure>, words: &str) -> bool {
+fn fails_with<T>(result: &Result<T, DaemonFailure>, words: &str) -> bool {
     result.as_ref().is_err_and(|failure| {
         failure.kind == FailureKind::Challenge && failure.message.contains(words) && failure.hint.is_some()
     })
@@ -82,7 +82,7 @@ fn says<T>(result: &Result<T, Failure>, words: &str) -> bool {
 async fn what_is_wide_needs_a_code_and_what_is_not_needs_none() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     let deny = |pattern: &'static str| async { person.rule(pattern, Action::Deny).await };
     let Ok(many) = deny("notes/*").await else { panic!("denied") };
@@ -97,19 +97,22 @@ async fn what_is_wide_needs_a_code_and_what_is_not_needs_none() {
         AnyRequest::of(RemoveTotp { challenge: challenge() }),
     ] {
         let act = request.words.clone();
-        assert!(says(&request.send(&person.0).await, "needs a code"), "{act}");
+        assert!(fails_with(&request.send(&person.0).await, "needs a code"), "{act}");
     }
-    person.request(RemoveRule { id: many.id, challenge: Some(phone.both(&home)) }).await.unwrap();
+    person
+        .request(RemoveRule { id: many.id, challenge: Some(phone.passphrase_and_code(&home)) })
+        .await
+        .unwrap();
     person.request(RemoveRule { id: one.id, challenge: Some(challenge()) }).await.unwrap();
     person.request(grant("notes/send", HOUR, challenge())).await.unwrap();
     person.approve(&task).await.unwrap();
 
-    person.request(grant("notes/*", STEP, phone.both(&home))).await.unwrap();
+    person.request(grant("notes/*", STEP, phone.passphrase_and_code(&home))).await.unwrap();
     let again = person.request(grant("notes/*", STEP, with_code(&phone.code(&home)))).await;
-    assert!(says(&again, "used before"), "{again:?}");
+    assert!(fails_with(&again, "used before"), "{again:?}");
     let wrong = person.request(allow("notes/send", with_code("no code"))).await;
-    assert!(says(&wrong, "not the code of now"), "{wrong:?}");
-    person.request(allow("notes/send", phone.both(&home))).await.unwrap();
+    assert!(fails_with(&wrong, "not the code of now"), "{wrong:?}");
+    person.request(allow("notes/send", phone.passphrase_and_code(&home))).await.unwrap();
     app.shutdown().await;
 }
 
@@ -117,7 +120,7 @@ async fn what_is_wide_needs_a_code_and_what_is_not_needs_none() {
 async fn it_outlives_the_daemon_and_goes_with_a_recovery_code() {
     let home = Home::new();
     let app = home.start().await;
-    let person = home.person().await;
+    let person = home.terminal_with_passphrase().await;
     assert_eq!(status_of(&person).await, None);
     let (phone, recovery) = enroll(&home, &person).await;
     let used = with_code(&phone.code(&home));
@@ -128,7 +131,7 @@ async fn it_outlives_the_daemon_and_goes_with_a_recovery_code() {
     let told = status_of(&person).await.unwrap();
     assert_eq!((told.since, told.recovery), (home.clock.now().wall, 8));
     assert!(told.by.contains(&std::process::id().to_string()), "{told:?}");
-    assert!(says(&person.request(grant("notes/*", STEP, used)).await, "used before"));
+    assert!(fails_with(&person.request(grant("notes/*", STEP, used)).await, "used before"));
     let second = person.request(OfferTotp { challenge: challenge() }).await;
     assert!(is_kind(&second, FailureKind::Refused), "{second:?}");
 
@@ -142,11 +145,11 @@ async fn it_outlives_the_daemon_and_goes_with_a_recovery_code() {
 async fn a_session_reaches_none_of_it() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let (phone, recovery) = enroll(&home, &person).await;
     for request in [
         AnyRequest::of(OfferTotp { challenge: challenge() }),
-        AnyRequest::of(EnrollTotp { challenge: phone.both(&home) }),
+        AnyRequest::of(EnrollTotp { challenge: phone.passphrase_and_code(&home) }),
         AnyRequest::of(RemoveTotp { challenge: with_code(recovery[0].expose()) }),
     ] {
         let act = request.words.clone();

@@ -5,13 +5,13 @@ use std::time::Duration;
 use portero::ipc::requests::approvals::{InspectTask, WatchTasks};
 use portero::ipc::{FailureKind, Look, Watched};
 use portero::names::TaskId;
-use portero::notice::{Became, Notice};
+use portero::notice::{Notice, OverrideChange};
 use portero::policy::Action;
-use portero::task::State;
+use portero::task::TaskState;
 
-use crate::support::{Home, SOON, Terminal, is_kind, until};
+use crate::support::{Home, TEST_TIMEOUT, Terminal, is_kind, wait_until};
 
-async fn watched(person: &Terminal, after: Option<u64>) -> Watched {
+async fn watch_from(person: &Terminal, after: Option<u64>) -> Watched {
     match person.request(WatchTasks { after }).await {
         Ok(watched) => watched,
         other => panic!("{other:?}"),
@@ -19,11 +19,11 @@ async fn watched(person: &Terminal, after: Option<u64>) -> Watched {
 }
 
 /// The states that tasks came into after a place, as far as `last`.
-async fn states(person: &Terminal, mut place: u64, last: State) -> Vec<(TaskId, State)> {
+async fn states_until(person: &Terminal, mut place: u64, last: TaskState) -> Vec<(TaskId, TaskState)> {
     let mut states = Vec::new();
     let telling = async {
         while states.last().is_none_or(|(_, state)| *state != last) {
-            let next = watched(person, Some(place)).await;
+            let next = watch_from(person, Some(place)).await;
             assert_eq!(next.anew, None);
             place = next.place;
             states.extend(next.entries.into_iter().filter_map(|entry| match entry.notice {
@@ -32,7 +32,7 @@ async fn states(person: &Terminal, mut place: u64, last: State) -> Vec<(TaskId, 
             }));
         }
     };
-    tokio::time::timeout(2 * SOON, telling).await.expect("told in time");
+    tokio::time::timeout(2 * TEST_TIMEOUT, telling).await.expect("told in time");
     states
 }
 
@@ -40,19 +40,22 @@ async fn states(person: &Terminal, mut place: u64, last: State) -> Vec<(TaskId, 
 async fn whoever_watches_is_told_what_waits_and_then_every_change() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let waits = session.submit("notes/send", "waits").await.unwrap();
-    let begin = watched(&person, None).await;
+    let begin = watch_from(&person, None).await;
     assert_eq!((begin.anew, begin.entries.len()), (Some(vec![waits.id]), 0));
 
-    let (next, ()) = tokio::join!(watched(&person, Some(begin.place)), async {
+    let (next, ()) = tokio::join!(watch_from(&person, Some(begin.place)), async {
         person.rule("common/*", Action::Deny).await.unwrap();
     });
     assert!(matches!(&next.entries[..], [entry] if matches!(entry.notice, Notice::Rule { .. })), "{next:?}");
     person.approve(&waits).await.unwrap();
-    let came = states(&person, next.place, State::Completed).await;
-    assert_eq!(came, [State::Approved, State::Executing, State::Completed].map(|state| (waits.id, state)));
-    assert_eq!(watched(&person, None).await.anew, Some(Vec::new()), "nothing waits any more");
+    let came = states_until(&person, next.place, TaskState::Completed).await;
+    assert_eq!(
+        came,
+        [TaskState::Approved, TaskState::Executing, TaskState::Completed].map(|state| (waits.id, state))
+    );
+    assert_eq!(watch_from(&person, None).await.anew, Some(Vec::new()), "nothing waits any more");
     app.shutdown().await;
 }
 
@@ -60,9 +63,9 @@ async fn whoever_watches_is_told_what_waits_and_then_every_change() {
 async fn whoever_missed_too_much_begins_anew() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let waits = session.submit("notes/send", "waits").await.unwrap();
-    assert_eq!(watched(&person, Some(1 << 40)).await.anew, Some(vec![waits.id]));
+    assert_eq!(watch_from(&person, Some(1 << 40)).await.anew, Some(vec![waits.id]));
     app.shutdown().await;
 }
 
@@ -70,7 +73,7 @@ async fn whoever_missed_too_much_begins_anew() {
 async fn a_task_is_looked_at_with_what_its_tool_says_of_itself() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let waits = session.submit("notes/send", "waits").await.unwrap();
     let Ok(look) = person.request(InspectTask { task: waits.id }).await else { panic!("look") };
     let Look { task, hints } = *look;
@@ -84,10 +87,10 @@ async fn a_task_is_looked_at_with_what_its_tool_says_of_itself() {
 async fn a_session_may_not_watch_and_one_that_watches_does_not_hold_up_the_end() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     assert!(is_kind(&session.request(WatchTasks { after: None }).await, FailureKind::Invalid));
     assert!(is_kind(&session.request(InspectTask { task: TaskId::fresh() }).await, FailureKind::Invalid));
-    let place = watched(&person, None).await.place;
+    let place = watch_from(&person, None).await.place;
     let watching = person.0.clone();
     let watching = tokio::spawn(async move { watching.request(WatchTasks { after: Some(place) }).await });
     tokio::task::yield_now().await;
@@ -101,17 +104,17 @@ async fn a_session_may_not_watch_and_one_that_watches_does_not_hold_up_the_end()
 async fn a_grant_that_is_over_ends_by_itself_in_every_session_and_is_told() {
     let home = Home::new();
     let app = home.start().await;
-    let (person, session) = (home.person().await, home.session("project").await);
-    let place = watched(&person, None).await.place;
+    let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
+    let place = watch_from(&person, None).await.place;
     person.grant("notes/*", Duration::from_secs(1)).await.unwrap();
     assert_eq!(session.standing.borrow().grants.len(), 1);
     home.clock.advance(Duration::from_secs(2));
-    until("the grant is gone", async || session.standing.borrow().grants.is_empty()).await;
-    let made = watched(&person, Some(place)).await;
+    wait_until("the grant is gone", async || session.standing.borrow().grants.is_empty()).await;
+    let made = watch_from(&person, Some(place)).await;
     let grants = made.entries.iter().filter_map(|entry| match entry.notice {
         Notice::Grant { became, .. } => Some(became),
         _ => None,
     });
-    assert_eq!(grants.collect::<Vec<_>>(), [Became::Made, Became::Expired]);
+    assert_eq!(grants.collect::<Vec<_>>(), [OverrideChange::Made, OverrideChange::Expired]);
     app.shutdown().await;
 }

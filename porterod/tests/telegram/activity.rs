@@ -2,83 +2,83 @@
 
 use std::time::Duration;
 
-use portero::audit::{Event, Outcome, Record, Segment};
+use portero::audit::{AuditEvent, AuditRecord, AuditWriter, RecordedOutcome};
 use portero::clock::Clock as _;
 use portero::ipc::requests::overrides::{CreateRule, GetOverrides};
 
 use portero::policy::Action;
 use serde_json::{Value, json};
 
+use crate::fixture::{JANE, MALLORY, TelegramFixture};
 use crate::standin::{Shown, StandIn, TOKEN};
-use crate::world::{JANE, MALLORY, World};
 
 /// A session's records, beside the daemon's.
-struct Session {
-    segment: Segment,
+struct RecordingSession {
+    segment: AuditWriter,
     calls: u64,
 }
 
-impl Session {
-    fn of(world: &World) -> Self {
-        let segment = Segment::open(&world.paths().audit(), "portero test", world.clock.now()).unwrap();
+impl RecordingSession {
+    fn open(world: &TelegramFixture) -> Self {
+        let segment = AuditWriter::open(&world.paths().audit(), "portero test", world.clock.now()).unwrap();
         Self { segment, calls: 0 }
     }
 
-    fn record(&self, world: &World, event: Event) {
-        let record = Record { at: world.clock.now().wall, session: None, principal: None, event };
+    fn append_event(&self, world: &TelegramFixture, event: AuditEvent) {
+        let record = AuditRecord { at: world.clock.now().wall, session: None, principal: None, event };
         self.segment.append(&record).unwrap();
     }
 
-    fn ran(&mut self, world: &World, tool: &str, outcome: Outcome) {
+    fn record_outcome(&mut self, world: &TelegramFixture, tool: &str, outcome: RecordedOutcome) {
         self.calls += 1;
         let (call, tool) = (self.calls, tool.parse().unwrap());
-        self.record(world, Event::Outcome { call, tool, outcome, micros: 1 });
+        self.append_event(world, AuditEvent::Outcome { call, tool, outcome, micros: 1 });
     }
 
-    fn refused(&self, world: &World, tool: &str) {
+    fn record_refusal(&self, world: &TelegramFixture, tool: &str) {
         let reason = "denied by @evil http://evil.example".to_owned();
-        self.record(world, Event::Refused { tool: tool.parse().unwrap(), reason });
+        self.append_event(world, AuditEvent::Refused { tool: tool.parse().unwrap(), reason });
     }
 }
 
-async fn world(notices: &Value) -> World {
-    let world = World::without_bot().await;
-    world.configure(&json!({
+async fn fixture_with_notices(notices: &Value) -> TelegramFixture {
+    let world = TelegramFixture::without_bot().await;
+    world.write_telegram_config(&json!({
         "token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE, "notices": notices,
     }));
     world.telegram.say(JANE, "/start");
-    let world = world.started().await;
-    world.serves().await;
+    let world = world.start().await;
+    world.wait_until_serving().await;
     world
 }
 
-fn told(it: &StandIn) -> Vec<Shown> {
+fn activity_messages(it: &StandIn) -> Vec<Shown> {
     let begins = |shown: &Shown| ["Refused", "Failed", "Ran"].iter().any(|word| shown.text.starts_with(word));
     it.by_bot(JANE).into_iter().filter(begins).collect()
 }
 
-async fn first(world: &World) -> String {
-    world.telegram.until("a notice", |it| told(it).into_iter().next()).await.text
+async fn wait_for_first_notice(world: &TelegramFixture) -> String {
+    world.telegram.until("a notice", |it| activity_messages(it).into_iter().next()).await.text
 }
 
 #[tokio::test]
 async fn what_sessions_did_is_told_in_one_message() {
-    let world = world(&json!({"every": "1s"})).await;
-    let mut session = Session::of(&world);
+    let world = fixture_with_notices(&json!({"every": "1s"})).await;
+    let mut session = RecordingSession::open(&world);
     for _ in 0..200 {
-        session.ran(&world, "files/read_file", Outcome::Done);
+        session.record_outcome(&world, "files/read_file", RecordedOutcome::Done);
     }
-    session.ran(&world, "files/write_file", Outcome::Failed);
-    session.refused(&world, "shell/run");
-    let text = first(&world).await;
+    session.record_outcome(&world, "files/write_file", RecordedOutcome::Failed);
+    session.record_refusal(&world, "shell/run");
+    let text = wait_for_first_notice(&world).await;
     assert_eq!(
         text,
         "Refused\n1 × shell/run\nFailed\n1 × files/write_file\nRan without asking\n200 × files/read_file"
     );
-    let world = world.restarted().await;
-    world.serves().await;
-    Session::of(&world).ran(&world, "files/later", Outcome::Done);
-    let second = world.telegram.until("another", |it| told(it).into_iter().nth(1)).await;
+    let world = world.restart().await;
+    world.wait_until_serving().await;
+    RecordingSession::open(&world).record_outcome(&world, "files/later", RecordedOutcome::Done);
+    let second = world.telegram.until("another", |it| activity_messages(it).into_iter().nth(1)).await;
     assert_eq!(second.text, "Ran without asking\n1 × files/later", "nothing old is told again");
 }
 
@@ -88,70 +88,70 @@ async fn what_is_off_is_not_told_and_quiet_hours_are_told_when_they_are_over() {
         "every": "1s", "level": "errors", "servers": {"shell": "off"},
         "quiet": {"from": "11:00", "to": "13:00", "zone": "UTC"},
     });
-    let world = world(&notices).await;
-    let mut session = Session::of(&world);
-    session.ran(&world, "files/read_file", Outcome::Done);
-    session.refused(&world, "shell/run");
-    session.refused(&world, "files/delete");
+    let world = fixture_with_notices(&notices).await;
+    let mut session = RecordingSession::open(&world);
+    session.record_outcome(&world, "files/read_file", RecordedOutcome::Done);
+    session.record_refusal(&world, "shell/run");
+    session.record_refusal(&world, "files/delete");
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    assert!(told(&world.telegram).is_empty(), "it is quiet");
+    assert!(activity_messages(&world.telegram).is_empty(), "it is quiet");
     world.clock.advance(Duration::from_secs(3600));
-    assert_eq!(first(&world).await, "Refused\n1 × files/delete");
+    assert_eq!(wait_for_first_notice(&world).await, "Refused\n1 × files/delete");
 }
 
 /// The words on the buttons below a message.
-fn buttons(shown: &Shown) -> Vec<String> {
+fn button_labels(shown: &Shown) -> Vec<String> {
     let rows = shown.keyboard.iter().flat_map(|rows| rows.as_array().unwrap());
     let all = rows.flat_map(|row| row.as_array().unwrap());
     all.map(|button| button["text"].as_str().unwrap().to_owned()).collect()
 }
 
 /// What the button with these words carries.
-fn carried(shown: &Shown, words: &str) -> String {
+fn callback_data(shown: &Shown, words: &str) -> String {
     let rows = shown.keyboard.iter().flat_map(|rows| rows.as_array().unwrap());
     let mut all = rows.flat_map(|row| row.as_array().unwrap());
     let button = all.find(|button| button["text"] == words).unwrap_or_else(|| panic!("no button {words}"));
     button["callback_data"].as_str().unwrap().to_owned()
 }
 
-impl World {
+impl TelegramFixture {
     /// What a press was answered with.
-    async fn told(&self, query: &str) -> String {
+    async fn wait_for_answer(&self, query: &str) -> String {
         let answer = self.telegram.until("an answer", |it| it.answer_to(query)).await;
         answer["text"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The notice, once it says this.
-    async fn says_now(&self, notice: &Shown, words: &str) -> Shown {
+    async fn wait_until_notice_says(&self, notice: &Shown, words: &str) -> Shown {
         let now = |it: &StandIn| it.by_bot(JANE).into_iter().find(|now| now.id == notice.id);
         self.telegram.until(words, |it| now(it).filter(|now| now.text.contains(words))).await
     }
 
-    async fn rules(&self) -> Vec<String> {
+    async fn rule_lines(&self) -> Vec<String> {
         let Ok(standing) = self.request(GetOverrides).await else { panic!("rules") };
         standing.rules.iter().map(|rule| format!("{} {} {}", rule.id, rule.action, rule.pattern)).collect()
     }
 }
 
 /// A notice of these tools, each of which ran once.
-async fn notice_of(world: &World, tools: &[&str]) -> Shown {
-    let mut session = Session::of(world);
-    let before = told(&world.telegram).len();
+async fn wait_for_notice_of(world: &TelegramFixture, tools: &[&str]) -> Shown {
+    let mut session = RecordingSession::open(world);
+    let before = activity_messages(&world.telegram).len();
     for tool in tools {
-        session.ran(world, tool, Outcome::Done);
+        session.record_outcome(world, tool, RecordedOutcome::Done);
     }
-    world.telegram.until("a notice", |it| told(it).into_iter().nth(before)).await
+    world.telegram.until("a notice", |it| activity_messages(it).into_iter().nth(before)).await
 }
 
 #[tokio::test]
 async fn a_tap_below_a_notice_has_its_tool_ask_or_denies_it_and_says_how_that_is_undone() {
-    let world = world(&json!({"every": "1s"})).await;
-    let mut session = Session::of(&world);
-    session.ran(&world, "files/read_file", Outcome::Done);
-    session.ran(&world, "files/write_file", Outcome::Failed);
-    session.refused(&world, "shell/run");
-    session.ran(&world, "portero/check_task", Outcome::Done);
-    let notice = world.telegram.until("a notice", |it| told(it).into_iter().next()).await;
+    let world = fixture_with_notices(&json!({"every": "1s"})).await;
+    let mut session = RecordingSession::open(&world);
+    session.record_outcome(&world, "files/read_file", RecordedOutcome::Done);
+    session.record_outcome(&world, "files/write_file", RecordedOutcome::Failed);
+    session.record_refusal(&world, "shell/run");
+    session.record_outcome(&world, "portero/check_task", RecordedOutcome::Done);
+    let notice = world.telegram.until("a notice", |it| activity_messages(it).into_iter().next()).await;
     let offered = [
         "✋ Ask: files/read_file",
         "⛔ Deny: files/read_file",
@@ -160,24 +160,31 @@ async fn a_tap_below_a_notice_has_its_tool_ask_or_denies_it_and_says_how_that_is
         "⛔ Deny: shell/run",
     ];
     assert_eq!(
-        buttons(&notice),
+        button_labels(&notice),
         offered,
         "what was refused does not run, and Portero's own tools do nothing"
     );
 
     let query = world.telegram.press(JANE, notice.id, "✋ Ask: files/read_file");
-    assert_eq!(world.told(&query).await, "This tool asks from now on: rule 1. Undo it with /unrule 1");
-    assert_eq!(world.rules().await, ["1 require-approval files/read_file"], "its literal name");
-    let asks = world.says_now(&notice, "1 × files/read_file, asks: rule 1, undo /unrule 1").await;
-    assert_eq!(buttons(&asks)[0], "⛔ Deny: files/read_file", "it can still be denied");
-    assert_eq!(buttons(&asks).len(), 4);
+    assert_eq!(
+        world.wait_for_answer(&query).await,
+        "This tool asks from now on: rule 1. Undo it with /unrule 1"
+    );
+    assert_eq!(world.rule_lines().await, ["1 require-approval files/read_file"], "its literal name");
+    let asks =
+        world.wait_until_notice_says(&notice, "1 × files/read_file, asks: rule 1, undo /unrule 1").await;
+    assert_eq!(button_labels(&asks)[0], "⛔ Deny: files/read_file", "it can still be denied");
+    assert_eq!(button_labels(&asks).len(), 4);
 
     // A button of before counts as long as it is known.
-    let query = world.telegram.press_with(JANE, notice.id, &carried(&notice, "⛔ Deny: shell/run"));
-    assert_eq!(world.told(&query).await, "This tool is denied from now on: rule 2. Undo it with /unrule 2");
-    world.says_now(&notice, "1 × shell/run, denied: rule 2, undo /unrule 2").await;
-    assert_eq!(world.rules().await.len(), 2);
-    let acts = world.acts();
+    let query = world.telegram.press_with(JANE, notice.id, &callback_data(&notice, "⛔ Deny: shell/run"));
+    assert_eq!(
+        world.wait_for_answer(&query).await,
+        "This tool is denied from now on: rule 2. Undo it with /unrule 2"
+    );
+    world.wait_until_notice_says(&notice, "1 × shell/run, denied: rule 2, undo /unrule 2").await;
+    assert_eq!(world.rule_lines().await.len(), 2);
+    let acts = world.audited_acts();
     for act in ["ask: files/read_file: true", "deny: shell/run: true"] {
         assert!(acts.contains(&act.to_owned()), "{act} in {acts:?}");
     }
@@ -185,58 +192,64 @@ async fn a_tap_below_a_notice_has_its_tool_ask_or_denies_it_and_says_how_that_is
 
 #[tokio::test]
 async fn many_tools_are_behind_a_button_in_a_list_with_pages() {
-    let world = world(&json!({"every": "1s"})).await;
+    let world = fixture_with_notices(&json!({"every": "1s"})).await;
     let names: Vec<String> = (1..=9).map(|number| format!("files/tool_{number}")).collect();
     let tools: Vec<&str> = names.iter().map(String::as_str).collect();
-    let notice = notice_of(&world, &tools).await;
-    assert_eq!(buttons(&notice), ["Tools…"]);
+    let notice = wait_for_notice_of(&world, &tools).await;
+    assert_eq!(button_labels(&notice), ["Tools…"]);
     world.telegram.press(JANE, notice.id, "Tools…");
-    let list = world.says_now(&notice, "What may these tools do from now on?\n1. files/tool_1\n").await;
+    let list = world
+        .wait_until_notice_says(&notice, "What may these tools do from now on?\n1. files/tool_1\n")
+        .await;
     assert!(!list.text.contains("tool_5"), "{}", list.text);
-    assert_eq!(buttons(&list)[..3], ["✋ Ask: 1", "⛔ Deny: 1", "✋ Ask: 2"]);
-    assert_eq!(buttons(&list)[8..], ["Page 2 ›", "Back"]);
+    assert_eq!(button_labels(&list)[..3], ["✋ Ask: 1", "⛔ Deny: 1", "✋ Ask: 2"]);
+    assert_eq!(button_labels(&list)[8..], ["Page 2 ›", "Back"]);
     world.telegram.press(JANE, notice.id, "Page 2 ›");
-    let list = world.says_now(&notice, "5. files/tool_5").await;
+    let list = world.wait_until_notice_says(&notice, "5. files/tool_5").await;
     let query = world.telegram.press(JANE, notice.id, "⛔ Deny: 6");
-    assert!(world.told(&query).await.contains("denied from now on: rule 1."));
-    world.says_now(&notice, "6. files/tool_6, denied: rule 1, undo /unrule 1\n7. files/tool_7").await;
-    assert_eq!(world.rules().await, ["1 deny files/tool_6"]);
+    assert!(world.wait_for_answer(&query).await.contains("denied from now on: rule 1."));
+    world
+        .wait_until_notice_says(&notice, "6. files/tool_6, denied: rule 1, undo /unrule 1\n7. files/tool_7")
+        .await;
+    assert_eq!(world.rule_lines().await, ["1 deny files/tool_6"]);
     assert!(list.text.contains("8. files/tool_8") && !list.text.contains("tool_9"));
 
-    let world = world.restarted().await;
-    world.serves().await;
+    let world = world.restart().await;
+    world.wait_until_serving().await;
     world.telegram.press(JANE, notice.id, "Page 3 ›");
-    world.says_now(&notice, "9. files/tool_9").await;
+    world.wait_until_notice_says(&notice, "9. files/tool_9").await;
     world.telegram.press(JANE, notice.id, "Back");
-    let back = world.says_now(&notice, "Ran without asking").await;
+    let back = world.wait_until_notice_says(&notice, "Ran without asking").await;
     assert!(back.text.contains("1 × files/tool_6, denied: rule 1"), "{}", back.text);
 }
 
 #[tokio::test]
 async fn names_that_would_look_alike_on_buttons_are_told_by_number() {
-    let world = world(&json!({"every": "1s"})).await;
+    let world = fixture_with_notices(&json!({"every": "1s"})).await;
     let [one, two] = ["a", "b"].map(|server| format!("{server}/a_name_that_is_too_long_for_a_button"));
-    let notice = notice_of(&world, &[&one, &two]).await;
-    assert_eq!(buttons(&notice), ["Tools…"]);
-    let alone = notice_of(&world, &[&one]).await;
-    assert_eq!(buttons(&alone)[1], "⛔ Deny: …s_too_long_for_a_button");
+    let notice = wait_for_notice_of(&world, &[&one, &two]).await;
+    assert_eq!(button_labels(&notice), ["Tools…"]);
+    let alone = wait_for_notice_of(&world, &[&one]).await;
+    assert_eq!(button_labels(&alone)[1], "⛔ Deny: …s_too_long_for_a_button");
 }
 
 #[tokio::test]
 async fn a_late_tap_counts_and_a_repeated_or_foreign_one_changes_nothing() {
-    let world = world(&json!({"every": "1s"})).await;
-    let notice = notice_of(&world, &["files/read_file", "files/write_file"]).await;
-    let (ask, deny) =
-        (carried(&notice, "✋ Ask: files/read_file"), carried(&notice, "⛔ Deny: files/write_file"));
+    let world = fixture_with_notices(&json!({"every": "1s"})).await;
+    let notice = wait_for_notice_of(&world, &["files/read_file", "files/write_file"]).await;
+    let (ask, deny) = (
+        callback_data(&notice, "✋ Ask: files/read_file"),
+        callback_data(&notice, "⛔ Deny: files/write_file"),
+    );
     world.telegram.say(MALLORY, "/start");
     let silence = world.telegram.press_with(MALLORY, notice.id, &deny);
-    let elsewhere = notice_of(&world, &["files/other"]).await;
+    let elsewhere = wait_for_notice_of(&world, &["files/other"]).await;
     for (message, data) in [(elsewhere.id, deny.as_str()), (notice.id, "AAAA")] {
         let query = world.telegram.press_with(JANE, message, data);
-        assert!(world.told(&query).await.contains("Nothing was changed"));
+        assert!(world.wait_for_answer(&query).await.contains("Nothing was changed"));
     }
     assert_eq!(world.telegram.answer_to(&silence), None);
-    assert!(world.rules().await.is_empty());
+    assert!(world.rule_lines().await.is_empty());
 
     // Somebody made the rule at the terminal meanwhile.
     let rule =
@@ -244,11 +257,11 @@ async fn a_late_tap_counts_and_a_repeated_or_foreign_one_changes_nothing() {
     world.request(rule("files/read_file", Action::RequireApproval)).await.unwrap();
     world.clock.advance(Duration::from_secs(6 * 24 * 3600));
     let query = world.telegram.press_with(JANE, notice.id, &ask);
-    assert_eq!(world.told(&query).await, "Rule 1 says so already. Nothing was changed.");
-    world.says_now(&notice, "files/read_file, asks: rule 1").await;
+    assert_eq!(world.wait_for_answer(&query).await, "Rule 1 says so already. Nothing was changed.");
+    world.wait_until_notice_says(&notice, "files/read_file, asks: rule 1").await;
     let query = world.telegram.press_with(JANE, notice.id, &deny);
-    assert!(world.told(&query).await.starts_with("This tool is denied from now on: rule 2."));
+    assert!(world.wait_for_answer(&query).await.starts_with("This tool is denied from now on: rule 2."));
     let query = world.telegram.press_with(JANE, notice.id, &deny);
-    assert_eq!(world.told(&query).await, "This button was used already. Nothing was changed.");
-    assert_eq!(world.rules().await, ["1 require-approval files/read_file", "2 deny files/write_file"]);
+    assert_eq!(world.wait_for_answer(&query).await, "This button was used already. Nothing was changed.");
+    assert_eq!(world.rule_lines().await, ["1 require-approval files/read_file", "2 deny files/write_file"]);
 }

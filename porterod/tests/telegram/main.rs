@@ -2,22 +2,22 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod activity;
-mod asked;
 mod bot;
 mod burst;
-mod courier;
-mod deciding;
+mod callbacks;
+mod cards;
+mod commands;
 #[path = "../daemon/fake_server.rs"]
 mod fake_server;
+mod fake_user;
+mod fixture;
 mod groups;
-mod hands;
+mod outages;
 mod paging;
 mod pairing;
-mod refused;
-mod several;
-mod showing;
+mod quorum;
+mod remote_prompts;
+mod sender;
 mod standin;
-mod talk;
 mod topics;
-mod weather;
-mod world;
+mod undeliverable;

@@ -4,40 +4,40 @@ use portero::ipc::requests::auth::PairTelegram;
 use portero::ipc::{Challenge, FailureKind, TelegramPerson, TelegramState};
 use serde_json::json;
 
+use crate::fixture::{JANE, MALLORY, PASSPHRASE, TelegramFixture};
 use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
-use crate::world::{JANE, MALLORY, PASSPHRASE, World};
 
-const PAIRED: Option<TelegramPerson> = Some(TelegramPerson { user: JANE, configured: false });
+const JANE_PAIRED: Option<TelegramPerson> = Some(TelegramPerson { user: JANE, configured: false });
 
 #[tokio::test]
 async fn whoever_says_the_code_of_the_terminal_is_paired() {
-    let world = World::new().await;
-    let shown = world.code().await;
+    let world = TelegramFixture::new().await;
+    let shown = world.new_pairing_code().await;
     assert_eq!(shown.link, format!("https://t.me/{USERNAME}?start={}", shown.code.replace('-', "")));
     assert_eq!(shown.expires, "2026-11-20T12:05:00Z".parse().unwrap());
     world.telegram.say(JANE, &format!("/pair {}", shown.code));
-    world.hears(JANE, "Paired.").await;
-    assert_eq!(world.status().await.person, PAIRED);
-    let acts = world.acts();
+    world.wait_for_message(JANE, "Paired.").await;
+    assert_eq!(world.status().await.person, JANE_PAIRED);
+    let acts = world.audited_acts();
     assert!(acts.contains(&"telegram pair: user 501 with bot 4711: true".to_owned()), "{acts:?}");
-    let world = world.restarted().await;
-    world.serves().await;
-    assert_eq!(world.status().await.person, PAIRED);
+    let world = world.restart().await;
+    world.wait_until_serving().await;
+    assert_eq!(world.status().await.person, JANE_PAIRED);
 }
 
 #[tokio::test]
 async fn the_link_pairs_too() {
-    let world = World::new().await;
-    let link = world.code().await.link;
+    let world = TelegramFixture::new().await;
+    let link = world.new_pairing_code().await.link;
     let (_, code) = link.split_once("start=").unwrap();
     world.telegram.say(JANE, &format!("/start {code}"));
-    world.hears(JANE, "Paired.").await;
+    world.wait_for_message(JANE, "Paired.").await;
 }
 
 #[tokio::test]
 async fn strangers_who_guess_get_silence_and_lock_nobody_out() {
-    let world = World::new().await;
-    let code = world.code().await.code;
+    let world = TelegramFixture::new().await;
+    let code = world.new_pairing_code().await.code;
     for stranger in 700..720 {
         for _ in 0..6 {
             world.telegram.say(stranger, "/pair 0000-0000-0000");
@@ -45,41 +45,41 @@ async fn strangers_who_guess_get_silence_and_lock_nobody_out() {
     }
     world.telegram.say(JANE, "/pair 0000-0000-0000");
     world.telegram.say(JANE, &format!("/pair {code}"));
-    world.hears(JANE, "Paired.").await;
-    assert_eq!(world.status().await.person, PAIRED);
+    world.wait_for_message(JANE, "Paired.").await;
+    assert_eq!(world.status().await.person, JANE_PAIRED);
     assert_eq!(world.telegram.by_bot(JANE).len(), 1, "a wrong code is not answered");
     assert!((700..720).all(|stranger| world.telegram.by_bot(stranger).is_empty()));
 }
 
 #[tokio::test]
 async fn who_guessed_five_times_is_not_paired_by_this_code() {
-    let world = World::new().await;
-    let code = world.code().await.code;
+    let world = TelegramFixture::new().await;
+    let code = world.new_pairing_code().await.code;
     for _ in 0..5 {
         world.telegram.say(MALLORY, "/pair 0000-0000-0000");
     }
     world.telegram.say(MALLORY, &format!("/pair {code}"));
     world.telegram.say(MALLORY, "/whoami");
-    world.hears(MALLORY, "Your user: 666").await;
+    world.wait_for_message(MALLORY, "Your user: 666").await;
     assert_eq!((world.status().await.person, world.telegram.by_bot(MALLORY).len()), (None, 1));
 }
 
 #[tokio::test]
 async fn people_can_ask_who_they_are_before_anyone_is_paired() {
-    let world = World::new().await;
+    let world = TelegramFixture::new().await;
     world.telegram.say(MALLORY, "/whoami");
-    assert_eq!(world.hears(MALLORY, "Your user").await, "Your user: 666\nThis chat: 666");
+    assert_eq!(world.wait_for_message(MALLORY, "Your user").await, "Your user: 666\nThis chat: 666");
     world.pair_jane().await;
     world.telegram.say(MALLORY, "/whoami");
     world.telegram.say(JANE, "hi");
-    world.answered(JANE, 2).await;
+    world.wait_for_answers(JANE, 2).await;
     assert_eq!(world.telegram.by_bot(MALLORY).len(), 1, "a stranger hears nothing any more");
 }
 
 #[tokio::test]
 async fn strangers_cost_nothing() {
-    let mut world = World::of_jane().await;
-    world.code_refused().await;
+    let mut world = TelegramFixture::with_jane().await;
+    world.expect_no_pairing_code().await;
     for text in ["hi", "/start", "/pair AAAA-AAAA", "/whoami", "/status hunter2-of-mallory"] {
         world.telegram.say(MALLORY, text);
         world.telegram.say_in_group(MALLORY, -7, text);
@@ -89,38 +89,40 @@ async fn strangers_cost_nothing() {
     world.telegram.forward(JANE, "hunter2-of-someone");
     let before = world.telegram.by_bot(JANE).len();
     world.telegram.say(JANE, "Jane herself");
-    world.answered(JANE, before + 1).await;
+    world.wait_for_answers(JANE, before + 1).await;
     assert!(world.telegram.by_bot(MALLORY).is_empty() && world.telegram.by_bot(-7).is_empty());
     assert_eq!(world.telegram.by_bot(JANE).len(), before + 1, "her own words alone are answered");
     assert!(world.telegram.calls("answerCallbackQuery").is_empty());
-    world.end().await;
+    world.shut_down().await;
     assert!(!world.all_files().contains("hunter2"), "nothing that strangers write is kept");
 }
 
 #[tokio::test]
 async fn whom_the_configuration_names_is_heard_without_a_code() {
-    let world = World::of_jane().await;
+    let world = TelegramFixture::with_jane().await;
     let person = world.status().await.person;
     assert_eq!(person, Some(TelegramPerson { user: JANE, configured: true }));
     world.telegram.say(JANE, "hi");
-    world.hears(JANE, "I understand commands only").await;
+    world.wait_for_message(JANE, "I understand commands only").await;
 }
 
 #[tokio::test]
 async fn the_files_name_the_person_and_the_environment_does_not() {
-    let world = World::without_bot().await.environment("TELEGRAM_ADMIN_CHAT_ID", "666");
-    world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url()}));
-    let world = world.started().await;
-    world.serves().await;
+    let world = TelegramFixture::without_bot().await.with_environment("TELEGRAM_ADMIN_CHAT_ID", "666");
+    world.write_telegram_config(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url()}));
+    let world = world.start().await;
+    world.wait_until_serving().await;
     assert_eq!(world.status().await.person, None);
-    world.write(".env", "TELEGRAM_ADMIN_CHAT_ID=501\n");
-    world.until("the person", |status| status.person.is_some_and(|person| person.user == JANE)).await;
+    world.write_config(".env", "TELEGRAM_ADMIN_CHAT_ID=501\n");
+    world
+        .wait_for_status("the person", |status| status.person.is_some_and(|person| person.user == JANE))
+        .await;
 }
 
 #[tokio::test]
 async fn where_a_passphrase_is_set_pairing_needs_it() {
-    let world = World::new().await;
-    world.serves().await;
+    let world = TelegramFixture::new().await;
+    world.wait_until_serving().await;
     world.set_passphrase().await;
     let missing = world.request(PairTelegram { challenge: None }).await.unwrap_err();
     assert_eq!(missing.kind, FailureKind::Challenge);
@@ -132,83 +134,85 @@ async fn where_a_passphrase_is_set_pairing_needs_it() {
 
 #[tokio::test]
 async fn only_who_knows_the_passphrase_lets_another_be_paired() {
-    let world = World::new().await;
+    let world = TelegramFixture::new().await;
     world.pair_jane().await;
-    world.code_refused().await;
+    world.expect_no_pairing_code().await;
     assert_eq!(world.unpair(PASSPHRASE).await.unwrap_err().kind, FailureKind::Challenge, "none is set");
     world.set_passphrase().await;
     assert_eq!(world.unpair("wrong").await.unwrap_err().kind, FailureKind::Challenge);
-    assert_eq!(world.status().await.person, PAIRED);
+    assert_eq!(world.status().await.person, JANE_PAIRED);
     assert!(world.unpair(PASSPHRASE).await.unwrap(), "a person was paired");
     assert_eq!(world.status().await.person, None);
-    world.serves().await;
+    world.wait_until_serving().await;
     world.telegram.say(JANE, "hi");
     world.telegram.say(JANE, "/whoami");
-    world.hears(JANE, "Your user").await;
+    world.wait_for_message(JANE, "Your user").await;
     assert_eq!(world.telegram.by_bot(JANE).len(), 2, "she is a stranger now");
 }
 
 #[tokio::test]
 async fn without_a_bot_there_is_no_code() {
-    let world = World::without_bot().await.started().await;
+    let world = TelegramFixture::without_bot().await.start().await;
     assert_eq!(world.status().await.state, TelegramState::Off);
     let refused = world.request(PairTelegram { challenge: None }).await.unwrap_err();
     assert_eq!((refused.kind, refused.message.as_str()), (FailureKind::Refused, "no bot is configured"));
 }
 
-impl World {
-    async fn code_refused(&self) {
+impl TelegramFixture {
+    async fn expect_no_pairing_code(&self) {
         let refused = self.request(PairTelegram { challenge: None }).await.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused, "{refused:?}");
     }
 }
 
-fn offered(person: i64) -> impl Fn(&StandIn) -> Option<()> {
+fn has_menu(person: i64) -> impl Fn(&StandIn) -> Option<()> {
     move |it| it.menu(person).contains(&"status".to_owned()).then_some(())
 }
 
-fn not_offered(person: i64) -> impl Fn(&StandIn) -> Option<()> {
+fn has_no_menu(person: i64) -> impl Fn(&StandIn) -> Option<()> {
     move |it| it.menu(person).is_empty().then_some(())
 }
 
 #[tokio::test]
 async fn the_menu_comes_with_the_pairing_and_goes_with_it() {
-    let world = World::new().await;
+    let world = TelegramFixture::new().await;
     world.set_passphrase().await;
     for _ in 0..2 {
-        let code = world.code_with(PASSPHRASE).await;
+        let code = world.new_pairing_code_with(PASSPHRASE).await;
         world.telegram.say(JANE, &format!("/pair {code}"));
-        world.telegram.until("a menu", offered(JANE)).await;
+        world.telegram.until("a menu", has_menu(JANE)).await;
         world.unpair(PASSPHRASE).await.unwrap();
-        world.telegram.until("no menu", not_offered(JANE)).await;
+        world.telegram.until("no menu", has_no_menu(JANE)).await;
     }
 }
 
 #[tokio::test]
 async fn the_menu_goes_though_telegram_was_down_and_the_daemon_restarted() {
-    let world = World::new().await;
+    let world = TelegramFixture::new().await;
     world.set_passphrase().await;
-    let code = world.code_with(PASSPHRASE).await;
+    let code = world.new_pairing_code_with(PASSPHRASE).await;
     world.telegram.say(JANE, &format!("/pair {code}"));
-    world.telegram.until("a menu", offered(JANE)).await;
+    world.telegram.until("a menu", has_menu(JANE)).await;
     world.telegram.fault("deleteMyCommands", Fault::Server(502), 1_000_000);
     world.unpair(PASSPHRASE).await.unwrap();
     let tried = |it: &StandIn| (!it.calls("deleteMyCommands").is_empty()).then_some(());
     world.telegram.until("a try", tried).await;
     let mut world = world;
-    world.end().await;
-    assert!(offered(JANE)(&world.telegram).is_some());
+    world.shut_down().await;
+    assert!(has_menu(JANE)(&world.telegram).is_some());
     world.telegram.calm("deleteMyCommands");
-    let world = world.started().await;
-    world.telegram.until("no menu", not_offered(JANE)).await;
+    let world = world.start().await;
+    world.telegram.until("no menu", has_no_menu(JANE)).await;
 }
 
 #[tokio::test]
 async fn the_menu_follows_whom_the_configuration_names() {
-    let world = World::of_jane().await;
-    world.telegram.until("a menu", offered(JANE)).await;
+    let world = TelegramFixture::with_jane().await;
+    world.telegram.until("a menu", has_menu(JANE)).await;
     world.telegram.say(MALLORY, "/start");
-    world.configure(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": MALLORY}));
-    world.telegram.until("no menu", not_offered(JANE)).await;
-    world.telegram.until("a menu", offered(MALLORY)).await;
+    world.write_telegram_config(
+        &json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": MALLORY}),
+    );
+    world.telegram.until("no menu", has_no_menu(JANE)).await;
+    world.telegram.until("a menu", has_menu(MALLORY)).await;
 }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, Lines, RealDisk};
+use super::{Disk, SegmentFile, SystemDisk};
 
 /// How operations fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum DiskFault {
     /// Nothing more fits: files cannot be made or written.
     Full,
     /// Nothing works.
@@ -20,22 +20,22 @@ pub(crate) enum Fault {
     Unsynced,
 }
 
-impl Fault {
+impl DiskFault {
     pub(crate) const ALL: [Self; 4] = [Self::Full, Self::Broken, Self::Short, Self::Unsynced];
 }
 
 /// Counts what is asked of it, and lets some of that fail.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FaultyDisk(Arc<Mutex<Plan>>);
+pub(crate) struct FaultyDisk(Arc<Mutex<FaultPlan>>);
 
 #[derive(Debug, Default)]
-struct Plan {
-    asked: u64,
-    failing: Option<(Fault, Range<u64>)>,
+struct FaultPlan {
+    operation_count: u64,
+    failing: Option<(DiskFault, Range<u64>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+enum DiskOperation {
     Create,
     Write,
     Sync,
@@ -44,14 +44,14 @@ enum Act {
 
 impl FaultyDisk {
     /// Lets those operations fail, counted from the first that it was ever asked for.
-    pub(crate) fn fail(&self, fault: Fault, which: Range<u64>) {
+    pub(crate) fn fail_range(&self, fault: DiskFault, which: Range<u64>) {
         self.plan().failing = Some((fault, which));
     }
 
     /// Lets everything fail from now on.
-    pub(crate) fn fail_from_now(&self, fault: Fault) {
+    pub(crate) fn fail_from_now(&self, fault: DiskFault) {
         let mut plan = self.plan();
-        plan.failing = Some((fault, plan.asked..u64::MAX));
+        plan.failing = Some((fault, plan.operation_count..u64::MAX));
     }
 
     pub(crate) fn heal(&self) {
@@ -59,76 +59,78 @@ impl FaultyDisk {
     }
 
     /// How many operations it was asked for.
-    pub(crate) fn asked(&self) -> u64 {
-        self.plan().asked
+    pub(crate) fn operation_count(&self) -> u64 {
+        self.plan().operation_count
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    fn plan(&self) -> MutexGuard<'_, FaultPlan> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The fault that meets this operation.
-    fn meet(&self, act: Act) -> Option<Fault> {
+    fn fault_for(&self, act: DiskOperation) -> Option<DiskFault> {
         let mut plan = self.plan();
-        let number = plan.asked;
-        plan.asked += 1;
+        let number = plan.operation_count;
+        plan.operation_count += 1;
         let (fault, which) = plan.failing.as_ref()?;
         let fails = match fault {
-            Fault::Full => matches!(act, Act::Create | Act::Write),
-            Fault::Broken => true,
-            Fault::Short => matches!(act, Act::Write | Act::Truncate),
-            Fault::Unsynced => act == Act::Sync,
+            DiskFault::Full => matches!(act, DiskOperation::Create | DiskOperation::Write),
+            DiskFault::Broken => true,
+            DiskFault::Short => matches!(act, DiskOperation::Write | DiskOperation::Truncate),
+            DiskFault::Unsynced => act == DiskOperation::Sync,
         };
         (fails && which.contains(&number)).then_some(*fault)
     }
 
-    fn pass(&self, act: Act) -> io::Result<()> {
-        match self.meet(act) {
+    fn check_operation(&self, act: DiskOperation) -> io::Result<()> {
+        match self.fault_for(act) {
             None => Ok(()),
-            Some(Fault::Full) => Err(io::ErrorKind::StorageFull.into()),
-            Some(Fault::Broken | Fault::Short | Fault::Unsynced) => Err(io::Error::other("the disk failed")),
+            Some(DiskFault::Full) => Err(io::ErrorKind::StorageFull.into()),
+            Some(DiskFault::Broken | DiskFault::Short | DiskFault::Unsynced) => {
+                Err(io::Error::other("the disk failed"))
+            }
         }
     }
 }
 
 impl Disk for FaultyDisk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn Lines>> {
-        self.pass(Act::Create)?;
-        Ok(Box::new(FaultyLines { disk: self.clone(), lines: RealDisk.create(path)? }))
+    fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+        self.check_operation(DiskOperation::Create)?;
+        Ok(Box::new(FaultyFile { disk: self.clone(), lines: SystemDisk.create(path)? }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
+        SystemDisk.remove(path)
     }
 
     fn sync_name(&self, _: &Path) -> io::Result<()> {
-        self.pass(Act::Sync)
+        self.check_operation(DiskOperation::Sync)
     }
 }
 
 #[derive(Debug)]
-struct FaultyLines {
+struct FaultyFile {
     disk: FaultyDisk,
-    lines: Box<dyn Lines>,
+    lines: Box<dyn SegmentFile>,
 }
 
-impl Lines for FaultyLines {
+impl SegmentFile for FaultyFile {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self.disk.meet(Act::Write) {
+        match self.disk.fault_for(DiskOperation::Write) {
             None => self.lines.write(bytes),
-            Some(Fault::Short) => self.lines.write(&bytes[..bytes.len() / 2]),
-            Some(Fault::Full) => Err(io::ErrorKind::StorageFull.into()),
-            Some(Fault::Broken | Fault::Unsynced) => Err(io::Error::other("the disk failed")),
+            Some(DiskFault::Short) => self.lines.write(&bytes[..bytes.len() / 2]),
+            Some(DiskFault::Full) => Err(io::ErrorKind::StorageFull.into()),
+            Some(DiskFault::Broken | DiskFault::Unsynced) => Err(io::Error::other("the disk failed")),
         }
     }
 
     /// No test cuts the power, so that nothing need wait for the real disk.
     fn sync(&self) -> io::Result<()> {
-        self.disk.pass(Act::Sync)
+        self.disk.check_operation(DiskOperation::Sync)
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
-        self.disk.pass(Act::Truncate)?;
+        self.disk.check_operation(DiskOperation::Truncate)?;
         self.lines.truncate(length)
     }
 

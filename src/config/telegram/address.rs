@@ -5,32 +5,33 @@ use std::net::IpAddr;
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 
-use crate::config::document::Document;
+use crate::config::document::ConfigDocument;
 use crate::config::variables::Variables;
 
-pub(super) fn read<'a>(
-    document: &mut Document<'a>,
+pub(super) fn read_api_url<'a>(
+    document: &mut ConfigDocument<'a>,
     value: &Value<'a>,
     variables: &Variables<'_>,
 ) -> Option<String> {
-    let url = document.whole_text(value, "`telegram.apiUrl`", variables)?.text.expose().to_owned();
+    let url =
+        document.read_expanded_complete(value, "`telegram.apiUrl`", variables)?.text.expose().to_owned();
     if let Some(rest) = url.strip_prefix("http://") {
-        if !is_here(rest) {
+        if !is_loopback(rest) {
             let message = "`telegram.apiUrl` is not encrypted: the bot's token and what you are asked go to \
                            another machine in plain text";
             let hint = "use https://, or a server on this machine, such as http://localhost:8081";
-            document.warn(value.start(), message.into(), Some(hint.into()));
+            document.add_warning(value.start(), message.into(), Some(hint.into()));
         }
     } else if !url.starts_with("https://") {
         let message = "`telegram.apiUrl` must begin with https:// or http://";
-        document.error(value.start(), message.into(), None);
+        document.add_error(value.start(), message.into(), None);
         return None;
     }
     Some(url)
 }
 
 /// Whether what follows `http://` names this machine itself. What cannot be read so does not.
-fn is_here(rest: &str) -> bool {
+fn is_loopback(rest: &str) -> bool {
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
@@ -49,7 +50,7 @@ mod tests {
         for here in
             ["localhost", "LOCALHOST:8081/x", "127.0.0.1:8081", "127.9.9.9", "[::1]:8081/", "a:b@localhost"]
         {
-            assert!(is_here(here), "{here}");
+            assert!(is_loopback(here), "{here}");
         }
         for elsewhere in [
             "",
@@ -65,7 +66,7 @@ mod tests {
             "[fe80::1]:80",
             "0.0.0.0:80",
         ] {
-            assert!(!is_here(elsewhere), "{elsewhere}");
+            assert!(!is_loopback(elsewhere), "{elsewhere}");
         }
     }
 }

@@ -4,8 +4,8 @@ mod schemas;
 use super::*;
 
 /// Files with these texts and no others.
-fn files(texts: &[(&str, &str)]) -> Files {
-    let mut files = Files { directory: "/etc/portero".into(), ..Files::default() };
+fn config_files(texts: &[(&str, &str)]) -> ConfigFiles {
+    let mut files = ConfigFiles { directory: "/etc/portero".into(), ..ConfigFiles::default() };
     for (name, text) in texts {
         let file = match *name {
             DOTENV => &mut files.dotenv,
@@ -20,19 +20,19 @@ fn files(texts: &[(&str, &str)]) -> Files {
     files
 }
 
-fn read_with(texts: &[(&str, &str)], env: &[(&str, &str)]) -> (Option<Config>, Problems) {
+fn read_with(texts: &[(&str, &str)], env: &[(&str, &str)]) -> (Option<Config>, ConfigProblems) {
     let found =
         |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    read(&files(texts), &found)
+    read_config(&config_files(texts), &found)
 }
 
 /// A valid configuration.
-fn valid(texts: &[(&str, &str)], env: &[(&str, &str)]) -> Config {
+fn read_valid(texts: &[(&str, &str)], env: &[(&str, &str)]) -> Config {
     let (config, problems) = read_with(texts, env);
     config.unwrap_or_else(|| panic!("{problems}"))
 }
 
 /// What is told about a configuration.
-fn told(texts: &[(&str, &str)], env: &[(&str, &str)]) -> String {
+fn problem_text(texts: &[(&str, &str)], env: &[(&str, &str)]) -> String {
     read_with(texts, env).1.to_string()
 }

@@ -3,11 +3,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::anonymize::{Direction, Rule};
+use crate::anonymize::{Direction, ReplacementRule};
 use crate::clock::Moment;
-use crate::policy::{Action, Policy, Quorum, Source, Standing};
+use crate::policy::{Action, DecisionSource, Overrides, Policy, Quorum};
 
-const ENV: [(&str, &str); 5] = [
+const EXAMPLE_ENV: [(&str, &str); 5] = [
     ("GITHUB_TOKEN", "ghp_0123456789"),
     ("REAL_NAME", "Maria Rossi"),
     ("REAL_EMAIL", "maria@rossi.test"),
@@ -17,7 +17,7 @@ const ENV: [(&str, &str); 5] = [
 
 #[test]
 fn an_existing_configuration_is_read_as_it_is() {
-    let config = valid(
+    let config = read_valid(
         &[
             (
                 MCPS,
@@ -32,7 +32,7 @@ fn an_existing_configuration_is_read_as_it_is() {
                 r#"{"policies":{"github/create_issue":"allow","github/*":"require-approval","*/delete_*":"deny"},"defaultPolicy":"require-approval","locked":["*/drop_*"]}"#,
             ),
         ],
-        &ENV,
+        &EXAMPLE_ENV,
     );
     let [server] = &config.servers[..] else { panic!("one server: {:?}", config.servers) };
     assert_eq!((server.name.as_str(), server.command.as_str()), ("github", "npx"));
@@ -47,7 +47,7 @@ fn an_existing_configuration_is_read_as_it_is() {
     assert_eq!(key.direction, Direction::OneWay { redaction: "***API-KEY***".into() });
     assert_eq!((injected.real.expose(), &injected.direction), ("ghp_0123456789", &Direction::Injected));
 
-    let policy = Policy::new(config.policy, Standing::default());
+    let policy = Policy::new(config.policy, Overrides::default());
     let moment = Moment { wall: jiff::Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
     let decide = |tool: &str| policy.decide(&tool.parse().expect("a name"), None, None, moment).to_string();
     insta::assert_snapshot!(
@@ -66,7 +66,7 @@ fn the_order_of_policies_never_matters() {
     let forth = r#"{"policies":{"*/delete_*":"deny","github/*":"allow"}}"#;
     let back = r#"{"policies":{"github/*":"allow","*/delete_*":"deny"}}"#;
     for text in [forth, back] {
-        let policy = Policy::new(valid(&[(POLICIES, text)], &[]).policy, Standing::default());
+        let policy = Policy::new(read_valid(&[(POLICIES, text)], &[]).policy, Overrides::default());
         let moment = Moment { wall: jiff::Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
         let decision = policy.decide(&"github/delete_repo".parse().expect("a name"), None, None, moment);
         assert_eq!(decision.action, Action::Deny);
@@ -84,7 +84,7 @@ fn an_entry_may_look_at_the_arguments() {
     "otherwise": "require-approval",
   },
 }}"#;
-    let policy = Policy::new(valid(&[(POLICIES, text)], &ENV).policy, Standing::default());
+    let policy = Policy::new(read_valid(&[(POLICIES, text)], &EXAMPLE_ENV).policy, Overrides::default());
     let moment = Moment { wall: jiff::Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
     let tool = "files/write".parse().expect("a name");
     let decide = |arguments: &str| {
@@ -123,7 +123,7 @@ fn a_mistake_in_a_case_is_told_with_its_place_and_without_a_value() {
     {"when": {"/to": {"under": "s3cret"}, "/n": {"abve": 1}}, "then": "deny"},
   ]},
 }}"#;
-    let told = told(&[(REPLACEMENTS, replacements), (POLICIES, policies)], &ENV);
+    let told = problem_text(&[(REPLACEMENTS, replacements), (POLICIES, policies)], &EXAMPLE_ENV);
     assert!(!told.contains("s3cret") && !told.to_lowercase().contains("rossi"), "{told}");
     insta::assert_snapshot!(told, @r#"
     error: policies.json:2:10: `a/b` has no `otherwise`
@@ -233,7 +233,8 @@ fn a_file_that_is_no_json_is_told_with_the_place() {
         "{\"s3cret\": \"s3cret\" \"mcps\"}",
         "{\"mcps\": \"\\ud800s3cret\"}",
     ];
-    let all: String = not_json.map(|text| format!("{text:?}\n{}\n\n", told(&[(MCPS, text)], &[]))).concat();
+    let all: String =
+        not_json.map(|text| format!("{text:?}\n{}\n\n", problem_text(&[(MCPS, text)], &[]))).concat();
     let answers: String = all.lines().filter(|line| !line.starts_with('"')).collect::<Vec<_>>().join("\n");
     assert!(!answers.contains("s3cret"), "{answers}");
     insta::assert_snapshot!(all);
@@ -245,7 +246,7 @@ fn an_empty_or_unset_real_value_is_an_error() {
     for env in [&[][..], &[("REAL_NAME", "")][..]] {
         assert!(read_with(&[(REPLACEMENTS, text)], env).0.is_none());
     }
-    assert!(told(&[(REPLACEMENTS, text)], &[("REAL_NAME", "")]).contains("`REAL_NAME` is empty"));
+    assert!(problem_text(&[(REPLACEMENTS, text)], &[("REAL_NAME", "")]).contains("`REAL_NAME` is empty"));
     // What the environment says holds, even where it says nothing.
     let texts = [(DOTENV, "REAL_NAME=Maria"), (REPLACEMENTS, text)];
     assert!(read_with(&texts, &[("REAL_NAME", "")]).0.is_none());
@@ -261,8 +262,8 @@ fn a_missing_directory_is_a_valid_configuration_that_asks_about_everything() {
     assert_eq!(problems.0.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Warning]);
 
     let base = tempfile::tempdir().expect("a directory");
-    let files = Files::load(&base.path().join("none")).expect("nothing to read");
-    assert!(files.are_none());
+    let files = ConfigFiles::load(&base.path().join("none")).expect("nothing to read");
+    assert!(files.is_empty());
 }
 
 #[test]
@@ -270,7 +271,7 @@ fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
     let base = tempfile::tempdir().expect("a directory");
     std::fs::write(base.path().join(POLICIES), b"{\"policies\": \"\xff\"}").expect("written");
     std::fs::create_dir(base.path().join(MCPS)).expect("made");
-    let problems = Files::load(base.path()).expect_err("one is not UTF-8, one is no file");
+    let problems = ConfigFiles::load(base.path()).expect_err("one is not UTF-8, one is no file");
     assert!(problems.has_errors());
     let told: Vec<_> = problems.0.iter().map(|problem| (problem.file, problem.message.as_str())).collect();
     let [(MCPS, directory), (POLICIES, text)] = told[..] else { panic!("{told:?}") };
@@ -281,16 +282,16 @@ fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
 #[cfg(unix)]
 #[test]
 fn a_link_that_leads_nowhere_is_an_error_for_each_file_and_for_the_directory() {
-    for file in FILES {
+    for file in CONFIG_FILES {
         let base = tempfile::tempdir().expect("a directory");
         std::os::unix::fs::symlink("/nowhere/vault", base.path().join(file)).expect("linked");
-        let problems = Files::load(base.path()).expect_err("it leads nowhere");
+        let problems = ConfigFiles::load(base.path()).expect_err("it leads nowhere");
         assert!(problems.0[0].file == file && problems.0[0].message.contains("leads nowhere"), "{problems}");
     }
     let base = tempfile::tempdir().expect("a directory");
     std::os::unix::fs::symlink("/nowhere/vault", base.path().join("config")).expect("linked");
     for directory in ["config", "config/portero"] {
-        let problems = Files::load(&base.path().join(directory)).expect_err("it leads nowhere");
+        let problems = ConfigFiles::load(&base.path().join(directory)).expect_err("it leads nowhere");
         assert!(problems.0[0].message.contains("leads nowhere"), "{problems}");
     }
 }
@@ -298,9 +299,9 @@ fn a_link_that_leads_nowhere_is_an_error_for_each_file_and_for_the_directory() {
 #[test]
 fn a_server_with_an_unset_variable_is_skipped_and_the_others_go_on() {
     let text = r#"{"mcps":[
-        {"name":"a","command":"a","args":["${ONE}","${TWO:-x}"],"cwd":"${THREE}"},
+        {"name":"a","command":"a","args":["${SESSION_ONE}","${TWO:-x}"],"cwd":"${THREE}"},
         {"name":"b","command":"b","env":{"X":"${EMPTY}"}},
-        {"name":"c","command":"${ONE}","disabled":true}]}"#;
+        {"name":"c","command":"${SESSION_ONE}","disabled":true}]}"#;
     let (config, problems) = read_with(&[(MCPS, text)], &[("EMPTY", "")]);
     let config = config.expect("valid");
     assert_eq!(config.servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>(), ["b"]);
@@ -317,7 +318,7 @@ fn a_server_without_a_name_of_its_own_is_looked_at_all_the_same() {
         {"name":"a","command":"x","timeout":"soon"},
         {"name":"a b","command":"x","prefix":"no"},
         {"command":"x","pinedTools":[]}]}"#;
-    let told = told(&[(MCPS, text)], &[]);
+    let told = problem_text(&[(MCPS, text)], &[]);
     for part in
         ["two servers `a`", "timeout", "may not hold ' '", "`prefix` must", "no `name`", "pinnedTools"]
     {
@@ -342,7 +343,7 @@ fn a_remote_server_is_skipped_with_a_warning() {
 #[test]
 fn a_bot_api_elsewhere_that_is_not_encrypted_is_told_with_its_place() {
     let text = |url: &str| format!("{{\n  \"telegram\": {{\"token\": \"1:a\", \"apiUrl\": \"{url}\"}}}}");
-    let (config, problems) = read_with(&[(PORTERO, &text("http://bots.example.org:8081/x"))], &ENV);
+    let (config, problems) = read_with(&[(PORTERO, &text("http://bots.example.org:8081/x"))], &EXAMPLE_ENV);
     assert!(config.is_some(), "it is a warning");
     let [problem] = &problems.0[..] else { panic!("{problems}") };
     assert_eq!(
@@ -353,7 +354,7 @@ fn a_bot_api_elsewhere_that_is_not_encrypted_is_told_with_its_place() {
     assert!(!problems.to_string().contains("bots.example.org"), "an address may hold a secret: {problems}");
     for fine in ["https://bots.example.org", "http://localhost:8081", "http://127.0.0.1", "http://[::1]:81/"]
     {
-        let (_, problems) = read_with(&[(PORTERO, &text(fine))], &ENV);
+        let (_, problems) = read_with(&[(PORTERO, &text(fine))], &EXAMPLE_ENV);
         assert!(problems.0.is_empty(), "{fine}: {problems}");
     }
 }
@@ -365,7 +366,7 @@ fn the_fields_of_a_server_are_all_read() {
         "prefix":false,"shared":true,"disabled":false,"pinnedTools":[],"categories":["mail"],
         "roots":["${HOME}/docs"],"envPassthrough":["LC_ALL"]}],
         "mcpServers":{"y":{"command":"y","timeout":1500}}}"#;
-    let config = valid(&[(MCPS, text)], &ENV);
+    let config = read_valid(&[(MCPS, text)], &EXAMPLE_ENV);
     let [x, y] = &config.servers[..] else { panic!("two servers") };
     assert_eq!(x.command, "x");
     assert_eq!(x.args[1].expose(), "/home/maria");
@@ -386,17 +387,17 @@ fn the_settings_are_all_read() {
         "limits":{"start":"1s","request":"2s","listWait":"500ms","messageBytes":1000000,"serverLogBytes":5000},
         "logging":{"level":"debug"},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"},
         "https":{"listen":"127.0.0.1:9000"}}"#;
-    let settings = valid(&[(PORTERO, text)], &ENV).settings;
-    assert_eq!(settings.approvals.grant_most, Duration::from_secs(9_000));
-    assert_eq!(settings.approvals.keep, Duration::from_secs(2 * 86_400));
-    assert_eq!(settings.approvals.pending_most, 7);
-    assert_eq!(settings.approvals.pending_most_of_project, 8);
-    assert_eq!(settings.approvals.pending_most_in_all, 9);
-    assert_eq!(settings.approvals.cool_down, Duration::ZERO);
-    assert_eq!(settings.approvals.result_bytes, 2048);
-    assert_eq!(settings.limits.list_wait, Duration::from_millis(500));
-    assert_eq!(settings.limits.message_bytes, 1_000_000);
-    assert_eq!(settings.log.as_deref(), Some("debug"));
+    let settings = read_valid(&[(PORTERO, text)], &EXAMPLE_ENV).settings;
+    assert_eq!(settings.approvals.max_grant_duration, Duration::from_secs(9_000));
+    assert_eq!(settings.approvals.retention, Duration::from_secs(2 * 86_400));
+    assert_eq!(settings.approvals.max_pending_per_session, 7);
+    assert_eq!(settings.approvals.max_pending_per_project, 8);
+    assert_eq!(settings.approvals.max_pending_total, 9);
+    assert_eq!(settings.approvals.deny_cooldown, Duration::ZERO);
+    assert_eq!(settings.approvals.max_result_bytes, 2048);
+    assert_eq!(settings.limits.list_timeout, Duration::from_millis(500));
+    assert_eq!(settings.limits.max_message_bytes, 1_000_000);
+    assert_eq!(settings.log_level.as_deref(), Some("debug"));
     assert_eq!(settings.https.map(|https| https.listen.port()), Some(9000));
     let telegram = settings.telegram.expect("set up");
     assert_eq!((telegram.token.expose(), telegram.admin), ("ghp_0123456789", Some(42)));
@@ -405,7 +406,8 @@ fn the_settings_are_all_read() {
 
 #[test]
 fn a_bot_may_be_named_by_variables_alone() {
-    let telegram = |files: &[(&'static str, &str)], env: &[(&str, &str)]| valid(files, env).settings.telegram;
+    let telegram =
+        |files: &[(&'static str, &str)], env: &[(&str, &str)]| read_valid(files, env).settings.telegram;
     assert_eq!(telegram(&[], &[]), None);
     let token = [("TELEGRAM_BOT_TOKEN", "1:a")];
     assert_eq!(
@@ -444,24 +446,24 @@ fn who_decides_on_telegram_stands_in_the_files_whatever_the_environment_says() {
     );
 }
 
-fn group(telegram: &str) -> Option<Group> {
+fn read_group_of(telegram: &str) -> Option<DeciderGroup> {
     group_and_quorums(telegram).0
 }
 
-fn group_and_quorums(telegram: &str) -> (Option<Group>, Vec<Quorum>) {
+fn group_and_quorums(telegram: &str) -> (Option<DeciderGroup>, Vec<Quorum>) {
     let text = format!(r#"{{"telegram":{{"token":"1:a",{telegram}}}}}"#);
-    let config = valid(&[(PORTERO, &text)], &[]);
+    let config = read_valid(&[(PORTERO, &text)], &[]);
     (config.settings.telegram.expect("set up").group, config.policy.quorums)
 }
 
 #[test]
 fn a_group_decides_by_those_who_are_named_or_by_the_admin_alone() {
-    assert_eq!(group(r#""admin":11"#), None);
-    let alone = Group { chat: -1_001_234, deciders: vec![11] };
-    assert_eq!(group(r#""chat":-1001234,"admin":11"#), Some(alone.clone()));
+    assert_eq!(read_group_of(r#""admin":11"#), None);
+    let alone = DeciderGroup { chat: -1_001_234, deciders: vec![11] };
+    assert_eq!(read_group_of(r#""chat":-1001234,"admin":11"#), Some(alone.clone()));
     let file =
         [(DOTENV, "TELEGRAM_ADMIN_CHAT_ID=11"), (PORTERO, r#"{"telegram":{"token":"1:a","chat":-1001234}}"#)];
-    assert_eq!(valid(&file, &[]).settings.telegram.expect("set up").group, Some(alone));
+    assert_eq!(read_valid(&file, &[]).settings.telegram.expect("set up").group, Some(alone));
 
     let (three, quorums) = group_and_quorums(
         r#""chat":-5,"deciders":[33,11,22],
@@ -471,7 +473,7 @@ fn a_group_decides_by_those_who_are_named_or_by_the_admin_alone() {
         tools: tools.iter().map(|text| text.parse().expect("a pattern")).collect(),
         approvals: 2,
         of: of.to_vec(),
-        source: Source::Quorum { line: 2, column },
+        source: DecisionSource::Quorum { line: 2, column },
     };
     let group = three.expect("a group");
     assert_eq!((group.chat, &group.deciders[..]), (-5, &[33, 11, 22][..]));
@@ -513,39 +515,48 @@ fn every_mistake_in_a_group_is_told_with_its_place_and_what_to_do() {
 fn the_audit_is_kept_for_a_week_at_least_or_for_good() {
     let keep = |keep: &str| {
         let text = format!(r#"{{"audit":{{"segmentBytes":65536,"keep":"{keep}"}}}}"#);
-        read_with(&[(PORTERO, &text)], &ENV)
+        read_with(&[(PORTERO, &text)], &EXAMPLE_ENV)
     };
-    assert_eq!(keep("90d").0.unwrap().settings.audit.keep, Some(Duration::from_secs(90 * 86_400)));
+    assert_eq!(keep("90d").0.unwrap().settings.audit.retention, Some(Duration::from_secs(90 * 86_400)));
     let config = keep("forever").0.unwrap();
-    assert_eq!((config.settings.audit.keep, config.settings.audit.segment_bytes), (None, 65_536));
+    assert_eq!((config.settings.audit.retention, config.settings.audit.max_segment_bytes), (None, 65_536));
     let (config, problems) = keep("6d23h");
     assert!(config.is_none() && problems.to_string().contains("at least 7d"), "{problems}");
 }
 
-fn injected(env: &str, variables: &[(&str, &str)]) -> Vec<String> {
+fn injected_secrets(env: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let text = format!(r#"{{"mcps":[{{"name":"x","command":"x","env":{env}}}]}}"#);
-    let rules = valid(&[(MCPS, &text)], variables).replacements;
-    let real = |rule: Rule| (rule.direction == Direction::Injected).then(|| rule.real.expose().to_owned());
+    let rules = read_valid(&[(MCPS, &text)], variables).replacements;
+    let real = |rule: ReplacementRule| {
+        (rule.direction == Direction::Injected).then(|| rule.real.expose().to_owned())
+    };
     rules.into_iter().filter_map(real).collect()
 }
 
 #[test]
 fn secrets_given_to_a_child_are_known_by_value() {
     let token = ("TOKEN", "t0ken-t0ken");
-    assert_eq!(injected(r#"{"A":"${TOKEN}"}"#, &[token]), ["t0ken-t0ken"]);
-    assert_eq!(injected(r#"{"A":"Bearer ${TOKEN}","B":"${TOKEN}"}"#, &[token]), ["t0ken-t0ken"]);
-    assert_eq!(injected(r#"{"A":"user:${PW}@host"}"#, &[("PW", "short")]), ["user:short@host"]);
-    assert_eq!(injected(r#"{"A":"${PW}"}"#, &[("PW", "short")]), [""; 0], "too short to be looked for");
-    assert_eq!(injected(r#"{"API_KEY":"written-out","MODE":"written-out-too"}"#, &[]), ["written-out"]);
-    assert_eq!(injected(r#"{"A":"${GONE:-some-default}"}"#, &[]), [""; 0]);
-    assert_eq!(injected(r#"{"DIR":"${HOME}"}"#, &[("HOME", "/home/maria")]), [""; 0], "no secret");
+    assert_eq!(injected_secrets(r#"{"A":"${TOKEN}"}"#, &[token]), ["t0ken-t0ken"]);
+    assert_eq!(injected_secrets(r#"{"A":"Bearer ${TOKEN}","B":"${TOKEN}"}"#, &[token]), ["t0ken-t0ken"]);
+    assert_eq!(injected_secrets(r#"{"A":"user:${PW}@host"}"#, &[("PW", "short")]), ["user:short@host"]);
+    assert_eq!(
+        injected_secrets(r#"{"A":"${PW}"}"#, &[("PW", "short")]),
+        [""; 0],
+        "too short to be looked for"
+    );
+    assert_eq!(
+        injected_secrets(r#"{"API_KEY":"written-out","MODE":"written-out-too"}"#, &[]),
+        ["written-out"]
+    );
+    assert_eq!(injected_secrets(r#"{"A":"${TASK_GONE:-some-default}"}"#, &[]), [""; 0]);
+    assert_eq!(injected_secrets(r#"{"DIR":"${HOME}"}"#, &[("HOME", "/home/maria")]), [""; 0], "no secret");
 }
 
 #[test]
 fn secrets_that_are_written_out_are_known_where_they_are_called_secrets() {
     let args = |args: &str| {
         let text = format!(r#"{{"mcps":[{{"name":"x","command":"x","args":{args}}}]}}"#);
-        let rules = valid(&[(MCPS, &text)], &[]).replacements;
+        let rules = read_valid(&[(MCPS, &text)], &[]).replacements;
         rules.iter().map(|rule| rule.real.expose().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(args(r#"["-y","--api-key","written-out","--mode","production"]"#), ["written-out"]);
@@ -555,21 +566,21 @@ fn secrets_that_are_written_out_are_known_where_they_are_called_secrets() {
     );
     assert_eq!(args(r#"["postgres://me:pa55word:x@host/db?a=b@c"]"#), ["pa55word:x"]);
     assert_eq!(args(r#"["https://host:8080000/a@b","mailto://someone@example.com"]"#), [""; 0]);
-    assert_eq!(injected(r#"{"DATABASE_URL":"postgres://me:pa55word@host/db"}"#, &[]), ["pa55word"]);
+    assert_eq!(injected_secrets(r#"{"DATABASE_URL":"postgres://me:pa55word@host/db"}"#, &[]), ["pa55word"]);
 }
 
 #[test]
 fn secrets_that_are_passed_through_are_known_by_value_too() {
     let text = r#"{"mcps":[{"name":"x","command":"x","envPassthrough":["GITHUB_TOKEN","MODE","GONE_KEY"]}]}"#;
     let variables = [("GITHUB_TOKEN", "t0ken-t0ken"), ("MODE", "production")];
-    let rules = valid(&[(MCPS, text)], &variables).replacements;
+    let rules = read_valid(&[(MCPS, text)], &variables).replacements;
     let known: Vec<_> = rules.iter().map(|rule| (rule.real.expose(), &rule.direction)).collect();
     assert_eq!(known, [("t0ken-t0ken", &Direction::Injected)]);
 }
 
 #[test]
 fn a_secret_that_is_replaced_already_is_not_injected_too() {
-    let config = valid(
+    let config = read_valid(
         &[
             (MCPS, r#"{"mcps":[{"name":"x","command":"x","env":{"A":"${REAL_API_KEY}"}}]}"#),
             (
@@ -577,7 +588,7 @@ fn a_secret_that_is_replaced_already_is_not_injected_too() {
                 r#"{"replacements":[{"fake":"a-fake-key","real":"${REAL_API_KEY}","bidirectional":false}]}"#,
             ),
         ],
-        &ENV,
+        &EXAMPLE_ENV,
     );
     assert_eq!(config.replacements.len(), 1);
 }
@@ -597,7 +608,7 @@ fn replacements_that_cannot_hold_together_are_told_where_they_stand() {
     ];
     let env = [("TOKEN", "t0ken-t0ken"), ("REAL_NAME", "Maria Rossi")];
     assert!(read_with(&texts, &env).0.is_none());
-    insta::assert_snapshot!(told(&texts, &env), @r#"
+    insta::assert_snapshot!(problem_text(&texts, &env), @r#"
     error: replacements.json:2:3: replacement 1 ("Jane") can't stand beside replacement 2 ("Jane"): they have the same fake
       | { "fake": "…", "real": "…" },
       hint: the other one is at replacements.json:3:3
@@ -609,7 +620,7 @@ fn replacements_that_cannot_hold_together_are_told_where_they_stand() {
 
 #[test]
 fn the_digest_tells_files_apart_and_missing_from_empty() {
-    let of = |texts: &[(&str, &str)]| files(texts).digest();
+    let of = |texts: &[(&str, &str)]| config_files(texts).digest();
     assert_eq!(of(&[(MCPS, "{}")]), of(&[(MCPS, "{}")]));
     assert_ne!(of(&[(MCPS, "{}")]), of(&[(POLICIES, "{}")]));
     assert_ne!(of(&[]), of(&[(MCPS, "")]));
@@ -676,15 +687,15 @@ proptest! {
 fn quiet_hours_may_go_past_midnight_and_have_their_zone() {
     let telegram = |notices: &str| {
         let text = format!(r#"{{"telegram":{{"token":"1:a","notices":{notices}}}}}"#);
-        valid(&[(PORTERO, &text)], &[]).settings.telegram.expect("set up").notices
+        read_valid(&[(PORTERO, &text)], &[]).settings.telegram.expect("set up").notices
     };
     let quiet = telegram(r#"{"quiet":{"from":"22:00","to":"07:00","zone":"UTC"}}"#).quiet.expect("quiet");
     let here = jiff::tz::TimeZone::fixed(jiff::tz::offset(5));
-    let holds = |time: &str| quiet.holds(format!("2026-11-20T{time}Z").parse().expect("a time"), &here);
+    let holds = |time: &str| quiet.contains(format!("2026-11-20T{time}Z").parse().expect("a time"), &here);
     assert_eq!(["21:59:59", "22:00:00", "06:59:59", "07:00:00"].map(holds), [false, true, true, false]);
     let day = telegram(r#"{"quiet":{"from":"09:00","to":"10:00"}}"#).quiet.expect("quiet");
-    assert!(day.holds("2026-11-20T04:30:00Z".parse().expect("a time"), &here));
+    assert!(day.contains("2026-11-20T04:30:00Z".parse().expect("a time"), &here));
     let (all, less) = (telegram("{}"), telegram(r#"{"servers":{"github":"errors"}}"#));
-    assert!(less.tells_less(&all) && !all.tells_less(&less) && !all.tells_less(&all));
-    assert!(telegram(r#"{"every":"1h"}"#).tells_less(&all));
+    assert!(less.is_quieter_than(&all) && !all.is_quieter_than(&less) && !all.is_quieter_than(&all));
+    assert!(telegram(r#"{"every":"1h"}"#).is_quieter_than(&all));
 }

@@ -8,17 +8,18 @@ use serde_json::Value;
 
 use super::*;
 
-fn directory() -> PathBuf {
+fn schema_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
 }
 
-fn schema(file: &str) -> Value {
+fn read_schema(file: &str) -> Value {
     let name = file.replace(".json", ".schema.json");
-    let text = fs::read_to_string(directory().join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let text =
+        fs::read_to_string(schema_directory().join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn fields_of(schema: &Value, pointer: &str) -> BTreeSet<String> {
+fn schema_fields(schema: &Value, pointer: &str) -> BTreeSet<String> {
     let object = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is in the schema"));
     assert_eq!(object["additionalProperties"], Value::Bool(false), "{pointer} is closed");
     object["properties"].as_object().expect("fields").keys().cloned().collect()
@@ -50,11 +51,11 @@ fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
     ];
     for (file, pointer, known) in tables {
         let known = known.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(fields_of(&schema(file), pointer), known, "{file}{pointer}");
+        assert_eq!(schema_fields(&read_schema(file), pointer), known, "{file}{pointer}");
     }
-    let levels = &schema(PORTERO)["properties"]["logging"]["properties"]["level"]["enum"];
+    let levels = &read_schema(PORTERO)["properties"]["logging"]["properties"]["level"]["enum"];
     assert_eq!(*levels, serde_json::json!(fields::LEVELS));
-    let actions = &schema(POLICIES)["$defs"]["action"]["anyOf"][0]["enum"];
+    let actions = &read_schema(POLICIES)["$defs"]["action"]["anyOf"][0]["enum"];
     let known: BTreeSet<_> = crate::policy::Action::ALL.iter().map(|action| action.as_str()).collect();
     let actions: BTreeSet<_> =
         actions.as_array().expect("actions").iter().filter_map(Value::as_str).collect();
@@ -63,7 +64,7 @@ fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
 
 #[test]
 fn everything_in_the_schemas_is_described() {
-    fn walk(value: &Value, path: &str) {
+    fn assert_described(value: &Value, path: &str) {
         if let Some(fields) = value.get("properties").and_then(Value::as_object) {
             for (name, field) in fields.iter().filter(|(_, field)| field.is_object()) {
                 let told = field.get("description").is_some()
@@ -74,14 +75,14 @@ fn everything_in_the_schemas_is_described() {
         }
         match value {
             Value::Object(members) => {
-                members.iter().for_each(|(key, value)| walk(value, &format!("{path}/{key}")))
+                members.iter().for_each(|(key, value)| assert_described(value, &format!("{path}/{key}")))
             }
-            Value::Array(items) => items.iter().for_each(|item| walk(item, path)),
+            Value::Array(items) => items.iter().for_each(|item| assert_described(item, path)),
             _ => {}
         }
     }
     for file in [MCPS, REPLACEMENTS, POLICIES, PORTERO] {
-        walk(&schema(file), file);
+        assert_described(&read_schema(file), file);
     }
 }
 
@@ -115,38 +116,38 @@ fn every_field_stands_in_the_documentation() {
 
 #[test]
 fn the_defaults_in_the_schema_are_the_defaults() {
-    let schema = schema(PORTERO);
+    let schema = read_schema(PORTERO);
     let default = |section: &str, field: &str| {
         schema
             .pointer(&format!("/properties/{section}/properties/{field}/default"))
             .expect("a default")
             .clone()
     };
-    let (approvals, limits) = (Approvals::default(), Limits::default());
-    let shown = |length| Value::String(duration::show(length));
-    assert_eq!(default("approvals", "pending"), shown(approvals.pending));
-    assert_eq!(default("approvals", "start"), shown(approvals.start));
-    assert_eq!(default("approvals", "grantMost"), shown(approvals.grant_most));
-    assert_eq!(default("approvals", "keep"), shown(approvals.keep));
-    assert_eq!(default("approvals", "resultBytes"), serde_json::json!(approvals.result_bytes));
-    assert_eq!(default("approvals", "coolDown"), shown(approvals.cool_down));
+    let (approvals, limits) = (ApprovalSettings::default(), ServerLimits::default());
+    let shown = |length| Value::String(duration::format_duration(length));
+    assert_eq!(default("approvals", "pending"), shown(approvals.decision_timeout));
+    assert_eq!(default("approvals", "start"), shown(approvals.start_timeout));
+    assert_eq!(default("approvals", "grantMost"), shown(approvals.max_grant_duration));
+    assert_eq!(default("approvals", "keep"), shown(approvals.retention));
+    assert_eq!(default("approvals", "resultBytes"), serde_json::json!(approvals.max_result_bytes));
+    assert_eq!(default("approvals", "coolDown"), shown(approvals.deny_cooldown));
     for (field, most) in [
-        ("pendingMost", approvals.pending_most),
-        ("pendingMostOfProject", approvals.pending_most_of_project),
-        ("pendingMostInAll", approvals.pending_most_in_all),
+        ("pendingMost", approvals.max_pending_per_session),
+        ("pendingMostOfProject", approvals.max_pending_per_project),
+        ("pendingMostInAll", approvals.max_pending_total),
     ] {
         assert_eq!(default("approvals", field), serde_json::json!(most));
     }
-    assert_eq!(default("limits", "start"), shown(limits.start));
-    assert_eq!(default("limits", "request"), shown(limits.request));
-    assert_eq!(default("limits", "listWait"), shown(limits.list_wait));
-    assert_eq!(default("limits", "messageBytes"), serde_json::json!(limits.message_bytes));
-    assert_eq!(default("limits", "serverLogBytes"), serde_json::json!(limits.server_log_bytes));
-    let audit = Audit::default();
-    assert_eq!(default("audit", "segmentBytes"), serde_json::json!(audit.segment_bytes));
-    assert_eq!(audit.segment_bytes, crate::audit::SEGMENT_BYTES);
+    assert_eq!(default("limits", "start"), shown(limits.start_timeout));
+    assert_eq!(default("limits", "request"), shown(limits.request_timeout));
+    assert_eq!(default("limits", "listWait"), shown(limits.list_timeout));
+    assert_eq!(default("limits", "messageBytes"), serde_json::json!(limits.max_message_bytes));
+    assert_eq!(default("limits", "serverLogBytes"), serde_json::json!(limits.max_server_log_bytes));
+    let audit = AuditSettings::default();
+    assert_eq!(default("audit", "segmentBytes"), serde_json::json!(audit.max_segment_bytes));
+    assert_eq!(audit.max_segment_bytes, crate::audit::DEFAULT_SEGMENT_BYTES);
     let keep = default("audit", "keep");
-    assert_eq!(duration::parse(keep.as_str().unwrap()).ok(), audit.keep);
+    assert_eq!(duration::parse_duration(keep.as_str().unwrap()).ok(), audit.retention);
 }
 
 /// Documents, and whether they are valid.
@@ -359,7 +360,11 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
 #[test]
 fn schema_and_reader_agree_on_what_is_valid() {
     let validators = [MCPS, REPLACEMENTS, POLICIES, PORTERO].map(|file| {
-        (file, jsonschema::draft202012::new(&schema(file)).unwrap_or_else(|error| panic!("{file}: {error}")))
+        (
+            file,
+            jsonschema::draft202012::new(&read_schema(file))
+                .unwrap_or_else(|error| panic!("{file}: {error}")),
+        )
     });
     for (file, expected, text) in DOCUMENTS {
         let (_, validator) = validators.iter().find(|(name, _)| name == file).expect("a schema");
@@ -372,13 +377,13 @@ fn schema_and_reader_agree_on_what_is_valid() {
 
 #[test]
 fn the_examples_load() {
-    let mut files = Files::load(&directory().join("examples")).expect("the examples are there");
+    let mut files = ConfigFiles::load(&schema_directory().join("examples")).expect("the examples are there");
     assert!(files.mcps.is_some() && files.replacements.is_some() && files.policies.is_some());
     assert!(files.portero.is_some());
-    let example = fs::read_to_string(directory().join("examples/.env.example")).expect("it is there");
+    let example = fs::read_to_string(schema_directory().join("examples/.env.example")).expect("it is there");
     files.dotenv = Some(example);
-    let (config, problems) = read(&files, &|_| None);
-    assert_eq!(problems, Problems::default(), "{problems}");
+    let (config, problems) = read_config(&files, &|_| None);
+    assert_eq!(problems, ConfigProblems::default(), "{problems}");
     let config = config.expect("valid");
     assert_eq!(config.servers.len(), 4);
     assert_eq!(config.skipped, []);

@@ -6,6 +6,8 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(super) use unix::{SocketFile, bind, check_directory, is_own_user, is_socket, name, remove};
+pub(super) use unix::{
+    SocketFile, bind_socket, check_directory, is_own_user, is_socket, remove_socket, socket_name,
+};
 #[cfg(windows)]
 pub(super) use windows::{SocketFile, bind, check_directory, is_own_user, is_socket, name, remove};

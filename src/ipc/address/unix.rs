@@ -12,13 +12,14 @@ use rustix::process::geteuid;
 const OWNER_ONLY: u16 = 0o600;
 
 /// The socket's name.
-pub(in crate::ipc) fn name(socket: &Path) -> io::Result<Name<'_>> {
+pub(in crate::ipc) fn socket_name(socket: &Path) -> io::Result<Name<'_>> {
     socket.to_fs_name::<GenericFilePath>()
 }
 
 /// Binds; an address in use is an error, never taken over.
-pub(in crate::ipc) fn bind(socket: &Path) -> io::Result<Listener> {
-    let options = || Ok::<_, io::Error>(ListenerOptions::new().name(name(socket)?).reclaim_name(false));
+pub(in crate::ipc) fn bind_socket(socket: &Path) -> io::Result<Listener> {
+    let options =
+        || Ok::<_, io::Error>(ListenerOptions::new().name(socket_name(socket)?).reclaim_name(false));
     match options()?.mode(OWNER_ONLY.into()).create_tokio() {
         // macOS can't set the mode before it binds; there the directory alone protects.
         Err(error) if error.kind() == io::ErrorKind::Unsupported => options()?.create_tokio(),
@@ -60,7 +61,7 @@ pub(in crate::ipc) fn is_socket(path: &Path) -> io::Result<bool> {
 }
 
 /// Removes the socket's file.
-pub(in crate::ipc) fn remove(socket: &Path) -> io::Result<()> {
+pub(in crate::ipc) fn remove_socket(socket: &Path) -> io::Result<()> {
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -78,16 +79,16 @@ pub(in crate::ipc) struct SocketFile {
 impl SocketFile {
     /// The file that lies at `path` now.
     pub(in crate::ipc) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), identity: identity(path) }
+        Self { path: path.to_owned(), identity: file_identity(path) }
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        match identity(&self.path) {
+        match file_identity(&self.path) {
             None => {}
             found if found == self.identity => {
-                if let Err(error) = remove(&self.path) {
+                if let Err(error) = remove_socket(&self.path) {
                     tracing::warn!(%error, "could not remove the socket");
                 }
             }
@@ -96,6 +97,6 @@ impl Drop for SocketFile {
     }
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
+fn file_identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }

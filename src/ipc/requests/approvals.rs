@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Hints;
-use crate::ipc::{Challenge, Disclosed, FailureKind, Request, Response};
+use crate::catalog::ToolHints;
+use crate::ipc::{Challenge, DisclosedSecret, FailureKind, Request, Response};
 use crate::names::TaskId;
-use crate::notice::Entry;
-use crate::task::{Place, State, Task};
+use crate::notice::NoticeEntry;
+use crate::task::{Task, TaskCursor, TaskState};
 
 impl Response for Task {
     fn describe_lost(&self) -> (FailureKind, String) {
@@ -22,10 +22,10 @@ impl Response for TaskId {}
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListTasks {
     /// Only those in this state.
-    pub state: Option<State>,
+    pub state: Option<TaskState>,
     /// Only those that come after this place.
     #[serde(default)]
-    pub after: Option<Place>,
+    pub after: Option<TaskCursor>,
     /// At most so many.
     pub limit: u32,
 }
@@ -41,7 +41,7 @@ pub struct FindTasks {
     /// The beginning or end.
     pub part: String,
     /// Only those in this state.
-    pub state: Option<State>,
+    pub state: Option<TaskState>,
 }
 
 impl Request for FindTasks {
@@ -83,13 +83,13 @@ impl Request for RevealTask {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RealTask {
     /// The call's `params`.
-    pub params: Disclosed,
+    pub params: DisclosedSecret,
     /// Its `_meta`, where it has one.
-    pub meta: Option<Disclosed>,
+    pub meta: Option<DisclosedSecret>,
     /// The result, where there is one.
-    pub result: Option<Disclosed>,
+    pub result: Option<DisclosedSecret>,
     /// The error, where there is one.
-    pub error: Option<Disclosed>,
+    pub error: Option<DisclosedSecret>,
 }
 
 impl Response for RealTask {}
@@ -112,7 +112,7 @@ pub struct Look {
     /// The task, whole.
     pub task: Task,
     /// The server's word on its tool; none where the daemon has not seen the tool.
-    pub hints: Option<Hints>,
+    pub hints: Option<ToolHints>,
 }
 
 impl Response for Look {}
@@ -138,7 +138,7 @@ pub struct Watched {
     /// Where this is a beginning, or changes in between are gone: the tasks that wait now, and no others.
     pub anew: Option<Vec<TaskId>>,
     /// What changed, in order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<NoticeEntry>,
 }
 
 impl Response for Watched {}

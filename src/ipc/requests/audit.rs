@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::audit::Head;
+use crate::audit::SegmentCheckpoint;
 use crate::ipc::{Request, Response};
 
 /// How far every segment of the audit is known to have come.
@@ -11,7 +11,7 @@ pub struct ListHeads;
 
 impl Request for ListHeads {
     const METHOD: &'static str = "audit/heads";
-    type Response = Vec<Head>;
+    type Response = Vec<SegmentCheckpoint>;
 }
 
-impl Response for Head {}
+impl Response for SegmentCheckpoint {}

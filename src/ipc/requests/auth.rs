@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Challenge, Disclosed, PairingCode, Request, Response};
-use crate::passphrase::Salted;
+use crate::ipc::{Challenge, DisclosedSecret, PairingCode, Request, Response};
+use crate::passphrase::KdfParams;
 
-impl Response for Salted {}
-impl Response for Disclosed {}
+impl Response for KdfParams {}
+impl Response for DisclosedSecret {}
 impl Response for PairingCode {}
 
 /// Set the approval passphrase, or change it with the old one.
@@ -37,7 +37,7 @@ pub struct GetPassphraseSalt;
 
 impl Request for GetPassphraseSalt {
     const METHOD: &'static str = "passphrase/salt";
-    type Response = Option<Salted>;
+    type Response = Option<KdfParams>;
 }
 
 /// Offer a new secret for an authenticator, to the one who knows the passphrase. The response is the secret in base
@@ -50,7 +50,7 @@ pub struct OfferTotp {
 
 impl Request for OfferTotp {
     const METHOD: &'static str = "totp/offer";
-    type Response = Disclosed;
+    type Response = DisclosedSecret;
 
     fn challenge_mut(&mut self) -> Option<&mut Challenge> {
         Some(&mut self.challenge)
@@ -66,7 +66,7 @@ pub struct EnrollTotp {
 
 impl Request for EnrollTotp {
     const METHOD: &'static str = "totp/enroll";
-    type Response = Vec<Disclosed>;
+    type Response = Vec<DisclosedSecret>;
 
     fn challenge_mut(&mut self) -> Option<&mut Challenge> {
         Some(&mut self.challenge)

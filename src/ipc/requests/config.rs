@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::confirmed::Changes;
+use crate::approved_config::ConfigChanges;
 use crate::ipc::{Challenge, Request, Response};
 use crate::names::ToolId;
 use crate::policy::Action;
@@ -22,7 +22,7 @@ pub struct Waiting {
     /// What stands in the way of knowing what was confirmed: no passphrase is set, or the copy is lost.
     pub note: Option<String>,
     /// What waits, and what is in force at once.
-    pub changes: Changes,
+    pub changes: ConfigChanges,
     /// Known tools that would become looser, denied ones first: as they are decided now, and as they would be.
     pub tools: Vec<(ToolId, Action, Action)>,
     /// Tells this difference from any other.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Request, Response, Status};
+use crate::ipc::{DaemonStatus, Request, Response};
 
 /// How everything is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -10,10 +10,10 @@ pub struct GetStatus;
 
 impl Request for GetStatus {
     const METHOD: &'static str = "daemon/status";
-    type Response = Box<Status>;
+    type Response = Box<DaemonStatus>;
 }
 
-impl Response for Status {}
+impl Response for DaemonStatus {}
 
 /// End the daemon. The response comes first, then the connection closes.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Challenge, Request, Response, Unsaved};
+use crate::ipc::{Challenge, Request, Response, UnsavedChanges};
 use crate::json::RawJson;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
-use crate::policy::{Action, Explanation, Grant, Limits, Rule, Standing};
+use crate::policy::{Action, Explanation, Grant, GrantLimits, Overrides, PolicyRule};
 
-impl Response for Standing {}
+impl Response for Overrides {}
 impl Response for Grant {}
-impl Response for Rule {}
-impl Response for Unsaved {}
+impl Response for PolicyRule {}
+impl Response for UnsavedChanges {}
 impl Response for Explanation {}
 impl Response for (ToolId, Action) {}
 
@@ -24,7 +24,7 @@ pub struct CreateGrant {
     pub millis: u64,
     /// For whom, and how often.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: GrantLimits,
     /// The second factor.
     pub challenge: Challenge,
 }
@@ -73,7 +73,7 @@ pub struct CreateRule {
 
 impl Request for CreateRule {
     const METHOD: &'static str = "rules/create";
-    type Response = Rule;
+    type Response = PolicyRule;
 
     fn challenge_mut(&mut self) -> Option<&mut Challenge> {
         self.challenge.as_mut()
@@ -104,7 +104,7 @@ pub struct Pause;
 
 impl Request for Pause {
     const METHOD: &'static str = "pause";
-    type Response = Standing;
+    type Response = Overrides;
 }
 
 /// End a pause. Widens. The response is whether calls were paused.
@@ -129,7 +129,7 @@ pub struct GetOverrides;
 
 impl Request for GetOverrides {
     const METHOD: &'static str = "overrides/get";
-    type Response = Standing;
+    type Response = Overrides;
 }
 
 /// What is in force and not saved yet.
@@ -138,7 +138,7 @@ pub struct GetUnsaved;
 
 impl Request for GetUnsaved {
     const METHOD: &'static str = "overrides/unsaved";
-    type Response = Option<Unsaved>;
+    type Response = Option<UnsavedChanges>;
 }
 
 /// Why a tool is decided as it is.

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Fake;
-use crate::audit::Head;
+use crate::audit::SegmentCheckpoint;
 use crate::call::Call;
 use crate::ipc::{FailureKind, Request, Response};
 use crate::json::RawJson;
 use crate::names::{ServerName, TaskId};
-use crate::policy::{Grant, Standing};
+use crate::policy::{Grant, Overrides};
 use crate::server::LogLevel;
-use crate::task::{News, State, Task};
+use crate::task::{Task, TaskState, UnseenTasks};
 
 /// Tell me rules and grants, now and whenever they change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct SubscribeOverrides;
 
 impl Request for SubscribeOverrides {
     const METHOD: &'static str = "overrides/subscribe";
-    type Response = Standing;
+    type Response = Overrides;
 }
 
 /// This call needs a person. The response is the task once it is on disk; a refusal where the daemon's own decision
@@ -137,7 +137,7 @@ impl Request for CheckTask {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListOwnTasks {
     /// Only those in this state.
-    pub state: Option<State>,
+    pub state: Option<TaskState>,
     /// At most so many.
     pub limit: u32,
 }
@@ -153,10 +153,10 @@ pub struct GetNews;
 
 impl Request for GetNews {
     const METHOD: &'static str = "tasks/news";
-    type Response = News;
+    type Response = UnseenTasks;
 }
 
-impl Response for News {}
+impl Response for UnseenTasks {}
 
 /// The agent takes a task back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -172,7 +172,7 @@ impl Request for CancelTask {
 
 /// How far this session's segment of the audit has come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ReportHead(pub Head);
+pub struct ReportHead(pub SegmentCheckpoint);
 
 impl Request for ReportHead {
     const METHOD: &'static str = "audit/report-head";

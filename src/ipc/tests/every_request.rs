@@ -22,9 +22,9 @@ use crate::ipc::requests::sessions::{
 };
 use crate::ipc::{Acting, Challenge, RawRequest, Reaching, Request, ToDaemon, WipedJson};
 use crate::names::TaskId;
-use crate::policy::{Action, Limits};
+use crate::policy::{Action, GrantLimits};
 use crate::server::LogLevel;
-use crate::task::{Place, State};
+use crate::task::{TaskCursor, TaskState};
 
 /// The files that define the requests.
 const SUBJECTS: [&str; 7] = [
@@ -60,9 +60,9 @@ fn params_that_do_not_fit_are_refused_with_what_is_wrong() {
     }
 }
 
-fn transcript() -> crate::identity::Transcript {
-    let hello = super::hello();
-    super::welcome(&hello).expect("made").transcript(&hello)
+fn transcript() -> crate::store_identity::Transcript {
+    let hello = super::session_hello();
+    super::sign_welcome(&hello).expect("made").transcript(&hello)
 }
 
 /// The request's method, once its params came through the message and their type.
@@ -83,7 +83,7 @@ fn survives<R: Request>(request: &R) -> &'static str {
 fn challenge() -> Challenge {
     let mut challenge = Challenge::on_telegram();
     challenge.code = Some("123456".to_owned());
-    challenge.prove("00".to_owned(), Some(crate::secret::Secret::new("11")));
+    challenge.set_proof("00".to_owned(), Some(crate::secret::Secret::new("11")));
     challenge
 }
 
@@ -99,7 +99,7 @@ fn sessions() -> Vec<&'static str> {
         survives(&ConsumeGrant { grant: 3, call: call() }),
         survives(&GetServerListing { server: "notes".parse().expect("a name") }),
         survives(&CheckTask { task, wait_millis: 9 }),
-        survives(&ListOwnTasks { state: Some(State::Denied), limit: 4 }),
+        survives(&ListOwnTasks { state: Some(TaskState::Denied), limit: 4 }),
         survives(&GetNews),
         survives(&CancelTask { task }),
         survives(&ReportHead(head)),
@@ -109,7 +109,7 @@ fn sessions() -> Vec<&'static str> {
 fn decisions() -> Vec<&'static str> {
     let task = TaskId::fresh();
     let asked = "2026-01-02T03:04:05Z".parse().expect("a time");
-    let (state, after) = (Some(State::PendingApproval), Some(Place { asked, id: task }));
+    let (state, after) = (Some(TaskState::PendingApproval), Some(TaskCursor { asked, id: task }));
     vec![
         survives(&ListTasks { state, after, limit: 5 }),
         survives(&FindTasks { part: "ab".to_owned(), state }),
@@ -127,13 +127,13 @@ fn decisions() -> Vec<&'static str> {
 
 fn changes() -> Vec<&'static str> {
     let pattern = || "a/b".parse().expect("a pattern");
-    let limits = Limits { uses: "3".parse().ok(), ..Limits::default() };
+    let limits = GrantLimits { uses: "3".parse().ok(), ..GrantLimits::default() };
     let arguments = serde_json::from_str(r#"{"n":1.10}"#).ok();
-    let salted = crate::passphrase::Salted::fresh();
-    let derived =
-        crate::passphrase::Derived::new(&crate::secret::Secret::new("typed"), &salted).expect("derived");
+    let salted = crate::passphrase::KdfParams::fresh();
+    let derived = crate::passphrase::PassphraseKey::new(&crate::secret::Secret::new("typed"), &salted)
+        .expect("derived");
     let mut new = Challenge::default();
-    new.set(derived.verifier(salted), derived.opens());
+    new.set_verifier(derived.verifier(salted), derived.sealing_key());
     vec![
         survives(&CreateGrant { pattern: pattern(), millis: 60_000, limits, challenge: challenge() }),
         survives(&RevokeGrants { which: Acting::On(vec![1, 2]) }),

@@ -1,20 +1,20 @@
 use super::*;
-use crate::policy::Source;
-use crate::policy::condition::{Case, Condition, Decimal, Pointer, Side, Test};
+use crate::policy::DecisionSource;
+use crate::policy::condition::{ArgumentCondition, Comparison, Decimal, JsonPointer, PolicyCase, ValueTest};
 use Action::{Allow, Deny, RequireApproval};
 
-fn policy(entries: &[(&str, Action)]) -> ConfigPolicy {
-    let entry = |(at, (text, action)): (usize, &(&str, Action))| Entry {
+fn policy_with(entries: &[(&str, Action)]) -> ConfigPolicy {
+    let entry = |(at, (text, action)): (usize, &(&str, Action))| PolicyEntry {
         pattern: text.parse().expect(text),
         action: *action,
         cases: Vec::new(),
-        source: Source::Config { line: u32::try_from(at).expect("few") + 1, column: 3 },
+        source: DecisionSource::Config { line: u32::try_from(at).expect("few") + 1, column: 3 },
     };
     ConfigPolicy { entries: entries.iter().enumerate().map(entry).collect(), ..ConfigPolicy::default() }
 }
 
 fn widens(before: &[(&str, Action)], after: &[(&str, Action)]) -> bool {
-    edits(&policy(before), &policy(after)).iter().any(|edit| edit.widens)
+    compare_policies(&policy_with(before), &policy_with(after)).iter().any(|edit| edit.widens)
 }
 
 #[test]
@@ -50,54 +50,65 @@ fn the_default_and_the_locks_count() {
     let with = |default, locked: &[&str]| ConfigPolicy {
         default,
         locked: locked.iter().map(|text| text.parse().expect("a pattern")).collect(),
-        ..policy(&[("a/x", RequireApproval)])
+        ..policy_with(&[("a/x", RequireApproval)])
     };
-    let widens = |before, after| edits(&before, &after).iter().any(|edit| edit.widens);
+    let widens = |before, after| compare_policies(&before, &after).iter().any(|edit| edit.widens);
     assert!(widens(with(Deny, &[]), with(Allow, &[])));
     assert!(!widens(with(Allow, &[]), with(Deny, &[])));
     assert!(widens(with(Deny, &["a/*"]), with(Deny, &[])));
     assert!(!widens(with(Deny, &[]), with(Deny, &["a/*"])));
     // Taking the entry away leaves the default, which allows.
-    assert!(widens(with(Allow, &[]), ConfigPolicy { default: Allow, ..policy(&[]) }));
+    assert!(widens(with(Allow, &[]), ConfigPolicy { default: Allow, ..policy_with(&[]) }));
 }
 
 /// An entry for `pay/send` with one case on the amount.
-fn over(bound: &str, then: Action, otherwise: Action) -> ConfigPolicy {
-    let when = Condition {
-        pointer: Pointer::read("/amount").expect("a pointer"),
-        test: Test::Bound(Side::Above, Decimal::read(bound).expect("a number")),
+fn policy_with_bound(bound: &str, then: Action, otherwise: Action) -> ConfigPolicy {
+    let when = ArgumentCondition {
+        pointer: JsonPointer::parse("/amount").expect("a pointer"),
+        test: ValueTest::Bound(Comparison::Above, Decimal::parse(bound).expect("a number")),
     };
-    let mut policy = policy(&[("pay/send", otherwise)]);
-    let source = Source::Config { line: 2, column: 1 };
-    policy.entries[0].cases = vec![Case { when: vec![when], action: then, number: 1, source }];
+    let mut policy = policy_with(&[("pay/send", otherwise)]);
+    let source = DecisionSource::Config { line: 2, column: 1 };
+    policy.entries[0].cases = vec![PolicyCase { when: vec![when], action: then, number: 1, source }];
     policy
 }
 
 #[test]
 fn cases_are_compared_by_their_conditions() {
-    let widens = |before, after| edits(&before, &after).iter().any(|edit| edit.widens);
-    assert!(!widens(over("100", RequireApproval, Allow), over("100", Deny, Allow)));
-    assert!(!widens(over("100", RequireApproval, Allow), over("100", RequireApproval, RequireApproval)));
-    assert!(!widens(policy(&[("pay/send", Allow)]), over("100", Deny, Allow)));
-    assert!(!widens(over("100", Allow, RequireApproval), policy(&[("pay/send", RequireApproval)])));
+    let widens = |before, after| compare_policies(&before, &after).iter().any(|edit| edit.widens);
+    assert!(!widens(policy_with_bound("100", RequireApproval, Allow), policy_with_bound("100", Deny, Allow)));
+    assert!(!widens(
+        policy_with_bound("100", RequireApproval, Allow),
+        policy_with_bound("100", RequireApproval, RequireApproval)
+    ));
+    assert!(!widens(policy_with(&[("pay/send", Allow)]), policy_with_bound("100", Deny, Allow)));
+    assert!(!widens(
+        policy_with_bound("100", Allow, RequireApproval),
+        policy_with(&[("pay/send", RequireApproval)])
+    ));
     assert!(
-        widens(over("100", Deny, Allow), over("1000", Deny, Allow)),
+        widens(policy_with_bound("100", Deny, Allow), policy_with_bound("1000", Deny, Allow)),
         "another condition is not understood"
     );
-    assert!(widens(over("100", Deny, Allow), policy(&[("pay/send", Allow)])));
-    assert!(widens(policy(&[("pay/send", RequireApproval)]), over("100", Allow, RequireApproval)));
-    assert!(widens(over("100", Allow, Deny), over("100", Allow, RequireApproval)));
+    assert!(widens(policy_with_bound("100", Deny, Allow), policy_with(&[("pay/send", Allow)])));
+    assert!(widens(
+        policy_with(&[("pay/send", RequireApproval)]),
+        policy_with_bound("100", Allow, RequireApproval)
+    ));
+    assert!(widens(policy_with_bound("100", Allow, Deny), policy_with_bound("100", Allow, RequireApproval)));
 }
 
 #[test]
 fn each_edit_is_told_with_what_it_was_what_it_is_and_where() {
-    let before = policy(&[("a/x", Deny), ("b/*", Allow)]);
-    let mut after = over("1e3", Deny, Allow);
-    after.entries.push(policy(&[("a/x", Allow)]).entries.remove(0));
+    let before = policy_with(&[("a/x", Deny), ("b/*", Allow)]);
+    let mut after = policy_with_bound("1e3", Deny, Allow);
+    after.entries.push(policy_with(&[("a/x", Allow)]).entries.remove(0));
     after.locked.push("b/*".parse().expect("a pattern"));
-    let told: Vec<_> = edits(&before, &after)
+    let told: Vec<_> = compare_policies(&before, &after)
         .into_iter()
-        .map(|Edit { widens, words }| format!("{} {words}", if widens { "widens " } else { "narrows" }))
+        .map(|PolicyEdit { widens, description: words }| {
+            format!("{} {words}", if widens { "widens " } else { "narrows" })
+        })
         .collect();
     insta::assert_snapshot!(told.join("\n"), @r"
     widens  `a/x`: deny → allow (policies.json:1:3)
@@ -109,8 +120,8 @@ fn each_edit_is_told_with_what_it_was_what_it_is_and_where() {
 
 #[test]
 fn what_is_only_written_elsewhere_is_no_edit() {
-    let mut moved = policy(&[("a/x", Deny), ("b/*", Allow)]);
+    let mut moved = policy_with(&[("a/x", Deny), ("b/*", Allow)]);
     moved.entries.reverse();
-    moved.entries.iter_mut().for_each(|entry| entry.source = Source::Config { line: 90, column: 1 });
-    assert_eq!(edits(&policy(&[("a/x", Deny), ("b/*", Allow)]), &moved), []);
+    moved.entries.iter_mut().for_each(|entry| entry.source = DecisionSource::Config { line: 90, column: 1 });
+    assert_eq!(compare_policies(&policy_with(&[("a/x", Deny), ("b/*", Allow)]), &moved), []);
 }

@@ -6,47 +6,47 @@
 //! may always hold it up: of all that could hold, the strictest does (`Entry::decide`). Tests see the concealed
 //! arguments, as all of policy does.
 
+mod display;
 mod number;
 mod path;
 mod pointer;
 mod text;
-mod words;
 
 use serde_json::value::RawValue;
 
 pub use number::Decimal;
 pub use path::{Folder, FolderError};
-pub use pointer::{Pointer, PointerError};
-pub use text::Matcher;
+pub use pointer::{JsonPointer, PointerError};
+pub use text::TextMatcher;
 
-use super::{Action, Source};
+use super::{Action, DecisionSource};
 use crate::json;
 
 /// An action for calls whose arguments meet every condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Case {
+pub struct PolicyCase {
     /// All of them must hold; never empty.
-    pub when: Vec<Condition>,
+    pub when: Vec<ArgumentCondition>,
     /// What holds then.
     pub action: Action,
     /// Its one-based number in its entry, to name it by.
     pub number: u32,
     /// Where it stands.
-    pub source: Source,
+    pub source: DecisionSource,
 }
 
 /// One test on one place in the arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
+pub struct ArgumentCondition {
     /// The place.
-    pub pointer: Pointer,
+    pub pointer: JsonPointer,
     /// What must be so there.
-    pub test: Test,
+    pub test: ValueTest,
 }
 
 /// What a value must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Test {
+pub enum ValueTest {
     /// This text.
     Text(String),
     /// This number, however it is spelled.
@@ -56,16 +56,16 @@ pub enum Test {
     /// `null`.
     Null,
     /// A text that a glob or a regular expression matches as a whole.
-    Matches(Matcher),
+    Matches(TextMatcher),
     /// A number on this side of a bound.
-    Bound(Side, Decimal),
+    Bound(Comparison, Decimal),
     /// An absolute path of this folder or of something in it.
     Under(Folder),
 }
 
 /// The side of a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum Comparison {
     /// Greater than the bound.
     Above,
     /// Less than it.
@@ -87,36 +87,38 @@ pub enum Truth {
     Yes,
 }
 
-impl Case {
+impl PolicyCase {
     /// Whether all conditions hold on these arguments; without arguments to look at nothing can be told.
     #[must_use]
-    pub fn holds(&self, arguments: Option<&RawValue>) -> Truth {
+    pub fn evaluate(&self, arguments: Option<&RawValue>) -> Truth {
         let Some(arguments) = arguments else { return Truth::Unsure };
-        self.when.iter().map(|condition| condition.holds(arguments)).min().unwrap_or(Truth::Unsure)
+        self.when.iter().map(|condition| condition.evaluate(arguments)).min().unwrap_or(Truth::Unsure)
     }
 }
 
-impl Condition {
-    fn holds(&self, arguments: &RawValue) -> Truth {
-        self.pointer.holds(arguments, &|value| self.test.holds(value))
+impl ArgumentCondition {
+    fn evaluate(&self, arguments: &RawValue) -> Truth {
+        self.pointer.evaluate(arguments, &|value| self.test.evaluate(value))
     }
 }
 
-impl Test {
+impl ValueTest {
     /// Whether the value is so. A value of another type than the test is for may be turned into one by its
     /// server, so nothing can be told.
     #[must_use]
-    pub fn holds(&self, value: &RawValue) -> Truth {
+    pub fn evaluate(&self, value: &RawValue) -> Truth {
         match self {
-            Self::Text(expected) => read_text(value, |text| Truth::from(text == expected)),
-            Self::Matches(matcher) => read_text(value, |text| Truth::from(matcher.matches(text))),
-            Self::Under(folder) => json::text(value).map_or(Truth::Unsure, |text| folder.holds(&text)),
-            Self::Number(expected) => number(value, |found| found == expected),
-            Self::Bound(side, bound) => number(value, |found| match side {
-                Side::Above => found > bound,
-                Side::Below => found < bound,
-                Side::AtLeast => found >= bound,
-                Side::AtMost => found <= bound,
+            Self::Text(expected) => test_text(value, |text| Truth::from(text == expected)),
+            Self::Matches(matcher) => test_text(value, |text| Truth::from(matcher.matches(text))),
+            Self::Under(folder) => {
+                json::as_text(value).map_or(Truth::Unsure, |text| folder.contains_path(&text))
+            }
+            Self::Number(expected) => test_number(value, |found| found == expected),
+            Self::Bound(side, bound) => test_number(value, |found| match side {
+                Comparison::Above => found > bound,
+                Comparison::Below => found < bound,
+                Comparison::AtLeast => found >= bound,
+                Comparison::AtMost => found <= bound,
             }),
             Self::Flag(expected) => match value.get() {
                 "true" => Truth::from(*expected),
@@ -130,17 +132,17 @@ impl Test {
 
 /// A test on a text holds for the text as it stands and for the path that it may be: where the two differ, a
 /// server may see what the test did not.
-fn read_text(value: &RawValue, test: impl Fn(&str) -> Truth) -> Truth {
-    let Some(text) = json::text(value) else { return Truth::Unsure };
+fn test_text(value: &RawValue, test: impl Fn(&str) -> Truth) -> Truth {
+    let Some(text) = json::as_text(value) else { return Truth::Unsure };
     let plain = test(&text);
-    match path::tidy(&text) {
+    match path::normalize_path(&text) {
         Some(tidied) if test(&tidied) != plain => Truth::Unsure,
         _ => plain,
     }
 }
 
-fn number(value: &RawValue, test: impl Fn(&Decimal) -> bool) -> Truth {
-    Decimal::read(value.get()).map_or(Truth::Unsure, |found| Truth::from(test(&found)))
+fn test_number(value: &RawValue, test: impl Fn(&Decimal) -> bool) -> Truth {
+    Decimal::parse(value.get()).map_or(Truth::Unsure, |found| Truth::from(test(&found)))
 }
 
 impl From<bool> for Truth {

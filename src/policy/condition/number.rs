@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 /// The most digits of an exponent; a number beyond is none that anyone means.
-const EXPONENT_DIGITS_MOST: usize = 12;
+const MAX_EXPONENT_DIGITS: usize = 12;
 
 /// An exact decimal: 0.d₁d₂d₃… × 10^`point`, without zeros at either end of the digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +19,10 @@ impl Decimal {
     /// Reads a JSON number (RFC 8259, section 6); `None` for anything else, and for exponents of more than
     /// twelve digits.
     #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, self::exponent(exponent)?),
+            Some((mantissa, exponent)) => (mantissa, self::parse_exponent(exponent)?),
             None => (rest, 0),
         };
         let (whole, fraction) = match mantissa.split_once('.') {
@@ -57,7 +57,7 @@ impl Decimal {
     }
 
     /// How far from zero, apart from the sign.
-    fn size(&self, other: &Self) -> Ordering {
+    fn cmp_magnitude(&self, other: &Self) -> Ordering {
         match (self.digits.is_empty(), other.digits.is_empty()) {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
@@ -67,13 +67,13 @@ impl Decimal {
     }
 }
 
-fn exponent(text: &str) -> Option<i64> {
+fn parse_exponent(text: &str) -> Option<i64> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let digits = digits.trim_start_matches('0');
-    if digits.len() > EXPONENT_DIGITS_MOST {
+    if digits.len() > MAX_EXPONENT_DIGITS {
         return None;
     }
     let size: i64 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
@@ -83,8 +83,8 @@ fn exponent(text: &str) -> Option<i64> {
 impl Ord for Decimal {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.negative, other.negative) {
-            (false, false) => self.size(other),
-            (true, true) => other.size(self),
+            (false, false) => self.cmp_magnitude(other),
+            (true, true) => other.cmp_magnitude(self),
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
         }
@@ -103,7 +103,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn decimal(text: &str) -> Decimal {
-        Decimal::read(text).unwrap_or_else(|| panic!("{text} is a number"))
+        Decimal::parse(text).unwrap_or_else(|| panic!("{text} is a number"))
     }
 
     #[test]
@@ -150,9 +150,9 @@ mod tests {
         for text in
             ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x10", "NaN", "1_000", "\"1\"", "1 ", "１"]
         {
-            assert_eq!(Decimal::read(text), None, "{text}");
+            assert_eq!(Decimal::parse(text), None, "{text}");
         }
-        assert_eq!(Decimal::read("1e9999999999999"), None);
+        assert_eq!(Decimal::parse("1e9999999999999"), None);
     }
 
     proptest! {

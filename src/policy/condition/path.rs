@@ -2,11 +2,11 @@
 //! name that it has.
 
 use super::Truth;
-use super::pointer::same_but_for_case;
+use super::pointer::equals_ignoring_case;
 
 /// A folder that a path may be under.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folder(Absolute);
+pub struct Folder(AbsolutePath);
 
 /// Why a text is no folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub struct FolderError;
 
 /// An absolute path in its plainest form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Absolute {
+struct AbsolutePath {
     /// The letter of a Windows drive, in small; none for a path from `/`.
     drive: Option<char>,
     segments: Vec<String>,
@@ -33,8 +33,8 @@ impl Folder {
     ///
     /// # Errors
     /// When it is no absolute path, or one that systems read in several ways.
-    pub fn read(text: &str) -> Result<Self, FolderError> {
-        match <[Absolute; 1]>::try_from(readings(text)) {
+    pub fn parse(text: &str) -> Result<Self, FolderError> {
+        match <[AbsolutePath; 1]>::try_from(absolute_readings(text)) {
             Ok([folder]) => Ok(Self(folder)),
             Err(_) => Err(FolderError),
         }
@@ -43,13 +43,13 @@ impl Folder {
     /// Whether this text is the folder's own path or one below it. It can be told of absolute paths only: where
     /// a relative one begins is the server's to know.
     #[must_use]
-    pub fn holds(&self, text: &str) -> Truth {
-        let mut truths = readings(text).into_iter().map(|path| self.is_above(&path));
+    pub fn contains_path(&self, text: &str) -> Truth {
+        let mut truths = absolute_readings(text).into_iter().map(|path| self.contains_absolute(&path));
         let Some(first) = truths.next() else { return Truth::Unsure };
         if truths.all(|other| other == first) { first } else { Truth::Unsure }
     }
 
-    fn is_above(&self, path: &Absolute) -> Truth {
+    fn contains_absolute(&self, path: &AbsolutePath) -> Truth {
         match (self.0.drive, path.drive) {
             (Some(one), Some(other)) if one != other => return Truth::No,
             (Some(_), None) | (None, Some(_)) => return Truth::Unsure,
@@ -60,17 +60,17 @@ impl Folder {
         }
         let drive = self.0.drive.is_some();
         let pairs = self.0.segments.iter().zip(&path.segments);
-        pairs.map(|(mine, theirs)| same_name(mine, theirs, drive)).min().unwrap_or(Truth::Yes)
+        pairs.map(|(mine, theirs)| compare_names(mine, theirs, drive)).min().unwrap_or(Truth::Yes)
     }
 }
 
 /// Whether two names are of one file. Windows takes any case; elsewhere some file systems do, and some take
 /// several spellings of letters with accents for one.
-fn same_name(one: &str, other: &str, on_drive: bool) -> Truth {
+fn compare_names(one: &str, other: &str, on_drive: bool) -> Truth {
     if one == other {
         return Truth::Yes;
     }
-    match same_but_for_case(one, other) {
+    match equals_ignoring_case(one, other) {
         true if on_drive && one.is_ascii() && other.is_ascii() => Truth::Yes,
         true => Truth::Unsure,
         false if !one.is_ascii() && !other.is_ascii() => Truth::Unsure,
@@ -79,7 +79,7 @@ fn same_name(one: &str, other: &str, on_drive: bool) -> Truth {
 }
 
 /// Every way in which systems read a text as an absolute path; none where it is not one for sure.
-fn readings(text: &str) -> Vec<Absolute> {
+fn absolute_readings(text: &str) -> Vec<AbsolutePath> {
     if text.chars().any(char::is_control) || has_percent_escape(text) {
         return Vec::new();
     }
@@ -87,16 +87,16 @@ fn readings(text: &str) -> Vec<Absolute> {
     match text.as_bytes() {
         [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic() => {
             let segments: Vec<_> = text[3..].split(both).collect();
-            if segments.iter().any(|segment| is_read_otherwise(segment)) {
+            if segments.iter().any(|segment| is_ambiguous_on_windows(segment)) {
                 return Vec::new();
             }
             let drive = Some(char::from(letter.to_ascii_lowercase()));
-            vec![Absolute { drive, segments: flatten(segments) }]
+            vec![AbsolutePath { drive, segments: resolve_dots(segments) }]
         }
         // Two of them may begin the name of another machine.
         [b'/', b'/' | b'\\', ..] => Vec::new(),
         [b'/', ..] => {
-            let from_root = |segments| Absolute { drive: None, segments: flatten(segments) };
+            let from_root = |segments| AbsolutePath { drive: None, segments: resolve_dots(segments) };
             let mut readings = vec![from_root(text.split('/').collect())];
             if text.contains('\\') {
                 readings.push(from_root(text.split(both).collect()));
@@ -108,7 +108,7 @@ fn readings(text: &str) -> Vec<Absolute> {
 }
 
 /// What Windows takes for another name than it seems: final dots and blanks, streams, devices, short names.
-fn is_read_otherwise(segment: &str) -> bool {
+fn is_ambiguous_on_windows(segment: &str) -> bool {
     let dots = matches!(segment, "." | "..");
     let short = segment.split('~').skip(1).any(|after| after.starts_with(|c: char| c.is_ascii_digit()));
     (!dots && segment.ends_with(['.', ' '])) || segment.contains([':', '*', '?', '"', '<', '>', '|']) || short
@@ -121,7 +121,7 @@ fn has_percent_escape(text: &str) -> bool {
         .any(|three| three[0] == b'%' && three[1].is_ascii_hexdigit() && three[2].is_ascii_hexdigit())
 }
 
-fn flatten(segments: Vec<&str>) -> Vec<String> {
+fn resolve_dots(segments: Vec<&str>) -> Vec<String> {
     let mut flat: Vec<String> = Vec::with_capacity(segments.len());
     for segment in segments {
         match segment {
@@ -137,7 +137,7 @@ fn flatten(segments: Vec<&str>) -> Vec<String> {
 
 /// The text with its `.`, `..` and doubled separators taken out, as if it were a path or a URL; `None` where
 /// that changes nothing.
-pub(super) fn tidy(text: &str) -> Option<String> {
+pub(super) fn normalize_path(text: &str) -> Option<String> {
     let start = text.find("://").map_or(0, |at| at + 3);
     let (head, body) = text.split_at(start);
     // Pairs of a separator and the name after it; the first has none.

@@ -9,21 +9,21 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use super::Truth;
-use crate::json::Object;
+use crate::json::RawObject;
 
 /// A checked pointer to a member, never to the whole.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Pointer {
+pub struct JsonPointer {
     text: String,
-    tokens: Vec<Token>,
+    tokens: Vec<PointerToken>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Token {
+enum PointerToken {
     /// The member of this name, or the element of this index.
-    One(String),
+    Name(String),
     /// Every element, or every value.
-    Every,
+    Wildcard,
 }
 
 /// Why a text is no pointer.
@@ -39,24 +39,24 @@ pub enum PointerError {
 
 /// What one segment finds.
 #[derive(Debug, Clone, Copy)]
-enum Found<'a> {
+enum PointerTarget<'a> {
     Value(&'a RawValue),
     /// It is not there.
     Missing,
     /// A server may find another value than Portero does, or find one where Portero finds none.
-    Unclear,
+    Ambiguous,
 }
 
-impl Pointer {
+impl JsonPointer {
     /// Reads a pointer.
     ///
     /// # Errors
     /// When it is none, or points to the whole arguments.
-    pub fn read(text: &str) -> Result<Self, PointerError> {
+    pub fn parse(text: &str) -> Result<Self, PointerError> {
         let inner = text.strip_prefix('/').ok_or(PointerError::Start)?;
         let token = |text| match text {
-            "*" => Some(Token::Every),
-            name => unescape(name).map(Token::One),
+            "*" => Some(PointerToken::Wildcard),
+            name => unescape(name).map(PointerToken::Name),
         };
         let tokens = inner.split('/').map(token).collect::<Option<_>>().ok_or(PointerError::Escape)?;
         Ok(Self { text: text.to_owned(), tokens })
@@ -64,68 +64,71 @@ impl Pointer {
 
     /// Follows it, and tells how a test holds of what is there. It does not hold of what is missing. Keys that are
     /// equal but for their case are unclear: there are servers that take either.
-    pub(super) fn holds(&self, arguments: &RawValue, test: &dyn Fn(&RawValue) -> Truth) -> Truth {
-        holds(&self.tokens, arguments, test)
+    pub(super) fn evaluate(&self, arguments: &RawValue, test: &dyn Fn(&RawValue) -> Truth) -> Truth {
+        evaluate_tokens(&self.tokens, arguments, test)
     }
 }
 
-fn holds(tokens: &[Token], value: &RawValue, test: &dyn Fn(&RawValue) -> Truth) -> Truth {
+fn evaluate_tokens(tokens: &[PointerToken], value: &RawValue, test: &dyn Fn(&RawValue) -> Truth) -> Truth {
     let Some((token, rest)) = tokens.split_first() else { return test(value) };
     match token {
-        Token::One(name) => match one(value, name) {
-            Found::Value(next) => holds(rest, next, test),
-            Found::Missing => Truth::No,
-            Found::Unclear => Truth::Unsure,
+        PointerToken::Name(name) => match resolve_token(value, name) {
+            PointerTarget::Value(next) => evaluate_tokens(rest, next, test),
+            PointerTarget::Missing => Truth::No,
+            PointerTarget::Ambiguous => Truth::Unsure,
         },
-        Token::Every => every(value)
-            .map_or(Truth::Unsure, |all| together(all.into_iter().map(|one| holds(rest, one, test)))),
+        PointerToken::Wildcard => all_children(value).map_or(Truth::Unsure, |all| {
+            combine_truths(all.into_iter().map(|one| evaluate_tokens(rest, one, test)))
+        }),
     }
 }
 
 /// What all of them say. Where they differ nothing can be told; neither where there are none, since some servers
 /// take an empty list for everything.
-fn together(truths: impl Iterator<Item = Truth>) -> Truth {
+fn combine_truths(truths: impl Iterator<Item = Truth>) -> Truth {
     truths.reduce(|one, other| if one == other { one } else { Truth::Unsure }).unwrap_or(Truth::Unsure)
 }
 
-fn one<'a>(value: &'a RawValue, token: &str) -> Found<'a> {
+fn resolve_token<'a>(value: &'a RawValue, token: &str) -> PointerTarget<'a> {
     match value.get().trim_start().as_bytes().first() {
-        Some(b'{') => member(value, token),
-        Some(b'[') => element(value, token),
-        _ => Found::Unclear,
+        Some(b'{') => object_member(value, token),
+        Some(b'[') => array_element(value, token),
+        _ => PointerTarget::Ambiguous,
     }
 }
 
 /// Every element, or every value; none where it is neither a list nor an object.
-fn every(value: &RawValue) -> Option<Vec<&RawValue>> {
+fn all_children(value: &RawValue) -> Option<Vec<&RawValue>> {
     match value.get().trim_start().as_bytes().first() {
-        Some(b'{') => Some(Object::read(value).ok()?.iter().map(|(_, value)| value).collect()),
+        Some(b'{') => Some(RawObject::read(value).ok()?.iter().map(|(_, value)| value).collect()),
         Some(b'[') => serde_json::from_str(value.get()).ok(),
         _ => None,
     }
 }
 
-fn member<'a>(object: &'a RawValue, token: &str) -> Found<'a> {
-    let Ok(object) = Object::read(object) else { return Found::Unclear };
-    let mut found = Found::Missing;
+fn object_member<'a>(object: &'a RawValue, token: &str) -> PointerTarget<'a> {
+    let Ok(object) = RawObject::read(object) else { return PointerTarget::Ambiguous };
+    let mut found = PointerTarget::Missing;
     for (key, value) in object.iter() {
         match (key == token, found) {
-            (true, Found::Missing) => found = Found::Value(value),
-            (true, _) => return Found::Unclear,
-            (false, _) if same_but_for_case(key, token) => return Found::Unclear,
+            (true, PointerTarget::Missing) => found = PointerTarget::Value(value),
+            (true, _) => return PointerTarget::Ambiguous,
+            (false, _) if equals_ignoring_case(key, token) => return PointerTarget::Ambiguous,
             (false, _) => {}
         }
     }
     found
 }
 
-fn element<'a>(array: &'a RawValue, token: &str) -> Found<'a> {
+fn array_element<'a>(array: &'a RawValue, token: &str) -> PointerTarget<'a> {
     let is_index =
         token == "0" || (!token.starts_with('0') && token.bytes().all(|byte| byte.is_ascii_digit()));
-    let (true, Ok(index)) = (is_index, token.parse::<usize>()) else { return Found::Unclear };
+    let (true, Ok(index)) = (is_index, token.parse::<usize>()) else { return PointerTarget::Ambiguous };
     match serde_json::from_str::<Vec<&RawValue>>(array.get()) {
-        Ok(elements) => elements.get(index).map_or(Found::Missing, |value| Found::Value(value)),
-        Err(_) => Found::Unclear,
+        Ok(elements) => {
+            elements.get(index).map_or(PointerTarget::Missing, |value| PointerTarget::Value(value))
+        }
+        Err(_) => PointerTarget::Ambiguous,
     }
 }
 
@@ -144,26 +147,26 @@ fn unescape(token: &str) -> Option<String> {
 }
 
 /// Whether two texts are equal without regard to case, in every language's letters.
-pub(super) fn same_but_for_case(one: &str, other: &str) -> bool {
-    one == other || folded(one).eq(folded(other))
+pub(super) fn equals_ignoring_case(one: &str, other: &str) -> bool {
+    one == other || fold_case(one).eq(fold_case(other))
 }
 
-fn folded(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars().filter(|c| !is_invisible(*c)).flat_map(char::to_uppercase).flat_map(char::to_lowercase)
+fn fold_case(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().filter(|c| !is_ignorable(*c)).flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 /// Characters that some file systems and readers skip.
-const fn is_invisible(c: char) -> bool {
+const fn is_ignorable(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-impl fmt::Display for Pointer {
+impl fmt::Display for JsonPointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text)
     }
 }
 
-impl fmt::Debug for Pointer {
+impl fmt::Debug for JsonPointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.text)
     }

@@ -4,40 +4,40 @@ use super::Truth::{No, Unsure, Yes};
 use super::*;
 use crate::json::{RawJson, parse_raw};
 
-fn raw(text: &str) -> RawJson {
+fn raw_json(text: &str) -> RawJson {
     parse_raw(text.to_owned()).expect("JSON")
 }
 
-fn under(folder: &str) -> Test {
-    Test::Under(Folder::read(folder).unwrap_or_else(|_| panic!("{folder} is a folder")))
+fn under_folder(folder: &str) -> ValueTest {
+    ValueTest::Under(Folder::parse(folder).unwrap_or_else(|_| panic!("{folder} is a folder")))
 }
 
-fn glob(text: &str) -> Test {
-    Test::Matches(Matcher::glob(text).expect("a glob"))
+fn glob(text: &str) -> ValueTest {
+    ValueTest::Matches(TextMatcher::glob(text).expect("a glob"))
 }
 
-fn regex(text: &str) -> Test {
-    Test::Matches(Matcher::regex(text).expect("a regular expression"))
+fn regex(text: &str) -> ValueTest {
+    ValueTest::Matches(TextMatcher::regex(text).expect("a regular expression"))
 }
 
-fn bound(side: Side, of: &str) -> Test {
-    Test::Bound(side, Decimal::read(of).expect("a number"))
+fn bound_test(side: Comparison, of: &str) -> ValueTest {
+    ValueTest::Bound(side, Decimal::parse(of).expect("a number"))
 }
 
-fn table(test: &Test, rows: &[(&str, Truth)]) {
+fn assert_table(test: &ValueTest, rows: &[(&str, Truth)]) {
     for (value, expected) in rows {
-        assert_eq!(test.holds(&raw(value)), *expected, "{test:?} on {value}");
+        assert_eq!(test.evaluate(&raw_json(value)), *expected, "{test:?} on {value}");
     }
 }
 
 /// What a pointer finds: `missing`, or nothing where that cannot be told.
-fn found(pointer: &str, arguments: &RawValue) -> Option<String> {
+fn find_value(pointer: &str, arguments: &RawValue) -> Option<String> {
     let seen = std::cell::RefCell::new(String::new());
     let look = |value: &RawValue| {
         value.get().clone_into(&mut seen.borrow_mut());
         Yes
     };
-    match Pointer::read(pointer).expect(pointer).holds(arguments, &look) {
+    match JsonPointer::parse(pointer).expect(pointer).evaluate(arguments, &look) {
         Yes => Some(seen.take()),
         No => Some("missing".to_owned()),
         Unsure => None,
@@ -65,11 +65,11 @@ fn a_pointer_finds_one_member_or_says_that_it_cannot_tell() {
         ("/a/b~1c/-", None),
         ("/a/b~1c/x", None),
     ] {
-        let arguments = raw(arguments);
-        assert_eq!(found(pointer, &arguments).as_deref(), expected, "{pointer}");
+        let arguments = raw_json(arguments);
+        assert_eq!(find_value(pointer, &arguments).as_deref(), expected, "{pointer}");
     }
     for bad in ["", "a", "a/b", "#/a", "/~", "/a~2"] {
-        assert!(Pointer::read(bad).is_err(), "{bad}");
+        assert!(JsonPointer::parse(bad).is_err(), "{bad}");
     }
 }
 
@@ -83,16 +83,16 @@ fn two_spellings_of_one_key_cannot_be_told_apart() {
         r#"["/notes"]"#,
         r#""/notes""#,
     ] {
-        assert_eq!(found("/path", &raw(arguments)), None, "{arguments}");
+        assert_eq!(find_value("/path", &raw_json(arguments)), None, "{arguments}");
     }
     // A long s and the sign of the kelvin are letters to some servers.
-    assert_eq!(found("/tasks", &raw(r#"{"ta\u017f\u212as":1}"#)), None);
+    assert_eq!(find_value("/tasks", &raw_json(r#"{"ta\u017f\u212as":1}"#)), None);
 }
 
 #[test]
 fn a_path_is_normalized_before_it_is_compared() {
-    table(
-        &under("/home/me/notes"),
+    assert_table(
+        &under_folder("/home/me/notes"),
         &[
             (r#""/home/me/notes/a.md""#, Yes),
             (r#""/home/me/notes""#, Yes),
@@ -127,16 +127,16 @@ fn a_path_is_normalized_before_it_is_compared() {
         ],
     );
     // Backslashes that lead nowhere else are a name's own.
-    table(&under("/home"), &[(r#""/home/a\\b""#, Yes)]);
-    table(&under("/"), &[(r#""/etc""#, Yes), (r#""/""#, Yes), (r#""etc""#, Unsure)]);
-    table(&under("/caf\u{e9}"), &[("\"/cafe\u{301}/a\"", Unsure), ("\"/caf\u{e9}/a\"", Yes)]);
+    assert_table(&under_folder("/home"), &[(r#""/home/a\\b""#, Yes)]);
+    assert_table(&under_folder("/"), &[(r#""/etc""#, Yes), (r#""/""#, Yes), (r#""etc""#, Unsure)]);
+    assert_table(&under_folder("/caf\u{e9}"), &[("\"/cafe\u{301}/a\"", Unsure), ("\"/caf\u{e9}/a\"", Yes)]);
 }
 
 #[test]
 fn a_windows_path_has_either_separator_and_any_case() {
     for folder in [r"C:\Users\me", "c:/users/ME/", r"C:\Users\.\x\..\me"] {
-        table(
-            &under(folder),
+        assert_table(
+            &under_folder(folder),
             &[
                 (r#""C:\\Users\\me\\a""#, Yes),
                 (r#""c:/USERS/Me/a""#, Yes),
@@ -158,14 +158,14 @@ fn a_windows_path_has_either_separator_and_any_case() {
     for bad in
         ["notes", "", "~/notes", "//host/x", r"\\host\x", "C:notes", "/a%2e", r"/a\b", "C:\\a.", "/a\0"]
     {
-        assert!(Folder::read(bad).is_err(), "{bad}");
+        assert!(Folder::parse(bad).is_err(), "{bad}");
     }
 }
 
 #[test]
 fn numbers_compare_exactly_and_only_numbers_do() {
-    table(
-        &bound(Side::Above, "100"),
+    assert_table(
+        &bound_test(Comparison::Above, "100"),
         &[
             ("100", No),
             ("1e2", No),
@@ -179,24 +179,27 @@ fn numbers_compare_exactly_and_only_numbers_do() {
             ("[1000]", Unsure),
         ],
     );
-    table(&bound(Side::AtMost, "1e3"), &[("1000.0", Yes), ("1000.1", No)]);
-    table(&bound(Side::AtLeast, "9007199254740993"), &[("9007199254740992", No), ("9007199254740993", Yes)]);
-    table(&bound(Side::Below, "0"), &[("-0", No), ("-1e-400", Yes)]);
-    table(
-        &Test::Number(Decimal::read("1000").expect("a number")),
+    assert_table(&bound_test(Comparison::AtMost, "1e3"), &[("1000.0", Yes), ("1000.1", No)]);
+    assert_table(
+        &bound_test(Comparison::AtLeast, "9007199254740993"),
+        &[("9007199254740992", No), ("9007199254740993", Yes)],
+    );
+    assert_table(&bound_test(Comparison::Below, "0"), &[("-0", No), ("-1e-400", Yes)]);
+    assert_table(
+        &ValueTest::Number(Decimal::parse("1000").expect("a number")),
         &[("1e3", Yes), ("1000.000", Yes), ("1000.0000000000000000001", No), (r#""1000""#, Unsure)],
     );
 }
 
 #[test]
 fn a_value_of_another_type_cannot_be_told() {
-    table(
-        &Test::Flag(true),
+    assert_table(
+        &ValueTest::Flag(true),
         &[("true", Yes), ("false", No), (r#""true""#, Unsure), ("1", Unsure), ("null", Unsure)],
     );
-    table(&Test::Null, &[("null", Yes), ("false", No), (r#""null""#, No)]);
-    table(
-        &Test::Text("a/b".into()),
+    assert_table(&ValueTest::Null, &[("null", Yes), ("false", No), (r#""null""#, No)]);
+    assert_table(
+        &ValueTest::Text("a/b".into()),
         &[
             (r#""a/b""#, Yes),
             (r#""\u0061/b""#, Yes),
@@ -212,7 +215,7 @@ fn a_value_of_another_type_cannot_be_told() {
 
 #[test]
 fn globs_and_expressions_match_the_whole_text_and_no_detour() {
-    table(
+    assert_table(
         &glob("*@example.com"),
         &[
             (r#""jane@example.com""#, Yes),
@@ -221,7 +224,7 @@ fn globs_and_expressions_match_the_whole_text_and_no_detour() {
             (r#""a\nb@example.com""#, Yes),
         ],
     );
-    table(
+    assert_table(
         &glob("/notes/**"),
         &[
             (r#""/notes/a/b""#, Yes),
@@ -230,12 +233,12 @@ fn globs_and_expressions_match_the_whole_text_and_no_detour() {
             (r#""/notes/x/../a""#, Yes),
         ],
     );
-    table(&glob("[a] {b}?"), &[(r#""[a] {b}é""#, Yes), (r#""a b.""#, No)]);
-    table(&regex("rm.*"), &[(r#""rm -rf""#, Yes), (r#""sudo rm -rf""#, No), (r#""rm\n-rf""#, Yes)]);
-    table(&regex("a|b"), &[(r#""a""#, Yes), (r#""ab""#, No)]);
-    table(&regex(r"https://example\.com/.*"), &[(r#""https://example.com/a?b=//c""#, Yes)]);
+    assert_table(&glob("[a] {b}?"), &[(r#""[a] {b}é""#, Yes), (r#""a b.""#, No)]);
+    assert_table(&regex("rm.*"), &[(r#""rm -rf""#, Yes), (r#""sudo rm -rf""#, No), (r#""rm\n-rf""#, Yes)]);
+    assert_table(&regex("a|b"), &[(r#""a""#, Yes), (r#""ab""#, No)]);
+    assert_table(&regex(r"https://example\.com/.*"), &[(r#""https://example.com/a?b=//c""#, Yes)]);
     for bad in ["a)|(?:b", "(", "(?x)a # ", "a{99999}{99999}"] {
-        assert!(Matcher::regex(bad).is_err(), "{bad}");
+        assert!(TextMatcher::regex(bad).is_err(), "{bad}");
     }
 }
 
@@ -252,17 +255,17 @@ fn tidying_takes_out_detours_and_nothing_else() {
         ("https://x.test//a/../b", "https://x.test/b"),
         ("a/./b/.", "a/b"),
     ] {
-        assert_eq!(path::tidy(text).as_deref().unwrap_or(text), tidied, "{text}");
+        assert_eq!(path::normalize_path(text).as_deref().unwrap_or(text), tidied, "{text}");
     }
     for same in ["", ".", "a", "a/", "/", "a.b", "https://x.test/a", "1/2", "a b", r"\d"] {
-        assert_eq!(path::tidy(same), None, "{same}");
+        assert_eq!(path::normalize_path(same), None, "{same}");
     }
 }
 
-fn on(pointer: &str, test: Test, rows: &[(&str, Truth)]) {
-    let condition = Condition { pointer: Pointer::read(pointer).expect(pointer), test };
+fn assert_condition(pointer: &str, test: ValueTest, rows: &[(&str, Truth)]) {
+    let condition = ArgumentCondition { pointer: JsonPointer::parse(pointer).expect(pointer), test };
     for (arguments, expected) in rows {
-        assert_eq!(condition.holds(&raw(arguments)), *expected, "{pointer} of {arguments}");
+        assert_eq!(condition.evaluate(&raw_json(arguments)), *expected, "{pointer} of {arguments}");
     }
 }
 
@@ -288,13 +291,13 @@ fn a_test_on_every_element_holds_where_it_holds_for_each() {
         (r#"{"files":null}"#, Unsure),
         (r#"{"Files":["/notes/a"]}"#, Unsure),
     ];
-    on("/files/*", under("/notes"), &rows);
+    assert_condition("/files/*", under_folder("/notes"), &rows);
 }
 
 #[test]
 fn every_can_stand_anywhere_and_more_than_once() {
-    let most = || bound(Side::AtMost, "50");
-    on(
+    let most = || bound_test(Comparison::AtMost, "50");
+    assert_condition(
         "/items/*/amount",
         most(),
         &[
@@ -309,24 +312,24 @@ fn every_can_stand_anywhere_and_more_than_once() {
     );
     let nested =
         [(r#"{"a":[[1,2],[3]]}"#, Yes), (r#"{"a":[[1,2],[]]}"#, Unsure), (r#"{"a":[[1],[99]]}"#, Unsure)];
-    on("/a/*/*", most(), &nested);
-    on(
+    assert_condition("/a/*/*", most(), &nested);
+    assert_condition(
         "/*",
         most(),
         &[(r#"{"a":1,"b":2}"#, Yes), (r#"{"a":1,"b":99}"#, Unsure), ("[1]", Yes), ("[]", Unsure)],
     );
     // A part of a name is a name.
-    on("/a*", most(), &[(r#"{"a*":1}"#, Yes), (r#"{"ab":1}"#, No)]);
+    assert_condition("/a*", most(), &[(r#"{"a*":1}"#, Yes), (r#"{"ab":1}"#, No)]);
 }
 
-fn segments() -> impl Strategy<Value = Vec<&'static str>> {
+fn any_segments() -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(prop::sample::select(vec!["a", "b", ".", "..", "", "A"]), 0..8)
 }
 
 proptest! {
     /// A walk through the folders, name by name, ends where the text says.
     #[test]
-    fn a_path_is_under_a_folder_where_a_walk_ends_there(segments in segments(), folder in "(/[ab]){0,2}") {
+    fn a_path_is_under_a_folder_where_a_walk_ends_there(segments in any_segments(), folder in "(/[ab]){0,2}") {
         let mut place = Vec::new();
         for segment in &segments {
             match *segment {
@@ -344,7 +347,7 @@ proptest! {
         let walked = format!("/x/{}", place.join("/"));
         let folder = format!("/x{folder}");
         let inside = format!("{}/", walked.trim_end_matches('/')).starts_with(&format!("{folder}/"));
-        let held = Folder::read(&folder).expect("a folder").holds(&text);
+        let held = Folder::parse(&folder).expect("a folder").contains_path(&text);
         prop_assert_eq!(held == Yes, inside, "{} in {}", text, folder);
         let small = format!("{}/", walked.trim_end_matches('/')).to_lowercase().starts_with(&format!("{folder}/"));
         prop_assert_eq!(held == No, !small, "{} in {}", text, folder);
@@ -355,9 +358,9 @@ proptest! {
     fn every_element_says_what_each_of_them_says(
         values in prop::collection::vec(prop::sample::select(vec![r#""/a/b""#, r#""/c""#, r#""d""#, "1"]), 0..6)
     ) {
-        let arguments = raw(&format!(r#"{{"f":[{}]}}"#, values.join(",")));
+        let arguments = raw_json(&format!(r#"{{"f":[{}]}}"#, values.join(",")));
         let at = |pointer: &str| {
-            Condition { pointer: Pointer::read(pointer).expect("a pointer"), test: under("/a") }.holds(&arguments)
+            ArgumentCondition { pointer: JsonPointer::parse(pointer).expect("a pointer"), test: under_folder("/a") }.evaluate(&arguments)
         };
         let each: Vec<_> = (0..values.len()).map(|index| at(&format!("/f/{index}"))).collect();
         let all = |truth| !each.is_empty() && each.iter().all(|one| *one == truth);
@@ -367,19 +370,19 @@ proptest! {
 
     #[test]
     fn tidying_twice_is_tidying_once(text in r"[ab./\\:]{0,12}") {
-        if let Some(tidied) = path::tidy(&text) {
-            prop_assert_eq!(path::tidy(&tidied), None, "{} of {}", tidied, text);
+        if let Some(tidied) = path::normalize_path(&text) {
+            prop_assert_eq!(path::normalize_path(&tidied), None, "{} of {}", tidied, text);
         }
     }
 
     #[test]
     fn any_text_in_any_place_is_read_to_an_end(text in ".{0,40}", pointer in "(/[a0~1*]{0,2}){1,3}") {
-        let value = json::raw(&text);
-        for test in [under("/a"), under("C:/a"), glob("**a*"), regex("a.*"), bound(Side::Above, "1")] {
-            let _ = test.holds(&value);
+        let value = json::serialize_raw(&text);
+        for test in [under_folder("/a"), under_folder("C:/a"), glob("**a*"), regex("a.*"), bound_test(Comparison::Above, "1")] {
+            let _ = test.evaluate(&value);
         }
-        if let Ok(pointer) = Pointer::read(&pointer) {
-            let _ = pointer.holds(&value, &|value| under("/a").holds(value));
+        if let Ok(pointer) = JsonPointer::parse(&pointer) {
+            let _ = pointer.evaluate(&value, &|value| under_folder("/a").evaluate(value));
         }
     }
 }

@@ -6,13 +6,13 @@ use regex::{Regex, RegexBuilder};
 
 /// A compiled glob or regular expression. Matching takes time in proportion to the text.
 #[derive(Clone)]
-pub struct Matcher {
+pub struct TextMatcher {
     kind: &'static str,
     text: String,
     regex: Regex,
 }
 
-impl Matcher {
+impl TextMatcher {
     /// A glob: `*` is any run of characters but `/`, `**` any run, `?` one character but `/`; all else stands
     /// for itself.
     ///
@@ -57,22 +57,22 @@ impl Matcher {
     }
 }
 
-impl PartialEq for Matcher {
+impl PartialEq for TextMatcher {
     fn eq(&self, other: &Self) -> bool {
         (self.kind, &self.text) == (other.kind, &other.text)
     }
 }
 
-impl Eq for Matcher {}
+impl Eq for TextMatcher {}
 
 /// As it is written: the field's name and the text.
-impl fmt::Display for Matcher {
+impl fmt::Display for TextMatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.kind, self.text)
     }
 }
 
-impl fmt::Debug for Matcher {
+impl fmt::Debug for TextMatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple(self.kind).field(&self.text).finish()
     }

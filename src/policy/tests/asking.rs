@@ -3,24 +3,24 @@
 use super::*;
 
 /// What people said, one after the other: a rule of an action, or a grant for everyone.
-enum Said {
+enum Statement {
     Rule(&'static str, Action),
     Grant(&'static str),
 }
 
-use Said::{Grant as Permit, Rule as Decree};
+use Statement::{Grant as Permit, Rule as Decree};
 
 /// Ids in the order in which it was said.
-fn said(all: &[Said]) -> Standing {
-    let mut standing = Standing { boot_id: BOOT.into(), ..Standing::default() };
+fn overrides_from(all: &[Statement]) -> Overrides {
+    let mut standing = Overrides { boot_id: BOOT_ID.into(), ..Overrides::default() };
     for (said, id) in all.iter().zip(1..) {
         match said {
             Decree(text, action) => {
                 let (pattern, action) = (pattern(text), *action);
-                standing.rules.push(Rule { id, pattern, action, made: now().wall });
+                standing.rules.push(PolicyRule { id, pattern, action, made: now().wall });
             }
             Permit(text) => {
-                let mut grant = super::standing(&[], &[text]).grants.remove(0);
+                let mut grant = super::overrides_with(&[], &[text]).grants.remove(0);
                 grant.id = id;
                 standing.grants.push(grant);
             }
@@ -32,7 +32,7 @@ fn said(all: &[Said]) -> Standing {
 #[test]
 fn the_table_of_what_asks() {
     const ASK: Action = RequireApproval;
-    let table: &[(Action, &[Said], Action, &str)] = &[
+    let table: &[(Action, &[Statement], Action, &str)] = &[
         (Allow, &[Decree("a/b", ASK)], ASK, "what the files allow asks"),
         (Allow, &[Decree("*", ASK)], ASK, "by a pattern too"),
         (Allow, &[Decree("b/*", ASK)], Allow, "other tools do not"),
@@ -51,7 +51,7 @@ fn the_table_of_what_asks() {
         (ASK, &[Permit("a/b"), Decree("b/*", ASK)], Allow, "a rule on other tools ends no grant"),
     ];
     for (configured, people, expected, why) in table {
-        let policy = Policy::new(config(&[("a/b", *configured)], &[]), said(people));
+        let policy = Policy::new(config_with(&[("a/b", *configured)], &[]), overrides_from(people));
         assert_eq!(decide(&policy, "a/b").action, *expected, "{why}");
     }
 }
@@ -59,7 +59,7 @@ fn the_table_of_what_asks() {
 #[test]
 fn a_decision_names_the_rule_that_asks_and_what_it_overrules() {
     let people = [Permit("a/*"), Decree("a/b", RequireApproval), Decree("a/*", RequireApproval)];
-    let policy = Policy::new(config(&[("a/b", Allow)], &[]), said(&people));
+    let policy = Policy::new(config_with(&[("a/b", Allow)], &[]), overrides_from(&people));
     let explanation = policy.explain(&tool("a/b"), None, None, now());
     assert_eq!(explanation.decision.to_string(), "needs approval by `a/*` (rule 3)", "the last one");
     let losing: Vec<_> = explanation.losing.iter().map(ToString::to_string).collect();
@@ -72,20 +72,21 @@ fn a_decision_names_the_rule_that_asks_and_what_it_overrules() {
             "needs approval: nothing is said about it (the default)"
         ]
     );
-    assert!(explanation.came_too_early(&explanation.losing[0]));
-    assert!(explanation.losing[1..].iter().all(|losing| !explanation.came_too_early(losing)));
-    assert_eq!(policy.outlook(&tool("a/b"), None, now()), RequireApproval, "lists say so");
-    let overruled = policy.standing().grants.iter().flat_map(|grant| policy.standing().asked_since(grant));
+    assert!(explanation.is_outdated_grant(&explanation.losing[0]));
+    assert!(explanation.losing[1..].iter().all(|losing| !explanation.is_outdated_grant(losing)));
+    assert_eq!(policy.expected_action(&tool("a/b"), None, now()), RequireApproval, "lists say so");
+    let overruled =
+        policy.overrides().grants.iter().flat_map(|grant| policy.overrides().asking_rules_since(grant));
     assert_eq!(overruled.map(|rule| rule.id).collect::<Vec<_>>(), [2, 3]);
 }
 
 #[test]
 fn what_is_locked_can_be_made_to_ask_and_is_not_loosened_by_the_grant_that_follows() {
     let people = [Decree("a/*", RequireApproval), Permit("a/*")];
-    let files = config(&[("a/runs", Allow), ("a/asks", RequireApproval)], &["a/*"]);
-    let policy = Policy::new(files.clone(), said(&people[..1]));
+    let files = config_with(&[("a/runs", Allow), ("a/asks", RequireApproval)], &["a/*"]);
+    let policy = Policy::new(files.clone(), overrides_from(&people[..1]));
     assert_eq!(decide(&policy, "a/runs").action, RequireApproval);
-    let policy = Policy::new(files, said(&people));
+    let policy = Policy::new(files, overrides_from(&people));
     assert_eq!(decide(&policy, "a/runs").action, Allow);
     let asks = decide(&policy, "a/asks");
     assert_eq!((asks.action, asks.locked), (RequireApproval, true));
@@ -93,17 +94,17 @@ fn what_is_locked_can_be_made_to_ask_and_is_not_loosened_by_the_grant_that_follo
 
 #[test]
 fn a_use_of_a_grant_of_before_is_not_counted() {
-    let mut people = said(&[Permit("a/b"), Decree("a/b", RequireApproval)]);
+    let mut people = overrides_from(&[Permit("a/b"), Decree("a/b", RequireApproval)]);
     people.grants[0].limits.uses = std::num::NonZeroU32::new(3);
     let policy = Policy::new(ConfigPolicy::default(), people);
-    assert_eq!(policy.counted(&decide(&policy, "a/b")), None);
+    assert_eq!(policy.consumed_grant(&decide(&policy, "a/b")), None);
     assert_eq!(decide(&policy.with_only_grant(1), "a/b").action, RequireApproval, "no use can be had");
 }
 
 #[test]
 fn a_rule_about_the_tool_itself_makes_another_one_superfluous_until_a_grant_follows() {
     const ASK: Action = RequireApproval;
-    let table: &[(&[Said], Action, Option<u64>, &str)] = &[
+    let table: &[(&[Statement], Action, Option<u64>, &str)] = &[
         (&[], ASK, None, "there is none"),
         (&[Decree("a/*", ASK), Decree("*", Deny)], ASK, None, "only the tool's own count"),
         (&[Permit("a/b"), Decree("a/b", ASK)], ASK, Some(2), "it asks"),
@@ -114,18 +115,18 @@ fn a_rule_about_the_tool_itself_makes_another_one_superfluous_until_a_grant_foll
         (&[Decree("a/b", Deny), Permit("a/b")], Deny, Some(1), "no grant lifts that"),
     ];
     for (people, action, expected, why) in table {
-        let standing = said(people);
-        let rule = standing.restricts(&tool("a/b"), *action, now()).map(|rule| rule.id);
+        let standing = overrides_from(people);
+        let rule = standing.restricting_rule(&tool("a/b"), *action, now()).map(|rule| rule.id);
         assert_eq!(rule, *expected, "{why}");
     }
-    let over = said(&[Decree("a/b", ASK), Permit("a/b")]);
-    assert!(over.restricts(&tool("a/b"), ASK, later(60)).is_some(), "the grant is over");
+    let over = overrides_from(&[Decree("a/b", ASK), Permit("a/b")]);
+    assert!(over.restricting_rule(&tool("a/b"), ASK, now_plus(60)).is_some(), "the grant is over");
 }
 
 #[test]
 fn without_the_daemon_it_still_asks() {
-    let people = said(&[Decree("a/*", RequireApproval), Decree("a/b", Allow), Permit("a/*")]);
-    let policy = Policy::new(config(&[("a/*", Allow)], &[]), people.denies_only());
+    let people = overrides_from(&[Decree("a/*", RequireApproval), Decree("a/b", Allow), Permit("a/*")]);
+    let policy = Policy::new(config_with(&[("a/*", Allow)], &[]), people.restrictive_only());
     for name in ["a/b", "a/c"] {
         assert_eq!(decide(&policy, name).action, RequireApproval, "{name}");
     }

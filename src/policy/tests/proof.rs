@@ -5,12 +5,14 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::names::{AgentSession, Principal, SessionId};
+use crate::names::{AgentSessionId, Principal, SessionId};
 use crate::policy::condition::Truth::{No, Unsure, Yes};
-use crate::policy::condition::{Case, Condition, Decimal, Folder, Pointer, Side, Test, Truth};
+use crate::policy::condition::{
+    ArgumentCondition, Comparison, Decimal, Folder, JsonPointer, PolicyCase, Truth, ValueTest,
+};
 
 /// How many rule sets the decision is compared on.
-const SETS: u64 = 100_000;
+const RANDOM_SETS: u64 = 100_000;
 
 const TOOLS: [&str; 9] = ["a/a", "a/b", "a/ab", "b/b", "b/bb", "ab/a", "ab/ab", "ba/ba", "b/resources:read"];
 
@@ -30,45 +32,49 @@ const CALLS: [(Option<&str>, [Truth; 4]); 12] = [
     (None, [Unsure; 4]),
 ];
 
-fn conditions() -> [Condition; 4] {
-    let at = |pointer, test| Condition { pointer: Pointer::read(pointer).expect("a pointer"), test };
+fn conditions() -> [ArgumentCondition; 4] {
+    let at =
+        |pointer, test| ArgumentCondition { pointer: JsonPointer::parse(pointer).expect("a pointer"), test };
     [
-        at("/amount", Test::Bound(Side::Above, Decimal::read("100").expect("a number"))),
-        at("/path", Test::Under(Folder::read("/notes").expect("a folder"))),
-        at("/mode", Test::Text("fast".into())),
-        at("/files/*", Test::Under(Folder::read("/notes").expect("a folder"))),
+        at("/amount", ValueTest::Bound(Comparison::Above, Decimal::parse("100").expect("a number"))),
+        at("/path", ValueTest::Under(Folder::parse("/notes").expect("a folder"))),
+        at("/mode", ValueTest::Text("fast".into())),
+        at("/files/*", ValueTest::Under(Folder::parse("/notes").expect("a folder"))),
     ]
 }
 
 /// Everything that is known of the patterns and tools before the first rule set.
-struct Ground {
+struct ReferenceInputs {
     patterns: Vec<Pattern>,
     tools: Vec<ToolId>,
-    conditions: [Condition; 4],
+    conditions: [ArgumentCondition; 4],
     calls: Vec<Option<crate::json::RawJson>>,
     /// By pattern, then by tool.
     matches: Vec<Vec<bool>>,
-    weights: Vec<Weight>,
+    weights: Vec<ReferenceSpecificity>,
     /// Who may ask.
     sessions: [SessionId; 2],
-    agents: [AgentSession; 2],
+    agents: [AgentSessionId; 2],
     projects: [Principal; 2],
 }
 
 /// The points of the documentation, in its order; wildcards count against.
-type Weight = (bool, bool, usize, bool, usize, std::cmp::Reverse<usize>);
+type ReferenceSpecificity = (bool, bool, usize, bool, usize, std::cmp::Reverse<usize>);
 
-impl Ground {
+impl ReferenceInputs {
     fn new() -> Self {
         let mut patterns = PATTERNS.clone();
         patterns.extend(TOOLS.map(pattern));
         let texts: Vec<_> = patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect();
         let row = |text: &String| {
-            TOOLS.iter().map(|tool| text == "*" || covers(text.as_bytes(), tool.as_bytes())).collect()
+            TOOLS
+                .iter()
+                .map(|tool| text == "*" || reference_matches(text.as_bytes(), tool.as_bytes()))
+                .collect()
         };
         Self {
             matches: texts.iter().map(row).collect(),
-            weights: texts.iter().map(|text| weigh(text)).collect(),
+            weights: texts.iter().map(|text| reference_specificity(text)).collect(),
             tools: TOOLS.iter().map(|text| tool(text)).collect(),
             conditions: conditions(),
             calls: CALLS
@@ -78,35 +84,38 @@ impl Ground {
             patterns,
             sessions: [SessionId::fresh(), SessionId::fresh()],
             agents: ["x", "y"].map(|id| id.parse().expect("an id")),
-            projects: ["/p", "/q"].map(|project| Principal::of_project(project.as_ref())),
+            projects: ["/p", "/q"].map(|project| Principal::from_project(project.as_ref())),
         }
     }
 }
 
 /// Whether a pattern covers a name, by trying everything.
-fn covers(pattern: &[u8], name: &[u8]) -> bool {
+fn reference_matches(pattern: &[u8], name: &[u8]) -> bool {
     let rest = |from: usize| &pattern[from..];
     match pattern {
         [] => name.is_empty(),
-        [b'*', b'*', ..] => (0..=name.len()).any(|skip| covers(rest(2), &name[skip..])),
+        [b'*', b'*', ..] => (0..=name.len()).any(|skip| reference_matches(rest(2), &name[skip..])),
         [b'*', ..] => {
             let within = name.iter().position(|c| *c == b'/').unwrap_or(name.len());
-            (0..=within).any(|skip| covers(rest(1), &name[skip..]))
+            (0..=within).any(|skip| reference_matches(rest(1), &name[skip..]))
         }
-        [b'?', ..] => name.first().is_some_and(|c| *c != b'/') && covers(rest(1), &name[1..]),
+        [b'?', ..] => name.first().is_some_and(|c| *c != b'/') && reference_matches(rest(1), &name[1..]),
         [b'[', ..] => {
             let end = pattern.iter().position(|c| *c == b']').expect("closed");
-            name.first().is_some_and(|c| pattern[1..end].contains(c)) && covers(rest(end + 1), &name[1..])
+            name.first().is_some_and(|c| pattern[1..end].contains(c))
+                && reference_matches(rest(end + 1), &name[1..])
         }
         [b'{', ..] => {
             let end = pattern.iter().position(|c| *c == b'}').expect("closed");
-            pattern[1..end].split(|c| *c == b',').any(|one| covers(&[one, rest(end + 1)].concat(), name))
+            pattern[1..end]
+                .split(|c| *c == b',')
+                .any(|one| reference_matches(&[one, rest(end + 1)].concat(), name))
         }
-        [literal, ..] => name.first() == Some(literal) && covers(rest(1), &name[1..]),
+        [literal, ..] => name.first() == Some(literal) && reference_matches(rest(1), &name[1..]),
     }
 }
 
-fn weigh(text: &str) -> Weight {
+fn reference_specificity(text: &str) -> ReferenceSpecificity {
     let group = regex::Regex::new(r"\[[^]]*]|\{[^}]*}|\?").expect("a pattern");
     let stars = regex::Regex::new(r"\*+").expect("a pattern");
     let plain = stars.replace_all(&group.replace_all(text, "?"), "*").into_owned();
@@ -125,24 +134,24 @@ fn weigh(text: &str) -> Weight {
 
 /// What an entry says: its cases by the numbers of their conditions, and what holds otherwise.
 #[derive(Debug, Clone)]
-struct Said {
+struct ReferenceEntry {
     cases: Vec<(Vec<usize>, Action)>,
     otherwise: Action,
     /// Where it stands.
     place: u32,
 }
 
-impl Said {
-    fn random(chance: &mut Chance) -> Self {
-        let case = |chance: &mut Chance| {
+impl ReferenceEntry {
+    fn random(chance: &mut TestRng) -> Self {
+        let case = |chance: &mut TestRng| {
             let first = chance.below(4);
-            let more = chance.some(1, |chance| chance.below(4));
-            ([vec![first], more].concat(), chance.action())
+            let more = chance.random_list(1, |chance| chance.below(4));
+            ([vec![first], more].concat(), chance.random_action())
         };
-        let cases = if chance.below(3) == 0 { chance.some(3, case) } else { Vec::new() };
+        let cases = if chance.below(3) == 0 { chance.random_list(3, case) } else { Vec::new() };
         Self {
             cases,
-            otherwise: chance.action(),
+            otherwise: chance.random_action(),
             place: u32::try_from(chance.below(1 << 20)).expect("small"),
         }
     }
@@ -173,29 +182,29 @@ const AGES: usize = 8;
 
 /// What a person said at run time, beside grants.
 #[derive(Debug, Clone, Copy)]
-struct Ruled {
+struct ReferenceRule {
     pattern: usize,
     action: Action,
     /// When it was made, among the other rules and grants: an even number, so that each grant is before or after.
     age: usize,
 }
 
-impl Ruled {
-    fn random(chance: &mut Chance, patterns: usize) -> Self {
-        let (pattern, action) = (chance.below(patterns), chance.action());
+impl ReferenceRule {
+    fn random(chance: &mut TestRng, patterns: usize) -> Self {
+        let (pattern, action) = (chance.below(patterns), chance.random_action());
         Self { pattern, action, age: 2 * chance.below(AGES / 2) }
     }
 
     /// Made after everything else.
-    const fn last(pattern: usize, action: Action) -> Self {
+    const fn newest(pattern: usize, action: Action) -> Self {
         Self { pattern, action, age: AGES }
     }
 
     /// The id follows age and content, so that the same rule keeps its id wherever it stands.
-    fn rule(&self, ground: &Ground) -> Rule {
+    fn to_rule(&self, ground: &ReferenceInputs) -> PolicyRule {
         let Self { pattern, action, age } = *self;
-        Rule {
-            id: id(age, (pattern * 3 + action as usize) as u64),
+        PolicyRule {
+            id: synthetic_id(age, (pattern * 3 + action as usize) as u64),
             pattern: ground.patterns[pattern].clone(),
             action,
             made: now().wall,
@@ -204,13 +213,13 @@ impl Ruled {
 }
 
 /// What was made later has the greater id.
-const fn id(age: usize, content: u64) -> u64 {
+const fn synthetic_id(age: usize, content: u64) -> u64 {
     age as u64 * 1_000_000_000 + content
 }
 
 /// A grant by the numbers of what it is about.
 #[derive(Debug, Clone)]
-struct Granted {
+struct ReferenceGrant {
     pattern: usize,
     /// When it was made, among the other rules and grants: an odd number.
     age: usize,
@@ -222,9 +231,9 @@ struct Granted {
     uses: Option<(u32, u32)>,
 }
 
-impl Granted {
-    fn random(chance: &mut Chance, patterns: usize) -> Self {
-        let only = |chance: &mut Chance| (chance.below(3) == 0).then(|| chance.below(2));
+impl ReferenceGrant {
+    fn random(chance: &mut TestRng, patterns: usize) -> Self {
+        let only = |chance: &mut TestRng| (chance.below(3) == 0).then(|| chance.below(2));
         let (pattern, seconds) = (chance.below(patterns), 60 * chance.below(3) as u64);
         let uses = (chance.below(2) == 0).then(|| {
             let used = u32::try_from(chance.below(3)).expect("few");
@@ -235,23 +244,23 @@ impl Granted {
     }
 
     /// For everyone, without end of uses, made after everything else.
-    const fn plain(pattern: usize, seconds: u64) -> Self {
+    const fn for_everyone(pattern: usize, seconds: u64) -> Self {
         Self { pattern, age: AGES + 1, seconds, only: [None; 3], uses: None }
     }
 
-    fn grant(&self, ground: &Ground) -> Grant {
+    fn to_grant(&self, ground: &ReferenceInputs) -> Grant {
         let Self { pattern, age, seconds, only, uses } = self;
         let [session, agent, project] = only;
         // The id follows age and content, so that the same grant keeps its id wherever it stands.
         let digits = only.iter().fold(0, |id, only| id * 3 + only.map_or(0, |at| at as u64 + 1));
         let counted = uses.map_or(0, |(_, used)| u64::from(used) + 1);
         Grant {
-            id: id(*age, ((*pattern as u64 * 1000 + seconds) * 27 + digits) * 4 + counted),
+            id: synthetic_id(*age, ((*pattern as u64 * 1000 + seconds) * 27 + digits) * 4 + counted),
             pattern: ground.patterns[*pattern].clone(),
             made: now(),
-            boot_id: BOOT.into(),
+            boot_id: BOOT_ID.into(),
             millis: seconds * 1000,
-            limits: Limits {
+            limits: GrantLimits {
                 session: session.map(|at| ground.sessions[at]),
                 agent_session: agent.map(|at| ground.agents[at].clone()),
                 project: project.map(|at| ground.projects[at].clone()),
@@ -264,14 +273,14 @@ impl Granted {
 
 /// A rule set by the numbers of its patterns.
 #[derive(Debug, Clone)]
-struct Set {
-    entries: Vec<(usize, Said)>,
+struct RuleSet {
+    entries: Vec<(usize, ReferenceEntry)>,
     default: Action,
     locked: Vec<usize>,
     /// The patterns of each entry that several people must meet.
     quorums: Vec<Vec<usize>>,
-    rules: Vec<Ruled>,
-    grants: Vec<Granted>,
+    rules: Vec<ReferenceRule>,
+    grants: Vec<ReferenceGrant>,
     /// Who asks: the numbers of the session, of the agent's session and of the project; or nobody.
     asker: Option<[usize; 3]>,
     /// The seconds that passed since the grants were made.
@@ -280,16 +289,16 @@ struct Set {
     call: usize,
 }
 
-impl Set {
-    fn random(chance: &mut Chance, ground: &Ground) -> Self {
+impl RuleSet {
+    fn random(chance: &mut TestRng, ground: &ReferenceInputs) -> Self {
         let patterns = ground.patterns.len();
         Self {
-            entries: chance.some(6, |chance| (chance.below(patterns), Said::random(chance))),
-            default: chance.action(),
-            locked: chance.some(2, |chance| chance.below(patterns)),
-            quorums: quorums(chance, patterns),
-            rules: chance.some(4, |chance| Ruled::random(chance, patterns)),
-            grants: chance.some(3, |chance| Granted::random(chance, patterns)),
+            entries: chance.random_list(6, |chance| (chance.below(patterns), ReferenceEntry::random(chance))),
+            default: chance.random_action(),
+            locked: chance.random_list(2, |chance| chance.below(patterns)),
+            quorums: random_quorums(chance, patterns),
+            rules: chance.random_list(4, |chance| ReferenceRule::random(chance, patterns)),
+            grants: chance.random_list(3, |chance| ReferenceGrant::random(chance, patterns)),
             asker: (chance.below(4) > 0).then(|| [chance.below(2), chance.below(3), chance.below(2)]),
             passed: chance.below(150) as u64,
             call: chance.below(CALLS.len()),
@@ -308,56 +317,56 @@ impl Set {
         other
     }
 
-    fn policy(&self, ground: &Ground) -> Policy {
+    fn to_policy(&self, ground: &ReferenceInputs) -> Policy {
         let pattern = |at: usize| ground.patterns[at].clone();
-        let case = |(when, action): &(Vec<usize>, Action)| Case {
+        let case = |(when, action): &(Vec<usize>, Action)| PolicyCase {
             when: when.iter().map(|number| ground.conditions[*number].clone()).collect(),
             action: *action,
             // By the content, for the same reason as the ids below.
             number: when.iter().fold(0, |number, condition| number * 5 + *condition as u32 + 1),
-            source: Source::Config { line: 1, column: 1 },
+            source: DecisionSource::Config { line: 1, column: 1 },
         };
-        let entry = |(at, said): &(usize, Said)| Entry {
+        let entry = |(at, said): &(usize, ReferenceEntry)| PolicyEntry {
             pattern: pattern(*at),
             action: said.otherwise,
             cases: said.cases.iter().map(case).collect(),
-            source: Source::Config { line: said.place, column: 0 },
+            source: DecisionSource::Config { line: said.place, column: 0 },
         };
         let config = ConfigPolicy {
             entries: self.entries.iter().map(entry).collect(),
             default: self.default,
             locked: self.locked.iter().map(|at| pattern(*at)).collect(),
-            quorums: self.quorums.iter().map(|patterns| Self::quorum(ground, patterns)).collect(),
-            confirmed: None,
+            quorums: self.quorums.iter().map(|patterns| Self::make_quorum(ground, patterns)).collect(),
+            approved: None,
         };
-        let standing = Standing {
+        let standing = Overrides {
             epoch: 0,
-            rules: self.rules.iter().map(|ruled| ruled.rule(ground)).collect(),
-            grants: self.grants.iter().map(|granted| granted.grant(ground)).collect(),
-            boot_id: BOOT.into(),
+            rules: self.rules.iter().map(|ruled| ruled.to_rule(ground)).collect(),
+            grants: self.grants.iter().map(|granted| granted.to_grant(ground)).collect(),
+            boot_id: BOOT_ID.into(),
             paused: None,
         };
         Policy::new(config, standing)
     }
 
-    fn quorum(ground: &Ground, patterns: &[usize]) -> Quorum {
+    fn make_quorum(ground: &ReferenceInputs, patterns: &[usize]) -> Quorum {
         Quorum {
             tools: patterns.iter().map(|at| ground.patterns[*at].clone()).collect(),
             // By the content, for the same reason as the ids.
             approvals: 2 + patterns.iter().sum::<usize>() % 3,
             of: vec![11, 22, 33, 44],
-            source: Source::Quorum { line: 1, column: 1 },
+            source: DecisionSource::Quorum { line: 1, column: 1 },
         }
     }
 
-    fn action(&self, policy: &Policy, ground: &Ground, tool: usize) -> Action {
+    fn decide_action(&self, policy: &Policy, ground: &ReferenceInputs, tool: usize) -> Action {
         let arguments = ground.calls[self.call].as_deref();
-        policy.decide(&ground.tools[tool], arguments, self.asker(ground), later(self.passed)).action
+        policy.decide(&ground.tools[tool], arguments, self.caller(ground), now_plus(self.passed)).action
     }
 
     /// The third of the agents' sessions is none at all.
-    fn asker<'a>(&self, ground: &'a Ground) -> Option<Asker<'a>> {
-        self.asker.map(|[session, agent, project]| Asker {
+    fn caller<'a>(&self, ground: &'a ReferenceInputs) -> Option<CallerIdentity<'a>> {
+        self.asker.map(|[session, agent, project]| CallerIdentity {
             principal: &ground.projects[project],
             session: ground.sessions[session],
             agent_session: ground.agents.get(agent),
@@ -365,32 +374,32 @@ impl Set {
     }
 
     /// What the files alone say.
-    fn configured(&self, ground: &Ground, tool: usize) -> Action {
+    fn configured_action(&self, ground: &ReferenceInputs, tool: usize) -> Action {
         let entries: Vec<_> =
             self.entries.iter().map(|(at, said)| (*at, said.strictest(self.call))).collect();
-        strongest(ground, &entries, tool).unwrap_or(self.default)
+        strongest_action(ground, &entries, tool).unwrap_or(self.default)
     }
 
     /// Whether several people are asked.
-    fn takes_several(&self, ground: &Ground, tool: usize) -> bool {
+    fn needs_quorum(&self, ground: &ReferenceInputs, tool: usize) -> bool {
         self.quorums.iter().flatten().any(|at| ground.matches[*at][tool])
     }
 
     /// The guarantees, word by word.
-    fn reference(&self, ground: &Ground, tool: usize) -> Action {
-        let several = self.takes_several(ground, tool);
-        let configured = match self.configured(ground, tool) {
+    fn reference_action(&self, ground: &ReferenceInputs, tool: usize) -> Action {
+        let several = self.needs_quorum(ground, tool);
+        let configured = match self.configured_action(ground, tool) {
             // The files allow it, and it asks nevertheless.
             Allow if several => RequireApproval,
             configured => configured,
         };
         let plain: Vec<_> = self.rules.iter().filter(|rule| rule.action != RequireApproval).collect();
         let plain: Vec<_> = plain.iter().map(|rule| (rule.pattern, rule.action)).collect();
-        let mut action = strongest(ground, &plain, tool).unwrap_or(configured);
-        if action == Allow && self.asked_since(ground, tool).is_some() {
+        let mut action = strongest_action(ground, &plain, tool).unwrap_or(configured);
+        if action == Allow && self.newest_asking_age(ground, tool).is_some() {
             action = RequireApproval;
         }
-        let granted = self.granting(ground, tool).next().is_some();
+        let granted = self.live_grants(ground, tool).next().is_some();
         if action == RequireApproval && granted {
             action = Allow;
         }
@@ -399,22 +408,26 @@ impl Set {
     }
 
     /// When a person last wanted to be asked about this tool, where no more specific rule allows it.
-    fn asked_since(&self, ground: &Ground, tool: usize) -> Option<usize> {
+    fn newest_asking_age(&self, ground: &ReferenceInputs, tool: usize) -> Option<usize> {
         let covering = |action: Action| {
             self.rules.iter().filter(move |rule| rule.action == action && ground.matches[rule.pattern][tool])
         };
-        let is_outweighed = |ask: &&Ruled| {
+        let is_outweighed = |ask: &&ReferenceRule| {
             covering(Allow).any(|allow| ground.weights[allow.pattern] > ground.weights[ask.pattern])
         };
         covering(RequireApproval).filter(|ask| !is_outweighed(ask)).map(|ask| ask.age).max()
     }
 
     /// The grants that let this call run if it would ask: where a rule asks, those made after it.
-    fn granting<'a>(&'a self, ground: &'a Ground, tool: usize) -> impl Iterator<Item = &'a Granted> {
+    fn live_grants<'a>(
+        &'a self,
+        ground: &'a ReferenceInputs,
+        tool: usize,
+    ) -> impl Iterator<Item = &'a ReferenceGrant> {
         let of = |asker: usize, only: &Option<usize>| {
             only.is_none_or(|only| self.asker.is_some_and(|numbers| numbers[asker] == only))
         };
-        let since = self.asked_since(ground, tool);
+        let since = self.newest_asking_age(ground, tool);
         self.grants.iter().filter(move |granted| {
             ground.matches[granted.pattern][tool]
                 && since.is_none_or(|since| granted.age > since)
@@ -432,25 +445,25 @@ impl Set {
 }
 
 /// The strictest among those of the greatest weight.
-fn strongest(ground: &Ground, entries: &[(usize, Action)], tool: usize) -> Option<Action> {
+fn strongest_action(ground: &ReferenceInputs, entries: &[(usize, Action)], tool: usize) -> Option<Action> {
     let matching = || entries.iter().filter(|(at, _)| ground.matches[*at][tool]);
     let most = matching().map(|(at, _)| ground.weights[*at]).max()?;
     matching().filter(|(at, _)| ground.weights[*at] == most).map(|(_, action)| *action).max()
 }
 
 /// Mostly none, so that what they hold against is proven too.
-fn quorums(chance: &mut Chance, patterns: usize) -> Vec<Vec<usize>> {
-    let quorum = |chance: &mut Chance| {
+fn random_quorums(chance: &mut TestRng, patterns: usize) -> Vec<Vec<usize>> {
+    let quorum = |chance: &mut TestRng| {
         let first = chance.below(patterns);
-        [vec![first], chance.some(1, |chance| chance.below(patterns))].concat()
+        [vec![first], chance.random_list(1, |chance| chance.below(patterns))].concat()
     };
-    if chance.below(3) == 0 { chance.some(2, quorum) } else { Vec::new() }
+    if chance.below(3) == 0 { chance.random_list(2, quorum) } else { Vec::new() }
 }
 
 /// Random numbers that are the same in every run: SplitMix64.
-struct Chance(u64);
+struct TestRng(u64);
 
-impl Chance {
+impl TestRng {
     const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -463,21 +476,25 @@ impl Chance {
         usize::try_from(self.next() % end as u64).expect("below a usize")
     }
 
-    fn action(&mut self) -> Action {
+    fn random_action(&mut self) -> Action {
         Action::ALL[self.below(3)]
     }
 
-    fn some<T>(&mut self, most: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+    fn random_list<T>(&mut self, most: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..self.below(most + 1)).map(|_| one(self)).collect()
     }
 }
 
 /// Runs a check on random sets, and names the set on which it fails.
-fn on_random_sets(sets: u64, seed: u64, check: impl Fn(&Ground, &mut Chance, &Set) -> Result<(), String>) {
-    let ground = Ground::new();
+fn check_random_sets(
+    sets: u64,
+    seed: u64,
+    check: impl Fn(&ReferenceInputs, &mut TestRng, &RuleSet) -> Result<(), String>,
+) {
+    let ground = ReferenceInputs::new();
     for number in 0..sets {
-        let mut chance = Chance(seed.wrapping_mul(0xD6E8_FEB8_6659_FD93) ^ number);
-        let set = Set::random(&mut chance, &ground);
+        let mut chance = TestRng(seed.wrapping_mul(0xD6E8_FEB8_6659_FD93) ^ number);
+        let set = RuleSet::random(&mut chance, &ground);
         if let Err(wrong) = check(&ground, &mut chance, &set) {
             let mut names = String::new();
             for (at, pattern) in ground.patterns.iter().enumerate() {
@@ -488,17 +505,17 @@ fn on_random_sets(sets: u64, seed: u64, check: impl Fn(&Ground, &mut Chance, &Se
     }
 }
 
-fn action(set: &Set, ground: &Ground, tool: usize) -> Action {
-    set.action(&set.policy(ground), ground, tool)
+fn action(set: &RuleSet, ground: &ReferenceInputs, tool: usize) -> Action {
+    set.decide_action(&set.to_policy(ground), ground, tool)
 }
 
 #[test]
 fn the_decision_is_the_reference_s_on_every_rule_set() {
-    on_random_sets(SETS, 1, |ground, chance, set| {
-        let policy = set.policy(ground);
+    check_random_sets(RANDOM_SETS, 1, |ground, chance, set| {
+        let policy = set.to_policy(ground);
         for tool in [chance.below(TOOLS.len()), chance.below(TOOLS.len())] {
-            let decided = set.action(&policy, ground, tool);
-            let expected = set.reference(ground, tool);
+            let decided = set.decide_action(&policy, ground, tool);
+            let expected = set.reference_action(ground, tool);
             if decided != expected {
                 return Err(format!("{} is {decided}, and should be {expected}", TOOLS[tool]));
             }
@@ -510,22 +527,22 @@ fn the_decision_is_the_reference_s_on_every_rule_set() {
 /// A use is consumed only where nothing else lets the call run.
 #[test]
 fn a_use_is_counted_only_where_no_other_grant_lets_the_call_run() {
-    on_random_sets(SETS / 5, 6, |ground, chance, set| {
+    check_random_sets(RANDOM_SETS / 5, 6, |ground, chance, set| {
         let tool = chance.below(TOOLS.len());
-        let policy = set.policy(ground);
+        let policy = set.to_policy(ground);
         let arguments = ground.calls[set.call].as_deref();
-        let (name, now) = (&ground.tools[tool], later(set.passed));
-        let decided = policy.decide(name, arguments, set.asker(ground), now);
-        let by_grant = matches!(decided.source, Source::Grant(_));
-        let all_count = set.granting(ground, tool).all(|granted| granted.uses.is_some());
-        if policy.counted(&decided).is_some() != (by_grant && all_count) {
+        let (name, now) = (&ground.tools[tool], now_plus(set.passed));
+        let decided = policy.decide(name, arguments, set.caller(ground), now);
+        let by_grant = matches!(decided.source, DecisionSource::Grant(_));
+        let all_count = set.live_grants(ground, tool).all(|granted| granted.uses.is_some());
+        if policy.consumed_grant(&decided).is_some() != (by_grant && all_count) {
             return Err(format!("{name}: {decided:?}"));
         }
         // The grant alone lets it run as well, and without it another of them does or nothing.
-        if let Some(id) = policy.counted(&decided) {
-            let alone = policy.with_only_grant(id).decide(name, arguments, set.asker(ground), now);
-            let without = policy.without_grants(&[id]).decide(name, arguments, set.asker(ground), now);
-            let ids = set.granting(ground, tool).map(|granted| granted.grant(ground).id);
+        if let Some(id) = policy.consumed_grant(&decided) {
+            let alone = policy.with_only_grant(id).decide(name, arguments, set.caller(ground), now);
+            let without = policy.without_grants(&[id]).decide(name, arguments, set.caller(ground), now);
+            let ids = set.live_grants(ground, tool).map(|granted| granted.to_grant(ground).id);
             let expected = if ids.filter(|other| *other != id).count() > 0 { Allow } else { RequireApproval };
             if alone.source != decided.source || without.action != expected {
                 return Err(format!("{name}: alone {alone:?}, without it {without:?}"));
@@ -537,11 +554,12 @@ fn a_use_is_counted_only_where_no_other_grant_lets_the_call_run() {
 
 #[test]
 fn the_order_of_a_rule_set_never_matters() {
-    on_random_sets(SETS / 5, 2, |ground, chance, set| {
+    check_random_sets(RANDOM_SETS / 5, 2, |ground, chance, set| {
         let tool = &ground.tools[chance.below(TOOLS.len())];
         let arguments = ground.calls[set.call].as_deref();
-        let explain =
-            |set: &Set| set.policy(ground).explain(tool, arguments, set.asker(ground), later(set.passed));
+        let explain = |set: &RuleSet| {
+            set.to_policy(ground).explain(tool, arguments, set.caller(ground), now_plus(set.passed))
+        };
         let (forth, back) = (explain(set), explain(&set.reversed()));
         if forth == back { Ok(()) } else { Err(format!("{tool}: {forth:?}, and the other way {back:?}")) }
     });
@@ -549,18 +567,18 @@ fn the_order_of_a_rule_set_never_matters() {
 
 #[test]
 fn a_deny_more_never_weakens_wherever_it_stands() {
-    on_random_sets(SETS / 5, 3, |ground, chance, set| {
+    check_random_sets(RANDOM_SETS / 5, 3, |ground, chance, set| {
         let tool = chance.below(TOOLS.len());
         let deny = (chance.below(ground.patterns.len()), Deny);
         let (mut in_files, mut as_rule) = (set.clone(), set.clone());
-        in_files.entries.push((deny.0, Said { cases: Vec::new(), otherwise: Deny, place: 0 }));
-        as_rule.rules.push(Ruled::last(deny.0, Deny));
+        in_files.entries.push((deny.0, ReferenceEntry { cases: Vec::new(), otherwise: Deny, place: 0 }));
+        as_rule.rules.push(ReferenceRule::newest(deny.0, Deny));
         // A case that denies, in an entry that is there, is a deny more as well.
         let mut as_case = set.clone();
         if let Some((_, said)) = as_case.entries.first_mut() {
             said.cases.push((vec![chance.below(4)], Deny));
         }
-        let decide = |set: &Set| action(set, ground, tool);
+        let decide = |set: &RuleSet| action(set, ground, tool);
         let before = decide(set);
         for (place, more) in [("the files", in_files), ("the rules", as_rule), ("a case", as_case)] {
             let after = decide(&more);
@@ -576,11 +594,11 @@ fn a_deny_more_never_weakens_wherever_it_stands() {
 /// changes, and a denied call stays denied.
 #[test]
 fn a_rule_that_asks_turns_a_yes_into_a_question_and_nothing_else() {
-    on_random_sets(SETS / 5, 8, |ground, chance, set| {
+    check_random_sets(RANDOM_SETS / 5, 8, |ground, chance, set| {
         let tool = chance.below(TOOLS.len());
         let pattern = chance.below(ground.patterns.len());
         let mut more = set.clone();
-        more.rules.push(Ruled::last(pattern, RequireApproval));
+        more.rules.push(ReferenceRule::newest(pattern, RequireApproval));
         let (before, after) = (action(set, ground, tool), action(&more, ground, tool));
         let outweighed = set.rules.iter().any(|rule| {
             rule.action == Allow
@@ -593,7 +611,7 @@ fn a_rule_that_asks_turns_a_yes_into_a_question_and_nothing_else() {
             return Err(format!("{} went from {before} to {after} by {pattern}", TOOLS[tool]));
         }
         // A grant made after it is worth as much as if nobody had wanted to be asked.
-        more.grants.push(Granted::plain(pattern, 1000));
+        more.grants.push(ReferenceGrant::for_everyone(pattern, 1000));
         let (granted, unasked) = (action(&more, ground, tool), action(&more.without_asking(), ground, tool));
         if ground.matches[pattern][tool] && granted != unasked {
             return Err(format!("{} is {granted} by a grant, and {unasked} without asking", TOOLS[tool]));
@@ -605,7 +623,7 @@ fn a_rule_that_asks_turns_a_yes_into_a_question_and_nothing_else() {
 /// What ends without a second factor narrows: rules that allow, and grants.
 #[test]
 fn whatever_allowed_and_ends_never_weakens() {
-    on_random_sets(SETS / 5, 9, |ground, chance, set| {
+    check_random_sets(RANDOM_SETS / 5, 9, |ground, chance, set| {
         let tool = chance.below(TOOLS.len());
         let (mut unruled, mut revoked) = (set.clone(), set.clone());
         if let Some(at) = unruled.rules.iter().position(|rule| rule.action == Allow) {
@@ -626,17 +644,19 @@ fn whatever_allowed_and_ends_never_weakens() {
 /// Whatever people add at run time, in every combination, a locked tool is never looser than its files say.
 #[test]
 fn a_lock_holds_against_every_combination_of_rules_and_grants() {
-    on_random_sets(SETS / 5, 4, |ground, chance, set| {
+    check_random_sets(RANDOM_SETS / 5, 4, |ground, chance, set| {
         let tool = chance.below(TOOLS.len());
         let covering: Vec<_> =
             (0..ground.patterns.len()).filter(|pattern| ground.matches[*pattern][tool]).collect();
-        let covered = |chance: &mut Chance| covering[chance.below(covering.len())];
+        let covered = |chance: &mut TestRng| covering[chance.below(covering.len())];
         let mut set = set.clone();
         set.locked.push(covered(chance));
         set.passed = 0;
-        set.rules.extend(chance.some(3, |chance| Ruled::last(covered(chance), chance.action())));
-        set.grants.extend(chance.some(3, |chance| Granted::plain(covered(chance), 60)));
-        let (decided, configured) = (action(&set, ground, tool), set.configured(ground, tool));
+        set.rules.extend(
+            chance.random_list(3, |chance| ReferenceRule::newest(covered(chance), chance.random_action())),
+        );
+        set.grants.extend(chance.random_list(3, |chance| ReferenceGrant::for_everyone(covered(chance), 60)));
+        let (decided, configured) = (action(&set, ground, tool), set.configured_action(ground, tool));
         if decided < configured {
             return Err(format!("{} is {decided}, locked at {configured}", TOOLS[tool]));
         }
@@ -648,23 +668,26 @@ fn a_lock_holds_against_every_combination_of_rules_and_grants() {
 /// named.
 #[test]
 fn several_people_are_asked_against_every_combination_of_files_rules_and_grants() {
-    on_random_sets(SETS / 5, 8, |ground, chance, set| {
+    check_random_sets(RANDOM_SETS / 5, 8, |ground, chance, set| {
         let tool = chance.below(TOOLS.len());
         let covering: Vec<_> =
             (0..ground.patterns.len()).filter(|pattern| ground.matches[*pattern][tool]).collect();
-        let covered = |chance: &mut Chance| covering[chance.below(covering.len())];
+        let covered = |chance: &mut TestRng| covering[chance.below(covering.len())];
         let mut set = set.clone();
         set.quorums.push(vec![covered(chance)]);
         set.passed = 0;
-        set.rules.extend(chance.some(2, |chance| Ruled::last(covered(chance), chance.action())));
-        set.grants.extend(chance.some(2, |chance| Granted::plain(covered(chance), 60)));
-        let (policy, name) = (set.policy(ground), &ground.tools[tool]);
-        let explained = policy.explain(name, ground.calls[set.call].as_deref(), set.asker(ground), later(0));
+        set.rules.extend(
+            chance.random_list(2, |chance| ReferenceRule::newest(covered(chance), chance.random_action())),
+        );
+        set.grants.extend(chance.random_list(2, |chance| ReferenceGrant::for_everyone(covered(chance), 60)));
+        let (policy, name) = (set.to_policy(ground), &ground.tools[tool]);
+        let explained =
+            policy.explain(name, ground.calls[set.call].as_deref(), set.caller(ground), now_plus(0));
         let expected: Vec<_> =
             set.quorums.iter().filter(|at| at.iter().any(|at| ground.matches[*at][tool])).collect();
         let is_told = match explained.decision.action {
             Allow => false,
-            RequireApproval => explained.decision.source == Source::Quorum { line: 1, column: 1 },
+            RequireApproval => explained.decision.source == DecisionSource::Quorum { line: 1, column: 1 },
             Deny => true,
         };
         if is_told && policy.is_locked(name) && policy.quorums(name).len() == expected.len() {
@@ -678,12 +701,12 @@ fn several_people_are_asked_against_every_combination_of_files_rules_and_grants(
 /// What lists say of a tool holds for each of its calls.
 #[test]
 fn the_outlook_of_a_tool_is_true_of_every_call() {
-    on_random_sets(SETS / 10, 5, |ground, chance, set| {
+    check_random_sets(RANDOM_SETS / 10, 5, |ground, chance, set| {
         let tool = chance.below(TOOLS.len());
-        let policy = set.policy(ground);
-        let outlook = policy.outlook(&ground.tools[tool], set.asker(ground), later(set.passed));
+        let policy = set.to_policy(ground);
+        let outlook = policy.expected_action(&ground.tools[tool], set.caller(ground), now_plus(set.passed));
         for call in 0..CALLS.len() {
-            let decided = Set { call, ..set.clone() }.action(&policy, ground, tool);
+            let decided = RuleSet { call, ..set.clone() }.decide_action(&policy, ground, tool);
             if outlook != RequireApproval && decided != outlook {
                 return Err(format!("{} looks like {outlook}, and call {call} is {decided}", TOOLS[tool]));
             }
@@ -708,29 +731,33 @@ fn the_documented_table_of_tie_breaks_is_true() {
         let [stronger, weaker, shown, ..] = row[..] else { panic!("two patterns and a tool: {row:?}") };
         let name = tool(shown);
         assert!(pattern(stronger).matches(&name) && pattern(weaker).matches(&name), "both cover {shown}");
-        assert!(weigh(stronger) > weigh(weaker), "{stronger} outweighs {weaker}");
+        assert!(
+            reference_specificity(stronger) > reference_specificity(weaker),
+            "{stronger} outweighs {weaker}"
+        );
         for (one, other) in [(Allow, Deny), (Deny, Allow)] {
-            let policy = Policy::new(config(&[(weaker, other), (stronger, one)], &[]), Standing::default());
+            let policy =
+                Policy::new(config_with(&[(weaker, other), (stronger, one)], &[]), Overrides::default());
             assert_eq!(decide(&policy, shown).action, one, "{stronger} over {weaker} on {shown}");
         }
     }
 }
 
 /// The files that a person confirmed, and an edit of them: mostly a small one.
-fn edited(chance: &mut Chance, ground: &Ground, set: &Set) -> Set {
+fn random_edit(chance: &mut TestRng, ground: &ReferenceInputs, set: &RuleSet) -> RuleSet {
     let mut edited = set.clone();
     for _ in 0..=chance.below(3) {
-        let entry = (chance.below(ground.patterns.len()), Said::random(chance));
+        let entry = (chance.below(ground.patterns.len()), ReferenceEntry::random(chance));
         match (chance.below(7), edited.entries.len()) {
-            (0, _) => edited.default = chance.action(),
+            (0, _) => edited.default = chance.random_action(),
             (1, _) => edited.locked.push(chance.below(ground.patterns.len())),
             (2, _) => drop(edited.locked.pop()),
             (3, count @ 1..) => drop(edited.entries.swap_remove(chance.below(count))),
-            (4, count @ 1..) => edited.entries[chance.below(count)].1.otherwise = chance.action(),
+            (4, count @ 1..) => edited.entries[chance.below(count)].1.otherwise = chance.random_action(),
             (5, count @ 1..) => {
                 let (_, said) = &mut edited.entries[chance.below(count)];
                 match said.cases.len() {
-                    0 => said.cases.push((vec![chance.below(3)], chance.action())),
+                    0 => said.cases.push((vec![chance.below(3)], chance.random_action())),
                     count => drop(said.cases.swap_remove(chance.below(count))),
                 }
             }
@@ -744,16 +771,16 @@ fn edited(chance: &mut Chance, ground: &Ground, set: &Set) -> Set {
 /// the edited ones.
 #[test]
 fn an_edit_that_waits_is_in_force_only_where_it_is_stricter() {
-    on_random_sets(SETS / 10, 6, |ground, chance, set| {
-        let changed = edited(chance, ground, set);
-        let changed = Set { quorums: quorums(chance, ground.patterns.len()), ..changed };
-        let both = set.policy(ground);
+    check_random_sets(RANDOM_SETS / 10, 6, |ground, chance, set| {
+        let changed = random_edit(chance, ground, set);
+        let changed = RuleSet { quorums: random_quorums(chance, ground.patterns.len()), ..changed };
+        let both = set.to_policy(ground);
         let confirmed = Box::new(both.config().clone());
-        let config = ConfigPolicy { confirmed: Some(confirmed), ..changed.policy(ground).config().clone() };
-        let both = Policy::new(config, both.standing().clone());
+        let config = ConfigPolicy { approved: Some(confirmed), ..changed.to_policy(ground).config().clone() };
+        let both = Policy::new(config, both.overrides().clone());
         for (tool, name) in TOOLS.iter().enumerate() {
-            let [was, wanted] = [set, &changed].map(|set| set.reference(ground, tool));
-            let decided = set.action(&both, ground, tool);
+            let [was, wanted] = [set, &changed].map(|set| set.reference_action(ground, tool));
+            let decided = set.decide_action(&both, ground, tool);
             if decided != was.max(wanted) {
                 return Err(format!("{name}: {was}, edited to {wanted}, is {decided}\n{changed:?}"));
             }
@@ -766,14 +793,15 @@ fn an_edit_that_waits_is_in_force_only_where_it_is_stricter() {
 #[test]
 fn what_is_not_said_to_widen_does_not() {
     let (narrowing, seen) = (std::cell::Cell::new(0_u32), std::cell::Cell::new(0_u32));
-    on_random_sets(SETS / 10, 7, |ground, chance, set| {
-        let changed = edited(chance, ground, set);
-        let edits = compare::edits(set.policy(ground).config(), changed.policy(ground).config());
+    check_random_sets(RANDOM_SETS / 10, 7, |ground, chance, set| {
+        let changed = random_edit(chance, ground, set);
+        let edits =
+            compare::compare_policies(set.to_policy(ground).config(), changed.to_policy(ground).config());
         let mut is_looser = None;
         for (tool, name) in TOOLS.iter().enumerate() {
             for call in 0..CALLS.len() {
                 let [was, is] =
-                    [set, &changed].map(|set| Set { call, ..set.clone() }.reference(ground, tool));
+                    [set, &changed].map(|set| RuleSet { call, ..set.clone() }.reference_action(ground, tool));
                 if is < was {
                     is_looser = Some(format!("{name} went from {was} to {is} with call {call}"));
                 }

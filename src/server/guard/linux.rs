@@ -20,32 +20,32 @@ use crate::files;
 pub(super) const LOOK_INTERVAL: Duration = Duration::MAX;
 
 /// This program, even when its file was replaced since it started.
-const MYSELF: &str = "/proc/self/exe";
+const SELF_EXE: &str = "/proc/self/exe";
 
 /// Ties the guard's life to its parent's and makes every orphan below it its own.
-pub(super) fn live_with_parent(parent: Option<i32>) -> io::Result<()> {
+pub(super) fn tie_to_parent(parent: Option<i32>) -> io::Result<()> {
     // `killall portero` shall not hit the guards at the same time. The name is only that: ignore a refusal.
     let _ = rustix::thread::set_name(c"guard");
     set_child_subreaper(Some(getpid()))?;
-    die_with(parent, Signal::TERM)
+    set_parent_death_signal(parent, Signal::TERM)
 }
 
 /// The command for the second stage, which ties the command's life to the guard's.
 pub(super) fn command(command: &OsStr, args: &[OsString]) -> Command {
-    if !Path::new(MYSELF).exists() {
+    if !Path::new(SELF_EXE).exists() {
         let mut bare = Command::new(command);
         bare.args(args);
         return bare;
     }
-    let mut second = Command::new(MYSELF);
-    second.arg(super::WORD).arg(format!("--exec={}", getpid().as_raw_nonzero())).arg("--");
+    let mut second = Command::new(SELF_EXE);
+    second.arg(super::SUBCOMMAND).arg(format!("--exec={}", getpid().as_raw_nonzero())).arg("--");
     second.arg(command).args(args);
     second
 }
 
 /// The second stage. Returns only if it fails.
 pub(super) fn become_command(guard: i32, command: &mut Command) -> io::Error {
-    match die_with(Some(guard), Signal::KILL) {
+    match set_parent_death_signal(Some(guard), Signal::KILL) {
         Ok(()) => command.exec(),
         Err(failed) => failed,
     }
@@ -53,7 +53,7 @@ pub(super) fn become_command(guard: i32, command: &mut Command) -> io::Error {
 
 /// The kernel sends the signal when the parent dies (prctl(2), `PR_SET_PDEATHSIG`); a parent that died
 /// before we asked is noticed by its number.
-fn die_with(parent: Option<i32>, signal: Signal) -> io::Result<()> {
+fn set_parent_death_signal(parent: Option<i32>, signal: Signal) -> io::Result<()> {
     set_parent_process_death_signal(Some(signal))?;
     match parent {
         Some(parent) if getppid().map(Pid::as_raw_pid) != Some(parent) => {
@@ -95,7 +95,7 @@ impl Descendants {
     }
 
     /// Whether nobody is left: as a subreaper, the guard is the parent of whatever has no other.
-    pub(super) fn gone(&self) -> bool {
+    pub(super) fn are_gone(&self) -> bool {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         matches!(waitid(WaitId::All, look), Err(rustix::io::Errno::CHILD))
     }
@@ -135,15 +135,15 @@ fn scan_processes() -> Vec<Pid> {
         .filter_map(|entry| {
             let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
             let stat = files::read_proc(entry.path().join("stat")).ok()?;
-            Some((parent_in(&stat)?, pid))
+            Some((parse_parent(&stat)?, pid))
         })
         .collect();
-    super::supervise::below(getpid(), &family)
+    super::supervise::descendants_of(getpid(), &family)
 }
 
 /// The parent in a line of `/proc/PID/stat`; the name before it may hold anything, parentheses too
 /// (proc_pid_stat(5)).
-fn parent_in(stat: &str) -> Option<Pid> {
+fn parse_parent(stat: &str) -> Option<Pid> {
     let after_name = stat.rsplit_once(')')?.1;
     Pid::from_raw(after_name.split_ascii_whitespace().nth(1)?.parse().ok()?)
 }
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn the_parent_is_found_behind_any_name() {
         let line = "4242 (a) S 7 (b) S 17 4242 4242 0 -1";
-        assert_eq!(parent_in(line).map(Pid::as_raw_pid), Some(17));
+        assert_eq!(parse_parent(line).map(Pid::as_raw_pid), Some(17));
     }
 
     #[test]

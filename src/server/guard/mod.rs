@@ -2,7 +2,7 @@
 //!
 //! It is one of Portero's own programs, started a second time with the word `guard`, and it does one thing:
 //! when its parent dies, when it is told to (SIGTERM, SIGINT, SIGHUP), or when the command ends, every
-//! descendant of the command ends too: first SIGTERM, after [`GRACE`] SIGKILL. The command inherits stdin,
+//! descendant of the command ends too: first SIGTERM, after [`KILL_GRACE`] SIGKILL. The command inherits stdin,
 //! stdout, stderr, the environment and the directory; its exit status becomes the guard's.
 //!
 //! On Linux the guard is a child subreaper, so a descendant that calls `setsid` and loses its own parent
@@ -30,62 +30,62 @@ mod platform;
 mod supervise;
 
 /// The word that makes one of Portero's programs a guard.
-pub const WORD: &str = "guard";
+pub const SUBCOMMAND: &str = "guard";
 
 /// How long descendants have between SIGTERM and SIGKILL.
-pub const GRACE: Duration = Duration::from_millis(100);
+pub const KILL_GRACE: Duration = Duration::from_millis(100);
 
 /// What a shell says of a command that it cannot find, and the guard with it.
 #[cfg(unix)]
-const NOT_FOUND: u8 = 127;
+const EXIT_NOT_FOUND: u8 = 127;
 /// What a shell says of a command that it cannot run, and the guard with it.
 #[cfg(unix)]
-const NOT_RUN: u8 = 126;
+const EXIT_NOT_RUN: u8 = 126;
 /// What the guard says when it was called wrongly.
-const USAGE: u8 = 2;
+const EXIT_USAGE: u8 = 2;
 
 /// Runs as the supervisor; `args` are what follows the word `guard`.
 ///
 /// Call it from `main` before anything else: it wants a process with one thread.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    match Order::read(args) {
-        Some(order) => follow(order),
-        None => complain("expected `guard -- COMMAND ARGS`", USAGE),
+    match GuardOrder::parse(args) {
+        Some(order) => run_order(order),
+        None => fail_with("expected `guard -- COMMAND ARGS`", EXIT_USAGE),
     }
 }
 
 #[cfg(unix)]
-fn follow(order: Order) -> ExitCode {
-    supervise::follow(order)
+fn run_order(order: GuardOrder) -> ExitCode {
+    supervise::run_stage(order)
 }
 
 /// Windows has job objects; nothing there runs under a guard.
 #[cfg(not(unix))]
-fn follow(_: Order) -> ExitCode {
-    complain("a guard is of no use on this system", USAGE)
+fn run_order(_: GuardOrder) -> ExitCode {
+    fail_with("a guard is of no use on this system", EXIT_USAGE)
 }
 
 /// What the guard was told to do.
 #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has guards"))]
 #[derive(Debug, PartialEq, Eq)]
-struct Order {
-    stage: Stage,
+struct GuardOrder {
+    stage: GuardStage,
     command: OsString,
     args: Vec<OsString>,
 }
 
 /// Which part of the work.
 #[derive(Debug, PartialEq, Eq)]
-enum Stage {
+enum GuardStage {
     /// Watch over the command. The number is the parent to live with, when it said so.
     Watch(Option<i32>),
     /// Become the command, as the child of the guard with this number.
     Become(i32),
 }
 
-impl Order {
-    fn read(mut args: impl Iterator<Item = OsString>) -> Option<Self> {
-        let mut stage = Stage::Watch(None);
+impl GuardOrder {
+    fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Self> {
+        let mut stage = GuardStage::Watch(None);
         loop {
             let arg = args.next()?;
             if arg == "--" {
@@ -94,8 +94,8 @@ impl Order {
             let (key, number) = arg.to_str()?.split_once('=')?;
             let number = number.parse().ok()?;
             stage = match key {
-                "--parent" => Stage::Watch(Some(number)),
-                "--exec" => Stage::Become(number),
+                "--parent" => GuardStage::Watch(Some(number)),
+                "--exec" => GuardStage::Become(number),
                 _ => return None,
             };
         }
@@ -110,7 +110,7 @@ pub fn parent_argument(process: u32) -> OsString {
 }
 
 /// Says on stderr why it does not work. The Fleet keeps the last line of stderr for its own message.
-fn complain(what: &str, code: u8) -> ExitCode {
+fn fail_with(what: &str, code: u8) -> ExitCode {
     // Nobody is left to hear that stderr is closed.
     let _ = writeln!(std::io::stderr(), "portero guard: {what}");
     ExitCode::from(code)
@@ -118,7 +118,7 @@ fn complain(what: &str, code: u8) -> ExitCode {
 
 /// The command's name for a message, without its directory and its arguments.
 #[cfg(unix)]
-fn short(command: &OsStr) -> std::borrow::Cow<'_, str> {
+fn program_name(command: &OsStr) -> std::borrow::Cow<'_, str> {
     std::path::Path::new(command).file_name().unwrap_or(command).to_string_lossy()
 }
 
@@ -126,21 +126,21 @@ fn short(command: &OsStr) -> std::borrow::Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn read(args: &[&str]) -> Option<Order> {
-        Order::read(args.iter().map(OsString::from))
+    fn read(args: &[&str]) -> Option<GuardOrder> {
+        GuardOrder::parse(args.iter().map(OsString::from))
     }
 
     #[test]
     fn everything_after_the_dashes_belongs_to_the_command() {
         assert_eq!(
             read(&["--parent=12", "--", "npx", "--parent=3", "--"]),
-            Some(Order {
-                stage: Stage::Watch(Some(12)),
+            Some(GuardOrder {
+                stage: GuardStage::Watch(Some(12)),
                 command: "npx".into(),
                 args: vec!["--parent=3".into(), "--".into()],
             })
         );
-        assert_eq!(read(&["--exec=7", "--", "x"]).map(|order| order.stage), Some(Stage::Become(7)));
+        assert_eq!(read(&["--exec=7", "--", "x"]).map(|order| order.stage), Some(GuardStage::Become(7)));
     }
 
     #[test]

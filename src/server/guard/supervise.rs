@@ -14,50 +14,50 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::pipe;
 
 use super::platform::{self, Descendants};
-use super::{GRACE, NOT_FOUND, NOT_RUN, Order, Stage, complain, short};
+use super::{EXIT_NOT_FOUND, EXIT_NOT_RUN, GuardOrder, GuardStage, KILL_GRACE, fail_with, program_name};
 
 /// How long the guard goes on killing what does not die, such as a process that waits for a dead disk.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Does what it was told.
-pub(super) fn follow(order: Order) -> ExitCode {
-    let Order { stage, command, args } = order;
+pub(super) fn run_stage(order: GuardOrder) -> ExitCode {
+    let GuardOrder { stage, command, args } = order;
     let failed = match stage {
-        Stage::Become(guard) => platform::become_command(guard, Command::new(&command).args(args)),
-        Stage::Watch(parent) => match watch(parent, platform::command(&command, &args)) {
+        GuardStage::Become(guard) => platform::become_command(guard, Command::new(&command).args(args)),
+        GuardStage::Watch(parent) => match supervise_command(parent, platform::command(&command, &args)) {
             Ok(code) => return code,
             Err(failed) => failed,
         },
     };
-    let code = if failed.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN };
-    complain(&format!("cannot run `{}`: {failed}", short(&command)), code)
+    let code = if failed.kind() == io::ErrorKind::NotFound { EXIT_NOT_FOUND } else { EXIT_NOT_RUN };
+    fail_with(&format!("cannot run `{}`: {failed}", program_name(&command)), code)
 }
 
-fn watch(parent: Option<i32>, mut command: Command) -> io::Result<ExitCode> {
+fn supervise_command(parent: Option<i32>, mut command: Command) -> io::Result<ExitCode> {
     // Before anything can send one of them.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
     let ends = Ends::new()?;
-    platform::live_with_parent(parent)?;
+    platform::tie_to_parent(parent)?;
     let child = command.process_group(0).spawn()?;
-    let mut brood = Brood::of(Pid::from_child(&child), ends);
+    let mut brood = ProcessTree::new(Pid::from_child(&child), ends);
     // The command alone holds the pipes now: they close when it closes them. Stderr stays for complaints.
-    let_go_of_stdio()?;
-    let code = match brood.wait(&mut signals) {
-        Ended::ByItself(status) => exit_code(status),
-        Ended::ByOrder => ExitCode::from(signal_code(SIGTERM)),
+    redirect_stdio_to_null()?;
+    let code = match brood.wait_for_end(&mut signals) {
+        WaitEnd::ByItself(status) => exit_code(status),
+        WaitEnd::BySignal => ExitCode::from(signal_code(SIGTERM)),
     };
-    brood.end();
+    brood.end_descendants();
     Ok(code)
 }
 
 /// Why the guard stopped waiting.
-enum Ended {
+enum WaitEnd {
     ByItself(WaitStatus),
-    ByOrder,
+    BySignal,
 }
 
 /// The command and what it started.
-struct Brood {
+struct ProcessTree {
     main: Pid,
     descendants: Descendants,
     ends: Ends,
@@ -85,27 +85,27 @@ impl Ends {
     }
 }
 
-impl Brood {
-    fn of(main: Pid, ends: Ends) -> Self {
+impl ProcessTree {
+    fn new(main: Pid, ends: Ends) -> Self {
         Self { main, descendants: Descendants::of(main), ends }
     }
 
     /// Waits until the command ends or somebody wants its end.
-    fn wait(&mut self, signals: &mut Signals) -> Ended {
+    fn wait_for_end(&mut self, signals: &mut Signals) -> WaitEnd {
         loop {
             for signal in signals.wait() {
                 if signal != SIGCHLD {
-                    return Ended::ByOrder;
+                    return WaitEnd::BySignal;
                 }
             }
-            if let Reaped::Main(status) = self.reap() {
-                return Ended::ByItself(status);
+            if let Reaped::Main(status) = self.reap_children() {
+                return WaitEnd::ByItself(status);
             }
         }
     }
 
     /// Collects whoever has ended, orphans included.
-    fn reap(&mut self) -> Reaped {
+    fn reap_children(&mut self) -> Reaped {
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.main => {
@@ -120,11 +120,11 @@ impl Brood {
     }
 
     /// Ends every descendant.
-    fn end(&mut self) {
+    fn end_descendants(&mut self) {
         self.descendants.signal(Signal::TERM);
         let start = Instant::now();
         while !self.are_gone() {
-            let Some(left) = left_of(GRACE, start) else { return self.kill() };
+            let Some(left) = left_of(KILL_GRACE, start) else { return self.kill() };
             self.ends.wait(left);
         }
     }
@@ -142,8 +142,8 @@ impl Brood {
     }
 
     fn are_gone(&mut self) -> bool {
-        while let Reaped::Main(_) = self.reap() {}
-        self.descendants.gone()
+        while let Reaped::Main(_) = self.reap_children() {}
+        self.descendants.are_gone()
     }
 }
 
@@ -161,7 +161,7 @@ enum Reaped {
 }
 
 /// Everyone below `root`, parents before their children, from pairs of parent and child.
-pub(super) fn below(root: Pid, family: &[(Pid, Pid)]) -> Vec<Pid> {
+pub(super) fn descendants_of(root: Pid, family: &[(Pid, Pid)]) -> Vec<Pid> {
     let mut found: Vec<Pid> = Vec::new();
     let mut next = 0;
     let mut parent = root;
@@ -179,7 +179,7 @@ pub(super) fn below(root: Pid, family: &[(Pid, Pid)]) -> Vec<Pid> {
     }
 }
 
-fn let_go_of_stdio() -> io::Result<()> {
+fn redirect_stdio_to_null() -> io::Result<()> {
     let nothing = crate::files::open_device("/dev/null")?;
     rustix::stdio::dup2_stdin(&nothing)?;
     rustix::stdio::dup2_stdout(&nothing)?;

@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
-use super::{Launch, environment};
-use crate::config::Server;
+use super::{LaunchOptions, environment};
+use crate::config::ServerConfig;
 
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub(super) use unix::Process;
+pub(super) use unix::ChildProcess;
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
 pub(super) use windows::Process;
 
 /// A process that was started.
-pub(super) struct Spawned {
-    pub(super) process: Process,
+pub(super) struct SpawnedChild {
+    pub(super) process: ChildProcess,
     pub(super) stdin: ChildStdin,
     pub(super) stdout: ChildStdout,
     pub(super) stderr: ChildStderr,
@@ -28,52 +28,58 @@ pub(super) struct Spawned {
 /// Starts a server's program.
 ///
 /// # Errors
-/// In words, when it cannot: ``` `npx` is not on PATH ```.
-pub(super) fn spawn(server: &Server, launch: &Launch) -> Result<Spawned, String> {
-    let environment = environment::of_child(&launch.environment, server);
+/// In words, when it cannot: ``` `npx` is not on PATH_KEYS ```.
+pub(super) fn spawn_server(server: &ServerConfig, launch: &LaunchOptions) -> Result<SpawnedChild, String> {
+    let environment = environment::child_environment(&launch.environment, server);
     let directory = server.cwd.as_deref().unwrap_or(&launch.directory);
     if !directory.is_dir() {
         return Err("its working directory does not exist".to_owned());
     }
-    let program = find(&server.command, &environment, directory)?;
+    let program = find_program(&server.command, &environment, directory)?;
     let args: Vec<OsString> = server.args.iter().map(|arg| arg.expose().into()).collect();
-    let mut command = Process::command(launch.guard.as_ref(), &program, &args);
+    let mut command = ChildProcess::command(launch.guard.as_ref(), &program, &args);
     command.env_clear().envs(environment).current_dir(directory);
     command.stdin(std::process::Stdio::piped());
     command.stdout(std::process::Stdio::piped());
     command.stderr(std::process::Stdio::piped());
-    let started = Process::start(command, launch.guard.is_some());
-    started.map_err(|error| format!("`{}` cannot be run: {error}", short(&server.command)))
+    let started = ChildProcess::start(command, launch.guard.is_some());
+    started.map_err(|error| format!("`{}` cannot be run: {error}", program_name(&server.command)))
 }
 
 /// Finds the program as a shell would, so that a missing one is named before anything is started.
-fn find(command: &str, environment: &[(OsString, OsString)], directory: &Path) -> Result<OsString, String> {
+fn find_program(
+    command: &str,
+    environment: &[(OsString, OsString)],
+    directory: &Path,
+) -> Result<OsString, String> {
     let is_path = Path::new(command).components().count() > 1 || Path::new(command).is_absolute();
     if is_path {
-        let found = candidates(directory.join(command), environment).into_iter().find(|path| runs(path));
+        let found = program_candidates(directory.join(command), environment)
+            .into_iter()
+            .find(|path| is_executable(path));
         return found
             .map(PathBuf::into_os_string)
-            .ok_or_else(|| format!("there is no program `{}` at the path given", short(command)));
+            .ok_or_else(|| format!("there is no program `{}` at the path given", program_name(command)));
     }
-    let path = environment::value(environment, "PATH").unwrap_or(OsStr::new(""));
+    let path = environment::find_variable(environment, "PATH").unwrap_or(OsStr::new(""));
     std::env::split_paths(path)
-        .flat_map(|place| candidates(directory.join(place).join(command), environment))
-        .find(|path| runs(path))
-        .map(|path| as_called(command, path))
+        .flat_map(|place| program_candidates(directory.join(place).join(command), environment))
+        .find(|path| is_executable(path))
+        .map(|path| spell_program(command, path))
         .ok_or_else(|| format!("`{command}` is not on PATH"))
 }
 
 /// On Unix a program is called as it was written, since some look at the name they are called by. Windows
 /// needs the file: a `.cmd` is not found by its bare name.
-fn as_called(command: &str, path: PathBuf) -> OsString {
+fn spell_program(command: &str, path: PathBuf) -> OsString {
     if cfg!(windows) { path.into() } else { command.into() }
 }
 
-fn candidates(path: PathBuf, environment: &[(OsString, OsString)]) -> Vec<PathBuf> {
+fn program_candidates(path: PathBuf, environment: &[(OsString, OsString)]) -> Vec<PathBuf> {
     if !cfg!(windows) || path.extension().is_some() {
         return vec![path];
     }
-    let endings = environment::value(environment, "PATHEXT").and_then(OsStr::to_str);
+    let endings = environment::find_variable(environment, "PATHEXT").and_then(OsStr::to_str);
     endings
         .unwrap_or(".COM;.EXE;.BAT;.CMD")
         .split(';')
@@ -86,22 +92,22 @@ fn candidates(path: PathBuf, environment: &[(OsString, OsString)]) -> Vec<PathBu
 }
 
 #[cfg(unix)]
-fn runs(path: &Path) -> bool {
+fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 #[cfg(not(unix))]
-fn runs(path: &Path) -> bool {
+fn is_executable(path: &Path) -> bool {
     path.is_file()
 }
 
 /// The program's name without its directory, which may tell more than a message should.
-fn short(command: &str) -> std::borrow::Cow<'_, str> {
+fn program_name(command: &str) -> std::borrow::Cow<'_, str> {
     Path::new(command).file_name().unwrap_or(OsStr::new(command)).to_string_lossy()
 }
 
 /// The three pipes of a child that was started with all three.
-fn pipes(
+fn expect_pipes(
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
@@ -111,7 +117,7 @@ fn pipes(
 }
 
 /// A command with its arguments, bare.
-fn bare(program: &OsStr, args: &[OsString]) -> Command {
+fn bare_command(program: &OsStr, args: &[OsString]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
     command
@@ -126,7 +132,7 @@ mod tests {
     fn a_program_is_looked_for_where_the_child_would_look() {
         let directory = tempfile::tempdir().expect("a directory");
         let environment = vec![(OsString::from("PATH"), OsString::from("/usr/bin:/bin"))];
-        let find = |command: &str| find(command, &environment, directory.path());
+        let find = |command: &str| find_program(command, &environment, directory.path());
         assert_eq!(find("sh"), Ok("sh".into()));
         assert_eq!(find("/bin/sh"), Ok("/bin/sh".into()));
         assert_eq!(find("no-such-program"), Err("`no-such-program` is not on PATH".to_owned()));

@@ -8,25 +8,27 @@ use std::process::ExitStatus;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 
-use super::{Spawned, bare, pipes};
-use crate::server::{Guard, guard};
+use super::{SpawnedChild, bare_command, expect_pipes};
+use crate::server::{GuardCommand, guard};
 
 /// The most that a pipe from a child holds. Large results then take fewer turns; more would eat up what the
 /// kernel lets one user have (pipe(7), `pipe-user-pages-soft`).
 #[cfg(target_os = "linux")]
-const PIPE: usize = 256 << 10;
+const PIPE_BYTES: usize = 256 << 10;
 
 /// A running child, or its guard.
 #[derive(Debug)]
-pub(in crate::server) struct Process {
+pub(in crate::server) struct ChildProcess {
     child: Child,
     guarded: bool,
 }
 
-impl Process {
+impl ChildProcess {
     /// The command that runs the program, under the guard if there is one.
-    pub(super) fn command(guarded: Option<&Guard>, program: &OsStr, args: &[OsString]) -> Command {
-        let Some(Guard { program: guarding, args: leading }) = guarded else { return bare(program, args) };
+    pub(super) fn command(guarded: Option<&GuardCommand>, program: &OsStr, args: &[OsString]) -> Command {
+        let Some(GuardCommand { program: guarding, args: leading }) = guarded else {
+            return bare_command(program, args);
+        };
         let mut command = Command::new(guarding);
         command.args(leading).arg(guard::parent_argument(std::process::id()));
         command.arg("--").arg(program).args(args);
@@ -35,16 +37,20 @@ impl Process {
 
     /// Starts it. The thread that calls this must live as long as the process: the kernel tells the guard
     /// of the thread's end, not of the process's.
-    pub(super) fn start(mut command: Command, guarded: bool) -> io::Result<Spawned> {
+    pub(super) fn start(mut command: Command, guarded: bool) -> io::Result<SpawnedChild> {
         let mut child = command.process_group(0).spawn()?;
-        let (stdin, stdout, stderr) = pipes(child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) =
+            expect_pipes(child.stdin.take(), child.stdout.take(), child.stderr.take());
         #[cfg(target_os = "linux")]
         {
             use std::os::fd::AsFd as _;
             // A smaller pipe works too.
-            let _ = stdout.as_fd().try_clone_to_owned().map(|fd| rustix::pipe::fcntl_setpipe_size(fd, PIPE));
+            let _ = stdout
+                .as_fd()
+                .try_clone_to_owned()
+                .map(|fd| rustix::pipe::fcntl_setpipe_size(fd, PIPE_BYTES));
         }
-        Ok(Spawned { process: Self { child, guarded }, stdin, stdout, stderr })
+        Ok(SpawnedChild { process: Self { child, guarded }, stdin, stdout, stderr })
     }
 
     /// The process id, while it runs.
@@ -53,24 +59,24 @@ impl Process {
     }
 
     /// Waits for its end and says how it ended. Dropping the future loses nothing.
-    pub(in crate::server) async fn ended(&mut self) -> String {
+    pub(in crate::server) async fn wait_for_exit(&mut self) -> String {
         match self.child.wait().await {
-            Ok(status) => in_words(status),
+            Ok(status) => describe_exit(status),
             Err(error) => format!("ended, nobody knows how: {error}"),
         }
     }
 
     /// Asks it and its descendants to end: the guard sees to it.
     pub(in crate::server) fn terminate(&self) {
-        self.signal(Signal::TERM);
+        self.send_signal(Signal::TERM);
     }
 
     /// Ends it at once: the last resort.
     pub(in crate::server) fn kill(&mut self) {
-        self.signal(Signal::KILL);
+        self.send_signal(Signal::KILL);
     }
 
-    fn signal(&self, signal: Signal) {
+    fn send_signal(&self, signal: Signal) {
         // No id means that it was collected already; until then the number is its own.
         let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         if let Some(id) = id {
@@ -81,7 +87,7 @@ impl Process {
 }
 
 /// A guard tells a signal as a shell does: 128 plus its number.
-fn in_words(status: ExitStatus) -> String {
+fn describe_exit(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code @ 129..=192), _) => format!("was ended by signal {}", code - 128),
         (Some(code), _) => format!("exited with status {code}"),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, JobObject, KillOnDrop};
 use tokio::process::Command;
 
-use super::{Spawned, bare, pipes};
+use super::{SpawnedChild, bare, pipes};
 use crate::server::Guard;
 
 /// A running child in its job. With [`KillOnDrop`] the job is one that the system ends with its last handle,
@@ -25,13 +25,13 @@ impl Process {
     }
 
     /// Starts it suspended, puts it into a job and lets it run.
-    pub(super) fn start(command: Command, _: bool) -> io::Result<Spawned> {
+    pub(super) fn start(command: Command, _: bool) -> io::Result<SpawnedChild> {
         let mut wrapped = CommandWrap::from(command);
         wrapped.wrap(KillOnDrop).wrap(JobObject);
         let mut child = wrapped.spawn()?;
         let (stdin, stdout, stderr) =
             pipes(child.stdin().take(), child.stdout().take(), child.stderr().take());
-        Ok(Spawned { process: Self { child: Mutex::new(child) }, stdin, stdout, stderr })
+        Ok(SpawnedChild { process: Self { child: Mutex::new(child) }, stdin, stdout, stderr })
     }
 
     /// The process id, while it runs.

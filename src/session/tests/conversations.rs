@@ -3,17 +3,17 @@
 use serde_json::json;
 
 use super::*;
-use crate::pipeline::stage::Part;
-use crate::task::Finished;
+use crate::pipeline::test_support::FakeServer;
+use crate::task::FinishedTask;
 
-fn one_server() -> Set {
-    Set { servers: vec![("files", Part::with_tools(&["read"]))], ..Set::default() }
+fn one_server_setup() -> FixtureSetup {
+    FixtureSetup { servers: vec![("files", FakeServer::with_tools(&["read"]))], ..FixtureSetup::default() }
 }
 
 #[tokio::test]
 async fn a_request_that_cannot_be_read_is_answered_under_its_id() {
-    let limits = Limits { message_bytes: 1000, ..Limits::default() };
-    let mut rig = Rig::with_limits(Set::default(), limits);
+    let limits = ServerLimits { max_message_bytes: 1000, ..ServerLimits::default() };
+    let mut rig = SessionFixture::with_limits(FixtureSetup::default(), limits);
     let long = "x".repeat(2000);
     for (line, id) in [
         (format!(r#"{{"jsonrpc":"2.0","id":5,"method":"x","params":{{"name":"{long}"}}}}"#), json!(5)),
@@ -22,8 +22,8 @@ async fn a_request_that_cannot_be_read_is_answered_under_its_id() {
         (r#"{"jsonrpc":"2.0","id":7,"method":"x","params":{"n":NaN}}"#.to_owned(), json!(7)),
         ("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"ping\"}".to_owned(), json!(8)),
     ] {
-        rig.send(&line).await;
-        assert_eq!(rig.next().await["id"], id, "{line}");
+        rig.send_line(&line).await;
+        assert_eq!(rig.next_message().await["id"], id, "{line}");
     }
 }
 
@@ -37,33 +37,37 @@ async fn every_legacy_revision_is_agreed_on_and_others_get_the_latest() {
         ("2026-07-28", "2025-11-25"),
         ("1.0", "2025-11-25"),
     ] {
-        let mut rig = Rig::new(one_server());
+        let mut rig = SessionFixture::new(one_server_setup());
         let result = rig.initialize(asked).await;
         assert_eq!(result["protocolVersion"], agreed);
         assert_eq!(result["serverInfo"]["name"], "portero");
         assert_eq!(result["capabilities"]["tools"]["listChanged"], true);
         assert_eq!(result["capabilities"]["resources"]["subscribe"], true);
         assert!(result.get("resultType").is_none(), "{result}");
-        assert_eq!(names(&rig.result("tools/list", json!({})).await, "tools").last().unwrap(), "files__read");
+        assert_eq!(
+            listed_names(&rig.request_result("tools/list", json!({})).await, "tools").last().unwrap(),
+            "files__read"
+        );
     }
 }
 
 #[tokio::test]
 async fn claude_code_in_the_modern_era() {
-    let mut rig = Rig::new(one_server());
-    let discovered = rig.ask("server-discover-probe-1", "server/discover", modern(json!({}))).await;
+    let mut rig = SessionFixture::new(one_server_setup());
+    let discovered =
+        rig.request_answer("server-discover-probe-1", "server/discover", with_modern_meta(json!({}))).await;
     let result = &discovered["result"];
     assert_eq!(result["resultType"], "complete");
     assert!(result["supportedVersions"].as_array().unwrap().contains(&json!("2026-07-28")), "{result}");
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "portero");
-    rig.post(
+    rig.send_request(
         &json!("listen:0"),
         "subscriptions/listen",
-        &modern(json!({ "notifications": { "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true } })),
+        &with_modern_meta(json!({ "notifications": { "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true } })),
     )
     .await;
     assert_eq!(
-        rig.next().await,
+        rig.next_message().await,
         json!({
             "jsonrpc": "2.0",
             "method": "notifications/subscriptions/acknowledged",
@@ -73,13 +77,16 @@ async fn claude_code_in_the_modern_era() {
             },
         })
     );
-    assert_eq!(rig.ask(0, "server/discover", modern(json!({}))).await["result"]["resultType"], "complete");
+    assert_eq!(
+        rig.request_answer(0, "server/discover", with_modern_meta(json!({}))).await["result"]["resultType"],
+        "complete"
+    );
     for (id, method) in [(1, "prompts/list"), (2, "resources/list"), (3, "tools/list")] {
-        rig.post(&json!(id), method, &modern(json!({}))).await;
+        rig.send_request(&json!(id), method, &with_modern_meta(json!({}))).await;
     }
     let mut seen = Vec::new();
     for _ in 0..3 {
-        let answer = rig.next().await;
+        let answer = rig.next_message().await;
         let result = &answer["result"];
         assert_eq!(result["resultType"], "complete", "{answer}");
         assert!(result["ttlMs"].is_u64() && result["cacheScope"] == "private", "{answer}");
@@ -87,90 +94,96 @@ async fn claude_code_in_the_modern_era() {
     }
     seen.sort_unstable();
     assert_eq!(seen, [1, 2, 3]);
-    let call = modern(json!({ "name": "files__read", "arguments": { "text": "x" } }));
-    let answer = rig.ask(4, "tools/call", call).await;
+    let call = with_modern_meta(json!({ "name": "files__read", "arguments": { "text": "x" } }));
+    let answer = rig.request_answer(4, "tools/call", call).await;
     assert_eq!(answer["result"]["resultType"], "complete");
-    assert_eq!(rig.stage.heard()[0].params, r#"{"name":"read","arguments":{"text":"x"}}"#);
-    assert_eq!(rig.stage.heard()[0].meta, None);
+    assert_eq!(rig.fixture.received_calls()[0].params, r#"{"name":"read","arguments":{"text":"x"}}"#);
+    assert_eq!(rig.fixture.received_calls()[0].meta, None);
 }
 
 #[tokio::test]
 async fn claude_code_falls_back_to_initialize_on_the_same_connection() {
-    let mut rig = Rig::new(one_server());
-    rig.ask("server-discover-probe-1", "server/discover", modern(json!({}))).await;
+    let mut rig = SessionFixture::new(one_server_setup());
+    rig.request_answer("server-discover-probe-1", "server/discover", with_modern_meta(json!({}))).await;
     assert_eq!(rig.initialize("2025-11-25").await["protocolVersion"], "2025-11-25");
     let call = json!({
         "name": "files__read", "arguments": {},
         "_meta": { "progressToken": 3, "claudecode/toolUseId": "toolu_1" },
     });
-    let result = rig.result("tools/call", call).await;
+    let result = rig.request_result("tools/call", call).await;
     assert!(result.get("resultType").is_none(), "{result}");
-    assert_eq!(rig.stage.heard()[0].meta.as_deref(), Some(r#"{"claudecode/toolUseId":"toolu_1"}"#));
+    assert_eq!(
+        rig.fixture.received_calls()[0].meta.as_deref(),
+        Some(r#"{"claudecode/toolUseId":"toolu_1"}"#)
+    );
 }
 
 #[tokio::test]
 async fn the_python_sdk_pinned_to_the_modern_era_starts_with_a_list() {
-    let mut rig = Rig::new(one_server());
-    let list = rig.result("tools/list", modern(json!({}))).await;
-    assert_eq!(names(&list, "tools").last().unwrap(), "files__read");
+    let mut rig = SessionFixture::new(one_server_setup());
+    let list = rig.request_result("tools/list", with_modern_meta(json!({}))).await;
+    assert_eq!(listed_names(&list, "tools").last().unwrap(), "files__read");
     assert_eq!(list["resultType"], "complete");
 }
 
 #[tokio::test]
 async fn mcp_cli_pings_twice_and_gemini_pings_only() {
-    let mut rig = Rig::new(one_server());
-    assert_eq!(rig.ask(1, "ping", json!({})).await["result"], json!({}));
+    let mut rig = SessionFixture::new(one_server_setup());
+    assert_eq!(rig.request_answer(1, "ping", json!({})).await["result"], json!({}));
     rig.initialize("2025-06-18").await;
-    assert_eq!(rig.ask(2, "ping", json!({})).await["result"], json!({}));
-    assert_eq!(rig.ask(3, "ping", json!({})).await["result"], json!({}));
+    assert_eq!(rig.request_answer(2, "ping", json!({})).await["result"], json!({}));
+    assert_eq!(rig.request_answer(3, "ping", json!({})).await["result"], json!({}));
 }
 
 #[tokio::test]
 async fn the_inspector_sets_the_log_level() {
-    let mut rig = Rig::new(one_server());
+    let mut rig = SessionFixture::new(one_server_setup());
     rig.initialize("2025-11-25").await;
-    assert_eq!(rig.ask(1, "logging/setLevel", json!({ "level": "debug" })).await["result"], json!({}));
-    assert_eq!(*rig.stage.actors.levels.lock().unwrap(), ["debug"]);
-    let wrong = rig.ask(2, "logging/setLevel", json!({ "level": "loud" })).await;
+    assert_eq!(
+        rig.request_answer(1, "logging/setLevel", json!({ "level": "debug" })).await["result"],
+        json!({})
+    );
+    assert_eq!(*rig.fixture.servers.levels.lock().unwrap(), ["debug"]);
+    let wrong = rig.request_answer(2, "logging/setLevel", json!({ "level": "loud" })).await;
     assert_eq!(wrong["error"]["code"], -32602);
 }
 
 #[tokio::test]
 async fn requests_before_initialized_are_answered() {
-    let mut rig = Rig::new(one_server());
-    assert_eq!(names(&rig.result("tools/list", json!({})).await, "tools").len(), 6);
+    let mut rig = SessionFixture::new(one_server_setup());
+    assert_eq!(listed_names(&rig.request_result("tools/list", json!({})).await, "tools").len(), 6);
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "x", "version": "1" } });
-    rig.ask(1, "initialize", params).await;
-    assert_eq!(names(&rig.result("tools/list", json!({})).await, "tools").len(), 6);
+    rig.request_answer(1, "initialize", params).await;
+    assert_eq!(listed_names(&rig.request_result("tools/list", json!({})).await, "tools").len(), 6);
 }
 
 #[tokio::test]
 async fn a_batch_is_answered_in_one_line_where_the_revision_has_batches() {
     let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","method":"notifications/x"},{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"files__read"}},{"jsonrpc":"2.0","id":3,"method":"nope"},7]"#;
-    let mut rig = Rig::new(one_server());
+    let mut rig = SessionFixture::new(one_server_setup());
     rig.initialize("2025-03-26").await;
-    rig.send(batch).await;
-    let answers = rig.next().await;
+    rig.send_line(batch).await;
+    let answers = rig.next_message().await;
     let mut ids: Vec<String> =
         answers.as_array().unwrap().iter().map(|answer| answer["id"].to_string()).collect();
     ids.sort();
     assert_eq!(ids, ["1", "2", "3", "null"], "{answers}");
-    rig.send(r#"[{"jsonrpc":"2.0","method":"notifications/x"}]"#).await;
-    rig.send("[]").await;
-    assert_eq!(rig.next().await["error"]["code"], -32600);
+    rig.send_line(r#"[{"jsonrpc":"2.0","method":"notifications/x"}]"#).await;
+    rig.send_line("[]").await;
+    assert_eq!(rig.next_message().await["error"]["code"], -32600);
 
-    let mut rig = Rig::new(one_server());
+    let mut rig = SessionFixture::new(one_server_setup());
     rig.initialize("2025-11-25").await;
-    rig.send(batch).await;
-    let refused = rig.next().await;
+    rig.send_line(batch).await;
+    let refused = rig.next_message().await;
     assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(null), &json!(-32600)));
-    rig.is_silent().await;
+    rig.assert_silent().await;
 }
 
 #[tokio::test]
 async fn what_is_no_request_is_told_and_the_session_goes_on() {
-    let limits = Limits { message_bytes: 1000, ..Limits::default() };
-    let mut rig = Rig::with_limits(one_server(), limits);
+    let limits = ServerLimits { max_message_bytes: 1000, ..ServerLimits::default() };
+    let mut rig = SessionFixture::with_limits(one_server_setup(), limits);
     for (line, id, code) in [
         ("junk", json!(null), -32700),
         (r#"{"jsonrpc":"2.0","id":7,"method":1}"#, json!(7), -32600),
@@ -179,28 +192,31 @@ async fn what_is_no_request_is_told_and_the_session_goes_on() {
         (r#"{"jsonrpc":"2.0","id":10,"method":"tasks/get","params":{}}"#, json!(10), -32601),
         (&"x".repeat(2000), json!(null), -32600),
     ] {
-        rig.send(line).await;
-        let answer = rig.next().await;
+        rig.send_line(line).await;
+        let answer = rig.next_message().await;
         assert_eq!((&answer["id"], &answer["error"]["code"]), (&id, &json!(code)), "{line}: {answer}");
     }
-    rig.send(r#"{"jsonrpc":"2.0","id":11,"result":{}}"#).await;
-    rig.send("").await;
-    rig.is_silent().await;
+    rig.send_line(r#"{"jsonrpc":"2.0","id":11,"result":{}}"#).await;
+    rig.send_line("").await;
+    rig.assert_silent().await;
 }
 
 #[tokio::test]
 async fn a_revision_that_nobody_knows_is_told_with_those_that_are_known() {
-    let mut rig = Rig::new(one_server());
-    let mut params = modern(json!({}));
+    let mut rig = SessionFixture::new(one_server_setup());
+    let mut params = with_modern_meta(json!({}));
     params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2031-01-01");
-    let answer = rig.ask(1, "tools/list", params).await;
+    let answer = rig.request_answer(1, "tools/list", params).await;
     assert_eq!(answer["error"]["code"], -32022);
     assert!(answer["error"]["data"]["supported"].as_array().unwrap().contains(&json!("2026-07-28")));
 }
 
 #[tokio::test]
 async fn instructions_are_short_and_tell_what_is_missing_and_whom_the_agent_acts_for() {
-    let mut rig = Rig::new(Set { replacements: vec![("John Doe", "Ada Lovelace")], ..one_server() });
+    let mut rig = SessionFixture::new(FixtureSetup {
+        replacements: vec![("John Doe", "Ada Lovelace")],
+        ..one_server_setup()
+    });
     let told = rig.initialize("2025-11-25").await["instructions"].as_str().unwrap().to_owned();
     assert!(told.chars().count() < 2_000, "{}", told.len());
     for part in ["portero__check_task", "portero__search_tools", "\"absent\"", "`TOKEN`", "name: John Doe"] {
@@ -209,35 +225,39 @@ async fn instructions_are_short_and_tell_what_is_missing_and_whom_the_agent_acts
     assert!(!told.contains("Ada"), "{told}");
 }
 
-fn finished(tool: &str, state: State) -> Finished {
-    Finished { task: TaskId::fresh(), tool: tool.parse().unwrap(), state }
+fn finished_task(tool: &str, state: TaskState) -> FinishedTask {
+    FinishedTask { task: TaskId::fresh(), tool: tool.parse().unwrap(), state }
 }
 
 #[tokio::test]
 async fn a_new_session_is_told_what_finished_and_was_not_fetched() {
-    let mut rig = Rig::new(one_server());
-    let done = [finished("mail/send", State::Completed), finished("mail/drop", State::Interrupted)];
-    *rig.shelf.news.lock().unwrap() = News { count: 2, last: done.to_vec() };
+    let mut rig = SessionFixture::new(one_server_setup());
+    let done = [
+        finished_task("mail/send", TaskState::Completed),
+        finished_task("mail/drop", TaskState::Interrupted),
+    ];
+    *rig.tasks.news.lock().unwrap() = UnseenTasks { count: 2, last: done.to_vec() };
     let told = rig.initialize("2025-11-25").await["instructions"].as_str().unwrap().to_owned();
     assert!(told.contains("2 calls of this project"), "{told}");
-    for Finished { task, tool, state } in &done {
+    for FinishedTask { task, tool, state } in &done {
         assert!(told.contains(&format!("- {task} {tool}: {state}\n")), "{told}");
     }
     assert!(!told.contains("and others"), "{told}");
-    let mut quiet = Rig::new(one_server());
+    let mut quiet = SessionFixture::new(one_server_setup());
     let told = quiet.initialize("2025-11-25").await["instructions"].as_str().unwrap().to_owned();
     assert!(!told.contains("of this project."), "{told}");
 }
 
 #[tokio::test]
 async fn much_news_stays_short_and_names_nothing_private() {
-    let mut rig = Rig::new(Set { replacements: vec![("jdoe", "ada")], ..one_server() });
-    let mut last = vec![finished("mail/send_to_ada", State::Completed)];
-    last.extend((0..9).map(|number| finished(&format!("mail/tool{number}"), State::Denied)));
-    *rig.shelf.news.lock().unwrap() = News { count: 1234, last };
+    let mut rig =
+        SessionFixture::new(FixtureSetup { replacements: vec![("jdoe", "ada")], ..one_server_setup() });
+    let mut last = vec![finished_task("mail/send_to_ada", TaskState::Completed)];
+    last.extend((0..9).map(|number| finished_task(&format!("mail/tool{number}"), TaskState::Denied)));
+    *rig.tasks.news.lock().unwrap() = UnseenTasks { count: 1234, last };
     let told = rig.initialize("2025-11-25").await["instructions"].as_str().unwrap().to_owned();
     assert!(told.contains("1234 calls") && told.contains("- and others: portero__list_tasks"), "{told}");
     assert!(told.contains(" a tool: completed") && !told.contains("ada"), "{told}");
-    assert_eq!(told.lines().filter(|line| line.ends_with(": denied")).count(), News::MOST - 1);
+    assert_eq!(told.lines().filter(|line| line.ends_with(": denied")).count(), UnseenTasks::MAX_LISTED - 1);
     assert!(told.chars().count() < 2_000);
 }

@@ -4,37 +4,43 @@ use serde_json::json;
 
 use super::*;
 use crate::anonymize::Real;
-use crate::pipeline::stage::{Part, raw, result};
+use crate::pipeline::test_support::{FakeServer, raw_json, result_answer};
 use crate::policy::Action;
-use crate::server::{Answer, List, Offer, ServerError};
+use crate::server::{ListKind, ServerAnswer, ServerError, ServerListing};
 
-fn answering(answer: &'static str) -> Set {
-    let part = Part::with_tools(&["t"]).answering(move || Ok(result(answer)));
-    Set { servers: vec![("s", part)], ..Set::default() }
+fn answering_setup(answer: &'static str) -> FixtureSetup {
+    let part = FakeServer::with_tools(&["t"]).answering_with(move || Ok(result_answer(answer)));
+    FixtureSetup { servers: vec![("s", part)], ..FixtureSetup::default() }
 }
 
-fn failing(error: &'static str) -> Part {
-    let offer = Offer { resources: vec![raw(r#"{"uri":"a:1","name":"one"}"#)], ..Offer::default() };
-    Part::offering(Offer { tools: vec![crate::pipeline::stage::tool("t")], ..offer })
-        .answering(move || Ok(Answer::Error(Real::from_server(raw(error)))))
+fn failing_server(error: &'static str) -> FakeServer {
+    let offer = ServerListing {
+        resources: vec![raw_json(r#"{"uri":"a:1","name":"one"}"#)],
+        ..ServerListing::default()
+    };
+    FakeServer::with_listing(ServerListing {
+        tools: vec![crate::pipeline::test_support::tool_json("t")],
+        ..offer
+    })
+    .answering_with(move || Ok(ServerAnswer::Error(Real::from_server(raw_json(error)))))
 }
 
 #[tokio::test]
 async fn payloads_keep_their_bytes_both_ways() {
     const ANSWER: &str = r#"{"content":[{"type":"hologram","n":1234567890123456789012345678901234567890,"x":1.10}],"zz":{"b":1,"a":[1.0e+2, null]},"_meta":{"k":-0.0}}"#;
-    let mut rig = Rig::new(answering(ANSWER));
-    rig.send(concat!(
+    let mut rig = SessionFixture::new(answering_setup(ANSWER));
+    rig.send_line(concat!(
         r#"{"jsonrpc":"2.0","id":"q-1","method":"tools/call","params":{"arguments":{"n":12345678901234567890123456789012345678901,"#,
         r#""z":1.10,"a":{"y":1,"x":"\u00e9"}},"name":"s__t","x-new":[1.50]}}"#
     ))
     .await;
-    assert_eq!(rig.line().await, format!(r#"{{"jsonrpc":"2.0","id":"q-1","result":{ANSWER}}}"#));
+    assert_eq!(rig.next_line().await, format!(r#"{{"jsonrpc":"2.0","id":"q-1","result":{ANSWER}}}"#));
     assert_eq!(
-        rig.stage.heard()[0].params,
+        rig.fixture.received_calls()[0].params,
         r#"{"arguments":{"n":12345678901234567890123456789012345678901,"z":1.10,"a":{"y":1,"x":"\u00e9"}},"name":"t","x-new":[1.50]}"#
     );
-    rig.send(r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"s/t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#).await;
-    let modern = rig.line().await;
+    rig.send_line(r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"s/t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#).await;
+    let modern = rig.next_line().await;
     assert_eq!(
         modern,
         format!(r#"{{"jsonrpc":"2.0","id":2,"result":{{"resultType":"complete",{}}}"#, &ANSWER[1..])
@@ -43,84 +49,86 @@ async fn payloads_keep_their_bytes_both_ways() {
 
 #[tokio::test]
 async fn what_only_the_modern_revision_knows_is_kept_from_the_earlier_ones() {
-    let mut rig = Rig::new(answering(r#"{"resultType":"complete","content":[],"ttlMs":5}"#));
-    assert_eq!(rig.result("tools/call", json!({ "name": "s__t" })).await, json!({ "content": [] }));
+    let mut rig = SessionFixture::new(answering_setup(r#"{"resultType":"complete","content":[],"ttlMs":5}"#));
+    assert_eq!(rig.request_result("tools/call", json!({ "name": "s__t" })).await, json!({ "content": [] }));
 }
 
 #[tokio::test]
 async fn answers_come_as_they_are_ready() {
     let gate = Arc::new(tokio::sync::Notify::new());
     let opened = Arc::clone(&gate);
-    let slow = Part::with_tools(&["t"]).acting(move |_, _| {
+    let slow = FakeServer::with_tools(&["t"]).handling_calls_with(move |_, _| {
         let gate = Arc::clone(&opened);
         Box::pin(async move {
             gate.notified().await;
-            Ok(result(r#"{"content":[]}"#))
+            Ok(result_answer(r#"{"content":[]}"#))
         })
     });
-    let mut rig =
-        Rig::new(Set { servers: vec![("slow", slow), ("fast", Part::with_tools(&["t"]))], ..Set::default() });
-    rig.post(&json!(1), "tools/call", &json!({ "name": "slow__t" })).await;
-    rig.post(&json!(2), "tools/call", &json!({ "name": "fast__t" })).await;
-    assert_eq!(rig.next().await["id"], 2);
-    let again = rig.ask(1, "ping", json!({})).await;
+    let mut rig = SessionFixture::new(FixtureSetup {
+        servers: vec![("slow", slow), ("fast", FakeServer::with_tools(&["t"]))],
+        ..FixtureSetup::default()
+    });
+    rig.send_request(&json!(1), "tools/call", &json!({ "name": "slow__t" })).await;
+    rig.send_request(&json!(2), "tools/call", &json!({ "name": "fast__t" })).await;
+    assert_eq!(rig.next_message().await["id"], 2);
+    let again = rig.request_answer(1, "ping", json!({})).await;
     assert_eq!(again["error"]["code"], -32600, "the id is in use: {again}");
     gate.notify_one();
-    assert_eq!(rig.next().await["id"], 1);
+    assert_eq!(rig.next_message().await["id"], 1);
 }
 
 #[tokio::test]
 async fn a_call_that_is_taken_back_is_taken_back_at_the_server_and_not_answered() {
-    let part = Part::with_tools(&["t"]).acting(|_, follow| {
+    let part = FakeServer::with_tools(&["t"]).handling_calls_with(|_, follow| {
         Box::pin(async move {
             follow.cancel.cancelled().await;
             Err(ServerError::Cancelled)
         })
     });
-    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
-    rig.post(&json!("c"), "tools/call", &json!({ "name": "s__t" })).await;
-    wait_until(|| !rig.stage.heard().is_empty()).await;
-    rig.notify("notifications/cancelled", &json!({ "requestId": "c", "reason": "no" })).await;
-    rig.is_silent().await;
-    wait_until(|| rig.stage.audited().len() == 2).await;
-    assert!(rig.stage.audited()[1].contains("cancelled"), "{:?}", rig.stage.audited());
-    assert!(rig.ask("c", "ping", json!({})).await.get("result").is_some(), "the id is free again");
+    let mut rig = SessionFixture::new(FixtureSetup { servers: vec![("s", part)], ..FixtureSetup::default() });
+    rig.send_request(&json!("c"), "tools/call", &json!({ "name": "s__t" })).await;
+    wait_until(|| !rig.fixture.received_calls().is_empty()).await;
+    rig.send_notification("notifications/cancelled", &json!({ "requestId": "c", "reason": "no" })).await;
+    rig.assert_silent().await;
+    wait_until(|| rig.fixture.audit_events().len() == 2).await;
+    assert!(rig.fixture.audit_events()[1].contains("cancelled"), "{:?}", rig.fixture.audit_events());
+    assert!(rig.request_answer("c", "ping", json!({})).await.get("result").is_some(), "the id is free again");
 }
 
 #[tokio::test]
 async fn progress_comes_under_the_clients_own_token_and_never_after_the_answer() {
     let late = Arc::new(Mutex::new(None));
     let kept = Arc::clone(&late);
-    let part = Part::with_tools(&["t"]).acting(move |_, follow| {
+    let part = FakeServer::with_tools(&["t"]).handling_calls_with(move |_, follow| {
         let tell = follow.progress.clone();
         *kept.lock().unwrap() = tell.clone();
         Box::pin(async move {
             if let Some(tell) = tell {
-                tell(Real::from_server(raw(
+                tell(Real::from_server(raw_json(
                     r#"{"progressToken":17,"progress":1.0,"total":2,"message":"half"}"#,
                 )));
             }
-            Ok(result(r#"{"content":[]}"#))
+            Ok(result_answer(r#"{"content":[]}"#))
         })
     });
-    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
+    let mut rig = SessionFixture::new(FixtureSetup { servers: vec![("s", part)], ..FixtureSetup::default() });
     for token in [r#""text-1""#, "7", "12345678901234567890"] {
-        rig.send(&format!(
+        rig.send_line(&format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"s__t","_meta":{{"progressToken":{token}}}}}}}"#
         ))
         .await;
         assert_eq!(
-            rig.line().await,
+            rig.next_line().await,
             format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1.0,"total":2,"message":"half"}}}}"#
             )
         );
-        assert_eq!(rig.next().await["id"], 1);
+        assert_eq!(rig.next_message().await["id"], 1);
         let tell = late.lock().unwrap().clone().unwrap();
-        tell(Real::from_server(raw(r#"{"progressToken":17,"progress":2}"#)));
+        tell(Real::from_server(raw_json(r#"{"progressToken":17,"progress":2}"#)));
     }
-    rig.is_silent().await;
-    rig.result("tools/call", json!({ "name": "s__t" })).await;
+    rig.assert_silent().await;
+    rig.request_result("tools/call", json!({ "name": "s__t" })).await;
     assert!(late.lock().unwrap().is_none(), "nobody asked for progress");
 }
 
@@ -128,31 +136,31 @@ async fn progress_comes_under_the_clients_own_token_and_never_after_the_answer()
 async fn progress_to_a_client_that_reads_late(count: usize, message: usize, answers: bool) -> Vec<Value> {
     let (told, go_on) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
     let (tells, goes_on) = (Arc::clone(&told), Arc::clone(&go_on));
-    let part = Part::with_tools(&["t"]).acting(move |_, follow| {
+    let part = FakeServer::with_tools(&["t"]).handling_calls_with(move |_, follow| {
         let (tells, goes_on) = (Arc::clone(&tells), Arc::clone(&goes_on));
         Box::pin(async move {
             let tell = follow.progress.expect("it is wanted");
             for progress in 1..=count {
                 let message = "x".repeat(message);
-                tell(Real::from_server(raw(&format!(
+                tell(Real::from_server(raw_json(&format!(
                     r#"{{"progressToken":1,"progress":{progress},"total":{count},"message":"{message}"}}"#
                 ))));
             }
             tells.notify_one();
             goes_on.notified().await;
-            Ok(result(r#"{"content":[]}"#))
+            Ok(result_answer(r#"{"content":[]}"#))
         })
     });
-    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
+    let mut rig = SessionFixture::new(FixtureSetup { servers: vec![("s", part)], ..FixtureSetup::default() });
     if answers {
         go_on.notify_one();
     }
     let meta = json!({ "progressToken": "mine" });
-    rig.post(&json!(1), "tools/call", &json!({ "name": "s__t", "_meta": meta })).await;
+    rig.send_request(&json!(1), "tools/call", &json!({ "name": "s__t", "_meta": meta })).await;
     told.notified().await;
     let mut said = Vec::new();
     loop {
-        let message = tokio::time::timeout(PATIENCE, rig.next()).await.expect("it goes on");
+        let message = tokio::time::timeout(TEST_TIMEOUT, rig.next_message()).await.expect("it goes on");
         let is_last = message["params"]["progress"] == json!(count);
         if is_last && !answers {
             // Only now, so that nothing but the room brings the last one.
@@ -189,31 +197,31 @@ async fn long_progress_that_is_held_tells_how_far_it_has_come() {
 
 #[tokio::test]
 async fn a_refused_tool_is_a_result_that_the_model_reads() {
-    let mut rig = Rig::new(Set {
-        servers: vec![("mail", Part::with_tools(&["send", "drop"]))],
+    let mut rig = SessionFixture::new(FixtureSetup {
+        servers: vec![("mail", FakeServer::with_tools(&["send", "drop"]))],
         policies: vec![("mail/drop", Action::Deny)],
-        ..Set::default()
+        ..FixtureSetup::default()
     });
-    let (text, is_error) = rig.call("mail__drop", json!({})).await;
+    let (text, is_error) = rig.call_tool("mail__drop", json!({})).await;
     assert!(is_error && text.contains("mail/drop") && text.contains("Do not try"), "{text}");
-    let (text, is_error) = rig.call("mail__burn", json!({})).await;
+    let (text, is_error) = rig.call_tool("mail__burn", json!({})).await;
     assert!(is_error && text.contains("mail__burn") && text.contains("search_tools"), "{text}");
-    rig.send(r#"{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"mail__send","arguments":{"a":1,"a":2}}}"#)
+    rig.send_line(r#"{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"mail__send","arguments":{"a":1,"a":2}}}"#)
         .await;
-    let answer = rig.next().await;
+    let answer = rig.next_message().await;
     assert_eq!(answer["result"]["isError"], true, "{answer}");
-    assert!(rig.stage.heard().is_empty());
-    assert_eq!(rig.ask(6, "tools/call", json!({})).await["error"]["code"], -32602);
+    assert!(rig.fixture.received_calls().is_empty());
+    assert_eq!(rig.request_answer(6, "tools/call", json!({})).await["error"]["code"], -32602);
 }
 
 #[tokio::test]
 async fn a_call_that_needs_a_person_returns_at_once_with_what_to_do_next() {
-    let mut rig = Rig::new(Set {
-        servers: vec![("mail", Part::with_tools(&["send"]))],
+    let mut rig = SessionFixture::new(FixtureSetup {
+        servers: vec![("mail", FakeServer::with_tools(&["send"]))],
         policies: vec![("mail/send", Action::RequireApproval), ("mail/prompts:get", Action::RequireApproval)],
-        ..Set::default()
+        ..FixtureSetup::default()
     });
-    let result = rig.result("tools/call", json!({ "name": "mail__send" })).await;
+    let result = rig.request_result("tools/call", json!({ "name": "mail__send" })).await;
     let status = &result["structuredContent"];
     assert_eq!(status["status"], "pending-approval");
     assert_eq!(status["toolName"], "mail/send");
@@ -224,59 +232,63 @@ async fn a_call_that_needs_a_person_returns_at_once_with_what_to_do_next() {
     let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
     assert_eq!(&text, status);
     assert!(result.get("isError").is_none());
-    rig.stage.window.closed.store(true, std::sync::atomic::Ordering::SeqCst);
-    let (text, is_error) = rig.call("mail__send", json!({})).await;
+    rig.fixture.approvals.is_unavailable.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (text, is_error) = rig.call_tool("mail__send", json!({})).await;
     assert!(is_error && text.contains("porterod"), "{text}");
 }
 
 #[tokio::test]
 async fn a_prompt_or_resource_that_needs_a_person_is_an_error_with_the_task_in_it() {
-    let offer = Offer {
-        prompts: vec![raw(r#"{"name":"greet"}"#)],
-        resources: vec![raw(r#"{"uri":"a:1","name":"one"}"#)],
-        ..Offer::default()
+    let offer = ServerListing {
+        prompts: vec![raw_json(r#"{"name":"greet"}"#)],
+        resources: vec![raw_json(r#"{"uri":"a:1","name":"one"}"#)],
+        ..ServerListing::default()
     };
-    let mut rig = Rig::new(Set {
-        servers: vec![("mail", Part::offering(offer))],
+    let mut rig = SessionFixture::new(FixtureSetup {
+        servers: vec![("mail", FakeServer::with_listing(offer))],
         default: Some(Action::RequireApproval),
-        ..Set::default()
+        ..FixtureSetup::default()
     });
-    rig.result("prompts/list", json!({})).await;
-    let answer = rig.ask(1, "prompts/get", json!({ "name": "mail__greet" })).await;
+    rig.request_result("prompts/list", json!({})).await;
+    let answer = rig.request_answer(1, "prompts/get", json!({ "name": "mail__greet" })).await;
     assert_eq!(answer["error"]["data"]["status"], "pending-approval", "{answer}");
     assert_eq!(answer["error"]["data"]["toolName"], "mail/prompts:get");
-    let answer = rig.ask(2, "resources/read", json!({ "uri": "portero://mail/a:1" })).await;
+    let answer = rig.request_answer(2, "resources/read", json!({ "uri": "portero://mail/a:1" })).await;
     assert_eq!(answer["error"]["data"]["toolName"], "mail/resources:read");
     // A completion is no use later, so nobody is asked.
     let complete = json!({ "ref": { "type": "ref/prompt", "name": "mail__greet" }, "argument": { "name": "a", "value": "b" } });
-    let answer = rig.ask(3, "completion/complete", complete).await;
+    let answer = rig.request_answer(3, "completion/complete", complete).await;
     assert!(answer["error"].get("data").is_none(), "{answer}");
-    assert_eq!(rig.stage.window.submitted.lock().unwrap().len(), 2);
-    assert!(rig.stage.heard().is_empty());
+    assert_eq!(rig.fixture.approvals.submitted.lock().unwrap().len(), 2);
+    assert!(rig.fixture.received_calls().is_empty());
 }
 
 #[tokio::test]
 async fn resources_prompts_and_completions_reach_their_server_under_its_own_names() {
-    let offer = Offer {
-        prompts: vec![raw(r#"{"name":"greet"}"#)],
-        resources: vec![raw(r#"{"uri":"a:1","name":"one"}"#)],
-        templates: vec![raw(r#"{"uriTemplate":"a:{x}","name":"any"}"#)],
-        ..Offer::default()
+    let offer = ServerListing {
+        prompts: vec![raw_json(r#"{"name":"greet"}"#)],
+        resources: vec![raw_json(r#"{"uri":"a:1","name":"one"}"#)],
+        templates: vec![raw_json(r#"{"uriTemplate":"a:{x}","name":"any"}"#)],
+        ..ServerListing::default()
     };
-    let mut rig = Rig::new(Set { servers: vec![("mail", Part::offering(offer))], ..Set::default() });
-    rig.result("prompts/get", json!({ "name": "mail__greet", "arguments": { "who": "x" } })).await;
-    rig.result("resources/read", json!({ "uri": "portero://mail/a:1" })).await;
+    let mut rig = SessionFixture::new(FixtureSetup {
+        servers: vec![("mail", FakeServer::with_listing(offer))],
+        ..FixtureSetup::default()
+    });
+    rig.request_result("prompts/get", json!({ "name": "mail__greet", "arguments": { "who": "x" } })).await;
+    rig.request_result("resources/read", json!({ "uri": "portero://mail/a:1" })).await;
     let template =
-        rig.result("resources/templates/list", json!({})).await["resourceTemplates"][0]["uriTemplate"]
+        rig.request_result("resources/templates/list", json!({})).await["resourceTemplates"][0]["uriTemplate"]
             .clone();
     for about in [
         json!({ "type": "ref/prompt", "name": "mail__greet" }),
         json!({ "type": "ref/resource", "uri": template }),
     ] {
         let complete = json!({ "ref": about, "argument": { "name": "x", "value": "v" } });
-        rig.result("completion/complete", complete).await;
+        rig.request_result("completion/complete", complete).await;
     }
-    let heard: Vec<_> = rig.stage.heard().into_iter().map(|heard| (heard.tool, heard.params)).collect();
+    let heard: Vec<_> =
+        rig.fixture.received_calls().into_iter().map(|heard| (heard.tool, heard.params)).collect();
     let expected = [
         ("mail/prompts:get", r#"{"name":"greet","arguments":{"who":"x"}}"#),
         ("mail/resources:read", r#"{"uri":"a:1"}"#),
@@ -294,56 +306,63 @@ async fn resources_prompts_and_completions_reach_their_server_under_its_own_name
         assert_eq!((heard.0.as_str(), as_value(&heard.1)), (tool, as_value(params)));
     }
     assert_eq!(heard.len(), 4);
-    let wrong = rig.ask(9, "completion/complete", json!({ "ref": { "type": "other" } })).await;
+    let wrong = rig.request_answer(9, "completion/complete", json!({ "ref": { "type": "other" } })).await;
     assert_eq!(wrong["error"]["code"], -32602);
 }
 
 #[tokio::test]
 async fn a_missing_resource_has_the_code_of_the_clients_revision() {
     let error = r#"{"code":-32002,"message":"gone","data":{"uri":"a:1"}}"#;
-    let mut rig = Rig::new(Set { servers: vec![("s", failing(error))], ..Set::default() });
-    rig.result("resources/list", json!({})).await;
+    let mut rig = SessionFixture::new(FixtureSetup {
+        servers: vec![("s", failing_server(error))],
+        ..FixtureSetup::default()
+    });
+    rig.request_result("resources/list", json!({})).await;
     for uri in ["portero://s/a:1", "portero://nobody/a:1"] {
-        let answer = rig.ask(1, "resources/read", json!({ "uri": uri })).await;
+        let answer = rig.request_answer(1, "resources/read", json!({ "uri": uri })).await;
         assert_eq!(answer["error"]["code"], -32002, "{answer}");
-        let answer = rig.ask(2, "resources/read", modern(json!({ "uri": uri }))).await;
+        let answer = rig.request_answer(2, "resources/read", with_modern_meta(json!({ "uri": uri }))).await;
         assert_eq!(answer["error"]["code"], -32602, "{answer}");
     }
 }
 
 #[tokio::test]
 async fn the_end_of_input_ends_the_session_and_every_call_has_an_outcome() {
-    let part = Part::with_tools(&["t"]).acting(|_, _| Box::pin(std::future::pending()));
-    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
-    rig.post(&json!(1), "tools/call", &json!({ "name": "s__t" })).await;
-    wait_until(|| !rig.stage.heard().is_empty()).await;
-    rig.hang_up().await;
+    let part = FakeServer::with_tools(&["t"]).handling_calls_with(|_, _| Box::pin(std::future::pending()));
+    let mut rig = SessionFixture::new(FixtureSetup { servers: vec![("s", part)], ..FixtureSetup::default() });
+    rig.send_request(&json!(1), "tools/call", &json!({ "name": "s__t" })).await;
+    wait_until(|| !rig.fixture.received_calls().is_empty()).await;
+    rig.close_input().await;
     wait_until(|| rig.run.is_finished()).await;
-    assert!(rig.stage.audited()[1].contains("interrupted"), "{:?}", rig.stage.audited());
-    rig.ended().await;
+    assert!(rig.fixture.audit_events()[1].contains("interrupted"), "{:?}", rig.fixture.audit_events());
+    rig.wait_for_end().await;
 }
 
 #[tokio::test]
 async fn a_shutdown_ends_the_session_and_its_listeners_in_order() {
-    let mut rig = Rig::new(Set::default());
-    rig.post(&json!("l"), "subscriptions/listen", &modern(json!({ "notifications": {} }))).await;
-    rig.next().await;
-    tokio::time::timeout(PATIENCE, rig.handle.answered()).await.expect("it answered");
+    let mut rig = SessionFixture::new(FixtureSetup::default());
+    rig.send_request(&json!("l"), "subscriptions/listen", &with_modern_meta(json!({ "notifications": {} })))
+        .await;
+    rig.next_message().await;
+    tokio::time::timeout(TEST_TIMEOUT, rig.handle.wait_for_first_answer()).await.expect("it answered");
     rig.handle.shutdown();
-    let last = rig.next().await;
+    let last = rig.next_message().await;
     assert_eq!((&last["id"], &last["result"]["resultType"]), (&json!("l"), &json!("complete")));
-    rig.ended().await;
+    rig.wait_for_end().await;
 }
 
 #[tokio::test]
 async fn many_calls_at_once_are_all_answered_to_their_own_ids() {
-    let mut rig = Rig::new(Set { servers: vec![("s", Part::with_tools(&["t"]))], ..Set::default() });
+    let mut rig = SessionFixture::new(FixtureSetup {
+        servers: vec![("s", FakeServer::with_tools(&["t"]))],
+        ..FixtureSetup::default()
+    });
     let lines: String = (0..500)
         .map(|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"s__t","arguments":{{"text":"#) + &format!(r#""<{id}>"}}}}}}"#) + "\n")
         .collect();
-    rig.send(lines.trim_end()).await;
+    rig.send_line(lines.trim_end()).await;
     for _ in 0..500 {
-        let answer = rig.next().await;
+        let answer = rig.next_message().await;
         let text = answer["result"]["content"][0]["text"].as_str().unwrap();
         assert!(text.contains(&format!("<{}>", answer["id"])), "{answer}");
     }
@@ -351,51 +370,55 @@ async fn many_calls_at_once_are_all_answered_to_their_own_ids() {
 
 #[tokio::test]
 async fn a_request_without_its_line_end_is_answered_though_the_input_ended() {
-    let mut rig = Rig::new(Set { servers: vec![("s", Part::with_tools(&["t"]))], ..Set::default() });
+    let mut rig = SessionFixture::new(FixtureSetup {
+        servers: vec![("s", FakeServer::with_tools(&["t"]))],
+        ..FixtureSetup::default()
+    });
     let writer = rig.writer.as_mut().unwrap();
     let line = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"s__t"}}"#;
     writer.write_all(line.as_bytes()).await.unwrap();
-    rig.hang_up().await;
-    assert_eq!(rig.next().await["id"], 1);
-    rig.ended().await;
+    rig.close_input().await;
+    assert_eq!(rig.next_message().await["id"], 1);
+    rig.wait_for_end().await;
 }
 
 #[tokio::test]
 async fn calls_that_are_open_when_the_input_ends_are_answered_if_they_end_soon() {
     let gate = Arc::new(tokio::sync::Notify::new());
     let opened = Arc::clone(&gate);
-    let part = Part::with_tools(&["t"]).acting(move |_, _| {
+    let part = FakeServer::with_tools(&["t"]).handling_calls_with(move |_, _| {
         let gate = Arc::clone(&opened);
         Box::pin(async move {
             gate.notified().await;
-            Ok(result("{}"))
+            Ok(result_answer("{}"))
         })
     });
-    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
-    rig.post(&json!("l"), "subscriptions/listen", &modern(json!({ "notifications": {} }))).await;
-    rig.next().await;
-    rig.post(&json!(1), "tools/call", &json!({ "name": "s__t" })).await;
-    wait_until(|| !rig.stage.heard().is_empty()).await;
-    rig.hang_up().await;
-    assert_eq!(rig.next().await["id"], "l", "a listener does not keep the session");
+    let mut rig = SessionFixture::new(FixtureSetup { servers: vec![("s", part)], ..FixtureSetup::default() });
+    rig.send_request(&json!("l"), "subscriptions/listen", &with_modern_meta(json!({ "notifications": {} })))
+        .await;
+    rig.next_message().await;
+    rig.send_request(&json!(1), "tools/call", &json!({ "name": "s__t" })).await;
+    wait_until(|| !rig.fixture.received_calls().is_empty()).await;
+    rig.close_input().await;
+    assert_eq!(rig.next_message().await["id"], "l", "a listener does not keep the session");
     gate.notify_one();
-    assert_eq!(rig.next().await["id"], 1);
-    rig.ended().await;
+    assert_eq!(rig.next_message().await["id"], 1);
+    rig.wait_for_end().await;
 }
 
 /// A tool that says what its results look like.
-fn weather() -> Part {
+fn weather() -> FakeServer {
     let schema =
         r#"{"type":"object","properties":{"temperature":{"type":"number"}},"required":["temperature"]}"#;
     let tool = format!(r#"{{"name":"t","inputSchema":{{"type":"object"}},"outputSchema":{schema}}}"#);
-    Part::offering(Offer { tools: vec![raw(&tool)], ..Offer::default() })
+    FakeServer::with_listing(ServerListing { tools: vec![raw_json(&tool)], ..ServerListing::default() })
 }
 
 #[tokio::test]
 async fn what_stands_in_the_place_of_a_checked_result_survives_the_check() {
-    let part = weather().answering(|| Err(ServerError::Gone("s".parse().unwrap())));
-    let mut rig = Rig::new(Set { servers: vec![("s", part)], ..Set::default() });
-    let listed = rig.result("tools/list", json!({})).await.to_string();
+    let part = weather().answering_with(|| Err(ServerError::Stopped("s".parse().unwrap())));
+    let mut rig = SessionFixture::new(FixtureSetup { servers: vec![("s", part)], ..FixtureSetup::default() });
+    let listed = rig.request_result("tools/list", json!({})).await.to_string();
     assert!(listed.contains("outputSchema"), "the client holds the schema: {listed}");
     // Interrupted, then denied, then waiting for a person.
     for (action, word) in [
@@ -403,14 +426,14 @@ async fn what_stands_in_the_place_of_a_checked_result_survives_the_check() {
         (Action::Deny, "Refused"),
         (Action::RequireApproval, "\"status\":\"pending-approval\""),
     ] {
-        rig.stage.set_policy(&[("s/*", action)], None);
-        let result = rig.result("tools/call", json!({ "name": "s__t", "arguments": {} })).await;
+        rig.fixture.set_policy(&[("s/*", action)], None);
+        let result = rig.request_result("tools/call", json!({ "name": "s__t", "arguments": {} })).await;
         assert_eq!(result["isError"], json!(true), "{result}");
         assert!(result.get("structuredContent").is_none(), "{result}");
         let text = result["content"][0]["text"].as_str().unwrap();
         assert!(text.contains(word), "{text}");
     }
-    let waiting = rig.result("tools/call", json!({ "name": "s/t", "arguments": {} })).await;
+    let waiting = rig.request_result("tools/call", json!({ "name": "s/t", "arguments": {} })).await;
     let text = waiting["content"][0]["text"].as_str().unwrap();
     let status: Value = serde_json::from_str(text).expect("the text is the status");
     assert!(status["taskId"].as_str().is_some_and(|id| id.parse::<TaskId>().is_ok()), "{status}");
@@ -418,15 +441,22 @@ async fn what_stands_in_the_place_of_a_checked_result_survives_the_check() {
 
 #[tokio::test]
 async fn a_client_may_still_hold_a_schema_that_the_server_took_back() {
-    let mut rig = Rig::new(Set { servers: vec![("s", weather())], ..Set::default() });
-    rig.result("tools/list", json!({})).await;
-    rig.stage.set_offer("s", Offer { tools: vec![crate::pipeline::stage::tool("t")], ..Offer::default() });
-    rig.handle.list_changed(&"s".parse().unwrap(), List::Tools);
-    let catalog = Arc::clone(&rig.stage.pipeline.catalog);
+    let mut rig =
+        SessionFixture::new(FixtureSetup { servers: vec![("s", weather())], ..FixtureSetup::default() });
+    rig.request_result("tools/list", json!({})).await;
+    rig.fixture.set_listing(
+        "s",
+        ServerListing {
+            tools: vec![crate::pipeline::test_support::tool_json("t")],
+            ..ServerListing::default()
+        },
+    );
+    rig.handle.list_changed(&"s".parse().unwrap(), ListKind::Tools);
+    let catalog = Arc::clone(&rig.fixture.pipeline.catalog);
     let has_schema =
         move || catalog.tool(&"s/t".parse().unwrap()).unwrap().raw.expose().get().contains("output");
     wait_until(|| !has_schema()).await;
-    rig.stage.set_policy(&[("s/*", Action::RequireApproval)], None);
-    let result = rig.result("tools/call", json!({ "name": "s__t" })).await;
+    rig.fixture.set_policy(&[("s/*", Action::RequireApproval)], None);
+    let result = rig.request_result("tools/call", json!({ "name": "s__t" })).await;
     assert_eq!((&result["isError"], result.get("structuredContent")), (&json!(true), None), "{result}");
 }

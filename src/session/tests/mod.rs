@@ -1,11 +1,11 @@
 //! A session over an in-memory connection, before a stage of servers.
 
+mod builtin_tools;
+mod concealment;
 mod conversations;
 mod flow;
 mod lists;
-mod own_tools;
 mod peer;
-mod sides;
 mod subscriptions;
 
 use std::collections::{HashMap, VecDeque};
@@ -16,28 +16,28 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
 
-use super::{Handle, Parts, Session, Tasks};
-use crate::config::Limits;
+use super::{AgentTasks, Session, SessionDeps, SessionHandle};
+use crate::config::ServerLimits;
 use crate::names::TaskId;
-use crate::pipeline::stage::{Set, Stage, wait_until};
+use crate::pipeline::test_support::{Fixture, FixtureSetup, wait_until};
 use crate::pipeline::{BoxFuture, Refusal};
-use crate::task::{News, State, Task};
+use crate::task::{Task, TaskState, UnseenTasks};
 
 /// The longest that anything in these tests may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most notifications that come before an answer.
-const MAX_NOTICES: usize = 100_000;
+const MAX_NOTIFICATIONS: usize = 100_000;
 
 /// The tasks, each with what it becomes from one question to the next.
 #[derive(Default)]
-struct Shelf {
+struct FakeTasks {
     tasks: Mutex<HashMap<TaskId, VecDeque<Task>>>,
     waits: Mutex<Vec<Duration>>,
-    news: Mutex<News>,
+    news: Mutex<UnseenTasks>,
 }
 
-impl Tasks for Shelf {
-    fn check(&self, task: TaskId, wait: Duration) -> BoxFuture<'_, Result<Task, Refusal>> {
+impl AgentTasks for FakeTasks {
+    fn check_task(&self, task: TaskId, wait: Duration) -> BoxFuture<'_, Result<Task, Refusal>> {
         Box::pin(async move {
             self.waits.lock().unwrap().push(wait);
             let mut tasks = self.tasks.lock().unwrap();
@@ -47,7 +47,7 @@ impl Tasks for Shelf {
         })
     }
 
-    fn list(&self, state: Option<State>, limit: u32) -> BoxFuture<'_, Result<Vec<Task>, Refusal>> {
+    fn list_tasks(&self, state: Option<TaskState>, limit: u32) -> BoxFuture<'_, Result<Vec<Task>, Refusal>> {
         Box::pin(async move {
             let tasks = self.tasks.lock().unwrap();
             let all = tasks.values().map(|states| states[0].clone());
@@ -58,7 +58,7 @@ impl Tasks for Shelf {
         })
     }
 
-    fn news(&self) -> BoxFuture<'_, News> {
+    fn unseen_tasks(&self) -> BoxFuture<'_, UnseenTasks> {
         Box::pin(async {
             // As a daemon that answers in a moment.
             tokio::task::yield_now().await;
@@ -66,61 +66,71 @@ impl Tasks for Shelf {
         })
     }
 
-    fn cancel(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {
+    fn cancel_task(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {
         Box::pin(async move {
             let mut tasks = self.tasks.lock().unwrap();
             let states =
                 tasks.get_mut(&task).ok_or_else(|| Refusal::Invalid("there is no such task".into()))?;
-            if !states[0].state.may_become(State::Cancelled) {
+            if !states[0].state.can_transition_to(TaskState::Cancelled) {
                 return Err(Refusal::Declined(format!("task {task} is {}", states[0].state)));
             }
-            *states = [Task { state: State::Cancelled, ..states[0].clone() }].into();
+            *states = [Task { state: TaskState::Cancelled, ..states[0].clone() }].into();
             Ok(states[0].clone())
         })
     }
 }
 
 /// A client with a session at the other end.
-struct Rig {
-    stage: Stage,
-    shelf: Arc<Shelf>,
-    handle: Handle,
+struct SessionFixture {
+    fixture: Fixture,
+    tasks: Arc<FakeTasks>,
+    handle: SessionHandle,
     run: JoinHandle<std::io::Result<()>>,
     reader: BufReader<ReadHalf<DuplexStream>>,
     writer: Option<WriteHalf<DuplexStream>>,
 }
 
-impl Rig {
-    fn new(set: Set) -> Self {
-        Self::with_limits(set, Limits { list_wait: Duration::from_millis(100), ..Limits::default() })
+impl SessionFixture {
+    fn new(set: FixtureSetup) -> Self {
+        Self::with_limits(
+            set,
+            ServerLimits { list_timeout: Duration::from_millis(100), ..ServerLimits::default() },
+        )
     }
 
-    fn with_limits(set: Set, limits: Limits) -> Self {
-        let stage = Stage::new(set);
-        let (run, handle, shelf, connection) = serve(&stage, limits);
+    fn with_limits(set: FixtureSetup, limits: ServerLimits) -> Self {
+        let stage = Fixture::new(set);
+        let (run, handle, shelf, connection) = spawn_session(&stage, limits);
         let (reader, writer) = tokio::io::split(connection);
-        Self { stage, shelf, handle, run, reader: BufReader::new(reader), writer: Some(writer) }
+        Self {
+            fixture: stage,
+            tasks: shelf,
+            handle,
+            run,
+            reader: BufReader::new(reader),
+            writer: Some(writer),
+        }
     }
 
-    async fn send(&mut self, line: &str) {
+    async fn send_line(&mut self, line: &str) {
         let writer = self.writer.as_mut().expect("not hung up");
         writer.write_all(format!("{line}\n").as_bytes()).await.expect("the session reads");
     }
 
     /// Sends a request and does not wait.
-    async fn post(&mut self, id: &Value, method: &str, params: &Value) {
+    async fn send_request(&mut self, id: &Value, method: &str, params: &Value) {
         let line = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        self.send(&line.to_string()).await;
+        self.send_line(&line.to_string()).await;
     }
 
-    async fn notify(&mut self, method: &str, params: &Value) {
-        self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()).await;
+    async fn send_notification(&mut self, method: &str, params: &Value) {
+        self.send_line(&json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()).await;
     }
 
     /// The next line, as it came.
-    async fn line(&mut self) -> String {
+    async fn next_line(&mut self) -> String {
         let mut line = String::new();
-        tokio::time::timeout(PATIENCE, self.reader.read_line(&mut line))
+        tokio::time::timeout(TEST_TIMEOUT, self.reader.read_line(&mut line))
             .await
             .expect("the session answers in time")
             .expect("the session writes UTF-8");
@@ -128,40 +138,40 @@ impl Rig {
         line.trim_end().to_owned()
     }
 
-    async fn next(&mut self) -> Value {
-        serde_json::from_str(&self.line().await).expect("JSON")
+    async fn next_message(&mut self) -> Value {
+        serde_json::from_str(&self.next_line().await).expect("JSON")
     }
 
     /// The answer to a request; what comes before it must be notifications, which are returned too.
-    async fn answer_with_notices(&mut self, id: &Value) -> (Value, Vec<Value>) {
+    async fn answer_and_notifications(&mut self, id: &Value) -> (Value, Vec<Value>) {
         let mut notices = Vec::new();
-        for _ in 0..MAX_NOTICES {
-            let message = self.next().await;
+        for _ in 0..MAX_NOTIFICATIONS {
+            let message = self.next_message().await;
             if message["id"] == *id && message.get("method").is_none() {
                 return (message, notices);
             }
             assert!(message.get("method").is_some(), "an answer to another request: {message}");
             notices.push(message);
         }
-        panic!("{MAX_NOTICES} notifications and no answer to {id}");
+        panic!("{MAX_NOTIFICATIONS} notifications and no answer to {id}");
     }
 
-    async fn ask(&mut self, id: impl Into<Value>, method: &str, params: Value) -> Value {
+    async fn request_answer(&mut self, id: impl Into<Value>, method: &str, params: Value) -> Value {
         let id = id.into();
-        self.post(&id, method, &params).await;
-        self.answer_with_notices(&id).await.0
+        self.send_request(&id, method, &params).await;
+        self.answer_and_notifications(&id).await.0
     }
 
     /// Sends a request and takes its result.
-    async fn result(&mut self, method: &str, params: Value) -> Value {
-        let answer = self.ask(100, method, params).await;
+    async fn request_result(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.request_answer(100, method, params).await;
         assert!(answer.get("result").is_some(), "{answer}");
         answer["result"].clone()
     }
 
     /// A tool's result: its first text, and whether it says it is an error.
-    async fn call(&mut self, tool: &str, arguments: Value) -> (String, bool) {
-        let result = self.result("tools/call", json!({ "name": tool, "arguments": arguments })).await;
+    async fn call_tool(&mut self, tool: &str, arguments: Value) -> (String, bool) {
+        let result = self.request_result("tools/call", json!({ "name": tool, "arguments": arguments })).await;
         let text = result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
         (text, result["isError"] == json!(true))
     }
@@ -172,25 +182,25 @@ impl Rig {
             "capabilities": { "roots": {}, "elicitation": {} },
             "clientInfo": { "name": "tester", "version": "1.0" },
         });
-        let result = self.ask(0, "initialize", params).await["result"].clone();
-        self.notify("notifications/initialized", &json!({})).await;
+        let result = self.request_answer(0, "initialize", params).await["result"].clone();
+        self.send_notification("notifications/initialized", &json!({})).await;
         result
     }
 
     /// Nothing more is said: a ping is the next to be answered.
-    async fn is_silent(&mut self) {
-        self.post(&json!("silence?"), "ping", &json!({})).await;
-        assert_eq!(self.next().await["id"], json!("silence?"));
+    async fn assert_silent(&mut self) {
+        self.send_request(&json!("silence?"), "ping", &json!({})).await;
+        assert_eq!(self.next_message().await["id"], json!("silence?"));
     }
 
-    async fn hang_up(&mut self) {
+    async fn close_input(&mut self) {
         if let Some(mut writer) = self.writer.take() {
             writer.shutdown().await.unwrap();
         }
     }
 
-    async fn ended(self) {
-        tokio::time::timeout(PATIENCE, self.run)
+    async fn wait_for_end(self) {
+        tokio::time::timeout(TEST_TIMEOUT, self.run)
             .await
             .expect("it ends")
             .expect("no panic")
@@ -198,15 +208,15 @@ impl Rig {
     }
 }
 
-type Served = (JoinHandle<std::io::Result<()>>, Handle, Arc<Shelf>, DuplexStream);
+type SpawnedSession = (JoinHandle<std::io::Result<()>>, SessionHandle, Arc<FakeTasks>, DuplexStream);
 
-fn serve(stage: &Stage, limits: Limits) -> Served {
-    let shelf = Arc::new(Shelf::default());
-    let (session, handle) = Session::new(Parts {
+fn spawn_session(stage: &Fixture, limits: ServerLimits) -> SpawnedSession {
+    let shelf = Arc::new(FakeTasks::default());
+    let (session, handle) = Session::new(SessionDeps {
         pipeline: Arc::clone(&stage.pipeline),
         tasks: Arc::clone(&shelf) as _,
         origin: stage.origin(),
-        skipped: vec![crate::config::Skipped {
+        skipped: vec![crate::config::SkippedServer {
             server: "absent".parse().unwrap(),
             reason: "the variable `TOKEN` is not set".into(),
             hint: "set it".into(),
@@ -219,7 +229,7 @@ fn serve(stage: &Stage, limits: Limits) -> Served {
 }
 
 /// `_meta` of a modern request.
-fn modern(params: Value) -> Value {
+fn with_modern_meta(params: Value) -> Value {
     let mut params = params;
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -229,7 +239,7 @@ fn modern(params: Value) -> Value {
     params
 }
 
-fn names(list: &Value, key: &str) -> Vec<String> {
+fn listed_names(list: &Value, key: &str) -> Vec<String> {
     list[key]
         .as_array()
         .expect("a list")

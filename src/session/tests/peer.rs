@@ -5,18 +5,18 @@ use rmcp::{ClientLifecycleMode, ClientServiceExt as _};
 use serde_json::json;
 
 use super::*;
-use crate::pipeline::stage::Part;
+use crate::pipeline::test_support::FakeServer;
 use crate::policy::Action;
 
 async fn converse(lifecycle: ClientLifecycleMode, version: ProtocolVersion) {
-    let stage = Stage::new(Set {
-        servers: vec![("files", Part::with_tools(&["read", "write"]))],
+    let stage = Fixture::new(FixtureSetup {
+        servers: vec![("files", FakeServer::with_tools(&["read", "write"]))],
         policies: vec![("files/write", Action::RequireApproval)],
-        ..Set::default()
+        ..FixtureSetup::default()
     });
-    let (run, _handle, _shelf, connection) = serve(&stage, Limits::default());
+    let (run, _handle, _shelf, connection) = spawn_session(&stage, ServerLimits::default());
     let connecting = ClientConfig::default().serve_with_lifecycle(connection, lifecycle);
-    let client = tokio::time::timeout(PATIENCE, connecting).await.expect("in time").expect("it connects");
+    let client = tokio::time::timeout(TEST_TIMEOUT, connecting).await.expect("in time").expect("it connects");
     assert_eq!(client.peer_info().expect("it was told").protocol_version, version);
     let tools = client.list_all_tools().await.expect("it lists");
     assert!(tools.iter().any(|tool| tool.name == "files__read"), "{tools:?}");
@@ -27,11 +27,11 @@ async fn converse(lifecycle: ClientLifecycleMode, version: ProtocolVersion) {
     call.arguments = json!({ "text": "x" }).as_object().cloned();
     let result = client.call_tool(call).await.expect("it calls");
     assert_ne!(result.is_error, Some(true));
-    assert_eq!(stage.heard()[0].params, r#"{"name":"read","arguments":{"text":"x"}}"#);
+    assert_eq!(stage.received_calls()[0].params, r#"{"name":"read","arguments":{"text":"x"}}"#);
     let waiting = client.call_tool(CallToolRequestParams::new("files__write")).await.expect("it calls");
     assert_eq!(waiting.structured_content.expect("a status")["status"], "pending-approval");
     client.cancel().await.expect("it leaves");
-    tokio::time::timeout(PATIENCE, run).await.expect("it ends").expect("no panic").expect("in order");
+    tokio::time::timeout(TEST_TIMEOUT, run).await.expect("it ends").expect("no panic").expect("in order");
 }
 
 #[tokio::test]

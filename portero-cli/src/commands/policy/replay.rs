@@ -5,33 +5,33 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use portero::audit::{self, Event, Filter};
+use portero::audit::{self, AuditEvent, RecordFilter};
 use portero::clock::{Clock as _, SystemClock};
 use portero::names::ToolId;
 use portero::policy::{Action, Policy};
-use portero::task::State;
+use portero::task::TaskState;
 use serde::Serialize;
 
-use crate::commands::{Context, check};
-use crate::denies;
-use crate::failure::{Failure, Outcome};
-use crate::when::When;
+use crate::commands::{CommandContext, check};
+use crate::failure::{CommandFailure, CommandResult};
+use crate::offline_denies;
+use crate::time_arg::TimeArg;
 
 /// What the calls of one tool that were decided alike would get.
 #[derive(Serialize)]
-struct Row {
+struct ReplayRow {
     tool: ToolId,
     calls: u64,
     was: Action,
     /// The loosest and the strictest that could come out; the same where no argument matters.
     now: [Action; 2],
-    change: Change,
+    change: DecisionChange,
 }
 
 /// Whether they would get something else.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Change {
+enum DecisionChange {
     None,
     /// It depends on the arguments.
     Perhaps,
@@ -40,103 +40,107 @@ enum Change {
 }
 
 #[derive(Serialize)]
-struct Replay {
+struct ReplayReport {
     since: Timestamp,
     calls: u64,
     same: u64,
     perhaps: u64,
     changed: u64,
-    tools: Vec<Row>,
+    tools: Vec<ReplayRow>,
 }
 
-pub(super) fn run(context: &Context, since: When) -> Outcome {
-    let since = since.moment(Timestamp::now(), TimeZone::system());
-    let config = check::valid(context)?;
-    let standing = denies::read(&context.paths).map_err(|error| {
-        Failure::refused("the last known denies cannot be read")
-            .because(&error)
-            .hint("run `portero daemon start`")
+pub(super) fn run(context: &CommandContext, since: TimeArg) -> CommandResult {
+    let since = since.resolve(Timestamp::now(), TimeZone::system());
+    let config = check::load_valid_config(context)?;
+    let standing = offline_denies::read_denies(&context.paths).map_err(|error| {
+        CommandFailure::refused("the last known denies cannot be read")
+            .caused_by(&error)
+            .with_hint("run `portero daemon start`")
     })?;
     let directory = context.paths.audit();
-    let filter = Filter { since: Some(since), ..Filter::default() };
-    let log = audit::read(&directory, &filter).map_err(|error| {
-        Failure::refused(format!("could not read the audit in `{}`", directory.display())).because(&error)
+    let filter = RecordFilter { since: Some(since), ..RecordFilter::default() };
+    let log = audit::read_log(&directory, &filter).map_err(|error| {
+        CommandFailure::refused(format!("could not read the audit in `{}`", directory.display()))
+            .caused_by(&error)
     })?;
     for (segment, line) in &log.unreadable {
-        context.output.talk(format_args!("warning: line {line} of {segment} is no record, and is left out"));
+        context
+            .output
+            .print_note(format_args!("warning: line {line} of {segment} is no record, and is left out"));
     }
     let mut calls: BTreeMap<(ToolId, Action), u64> = BTreeMap::new();
-    for (tool, was) in log.entries.iter().filter_map(|entry| decided(&entry.record.event)) {
+    for (tool, was) in log.entries.iter().filter_map(|entry| original_decision(&entry.record.event)) {
         *calls.entry((tool.clone(), was)).or_default() += 1;
     }
     let policy = Policy::new(config.policy, standing);
-    let rows = calls.into_iter().map(|((tool, was), calls)| row(&policy, tool, was, calls)).collect();
-    show(context, &Replay::of(since, rows))
+    let rows = calls.into_iter().map(|((tool, was), calls)| replay_row(&policy, tool, was, calls)).collect();
+    print_report(context, &ReplayReport::from_rows(since, rows))
 }
 
 /// The call that a record is the first word about, and what was decided then.
-fn decided(event: &Event) -> Option<(&ToolId, Action)> {
+fn original_decision(event: &AuditEvent) -> Option<(&ToolId, Action)> {
     let (tool, action) = match event {
-        Event::Intent { tool, task: None, .. } => (tool, Action::Allow),
-        Event::Task { tool, state: State::PendingApproval, .. } => (tool, Action::RequireApproval),
+        AuditEvent::Intent { tool, task: None, .. } => (tool, Action::Allow),
+        AuditEvent::Task { tool, state: TaskState::PendingApproval, .. } => (tool, Action::RequireApproval),
         // There are other reasons to refuse, which no policy changes.
-        Event::Refused { tool, reason } if reason.starts_with("denied") => (tool, Action::Deny),
+        AuditEvent::Refused { tool, reason } if reason.starts_with("denied") => (tool, Action::Deny),
         _ => return None,
     };
-    (!tool.is_own()).then_some((tool, action))
+    (!tool.is_builtin()).then_some((tool, action))
 }
 
-fn row(policy: &Policy, tool: ToolId, was: Action, calls: u64) -> Row {
-    let (loosest, strictest) = policy.range(&tool, None, SystemClock.now());
+fn replay_row(policy: &Policy, tool: ToolId, was: Action, calls: u64) -> ReplayRow {
+    let (loosest, strictest) = policy.action_range(&tool, None, SystemClock.now());
     let change = match () {
-        () if loosest > was => Change::Stricter,
-        () if strictest < was => Change::Looser,
-        () if loosest == strictest => Change::None,
-        () => Change::Perhaps,
+        () if loosest > was => DecisionChange::Stricter,
+        () if strictest < was => DecisionChange::Looser,
+        () if loosest == strictest => DecisionChange::None,
+        () => DecisionChange::Perhaps,
     };
-    Row { tool, calls, was, now: [loosest, strictest], change }
+    ReplayRow { tool, calls, was, now: [loosest, strictest], change }
 }
 
-impl Replay {
-    fn of(since: Timestamp, tools: Vec<Row>) -> Self {
-        let sum = |wanted: fn(Change) -> bool| {
+impl ReplayReport {
+    fn from_rows(since: Timestamp, tools: Vec<ReplayRow>) -> Self {
+        let sum = |wanted: fn(DecisionChange) -> bool| {
             tools.iter().filter(|row| wanted(row.change)).map(|row| row.calls).sum()
         };
         Self {
             since,
             calls: sum(|_| true),
-            same: sum(|change| change == Change::None),
-            perhaps: sum(|change| change == Change::Perhaps),
-            changed: sum(|change| matches!(change, Change::Looser | Change::Stricter)),
+            same: sum(|change| change == DecisionChange::None),
+            perhaps: sum(|change| change == DecisionChange::Perhaps),
+            changed: sum(|change| matches!(change, DecisionChange::Looser | DecisionChange::Stricter)),
             tools,
         }
     }
 }
 
-fn show(context: &Context, replay: &Replay) -> Outcome {
-    context.output.show(replay, |out| {
-        let rows: Vec<_> = replay.tools.iter().filter(|row| row.change != Change::None).map(cells).collect();
+fn print_report(context: &CommandContext, replay: &ReplayReport) -> CommandResult {
+    context.output.print_value_or_text(replay, |out| {
+        let rows: Vec<_> =
+            replay.tools.iter().filter(|row| row.change != DecisionChange::None).map(table_cells).collect();
         if !rows.is_empty() {
-            out.table(["TOOL", "CALLS", "WAS", "WOULD BE"], rows)?;
+            out.print_table(["TOOL", "CALLS", "WAS", "WOULD BE"], rows)?;
         }
-        let Replay { since, calls, same, perhaps, changed, .. } = replay;
+        let ReplayReport { since, calls, same, perhaps, changed, .. } = replay;
         let since = since.strftime("%Y-%m-%d %H:%MZ");
-        out.line(format_args!(
+        out.print_line(format_args!(
             "{calls} calls since {since}: {same} as before, {changed} changed, {perhaps} by their arguments"
         ))
     })?;
-    context.output.talk(
+    context.output.print_note(
         "note: this is what the files and the last known denies say; rules that allow, and grants, are left out",
     );
     if replay.perhaps > 0 {
-        context
-            .output
-            .talk("note: the audit holds no arguments, so it cannot tell what would come of those calls");
+        context.output.print_note(
+            "note: the audit holds no arguments, so it cannot tell what would come of those calls",
+        );
     }
     Ok(())
 }
 
-fn cells(row: &Row) -> [String; 4] {
+fn table_cells(row: &ReplayRow) -> [String; 4] {
     let [loosest, strictest] = row.now;
     let now = match loosest == strictest {
         true => strictest.to_string(),

@@ -7,16 +7,16 @@ use portero::clock::{Clock as _, SystemClock};
 use portero::files;
 use portero::json::{self, RawJson};
 use portero::names::ToolId;
-use portero::policy::{Action, Decision, Policy, Standing};
+use portero::policy::{Action, Decision, Overrides, Policy};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::{Context, arguments, check};
-use crate::failure::{Failure, Outcome};
+use crate::commands::{CommandContext, call_arguments, check};
+use crate::failure::{CommandFailure, CommandResult};
 
 /// One case of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
+struct PolicyCase {
     tool: ToolId,
     arguments: Option<RawJson>,
     expect: Action,
@@ -24,7 +24,7 @@ struct Case {
 
 /// What became of it.
 #[derive(Serialize)]
-struct Tried {
+struct CaseOutcome {
     case: usize,
     tool: ToolId,
     expected: Action,
@@ -32,45 +32,58 @@ struct Tried {
     decision: Decision,
 }
 
-pub(super) fn run(context: &Context, file: &Path) -> Outcome {
-    let cases = read(file)?;
-    let config = check::valid(context)?;
-    let policy = Policy::new(config.policy.clone(), Standing::default());
+pub(super) fn run(context: &CommandContext, file: &Path) -> CommandResult {
+    let cases = read_cases(file)?;
+    let config = check::load_valid_config(context)?;
+    let policy = Policy::new(config.policy.clone(), Overrides::default());
     let mut tried = Vec::with_capacity(cases.len());
-    for (at, Case { tool, arguments, expect: expected }) in cases.into_iter().enumerate() {
-        let arguments = arguments.map(|arguments| arguments::conceal(&config, arguments)).transpose()?;
+    for (at, PolicyCase { tool, arguments, expect: expected }) in cases.into_iter().enumerate() {
+        let arguments =
+            arguments.map(|arguments| call_arguments::conceal_arguments(&config, arguments)).transpose()?;
         let arguments = arguments.as_ref().map(|arguments| &**arguments.get());
         let decision = policy.decide(&tool, arguments, None, SystemClock.now());
-        tried.push(Tried { case: at + 1, tool, expected, holds: decision.action == expected, decision });
+        tried.push(CaseOutcome {
+            case: at + 1,
+            tool,
+            expected,
+            holds: decision.action == expected,
+            decision,
+        });
     }
     let wrong = tried.iter().filter(|tried| !tried.holds).count();
-    context.output.show(&tried, |out| {
-        for Tried { case, tool, expected, decision, .. } in tried.iter().filter(|tried| !tried.holds) {
-            out.line(format_args!("case {case}: {tool}"))?;
-            out.line(format_args!("  - {expected}"))?;
-            out.line(format_args!("  + {}: {decision}", decision.action))?;
+    context.output.print_value_or_text(&tried, |out| {
+        for CaseOutcome { case, tool, expected, decision, .. } in tried.iter().filter(|tried| !tried.holds) {
+            out.print_line(format_args!("case {case}: {tool}"))?;
+            out.print_line(format_args!("  - {expected}"))?;
+            out.print_line(format_args!("  + {}: {decision}", decision.action))?;
         }
-        out.line(format_args!("{} of {} cases are as expected", tried.len() - wrong, tried.len()))
+        out.print_line(format_args!("{} of {} cases are as expected", tried.len() - wrong, tried.len()))
     })?;
     match wrong {
         0 => Ok(()),
-        wrong => Err(Failure::refused(format!("{wrong} of {} cases are not as expected", tried.len()))
-            .hint("a line with - is what the file expects, one with + what holds")),
+        wrong => {
+            Err(CommandFailure::refused(format!("{wrong} of {} cases are not as expected", tried.len()))
+                .with_hint("a line with - is what the file expects, one with + what holds"))
+        }
     }
 }
 
-fn read(file: &Path) -> Outcome<Vec<Case>> {
+fn read_cases(file: &Path) -> CommandResult<Vec<PolicyCase>> {
     let about = || format!("could not read the cases in `{}`", file.display());
     let hint = r#"it is a list of {"tool": "server/tool", "arguments": {…}, "expect": "allow"}"#;
-    let text = files::read_given(file).map_err(|error| Failure::usage(about()).because(&error))?;
+    let text =
+        files::read_argument_file(file).map_err(|error| CommandFailure::usage(about()).caused_by(&error))?;
     let parse = |text: String| {
         let whole = json::parse_raw(text)?;
         json::refuse_duplicate_keys(&whole)?;
-        serde_json::from_str::<Vec<Case>>(whole.get())
+        serde_json::from_str::<Vec<PolicyCase>>(whole.get())
     };
-    let cases = parse(text).map_err(|error| Failure::usage(about()).because(&error).hint(hint))?;
+    let cases =
+        parse(text).map_err(|error| CommandFailure::usage(about()).caused_by(&error).with_hint(hint))?;
     if cases.is_empty() {
-        return Err(Failure::usage(about()).hint("there is no case in it, so nothing would be tested"));
+        return Err(
+            CommandFailure::usage(about()).with_hint("there is no case in it, so nothing would be tested")
+        );
     }
     Ok(cases)
 }

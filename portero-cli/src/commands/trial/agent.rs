@@ -8,28 +8,29 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{CommandFailure, CommandResult};
 
 /// How long Portero may take for one answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the session may take to end.
-const END_WITHIN: Duration = Duration::from_secs(2);
+const SESSION_END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A session that is under way.
-pub(super) struct Agent {
+pub(super) struct TrialAgent {
     child: Child,
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
-    next: u64,
+    next_id: u64,
     /// Everything that ever reached the agent, as it came.
-    pub(super) heard: String,
+    pub(super) received_text: String,
 }
 
-impl Agent {
+impl TrialAgent {
     /// Starts `portero mcp` as an agent's program does, and shakes hands.
-    pub(super) async fn connect(paths: &Paths, project: &std::path::Path) -> Outcome<Self> {
-        let failed =
-            |error: &std::io::Error| Failure::refused("could not start `portero mcp`").because(error);
+    pub(super) async fn connect(paths: &Paths, project: &std::path::Path) -> CommandResult<Self> {
+        let failed = |error: &std::io::Error| {
+            CommandFailure::refused("could not start `portero mcp`").caused_by(error)
+        };
         let program = std::env::current_exe().map_err(|error| failed(&error))?;
         let mut child = Command::new(program)
             .args(["mcp", "--no-start", "--config"])
@@ -46,44 +47,45 @@ impl Agent {
         let stdin = child.stdin.take().expect("it was asked to be a pipe");
         let stdout = child.stdout.take().expect("it was asked to be a pipe");
         let lines = BufReader::new(stdout).lines();
-        let mut agent = Self { child, stdin, lines, next: 0, heard: String::new() };
+        let mut agent = Self { child, stdin, lines, next_id: 0, received_text: String::new() };
         let hello = json!({
             "protocolVersion": "2025-11-25",
             "capabilities": {},
             "clientInfo": {"name": "portero-try", "version": env!("CARGO_PKG_VERSION")},
         });
-        agent.ask("initialize", hello).await?;
-        agent.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await?;
+        agent.send_request("initialize", hello).await?;
+        agent.send_line(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await?;
         Ok(agent)
     }
 
     /// Calls a tool; gives the result, or the error's message as a result that says it is an error.
-    pub(super) async fn call(&mut self, name: &str, arguments: Value) -> Outcome<Value> {
-        self.ask("tools/call", json!({"name": name, "arguments": arguments})).await
+    pub(super) async fn call_tool(&mut self, name: &str, arguments: Value) -> CommandResult<Value> {
+        self.send_request("tools/call", json!({"name": name, "arguments": arguments})).await
     }
 
     /// Asks, and waits for the answer: its `result`, or `{"error": …}`.
-    pub(super) async fn ask(&mut self, method: &str, params: Value) -> Outcome<Value> {
-        self.next += 1;
-        let id = self.next;
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await?;
-        let answer = tokio::time::timeout(ANSWER_WITHIN, self.answer(id)).await;
+    pub(super) async fn send_request(&mut self, method: &str, params: Value) -> CommandResult<Value> {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.send_line(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.read_answer(id)).await;
         answer.unwrap_or_else(|_| {
-            Err(Failure::refused(format!(
+            Err(CommandFailure::refused(format!(
                 "`portero mcp` did not answer `{method}` within {} s",
-                ANSWER_WITHIN.as_secs()
+                ANSWER_TIMEOUT.as_secs()
             )))
         })
     }
 
-    async fn answer(&mut self, id: u64) -> Outcome<Value> {
+    async fn read_answer(&mut self, id: u64) -> CommandResult<Value> {
         loop {
-            let line = self.lines.next_line().await.map_err(|error| broken().because(&error))?;
-            let line = line.ok_or_else(broken)?;
-            self.heard.push_str(&line);
-            self.heard.push('\n');
+            let line =
+                self.lines.next_line().await.map_err(|error| connection_failure().caused_by(&error))?;
+            let line = line.ok_or_else(connection_failure)?;
+            self.received_text.push_str(&line);
+            self.received_text.push('\n');
             let mut message: Value = serde_json::from_str(&line).map_err(|error| {
-                Failure::refused("`portero mcp` wrote something that is no JSON").because(&error)
+                CommandFailure::refused("`portero mcp` wrote something that is no JSON").caused_by(&error)
             })?;
             if message["id"] == id && message.get("method").is_none() {
                 return Ok(match message.get("result") {
@@ -94,28 +96,28 @@ impl Agent {
         }
     }
 
-    async fn send(&mut self, message: &Value) -> Outcome {
+    async fn send_line(&mut self, message: &Value) -> CommandResult {
         let line = format!("{message}\n");
-        self.stdin.write_all(line.as_bytes()).await.map_err(|error| broken().because(&error))
+        self.stdin.write_all(line.as_bytes()).await.map_err(|error| connection_failure().caused_by(&error))
     }
 
     /// Ends the session as a client does that closes its side.
-    pub(super) async fn leave(self) -> Outcome<String> {
-        let Self { mut child, stdin, heard, .. } = self;
+    pub(super) async fn close(self) -> CommandResult<String> {
+        let Self { mut child, stdin, received_text: heard, .. } = self;
         drop(stdin);
-        match tokio::time::timeout(END_WITHIN, child.wait()).await {
+        match tokio::time::timeout(SESSION_END_TIMEOUT, child.wait()).await {
             Ok(Ok(_)) => Ok(heard),
-            Ok(Err(error)) => Err(broken().because(&error)),
-            Err(_) => Err(Failure::refused("`portero mcp` did not end when its client left")),
+            Ok(Err(error)) => Err(connection_failure().caused_by(&error)),
+            Err(_) => Err(CommandFailure::refused("`portero mcp` did not end when its client left")),
         }
     }
 }
 
-fn broken() -> Failure {
-    Failure::refused("the connection to `portero mcp` broke")
+fn connection_failure() -> CommandFailure {
+    CommandFailure::refused("the connection to `portero mcp` broke")
 }
 
 /// The text of a tool's result, or of an error.
-pub(super) fn text(result: &Value) -> &str {
+pub(super) fn result_text(result: &Value) -> &str {
     result["content"][0]["text"].as_str().or_else(|| result["error"]["message"].as_str()).unwrap_or_default()
 }

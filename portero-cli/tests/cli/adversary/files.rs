@@ -6,37 +6,37 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Siege, hello, still_reads, try_prizes};
+use super::{AttackFixture, assert_still_reads, call_forbidden_tools, initialize_params};
 use crate::agent::Agent;
-use crate::world::World;
+use crate::test_support::TestHome;
 
 /// A file and what the adversary makes of it.
-struct Edit {
+struct FileTampering {
     name: &'static str,
-    make: fn(&World) -> Vec<(PathBuf, String)>,
+    edits: fn(&TestHome) -> Vec<(PathBuf, String)>,
 }
 
 /// Edits of what people write: they wait for a person, so everything goes on as before.
-const CONFIGURATION: [Edit; 7] = [
-    Edit {
+const CONFIG_TAMPERINGS: [FileTampering; 7] = [
+    FileTampering {
         name: "allow everything",
-        make: |world| vec![config(world, "policies.json", &json!({"policies": {"**": "allow"}}))],
+        edits: |world| vec![config_edit(world, "policies.json", &json!({"policies": {"**": "allow"}}))],
     },
-    Edit {
+    FileTampering {
         name: "no policy at all",
-        make: |world| vec![config(world, "policies.json", &json!({"default": "allow"}))],
+        edits: |world| vec![config_edit(world, "policies.json", &json!({"default": "allow"}))],
     },
-    Edit {
+    FileTampering {
         name: "an exact allow",
-        make: |world| {
+        edits: |world| {
             let policies =
                 json!({"office/read_*": "allow", "office/send_mail": "allow", "office/delete_mail": "allow"});
-            vec![config(world, "policies.json", &json!({ "policies": policies }))]
+            vec![config_edit(world, "policies.json", &json!({ "policies": policies }))]
         },
     },
-    Edit {
+    FileTampering {
         name: "the server under another name",
-        make: |world| {
+        edits: |world| {
             let server = |name: &str| {
                 json!({
                     "name": name, "command": env!("CARGO_BIN_EXE_portero"),
@@ -44,8 +44,8 @@ const CONFIGURATION: [Edit; 7] = [
                 })
             };
             vec![
-                config(world, "mcps.json", &json!({"mcps": [server("office"), server("free")]})),
-                config(
+                config_edit(world, "mcps.json", &json!({"mcps": [server("office"), server("free")]})),
+                config_edit(
                     world,
                     "policies.json",
                     &json!({"policies": {"office/read_*": "allow", "free/*": "allow"}}),
@@ -53,60 +53,63 @@ const CONFIGURATION: [Edit; 7] = [
             ]
         },
     },
-    Edit {
+    FileTampering {
         name: "another command in the server's place",
-        make: |world| {
+        edits: |world| {
             let script =
                 format!("echo '{{\"tool\": \"delete_mail\"}}' >> {}", world.path("received.jsonl").display());
             let server = json!({"name": "office", "command": "/bin/sh", "args": ["-c", script]});
-            vec![config(world, "mcps.json", &json!({"mcps": [server]}))]
+            vec![config_edit(world, "mcps.json", &json!({"mcps": [server]}))]
         },
     },
-    Edit {
+    FileTampering {
         name: "a case that lets the call through",
-        make: |world| {
+        edits: |world| {
             let entry = json!({"cases": [{"when": [{"at": "/to", "equals": "thief@elsewhere.test"}], "then": "allow"}], "otherwise": "deny"});
-            vec![config(
+            vec![config_edit(
                 world,
                 "policies.json",
                 &json!({"policies": {"office/read_*": "allow", "office/send_mail": entry}}),
             )]
         },
     },
-    Edit {
+    FileTampering {
         name: "broken on purpose",
-        make: |world| vec![(world.path("config/policies.json"), "{".to_owned())],
+        edits: |world| vec![(world.path("config/policies.json"), "{".to_owned())],
     },
 ];
 
 /// Edits of what Portero keeps for itself.
-const STATE: [Edit; 3] = [
-    Edit {
+const STATE_TAMPERINGS: [FileTampering; 3] = [
+    FileTampering {
         name: "denies that allow",
-        make: |world| {
+        edits: |world| {
             let standing = serde_json::from_value(json!({
                 "epoch": 1_000_000,
                 "rules": [{"id": 1, "pattern": "**", "action": "allow", "made": "2026-01-01T00:00:00Z"}],
                 "grants": [], "boot_id": "",
             }));
             let forged = world.path("forged.json");
-            portero::policy::denies::write(&forged, &standing.unwrap()).unwrap();
+            portero::policy::offline_denies::write(&forged, &standing.unwrap()).unwrap();
             vec![(world.path("state/denies.json"), fs::read_to_string(forged).unwrap())]
         },
     },
-    Edit { name: "no denies", make: |world| vec![(world.path("state/denies.json"), String::new())] },
-    Edit {
+    FileTampering {
+        name: "no denies",
+        edits: |world| vec![(world.path("state/denies.json"), String::new())],
+    },
+    FileTampering {
         name: "a store of noise",
-        make: |world| vec![(world.path("state/portero.db"), "noise".repeat(9_999))],
+        edits: |world| vec![(world.path("state/portero.db"), "noise".repeat(9_999))],
     },
 ];
 
-fn config(world: &World, name: &str, value: &Value) -> (PathBuf, String) {
+fn config_edit(world: &TestHome, name: &str, value: &Value) -> (PathBuf, String) {
     (world.path("config").join(name), value.to_string())
 }
 
-fn apply(siege: &Siege, edit: &Edit) -> Vec<(PathBuf, Option<Vec<u8>>)> {
-    (edit.make)(&siege.world)
+fn apply_tampering(siege: &AttackFixture, edit: &FileTampering) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    (edit.edits)(&siege.home)
         .into_iter()
         .map(|(path, text)| {
             let former = fs::read(&path).ok();
@@ -116,7 +119,7 @@ fn apply(siege: &Siege, edit: &Edit) -> Vec<(PathBuf, Option<Vec<u8>>)> {
         .collect()
 }
 
-fn undo(former: Vec<(PathBuf, Option<Vec<u8>>)>) {
+fn undo_tampering(former: Vec<(PathBuf, Option<Vec<u8>>)>) {
     for (path, bytes) in former {
         match bytes {
             Some(bytes) => fs::write(path, bytes).unwrap(),
@@ -127,52 +130,52 @@ fn undo(former: Vec<(PathBuf, Option<Vec<u8>>)>) {
 
 #[test]
 fn no_edit_of_the_configuration_gets_a_call_through() {
-    let mut siege = Siege::begin();
-    for edit in &CONFIGURATION {
-        let former = apply(&siege, edit);
+    let mut siege = AttackFixture::new();
+    for edit in &CONFIG_TAMPERINGS {
+        let former = apply_tampering(&siege, edit);
         // Told or not yet told of the change, the daemon and every session go by what was confirmed.
-        siege.storm(edit.name);
+        siege.attack_and_assert_held(edit.name);
         // Without the daemon: what asks is refused.
-        assert_eq!(siege.world.run(&["daemon", "stop"]).code, 0);
-        try_prizes(&mut Agent::connect(&siege.world, &["--no-start"]));
-        siege.none_received(edit.name);
+        assert_eq!(siege.home.run(&["daemon", "stop"]).code, 0);
+        call_forbidden_tools(&mut Agent::connect(&siege.home, &["--no-start"]));
+        siege.assert_none_received(edit.name);
         // A new daemon reads the files anew.
-        let started = siege.world.run(&["daemon", "start"]);
+        let started = siege.home.run(&["daemon", "start"]);
         if started.code == 0 {
-            siege.storm(edit.name);
+            siege.attack_and_assert_held(edit.name);
         } else {
-            siege.none_received(edit.name);
+            siege.assert_none_received(edit.name);
         }
-        undo(former);
-        siege.world.run(&["daemon", "start"]);
-        siege.held(edit.name);
+        undo_tampering(former);
+        siege.home.run(&["daemon", "start"]);
+        siege.assert_held(edit.name);
     }
-    still_reads(&mut Agent::connect(&siege.world, &[]));
+    assert_still_reads(&mut Agent::connect(&siege.home, &[]));
 }
 
 #[test]
 fn no_edit_of_the_state_gets_a_call_through() {
-    for edit in &STATE {
-        let siege = Siege::begin();
-        assert_eq!(siege.world.run(&["daemon", "stop"]).code, 0);
-        apply(&siege, edit);
-        try_prizes(&mut Agent::connect(&siege.world, &["--no-start"]));
-        siege.none_received(edit.name);
-        if siege.world.run(&["daemon", "start"]).code == 0 {
-            try_prizes(&mut Agent::connect(&siege.world, &[]));
-            siege.held(edit.name);
+    for edit in &STATE_TAMPERINGS {
+        let siege = AttackFixture::new();
+        assert_eq!(siege.home.run(&["daemon", "stop"]).code, 0);
+        apply_tampering(&siege, edit);
+        call_forbidden_tools(&mut Agent::connect(&siege.home, &["--no-start"]));
+        siege.assert_none_received(edit.name);
+        if siege.home.run(&["daemon", "start"]).code == 0 {
+            call_forbidden_tools(&mut Agent::connect(&siege.home, &[]));
+            siege.assert_held(edit.name);
         }
-        siege.none_received(edit.name);
+        siege.assert_none_received(edit.name);
     }
 }
 
 /// Each file of the state directory, removed alone, and all of them together.
 #[test]
 fn no_removal_from_the_state_gets_a_call_through() {
-    let siege = Siege::begin();
-    assert_eq!(siege.world.run(&["daemon", "stop"]).code, 0);
-    let whole = siege.world.path("state");
-    let kept = siege.world.path("kept");
+    let siege = AttackFixture::new();
+    assert_eq!(siege.home.run(&["daemon", "stop"]).code, 0);
+    let whole = siege.home.path("state");
+    let kept = siege.home.path("kept");
     fs::rename(&whole, &kept).unwrap();
     let mut names: Vec<_> = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -186,18 +189,18 @@ fn no_removal_from_the_state_gets_a_call_through() {
         }
         let attempt = format!("without {gone:?}");
         // It may be refused altogether; what counts is what reaches the server.
-        let mut agent = Agent::start(&siege.world, &[]);
-        agent.ask("initialize", &hello());
-        try_prizes(&mut agent);
-        siege.none_received(&attempt);
+        let mut agent = Agent::start(&siege.home, &[]);
+        agent.request("initialize", &initialize_params());
+        call_forbidden_tools(&mut agent);
+        siege.assert_none_received(&attempt);
         drop(agent);
         // Nor can a passphrase of its own be set, and the call then be approved.
-        let status = siege.world.run(&["status", "--json"]);
+        let status = siege.home.run(&["status", "--json"]);
         if status.code == 0 {
-            let status: Value = serde_json::from_str(&status.out).unwrap();
+            let status: Value = serde_json::from_str(&status.stdout).unwrap();
             assert!(!status["passphrase"].is_null(), "{attempt}: the passphrase is forgotten");
         }
-        siege.world.run(&["daemon", "stop"]);
+        siege.home.run(&["daemon", "stop"]);
         let _ = fs::remove_dir_all(&whole);
     }
     fs::rename(&kept, &whole).unwrap();

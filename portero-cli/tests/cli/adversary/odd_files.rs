@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::agent::Agent;
 use crate::terminal::set_passphrase;
-use crate::world::{PATIENCE, Said, World, eventually};
+use crate::test_support::{CommandOutput, TEST_TIMEOUT, TestHome, eventually};
 
 /// What stands in a file's place.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +45,14 @@ fn remove(place: &Path) {
 }
 
 /// Runs it to its end, which comes soon, whatever it says.
-fn soon(world: &World, words: &[&str]) -> Said {
+fn soon(world: &TestHome, words: &[&str]) -> CommandOutput {
     let mut command = world.command(words);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = Pid::from_child(&child);
     let (done, ended) = channel();
     std::thread::spawn(move || done.send(child.wait_with_output()));
-    match ended.recv_timeout(PATIENCE) {
-        Ok(output) => Said::of(output.unwrap()),
+    match ended.recv_timeout(TEST_TIMEOUT) {
+        Ok(output) => CommandOutput::from_output(output.unwrap()),
         Err(_) => {
             let _ = kill_process(pid, Signal::KILL);
             panic!("{words:?} does not end");
@@ -61,14 +61,15 @@ fn soon(world: &World, words: &[&str]) -> Said {
 }
 
 /// A world in which everything that the programs keep is there: a passphrase, a task, a session's segment.
-fn lived_in() -> (World, Agent, String) {
-    let world = World::with_office();
+fn lived_in() -> (TestHome, Agent, String) {
+    let world = TestHome::with_office();
     fs::write(world.path("config/portero.json"), "{}").unwrap();
     fs::write(world.path("config/.env"), "A=1\n").unwrap();
     set_passphrase(&world);
     world.json(&["deny", "office/search_mail"]);
     let mut agent = Agent::connect(&world, &[]);
-    let pending = agent.call("office__send_mail", &json!({"to": "a@b.test", "subject": "x", "body": "y"}));
+    let pending =
+        agent.call_tool("office__send_mail", &json!({"to": "a@b.test", "subject": "x", "body": "y"}));
     let task = pending["result"]["structuredContent"]["taskId"].as_str().unwrap().to_owned();
     eventually("the copy of what was confirmed is there", || {
         world.path("state/confirmed.json").exists().then_some(())
@@ -97,7 +98,7 @@ fn is_of_the_store(path: &Path) -> bool {
 }
 
 /// Puts it in the place of all files but the store's and these.
-fn put_all_but(world: &World, odd: Odd, spared: &[&str]) {
+fn put_all_but(world: &TestHome, odd: Odd, spared: &[&str]) {
     let places = [files(&world.path("config")), files(&world.path("state"))].concat();
     assert!(places.len() >= 10, "{places:?}");
     let is_spared = |place: &Path| spared.iter().any(|name| place.ends_with(name));
@@ -107,19 +108,24 @@ fn put_all_but(world: &World, odd: Odd, spared: &[&str]) {
 }
 
 /// Everything that a person must be able to do.
-fn narrows(world: &World, odd: Odd, agent: &mut Agent, task: &str) {
+fn narrows(world: &TestHome, odd: Odd, agent: &mut Agent, task: &str) {
     for words in [&["deny", "office/read_mail"][..], &["pause"], &["reject", task]] {
         let said = soon(world, words);
-        assert!(said.code == 0 || said.err.contains("in force"), "{odd:?}: {words:?}: {}", said.err);
+        assert!(said.code == 0 || said.stderr.contains("in force"), "{odd:?}: {words:?}: {}", said.stderr);
     }
     let status = soon(world, &["status"]);
-    assert!(status.code == 0 && status.out.contains("PAUSED"), "{odd:?}: {}{}", status.out, status.err);
+    assert!(
+        status.code == 0 && status.stdout.contains("PAUSED"),
+        "{odd:?}: {}{}",
+        status.stdout,
+        status.stderr
+    );
     // It reads the files anew within a moment.
-    eventually("it is told", || world.run(&["status"]).out.contains("NOT VALID").then_some(()));
+    eventually("it is told", || world.run(&["status"]).stdout.contains("NOT VALID").then_some(()));
     // A session that was there answers, and nothing that is denied runs.
-    let before = world.received().len();
-    agent.call("office__read_mail", &json!({"id": 1}));
-    assert_eq!(world.received().len(), before, "{odd:?}");
+    let before = world.received_calls().len();
+    agent.call_tool("office__read_mail", &json!({"id": 1}));
+    assert_eq!(world.received_calls().len(), before, "{odd:?}");
 }
 
 #[test]
@@ -145,8 +151,8 @@ fn whatever_stands_in_the_place_of_the_seal_the_daemon_is_known_by_the_copy() {
         narrows(&world, odd, &mut agent, &task);
         odd.put(&world.path("state/confirmed.json"));
         let said = soon(&world, &["deny", "office/read_mail"]);
-        assert_eq!(said.code, 3, "{odd:?}: {}", said.out);
-        assert!(said.err.contains("in the place of `portero.seal`"), "{odd:?}: {}", said.err);
+        assert_eq!(said.code, 3, "{odd:?}: {}", said.stdout);
+        assert!(said.stderr.contains("in the place of `portero.seal`"), "{odd:?}: {}", said.stderr);
         for name in ["config/portero.seal", "state/confirmed.json"] {
             remove(&world.path(name));
         }
@@ -166,10 +172,10 @@ fn a_session_begins_and_answers_whatever_stands_in_the_place_of_any_one_file() {
             odd.put(&place);
             let mut agent = Agent::connect(&world, &["--no-start"]);
             // What the confirmed policy denies is denied, whatever can be read.
-            let before = world.received().len();
-            agent.call("office__delete_mail", &json!({"id": 1}));
-            assert_eq!(world.received().len(), before, "{odd:?} at {}", place.display());
-            agent.leave();
+            let before = world.received_calls().len();
+            agent.call_tool("office__delete_mail", &json!({"id": 1}));
+            assert_eq!(world.received_calls().len(), before, "{odd:?} at {}", place.display());
+            agent.close();
         }
         remove(&place);
         fs::write(&place, kept).unwrap();
@@ -192,11 +198,11 @@ fn a_daemon_starts_or_says_why_not_whatever_stands_in_the_place_of_any_one_file(
             odd.put(&place);
             let said = soon(&world, &["daemon", "start"]);
             assert!(
-                said.code == 0 || !said.err.is_empty(),
+                said.code == 0 || !said.stderr.is_empty(),
                 "{odd:?} at {}: {}{}",
                 place.display(),
-                said.out,
-                said.err
+                said.stdout,
+                said.stderr
             );
             soon(&world, &["daemon", "stop"]);
         }
@@ -206,7 +212,7 @@ fn a_daemon_starts_or_says_why_not_whatever_stands_in_the_place_of_any_one_file(
         }
         // None that hangs is left behind.
         let said = soon(&world, &["daemon", "start"]);
-        assert_eq!(said.code, 0, "after {}: {}", place.display(), said.err);
+        assert_eq!(said.code, 0, "after {}: {}", place.display(), said.stderr);
         assert_eq!(soon(&world, &["daemon", "stop"]).code, 0);
     }
 }

@@ -5,10 +5,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
-use super::in_place::Impostor;
+use super::forking_impostor::ForkingImpostor;
 use crate::agent::Agent;
 use crate::terminal::set_passphrase;
-use crate::world::World;
+use crate::test_support::TestHome;
 
 const NOBODY: u32 = 65_534;
 
@@ -40,7 +40,7 @@ fn as_nobody(program: &str) -> Command {
 }
 
 /// Lets everyone come to the world's directories, which only Portero's own permissions protect then.
-fn open_up(world: &World) {
+fn open_up(world: &TestHome) {
     for path in [world.path(""), world.path("config")] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -52,7 +52,7 @@ fn open_up(world: &World) {
 
 #[test]
 fn another_user_connects_to_nothing_reads_nothing_and_makes_nothing() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     open_up(&world);
     set_passphrase(&world);
     world.json(&["deny", "office/search_mail"]);
@@ -77,7 +77,7 @@ fn a_listener_of_another_user_in_a_directory_of_its_own_is_not_believed() {
         // A directory of another user's cannot be made; that of the same user is tried in `in_place`.
         return;
     }
-    let mut world = World::with_office();
+    let mut world = TestHome::with_office();
     set_passphrase(&world);
     assert_eq!(world.run(&["daemon", "stop"]).code, 0);
     open_up(&world);
@@ -93,9 +93,9 @@ fn a_listener_of_another_user_in_a_directory_of_its_own_is_not_believed() {
     world.variables.push(("PORTERO_RUNTIME_DIR", run));
     let command =
         as_nobody(if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" });
-    let impostor = Impostor::begin_as(&world, command, &foreign, &porterod, None);
+    let impostor = ForkingImpostor::begin_as(&world, command, &foreign, &porterod, None);
     let said = world.run(&["status"]);
-    assert_ne!(said.code, 0, "{}", said.out);
-    assert!(said.err.contains("belongs to another user; nothing was sent"), "{}", said.err);
-    super::in_place::is_not_believed(&world, &impostor);
+    assert_ne!(said.code, 0, "{}", said.stdout);
+    assert!(said.stderr.contains("belongs to another user; nothing was sent"), "{}", said.stderr);
+    super::forking_impostor::assert_session_disbelieves(&world, &impostor);
 }

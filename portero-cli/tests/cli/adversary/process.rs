@@ -7,8 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::json;
 
-use crate::agent::{Agent, text};
-use crate::world::World;
+use crate::agent::{Agent, result_text};
+use crate::test_support::TestHome;
 
 /// Writes the process into which the loader brings it into a file.
 const LIBRARY: &str = r#"
@@ -33,7 +33,7 @@ struct Preloaded {
 }
 
 impl Preloaded {
-    fn build(world: &World) -> Self {
+    fn build(world: &TestHome) -> Self {
         let (source, library, record) =
             (world.path("loaded.c"), world.path("loaded.so"), world.path("loaded"));
         fs::write(&source, LIBRARY).unwrap();
@@ -81,13 +81,13 @@ impl Drop for Daemon {
 
 #[test]
 fn a_preloaded_library_is_gone_from_a_session_before_it_does_anything_and_never_in_its_servers() {
-    let mut world = World::with_office();
+    let mut world = TestHome::with_office();
     let preloaded = Preloaded::build(&world);
     let library: &'static str = Box::leak(preloaded.library.display().to_string().into_boxed_str());
     world.variables =
         vec![("LD_PRELOAD", library), ("LD_LIBRARY_PATH", "/nowhere"), ("GCONV_PATH", "/nowhere")];
     let mut agent = Agent::connect(&world, &["--no-start"]);
-    text(&agent.call("office__read_mail", &json!({"id": 1})));
+    result_text(&agent.call_tool("office__read_mail", &json!({"id": 1})));
     preloaded.is_gone_from(agent.child.id());
     let loaded = fs::read_to_string(&preloaded.record).unwrap();
     assert_eq!(loaded.lines().count(), 1, "neither its guard nor its server had it: {loaded}");
@@ -95,10 +95,10 @@ fn a_preloaded_library_is_gone_from_a_session_before_it_does_anything_and_never_
 
 #[test]
 fn a_preloaded_library_is_gone_from_the_daemon_too() {
-    let world = World::with_office();
+    let world = TestHome::with_office();
     let preloaded = Preloaded::build(&world);
     let plain = world.command(&[]);
-    let mut command = world.as_its_user(&world.porterod());
+    let mut command = world.command_as_user(&world.porterod());
     command.env_clear();
     for (name, value) in plain.get_envs() {
         command.env(name, value.unwrap_or_default());
@@ -113,16 +113,16 @@ fn a_preloaded_library_is_gone_from_the_daemon_too() {
 }
 
 /// Reads a file of another process, as a process of the user of this world.
-fn read_as_its_user(world: &World, pid: u64, name: &str) -> Output {
-    let mut command = world.as_its_user(Path::new("/bin/cat"));
+fn read_as_its_user(world: &TestHome, pid: u64, name: &str) -> Output {
+    let mut command = world.command_as_user(Path::new("/bin/cat"));
     command.arg(format!("/proc/{pid}/{name}")).env_clear().output().unwrap()
 }
 
 #[test]
 fn no_process_of_the_same_user_looks_into_a_session() {
-    let world = World::with_office_of_another_user();
+    let world = TestHome::with_office_of_another_user();
     let mut agent = Agent::connect(&world, &[]);
-    agent.call("portero__list_tasks", &json!({}));
+    agent.call_tool("portero__list_tasks", &json!({}));
     let session = u64::from(agent.child.id());
     for name in ["environ", "mem", "maps", "auxv"] {
         let looked = read_as_its_user(&world, session, name);

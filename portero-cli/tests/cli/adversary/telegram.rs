@@ -3,14 +3,14 @@
 use expectrl::{Eof, Expect as _};
 use serde_json::{Value, json};
 
-use super::socket::{Socket, assert_known, request};
-use super::{PRIZES, Siege};
-use crate::phone::{Phone, number};
-use crate::terminal::{on_terminal, without_terminal};
-use crate::world::World;
+use super::raw_socket::{RawSocket, assert_known, request};
+use super::{AttackFixture, FORBIDDEN_TOOLS};
+use crate::telegram_confirmation::{FakePhone, read_number};
+use crate::terminal::{run_without_terminal, spawn_on_terminal};
+use crate::test_support::TestHome;
 
 /// Everything that widens, confirmed on Telegram in the words of the socket, also with what is not so.
-fn widening(task: &str) -> Vec<Value> {
+fn elevating_requests(task: &str) -> Vec<Value> {
     let challenges = [
         json!({"telegram": true}),
         json!({"telegram": true, "passphrase": "password", "code": "000000"}),
@@ -52,70 +52,70 @@ fn widening(task: &str) -> Vec<Value> {
 }
 
 /// A siege whose owner decides on Telegram too.
-fn with_phone() -> (Siege, Phone) {
-    let world = World::with_office();
-    let phone = Phone::of(&world);
-    let siege = Siege::of(world);
-    phone.is_ready(&siege.world);
+fn attack_with_phone() -> (AttackFixture, FakePhone) {
+    let world = TestHome::with_office();
+    let phone = FakePhone::pair_with(&world);
+    let siege = AttackFixture::in_home(world);
+    phone.wait_until_ready(&siege.home);
     (siege, phone)
 }
 
 #[test]
 fn an_agent_that_asks_on_telegram_gets_nothing_without_a_tap() {
-    let (mut siege, phone) = with_phone();
+    let (mut siege, phone) = attack_with_phone();
     for words in [
         &["grant", "office/send_mail", "1h", "--telegram"][..],
         &["allow", "office/*", "--telegram"],
         &["approve", &siege.task, "--telegram"],
     ] {
-        let said = without_terminal(&siege.world, words, "\n\n47\n");
-        assert!(said.code == 1 && said.err.contains("no terminal here"), "{}{}", said.out, said.err);
+        let said = run_without_terminal(&siege.home, words, "\n\n47\n");
+        assert!(said.code == 1 && said.stderr.contains("no terminal here"), "{}{}", said.stdout, said.stderr);
     }
-    assert!(phone.asked().is_empty(), "nobody was asked");
+    assert!(phone.questions().is_empty(), "nobody was asked");
 
     // A terminal of its own shows it the number, and it types whatever it likes.
-    let mut terminal = on_terminal(&siege.world, &["grant", "office/send_mail", "1h", "--telegram"]);
-    let number = number(&mut terminal);
+    let mut terminal = spawn_on_terminal(&siege.home, &["grant", "office/send_mail", "1h", "--telegram"]);
+    let number = read_number(&mut terminal);
     terminal.send_line(&number).unwrap();
     terminal.send_line("yes").unwrap();
-    let card = phone.card();
+    let card = phone.wait_for_question();
     assert!(card.text.contains("no terminal in front of you shows a number: Refuse."), "{}", card.text);
-    siege.held("a question of its own");
-    phone.tap("❌ Refuse");
+    siege.assert_held("a question of its own");
+    phone.tap_button("❌ Refuse");
     terminal.expect("it was refused on Telegram").unwrap();
     terminal.expect(Eof).unwrap();
-    siege.held("a question that is refused");
+    siege.assert_held("a question that is refused");
 
-    for ask in widening(&siege.task) {
-        let reply = Socket::as_terminal(&siege.world).request(&ask).expect("an answer");
+    for ask in elevating_requests(&siege.task) {
+        let reply = RawSocket::as_terminal(&siege.home).request(&ask).expect("an answer");
         assert!(reply.get("Ok").is_none(), "{ask} was answered with {reply}");
         assert_known(&ask, &reply);
     }
-    assert_eq!(phone.asked().len(), 1, "after the refusal nobody was asked again");
-    siege.storm("after every message");
+    assert_eq!(phone.questions().len(), 1, "after the refusal nobody was asked again");
+    siege.attack_and_assert_held("after every message");
 }
 
 #[test]
 fn an_agent_cannot_wear_a_person_out_with_questions() {
-    let (mut siege, phone) = with_phone();
+    let (mut siege, phone) = attack_with_phone();
     for time in 0..20 {
-        let mut socket = Socket::as_terminal(&siege.world);
+        let mut socket = RawSocket::as_terminal(&siege.home);
         let ask = request(
             "grants/create",
             json!({
-                "pattern": format!("office/{}", PRIZES[time % 2]), "millis": 60_000, "challenge": {"telegram": true},
+                "pattern": format!("office/{}", FORBIDDEN_TOOLS[time % 2]), "millis": 60_000, "challenge": {"telegram": true},
             }),
         );
         // It is told a number or refused, and hangs up.
         let heard = socket.request_and_hear(&ask);
         assert!(heard["response"]["result"].get("Ok").is_none(), "{heard}");
     }
-    assert!(phone.asked().len() <= 3, "{:?}", phone.asked());
-    siege.storm("a flood of questions on Telegram");
+    assert!(phone.questions().len() <= 3, "{:?}", phone.questions());
+    siege.attack_and_assert_held("a flood of questions on Telegram");
     // The daemon that is killed and started again forgets none of them.
-    siege.world.run(&["daemon", "stop"]);
-    phone.is_held(&siege.world);
-    let reply = Socket::as_terminal(&siege.world)
+    siege.home.run(&["daemon", "stop"]);
+    phone.wait_until_held(&siege.home);
+    let reply = RawSocket::as_terminal(&siege.home)
         .request(&request("resume", json!({"challenge": {"telegram": true}})))
         .expect("an answer");
     assert!(reply["Err"]["message"].as_str().unwrap().contains("had no answer"), "{reply}");

@@ -8,9 +8,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use portero::{encrypted, files};
+use portero::{encrypted_file, files};
 
-use super::bot::{Incoming, UpdateId};
+use super::client::{UpdateId, UpdateKind};
 use crate::reserved::Reserved;
 
 /// How many bytes of updates are kept: some hundred long messages.
@@ -32,14 +32,14 @@ impl Aside {
     ///
     /// # Errors
     /// When it cannot be read or made.
-    pub(super) async fn read(&self) -> io::Result<Vec<(UpdateId, Incoming)>> {
+    pub(super) async fn read(&self) -> io::Result<Vec<(UpdateId, UpdateKind)>> {
         let reserved = Arc::clone(&self.0);
-        let read = files::off_thread(self.0.path(), files::READ_TIMEOUT, move || {
+        let read = files::read_off_thread(self.0.path(), files::READ_TIMEOUT, move || {
             let Some(text) = reserved.read()? else {
                 // The key is made now as well, since later there may be no space for one.
-                return encrypted::encrypt(reserved.path(), PURPOSE, b"").map(|_| Vec::new());
+                return encrypted_file::encrypt(reserved.path(), PURPOSE, b"").map(|_| Vec::new());
             };
-            let text = encrypted::decrypt(reserved.path(), PURPOSE, &text)?;
+            let text = encrypted_file::decrypt(reserved.path(), PURPOSE, &text)?;
             Ok(serde_json::from_slice(&text)?)
         });
         read.await?
@@ -49,10 +49,10 @@ impl Aside {
     ///
     /// # Errors
     /// When they are not.
-    pub(super) async fn write(&self, updates: &[(UpdateId, Incoming)]) -> io::Result<()> {
+    pub(super) async fn write(&self, updates: &[(UpdateId, UpdateKind)]) -> io::Result<()> {
         let (reserved, text) = (Arc::clone(&self.0), serde_json::to_vec(updates)?);
-        let written = files::off_thread(self.0.path(), files::READ_TIMEOUT, move || {
-            reserved.write(&encrypted::encrypt(reserved.path(), PURPOSE, &text)?)
+        let written = files::read_off_thread(self.0.path(), files::READ_TIMEOUT, move || {
+            reserved.write(&encrypted_file::encrypt(reserved.path(), PURPOSE, &text)?)
         });
         written.await?
     }
@@ -60,7 +60,7 @@ impl Aside {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bot::{ChatId, Message, MessageId, UserId};
+    use super::super::client::{ChatId, MessageId, ReceivedMessage, UserId};
     use super::*;
 
     #[tokio::test]
@@ -69,18 +69,18 @@ mod tests {
         let path = directory.path().join("updates");
         let aside = Aside::new(path.clone());
         assert_eq!(aside.read().await.unwrap(), []);
-        let message = Incoming::Message(Message {
+        let message = UpdateKind::Message(ReceivedMessage {
             id: MessageId(1),
             chat: ChatId(5),
-            private: true,
-            forum: false,
+            is_private: true,
+            is_forum: false,
             topic: None,
             from: Some(UserId(5)),
-            own: true,
-            answers: None,
+            is_own_words: true,
+            reply_to: None,
             text: Some("hunter2".to_owned()),
         });
-        let updates = vec![(UpdateId(7), message), (UpdateId(9), Incoming::Other)];
+        let updates = vec![(UpdateId(7), message), (UpdateId(9), UpdateKind::Other)];
         aside.write(&updates).await.unwrap();
         assert_eq!(Aside::new(path.clone()).read().await.unwrap(), updates);
         assert!(!std::fs::read(&path).unwrap().windows(7).any(|bytes| bytes == b"hunter2"));

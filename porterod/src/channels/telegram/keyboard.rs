@@ -5,15 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::text::Shown;
+use super::text::EscapedText;
 
 /// How long the grants last that a card offers, in minutes.
-const GRANTS: [u32; 2] = [10, 60];
+const GRANT_MINUTES: [u32; 2] = [10, 60];
 
 /// What a button does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Choice {
+pub enum CardAction {
     /// Yes, run it.
     Approve,
     /// Get the document; the yes comes after.
@@ -49,60 +49,60 @@ pub enum Choice {
 /// What a button carries: `callback_data`, 1 to 64 bytes (Bot API, "`InlineKeyboardButton`").
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Token(String);
+pub struct CallbackData(String);
 
 /// A text is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a button carries 1 to 64 bytes")]
-pub struct NoToken;
+pub struct InvalidCallbackData;
 
-impl TryFrom<String> for Token {
-    type Error = NoToken;
+impl TryFrom<String> for CallbackData {
+    type Error = InvalidCallbackData;
 
-    fn try_from(text: String) -> Result<Self, NoToken> {
-        if (1..=64).contains(&text.len()) { Ok(Self(text)) } else { Err(NoToken) }
+    fn try_from(text: String) -> Result<Self, InvalidCallbackData> {
+        if (1..=64).contains(&text.len()) { Ok(Self(text)) } else { Err(InvalidCallbackData) }
     }
 }
 
-impl From<Token> for String {
-    fn from(token: Token) -> Self {
+impl From<CallbackData> for String {
+    fn from(token: CallbackData) -> Self {
         token.0
     }
 }
 
 /// A button.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Key {
+pub struct ButtonSpec {
     /// What stands on it, in Portero's words.
     pub label: String,
     /// What it carries.
-    pub token: Token,
+    pub token: CallbackData,
 }
 
 /// Rows of buttons.
-pub type Keyboard = Vec<Vec<Key>>;
+pub type KeyboardRows = Vec<Vec<ButtonSpec>>;
 
 /// How a card stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct CardState {
     /// Which page is shown, counted from zero.
     pub page: usize,
     /// How many there are.
     pub pages: usize,
     /// Whether the yes waits until the person says that they read the document.
-    pub unread: bool,
+    pub must_read: bool,
     /// Whether a grant or rule of the person could permit this tool; not where it is locked.
-    pub loosens: bool,
+    pub can_permit: bool,
     /// The longest that a grant may last, in minutes.
-    pub grant_most: u32,
+    pub max_grant_minutes: u32,
     /// Which view is open.
-    pub view: View,
+    pub mode: CardMode,
 }
 
 /// Which view of a card is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum View {
+pub enum CardMode {
     /// The card with its first buttons.
     Card,
     /// The card with all its buttons.
@@ -114,12 +114,12 @@ pub enum View {
 }
 
 /// The buttons of a card; `token` makes what each carries.
-pub fn of_card(standing: &Standing, mut token: impl FnMut(Choice) -> Token) -> Keyboard {
-    choices(standing)
+pub fn card_buttons(standing: &CardState, mut token: impl FnMut(CardAction) -> CallbackData) -> KeyboardRows {
+    card_actions(standing)
         .into_iter()
         .map(|row| {
             row.into_iter()
-                .map(|choice| Key { label: label(choice, standing.page), token: token(choice) })
+                .map(|choice| ButtonSpec { label: button_label(choice, standing.page), token: token(choice) })
                 .collect()
         })
         .collect()
@@ -127,96 +127,106 @@ pub fn of_card(standing: &Standing, mut token: impl FnMut(Choice) -> Token) -> K
 
 /// The buttons of a list: one for each task in it, by the end of its id, and one against all; `token` makes what
 /// each carries, from the task's place in the list. There is none that approves several.
-pub fn of_list(tasks: &[Shown], mut token: impl FnMut(Choice, Option<usize>) -> Token) -> Keyboard {
-    let single = |(place, id): (usize, &Shown)| Key {
+pub fn list_buttons(
+    tasks: &[EscapedText],
+    mut token: impl FnMut(CardAction, Option<usize>) -> CallbackData,
+) -> KeyboardRows {
+    let single = |(place, id): (usize, &EscapedText)| ButtonSpec {
         label: format!("Show {}", id.as_str()),
-        token: token(Choice::Single, Some(place)),
+        token: token(CardAction::Single, Some(place)),
     };
-    let singles: Vec<Key> = tasks.iter().enumerate().map(single).collect();
-    let mut rows: Keyboard = singles.chunks(2).map(<[Key]>::to_vec).collect();
+    let singles: Vec<ButtonSpec> = tasks.iter().enumerate().map(single).collect();
+    let mut rows: KeyboardRows = singles.chunks(2).map(<[ButtonSpec]>::to_vec).collect();
     if !tasks.is_empty() {
-        let all = Key { label: label(Choice::DenyAll, 0), token: token(Choice::DenyAll, None) };
+        let all = ButtonSpec {
+            label: button_label(CardAction::DenyAll, 0),
+            token: token(CardAction::DenyAll, None),
+        };
         rows.push(vec![all]);
     }
     rows
 }
 
 /// The buttons for turning the pages of anything else; none where there is one page.
-pub fn of_pages(page: usize, pages: usize, mut token: impl FnMut(Choice) -> Token) -> Keyboard {
-    let row = turning(page, pages);
-    let key = |choice| Key { label: label(choice, page), token: token(choice) };
+pub fn page_buttons(
+    page: usize,
+    pages: usize,
+    mut token: impl FnMut(CardAction) -> CallbackData,
+) -> KeyboardRows {
+    let row = page_actions(page, pages);
+    let key = |choice| ButtonSpec { label: button_label(choice, page), token: token(choice) };
     if row.is_empty() { Vec::new() } else { vec![row.into_iter().map(key).collect()] }
 }
 
-/// As [`of_pages`], with the page to which each button turns.
+/// As [`page_buttons`], with the page to which each button turns.
 #[must_use]
-pub fn turns(page: usize, pages: usize) -> Vec<(String, usize)> {
+pub fn page_turns(page: usize, pages: usize) -> Vec<(String, usize)> {
     let back = page.checked_sub(1).filter(|_| page < pages);
     let on = Some(page + 1).filter(|next| *next < pages);
-    back.into_iter().chain(on).map(|to| (label(Choice::Page(to), page), to)).collect()
+    back.into_iter().chain(on).map(|to| (button_label(CardAction::Page(to), page), to)).collect()
 }
 
-fn choices(standing: &Standing) -> Vec<Vec<Choice>> {
-    if standing.view == View::Sure && standing.loosens && !standing.unread {
-        return vec![vec![Choice::AllowForGood], vec![Choice::AsCard]];
+fn card_actions(standing: &CardState) -> Vec<Vec<CardAction>> {
+    if standing.mode == CardMode::Sure && standing.can_permit && !standing.must_read {
+        return vec![vec![CardAction::AllowForGood], vec![CardAction::AsCard]];
     }
-    let first = if standing.unread { Choice::Read } else { Choice::Approve };
-    let mut rows = vec![vec![first, Choice::Deny]];
-    if standing.loosens && !standing.unread {
+    let first = if standing.must_read { CardAction::Read } else { CardAction::Approve };
+    let mut rows = vec![vec![first, CardAction::Deny]];
+    if standing.can_permit && !standing.must_read {
         rows.push(
-            GRANTS
+            GRANT_MINUTES
                 .into_iter()
-                .filter(|minutes| *minutes <= standing.grant_most)
-                .map(Choice::ApproveFor)
+                .filter(|minutes| *minutes <= standing.max_grant_minutes)
+                .map(CardAction::ApproveFor)
                 .collect(),
         );
     }
-    rows.push(turning(standing.page, standing.pages));
-    match standing.view {
-        View::Card | View::Sure => rows.push(vec![Choice::More]),
-        View::Json => rows.push(vec![Choice::AsCard]),
-        View::More => {
-            if standing.loosens && !standing.unread {
-                rows.push(vec![Choice::AlwaysAllow, Choice::AlwaysDeny]);
+    rows.push(page_actions(standing.page, standing.pages));
+    match standing.mode {
+        CardMode::Card | CardMode::Sure => rows.push(vec![CardAction::More]),
+        CardMode::Json => rows.push(vec![CardAction::AsCard]),
+        CardMode::More => {
+            if standing.can_permit && !standing.must_read {
+                rows.push(vec![CardAction::AlwaysAllow, CardAction::AlwaysDeny]);
             } else {
-                rows.push(vec![Choice::AlwaysDeny]);
+                rows.push(vec![CardAction::AlwaysDeny]);
             }
-            rows.push(vec![Choice::DenyWithReason, Choice::AsJson]);
-            rows.push(vec![Choice::Less]);
+            rows.push(vec![CardAction::DenyWithReason, CardAction::AsJson]);
+            rows.push(vec![CardAction::Less]);
         }
     }
     rows.retain(|row| !row.is_empty());
     rows
 }
 
-fn turning(page: usize, pages: usize) -> Vec<Choice> {
-    let back = page.checked_sub(1).filter(|_| page < pages).map(Choice::Page);
-    let on = Some(page + 1).filter(|next| *next < pages).map(Choice::Page);
+fn page_actions(page: usize, pages: usize) -> Vec<CardAction> {
+    let back = page.checked_sub(1).filter(|_| page < pages).map(CardAction::Page);
+    let on = Some(page + 1).filter(|next| *next < pages).map(CardAction::Page);
     back.into_iter().chain(on).collect()
 }
 
 /// What stands on a button, while this page is shown.
-fn label(choice: Choice, shown: usize) -> String {
+fn button_label(choice: CardAction, shown: usize) -> String {
     let words = match choice {
-        Choice::Approve => "✅ Approve",
-        Choice::Read => "📄 I have read the document",
-        Choice::Deny => "❌ Deny",
-        Choice::ApproveFor(minutes) if minutes % 60 == 0 => {
+        CardAction::Approve => "✅ Approve",
+        CardAction::Read => "📄 I have read the document",
+        CardAction::Deny => "❌ Deny",
+        CardAction::ApproveFor(minutes) if minutes % 60 == 0 => {
             return format!("✅ Approve + {} h", minutes / 60);
         }
-        Choice::ApproveFor(minutes) => return format!("✅ Approve + {minutes} min"),
-        Choice::More => "More…",
-        Choice::Less => "Less",
-        Choice::AlwaysAllow => "Always allow this tool",
-        Choice::AllowForGood => "✅ Yes, approve and always allow",
-        Choice::AlwaysDeny => "Always deny this tool",
-        Choice::DenyWithReason => "Deny with a reason",
-        Choice::AsJson => "Show as JSON",
-        Choice::AsCard => "Back to the card",
-        Choice::Single => "Show",
-        Choice::DenyAll => "❌ Deny all of these",
-        Choice::Page(page) if page < shown => return format!("‹ Page {}", page + 1),
-        Choice::Page(page) => return format!("Page {} ›", page + 1),
+        CardAction::ApproveFor(minutes) => return format!("✅ Approve + {minutes} min"),
+        CardAction::More => "More…",
+        CardAction::Less => "Less",
+        CardAction::AlwaysAllow => "Always allow this tool",
+        CardAction::AllowForGood => "✅ Yes, approve and always allow",
+        CardAction::AlwaysDeny => "Always deny this tool",
+        CardAction::DenyWithReason => "Deny with a reason",
+        CardAction::AsJson => "Show as JSON",
+        CardAction::AsCard => "Back to the card",
+        CardAction::Single => "Show",
+        CardAction::DenyAll => "❌ Deny all of these",
+        CardAction::Page(page) if page < shown => return format!("‹ Page {}", page + 1),
+        CardAction::Page(page) => return format!("Page {} ›", page + 1),
     };
     words.to_owned()
 }

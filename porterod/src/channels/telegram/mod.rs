@@ -2,7 +2,7 @@
 //!
 //! [`bot`] is the wire and the only place that knows HTTP; [`courier`] sends at the pace that Telegram allows;
 //! [`ear`] listens, and sets `aside` what fails; [`door`] tells who is let in, and [`link`] keeps all that in service. What the person says is
-//! for a [`Flow`](ear::Flow) to decide on:
+//! for a [`UpdateHandler`](ear::Flow) to decide on:
 //! [`decide`] makes requests of it as the terminal makes them. What a person is shown of each task is in the store
 //! first, and `board` draws it.
 
@@ -10,39 +10,39 @@ pub mod text;
 
 pub mod format;
 
-pub mod moments;
+pub mod time_format;
 
 pub mod card;
 
 pub mod keyboard;
 
-pub mod screens;
+pub mod views;
 
-pub mod bot;
+pub mod client;
 
-pub mod courier;
+pub mod sender;
 
-pub mod door;
+pub mod access;
 
 mod aside;
 
-pub mod ear;
+pub mod updates;
 
-mod buttons;
+mod inline_buttons;
 
-mod face;
+mod card_view;
 
 mod topics;
 
-mod board;
+mod card_sync;
 
-mod tell;
+mod notice_consumer;
 
-pub mod talk;
+pub mod commands;
 
-pub mod decide;
+pub mod callbacks;
 
-pub mod link;
+pub mod supervisor;
 
 #[cfg(test)]
 mod tests;

@@ -7,35 +7,38 @@ use std::fs;
 use std::path::Path;
 
 use portero::anonymize::Anonymizer;
-use portero::catalog::Hints;
+use portero::catalog::ToolHints;
 use portero::clock::{Clock as _, TestClock};
 use portero::policy::{
-    Action, ConfigPolicy, Decision, Limits, Policy, Quorum, Rule, Source, Standing as Ruled, Vote,
+    Action, ConfigPolicy, Decision, DecisionSource, GrantLimits, Overrides as Ruled, Policy, PolicyRule,
+    Quorum, Vote,
 };
-use portero::task::{State, Task};
+use portero::task::{Task, TaskState};
 use serde_json::json;
 
-use super::card::tests::{task, with_view};
-use super::card::{Decided, Door, card, outcome};
-use super::keyboard::{Choice, Key, Keyboard, Standing, Token, View, of_card, of_pages};
-use super::screens;
-use super::screens::activity::{self, Fate, Told};
-use super::text::tests::covered;
-use super::text::{MESSAGE_MOST, Message, Style};
-use crate::consent::{Numbers, Question, Sight, Wish};
+use super::card::tests::{task_of, with_context};
+use super::card::{CardDecision, DecidedBy, render_card, render_outcome};
+use super::keyboard::{
+    ButtonSpec, CallbackData, CardAction, CardMode, CardState, KeyboardRows, card_buttons, page_buttons,
+};
+use super::text::tests::entity_text;
+use super::text::{FormattedText, MAX_MESSAGE_UNITS, TextStyle};
+use super::views;
+use super::views::activity::{self, ActivitySummary, CallFate};
+use crate::remote_confirmation::{ActPreview, ConfirmationQuestion, NumberChoices, RequestedAct};
 
 /// A message as a person sees it: what is bold between stars, what is code between strokes or indented.
-fn drawn(message: &Message, keyboard: &Keyboard) -> String {
+fn draw_screen(message: &FormattedText, keyboard: &KeyboardRows) -> String {
     let wide: Vec<u16> = message.text.encode_utf16().collect();
     let plain = |from: usize, to: usize| String::from_utf16(&wide[from..to]).expect("no letter is split");
     let (mut text, mut at) = (String::new(), 0);
     for entity in &message.entities {
         text.push_str(&plain(at, entity.offset));
-        let inside = covered(message, entity);
+        let inside = entity_text(message, entity);
         match entity.style {
-            Style::Bold => text.push_str(&format!("**{inside}**")),
-            Style::Code => text.push_str(&format!("`{inside}`")),
-            Style::Pre => text.push_str(&format!("    {}", inside.replace('\n', "\n    "))),
+            TextStyle::Bold => text.push_str(&format!("**{inside}**")),
+            TextStyle::Code => text.push_str(&format!("`{inside}`")),
+            TextStyle::Pre => text.push_str(&format!("    {}", inside.replace('\n', "\n    "))),
         }
         at = entity.offset + entity.length;
     }
@@ -47,28 +50,40 @@ fn drawn(message: &Message, keyboard: &Keyboard) -> String {
     text.lines().map(|line| if line.trim().is_empty() { "" } else { line }).collect::<Vec<_>>().join("\n")
 }
 
-fn token(choice: Choice) -> Token {
-    Token::try_from(format!("{choice:?}")).expect("short")
+fn data_of(choice: CardAction) -> CallbackData {
+    CallbackData::try_from(format!("{choice:?}")).expect("short")
 }
 
-const LOOSENS: Standing =
-    Standing { page: 0, pages: 1, unread: false, loosens: true, grant_most: 60, view: View::Card };
+const PERMITTABLE: CardState = CardState {
+    page: 0,
+    pages: 1,
+    must_read: false,
+    can_permit: true,
+    max_grant_minutes: 60,
+    mode: CardMode::Card,
+};
 
-fn asked(task: &Task, hints: Option<Hints>, open: View) -> String {
-    let (message, keyboard) = question(task, hints, open);
-    drawn(&message, &keyboard)
+fn draw_question(task: &Task, hints: Option<ToolHints>, open: CardMode) -> String {
+    let (message, keyboard) = question_card(task, hints, open);
+    draw_screen(&message, &keyboard)
 }
 
-fn question(task: &Task, hints: Option<Hints>, open: View) -> (Message, Keyboard) {
-    let mut card = with_view(hints, |view| card(task, view));
+fn question_card(task: &Task, hints: Option<ToolHints>, open: CardMode) -> (FormattedText, KeyboardRows) {
+    let mut card = with_context(hints, |view| render_card(task, view));
     let loosens = task.quorums.is_empty();
     let unread = card.needs_second_tap;
-    let standing = Standing { pages: card.pages.len(), unread, loosens, view: open, ..LOOSENS };
-    (card.pages.swap_remove(0), of_card(&standing, token))
+    let standing = CardState {
+        pages: card.pages.len(),
+        must_read: unread,
+        can_permit: loosens,
+        mode: open,
+        ..PERMITTABLE
+    };
+    (card.pages.swap_remove(0), card_buttons(&standing, data_of))
 }
 
-fn mail() -> Task {
-    task(
+fn mail_task() -> Task {
+    task_of(
         "gmail/send_email",
         &json!({
             "to": ["bob@example.org"], "cc": ["sales@example.org"], "subject": "Our offer",
@@ -77,65 +92,67 @@ fn mail() -> Task {
     )
 }
 
-const OPEN: Hints =
-    Hints { read_only: Some(false), destructive: Some(false), idempotent: None, open_world: Some(true) };
+const WRITES_ELSEWHERE: ToolHints =
+    ToolHints { read_only: Some(false), destructive: Some(false), idempotent: None, open_world: Some(true) };
 
-fn edit() -> Task {
-    task(
+fn edit_task() -> Task {
+    task_of(
         "files/edit_file",
         &json!({
             "path": "/home/ada/shop/src/price.rs",
             "edits": [{
-                "oldText": "fn price() -> u32 {\n\tlet base = 10;\n\tbase\n}",
-                "newText": "fn price() -> u32 {\n\tlet base = 12;\n\tbase\n}",
+                "oldText": "fn price_task() -> u32 {\n\tlet base = 10;\n\tbase\n}",
+                "newText": "fn price_task() -> u32 {\n\tlet base = 12;\n\tbase\n}",
             }],
             "dryRun": false,
         }),
     )
 }
 
-fn long() -> Task {
+fn long_task() -> Task {
     let rows: Vec<_> = (0..150).map(|row| json!({ "id": row, "note": "hidden \u{202e}here" })).collect();
-    task("warehouse/import_rows", &json!({ "table": "stock", "rows": rows }))
+    task_of("warehouse/import_rows", &json!({ "table": "stock", "rows": rows }))
 }
 
 /// Only the first and last lines of a long screen.
-fn ends(screen: &str) -> String {
+fn abbreviate(screen: &str) -> String {
     let lines: Vec<&str> = screen.lines().collect();
     format!("{}\n    (and so on)\n{}", lines[..22].join("\n"), lines[lines.len() - 5..].join("\n"))
 }
 
-fn settled() -> Message {
-    let mut task = mail();
-    task.state = State::Completed;
+fn completed_outcome() -> FormattedText {
+    let mut task = mail_task();
+    task.state = TaskState::Completed;
     task.result = serde_json::from_value(json!({
         "content": [{ "type": "text", "text": "Email sent successfully with ID: 18f2c0ffee" }],
     }))
     .expect("a result");
-    let decided = Decided { door: Door::ThisPhone, at: "2026-11-20T13:00:40Z".parse().expect("a time") };
-    with_view(None, |view| outcome(&task, decided, view))
+    let decided =
+        CardDecision { by: DecidedBy::ThisPhone, at: "2026-11-20T13:00:40Z".parse().expect("a time") };
+    with_context(None, |view| render_outcome(&task, decided, view))
 }
 
-fn burst() -> String {
+fn burst_screen() -> String {
     let mut tasks = [
-        mail(),
-        task(
+        mail_task(),
+        task_of(
             "gmail/send_email",
             &json!({ "to": ["carol@example.org"], "subject": "Our offer", "body": "Dear Carol" }),
         ),
-        task("stripe/create_refund", &json!({ "payment_intent": "pi_3Q", "amount": 2000 })),
+        task_of("stripe/create_refund", &json!({ "payment_intent": "pi_3Q", "amount": 2000 })),
     ];
     for (task, end) in tasks.iter_mut().zip(["3d2c1b0a9e8f", "77d01e5c2b9a", "5f0e8a6641c3"]) {
         task.id = format!("019a9f3e-7c1d-7b4e-8f60-{end}").parse().expect("an id");
     }
-    let pages =
-        with_view(None, |view| screens::digest(&tasks, &screens::View { now: view.now, zone: view.zone }));
-    drawn(&pages[0], &of_pages(0, pages.len(), token))
+    let pages = with_context(None, |view| {
+        views::burst_pages(&tasks, &views::ViewContext { now: view.now, zone: view.zone })
+    });
+    draw_screen(&pages[0], &page_buttons(0, pages.len(), data_of))
 }
 
 /// What ran without asking: the message, or a page of its tools.
-fn ran(page: Option<usize>) -> String {
-    let told = |tools: &[(Fate, &str, u64)]| Told {
+fn activity_screen(page: Option<usize>) -> String {
+    let told = |tools: &[(CallFate, &str, u64)]| ActivitySummary {
         counts: tools
             .iter()
             .map(|(fate, tool, count)| (*fate, tool.parse().expect("a tool"), *count))
@@ -143,13 +160,16 @@ fn ran(page: Option<usize>) -> String {
         others: 0,
     };
     let message = [
-        (Fate::Refused, "shell/run", 1),
-        (Fate::Ran, "files/read_file", 200),
-        (Fate::Ran, "github/create_issue", 2),
+        (CallFate::Refused, "shell/run", 1),
+        (CallFate::Ran, "files/read_file", 200),
+        (CallFate::Ran, "github/create_issue", 2),
     ];
-    let more =
-        [(Fate::Ran, "files/list", 1), (Fate::Ran, "github/get_issue", 1), (Fate::Ran, "mail/read", 4)];
-    let rule = |id, pattern: &str, action| Rule {
+    let more = [
+        (CallFate::Ran, "files/list", 1),
+        (CallFate::Ran, "github/get_issue", 1),
+        (CallFate::Ran, "mail/read", 4),
+    ];
+    let rule = |id, pattern: &str, action| PolicyRule {
         id,
         pattern: pattern.parse().expect("a pattern"),
         action,
@@ -162,22 +182,23 @@ fn ran(page: Option<usize>) -> String {
         None => told(&message),
         Some(_) => told(&[&message[..], &more].concat()),
     };
-    let stands = activity::stands(
+    let stands = activity::rules_by_tool(
         &told,
         &policy,
         TestClock::at("2026-11-20T13:01:00Z".parse().expect("a time")).now(),
     );
-    let text = page.map_or_else(|| told.text(&stands), |page| told.list(page, &stands));
-    let key = |(label, _)| Key { label, token: Token::try_from("x".to_owned()).expect("short") };
-    let rows = activity::rows(&stands, page);
-    let keyboard: Keyboard = rows.into_iter().map(|row| row.into_iter().map(key).collect()).collect();
-    drawn(&text.message(MESSAGE_MOST).expect("it fits"), &keyboard)
+    let text = page.map_or_else(|| told.message_text(&stands), |page| told.tool_list_text(page, &stands));
+    let key =
+        |(label, _)| ButtonSpec { label, token: CallbackData::try_from("x".to_owned()).expect("short") };
+    let rows = activity::button_rows(&stands, page);
+    let keyboard: KeyboardRows = rows.into_iter().map(|row| row.into_iter().map(key).collect()).collect();
+    draw_screen(&text.fit_message(MAX_MESSAGE_UNITS).expect("it fits"), &keyboard)
 }
 
 /// A refund that two of three people have to approve, and these did.
-fn refund(votes: &[(u64, &str)]) -> Task {
-    let mut task = task("stripe/create_refund", &json!({ "payment_intent": "pi_3Q", "amount": 2000 }));
-    let source = Source::Quorum { line: 9, column: 7 };
+fn refund_task(votes: &[(u64, &str)]) -> Task {
+    let mut task = task_of("stripe/create_refund", &json!({ "payment_intent": "pi_3Q", "amount": 2000 }));
+    let source = DecisionSource::Quorum { line: 9, column: 7 };
     let tools = vec!["stripe/*".parse().expect("a pattern")];
     task.decision = Decision { source: source.clone(), locked: true, ..task.decision };
     task.quorums = vec![Quorum { tools, approvals: 2, of: vec![11, 22, 33], source }];
@@ -187,43 +208,47 @@ fn refund(votes: &[(u64, &str)]) -> Task {
 }
 
 /// As the last of them left it.
-fn refunded() -> String {
+fn refund_outcome() -> String {
     let both = [(11, "2026-11-20T13:00:20Z"), (33, "2026-11-20T13:00:50Z")];
-    let mut task = Task { quorums: Vec::new(), state: State::Approved, ..refund(&both) };
+    let mut task = Task { quorums: Vec::new(), state: TaskState::Approved, ..refund_task(&both) };
     task.changed = task.votes[1].at;
-    let decided = Decided { door: Door::People, at: task.changed };
-    drawn(&with_view(None, |view| outcome(&task, decided, view)), &Keyboard::new())
+    let decided = CardDecision { by: DecidedBy::People, at: task.changed };
+    draw_screen(&with_context(None, |view| render_outcome(&task, decided, view)), &KeyboardRows::new())
 }
 
-fn price() -> Task {
-    task("stripe/create_price", &json!({ "product": "prod_QeJ", "unit_amount": 4900, "currency": "chf" }))
+fn price_task() -> Task {
+    task_of("stripe/create_price", &json!({ "product": "prod_QeJ", "unit_amount": 4900, "currency": "chf" }))
 }
 
 /// What a terminal asks.
-fn terminal() -> String {
+fn remote_prompt_screen() -> String {
     let tools = [("github/delete_repo", Action::Deny), ("github/create_issue", Action::RequireApproval)];
     let tools = tools.map(|(tool, action)| (tool.parse().expect("a tool"), action)).to_vec();
-    let question = Question {
+    let question = ConfirmationQuestion {
         id: 1,
-        wish: Wish::Grant("github/*".parse().expect("a pattern"), 3_600_000, Limits::default()),
-        sight: Sight::Tools(tools),
+        act: RequestedAct::Grant("github/*".parse().expect("a pattern"), 3_600_000, GrantLimits::default()),
+        preview: ActPreview::Tools(tools),
         by: "portero (pid 4711; started by zsh < tmux: server)".to_owned(),
         until: "2026-11-20T13:03:00Z".parse().expect("a time"),
-        numbers: Numbers::test([12, 47, 83], 1),
+        numbers: NumberChoices::test([12, 47, 83], 1),
     };
-    let pages = with_view(None, |view| {
-        screens::asked(&question, &Anonymizer::none(), &screens::View { now: view.now, zone: view.zone })
+    let pages = with_context(None, |view| {
+        views::remote_prompt_pages(
+            &question,
+            &Anonymizer::empty(),
+            &views::ViewContext { now: view.now, zone: view.zone },
+        )
     });
-    format!("{}\n[ 12 ] [ 47 ] [ 83 ]\n[ ❌ Refuse ]", drawn(&pages[0], &Keyboard::new()))
+    format!("{}\n[ 12 ] [ 47 ] [ 83 ]\n[ ❌ Refuse ]", draw_screen(&pages[0], &KeyboardRows::new()))
 }
 
 #[test]
 fn the_screens_in_the_documentation_are_up_to_date() {
     let screens = [
-        ("mail", asked(&mail(), Some(OPEN), View::Card)),
+        ("mail", draw_question(&mail_task(), Some(WRITES_ELSEWHERE), CardMode::Card)),
         (
             "more",
-            asked(&mail(), Some(OPEN), View::More)
+            draw_question(&mail_task(), Some(WRITES_ELSEWHERE), CardMode::More)
                 .lines()
                 .rev()
                 .take(5)
@@ -233,16 +258,23 @@ fn the_screens_in_the_documentation_are_up_to_date() {
                 .collect::<Vec<_>>()
                 .join("\n"),
         ),
-        ("edit", asked(&edit(), Some(Hints { destructive: Some(true), ..OPEN }), View::Card)),
-        ("payment", asked(&price(), None, View::Card)),
-        ("several", asked(&refund(&[(11, "2026-11-20T13:00:20Z")]), None, View::Card)),
-        ("several-outcome", refunded()),
-        ("long", ends(&asked(&long(), None, View::Card))),
-        ("outcome", drawn(&settled(), &Keyboard::new())),
-        ("digest", burst()),
-        ("ran", ran(None)),
-        ("ran-list", ran(Some(0))),
-        ("terminal", terminal()),
+        (
+            "edit",
+            draw_question(
+                &edit_task(),
+                Some(ToolHints { destructive: Some(true), ..WRITES_ELSEWHERE }),
+                CardMode::Card,
+            ),
+        ),
+        ("payment", draw_question(&price_task(), None, CardMode::Card)),
+        ("several", draw_question(&refund_task(&[(11, "2026-11-20T13:00:20Z")]), None, CardMode::Card)),
+        ("several-outcome", refund_outcome()),
+        ("long", abbreviate(&draw_question(&long_task(), None, CardMode::Card))),
+        ("outcome", draw_screen(&completed_outcome(), &KeyboardRows::new())),
+        ("digest", burst_screen()),
+        ("ran", activity_screen(None)),
+        ("ran-list", activity_screen(Some(0))),
+        ("terminal", remote_prompt_screen()),
     ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("docs/telegram.md");
     let kept = fs::read_to_string(&path).expect("the documentation");
@@ -264,17 +296,17 @@ fn the_screens_in_the_documentation_are_up_to_date() {
 
 #[test]
 fn the_pictures_in_the_documentation_are_up_to_date() {
-    let destroys = Some(Hints { destructive: Some(true), ..OPEN });
+    let destroys = Some(ToolHints { destructive: Some(true), ..WRITES_ELSEWHERE });
     let pictures = [
-        ("mail", question(&mail(), Some(OPEN), View::Card)),
-        ("edit", question(&edit(), destroys, View::Card)),
-        ("payment", question(&price(), None, View::Card)),
-        ("outcome", (settled(), Keyboard::new())),
+        ("mail", question_card(&mail_task(), Some(WRITES_ELSEWHERE), CardMode::Card)),
+        ("edit", question_card(&edit_task(), destroys, CardMode::Card)),
+        ("payment", question_card(&price_task(), None, CardMode::Card)),
+        ("outcome", (completed_outcome(), KeyboardRows::new())),
     ];
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("docs/screens");
     let mut old = Vec::new();
     for (name, (message, keyboard)) in &pictures {
-        let (path, fresh) = (directory.join(format!("{name}.svg")), picture::svg(message, keyboard));
+        let (path, fresh) = (directory.join(format!("{name}.svg")), picture::render_svg(message, keyboard));
         if std::env::var_os("PORTERO_UPDATE").is_some() {
             fs::write(&path, &fresh).expect("the documentation");
         } else if fs::read_to_string(&path).ok() != Some(fresh) {

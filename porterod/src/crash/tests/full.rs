@@ -13,20 +13,20 @@ use portero::policy::Action;
 use super::*;
 
 /// Ignores the signal that comes with the refusal, sets the limit in units of 512 bytes, and is the program.
-const LIMITED: &str = r#"trap "" XFSZ; ulimit -f "$0"; exec "$@""#;
+const LIMITED_SHELL: &str = r#"trap "" XFSZ; ulimit -f "$0"; exec "$@""#;
 /// How many calls a run asks for.
-const CALLS: usize = 8;
+const CALL_COUNT: usize = 8;
 
 impl Home {
     /// A daemon whose files may be this long.
-    pub(super) fn limited(&self, kilobytes: usize) -> Daemon {
+    pub(super) fn start_limited(&self, kilobytes: usize) -> Daemon {
         let mut command = Command::new("sh");
         command
-            .args(["-c", LIMITED, &(kilobytes * 2).to_string()])
+            .args(["-c", LIMITED_SHELL, &(kilobytes * 2).to_string()])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "crash::tests::daemon", "--nocapture", "-q"])
             .env(ROLE, self.0.path())
-            .env_remove(LAST)
+            .env_remove(CRASH_POINT_VARIABLE)
             .env_remove(CHANNEL)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -35,19 +35,19 @@ impl Home {
     }
 
     /// A terminal's connection; none when the daemon ended before it listened.
-    pub(super) async fn reach(&self, daemon: &mut Daemon) -> Option<Client> {
+    pub(super) async fn connect_or_exit(&self, daemon: &mut Daemon) -> Option<IpcClient> {
         let since = Instant::now();
         let hello = Hello {
-            protocol: PROTOCOL,
+            protocol: PROTOCOL_VERSION,
             build: "test".to_owned(),
-            config: self.at("config"),
-            peer: Peer::Terminal,
-            nonce: portero::identity::Nonce::default(),
+            config: self.path_of("config"),
+            peer: PeerRole::Terminal,
+            nonce: portero::store_identity::Nonce::default(),
         };
         loop {
-            match Client::connect(&paths(self.0.path()).socket(), hello.clone(), None).await {
+            match IpcClient::connect(&paths(self.0.path()).socket(), hello.clone(), None).await {
                 Ok((client, ..)) => return Some(client),
-                Err(error) => assert!(since.elapsed() < SOON, "it neither listens nor ends: {error}"),
+                Err(error) => assert!(since.elapsed() < TEST_TIMEOUT, "it neither listens nor ends: {error}"),
             }
             if daemon.0.try_wait().unwrap().is_some() {
                 return None;
@@ -57,9 +57,9 @@ impl Home {
     }
 
     /// How often each text reached the server.
-    fn texts(&self) -> BTreeMap<String, usize> {
+    fn count_by_text(&self) -> BTreeMap<String, usize> {
         let mut texts = BTreeMap::new();
-        for line in std::fs::read_to_string(self.at("record")).unwrap_or_default().lines() {
+        for line in std::fs::read_to_string(self.path_of("record")).unwrap_or_default().lines() {
             let line: Value = serde_json::from_str(line).unwrap();
             let text = line["params"]["arguments"]["text"].as_str().unwrap().to_owned();
             *texts.entry(text).or_default() += 1;
@@ -68,7 +68,7 @@ impl Home {
     }
 }
 
-fn ask_for(text: &str) -> SubmitCall {
+fn submit_request(text: &str) -> SubmitCall {
     let call = json!({
         "tool": "notes/send",
         "method": "tools/call",
@@ -80,14 +80,14 @@ fn ask_for(text: &str) -> SubmitCall {
     }
 }
 
-async fn tasks(person: &Client) -> Vec<Task> {
+async fn tasks(person: &IpcClient) -> Vec<Task> {
     match person.request(ListTasks { state: None, after: None, limit: 100 }).await {
         Ok(tasks) => tasks,
         other => panic!("{other:?}"),
     }
 }
 
-async fn denies(person: &Client) -> usize {
+async fn denies(person: &IpcClient) -> usize {
     match person.request(GetOverrides).await {
         Ok(standing) => standing.rules.len(),
         other => panic!("{other:?}"),
@@ -96,23 +96,23 @@ async fn denies(person: &Client) -> usize {
 
 /// What was said to be done.
 #[derive(Default)]
-struct Said {
+struct ConfirmedActs {
     asked: usize,
     approved: usize,
     denied: bool,
 }
 
-async fn press(home: &Home, person: &Client) -> Said {
+async fn make_calls(home: &Home, person: &IpcClient) -> ConfirmedActs {
     let session = home.session().await;
-    let mut said = Said::default();
-    for number in 0..CALLS {
-        if number == CALLS / 2 {
+    let mut said = ConfirmedActs::default();
+    for number in 0..CALL_COUNT {
+        if number == CALL_COUNT / 2 {
             let pattern = "notes/erase".parse().unwrap();
             let deny = CreateRule { pattern, action: Action::Deny, challenge: None };
             said.denied = person.request(deny).await.is_ok();
             assert_eq!(denies(person).await, 1, "a deny is in force whether or not it could be kept");
         }
-        let Ok(task) = session.request(ask_for(&format!("call {number}"))).await else { continue };
+        let Ok(task) = session.request(submit_request(&format!("call {number}"))).await else { continue };
         said.asked += 1;
         let yes = person.request(ApproveTask { task: task.id, challenge: challenge() }).await;
         said.approved += usize::from(yes.is_ok());
@@ -126,36 +126,36 @@ async fn at_whatever_length_its_files_end_the_daemon_does_nothing_without_a_reco
     for kilobytes in [1, 8, 24].into_iter().chain((32..=320).step_by(32)).chain([2048, 4096]) {
         let how = format!("{kilobytes} KiB");
         let home = Home::new();
-        let mut first = home.daemon(None);
-        let person = home.connect(Peer::Terminal).await;
+        let mut first = home.start_daemon(None);
+        let person = home.connect(PeerRole::Terminal).await;
         person.request(SetPassphrase { old: None, new: challenge() }).await.unwrap();
         person.request(StopDaemon).await.unwrap();
-        assert!(first.end().success());
+        assert!(first.wait_for_exit().success());
 
-        let mut daemon = home.limited(kilobytes);
-        let said = match home.reach(&mut daemon).await {
+        let mut daemon = home.start_limited(kilobytes);
+        let said = match home.connect_or_exit(&mut daemon).await {
             None => {
                 refused += 1;
-                Said::default()
+                ConfirmedActs::default()
             }
-            Some(person) => press(&home, &person).await,
+            Some(person) => make_calls(&home, &person).await,
         };
-        if said.approved < CALLS {
+        if said.approved < CALL_COUNT {
             failed += 1
         } else {
             worked += 1
         }
         // Calls may still be made: what ran by now was recorded before.
-        let ran = home.ran();
-        assert!(home.intended() >= ran, "{how}: no call without its record");
+        let ran = home.count_runs();
+        assert!(home.count_intents() >= ran, "{how}: no call without its record");
         drop(daemon);
 
-        let _again = home.daemon(None);
-        let person = home.connect(Peer::Terminal).await;
-        rest(&person).await;
+        let _again = home.start_daemon(None);
+        let person = home.connect(PeerRole::Terminal).await;
+        wait_until_at_rest(&person).await;
         assert!(!said.denied || denies(&person).await == 1, "{how}: what was said to be denied is");
         assert!(tasks(&person).await.len() >= said.asked, "{how}: what has an id is there");
-        let texts = home.texts();
+        let texts = home.count_by_text();
         assert!(texts.values().all(|times| *times == 1), "{how}: {texts:?}");
         assert!(texts.len() <= said.approved, "{how}: {texts:?}");
         check_audit(&how, &home, &person).await;
@@ -163,11 +163,11 @@ async fn at_whatever_length_its_files_end_the_daemon_does_nothing_without_a_reco
     assert!(failed > 5 && worked > 1 && refused > 0, "{failed} failed, {worked} worked, {refused} refused");
 }
 
-async fn rest(person: &Client) {
+async fn wait_until_at_rest(person: &IpcClient) {
     let since = Instant::now();
-    let moves = |task: &Task| matches!(task.state, State::Approved | State::Executing);
+    let moves = |task: &Task| matches!(task.state, TaskState::Approved | TaskState::Executing);
     while tasks(person).await.iter().any(moves) {
-        assert!(since.elapsed() < SOON, "the tasks do not come to rest");
+        assert!(since.elapsed() < TEST_TIMEOUT, "the tasks do not come to rest");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -3,11 +3,11 @@
 use portero::ipc::requests::overrides::CreateRule;
 use std::io;
 
-use portero::files::faults::{Fault, Injected, inject};
+use portero::files::faults::{FileFault, InjectedFault, inject_fault};
 use portero::policy::Action;
 
 use super::*;
-use crate::signals::Graces;
+use crate::signals::SignalGraces;
 
 /// The place whose drive hangs as long as [`FLAG`] is there.
 pub(super) const HANGS: &str = "PORTERO_TEST_HANGS";
@@ -15,7 +15,8 @@ const FLAG: &str = "hang";
 /// Longer than any test here takes.
 const MAX_HANG: Duration = Duration::from_secs(120);
 /// How long an end may take here.
-pub(super) const GRACES: Graces = Graces { hear: Duration::from_secs(2), end: Duration::from_secs(10) };
+pub(super) const GRACES: SignalGraces =
+    SignalGraces { hear: Duration::from_secs(2), end: Duration::from_secs(10) };
 
 struct HangsWhile(PathBuf);
 
@@ -29,7 +30,7 @@ impl HangsWhile {
     }
 }
 
-impl Fault for HangsWhile {
+impl FileFault for HangsWhile {
     fn before_open(&self, _: &Path) -> io::Result<()> {
         self.wait()
     }
@@ -44,9 +45,9 @@ impl Fault for HangsWhile {
 }
 
 /// In the daemon: lets its drive hang, if the test wants that.
-pub(super) fn hang(home: &Path) -> Option<Injected> {
+pub(super) fn hang(home: &Path) -> Option<InjectedFault> {
     let place = std::env::var_os(HANGS)?;
-    Some(inject(Path::new(&place), Arc::new(HangsWhile(home.join(FLAG)))))
+    Some(inject_fault(Path::new(&place), Arc::new(HangsWhile(home.join(FLAG)))))
 }
 
 fn terminate(daemon: &Daemon) {
@@ -59,28 +60,28 @@ async fn whichever_drive_hangs_a_signal_ends_the_daemon_and_denies_are_in_force_
     for place in ["state/audit", "state/logs", "state/portero.db"] {
         let home = Home::new();
         let mut daemon = home.hanging(place);
-        let person = home.connect(Peer::Terminal).await;
-        std::fs::write(home.at(FLAG), "").unwrap();
+        let person = home.connect(PeerRole::Terminal).await;
+        std::fs::write(home.path_of(FLAG), "").unwrap();
         let pattern = "notes/erase".parse().unwrap();
         let denied = person.request(CreateRule { pattern, action: Action::Deny, challenge: None });
-        let denied = tokio::time::timeout(SOON, denied).await.expect(place);
+        let denied = tokio::time::timeout(TEST_TIMEOUT, denied).await.expect(place);
         let in_force = match &denied {
             Ok(_) => true,
-            Err(AskError::Refused(failure)) => failure.message.starts_with("it is in force"),
-            Err(AskError::Closed(_) | AskError::Unsent(_) | AskError::Unreadable { .. }) => false,
+            Err(RequestError::Refused(failure)) => failure.message.starts_with("it is in force"),
+            Err(RequestError::Closed(_) | RequestError::Unsent(_) | RequestError::Unreadable { .. }) => false,
         };
         assert!(in_force, "{place}: {denied:?}");
-        let file = std::fs::read_to_string(paths(home.0.path()).denies()).unwrap();
+        let file = std::fs::read_to_string(paths(home.0.path()).offline_denies()).unwrap();
         assert!(file.contains("notes/erase"), "{place}: {file}");
         terminate(&daemon);
-        daemon.end();
+        daemon.wait_for_exit();
     }
 }
 
 impl Home {
     fn hanging(&self, place: &str) -> Daemon {
         let mut command = self.command();
-        command.env(HANGS, self.at(place));
+        command.env(HANGS, self.path_of(place));
         Daemon(command.spawn().unwrap())
     }
 }

@@ -19,7 +19,7 @@ async fn telegram(home: &Home) -> StandIn {
     telegram.say(JANE, "/start");
     let notices = json!({"every": "1s"});
     let settings = json!({"token": TOKEN, "apiUrl": telegram.api_url(), "admin": JANE, "notices": notices});
-    std::fs::write(home.at("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
+    std::fs::write(home.path_of("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
     telegram
 }
 
@@ -36,7 +36,7 @@ fn outcome(telegram: &StandIn) -> Option<Shown> {
 const MAX_PRESSES: usize = 100;
 
 /// Waits until the daemon has noted that the chat shows every card as it is to be.
-async fn drawn(home: &Home) {
+async fn wait_until_drawn(home: &Home) {
     let since = Instant::now();
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     loop {
@@ -45,36 +45,36 @@ async fn drawn(home: &Home) {
         if store.query_row(sql, [], |row| row.get(0)).unwrap_or(false) {
             return;
         }
-        assert!(since.elapsed() < SOON, "no card is noted as shown");
+        assert!(since.elapsed() < TEST_TIMEOUT, "no card is noted as shown");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 /// Waits for the daemon's end, while Telegram goes on in this very thread.
-async fn killed(daemon: &mut Daemon, point: &str) {
+async fn wait_until_killed(daemon: &mut Daemon, point: &str) {
     let since = Instant::now();
     while daemon.0.try_wait().unwrap().is_none() {
-        assert!(since.elapsed() < SOON, "{point} was not reached");
+        assert!(since.elapsed() < TEST_TIMEOUT, "{point} was not reached");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(daemon.was_killed(), "{point}");
 }
 
 /// The one task, once it is in one of these states.
-async fn wait(point: &str, home: &Home, states: &[State]) -> State {
-    let person = home.connect(Peer::Terminal).await;
+async fn wait_for_state(point: &str, home: &Home, states: &[TaskState]) -> TaskState {
+    let person = home.connect(PeerRole::Terminal).await;
     let since = Instant::now();
     loop {
         let Ok(tasks) = person.request(ListTasks { state: None, after: None, limit: 10 }).await else {
             panic!("{point}: tasks")
         };
-        let is: Vec<State> = tasks.iter().map(|task| task.state).collect();
+        let is: Vec<TaskState> = tasks.iter().map(|task| task.state).collect();
         if let [state] = is.as_slice()
             && states.contains(state)
         {
             return *state;
         }
-        assert!(since.elapsed() < SOON, "{point}: {is:?}, not {states:?}");
+        assert!(since.elapsed() < TEST_TIMEOUT, "{point}: {is:?}, not {states:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -90,13 +90,13 @@ async fn killed_at_any_point_on_its_way_a_card_is_never_lost() {
     ] {
         let home = Home::new();
         let telegram = telegram(&home).await;
-        let mut daemon = home.daemon(Some(point));
+        let mut daemon = home.start_daemon(Some(point));
         let session = home.session().await;
-        let _ = session.request(submit()).await;
-        killed(&mut daemon, point).await;
+        let _ = session.request(submit_request()).await;
+        wait_until_killed(&mut daemon, point).await;
 
-        let _daemon = home.daemon(None);
-        wait(point, &home, &[State::PendingApproval]).await;
+        let _daemon = home.start_daemon(None);
+        wait_for_state(point, &home, &[TaskState::PendingApproval]).await;
         let all = telegram.until(point, |it| Some(cards(it)).filter(|all| all.len() == copies)).await;
         let [older @ .., newest] = all.as_slice() else { panic!("{point}: no card") };
         for copy in older {
@@ -104,14 +104,14 @@ async fn killed_at_any_point_on_its_way_a_card_is_never_lost() {
             let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
             assert!(told["text"].as_str().unwrap().contains("Nothing was changed"), "{point}");
         }
-        wait(point, &home, &[State::PendingApproval]).await;
+        wait_for_state(point, &home, &[TaskState::PendingApproval]).await;
         // What the card shows counts, also while the daemon draws it anew.
         let query = telegram.press(JANE, newest.id, "✅ Approve");
         let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
         assert_eq!(told["text"], "Approved.", "{point}");
-        wait(point, &home, &[State::Completed]).await;
+        wait_for_state(point, &home, &[TaskState::Completed]).await;
         telegram.until("the outcome", outcome).await;
-        assert_eq!((home.ran(), cards(&telegram).len()), (1, copies - 1), "{point}");
+        assert_eq!((home.count_runs(), cards(&telegram).len()), (1, copies - 1), "{point}");
     }
 }
 
@@ -124,14 +124,15 @@ async fn killed_while_a_projects_topic_is_made_no_card_is_lost() {
         telegram.forum(GROUP);
         let settings =
             json!({"token": TOKEN, "apiUrl": telegram.api_url(), "chat": GROUP, "deciders": [JANE]});
-        std::fs::write(home.at("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
-        let mut daemon = home.daemon(Some(point));
+        std::fs::write(home.path_of("config/portero.json"), json!({"telegram": settings}).to_string())
+            .unwrap();
+        let mut daemon = home.start_daemon(Some(point));
         let session = home.session().await;
-        let _ = session.request(submit()).await;
-        killed(&mut daemon, point).await;
+        let _ = session.request(submit_request()).await;
+        wait_until_killed(&mut daemon, point).await;
         assert!(telegram.by_bot(GROUP).is_empty(), "{point}");
 
-        let _daemon = home.daemon(None);
+        let _daemon = home.start_daemon(None);
         let asked =
             |it: &StandIn| it.by_bot(GROUP).into_iter().find(|it| it.text.starts_with("May this run?"));
         let card = telegram.until(point, asked).await;
@@ -139,7 +140,7 @@ async fn killed_while_a_projects_topic_is_made_no_card_is_lost() {
         let query = telegram.press_in(JANE, GROUP, card.id, "✅ Approve");
         let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
         assert_eq!(told["text"], "Approved.", "{point}");
-        wait(point, &home, &[State::Completed]).await;
+        wait_for_state(point, &home, &[TaskState::Completed]).await;
     }
 }
 
@@ -149,41 +150,44 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
     {
         let home = Home::new();
         let telegram = telegram(&home).await;
-        let mut daemon = home.daemon(Some(point));
+        let mut daemon = home.start_daemon(Some(point));
         let session = home.session().await;
-        session.request(submit()).await.unwrap();
+        session.request(submit_request()).await.unwrap();
         let card = telegram.until("a card", |it| cards(it).into_iter().next()).await;
         // A card of which the daemon does not know that it is shown gets other buttons after a restart.
-        drawn(&home).await;
+        wait_until_drawn(&home).await;
         let query = telegram.press(JANE, card.id, "✅ Approve + 10 min");
-        killed(&mut daemon, point).await;
+        wait_until_killed(&mut daemon, point).await;
 
         // Telegram tells the next daemon of the same press.
         let started = SystemClock.now().wall;
-        let _daemon = home.daemon(None);
+        let _daemon = home.start_daemon(None);
         let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
         assert!(told["text"].as_str().unwrap().starts_with("Approved, and"), "{point}: {told}");
         // After the first step it may run already, and what ran at the end is interrupted.
-        let ended = wait(point, &home, &[State::Completed, State::Interrupted]).await;
-        assert!(ended == State::Completed || point == "tap done", "{point}");
-        let person = home.connect(Peer::Terminal).await;
+        let ended = wait_for_state(point, &home, &[TaskState::Completed, TaskState::Interrupted]).await;
+        assert!(ended == TaskState::Completed || point == "tap done", "{point}");
+        let person = home.connect(PeerRole::Terminal).await;
         let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
         assert_eq!(standing.grants.len(), 1, "{point}");
         // What was approved before the crash is permitted from then on, not from the next daemon's start.
         let was_approved = !["changed approved", "recorded approved"].contains(&point);
         assert_eq!(standing.grants[0].made.wall < started, was_approved, "{point}");
-        assert!(home.ran() == 1 || ended == State::Interrupted && home.ran() == 0, "{point}");
+        assert!(
+            home.count_runs() == 1 || ended == TaskState::Interrupted && home.count_runs() == 0,
+            "{point}"
+        );
         telegram.until("the outcome", outcome).await;
     }
 }
 
 /// A session's call ran without asking.
-fn ran(home: &Home) {
+fn assert_ran_once(home: &Home) {
     let at = SystemClock.now();
-    let segment = Segment::open(&paths(home.0.path()).audit(), "portero test", at).unwrap();
-    let (tool, outcome) = ("notes/send".parse().unwrap(), Outcome::Done);
-    let event = Event::Outcome { call: 1, tool, outcome, micros: 1 };
-    segment.append(&Record { at: at.wall, session: None, principal: None, event }).unwrap();
+    let segment = AuditWriter::open(&paths(home.0.path()).audit(), "portero test", at).unwrap();
+    let (tool, outcome) = ("notes/send".parse().unwrap(), RecordedOutcome::Done);
+    let event = AuditEvent::Outcome { call: 1, tool, outcome, micros: 1 };
+    segment.append(&AuditRecord { at: at.wall, session: None, principal: None, event }).unwrap();
 }
 
 #[tokio::test]
@@ -193,26 +197,26 @@ async fn killed_at_any_point_of_a_tap_below_a_notice_its_rule_is_made_once_and_s
     for point in ["button used", "tool restricted", "notice drawn"] {
         let home = Home::new();
         let telegram = telegram(&home).await;
-        let mut daemon = home.daemon(Some(point));
+        let mut daemon = home.start_daemon(Some(point));
         // Only what is written after it listens is told.
         let shown = loop {
-            ran(&home);
+            assert_ran_once(&home);
             let looked = telegram.until("a notice", |it| notice(it));
             if let Ok(shown) = tokio::time::timeout(Duration::from_secs(3), looked).await {
                 break shown;
             }
         };
         let query = telegram.press(JANE, shown.id, "✋ Ask: notes/send");
-        killed(&mut daemon, point).await;
+        wait_until_killed(&mut daemon, point).await;
 
         // Telegram tells the next daemon of the same press.
-        let _daemon = home.daemon(None);
+        let _daemon = home.start_daemon(None);
         let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
         let told = told["text"].as_str().unwrap();
         assert_eq!(told, "This tool asks from now on: rule 1. Undo it with /unrule 1", "{point}");
         let says = |it: &StandIn| notice(it).filter(|it| it.text.contains("asks: rule 1, undo /unrule 1"));
         telegram.until("what was done", says).await;
-        let person = home.connect(Peer::Terminal).await;
+        let person = home.connect(PeerRole::Terminal).await;
         let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
         assert_eq!(standing.rules.len(), 1, "{point}");
     }
@@ -222,14 +226,14 @@ const ADA: i64 = 502;
 const GROUP: i64 = -1_001_000;
 
 /// A group in which Jane and Ada both have to approve.
-async fn for_two(home: &Home) -> StandIn {
+async fn group_of_two(home: &Home) -> StandIn {
     let telegram = StandIn::start().await;
     telegram.change_group(GROUP, |_| ());
     let settings = json!({
         "token": TOKEN, "apiUrl": telegram.api_url(), "chat": GROUP, "deciders": [JANE, ADA],
         "quorum": [{"tools": ["notes/*"], "approvals": 2}],
     });
-    std::fs::write(home.at("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
+    std::fs::write(home.path_of("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
     telegram
 }
 
@@ -240,7 +244,7 @@ async fn card_with(telegram: &StandIn, words: &str) -> Shown {
 }
 
 /// Somebody approves, again where a press before used the button; what they are told in the end.
-async fn approve(telegram: &StandIn, person: i64) -> String {
+async fn approve_as(telegram: &StandIn, person: i64) -> String {
     for _ in 0..MAX_PRESSES {
         let card = card_with(telegram, "Needs: 2 of 2 people").await;
         let query = telegram.press_in(person, GROUP, card.id, "✅ Approve");
@@ -254,8 +258,8 @@ async fn approve(telegram: &StandIn, person: i64) -> String {
 }
 
 /// The votes of the one task.
-async fn voted(home: &Home) -> Vec<u64> {
-    let person = home.connect(Peer::Terminal).await;
+async fn stored_voters(home: &Home) -> Vec<u64> {
+    let person = home.connect(PeerRole::Terminal).await;
     let Ok(tasks) = person.request(ListTasks { state: None, limit: 10, after: None }).await else {
         panic!("tasks")
     };
@@ -266,28 +270,31 @@ async fn voted(home: &Home) -> Vec<u64> {
 async fn killed_at_any_point_of_a_vote_it_counts_once_and_alone_lets_nothing_run() {
     for point in ["changed vote", "recorded vote", "committed vote", "tap done"] {
         let home = Home::new();
-        let telegram = for_two(&home).await;
-        let mut daemon = home.daemon(Some(point));
+        let telegram = group_of_two(&home).await;
+        let mut daemon = home.start_daemon(Some(point));
         let session = home.session().await;
-        session.request(submit()).await.unwrap();
+        session.request(submit_request()).await.unwrap();
         let card = card_with(&telegram, "Needs: 2 of 2 people").await;
         telegram.press_in(JANE, GROUP, card.id, "✅ Approve");
-        killed(&mut daemon, point).await;
+        wait_until_killed(&mut daemon, point).await;
 
         // Telegram tells the next daemon of the same press; whatever is left of it, her next one adds nothing more.
-        let _daemon = home.daemon(None);
-        let told = approve(&telegram, JANE).await;
+        let _daemon = home.start_daemon(None);
+        let told = approve_as(&telegram, JANE).await;
         let counts =
             told.starts_with("Your approval counts") || told.starts_with("You approved this already");
         assert!(counts, "{point}: {told}");
         card_with(&telegram, "Approved so far: user 501").await;
-        assert_eq!(voted(&home).await, [501], "{point}");
-        assert_eq!(wait(point, &home, &[State::PendingApproval]).await, State::PendingApproval);
-        assert_eq!(home.ran(), 0, "{point}: one is not enough");
+        assert_eq!(stored_voters(&home).await, [501], "{point}");
+        assert_eq!(
+            wait_for_state(point, &home, &[TaskState::PendingApproval]).await,
+            TaskState::PendingApproval
+        );
+        assert_eq!(home.count_runs(), 0, "{point}: one is not enough");
 
-        assert_eq!(approve(&telegram, ADA).await, "Approved.", "{point}");
-        wait(point, &home, &[State::Completed]).await;
-        assert_eq!(home.ran(), 1, "{point}");
+        assert_eq!(approve_as(&telegram, ADA).await, "Approved.", "{point}");
+        wait_for_state(point, &home, &[TaskState::Completed]).await;
+        assert_eq!(home.count_runs(), 1, "{point}");
     }
 }
 
@@ -295,47 +302,47 @@ async fn killed_at_any_point_of_a_vote_it_counts_once_and_alone_lets_nothing_run
 async fn killed_at_any_point_of_the_last_vote_the_call_runs_once() {
     for point in ["changed approved", "recorded approved", "committed approved"] {
         let home = Home::new();
-        let telegram = for_two(&home).await;
-        let mut daemon = home.daemon(Some(point));
+        let telegram = group_of_two(&home).await;
+        let mut daemon = home.start_daemon(Some(point));
         let session = home.session().await;
-        session.request(submit()).await.unwrap();
-        assert!(approve(&telegram, JANE).await.starts_with("Your approval counts"), "{point}");
+        session.request(submit_request()).await.unwrap();
+        assert!(approve_as(&telegram, JANE).await.starts_with("Your approval counts"), "{point}");
         let card = card_with(&telegram, "Approved so far: user 501").await;
         telegram.press_in(ADA, GROUP, card.id, "✅ Approve");
-        killed(&mut daemon, point).await;
+        wait_until_killed(&mut daemon, point).await;
 
         // The press comes again, or the card is drawn anew and she presses once more.
-        let _daemon = home.daemon(None);
+        let _daemon = home.start_daemon(None);
         let since = Instant::now();
-        while home.ran() == 0 {
-            assert!(since.elapsed() < SOON, "{point}: it does not run");
+        while home.count_runs() == 0 {
+            assert!(since.elapsed() < TEST_TIMEOUT, "{point}: it does not run");
             let waits = |it: &Shown| it.text.starts_with("May this run?");
             if let Some(card) = telegram.by_bot(GROUP).into_iter().find(waits) {
                 telegram.press_in(ADA, GROUP, card.id, "✅ Approve");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        wait(point, &home, &[State::Completed]).await;
-        assert_eq!((home.ran(), voted(&home).await), (1, vec![501, 502]), "{point}");
+        wait_for_state(point, &home, &[TaskState::Completed]).await;
+        assert_eq!((home.count_runs(), stored_voters(&home).await), (1, vec![501, 502]), "{point}");
     }
 }
 
 /// A terminal that asks on Telegram for a grant; the number that it is told.
-async fn ask_for_grant(home: &Home) -> (String, tokio::task::JoinHandle<Result<Grant, AskError>>) {
+async fn ask_for_grant(home: &Home) -> (String, tokio::task::JoinHandle<Result<Grant, RequestError>>) {
     let hello = Hello {
-        protocol: PROTOCOL,
+        protocol: PROTOCOL_VERSION,
         build: "test".to_owned(),
-        config: home.at("config"),
-        peer: Peer::Terminal,
-        nonce: portero::identity::Nonce::default(),
+        config: home.path_of("config"),
+        peer: PeerRole::Terminal,
+        nonce: portero::store_identity::Nonce::default(),
     };
     let socket = paths(home.0.path()).socket();
-    let (client, mut pushes, _) = Client::connect(&socket, hello, None).await.unwrap();
-    let (pattern, limits) = ("notes/send".parse().unwrap(), Limits::default());
+    let (client, mut pushes, _) = IpcClient::connect(&socket, hello, None).await.unwrap();
+    let (pattern, limits) = ("notes/send".parse().unwrap(), GrantLimits::default());
     let ask = CreateGrant { pattern, millis: 60_000, limits, challenge: Challenge::on_telegram() };
     let answer = tokio::spawn(async move { client.request(ask).await });
     match pushes.recv().await {
-        Some(Push::Number { tap, .. }) => (tap.expose().to_owned(), answer),
+        Some(PushMessage::Number { tap, .. }) => (tap.expose().to_owned(), answer),
         other => panic!("no number: {other:?}"),
     }
 }
@@ -348,15 +355,15 @@ async fn killed_between_a_tapped_number_and_its_change_it_is_done_once_or_not_at
     ] {
         let home = Home::new();
         let telegram = telegram(&home).await;
-        let mut daemon = home.daemon(Some(point));
-        let person = home.connect(Peer::Terminal).await;
+        let mut daemon = home.start_daemon(Some(point));
+        let person = home.connect(PeerRole::Terminal).await;
         let since = Instant::now();
         loop {
             let Ok(status) = person.request(GetStatus).await else { panic!("status") };
-            if status.telegram.confirms == TelegramConfirms::Now {
+            if status.telegram.confirms == TelegramConfirmation::Now {
                 break;
             }
-            assert!(since.elapsed() < SOON, "{point}: {:?}", status.telegram);
+            assert!(since.elapsed() < TEST_TIMEOUT, "{point}: {:?}", status.telegram);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let (number, answer) = ask_for_grant(&home).await;
@@ -364,10 +371,10 @@ async fn killed_between_a_tapped_number_and_its_change_it_is_done_once_or_not_at
             |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"));
         let card = telegram.until("a question", card).await;
         telegram.press(JANE, card.id, &number);
-        killed(&mut daemon, point).await;
+        wait_until_killed(&mut daemon, point).await;
         assert!(answer.await.unwrap().is_err(), "{point}: the terminal does not know");
 
-        let _daemon = home.daemon(None);
+        let _daemon = home.start_daemon(None);
         let now = |it: &StandIn| {
             let now = it.by_bot(JANE).into_iter().find(|it| it.id == card.id)?;
             now.text.starts_with(words).then_some(now)
@@ -382,7 +389,7 @@ async fn killed_between_a_tapped_number_and_its_change_it_is_done_once_or_not_at
                     .find(|it| it.text.contains("No rules") || it.text.contains("Grants"))
             })
             .await;
-        let person = home.connect(Peer::Terminal).await;
+        let person = home.connect(PeerRole::Terminal).await;
         let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
         assert_eq!(standing.grants.len(), grants, "{point}");
     }
@@ -397,13 +404,13 @@ const MAX_UPDATES: usize = 100;
 async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundred_others_is_done_after() {
     let home = Home::new();
     let telegram = telegram(&home).await;
-    let mut daemon = home.daemon(None);
+    let mut daemon = home.start_daemon(None);
     let session = home.session().await;
-    session.request(submit()).await.unwrap();
+    session.request(submit_request()).await.unwrap();
     let card = telegram.until("a card", |it| cards(it).into_iter().next()).await;
-    drawn(&home).await;
+    wait_until_drawn(&home).await;
     let store = rusqlite::Connection::open(paths(home.0.path()).store()).unwrap();
-    store.busy_timeout(SOON).unwrap();
+    store.busy_timeout(TEST_TIMEOUT).unwrap();
     store.execute_batch("BEGIN IMMEDIATE").unwrap();
 
     telegram.press(JANE, card.id, "More…");
@@ -411,7 +418,7 @@ async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundr
         telegram.say(MALLORY, "hello");
     }
     telegram.say(JANE, "/pause");
-    let person = home.connect(Peer::Terminal).await;
+    let person = home.connect(PeerRole::Terminal).await;
     let since = Instant::now();
     loop {
         match person.request(GetOverrides).await {
@@ -419,7 +426,7 @@ async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundr
             Ok(_) => {}
             other => panic!("{other:?}"),
         }
-        assert!(since.elapsed() < SOON, "what comes after the hundred is not heard");
+        assert!(since.elapsed() < TEST_TIMEOUT, "what comes after the hundred is not heard");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     daemon.0.kill().unwrap();
@@ -427,7 +434,7 @@ async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundr
     store.execute_batch("ROLLBACK").unwrap();
 
     // Telegram was told to forget the press.
-    let _daemon = home.daemon(None);
+    let _daemon = home.start_daemon(None);
     let is_long = |it: &StandIn| {
         let shown = it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("May this run?"))?;
         shown.keyboard?.to_string().contains("Less").then_some(())

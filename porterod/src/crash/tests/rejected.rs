@@ -13,39 +13,39 @@ use super::*;
 const MAX_RULES: usize = 2_000;
 
 /// An approved call, which does not start since everything is paused.
-async fn approve_while_paused(person: &Client, session: &Client) -> Task {
+async fn approve_while_paused(person: &IpcClient, session: &IpcClient) -> Task {
     person.request(SetPassphrase { old: None, new: challenge() }).await.unwrap();
-    let Ok(task) = session.request(submit()).await else { panic!("no task") };
+    let Ok(task) = session.request(submit_request()).await else { panic!("no task") };
     person.request(Pause).await.unwrap();
     person.request(ApproveTask { task: task.id, challenge: challenge() }).await.unwrap();
     *task
 }
 
-async fn reject(person: &Client, task: &Task) {
+async fn reject(person: &IpcClient, task: &Task) {
     let rejected = person.request(RejectTask { task: task.id, reason: None, for_now: false }).await;
-    let Err(AskError::Refused(failure)) = rejected else { panic!("{rejected:?}") };
+    let Err(RequestError::Refused(failure)) = rejected else { panic!("{rejected:?}") };
     assert_eq!(failure.kind, FailureKind::Unsaved, "{failure}");
     assert!(!failure.message.contains("lost if the daemon ends"), "{failure}");
 }
 
 /// The next daemon runs what was approved, if it believes that it is.
 async fn starts_nothing(home: &Home, task: &Task) {
-    let _daemon = home.daemon(None);
-    let person = home.connect(Peer::Terminal).await;
+    let _daemon = home.start_daemon(None);
+    let person = home.connect(PeerRole::Terminal).await;
     person.request(Resume { challenge: challenge() }).await.unwrap();
-    let rest = at_rest(&person).await.unwrap();
-    assert_eq!((rest.id, rest.state, home.ran()), (task.id, State::Denied, 0));
+    let rest = wait_until_at_rest(&person).await.unwrap();
+    assert_eq!((rest.id, rest.state, home.count_runs()), (task.id, TaskState::Denied, 0));
     check_audit("rejected", home, &person).await;
 }
 
 #[tokio::test]
 async fn what_was_rejected_while_another_program_held_the_store_does_not_run_after_a_crash() {
     let home = Home::new();
-    let mut daemon = home.daemon(None);
-    let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+    let mut daemon = home.start_daemon(None);
+    let (person, session) = (home.connect(PeerRole::Terminal).await, home.session().await);
     let task = approve_while_paused(&person, &session).await;
     let holder = rusqlite::Connection::open(paths(home.0.path()).store()).unwrap();
-    holder.busy_timeout(SOON).unwrap();
+    holder.busy_timeout(TEST_TIMEOUT).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     reject(&person, &task).await;
     daemon.0.kill().unwrap();
@@ -57,14 +57,14 @@ async fn what_was_rejected_while_another_program_held_the_store_does_not_run_aft
 #[tokio::test]
 async fn what_was_rejected_on_a_full_disk_does_not_run_after_a_crash() {
     let home = Home::new();
-    let mut first = home.daemon(None);
-    let (person, session) = (home.connect(Peer::Terminal).await, home.session().await);
+    let mut first = home.start_daemon(None);
+    let (person, session) = (home.connect(PeerRole::Terminal).await, home.session().await);
     let task = approve_while_paused(&person, &session).await;
     person.request(StopDaemon).await.unwrap();
-    assert!(first.end().success());
+    assert!(first.wait_for_exit().success());
 
-    let mut daemon = home.limited(512);
-    let person = home.reach(&mut daemon).await.expect("it starts");
+    let mut daemon = home.start_limited(512);
+    let person = home.connect_or_exit(&mut daemon).await.expect("it starts");
     let mut is_full = false;
     for number in 0..MAX_RULES {
         let pattern = format!("notes/filler-{number}").parse().unwrap();

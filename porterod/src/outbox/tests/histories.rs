@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use portero::clock::Clock as _;
 
-use portero::pipeline::Desk as _;
+use portero::pipeline::Approvals as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::approval::tests::{call, context};
-use crate::journal::Weight;
-use crate::store::tasks::Step;
+use crate::approvals::tests::{call, context};
+use crate::journal::AuditMode;
+use crate::store::tasks::TransitionRequest;
 
 #[derive(Debug, Clone, Copy)]
-enum Move {
+enum HistoryStep {
     Open(u8),
     Approve(usize),
     Reject(usize),
@@ -28,34 +28,34 @@ enum Move {
     Crash,
 }
 
-fn moves() -> impl Strategy<Value = Move> {
+fn moves() -> impl Strategy<Value = HistoryStep> {
     prop_oneof![
-        4 => any::<u8>().prop_map(Move::Open),
-        3 => (0_usize..6).prop_map(Move::Approve),
-        2 => (0_usize..6).prop_map(Move::Reject),
-        2 => (0_usize..6).prop_map(Move::Start),
-        2 => (0_usize..6).prop_map(Move::End),
-        1 => Just(Move::Wait),
-        1 => Just(Move::ExpireDue),
-        2 => (1_usize..6).prop_map(Move::Tell),
-        2 => (1_usize..6).prop_map(Move::Acknowledge),
-        2 => Just(Move::Crash),
+        4 => any::<u8>().prop_map(HistoryStep::Open),
+        3 => (0_usize..6).prop_map(HistoryStep::Approve),
+        2 => (0_usize..6).prop_map(HistoryStep::Reject),
+        2 => (0_usize..6).prop_map(HistoryStep::Start),
+        2 => (0_usize..6).prop_map(HistoryStep::End),
+        1 => Just(HistoryStep::Wait),
+        1 => Just(HistoryStep::ExpireDue),
+        2 => (1_usize..6).prop_map(HistoryStep::Tell),
+        2 => (1_usize..6).prop_map(HistoryStep::Acknowledge),
+        2 => Just(HistoryStep::Crash),
     ]
 }
 
 /// What was told so far, and what must be.
 #[derive(Default)]
-struct Model {
+struct ChannelModel {
     tasks: Vec<TaskId>,
     /// Each task's states, as the desk answered.
-    came: BTreeMap<TaskId, Vec<State>>,
+    came: BTreeMap<TaskId, Vec<TaskState>>,
     /// Every notice that was told, by its place.
-    told: BTreeMap<u64, (TaskId, State)>,
+    told: BTreeMap<u64, (TaskId, TaskState)>,
     acknowledged: u64,
 }
 
-impl Model {
-    fn came(&mut self, task: TaskId, state: State) {
+impl ChannelModel {
+    fn note_state(&mut self, task: TaskId, state: TaskState) {
         let states = self.came.entry(task).or_default();
         if states.last() != Some(&state) {
             states.push(state);
@@ -63,9 +63,9 @@ impl Model {
     }
 
     /// Looks at what the store says of every task: a step may also have marked it expired.
-    fn look(&mut self, bench: &Bench) {
+    fn read_changes(&mut self, bench: &Fixture) {
         for task in self.tasks.clone() {
-            self.came(task, bench.desk.task(task, None).unwrap().state);
+            self.note_state(task, bench.approval_queue.find_task(task, None).unwrap().state);
         }
     }
 
@@ -73,8 +73,8 @@ impl Model {
         (!self.tasks.is_empty()).then(|| self.tasks[index % self.tasks.len()])
     }
 
-    async fn tell(&mut self, bench: &Bench, most: usize, acknowledge: bool) -> usize {
-        let entries = bench.outbox.next("test").unwrap();
+    async fn tell_channel(&mut self, bench: &Fixture, most: usize, acknowledge: bool) -> usize {
+        let entries = bench.outbox.next_entries("test").unwrap();
         let told = &entries[..most.min(entries.len())];
         for entry in told {
             assert!(entry.seq > self.acknowledged, "an acknowledged notice came again");
@@ -89,65 +89,71 @@ impl Model {
         told.len()
     }
 
-    async fn make(&mut self, bench: &mut Bench, next: Move) {
+    async fn make_step(&mut self, bench: &mut Fixture, next: HistoryStep) {
         let now = bench.journal.now().wall;
         match next {
-            Move::Open(text) => {
-                let asked = bench.desk.submit(call(&(text % 4).to_string()), &context("/project")).await;
+            HistoryStep::Open(text) => {
+                let asked = bench
+                    .approval_queue
+                    .submit_call(call(&(text % 4).to_string()), &context("/project"))
+                    .await;
                 // After a no the same call is refused for a while.
                 if let Ok(task) = asked {
                     if !self.tasks.contains(&task.id) {
                         self.tasks.push(task.id);
                     }
-                    self.came(task.id, State::PendingApproval);
+                    self.note_state(task.id, TaskState::PendingApproval);
                 }
             }
-            Move::Approve(index) => {
+            HistoryStep::Approve(index) => {
                 if let Some(task) = self.task(index) {
-                    let _ = bench.desk.approve(task, Confirmed::by_test()).await;
+                    let _ = bench.approval_queue.approve(task, Authorization::for_test()).await;
                 }
             }
-            Move::Reject(index) => {
+            HistoryStep::Reject(index) => {
                 if let Some(task) = self.task(index) {
-                    let _ = bench.desk.reject(task, None, "test").await;
+                    let _ = bench.approval_queue.reject(task, None, "test").await;
                 }
             }
-            Move::Start(index) => {
+            HistoryStep::Start(index) => {
+                if let Some(task) = self.task(index) {
+                    let step = TransitionRequest {
+                        must_be_alive: true,
+                        ..TransitionRequest::new(task, &[TaskState::Approved], TaskState::Executing, now)
+                    };
+                    let _ = bench.approval_queue.transition_task(step, "test", AuditMode::Required).await;
+                }
+            }
+            HistoryStep::End(index) => {
                 if let Some(task) = self.task(index) {
                     let step =
-                        Step { alive: true, ..Step::new(task, &[State::Approved], State::Executing, now) };
-                    let _ = bench.desk.step(step, "test", Weight::Strict).await;
+                        TransitionRequest::new(task, &[TaskState::Executing], TaskState::Completed, now);
+                    let _ = bench.approval_queue.transition_task(step, "test", AuditMode::BestEffort).await;
                 }
             }
-            Move::End(index) => {
-                if let Some(task) = self.task(index) {
-                    let step = Step::new(task, &[State::Executing], State::Completed, now);
-                    let _ = bench.desk.step(step, "test", Weight::Lenient).await;
-                }
+            HistoryStep::Wait => bench.clock.advance(Duration::from_secs(10 * 3600)),
+            HistoryStep::ExpireDue => {
+                bench.approval_queue.expire_due().await.unwrap();
             }
-            Move::Wait => bench.clock.advance(Duration::from_secs(10 * 3600)),
-            Move::ExpireDue => {
-                bench.desk.expire_due().await.unwrap();
+            HistoryStep::Tell(most) => {
+                self.tell_channel(bench, most, false).await;
             }
-            Move::Tell(most) => {
-                self.tell(bench, most, false).await;
+            HistoryStep::Acknowledge(most) => {
+                self.tell_channel(bench, most, true).await;
             }
-            Move::Acknowledge(most) => {
-                self.tell(bench, most, true).await;
-            }
-            Move::Crash => {
+            HistoryStep::Crash => {
                 let after = bench.after_crash();
                 let passed = bench.clock.now().wall.duration_since(after.clock.now().wall);
                 after.clock.advance(passed.try_into().unwrap());
                 *bench = after;
             }
         }
-        self.look(bench);
+        self.read_changes(bench);
     }
 
     /// Every change reached the channel, in the order of each task.
     fn check(&self) {
-        let mut reached: BTreeMap<TaskId, Vec<State>> = BTreeMap::new();
+        let mut reached: BTreeMap<TaskId, Vec<TaskState>> = BTreeMap::new();
         for (task, state) in self.told.values() {
             reached.entry(*task).or_default().push(*state);
         }
@@ -155,16 +161,16 @@ impl Model {
     }
 }
 
-async fn play(history: Vec<Move>) {
-    let mut bench = Bench::new();
-    bench.outbox.register("test").await.unwrap();
-    let mut model = Model::default();
+async fn play_history(history: Vec<HistoryStep>) {
+    let mut bench = Fixture::new();
+    bench.outbox.register_channel("test").await.unwrap();
+    let mut model = ChannelModel::default();
     for next in history {
-        model.make(&mut bench, next).await;
+        model.make_step(&mut bench, next).await;
     }
     let mut left = 1;
     for _ in 0..1000 {
-        left = model.tell(&bench, 3, true).await;
+        left = model.tell_channel(&bench, 3, true).await;
         if left == 0 {
             break;
         }
@@ -181,6 +187,6 @@ proptest! {
         history in prop::collection::vec(moves(), 1..24)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(play(history));
+        runtime.block_on(play_history(history));
     }
 }

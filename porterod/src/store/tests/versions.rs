@@ -12,8 +12,8 @@ use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use super::super::open::MIGRATIONS;
-use super::{open, place, standing};
-use crate::store::{Records, tasks};
+use super::{open_store, overrides, place};
+use crate::store::{Durability, tasks};
 
 /// What each version adds to a store that is in use, from version 2 on; its tables are all there then.
 const ROWS: &[&str] = &[
@@ -73,30 +73,30 @@ const ROWS: &[&str] = &[
     "UPDATE heads SET settled = 1 WHERE length = 700;",
 ];
 
-fn data(version: usize) -> PathBuf {
+fn data_file(version: usize) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/store-{version}.db"))
 }
 
 /// A copy of the store of a version.
-fn copy(version: usize) -> (TempDir, PathBuf) {
+fn copy_version(version: usize) -> (TempDir, PathBuf) {
     let (directory, path) = place();
-    fs::copy(data(version), &path).unwrap();
+    fs::copy(data_file(version), &path).unwrap();
     (directory, path)
 }
 
 #[test]
 fn every_version_has_its_store() {
     for version in 1..=MIGRATIONS.len() {
-        if !data(version).exists() && std::env::var_os("PORTERO_UPDATE").is_some() {
-            make(version);
+        if !data_file(version).exists() && std::env::var_os("PORTERO_UPDATE").is_some() {
+            make_version(version);
         }
         assert!(
-            data(version).exists(),
+            data_file(version).exists(),
             "migration {version} has no {}; add what such a store holds to `ROWS`, and run this with \
              PORTERO_UPDATE=1",
-            data(version).display()
+            data_file(version).display()
         );
-        let found: i64 = Connection::open(data(version))
+        let found: i64 = Connection::open(data_file(version))
             .unwrap()
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap();
@@ -105,8 +105,8 @@ fn every_version_has_its_store() {
 }
 
 /// The store of the version before, brought up by one migration, in use.
-fn make(version: usize) {
-    let (_directory, path) = copy(version - 1);
+fn make_version(version: usize) {
+    let (_directory, path) = copy_version(version - 1);
     let connection = Connection::open(&path).unwrap();
     connection.execute_batch(MIGRATIONS[version - 1]).unwrap();
     connection.execute_batch(ROWS.get(version - 2).copied().unwrap_or_default()).unwrap();
@@ -114,33 +114,40 @@ fn make(version: usize) {
     connection.pragma_update(None, "journal_mode", "delete").unwrap();
     connection.execute_batch("VACUUM").unwrap();
     connection.close().unwrap();
-    fs::copy(path, data(version)).unwrap();
+    fs::copy(path, data_file(version)).unwrap();
 }
 
 #[tokio::test]
 async fn a_store_of_every_version_is_brought_up_to_date_and_loses_nothing() {
     for version in 1..=MIGRATIONS.len() {
-        let (_directory, path) = copy(version);
+        let (_directory, path) = copy_version(version);
         let before = contents(&Connection::open(&path).unwrap(), None);
         assert!(before.len() >= 5, "version {version}: {before:?}");
-        let store = open(&path).unwrap_or_else(|error| panic!("version {version}: {error}"));
-        let kept = store.read(standing::load).unwrap();
-        assert_eq!((kept.standing.rules.len(), kept.standing.grants.len()), (2, 1), "version {version}");
-        let all = tasks::Which { limit: 100, ..tasks::Which::default() };
-        assert_eq!(store.read(move |store| tasks::list(store, &all)).unwrap().len(), 5, "version {version}");
+        let store = open_store(&path).unwrap_or_else(|error| panic!("version {version}: {error}"));
+        let kept = store.read(overrides::load_overrides).unwrap();
+        assert_eq!((kept.overrides.rules.len(), kept.overrides.grants.len()), (2, 1), "version {version}");
+        let all = tasks::TaskFilter { limit: 100, ..tasks::TaskFilter::default() };
+        assert_eq!(
+            store.read(move |store| tasks::list_tasks(store, &all)).unwrap().len(),
+            5,
+            "version {version}"
+        );
         let mut next = kept.clone();
-        next.standing.epoch += 1;
-        store.write(Records::None, move |store| standing::save(store, &next)).await.unwrap();
+        next.overrides.epoch += 1;
+        store
+            .write(Durability::StoreSynced, move |store| overrides::save_overrides(store, &next))
+            .await
+            .unwrap();
         let mut last = kept;
-        last.standing.epoch += 1;
-        assert_eq!(store.read(standing::load).unwrap(), last, "version {version}");
+        last.overrides.epoch += 1;
+        assert_eq!(store.read(overrides::load_overrides).unwrap(), last, "version {version}");
         store.close();
 
-        let (_directory, path) = copy(version);
-        open(&path).unwrap().close();
+        let (_directory, path) = copy_version(version);
+        open_store(&path).unwrap().close();
         let after = contents(&Connection::open(&path).unwrap(), Some(&before));
         assert_eq!(before, after, "version {version}");
-        open(&path).unwrap_or_else(|error| panic!("version {version}, opened again: {error}"));
+        open_store(&path).unwrap_or_else(|error| panic!("version {version}, opened again: {error}"));
     }
 }
 
@@ -183,10 +190,10 @@ fn rows(connection: &Connection, table: &str, columns: &[String]) -> Vec<Vec<Val
 
 #[test]
 fn a_migration_that_fails_leaves_the_store_as_it_was() {
-    let (_directory, path) = copy(1);
+    let (_directory, path) = copy_version(1);
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE heads (in_the_way)").unwrap();
     let before = fs::read(&path).unwrap();
-    assert!(open(&path).is_err());
+    assert!(open_store(&path).is_err());
     let version: i64 =
         Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 1);

@@ -2,59 +2,60 @@
 
 use serde_json::{Map, Value, json};
 
-use super::state::{Shown, State};
+use super::state::{FakeState, Shown};
 use super::{USERNAME, groups};
 
 /// What Telegram refuses.
-pub(super) struct Refusal {
+pub(super) struct ApiRefusal {
     pub(super) code: u16,
     pub(super) description: String,
     pub(super) retry_after: Option<u64>,
     pub(super) migrate_to: Option<i64>,
 }
 
-impl Refusal {
+impl ApiRefusal {
     pub(super) fn new(code: u16, description: &str) -> Self {
         Self { code, description: description.to_owned(), retry_after: None, migrate_to: None }
     }
 
-    pub(super) fn flood(seconds: u64) -> Self {
+    pub(super) fn too_many_requests(seconds: u64) -> Self {
         let description = format!("Too Many Requests: retry after {seconds}");
         Self { code: 429, description, retry_after: Some(seconds), migrate_to: None }
     }
 
     /// The group is a supergroup now.
     pub(super) fn migrated(to: i64) -> Self {
-        Self { migrate_to: Some(to), ..Self::bad("group chat was upgraded to a supergroup chat") }
+        Self { migrate_to: Some(to), ..Self::bad_request("group chat was upgraded to a supergroup chat") }
     }
 
-    pub(super) fn bad(text: &str) -> Self {
+    pub(super) fn bad_request(text: &str) -> Self {
         Self::new(400, &format!("Bad Request: {text}"))
     }
 }
 
-pub(super) type Result<T> = std::result::Result<T, Refusal>;
+pub(super) type ApiResult<T> = std::result::Result<T, ApiRefusal>;
 
 /// What a call carries.
-pub(super) struct Body {
+pub(super) struct RequestBody {
     pub(super) fields: Value,
     file: Option<(String, Vec<u8>)>,
 }
 
-impl Body {
-    pub(super) fn read(content: &str, bytes: &[u8]) -> Result<Self> {
+impl RequestBody {
+    pub(super) fn parse_request(content: &str, bytes: &[u8]) -> ApiResult<Self> {
         if let Some((_, border)) = content.split_once("multipart/form-data; boundary=") {
-            return Self::parts(border, bytes);
+            return Self::parse_multipart(border, bytes);
         }
         if bytes.is_empty() {
             return Ok(Self { fields: json!({}), file: None });
         }
-        let fields = serde_json::from_slice(bytes).map_err(|_| Refusal::bad("can't parse JSON object"))?;
+        let fields =
+            serde_json::from_slice(bytes).map_err(|_| ApiRefusal::bad_request("can't parse JSON object"))?;
         Ok(Self { fields, file: None })
     }
 
-    fn parts(border: &str, bytes: &[u8]) -> Result<Self> {
-        let bad = || Refusal::bad("can't parse multipart");
+    fn parse_multipart(border: &str, bytes: &[u8]) -> ApiResult<Self> {
+        let bad = || ApiRefusal::bad_request("can't parse multipart");
         // Latin-1 keeps every byte in its place.
         let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
         let raw = |part: &str| part.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
@@ -77,17 +78,17 @@ impl Body {
     }
 
     /// A number, which may be written as a text.
-    pub(super) fn number(&self, name: &str) -> Option<i64> {
+    pub(super) fn number_field(&self, name: &str) -> Option<i64> {
         let value = &self.fields[name];
         value.as_i64().or_else(|| value.as_str()?.parse().ok())
     }
 
-    pub(super) fn text(&self, name: &str) -> &str {
+    pub(super) fn text_field(&self, name: &str) -> &str {
         self.fields[name].as_str().unwrap_or_default()
     }
 
     /// JSON, which may be written as a text.
-    fn json(&self, name: &str) -> Value {
+    fn json_field(&self, name: &str) -> Value {
         match &self.fields[name] {
             Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
             other => other.clone(),
@@ -95,179 +96,188 @@ impl Body {
     }
 }
 
-pub(super) fn carry_out(state: &mut State, method: &str, body: &Body) -> Result<Value> {
+pub(super) fn execute_method(state: &mut FakeState, method: &str, body: &RequestBody) -> ApiResult<Value> {
     if body.fields.get("parse_mode").is_some() {
         state.complaints.push(format!("{method} uses a parse mode"));
     }
     match method {
         "getMe" => Ok(json!({"id": 4711, "is_bot": true, "first_name": "Portero", "username": USERNAME})),
-        "sendMessage" => send(state, body),
+        "sendMessage" => send_message(state, body),
         "sendDocument" => send_document(state, body),
         "editMessageText" => edit_text(state, body),
         "editMessageReplyMarkup" => edit_keyboard(state, body),
-        "answerCallbackQuery" => answer(state, body),
+        "answerCallbackQuery" => answer_callback_query(state, body),
         "setMyCommands" => set_commands(state, body),
         "deleteMyCommands" => clear_commands(state, body),
-        "getChat" => groups::chat(state, body),
+        "getChat" => groups::get_chat(state, body),
         "createForumTopic" => groups::create_topic(state, body),
         "reopenForumTopic" => groups::reopen_topic(state, body),
-        _ => Err(Refusal::new(404, "Not Found")),
+        _ => Err(ApiRefusal::new(404, "Not Found")),
     }
 }
 
-fn send(state: &mut State, body: &Body) -> Result<Value> {
-    let chat = may_write(state, body)?;
-    let thread = groups::thread(state, chat, body)?;
-    let text = text(state, body)?;
-    let entities = entities(&body.json("entities"), &text)?;
-    let keyboard = keyboard(body)?;
-    Ok(put(state, chat, Shown { thread, text, entities, keyboard, ..nothing() }))
+fn send_message(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
+    let chat = writable_chat(state, body)?;
+    let thread = groups::find_thread(state, chat, body)?;
+    let text = checked_text(state, body)?;
+    let entities = checked_entities(&body.json_field("entities"), &text)?;
+    let keyboard = checked_keyboard(body)?;
+    Ok(insert_message(state, chat, Shown { thread, text, entities, keyboard, ..empty_message() }))
 }
 
-fn send_document(state: &mut State, body: &Body) -> Result<Value> {
-    let chat = may_write(state, body)?;
-    let thread = groups::thread(state, chat, body)?;
+fn send_document(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
+    let chat = writable_chat(state, body)?;
+    let thread = groups::find_thread(state, chat, body)?;
     let Some((name, bytes)) = &body.file else {
-        return Err(Refusal::bad("there is no document in the request"));
+        return Err(ApiRefusal::bad_request("there is no document in the request"));
     };
     if bytes.is_empty() {
-        return Err(Refusal::bad("file must be non-empty"));
+        return Err(ApiRefusal::bad_request("file must be non-empty"));
     }
-    let text = body.text("caption").to_owned();
+    let text = body.text_field("caption").to_owned();
     if text.encode_utf16().count() > 1024 {
-        return Err(Refusal::bad("message caption is too long"));
+        return Err(ApiRefusal::bad_request("message caption is too long"));
     }
-    let entities = entities(&body.json("caption_entities"), &text)?;
+    let entities = checked_entities(&body.json_field("caption_entities"), &text)?;
     let document = Some((name.clone(), bytes.clone()));
-    Ok(put(state, chat, Shown { thread, text, entities, document, ..nothing() }))
+    Ok(insert_message(state, chat, Shown { thread, text, entities, document, ..empty_message() }))
 }
 
-fn edit_text(state: &mut State, body: &Body) -> Result<Value> {
-    let chat = may_write(state, body)?;
-    let text = text(state, body)?;
-    let entities = entities(&body.json("entities"), &text)?;
-    let keyboard = keyboard(body)?;
-    edit(state, chat, body, |shown| Shown { text, entities, keyboard, ..shown })
+fn edit_text(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
+    let chat = writable_chat(state, body)?;
+    let text = checked_text(state, body)?;
+    let entities = checked_entities(&body.json_field("entities"), &text)?;
+    let keyboard = checked_keyboard(body)?;
+    edit_message(state, chat, body, |shown| Shown { text, entities, keyboard, ..shown })
 }
 
-fn edit_keyboard(state: &mut State, body: &Body) -> Result<Value> {
-    let chat = may_write(state, body)?;
-    let keyboard = keyboard(body)?;
-    edit(state, chat, body, |shown| Shown { keyboard, ..shown })
+fn edit_keyboard(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
+    let chat = writable_chat(state, body)?;
+    let keyboard = checked_keyboard(body)?;
+    edit_message(state, chat, body, |shown| Shown { keyboard, ..shown })
 }
 
-fn edit(state: &mut State, chat: i64, body: &Body, change: impl FnOnce(Shown) -> Shown) -> Result<Value> {
-    let id = body.number("message_id").unwrap_or(0);
+fn edit_message(
+    state: &mut FakeState,
+    chat: i64,
+    body: &RequestBody,
+    change: impl FnOnce(Shown) -> Shown,
+) -> ApiResult<Value> {
+    let id = body.number_field("message_id").unwrap_or(0);
     let shown = state.messages.get_mut(&(chat, id)).filter(|shown| shown.by_bot);
-    let Some(shown) = shown else { return Err(Refusal::bad("message to edit not found")) };
+    let Some(shown) = shown else { return Err(ApiRefusal::bad_request("message to edit not found")) };
     let changed = change(shown.clone());
     if changed == *shown {
-        return Err(Refusal::bad(
+        return Err(ApiRefusal::bad_request(
             "message is not modified: specified new message content and reply markup are exactly the same as a \
              current content and reply markup of the message",
         ));
     }
     *shown = Shown { edits: shown.edits + 1, ..changed };
-    Ok(json!({"message_id": id, "date": 0, "chat": state.chat(chat)}))
+    Ok(json!({"message_id": id, "date": 0, "chat": state.chat_json(chat)}))
 }
 
-fn answer(state: &mut State, body: &Body) -> Result<Value> {
-    if body.text("text").chars().count() > 200 {
-        return Err(Refusal::bad("MESSAGE_TOO_LONG"));
+fn answer_callback_query(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
+    if body.text_field("text").chars().count() > 200 {
+        return Err(ApiRefusal::bad_request("MESSAGE_TOO_LONG"));
     }
-    match state.queries.get_mut(body.text("callback_query_id")) {
-        Some(query) if !query.old => {
+    match state.queries.get_mut(body.text_field("callback_query_id")) {
+        Some(query) if !query.is_too_old => {
             query.answer = Some(body.fields.clone());
             Ok(json!(true))
         }
-        _ => Err(Refusal::bad("query is too old and response timeout expired or query ID is invalid")),
+        _ => Err(ApiRefusal::bad_request(
+            "query is too old and response timeout expired or query ID is invalid",
+        )),
     }
 }
 
-fn set_commands(state: &mut State, body: &Body) -> Result<Value> {
+fn set_commands(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
     let commands = body.fields["commands"].as_array().cloned().unwrap_or_default();
     for command in &commands {
         let name = command["command"].as_str().unwrap_or_default();
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
-            return Err(Refusal::bad("BOT_COMMAND_INVALID"));
+            return Err(ApiRefusal::bad_request("BOT_COMMAND_INVALID"));
         }
         if !(1..=256).contains(&command["description"].as_str().unwrap_or_default().chars().count()) {
-            return Err(Refusal::bad("BOT_COMMAND_DESCRIPTION_INVALID"));
+            return Err(ApiRefusal::bad_request("BOT_COMMAND_DESCRIPTION_INVALID"));
         }
     }
     let chat = body.fields["scope"]["chat_id"].as_i64().unwrap_or(0);
     if commands.len() > 100 {
-        return Err(Refusal::bad("BOT_COMMANDS_TOO_MUCH"));
+        return Err(ApiRefusal::bad_request("BOT_COMMANDS_TOO_MUCH"));
     }
-    if !state.people.contains_key(&chat) {
-        groups::member(state, chat)?;
+    if !state.has_blocked.contains_key(&chat) {
+        groups::require_membership(state, chat)?;
     }
     state.commands.insert(chat, commands.into());
     Ok(json!(true))
 }
 
-fn clear_commands(state: &mut State, body: &Body) -> Result<Value> {
+fn clear_commands(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
     let chat = body.fields["scope"]["chat_id"].as_i64().unwrap_or(0);
-    if !state.people.contains_key(&chat) {
-        groups::member(state, chat)?;
+    if !state.has_blocked.contains_key(&chat) {
+        groups::require_membership(state, chat)?;
     }
     state.commands.remove(&chat);
     Ok(json!(true))
 }
 
 /// The chat, if the bot may write there.
-fn may_write(state: &State, body: &Body) -> Result<i64> {
-    let Some(chat) = body.number("chat_id") else { return Err(Refusal::bad("chat_id is empty")) };
-    match state.people.get(&chat) {
-        Some(true) => Err(Refusal::new(403, "Forbidden: bot was blocked by the user")),
+fn writable_chat(state: &FakeState, body: &RequestBody) -> ApiResult<i64> {
+    let Some(chat) = body.number_field("chat_id") else {
+        return Err(ApiRefusal::bad_request("chat_id is empty"));
+    };
+    match state.has_blocked.get(&chat) {
+        Some(true) => Err(ApiRefusal::new(403, "Forbidden: bot was blocked by the user")),
         Some(false) => Ok(chat),
-        None => groups::may_write(state, chat).map(|()| chat),
+        None => groups::require_write_access(state, chat).map(|()| chat),
     }
 }
 
-fn text(state: &mut State, body: &Body) -> Result<String> {
-    let text = body.text("text");
+fn checked_text(state: &mut FakeState, body: &RequestBody) -> ApiResult<String> {
+    let text = body.text_field("text");
     if body.fields["link_preview_options"]["is_disabled"] != true {
         state.complaints.push("a text is sent with previews of its links".to_owned());
     }
     if text.trim().is_empty() {
-        return Err(Refusal::bad("message text is empty"));
+        return Err(ApiRefusal::bad_request("message text is empty"));
     }
     if text.encode_utf16().count() > 4096 {
-        return Err(Refusal::bad("message is too long"));
+        return Err(ApiRefusal::bad_request("message is too long"));
     }
     Ok(text.to_owned())
 }
 
 /// Entities that lie in the text; Telegram drops those after the hundredth, which nobody must rely on.
-fn entities(entities: &Value, text: &str) -> Result<Value> {
+fn checked_entities(entities: &Value, text: &str) -> ApiResult<Value> {
     let length = i64::try_from(text.encode_utf16().count()).unwrap();
     let list = entities.as_array().cloned().unwrap_or_default();
     for entity in &list {
         let (offset, long) =
             (entity["offset"].as_i64().unwrap_or(-1), entity["length"].as_i64().unwrap_or(0));
         if offset < 0 || long < 1 || offset + long > length {
-            return Err(Refusal::bad("ENTITY_BOUNDS_INVALID"));
+            return Err(ApiRefusal::bad_request("ENTITY_BOUNDS_INVALID"));
         }
     }
     if list.len() > 100 {
-        return Err(Refusal::bad("ENTITIES_TOO_LONG"));
+        return Err(ApiRefusal::bad_request("ENTITIES_TOO_LONG"));
     }
     Ok(list.into())
 }
 
-fn keyboard(body: &Body) -> Result<Option<Value>> {
+fn checked_keyboard(body: &RequestBody) -> ApiResult<Option<Value>> {
     let Some(markup) = body.fields.get("reply_markup") else { return Ok(None) };
     if markup["force_reply"] == true {
         return Ok(Some(markup.clone()));
     }
     let rows = markup["inline_keyboard"].as_array();
-    let Some(rows) = rows else { return Err(Refusal::bad("object expected as reply markup")) };
+    let Some(rows) = rows else { return Err(ApiRefusal::bad_request("object expected as reply markup")) };
     let mut count = 0;
     for row in rows {
         let Some(row) = row.as_array() else {
-            return Err(Refusal::bad("can't parse inline keyboard: row must be an Array"));
+            return Err(ApiRefusal::bad_request("can't parse inline keyboard: row must be an Array"));
         };
         for button in row {
             count += 1;
@@ -275,27 +285,29 @@ fn keyboard(body: &Body) -> Result<Option<Value>> {
         }
     }
     if count > 100 {
-        return Err(Refusal::bad("reply markup is too long"));
+        return Err(ApiRefusal::bad_request("reply markup is too long"));
     }
     Ok((count > 0).then(|| rows.clone().into()))
 }
 
-fn check_button(button: &Value) -> Result<()> {
+fn check_button(button: &Value) -> ApiResult<()> {
     if button["text"].as_str().is_none_or(|text| text.trim().is_empty()) {
-        return Err(Refusal::bad("can't parse inline keyboard button: Field \"text\" is empty"));
+        return Err(ApiRefusal::bad_request("can't parse inline keyboard button: Field \"text\" is empty"));
     }
     if let Some(data) = button.get("callback_data") {
         let fits = data.as_str().is_some_and(|data| (1..=64).contains(&data.len()));
-        return if fits { Ok(()) } else { Err(Refusal::bad("BUTTON_DATA_INVALID")) };
+        return if fits { Ok(()) } else { Err(ApiRefusal::bad_request("BUTTON_DATA_INVALID")) };
     }
     let acts = ["url", "copy_text"].iter().any(|act| button.get(act).is_some());
     if acts {
         return Ok(());
     }
-    Err(Refusal::bad("can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard"))
+    Err(ApiRefusal::bad_request(
+        "can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard",
+    ))
 }
 
-fn nothing() -> Shown {
+fn empty_message() -> Shown {
     Shown {
         id: 0,
         thread: None,
@@ -308,8 +320,8 @@ fn nothing() -> Shown {
     }
 }
 
-fn put(state: &mut State, chat: i64, shown: Shown) -> Value {
-    let id = state.next_message();
+fn insert_message(state: &mut FakeState, chat: i64, shown: Shown) -> Value {
+    let id = state.next_message_id();
     state.messages.insert((chat, id), Shown { id, ..shown });
-    json!({"message_id": id, "date": 0, "chat": state.chat(chat)})
+    json!({"message_id": id, "date": 0, "chat": state.chat_json(chat)})
 }

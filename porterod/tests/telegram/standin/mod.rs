@@ -5,12 +5,12 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+mod faults;
 mod groups;
 mod http;
 mod methods;
-mod people;
 mod state;
-mod weather;
+mod users;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,10 +21,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+pub(crate) use faults::Fault;
 pub(crate) use state::{Call, Shown};
-pub(crate) use weather::Fault;
 
-use state::State;
+use state::FakeState;
 
 /// The token that it knows.
 pub(crate) const TOKEN: &str = "4711:AA-stand_in-secret";
@@ -32,30 +32,30 @@ pub(crate) const TOKEN: &str = "4711:AA-stand_in-secret";
 pub(crate) const USERNAME: &str = "portero_test_bot";
 
 /// What every wait of a test ends with.
-const SOON: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Telegram, as far as a bot sees it. It ends when it is dropped, and fails the test if the bot did something
 /// that Telegram forgives and Portero must not do.
 pub(crate) struct StandIn {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     address: SocketAddr,
     serving: JoinHandle<()>,
 }
 
 /// What the connections share.
-struct Shared {
-    state: Mutex<State>,
+struct SharedState {
+    state: Mutex<FakeState>,
     /// Something changed.
     changed: Notify,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedState {
+    fn lock_state(&self) -> MutexGuard<'_, FakeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let value = change(&mut self.state());
+    fn change_state<T>(&self, change: impl FnOnce(&mut FakeState) -> T) -> T {
+        let value = change(&mut self.lock_state());
         self.changed.notify_waiters();
         value
     }
@@ -66,7 +66,7 @@ impl StandIn {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Notify::new() });
+        let shared = Arc::new(SharedState { state: Mutex::default(), changed: Notify::new() });
         let serving = tokio::spawn(http::serve(listener, Arc::clone(&shared)));
         Self { shared, address, serving }
     }
@@ -78,7 +78,7 @@ impl StandIn {
 
     /// The messages of a chat that are there, the oldest first, the person's own among them.
     pub(crate) fn messages(&self, chat: i64) -> Vec<Shown> {
-        self.shared.state().messages_of(chat)
+        self.shared.lock_state().messages_in(chat)
     }
 
     /// The bot's own messages in a chat.
@@ -88,24 +88,24 @@ impl StandIn {
 
     /// The calls of a method, the refused ones too.
     pub(crate) fn calls(&self, method: &str) -> Vec<Call> {
-        self.shared.state().calls.iter().filter(|call| call.method == method).cloned().collect()
+        self.shared.lock_state().calls.iter().filter(|call| call.method == method).cloned().collect()
     }
 
     /// The names of the commands that a chat offers.
     pub(crate) fn menu(&self, chat: i64) -> Vec<String> {
-        let commands = self.shared.state().commands.get(&chat).and_then(Value::as_array).cloned();
+        let commands = self.shared.lock_state().commands.get(&chat).and_then(Value::as_array).cloned();
         let name = |command: &Value| command["command"].as_str().unwrap_or_default().to_owned();
         commands.unwrap_or_default().iter().map(name).collect()
     }
 
     /// The texts that presses were answered with, by the press.
     pub(crate) fn answer_to(&self, query: &str) -> Option<Value> {
-        self.shared.state().queries.get(query).and_then(|query| query.answer.clone())
+        self.shared.lock_state().queries.get(query).and_then(|query| query.answer.clone())
     }
 
     /// What the bot did that Telegram forgives and Portero must not do.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        self.shared.state().complaints.clone()
+        self.shared.lock_state().complaints.clone()
     }
 
     /// Waits until something is so, and says `what` if it does not come.
@@ -119,7 +119,7 @@ impl StandIn {
                 changed.await;
             }
         };
-        match tokio::time::timeout(SOON, waiting).await {
+        match tokio::time::timeout(WAIT_TIMEOUT, waiting).await {
             Ok(found) => found,
             Err(_) => panic!("not in time: {what}"),
         }

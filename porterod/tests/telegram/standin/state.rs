@@ -5,33 +5,33 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::faults::Fault;
 use super::groups::Group;
-use super::weather::Fault;
 
 /// What Telegram knows.
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct FakeState {
     /// People who ever wrote to the bot; whether they blocked it.
-    pub(super) people: BTreeMap<i64, bool>,
+    pub(super) has_blocked: BTreeMap<i64, bool>,
     /// Groups that the bot is in, or was.
     pub(super) groups: BTreeMap<i64, Group>,
     pub(super) messages: BTreeMap<(i64, i64), Shown>,
-    pub(super) queries: BTreeMap<String, Query>,
+    pub(super) queries: BTreeMap<String, PressedButton>,
     /// What the bot has not confirmed, in the order in which it is delivered.
     pub(super) updates: Vec<(i64, Value)>,
     /// Everything that was ever delivered, to be delivered again.
-    pub(super) past: BTreeMap<i64, Value>,
+    pub(super) delivered: BTreeMap<i64, Value>,
     /// What comes once more, confirmed or not.
-    pub(super) again: Vec<Value>,
-    pub(super) allowed: Option<Vec<String>>,
+    pub(super) redeliveries: Vec<Value>,
+    pub(super) allowed_kinds: Option<Vec<String>>,
     /// Grows with each poll, so that an older one learns of a newer.
-    pub(super) polls: u64,
+    pub(super) poll_count: u64,
     pub(super) commands: BTreeMap<i64, Value>,
     pub(super) calls: Vec<Call>,
     pub(super) complaints: Vec<String>,
     pub(super) faults: BTreeMap<String, VecDeque<Fault>>,
-    pub(super) down: bool,
-    pub(super) reversed: bool,
+    pub(super) is_down: bool,
+    pub(super) is_reversed: bool,
     last_message: i64,
     last_update: i64,
     last_query: i64,
@@ -56,8 +56,8 @@ pub(crate) struct Shown {
 
 /// A button that was pressed.
 #[derive(Default)]
-pub(super) struct Query {
-    pub(super) old: bool,
+pub(super) struct PressedButton {
+    pub(super) is_too_old: bool,
     pub(super) answer: Option<Value>,
 }
 
@@ -71,17 +71,17 @@ pub(crate) struct Call {
     pub(crate) code: Option<u16>,
 }
 
-impl State {
-    pub(super) fn messages_of(&self, chat: i64) -> Vec<Shown> {
+impl FakeState {
+    pub(super) fn messages_in(&self, chat: i64) -> Vec<Shown> {
         self.messages.range((chat, 0)..=(chat, i64::MAX)).map(|(_, shown)| shown.clone()).collect()
     }
 
-    pub(super) fn next_message(&mut self) -> i64 {
+    pub(super) fn next_message_id(&mut self) -> i64 {
         self.last_message += 1;
         self.last_message
     }
 
-    pub(super) fn next_query(&mut self) -> String {
+    pub(super) fn next_query_id(&mut self) -> String {
         self.last_query += 1;
         format!("9{:018}", self.last_query)
     }
@@ -92,28 +92,28 @@ impl State {
     }
 
     /// Lets something wait for the bot; returns its number.
-    pub(super) fn deliver(&mut self, kind: &str, what: Value) -> i64 {
+    pub(super) fn push_update(&mut self, kind: &str, what: Value) -> i64 {
         // Telegram begins with some positive number.
         self.last_update = self.last_update.max(1000) + 1;
         let id = self.last_update;
         let update = serde_json::json!({"update_id": id, kind: what});
         self.updates.push((id, update.clone()));
-        self.past.insert(id, update);
+        self.delivered.insert(id, update);
         id
     }
 
     /// What is there for a poll; those before `offset` are done with.
-    pub(super) fn poll(&mut self, offset: i64, limit: usize) -> Vec<Value> {
+    pub(super) fn take_updates(&mut self, offset: i64, limit: usize) -> Vec<Value> {
         self.updates.retain(|(id, _)| *id >= offset);
-        let mut found = std::mem::take(&mut self.again);
+        let mut found = std::mem::take(&mut self.redeliveries);
         let allowed = |update: &Value| {
-            let kinds = self.allowed.as_ref();
+            let kinds = self.allowed_kinds.as_ref();
             kinds.is_none_or(|kinds| kinds.iter().any(|kind| update.get(kind).is_some()))
         };
         let fresh = self.updates.iter().map(|(_, update)| update).filter(|update| allowed(update));
         found.extend(fresh.cloned());
         found.truncate(limit);
-        if self.reversed {
+        if self.is_reversed {
             found.reverse();
         }
         found

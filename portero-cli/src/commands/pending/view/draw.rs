@@ -6,14 +6,17 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-use super::layout::{Areas, ROWS, areas, cut, folded, footer, lines, times};
-use super::state::{Item, Mode, View};
-use crate::output::visible;
+use super::layout::{
+    ROWS_PER_TASK, ScreenAreas, age_and_time_left, call_lines, footer_lines, screen_areas, truncate_row,
+    wrap_words,
+};
+use super::state::{PendingItem, PendingView, ViewMode};
+use crate::output::escape_hidden;
 
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
 
-const HELP: [&str; 11] = [
+const HELP_LINES: [&str; 11] = [
     "j k, arrows  select another call",
     "PgUp PgDn    read the call on; Home and End go to its ends",
     "a            approve: run exactly this call, once; takes the passphrase",
@@ -30,26 +33,30 @@ const HELP: [&str; 11] = [
 ];
 
 /// Draws it all.
-pub(super) fn draw(view: &View, frame: &mut Frame<'_>) {
-    let Some(areas) = areas(view) else {
+pub(super) fn draw_view(view: &PendingView, frame: &mut Frame<'_>) {
+    let Some(areas) = screen_areas(view) else {
         let text = "Portero needs a larger terminal";
         frame.render_widget(Paragraph::new(text), frame.area());
         return;
     };
-    header(view, areas.header, frame);
+    draw_header(view, areas.header, frame);
     match view.mode {
-        Mode::Help => help(areas.body, frame),
-        Mode::Browse | Mode::Approve { .. } | Mode::Reject { .. } | Mode::Pause | Mode::Gone => {
-            list(view, areas.list, frame);
-            rule(areas.rule, frame);
-            call(view, &areas, frame);
+        ViewMode::Help => draw_help(areas.body, frame),
+        ViewMode::Browse
+        | ViewMode::Approve { .. }
+        | ViewMode::Reject { .. }
+        | ViewMode::Pause
+        | ViewMode::TaskEnded => {
+            draw_list(view, areas.list, frame);
+            draw_separator(areas.separator, frame);
+            draw_call(view, &areas, frame);
         }
     }
-    show(footer(view).into_iter().map(Line::raw).collect(), areas.footer, frame);
+    draw_lines(footer_lines(view).into_iter().map(Line::raw).collect(), areas.footer, frame);
 }
 
-fn header(view: &View, area: Rect, frame: &mut Frame<'_>) {
-    let mut text = match view.waiting() {
+fn draw_header(view: &PendingView, area: Rect, frame: &mut Frame<'_>) {
+    let mut text = match view.waiting_count() {
         0 => "Portero: nothing waits for you".to_owned(),
         1 => "Portero: 1 call waits for you".to_owned(),
         many => format!("Portero: {many} calls wait for you"),
@@ -57,68 +64,72 @@ fn header(view: &View, area: Rect, frame: &mut Frame<'_>) {
     if view.paused {
         text.push_str(" · EVERYTHING IS PAUSED");
     }
-    if let Some(why) = &view.lost {
-        text = format!("Portero: NO DAEMON, looking for it again ({})", visible(why));
+    if let Some(why) = &view.daemon_error {
+        text = format!("Portero: NO DAEMON, looking for it again ({})", escape_hidden(why));
     }
-    show(vec![Line::styled(cut(&text, usize::from(area.width)), BOLD)], area, frame);
+    draw_lines(vec![Line::styled(truncate_row(&text, usize::from(area.width)), BOLD)], area, frame);
 }
 
-fn list(view: &View, area: Rect, frame: &mut Frame<'_>) {
+fn draw_list(view: &PendingView, area: Rect, frame: &mut Frame<'_>) {
     let width = usize::from(area.width);
-    let fit = usize::from((area.height / ROWS).max(1));
+    let fit = usize::from((area.height / ROWS_PER_TASK).max(1));
     let here = view.items.iter().position(|item| Some(item.task.id) == view.selected).unwrap_or(0);
     let first = (here + 1).saturating_sub(fit);
     let mut rows = Vec::new();
     for (index, item) in view.items.iter().enumerate().skip(first).take(fit) {
         let (mark, style) = if index == here { (">", REVERSED) } else { (" ", Style::new()) };
-        rows.push(Line::styled(cut(&format!("{mark} {}", item.task.call.tool), width), style));
-        rows.push(Line::raw(cut(&format!("  {}", about(view, item)), width)));
+        rows.push(Line::styled(truncate_row(&format!("{mark} {}", item.task.call.tool), width), style));
+        rows.push(Line::raw(truncate_row(&format!("  {}", item_summary(view, item)), width)));
     }
-    show(rows, area, frame);
+    draw_lines(rows, area, frame);
 }
 
 /// The second row of a task in the list.
-fn about(view: &View, item: &Item) -> String {
+fn item_summary(view: &PendingView, item: &PendingItem) -> String {
     let project = item.task.origin.principal.as_str();
     let project = project.rsplit(['/', '\\']).next().unwrap_or(project);
-    let (age, left) = times(item, view.now);
-    let state = item.ended.clone().unwrap_or_else(|| format!("{age}, {left}"));
-    format!("{state} · {} · {}", visible(project), visible(item.task.origin.client.get()))
+    let (age, left) = age_and_time_left(item, view.now);
+    let state = item.end_state.clone().unwrap_or_else(|| format!("{age}, {left}"));
+    format!("{state} · {} · {}", escape_hidden(project), escape_hidden(item.task.origin.client.get()))
 }
 
-fn rule(area: Rect, frame: &mut Frame<'_>) {
+fn draw_separator(area: Rect, frame: &mut Frame<'_>) {
     let rows = (0..area.height).map(|_| {
         let sign = if area.width == 1 { "│" } else { "─" };
         Line::raw(sign.repeat(usize::from(area.width)))
     });
-    show(rows.collect(), area, frame);
+    draw_lines(rows.collect(), area, frame);
 }
 
-fn call(view: &View, areas: &Areas, frame: &mut Frame<'_>) {
+fn draw_call(view: &PendingView, areas: &ScreenAreas, frame: &mut Frame<'_>) {
     let Some(item) = view.selected() else { return };
-    let (age, left) = times(item, view.now);
-    let title = match &item.ended {
+    let (age, left) = age_and_time_left(item, view.now);
+    let title = match &item.end_state {
         None => format!("{} · {age}, {left}", item.task.call.tool),
         Some(how) => format!("{} · WAITS NO MORE: {how}", item.task.call.tool),
     };
     let width = usize::from(areas.title.width);
-    show(vec![Line::styled(cut(&title, width), BOLD)], areas.title, frame);
-    let lines = lines(view, item);
+    draw_lines(vec![Line::styled(truncate_row(&title, width), BOLD)], areas.title, frame);
+    let lines = call_lines(view, item);
     let page = usize::from(areas.call.height);
     let shown = lines.iter().skip(view.scroll).take(page).map(|line| Line::raw(line.clone()));
-    show(shown.collect(), areas.call, frame);
+    draw_lines(shown.collect(), areas.call, frame);
     let end = (view.scroll + page).min(lines.len());
     let more = if end < lines.len() { " · PgDn reads on" } else { "" };
     let place = format!("── lines {}–{end} of {}{more} ──", view.scroll + 1, lines.len());
-    show(vec![Line::raw(cut(&place, width))], areas.place, frame);
+    draw_lines(vec![Line::raw(truncate_row(&place, width))], areas.position, frame);
 }
 
-fn help(area: Rect, frame: &mut Frame<'_>) {
+fn draw_help(area: Rect, frame: &mut Frame<'_>) {
     let width = usize::from(area.width);
-    show(HELP.iter().flat_map(|line| folded(line, width)).map(Line::raw).collect(), area, frame);
+    draw_lines(
+        HELP_LINES.iter().flat_map(|line| wrap_words(line, width)).map(Line::raw).collect(),
+        area,
+        frame,
+    );
 }
 
-fn show(lines: Vec<Line<'_>>, area: Rect, frame: &mut Frame<'_>) {
+fn draw_lines(lines: Vec<Line<'_>>, area: Rect, frame: &mut Frame<'_>) {
     frame.render_widget(Paragraph::new(lines), area);
 }
 

@@ -5,17 +5,17 @@ use portero::secret::Secret;
 
 use super::super::super::task;
 use super::layout;
-use super::state::{Mode, View};
+use super::state::{PendingView, ViewMode};
 
 /// The most bytes that are typed as a passphrase; room for them is made at once, so that no copy is left behind.
-const TYPED_MOST: usize = 1024;
+const MAX_PASSPHRASE_BYTES: usize = 1024;
 /// The most characters of a reason.
-const REASON_MOST: usize = 500;
+const MAX_REASON_CHARS: usize = 500;
 
 /// A key, as this view knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
-    Letter(char),
+pub(super) enum ViewKey {
+    Char(char),
     Up,
     Down,
     PageUp,
@@ -33,9 +33,9 @@ pub(super) enum Key {
 
 /// What is to be done outside the view.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum ViewEffect {
     /// To be looked at while the passphrase is asked for.
-    Check {
+    CheckApprovable {
         task: TaskId,
     },
     Approve {
@@ -50,203 +50,205 @@ pub(super) enum Effect {
     Quit,
 }
 
-impl View {
+impl PendingView {
     /// Takes a key.
-    pub(super) fn key(&mut self, key: Key) -> Option<Effect> {
-        if key == Key::Interrupt {
-            return Some(Effect::Quit);
+    pub(super) fn handle_key(&mut self, key: ViewKey) -> Option<ViewEffect> {
+        if key == ViewKey::Interrupt {
+            return Some(ViewEffect::Quit);
         }
-        if self.read_on(key) {
+        if self.handle_scroll_key(key) {
             return None;
         }
         let effect = match &self.mode {
             // What is on its way cannot be taken back.
             _ if self.busy => None,
-            Mode::Browse => self.browse(key),
-            Mode::Help => {
-                self.mode = Mode::Browse;
+            ViewMode::Browse => self.handle_browse_key(key),
+            ViewMode::Help => {
+                self.mode = ViewMode::Browse;
                 None
             }
-            Mode::Approve { .. } => self.approve(key),
-            Mode::Reject { .. } => self.reject(key),
-            Mode::Pause => self.pause(key),
-            Mode::Gone => {
-                if matches!(key, Key::Enter | Key::Escape) {
-                    self.mode = Mode::Browse;
+            ViewMode::Approve { .. } => self.handle_approve_key(key),
+            ViewMode::Reject { .. } => self.handle_reject_key(key),
+            ViewMode::Pause => self.handle_pause_key(key),
+            ViewMode::TaskEnded => {
+                if matches!(key, ViewKey::Enter | ViewKey::Escape) {
+                    self.mode = ViewMode::Browse;
                 }
                 None
             }
         };
-        self.busy |= !matches!(effect, None | Some(Effect::Check { .. } | Effect::Quit));
-        self.settle();
+        self.busy |= !matches!(effect, None | Some(ViewEffect::CheckApprovable { .. } | ViewEffect::Quit));
+        self.normalize();
         effect
     }
 
     /// Takes what was pasted: into what is typed, and nowhere else.
-    pub(super) fn paste(&mut self, text: &str) {
-        if !matches!(self.mode, Mode::Approve { .. } | Mode::Reject { .. }) {
+    pub(super) fn handle_paste(&mut self, text: &str) {
+        if !matches!(self.mode, ViewMode::Approve { .. } | ViewMode::Reject { .. }) {
             return;
         }
         for letter in text.chars().filter(|letter| !letter.is_control()) {
-            self.key(Key::Letter(letter));
+            self.handle_key(ViewKey::Char(letter));
         }
     }
 
     /// The call can be read at any time.
-    fn read_on(&mut self, key: Key) -> bool {
-        let page = isize::try_from(layout::page(self).max(2) - 1).unwrap_or(1);
+    fn handle_scroll_key(&mut self, key: ViewKey) -> bool {
+        let page = isize::try_from(layout::page_height(self).max(2) - 1).unwrap_or(1);
         let by = match key {
-            Key::PageUp => -page,
-            Key::PageDown => page,
-            Key::Home => isize::MIN + 1,
-            Key::End => isize::MAX,
-            Key::Letter(_)
-            | Key::Up
-            | Key::Down
-            | Key::Enter
-            | Key::Escape
-            | Key::Backspace
-            | Key::Clear
-            | Key::Interrupt => return false,
+            ViewKey::PageUp => -page,
+            ViewKey::PageDown => page,
+            ViewKey::Home => isize::MIN + 1,
+            ViewKey::End => isize::MAX,
+            ViewKey::Char(_)
+            | ViewKey::Up
+            | ViewKey::Down
+            | ViewKey::Enter
+            | ViewKey::Escape
+            | ViewKey::Backspace
+            | ViewKey::Clear
+            | ViewKey::Interrupt => return false,
         };
         self.scroll_by(by);
         true
     }
 
-    fn browse(&mut self, key: Key) -> Option<Effect> {
+    fn handle_browse_key(&mut self, key: ViewKey) -> Option<ViewEffect> {
         match key {
-            Key::Letter('q') => return Some(Effect::Quit),
-            Key::Letter('j') | Key::Down => self.go(1),
-            Key::Letter('k') | Key::Up => self.go(-1),
-            Key::Letter('?') => self.mode = Mode::Help,
-            Key::Letter('a') => {
-                if let Some(task) = self.decidable().filter(|task| self.takes_one(*task)) {
-                    let typed = String::with_capacity(TYPED_MOST);
-                    self.mode = Mode::Approve { task, typed, problem: None };
-                    return Some(Effect::Check { task });
+            ViewKey::Char('q') => return Some(ViewEffect::Quit),
+            ViewKey::Char('j') | ViewKey::Down => self.move_selection(1),
+            ViewKey::Char('k') | ViewKey::Up => self.move_selection(-1),
+            ViewKey::Char('?') => self.mode = ViewMode::Help,
+            ViewKey::Char('a') => {
+                if let Some(task) = self.decidable_task().filter(|task| self.needs_one_approver(*task)) {
+                    let typed = String::with_capacity(MAX_PASSPHRASE_BYTES);
+                    self.mode = ViewMode::Approve { task, typed, problem: None };
+                    return Some(ViewEffect::CheckApprovable { task });
                 }
             }
-            Key::Letter('r') => {
-                if let Some(task) = self.decidable() {
-                    self.mode = Mode::Reject { task, reason: String::new() };
+            ViewKey::Char('r') => {
+                if let Some(task) = self.decidable_task() {
+                    self.mode = ViewMode::Reject { task, reason: String::new() };
                 }
             }
-            Key::Letter('p') if self.paused => {
-                "everything is paused already; `portero resume` ends that".clone_into(&mut self.says);
+            ViewKey::Char('p') if self.paused => {
+                "everything is paused already; `portero resume` ends that".clone_into(&mut self.message);
             }
-            Key::Letter('p') if self.is_connected() => self.mode = Mode::Pause,
-            Key::Letter(_)
-            | Key::PageUp
-            | Key::PageDown
-            | Key::Home
-            | Key::End
-            | Key::Enter
-            | Key::Escape
-            | Key::Backspace
-            | Key::Clear
-            | Key::Interrupt => {}
+            ViewKey::Char('p') if self.require_connection() => self.mode = ViewMode::Pause,
+            ViewKey::Char(_)
+            | ViewKey::PageUp
+            | ViewKey::PageDown
+            | ViewKey::Home
+            | ViewKey::End
+            | ViewKey::Enter
+            | ViewKey::Escape
+            | ViewKey::Backspace
+            | ViewKey::Clear
+            | ViewKey::Interrupt => {}
         }
         None
     }
 
     /// The selected task, if it can be decided; else says why not.
-    fn decidable(&mut self) -> Option<TaskId> {
-        if !self.is_connected() {
+    fn decidable_task(&mut self) -> Option<TaskId> {
+        if !self.require_connection() {
             return None;
         }
         let Some(item) = self.selected() else {
-            "nothing waits for you".clone_into(&mut self.says);
+            "nothing waits for you".clone_into(&mut self.message);
             return None;
         };
-        if let Some(how) = &item.ended {
-            self.says = format!("that one is {how}; move on with j or k");
+        if let Some(how) = &item.end_state {
+            self.message = format!("that one is {how}; move on with j or k");
             return None;
         }
         Some(item.task.id)
     }
 
     /// Whether one person is enough; else says who has to approve.
-    fn takes_one(&mut self, id: TaskId) -> bool {
+    fn needs_one_approver(&mut self, id: TaskId) -> bool {
         let Some(item) = self.item(id) else { return false };
-        match task::several(&item.task) {
+        match task::explain_quorum(&item.task) {
             None => true,
             Some(words) => {
-                self.says = words;
+                self.message = words;
                 false
             }
         }
     }
 
-    fn is_connected(&mut self) -> bool {
-        if self.lost.is_some() {
-            "there is no daemon at present, so nothing can be decided".clone_into(&mut self.says);
+    fn require_connection(&mut self) -> bool {
+        if self.daemon_error.is_some() {
+            "there is no daemon at present, so nothing can be decided".clone_into(&mut self.message);
         }
-        self.lost.is_none()
+        self.daemon_error.is_none()
     }
 
-    fn approve(&mut self, key: Key) -> Option<Effect> {
-        let Mode::Approve { task, typed, problem } = &mut self.mode else { return None };
+    fn handle_approve_key(&mut self, key: ViewKey) -> Option<ViewEffect> {
+        let ViewMode::Approve { task, typed, problem } = &mut self.mode else { return None };
         match key {
-            Key::Letter(letter) if typed.len() + letter.len_utf8() <= TYPED_MOST => typed.push(letter),
-            Key::Backspace => drop(typed.pop()),
-            Key::Clear => drop(self.mode.take_typed()),
-            Key::Enter if typed.is_empty() => {
+            ViewKey::Char(letter) if typed.len() + letter.len_utf8() <= MAX_PASSPHRASE_BYTES => {
+                typed.push(letter)
+            }
+            ViewKey::Backspace => drop(typed.pop()),
+            ViewKey::Clear => drop(self.mode.take_typed()),
+            ViewKey::Enter if typed.is_empty() => {
                 *problem = Some("nothing was typed; Esc goes back".to_owned());
             }
-            Key::Enter => {
+            ViewKey::Enter => {
                 let task = *task;
                 *problem = None;
-                return Some(Effect::Approve { task, passphrase: self.mode.take_typed() });
+                return Some(ViewEffect::Approve { task, passphrase: self.mode.take_typed() });
             }
-            Key::Escape => {
+            ViewKey::Escape => {
                 drop(self.mode.take_typed());
-                self.mode = Mode::Browse;
-                "nothing was approved".clone_into(&mut self.says);
+                self.mode = ViewMode::Browse;
+                "nothing was approved".clone_into(&mut self.message);
             }
-            Key::Letter(_)
-            | Key::Up
-            | Key::Down
-            | Key::PageUp
-            | Key::PageDown
-            | Key::Home
-            | Key::End
-            | Key::Interrupt => {}
+            ViewKey::Char(_)
+            | ViewKey::Up
+            | ViewKey::Down
+            | ViewKey::PageUp
+            | ViewKey::PageDown
+            | ViewKey::Home
+            | ViewKey::End
+            | ViewKey::Interrupt => {}
         }
         None
     }
 
-    fn reject(&mut self, key: Key) -> Option<Effect> {
-        let Mode::Reject { task, reason } = &mut self.mode else { return None };
+    fn handle_reject_key(&mut self, key: ViewKey) -> Option<ViewEffect> {
+        let ViewMode::Reject { task, reason } = &mut self.mode else { return None };
         match key {
-            Key::Letter(letter) if reason.chars().count() < REASON_MOST => reason.push(letter),
-            Key::Backspace => drop(reason.pop()),
-            Key::Clear => reason.clear(),
-            Key::Enter => {
+            ViewKey::Char(letter) if reason.chars().count() < MAX_REASON_CHARS => reason.push(letter),
+            ViewKey::Backspace => drop(reason.pop()),
+            ViewKey::Clear => reason.clear(),
+            ViewKey::Enter => {
                 let reason = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
-                return Some(Effect::Reject { task: *task, reason });
+                return Some(ViewEffect::Reject { task: *task, reason });
             }
-            Key::Escape => {
-                self.mode = Mode::Browse;
-                "nothing was rejected".clone_into(&mut self.says);
+            ViewKey::Escape => {
+                self.mode = ViewMode::Browse;
+                "nothing was rejected".clone_into(&mut self.message);
             }
-            Key::Letter(_)
-            | Key::Up
-            | Key::Down
-            | Key::PageUp
-            | Key::PageDown
-            | Key::Home
-            | Key::End
-            | Key::Interrupt => {}
+            ViewKey::Char(_)
+            | ViewKey::Up
+            | ViewKey::Down
+            | ViewKey::PageUp
+            | ViewKey::PageDown
+            | ViewKey::Home
+            | ViewKey::End
+            | ViewKey::Interrupt => {}
         }
         None
     }
 
-    fn pause(&mut self, key: Key) -> Option<Effect> {
+    fn handle_pause_key(&mut self, key: ViewKey) -> Option<ViewEffect> {
         match key {
-            Key::Letter('y') => Some(Effect::Pause),
+            ViewKey::Char('y') => Some(ViewEffect::Pause),
             _ => {
-                self.mode = Mode::Browse;
-                "nothing was paused".clone_into(&mut self.says);
+                self.mode = ViewMode::Browse;
+                "nothing was paused".clone_into(&mut self.message);
                 None
             }
         }

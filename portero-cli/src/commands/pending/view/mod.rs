@@ -4,133 +4,134 @@
 //! it; none of these knows a terminal. [`screen`] is the terminal, and this brings them together with the
 //! daemon. It stands on the terminal itself, whatever stdin and stdout are.
 
-mod act;
 mod draw;
-#[cfg(test)]
-mod fixture;
+mod effects;
 mod keys;
 mod layout;
 mod screen;
 mod state;
+#[cfg(test)]
+mod test_support;
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use portero::ipc::Client;
+use portero::ipc::IpcClient;
 use tokio::sync::mpsc;
 
-use super::super::Context;
-use super::follow::{Heard, follow};
-use crate::failure::{Failure, Outcome};
-use crate::signals::End;
-use keys::Effect;
-use screen::{Input, Screen};
-use state::{Acted, View};
+use super::super::CommandContext;
+use super::feed::{FeedEvent, follow_pending};
+use crate::failure::{CommandFailure, CommandResult};
+use crate::signals::TerminationSignals;
+use keys::ViewEffect;
+use screen::{TerminalScreen, ViewInput};
+use state::{EffectResult, PendingView};
 
 /// How often ages and times left are drawn anew.
-const TICK: Duration = Duration::from_secs(1);
+const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 /// How much may wait to be shown; then the daemon waits.
-const WAITING: usize = 16;
+const MAX_QUEUED_EVENTS: usize = 16;
 
-pub(super) async fn run(context: &Context) -> Outcome {
+pub(super) async fn run(context: &CommandContext) -> CommandResult {
     // Said before anything is started where there is no terminal.
-    screen::check()?;
-    let daemon = context.daemon().await?;
-    let mut end = End::listen();
-    let (mut screen, mut inputs) = Screen::open()?;
-    let (to, mut heard) = mpsc::channel(WAITING);
-    let following = tokio::spawn(follow(daemon, context.paths.clone(), to));
-    let mut sitting = Sitting { view: View::new(Timestamp::now(), screen.size()?), client: None, act: None };
+    screen::check_terminal()?;
+    let daemon = context.connect_daemon().await?;
+    let mut end = TerminationSignals::listen();
+    let (mut screen, mut inputs) = TerminalScreen::open()?;
+    let (to, mut heard) = mpsc::channel(MAX_QUEUED_EVENTS);
+    let following = tokio::spawn(follow_pending(daemon, context.paths.clone(), to));
+    let mut sitting =
+        ViewLoop { view: PendingView::new(Timestamp::now(), screen.size()?), client: None, running: None };
     let outcome = sitting.run(&mut screen, &mut inputs, &mut heard, &mut end).await;
     following.abort();
     outcome
 }
 
 /// What came of an act, once it does.
-type Act = Pin<Box<dyn Future<Output = Acted>>>;
+type RunningEffect = Pin<Box<dyn Future<Output = EffectResult>>>;
 
-struct Sitting {
-    view: View,
-    client: Option<Client>,
-    act: Option<Act>,
+struct ViewLoop {
+    view: PendingView,
+    client: Option<IpcClient>,
+    running: Option<RunningEffect>,
 }
 
-impl Sitting {
+impl ViewLoop {
     async fn run(
         &mut self,
-        screen: &mut Screen,
-        inputs: &mut mpsc::Receiver<Input>,
-        heard: &mut mpsc::Receiver<Heard>,
-        end: &mut End,
-    ) -> Outcome {
+        screen: &mut TerminalScreen,
+        inputs: &mut mpsc::Receiver<ViewInput>,
+        heard: &mut mpsc::Receiver<FeedEvent>,
+        end: &mut TerminationSignals,
+    ) -> CommandResult {
         loop {
             self.view.now = Timestamp::now();
             screen.draw(&self.view)?;
             tokio::select! {
                 input = inputs.recv() => {
-                    if self.take(input) {
+                    if self.handle_input(input) {
                         return Ok(());
                     }
                 }
-                Some(heard) = heard.recv() => self.hear(heard)?,
-                acted = done(&mut self.act) => {
-                    self.act = None;
-                    self.view.acted(acted);
+                Some(heard) = heard.recv() => self.handle_event(heard)?,
+                acted = wait_for_effect(&mut self.running) => {
+                    self.running = None;
+                    self.view.apply_result(acted);
                 }
-                () = tokio::time::sleep(TICK) => {}
-                () = end.told() => return Ok(()),
+                () = tokio::time::sleep(REDRAW_INTERVAL) => {}
+                () = end.recv() => return Ok(()),
             }
         }
     }
 
     /// Whether the person leaves, or the terminal is gone.
-    fn take(&mut self, input: Option<Input>) -> bool {
+    fn handle_input(&mut self, input: Option<ViewInput>) -> bool {
         match input {
-            Some(Input::Key(key)) => match self.view.key(key) {
-                Some(Effect::Quit) => return true,
-                Some(effect) => self.act = Some(self.begin(effect)),
+            Some(ViewInput::Key(key)) => match self.view.handle_key(key) {
+                Some(ViewEffect::Quit) => return true,
+                Some(effect) => self.running = Some(self.start_effect(effect)),
                 None => {}
             },
-            Some(Input::Paste(text)) => self.view.paste(&text),
-            Some(Input::Resize(size)) => self.view.resize(size),
+            Some(ViewInput::Paste(text)) => self.view.handle_paste(&text),
+            Some(ViewInput::Resize(size)) => self.view.resize(size),
             None => return true,
         }
         false
     }
 
-    fn begin(&self, effect: Effect) -> Act {
+    fn start_effect(&self, effect: ViewEffect) -> RunningEffect {
         match self.client.clone() {
-            Some(client) => Box::pin(act::act(client, effect)),
-            None => {
-                Box::pin(async { Acted::Failed("there is no daemon at present; nothing changed".to_owned()) })
-            }
+            Some(client) => Box::pin(effects::run_effect(client, effect)),
+            None => Box::pin(async {
+                EffectResult::Failed("there is no daemon at present; nothing changed".to_owned())
+            }),
         }
     }
 
-    fn hear(&mut self, heard: Heard) -> Result<(), Failure> {
+    fn handle_event(&mut self, heard: FeedEvent) -> Result<(), CommandFailure> {
         match heard {
-            Heard::Up(client) => {
+            FeedEvent::Connected(client) => {
                 self.client = Some(client);
-                if self.view.lost.take().is_some() {
-                    "the daemon is back".clone_into(&mut self.view.says);
+                if self.view.daemon_error.take().is_some() {
+                    "the daemon is back".clone_into(&mut self.view.message);
                 }
             }
-            Heard::Down(why) => {
+            FeedEvent::Disconnected(why) => {
                 self.client = None;
-                self.view.lost = Some(why);
+                self.view.daemon_error = Some(why);
             }
-            Heard::Paused(paused) => self.view.paused = paused,
-            Heard::Anew(waiting) => self.view.anew(&waiting),
-            Heard::Waits(look) => self.view.waits(*look),
-            Heard::Entry(entry) => self.view.hear(&entry),
-            Heard::Failed(failure) => return Err(failure),
+            FeedEvent::Paused(paused) => self.view.paused = paused,
+            FeedEvent::WaitingReset(waiting) => self.view.reset_waiting(&waiting),
+            FeedEvent::TaskWaits(look) => self.view.update_task(*look),
+            FeedEvent::NoticeEntry(entry) => self.view.apply_notice(&entry),
+            FeedEvent::Failed(failure) => return Err(failure),
         }
         Ok(())
     }
 }
 
-async fn done(act: &mut Option<Act>) -> Acted {
+async fn wait_for_effect(act: &mut Option<RunningEffect>) -> EffectResult {
     match act {
         Some(act) => act.await,
         None => std::future::pending().await,

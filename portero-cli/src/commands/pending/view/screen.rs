@@ -20,107 +20,115 @@ use ratatui::crossterm::terminal::{
 use tokio::sync::mpsc;
 
 use super::draw;
-use super::keys::Key;
-use super::state::View;
-use crate::failure::{Failure, Outcome};
-use crate::terminal::DEVICE;
+use super::keys::ViewKey;
+use super::state::PendingView;
+use crate::failure::{CommandFailure, CommandResult};
+use crate::terminal::DEVICE_PATH;
 
 /// How long the keyboard is listened to before looking whether that is still wanted.
-const LISTEN: Duration = Duration::from_millis(100);
+const KEYBOARD_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How many keys may wait.
-const KEYS: usize = 64;
+const MAX_QUEUED_INPUTS: usize = 64;
 
 /// What comes from the person.
-pub(super) enum Input {
-    Key(Key),
+pub(super) enum ViewInput {
+    Key(ViewKey),
     Paste(String),
     Resize((u16, u16)),
 }
 
 /// The terminal, taken. Dropping it gives it back.
-pub(super) struct Screen {
+pub(super) struct TerminalScreen {
     terminal: Terminal<CrosstermBackend<File>>,
-    left: Arc<AtomicBool>,
+    closed: Arc<AtomicBool>,
 }
 
 /// Fails where there is no terminal that can show a view.
-pub(super) fn check() -> Outcome {
-    device().map(drop)?;
+pub(super) fn check_terminal() -> CommandResult {
+    open_device().map(drop)?;
     match std::env::var("TERM") {
         Ok(kind) if kind == "dumb" => {
-            Err(hinted(Failure::refused("a terminal of the kind `dumb` cannot show a view")))
+            Err(with_list_hint(CommandFailure::refused("a terminal of the kind `dumb` cannot show a view")))
         }
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-fn device() -> Outcome<File> {
-    files::open_device_to_write(DEVICE).map_err(|error| {
-        hinted(Failure::refused("the view needs a terminal, and there is no terminal here").because(&error))
+fn open_device() -> CommandResult<File> {
+    files::open_device_to_write(DEVICE_PATH).map_err(|error| {
+        with_list_hint(
+            CommandFailure::refused("the view needs a terminal, and there is no terminal here")
+                .caused_by(&error),
+        )
     })
 }
 
-fn hinted(failure: Failure) -> Failure {
-    failure.hint("`portero pending` lists what waits; `portero pending --watch --json` streams it")
+fn with_list_hint(failure: CommandFailure) -> CommandFailure {
+    failure.with_hint("`portero pending` lists what waits; `portero pending --watch --json` streams it")
 }
 
-fn broken(error: &io::Error) -> Failure {
-    Failure::refused("the terminal does not do what a view needs").because(error)
+fn screen_failure(error: &io::Error) -> CommandFailure {
+    CommandFailure::refused("the terminal does not do what a view needs").caused_by(error)
 }
 
-impl Screen {
+impl TerminalScreen {
     /// Takes the terminal, and listens to its keyboard.
-    pub(super) fn open() -> Outcome<(Self, mpsc::Receiver<Input>)> {
-        let mut device = device()?;
+    pub(super) fn open() -> CommandResult<(Self, mpsc::Receiver<ViewInput>)> {
+        let mut device = open_device()?;
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            give_back();
+            restore_terminal();
             before(panic);
         }));
-        enable_raw_mode().map_err(|error| broken(&error))?;
+        enable_raw_mode().map_err(|error| screen_failure(&error))?;
         // From here on it is given back by dropping this.
         let left = Arc::new(AtomicBool::new(false));
-        let guard = Guard;
-        execute!(device, EnterAlternateScreen, EnableBracketedPaste).map_err(|error| broken(&error))?;
-        let mut terminal = Terminal::new(CrosstermBackend::new(device)).map_err(|error| broken(&error))?;
-        terminal.hide_cursor().map_err(|error| broken(&error))?;
+        let guard = RestoreGuard;
+        execute!(device, EnterAlternateScreen, EnableBracketedPaste)
+            .map_err(|error| screen_failure(&error))?;
+        let mut terminal =
+            Terminal::new(CrosstermBackend::new(device)).map_err(|error| screen_failure(&error))?;
+        terminal.hide_cursor().map_err(|error| screen_failure(&error))?;
         std::mem::forget(guard);
-        let (to, inputs) = mpsc::channel(KEYS);
-        let screen = Self { terminal, left: Arc::clone(&left) };
-        std::thread::spawn(move || listen(&to, &left));
+        let (to, inputs) = mpsc::channel(MAX_QUEUED_INPUTS);
+        let screen = Self { terminal, closed: Arc::clone(&left) };
+        std::thread::spawn(move || read_inputs(&to, &left));
         Ok((screen, inputs))
     }
 
     /// Columns and rows.
-    pub(super) fn size(&self) -> Outcome<(u16, u16)> {
-        let size = self.terminal.size().map_err(|error| broken(&error))?;
+    pub(super) fn size(&self) -> CommandResult<(u16, u16)> {
+        let size = self.terminal.size().map_err(|error| screen_failure(&error))?;
         Ok((size.width, size.height))
     }
 
-    pub(super) fn draw(&mut self, view: &View) -> Outcome {
-        self.terminal.draw(|frame| draw::draw(view, frame)).map(drop).map_err(|error| broken(&error))
+    pub(super) fn draw(&mut self, view: &PendingView) -> CommandResult {
+        self.terminal
+            .draw(|frame| draw::draw_view(view, frame))
+            .map(drop)
+            .map_err(|error| screen_failure(&error))
     }
 }
 
-impl Drop for Screen {
+impl Drop for TerminalScreen {
     fn drop(&mut self) {
-        self.left.store(true, Ordering::Relaxed);
-        give_back();
+        self.closed.store(true, Ordering::Relaxed);
+        restore_terminal();
     }
 }
 
 /// Gives the terminal back where taking it failed half-way.
-struct Guard;
+struct RestoreGuard;
 
-impl Drop for Guard {
+impl Drop for RestoreGuard {
     fn drop(&mut self) {
-        give_back();
+        restore_terminal();
     }
 }
 
 /// The terminal as it was. Where it is gone there is nothing to give back.
-fn give_back() {
-    if let Ok(mut device) = files::open_device_to_write(DEVICE) {
+fn restore_terminal() {
+    if let Ok(mut device) = files::open_device_to_write(DEVICE_PATH) {
         let _ = execute!(device, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = device.flush();
     }
@@ -128,45 +136,47 @@ fn give_back() {
 }
 
 /// Listens until the screen is left or the terminal is gone.
-fn listen(to: &mpsc::Sender<Input>, left: &AtomicBool) {
+fn read_inputs(to: &mpsc::Sender<ViewInput>, left: &AtomicBool) {
     while !left.load(Ordering::Relaxed) {
-        let event = match event::poll(LISTEN) {
+        let event = match event::poll(KEYBOARD_POLL_INTERVAL) {
             Ok(true) => event::read(),
             Ok(false) => continue,
             Err(error) => Err(error),
         };
         let Ok(event) = event else { return };
-        if input(event).is_some_and(|input| to.blocking_send(input).is_err()) {
+        if to_view_input(event).is_some_and(|input| to.blocking_send(input).is_err()) {
             return;
         }
     }
 }
 
-fn input(event: Event) -> Option<Input> {
+fn to_view_input(event: Event) -> Option<ViewInput> {
     match event {
-        Event::Key(pressed) if pressed.kind != KeyEventKind::Release => key(pressed).map(Input::Key),
-        Event::Paste(text) => Some(Input::Paste(text)),
-        Event::Resize(width, height) => Some(Input::Resize((width, height))),
+        Event::Key(pressed) if pressed.kind != KeyEventKind::Release => {
+            to_view_key(pressed).map(ViewInput::Key)
+        }
+        Event::Paste(text) => Some(ViewInput::Paste(text)),
+        Event::Resize(width, height) => Some(ViewInput::Resize((width, height))),
         Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
     }
 }
 
-fn key(pressed: KeyEvent) -> Option<Key> {
+fn to_view_key(pressed: KeyEvent) -> Option<ViewKey> {
     let with = |modifier| pressed.modifiers.contains(modifier);
     match pressed.code {
-        KeyCode::Char('c') if with(KeyModifiers::CONTROL) => Some(Key::Interrupt),
-        KeyCode::Char('u') if with(KeyModifiers::CONTROL) => Some(Key::Clear),
+        KeyCode::Char('c') if with(KeyModifiers::CONTROL) => Some(ViewKey::Interrupt),
+        KeyCode::Char('u') if with(KeyModifiers::CONTROL) => Some(ViewKey::Clear),
         KeyCode::Char(_) if with(KeyModifiers::CONTROL) && !with(KeyModifiers::ALT) => None,
-        KeyCode::Char(letter) => Some(Key::Letter(letter)),
-        KeyCode::Up => Some(Key::Up),
-        KeyCode::Down => Some(Key::Down),
-        KeyCode::PageUp => Some(Key::PageUp),
-        KeyCode::PageDown => Some(Key::PageDown),
-        KeyCode::Home => Some(Key::Home),
-        KeyCode::End => Some(Key::End),
-        KeyCode::Enter => Some(Key::Enter),
-        KeyCode::Esc => Some(Key::Escape),
-        KeyCode::Backspace => Some(Key::Backspace),
+        KeyCode::Char(letter) => Some(ViewKey::Char(letter)),
+        KeyCode::Up => Some(ViewKey::Up),
+        KeyCode::Down => Some(ViewKey::Down),
+        KeyCode::PageUp => Some(ViewKey::PageUp),
+        KeyCode::PageDown => Some(ViewKey::PageDown),
+        KeyCode::Home => Some(ViewKey::Home),
+        KeyCode::End => Some(ViewKey::End),
+        KeyCode::Enter => Some(ViewKey::Enter),
+        KeyCode::Esc => Some(ViewKey::Escape),
+        KeyCode::Backspace => Some(ViewKey::Backspace),
         _ => None,
     }
 }

@@ -4,49 +4,49 @@
 //! moves on, so a list that changes under the cursor never makes a key hit another task.
 
 use jiff::Timestamp;
-use portero::catalog::Hints;
+use portero::catalog::ToolHints;
 use portero::ipc::Look;
 use portero::names::TaskId;
-use portero::notice::{Adoption, Entry, Notice};
+use portero::notice::{ConfigAdoption, Notice, NoticeEntry};
 use portero::secret::Secret;
-use portero::task::{State, Task};
+use portero::task::{Task, TaskState};
 
 use super::super::super::{task, tasks};
 use super::layout;
-use crate::output::visible;
+use crate::output::escape_hidden;
 
 /// Everything that is shown.
-pub(super) struct View {
+pub(super) struct PendingView {
     /// In the order in which they were asked.
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<PendingItem>,
     pub(super) selected: Option<TaskId>,
     /// The first line of the selected call that is on the screen.
     pub(super) scroll: usize,
-    pub(super) mode: Mode,
+    pub(super) mode: ViewMode,
     /// Why there is no daemon; none while there is one.
-    pub(super) lost: Option<String>,
+    pub(super) daemon_error: Option<String>,
     pub(super) paused: bool,
     /// Whether an act is on its way; until it is done no other begins.
     pub(super) busy: bool,
     /// What happened last.
-    pub(super) says: String,
+    pub(super) message: String,
     pub(super) now: Timestamp,
     pub(super) size: (u16, u16),
 }
 
 /// A task in the list.
-pub(super) struct Item {
+pub(super) struct PendingItem {
     pub(super) task: Task,
     /// All of it, as `portero task` shows it.
     pub(super) text: String,
     /// What became of it, once it waits no more.
-    pub(super) ended: Option<String>,
+    pub(super) end_state: Option<String>,
     /// How many of its lines have been on the screen, at the present width.
-    pub(super) seen: usize,
+    pub(super) lines_seen: usize,
 }
 
 /// What keys mean.
-pub(super) enum Mode {
+pub(super) enum ViewMode {
     Browse,
     Help,
     /// The passphrase is typed, to run this task.
@@ -64,172 +64,183 @@ pub(super) enum Mode {
     Pause,
     /// The task went while something was typed for it. Whoever types goes on for a moment without looking, so
     /// nothing but Enter and Escape is a key here: the rest of a passphrase is no command, and no reason.
-    Gone,
+    TaskEnded,
 }
 
 /// What came of an act.
-pub(super) enum Acted {
+pub(super) enum EffectResult {
     /// It was done.
     Done(String),
     /// That was not the passphrase, or there is a pause after wrong ones.
-    Wrong(String),
+    WrongPassphrase(String),
     /// A yes would make it run, as far as is known.
-    Runnable,
+    Approvable,
     /// A yes would not make this one run.
-    Void { task: TaskId, why: String },
+    NotApprovable { task: TaskId, why: String },
     /// It was not done, or nobody knows.
     Failed(String),
 }
 
-impl View {
+impl PendingView {
     /// Nothing yet.
     pub(super) fn new(now: Timestamp, size: (u16, u16)) -> Self {
         Self {
             items: Vec::new(),
             selected: None,
             scroll: 0,
-            mode: Mode::Browse,
-            lost: None,
+            mode: ViewMode::Browse,
+            daemon_error: None,
             paused: false,
             busy: false,
-            says: String::new(),
+            message: String::new(),
             now,
             size,
         }
     }
 
-    pub(super) fn item(&self, id: TaskId) -> Option<&Item> {
+    pub(super) fn item(&self, id: TaskId) -> Option<&PendingItem> {
         self.items.iter().find(|item| item.task.id == id)
     }
 
-    pub(super) fn selected(&self) -> Option<&Item> {
+    pub(super) fn selected(&self) -> Option<&PendingItem> {
         self.item(self.selected?)
     }
 
     /// How many wait for a person.
-    pub(super) fn waiting(&self) -> usize {
-        self.items.iter().filter(|item| item.ended.is_none()).count()
+    pub(super) fn waiting_count(&self) -> usize {
+        self.items.iter().filter(|item| item.end_state.is_none()).count()
     }
 
     /// These wait, and no others.
-    pub(super) fn anew(&mut self, waiting: &[TaskId]) {
+    pub(super) fn reset_waiting(&mut self, waiting: &[TaskId]) {
         let gone: Vec<TaskId> =
             self.items.iter().map(|item| item.task.id).filter(|id| !waiting.contains(id)).collect();
         for id in gone {
-            if self.item(id).is_some_and(|item| item.ended.is_none()) {
-                self.end(id, "no longer waiting".to_owned());
+            if self.item(id).is_some_and(|item| item.end_state.is_none()) {
+                self.end_task(id, "no longer waiting".to_owned());
             }
         }
-        self.settle();
+        self.normalize();
     }
 
     /// A task waits, or did when it was looked at.
-    pub(super) fn waits(&mut self, look: Look) {
+    pub(super) fn update_task(&mut self, look: Look) {
         let Look { task, hints } = look;
-        let ended = (task.state != State::PendingApproval).then(|| task.state.to_string());
+        let ended = (task.state != TaskState::PendingApproval).then(|| task.state.to_string());
         let known = self.item(task.id).is_some();
         if ended.is_none() && !known {
-            let item = Item { text: text(&task, hints), task, ended, seen: 0 };
-            let place = self.items.partition_point(|other| order(&other.task) <= order(&item.task));
+            let item = PendingItem { text: task_text(&task, hints), task, end_state: ended, lines_seen: 0 };
+            let place = self.items.partition_point(|other| sort_key(&other.task) <= sort_key(&item.task));
             self.items.insert(place, item);
         } else if let (Some(state), true) = (&ended, known) {
-            self.end(task.id, state.clone());
+            self.end_task(task.id, state.clone());
         } else if let Some(item) = self.items.iter_mut().find(|item| item.task.id == task.id) {
             // Somebody approved it, and others have to still.
-            item.text = text(&task, hints);
+            item.text = task_text(&task, hints);
             item.task = task;
         }
-        self.settle();
+        self.normalize();
     }
 
     /// Something changed.
-    pub(super) fn hear(&mut self, entry: &Entry) {
+    pub(super) fn apply_notice(&mut self, entry: &NoticeEntry) {
         match &entry.notice {
-            Notice::Task { state: State::PendingApproval, .. } => {}
+            Notice::Task { state: TaskState::PendingApproval, .. } => {}
             Notice::Vote { task, tool, by } => {
-                self.says = format!("{} {tool}: one more approval, by {}", tasks::short(*task), visible(by));
+                self.message =
+                    format!("{} {tool}: one more approval, by {}", tasks::short_id(*task), escape_hidden(by));
             }
             Notice::Task { task, tool, state, by, .. } => {
                 if self.item(*task).is_some() {
-                    self.says = format!("{} {tool} is {state}, by {}", tasks::short(*task), visible(by));
-                    self.end(*task, format!("{state}, by {}", visible(by)));
+                    self.message =
+                        format!("{} {tool} is {state}, by {}", tasks::short_id(*task), escape_hidden(by));
+                    self.end_task(*task, format!("{state}, by {}", escape_hidden(by)));
                 }
             }
             Notice::Paused => self.paused = true,
             Notice::Resumed => self.paused = false,
-            Notice::Alarm { about, .. } => self.says = format!("alarm: {}", visible(about.get())),
+            Notice::Alarm { about, .. } => self.message = format!("alarm: {}", escape_hidden(about.get())),
             Notice::Config { became, .. } => match became {
-                Adoption::Waits => {
+                ConfigAdoption::Waits => {
                     "a change of the configuration waits for you; see `portero status`"
-                        .clone_into(&mut self.says);
+                        .clone_into(&mut self.message);
                 }
-                Adoption::Invalid => {
-                    "the configuration has errors now; see `portero check`".clone_into(&mut self.says);
+                ConfigAdoption::Invalid => {
+                    "the configuration has errors now; see `portero check`".clone_into(&mut self.message);
                 }
-                Adoption::Adopted | Adoption::Refused => {}
+                ConfigAdoption::Adopted | ConfigAdoption::Refused => {}
             },
             Notice::Grant { .. } | Notice::Rule { .. } => {}
         }
-        self.settle();
+        self.normalize();
     }
 
     /// An act came to its end.
-    pub(super) fn acted(&mut self, acted: Acted) {
+    pub(super) fn apply_result(&mut self, acted: EffectResult) {
         match acted {
-            Acted::Runnable => {}
-            Acted::Void { task, why } => self.would_not_run(task, &why),
-            acted @ (Acted::Done(_) | Acted::Wrong(_) | Acted::Failed(_)) => self.finished(acted),
+            EffectResult::Approvable => {}
+            EffectResult::NotApprovable { task, why } => self.cancel_approval(task, &why),
+            acted @ (EffectResult::Done(_) | EffectResult::WrongPassphrase(_) | EffectResult::Failed(_)) => {
+                self.finish_effect(acted)
+            }
         }
-        self.settle();
+        self.normalize();
     }
 
     /// What is being typed is taken back, as for a task that ends meanwhile.
-    fn would_not_run(&mut self, id: TaskId, why: &str) {
+    fn cancel_approval(&mut self, id: TaskId, why: &str) {
         match &self.mode {
-            Mode::Approve { task, .. } if *task == id && !self.busy => {
-                self.says = format!("{}; you approved nothing", visible(why));
+            ViewMode::Approve { task, .. } if *task == id && !self.busy => {
+                self.message = format!("{}; you approved nothing", escape_hidden(why));
                 drop(self.mode.take_typed());
-                self.mode = Mode::Gone;
+                self.mode = ViewMode::TaskEnded;
             }
-            Mode::Approve { .. }
-            | Mode::Reject { .. }
-            | Mode::Browse
-            | Mode::Help
-            | Mode::Pause
-            | Mode::Gone => {}
+            ViewMode::Approve { .. }
+            | ViewMode::Reject { .. }
+            | ViewMode::Browse
+            | ViewMode::Help
+            | ViewMode::Pause
+            | ViewMode::TaskEnded => {}
         }
     }
 
-    fn finished(&mut self, acted: Acted) {
+    fn finish_effect(&mut self, acted: EffectResult) {
         self.busy = false;
         match (acted, &mut self.mode) {
-            (Acted::Wrong(why), Mode::Approve { problem, .. }) => *problem = Some(visible(&why).into_owned()),
-            (Acted::Done(words) | Acted::Wrong(words) | Acted::Failed(words), _) => {
-                self.says = visible(&words).into_owned();
-                self.mode = Mode::Browse;
+            (EffectResult::WrongPassphrase(why), ViewMode::Approve { problem, .. }) => {
+                *problem = Some(escape_hidden(&why).into_owned())
             }
-            (Acted::Runnable | Acted::Void { .. }, _) => {}
+            (
+                EffectResult::Done(words)
+                | EffectResult::WrongPassphrase(words)
+                | EffectResult::Failed(words),
+                _,
+            ) => {
+                self.message = escape_hidden(&words).into_owned();
+                self.mode = ViewMode::Browse;
+            }
+            (EffectResult::Approvable | EffectResult::NotApprovable { .. }, _) => {}
         }
     }
 
     /// The task waits no more. It stays where it is while it is selected; a question about it is taken back.
-    fn end(&mut self, id: TaskId, how: String) {
+    fn end_task(&mut self, id: TaskId, how: String) {
         match &self.mode {
-            Mode::Approve { task, .. } | Mode::Reject { task, .. } if *task == id && !self.busy => {
-                self.says = format!("{} is {how}; you decided nothing", tasks::short(id));
+            ViewMode::Approve { task, .. } | ViewMode::Reject { task, .. } if *task == id && !self.busy => {
+                self.message = format!("{} is {how}; you decided nothing", tasks::short_id(id));
                 drop(self.mode.take_typed());
-                self.mode = Mode::Gone;
+                self.mode = ViewMode::TaskEnded;
             }
-            Mode::Approve { .. }
-            | Mode::Reject { .. }
-            | Mode::Browse
-            | Mode::Help
-            | Mode::Pause
-            | Mode::Gone => {}
+            ViewMode::Approve { .. }
+            | ViewMode::Reject { .. }
+            | ViewMode::Browse
+            | ViewMode::Help
+            | ViewMode::Pause
+            | ViewMode::TaskEnded => {}
         }
         if self.selected == Some(id) {
             if let Some(item) = self.items.iter_mut().find(|item| item.task.id == id) {
-                item.ended = Some(how);
+                item.end_state = Some(how);
             }
         } else {
             self.items.retain(|item| item.task.id != id);
@@ -237,7 +248,7 @@ impl View {
     }
 
     /// Selects the task that is `by` places further; what ended and was still shown goes.
-    pub(super) fn go(&mut self, by: isize) {
+    pub(super) fn move_selection(&mut self, by: isize) {
         let Some(here) = self.items.iter().position(|item| Some(item.task.id) == self.selected) else {
             return;
         };
@@ -245,70 +256,73 @@ impl View {
         let target = self.items[there].task.id;
         // The one that ended was shown for this person's sake; there may be nothing but it in that direction.
         if there != here {
-            self.select(target);
-        } else if self.items[here].ended.is_some() {
+            self.select_task(target);
+        } else if self.items[here].end_state.is_some() {
             self.items.remove(here);
             let next = self.items.get(here.min(self.items.len().saturating_sub(1))).map(|item| item.task.id);
             self.scroll = 0;
             self.selected = next;
         }
-        self.settle();
+        self.normalize();
     }
 
-    fn select(&mut self, id: TaskId) {
+    fn select_task(&mut self, id: TaskId) {
         self.selected = Some(id);
         self.scroll = 0;
-        self.items.retain(|item| item.ended.is_none() || item.task.id == id);
+        self.items.retain(|item| item.end_state.is_none() || item.task.id == id);
     }
 
     /// Moves the call's text by so many lines.
     pub(super) fn scroll_by(&mut self, by: isize) {
         self.scroll = self.scroll.saturating_add_signed(by);
-        self.settle();
+        self.normalize();
     }
 
     pub(super) fn resize(&mut self, size: (u16, u16)) {
         self.size = size;
         for item in &mut self.items {
-            item.seen = 0;
+            item.lines_seen = 0;
         }
-        self.settle();
+        self.normalize();
     }
 
     /// Whatever changed: something is selected where there is anything, the text is not scrolled beyond its
     /// end, and what is on the screen counts as seen.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn normalize(&mut self) {
         if self.selected().is_none() {
             self.scroll = 0;
             self.selected = self.items.first().map(|item| item.task.id);
         }
         let Some(item) = self.selected() else { return };
-        let (id, lines, page) = (item.task.id, layout::lines(self, item).len(), layout::page(self));
+        let (id, lines, page) =
+            (item.task.id, layout::call_lines(self, item).len(), layout::page_height(self));
         self.scroll = self.scroll.min(lines.saturating_sub(page));
         let seen = (self.scroll + page).min(lines);
         if let Some(item) = self.items.iter_mut().find(|item| item.task.id == id) {
-            item.seen = item.seen.max(seen);
+            item.lines_seen = item.lines_seen.max(seen);
         }
     }
 }
 
-impl Mode {
+impl ViewMode {
     /// Takes what was typed, which is wiped where it goes.
     pub(super) fn take_typed(&mut self) -> Secret {
         match self {
             Self::Approve { typed, .. } => Secret::new(std::mem::take(typed)),
-            Self::Browse | Self::Help | Self::Reject { .. } | Self::Pause | Self::Gone => Secret::new(""),
+            Self::Browse | Self::Help | Self::Reject { .. } | Self::Pause | Self::TaskEnded => {
+                Secret::new("")
+            }
         }
     }
 }
 
 /// What stands of a task on the right.
-fn text(task: &Task, hints: Option<Hints>) -> String {
-    format!("its tool  {}\n{}", says(hints), task::describe(task))
+fn task_text(task: &Task, hints: Option<ToolHints>) -> String {
+    format!("its tool  {}\n{}", describe_hints(hints), task::describe_task(task))
 }
 
 /// What a tool's annotations say, in words.
-pub(super) fn says(hints: Option<Hints>) -> String {
+pub(super) fn describe_hints(hints: Option<ToolHints>) -> String {
     let Some(hints) = hints else { return "is not known to the daemon at present".to_owned() };
     let word =
         |hint: Option<bool>, yes: &'static str, no: &'static str| hint.map(|on| if on { yes } else { no });
@@ -327,6 +341,6 @@ pub(super) fn says(hints: Option<Hints>) -> String {
     format!("says: {} (the server's own word)", words.join(", "))
 }
 
-fn order(task: &Task) -> (Timestamp, TaskId) {
+fn sort_key(task: &Task) -> (Timestamp, TaskId) {
     (task.asked, task.id)
 }

@@ -1,34 +1,36 @@
 //! What became of a question: the same message, edited.
 
 use jiff::Timestamp;
-use portero::json::Object;
-use portero::task::{State, Task};
+use portero::json::RawObject;
+use portero::task::{Task, TaskState};
 use serde_json::value::RawValue;
 
 use super::super::format;
-use super::super::moments;
-use super::super::text::{ENTITIES_MOST, MESSAGE_MOST, Message, Shown, Text};
-use super::{View, fields, is_read, name, reading, short, voted, who};
+use super::super::text::{EscapedText, FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, StyledText};
+use super::super::time_format;
+use super::{
+    CardContext, append_fields, is_renderable, origin_text, read_call, short_id, tool_name, votes_text,
+};
 
 /// How many characters of the call an outcome repeats.
-const CALL_MOST: usize = 1_200;
+const MAX_CALL_CHARS: usize = 1_200;
 /// How many characters of the answer it shows.
-const ANSWER_MOST: usize = 900;
+const MAX_ANSWER_CHARS: usize = 900;
 /// How many characters of a name or reason.
-const NOTE_MOST: usize = 300;
+const MAX_NOTE_CHARS: usize = 300;
 
 /// How a question was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decided {
+pub struct CardDecision {
     /// By what.
-    pub door: Door,
+    pub by: DecidedBy,
     /// When.
     pub at: Timestamp,
 }
 
 /// By what a question was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum DecidedBy {
     /// On the phone that shows this message.
     ThisPhone,
     /// On another phone.
@@ -49,16 +51,16 @@ pub enum Door {
     Daemon,
 }
 
-impl Door {
-    fn text(self) -> Text {
-        let text = Text::new();
+impl DecidedBy {
+    fn to_text(self) -> StyledText {
+        let text = StyledText::new();
         if let Self::User(user) = self {
-            return text.words(" by ").code(&Shown::line(&format!("telegram user {user}")));
+            return text.literal(" by ").code(&EscapedText::line(&format!("telegram user {user}")));
         }
-        text.words(self.words())
+        text.literal(self.label())
     }
 
-    const fn words(self) -> &'static str {
+    const fn label(self) -> &'static str {
         match self {
             Self::User(_) => "",
             Self::ThisPhone => " on this phone",
@@ -75,124 +77,132 @@ impl Door {
 
 /// What became of a task, in one message.
 #[must_use]
-pub fn outcome(task: &Task, decided: Decided, view: &View<'_>) -> Message {
-    let title = Text::new()
-        .bold(verdict(task.state))
-        .then(decided.door.text())
-        .words(", ")
-        .then(moments::at(decided.at, view.now, view.zone))
-        .words("\n")
-        .code(&name(task))
-        .words("\n");
-    let title = match voted(task, view) {
+pub fn render_outcome(task: &Task, decided: CardDecision, view: &CardContext<'_>) -> FormattedText {
+    let title = StyledText::new()
+        .bold(verdict_title(task.state))
+        .append(decided.by.to_text())
+        .literal(", ")
+        .append(time_format::format_time(decided.at, view.now, view.zone))
+        .literal("\n")
+        .code(&tool_name(task))
+        .literal("\n");
+    let title = match votes_text(task, view) {
         None => title,
-        Some(voted) => title.bold("Approved by").words(": ").then(voted).words("\n"),
+        Some(voted) => title.bold("Approved by").literal(": ").append(voted).literal("\n"),
     };
-    let (who, _) = who(task).beginning(2 * NOTE_MOST, 8);
-    let text = note(title.then(who), task);
-    let text = call(text.words("\n\n"), task);
-    let text = match course(task) {
+    let (who, _) = origin_text(task).truncated(2 * MAX_NOTE_CHARS, 8);
+    let text = append_note(title.append(who), task);
+    let text = append_call(text.literal("\n\n"), task);
+    let text = match run_text(task) {
         None => text,
-        Some(course) => text.line().words("\n").then(course),
+        Some(course) => text.on_new_line().literal("\n").append(course),
     };
-    let text = text.line().words("\nAll of it: ").code(&all(task));
-    text.message(MESSAGE_MOST).unwrap_or_else(|| {
+    let text = text.on_new_line().literal("\nAll of it: ").code(&terminal_command(task));
+    text.fit_message(MAX_MESSAGE_UNITS).unwrap_or_else(|| {
         // The parts above are bounded in characters, of which each may take two units.
-        let (text, _) = text.beginning(MESSAGE_MOST / 2, ENTITIES_MOST - 1);
-        let text = text.line().words("Shortened.");
-        text.message(MESSAGE_MOST).unwrap_or(Message { text: "Shortened.".to_owned(), entities: Vec::new() })
+        let (text, _) = text.truncated(MAX_MESSAGE_UNITS / 2, MAX_ENTITIES - 1);
+        let text = text.on_new_line().literal("Shortened.");
+        text.fit_message(MAX_MESSAGE_UNITS)
+            .unwrap_or(FormattedText { text: "Shortened.".to_owned(), entities: Vec::new() })
     })
 }
 
 /// What was decided, as far as the state tells.
-const fn verdict(state: State) -> &'static str {
+const fn verdict_title(state: TaskState) -> &'static str {
     match state {
-        State::PendingApproval => "Waits",
-        State::Approved | State::Executing | State::Completed | State::Failed | State::Interrupted => {
-            "Approved"
-        }
-        State::Denied => "Denied",
-        State::Expired => "Expired",
-        State::Cancelled => "Taken back",
+        TaskState::PendingApproval => "Waits",
+        TaskState::Approved
+        | TaskState::Executing
+        | TaskState::Completed
+        | TaskState::Failed
+        | TaskState::Interrupted => "Approved",
+        TaskState::Denied => "Denied",
+        TaskState::Expired => "Expired",
+        TaskState::Cancelled => "Taken back",
     }
 }
 
-fn note(text: Text, task: &Task) -> Text {
+fn append_note(text: StyledText, task: &Task) -> StyledText {
     let Some(note) = &task.note else { return text };
-    let (note, whole) = Shown::line(note.get()).beginning(NOTE_MOST);
-    let text = text.words("\n").bold("Note").words(": ").code(&note);
-    if whole { text } else { text.words(" (shortened)") }
+    let (note, whole) = EscapedText::line(note.get()).truncated(MAX_NOTE_CHARS);
+    let text = text.literal("\n").bold("Note").literal(": ").code(&note);
+    if whole { text } else { text.literal(" (shortened)") }
 }
 
 /// What was asked, shortened.
-fn call(text: Text, task: &Task) -> Text {
-    if !is_read(&task.call) {
-        return text.words("(the call is too long to be repeated)");
+fn append_call(text: StyledText, task: &Task) -> StyledText {
+    if !is_renderable(&task.call) {
+        return text.literal("(the call is too long to be repeated)");
     }
-    let reading = reading(&task.call);
-    let (call, whole) = fields(Text::new().bold(reading.kind), reading.fields).beginning(CALL_MOST, 40);
-    let text = text.then(call);
-    if whole { text } else { text.line().words("(the call is shortened here)") }
+    let reading = read_call(&task.call);
+    let (call, whole) =
+        append_fields(StyledText::new().bold(reading.kind), reading.fields).truncated(MAX_CALL_CHARS, 40);
+    let text = text.append(call);
+    if whole { text } else { text.on_new_line().literal("(the call is shortened here)") }
 }
 
 /// What the run gave.
-fn course(task: &Task) -> Option<Text> {
+fn run_text(task: &Task) -> Option<StyledText> {
     match task.state {
-        State::PendingApproval | State::Denied | State::Expired | State::Cancelled => None,
-        State::Approved => Some(Text::new().bold("It starts.")),
-        State::Executing => Some(Text::new().bold("It runs.")),
-        State::Completed => Some(answer(Text::new().bold("Done."), task)),
-        State::Failed => Some(answer(Text::new().bold("Failed."), task)),
-        State::Interrupted => Some(Text::new().bold("Interrupted").words(
+        TaskState::PendingApproval | TaskState::Denied | TaskState::Expired | TaskState::Cancelled => None,
+        TaskState::Approved => Some(StyledText::new().bold("It starts.")),
+        TaskState::Executing => Some(StyledText::new().bold("It runs.")),
+        TaskState::Completed => Some(append_answer(StyledText::new().bold("Done."), task)),
+        TaskState::Failed => Some(append_answer(StyledText::new().bold("Failed."), task)),
+        TaskState::Interrupted => Some(StyledText::new().bold("Interrupted").literal(
             ": whether it took effect is not known. It is not tried again. Look at the service itself.",
         )),
     }
 }
 
-fn answer(text: Text, task: &Task) -> Text {
+fn append_answer(text: StyledText, task: &Task) -> StyledText {
     let error = task.error.as_ref().map(|error| error.get());
     let shown = match (&task.result, error) {
-        (_, Some(error)) if error.get().len() <= super::READ_MOST => error_text(error),
-        (Some(result), None) if result.get().get().len() <= super::READ_MOST => result_text(result.get()),
+        (_, Some(error)) if error.get().len() <= super::MAX_RENDERED_CALL_BYTES => error_text(error),
+        (Some(result), None) if result.get().get().len() <= super::MAX_RENDERED_CALL_BYTES => {
+            result_text(result.get())
+        }
         (None, None) => return text,
         (Some(_) | None, Some(_)) | (Some(_), None) => {
-            return text.words(" The answer is too long to be shown here.");
+            return text.literal(" The answer is too long to be shown here.");
         }
     };
-    let (shown, whole) = shown.beginning(ANSWER_MOST, 20);
-    let text = text.words(" It answered:").line().then(shown);
-    if whole { text } else { text.line().words("(the answer is shortened here)") }
+    let (shown, whole) = shown.truncated(MAX_ANSWER_CHARS, 20);
+    let text = text.literal(" It answered:").on_new_line().append(shown);
+    if whole { text } else { text.on_new_line().literal("(the answer is shortened here)") }
 }
 
 /// A JSON-RPC error: its message.
-fn error_text(error: &RawValue) -> Text {
-    let message = Object::read(error).ok().and_then(|object| object.text("message"));
+fn error_text(error: &RawValue) -> StyledText {
+    let message = RawObject::read(error).ok().and_then(|object| object.get_text("message"));
     match message {
-        Some(message) => Text::new().pre(&Shown::block(&message)),
+        Some(message) => StyledText::new().pre(&EscapedText::block(&message)),
         None => format::as_json(error),
     }
 }
 
 /// A result's content (MCP, "`CallToolResult`"): its texts, and what else there is.
-fn result_text(result: &RawValue) -> Text {
-    let content = Object::read(result).ok().and_then(|object| object.get("content"));
+fn result_text(result: &RawValue) -> StyledText {
+    let content = RawObject::read(result).ok().and_then(|object| object.get("content"));
     let items: Option<Vec<&RawValue>> = content.and_then(|content| serde_json::from_str(content.get()).ok());
     match items.filter(|items| !items.is_empty()) {
         None => format::as_json(result),
-        Some(items) => items.iter().fold(Text::new(), |text, item| text.line().then(item_text(item))),
+        Some(items) => {
+            items.iter().fold(StyledText::new(), |text, item| text.on_new_line().append(item_text(item)))
+        }
     }
 }
 
-fn item_text(item: &RawValue) -> Text {
-    let Ok(object) = Object::read(item) else { return format::as_json(item) };
-    match (object.text("type").as_deref(), object.text("text")) {
-        (Some("text"), Some(text)) => Text::new().pre(&Shown::block(&text)),
-        (Some("image"), _) => Text::new().words("(an image)"),
-        (Some("audio"), _) => Text::new().words("(a sound)"),
+fn item_text(item: &RawValue) -> StyledText {
+    let Ok(object) = RawObject::read(item) else { return format::as_json(item) };
+    match (object.get_text("type").as_deref(), object.get_text("text")) {
+        (Some("text"), Some(text)) => StyledText::new().pre(&EscapedText::block(&text)),
+        (Some("image"), _) => StyledText::new().literal("(an image)"),
+        (Some("audio"), _) => StyledText::new().literal("(a sound)"),
         (Some(_) | None, _) => format::as_json(item),
     }
 }
 
-fn all(task: &Task) -> Shown {
-    Shown::line(&format!("portero task {}", short(task.id).as_str()))
+fn terminal_command(task: &Task) -> EscapedText {
+    EscapedText::line(&format!("portero task {}", short_id(task.id).as_str()))
 }

@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::text::tests::{covered, uncovered};
-use super::super::text::{ENTITIES_MOST, Style, units};
+use super::super::text::tests::{entity_text, text_outside_entities};
+use super::super::text::{MAX_ENTITIES, TextStyle, utf16_len};
 use super::*;
-use portero::task::State;
+use portero::task::TaskState;
 
 /// A task that waits, in the tests' project.
-pub(in crate::channels::telegram) fn task(tool: &str, arguments: &Value) -> Task {
+pub(in crate::channels::telegram) fn task_of(tool: &str, arguments: &Value) -> Task {
     let name = tool.split_once('/').expect("a tool").1;
     with_params(tool, &json!({ "name": name, "arguments": arguments }))
 }
@@ -34,19 +34,19 @@ fn with_params(tool: &str, params: &Value) -> Task {
 }
 
 /// How the tests look at a card: a minute after it was asked, in Zurich's winter.
-pub(in crate::channels::telegram) fn with_view<T>(
-    hints: Option<Hints>,
-    look: impl FnOnce(&View<'_>) -> T,
+pub(in crate::channels::telegram) fn with_context<T>(
+    hints: Option<ToolHints>,
+    look: impl FnOnce(&CardContext<'_>) -> T,
 ) -> T {
     let zone = TimeZone::fixed(jiff::tz::offset(1));
-    look(&View { hints, now: "2026-11-20T13:01:00Z".parse().expect("a time"), zone: &zone })
+    look(&CardContext { hints, now: "2026-11-20T13:01:00Z".parse().expect("a time"), zone: &zone })
 }
 
-fn shown(task: &Task) -> Card {
-    with_view(None, |view| card(task, view))
+fn card_of(task: &Task) -> TaskCard {
+    with_context(None, |view| render_card(task, view))
 }
 
-fn document_of(card: &Card) -> Value {
+fn document_json(card: &TaskCard) -> Value {
     let document = card.document.as_ref().expect("a document");
     serde_json::from_slice(&document.bytes).expect("JSON")
 }
@@ -55,8 +55,9 @@ fn document_of(card: &Card) -> Value {
 fn a_short_call_stands_in_one_message() {
     let mail =
         json!({ "to": ["bob@example.org"], "subject": "Offer", "body": "Dear Bob,\nsee @all and /start" });
-    let hints = Hints { read_only: Some(false), destructive: None, idempotent: None, open_world: Some(true) };
-    let card = with_view(Some(hints), |view| card(&task("gmail/send_email", &mail), view));
+    let hints =
+        ToolHints { read_only: Some(false), destructive: None, idempotent: None, open_world: Some(true) };
+    let card = with_context(Some(hints), |view| render_card(&task_of("gmail/send_email", &mail), view));
     assert!(!card.needs_second_tap && card.document.is_none());
     insta::assert_snapshot!(card.pages[0].text, @"
     May this run?
@@ -76,17 +77,17 @@ fn a_short_call_stands_in_one_message() {
     Dear Bob,
     see @all and /start
     ");
-    assert!(!uncovered(&card.pages[0]).contains(['@', '/']));
+    assert!(!text_outside_entities(&card.pages[0]).contains(['@', '/']));
 }
 
 #[test]
 fn a_long_call_stands_whole_in_a_document_and_takes_a_second_tap() {
     let body: String = (0..900).map(|line| format!("line {line} \u{202e}\n")).collect();
-    let task = task("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "x", "body": body }));
-    let card = shown(&task);
+    let task = task_of("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "x", "body": body }));
+    let card = card_of(&task);
     assert!(card.needs_second_tap && card.pages.len() > 1);
     assert!(card.pages[0].text.contains("This is more than fits into one message."));
-    let document = document_of(&card);
+    let document = document_json(&card);
     assert_eq!(document["params"]["arguments"]["body"], body);
     assert_eq!(document["tool"], "gmail/send_email");
     let document = card.document.expect("a document");
@@ -96,19 +97,19 @@ fn a_long_call_stands_whole_in_a_document_and_takes_a_second_tap() {
 
 #[test]
 fn a_huge_call_is_bounded_on_cards_and_whole_in_its_document() {
-    let many = shown(&task("a/b", &json!({ "text": "word ".repeat(60_000) })));
-    assert_eq!(many.pages.len(), PAGES_MOST);
-    assert!(many.pages[PAGES_MOST - 1].text.ends_with("(what follows stands in the document only)"));
+    let many = card_of(&task_of("a/b", &json!({ "text": "word ".repeat(60_000) })));
+    assert_eq!(many.pages.len(), MAX_CARD_PAGES);
+    assert!(many.pages[MAX_CARD_PAGES - 1].text.ends_with("(what follows stands in the document only)"));
     let deep = format!("{}{}", "[".repeat(300_000), "]".repeat(300_000));
-    let mut task = task("a/b", &json!({}));
+    let mut task = task_of("a/b", &json!({}));
     let params = format!(r#"{{"name":"b","arguments":{{"x":{deep}}}}}"#);
     let call = format!(r#"{{"tool":"a/b","method":"tools/call","params":{params}}}"#);
     task.call = serde_json::from_str(&call).expect("a call");
-    let card = shown(&task);
+    let card = card_of(&task);
     assert!(card.needs_second_tap && card.pages[0].text.contains("600031 bytes"), "{}", card.pages[0].text);
     let document = card.document.expect("a document");
     assert!(String::from_utf8(document.bytes).expect("text").contains(&params));
-    assert!(as_json(&task)[0].text.contains("too long to be shown here"));
+    assert!(json_pages(&task)[0].text.contains("too long to be shown here"));
 }
 
 #[test]
@@ -118,28 +119,30 @@ fn what_goes_to_the_server_beside_the_arguments_is_shown_too() {
     task.origin.directory = "/tmp/trap".into();
     let meta = json!({ "tool": "a/b", "method": "tools/call", "params": { "name": "b" }, "meta": { "trace": "t1" } });
     task.call.meta = serde_json::from_value::<Call>(meta).expect("a call").meta;
-    let text = &shown(&task).pages[0].text;
+    let text = &card_of(&task).pages[0].text;
     for part in ["ttl", "trace", "Runs in: /tmp/trap"] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let prompt = json!({ "tool": "a/prompts:get", "method": "prompts/get", "params": { "name": "p1", "arguments": {} } });
     task.call = serde_json::from_value(prompt).expect("a call");
-    let text = &shown(&task).pages[0].text;
+    let text = &card_of(&task).pages[0].text;
     assert!(text.contains("prompts/get") && text.contains("p1"), "{text}");
     let read = json!({ "tool": "a/resources:read", "method": "resources/read", "params": { "uri": "file:///etc/passwd" } });
     task.call = serde_json::from_value(read).expect("a call");
-    assert!(shown(&task).pages[0].text.contains("uri: file:///etc/passwd"));
+    assert!(card_of(&task).pages[0].text.contains("uri: file:///etc/passwd"));
 }
 
 #[test]
 fn an_outcome_says_what_became_of_it() {
     let mut task =
-        task("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "Offer", "body": "Hi" }));
+        task_of("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "Offer", "body": "Hi" }));
     let at = "2026-11-20T13:00:30Z".parse().expect("a time");
-    let told = |task: &Task, door| with_view(None, |view| outcome(task, Decided { door, at }, view)).text;
-    task.state = State::Denied;
+    let told = |task: &Task, door| {
+        with_context(None, |view| render_outcome(task, CardDecision { by: door, at }, view)).text
+    };
+    task.state = TaskState::Denied;
     task.note = serde_json::from_value(json!("not now\u{202e}")).expect("a note");
-    insta::assert_snapshot!(told(&task, Door::ThisPhone), @"
+    insta::assert_snapshot!(told(&task, DecidedBy::ThisPhone), @"
     Denied on this phone, 14:00 +01
     gmail/send_email
     Asks: claude-code 2.1.328
@@ -155,12 +158,12 @@ fn an_outcome_says_what_became_of_it() {
     ");
     task.note = None;
     for (state, door, words) in [
-        (State::Approved, Door::AnotherPhone, "Approved on another phone, 14:00 +01"),
-        (State::Executing, Door::Terminal, "It runs."),
-        (State::Interrupted, Door::Terminal, "Interrupted: whether it took effect is not known."),
-        (State::Expired, Door::Expiry, "Expired because nobody decided in time"),
-        (State::Cancelled, Door::Agent, "Taken back by the agent"),
-        (State::Denied, Door::Rule, "Denied by a rule"),
+        (TaskState::Approved, DecidedBy::AnotherPhone, "Approved on another phone, 14:00 +01"),
+        (TaskState::Executing, DecidedBy::Terminal, "It runs."),
+        (TaskState::Interrupted, DecidedBy::Terminal, "Interrupted: whether it took effect is not known."),
+        (TaskState::Expired, DecidedBy::Expiry, "Expired because nobody decided in time"),
+        (TaskState::Cancelled, DecidedBy::Agent, "Taken back by the agent"),
+        (TaskState::Denied, DecidedBy::Rule, "Denied by a rule"),
     ] {
         task.state = state;
         assert!(told(&task, door).contains(words), "{}", told(&task, door));
@@ -169,11 +172,12 @@ fn an_outcome_says_what_became_of_it() {
 
 #[test]
 fn an_outcome_shows_the_answer_and_says_when_it_is_shortened() {
-    let mut task = task("a/b", &json!({ "x": "y".repeat(5000) }));
+    let mut task = task_of("a/b", &json!({ "x": "y".repeat(5000) }));
     let at = "2026-11-20T13:00:30Z".parse().expect("a time");
-    let told =
-        |task: &Task| with_view(None, |view| outcome(task, Decided { door: Door::Terminal, at }, view));
-    task.state = State::Completed;
+    let told = |task: &Task| {
+        with_context(None, |view| render_outcome(task, CardDecision { by: DecidedBy::Terminal, at }, view))
+    };
+    task.state = TaskState::Completed;
     task.result = serde_json::from_value(json!({ "content": [
         { "type": "text", "text": "Sent.\nid 5" }, { "type": "image", "data": "aGk=", "mimeType": "image/png" },
     ] }))
@@ -189,14 +193,14 @@ fn an_outcome_shows_the_answer_and_says_when_it_is_shortened() {
         text.contains("(the answer is shortened here)") && text.contains("portero task 1b0a9e8f"),
         "{text}"
     );
-    assert!(units(&text) <= MESSAGE_MOST);
-    (task.state, task.result) = (State::Failed, None);
+    assert!(utf16_len(&text) <= MAX_MESSAGE_UNITS);
+    (task.state, task.result) = (TaskState::Failed, None);
     task.error =
         serde_json::from_value(json!({ "code": -32000, "message": "no such mailbox" })).expect("an error");
     assert!(told(&task).text.contains("Failed. It answered:\nno such mailbox"), "{}", told(&task).text);
 }
 
-fn evil() -> impl Strategy<Value = String> {
+fn evil_text() -> impl Strategy<Value = String> {
     let nasty = prop_oneof![
         Just("EVIL https://evil.example @everyone /approve #tag a@b.example".to_owned()),
         Just("\n\nEVIL\nTo: safe@example.org\n**Approved**\n```".to_owned()),
@@ -213,39 +217,39 @@ proptest! {
 
     #[test]
     fn nothing_of_a_call_stands_outside_of_code_and_nothing_is_lost(
-        members in proptest::collection::vec((prop_oneof![Just("to".to_owned()), Just("body".to_owned()), evil()], evil()), 0..6),
-        (client, project, answer) in (evil(), evil(), evil()),
-        list in proptest::collection::vec(evil(), 0..4),
+        members in proptest::collection::vec((prop_oneof![Just("to".to_owned()), Just("body".to_owned()), evil_text()], evil_text()), 0..6),
+        (client, project, answer) in (evil_text(), evil_text(), evil_text()),
+        list in proptest::collection::vec(evil_text(), 0..4),
     ) {
         let mut arguments: serde_json::Map<String, Value> = members.into_iter().map(|(key, text)| (key, json!(text))).collect();
         arguments.insert("list".to_owned(), json!(list));
-        let mut task = task("gmail/send", &json!(arguments));
+        let mut task = task_of("gmail/send", &json!(arguments));
         task.origin.client = serde_json::from_value(json!(client)).expect("a client");
         task.origin.principal = serde_json::from_value(json!(project)).expect("a project");
-        let card = shown(&task);
-        (task.state, task.note) = (State::Failed, Some(task.origin.client.clone()));
+        let card = card_of(&task);
+        (task.state, task.note) = (TaskState::Failed, Some(task.origin.client.clone()));
         task.error = serde_json::from_value(json!({ "code": 1, "message": answer })).expect("an error");
-        let decided = Decided { door: Door::Terminal, at: task.asked };
-        let told = with_view(None, |view| outcome(&task, decided, view));
-        for page in card.pages.iter().chain(&as_json(&task)).chain([&told]) {
-            prop_assert!(units(&page.text) <= MESSAGE_MOST && page.entities.len() <= ENTITIES_MOST);
-            let own = uncovered(page);
+        let decided = CardDecision { by: DecidedBy::Terminal, at: task.asked };
+        let told = with_context(None, |view| render_outcome(&task, decided, view));
+        for page in card.pages.iter().chain(&json_pages(&task)).chain([&told]) {
+            prop_assert!(utf16_len(&page.text) <= MAX_MESSAGE_UNITS && page.entities.len() <= MAX_ENTITIES);
+            let own = text_outside_entities(page);
             prop_assert!(!own.contains("EVIL") && !own.contains(['@', '/', '#', '<', '*']), "{}", own);
             for entity in &page.entities {
-                let bold = entity.style == Style::Bold;
-                prop_assert!(!bold || !covered(page, entity).contains("EVIL"));
+                let bold = entity.style == TextStyle::Bold;
+                prop_assert!(!bold || !entity_text(page, entity).contains("EVIL"));
             }
         }
         prop_assert_eq!(card.needs_second_tap, card.pages.len() > 1);
         prop_assert_eq!(card.needs_second_tap, card.document.is_some());
         if card.needs_second_tap {
-            prop_assert_eq!(&document_of(&card)["params"]["arguments"], &json!(arguments));
+            prop_assert_eq!(&document_json(&card)["params"]["arguments"], &json!(arguments));
         } else {
             for (key, value) in &arguments {
-                let said = card.pages[0].entities.iter().any(|entity| covered(&card.pages[0], entity) == Shown::line(key).as_str());
+                let said = card.pages[0].entities.iter().any(|entity| entity_text(&card.pages[0], entity) == EscapedText::line(key).as_str());
                 prop_assert!(said || ["to", "body", ""].contains(&key.as_str()), "{}", key);
                 let lines = value.as_str().unwrap_or_default().split('\n');
-                for line in lines.map(|line| Shown::line(line).as_str().trim_matches('␠').to_owned()) {
+                for line in lines.map(|line| EscapedText::line(line).as_str().trim_matches('␠').to_owned()) {
                     let quoted = serde_json::to_string(&line).expect("JSON");
                     let text = &card.pages[0].text;
                     prop_assert!(text.contains(&line) || text.contains(quoted.trim_matches('"')), "{line}");

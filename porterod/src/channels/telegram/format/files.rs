@@ -5,16 +5,16 @@ use portero::json;
 use serde_json::value::RawValue;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
-use super::super::text::{Shown, Text};
-use super::value::{as_json, as_text, elements, texts_only};
-use super::{Field, Label, Open};
+use super::super::text::{EscapedText, StyledText};
+use super::value::{array_elements, as_json, as_text, text_members};
+use super::{ArgumentReader, CallField, FieldLabel};
 
-const PATH: [&str; 6] = ["path", "file_path", "filePath", "filename", "file", "paths"];
-const FROM: [&str; 3] = ["source", "source_path", "from_path"];
-const INTO: [&str; 3] = ["destination", "destination_path", "to_path"];
-const CONTENT: [&str; 4] = ["content", "contents", "file_text", "new_content"];
+const PATH_KEYS: [&str; 6] = ["path", "file_path", "filePath", "filename", "file", "paths"];
+const SOURCE_KEYS: [&str; 3] = ["source", "source_path", "from_path"];
+const DESTINATION_KEYS: [&str; 3] = ["destination", "destination_path", "to_path"];
+const CONTENT_KEYS: [&str; 4] = ["content", "contents", "file_text", "new_content"];
 /// How editors' tools call what is replaced and what replaces it.
-const PAIRS: [(&str, &str); 5] = [
+const EDIT_KEY_PAIRS: [(&str, &str); 5] = [
     ("oldText", "newText"),
     ("old_text", "new_text"),
     ("old_string", "new_string"),
@@ -22,71 +22,77 @@ const PAIRS: [(&str, &str); 5] = [
     ("search", "replace"),
 ];
 /// Texts with more lines than this are not compared but shown one after the other.
-const COMPARED_MOST: usize = 2000;
+const MAX_DIFF_LINES: usize = 2000;
 
-pub(super) fn fits(open: &Open<'_>) -> bool {
-    let named = open.is_named(&["file", "edit", "write", "read", "dir", "path", "replace"]);
-    let changes = open.has(&CONTENT) || open.has(&["edits"]) || pair_in(open).is_some();
-    open.has(&PATH) && (named || changes) || open.has(&FROM) && open.has(&INTO)
+pub(super) fn matches_call(open: &ArgumentReader<'_>) -> bool {
+    let named = open.name_contains(&["file", "edit", "write", "read", "dir", "path", "replace"]);
+    let changes = open.has_any(&CONTENT_KEYS) || open.has_any(&["edits"]) || find_edit_pair(open).is_some();
+    open.has_any(&PATH_KEYS) && (named || changes)
+        || open.has_any(&SOURCE_KEYS) && open.has_any(&DESTINATION_KEYS)
 }
 
-pub(super) fn read(open: &mut Open<'_>) {
-    open.take("Path", &PATH, as_text);
-    open.take("From", &FROM, as_text);
-    open.take("Into", &INTO, as_text);
-    if let Some(size) = CONTENT.iter().find_map(|key| json::text(open.get(key)?)).map(|text| text.len()) {
+pub(super) fn take_known_fields(open: &mut ArgumentReader<'_>) {
+    open.take_field("Path", &PATH_KEYS, as_text);
+    open.take_field("From", &SOURCE_KEYS, as_text);
+    open.take_field("Into", &DESTINATION_KEYS, as_text);
+    if let Some(size) =
+        CONTENT_KEYS.iter().find_map(|key| json::as_text(open.last_value(key)?)).map(|text| text.len())
+    {
         let size = u64::try_from(size).unwrap_or(u64::MAX);
-        open.add("Size", Text::new().count(size).words(if size == 1 { " byte" } else { " bytes" }));
+        open.add_field(
+            "Size",
+            StyledText::new().number(size).literal(if size == 1 { " byte" } else { " bytes" }),
+        );
     }
-    if let Some((old, new, diff)) = pair_in(open) {
-        open.add("Change", diff);
-        open.members.retain(|(key, _)| key != old && key != new);
+    if let Some((old, new, diff)) = find_edit_pair(open) {
+        open.add_field("Change", diff);
+        open.remaining.retain(|(key, _)| key != old && key != new);
     }
-    open.take_many(&["edits"], edits);
-    open.take("Content", &CONTENT, as_text);
+    open.take_many_fields(&["edits"], edit_fields);
+    open.take_field("Content", &CONTENT_KEYS, as_text);
 }
 
 /// The one pair of old and new text among the arguments, where each stands once.
-fn pair_in(open: &Open<'_>) -> Option<(&'static str, &'static str, Text)> {
-    PAIRS.iter().find_map(|(old, new)| {
-        let once = |key: &str| open.members.iter().filter(|(name, _)| name == key).count() == 1;
-        let text = |key: &str| json::text(open.get(key)?);
+fn find_edit_pair(open: &ArgumentReader<'_>) -> Option<(&'static str, &'static str, StyledText)> {
+    EDIT_KEY_PAIRS.iter().find_map(|(old, new)| {
+        let once = |key: &str| open.remaining.iter().filter(|(name, _)| name == key).count() == 1;
+        let text = |key: &str| json::as_text(open.last_value(key)?);
         if !once(old) || !once(new) {
             return None;
         }
-        Some((*old, *new, diff(&text(old)?, &text(new)?)))
+        Some((*old, *new, diff_text(&text(old)?, &text(new)?)))
     })
 }
 
 /// Edits, one after the other.
-fn edits(value: &RawValue) -> Vec<Field> {
-    let Some(edits) = elements(value).filter(|edits| !edits.is_empty()) else {
-        return vec![Field { label: Label::Own("Edits"), value: as_text(value) }];
+fn edit_fields(value: &RawValue) -> Vec<CallField> {
+    let Some(edits) = array_elements(value).filter(|edits| !edits.is_empty()) else {
+        return vec![CallField { label: FieldLabel::Own("Edits"), value: as_text(value) }];
     };
-    let numbered = |(index, edit): (usize, &&RawValue)| Field {
-        label: Label::Numbered("Change", index + 1),
+    let numbered = |(index, edit): (usize, &&RawValue)| CallField {
+        label: FieldLabel::Numbered("Change", index + 1),
         value: edit_text(edit).unwrap_or_else(|| as_json(edit)),
     };
     edits.iter().enumerate().map(numbered).collect()
 }
 
 /// An edit that is an old and a new text and nothing else.
-fn edit_text(edit: &RawValue) -> Option<Text> {
-    PAIRS.iter().find_map(|(old, new)| {
-        let parts = texts_only(edit, &[old, new])?;
+fn edit_text(edit: &RawValue) -> Option<StyledText> {
+    EDIT_KEY_PAIRS.iter().find_map(|(old, new)| {
+        let parts = text_members(edit, &[old, new])?;
         let part = |wanted: &str| parts.iter().find(|(key, _)| key == wanted).map(|(_, text)| text);
-        Some(diff(part(old)?, part(new)?))
+        Some(diff_text(part(old)?, part(new)?))
     })
 }
 
 /// The lines of both texts: `- ` before what goes, `+ ` before what comes, `= ` before what stays.
-fn diff(old: &str, new: &str) -> Text {
+fn diff_text(old: &str, new: &str) -> StyledText {
     let (before, after): (Vec<&str>, Vec<&str>) = (old.split('\n').collect(), new.split('\n').collect());
-    let mut shown = Shown::default();
-    if before.len() + after.len() > COMPARED_MOST {
-        before.iter().for_each(|line| shown.row("- ", line));
-        after.iter().for_each(|line| shown.row("+ ", line));
-        return Text::new().pre(&shown);
+    let mut shown = EscapedText::default();
+    if before.len() + after.len() > MAX_DIFF_LINES {
+        before.iter().for_each(|line| shown.push_line("- ", line));
+        after.iter().for_each(|line| shown.push_line("+ ", line));
+        return StyledText::new().pre(&shown);
     }
     let diff = TextDiff::configure().algorithm(Algorithm::Myers).diff_slices(&before, &after);
     for change in diff.iter_all_changes() {
@@ -95,9 +101,9 @@ fn diff(old: &str, new: &str) -> Text {
             ChangeTag::Insert => "+ ",
             ChangeTag::Equal => "= ",
         };
-        shown.row(bar, change.value());
+        shown.push_line(bar, change.value());
     }
-    Text::new().pre(&shown)
+    StyledText::new().pre(&shown)
 }
 
 #[cfg(test)]
@@ -106,10 +112,10 @@ mod tests {
 
     #[test]
     fn a_diff_holds_every_line_of_both_texts() {
-        let shown = diff("fn a() {\n  one\n}\n", "fn a() {\n  two\n  - three\n}\n").plain();
+        let shown = diff_text("fn a() {\n  one\n}\n", "fn a() {\n  two\n  - three\n}\n").plain_text();
         assert_eq!(shown, "= fn a() {\n-   one\n+   two\n+   - three\n= }\n=");
-        let many = |word: &str| vec![word; COMPARED_MOST].join("\n");
-        let shown = diff(&many("old"), &many("new")).plain();
-        assert_eq!(shown.lines().count(), 2 * COMPARED_MOST);
+        let many = |word: &str| vec![word; MAX_DIFF_LINES].join("\n");
+        let shown = diff_text(&many("old"), &many("new")).plain_text();
+        assert_eq!(shown.lines().count(), 2 * MAX_DIFF_LINES);
     }
 }

@@ -15,135 +15,153 @@ mod value;
 
 use std::borrow::Cow;
 
-use portero::json::Object;
+use portero::json::RawObject;
 use portero::names::ToolId;
 use serde_json::value::RawValue;
 
-use super::text::{Shown, Text};
+use super::text::{EscapedText, StyledText};
 pub use value::{as_json, as_text};
 
 /// What a call says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
+pub struct CallReading {
     /// What it looks like, in Portero's words, such as `E-mail`.
     pub kind: &'static str,
     /// Everything that it says.
-    pub fields: Vec<Field>,
+    pub fields: Vec<CallField>,
 }
 
 /// One thing that a call says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
+pub struct CallField {
     /// What it is.
-    pub label: Label,
+    pub label: FieldLabel,
     /// What it says.
-    pub value: Text,
+    pub value: StyledText,
 }
 
 /// What a field is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Label {
+pub enum FieldLabel {
     /// In Portero's words.
     Own(&'static str),
     /// As the argument's key.
-    Key(Shown),
+    Key(EscapedText),
     /// In Portero's words, one of several.
     Numbered(&'static str, usize),
     /// In Portero's words, with a name from outside.
-    Named(&'static str, Shown),
+    Named(&'static str, EscapedText),
 }
 
-impl Label {
+impl FieldLabel {
     /// The label before a colon.
     #[must_use]
-    pub fn text(&self) -> Text {
+    pub fn to_text(&self) -> StyledText {
         match self {
-            Self::Own(words) => Text::new().bold(words),
-            Self::Key(key) => Text::new().code(key),
+            Self::Own(words) => StyledText::new().bold(words),
+            Self::Key(key) => StyledText::new().code(key),
             Self::Numbered(words, number) => {
-                Text::new().bold(words).words(" ").count(u64::try_from(*number).unwrap_or(u64::MAX))
+                StyledText::new().bold(words).literal(" ").number(u64::try_from(*number).unwrap_or(u64::MAX))
             }
-            Self::Named(words, name) => Text::new().bold(words).words(" ").code(name),
+            Self::Named(words, name) => StyledText::new().bold(words).literal(" ").code(name),
         }
     }
 }
 
 /// Reads a call's arguments.
 #[must_use]
-pub fn read(tool: &ToolId, arguments: Option<&RawValue>) -> Reading {
-    let Some(arguments) = arguments else { return Reading { kind: "No arguments", fields: Vec::new() } };
-    let Ok(object) = Object::read(arguments) else {
-        let field = Field { label: Label::Own("Arguments"), value: as_json(arguments) };
-        return Reading { kind: "Arguments", fields: vec![field] };
+pub fn read_arguments(tool: &ToolId, arguments: Option<&RawValue>) -> CallReading {
+    let Some(arguments) = arguments else { return CallReading { kind: "No arguments", fields: Vec::new() } };
+    let Ok(object) = RawObject::read(arguments) else {
+        let field = CallField { label: FieldLabel::Own("Arguments"), value: as_json(arguments) };
+        return CallReading { kind: "Arguments", fields: vec![field] };
     };
-    let mut open = Open::new(tool, object);
-    let known = FORMATTERS.iter().find(|formatter| (formatter.fits)(&open));
+    let mut open = ArgumentReader::new(tool, object);
+    let known = FORMATTERS.iter().find(|formatter| (formatter.matches)(&open));
     if let Some(formatter) = known {
-        (formatter.read)(&mut open);
+        (formatter.take_known_fields)(&mut open);
     }
-    let fields = open.finish();
+    let fields = open.into_fields();
     let kind = match known {
         Some(formatter) => formatter.kind,
         None if fields.is_empty() => "No arguments",
         None => "Arguments",
     };
-    Reading { kind, fields }
+    CallReading { kind, fields }
 }
 
 /// One formatter.
-struct Formatter {
+struct CallFormatter {
     kind: &'static str,
-    fits: fn(&Open<'_>) -> bool,
-    read: fn(&mut Open<'_>),
+    matches: fn(&ArgumentReader<'_>) -> bool,
+    take_known_fields: fn(&mut ArgumentReader<'_>),
 }
 
 /// The formatters, the most particular first.
-const FORMATTERS: [Formatter; 6] = [
-    Formatter { kind: "Payment", fits: stripe::fits, read: stripe::read },
-    Formatter { kind: "GitHub", fits: github::fits, read: github::read },
-    Formatter { kind: "Notion", fits: notion::fits, read: notion::read },
-    Formatter { kind: "Calendar", fits: calendar::fits, read: calendar::read },
-    Formatter { kind: "E-mail", fits: mail::fits, read: mail::read },
-    Formatter { kind: "File", fits: files::fits, read: files::read },
+const FORMATTERS: [CallFormatter; 6] = [
+    CallFormatter {
+        kind: "Payment",
+        matches: stripe::matches_call,
+        take_known_fields: stripe::take_known_fields,
+    },
+    CallFormatter {
+        kind: "GitHub",
+        matches: github::matches_call,
+        take_known_fields: github::take_known_fields,
+    },
+    CallFormatter {
+        kind: "Notion",
+        matches: notion::matches_call,
+        take_known_fields: notion::take_known_fields,
+    },
+    CallFormatter {
+        kind: "Calendar",
+        matches: calendar::matches_call,
+        take_known_fields: calendar::take_known_fields,
+    },
+    CallFormatter { kind: "E-mail", matches: mail::matches_call, take_known_fields: mail::take_known_fields },
+    CallFormatter { kind: "File", matches: files::matches_call, take_known_fields: files::take_known_fields },
 ];
 
-/// Arguments of which fields are taken. Whatever is not taken is added by [`Open::finish`].
-struct Open<'a> {
+/// Arguments of which fields are taken. Whatever is not taken is added by [`ArgumentReader::finish`].
+struct ArgumentReader<'a> {
     tool: &'a ToolId,
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
-    fields: Vec<Field>,
+    remaining: Vec<(Cow<'a, str>, &'a RawValue)>,
+    fields: Vec<CallField>,
 }
 
-impl<'a> Open<'a> {
-    fn new(tool: &'a ToolId, object: Object<'a>) -> Self {
-        Self { tool, members: object.into_members().collect(), fields: Vec::new() }
+impl<'a> ArgumentReader<'a> {
+    fn new(tool: &'a ToolId, object: RawObject<'a>) -> Self {
+        Self { tool, remaining: object.into_members().collect(), fields: Vec::new() }
     }
 
     /// Whether the server's or the tool's name holds one of these words.
-    fn is_named(&self, words: &[&str]) -> bool {
+    fn name_contains(&self, words: &[&str]) -> bool {
         let name = self.tool.to_string().to_ascii_lowercase();
         words.iter().any(|word| name.contains(word))
     }
 
-    fn has(&self, keys: &[&str]) -> bool {
-        keys.iter().any(|key| self.get(key).is_some())
+    fn has_any(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.last_value(key).is_some())
     }
 
     /// The value of the last member with this key, which is the one that servers take.
-    fn get(&self, key: &str) -> Option<&'a RawValue> {
-        self.members.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value)
+    fn last_value(&self, key: &str) -> Option<&'a RawValue> {
+        self.remaining.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value)
     }
 
     /// Makes fields of the members with these keys, every one of them.
-    fn take(&mut self, label: &'static str, keys: &[&str], show: impl Fn(&RawValue) -> Text) {
-        self.take_many(keys, |value| vec![Field { label: Label::Own(label), value: show(value) }]);
+    fn take_field(&mut self, label: &'static str, keys: &[&str], show: impl Fn(&RawValue) -> StyledText) {
+        self.take_many_fields(keys, |value| {
+            vec![CallField { label: FieldLabel::Own(label), value: show(value) }]
+        });
     }
 
-    /// As [`Open::take`], several fields of each.
-    fn take_many(&mut self, keys: &[&str], show: impl Fn(&'a RawValue) -> Vec<Field>) {
+    /// As [`ArgumentReader::take`], several fields of each.
+    fn take_many_fields(&mut self, keys: &[&str], show: impl Fn(&'a RawValue) -> Vec<CallField>) {
         for key in keys {
             let fields = &mut self.fields;
-            self.members.retain(|(name, value)| {
+            self.remaining.retain(|(name, value)| {
                 if name == key {
                     fields.extend(show(value));
                 }
@@ -153,15 +171,15 @@ impl<'a> Open<'a> {
     }
 
     /// Adds a field of Portero's own.
-    fn add(&mut self, label: &'static str, value: Text) {
-        self.fields.push(Field { label: Label::Own(label), value });
+    fn add_field(&mut self, label: &'static str, value: StyledText) {
+        self.fields.push(CallField { label: FieldLabel::Own(label), value });
     }
 
     /// Every field, with what was not taken at the end.
-    fn finish(mut self) -> Vec<Field> {
-        for (key, value) in self.members {
-            let label = Label::Key(Shown::line(&key));
-            self.fields.push(Field { label, value: as_text(value) });
+    fn into_fields(mut self) -> Vec<CallField> {
+        for (key, value) in self.remaining {
+            let label = FieldLabel::Key(EscapedText::line(&key));
+            self.fields.push(CallField { label, value: as_text(value) });
         }
         self.fields
     }

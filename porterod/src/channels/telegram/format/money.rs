@@ -9,7 +9,7 @@
 /// currencies" and "special cases": ISK is still counted in hundredths, MGA in whole units. UGX stands in both of
 /// its lists, so nothing is said about it.
 #[must_use]
-pub fn digits(currency: &str) -> Option<usize> {
+pub fn minor_digits(currency: &str) -> Option<usize> {
     const NONE: &str = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF";
     const THREE: &str = "BHD IQD JOD KWD LYD OMR TND";
     const TWO: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN \
@@ -32,8 +32,8 @@ pub fn digits(currency: &str) -> Option<usize> {
 /// An amount in whole units with its currency, such as `20.00 USD`; none where it is no whole number or the
 /// currency's smallest unit is not known.
 #[must_use]
-pub fn spoken(amount: &str, currency: &str) -> Option<String> {
-    let digits = digits(currency)?;
+pub fn format_amount(amount: &str, currency: &str) -> Option<String> {
+    let digits = minor_digits(currency)?;
     let (sign, number) = match amount.strip_prefix('-') {
         Some(number) => ("-", number),
         None => ("", amount),
@@ -63,7 +63,7 @@ mod tests {
             ("100", "isk", "1.00 ISK"),
             ("123456789012345678901234567890", "usd", "1234567890123456789012345678.90 USD"),
         ] {
-            assert_eq!(spoken(amount, currency).as_deref(), Some(said));
+            assert_eq!(format_amount(amount, currency).as_deref(), Some(said));
         }
     }
 
@@ -78,7 +78,7 @@ mod tests {
             ("", "usd"),
             ("-", "usd"),
         ] {
-            assert_eq!(spoken(amount, currency), None, "{amount} {currency}");
+            assert_eq!(format_amount(amount, currency), None, "{amount} {currency}");
         }
     }
 }

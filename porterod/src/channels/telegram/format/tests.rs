@@ -6,28 +6,32 @@ use serde_json::Value;
 
 use super::*;
 
-fn raw(text: &str) -> RawJson {
+fn raw_json(text: &str) -> RawJson {
     parse_raw(text.to_owned()).expect("JSON")
 }
 
-fn tool(name: &str) -> ToolId {
+fn tool_id(name: &str) -> ToolId {
     name.parse().expect("a good name")
 }
 
 /// The fields as text: a line for each, blocks below their label.
-fn told(name: &str, arguments: &str) -> String {
-    let reading = read(&tool(name), Some(&raw(arguments)));
+fn reading_text(name: &str, arguments: &str) -> String {
+    let reading = read_arguments(&tool_id(name), Some(&raw_json(arguments)));
     let mut text = format!("[{}]", reading.kind);
     for field in reading.fields {
         let between = if field.value.is_block() { ":\n" } else { ": " };
-        text.push_str(&format!("\n{}{between}{}", field.label.text().plain(), field.value.plain()));
+        text.push_str(&format!(
+            "\n{}{between}{}",
+            field.label.to_text().plain_text(),
+            field.value.plain_text()
+        ));
     }
     text
 }
 
 #[test]
 fn mail() {
-    insta::assert_snapshot!(told("gmail/send_email", r#"{"subject":"Offer","to":["ada@example.org","b@example.org"],
+    insta::assert_snapshot!(reading_text("gmail/send_email", r#"{"subject":"Offer","to":["ada@example.org","b@example.org"],
         "body":"Dear Ada,\n\n\u202ethanks","cc":"c@example.org","mimeType":"text/plain","priority":1.50}"#), @"
     [E-mail]
     To: ada@example.org, b@example.org
@@ -40,7 +44,7 @@ fn mail() {
     mimeType: text/plain
     priority: 1.50
     ");
-    insta::assert_snapshot!(told("workspace/send_gmail_message", r#"{"user_google_email":"me@example.org",
+    insta::assert_snapshot!(reading_text("workspace/send_gmail_message", r#"{"user_google_email":"me@example.org",
         "to":"ada@example.org","to":"eve@example.org","subject":"","body":"5",
         "attachments":[{"filename":"a.pdf","content":"JVBERi0="}],"bcc":[{"email":"d@example.org"}]}"#), @r#"
     [E-mail]
@@ -62,7 +66,7 @@ fn mail() {
 
 #[test]
 fn calendar() {
-    insta::assert_snapshot!(told("calendar/create-event", r#"{"calendarId":"primary","summary":"Lunch",
+    insta::assert_snapshot!(reading_text("calendar/create-event", r#"{"calendarId":"primary","summary":"Lunch",
         "start":{"dateTime":"2026-11-20T12:00:00","timeZone":"Europe/Zurich"},"end":{"date":"2026-11-21"},
         "attendees":[{"email":"a@example.org"},{"email":"b@example.org"}],"recurrence":["RRULE:FREQ=WEEKLY"],
         "sendUpdates":"all"}"#), @"
@@ -75,7 +79,7 @@ fn calendar() {
     Tells them: all
     Calendar: primary
     ");
-    insta::assert_snapshot!(told("workspace/manage_event", r#"{"action":"create","summary":"Call",
+    insta::assert_snapshot!(reading_text("workspace/manage_event", r#"{"action":"create","summary":"Call",
         "start_time":"2026-11-20T12:00:00Z","end_time":"2026-11-20T13:00:00Z",
         "attendees":[{"email":"a@example.org","optional":true}],"timezone":"UTC","add_google_meet":true}"#), @r#"
     [Calendar]
@@ -97,7 +101,7 @@ fn calendar() {
 
 #[test]
 fn files() {
-    insta::assert_snapshot!(told("fs/write_file", r#"{"path":"/home/me/a.txt","content":"\tone\ntwo\n"}"#), @"
+    insta::assert_snapshot!(reading_text("fs/write_file", r#"{"path":"/home/me/a.txt","content":"\tone\ntwo\n"}"#), @"
     [File]
     Path: /home/me/a.txt
     Size: 9 bytes
@@ -105,7 +109,7 @@ fn files() {
     ⇥one
     two⏎
     ");
-    insta::assert_snapshot!(told("fs/edit_file", r#"{"path":"/a","edits":[{"oldText":"one\ntwo","newText":"one\n2"},
+    insta::assert_snapshot!(reading_text("fs/edit_file", r#"{"path":"/a","edits":[{"oldText":"one\ntwo","newText":"one\n2"},
         {"oldText":"x","newText":"","count":2}],"dryRun":false}"#), @r#"
     [File]
     Path: /a
@@ -121,14 +125,14 @@ fn files() {
     }
     dryRun: false
     "#);
-    insta::assert_snapshot!(told("editor/str_replace", r#"{"file_path":"/a","old_str":"x","new_str":"y"}"#), @"
+    insta::assert_snapshot!(reading_text("editor/str_replace", r#"{"file_path":"/a","old_str":"x","new_str":"y"}"#), @"
     [File]
     Path: /a
     Change:
     - x
     + y
     ");
-    insta::assert_snapshot!(told("fs/move_file", r#"{"source":"/a","destination":"/b"}"#), @"
+    insta::assert_snapshot!(reading_text("fs/move_file", r#"{"source":"/a","destination":"/b"}"#), @"
     [File]
     From: /a
     Into: /b
@@ -137,7 +141,7 @@ fn files() {
 
 #[test]
 fn github() {
-    insta::assert_snapshot!(told("github/create_pull_request", r#"{"owner":"portero","repo":"portero","title":"Fix",
+    insta::assert_snapshot!(reading_text("github/create_pull_request", r#"{"owner":"portero","repo":"portero","title":"Fix",
         "head":"fix","base":"main","body":"Line\nLine","draft":false,"maintainer_can_modify":true}"#), @"
     [GitHub]
     Owner: portero
@@ -151,7 +155,7 @@ fn github() {
     Line
     maintainer_can_modify: true
     ");
-    insta::assert_snapshot!(told("github/push_files", r#"{"owner":"p","repo":"q","branch":"main","message":"m",
+    insta::assert_snapshot!(reading_text("github/push_files", r#"{"owner":"p","repo":"q","branch":"main","message":"m",
         "files":[{"path":"a.sh","content":"echo 1\n"},{"path":"b","content":""}]}"#), @"
     [GitHub]
     Owner: p
@@ -167,7 +171,7 @@ fn github() {
 
 #[test]
 fn notion() {
-    insta::assert_snapshot!(told("notion/API-post-page", r#"{"parent":{"database_id":"d1"},
+    insta::assert_snapshot!(reading_text("notion/API-post-page", r#"{"parent":{"database_id":"d1"},
         "properties":{"Name":{"title":[{"text":{"content":"Plan"}}]},"Status":{"select":{"name":"Open"}}},
         "children":[{"object":"block","type":"paragraph","paragraph":{"rich_text":[{"type":"text","text":{"content":"Hello"}}]}},
         {"paragraph":{"rich_text":[{"text":{"content":"x","link":{"url":"https://example.org"}}}]}}]}"#), @r#"
@@ -204,19 +208,19 @@ fn notion() {
 
 #[test]
 fn payments() {
-    insta::assert_snapshot!(told("stripe/create_price", r#"{"product":"prod_1","unit_amount":2000,"currency":"usd"}"#), @"
+    insta::assert_snapshot!(reading_text("stripe/create_price", r#"{"product":"prod_1","unit_amount":2000,"currency":"usd"}"#), @"
     [Payment]
     Unit amount: 20.00 USD, sent as 2000
     Currency: usd
     Product: prod_1
     ");
-    insta::assert_snapshot!(told("stripe/create_price", r#"{"unit_amount":500,"currency":"jpy","unit_amount":5}"#), @"
+    insta::assert_snapshot!(reading_text("stripe/create_price", r#"{"unit_amount":500,"currency":"jpy","unit_amount":5}"#), @"
     [Payment]
     Unit amount: 500 JPY, sent as 500
     Unit amount: 5 JPY, sent as 5
     Currency: jpy
     ");
-    insta::assert_snapshot!(told("stripe/create_refund", r#"{"payment_intent":"pi_1","amount":1500}"#), @"
+    insta::assert_snapshot!(reading_text("stripe/create_refund", r#"{"payment_intent":"pi_1","amount":1500}"#), @"
     [Payment]
     Amount: 1500 in the smallest unit of its currency, which the call does not tell
     Payment: pi_1
@@ -225,7 +229,7 @@ fn payments() {
 
 #[test]
 fn anything_else() {
-    insta::assert_snapshot!(told("a/b", r#"{"z":[1,2],"a":"x","a":true,"t":"true","e":[],"n":null}"#), @r#"
+    insta::assert_snapshot!(reading_text("a/b", r#"{"z":[1,2],"a":"x","a":true,"t":"true","e":[],"n":null}"#), @r#"
     [Arguments]
     z:
     [
@@ -238,14 +242,15 @@ fn anything_else() {
     e: []
     n: null
     "#);
-    assert_eq!(told("a/b", "[1]"), "[Arguments]\nArguments:\n[\n  1\n]");
-    assert_eq!(told("a/b", "{}"), "[No arguments]");
-    assert_eq!(read(&tool("a/b"), None).kind, "No arguments");
+    assert_eq!(reading_text("a/b", "[1]"), "[Arguments]\nArguments:\n[\n  1\n]");
+    assert_eq!(reading_text("a/b", "{}"), "[No arguments]");
+    assert_eq!(read_arguments(&tool_id("a/b"), None).kind, "No arguments");
 }
 
 #[test]
 fn letters_that_only_look_latin_are_told() {
-    let told = |to: &str| told("gmail/send", &serde_json::json!({ "to": to, "subject": "x" }).to_string());
+    let told =
+        |to: &str| reading_text("gmail/send", &serde_json::json!({ "to": to, "subject": "x" }).to_string());
     for to in ["аda@example.org", "ada@exαmple.org", "ａda@example.org"] {
         assert!(told(to).contains(&format!("To: {to} (mixes alphabets that look alike)")), "{}", told(to));
     }
@@ -264,8 +269,8 @@ fn what_is_nested_deeply_is_read() {
         {
             let arguments =
                 format!(r#"{{"owner":"a","repo":"b","path":"c","calendarId":"d","{key}":{deep}}}"#);
-            let fields = read(&tool(name), Some(&raw(&arguments))).fields;
-            assert!(fields.iter().any(|field| field.value.units() > 10_000));
+            let fields = read_arguments(&tool_id(name), Some(&raw_json(&arguments))).fields;
+            assert!(fields.iter().any(|field| field.value.utf16_len() > 10_000));
         }
     }
 }
@@ -274,8 +279,9 @@ fn what_is_nested_deeply_is_read() {
 fn leaves(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => {
-            found
-                .extend(text.split('\n').map(|line| Shown::line(line).as_str().trim_matches('␠').to_owned()));
+            found.extend(
+                text.split('\n').map(|line| EscapedText::line(line).as_str().trim_matches('␠').to_owned()),
+            );
         }
         Value::Array(values) => values.iter().for_each(|value| leaves(value, found)),
         Value::Object(members) => members.iter().for_each(|(_, value)| leaves(value, found)),
@@ -354,7 +360,7 @@ proptest! {
         ]),
     ) {
         let arguments = Value::Object(members.into_iter().collect());
-        let shown = told(name, &arguments.to_string());
+        let shown = reading_text(name, &arguments.to_string());
         let mut wanted = Vec::new();
         leaves(&arguments, &mut wanted);
         for leaf in wanted {

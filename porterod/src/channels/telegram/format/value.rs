@@ -3,95 +3,95 @@
 use portero::json;
 use serde_json::value::RawValue;
 
-use super::super::text::{Shown, Text, units};
+use super::super::text::{EscapedText, StyledText, utf16_len};
 
 /// The most UTF-16 code units of a text that stands within a line.
-const LINE_MOST: usize = 300;
+const MAX_INLINE_UNITS: usize = 300;
 /// The most texts that stand side by side.
-const LIST_MOST: usize = 8;
+const MAX_INLINE_TEXTS: usize = 8;
 
 /// Any value: a text as it reads, a few short texts side by side, anything else as JSON.
 #[must_use]
-pub fn as_text(value: &RawValue) -> Text {
-    if let Some(words) = json::text(value) {
-        return text(&words);
+pub fn as_text(value: &RawValue) -> StyledText {
+    if let Some(words) = json::as_text(value) {
+        return show_text(&words);
     }
-    match list(value) {
-        Some(texts) => side_by_side(&texts),
+    match short_texts(value) {
+        Some(texts) => join_texts(&texts),
         None => as_json(value),
     }
 }
 
 /// A text as it reads: within a line, or as a block when it is long or has lines.
 #[must_use]
-pub(super) fn text(words: &str) -> Text {
+pub(super) fn show_text(words: &str) -> StyledText {
     if words.is_empty() {
-        Text::new().words("(an empty text)")
-    } else if words.contains('\n') || units(words) > LINE_MOST {
-        Text::new().pre(&Shown::block(words))
+        StyledText::new().literal("(an empty text)")
+    } else if words.contains('\n') || utf16_len(words) > MAX_INLINE_UNITS {
+        StyledText::new().pre(&EscapedText::block(words))
     } else if reads_as_json(words) {
         // The text "5" is not the number 5.
-        Text::new().code(&Shown::json(&json::raw(words)))
+        StyledText::new().code(&EscapedText::json(&json::serialize_raw(words)))
     } else if words.split_whitespace().any(mixes_alphabets) {
-        Text::new().code(&Shown::line(words)).words(" (mixes alphabets that look alike)")
+        StyledText::new().code(&EscapedText::line(words)).literal(" (mixes alphabets that look alike)")
     } else {
-        Text::new().code(&Shown::line(words))
+        StyledText::new().code(&EscapedText::line(words))
     }
 }
 
 /// A few short texts side by side.
 #[must_use]
-pub(super) fn side_by_side(texts: &[String]) -> Text {
-    let mut shown = Text::new();
+pub(super) fn join_texts(texts: &[String]) -> StyledText {
+    let mut shown = StyledText::new();
     for (index, one) in texts.iter().enumerate() {
-        shown = if index == 0 { shown } else { shown.words(", ") };
-        shown = shown.then(text(one));
+        shown = if index == 0 { shown } else { shown.literal(", ") };
+        shown = shown.append(show_text(one));
     }
     shown
 }
 
 /// JSON as people read it.
 #[must_use]
-pub fn as_json(value: &RawValue) -> Text {
-    let shown = Shown::json(value);
-    if shown.as_str().contains('\n') || units(shown.as_str()) > LINE_MOST {
-        Text::new().pre(&shown)
+pub fn as_json(value: &RawValue) -> StyledText {
+    let shown = EscapedText::json(value);
+    if shown.as_str().contains('\n') || utf16_len(shown.as_str()) > MAX_INLINE_UNITS {
+        StyledText::new().pre(&shown)
     } else {
-        Text::new().code(&shown)
+        StyledText::new().code(&shown)
     }
 }
 
 /// An array of a few short texts.
 #[must_use]
-pub(super) fn list(value: &RawValue) -> Option<Vec<String>> {
+pub(super) fn short_texts(value: &RawValue) -> Option<Vec<String>> {
     let texts: Vec<String> = serde_json::from_str(value.get()).ok()?;
-    is_short(&texts).then_some(texts)
+    fit_in_line(&texts).then_some(texts)
 }
 
 /// Whether texts can stand side by side.
 #[must_use]
-pub(super) fn is_short(texts: &[String]) -> bool {
-    let short = |text: &String| units(text) <= LINE_MOST && !text.contains('\n');
-    !texts.is_empty() && texts.len() <= LIST_MOST && texts.iter().all(short)
+pub(super) fn fit_in_line(texts: &[String]) -> bool {
+    let short = |text: &String| utf16_len(text) <= MAX_INLINE_UNITS && !text.contains('\n');
+    !texts.is_empty() && texts.len() <= MAX_INLINE_TEXTS && texts.iter().all(short)
 }
 
 /// The members of an object that has these keys, each at most once and each a text, and no others.
 #[must_use]
-pub(super) fn texts_only(value: &RawValue, keys: &[&str]) -> Option<Vec<(String, String)>> {
-    let object = json::Object::read(value).ok()?;
+pub(super) fn text_members(value: &RawValue, keys: &[&str]) -> Option<Vec<(String, String)>> {
+    let object = json::RawObject::read(value).ok()?;
     let mut found: Vec<(String, String)> = Vec::new();
     for (key, value) in object.iter() {
         if !keys.contains(&key) || found.iter().any(|(name, _)| name == key) {
             return None;
         }
-        found.push((key.to_owned(), json::text(value)?.into_owned()));
+        found.push((key.to_owned(), json::as_text(value)?.into_owned()));
     }
     Some(found)
 }
 
 /// The elements of an array.
 #[must_use]
-pub(super) fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
+pub(super) fn array_elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
 }
 

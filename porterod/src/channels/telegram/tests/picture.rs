@@ -1,33 +1,33 @@
 //! A message as an SVG image, about as Telegram draws it: a bubble, bold words, code in its colour, blocks with a
 //! bar, buttons below.
 
-use super::super::keyboard::Keyboard;
-use super::super::text::tests::covered;
-use super::super::text::{Message, Style};
+use super::super::keyboard::KeyboardRows;
+use super::super::text::tests::entity_text;
+use super::super::text::{FormattedText, TextStyle};
 
 /// How many characters stand in a line, and how wide and high one is.
-const LINE: usize = 58;
-const WIDE: usize = 8;
-const HIGH: usize = 20;
-const WIDTH: usize = LINE * WIDE + 40;
+const LINE_CHARS: usize = 58;
+const CHAR_WIDTH: usize = 8;
+const LINE_HEIGHT: usize = 20;
+const IMAGE_WIDTH: usize = LINE_CHARS * CHAR_WIDTH + 40;
 
-type Run = (Option<Style>, String);
+type StyledRun = (Option<TextStyle>, String);
 
-pub(super) fn svg(message: &Message, keyboard: &Keyboard) -> String {
-    let lines = lines(message);
-    let bubble = lines.len() * HIGH + 24;
+pub(super) fn render_svg(message: &FormattedText, keyboard: &KeyboardRows) -> String {
+    let lines = wrap_lines(message);
+    let bubble = lines.len() * LINE_HEIGHT + 24;
     let height = bubble + keyboard.len() * 40 + 16;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-size=\"14\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{IMAGE_WIDTH}\" height=\"{height}\" font-size=\"14\" \
          font-family=\"system-ui, sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"#d7e3ec\"/>\n\
          <rect x=\"8\" y=\"8\" width=\"{}\" height=\"{bubble}\" rx=\"12\" fill=\"#fff\"/>\n",
-        WIDTH - 16
+        IMAGE_WIDTH - 16
     );
     for (at, line) in lines.iter().enumerate() {
-        svg.push_str(&row(line, 8 + 12 + at * HIGH));
+        svg.push_str(&line_svg(line, 8 + 12 + at * LINE_HEIGHT));
     }
     for (at, keys) in keyboard.iter().enumerate() {
-        let (top, each) = (bubble + 12 + at * 40, (WIDTH - 16) / keys.len());
+        let (top, each) = (bubble + 12 + at * 40, (IMAGE_WIDTH - 16) / keys.len());
         for (place, key) in keys.iter().enumerate() {
             let left = 8 + place * each;
             svg.push_str(&format!(
@@ -37,21 +37,21 @@ pub(super) fn svg(message: &Message, keyboard: &Keyboard) -> String {
                 each - 4,
                 left + each / 2,
                 top + 22,
-                escaped(&key.label)
+                escape_xml(&key.label)
             ));
         }
     }
     svg + "</svg>\n"
 }
 
-fn row(line: &[Run], top: usize) -> String {
-    let block = line.iter().any(|(style, _)| *style == Some(Style::Pre));
+fn line_svg(line: &[StyledRun], top: usize) -> String {
+    let block = line.iter().any(|(style, _)| *style == Some(TextStyle::Pre));
     let mut text = String::new();
     if block {
         text.push_str(&format!(
-            "<rect x=\"18\" y=\"{top}\" width=\"{}\" height=\"{HIGH}\" fill=\"#eef3f7\"/>\n\
-             <rect x=\"18\" y=\"{top}\" width=\"3\" height=\"{HIGH}\" fill=\"#3a8bc8\"/>\n",
-            WIDTH - 36
+            "<rect x=\"18\" y=\"{top}\" width=\"{}\" height=\"{LINE_HEIGHT}\" fill=\"#eef3f7\"/>\n\
+             <rect x=\"18\" y=\"{top}\" width=\"3\" height=\"{LINE_HEIGHT}\" fill=\"#3a8bc8\"/>\n",
+            IMAGE_WIDTH - 36
         ));
     }
     text.push_str(&format!(
@@ -62,30 +62,34 @@ fn row(line: &[Run], top: usize) -> String {
     for (style, part) in line {
         let look = match style {
             None => "",
-            Some(Style::Bold) => " font-weight=\"bold\"",
-            Some(Style::Code | Style::Pre) => {
+            Some(TextStyle::Bold) => " font-weight=\"bold\"",
+            Some(TextStyle::Code | TextStyle::Pre) => {
                 " font-family=\"ui-monospace, monospace\" font-size=\"13\" fill=\"#1f6ea5\""
             }
         };
-        text.push_str(&format!("<tspan{look}>{}</tspan>", escaped(part)));
+        text.push_str(&format!("<tspan{look}>{}</tspan>", escape_xml(part)));
     }
     text + "</text>\n"
 }
 
 /// The message's lines, broken where they are too long.
-fn lines(message: &Message) -> Vec<Vec<Run>> {
-    let mut lines: Vec<Vec<Run>> = vec![Vec::new()];
+fn wrap_lines(message: &FormattedText) -> Vec<Vec<StyledRun>> {
+    let mut lines: Vec<Vec<StyledRun>> = vec![Vec::new()];
     let mut used = 0;
-    for (style, text) in runs(message) {
+    for (style, text) in styled_runs(message) {
         for (at, part) in text.split('\n').enumerate() {
             if at > 0 {
                 // An empty line of a block has its bar, too.
-                lines.push(if style == Some(Style::Pre) { vec![(style, String::new())] } else { Vec::new() });
+                lines.push(if style == Some(TextStyle::Pre) {
+                    vec![(style, String::new())]
+                } else {
+                    Vec::new()
+                });
                 used = 0;
             }
             for word in part.split_inclusive(' ') {
                 let length = word.chars().count();
-                if used > 0 && used + length > LINE {
+                if used > 0 && used + length > LINE_CHARS {
                     lines.push(Vec::new());
                     used = 0;
                 }
@@ -100,19 +104,19 @@ fn lines(message: &Message) -> Vec<Vec<Run>> {
     lines
 }
 
-fn runs(message: &Message) -> Vec<Run> {
+fn styled_runs(message: &FormattedText) -> Vec<StyledRun> {
     let wide: Vec<u16> = message.text.encode_utf16().collect();
     let plain = |from: usize, to: usize| String::from_utf16(&wide[from..to]).expect("no letter is split");
     let (mut runs, mut at) = (Vec::new(), 0);
     for entity in &message.entities {
         runs.push((None, plain(at, entity.offset)));
-        runs.push((Some(entity.style), covered(message, entity)));
+        runs.push((Some(entity.style), entity_text(message, entity)));
         at = entity.offset + entity.length;
     }
     runs.push((None, plain(at, wide.len())));
     runs
 }
 
-fn escaped(text: &str) -> String {
+fn escape_xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,36 +1,36 @@
 //! JSON from outside, made readable and visible.
 
-use portero::json::readable::{StringAt, new_line, plainly, readable_with};
+use portero::json::pretty::{StringToken, pretty_print_with, push_new_line, unescape_string};
 use serde_json::value::RawValue;
 
-use super::Shown;
+use super::EscapedText;
 
-impl Shown {
+impl EscapedText {
     /// JSON as people read it: indented, keys in their order, numbers as they were spelled. A text of several
     /// lines stands line by line behind a bar; what is no text cannot look like that.
     #[must_use]
     pub fn json(value: &RawValue) -> Self {
         // Outside of its strings, JSON is ASCII.
-        Self(readable_with(value.get(), string))
+        Self(pretty_print_with(value.get(), write_string))
     }
 }
 
-fn string(string: StringAt<'_>, shown: &mut String) {
-    let lines = if string.is_key { None } else { lines(string.spelled) };
+fn write_string(string: StringToken<'_>, shown: &mut String) {
+    let lines = if string.is_key { None } else { multiline_text(string.spelled) };
     let Some(lines) = lines else {
-        shown.push_str(Shown::line(&plainly(string.spelled)).as_str());
+        shown.push_str(EscapedText::line(&unescape_string(string.spelled)).as_str());
         return;
     };
     // What led to it, a blank or a new line, is not needed any more.
     shown.truncate(shown.trim_end().len());
     for line in lines.split('\n') {
-        new_line(shown, string.depth + 1);
-        shown.push_str(Shown::behind("│ ", line).as_str());
+        push_new_line(shown, string.depth + 1);
+        shown.push_str(EscapedText::prefixed("│ ", line).as_str());
     }
 }
 
 /// The text of a JSON string that has several lines.
-fn lines(spelled: &str) -> Option<String> {
+fn multiline_text(spelled: &str) -> Option<String> {
     if !spelled.contains('\\') {
         return None;
     }
@@ -44,7 +44,7 @@ mod tests {
 
     fn shown(json: &str) -> String {
         let value = RawValue::from_string(json.to_owned()).expect("JSON");
-        Shown::json(&value).as_str().to_owned()
+        EscapedText::json(&value).as_str().to_owned()
     }
 
     #[test]

@@ -1,0 +1,58 @@
+//! What is typed about the configuration, the daemon and the program itself.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use portero::names::ServerName;
+
+use super::auth::ConfirmationArgs;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show how the files differ from what you confirmed
+    Diff,
+    /// Put the files in force as they stand; takes the passphrase, or a tap on Telegram
+    #[command(
+        after_help = "Everything that changed is shown on the terminal before the passphrase is asked \
+                            for. Files that change after that are not confirmed."
+    )]
+    Confirm(ConfirmationArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Only this server
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: Option<ServerName>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DaemonCommand {
+    /// Start it, and return once it listens
+    Start,
+    /// Stop it, and return once it is gone
+    Stop,
+    /// Tell whether it runs
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TryArgs {
+    /// Answer every question with yes, for unattended runs
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SampleServerArgs {
+    /// Append each call that arrives to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// The directory that gets `completions/` and `man/`
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+}

@@ -1,0 +1,39 @@
+//! How what is typed is read.
+
+use portero::audit::DecisionKind;
+use portero::names::{NameError, ToolId};
+use portero::task::TaskState;
+
+pub(super) fn decision_parser() -> impl clap::builder::TypedValueParser<Value = DecisionKind> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::PossibleValuesParser::new(DecisionKind::ALL.map(DecisionKind::as_str)).map(|text| {
+        let same = |decided: &DecisionKind| decided.as_str() == text;
+        DecisionKind::ALL.into_iter().find(same).expect("only the decisions' own names are possible")
+    })
+}
+
+pub(super) fn state_parser() -> impl clap::builder::TypedValueParser<Value = TaskState> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::PossibleValuesParser::new(TaskState::ALL.map(TaskState::as_str))
+        .map(|text| text.parse().expect("only the states' own names are possible"))
+}
+
+/// The id of a rule or a grant.
+pub(super) fn parse_override_id(typed: &str) -> Result<u64, &'static str> {
+    typed.parse().map_err(|_| "rules and grants have numbers as ids; `portero rules` lists them")
+}
+
+/// One tool by its canonical name; the name that the agent sees is told what it should have been.
+pub(super) fn parse_tool_id(typed: &str) -> Result<ToolId, String> {
+    let wrong =
+        |error: NameError| match typed.strip_prefix("mcp__portero__").unwrap_or(typed).split_once("__") {
+            Some((server, name)) if !typed.contains('/') => {
+                format!("{error}; did you mean `{server}/{name}`?")
+            }
+            _ if typed.contains(['*', '?', '{', '[']) => {
+                format!("{error}. This command tells about one tool, such as `github/create_issue`")
+            }
+            _ => format!("{error}, such as `github/create_issue`"),
+        };
+    typed.parse().map_err(wrong)
+}

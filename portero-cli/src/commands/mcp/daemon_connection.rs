@@ -1,0 +1,511 @@
+//! A session's way to the daemon: connects in the background, follows rules and grants, and reconnects with
+//! back-off. While there is no connection only the last known denies hold (guarantee D4).
+//!
+//! A session starts the daemon when it begins and when a call needs it, but not merely because it went away:
+//! who stops it wants it stopped.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
+use portero::audit::AuditWriter;
+use portero::ipc::requests::sessions::{GetNews, ReportHead, SetLogLevel, SubscribeOverrides};
+use portero::ipc::{
+    ConnectError, Hello, IpcClient, NotificationSink, PushMessage, Request, RequestError, SendError,
+};
+use portero::paths::Paths;
+use portero::pipeline::{BoxFuture, Refusal};
+use portero::policy::{Overrides, Policy};
+use portero::server::LogLevel;
+use portero::task::UnseenTasks;
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::connection_problem::ConnectionProblem;
+use crate::daemon;
+use crate::offline_denies;
+
+/// How soon a configuration that could not be read is read again.
+const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+/// The first pause before another attempt, and the longest.
+const RECONNECT_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// How long a call that needs the daemon waits for a connection that is being made: longer than a start of
+/// the daemon may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long a call that would ask a person waits for a change that is on its way from the daemon.
+const OVERRIDES_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the agent's first answer waits for news.
+const NEWS_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// How the connection stands.
+#[derive(Debug, Clone)]
+enum ConnectionState {
+    /// Being made, for the first time or again.
+    Connecting,
+    /// There.
+    Up(IpcClient),
+    /// Not there.
+    Down(ConnectionProblem),
+}
+
+/// The link of one session.
+pub(super) struct DaemonConnection {
+    paths: Paths,
+    hello: Hello,
+    no_start: bool,
+    policy: Arc<ArcSwap<Policy>>,
+    audit: Arc<AuditWriter>,
+    state: watch::Sender<ConnectionState>,
+    /// Somebody needs the daemon now: try at once.
+    connect_requested: Notify,
+    denies_file: Mutex<DeniesFile>,
+    /// The epoch of the rules and grants that the daemon gave; none while there is no connection.
+    adopted_epoch: watch::Sender<Option<u64>>,
+    /// From which level on the client wants log messages of shared servers; none while it said none.
+    log_level: watch::Sender<Option<LogLevel>>,
+}
+
+/// The file of denies as it was last read.
+#[derive(Debug, Default)]
+struct DeniesFile {
+    stamp: Option<DeniesStamp>,
+    epoch: u64,
+}
+
+/// What tells one version of the denies' file from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct DeniesStamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    exists: bool,
+    identity: u64,
+}
+
+/// What the link does with what the daemon pushes.
+pub(super) trait PushHandler: Send + Sync {
+    /// Works by the configuration as it is now, where this is what the daemon counts as confirmed of it. Gives
+    /// whether it could be read.
+    fn reload<'a>(&'a self, confirmed: &'a str) -> BoxFuture<'a, bool>;
+    /// There is a connection. What was pushed before is not known.
+    fn on_connected(&self);
+    /// The policy holds other rules or grants now.
+    fn on_overrides_changed(&self);
+    /// Takes what shared servers say unasked.
+    fn notification_sink(&self) -> NotificationSink;
+    /// Anything else.
+    fn handle_push(&self, push: PushMessage);
+}
+
+impl DaemonConnection {
+    /// A link that is not connected yet; the last known denies are in force when this returns.
+    pub(super) fn new(
+        paths: Paths,
+        hello: Hello,
+        no_start: bool,
+        policy: Arc<ArcSwap<Policy>>,
+        audit: Arc<AuditWriter>,
+    ) -> Self {
+        let link = Self {
+            paths,
+            hello,
+            no_start,
+            policy,
+            audit,
+            state: watch::Sender::new(ConnectionState::Connecting),
+            connect_requested: Notify::new(),
+            denies_file: Mutex::default(),
+            adopted_epoch: watch::Sender::new(None),
+            log_level: watch::Sender::new(None),
+        };
+        link.refresh_denies();
+        link
+    }
+
+    /// Keeps the connection until the future is dropped.
+    pub(super) async fn maintain(&self, pushed: &dyn PushHandler) {
+        let mut pause = RECONNECT_BACKOFF.0;
+        let mut may_start = !self.no_start;
+        loop {
+            match self.try_connect(may_start).await {
+                Ok((client, pushes, confirmed)) => {
+                    pause = RECONNECT_BACKOFF.0;
+                    let reason = self.follow_pushes(client, pushes, &confirmed, pushed).await;
+                    tracing::info!(reason, "the connection to the daemon is gone");
+                    self.state.send_replace(ConnectionState::Connecting);
+                    self.forget_overrides();
+                    pushed.on_overrides_changed();
+                }
+                // Somebody came to need it while this attempt was not to start it.
+                Err(_) if !may_start && !self.no_start && self.take_connect_request() => {
+                    may_start = true;
+                    continue;
+                }
+                Err(unreached) => {
+                    tracing::info!(reason = unreached.why, "no connection to the daemon");
+                    self.state.send_replace(ConnectionState::Down(unreached));
+                }
+            }
+            may_start = tokio::select! {
+                () = tokio::time::sleep(pause) => false,
+                () = self.connect_requested.notified() => !self.no_start,
+            };
+            pause = (pause * 2).min(RECONNECT_BACKOFF.1);
+        }
+    }
+
+    fn take_connect_request(&self) -> bool {
+        self.connect_requested.notified().now_or_never().is_some()
+    }
+
+    /// Gives the connection, and what the daemon counts as confirmed.
+    async fn try_connect(
+        &self,
+        may_start: bool,
+    ) -> Result<(IpcClient, mpsc::Receiver<PushMessage>, String), ConnectionProblem> {
+        let first = daemon::connect_verified(&self.paths, &self.hello).await;
+        let connected = match first {
+            Err(ConnectError::Absent(_)) if self.no_start => {
+                return Err("Portero's daemon does not run, and this session may not start it".into());
+            }
+            Err(ConnectError::Absent(_)) if !may_start => {
+                return Err("Portero's daemon does not run".into());
+            }
+            Err(ConnectError::Absent(_)) => {
+                daemon::start_daemon(&self.paths)
+                    .await
+                    .map_err(|error| format!("Portero's daemon could not be started: {error}"))
+                    .map_err(|why| ConnectionProblem::from(why.as_str()))?;
+                daemon::connect_verified(&self.paths, &self.hello).await
+            }
+            other => other,
+        };
+        let (client, pushes, welcome) = connected.map_err(ConnectionProblem::from)?;
+        tracing::info!(pid = welcome.pid, build = welcome.build, "connected to the daemon");
+        Ok((client, pushes, welcome.confirmed))
+    }
+
+    /// Subscribes and follows until the connection is gone; returns the reason.
+    async fn follow_pushes(
+        &self,
+        client: IpcClient,
+        mut pushes: mpsc::Receiver<PushMessage>,
+        confirmed: &str,
+        pushed: &dyn PushHandler,
+    ) -> String {
+        client.set_notification_sink(pushed.notification_sink());
+        // First of all: what this session does by the daemon's rules, the daemon can miss.
+        if let Err(error) = self.announce(&client).await {
+            tracing::warn!(%error, "the daemon does not know this session's segment of the audit");
+        }
+        match client.request(SubscribeOverrides).await {
+            Ok(standing) => self.adopt_overrides(&client, standing, pushed).await,
+            Err(error) => return error.to_string(),
+        }
+        // First what holds, then whoever waits for the connection.
+        let is_read = pushed.reload(confirmed).await;
+        pushed.on_connected();
+        self.state.send_replace(ConnectionState::Up(client.clone()));
+        // Whoever wanted it while this went on has it; that is no reason to start it again when it is stopped.
+        let _ = self.take_connect_request();
+        let mut telling = std::pin::pin!(self.tell_log_level(&client));
+        let wanted = watch::Sender::new(confirmed.to_owned());
+        // Beside the loop, since a drive that hangs must hold up no deny.
+        let reloading = keep_reloading(wanted.subscribe(), is_read, pushed);
+        tokio::pin!(reloading);
+        loop {
+            tokio::select! {
+                push = pushes.recv() => match push {
+                    Some(PushMessage::Standing(standing)) => self.adopt_overrides(&client, standing, pushed).await,
+                    Some(PushMessage::Config { confirmed }) => drop(wanted.send_replace(confirmed)),
+                    Some(push) => pushed.handle_push(push),
+                    None => return client.wait_until_closed().await,
+                },
+                reason = client.wait_until_closed() => return reason,
+                () = &mut reloading => return "its configuration is no longer followed".to_owned(),
+                () = &mut telling => {}
+            }
+        }
+    }
+
+    /// From now on the shared servers are to log from this level on.
+    pub(super) fn want_logs(&self, level: LogLevel) {
+        self.log_level.send_replace(Some(level));
+    }
+
+    /// Tells the daemon the level that the client wants, now and whenever it wants another. It never returns.
+    async fn tell_log_level(&self, client: &IpcClient) {
+        let mut wanted = self.log_level.subscribe();
+        loop {
+            let level = *wanted.borrow_and_update();
+            if let Some(level) = level
+                && let Err(error) = client.request(SetLogLevel { level }).await
+            {
+                // An older daemon hears of it with the next call.
+                tracing::debug!(%error, "the shared servers were not told the log level");
+            }
+            if wanted.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Says which segment of the audit is this session's, and how far it has come.
+    async fn announce(&self, client: &IpcClient) -> Result<(), RequestError> {
+        client.request(ReportHead(self.audit.checkpoint())).await
+    }
+
+    /// Decides by `standing` from now on, and says so.
+    async fn adopt_overrides(&self, client: &IpcClient, standing: Overrides, pushed: &dyn PushHandler) {
+        let epoch = standing.epoch;
+        self.refresh_denies();
+        // What the file says is later than this holds until that is pushed too.
+        if epoch >= self.lock_denies_file().epoch {
+            self.adopted_epoch.send_replace(Some(epoch));
+            self.set_overrides(standing);
+            pushed.on_overrides_changed();
+        }
+        if let Err(error) = client.report_epoch(epoch).await {
+            tracing::debug!(%error, "the daemon did not hear that its rules are followed");
+        }
+    }
+
+    fn lock_denies_file(&self) -> MutexGuard<'_, DeniesFile> {
+        self.denies_file.lock().expect("nobody panics while holding it")
+    }
+
+    fn set_overrides(&self, standing: Overrides) {
+        self.policy.rcu(|policy| policy.with_overrides(standing.clone()));
+    }
+
+    /// Back to the last known denies; grants and dynamic allows are void.
+    fn forget_overrides(&self) {
+        self.adopted_epoch.send_replace(None);
+        self.lock_denies_file().stamp = None;
+        self.refresh_denies();
+    }
+
+    /// Reads the last known denies again if their file changed. Called before each decision.
+    ///
+    /// While there is a connection, the file still counts where it is ahead of what was pushed: a session that
+    /// was asleep while rules changed has not read its socket yet, and their command has returned.
+    pub(super) fn refresh_denies(&self) {
+        let file = self.paths.offline_denies();
+        let stamp = DeniesStamp::from_file(&file);
+        let mut seen = self.lock_denies_file();
+        if seen.stamp.as_ref() == Some(&stamp) {
+            return;
+        }
+        let adopted = *self.adopted_epoch.borrow();
+        let standing = match (offline_denies::read_denies(&self.paths), adopted) {
+            (Ok(standing), _) => {
+                seen.epoch = standing.epoch;
+                Some(standing).filter(|standing| adopted.is_none_or(|adopted| adopted < standing.epoch))
+            }
+            // The daemon says itself what holds; that it could not write it down is its to mend.
+            (Err(_), Some(_)) => None,
+            (Err(error), None) => {
+                tracing::error!(%error, file = %file.display(), "the last known denies cannot be read; nothing is allowed without the daemon");
+                Some(offline_denies::deny_everything())
+            }
+        };
+        seen.stamp = Some(stamp);
+        drop(seen);
+        if let Some(standing) = standing {
+            self.set_overrides(standing);
+        }
+    }
+
+    /// Returns once there is a connection, and no change of rules or grants is known to be on its way.
+    pub(super) async fn wait_until_current(&self) -> Result<(), Refusal> {
+        self.request_client().await?;
+        let epoch = self.lock_denies_file().epoch;
+        let mut adopted = self.adopted_epoch.subscribe();
+        let arrived = adopted.wait_for(|adopted| adopted.is_none_or(|adopted| adopted >= epoch));
+        // One that does not come in time leaves the denies in force.
+        let _ = tokio::time::timeout(OVERRIDES_TIMEOUT, arrived).await;
+        Ok(())
+    }
+
+    /// The connection, if there is one.
+    pub(super) fn current_client(&self) -> Option<IpcClient> {
+        match &*self.state.borrow() {
+            ConnectionState::Up(client) => Some(client.clone()),
+            ConnectionState::Connecting | ConnectionState::Down(_) => None,
+        }
+    }
+
+    /// A connection for a last word, where none is there and a daemon answers; starts none.
+    pub(super) async fn client_for_final_report(&self) -> Option<IpcClient> {
+        match self.current_client() {
+            Some(client) => Some(client),
+            None => daemon::connect_verified(&self.paths, &self.hello).await.ok().map(|(client, ..)| client),
+        }
+    }
+
+    /// The connection, as soon as there is one; asks for none.
+    pub(super) async fn wait_for_client(&self) -> IpcClient {
+        let mut state = self.state.subscribe();
+        loop {
+            if let ConnectionState::Up(client) = &*state.borrow_and_update() {
+                return client.clone();
+            }
+            if state.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The connection, waiting for one that is being made.
+    pub(super) async fn request_client(&self) -> Result<IpcClient, Refusal> {
+        let mut state = self.state.subscribe();
+        let now = state.borrow_and_update().clone();
+        match now {
+            ConnectionState::Up(client) => return Ok(client),
+            // The last attempt may be long ago; make one now and wait for what comes of it.
+            ConnectionState::Down(_) => {
+                self.state.send_replace(ConnectionState::Connecting);
+                state.mark_unchanged();
+                self.connect_requested.notify_one();
+            }
+            ConnectionState::Connecting => self.connect_requested.notify_one(),
+        }
+        let settled = async {
+            loop {
+                if state.changed().await.is_err() {
+                    return Err("the session is ending".into());
+                }
+                match state.borrow_and_update().clone() {
+                    ConnectionState::Up(client) => return Ok(client),
+                    ConnectionState::Down(reason) => return Err(reason),
+                    ConnectionState::Connecting => {}
+                }
+            }
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, settled).await {
+            Ok(settled) => settled.map_err(Refusal::from),
+            Err(_) => Err(ConnectionProblem::from("Portero's daemon does not answer").into()),
+        }
+    }
+
+    /// What finished that no agent has asked about. The agent's first answer waits for this, and the session's own
+    /// connection is only made after it: a daemon that is there answers on one for this alone, and where none
+    /// answers at once there is no news.
+    ///
+    /// The session announces its segment on the way: one that is killed before its own connection is made would
+    /// look like one that another process was the daemon for.
+    pub(super) async fn fetch_news(&self) -> UnseenTasks {
+        let asked = async {
+            let (client, _pushes, _) = daemon::connect_verified(&self.paths, &self.hello).await.ok()?;
+            let news = std::pin::pin!(client.request(GetNews));
+            let announced = std::pin::pin!(self.announce(&client));
+            // Both are sent at once. The answer waits for the news alone; the daemon takes in the rest meanwhile.
+            let news = match select(news, announced).await {
+                Either::Left((news, _)) => news,
+                Either::Right((_, news)) => news.await,
+            };
+            news.ok()
+        };
+        tokio::time::timeout(NEWS_TIMEOUT, asked).await.ok().flatten().unwrap_or_default()
+    }
+
+    /// Makes a request of the session's.
+    pub(super) async fn request<R: Request>(&self, request: R) -> Result<R::Response, Refusal> {
+        self.request_client().await?.request(request).await.map_err(refusal_from_error)
+    }
+}
+
+/// Reloads the configuration with each change of what the daemon counts as confirmed, and again where it could not be
+/// read.
+async fn keep_reloading(mut wanted: watch::Receiver<String>, mut is_read: bool, pushed: &dyn PushHandler) {
+    loop {
+        let changed = wanted.changed();
+        let changed = match is_read {
+            true => changed.await,
+            false => tokio::time::timeout(REREAD_INTERVAL, changed).await.unwrap_or(Ok(())),
+        };
+        if changed.is_err() {
+            return;
+        }
+        let confirmed = wanted.borrow_and_update().clone();
+        is_read = pushed.reload(&confirmed).await;
+    }
+}
+
+impl DeniesStamp {
+    fn from_file(file: &Path) -> Self {
+        match std::fs::metadata(file) {
+            Ok(metadata) => Self {
+                modified: metadata.modified().ok(),
+                length: metadata.len(),
+                exists: true,
+                identity: inode(&metadata),
+            },
+            Err(error) => Self {
+                modified: None,
+                length: 0,
+                exists: error.kind() != std::io::ErrorKind::NotFound,
+                identity: 0,
+            },
+        }
+    }
+}
+
+/// The daemon puts a new file in the place of the old one, so the inode changes even within one tick of the
+/// file system's clock.
+#[cfg(unix)]
+fn inode(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &std::fs::Metadata) -> u64 {
+    0
+}
+
+/// Why the daemon did not do what a session asked, for the agent.
+pub(super) fn refusal_from_error(error: RequestError) -> Refusal {
+    use portero::ipc::FailureKind;
+    match error {
+        RequestError::Refused(failure) => match failure.kind {
+            FailureKind::Server => Refusal::ServerUnavailable(failure.message),
+            FailureKind::Interrupted => Refusal::Interrupted(failure.message),
+            FailureKind::Malformed => Refusal::Malformed(failure.message),
+            FailureKind::Invalid | FailureKind::NotFound => Refusal::Invalid(failure.message),
+            FailureKind::Refused | FailureKind::Void => Refusal::Declined(failure.message),
+            FailureKind::Version
+            | FailureKind::Configuration
+            | FailureKind::Challenge
+            | FailureKind::Busy
+            | FailureKind::Storage
+            | FailureKind::Unsaved
+            | FailureKind::Internal => Refusal::DaemonUnavailable(failure.message),
+        },
+        error @ RequestError::Unreadable { .. } => Refusal::DaemonUnavailable(error.to_string()),
+        RequestError::Closed(_) => Refusal::DaemonUnavailable(
+            "the connection to Portero's daemon broke; look with portero/list_tasks whether the call waits \
+             or ran before you try it again"
+                .to_owned(),
+        ),
+        RequestError::Unsent(SendError::Closed | SendError::Full) => Refusal::DaemonUnavailable(
+            "the connection to Portero's daemon was gone before this reached it, so nothing happened: it is safe \
+             to do it again"
+                .to_owned(),
+        ),
+        RequestError::Unsent(SendError::TooLong(_) | SendError::NotJson(_)) => Refusal::Invalid(error.to_string()),
+    }
+}
+
+/// Why a call that was forwarded has no answer, for the agent. It is no task, so nothing tells later whether it ran.
+pub(super) fn describe_lost_answer(error: RequestError) -> Refusal {
+    match error {
+        RequestError::Closed(_) => Refusal::Interrupted(
+            "the connection to Portero's daemon broke while the call was with it: the call may have run, and \
+             whether it took effect is unknown"
+                .to_owned(),
+        ),
+        error @ RequestError::Unreadable { .. } => Refusal::Interrupted(format!("{error}: the call may have run")),
+        RequestError::Refused(_) | RequestError::Unsent(_) => refusal_from_error(error),
+    }
+}

@@ -1,0 +1,219 @@
+//! What an approval binds to (guarantee A1).
+
+use std::path::Path;
+
+use portero::anonymize::Anonymizer;
+use portero::call::Call;
+use portero::config::ServerConfig;
+use portero::digest::FieldDigest;
+use portero::json::canonicalize;
+use portero::pipeline::{BoxFuture, Refusal};
+
+/// What a call stands on besides itself: if any of it changes after a person was asked, the call does not
+/// run. Policy is no part of it, since it decides again before the call runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingInputs {
+    /// What the configuration says of it.
+    pub configured: ConfiguredInputs,
+    /// The digest of the tool's definition; none for what is not a tool.
+    pub definition: Option<String>,
+}
+
+/// The part of the ground that is known without asking a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredInputs {
+    /// [`server_digest`] of the server.
+    pub server: String,
+    /// [`environment_digest`] of the server.
+    pub environment: String,
+    /// [`values_digest`] of the call.
+    pub values: String,
+}
+
+/// The parts of a ground, as people call them. Their order is that of a binding's short digests.
+const PART_NAMES: [&str; 4] = [
+    "the server's entry in mcps.json",
+    "the variables that the server is given",
+    "the real values behind the call's replacements",
+    "the tool's definition",
+];
+
+impl ConfiguredInputs {
+    fn digests(&self) -> [&str; 3] {
+        [&self.server, &self.environment, &self.values]
+    }
+}
+
+/// Tells what a call stands on now.
+pub trait BindingSource: Send + Sync {
+    /// What the configuration says; it starts nothing.
+    ///
+    /// # Errors
+    /// When there is no such server any more.
+    fn configured_inputs(&self, call: &Call) -> Result<ConfiguredInputs, Refusal>;
+
+    /// What `call` stands on, where servers without a directory of their own run in `directory`. It may start the
+    /// server, to read the definition from itself rather than from a cache.
+    fn binding_inputs<'a>(
+        &'a self,
+        call: &'a Call,
+        directory: &'a Path,
+    ) -> BoxFuture<'a, Result<BindingInputs, Refusal>>;
+}
+
+/// The form of a binding. A task of another form was asked by another version of Portero.
+const BINDING_VERSION: &str = "v1";
+/// How many hexadecimal digits tell one state of a part of the ground from another, for [`changed`].
+const PART_DIGEST_LENGTH: usize = 16;
+
+/// The binding: a keyed digest over the call without its `_meta`, the directory it runs in, and its ground; and
+/// behind it a short one of each part of the ground, so that a difference can be named. The key keeps anyone
+/// who sees a task from guessing at real values in the ground.
+///
+/// # Errors
+/// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
+pub fn compute_binding(
+    key: &[u8; 32],
+    call: &Call,
+    directory: &str,
+    ground: &BindingInputs,
+) -> Result<String, Refusal> {
+    if let Some(meta) = &call.meta {
+        // It is not bound, but a person reads it, and must read what the server reads.
+        canonicalize(meta.get())
+            .map_err(|problem| Refusal::Invalid(format!("`_meta` is not acceptable: {problem}")))?;
+    }
+    let [server, environment, values] = ground.configured.digests();
+    let whole = add_call(FieldDigest::keyed(key, "portero binding v1"), call)?
+        .bytes("directory", directory)
+        .bytes("server", server)
+        .bytes("environment", environment)
+        .bytes("values", values)
+        .optional("definition", ground.definition.as_ref());
+    let parts = short_digests(key, &ground.configured);
+    let definition = part_digest(key, FieldDigest::optional, PART_NAMES[3], ground.definition.as_deref());
+    Ok([BINDING_VERSION, &whole.to_hex(), &parts.join("."), &definition].join("."))
+}
+
+fn short_digests(key: &[u8; 32], configured: &ConfiguredInputs) -> [String; 3] {
+    let parts = configured.digests();
+    [0, 1, 2].map(|at| part_digest(key, FieldDigest::bytes, PART_NAMES[at], parts[at]))
+}
+
+fn part_digest<T>(
+    key: &[u8; 32],
+    add: impl Fn(FieldDigest, &str, T) -> FieldDigest,
+    name: &str,
+    value: T,
+) -> String {
+    let digest = add(FieldDigest::keyed(key, "portero part of a binding v1"), name, value);
+    digest.to_hex()[..PART_DIGEST_LENGTH].to_owned()
+}
+
+/// What tells one call from another, wherever and on whatever ground it is made: a keyed digest of tool, method
+/// and arguments.
+///
+/// # Errors
+/// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
+pub fn fingerprint(key: &[u8; 32], call: &Call) -> Result<String, Refusal> {
+    Ok(add_call(FieldDigest::keyed(key, "portero call v1"), call)?.to_hex())
+}
+
+/// Adds what is asked.
+fn add_call(digest: FieldDigest, call: &Call) -> Result<FieldDigest, Refusal> {
+    let params = canonicalize(call.params.get())
+        .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
+    Ok(digest
+        .bytes("tool", call.tool.to_string())
+        .bytes("method", call.method.as_str())
+        .bytes("params", params))
+}
+
+/// What is no longer as it was between two bindings of one call, in words.
+#[must_use]
+pub fn describe_changes(asked: &str, now: &str) -> String {
+    let (Some(asked), Some(now)) = (split_part_digests(asked), split_part_digests(now)) else {
+        return OTHER_VERSION.to_owned();
+    };
+    differing_parts(&asked, &now).unwrap_or_else(|| "the call or its directory".to_owned())
+}
+
+/// What of the configuration is no longer as it was when a call was bound, in words; none where all of it is.
+#[must_use]
+pub fn describe_config_change(key: &[u8; 32], asked: &str, now: &ConfiguredInputs) -> Option<String> {
+    let Some(asked) = split_part_digests(asked) else { return Some(OTHER_VERSION.to_owned()) };
+    let now = short_digests(key, now);
+    differing_parts(&asked[..now.len()], &now.each_ref().map(String::as_str))
+}
+
+const OTHER_VERSION: &str = "the version of Portero";
+
+/// The short digests of a binding of this form.
+fn split_part_digests(binding: &str) -> Option<Vec<&str>> {
+    let mut fields = binding.split('.');
+    let (form, _whole) = (fields.next()?, fields.next()?);
+    let parts: Vec<&str> = fields.collect();
+    (form == BINDING_VERSION && parts.len() == PART_NAMES.len()).then_some(parts)
+}
+
+fn differing_parts(asked: &[&str], now: &[&str]) -> Option<String> {
+    let pairs = PART_NAMES.iter().zip(asked.iter().zip(now));
+    let different: Vec<&str> =
+        pairs.filter(|(_, (asked, now))| asked != now).map(|(name, _)| *name).collect();
+    (!different.is_empty()).then(|| different.join(" and "))
+}
+
+/// A digest of everything in a server's entry that changes what a call to it does, but for its variables.
+#[must_use]
+pub fn server_digest(server: &ServerConfig) -> String {
+    let ServerConfig {
+        name,
+        command,
+        args,
+        env: _,
+        env_passthrough: _,
+        cwd,
+        // How long it may take, and how it is shown.
+        timeout: _,
+        prefix: _,
+        shared,
+        pinned_tools: _,
+        categories: _,
+        roots,
+    } = server;
+    let digest = FieldDigest::new("portero server v1")
+        .bytes("name", name.as_str())
+        .bytes("command", command)
+        .list("args", args.iter().map(|argument| argument.expose()))
+        .optional("cwd", cwd.as_ref().map(|cwd| cwd.as_os_str().as_encoded_bytes()))
+        .flag("shared", *shared)
+        .flag("declares roots", roots.is_some())
+        .list("roots", roots.iter().flatten().map(|root| root.as_os_str().as_encoded_bytes()));
+    digest.to_hex()
+}
+
+/// A digest of the variables that a server is given beside the allow-list, with their values where the
+/// configuration says them.
+#[must_use]
+pub fn environment_digest(server: &ServerConfig) -> String {
+    FieldDigest::new("portero server environment v1")
+        .list("names", server.env.keys())
+        .list("values", server.env.values().map(|value| value.expose()))
+        .set("passthrough", &server.env_passthrough)
+        .to_hex()
+}
+
+/// A digest of what a call's server would be sent: the arguments with the real values that it may see. A replacement
+/// that does not touch them is no part of it.
+///
+/// # Errors
+/// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
+pub fn values_digest(anonymizer: &Anonymizer, call: &Call) -> Result<String, Refusal> {
+    let revealed = anonymizer.reveal(&call.tool.server, &call.params);
+    let params = canonicalize(revealed.expose())
+        .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
+    Ok(FieldDigest::new("portero revealed call v1").bytes("params", params).to_hex())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! What time does to tasks: they expire, and what ended long ago is removed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use portero::task::TaskState;
+use tokio_util::sync::CancellationToken;
+
+use super::queue::ApprovalQueue;
+use crate::journal::{AuditMode, task_record};
+use crate::store::tasks::{self, Transition, TransitionRequest};
+use crate::store::{Durability, StoreError, denials, seen_tasks};
+
+/// How long the timer sleeps at most, since the wall clock may be set while it does.
+const MAX_EXPIRY_SLEEP: Duration = Duration::from_secs(30);
+/// How often old tasks are removed.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+
+impl ApprovalQueue {
+    /// Expires whatever is due and tells how many were.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn expire_due(&self) -> Result<usize, StoreError> {
+        let now = self.now();
+        let expired = self.deps.journal.change(AuditMode::BestEffort, move |store| {
+            let mut expired = Vec::new();
+            for id in tasks::due_ids(store, now)? {
+                // A step that no state begins only ever expires.
+                match tasks::transition(store, &TransitionRequest::new(id, &[], TaskState::Expired, now))? {
+                    Transition::Expired(task) => expired.push(task),
+                    Transition::Done(_) | Transition::WrongState(_) | Transition::NotFound => {}
+                }
+            }
+            let records = expired.iter().map(|task| task_record(task, "expiry", None)).collect();
+            Ok((expired, records))
+        });
+        let expired = expired.await?;
+        if !expired.is_empty() {
+            self.notify_waiters();
+        }
+        Ok(expired.len())
+    }
+
+    /// Removes tasks that ended longer ago than they are kept, and tells how many. The audit still tells of them.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn prune_ended_tasks(&self) -> Result<usize, StoreError> {
+        let now = self.now();
+        let ago = |by: Duration| now.checked_sub(by).unwrap_or(Timestamp::MIN);
+        let settings = self.deps.settings.load();
+        let (ended, denied) = (ago(settings.retention), ago(settings.deny_cooldown));
+        let store = self.deps.journal.store();
+        let pruned = store.write(Durability::StoreSynced, move |store| {
+            denials::prune_denials(store, denied, now)?;
+            let pruned = tasks::prune_ended(store, ended)?;
+            seen_tasks::prune_seen(store)?;
+            Ok(pruned)
+        });
+        pruned.await
+    }
+
+    /// Removes what is no longer kept, at once and every hour, until `stop`. The composition root spawns it.
+    pub async fn run_pruning(self: Arc<Self>, stop: CancellationToken) {
+        let pruning = async {
+            loop {
+                if let Err(error) = self.prune_ended_tasks().await {
+                    tracing::warn!(%error, "old tasks could not be removed");
+                }
+                tokio::time::sleep(PRUNE_INTERVAL).await;
+            }
+        };
+        stop.run_until_cancelled(pruning).await;
+    }
+
+    /// Expires tasks as they fall due, until `stop`. The composition root spawns and joins it.
+    pub async fn run_expiry(self: Arc<Self>, stop: CancellationToken) {
+        let expiring = async {
+            loop {
+                if let Err(error) = self.expire_due().await {
+                    tracing::error!(%error, "tasks could not be expired; every step checks that by itself");
+                    tokio::time::sleep(MAX_EXPIRY_SLEEP).await;
+                    continue;
+                }
+                match self.deps.journal.store().read(tasks::next_expiry) {
+                    Ok(None) => self.task_opened.notified().await,
+                    Ok(Some(at)) => {
+                        let left = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
+                        let nap = left.clamp(Duration::from_millis(5), MAX_EXPIRY_SLEEP);
+                        // Either is reason enough to look again.
+                        let _ = tokio::time::timeout(nap, self.task_opened.notified()).await;
+                    }
+                    Err(_) => tokio::time::sleep(MAX_EXPIRY_SLEEP).await,
+                }
+            }
+        };
+        stop.run_until_cancelled(expiring).await;
+    }
+}

@@ -1,0 +1,27 @@
+//! The desk: where calls wait for a person.
+//!
+//! [`ApprovalQueue`] opens a task, settles it once, lets it expire, and lets its principal take it back. Every one of
+//! these is a compare-and-swap in the store, so that of any number at the same time one succeeds.
+
+mod binding;
+mod expiry;
+mod open;
+mod queue;
+mod runnable_check;
+mod settle;
+mod unsaved_rejections;
+mod unseen_tasks;
+mod vote;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use crate::store::TaskFilter;
+pub use binding::{
+    BindingInputs, BindingSource, ConfiguredInputs, compute_binding, describe_changes,
+    describe_config_change, environment_digest, fingerprint, server_digest, values_digest,
+};
+pub(crate) use open::REPEAT_ACT;
+pub use queue::{ApprovalError, ApprovalQueue, ApprovalQueueDeps};
+pub use settle::ListRejection;
+pub use vote::VoteError;

@@ -1,0 +1,269 @@
+//! Opening a task: the one that waits already, the limits, and what a person said no to a moment ago.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use portero::audit::{AuditEvent, AuditRecord};
+use portero::call::Call;
+use portero::config::ApprovalSettings;
+use portero::ipc::Risk;
+use portero::names::{TaskId, ToolId};
+use portero::pipeline::Refusal;
+use portero::policy::{Action, Decision};
+use portero::task::{CallOrigin, Task, TaskState};
+use rusqlite::Connection;
+
+use super::fingerprint;
+use super::queue::{ApprovalQueue, deadline_after, store_refusal};
+use crate::journal::{AuditMode, task_record};
+use crate::passphrase::{Act, Authorization};
+use crate::store::denials::{self, Denial};
+use crate::store::tasks::{self, Transition, TransitionRequest};
+use crate::store::{StoreError, overrides};
+
+/// With so many calls that wait, a project leaves the last quarter of what may wait in all to others.
+const FAIR_SHARE_LIMIT: u64 = 5;
+
+/// That a person wants to be asked again at once.
+pub(crate) const REPEAT_ACT: Act<'_> = Act::Other(Risk::Low);
+
+/// What a new task is held against.
+struct OpeningCheck {
+    settings: ApprovalSettings,
+    fingerprint: String,
+    now: Timestamp,
+}
+
+impl ApprovalQueue {
+    /// Opens a task, or gives the identical one that waits.
+    pub(super) async fn open_task(
+        &self,
+        call: Call,
+        origin: CallOrigin,
+        decision: Decision,
+    ) -> Result<Task, Refusal> {
+        let (gate, task) = self.prepare_task(call, origin, decision).await?;
+        self.insert_unless_duplicate(task, "agent", move |store, task| {
+            gate.check_deny_cooldown(store, task)?;
+            gate.check_pending_limits(store, task)
+        })
+        .await
+    }
+
+    /// Asks anew what a task asked that has ended, with a task of the same principal that waits for a person as
+    /// any other. `call` is its call, concealed by the rules of today. What a person said no to a moment ago asks
+    /// them only where it is they who want that: `proof` is of them.
+    ///
+    /// # Errors
+    /// [`Refusal::Declined`] where the task is still open or was taken back by the agent, [`Refusal::Denied`]
+    /// where policy denies the call now, and as every call.
+    pub async fn repeat_task(
+        &self,
+        ended: &Task,
+        call: Call,
+        by: &str,
+        proof: Option<&Authorization>,
+    ) -> Result<Task, Refusal> {
+        let id = ended.id;
+        match ended.state {
+            TaskState::Completed
+            | TaskState::Failed
+            | TaskState::Interrupted
+            | TaskState::Expired
+            | TaskState::Denied => {}
+            TaskState::PendingApproval | TaskState::Approved | TaskState::Executing => {
+                return Err(Refusal::Declined(format!("task {id} is {}: it has not ended", ended.state)));
+            }
+            TaskState::Cancelled => {
+                return Err(Refusal::Declined(format!("task {id} is cancelled: the agent took it back")));
+            }
+        }
+        let (asker, now) = (Some(ended.origin.asker()), self.deps.clock.now());
+        let decision = self.deps.policy.load().decide(&call.tool, call.arguments(), asker, now);
+        if decision.action == Action::Deny {
+            return Err(Refusal::Denied(decision));
+        }
+        let (gate, task) = self.prepare_task(call, ended.origin.clone(), decision).await?;
+        let task = Task { repeats: Some(id), ..task };
+        let insists = proof.is_some_and(|proof| proof.covers(&REPEAT_ACT));
+        self.insert_unless_duplicate(task, by, move |store, task| {
+            if !insists {
+                gate.check_deny_cooldown(store, task)?;
+            }
+            gate.check_total_limit(store)
+        })
+        .await
+    }
+
+    /// Until when this call of a task's principal is refused without asking, since a person said no to it a moment
+    /// ago; none where it may ask.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn deny_cooldown(&self, ended: &Task, call: &Call) -> Result<Option<Timestamp>, Refusal> {
+        let store = self.deps.journal.store();
+        let key = store.read(overrides::binding_key).map_err(store_refusal)?;
+        let fingerprint = fingerprint(&key, call)?;
+        let principal = ended.origin.principal.clone();
+        let found = store.read(move |store| denials::find_denial(store, &principal, &fingerprint));
+        let (now, lasts) = (self.now(), self.deps.settings.load().deny_cooldown);
+        Ok(found.map_err(store_refusal)?.and_then(|denial| cooldown_end(&denial, now, lasts)))
+    }
+
+    /// Puts a task on disk if `may` lets it, or gives the identical one that waits.
+    async fn insert_unless_duplicate(
+        &self,
+        task: Task,
+        by: &str,
+        may: impl Fn(&Connection, &Task) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Result<Task, Refusal> {
+        let (id, now, by) = (task.id, task.asked, by.to_owned());
+        let opened = self.deps.journal.change(AuditMode::Required, move |store| {
+            let mut records = Vec::new();
+            if let Some(twin) = tasks::find_duplicate(store, &task.origin.principal, &task.binding)? {
+                if !tasks::is_expired(&twin, now) {
+                    return Ok((twin, records));
+                }
+                let expiry = TransitionRequest::new(twin.id, &[], TaskState::Expired, now);
+                if let Transition::Expired(gone) = tasks::transition(store, &expiry)? {
+                    records.push(task_record(&gone, "expiry", None));
+                }
+            }
+            may(store, &task)?;
+            tasks::insert_task(store, &task)?;
+            records.push(task_record(&task, &by, None));
+            Ok((task.clone(), records))
+        });
+        let task = opened.await.map_err(store_refusal)?;
+        if task.id == id {
+            // A twin may have expired.
+            self.notify_waiters();
+            self.task_opened.notify_one();
+        }
+        Ok(task)
+    }
+
+    /// A task that is not on disk yet.
+    async fn prepare_task(
+        &self,
+        call: Call,
+        origin: CallOrigin,
+        decision: Decision,
+    ) -> Result<(OpeningCheck, Task), Refusal> {
+        let binding = self.current_binding(&call, &origin.directory).await?;
+        let key = self.deps.journal.store().read(overrides::binding_key).map_err(store_refusal)?;
+        let fingerprint = fingerprint(&key, &call)?;
+        let settings = (**self.deps.settings.load()).clone();
+        let now = self.now();
+        let task = Task {
+            id: TaskId::fresh(),
+            state: TaskState::PendingApproval,
+            call,
+            decision,
+            origin,
+            binding,
+            asked: now,
+            expires: deadline_after(now, settings.decision_timeout),
+            changed: now,
+            note: None,
+            result: None,
+            error: None,
+            repeats: None,
+            repeated: None,
+            votes: Vec::new(),
+            quorums: Vec::new(),
+        };
+        Ok((OpeningCheck { settings, fingerprint, now }, task))
+    }
+
+    /// Writes down that no task was opened. It is not in any case; a record that cannot be written follows.
+    pub(super) fn record_refusal(&self, tool: ToolId, origin: &CallOrigin, refusal: &Refusal) {
+        let record = AuditRecord {
+            at: self.now(),
+            session: Some(origin.session),
+            principal: Some(origin.principal.clone()),
+            event: AuditEvent::Refused { tool, reason: refusal.to_string() },
+        };
+        self.deps.journal.record_unsynced(record);
+    }
+}
+
+impl OpeningCheck {
+    /// Whether a person said no to the same call a moment ago. On a clock that was set back to before that, the
+    /// moment is over.
+    fn check_deny_cooldown(&self, store: &Connection, task: &Task) -> Result<(), StoreError> {
+        let Some(denial) = denials::find_denial(store, &task.origin.principal, &self.fingerprint)? else {
+            return Ok(());
+        };
+        match cooldown_end(&denial, self.now, self.settings.deny_cooldown) {
+            Some(until) => Err(StoreError::Refused(cooldown_message(&denial, until))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a person has enough to decide already. The identical call that waits does not count twice.
+    fn check_pending_limits(&self, store: &Connection, task: &Task) -> Result<(), StoreError> {
+        let waiting = tasks::count_waiting(store, task.origin.session, &task.origin.principal)?;
+        let ApprovalSettings {
+            max_pending_per_session: pending_most,
+            max_pending_per_project: pending_most_of_project,
+            max_pending_total: pending_most_in_all,
+            ..
+        } = self.settings;
+        let in_all = u64::from(pending_most_in_all);
+        if waiting.session >= u64::from(pending_most) {
+            limit_refusal("of this session", waiting.session)
+        } else if waiting.principal >= u64::from(pending_most_of_project) {
+            limit_refusal("of this project", waiting.principal)
+        } else if waiting.all >= in_all - in_all / 4 && waiting.principal >= FAIR_SHARE_LIMIT {
+            limit_refusal("of all projects, with several of this one,", waiting.all)
+        } else {
+            self.check_total_limit(store)
+        }
+    }
+
+    fn check_total_limit(&self, store: &Connection) -> Result<(), StoreError> {
+        match tasks::count_all_waiting(store)? {
+            waiting if waiting >= u64::from(self.settings.max_pending_total) => {
+                limit_refusal("of all projects", waiting)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn limit_refusal(whose: &str, most: u64) -> Result<(), StoreError> {
+    Err(StoreError::Refused(format!(
+        "{most} calls {whose} wait for a person already, and no more may. This one did not run and does not wait. \
+         Go on with other work until some are decided, or take some back with portero/cancel_task"
+    )))
+}
+
+/// Notes that a person said no to this task's call.
+pub(super) fn record_denial(store: &Connection, task: &Task) -> Result<(), StoreError> {
+    let key = overrides::binding_key(store)?;
+    match fingerprint(&key, &task.call) {
+        Ok(fingerprint) => denials::record_denial(store, task, &fingerprint),
+        // It was read when the task was opened; a no holds even so.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Until when a no holds that was said a moment ago.
+fn cooldown_end(denial: &Denial, now: Timestamp, lasts: Duration) -> Option<Timestamp> {
+    let until = deadline_after(denial.at, lasts);
+    (denial.at <= now && now < until).then_some(until)
+}
+
+fn cooldown_message(denial: &Denial, until: Timestamp) -> String {
+    let second = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
+    let reason = denial.reason.as_ref().map(|reason| format!(", and said: {}", reason.get()));
+    format!(
+        "a person said no to exactly this call at {}, task {}{}. Until {} it is refused without asking them \
+         again. Do not try to reach the same effect another way; tell the user that it was refused",
+        second(denial.at),
+        denial.task,
+        reason.unwrap_or_default(),
+        second(until)
+    )
+}

@@ -1,0 +1,322 @@
+//! The desk itself: its parts, what is read from it, and the one step that everything on it is made of.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use portero::call::Call;
+use portero::clock::Clock;
+use portero::config::ApprovalSettings;
+use portero::names::{Principal, TaskId};
+use portero::pipeline::{self, BoxFuture, CallContext, CallReply, Refusal};
+use portero::policy::{Action, Policy};
+use portero::server::CallOptions;
+use portero::task::{Task, TaskState};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::unsaved_rejections::UnsavedRejections;
+use super::{BindingSource, VoteError, compute_binding, open};
+use crate::journal::{AuditMode, Journal, task_record};
+use crate::store::tasks::{self, TaskFilter, Transition, TransitionRequest};
+use crate::store::{StoreError, overrides};
+
+/// Why the desk did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApprovalError {
+    /// There is no such task, or it is another principal's.
+    #[error("there is no task {0}")]
+    NotFound(TaskId),
+    /// It is no longer (or not yet) in a state that this follows.
+    #[error("task {0} is {1}")]
+    WrongState(TaskId, TaskState),
+    /// What was confirmed is something else.
+    #[error("nobody confirmed that task {0} runs")]
+    Unauthorized(TaskId),
+    /// A yes would not make it run, and why.
+    #[error("task {0} would not run any more: {1}")]
+    Void(TaskId, String),
+    /// It takes several people, and this yes adds nothing.
+    #[error(transparent)]
+    Vote(#[from] VoteError),
+    /// It is rejected and will not run, but that could not be saved yet.
+    #[error("task {0} is rejected and does not run, but that could not be saved in the store yet: {1}")]
+    Unsaved(TaskId, String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a desk is made of.
+pub struct ApprovalQueueDeps {
+    /// Store and audit.
+    pub journal: Arc<Journal>,
+    /// What calls stand on.
+    pub binding_source: Arc<dyn BindingSource>,
+    /// The daemon's own policy, configuration and standing together.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// The limits in force.
+    pub settings: Arc<ArcSwap<ApprovalSettings>>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The file of the rejections that the store could not take yet.
+    pub rejections: PathBuf,
+}
+
+/// Where calls wait for a person.
+pub struct ApprovalQueue {
+    pub(super) deps: ApprovalQueueDeps,
+    /// Counts changes, to wake those who wait for a final state.
+    changes: watch::Sender<u64>,
+    /// A task was approved: for the executor.
+    pub(super) task_approved: Notify,
+    /// A task may expire sooner than the timer thinks.
+    pub(super) task_opened: Notify,
+    /// Rejections that could not be saved yet.
+    pub(super) rejections: UnsavedRejections,
+}
+
+impl ApprovalQueue {
+    /// A desk. Whoever is to be told of its tasks reads the outbox.
+    #[must_use]
+    pub fn new(parts: ApprovalQueueDeps) -> Arc<Self> {
+        let rejections = UnsavedRejections::new(parts.rejections.clone());
+        Arc::new(Self {
+            deps: parts,
+            changes: watch::channel(0).0,
+            task_approved: Notify::new(),
+            task_opened: Notify::new(),
+            rejections,
+        })
+    }
+
+    /// One task, whole. With a principal, only its own.
+    ///
+    /// # Errors
+    /// [`ApprovalError::NotFound`].
+    pub fn find_task(&self, task: TaskId, principal: Option<&Principal>) -> Result<Task, ApprovalError> {
+        let principal = principal.cloned();
+        let found =
+            self.deps.journal.store().read(move |store| tasks::get_task(store, task, principal.as_ref()))?;
+        found.map(|task| self.rejections.apply_to_task(task)).ok_or(ApprovalError::NotFound(task))
+    }
+
+    /// Tasks, the newest first, without their results and errors.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list_tasks(&self, which: &TaskFilter) -> Result<Vec<Task>, StoreError> {
+        let wanted = which.clone();
+        let mut found = self.deps.journal.store().read(move |store| tasks::list_tasks(store, &wanted))?;
+        if !self.rejections.is_empty() {
+            found = found.into_iter().map(|task| self.rejections.apply_to_task(task)).collect();
+            found.retain(|task| which.state.is_none_or(|state| state == task.state));
+        }
+        Ok(found)
+    }
+
+    /// How many tasks there are in each state.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn count_by_state(&self) -> Result<Vec<(TaskState, u64)>, StoreError> {
+        self.deps.journal.store().read(tasks::count_by_state)
+    }
+
+    /// The tasks whose ids begin or end with `part`; some thousand at most.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn find_task_ids(&self, part: &str, state: Option<TaskState>) -> Result<Vec<TaskId>, StoreError> {
+        let part = part.to_owned();
+        let found = self.deps.journal.store().read(move |store| tasks::find_by_id_part(store, &part))?;
+        let fits = found.into_iter().filter(|(_, is)| state.is_none_or(|state| state == *is));
+        Ok(fits.map(|(task, _)| task).collect())
+    }
+
+    /// How many wait for a person.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn count_pending(&self) -> Result<u64, StoreError> {
+        let waiting = self.deps.journal.store().read(tasks::count_all_waiting)?;
+        Ok(waiting.saturating_sub(self.rejections.count_waiting()))
+    }
+
+    /// The task once it is final, or as it is after `most`.
+    ///
+    /// # Errors
+    /// As [`ApprovalQueue::task`].
+    pub async fn wait_until_final(
+        &self,
+        task: TaskId,
+        principal: Option<&Principal>,
+        most: Duration,
+    ) -> Result<Task, ApprovalError> {
+        let mut changes = self.changes.subscribe();
+        let until = Instant::now().checked_add(most);
+        loop {
+            let principal = principal.cloned();
+            let state = self
+                .deps
+                .journal
+                .store()
+                .read(move |store| tasks::task_state(store, task, principal.as_ref()))?;
+            let is_rejected = self.rejections.is_rejected(task);
+            if is_rejected || state.ok_or(ApprovalError::NotFound(task))?.is_final() {
+                break;
+            }
+            let changed = changes.changed();
+            let waited = match until {
+                Some(until) => tokio::time::timeout_at(until, changed).await,
+                None => Ok(changed.await),
+            };
+            if !matches!(waited, Ok(Ok(()))) {
+                break;
+            }
+        }
+        self.find_task(task, principal)
+    }
+
+    /// Returns once no task is executing, or the store cannot be read.
+    pub async fn none_executes(&self) {
+        let which = TaskFilter { state: Some(TaskState::Executing), limit: 1, ..TaskFilter::default() };
+        let mut changes = self.changes.subscribe();
+        while self.list_tasks(&which).is_ok_and(|tasks| !tasks.is_empty()) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Makes a step of a task, with its record, and tells everyone.
+    pub(crate) async fn transition_task(
+        &self,
+        step: TransitionRequest,
+        by: &str,
+        weight: AuditMode,
+    ) -> Result<Task, ApprovalError> {
+        let id = step.id;
+        let stepped = store_transition(Arc::clone(&self.deps.journal), step, by.to_owned(), weight).await?;
+        self.finish_transition(id, stepped)
+    }
+
+    /// What a step that is stored means for whoever asked for it; whoever waits is told.
+    pub(super) fn finish_transition(&self, id: TaskId, stepped: Transition) -> Result<Task, ApprovalError> {
+        match stepped {
+            Transition::Done(task) => {
+                self.notify_waiters();
+                Ok(*task)
+            }
+            Transition::Expired(_) => {
+                self.notify_waiters();
+                Err(ApprovalError::WrongState(id, TaskState::Expired))
+            }
+            Transition::WrongState(state) => Err(ApprovalError::WrongState(id, state)),
+            Transition::NotFound => Err(ApprovalError::NotFound(id)),
+        }
+    }
+
+    /// Lets the executor look again: a pause is over.
+    pub fn wake_executor(&self) {
+        self.task_approved.notify_one();
+    }
+
+    /// Returns when a task was approved, or a pause ended, since the last time.
+    pub(crate) async fn wait_for_approval(&self) {
+        self.task_approved.notified().await;
+    }
+
+    /// The binding of a call as things are now.
+    pub(crate) async fn current_binding(&self, call: &Call, directory: &Path) -> Result<String, Refusal> {
+        let ground = self.deps.binding_source.binding_inputs(call, directory).await?;
+        let key = self.deps.journal.store().read(overrides::binding_key);
+        let key = key.map_err(|error| Refusal::DaemonUnavailable(error.to_string()))?;
+        compute_binding(&key, call, &directory.to_string_lossy(), &ground)
+    }
+
+    pub(super) fn notify_waiters(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.deps.clock.now().wall
+    }
+}
+
+/// Makes a step in the store, with its record.
+pub(super) async fn store_transition(
+    journal: Arc<Journal>,
+    step: TransitionRequest,
+    by: String,
+    weight: AuditMode,
+) -> Result<Transition, StoreError> {
+    let change = move |store: &rusqlite::Connection| {
+        let stepped = tasks::transition(store, &step)?;
+        if let (Transition::Done(task), true) = (&stepped, step.deny_cooldown) {
+            open::record_denial(store, task)?;
+        }
+        let record = match &stepped {
+            Transition::Done(task) => Some(task_record(task, &by, step.note.as_ref())),
+            Transition::Expired(task) => Some(task_record(task, "expiry", None)),
+            Transition::WrongState(_) | Transition::NotFound => None,
+        };
+        Ok((stepped, record.into_iter().collect()))
+    };
+    journal.change(weight, change).await
+}
+
+impl pipeline::Approvals for ApprovalQueue {
+    fn submit_call<'a>(
+        &'a self,
+        call: Call,
+        context: &'a CallContext,
+    ) -> BoxFuture<'a, Result<Task, Refusal>> {
+        Box::pin(async move {
+            let now = self.deps.clock.now();
+            let asker = Some(context.origin.asker());
+            let decision = self.deps.policy.load().decide(&call.tool, call.arguments(), asker, now);
+            match decision.action {
+                Action::Deny => Err(Refusal::Denied(decision)),
+                // A grant may have come in between; whoever asks for a person gets one.
+                Action::Allow | Action::RequireApproval => {
+                    let (tool, origin) = (call.tool.clone(), &context.origin);
+                    let opened = self.open_task(call, origin.clone(), decision).await;
+                    opened.inspect_err(|refusal| self.record_refusal(tool, origin, refusal))
+                }
+            }
+        })
+    }
+
+    fn forward_call<'a>(&'a self, _: Call, _: &'a CallContext, _: CallOptions) -> BoxFuture<'a, CallReply> {
+        Box::pin(async {
+            let words = "this is the daemon: there is nobody to forward a call to";
+            CallReply::Refused(Refusal::DaemonUnavailable(words.to_owned()))
+        })
+    }
+}
+
+/// A moment after `from`; as late as can be told where that is beyond all calendars.
+pub(super) fn deadline_after(from: Timestamp, by: Duration) -> Timestamp {
+    from.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+pub(super) fn store_refusal(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Audit(_) => Refusal::AuditUnavailable,
+        StoreError::Refused(words) => Refusal::Declined(words),
+        StoreError::Corrupt { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Busy(_)
+        | StoreError::Unopened { .. }
+        | StoreError::Failed(_) => Refusal::DaemonUnavailable(error.to_string()),
+    }
+}
+
+impl std::fmt::Debug for ApprovalQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,174 @@
+//! Settling a task: a person's yes, their no, and the agent that takes its call back.
+
+use std::sync::Arc;
+
+use portero::anonymize::Fake;
+use portero::names::{Principal, TaskId};
+use portero::task::{Task, TaskState};
+
+use super::open;
+use super::queue::{ApprovalError, ApprovalQueue, deadline_after};
+use crate::buttons::{ButtonPress, ListAction};
+use crate::journal::{AuditMode, task_record};
+use crate::passphrase::{Act, Authorization};
+use crate::store::StoreError;
+use crate::store::tasks::{self, Transition, TransitionRequest};
+
+/// What one tap against all calls of a list did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListRejection {
+    /// How many waited and are denied now.
+    pub denied: usize,
+    /// How many had expired before, so that nothing was left to deny.
+    pub expired: usize,
+    /// Why that is in force and not saved in the store yet, where that is so.
+    pub unsaved: Option<String>,
+}
+
+impl ApprovalQueue {
+    /// A person says yes. The executor is woken, unless others have to say so too: then the task still waits.
+    ///
+    /// # Errors
+    /// [`ApprovalError::WrongState`] for everyone but the first; [`ApprovalError::Void`] where the call would not run even so;
+    /// [`ApprovalError::Vote`] where it takes several people and this yes adds nothing.
+    pub async fn approve(&self, task: TaskId, confirmed: Authorization) -> Result<Task, ApprovalError> {
+        if !confirmed.covers(&Act::Approve(task)) {
+            return Err(ApprovalError::Unauthorized(task));
+        }
+        let waiting = self.find_task(task, None)?;
+        if self.rejections.is_rejected(task) {
+            return Err(ApprovalError::WrongState(task, TaskState::Denied));
+        }
+        if waiting.state == TaskState::PendingApproval {
+            self.check_config_unchanged(&waiting)?;
+        }
+        let quorums = self.quorums(&waiting.call.tool);
+        if !quorums.is_empty() {
+            return self.cast_vote(waiting, &confirmed, quorums).await;
+        }
+        let now = self.now();
+        let step = TransitionRequest {
+            must_be_alive: true,
+            consumes: confirmed.ticket(),
+            expires: Some(deadline_after(now, self.deps.settings.load().start_timeout)),
+            ..TransitionRequest::new(task, &[TaskState::PendingApproval], TaskState::Approved, now)
+        };
+        let task = self.transition_task(step, confirmed.by(), AuditMode::Required).await?;
+        self.task_approved.notify_one();
+        self.task_opened.notify_one();
+        Ok(task)
+    }
+
+    /// A person says no, also after a yes as long as it has not started. The same call does not ask again for
+    /// as long as the settings say.
+    ///
+    /// # Errors
+    /// [`ApprovalError::WrongState`] when it is too late.
+    pub async fn reject(
+        &self,
+        task: TaskId,
+        reason: Option<Fake<String>>,
+        by: &str,
+    ) -> Result<Task, ApprovalError> {
+        let step = TransitionRequest { deny_cooldown: true, ..self.denial_transition(task, reason) };
+        self.save_rejection(step, by).await
+    }
+
+    /// As [`ApprovalQueue::reject`], but the same call may ask again at once.
+    ///
+    /// # Errors
+    /// [`ApprovalError::WrongState`] when it is too late.
+    pub async fn reject_without_cooldown(
+        &self,
+        task: TaskId,
+        reason: Option<Fake<String>>,
+        by: &str,
+    ) -> Result<Task, ApprovalError> {
+        self.save_rejection(self.denial_transition(task, reason), by).await
+    }
+
+    /// As [`ApprovalQueue::reject`], by a tap, which is used up with it.
+    ///
+    /// # Errors
+    /// [`ApprovalError::WrongState`] when it is too late.
+    pub async fn reject_by_button(
+        &self,
+        tapped: &ButtonPress,
+        reason: Option<Fake<String>>,
+    ) -> Result<Task, ApprovalError> {
+        let denial = self.denial_transition(tapped.task(), reason);
+        let step =
+            TransitionRequest { deny_cooldown: true, consumes: Some(tapped.ticket().clone()), ..denial };
+        self.save_rejection(step, &tapped.by()).await
+    }
+
+    /// Denies every one of these that still waits, in one change. A tap on the one button against all of them is
+    /// used up with it. Where that cannot be saved they are denied all the same, and the button can be used again.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when the button was used before.
+    pub async fn reject_listed(
+        &self,
+        tasks: Vec<TaskId>,
+        turned: &ListAction,
+    ) -> Result<ListRejection, StoreError> {
+        let (now, ticket) = (self.now(), turned.ticket.clone());
+        let by = turned.by();
+        let journal = Arc::clone(&self.deps.journal);
+        let (listed, rejecter) = (tasks.clone(), by.clone());
+        let saving = async move {
+            let rejecting = move |store: &rusqlite::Connection| {
+                ticket.consume(store, 1)?;
+                let mut records = Vec::new();
+                let mut rejection = ListRejection::default();
+                for id in &listed {
+                    // One that is overdue has expired, even if the timer has not noticed: it is not denied.
+                    let denial =
+                        TransitionRequest::new(*id, &[TaskState::PendingApproval], TaskState::Denied, now);
+                    match tasks::transition(store, &TransitionRequest { must_be_alive: true, ..denial })? {
+                        Transition::Done(task) => {
+                            open::record_denial(store, &task)?;
+                            rejection.denied += 1;
+                            records.push(task_record(&task, &rejecter, None));
+                        }
+                        Transition::Expired(task) => {
+                            rejection.expired += 1;
+                            records.push(task_record(&task, "expiry", None));
+                        }
+                        Transition::WrongState(TaskState::Expired) => rejection.expired += 1,
+                        Transition::WrongState(_) | Transition::NotFound => {}
+                    }
+                }
+                Ok((rejection, records))
+            };
+            journal.change(AuditMode::BestEffort, rejecting).await
+        };
+        match self.wait_for_save(saving).await {
+            Ok(rejection) => {
+                self.notify_waiters();
+                Ok(rejection)
+            }
+            Err(error @ StoreError::Refused(_)) => Err(error),
+            Err(error) => Ok(self.reject_list_unsaved(tasks, &by, &error).await),
+        }
+    }
+
+    fn denial_transition(&self, task: TaskId, reason: Option<Fake<String>>) -> TransitionRequest {
+        let from = &[TaskState::PendingApproval, TaskState::Approved];
+        TransitionRequest {
+            note: reason,
+            ..TransitionRequest::new(task, from, TaskState::Denied, self.now())
+        }
+    }
+
+    /// The agent takes its own task back.
+    ///
+    /// # Errors
+    /// [`ApprovalError::NotFound`] for another principal's.
+    pub async fn cancel(&self, task: TaskId, principal: &Principal) -> Result<Task, ApprovalError> {
+        let from = &[TaskState::PendingApproval, TaskState::Approved];
+        let step = TransitionRequest::new(task, from, TaskState::Cancelled, self.now());
+        let step = TransitionRequest { principal: Some(principal.clone()), ..step };
+        self.transition_task(step, "agent", AuditMode::BestEffort).await
+    }
+}

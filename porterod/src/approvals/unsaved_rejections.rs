@@ -1,0 +1,403 @@
+//! Rejections that the store could not take: in force at once, and saved as soon as that is possible.
+//!
+//! Meanwhile they are in a file beside the store, whose space was taken before, so that a daemon that is killed on a
+//! full disk, or while another program holds the store, starts no rejected task the next time.
+//!
+//! A task is never both rejected here and started: a start is announced here first, and one that was announced is
+//! too late to reject without the store.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use portero::anonymize::Fake;
+use portero::files;
+use portero::names::TaskId;
+use portero::task::{Task, TaskState};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::queue::{ApprovalError, ApprovalQueue, store_transition};
+use super::settle::ListRejection;
+use crate::journal::AuditMode;
+use crate::reserved::Reserved;
+use crate::store::StoreError;
+use crate::store::tasks::{self, TransitionRequest};
+
+/// How long to wait before saving again what could not be saved.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How many bytes of rejections are kept beside the store: some hundreds of them.
+const MAX_RESERVED_BYTES: usize = 64 << 10;
+/// How long a person's answer waits for that file.
+const RESERVED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Rejections that the store does not hold yet.
+#[derive(Debug)]
+pub(super) struct UnsavedRejections {
+    inner: Mutex<RejectionState>,
+    added: Notify,
+    /// Saves that are under way; one that takes long is not waited for.
+    saving: TaskTracker,
+    /// The file beside the store.
+    reserved: Arc<Reserved>,
+    /// Held while that is written, so that the last write holds the newest.
+    reserving: tokio::sync::Mutex<()>,
+}
+
+/// One of them in the file beside the store.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reserve {
+    task: TaskId,
+    at: Timestamp,
+    by: String,
+    note: Option<Fake<String>>,
+    cools: bool,
+}
+
+#[derive(Debug, Default)]
+struct RejectionState {
+    rejected: BTreeMap<TaskId, UnsavedRejection>,
+    /// Tasks that are being started.
+    starting: HashSet<TaskId>,
+}
+
+#[derive(Debug, Clone)]
+struct UnsavedRejection {
+    transition: TransitionRequest,
+    by: String,
+    /// Why it is not saved.
+    problem: String,
+    /// Whether it waited for a person until then.
+    was_pending: bool,
+}
+
+/// A task that is being started; dropping it says that the store knows what came of it.
+pub(crate) struct StartGuard<'a> {
+    rejections: &'a UnsavedRejections,
+    task: TaskId,
+}
+
+impl Drop for StartGuard<'_> {
+    fn drop(&mut self) {
+        self.rejections.lock_state().starting.remove(&self.task);
+    }
+}
+
+impl UnsavedRejections {
+    /// None yet. `file` is the one beside the store.
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self {
+            inner: Mutex::default(),
+            added: Notify::new(),
+            saving: TaskTracker::new(),
+            reserved: Arc::new(Reserved::new(file, MAX_RESERVED_BYTES)),
+            reserving: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Writes all of them to the file beside the store, where they survive this daemon.
+    async fn reserve(&self) -> io::Result<()> {
+        let _in_order = self.reserving.lock().await;
+        let all: Vec<Reserve> = self.lock_state().rejected.values().map(Reserve::of).collect();
+        let (text, reserved) = (serde_json::to_vec(&all)?, Arc::clone(&self.reserved));
+        files::read_off_thread(self.reserved.path(), RESERVED_TIMEOUT, move || reserved.write(&text)).await?
+    }
+
+    /// What the file beside the store holds.
+    async fn reserves(&self) -> io::Result<Vec<Reserve>> {
+        let reserved = Arc::clone(&self.reserved);
+        let read =
+            files::read_off_thread(self.reserved.path(), 2 * files::READ_TIMEOUT, move || reserved.read());
+        match read.await?? {
+            Some(text) => Ok(serde_json::from_slice(&text)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, RejectionState> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock_state().rejected.is_empty()
+    }
+
+    pub(super) fn is_rejected(&self, task: TaskId) -> bool {
+        self.lock_state().rejected.contains_key(&task)
+    }
+
+    /// How many of them waited for a person.
+    pub(super) fn count_waiting(&self) -> u64 {
+        self.lock_state().rejected.values().filter(|rejection| rejection.was_pending).count() as u64
+    }
+
+    /// The task as it is with what is not saved yet.
+    pub(super) fn apply_to_task(&self, mut task: Task) -> Task {
+        if let Some(rejection) = self.lock_state().rejected.get(&task.id)
+            && rejection.transition.from.contains(&task.state)
+        {
+            task.state = TaskState::Denied;
+            task.note.clone_from(&rejection.transition.note);
+            task.changed = rejection.transition.now;
+        }
+        task
+    }
+}
+
+impl ApprovalQueue {
+    /// Makes a step that rejects. Where it cannot be saved the task is rejected all the same.
+    ///
+    /// # Errors
+    /// [`ApprovalError::Unsaved`] where that is so, and as [`ApprovalQueue::reject`].
+    pub(super) async fn save_rejection(
+        &self,
+        step: TransitionRequest,
+        by: &str,
+    ) -> Result<Task, ApprovalError> {
+        let journal = Arc::clone(&self.deps.journal);
+        let saving = store_transition(journal, step.clone(), by.to_owned(), AuditMode::BestEffort);
+        match self.wait_for_save(saving).await {
+            Ok(stepped) => self.finish_transition(step.id, stepped),
+            Err(error @ StoreError::Refused(_)) => Err(error.into()),
+            Err(error) => self.hold_rejection(step, by, error).await,
+        }
+    }
+
+    /// Waits for a rejection to be saved, though not for long.
+    pub(super) async fn wait_for_save<T: Send + 'static>(
+        &self,
+        saving: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let saving = self.rejections.saving.spawn(saving);
+        tokio::select! {
+            saved = saving => saved.map_err(|error| StoreError::Failed(error.to_string())).flatten(),
+            // It goes on all the same; what came of it is seen when it is saved again.
+            stuck = self.deps.journal.store().wait_until_stuck() => Err(stuck),
+        }
+    }
+
+    async fn hold_rejection(
+        &self,
+        step: TransitionRequest,
+        by: &str,
+        error: StoreError,
+    ) -> Result<Task, ApprovalError> {
+        let id = step.id;
+        self.put_in_force(step, by, &error)?;
+        Err(ApprovalError::Unsaved(id, self.reserve_rejections(&error).await))
+    }
+
+    /// Rejects these, of which the store could take none. Of those that do not wait any more nothing is done.
+    pub(super) async fn reject_list_unsaved(
+        &self,
+        listed: Vec<TaskId>,
+        by: &str,
+        error: &StoreError,
+    ) -> ListRejection {
+        let mut rejection = ListRejection::default();
+        let now = self.now();
+        for id in listed {
+            let task =
+                self.deps.journal.store().read(move |store| tasks::get_task(store, id, None)).ok().flatten();
+            if self.rejections.is_rejected(id) {
+                continue;
+            }
+            if task
+                .is_some_and(|task| task.state == TaskState::PendingApproval && tasks::is_expired(&task, now))
+            {
+                rejection.expired += 1;
+                continue;
+            }
+            let denial = TransitionRequest::new(id, &[TaskState::PendingApproval], TaskState::Denied, now);
+            let denial = TransitionRequest { must_be_alive: true, deny_cooldown: true, ..denial };
+            rejection.denied += usize::from(self.put_in_force(denial, by, error).is_ok());
+        }
+        if rejection.denied > 0 {
+            rejection.unsaved = Some(self.reserve_rejections(error).await);
+        }
+        rejection
+    }
+
+    /// Rejects a task without the store, unless that is too late.
+    fn put_in_force(
+        &self,
+        step: TransitionRequest,
+        by: &str,
+        error: &StoreError,
+    ) -> Result<(), ApprovalError> {
+        let (id, from) = (step.id, step.from);
+        let rejection = UnsavedRejection {
+            transition: step,
+            by: by.to_owned(),
+            problem: error.to_string(),
+            was_pending: false,
+        };
+        {
+            let mut inner = self.rejections.lock_state();
+            if inner.starting.contains(&id) {
+                return Err(error.clone().into());
+            }
+            inner.rejected.insert(id, rejection);
+        }
+        // Only now: a start that ended before this is seen here, and none begins after.
+        let settled = match self.deps.journal.store().read(move |store| tasks::task_state(store, id, None)) {
+            Ok(Some(state)) if from.contains(&state) => {
+                if let Some(rejection) = self.rejections.lock_state().rejected.get_mut(&id) {
+                    rejection.was_pending = state == TaskState::PendingApproval;
+                }
+                None
+            }
+            Ok(Some(state)) => Some(ApprovalError::WrongState(id, state)),
+            Ok(None) => Some(ApprovalError::NotFound(id)),
+            // What it was is seen when it is saved. Nothing can start it meanwhile.
+            Err(_) => None,
+        };
+        if let Some(settled) = settled {
+            self.rejections.lock_state().rejected.remove(&id);
+            return Err(settled);
+        }
+        tracing::error!(task = %id, %error, "a rejection is in force but could not be saved");
+        Ok(())
+    }
+
+    /// Keeps what is in force beside the store, and has it saved once that is possible. Gives why it is not saved.
+    async fn reserve_rejections(&self, error: &StoreError) -> String {
+        self.rejections.added.notify_one();
+        self.notify_waiters();
+        match self.rejections.reserve().await {
+            Ok(()) => error.to_string(),
+            Err(failed) => {
+                tracing::error!(error = %failed, "a rejection could not be kept beside the store either");
+                format!("{error}; it is lost if the daemon ends now")
+            }
+        }
+    }
+
+    /// At a start: what was rejected when the last daemon ended, and not saved. Where that cannot be told, nothing
+    /// starts of what was approved before.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn restore_rejections(&self) -> Result<(), StoreError> {
+        let reserves = match self.rejections.reserves().await {
+            Ok(reserves) => reserves,
+            Err(error) => self.reject_approved(&error)?,
+        };
+        if reserves.is_empty() {
+            return Ok(());
+        }
+        {
+            let mut inner = self.rejections.lock_state();
+            for Reserve { task, at, by, note, cools } in reserves {
+                let step = TransitionRequest::new(
+                    task,
+                    &[TaskState::PendingApproval, TaskState::Approved],
+                    TaskState::Denied,
+                    at,
+                );
+                let step = TransitionRequest { note, deny_cooldown: cools, ..step };
+                let problem = "it was rejected before this daemon began".to_owned();
+                inner
+                    .rejected
+                    .insert(task, UnsavedRejection { transition: step, by, problem, was_pending: false });
+            }
+        }
+        if !self.retry_unsaved_rejections().await {
+            self.rejections.added.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Rejections of all that was approved: some of it may have been rejected since.
+    fn reject_approved(&self, error: &io::Error) -> Result<Vec<Reserve>, StoreError> {
+        tracing::error!(%error, "which tasks were rejected cannot be read; what was approved does not start");
+        let approved =
+            self.deps.journal.store().read(move |store| tasks::ids_in_state(store, TaskState::Approved))?;
+        let words = format!(
+            "it did not run: Portero cannot read whether it was rejected before the daemon began again ({error}). \
+             A person may have it asked anew with `portero again`"
+        );
+        let (at, note) = (self.now(), self.deps.journal.conceal_text(&words));
+        let reject =
+            |task| Reserve { task, at, by: "daemon".to_owned(), note: Some(note.clone()), cools: false };
+        Ok(approved.into_iter().map(reject).collect())
+    }
+
+    /// Announces that a task is about to be started; none where it was rejected.
+    pub(crate) fn announce_start(&self, task: TaskId) -> Option<StartGuard<'_>> {
+        let mut inner = self.rejections.lock_state();
+        if inner.rejected.contains_key(&task) {
+            return None;
+        }
+        inner.starting.insert(task);
+        Some(StartGuard { rejections: &self.rejections, task })
+    }
+
+    /// Why rejections are not saved, and which; none where all are.
+    #[must_use]
+    pub fn unsaved_rejections(&self) -> Option<(String, Vec<TaskId>)> {
+        let inner = self.rejections.lock_state();
+        let problem = inner.rejected.values().next()?.problem.clone();
+        Some((problem, inner.rejected.keys().copied().collect()))
+    }
+
+    /// Saves rejections that could not be saved, until `stop`. The composition root spawns and joins it.
+    pub async fn run_rejection_saver(self: Arc<Self>, stop: CancellationToken) {
+        let saving = async {
+            loop {
+                self.rejections.added.notified().await;
+                while !self.retry_unsaved_rejections().await {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+            }
+        };
+        stop.run_until_cancelled(saving).await;
+        self.rejections.saving.close();
+        self.rejections.saving.wait().await;
+    }
+
+    /// Saves those that can be, and tells whether all are saved. One that cannot be keeps no other.
+    pub async fn retry_unsaved_rejections(&self) -> bool {
+        let all = self.rejections.lock_state().rejected.clone();
+        let (mut are_saved, mut some_are_saved) = (true, false);
+        for (id, UnsavedRejection { transition: step, by, .. }) in all {
+            let stored =
+                store_transition(Arc::clone(&self.deps.journal), step, by, AuditMode::BestEffort).await;
+            match stored {
+                // Done, or the store says already what became of it.
+                Ok(_) | Err(StoreError::Refused(_)) => {
+                    self.rejections.lock_state().rejected.remove(&id);
+                    self.notify_waiters();
+                    some_are_saved = true;
+                }
+                Err(error) => {
+                    tracing::warn!(task = %id, %error, "a rejection is not saved yet");
+                    if let Some(rejection) = self.rejections.lock_state().rejected.get_mut(&id) {
+                        rejection.problem = error.to_string();
+                    }
+                    are_saved = false;
+                }
+            }
+        }
+        // What stays in the file although it is saved is known as such at the next start.
+        if some_are_saved && let Err(error) = self.rejections.reserve().await {
+            tracing::warn!(%error, "saved rejections stay beside the store");
+        }
+        are_saved
+    }
+}
+
+impl Reserve {
+    fn of(rejection: &UnsavedRejection) -> Self {
+        let TransitionRequest { id, now, note, deny_cooldown: cools, .. } = &rejection.transition;
+        Self { task: *id, at: *now, by: rejection.by.clone(), note: note.clone(), cools: *cools }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Calls that take the yes of several people: each yes is a vote, and the last one that is needed settles the task.
+//!
+//! A vote is kept, recorded and told as a change of the task is. What counts is decided when a vote comes, by the
+//! policy in force then, and once more when the call is to start ([`Task::claim`]): who is no longer named counts
+//! no more.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use portero::audit::{AuditEvent, AuditRecord};
+use portero::names::{TaskId, ToolId};
+use portero::notice::Notice;
+use portero::policy::Quorum;
+use portero::policy::quorum::{counting_votes, describe_progress, describe_voters};
+use portero::task::{Task, TaskState};
+use rusqlite::Connection;
+
+use super::queue::{ApprovalError, ApprovalQueue, deadline_after};
+use crate::buttons::ButtonTicket;
+use crate::journal::{AuditMode, ChangeReport, task_record};
+use crate::passphrase::Authorization;
+use crate::store::tasks::{self, Transition, TransitionRequest};
+use crate::store::{StoreError, votes};
+
+/// Why a yes to a call that takes several people changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VoteError {
+    /// It was not given with a button on Telegram, so it is nobody's of those whose approval counts.
+    #[error(
+        "task {0} takes {1}. A terminal is none of these people: they approve on Telegram, each for themselves"
+    )]
+    NotOnTelegram(TaskId, QuorumProgress),
+    /// It is somebody else's.
+    #[error("task {0} takes {1}; telegram user {2} is none of these people")]
+    NotEligible(TaskId, QuorumProgress, u64),
+    /// The same person said so before.
+    #[error("telegram user {2} approved task {0} already; it takes {1}")]
+    AlreadyVoted(TaskId, QuorumProgress, u64),
+}
+
+/// What is needed, and how far it has come, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuorumProgress(String);
+
+impl QuorumProgress {
+    fn from_votes(quorums: &[Quorum], task: &Task) -> Self {
+        let wanted: Vec<String> = quorums.iter().map(ToString::to_string).collect();
+        let far = describe_progress(quorums, &task.votes).unwrap_or_default();
+        Self(format!("{}, and has {far}", wanted.join(" and ")))
+    }
+}
+
+impl fmt::Display for QuorumProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl ApprovalQueue {
+    /// What several people must say of a tool; nothing where one is enough.
+    #[must_use]
+    pub fn quorums(&self, tool: &ToolId) -> Vec<Quorum> {
+        self.deps.policy.load().quorums(tool).into_iter().cloned().collect()
+    }
+
+    /// Whether one person can settle a task, wherever they are.
+    ///
+    /// # Errors
+    /// [`VoteError::NotOnTelegram`] where it waits for several on Telegram.
+    pub fn check_single_approval(&self, task: TaskId) -> Result<(), ApprovalError> {
+        let task = self.find_task(task, None)?;
+        let quorums = self.quorums(&task.call.tool);
+        if quorums.is_empty() || task.state != TaskState::PendingApproval {
+            return Ok(());
+        }
+        Err(VoteError::NotOnTelegram(task.id, QuorumProgress::from_votes(&quorums, &task)).into())
+    }
+
+    /// Counts one person's yes. The task is approved once all that is needed is there, and waits until then.
+    pub(super) async fn cast_vote(
+        &self,
+        task: Task,
+        confirmed: &Authorization,
+        quorums: Vec<Quorum>,
+    ) -> Result<Task, ApprovalError> {
+        if task.state != TaskState::PendingApproval {
+            return Err(ApprovalError::WrongState(task.id, task.state));
+        }
+        let (id, needs) = (task.id, QuorumProgress::from_votes(&quorums, &task));
+        let (Some(user), Some(ticket)) = (confirmed.voter(), confirmed.ticket()) else {
+            return Err(VoteError::NotOnTelegram(id, needs).into());
+        };
+        if !quorums.iter().any(|quorum| quorum.counts_user(user)) {
+            return Err(VoteError::NotEligible(id, needs, user).into());
+        }
+        let now = self.now();
+        let expires = deadline_after(now, self.deps.settings.load().start_timeout);
+        let ballot = VoteAttempt { task, user, ticket, quorums, now, expires };
+        let cast =
+            self.deps.journal.change_and_notify(AuditMode::Required, move |store| ballot.count_vote(store));
+        match cast.await? {
+            VoteOutcome::Counted(task) => {
+                self.notify_waiters();
+                Ok(*task)
+            }
+            VoteOutcome::AlreadyVoted => Err(VoteError::AlreadyVoted(id, needs, user).into()),
+            VoteOutcome::Transitioned(stepped) => {
+                let task = self.finish_transition(id, stepped)?;
+                self.task_approved.notify_one();
+                self.task_opened.notify_one();
+                Ok(task)
+            }
+        }
+    }
+}
+
+/// One person's yes, to be counted.
+struct VoteAttempt {
+    /// As it was read before.
+    task: Task,
+    user: u64,
+    ticket: ButtonTicket,
+    quorums: Vec<Quorum>,
+    now: Timestamp,
+    /// When the call must have started, if this is the last one.
+    expires: Timestamp,
+}
+
+/// What came of it.
+enum VoteOutcome {
+    /// It counts, and others are needed still.
+    Counted(Box<Task>),
+    /// It counted before.
+    AlreadyVoted,
+    /// It was the last one that was needed; or the task had moved meanwhile.
+    Transitioned(Transition),
+}
+
+impl VoteAttempt {
+    fn count_vote(&self, store: &Connection) -> Result<(VoteOutcome, ChangeReport), StoreError> {
+        let id = self.task.id;
+        // A step that no state begins only ever expires.
+        match tasks::transition(store, &TransitionRequest::new(id, &[], TaskState::Approved, self.now))? {
+            Transition::WrongState(TaskState::PendingApproval) => {}
+            Transition::Expired(task) => {
+                let record = task_record(&task, "expiry", None);
+                return Ok((VoteOutcome::Transitioned(Transition::Expired(task)), vec![record].into()));
+            }
+            moved @ (Transition::WrongState(_) | Transition::NotFound | Transition::Done(_)) => {
+                return Ok((VoteOutcome::Transitioned(moved), ChangeReport::default()));
+            }
+        }
+        let is_new = votes::record_vote(store, &self.task, self.user, self.now)?;
+        let all = counting_votes(&self.quorums, &votes::votes_of_task(store, id)?);
+        if self.quorums.iter().all(|quorum| quorum.is_met(&all)) {
+            // Whose approval counts no more is not among those who approved.
+            votes::retain_votes(store, id, &all)?;
+            return self.approve_task(store, &describe_voters(&all));
+        }
+        if !is_new {
+            return Ok((VoteOutcome::AlreadyVoted, ChangeReport::default()));
+        }
+        self.ticket.consume(store, 1)?;
+        let task = Task { votes: all, ..self.task.clone() };
+        let account = self.vote_report(&task);
+        Ok((VoteOutcome::Counted(Box::new(task)), account))
+    }
+
+    /// The last one: the same step as where one person is enough, by all of them.
+    fn approve_task(&self, store: &Connection, by: &str) -> Result<(VoteOutcome, ChangeReport), StoreError> {
+        let step = TransitionRequest {
+            must_be_alive: true,
+            consumes: Some(self.ticket.clone()),
+            expires: Some(self.expires),
+            ..TransitionRequest::new(
+                self.task.id,
+                &[TaskState::PendingApproval],
+                TaskState::Approved,
+                self.now,
+            )
+        };
+        let stepped = tasks::transition(store, &step)?;
+        let record = match &stepped {
+            Transition::Done(task) => Some(task_record(task, by, None)),
+            Transition::Expired(task) => Some(task_record(task, "expiry", None)),
+            Transition::WrongState(_) | Transition::NotFound => None,
+        };
+        Ok((VoteOutcome::Transitioned(stepped), ChangeReport::from(record.into_iter().collect::<Vec<_>>())))
+    }
+
+    /// What is said of a vote that is not the last one.
+    fn vote_report(&self, task: &Task) -> ChangeReport {
+        let far: Vec<String> = self
+            .quorums
+            .iter()
+            .map(|quorum| format!("{} of {}", quorum.approval_count(&task.votes), quorum.approvals))
+            .collect();
+        let by = format!("telegram user {}", self.user);
+        let record = AuditRecord {
+            at: self.now,
+            session: Some(task.origin.session),
+            principal: Some(task.origin.principal.clone()),
+            event: AuditEvent::Act {
+                act: "vote".to_owned(),
+                about: format!("task {} {}: vote {}", task.id, task.call.tool, far.join(" and ")),
+                done: true,
+                process: Some(by.clone()),
+            },
+        };
+        let notice = Notice::Vote { task: task.id, tool: task.call.tool.clone(), by };
+        ChangeReport::from(vec![record]).with_notices([notice])
+    }
+}

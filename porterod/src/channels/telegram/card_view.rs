@@ -1,0 +1,101 @@
+//! What is shown of a task now.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use portero::ipc::Look;
+use portero::task::TaskState;
+
+use super::card::{self, CardDecision, DecidedBy, json_pages, render_outcome};
+use super::client;
+use super::keyboard::{CardMode, CardState};
+use super::text::{FormattedText, StyledText};
+use super::views;
+use crate::daemon::Daemon;
+use crate::store::cards::CardRow;
+
+/// A task, and what its card depends on besides it.
+pub(super) struct CardView<'a> {
+    pub(super) daemon: &'a Daemon,
+    pub(super) zone: &'a TimeZone,
+    pub(super) task_view: &'a Look,
+    /// The one whose private chat it is; none in a group.
+    pub(super) owner: Option<i64>,
+}
+
+impl CardView<'_> {
+    /// The question, on its present page, and how it stands. `read` says that they read its document.
+    pub(super) fn render_question(&self, kept: &CardRow, read: bool) -> (FormattedText, CardState) {
+        let card = card::render_card(&self.task_view.task, &self.card_context());
+        let view = serde_json::from_str(&kept.view).unwrap_or(CardMode::Card);
+        let mut pages = match view {
+            CardMode::Json => json_pages(&self.task_view.task),
+            CardMode::Card | CardMode::More | CardMode::Sure => card.pages,
+        };
+        let page = kept.page.min(pages.len().saturating_sub(1));
+        let most = self.daemon.approval_settings.load().max_grant_duration.as_secs() / 60;
+        let standing = CardState {
+            page,
+            pages: pages.len(),
+            must_read: card.needs_second_tap && !read,
+            can_permit: !is_tool_locked(self.daemon, self.task_view),
+            max_grant_minutes: u32::try_from(most).unwrap_or(u32::MAX),
+            mode: view,
+        };
+        (pages.swap_remove(page), standing)
+    }
+
+    /// The whole call, if the card does not hold it.
+    pub(super) fn render_document(&self) -> Option<client::DocumentUpload> {
+        let card::CardDocument { name, bytes, caption } =
+            card::render_card(&self.task_view.task, &self.card_context()).document?;
+        client::DocumentUpload::new(name, bytes, Some(caption)).ok()
+    }
+
+    /// What became of it.
+    pub(super) fn render_outcome(&self, kept: &CardRow) -> FormattedText {
+        let decided = match &kept.decided {
+            Some((by, at)) => CardDecision { by: self.decided_by(by), at: *at },
+            None => CardDecision { by: DecidedBy::Daemon, at: self.task_view.task.changed },
+        };
+        render_outcome(&self.task_view.task, decided, &self.card_context())
+    }
+
+    /// By what it was decided, from the words of the audit.
+    fn decided_by(&self, by: &str) -> DecidedBy {
+        match by {
+            "agent" => DecidedBy::Agent,
+            "expiry" => DecidedBy::Expiry,
+            "daemon" => DecidedBy::Daemon,
+            by => match (by.strip_prefix("telegram user "), self.owner) {
+                (Some(users), _) if users.contains(',') => DecidedBy::People,
+                (Some(user), Some(owner)) if user == owner.to_string() => DecidedBy::ThisPhone,
+                (Some(user), None) => user.parse().map_or(DecidedBy::AnotherPhone, DecidedBy::User),
+                (Some(_), Some(_)) => DecidedBy::AnotherPhone,
+                (None, _) => DecidedBy::Terminal,
+            },
+        }
+    }
+
+    fn card_context(&self) -> card::CardContext<'_> {
+        card::CardContext { hints: self.task_view.hints, now: self.daemon.clock.now().wall, zone: self.zone }
+    }
+}
+
+/// Whether nothing that a person says loosens this tool.
+pub(super) fn is_tool_locked(daemon: &Daemon, look: &Look) -> bool {
+    daemon.policy.load().is_locked(&look.task.call.tool)
+}
+
+/// Many questions that came at once.
+pub(super) fn render_list(looks: &[Look], now: Timestamp, zone: &TimeZone) -> FormattedText {
+    let tasks: Vec<_> = looks.iter().map(|look| look.task.clone()).collect();
+    let view = views::ViewContext { now, zone };
+    let waits = |look: &Look| look.task.state == TaskState::PendingApproval;
+    let pages = if looks.iter().all(waits) {
+        views::burst_pages(&tasks, &view)
+    } else {
+        views::task_list_pages(&tasks, &view)
+    };
+    let none = || StyledText::new().literal("These calls are gone.").to_pages().swap_remove(0);
+    pages.into_iter().next().unwrap_or_else(none)
+}

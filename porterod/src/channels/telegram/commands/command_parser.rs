@@ -1,0 +1,357 @@
+//! What a person types: a command with its arguments, checked. Pure.
+//!
+//! Whatever is not understood is told with what is wrong and an example; nothing is guessed and then done.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use portero::audit::DecisionKind;
+use portero::config::{duration, nearest_word};
+use portero::names::{ServerName, ToolId};
+use portero::pattern::Pattern;
+use portero::task::TaskState;
+
+use super::super::access;
+
+/// The configuration's word for `ask`, as a command may be spelled.
+const ASK_ALIAS: &str = "require_approval";
+/// How much of what was typed is told back, in characters.
+const MAX_ECHO_CHARS: usize = 100;
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChatCommand {
+    /// It shows something.
+    View(ViewCommand),
+    /// It takes something away, at once.
+    Restrict(RestrictingCommand),
+    /// It permits something, once that is confirmed.
+    Elevate(ElevatingCommand),
+    /// It ends a rule: whether that narrows depends on the rule.
+    Unrule(u64),
+}
+
+/// What can be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ViewCommand {
+    /// The commands.
+    Help,
+    /// How things stand.
+    Status,
+    /// Rules and grants.
+    Rules,
+    /// Tasks, perhaps in one state only.
+    Tasks(Option<TaskState>),
+    /// The tasks that wait.
+    Pending,
+    /// The latest records.
+    Logs(LogQuery),
+    /// Why a tool is decided as it is.
+    Why(ToolId),
+    /// The person's own number.
+    Whoami,
+}
+
+/// Which records are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Not older than this.
+    pub within: Option<Duration>,
+    /// Only those about a server's tools.
+    pub server: Option<ServerName>,
+    /// Only those about tools that match.
+    pub tool: Option<Pattern>,
+    /// Only those about calls that were decided so.
+    pub decided: Option<DecisionKind>,
+}
+
+/// What narrows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestrictingCommand {
+    /// A grant ends, or all.
+    Revoke(Option<u64>),
+    /// A rule that asks.
+    Ask(Pattern),
+    /// A rule that denies.
+    Deny(Pattern),
+    /// Nothing runs any more.
+    Pause,
+}
+
+/// What widens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ElevatingCommand {
+    /// A grant for a while, and what it is limited to.
+    Grant(Pattern, Duration, TypedLimits),
+    /// A rule that allows.
+    Allow(Pattern),
+    /// Calls run again.
+    Resume,
+}
+
+/// What a grant is limited to beside its time, as it was typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TypedLimits {
+    /// So many calls.
+    pub uses: Option<NonZeroU32>,
+    /// The session whose id begins or ends so.
+    pub session: Option<String>,
+    /// The project in this directory.
+    pub project: Option<String>,
+}
+
+/// Why something is no command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandError {
+    /// It begins with no stroke.
+    NotACommand,
+    /// It is meant for another bot.
+    ForOtherBot,
+    /// There is no such command; the nearest, where one is near.
+    UnknownCommand(String, Option<&'static CommandSpec>),
+    /// Something is missing: what.
+    MissingArgument(&'static CommandSpec, &'static str),
+    /// Something is more than the command takes.
+    ExtraArgument(&'static CommandSpec, String),
+    /// Something is not what it should be: what was typed, and what is wrong with it.
+    InvalidArgument(&'static CommandSpec, String, String),
+}
+
+/// A command that there is.
+#[derive(Debug)]
+pub struct CommandSpec {
+    /// Its name, without the stroke.
+    pub name: &'static str,
+    /// What it does, for the menu.
+    pub summary: &'static str,
+    /// How it is typed, whole.
+    pub example: &'static str,
+    parse: fn(&'static Self, &[&str]) -> Result<ChatCommand, CommandError>,
+}
+
+impl PartialEq for CommandSpec {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for CommandSpec {}
+
+/// The commands, those that are used most first.
+pub static COMMANDS: [CommandSpec; 17] = [
+    command_spec("status", "how things stand", "/status", |it, words| {
+        expect_no_arguments(it, words, ChatCommand::View(ViewCommand::Status))
+    }),
+    command_spec("pending", "what waits for you", "/pending", |it, words| {
+        expect_no_arguments(it, words, ChatCommand::View(ViewCommand::Pending))
+    }),
+    command_spec("tasks", "calls that asked, by their state", "/tasks completed", parse_tasks),
+    command_spec("logs", "the latest records, filtered by words", "/logs 1h github/*", parse_logs),
+    command_spec("grant", "permit for a while", "/grant github/* 30m", parse_grant),
+    command_spec("revoke", "end one grant, or all", "/revoke 7", |it, words| {
+        let id = words.first().map(|_| parse_id(it, words)).transpose()?;
+        Ok(ChatCommand::Restrict(RestrictingCommand::Revoke(id)))
+    }),
+    command_spec("allow", "permit from now on", "/allow github/list_issues", |it, words| {
+        parse_pattern(it, words).map(|pattern| ChatCommand::Elevate(ElevatingCommand::Allow(pattern)))
+    }),
+    command_spec("ask", "ask you from now on", "/ask github/*", |it, words| {
+        parse_pattern(it, words).map(|pattern| ChatCommand::Restrict(RestrictingCommand::Ask(pattern)))
+    }),
+    command_spec("deny", "refuse from now on", "/deny shell/*", |it, words| {
+        parse_pattern(it, words).map(|pattern| ChatCommand::Restrict(RestrictingCommand::Deny(pattern)))
+    }),
+    command_spec("rules", "rules and grants in force", "/rules", |it, words| {
+        expect_no_arguments(it, words, ChatCommand::View(ViewCommand::Rules))
+    }),
+    command_spec("unrule", "end a rule", "/unrule 3", |it, words| {
+        parse_id(it, words).map(ChatCommand::Unrule)
+    }),
+    command_spec("why", "why a tool is decided as it is", "/why github/create_issue", parse_why),
+    command_spec("pause", "stop every call", "/pause", |it, words| {
+        expect_no_arguments(it, words, ChatCommand::Restrict(RestrictingCommand::Pause))
+    }),
+    command_spec("resume", "end a pause", "/resume", |it, words| {
+        expect_no_arguments(it, words, ChatCommand::Elevate(ElevatingCommand::Resume))
+    }),
+    command_spec("whoami", "your own number", "/whoami", |it, words| {
+        expect_no_arguments(it, words, ChatCommand::View(ViewCommand::Whoami))
+    }),
+    command_spec("help", "the commands", "/help", |it, words| {
+        expect_no_arguments(it, words, ChatCommand::View(ViewCommand::Help))
+    }),
+    // A link that pairs comes as this command with a code behind it, also when it is tapped a second time.
+    command_spec("start", "the commands", "/start", |_, _| Ok(ChatCommand::View(ViewCommand::Help))),
+];
+
+/// Reads what a person typed to the bot of this name.
+///
+/// # Errors
+/// Why it is no command.
+pub fn parse_command(text: &str, bot: &str) -> Result<ChatCommand, CommandError> {
+    if !text.trim_start().starts_with('/') {
+        return Err(CommandError::NotACommand);
+    }
+    let (name, rest) = access::split_command(text, bot).ok_or(CommandError::ForOtherBot)?;
+    let lower = name.to_ascii_lowercase();
+    let lower = if lower == ASK_ALIAS { "ask" } else { &lower };
+    let Some(known) = COMMANDS.iter().find(|known| known.name == lower) else {
+        let near = nearest_word(lower, COMMANDS.iter().map(|known| known.name));
+        let near = COMMANDS.iter().find(|known| Some(known.name) == near);
+        return Err(CommandError::UnknownCommand(shorten_echo(name), near));
+    };
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    (known.parse)(known, &words)
+}
+
+const fn command_spec(
+    name: &'static str,
+    what: &'static str,
+    example: &'static str,
+    read: fn(&'static CommandSpec, &[&str]) -> Result<ChatCommand, CommandError>,
+) -> CommandSpec {
+    CommandSpec { name, summary: what, example, parse: read }
+}
+
+fn expect_no_arguments(
+    it: &'static CommandSpec,
+    words: &[&str],
+    command: ChatCommand,
+) -> Result<ChatCommand, CommandError> {
+    expect_at_most(it, words, 0).map(|()| command)
+}
+
+fn expect_at_most(it: &'static CommandSpec, words: &[&str], most: usize) -> Result<(), CommandError> {
+    match words.get(most..) {
+        None | Some([]) => Ok(()),
+        Some(more) => Err(CommandError::ExtraArgument(it, shorten_echo(&more.join(" ")))),
+    }
+}
+
+fn parse_tasks(it: &'static CommandSpec, words: &[&str]) -> Result<ChatCommand, CommandError> {
+    expect_at_most(it, words, 1)?;
+    let state = |word: &&str| {
+        let found = TaskState::ALL.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(word));
+        found.ok_or_else(|| {
+            let states = TaskState::ALL.map(TaskState::as_str).join(", ");
+            CommandError::InvalidArgument(it, shorten_echo(word), format!("the states are {states}"))
+        })
+    };
+    Ok(ChatCommand::View(ViewCommand::Tasks(words.first().map(state).transpose()?)))
+}
+
+/// Each word says by itself what it filters by.
+fn parse_logs(it: &'static CommandSpec, words: &[&str]) -> Result<ChatCommand, CommandError> {
+    let mut wanted = LogQuery::default();
+    for word in words {
+        let lower = word.to_ascii_lowercase();
+        let twice = if let Some(decided) = DecisionKind::ALL.into_iter().find(|it| it.as_str() == lower) {
+            wanted.decided.replace(decided).is_some()
+        } else if word.starts_with(|first: char| first.is_ascii_digit()) {
+            let within =
+                duration::parse_duration(&lower).map_err(|error| invalid_argument(it, word, &error))?;
+            wanted.within.replace(within).is_some()
+        } else if let (false, Ok(server)) = (word.contains('/'), word.parse()) {
+            wanted.server.replace(server).is_some()
+        } else {
+            let pattern = word.parse().map_err(|error| invalid_argument(it, word, &error))?;
+            wanted.tool.replace(pattern).is_some()
+        };
+        if twice {
+            return Err(CommandError::ExtraArgument(it, shorten_echo(word)));
+        }
+    }
+    Ok(ChatCommand::View(ViewCommand::Logs(wanted)))
+}
+
+fn parse_grant(it: &'static CommandSpec, words: &[&str]) -> Result<ChatCommand, CommandError> {
+    let what = words.first().ok_or(CommandError::MissingArgument(it, "what to permit"))?;
+    let what = what.parse().map_err(|error| invalid_argument(it, what, &error))?;
+    let long = words.get(1).ok_or(CommandError::MissingArgument(it, "for how long"))?;
+    let long = duration::parse_duration(&long.to_ascii_lowercase())
+        .map_err(|error| invalid_argument(it, long, &error))?;
+    Ok(ChatCommand::Elevate(ElevatingCommand::Grant(
+        what,
+        long,
+        parse_limits(it, words.get(2..).unwrap_or_default())?,
+    )))
+}
+
+/// Pairs of a word that says what is limited and of the limit; a project's path comes last and may have blanks.
+fn parse_limits(it: &'static CommandSpec, mut words: &[&str]) -> Result<TypedLimits, CommandError> {
+    let mut bounds = TypedLimits::default();
+    while let [what, rest @ ..] = words {
+        let missing = |of: &'static str| rest.first().copied().ok_or(CommandError::MissingArgument(it, of));
+        let twice = match what.to_ascii_lowercase().as_str() {
+            "uses" => {
+                let word = missing("how many uses")?;
+                let plain = word.bytes().all(|byte| byte.is_ascii_digit());
+                let uses = word.parse().ok().filter(|_| plain);
+                let why = || {
+                    CommandError::InvalidArgument(
+                        it,
+                        shorten_echo(word),
+                        "uses are counted from 1".to_owned(),
+                    )
+                };
+                words = rest.get(1..).unwrap_or_default();
+                bounds.uses.replace(uses.ok_or_else(why)?).is_some()
+            }
+            "session" => {
+                let word = missing("which session")?;
+                words = rest.get(1..).unwrap_or_default();
+                bounds.session.replace(word.to_owned()).is_some()
+            }
+            "project" => {
+                missing("the project's directory")?;
+                words = &[];
+                bounds.project.replace(rest.join(" ")).is_some()
+            }
+            _ => return Err(CommandError::ExtraArgument(it, shorten_echo(&words.join(" ")))),
+        };
+        if twice {
+            return Err(CommandError::ExtraArgument(it, shorten_echo(what)));
+        }
+    }
+    Ok(bounds)
+}
+
+fn parse_pattern(it: &'static CommandSpec, words: &[&str]) -> Result<Pattern, CommandError> {
+    let word = words.first().ok_or(CommandError::MissingArgument(it, "the tool or pattern"))?;
+    let pattern = word.parse().map_err(|error| invalid_argument(it, word, &error))?;
+    expect_at_most(it, words, 1)?;
+    Ok(pattern)
+}
+
+fn parse_id(it: &'static CommandSpec, words: &[&str]) -> Result<u64, CommandError> {
+    let word = words.first().ok_or(CommandError::MissingArgument(it, "the number"))?;
+    let plain = word.bytes().all(|byte| byte.is_ascii_digit());
+    let id = word.parse().ok().filter(|_| plain);
+    let id = id.ok_or_else(|| {
+        CommandError::InvalidArgument(
+            it,
+            shorten_echo(word),
+            "it is a number, and `/rules` shows them".to_owned(),
+        )
+    })?;
+    expect_at_most(it, words, 1)?;
+    Ok(id)
+}
+
+fn parse_why(it: &'static CommandSpec, words: &[&str]) -> Result<ChatCommand, CommandError> {
+    let word = words.first().ok_or(CommandError::MissingArgument(it, "the tool"))?;
+    let tool = word.parse::<ToolId>().map_err(|error| invalid_argument(it, word, &error))?;
+    expect_at_most(it, words, 1)?;
+    Ok(ChatCommand::View(ViewCommand::Why(tool)))
+}
+
+fn invalid_argument(it: &'static CommandSpec, word: &str, error: &dyn std::fmt::Display) -> CommandError {
+    CommandError::InvalidArgument(it, shorten_echo(word), error.to_string())
+}
+
+fn shorten_echo(word: &str) -> String {
+    word.chars().take(MAX_ECHO_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The menu of commands stands in the chat that the bot serves, and in no other.
+//!
+//! A chat is noted before the menu goes there, and forgotten after it is gone from there: wherever the daemon is
+//! killed, and however long Telegram is down, none stays behind for good.
+
+use std::time::Duration;
+
+use super::super::client::{Bot, BotError, ChatId, MenuCommand};
+use super::super::sender::TelegramSender;
+use super::{CommandHandler, command_parser};
+use crate::store::{Durability, StoreError, telegram as kept};
+
+/// The pauses between tries: the first, and the longest.
+const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// A bot, and the chat that it serves, if any.
+pub(super) type ServedChat = Option<(TelegramSender, Option<ChatId>)>;
+
+/// Why the menu does not stand as it is to stand.
+enum MenuError {
+    /// It helps to try again, after this time at the least.
+    RetryAfter(Duration),
+    /// The bot is no more.
+    BotGone,
+}
+
+impl CommandHandler {
+    /// Lets the menu follow the chat that is served, until the daemon is to end. The composition root spawns it.
+    pub async fn sync_menu(self) {
+        let keeping = async {
+            let mut served = self.served_chat.subscribe();
+            loop {
+                let now = served.borrow_and_update().clone();
+                let follow = async {
+                    if let Some((courier, chat)) = now {
+                        self.place_menu_with_retries(courier.client(), chat).await;
+                    }
+                    std::future::pending::<()>().await;
+                };
+                // What is under way for a former chat is given up.
+                tokio::select! {
+                    changed = served.changed() => if changed.is_err() { return },
+                    () = follow => {}
+                }
+            }
+        };
+        self.daemon.stop.run_until_cancelled(keeping).await;
+    }
+
+    async fn place_menu_with_retries(&self, bot: &Bot, chat: Option<ChatId>) {
+        let (mut pause, most) = RETRY_BACKOFF;
+        loop {
+            let least = match self.place_menu(bot, chat).await {
+                Ok(Ok(()) | Err(MenuError::BotGone)) => return,
+                Ok(Err(MenuError::RetryAfter(least))) => least,
+                Err(error) => {
+                    tracing::error!(%error, "the menu on Telegram waits");
+                    Duration::ZERO
+                }
+            };
+            tokio::time::sleep(pause.max(least)).await;
+            pause = (2 * pause).min(most);
+        }
+    }
+
+    async fn place_menu(
+        &self,
+        bot: &Bot,
+        served: Option<ChatId>,
+    ) -> Result<Result<(), MenuError>, StoreError> {
+        let (id, store) = (bot.id().0, self.daemon.journal.store());
+        if let Some(ChatId(chat)) = served {
+            store.write(Durability::StoreSynced, move |store| kept::add_menu(store, id, chat)).await?;
+            let entry =
+                |known: &command_parser::CommandSpec| MenuCommand::new(known.name, known.summary).ok();
+            let menu: Vec<_> = command_parser::COMMANDS.iter().filter_map(entry).collect();
+            if let Err(trouble) = menu_result(bot.set_commands(ChatId(chat), &menu).await) {
+                return Ok(Err(trouble));
+            }
+        }
+        for chat in store.read(move |store| kept::menu_chats(store, id))? {
+            if Some(ChatId(chat)) == served {
+                continue;
+            }
+            if let Err(trouble) = menu_result(bot.clear_commands(ChatId(chat)).await) {
+                return Ok(Err(trouble));
+            }
+            store.write(Durability::StoreSynced, move |store| kept::remove_menu(store, id, chat)).await?;
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Where the bot may not write, or knows no such chat, nobody sees a menu either.
+fn menu_result(done: Result<(), BotError>) -> Result<(), MenuError> {
+    match done {
+        Ok(()) | Err(BotError::Blocked | BotError::Migrated(_)) => Ok(()),
+        Err(BotError::Refused(refusal)) => {
+            tracing::warn!(%refusal, "Telegram refused the menu");
+            Ok(())
+        }
+        Err(BotError::Unauthorized) => Err(MenuError::BotGone),
+        Err(BotError::RetryAfter(least)) => Err(MenuError::RetryAfter(least.wait())),
+        Err(
+            BotError::ServerError(_) | BotError::Conflict | BotError::Network(_) | BotError::InvalidResponse,
+        ) => Err(MenuError::RetryAfter(Duration::ZERO)),
+    }
+}

@@ -1,0 +1,134 @@
+//! Tells the board what the outbox holds: every task that waits gets a card, and every change of a task changes
+//! what is shown of it.
+//!
+//! What a notice changes is stored before the notice is acknowledged; so the outbox never waits for Telegram.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portero::notice::{Notice, NoticeEntry};
+use portero::task::TaskState;
+
+use super::card_sync::{CardSync, ChatLink};
+use crate::daemon::Daemon;
+use crate::store::{StoreError, cards as kept};
+
+/// The channel's name in the outbox.
+const OUTBOX_CHANNEL: &str = "telegram";
+/// How long to wait before trying again what failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Follows outbox and link until the daemon is to end. The composition root spawns it.
+pub(super) async fn run_consumer(board: Arc<CardSync>) {
+    let telling = async {
+        let (mut changes, mut links) = (board.daemon.outbox.subscribe(), board.link.subscribe());
+        let mut met = LastLink::default();
+        loop {
+            let link = links.borrow_and_update().clone();
+            if let Err(error) = consume_notices(&board, link.as_ref(), &mut met).await {
+                tracing::error!(%error, "what a person is to be told on Telegram waits");
+                tokio::time::sleep(RETRY_INTERVAL).await;
+                continue;
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                _ = links.changed() => {}
+            }
+        }
+    };
+    board.daemon.stop.run_until_cancelled(telling).await;
+}
+
+/// Which link was begun with. Links are compared: when the outbox and the link change at once, either may be what
+/// wakes, and the link's change is seen by then.
+#[derive(Default)]
+enum LastLink {
+    #[default]
+    Unset,
+    /// There is none, and the channel is unregistered.
+    Absent,
+    Present(ChatLink),
+}
+
+async fn consume_notices(
+    board: &Arc<CardSync>,
+    link: Option<&ChatLink>,
+    met: &mut LastLink,
+) -> Result<(), StoreError> {
+    let Some(link) = link else {
+        // Nobody is to be told anything here; who comes next begins with what is open.
+        if !matches!(met, LastLink::Absent) && has_no_recipient(&board.daemon) {
+            board.daemon.outbox.unregister_channel(OUTBOX_CHANNEL).await?;
+            *met = LastLink::Absent;
+        }
+        return Ok(());
+    };
+    if !matches!(met, LastLink::Present(known) if known.is_same(link)) {
+        begin_link(board, link).await?;
+        *met = LastLink::Present(link.clone());
+    }
+    while take_next_batch(board, link).await? {}
+    Ok(())
+}
+
+/// Whether the configuration names no bot, or its bot listens to nobody.
+pub(super) fn has_no_recipient(daemon: &Daemon) -> bool {
+    let seen = daemon.bot_health.state();
+    match seen.bot {
+        None => daemon.config.load().settings.telegram.is_none(),
+        Some(place) => matches!(daemon.pairing.authorized_chat(&place), Ok(None)),
+    }
+}
+
+/// Everything that waits has its card, and what a former link did not bring is brought.
+async fn begin_link(board: &Arc<CardSync>, link: &ChatLink) -> Result<(), StoreError> {
+    board.daemon.outbox.register_channel(OUTBOX_CHANNEL).await?;
+    let (at, now) = (link.bot_chat, board.daemon.clock.now().wall);
+    let change = move |store: &rusqlite::Connection| {
+        kept::mark_ended_undrawn(store, at)?;
+        kept::add_missing_cards(store, at, now)
+    };
+    board.write_store(change).await?;
+    board.buttons.prune_buttons().await?;
+    board.redraw_stale()
+}
+
+/// Takes in what comes next, and tells whether there was anything.
+async fn take_next_batch(board: &Arc<CardSync>, link: &ChatLink) -> Result<bool, StoreError> {
+    let outbox = &board.daemon.outbox;
+    let entries = outbox.next_entries(OUTBOX_CHANNEL)?;
+    let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(false) };
+    let (at, now) = (link.bot_chat, board.daemon.clock.now().wall);
+    board
+        .write_store(move |store| {
+            for NoticeEntry { at: when, notice, .. } in &entries {
+                match notice {
+                    Notice::Task { task, state: TaskState::PendingApproval, .. } => {
+                        kept::add_card(store, at, *task, now)?;
+                    }
+                    Notice::Task { task, state, by, .. } => {
+                        kept::record_state_change(store, at, *task, (*state, by, *when))?;
+                    }
+                    Notice::Vote { task, .. } => {
+                        // Of several notices about it this may be the first that is left.
+                        kept::add_card(store, at, *task, now)?;
+                        kept::mark_changed(store, at, *task)?;
+                    }
+                    // `talk` tells them, as a channel of its own.
+                    Notice::Grant { .. }
+                    | Notice::Rule { .. }
+                    | Notice::Paused
+                    | Notice::Resumed
+                    | Notice::Config { .. }
+                    | Notice::Alarm { .. } => {}
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    #[cfg(test)]
+    crate::crash::crash_at("card kept");
+    outbox.acknowledge(OUTBOX_CHANNEL, last).await?;
+    board.redraw_stale()?;
+    Ok(true)
+}

@@ -1,0 +1,458 @@
+//! Sends what a person is to read, at the pace that Telegram allows, until it has arrived.
+//!
+//! Whoever hands something in goes on at once; what comes of it can be waited for and need not be. Each message
+//! has a [`MessageKey`]: Telegram's confirmation is stored under it, and for the same cause nothing is sent again,
+//! also after a restart. Only a crash between sending and storing sends twice.
+
+mod conceal_outgoing;
+mod message_key;
+mod refusal_log;
+mod send_queue;
+mod send_timing;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use portero::anonymize::Anonymizer;
+use portero::ipc::TelegramRefused;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{
+    Bot, BotError, BotId, ChatId, Destination, DocumentUpload, InlineKeyboard, MessageId, QueryId, Refusal,
+};
+use super::text::FormattedText;
+use crate::journal::Journal;
+use crate::store::{Durability, StoreError, telegram as kept};
+use conceal_outgoing::conceal_message;
+pub use message_key::MessageKey;
+use refusal_log::RefusalLog;
+pub(super) use send_queue::backoff_delay;
+use send_queue::{DueJob, JobSource, NextJob, SendJob, SendQueue};
+pub use send_timing::SendTiming;
+
+/// How long what is under way may take when the channel ends.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// What goes first, after answers to presses. Edits stand in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendPriority {
+    /// It asks a person to decide, or answers what they typed. It is never dropped.
+    Required,
+    /// It asks for an answer at once: where nothing can be written to the chat now, it is not sent later either.
+    Immediate,
+    /// It tells something. When too many wait, the oldest is dropped.
+    Notice,
+}
+
+/// A new message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutgoingMessage {
+    /// A text, perhaps with buttons.
+    Text(FormattedText, Option<InlineKeyboard>),
+    /// A question that the person's client offers to answer in words.
+    Question(FormattedText),
+    /// A file.
+    Document(DocumentUpload),
+    /// A topic with this name, which is made. What comes of it is the topic's number.
+    CreateTopic(String),
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageEdit {
+    /// Another text, and these buttons or none.
+    Text(FormattedText, Option<InlineKeyboard>),
+    /// The same text, and these buttons or none.
+    Keyboard(Option<InlineKeyboard>),
+}
+
+/// Why something was not delivered, and will not be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeliveryError {
+    /// Telegram refused it.
+    #[error("Telegram refused it: {0}")]
+    Refused(Refusal),
+    /// Nothing can be written to the chat now, and it is of [`SendPriority::Immediate`]; everything else waits.
+    #[error("the bot may not write to this chat")]
+    Unreachable,
+    /// Too much else waited, or it was too late for an answer.
+    #[error("it was dropped: too much else waited, or for too long")]
+    Dropped,
+    /// The channel ended first; hand it in again on the next one.
+    #[error("the channel ended first")]
+    Closed,
+}
+
+/// What comes of something that was handed in. Dropping it changes nothing.
+#[derive(Debug)]
+pub struct SendHandle(oneshot::Receiver<Result<MessageId, DeliveryError>>);
+
+impl SendHandle {
+    /// The message, once Telegram confirmed it and that is stored.
+    ///
+    /// # Errors
+    /// See [`DeliveryError`].
+    pub async fn outcome(self) -> Result<MessageId, DeliveryError> {
+        self.0.await.unwrap_or(Err(DeliveryError::Closed))
+    }
+}
+
+/// Why the courier does no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SenderExit {
+    /// It was told to stop.
+    Stopped,
+    /// Telegram does not know the bot any more.
+    Unauthorized,
+}
+
+/// Takes what is to be sent. Clones hand in to the same queue.
+#[derive(Clone)]
+pub struct TelegramSender(Arc<SenderState>);
+
+struct SenderState {
+    bot: Bot,
+    journal: Arc<Journal>,
+    anonymizer: Arc<ArcSwap<Anonymizer>>,
+    queue: Mutex<SendQueue>,
+    enqueued: Notify,
+    /// The last failure, until something arrives.
+    last_error: Mutex<Option<BotError>>,
+    /// Counts what was noted as sent.
+    sent_count: watch::Sender<u64>,
+    /// The last chat that became a supergroup, and that one.
+    migration: watch::Sender<Option<(ChatId, ChatId)>>,
+    refusals: RefusalLog,
+}
+
+impl TelegramSender {
+    /// A courier for this bot. Nothing goes out before [`TelegramSender::run`], and nothing that `anonymizer` conceals.
+    #[must_use]
+    pub fn new(
+        bot: Bot,
+        journal: Arc<Journal>,
+        anonymizer: Arc<ArcSwap<Anonymizer>>,
+        pace: SendTiming,
+    ) -> Self {
+        let lanes = Mutex::new(SendQueue::new(pace));
+        Self(Arc::new(SenderState {
+            bot,
+            journal,
+            anonymizer,
+            queue: lanes,
+            enqueued: Notify::new(),
+            last_error: Mutex::default(),
+            sent_count: watch::Sender::new(0),
+            migration: watch::Sender::new(None),
+            refusals: RefusalLog::default(),
+        }))
+    }
+
+    /// The bot itself, for what is no message.
+    #[must_use]
+    pub fn client(&self) -> &Bot {
+        &self.0.bot
+    }
+
+    /// Sends a message, once for its cause.
+    pub fn send(
+        &self,
+        room: impl Into<Destination>,
+        letter: OutgoingMessage,
+        rank: SendPriority,
+        cause: MessageKey,
+    ) -> SendHandle {
+        let Destination { chat, topic } = room.into();
+        self.enqueue(chat, SendJob::Send { cause, letter, topic }, Some(rank))
+    }
+
+    /// Changes a message. Of several changes that wait for the same message, the last one is made.
+    pub fn edit_message(&self, chat: ChatId, message: MessageId, edit: MessageEdit) -> SendHandle {
+        self.enqueue(chat, SendJob::Edit { message, edit }, None)
+    }
+
+    /// Answers a press, at once: a text of up to 200 characters, shown until it is closed if it is an `alert`.
+    pub fn answer_callback(&self, query: QueryId, text: Option<String>, alert: bool) {
+        self.0.lock_queue().enqueue_answer(query, text, alert, Instant::now());
+        self.0.enqueued.notify_one();
+    }
+
+    /// The number of the bot that sends.
+    #[must_use]
+    pub fn bot_id(&self) -> BotId {
+        self.0.bot.id()
+    }
+
+    /// How much waits.
+    #[must_use]
+    pub fn pending_count(&self) -> usize {
+        self.0.lock_queue().pending_count()
+    }
+
+    /// Whether this is the same courier.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Keeps to what a former courier of the same bot has spent of each chat's pace.
+    pub fn inherit_usage(&self, former: &Self) {
+        if self.bot_id() == former.bot_id() {
+            let spent = former.0.lock_queue().usage();
+            self.0.lock_queue().add_usage(spent);
+        }
+    }
+
+    /// The bot may write to a chat again, as it seems: what waits for that is tried now.
+    pub fn retry_chat(&self, chat: ChatId) {
+        self.0.lock_queue().retry_chat(chat, Instant::now());
+        self.0.enqueued.notify_one();
+    }
+
+    /// A chat is a supergroup now, and has this number.
+    pub fn note_migration(&self, from: ChatId, to: ChatId) {
+        self.0.migration.send_replace(Some((from, to)));
+    }
+
+    /// Watches for messages that are noted as sent.
+    #[must_use]
+    pub fn watch_sent(&self) -> watch::Receiver<u64> {
+        self.0.sent_count.subscribe()
+    }
+
+    /// Watches for a chat that became a supergroup, and its new number.
+    #[must_use]
+    pub fn watch_migrations(&self) -> watch::Receiver<Option<(ChatId, ChatId)>> {
+        self.0.migration.subscribe()
+    }
+
+    /// Why nothing can be written to the chat, or else the last failure, if nothing arrived since.
+    #[must_use]
+    pub fn current_error(&self) -> Option<BotError> {
+        if let Some(error) = self.0.lock_queue().blocked_reason() {
+            return Some(error);
+        }
+        self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many messages Telegram refused since there is this courier, and the last of them.
+    #[must_use]
+    pub fn refusals(&self) -> Option<TelegramRefused> {
+        self.0.refusals.summary()
+    }
+
+    /// Sends until it is told to stop, or the bot is no more. What is not delivered then is told as
+    /// [`DeliveryError::Closed`].
+    pub async fn run(&self, stop: CancellationToken) -> SenderExit {
+        let _closing = CloseOnDrop(&self.0);
+        self.0.prune_sent().await;
+        let mut under_way = JoinSet::new();
+        let ended = self.run_queue(&mut under_way, &stop).await;
+        let rest = async {
+            while let Some(Ok((ticket, result))) = under_way.join_next().await {
+                self.0.settle_job(ticket, result);
+            }
+        };
+        let _ = tokio::time::timeout(SHUTDOWN_GRACE, rest).await;
+        ended
+    }
+
+    async fn run_queue(&self, under_way: &mut JoinSet<JobOutcome>, stop: &CancellationToken) -> SenderExit {
+        loop {
+            let handed_in = self.0.enqueued.notified();
+            let next = self.0.lock_queue().next_job(Instant::now());
+            let until = match next {
+                NextJob::Due(parcel) => {
+                    under_way.spawn(Arc::clone(&self.0).execute_job(parcel));
+                    continue;
+                }
+                NextJob::WaitUntil(at) => Some(at),
+                NextJob::Idle => None,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return SenderExit::Stopped,
+                () = handed_in => {}
+                () = sleep_until_or_forever(until) => {}
+                Some(done) = under_way.join_next(), if !under_way.is_empty() => {
+                    // A parcel that panicked stays under way; its chat waits for the next courier.
+                    let Ok((ticket, result)) = done else { continue };
+                    if result == Err(BotError::Unauthorized) {
+                        return SenderExit::Unauthorized;
+                    }
+                    self.0.settle_job(ticket, result);
+                }
+            }
+        }
+    }
+
+    fn enqueue(&self, chat: ChatId, errand: SendJob, rank: Option<SendPriority>) -> SendHandle {
+        let (done, delivery) = oneshot::channel();
+        self.0.lock_queue().enqueue(chat, errand, rank, done);
+        self.0.enqueued.notify_one();
+        SendHandle(delivery)
+    }
+}
+
+impl std::fmt::Debug for TelegramSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Courier").field("bot", &self.0.bot.id()).finish_non_exhaustive()
+    }
+}
+
+/// However a courier ends, whoever waits learns of it.
+struct CloseOnDrop<'a>(&'a SenderState);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.lock_queue().close();
+    }
+}
+
+type JobOutcome = (JobSource, Result<MessageId, BotError>);
+
+impl SenderState {
+    fn lock_queue(&self) -> MutexGuard<'_, SendQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle_job(&self, ticket: JobSource, result: Result<MessageId, BotError>) {
+        let trouble = match &result {
+            Err(error) if error.concerns_chat() => Some(error.clone()),
+            Ok(_) | Err(BotError::Refused(_)) => None,
+            Err(error) => Some(error.clone()),
+        };
+        match (&result, ticket) {
+            (Err(BotError::Migrated(to)), JobSource::Chat(from)) => {
+                self.migration.send_replace(Some((from, *to)));
+            }
+            (Err(BotError::RetryAfter(after)), _) if after.is_capped() => {
+                tracing::warn!("Telegram: too many requests; again in {after}");
+            }
+            _ => {}
+        }
+        let known = {
+            let mut known = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *known, trouble.clone())
+        };
+        if let Some(error) = trouble.filter(|error| error.concerns_chat() && known.as_ref() != Some(error)) {
+            tracing::warn!("Telegram: {error}; what waits is tried again");
+        }
+        self.lock_queue().settle_job(ticket, result, Instant::now(), rand::random());
+    }
+
+    async fn execute_job(self: Arc<Self>, DueJob { source: ticket, job: errand }: DueJob) -> JobOutcome {
+        let result = match (ticket, &*errand) {
+            (JobSource::Chat(chat), SendJob::Send { cause, letter, topic }) => {
+                self.send_message(Destination { chat, topic: *topic }, letter, cause).await
+            }
+            (JobSource::Chat(chat), SendJob::Edit { message, edit }) => {
+                self.edit_message(chat, *message, edit).await
+            }
+            (JobSource::Answer(_), SendJob::Answer { query, text, alert }) => {
+                self.bot.answer_callback_query(query, text.as_deref(), *alert).await.map(|()| MessageId(0))
+            }
+            (JobSource::Chat(_), SendJob::Answer { .. })
+            | (JobSource::Answer(_), SendJob::Send { .. } | SendJob::Edit { .. }) => {
+                Err(BotError::InvalidResponse)
+            }
+        };
+        if let Err(BotError::Refused(refusal)) = &result {
+            self.refusals.note_refusal(&errand, refusal, self.journal.now().wall);
+        }
+        (ticket, result)
+    }
+
+    async fn send_message(
+        &self,
+        room: Destination,
+        letter: &OutgoingMessage,
+        cause: &MessageKey,
+    ) -> Result<MessageId, BotError> {
+        let chat = room.chat;
+        let bot = self.bot.id().0;
+        let sent = cause.clone();
+        let known =
+            self.journal.store().read(move |store| kept::sent_message(store, bot, chat.0, sent.as_str()));
+        match known {
+            Ok(Some(message)) => return Ok(MessageId(message)),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a message may be sent twice"),
+        }
+        let rules = self.anonymizer.load_full();
+        let message = match letter {
+            OutgoingMessage::Text(text, keyboard) => {
+                self.bot.send_message(room, &conceal_message(text, &rules), keyboard.as_ref()).await?
+            }
+            OutgoingMessage::Question(text) => {
+                self.bot.send_question(room, &conceal_message(text, &rules)).await?
+            }
+            OutgoingMessage::Document(document) => self.bot.send_document(room, document).await?,
+            OutgoingMessage::CreateTopic(name) => MessageId(self.bot.create_topic(chat, name).await?.0),
+        };
+        #[cfg(test)]
+        match letter {
+            OutgoingMessage::CreateTopic(_) => crate::crash::crash_at("topic made"),
+            _ if cause.as_str().starts_with("card:") => crate::crash::crash_at("card sent"),
+            _ => {}
+        }
+        if let Err(error) = self.note_sent(chat, message, cause).await {
+            // It is in the chat all the same, and whoever waits must know which message it is.
+            tracing::error!(%error, "a message that was sent could not be noted and may be sent again");
+        }
+        self.sent_count.send_modify(|count| *count += 1);
+        Ok(message)
+    }
+
+    async fn note_sent(
+        &self,
+        chat: ChatId,
+        message: MessageId,
+        cause: &MessageKey,
+    ) -> Result<(), StoreError> {
+        let (bot, now, cause) = (self.bot.id().0, self.journal.now().wall, cause.as_str().to_owned());
+        let store = self.journal.store();
+        store
+            .write(Durability::Unsynced, move |store| {
+                kept::store_sent(store, bot, (chat.0, message.0), &cause, now)
+            })
+            .await
+    }
+
+    async fn prune_sent(&self) {
+        let now = self.journal.now().wall;
+        let forgot =
+            self.journal.store().write(Durability::Unsynced, move |store| kept::prune_sent(store, now)).await;
+        if let Err(error) = forgot {
+            tracing::warn!(%error, "what was sent long ago stays noted");
+        }
+    }
+
+    async fn edit_message(
+        &self,
+        chat: ChatId,
+        message: MessageId,
+        edit: &MessageEdit,
+    ) -> Result<MessageId, BotError> {
+        let edited = match edit {
+            MessageEdit::Text(text, keyboard) => {
+                let text = conceal_message(text, &self.anonymizer.load());
+                self.bot.edit_text(chat, message, &text, keyboard.as_ref()).await
+            }
+            MessageEdit::Keyboard(keyboard) => self.bot.edit_keyboard(chat, message, keyboard.as_ref()).await,
+        };
+        match edited {
+            Ok(()) | Err(BotError::Refused(Refusal::NotModified)) => Ok(message),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn sleep_until_or_forever(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,172 @@
+//! What is answered to a question on the phone: each a pure function from the daemon's answer to pages.
+//!
+//! No answer is refused for its length: it gets more pages.
+
+pub mod activity;
+mod elevation;
+mod overrides;
+mod remote_prompt;
+mod status;
+mod tasks;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use portero::audit::{ReadPosition, SegmentRecord};
+use portero::ipc::DaemonFailure;
+use portero::names::ToolId;
+use portero::policy::{Action, Explanation};
+
+pub use self::elevation::{done_pages, elevation_pages, nothing_done_pages};
+pub use self::overrides::overrides_pages;
+pub use self::remote_prompt::{ended_prompt_message, prompt_end_text, remote_prompt_pages, tap_reply};
+pub use self::status::status_pages;
+pub use self::tasks::{TaskListKind, TaskListPart, burst_pages, task_list_pages, task_list_text};
+use super::text::{EscapedText, FormattedText, StyledText, utf16_len};
+
+/// What a screen depends on besides what it shows.
+#[derive(Debug, Clone, Copy)]
+pub struct ViewContext<'a> {
+    /// The present.
+    pub now: Timestamp,
+    /// The person's time zone.
+    pub zone: &'a TimeZone,
+}
+
+/// Who the person is to the bot.
+#[must_use]
+pub fn whoami_pages(user: i64, chat: i64) -> Vec<FormattedText> {
+    let number = |number: i64| EscapedText::line(&number.to_string());
+    let text = StyledText::new().literal("Your user: ").code(&number(user)).on_new_line();
+    text.literal("This chat: ").code(&number(chat)).literal("\nPortero listens to you.").to_pages()
+}
+
+/// The commands that there are, each with what it does.
+#[must_use]
+pub fn help_pages(commands: &[(&'static str, &'static str)]) -> Vec<FormattedText> {
+    let text = StyledText::new().bold("What I understand").literal("\n");
+    commands
+        .iter()
+        .fold(text, |text, (name, what)| text.on_new_line().command(name).literal("  ").literal(what))
+        .to_pages()
+}
+
+/// Why a tool is decided as it is, and what lost.
+#[must_use]
+pub fn decision_pages(tool: &ToolId, explanation: &Explanation) -> Vec<FormattedText> {
+    let text = StyledText::new()
+        .code(&EscapedText::line(&tool.to_string()))
+        .literal(": ")
+        .bold(action_word(explanation.decision.action));
+    let text = text.literal("\nbecause ").code(&EscapedText::line(&explanation.decision.to_string()));
+    let losing = explanation.losing.iter();
+    losing
+        .fold(text, |text, losing| {
+            let text = text.literal("\nstronger than ").code(&EscapedText::line(&losing.to_string()));
+            if explanation.is_outdated_grant(losing) { text.literal(", made before that rule") } else { text }
+        })
+        .to_pages()
+}
+
+/// A part of the log, read from its end.
+#[derive(Debug, Default)]
+pub struct LogPage {
+    /// Records as [`record`] writes them, in the order of time.
+    pub rows: Vec<String>,
+    /// Where it ends, if more may follow.
+    pub next: Option<ReadPosition>,
+    /// How far back was looked, where that is not told by the rows.
+    pub searched_back_to: Option<Timestamp>,
+    /// How many lines on the way are no records.
+    pub unreadable: u64,
+}
+
+/// A record of the audit on a line.
+#[must_use]
+pub fn record_line(entry: &SegmentRecord, zone: &TimeZone) -> String {
+    let at = entry.record.at.to_zoned(zone.clone());
+    format!("{}  {}", at.strftime("%m-%d %H:%M:%S"), entry.record.event)
+}
+
+/// How many UTF-16 code units a row takes.
+#[must_use]
+pub fn row_units(row: &str) -> usize {
+    let mut shown = EscapedText::default();
+    shown.push_line("", row);
+    utf16_len(shown.as_str()) + 1
+}
+
+/// A part of the log; which, from one, the newest being the first.
+#[must_use]
+pub fn log_pages(stretch: &LogPage, number: usize, view: &ViewContext<'_>) -> Vec<FormattedText> {
+    let text = if stretch.rows.is_empty() {
+        let words = match (&stretch.next, number) {
+            (Some(_), _) => "None of the records that were looked at is wanted.",
+            (None, 1) => "There are no such records.",
+            (None, _) => "There are no older records.",
+        };
+        StyledText::new().literal(words)
+    } else {
+        let text = StyledText::new().bold("Log").literal(", times in ").code(&zone_name(view));
+        let text = if number == 1 && stretch.next.is_none() {
+            text
+        } else {
+            text.literal(", page ")
+                .number(u64::try_from(number).unwrap_or(u64::MAX))
+                .literal(" from the newest")
+        };
+        text.pre(&stretch.rows.iter().fold(EscapedText::default(), |mut rows, row| {
+            rows.push_line("", row);
+            rows
+        }))
+    };
+    let text = match stretch.searched_back_to {
+        Some(at) => text
+            .on_new_line()
+            .literal("Looked back to ")
+            .append(super::time_format::format_time(at, view.now, view.zone))
+            .literal("; there may be more before."),
+        None => text,
+    };
+    match stretch.unreadable {
+        0 => text.to_pages(),
+        lines => text
+            .on_new_line()
+            .literal("Lines that are no records: ")
+            .number(lines)
+            .literal(". What is wrong is told by ")
+            .code(&EscapedText::line("portero logs verify"))
+            .to_pages(),
+    }
+}
+
+/// Why a question was not answered as asked.
+#[must_use]
+pub fn failure_pages(failure: &DaemonFailure) -> Vec<FormattedText> {
+    failure_text(failure).to_pages()
+}
+
+fn failure_text(failure: &DaemonFailure) -> StyledText {
+    let text =
+        StyledText::new().bold("That did not work").literal(": ").code(&EscapedText::line(&failure.message));
+    match &failure.hint {
+        Some(hint) => text.literal("\nHint: ").code(&EscapedText::line(hint)),
+        None => text,
+    }
+}
+
+/// The person's zone by its name, or how far it is from UTC.
+fn zone_name(view: &ViewContext<'_>) -> EscapedText {
+    let there = view.now.to_zoned(view.zone.clone());
+    EscapedText::line(view.zone.iana_name().unwrap_or(&there.strftime("%Z").to_string()))
+}
+
+const fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allowed",
+        Action::RequireApproval => "needs approval",
+        Action::Deny => "denied",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Lets the first of its kind through and gathers those that follow within a while, so that whoever makes a thing
+//! come again and again floods nobody, and nothing is lost: what was gathered comes after, as one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Gathers things `T` of kinds `K`. Times are since boot, so that no clock that is set matters.
+#[derive(Debug)]
+pub struct Debouncer<K, T> {
+    window: Duration,
+    kinds: BTreeMap<K, DebouncedKind<T>>,
+}
+
+#[derive(Debug)]
+struct DebouncedKind<T> {
+    /// When one was let through.
+    since: Duration,
+    gathered: Option<T>,
+}
+
+impl<K: Ord + Clone, T> Debouncer<K, T> {
+    /// One that gathers for so long.
+    #[must_use]
+    pub const fn new(lasts: Duration) -> Self {
+        Self { window: lasts, kinds: BTreeMap::new() }
+    }
+
+    /// A thing came. It is given back, together with what was gathered, where it goes through; else it is joined to
+    /// what was gathered.
+    pub fn admit(&mut self, kind: K, thing: T, now: Duration, join: impl FnOnce(&mut T, T)) -> Option<T> {
+        let lasts = self.window;
+        let Some(known) = self.kinds.get_mut(&kind) else {
+            self.kinds.insert(kind, DebouncedKind { since: now, gathered: None });
+            return Some(thing);
+        };
+        let gathered = match known.gathered.take() {
+            Some(mut gathered) => {
+                join(&mut gathered, thing);
+                gathered
+            }
+            None => thing,
+        };
+        if now.saturating_sub(known.since) < lasts {
+            known.gathered = Some(gathered);
+            return None;
+        }
+        known.since = now;
+        Some(gathered)
+    }
+
+    /// What was gathered for long enough. Another while begins with it.
+    pub fn take_due(&mut self, now: Duration) -> Vec<(K, T)> {
+        let lasts = self.window;
+        self.kinds.retain(|_, kind| kind.gathered.is_some() || now.saturating_sub(kind.since) < lasts);
+        self.take_where(now, |since| now.saturating_sub(since) >= lasts)
+    }
+
+    /// All that was gathered.
+    pub fn take_all(&mut self, now: Duration) -> Vec<(K, T)> {
+        self.take_where(now, |_| true)
+    }
+
+    /// Whether something is gathered.
+    #[must_use]
+    pub fn has_gathered(&self) -> bool {
+        self.kinds.values().any(|kind| kind.gathered.is_some())
+    }
+
+    /// How many kinds came lately.
+    #[must_use]
+    pub fn kind_count(&self) -> usize {
+        self.kinds.len()
+    }
+
+    fn take_where(&mut self, now: Duration, which: impl Fn(Duration) -> bool) -> Vec<(K, T)> {
+        let mut taken = Vec::new();
+        for (key, kind) in &mut self.kinds {
+            if which(kind.since)
+                && let Some(gathered) = kind.gathered.take()
+            {
+                kind.since = now;
+                taken.push((key.clone(), gathered));
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn add(to: &mut u64, more: u64) {
+        *to += more;
+    }
+
+    #[test]
+    fn the_first_goes_through_and_the_others_come_together() {
+        let mut damper = Debouncer::new(5 * MINUTE);
+        assert_eq!(damper.admit("a", 1, MINUTE, add), Some(1));
+        for second in 0..100 {
+            assert_eq!(damper.admit("a", 1, MINUTE + Duration::from_secs(second), add), None);
+        }
+        assert_eq!(damper.admit("b", 7, 2 * MINUTE, add), Some(7), "another kind is another matter");
+        assert_eq!(damper.take_due(5 * MINUTE), []);
+        assert_eq!(damper.take_due(6 * MINUTE), [("a", 100)]);
+        assert_eq!(damper.take_due(6 * MINUTE), [], "once");
+        assert_eq!(damper.admit("a", 1, 7 * MINUTE, add), None, "another while began");
+        assert_eq!(damper.admit("a", 1, 20 * MINUTE, add), Some(2), "nothing is lost, whoever looks first");
+    }
+
+    #[test]
+    fn who_wants_all_of_it_gets_it_and_what_is_long_ago_is_forgotten() {
+        let mut damper = Debouncer::new(MINUTE);
+        for kind in ["a", "b"] {
+            damper.admit(kind, 1, MINUTE, add);
+            damper.admit(kind, 1, MINUTE, add);
+        }
+        assert_eq!(damper.take_all(MINUTE), [("a", 1), ("b", 1)]);
+        assert_eq!((damper.take_all(MINUTE), damper.kind_count()), (vec![], 2));
+        assert_eq!((damper.take_due(3 * MINUTE), damper.kind_count()), (vec![], 0));
+        assert_eq!(damper.admit("a", 1, 3 * MINUTE, add), Some(1));
+    }
+}

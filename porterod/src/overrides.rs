@@ -1,0 +1,241 @@
+//! Rules, grants and pauses: what people said since the configuration was written.
+//!
+//! What widens takes a [`Authorization`], and is in force once it is on disk. What narrows is in force at once,
+//! even where it cannot be written ([`OverridesError::NotSaved`]). Each change raises the epoch by one in the
+//! same transaction, puts the standing into the daemon's policy, and rewrites the file of denies that
+//! sessions read while no daemon runs ([`portero::policy::denies`]).
+
+mod change;
+mod change_notices;
+mod expiry;
+mod grant;
+mod pause;
+mod rule;
+mod uses;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portero::clock::Clock;
+use portero::files;
+use portero::ipc::UnsavedChanges;
+use portero::policy::{Overrides, Policy, offline_denies};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio_util::task::TaskTracker;
+
+use self::change::FormerFile;
+pub use self::grant::GrantRequest;
+pub(crate) use self::grant::describe_grant_ids as grants_in_words;
+pub use self::rule::RestrictionOutcome;
+use crate::journal::Journal;
+use crate::passphrase::{Act, Authorization};
+use crate::store::StoreError;
+use crate::store::overrides::{self, OverridesRecord};
+
+/// Why rules or grants did not change as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OverridesError {
+    /// There is no such rule or grant.
+    #[error("there is no {what} {id}")]
+    NotFound {
+        /// `rule` or `grant`.
+        what: &'static str,
+        /// The id that was asked for.
+        id: u64,
+    },
+    /// A call does not run by a use of this grant.
+    #[error("grant {0} does not cover this call, or has no uses left")]
+    NotCovered(u64),
+    /// It would widen, and nobody confirmed.
+    #[error("removing this rule widens what is allowed, so it needs the approval passphrase")]
+    NeedsConfirmation,
+    /// It was confirmed as one thing that is not wide, and it is wide.
+    #[error("this is wide, and was not confirmed as such")]
+    RiskTooHigh,
+    /// It was confirmed so long ago that its time is over.
+    #[error("the time that was confirmed is over already")]
+    GrantOver,
+    /// The grant would last too long, or no time at all.
+    #[error("a grant lasts at most {} s and at least 1 s", .0.as_secs())]
+    InvalidDuration(Duration),
+    /// It is in force in this daemon and its sessions, but could not be written; it is tried again, and
+    /// lost if the daemon ends before that succeeds.
+    #[error("it is in force, but could not be saved yet, and is lost if the daemon ends now: {0}")]
+    NotSaved(String),
+    /// It did not take effect.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where rules and grants are kept and put.
+pub struct OverrideStoreDeps {
+    /// Store and audit.
+    pub journal: Arc<Journal>,
+    /// The daemon's own policy; its `standing` is kept up to date here, and only here.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// The file of denies.
+    pub offline_denies: PathBuf,
+    /// The machine's present boot.
+    pub boot_id: String,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The rules and grants in force.
+pub struct OverrideStore {
+    deps: OverrideStoreDeps,
+    /// Held shortly, and never while anything is written: what narrows waits for no disk to be in force.
+    state: Mutex<OverrideState>,
+    /// Held by what widens or uses a grant up, one after the other, while it is written. Taken before `state`.
+    elevating: Mutex<()>,
+    epoch: watch::Sender<u64>,
+    save_needed: Notify,
+    saved: Arc<std::sync::Mutex<SavedOverrides>>,
+    /// Saves that are under way; one that takes long is not waited for.
+    saving: TaskTracker,
+    /// Held while the file of denies is written, so that a disk that hangs holds one thread.
+    denies_file_order: Arc<Mutex<()>>,
+    /// What was in force at some time since this daemon began, by its id.
+    ever_in_force: std::sync::Mutex<HashSet<u64>>,
+}
+
+struct OverrideState {
+    kept: OverridesRecord,
+}
+
+/// What store and file hold, as far as it is known.
+#[derive(Debug)]
+struct SavedOverrides {
+    overrides: Overrides,
+    /// The epoch of what the file of denies holds.
+    file_epoch: u64,
+    /// Why they do not hold what is in force; empty where nothing failed or takes long.
+    problem: String,
+}
+
+impl SavedOverrides {
+    const fn has_epoch(&self, epoch: u64) -> bool {
+        self.overrides.epoch >= epoch && self.file_epoch >= epoch
+    }
+}
+
+impl OverrideStore {
+    /// Reads them from the store and writes the file of denies. Where that file is ahead of the store (a
+    /// store that was put back, or lost its last writes), what narrows in it is taken over, and grants and
+    /// rules that allow are dropped: nothing gets weaker.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written, or the file not be written.
+    pub async fn open(parts: OverrideStoreDeps) -> Result<Arc<Self>, OverridesError> {
+        let mut kept = parts.journal.store().read(overrides::load_overrides)?;
+        kept.overrides.boot_id.clone_from(&parts.boot_id);
+        let file = parts.offline_denies.clone();
+        let read = move || offline_denies::read(&file, &file);
+        let read = files::read_off_thread(&parts.offline_denies, 2 * files::READ_TIMEOUT, read);
+        let behind = match read.await.map_err(|error| StoreError::Failed(error.to_string()))? {
+            Ok(file) if file.epoch > kept.overrides.epoch => Some(file),
+            Ok(_) | Err(_) => None,
+        };
+        let (epoch, _) = watch::channel(kept.overrides.epoch);
+        let rules = Self {
+            state: Mutex::new(OverrideState { kept: kept.clone() }),
+            elevating: Mutex::default(),
+            deps: parts,
+            epoch,
+            save_needed: Notify::new(),
+            saved: Arc::new(std::sync::Mutex::new(SavedOverrides {
+                overrides: kept.overrides.clone(),
+                file_epoch: 0,
+                problem: String::new(),
+            })),
+            saving: TaskTracker::new(),
+            denies_file_order: Arc::default(),
+            ever_in_force: std::sync::Mutex::default(),
+        };
+        if let Some(file) = behind {
+            rules.recover_from_file(kept, file).await?;
+        } else {
+            rules.put_in_force(&kept);
+        }
+        // The file that is there may be what a session goes by, if this start fails.
+        rules.write_offline_denies(FormerFile::Keep).await.map_err(StoreError::Failed)?;
+        Ok(Arc::new(rules))
+    }
+
+    /// What is in force now; expired grants are left out, and those whose uses are gone are not.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        let mut standing = self.deps.policy.load().overrides().clone();
+        let now = self.deps.clock.now();
+        standing.grants.retain(|grant| grant.is_within_time(&self.deps.boot_id, now));
+        standing
+    }
+
+    /// What is in force and could not be saved so far; none where all of it is, or is about to be.
+    #[must_use]
+    pub fn unsaved_changes(&self) -> Option<UnsavedChanges> {
+        let stored = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let policy = self.deps.policy.load();
+        let (before, now) = (&stored.overrides, policy.overrides());
+        if before.epoch >= now.epoch || stored.problem.is_empty() {
+            return None;
+        }
+        let is_new = |id: &u64| !before.rules.iter().any(|rule| rule.id == *id);
+        let rules_ended = before.rules.iter().map(|rule| rule.id);
+        let rules_ended = rules_ended.filter(|id| !now.rules.iter().any(|rule| rule.id == *id));
+        let grants_ended = before.grants.iter().map(|grant| grant.id);
+        let grants_ended = grants_ended.filter(|id| !now.grants.iter().any(|grant| grant.id == *id));
+        Some(UnsavedChanges {
+            problem: stored.problem.clone(),
+            rules: now.rules.iter().map(|rule| rule.id).filter(is_new).collect(),
+            ended: rules_ended.chain(grants_ended).collect(),
+            paused: now.paused.is_some() && before.paused.is_none(),
+            tasks: Vec::new(),
+        })
+    }
+
+    /// Whether a rule or grant with this id was in force at some time since this daemon began.
+    #[must_use]
+    pub fn was_in_force(&self, id: u64) -> bool {
+        self.ever_in_force.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+
+    /// Whether store and file hold what is in force.
+    fn is_saved(&self, state: &OverrideState) -> bool {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner).has_epoch(state.kept.overrides.epoch)
+    }
+
+    /// Whether something may be about to end what is in force.
+    fn is_elevating(&self) -> bool {
+        self.elevating.try_lock().is_err()
+    }
+
+    /// Watches for changes: the value is the epoch.
+    #[must_use]
+    pub fn subscribe_epoch(&self) -> watch::Receiver<u64> {
+        self.epoch.subscribe()
+    }
+}
+
+/// Refuses what was confirmed for less.
+fn check_covers(confirmed: &Authorization, what: &Act<'_>) -> Result<(), OverridesError> {
+    if confirmed.covers(what) { Ok(()) } else { Err(OverridesError::RiskTooHigh) }
+}
+
+fn next_id(kept: &mut OverridesRecord) -> u64 {
+    let id = kept.next_id;
+    kept.next_id += 1;
+    id
+}
+
+impl std::fmt::Debug for OverrideStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules").field("epoch", &*self.epoch.borrow()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

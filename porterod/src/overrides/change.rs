@@ -1,0 +1,324 @@
+//! How a change comes into force: what narrows at once, and then on the disk; what widens only once it is there.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portero::audit::AuditRecord;
+use portero::clock::Moment;
+use portero::notice::AlarmKind;
+use portero::policy::{Action, Grant, Overrides, Policy, PolicyRule, offline_denies};
+use tokio::sync::MutexGuard;
+use tokio_util::sync::CancellationToken;
+
+use super::{OverrideState, OverrideStore, OverridesError, SavedOverrides, change_notices, next_id};
+use crate::buttons::ButtonTicket;
+use crate::journal::{AuditMode, ChangeReport, Journal};
+use crate::store::overrides::{self, OverridesRecord};
+use crate::store::{SAVE_TIMEOUT, StoreError};
+
+/// How long to wait before writing again what could not be written.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+impl OverrideStore {
+    /// Writes again what could not be written, until `stop`. The composition root spawns and joins it.
+    pub async fn run_saver(self: Arc<Self>, stop: CancellationToken) {
+        let kept = async {
+            loop {
+                self.save_needed.notified().await;
+                while !self.retry_save().await {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+            }
+        };
+        stop.run_until_cancelled(kept).await;
+        self.saving.close();
+        self.saving.wait().await;
+    }
+
+    /// Writes what is in force to store and file if that is still to be done, and tells whether it is done.
+    pub async fn retry_save(&self) -> bool {
+        let state = self.state.lock().await;
+        if self.is_saved(&state) {
+            return true;
+        }
+        if !self.saving.is_empty() {
+            // One that was not waited for is still under way.
+            return false;
+        }
+        let stored = self.lock_saved().overrides.epoch;
+        if stored >= state.kept.overrides.epoch {
+            drop(state);
+            return self.write_offline_denies(FormerFile::Keep).await.is_ok();
+        }
+        let next = self.begin_change(&state);
+        let record =
+            self.deps.journal.act_record("save", "rules and grants that could not be saved", true, None);
+        self.apply_narrowing(state, next, record).await.is_ok()
+    }
+
+    /// Puts a narrowing in force, then saves it if that is possible.
+    pub(super) async fn apply_narrowing(
+        &self,
+        state: MutexGuard<'_, OverrideState>,
+        next: OverridesRecord,
+        record: AuditRecord,
+    ) -> Result<(), OverridesError> {
+        self.apply_narrowing_with(state, next, record, None, FormerFile::Remove).await
+    }
+
+    /// As [`OverrideStore::narrow`], by a step of a button that is used up in the same transaction.
+    pub(super) async fn apply_narrowing_with(
+        &self,
+        mut state: MutexGuard<'_, OverrideState>,
+        mut next: OverridesRecord,
+        record: AuditRecord,
+        spends: Option<(ButtonTicket, u8)>,
+        former: FormerFile,
+    ) -> Result<(), OverridesError> {
+        if self.is_elevating() {
+            // That one may be written with the epoch between, and this one has to count for more.
+            next.overrides.epoch += 1;
+        }
+        let epoch = next.overrides.epoch;
+        self.put_in_force(&next);
+        state.kept = next.clone();
+        // The next deny is in force at once too, however long this one takes to be saved.
+        drop(state);
+        let saving = self.saving.spawn(self.make_saver().save_change(
+            AuditMode::BestEffort,
+            next,
+            record,
+            spends,
+            None,
+        ));
+        let saved = tokio::select! {
+            saved = saving => saved.map_err(|error| StoreError::Failed(error.to_string())).flatten(),
+            // It goes on all the same, and `retry_save` sees what came of it.
+            stuck = self.deps.journal.store().wait_until_stuck() => Err(stuck),
+        };
+        let saved = saved.map_err(|error| error.to_string());
+        // The file comes after the store: one that is ahead says at the next start that the store lost something.
+        let written = self.write_offline_denies(former).await;
+        let Err(problem) = saved.and(written) else { return Ok(()) };
+        let is_first = {
+            let mut stored = self.lock_saved();
+            if stored.has_epoch(epoch) {
+                // It came to its end just now, or with a later one.
+                return Ok(());
+            }
+            std::mem::replace(&mut stored.problem, problem.clone()).is_empty()
+        };
+        tracing::error!(problem, "rules and grants are in force but could not be saved");
+        self.save_needed.notify_one();
+        if is_first {
+            let about = format!(
+                "what a person just forbade or ended is in force, but could not be saved ({problem}); it is \
+                 lost if the daemon ends now, so look at the disk first"
+            );
+            let journal = Arc::clone(&self.deps.journal);
+            // It waits for the same disk, and the person's answer does not.
+            self.saving.spawn(async move { journal.raise_alarm(AlarmKind::Store, &about).await });
+        }
+        Err(OverridesError::NotSaved(problem))
+    }
+
+    /// Saves a widening, together with the second step of the button that confirmed it, then puts it in force. It is
+    /// refused where anything was narrowed while it was being saved: then what narrows counts.
+    pub(super) async fn apply_elevation(
+        &self,
+        widening: MutexGuard<'_, ()>,
+        mut state: MutexGuard<'_, OverrideState>,
+        next: OverridesRecord,
+        record: AuditRecord,
+        spends: Option<(ButtonTicket, u8)>,
+    ) -> Result<(), OverridesError> {
+        let base = state.kept.overrides.epoch;
+        // What narrows meanwhile takes ids of its own.
+        state.kept.next_id = next.next_id;
+        drop(state);
+        let unless = (Arc::clone(&self.deps.policy), base);
+        self.make_saver()
+            .save_change(AuditMode::Required, next.clone(), record, spends, Some(unless))
+            .await?;
+        let mut state = self.state.lock().await;
+        if state.kept.overrides.epoch != base {
+            // What narrowed is saved after this, in its place.
+            return Err(overtaken_error().into());
+        }
+        self.put_in_force(&next);
+        state.kept = next;
+        drop((state, widening));
+        if let Err(problem) = self.write_offline_denies(FormerFile::Keep).await {
+            // The former file denies more.
+            tracing::error!(problem, "the file of denies could not be written");
+            self.save_needed.notify_one();
+        }
+        Ok(())
+    }
+
+    fn lock_saved(&self) -> std::sync::MutexGuard<'_, SavedOverrides> {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make_saver(&self) -> OverrideSaver {
+        OverrideSaver {
+            journal: Arc::clone(&self.deps.journal),
+            boot: self.deps.boot_id.clone(),
+            now: self.deps.clock.now(),
+            stored: Arc::clone(&self.saved),
+        }
+    }
+
+    /// The present state, one epoch on and without expired grants: what a change begins with.
+    pub(super) fn begin_change(&self, state: &OverrideState) -> OverridesRecord {
+        let mut next = state.kept.clone();
+        next.overrides.epoch += 1;
+        let now = self.deps.clock.now();
+        next.overrides.grants.retain(|grant| grant.is_within_time(&self.deps.boot_id, now));
+        next
+    }
+
+    /// Puts rules and grants in force in this process, and wakes those who tell the sessions.
+    pub(super) fn put_in_force(&self, kept: &OverridesRecord) {
+        let Overrides { rules, grants, .. } = &kept.overrides;
+        let ids = rules.iter().map(|rule| rule.id).chain(grants.iter().map(|grant| grant.id));
+        // Before a session can go by it, and so cite it.
+        self.ever_in_force.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+        self.deps.policy.rcu(|policy| policy.with_overrides(kept.overrides.clone()));
+        self.epoch.send_replace(kept.overrides.epoch);
+    }
+
+    /// Writes what is denied now to the file. A disk that hangs is not waited for: the writing goes on all the same.
+    pub(super) async fn write_offline_denies(&self, former: FormerFile) -> Result<(), String> {
+        let (file, policy) = (Arc::clone(&self.denies_file_order), Arc::clone(&self.deps.policy));
+        let (path, stored) = (self.deps.offline_denies.clone(), Arc::clone(&self.saved));
+        let writing = self.saving.spawn(async move {
+            let in_order = file.lock_owned().await;
+            let writing = tokio::task::spawn_blocking(move || {
+                let _in_order = in_order;
+                let standing = policy.load().overrides().restrictive_only();
+                let written = offline_denies::write(&path, &standing).inspect_err(|_| {
+                    if former == FormerFile::Remove {
+                        let _ = std::fs::remove_file(&path);
+                    }
+                });
+                written.map(|()| standing.epoch)
+            });
+            let epoch = writing.await.map_err(|error| error.to_string())?;
+            let epoch = epoch.map_err(|error| error.to_string())?;
+            let mut stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
+            stored.file_epoch = stored.file_epoch.max(epoch);
+            if stored.has_epoch(epoch) {
+                stored.problem.clear();
+            }
+            drop(stored);
+            Ok::<_, String>(())
+        });
+        let written = match tokio::time::timeout(SAVE_TIMEOUT, writing).await {
+            Ok(written) => written.map_err(|error| error.to_string()).flatten(),
+            Err(_) => Err("the disk does not answer".to_owned()),
+        };
+        written.map_err(|problem| format!("the file of denies could not be written: {problem}"))
+    }
+
+    /// The store is behind the file of denies: only what narrows stays, of both.
+    pub(super) async fn recover_from_file(
+        &self,
+        store: OverridesRecord,
+        file: Overrides,
+    ) -> Result<(), OverridesError> {
+        let mut next = store;
+        next.overrides.epoch = file.epoch + 1;
+        next.overrides.grants.clear();
+        next.overrides.rules.retain(|rule| rule.action != Action::Allow);
+        next.overrides.paused = next.overrides.paused.or(file.paused);
+        for rule in file.restrictive_only().rules {
+            let known = |known: &PolicyRule| known.pattern == rule.pattern && known.action == rule.action;
+            if !next.overrides.rules.iter().any(known) {
+                let id = next_id(&mut next);
+                next.overrides.rules.push(PolicyRule { id, ..rule });
+            }
+        }
+        let record = self.deps.journal.act_record(
+            "recover",
+            "the store was older than the file of denies: grants and allowing rules were dropped",
+            true,
+            None,
+        );
+        // The file there is the only one that holds all of this.
+        self.apply_narrowing_with(self.state.lock().await, next, record, None, FormerFile::Keep).await
+    }
+}
+
+/// What becomes of the former file of denies where it cannot be written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FormerFile {
+    /// It lacks what narrows: rather no file, by which nothing is allowed without the daemon.
+    Remove,
+    /// It denies as much as what is to be written, or more.
+    Keep,
+}
+
+fn overtaken_error() -> StoreError {
+    StoreError::Refused(
+        "rules or grants were narrowed while this was being saved, so it is not in force; look at them and ask again"
+            .to_owned(),
+    )
+}
+
+/// Saves rules and grants as they are at one moment.
+struct OverrideSaver {
+    journal: Arc<Journal>,
+    boot: String,
+    now: Moment,
+    stored: Arc<Mutex<SavedOverrides>>,
+}
+
+impl OverrideSaver {
+    /// People are told how what is saved differs from what was saved before. `unless` refuses it where that policy is
+    /// no longer of that epoch.
+    async fn save_change(
+        self,
+        weight: AuditMode,
+        kept: OverridesRecord,
+        record: AuditRecord,
+        spends: Option<(ButtonTicket, u8)>,
+        unless: Option<(Arc<ArcSwap<Policy>>, u64)>,
+    ) -> Result<(), StoreError> {
+        let Self { journal, boot, now, stored } = self;
+        let (telling, saved) = (Arc::clone(&journal), kept.overrides.clone());
+        let saving = journal.change_and_notify(weight, move |connection| {
+            // What cannot be read is replaced as a whole; nobody knows what it was.
+            let before = overrides::load_overrides(connection).unwrap_or_else(|_| kept.clone());
+            if unless.as_ref().is_some_and(|(policy, base)| policy.load().overrides().epoch != *base) {
+                return Err(overtaken_error());
+            }
+            if let Some((ticket, step)) = &spends {
+                ticket.consume(connection, *step)?;
+                #[cfg(test)]
+                crate::crash::crash_at("button used");
+            }
+            if before.overrides.epoch > kept.overrides.epoch {
+                // A later one was saved before, and holds all of it.
+                return Ok(((), ChangeReport::from(vec![record.clone()])));
+            }
+            overrides::save_overrides(connection, &kept)?;
+            let live = |grant: &Grant| grant.is_live(&boot, now);
+            let notices =
+                change_notices::notices_between(&before.overrides, &kept.overrides, &live, &|pattern| {
+                    telling.conceal_text(&pattern.to_string())
+                });
+            Ok(((), ChangeReport::from(vec![record.clone()]).with_notices(notices)))
+        });
+        saving.await?;
+        let mut stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
+        if saved.epoch >= stored.overrides.epoch {
+            stored.overrides = saved;
+        }
+        if stored.has_epoch(stored.overrides.epoch) {
+            stored.problem.clear();
+        }
+        Ok(())
+    }
+}

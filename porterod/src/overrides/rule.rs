@@ -1,0 +1,157 @@
+//! Rules: made for good, and ended.
+
+use portero::clock::Moment;
+use portero::pattern::Pattern;
+use portero::policy::{Action, PolicyRule};
+
+use super::change::FormerFile;
+use super::{OverrideStore, OverridesError, check_covers, next_id};
+use crate::buttons::{Restriction, RestrictionPress};
+use crate::passphrase::{Act, Authorization};
+use crate::store::overrides::OverridesRecord;
+use crate::store::{StoreError, buttons};
+
+/// What came of a button that narrows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestrictionOutcome {
+    /// This rule was made.
+    Made(PolicyRule),
+    /// This rule says so already.
+    AlreadyThere(PolicyRule),
+}
+
+impl OverrideStore {
+    /// Adds a rule that denies. Narrows.
+    ///
+    /// # Errors
+    /// [`OverridesError::NotSaved`] when it is in force but not on disk.
+    pub async fn add_deny_rule(&self, pattern: Pattern, process: &str) -> Result<PolicyRule, OverridesError> {
+        self.add_restricting_rule(pattern, Action::Deny, process).await
+    }
+
+    /// Adds a rule that asks: what would run unasked asks from now on, whatever permitted it before. Narrows.
+    ///
+    /// # Errors
+    /// [`OverridesError::NotSaved`] when it is in force but not on disk.
+    pub async fn add_ask_rule(&self, pattern: Pattern, process: &str) -> Result<PolicyRule, OverridesError> {
+        self.add_restricting_rule(pattern, Action::RequireApproval, process).await
+    }
+
+    async fn add_restricting_rule(
+        &self,
+        pattern: Pattern,
+        action: Action,
+        process: &str,
+    ) -> Result<PolicyRule, OverridesError> {
+        let state = self.state.lock().await;
+        let mut next = self.begin_change(&state);
+        let rule = push_rule(&mut next, pattern, action, self.deps.clock.now());
+        let record =
+            self.deps.journal.act_record(act_word(action), &rule.pattern.to_string(), true, Some(process));
+        self.apply_narrowing(state, next, record).await?;
+        Ok(rule)
+    }
+
+    /// Makes the rule that a button stands for, and uses the button in the same transaction; where a rule about
+    /// exactly this tool says so already, it makes none. Narrows.
+    ///
+    /// # Errors
+    /// [`OverridesError::NotSaved`] when it is in force but not on disk; a refusal when the button was used before.
+    pub async fn restrict_by_button(
+        &self,
+        tapped: &RestrictionPress,
+    ) -> Result<RestrictionOutcome, OverridesError> {
+        let Restriction { tool, to } = tapped.restriction();
+        let state = self.state.lock().await;
+        let (ticket, now) = (tapped.ticket().clone(), self.deps.clock.now());
+        let key = ticket.key;
+        // Here alone such buttons are used, one after the other.
+        if self.deps.journal.store().read(move |store| buttons::is_used(store, &key))? {
+            return Err(StoreError::Refused("this button was used already".to_owned()).into());
+        }
+        let mut next = self.begin_change(&state);
+        let restricts = next.overrides.restricting_rule(tool, to.action(), now);
+        if let Some(rule) = restricts.filter(|_| !self.is_elevating()) {
+            return Ok(RestrictionOutcome::AlreadyThere(rule.clone()));
+        }
+        let rule = push_rule(&mut next, Pattern::from(tool), to.action(), now);
+        let about = rule.pattern.to_string();
+        let record = self.deps.journal.act_record(act_word(rule.action), &about, true, Some(&tapped.by()));
+        self.apply_narrowing_with(state, next, record, Some((ticket, 1)), FormerFile::Remove).await?;
+        Ok(RestrictionOutcome::Made(rule))
+    }
+
+    /// Adds a rule that allows, in place of those that ask for this very pattern. Widens.
+    ///
+    /// # Errors
+    /// When it could not be recorded and stored; then it is not in force.
+    pub async fn add_allow_rule(
+        &self,
+        pattern: Pattern,
+        confirmed: Authorization,
+    ) -> Result<PolicyRule, OverridesError> {
+        check_covers(&confirmed, &Act::Allow(&pattern))?;
+        let widening = self.elevating.lock().await;
+        let state = self.state.lock().await;
+        let mut next = self.begin_change(&state);
+        let replaced = next.overrides.rules.extract_if(.., |rule| rule.is_replaced_by_allowing(&pattern));
+        let replaced: Vec<_> = replaced.map(|rule| format!("in place of rule {}", rule.id)).collect();
+        let rule = push_rule(&mut next, pattern, Action::Allow, self.deps.clock.now());
+        let about = std::iter::once(rule.pattern.to_string()).chain(replaced).collect::<Vec<_>>().join(", ");
+        let record = self.deps.journal.act_record(act_word(rule.action), &about, true, Some(confirmed.by()));
+        self.apply_elevation(widening, state, next, record, confirmed.consumes()).await?;
+        Ok(rule)
+    }
+
+    /// Removes a rule. Removing anything but an allow widens.
+    ///
+    /// # Errors
+    /// [`OverridesError::NeedsConfirmation`], and as for the others.
+    pub async fn remove_rule(
+        &self,
+        id: u64,
+        confirmed: Option<Authorization>,
+        process: &str,
+    ) -> Result<PolicyRule, OverridesError> {
+        // What narrows waits for nothing that widens; a rule's action never changes.
+        let is_allow = |rule: &PolicyRule| rule.id == id && rule.action == Action::Allow;
+        let widening = match &confirmed {
+            Some(_) if !self.deps.policy.load().overrides().rules.iter().any(is_allow) => {
+                Some(self.elevating.lock().await)
+            }
+            Some(_) | None => None,
+        };
+        let state = self.state.lock().await;
+        let mut next = self.begin_change(&state);
+        let rules = &mut next.overrides.rules;
+        let place = rules.iter().position(|rule| rule.id == id);
+        let rule = rules.remove(place.ok_or(OverridesError::NotFound { what: "rule", id })?);
+        let about = format!("{} {}", rule.action, rule.pattern);
+        let act = |by: &str| self.deps.journal.act_record("unrule", &about, true, Some(by));
+        match (rule.action, confirmed.zip(widening)) {
+            (Action::Allow, _) => self.apply_narrowing(state, next, act(process)).await?,
+            (Action::Deny | Action::RequireApproval, Some((confirmed, widening))) => {
+                check_covers(&confirmed, &Act::RemoveRule(rule.id, &rule.pattern))?;
+                self.apply_elevation(widening, state, next, act(confirmed.by()), confirmed.consumes())
+                    .await?;
+            }
+            (Action::Deny | Action::RequireApproval, None) => return Err(OverridesError::NeedsConfirmation),
+        }
+        Ok(rule)
+    }
+}
+
+fn push_rule(kept: &mut OverridesRecord, pattern: Pattern, action: Action, now: Moment) -> PolicyRule {
+    let rule = PolicyRule { id: next_id(kept), pattern, action, made: now.wall };
+    kept.overrides.rules.push(rule.clone());
+    rule
+}
+
+/// Making such a rule, in the words of the audit: as the terminal's commands.
+const fn act_word(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::RequireApproval => "ask",
+        Action::Deny => "deny",
+    }
+}

@@ -1,0 +1,93 @@
+//! How far each segment of the audit had come. A head only grows, and a problem that was found stays: a
+//! trigger sees to both.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use portero::audit::SegmentCheckpoint;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::StoreError;
+use super::columns::{from_nanos, to_nanos};
+
+/// Every head, by the segments' names.
+pub(crate) fn list_checkpoints(connection: &Connection) -> Result<Vec<SegmentCheckpoint>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT segment, seq, hash, length, problem, removed FROM heads ORDER BY segment")?;
+    Ok(statement.query_map([], checkpoint_from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// One segment's head.
+pub(crate) fn get_checkpoint(
+    connection: &Connection,
+    segment: &str,
+) -> Result<Option<SegmentCheckpoint>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT segment, seq, hash, length, problem, removed FROM heads WHERE segment = ?1",
+    )?;
+    Ok(statement.query_row([segment], checkpoint_from_row).optional()?)
+}
+
+/// Keeps a head, unless a later one is kept already, or it was removed because it is old.
+pub(crate) fn save_checkpoint(connection: &Connection, head: &SegmentCheckpoint) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO heads (segment, seq, hash, length) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (segment) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
+             length = excluded.length WHERE excluded.seq > seq AND removed IS NULL",
+    )?;
+    statement.execute(params![head.segment, head.seq, head.hash, head.length])?;
+    Ok(())
+}
+
+/// Keeps what is wrong with a segment, and tells whether that is new. The first problem found stays; and what was
+/// removed because it is old has none, whatever lies in its place since.
+pub(crate) fn record_problem(
+    connection: &Connection,
+    head: &SegmentCheckpoint,
+    problem: &str,
+) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO heads (segment, seq, hash, length, problem) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (segment) DO UPDATE SET problem = excluded.problem
+         WHERE problem IS NULL AND removed IS NULL",
+    )?;
+    Ok(statement.execute(params![head.segment, head.seq, head.hash, head.length, problem])? == 1)
+}
+
+/// The segments in which every call has its outcome, or a record that its process was gone.
+pub(crate) fn settled_segments(connection: &Connection) -> Result<HashSet<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT segment FROM heads WHERE settled = 1")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// Marks a segment as such a one; what is no segment's name is left out.
+pub(crate) fn mark_settled(connection: &Connection, segment: &str) -> Result<(), StoreError> {
+    let Some(first) = SegmentCheckpoint::before_first(segment) else { return Ok(()) };
+    save_checkpoint(connection, &first)?;
+    connection.prepare_cached("UPDATE heads SET settled = 1 WHERE segment = ?1")?.execute([segment])?;
+    Ok(())
+}
+
+/// Marks a segment as removed because it is old, and tells whether that is new. Its head goes to its end.
+pub(crate) fn mark_removed(
+    connection: &Connection,
+    head: &SegmentCheckpoint,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    save_checkpoint(connection, head)?;
+    let mut statement = connection.prepare_cached(
+        "UPDATE heads SET removed = ?2 WHERE segment = ?1 AND seq = ?3 AND removed IS NULL AND problem IS NULL",
+    )?;
+    Ok(statement.execute(params![head.segment, to_nanos(at), head.seq])? == 1)
+}
+
+fn checkpoint_from_row(row: &Row<'_>) -> rusqlite::Result<SegmentCheckpoint> {
+    Ok(SegmentCheckpoint {
+        segment: row.get(0)?,
+        seq: row.get(1)?,
+        hash: row.get(2)?,
+        length: row.get(3)?,
+        problem: row.get(4)?,
+        removed: row.get::<_, Option<i64>>(5)?.map(|at| from_nanos(5, at)).transpose()?,
+    })
+}

@@ -1,0 +1,175 @@
+//! Rules, grants, pause and their epoch, kept as one: with a digest over all of them, since a changed letter in a
+//! pattern is damage that SQLite cannot see.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use portero::clock::Moment;
+use portero::policy::{Grant, GrantLimits, Overrides, PolicyRule};
+use rusqlite::{Connection, Row, params};
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
+use super::columns::{from_nanos, from_plain, to_nanos, to_plain, unreadable_column};
+
+/// What is kept: rules, grants and the pause, and the id that the next one gets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OverridesRecord {
+    /// Epoch, rules, grants and pause; the boot's id is the daemon's matter.
+    pub(crate) overrides: Overrides,
+    /// The next rule's or grant's id; an id is not used again.
+    pub(crate) next_id: u64,
+}
+
+/// Fills in a new store.
+pub(super) fn insert_initial(connection: &Connection, binding_key: &[u8; 32]) -> Result<(), StoreError> {
+    let kept = OverridesRecord { next_id: 1, ..OverridesRecord::default() };
+    connection.execute(
+        "INSERT INTO meta (only, epoch, next_id, standing, binding_key) VALUES (1, 0, 1, ?1, ?2)",
+        params![overrides_digest(&kept), binding_key.as_slice()],
+    )?;
+    Ok(())
+}
+
+/// The key of approvals' bindings.
+pub(crate) fn binding_key(connection: &Connection) -> Result<[u8; 32], StoreError> {
+    Ok(connection.query_row("SELECT binding_key FROM meta", [], |row| row.get(0))?)
+}
+
+/// Reads rules, grants and pause.
+pub(crate) fn load_overrides(connection: &Connection) -> Result<OverridesRecord, StoreError> {
+    let (epoch, next_id, found, paused): (u64, u64, String, Option<Timestamp>) = connection
+        .query_row("SELECT epoch, next_id, standing, paused FROM meta", [], |row| {
+            let paused = row.get::<_, Option<i64>>(3)?.map(|since| from_nanos(3, since)).transpose()?;
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, paused))
+        })
+        .map_err(corruption_error)?;
+    let rules = connection
+        .prepare("SELECT id, pattern, action, made FROM rules ORDER BY id")?
+        .query_map([], |row| {
+            Ok(PolicyRule {
+                id: row.get(0)?,
+                pattern: from_plain(1, row.get_ref(1)?.as_str()?)?,
+                action: from_plain(2, row.get_ref(2)?.as_str()?)?,
+                made: from_nanos(3, row.get(3)?)?,
+            })
+        })?
+        .collect::<Result<_, _>>()
+        .map_err(corruption_error)?;
+    let grants = connection
+        .prepare(
+            "SELECT id, pattern, made, made_boot, boot_id, millis, session, agent_session, project, uses, used
+             FROM grants ORDER BY id",
+        )?
+        .query_map([], grant_from_row)?
+        .collect::<Result<_, _>>()
+        .map_err(corruption_error)?;
+    let kept = OverridesRecord {
+        overrides: Overrides { epoch, rules, grants, boot_id: String::new(), paused },
+        next_id,
+    };
+    if overrides_digest(&kept) != found {
+        return Err(StoreError::corrupt("its rules and grants are not as they were written"));
+    }
+    Ok(kept)
+}
+
+fn grant_from_row(row: &Row<'_>) -> rusqlite::Result<Grant> {
+    let boot = u64::try_from(row.get::<_, i64>(3)?).map_err(|error| unreadable_column(3, error))?;
+    Ok(Grant {
+        id: row.get(0)?,
+        pattern: from_plain(1, row.get_ref(1)?.as_str()?)?,
+        made: Moment { wall: from_nanos(2, row.get(2)?)?, boot: Duration::from_nanos(boot) },
+        boot_id: row.get(4)?,
+        millis: row.get(5)?,
+        limits: GrantLimits {
+            session: optional_text(row, 6)?,
+            agent_session: optional_text(row, 7)?,
+            project: optional_text(row, 8)?,
+            uses: row.get(9)?,
+        },
+        used: row.get(10)?,
+    })
+}
+
+fn optional_text<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    row.get_ref(column)?.as_str_or_null()?.map(|text| from_plain(column, text)).transpose()
+}
+
+/// Writes down that `used` uses of a grant are gone, if fewer were.
+pub(crate) fn set_grant_used(connection: &Connection, id: u64, used: u32) -> Result<(), StoreError> {
+    let mut kept = load_overrides(connection)?;
+    let found = kept.overrides.grants.iter_mut().find(|grant| grant.id == id && grant.used < used);
+    let Some(grant) = found else {
+        return Err(StoreError::Refused(format!("grant {id} is not as the daemon knows it")));
+    };
+    grant.used = used;
+    connection.execute("UPDATE grants SET used = ?2 WHERE id = ?1", params![id, used])?;
+    connection.execute("UPDATE meta SET standing = ?1", [overrides_digest(&kept)])?;
+    Ok(())
+}
+
+/// Replaces rules, grants and pause. Only a later epoch replaces an earlier one.
+pub(crate) fn save_overrides(connection: &Connection, kept: &OverridesRecord) -> Result<(), StoreError> {
+    let epoch = kept.overrides.epoch;
+    let replaced = connection.execute(
+        "UPDATE meta SET epoch = ?1, next_id = ?2, standing = ?3, paused = ?4 WHERE epoch < ?1",
+        params![epoch, kept.next_id, overrides_digest(kept), kept.overrides.paused.map(to_nanos)],
+    )?;
+    if replaced != 1 {
+        return Err(StoreError::Failed(format!("epoch {epoch} does not follow the stored one")));
+    }
+    connection.execute_batch("DELETE FROM rules; DELETE FROM grants")?;
+    let mut rules =
+        connection.prepare_cached("INSERT INTO rules (id, pattern, action, made) VALUES (?1, ?2, ?3, ?4)")?;
+    for rule in &kept.overrides.rules {
+        rules.execute(params![
+            rule.id,
+            to_plain(&rule.pattern),
+            to_plain(&rule.action),
+            to_nanos(rule.made)
+        ])?;
+    }
+    let mut grants = connection.prepare_cached(
+        "INSERT INTO grants (id, pattern, made, made_boot, boot_id, millis, session, agent_session, project,
+             uses, used)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    for grant in &kept.overrides.grants {
+        let boot = i64::try_from(grant.made.boot.as_nanos()).unwrap_or(i64::MAX);
+        let GrantLimits { session, agent_session, project, uses } = &grant.limits;
+        grants.execute(params![
+            grant.id,
+            to_plain(&grant.pattern),
+            to_nanos(grant.made.wall),
+            boot,
+            grant.boot_id,
+            grant.millis,
+            session.as_ref().map(to_plain),
+            agent_session.as_ref().map(to_plain),
+            project.as_ref().map(to_plain),
+            uses,
+            grant.used
+        ])?;
+    }
+    Ok(())
+}
+
+fn overrides_digest(kept: &OverridesRecord) -> String {
+    let OverridesRecord { overrides: standing, next_id } = kept;
+    let said = (standing.epoch, &standing.rules, &standing.grants, next_id);
+    let text = match standing.paused {
+        // As before there were pauses.
+        None => portero::json::serialize_raw(&said),
+        Some(since) => portero::json::serialize_raw(&(said, since)),
+    };
+    blake3::hash(text.get().as_bytes()).to_hex().to_string()
+}
+
+/// What cannot be read from these tables is damage.
+fn corruption_error(error: rusqlite::Error) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::Failed(problem) => StoreError::corrupt(problem),
+        other => other,
+    }
+}

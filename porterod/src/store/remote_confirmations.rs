@@ -1,0 +1,214 @@
+//! What terminals asked a person to confirm on Telegram: each question, how it ended, and whether its message
+//! says so.
+//!
+//! The limits on further questions are read from here, so a restart ends none of them.
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::StoreError;
+use super::columns::{from_nanos, to_nanos};
+
+/// For how long nothing is asked after a refusal or a wrong number.
+pub const REFUSAL_COOLDOWN: SignedDuration = SignedDuration::from_mins(10);
+/// Within what time questions without an answer count together.
+pub const UNANSWERED_WINDOW: SignedDuration = SignedDuration::from_hours(1);
+/// How many of those there may be.
+pub const MAX_UNANSWERED: usize = 3;
+/// How long questions stay known.
+const CONFIRMATION_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// How a question ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfirmationEnd {
+    /// The right number was tapped, and it was done.
+    Done,
+    /// The right number was tapped, and it could not be done.
+    Failed,
+    /// The right number was tapped, and what had been shown was not so any more.
+    Changed,
+    /// The person refused.
+    Refused,
+    /// Another number was tapped.
+    Wrong,
+    /// Nobody answered in time.
+    Expired,
+    /// The terminal has gone.
+    Gone,
+    /// The daemon ended first.
+    Restarted,
+    /// Its message could not be delivered.
+    Unsent,
+}
+
+impl ConfirmationEnd {
+    /// Every one.
+    pub const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Failed,
+        Self::Changed,
+        Self::Refused,
+        Self::Wrong,
+        Self::Expired,
+        Self::Gone,
+        Self::Restarted,
+        Self::Unsent,
+    ];
+
+    /// As it is stored, and told to the audit.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Changed => "changed",
+            Self::Refused => "refused",
+            Self::Wrong => "wrong",
+            Self::Expired => "expired",
+            Self::Gone => "gone",
+            Self::Restarted => "restarted",
+            Self::Unsent => "unsent",
+        }
+    }
+}
+
+/// Why nothing is asked for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfirmationHold {
+    /// The last question was refused, or answered with a wrong number; until then.
+    Refused(Timestamp),
+    /// Too many had no answer; until then.
+    Unanswered(Timestamp),
+}
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfirmationRow {
+    /// Its number.
+    pub(crate) id: i64,
+    /// What was asked for.
+    pub(crate) about: String,
+    /// How it ended; none while it waits.
+    pub(crate) end: Option<ConfirmationEnd>,
+    /// The user who tapped, where one did.
+    pub(crate) by: Option<i64>,
+}
+
+/// Adds a question.
+pub(crate) fn add_question(
+    connection: &Connection,
+    (bot, chat): (i64, i64),
+    about: &str,
+    now: Timestamp,
+) -> Result<i64, StoreError> {
+    let sql = "INSERT INTO telegram_consents (bot, chat, about, made) VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute(params![bot, chat, about, to_nanos(now)])?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// Why no question may be added now. What lies ahead of the clock, since it was set back, counts as just now.
+pub(crate) fn current_hold(
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<Option<ConfirmationHold>, StoreError> {
+    let sql = "SELECT min(max(ended_at), ?1) FROM telegram_consents WHERE ended IN ('refused', 'wrong')";
+    let last: Option<i64> = connection.query_row(sql, [to_nanos(now)], |row| row.get(0))?;
+    if let Some(last) = last.map(|last| from_nanos(0, last)).transpose()? {
+        let until = last + REFUSAL_COOLDOWN;
+        if now < until {
+            return Ok(Some(ConfirmationHold::Refused(until)));
+        }
+    }
+    let sql = "SELECT min(made, ?1) FROM telegram_consents
+               WHERE (ended IS NULL OR ended IN ('expired', 'gone', 'restarted')) AND made > ?2
+               ORDER BY made DESC LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let since = to_nanos(now - UNANSWERED_WINDOW);
+    let made: Vec<i64> = statement
+        .query_map(params![to_nanos(now), since, MAX_UNANSWERED], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    match made.get(MAX_UNANSWERED - 1) {
+        Some(first) => Ok(Some(ConfirmationHold::Unanswered(from_nanos(0, *first)? + UNANSWERED_WINDOW))),
+        None => Ok(None),
+    }
+}
+
+/// Whether anything lies ahead of the clock, since it was set back.
+pub(crate) fn is_ahead_of_clock(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM telegram_consents WHERE made > ?1 OR ended_at > ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([to_nanos(now)], |row| row.get(0))?)
+}
+
+/// Brings to the present what lies ahead of it: else a clock that was set back would hold for as long as it was set.
+pub(crate) fn clamp_to_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_consents SET made = min(made, ?1), ended_at = min(ended_at, ?1)
+               WHERE made > ?1 OR ended_at > ?1";
+    connection.prepare_cached(sql)?.execute([to_nanos(now)])?;
+    Ok(())
+}
+
+/// Notes how a question ended, and by whose tap. False where it had ended before.
+pub(crate) fn end_question(
+    connection: &Connection,
+    id: i64,
+    (end, by): (ConfirmationEnd, Option<i64>),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE telegram_consents SET ended = ?2, ended_at = ?3, answered_by = ?4, drawn = 0
+               WHERE id = ?1 AND ended IS NULL";
+    Ok(connection.prepare_cached(sql)?.execute(params![id, end.as_str(), to_nanos(now), by])? == 1)
+}
+
+/// Ends what a former daemon left open: as done where the change was made, whose transaction used the button.
+pub(crate) fn end_leftover(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    connection.execute(
+        "UPDATE telegram_consents SET ended_at = ?1, drawn = 0, ended =
+             CASE WHEN EXISTS (SELECT 1 FROM telegram_buttons AS b WHERE b.bot = telegram_consents.bot
+                      AND b.chat = telegram_consents.chat AND b.cause = 'terminal:' || telegram_consents.id
+                      AND b.steps > 0 AND b.act LIKE '{\"answer\":%')
+             THEN 'done' ELSE 'restarted' END
+         WHERE ended IS NULL",
+        [to_nanos(now)],
+    )?;
+    connection
+        .execute("DELETE FROM telegram_consents WHERE made < ?1", [to_nanos(now - CONFIRMATION_RETENTION)])?;
+    Ok(())
+}
+
+/// One question.
+pub(crate) fn find_question(connection: &Connection, id: i64) -> Result<Option<ConfirmationRow>, StoreError> {
+    let sql = "SELECT id, about, ended, answered_by FROM telegram_consents WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([id], question_from_row).optional()?)
+}
+
+/// The questions in a chat whose message does not say how they ended, the oldest first.
+pub(crate) fn undrawn_questions(
+    connection: &Connection,
+    (bot, chat): (i64, i64),
+) -> Result<Vec<ConfirmationRow>, StoreError> {
+    let sql = "SELECT id, about, ended, answered_by FROM telegram_consents WHERE bot = ?1 AND chat = ?2 AND drawn = 0
+               ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map([bot, chat], question_from_row)?.collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// Notes whether a question's message says how it ended.
+pub(crate) fn set_drawn(connection: &Connection, id: i64, drawn: bool) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_consents SET drawn = ?2 WHERE id = ?1 AND ended IS NOT NULL";
+    connection.prepare_cached(sql)?.execute(params![id, drawn])?;
+    Ok(())
+}
+
+fn question_from_row(row: &Row<'_>) -> rusqlite::Result<ConfirmationRow> {
+    let ended: Option<String> = row.get(2)?;
+    let known = |ended: String| {
+        ConfirmationEnd::ALL.into_iter().find(|end| end.as_str() == ended).ok_or_else(|| {
+            let problem = format!("`{ended}` is no end of a question");
+            rusqlite::Error::FromSqlConversionFailure(2, Type::Text, problem.into())
+        })
+    };
+    let end = ended.map(known).transpose()?;
+    Ok(ConfirmationRow { id: row.get(0)?, about: row.get(1)?, end, by: row.get(3)? })
+}

@@ -1,0 +1,124 @@
+//! Whether a replacement and the text beside it make up a fake that nobody wrote.
+//!
+//! The proof lets small overlaps be; where one comes true, what is revealed later would not be what was
+//! concealed, so the message is withheld (guarantees N2 and N5).
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::rewrite::Rewriter;
+use super::term::fold_text;
+use super::{Direction, REDACTED, ReplacementRule};
+use crate::json;
+
+/// The texts that must not stand beside a replacement.
+#[derive(Default)]
+pub(super) struct AdjacencyGuard {
+    /// By the needle.
+    before: Vec<Vec<AdjacentText>>,
+    after: Vec<Vec<AdjacentText>>,
+}
+
+struct AdjacentText {
+    /// The text as it stands in a JSON string.
+    text: String,
+    any_case: bool,
+}
+
+impl AdjacencyGuard {
+    pub(super) fn new(rules: &[ReplacementRule], conceal: &Rewriter) -> Self {
+        let folded: Vec<String> = rules.iter().map(|rule| fold_text(&rule.fake)).collect();
+        let fakes = FakeParts::new(rules, &folded);
+        let mut traps = Self::default();
+        for needle in conceal.terms() {
+            let rule = &rules[needle.rule];
+            let (replacement, revealed) = match &rule.direction {
+                Direction::Both => (rule.fake.as_str(), true),
+                Direction::OneWay { redaction } => (redaction.as_str(), false),
+                Direction::Injected => (REDACTED, false),
+            };
+            let small = fold_text(replacement);
+            let (mut before, mut after) = (Vec::new(), Vec::new());
+            for end in small.char_indices().map(|(at, c)| at + c.len_utf8()) {
+                for &(other, at) in fakes.ends.get(&small[..end]).into_iter().flatten() {
+                    let (start, end) = split_at_char(&rules[other].fake, at);
+                    let any_case = !(rule.case_sensitive && rules[other].case_sensitive);
+                    if any_case || replacement.starts_with(end) {
+                        before.push(AdjacentText::new(start, any_case));
+                    }
+                }
+            }
+            // Of a replacement that is revealed, the way back takes it first, from the left.
+            for start in small.char_indices().map(|(at, _)| at).filter(|_| !revealed) {
+                for &(other, at) in fakes.starts.get(&small[start..]).into_iter().flatten() {
+                    let (start, end) = split_at_char(&rules[other].fake, at);
+                    let any_case = !(rule.case_sensitive && rules[other].case_sensitive);
+                    if any_case || replacement.ends_with(start) {
+                        after.push(AdjacentText::new(end, any_case));
+                    }
+                }
+            }
+            traps.before.push(before);
+            traps.after.push(after);
+        }
+        traps
+    }
+
+    /// Whether any of the replacements in `json` stands beside such a text.
+    pub(super) fn is_violated(&self, json: &str, places: &[(Range<usize>, usize)]) -> bool {
+        let mut last = 0;
+        places.iter().any(|(place, needle)| {
+            let before = &json.as_bytes()[last.min(place.start)..place.start];
+            let after = &json.as_bytes()[place.end..];
+            last = place.end;
+            self.before[*needle].iter().any(|trap| trap.is_suffix_of(before))
+                || self.after[*needle].iter().any(|trap| trap.is_prefix_of(after))
+        })
+    }
+}
+
+impl AdjacentText {
+    fn new(text: &str, any_case: bool) -> Self {
+        let json = json::serialize_raw(text);
+        Self { text: json.get()[1..json.get().len() - 1].to_owned(), any_case }
+    }
+
+    fn is_suffix_of(&self, text: &[u8]) -> bool {
+        text.len().checked_sub(self.text.len()).is_some_and(|start| self.equals(&text[start..]))
+    }
+
+    fn is_prefix_of(&self, text: &[u8]) -> bool {
+        text.get(..self.text.len()).is_some_and(|text| self.equals(text))
+    }
+
+    fn equals(&self, text: &[u8]) -> bool {
+        text == self.text.as_bytes() || (self.any_case && text.eq_ignore_ascii_case(self.text.as_bytes()))
+    }
+}
+
+/// The parts of fakes without case, with the rule and the character at which the fake is parted.
+struct FakeParts<'a> {
+    starts: HashMap<&'a str, Vec<(usize, usize)>>,
+    ends: HashMap<&'a str, Vec<(usize, usize)>>,
+}
+
+impl<'a> FakeParts<'a> {
+    fn new(rules: &[ReplacementRule], folded: &'a [String]) -> Self {
+        let mut parts = Self { starts: HashMap::new(), ends: HashMap::new() };
+        for (number, fake) in folded.iter().enumerate() {
+            if rules[number].direction == Direction::Injected {
+                continue;
+            }
+            for (count, (at, _)) in fake.char_indices().enumerate().skip(1) {
+                parts.starts.entry(&fake[..at]).or_default().push((number, count));
+                parts.ends.entry(&fake[at..]).or_default().push((number, count));
+            }
+        }
+        parts
+    }
+}
+
+/// Parts a text before one of its characters. Folding keeps the number of characters.
+fn split_at_char(text: &str, at: usize) -> (&str, &str) {
+    text.split_at(text.char_indices().nth(at).map_or(text.len(), |(at, _)| at))
+}

@@ -1,0 +1,154 @@
+//! Which stretches of raw JSON can hold a value in another spelling than its own.
+//!
+//! A value that is not spelled as it is covers at least one escape that stands for one of its characters, and
+//! no byte or escape that stands for none. So the scan visits escapes only, and opens a window around those
+//! that matter; everything else needs no decoding. In common text that is nearly everything.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::escape::{EscapeValue, read_json_escape, read_percent_escape};
+use super::term::Term;
+
+/// The characters that values are made of.
+pub(super) struct TermAlphabet {
+    /// Bytes that a value holds, in some spelling.
+    term_bytes: [bool; 256],
+    /// The same, and bytes that escapes are made of.
+    spelling_bytes: [bool; 256],
+    /// Characters beyond ASCII.
+    non_ascii: HashSet<char>,
+}
+
+impl TermAlphabet {
+    pub(super) fn new(needles: &[Term]) -> Self {
+        let mut held = [false; 256];
+        let mut wide = HashSet::new();
+        for needle in needles {
+            for c in (0..needle.chars().len()).flat_map(|index| needle.spellings_at(index)) {
+                c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| held[usize::from(byte)] = true);
+                if !c.is_ascii() {
+                    wide.insert(c);
+                }
+            }
+        }
+        let mut spelled = held;
+        b"0123456789abcdefABCDEFunrtbf\\/%\"".iter().for_each(|byte| spelled[usize::from(*byte)] = true);
+        Self { term_bytes: held, spelling_bytes: spelled, non_ascii: wide }
+    }
+
+    /// The stretches to decode, in order, apart from each other; each within one string.
+    pub(super) fn decode_windows(&self, json: &[u8]) -> Vec<Range<usize>> {
+        let mut windows: Vec<Range<usize>> = Vec::new();
+        // Behind the last escape that can't be part of a value.
+        let mut barrier = 0;
+        let mut at = 0;
+        while let Some(next) = memchr::memchr2(b'\\', b'%', &json[at..]).map(|offset| at + offset) {
+            let escape = self.read_escape(json, next);
+            at = next + escape.length;
+            if !escape.relevant {
+                barrier = next + escape.consumed;
+                continue;
+            }
+            let start = self.window_start(json, barrier, next);
+            let end = self.extend_window(json, &mut at);
+            barrier = barrier.max(end);
+            match windows.last_mut() {
+                Some(last) if start <= last.end => last.end = end,
+                _ => windows.push(start..end),
+            }
+        }
+        windows
+    }
+
+    /// The start of the plain bytes before an escape that can belong to a value.
+    fn window_start(&self, json: &[u8], barrier: usize, escape: usize) -> usize {
+        let plain = json[barrier..escape].iter().rev().take_while(|byte| self.is_plain_byte(**byte)).count();
+        escape - plain
+    }
+
+    /// Goes on over plain bytes and further escapes that matter; returns where the window ends.
+    fn extend_window(&self, json: &[u8], at: &mut usize) -> usize {
+        while let Some(byte) = json.get(*at) {
+            match byte {
+                b'\\' | b'%' => {
+                    let escape = self.read_escape(json, *at);
+                    if !escape.relevant {
+                        return *at;
+                    }
+                    *at += escape.length;
+                }
+                byte if self.is_plain_byte(*byte) => *at += 1,
+                _ => return *at,
+            }
+        }
+        *at
+    }
+
+    /// A byte outside an escape that can belong to a value. An unescaped quote ends the string.
+    fn is_plain_byte(&self, byte: u8) -> bool {
+        byte != b'"' && self.spelling_bytes[usize::from(byte)]
+    }
+
+    fn read_escape(&self, json: &[u8], at: usize) -> EscapeSpan {
+        if json[at] == b'%' {
+            let held = self.term_bytes[usize::from(b'%')];
+            return match read_percent_escape(&json[at..]) {
+                Some((EscapeValue::Byte(byte), length)) if held || self.is_relevant(byte) => {
+                    EscapeSpan::new(true, length, length)
+                }
+                // In the text as it is, its digits are digits.
+                Some(_) => EscapeSpan::new(false, 1, 1),
+                // Its digits may be escaped themselves.
+                None => {
+                    let digits = json.get(at + 1..at + 3).unwrap_or_default();
+                    EscapeSpan::new(held || digits.iter().any(|byte| matches!(byte, b'\\' | b'%')), 1, 1)
+                }
+            };
+        }
+        let run = json[at..].iter().take_while(|byte| **byte == b'\\').count();
+        // The escape that all the backslashes come to, should every layer be read.
+        let (last, length) = match read_json_escape(&json[at + run - 1..]) {
+            Some((read, length)) => (read, length),
+            // An even run, and what follows is no escape: only the backslashes are escaped.
+            None => (EscapeValue::Byte(b'\\'), 1),
+        };
+        let closes = run % 2 == 0 && json.get(at + run) == Some(&b'"');
+        let inner = !closes
+            && match last {
+                EscapeValue::Byte(byte) => self.is_relevant(byte) && length > 1,
+                EscapeValue::Char(c) => self.non_ascii.contains(&c),
+            };
+        let matters = inner || (run > 1 && self.term_bytes[usize::from(b'\\')]);
+        if run % 2 == 1 {
+            EscapeSpan::new(matters, run - 1 + length, run - 1 + length)
+        } else if closes || !inner {
+            EscapeSpan::new(matters, run, run)
+        } else {
+            EscapeSpan::new(matters, run - 1 + length, run)
+        }
+    }
+
+    fn is_relevant(&self, byte: u8) -> bool {
+        match byte {
+            b'"' | b'/' => self.term_bytes[usize::from(byte)],
+            b'\\' | b'%' => true,
+            _ => self.spelling_bytes[usize::from(byte)],
+        }
+    }
+}
+
+/// An escape in raw JSON.
+struct EscapeSpan {
+    relevant: bool,
+    /// The bytes to go on after.
+    length: usize,
+    /// The bytes that can't begin a value.
+    consumed: usize,
+}
+
+impl EscapeSpan {
+    const fn new(matters: bool, length: usize, taken: usize) -> Self {
+        Self { relevant: matters, length, consumed: taken }
+    }
+}

@@ -1,0 +1,79 @@
+//! Where in raw JSON a byte stands: in a string, in a number, or in what holds them together.
+
+use std::ops::Range;
+
+/// Where a byte stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum JsonPosition {
+    /// In a string or a key.
+    InString,
+    /// In this number.
+    InNumber(Range<usize>),
+    /// Elsewhere: brackets, white space, `true`, `false`, `null`.
+    Structure,
+}
+
+/// Tells places, from front to back.
+pub(super) struct JsonPositions<'a> {
+    json: &'a [u8],
+    at: usize,
+    in_string: bool,
+}
+
+impl<'a> JsonPositions<'a> {
+    pub(super) const fn new(json: &'a [u8]) -> Self {
+        Self { json, at: 0, in_string: false }
+    }
+
+    /// Where a byte stands that is no part of an escape, and not before the last one asked for.
+    pub(super) fn position_of(&mut self, at: usize) -> JsonPosition {
+        while self.at < at {
+            let stretch = &self.json[self.at..at];
+            let plain = memchr::memchr(b'\\', stretch).unwrap_or(stretch.len());
+            self.in_string ^= count_quotes(&stretch[..plain]) % 2 == 1;
+            self.at += plain;
+            if plain < stretch.len() {
+                self.at += 2;
+            }
+        }
+        if self.in_string {
+            return JsonPosition::InString;
+        }
+        let in_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+        let start = at - self.json[..at].iter().rev().take_while(|byte| in_number(byte)).count();
+        let end = at + self.json[at..].iter().take_while(|byte| in_number(byte)).count();
+        match self.json.get(start) {
+            Some(byte) if start < end && (byte.is_ascii_digit() || *byte == b'-') => {
+                JsonPosition::InNumber(start..end)
+            }
+            _ => JsonPosition::Structure,
+        }
+    }
+}
+
+/// Counted in small sums, which compilers turn into vector code.
+fn count_quotes(text: &[u8]) -> usize {
+    text.chunks(192)
+        .map(|chunk| usize::from(chunk.iter().map(|byte| u8::from(*byte == b'"')).sum::<u8>()))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_apart() {
+        let json = br#"{"a\"b\\":[-12.5e3,true,"x 1 \u0022 2"]}"#;
+        let mut places = JsonPositions::new(json);
+        let at = |needle: &str| memchr::memmem::find(json, needle.as_bytes()).expect("there");
+        assert_eq!(places.position_of(at("{")), JsonPosition::Structure);
+        assert_eq!(places.position_of(at("b\\\\")), JsonPosition::InString);
+        assert_eq!(places.position_of(at("[")), JsonPosition::Structure);
+        assert_eq!(places.position_of(at("2.5")), JsonPosition::InNumber(at("-12")..at("-12") + 7));
+        assert_eq!(places.position_of(at("true") + 3), JsonPosition::Structure);
+        assert_eq!(places.position_of(at("1 ")), JsonPosition::InString);
+        assert_eq!(places.position_of(at(" 2")), JsonPosition::InString);
+        assert_eq!(places.position_of(at("]")), JsonPosition::Structure);
+    }
+}

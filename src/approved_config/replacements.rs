@@ -1,0 +1,169 @@
+//! Replacements: what was confirmed goes on hiding and, unless the rule is gone, being revealed; what is new
+//! hides at once and is revealed only when it is confirmed.
+//!
+//! A new rule could reveal a secret under a name of an agent's choice, or show a person another call than runs:
+//! so until then its real value is redacted and nothing more.
+
+use super::ConfigChanges;
+use crate::anonymize::{Anonymizer, Direction, ReplacementRule};
+use crate::config::Config;
+use crate::names::ServerName;
+
+const REPLACEMENTS_FILE: &str = "replacements.json";
+const SERVERS_FILE: &str = "mcps.json";
+
+pub(super) fn compare_replacements(confirmed: &Config, changed: &Config, changes: &mut ConfigChanges) {
+    for rule in file_rules(confirmed) {
+        match find_rule(changed, rule) {
+            None => {
+                let words = format!("{} is gone: the agent would see the real value", describe_rule(rule));
+                changes.push_change(true, REPLACEMENTS_FILE, words);
+            }
+            Some(other) => compare_rule(rule, other, changes),
+        }
+    }
+    for rule in file_rules(changed).filter(|rule| find_rule(confirmed, rule).is_none()) {
+        let words = format!(
+            "{} is new: it would stand for a real value, which is revealed to {}",
+            describe_rule(rule),
+            describe_scope(rule.servers.as_deref())
+        );
+        changes.push_change(true, REPLACEMENTS_FILE, words);
+    }
+    for secret in injected_rules(confirmed).filter(|secret| !is_concealed(changed, secret)) {
+        let words = format!("a secret that {} was given would no longer be hidden", describe_holders(secret));
+        changes.push_change(true, SERVERS_FILE, words);
+    }
+}
+
+fn compare_rule(known: &ReplacementRule, other: &ReplacementRule, changes: &mut ConfigChanges) {
+    let name = describe_rule(known);
+    if known.real != other.real {
+        changes.push_change(true, REPLACEMENTS_FILE, format!("{name} would stand for another real value"));
+    }
+    if known.direction != other.direction {
+        let words = format!(
+            "{name}: {} → {}",
+            describe_direction(&known.direction),
+            describe_direction(&other.direction)
+        );
+        changes.push_change(true, REPLACEMENTS_FILE, words);
+    }
+    if known.case_sensitive != other.case_sensitive {
+        let words = format!("{name}: caseSensitive {} → {}", known.case_sensitive, other.case_sensitive);
+        changes.push_change(true, REPLACEMENTS_FILE, words);
+    }
+    if !same_scope(known.servers.as_deref(), other.servers.as_deref()) {
+        let wider = !is_within_scope(other.servers.as_deref(), known.servers.as_deref());
+        let [was, is] = [known, other].map(|rule| describe_scope(rule.servers.as_deref()));
+        changes.push_change(wider, REPLACEMENTS_FILE, format!("{name} is revealed to {was} → {is}"));
+    }
+    if known.label != other.label {
+        changes.push_change(false, REPLACEMENTS_FILE, format!("{name} has another label"));
+    }
+}
+
+/// What hides and reveals while something waits.
+pub(super) fn effective_replacements(confirmed: &Config, changed: &Config) -> Vec<ReplacementRule> {
+    let kept: Vec<ReplacementRule> = file_rules(confirmed)
+        .map(|rule| {
+            let servers = match find_rule(changed, rule) {
+                None => Some(Vec::new()),
+                Some(other) if same_effect(rule, other) => {
+                    intersect_scopes(rule.servers.as_deref(), other.servers.as_deref())
+                }
+                Some(_) => rule.servers.clone(),
+            };
+            ReplacementRule { servers, ..rule.clone() }
+        })
+        .chain(injected_rules(confirmed).cloned())
+        .collect();
+    let more = changed.replacements.iter().filter(|rule| kept.iter().all(|known| known.real != rule.real));
+    let more = more.map(|rule| ReplacementRule {
+        fake: String::new(),
+        direction: Direction::Injected,
+        label: None,
+        ..rule.clone()
+    });
+    let all: Vec<ReplacementRule> = kept.iter().cloned().chain(more).collect();
+    // What cannot be hidden beside the confirmed rules is hidden by them alone.
+    if Anonymizer::new(&all).is_ok() { all } else { kept }
+}
+
+fn file_rules(config: &Config) -> impl Iterator<Item = &ReplacementRule> {
+    config.replacements.iter().filter(|rule| rule.direction != Direction::Injected)
+}
+
+fn injected_rules(config: &Config) -> impl Iterator<Item = &ReplacementRule> {
+    config.replacements.iter().filter(|rule| rule.direction == Direction::Injected)
+}
+
+/// The rule of the same fake; in a proven set there is one at most.
+fn find_rule<'a>(config: &'a Config, rule: &ReplacementRule) -> Option<&'a ReplacementRule> {
+    file_rules(config).find(|other| other.fake == rule.fake)
+}
+
+/// Whether they hide and reveal the same, wherever they do.
+fn same_effect(one: &ReplacementRule, other: &ReplacementRule) -> bool {
+    let ReplacementRule { fake, real, direction, case_sensitive, label: _, servers: _ } = one;
+    *fake == other.fake
+        && *real == other.real
+        && *direction == other.direction
+        && *case_sensitive == other.case_sensitive
+}
+
+/// Whether a secret is hidden however it is spelled now.
+fn is_concealed(config: &Config, secret: &ReplacementRule) -> bool {
+    config.replacements.iter().any(|rule| rule.real == secret.real)
+}
+
+type ServerScope<'a> = Option<&'a [ServerName]>;
+
+fn is_within_scope(inner: ServerScope<'_>, outer: ServerScope<'_>) -> bool {
+    match (inner, outer) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(inner), Some(outer)) => inner.iter().all(|server| outer.contains(server)),
+    }
+}
+
+fn same_scope(one: ServerScope<'_>, other: ServerScope<'_>) -> bool {
+    is_within_scope(one, other) && is_within_scope(other, one)
+}
+
+/// The servers of both.
+fn intersect_scopes(one: ServerScope<'_>, other: ServerScope<'_>) -> Option<Vec<ServerName>> {
+    match (one, other) {
+        (None, scope) | (scope, None) => scope.map(<[_]>::to_vec),
+        (Some(one), Some(other)) => {
+            Some(one.iter().filter(|server| other.contains(server)).cloned().collect())
+        }
+    }
+}
+
+fn describe_rule(rule: &ReplacementRule) -> String {
+    match &rule.label {
+        Some(label) => format!("the replacement {:?} ({label})", rule.fake),
+        None => format!("the replacement {:?}", rule.fake),
+    }
+}
+
+fn describe_direction(direction: &Direction) -> &'static str {
+    match direction {
+        Direction::Both => "both ways",
+        Direction::OneWay { .. } => "redacted toward the agent",
+        Direction::Injected => "a server's secret",
+    }
+}
+
+fn describe_scope(servers: ServerScope<'_>) -> String {
+    match servers {
+        None => "every server".to_owned(),
+        Some([]) => "no server".to_owned(),
+        Some(servers) => servers.iter().map(|server| format!("`{server}`")).collect::<Vec<_>>().join(" and "),
+    }
+}
+
+fn describe_holders(secret: &ReplacementRule) -> String {
+    describe_scope(secret.servers.as_deref())
+}

@@ -1,0 +1,200 @@
+//! Servers: a new or changed one waits, and goes on as confirmed; one that is gone is gone at once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ConfigChanges;
+use crate::config::duration::format_duration;
+use crate::config::{Config, ServerConfig, SkippedServer};
+use crate::names::ServerName;
+use crate::secret::Secret;
+
+const SERVERS_FILE: &str = "mcps.json";
+
+pub(super) fn compare_servers(confirmed: &Config, changed: &Config, changes: &mut ConfigChanges) {
+    for server in &changed.servers {
+        match find_server(confirmed, &server.name) {
+            None => changes.push_change(
+                true,
+                SERVERS_FILE,
+                format!("new server `{}`: {}", server.name, describe_server(server)),
+            ),
+            Some(known) => {
+                for words in describe_differences(known, server) {
+                    changes.push_change(true, SERVERS_FILE, format!("server `{}`: {words}", server.name));
+                }
+                compare_harmless_fields(confirmed, changed, (known, server), changes);
+            }
+        }
+    }
+    for server in &confirmed.servers {
+        if find_server(changed, &server.name).is_none() {
+            let skipped = changed.skipped.iter().find(|skipped| skipped.server == server.name);
+            let reason = skipped.map_or("it is not in the file", |skipped| skipped.reason.as_str());
+            changes.push_change(
+                false,
+                SERVERS_FILE,
+                format!("server `{}` is not started any more: {reason}", server.name),
+            );
+        }
+    }
+}
+
+/// The servers that may be started, and those that are skipped.
+pub(super) fn effective_servers(
+    confirmed: &Config,
+    changed: &Config,
+) -> (Vec<ServerConfig>, Vec<SkippedServer>) {
+    let mut skipped = changed.skipped.clone();
+    let mut servers = Vec::with_capacity(changed.servers.len());
+    for server in &changed.servers {
+        match find_server(confirmed, &server.name) {
+            Some(known) => servers.push(ServerConfig {
+                timeout: effective_timeout(confirmed, changed, (known, server)),
+                pinned_tools: server.pinned_tools.clone(),
+                categories: server.categories.clone(),
+                ..known.clone()
+            }),
+            None => skipped.push(SkippedServer {
+                server: server.name.clone(),
+                reason: "it is new in mcps.json and nobody confirmed it".to_owned(),
+                hint: "look at it with `portero config diff`, then run `portero config confirm`".to_owned(),
+            }),
+        }
+    }
+    (servers, skipped)
+}
+
+fn find_server<'a>(config: &'a Config, name: &ServerName) -> Option<&'a ServerConfig> {
+    config.servers.iter().find(|server| server.name == *name)
+}
+
+/// How long a request to it may take.
+fn request_timeout(config: &Config, server: &ServerConfig) -> Duration {
+    server.timeout.unwrap_or(config.settings.limits.request_timeout)
+}
+
+/// The shorter of the two.
+fn effective_timeout(
+    confirmed: &Config,
+    changed: &Config,
+    (known, server): (&ServerConfig, &ServerConfig),
+) -> Option<Duration> {
+    match (known.timeout, server.timeout) {
+        (None, None) => None,
+        _ => Some(request_timeout(confirmed, known).min(request_timeout(changed, server))),
+    }
+}
+
+/// What says nothing about what a server is or may do, but for a longer time.
+fn compare_harmless_fields(
+    confirmed: &Config,
+    changed: &Config,
+    (known, server): (&ServerConfig, &ServerConfig),
+    changes: &mut ConfigChanges,
+) {
+    let (was, is) = (request_timeout(confirmed, known), request_timeout(changed, server));
+    if known.timeout != server.timeout && was != is {
+        changes.push_change(
+            is > was,
+            SERVERS_FILE,
+            format!("server `{}`: timeout {} → {}", known.name, format_duration(was), format_duration(is)),
+        );
+    }
+    if known.pinned_tools != server.pinned_tools {
+        changes.push_change(false, SERVERS_FILE, format!("server `{}`: other tools are pinned", known.name));
+    }
+    if known.categories != server.categories {
+        changes.push_change(false, SERVERS_FILE, format!("server `{}`: other categories", known.name));
+    }
+}
+
+/// Everything that makes it another server. Values of its variables are compared and not told.
+fn describe_differences(known: &ServerConfig, server: &ServerConfig) -> Vec<String> {
+    let ServerConfig {
+        name: _,
+        command,
+        args,
+        env,
+        env_passthrough,
+        cwd,
+        timeout: _,
+        prefix,
+        shared,
+        pinned_tools: _,
+        categories: _,
+        roots,
+    } = server;
+    let mut found = Vec::new();
+    if known.command != *command {
+        found.push(format!("command {:?} → {command:?}", known.command));
+    }
+    if known.args != *args {
+        found.push(format!("args {} → {}", format_args_list(&known.args), format_args_list(args)));
+    }
+    for name in known.env.keys().chain(env.keys().filter(|name| !known.env.contains_key(*name))) {
+        match (known.env.get(name), env.get(name)) {
+            (Some(was), Some(is)) if was == is => {}
+            (Some(_), Some(_)) => found.push(format!("env `{name}` has another value")),
+            (None, _) => found.push(format!("env `{name}` is new")),
+            (Some(_), None) => found.push(format!("env `{name}` is gone")),
+        }
+    }
+    if known.env_passthrough != *env_passthrough {
+        found.push(format!("envPassthrough {:?} → {env_passthrough:?}", known.env_passthrough));
+    }
+    if known.cwd != *cwd {
+        found.push(format!(
+            "cwd {} → {}",
+            format_directory(known.cwd.as_ref()),
+            format_directory(cwd.as_ref())
+        ));
+    }
+    if known.prefix != *prefix {
+        found.push(format!("prefix {} → {prefix}", known.prefix));
+    }
+    if known.shared != *shared {
+        found.push(format!("shared {} → {shared}", known.shared));
+    }
+    if known.roots != *roots {
+        found.push(format!(
+            "roots {} → {}",
+            format_folders(known.roots.as_ref()),
+            format_folders(roots.as_ref())
+        ));
+    }
+    found
+}
+
+/// Everything of a new server that says what would be started.
+fn describe_server(server: &ServerConfig) -> String {
+    let mut words = format!("command {:?}", server.command);
+    let mut add = |told: bool, what: String| {
+        if told {
+            words.push_str(", ");
+            words.push_str(&what);
+        }
+    };
+    let names: Vec<_> = server.env.keys().collect();
+    add(!server.args.is_empty(), format!("args {}", format_args_list(&server.args)));
+    add(!names.is_empty(), format!("env {names:?}"));
+    add(!server.env_passthrough.is_empty(), format!("envPassthrough {:?}", server.env_passthrough));
+    add(server.cwd.is_some(), format!("cwd {}", format_directory(server.cwd.as_ref())));
+    add(server.roots.is_some(), format!("roots {}", format_folders(server.roots.as_ref())));
+    add(server.shared, "shared".to_owned());
+    add(!server.prefix, "its tools' names without a prefix".to_owned());
+    words
+}
+
+/// As in the file; what is secret among them is hidden with everything else.
+fn format_args_list(args: &[Secret]) -> String {
+    format!("{:?}", args.iter().map(Secret::expose).collect::<Vec<_>>())
+}
+
+fn format_directory(directory: Option<&PathBuf>) -> String {
+    directory.map_or_else(|| "the agent's project".to_owned(), |directory| format!("{directory:?}"))
+}
+
+fn format_folders(folders: Option<&Vec<PathBuf>>) -> String {
+    folders.map_or_else(|| "none".to_owned(), |folders| format!("{folders:?}"))
+}

@@ -1,0 +1,281 @@
+//! One server's offer, checked: what the catalog is put together from.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::value::RawValue;
+
+use super::sanitize::{self, EditedObject, Rejected, SanitizedEntry};
+use super::uri::{self, UriTemplate};
+use super::{ListingProblem, Remedy, Tool, ToolHints, alias};
+use crate::anonymize::Real;
+use crate::json::{self, RawJson, RawObject};
+use crate::names::{ServerName, ToolId, ToolName};
+use crate::server::{ListKind, ServerListing};
+
+/// The most entries of one list that are looked at.
+const MAX_ENTRIES: usize = 5_000;
+const ANY_OBJECT: &str = r#"{"type":"object"}"#;
+
+/// What a server offers, in its order, with the names that it has where no other server's are in the way.
+#[derive(Debug, Default)]
+pub(super) struct CheckedListing {
+    pub(super) instructions: Option<String>,
+    pub(super) capabilities: Option<RawJson>,
+    pub(super) tools: Vec<ListingEntry<Tool>>,
+    pub(super) resources: Vec<ListedResource>,
+    pub(super) templates: Vec<ResourceTemplate>,
+    pub(super) prompts: Vec<ListingEntry<Prompt>>,
+    pub(super) complaints: Vec<ListingProblem>,
+    fingerprints: [Option<blake3::Hash>; 3],
+}
+
+/// Something with a name toward the agent.
+#[derive(Debug)]
+pub(super) struct ListingEntry<T> {
+    pub(super) item: Arc<T>,
+    /// How it is listed; none where it is not.
+    pub(super) listed: Option<Arc<ListedJson>>,
+}
+
+impl<T> Clone for ListingEntry<T> {
+    fn clone(&self) -> Self {
+        Self { item: self.item.clone(), listed: self.listed.clone() }
+    }
+}
+
+/// A list's entry, ready to be put into the list.
+#[derive(Debug)]
+pub(super) struct ListedJson {
+    pub(super) whole: RawJson,
+    /// Without `outputSchema`, where it has one.
+    pub(super) without_output: Option<RawJson>,
+}
+
+#[derive(Debug)]
+pub(super) struct Prompt {
+    /// The server's own name for it.
+    pub(super) name: String,
+    pub(super) alias: String,
+    raw: RawJson,
+}
+
+#[derive(Debug)]
+pub(super) struct ListedResource {
+    pub(super) uri: String,
+    pub(super) listed: RawJson,
+}
+
+#[derive(Debug)]
+pub(super) struct ResourceTemplate {
+    pub(super) template: UriTemplate,
+    pub(super) listed: RawJson,
+}
+
+impl CheckedListing {
+    /// Checks an offer. Where `prefix` is false, names that can stand alone do.
+    pub(super) fn new(server: &ServerName, prefix: bool, offer: &ServerListing) -> Self {
+        let mut complaints = ProblemCollector { server, all: Vec::new() };
+        let fingerprints = [
+            fingerprint_lists(&[&offer.tools]),
+            fingerprint_lists(&[&offer.resources, &offer.templates]),
+            fingerprint_lists(&[&offer.prompts]),
+        ];
+        let shown_as = |name: &str| {
+            if !prefix && alias::can_be_unprefixed(name) {
+                name.to_owned()
+            } else {
+                alias::wire_name(server.as_str(), name)
+            }
+        };
+        Self {
+            tools: complaints.sanitize_entries(&offer.tools, sanitize::sanitize_tool, |raw, mended| {
+                let name =
+                    ToolName::from_child(&mended.identity).expect("an entry without a name is hopeless");
+                tool_entry(ToolId::new(server.clone(), name), shown_as(&mended.identity), raw, mended)
+            }),
+            resources: complaints.sanitize_entries(
+                &offer.resources,
+                sanitize::sanitize_resource,
+                |_, mut mended| {
+                    mended.object.set("uri", json::serialize_raw(&uri::wrap_uri(server, &mended.identity)));
+                    ListedResource { listed: mended.object.to_raw(), uri: mended.identity }
+                },
+            ),
+            templates: complaints.sanitize_entries(
+                &offer.templates,
+                sanitize::sanitize_template,
+                |_, mut mended| {
+                    mended
+                        .object
+                        .set("uriTemplate", json::serialize_raw(&uri::wrap_uri(server, &mended.identity)));
+                    ResourceTemplate {
+                        listed: mended.object.to_raw(),
+                        template: UriTemplate::new(mended.identity),
+                    }
+                },
+            ),
+            prompts: complaints.sanitize_entries(&offer.prompts, sanitize::sanitize_prompt, |raw, mended| {
+                prompt_entry(shown_as(&mended.identity), raw, mended)
+            }),
+            instructions: offer.instructions.clone(),
+            capabilities: offer.capabilities.clone(),
+            complaints: complaints.all,
+            fingerprints,
+        }
+    }
+
+    /// The lists in which it differs from another.
+    pub(super) fn changed_lists(&self, other: &Self) -> Vec<ListKind> {
+        [ListKind::Tools, ListKind::Resources, ListKind::Prompts]
+            .into_iter()
+            .zip(self.fingerprints.iter().zip(&other.fingerprints))
+            .filter(|(_, (mine, theirs))| mine != theirs)
+            .map(|(list, _)| list)
+            .collect()
+    }
+
+    /// Whether everything in it is as in another.
+    pub(super) fn has_same_content(&self, other: &Self) -> bool {
+        let declared = |stock: &Self| stock.capabilities.as_ref().map(|raw| raw.get().to_owned());
+        self.fingerprints == other.fingerprints
+            && self.instructions == other.instructions
+            && declared(self) == declared(other)
+    }
+}
+
+impl ListingEntry<Tool> {
+    /// The same tool under another name.
+    pub(super) fn renamed(&self, alias: &str) -> Self {
+        let Ok(mended) = sanitize::sanitize_tool(self.item.raw.expose()) else { return self.clone() };
+        tool_entry(self.item.id.clone(), alias.to_owned(), self.item.raw.expose(), mended)
+    }
+}
+
+impl ListingEntry<Prompt> {
+    /// The same prompt under another name.
+    pub(super) fn renamed(&self, alias: &str) -> Self {
+        let Ok(mended) = sanitize::sanitize_prompt(&self.item.raw) else { return self.clone() };
+        prompt_entry(alias.to_owned(), &self.item.raw, mended)
+    }
+}
+
+fn tool_entry(id: ToolId, alias: String, raw: &RawValue, mended: SanitizedEntry<'_>) -> ListingEntry<Tool> {
+    let SanitizedEntry { mut object, unlisted, identity, .. } = mended;
+    let input_schema = match object.get("inputSchema") {
+        Some(schema) if unlisted.is_none() || schema.get().starts_with('{') => schema.to_owned(),
+        Some(_) | None => json::parse_raw(ANY_OBJECT.to_owned()).expect("our own text is JSON"),
+    };
+    let tool = Tool {
+        id,
+        name: Real::from_server(identity),
+        title: object.text("title").map(Real::from_server),
+        description: object.text("description").map(Real::from_server),
+        input_schema: Real::from_server(input_schema),
+        raw: Real::from_server(raw.to_owned()),
+        hints: tool_hints(&object),
+        has_output_schema: RawObject::read(raw).is_ok_and(|raw| raw.get("outputSchema").is_some()),
+        definition: OnceLock::new(),
+        alias,
+    };
+    let listed = unlisted.is_none().then(|| {
+        object.set("name", json::serialize_raw(&tool.alias));
+        let whole = object.to_raw();
+        let without_output = object.get("outputSchema").is_some().then(|| {
+            object.remove("outputSchema");
+            object.to_raw()
+        });
+        ListedJson { whole, without_output }.into()
+    });
+    ListingEntry { item: tool.into(), listed }
+}
+
+fn prompt_entry(alias: String, raw: &RawValue, mut mended: SanitizedEntry<'_>) -> ListingEntry<Prompt> {
+    mended.object.set("name", json::serialize_raw(&alias));
+    let listed = ListedJson { whole: mended.object.to_raw(), without_output: None };
+    let prompt = Prompt { name: mended.identity, alias, raw: raw.to_owned() };
+    ListingEntry { item: prompt.into(), listed: Some(listed.into()) }
+}
+
+fn tool_hints(draft: &EditedObject<'_>) -> ToolHints {
+    let annotations = draft.get("annotations").and_then(|annotations| RawObject::read(annotations).ok());
+    let hint = |key| match annotations.as_ref()?.get(key)?.get() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    };
+    ToolHints {
+        read_only: hint("readOnlyHint"),
+        destructive: hint("destructiveHint"),
+        idempotent: hint("idempotentHint"),
+        open_world: hint("openWorldHint"),
+    }
+}
+
+/// None for no entries, which is also what an unknown offer has.
+fn fingerprint_lists(lists: &[&Vec<RawJson>]) -> Option<blake3::Hash> {
+    if lists.iter().all(|list| list.is_empty()) {
+        return None;
+    }
+    let mut hasher = blake3::Hasher::new();
+    for list in lists {
+        hasher.update(&(list.len() as u64).to_le_bytes());
+        for entry in *list {
+            hasher.update(&(entry.get().len() as u64).to_le_bytes());
+            hasher.update(entry.get().as_bytes());
+        }
+    }
+    Some(hasher.finalize())
+}
+
+struct ProblemCollector<'a> {
+    server: &'a ServerName,
+    all: Vec<ListingProblem>,
+}
+
+impl ProblemCollector<'_> {
+    fn report_problem(&mut self, subject: &str, problem: String, remedy: Remedy) {
+        let subject = Real::from_server(subject.to_owned());
+        self.all.push(ListingProblem { server: self.server.clone(), subject, problem, remedy });
+    }
+
+    /// Makes what can be made of a list's entries. Of two with one identity the first counts.
+    fn sanitize_entries<'r, T>(
+        &mut self,
+        entries: &'r [RawJson],
+        mend: fn(&'r RawValue) -> Result<SanitizedEntry<'r>, Rejected>,
+        make: impl Fn(&'r RawValue, SanitizedEntry<'r>) -> T,
+    ) -> Vec<T> {
+        let mut seen = HashSet::new();
+        let mut made = Vec::with_capacity(entries.len().min(MAX_ENTRIES));
+        if entries.len() > MAX_ENTRIES {
+            let problem = format!("the list has {} entries; the first {MAX_ENTRIES} are kept", entries.len());
+            self.report_problem("*", problem, Remedy::Dropped);
+        }
+        for raw in entries.iter().take(MAX_ENTRIES) {
+            let mut mended = match mend(raw) {
+                Ok(mended) => mended,
+                Err(Rejected { subject, problem }) => {
+                    self.report_problem(&subject, problem, Remedy::Dropped);
+                    continue;
+                }
+            };
+            if !seen.insert(mended.identity.clone()) {
+                self.report_problem(
+                    &mended.identity,
+                    "it is listed twice; the first counts".to_owned(),
+                    Remedy::Dropped,
+                );
+                continue;
+            }
+            if let Some(problem) = &mended.unlisted {
+                self.report_problem(&mended.identity, problem.clone(), Remedy::Unlisted);
+            }
+            for fault in std::mem::take(&mut mended.faults) {
+                self.report_problem(&mended.identity, fault, Remedy::Sanitized);
+            }
+            made.push(make(raw, mended));
+        }
+        made
+    }
+}

@@ -1,0 +1,166 @@
+//! JSON as people read it: indented, in its order, with nothing left out.
+//!
+//! It is read token by token and never into a model, so that nothing in it is lost or taken for something else:
+//! not a key that stands twice, not the spelling of a number, not half a character.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::printable::is_invisible;
+
+/// A JSON string where it stands in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StringToken<'a> {
+    /// The string with its quotes, as it came.
+    pub spelled: &'a str,
+    /// How many objects and arrays it stands in.
+    pub depth: usize,
+    /// Whether it is an object's key.
+    pub is_key: bool,
+}
+
+/// JSON as people read it: indented, in its order, numbers as they were spelled, texts without needless
+/// escapes.
+#[must_use]
+pub fn pretty_print(text: &str) -> String {
+    pretty_print_with(text, |string, shown| shown.push_str(&unescape_string(string.spelled)))
+}
+
+/// As [`readable`], with the strings written by the caller.
+#[must_use]
+pub fn pretty_print_with(text: &str, mut string: impl FnMut(StringToken<'_>, &mut String)) -> String {
+    let mut shown = String::with_capacity(text.len() * 2);
+    let mut depth = 0_usize;
+    let mut rest = text.trim();
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '"' => string_length(rest),
+            '{' | '[' | '}' | ']' | ',' | ':' => 1,
+            _ => rest.find(['"', '{', '[', '}', ']', ',', ':', ' ', '\n', '\t', '\r']).unwrap_or(rest.len()),
+        };
+        let (token, after) = rest.split_at(length);
+        rest = after.trim_start();
+        match first {
+            '"' => {
+                string(StringToken { spelled: token, depth, is_key: rest.starts_with(':') }, &mut shown);
+            }
+            '{' | '[' if rest.starts_with(['}', ']']) => {
+                shown.push_str(token);
+                shown.push_str(&rest[..1]);
+                rest = rest[1..].trim_start();
+            }
+            '{' | '[' => {
+                depth += 1;
+                shown.push_str(token);
+                push_new_line(&mut shown, depth);
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                push_new_line(&mut shown, depth);
+                shown.push_str(token);
+            }
+            ',' => {
+                shown.push_str(token);
+                push_new_line(&mut shown, depth);
+            }
+            ':' => shown.push_str(": "),
+            _ => shown.push_str(token),
+        }
+    }
+    shown
+}
+
+/// Begins a new line, indented for this depth; what is nested deeper than a line is wide is not indented
+/// further.
+pub fn push_new_line(shown: &mut String, depth: usize) {
+    const MAX_INDENT: usize = 40;
+    shown.push('\n');
+    shown.extend(std::iter::repeat_n("  ", depth.min(MAX_INDENT)));
+}
+
+/// The length of the JSON string that a text begins with, quotes and all.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// A JSON string without needless escapes; half a character stays as it is spelled.
+#[must_use]
+pub fn unescape_string(string: &str) -> Cow<'_, str> {
+    let text = serde_json::from_str::<String>(string);
+    text.and_then(|text| serde_json::to_string(&text)).map_or(Cow::Borrowed(string), Cow::Owned)
+}
+
+/// The same JSON with every character escaped that a terminal might obey or a reader not see. Such characters
+/// stand in strings only; the line breaks between them are the printer's.
+#[must_use]
+pub fn escape_invisible(json: &str) -> Cow<'_, str> {
+    let tame = |character: char| character == '\n' || !is_invisible(character);
+    if json.chars().all(tame) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if tame(character) {
+            shown.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readable_json_shows_what_is_there_and_nothing_else() {
+        for (json, shown) in [
+            (r#"{"to":"a","to":"b"}"#, "{\n  \"to\": \"a\",\n  \"to\": \"b\"\n}"),
+            (
+                r#"{"to":{"$serde_json::private::RawValue":"\"friend\""}}"#,
+                "{\n  \"to\": {\n    \"$serde_json::private::RawValue\": \"\\\"friend\\\"\"\n  }\n}",
+            ),
+            (
+                r#"{"n":{"$serde_json::private::Number":"5"}}"#,
+                "{\n  \"n\": {\n    \"$serde_json::private::Number\": \"5\"\n  }\n}",
+            ),
+            (
+                r#"["\ud800","\u0041",[],{ } , "}{,:\\"]"#,
+                "[\n  \"\\ud800\",\n  \"A\",\n  [],\n  {},\n  \"}{,:\\\\\"\n]",
+            ),
+        ] {
+            assert_eq!(pretty_print(json), shown);
+        }
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(pretty_print(&deep).chars().filter(|letter| *letter == '[').count(), 100_000);
+    }
+
+    #[test]
+    fn readable_json_keeps_order_and_numbers() {
+        assert_eq!(
+            pretty_print(r#"{"z":1.10,"a":12345678901234567890123}"#),
+            "{\n  \"z\": 1.10,\n  \"a\": 12345678901234567890123\n}"
+        );
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_stays_the_same() {
+        let value = serde_json::json!({"a\u{202e}": "b\u{9b}31m\u{7f}\u{e0041}\n ü"});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let shown = escape_invisible(&text);
+        assert_eq!(shown, "{\n  \"a\\u202e\": \"b\\u009b31m\\u007f\\udb40\\udc41\\n ü\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+}

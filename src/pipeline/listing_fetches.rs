@@ -1,0 +1,165 @@
+//! Asking servers what they offer: each at most once at a time, whoever needs it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::Pipeline;
+use crate::names::ServerName;
+use crate::server::{ListKind, ServerError};
+
+/// Which offers were asked for in this process, and what came of it.
+#[derive(Debug)]
+pub struct ListingFetches {
+    states: Mutex<HashMap<ServerName, FetchState>>,
+    versions: watch::Sender<ListVersions>,
+}
+
+/// How often each list changed since the process began; whoever told a client an older number tells it again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ListVersions {
+    /// Changes of tools.
+    pub tools: u64,
+    /// Changes of resources and templates.
+    pub resources: u64,
+    /// Changes of prompts.
+    pub prompts: u64,
+    /// Offers that came or failed.
+    pub fetches: u64,
+}
+
+#[derive(Debug, Default)]
+struct FetchState {
+    /// Held while the server is asked.
+    gate: Arc<tokio::sync::Mutex<()>>,
+    /// How often it was asked to the end.
+    completed: u64,
+    /// What came of the last time.
+    last: Option<Result<(), ServerError>>,
+    /// Whether somebody already waits to ask anew.
+    queued: bool,
+}
+
+impl Default for ListingFetches {
+    fn default() -> Self {
+        Self { states: Mutex::default(), versions: watch::Sender::new(ListVersions::default()) }
+    }
+}
+
+impl ListingFetches {
+    /// Tells of every change from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<ListVersions> {
+        self.versions.subscribe()
+    }
+
+    /// Whether the server itself said in this process what it offers.
+    #[must_use]
+    pub fn is_fresh(&self, server: &ServerName) -> bool {
+        self.with_server(server, |asked| asked.last == Some(Ok(())))
+    }
+
+    /// Why the server could not say what it offers, if that is how the last attempt ended.
+    #[must_use]
+    pub fn last_failure(&self, server: &ServerName) -> Option<ServerError> {
+        self.with_server(server, |asked| asked.last.clone()).and_then(Result::err)
+    }
+
+    /// Forgets what came of earlier attempts, since the configuration changed.
+    pub fn forget_outcomes(&self) {
+        for asked in self.states.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+            asked.last = None;
+        }
+    }
+
+    fn with_server<T>(&self, server: &ServerName, look: impl FnOnce(&mut FetchState) -> T) -> T {
+        let mut all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        look(all.entry(server.clone()).or_default())
+    }
+
+    fn record_fetch(&self, server: &ServerName, outcome: &Result<Vec<ListKind>, ServerError>) {
+        self.with_server(server, |asked| {
+            asked.completed += 1;
+            asked.last = Some(outcome.as_ref().map(|_| ()).map_err(Clone::clone));
+        });
+        self.versions.send_modify(|revisions| {
+            revisions.fetches += 1;
+            for list in outcome.iter().flatten() {
+                match list {
+                    ListKind::Tools => revisions.tools += 1,
+                    ListKind::Resources => revisions.resources += 1,
+                    ListKind::Prompts => revisions.prompts += 1,
+                }
+            }
+        });
+    }
+}
+
+/// The one place in a server's queue; given back when dropped, whatever happens.
+struct QueuedRefresh<'a>(&'a ListingFetches, &'a ServerName);
+
+impl<'a> QueuedRefresh<'a> {
+    fn try_queue(offers: &'a ListingFetches, server: &'a ServerName) -> Option<Self> {
+        let taken = offers.with_server(server, |asked| std::mem::replace(&mut asked.queued, true));
+        (!taken).then_some(Self(offers, server))
+    }
+}
+
+impl Drop for QueuedRefresh<'_> {
+    fn drop(&mut self) {
+        self.0.with_server(self.1, |asked| asked.queued = false);
+    }
+}
+
+impl Pipeline {
+    /// Asks a server what it offers and puts it into the catalog, unless somebody is doing that right now:
+    /// then their outcome is this one's.
+    ///
+    /// # Errors
+    /// When the server cannot be started or does not answer.
+    pub async fn fetch_listing(&self, server: &ServerName) -> Result<(), ServerError> {
+        let (gate, before) =
+            self.listing_fetches.with_server(server, |asked| (Arc::clone(&asked.gate), asked.completed));
+        let _alone = gate.lock().await;
+        let meanwhile = self
+            .listing_fetches
+            .with_server(server, |asked| (asked.completed > before).then(|| asked.last.clone()));
+        match meanwhile.flatten() {
+            Some(outcome) => outcome,
+            None => self.request_listing(server).await,
+        }
+    }
+
+    /// Asks a server anew what it offers, since it said that something changed. Many such words in a row are
+    /// one question.
+    ///
+    /// # Errors
+    /// When the server cannot be started or does not answer.
+    pub async fn refresh_listing(&self, server: &ServerName) -> Result<(), ServerError> {
+        let Some(place) = QueuedRefresh::try_queue(&self.listing_fetches, server) else { return Ok(()) };
+        let gate = self.listing_fetches.with_server(server, |asked| Arc::clone(&asked.gate));
+        let _alone = gate.lock().await;
+        drop(place);
+        self.request_listing(server).await
+    }
+
+    async fn request_listing(&self, server: &ServerName) -> Result<(), ServerError> {
+        let offer = if self.shared_servers.load().contains(server) {
+            self.approvals.fetch_listing(server).await
+        } else {
+            self.servers.fetch_listing(server).await
+        };
+        let outcome = match offer {
+            Ok(offer) => Ok(self.catalog.set_listing(server, offer)),
+            Err(error) => {
+                let reason = self.anonymizer.load().conceal_text(&error.to_string()).into_inner();
+                tracing::warn!(%server, reason, "a server does not say what it offers");
+                self.catalog.record_listing_failure(server, reason);
+                Err(error)
+            }
+        };
+        self.listing_fetches.record_fetch(server, &outcome);
+        outcome.map(|_| ())
+    }
+}

@@ -1,0 +1,146 @@
+//! One layer of precedence, sorted so that the first match is the one that counts.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::condition::{PolicyCase, Truth};
+use super::{Action, Decision, MatchedCase, PolicyEntry};
+use crate::names::ToolId;
+
+/// What entries that look at arguments are given to look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ArgumentsView<'a> {
+    /// A call's arguments, as far as they are known.
+    Call(Option<&'a RawValue>),
+    /// Whatever arguments let a call pass best.
+    Loosest,
+}
+
+/// Entries that stand beside each other: exact ones by their names, the rest strongest first.
+#[derive(Debug, Default)]
+pub(super) struct EntryIndex {
+    exact: HashMap<ToolId, Vec<PolicyEntry>>,
+    patterns: Vec<PolicyEntry>,
+}
+
+impl EntryIndex {
+    /// Sorts by specificity, then by the strictest that an entry can say. Text and place come last: they make
+    /// the reason that is given independent of the order in which things were written.
+    pub(super) fn new(entries: impl Iterator<Item = PolicyEntry>) -> Self {
+        let mut layer = Self::default();
+        for entry in entries {
+            match entry.pattern.exact_tool() {
+                Some(tool) => layer.exact.entry(tool.clone()).or_default().push(entry),
+                None => layer.patterns.push(entry),
+            }
+        }
+        layer.exact.values_mut().chain([&mut layer.patterns]).for_each(|entries| {
+            entries.sort_by_cached_key(|entry| {
+                (
+                    Reverse(entry.pattern.specificity()),
+                    Reverse(entry.strictest()),
+                    entry.pattern.as_str().to_owned(),
+                    entry.source.clone(),
+                )
+            });
+        });
+        layer
+    }
+
+    /// What counts for this tool: the strictest that is said by the most specific entries.
+    pub(super) fn decide(&self, tool: &ToolId, view: ArgumentsView<'_>) -> Option<Decision> {
+        let mut matching = self.matching(tool);
+        let first = matching.next()?;
+        let mut decision = first.decide(view);
+        if first.cases.is_empty() {
+            // No other of these can be stricter.
+            return Some(decision);
+        }
+        let specificity = first.pattern.specificity();
+        for other in matching.take_while(|other| other.pattern.specificity() == specificity) {
+            let also = other.decide(view);
+            if also.action > decision.action {
+                decision = also;
+            }
+        }
+        Some(decision)
+    }
+
+    /// Every entry that matches, the strongest first.
+    pub(super) fn matching<'a, 't>(
+        &'a self,
+        tool: &'t ToolId,
+    ) -> impl Iterator<Item = &'a PolicyEntry> + use<'a, 't> {
+        let exact = if self.exact.is_empty() { None } else { self.exact.get(tool) };
+        exact
+            .into_iter()
+            .flatten()
+            .chain(self.patterns.iter().filter(move |entry| entry.pattern.matches(tool)))
+    }
+}
+
+impl PolicyEntry {
+    /// Each case, and what holds where none matches.
+    pub(super) fn actions(&self) -> impl Iterator<Item = Action> {
+        self.cases.iter().map(|case| case.action).chain([self.action])
+    }
+
+    pub(super) fn strictest(&self) -> Action {
+        self.actions().max().unwrap_or(self.action)
+    }
+
+    fn decide(&self, view: ArgumentsView<'_>) -> Decision {
+        match view {
+            ArgumentsView::Call(_) if self.cases.is_empty() => self.fallback_decision(),
+            ArgumentsView::Call(arguments) => self.possible_decisions(arguments).swap_remove(0),
+            ArgumentsView::Loosest => {
+                let action = self.actions().min().unwrap_or(self.action);
+                Decision { action, ..self.fallback_decision() }
+            }
+        }
+    }
+
+    /// What it says about these arguments, and after that whatever else matches or could match.
+    ///
+    /// The strictest case that matches for sure counts, or, where none does, what is said otherwise. A case of
+    /// which nothing can be told counts where it is stricter: of all that could hold, the strictest does.
+    pub(super) fn possible_decisions(&self, arguments: Option<&RawValue>) -> Vec<Decision> {
+        let mut cases: Vec<(Truth, &PolicyCase)> = self
+            .cases
+            .iter()
+            .map(|case| (case.evaluate(arguments), case))
+            .filter(|(truth, _)| *truth > Truth::No)
+            .collect();
+        cases.sort_by_key(|(truth, case)| (Reverse(case.action), Reverse(*truth), case.number));
+        let matched = |(truth, case): &(Truth, &PolicyCase)| self.case_decision(case, *truth == Truth::Yes);
+        let mut outcomes: Vec<_> = cases.iter().map(matched).collect();
+        outcomes.push(self.fallback_decision());
+        // Where nothing matches for sure, what is said otherwise may hold.
+        let certain = cases.iter().position(|(truth, _)| *truth == Truth::Yes).unwrap_or(cases.len());
+        let stricter = outcomes[..certain].iter().position(|unsure| unsure.action > outcomes[certain].action);
+        let counts = outcomes.remove(stricter.unwrap_or(certain));
+        outcomes.insert(0, counts);
+        outcomes
+    }
+
+    pub(super) fn fallback_decision(&self) -> Decision {
+        Decision {
+            action: self.action,
+            pattern: Some(self.pattern.clone()),
+            source: self.source.clone(),
+            locked: false,
+            case: None,
+        }
+    }
+
+    fn case_decision(&self, case: &PolicyCase, sure: bool) -> Decision {
+        Decision {
+            action: case.action,
+            source: case.source.clone(),
+            case: Some(MatchedCase { number: case.number, sure }),
+            ..self.fallback_decision()
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! One server and its life: started when it is needed, watched, ended, and started again after a pause.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::backoff::Backoff;
+use super::calls;
+use super::connection::{self, Connection};
+use super::events::{EventSinkSlot, ServerEvents};
+use super::handshake::{self, HandshakeError, ProtocolEra};
+use super::lists::ListLimits;
+use super::logs::ServerLog;
+use super::process::{self, ChildProcess, SpawnedChild};
+use super::{
+    CallOptions, LaunchOptions, ServerAnswer, ServerChange, ServerCondition, ServerError, ServerHealth,
+    ServerListing,
+};
+use crate::call::Method;
+use crate::config::ServerConfig;
+use crate::json;
+use crate::permit::Outgoing;
+use crate::wire;
+
+/// How long a child has to end by itself after its stdin closed.
+const EXIT_GRACE: Duration = Duration::from_millis(60);
+/// How long the guard has, once told, until it is killed itself.
+const TERMINATE_GRACE: Duration = Duration::from_millis(170);
+/// How long a child may live on after it closed its stdout.
+const STDOUT_CLOSED_GRACE: Duration = Duration::from_millis(500);
+/// What a child wrote before it ended is read for at most this long.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long the answer to a request of Portero's own that nobody waits for may take.
+const UNREAD_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A caller waits out a pause that is as short as this; before a longer one it is told.
+const MAX_WAITED_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all servers of a fleet share.
+pub(super) struct UpstreamContext {
+    pub(super) launch: LaunchOptions,
+    pub(super) changes: mpsc::Sender<ServerChange>,
+    /// Where everything else goes that servers say unasked.
+    pub(super) event_sink: EventSinkSlot,
+    /// The tasks that end processes; the fleet waits for them when it closes.
+    pub(super) tasks: TaskTracker,
+    pub(super) level: Mutex<Option<Arc<str>>>,
+}
+
+impl UpstreamContext {
+    pub(super) fn log_level(&self) -> Option<Arc<str>> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// One server of the configuration.
+pub(super) struct Upstream {
+    pub(super) config: ServerConfig,
+    common: Arc<UpstreamContext>,
+    log: ServerLog,
+    /// Cancelled when it must end and not start again.
+    stop: CancellationToken,
+    process: Mutex<ProcessState>,
+}
+
+struct ProcessState {
+    phase: ProcessPhase,
+    backoff: Backoff,
+    /// How it was spoken to last time.
+    era: Option<ProtocolEra>,
+    /// Whether one that ended at `initialize` was started once more and asked in the modern way.
+    tried_discover: bool,
+    /// Whether it ever ended by itself after it had been ready.
+    ended_before: bool,
+    tool_count: Option<usize>,
+}
+
+enum ProcessPhase {
+    Idle,
+    Starting(watch::Receiver<()>),
+    /// `over` tells of the moment when it is not ready any more.
+    Ready {
+        connection: connection::SharedConnection,
+        pid: Option<u32>,
+        over: watch::Receiver<()>,
+    },
+    Failed {
+        reason: String,
+        until: Duration,
+    },
+}
+
+/// What to do to get a connection.
+enum ConnectStep {
+    UseConnection(connection::SharedConnection),
+    WaitForStart(watch::Receiver<()>),
+    WaitForEnd(watch::Receiver<()>),
+    Pause(Duration),
+    Start(watch::Sender<()>),
+    GiveUp(String),
+}
+
+impl Upstream {
+    pub(super) fn new(config: ServerConfig, common: Arc<UpstreamContext>) -> Arc<Self> {
+        let launch = &common.launch;
+        let log = ServerLog::new(
+            &launch.logs,
+            &config.name,
+            launch.limits.max_server_log_bytes,
+            Arc::clone(&launch.anonymizer),
+            Arc::clone(&launch.clock),
+        );
+        let life = ProcessState {
+            phase: ProcessPhase::Idle,
+            backoff: Backoff::default(),
+            era: None,
+            tried_discover: false,
+            ended_before: false,
+            tool_count: None,
+        };
+        Arc::new(Self { config, common, log, stop: CancellationToken::new(), process: Mutex::new(life) })
+    }
+
+    /// Sends a call and waits for its answer.
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        outgoing: &Outgoing,
+        follow: CallOptions,
+    ) -> Result<ServerAnswer, ServerError> {
+        let connection = tokio::select! {
+            biased;
+            connection = self.connection() => connection?,
+            () = follow.cancel.cancelled() => return Err(ServerError::Cancelled),
+        };
+        if outgoing.method() == Method::CallTool {
+            self.refuse_unlisted(&connection, outgoing, &follow.cancel).await?;
+        }
+        let limit = self.config.timeout.unwrap_or(self.common.launch.limits.request_timeout);
+        calls::send_call(&connection, outgoing, follow, limit).await
+    }
+
+    /// Guarantee P5, for a server that ended and was started again since it was listed.
+    async fn refuse_unlisted(
+        &self,
+        connection: &Connection,
+        outgoing: &Outgoing,
+        cancel: &CancellationToken,
+    ) -> Result<(), ServerError> {
+        let params = json::RawObject::read(outgoing.params().expose()).unwrap_or_default();
+        let name = params.get_text("name").unwrap_or_default();
+        let listed = tokio::select! {
+            biased;
+            listed = connection.is_tool_listed(&name, self.list_limits()) => listed?,
+            () = cancel.cancelled() => return Err(ServerError::Cancelled),
+        };
+        let not_listed = || ServerError::NotListed(self.config.name.clone(), outgoing.tool().tool.clone());
+        if listed { Ok(()) } else { Err(not_listed()) }
+    }
+
+    fn list_limits(&self) -> ListLimits {
+        let limits = &self.common.launch.limits;
+        let page = self.config.timeout.unwrap_or(limits.start_timeout).min(limits.start_timeout);
+        ListLimits { page_timeout: page, max_bytes: limits.max_message_bytes }
+    }
+
+    /// Pages through everything that it offers.
+    pub(super) async fn fetch_listing(self: &Arc<Self>) -> Result<ServerListing, ServerError> {
+        let connection = self.connection().await?;
+        let offer = connection.fetch_listing(self.list_limits()).await?;
+        self.lock_process().tool_count = Some(offer.tools.len());
+        Ok(offer)
+    }
+
+    /// Tells a running server the log level.
+    pub(super) fn set_log_level(&self, level: &str) {
+        if let ProcessPhase::Ready { connection, .. } = &self.lock_process().phase {
+            send_log_level(connection, level);
+        }
+    }
+
+    pub(super) fn health(&self) -> ServerHealth {
+        let life = self.lock_process();
+        let (condition, pid) = match &life.phase {
+            ProcessPhase::Idle => (ServerCondition::Idle, None),
+            ProcessPhase::Starting(_) => (ServerCondition::Starting, None),
+            ProcessPhase::Ready { pid, .. } => (ServerCondition::Ready, *pid),
+            ProcessPhase::Failed { reason, .. } => (ServerCondition::Failed(reason.clone()), None),
+        };
+        ServerHealth { server: self.config.name.clone(), condition, pid, tools: life.tool_count }
+    }
+
+    /// Ends it for good. Its task does the work.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// The running conversation; starts the server if there is none. However many ask, one start happens.
+    async fn connection(self: &Arc<Self>) -> Result<connection::SharedConnection, ServerError> {
+        let mut saw_start = false;
+        loop {
+            match self.poll_state(saw_start) {
+                ConnectStep::UseConnection(connection) => return Ok(connection),
+                // An error means that the start is over, which is what is waited for.
+                ConnectStep::WaitForStart(mut started) => {
+                    saw_start |= started.changed().await.is_err();
+                }
+                ConnectStep::WaitForEnd(mut over) => {
+                    // An error is what is waited for here too.
+                    let _ = over.changed().await;
+                }
+                ConnectStep::Pause(pause) => tokio::time::sleep(pause).await,
+                ConnectStep::Start(started) => {
+                    let member = Arc::clone(self);
+                    self.common.tasks.spawn(async move { Box::pin(member.run_process(started)).await });
+                }
+                ConnectStep::GiveUp(reason) => {
+                    return Err(ServerError::StartFailed(self.config.name.clone(), reason));
+                }
+            }
+        }
+    }
+
+    /// A caller that saw a start fail is told; one that comes later waits out a short pause.
+    fn poll_state(&self, saw_start: bool) -> ConnectStep {
+        if self.stop.is_cancelled() {
+            return ConnectStep::GiveUp("it is being ended".to_owned());
+        }
+        let mut life = self.lock_process();
+        match &life.phase {
+            ProcessPhase::Ready { connection, over, .. } if connection.is_closed() => {
+                return ConnectStep::WaitForEnd(over.clone());
+            }
+            ProcessPhase::Ready { connection, .. } => {
+                return ConnectStep::UseConnection(Arc::clone(connection));
+            }
+            ProcessPhase::Starting(started) => return ConnectStep::WaitForStart(started.clone()),
+            ProcessPhase::Idle => {}
+            ProcessPhase::Failed { reason, .. } if saw_start => return ConnectStep::GiveUp(reason.clone()),
+            ProcessPhase::Failed { reason, until } => {
+                let pause = until.saturating_sub(self.common.launch.clock.now().boot);
+                if pause > MAX_WAITED_PAUSE {
+                    return ConnectStep::GiveUp(format!(
+                        "{reason}; it is tried again in {} s",
+                        pause.as_secs() + 1
+                    ));
+                }
+                if !pause.is_zero() {
+                    return ConnectStep::Pause(pause);
+                }
+            }
+        }
+        let (done, started) = watch::channel(());
+        life.phase = ProcessPhase::Starting(started);
+        ConnectStep::Start(done)
+    }
+
+    /// One life, from the start to the end of the process.
+    async fn run_process(self: Arc<Self>, started: watch::Sender<()>) {
+        let known = self.lock_process().era;
+        let refusal = match self.start_process(known).await {
+            StartAttempt::Ready(running, greeting) => {
+                return self.serve_until_end(*running, greeting, started).await;
+            }
+            StartAttempt::Failed(HandshakeError::ProcessEnded, how) if self.may_try_discover(known) => {
+                // Some that only speak the modern revision end at `initialize`.
+                match self.start_process(Some(ProtocolEra::Modern)).await {
+                    StartAttempt::Ready(running, greeting) => {
+                        return self.serve_until_end(*running, greeting, started).await;
+                    }
+                    StartAttempt::Failed(..) => how,
+                }
+            }
+            StartAttempt::Failed(HandshakeError::ProcessEnded, how)
+            | StartAttempt::Failed(HandshakeError::Refused(how), _) => how,
+        };
+        self.mark_failed(&refusal, Duration::ZERO);
+        drop(started);
+    }
+
+    /// Whether a server that ended at the handshake is to be started once more and asked in the modern way.
+    fn may_try_discover(&self, known: Option<ProtocolEra>) -> bool {
+        let may = known != Some(ProtocolEra::Modern) && !self.stop.is_cancelled();
+        may && !std::mem::replace(&mut self.lock_process().tried_discover, true)
+    }
+
+    /// Starts the process and greets it.
+    async fn start_process(&self, known: Option<ProtocolEra>) -> StartAttempt {
+        self.log.forget_last_lines();
+        let spawned = match process::spawn_server(&self.config, &self.common.launch) {
+            Ok(spawned) => spawned,
+            Err(reason) => {
+                let refusal = HandshakeError::Refused(reason.clone());
+                return StartAttempt::Failed(refusal, reason);
+            }
+        };
+        let SpawnedChild { mut process, stdin, stdout, stderr } = spawned;
+        let connection = Arc::new(self.new_connection());
+        let talk = ConversationTasks::spawn(&connection, &self.log, stdin, stdout, stderr);
+        let greeted = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(HandshakeError::ProcessEnded),
+            greeted = handshake::greet_server(&connection, &self.common.launch, known) => greeted,
+        };
+        match greeted {
+            Ok(greeting) => {
+                StartAttempt::Ready(Box::new(RunningProcess { process, connection, talk }), greeting)
+            }
+            Err(refusal) => {
+                let ended = end_process(&connection, &mut process).await;
+                talk.finish(&connection).await;
+                StartAttempt::Failed(refusal, ended)
+            }
+        }
+    }
+
+    /// Keeps a server that talks, until its end.
+    async fn serve_until_end(
+        &self,
+        running: RunningProcess,
+        greeting: handshake::HandshakeResult,
+        started: watch::Sender<()>,
+    ) {
+        let RunningProcess { mut process, connection, talk } = running;
+        let (ready, over) = watch::channel(());
+        let is_again = self.mark_ready(&connection, greeting, process.id(), over);
+        drop(started);
+        if is_again {
+            self.announce_change(ServerChange::Restarted(self.config.name.clone())).await;
+        }
+        let since = Instant::now();
+        let ended = self.wait_for_end(&connection, &mut process).await;
+        talk.finish(&connection).await;
+        self.lock_process().ended_before = true;
+        self.mark_failed(&ended, since.elapsed());
+        drop(ready);
+        self.announce_change(ServerChange::Ended(self.config.name.clone())).await;
+    }
+
+    /// Tells the fleet's owner, unless nothing is to start again.
+    async fn announce_change(&self, change: ServerChange) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            // An error means that nobody listens to this fleet.
+            _ = self.common.changes.send(change) => {}
+        }
+    }
+
+    fn new_connection(&self) -> Connection {
+        let ended_before = self.lock_process().ended_before;
+        let connection = Connection::new(
+            self.config.name.clone(),
+            ServerEvents::new(
+                self.config.name.clone(),
+                self.common.changes.clone(),
+                Arc::clone(&self.common.event_sink),
+            ),
+            self.log.clone(),
+            self.config.roots.as_deref().map(connection::roots_result),
+            self.common.launch.limits.max_message_bytes,
+        );
+        if ended_before { connection.after_restart() } else { connection }
+    }
+
+    /// Notes that it can be called; true when it had ended by itself before.
+    fn mark_ready(
+        &self,
+        connection: &connection::SharedConnection,
+        greeting: handshake::HandshakeResult,
+        pid: Option<u32>,
+        over: watch::Receiver<()>,
+    ) -> bool {
+        let greeting = connection.greeting.get_or_init(|| greeting);
+        match (greeting.era, self.common.log_level()) {
+            (ProtocolEra::Legacy, Some(level)) => send_log_level(connection, &level),
+            (ProtocolEra::Legacy, None) => {}
+            (ProtocolEra::Modern, _) => connection.subscriptions().start_listening(connection, greeting),
+        }
+        let mut life = self.lock_process();
+        life.era = Some(greeting.era);
+        life.phase = ProcessPhase::Ready { connection: Arc::clone(connection), pid, over };
+        life.ended_before
+    }
+
+    /// Waits for the end of a running server, or brings it about; says how it ended.
+    async fn wait_for_end(&self, connection: &Connection, process: &mut ChildProcess) -> String {
+        tokio::select! {
+            biased;
+            ended = process.wait_for_exit() => return ended,
+            () = self.stop.cancelled() => {}
+            () = connection.wait_until_closed() => {
+                // It said all that it will ever say; most end by themselves now.
+                if let Ok(ended) = tokio::time::timeout(STDOUT_CLOSED_GRACE, process.wait_for_exit()).await {
+                    return ended;
+                }
+            }
+        }
+        end_process(connection, process).await
+    }
+
+    /// Notes why it does not run, and until when it is left alone.
+    fn mark_failed(&self, how: &str, ran: Duration) {
+        if self.stop.is_cancelled() {
+            self.lock_process().phase = ProcessPhase::Idle;
+            return;
+        }
+        let reason = self.log.last_line().map_or_else(|| how.to_owned(), |last| format!("{how}: {last}"));
+        tracing::warn!(server = %self.config.name, reason, "a server does not run");
+        let mut life = self.lock_process();
+        let pause = life.backoff.next_pause(ran);
+        let until = self.common.launch.clock.now().boot + pause;
+        life.phase = ProcessPhase::Failed { reason, until };
+    }
+
+    fn lock_process(&self) -> MutexGuard<'_, ProcessState> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came of starting a process.
+enum StartAttempt {
+    /// It answered the handshake.
+    Ready(Box<RunningProcess>, handshake::HandshakeResult),
+    /// It did not, and how it ended.
+    Failed(HandshakeError, String),
+}
+
+/// A process that answered the handshake.
+struct RunningProcess {
+    process: ChildProcess,
+    connection: connection::SharedConnection,
+    talk: ConversationTasks,
+}
+
+/// The tasks that carry one conversation.
+struct ConversationTasks {
+    reading: tokio::task::JoinHandle<()>,
+    others: [tokio::task::JoinHandle<()>; 3],
+    stderr: tokio::task::JoinHandle<()>,
+}
+
+impl ConversationTasks {
+    fn spawn(
+        connection: &connection::SharedConnection,
+        log: &ServerLog,
+        stdin: tokio::process::ChildStdin,
+        stdout: tokio::process::ChildStdout,
+        stderr: tokio::process::ChildStderr,
+    ) -> Self {
+        let [reader, writer, announcer, watcher] = std::array::from_fn(|_| Arc::clone(connection));
+        Self {
+            reading: tokio::spawn(async move { reader.read_stdout(stdout).await }),
+            others: [
+                tokio::spawn(async move { writer.outbox.write_queued(stdin).await }),
+                tokio::spawn(async move { announcer.events.announce_until_closed().await }),
+                tokio::spawn(async move { watcher.pending.watch_deadlines().await }),
+            ],
+            stderr: tokio::spawn(log.clone().read_stderr(stderr)),
+        }
+    }
+
+    /// After the process ended: reads what it still said, then fails whoever waits.
+    async fn finish(self, connection: &Connection) {
+        let Self { mut reading, others, mut stderr } = self;
+        let rest = async { (&mut reading).await.and((&mut stderr).await) };
+        if tokio::time::timeout(DRAIN_TIMEOUT, rest).await.is_err() {
+            reading.abort();
+            stderr.abort();
+        }
+        connection.close();
+        for task in others {
+            task.abort();
+        }
+    }
+}
+
+/// Ends a process: closes its stdin, then has its family ended, then kills what is left.
+async fn end_process(connection: &Connection, process: &mut ChildProcess) -> String {
+    connection.close();
+    if let Ok(ended) = tokio::time::timeout(EXIT_GRACE, process.wait_for_exit()).await {
+        return ended;
+    }
+    process.terminate();
+    if let Ok(ended) = tokio::time::timeout(TERMINATE_GRACE, process.wait_for_exit()).await {
+        return ended;
+    }
+    process.kill();
+    process.wait_for_exit().await
+}
+
+/// Sends `logging/setLevel` to a server that has it; nobody waits for the answer.
+fn send_log_level(connection: &Connection, level: &str) {
+    let wants = connection
+        .greeting
+        .get()
+        .is_some_and(|told| told.era == ProtocolEra::Legacy && told.declares("logging"));
+    if wants {
+        let level = json::serialize_raw(level);
+        let params = json::serialize_raw(&json::RawObject::default().with_member("level", &level));
+        let id = connection.next_request_id();
+        connection.pending.register_unread(id, UNREAD_ANSWER_TIMEOUT);
+        connection.outbox.push_if_room(|out| wire::write_request(out, id, "logging/setLevel", Some(&params)));
+    }
+}

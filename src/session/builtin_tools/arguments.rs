@@ -1,0 +1,132 @@
+//! The arguments of Portero's own tools, checked so that a mistake is told with the nearest right word.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::BuiltinTool;
+use crate::json::{self, RawObject};
+use crate::names::TaskId;
+use crate::pipeline::Refusal;
+
+/// Arguments of which every name is known.
+pub(super) struct BuiltinArguments<'a>(RawObject<'a>);
+
+impl BuiltinTool {
+    const fn argument_names(self) -> &'static [&'static str] {
+        match self {
+            Self::SearchTools => &["query", "category"],
+            Self::Call => &["tool", "args"],
+            Self::CheckTask => &["task_id", "wait_seconds"],
+            Self::ListTasks => &["status", "limit"],
+            Self::CancelTask => &["task_id"],
+        }
+    }
+}
+
+impl<'a> BuiltinArguments<'a> {
+    /// Reads the `arguments` of a call; none at all are no arguments.
+    pub(super) fn read(own: BuiltinTool, arguments: Option<&'a RawValue>) -> Result<Self, String> {
+        let Some(arguments) = arguments.filter(|value| value.get() != "null") else {
+            return Ok(Self(RawObject::default()));
+        };
+        json::refuse_duplicate_keys(arguments)
+            .map_err(|error| format!("the arguments are not acceptable: {error}"))?;
+        let object = RawObject::read(arguments).map_err(|_| "`arguments` must be an object".to_owned())?;
+        let known = own.argument_names();
+        if let Some((unknown, _)) = object.iter().find(|(key, _)| !known.contains(key)) {
+            return Err(unknown_argument_message(own, unknown));
+        }
+        Ok(Self(object))
+    }
+
+    /// A text, if it is there.
+    pub(super) fn optional_text(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        self.non_null(key)
+            .map(|value| {
+                json::as_text(value).ok_or_else(|| Refusal::Invalid(format!("`{key}` must be a text")))
+            })
+            .transpose()
+    }
+
+    /// A text that must be there.
+    pub(super) fn required_text(&self, key: &str) -> Result<Cow<'a, str>, Refusal> {
+        self.optional_text(key)?.ok_or_else(|| Refusal::Invalid(format!("the argument `{key}` is missing")))
+    }
+
+    /// The task that is meant, which must be there.
+    pub(super) fn task_id(&self) -> Result<TaskId, Refusal> {
+        let id = self.required_text("task_id")?;
+        id.trim().parse().map_err(|wrong| Refusal::Invalid(format!("`task_id`: {wrong}")))
+    }
+
+    /// A whole number, if it is there.
+    pub(super) fn optional_number(&self, key: &str, least: u64, most: u64) -> Result<Option<u64>, Refusal> {
+        let wrong = || Refusal::Invalid(format!("`{key}` must be a whole number from {least} to {most}"));
+        self.non_null(key)
+            .map(|value| {
+                value.get().parse().ok().filter(|number| (least..=most).contains(number)).ok_or_else(wrong)
+            })
+            .transpose()
+    }
+
+    /// An object, if it is there.
+    pub(super) fn optional_object(&self, key: &str) -> Result<Option<&'a RawValue>, Refusal> {
+        match self.non_null(key) {
+            Some(value) if !value.get().trim_start().starts_with('{') => {
+                Err(Refusal::Invalid(format!("`{key}` must be an object, not a text or a list")))
+            }
+            value => Ok(value),
+        }
+    }
+
+    fn non_null(&self, key: &str) -> Option<&'a RawValue> {
+        self.0.get(key).filter(|value| value.get() != "null")
+    }
+}
+
+fn unknown_argument_message(own: BuiltinTool, unknown: &str) -> String {
+    let known = own.argument_names();
+    let nearest = known
+        .iter()
+        .map(|name| (strsim::jaro_winkler(unknown, name), name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|one, other| one.0.total_cmp(&other.0));
+    let hint = nearest.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+    format!("portero/{} has no argument `{unknown}`{hint} It takes {list}.", own.name())
+        .replace("` It", "`. It")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(own: BuiltinTool, text: &str) -> Result<(), String> {
+        BuiltinArguments::read(own, Some(&json::parse_raw(text.to_owned()).expect("JSON"))).map(|_| ())
+    }
+
+    #[test]
+    fn an_unknown_argument_is_told_with_the_nearest_word() {
+        assert_eq!(
+            read(BuiltinTool::CheckTask, r#"{"taskid":"x"}"#).expect_err("unknown"),
+            "portero/check_task has no argument `taskid`; did you mean `task_id`? It takes `task_id` and \
+             `wait_seconds`."
+        );
+        assert_eq!(
+            read(BuiltinTool::Call, r#"{"zzz":1}"#).expect_err("unknown"),
+            "portero/call has no argument `zzz`. It takes `tool` and `args`."
+        );
+        assert!(read(BuiltinTool::Call, r#"{"tool":"a","tool":"b"}"#).expect_err("twice").contains("twice"));
+        assert!(read(BuiltinTool::Call, "[]").is_err());
+        assert!(read(BuiltinTool::ListTasks, "null").is_ok());
+    }
+
+    #[test]
+    fn numbers_stay_within_their_bounds() {
+        let text = json::parse_raw(r#"{"limit":101}"#.to_owned()).expect("JSON");
+        let arguments = BuiltinArguments::read(BuiltinTool::ListTasks, Some(&text)).expect("known");
+        assert!(arguments.optional_number("limit", 1, 100).is_err());
+        assert_eq!(arguments.optional_number("limit", 1, 101), Ok(Some(101)));
+    }
+}

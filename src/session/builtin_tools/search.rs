@@ -1,0 +1,103 @@
+//! `portero/search_tools`
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::super::answers;
+use super::super::state::SessionState;
+use super::arguments::BuiltinArguments;
+use crate::anonymize::{Leak, Real};
+use crate::catalog::CatalogView;
+use crate::json;
+use crate::names::ServerName;
+use crate::pipeline::{CallReply, Refusal};
+use crate::policy::Action;
+
+/// How many tools a search shows.
+const MAX_HITS: usize = 10;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FoundTool<'a> {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    policy: &'static str,
+    input_schema: &'a RawValue,
+}
+
+impl SessionState {
+    /// Searches what all servers offer; what policy denies is left out.
+    pub(super) async fn search_tools(
+        self: &Arc<Self>,
+        arguments: &BuiltinArguments<'_>,
+    ) -> Result<CallReply, Refusal> {
+        let query = arguments.optional_text("query")?.unwrap_or_default();
+        let category = arguments.optional_text("category")?;
+        self.wait_for_listings().await;
+        self.pipeline.approvals.refresh_policy();
+        let action = |tool: &_| self.tool_action(tool);
+        let recent = self.recent_tools.tools();
+        let paused = self.pipeline.policy.load().overrides().paused.is_some();
+        let anonymizer = self.pipeline.anonymizer.load();
+        let is_private = |name: &str| anonymizer.is_private(name);
+        let view = CatalogView { action: &action, recent: &recent, is_private: &is_private };
+        let hits = self.pipeline.catalog.search_tools(&query, category.as_deref(), MAX_HITS, &view);
+        let mut tools: Vec<FoundTool<'_>> = hits
+            .iter()
+            .map(|hit| FoundTool {
+                name: hit.tool.id.to_string(),
+                description: hit.tool.description.as_ref().map(|text| text.expose().as_str()),
+                policy: match self.tool_action(&hit.tool.id) {
+                    Action::Allow | Action::RequireApproval if paused => "paused by a person, for now",
+                    Action::Allow => "allowed",
+                    Action::RequireApproval => "needs a person's approval",
+                    Action::Deny => "denied",
+                },
+                input_schema: hit.tool.input_schema.expose(),
+            })
+            .collect();
+        let waiting = self.pipeline.catalog.unanswered_servers();
+        let conceal = |tools: &[FoundTool<'_>]| {
+            let text = if tools.is_empty() {
+                nothing_found_message(category.is_some(), &waiting)
+            } else {
+                found_tools_json(tools, &waiting)
+            };
+            // Descriptions and schemas are the servers' words: real until concealed.
+            anonymizer.conceal(Real::from_server(answers::text_result(&text)))
+        };
+        let concealed = conceal(&tools).or_else(|Leak| {
+            // One tool that cannot be concealed must not hide the others.
+            tools.retain(|tool| conceal(std::slice::from_ref(tool)).is_ok());
+            conceal(&tools)
+        });
+        concealed.map(CallReply::Result).map_err(Refusal::Withheld)
+    }
+}
+
+fn found_tools_json(tools: &[FoundTool<'_>], waiting: &[ServerName]) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct SearchResult<'a> {
+        tools: &'a [FoundTool<'a>],
+        /// Servers that have not said yet what they offer.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        not_yet_known: &'a [ServerName],
+    }
+    json::serialize_raw(&SearchResult { tools, not_yet_known: waiting }).get().to_owned()
+}
+
+fn nothing_found_message(in_category: bool, waiting: &[ServerName]) -> String {
+    let hint = if in_category { " Leave `category` out to search all servers." } else { "" };
+    let waiting: Vec<&str> = waiting.iter().map(ServerName::as_str).collect();
+    let later = match waiting.as_slice() {
+        [] => String::new(),
+        some => {
+            format!(" Not known yet, perhaps still starting: {}; search again in a moment.", some.join(", "))
+        }
+    };
+    format!("No tool was found. Use other words, or an empty query to see everything.{hint}{later}")
+}

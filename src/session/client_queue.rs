@@ -1,0 +1,337 @@
+//! The only exit toward the agent: everything that is written passes here, and the methods take nothing but
+//! [`Fake`] values beside what the client itself chose (ids, tokens) and Portero's fixed words.
+//!
+//! Whoever has something to say appends a line; the session's loop takes everything that is queued and
+//! writes it at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+
+use crate::anonymize::Fake;
+use crate::json::{self, RawJson, RawObject};
+use crate::wire::{self, MalformedMessage, codes, modern};
+
+/// Beyond so many queued bytes the client does not read, and what it can do without is left out.
+const MAX_QUEUED_BYTES: usize = 8 << 20;
+/// A buffer that grew beyond this is given back.
+const MAX_RETAINED_BYTES: usize = 4 << 20;
+
+/// Progress with more than this in it is held without its message: what counts is how far it has come.
+const MAX_HELD_BYTES: usize = 4 << 10;
+
+/// Lines on their way to the client.
+#[derive(Debug, Default)]
+pub(super) struct ClientQueue {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    emptied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    lines: Vec<u8>,
+    /// The `params` of the last progress of each token for which there was no room. The queue is crowded while any is
+    /// held, so what is held is never older than what is queued.
+    held: BTreeMap<String, RawJson>,
+}
+
+impl Queue {
+    fn write_progress(&mut self, params: &RawValue) {
+        wire::write_notification(&mut self.lines, "notifications/progress", Some(params));
+    }
+}
+
+/// What the client itself chose and gets back byte for byte: a request's id, a progress token.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(RawJson);
+
+/// How a result is dressed for the client's revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResultShape {
+    /// As earlier revisions have it: without what only the modern one knows.
+    Legacy,
+    /// With `resultType`.
+    Modern,
+    /// With `resultType`, `ttlMs` and `cacheScope`.
+    ModernList,
+}
+
+impl RequestId {
+    /// Takes what stood in the client's message.
+    pub(super) fn from_raw(value: &RawValue) -> Self {
+        Self(value.to_owned())
+    }
+
+    /// Its bytes.
+    pub(super) fn as_raw(&self) -> &RawValue {
+        &self.0
+    }
+}
+
+impl ClientQueue {
+    /// Exchanges what is queued for an empty buffer.
+    pub(super) fn swap_queued(&self, empty: &mut Vec<u8>) {
+        debug_assert!(empty.is_empty(), "the last batch is written");
+        if empty.capacity() > MAX_RETAINED_BYTES {
+            *empty = Vec::new();
+        }
+        self.with_queue(|queue| {
+            std::mem::swap(&mut queue.lines, empty);
+            for params in std::mem::take(&mut queue.held).into_values() {
+                queue.write_progress(&params);
+            }
+        });
+        self.emptied.notify_waiters();
+    }
+
+    /// How many bytes are queued.
+    pub(super) fn len(&self) -> usize {
+        self.with_queue(|queue| queue.lines.len())
+    }
+
+    /// Resolves once the client keeps up.
+    pub(super) async fn room(&self) {
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if !self.is_over_limit() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Resolves once something was queued since this was last awaited.
+    pub(super) async fn wait_until_filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Queues a result.
+    pub(super) fn queue_result(&self, id: &RequestId, dress: ResultShape, result: &Fake<RawJson>) {
+        self.push_line(|out| write_shaped_result(out, id, dress, result));
+    }
+
+    /// Queues an error object: code, message, data.
+    pub(super) fn queue_error(&self, id: &RequestId, dress: ResultShape, error: &Fake<RawJson>) {
+        self.push_line(|out| write_shaped_error(out, id, dress, error));
+    }
+
+    /// Queues an error in Portero's fixed words.
+    pub(super) fn queue_fixed_error(&self, id: &RequestId, code: i32, words: Fake<&'static str>) {
+        self.push_line(|out| {
+            wire::write_error(out, id.as_raw(), &wire::answer_error_object(code, words.get(), None))
+        });
+    }
+
+    /// Queues the answer to a line that is no message.
+    pub(super) fn queue_malformed(&self, malformed: &MalformedMessage) {
+        self.push_line(|out| wire::write_malformed_error(out, malformed));
+    }
+
+    /// Queues the answer to a line that was too long to be read.
+    pub(super) fn queue_too_long(&self, limit: usize, id: Option<RawJson>) {
+        self.push_line(|out| wire::write_too_long_error(out, limit, id));
+    }
+
+    /// Queues a notification.
+    pub(super) fn queue_notification(&self, method: &'static str, params: Option<&Fake<RawJson>>) {
+        self.push_line(|out| wire::write_notification(out, method, params.map(|params| &**params.get())));
+    }
+
+    /// Queues a notification that belongs to the listen request `id`.
+    pub(super) fn queue_subscription_notification(
+        &self,
+        id: &RequestId,
+        method: &'static str,
+        params: Option<&Fake<RawJson>>,
+    ) {
+        let params = modern::mark_subscription(id.as_raw(), params.map(|params| &**params.get()));
+        self.push_line(|out| wire::write_notification(out, method, Some(&params)));
+    }
+
+    /// Queues the acknowledgement of the listen request `id`. The filter holds URIs that the client chose.
+    pub(super) fn queue_acknowledgement(&self, id: &RequestId, granted: &modern::SubscriptionFilter) {
+        let params = modern::acknowledged_params(id.as_raw(), granted);
+        self.push_line(|out| wire::write_notification(out, modern::ACKNOWLEDGED_METHOD, Some(&params)));
+    }
+
+    /// Queues the result that ends the listen request `id` in order.
+    pub(super) fn queue_listen_result(&self, id: &RequestId) {
+        self.push_line(|out| wire::write_result(out, id.as_raw(), &modern::listen_result(id.as_raw())));
+    }
+
+    /// Queues progress under the client's own token. While the client does not keep up, the last of each token is held,
+    /// and follows once there is room, or before the answer.
+    pub(super) fn queue_progress(&self, token: &RequestId, params: &Fake<RawJson>) {
+        let Ok(object) = RawObject::read(params.get()) else { return };
+        let object = object.with_member(modern::PROGRESS_TOKEN, token.as_raw());
+        self.with_queue(|queue| {
+            if queue.lines.len() <= MAX_QUEUED_BYTES {
+                return queue.write_progress(&object.to_raw());
+            }
+            let is_short = params.get().get().len() <= MAX_HELD_BYTES;
+            let held = if is_short { object } else { object.without_members(|key| !is_measure(key)) };
+            queue.held.insert(token.as_raw().get().to_owned(), held.to_raw());
+        });
+        self.filled.notify_one();
+    }
+
+    /// Queues the progress under this token that is held, since the answer comes next.
+    pub(super) fn let_progress_go(&self, token: &RequestId) {
+        self.with_queue(|queue| {
+            if let Some(params) = queue.held.remove(token.as_raw().get()) {
+                queue.write_progress(&params);
+            }
+        });
+    }
+
+    /// Forgets the progress under this token that is held: no answer comes.
+    pub(super) fn forget_progress(&self, token: &RequestId) {
+        self.with_queue(|queue| queue.held.remove(token.as_raw().get()));
+    }
+
+    /// Whether the client does not keep up.
+    pub(super) fn is_over_limit(&self) -> bool {
+        self.len() > MAX_QUEUED_BYTES
+    }
+
+    /// Queues a log message; false, and nothing, when the client does not keep up.
+    #[must_use]
+    pub(super) fn queue_log(&self, params: &Fake<RawJson>) -> bool {
+        let has_room = !self.is_over_limit();
+        if has_room {
+            self.queue_notification("notifications/message", Some(params));
+        }
+        has_room
+    }
+
+    /// Queues the answers of a batch as one line.
+    pub(super) fn queue_batch(&self, answers: &AnswerBatch) {
+        let lines = std::mem::take(&mut answers.0.lock().unwrap_or_else(PoisonError::into_inner).lines);
+        if lines.is_empty() {
+            return;
+        }
+        self.push_line(|out| wire::write_batch(out, &lines));
+    }
+
+    fn push_line(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.with_queue(|queue| write(&mut queue.lines));
+        self.filled.notify_one();
+    }
+
+    fn with_queue<T>(&self, look: impl FnOnce(&mut Queue) -> T) -> T {
+        look(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whether a member of progress says how far it has come, and of what.
+fn is_measure(key: &str) -> bool {
+    matches!(key, modern::PROGRESS_TOKEN | "progress" | "total")
+}
+
+/// The answers to one batch, until the last of them is there (2025-03-26, Base Protocol, "Batching").
+#[derive(Debug, Default)]
+pub(super) struct AnswerBatch(Mutex<BatchState>);
+
+#[derive(Debug, Default)]
+struct BatchState {
+    lines: Vec<u8>,
+    outstanding: usize,
+}
+
+impl AnswerBatch {
+    /// One more answer is to come.
+    pub(super) fn expect_answer(&self) {
+        self.with_state(|answers| answers.outstanding += 1);
+    }
+
+    /// One answer less is to come; true when it was the last.
+    pub(super) fn settle_answer(&self) -> bool {
+        self.with_state(|answers| {
+            answers.outstanding -= 1;
+            answers.outstanding == 0
+        })
+    }
+
+    /// Adds a result.
+    pub(super) fn add_result(&self, id: &RequestId, dress: ResultShape, result: &Fake<RawJson>) {
+        self.with_state(|answers| write_shaped_result(&mut answers.lines, id, dress, result));
+    }
+
+    /// Adds an error object.
+    pub(super) fn add_error(&self, id: &RequestId, dress: ResultShape, error: &Fake<RawJson>) {
+        self.with_state(|answers| write_shaped_error(&mut answers.lines, id, dress, error));
+    }
+
+    /// Adds an error in Portero's fixed words.
+    pub(super) fn add_fixed_error(&self, id: &RequestId, code: i32, words: Fake<&'static str>) {
+        self.with_state(|answers| {
+            wire::write_error(
+                &mut answers.lines,
+                id.as_raw(),
+                &wire::answer_error_object(code, words.get(), None),
+            );
+        });
+    }
+
+    /// Adds the answer to a member that is no message.
+    pub(super) fn add_malformed(&self, malformed: &MalformedMessage) {
+        self.with_state(|answers| wire::write_malformed_error(&mut answers.lines, malformed));
+    }
+
+    fn with_state<T>(&self, look: impl FnOnce(&mut BatchState) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Writes a result; a large one is copied once and not parsed, since most need no change but a prefix.
+fn write_shaped_result(out: &mut Vec<u8>, id: &RequestId, dress: ResultShape, result: &Fake<RawJson>) {
+    let result = result.get();
+    let bare = !mentions_modern_members(result);
+    match dress {
+        ResultShape::Legacy if bare => wire::write_result(out, id.as_raw(), result),
+        ResultShape::Legacy => {
+            wire::write_result(out, id.as_raw(), &modern::strip_modern_members(result.clone()))
+        }
+        ResultShape::Modern if bare && is_single_line_object(result) => {
+            out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+            out.extend_from_slice(id.as_raw().get().as_bytes());
+            out.extend_from_slice(b",\"result\":{\"resultType\":\"complete\",");
+            out.extend_from_slice(&result.get().as_bytes()[1..]);
+            out.extend_from_slice(b"}\n");
+        }
+        ResultShape::Modern => wire::write_result(out, id.as_raw(), &modern::mark_complete(result.clone())),
+        ResultShape::ModernList => {
+            wire::write_result(out, id.as_raw(), &modern::mark_list_result(result.clone()))
+        }
+    }
+}
+
+/// Writes an error; the modern revision has no code of its own for a resource that does not exist.
+fn write_shaped_error(out: &mut Vec<u8>, id: &RequestId, dress: ResultShape, error: &Fake<RawJson>) {
+    let object = RawObject::read(error.get()).unwrap_or_default();
+    let not_found =
+        object.get("code").and_then(|code| code.get().parse().ok()) == Some(codes::RESOURCE_NOT_FOUND);
+    if dress != ResultShape::Legacy && not_found {
+        let code = json::serialize_raw(&codes::INVALID_PARAMS);
+        wire::write_error(out, id.as_raw(), &object.with_member("code", &code).to_raw());
+    } else {
+        wire::write_error(out, id.as_raw(), error.get());
+    }
+}
+
+/// Whether it is an object with a member right after its brace, in one line.
+fn is_single_line_object(result: &RawValue) -> bool {
+    let bytes = result.get().as_bytes();
+    bytes.starts_with(b"{\"") && memchr::memchr2(b'\n', b'\r', bytes).is_none()
+}
+
+fn mentions_modern_members(result: &RawValue) -> bool {
+    let bytes = result.get().as_bytes();
+    [&b"resultType"[..], b"ttlMs", b"cacheScope", b"\\u"]
+        .iter()
+        .any(|word| memchr::memmem::find(bytes, word).is_some())
+}
