@@ -9,20 +9,29 @@ mod sources;
 use std::fs;
 use std::path::Path;
 
-/// The library's order, as the architecture gives it.
-const LIBRARY: [&str; 20] = [
-    "plain",
+/// The library's modules, as the architecture gives them.
+const LIBRARY: [&str; 29] = [
+    "printable",
+    "digest",
     "json",
     "names",
     "clock",
+    "files",
     "paths",
     "secret",
+    "atomic_file",
+    "store_identity",
+    "encrypted_file",
+    "passphrase",
+    "hardening",
     "pattern",
     "anonymize",
     "policy",
     "config",
+    "approved_config",
     "call",
     "task",
+    "notice",
     "permit",
     "audit",
     "wire",
@@ -33,9 +42,43 @@ const LIBRARY: [&str; 20] = [
     "ipc",
 ];
 /// The daemon's.
-const DAEMON: [&str; 8] = ["store", "journal", "approval", "executor", "api", "channels", "listen", "app"];
+const DAEMON: [&str; 19] = [
+    "boot",
+    "signals",
+    "reserved",
+    "store",
+    "journal",
+    "auth",
+    "bot_health",
+    "approved_config",
+    "overrides",
+    "approvals",
+    "sessions",
+    "upstreams",
+    "daemon",
+    "apply_config",
+    "api",
+    "telegram",
+    "reload",
+    "listen",
+    "app",
+];
 /// The terminal's.
-const TERMINAL: [&str; 4] = ["args", "failure", "daemon", "commands"];
+const TERMINAL: [&str; 13] = [
+    "time_arg",
+    "args",
+    "output",
+    "qr",
+    "failure",
+    "terminal",
+    "signals",
+    "offline_denies",
+    "launch",
+    "suggestions",
+    "daemon",
+    "elevate",
+    "commands",
+];
 
 #[test]
 fn the_library_keeps_its_layers() {

@@ -21,7 +21,7 @@ use portero::paths::Paths;
 use portero::store_identity::Nonce;
 use portero::task::TaskState;
 use porterod::app::{App, AppDeps};
-use porterod::channels::telegram::supervisor::TelegramTiming;
+use porterod::telegram::supervisor::TelegramTiming;
 use serde_json::{Value, json};
 
 /// A process with this variable is the server of the calls.

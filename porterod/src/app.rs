@@ -23,15 +23,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::compose::{compose_daemon, sealed_failure};
-use crate::alarms::{AlarmWatcher, SessionChecks};
-use crate::channels::telegram::callbacks::CallbackHandler;
-use crate::channels::telegram::commands::CommandHandler;
-use crate::channels::telegram::supervisor::{self, TelegramTiming};
 use crate::daemon::{Daemon, EnvironmentLookup};
-use crate::outbox::NoticesAfter;
+use crate::journal::alarms::{AlarmWatcher, SessionChecks};
+use crate::journal::outbox::NoticesAfter;
 #[cfg(test)]
-use crate::outbox::Outbox;
+use crate::journal::outbox::Outbox;
 use crate::sessions::ServerNotification;
+use crate::telegram::callbacks::CallbackHandler;
+use crate::telegram::commands::CommandHandler;
+use crate::telegram::supervisor::{self, TelegramTiming};
 use crate::{apply_config, approved_config, listen, reload};
 
 /// How long approved calls that are with a server may take when the daemon ends.

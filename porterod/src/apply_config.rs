@@ -15,10 +15,10 @@ use portero::ipc::PushMessage;
 use portero::notice::{ConfigAdoption, Notice};
 use portero::policy::Policy;
 
+use crate::approved_config::recent_edits::EditSummary;
 use crate::approved_config::{SealReason, SealRequest};
+use crate::auth::passphrase::Act;
 use crate::daemon::{Daemon, EnvironmentLookup};
-use crate::passphrase::Act;
-use crate::recent_edits::EditSummary;
 use crate::store::StoreError;
 
 /// How often it is looked whether edits were gathered for long enough, while there are some.
@@ -288,7 +288,7 @@ pub async fn load_present_files(daemon: &Daemon) -> Result<(ConfigFiles, String)
 pub async fn confirm_config(
     daemon: &Daemon,
     shown: &str,
-    proof: crate::passphrase::Authorization,
+    proof: crate::auth::passphrase::Authorization,
 ) -> Result<u64, ConfirmConfigError> {
     if !proof.covers(&Act::ConfirmConfig(shown)) {
         return Err(ConfirmConfigError::Changed);

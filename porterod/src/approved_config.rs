@@ -4,6 +4,8 @@
 //! keyed digest of it. A copy that does not fit the digest is not trusted. The new copy is on the disk before
 //! the store says so, and takes its place after: wherever the daemon is killed, one that fits is there.
 
+pub mod recent_edits;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ use portero::notice::AlarmKind;
 use portero::paths::Paths;
 use portero::store_identity::{StoreId, StoreKey};
 
-use crate::buttons::ButtonTicket;
+use crate::auth::buttons::ButtonTicket;
 use crate::journal::{AuditMode, Journal};
 use crate::store::{StoreError, approved_config as kept, overrides, passphrase};
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use portero::ipc::{TelegramRefused, TelegramState, TelegramTrouble};
 use tokio::sync::watch;
 
-use crate::pairing::ConfiguredBot;
+use crate::auth::pairing::ConfiguredBot;
 
 /// What is known of the bot.
 #[derive(Debug, Clone)]

@@ -26,16 +26,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::approvals::ApprovalQueue;
 use crate::approved_config::ApprovedConfigStore;
+use crate::approved_config::recent_edits::RecentEdits;
+use crate::auth::pairing::Pairing;
+use crate::auth::passphrase::PassphraseChecker;
+use crate::auth::remote_confirmation::RemoteConfirmations;
 use crate::bot_health::BotHealth;
-use crate::checkpoints::AuditCheckpoints;
 use crate::journal::Journal;
-use crate::outbox::Outbox;
+use crate::journal::checkpoints::AuditCheckpoints;
+use crate::journal::outbox::Outbox;
+use crate::journal::retention::AuditRetention;
 use crate::overrides::OverrideStore;
-use crate::pairing::Pairing;
-use crate::passphrase::PassphraseChecker;
-use crate::recent_edits::RecentEdits;
-use crate::remote_confirmation::RemoteConfirmations;
-use crate::retention::AuditRetention;
 use crate::sessions::Sessions;
 use crate::upstreams::DaemonUpstreams;
 

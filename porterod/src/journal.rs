@@ -5,6 +5,12 @@
 //! must be told of it goes into the same transaction (`ChangeReport`). What narrows, and what tells how a call
 //! ended, goes on without record or notice if it must; they follow when they can.
 
+pub mod alarms;
+pub mod checkpoints;
+pub mod debouncer;
+pub mod outbox;
+pub mod retention;
+
 mod change_report;
 mod notice_queue;
 
@@ -24,8 +30,9 @@ use tokio::sync::watch;
 
 #[cfg(test)]
 use crate::crash::{self, ChangeStage};
-use crate::debouncer::Debouncer;
-use crate::store::{Durability, Store, StoreError, checkpoints};
+use crate::journal::debouncer::Debouncer;
+use crate::store::checkpoints::save_checkpoint;
+use crate::store::{Durability, Store, StoreError};
 pub(crate) use change_report::ChangeReport;
 use notice_queue::NoticeQueue;
 
@@ -234,9 +241,7 @@ impl Journal {
     /// [`StoreError::Audit`], or when the store cannot be written.
     pub(crate) async fn save_checkpoint(&self) -> Result<(), StoreError> {
         let head = self.records.audit.checkpoint();
-        self.store
-            .write(Durability::AuditSynced, move |connection| checkpoints::save_checkpoint(connection, &head))
-            .await
+        self.store.write(Durability::AuditSynced, move |connection| save_checkpoint(connection, &head)).await
     }
 
     pub(crate) const fn store(&self) -> &Store {
@@ -282,7 +287,7 @@ impl Journal {
                     records.append(&about).map_err(|error| StoreError::Audit(error.to_string()))?;
                     *lock_unpoisoned(&written) = about;
                     // Synced before this is committed, so the file is never shorter than its head.
-                    checkpoints::save_checkpoint(connection, &records.audit.checkpoint())?;
+                    save_checkpoint(connection, &records.audit.checkpoint())?;
                     #[cfg(test)]
                     crash::crash_at_change(ChangeStage::Recorded, lock_unpoisoned(&written).as_slice());
                 }

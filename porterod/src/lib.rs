@@ -15,43 +15,19 @@ mod reserved;
 
 pub mod store;
 
-pub mod debouncer;
-
 pub mod journal;
 
-pub mod outbox;
-
-pub mod alarms;
-
-pub mod checkpoints;
-
-pub mod retention;
-
-pub mod buttons;
-
-pub mod remote_confirmation;
-
-pub mod passphrase;
-
-pub mod pairing;
+pub mod auth;
 
 pub mod bot_health;
 
 pub mod approved_config;
 
-pub mod recent_edits;
-
 pub mod overrides;
 
 pub mod approvals;
 
-pub mod executor;
-
-pub mod subscriptions;
-
 pub mod sessions;
-
-pub mod connections;
 
 pub mod upstreams;
 
@@ -61,7 +37,7 @@ pub mod apply_config;
 
 pub mod api;
 
-pub mod channels;
+pub mod telegram;
 
 pub mod reload;
 

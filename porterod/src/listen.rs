@@ -20,8 +20,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Answer, Caller, Incoming, Session, Subscriber};
-use crate::connections::{ConnectionRole, ConnectionSlot, Connections};
 use crate::daemon::Daemon;
+use crate::sessions::connections::{ConnectionRole, ConnectionSlot, Connections};
 
 /// How long to wait when the system can't accept.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);

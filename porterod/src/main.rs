@@ -18,8 +18,8 @@ use portero::server::{GuardCommand, guard};
 use portero::store_identity::Nonce;
 use porterod::app::{App, AppDeps};
 use porterod::boot::boot_id;
-use porterod::channels::telegram::supervisor::TelegramTiming;
 use porterod::signals::{SignalGraces, Signals};
+use porterod::telegram::supervisor::TelegramTiming;
 
 mod detach;
 

@@ -30,8 +30,8 @@ use self::change::FormerFile;
 pub use self::grant::GrantRequest;
 pub(crate) use self::grant::describe_grant_ids as grants_in_words;
 pub use self::rule::RestrictionOutcome;
+use crate::auth::passphrase::{Act, Authorization};
 use crate::journal::Journal;
-use crate::passphrase::{Act, Authorization};
 use crate::store::StoreError;
 use crate::store::overrides::{self, OverridesRecord};
 

@@ -3,6 +3,9 @@
 //! A session that does not confirm a change of rules or grants in time loses its connection, and with it
 //! everything but the denies on disk.
 
+pub mod connections;
+pub mod subscriptions;
+
 mod notifications;
 
 use std::collections::HashMap;
@@ -19,7 +22,7 @@ use tokio::sync::watch;
 use notifications::NotificationQueue;
 pub use notifications::ServerNotification;
 
-use crate::subscriptions::ResourceSubscriptions;
+use crate::sessions::subscriptions::ResourceSubscriptions;
 
 /// How long a session has to confirm a change.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);

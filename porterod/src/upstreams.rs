@@ -31,10 +31,10 @@ use portero::server::{
 };
 use tokio::sync::mpsc;
 
+use crate::approvals::executor::CallRunner;
 use crate::approvals::{
     BindingInputs, BindingSource, ConfiguredInputs, environment_digest, server_digest, values_digest,
 };
-use crate::executor::CallRunner;
 
 /// How long a project's servers outlive their last use.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);

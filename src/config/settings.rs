@@ -61,7 +61,7 @@ pub(super) fn read_settings<'a>(
     if let Some(members) = telegramming {
         settings.telegram = telegram::read_telegram(document, &members, variables, servers, quorums);
     }
-    settings.https = https.and_then(|members| self::read_https(document, &members, variables));
+    settings.https = https.and_then(|members| read_https(document, &members, variables));
     settings
 }
 

@@ -57,7 +57,9 @@ pub(super) async fn send_call(
                 match answer_input_requests(params, result.expose(), connection.roots.as_deref()) {
                     Some(again) => answer = sending.send_params(&again).await?,
                     None => {
-                        return Ok(refusal_answer("the server asks for input that this client does not give"));
+                        return Ok(refusal_answer(
+                            "the server asks for input that this client does not give",
+                        ));
                     }
                 }
             }

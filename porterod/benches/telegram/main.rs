@@ -25,8 +25,8 @@ use portero::paths::Paths;
 use portero::store_identity::Nonce;
 use portero::task::Task;
 use porterod::app::{App, AppDeps};
-use porterod::channels::telegram::sender::SendTiming;
-use porterod::channels::telegram::supervisor::TelegramTiming;
+use porterod::telegram::sender::SendTiming;
+use porterod::telegram::supervisor::TelegramTiming;
 use serde_json::{Value, json};
 use standin::{Shown, StandIn, TOKEN};
 

@@ -18,10 +18,10 @@ use super::attempt::Attempt;
 use super::challenge::{Confirming, confirm};
 use super::{PersonCaller, PersonRequest, failure, sessions, shown};
 use crate::approvals::{REPEAT_ACT, TaskFilter};
+use crate::auth::passphrase::Act;
 use crate::daemon::Daemon;
 use crate::journal::AuditMode;
-use crate::outbox::NoticesAfter;
-use crate::passphrase::Act;
+use crate::journal::outbox::NoticesAfter;
 use crate::store::{StoreError, tasks};
 
 /// How long a server may take to list its tools before a person is asked to type, or a tap is answered: Telegram gives

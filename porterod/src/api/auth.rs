@@ -13,10 +13,10 @@ use super::attempt::Attempt;
 use super::challenge::{confirm, typed};
 use super::{PersonCaller, PersonRequest, failure};
 use crate::apply_config;
+use crate::auth::pairing::PairingError;
+use crate::auth::passphrase::Act;
 use crate::bot_health::BotState;
 use crate::daemon::Daemon;
-use crate::pairing::PairingError;
-use crate::passphrase::Act;
 
 /// How long pairing waits for a bot that was not reached yet.
 const BOT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{self, Attempt};
 use super::challenge::Confirming;
 use super::{PersonCaller, PersonRequest, approvals, failure, overrides, preview, route};
-use crate::buttons::{
+use crate::auth::buttons::{
     ButtonPress, ConfirmPress, Restriction, RestrictionLevel, RestrictionPress, TaskDecision, WideningAct,
 };
+use crate::auth::pairing::ChatUser;
 use crate::daemon::Daemon;
 use crate::overrides::{GrantRequest, OverridesError, RestrictionOutcome};
-use crate::pairing::ChatUser;
 
 /// What an act on Telegram changed.
 #[derive(Debug)]

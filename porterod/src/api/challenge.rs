@@ -4,9 +4,9 @@ use portero::ipc::{Challenge, DaemonFailure, Risk};
 
 use super::consent::{self, Beside};
 use super::failure;
-use crate::buttons::{ButtonPress, ConfirmPress};
+use crate::auth::buttons::{ButtonPress, ConfirmPress};
+use crate::auth::passphrase::{Act, Authorization};
 use crate::daemon::Daemon;
-use crate::passphrase::{Act, Authorization};
 
 /// With what a person confirms an act.
 pub(super) enum Confirming {

@@ -13,8 +13,8 @@ use super::attempt::Attempt;
 use super::challenge::confirm;
 use super::{PersonCaller, PersonRequest, failure};
 use crate::apply_config::{self, ConfirmConfigError};
+use crate::auth::passphrase::Act;
 use crate::daemon::Daemon;
-use crate::passphrase::Act;
 
 impl PersonRequest for GetConfigChanges {
     async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Waiting>, DaemonFailure> {

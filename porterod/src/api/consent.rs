@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{PersonRequest, config, failure, preview};
 use crate::approvals::ApprovalError;
-use crate::bot_health::BotState;
-use crate::daemon::Daemon;
-use crate::passphrase::{Act, Authorization};
-use crate::remote_confirmation::{
+use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::remote_confirmation::{
     ANSWER_TIMEOUT, ActOutcome, ActPreview, ConfirmationEnd, ConfirmationRequest, PendingConfirmation,
     REFUSAL_COOLDOWN, RemoteConfirmationError, RequestedAct,
 };
+use crate::bot_health::BotState;
+use crate::daemon::Daemon;
 
 /// How long ago the bot may have been reached, at the most: a poll waits for less than a minute.
 const REACHED_WITHIN: Duration = Duration::from_secs(180);

@@ -19,10 +19,10 @@ use portero::task::TaskState;
 use super::attempt::Attempt;
 use super::{PersonCaller, PersonRequest, consent, failure, overrides, shown};
 use crate::approvals::TaskFilter;
+use crate::auth::pairing::AuthorizedChat;
+use crate::auth::passphrase::EnrolledTotp;
 use crate::bot_health::SendingState;
 use crate::daemon::Daemon;
-use crate::pairing::AuthorizedChat;
-use crate::passphrase::EnrolledTotp;
 
 const MOVED: &str = "it became a supergroup, and is followed there";
 

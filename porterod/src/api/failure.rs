@@ -4,8 +4,8 @@ use portero::ipc::{DaemonFailure, FailureKind};
 use portero::pipeline::Refusal;
 
 use crate::approvals::ApprovalError;
+use crate::auth::passphrase::PassphraseError;
 use crate::overrides::OverridesError;
-use crate::passphrase::PassphraseError;
 use crate::store::StoreError;
 
 pub(crate) fn of_store(error: &StoreError) -> DaemonFailure {

@@ -38,8 +38,8 @@ use self::consent::Beside;
 pub(crate) use self::failure::of_store;
 pub use self::route::{Answer, Incoming, answer};
 pub use self::subscriber::Subscriber;
+use crate::auth::remote_confirmation::ActOutcome;
 use crate::daemon::Daemon;
-use crate::remote_confirmation::ActOutcome;
 use crate::sessions::SessionSeat;
 
 /// The one that makes requests on a connection.

@@ -16,10 +16,10 @@ use portero::policy::{Action, Explanation, Grant, Overrides, PolicyRule};
 use super::attempt::Attempt;
 use super::challenge::{Confirming, confirm};
 use super::{PersonCaller, PersonRequest, failure, preview};
+use crate::auth::passphrase::Act;
+use crate::auth::remote_confirmation::ActOutcome;
 use crate::daemon::Daemon;
 use crate::overrides::{GrantRequest, OverridesError, grants_in_words};
-use crate::passphrase::Act;
-use crate::remote_confirmation::ActOutcome;
 
 impl PersonRequest for CreateGrant {
     fn attempt(&self) -> Option<Attempt> {

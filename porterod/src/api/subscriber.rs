@@ -13,7 +13,7 @@ use portero::server::CallOptions;
 use portero::task::CallOrigin;
 
 use crate::daemon::Daemon;
-use crate::subscriptions::{MAX_RESOURCES_PER_SESSION, SharedResource};
+use crate::sessions::subscriptions::{MAX_RESOURCES_PER_SESSION, SharedResource};
 use crate::upstreams::ProjectUpstreams;
 
 /// How long it may take to take one subscription back.

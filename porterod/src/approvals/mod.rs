@@ -3,6 +3,8 @@
 //! [`ApprovalQueue`] opens a task, settles it once, lets it expire, and lets its principal take it back. Every one of
 //! these is a compare-and-swap in the store, so that of any number at the same time one succeeds.
 
+pub mod executor;
+
 mod binding;
 mod expiry;
 mod open;

@@ -15,8 +15,8 @@ use rusqlite::Connection;
 
 use super::fingerprint;
 use super::queue::{ApprovalQueue, deadline_after, store_refusal};
+use crate::auth::passphrase::{Act, Authorization};
 use crate::journal::{AuditMode, task_record};
-use crate::passphrase::{Act, Authorization};
 use crate::store::denials::{self, Denial};
 use crate::store::tasks::{self, Transition, TransitionRequest};
 use crate::store::{StoreError, overrides};

@@ -8,9 +8,9 @@ use portero::task::{Task, TaskState};
 
 use super::open;
 use super::queue::{ApprovalError, ApprovalQueue, deadline_after};
-use crate::buttons::{ButtonPress, ListAction};
+use crate::auth::buttons::{ButtonPress, ListAction};
+use crate::auth::passphrase::{Act, Authorization};
 use crate::journal::{AuditMode, task_record};
-use crate::passphrase::{Act, Authorization};
 use crate::store::StoreError;
 use crate::store::tasks::{self, Transition, TransitionRequest};
 

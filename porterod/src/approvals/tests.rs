@@ -26,9 +26,9 @@ use super::{
     ApprovalError, ApprovalQueue, ApprovalQueueDeps, BindingInputs, BindingSource, ConfiguredInputs,
     TaskFilter,
 };
+use crate::auth::passphrase::Authorization;
 use crate::journal::Journal;
-use crate::outbox::{NoticesAfter, Outbox};
-use crate::passphrase::Authorization;
+use crate::journal::outbox::{NoticesAfter, Outbox};
 use crate::store::Store;
 
 /// Everything below the desk, in a directory of its own.

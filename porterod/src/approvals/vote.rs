@@ -16,9 +16,9 @@ use portero::task::{Task, TaskState};
 use rusqlite::Connection;
 
 use super::queue::{ApprovalError, ApprovalQueue, deadline_after};
-use crate::buttons::ButtonTicket;
+use crate::auth::buttons::ButtonTicket;
+use crate::auth::passphrase::Authorization;
 use crate::journal::{AuditMode, ChangeReport, task_record};
-use crate::passphrase::Authorization;
 use crate::store::tasks::{self, Transition, TransitionRequest};
 use crate::store::{StoreError, votes};
 

@@ -2,8 +2,8 @@ use portero::secret::Secret;
 
 use super::*;
 use crate::approvals::tests::Fixture;
-use crate::passphrase::PassphraseChecker;
-use crate::passphrase::tests::new_passphrase;
+use crate::auth::passphrase::PassphraseChecker;
+use crate::auth::passphrase::tests::new_passphrase;
 
 fn paths(bench: &Fixture) -> Paths {
     let base = bench.directory.path();

@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::CRASH_POINT_VARIABLE;
 use crate::app::{App, AppDeps};
-use crate::channels::telegram::sender::SendTiming;
-use crate::channels::telegram::supervisor::TelegramTiming;
+use crate::telegram::sender::SendTiming;
+use crate::telegram::supervisor::TelegramTiming;
 
 mod channel;
 #[path = "../../tests/daemon/fake_server.rs"]

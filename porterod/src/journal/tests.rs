@@ -196,7 +196,7 @@ async fn a_change_of_which_nobody_is_told_loses_no_notice_that_waits() {
 #[tokio::test]
 async fn a_late_notice_wakes_whoever_writes_it_down() {
     let failing = JournalFixture::new();
-    let outbox = crate::outbox::Outbox::new(Arc::clone(&failing.journal));
+    let outbox = crate::journal::outbox::Outbox::new(Arc::clone(&failing.journal));
     failing.set_notices_blocked(true).await;
     failing.journal.raise_alarm(AlarmKind::Store, "alarm").await;
     failing.set_notices_blocked(false).await;

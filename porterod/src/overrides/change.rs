@@ -12,7 +12,7 @@ use tokio::sync::MutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::{OverrideState, OverrideStore, OverridesError, SavedOverrides, change_notices, next_id};
-use crate::buttons::ButtonTicket;
+use crate::auth::buttons::ButtonTicket;
 use crate::journal::{AuditMode, ChangeReport, Journal};
 use crate::store::overrides::{self, OverridesRecord};
 use crate::store::{SAVE_TIMEOUT, StoreError};

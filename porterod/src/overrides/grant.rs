@@ -6,7 +6,7 @@ use portero::pattern::Pattern;
 use portero::policy::{Grant, GrantLimits};
 
 use super::{OverrideStore, OverridesError, check_covers, next_id};
-use crate::passphrase::{Act, Authorization};
+use crate::auth::passphrase::{Act, Authorization};
 
 /// What a person wants to grant.
 #[derive(Debug, Clone)]

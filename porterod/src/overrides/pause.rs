@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{OverrideStore, OverridesError, check_covers};
-use crate::passphrase::{Act, Authorization};
+use crate::auth::passphrase::{Act, Authorization};
 
 impl OverrideStore {
     /// Pauses everything, and tells since when that is so: now, or since it was paused before. Narrows.

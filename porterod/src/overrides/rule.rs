@@ -6,8 +6,8 @@ use portero::policy::{Action, PolicyRule};
 
 use super::change::FormerFile;
 use super::{OverrideStore, OverridesError, check_covers, next_id};
-use crate::buttons::{Restriction, RestrictionPress};
-use crate::passphrase::{Act, Authorization};
+use crate::auth::buttons::{Restriction, RestrictionPress};
+use crate::auth::passphrase::{Act, Authorization};
 use crate::store::overrides::OverridesRecord;
 use crate::store::{StoreError, buttons};
 

@@ -9,7 +9,7 @@ use portero::task::CallOrigin;
 
 use super::*;
 use crate::approvals::tests::{Fixture, call, context, copy_files};
-use crate::outbox::NoticesAfter;
+use crate::journal::outbox::NoticesAfter;
 use crate::store::Durability;
 
 fn store_deps(bench: &Fixture, boot_id: &str) -> OverrideStoreDeps {

@@ -6,7 +6,7 @@ use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
 use portero::ipc::{PushMessage, Watched};
 use portero::notice::{ConfigAdoption, Notice};
 use portero::policy::Action;
-use porterod::recent_edits::GATHER_INTERVAL;
+use porterod::approved_config::recent_edits::GATHER_INTERVAL;
 use serde_json::{Value, json};
 
 use crate::support::{Home, Session, TEST_TIMEOUT, Terminal, challenge, wait_until};

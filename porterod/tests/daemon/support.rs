@@ -21,7 +21,7 @@ use portero::server::GuardCommand;
 use portero::store_identity::Nonce;
 use portero::task::{Task, TaskState};
 use porterod::app::{App, AppDeps};
-use porterod::channels::telegram::supervisor::TelegramTiming;
+use porterod::telegram::supervisor::TelegramTiming;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;

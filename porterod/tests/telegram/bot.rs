@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use portero::secret::Secret;
-use porterod::channels::telegram::client::{
+use porterod::telegram::client::{
     Bot, BotAddress, BotError, ChatId, DocumentUpload, InlineButton, InlineKeyboard, MenuCommand, MessageId,
     NetworkFailure, QueryId, Refusal, RetryAfter, Update, UpdateId, UpdateKind,
 };
-use porterod::channels::telegram::text::{FormattedText, TextEntity, TextStyle};
+use porterod::telegram::text::{FormattedText, TextEntity, TextStyle};
 use serde_json::json;
 
 use crate::standin::{Fault, StandIn, TOKEN, USERNAME};

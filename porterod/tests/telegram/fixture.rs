@@ -18,9 +18,9 @@ use portero::ipc::{
 use portero::paths::Paths;
 use portero::store_identity::Nonce;
 use porterod::app::{App, AppDeps};
-use porterod::channels::telegram::sender::SendTiming;
-use porterod::channels::telegram::supervisor::TelegramTiming;
-use porterod::channels::telegram::updates::PollTiming;
+use porterod::telegram::sender::SendTiming;
+use porterod::telegram::supervisor::TelegramTiming;
+use porterod::telegram::updates::PollTiming;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -7,16 +7,14 @@ use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::audit::AuditWriter;
 use portero::clock::{Clock as _, TestClock};
-use porterod::channels::telegram::client::{
-    Bot, BotError, ChatId, InlineButton, InlineKeyboard, MessageId, QueryId,
-};
-use porterod::channels::telegram::sender::{
+use porterod::journal::Journal;
+use porterod::store::Store;
+use porterod::telegram::client::{Bot, BotError, ChatId, InlineButton, InlineKeyboard, MessageId, QueryId};
+use porterod::telegram::sender::{
     DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority, SendTiming, SenderExit,
     TelegramSender,
 };
-use porterod::channels::telegram::text::FormattedText;
-use porterod::journal::Journal;
-use porterod::store::Store;
+use porterod::telegram::text::FormattedText;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -20,7 +20,7 @@ fn overrides_from(all: &[Statement]) -> Overrides {
                 standing.rules.push(PolicyRule { id, pattern, action, made: now().wall });
             }
             Permit(text) => {
-                let mut grant = super::overrides_with(&[], &[text]).grants.remove(0);
+                let mut grant = overrides_with(&[], &[text]).grants.remove(0);
                 grant.id = id;
                 standing.grants.push(grant);
             }

@@ -393,7 +393,7 @@ async fn a_name_that_an_unknown_server_could_claim_is_given_to_no_other() {
 
 #[tokio::test]
 async fn a_name_keeps_its_server_for_the_whole_session() {
-    let offer = |names: &[&str]| {
+    let listing = |names: &[&str]| {
         let tools = names.iter().map(|name| tool_json(name)).collect();
         let prompts = names.iter().map(|name| raw_json(&format!(r#"{{"name":"{name}"}}"#))).collect();
         ServerListing { tools, prompts, ..ServerListing::default() }
@@ -401,8 +401,8 @@ async fn a_name_keeps_its_server_for_the_whole_session() {
     let cache = tempfile::tempdir().unwrap();
     let set = || {
         let (one, two) = (
-            FakeServer::with_listing(tools_listing(&["get", "x1"])),
-            FakeServer::with_listing(tools_listing(&["get", "x2"])),
+            FakeServer::with_listing(listing(&["get", "x1"])),
+            FakeServer::with_listing(listing(&["get", "x2"])),
         );
         two_getter_setup(one, two, Some(cache.path()))
     };
@@ -417,7 +417,7 @@ async fn a_name_keeps_its_server_for_the_whole_session() {
     );
     // The earlier server drops one name and takes up another that the later one has.
     let catalog = Arc::clone(&rig.fixture.pipeline.catalog);
-    catalog.set_listing(&"one".parse().unwrap(), tools_listing(&["x2", "x1"]));
+    catalog.set_listing(&"one".parse().unwrap(), listing(&["x2", "x1"]));
     for name in ["get", "x2"] {
         assert_eq!(rig.call_tool(name, json!({})).await.1, name == "get", "{name}");
         let answer = rig.request_answer(7, "prompts/get", json!({ "name": name })).await;
@@ -429,13 +429,13 @@ async fn a_name_keeps_its_server_for_the_whole_session() {
 
 #[tokio::test]
 async fn an_unwrapped_uri_is_no_servers_before_all_are_known_and_one_servers_after() {
-    let offer = |uris: &[&str]| {
+    let listing = |uris: &[&str]| {
         let list = |uri: &&str| raw_json(&format!(r#"{{"uri":"{uri}","name":"n"}}"#));
         ServerListing { resources: uris.iter().map(list).collect(), ..ServerListing::default() }
     };
     let (one, two) = (
-        FakeServer::with_listing(tools_listing(&["x:1"])).gated(),
-        FakeServer::with_listing(tools_listing(&["x:1", "x:2"])),
+        FakeServer::with_listing(listing(&["x:1"])).gated(),
+        FakeServer::with_listing(listing(&["x:1", "x:2"])),
     );
     let mut rig = SessionFixture::new(two_getter_setup(one, two, None));
     let read = |uri: &str| json!({ "uri": uri });
@@ -451,9 +451,9 @@ async fn an_unwrapped_uri_is_no_servers_before_all_are_known_and_one_servers_aft
         "of which server?"
     );
     // Another server lists it too, then alone.
-    catalog.set_listing(&"one".parse().unwrap(), tools_listing(&["x:2"]));
+    catalog.set_listing(&"one".parse().unwrap(), listing(&["x:2"]));
     assert!(rig.request_answer(5, "resources/read", read("x:2")).await.get("result").is_some());
-    catalog.set_listing(&"two".parse().unwrap(), tools_listing(&[]));
+    catalog.set_listing(&"two".parse().unwrap(), listing(&[]));
     assert!(rig.request_answer(6, "resources/read", read("x:2")).await.get("error").is_some());
     assert_eq!(called_servers(&rig), vec!["two/resources:read"; 3]);
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::approvals::VoteError;
-use crate::buttons::{
+use crate::auth::buttons::{
     ButtonAction, ButtonPress, Buttons, MessageRef, PressMeaning, PressSource, TaskDecision,
 };
 use crate::store::{Durability, telegram};

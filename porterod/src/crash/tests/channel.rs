@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::crash::crash_at;
-use crate::outbox::Outbox;
+use crate::journal::outbox::Outbox;
 
 const CHANNEL_NAME: &str = "test";
 

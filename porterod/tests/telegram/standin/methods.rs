@@ -33,7 +33,7 @@ impl ApiRefusal {
     }
 }
 
-pub(super) type ApiResult<T> = std::result::Result<T, ApiRefusal>;
+pub(super) type ApiResult<T> = Result<T, ApiRefusal>;
 
 /// What a call carries.
 pub(super) struct RequestBody {

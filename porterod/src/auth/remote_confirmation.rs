@@ -1,0 +1,395 @@
+//! What a terminal asks a person to confirm on their phone, in place of the passphrase (guarantee A7).
+//!
+//! An agent has the same user's shell, so it can ask too, and at the very moment at which the person expects a
+//! question of their own. So the phone shows three numbers, and the terminal the right one: whoever holds the phone
+//! and sees no number at a terminal of theirs refuses. Which number is right is in this process's memory and on that
+//! terminal, and nowhere else.
+//!
+//! One question is open at a time; one that was refused, or that several had no answer, ends all for a while.
+//! [`NumberMatch`], which confirms an act, is made here alone: from a tap on the right number, while the question is
+//! open.
+
+mod numbers;
+mod question;
+mod requested_act;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use portero::clock::Clock;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::buttons::{AnswerChoice, AnswerPress, ButtonTicket, ConfirmationAnswer};
+use crate::journal::{AuditMode, Journal};
+use crate::store::remote_confirmations::{self as kept, ConfirmationRow};
+pub use crate::store::remote_confirmations::{
+    ConfirmationEnd, ConfirmationHold, MAX_UNANSWERED, REFUSAL_COOLDOWN, UNANSWERED_WINDOW,
+};
+use crate::store::{Durability, StoreError};
+pub use numbers::{NUMBER_COUNT, NumberChoices};
+pub use question::{AnswerOutcome, ConfirmationQuestion, ConfirmationRequest, RemoteConfirmationError};
+pub use requested_act::{ActOutcome, ActPreview, RequestedAct};
+
+/// How long an answer is waited for, on the boot clock.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often it is looked whether the time is over, since clocks may be set meanwhile.
+const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Proof that the person tapped the number that the terminal showed, for this and nothing else.
+#[derive(Debug)]
+pub struct NumberMatch {
+    question: Arc<ConfirmationQuestion>,
+    ticket: ButtonTicket,
+    user: i64,
+}
+
+impl NumberMatch {
+    /// What they consented to.
+    #[must_use]
+    pub fn requested_act(&self) -> &RequestedAct {
+        &self.question.act
+    }
+
+    /// Who asked and who confirmed, in the words of the audit.
+    #[must_use]
+    pub fn by(&self) -> String {
+        format!("{}, confirmed by telegram user {}", self.question.by, self.user)
+    }
+
+    pub(crate) const fn ticket(&self) -> &ButtonTicket {
+        &self.ticket
+    }
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+pub struct PendingConfirmation {
+    /// What was asked.
+    pub question: Arc<ConfirmationQuestion>,
+    until: Duration,
+    answer: oneshot::Receiver<Result<NumberMatch, ConfirmationEnd>>,
+}
+
+/// Asks, and takes the answers.
+pub struct RemoteConfirmations {
+    journal: Arc<Journal>,
+    clock: Arc<dyn Clock>,
+    /// One is asked at a time.
+    turn: tokio::sync::Mutex<()>,
+    slot: Mutex<ConfirmationSlot>,
+    /// Counts what is to be drawn anew.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct ConfirmationSlot {
+    open: Option<OpenConfirmation>,
+    /// What came of the last one that was confirmed.
+    outcome: Option<(i64, ActOutcome)>,
+}
+
+struct OpenConfirmation {
+    question: Arc<ConfirmationQuestion>,
+    until: Duration,
+    /// Taken by the first answer.
+    answer: Option<AnswerSender>,
+    /// Who gave it, once it is the right one.
+    by: Option<i64>,
+}
+
+/// What to do about a tap.
+enum AnswerVerdict {
+    Outcome(AnswerOutcome),
+    /// Its question is not open.
+    NotOpen,
+    /// It ends the question.
+    EndsQuestion(Arc<ConfirmationQuestion>, AnswerSender, ConfirmationEnd),
+}
+
+type AnswerSender = oneshot::Sender<Result<NumberMatch, ConfirmationEnd>>;
+
+impl RemoteConfirmations {
+    /// On this store.
+    #[must_use]
+    pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
+        let (slot, changes) = (Mutex::default(), watch::Sender::new(0));
+        Self { journal, clock, turn: tokio::sync::Mutex::default(), slot, changes }
+    }
+
+    /// Ends what a former daemon left open.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn end_leftover(&self) -> Result<(), StoreError> {
+        let now = self.clock.now().wall;
+        self.journal.store().write(Durability::StoreSynced, move |store| kept::end_leftover(store, now)).await
+    }
+
+    /// Why nothing may be asked now.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or must be written and cannot be.
+    pub async fn blocked_reason(&self) -> Result<Option<RemoteConfirmationError>, StoreError> {
+        if let Some(open) = &self.lock_slot().open {
+            return Ok(Some(RemoteConfirmationError::Busy(open.question.by.clone())));
+        }
+        let now = self.clock.now().wall;
+        if self.journal.store().read(move |store| kept::is_ahead_of_clock(store, now))? {
+            let by_now = move |store: &rusqlite::Connection| kept::clamp_to_now(store, now);
+            self.journal.store().write(Durability::StoreSynced, by_now).await?;
+        }
+        let hold = self.journal.store().read(move |store| kept::current_hold(store, now))?;
+        Ok(hold.map(|hold| RemoteConfirmationError::on_hold(hold, now)))
+    }
+
+    /// Asks. That it was asked is on disk before anybody sees it.
+    ///
+    /// # Errors
+    /// See [`RemoteConfirmationError`].
+    pub async fn ask_person(
+        &self,
+        asked: ConfirmationRequest,
+    ) -> Result<PendingConfirmation, RemoteConfirmationError> {
+        let _turn = self.turn.lock().await;
+        if let Some(hindrance) = self.blocked_reason().await? {
+            return Err(hindrance);
+        }
+        let ConfirmationRequest { act: wish, preview: sight, by, chat: place } = asked;
+        let now = self.clock.now();
+        let about = self.journal.conceal_text(&wish.to_string()).into_inner();
+        let record = self.journal.act_record("ask on telegram", &about, true, Some(&by));
+        let added = self.journal.change(AuditMode::Required, move |store| {
+            match kept::current_hold(store, now.wall)? {
+                Some(hold) => Ok((Err(hold), Vec::new())),
+                None => Ok((Ok(kept::add_question(store, place, &about, now.wall)?), vec![record.clone()])),
+            }
+        });
+        let id = added.await?.map_err(|hold| RemoteConfirmationError::on_hold(hold, now.wall))?;
+        let (until, numbers) = (now.wall + ANSWER_TIMEOUT, NumberChoices::generate());
+        let question = Arc::new(ConfirmationQuestion { id, act: wish, preview: sight, by, until, numbers });
+        let (tell, answer) = oneshot::channel();
+        let until = now.boot + ANSWER_TIMEOUT;
+        self.lock_slot().open =
+            Some(OpenConfirmation { question: Arc::clone(&question), until, answer: Some(tell), by: None });
+        self.notify_changed();
+        Ok(PendingConfirmation { question, until, answer })
+    }
+
+    /// Waits for the answer: the proof, or how it ended. Whoever gets the proof calls [`RemoteConfirmations::settle`] in any
+    /// case.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub async fn wait_for_answer(
+        &self,
+        waiting: PendingConfirmation,
+        withdrawn: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<NumberMatch, ConfirmationEnd> {
+        let PendingConfirmation { question, until, mut answer } = waiting;
+        let end = tokio::select! {
+            biased;
+            answered = &mut answer => return answered.unwrap_or(Err(ConfirmationEnd::Restarted)),
+            () = stop.cancelled() => ConfirmationEnd::Restarted,
+            () = withdrawn.cancelled() => ConfirmationEnd::Gone,
+            () = self.wait_for_deadline(until) => ConfirmationEnd::Expired,
+        };
+        if self.end_question(question.id, end).await {
+            return Err(end);
+        }
+        // A tap was faster.
+        answer.await.unwrap_or(Err(ConfirmationEnd::Restarted))
+    }
+
+    /// Ends a question that nobody has answered. False when somebody has, or it is over.
+    pub async fn end_question(&self, id: i64, end: ConfirmationEnd) -> bool {
+        let taken = {
+            let mut slot = self.lock_slot();
+            slot.open.take_if(|open| open.question.id == id && open.answer.is_some())
+        };
+        let Some(taken) = taken else { return false };
+        self.store_end(id, (end, None)).await;
+        if let Some(tell) = taken.answer {
+            let _ = tell.send(Err(end));
+        }
+        true
+    }
+
+    /// What came of the one that was confirmed.
+    pub async fn settle_question(&self, id: i64, outcome: ActOutcome) {
+        let end = outcome.end();
+        let by = {
+            let mut slot = self.lock_slot();
+            let open = slot.open.take_if(|open| open.question.id == id);
+            slot.outcome = Some((id, outcome));
+            open.and_then(|open| open.by)
+        };
+        self.store_end(id, (end, by)).await;
+    }
+
+    /// A tap of the person on one of the answers.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or not be written: then the tap may come again.
+    pub async fn handle_answer(&self, answered: AnswerPress) -> Result<AnswerOutcome, StoreError> {
+        let (id, tap) = (answered.answer.question, (answered.ticket.clone(), answered.user));
+        match self.judge_answer(answered) {
+            AnswerVerdict::Outcome(heard) => Ok(heard),
+            AnswerVerdict::NotOpen => self.find_end(id).map(AnswerOutcome::AlreadyEnded),
+            AnswerVerdict::EndsQuestion(question, tell, end) => {
+                let kept = self.store_answer(&question, end, tap).await;
+                // It is over in any case.
+                let _ = tell.send(Err(end));
+                self.notify_changed();
+                kept.map(|()| AnswerOutcome::EndedQuestion(end))
+            }
+        }
+    }
+
+    /// Takes the question's one answer, if this is it.
+    fn judge_answer(&self, answered: AnswerPress) -> AnswerVerdict {
+        let AnswerPress { ticket, user, answer: ConfirmationAnswer { question: id, says }, message_ref: _ } =
+            answered;
+        let now = self.clock.now().boot;
+        let mut slot = self.lock_slot();
+        let Some(open) = slot.open.as_mut().filter(|open| open.question.id == id) else {
+            return AnswerVerdict::NotOpen;
+        };
+        let Some(tell) = open.answer.take() else { return AnswerVerdict::Outcome(AnswerOutcome::UnderWay) };
+        let question = Arc::clone(&open.question);
+        let end = match says {
+            AnswerChoice::Number(_) | AnswerChoice::Refuse if now >= open.until => ConfirmationEnd::Expired,
+            AnswerChoice::Number(place) if question.numbers.is_right(place) => {
+                open.by = Some(user);
+                let sent = tell.send(Ok(NumberMatch { question, ticket, user }));
+                if sent.is_err() {
+                    slot.open = None;
+                }
+                let heard = sent.map_or(AnswerOutcome::AlreadyEnded(Some(ConfirmationEnd::Gone)), |()| {
+                    AnswerOutcome::Matched
+                });
+                return AnswerVerdict::Outcome(heard);
+            }
+            AnswerChoice::Number(_) => ConfirmationEnd::Wrong,
+            AnswerChoice::Refuse => ConfirmationEnd::Refused,
+        };
+        slot.open = None;
+        AnswerVerdict::EndsQuestion(question, tell, end)
+    }
+
+    /// The question that is open, if it is this one.
+    #[must_use]
+    pub fn open_question(&self, id: i64) -> Option<Arc<ConfirmationQuestion>> {
+        let slot = self.lock_slot();
+        let open = slot.open.as_ref().filter(|open| open.question.id == id && open.answer.is_some());
+        open.map(|open| Arc::clone(&open.question))
+    }
+
+    /// Whether this one was confirmed, and is being done.
+    #[must_use]
+    pub fn is_under_way(&self, id: i64) -> bool {
+        self.lock_slot().open.as_ref().is_some_and(|open| open.question.id == id && open.answer.is_none())
+    }
+
+    /// What came of this one, where that was since the daemon's start.
+    #[must_use]
+    pub fn outcome(&self, id: i64) -> Option<ActOutcome> {
+        self.lock_slot().outcome.as_ref().filter(|(of, _)| *of == id).map(|(_, outcome)| outcome.clone())
+    }
+
+    /// Watches for what is to be drawn.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The questions in a chat whose message does not say how they ended, the oldest first.
+    pub(crate) fn undrawn_questions(&self, place: (i64, i64)) -> Result<Vec<ConfirmationRow>, StoreError> {
+        self.journal.store().read(move |store| kept::undrawn_questions(store, place))
+    }
+
+    /// Notes whether a question's message says how it ended.
+    pub(crate) async fn mark_drawn(&self, id: i64, drawn: bool) -> Result<(), StoreError> {
+        self.journal
+            .store()
+            .write(Durability::StoreSynced, move |store| kept::set_drawn(store, id, drawn))
+            .await?;
+        if !drawn {
+            self.notify_changed();
+        }
+        Ok(())
+    }
+
+    /// Ends in the store what is not open any more, and could not be ended there at its time.
+    pub(crate) async fn store_end(&self, id: i64, end: (ConfirmationEnd, Option<i64>)) {
+        let now = self.clock.now().wall;
+        let ended = self
+            .journal
+            .store()
+            .write(Durability::StoreSynced, move |store| kept::end_question(store, id, end, now))
+            .await;
+        if let Err(error) = ended {
+            tracing::error!(%error, "how a question on Telegram ended could not be stored");
+        }
+        self.notify_changed();
+    }
+
+    /// A refusal, a wrong number or a tap that came too late, in the transaction that uses the button.
+    async fn store_answer(
+        &self,
+        question: &ConfirmationQuestion,
+        end: ConfirmationEnd,
+        (ticket, user): (ButtonTicket, i64),
+    ) -> Result<(), StoreError> {
+        let (id, now) = (question.id, self.clock.now().wall);
+        let about = self.journal.conceal_text(&format!("{}: {}", question.act, end.as_str())).into_inner();
+        let by = format!("telegram user {user}");
+        let record = self.journal.act_record("answer on telegram", &about, false, Some(&by));
+        self.journal
+            .change(AuditMode::BestEffort, move |store| {
+                ticket.consume(store, 1)?;
+                kept::end_question(store, id, (end, Some(user)), now)?;
+                Ok(((), vec![record.clone()]))
+            })
+            .await
+    }
+
+    /// Returns when the time is over.
+    async fn wait_for_deadline(&self, until: Duration) {
+        loop {
+            let left = until.saturating_sub(self.clock.now().boot);
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(DEADLINE_CHECK_INTERVAL)).await;
+        }
+    }
+
+    /// How this one ended.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn find_end(&self, id: i64) -> Result<Option<ConfirmationEnd>, StoreError> {
+        let kept = self.journal.store().read(move |store| kept::find_question(store, id))?;
+        Ok(kept.and_then(|kept| kept.end))
+    }
+
+    /// Something is to be drawn anew.
+    pub fn notify_changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn lock_slot(&self) -> MutexGuard<'_, ConfirmationSlot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for RemoteConfirmations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consents").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,0 @@
-//! The ways on which a person is asked and answers, beside the terminal.
-
-pub mod telegram;

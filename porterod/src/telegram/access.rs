@@ -1,0 +1,314 @@
+//! Who is let in: the paired person, in their own private chat, or a decider, in the one group; in their own words
+//! (guarantee A4).
+//!
+//! Everyone else is a stranger, for whom nothing is sent, stored or logged. Pure.
+
+use super::client::{CallbackQuery, ChatId, ReceivedMessage, UpdateKind, UserId};
+use crate::auth::pairing::{AuthorizedChat, ChatUser};
+
+/// What the person said or pressed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserInput {
+    /// A message, in the person's own words.
+    Message(ReceivedMessage),
+    /// A button.
+    Callback(CallbackQuery),
+}
+
+/// Who is at the door.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// Nobody to whom anything is said.
+    Stranger,
+    /// Someone asks for their own number, while the bot listens to nobody; or its person does, in some group.
+    AsksWhoami(ChatUser, ReceivedMessage),
+    /// The group in which the bot listens is a supergroup now, and has this number.
+    ChatMigrated {
+        /// The group.
+        from: ChatId,
+        /// The supergroup.
+        to: ChatId,
+    },
+    /// What the bot may do in the chat in which it speaks changed.
+    MembershipChanged(ChatId),
+    /// Someone says a code, while nobody is paired.
+    PairingCode(ChatUser, String),
+    /// One to whom the bot listens.
+    Authorized(ChatUser, UserInput),
+}
+
+/// Looks who it is. `bot` is the bot's own name.
+pub(super) fn identify_sender(what: UpdateKind, circle: Option<&AuthorizedChat>, bot: &str) -> Sender {
+    let (who, word) = match what {
+        UpdateKind::Message(message) => {
+            let who = person_in_chat(message.from, message.chat, message.is_private)
+                .filter(|_| message.is_own_words);
+            (who, UserInput::Message(message))
+        }
+        UpdateKind::CallbackQuery(press) => {
+            let place = press.message_place;
+            let who = place.and_then(|(chat, private, _)| person_in_chat(Some(press.from), chat, private));
+            (who, UserInput::Callback(press))
+        }
+        UpdateKind::ChatMigrated { from, to } => {
+            let ours = matches!(circle, Some(AuthorizedChat::Group(group)) if group.chat == from.0);
+            return if ours { Sender::ChatMigrated { from, to } } else { Sender::Stranger };
+        }
+        UpdateKind::BotMembership(chat) => {
+            let ours = circle.is_some_and(|circle| circle.chat() == chat.0);
+            return if ours { Sender::MembershipChanged(chat) } else { Sender::Stranger };
+        }
+        UpdateKind::Other => return Sender::Stranger,
+    };
+    match (who, circle) {
+        (Some(who), Some(circle)) if circle.authorizes(who) => Sender::Authorized(who, word),
+        // Whoever is to name a group in the configuration learns its number there.
+        (Some(who), Some(AuthorizedChat::Private(person))) if who.user == person.user => {
+            match_whoami(who, word, bot)
+        }
+        (Some(who), None) => match match_pairing_code(who, &word, bot) {
+            Sender::Stranger => match_whoami(who, word, bot),
+            known => known,
+        },
+        (_, Some(_)) | (None, None) => Sender::Stranger,
+    }
+}
+
+/// Someone in their own private chat, or in a group.
+fn person_in_chat(user: Option<UserId>, chat: ChatId, private: bool) -> Option<ChatUser> {
+    let UserId(user) = user?;
+    let fits = if private { chat.0 == user } else { chat.0 < 0 };
+    fits.then_some(ChatUser { user, chat: chat.0 })
+}
+
+fn match_whoami(who: ChatUser, word: UserInput, bot: &str) -> Sender {
+    match word {
+        UserInput::Message(said)
+            if said.text.as_deref().and_then(|text| split_command(text, bot)) == Some(("whoami", "")) =>
+        {
+            Sender::AsksWhoami(who, said)
+        }
+        UserInput::Message(_) | UserInput::Callback(_) => Sender::Stranger,
+    }
+}
+
+/// A code is said in private: who reads it in a group could be quicker.
+fn match_pairing_code(who: ChatUser, word: &UserInput, bot: &str) -> Sender {
+    let UserInput::Message(ReceivedMessage { text: Some(text), .. }) = word else { return Sender::Stranger };
+    match split_command(text, bot) {
+        Some(("pair" | "start", code)) if !code.is_empty() && who.owner().is_some() => {
+            Sender::PairingCode(who, code.to_owned())
+        }
+        _ => Sender::Stranger,
+    }
+}
+
+/// A command and what stands behind it: `/pair CODE`, `/pair@bot CODE`. None when it is for another bot.
+#[must_use]
+pub fn split_command<'a>(text: &'a str, bot: &str) -> Option<(&'a str, &'a str)> {
+    let text = text.trim().strip_prefix('/')?;
+    let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let name = match name.split_once('@') {
+        Some((name, other)) if other.eq_ignore_ascii_case(bot) => name,
+        Some(_) => return None,
+        None => name,
+    };
+    Some((name, rest.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::pairing::DecidingGroup;
+    use crate::telegram::client::{MessageId, QueryId};
+
+    const JANE: ChatUser = ChatUser { user: 501, chat: 501 };
+    const GROUP: i64 = -1_001;
+
+    fn jane() -> AuthorizedChat {
+        AuthorizedChat::Private(JANE)
+    }
+
+    /// Jane and Ada decide in a group.
+    fn group() -> AuthorizedChat {
+        AuthorizedChat::Group(DecidingGroup { chat: GROUP, deciders: vec![501, 502] })
+    }
+
+    fn message_of_jane(text: &str) -> ReceivedMessage {
+        ReceivedMessage {
+            id: MessageId(1),
+            chat: ChatId(501),
+            is_private: true,
+            is_forum: false,
+            topic: None,
+            from: Some(UserId(501)),
+            is_own_words: true,
+            reply_to: None,
+            text: Some(text.to_owned()),
+        }
+    }
+
+    fn identify(message: ReceivedMessage, circle: Option<&AuthorizedChat>) -> Sender {
+        identify_sender(UpdateKind::Message(message), circle, "portero_bot")
+    }
+
+    fn message_in_group(user: i64, chat: i64) -> ReceivedMessage {
+        ReceivedMessage {
+            from: Some(UserId(user)),
+            chat: ChatId(chat),
+            is_private: false,
+            ..message_of_jane("/status")
+        }
+    }
+
+    fn callback_query(user: i64, place: Option<(ChatId, bool, MessageId)>) -> UpdateKind {
+        let data = Some("token".to_owned());
+        UpdateKind::CallbackQuery(CallbackQuery {
+            query: QueryId("7".to_owned()),
+            from: UserId(user),
+            message_place: place,
+            data,
+        })
+    }
+
+    #[test]
+    fn only_the_person_is_heard_and_only_in_their_own_chat_and_words() {
+        assert_eq!(
+            identify(message_of_jane("hi"), Some(&jane())),
+            Sender::Authorized(JANE, UserInput::Message(message_of_jane("hi")))
+        );
+        let others = [
+            ReceivedMessage { from: Some(UserId(666)), chat: ChatId(666), ..message_of_jane("/pair X") },
+            ReceivedMessage { from: Some(UserId(666)), ..message_of_jane("hi") },
+            ReceivedMessage { chat: ChatId(-5), is_private: false, ..message_of_jane("hi") },
+            ReceivedMessage { is_private: false, ..message_of_jane("hi") },
+            ReceivedMessage { from: None, ..message_of_jane("hi") },
+            ReceivedMessage { is_own_words: false, ..message_of_jane("hi") },
+        ];
+        for other in others {
+            assert_eq!(identify(other, Some(&jane())), Sender::Stranger);
+        }
+        assert_eq!(identify_sender(UpdateKind::Other, Some(&jane()), "portero_bot"), Sender::Stranger);
+    }
+
+    #[test]
+    fn in_a_group_each_decider_is_heard_and_nobody_elsewhere_or_in_anothers_name() {
+        for user in [501, 502] {
+            let who = ChatUser { user, chat: GROUP };
+            let said = message_in_group(user, GROUP);
+            assert_eq!(
+                identify(said.clone(), Some(&group())),
+                Sender::Authorized(who, UserInput::Message(said))
+            );
+        }
+        let others = [
+            message_in_group(666, GROUP),
+            message_in_group(501, -7),
+            message_of_jane("hi"),
+            message_of_jane("/whoami"),
+            message_of_jane("/pair ABCD-EFGH"),
+            // An administrator who does not show themselves writes in the group's name.
+            ReceivedMessage { is_own_words: false, ..message_in_group(501, GROUP) },
+            ReceivedMessage { from: None, ..message_in_group(501, GROUP) },
+            ReceivedMessage { is_private: true, ..message_in_group(501, GROUP) },
+        ];
+        for other in others {
+            assert_eq!(identify(other.clone(), Some(&group())), Sender::Stranger, "{other:?}");
+        }
+        let look = |user, chat: i64, private| {
+            identify_sender(
+                callback_query(user, Some((ChatId(chat), private, MessageId(3)))),
+                Some(&group()),
+                "portero_bot",
+            )
+        };
+        assert!(matches!(
+            look(502, GROUP, false),
+            Sender::Authorized(ChatUser { user: 502, .. }, UserInput::Callback(_))
+        ));
+        for (user, chat, private) in
+            [(666, GROUP, false), (501, 501, true), (501, -7, false), (501, GROUP, true)]
+        {
+            assert_eq!(look(user, chat, private), Sender::Stranger, "{user} in {chat}");
+        }
+    }
+
+    #[test]
+    fn that_a_group_became_a_supergroup_is_only_heard_of_the_one() {
+        let moved = |from| UpdateKind::ChatMigrated { from: ChatId(from), to: ChatId(-9) };
+        let told = Sender::ChatMigrated { from: ChatId(GROUP), to: ChatId(-9) };
+        assert_eq!(identify_sender(moved(GROUP), Some(&group()), "bot"), told);
+        for (from, circle) in [(-7, Some(group())), (501, Some(jane())), (GROUP, Some(jane())), (GROUP, None)]
+        {
+            assert_eq!(identify_sender(moved(from), circle.as_ref(), "bot"), Sender::Stranger, "{from}");
+        }
+    }
+
+    #[test]
+    fn what_the_bot_may_do_is_only_heard_of_the_chat_in_which_it_speaks() {
+        let changed = |chat| UpdateKind::BotMembership(ChatId(chat));
+        assert_eq!(
+            identify_sender(changed(GROUP), Some(&group()), "bot"),
+            Sender::MembershipChanged(ChatId(GROUP))
+        );
+        assert_eq!(
+            identify_sender(changed(501), Some(&jane()), "bot"),
+            Sender::MembershipChanged(ChatId(501))
+        );
+        for (chat, circle) in [(-7, Some(group())), (502, Some(jane())), (GROUP, None)] {
+            assert_eq!(identify_sender(changed(chat), circle.as_ref(), "bot"), Sender::Stranger, "{chat}");
+        }
+    }
+
+    #[test]
+    fn only_the_persons_presses_count() {
+        let here = Some((ChatId(501), true, MessageId(3)));
+        let look = |what| identify_sender(what, Some(&jane()), "portero_bot");
+        assert!(matches!(look(callback_query(501, here)), Sender::Authorized(JANE, UserInput::Callback(_))));
+        assert_eq!(look(callback_query(666, here)), Sender::Stranger);
+        assert_eq!(look(callback_query(501, Some((ChatId(-5), false, MessageId(3))))), Sender::Stranger);
+        assert_eq!(look(callback_query(501, None)), Sender::Stranger);
+    }
+
+    #[test]
+    fn before_pairing_people_can_ask_who_they_are_and_say_a_code() {
+        assert_eq!(
+            identify(message_of_jane("/whoami"), None),
+            Sender::AsksWhoami(JANE, message_of_jane("/whoami"))
+        );
+        for text in ["/pair ABCD-EFGH", "/start ABCD-EFGH", " /pair@Portero_Bot  ABCD-EFGH\n"] {
+            assert_eq!(
+                identify(message_of_jane(text), None),
+                Sender::PairingCode(JANE, "ABCD-EFGH".to_owned()),
+                "{text}"
+            );
+        }
+        for text in ["hi", "/start", "/pair", "/pair@other_bot X", "pair X", "/status"] {
+            assert_eq!(identify(message_of_jane(text), None), Sender::Stranger, "{text}");
+        }
+        assert_eq!(
+            identify(
+                ReceivedMessage { chat: ChatId(-5), is_private: false, ..message_of_jane("/pair X") },
+                None
+            ),
+            Sender::Stranger
+        );
+        assert_eq!(
+            identify(ReceivedMessage { is_own_words: false, ..message_of_jane("/pair X") }, None),
+            Sender::Stranger
+        );
+    }
+
+    #[test]
+    fn a_groups_number_is_told_there_before_anything_is_configured_and_to_the_one_person_after() {
+        let asks = |user| ReceivedMessage {
+            text: Some("/whoami@portero_bot".to_owned()),
+            ..message_in_group(user, -7)
+        };
+        let told = |user| Sender::AsksWhoami(ChatUser { user, chat: -7 }, asks(user));
+        assert_eq!((identify(asks(666), None), identify(asks(501), Some(&jane()))), (told(666), told(501)));
+        assert_eq!(identify(asks(666), Some(&jane())), Sender::Stranger);
+        assert_eq!(identify(asks(501), Some(&group())), Sender::Stranger);
+        assert_eq!(identify(ReceivedMessage { is_own_words: false, ..asks(666) }, None), Sender::Stranger);
+    }
+}

@@ -1,0 +1,96 @@
+//! Denying with a reason: asked for in a message of its own, and taken from the answer to it.
+
+use std::sync::Arc;
+
+use portero::names::TaskId;
+
+use super::super::card_sync::{ChatLink, message_ref};
+use super::super::sender::{MessageKey, OutgoingMessage, SendPriority};
+use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText};
+use super::replies::{self, CallbackReply};
+use super::{CallbackHandler, await_press_meaning};
+use crate::api;
+use crate::auth::buttons::{self, ButtonAction, MessageRef, PressMeaning, TaskDecision};
+use crate::auth::pairing::ChatUser;
+use crate::store::StoreError;
+use crate::store::cards as kept;
+
+impl CallbackHandler {
+    /// Asks for the words of a denial. They are taken from an answer to this very message, for a while.
+    pub(super) async fn ask_deny_reason(
+        &self,
+        link: &ChatLink,
+        person: ChatUser,
+        (task, update): (TaskId, i64),
+    ) -> Result<(), StoreError> {
+        let Ok(look) = api::look(&self.cards.daemon, task) else { return Ok(()) };
+        let project = look.task.origin.principal;
+        let cause = MessageKey::new("reason", format!("{task}:{}", update));
+        let act = ButtonAction::Decide(TaskDecision::DenyWithReason);
+        let spot = MessageRef { user: Some(person.user), ..message_ref(link, &cause) };
+        self.cards.buttons.add_buttons(spot, vec![(Some(task), act)]).await?;
+        let text = StyledText::new()
+            .literal("Why not? The agent reads what you answer to this message within 10 min\n");
+        let text = text.literal("Task").literal(": ").code(&super::super::card::short_id(task));
+        let text = match link.owner {
+            Some(_) => text,
+            None => {
+                let asked = EscapedText::line(&format!("telegram user {}", person.user));
+                text.literal("\nOnly the answer of ").code(&asked).literal(" counts.")
+            }
+        };
+        if let Some(message) = text.fit_message(MAX_MESSAGE_UNITS) {
+            let (board, link) = (Arc::clone(&self.cards), link.clone());
+            let letter = (OutgoingMessage::Question(message), SendPriority::Required, cause);
+            self.cards.daemon.pending_work.spawn(async move {
+                if let Err(error) = board.topics.send_to_topic(&link, &project, letter).await {
+                    tracing::error!(%error, "a reason could not be asked for");
+                }
+                board.redraw_lost_topics();
+            });
+        }
+        Ok(())
+    }
+
+    /// What the person answered to the question why. None when they did not answer that.
+    pub(super) async fn handle_reason(
+        &self,
+        link: &ChatLink,
+        press: buttons::PressSource,
+        text: Option<&str>,
+    ) -> Result<Option<CallbackReply>, StoreError> {
+        let now = self.cards.daemon.clock.now().wall;
+        let found =
+            await_press_meaning(&link.sender, || self.cards.buttons.resolve_reply(press, now)).await?;
+        let (at, message) = (link.bot_chat, press.message);
+        let cause = self.cards.read_store(move |store| kept::message_cause(store, at, message))?;
+        if cause.is_none_or(|cause| !cause.starts_with("reason:")) {
+            return Ok(None);
+        }
+        Ok(Some(match (found, text.map(str::trim).filter(|text| !text.is_empty())) {
+            (PressMeaning::Decide(tapped), Some(text)) => {
+                self.decide_task(tapped, Some(text.to_owned()), false).await?
+            }
+            (PressMeaning::Decide(_), None) => replies::REASON_NOT_TEXT,
+            (PressMeaning::Repeated(ButtonAction::Decide(deed), _), _) => replies::done_reply(deed, false),
+            (PressMeaning::Used, _) => replies::BUTTON_USED,
+            (
+                PressMeaning::Repeated(
+                    ButtonAction::Show(_)
+                    | ButtonAction::Widen(_)
+                    | ButtonAction::Restrict(_)
+                    | ButtonAction::Answer(_),
+                    _,
+                )
+                | PressMeaning::Restrict(_)
+                | PressMeaning::RestrictRepeated(_)
+                | PressMeaning::Show(_)
+                | PressMeaning::Widen(_)
+                | PressMeaning::Answer(_)
+                | PressMeaning::MessageUnconfirmed
+                | PressMeaning::Unknown,
+                _,
+            ) => replies::TOO_LATE_FOR_REASON,
+        }))
+    }
+}

@@ -1,0 +1,260 @@
+//! A card shows everything, and nothing in it is taken for Portero's words.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::text::tests::{entity_text, text_outside_entities};
+use super::super::text::{MAX_ENTITIES, TextStyle, utf16_len};
+use super::*;
+use portero::task::TaskState;
+
+/// A task that waits, in the tests' project.
+pub(in crate::telegram) fn task_of(tool: &str, arguments: &Value) -> Task {
+    let name = tool.split_once('/').expect("a tool").1;
+    with_params(tool, &json!({ "name": name, "arguments": arguments }))
+}
+
+fn with_params(tool: &str, params: &Value) -> Task {
+    serde_json::from_value(json!({
+        "id": "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f",
+        "state": "pending-approval",
+        "call": { "tool": tool, "method": "tools/call", "params": params },
+        "decision": {
+            "action": "require-approval", "pattern": format!("{}/*", tool.split_once('/').expect("a tool").0),
+            "source": { "config": { "line": 4, "column": 5 } }, "locked": false,
+        },
+        "origin": {
+            "principal": "/home/ada/shop", "session": "019a9f3e-7c1d-7b4e-8f60-0123456789ab",
+            "client": "claude-code 2.1.328", "directory": "/home/ada/shop",
+        },
+        "binding": "", "asked": "2026-11-20T13:00:00Z", "expires": "2026-11-20T13:15:00Z",
+        "changed": "2026-11-20T13:00:00Z", "note": null, "result": null, "error": null,
+    }))
+    .expect("a task")
+}
+
+/// How the tests look at a card: a minute after it was asked, in Zurich's winter.
+pub(in crate::telegram) fn with_context<T>(
+    hints: Option<ToolHints>,
+    look: impl FnOnce(&CardContext<'_>) -> T,
+) -> T {
+    let zone = TimeZone::fixed(jiff::tz::offset(1));
+    look(&CardContext { hints, now: "2026-11-20T13:01:00Z".parse().expect("a time"), zone: &zone })
+}
+
+fn card_of(task: &Task) -> TaskCard {
+    with_context(None, |view| render_card(task, view))
+}
+
+fn document_json(card: &TaskCard) -> Value {
+    let document = card.document.as_ref().expect("a document");
+    serde_json::from_slice(&document.bytes).expect("JSON")
+}
+
+#[test]
+fn a_short_call_stands_in_one_message() {
+    let mail =
+        json!({ "to": ["bob@example.org"], "subject": "Offer", "body": "Dear Bob,\nsee @all and /start" });
+    let hints =
+        ToolHints { read_only: Some(false), destructive: None, idempotent: None, open_world: Some(true) };
+    let card = with_context(Some(hints), |view| render_card(&task_of("gmail/send_email", &mail), view));
+    assert!(!card.needs_second_tap && card.document.is_none());
+    insta::assert_snapshot!(card.pages[0].text, @"
+    May this run?
+    gmail/send_email
+
+    Asks: claude-code 2.1.328
+    Project: /home/ada/shop, session 456789ab
+    The server says: changes things, reaches others
+    Why: needs approval by `gmail/*` (policies.json:4:5)
+    Until: 14:15 +01, in 14 min
+    Task: 1b0a9e8f
+
+    E-mail
+    To: bob@example.org
+    Subject: Offer
+    Body:
+    Dear Bob,
+    see @all and /start
+    ");
+    assert!(!text_outside_entities(&card.pages[0]).contains(['@', '/']));
+}
+
+#[test]
+fn a_long_call_stands_whole_in_a_document_and_takes_a_second_tap() {
+    let body: String = (0..900).map(|line| format!("line {line} \u{202e}\n")).collect();
+    let task = task_of("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "x", "body": body }));
+    let card = card_of(&task);
+    assert!(card.needs_second_tap && card.pages.len() > 1);
+    assert!(card.pages[0].text.contains("This is more than fits into one message."));
+    let document = document_json(&card);
+    assert_eq!(document["params"]["arguments"]["body"], body);
+    assert_eq!(document["tool"], "gmail/send_email");
+    let document = card.document.expect("a document");
+    assert_eq!(document.name, "call-1b0a9e8f.json");
+    assert!(document.bytes.is_ascii(), "nothing in it is hidden");
+}
+
+#[test]
+fn a_huge_call_is_bounded_on_cards_and_whole_in_its_document() {
+    let many = card_of(&task_of("a/b", &json!({ "text": "word ".repeat(60_000) })));
+    assert_eq!(many.pages.len(), MAX_CARD_PAGES);
+    assert!(many.pages[MAX_CARD_PAGES - 1].text.ends_with("(what follows stands in the document only)"));
+    let deep = format!("{}{}", "[".repeat(300_000), "]".repeat(300_000));
+    let mut task = task_of("a/b", &json!({}));
+    let params = format!(r#"{{"name":"b","arguments":{{"x":{deep}}}}}"#);
+    let call = format!(r#"{{"tool":"a/b","method":"tools/call","params":{params}}}"#);
+    task.call = serde_json::from_str(&call).expect("a call");
+    let card = card_of(&task);
+    assert!(card.needs_second_tap && card.pages[0].text.contains("600031 bytes"), "{}", card.pages[0].text);
+    let document = card.document.expect("a document");
+    assert!(String::from_utf8(document.bytes).expect("text").contains(&params));
+    assert!(json_pages(&task)[0].text.contains("too long to be shown here"));
+}
+
+#[test]
+fn what_goes_to_the_server_beside_the_arguments_is_shown_too() {
+    let mut task =
+        with_params("a/b", &json!({ "name": "b", "arguments": { "x": 1 }, "task": { "ttl": 60 } }));
+    task.origin.directory = "/tmp/trap".into();
+    let meta = json!({ "tool": "a/b", "method": "tools/call", "params": { "name": "b" }, "meta": { "trace": "t1" } });
+    task.call.meta = serde_json::from_value::<Call>(meta).expect("a call").meta;
+    let text = &card_of(&task).pages[0].text;
+    for part in ["ttl", "trace", "Runs in: /tmp/trap"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let prompt = json!({ "tool": "a/prompts:get", "method": "prompts/get", "params": { "name": "p1", "arguments": {} } });
+    task.call = serde_json::from_value(prompt).expect("a call");
+    let text = &card_of(&task).pages[0].text;
+    assert!(text.contains("prompts/get") && text.contains("p1"), "{text}");
+    let read = json!({ "tool": "a/resources:read", "method": "resources/read", "params": { "uri": "file:///etc/passwd" } });
+    task.call = serde_json::from_value(read).expect("a call");
+    assert!(card_of(&task).pages[0].text.contains("uri: file:///etc/passwd"));
+}
+
+#[test]
+fn an_outcome_says_what_became_of_it() {
+    let mut task =
+        task_of("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "Offer", "body": "Hi" }));
+    let at = "2026-11-20T13:00:30Z".parse().expect("a time");
+    let told = |task: &Task, door| {
+        with_context(None, |view| render_outcome(task, CardDecision { by: door, at }, view)).text
+    };
+    task.state = TaskState::Denied;
+    task.note = serde_json::from_value(json!("not now\u{202e}")).expect("a note");
+    insta::assert_snapshot!(told(&task, DecidedBy::ThisPhone), @"
+    Denied on this phone, 14:00 +01
+    gmail/send_email
+    Asks: claude-code 2.1.328
+    Project: /home/ada/shop, session 456789ab
+    Note: not now⟨U+202E⟩
+
+    E-mail
+    To: bob@example.org
+    Subject: Offer
+    Body: Hi
+
+    All of it: portero task 1b0a9e8f
+    ");
+    task.note = None;
+    for (state, door, words) in [
+        (TaskState::Approved, DecidedBy::AnotherPhone, "Approved on another phone, 14:00 +01"),
+        (TaskState::Executing, DecidedBy::Terminal, "It runs."),
+        (TaskState::Interrupted, DecidedBy::Terminal, "Interrupted: whether it took effect is not known."),
+        (TaskState::Expired, DecidedBy::Expiry, "Expired because nobody decided in time"),
+        (TaskState::Cancelled, DecidedBy::Agent, "Taken back by the agent"),
+        (TaskState::Denied, DecidedBy::Rule, "Denied by a rule"),
+    ] {
+        task.state = state;
+        assert!(told(&task, door).contains(words), "{}", told(&task, door));
+    }
+}
+
+#[test]
+fn an_outcome_shows_the_answer_and_says_when_it_is_shortened() {
+    let mut task = task_of("a/b", &json!({ "x": "y".repeat(5000) }));
+    let at = "2026-11-20T13:00:30Z".parse().expect("a time");
+    let told = |task: &Task| {
+        with_context(None, |view| render_outcome(task, CardDecision { by: DecidedBy::Terminal, at }, view))
+    };
+    task.state = TaskState::Completed;
+    task.result = serde_json::from_value(json!({ "content": [
+        { "type": "text", "text": "Sent.\nid 5" }, { "type": "image", "data": "aGk=", "mimeType": "image/png" },
+    ] }))
+    .expect("a result");
+    let text = told(&task).text;
+    assert!(text.contains("Done. It answered:\nSent.\nid 5\n(an image)"), "{text}");
+    assert!(text.contains("(the call is shortened here)") && !text.contains("(the answer is"), "{text}");
+    task.result =
+        serde_json::from_value(json!({ "content": [{ "type": "text", "text": "z".repeat(5000) }] }))
+            .expect("a result");
+    let text = told(&task).text;
+    assert!(
+        text.contains("(the answer is shortened here)") && text.contains("portero task 1b0a9e8f"),
+        "{text}"
+    );
+    assert!(utf16_len(&text) <= MAX_MESSAGE_UNITS);
+    (task.state, task.result) = (TaskState::Failed, None);
+    task.error =
+        serde_json::from_value(json!({ "code": -32000, "message": "no such mailbox" })).expect("an error");
+    assert!(told(&task).text.contains("Failed. It answered:\nno such mailbox"), "{}", told(&task).text);
+}
+
+fn evil_text() -> impl Strategy<Value = String> {
+    let nasty = prop_oneof![
+        Just("EVIL https://evil.example @everyone /approve #tag a@b.example".to_owned()),
+        Just("\n\nEVIL\nTo: safe@example.org\n**Approved**\n```".to_owned()),
+        Just("\u{202e}EVIL\u{200b}\u{e0041}".to_owned()),
+        Just("EVIL😀".repeat(1200)),
+        any::<String>().prop_map(|text| format!("EVIL{text}")),
+        "[a-z ]{0,12}",
+    ];
+    proptest::collection::vec(nasty, 0..3).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn nothing_of_a_call_stands_outside_of_code_and_nothing_is_lost(
+        members in proptest::collection::vec((prop_oneof![Just("to".to_owned()), Just("body".to_owned()), evil_text()], evil_text()), 0..6),
+        (client, project, answer) in (evil_text(), evil_text(), evil_text()),
+        list in proptest::collection::vec(evil_text(), 0..4),
+    ) {
+        let mut arguments: serde_json::Map<String, Value> = members.into_iter().map(|(key, text)| (key, json!(text))).collect();
+        arguments.insert("list".to_owned(), json!(list));
+        let mut task = task_of("gmail/send", &json!(arguments));
+        task.origin.client = serde_json::from_value(json!(client)).expect("a client");
+        task.origin.principal = serde_json::from_value(json!(project)).expect("a project");
+        let card = card_of(&task);
+        (task.state, task.note) = (TaskState::Failed, Some(task.origin.client.clone()));
+        task.error = serde_json::from_value(json!({ "code": 1, "message": answer })).expect("an error");
+        let decided = CardDecision { by: DecidedBy::Terminal, at: task.asked };
+        let told = with_context(None, |view| render_outcome(&task, decided, view));
+        for page in card.pages.iter().chain(&json_pages(&task)).chain([&told]) {
+            prop_assert!(utf16_len(&page.text) <= MAX_MESSAGE_UNITS && page.entities.len() <= MAX_ENTITIES);
+            let own = text_outside_entities(page);
+            prop_assert!(!own.contains("EVIL") && !own.contains(['@', '/', '#', '<', '*']), "{}", own);
+            for entity in &page.entities {
+                let bold = entity.style == TextStyle::Bold;
+                prop_assert!(!bold || !entity_text(page, entity).contains("EVIL"));
+            }
+        }
+        prop_assert_eq!(card.needs_second_tap, card.pages.len() > 1);
+        prop_assert_eq!(card.needs_second_tap, card.document.is_some());
+        if card.needs_second_tap {
+            prop_assert_eq!(&document_json(&card)["params"]["arguments"], &json!(arguments));
+        } else {
+            for (key, value) in &arguments {
+                let said = card.pages[0].entities.iter().any(|entity| entity_text(&card.pages[0], entity) == EscapedText::line(key).as_str());
+                prop_assert!(said || ["to", "body", ""].contains(&key.as_str()), "{}", key);
+                let lines = value.as_str().unwrap_or_default().split('\n');
+                for line in lines.map(|line| EscapedText::line(line).as_str().trim_matches('␠').to_owned()) {
+                    let quoted = serde_json::to_string(&line).expect("JSON");
+                    let text = &card.pages[0].text;
+                    prop_assert!(text.contains(&line) || text.contains(quoted.trim_matches('"')), "{line}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! The board: lets the chat show of each task what is to be shown of it.
+//!
+//! What is to be shown is in the store first, and is drawn from there, each message by one worker at a time,
+//! until the chat follows. A crash at any point leaves what is not drawn, and it is drawn at the next start.
+//! Whoever changes what is to be shown calls [`CardSync::refresh`].
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use portero::ipc::FailureKind;
+use portero::names::{Principal, TaskId};
+use portero::task::TaskState;
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::card_view::{self, CardView};
+use super::client::{ChatId, InlineKeyboard, MessageId, Refusal};
+use super::inline_buttons;
+use super::sender::{DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority, TelegramSender};
+use super::text::FormattedText;
+use super::topics::TopicRouter;
+use crate::api;
+use crate::auth::buttons::{ButtonAction, Buttons, MessageRef, TaskDecision};
+use crate::daemon::Daemon;
+use crate::store::cards::{self as kept, BotChat};
+use crate::store::{Durability, StoreError, telegram};
+
+/// How long to wait before drawing again what could not be.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The chat, and the way to it.
+#[derive(Debug, Clone)]
+pub(super) struct ChatLink {
+    pub(super) sender: TelegramSender,
+    pub(super) bot_chat: BotChat,
+    /// The one whose private chat it is; none in a group.
+    pub(super) owner: Option<i64>,
+}
+
+impl ChatLink {
+    /// Whether this is the same one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.sender.is_same(&other.sender) && (self.bot_chat, self.owner) == (other.bot_chat, other.owner)
+    }
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum CardItem {
+    /// A task's own.
+    Card(TaskId),
+    /// A list, by its cause.
+    List(String),
+}
+
+/// Draws what is to be shown.
+pub(super) struct CardSync {
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) buttons: Buttons,
+    pub(super) topics: TopicRouter,
+    pub(super) zone: TimeZone,
+    pub(super) link: watch::Sender<Option<ChatLink>>,
+    /// What is being drawn, and whether it changed since.
+    drawing: Mutex<HashMap<CardItem, bool>>,
+}
+
+/// What came of drawing.
+enum DrawResult {
+    /// The chat follows.
+    InSync,
+    /// It will, when there is another link.
+    OnNextLink,
+    /// It is to be tried again.
+    Retry,
+}
+
+impl CardSync {
+    pub(super) fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Arc<Self> {
+        let taps = Buttons::new(Arc::clone(&daemon.journal));
+        let topics = TopicRouter::new(Arc::clone(&daemon));
+        let link = watch::Sender::new(None);
+        Arc::new(Self { daemon, buttons: taps, topics, zone, link, drawing: Mutex::default() })
+    }
+
+    /// Reads what is kept.
+    pub(super) fn read_store<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.daemon.journal.store().read(read)
+    }
+
+    /// Changes what is kept. It follows from the tasks: where the machine lost its power, it is made again.
+    pub(super) async fn write_store<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.daemon.journal.store().write(Durability::Unsynced, change).await
+    }
+
+    /// Draws everything that the chat does not show as it is to be.
+    pub(super) fn redraw_stale(self: &Arc<Self>) -> Result<(), StoreError> {
+        let Some(at) = self.link.borrow().as_ref().map(|link| link.bot_chat) else { return Ok(()) };
+        let (cards, lists) = self.read_store(move |store| {
+            Ok((kept::undrawn_cards(store, at)?, kept::undrawn_lists(store, at)?))
+        })?;
+        for task in cards {
+            self.redraw_item(CardItem::Card(task));
+        }
+        for list in lists {
+            self.redraw_item(CardItem::List(list));
+        }
+        Ok(())
+    }
+
+    /// Draws a message, if it is not as it is to be.
+    pub(super) fn redraw_item(self: &Arc<Self>, item: CardItem) {
+        if self.claim_item(&item) {
+            self.daemon.pending_work.spawn(Arc::clone(self).draw_until_synced(item));
+        }
+    }
+
+    /// Whether nobody draws this message at present. Whoever does draws it once more.
+    fn claim_item(&self, item: &CardItem) -> bool {
+        match self.lock_drawing().entry(item.clone()) {
+            Entry::Occupied(mut drawing) => {
+                drawing.insert(true);
+                false
+            }
+            Entry::Vacant(none) => {
+                none.insert(false);
+                true
+            }
+        }
+    }
+
+    /// At the end of the daemon, what is under way is noted still: the courier tells what became of it.
+    async fn draw_until_synced(self: Arc<Self>, item: CardItem) {
+        while !self.daemon.stop.is_cancelled() {
+            let link = self.link.borrow().clone();
+            let drawn = match (&link, &item) {
+                (None, _) => Ok(DrawResult::OnNextLink),
+                (Some(link), CardItem::Card(task)) => self.draw_card(link, *task).await,
+                (Some(link), CardItem::List(cause)) => self.draw_list(link, cause).await,
+            };
+            self.redraw_lost_topics();
+            let again = match drawn {
+                Ok(DrawResult::InSync | DrawResult::OnNextLink) => false,
+                Ok(DrawResult::Retry) => true,
+                Err(error) => {
+                    tracing::error!(%error, "what a person is to be shown on Telegram waits");
+                    true
+                }
+            };
+            if again {
+                self.daemon.stop.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await;
+                continue;
+            }
+            let mut drawing = self.lock_drawing();
+            if drawing.insert(item.clone(), false) != Some(true) {
+                drawing.remove(&item);
+                return;
+            }
+        }
+    }
+
+    /// Draws every question that waits once more. Telegram tells nobody that a message was removed, but to change one
+    /// that was fails, and then it is sent anew.
+    pub(super) async fn redraw_questions(self: &Arc<Self>, at: BotChat) -> Result<(), StoreError> {
+        let change = move |store: &Connection| {
+            for task in kept::waiting_cards(store, at)? {
+                kept::mark_changed(store, at, task)?;
+            }
+            for list in kept::waiting_lists(store, at)? {
+                kept::mark_list_changed(store, at, &list)?;
+            }
+            Ok(())
+        };
+        self.write_store(change).await?;
+        self.redraw_stale()
+    }
+
+    /// Draws anew what stood in a topic that is gone.
+    pub(super) fn redraw_lost_topics(self: &Arc<Self>) {
+        if self.topics.take_lost()
+            && let Err(error) = self.redraw_stale()
+        {
+            tracing::error!(%error, "what stood in a topic on Telegram waits");
+        }
+    }
+
+    async fn draw_card(&self, link: &ChatLink, task: TaskId) -> Result<DrawResult, StoreError> {
+        let (cause, at) = (MessageKey::new("card", task), link.bot_chat);
+        let known = cause.clone();
+        let (card, message) = self.read_store(move |store| {
+            Ok((kept::find_card(store, at, task)?, find_sent(store, at, &known)?))
+        })?;
+        let Some(card) = card.filter(|card| card.has_own_message && card.drawn_version < card.version) else {
+            return Ok(DrawResult::InSync);
+        };
+        let look = match api::look(&self.daemon, task) {
+            Ok(look) => look,
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                self.write_store(move |store| kept::forget_card(store, at, task, card.version)).await?;
+                return Ok(DrawResult::InSync);
+            }
+            Err(failure) => return Err(StoreError::Failed(failure.to_string())),
+        };
+        let face = CardView { daemon: &self.daemon, zone: &self.zone, task_view: &look, owner: link.owner };
+        let spot = message_ref(link, &cause);
+        let waits = look.task.state == TaskState::PendingApproval;
+        let drawn = match (waits, message) {
+            (true, message) => {
+                let read = card.was_read && self.has_document(link, task)?;
+                let (text, standing) = face.render_question(&card, read);
+                let (keyboard, redrawing) =
+                    inline_buttons::make_card_keyboard(&self.buttons, spot, task, &standing).await?;
+                #[cfg(test)]
+                crate::crash::crash_at("card made");
+                let to = (link, Some(&look.task.origin.principal));
+                let put = self.send_or_edit(to, cause, message, (text, keyboard)).await?;
+                inline_buttons::settle_redraw(&self.buttons, redrawing, &put).await?;
+                if put.is_ok() {
+                    self.send_document(link, &face).await?;
+                }
+                put
+            }
+            (false, message) => {
+                // Who presses that one too late is told how the tool is denied all the same.
+                let redrawing =
+                    self.buttons.begin_removal(&spot, &ButtonAction::Decide(TaskDecision::Forbid))?;
+                let edited = match message {
+                    Some(message) => edit_message(link, message, face.render_outcome(&card), None).await,
+                    None => Ok(MessageId(0)),
+                };
+                inline_buttons::settle_redraw(&self.buttons, redrawing, &edited).await?;
+                edited
+            }
+        };
+        let over = look.task.state.is_final() && card.list.is_none();
+        let settled = self.note_drawn(drawn, move |store| match over {
+            true => kept::forget_card(store, at, task, card.version),
+            false => kept::mark_drawn(store, at, task, card.version),
+        });
+        let settled = settled.await;
+        #[cfg(test)]
+        crate::crash::crash_at("card drawn");
+        settled
+    }
+
+    async fn draw_list(&self, link: &ChatLink, list: &str) -> Result<DrawResult, StoreError> {
+        let (at, cause) = (link.bot_chat, MessageKey::from_stored(list));
+        let (known, named) = (cause.clone(), list.to_owned());
+        let (version, message, tasks) = self.read_store(move |store| {
+            let version = kept::list_version(store, at, &named)?;
+            Ok((version, find_sent(store, at, &known)?, kept::listed_tasks(store, at, &named)?))
+        })?;
+        let Some((version, _)) = version.filter(|(version, drawn)| drawn < version) else {
+            return Ok(DrawResult::InSync);
+        };
+        let looks: Vec<_> = tasks.into_iter().filter_map(|task| api::look(&self.daemon, task).ok()).collect();
+        let waiting: Vec<_> = looks
+            .iter()
+            .filter(|look| look.task.state == TaskState::PendingApproval)
+            .map(|look| look.task.id)
+            .collect();
+        let text = card_view::render_list(&looks, self.daemon.clock.now().wall, &self.zone);
+        let (keyboard, redrawing) =
+            inline_buttons::make_list_keyboard(&self.buttons, message_ref(link, &cause), &waiting).await?;
+        let (list, over) = (list.to_owned(), waiting.is_empty());
+        let drawn = match (over, message) {
+            // All of it was decided before it was shown.
+            (true, None) => Ok(MessageId(0)),
+            (_, message) => self.send_or_edit((link, None), cause, message, (text, keyboard)).await?,
+        };
+        inline_buttons::settle_redraw(&self.buttons, redrawing, &drawn).await?;
+        self.note_drawn(drawn, move |store| {
+            kept::mark_list_drawn(store, at, &list, version)?;
+            if over { kept::forget_list(store, at, &list, version) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Sends the document of a card that has one, once. Where Telegram does not take it, the card's other buttons
+    /// remain, and the next change of the card tries again.
+    async fn send_document(&self, link: &ChatLink, face: &CardView<'_>) -> Result<(), StoreError> {
+        let task = face.task_view.task.id;
+        let Some(document) = face.render_document() else { return Ok(()) };
+        if self.has_document(link, task)? {
+            return Ok(());
+        }
+        let (letter, cause) = (OutgoingMessage::Document(document), MessageKey::new("document", task));
+        let project = &face.task_view.task.origin.principal;
+        let sent = self.topics.send_to_topic(link, project, (letter, SendPriority::Required, cause)).await?;
+        if let Err(DeliveryError::Refused(refusal)) = sent {
+            tracing::warn!(%refusal, %task, "Telegram does not take a card's document");
+        }
+        Ok(())
+    }
+
+    /// Whether a task's document is in the chat.
+    pub(super) fn has_document(&self, link: &ChatLink, task: TaskId) -> Result<bool, StoreError> {
+        let (cause, at) = (MessageKey::new("document", task), link.bot_chat);
+        Ok(self.read_store(move |store| find_sent(store, at, &cause))?.is_some())
+    }
+
+    /// Sends a message, or changes the one that is there. One that was removed from the chat is sent anew.
+    /// Where it is about one project, it stands in that one's topic.
+    async fn send_or_edit(
+        &self,
+        (link, project): (&ChatLink, Option<&Principal>),
+        cause: MessageKey,
+        message: Option<MessageId>,
+        (text, keyboard): (FormattedText, Option<InlineKeyboard>),
+    ) -> Result<Result<MessageId, DeliveryError>, StoreError> {
+        if let Some(message) = message {
+            match edit_message(link, message, text.clone(), keyboard.clone()).await {
+                Err(DeliveryError::Refused(Refusal::MessageGone)) => {}
+                edited => return Ok(edited),
+            }
+            let (at, gone) = (link.bot_chat, cause.as_str().to_owned());
+            if let Err(error) =
+                self.write_store(move |store| telegram::forget_message(store, at.bot, at.chat, &gone)).await
+            {
+                tracing::error!(%error, "a question that was removed on Telegram is asked again later");
+                return Ok(Err(DeliveryError::Dropped));
+            }
+        }
+        let letter = OutgoingMessage::Text(text, keyboard);
+        match project {
+            Some(project) => {
+                self.topics.send_to_topic(link, project, (letter, SendPriority::Required, cause)).await
+            }
+            None => {
+                let sent =
+                    link.sender.send(ChatId(link.bot_chat.chat), letter, SendPriority::Required, cause);
+                Ok(sent.outcome().await)
+            }
+        }
+    }
+
+    /// Notes that the chat follows, if it does.
+    async fn note_drawn(
+        &self,
+        drawn: Result<MessageId, DeliveryError>,
+        note: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<DrawResult, StoreError> {
+        match drawn {
+            Ok(_) => {}
+            Err(DeliveryError::Closed) => return Ok(DrawResult::OnNextLink),
+            // It was removed, and nobody is asked about it any more.
+            Err(DeliveryError::Refused(Refusal::MessageGone)) => {}
+            // Nothing comes of trying again: Telegram does not take it.
+            Err(DeliveryError::Refused(refusal)) => tracing::warn!(%refusal, "Telegram does not show a card"),
+            Err(DeliveryError::Dropped | DeliveryError::Unreachable) => return Ok(DrawResult::Retry),
+        }
+        self.write_store(note).await?;
+        Ok(DrawResult::InSync)
+    }
+
+    fn lock_drawing(&self) -> MutexGuard<'_, HashMap<CardItem, bool>> {
+        self.drawing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn edit_message(
+    link: &ChatLink,
+    message: MessageId,
+    text: FormattedText,
+    keyboard: Option<InlineKeyboard>,
+) -> Result<MessageId, DeliveryError> {
+    link.sender
+        .edit_message(ChatId(link.bot_chat.chat), message, MessageEdit::Text(text, keyboard))
+        .outcome()
+        .await
+}
+
+fn find_sent(store: &Connection, at: BotChat, cause: &MessageKey) -> Result<Option<MessageId>, StoreError> {
+    Ok(telegram::sent_message(store, at.bot, at.chat, cause.as_str())?.map(MessageId))
+}
+
+/// Where the buttons of a message stand, for everyone to whom the bot listens there.
+pub(super) fn message_ref(link: &ChatLink, cause: &MessageKey) -> MessageRef {
+    MessageRef {
+        bot: link.bot_chat.bot,
+        chat: link.bot_chat.chat,
+        user: link.owner,
+        cause: cause.as_str().to_owned(),
+    }
+}

@@ -1,0 +1,259 @@
+//! The message of what ran without asking, with its buttons: sent, pressed, and drawn anew.
+//!
+//! What it shows follows from what it tells and from the rules in force. That it is to be drawn is stored before
+//! it is, so a crash in between is made good when the chat is linked again.
+
+use portero::pipeline::BoxFuture;
+
+use super::super::client::{ChatId, Destination, InlineButton, InlineKeyboard, MessageId, Refusal, TopicId};
+use super::super::sender::{
+    DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority, TelegramSender,
+};
+use super::super::text::MAX_MESSAGE_UNITS;
+use super::super::views::activity::{
+    ActivityAction, ActivitySummary, RulesByTool, button_rows, rules_by_tool,
+};
+use super::{CommandHandler, ReplyContext};
+use crate::api;
+use crate::auth::buttons::{ButtonAction, MessageRef, Restriction, RestrictionLevel, RestrictionPress};
+use crate::auth::pairing::AuthorizedChat;
+use crate::overrides::{OverridesError, RestrictionOutcome};
+use crate::store::{Durability, StoreError, telegram_notices as kept};
+
+/// What the buttons that turn its pages begin with.
+const NOTICE_BUTTON_PREFIX: &str = "notice";
+
+/// Which page of a notice's tools a button opens, of none the notice itself; none where it is no such button.
+pub(super) fn parse_notice_button(what: &str) -> Option<Option<usize>> {
+    match what.strip_prefix(NOTICE_BUTTON_PREFIX)? {
+        "" => Some(None),
+        page => page.strip_prefix(' ')?.parse().ok().map(Some),
+    }
+}
+
+impl CommandHandler {
+    /// Sends it, and gives what to wait for until it is there. Where its buttons cannot be kept it goes without,
+    /// and where its topic takes nothing it goes to General.
+    pub(super) async fn send_notice(
+        &self,
+        told: &ActivitySummary,
+        (courier, circle): (&TelegramSender, &AuthorizedChat),
+        topic: Option<TopicId>,
+    ) -> Option<BoxFuture<'static, Result<MessageId, DeliveryError>>> {
+        let cause = MessageKey::new("ran", rand::random::<u64>());
+        let spot = MessageRef {
+            bot: courier.bot_id().0,
+            chat: circle.chat(),
+            user: circle.owner(),
+            cause: cause.as_str().to_owned(),
+        };
+        let stands = self.tool_rules(told);
+        let keyboard = match self.store_notice(spot, told, &stands).await {
+            Ok(keyboard) => keyboard,
+            Err(error) => {
+                tracing::warn!(%error, "what ran is told without buttons");
+                None
+            }
+        };
+        let message = told.message_text(&stands).fit_message(MAX_MESSAGE_UNITS)?;
+        let (chat, letter, courier) =
+            (ChatId(circle.chat()), OutgoingMessage::Text(message, keyboard), courier.clone());
+        let sent =
+            courier.send(Destination { chat, topic }, letter.clone(), SendPriority::Notice, cause.clone());
+        Some(Box::pin(async move {
+            match sent.outcome().await {
+                Err(DeliveryError::Refused(Refusal::TopicGone | Refusal::TopicClosed)) => {
+                    courier.send(chat, letter, SendPriority::Notice, cause).outcome().await
+                }
+                told => told,
+            }
+        }))
+    }
+
+    async fn store_notice(
+        &self,
+        spot: MessageRef,
+        told: &ActivitySummary,
+        stands: &RulesByTool,
+    ) -> Result<Option<InlineKeyboard>, StoreError> {
+        let now = self.daemon.clock.now().wall;
+        let (kept_for, told) = (spot.clone(), portero::json::serialize_raw(told).get().to_owned());
+        self.write_store(move |store| kept::insert_notice(store, &kept_for, &told, now)).await?;
+        self.make_notice_keyboard(spot, button_rows(stands, None)).await
+    }
+
+    /// Makes the rule of a button, and what to answer.
+    pub(super) async fn apply_restriction(
+        &self,
+        restricting: &RestrictionPress,
+        message: MessageId,
+        here: &ReplyContext,
+    ) -> (String, bool) {
+        let done = api::restricted(&self.daemon, restricting).await;
+        #[cfg(test)]
+        crate::crash::crash_at("tool restricted");
+        // What narrows is in force, whether the disk takes what is to be drawn or not.
+        if let Err(error) = self.redraw_notice(restricting.message_ref(), message, &here.sender).await {
+            tracing::warn!(%error, "a notice on Telegram stands as it was before");
+        }
+        #[cfg(test)]
+        crate::crash::crash_at("notice drawn");
+        match done {
+            Ok(RestrictionOutcome::Made(rule)) => (rule_made_text(restricting.restriction(), rule.id), false),
+            Ok(RestrictionOutcome::AlreadyThere(rule)) => {
+                (format!("Rule {} says so already. Nothing was changed.", rule.id), false)
+            }
+            Err(OverridesError::NotSaved(_)) => {
+                let words = "It is in force, but could not be stored, and is lost if the daemon ends now. Look at \
+                             the disk.";
+                (words.to_owned(), true)
+            }
+            Err(error) => {
+                tracing::info!(%error, "a button below a notice changed nothing");
+                ("This could not be done. Nothing was changed: look at `portero status`.".to_owned(), true)
+            }
+        }
+    }
+
+    /// The same press came before: its rule is made.
+    pub(super) async fn repeat_restriction(
+        &self,
+        restricting: &RestrictionPress,
+        message: MessageId,
+        here: &ReplyContext,
+    ) -> Result<String, StoreError> {
+        self.redraw_notice(restricting.message_ref(), message, &here.sender).await?;
+        let restriction = restricting.restriction();
+        let now = self.daemon.clock.now();
+        let standing = self.daemon.overrides.overrides();
+        Ok(match standing.restricting_rule(&restriction.tool, restriction.to.action(), now) {
+            Some(rule) => rule_made_text(restriction, rule.id),
+            None => "This was done, and ended since.".to_owned(),
+        })
+    }
+
+    /// Opens a page of its tools, or the message itself again.
+    pub(super) async fn open_notice_page(
+        &self,
+        page: Option<usize>,
+        spot: MessageRef,
+        message: MessageId,
+        here: &ReplyContext,
+    ) -> Result<(), StoreError> {
+        let turned = spot.clone();
+        self.write_store(move |store| kept::set_page(store, &turned, page)).await?;
+        self.draw_notice(spot, message, &here.sender).await
+    }
+
+    /// Draws what the chat does not show as it is to be. What cannot be drawn now is drawn with the next link.
+    pub(super) async fn redraw_notices(&self, courier: &TelegramSender, circle: &AuthorizedChat) {
+        let (bot, now) = (courier.bot_id().0, self.daemon.clock.now().wall);
+        let chat = circle.chat();
+        let undrawn = self.daemon.journal.store().read(move |store| kept::undrawn_notices(store, bot, chat));
+        let drawn = async {
+            self.write_store(move |store| kept::prune_notices(store, now)).await?;
+            for (cause, message) in undrawn? {
+                let spot = MessageRef { bot, chat: circle.chat(), user: circle.owner(), cause };
+                self.draw_notice(spot, MessageId(message), courier).await?;
+            }
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = drawn.await {
+            tracing::warn!(%error, "what ran stands on Telegram as it was before");
+        }
+    }
+
+    async fn redraw_notice(
+        &self,
+        spot: &MessageRef,
+        message: MessageId,
+        courier: &TelegramSender,
+    ) -> Result<(), StoreError> {
+        let stale = spot.clone();
+        self.write_store(move |store| kept::mark_undrawn(store, &stale)).await?;
+        self.draw_notice(spot.clone(), message, courier).await
+    }
+
+    async fn draw_notice(
+        &self,
+        spot: MessageRef,
+        message: MessageId,
+        courier: &TelegramSender,
+    ) -> Result<(), StoreError> {
+        let wanted = spot.clone();
+        let Some(notice) =
+            self.daemon.journal.store().read(move |store| kept::find_notice(store, &wanted))?
+        else {
+            return Ok(());
+        };
+        let Ok(told) = serde_json::from_str::<ActivitySummary>(&notice.content) else {
+            // It stays as it is: what it told can no more be told again.
+            return Ok(());
+        };
+        let stands = self.tool_rules(&told);
+        let text = match notice.page {
+            None => told.message_text(&stands),
+            Some(page) => told.tool_list_text(page, &stands),
+        };
+        let keyboard = self.make_notice_keyboard(spot.clone(), button_rows(&stands, notice.page)).await?;
+        let Some(text) = text.fit_message(MAX_MESSAGE_UNITS) else { return Ok(()) };
+        let edited = courier.edit_message(ChatId(spot.chat), message, MessageEdit::Text(text, keyboard));
+        let talk = self.clone();
+        self.daemon.pending_work.spawn(async move {
+            match edited.outcome().await {
+                // What Telegram refuses once, such as a message that the person removed, it refuses always.
+                Ok(_) | Err(DeliveryError::Refused(_)) => {
+                    if let Err(error) =
+                        talk.write_store(move |store| kept::mark_drawn(store, &spot, notice.version)).await
+                    {
+                        tracing::warn!(%error, "a notice on Telegram will be drawn once more");
+                    }
+                }
+                Err(DeliveryError::Unreachable | DeliveryError::Dropped | DeliveryError::Closed) => {}
+            }
+        });
+        Ok(())
+    }
+
+    fn tool_rules(&self, told: &ActivitySummary) -> RulesByTool {
+        rules_by_tool(told, &self.daemon.policy.load(), self.daemon.clock.now())
+    }
+
+    /// Its buttons, known from now on. Those that it had go on counting: they narrow, or turn a page.
+    async fn make_notice_keyboard(
+        &self,
+        spot: MessageRef,
+        rows: Vec<Vec<(String, ActivityAction)>>,
+    ) -> Result<Option<InlineKeyboard>, StoreError> {
+        let acts = rows.iter().flatten().map(|(_, does)| (None, notice_button_action(does))).collect();
+        let mut tokens = self.buttons.add_buttons(spot, acts).await?.into_iter();
+        let mut button = |label: String| InlineButton::new(label, tokens.next()?).ok();
+        let row = |row: Vec<(String, ActivityAction)>| {
+            row.into_iter().filter_map(|(label, _)| button(label)).collect()
+        };
+        Ok(InlineKeyboard::new(rows.into_iter().map(row).collect()).ok())
+    }
+
+    async fn write_store<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.daemon.journal.store().write(Durability::Unsynced, change).await
+    }
+}
+
+fn notice_button_action(does: &ActivityAction) -> ButtonAction {
+    match does {
+        ActivityAction::Restrict(restriction) => ButtonAction::Restrict(restriction.clone()),
+        ActivityAction::OpenPage(None) => ButtonAction::Show(NOTICE_BUTTON_PREFIX.to_owned()),
+        ActivityAction::OpenPage(Some(page)) => ButtonAction::Show(format!("{NOTICE_BUTTON_PREFIX} {page}")),
+    }
+}
+
+fn rule_made_text(restriction: &Restriction, id: u64) -> String {
+    let fate = match restriction.to {
+        RestrictionLevel::Ask => "asks",
+        RestrictionLevel::Deny => "is denied",
+    };
+    format!("This tool {fate} from now on: rule {id}. Undo it with /unrule {id}")
+}

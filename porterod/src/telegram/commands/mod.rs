@@ -1,0 +1,328 @@
+//! The chat: a person types a command and reads the answer.
+//!
+//! A command becomes the request that the terminal makes too. What narrows is done at once; what widens is first
+//! shown with a button, which confirms exactly what was shown.
+
+mod activity;
+mod activity_notice;
+mod audit_head;
+pub mod command_parser;
+mod elevate;
+mod log_reader;
+mod menu;
+mod news;
+mod paged_reply;
+mod pagination;
+mod remote_prompts;
+mod typed_limits;
+mod undeliverable;
+mod unknown_command;
+mod view_commands;
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use portero::ipc::requests::overrides::{CreateRule, Pause, RemoveRule, RevokeGrants};
+use portero::ipc::{Acting, DaemonFailure};
+use portero::pipeline::BoxFuture;
+use portero::policy::Action;
+use tokio::sync::watch;
+
+use self::command_parser::{ChatCommand, CommandError, ElevatingCommand, RestrictingCommand};
+use self::paged_reply::PagedReply;
+use self::pagination::PageTrail;
+use super::access::UserInput;
+use super::client::{CallbackQuery, ChatId, Destination, TopicId};
+use super::sender::TelegramSender;
+use super::text::FormattedText;
+use super::updates::{AuthorizedUpdate, UpdateHandler, UpdateReceipt};
+use super::views::{self, ViewContext};
+use crate::api::{self, Change};
+use crate::auth::buttons::{self, ButtonAction, Buttons, ListAction, PressMeaning, WideningAct};
+use crate::auth::pairing::{AuthorizedChat, ChatUser};
+use crate::daemon::Daemon;
+use crate::store::StoreError;
+
+/// Answers commands. Clones are the same.
+#[derive(Clone)]
+pub struct CommandHandler {
+    daemon: Arc<Daemon>,
+    buttons: Buttons,
+    zone: TimeZone,
+    /// Who is to be told, while the bot can be written to.
+    link: watch::Sender<Option<(TelegramSender, AuthorizedChat)>>,
+    served_chat: watch::Sender<menu::ServedChat>,
+}
+
+/// Whom to answer, and to what.
+#[derive(Debug, Clone)]
+pub struct ReplyContext {
+    /// Who spoke.
+    pub person: ChatUser,
+    /// To answer.
+    pub sender: TelegramSender,
+    /// What they said, as an update.
+    pub receipt: UpdateReceipt,
+    /// In which topic of the group they said it.
+    pub topic: Option<TopicId>,
+}
+
+impl ReplyContext {
+    /// Where the answer goes.
+    const fn destination(&self) -> Destination {
+        Destination { chat: ChatId(self.person.chat), topic: self.topic }
+    }
+}
+
+impl CommandHandler {
+    /// For a person in this zone.
+    #[must_use]
+    pub fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Self {
+        let taps = Buttons::new(Arc::clone(&daemon.journal));
+        Self {
+            daemon,
+            buttons: taps,
+            zone,
+            link: watch::Sender::new(None),
+            served_chat: watch::Sender::new(None),
+        }
+    }
+
+    /// The person wrote this. It returns once what narrows is in force; what is looked at comes later.
+    ///
+    /// # Errors
+    /// When the store cannot be written: then nothing was answered, and it may come again.
+    pub async fn handle_message(&self, text: Option<&str>, here: &ReplyContext) -> Result<(), StoreError> {
+        let text = text.unwrap_or_default();
+        match self.parse_command(text) {
+            Err(CommandError::ForOtherBot) => Ok(()),
+            // People in a group also talk to each other, and to other bots.
+            Err(CommandError::NotACommand | CommandError::UnknownCommand(..))
+                if here.person.owner().is_none() && !self.names_this_bot(text) =>
+            {
+                Ok(())
+            }
+            Err(mistake) => self.reply_pages(here, unknown_command::error_pages(&mistake)).await,
+            Ok(ChatCommand::View(look)) => {
+                let (talk, here, text) = (self.clone(), here.clone(), text.to_owned());
+                self.daemon.pending_work.spawn(async move {
+                    let trail = PageTrail::default();
+                    let answer = talk.answer_view(&look, here.person, &trail).await;
+                    if let Err(error) =
+                        talk.send_paged(&here, &PagedReply::from_view(answer, &text, trail)).await
+                    {
+                        tracing::error!(%error, "a question on Telegram could not be answered");
+                    }
+                });
+                Ok(())
+            }
+            Ok(ChatCommand::Restrict(narrow)) => {
+                let done = self.narrow(narrow, here.person).await;
+                self.reply_pages(here, self.outcome_pages(&done, here.person)).await
+            }
+            Ok(ChatCommand::Unrule(id)) => match self.unrule_elevation(id) {
+                Some(wider) => self.ask_confirmation(&wider, here).await,
+                None => {
+                    let request = RemoveRule { id, challenge: None };
+                    let done = api::request_as(&self.daemon, here.person, request).await;
+                    let done = done.map(|()| Change::Count(1));
+                    self.reply_pages(here, self.outcome_pages(&done, here.person)).await
+                }
+            },
+            Ok(ChatCommand::Elevate(widen)) => match self.resolve_elevation(widen) {
+                Ok(wider) => self.ask_confirmation(&wider, here).await,
+                Err(failure) => self.reply_pages(here, views::failure_pages(&failure)).await,
+            },
+        }
+    }
+
+    /// The person pressed one of the chat's buttons.
+    async fn handle_press(
+        &self,
+        press: CallbackQuery,
+        found: PressMeaning,
+        here: &ReplyContext,
+    ) -> Result<(), StoreError> {
+        let Some((_, _, message)) = press.message_place else { return Ok(()) };
+        let word = match found {
+            PressMeaning::Show(turned) => {
+                if let Some(page) = paged_reply::parse_page_button(&turned.what) {
+                    self.turn_page(page, turned.message_ref, message, here).await?;
+                } else if let Some(page) = activity_notice::parse_notice_button(&turned.what) {
+                    self.open_notice_page(page, turned.message_ref, message, here).await?;
+                }
+                None
+            }
+            PressMeaning::Restrict(restricting) => {
+                let (words, is_alert) = self.apply_restriction(&restricting, message, here).await;
+                here.sender.answer_callback(press.query, Some(words), is_alert);
+                return Ok(());
+            }
+            PressMeaning::RestrictRepeated(restricting) => {
+                Some(self.repeat_restriction(&restricting, message, here).await?)
+            }
+            PressMeaning::Widen(affirmed) => {
+                self.handle_confirmation(affirmed, message, here).await?;
+                None
+            }
+            PressMeaning::Answer(answered) => Some(self.answer_prompt(answered).await?),
+            PressMeaning::Repeated(ButtonAction::Widen(_), _) => Some("This is done.".to_owned()),
+            PressMeaning::Repeated(ButtonAction::Answer(answer), _) => {
+                Some(self.repeat_prompt_answer(answer)?)
+            }
+            PressMeaning::Decide(_)
+            | PressMeaning::Repeated(..)
+            | PressMeaning::Used
+            | PressMeaning::MessageUnconfirmed
+            | PressMeaning::Unknown => None,
+        };
+        here.sender.answer_callback(press.query, word, false);
+        Ok(())
+    }
+
+    fn parse_command(&self, text: &str) -> Result<ChatCommand, CommandError> {
+        command_parser::parse_command(text, &self.bot_username())
+    }
+
+    /// Whether a command names the bot that is to follow it.
+    fn names_this_bot(&self, text: &str) -> bool {
+        let name = text.split_whitespace().next().and_then(|word| word.strip_prefix('/')?.split_once('@'));
+        name.is_some_and(|(_, bot)| bot.eq_ignore_ascii_case(&self.bot_username()))
+    }
+
+    fn bot_username(&self) -> String {
+        self.daemon.bot_health.state().username.unwrap_or_default()
+    }
+
+    /// What is to be confirmed.
+    fn resolve_elevation(&self, widen: ElevatingCommand) -> Result<WideningAct, DaemonFailure> {
+        Ok(match widen {
+            ElevatingCommand::Grant(pattern, lasts, bounds) => {
+                let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+                WideningAct::Grant(pattern, millis, typed_limits::resolve_limits(&self.daemon, &bounds)?)
+            }
+            ElevatingCommand::Allow(pattern) => WideningAct::Allow(pattern),
+            ElevatingCommand::Resume => WideningAct::Resume,
+        })
+    }
+
+    /// What ending this rule widens; none where it narrows, or there is no such rule.
+    fn unrule_elevation(&self, id: u64) -> Option<WideningAct> {
+        let rules = self.daemon.overrides.overrides().rules;
+        let rule = rules.into_iter().find(|rule| rule.id == id)?;
+        match rule.action {
+            Action::Allow => None,
+            Action::RequireApproval | Action::Deny => {
+                Some(WideningAct::Unrule(id, rule.pattern, rule.action))
+            }
+        }
+    }
+
+    async fn reply_pages(&self, here: &ReplyContext, pages: Vec<FormattedText>) -> Result<(), StoreError> {
+        self.send_paged(here, &PagedReply::new(pages, "")).await
+    }
+
+    async fn narrow(&self, narrow: RestrictingCommand, person: ChatUser) -> Result<Change, DaemonFailure> {
+        let daemon = &self.daemon;
+        let rule = |pattern, action| {
+            api::request_as(daemon, person, CreateRule { pattern, action, challenge: None })
+        };
+        match narrow {
+            RestrictingCommand::Revoke(id) => {
+                let which = id.map_or(Acting::All, |id| Acting::On(vec![id]));
+                api::request_as(daemon, person, RevokeGrants { which }).await.map(Change::Count)
+            }
+            RestrictingCommand::Ask(pattern) => {
+                rule(pattern, Action::RequireApproval).await.map(Change::Ruled)
+            }
+            RestrictingCommand::Deny(pattern) => rule(pattern, Action::Deny).await.map(Change::Ruled),
+            RestrictingCommand::Pause => api::request_as(daemon, person, Pause).await.map(Change::Paused),
+        }
+    }
+
+    fn outcome_pages(&self, done: &Result<Change, DaemonFailure>, person: ChatUser) -> Vec<FormattedText> {
+        match done {
+            Ok(change) => views::done_pages(change, named_actor(person), &self.view_context()),
+            Err(failure) => views::failure_pages(failure),
+        }
+    }
+
+    fn view_context(&self) -> ViewContext<'_> {
+        ViewContext { now: self.daemon.clock.now().wall, zone: &self.zone }
+    }
+}
+
+impl UpdateHandler for CommandHandler {
+    fn chat_connected(&self, courier: &TelegramSender, circle: Option<AuthorizedChat>) {
+        let chat = circle.as_ref().map(|circle| ChatId(circle.chat()));
+        self.served_chat.send_replace(Some((courier.clone(), chat)));
+        if let Some(circle) = &circle {
+            let (talk, courier, circle) = (self.clone(), courier.clone(), circle.clone());
+            self.daemon.pending_work.spawn(async move { talk.redraw_notices(&courier, &circle).await });
+        }
+        self.link.send_replace(circle.map(|circle| (courier.clone(), circle)));
+    }
+
+    fn handle_update(&self, heard: AuthorizedUpdate) -> BoxFuture<'_, Result<(), StoreError>> {
+        // What widens and was overtaken does not come here.
+        let AuthorizedUpdate { input: word, person, sender: courier, receipt, is_overtaken: _ } = heard;
+        let topic = match &word {
+            UserInput::Message(said) => said.topic,
+            UserInput::Callback(_) => None,
+        };
+        let here = ReplyContext { person, sender: courier, receipt, topic };
+        Box::pin(async move {
+            match word {
+                UserInput::Message(said) => self.handle_message(said.text.as_deref(), &here).await,
+                UserInput::Callback(press) => {
+                    let carried = press.data.as_deref().unwrap_or_default();
+                    let found = self.buttons.resolve_press(carried, press_in_store(&press, &here))?;
+                    self.handle_press(press, found, &here).await
+                }
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for CommandHandler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Talk").finish_non_exhaustive()
+    }
+}
+
+/// Whether a press is one of the chat's buttons.
+pub(super) fn is_command_button(found: &PressMeaning) -> bool {
+    match found {
+        PressMeaning::Widen(_)
+        | PressMeaning::Answer(_)
+        | PressMeaning::Repeated(
+            ButtonAction::Widen(_) | ButtonAction::Restrict(_) | ButtonAction::Answer(_),
+            _,
+        )
+        | PressMeaning::Restrict(_)
+        | PressMeaning::RestrictRepeated(_) => true,
+        PressMeaning::Show(ListAction { what, .. }) | PressMeaning::Repeated(ButtonAction::Show(what), _) => {
+            paged_reply::parse_page_button(what).is_some()
+                || activity_notice::parse_notice_button(what).is_some()
+        }
+        PressMeaning::Decide(_)
+        | PressMeaning::Repeated(ButtonAction::Decide(_), _)
+        | PressMeaning::Used
+        | PressMeaning::MessageUnconfirmed
+        | PressMeaning::Unknown => false,
+    }
+}
+
+fn press_in_store(press: &CallbackQuery, here: &ReplyContext) -> buttons::PressSource {
+    let (chat, message) = press.message_place.map_or((0, 0), |(chat, _, message)| (chat.0, message.0));
+    let (bot, update) = here.receipt.ids();
+    buttons::PressSource { bot, chat, user: press.from.0, message, update }
+}
+
+/// Who did something, where several could have.
+const fn named_actor(person: ChatUser) -> Option<i64> {
+    match person.owner() {
+        Some(_) => None,
+        None => Some(person.user),
+    }
+}

@@ -1,0 +1,242 @@
+//! Pages that a person turns: each press makes the page anew from the command that was typed, and for a list from
+//! where the page before ended.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::client::{ChatId, InlineButton, InlineKeyboard, MessageId};
+use super::super::keyboard::page_turns;
+use super::super::sender::{MessageEdit, OutgoingMessage, SendPriority};
+use super::super::text::FormattedText;
+use super::super::views;
+use super::command_parser::ChatCommand;
+use super::pagination::{PageEnd, PageTrail};
+use super::view_commands::ViewPage;
+use super::{CommandHandler, ReplyContext, named_actor};
+use crate::auth::buttons::{ButtonAction, ButtonRedraw, MessageRef, ShownWidening};
+use crate::store::StoreError;
+
+/// What the chat's own buttons begin with.
+const PAGE_BUTTON_PREFIX: &str = "talk ";
+/// What follows where nothing is to be done.
+const DISMISS_BUTTON: &str = "no";
+/// What those below a terminal's question begin with that turn its pages.
+pub(super) const PROMPT_BUTTON_PREFIX: &str = "asked ";
+
+/// An answer: its pages, of which one is shown.
+pub(super) struct PagedReply<'a> {
+    pages: Vec<FormattedText>,
+    open_page: usize,
+    /// The command that makes it.
+    command: &'a str,
+    /// What its button confirms.
+    confirmation: Option<ShownWidening>,
+    /// In a list, which part of it this is, and where the next one begins.
+    trail: PageTrail,
+    next_end: Option<PageEnd>,
+}
+
+/// What a button of the chat shows.
+pub(super) enum PageButton {
+    /// A page of the answer to a command.
+    Command(PageRequest),
+    /// This page of what a terminal asks for.
+    RemotePrompt(usize, i64),
+    /// That nothing is done.
+    Dismiss,
+}
+
+/// Which page of which answer.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PageRequest {
+    /// The command.
+    words: String,
+    /// The part of the list that it answers with.
+    #[serde(default)]
+    trail: PageTrail,
+    /// The page of that part.
+    #[serde(default)]
+    page: usize,
+}
+
+/// Reads what a button shows; none where it is not the chat's.
+pub(super) fn parse_page_button(what: &str) -> Option<PageButton> {
+    if let Some(asked) = what.strip_prefix(PROMPT_BUTTON_PREFIX) {
+        let (page, question) = asked.split_once(' ')?;
+        return Some(PageButton::RemotePrompt(page.parse().ok()?, question.parse().ok()?));
+    }
+    match what.strip_prefix(PAGE_BUTTON_PREFIX)? {
+        DISMISS_BUTTON => Some(PageButton::Dismiss),
+        turn => serde_json::from_str(turn).ok().map(PageButton::Command),
+    }
+}
+
+impl<'a> PagedReply<'a> {
+    pub(super) fn new(pages: Vec<FormattedText>, words: &'a str) -> Self {
+        Self {
+            pages,
+            open_page: 0,
+            command: words,
+            confirmation: None,
+            trail: PageTrail::default(),
+            next_end: None,
+        }
+    }
+
+    /// What was looked at, this part of it.
+    pub(super) fn from_view(answer: ViewPage, words: &'a str, trail: PageTrail) -> Self {
+        Self { trail, next_end: answer.next, ..Self::new(answer.pages, words) }
+    }
+
+    pub(super) fn with_confirmation(self, widening: ShownWidening) -> Self {
+        Self { confirmation: Some(widening), ..self }
+    }
+
+    /// With this page open, or the last where there are fewer.
+    pub(super) fn at_page(self, page: usize) -> Self {
+        Self { open_page: page.min(self.pages.len().saturating_sub(1)), ..self }
+    }
+
+    /// The yes stands below the last page: whoever gives it has turned them all.
+    fn button_rows(&self) -> Vec<Vec<(String, ButtonAction)>> {
+        let show = |page: usize, trail: PageTrail| {
+            let turn = PageRequest { words: self.command.to_owned(), trail, page };
+            ButtonAction::Show(format!("{PAGE_BUTTON_PREFIX}{}", portero::json::serialize_raw(&turn).get()))
+        };
+        let turning = page_turns(self.open_page, self.pages.len()).into_iter();
+        let turning = turning.map(|(label, page)| (label, show(page, self.trail.clone()))).collect();
+        let ways = self.trail.page_links(self.next_end.as_ref()).into_iter();
+        let ways = ways.map(|(label, trail)| (label.to_owned(), show(0, trail))).collect();
+        let mut rows: Vec<Vec<_>> = vec![turning, ways];
+        if let Some(widening) = &self.confirmation {
+            let last = self.open_page + 1 == self.pages.len();
+            let yes = last.then(|| ("✅ Confirm".to_owned(), ButtonAction::Widen(widening.clone())));
+            let no = (
+                "❌ Not now".to_owned(),
+                ButtonAction::Show(format!("{PAGE_BUTTON_PREFIX}{DISMISS_BUTTON}")),
+            );
+            rows.push(yes.into_iter().chain([no]).collect());
+        }
+        rows.retain(|row| !row.is_empty());
+        rows
+    }
+}
+
+impl CommandHandler {
+    /// Sends an answer.
+    pub(super) async fn send_paged(
+        &self,
+        here: &ReplyContext,
+        sheet: &PagedReply<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(message) = sheet.pages.get(sheet.open_page) else { return Ok(()) };
+        let cause = here.receipt.message_key();
+        let spot = MessageRef {
+            bot: here.sender.bot_id().0,
+            chat: here.person.chat,
+            user: here.person.owner(),
+            cause: cause.as_str().to_owned(),
+        };
+        let (keyboard, redrawing) = self.make_keyboard(spot, sheet.button_rows()).await?;
+        let letter = OutgoingMessage::Text(message.clone(), keyboard);
+        let answer = here.sender.send(here.destination(), letter, SendPriority::Required, cause.clone());
+        self.track_delivery(here, cause, answer, redrawing);
+        Ok(())
+    }
+
+    /// Puts an answer in the place of what a message shows.
+    pub(super) async fn edit_paged(
+        &self,
+        here: &ReplyContext,
+        (spot, message): (MessageRef, MessageId),
+        sheet: &PagedReply<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(text) = sheet.pages.get(sheet.open_page) else { return Ok(()) };
+        let (keyboard, redrawing) = self.make_keyboard(spot, sheet.button_rows()).await?;
+        let page = here.sender.edit_message(
+            ChatId(here.person.chat),
+            message,
+            MessageEdit::Text(text.clone(), keyboard),
+        );
+        self.track_delivery(here, here.receipt.message_key(), page, redrawing);
+        Ok(())
+    }
+
+    /// Shows what a button shows.
+    pub(super) async fn turn_page(
+        &self,
+        page: PageButton,
+        spot: MessageRef,
+        message: MessageId,
+        here: &ReplyContext,
+    ) -> Result<(), StoreError> {
+        let at = (spot, message);
+        let PageRequest { words, trail, page } = match page {
+            PageButton::Command(turn) => turn,
+            PageButton::RemotePrompt(page, question) => {
+                return self.turn_prompt_page(question, page, at, here).await;
+            }
+            PageButton::Dismiss => {
+                return self
+                    .edit_paged(
+                        here,
+                        at,
+                        &PagedReply::new(views::nothing_done_pages(named_actor(here.person)), ""),
+                    )
+                    .await;
+            }
+        };
+        match self.parse_command(&words) {
+            Ok(ChatCommand::View(look)) => {
+                let (talk, here) = (self.clone(), here.clone());
+                self.daemon.pending_work.spawn(async move {
+                    let answer = talk.answer_view(&look, here.person, &trail).await;
+                    let sheet = PagedReply::from_view(answer, &words, trail).at_page(page);
+                    if let Err(error) = talk.edit_paged(&here, at, &sheet).await {
+                        tracing::error!(%error, "a page on Telegram could not be turned");
+                    }
+                });
+                Ok(())
+            }
+            Ok(ChatCommand::Elevate(widen)) => match self.resolve_elevation(widen) {
+                Ok(wider) => self.reask_confirmation(&wider, page, at, here).await,
+                Err(failure) => {
+                    self.edit_paged(here, at, &PagedReply::new(views::failure_pages(&failure), "")).await
+                }
+            },
+            Ok(ChatCommand::Unrule(id)) => match self.unrule_elevation(id) {
+                Some(wider) => self.reask_confirmation(&wider, page, at, here).await,
+                None => {
+                    self.edit_paged(
+                        here,
+                        at,
+                        &PagedReply::new(views::nothing_done_pages(named_actor(here.person)), ""),
+                    )
+                    .await
+                }
+            },
+            // Nothing that acts has pages.
+            Ok(ChatCommand::Restrict(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// These buttons, known from now on. Where there are none, what the message was for is done, and its former ones
+    /// are void at once; else they count until it shows these.
+    pub(super) async fn make_keyboard(
+        &self,
+        spot: MessageRef,
+        rows: Vec<Vec<(String, ButtonAction)>>,
+    ) -> Result<(Option<InlineKeyboard>, ButtonRedraw), StoreError> {
+        if rows.is_empty() {
+            self.buttons.clear_buttons(spot.clone()).await?;
+        }
+        let acts = rows.iter().flatten().map(|(_, act)| (None, act.clone())).collect();
+        let (tokens, redrawing) = self.buttons.make_buttons(spot, acts).await?;
+        let mut tokens = tokens.into_iter();
+        let button =
+            |(label, _): &(String, ButtonAction)| InlineButton::new(label.clone(), tokens.next()?).ok();
+        let mut button = button;
+        let rows: Vec<Vec<InlineButton>> =
+            rows.iter().map(|row| row.iter().filter_map(&mut button).collect()).collect();
+        Ok((InlineKeyboard::new(rows).ok(), redrawing))
+    }
+}

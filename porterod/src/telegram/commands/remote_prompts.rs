@@ -1,0 +1,208 @@
+//! What a terminal asks the person to confirm: one message, drawn from the question while it is open, and edited
+//! when it is over.
+//!
+//! Which messages do not say yet how they ended is in the store, so no start leaves one that looks open. Their
+//! buttons stay known: who taps one later is told why it is void.
+
+use std::time::Duration;
+
+use super::super::client::{ChatId, MessageId};
+use super::super::keyboard::page_turns;
+use super::super::sender::{
+    DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority, TelegramSender,
+};
+use super::super::text::FormattedText;
+use super::super::views;
+use super::paged_reply::PROMPT_BUTTON_PREFIX;
+use super::{CommandHandler, ReplyContext};
+use crate::auth::buttons::{AnswerChoice, AnswerPress, ButtonAction, ConfirmationAnswer, MessageRef};
+use crate::auth::pairing::AuthorizedChat;
+use crate::auth::remote_confirmation::{AnswerOutcome, ConfirmationEnd, ConfirmationQuestion};
+use crate::store::remote_confirmations::ConfirmationRow;
+use crate::store::{StoreError, telegram as sent};
+
+/// How long to wait before trying again what failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+impl CommandHandler {
+    /// Shows what terminals ask, and how it ended, until the daemon is to end. The composition root spawns it.
+    pub async fn run_remote_prompts(self) {
+        let asking = async {
+            let (mut changes, mut links) =
+                (self.daemon.remote_confirmations.changes(), self.link.subscribe());
+            loop {
+                changes.borrow_and_update();
+                let link = links.borrow_and_update().clone();
+                if let Some((courier, circle)) = link
+                    && let Err(error) = self.draw_prompts(&courier, &circle).await
+                {
+                    tracing::error!(%error, "what a terminal asks waits to be shown on Telegram");
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                    continue;
+                }
+                tokio::select! {
+                    // The senders live as long as the daemon.
+                    _ = changes.changed() => {}
+                    _ = links.changed() => {}
+                }
+            }
+        };
+        self.daemon.stop.run_until_cancelled(asking).await;
+    }
+
+    /// Draws every question of this chat whose message is not as it is to be.
+    async fn draw_prompts(
+        &self,
+        courier: &TelegramSender,
+        circle: &AuthorizedChat,
+    ) -> Result<(), StoreError> {
+        let place = (courier.bot_id().0, circle.chat());
+        for ConfirmationRow { id, about, end, by } in
+            self.daemon.remote_confirmations.undrawn_questions(place)?
+        {
+            let cause = prompt_key(id);
+            let asked = cause.clone();
+            let known = self
+                .daemon
+                .journal
+                .store()
+                .read(move |store| sent::sent_message(store, place.0, place.1, asked.as_str()))?;
+            match (end, known) {
+                (None, Some(_)) => {}
+                (None, None) => self.send_prompt(id, courier, circle).await?,
+                // As far as is known, it never was in the chat.
+                (Some(_), None) => self.daemon.remote_confirmations.mark_drawn(id, true).await?,
+                (Some(end), Some(message)) => {
+                    let outcome = self.daemon.remote_confirmations.outcome(id);
+                    let text = views::ended_prompt_message(
+                        &about,
+                        (end, by.filter(|_| circle.owner().is_none())),
+                        outcome.as_ref(),
+                    );
+                    let edit = courier.edit_message(
+                        ChatId(circle.chat()),
+                        MessageId(message),
+                        MessageEdit::Text(text, None),
+                    );
+                    match edit.outcome().await {
+                        // What is refused was removed from the chat, or is refused as it is.
+                        Ok(_) | Err(DeliveryError::Refused(_)) => {
+                            self.daemon.remote_confirmations.mark_drawn(id, true).await?;
+                        }
+                        // It is drawn on the next link, or with the next change.
+                        Err(DeliveryError::Unreachable | DeliveryError::Dropped | DeliveryError::Closed) => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the question, and returns once it is in the chat or never will be.
+    async fn send_prompt(
+        &self,
+        id: i64,
+        courier: &TelegramSender,
+        circle: &AuthorizedChat,
+    ) -> Result<(), StoreError> {
+        let Some(question) = self.daemon.remote_confirmations.open_question(id) else {
+            if !self.daemon.remote_confirmations.is_under_way(id) {
+                self.daemon.remote_confirmations.store_end(id, (ConfirmationEnd::Restarted, None)).await;
+            }
+            return Ok(());
+        };
+        let pages = self.prompt_pages(&question);
+        let Some(page) = pages.first() else { return Ok(()) };
+        let cause = prompt_key(id);
+        let spot = MessageRef {
+            bot: courier.bot_id().0,
+            chat: circle.chat(),
+            user: circle.owner(),
+            cause: cause.as_str().to_owned(),
+        };
+        let (keyboard, redrawing) =
+            self.make_keyboard(spot, prompt_buttons(&question, 0, pages.len())).await?;
+        let letter = OutgoingMessage::Text(page.clone(), keyboard);
+        let sending = courier.send(ChatId(circle.chat()), letter, SendPriority::Immediate, cause);
+        let sent = sending.outcome().await;
+        super::super::inline_buttons::settle_redraw(&self.buttons, redrawing, &sent).await?;
+        match sent {
+            Ok(_) => self.daemon.remote_confirmations.notify_changed(),
+            // The next link shows it, if it is still open.
+            Err(DeliveryError::Closed) => {}
+            // The terminal waits for minutes at most, and is told.
+            Err(
+                error @ (DeliveryError::Refused(_) | DeliveryError::Unreachable | DeliveryError::Dropped),
+            ) => {
+                tracing::warn!(%error, "what a terminal asks could not be shown on Telegram");
+                self.daemon.remote_confirmations.end_question(id, ConfirmationEnd::Unsent).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns to another page of what a terminal asks.
+    pub(super) async fn turn_prompt_page(
+        &self,
+        id: i64,
+        page: usize,
+        (spot, message): (MessageRef, MessageId),
+        here: &ReplyContext,
+    ) -> Result<(), StoreError> {
+        if let Some(question) = self.daemon.remote_confirmations.open_question(id) {
+            let pages = self.prompt_pages(&question);
+            let page = page.min(pages.len().saturating_sub(1));
+            let Some(text) = pages.get(page) else { return Ok(()) };
+            let (keyboard, redrawing) =
+                self.make_keyboard(spot, prompt_buttons(&question, page, pages.len())).await?;
+            let edit = MessageEdit::Text(text.clone(), keyboard);
+            let turned = here.sender.edit_message(ChatId(here.person.chat), message, edit);
+            self.track_delivery(here, here.receipt.message_key(), turned, redrawing);
+        }
+        if self.daemon.remote_confirmations.open_question(id).is_none() {
+            // It ended meanwhile: this page must not be the last word.
+            self.daemon.remote_confirmations.mark_drawn(id, false).await?;
+        }
+        Ok(())
+    }
+
+    /// A tap on a number, or on the refusal: what to say to it.
+    pub(super) async fn answer_prompt(&self, answered: AnswerPress) -> Result<String, StoreError> {
+        let heard = self.daemon.remote_confirmations.handle_answer(answered).await?;
+        Ok(views::tap_reply(heard).to_owned())
+    }
+
+    /// The same tap, come again.
+    pub(super) fn repeat_prompt_answer(&self, answer: ConfirmationAnswer) -> Result<String, StoreError> {
+        let end = self.daemon.remote_confirmations.find_end(answer.question)?;
+        Ok(views::tap_reply(AnswerOutcome::AlreadyEnded(end)).to_owned())
+    }
+
+    fn prompt_pages(&self, question: &ConfirmationQuestion) -> Vec<FormattedText> {
+        views::remote_prompt_pages(question, &self.daemon.anonymizer.load(), &self.view_context())
+    }
+}
+
+fn prompt_key(id: i64) -> MessageKey {
+    MessageKey::new("terminal", id)
+}
+
+/// The numbers stand below the last page: whoever taps one has turned them all. The refusal stands below each.
+fn prompt_buttons(
+    question: &ConfirmationQuestion,
+    page: usize,
+    pages: usize,
+) -> Vec<Vec<(String, ButtonAction)>> {
+    let turning = page_turns(page, pages)
+        .into_iter()
+        .map(|(label, to)| (label, ButtonAction::Show(format!("{PROMPT_BUTTON_PREFIX}{to} {}", question.id))))
+        .collect();
+    let answer = |says| ButtonAction::Answer(ConfirmationAnswer { question: question.id, says });
+    let numbers = (0_u8..).zip(question.numbers.shown());
+    let numbers = numbers.map(|(place, number)| (number.to_string(), answer(AnswerChoice::Number(place))));
+    let numbers = if page + 1 == pages { numbers.collect() } else { Vec::new() };
+    let mut rows: Vec<Vec<_>> =
+        vec![turning, numbers, vec![("❌ Refuse".to_owned(), answer(AnswerChoice::Refuse))]];
+    rows.retain(|row| !row.is_empty());
+    rows
+}

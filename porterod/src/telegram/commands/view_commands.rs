@@ -1,0 +1,170 @@
+//! What is only looked at. A list that is as long as what is kept is fetched page by page: a page costs the same
+//! however much is behind it.
+
+use portero::audit::RecordFilter;
+use portero::ipc::requests::approvals::ListTasks;
+use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::overrides::{ExplainDecision, GetOverrides};
+use portero::ipc::{DaemonFailure, FailureKind};
+use portero::task::{Task, TaskState};
+
+use super::super::text::{FormattedText, MAX_MESSAGE_UNITS};
+use super::super::views::{self, TaskListKind};
+use super::command_parser::{COMMANDS, LogQuery, ViewCommand};
+use super::pagination::{PageEnd, PageTrail};
+use super::{CommandHandler, log_reader};
+use crate::api;
+use crate::auth::pairing::ChatUser;
+
+/// How many tasks stand on a page at most: each has up to four entities, and a message has a hundred.
+const MAX_TASKS_PER_PAGE: usize = 20;
+/// An answer, or the part of it that was asked for.
+#[derive(Debug)]
+pub(super) struct ViewPage {
+    /// Its pages.
+    pub(super) pages: Vec<FormattedText>,
+    /// Where the part ends, if more follows.
+    pub(super) next: Option<PageEnd>,
+}
+
+impl From<Vec<FormattedText>> for ViewPage {
+    fn from(pages: Vec<FormattedText>) -> Self {
+        Self { pages, next: None }
+    }
+}
+
+impl CommandHandler {
+    /// The answer; of a list the part that follows on the trail.
+    pub(super) async fn answer_view(
+        &self,
+        look: &ViewCommand,
+        person: ChatUser,
+        trail: &PageTrail,
+    ) -> ViewPage {
+        let daemon = &self.daemon;
+        let answered = match look {
+            ViewCommand::Help => {
+                let commands: Vec<_> = COMMANDS.iter().map(|known| (known.name, known.summary)).collect();
+                Ok(views::help_pages(&commands).into())
+            }
+            ViewCommand::Whoami => Ok(views::whoami_pages(person.user, person.chat).into()),
+            ViewCommand::Status => api::request_as(daemon, person, GetStatus)
+                .await
+                .map(|status| views::status_pages(&status, &self.view_context()).into()),
+            ViewCommand::Rules => api::request_as(daemon, person, GetOverrides)
+                .await
+                .map(|standing| views::overrides_pages(&standing, &self.view_context()).into()),
+            ViewCommand::Tasks(state) => {
+                self.task_list_page(person, *state, TaskListKind::Tasks, trail).await
+            }
+            ViewCommand::Pending => {
+                self.task_list_page(person, Some(TaskState::PendingApproval), TaskListKind::Pending, trail)
+                    .await
+            }
+            ViewCommand::Logs(wanted) => self.log_page(wanted, trail).await,
+            ViewCommand::Why(tool) => {
+                let request = ExplainDecision { tool: tool.clone(), arguments: None };
+                let explained = api::request_as(daemon, person, request).await;
+                explained.map(|explanation| views::decision_pages(tool, &explanation).into())
+            }
+        };
+        answered.unwrap_or_else(|failure| views::failure_pages(&failure).into())
+    }
+
+    /// Tasks by their state, those that want something first, and in each state the newest first. Whatever state a
+    /// task comes into while somebody turns pages is a later one: it is not missed.
+    async fn task_list_page(
+        &self,
+        person: ChatUser,
+        state: Option<TaskState>,
+        list: TaskListKind,
+        trail: &PageTrail,
+    ) -> Result<ViewPage, DaemonFailure> {
+        let shown = match trail.last_end() {
+            Some(PageEnd::Task { shown, .. }) => *shown,
+            Some(PageEnd::Record(_)) | None => 0,
+        };
+        let mut found = self.fetch_tasks(person, state, trail.last_end()).await?;
+        let more = found.len() > MAX_TASKS_PER_PAGE;
+        found.truncate(MAX_TASKS_PER_PAGE);
+        let counts = self.daemon.approval_queue.count_by_state().map_err(|error| api::of_store(&error))?;
+        let counts: Vec<_> =
+            counts.into_iter().filter(|(is, _)| state.is_none_or(|state| state == *is)).collect();
+        let view = self.view_context();
+        let part = |count: usize| {
+            let tasks = &found[..count];
+            views::task_list_text(
+                list,
+                &views::TaskListPart { tasks, shown_before: shown, counts: &counts },
+                &view,
+            )
+        };
+        // As many as one message holds; never none.
+        let (mut count, mut text) = (found.len(), part(found.len()));
+        while count > 1 && text.fit_message(MAX_MESSAGE_UNITS).is_none() {
+            count -= 1;
+            text = part(count);
+        }
+        let next = match found[..count].last() {
+            Some(task) if more || count < found.len() => {
+                let shown = shown + u64::try_from(count).unwrap_or(u64::MAX);
+                Some(PageEnd::Task { state: task.state, at: task.cursor(), shown })
+            }
+            Some(_) | None => None,
+        };
+        Ok(ViewPage { pages: text.to_pages(), next })
+    }
+
+    /// The next of them, one more than a page holds.
+    async fn fetch_tasks(
+        &self,
+        person: ChatUser,
+        state: Option<TaskState>,
+        after: Option<&PageEnd>,
+    ) -> Result<Vec<Task>, DaemonFailure> {
+        let (from, mut place) = match after {
+            Some(PageEnd::Task { state, at, .. }) => (Some(*state), Some(*at)),
+            Some(PageEnd::Record(_)) | None => (state, None),
+        };
+        let states = TaskState::ALL.into_iter().skip_while(|state| from.is_some_and(|from| from != *state));
+        let mut found: Vec<Task> = Vec::new();
+        for wanted in states.filter(|wanted| state.is_none_or(|state| state == *wanted)) {
+            // Very long calls come in several answers.
+            while found.len() <= MAX_TASKS_PER_PAGE {
+                let limit = u32::try_from(MAX_TASKS_PER_PAGE + 1 - found.len()).unwrap_or(u32::MAX);
+                let request = ListTasks { state: Some(wanted), after: place, limit };
+                let tasks = api::request_as(&self.daemon, person, request).await?;
+                match tasks.last() {
+                    Some(last) => place = Some(last.cursor()),
+                    None => break,
+                }
+                found.extend(tasks);
+            }
+            place = None;
+        }
+        Ok(found)
+    }
+
+    /// Records, those of a page in the order of time.
+    async fn log_page(&self, wanted: &LogQuery, trail: &PageTrail) -> Result<ViewPage, DaemonFailure> {
+        let (directory, now, zone) = (self.daemon.paths.audit(), self.view_context().now, self.zone.clone());
+        let LogQuery { within, server, tool, decided } = wanted.clone();
+        let since = within.and_then(|within| now.checked_sub(within).ok());
+        let filter = RecordFilter { since, server, tool, decision: decided, ..RecordFilter::default() };
+        let after = match trail.last_end() {
+            Some(PageEnd::Record(place)) => Some(place.clone()),
+            Some(PageEnd::Task { .. }) | None => None,
+        };
+        let anonymizer = self.daemon.anonymizer.load_full();
+        let read = tokio::task::spawn_blocking(move || {
+            log_reader::read_log_page((&directory, filter), after.as_ref(), &zone, &anonymizer)
+        });
+        let read = read.await;
+        let failed = |error: &dyn std::fmt::Display| {
+            DaemonFailure::new(FailureKind::Internal, format!("the audit cannot be read: {error}"))
+        };
+        let stretch = read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        let pages = views::log_pages(&stretch, trail.page_number(), &self.view_context());
+        Ok(ViewPage { pages, next: stretch.next.map(PageEnd::Record) })
+    }
+}

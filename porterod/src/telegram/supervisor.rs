@@ -1,0 +1,333 @@
+//! Keeps the bot of the configuration in service: connects, listens, sends, and begins anew when the
+//! configuration names another.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use portero::config::{NoticeSettings, TelegramSettings};
+use portero::ipc::{TelegramState, TelegramTrouble};
+use portero::secret::Secret;
+use tokio_util::sync::CancellationToken;
+
+use super::aside::Aside;
+use super::client::{Bot, BotAccount, BotAddress, BotError, ChatId, Refusal};
+use super::sender::{SendTiming, TelegramSender, backoff_delay};
+use super::updates::{PollTiming, UpdateHandler, UpdateListener};
+use crate::auth::pairing::{ConfiguredBot, DecidingGroup};
+use crate::bot_health::SendingState;
+use crate::daemon::Daemon;
+
+/// How fast everything goes; a test gives its own.
+#[derive(Debug, Clone)]
+pub struct TelegramTiming {
+    /// Sending.
+    pub sending: SendTiming,
+    /// Listening.
+    pub polling: PollTiming,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// The person's time zone.
+    pub zone: TimeZone,
+    /// How often it is looked whether it is time to tell the head of the audit.
+    pub audit_head_interval: Duration,
+    /// For how long news is gathered after some was told.
+    pub news_window: Duration,
+}
+
+impl Default for TelegramTiming {
+    fn default() -> Self {
+        Self {
+            sending: SendTiming::default(),
+            polling: PollTiming::default(),
+            request_timeout: BotAddress::DEFAULT_REQUEST_TIMEOUT,
+            zone: TimeZone::system(),
+            audit_head_interval: Duration::from_secs(60),
+            news_window: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a link is made from; another one makes another link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct DesiredConnection {
+    telegram: TelegramSettings,
+    proxy: Option<Secret>,
+    /// How often a pairing was ended: nothing goes to whom the bot no longer listens to.
+    unpair_count: u64,
+}
+
+/// How long to wait before it is stored again that a group moved.
+const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a bot is no longer talked to.
+enum DisconnectReason {
+    /// It was told to stop.
+    Stopped,
+    /// Telegram does not know the bot, and whether it did before.
+    BotUnknown { was_known: bool },
+    /// The chat has another number.
+    ChatMigrated,
+}
+
+/// Serves the bot that the configuration names, whichever that is, until the daemon is to end.
+pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn UpdateHandler>, tuning: TelegramTiming) {
+    let mut former = None;
+    let mut changes = daemon.reloaded.subscribe();
+    while !daemon.stop.is_cancelled() {
+        let wanted = desired_connection(&daemon);
+        let stop = daemon.stop.child_token();
+        let other_is_wanted = async {
+            while changes.changed().await.is_ok() && desired_connection(&daemon) == wanted {}
+            stop.cancel();
+        };
+        let link = serve_bot((&daemon, &flow, &tuning), wanted.as_ref(), &mut former, &stop);
+        tokio::pin!(link);
+        tokio::select! {
+            () = other_is_wanted => link.await,
+            () = &mut link => {}
+        }
+    }
+}
+
+fn desired_connection(daemon: &Daemon) -> Option<DesiredConnection> {
+    let telegram = daemon.config.load().settings.telegram.clone()?;
+    // What is told of calls that nobody was asked about is read when it is told.
+    let telegram = TelegramSettings { notices: NoticeSettings::default(), ..telegram };
+    let set = |name: &str| (daemon.environment)(name).and_then(|value| value.into_string().ok());
+    let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .find_map(|name| set(name).filter(|value| !value.is_empty()))
+        .map(Secret::new);
+    Some(DesiredConnection { telegram, proxy, unpair_count: daemon.pairing.unpair_count() })
+}
+
+/// Serves one bot until it is told to stop: what cannot be served waits for another configuration.
+///
+/// `former` is the last courier, to whose pace the next one keeps.
+async fn serve_bot(
+    (daemon, flow, tuning): (&Arc<Daemon>, &Arc<dyn UpdateHandler>, &TelegramTiming),
+    wanted: Option<&DesiredConnection>,
+    former: &mut Option<TelegramSender>,
+    stop: &CancellationToken,
+) {
+    let weather = &daemon.bot_health;
+    let Some(DesiredConnection { telegram, proxy, .. }) = wanted else {
+        weather.reset(TelegramState::Off, None);
+        return stop.cancelled().await;
+    };
+    let address = BotAddress {
+        token: telegram.token.clone(),
+        api_url: telegram.api_url.clone(),
+        proxy: proxy.clone(),
+        request_timeout: tuning.request_timeout,
+    };
+    let bot = match Bot::new(&address) {
+        Ok(bot) => bot,
+        Err(error) => {
+            weather.reset(TelegramState::Invalid, None);
+            note_trouble(daemon, TelegramState::Invalid, "invalid", error.to_string());
+            return stop.cancelled().await;
+        }
+    };
+    let place = bot_endpoint(&bot, telegram);
+    weather.reset(TelegramState::Connecting, Some(place.clone()));
+    let mut tries = 0;
+    loop {
+        let ended = match stop.run_until_cancelled(fetch_account(daemon, &bot, tuning)).await {
+            None => return,
+            Some(None) => DisconnectReason::BotUnknown { was_known: false },
+            Some(Some(me)) => {
+                let (ear, courier) = connect_bot(daemon, flow, tuning, (&bot, me, &place));
+                if let Some(former) = former.replace(courier.clone()) {
+                    courier.inherit_usage(&former);
+                }
+                run_connection(daemon, &ear, &courier, stop).await
+            }
+        };
+        match ended {
+            DisconnectReason::Stopped => return,
+            DisconnectReason::ChatMigrated => continue,
+            DisconnectReason::BotUnknown { was_known: true } => tries = 0,
+            DisconnectReason::BotUnknown { was_known: false } => {}
+        }
+        let error = BotError::Unauthorized;
+        note_trouble(daemon, TelegramState::Unauthorized, error.kind(), error.to_string());
+        // A token that was revoked never comes back, but Telegram says so in outages, too.
+        let PollTiming {
+            initial_unknown_bot_backoff: first_unknown_pause,
+            max_unknown_bot_backoff: unknown_pause,
+            ..
+        } = tuning.polling;
+        let pause = backoff_delay(first_unknown_pause, unknown_pause, tries, rand::random());
+        tries = tries.saturating_add(1);
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// What listens to a bot that told its name, and what sends by it.
+fn connect_bot(
+    daemon: &Arc<Daemon>,
+    flow: &Arc<dyn UpdateHandler>,
+    tuning: &TelegramTiming,
+    (bot, me, place): (&Bot, BotAccount, &ConfiguredBot),
+) -> (UpdateListener, TelegramSender) {
+    let courier = TelegramSender::new(
+        bot.clone(),
+        Arc::clone(&daemon.journal),
+        Arc::clone(&daemon.anonymizer),
+        tuning.sending.clone(),
+    );
+    let waiting = courier.clone();
+    let in_group = place.group.is_some();
+    let sending = move || SendingState {
+        waiting: waiting.pending_count(),
+        trouble: waiting.current_error().map(|error| describe_send_error(&error, in_group)),
+        refused: waiting.refusals(),
+    };
+    daemon.bot_health.set_connected(me.username.clone(), Arc::new(sending));
+    let ear = UpdateListener {
+        bot: bot.clone(),
+        username: me.username,
+        endpoint: place.clone(),
+        journal: Arc::clone(&daemon.journal),
+        pairing: Arc::clone(&daemon.pairing),
+        bot_health: Arc::clone(&daemon.bot_health),
+        sender: courier.clone(),
+        handler: Arc::clone(flow),
+        timing: tuning.polling.clone(),
+        aside: Aside::new(daemon.paths.updates(bot.id().0)),
+        last_whoami: Mutex::default(),
+        has_polled: AtomicBool::new(false),
+    };
+    (ear, courier)
+}
+
+fn bot_endpoint(bot: &Bot, telegram: &TelegramSettings) -> ConfiguredBot {
+    let group = telegram.group.as_ref().map(|group| DecidingGroup {
+        chat: group.chat,
+        // No user has a number that does not fit.
+        deciders: group.deciders.iter().filter_map(|user| i64::try_from(*user).ok()).collect(),
+    });
+    ConfiguredBot { bot: bot.id().0, api_url: telegram.api_url.clone(), admin: telegram.admin, group }
+}
+
+/// Sends and listens, until it is told to stop, Telegram knows the bot no more, or the chat has another number. A
+/// poll that waits is given up.
+async fn run_connection(
+    daemon: &Daemon,
+    ear: &UpdateListener,
+    courier: &TelegramSender,
+    stop: &CancellationToken,
+) -> DisconnectReason {
+    match ear.pairing.authorized_chat(&ear.endpoint) {
+        Ok(circle) => ear.handler.chat_connected(courier, circle),
+        Err(error) => tracing::error!(%error, "it cannot be told who is paired"),
+    }
+    let ending = stop.child_token();
+    let sending = courier.run(ending.clone());
+    tokio::pin!(sending);
+    let listening = async {
+        tokio::select! {
+            () = stop.cancelled() => DisconnectReason::Stopped,
+            () = ear.poll_updates() => DisconnectReason::BotUnknown { was_known: true },
+            () = wait_for_migration(daemon, ear, courier) => DisconnectReason::ChatMigrated,
+        }
+    };
+    let ended = tokio::select! {
+        _ = &mut sending => None,
+        ended = listening => Some(ended),
+    };
+    match ended {
+        Some(ended @ (DisconnectReason::Stopped | DisconnectReason::ChatMigrated)) => {
+            // What is under way may arrive still.
+            ending.cancel();
+            sending.await;
+            ended
+        }
+        None if stop.is_cancelled() => DisconnectReason::Stopped,
+        None | Some(DisconnectReason::BotUnknown { .. }) => {
+            DisconnectReason::BotUnknown { was_known: ear.has_polled.load(Ordering::Relaxed) }
+        }
+    }
+}
+
+/// Returns once the chat in which the bot speaks became a supergroup, and that is stored.
+async fn wait_for_migration(daemon: &Daemon, ear: &UpdateListener, courier: &TelegramSender) {
+    let mut moves = courier.watch_migrations();
+    loop {
+        let known = *moves.borrow_and_update();
+        if let Some((ChatId(from), ChatId(to))) = known {
+            match ear.pairing.note_group_moved(&ear.endpoint, from, to).await {
+                Ok(true) => {
+                    tracing::warn!("Telegram: the group {from} is a supergroup now, and is followed to {to}");
+                    return;
+                }
+                // It is some other chat.
+                Ok(false) => {}
+                Err(error) => {
+                    note_trouble(daemon, TelegramState::Troubled, "store", error.to_string());
+                    tokio::time::sleep(STORE_RETRY_INTERVAL).await;
+                    continue;
+                }
+            }
+        }
+        // The sender lives as long as the courier.
+        let _ = moves.changed().await;
+    }
+}
+
+/// Asks the bot for its name, until it tells it. None when Telegram knows no such bot.
+async fn fetch_account(daemon: &Daemon, bot: &Bot, tuning: &TelegramTiming) -> Option<BotAccount> {
+    let PollTiming { initial_backoff: first_pause, max_backoff: longest_pause, .. } = tuning.polling;
+    let mut failures = 0;
+    loop {
+        match bot.get_me().await {
+            Ok(me) => return Some(me),
+            Err(BotError::Unauthorized) => return None,
+            Err(error) => {
+                note_trouble(daemon, TelegramState::Troubled, error.kind(), error.to_string());
+                let pause = backoff_delay(first_pause, longest_pause, failures, rand::random());
+                let asked = match error {
+                    BotError::RetryAfter(after) => after.wait(),
+                    BotError::ServerError(_)
+                    | BotError::Conflict
+                    | BotError::Unauthorized
+                    | BotError::Blocked
+                    | BotError::Migrated(_)
+                    | BotError::Refused(_)
+                    | BotError::Network(_)
+                    | BotError::InvalidResponse => Duration::ZERO,
+                };
+                tokio::time::sleep(pause.max(asked)).await;
+                failures = failures.saturating_add(1);
+            }
+        }
+    }
+}
+
+/// What goes wrong with sending, and what to do.
+fn describe_send_error(error: &BotError, in_group: bool) -> String {
+    match (error, in_group) {
+        (BotError::Blocked | BotError::Refused(Refusal::ChatUnknown | Refusal::WriteForbidden), true) => {
+            format!(
+                "{error}: the bot is not in the group, or may not write there; add it, or let it send messages. What \
+             waits is sent by itself then"
+            )
+        }
+        (BotError::Blocked | BotError::Refused(Refusal::ChatUnknown | Refusal::WriteForbidden), false) => {
+            format!(
+                "{error}: write /start to the bot, and do not block it. What waits is sent by itself then"
+            )
+        }
+        (error, _) => error.to_string(),
+    }
+}
+
+fn note_trouble(daemon: &Daemon, state: TelegramState, kind: &str, what: String) {
+    let at = daemon.clock.now().wall;
+    daemon.bot_health.note_trouble(state, TelegramTrouble { at, kind: kind.to_owned(), what });
+}

@@ -1,0 +1,211 @@
+//! What ran without asking, as one message, with buttons that narrow its tools. Pure.
+//!
+//! What the message says beside each tool is how its rules stand when it is drawn: which rule asks or denies, and
+//! how that is undone.
+
+use std::collections::BTreeMap;
+
+use portero::clock::Moment;
+use portero::names::ToolId;
+use portero::policy::{Action, Policy};
+use serde::{Deserialize, Serialize};
+
+use super::super::keyboard::page_turns;
+use super::super::text::{EscapedText, StyledText};
+use crate::auth::buttons::{Restriction, RestrictionLevel};
+
+/// As many tools have a row of their own below the message; more are behind a button.
+const MAX_TOOL_ROWS: usize = 4;
+/// How many tools a page of the list shows.
+const TOOLS_PER_PAGE: usize = 4;
+/// The longest name on a button, in characters.
+const MAX_LABEL_CHARS: usize = 24;
+
+/// What became of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallFate {
+    /// They were refused.
+    Refused,
+    /// They ran and failed.
+    Failed,
+    /// They ran.
+    Ran,
+}
+
+/// What a message tells of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivitySummary {
+    /// How often what became of which tool, what went wrong first.
+    pub counts: Vec<(CallFate, ToolId, u64)>,
+    /// Calls of tools that are not named.
+    pub others: u64,
+}
+
+/// How the rules about one tool stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ToolRules {
+    /// The rule that has it ask.
+    pub asking_rule: Option<u64>,
+    /// The rule that denies it.
+    pub denying_rule: Option<u64>,
+    /// Whether the buttons offer to have it ask.
+    pub may_ask: bool,
+    /// Whether the buttons offer to deny it.
+    pub may_deny: bool,
+}
+
+/// How the rules stand about each tool of a message.
+pub type RulesByTool = BTreeMap<ToolId, ToolRules>;
+
+/// What a button does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActivityAction {
+    /// It makes a rule for one tool.
+    Restrict(Restriction),
+    /// It shows this page of the tools; none: the message itself.
+    OpenPage(Option<usize>),
+}
+
+/// How the rules stand now about each tool that is told of.
+#[must_use]
+pub fn rules_by_tool(told: &ActivitySummary, policy: &Policy, now: Moment) -> RulesByTool {
+    let mut stands = RulesByTool::new();
+    for (fate, tool, _) in &told.counts {
+        let stand = stands.entry(tool.clone()).or_insert_with(|| rules_of_tool(tool, policy, now));
+        // What was only refused does not run: there is nothing to ask for.
+        stand.may_ask |= *fate != CallFate::Refused && stand.may_deny && stand.asking_rule.is_none();
+    }
+    stands
+}
+
+fn rules_of_tool(tool: &ToolId, policy: &Policy, now: Moment) -> ToolRules {
+    let standing = policy.overrides();
+    let by =
+        |to| standing.restricting_rule(tool, to, now).filter(|rule| rule.action == to).map(|rule| rule.id);
+    let (asks, denies) = (by(Action::RequireApproval), by(Action::Deny));
+    let (loosest, _) = policy.action_range(tool, None, now);
+    // Portero's own tools do nothing by themselves.
+    let may_deny = denies.is_none() && loosest != Action::Deny && !tool.is_builtin();
+    ToolRules { asking_rule: asks, denying_rule: denies, may_ask: false, may_deny }
+}
+
+impl ActivitySummary {
+    /// The message.
+    #[must_use]
+    pub fn message_text(&self, stands: &RulesByTool) -> StyledText {
+        let (mut text, mut last) = (StyledText::new(), None);
+        for (fate, tool, count) in &self.counts {
+            if last != Some(*fate) {
+                text = text.on_new_line().bold(fate_title(*fate));
+                last = Some(*fate);
+            }
+            text =
+                text.literal("\n").number(*count).literal(" × ").code(&EscapedText::line(&tool.to_string()));
+            text = append_rules(text, stands.get(tool).copied().unwrap_or_default());
+        }
+        match self.others {
+            0 => text,
+            others => text.literal("\nand of other tools: ").number(others),
+        }
+    }
+
+    /// A page of its tools, by number; the last one where there are fewer.
+    #[must_use]
+    pub fn tool_list_text(&self, page: usize, stands: &RulesByTool) -> StyledText {
+        let page = page.min(page_count(stands) - 1);
+        let text = StyledText::new().bold("What may these tools do from now on?");
+        numbered_tools(stands).skip(page * TOOLS_PER_PAGE).take(TOOLS_PER_PAGE).fold(
+            text,
+            |text, (number, tool, stand)| {
+                let text = text
+                    .literal("\n")
+                    .number(number)
+                    .literal(". ")
+                    .code(&EscapedText::line(&tool.to_string()));
+                append_rules(text, stand)
+            },
+        )
+    }
+}
+
+/// The buttons: of the message itself, or of this page of its tools.
+#[must_use]
+pub fn button_rows(stands: &RulesByTool, page: Option<usize>) -> Vec<Vec<(String, ActivityAction)>> {
+    match page {
+        None => message_rows(stands),
+        Some(page) => page_rows(stands, page.min(page_count(stands) - 1)),
+    }
+}
+
+/// A row for each tool, with its name; one button for all where there are many, or their names would look alike.
+fn message_rows(stands: &RulesByTool) -> Vec<Vec<(String, ActivityAction)>> {
+    let row = |(tool, stand): (&ToolId, &ToolRules)| restrict_buttons(tool, *stand, &short_tool_name(tool));
+    let rows: Vec<_> = stands.iter().map(row).filter(|row| !row.is_empty()).collect();
+    let mut labels: Vec<_> = rows.iter().flatten().map(|(label, _)| label).collect();
+    labels.sort_unstable();
+    let alike = labels.windows(2).any(|two| two[0] == two[1]);
+    if rows.len() <= MAX_TOOL_ROWS && !alike {
+        return rows;
+    }
+    vec![vec![("Tools…".to_owned(), ActivityAction::OpenPage(Some(0)))]]
+}
+
+fn page_rows(stands: &RulesByTool, page: usize) -> Vec<Vec<(String, ActivityAction)>> {
+    let of_tool =
+        |(number, tool, stand): (u64, &ToolId, ToolRules)| restrict_buttons(tool, stand, &number.to_string());
+    let tools = numbered_tools(stands).skip(page * TOOLS_PER_PAGE).take(TOOLS_PER_PAGE).map(of_tool);
+    let turning = page_turns(page, page_count(stands))
+        .into_iter()
+        .map(|(label, to)| (label, ActivityAction::OpenPage(Some(to))));
+    let back = ("Back".to_owned(), ActivityAction::OpenPage(None));
+    let mut rows: Vec<Vec<_>> = tools.collect();
+    rows.extend([turning.collect(), vec![back]]);
+    rows.retain(|row| !row.is_empty());
+    rows
+}
+
+/// What is offered for one tool, which goes by this name on the buttons.
+fn restrict_buttons(tool: &ToolId, stand: ToolRules, name: &str) -> Vec<(String, ActivityAction)> {
+    let button = |words: &str, to| {
+        (format!("{words}: {name}"), ActivityAction::Restrict(Restriction { tool: tool.clone(), to }))
+    };
+    let ask = stand.may_ask.then(|| button("✋ Ask", RestrictionLevel::Ask));
+    let deny = stand.may_deny.then(|| button("⛔ Deny", RestrictionLevel::Deny));
+    ask.into_iter().chain(deny).collect()
+}
+
+/// A tool's name, which holds letters, digits and a few signs only, or its end.
+fn short_tool_name(tool: &ToolId) -> String {
+    let name = tool.to_string();
+    match name.len().checked_sub(MAX_LABEL_CHARS) {
+        None | Some(0) => name,
+        Some(over) => format!("…{}", &name[over + 1..]),
+    }
+}
+
+fn numbered_tools(stands: &RulesByTool) -> impl Iterator<Item = (u64, &ToolId, ToolRules)> {
+    (1..).zip(stands).map(|(number, (tool, stand))| (number, tool, *stand))
+}
+
+/// At least one.
+fn page_count(stands: &RulesByTool) -> usize {
+    stands.len().div_ceil(TOOLS_PER_PAGE).max(1)
+}
+
+fn append_rules(text: StyledText, stand: ToolRules) -> StyledText {
+    let (words, id) = match (stand.denying_rule, stand.asking_rule) {
+        (Some(id), _) => (", denied: rule ", id),
+        (None, Some(id)) => (", asks: rule ", id),
+        (None, None) => return text,
+    };
+    text.literal(words).number(id).literal(", undo ").code(&EscapedText::line(&format!("/unrule {id}")))
+}
+
+const fn fate_title(fate: CallFate) -> &'static str {
+    match fate {
+        CallFate::Refused => "Refused",
+        CallFate::Failed => "Failed",
+        CallFate::Ran => "Ran without asking",
+    }
+}

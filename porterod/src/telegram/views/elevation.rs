@@ -1,0 +1,191 @@
+//! What would change, before a person confirms it, and what came of it.
+
+use std::time::Duration;
+
+use crate::api::Change;
+use jiff::SignedDuration;
+use portero::names::ToolId;
+use portero::policy::{Action, Grant, GrantLimits, PolicyRule};
+
+use super::super::text::{EscapedText, FormattedText, StyledText};
+use super::super::time_format;
+use super::ViewContext;
+use crate::auth::buttons::WideningAct;
+
+/// What would change if this were confirmed: `tools` are those it covers that are not allowed now, each with what
+/// is decided for it now, denied ones first. `again` says that this is not what was shown before.
+#[must_use]
+pub fn elevation_pages(
+    what: &WideningAct,
+    tools: &[(ToolId, Action)],
+    again: bool,
+    view: &ViewContext<'_>,
+) -> Vec<FormattedText> {
+    let text = if again {
+        StyledText::new().bold("Something changed meanwhile. This is how it stands now.").literal("\n")
+    } else {
+        StyledText::new()
+    };
+    let limits = match what {
+        WideningAct::Grant(_, _, limits) => limits_text(limits, &EscapedText::line),
+        WideningAct::Allow(_) | WideningAct::Unrule(..) | WideningAct::Resume => StyledText::new(),
+    };
+    text.append(elevation_text(what, tools, limits, view)).to_pages()
+}
+
+/// For whom a grant is, and how often.
+pub(super) fn limits_text(limits: &GrantLimits, line: &impl Fn(&str) -> EscapedText) -> StyledText {
+    if limits.is_none() {
+        return StyledText::new();
+    }
+    StyledText::new().literal("\nLimited: ").code(&line(&limits.to_string()))
+}
+
+/// What would change. `limits` say for whom it would, and how often.
+pub(super) fn elevation_text(
+    what: &WideningAct,
+    tools: &[(ToolId, Action)],
+    limits: StyledText,
+    view: &ViewContext<'_>,
+) -> StyledText {
+    let text = StyledText::new();
+    let text = match what {
+        WideningAct::Grant(pattern, millis, _) => {
+            let lasts = Duration::from_millis(*millis);
+            let end = view.now.saturating_add(SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX));
+            let text =
+                text.bold("Permit for a while?").literal("\n").code(&EscapedText::line(pattern.as_str()));
+            let text = text.literal(" for ").append(time_format::format_duration(lasts));
+            match end {
+                Ok(end) => {
+                    text.literal(", until ").append(time_format::format_time(end, view.now, view.zone))
+                }
+                Err(_) => text,
+            }
+        }
+        WideningAct::Allow(pattern) => {
+            text.bold("Permit from now on?").literal("\n").code(&EscapedText::line(pattern.as_str()))
+        }
+        WideningAct::Unrule(id, pattern, _) => text
+            .bold("End a rule that narrows?")
+            .literal("\nrule ")
+            .number(*id)
+            .literal(", ")
+            .code(&EscapedText::line(pattern.as_str())),
+        WideningAct::Resume => {
+            return text.bold("Go on?").literal(
+                "\nCalls are decided by configuration, rules and grants again, and approved ones run.",
+            );
+        }
+    };
+    append_tools(text.append(limits), what, tools)
+}
+
+fn append_tools(text: StyledText, what: &WideningAct, tools: &[(ToolId, Action)]) -> StyledText {
+    let changes = |action: Action| tool_change(what, action).is_some_and(|(changes, _)| changes);
+    let count = tools.iter().filter(|(_, action)| changes(*action)).count();
+    let text = match count {
+        0 => text.literal("\nThat changes nothing for the tools that are known now."),
+        1 => text.literal("\nIt changes 1 tool:"),
+        count => {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            text.literal("\nIt changes ").number(count).literal(" tools:")
+        }
+    };
+    let rows = tools.iter().fold(EscapedText::default(), |mut rows, (tool, action)| {
+        if let Some((_, fate)) = tool_change(what, *action) {
+            rows.push_line("", &format!("{tool}  {fate}"));
+        }
+        rows
+    });
+    let text = if rows.is_empty() { text } else { text.pre(&rows) };
+    text.on_new_line().literal("Tools that servers add later and that match are covered too.")
+}
+
+/// Whether this changes what is decided now, and how; none where the decision is not its business.
+const fn tool_change(what: &WideningAct, now: Action) -> Option<(bool, &'static str)> {
+    match (what, now) {
+        (WideningAct::Grant(..) | WideningAct::Allow(_), Action::RequireApproval) => {
+            Some((true, "asks now → would run unasked"))
+        }
+        (WideningAct::Allow(_), Action::Deny) => Some((true, "DENIED now → would run unasked")),
+        (WideningAct::Grant(..), Action::Deny) => Some((false, "denied, and stays denied")),
+        (WideningAct::Unrule(_, _, Action::Deny), Action::Deny) => {
+            Some((true, "DENIED now → would no longer be denied by this rule"))
+        }
+        (WideningAct::Unrule(_, _, Action::RequireApproval), Action::RequireApproval | Action::Deny) => {
+            Some((true, "asks now → would no longer be asked for by this rule"))
+        }
+        (WideningAct::Grant(..) | WideningAct::Allow(_), Action::Allow)
+        | (WideningAct::Unrule(..) | WideningAct::Resume, _) => None,
+    }
+}
+
+/// What came of an act; `by` is the user who did it, where several could have.
+#[must_use]
+pub fn done_pages(change: &Change, by: Option<i64>, view: &ViewContext<'_>) -> Vec<FormattedText> {
+    let text = StyledText::new();
+    let text = match change {
+        Change::Granted(grant) => grant_text(grant),
+        Change::Ruled(rule) => rule_text(rule),
+        Change::Paused(standing) => match standing.paused {
+            Some(since) => text
+                .bold("Everything is paused")
+                .literal(", since ")
+                .append(time_format::format_time(since, view.now, view.zone))
+                .literal(": no call runs until ")
+                .command("resume"),
+            None => text.literal("Done."),
+        },
+        Change::Count(count) => text.bold("Done").literal(", changed: ").number(*count),
+    };
+    append_actor(text, by).to_pages()
+}
+
+/// A grant that was made.
+pub(super) fn grant_text(grant: &Grant) -> StyledText {
+    StyledText::new()
+        .bold("Permitted")
+        .literal(": grant ")
+        .number(grant.id)
+        .literal(", ")
+        .code(&EscapedText::line(grant.pattern.as_str()))
+        .literal(" for ")
+        .append(time_format::format_duration(grant.duration()))
+        .append(match grant.limits.to_string() {
+            none if none.is_empty() => StyledText::new(),
+            limits => StyledText::new().literal(", ").code(&EscapedText::line(&limits)),
+        })
+        .literal(". End it with ")
+        .code(&EscapedText::line(&format!("/revoke {}", grant.id)))
+}
+
+/// A rule that was made.
+pub(super) fn rule_text(rule: &PolicyRule) -> StyledText {
+    let word = match rule.action {
+        Action::Allow => "Permitted from now on",
+        Action::RequireApproval => "Asks from now on",
+        Action::Deny => "Denied from now on",
+    };
+    StyledText::new()
+        .bold(word)
+        .literal(": rule ")
+        .number(rule.id)
+        .literal(", ")
+        .code(&EscapedText::line(rule.pattern.as_str()))
+        .literal(". End it with ")
+        .code(&EscapedText::line(&format!("/unrule {}", rule.id)))
+}
+
+/// A person thought better of it: this one, where several could have.
+#[must_use]
+pub fn nothing_done_pages(by: Option<i64>) -> Vec<FormattedText> {
+    append_actor(StyledText::new().literal("Nothing was changed."), by).to_pages()
+}
+
+fn append_actor(text: StyledText, by: Option<i64>) -> StyledText {
+    match by {
+        None => text,
+        Some(user) => text.literal("\nBy ").code(&EscapedText::line(&format!("telegram user {user}"))),
+    }
+}

@@ -1,0 +1,173 @@
+//! What a terminal asks a person to confirm, and what came of it.
+
+use portero::anonymize::Anonymizer;
+use portero::approved_config::ConfigChange;
+use portero::ipc::{Look, Waiting};
+use portero::policy::Action;
+
+use super::super::text::{EscapedText, FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, StyledText};
+use super::super::{card, time_format};
+use super::elevation::{elevation_text, grant_text, limits_text, rule_text};
+use super::{ViewContext, failure_text};
+use crate::auth::buttons::WideningAct;
+use crate::auth::remote_confirmation::{
+    ActOutcome, ActPreview, AnswerOutcome, ConfirmationEnd, ConfirmationQuestion, RequestedAct,
+};
+
+/// How many characters of what was asked an ended question repeats.
+const MAX_ABOUT_CHARS: usize = 300;
+
+/// The question. What is in it of the terminal's own words is concealed.
+#[must_use]
+pub fn remote_prompt_pages(
+    question: &ConfirmationQuestion,
+    anonymizer: &Anonymizer,
+    view: &ViewContext<'_>,
+) -> Vec<FormattedText> {
+    let line = |text: &str| EscapedText::line(anonymizer.conceal_text(text).get());
+    let head = StyledText::new()
+        .bold("A terminal of yours asks:")
+        .literal(" ")
+        .code(&line(&format!("portero {}", question.act)))
+        .literal("\nby ")
+        .code(&line(&question.by))
+        .literal("\n\n");
+    let body = match (&question.act, &question.preview) {
+        (RequestedAct::Grant(pattern, millis, limits), ActPreview::Tools(tools)) => {
+            let wider = WideningAct::Grant(pattern.clone(), *millis, limits.clone());
+            elevation_text(&wider, tools, limits_text(limits, &line), view)
+        }
+        (RequestedAct::Approve(_), ActPreview::Task(look)) => run_text(look, view),
+        (RequestedAct::Reveal(_), ActPreview::Task(look)) => reveal_text(look),
+        (_, ActPreview::Configuration(waiting)) => config_change_text(waiting, &line),
+        (wish, ActPreview::Tools(tools)) => match wish.widening_act() {
+            Some(wider) => elevation_text(&wider, tools, StyledText::new(), view),
+            None => StyledText::new(),
+        },
+        (_, ActPreview::Task(look)) => run_text(look, view),
+    };
+    let foot = StyledText::new()
+        .literal("\n\n")
+        .bold("Tap the number that your terminal shows now.")
+        .literal("\nAn agent with a shell of yours could ask this too. If that was not you just now, or if no terminal in \
+                front of you shows a number: Refuse.\nUntil ")
+        .append(time_format::format_deadline(question.until, view.now, view.zone));
+    head.append(body).append(foot).to_pages()
+}
+
+/// What became of a question about this, on its message; `by` is the user who answered, where several could have.
+#[must_use]
+pub fn ended_prompt_message(
+    about: &str,
+    (end, by): (ConfirmationEnd, Option<i64>),
+    outcome: Option<&ActOutcome>,
+) -> FormattedText {
+    let text = StyledText::new().bold(prompt_end_text(end)).literal("\nA terminal asked: ");
+    let text = text.code(&EscapedText::line(&format!("portero {about}")).truncated(MAX_ABOUT_CHARS).0);
+    let text = match by {
+        Some(user) => text.literal("\nBy ").code(&EscapedText::line(&format!("telegram user {user}"))),
+        None => text,
+    };
+    let text = match outcome {
+        Some(ActOutcome::Granted(grant)) => text.on_new_line().append(grant_text(grant)),
+        Some(ActOutcome::RuleMade(rule)) => text.on_new_line().append(rule_text(rule)),
+        Some(ActOutcome::Failed(why)) => text.on_new_line().append(failure_text(why)),
+        Some(ActOutcome::Done | ActOutcome::Changed) | None => text,
+    };
+    let (text, _) = text.truncated(MAX_MESSAGE_UNITS / 2, MAX_ENTITIES);
+    text.fit_message(MAX_MESSAGE_UNITS)
+        .unwrap_or(FormattedText { text: prompt_end_text(end).to_owned(), entities: Vec::new() })
+}
+
+/// How a question ended, in a few words.
+#[must_use]
+pub const fn prompt_end_text(end: ConfirmationEnd) -> &'static str {
+    match end {
+        ConfirmationEnd::Done => "Confirmed and done.",
+        ConfirmationEnd::Failed => "Confirmed, but it could not be done.",
+        ConfirmationEnd::Changed => {
+            "Something changed since this was shown, so nothing was done. Ask again at the terminal."
+        }
+        ConfirmationEnd::Refused => "Refused. Nothing changed, and for 10 min no terminal can ask here.",
+        ConfirmationEnd::Wrong => {
+            "That was not the number. Nothing changed, and for 10 min no terminal can ask here."
+        }
+        ConfirmationEnd::Expired => "Nobody answered in time. Nothing changed.",
+        ConfirmationEnd::Gone => "The terminal has gone. Nothing changed.",
+        ConfirmationEnd::Restarted => "Portero was restarted before this was answered. Nothing changed.",
+        ConfirmationEnd::Unsent => "This could not be delivered in time. Nothing changed.",
+    }
+}
+
+/// What is said to a tap.
+#[must_use]
+pub const fn tap_reply(heard: AnswerOutcome) -> &'static str {
+    match heard {
+        AnswerOutcome::Matched | AnswerOutcome::UnderWay => "Confirmed.",
+        AnswerOutcome::EndedQuestion(end) | AnswerOutcome::AlreadyEnded(Some(end)) => prompt_end_text(end),
+        AnswerOutcome::AlreadyEnded(None) => "This question is over. Nothing changed.",
+    }
+}
+
+/// A call, whole, as its card shows it.
+fn run_text(look: &Look, view: &ViewContext<'_>) -> StyledText {
+    card::full_text(&look.task, &card::CardContext { hints: look.hints, now: view.now, zone: view.zone })
+}
+
+fn reveal_text(look: &Look) -> StyledText {
+    let task = &look.task;
+    StyledText::new()
+        .bold("Show real values?")
+        .literal("\nThe terminal would show what the server of this call really gets and what it answered, with every \
+                value that is kept from the agent.\n")
+        .code(&EscapedText::line(&task.call.tool.to_string()))
+        .literal(", task ")
+        .code(&card::short_id(task.id))
+}
+
+/// All that would be put in force.
+fn config_change_text(waiting: &Waiting, line: &impl Fn(&str) -> EscapedText) -> StyledText {
+    let Waiting { note, changes, tools, shown: _ } = waiting;
+    let text = StyledText::new().bold("Put the changed configuration in force?");
+    let text = match note {
+        Some(note) => text.literal("\nNote: ").code(&line(note)),
+        None => text,
+    };
+    let section = |text: StyledText, title: &'static str, changes: &[ConfigChange]| {
+        if changes.is_empty() {
+            return text;
+        }
+        let mut rows = EscapedText::default();
+        for ConfigChange { file, words } in changes {
+            rows.push_line("", line(&format!("{file}: {words}")).as_str());
+        }
+        text.on_new_line().literal(title).pre(&rows)
+    };
+    let text = section(text, "Waits for you, since it widens:", &changes.widens);
+    let text = section(text, "In force already, since it narrows or changes nothing:", &changes.narrows);
+    if tools.is_empty() {
+        return text;
+    }
+    let mut rows = EscapedText::default();
+    for (tool, is, would_be) in tools {
+        rows.push_line("", &format!("{tool}  {} → {}", current_action(*is), new_action(*would_be)));
+    }
+    text.on_new_line().literal("Known tools that would become looser:").pre(&rows)
+}
+
+/// A deny stands out.
+const fn current_action(action: Action) -> &'static str {
+    match action {
+        Action::Deny => "DENIED now",
+        Action::RequireApproval => "asks now",
+        Action::Allow => "runs already",
+    }
+}
+
+const fn new_action(action: Action) -> &'static str {
+    match action {
+        Action::Deny => "denied",
+        Action::RequireApproval => "would ask",
+        Action::Allow => "would run unasked",
+    }
+}
