@@ -1,7 +1,7 @@
 //! Where things live: configuration, state, and the socket.
 //!
 //! `PORTERO_CONFIG_DIR`, `PORTERO_STATE_DIR` and `PORTERO_RUNTIME_DIR` win over the platform's directories,
-//! and `--config` over the first of them. Nothing here is created before [`Paths::create`].
+//! and `--config` over the first of them. Nothing here is created before [`Paths::create_directories`].
 
 use std::ffi::OsString;
 use std::io;

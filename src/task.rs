@@ -1,7 +1,7 @@
 //! A call that waits for a person: its states, and which may follow which.
 //!
 //! `pending-approval → approved → executing → completed | failed`, and `denied`, `expired`, `cancelled`,
-//! `interrupted`. Whoever stores tasks moves them only along [`TaskState::may_become`], compare-and-swap.
+//! `interrupted`. Whoever stores tasks moves them only along [`TaskState::can_transition_to`], compare-and-swap.
 
 use std::fmt;
 use std::str::FromStr;
@@ -225,7 +225,7 @@ impl UnseenTasks {
 }
 
 /// A task that a person approved and that its store moved from `approved` to `executing`, for this process
-/// alone. Consumed by [`crate::permit::Permitted::settled`].
+/// alone. Consumed by [`crate::permit::Permitted::from_claimed`].
 #[derive(Debug)]
 pub struct ClaimedTask {
     call: Call,

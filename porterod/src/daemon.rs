@@ -1,6 +1,6 @@
 //! Everything that a question to the daemon may need, in one place.
 //!
-//! Whoever changes rules or grants calls [`Daemon::enforce`] before answering: a change is in force in every
+//! Whoever changes rules or grants calls [`Daemon::enforce_overrides`] before answering: a change is in force in every
 //! session before its command returns.
 
 use std::ffi::OsString;

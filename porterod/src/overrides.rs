@@ -3,7 +3,7 @@
 //! What widens takes a [`Authorization`], and is in force once it is on disk. What narrows is in force at once,
 //! even where it cannot be written ([`OverridesError::NotSaved`]). Each change raises the epoch by one in the
 //! same transaction, puts the standing into the daemon's policy, and rewrites the file of denies that
-//! sessions read while no daemon runs ([`portero::policy::denies`]).
+//! sessions read while no daemon runs ([`portero::policy::offline_denies`]).
 
 mod change;
 mod change_notices;

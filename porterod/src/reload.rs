@@ -1,6 +1,6 @@
 //! Reads the configuration again when its files change.
 //!
-//! What becomes of it is decided by [`crate::configuration`]. Files that cannot be read change nothing: `status` tells
+//! What becomes of it is decided by [`crate::apply_config`]. Files that cannot be read change nothing: `status` tells
 //! it, and they are read again soon. The files and their directory may be links, so what they lead to is watched.
 
 use std::collections::BTreeSet;

@@ -232,7 +232,7 @@ impl DaemonUpstreams {
     }
 
     /// Notes that a shared server may offer something else now; true when nobody asks it anew yet, which is the
-    /// caller's to do then, with [`Self::relist`].
+    /// caller's to do then, with [`Self::relist_server`].
     #[must_use]
     pub fn mark_outdated(&self, server: &ServerName) -> bool {
         let listing = self.listing_slot(server);

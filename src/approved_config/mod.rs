@@ -3,7 +3,7 @@
 //!
 //! The files belong to the same user as the agent. From when the approval passphrase is set, what they say is
 //! compared with what a person confirmed: where it narrows it is in force at once, where it widens it waits.
-//! [`in_force`] is the one place that decides this, for the daemon and for sessions.
+//! [`effective_config`] is the one place that decides this, for the daemon and for sessions.
 
 mod copy;
 mod replacements;

@@ -23,8 +23,8 @@ pub struct AuditFollower {
 }
 
 impl AuditFollower {
-    /// Begins at the present end of every segment: [`AuditFollower::poll`] gives what is written from now on.
-    /// Make it before [`read`](super::read), so that nothing is missed between the two.
+    /// Begins at the present end of every segment: [`AuditFollower::poll_records`] gives what is written from now on.
+    /// Make it before [`read`](super::read_log), so that nothing is missed between the two.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -42,7 +42,7 @@ impl AuditFollower {
 
     /// What was written since the last time, in the order of time; the filter's limit does not count here.
     /// A line that is not whole yet is given once it is. It is all in memory at once: what follows for long, and may
-    /// not grow with what is written, uses [`AuditFollower::visit`].
+    /// not grow with what is written, uses [`AuditFollower::visit_new`].
     ///
     /// # Errors
     /// When a segment cannot be read.

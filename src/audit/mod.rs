@@ -1,7 +1,7 @@
 //! What is written down, and the hash chain that keeps it.
 //!
 //! Each process appends to its own [`AuditWriter`], one write a record; approval steps are also synced. A record
-//! holds names, ids and concealed values only (guarantees U1, U2). [`read`] merges the segments of all
+//! holds names, ids and concealed values only (guarantees U1, U2). [`read_log`] merges the segments of all
 //! processes, [`ReverseReader`] reads the newest first and no further than is wanted, [`AuditFollower`] goes on reading, [`verify`] finds what was changed, removed or reordered, and
 //! [`verify_with_checkpoints`] also what was cut off or is gone, by the [`SegmentCheckpoint`]s that are kept elsewhere.
 

@@ -22,7 +22,7 @@ pub struct SegmentRecord {
     pub record: AuditRecord,
 }
 
-/// What [`read`] found.
+/// What [`read_log`] found.
 #[derive(Debug, Clone, Default)]
 pub struct AuditLog {
     /// The records in the order of time.

@@ -36,7 +36,7 @@ pub enum AuditEvent {
         /// The task that a person approved, if one did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         task: Option<TaskId>,
-        /// The keyed digest of the concealed arguments, byte for byte; see [`Key`](super::Key). Equal calls
+        /// The keyed digest of the concealed arguments, byte for byte; see [`Key`](super::DigestKey). Equal calls
         /// are recognised by it, and no value can be guessed from it. Older records have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         arguments: Option<String>,

@@ -465,7 +465,7 @@ impl Catalog {
         self.snapshot().tools().len()
     }
 
-    /// See [`Tool::definition`].
+    /// See `Tool::definition`.
     #[must_use]
     pub fn definition_digest(&self, id: &ToolId) -> Option<String> {
         self.snapshot().tool(id).map(|tool| tool.definition_digest().to_owned())

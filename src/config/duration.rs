@@ -60,7 +60,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     }
 }
 
-/// Writes a duration as [`parse`] reads it, to the millisecond.
+/// Writes a duration as [`parse_duration`] reads it, to the millisecond.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

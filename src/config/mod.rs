@@ -1,6 +1,6 @@
 //! The configuration directory becomes one valid [`Config`], or every problem in it at once.
 //!
-//! [`ConfigFiles::load`] is the only place that touches the disk; [`read()`] is a pure function of the files' text
+//! [`ConfigFiles::load`] is the only place that touches the disk; [`read_config()`] is a pure function of the files' text
 //! and the environment. No problem, snippet or hint ever holds a value: keys, patterns and names may show.
 
 mod cases;

@@ -37,7 +37,7 @@ pub fn read_with_timeout<T: Send + 'static>(
 /// runtime must not wait for those threads.
 ///
 /// # Errors
-/// As [`within`].
+/// As [`read_with_timeout`].
 pub async fn read_off_thread<T: Send + 'static>(
     path: &Path,
     timeout: Duration,

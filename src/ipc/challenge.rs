@@ -9,7 +9,7 @@ use crate::secret::Secret;
 
 /// What lets a person's terminal widen: a second factor that the agent does not have.
 ///
-/// The passphrase stays in the process in which it was typed. [`Client::request`](super::Client::request) puts a proof in its
+/// The passphrase stays in the process in which it was typed. [`Client::request`](super::IpcClient::request) puts a proof in its
 /// place, which is made for the one act that is asked for, on this connection.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Challenge {
@@ -29,11 +29,11 @@ pub struct Challenge {
     /// What the daemon keeps of a passphrase that is to be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verifier: Option<PassphraseVerifier>,
-    /// A code of the authenticator, or a recovery code, for what is [wide](super::Width::Wide).
+    /// A code of the authenticator, or a recovery code, for what is [wide](super::Risk::High).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Whether the person is asked on Telegram instead. This widens nothing by itself: the daemon makes up a number,
-    /// tells it to the terminal ([`Push::Number`](super::Push::Number)), and goes on once it was tapped there.
+    /// tells it to the terminal ([`Push::Number`](super::PushMessage::Number)), and goes on once it was tapped there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub telegram: bool,
 }

@@ -146,7 +146,7 @@ pub enum ProbeResult {
 impl IpcClient {
     /// Connects, says who we are, and waits for the welcome of a daemon that shows that it keeps `store`; of any
     /// store, where none is named. Pushes come through the receiver, and when it is not emptied the connection
-    /// closes; notifications go to the sink of [`IpcClient::hear`].
+    /// closes; notifications go to the sink of [`IpcClient::set_notification_sink`].
     ///
     /// # Errors
     /// See [`ConnectError`].

@@ -56,7 +56,7 @@ pub enum FailureKind {
     Busy,
     /// The disk under the store or the audit is full or fails, so nothing was changed.
     Storage,
-    /// It is in force, and could not be saved yet: see [`Unsaved`](super::Unsaved).
+    /// It is in force, and could not be saved yet: see [`Unsaved`](super::UnsavedChanges).
     Unsaved,
     /// The daemon itself failed.
     Internal,

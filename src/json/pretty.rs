@@ -26,7 +26,7 @@ pub fn pretty_print(text: &str) -> String {
     pretty_print_with(text, |string, shown| shown.push_str(&unescape_string(string.spelled)))
 }
 
-/// As [`readable`], with the strings written by the caller.
+/// As [`pretty_print`], with the strings written by the caller.
 #[must_use]
 pub fn pretty_print_with(text: &str, mut string: impl FnMut(StringToken<'_>, &mut String)) -> String {
     let mut shown = String::with_capacity(text.len() * 2);

@@ -1,4 +1,4 @@
-//! The life of a call: [`Pipeline::handle`] and [`Pipeline::finish`], the one road to a server.
+//! The life of a call: [`Pipeline::handle_call`] and [`Pipeline::run_permitted`], the one road to a server.
 //!
 //! The phases stand in the order of `docs/architecture.md`: known, well-formed, decided; then recorded,
 //! revealed, sent, concealed, recorded. Whatever happens after the intent is recorded, also when the future

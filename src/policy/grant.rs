@@ -63,7 +63,7 @@ pub struct CallerIdentity<'a> {
 }
 
 impl Grant {
-    /// Whether it can let a call run at this moment: it [holds](Self::holds), and has uses left.
+    /// Whether it can let a call run at this moment: it [holds](Self::is_within_time), and has uses left.
     #[must_use]
     pub fn is_live(&self, boot_id: &str, now: Moment) -> bool {
         self.uses_left() != Some(0) && self.is_within_time(boot_id, now)
@@ -182,7 +182,7 @@ impl GrantLimits {
     }
 }
 
-/// [`GrantLimits::whom`], and `10 uses`; nothing where nothing is limited.
+/// [`GrantLimits::describe_scope`], and `10 uses`; nothing where nothing is limited.
 impl fmt::Display for GrantLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let uses = self.uses.map(|uses| format!("{uses} use{}", if uses.get() == 1 { "" } else { "s" }));

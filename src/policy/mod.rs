@@ -8,7 +8,7 @@
 //! and between equals the stricter action. A rule that asks never loosens: it counts only where a call would not
 //! be denied without it. A grant lifts `require-approval` only, and only for those that it is for, and where a
 //! rule asks, only if it was made after that rule; of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the outcome
-//! is never looser than what the files alone say. While a person paused everything ([`Standing::paused`]),
+//! is never looser than what the files alone say. While a person paused everything ([`Overrides::paused`]),
 //! every decision is a deny, whatever else is said. A tool under a [`Quorum`] asks where it is not denied, and is
 //! locked.
 

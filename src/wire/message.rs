@@ -64,7 +64,7 @@ pub enum MessageFault {
     /// It is not JSON.
     #[error("the message is not JSON")]
     NotJson,
-    /// It is an array: see [`batch`].
+    /// It is an array: see [`parse_batch`].
     #[error("batches of messages are not part of this protocol version")]
     Batch,
     /// It is JSON, but no object.
@@ -119,7 +119,7 @@ impl<'a> Message<'a> {
         Self::parse_text(text)
     }
 
-    /// Reads one message of a [`batch`].
+    /// Reads one message of a [`parse_batch`].
     ///
     /// # Errors
     /// When it is not exactly one well-formed message.

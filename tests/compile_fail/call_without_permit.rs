@@ -1,10 +1,10 @@
 //! A server takes nothing that policy did not see.
 
 use portero::call::Call;
-use portero::server::{Upstreams, Follow};
+use portero::server::{CallOptions, Upstreams};
 
 async fn send(fleet: &Upstreams, call: Call) {
-    let _ = fleet.call(call, Follow::default()).await;
+    let _ = fleet.call(call, CallOptions::default()).await;
 }
 
 fn main() {

@@ -5,7 +5,7 @@ use portero::permit::{Outgoing, Permitted};
 use portero::task::ClaimedTask;
 
 fn two_permits(claimed: ClaimedTask) -> [Permitted; 2] {
-    [Permitted::settled(claimed), Permitted::settled(claimed)]
+    [Permitted::from_claimed(claimed), Permitted::from_claimed(claimed)]
 }
 
 fn two_calls(permitted: Permitted, anonymizer: &Anonymizer) -> [Outgoing; 2] {

@@ -204,7 +204,7 @@ const fn word(deed: TaskDecision) -> &'static str {
 /// Makes the rule. It is in force in every session when this returns.
 ///
 /// # Errors
-/// See [`crate::rules::Rules::restrict_by_button`]; a refusal is written down.
+/// See [`crate::overrides::OverrideStore::restrict_by_button`]; a refusal is written down.
 pub async fn restricted(
     daemon: &Daemon,
     tapped: &RestrictionPress,

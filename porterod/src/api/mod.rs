@@ -1,7 +1,7 @@
 //! The requests of a person or a session, a file a subject.
 //!
 //! A request is a type of [`portero::ipc::requests`]; here it gets its handler, [`PersonRequest`] or
-//! [`SessionRequest`], and [`route`] has one line for each. What widens takes the [`challenge`] first; what changes rules
+//! [`SessionRequest`], and `route` has one line for each. What widens takes the `challenge` first; what changes rules
 //! or grants is in force everywhere before it is answered.
 
 mod approvals;

@@ -41,7 +41,7 @@ const RETRY_INTERVALS: [Duration; 4] =
 
 /// What makes a permitted call: the daemon's pipeline, or several of them, one for each directory.
 pub trait CallRunner: Send + Sync {
-    /// [`Pipeline::finish`].
+    /// [`Pipeline::run_permitted`].
     fn run_call<'a>(
         &'a self,
         permitted: Permitted,

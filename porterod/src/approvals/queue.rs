@@ -148,7 +148,7 @@ impl ApprovalQueue {
     /// The task once it is final, or as it is after `most`.
     ///
     /// # Errors
-    /// As [`ApprovalQueue::task`].
+    /// As [`ApprovalQueue::find_task`].
     pub async fn wait_until_final(
         &self,
         task: TaskId,

@@ -233,7 +233,7 @@ impl Buttons {
     }
 
     /// Makes the buttons of a message, each with its task, and gives what each is to carry, in their order. The
-    /// message's former buttons go on counting until [`Buttons::shown`].
+    /// message's former buttons go on counting until [`Buttons::confirm_redraw`].
     ///
     /// # Errors
     /// When the store cannot be written.

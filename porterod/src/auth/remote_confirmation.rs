@@ -176,7 +176,7 @@ impl RemoteConfirmations {
         Ok(PendingConfirmation { question, until, answer })
     }
 
-    /// Waits for the answer: the proof, or how it ended. Whoever gets the proof calls [`RemoteConfirmations::settle`] in any
+    /// Waits for the answer: the proof, or how it ended. Whoever gets the proof calls [`RemoteConfirmations::settle_question`] in any
     /// case.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ impl Outbox {
         if found { Ok(()) } else { Err(missing_channel(channel)) }
     }
 
-    /// Changes whenever there is something new. Take it before [`Outbox::next`], so that nothing falls between.
+    /// Changes whenever there is something new. Take it before [`Outbox::next_entries`], so that nothing falls between.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.journal.subscribe_notices()

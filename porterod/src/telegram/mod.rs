@@ -1,9 +1,9 @@
-//! Telegram: what a person reads and taps there. Nothing from outside becomes a part of it but as [`text::Shown`].
+//! Telegram: what a person reads and taps there. Nothing from outside becomes a part of it but as [`text::EscapedText`].
 //!
-//! [`bot`] is the wire and the only place that knows HTTP; [`courier`] sends at the pace that Telegram allows;
-//! [`ear`] listens, and sets `aside` what fails; [`door`] tells who is let in, and [`link`] keeps all that in service. What the person says is
-//! for a [`UpdateHandler`](ear::Flow) to decide on:
-//! [`decide`] makes requests of it as the terminal makes them. What a person is shown of each task is in the store
+//! [`client`] is the wire and the only place that knows HTTP; [`sender`] sends at the pace that Telegram allows;
+//! [`updates`] listens, and sets `aside` what fails; [`access`] tells who is let in, and [`supervisor`] keeps all that in service. What the person says is
+//! for a [`UpdateHandler`](updates::UpdateHandler) to decide on:
+//! [`callbacks`] makes requests of it as the terminal makes them. What a person is shown of each task is in the store
 //! first, and `board` draws it.
 
 pub mod text;

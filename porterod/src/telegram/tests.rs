@@ -101,8 +101,8 @@ fn edit_task() -> Task {
         &json!({
             "path": "/home/ada/shop/src/price.rs",
             "edits": [{
-                "oldText": "fn price_task() -> u32 {\n\tlet base = 10;\n\tbase\n}",
-                "newText": "fn price_task() -> u32 {\n\tlet base = 12;\n\tbase\n}",
+                "oldText": "fn price() -> u32 {\n\tlet base = 10;\n\tbase\n}",
+                "newText": "fn price() -> u32 {\n\tlet base = 12;\n\tbase\n}",
             }],
             "dryRun": false,
         }),

@@ -299,9 +299,9 @@ fn a_link_that_leads_nowhere_is_an_error_for_each_file_and_for_the_directory() {
 #[test]
 fn a_server_with_an_unset_variable_is_skipped_and_the_others_go_on() {
     let text = r#"{"mcps":[
-        {"name":"a","command":"a","args":["${SESSION_ONE}","${TWO:-x}"],"cwd":"${THREE}"},
+        {"name":"a","command":"a","args":["${ONE}","${TWO:-x}"],"cwd":"${THREE}"},
         {"name":"b","command":"b","env":{"X":"${EMPTY}"}},
-        {"name":"c","command":"${SESSION_ONE}","disabled":true}]}"#;
+        {"name":"c","command":"${ONE}","disabled":true}]}"#;
     let (config, problems) = read_with(&[(MCPS, text)], &[("EMPTY", "")]);
     let config = config.expect("valid");
     assert_eq!(config.servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>(), ["b"]);
@@ -548,7 +548,7 @@ fn secrets_given_to_a_child_are_known_by_value() {
         injected_secrets(r#"{"API_KEY":"written-out","MODE":"written-out-too"}"#, &[]),
         ["written-out"]
     );
-    assert_eq!(injected_secrets(r#"{"A":"${TASK_GONE:-some-default}"}"#, &[]), [""; 0]);
+    assert_eq!(injected_secrets(r#"{"A":"${GONE:-some-default}"}"#, &[]), [""; 0]);
     assert_eq!(injected_secrets(r#"{"DIR":"${HOME}"}"#, &[("HOME", "/home/maria")]), [""; 0], "no secret");
 }
 

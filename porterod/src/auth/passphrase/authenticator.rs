@@ -92,7 +92,7 @@ impl PassphraseChecker {
     }
 
     /// Offers a new secret, in the spelling of authenticator apps, to whoever knows the passphrase. It takes
-    /// effect with [`PassphraseChecker::enroll`].
+    /// effect with [`PassphraseChecker::enroll_totp`].
     ///
     /// # Errors
     /// See [`PassphraseError`].

@@ -1,7 +1,7 @@
 //! Deciding on Telegram: a press or a reason of the person becomes a request as the terminal makes them.
 //!
-//! What a press does is in the store, under the hash of what its button carries ([`crate::taps`]); here it is
-//! only found, done by [`crate::control`], and answered. What is not about a card goes to the next flow.
+//! What a press does is in the store, under the hash of what its button carries ([`crate::auth::buttons`]); here it is
+//! only found, done by [`crate::api`], and answered. What is not about a card goes to the next flow.
 
 mod reason;
 mod replies;

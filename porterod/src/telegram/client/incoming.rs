@@ -33,7 +33,7 @@ pub struct MessageId(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TopicId(pub i64);
 
-/// A press of a button, as [`super::Bot::answer`] wants it.
+/// A press of a button, as [`super::Bot::answer_callback_query`] wants it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QueryId(pub String);
 

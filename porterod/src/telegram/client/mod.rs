@@ -250,7 +250,7 @@ impl Bot {
     /// Puts a keyboard, or none, in place of a message's own.
     ///
     /// # Errors
-    /// As [`Bot::edit`].
+    /// As [`Bot::edit_text`].
     pub async fn edit_keyboard(
         &self,
         chat: ChatId,
@@ -301,7 +301,7 @@ impl Bot {
     /// Makes a topic with a name of 1 to 128 characters.
     ///
     /// # Errors
-    /// See [`BotError`]; [`Refusal::NoRight`] where the bot may not, [`Refusal::NoTopics`] where there are none.
+    /// See [`BotError`]; [`Refusal::NotAllowed`] where the bot may not, [`Refusal::NotAForum`] where there are none.
     pub async fn create_topic(&self, chat: ChatId, name: &str) -> Result<TopicId, BotError> {
         let made: CreatedTopic =
             self.http.call_method(&payloads::CreateForumTopic::new(chat_id(chat), name)).await?;

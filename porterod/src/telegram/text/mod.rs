@@ -185,7 +185,7 @@ impl StyledText {
         self.to_first_pages(usize::MAX)
     }
 
-    /// The first `most` of [`StyledText::pages`]; where more would follow, the last says that a document has them.
+    /// The first `most` of [`StyledText::to_pages`]; where more would follow, the last says that a document has them.
     #[must_use]
     pub fn to_first_pages(&self, most: usize) -> Vec<FormattedText> {
         match self.fit_message(MAX_MESSAGE_UNITS) {

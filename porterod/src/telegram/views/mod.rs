@@ -70,7 +70,7 @@ pub fn decision_pages(tool: &ToolId, explanation: &Explanation) -> Vec<Formatted
 /// A part of the log, read from its end.
 #[derive(Debug, Default)]
 pub struct LogPage {
-    /// Records as [`record`] writes them, in the order of time.
+    /// Records as [`record_line`] writes them, in the order of time.
     pub rows: Vec<String>,
     /// Where it ends, if more may follow.
     pub next: Option<ReadPosition>,

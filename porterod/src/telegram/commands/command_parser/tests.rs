@@ -185,13 +185,13 @@ fn every_example_is_right_and_every_command_can_stand_in_the_menu() {
 #[test]
 fn a_limit_that_is_not_understood_is_told() {
     for (text, mistake) in [
-        ("/grant a/* 1h uses", "Missing"),
-        ("/grant a/* 1h session", "Missing"),
-        ("/grant a/* 1h project", "Missing"),
-        ("/grant a/* 1h uses 0", "Wrong"),
-        ("/grant a/* 1h uses +3", "Wrong"),
-        ("/grant a/* 1h uses 3 uses 4", "TooMuch"),
-        ("/grant a/* 1h often", "TooMuch"),
+        ("/grant a/* 1h uses", "MissingArgument"),
+        ("/grant a/* 1h session", "MissingArgument"),
+        ("/grant a/* 1h project", "MissingArgument"),
+        ("/grant a/* 1h uses 0", "InvalidArgument"),
+        ("/grant a/* 1h uses +3", "InvalidArgument"),
+        ("/grant a/* 1h uses 3 uses 4", "ExtraArgument"),
+        ("/grant a/* 1h often", "ExtraArgument"),
     ] {
         let wrong = format!("{:?}", parse_typed(text).expect_err(text));
         assert!(wrong.starts_with(mistake), "{text}: {wrong}");
