@@ -18,7 +18,7 @@ use crate::ipc::requests::overrides::{
 };
 use crate::ipc::requests::sessions::{
     CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, ReportHead,
-    SubmitCall, SubscribeOverrides,
+    SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use crate::ipc::{Acting, Challenge, RawRequest, Reaching, Request, ToDaemon, WipedJson};
 use crate::names::TaskId;
@@ -96,6 +96,7 @@ fn sessions() -> Vec<&'static str> {
         survives(&SubscribeOverrides),
         survives(&SubmitCall { call: call(), client: client() }),
         survives(&ForwardCall { call: call(), client: client(), progress: true, log_level }),
+        survives(&SetLogLevel { level: LogLevel::Info }),
         survives(&ConsumeGrant { grant: 3, call: call() }),
         survives(&GetServerListing { server: "notes".parse().expect("a name") }),
         survives(&CheckTask { task, wait_millis: 9 }),
