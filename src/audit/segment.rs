@@ -107,7 +107,7 @@ impl AuditWriter {
         create_private_directory(directory)?;
         let mut line = Vec::with_capacity(1024);
         let event = AuditEvent::Process { program: program.to_owned(), what: "started".to_owned() };
-        let current = CurrentFile::create_file(&*disk, directory, &mut line, (now.wall, now.wall, event))?;
+        let current = CurrentFile::begin(&*disk, directory, &mut line, (now.wall, now.wall, event))?;
         let directory = directory.to_owned();
         let retired = Vec::new();
         let inner = AuditWriterState {
@@ -272,7 +272,7 @@ impl AuditWriterState {
         // Names stand in the order of the chain, whatever the wall clock does.
         let after = began.checked_add(SignedDuration::from_micros(1)).map_err(io::Error::other)?;
         let parts = (at, at.max(after), event);
-        let next = CurrentFile::create_file(&*self.disk, &self.directory, &mut self.line, parts)?;
+        let next = CurrentFile::begin(&*self.disk, &self.directory, &mut self.line, parts)?;
         let former = std::mem::replace(&mut self.current, next);
         self.retry_rotate_at = None;
         if fault {
@@ -387,7 +387,7 @@ fn lost_earlier() -> io::Error {
 impl CurrentFile {
     /// Makes a file and writes its first record; where that fails, no file stays. `at` is when, `name` what
     /// time its name says.
-    fn create_file(
+    fn begin(
         disk: &dyn Disk,
         directory: &Path,
         line: &mut Vec<u8>,
