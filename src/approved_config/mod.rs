@@ -22,6 +22,8 @@ use crate::policy::{ConfigPolicy, compare};
 
 pub use copy::{copy_writer, expected_store, read_approved, read_copy, write_copy};
 
+const SETTINGS_FILE: &str = "portero.json";
+
 /// What a person confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

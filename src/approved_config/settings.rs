@@ -3,11 +3,9 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::{ConfigChanges, telegram};
+use super::{ConfigChanges, SETTINGS_FILE, telegram};
 use crate::config::duration::format_duration;
 use crate::config::{ApprovalSettings, AuditSettings, HttpsSettings, ServerLimits, Settings};
-
-pub(super) const SETTINGS_FILE: &str = "portero.json";
 
 pub(super) fn compare_settings(confirmed: &Settings, changed: &Settings, changes: &mut ConfigChanges) {
     let Settings { approvals, limits, audit, log_level: log, telegram: bot, https } = changed;

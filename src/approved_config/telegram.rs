@@ -1,7 +1,6 @@
 //! `telegram` of `portero.json`: who may decide there. Somebody more, another chat, and fewer approvals widen.
 
-use super::ConfigChanges;
-use super::settings::SETTINGS_FILE;
+use super::{ConfigChanges, SETTINGS_FILE};
 use crate::config::{DeciderGroup, TelegramSettings};
 use crate::pattern::Pattern;
 use crate::policy::{ConfigPolicy, Quorum};

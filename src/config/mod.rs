@@ -3,7 +3,6 @@
 //! [`ConfigFiles::load`] is the only place that touches the disk; [`read_config()`] is a pure function of the files' text
 //! and the environment. No problem, snippet or hint ever holds a value: keys, patterns and names may show.
 
-mod cases;
 mod document;
 mod dotenv;
 pub mod duration;
