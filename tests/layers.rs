@@ -6,6 +6,7 @@
 
 mod sources;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -244,6 +245,193 @@ fn leading_word(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
+/// Circles that are still there, by room, with the modules that take part. A room without one loses its line.
+const KNOWN_CIRCLES: [(&str, &[&str]); 7] = [
+    // A connection keeps its handshake, its lists and its subscriptions, each of which asks over it.
+    ("src/server", &["calls", "connection", "handshake", "lists"]),
+    // One `Shared` state whose methods are spread over the files: to be split by state.
+    (
+        "src/session",
+        &[
+            "answers",
+            "builtin_tools",
+            "event_loop",
+            "lists",
+            "logs",
+            "request",
+            "resource_updates",
+            "state",
+            "subscriptions",
+        ],
+    ),
+    // A confirmation on Telegram previews the request that waits for it: ends with one type for what an act needs.
+    ("porterod/src/api", &["approvals", "challenge", "config", "consent"]),
+    // The queue's methods are spread over the files of its steps.
+    ("porterod/src/approvals", &["open", "queue", "settle", "unsaved_rejections"]),
+    // A topic that is gone has its cards drawn again: ends where the cards leave Telegram's room.
+    ("porterod/src/telegram", &["card_sync", "topics"]),
+    // The start of a session and the running one hand each other the same parts.
+    ("portero-cli/src/commands/mcp", &["running_session", "startup"]),
+    // What is selected depends on what fits, and the other way round.
+    ("portero-cli/src/commands/pending/view", &["layout", "state"]),
+];
+
+/// Two modules of one room that need each other are one module, or hide a third.
+#[test]
+fn no_modules_of_one_folder_import_in_a_circle() {
+    let (mut fresh, mut gone) = (Vec::new(), Vec::new());
+    for folder in ["src", "porterod/src", "portero-cli/src"] {
+        let modules = read_modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        for path in modules.keys() {
+            let room = [folder, &path.join("/")].join("/");
+            let known = KNOWN_CIRCLES.iter().find(|known| known.0 == room).map(|known| known.1);
+            let imports = sibling_imports(&modules, path);
+            let circles = find_circles(&imports);
+            gone.extend(known.filter(|_| circles.is_empty()).map(|_| room.clone()));
+            for circle in circles {
+                if !circle.iter().all(|module| known.unwrap_or_default().contains(&module.as_str())) {
+                    fresh.push(describe_circle(&room, &circle, &imports));
+                }
+            }
+        }
+    }
+    assert!(fresh.is_empty(), "modules of one folder that need each other:\n{}", fresh.join("\n"));
+    assert!(gone.is_empty(), "no circle any more, so no line in KNOWN_CIRCLES: {}", gone.join(", "));
+}
+
+/// The imports that make the circle.
+fn describe_circle(room: &str, circle: &[String], imports: &Imports) -> String {
+    let imported = |from: &String| {
+        let inside: Vec<&str> =
+            imports[from].iter().filter(|to| circle.contains(to)).map(String::as_str).collect();
+        format!("\n    {from} imports {}", inside.join(", "))
+    };
+    format!("{room}:{}", circle.iter().map(imported).collect::<String>())
+}
+
+/// A module's path below its crate, such as `["journal", "outbox"]`.
+type ModulePath = Vec<String>;
+
+/// Each module below the folder with the paths that its code names, tests left out. The root has an empty path.
+fn read_modules(folder: &Path) -> BTreeMap<ModulePath, Vec<ModulePath>> {
+    let mut modules = BTreeMap::new();
+    for file in sources::below(folder) {
+        let inside = file.strip_prefix(folder).expect("a file of the folder").with_extension("");
+        let mut path: ModulePath = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        path.retain(|part| !["mod", "lib", "main"].contains(&part.as_str()));
+        if path.iter().any(|part| part.contains("test")) {
+            continue;
+        }
+        let code = strip_comments(&fs::read_to_string(&file).expect("a source"));
+        let named: &mut Vec<ModulePath> = modules.entry(path.clone()).or_default();
+        named.extend(named_paths(&code, &path));
+    }
+    modules
+}
+
+/// Which child of the room names which other child, itself or through what the room re-exports of it.
+fn sibling_imports(modules: &BTreeMap<ModulePath, Vec<ModulePath>>, room: &[String]) -> Imports {
+    let child_of = |path: &[String]| -> Option<String> {
+        let rest = path.strip_prefix(room)?;
+        let child = [room, rest.get(..1)?].concat();
+        modules.contains_key(&child).then(|| rest[0].clone())
+    };
+    // `super::Outbox` leads to `outbox` where the room says `use self::outbox::Outbox`.
+    let mut reexported = BTreeMap::new();
+    for path in &modules[room] {
+        if let (Some(child), Some(name), true) = (child_of(path), path.last(), path.len() > room.len() + 1) {
+            reexported.insert(name.clone(), child);
+        }
+    }
+    let mut imports = Imports::new();
+    for (module, named) in modules {
+        let Some(from) = child_of(module) else { continue };
+        for path in named {
+            let alias = || reexported.get(path.strip_prefix(room)?.first()?).cloned();
+            if let Some(to) = child_of(path).or_else(alias).filter(|to| *to != from) {
+                imports.entry(from.clone()).or_default().insert(to);
+            }
+        }
+    }
+    imports
+}
+
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+/// The groups of modules of which each leads to each other one, sorted.
+fn find_circles(imports: &Imports) -> Vec<Vec<String>> {
+    let reach = |from: &String| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+        // It ends: a module is followed only when it is new to `seen`.
+        while let Some(module) = next.pop() {
+            next.extend(imports.get(module).into_iter().flatten().filter(|to| seen.insert((*to).clone())));
+        }
+        seen
+    };
+    let reached: BTreeMap<&String, BTreeSet<String>> =
+        imports.keys().map(|from| (from, reach(from))).collect();
+    let mut circles = BTreeSet::new();
+    for (from, there) in &reached {
+        if there.contains(*from) {
+            let back = |to: &&String| reached.get(to).is_some_and(|there| there.contains(*from));
+            circles.insert(there.iter().filter(back).cloned().collect::<Vec<_>>());
+        }
+    }
+    circles.into_iter().collect()
+}
+
+/// Every path of the own crate that the code names, from the crate's root: `crate::`, `self::` and `super::`,
+/// with each entry of a group.
+fn named_paths(code: &str, module: &[String]) -> Vec<ModulePath> {
+    let mut found = Vec::new();
+    for start in ["crate::", "self::", "super::"] {
+        for (at, _) in code.match_indices(start) {
+            let before = code[..at].chars().next_back().unwrap_or(' ');
+            if before.is_alphanumeric() || before == '_' || before == ':' || before == '$' {
+                continue;
+            }
+            let mut base = if start == "crate::" { Vec::new() } else { module.to_vec() };
+            let mut rest = &code[at..];
+            while let Some(after) = rest.strip_prefix("super::") {
+                base.pop();
+                rest = after;
+            }
+            rest = rest.strip_prefix("crate::").or_else(|| rest.strip_prefix("self::")).unwrap_or(rest);
+            found.extend(expand_group(rest).into_iter().map(|path| [base.clone(), path].concat()));
+        }
+    }
+    found
+}
+
+/// The paths of a `use` tree: `a::{b, c::D}` gives `a::b` and `a::c::D`.
+fn expand_group(tree: &str) -> Vec<ModulePath> {
+    let Some(entries) = tree.strip_prefix('{') else {
+        let word = leading_word(tree);
+        let tails = match tree[word.len()..].strip_prefix("::") {
+            Some(rest) if !word.is_empty() => expand_group(rest),
+            _ => vec![Vec::new()],
+        };
+        return tails.into_iter().map(|tail| [vec![word.clone()], tail].concat()).collect();
+    };
+    let (mut found, mut depth, mut fresh) = (Vec::new(), 1, true);
+    for (at, c) in entries.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => fresh = true,
+            c if fresh && depth == 1 && !c.is_whitespace() => {
+                found.extend(expand_group(&entries[at..]));
+                fresh = false;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    found
+}
+
 #[test]
 fn every_way_to_name_a_module_is_seen() {
     let code = strip_comments(
@@ -253,4 +441,21 @@ fn every_way_to_name_a_module_is_seen() {
     );
     let names: Vec<_> = find_imports(&code, 2).into_iter().map(|(_, name)| name).collect();
     assert_eq!(names, ["names", "audit", "ipc", "wire", "task"]);
+}
+
+#[test]
+fn a_circle_is_seen_through_groups_and_reexports() {
+    let path = |text: &str| text.split("::").map(str::to_owned).collect::<ModulePath>();
+    let code = "use super::{b::X, c}; fn f() { crate::room::c::go(); self::inner::x(); our_crate::no(); }";
+    let named: Vec<String> = named_paths(code, &path("room::a")).iter().map(|path| path.join("::")).collect();
+    assert_eq!(named, ["room::c::go", "room::a::inner::x", "room::b::X", "room::c"]);
+    let modules = BTreeMap::from([
+        (path("room"), vec![path("room::a::Thing")]),
+        (path("room::a"), vec![path("room::b::X")]),
+        (path("room::b::deep"), vec![path("room::Thing")]),
+        (path("room::b"), vec![path("room::c")]),
+        (path("room::c"), Vec::new()),
+    ]);
+    let circles = find_circles(&sibling_imports(&modules, &path("room")));
+    assert_eq!(circles, [["a", "b"]], "`c` imports nothing");
 }
