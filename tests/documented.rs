@@ -1,4 +1,6 @@
-//! The tests that the documentation names are there.
+//! The tests, types and files that the documentation names are there.
+
+mod sources;
 
 use std::fs;
 use std::path::Path;
@@ -31,4 +33,46 @@ fn every_test_that_the_page_on_security_names_is_there() {
         }
     }
     assert!(named > 40, "only {named} tests are named");
+}
+
+#[test]
+fn every_type_that_the_glossary_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/glossary.md")).expect("the page");
+    let mut code = String::new();
+    for folder in ["src", "porterod/src", "portero-cli/src"] {
+        for file in sources::below(&root.join(folder)) {
+            code.push_str(&fs::read_to_string(file).expect("a source"));
+        }
+    }
+    let mut named = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let (_, cell) = row.trim_end_matches(" |").rsplit_once(" | ").expect("a row of three cells");
+        for path in quoted(cell) {
+            let name = path.rsplit("::").next().unwrap_or(path);
+            let defines = |kind: &str| {
+                [" ", "<", "(", ";"].iter().any(|end| code.contains(&format!("{kind} {name}{end}")))
+            };
+            let is_there = ["struct", "enum", "trait", "fn", "mod"].into_iter().any(defines);
+            assert!(is_there, "the glossary names `{path}`, which is not in the code");
+            named += 1;
+        }
+    }
+    assert!(named > 50, "only {named} names are in the glossary");
+}
+
+/// The lists of files to touch name files and folders that exist; `NAME` and `NNNN` are the reader's own.
+#[test]
+fn every_file_that_the_walks_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/contributing/README.md")).expect("the page");
+    let mut named = 0;
+    for path in quoted(&page).filter(|word| word.contains('/') && !word.contains([' ', '*', '{', ':'])) {
+        if path.contains("NAME") || path.contains("NNNN") || path.contains("SUBJECT") {
+            continue;
+        }
+        assert!(root.join(path).exists(), "docs/contributing/README.md names `{path}`");
+        named += 1;
+    }
+    assert!(named > 20, "only {named} files are named");
 }
