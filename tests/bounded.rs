@@ -39,11 +39,16 @@ const MIN_INTERVAL: Duration = Duration::from_millis(500);
 const SLEEPS: [&str; 7] =
     ["sleep(", "sleep_until(", "interval(", "recv_timeout(", "wait_timeout(", "park_timeout(", "poll("];
 /// Functions whose loops sleep for less, or for a time that is computed: the file, the function, and the reason.
-const MAY_SLEEP: [(&str, &str, &str); 28] = [
+const MAY_SLEEP: [(&str, &str, &str); 29] = [
     (
         "src/files/pipe.rs",
         "read",
         "the system tells of what is written; the time is what is left of a second",
+    ),
+    (
+        "src/files/read_timeout.rs",
+        "wait_for_place",
+        "the semaphore unparks it; the time is what is left of its timeout",
     ),
     (
         "src/server/events.rs",

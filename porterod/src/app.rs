@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::compose::{compose_daemon, sealed_failure};
+use self::compose::{compose_daemon, store_failure};
 use crate::daemon::{Daemon, EnvironmentLookup};
 use crate::journal::alarms::{AlarmWatcher, SessionChecks};
 use crate::journal::outbox::NoticesAfter;
@@ -92,7 +92,7 @@ impl App {
         let environment = environment_lookup(parts.environment.clone());
         apply_config::check_files(&ApprovedConfig::Open, &files, &environment)
             .map_err(|problems| config_failure(&problems))?;
-        approved_config::check_may_start(paths).await.map_err(|problem| sealed_failure(paths, &problem))?;
+        approved_config::check_may_start(paths).await.map_err(|error| store_failure(paths, &error))?;
         let listener = bind_listener(paths).await.map_err(|error| bind_failure(&error))?;
         approved_config::mark_new_store(paths)
             .map_err(|error| internal("could not write to the state directory", &error))?;

@@ -84,8 +84,8 @@ impl ApprovedConfigStore {
     /// stands.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when another store sealed the configuration; else when the store cannot be read or
-    /// written, or the copy cannot be written.
+    /// [`StoreError::Refused`] when another store sealed the configuration; else when the seal cannot be read, the store
+    /// cannot be read or written, or the copy cannot be written.
     pub async fn open(
         journal: Arc<Journal>,
         paths: Paths,
@@ -95,7 +95,7 @@ impl ApprovedConfigStore {
         let key = store.read(overrides::binding_key)?;
         let store_key = StoreKey::from_store_key(&key);
         let (sealed, by) = (paths.seal(), store_key.id().clone());
-        if !read_off_thread(&paths, move || seal::accepts_store(&sealed, &by)).await? {
+        if !read_off_thread(&paths, move || seal::accepts_store(&sealed, &by)).await?? {
             return Err(StoreError::Refused(SEALED_ELSEWHERE.to_owned()));
         }
         let known = store.read(kept::load_digest)?;
@@ -180,9 +180,9 @@ impl ApprovedConfigStore {
     /// Ties the configuration to this store. A directory that cannot be written is safe from edits too.
     async fn write_seal(&self) {
         let (path, store) = (self.paths.seal(), self.store_key.id().clone());
-        let put = move || match seal::read(&path).is_none_or(|sealed| sealed != store) {
-            true => seal::write(&path, &store).map_err(|error| write_error(&path, &error)),
-            false => Ok(()),
+        let put = move || match seal::read(&path) {
+            Ok(Some(sealed)) if sealed == store => Ok(()),
+            _ => seal::write(&path, &store).map_err(|error| write_error(&path, &error)),
         };
         if let Err(error) = read_off_thread(&self.paths, put).await.and_then(|put| put) {
             tracing::warn!(%error, "the configuration could not be sealed");
@@ -240,14 +240,13 @@ async fn read_off_thread<T: Send + 'static>(
 /// Refuses a new store where another one sealed the configuration.
 ///
 /// # Errors
-/// What to tell a person.
-pub async fn check_may_start(paths: &Paths) -> Result<(), String> {
-    let (store, sealed) = (paths.store(), paths.seal());
-    let refused = read_off_thread(paths, move || !store.exists() && seal::read(&sealed).is_some()).await;
-    match refused {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(SEALED_ELSEWHERE.to_owned()),
-        Err(error) => Err(error.to_string()),
+/// [`StoreError::Refused`] then; else when the seal cannot be read.
+pub async fn check_may_start(paths: &Paths) -> Result<(), StoreError> {
+    let (store, seal) = (paths.store(), paths.seal());
+    let sealed = read_off_thread(paths, move || if store.exists() { Ok(None) } else { seal::read(&seal) });
+    match sealed.await?? {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Refused(SEALED_ELSEWHERE.to_owned())),
     }
 }
 

@@ -33,14 +33,16 @@ struct StoredCopy<'a> {
 pub fn read_approved(paths: &Paths) -> ApprovedConfig {
     let (confirmed, store) = read_copy_with_store(&paths.approved_config(), &paths.store());
     let store = store.unwrap_or_default();
-    match confirmed {
-        ApprovedConfig::Open | ApprovedConfig::Sealed(_) if !seal::accepts_store(&paths.seal(), &store) => {
-            ApprovedConfig::Unknown(
-                "the configuration is sealed by a store in another state directory, or by one that is gone"
-                    .to_owned(),
-            )
-        }
-        confirmed => confirmed,
+    if let ApprovedConfig::Unknown(_) = confirmed {
+        return confirmed;
+    }
+    match seal::accepts_store(&paths.seal(), &store) {
+        Ok(true) => confirmed,
+        Ok(false) => ApprovedConfig::Unknown(
+            "the configuration is sealed by a store in another state directory, or by one that is gone"
+                .to_owned(),
+        ),
+        Err(error) => ApprovedConfig::Unknown(error.to_string()),
     }
 }
 
@@ -49,13 +51,13 @@ pub fn read_approved(paths: &Paths) -> ApprovedConfig {
 #[must_use]
 pub fn expected_store(paths: &Paths) -> Option<StoreId> {
     // A copy that was written before its store was made names none.
-    let named = |store: &StoreId| !store.name.is_empty();
-    let copy = || copy_writer(&paths.approved_config()).filter(named);
+    let copy = || copy_writer(&paths.approved_config()).filter(|store| !store.name.is_empty());
     match seal::read(&paths.seal()) {
-        Some(sealed) if named(&sealed) => Some(sealed),
-        // Else a pipe in the seal's place would keep a person from every deny. Who can put one there can remove the seal.
-        Some(unreadable) => copy().or(Some(unreadable)),
-        None => copy(),
+        Ok(Some(sealed)) => Some(sealed),
+        Ok(None) => copy(),
+        // By the copy then: else a pipe in the seal's place would keep a person from every deny, and a program that can
+        // put one there could as well remove the seal. Without a copy no store is the right one: none has no name.
+        Err(_) => copy().or_else(|| Some(StoreId::default())),
     }
 }
 
@@ -252,6 +254,11 @@ mod tests {
         }
         assert_eq!(expected_store(&paths), Some(a_store("a store")), "the seal says it");
         fs::remove_file(paths.seal()).expect("removed");
+        fs::create_dir(paths.seal()).expect("made");
+        let ApprovedConfig::Unknown(why) = read_approved(&paths) else { panic!("counts without its seal") };
+        assert!(why.contains("portero.seal cannot be read"), "{why}");
+        assert_eq!(expected_store(&paths), Some(a_store("another")), "the copy says it");
+        fs::remove_dir(paths.seal()).expect("removed");
         assert_eq!(read_approved(&paths), sealed(), "nobody sealed the configuration");
         assert_eq!(expected_store(&paths), Some(a_store("another")), "the copy says it");
         fs::remove_file(paths.approved_config()).expect("removed");

@@ -1,17 +1,17 @@
 //! What ties a configuration to the store in which a person set the passphrase for it.
 //!
-//! Without it, a state directory of one's own would be one without a passphrase, in which the files count as they
-//! stand. The seal is a file beside the configuration that names the store; where the store is another, or is
-//! gone, nothing counts as confirmed and no daemon starts. Whoever may write into the configuration directory can
-//! remove it: it closes the door that a variable would open, not that of an editor.
+//! Without it, an agent could name a state directory of its own, which has no passphrase, and the files would count
+//! unconfirmed. The seal is a file beside the configuration that names the store. Where the store is another, or is
+//! gone, nothing counts as confirmed and no daemon starts. A program that may write into the configuration directory
+//! can remove the seal: it protects from a changed `PORTERO_STATE_DIR`, not from an editor.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file;
-use crate::files::{self, MAX_SMALL_FILE_BYTES, SymlinkMode};
+use crate::files::{self, FileError, MAX_SMALL_FILE_BYTES, SymlinkMode};
 use crate::store_identity::StoreId;
 
 #[derive(Serialize, Deserialize)]
@@ -22,33 +22,60 @@ struct StoredSeal {
     key: String,
 }
 
-/// Which store sealed the configuration; none where no seal is there. A seal that cannot be read names no store: its
-/// name and key are empty, and no store has such.
-#[must_use]
-pub fn read(path: &Path) -> Option<StoreId> {
-    let unreadable = || StoreId { name: String::new(), key: String::new() };
+/// Why a seal that is there names no store. Nothing counts as confirmed then.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// It cannot be read.
+    #[error("portero.seal cannot be read: {0}")]
+    Unreadable(#[source] FileError),
+    /// It is not as [`write`] left it.
+    #[error("portero.seal is damaged: `{}`", .0.display())]
+    Damaged(PathBuf),
+}
+
+impl SealError {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreadable(error) => error.hint(),
+            Self::Damaged(_) => {
+                "put back a copy of it, or remove it: the daemon that has the former state directory writes it again, \
+                 and one without begins anew"
+            }
+        }
+    }
+}
+
+/// Returns the store that sealed the configuration; none where no seal is there.
+///
+/// # Errors
+/// When a seal is there that cannot be read or is damaged: any store may have made it.
+pub fn read(path: &Path) -> Result<Option<StoreId>, SealError> {
     let file = path.to_owned();
     let read = files::read_with_timeout(path, files::READ_TIMEOUT, move || {
         // It lies among the configuration, which a person may keep behind links.
         files::read(&file, MAX_SMALL_FILE_BYTES, SymlinkMode::Follow)
     });
-    match read.and_then(|read| read) {
-        Ok(text) => {
-            let stored: Option<StoredSeal> = serde_json::from_slice(&text).ok();
-            Some(stored.map_or_else(unreadable, |StoredSeal { store: name, key }| StoreId { name, key }))
-        }
-        Err(error) if error.is_missing() => None,
-        Err(_) => Some(unreadable()),
-    }
+    let text = match read.and_then(|read| read) {
+        Ok(text) => text,
+        Err(error) if error.is_missing() => return Ok(None),
+        Err(error) => return Err(SealError::Unreadable(error)),
+    };
+    let stored = serde_json::from_slice(&text).ok().filter(|seal: &StoredSeal| !seal.store.is_empty());
+    let StoredSeal { store: name, key } = stored.ok_or_else(|| SealError::Damaged(path.to_owned()))?;
+    Ok(Some(StoreId { name, key }))
 }
 
 /// Whether the configuration is not sealed, or by this store. Its daemon completes a seal that names no key.
-#[must_use]
-pub fn accepts_store(path: &Path, store: &StoreId) -> bool {
-    read(path).is_none_or(|sealed| {
+///
+/// # Errors
+/// As [`read`].
+pub fn accepts_store(path: &Path, store: &StoreId) -> Result<bool, SealError> {
+    Ok(read(path)?.is_none_or(|sealed| {
         let same_key = sealed.key.is_empty() || sealed.key == store.key;
         !store.name.is_empty() && sealed.name == store.name && same_key
-    })
+    }))
 }
 
 /// Seals the configuration for a store.
@@ -75,24 +102,35 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("portero.seal");
         let (one, none) = (store("one", "k1"), store("", ""));
-        assert!(accepts_store(&path, &one) && accepts_store(&path, &none), "nobody sealed it");
+        let accepts = |store: &StoreId| accepts_store(&path, store).expect("read");
+        assert!(accepts(&one) && accepts(&none), "nobody sealed it");
         write(&path, &one).expect("written");
-        assert_eq!(read(&path), Some(one.clone()));
-        assert!(accepts_store(&path, &one));
-        for other in [store("another", "k1"), store("one", "k2"), none.clone()] {
-            assert!(!accepts_store(&path, &other), "{other:?}");
+        assert_eq!(read(&path).expect("read"), Some(one.clone()));
+        assert!(accepts(&one));
+        for other in [store("another", "k1"), store("one", "k2"), none] {
+            assert!(!accepts(&other), "{other:?}");
         }
         fs::write(&path, "{\"store\":\"one\"}").expect("written");
-        assert!(
-            accepts_store(&path, &one) && !accepts_store(&path, &store("another", "k1")),
-            "of an early version"
-        );
+        assert!(accepts(&one) && !accepts(&store("another", "k1")), "of an early version");
+    }
+
+    #[test]
+    fn a_seal_that_names_no_store_is_an_error_that_says_why() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("portero.seal");
         for damaged in ["", "{}", "{\"store\":", "{\"store\":\"\"}"] {
             fs::write(&path, damaged).expect("written");
-            assert!(!accepts_store(&path, &one) && !accepts_store(&path, &none), "{damaged}");
+            for store in [store("one", "k1"), store("", "")] {
+                let error = accepts_store(&path, &store).expect_err(damaged);
+                assert!(matches!(error, SealError::Damaged(_)), "{damaged}: {error}");
+            }
         }
         fs::remove_file(&path).expect("removed");
         fs::create_dir(&path).expect("made");
-        assert!(!accepts_store(&path, &one), "something else in its place");
+        let error = read(&path).expect_err("something else in its place").to_string();
+        assert!(
+            error.starts_with("portero.seal cannot be read: ") && error.contains("is a directory"),
+            "{error}"
+        );
     }
 }

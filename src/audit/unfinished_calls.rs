@@ -4,14 +4,13 @@
 //! system says that it no longer holds the last file of its chain; one that only lost its connection still does.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::path::Path;
 
 use super::disk::is_held;
 use super::lines::{SegmentLine, SegmentLines, open_segment};
 use super::reader::{list_segments, parse_record};
 use super::{AuditEvent, AuditRecord, SegmentStart};
-use crate::files::{self, SymlinkMode};
 use crate::names::{Principal, SessionId, TaskId, ToolId};
 
 /// What the daemon calls itself in the first record of its segments; its build follows.
@@ -155,11 +154,12 @@ fn scan_chain(
 ) -> io::Result<Vec<UnfinishedCall>> {
     let mut open = BTreeMap::new();
     for name in chain {
-        let file = files::open(&directory.join(name), SymlinkMode::Refuse).map_err(io::Error::other)?;
-        let mut lines = BufReader::with_capacity(64 << 10, file);
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line)? > 0 {
-            if let Some(entry) = parse_record(name, &line) {
+        let mut lines = SegmentLines::new(open_segment(&directory.join(name)).map_err(io::Error::other)?);
+        // A torn line is no record, and nothing is read after one that is too long: what comes later in a file that
+        // Portero did not write in that place says nothing of its calls.
+        while let Some(line) = lines.next()? {
+            let SegmentLine::Whole(line) = line else { continue };
+            if let Some(entry) = parse_record(name, line) {
                 let (session, principal) = (entry.record.session, entry.record.principal);
                 match entry.record.event {
                     AuditEvent::Intent { call, tool, task, .. } => {
@@ -181,7 +181,6 @@ fn scan_chain(
                     | AuditEvent::Process { .. } => {}
                 }
             }
-            line.clear();
         }
     }
     Ok(open.into_values().collect())
@@ -191,9 +190,11 @@ fn scan_chain(
 mod tests {
     use std::sync::Arc;
 
+    use super::super::lines::MAX_LINE_BYTES;
     use super::super::segment::tests::{outcome_record, start_moment};
     use super::super::{AuditWriter, Disk, SegmentFile, SystemDisk};
     use super::*;
+    use crate::files;
 
     fn intent(call: u64) -> AuditRecord {
         let tool = "mail/send".parse().unwrap();
@@ -280,6 +281,26 @@ mod tests {
         daemon.append(&interrupted()).unwrap();
         drop(daemon);
         assert_eq!(look(), [0; 0]);
+    }
+
+    #[test]
+    fn nothing_is_read_after_a_line_that_is_too_long_for_a_record() {
+        use std::io::Write as _;
+        let directory = tempfile::tempdir().unwrap();
+        let segment = AuditWriter::open(directory.path(), "session", start_moment()).unwrap();
+        segment.append(&intent(1)).unwrap();
+        let path = segment.path();
+        drop(segment);
+        let record = std::fs::read_to_string(&path)
+            .unwrap()
+            .lines()
+            .last()
+            .unwrap()
+            .replace("\"call\":1", "\"call\":2");
+        let too_long = " ".repeat(usize::try_from(MAX_LINE_BYTES).unwrap() + 1);
+        writeln!(files::open_for_append(&path).unwrap(), "{too_long}\n{record}").unwrap();
+        let ended = find_ended_processes(directory.path(), &HashSet::new(), None).unwrap();
+        assert_eq!(calls(&ended), [1]);
     }
 
     /// Looks for ended processes while a process has made its file and not locked it yet.

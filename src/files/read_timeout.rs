@@ -1,14 +1,17 @@
 //! Reading that gives up where the system doesn't: a network drive that is gone lets a thread hang for hours.
 //!
-//! Such a thread can't be ended, so it is left behind. What it reads is not read again before it returns, and only so
-//! many threads may hang at once.
+//! Such a thread can't be ended, so it is left behind. Its file is not read again before it returns, and the number of
+//! threads is limited: a read waits for a free place within its timeout.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -21,10 +24,20 @@ const MAX_CONCURRENT_READS: usize = 32;
 
 static READERS: LazyLock<ReaderPool> = LazyLock::new(|| ReaderPool::new(MAX_CONCURRENT_READS));
 
-/// Runs `read` on a thread of its own, and waits at most `timeout` for it. `path` is what it reads.
+thread_local! {
+    /// The place of the read that this thread is running. A read within it shares the place: reads that hold one and
+    /// wait for a second could wait for each other.
+    static OWN_PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+}
+
+/// One of the places of a pool; free again once every read that shares it has ended.
+type Place = Arc<SemaphorePermit<'static>>;
+
+/// Runs `read`, which reads the file at `path`, on a thread of its own. Waits at most `timeout`, for a free place and
+/// for the read together.
 ///
 /// # Errors
-/// [`FileProblem::TimedOut`], or [`FileProblem::StillHangs`] and [`FileProblem::TooManyHang`] where nothing was tried.
+/// [`FileProblem::TimedOut`]; [`FileProblem::StillHangs`] or [`FileProblem::TooManyHang`] where nothing was tried.
 pub fn read_with_timeout<T: Send + 'static>(
     path: &Path,
     timeout: Duration,
@@ -33,8 +46,8 @@ pub fn read_with_timeout<T: Send + 'static>(
     READERS.read_with_timeout(path, timeout, read)
 }
 
-/// Runs `read` on a thread of the runtime's for what blocks, and waits at most `timeout` for it. Whoever ends the
-/// runtime must not wait for those threads.
+/// As [`read_with_timeout`], on one of the runtime's threads for blocking work. The end of the runtime must not wait for
+/// those threads.
 ///
 /// # Errors
 /// As [`read_with_timeout`].
@@ -46,7 +59,7 @@ pub async fn read_off_thread<T: Send + 'static>(
     READERS.read_off_thread(path, timeout, read).await
 }
 
-/// Threads that read.
+/// The threads that read, and the files whose reads hang.
 pub(super) struct ReaderPool {
     free: Semaphore,
     max_reads: usize,
@@ -70,12 +83,39 @@ struct ReadProgress {
 /// Its thread's part: dropped when the read ends, however late, and also where it panics.
 struct TrackedRead {
     reading: Arc<Reading>,
-    _permit: SemaphorePermit<'static>,
+    place: Place,
+}
+
+/// Lends the place of a read to the reads within it, until it is dropped.
+struct LentPlace;
+
+/// Wakes a thread that waits for a place.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl LentPlace {
+    fn lend(place: &Place) -> Self {
+        OWN_PLACE.set(Some(Arc::clone(place)));
+        Self
+    }
+}
+
+impl Drop for LentPlace {
+    fn drop(&mut self) {
+        OWN_PLACE.take();
+    }
 }
 
 impl Drop for TrackedRead {
     fn drop(&mut self) {
         let Reading { readers, path, progress } = &*self.reading;
+        // `progress` before `hanging`, as in `abandon_read`: a read that ends at its timeout is counted out only after it
+        // was counted in.
         let mut progress = lock_unpoisoned(progress);
         progress.done = true;
         if progress.abandoned {
@@ -115,15 +155,16 @@ impl ReaderPool {
         read: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FileError> {
         self.refuse_if_hanging(path)?;
-        let permit = self.free.try_acquire().map_err(|_| self.too_many_hanging(path))?;
-        let (reading, work) = self.track(path, permit, read);
+        let deadline = Instant::now() + timeout;
+        let place = self.wait_for_place(deadline).ok_or_else(|| self.too_many_hanging(path))?;
+        let (reading, work) = self.track(path, place, read);
         let (done, result) = mpsc::sync_channel(1);
         let reader = thread::Builder::new().name("file reader".to_owned());
         let started = reader.spawn(move || {
             let _ = done.send(work());
         });
         started.map_err(|error| FileError::from_io(path, error))?;
-        result.recv_timeout(timeout).map_err(|error| match error {
+        result.recv_timeout(deadline.saturating_duration_since(Instant::now())).map_err(|error| match error {
             RecvTimeoutError::Timeout => reading.abandon_read(timeout),
             RecvTimeoutError::Disconnected => reading.failed("its reader panicked"),
         })
@@ -136,14 +177,35 @@ impl ReaderPool {
         read: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FileError> {
         self.refuse_if_hanging(path)?;
-        let Ok(permit) = tokio::time::timeout(timeout, self.free.acquire()).await else {
+        let deadline = tokio::time::Instant::now() + timeout;
+        let Ok(Ok(permit)) = tokio::time::timeout_at(deadline, self.free.acquire()).await else {
             return Err(self.too_many_hanging(path));
         };
-        let permit = permit.map_err(|_| self.too_many_hanging(path))?;
-        let (reading, work) = self.track(path, permit, read);
-        match tokio::time::timeout(timeout, tokio::task::spawn_blocking(work)).await {
+        let (reading, work) = self.track(path, Arc::new(permit), read);
+        match tokio::time::timeout_at(deadline, tokio::task::spawn_blocking(work)).await {
             Ok(done) => done.map_err(|error| reading.failed(error)),
             Err(_) => Err(reading.abandon_read(timeout)),
+        }
+    }
+
+    /// Parks this thread until a place is free; none at the deadline.
+    fn wait_for_place(&'static self, deadline: Instant) -> Option<Place> {
+        if let Some(own) = OWN_PLACE.with_borrow(Option::clone) {
+            return Some(own);
+        }
+        // Unconstrained: a task that has used up its share of the runtime's time would be told to yield for ever here.
+        let mut acquiring = pin!(tokio::task::unconstrained(self.free.acquire()));
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        loop {
+            if let Poll::Ready(permit) = acquiring.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return permit.ok().map(Arc::new);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            // It may return early, by another's unpark: only the poll above tells whether a place is free.
+            thread::park_timeout(left);
         }
     }
 
@@ -151,13 +213,14 @@ impl ReaderPool {
     fn track<T: Send + 'static>(
         &'static self,
         path: &Path,
-        permit: SemaphorePermit<'static>,
+        place: Place,
         read: impl FnOnce() -> T + Send + 'static,
     ) -> (Arc<Reading>, impl FnOnce() -> T + Send + 'static) {
         let reading = Arc::new(Reading { readers: self, path: path.to_owned(), progress: Mutex::default() });
-        let under_way = TrackedRead { reading: Arc::clone(&reading), _permit: permit };
+        let under_way = TrackedRead { reading: Arc::clone(&reading), place };
         let work = move || {
-            let _under_way = under_way;
+            let under_way = under_way;
+            let _lent = LentPlace::lend(&under_way.place);
             read()
         };
         (reading, work)

@@ -175,6 +175,31 @@ async fn a_reader_that_panics_does_not_bar_its_path() {
 }
 
 #[tokio::test]
+async fn a_read_waits_for_a_free_place_within_its_timeout() {
+    static READERS: LazyLock<ReaderPool> = LazyLock::new(|| ReaderPool::new(1));
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let slow = std::thread::spawn(move || {
+        let takes_long = move || {
+            begun.send(()).expect("the test waits");
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        READERS.read_with_timeout(Path::new("slow"), TEST_TIMEOUT, takes_long)
+    });
+    has_begun.recv().expect("it begins");
+    assert_eq!(READERS.read_with_timeout(Path::new("other"), TEST_TIMEOUT, || 1).expect("it waits"), 1);
+    slow.join().expect("it ends").expect("it is read");
+}
+
+#[tokio::test]
+async fn a_read_within_a_read_shares_its_place() {
+    static READERS: LazyLock<ReaderPool> = LazyLock::new(|| ReaderPool::new(1));
+    let inner = || READERS.read_with_timeout(Path::new("inner"), TEST_TIMEOUT, || 1).expect("it has a place");
+    let outer = READERS.read_off_thread(Path::new("outer"), TEST_TIMEOUT, inner).await;
+    assert_eq!(outer.expect("it is read"), 1);
+    assert_eq!(READERS.read_with_timeout(Path::new("outer"), TEST_TIMEOUT, inner).expect("it is read"), 1);
+}
+
+#[tokio::test]
 async fn a_drive_that_hangs_is_given_up_on_and_not_asked_without_end() {
     const TIMEOUT: Duration = Duration::from_millis(50);
     const MAX_READS: usize = 3;
@@ -208,7 +233,7 @@ async fn a_drive_that_hangs_is_given_up_on_and_not_asked_without_end() {
     }
     let (path, fourth) = file("fourth");
     assert_eq!(
-        problem(READERS.read_with_timeout(&path, TEST_TIMEOUT, fourth.clone()).expect_err("no thread")),
+        problem(READERS.read_with_timeout(&path, TIMEOUT, fourth.clone()).expect_err("no thread")),
         "TooManyHang(3)"
     );
     let error = READERS.read_off_thread(&path, TIMEOUT, fourth).await.expect_err("no thread");

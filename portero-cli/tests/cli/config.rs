@@ -122,7 +122,7 @@ fn without_the_daemon_a_session_goes_by_the_copy_and_by_nothing_where_that_is_go
 
 /// The store that sealed the configuration.
 fn sealed_by(world: &TestHome) -> StoreId {
-    approved_config::seal::read(&world.path("config/portero.seal")).unwrap()
+    approved_config::seal::read(&world.path("config/portero.seal")).unwrap().unwrap()
 }
 
 #[test]

@@ -12,7 +12,10 @@ pub(crate) fn of_store(error: &StoreError) -> DaemonFailure {
     let kind = match error {
         StoreError::Refused(_) => FailureKind::Refused,
         StoreError::Busy(_) => FailureKind::Busy,
-        StoreError::Unopened { .. } | StoreError::Failed(_) | StoreError::Audit(_) => FailureKind::Storage,
+        StoreError::Unopened { .. }
+        | StoreError::Failed(_)
+        | StoreError::Audit(_)
+        | StoreError::Seal { .. } => FailureKind::Storage,
         StoreError::Corrupt { .. } | StoreError::Newer { .. } => FailureKind::Internal,
     };
     error.advice().into_iter().fold(DaemonFailure::new(kind, error.to_string()), DaemonFailure::with_hint)

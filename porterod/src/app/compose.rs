@@ -160,20 +160,14 @@ impl OpenedState {
         let audit = AuditWriter::open_on(Arc::clone(disk), &paths.audit(), &program, clock.now())
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
         let audit = Arc::new(audit.with_key(key));
-        let store = open_store(paths, &audit).map_err(|error| {
-            let failure = internal(&error);
-            error.advice().into_iter().fold(failure, DaemonFailure::with_hint)
-        })?;
+        let store = open_store(paths, &audit).map_err(|error| store_failure(paths, &error))?;
         // What is told before it is known what holds is concealed by all that the files say.
         let valid = apply_config::check_files(&ApprovedConfig::Open, files, environment);
         let anonymizer = valid.map_err(|problems| config_failure(&problems))?.anonymizer;
         let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
         let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(&anonymizer), Arc::clone(clock));
         let confirmed = ApprovedConfigStore::open(Arc::clone(&journal), paths.clone(), files).await;
-        let confirmed = confirmed.map_err(|error| match error {
-            StoreError::Refused(problem) => sealed_failure(paths, &problem),
-            error => internal(&error),
-        })?;
+        let confirmed = confirmed.map_err(|error| store_failure(paths, &error))?;
         let valid = apply_config::check_files(&confirmed.current(), files, environment)
             .map_err(|problems| config_failure(&problems))?;
         audit.set_max_segment_bytes(valid.config.settings.audit.max_segment_bytes);
@@ -242,10 +236,19 @@ fn open_store(paths: &Paths, audit: &Arc<AuditWriter>) -> Result<Store, StoreErr
     Store::open(&paths.store(), Some(&paths.offline_denies()), Box::new(move || audit.sync()))
 }
 
-pub(super) fn sealed_failure(paths: &Paths, problem: &str) -> DaemonFailure {
-    DaemonFailure::new(FailureKind::Configuration, problem.to_owned()).with_hint(format!(
-        "put the state directory back, or set PORTERO_STATE_DIR to it. To begin anew, without the former \
-         passphrase, rules, tasks and audit, remove `{}`",
-        paths.seal().display()
-    ))
+/// Why no daemon starts with this store.
+pub(super) fn store_failure(paths: &Paths, error: &StoreError) -> DaemonFailure {
+    let kind = match error {
+        StoreError::Refused(_) | StoreError::Seal { .. } => FailureKind::Configuration,
+        _ => FailureKind::Internal,
+    };
+    let failure = DaemonFailure::new(kind, error.to_string());
+    if let StoreError::Refused(_) = error {
+        return failure.with_hint(format!(
+            "put the state directory back, or set PORTERO_STATE_DIR to it. To begin anew, without the former \
+             passphrase, rules, tasks and audit, remove `{}`",
+            paths.seal().display()
+        ));
+    }
+    error.advice().into_iter().fold(failure, DaemonFailure::with_hint)
 }

@@ -311,7 +311,8 @@ pub(super) fn store_refusal(error: StoreError) -> Refusal {
         | StoreError::Newer { .. }
         | StoreError::Busy(_)
         | StoreError::Unopened { .. }
-        | StoreError::Failed(_) => Refusal::DaemonUnavailable(error.to_string()),
+        | StoreError::Failed(_)
+        | StoreError::Seal { .. } => Refusal::DaemonUnavailable(error.to_string()),
     }
 }
 

@@ -143,7 +143,18 @@ async fn a_configuration_is_sealed_for_the_store_that_confirmed_it_and_no_other(
     let refused = ApprovedConfigStore::open(other.journal.clone(), elsewhere.clone(), &policies("a")).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     let begins_anew = Paths { state: config.join("no-state"), ..elsewhere.clone() };
-    assert!(check_may_start(&begins_anew).await.is_err());
+    assert!(matches!(check_may_start(&begins_anew).await, Err(StoreError::Refused(_))));
+    let sealed = fs::read(elsewhere.seal()).unwrap();
+    fs::remove_file(elsewhere.seal()).unwrap();
+    fs::create_dir(elsewhere.seal()).unwrap();
+    let unreadable =
+        ApprovedConfigStore::open(other.journal.clone(), elsewhere.clone(), &policies("a")).await;
+    for error in [unreadable.map(drop).unwrap_err(), check_may_start(&begins_anew).await.unwrap_err()] {
+        assert!(error.to_string().starts_with("portero.seal cannot be read: "), "{error}");
+        assert!(error.advice().unwrap().contains("move it away"), "{error}");
+    }
+    fs::remove_dir(elsewhere.seal()).unwrap();
+    fs::write(elsewhere.seal(), sealed).unwrap();
     // Whoever removes the seal begins anew; where the store is, it is put back.
     fs::remove_file(elsewhere.seal()).unwrap();
     assert!(check_may_start(&begins_anew).await.is_ok());

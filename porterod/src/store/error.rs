@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use portero::approved_config::seal::SealError;
 use rusqlite::ErrorCode;
 
 /// Why the store did not do it.
@@ -45,6 +46,14 @@ pub enum StoreError {
     /// A limit is reached; the text says which.
     #[error("{0}")]
     Refused(String),
+    /// The seal of the configuration does not tell whether this is its store.
+    #[error("{problem}")]
+    Seal {
+        /// Why not.
+        problem: String,
+        /// What a person can do about it.
+        hint: &'static str,
+    },
 }
 
 impl StoreError {
@@ -63,6 +72,7 @@ impl StoreError {
             Self::Unopened { .. } => Some("look whose it is, and whether the disk is full or read-only"),
             Self::Failed(_) | Self::Audit(_) => Some("look at the disk: it may be full or failing"),
             Self::Refused(_) => None,
+            Self::Seal { hint, .. } => Some(hint),
         }
     }
 
@@ -78,13 +88,19 @@ impl StoreError {
             Self::Newer { found, known, .. } => Self::Newer { path, found, known },
             Self::Busy(_) => Self::Busy(path),
             Self::Failed(problem) | Self::Unopened { problem, .. } => Self::Unopened { path, problem },
-            Self::Audit(_) | Self::Refused(_) => self,
+            Self::Audit(_) | Self::Refused(_) | Self::Seal { .. } => self,
         }
     }
 }
 
 fn path_suffix(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!(" ({path})") }
+}
+
+impl From<SealError> for StoreError {
+    fn from(error: SealError) -> Self {
+        Self::Seal { problem: error.to_string(), hint: error.hint() }
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {
