@@ -22,7 +22,7 @@ use portero::config::{self, Config};
 use portero::names::{ServerName, ToolId};
 use portero::permit::Permitted;
 use portero::pipeline::{
-    Approvals, BoxFuture, CallContext, CallReply, GrantUses, ListingFetches, Pipeline, Refusal,
+    Approvals, BoxFuture, CallContext, CallReply, GrantUses, InDaemon, ListingFetches, Pipeline, Refusal,
 };
 use portero::policy::Policy;
 use portero::server::{
@@ -402,7 +402,9 @@ impl DaemonUpstreams {
             clock: Arc::clone(&parts.clock),
             approvals: Arc::clone(self.approval_queue.get().expect("the desk is set before the first call")),
             grant_uses: Arc::clone(&parts.uses),
-            shared_servers: ArcSwap::default(),
+            policy_source: Arc::new(InDaemon),
+            shared_servers: Arc::new(InDaemon),
+            shared_names: ArcSwap::default(),
             listing_fetches: ListingFetches::default(),
         };
         let project = ProjectUpstreams {

@@ -1,7 +1,6 @@
 //! Intent and outcome in the audit (guarantee U1): an [`CallAuditEntry`] is opened before the server sees the call
 //! and always closed, also when the call is dropped half-way.
 
-use std::io;
 use std::time::Duration;
 
 use super::{CallContext, CallReply, Pipeline, Refusal};
@@ -9,7 +8,6 @@ use crate::audit::{AuditEvent, AuditRecord, RecordedOutcome};
 use crate::clock::Moment;
 use crate::json::{RawJson, RawObject};
 use crate::names::{MAX_TOOL_NAME_LENGTH, ToolId, ToolName};
-use crate::permit::Permitted;
 
 /// The most characters of a refusal's reason.
 const MAX_REASON_CHARS: usize = 500;
@@ -25,43 +23,30 @@ pub(super) struct CallAuditEntry<'a> {
 }
 
 impl<'a> CallAuditEntry<'a> {
-    /// Records the intent of a permitted call. What a person approved is on the disk before it goes on.
-    pub(super) fn open_permitted(
-        pipeline: &'a Pipeline,
-        permitted: &Permitted,
-        context: &'a CallContext,
-    ) -> io::Result<Self> {
-        let call = permitted.call();
-        let arguments = call.arguments().and_then(|arguments| pipeline.audit.digest_value(arguments.get()));
-        Self::write_intent(pipeline, call.tool.clone(), permitted.reason(), arguments, context)
-    }
-
-    /// Records the intent of something that runs because of `reason`.
-    pub(super) fn open_builtin(
-        pipeline: &'a Pipeline,
-        tool: ToolId,
-        reason: String,
-        context: &'a CallContext,
-    ) -> io::Result<Self> {
-        Self::write_intent(pipeline, tool, reason, None, context)
-    }
-
-    fn write_intent(
+    /// Records the intent of a call that runs because of `reason`; `arguments` is their digest.
+    ///
+    /// # Errors
+    /// [`Refusal::AuditUnavailable`] when it can't be recorded: the call must not run then (guarantee D2).
+    pub(super) fn open(
         pipeline: &'a Pipeline,
         tool: ToolId,
         reason: String,
         arguments: Option<String>,
         context: &'a CallContext,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, Refusal> {
         let call = pipeline.audit.next_call();
         let now = pipeline.clock.now();
         let event = AuditEvent::Intent { call, tool: tool.clone(), reason, task: context.task, arguments };
         let intent = audit_record(context, now, event);
-        if context.task.is_some() {
-            pipeline.audit.append_durable(&intent)?;
-        } else {
-            pipeline.audit.append(&intent)?;
-        }
+        // What a person approved is on the disk before it runs, so that no crash makes it run twice unseen.
+        let written = match context.task {
+            Some(_) => pipeline.audit.append_durable(&intent),
+            None => pipeline.audit.append(&intent),
+        };
+        written.map_err(|error| {
+            tracing::error!(%tool, %error, "the audit cannot be written");
+            Refusal::AuditUnavailable
+        })?;
         Ok(Self { pipeline, context, call, tool, began: now.boot, closed: false })
     }
 

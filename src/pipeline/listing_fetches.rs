@@ -145,8 +145,8 @@ impl Pipeline {
     }
 
     async fn request_listing(&self, server: &ServerName) -> Result<(), ServerError> {
-        let offer = if self.shared_servers.load().contains(server) {
-            self.approvals.fetch_listing(server).await
+        let offer = if self.shared_names.load().contains(server) {
+            self.shared_servers.fetch_listing(server).await
         } else {
             self.servers.fetch_listing(server).await
         };

@@ -1,10 +1,8 @@
 //! The life of a call: [`Pipeline::handle_call`] and [`Pipeline::run_permitted`], the one road to a server.
 //!
-//! The phases stand in the order of `docs/architecture.md`: known, well-formed, decided; then recorded,
-//! revealed, sent, concealed, recorded. Whatever happens after the intent is recorded, also when the future
-//! is dropped, the outcome is recorded too.
+//! The phases come in the order of `docs/architecture.md`: known, well-formed, decided; then recorded, revealed,
+//! sent, concealed, recorded. Once the intent is recorded the outcome is recorded too, also when the future is dropped.
 
-mod builtin;
 mod call_audit;
 mod listing_fetches;
 
@@ -23,7 +21,7 @@ use crate::call::{Call, Method};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::json::{self, RawJson};
-use crate::names::{ServerName, TaskId, ToolId};
+use crate::names::{BUILTIN_SERVER, ServerName, TaskId, ToolId};
 use crate::permit::{self, Admission, CountedCall, Outgoing, Permitted, admit_call};
 use crate::policy::{Action, Decision, Policy};
 use crate::server::{CallOptions, LogLevel, ServerAnswer, ServerError, ServerListing, Upstreams};
@@ -92,18 +90,21 @@ pub struct CallContext {
     pub task: Option<TaskId>,
 }
 
-/// How a person is asked: the daemon's own desk, or the way to it from a session.
+/// Asks people: the daemon's approval queue, or the way to it from a session.
 pub trait Approvals: Send + Sync {
-    /// Opens a task for a call that needs a person. Returns once it is on disk, or finds the identical one
-    /// that already waits.
+    /// Opens a task for a call that needs a person. Returns once it is on disk, or finds the identical one that already
+    /// waits.
     fn submit_call<'a>(
         &'a self,
         call: Call,
         context: &'a CallContext,
     ) -> BoxFuture<'a, Result<Task, Refusal>>;
+}
 
-    /// Makes a call on a shared server, through the daemon's own pipeline: policy, concealing and audit hold
-    /// there too, whoever speaks on the socket.
+/// The servers that the daemon runs for all sessions, as a session reaches them.
+pub trait SharedServers: Send + Sync {
+    /// Makes a call through the daemon's own pipeline. Policy, concealing and audit hold there too, since another program
+    /// may be on the socket.
     fn forward_call<'a>(
         &'a self,
         call: Call,
@@ -111,38 +112,62 @@ pub trait Approvals: Send + Sync {
         follow: CallOptions,
     ) -> BoxFuture<'a, CallReply>;
 
-    /// What a shared server offers, in its own words, through the daemon. Where no server is shared, nobody
-    /// asks.
+    /// Fetches the listing of a shared server, unconcealed.
+    fn fetch_listing<'a>(
+        &'a self,
+        server: &'a ServerName,
+    ) -> BoxFuture<'a, Result<ServerListing, ServerError>>;
+
+    /// The client wants log messages from this level on. The servers are told now and whenever they can be reached again;
+    /// it must not block.
+    fn set_log_level(&self, level: LogLevel);
+}
+
+/// Where the rules and grants in force come from.
+pub trait PolicySource: Send + Sync {
+    /// Returns once the policy is as the daemon has it.
+    ///
+    /// # Errors
+    /// When the daemon can't be reached.
+    fn wait_for_policy(&self) -> BoxFuture<'_, Result<(), Refusal>>;
+
+    /// Called before each decision. Updates the policy where changes aren't pushed: without the daemon, from the last known
+    /// denies (guarantee D4).
+    fn refresh_policy(&self);
+}
+
+/// The daemon's own pipeline: it forwards to no other process, and its policy is always current.
+#[derive(Debug, Clone, Copy)]
+pub struct InDaemon;
+
+impl SharedServers for InDaemon {
+    fn forward_call<'a>(&'a self, _: Call, _: &'a CallContext, _: CallOptions) -> BoxFuture<'a, CallReply> {
+        let words = "this is the daemon: there is nobody to forward a call to";
+        Box::pin(std::future::ready(CallReply::Refused(Refusal::DaemonUnavailable(words.to_owned()))))
+    }
+
     fn fetch_listing<'a>(
         &'a self,
         server: &'a ServerName,
     ) -> BoxFuture<'a, Result<ServerListing, ServerError>> {
-        Box::pin(async move { Err(ServerError::Unknown(server.clone())) })
+        Box::pin(std::future::ready(Err(ServerError::Unknown(server.clone()))))
     }
 
-    /// Returns once the rules and grants in force are known, where they come from elsewhere.
-    ///
-    /// # Errors
-    /// When nobody can be asked.
+    fn set_log_level(&self, _: LogLevel) {}
+}
+
+impl PolicySource for InDaemon {
     fn wait_for_policy(&self) -> BoxFuture<'_, Result<(), Refusal>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// The client wants log messages from this level on: the shared servers are told, now and whenever they can be
-    /// reached again. It must not block.
-    fn set_log_level(&self, level: LogLevel) {
-        let _ = level;
-    }
-
-    /// Called before each decision: brings the policy up to date where nobody pushes changes, such as the
-    /// last known denies while no daemon is connected (guarantee D4).
     fn refresh_policy(&self) {}
 }
 
-/// Who counts the uses of grants: the daemon, or the way to it from a session.
+/// Counts the uses of grants: the daemon, or the way to it from a session.
 pub trait GrantUses: Send + Sync {
-    /// Consumes one use of a grant for this call, durably, and tells whether that was done. Whoever counts
-    /// decides anew; a use is consumed at most once, and may be lost, but none is ever gained.
+    /// Consumes one use of a grant for this call, durably, and tells whether that was done. The daemon decides the call
+    /// anew for that. A use is consumed at most once; it may be lost, but none is ever gained.
     fn consume_use<'a>(&'a self, grant: u64, call: &'a Call, context: &'a CallContext)
     -> BoxFuture<'a, bool>;
 }
@@ -181,7 +206,7 @@ impl ServerAccess for Upstreams {
 
 /// The life of a call, and everything that it needs.
 ///
-/// What a reload of the configuration changes stands behind an [`ArcSwap`]; whoever reloads swaps it.
+/// A reload of the configuration swaps what is behind an [`ArcSwap`].
 pub struct Pipeline {
     /// The rules of the anonymizer in force.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
@@ -195,12 +220,16 @@ pub struct Pipeline {
     pub audit: Arc<AuditWriter>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The way to a person.
+    /// Asks people.
     pub approvals: Arc<dyn Approvals>,
-    /// The way to whoever counts the uses of grants.
+    /// Counts the uses of grants.
     pub grant_uses: Arc<dyn GrantUses>,
-    /// The servers that run in the daemon for all sessions; empty in the daemon itself.
-    pub shared_servers: ArcSwap<HashSet<ServerName>>,
+    /// Keeps `policy` up to date.
+    pub policy_source: Arc<dyn PolicySource>,
+    /// Reaches the servers that the daemon runs for all sessions.
+    pub shared_servers: Arc<dyn SharedServers>,
+    /// The names of those servers; empty in the daemon itself.
+    pub shared_names: ArcSwap<HashSet<ServerName>>,
     /// Which offers were asked for in this process, and what came of it. Starts as the default.
     pub listing_fetches: ListingFetches,
 }
@@ -215,8 +244,8 @@ impl Pipeline {
             return self.refuse_call(&call.tool, context, refusal);
         }
         let verdict = match self.decide_call(call, context, &[]) {
-            // Perhaps a grant covers it that only the daemon knows: before a person is asked, hear from it.
-            Admission::Ask(call, _) => match self.approvals.wait_for_policy().await {
+            // The daemon may know a grant that this process doesn't: refresh before asking a person.
+            Admission::Ask(call, _) => match self.policy_source.wait_for_policy().await {
                 Ok(()) => self.decide_call(call, context, &[]),
                 Err(refusal) => return self.refuse_call(&call.tool, context, refusal),
             },
@@ -262,7 +291,7 @@ impl Pipeline {
         if let Err(refusal) = refuse_duplicate_keys(&call) {
             return self.refuse_call(&call.tool, context, refusal);
         }
-        self.approvals.refresh_policy();
+        self.policy_source.refresh_policy();
         let (asker, now) = (Some(context.origin.asker()), self.clock.now());
         let withdrawn = permit::withdraw(&self.policy.load(), call, asker, now);
         match withdrawn {
@@ -303,12 +332,12 @@ impl Pipeline {
 
     /// Looks once more after a use was consumed: a deny or a revocation that was made meanwhile wins.
     async fn recheck_after_use(&self, counted: CountedCall, context: &CallContext) -> Admission {
-        self.approvals.refresh_policy();
+        self.policy_source.refresh_policy();
         let asker = context.origin.asker();
         let outlook = counted.decide_with_grant(&self.policy.load(), asker, self.clock.now());
         if outlook.action == Action::RequireApproval {
             // Another change may be on its way, and only the denies hold until it is here.
-            let _ = self.approvals.wait_for_policy().await;
+            let _ = self.policy_source.wait_for_policy().await;
         }
         counted.recheck_after_use(&self.policy.load(), asker, self.clock.now())
     }
@@ -320,12 +349,12 @@ impl Pipeline {
         context: &CallContext,
         follow: CallOptions,
     ) -> CallReply {
-        let entry = match CallAuditEntry::open_permitted(self, &permitted, context) {
+        let call = permitted.call();
+        let arguments = call.arguments().and_then(|arguments| self.audit.digest_value(arguments.get()));
+        let entry = CallAuditEntry::open(self, call.tool.clone(), permitted.reason(), arguments, context);
+        let entry = match entry {
             Ok(entry) => entry,
-            Err(error) => {
-                tracing::error!(tool = %permitted.call().tool, %error, "the audit cannot be written");
-                return CallReply::Refused(Refusal::AuditUnavailable);
-            }
+            Err(refusal) => return CallReply::Refused(refusal),
         };
         let server = permitted.call().tool.server.clone();
         let anonymizer = self.anonymizer.load_full();
@@ -336,8 +365,41 @@ impl Pipeline {
         reply
     }
 
-    /// Guarantee P5: only what a server lists can be called. Where its offer is not known yet, or what is
-    /// cached lacks the tool, the server is asked.
+    /// Runs one of Portero's own tools on the same road (guarantee P4): decided, recorded, answered.
+    pub async fn run_builtin(
+        &self,
+        tool: &ToolId,
+        context: &CallContext,
+        work: impl Future<Output = CallReply>,
+    ) -> CallReply {
+        self.policy_source.refresh_policy();
+        if let Some(decision) = self.builtin_denial(tool) {
+            return self.refuse_call(tool, context, Refusal::Denied(decision));
+        }
+        match CallAuditEntry::open(self, tool.clone(), "Portero's own tool".to_owned(), None, context) {
+            Ok(entry) => {
+                let reply = work.await;
+                entry.close(&reply);
+                reply
+            }
+            Err(refusal) => CallReply::Refused(refusal),
+        }
+    }
+
+    /// The decision that denies one of Portero's own tools. Only a pattern that names them counts: a default or a broad
+    /// pattern is about servers, and without these tools the agent could not even ask.
+    #[must_use]
+    pub fn builtin_denial(&self, tool: &ToolId) -> Option<Decision> {
+        let explanation = self.policy.load().explain(tool, None, None, self.clock.now());
+        // The winner first, then those that lost to it, most specific first: the first that names them decides.
+        std::iter::once(explanation.decision)
+            .chain(explanation.losing)
+            .find(names_builtin)
+            .filter(|decision| decision.action == Action::Deny)
+    }
+
+    /// Guarantee P5: only what a server lists can be called. The server is asked where its listing isn't known yet or the
+    /// cached one lacks the tool.
     async fn require_listed(&self, call: &Call, follow: &CallOptions) -> Result<(), Refusal> {
         let tool = &call.tool;
         let own_name = self.catalog.tool(tool);
@@ -370,7 +432,7 @@ impl Pipeline {
 
     /// Decides by the policy as it is at this moment, without the grants that had no use left.
     fn decide_call(&self, call: Call, context: &CallContext, spent: &[u64]) -> Admission {
-        self.approvals.refresh_policy();
+        self.policy_source.refresh_policy();
         let policy = self.policy.load();
         let (asker, now) = (Some(context.origin.asker()), self.clock.now());
         match spent {
@@ -379,7 +441,7 @@ impl Pipeline {
         }
     }
 
-    /// Asks a person; for what is no use later, such as a completion, nobody is asked.
+    /// Asks a person. A call whose answer is useless later, such as a completion, is refused instead.
     async fn ask_person(&self, call: Call, decision: Decision, context: &CallContext) -> CallReply {
         match call.method {
             Method::CallTool | Method::ReadResource | Method::GetPrompt => {
@@ -398,7 +460,7 @@ impl Pipeline {
     /// itself; what it answers is concealed once more, by this session's rules.
     async fn forward_to_daemon(&self, call: Call, context: &CallContext, follow: CallOptions) -> CallReply {
         let conceal = |answer: Fake<RawJson>| self.anonymizer.load().conceal_local(answer.into_inner());
-        match self.approvals.forward_call(call, context, follow).await {
+        match self.shared_servers.forward_call(call, context, follow).await {
             CallReply::Result(result) => conceal(result).map_or_else(withhold_answer, CallReply::Result),
             CallReply::Error(error) => conceal(error).map_or_else(withhold_answer, CallReply::Error),
             other @ (CallReply::PendingApproval(_) | CallReply::Refused(_)) => other,
@@ -450,12 +512,18 @@ impl Pipeline {
     }
 
     fn is_shared(&self, tool: &ToolId) -> bool {
-        self.shared_servers.load().contains(&tool.server)
+        self.shared_names.load().contains(&tool.server)
     }
 }
 
 /// What the agent is told of a tool whose name it must not know.
 const PRIVATE_NAME_REFUSAL: &str = "a tool whose name holds a private value cannot be called through Portero";
+
+fn names_builtin(decision: &Decision) -> bool {
+    decision.pattern.as_ref().is_some_and(|pattern| {
+        pattern.to_string().split_once('/').is_some_and(|(server, _)| server == BUILTIN_SERVER)
+    })
+}
 
 /// Parsers disagree on which of two equal keys counts, so what a person approves might not be what a server
 /// runs.
@@ -468,7 +536,7 @@ fn refuse_duplicate_keys(call: &Call) -> Result<(), Refusal> {
     call.meta.as_ref().map_or(Ok(()), |meta| refuse("`_meta` is", meta.get()))
 }
 
-/// Guarantee N5: what still holds a private value does not leave, and somebody hears of it.
+/// Withholds an answer that still holds a private value, and logs that (guarantee N5).
 fn withhold_answer(leak: Leak) -> CallReply {
     tracing::error!("an answer was withheld: a private value stood in it after it was concealed");
     CallReply::Refused(Refusal::Withheld(leak))

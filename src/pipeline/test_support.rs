@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::{
-    Approvals, BoxFuture, CallContext, CallReply, GrantUses, ListingFetches, Pipeline, Refusal, ServerAccess,
+    Approvals, BoxFuture, CallContext, CallReply, GrantUses, ListingFetches, Pipeline, PolicySource, Refusal,
+    ServerAccess, SharedServers,
 };
 use crate::anonymize::{Anonymizer, Direction, Real, ReplacementRule};
 use crate::audit::{self, AuditWriter};
@@ -211,7 +212,9 @@ impl Approvals for FakeApprovals {
             Ok(make_task(call, context.origin.clone(), TaskState::PendingApproval))
         })
     }
+}
 
+impl SharedServers for FakeApprovals {
     fn forward_call<'a>(
         &'a self,
         call: Call,
@@ -232,6 +235,14 @@ impl Approvals for FakeApprovals {
     fn fetch_listing<'a>(&'a self, _: &'a ServerName) -> BoxFuture<'a, Result<ServerListing, ServerError>> {
         Box::pin(async { Ok(ServerListing { tools: vec![tool_json("remote")], ..ServerListing::default() }) })
     }
+}
+
+impl PolicySource for FakeApprovals {
+    fn wait_for_policy(&self) -> BoxFuture<'_, Result<(), Refusal>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn refresh_policy(&self) {}
 }
 
 impl GrantUses for FakeApprovals {
@@ -307,7 +318,9 @@ impl Fixture {
             clock: Arc::clone(&clock) as _,
             approvals: Arc::clone(&window) as _,
             grant_uses: Arc::clone(&window) as _,
-            shared_servers: ArcSwap::from_pointee(
+            policy_source: Arc::clone(&window) as _,
+            shared_servers: Arc::clone(&window) as _,
+            shared_names: ArcSwap::from_pointee(
                 set.shared.iter().map(|name| name.parse().unwrap()).collect(),
             ),
             listing_fetches: ListingFetches::default(),

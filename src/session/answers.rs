@@ -3,8 +3,6 @@
 //! For a tool's call every refusal is a result that says it is an error, so that the model reads it. No
 //! words here invite to reach the same effect another way.
 
-use std::sync::atomic::Ordering;
-
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -51,7 +49,7 @@ pub(super) fn answer_tool_call(request: ClientRequest, reply: CallReply, is_chec
 impl SessionState {
     /// The result with one more block of text, once: what a new client is told at the handshake.
     pub(super) fn with_instructions(&self, result: &Fake<RawJson>) -> Option<Fake<RawJson>> {
-        if !self.repeats_instructions.load(Ordering::Relaxed) {
+        if !self.protocol.owes_instructions() {
             return None;
         }
         let text = format!(
@@ -64,7 +62,7 @@ impl SessionState {
         blocks.push(&block);
         let longer =
             self.conceal_own(object.with_member("content", &json::serialize_raw(&blocks)).to_raw()).ok()?;
-        self.repeats_instructions.store(false, Ordering::Relaxed);
+        self.protocol.set_owes_instructions(false);
         Some(longer)
     }
 }

@@ -130,9 +130,8 @@ impl SessionState {
         params: RawObject<'_>,
         meta: Option<RawJson>,
     ) -> Result<Call, Refusal> {
-        let name = json::serialize_raw(&self.server_tool_name(&tool));
-        let params = params.without_members(|key| key == "_meta").with_member("name", &name).to_raw();
-        self.conceal_call(tool, Method::CallTool, params, meta)
+        let name = self.server_tool_name(&tool);
+        self.build_call(tool, Method::CallTool, params, ("name", &json::serialize_raw(&name)), meta)
     }
 
     /// `resources/read`
@@ -186,10 +185,9 @@ impl SessionState {
                 Operation::ReadResource
             }
         };
-        let uri = json::serialize_raw(&uri);
-        let params_there = object.without_members(|key| key == "_meta").with_member("uri", &uri).to_raw();
         let meta = modern::RequestMeta::read(params).without_connection_keys();
-        let call = self.conceal_call(ToolId::new(server, operation), method, params_there, meta)?;
+        let (tool, uri) = (ToolId::new(server, operation), json::serialize_raw(&uri));
+        let call = self.build_call(tool, method, object.clone(), ("uri", &uri), meta)?;
         Ok((call, spelled.into_owned()))
     }
 
@@ -226,10 +224,9 @@ impl SessionState {
         let name =
             object.get_text("name").ok_or_else(|| Refusal::Invalid("`name` must be a text".to_owned()))?;
         let (server, name) = self.resolve_prompt(&name).await?;
-        let name = json::serialize_raw(&name);
-        let params_there = object.without_members(|key| key == "_meta").with_member("name", &name).to_raw();
         let meta = modern::RequestMeta::read(params).without_connection_keys();
-        self.conceal_call(ToolId::new(server, Operation::GetPrompt), Method::GetPrompt, params_there, meta)
+        let (tool, name) = (ToolId::new(server, Operation::GetPrompt), json::serialize_raw(&name));
+        self.build_call(tool, Method::GetPrompt, object, ("name", &name), meta)
     }
 
     async fn build_completion_call(self: &Arc<Self>, params: Option<&RawValue>) -> Result<Call, Refusal> {
@@ -247,20 +244,23 @@ impl SessionState {
         };
         let there = json::serialize_raw(&there);
         let about = about.with_member(key, &there).to_raw();
-        let params_there = whole.without_members(|key| key == "_meta").with_member("ref", &about).to_raw();
         let meta = modern::RequestMeta::read(params).without_connection_keys();
-        self.conceal_call(ToolId::new(server, Operation::Complete), Method::Complete, params_there, meta)
+        let tool = ToolId::new(server, Operation::Complete);
+        self.build_call(tool, Method::Complete, whole, ("ref", &about), meta)
     }
 
-    /// What the client sent may hold a real value too; it is not stored or sent on with it.
-    fn conceal_call(
+    /// The call with what the client sent, but for one member, which is the server's own. It is concealed, since the client
+    /// may send a real value too, which must not be stored.
+    fn build_call(
         &self,
         tool: ToolId,
         method: Method,
-        params: RawJson,
+        params: RawObject<'_>,
+        (key, own): (&str, &RawValue),
         meta: Option<RawJson>,
     ) -> Result<Call, Refusal> {
         let conceal = |json| self.conceal_own(json).map_err(Refusal::Withheld);
+        let params = params.without_members(|key| key == "_meta").with_member(key, own).to_raw();
         Ok(Call { tool, method, params: conceal(params)?, meta: meta.map(conceal).transpose()? })
     }
 
@@ -270,7 +270,7 @@ impl SessionState {
         let Some(id) = object.get("requestId") else { return };
         if let Some(key) = IdKey::from_raw(id) {
             self.in_flight.cancel_request(&key);
-            self.stop_listening(&key);
+            self.subscriptions.end_listen(&key);
         }
     }
 }

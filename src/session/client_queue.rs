@@ -1,11 +1,11 @@
 //! The only exit toward the agent: everything that is written passes here, and the methods take nothing but
 //! [`Fake`] values beside what the client itself chose (ids, tokens) and Portero's fixed words.
 //!
-//! Whoever has something to say appends a line; the session's loop takes everything that is queued and
-//! writes it at once.
+//! Each part of the session appends lines here; the session's loop takes everything that is queued and writes it at
+//! once.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
@@ -48,7 +48,7 @@ impl Queue {
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(RawJson);
 
-/// How a result is dressed for the client's revision.
+/// The shape that the client's revision gives a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResultShape {
     /// As earlier revisions have it: without what only the modern one knows.
@@ -110,25 +110,42 @@ impl ClientQueue {
     }
 
     /// Queues a result.
-    pub(super) fn queue_result(&self, id: &RequestId, dress: ResultShape, result: &Fake<RawJson>) {
-        self.push_line(|out| write_shaped_result(out, id, dress, result));
+    pub(super) fn queue_result(
+        &self,
+        to: &AnswerTarget,
+        id: &RequestId,
+        shape: ResultShape,
+        result: &Fake<RawJson>,
+    ) {
+        self.write_answer(to, |out| write_shaped_result(out, id, shape, result));
     }
 
     /// Queues an error object: code, message, data.
-    pub(super) fn queue_error(&self, id: &RequestId, dress: ResultShape, error: &Fake<RawJson>) {
-        self.push_line(|out| write_shaped_error(out, id, dress, error));
+    pub(super) fn queue_error(
+        &self,
+        to: &AnswerTarget,
+        id: &RequestId,
+        shape: ResultShape,
+        error: &Fake<RawJson>,
+    ) {
+        self.write_answer(to, |out| write_shaped_error(out, id, shape, error));
     }
 
     /// Queues an error in Portero's fixed words.
-    pub(super) fn queue_fixed_error(&self, id: &RequestId, code: i32, words: Fake<&'static str>) {
-        self.push_line(|out| {
-            wire::write_error(out, id.as_raw(), &wire::answer_error_object(code, words.get(), None))
-        });
+    pub(super) fn queue_fixed_error(
+        &self,
+        to: &AnswerTarget,
+        id: &RequestId,
+        code: i32,
+        words: Fake<&'static str>,
+    ) {
+        let error = wire::answer_error_object(code, words.get(), None);
+        self.write_answer(to, |out| wire::write_error(out, id.as_raw(), &error));
     }
 
-    /// Queues the answer to a line that is no message.
-    pub(super) fn queue_malformed(&self, malformed: &MalformedMessage) {
-        self.push_line(|out| wire::write_malformed_error(out, malformed));
+    /// Queues the answer to a line, or a member of a batch, that is no message.
+    pub(super) fn queue_malformed(&self, to: &AnswerTarget, malformed: &MalformedMessage) {
+        self.write_answer(to, |out| wire::write_malformed_error(out, malformed));
     }
 
     /// Queues the answer to a line that was too long to be read.
@@ -217,6 +234,13 @@ impl ClientQueue {
         self.push_line(|out| wire::write_batch(out, &lines));
     }
 
+    fn write_answer(&self, to: &AnswerTarget, write: impl FnOnce(&mut Vec<u8>)) {
+        match to {
+            AnswerTarget::Line => self.push_line(write),
+            AnswerTarget::Batch(batch) => batch.with_state(|answers| write(&mut answers.lines)),
+        }
+    }
+
     fn push_line(&self, write: impl FnOnce(&mut Vec<u8>)) {
         self.with_queue(|queue| write(&mut queue.lines));
         self.filled.notify_one();
@@ -230,6 +254,15 @@ impl ClientQueue {
 /// Whether a member of progress says how far it has come, and of what.
 fn is_measure(key: &str) -> bool {
     matches!(key, modern::PROGRESS_TOKEN | "progress" | "total")
+}
+
+/// Where an answer goes.
+#[derive(Clone)]
+pub(super) enum AnswerTarget {
+    /// Onto a line of its own.
+    Line,
+    /// Into the one line that answers a batch.
+    Batch(Arc<AnswerBatch>),
 }
 
 /// The answers to one batch, until the last of them is there (2025-03-26, Base Protocol, "Batching").
@@ -256,42 +289,16 @@ impl AnswerBatch {
         })
     }
 
-    /// Adds a result.
-    pub(super) fn add_result(&self, id: &RequestId, dress: ResultShape, result: &Fake<RawJson>) {
-        self.with_state(|answers| write_shaped_result(&mut answers.lines, id, dress, result));
-    }
-
-    /// Adds an error object.
-    pub(super) fn add_error(&self, id: &RequestId, dress: ResultShape, error: &Fake<RawJson>) {
-        self.with_state(|answers| write_shaped_error(&mut answers.lines, id, dress, error));
-    }
-
-    /// Adds an error in Portero's fixed words.
-    pub(super) fn add_fixed_error(&self, id: &RequestId, code: i32, words: Fake<&'static str>) {
-        self.with_state(|answers| {
-            wire::write_error(
-                &mut answers.lines,
-                id.as_raw(),
-                &wire::answer_error_object(code, words.get(), None),
-            );
-        });
-    }
-
-    /// Adds the answer to a member that is no message.
-    pub(super) fn add_malformed(&self, malformed: &MalformedMessage) {
-        self.with_state(|answers| wire::write_malformed_error(&mut answers.lines, malformed));
-    }
-
     fn with_state<T>(&self, look: impl FnOnce(&mut BatchState) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Writes a result; a large one is copied once and not parsed, since most need no change but a prefix.
-fn write_shaped_result(out: &mut Vec<u8>, id: &RequestId, dress: ResultShape, result: &Fake<RawJson>) {
+fn write_shaped_result(out: &mut Vec<u8>, id: &RequestId, shape: ResultShape, result: &Fake<RawJson>) {
     let result = result.get();
     let bare = !mentions_modern_members(result);
-    match dress {
+    match shape {
         ResultShape::Legacy if bare => wire::write_result(out, id.as_raw(), result),
         ResultShape::Legacy => {
             wire::write_result(out, id.as_raw(), &modern::strip_modern_members(result.clone()))
@@ -311,11 +318,11 @@ fn write_shaped_result(out: &mut Vec<u8>, id: &RequestId, dress: ResultShape, re
 }
 
 /// Writes an error; the modern revision has no code of its own for a resource that does not exist.
-fn write_shaped_error(out: &mut Vec<u8>, id: &RequestId, dress: ResultShape, error: &Fake<RawJson>) {
+fn write_shaped_error(out: &mut Vec<u8>, id: &RequestId, shape: ResultShape, error: &Fake<RawJson>) {
     let object = RawObject::read(error.get()).unwrap_or_default();
     let not_found =
         object.get("code").and_then(|code| code.get().parse().ok()) == Some(codes::RESOURCE_NOT_FOUND);
-    if dress != ResultShape::Legacy && not_found {
+    if shape != ResultShape::Legacy && not_found {
         let code = json::serialize_raw(&codes::INVALID_PARAMS);
         wire::write_error(out, id.as_raw(), &object.with_member("code", &code).to_raw());
     } else {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::client_queue::AnswerBatch;
+use super::client_queue::{AnswerBatch, AnswerTarget};
 use super::event_loop::RequestFutures;
 use super::lists::ClientList;
-use super::request::{AnswerTarget, ClientRequest};
+use super::request::ClientRequest;
 use super::state::SessionState;
 use crate::json::{self, RawJson};
 use crate::wire::{self, MalformedMessage, Message, MessageFault, MessageKind, Revision, codes, modern};
@@ -26,32 +26,31 @@ impl SessionState {
     pub(super) fn receive_line(self: &Arc<Self>, line: &[u8], work: &mut RequestFutures) {
         match Message::parse(line) {
             Ok(message) => self.dispatch_message(message.into_kind(), &AnswerTarget::Line, work),
-            Err(MalformedMessage { fault: MessageFault::Batch, .. }) if self.accepts_batches() => {
+            Err(MalformedMessage { fault: MessageFault::Batch, .. }) if self.protocol.accepts_batches() => {
                 match wire::parse_batch(line) {
                     Some(messages) => self.receive_batch(&messages, work),
-                    None => self
-                        .client_queue
-                        .queue_malformed(&MalformedMessage { fault: MessageFault::Shape, id: None }),
+                    None => {
+                        let malformed = MalformedMessage { fault: MessageFault::Shape, id: None };
+                        self.client_queue.queue_malformed(&AnswerTarget::Line, &malformed);
+                    }
                 }
             }
-            Err(malformed) => self.client_queue.queue_malformed(&with_salvaged_id(malformed, line)),
+            Err(malformed) => {
+                self.client_queue.queue_malformed(&AnswerTarget::Line, &with_salvaged_id(malformed, line))
+            }
         }
-    }
-
-    fn accepts_batches(&self) -> bool {
-        self.protocol.revision().is_none_or(Revision::has_batches)
     }
 
     /// Takes the messages of a batch; their answers go out together.
     fn receive_batch(self: &Arc<Self>, messages: &[&RawValue], work: &mut RequestFutures) {
         let batch = Arc::new(AnswerBatch::default());
+        let to = AnswerTarget::Batch(Arc::clone(&batch));
+        // One that no message settles: else the batch would go out as soon as its first request is answered at once.
         batch.expect_answer();
         for message in messages {
             match Message::from_value(message) {
-                Ok(message) => {
-                    self.dispatch_message(message.into_kind(), &AnswerTarget::Batch(Arc::clone(&batch)), work)
-                }
-                Err(malformed) => batch.add_malformed(&malformed),
+                Ok(message) => self.dispatch_message(message.into_kind(), &to, work),
+                Err(malformed) => self.client_queue.queue_malformed(&to, &malformed),
             }
         }
         if batch.settle_answer() {

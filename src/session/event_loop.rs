@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -38,7 +37,7 @@ where
     let mut revisions = shared.pipeline.listing_fetches.subscribe();
     // A client that was there before the session has lists already, which are out of date.
     revisions.mark_changed();
-    if shared.repeats_instructions.load(Ordering::Relaxed) {
+    if shared.protocol.owes_instructions() {
         shared.fetch_stale_listings();
     }
     let mut steps = 0_u32;

@@ -1,6 +1,5 @@
 //! What is pushed into a session: events of servers, settled tasks, changed rules and configuration.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 
 use super::lists::ClientList;
@@ -13,6 +12,7 @@ use crate::names::{ServerName, TaskId};
 use crate::server::{ListKind, RESTARTED_METHOD, ServerChange, ServerEvent};
 use crate::task::TaskState;
 use crate::wire::Revision;
+use crate::wire::modern::SubscriptionFilter;
 
 /// What a client said and was told before its session could begin.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl SessionHandle {
             "notifications/resources/updated" => {
                 shared.resource_updated(server, Real::from_server(params.into_inner()));
             }
-            "notifications/message" => shared.forward_shared_log(server, params),
+            "notifications/message" => shared.forward_log(server, Real::from_server(params.into_inner())),
             _ => tracing::debug!(%server, method, "an unknown notification of a shared server was left out"),
         }
     }
@@ -84,7 +84,7 @@ impl SessionHandle {
     /// subscription.
     pub fn daemon_connected(&self) {
         let Some(shared) = self.0.upgrade() else { return };
-        for server in shared.pipeline.shared_servers.load().iter() {
+        for server in shared.pipeline.shared_names.load().iter() {
             shared.resubscribe_server(server);
         }
     }
@@ -134,7 +134,7 @@ impl SessionHandle {
     /// With its next result the client is told what a new one would be told at the handshake.
     pub fn repeat_instructions(&self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.repeats_instructions.store(true, Ordering::Relaxed);
+            shared.protocol.set_owes_instructions(true);
         }
     }
 
@@ -170,22 +170,21 @@ impl SessionState {
 
     /// Tells the client that these lists are not what it was told.
     pub(super) fn notify_changed_lists(&self, changed: &[ClientList]) {
-        let tools = changed.contains(&ClientList::Tools);
         let resources = changed.contains(&ClientList::Resources) || changed.contains(&ClientList::Templates);
-        let prompts = changed.contains(&ClientList::Prompts);
-        if tools {
-            for hearer in self.targets_wanting(|filter| filter.tools_list_changed) {
-                self.send_notification(hearer, "notifications/tools/list_changed", None);
-            }
-        }
-        if resources {
-            for hearer in self.targets_wanting(|filter| filter.resources_list_changed) {
-                self.send_notification(hearer, "notifications/resources/list_changed", None);
-            }
-        }
-        if prompts {
-            for hearer in self.targets_wanting(|filter| filter.prompts_list_changed) {
-                self.send_notification(hearer, "notifications/prompts/list_changed", None);
+        let has = |list| changed.contains(&list);
+        type Wants = fn(&SubscriptionFilter) -> bool;
+        let lists: [(bool, Wants, _); 3] = [
+            (has(ClientList::Tools), |filter| filter.tools_list_changed, "notifications/tools/list_changed"),
+            (resources, |filter| filter.resources_list_changed, "notifications/resources/list_changed"),
+            (
+                has(ClientList::Prompts),
+                |filter| filter.prompts_list_changed,
+                "notifications/prompts/list_changed",
+            ),
+        ];
+        for (_, wants, method) in lists.into_iter().filter(|(is_changed, ..)| *is_changed) {
+            for target in self.targets_wanting(wants) {
+                self.send_notification(target, method, None);
             }
         }
     }

@@ -1,15 +1,12 @@
 //! The lists: what all servers offer together, as this agent may see it.
 //!
-//! A server whose offer is cached is listed at once and asked in the background; one without is waited for,
-//! but only the first list waits, and never longer than the limit: who comes later is told as a change.
+//! A server whose listing is cached is listed at once and asked in the background. One without is waited for, but only
+//! by the first list and no longer than the limit; a later answer reaches the client as a changed list.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::time::Instant;
 
 use super::builtin_tools;
 use super::request::{ClientRequest, params_object};
@@ -29,29 +26,8 @@ pub(super) enum ClientList {
     Prompts,
 }
 
-/// Which servers are being asked what they offer.
-#[derive(Debug, Default)]
-pub(super) struct ListingRequests(Mutex<ListingRequestState>);
-
-#[derive(Debug, Default)]
-struct ListingRequestState {
-    running: HashSet<ServerName>,
-    /// Those that failed and are asked again by themselves.
-    retrying: HashSet<ServerName>,
-    /// When each was last asked.
-    last_tried: HashMap<ServerName, Instant>,
-    /// Until when lists wait; set by the first.
-    wait_until: Option<Instant>,
-}
-
-/// What the client was last told, as hashes of the lists.
-#[derive(Debug, Default)]
-pub(super) struct ReportedLists(Mutex<HashMap<ClientList, u64>>);
-
 /// How long a server whose offer is cached is left asleep, so that its start does not slow the first answers.
 const CACHED_FETCH_DELAY: Duration = Duration::from_millis(200);
-/// How long a server that failed is left alone.
-const FAILED_SERVER_COOLDOWN: Duration = Duration::from_secs(15);
 /// How soon a server that failed is asked again by itself, and how often at last: one whose program is missing
 /// must not cost much.
 const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -171,7 +147,7 @@ impl SessionState {
 
     /// One list as the client gets it, concealed.
     pub(super) fn compose_list(&self, which: ClientList) -> Result<Fake<RawJson>, Leak> {
-        self.pipeline.approvals.refresh_policy();
+        self.pipeline.policy_source.refresh_policy();
         let action = |tool: &_| self.tool_action(tool);
         let recent = self.recent_tools.tools();
         let anonymizer = self.pipeline.anonymizer.load();
@@ -220,72 +196,6 @@ impl SessionState {
             })
             .collect();
         self.notify_changed_lists(&changed);
-    }
-}
-
-impl ListingRequests {
-    fn try_start(&self, server: &ServerName) -> bool {
-        let mut state = self.lock_state();
-        let lately = state.last_tried.get(server).is_some_and(|at| at.elapsed() < FAILED_SERVER_COOLDOWN);
-        if lately || !state.running.insert(server.clone()) {
-            return false;
-        }
-        state.last_tried.insert(server.clone(), Instant::now());
-        true
-    }
-
-    fn finish(&self, server: &ServerName) {
-        self.lock_state().running.remove(server);
-    }
-
-    /// False when the server is being asked again already.
-    fn begin_retry(&self, server: &ServerName) -> bool {
-        self.lock_state().retrying.insert(server.clone())
-    }
-
-    fn end_retry(&self, server: &ServerName) {
-        self.lock_state().retrying.remove(server);
-    }
-
-    fn is_any_running(&self, servers: &[ServerName]) -> bool {
-        let state = self.lock_state();
-        servers.iter().any(|server| state.running.contains(server))
-    }
-
-    fn wait_deadline(&self, wait: Duration) -> Instant {
-        *self.lock_state().wait_until.get_or_insert_with(|| Instant::now() + wait)
-    }
-
-    /// Starts anew, since the configuration changed.
-    pub(super) fn reset(&self) {
-        let mut state = self.lock_state();
-        state.last_tried.clear();
-        state.wait_until = None;
-    }
-
-    fn lock_state(&self) -> std::sync::MutexGuard<'_, ListingRequestState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ReportedLists {
-    /// Notes what the client is told; true when that differs from the last time.
-    fn record_list(&self, which: ClientList, list: &Fake<RawJson>) -> bool {
-        let mut hasher = DefaultHasher::new();
-        list.get().get().hash(&mut hasher);
-        let hash = hasher.finish();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(which, hash) != Some(hash)
-    }
-
-    /// The client may hold lists of which nothing is known any more.
-    pub(super) fn invalidate_all(&self) {
-        // No list has this hash, but for a chance that costs one notification.
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.extend(ClientList::ALL.map(|which| (which, 0)));
-    }
-
-    fn contains(&self, which: ClientList) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&which)
     }
 }
 

@@ -1,13 +1,12 @@
 //! Log messages of the servers, in the levels that the client asked for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::value::RawValue;
 
 use super::request::{ClientRequest, params_object};
 use super::state::SessionState;
-use crate::anonymize::{Fake, Leak, Real};
+use crate::anonymize::{Leak, Real};
 use crate::json::{self, RawJson, RawObject};
 use crate::names::ServerName;
 pub(super) use crate::server::LogLevel as Level;
@@ -16,20 +15,6 @@ use crate::wire::codes;
 /// What a client is told that names no level.
 pub const UNKNOWN_LEVEL_MESSAGE: &str =
     "`level` must be debug, info, notice, warning, error, critical, alert or emergency";
-
-/// From which level on the client wants to hear, and from which the servers were told to speak.
-#[derive(Debug)]
-pub(super) struct LogThresholds {
-    client: AtomicU8,
-    servers: AtomicU8,
-}
-
-impl Default for LogThresholds {
-    /// A client that says nothing gets what a person might need to know.
-    fn default() -> Self {
-        Self { client: AtomicU8::new(Level::Info as u8), servers: AtomicU8::new(u8::MAX) }
-    }
-}
 
 impl SessionState {
     /// `logging/setLevel`
@@ -45,21 +30,20 @@ impl SessionState {
 
     /// The client wants log messages from this level on.
     pub(super) fn set_log_threshold(&self, level: Level) {
-        self.log_thresholds.client.store(level as u8, Ordering::Relaxed);
-        self.log_thresholds.servers.store(level as u8, Ordering::Relaxed);
+        self.protocol.set_level(level);
         self.tell_servers(level);
     }
 
     /// A modern request wants log messages from this level on: the servers must speak at least so much.
     pub(super) fn lower_server_threshold(&self, level: Level) {
-        if (level as u8) < self.log_thresholds.servers.fetch_min(level as u8, Ordering::Relaxed) {
+        if self.protocol.lower_server_level(level) {
             self.tell_servers(level);
         }
     }
 
     fn tell_servers(&self, level: Level) {
         self.pipeline.servers.set_log_level(level.as_str());
-        self.pipeline.approvals.set_log_level(level);
+        self.pipeline.shared_servers.set_log_level(level);
     }
 
     /// A server logged something: `params` of its `notifications/message`.
@@ -83,11 +67,6 @@ impl SessionState {
                 "{count} messages of {server} were left out: it sent more than are passed on in a second"
             ),
         );
-    }
-
-    /// A shared server logged something; the daemon concealed it.
-    pub(super) fn forward_shared_log(self: &Arc<Self>, server: &ServerName, params: Fake<RawJson>) {
-        self.forward_log(server, Real::from_server(params.into_inner()));
     }
 
     /// Tells the client something of Portero's own.
@@ -117,18 +96,8 @@ impl SessionState {
         Some(Real::from_server(object.with_member("logger", &logger).to_raw()))
     }
 
-    /// From which level on a request of this client wants log messages: a modern one says so itself.
-    pub(super) fn effective_log_level(&self, own: Option<Level>, is_modern: bool) -> Option<Level> {
-        if is_modern || !self.protocol.is_initialized() {
-            return own;
-        }
-        let wanted = self.log_thresholds.client.load(Ordering::Relaxed);
-        Level::ALL.into_iter().find(|level| *level as u8 == wanted)
-    }
-
     fn wants_level(&self, level: Level) -> bool {
-        let legacy = self.protocol.is_initialized()
-            && level as u8 >= self.log_thresholds.client.load(Ordering::Relaxed);
-        legacy || self.in_flight.lowest_log_level().is_some_and(|wanted| level >= wanted)
+        self.protocol.wants_level(level)
+            || self.in_flight.lowest_log_level().is_some_and(|wanted| level >= wanted)
     }
 }

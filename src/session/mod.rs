@@ -1,6 +1,6 @@
 //! The agent's side of MCP: one session over one connection, any revision, with Portero's own tools.
 //!
-//! Only [`Fake`](crate::anonymize::Fake) values reach the writer: everything goes through `outbox::Outbox`,
+//! Only [`Fake`](crate::anonymize::Fake) values reach the writer: everything goes through `ClientQueue`,
 //! whose methods take nothing else. One task reads, decides, calls and writes; a call costs no hop to
 //! another task, and whatever is ready at the same time is written at once.
 
@@ -12,8 +12,11 @@ mod dispatch;
 mod event_loop;
 mod handle;
 mod handshake;
+mod list_state;
+mod listen;
 mod lists;
 mod logs;
+mod protocol;
 mod request;
 mod resource_updates;
 mod state;

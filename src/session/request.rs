@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::client_queue::{AnswerBatch, RequestId, ResultShape};
+use super::client_queue::{AnswerTarget, RequestId, ResultShape};
 use super::logs::Level;
 use super::state::SessionState;
 use crate::anonymize::{Fake, Leak, Real};
@@ -29,15 +29,6 @@ pub(super) struct ClientRequest {
     cancel: CancellationToken,
     /// Whether progress may still be reported.
     open: Arc<AtomicBool>,
-}
-
-/// Where an answer goes.
-#[derive(Clone)]
-pub(super) enum AnswerTarget {
-    /// Onto a line of its own.
-    Line,
-    /// Into the one line that answers a batch.
-    Batch(Arc<AnswerBatch>),
 }
 
 /// The requests that are not answered yet.
@@ -73,6 +64,11 @@ impl InFlight {
         }
         flights.insert(key, flight);
         Ok(())
+    }
+
+    /// Notes that a request is answered, or dropped.
+    fn close(&self, key: &IdKey) {
+        self.lock_requests().remove(key);
     }
 
     /// Takes a request back, if it is still open.
@@ -169,7 +165,7 @@ impl ClientRequest {
 
     /// What accompanies the call that this request becomes.
     pub(super) fn call_options(&self) -> CallOptions {
-        let log_level = self.shared.effective_log_level(self.log_level, self.modern);
+        let log_level = self.shared.protocol.request_level(self.log_level, self.modern);
         CallOptions { progress: self.progress_sink(), cancel: self.cancel.clone(), log_level }
     }
 
@@ -224,12 +220,9 @@ impl ClientRequest {
 
     /// Answers with an error object.
     pub(super) fn answer_error_object(self, error: &Fake<RawJson>) {
-        let dress = if self.modern { ResultShape::Modern } else { ResultShape::Legacy };
+        let shape = if self.modern { ResultShape::Modern } else { ResultShape::Legacy };
         self.end_progress();
-        match &self.target {
-            AnswerTarget::Line => self.shared.client_queue.queue_error(&self.id, dress, error),
-            AnswerTarget::Batch(batch) => batch.add_error(&self.id, dress, error),
-        }
+        self.shared.client_queue.queue_error(&self.target, &self.id, shape, error);
     }
 
     /// Answers with an error in Portero's words, which may name what the client wrote.
@@ -243,12 +236,8 @@ impl ClientRequest {
     /// Answers with an error in Portero's fixed words.
     pub(super) fn answer_fixed_error(self, code: i32, words: &'static str) {
         self.end_progress();
-        match &self.target {
-            AnswerTarget::Line => {
-                self.shared.client_queue.queue_fixed_error(&self.id, code, Fake::from_static(words))
-            }
-            AnswerTarget::Batch(batch) => batch.add_fixed_error(&self.id, code, Fake::from_static(words)),
-        }
+        let words = Fake::from_static(words);
+        self.shared.client_queue.queue_fixed_error(&self.target, &self.id, code, words);
     }
 
     /// Answers that the answer is withheld (guarantee N5).
@@ -269,19 +258,16 @@ impl ClientRequest {
         }
     }
 
-    fn send_shaped(&self, dress: ResultShape, result: &Fake<RawJson>) {
+    fn send_shaped(&self, shape: ResultShape, result: &Fake<RawJson>) {
         self.end_progress();
-        match &self.target {
-            AnswerTarget::Line => self.shared.client_queue.queue_result(&self.id, dress, result),
-            AnswerTarget::Batch(batch) => batch.add_result(&self.id, dress, result),
-        }
+        self.shared.client_queue.queue_result(&self.target, &self.id, shape, result);
     }
 }
 
 impl Drop for ClientRequest {
     fn drop(&mut self) {
         if self.open.swap(false, Ordering::AcqRel) {
-            self.shared.in_flight.lock_requests().remove(&self.key);
+            self.shared.in_flight.close(&self.key);
             // Without an answer, as after a cancellation, what is held of its progress is of no use.
             if let Some(token) = &self.progress_token {
                 self.shared.client_queue.forget_progress(token);

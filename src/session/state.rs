@@ -1,7 +1,5 @@
 //! What the parts of one session share.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -10,8 +8,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::client_queue::ClientQueue;
-use super::lists::{ListingRequests, ReportedLists};
-use super::logs::LogThresholds;
+use super::list_state::{ListingRequests, RecentTools, ReportedLists};
+use super::protocol::ProtocolState;
 use super::request::InFlight;
 use super::resource_updates::ResourceUpdates;
 use super::subscriptions::Subscriptions;
@@ -23,9 +21,9 @@ use crate::names::ToolId;
 use crate::pipeline::{CallContext, Pipeline};
 use crate::policy::Action;
 use crate::task::CallOrigin;
-use crate::wire::Revision;
 
-/// The state of a session: each part has one owner among the files of this module.
+/// The state of a session. Each part is a type that keeps its fields to itself; what takes several of them is a method of
+/// this one, beside the requests that need it.
 pub(super) struct SessionState {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) tasks: Arc<dyn AgentTasks>,
@@ -41,29 +39,13 @@ pub(super) struct SessionState {
     pub(super) recent_tools: RecentTools,
     pub(super) listing_requests: ListingRequests,
     pub(super) reported_lists: ReportedLists,
-    pub(super) log_thresholds: LogThresholds,
-    /// Whether the next result tells what the handshake would.
-    pub(super) repeats_instructions: AtomicBool,
     pub(super) has_answered: watch::Sender<bool>,
     pub(super) stop: CancellationToken,
     background: Mutex<JoinSet<()>>,
 }
 
-/// What the client speaks.
-#[derive(Debug, Default)]
-pub(super) struct ProtocolState {
-    initialized: Mutex<Option<Revision>>,
-    introduced: AtomicBool,
-}
-
-/// The tools that were used of late; beside the pinned ones they stand in the list.
-#[derive(Debug, Default)]
-pub(super) struct RecentTools(Mutex<VecDeque<ToolId>>);
-
 /// The most characters that a client says of itself: a person reads them.
 const MAX_CLIENT_CHARS: usize = 200;
-/// How many tools count as used of late.
-const MAX_RECENT_TOOLS: usize = 20;
 
 impl SessionState {
     pub(super) fn new(parts: SessionDeps) -> Arc<Self> {
@@ -81,15 +63,13 @@ impl SessionState {
             recent_tools: RecentTools::default(),
             listing_requests: ListingRequests::default(),
             reported_lists: ReportedLists::default(),
-            log_thresholds: LogThresholds::default(),
-            repeats_instructions: AtomicBool::new(false),
             has_answered: watch::Sender::new(false),
             stop: CancellationToken::new(),
             background: Mutex::default(),
         })
     }
 
-    /// Starts something that nobody waits for; it ends with the session at the latest.
+    /// Starts a task that runs beside the requests and ends with the session at the latest.
     pub(super) fn spawn_background(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
         while background.try_join_next().is_some() {}
@@ -118,58 +98,12 @@ impl SessionState {
 
     /// Takes what the client says about itself.
     pub(super) fn set_client(&self, name: &str, version: &str) {
-        self.protocol.introduced.store(true, Ordering::Relaxed);
+        self.protocol.introduce();
         let anonymizer = self.pipeline.anonymizer.load();
         let said = anonymizer.conceal_text(format!("{name} {version}").trim()).into_inner();
         let client = anonymizer.conceal_text(&said.chars().take(MAX_CLIENT_CHARS).collect::<String>());
         let before = self.context.load();
         let origin = CallOrigin { client, ..before.origin.clone() };
         self.context.store(Arc::new(CallContext { origin, task: None }));
-    }
-}
-
-impl ProtocolState {
-    /// Notes what `initialize` agreed on.
-    pub(super) fn initialize(&self, revision: Revision) {
-        *self.initialized.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
-    }
-
-    /// What `initialize` agreed on, if it came.
-    pub(super) fn revision(&self) -> Option<Revision> {
-        *self.initialized.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether `initialize` came: only then notifications are sent unasked.
-    pub(super) fn is_initialized(&self) -> bool {
-        self.revision().is_some()
-    }
-
-    /// Whether the client said who it is.
-    pub(super) fn is_introduced(&self) -> bool {
-        self.introduced.load(Ordering::Relaxed)
-    }
-}
-
-impl RecentTools {
-    /// Notes that a tool was used, and forgets the one whose last use is the longest ago where there are too
-    /// many; true when it was not among the recent ones.
-    pub(super) fn record_use(&self, tool: &ToolId) -> bool {
-        let mut tools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = tools.iter().position(|recent| recent == tool) {
-            // Its place is the last one again: a tool in constant use must not fall out of the list.
-            tools.remove(at);
-            tools.push_back(tool.clone());
-            return false;
-        }
-        if tools.len() == MAX_RECENT_TOOLS {
-            tools.pop_front();
-        }
-        tools.push_back(tool.clone());
-        true
-    }
-
-    /// The recent ones.
-    pub(super) fn tools(&self) -> HashSet<ToolId> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }

@@ -1,31 +1,15 @@
-//! What the client wants to hear of: `subscriptions/listen` of the modern revision, and
-//! `resources/subscribe` of the earlier ones.
+//! The client's subscriptions: open `subscriptions/listen` requests, and the resources that it watches.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_util::StreamExt as _;
-use serde_json::value::RawValue;
-
-use super::answers;
 use super::client_queue::RequestId;
-use super::event_loop::RequestFutures;
-use super::request::ClientRequest;
-use super::state::SessionState;
-use crate::anonymize::{Fake, Real};
-use crate::call::{Call, Method};
-use crate::json::{self, RawJson, RawObject};
-use crate::names::{Operation, ServerName, ToolId};
-use crate::pipeline::{CallReply, Refusal};
-use crate::policy::Action;
-use crate::server::CallOptions;
+use crate::names::ServerName;
 use crate::wire::IdKey;
 use crate::wire::modern::SubscriptionFilter;
 
 /// How many resources a session watches at once.
-const MAX_WATCHED_RESOURCES: usize = 1024;
-/// How many subscriptions of one listener, or to one server that was started again, are made at the same time.
-pub(super) const MAX_CONCURRENT_SUBSCRIBES: usize = 16;
+pub(super) const MAX_WATCHED_RESOURCES: usize = 1024;
 
 /// What the client listens to.
 #[derive(Default)]
@@ -44,7 +28,7 @@ struct ListenRequest {
 /// A resource on its server, with its concealed URI there.
 pub(super) type ResourceKey = (ServerName, String);
 
-/// Who wants to hear of a resource, and under which spelling of its URI.
+/// The subscriptions to one resource, each with the client's spelling of its URI.
 #[derive(Debug, Default)]
 struct ResourceWatchers {
     /// By `resources/subscribe`.
@@ -54,276 +38,17 @@ struct ResourceWatchers {
 }
 
 impl ResourceWatchers {
-    fn is_unwanted(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.plain.is_none() && self.listened.is_empty()
     }
 }
 
-/// Who is to hear of a change.
+/// Where a notification goes.
 pub(super) enum NotificationTarget {
     /// The whole connection.
     Connection,
     /// The listener with this id.
     Listener(RequestId),
-}
-
-impl SessionState {
-    /// `subscriptions/listen` (2026-07-28): acknowledged at once, answered only when the session ends. Until then
-    /// it is an open request as any other.
-    pub(super) fn start_listen(
-        self: &Arc<Self>,
-        request: ClientRequest,
-        params: Option<&RawValue>,
-        work: &mut RequestFutures,
-    ) {
-        let mut granted = SubscriptionFilter::read(params);
-        let mut calls = Vec::new();
-        let mut seen = HashSet::new();
-        granted.resource_subscriptions.retain(|uri| {
-            let call = seen.insert(uri.clone()).then(|| self.subscription_call(uri)).flatten();
-            let Some((call, resource)) =
-                call.and_then(|call| subscribed_resource(&call).map(|of| (call, of)))
-            else {
-                return false;
-            };
-            // Wanted before the server is asked: whatever comes in between is told, and a cancellation knows what
-            // to take back.
-            let is_taken = self.subscriptions.add_listener(&resource, request.key(), uri);
-            if is_taken {
-                calls.push((call, resource));
-            }
-            is_taken
-        });
-        self.client_queue.queue_acknowledgement(request.id(), &granted);
-        let listener = ListenRequest { key: request.key().clone(), id: request.id().clone(), granted };
-        self.subscriptions.listeners().push(listener);
-        work.push(Box::pin(Arc::clone(self).keep_listening(request, calls)));
-    }
-
-    /// Subscribes for a listener, and takes that back once the client takes the request back.
-    async fn keep_listening(self: Arc<Self>, request: ClientRequest, calls: Vec<(Call, ResourceKey)>) {
-        let subscribing = futures_util::stream::iter(calls).for_each_concurrent(
-            MAX_CONCURRENT_SUBSCRIBES,
-            async |(call, resource)| {
-                let reply = self.run_call(call, request.call_options()).await;
-                if !matches!(reply, CallReply::Result(_) | CallReply::Refused(Refusal::Cancelled)) {
-                    self.subscriptions.remove_listener(&resource, request.key());
-                }
-            },
-        );
-        subscribing.await;
-        request.cancel_token().cancelled().await;
-        // Only now, when no call that subscribes is under way any more, so that none arrives after these.
-        let unwanted = self.subscriptions.remove_listener_everywhere(request.key());
-        drop(request);
-        for resource in unwanted {
-            self.unsubscribe_if_unwatched(resource);
-        }
-    }
-
-    /// The call that subscribes to a resource, if policy allows it.
-    fn subscription_call(&self, uri: &str) -> Option<Call> {
-        let (server, own) = self.pipeline.catalog.resolve_resource(uri, None)?;
-        let tool = ToolId::new(server, Operation::SubscribeResource);
-        self.pipeline.approvals.refresh_policy();
-        if self.tool_action(&tool) != Action::Allow {
-            return None;
-        }
-        let params = self.conceal_own(json::serialize_raw(&serde_json::json!({ "uri": own }))).ok()?;
-        Some(Call { tool, method: Method::SubscribeResource, params, meta: None })
-    }
-
-    /// `resources/subscribe`
-    pub(super) async fn subscribe(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
-        let reply = match self.build_resource_call(Method::SubscribeResource, params.as_deref()).await {
-            Ok((call, spelled)) => self.subscribe_plain(call, spelled, request.call_options()).await,
-            Err(refusal) => CallReply::Refused(refusal),
-        };
-        answers::answer_resource_request(request, reply);
-    }
-
-    async fn subscribe_plain(
-        self: &Arc<Self>,
-        call: Call,
-        spelled: String,
-        follow: CallOptions,
-    ) -> CallReply {
-        let Some(resource) = subscribed_resource(&call) else { return self.run_call(call, follow).await };
-        if !self.subscriptions.has_room(&resource) {
-            return CallReply::Refused(Refusal::Declined(format!(
-                "at most {MAX_WATCHED_RESOURCES} resources can be subscribed to at once; unsubscribe from others first"
-            )));
-        }
-        let reply = self.run_call(call, follow).await;
-        match &reply {
-            CallReply::Result(_) => self.subscriptions.add_plain(resource, spelled),
-            // The server may have subscribed already.
-            CallReply::Refused(Refusal::Cancelled) => self.unsubscribe_if_unwatched(resource),
-            CallReply::Error(_) | CallReply::PendingApproval(_) | CallReply::Refused(_) => {}
-        }
-        reply
-    }
-
-    /// `resources/unsubscribe`: the server is told once nobody listens any more.
-    pub(super) async fn unsubscribe(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
-        let reply = match self.build_resource_call(Method::UnsubscribeResource, params.as_deref()).await {
-            Ok((call, _)) => {
-                let resource = subscribed_resource(&call);
-                if resource.is_some_and(|resource| self.subscriptions.remove_plain(&resource)) {
-                    self.withdraw(call, request.call_options()).await
-                } else {
-                    request.answer_own_result(json::serialize_raw(&serde_json::Map::new()));
-                    return;
-                }
-            }
-            Err(refusal) => CallReply::Refused(refusal),
-        };
-        answers::answer_resource_request(request, reply);
-    }
-
-    /// Ends a listener, since the client took the request back.
-    pub(super) fn stop_listening(&self, key: &IdKey) {
-        self.subscriptions.listeners().retain(|listener| listener.key != *key);
-    }
-
-    /// Unsubscribes from a resource that nothing in this session watches any more.
-    fn unsubscribe_if_unwatched(self: &Arc<Self>, (server, uri): ResourceKey) {
-        if self.subscriptions.is_watched(&(server.clone(), uri.clone())) {
-            return;
-        }
-        let Ok(params) = self.conceal_own(json::serialize_raw(&serde_json::json!({ "uri": uri }))) else {
-            return;
-        };
-        let tool = ToolId::new(server, Operation::SubscribeResource);
-        let call = Call { tool, method: Method::UnsubscribeResource, params, meta: None };
-        let shared = Arc::clone(self);
-        self.spawn_background(async move {
-            shared.withdraw(call, CallOptions::default()).await;
-        });
-    }
-
-    /// Unsubscribes from a resource that this session was subscribed to.
-    async fn withdraw(&self, call: Call, follow: CallOptions) -> CallReply {
-        let context = self.context.load_full();
-        self.pipeline.withdraw(call, &context, follow).await
-    }
-
-    /// Subscribes anew to what is listened to on a server that was started again. No agent asked for that, so it
-    /// uses up no grant; what policy does not allow by now is not watched any more.
-    pub(super) fn resubscribe_server(self: &Arc<Self>, server: &ServerName) {
-        let resources: Vec<ResourceKey> = {
-            let resources = self.subscriptions.resources();
-            resources.keys().filter(|(on, _)| on == server).cloned().collect()
-        };
-        let shared = Arc::clone(self);
-        self.spawn_background(async move {
-            futures_util::stream::iter(resources)
-                .for_each_concurrent(MAX_CONCURRENT_SUBSCRIBES, |resource| {
-                    shared.resubscribe_resource(resource)
-                })
-                .await;
-        });
-    }
-
-    async fn resubscribe_resource(&self, resource: ResourceKey) {
-        // The client may have taken it back meanwhile.
-        if !self.subscriptions.is_watched(&resource) {
-            return;
-        }
-        let Some(call) = self.grantless_subscription_call(&resource).await else {
-            tracing::warn!(server = %resource.0, "a subscription was not made again: policy does not allow it");
-            return self.subscriptions.remove_resource(&resource);
-        };
-        if !matches!(self.run_call(call, CallOptions::default()).await, CallReply::Result(_)) {
-            tracing::warn!(server = %resource.0, "a subscription could not be made again");
-        }
-    }
-
-    /// The call that subscribes to a resource, if policy allows it without a use of a grant.
-    async fn grantless_subscription_call(&self, (server, uri): &ResourceKey) -> Option<Call> {
-        let params = self.conceal_own(json::serialize_raw(&serde_json::json!({ "uri": uri }))).ok()?;
-        let tool = ToolId::new(server.clone(), Operation::SubscribeResource);
-        let call = Call { tool, method: Method::SubscribeResource, params, meta: None };
-        if !self.is_allowed_without_grant(&call) {
-            // Perhaps a grant covers it that only the daemon knows. Without it, what is known here counts.
-            let _ = self.pipeline.approvals.wait_for_policy().await;
-        }
-        self.is_allowed_without_grant(&call).then_some(call)
-    }
-
-    /// Whether policy allows a call, and no use of a grant is consumed for it.
-    fn is_allowed_without_grant(&self, call: &Call) -> bool {
-        self.pipeline.approvals.refresh_policy();
-        let policy = self.pipeline.policy.load();
-        let (context, now) = (self.context.load(), self.pipeline.clock.now());
-        let decision = policy.decide(&call.tool, call.arguments(), Some(context.origin.asker()), now);
-        decision.action == Action::Allow && policy.consumed_grant(&decision).is_none()
-    }
-
-    /// A resource changed: `params` of a server's `notifications/resources/updated`.
-    pub(super) fn resource_updated(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
-        let Ok(object) = RawObject::read(params.expose()) else { return };
-        let Some(uri) = object.get_text("uri") else { return };
-        let resource = (server.clone(), self.conceal_uri(&uri));
-        if self.subscriptions.is_watched(&resource) {
-            self.send_or_hold_update(resource, params);
-        }
-    }
-
-    /// Tells those who watch a resource that it changed.
-    pub(super) fn notify_update(&self, resource: &ResourceKey, params: &Real<RawJson>) {
-        let Ok(object) = RawObject::read(params.expose()) else { return };
-        for (hearer, spelled) in self.subscriptions.targets(resource) {
-            let spelled = json::serialize_raw(&spelled);
-            let params = Real::from_server(object.clone().with_member("uri", &spelled).to_raw());
-            let Ok(params) = self.pipeline.anonymizer.load().conceal(params) else {
-                tracing::error!(server = %resource.0, "a notification was withheld: a private value stood in it");
-                continue;
-            };
-            self.send_notification(hearer, "notifications/resources/updated", Some(&params));
-        }
-    }
-
-    /// Sends a notification to those who want it.
-    pub(super) fn send_notification(
-        &self,
-        hearer: NotificationTarget,
-        method: &'static str,
-        params: Option<&Fake<RawJson>>,
-    ) {
-        match hearer {
-            NotificationTarget::Connection => self.client_queue.queue_notification(method, params),
-            NotificationTarget::Listener(id) => {
-                self.client_queue.queue_subscription_notification(&id, method, params)
-            }
-        }
-    }
-
-    /// Everybody who wants to hear of what `wants` asks a filter for.
-    pub(super) fn targets_wanting(
-        &self,
-        wants: impl Fn(&SubscriptionFilter) -> bool,
-    ) -> Vec<NotificationTarget> {
-        let connection = self.protocol.is_initialized().then_some(NotificationTarget::Connection);
-        let listeners = self.subscriptions.listeners();
-        let listening = listeners.iter().filter(|listener| wants(&listener.granted));
-        connection
-            .into_iter()
-            .chain(listening.map(|listener| NotificationTarget::Listener(listener.id.clone())))
-            .collect()
-    }
-
-    /// Ends every listener in order, since the session ends.
-    pub(super) fn end_listeners(&self) {
-        for listener in self.subscriptions.listeners().drain(..) {
-            self.client_queue.queue_listen_result(&listener.id);
-            self.in_flight.cancel_request(&listener.key);
-        }
-    }
-
-    fn conceal_uri(&self, uri: &str) -> String {
-        self.pipeline.anonymizer.load().conceal_text(uri).into_inner()
-    }
 }
 
 impl Subscriptions {
@@ -335,14 +60,39 @@ impl Subscriptions {
         self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Opens a `subscriptions/listen`.
+    pub(super) fn begin_listen(&self, key: IdKey, id: RequestId, granted: SubscriptionFilter) {
+        self.listeners().push(ListenRequest { key, id, granted });
+    }
+
+    /// Ends a listener, since the client took the request back.
+    pub(super) fn end_listen(&self, key: &IdKey) {
+        self.listeners().retain(|listener| listener.key != *key);
+    }
+
+    /// Ends every listener and returns their requests, since the session ends.
+    pub(super) fn end_all_listens(&self) -> Vec<(IdKey, RequestId)> {
+        self.listeners().drain(..).map(|listener| (listener.key, listener.id)).collect()
+    }
+
+    /// The listeners whose filter `wants` the notification.
+    pub(super) fn listeners_wanting(
+        &self,
+        wants: impl Fn(&SubscriptionFilter) -> bool,
+    ) -> Vec<NotificationTarget> {
+        let listeners = self.listeners();
+        let listening = listeners.iter().filter(|listener| wants(&listener.granted));
+        listening.map(|listener| NotificationTarget::Listener(listener.id.clone())).collect()
+    }
+
     /// Whether one more subscription to this resource can be kept.
-    fn has_room(&self, resource: &ResourceKey) -> bool {
+    pub(super) fn has_room(&self, resource: &ResourceKey) -> bool {
         let resources = self.resources();
         resources.contains_key(resource) || resources.len() < MAX_WATCHED_RESOURCES
     }
 
-    /// Notes that a listener wants to hear of a resource; false when there is no room for more.
-    fn add_listener(&self, resource: &ResourceKey, key: &IdKey, spelled: &str) -> bool {
+    /// Notes a listener's subscription to a resource; false when there is no room for more.
+    pub(super) fn add_listener(&self, resource: &ResourceKey, key: &IdKey, spelled: &str) -> bool {
         let has_room = self.has_room(resource);
         if has_room {
             let mut resources = self.resources();
@@ -352,51 +102,60 @@ impl Subscriptions {
         has_room
     }
 
-    fn add_plain(&self, resource: ResourceKey, spelled: String) {
+    /// Notes a subscription by `resources/subscribe`.
+    pub(super) fn add_plain(&self, resource: ResourceKey, spelled: String) {
         self.resources().entry(resource).or_default().plain = Some(spelled);
     }
 
-    /// Forgets a resource, whoever wanted to hear of it.
-    fn remove_resource(&self, resource: &ResourceKey) {
+    /// Forgets every subscription to a resource.
+    pub(super) fn remove_resource(&self, resource: &ResourceKey) {
         self.resources().remove(resource);
     }
 
-    fn is_watched(&self, resource: &ResourceKey) -> bool {
+    /// Whether there is a subscription to a resource.
+    pub(super) fn is_watched(&self, resource: &ResourceKey) -> bool {
         self.resources().contains_key(resource)
     }
 
-    /// Forgets that a listener wanted to hear of a resource.
-    fn remove_listener(&self, resource: &ResourceKey, key: &IdKey) {
+    /// The resources of a server to which there are subscriptions.
+    pub(super) fn watched_on(&self, server: &ServerName) -> Vec<ResourceKey> {
+        self.resources().keys().filter(|(on, _)| on == server).cloned().collect()
+    }
+
+    /// Forgets a listener's subscription to a resource.
+    pub(super) fn remove_listener(&self, resource: &ResourceKey, key: &IdKey) {
         let mut resources = self.resources();
         let Some(watched) = resources.get_mut(resource) else { return };
         watched.listened.retain(|(listener, _)| listener != key);
-        if watched.is_unwanted() {
+        if watched.is_empty() {
             resources.remove(resource);
         }
     }
 
-    /// Forgets a plain subscription; true when nobody else wants the resource.
-    fn remove_plain(&self, resource: &ResourceKey) -> bool {
+    /// Forgets a subscription by `resources/subscribe`; true when it was the last to the resource.
+    pub(super) fn remove_plain(&self, resource: &ResourceKey) -> bool {
         let mut resources = self.resources();
         let Some(watched) = resources.get_mut(resource) else { return false };
         watched.plain = None;
-        let unwanted = watched.is_unwanted();
+        let unwanted = watched.is_empty();
         if unwanted {
             resources.remove(resource);
         }
         unwanted
     }
 
-    /// Forgets a listener's resources; those that nobody wants any more are returned.
-    fn remove_listener_everywhere(&self, key: &IdKey) -> Vec<ResourceKey> {
+    /// Forgets a listener's subscriptions and returns the resources to which there are no others.
+    pub(super) fn remove_listener_everywhere(&self, key: &IdKey) -> Vec<ResourceKey> {
         let mut resources = self.resources();
         for watched in resources.values_mut() {
             watched.listened.retain(|(listener, _)| listener != key);
         }
-        resources.extract_if(|_, watched| watched.is_unwanted()).map(|(resource, _)| resource).collect()
+        resources.extract_if(|_, watched| watched.is_empty()).map(|(resource, _)| resource).collect()
     }
 
-    fn targets(&self, resource: &ResourceKey) -> Vec<(NotificationTarget, String)> {
+    /// Where an update of a resource goes, each with the spelling of the URI there.
+    pub(super) fn targets(&self, resource: &ResourceKey) -> Vec<(NotificationTarget, String)> {
+        // The one place that holds both locks: `resources` first.
         let resources = self.resources();
         let Some(watched) = resources.get(resource) else { return Vec::new() };
         let listeners = self.listeners();
@@ -407,10 +166,4 @@ impl Subscriptions {
         });
         plain.chain(listened).collect()
     }
-}
-
-/// The resource that a subscription's call is about.
-fn subscribed_resource(call: &Call) -> Option<ResourceKey> {
-    let uri = RawObject::read(call.params.get()).ok()?.get_text("uri")?.into_owned();
-    Some((call.tool.server.clone(), uri))
 }

@@ -148,7 +148,9 @@ fn assemble_session(
         clock,
         approvals: Arc::clone(&desk) as Arc<dyn Approvals>,
         grant_uses: Arc::clone(&desk) as _,
-        shared_servers: ArcSwap::from_pointee(shared_servers(&config)),
+        policy_source: Arc::clone(&desk) as _,
+        shared_servers: Arc::clone(&desk) as _,
+        shared_names: ArcSwap::from_pointee(shared_servers(&config)),
         listing_fetches: ListingFetches::default(),
     });
     let (session, handle) = Session::new(session::SessionDeps {

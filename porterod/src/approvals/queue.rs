@@ -10,9 +10,8 @@ use portero::call::Call;
 use portero::clock::Clock;
 use portero::config::ApprovalSettings;
 use portero::names::{Principal, TaskId};
-use portero::pipeline::{self, BoxFuture, CallContext, CallReply, Refusal};
+use portero::pipeline::{self, BoxFuture, CallContext, Refusal};
 use portero::policy::{Action, Policy};
-use portero::server::CallOptions;
 use portero::task::{Task, TaskState};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -287,13 +286,6 @@ impl pipeline::Approvals for ApprovalQueue {
                     opened.inspect_err(|refusal| self.record_refusal(tool, origin, refusal))
                 }
             }
-        })
-    }
-
-    fn forward_call<'a>(&'a self, _: Call, _: &'a CallContext, _: CallOptions) -> BoxFuture<'a, CallReply> {
-        Box::pin(async {
-            let words = "this is the daemon: there is nobody to forward a call to";
-            CallReply::Refused(Refusal::DaemonUnavailable(words.to_owned()))
         })
     }
 }

@@ -1,7 +1,6 @@
 //! Portero's own tools: what they are called, what they take, and what they say.
 
 mod arguments;
-mod cancel;
 mod check;
 mod definitions;
 mod search;
@@ -11,7 +10,7 @@ use std::sync::Arc;
 use self::arguments::BuiltinArguments;
 pub use self::definitions::builtin_list_result;
 pub(super) use self::definitions::definitions_json;
-use super::answers;
+use super::answers::{self, TaskStatus};
 use super::request::ClientRequest;
 use super::state::SessionState;
 use crate::anonymize::Fake;
@@ -137,6 +136,13 @@ impl SessionState {
             &json::serialize_raw(&serde_json::json!({ "tasks": tasks })),
             false,
         ))
+    }
+
+    /// `portero/cancel_task`: takes back a call that waits.
+    async fn cancel_task(&self, arguments: &BuiltinArguments<'_>) -> Result<CallReply, Refusal> {
+        let task = self.tasks.cancel_task(arguments.task_id()?).await?;
+        let status = json::serialize_raw(&TaskStatus::from_task(&task));
+        self.own_outcome(answers::structured_result(&status, false))
     }
 
     /// A result of Portero's own, concealed as everything is.

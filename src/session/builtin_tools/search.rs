@@ -37,7 +37,7 @@ impl SessionState {
         let query = arguments.optional_text("query")?.unwrap_or_default();
         let category = arguments.optional_text("category")?;
         self.wait_for_listings().await;
-        self.pipeline.approvals.refresh_policy();
+        self.pipeline.policy_source.refresh_policy();
         let action = |tool: &_| self.tool_action(tool);
         let recent = self.recent_tools.tools();
         let paused = self.pipeline.policy.load().overrides().paused.is_some();

@@ -5,7 +5,6 @@ mod concealment;
 mod conversations;
 mod flow;
 mod lists;
-mod peer;
 mod subscriptions;
 
 use std::collections::{HashMap, VecDeque};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::super::subscriptions::MAX_CONCURRENT_SUBSCRIBES;
+use super::super::listen::MAX_CONCURRENT_SUBSCRIBES;
 use super::*;
 use crate::anonymize::Real;
 use crate::pipeline::test_support::{FakeServer, raw_json, result_answer};

@@ -13,7 +13,9 @@ use portero::ipc::requests::sessions::{
 };
 use portero::ipc::{ForwardedCall, Request};
 use portero::names::{ServerName, TaskId};
-use portero::pipeline::{Approvals, BoxFuture, CallContext, CallReply, GrantUses, Refusal};
+use portero::pipeline::{
+    Approvals, BoxFuture, CallContext, CallReply, GrantUses, PolicySource, Refusal, SharedServers,
+};
 use portero::server::{CallOptions, LogLevel, ServerError, ServerListing};
 use portero::session::AgentTasks;
 use portero::task::{Task, TaskState, UnseenTasks};
@@ -119,11 +121,9 @@ impl Approvals for DaemonApprovals {
     ) -> BoxFuture<'a, Result<Task, Refusal>> {
         Box::pin(self.request_task(SubmitCall { call, client: context.origin.client.clone() }))
     }
+}
 
-    fn wait_for_policy(&self) -> BoxFuture<'_, Result<(), Refusal>> {
-        Box::pin(self.link.wait_until_current())
-    }
-
+impl SharedServers for DaemonApprovals {
     fn forward_call<'a>(
         &'a self,
         call: Call,
@@ -185,6 +185,12 @@ impl Approvals for DaemonApprovals {
 
     fn set_log_level(&self, level: LogLevel) {
         self.link.want_logs(level);
+    }
+}
+
+impl PolicySource for DaemonApprovals {
+    fn wait_for_policy(&self) -> BoxFuture<'_, Result<(), Refusal>> {
+        Box::pin(self.link.wait_until_current())
     }
 
     fn refresh_policy(&self) {

@@ -192,7 +192,7 @@ impl RunningSession {
         // First what hides and what refuses, then what can be reached.
         self.pipeline.anonymizer.store(Arc::new(anonymizer));
         self.pipeline.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.overrides().clone()));
-        self.pipeline.shared_servers.store(Arc::new(shared_servers(&config)));
+        self.pipeline.shared_names.store(Arc::new(shared_servers(&config)));
         self.limits.replace(&config);
         self.fleet.replace_servers(own_servers(&config));
         self.pipeline.catalog.replace_servers(&config.servers);
