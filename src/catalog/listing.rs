@@ -15,7 +15,6 @@ use crate::server::{ListKind, ServerListing};
 
 /// The most entries of one list that are looked at.
 const MAX_ENTRIES: usize = 5_000;
-const ANY_OBJECT: &str = r#"{"type":"object"}"#;
 
 /// What a server offers, in its order, with the names that it has where no other server's are in the way.
 #[derive(Debug, Default)]
@@ -164,7 +163,7 @@ fn tool_entry(id: ToolId, alias: String, raw: &RawValue, mended: SanitizedEntry<
     let SanitizedEntry { mut object, unlisted, identity, .. } = mended;
     let input_schema = match object.get("inputSchema") {
         Some(schema) if unlisted.is_none() || schema.get().starts_with('{') => schema.to_owned(),
-        Some(_) | None => json::parse_raw(ANY_OBJECT.to_owned()).expect("our own text is JSON"),
+        Some(_) | None => json::parse_raw(sanitize::ANY_OBJECT.to_owned()).expect("our own text is JSON"),
     };
     let tool = Tool {
         id,

@@ -459,12 +459,6 @@ impl Catalog {
         self.snapshot().tools().cloned().collect()
     }
 
-    /// How many tools there are, listed or not.
-    #[must_use]
-    pub fn tool_count(&self) -> usize {
-        self.snapshot().tools().len()
-    }
-
     /// See `Tool::definition`.
     #[must_use]
     pub fn definition_digest(&self, id: &ToolId) -> Option<String> {
@@ -550,12 +544,6 @@ impl Catalog {
     #[must_use]
     pub fn is_wrapped(&self, uri: &str) -> bool {
         self.snapshot().unwrap_resource(uri).is_some()
-    }
-
-    /// A server's URI as the agent sees it.
-    #[must_use]
-    pub fn wrap_uri(&self, server: &ServerName, uri: &str) -> String {
-        uri::wrap_uri(server, uri)
     }
 
     /// Wraps the URIs of resource links, embedded resources and read contents in a result. Those that are

@@ -16,7 +16,7 @@ use crate::json::{self, RawJson, RawObject};
 const MAX_DEPTH: usize = 100;
 /// The length of an argument's name that model providers take.
 const MAX_ARGUMENT_NAME_LENGTH: usize = 64;
-const ANY_OBJECT: &str = r#"{"type":"object"}"#;
+pub(super) const ANY_OBJECT: &str = r#"{"type":"object"}"#;
 
 /// An entry as it can be listed.
 #[derive(Debug)]

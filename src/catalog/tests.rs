@@ -278,7 +278,7 @@ fn tools_come_in_the_order_of_the_configuration_whoever_answers_first() {
     assert_eq!(names_of(&list_allowed_tools(&catalog)), ["two__z", "two__a"]);
     catalog.set_listing(&one.name, tools_listing(&["y", "b"]));
     assert_eq!(names_of(&list_allowed_tools(&catalog)), ["one__y", "one__b", "two__z", "two__a"]);
-    assert_eq!(catalog.tool_count(), 4);
+    assert_eq!(catalog.tools().len(), 4);
 }
 
 #[test]
@@ -429,7 +429,7 @@ fn a_new_configuration_keeps_what_it_does_not_change() {
     assert_eq!(catalog.replace_servers(&[restarted, bare]), [ListKind::Tools]);
     assert_eq!(catalog.unanswered_servers(), [one.name]);
     assert_eq!(catalog.replace_servers(&[]), [ListKind::Tools, ListKind::Prompts]);
-    assert_eq!(catalog.tool_count(), 0);
+    assert_eq!(catalog.tools().len(), 0);
 }
 
 #[test]

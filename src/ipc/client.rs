@@ -5,15 +5,16 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use interprocess::local_socket::ConnectOptions;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::failure::{DaemonFailure, FailureKind};
-use super::frame::{FrameError, FrameReader, MAX_FRAME_BYTES, MAX_GREETING_BYTES, encode_frame};
+use super::frame::{
+    FrameError, FrameReader, GREETING_TIMEOUT, MAX_FRAME_BYTES, MAX_GREETING_BYTES, encode_frame,
+};
 use super::message_sender::{ConnectionEnd, MessageSender, SendError};
+use super::messages::{DaemonFailure, FailureKind};
 use super::messages::{
     FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PushMessage, ToDaemon, Welcome,
 };
@@ -28,8 +29,6 @@ use crate::passphrase::{self, KdfParams, PassphraseKey};
 use crate::secret::Secret;
 use crate::store_identity::{Nonce, StoreId, Transcript};
 
-/// How long the daemon has to welcome us.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many pushes may wait for whoever follows them.
 const MAX_QUEUED_PUSHES: usize = 256;
 

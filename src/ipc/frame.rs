@@ -6,6 +6,7 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, timeout_at};
 
+use super::message_sender::SendError;
 use super::stream::ForeignWriter;
 
 /// The longest message, in bytes, in either direction.
@@ -13,6 +14,8 @@ pub const MAX_FRAME_BYTES: usize = 16 << 20;
 
 /// The longest message before the welcome.
 pub(super) const MAX_GREETING_BYTES: usize = 64 << 10;
+/// How long either end may take for its part of the greeting.
+pub(super) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 const LENGTH_BYTES: usize = 4;
 
@@ -21,24 +24,16 @@ pub(super) const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much is read at a time.
 const READ_CHUNK_BYTES: usize = 16 << 10;
 
-/// Why a message is no frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum EncodeError {
-    /// It is longer than [`MAX_FRAME_BYTES`]: its length.
-    TooLong(usize),
-    /// It holds something that JSON has no words for: a path that is no UTF-8.
-    NotJson(String),
-}
-
 /// A message as a frame.
-pub(super) fn encode_frame<T: Serialize>(message: &T) -> Result<Vec<u8>, EncodeError> {
+///
+/// # Errors
+/// [`SendError::TooLong`] beyond [`MAX_FRAME_BYTES`], or [`SendError::NotJson`].
+pub(super) fn encode_frame<T: Serialize>(message: &T) -> Result<Vec<u8>, SendError> {
     let mut frame = vec![0; LENGTH_BYTES];
-    serde_json::to_writer(&mut frame, message).map_err(|error| EncodeError::NotJson(error.to_string()))?;
+    serde_json::to_writer(&mut frame, message).map_err(|error| SendError::NotJson(error.to_string()))?;
     let length = frame.len() - LENGTH_BYTES;
-    let prefix = u32::try_from(length)
-        .ok()
-        .filter(|_| length <= MAX_FRAME_BYTES)
-        .ok_or(EncodeError::TooLong(length))?;
+    let prefix =
+        u32::try_from(length).ok().filter(|_| length <= MAX_FRAME_BYTES).ok_or(SendError::TooLong(length))?;
     frame[..LENGTH_BYTES].copy_from_slice(&prefix.to_be_bytes());
     Ok(frame)
 }
@@ -218,7 +213,7 @@ mod tests {
     fn a_message_beyond_the_limit_is_not_encoded() {
         assert_eq!(
             encode_frame(&"x".repeat(MAX_FRAME_BYTES)).err(),
-            Some(EncodeError::TooLong(MAX_FRAME_BYTES + 2))
+            Some(SendError::TooLong(MAX_FRAME_BYTES + 2))
         );
         assert!(encode_frame(&"x".repeat(MAX_FRAME_BYTES - 2)).is_ok());
     }

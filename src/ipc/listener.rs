@@ -5,7 +5,6 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use interprocess::local_socket::ConnectOptions;
 use interprocess::local_socket::tokio::Listener as Socket;
@@ -14,16 +13,15 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
 use super::address::SocketFile;
-use super::failure::{DaemonFailure, FailureKind};
-use super::frame::{FrameError, FrameReader, MAX_FRAME_BYTES, MAX_GREETING_BYTES, encode_frame};
+use super::frame::{
+    FrameError, FrameReader, GREETING_TIMEOUT, MAX_FRAME_BYTES, MAX_GREETING_BYTES, encode_frame,
+};
 use super::lock::{BindError, DaemonLock};
 use super::message_sender::{ConnectionEnd, MessageSender};
+use super::messages::{DaemonFailure, FailureKind};
 use super::messages::{FromDaemon, Hello, PROTOCOL_VERSION, ToDaemon, Welcome};
 use super::{PeerProcess, address, stream};
 use crate::store_identity::Transcript;
-
-/// How long a peer has to say who it is.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Listens on the socket for as long as it lives.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::frame::{EncodeError, MAX_FRAME_BYTES, encode_frame};
+use super::frame::{MAX_FRAME_BYTES, encode_frame};
 
 const MAX_QUEUED_FRAMES: usize = 1024;
 const MAX_QUEUED_BYTES: usize = 4 * MAX_FRAME_BYTES;
@@ -65,15 +65,6 @@ pub enum SendError {
     /// The connection ended.
     #[error("the connection is closed")]
     Closed,
-}
-
-impl From<EncodeError> for SendError {
-    fn from(unfit: EncodeError) -> Self {
-        match unfit {
-            EncodeError::TooLong(length) => Self::TooLong(length),
-            EncodeError::NotJson(why) => Self::NotJson(why),
-        }
-    }
 }
 
 struct QueuedFrame {

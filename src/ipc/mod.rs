@@ -10,10 +10,11 @@
 //! Messages hold raw JSON, which serde can't read through its buffered paths: every enum here is externally
 //! tagged, and nothing is flattened.
 
+#[cfg_attr(unix, path = "address/unix.rs")]
+#[cfg_attr(windows, path = "address/windows.rs")]
 mod address;
 mod challenge;
 mod client;
-mod failure;
 mod frame;
 mod listener;
 mod lock;
@@ -31,13 +32,13 @@ pub use challenge::{Challenge, DisclosedSecret, GivenProof, NewPassphrase};
 pub use client::{
     ConnectError, ForwardProgressSink, IpcClient, NotificationSink, ProbeResult, RequestError, probe_daemon,
 };
-pub use failure::{DaemonFailure, FailureKind};
 pub use frame::MAX_FRAME_BYTES;
 pub use listener::{AcceptedPeer, DaemonListener, GreetedPeer, MessageReceiver};
 pub use lock::{BindError, DaemonLock};
 pub use message_sender::{ConnectionEnd, MessageSender, SendError};
 pub use messages::{
-    FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PeerRole, PushMessage, ToDaemon, Welcome,
+    DaemonFailure, FailureKind, FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PeerRole,
+    PushMessage, ToDaemon, Welcome,
 };
 pub use process::PeerProcess;
 pub use request::{RawRequest, Request, Response, WipedJson};

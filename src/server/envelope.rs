@@ -15,6 +15,13 @@ pub(super) struct MetaMembers<'a> {
     pub(super) progress_token: Option<u64>,
 }
 
+impl<'a> MetaMembers<'a> {
+    /// Of a request of Portero's own: nothing but what the server's revision asks for.
+    pub(super) const fn of_revision(revision_members: Option<&'a str>) -> Self {
+        Self { client_meta: None, revision_members, progress_token: None }
+    }
+}
+
 /// Appends a request. `params` is an object without `_meta`.
 pub(super) fn write_request_with_meta(
     out: &mut Vec<u8>,
@@ -35,7 +42,7 @@ pub(super) fn write_request_with_meta(
     out.extend_from_slice(method.as_bytes());
     out.extend_from_slice(b"\",\"params\":{");
     let inside = object_members(params);
-    append_single_line(out, inside);
+    wire::append_single_line(out, inside);
     out.extend_from_slice(if inside.is_empty() { b"\"_meta\":{" } else { b",\"_meta\":{" });
     write_meta(out, meta);
     out.extend_from_slice(b"}}}\n");
@@ -53,7 +60,7 @@ fn write_meta(out: &mut Vec<u8>, meta: MetaMembers<'_>) {
         if out.len() > from {
             out.push(b',');
         }
-        append_single_line(out, members);
+        wire::append_single_line(out, members);
     }
 }
 
@@ -61,15 +68,6 @@ fn write_meta(out: &mut Vec<u8>, meta: MetaMembers<'_>) {
 fn object_members(object: &str) -> &str {
     let object = object.trim();
     object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).map_or("", str::trim)
-}
-
-/// A line break between tokens would end the message; inside a JSON string there is none.
-fn append_single_line(out: &mut Vec<u8>, text: &str) {
-    let from = out.len();
-    out.extend_from_slice(text.as_bytes());
-    for at in memchr::memchr2_iter(b'\n', b'\r', text.as_bytes()) {
-        out[from + at] = b' ';
-    }
 }
 
 #[cfg(test)]

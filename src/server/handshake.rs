@@ -228,7 +228,7 @@ impl HandshakeClient<'_> {
         let asked = self.connection.send_request(OutgoingRequest {
             method,
             params,
-            meta: MetaMembers { client_meta: None, revision_members: era, progress_token: None },
+            meta: MetaMembers::of_revision(era),
             progress: None,
             timeout: self.launch.limits.start_timeout,
             cancel: &never,

@@ -200,11 +200,7 @@ impl ListFetcher<'_> {
         let answer = self.connection.send_request(OutgoingRequest {
             method: listed.method,
             params,
-            meta: MetaMembers {
-                client_meta: None,
-                revision_members: members.as_deref(),
-                progress_token: None,
-            },
+            meta: MetaMembers::of_revision(members.as_deref()),
             progress: None,
             timeout: self.bounds.page_timeout,
             cancel: &never,

@@ -4,7 +4,6 @@
 //! [`Permitted`](crate::permit::Permitted) call; what Portero asks for itself (handshake, lists) never
 //! carries anything of the agent's.
 
-mod backoff;
 mod calls;
 mod connection;
 mod envelope;
@@ -12,7 +11,6 @@ mod environment;
 mod events;
 pub mod guard;
 mod handshake;
-mod level;
 mod lists;
 mod logs;
 mod pending;
@@ -29,7 +27,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-pub use self::level::{LogLevel, UnknownLogLevel};
+pub use self::events::{LogLevel, UnknownLogLevel};
 pub use self::upstreams::Upstreams;
 use crate::anonymize::{Anonymizer, Real};
 use crate::clock::Clock;

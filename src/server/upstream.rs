@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::backoff::Backoff;
 use super::calls;
 use super::connection::{self, Connection};
 use super::events::{EventSinkSlot, ServerEvents};
@@ -38,6 +37,12 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 const UNREAD_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A caller waits out a pause that is as short as this; before a longer one it is told.
 const MAX_WAITED_PAUSE: Duration = Duration::from_secs(1);
+/// The pause after a server's first failure.
+const FIRST_RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// The longest pause.
+const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(30);
+/// A server that ran this long starts with a clean slate.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
 
 /// What all servers of a fleet share.
 pub(super) struct UpstreamContext {
@@ -420,6 +425,24 @@ impl Upstream {
     }
 }
 
+/// How long a server that failed is left alone: counts its failures in a row.
+#[derive(Debug, Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// The pause after a failure of a server that was ready for `ran`, zero where it never was. A stable run forgives the failures before it.
+    fn next_pause(&mut self, ran: Duration) -> Duration {
+        if ran >= STABLE_AFTER {
+            self.failures = 0;
+        }
+        let pause = FIRST_RETRY_INTERVAL.saturating_mul(1 << self.failures.min(16)).min(MAX_RETRY_INTERVAL);
+        self.failures += 1;
+        pause
+    }
+}
+
 /// What came of starting a process.
 enum StartAttempt {
     /// It answered the handshake.
@@ -503,5 +526,19 @@ fn send_log_level(connection: &Connection, level: &str) {
         let id = connection.next_request_id();
         connection.pending.register_unread(id, UNREAD_ANSWER_TIMEOUT);
         connection.outbox.push_if_room(|out| wire::write_request(out, id, "logging/setLevel", Some(&params)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_a_stable_run_forgives() {
+        let mut backoff = Backoff::default();
+        let millis: Vec<u128> = (0..9).map(|_| backoff.next_pause(Duration::ZERO).as_millis()).collect();
+        assert_eq!(millis, [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+        assert_eq!(backoff.next_pause(Duration::from_secs(59)), MAX_RETRY_INTERVAL);
+        assert_eq!(backoff.next_pause(Duration::from_secs(60)), FIRST_RETRY_INTERVAL);
     }
 }

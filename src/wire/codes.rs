@@ -1,6 +1,6 @@
 //! The error codes of JSON-RPC 2.0 (section 5.1) and of MCP.
 //!
-//! MCP's own stand in the 2026-07-28 specification, Base Protocol, "Error Codes": −32000 to −32019 are the
+//! MCP's own are in the 2026-07-28 specification, Base Protocol, "Error Codes": −32000 to −32019 are the
 //! implementation's, −32020 to −32099 the specification's; −32002 and −32042 belong to earlier revisions.
 
 /// The line is no JSON.
@@ -15,11 +15,7 @@ pub const INVALID_PARAMS: i32 = -32602;
 pub const INTERNAL_ERROR: i32 = -32603;
 /// There is no such resource, up to 2025-11-25.
 pub const RESOURCE_NOT_FOUND: i32 = -32002;
-/// HTTP headers and body differ (2026-07-28).
-pub const HEADER_MISMATCH: i32 = -32020;
 /// The client did not declare a capability that the request needs (2026-07-28).
 pub const MISSING_CLIENT_CAPABILITY: i32 = -32021;
 /// The request's protocol version is not supported (2026-07-28).
 pub const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;
-/// The person must visit a URL first (2025-11-25).
-pub const URL_ELICITATION_REQUIRED: i32 = -32042;

@@ -211,15 +211,6 @@ impl IdKey {
             _ => None,
         }
     }
-
-    /// The id as a small number, when it is one.
-    #[must_use]
-    pub fn as_u64(&self) -> Option<u64> {
-        match self {
-            Self::Number(number) => number.parse().ok(),
-            Self::Text(_) => None,
-        }
-    }
 }
 
 /// The members of the envelope; what else stands beside them is ignored.
@@ -506,7 +497,6 @@ mod tests {
         let id = |text: &str| IdKey::from_raw(&json::parse_raw(text.to_owned()).expect("JSON"));
         assert_eq!(id("\"a\""), id("\"\\u0061\""));
         assert_ne!(id("\"1\""), id("1"));
-        assert_eq!(id("12").and_then(|id| id.as_u64()), Some(12));
         assert_eq!(id("null"), None);
     }
 

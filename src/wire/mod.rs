@@ -5,7 +5,6 @@
 //! serde's buffered paths (`tag`, `untagged`, `flatten`): they break raw values at run time.
 
 pub mod codes;
-mod encoding;
 mod lines;
 mod message;
 pub mod modern;
@@ -13,8 +12,7 @@ mod revision;
 mod salvage;
 mod write;
 
-pub use encoding::decode_text;
-pub use lines::{LineError, LineReader};
+pub use lines::{LineError, LineReader, decode_text};
 pub use message::{
     IdKey, MalformedMessage, Message, MessageFault, MessageKind, check_outcome, is_response_without_id,
     parse_batch,
@@ -22,6 +20,6 @@ pub use message::{
 pub use revision::{Revision, UnknownRevision};
 pub use salvage::{SalvagedMessage, id_as_u64, salvage_messages, salvage_overlong_id};
 pub use write::{
-    WriteId, answer_error_object, write_batch, write_error, write_malformed_error, write_notification,
-    write_request, write_result, write_too_long_error,
+    WriteId, answer_error_object, append_single_line, write_batch, write_error, write_malformed_error,
+    write_notification, write_request, write_result, write_too_long_error,
 };

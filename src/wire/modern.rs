@@ -23,17 +23,10 @@ pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 /// Request `_meta`: the level of log notifications wanted for this request; none are sent without it.
 pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-/// Result `_meta`: the server's `Implementation`.
-pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// Notification and result `_meta`: the id of the `subscriptions/listen` that this belongs to.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-/// `_meta` of 2025-11-25: the task that a message belongs to.
-pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 /// Request `_meta`, all revisions: where progress is to be reported.
 pub const PROGRESS_TOKEN: &str = "progressToken";
-/// The extension, in a client's or server's `capabilities.extensions`, that has tasks.
-pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
-
 /// The method that tells what a server is and can do.
 pub const DISCOVER_METHOD: &str = "server/discover";
 /// The method that opens a stream of notifications.
@@ -45,19 +38,6 @@ pub const ACKNOWLEDGED_METHOD: &str = "notifications/subscriptions/acknowledged"
 pub const RESULT_TYPE_COMPLETE: &str = "complete";
 /// `resultType` of a result that asks the client for input; the client then sends the request again.
 pub const RESULT_TYPE_INPUT_REQUIRED: &str = "input_required";
-/// `resultType` of a result that is a task (extension [`TASKS_EXTENSION`]).
-pub const RESULT_TYPE_TASK: &str = "task";
-
-/// The methods whose results carry `ttlMs` and `cacheScope`.
-pub const CACHEABLE_METHODS: [&str; 6] = [
-    "prompts/list",
-    "resources/list",
-    "resources/read",
-    "resources/templates/list",
-    DISCOVER_METHOD,
-    "tools/list",
-];
-
 /// The members that a result has only in this revision.
 const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 const COMPLETE_MEMBERS: &str = r#""resultType":"complete""#;
@@ -70,7 +50,7 @@ pub fn mark_complete(result: RawJson) -> RawJson {
     prepend_members(result, COMPLETE_MEMBERS, &["resultType"])
 }
 
-/// Marks the result of a [`CACHEABLE_METHODS`] method as final and stale, unless it says itself what it is.
+/// Marks the result of a method that lists or reads as final and stale, unless it says itself what it is.
 #[must_use]
 pub fn mark_list_result(result: RawJson) -> RawJson {
     prepend_members(result, LIST_MEMBERS, &MODERN_MEMBERS)
@@ -162,22 +142,6 @@ impl<'a> RequestMeta<'a> {
         self.meta.get(CLIENT_INFO)
     }
 
-    /// What the client can do.
-    #[must_use]
-    pub fn client_capabilities(&self) -> Option<&'a RawValue> {
-        self.meta.get(CLIENT_CAPABILITIES)
-    }
-
-    /// Whether the client understands a result that is a task.
-    #[must_use]
-    pub fn supports_tasks(&self) -> bool {
-        let inner = |value: &'a RawValue, key: &str| RawObject::read(value).ok()?.get(key);
-        self.client_capabilities()
-            .and_then(|capabilities| inner(capabilities, "extensions"))
-            .and_then(|extensions| inner(extensions, TASKS_EXTENSION))
-            .is_some()
-    }
-
     /// The level of log notifications that are wanted for this request.
     #[must_use]
     pub fn log_level(&self) -> Option<Cow<'a, str>> {
@@ -202,43 +166,6 @@ impl<'a> RequestMeta<'a> {
         let rest =
             self.meta.clone().without_members(|key| key == PROGRESS_TOKEN || key.starts_with(META_PREFIX));
         (!rest.is_empty()).then(|| rest.to_raw())
-    }
-}
-
-/// The `_meta` that Portero gives a request of its own to a server.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OutgoingMeta<'a> {
-    /// What the client said, without what belongs to its own connection.
-    pub base: Option<&'a RawValue>,
-    /// Portero's `Implementation` and capabilities; none toward a server of an earlier revision.
-    pub modern: Option<(&'a RawValue, &'a RawValue)>,
-    /// The level of log notifications wanted.
-    pub log_level: Option<&'a str>,
-    /// Where progress is to be reported.
-    pub progress_token: Option<u64>,
-}
-
-impl OutgoingMeta<'_> {
-    /// The object; none when it would be empty.
-    #[must_use]
-    pub fn to_raw(&self) -> Option<RawJson> {
-        let version = json::serialize_raw(Revision::LATEST.as_str());
-        let level = self.log_level.map(json::serialize_raw);
-        let token = self.progress_token.map(|token| json::serialize_raw(&token));
-        let mut meta = self.base.and_then(|base| RawObject::read(base).ok()).unwrap_or_default();
-        if let Some((info, capabilities)) = self.modern {
-            meta = meta
-                .with_member(PROTOCOL_VERSION, &version)
-                .with_member(CLIENT_INFO, info)
-                .with_member(CLIENT_CAPABILITIES, capabilities);
-            if let Some(level) = &level {
-                meta = meta.with_member(LOG_LEVEL, level);
-            }
-        }
-        if let Some(token) = &token {
-            meta = meta.with_member(PROGRESS_TOKEN, token);
-        }
-        (!meta.is_empty()).then(|| meta.to_raw())
     }
 }
 
@@ -443,7 +370,6 @@ mod tests {
         assert_eq!(meta.protocol_version().as_deref(), Some("2026-07-28"));
         assert_eq!(meta.progress_token().map(RawValue::get), Some("7"));
         assert_eq!(meta.log_level().as_deref(), Some("info"));
-        assert!(meta.supports_tasks());
         assert!(meta.client_info().is_none());
         assert_eq!(
             meta.without_connection_keys().expect("a rest").get(),
@@ -460,19 +386,6 @@ mod tests {
             assert!(meta.protocol_version().is_none() && meta.progress_token().is_none(), "{text}");
         }
         assert!(RequestMeta::read(None).without_connection_keys().is_none());
-    }
-
-    #[test]
-    fn outgoing_meta_speaks_the_servers_revision() {
-        let (base, info, capabilities) = (value(r#"{"k":1.0}"#), value(r#"{"name":"portero"}"#), value("{}"));
-        let meta = OutgoingMeta { base: Some(&base), progress_token: Some(4), ..OutgoingMeta::default() };
-        assert_eq!(meta.to_raw().expect("meta").get(), r#"{"k":1.0,"progressToken":4}"#);
-        let meta = OutgoingMeta { modern: Some((&info, &capabilities)), ..meta };
-        assert_eq!(
-            meta.to_raw().expect("meta").get(),
-            r#"{"k":1.0,"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"portero"},"io.modelcontextprotocol/clientCapabilities":{},"progressToken":4}"#
-        );
-        assert!(OutgoingMeta::default().to_raw().is_none());
     }
 
     #[test]

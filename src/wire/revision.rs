@@ -65,12 +65,6 @@ impl Revision {
     pub const fn has_batches(self) -> bool {
         matches!(self, Self::V2025_03_26)
     }
-
-    /// The error code for a resource that does not exist.
-    #[must_use]
-    pub const fn resource_not_found_code(self) -> i32 {
-        if self.is_modern() { super::codes::INVALID_PARAMS } else { super::codes::RESOURCE_NOT_FOUND }
-    }
 }
 
 impl FromStr for Revision {

@@ -134,13 +134,16 @@ fn end_with_member(out: &mut Vec<u8>, member: &[u8], value: Option<&RawValue>) {
     out.extend_from_slice(b"}\n");
 }
 
-/// A line break between a payload's tokens is white space, but here it would end the message. Inside a JSON
-/// string there is none.
 fn write_raw(out: &mut Vec<u8>, value: &RawValue) {
-    let bytes = value.get().as_bytes();
+    append_single_line(out, value.get());
+}
+
+/// Appends JSON with blanks for line breaks: between tokens they are white space, but here they would end the message,
+/// and a JSON string holds none.
+pub fn append_single_line(out: &mut Vec<u8>, json: &str) {
     let from = out.len();
-    out.extend_from_slice(bytes);
-    for at in memchr::memchr2_iter(b'\n', b'\r', bytes) {
+    out.extend_from_slice(json.as_bytes());
+    for at in memchr::memchr2_iter(b'\n', b'\r', json.as_bytes()) {
         out[from + at] = b' ';
     }
 }

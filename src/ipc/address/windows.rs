@@ -10,15 +10,15 @@ use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 use widestring::u16cstr;
 
 /// The pipe's name.
-pub(in crate::ipc) fn name(socket: &Path) -> io::Result<Name<'_>> {
+pub(in crate::ipc) fn socket_name(socket: &Path) -> io::Result<Name<'_>> {
     socket.to_fs_name::<GenericFilePath>()
 }
 
 /// Binds; an address in use is an error, never taken over.
-pub(in crate::ipc) fn bind(socket: &Path) -> io::Result<Listener> {
+pub(in crate::ipc) fn bind_socket(socket: &Path) -> io::Result<Listener> {
     // A protected list with one entry: everything to the owner, nothing to anybody else.
     let owner_only = SecurityDescriptor::deserialize(u16cstr!("D:P(A;;GA;;;OW)"))?;
-    ListenerOptions::new().name(name(socket)?).security_descriptor(owner_only).create_tokio()
+    ListenerOptions::new().name(socket_name(socket)?).security_descriptor(owner_only).create_tokio()
 }
 
 /// The descriptor of the pipe protects; no directory does.
@@ -32,7 +32,7 @@ pub(in crate::ipc) fn is_own_user(_: &PeerCreds) -> bool {
 }
 
 /// A pipe goes with its process.
-pub(in crate::ipc) fn remove(_: &Path) -> io::Result<()> {
+pub(in crate::ipc) fn remove_socket(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -117,8 +117,7 @@ fn fail_with(what: &str, code: u8) -> ExitCode {
 }
 
 /// The command's name for a message, without its directory and its arguments.
-#[cfg(unix)]
-fn program_name(command: &OsStr) -> std::borrow::Cow<'_, str> {
+pub(super) fn program_name(command: &OsStr) -> std::borrow::Cow<'_, str> {
     std::path::Path::new(command).file_name().unwrap_or(command).to_string_lossy()
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
+use super::guard::program_name;
 use super::{LaunchOptions, environment};
 use crate::config::ServerConfig;
 
@@ -15,7 +16,7 @@ pub(super) use unix::ChildProcess;
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub(super) use windows::Process;
+pub(super) use windows::ChildProcess;
 
 /// A process that was started.
 pub(super) struct SpawnedChild {
@@ -43,7 +44,7 @@ pub(super) fn spawn_server(server: &ServerConfig, launch: &LaunchOptions) -> Res
     command.stdout(std::process::Stdio::piped());
     command.stderr(std::process::Stdio::piped());
     let started = ChildProcess::start(command, launch.guard.is_some());
-    started.map_err(|error| format!("`{}` cannot be run: {error}", program_name(&server.command)))
+    started.map_err(|error| format!("`{}` cannot be run: {error}", program_name(OsStr::new(&server.command))))
 }
 
 /// Finds the program as a shell would, so that a missing one is named before anything is started.
@@ -57,9 +58,9 @@ fn find_program(
         let found = program_candidates(directory.join(command), environment)
             .into_iter()
             .find(|path| is_executable(path));
-        return found
-            .map(PathBuf::into_os_string)
-            .ok_or_else(|| format!("there is no program `{}` at the path given", program_name(command)));
+        return found.map(PathBuf::into_os_string).ok_or_else(|| {
+            format!("there is no program `{}` at the path given", program_name(OsStr::new(command)))
+        });
     }
     let path = environment::find_variable(environment, "PATH").unwrap_or(OsStr::new(""));
     std::env::split_paths(path)
@@ -99,11 +100,6 @@ fn is_executable(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_executable(path: &Path) -> bool {
     path.is_file()
-}
-
-/// The program's name without its directory, which may tell more than a message should.
-fn program_name(command: &str) -> std::borrow::Cow<'_, str> {
-    Path::new(command).file_name().unwrap_or(OsStr::new(command)).to_string_lossy()
 }
 
 /// The three pipes of a child that was started with all three.

@@ -7,21 +7,21 @@ use std::sync::Mutex;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, JobObject, KillOnDrop};
 use tokio::process::Command;
 
-use super::{SpawnedChild, bare, pipes};
-use crate::server::Guard;
+use super::{SpawnedChild, bare_command, expect_pipes};
+use crate::server::GuardCommand;
 
 /// A running child in its job. With [`KillOnDrop`] the job is one that the system ends with its last handle,
 /// so it needs no guard: however this process ends, its handles close.
 #[derive(Debug)]
-pub(in crate::server) struct Process {
+pub(in crate::server) struct ChildProcess {
     /// The lock is never waited for: there is one owner. It lets the order to end come through `&self`.
     child: Mutex<Box<dyn ChildWrapper>>,
 }
 
-impl Process {
+impl ChildProcess {
     /// The command that runs the program; a job needs no guard.
-    pub(super) fn command(_: Option<&Guard>, program: &OsStr, args: &[OsString]) -> Command {
-        bare(program, args)
+    pub(super) fn command(_: Option<&GuardCommand>, program: &OsStr, args: &[OsString]) -> Command {
+        bare_command(program, args)
     }
 
     /// Starts it suspended, puts it into a job and lets it run.
@@ -30,7 +30,7 @@ impl Process {
         wrapped.wrap(KillOnDrop).wrap(JobObject);
         let mut child = wrapped.spawn()?;
         let (stdin, stdout, stderr) =
-            pipes(child.stdin().take(), child.stdout().take(), child.stderr().take());
+            expect_pipes(child.stdin().take(), child.stdout().take(), child.stderr().take());
         Ok(SpawnedChild { process: Self { child: Mutex::new(child) }, stdin, stdout, stderr })
     }
 
@@ -40,14 +40,14 @@ impl Process {
     }
 
     /// Waits for its end and says how it ended. Dropping the future loses nothing.
-    pub(in crate::server) async fn ended(&mut self) -> String {
+    pub(in crate::server) async fn wait_for_exit(&mut self) -> String {
         let Ok(child) = self.child.get_mut() else { return "ended".to_owned() };
         match child.wait().await {
             Ok(status) => match status.code() {
                 Some(code) => format!("exited with status {code}"),
                 None => "ended".to_owned(),
             },
-            Err(error) => format!("ended, nobody knows how: {error}"),
+            Err(error) => format!("ended, for an unknown reason: {error}"),
         }
     }
 
