@@ -1,15 +1,15 @@
 //! The second look (guarantee N5): whether an outgoing message still holds a value.
 //!
-//! It shares no search, no decoder and no JSON reader with the first pass. It skips through the raw bytes from
-//! the values' ends (after Horspool, by blocks of three); only where escapes could hide something does it
-//! unescape every string, layer by layer, and look again. What arises at the joins of replacements is plain
-//! text to it like everything else.
+//! It shares no search, no decoder and no JSON reader with the first pass, so that one fault cannot blind both. It skips
+//! through the raw bytes from the values' ends (after Horspool, by blocks of three). Only where escapes could hide
+//! a value does it unescape every string, layer by layer, and look again. A value that arises at the joins of replacements
+//! is plain text to it like every other.
 
 use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
 
-use super::term::{Term, fold_text};
+use super::term::{Term, fold_char, fold_text};
 
 /// Looks for values that must not go out.
 #[derive(Default)]
@@ -59,7 +59,8 @@ impl LeakScan {
         let mut doubt = false;
         let mut scalars = None;
         let mut counts = |hit: Range<usize>| {
-            // Letters of an escape may look like a value's; unescaping will tell.
+            // Letters of an escape may look like a value's: the `n` of `\nick` is none of `nick`. Five bytes back reaches
+            // the backslash of the longest escape, `\u` and four digits, from its last digit. Unescaping will tell.
             if raw[hit.start.saturating_sub(5)..hit.end].contains(&b'\\') {
                 doubt = true;
                 return false;
@@ -79,7 +80,8 @@ impl LeakScan {
         if self.folded.is_empty() || text.is_ascii() {
             return false;
         }
-        // `K` (Kelvin), `ſ` and `ı` fold to letters of ASCII.
+        // The plain search above compares without the case of ASCII only. That is enough unless a value holds other
+        // letters, or the text holds `K` (Kelvin), `ſ` or `ı`, which fold to letters of ASCII.
         let odd = ["\u{212A}", "ſ", "ı"].iter().any(|c| memchr::memmem::find(text, c.as_bytes()).is_some());
         (self.folded_has_non_ascii || odd) && self.search_folded(text, counts)
     }
@@ -88,18 +90,15 @@ impl LeakScan {
     /// strings end is seen from the quotes, which have no case.
     fn search_folded(&self, text: &[u8], counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
         let mut copy = Vec::with_capacity(text.len());
-        let mut sources: Vec<(usize, usize)> = Vec::new();
-        let mut at = 0;
+        let mut keeps_places = true;
         for chunk in text.utf8_chunks() {
-            let folded = fold_text(chunk.valid());
-            sources.push((copy.len(), at));
-            copy.extend_from_slice(folded.as_bytes());
-            at += chunk.valid().len();
-            sources.push((copy.len(), at));
+            keeps_places &= chunk.valid().chars().all(|c| fold_char(c).len_utf8() == c.len_utf8());
+            copy.extend_from_slice(fold_text(chunk.valid()).as_bytes());
             copy.extend_from_slice(chunk.invalid());
-            at += chunk.invalid().len();
         }
-        if copy.len() == text.len() {
+        // `counts` expects places of the text. Equal lengths are not enough: a letter that grows and one that shrinks shift
+        // what is between them.
+        if keeps_places {
             return self.folded.any_match(&copy, counts);
         }
         let scalars = read_scalars(&copy);
@@ -107,7 +106,7 @@ impl LeakScan {
             .any_match(&copy, &mut |hit| copy.contains(&STRING_SEPARATOR) || is_inside_scalar(&scalars, &hit))
     }
 
-    /// Whether an escape stands for something that a value holds.
+    /// Whether the text holds an escape of a character that a value holds.
     fn may_hide_value(&self, raw: &[u8]) -> bool {
         let mut at = 0;
         while let Some(next) = memchr::memchr2(b'\\', b'%', &raw[at..]).map(|offset| at + offset) {
@@ -118,6 +117,8 @@ impl LeakScan {
                         || parse_hex(digits).is_some_and(|byte| self.may_be_value_char(byte))
                 })
             } else {
+                // The whole run of backslashes at once: how many layers they are makes no difference here, only the
+                // character behind the last of them.
                 let run = raw[next..].iter().take_while(|byte| **byte == b'\\').count();
                 at = next + run + 1;
                 let code = match raw.get(next + run) {
@@ -127,6 +128,7 @@ impl LeakScan {
                     Some(b'r') => Some(13),
                     Some(b'b') => Some(8),
                     Some(b'f') => Some(12),
+                    // An even run escapes itself, so this quote ends the string.
                     Some(b'"') if run % 2 == 0 => None,
                     Some(byte) => Some(u32::from(*byte)),
                     None => None,
@@ -171,6 +173,8 @@ impl LeakScan {
     }
 
     fn search_stripped(&self, mut text: Vec<u8>, percent: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        // Each layer is shorter than the one before, so the loop ends by itself where nothing is left to strip. A text with
+        // more layers than the limit counts as a leak: no honest one has them.
         for _ in 0..MAX_ESCAPE_LAYERS {
             if self.search_bytes(&text, &mut |_| true) {
                 return true;
@@ -214,6 +218,8 @@ fn read_scalars(json: &[u8]) -> Vec<Range<usize>> {
 }
 
 fn is_inside_scalar(scalars: &[Range<usize>], hit: &Range<usize>) -> bool {
+    // The scalars are in order and apart from each other: the first that ends no earlier than the hit is the only one
+    // that can hold it.
     let before = scalars.partition_point(|scalar| scalar.end < hit.end);
     scalars.get(before).is_some_and(|scalar| scalar.start <= hit.start)
 }
@@ -258,6 +264,7 @@ fn strip_escape_layer(text: &[u8], percent: bool, out: &mut Vec<u8>) {
 
 /// Writes the character of the hex digits behind `\u`; returns how long the escape is without its backslash.
 fn decode_unicode_escape(digits: &[u8], out: &mut Vec<u8>) -> usize {
+    // The digits of one unit, and of a second one behind the next `\u`: together they may be a surrogate pair.
     let units: Vec<u16> = [0, 6]
         .iter()
         .filter(|at| **at == 0 || digits.get(4..6) == Some(b"\\u"))
@@ -265,6 +272,7 @@ fn decode_unicode_escape(digits: &[u8], out: &mut Vec<u8>) -> usize {
         .map(|unit| unit as u16)
         .collect();
     let (read, length) = match char::decode_utf16(units.iter().copied()).next() {
+        // `uXXXX\uXXXX` and `uXXXX`.
         Some(Ok(c)) => (c, if c.len_utf16() == 2 { 11 } else { 5 }),
         _ => (char::REPLACEMENT_CHARACTER, 5),
     };
@@ -306,12 +314,15 @@ impl SkipSearch {
             .transpose()
             .expect("a few short texts make a small automaton");
         let long: Vec<Vec<u8>> = long.into_iter().map(String::into_bytes).collect();
+        // At most 200, so that every shift fits into a byte.
         let shortest = long.iter().map(Vec::len).min().unwrap_or(0).min(200);
         let mut search = Self { short, long, any_case, shortest, shifts: Vec::new(), ends: Vec::new() };
         if shortest > 0 {
             search.shifts =
                 vec![u8::try_from(shortest - BLOCK_BYTES + 1).unwrap_or(u8::MAX); SHIFT_TABLE_SIZE];
             for (number, text) in search.long.iter().enumerate() {
+                // As in Horspool's search, all texts count by their first `shortest` bytes: the block at the end of the
+                // window tells how far the window can move before that block could be part of a text. 0 means compare.
                 for (start, block) in text[..shortest].windows(BLOCK_BYTES).enumerate() {
                     let slot = block_slot(block);
                     let shift = u8::try_from(shortest - BLOCK_BYTES - start).unwrap_or(u8::MAX);
@@ -344,7 +355,8 @@ impl SkipSearch {
             self.shifts.as_slice().try_into().expect("the table has its size");
         let mut at = 0;
         if text.len() > 4096 {
-            // Four places at once: each step waits for the one before it, but not for the other places'.
+            // Four places at once: each step waits for the one before it, but not for the other places'. The loop ends with
+            // the first lane that is done; the others go on alone below, the last of them to the end of the text.
             let part = (text.len() - self.shortest) / 4;
             let mut ends = [0, 1, 2, 3].map(|lane| lane * part + self.shortest);
             let limits = ends.map(|end| end + part);
@@ -361,6 +373,7 @@ impl SkipSearch {
                     }
                 }
             }
+            // Not the last one: its rest and the bytes that four equal parts leave over are one stretch.
             for lane in 0..3 {
                 if self.search_range(shifts, text, ends[lane]..limits[lane], counts) {
                     return true;
@@ -409,7 +422,8 @@ impl SkipSearch {
     }
 }
 
-/// Blocks that differ only in case share a slot.
+/// Blocks that differ only in case share a slot, since five bits of a letter tell no case. Others may share one too: a
+/// slot only says where to compare.
 fn block_slot(block: &[u8]) -> usize {
     let low = |at: usize| usize::from(block[at] & 0x1F);
     ((low(0) << 9) ^ (low(1) << 5) ^ low(2)) & (SHIFT_TABLE_SIZE - 1)
@@ -448,6 +462,14 @@ mod tests {
         ] {
             assert!(look.contains_value(json), "{json}");
         }
+    }
+
+    #[test]
+    fn letters_that_shrink_and_grow_without_case_hide_nothing() {
+        let look = scan_for(&[("kelvin", false)]);
+        let json = "[\"ȺȺȺȺ\u{212A}elvin\",\"\u{212A}\"]";
+        assert_eq!(fold_text(json).len(), json.len(), "what grows and what shrinks cancel out");
+        assert!(look.contains_value(json));
     }
 
     #[test]
