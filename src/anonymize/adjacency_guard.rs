@@ -1,7 +1,7 @@
-//! Whether a replacement and the text beside it make up a fake that nobody wrote.
+//! Whether a replacement and the text beside it make up another rule's fake.
 //!
-//! The proof lets small overlaps be; where one comes true, what is revealed later would not be what was
-//! concealed, so the message is withheld (guarantees N2 and N5).
+//! The proof of the rules permits small overlaps. Where a message really has one, revealing it later would not give back
+//! the concealed text, so the message is withheld (guarantees N2 and N5).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,16 +11,15 @@ use super::term::fold_text;
 use super::{Direction, REDACTED, ReplacementRule};
 use crate::json;
 
-/// The texts that must not stand beside a replacement.
+/// The texts that must not be beside a replacement, by the number of its needle.
 #[derive(Default)]
 pub(super) struct AdjacencyGuard {
-    /// By the needle.
     before: Vec<Vec<AdjacentText>>,
     after: Vec<Vec<AdjacentText>>,
 }
 
 struct AdjacentText {
-    /// The text as it stands in a JSON string.
+    /// The text as a JSON string spells it.
     text: String,
     any_case: bool,
 }
@@ -39,6 +38,7 @@ impl AdjacencyGuard {
             };
             let small = fold_text(replacement);
             let (mut before, mut after) = (Vec::new(), Vec::new());
+            // Where a fake ends with the replacement's first letters, its rest must not be before the replacement.
             for end in small.char_indices().map(|(at, c)| at + c.len_utf8()) {
                 for &(other, at) in fakes.ends.get(&small[..end]).into_iter().flatten() {
                     let (start, end) = split_at_char(&rules[other].fake, at);
@@ -48,7 +48,8 @@ impl AdjacencyGuard {
                     }
                 }
             }
-            // Of a replacement that is revealed, the way back takes it first, from the left.
+            // The same for the text behind it. A replacement that is revealed needs no such guard: the way back reads from
+            // the left, so it takes the replacement before a fake that begins inside it.
             for start in small.char_indices().map(|(at, _)| at).filter(|_| !revealed) {
                 for &(other, at) in fakes.starts.get(&small[start..]).into_iter().flatten() {
                     let (start, end) = split_at_char(&rules[other].fake, at);
@@ -64,10 +65,12 @@ impl AdjacencyGuard {
         traps
     }
 
-    /// Whether any of the replacements in `json` stands beside such a text.
+    /// Whether any of the replacements in `json` is beside such a text.
     pub(super) fn is_violated(&self, json: &str, places: &[(Range<usize>, usize)]) -> bool {
         let mut last = 0;
         places.iter().any(|(place, needle)| {
+            // Only back to the former replacement: the way back has consumed that one. Two of one number share a place, so
+            // `last` may be behind this one's start.
             let before = &json.as_bytes()[last.min(place.start)..place.start];
             let after = &json.as_bytes()[place.end..];
             last = place.end;

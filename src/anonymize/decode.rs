@@ -1,8 +1,8 @@
 //! Which stretches of raw JSON can hold a value in another spelling than its own.
 //!
-//! A value that is not spelled as it is covers at least one escape that stands for one of its characters, and
-//! no byte or escape that stands for none. So the scan visits escapes only, and opens a window around those
-//! that matter; everything else needs no decoding. In common text that is nearly everything.
+//! An escaped value covers at least one escape of one of its characters, and no byte or escape of any other character. So
+//! the scan visits escapes only and opens a window around those that matter. The rest, nearly everything in common text,
+//! needs no decoding.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -47,6 +47,7 @@ impl TermAlphabet {
             let escape = self.read_escape(json, next);
             at = next + escape.length;
             if !escape.relevant {
+                // No value reaches over it, so no window may begin before its end.
                 barrier = next + escape.consumed;
                 continue;
             }
@@ -54,6 +55,7 @@ impl TermAlphabet {
             let end = self.extend_window(json, &mut at);
             barrier = barrier.max(end);
             match windows.last_mut() {
+                // They touch: a value may cross from one into the other.
                 Some(last) if start <= last.end => last.end = end,
                 _ => windows.push(start..end),
             }
@@ -106,6 +108,7 @@ impl TermAlphabet {
                 }
             };
         }
+        // A run of backslashes is read as a whole, whatever layer each of them belongs to.
         let run = json[at..].iter().take_while(|byte| **byte == b'\\').count();
         // The escape that all the backslashes come to, should every layer be read.
         let (last, length) = match read_json_escape(&json[at + run - 1..]) {
@@ -113,6 +116,7 @@ impl TermAlphabet {
             // An even run, and what follows is no escape: only the backslashes are escaped.
             None => (EscapeValue::Byte(b'\\'), 1),
         };
+        // After an even run the quote itself is bare, so the string ends there.
         let closes = run % 2 == 0 && json.get(at + run) == Some(&b'"');
         let inner = !closes
             && match last {
@@ -120,6 +124,8 @@ impl TermAlphabet {
                 EscapeValue::Char(c) => self.non_ascii.contains(&c),
             };
         let matters = inner || (run > 1 && self.term_bytes[usize::from(b'\\')]);
+        // An odd run ends with an escape of the outermost layer, which takes its letter along. An even one takes it only
+        // where inner layers may read it so, and then a value may still begin with that letter.
         if run % 2 == 1 {
             EscapeSpan::new(matters, run - 1 + length, run - 1 + length)
         } else if closes || !inner {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What the agent, its vendor, Telegram, logs and the terminal may see.
+/// A concealed value: the agent, its vendor, Telegram, logs and the terminal may see it.
 ///
 /// Only [`Anonymizer`](super::Anonymizer) makes one from text of outside. It deserializes, because Portero
 /// stores and sends concealed values between its own programs; nothing else may be read as one.
@@ -49,7 +49,7 @@ impl<T: fmt::Debug> fmt::Debug for Fake<T> {
     }
 }
 
-/// What only a child server may see. It neither prints nor serializes itself.
+/// A value that only a child server may see. It neither prints nor serializes itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Real<T>(T);
 

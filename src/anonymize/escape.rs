@@ -10,7 +10,7 @@ pub(super) struct DecodedText {
     starts: Vec<u32>,
 }
 
-/// Stands for half a surrogate pair: in no value, and in no UTF-8.
+/// Takes the place of half a surrogate pair: it is in no value, and in no UTF-8.
 const INVALID_BYTE: u8 = 0xFF;
 
 impl DecodedText {
@@ -27,13 +27,14 @@ impl DecodedText {
         (deeper.bytes.len() < end).then_some(deeper)
     }
 
-    /// Where a span of the view stands in the raw text.
+    /// The span of the raw text that a span of the view was read from.
     pub(super) fn source_span(&self, start: usize, end: usize) -> (usize, usize) {
         (self.starts[start] as usize, self.starts[end] as usize)
     }
 
     /// The bytes of the view whose source is a span of the raw text.
     pub(super) fn slice_at_source(&self, start: usize, end: usize) -> &[u8] {
+        // `starts` only grows, so the bytes of one source span are one stretch of the view.
         let from = self.starts.partition_point(|at| (*at as usize) < start);
         let to = self.starts.partition_point(|at| (*at as usize) < end);
         self.bytes.get(from..to).unwrap_or_default()
@@ -59,6 +60,7 @@ impl DecodedText {
                 EscapeValue::Char(c) => {
                     let mut buffer = [0; 4];
                     bytes.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+                    // All bytes of a character come from its one escape: a span never begins or ends inside it.
                     starts.resize(bytes.len(), start);
                 }
             }
@@ -69,7 +71,7 @@ impl DecodedText {
     }
 }
 
-/// What an escape stands for.
+/// The character that an escape spells.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum EscapeValue {
     /// A byte.
@@ -130,7 +132,7 @@ pub(super) struct EscapeStyle {
     ascii_only: bool,
     escaped_slash: bool,
     upper_hex: bool,
-    /// Bytes that stand percent-encoded, and those that stand as they are.
+    /// Bytes that were percent-encoded, and bytes that were plain.
     encoded: Vec<u8>,
     plain: Vec<u8>,
 }
@@ -162,6 +164,7 @@ impl EscapeStyle {
             let read = match text[at] {
                 b'\\' => read_json_escape(&text[at..]).inspect(|(read, length)| {
                     style.json = true;
+                    // A `\u` escape right at the start is the mark that `force_escape` leaves.
                     let marked = at == 0 && *length == 6;
                     style.ascii_only |= marked || matches!(read, EscapeValue::Char(_));
                     style.escaped_slash |= *length == 2 && *read == EscapeValue::Byte(b'/');
@@ -287,7 +290,7 @@ impl EscapeStyle {
     }
 }
 
-/// Whether a text can't stand in a JSON string as it is.
+/// Whether a text needs escapes in a JSON string.
 pub(super) fn needs_json_escape(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
 }

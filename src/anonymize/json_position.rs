@@ -1,8 +1,8 @@
-//! Where in raw JSON a byte stands: in a string, in a number, or in what holds them together.
+//! The position of a byte in raw JSON: in a string, in a number, or in what holds them together.
 
 use std::ops::Range;
 
-/// Where a byte stands.
+/// The position of a byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum JsonPosition {
     /// In a string or a key.
@@ -25,14 +25,16 @@ impl<'a> JsonPositions<'a> {
         Self { json, at: 0, in_string: false }
     }
 
-    /// Where a byte stands that is no part of an escape, and not before the last one asked for.
+    /// The position of a byte that is no part of an escape, and not before the last one asked for.
     pub(super) fn position_of(&mut self, at: usize) -> JsonPosition {
         while self.at < at {
             let stretch = &self.json[self.at..at];
             let plain = memchr::memchr(b'\\', stretch).unwrap_or(stretch.len());
+            // Without a backslash each quote begins or ends a string, so only whether their number is odd matters.
             self.in_string ^= count_quotes(&stretch[..plain]) % 2 == 1;
             self.at += plain;
             if plain < stretch.len() {
+                // The backslash and what it escapes, which may be a quote.
                 self.at += 2;
             }
         }
@@ -51,7 +53,7 @@ impl<'a> JsonPositions<'a> {
     }
 }
 
-/// Counted in small sums, which compilers turn into vector code.
+/// Counted in sums of at most 192, which fit into a byte: compilers turn those into vector code.
 fn count_quotes(text: &[u8]) -> usize {
     text.chunks(192)
         .map(|chunk| usize::from(chunk.iter().map(|byte| u8::from(*byte == b'"')).sum::<u8>()))

@@ -5,8 +5,8 @@
 //! types.
 //!
 //! Values are found in strings, keys and numbers of raw JSON; also where JSON's escapes hide them, at any
-//! depth of JSON in a string, and percent-encoded. What stands for them is written in the same way. All other
-//! bytes stay as they came.
+//! depth of JSON in a string, and percent-encoded. Replacements are written in the same way. All other bytes stay as they
+//! came.
 //!
 //! # Limits
 //! * Images, compressed or encrypted data, base64, and values split over several strings or calls are not seen.
@@ -42,15 +42,15 @@ use crate::secret::Secret;
 /// One rule of `replacements.json`, with its values read.
 #[derive(Debug, Clone)]
 pub struct ReplacementRule {
-    /// What the agent's side sees.
+    /// The value that the agent's side sees.
     pub fake: String,
-    /// What servers see.
+    /// The value that servers see.
     pub real: Secret,
     /// How it maps.
     pub direction: Direction,
     /// Whether case matters when looking for `real` and `fake`.
     pub case_sensitive: bool,
-    /// What kind of value it is, such as `name` or `email`; the agent is told the fake under it.
+    /// The kind of value, such as `name` or `email`; the agent is told the fake under it.
     pub label: Option<String>,
     /// The servers it is revealed to; none means all.
     pub servers: Option<Vec<ServerName>>,
@@ -64,7 +64,7 @@ pub enum Direction {
     /// Fake→real toward servers; toward the agent the real value becomes these words
     /// (`***REDACTED***` by default).
     OneWay {
-        /// What the agent's side sees in place of the real value.
+        /// The text that the agent's side sees in place of the real value.
         redaction: String,
     },
     /// A secret that Portero gave to a child: redacted toward the agent, never revealed (guarantee N7).
@@ -79,7 +79,7 @@ pub struct RuleConflict {
     pub rule: usize,
     /// The other one's.
     pub other: Option<usize>,
-    /// What is wrong, in words that hold no real value.
+    /// The problem, in words that hold no real value.
     pub problem: String,
 }
 
@@ -88,10 +88,10 @@ pub struct RuleConflict {
 #[error("the answer was withheld: a second look found a private value in it")]
 pub struct Leak;
 
-/// What stands for a secret that was given to a child.
+/// Replaces a secret that was given to a child.
 const REDACTED: &str = "***REDACTED***";
 
-/// What stands for a text in which the second look found a private value.
+/// Replaces a text in which the second look found a private value.
 const WITHHELD_NOTICE: &str = "[withheld: a private value would have shown]";
 
 /// A proven rule set.

@@ -2,7 +2,7 @@
 //!
 //! Plain occurrences come from the search over the raw bytes, hidden ones from the windows that
 //! [`TermAlphabet`] opens; no occurrence crosses a window's border. In each region the leftmost wins, then the
-//! longest, then the least escaped.
+//! longest, then the least escaped, then the one whose rule comes first.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -18,16 +18,16 @@ use super::term::{Term, lowercase_text, uppercase_text};
 pub(super) struct Rewriter {
     finder: TermFinder,
     alphabet: Option<TermAlphabet>,
-    /// What each needle becomes.
+    /// The replacement of each needle.
     replacements: Vec<TermReplacement>,
 }
 
-/// What a pass did.
+/// The outcome of a pass.
 #[derive(Debug)]
 pub(super) enum RewriteOutcome {
     /// There was nothing to replace.
     Unchanged,
-    /// The new JSON, and where the replacements stand in it, with the needles' numbers.
+    /// The new JSON, and the places of the replacements in it, with the needles' numbers.
     Changed(String, Vec<(Range<usize>, usize)>),
     /// More layers of escapes than any honest text has.
     TooDeep,
@@ -83,12 +83,14 @@ impl Rewriter {
         if found.is_empty() {
             return Vec::new();
         }
+        // This order is the precedence: the loop takes each occurrence that begins no earlier than the last one taken ended.
         found.sort_unstable_by_key(|found| (found.start, Reverse(found.end), found.term));
         let mut places = JsonPositions::new(raw);
         let mut splices: Vec<Splice> = Vec::new();
         let mut end = 0;
         let mut windows = windows.iter().peekable();
         for hit in found {
+            // Both lists are in order, so a window that ends before this occurrence ends before all later ones.
             while windows.next_if(|window| window.end <= hit.start).is_some() {}
             if hit.start < end
                 || windows.peek().is_some_and(|window| window.start < hit.end)
@@ -151,6 +153,7 @@ impl Rewriter {
                 }
             }
         }
+        // The precedence again, with the layer: of two readings of the same bytes the less escaped one counts.
         hits.sort_unstable_by_key(|hit| (hit.start, Reverse(hit.end), hit.layer, hit.percent, hit.term));
         let mut last = 0;
         for (number, hit) in hits.iter().enumerate() {
@@ -164,6 +167,7 @@ impl Rewriter {
             }
             last = hit.end;
             let mut written = self.replacements[hit.term].spellings[hit.spelling].text.clone().into_bytes();
+            // From the inside out: each layer is escaped in the style that its own text has at this place.
             for view in chains[usize::from(hit.percent)][..hit.layer].iter().rev() {
                 written = EscapeStyle::from_layer(view.slice_at_source(hit.start, hit.end), hit.percent)
                     .write_escaped(&written, hit.must_escape);
@@ -252,7 +256,7 @@ impl Rewriter {
     }
 }
 
-/// What a value becomes, for each way in which its case can be carried over.
+/// The replacement of a value, for each way in which its case can be carried over.
 pub(super) struct TermReplacement {
     spellings: Vec<ReplacementSpelling>,
 }
@@ -260,7 +264,7 @@ pub(super) struct TermReplacement {
 struct ReplacementSpelling {
     /// The value found in just this spelling.
     found: String,
-    /// What stands for it, and the same as it stands in a JSON string.
+    /// The replacement, and the same as a JSON string spells it.
     text: String,
     json: String,
 }
@@ -312,11 +316,11 @@ struct Splice {
     term: usize,
     spelling: usize,
     escaped: Option<Vec<u8>>,
-    /// The number token in which it stands.
+    /// The number token that holds it.
     number: Option<Range<usize>>,
 }
 
-/// Whether a position stands inside a JSON escape, behind its backslash.
+/// Whether a position is inside a JSON escape, behind its backslash.
 fn is_in_escape(raw: &[u8], at: usize) -> bool {
     let near = at.saturating_sub(5);
     let Some(slash) = memchr::memrchr(b'\\', &raw[near..at]).map(|offset| near + offset) else {

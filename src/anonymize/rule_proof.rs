@@ -1,7 +1,7 @@
 //! The proof that a rule set keeps what it promises (guarantee N4).
 //!
 //! Refused are: values that are empty, too short or a word of JSON; two equal reals or fakes; a fake that
-//! holds another fake, or a real, or stands in one; a redaction that holds a real or a fake; and a fake whose
+//! holds another fake or a real, or is part of one; a redaction that holds a real or a fake; and a fake whose
 //! end is a sizeable part of another fake's or a real's beginning, or the other way round. A smaller overlap
 //! is let be, because names and addresses can hardly avoid one: should a message really join two values there,
 //! it is withheld. A real may hold another real: the longer wins.
@@ -13,11 +13,11 @@ use aho_corasick::AhoCorasick;
 use super::term::fold_text;
 use super::{Direction, ReplacementRule, RuleConflict};
 
-/// The fewest characters of a real value; anything shorter stands in nearly every message.
+/// The fewest characters of a real value; anything shorter is in nearly every message.
 pub(super) const MIN_REAL_LENGTH: usize = 3;
 /// An injected secret shorter than this is a flag or a port, and is not looked for.
 pub(super) const MIN_INJECTED_LENGTH: usize = 4;
-/// Words of JSON that stand for themselves.
+/// The literals of JSON: a replacement would change the value's type.
 const JSON_WORDS: [&str; 3] = ["true", "false", "null"];
 
 /// Whether an injected secret is one that can be looked for.
@@ -65,7 +65,7 @@ impl<'a> FoldedText<'a> {
     }
 }
 
-/// What a rule holds.
+/// The texts of a rule.
 struct RuleTexts<'a> {
     fake: FoldedText<'a>,
     real: FoldedText<'a>,
@@ -202,7 +202,7 @@ impl RuleSetProof<'_> {
         }
     }
 
-    /// What stands within something else.
+    /// Refuses a text that holds, or is part of, a text of the other rule.
     fn check_containment(&mut self, number: usize, other: usize) {
         let (one, two) = (&self.values[number], &self.values[other]);
         let exact = one.exact && two.exact;
@@ -231,7 +231,7 @@ impl RuleSetProof<'_> {
         }
     }
 
-    /// What reaches into something else.
+    /// Refuses an end of a text that is a sizeable beginning of one of the other rule's.
     fn check_overlap(&mut self, number: usize, other: usize) {
         let (one, two) = (&self.values[number], &self.values[other]);
         if one.injected || two.injected {

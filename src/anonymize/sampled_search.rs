@@ -11,7 +11,7 @@ use super::term::Term;
 pub(super) struct TermMatch {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// The number of the needle.
+    /// The value's number.
     pub(super) term: usize,
 }
 
@@ -81,17 +81,22 @@ struct SampleEntry {
     offset: u32,
 }
 
-/// The letters' case, and more: it only has to lose what case loses.
+/// The bit that is case in ASCII letters, in each byte of a block. It joins other bytes too; the comparison tells them
+/// apart.
 const CASE_BITS: u32 = 0x2020_2020;
 const BUCKET_BITS: u32 = 12;
 
 impl BlockSampler {
     fn new(needles: &[(usize, &Term)], block: usize) -> Self {
         let shortest = needles.iter().map(|(_, needle)| needle.min_length()).min().unwrap_or(block);
+        // A value of `shortest` bytes holds that many blocks, one at each offset, so one of them begins at a multiple of it.
         let stride = (shortest.max(block) - block + 1).min(MAX_STRIDE);
+        // Blocks of three are read as four bytes, little-endian, without the last.
         let mask = if block == 4 { u32::MAX } else { 0x00FF_FFFF };
         let mut entries: Vec<SampleEntry> = Vec::new();
         for (number, needle) in needles {
+            // A window of so many bytes has a block at each of the `stride` offsets. Any window of the needle does: the one
+            // whose blocks are rarest in text causes the fewest comparisons.
             let index = rarest_window(needle, stride + block - 1);
             for path in byte_paths(needle, index, stride + block - 1) {
                 for offset in 0..stride {
@@ -109,6 +114,7 @@ impl BlockSampler {
         }
         entries.sort_unstable();
         entries.dedup();
+        // About one bit in 48 is set, and the set fits the processor's first cache: at most 2^18 bits.
         let width = (entries.len() * 48).next_power_of_two().trailing_zeros().clamp(12, 18);
         let mut bits = vec![0_u64; 1 << (width - 6)].into_boxed_slice();
         let mut firsts = vec![0_u32; (1 << BUCKET_BITS) + 1];
@@ -117,6 +123,7 @@ impl BlockSampler {
             bits[bit / 64] |= 1 << (bit % 64);
             firsts[entry.bucket as usize + 1] += 1;
         }
+        // From counts to beginnings: `firsts[b]..firsts[b + 1]` are the entries of bucket `b`, which are sorted by it.
         for bucket in 0..1 << BUCKET_BITS {
             firsts[bucket + 1] += firsts[bucket];
         }
@@ -127,6 +134,7 @@ impl BlockSampler {
         let coarse = CASE_BITS & self.mask;
         let bits = &*self.bits;
         let mut next = 0;
+        // Whole words as long as four bytes are left; the few blocks at the end are loaded bytewise below.
         for block in hay.windows(4).step_by(self.stride) {
             let block = u32::from_le_bytes([block[0], block[1], block[2], block[3]]) & self.mask | coarse;
             let bit = (hash_block(block) >> self.shift) as usize;

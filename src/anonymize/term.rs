@@ -1,4 +1,4 @@
-//! One value that is searched for: its text, how case counts, and whether it stands at a given place.
+//! One value that is searched for: its text, how case counts, and whether it occurs at a given place.
 //!
 //! Case-insensitive means Unicode's simple mappings, one character to one: `K` (the Kelvin sign) is `k`,
 //! `ẞ` is `ß`, but `ß` is not `ss`.
@@ -45,7 +45,7 @@ impl Term {
         spellings(self.chars[index], self.folded)
     }
 
-    /// The fewest bytes in which an occurrence can stand.
+    /// The fewest bytes of an occurrence.
     pub(super) fn min_length(&self) -> usize {
         (0..self.chars.len())
             .map(|index| self.spellings_at(index).iter().map(|c| c.len_utf8()).min().unwrap_or(1))
@@ -58,13 +58,14 @@ impl Term {
         self.match_end_from(hay, at, 0)
     }
 
-    /// The occurrence whose character number `index` stands at `at`.
+    /// The occurrence whose character number `index` begins at `at`.
     pub(super) fn match_around(&self, hay: &[u8], at: usize, index: usize) -> Option<(usize, usize)> {
         if !self.folded {
             let start = at.checked_sub(self.starts[index])?;
             return hay[start..].starts_with(self.text.as_bytes()).then(|| (start, start + self.text.len()));
         }
         let end = self.match_end_from(hay, at, index)?;
+        // Backwards character by character: spellings differ in length, so the start can't be computed.
         let mut start = at;
         for wanted in self.chars[..index].iter().rev() {
             let found = last_char(&hay[..start])?;
@@ -97,6 +98,7 @@ pub(super) fn fold_char(c: char) -> char {
     if c.is_ascii() {
         c.to_ascii_lowercase()
     } else {
+        // Over the capital, so that letters which share one fold alike: `ς` and `σ` both to `σ`.
         map_single(map_single(c, char::to_uppercase), char::to_lowercase)
     }
 }

@@ -1,8 +1,7 @@
-//! What another policy would widen, and what it would narrow.
+//! Which edits of a policy widen it, and which narrow it.
 //!
-//! An edit that is not marked as widening makes no call of any tool looser, whatever its arguments, and whatever
-//! rules and grants there are. The other way round it is careful: where it cannot be told, it counts as
-//! widening.
+//! An edit that is not marked as widening makes no call of any tool looser, whatever its arguments and whatever rules and
+//! grants there are. The reverse does not hold: an edit counts as widening where that can't be excluded.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -98,7 +97,7 @@ impl<'a> PolicyStatement<'a> {
         }
     }
 
-    /// Whether it never decides about the tool that `other` names, since something of `all` outweighs it there.
+    /// Whether it never decides about the exact tool of `other`, since a statement of `all` is more specific there.
     fn is_outweighed(self, other: Self, all: &[Self]) -> bool {
         let Some(tool) = other.pattern().and_then(Pattern::exact_tool) else { return false };
         all.iter().any(|said| {
@@ -107,7 +106,7 @@ impl<'a> PolicyStatement<'a> {
         })
     }
 
-    /// Whether it is about the same and never looser.
+    /// Whether it has the same pattern as `other` and is never looser, whatever the arguments.
     fn supersedes(self, other: Self) -> bool {
         match (self, other) {
             (Self::Entry(new), Self::Entry(old)) => new.pattern == old.pattern && is_as_strict(new, old),
@@ -117,7 +116,7 @@ impl<'a> PolicyStatement<'a> {
     }
 }
 
-/// What could let a call pass better than before.
+/// The patterns whose edits could loosen a call, and whether the default's could.
 #[derive(Default)]
 struct WideningEdits<'a> {
     patterns: HashSet<&'a str>,
@@ -179,7 +178,7 @@ fn is_as_strict(new: &PolicyEntry, old: &PolicyEntry) -> bool {
     cases_hold && new.action >= old.action && added.iter().all(|case| case.action >= old.action)
 }
 
-/// What each policy says of each pattern of either.
+/// The entries of each policy for one pattern.
 type EntryPair<'a> = (Vec<&'a PolicyEntry>, Vec<&'a PolicyEntry>);
 
 fn pair_by_pattern<'a>(
@@ -200,7 +199,7 @@ fn pair_by_pattern<'a>(
     patterns.into_values().collect()
 }
 
-/// Whether two lists of entries of one pattern say the same, wherever they stand.
+/// Whether two lists of entries of one pattern say the same, wherever they were written.
 fn same_entries(was: &[&PolicyEntry], is: &[&PolicyEntry]) -> bool {
     let covered = |some: &[&PolicyEntry], others: &[&PolicyEntry]| {
         some.iter().all(|entry| others.iter().any(|other| same_effect(entry, other)))
@@ -228,7 +227,7 @@ fn describe_edit(pattern: &Pattern, was: &[&PolicyEntry], is: &[&PolicyEntry]) -
     format!("`{pattern}`: {} → {}{place}", words(was), words(is))
 }
 
-/// What an entry says, in words.
+/// An entry in words.
 fn describe_entry(entry: &PolicyEntry) -> String {
     let mut words = String::new();
     for case in &entry.cases {

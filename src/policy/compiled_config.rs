@@ -1,4 +1,4 @@
-//! What the files say, arranged for deciding.
+//! The configured policy, arranged for deciding.
 
 use super::entry_index::EntryIndex;
 use super::quorum::Quorum;
@@ -39,7 +39,7 @@ impl CompiledConfig {
         self.config.locked.iter().any(|pattern| pattern.matches(tool)) || self.quorums(tool).next().is_some()
     }
 
-    /// What several people must say of a tool, the strictest first.
+    /// The quorums of a tool, the strictest first.
     pub(super) fn quorums<'a, 't>(
         &'a self,
         tool: &'t ToolId,

@@ -10,7 +10,7 @@ use crate::pattern::Pattern;
 /// A decision and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What happens.
+    /// The action.
     pub action: Action,
     /// The pattern that won; none when nothing was said.
     pub pattern: Option<Pattern>,
@@ -36,14 +36,14 @@ pub struct MatchedCase {
 /// A decision with everything that lost, for `portero why`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// What else matched, strongest first.
+    /// The other decisions that matched, strongest first.
     pub losing: Vec<Decision>,
     /// Grants that cover the tool and are for other sessions or projects than the one that asks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<Grant>,
-    /// What several people must say of the tool before a call of it runs.
+    /// The quorums that must be met before a call of the tool runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quorums: Vec<Quorum>,
 }
@@ -103,7 +103,7 @@ pub enum DecisionSource {
     Pause(jiff::Timestamp),
 }
 
-/// The words that stand in an answer to the agent: the action and the rule, never a value.
+/// The words of an answer to the agent: the action and the rule, never a value.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let DecisionSource::Pause(since) = self.source {

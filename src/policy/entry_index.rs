@@ -9,16 +9,16 @@ use super::condition::{PolicyCase, Truth};
 use super::{Action, Decision, MatchedCase, PolicyEntry};
 use crate::names::ToolId;
 
-/// What entries that look at arguments are given to look at.
+/// The arguments that entries with cases look at.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ArgumentsView<'a> {
     /// A call's arguments, as far as they are known.
     Call(Option<&'a RawValue>),
-    /// Whatever arguments let a call pass best.
+    /// None: of each entry its loosest action counts.
     Loosest,
 }
 
-/// Entries that stand beside each other: exact ones by their names, the rest strongest first.
+/// The entries of one layer: exact ones by their names, the rest strongest first.
 #[derive(Debug, Default)]
 pub(super) struct EntryIndex {
     exact: HashMap<ToolId, Vec<PolicyEntry>>,
@@ -49,15 +49,16 @@ impl EntryIndex {
         layer
     }
 
-    /// What counts for this tool: the strictest that is said by the most specific entries.
+    /// The decision of this layer: the strictest of the most specific entries.
     pub(super) fn decide(&self, tool: &ToolId, view: ArgumentsView<'_>) -> Option<Decision> {
         let mut matching = self.matching(tool);
         let first = matching.next()?;
         let mut decision = first.decide(view);
         if first.cases.is_empty() {
-            // No other of these can be stricter.
+            // The order puts the strictest of the most specific first, and without cases that is what it says.
             return Some(decision);
         }
+        // With cases an entry may say less than its strictest, so the others of the same specificity are asked too.
         let specificity = first.pattern.specificity();
         for other in matching.take_while(|other| other.pattern.specificity() == specificity) {
             let also = other.decide(view);
@@ -102,7 +103,7 @@ impl PolicyEntry {
         }
     }
 
-    /// What it says about these arguments, and after that whatever else matches or could match.
+    /// The decision about these arguments, and after it every other that matches or could match.
     ///
     /// The strictest case that matches for sure counts, or, where none does, what is said otherwise. A case of
     /// which nothing can be told counts where it is stricter: of all that could hold, the strictest does.
@@ -117,7 +118,8 @@ impl PolicyEntry {
         let matched = |(truth, case): &(Truth, &PolicyCase)| self.case_decision(case, *truth == Truth::Yes);
         let mut outcomes: Vec<_> = cases.iter().map(matched).collect();
         outcomes.push(self.fallback_decision());
-        // Where nothing matches for sure, what is said otherwise may hold.
+        // Strictest first, so the first case that matches for sure outweighs the sure ones after it. Where none does, that
+        // index is the fallback's, which was pushed behind the cases. Unsure ones before it count if they are stricter.
         let certain = cases.iter().position(|(truth, _)| *truth == Truth::Yes).unwrap_or(cases.len());
         let stricter = outcomes[..certain].iter().position(|unsure| unsure.action > outcomes[certain].action);
         let counts = outcomes.remove(stricter.unwrap_or(certain));

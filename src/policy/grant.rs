@@ -18,7 +18,7 @@ use crate::pattern::Pattern;
 pub struct Grant {
     /// Its id, for `revoke`.
     pub id: u64,
-    /// What it is about.
+    /// The tools that it covers.
     pub pattern: Pattern,
     /// When it was made.
     pub made: Moment,
@@ -34,7 +34,7 @@ pub struct Grant {
     pub used: u32,
 }
 
-/// What a grant is limited to; where several are given, all of them hold.
+/// The limits of a grant; where several are given, all of them hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantLimits {
     /// Only this session with Portero.
@@ -92,7 +92,7 @@ impl Grant {
         self.limits.uses.map(|uses| uses.get().saturating_sub(self.used))
     }
 
-    /// What it says of a call that it covers.
+    /// The decision about a call that it covers.
     pub(super) fn to_decision(&self) -> Decision {
         Decision {
             action: Action::Allow,
@@ -167,7 +167,7 @@ impl GrantLimits {
         *self == Self::default()
     }
 
-    /// Whether a grant with these limits is for this one. Nobody in particular is in no session and no project.
+    /// Whether a grant with these limits is for this caller. Without a caller, only a grant for everyone is.
     #[must_use]
     pub fn admits(&self, asker: Option<CallerIdentity<'_>>) -> bool {
         let Self { session, agent_session, project, uses: _ } = self;

@@ -6,11 +6,12 @@
 //! Precedence: persistent rules (from people), then exact entries of `policies.json`, then its patterns, then
 //! the default. Within one of these layers the most specific pattern wins ([`crate::pattern::Specificity`]),
 //! and between equals the stricter action. A rule that asks never loosens: it counts only where a call would not
-//! be denied without it. A grant lifts `require-approval` only, and only for those that it is for, and where a
-//! rule asks, only if it was made after that rule; of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the outcome
-//! is never looser than what the files alone say. While a person paused everything ([`Overrides::paused`]),
-//! every decision is a deny, whatever else is said. A tool under a [`Quorum`] asks where it is not denied, and is
-//! locked.
+//! be denied without it.
+//!
+//! A grant lifts `require-approval` only, for the callers that it names, and where a rule asks, only if it was made after
+//! that rule. Of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the outcome is
+//! never looser than the files alone. While a person paused everything ([`Overrides::paused`]), every decision is a deny.
+//! A tool under a [`Quorum`] asks where it is not denied, and is locked.
 
 pub mod compare;
 mod compiled_config;
@@ -39,7 +40,7 @@ pub use grant::{CallerIdentity, Grant, GrantLimits, SessionMatchError};
 pub use overrides::{Overrides, PolicyRule};
 pub use quorum::{Quorum, Vote};
 
-/// What happens to a call.
+/// The outcome of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
@@ -75,13 +76,13 @@ impl fmt::Display for Action {
 /// One entry of `policies.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyEntry {
-    /// What it is about.
+    /// The tools that it covers.
     pub pattern: Pattern,
-    /// What it says; where it has cases, what it says when none of them matches.
+    /// The action, or where there are cases, the one when none of them matches.
     pub action: Action,
-    /// What it says about certain arguments, in no meaningful order.
+    /// The actions for certain arguments, in no meaningful order.
     pub cases: Vec<PolicyCase>,
-    /// Where it stands.
+    /// Where it was written.
     pub source: DecisionSource,
 }
 
@@ -90,11 +91,11 @@ pub struct PolicyEntry {
 pub struct ConfigPolicy {
     /// The entries, in no meaningful order.
     pub entries: Vec<PolicyEntry>,
-    /// What holds where no entry matches.
+    /// The action where no entry matches.
     pub default: Action,
     /// Patterns whose configured decision no rule and no grant can loosen.
     pub locked: Vec<Pattern>,
-    /// Which tools take the yes of several people, in no meaningful order. They stand in `portero.json`.
+    /// The tools that take the approval of several people, in no meaningful order, from `portero.json`.
     pub quorums: Vec<Quorum>,
     /// The policy that a person confirmed, while what this one widens is not confirmed: for every call the
     /// stricter of the two decisions holds.
@@ -148,27 +149,28 @@ impl Policy {
             standing.grants.iter().enumerate().map(|(at, grant)| (grant.pattern.clone(), at)).collect();
         grants.sort_by_key(|(pattern, at)| {
             let grant = &standing.grants[*at];
-            // No use is spent where none need be.
+            // Uncounted grants first, so that no use is consumed without need; then the most specific. Text and id only make
+            // the choice independent of the order in which grants are stored.
             let counted = grant.limits.uses.is_some();
             (counted, std::cmp::Reverse(pattern.specificity()), pattern.as_str().to_owned(), grant.id)
         });
         Self { config, overrides: Arc::new(standing), rules, asking_rules: asks, grants: Arc::new(grants) }
     }
 
-    /// What the files say.
+    /// The configured policy.
     #[must_use]
     pub fn config(&self) -> &ConfigPolicy {
         &self.config.config
     }
 
-    /// What people said since.
+    /// The rules, grants and pause that people set since.
     #[must_use]
     pub fn overrides(&self) -> &Overrides {
         &self.overrides
     }
 
-    /// What several people must say of a tool before a call of it runs; each of these must be met. While an edit
-    /// waits for a person these are the ones of the files as confirmed and as they are now.
+    /// The quorums of a tool, each of which must be met before a call of it runs. While an edit waits for a person, these
+    /// are the ones of the files as confirmed and as they are now.
     #[must_use]
     pub fn quorums(&self, tool: &ToolId) -> Vec<&Quorum> {
         let mut quorums: Vec<&Quorum> = self.config.quorums(tool).collect();
@@ -188,8 +190,8 @@ impl Policy {
     }
 
     /// Decides on one call of `asker` at one moment. `arguments` are the concealed arguments, for entries that
-    /// look at them; without any, the strictest that such an entry could say holds. Where nobody in particular
-    /// asks, only grants for everyone count.
+    /// look at them; without any, the strictest action of such an entry holds. Without an asker only grants for everyone
+    /// count.
     #[must_use]
     pub fn decide(
         &self,
@@ -228,16 +230,16 @@ impl Policy {
         self.with_overrides(standing)
     }
 
-    /// What is decided about everything while a person has it paused.
+    /// The decision about every call while a person has everything paused.
     fn pause_decision(&self) -> Option<Decision> {
         let since = self.overrides.paused?;
         let source = DecisionSource::Pause(since);
         Some(Decision { action: Action::Deny, pattern: None, source, locked: false, case: None })
     }
 
-    /// What can be said of a tool before there is a call, for lists: an action that every call of it would
-    /// get, and [`Action::RequireApproval`] where it depends on the arguments. A pause does not count: what
-    /// is listed stays listed, so that the agent calls it and is told of the pause.
+    /// The action of a tool before there is a call, for lists: the one that every call of it would get, and
+    /// [`Action::RequireApproval`] where that depends on the arguments. A pause does not count: a tool stays listed, so that
+    /// the agent calls it and is told of the pause.
     #[must_use]
     pub fn expected_action(&self, tool: &ToolId, asker: Option<CallerIdentity<'_>>, now: Moment) -> Action {
         let (loosest, strictest) = self.action_range(tool, asker, now);
@@ -269,8 +271,9 @@ impl Policy {
             None => decision,
             Some(confirmed) => {
                 let confirmed = self.decide_with_quorums(confirmed, tool, view, asker, now);
-                // What a grant permits by either of the two uses it up, and what either asks several people
-                // about is told as that.
+                // The stricter of the two holds. Between equals the confirmed one counts where it consumes a grant's use or asks
+                // several people, since both must happen whichever of the two says so; a quorum of the present files comes
+                // before that, as it is the one that a person reads.
                 let is_told = matches!(
                     confirmed.source,
                     DecisionSource::Grant(_) | DecisionSource::ConfirmedQuorum { .. }
@@ -305,6 +308,8 @@ impl Policy {
         asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Decision {
+        // In the order of precedence: a rule that allows or denies outweighs the files; a rule that asks outweighs both
+        // unless they deny; a grant lifts only a question.
         let configured = config.entries.decide(tool, view).unwrap_or_else(|| config.default_decision());
         let ruled = self.rules.decide(tool, view);
         let said = ruled.as_ref().unwrap_or(&configured).action;
@@ -317,6 +322,7 @@ impl Policy {
             }
             (None, None) => return configured,
         };
+        // Last, so that it undoes whatever loosened the files above. A stricter rule stays.
         if unlocked.action < configured.action && config.is_locked(tool) {
             return Decision { locked: true, ..configured };
         }

@@ -1,4 +1,4 @@
-//! What people said since the configuration was written: rules, grants, a pause.
+//! The rules, grants and pause that people set since the configuration was written.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ use crate::pattern::Pattern;
 pub struct PolicyRule {
     /// Its id, for `unrule`.
     pub id: u64,
-    /// What it is about.
+    /// The tools that it covers.
     pub pattern: Pattern,
-    /// What it says; where it asks, it counts only for calls that would not be denied without it.
+    /// The action; one that asks counts only for calls that would not be denied without it.
     pub action: Action,
     /// When it was made.
     pub made: jiff::Timestamp,
@@ -97,7 +97,7 @@ impl Overrides {
         })
     }
 
-    /// What still holds when the daemon cannot be asked (guarantee D4): everything that narrows. Grants and
+    /// The part that holds while the daemon can't be reached (guarantee D4): everything that narrows. Grants and
     /// allowing rules are void.
     #[must_use]
     pub fn restrictive_only(&self) -> Self {

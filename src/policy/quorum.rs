@@ -24,7 +24,7 @@ pub struct Quorum {
     /// Whose approvals count, by their users' numbers on Telegram. Where these are fewer than it takes, the tools
     /// do not run.
     pub of: Vec<u64>,
-    /// Where it stands.
+    /// Where it was written.
     pub source: DecisionSource,
 }
 
@@ -63,14 +63,14 @@ impl Quorum {
         self.approval_count(votes) >= self.approvals
     }
 
-    /// Whether another entry says the same of this one's, wherever it stands.
+    /// Whether another entry has the same terms, wherever it was written.
     #[must_use]
     pub fn has_same_terms(&self, other: &Self) -> bool {
         let Self { tools, approvals, of, source: _ } = self;
         (tools, *approvals, of) == (&other.tools, other.approvals, &other.of)
     }
 
-    /// What it decides of a tool that it covers.
+    /// The decision about a tool that it covers.
     pub(super) fn to_decision(&self, tool: &ToolId) -> Decision {
         let matching = self.tools.iter().filter(|pattern| pattern.matches(tool));
         let pattern = matching.max_by_key(|pattern| (pattern.specificity(), Reverse(pattern.as_str())));
@@ -109,7 +109,7 @@ impl fmt::Display for Quorum {
     }
 }
 
-/// Who said yes, as `telegram user 11, 22`; nothing where nobody did.
+/// The people who approved, as `telegram user 11, 22`; empty without any.
 #[must_use]
 pub fn describe_voters(votes: &[Vote]) -> String {
     match votes {
@@ -175,7 +175,7 @@ mod tests {
         ] {
             assert_eq!(two_of_three.is_met(&votes(voted)), met, "{voted:?}");
         }
-        // Whoever is named twice counts once, and what nobody can meet is never met.
+        // A person who is named twice counts once, and a quorum of more people than there are is never met.
         assert!(!quorum(2, &[11, 11]).is_met(&votes(&[11])));
         assert!(!quorum(2, &[11]).is_met(&votes(&[11, 22])));
         assert!(!quorum(1, &[]).is_met(&votes(&[11])));

@@ -68,7 +68,7 @@ impl ListingRequests {
         self.lock_state().retrying.remove(server);
     }
 
-    /// Whether any of these is being asked for the first time.
+    /// Whether any of these is being asked.
     pub(super) fn is_any_running(&self, servers: &[ServerName]) -> bool {
         let state = self.lock_state();
         servers.iter().any(|server| state.running.contains(server))

@@ -27,11 +27,11 @@ use crate::json;
 pub struct PolicyCase {
     /// All of them must hold; never empty.
     pub when: Vec<ArgumentCondition>,
-    /// What holds then.
+    /// The action then.
     pub action: Action,
     /// Its one-based number in its entry, to name it by.
     pub number: u32,
-    /// Where it stands.
+    /// Where it was written.
     pub source: DecisionSource,
 }
 
@@ -40,11 +40,11 @@ pub struct PolicyCase {
 pub struct ArgumentCondition {
     /// The place.
     pub pointer: JsonPointer,
-    /// What must be so there.
+    /// The test on the value there.
     pub test: ValueTest,
 }
 
-/// What a value must be.
+/// A test on a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueTest {
     /// This text.
@@ -130,7 +130,7 @@ impl ValueTest {
     }
 }
 
-/// A test on a text holds for the text as it stands and for the path that it may be: where the two differ, a
+/// A test on a text holds for the text as it is and for the path that it may be: where the two differ, a
 /// server may see what the test did not.
 fn test_text(value: &RawValue, test: impl Fn(&str) -> Truth) -> Truth {
     let Some(text) = json::as_text(value) else { return Truth::Unsure };

@@ -38,6 +38,7 @@ impl Decimal {
             return None;
         }
         let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
+        // Zeros at either end say nothing but where the point is; without them each number has one spelling.
         let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
         digits.drain(..zeros);
         while digits.last() == Some(&b'0') {
@@ -51,7 +52,7 @@ impl Decimal {
         Some(Self { negative, digits, point })
     }
 
-    /// Whether it is negative, its digits, and where the point stands in them.
+    /// Whether it is negative, its digits, and the position of the point in them.
     pub(super) fn parts(&self) -> (bool, &str, i64) {
         (self.negative, std::str::from_utf8(&self.digits).unwrap_or_default(), self.point)
     }
@@ -62,6 +63,8 @@ impl Decimal {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
+            // The first digit is none of zero, so the point alone tells the size; digits compare like text, since a longer
+            // list that begins with a shorter one is larger.
             (false, false) => self.point.cmp(&other.point).then_with(|| self.digits.cmp(&other.digits)),
         }
     }

@@ -60,6 +60,7 @@ impl Folder {
         }
         let drive = self.0.drive.is_some();
         let pairs = self.0.segments.iter().zip(&path.segments);
+        // `No < Unsure < Yes`: one name that differs for sure outweighs others that may be equal.
         pairs.map(|(mine, theirs)| compare_names(mine, theirs, drive)).min().unwrap_or(Truth::Yes)
     }
 }
@@ -107,7 +108,7 @@ fn absolute_readings(text: &str) -> Vec<AbsolutePath> {
     }
 }
 
-/// What Windows takes for another name than it seems: final dots and blanks, streams, devices, short names.
+/// Whether Windows may read a name as another one: final dots and blanks, streams, devices, short names.
 fn is_ambiguous_on_windows(segment: &str) -> bool {
     let dots = matches!(segment, "." | "..");
     let short = segment.split('~').skip(1).any(|after| after.starts_with(|c: char| c.is_ascii_digit()));
@@ -126,6 +127,7 @@ fn resolve_dots(segments: Vec<&str>) -> Vec<String> {
     for segment in segments {
         match segment {
             "" | "." => {}
+            // At the root it leads nowhere, as the systems have it.
             ".." => {
                 flat.pop();
             }
@@ -152,9 +154,11 @@ pub(super) fn normalize_path(text: &str) -> Option<String> {
             "" if !first && !after.is_empty() => {}
             "." if !first || !after.is_empty() => {}
             ".." => match flat.last() {
+                // It takes the name before it along; behind another `..`, which found none, it stays.
                 Some((_, last)) if !matches!(*last, "" | "..") => {
                     flat.pop();
                 }
+                // The name before it is empty, so this is the root: there it leads nowhere.
                 Some((_, "")) => {}
                 _ => flat.push((separator, name)),
             },
@@ -165,7 +169,7 @@ pub(super) fn normalize_path(text: &str) -> Option<String> {
         }
         (separator, rest) = after.split_at(1);
     }
-    // What stood before the first name that is left is gone.
+    // The names before the first one that is left are gone, and the separator with them.
     if let Some((separator, _)) = flat.first_mut() {
         *separator = "";
     }

@@ -1,5 +1,5 @@
-//! JSON Pointers (RFC 6901) into a call's arguments, in which `*` as a whole segment stands for every element
-//! of a list, or every value of an object.
+//! JSON Pointers (RFC 6901) into a call's arguments, in which `*` as a whole segment means every element of a list, or every
+//! value of an object.
 //!
 //! A test with a `*` on its way holds for sure only where it does for every one, and fails for sure only where
 //! it does for every one.
@@ -32,12 +32,12 @@ pub enum PointerError {
     /// It does not begin with a `/`.
     #[error("a JSON Pointer begins with a `/`, as `/path` does")]
     Start,
-    /// A `~` stands for neither `~` nor `/`.
+    /// A `~` that is not of `~0` or `~1`.
     #[error("in a JSON Pointer `~` is written `~0`, and a `/` in a name `~1`")]
     Escape,
 }
 
-/// What one segment finds.
+/// The target of one segment.
 #[derive(Debug, Clone, Copy)]
 enum PointerTarget<'a> {
     Value(&'a RawValue),
