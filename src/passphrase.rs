@@ -92,23 +92,6 @@ impl PassphraseVerifier {
         let (salt, key) = (next()?.to_owned(), next()?.to_owned());
         next().is_none().then_some(Self { salted: KdfParams { salt, memory, rounds, lanes }, key })
     }
-
-    /// Of the argon2id hash that an early version kept, in its PHC text: the hash is what the key is derived from.
-    #[must_use]
-    pub fn from_phc_hash(text: &str) -> Option<Self> {
-        let mut parts = text.split('$');
-        let head = (parts.next()?, parts.next()?, parts.next()?);
-        if head != ("", "argon2id", "v=19") {
-            return None;
-        }
-        let mut cost = parts.next()?.split(',').zip(["m=", "t=", "p="]);
-        let mut number = || cost.next().and_then(|(part, name)| part.strip_prefix(name)?.parse().ok());
-        let (memory, rounds, lanes) = (number()?, number()?, number()?);
-        let mut bytes = || data_encoding::BASE64_NOPAD.decode(parts.next()?.as_bytes()).ok();
-        let (salt, hash) = (HEXLOWER.encode(&bytes()?), Zeroizing::new(<[u8; 32]>::try_from(bytes()?).ok()?));
-        let salted = KdfParams { salt, memory, rounds, lanes };
-        Some(PassphraseKey::from_hash(&hash).verifier(salted))
-    }
 }
 
 /// What a passphrase gives: the key that shows it was typed, and the one under which the authenticator is sealed.
@@ -199,25 +182,6 @@ mod tests {
             KdfParams { rounds: u32::MAX, ..good.clone() },
         ] {
             assert!(!bad.is_acceptable(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn the_hash_of_an_early_version_gives_the_same_key_as_the_passphrase() {
-        let salted = KdfParams { salt: HEXLOWER.encode(b"0123456789abcdef"), ..KdfParams::fresh() };
-        let cost = Params::new(salted.memory, salted.rounds, salted.lanes, Some(32)).expect("good");
-        let mut hash = [0; 32];
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
-            .hash_password_into(b"correct horse", b"0123456789abcdef", &mut hash)
-            .expect("hashed");
-        let encoded = |bytes: &[u8]| data_encoding::BASE64_NOPAD.encode(bytes);
-        let phc =
-            format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", encoded(b"0123456789abcdef"), encoded(&hash));
-        let verifier = PassphraseVerifier::from_phc_hash(&phc).expect("read");
-        assert!(verifier.verify_proof(&ACT, &derive_key("correct horse", &salted).sign_act(&ACT)));
-        assert_eq!(verifier.salted, salted);
-        for damaged in ["", "$argon2id$v=19$m=19456,t=2,p=1$", "$argon2i$v=19$m=19456,t=2,p=1$AA$AA"] {
-            assert_eq!(PassphraseVerifier::from_phc_hash(damaged), None, "{damaged}");
         }
     }
 }

@@ -98,8 +98,9 @@ impl App {
             .map_err(|error| internal("could not write to the state directory", &error))?;
         let tuning = parts.telegram.clone();
         let (daemon, executor) = compose_daemon(parts, environment, &files).await?;
-        let upgraded = daemon.passphrase.upgrade_verifier().await;
-        upgraded.map_err(|error| internal("could not read what is kept of the passphrase", &error))?;
+        // What is kept of the passphrase must be readable: else each confirmation would fail later.
+        let readable = daemon.passphrase.kdf_params();
+        readable.map_err(|error| internal("could not read what is kept of the passphrase", &error))?;
         record_startup(&daemon, &files).await;
         let ended = daemon.remote_confirmations.end_leftover().await;
         ended.map_err(|error| internal("could not end what terminals asked for", &error))?;

@@ -21,7 +21,7 @@ use portero::store_identity::{StoreId, StoreKey};
 
 use crate::auth::buttons::ButtonTicket;
 use crate::journal::{AuditMode, Journal};
-use crate::store::{StoreError, approved_config as kept, overrides, passphrase};
+use crate::store::{StoreError, overrides, passphrase};
 
 /// Why no daemon starts on a configuration that another store sealed.
 const SEALED_ELSEWHERE: &str =
@@ -98,7 +98,7 @@ impl ApprovedConfigStore {
         if !read_off_thread(&paths, move || seal::accepts_store(&sealed, &by)).await?? {
             return Err(StoreError::Refused(SEALED_ELSEWHERE.to_owned()));
         }
-        let known = store.read(kept::load_digest)?;
+        let known = store.read(overrides::approved_config_digest)?;
         let has_passphrase = store.read(passphrase::load)?.is_some();
         let confirmed = match &known {
             None => ApprovedConfig::Open,
@@ -150,7 +150,7 @@ impl ApprovedConfigStore {
         let record = self.journal.act_record(act.as_str(), self.journal.conceal_text(about).get(), true, by);
         let weight = if act == SealReason::Adopt { AuditMode::BestEffort } else { AuditMode::Required };
         let kept = self.journal.change(weight, move |connection| {
-            kept::save_digest(connection, &digest, now)?;
+            overrides::save_approved_config_digest(connection, &digest, now)?;
             if let Some((ticket, step)) = &spends {
                 ticket.consume(connection, *step)?;
             }

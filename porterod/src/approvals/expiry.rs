@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::queue::ApprovalQueue;
 use crate::journal::{AuditMode, task_record};
 use crate::store::tasks::{self, Transition, TransitionRequest};
-use crate::store::{Durability, StoreError, denials, seen_tasks};
+use crate::store::{Durability, StoreError, denials};
 
 /// How long the timer sleeps at most, since the wall clock may be set while it does.
 const MAX_EXPIRY_SLEEP: Duration = Duration::from_secs(30);
@@ -55,9 +55,7 @@ impl ApprovalQueue {
         let store = self.deps.journal.store();
         let pruned = store.write(Durability::StoreSynced, move |store| {
             denials::prune_denials(store, denied, now)?;
-            let pruned = tasks::prune_ended(store, ended)?;
-            seen_tasks::prune_seen(store)?;
-            Ok(pruned)
+            tasks::prune_ended(store, ended)
         });
         pruned.await
     }

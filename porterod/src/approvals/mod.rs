@@ -12,7 +12,6 @@ mod queue;
 mod runnable_check;
 mod settle;
 mod unsaved_rejections;
-mod unseen_tasks;
 mod vote;
 
 #[cfg(test)]

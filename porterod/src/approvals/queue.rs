@@ -12,7 +12,7 @@ use portero::config::ApprovalSettings;
 use portero::names::{Principal, TaskId};
 use portero::pipeline::{self, BoxFuture, CallContext, Refusal};
 use portero::policy::{Action, Policy};
-use portero::task::{Task, TaskState};
+use portero::task::{Task, TaskState, UnseenTasks};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ use super::unsaved_rejections::UnsavedRejections;
 use super::{BindingSource, VoteError, compute_binding, open};
 use crate::journal::{AuditMode, Journal, task_record};
 use crate::store::tasks::{self, TaskFilter, Transition, TransitionRequest};
-use crate::store::{StoreError, overrides};
+use crate::store::{Durability, StoreError, overrides};
 
 /// Why the desk did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,6 +187,35 @@ impl ApprovalQueue {
             if changes.changed().await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// The finished tasks of a principal that no agent has asked about.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn unseen_tasks(&self, principal: &Principal) -> Result<UnseenTasks, StoreError> {
+        let principal = principal.clone();
+        self.deps.journal.store().read(move |store| tasks::unseen_tasks(store, &principal))
+    }
+
+    /// Notes that an agent was told how these ended. Where that cannot be kept, a later session is told again.
+    pub async fn mark_seen(&self, tasks: &[Task]) {
+        let store = self.deps.journal.store();
+        let is_new = |task: &TaskId| {
+            let task = *task;
+            store.read(move |store| tasks::is_seen(store, task)).is_ok_and(|noted| !noted)
+        };
+        let finished = tasks.iter().filter(|task| task.state.is_final()).map(|task| task.id);
+        let unheard: Vec<TaskId> = finished.filter(is_new).collect();
+        if unheard.is_empty() {
+            return;
+        }
+        let note = move |store: &rusqlite::Connection| {
+            unheard.iter().try_for_each(|task| tasks::mark_seen(store, *task))
+        };
+        if let Err(error) = store.write(Durability::StoreSynced, note).await {
+            tracing::warn!(%error, "it could not be kept that an agent heard of a task");
         }
     }
 

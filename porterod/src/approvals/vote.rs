@@ -19,8 +19,8 @@ use super::queue::{ApprovalError, ApprovalQueue, deadline_after};
 use crate::auth::buttons::ButtonTicket;
 use crate::auth::passphrase::Authorization;
 use crate::journal::{AuditMode, ChangeReport, task_record};
+use crate::store::StoreError;
 use crate::store::tasks::{self, Transition, TransitionRequest};
-use crate::store::{StoreError, votes};
 
 /// Why a yes to a call that takes several people changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,11 +150,11 @@ impl VoteAttempt {
                 return Ok((VoteOutcome::Transitioned(moved), ChangeReport::default()));
             }
         }
-        let is_new = votes::record_vote(store, &self.task, self.user, self.now)?;
-        let all = counting_votes(&self.quorums, &votes::votes_of_task(store, id)?);
+        let is_new = tasks::record_vote(store, &self.task, self.user, self.now)?;
+        let all = counting_votes(&self.quorums, &tasks::votes_of_task(store, id)?);
         if self.quorums.iter().all(|quorum| quorum.is_met(&all)) {
             // Whose approval counts no more is not among those who approved.
-            votes::retain_votes(store, id, &all)?;
+            tasks::retain_votes(store, id, &all)?;
             return self.approve_task(store, &describe_voters(&all));
         }
         if !is_new {

@@ -127,7 +127,7 @@ async fn what_was_confirmed_cannot_be_taken_out_of_the_store() {
     let bench = Fixture::new();
     seal_policies(&bench, "a").await;
     let removed = bench.journal.store().write(crate::store::Durability::StoreSynced, |connection| {
-        connection.execute("DELETE FROM confirmed", [])?;
+        connection.execute("DELETE FROM approved_config", [])?;
         Ok(())
     });
     assert!(removed.await.is_err());

@@ -126,24 +126,6 @@ impl PassphraseChecker {
         self.journal.store().read(kept::load)?.map(|kept| Ok(kept.verifier()?.salted)).transpose()
     }
 
-    /// Replaces the hash that an early version kept: a terminal could show by it alone what takes the passphrase.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written.
-    pub async fn upgrade_verifier(&self) -> Result<(), StoreError> {
-        let Some(kept) = self.journal.store().read(kept::load)? else { return Ok(()) };
-        let text = kept.verifier()?.to_text();
-        if text == kept.text {
-            return Ok(());
-        }
-        self.journal
-            .store()
-            .write(Durability::StoreSynced, move |connection| {
-                kept::replace_text(connection, &kept.text, &text)
-            })
-            .await
-    }
-
     /// Checks a try of `process`, for what is not wide. Whoever asks records a refusal, with what was to be done.
     ///
     /// # Errors

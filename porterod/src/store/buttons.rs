@@ -81,11 +81,12 @@ impl ButtonTicket {
     /// Does the step of this number, from one, of what the button does. An error when it is done, or another
     /// press used the button: then nothing of the transaction may stay.
     pub(crate) fn consume(&self, connection: &Connection, step: u8) -> Result<(), StoreError> {
-        let sql = "UPDATE telegram_buttons SET steps = :step, spent_by = :update,
-                       spent = iif(steps = 0, :wall, spent), spent_boot = iif(steps = 0, :boot, spent_boot)
-                   WHERE token = :token AND steps = :step - 1 AND (spent_by IS NULL OR spent_by = :update)";
+        let sql = "UPDATE telegram_buttons SET steps = :step, pressed_by = :update,
+                       pressed = iif(steps = 0, :wall, pressed),
+                       pressed_boot = iif(steps = 0, :boot, pressed_boot)
+                   WHERE key = :key AND steps = :step - 1 AND (pressed_by IS NULL OR pressed_by = :update)";
         let changed = connection.prepare_cached(sql)?.execute(named_params! {
-            ":token": self.key,
+            ":key": self.key,
             ":update": self.update,
             ":step": step,
             ":wall": to_nanos(self.at.wall),
@@ -101,7 +102,7 @@ impl ButtonTicket {
 
 /// Whether a button was used; also where there is no such button any more.
 pub(crate) fn is_used(connection: &Connection, key: &ButtonKey) -> Result<bool, StoreError> {
-    let sql = "SELECT NOT EXISTS (SELECT 1 FROM telegram_buttons WHERE token = ?1 AND steps = 0)";
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM telegram_buttons WHERE key = ?1 AND steps = 0)";
     Ok(connection.prepare_cached(sql)?.query_row([key], |row| row.get(0))?)
 }
 
@@ -112,7 +113,7 @@ pub(crate) fn add_buttons(
     buttons: &[NewButton],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO telegram_buttons (token, bot, chat, user, cause, task, act, made)
+    let sql = "INSERT INTO telegram_buttons (key, bot, chat, user, cause, task, act, made)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let mut insert = connection.prepare_cached(sql)?;
     let MessageRef { bot, chat, user, cause } = spot;
@@ -138,7 +139,7 @@ pub(crate) fn unused_keys(
     spot: &MessageRef,
     but: Option<&str>,
 ) -> Result<Vec<ButtonKey>, StoreError> {
-    let sql = "SELECT token FROM telegram_buttons
+    let sql = "SELECT key FROM telegram_buttons
                WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND steps = 0 AND act IS NOT ?4";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_map(params![spot.bot, spot.chat, spot.cause, but], |row| row.get(0))?;
@@ -147,7 +148,7 @@ pub(crate) fn unused_keys(
 
 /// Ends buttons that were not used.
 pub(crate) fn delete_unused(connection: &Connection, keys: &[ButtonKey]) -> Result<(), StoreError> {
-    let sql = "DELETE FROM telegram_buttons WHERE token = ?1 AND steps = 0";
+    let sql = "DELETE FROM telegram_buttons WHERE key = ?1 AND steps = 0";
     let mut statement = connection.prepare_cached(sql)?;
     for key in keys {
         statement.execute([key])?;
@@ -156,14 +157,14 @@ pub(crate) fn delete_unused(connection: &Connection, keys: &[ButtonKey]) -> Resu
 }
 
 const SELECT_BUTTON: &str =
-    "SELECT b.token, b.bot, b.chat, b.user, b.cause, s.message, b.task, t.tool, b.act, b.made, \
-                    b.steps, b.spent_by, b.spent, b.spent_boot
+    "SELECT b.key, b.bot, b.chat, b.user, b.cause, s.message, b.task, t.tool, b.act, b.made, \
+                    b.steps, b.pressed_by, b.pressed, b.pressed_boot
                     FROM telegram_buttons AS b LEFT JOIN tasks AS t ON t.id = b.task
                     LEFT JOIN telegram_sent AS s ON s.bot = b.bot AND s.chat = b.chat AND s.cause = b.cause";
 
 /// The button that carries something with this hash.
 pub(crate) fn find_button(connection: &Connection, key: &ButtonKey) -> Result<Option<ButtonRow>, StoreError> {
-    let sql = format!("{SELECT_BUTTON} WHERE b.token = ?1");
+    let sql = format!("{SELECT_BUTTON} WHERE b.key = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([key], button_from_row).optional()?)
 }
 

@@ -61,8 +61,7 @@ pub(crate) fn add_card(
         true => Some(join_list(connection, at, task, now)?),
         false => None,
     };
-    let sql =
-        "INSERT INTO telegram_cards (bot, chat, task, made, list, alone) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO telegram_cards (bot, chat, task, made, list, own_message) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     connection.prepare_cached(sql)?.execute(params![
         at.bot,
         at.chat,
@@ -145,7 +144,8 @@ pub(crate) fn turn_card(
     task: TaskId,
     turn: &CardTurn,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE telegram_cards SET version = version + 1, alone = 1, view = ?4, page = ?5, read = max(read, ?6)
+    let sql = "UPDATE telegram_cards SET version = version + 1, own_message = 1, view = ?4, page = ?5,
+                   was_read = max(was_read, ?6)
                WHERE bot = ?1 AND chat = ?2 AND task = ?3";
     let CardTurn { view, page, read } = turn;
     let task = task.to_string();
@@ -167,7 +167,7 @@ pub(crate) fn find_card(
     at: BotChat,
     task: TaskId,
 ) -> Result<Option<CardRow>, StoreError> {
-    let sql = "SELECT list, alone, view, page, read, decided_by, decided, version, drawn FROM telegram_cards
+    let sql = "SELECT list, own_message, view, page, was_read, decided_by, decided, version, drawn FROM telegram_cards
                WHERE bot = ?1 AND chat = ?2 AND task = ?3";
     let found =
         connection.prepare_cached(sql)?.query_row(params![at.bot, at.chat, task.to_string()], card_from_row);
@@ -200,7 +200,8 @@ pub(crate) fn forget_card(
 
 /// The tasks whose own message the chat does not show as it is to be.
 pub(crate) fn undrawn_cards(connection: &Connection, at: BotChat) -> Result<Vec<TaskId>, StoreError> {
-    let sql = "SELECT task FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND drawn < version AND alone = 1
+    let sql =
+        "SELECT task FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND drawn < version AND own_message = 1
                ORDER BY made, task";
     query_task_ids(connection, sql, params![at.bot, at.chat])
 }
@@ -217,7 +218,7 @@ pub(crate) fn undrawn_lists(connection: &Connection, at: BotChat) -> Result<Vec<
 /// The tasks that wait and have a message of their own.
 pub(crate) fn waiting_cards(connection: &Connection, at: BotChat) -> Result<Vec<TaskId>, StoreError> {
     let sql = "SELECT c.task FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
-               WHERE c.bot = ?1 AND c.chat = ?2 AND c.alone = 1 AND t.state = 'pending-approval'
+               WHERE c.bot = ?1 AND c.chat = ?2 AND c.own_message = 1 AND t.state = 'pending-approval'
                ORDER BY c.made, c.task";
     query_task_ids(connection, sql, params![at.bot, at.chat])
 }
@@ -225,7 +226,7 @@ pub(crate) fn waiting_cards(connection: &Connection, at: BotChat) -> Result<Vec<
 /// The lists in which a task waits that has no message of its own.
 pub(crate) fn waiting_lists(connection: &Connection, at: BotChat) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT DISTINCT c.list FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
-               WHERE c.bot = ?1 AND c.chat = ?2 AND c.alone = 0 AND c.list IS NOT NULL
+               WHERE c.bot = ?1 AND c.chat = ?2 AND c.own_message = 0 AND c.list IS NOT NULL
                    AND t.state = 'pending-approval'
                ORDER BY c.list";
     let mut statement = connection.prepare_cached(sql)?;
@@ -290,7 +291,7 @@ pub(crate) fn forget_list(
     }
     let open = "('pending-approval', 'approved', 'executing')";
     let sql = format!(
-        "DELETE FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND list = ?3 AND (alone = 0 OR drawn = version
+        "DELETE FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND list = ?3 AND (own_message = 0 OR drawn = version
              AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = task AND t.state IN {open}))"
     );
     connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat, cause])?;

@@ -12,8 +12,9 @@ use super::columns::{from_nanos, to_nanos};
 
 /// Every head, by the segments' names.
 pub(crate) fn list_checkpoints(connection: &Connection) -> Result<Vec<SegmentCheckpoint>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT segment, seq, hash, length, problem, removed FROM heads ORDER BY segment")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT segment, seq, hash, length, problem, removed FROM checkpoints ORDER BY segment",
+    )?;
     Ok(statement.query_map([], checkpoint_from_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -23,7 +24,7 @@ pub(crate) fn get_checkpoint(
     segment: &str,
 ) -> Result<Option<SegmentCheckpoint>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT segment, seq, hash, length, problem, removed FROM heads WHERE segment = ?1",
+        "SELECT segment, seq, hash, length, problem, removed FROM checkpoints WHERE segment = ?1",
     )?;
     Ok(statement.query_row([segment], checkpoint_from_row).optional()?)
 }
@@ -31,7 +32,7 @@ pub(crate) fn get_checkpoint(
 /// Keeps a head, unless a later one is kept already, or it was removed because it is old.
 pub(crate) fn save_checkpoint(connection: &Connection, head: &SegmentCheckpoint) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO heads (segment, seq, hash, length) VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO checkpoints (segment, seq, hash, length) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (segment) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
              length = excluded.length WHERE excluded.seq > seq AND removed IS NULL",
     )?;
@@ -47,7 +48,7 @@ pub(crate) fn record_problem(
     problem: &str,
 ) -> Result<bool, StoreError> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO heads (segment, seq, hash, length, problem) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO checkpoints (segment, seq, hash, length, problem) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (segment) DO UPDATE SET problem = excluded.problem
          WHERE problem IS NULL AND removed IS NULL",
     )?;
@@ -56,7 +57,7 @@ pub(crate) fn record_problem(
 
 /// The segments in which every call has its outcome, or a record that its process was gone.
 pub(crate) fn settled_segments(connection: &Connection) -> Result<HashSet<String>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT segment FROM heads WHERE settled = 1")?;
+    let mut statement = connection.prepare_cached("SELECT segment FROM checkpoints WHERE settled = 1")?;
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
@@ -64,7 +65,7 @@ pub(crate) fn settled_segments(connection: &Connection) -> Result<HashSet<String
 pub(crate) fn mark_settled(connection: &Connection, segment: &str) -> Result<(), StoreError> {
     let Some(first) = SegmentCheckpoint::before_first(segment) else { return Ok(()) };
     save_checkpoint(connection, &first)?;
-    connection.prepare_cached("UPDATE heads SET settled = 1 WHERE segment = ?1")?.execute([segment])?;
+    connection.prepare_cached("UPDATE checkpoints SET settled = 1 WHERE segment = ?1")?.execute([segment])?;
     Ok(())
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn mark_removed(
 ) -> Result<bool, StoreError> {
     save_checkpoint(connection, head)?;
     let mut statement = connection.prepare_cached(
-        "UPDATE heads SET removed = ?2 WHERE segment = ?1 AND seq = ?3 AND removed IS NULL AND problem IS NULL",
+        "UPDATE checkpoints SET removed = ?2 WHERE segment = ?1 AND seq = ?3 AND removed IS NULL AND problem IS NULL",
     )?;
     Ok(statement.execute(params![head.segment, to_nanos(at), head.seq])? == 1)
 }

@@ -4,7 +4,6 @@
 //! after the commit. A file that is corrupt, newer or not Portero's is an error, never an empty store
 //! (guarantee P3).
 
-pub(crate) mod approved_config;
 pub(crate) mod authenticator;
 pub(crate) mod buttons;
 pub(crate) mod cards;
@@ -18,12 +17,10 @@ pub(crate) mod overrides;
 pub(crate) mod passphrase;
 mod reader;
 pub(crate) mod remote_confirmations;
-pub(crate) mod seen_tasks;
 pub(crate) mod tasks;
 pub(crate) mod telegram;
 pub(crate) mod telegram_notices;
 pub(crate) mod topics;
-pub(crate) mod votes;
 mod writer;
 
 #[cfg(test)]

@@ -12,32 +12,9 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags};
 use super::{StoreError, overrides};
 
 /// "Port" in ASCII: SQLite's `application_id` of a store.
-const APPLICATION_ID: i64 = 0x506f_7274;
+pub(super) const APPLICATION_ID: i64 = 0x506f_7274;
 /// Every migration, in order; its number is its place, from one.
-pub(super) const MIGRATIONS: [&str; 22] = [
-    include_str!("../../migrations/0001.sql"),
-    include_str!("../../migrations/0002.sql"),
-    include_str!("../../migrations/0003.sql"),
-    include_str!("../../migrations/0004.sql"),
-    include_str!("../../migrations/0005.sql"),
-    include_str!("../../migrations/0006.sql"),
-    include_str!("../../migrations/0007.sql"),
-    include_str!("../../migrations/0008.sql"),
-    include_str!("../../migrations/0009.sql"),
-    include_str!("../../migrations/0010.sql"),
-    include_str!("../../migrations/0011.sql"),
-    include_str!("../../migrations/0012.sql"),
-    include_str!("../../migrations/0013.sql"),
-    include_str!("../../migrations/0014.sql"),
-    include_str!("../../migrations/0015.sql"),
-    include_str!("../../migrations/0016.sql"),
-    include_str!("../../migrations/0017.sql"),
-    include_str!("../../migrations/0018.sql"),
-    include_str!("../../migrations/0019.sql"),
-    include_str!("../../migrations/0020.sql"),
-    include_str!("../../migrations/0021.sql"),
-    include_str!("../../migrations/0022.sql"),
-];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001.sql")];
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 /// How long an opening waits for another program that holds the store.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -73,7 +50,7 @@ pub(super) fn open_writer(path: &Path, witness: Option<&Path>) -> Result<Connect
     check_application(&connection)?;
     check_integrity(&connection)?;
     set_pragmas(&connection)?;
-    migrate(&mut connection)?;
+    migrate(&mut connection, MIGRATIONS)?;
     check_schema(&connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok(connection)
@@ -143,7 +120,7 @@ fn create_store(path: &Path) -> Result<(), StoreError> {
     files::create_new(&new).map_err(|error| io_error(&error))?;
     let mut connection = Connection::open(&new)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    migrate(&mut connection)?;
+    migrate(&mut connection, MIGRATIONS)?;
     connection.close().map_err(|(_, error)| error)?;
     let written = files::open_for_sync(&new).map_err(io::Error::from);
     written.and_then(|file| file.file().sync_all()).map_err(|error| io_error(&error))?;
@@ -184,14 +161,12 @@ fn set_pragmas(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs the migrations that are missing, all in one transaction.
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+/// Runs those of the migrations that are missing, all in one transaction.
+pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
     let from = usize::try_from(read_version(connection)?).unwrap_or(0);
-    if from >= MIGRATIONS.len() {
-        return Ok(());
-    }
+    let Some(missing) = migrations.get(from..).filter(|missing| !missing.is_empty()) else { return Ok(()) };
     let transaction = connection.transaction()?;
-    for migration in &MIGRATIONS[from..] {
+    for migration in missing {
         transaction.execute_batch(migration).map_err(|error| match error {
             // The migrations are right: what they meet is not of the version that it says.
             rusqlite::Error::SqlInputError { msg, .. } => {
@@ -203,7 +178,7 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     if from == 0 {
         overrides::insert_initial(&transaction, &rand::random::<[u8; 32]>())?;
     }
-    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
     Ok(transaction.commit()?)
 }
 
@@ -217,7 +192,7 @@ fn check_integrity(connection: &Connection) -> Result<(), StoreError> {
 /// gone), and in the rules and grants.
 fn check_schema(connection: &Connection) -> Result<(), StoreError> {
     let mut fresh = Connection::open_in_memory()?;
-    migrate(&mut fresh)?;
+    migrate(&mut fresh, MIGRATIONS)?;
     if read_schema(connection)? != read_schema(&fresh)? {
         return Err(StoreError::corrupt("its tables or triggers are not Portero's"));
     }

@@ -76,7 +76,7 @@ pub(crate) fn register_channel(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let last = last_seq(connection)?;
-    let sql = "INSERT INTO channels (name, told) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO channels (name, acknowledged) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     if connection.execute(sql, params![name, last])? == 0 {
         return Ok(false);
     }
@@ -102,7 +102,7 @@ pub(crate) fn next_entries(
     name: &str,
     most: u32,
 ) -> Result<Option<Vec<NoticeEntry>>, StoreError> {
-    let sql = "SELECT told FROM channels WHERE name = ?1";
+    let sql = "SELECT acknowledged FROM channels WHERE name = ?1";
     let told: Option<u64> = connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?;
     told.map(|told| read_entries(connection, Some(name), told, most)).transpose()
 }
@@ -110,7 +110,7 @@ pub(crate) fn next_entries(
 /// A channel told everything up to `upto`. Tells whether there is such a channel.
 pub(crate) fn acknowledge_upto(connection: &Connection, name: &str, upto: u64) -> Result<bool, StoreError> {
     let upto = upto.min(last_seq(connection)?);
-    let sql = "UPDATE channels SET told = max(told, ?2) WHERE name = ?1";
+    let sql = "UPDATE channels SET acknowledged = max(acknowledged, ?2) WHERE name = ?1";
     Ok(connection.prepare_cached(sql)?.execute(params![name, upto])? == 1)
 }
 
@@ -155,7 +155,8 @@ pub(crate) fn prune_notices(
     limits: OutboxLimits,
 ) -> Result<(), StoreError> {
     let last = last_seq(connection)?;
-    let told: Option<u64> = connection.query_row("SELECT min(told) FROM channels", [], |row| row.get(0))?;
+    let told: Option<u64> =
+        connection.query_row("SELECT min(acknowledged) FROM channels", [], |row| row.get(0))?;
     let done = told.unwrap_or(last).min(last.saturating_sub(limits.min_kept));
     connection.execute("DELETE FROM notices WHERE seq <= ?1", [done])?;
     mark_removed(connection, done)?;
@@ -249,7 +250,7 @@ fn prune_old(connection: &Connection, now: Timestamp, limits: OutboxLimits) -> R
     let sql = format!(
         "DELETE FROM notices WHERE at < :before AND NOT EXISTS
              (SELECT 1 FROM tasks WHERE tasks.id = notices.task AND tasks.state IN {OPEN_STATES})
-         RETURNING seq > (SELECT coalesce(min(told), :none) FROM channels)"
+         RETURNING seq > (SELECT coalesce(min(acknowledged), :none) FROM channels)"
     );
     let mut statement = connection.prepare(&sql)?;
     let params = named_params! { ":before": to_nanos(before), ":none": i64::MAX };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use portero::clock::Moment;
 use portero::policy::{Grant, GrantLimits, Overrides, PolicyRule};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
@@ -25,8 +25,27 @@ pub(crate) struct OverridesRecord {
 pub(super) fn insert_initial(connection: &Connection, binding_key: &[u8; 32]) -> Result<(), StoreError> {
     let kept = OverridesRecord { next_id: 1, ..OverridesRecord::default() };
     connection.execute(
-        "INSERT INTO meta (only, epoch, next_id, standing, binding_key) VALUES (1, 0, 1, ?1, ?2)",
+        "INSERT INTO meta (only, epoch, next_id, overrides_digest, binding_key) VALUES (1, 0, 1, ?1, ?2)",
         params![overrides_digest(&kept), binding_key.as_slice()],
+    )?;
+    Ok(())
+}
+
+/// The keyed digest of the configuration that a person approved; none until one was.
+pub(crate) fn approved_config_digest(connection: &Connection) -> Result<Option<String>, StoreError> {
+    Ok(connection.query_row("SELECT digest FROM approved_config", [], |row| row.get(0)).optional()?)
+}
+
+/// Replaces the digest of the approved configuration.
+pub(crate) fn save_approved_config_digest(
+    connection: &Connection,
+    digest: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    connection.execute(
+        "INSERT INTO approved_config (only, digest, at) VALUES (1, ?1, ?2)
+         ON CONFLICT (only) DO UPDATE SET digest = excluded.digest, at = excluded.at",
+        params![digest, to_nanos(now)],
     )?;
     Ok(())
 }
@@ -39,7 +58,7 @@ pub(crate) fn binding_key(connection: &Connection) -> Result<[u8; 32], StoreErro
 /// Reads rules, grants and pause.
 pub(crate) fn load_overrides(connection: &Connection) -> Result<OverridesRecord, StoreError> {
     let (epoch, next_id, found, paused): (u64, u64, String, Option<Timestamp>) = connection
-        .query_row("SELECT epoch, next_id, standing, paused FROM meta", [], |row| {
+        .query_row("SELECT epoch, next_id, overrides_digest, paused FROM meta", [], |row| {
             let paused = row.get::<_, Option<i64>>(3)?.map(|since| from_nanos(3, since)).transpose()?;
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, paused))
         })
@@ -105,7 +124,7 @@ pub(crate) fn set_grant_used(connection: &Connection, id: u64, used: u32) -> Res
     };
     grant.used = used;
     connection.execute("UPDATE grants SET used = ?2 WHERE id = ?1", params![id, used])?;
-    connection.execute("UPDATE meta SET standing = ?1", [overrides_digest(&kept)])?;
+    connection.execute("UPDATE meta SET overrides_digest = ?1", [overrides_digest(&kept)])?;
     Ok(())
 }
 
@@ -113,7 +132,7 @@ pub(crate) fn set_grant_used(connection: &Connection, id: u64, used: u32) -> Res
 pub(crate) fn save_overrides(connection: &Connection, kept: &OverridesRecord) -> Result<(), StoreError> {
     let epoch = kept.overrides.epoch;
     let replaced = connection.execute(
-        "UPDATE meta SET epoch = ?1, next_id = ?2, standing = ?3, paused = ?4 WHERE epoch < ?1",
+        "UPDATE meta SET epoch = ?1, next_id = ?2, overrides_digest = ?3, paused = ?4 WHERE epoch < ?1",
         params![epoch, kept.next_id, overrides_digest(kept), kept.overrides.paused.map(to_nanos)],
     )?;
     if replaced != 1 {
@@ -156,13 +175,9 @@ pub(crate) fn save_overrides(connection: &Connection, kept: &OverridesRecord) ->
 }
 
 fn overrides_digest(kept: &OverridesRecord) -> String {
-    let OverridesRecord { overrides: standing, next_id } = kept;
-    let said = (standing.epoch, &standing.rules, &standing.grants, next_id);
-    let text = match standing.paused {
-        // As before there were pauses.
-        None => portero::json::serialize_raw(&said),
-        Some(since) => portero::json::serialize_raw(&(said, since)),
-    };
+    let OverridesRecord { overrides, next_id } = kept;
+    let Overrides { epoch, rules, grants, paused, boot_id: _ } = overrides;
+    let text = portero::json::serialize_raw(&(epoch, rules, grants, next_id, paused));
     blake3::hash(text.get().as_bytes()).to_hex().to_string()
 }
 

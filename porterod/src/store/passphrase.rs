@@ -10,7 +10,7 @@ use super::columns::{from_nanos, to_nanos};
 /// What is kept of the passphrase.
 #[derive(Debug, Clone)]
 pub(crate) struct PassphraseRow {
-    /// [`PassphraseVerifier::to_text`]; of an early version, an argon2id hash as PHC text.
+    /// [`PassphraseVerifier::to_text`].
     pub(crate) text: String,
     /// When one was first set.
     pub(crate) first_set: Timestamp,
@@ -25,21 +25,14 @@ pub(crate) struct PassphraseRow {
 impl PassphraseRow {
     /// What checks it.
     pub(crate) fn verifier(&self) -> Result<PassphraseVerifier, StoreError> {
-        let found = PassphraseVerifier::from_text(&self.text)
-            .or_else(|| PassphraseVerifier::from_phc_hash(&self.text));
-        found.ok_or_else(|| StoreError::corrupt("what it keeps of the passphrase cannot be read"))
+        PassphraseVerifier::from_text(&self.text)
+            .ok_or_else(|| StoreError::corrupt("what it keeps of the passphrase cannot be read"))
     }
-}
-
-/// Keeps the same in another text.
-pub(crate) fn replace_text(connection: &Connection, old: &str, text: &str) -> Result<(), StoreError> {
-    connection.execute("UPDATE passphrase SET hash = ?1 WHERE hash = ?2", params![text, old])?;
-    Ok(())
 }
 
 /// Reads it, if one is set.
 pub(crate) fn load(connection: &Connection) -> Result<Option<PassphraseRow>, StoreError> {
-    let sql = "SELECT hash, first_set, first_by, failed, failed_at FROM passphrase";
+    let sql = "SELECT verifier, first_set, first_by, failed, failed_at FROM passphrase";
     let found = connection.query_row(sql, [], |row| {
         Ok(PassphraseRow {
             text: row.get(0)?,
@@ -63,12 +56,12 @@ pub(crate) fn set(
     let at = to_nanos(now);
     let changed = match old {
         None => connection.execute(
-            "INSERT INTO passphrase (only, hash, first_set, first_by, changed, changed_by)
+            "INSERT INTO passphrase (only, verifier, first_set, first_by, changed, changed_by)
              VALUES (1, ?1, ?2, ?3, ?2, ?3) ON CONFLICT DO NOTHING",
             params![text, at, by],
         )?,
         Some(old) => connection.execute(
-            "UPDATE passphrase SET hash = ?1, changed = ?2, changed_by = ?3, failed = 0 WHERE hash = ?4",
+            "UPDATE passphrase SET verifier = ?1, changed = ?2, changed_by = ?3, failed = 0 WHERE verifier = ?4",
             params![text, at, by, old],
         )?,
     };

@@ -102,7 +102,7 @@ pub(crate) fn add_question(
     about: &str,
     now: Timestamp,
 ) -> Result<i64, StoreError> {
-    let sql = "INSERT INTO telegram_consents (bot, chat, about, made) VALUES (?1, ?2, ?3, ?4)";
+    let sql = "INSERT INTO remote_confirmations (bot, chat, about, made) VALUES (?1, ?2, ?3, ?4)";
     connection.prepare_cached(sql)?.execute(params![bot, chat, about, to_nanos(now)])?;
     Ok(connection.last_insert_rowid())
 }
@@ -112,7 +112,7 @@ pub(crate) fn current_hold(
     connection: &Connection,
     now: Timestamp,
 ) -> Result<Option<ConfirmationHold>, StoreError> {
-    let sql = "SELECT min(max(ended_at), ?1) FROM telegram_consents WHERE ended IN ('refused', 'wrong')";
+    let sql = "SELECT min(max(ended_at), ?1) FROM remote_confirmations WHERE ended IN ('refused', 'wrong')";
     let last: Option<i64> = connection.query_row(sql, [to_nanos(now)], |row| row.get(0))?;
     if let Some(last) = last.map(|last| from_nanos(0, last)).transpose()? {
         let until = last + REFUSAL_COOLDOWN;
@@ -120,7 +120,7 @@ pub(crate) fn current_hold(
             return Ok(Some(ConfirmationHold::Refused(until)));
         }
     }
-    let sql = "SELECT min(made, ?1) FROM telegram_consents
+    let sql = "SELECT min(made, ?1) FROM remote_confirmations
                WHERE (ended IS NULL OR ended IN ('expired', 'gone', 'restarted')) AND made > ?2
                ORDER BY made DESC LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
@@ -136,13 +136,13 @@ pub(crate) fn current_hold(
 
 /// Whether anything lies ahead of the clock, since it was set back.
 pub(crate) fn is_ahead_of_clock(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM telegram_consents WHERE made > ?1 OR ended_at > ?1)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM remote_confirmations WHERE made > ?1 OR ended_at > ?1)";
     Ok(connection.prepare_cached(sql)?.query_row([to_nanos(now)], |row| row.get(0))?)
 }
 
 /// Brings to the present what lies ahead of it: else a clock that was set back would hold for as long as it was set.
 pub(crate) fn clamp_to_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "UPDATE telegram_consents SET made = min(made, ?1), ended_at = min(ended_at, ?1)
+    let sql = "UPDATE remote_confirmations SET made = min(made, ?1), ended_at = min(ended_at, ?1)
                WHERE made > ?1 OR ended_at > ?1";
     connection.prepare_cached(sql)?.execute([to_nanos(now)])?;
     Ok(())
@@ -155,7 +155,7 @@ pub(crate) fn end_question(
     (end, by): (ConfirmationEnd, Option<i64>),
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let sql = "UPDATE telegram_consents SET ended = ?2, ended_at = ?3, answered_by = ?4, drawn = 0
+    let sql = "UPDATE remote_confirmations SET ended = ?2, ended_at = ?3, answered_by = ?4, drawn = 0
                WHERE id = ?1 AND ended IS NULL";
     Ok(connection.prepare_cached(sql)?.execute(params![id, end.as_str(), to_nanos(now), by])? == 1)
 }
@@ -163,22 +163,24 @@ pub(crate) fn end_question(
 /// Ends what a former daemon left open: as done where the change was made, whose transaction used the button.
 pub(crate) fn end_leftover(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute(
-        "UPDATE telegram_consents SET ended_at = ?1, drawn = 0, ended =
-             CASE WHEN EXISTS (SELECT 1 FROM telegram_buttons AS b WHERE b.bot = telegram_consents.bot
-                      AND b.chat = telegram_consents.chat AND b.cause = 'terminal:' || telegram_consents.id
+        "UPDATE remote_confirmations SET ended_at = ?1, drawn = 0, ended =
+             CASE WHEN EXISTS (SELECT 1 FROM telegram_buttons AS b WHERE b.bot = remote_confirmations.bot
+                      AND b.chat = remote_confirmations.chat AND b.cause = 'terminal:' || remote_confirmations.id
                       AND b.steps > 0 AND b.act LIKE '{\"answer\":%')
              THEN 'done' ELSE 'restarted' END
          WHERE ended IS NULL",
         [to_nanos(now)],
     )?;
-    connection
-        .execute("DELETE FROM telegram_consents WHERE made < ?1", [to_nanos(now - CONFIRMATION_RETENTION)])?;
+    connection.execute(
+        "DELETE FROM remote_confirmations WHERE made < ?1",
+        [to_nanos(now - CONFIRMATION_RETENTION)],
+    )?;
     Ok(())
 }
 
 /// One question.
 pub(crate) fn find_question(connection: &Connection, id: i64) -> Result<Option<ConfirmationRow>, StoreError> {
-    let sql = "SELECT id, about, ended, answered_by FROM telegram_consents WHERE id = ?1";
+    let sql = "SELECT id, about, ended, answered_by FROM remote_confirmations WHERE id = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([id], question_from_row).optional()?)
 }
 
@@ -187,7 +189,7 @@ pub(crate) fn undrawn_questions(
     connection: &Connection,
     (bot, chat): (i64, i64),
 ) -> Result<Vec<ConfirmationRow>, StoreError> {
-    let sql = "SELECT id, about, ended, answered_by FROM telegram_consents WHERE bot = ?1 AND chat = ?2 AND drawn = 0
+    let sql = "SELECT id, about, ended, answered_by FROM remote_confirmations WHERE bot = ?1 AND chat = ?2 AND drawn = 0
                ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_map([bot, chat], question_from_row)?.collect::<Result<_, _>>()?;
@@ -196,7 +198,7 @@ pub(crate) fn undrawn_questions(
 
 /// Notes whether a question's message says how it ended.
 pub(crate) fn set_drawn(connection: &Connection, id: i64, drawn: bool) -> Result<(), StoreError> {
-    let sql = "UPDATE telegram_consents SET drawn = ?2 WHERE id = ?1 AND ended IS NOT NULL";
+    let sql = "UPDATE remote_confirmations SET drawn = ?2 WHERE id = ?1 AND ended IS NOT NULL";
     connection.prepare_cached(sql)?.execute(params![id, drawn])?;
     Ok(())
 }

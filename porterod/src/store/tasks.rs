@@ -4,13 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 use portero::anonymize::Fake;
 use portero::json::RawJson;
 use portero::names::{Principal, SessionId, TaskId};
-use portero::task::{CallOrigin, Task, TaskCursor, TaskState};
+use portero::policy::Vote;
+use portero::task::{CallOrigin, FinishedTask, Task, TaskCursor, TaskState, UnseenTasks};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, named_params, params};
 
 use super::StoreError;
 use super::buttons::ButtonTicket;
 use super::columns::{from_json, from_nanos, from_plain, to_nanos};
-use super::votes;
 
 const TASK_COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
                        expires, changed, note, result, error, repeats";
@@ -167,7 +167,7 @@ fn try_transition(
         task_from_row,
     );
     let Some(changed) = changed.optional()? else { return Ok(None) };
-    Ok(Some(Task { votes: votes::votes_of_task(connection, step.id)?, ..changed }))
+    Ok(Some(Task { votes: votes_of_task(connection, step.id)?, ..changed }))
 }
 
 /// Puts a new task down.
@@ -213,11 +213,7 @@ pub(crate) fn get_task(
         .query_row(params![id.to_string(), principal.map(Principal::as_str)], task_from_row)
         .optional()?;
     let Some(found) = found else { return Ok(None) };
-    Ok(Some(Task {
-        repeated: find_repeat(connection, id)?,
-        votes: votes::votes_of_task(connection, id)?,
-        ..found
-    }))
+    Ok(Some(Task { repeated: find_repeat(connection, id)?, votes: votes_of_task(connection, id)?, ..found }))
 }
 
 /// The last task with which this one was asked anew.
@@ -323,7 +319,7 @@ pub(crate) fn list_tasks(connection: &Connection, which: &TaskFilter) -> Result<
     let mut length = 0;
     while let Some(row) = rows.next()? {
         let mut task = task_from_row(row)?;
-        task.votes = votes::votes_of_task(connection, task.id)?;
+        task.votes = votes_of_task(connection, task.id)?;
         length += task.call.params.get().get().len();
         if length > MAX_LIST_BYTES && !found.is_empty() {
             break;
@@ -376,6 +372,90 @@ pub(crate) fn next_expiry(connection: &Connection) -> Result<Option<Timestamp>, 
     Ok(connection
         .prepare_cached(sql)?
         .query_row([], |row| row.get::<_, Option<i64>>(0)?.map(|at| from_nanos(0, at)).transpose())?)
+}
+
+/// Keeps a person's yes to this task, and tells whether it is their first.
+pub(crate) fn record_vote(
+    connection: &Connection,
+    task: &Task,
+    user: u64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let user =
+        i64::try_from(user).map_err(|_| StoreError::Refused(format!("no user has the number {user}")))?;
+    let sql = "INSERT INTO votes (task, user, binding, voted) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (task, user) DO NOTHING";
+    let changed = connection.prepare_cached(sql)?.execute(params![
+        task.id.to_string(),
+        user,
+        task.binding,
+        to_nanos(now)
+    ])?;
+    Ok(changed == 1)
+}
+
+/// Leaves only the votes of these people: by whom a task was settled.
+pub(crate) fn retain_votes(
+    connection: &Connection,
+    task: TaskId,
+    settled: &[Vote],
+) -> Result<(), StoreError> {
+    for vote in votes_of_task(connection, task)?.iter().filter(|vote| !settled.contains(vote)) {
+        let sql = "DELETE FROM votes WHERE task = ?1 AND user = ?2";
+        connection.prepare_cached(sql)?.execute(params![task.to_string(), vote.user.cast_signed()])?;
+    }
+    Ok(())
+}
+
+/// Who said yes to a task as it is, in the order in which they did.
+pub(crate) fn votes_of_task(connection: &Connection, task: TaskId) -> Result<Vec<Vote>, rusqlite::Error> {
+    let sql =
+        "SELECT v.user, v.voted FROM votes AS v JOIN tasks AS t ON t.id = v.task AND t.binding = v.binding
+               WHERE v.task = ?1 ORDER BY v.voted, v.user";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([task.to_string()], |row| {
+        Ok(Vote { user: row.get::<_, i64>(0)?.unsigned_abs(), at: from_nanos(1, row.get(1)?)? })
+    })?;
+    rows.collect()
+}
+
+/// The finished tasks of a principal that no agent has heard of. What the agent took back itself is no news.
+const FROM_UNSEEN: &str = "FROM tasks WHERE principal = ?1
+    AND state IN ('completed', 'failed', 'denied', 'expired', 'interrupted')
+    AND NOT EXISTS (SELECT 1 FROM seen_tasks WHERE seen_tasks.task = tasks.id)";
+
+/// How many there are, and the last of them.
+pub(crate) fn unseen_tasks(
+    connection: &Connection,
+    principal: &Principal,
+) -> Result<UnseenTasks, StoreError> {
+    let count = connection
+        .prepare_cached(&format!("SELECT count(*) {FROM_UNSEEN}"))?
+        .query_row([principal.as_str()], |row| row.get(0))?;
+    let sql = format!("SELECT id, tool, state {FROM_UNSEEN} ORDER BY changed DESC, id DESC LIMIT ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![principal.as_str(), UnseenTasks::MAX_LISTED], |row| {
+        Ok(FinishedTask {
+            task: from_plain(0, row.get_ref(0)?.as_str()?)?,
+            tool: from_plain(1, row.get_ref(1)?.as_str()?)?,
+            state: from_plain(2, row.get_ref(2)?.as_str()?)?,
+        })
+    })?;
+    Ok(UnseenTasks { count, last: rows.collect::<Result<_, _>>()? })
+}
+
+/// Whether an agent has heard of a task.
+pub(crate) fn is_seen(connection: &Connection, task: TaskId) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM seen_tasks WHERE task = ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([task.to_string()], |row| row.get(0))?)
+}
+
+/// Notes that an agent heard of a task.
+pub(crate) fn mark_seen(connection: &Connection, task: TaskId) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO seen_tasks (task) SELECT id FROM tasks WHERE id = ?1")?
+        .execute([task.to_string()])?;
+    Ok(())
 }
 
 fn query_ids(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<TaskId>, StoreError> {

@@ -28,7 +28,7 @@ pub(crate) fn paired_person(
     connection: &Connection,
     place: &BotKey,
 ) -> Result<Option<(i64, i64)>, StoreError> {
-    let sql = "SELECT user, chat FROM telegram_person WHERE bot = ?1 AND address = ?2";
+    let sql = "SELECT user, chat FROM telegram_pairing WHERE bot = ?1 AND address = ?2";
     let found =
         connection.query_row(sql, params![place.bot, place.address], |row| Ok((row.get(0)?, row.get(1)?)));
     Ok(found.optional()?)
@@ -43,7 +43,7 @@ pub(crate) fn store_pairing(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let changed = connection.execute(
-        "INSERT INTO telegram_person (only, bot, address, user, chat, made) VALUES (1, ?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO telegram_pairing (only, bot, address, user, chat, made) VALUES (1, ?1, ?2, ?3, ?4, ?5)
          ON CONFLICT DO UPDATE SET bot = ?1, address = ?2, user = ?3, chat = ?4, made = ?5
          WHERE bot IS NOT ?1 OR address IS NOT ?2",
         params![place.bot, place.address, user, chat, to_nanos(now)],
@@ -53,7 +53,7 @@ pub(crate) fn store_pairing(
 
 /// Ends a pairing, with whatever bot. Whether there was one.
 pub(crate) fn delete_pairing(connection: &Connection) -> Result<bool, StoreError> {
-    Ok(connection.execute("DELETE FROM telegram_person", [])? == 1)
+    Ok(connection.execute("DELETE FROM telegram_pairing", [])? == 1)
 }
 
 /// The number that a group has now, as far as is known.
@@ -84,7 +84,7 @@ pub(crate) fn store_move(
          ON CONFLICT DO UPDATE SET became = ?3, at = ?4",
         params![bot, chat, became, to_nanos(now)],
     )?;
-    let sql = "UPDATE telegram_consents SET chat = ?3 WHERE bot = ?1 AND chat = ?2 AND drawn = 0";
+    let sql = "UPDATE remote_confirmations SET chat = ?3 WHERE bot = ?1 AND chat = ?2 AND drawn = 0";
     connection.execute(sql, [bot, chat, became])?;
     Ok(())
 }
@@ -97,7 +97,7 @@ pub(crate) fn mark_handled(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let changed = connection.execute(
-        "INSERT INTO telegram_handled (bot, number, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        "INSERT INTO telegram_updates (bot, number, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         params![bot, number, to_nanos(now)],
     )?;
     Ok(changed == 1)
@@ -105,7 +105,7 @@ pub(crate) fn mark_handled(
 
 /// Whether an update was dealt with.
 pub(crate) fn is_handled(connection: &Connection, bot: i64, number: i64) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM telegram_handled WHERE bot = ?1 AND number = ?2)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM telegram_updates WHERE bot = ?1 AND number = ?2)";
     Ok(connection.query_row(sql, params![bot, number], |row| row.get(0))?)
 }
 
@@ -170,7 +170,7 @@ pub(crate) fn remove_menu(connection: &Connection, bot: i64, chat: i64) -> Resul
 
 /// Forgets updates that were dealt with too long ago to come again.
 pub(crate) fn prune_handled(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    connection.execute("DELETE FROM telegram_handled WHERE at < ?1", [to_nanos(now - HANDLED_RETENTION)])?;
+    connection.execute("DELETE FROM telegram_updates WHERE at < ?1", [to_nanos(now - HANDLED_RETENTION)])?;
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn insert_notice(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     connection.execute(
-        "INSERT INTO telegram_notices (bot, chat, cause, made, told) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO telegram_notices (bot, chat, cause, made, content) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![spot.bot, spot.chat, spot.cause, to_nanos(now), told],
     )?;
     Ok(())
@@ -40,7 +40,8 @@ pub(crate) fn find_notice(
     connection: &Connection,
     spot: &MessageRef,
 ) -> Result<Option<TelegramNotice>, StoreError> {
-    let sql = "SELECT told, page, version FROM telegram_notices WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
+    let sql =
+        "SELECT content, page, version FROM telegram_notices WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
     let found = connection.prepare_cached(sql)?.query_row(params![spot.bot, spot.chat, spot.cause], |row| {
         Ok(TelegramNotice { content: row.get(0)?, page: row.get(1)?, version: row.get(2)? })
     });

@@ -357,26 +357,26 @@ async fn a_store_of_version_1_is_read_and_written() {
     let mut next = kept.clone();
     next.overrides.epoch += 1;
     store.write(Durability::StoreSynced, move |store| overrides::save_overrides(store, &next)).await.unwrap();
-    assert_eq!(store.read(checkpoints::list_checkpoints).unwrap(), []);
+    let first = store.read(checkpoints::list_checkpoints).unwrap();
+    assert_eq!(first.iter().map(|head| head.seq).collect::<Vec<_>>(), [5, 12, 3]);
     let head = first_checkpoint("a.jsonl");
     let kept = head.clone();
     store
         .write(Durability::StoreSynced, move |store| checkpoints::save_checkpoint(store, &kept))
         .await
         .unwrap();
-    assert_eq!(store.read(checkpoints::list_checkpoints).unwrap(), [head]);
+    let heads = [first, vec![head]].concat();
+    assert_eq!(store.read(checkpoints::list_checkpoints).unwrap(), heads);
 }
 
-/// What version 2 made of `store-1.db`, with a head in it.
 #[tokio::test]
-async fn a_store_of_version_2_keeps_its_grants_and_takes_limited_ones() {
+async fn a_store_of_version_1_keeps_its_grants_and_takes_limited_ones() {
     let (_directory, path) = place();
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store-2.db"), &path).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store-1.db"), &path).unwrap();
     let store = open_store(&path).unwrap();
     let mut kept = store.read(overrides::load_overrides).unwrap();
     assert_eq!((kept.overrides.rules.len(), kept.overrides.grants.len()), (2, 1));
     assert!(kept.overrides.grants[0].limits.is_none() && kept.overrides.grants[0].used == 0);
-    assert_eq!(store.read(checkpoints::list_checkpoints).unwrap()[0].seq, 5);
     kept.overrides.epoch += 1;
     kept.overrides.grants.push(limited(&kept.overrides.grants[0]));
     let saved = kept.clone();
@@ -463,13 +463,13 @@ fn a_head_only_grows_and_a_problem_stays() {
     checkpoints::save_checkpoint(&connection, &head(4)).unwrap();
     assert_eq!(kept(), head(5));
     for change in ["seq = 4", "length = 1", "segment = 'b.jsonl'"] {
-        assert!(connection.execute(&format!("UPDATE heads SET {change}"), []).is_err(), "{change}");
+        assert!(connection.execute(&format!("UPDATE checkpoints SET {change}"), []).is_err(), "{change}");
     }
     assert!(checkpoints::record_problem(&connection, &head(5), "it was cut").unwrap());
     assert!(!checkpoints::record_problem(&connection, &head(5), "other").unwrap());
     checkpoints::save_checkpoint(&connection, &head(6)).unwrap();
     assert_eq!((kept().seq, kept().problem.as_deref()), (6, Some("it was cut")));
-    assert!(connection.execute("UPDATE heads SET problem = NULL", []).is_err());
+    assert!(connection.execute("UPDATE checkpoints SET problem = NULL", []).is_err());
 }
 
 #[test]
@@ -493,15 +493,16 @@ fn a_head_is_marked_as_removed_once_and_only_while_it_has_no_problem() {
         "hash = printf('%064d', 0)",
     ];
     for change in changes {
-        assert!(connection.execute(&format!("UPDATE heads SET {change}"), []).is_err(), "{change}");
+        assert!(connection.execute(&format!("UPDATE checkpoints SET {change}"), []).is_err(), "{change}");
     }
     let faulty = portero::audit::SegmentCheckpoint { seq: 5, length: 500, ..first_checkpoint("b.jsonl") };
     checkpoints::record_problem(&connection, &faulty, "it was cut").unwrap();
     assert!(!checkpoints::mark_removed(&connection, &faulty, at("2026-11-20T08:00:00Z")).unwrap());
-    assert!(connection.execute("UPDATE heads SET removed = 7 WHERE segment = 'b.jsonl'", []).is_err());
-    let insert = "INSERT INTO heads SELECT 'c.jsonl', seq, hash, length, problem, removed FROM heads LIMIT 1";
+    assert!(connection.execute("UPDATE checkpoints SET removed = 7 WHERE segment = 'b.jsonl'", []).is_err());
+    let insert = "INSERT INTO checkpoints (segment, seq, hash, length, problem, removed)
+                  SELECT 'c.jsonl', seq, hash, length, problem, removed FROM checkpoints LIMIT 1";
     assert!(connection.execute(insert, []).is_err(), "what was never known was never removed");
-    assert!(connection.execute("DELETE FROM heads", []).is_err());
+    assert!(connection.execute("DELETE FROM checkpoints", []).is_err());
 }
 
 fn first_checkpoint(segment: &str) -> portero::audit::SegmentCheckpoint {

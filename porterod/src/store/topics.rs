@@ -90,7 +90,7 @@ pub(crate) fn forget_topic(
         return Ok(());
     }
     let waiting = "SELECT c.task FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
-                   WHERE c.bot = ?1 AND c.chat = ?2 AND c.alone = 1 AND t.principal = ?3
+                   WHERE c.bot = ?1 AND c.chat = ?2 AND c.own_message = 1 AND t.principal = ?3
                        AND t.state = 'pending-approval'";
     let sql = format!(
         "DELETE FROM telegram_sent WHERE bot = ?1 AND chat = ?2 AND (cause = ?4

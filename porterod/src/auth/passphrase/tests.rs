@@ -172,30 +172,6 @@ async fn the_first_one_is_set_by_one_of_many() {
     assert_eq!(set.iter().filter(|set| set.is_ok()).count(), 1);
 }
 
-#[tokio::test]
-async fn the_hash_of_an_early_version_is_replaced_and_its_passphrase_and_tries_stay() {
-    let (bench, passphrase) = set_up().await;
-    try_passphrase(&passphrase, "guess").await.unwrap_err();
-    let salted =
-        KdfParams { salt: data_encoding::HEXLOWER.encode(b"0123456789abcdef"), ..KdfParams::fresh() };
-    let salted_cost = (salted.memory, salted.rounds);
-    let verifier = PassphraseKey::new(&Secret::new(RIGHT_PASSPHRASE), &salted).unwrap().verifier(salted);
-    let cost = argon2::Params::new(salted_cost.0, salted_cost.1, 1, Some(32)).unwrap();
-    let mut hash = [0; 32];
-    argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost)
-        .hash_password_into(RIGHT_PASSPHRASE.as_bytes(), b"0123456789abcdef", &mut hash)
-        .unwrap();
-    let encoded = |bytes: &[u8]| data_encoding::BASE64_NOPAD.encode(bytes);
-    let text = format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", encoded(b"0123456789abcdef"), encoded(&hash));
-    let change =
-        move |connection: &Connection| Ok(connection.execute("UPDATE passphrase SET hash = ?1", [text])?);
-    bench.journal.store().write(Durability::StoreSynced, change).await.unwrap();
-    passphrase.upgrade_verifier().await.unwrap();
-    let kept = bench.journal.store().read(kept::load).unwrap().unwrap();
-    assert_eq!((kept.text, kept.failed), (verifier.to_text(), 1));
-    assert!(try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.is_ok());
-}
-
 #[test]
 fn a_button_below_what_would_change_confirms_that_and_nothing_else() {
     let pattern: Pattern = "github/*".parse().unwrap();

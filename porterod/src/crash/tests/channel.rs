@@ -59,7 +59,7 @@ async fn wait_until_told(home: &Home) -> Vec<(u64, String)> {
 }
 
 fn is_acknowledged(home: &Home) -> bool {
-    let sql = "SELECT (SELECT told FROM channels WHERE name = ?1) >= (SELECT max(seq) FROM notices)";
+    let sql = "SELECT (SELECT acknowledged FROM channels WHERE name = ?1) >= (SELECT max(seq) FROM notices)";
     let store = Connection::open(paths(home.0.path()).store()).unwrap();
     store.busy_timeout(TEST_TIMEOUT).unwrap();
     store.query_row(sql, [CHANNEL_NAME], |row| row.get::<_, Option<bool>>(0)).unwrap() == Some(true)

@@ -1,120 +1,87 @@
 //! A store of every version that ever was, as that version left it: read by this one, and nothing is lost.
 //!
 //! `tests/data/store-N.db` is never written again once version N was released. A new migration comes with a new
-//! file, which this makes from the one before it: put what a real store would hold into [`ROWS`], then
-//! `PORTERO_UPDATE=1 cargo test -p porterod --lib store::tests::versions`.
+//! file, which this makes from the one before it: put what the new tables and columns of a store in use hold into
+//! `tests/data/store-N.sql`, then `PORTERO_UPDATE=1 cargo test -p porterod --lib store::tests::versions`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use portero::clock::Moment;
+use portero::policy::{Action, Grant, Overrides, PolicyRule};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
-use super::super::open::MIGRATIONS;
-use super::{open_store, overrides, place};
+use super::super::open::{APPLICATION_ID, MIGRATIONS, migrate};
+use super::{StoreError, grant, open_store, overrides, place};
+use crate::store::overrides::OverridesRecord;
 use crate::store::{Durability, tasks};
 
-/// What each version adds to a store that is in use, from version 2 on; its tables are all there then.
-const ROWS: &[&str] = &[
-    // 2: heads
-    "INSERT INTO heads VALUES ('20261120T080000.000000Z-7-00000000.jsonl', 12, printf('%064d', 1), 4711, NULL),
-         ('20261120T090000.000000Z-8-00000000.jsonl', 3, printf('%064d', 2), 900, 'it was cut');",
-    // 3: a pause
-    "UPDATE meta SET paused = NULL;",
-    // 4: the outbox
-    "INSERT INTO channels VALUES ('telegram', 0);",
-    // 5: what a person said no to
-    "INSERT INTO denials VALUES ('p', 'digest', 'task', 1700000000000000000);",
-    // 6: what was sent
-    "INSERT INTO telegram_sent VALUES (1, 2, 'task', 3, 1700000000000000000);",
-    // 7: an authenticator
-    "INSERT INTO authenticator (only, enrolled, enrolled_by, salt, nonce, sealed, recovery, last_step)
-         VALUES (1, 1700000000000000000, 'terminal pid 1', zeroblob(16), zeroblob(24), zeroblob(64), 8, 5);",
-    // 8: limited grants
-    "UPDATE meta SET epoch = epoch;",
-    // 9: segments that were removed
-    "INSERT INTO heads VALUES ('20251120T080000.000000Z-7-00000000.jsonl', 5, printf('%064d', 3), 700, NULL, NULL);
-     UPDATE heads SET removed = 1700000000000000000 WHERE length = 700;",
-    // 10: what an agent has heard of
-    "INSERT INTO heard VALUES ('task');",
-    // 11: a person on Telegram
-    "INSERT INTO telegram_person VALUES (1, 4711, '', 501, 501, 1700000000000000000);
-     INSERT INTO telegram_handled VALUES (4711, 1001, 1700000000000000000);",
-    // 12: an index
-    "UPDATE meta SET epoch = epoch;",
-    // 13: which configuration a person confirmed
-    "INSERT INTO confirmed VALUES (1, printf('%064d', 4), 1700000000000000000);",
-    // 14: cards, lists and buttons there
-    "INSERT INTO telegram_buttons VALUES (zeroblob(32), 4711, 501, 501, 'card:task', 'task', '{\"decide\":\"approve\"}',
-         1700000000000000000, 0, NULL);
-     INSERT INTO telegram_lists (bot, chat, cause, made) VALUES (4711, 501, 'list:task', 1700000000000000000);
-     INSERT INTO telegram_cards (bot, chat, task, made, list, alone)
-         VALUES (4711, 501, 'task', 1700000000000000000, 'list:task', 0);",
-    // 15: where the menu stands
-    "INSERT INTO telegram_menus VALUES (4711, 502);",
-    // 16: notices with buttons
-    "INSERT INTO telegram_notices (bot, chat, cause, made, told)
-         VALUES (4711, 501, 'ran:1', 1700000000000000000, '{\"counts\":[[\"ran\",\"a/b\",1]],\"others\":0}');",
-    // 17: topics there
-    "INSERT INTO telegram_topics VALUES (4711, -1001, '/home/ada/shop', 'shop', 17, 1700000000000000000);",
-    // 18: approvals of several people
-    "INSERT INTO votes SELECT id, 11, binding, 1700000000000000000 FROM tasks WHERE state = 'pending-approval';",
-    // 19: when a press was taken up
-    "UPDATE telegram_buttons SET steps = 1, spent_by = 9, spent = 1700000000000000000, spent_boot = 5
-         WHERE cause = 'card:task';",
-    // 20: what terminals asked to confirm there
-    "INSERT INTO telegram_consents (bot, chat, about, made) VALUES (4711, 501, 'resume', 1700000000000000000);
-     INSERT INTO telegram_consents (bot, chat, about, made, ended, ended_at)
-         VALUES (4711, 501, 'allow a/b', 1700000000000000000, 'refused', 1700000001000000000);",
-    // 21: what a group there became
-    "INSERT INTO telegram_moves VALUES (4711, -1001, -1009, 1700000000000000000);",
-    // 22: a segment in which every call has its outcome
-    "UPDATE heads SET settled = 1 WHERE length = 700;",
-];
-
-fn data_file(version: usize) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/store-{version}.db"))
+fn data_file(version: usize, extension: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/store-{version}.{extension}"))
 }
 
 /// A copy of the store of a version.
 fn copy_version(version: usize) -> (TempDir, PathBuf) {
     let (directory, path) = place();
-    fs::copy(data_file(version), &path).unwrap();
+    fs::copy(data_file(version, "db"), &path).unwrap();
     (directory, path)
 }
 
 #[test]
 fn every_version_has_its_store() {
     for version in 1..=MIGRATIONS.len() {
-        if !data_file(version).exists() && std::env::var_os("PORTERO_UPDATE").is_some() {
+        let file = data_file(version, "db");
+        if !file.exists() && std::env::var_os("PORTERO_UPDATE").is_some() {
             make_version(version);
         }
         assert!(
-            data_file(version).exists(),
-            "migration {version} has no {}; add what such a store holds to `ROWS`, and run this with \
-             PORTERO_UPDATE=1",
-            data_file(version).display()
+            file.exists(),
+            "migration {version} has no {}; put what it adds to a store in use into `store-{version}.sql` beside \
+             it, and run this with PORTERO_UPDATE=1",
+            file.display()
         );
-        let found: i64 = Connection::open(data_file(version))
-            .unwrap()
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .unwrap();
-        assert_eq!(usize::try_from(found).unwrap(), version);
+        assert_eq!(user_version(&file), version);
     }
 }
 
-/// The store of the version before, brought up by one migration, in use.
+fn user_version(path: &Path) -> usize {
+    let found = Connection::open(path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0));
+    usize::try_from(found.map(|found: i64| found).unwrap()).unwrap()
+}
+
+/// The store of the version before, brought up by one migration, in use. The first one begins empty.
 fn make_version(version: usize) {
-    let (_directory, path) = copy_version(version - 1);
-    let connection = Connection::open(&path).unwrap();
-    connection.execute_batch(MIGRATIONS[version - 1]).unwrap();
-    connection.execute_batch(ROWS.get(version - 2).copied().unwrap_or_default()).unwrap();
-    connection.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+    let (_directory, path) = if version == 1 { place() } else { copy_version(version - 1) };
+    let mut connection = Connection::open(&path).unwrap();
+    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    migrate(&mut connection, &MIGRATIONS[..version]).unwrap();
+    if version == 1 {
+        overrides::save_overrides(&connection, &first_overrides()).unwrap();
+    }
+    connection.execute_batch(&fs::read_to_string(data_file(version, "sql")).unwrap()).unwrap();
     connection.pragma_update(None, "journal_mode", "delete").unwrap();
     connection.execute_batch("VACUUM").unwrap();
     connection.close().unwrap();
-    fs::copy(path, data_file(version)).unwrap();
+    fs::copy(path, data_file(version, "db")).unwrap();
+}
+
+/// The rules and grants of version 1.
+fn first_overrides() -> OverridesRecord {
+    let at = "2026-11-20T08:00:00Z".parse().unwrap();
+    let rule =
+        |id, pattern: &str, action| PolicyRule { id, pattern: pattern.parse().unwrap(), action, made: at };
+    let made = Moment { wall: at, boot: Duration::from_secs(24 * 3600) };
+    let pattern = "mail/send".parse().unwrap();
+    let overrides = Overrides {
+        epoch: 3,
+        rules: vec![rule(1, "mail/delete*", Action::Deny), rule(2, "notes/read", Action::Allow)],
+        grants: vec![Grant { id: 3, pattern, made, millis: 24 * 3600 * 1000, ..grant() }],
+        ..Overrides::default()
+    };
+    OverridesRecord { overrides, next_id: 4 }
 }
 
 #[tokio::test]
@@ -189,13 +156,21 @@ fn rows(connection: &Connection, table: &str, columns: &[String]) -> Vec<Vec<Val
 }
 
 #[test]
-fn a_migration_that_fails_leaves_the_store_as_it_was() {
+fn a_migration_that_fails_leaves_the_store_as_it_was_and_the_next_one_loses_nothing() {
     let (_directory, path) = copy_version(1);
-    Connection::open(&path).unwrap().execute_batch("CREATE TABLE heads (in_the_way)").unwrap();
     let before = fs::read(&path).unwrap();
-    assert!(open_store(&path).is_err());
-    let version: i64 =
-        Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 1);
-    assert_eq!(fs::read(&path).unwrap().len(), before.len());
+    let migrate_further = |sql: &'static str| {
+        let migrations: Vec<&str> = MIGRATIONS[..1].iter().copied().chain([sql]).collect();
+        migrate(&mut Connection::open(&path).unwrap(), &migrations)
+    };
+    let failed = migrate_further("CREATE TABLE later (id INTEGER) STRICT; CREATE TABLE tasks (in_the_way);");
+    assert!(matches!(failed, Err(StoreError::Corrupt { .. })), "{failed:?}");
+    assert_eq!(user_version(&path), 1);
+    assert_eq!(fs::read(&path).unwrap(), before);
+
+    let tables = contents(&Connection::open(&path).unwrap(), None);
+    migrate_further("CREATE TABLE later (id INTEGER) STRICT; ALTER TABLE tasks ADD COLUMN later INTEGER;")
+        .unwrap();
+    assert_eq!(user_version(&path), 2);
+    assert_eq!(contents(&Connection::open(&path).unwrap(), Some(&tables)), tables);
 }
