@@ -7,6 +7,8 @@
 //! This library never touches the terminal, a database or the environment. The modules stand in layers, in
 //! the order below: each imports only from those above it, and `tests/layers.rs` keeps that true.
 
+pub mod sync;
+
 pub mod printable;
 
 pub mod digest;

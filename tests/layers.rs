@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 
 /// The library's modules, as the architecture gives them.
-const LIBRARY: [&str; 29] = [
+const LIBRARY: [&str; 30] = [
+    "sync",
     "printable",
     "digest",
     "json",

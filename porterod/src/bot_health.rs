@@ -2,10 +2,11 @@
 //!
 //! The channel writes it, the terminal's questions read it. It holds no text of anybody's.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use portero::ipc::{TelegramRefused, TelegramState, TelegramTrouble};
+use portero::sync::lock;
 use tokio::sync::watch;
 
 use crate::auth::pairing::ConfiguredBot;
@@ -151,7 +152,7 @@ impl BotHealth {
     }
 
     fn lock_sending(&self) -> MutexGuard<'_, Option<SendingProbe>> {
-        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sending)
     }
 }
 

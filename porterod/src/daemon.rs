@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,7 @@ use portero::config::{ApprovalSettings, Config, ConfigFiles};
 use portero::ipc::CallCounts;
 use portero::paths::Paths;
 use portero::policy::Policy;
+use portero::sync::lock;
 use portero::task::TaskState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -124,7 +125,7 @@ impl Daemon {
     /// connection.
     pub async fn enforce_overrides(&self) {
         let spreading = {
-            let _in_order = self.enforce_order.lock().unwrap_or_else(PoisonError::into_inner);
+            let _in_order = lock(&self.enforce_order);
             self.sessions.spread_overrides(self.policy.load().overrides())
         };
         spreading.wait_for_sessions().await;
@@ -183,7 +184,7 @@ impl AuditCounter {
     /// What is counted by now. It waits for nothing.
     #[must_use]
     pub fn counts(&self) -> CallCounts {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.counts)
     }
 
     /// Counts what was written since the last time. It reads files.
@@ -191,12 +192,12 @@ impl AuditCounter {
     /// # Errors
     /// Why not all of it is counted.
     pub fn read_counts(&self) -> Result<(), String> {
-        let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut follower = lock(&self.follower);
         let Some(follower) = follower.as_mut() else {
             return Err("the audit could not be read when the daemon began, so nothing is counted".to_owned());
         };
         let counting = follower.visit_new(|entry| {
-            count_event(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner), &entry.record.event);
+            count_event(&mut lock(&self.counts), &entry.record.event);
         });
         counting.map_err(|error| format!("the audit cannot be read: {error}"))
     }

@@ -16,7 +16,7 @@ mod notice_queue;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -24,6 +24,7 @@ use portero::anonymize::{Anonymizer, Fake};
 use portero::audit::{AuditEvent, AuditRecord, AuditWriter};
 use portero::clock::{Clock, Moment};
 use portero::notice::{AlarmKind, Notice};
+use portero::sync::lock;
 use portero::task::Task;
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -122,7 +123,7 @@ impl Journal {
 
     /// How many such alarms are to be told now, if any.
     fn count_alarm(&self, alarm: AlarmKind, about: &str) -> Option<u64> {
-        let mut alarms = lock_unpoisoned(&self.alarms);
+        let mut alarms = lock(&self.alarms);
         if alarms.kind_count() >= MAX_ALARM_KINDS {
             return Some(1);
         }
@@ -133,7 +134,7 @@ impl Journal {
     pub(crate) async fn flush_alarms(&self, ends: bool) {
         let now = self.now().boot;
         let counted = {
-            let mut alarms = lock_unpoisoned(&self.alarms);
+            let mut alarms = lock(&self.alarms);
             if ends { alarms.take_all(now) } else { alarms.take_due(now) }
         };
         for ((alarm, about), count) in counted {
@@ -285,11 +286,11 @@ impl Journal {
                 crash::crash_at_change(ChangeStage::Changed, &about);
                 if !about.is_empty() {
                     records.append(&about).map_err(|error| StoreError::Audit(error.to_string()))?;
-                    *lock_unpoisoned(&written) = about;
+                    *lock(&written) = about;
                     // Synced before this is committed, so the file is never shorter than its head.
                     save_checkpoint(connection, &records.audit.checkpoint())?;
                     #[cfg(test)]
-                    crash::crash_at_change(ChangeStage::Recorded, lock_unpoisoned(&written).as_slice());
+                    crash::crash_at_change(ChangeStage::Recorded, lock(&written).as_slice());
                 }
                 Ok(value)
             })
@@ -301,11 +302,11 @@ impl Journal {
         }
         match recorded {
             Err(StoreError::Audit(_)) if weight == AuditMode::BestEffort => {
-                let unwritten = lock_unpoisoned(&written).is_empty();
+                let unwritten = lock(&written).is_empty();
                 self.change_without_record(change, unwritten).await
             }
             Err(error) => {
-                let undone = std::mem::take(&mut *lock_unpoisoned(&written));
+                let undone = std::mem::take(&mut *lock(&written));
                 for record in &undone {
                     let about = format!("{}: {error}", describe_undone(&record.event));
                     // This is already the second failure; the one that is told is the first.
@@ -315,8 +316,8 @@ impl Journal {
             }
             Ok(value) => {
                 #[cfg(test)]
-                crash::crash_at_change(ChangeStage::Committed, lock_unpoisoned(&written).as_slice());
-                if !lock_unpoisoned(&written).is_empty() {
+                crash::crash_at_change(ChangeStage::Committed, lock(&written).as_slice());
+                if !lock(&written).is_empty() {
                     self.audit_failing.store(false, Ordering::Relaxed);
                 }
                 Ok(value)
@@ -411,14 +412,10 @@ fn describe_undone(event: &AuditEvent) -> String {
     }
 }
 
-fn lock_unpoisoned<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl RecordWriter {
     /// Writes what is late, then `records`.
     fn append(&self, records: &[AuditRecord]) -> std::io::Result<()> {
-        let mut late = lock_unpoisoned(&self.late);
+        let mut late = lock(&self.late);
         while let Some(record) = late.front() {
             self.audit.append(record)?;
             late.pop_front();
@@ -434,7 +431,7 @@ impl RecordWriter {
     }
 
     fn keep_late(&self, records: impl IntoIterator<Item = AuditRecord>) {
-        let mut late = lock_unpoisoned(&self.late);
+        let mut late = lock(&self.late);
         late.extend(records);
         while late.len() > MAX_LATE_RECORDS {
             late.pop_front();

@@ -4,7 +4,7 @@
 //! only waits; what changes something comes to its end.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portero::ipc::requests::approvals::WatchTasks;
@@ -15,6 +15,7 @@ use portero::ipc::{
     ToDaemon, Welcome,
 };
 use portero::store_identity::Transcript;
+use portero::sync::lock;
 use portero::task::CallOrigin;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -129,7 +130,7 @@ struct OpenRequests(Mutex<HashMap<u64, CancellationToken>>);
 impl OpenRequests {
     /// None when there are too many, or the number is taken.
     fn add_request(&self, number: u64) -> Option<CancellationToken> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.0);
         if open.len() >= MAX_OPEN_REQUESTS || open.contains_key(&number) {
             return None;
         }
@@ -139,11 +140,11 @@ impl OpenRequests {
     }
 
     fn remove_request(&self, number: u64) -> Option<CancellationToken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number)
+        lock(&self.0).remove(&number)
     }
 
     fn cancel_all(&self) {
-        for (_, token) in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+        for (_, token) in lock(&self.0).drain() {
             token.cancel();
         }
     }

@@ -15,7 +15,7 @@ mod uses;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,6 +23,7 @@ use portero::clock::Clock;
 use portero::files;
 use portero::ipc::UnsavedChanges;
 use portero::policy::{Overrides, Policy, offline_denies};
+use portero::sync::lock;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::task::TaskTracker;
 
@@ -177,7 +178,7 @@ impl OverrideStore {
     /// What is in force and could not be saved so far; none where all of it is, or is about to be.
     #[must_use]
     pub fn unsaved_changes(&self) -> Option<UnsavedChanges> {
-        let stored = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = lock(&self.saved);
         let policy = self.deps.policy.load();
         let (before, now) = (&stored.overrides, policy.overrides());
         if before.epoch >= now.epoch || stored.problem.is_empty() {
@@ -200,12 +201,12 @@ impl OverrideStore {
     /// Whether a rule or grant with this id was in force at some time since this daemon began.
     #[must_use]
     pub fn was_in_force(&self, id: u64) -> bool {
-        self.ever_in_force.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+        lock(&self.ever_in_force).contains(&id)
     }
 
     /// Whether store and file hold what is in force.
     fn is_saved(&self, state: &OverrideState) -> bool {
-        self.saved.lock().unwrap_or_else(PoisonError::into_inner).has_epoch(state.kept.overrides.epoch)
+        lock(&self.saved).has_epoch(state.kept.overrides.epoch)
     }
 
     /// Whether something may be about to end what is in force.

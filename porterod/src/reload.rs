@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use portero::config::{CONFIG_FILES, ConfigFiles};
 use portero::files::{self, FileError, WatchTarget};
+use portero::sync::lock;
 use tokio::sync::mpsc;
 
 use crate::apply_config;
@@ -91,7 +92,7 @@ impl FileWatch {
         let places = Arc::new(Mutex::new(BTreeSet::new()));
         let known = Arc::clone(&places);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let places = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let places = lock(&known);
             if event.is_ok_and(|event| is_relevant(&event, &places)) {
                 let _ = changed.try_send(());
             }
@@ -108,7 +109,7 @@ impl FileWatch {
         let (inner, directory) = (Arc::clone(&self.inner), self.directory.clone());
         // Both the links and the watches may be on a drive that hangs.
         let renewed = files::read_off_thread(&self.directory, files::READ_TIMEOUT, move || {
-            inner.lock().unwrap_or_else(PoisonError::into_inner).renew(&directory)
+            lock(&inner).renew(&directory)
         });
         renewed.await.unwrap_or_else(|error: FileError| {
             tracing::debug!(%error, "the configuration cannot be watched");
@@ -122,7 +123,7 @@ impl FileWatchState {
         let Some(watcher) = &mut self.watcher else { return false };
         let places = files::watch_targets(directory, &CONFIG_FILES);
         let directories: BTreeSet<_> = places.iter().map(|place| place.directory.clone()).collect();
-        *self.places.lock().unwrap_or_else(PoisonError::into_inner) = places;
+        *lock(&self.places) = places;
         // All anew: another directory may have come into the place of one that has the same name.
         for old in &self.directories {
             let _ = watcher.unwatch(old);

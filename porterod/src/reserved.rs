@@ -5,10 +5,11 @@
 
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use portero::atomic_file;
 use portero::files::{self, SymlinkMode};
+use portero::sync::lock;
 
 /// Number, length and hash of what a slot holds.
 const HEADER_BYTES: usize = 8 + 4 + 32;
@@ -45,7 +46,7 @@ impl Reserved {
     /// # Errors
     /// When it cannot be read or made, or what was written last cannot be told.
     pub(crate) fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        self.read_last(&mut self.next.lock().unwrap_or_else(PoisonError::into_inner))
+        self.read_last(&mut lock(&self.next))
     }
 
     /// Replaces what was written last, and returns once that is on the disk.
@@ -57,7 +58,7 @@ impl Reserved {
         else {
             return Err(io::Error::other(format!("`{}` has no place for so much", self.path.display())));
         };
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = lock(&self.next);
         if next.is_none() && self.read_last(&mut next).is_err() {
             // What cannot be read was told when it was read first.
             self.make(&mut next)?;

@@ -9,13 +9,14 @@ pub mod subscriptions;
 mod notifications;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use portero::ipc::{FromDaemon, MessageSender, PushMessage, SendError};
 use portero::names::{AgentSessionId, Principal, SessionId};
 use portero::policy::Overrides;
+use portero::sync::lock;
 use portero::task::CallOrigin;
 use tokio::sync::watch;
 
@@ -139,7 +140,7 @@ impl Sessions {
     }
 
     fn lock_seats(&self) -> MutexGuard<'_, SeatTable> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

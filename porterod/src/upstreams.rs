@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -29,6 +29,7 @@ use portero::server::{
     CallOptions, GuardCommand, LaunchOptions, ListKind, LogLevel, ServerChange, ServerCondition, ServerError,
     ServerEventSink, ServerHealth, ServerListing, Upstreams,
 };
+use portero::sync::lock;
 use tokio::sync::mpsc;
 
 use crate::approvals::executor::CallRunner;
@@ -190,7 +191,7 @@ impl DaemonUpstreams {
             tokio::spawn(async move { while changes.recv().await.is_some() {} });
             Arc::new(project)
         });
-        *project.last_used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&project.last_used) = Instant::now();
         Ok(Arc::clone(project))
     }
 
@@ -218,7 +219,7 @@ impl DaemonUpstreams {
                 let offer = Arc::new(offer);
                 let changes = self.deps.catalog.set_listing(server, ServerListing::clone(&offer));
                 if kept.is_some() {
-                    listing.unreported_changes.lock().unwrap_or_else(PoisonError::into_inner).extend(changes);
+                    lock(&listing.unreported_changes).extend(changes);
                 }
                 *kept =
                     Some(CachedListing { listing: Arc::clone(&offer), generation, read_at: Instant::now() });
@@ -251,9 +252,7 @@ impl DaemonUpstreams {
             let generation = listing.generation.load(Ordering::Acquire);
             kept.as_ref().is_some_and(|kept| kept.generation == generation)
         };
-        let untold = || {
-            std::mem::take(&mut *listing.unreported_changes.lock().unwrap_or_else(PoisonError::into_inner))
-        };
+        let untold = || std::mem::take(&mut *lock(&listing.unreported_changes));
         if is_current(&*listing.cached.lock().await) {
             let untold = untold();
             if !untold.is_empty() {
@@ -281,7 +280,7 @@ impl DaemonUpstreams {
     }
 
     fn listing_slot(&self, server: &ServerName) -> Arc<SharedListing> {
-        let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listings = lock(&self.listings);
         Arc::clone(listings.entry(server.clone()).or_default())
     }
 
@@ -331,7 +330,7 @@ impl DaemonUpstreams {
     pub fn apply_config(&self) {
         let config = self.deps.config.load();
         self.deps.catalog.replace_servers(&config.servers);
-        self.listings.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.listings).clear();
         let inner = self.lock_projects();
         for (project, shared) in
             inner.shared.iter().map(|p| (p, true)).chain(inner.projects.values().map(|p| (p, false)))
@@ -348,7 +347,7 @@ impl DaemonUpstreams {
         let idle: Vec<_> = {
             let mut inner = self.lock_projects();
             let is_idle = |project: &Arc<ProjectUpstreams>| {
-                let used = *project.last_used.lock().unwrap_or_else(PoisonError::into_inner);
+                let used = *lock(&project.last_used);
                 Arc::strong_count(project) == 1 && used.elapsed() >= IDLE_TIMEOUT
             };
             inner.projects.extract_if(|_, project| is_idle(project)).collect()
@@ -417,7 +416,7 @@ impl DaemonUpstreams {
     }
 
     fn lock_projects(&self) -> MutexGuard<'_, ProjectTable> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +12,7 @@ use super::chain::{ChainLink, write_chained_line};
 use super::disk::{Disk, SegmentFile, SystemDisk};
 use super::{AuditEvent, AuditRecord, DigestKey, SegmentCheckpoint};
 use crate::clock::Moment;
+use crate::sync::lock;
 
 /// How long a file may get before its records go on in another.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 16 << 20;
@@ -229,12 +230,12 @@ impl AuditWriter {
     }
 
     fn lock_sync(&self) -> MutexGuard<'_, ()> {
-        self.syncing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.syncing)
     }
 
     fn lock_state(&self) -> MutexGuard<'_, AuditWriterState> {
         // A panic in the middle of an append is repaired by the length, like a torn write.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -16,7 +16,7 @@ mod uri;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwapOption;
 
@@ -29,6 +29,7 @@ use crate::json::{RawJson, canonicalize};
 use crate::names::{ServerName, ToolId};
 use crate::policy::Action;
 use crate::server::{ListKind, ServerListing};
+use crate::sync::lock;
 pub use cache::ListingCache;
 use listing::CheckedListing;
 use snapshot::{CatalogClaims, Snapshot, SnapshotServer};
@@ -450,7 +451,7 @@ impl Catalog {
     pub fn may_have_output_schema(&self, id: &ToolId) -> bool {
         // The snapshot is made first: making it notes the schemas that are in it.
         drop(self.snapshot());
-        self.output_schemas.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+        lock(&self.output_schemas).contains(id)
     }
 
     /// Every tool, in the order of the servers, then in each server's own.
@@ -516,7 +517,7 @@ impl Catalog {
             return Some(found);
         }
         let is_settled = self.first_unknown_server().is_none();
-        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claims = lock(&self.claims);
         let found = match claims.1.get(uri) {
             Some(owner) => snapshot.has_resource(owner, uri).then(|| owner.clone()),
             None if is_settled => snapshot.resource_owner(uri, prefer),
@@ -572,7 +573,7 @@ impl Catalog {
     }
 
     fn lock_servers(&self) -> MutexGuard<'_, Vec<ServerState>> {
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.servers)
     }
 
     fn listing(&self, server: &ServerName) -> Option<Arc<CheckedListing>> {
@@ -587,13 +588,10 @@ impl Catalog {
         // Under the lock, so that what is stored is never older than the last change.
         let servers = self.lock_servers();
         let shelves = servers.iter().map(ServerState::to_snapshot_server).collect();
-        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claims = lock(&self.claims);
         let snapshot = Arc::new(Snapshot::new(shelves, &mut claims.0));
         drop(claims);
-        self.output_schemas
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record_tools(snapshot.tools_with_output_schema());
+        lock(&self.output_schemas).record_tools(snapshot.tools_with_output_schema());
         self.snapshot.store(Some(snapshot.clone()));
         snapshot
     }

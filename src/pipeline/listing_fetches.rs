@@ -1,13 +1,14 @@
 //! Asking servers what they offer: each at most once at a time, whoever needs it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
 use super::Pipeline;
 use crate::names::ServerName;
 use crate::server::{ListKind, ServerError};
+use crate::sync::lock;
 
 /// Which offers were asked for in this process, and what came of it.
 #[derive(Debug)]
@@ -68,13 +69,13 @@ impl ListingFetches {
 
     /// Forgets what came of earlier attempts, since the configuration changed.
     pub fn forget_outcomes(&self) {
-        for asked in self.states.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+        for asked in lock(&self.states).values_mut() {
             asked.last = None;
         }
     }
 
     fn with_server<T>(&self, server: &ServerName, look: impl FnOnce(&mut FetchState) -> T) -> T {
-        let mut all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.states);
         look(all.entry(server.clone()).or_default())
     }
 

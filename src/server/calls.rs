@@ -5,7 +5,7 @@
 //! told it could ask for, which is the configured roots, and nothing else.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -18,6 +18,7 @@ use crate::anonymize::Real;
 use crate::call::Method;
 use crate::json::{self, RawJson, RawObject};
 use crate::permit::Outgoing;
+use crate::sync::lock;
 use crate::wire::{self, codes, modern};
 
 /// How often a modern server may ask for input before it answers.
@@ -174,7 +175,7 @@ impl ListenSubscription {
         greeting: &HandshakeResult,
         change: impl FnOnce(&mut BTreeSet<String>),
     ) {
-        let mut listening = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listening = lock(&self.0);
         change(&mut listening.uris);
         let mut filter = greeting.listen_filter();
         filter.resource_subscriptions = listening.uris.iter().cloned().collect();

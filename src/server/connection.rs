@@ -9,7 +9,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -29,6 +29,7 @@ use super::{ListKind, ProgressSink, ServerAnswer, ServerError, ServerListing};
 use crate::anonymize::Real;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::ServerName;
+use crate::sync::lock;
 use crate::wire::{self, LineError, LineReader, MalformedMessage, Message, MessageFault, MessageKind, codes};
 
 /// A running conversation.
@@ -88,7 +89,7 @@ impl RecentServerRequests {
         if id.get().len() > MAX_ID_BYTES {
             return;
         }
-        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = lock(&self.0);
         if ids.len() == MAX_SERVER_REQUESTS {
             ids.pop_front();
         }
@@ -96,7 +97,7 @@ impl RecentServerRequests {
     }
 
     fn contains(&self, id: &RawValue) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|known| **known == *id.get())
+        lock(&self.0).iter().any(|known| **known == *id.get())
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use super::{ListKind, ServerChange, ServerEvent, ServerEventSink};
 use crate::anonymize::Real;
 use crate::json::RawJson;
 use crate::names::ServerName;
+use crate::sync::lock;
 
 /// How many changes of lists wait for the fleet's owner, of all servers together.
 pub(super) const MAX_QUEUED_CHANGES: usize = 1024;
@@ -71,7 +72,7 @@ impl ServerEvents {
 
     /// The server logged something.
     pub(super) fn forward_log(&self, params: impl FnOnce() -> Real<RawJson>) {
-        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = lock(&self.logs);
         if !logs.rate_limit.try_acquire() {
             logs.left_out += 1;
             drop(logs);
@@ -135,7 +136,7 @@ impl ServerEvents {
         loop {
             self.logs_left_out.notified().await;
             tokio::time::sleep(LEFT_OUT_INTERVAL).await;
-            let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut logs = lock(&self.logs);
             let left_out = std::mem::take(&mut logs.left_out);
             drop(logs);
             if left_out > 0 {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::files;
 use crate::names::ServerName;
 use crate::printable::escape_controls;
+use crate::sync::lock;
 use crate::wire::{LineError, LineReader};
 
 /// The longest line that is kept.
@@ -153,7 +154,7 @@ impl ServerLog {
     }
 
     fn lock_file(&self) -> std::sync::MutexGuard<'_, LogFile> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

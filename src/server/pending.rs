@@ -4,13 +4,14 @@
 //! of them could be late costs a request nothing, as long as answers come in time.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::{ProgressSink, ServerAnswer};
+use crate::sync::lock;
 
 /// What waits for one child.
 #[derive(Default)]
@@ -199,7 +200,7 @@ impl PendingRequests {
     }
 
     fn lock_table(&self) -> MutexGuard<'_, PendingTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 

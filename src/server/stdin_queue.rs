@@ -3,7 +3,9 @@
 //! Callers append whole messages; one task writes everything that came together in one go. The queue is
 //! bounded in bytes: a child that does not read makes its own callers wait, and nobody else.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::sync::lock;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -98,7 +100,7 @@ impl StdinQueue {
     }
 
     fn lock_queue(&self) -> MutexGuard<'_, QueuedBytes> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One server and its life: started when it is needed, watched, ended, and started again after a pause.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -23,6 +23,7 @@ use crate::call::Method;
 use crate::config::ServerConfig;
 use crate::json;
 use crate::permit::Outgoing;
+use crate::sync::lock;
 use crate::wire;
 
 /// How long a child has to end by itself after its stdin closed.
@@ -57,7 +58,7 @@ pub(super) struct UpstreamContext {
 
 impl UpstreamContext {
     pub(super) fn log_level(&self) -> Option<Arc<str>> {
-        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.level).clone()
     }
 }
 
@@ -421,7 +422,7 @@ impl Upstream {
     }
 
     fn lock_process(&self) -> MutexGuard<'_, ProcessState> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.process)
     }
 }
 

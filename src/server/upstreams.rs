@@ -1,6 +1,6 @@
 //! One process's children: the part that the rest of Portero sees.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use super::{
 use crate::config;
 use crate::names::ServerName;
 use crate::permit::Outgoing;
+use crate::sync::lock;
 
 /// How long [`Upstreams::close`] takes at most.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
@@ -79,7 +80,7 @@ impl Upstreams {
 
     /// Tells every server that declares logging, now and after each start, which level to log from.
     pub fn set_log_level(&self, level: &str) {
-        *self.common.level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level.into());
+        *lock(&self.common.level) = Some(level.into());
         for member in self.upstreams.load().iter() {
             member.set_log_level(level);
         }

@@ -1,7 +1,7 @@
 //! What goes to a server: tools, resources, prompts and completions, all through the pipeline.
 
 use std::borrow::Cow;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
@@ -16,6 +16,7 @@ use crate::json::{self, RawJson, RawObject};
 use crate::names::{Operation, ServerName, ToolId};
 use crate::pipeline::{CallReply, Refusal};
 use crate::server::CallOptions;
+use crate::sync::lock;
 use crate::wire::{IdKey, codes, modern};
 
 impl SessionState {
@@ -104,7 +105,7 @@ impl SessionState {
                     .split_once(alias::SEPARATOR)
                     .is_some_and(|(begin, _)| begin == folded_server_name(server))
         };
-        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = lock(&self.skipped);
         let skipped = skipped.iter().map(|skipped| (skipped.server.clone(), skipped.reason.clone()));
         let mut absent = skipped.chain(self.pipeline.catalog.failures());
         match absent.find(|(server, _)| begins(server)) {

@@ -1,7 +1,7 @@
 //! The first words: `initialize` of the earlier revisions, `server/discover` of the modern one.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
@@ -11,6 +11,7 @@ use super::request::{ClientRequest, params_object};
 use super::state::SessionState;
 use crate::json::{self, RawJson, RawObject};
 use crate::pipeline::BoxFuture;
+use crate::sync::lock;
 use crate::task::{FinishedTask, UnseenTasks};
 use crate::wire::{Revision, modern};
 
@@ -103,7 +104,7 @@ impl SessionState {
             );
         }
         self.append_unseen_tasks(news, &mut text);
-        for skipped in self.skipped.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for skipped in lock(&self.skipped).iter() {
             let _ = writeln!(text, "The server \"{}\" is not available: {}.", skipped.server, skipped.reason);
         }
         for (server, reason) in self.pipeline.catalog.failures() {

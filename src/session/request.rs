@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::anonymize::{Fake, Leak, Real};
 use crate::json::{RawJson, RawObject};
 use crate::pipeline::Refusal;
 use crate::server::{CallOptions, ProgressSink};
+use crate::sync::lock;
 use crate::wire::{self, IdKey, codes, modern};
 
 /// A request that waits for its answer. Dropped without one, as after a cancellation, it stays unanswered.
@@ -84,7 +85,7 @@ impl InFlight {
     }
 
     fn lock_requests(&self) -> std::sync::MutexGuard<'_, HashMap<IdKey, InFlightRequest>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -6,7 +6,7 @@
 //! resources.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use super::state::SessionState;
 use super::subscriptions::ResourceKey;
 use crate::anonymize::Real;
 use crate::json::{self, RawJson, RawObject};
+use crate::sync::lock;
 
 /// How many updates go out in one interval.
 const MAX_UPDATES_PER_INTERVAL: usize = 100;
@@ -132,6 +133,6 @@ impl SessionState {
 
 impl ResourceUpdates {
     fn lock_held(&self) -> MutexGuard<'_, HeldUpdates> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

@@ -1,6 +1,6 @@
 //! What an agent's session asks: its calls, its own tasks, and what it reports of its audit.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portero::audit::{AuditEvent, AuditRecord};
@@ -17,6 +17,7 @@ use portero::notice::AlarmKind;
 use portero::pipeline::{Approvals as _, CallContext, CallReply, Refusal};
 use portero::policy::{Action, Grant, Overrides};
 use portero::server::{CallOptions, ProgressSink};
+use portero::sync::lock;
 use portero::task::{Task, TaskState, UnseenTasks};
 
 use super::{SessionCaller, SessionRequest, failure, shown};
@@ -142,11 +143,11 @@ struct LateProgress(Mutex<Option<PushMessage>>);
 
 impl LateProgress {
     fn set(&self, push: Option<PushMessage>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = push;
+        *lock(&self.0) = push;
     }
 
     fn take(&self) -> Option<PushMessage> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 }
 

@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::anonymize::Fake;
 use portero::files;
 use portero::names::TaskId;
+use portero::sync::lock;
 use portero::task::{Task, TaskState};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -120,7 +121,7 @@ impl UnsavedRejections {
     }
 
     fn lock_state(&self) -> MutexGuard<'_, RejectionState> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -3,11 +3,12 @@
 //! stands there all the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use portero::config::ConfigFiles;
 use portero::notice::ConfigAdoption;
+use portero::sync::lock;
 use tokio::sync::Notify;
 
 use crate::journal::debouncer::Debouncer;
@@ -131,7 +132,7 @@ impl RecentEdits {
     }
 
     fn lock_state(&self) -> MutexGuard<'_, RecentEditsState> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

@@ -11,12 +11,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Clock;
 use portero::secret::Secret;
+use portero::sync::lock;
 
 use crate::auth::passphrase::Authorization;
 use crate::journal::{AuditMode, Journal};
@@ -352,7 +353,7 @@ impl Pairing {
     }
 
     fn lock_open(&self) -> MutexGuard<'_, Option<OpenPairing>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }
 

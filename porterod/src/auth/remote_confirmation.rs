@@ -13,10 +13,11 @@ mod numbers;
 mod question;
 mod requested_act;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portero::clock::Clock;
+use portero::sync::lock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -381,7 +382,7 @@ impl RemoteConfirmations {
     }
 
     fn lock_slot(&self) -> MutexGuard<'_, ConfirmationSlot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slot)
     }
 }
 

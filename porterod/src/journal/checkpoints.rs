@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portero::audit::{
@@ -16,6 +16,7 @@ use portero::audit::{
 };
 use portero::files;
 use portero::notice::{AlarmKind, Notice};
+use portero::sync::lock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -170,13 +171,13 @@ impl AuditCheckpoints {
     }
 
     fn lock_starts_read(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.starts_read.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.starts_read)
     }
 
     /// Whether a session of this daemon's said that this segment is its own.
     #[must_use]
     pub fn is_announced(&self, segment: &str) -> bool {
-        self.announced.lock().unwrap_or_else(PoisonError::into_inner).contains(segment)
+        lock(&self.announced).contains(segment)
     }
 
     /// A process says how far its segment has come. From its first word on the segment is missed when it is gone.
@@ -191,7 +192,7 @@ impl AuditCheckpoints {
         if known.as_ref().is_some_and(|head| head.removed.is_some()) {
             return Err(StoreError::Refused("that audit segment was removed because it was old".to_owned()));
         }
-        self.announced.lock().unwrap_or_else(PoisonError::into_inner).insert(told.segment.clone());
+        lock(&self.announced).insert(told.segment.clone());
         let directory = self.directory.clone();
         let seen = run_off_thread(&self.directory, move || {
             Ok(follow_segment(&directory, known.unwrap_or(first), Some(&told))?.into_iter().collect())

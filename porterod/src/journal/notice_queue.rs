@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use portero::notice::Notice;
+use portero::sync::lock;
 use rusqlite::Connection;
 use tokio::sync::{Notify, watch};
 
-use super::{AuditMode, lock_unpoisoned};
+use super::AuditMode;
 use crate::store::StoreError;
 use crate::store::outbox::{self, OutboxLimits};
 
@@ -44,7 +45,7 @@ impl NoticeQueue {
 
     /// Keeps notices until they can be written.
     pub(super) fn keep_late(&self, notices: impl IntoIterator<Item = Notice>) {
-        let mut late = lock_unpoisoned(&self.late);
+        let mut late = lock(&self.late);
         late.extend(notices);
         while late.len() > MAX_LATE_NOTICES {
             late.pop_front();
@@ -57,7 +58,7 @@ impl NoticeQueue {
 
     /// Takes all that wait, to write them or to keep them again.
     pub(super) fn take_late(&self) -> Vec<Notice> {
-        lock_unpoisoned(&self.late).drain(..).collect()
+        lock(&self.late).drain(..).collect()
     }
 
     /// The notices of one change that is about to be tried.
@@ -102,7 +103,7 @@ impl NoticeAttempt {
         let earlier = self.notices.take_late();
         let all: Vec<Notice> = earlier.iter().chain(&own).cloned().collect();
         let put = put_in_outbox(connection, &all, self.at);
-        let mut late = lock_unpoisoned(&self.late);
+        let mut late = lock(&self.late);
         let how = if all.is_empty() { PutState::Nothing } else { PutState::Stored };
         *late = AttemptNotices { earlier, own: Vec::new(), put: how };
         match (put, self.weight) {
@@ -117,7 +118,7 @@ impl NoticeAttempt {
 
     /// The transaction stays, or not.
     pub(super) fn finish(&self, stays: bool) {
-        let AttemptNotices { earlier, own, put } = std::mem::take(&mut *lock_unpoisoned(&self.late));
+        let AttemptNotices { earlier, own, put } = std::mem::take(&mut *lock(&self.late));
         match (stays, put) {
             (true, PutState::Nothing) => {}
             (true, PutState::Stored) => self.notices.notify_watchers(),

@@ -6,7 +6,7 @@
 //! somebody else (guarantee U2).
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use portero::audit::{self, AuditEvent, AuditRecord, CheckpointError, SegmentAge, SegmentCheckpoint};
 use portero::clock::Moment;
 use portero::config::Config;
+use portero::sync::lock;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::checkpoints::AuditCheckpoints;
@@ -206,7 +207,7 @@ impl AuditRetention {
     }
 
     fn lock_state(&self) -> MutexGuard<'_, RetentionState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a change comes into force: what narrows at once, and then on the disk; what widens only once it is there.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -8,6 +8,7 @@ use portero::audit::AuditRecord;
 use portero::clock::Moment;
 use portero::notice::AlarmKind;
 use portero::policy::{Action, Grant, Overrides, Policy, PolicyRule, offline_denies};
+use portero::sync::lock;
 use tokio::sync::MutexGuard;
 use tokio_util::sync::CancellationToken;
 
@@ -158,7 +159,7 @@ impl OverrideStore {
     }
 
     fn lock_saved(&self) -> std::sync::MutexGuard<'_, SavedOverrides> {
-        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.saved)
     }
 
     fn make_saver(&self) -> OverrideSaver {
@@ -184,7 +185,7 @@ impl OverrideStore {
         let Overrides { rules, grants, .. } = &kept.overrides;
         let ids = rules.iter().map(|rule| rule.id).chain(grants.iter().map(|grant| grant.id));
         // Before a session can go by it, and so cite it.
-        self.ever_in_force.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+        lock(&self.ever_in_force).extend(ids);
         self.deps.policy.rcu(|policy| policy.with_overrides(kept.overrides.clone()));
         self.epoch.send_replace(kept.overrides.epoch);
     }
@@ -207,7 +208,7 @@ impl OverrideStore {
             });
             let epoch = writing.await.map_err(|error| error.to_string())?;
             let epoch = epoch.map_err(|error| error.to_string())?;
-            let mut stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stored = lock(&stored);
             stored.file_epoch = stored.file_epoch.max(epoch);
             if stored.has_epoch(epoch) {
                 stored.problem.clear();
@@ -312,7 +313,7 @@ impl OverrideSaver {
             Ok(((), ChangeReport::from(vec![record.clone()]).with_notices(notices)))
         });
         saving.await?;
-        let mut stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = lock(&stored);
         if saved.epoch >= stored.overrides.epoch {
             stored.overrides = saved;
         }

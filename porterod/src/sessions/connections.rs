@@ -9,10 +9,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use portero::ipc::{DaemonFailure, FailureKind, PeerProcess};
+use portero::sync::lock;
 use tokio_util::sync::CancellationToken;
 
 /// How many connections may be open that have not said who they are.
@@ -108,7 +109,7 @@ impl Connections {
     }
 
     fn lock_table(&self) -> MutexGuard<'_, ConnectionTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -4,12 +4,13 @@
 //! which there is none are counted, and the count is told.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use portero::anonymize::{Anonymizer, Fake};
 use portero::ipc::{FromDaemon, MessageSender, PushMessage, SendError};
 use portero::json::{self, RawJson, RawObject};
 use portero::names::ServerName;
+use portero::sync::lock;
 
 /// How many updates and changes are held for one session.
 const MAX_HELD: usize = 1024;
@@ -107,7 +108,7 @@ impl NotificationQueue {
     }
 
     fn lock_held(&self) -> MutexGuard<'_, HeldNotifications> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 }
 

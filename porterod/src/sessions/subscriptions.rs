@@ -4,9 +4,10 @@
 //! when that one unsubscribes, or when its connection is gone.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use portero::names::ServerName;
+use portero::sync::lock;
 
 /// How many resources one session may be subscribed to.
 pub const MAX_RESOURCES_PER_SESSION: usize = 1024;
@@ -89,6 +90,6 @@ impl ResourceSubscriptions {
     }
 
     fn lock_table(&self) -> MutexGuard<'_, SubscriptionTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

@@ -6,11 +6,12 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use portero::files::faults;
+use portero::sync::lock;
 use rusqlite::Connection;
 
 use super::StoreError;
@@ -67,7 +68,7 @@ impl Reader {
         }
         let (answer, answered) = mpsc::sync_channel(1);
         let number = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queue = lock(&self.queue);
             let Some(queue) = queue.as_mut() else {
                 return Err(StoreError::Failed("it is closed".to_owned()));
             };
@@ -91,8 +92,8 @@ impl Reader {
 
     /// Closes the connection. A read that hangs is not waited for.
     pub(super) fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(lock(&self.queue).take());
+        let thread = lock(&self.thread).take();
         if self.given_up.load(Ordering::SeqCst) <= self.ended.load(Ordering::SeqCst)
             && let Some(thread) = thread
         {

@@ -1,11 +1,12 @@
 //! The thread that writes: many changes, one transaction.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use portero::files::faults;
+use portero::sync::lock;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -76,7 +77,7 @@ impl StoreWriter {
             })
         });
         let ended = || StoreError::Failed("its writer ended".to_owned());
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = lock(&self.queue).clone();
         queue
             .ok_or_else(ended)?
             .send(WriteJob { durability: records, change: work })
@@ -89,8 +90,8 @@ impl StoreWriter {
 impl StoreWriter {
     /// Writes what is queued, closes the connection and returns when that is done.
     pub(super) fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        drop(lock(&self.queue).take());
+        if let Some(thread) = lock(&self.thread).take() {
             // A writer that panicked has answered nobody; there is nothing more to say here.
             let _ = thread.join();
         }

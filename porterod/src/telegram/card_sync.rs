@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use portero::ipc::FailureKind;
 use portero::names::{Principal, TaskId};
+use portero::sync::lock;
 use portero::task::TaskState;
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -362,7 +363,7 @@ impl CardSync {
     }
 
     fn lock_drawing(&self) -> MutexGuard<'_, HashMap<CardItem, bool>> {
-        self.drawing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.drawing)
     }
 }
 

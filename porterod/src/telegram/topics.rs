@@ -5,11 +5,12 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portero::anonymize::Anonymizer;
 use portero::names::Principal;
+use portero::sync::lock;
 use tokio::time::Instant;
 
 use super::card_sync::ChatLink;
@@ -183,12 +184,12 @@ impl TopicRouter {
     }
 
     fn has_no_topics(&self, at: BotChat) -> bool {
-        let none = *self.unavailable.lock().unwrap_or_else(PoisonError::into_inner);
+        let none = *lock(&self.unavailable);
         none.is_some_and(|(chat, since)| chat == at && since.elapsed() < RECHECK_INTERVAL)
     }
 
     fn note_no_topics(&self, at: BotChat, trouble: Option<&str>) {
-        *self.unavailable.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, Instant::now()));
+        *lock(&self.unavailable) = Some((at, Instant::now()));
         self.daemon.bot_health.set_group_trouble(trouble);
     }
 }

@@ -9,12 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use portero::ipc::{TelegramState, TelegramTrouble};
 use portero::pipeline::BoxFuture;
+use portero::sync::lock;
 use rusqlite::Connection;
 
 use super::access::{Sender, UserInput, identify_sender};
@@ -372,7 +373,7 @@ impl UpdateListener {
 
     /// Tells someone their number, now and then.
     fn answer_whoami(&self, who: ChatUser, said: &ReceivedMessage, id: UpdateId) {
-        let mut last = self.last_whoami.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last_whoami);
         if last.is_some_and(|last| last.elapsed() < self.timing.whoami_interval) {
             return;
         }

@@ -1,6 +1,6 @@
 //! What the daemon pushes into a running session: other rules, another configuration, settled tasks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use portero::anonymize::Anonymizer;
@@ -13,6 +13,7 @@ use portero::pipeline::{BoxFuture, Pipeline};
 use portero::policy::Policy;
 use portero::server::{ListKind, Upstreams};
 use portero::session::SessionHandle;
+use portero::sync::lock;
 
 use super::daemon_approvals::CallLimits;
 use super::daemon_connection::{DaemonConnection, PushHandler};
@@ -148,14 +149,14 @@ impl RunningSession {
             }
         };
         let seen = read.digests();
-        if seen == *self.config_digests.lock().unwrap_or_else(PoisonError::into_inner) {
+        if seen == *lock(&self.config_digests) {
             return;
         }
         match read.in_force() {
             Ok(EffectiveConfig { config, anonymizer, changes, problems: _ }) => {
                 log_unconfirmed(&changes);
                 self.adopt_config(config, anonymizer);
-                *self.config_digests.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+                *lock(&self.config_digests) = seen;
             }
             Err(problems) => tracing::warn!(
                 problems = problems.0.len(),

@@ -10,12 +10,13 @@ mod refusal_log;
 mod send_queue;
 mod send_timing;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::ipc::TelegramRefused;
+use portero::sync::lock;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -235,7 +236,7 @@ impl TelegramSender {
         if let Some(error) = self.0.lock_queue().blocked_reason() {
             return Some(error);
         }
-        self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0.last_error).clone()
     }
 
     /// How many messages Telegram refused since there is this courier, and the last of them.
@@ -315,7 +316,7 @@ type JobOutcome = (JobSource, Result<MessageId, BotError>);
 
 impl SenderState {
     fn lock_queue(&self) -> MutexGuard<'_, SendQueue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 
     fn settle_job(&self, ticket: JobSource, result: Result<MessageId, BotError>) {
@@ -334,7 +335,7 @@ impl SenderState {
             _ => {}
         }
         let known = {
-            let mut known = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = lock(&self.last_error);
             std::mem::replace(&mut *known, trouble.clone())
         };
         if let Some(error) = trouble.filter(|error| error.concerns_chat() && known.as_ref() != Some(error)) {

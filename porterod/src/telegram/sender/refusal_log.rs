@@ -1,9 +1,10 @@
 //! What Telegram refused to show: counted, told by `portero status` and logged, never with its text.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use portero::ipc::{TelegramRefused, TelegramTrouble};
+use portero::sync::lock;
 
 use super::OutgoingMessage;
 use super::send_queue::SendJob;
@@ -45,7 +46,7 @@ impl RefusalLog {
     }
 
     fn lock_summary(&self) -> MutexGuard<'_, Option<TelegramRefused>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
