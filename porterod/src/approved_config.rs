@@ -19,7 +19,7 @@ use portero::notice::AlarmKind;
 use portero::paths::Paths;
 use portero::store_identity::{StoreId, StoreKey};
 
-use crate::auth::buttons::ButtonTicket;
+use crate::auth::buttons::ButtonUse;
 use crate::journal::{AuditMode, Journal};
 use crate::store::{StoreError, overrides, passphrase};
 
@@ -67,8 +67,8 @@ pub struct SealRequest<'a> {
     pub about: &'a str,
     /// Who did it.
     pub by: Option<&'a str>,
-    /// The button to use up with it, where it was a tap, and which step of what it does that is.
-    pub(crate) consumes: Option<(ButtonTicket, u8)>,
+    /// The button to use up with it, where it was a tap.
+    pub(crate) consumes: Option<ButtonUse>,
 }
 
 impl<'a> SealRequest<'a> {
@@ -140,7 +140,7 @@ impl ApprovedConfigStore {
         files: ConfigFiles,
         sealing: SealRequest<'_>,
     ) -> Result<(), StoreError> {
-        let SealRequest { reason: act, about, by, consumes: spends } = sealing;
+        let SealRequest { reason: act, about, by, consumes } = sealing;
         let confirmed = ApprovedConfig::Sealed(files);
         let ApprovedConfig::Sealed(files) = &confirmed else { return Ok(()) };
         let next = next_copy_path(&self.paths.approved_config());
@@ -151,8 +151,8 @@ impl ApprovedConfigStore {
         let weight = if act == SealReason::Adopt { AuditMode::BestEffort } else { AuditMode::Required };
         let kept = self.journal.change(weight, move |connection| {
             overrides::save_approved_config_digest(connection, &digest, now)?;
-            if let Some((ticket, step)) = &spends {
-                ticket.consume(connection, *step)?;
+            if let Some(button) = &consumes {
+                button.consume(connection)?;
             }
             Ok(((), vec![record.clone()]))
         });

@@ -69,10 +69,10 @@ impl PersonRequest for RevealTask {
         let confirmed = confirm(daemon, caller.by, confirming, Act::Reveal(task.id)).await?;
         let about = format!("task {}", task.id);
         let record = daemon.journal.act_record("task real", &about, true, Some(confirmed.by()));
-        let spends = confirmed.consumes();
+        let consumes = confirmed.consumes();
         let recorded = daemon.journal.change(AuditMode::Required, move |store| {
-            if let Some((ticket, step)) = &spends {
-                ticket.consume(store, *step)?;
+            if let Some(button) = &consumes {
+                button.consume(store)?;
             }
             Ok(((), vec![record.clone()]))
         });

@@ -17,7 +17,7 @@ use portero::json::RawJson;
 use portero::names::TaskId;
 use portero::notice::AlarmKind;
 use portero::permit::Permitted;
-use portero::pipeline::{BoxFuture, CallContext, CallReply, Pipeline, Refusal};
+use portero::pipeline::{BoxFuture, CallContext, CallReply, Refusal};
 use portero::policy::{Action, Policy};
 use portero::server::CallOptions;
 use portero::task::{Task, TaskState};
@@ -39,26 +39,16 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 const RETRY_INTERVALS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
-/// What makes a permitted call: the daemon's pipeline, or several of them, one for each directory.
+/// Makes permitted calls. The daemon's upstreams do it, which are built on the approvals: so the executor knows them by
+/// this trait alone.
 pub trait CallRunner: Send + Sync {
-    /// [`Pipeline::run_permitted`].
+    /// Makes the call, with the pipeline of its directory.
     fn run_call<'a>(
         &'a self,
         permitted: Permitted,
         context: &'a CallContext,
         follow: CallOptions,
     ) -> BoxFuture<'a, CallReply>;
-}
-
-impl CallRunner for Pipeline {
-    fn run_call<'a>(
-        &'a self,
-        permitted: Permitted,
-        context: &'a CallContext,
-        follow: CallOptions,
-    ) -> BoxFuture<'a, CallReply> {
-        Box::pin(self.run_permitted(permitted, context, follow))
-    }
 }
 
 /// What an executor is made of.
@@ -225,19 +215,9 @@ impl Executor {
         }
         let mut ending = self.outcome_of_reply(reply, most);
         for pause in RETRY_INTERVALS {
-            match self.store_outcome(id, &ending).await {
-                Ok(_)
-                | Err(
-                    ApprovalError::WrongState(..)
-                    | ApprovalError::NotFound(_)
-                    | ApprovalError::Unauthorized(_)
-                    | ApprovalError::Void(..)
-                    | ApprovalError::Vote(_)
-                    | ApprovalError::Unsaved(..),
-                ) => {
-                    return;
-                }
-                Err(ApprovalError::Store(error)) => {
+            match self.store_outcome(id, &ending).await.map_err(ApprovalError::store_failure) {
+                Ok(_) | Err(None) => return,
+                Err(Some(error)) => {
                     tracing::error!(task = %id, %error, "the outcome of a task could not be stored");
                     tokio::time::sleep(pause).await;
                 }
@@ -278,17 +258,11 @@ impl Executor {
             must_be_alive: true,
             ..TransitionRequest::new(id, &[TaskState::Approved], to, now.wall)
         };
-        match self.deps.approval_queue.transition_task(step, "daemon", weight).await {
+        let stepped = self.deps.approval_queue.transition_task(step, "daemon", weight).await;
+        match stepped.map_err(ApprovalError::store_failure) {
             Ok(task) => Ok(Some(task).filter(|task| task.state == TaskState::Executing)),
-            Err(
-                ApprovalError::WrongState(..)
-                | ApprovalError::NotFound(_)
-                | ApprovalError::Unauthorized(_)
-                | ApprovalError::Void(..)
-                | ApprovalError::Vote(_)
-                | ApprovalError::Unsaved(..),
-            ) => Ok(None),
-            Err(ApprovalError::Store(error)) => Err(error.into()),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error.into()),
         }
     }
 

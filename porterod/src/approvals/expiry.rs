@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use portero::task::TaskState;
 use tokio_util::sync::CancellationToken;
 
-use super::queue::ApprovalQueue;
-use crate::journal::{AuditMode, task_record};
-use crate::store::tasks::{self, Transition, TransitionRequest};
-use crate::store::{Durability, StoreError, denials};
+use super::queue::{ApprovalQueue, transition_record};
+use crate::journal::AuditMode;
+use crate::store::{Durability, StoreError, denials, tasks};
 
 /// How long the timer sleeps at most, since the wall clock may be set while it does.
 const MAX_EXPIRY_SLEEP: Duration = Duration::from_secs(30);
@@ -25,22 +23,17 @@ impl ApprovalQueue {
     pub async fn expire_due(&self) -> Result<usize, StoreError> {
         let now = self.now();
         let expired = self.deps.journal.change(AuditMode::BestEffort, move |store| {
-            let mut expired = Vec::new();
+            let mut records = Vec::new();
             for id in tasks::due_ids(store, now)? {
-                // A step that no state begins only ever expires.
-                match tasks::transition(store, &TransitionRequest::new(id, &[], TaskState::Expired, now))? {
-                    Transition::Expired(task) => expired.push(task),
-                    Transition::Done(_) | Transition::WrongState(_) | Transition::NotFound => {}
-                }
+                records.extend(transition_record(&tasks::expire_task(store, id, now)?, "expiry", None));
             }
-            let records = expired.iter().map(|task| task_record(task, "expiry", None)).collect();
-            Ok((expired, records))
+            Ok((records.len(), records))
         });
         let expired = expired.await?;
-        if !expired.is_empty() {
+        if expired > 0 {
             self.notify_waiters();
         }
-        Ok(expired.len())
+        Ok(expired)
     }
 
     /// Removes tasks that ended longer ago than they are kept, and tells how many. The audit still tells of them.

@@ -14,12 +14,11 @@ use portero::task::{CallOrigin, Task, TaskState};
 use rusqlite::Connection;
 
 use super::fingerprint;
-use super::queue::{ApprovalQueue, deadline_after, store_refusal};
+use super::queue::{ApprovalQueue, deadline_after, store_refusal, transition_record};
 use crate::auth::passphrase::{Act, Authorization};
 use crate::journal::{AuditMode, task_record};
 use crate::store::denials::{self, Denial};
-use crate::store::tasks::{self, Transition, TransitionRequest};
-use crate::store::{StoreError, overrides};
+use crate::store::{StoreError, overrides, tasks};
 
 /// With so many calls that wait, a project leaves the last quarter of what may wait in all to others.
 const FAIR_SHARE_LIMIT: u64 = 5;
@@ -124,10 +123,8 @@ impl ApprovalQueue {
                 if !tasks::is_expired(&twin, now) {
                     return Ok((twin, records));
                 }
-                let expiry = TransitionRequest::new(twin.id, &[], TaskState::Expired, now);
-                if let Transition::Expired(gone) = tasks::transition(store, &expiry)? {
-                    records.push(task_record(&gone, "expiry", None));
-                }
+                // One that is overdue and not marked so makes room: only one of the same call may wait.
+                records.extend(transition_record(&tasks::expire_task(store, twin.id, now)?, "expiry", None));
             }
             may(store, &task)?;
             tasks::insert_task(store, &task)?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use portero::anonymize::Fake;
+use portero::audit::AuditRecord;
 use portero::call::Call;
 use portero::clock::Clock;
 use portero::config::ApprovalSettings;
@@ -46,6 +48,21 @@ pub enum ApprovalError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl ApprovalError {
+    /// What the store failed with; none where the task itself is not in a state for it, and trying again is no use.
+    pub(super) fn store_failure(self) -> Option<StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::NotFound(_)
+            | Self::WrongState(..)
+            | Self::Unauthorized(_)
+            | Self::Void(..)
+            | Self::Vote(_)
+            | Self::Unsaved(..) => None,
+        }
+    }
 }
 
 /// What a desk is made of.
@@ -286,14 +303,23 @@ pub(super) async fn store_transition(
         if let (Transition::Done(task), true) = (&stepped, step.deny_cooldown) {
             open::record_denial(store, task)?;
         }
-        let record = match &stepped {
-            Transition::Done(task) => Some(task_record(task, &by, step.note.as_ref())),
-            Transition::Expired(task) => Some(task_record(task, "expiry", None)),
-            Transition::WrongState(_) | Transition::NotFound => None,
-        };
+        let record = transition_record(&stepped, &by, step.note.as_ref());
         Ok((stepped, record.into_iter().collect()))
     };
     journal.change(weight, change).await
+}
+
+/// The record of a step that `by` made, or of the expiry that was found in its place; none where nothing changed.
+pub(super) fn transition_record(
+    stepped: &Transition,
+    by: &str,
+    note: Option<&Fake<String>>,
+) -> Option<AuditRecord> {
+    match stepped {
+        Transition::Done(task) => Some(task_record(task, by, note)),
+        Transition::Expired(task) => Some(task_record(task, "expiry", None)),
+        Transition::WrongState(_) | Transition::NotFound => None,
+    }
 }
 
 impl pipeline::Approvals for ApprovalQueue {

@@ -7,10 +7,10 @@ use portero::names::{Principal, TaskId};
 use portero::task::{Task, TaskState};
 
 use super::open;
-use super::queue::{ApprovalError, ApprovalQueue, deadline_after};
-use crate::auth::buttons::{ButtonPress, ListAction};
+use super::queue::{ApprovalError, ApprovalQueue, deadline_after, transition_record};
+use crate::auth::buttons::{ButtonPress, ButtonUse, ListAction};
 use crate::auth::passphrase::{Act, Authorization};
-use crate::journal::{AuditMode, task_record};
+use crate::journal::AuditMode;
 use crate::store::StoreError;
 use crate::store::tasks::{self, Transition, TransitionRequest};
 
@@ -46,17 +46,22 @@ impl ApprovalQueue {
         if !quorums.is_empty() {
             return self.cast_vote(waiting, &confirmed, quorums).await;
         }
-        let now = self.now();
-        let step = TransitionRequest {
-            must_be_alive: true,
-            consumes: confirmed.ticket(),
-            expires: Some(deadline_after(now, self.deps.settings.load().start_timeout)),
-            ..TransitionRequest::new(task, &[TaskState::PendingApproval], TaskState::Approved, now)
-        };
+        let step = self.approval_transition(task, confirmed.consumes_for_call());
         let task = self.transition_task(step, confirmed.by(), AuditMode::Required).await?;
         self.task_approved.notify_one();
         self.task_opened.notify_one();
         Ok(task)
+    }
+
+    /// The step that approves a call: from then on it must start within the start timeout, or expires.
+    pub(super) fn approval_transition(&self, task: TaskId, consumes: Option<ButtonUse>) -> TransitionRequest {
+        let now = self.now();
+        TransitionRequest {
+            must_be_alive: true,
+            consumes,
+            expires: Some(deadline_after(now, self.deps.settings.load().start_timeout)),
+            ..TransitionRequest::new(task, &[TaskState::PendingApproval], TaskState::Approved, now)
+        }
     }
 
     /// A person says no, also after a yes as long as it has not started. The same call does not ask again for
@@ -98,7 +103,7 @@ impl ApprovalQueue {
     ) -> Result<Task, ApprovalError> {
         let denial = self.denial_transition(tapped.task(), reason);
         let step =
-            TransitionRequest { deny_cooldown: true, consumes: Some(tapped.ticket().clone()), ..denial };
+            TransitionRequest { deny_cooldown: true, consumes: Some(tapped.ticket().step(1)), ..denial };
         self.save_rejection(step, &tapped.by()).await
     }
 
@@ -112,30 +117,30 @@ impl ApprovalQueue {
         tasks: Vec<TaskId>,
         turned: &ListAction,
     ) -> Result<ListRejection, StoreError> {
-        let (now, ticket) = (self.now(), turned.ticket.clone());
+        let (now, button) = (self.now(), turned.ticket.step(1));
         let by = turned.by();
         let journal = Arc::clone(&self.deps.journal);
         let (listed, rejecter) = (tasks.clone(), by.clone());
         let saving = async move {
             let rejecting = move |store: &rusqlite::Connection| {
-                ticket.consume(store, 1)?;
+                button.consume(store)?;
                 let mut records = Vec::new();
                 let mut rejection = ListRejection::default();
                 for id in &listed {
                     // One that is overdue has expired, even if the timer has not noticed: it is not denied.
                     let denial =
                         TransitionRequest::new(*id, &[TaskState::PendingApproval], TaskState::Denied, now);
-                    match tasks::transition(store, &TransitionRequest { must_be_alive: true, ..denial })? {
+                    let stepped =
+                        tasks::transition(store, &TransitionRequest { must_be_alive: true, ..denial })?;
+                    records.extend(transition_record(&stepped, &rejecter, None));
+                    match stepped {
                         Transition::Done(task) => {
                             open::record_denial(store, &task)?;
                             rejection.denied += 1;
-                            records.push(task_record(&task, &rejecter, None));
                         }
-                        Transition::Expired(task) => {
+                        Transition::Expired(_) | Transition::WrongState(TaskState::Expired) => {
                             rejection.expired += 1;
-                            records.push(task_record(&task, "expiry", None));
                         }
-                        Transition::WrongState(TaskState::Expired) => rejection.expired += 1,
                         Transition::WrongState(_) | Transition::NotFound => {}
                     }
                 }

@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
 use portero::audit::{AuditEvent, AuditRecord};
 use portero::names::{TaskId, ToolId};
 use portero::notice::Notice;
@@ -15,10 +14,10 @@ use portero::policy::quorum::{counting_votes, describe_progress, describe_voters
 use portero::task::{Task, TaskState};
 use rusqlite::Connection;
 
-use super::queue::{ApprovalError, ApprovalQueue, deadline_after};
-use crate::auth::buttons::ButtonTicket;
+use super::queue::{ApprovalError, ApprovalQueue, transition_record};
+use crate::auth::buttons::ButtonUse;
 use crate::auth::passphrase::Authorization;
-use crate::journal::{AuditMode, ChangeReport, task_record};
+use crate::journal::{AuditMode, ChangeReport};
 use crate::store::StoreError;
 use crate::store::tasks::{self, Transition, TransitionRequest};
 
@@ -87,15 +86,14 @@ impl ApprovalQueue {
             return Err(ApprovalError::WrongState(task.id, task.state));
         }
         let (id, needs) = (task.id, QuorumProgress::from_votes(&quorums, &task));
-        let (Some(user), Some(ticket)) = (confirmed.voter(), confirmed.ticket()) else {
+        let (Some(user), Some(button)) = (confirmed.voter(), confirmed.consumes_for_call()) else {
             return Err(VoteError::NotOnTelegram(id, needs).into());
         };
         if !quorums.iter().any(|quorum| quorum.counts_user(user)) {
             return Err(VoteError::NotEligible(id, needs, user).into());
         }
-        let now = self.now();
-        let expires = deadline_after(now, self.deps.settings.load().start_timeout);
-        let ballot = VoteAttempt { task, user, ticket, quorums, now, expires };
+        let approval = self.approval_transition(id, Some(button.clone()));
+        let ballot = VoteAttempt { task, user, button, quorums, approval };
         let cast =
             self.deps.journal.change_and_notify(AuditMode::Required, move |store| ballot.count_vote(store));
         match cast.await? {
@@ -119,11 +117,10 @@ struct VoteAttempt {
     /// As it was read before.
     task: Task,
     user: u64,
-    ticket: ButtonTicket,
+    button: ButtonUse,
     quorums: Vec<Quorum>,
-    now: Timestamp,
-    /// When the call must have started, if this is the last one.
-    expires: Timestamp,
+    /// The step that the last yes makes: the same as where one person is enough.
+    approval: TransitionRequest,
 }
 
 /// What came of it.
@@ -138,54 +135,27 @@ enum VoteOutcome {
 
 impl VoteAttempt {
     fn count_vote(&self, store: &Connection) -> Result<(VoteOutcome, ChangeReport), StoreError> {
-        let id = self.task.id;
-        // A step that no state begins only ever expires.
-        match tasks::transition(store, &TransitionRequest::new(id, &[], TaskState::Approved, self.now))? {
+        let (id, now) = (self.task.id, self.approval.now);
+        // A vote counts only for a task that still waits and is alive, as it is in this transaction.
+        match tasks::expire_task(store, id, now)? {
             Transition::WrongState(TaskState::PendingApproval) => {}
-            Transition::Expired(task) => {
-                let record = task_record(&task, "expiry", None);
-                return Ok((VoteOutcome::Transitioned(Transition::Expired(task)), vec![record].into()));
-            }
-            moved @ (Transition::WrongState(_) | Transition::NotFound | Transition::Done(_)) => {
-                return Ok((VoteOutcome::Transitioned(moved), ChangeReport::default()));
-            }
+            moved => return Ok(transitioned(moved, "expiry")),
         }
-        let is_new = tasks::record_vote(store, &self.task, self.user, self.now)?;
+        let is_new = tasks::record_vote(store, &self.task, self.user, now)?;
         let all = counting_votes(&self.quorums, &tasks::votes_of_task(store, id)?);
         if self.quorums.iter().all(|quorum| quorum.is_met(&all)) {
             // Whose approval counts no more is not among those who approved.
             tasks::retain_votes(store, id, &all)?;
-            return self.approve_task(store, &describe_voters(&all));
+            let stepped = tasks::transition(store, &self.approval)?;
+            return Ok(transitioned(stepped, &describe_voters(&all)));
         }
         if !is_new {
             return Ok((VoteOutcome::AlreadyVoted, ChangeReport::default()));
         }
-        self.ticket.consume(store, 1)?;
+        self.button.consume(store)?;
         let task = Task { votes: all, ..self.task.clone() };
         let account = self.vote_report(&task);
         Ok((VoteOutcome::Counted(Box::new(task)), account))
-    }
-
-    /// The last one: the same step as where one person is enough, by all of them.
-    fn approve_task(&self, store: &Connection, by: &str) -> Result<(VoteOutcome, ChangeReport), StoreError> {
-        let step = TransitionRequest {
-            must_be_alive: true,
-            consumes: Some(self.ticket.clone()),
-            expires: Some(self.expires),
-            ..TransitionRequest::new(
-                self.task.id,
-                &[TaskState::PendingApproval],
-                TaskState::Approved,
-                self.now,
-            )
-        };
-        let stepped = tasks::transition(store, &step)?;
-        let record = match &stepped {
-            Transition::Done(task) => Some(task_record(task, by, None)),
-            Transition::Expired(task) => Some(task_record(task, "expiry", None)),
-            Transition::WrongState(_) | Transition::NotFound => None,
-        };
-        Ok((VoteOutcome::Transitioned(stepped), ChangeReport::from(record.into_iter().collect::<Vec<_>>())))
     }
 
     /// What is said of a vote that is not the last one.
@@ -197,7 +167,7 @@ impl VoteAttempt {
             .collect();
         let by = format!("telegram user {}", self.user);
         let record = AuditRecord {
-            at: self.now,
+            at: self.approval.now,
             session: Some(task.origin.session),
             principal: Some(task.origin.principal.clone()),
             event: AuditEvent::Act {
@@ -210,4 +180,9 @@ impl VoteAttempt {
         let notice = Notice::Vote { task: task.id, tool: task.call.tool.clone(), by };
         ChangeReport::from(vec![record]).with_notices([notice])
     }
+}
+
+fn transitioned(stepped: Transition, by: &str) -> (VoteOutcome, ChangeReport) {
+    let record = transition_record(&stepped, by, None);
+    (VoteOutcome::Transitioned(stepped), ChangeReport::from(record.into_iter().collect::<Vec<_>>()))
 }

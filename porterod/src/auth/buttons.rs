@@ -23,9 +23,9 @@ pub use self::action::{ButtonAction, ShownWidening, TaskDecision, WideningAct};
 pub use self::answer::{AnswerChoice, AnswerPress, ConfirmationAnswer};
 pub use self::restriction::{Restriction, RestrictionLevel, RestrictionPress};
 use crate::journal::Journal;
-pub(crate) use crate::store::buttons::ButtonTicket;
 pub use crate::store::buttons::MessageRef;
 use crate::store::buttons::{self as kept, ButtonKey, ButtonRow, NewButton};
+pub(crate) use crate::store::buttons::{ButtonTicket, ButtonUse};
 use crate::store::{Durability, StoreError};
 
 /// How long a reason may be given after it was asked for.

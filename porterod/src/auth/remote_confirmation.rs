@@ -349,7 +349,7 @@ impl RemoteConfirmations {
         let record = self.journal.act_record("answer on telegram", &about, false, Some(&by));
         self.journal
             .change(AuditMode::BestEffort, move |store| {
-                ticket.consume(store, 1)?;
+                ticket.step(1).consume(store)?;
                 kept::end_question(store, id, (end, Some(user)), now)?;
                 Ok(((), vec![record.clone()]))
             })

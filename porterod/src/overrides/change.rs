@@ -13,7 +13,7 @@ use tokio::sync::MutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::{OverrideState, OverrideStore, OverridesError, SavedOverrides, change_notices, next_id};
-use crate::auth::buttons::ButtonTicket;
+use crate::auth::buttons::ButtonUse;
 use crate::journal::{AuditMode, ChangeReport, Journal};
 use crate::store::overrides::{self, OverridesRecord};
 use crate::store::{SAVE_TIMEOUT, StoreError};
@@ -74,7 +74,7 @@ impl OverrideStore {
         mut state: MutexGuard<'_, OverrideState>,
         mut next: OverridesRecord,
         record: AuditRecord,
-        spends: Option<(ButtonTicket, u8)>,
+        consumes: Option<ButtonUse>,
         former: FormerFile,
     ) -> Result<(), OverridesError> {
         if self.is_elevating() {
@@ -90,7 +90,7 @@ impl OverrideStore {
             AuditMode::BestEffort,
             next,
             record,
-            spends,
+            consumes,
             None,
         ));
         let saved = tokio::select! {
@@ -132,7 +132,7 @@ impl OverrideStore {
         mut state: MutexGuard<'_, OverrideState>,
         next: OverridesRecord,
         record: AuditRecord,
-        spends: Option<(ButtonTicket, u8)>,
+        consumes: Option<ButtonUse>,
     ) -> Result<(), OverridesError> {
         let base = state.kept.overrides.epoch;
         // What narrows meanwhile takes ids of its own.
@@ -140,7 +140,7 @@ impl OverrideStore {
         drop(state);
         let unless = (Arc::clone(&self.deps.policy), base);
         self.make_saver()
-            .save_change(AuditMode::Required, next.clone(), record, spends, Some(unless))
+            .save_change(AuditMode::Required, next.clone(), record, consumes, Some(unless))
             .await?;
         let mut state = self.state.lock().await;
         if state.kept.overrides.epoch != base {
@@ -284,7 +284,7 @@ impl OverrideSaver {
         weight: AuditMode,
         kept: OverridesRecord,
         record: AuditRecord,
-        spends: Option<(ButtonTicket, u8)>,
+        consumes: Option<ButtonUse>,
         unless: Option<(Arc<ArcSwap<Policy>>, u64)>,
     ) -> Result<(), StoreError> {
         let Self { journal, boot, now, stored } = self;
@@ -295,8 +295,8 @@ impl OverrideSaver {
             if unless.as_ref().is_some_and(|(policy, base)| policy.load().overrides().epoch != *base) {
                 return Err(overtaken_error());
             }
-            if let Some((ticket, step)) = &spends {
-                ticket.consume(connection, *step)?;
+            if let Some(button) = &consumes {
+                button.consume(connection)?;
                 #[cfg(test)]
                 crate::crash::crash_at("button used");
             }

@@ -63,8 +63,7 @@ impl OverrideStore {
     ) -> Result<RestrictionOutcome, OverridesError> {
         let Restriction { tool, to } = tapped.restriction();
         let state = self.state.lock().await;
-        let (ticket, now) = (tapped.ticket().clone(), self.deps.clock.now());
-        let key = ticket.key;
+        let (key, now) = (tapped.ticket().key, self.deps.clock.now());
         // Here alone such buttons are used, one after the other.
         if self.deps.journal.store().read(move |store| buttons::is_used(store, &key))? {
             return Err(StoreError::Refused("this button was used already".to_owned()).into());
@@ -77,7 +76,8 @@ impl OverrideStore {
         let rule = push_rule(&mut next, Pattern::from(tool), to.action(), now);
         let about = rule.pattern.to_string();
         let record = self.deps.journal.act_record(act_word(rule.action), &about, true, Some(&tapped.by()));
-        self.apply_narrowing_with(state, next, record, Some((ticket, 1)), FormerFile::Remove).await?;
+        let consumes = Some(tapped.ticket().step(1));
+        self.apply_narrowing_with(state, next, record, consumes, FormerFile::Remove).await?;
         Ok(RestrictionOutcome::Made(rule))
     }
 

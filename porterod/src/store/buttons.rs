@@ -1,7 +1,7 @@
 //! Buttons on Telegram: what each does, under which message, and which press used it.
 //!
 //! A button is kept under the hash of what it carries: whoever reads the store cannot press it. It is used in
-//! the transaction of what it does ([`ButtonTicket::spend`]), once.
+//! the transaction of what it does ([`ButtonUse::consume`]), once.
 
 use std::time::Duration;
 
@@ -78,19 +78,36 @@ impl ButtonTicket {
         Self { key: [7; 32], update: 1, at }
     }
 
-    /// Does the step of this number, from one, of what the button does. An error when it is done, or another
-    /// press used the button: then nothing of the transaction may stay.
-    pub(crate) fn consume(&self, connection: &Connection, step: u8) -> Result<(), StoreError> {
+    /// This press's use of the button for the step of this number, from one, of what the button does.
+    pub(crate) fn step(&self, step: u8) -> ButtonUse {
+        ButtonUse { ticket: self.clone(), step }
+    }
+}
+
+/// One step of what a button does, to be made in the transaction of that step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ButtonUse {
+    ticket: ButtonTicket,
+    step: u8,
+}
+
+impl ButtonUse {
+    /// Notes the step as made. An error when it was made before, or another press used the button: then nothing of the
+    /// transaction may stay.
+    pub(crate) fn consume(&self, connection: &Connection) -> Result<(), StoreError> {
+        let Self { ticket: ButtonTicket { key, update, at }, step } = self;
+        // A compare-and-swap: of two presses at once, the second finds `steps` or `pressed_by` changed. The first step
+        // keeps when the press came, so that a later one, after a crash, counts from the same moment.
         let sql = "UPDATE telegram_buttons SET steps = :step, pressed_by = :update,
                        pressed = iif(steps = 0, :wall, pressed),
                        pressed_boot = iif(steps = 0, :boot, pressed_boot)
                    WHERE key = :key AND steps = :step - 1 AND (pressed_by IS NULL OR pressed_by = :update)";
         let changed = connection.prepare_cached(sql)?.execute(named_params! {
-            ":key": self.key,
-            ":update": self.update,
+            ":key": key,
+            ":update": update,
             ":step": step,
-            ":wall": to_nanos(self.at.wall),
-            ":boot": i64::try_from(self.at.boot.as_nanos()).unwrap_or(i64::MAX),
+            ":wall": to_nanos(at.wall),
+            ":boot": i64::try_from(at.boot.as_nanos()).unwrap_or(i64::MAX),
         })?;
         if changed == 1 {
             Ok(())

@@ -9,7 +9,7 @@ use portero::task::{CallOrigin, FinishedTask, Task, TaskCursor, TaskState, Unsee
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, named_params, params};
 
 use super::StoreError;
-use super::buttons::ButtonTicket;
+use super::buttons::ButtonUse;
 use super::columns::{from_json, from_nanos, from_plain, to_nanos};
 
 const TASK_COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
@@ -58,8 +58,8 @@ pub(crate) struct TransitionRequest {
     pub(crate) note: Option<Fake<String>>,
     /// Whether the same call is not to ask again for a while.
     pub(crate) deny_cooldown: bool,
-    /// The button by which a person makes it, if one does: used up with it.
-    pub(crate) consumes: Option<ButtonTicket>,
+    /// The button by which a person makes it, if one does: used up in the same transaction.
+    pub(crate) consumes: Option<ButtonUse>,
     /// The server's `result`.
     pub(crate) result: Option<Fake<RawJson>>,
     /// The server's `error`.
@@ -117,10 +117,12 @@ pub(crate) fn transition(
     connection: &Connection,
     step: &TransitionRequest,
 ) -> Result<Transition, StoreError> {
+    // Each attempt names the one state that it starts from, so that whoever comes second changes no row. A task that is
+    // approved between two attempts is found by the next one.
     for from in step.from {
         if let Some(task) = try_transition(connection, step, *from)? {
-            if let Some(ticket) = &step.consumes {
-                ticket.consume(connection, 1)?;
+            if let Some(button) = &step.consumes {
+                button.consume(connection)?;
             }
             return Ok(Transition::Done(Box::new(task)));
         }
@@ -128,6 +130,7 @@ pub(crate) fn transition(
     let Some(task) = get_task(connection, step.id, step.principal.as_ref())? else {
         return Ok(Transition::NotFound);
     };
+    // A step that came too late finds out why here, and the expiry is stored with it rather than by the timer later.
     if is_expired(&task, step.now) && task.state.can_transition_to(TaskState::Expired) {
         let expiry = TransitionRequest::new(step.id, &[], TaskState::Expired, step.now);
         if let Some(task) = try_transition(connection, &expiry, task.state)? {
@@ -135,6 +138,15 @@ pub(crate) fn transition(
         }
     }
     Ok(Transition::WrongState(task.state))
+}
+
+/// Marks a task as expired if it is: no state begins this step, so [`transition`] can make nothing else of it.
+pub(crate) fn expire_task(
+    connection: &Connection,
+    id: TaskId,
+    now: Timestamp,
+) -> Result<Transition, StoreError> {
+    transition(connection, &TransitionRequest::new(id, &[], TaskState::Expired, now))
 }
 
 fn try_transition(

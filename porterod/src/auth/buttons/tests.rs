@@ -120,7 +120,7 @@ async fn a_used_button_changes_nothing_even_where_the_task_still_could() {
     let phone = ButtonFixture::new().await;
     let token = phone.make_button(ButtonAction::Decide(TaskDecision::Approve)).await;
     let (first, second) = (phone.press_button(&token, 1), phone.press_button(&token, 2));
-    let use_up = move |store: &rusqlite::Connection| first.ticket().consume(store, 1);
+    let use_up = move |store: &rusqlite::Connection| first.ticket().step(1).consume(store);
     phone.bench.journal.store().write(Durability::StoreSynced, use_up).await.unwrap();
     let refused = phone.approve(second).await;
     assert!(matches!(refused, Err(ApprovalError::Store(StoreError::Refused(_)))), "{refused:?}");

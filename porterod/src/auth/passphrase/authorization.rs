@@ -8,7 +8,7 @@ use portero::names::TaskId;
 use portero::pattern::Pattern;
 use portero::policy::GrantLimits;
 
-use crate::auth::buttons::{ButtonPress, ButtonTicket, ConfirmPress, WideningAct};
+use crate::auth::buttons::{ButtonPress, ButtonUse, ConfirmPress, WideningAct};
 use crate::auth::remote_confirmation::{NumberMatch, RequestedAct};
 
 /// Proof that a person confirmed one act, of this width at most, with a second factor. Only what checks one
@@ -115,12 +115,12 @@ impl Authorization {
         }
     }
 
-    /// The button to use up with the call, where it was a tap.
-    pub(crate) fn ticket(&self) -> Option<ButtonTicket> {
+    /// The button to use up with the approval of a call, where it was a tap: the first step of what it does.
+    pub(crate) fn consumes_for_call(&self) -> Option<ButtonUse> {
         match &self.factor {
             Factor::Passphrase(_) | Factor::ConfirmButton(_) => None,
-            Factor::Button(tapped) => Some(tapped.ticket().clone()),
-            Factor::NumberMatch(consented) => Some(consented.ticket().clone()),
+            Factor::Button(tapped) => Some(tapped.ticket().step(1)),
+            Factor::NumberMatch(consented) => Some(consented.ticket().step(1)),
         }
     }
 
@@ -133,13 +133,14 @@ impl Authorization {
         }
     }
 
-    /// The button to use up with the change, where it was a tap, and which step of what it does that is.
-    pub(crate) fn consumes(&self) -> Option<(ButtonTicket, u8)> {
+    /// The button to use up with a change, where it was a tap. Under a card the change is the second step: the first one
+    /// approves the call.
+    pub(crate) fn consumes(&self) -> Option<ButtonUse> {
         match &self.factor {
             Factor::Passphrase(_) => None,
-            Factor::Button(tapped) => Some((tapped.ticket().clone(), 2)),
-            Factor::ConfirmButton(affirmed) => Some((affirmed.ticket().clone(), 1)),
-            Factor::NumberMatch(consented) => Some((consented.ticket().clone(), 1)),
+            Factor::Button(tapped) => Some(tapped.ticket().step(2)),
+            Factor::ConfirmButton(affirmed) => Some(affirmed.ticket().step(1)),
+            Factor::NumberMatch(consented) => Some(consented.ticket().step(1)),
         }
     }
 

@@ -270,7 +270,7 @@ impl CallbackHandler {
         let turn = CardTurn { view, page, read: choice == CardAction::Read };
         let (ticket, update) = (turned.ticket.clone(), turned.ticket.update);
         let change = move |store: &rusqlite::Connection| {
-            ticket.consume(store, 1)?;
+            ticket.step(1).consume(store)?;
             kept::turn_card(store, at, task, &turn)
         };
         match self.cards.write_store(change).await {
