@@ -44,7 +44,7 @@ const LIBRARY: [&str; 30] = [
     "ipc",
 ];
 /// The daemon's.
-const DAEMON: [&str; 19] = [
+const DAEMON: [&str; 20] = [
     "boot",
     "signals",
     "reserved",
@@ -60,6 +60,7 @@ const DAEMON: [&str; 19] = [
     "daemon",
     "apply_config",
     "api",
+    "presentation",
     "telegram",
     "reload",
     "listen",

@@ -37,6 +37,8 @@ pub mod apply_config;
 
 pub mod api;
 
+pub mod presentation;
+
 pub mod telegram;
 
 pub mod reload;

@@ -3,20 +3,13 @@
 //! What is to be shown is stored before it is sent, and that it is shown after: what a crash comes between is
 //! shown again.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use portero::names::TaskId;
 use portero::task::TaskState;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::StoreError;
 use super::columns::{from_nanos, from_plain, to_nanos};
-
-/// How many cards may come within [`BURST_WINDOW`]; what comes beyond that stands in a list.
-const MAX_SEPARATE_CARDS: u64 = 5;
-/// How long cards count as having come at once.
-const BURST_WINDOW: SignedDuration = SignedDuration::from_secs(10);
-/// How many calls stand in one list.
-const MAX_LISTED_TASKS: u64 = 10;
 
 /// One bot's private chat with the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,45 +40,28 @@ pub(crate) struct CardTurn {
     pub(crate) read: bool,
 }
 
-/// A task asks: it gets a card, unless it has one; in a list, when too many came at once.
-pub(crate) fn add_card(
+/// What a task is shown by: a message of its own, or the list in which it stands.
+pub(crate) fn insert_card(
     connection: &Connection,
     at: BotChat,
-    task: TaskId,
-    now: Timestamp,
+    (task, made): (TaskId, Timestamp),
+    list: Option<&str>,
 ) -> Result<(), StoreError> {
-    if find_card(connection, at, task)?.is_some() {
-        return Ok(());
-    }
-    let list = match is_burst(connection, at, now)? {
-        true => Some(join_list(connection, at, task, now)?),
-        false => None,
-    };
     let sql = "INSERT INTO telegram_cards (bot, chat, task, made, list, own_message) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     connection.prepare_cached(sql)?.execute(params![
         at.bot,
         at.chat,
         task.to_string(),
-        to_nanos(now),
+        to_nanos(made),
         list,
         list.is_none()
     ])?;
     Ok(())
 }
 
-/// Every task that waits and has no card here gets one.
-pub(crate) fn add_missing_cards(
-    connection: &Connection,
-    at: BotChat,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let sql = "SELECT id FROM tasks WHERE state = 'pending-approval' ORDER BY asked, id";
-    let mut statement = connection.prepare_cached(sql)?;
-    let waiting = statement.query_map([], |row| from_plain(0, row.get_ref(0)?.as_str()?))?;
-    for task in waiting.collect::<Result<Vec<TaskId>, _>>()? {
-        add_card(connection, at, task, now)?;
-    }
-    Ok(())
+/// Every task that waits, the longest first.
+pub(crate) fn waiting_tasks(connection: &Connection) -> Result<Vec<TaskId>, StoreError> {
+    query_task_ids(connection, "SELECT id FROM tasks WHERE state = 'pending-approval' ORDER BY asked, id", [])
 }
 
 /// Cards and lists here are to say what ended while nobody told of it.
@@ -311,39 +287,43 @@ pub(crate) fn message_cause(
     Ok(found.optional()?)
 }
 
-/// Whether as many questions came within the last seconds as may have messages of their own.
-fn is_burst(connection: &Connection, at: BotChat, now: Timestamp) -> Result<bool, StoreError> {
-    let sql = "SELECT count(*) FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
-               WHERE c.bot = ?1 AND c.chat = ?2 AND c.made > ?3 AND t.state = 'pending-approval'";
-    let since = to_nanos(now - BURST_WINDOW);
-    let recent: u64 =
-        connection.prepare_cached(sql)?.query_row(params![at.bot, at.chat, since], |row| row.get(0))?;
-    Ok(recent >= MAX_SEPARATE_CARDS)
-}
-
-/// The list that this task joins: the last one, if that is of these seconds and has room, or a new one.
-fn join_list(
+/// How many of the cards made since then still wait.
+pub(crate) fn count_recent_cards(
     connection: &Connection,
     at: BotChat,
-    task: TaskId,
-    now: Timestamp,
+    since: Timestamp,
+) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
+               WHERE c.bot = ?1 AND c.chat = ?2 AND c.made > ?3 AND t.state = 'pending-approval'";
+    let count = params![at.bot, at.chat, to_nanos(since)];
+    Ok(connection.prepare_cached(sql)?.query_row(count, |row| row.get(0))?)
+}
+
+/// The lists made since then, the newest first, each with how many tasks stand in it.
+pub(crate) fn recent_lists(
+    connection: &Connection,
+    at: BotChat,
+    since: Timestamp,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let sql = "SELECT cause, (SELECT count(*) FROM telegram_cards AS c WHERE c.bot = telegram_lists.bot
+                       AND c.chat = telegram_lists.chat AND c.list = telegram_lists.cause)
+               FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND made > ?3
+               ORDER BY made DESC, cause DESC";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement
+        .query_map(params![at.bot, at.chat, to_nanos(since)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A list that begins with this task.
+pub(crate) fn insert_list(
+    connection: &Connection,
+    at: BotChat,
+    (task, made): (TaskId, Timestamp),
 ) -> Result<String, StoreError> {
-    let sql = "SELECT cause FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND made > ?3
-                   AND (SELECT count(*) FROM telegram_cards AS c WHERE c.bot = telegram_lists.bot
-                       AND c.chat = telegram_lists.chat AND c.list = telegram_lists.cause) < ?4
-               ORDER BY made DESC, cause DESC LIMIT 1";
-    let since = to_nanos(now - BURST_WINDOW);
-    let found: Option<String> = connection
-        .prepare_cached(sql)?
-        .query_row(params![at.bot, at.chat, since, MAX_LISTED_TASKS], |row| row.get(0))
-        .optional()?;
-    if let Some(cause) = found {
-        mark_list_changed(connection, at, &cause)?;
-        return Ok(cause);
-    }
     let cause = format!("list:{task}");
     let sql = "INSERT INTO telegram_lists (bot, chat, cause, made) VALUES (?1, ?2, ?3, ?4)";
-    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, to_nanos(now)])?;
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, to_nanos(made)])?;
     Ok(cause)
 }
 

@@ -26,6 +26,7 @@ use super::topics::TopicRouter;
 use crate::api;
 use crate::auth::buttons::{ButtonAction, Buttons, MessageRef, TaskDecision};
 use crate::daemon::Daemon;
+use crate::presentation::buttons::{card_buttons, list_buttons};
 use crate::store::cards::{self as kept, BotChat};
 use crate::store::{Durability, StoreError, telegram};
 
@@ -217,8 +218,8 @@ impl CardSync {
             (true, message) => {
                 let read = card.was_read && self.has_document(link, task)?;
                 let (text, standing) = face.render_question(&card, read);
-                let (keyboard, redrawing) =
-                    inline_buttons::make_card_keyboard(&self.buttons, spot, task, &standing).await?;
+                let rows = card_buttons(task, &standing);
+                let (keyboard, redrawing) = inline_buttons::make_keyboard(&self.buttons, spot, rows).await?;
                 #[cfg(test)]
                 crate::crash::crash_at("card made");
                 let to = (link, Some(&look.task.origin.principal));
@@ -269,8 +270,9 @@ impl CardSync {
             .map(|look| look.task.id)
             .collect();
         let text = card_view::render_list(&looks, self.daemon.clock.now().wall, &self.zone);
+        let rows = list_buttons(&waiting);
         let (keyboard, redrawing) =
-            inline_buttons::make_list_keyboard(&self.buttons, message_ref(link, &cause), &waiting).await?;
+            inline_buttons::make_keyboard(&self.buttons, message_ref(link, &cause), rows).await?;
         let (list, over) = (list.to_owned(), waiting.is_empty());
         let drawn = match (over, message) {
             // All of it was decided before it was shown.

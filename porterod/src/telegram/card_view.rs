@@ -3,14 +3,16 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use portero::ipc::Look;
-use portero::task::TaskState;
 
-use super::card::{self, CardDecision, DecidedBy, json_pages, render_outcome};
-use super::client;
-use super::keyboard::{CardMode, CardState};
-use super::text::{FormattedText, StyledText};
-use super::views;
+use super::card_pages::{card_pages, document_upload, json_pages, outcome_message};
+use super::client::DocumentUpload;
+use super::text::{FormattedText, ToMessages as _};
 use crate::daemon::Daemon;
+use crate::presentation::ViewContext;
+use crate::presentation::buttons::{CardMode, CardState};
+use crate::presentation::card::{Card, CardDecision, DecidedBy};
+use crate::presentation::press::is_tool_locked;
+use crate::presentation::views;
 use crate::store::cards::CardRow;
 
 /// A task, and what its card depends on besides it.
@@ -25,18 +27,18 @@ pub(super) struct CardView<'a> {
 impl CardView<'_> {
     /// The question, on its present page, and how it stands. `read` says that they read its document.
     pub(super) fn render_question(&self, kept: &CardRow, read: bool) -> (FormattedText, CardState) {
-        let card = card::render_card(&self.task_view.task, &self.card_context());
+        let (card, is_whole) = card_pages(&self.card());
         let view = serde_json::from_str(&kept.view).unwrap_or(CardMode::Card);
         let mut pages = match view {
             CardMode::Json => json_pages(&self.task_view.task),
-            CardMode::Card | CardMode::More | CardMode::Sure => card.pages,
+            CardMode::Card | CardMode::More | CardMode::Sure => card,
         };
         let page = kept.page.min(pages.len().saturating_sub(1));
         let most = self.daemon.approval_settings.load().max_grant_duration.as_secs() / 60;
         let standing = CardState {
             page,
             pages: pages.len(),
-            must_read: card.needs_second_tap && !read,
+            must_read: !is_whole && !read,
             can_permit: !is_tool_locked(self.daemon, self.task_view),
             max_grant_minutes: u32::try_from(most).unwrap_or(u32::MAX),
             mode: view,
@@ -45,10 +47,9 @@ impl CardView<'_> {
     }
 
     /// The whole call, if the card does not hold it.
-    pub(super) fn render_document(&self) -> Option<client::DocumentUpload> {
-        let card::CardDocument { name, bytes, caption } =
-            card::render_card(&self.task_view.task, &self.card_context()).document?;
-        client::DocumentUpload::new(name, bytes, Some(caption)).ok()
+    pub(super) fn render_document(&self) -> Option<DocumentUpload> {
+        let (_, is_whole) = card_pages(&self.card());
+        if is_whole { None } else { document_upload(&self.task_view.task) }
     }
 
     /// What became of it.
@@ -57,7 +58,7 @@ impl CardView<'_> {
             Some((by, at)) => CardDecision { by: self.decided_by(by), at: *at },
             None => CardDecision { by: DecidedBy::Daemon, at: self.task_view.task.changed },
         };
-        render_outcome(&self.task_view.task, decided, &self.card_context())
+        outcome_message(&self.task_view.task, decided, &self.view_context())
     }
 
     /// By what it was decided, from the words of the audit.
@@ -76,26 +77,17 @@ impl CardView<'_> {
         }
     }
 
-    fn card_context(&self) -> card::CardContext<'_> {
-        card::CardContext { hints: self.task_view.hints, now: self.daemon.clock.now().wall, zone: self.zone }
+    fn card(&self) -> Card {
+        Card::new(&self.task_view.task, self.task_view.hints, &self.view_context())
     }
-}
 
-/// Whether nothing that a person says loosens this tool.
-pub(super) fn is_tool_locked(daemon: &Daemon, look: &Look) -> bool {
-    daemon.policy.load().is_locked(&look.task.call.tool)
+    fn view_context(&self) -> ViewContext<'_> {
+        ViewContext { now: self.daemon.clock.now().wall, zone: self.zone }
+    }
 }
 
 /// Many questions that came at once.
 pub(super) fn render_list(looks: &[Look], now: Timestamp, zone: &TimeZone) -> FormattedText {
     let tasks: Vec<_> = looks.iter().map(|look| look.task.clone()).collect();
-    let view = views::ViewContext { now, zone };
-    let waits = |look: &Look| look.task.state == TaskState::PendingApproval;
-    let pages = if looks.iter().all(waits) {
-        views::burst_pages(&tasks, &view)
-    } else {
-        views::task_list_pages(&tasks, &view)
-    };
-    let none = || StyledText::new().literal("These calls are gone.").to_pages().swap_remove(0);
-    pages.into_iter().next().unwrap_or_else(none)
+    views::list_text(&tasks, &ViewContext { now, zone }).to_pages().swap_remove(0)
 }

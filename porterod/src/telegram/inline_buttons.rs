@@ -1,106 +1,64 @@
-//! Buttons as they are sent: a fresh token for each, which stands for one act on one task. Those that a message shows
-//! count until it is known to show others.
+//! Buttons as they are sent: a fresh token for each, which stands for one act. Those that a message shows count until
+//! it is known to show others.
 
-use portero::names::TaskId;
-
-use super::card::short_id;
-use super::client::{InlineButton, InlineKeyboard, MessageId};
-use super::keyboard::{self, CallbackData, CardAction, CardState};
+use super::client::{InlineButton, InlineKeyboard, MessageId, PayloadError};
 use super::sender::DeliveryError;
-use crate::auth::buttons::{ButtonAction, ButtonRedraw, Buttons, MessageRef, TaskDecision};
+use crate::auth::buttons::{ButtonAction, ButtonRedraw, Buttons, MessageRef};
+use crate::presentation::buttons::ButtonRows;
 use crate::store::StoreError;
 
-/// The buttons of a card.
-pub(super) async fn make_card_keyboard(
-    taps: &Buttons,
-    spot: MessageRef,
-    task: TaskId,
-    standing: &CardState,
+/// The buttons of a message that is drawn, and what settles that they replace its former ones.
+pub(super) async fn make_keyboard(
+    buttons: &Buttons,
+    message: MessageRef,
+    rows: ButtonRows,
 ) -> Result<(Option<InlineKeyboard>, ButtonRedraw), StoreError> {
-    let mut acts = Vec::new();
-    let rows = keyboard::card_buttons(standing, |choice| {
-        acts.push((Some(task), button_action(choice)));
-        placeholder_token(acts.len())
-    });
-    let (tokens, redrawing) = taps.make_buttons(spot, acts).await?;
-    Ok((attach_tokens(rows, &tokens)?, redrawing))
+    let (tokens, redraw) = buttons.make_buttons(message, button_acts(&rows)).await?;
+    Ok((attach_tokens(rows, tokens)?, redraw))
 }
 
-/// The buttons of a list of these tasks.
-pub(super) async fn make_list_keyboard(
-    taps: &Buttons,
-    spot: MessageRef,
-    tasks: &[TaskId],
-) -> Result<(Option<InlineKeyboard>, ButtonRedraw), StoreError> {
-    let mut acts = Vec::new();
-    let ids: Vec<_> = tasks.iter().map(|task| short_id(*task)).collect();
-    let rows = keyboard::list_buttons(&ids, |choice, at| {
-        acts.push((at.map(|at| tasks[at]), button_action(choice)));
-        placeholder_token(acts.len())
-    });
-    let (tokens, redrawing) = taps.make_buttons(spot, acts).await?;
-    Ok((attach_tokens(rows, &tokens)?, redrawing))
+/// The buttons of a message whose former ones go on counting.
+pub(super) async fn add_keyboard(
+    buttons: &Buttons,
+    message: MessageRef,
+    rows: ButtonRows,
+) -> Result<Option<InlineKeyboard>, StoreError> {
+    let tokens = buttons.add_buttons(message, button_acts(&rows)).await?;
+    attach_tokens(rows, tokens)
 }
 
 /// Lets those buttons count that the chat shows, as far as that is known.
 pub(super) async fn settle_redraw(
-    taps: &Buttons,
-    redrawing: ButtonRedraw,
+    buttons: &Buttons,
+    redraw: ButtonRedraw,
     sent: &Result<MessageId, DeliveryError>,
 ) -> Result<(), StoreError> {
     match sent {
-        Ok(_) => taps.confirm_redraw(redrawing).await,
-        Err(DeliveryError::Refused(_) | DeliveryError::Unreachable) => taps.cancel_redraw(redrawing).await,
+        Ok(_) => buttons.confirm_redraw(redraw).await,
+        Err(DeliveryError::Refused(_) | DeliveryError::Unreachable) => buttons.cancel_redraw(redraw).await,
         // It may have arrived all the same: both count until the next drawing.
         Err(DeliveryError::Dropped | DeliveryError::Closed) => Ok(()),
     }
 }
 
-/// What a button does.
-fn button_action(choice: CardAction) -> ButtonAction {
-    match choice {
-        CardAction::Approve => ButtonAction::Decide(TaskDecision::Approve),
-        CardAction::ApproveFor(minutes) => ButtonAction::Decide(TaskDecision::ApproveFor(minutes)),
-        CardAction::AllowForGood => ButtonAction::Decide(TaskDecision::Allow),
-        CardAction::Deny => ButtonAction::Decide(TaskDecision::Deny),
-        CardAction::AlwaysDeny => ButtonAction::Decide(TaskDecision::Forbid),
-        CardAction::Read
-        | CardAction::More
-        | CardAction::Less
-        | CardAction::AlwaysAllow
-        | CardAction::DenyWithReason
-        | CardAction::AsJson
-        | CardAction::AsCard
-        | CardAction::Page(_)
-        | CardAction::Single
-        | CardAction::DenyAll => ButtonAction::Show(portero::json::serialize_raw(&choice).get().to_owned()),
+fn button_acts(rows: &ButtonRows) -> Vec<(Option<portero::names::TaskId>, ButtonAction)> {
+    rows.iter().flatten().map(|button| (button.task, button.action.clone())).collect()
+}
+
+fn attach_tokens(rows: ButtonRows, tokens: Vec<String>) -> Result<Option<InlineKeyboard>, StoreError> {
+    if rows.is_empty() {
+        return Ok(None);
     }
-}
-
-/// What a button shows, as it was kept.
-pub(super) fn parse_choice(kept: &str) -> Option<CardAction> {
-    serde_json::from_str(kept).ok()
-}
-
-/// Stands for the token of this number until there is one.
-fn placeholder_token(number: usize) -> CallbackData {
-    CallbackData::try_from(number.to_string()).unwrap_or_else(|_| unreachable!("a number is short"))
-}
-
-fn attach_tokens(
-    rows: keyboard::KeyboardRows,
-    tokens: &[String],
-) -> Result<Option<InlineKeyboard>, StoreError> {
-    let mut tokens = tokens.iter();
-    let mut made = Vec::new();
+    let mut tokens = tokens.into_iter();
+    let mut made = Vec::with_capacity(rows.len());
     for row in rows {
-        let buttons = row.into_iter().zip(tokens.by_ref());
-        let row = buttons.map(|(key, token)| InlineButton::new(key.label, token.clone()));
+        let row = row.into_iter().zip(tokens.by_ref());
+        let row = row.map(|(button, token)| InlineButton::new(button.label, token));
         made.push(row.collect::<Result<Vec<_>, _>>().map_err(malformed_buttons)?);
     }
-    if made.is_empty() { Ok(None) } else { InlineKeyboard::new(made).map(Some).map_err(malformed_buttons) }
+    InlineKeyboard::new(made).map(Some).map_err(malformed_buttons)
 }
 
-fn malformed_buttons(error: super::client::PayloadError) -> StoreError {
+fn malformed_buttons(error: PayloadError) -> StoreError {
     StoreError::Failed(format!("buttons could not be made: {error}"))
 }

@@ -1,22 +1,14 @@
-//! Telegram: what a person reads and taps there. Nothing from outside becomes a part of it but as [`text::EscapedText`].
+//! Telegram: draws and carries what [`crate::presentation`] says. Nothing from outside becomes a part of a message but as
+//! [`text::EscapedText`].
 //!
 //! [`client`] is the wire and the only place that knows HTTP; [`sender`] sends at the pace that Telegram allows;
-//! [`updates`] listens, and sets `aside` what fails; [`access`] tells who is let in, and [`supervisor`] keeps all that in service. What the person says is
-//! for a [`UpdateHandler`](updates::UpdateHandler) to decide on:
-//! [`callbacks`] makes requests of it as the terminal makes them. What a person is shown of each task is in the store
-//! first, and `board` draws it.
+//! [`updates`] polls, and sets `aside` what fails; [`access`] tells who is let in, and [`supervisor`] keeps all that in
+//! service. What a person presses is for [`callbacks`], what they type for [`commands`]: both make requests as the
+//! terminal makes them. What is to be shown of each task is in the store first, and `card_sync` draws it.
 
 pub mod text;
 
-pub mod format;
-
-pub mod time_format;
-
-pub mod card;
-
-pub mod keyboard;
-
-pub mod views;
+mod card_pages;
 
 pub mod client;
 

@@ -1,4 +1,4 @@
-//! Tells the board what the outbox holds: every task that waits gets a card, and every change of a task changes
+//! Tells `card_sync` what the outbox holds: every task that waits gets a card, and every change of a task changes
 //! what is shown of it.
 //!
 //! What a notice changes is stored before the notice is acknowledged; so the outbox never waits for Telegram.
@@ -6,12 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use portero::names::TaskId;
 use portero::notice::{Notice, NoticeEntry};
 use portero::task::TaskState;
+use rusqlite::Connection;
 
 use super::card_sync::{CardSync, ChatLink};
 use crate::daemon::Daemon;
-use crate::store::{StoreError, cards as kept};
+use crate::presentation::burst::{BURST_WINDOW, CardPlacement, place_card};
+use crate::store::StoreError;
+use crate::store::cards::{self as kept, BotChat};
 
 /// The channel's name in the outbox.
 const OUTBOX_CHANNEL: &str = "telegram";
@@ -84,13 +89,33 @@ pub(super) fn has_no_recipient(daemon: &Daemon) -> bool {
 async fn begin_link(board: &Arc<CardSync>, link: &ChatLink) -> Result<(), StoreError> {
     board.daemon.outbox.register_channel(OUTBOX_CHANNEL).await?;
     let (at, now) = (link.bot_chat, board.daemon.clock.now().wall);
-    let change = move |store: &rusqlite::Connection| {
+    let change = move |store: &Connection| {
         kept::mark_ended_undrawn(store, at)?;
-        kept::add_missing_cards(store, at, now)
+        kept::waiting_tasks(store)?.into_iter().try_for_each(|task| add_card(store, at, task, now))
     };
     board.write_store(change).await?;
     board.buttons.prune_buttons().await?;
     board.redraw_stale()
+}
+
+/// A task asks: it gets a card, unless it has one; in a list, when too many came at once.
+fn add_card(store: &Connection, at: BotChat, task: TaskId, now: Timestamp) -> Result<(), StoreError> {
+    if kept::find_card(store, at, task)?.is_some() {
+        return Ok(());
+    }
+    let since = now - BURST_WINDOW;
+    let list = match place_card(
+        kept::count_recent_cards(store, at, since)?,
+        kept::recent_lists(store, at, since)?,
+    ) {
+        CardPlacement::OwnMessage => None,
+        CardPlacement::List(list) => {
+            kept::mark_list_changed(store, at, &list)?;
+            Some(list)
+        }
+        CardPlacement::NewList => Some(kept::insert_list(store, at, (task, now))?),
+    };
+    kept::insert_card(store, at, (task, now), list.as_deref())
 }
 
 /// Takes in what comes next, and tells whether there was anything.
@@ -104,17 +129,17 @@ async fn take_next_batch(board: &Arc<CardSync>, link: &ChatLink) -> Result<bool,
             for NoticeEntry { at: when, notice, .. } in &entries {
                 match notice {
                     Notice::Task { task, state: TaskState::PendingApproval, .. } => {
-                        kept::add_card(store, at, *task, now)?;
+                        add_card(store, at, *task, now)?;
                     }
                     Notice::Task { task, state, by, .. } => {
                         kept::record_state_change(store, at, *task, (*state, by, *when))?;
                     }
                     Notice::Vote { task, .. } => {
                         // Of several notices about it this may be the first that is left.
-                        kept::add_card(store, at, *task, now)?;
+                        add_card(store, at, *task, now)?;
                         kept::mark_changed(store, at, *task)?;
                     }
-                    // `talk` tells them, as a channel of its own.
+                    // `commands::news` tells them, as a channel of its own.
                     Notice::Grant { .. }
                     | Notice::Rule { .. }
                     | Notice::Paused

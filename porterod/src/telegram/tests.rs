@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use portero::anonymize::Anonymizer;
+use portero::audit::SegmentRecord;
 use portero::catalog::ToolHints;
 use portero::clock::{Clock as _, TestClock};
 use portero::policy::{
@@ -14,21 +15,21 @@ use portero::policy::{
     Quorum, Vote,
 };
 use portero::task::{Task, TaskState};
+use proptest::prelude::*;
 use serde_json::json;
 
-use super::card::tests::{task_of, with_context};
-use super::card::{CardDecision, DecidedBy, render_card, render_outcome};
-use super::keyboard::{
-    ButtonSpec, CallbackData, CardAction, CardMode, CardState, KeyboardRows, card_buttons, page_buttons,
-};
-use super::text::tests::entity_text;
-use super::text::{FormattedText, MAX_MESSAGE_UNITS, TextStyle};
-use super::views;
-use super::views::activity::{self, ActivitySummary, CallFate};
+use super::card_pages::{card_pages, outcome_message};
+use super::text::tests::{entity_text, text_outside_entities};
+use super::text::{FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, TextStyle, ToMessages as _, utf16_len};
 use crate::auth::remote_confirmation::{ActPreview, ConfirmationQuestion, NumberChoices, RequestedAct};
+use crate::presentation::buttons::{ButtonRows, CardMode, CardState, card_buttons};
+use crate::presentation::card::{Card, CardDecision, DecidedBy};
+use crate::presentation::notices::activity::{self, ActivitySummary, CallFate};
+use crate::presentation::tests::{task_of, with_context};
+use crate::presentation::views;
 
 /// A message as a person sees it: what is bold between stars, what is code between strokes or indented.
-fn draw_screen(message: &FormattedText, keyboard: &KeyboardRows) -> String {
+fn draw_screen(message: &FormattedText, keyboard: &ButtonRows) -> String {
     let wide: Vec<u16> = message.text.encode_utf16().collect();
     let plain = |from: usize, to: usize| String::from_utf16(&wide[from..to]).expect("no letter is split");
     let (mut text, mut at) = (String::new(), 0);
@@ -50,10 +51,6 @@ fn draw_screen(message: &FormattedText, keyboard: &KeyboardRows) -> String {
     text.lines().map(|line| if line.trim().is_empty() { "" } else { line }).collect::<Vec<_>>().join("\n")
 }
 
-fn data_of(choice: CardAction) -> CallbackData {
-    CallbackData::try_from(format!("{choice:?}")).expect("short")
-}
-
 const PERMITTABLE: CardState = CardState {
     page: 0,
     pages: 1,
@@ -68,18 +65,16 @@ fn draw_question(task: &Task, hints: Option<ToolHints>, open: CardMode) -> Strin
     draw_screen(&message, &keyboard)
 }
 
-fn question_card(task: &Task, hints: Option<ToolHints>, open: CardMode) -> (FormattedText, KeyboardRows) {
-    let mut card = with_context(hints, |view| render_card(task, view));
-    let loosens = task.quorums.is_empty();
-    let unread = card.needs_second_tap;
-    let standing = CardState {
-        pages: card.pages.len(),
-        must_read: unread,
-        can_permit: loosens,
+fn question_card(task: &Task, hints: Option<ToolHints>, open: CardMode) -> (FormattedText, ButtonRows) {
+    let (mut pages, is_whole) = with_context(|view| card_pages(&Card::new(task, hints, view)));
+    let state = CardState {
+        pages: pages.len(),
+        must_read: !is_whole,
+        can_permit: task.quorums.is_empty(),
         mode: open,
         ..PERMITTABLE
     };
-    (card.pages.swap_remove(0), card_buttons(&standing, data_of))
+    (pages.swap_remove(0), card_buttons(task.id, &state))
 }
 
 fn mail_task() -> Task {
@@ -129,7 +124,7 @@ fn completed_outcome() -> FormattedText {
     .expect("a result");
     let decided =
         CardDecision { by: DecidedBy::ThisPhone, at: "2026-11-20T13:00:40Z".parse().expect("a time") };
-    with_context(None, |view| render_outcome(&task, decided, view))
+    with_context(|view| outcome_message(&task, decided, view))
 }
 
 fn burst_screen() -> String {
@@ -144,10 +139,9 @@ fn burst_screen() -> String {
     for (task, end) in tasks.iter_mut().zip(["3d2c1b0a9e8f", "77d01e5c2b9a", "5f0e8a6641c3"]) {
         task.id = format!("019a9f3e-7c1d-7b4e-8f60-{end}").parse().expect("an id");
     }
-    let pages = with_context(None, |view| {
-        views::burst_pages(&tasks, &views::ViewContext { now: view.now, zone: view.zone })
-    });
-    draw_screen(&pages[0], &page_buttons(0, pages.len(), data_of))
+    let pages = with_context(|view| views::burst_text(&tasks, view)).to_pages();
+    assert_eq!(pages.len(), 1);
+    draw_screen(&pages[0], &ButtonRows::new())
 }
 
 /// What ran without asking: the message, or a page of its tools.
@@ -188,11 +182,7 @@ fn activity_screen(page: Option<usize>) -> String {
         TestClock::at("2026-11-20T13:01:00Z".parse().expect("a time")).now(),
     );
     let text = page.map_or_else(|| told.message_text(&stands), |page| told.tool_list_text(page, &stands));
-    let key =
-        |(label, _)| ButtonSpec { label, token: CallbackData::try_from("x".to_owned()).expect("short") };
-    let rows = activity::button_rows(&stands, page);
-    let keyboard: KeyboardRows = rows.into_iter().map(|row| row.into_iter().map(key).collect()).collect();
-    draw_screen(&text.fit_message(MAX_MESSAGE_UNITS).expect("it fits"), &keyboard)
+    draw_screen(&text.fit_message(MAX_MESSAGE_UNITS).expect("it fits"), &activity::button_rows(&stands, page))
 }
 
 /// A refund that two of three people have to approve, and these did.
@@ -213,7 +203,7 @@ fn refund_outcome() -> String {
     let mut task = Task { quorums: Vec::new(), state: TaskState::Approved, ..refund_task(&both) };
     task.changed = task.votes[1].at;
     let decided = CardDecision { by: DecidedBy::People, at: task.changed };
-    draw_screen(&with_context(None, |view| render_outcome(&task, decided, view)), &KeyboardRows::new())
+    draw_screen(&with_context(|view| outcome_message(&task, decided, view)), &ButtonRows::new())
 }
 
 fn price_task() -> Task {
@@ -232,14 +222,9 @@ fn remote_prompt_screen() -> String {
         until: "2026-11-20T13:03:00Z".parse().expect("a time"),
         numbers: NumberChoices::test([12, 47, 83], 1),
     };
-    let pages = with_context(None, |view| {
-        views::remote_prompt_pages(
-            &question,
-            &Anonymizer::empty(),
-            &views::ViewContext { now: view.now, zone: view.zone },
-        )
-    });
-    format!("{}\n[ 12 ] [ 47 ] [ 83 ]\n[ ❌ Refuse ]", draw_screen(&pages[0], &KeyboardRows::new()))
+    let pages =
+        with_context(|view| views::remote_prompt_text(&question, &Anonymizer::empty(), view)).to_pages();
+    format!("{}\n[ 12 ] [ 47 ] [ 83 ]\n[ ❌ Refuse ]", draw_screen(&pages[0], &ButtonRows::new()))
 }
 
 #[test]
@@ -270,7 +255,7 @@ fn the_screens_in_the_documentation_are_up_to_date() {
         ("several", draw_question(&refund_task(&[(11, "2026-11-20T13:00:20Z")]), None, CardMode::Card)),
         ("several-outcome", refund_outcome()),
         ("long", abbreviate(&draw_question(&long_task(), None, CardMode::Card))),
-        ("outcome", draw_screen(&completed_outcome(), &KeyboardRows::new())),
+        ("outcome", draw_screen(&completed_outcome(), &ButtonRows::new())),
         ("digest", burst_screen()),
         ("ran", activity_screen(None)),
         ("ran-list", activity_screen(Some(0))),
@@ -301,7 +286,7 @@ fn the_pictures_in_the_documentation_are_up_to_date() {
         ("mail", question_card(&mail_task(), Some(WRITES_ELSEWHERE), CardMode::Card)),
         ("edit", question_card(&edit_task(), destroys, CardMode::Card)),
         ("payment", question_card(&price_task(), None, CardMode::Card)),
-        ("outcome", (completed_outcome(), KeyboardRows::new())),
+        ("outcome", (completed_outcome(), ButtonRows::new())),
     ];
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("docs/screens");
     let mut old = Vec::new();
@@ -314,4 +299,28 @@ fn the_pictures_in_the_documentation_are_up_to_date() {
         }
     }
     assert_eq!(old, [""; 0], "out of date in docs/screens; run with PORTERO_UPDATE=1");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_list_is_too_long_and_nothing_in_it_stands_outside_of_code(
+        texts in proptest::collection::vec("EVIL(@all|/start|\u{202e}|[a-z\n😀]{0,90})", 0..120),
+    ) {
+        let all: Vec<_> = texts.iter().map(|text| task_of("a/b", &json!({ "x": text }))).collect();
+        let entries: Vec<SegmentRecord> = texts.iter().map(|text| serde_json::from_value(json!({
+            "segment": "s", "seq": 1,
+            "record": { "at": "2026-11-20T12:59:59Z", "event": { "refused": { "tool": "a/b", "reason": text } } },
+        })).expect("an entry")).collect();
+        let texts = with_context(|view| {
+            let rows = entries.iter().map(|entry| views::record_line(entry, view.zone)).collect();
+            let log = views::log_text(&views::LogPage { rows, ..views::LogPage::default() }, 1, view);
+            [views::all_tasks_text(&all, view), views::burst_text(&all, view), log]
+        });
+        for page in texts.iter().flat_map(|text| text.to_pages()) {
+            prop_assert!(utf16_len(&page.text) <= MAX_MESSAGE_UNITS && page.entities.len() <= MAX_ENTITIES);
+            prop_assert!(!text_outside_entities(&page).contains("EVIL"));
+        }
+    }
 }

@@ -24,7 +24,7 @@ use super::client::{
     Bot, BotError, BotId, ChatId, Destination, MAX_UPDATES, ReceivedMessage, Update, UpdateId, UpdateKind,
 };
 use super::sender::{MessageKey, OutgoingMessage, SendPriority, TelegramSender, backoff_delay};
-use super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText};
+use super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use crate::auth::pairing::{AuthorizedChat, ChatUser, ClaimOutcome, ConfiguredBot, Pairing};
 use crate::bot_health::BotHealth;
 use crate::journal::Journal;

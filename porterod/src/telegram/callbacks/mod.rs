@@ -1,47 +1,38 @@
 //! Deciding on Telegram: a press or a reason of the person becomes a request as the terminal makes them.
 //!
 //! What a press does is in the store, under the hash of what its button carries ([`crate::auth::buttons`]); here it is
-//! only found, done by [`crate::api`], and answered. What is not about a card goes to the next flow.
+//! only found, done by [`crate::presentation::press`], and answered. What is not about a card goes to the next handler.
 
 mod reason;
-mod replies;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use portero::ipc::{FailureKind, Look};
 use portero::names::TaskId;
 use portero::pipeline::BoxFuture;
-use portero::policy::{Action, DecisionSource};
-use portero::task::{Task, TaskState};
 
-use self::replies::CallbackReply;
 use super::access::{UserInput, split_command};
 use super::card_sync::{CardItem, CardSync, ChatLink};
-use super::card_view::is_tool_locked;
-use super::client::{ChatId, Destination, MessageId, TopicId};
+use super::client::{ChatId, Destination, MAX_CALLBACK_ANSWER_CHARS, MessageId, TopicId};
 use super::commands;
-use super::inline_buttons;
-use super::keyboard::{CardAction, CardMode};
 use super::notice_consumer;
 use super::sender::{OutgoingMessage, SendPriority, TelegramSender};
-use super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText};
+use super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use super::updates::{AuthorizedUpdate, UpdateHandler, UpdateReceipt};
-use crate::api::{self, Undone};
-use crate::auth::buttons::{
-    self, AnswerChoice, ButtonAction, ButtonPress, ListAction, PressMeaning, TaskDecision,
-};
+use crate::auth::buttons::{self, ButtonAction, ButtonPress, ListAction, PressMeaning};
 use crate::auth::pairing::{AuthorizedChat, ChatUser};
 use crate::daemon::Daemon;
+use crate::presentation::buttons::{CardAction, CardMode};
+use crate::presentation::press::{self, PressReply, replies};
 use crate::store::StoreError;
 use crate::store::cards::{self as kept, BotChat, CardTurn};
 
 /// How long to wait for Telegram's word that a message arrived whose button was pressed already.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The flow that decides.
+/// Decides about cards.
 pub struct CallbackHandler {
     cards: Arc<CardSync>,
     next: Arc<dyn UpdateHandler>,
@@ -64,7 +55,7 @@ impl CallbackHandler {
         let person = heard.person;
         let at = BotChat { bot, chat: person.chat };
         let link = ChatLink { sender: heard.sender.clone(), bot_chat: at, owner: person.owner() };
-        let press = |message: MessageId| buttons::PressSource {
+        let source = |message: MessageId| buttons::PressSource {
             bot,
             chat: person.chat,
             user: person.user,
@@ -76,24 +67,24 @@ impl CallbackHandler {
                 let Some((_, _, message)) = pressed.message_place else { return Ok(()) };
                 let carried = pressed.data.as_deref().unwrap_or_default();
                 let found = await_press_meaning(&link.sender, || {
-                    self.cards.buttons.resolve_press(carried, press(message))
+                    self.cards.buttons.resolve_press(carried, source(message))
                 })
                 .await?;
-                let words = if heard.is_overtaken && elevates(&found) {
+                let words = if heard.is_overtaken && press::elevates(&found) {
                     replies::OVERTAKEN
                 } else if commands::is_command_button(&found) {
                     return self.next.handle_update(heard).await;
                 } else {
                     self.handle_press(&link, person, found, message.0).await?
                 };
-                let CallbackReply { text, alert } = words;
+                let PressReply { text, alert } = words;
                 link.sender.answer_callback(pressed.query.clone(), text.map(Cow::into_owned), alert);
                 Ok(())
             }
             UserInput::Message(said) => {
                 let reason = match said.reply_to {
                     Some(answered) => {
-                        self.handle_reason(&link, press(answered), said.text.as_deref()).await?
+                        self.handle_reason(&link, source(answered), said.text.as_deref()).await?
                     }
                     None => None,
                 };
@@ -127,16 +118,16 @@ impl CallbackHandler {
         person: ChatUser,
         found: PressMeaning,
         message: i64,
-    ) -> Result<CallbackReply, StoreError> {
+    ) -> Result<PressReply, StoreError> {
         match found {
-            PressMeaning::Decide(tapped) => self.decide_task(tapped, None, false).await,
+            PressMeaning::Decide(tapped) => Ok(self.decide_task(tapped, None, false).await),
             PressMeaning::Repeated(ButtonAction::Decide(deed), None) => Ok(replies::done_reply(deed, false)),
             PressMeaning::Repeated(ButtonAction::Decide(_), Some(tapped)) => {
-                self.decide_task(tapped, None, true).await
+                Ok(self.decide_task(tapped, None, true).await)
             }
             PressMeaning::Repeated(ButtonAction::Show(_), _) => {
                 self.cards.redraw_stale()?;
-                Ok(CallbackReply::silent())
+                Ok(PressReply::silent())
             }
             PressMeaning::Show(turned) => self.change_view(link, person, turned).await,
             PressMeaning::Used
@@ -156,77 +147,8 @@ impl CallbackHandler {
         }
     }
 
-    /// Decides. `begun` says that this very press was here before, and its call is decided.
-    async fn decide_task(
-        &self,
-        tapped: ButtonPress,
-        reason: Option<String>,
-        begun: bool,
-    ) -> Result<CallbackReply, StoreError> {
-        let (deed, task) = (tapped.decision(), tapped.task());
-        let Ok(look) = api::look(&self.cards.daemon, task) else { return Ok(replies::TASK_GONE) };
-        let hindrance = self.approval_obstacle(&look, &tapped);
-        if let (false, Some(ApprovalObstacle::Permanent(words))) = (begun, &hindrance) {
-            return Ok(words.clone());
-        }
-        let waits = matches!(hindrance, Some(ApprovalObstacle::Paused));
-        let done = api::tapped(&self.cards.daemon, tapped, reason, begun).await;
-        #[cfg(test)]
-        crate::crash::crash_at("tap done");
-        Ok(match done {
-            Ok(()) if deed.lets_run() && self.is_still_pending(task) => replies::VOTE_COUNTED,
-            Ok(()) => replies::done_reply(deed, waits),
-            Err(Undone::Rest(failure)) => {
-                tracing::warn!(%failure, "a tap decided the call alone");
-                replies::partial_reply(deed, failure.kind)
-            }
-            Err(Undone::All(failure)) => {
-                let now = api::look(&self.cards.daemon, task).map(|look| look.task.state);
-                tracing::info!(%failure, "a tap changed nothing");
-                let undone = replies::failed_reply(now.ok(), &failure);
-                if deed == TaskDecision::Forbid
-                    && failure.kind != FailureKind::Internal
-                    && failure.kind != FailureKind::Storage
-                {
-                    replies::with_deny_command(undone, &look.task.call.tool)
-                } else {
-                    undone
-                }
-            }
-        })
-    }
-
-    /// Whether a task waits for others after one person's yes.
-    fn is_still_pending(&self, task: TaskId) -> bool {
-        let look = api::look(&self.cards.daemon, task);
-        look.is_ok_and(|look| look.task.state == TaskState::PendingApproval)
-    }
-
-    /// Why a yes would not come to pass, or not now.
-    fn approval_obstacle(&self, look: &Look, tapped: &ButtonPress) -> Option<ApprovalObstacle> {
-        let loosens = match tapped.decision() {
-            TaskDecision::Approve => false,
-            TaskDecision::ApproveFor(_) | TaskDecision::Allow => true,
-            TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => return None,
-        };
-        let daemon = &self.cards.daemon;
-        if look.task.state != TaskState::PendingApproval {
-            return None;
-        }
-        if loosens && is_tool_locked(daemon, look) {
-            return Some(ApprovalObstacle::Permanent(replies::TOOL_LOCKED));
-        }
-        if let Some(words) = vote_obstacle(&look.task, tapped.user()) {
-            return Some(ApprovalObstacle::Permanent(words));
-        }
-        let (call, asker) = (&look.task.call, look.task.origin.asker());
-        let policy = daemon.policy.load();
-        let decision = policy.decide(&call.tool, call.arguments(), Some(asker), daemon.clock.now());
-        match (decision.action, &decision.source) {
-            (Action::Deny, DecisionSource::Pause(_)) => Some(ApprovalObstacle::Paused),
-            (Action::Deny, _) => Some(ApprovalObstacle::Permanent(replies::DENIED_MEANWHILE)),
-            (Action::Allow | Action::RequireApproval, _) => None,
-        }
+    async fn decide_task(&self, tapped: ButtonPress, reason: Option<String>, begun: bool) -> PressReply {
+        press::decide_task(&self.cards.daemon, tapped, reason, begun, MAX_CALLBACK_ANSWER_CHARS).await
     }
 
     /// Shows something else; nothing is decided, save by the button against all of a list.
@@ -235,8 +157,8 @@ impl CallbackHandler {
         link: &ChatLink,
         person: ChatUser,
         turned: ListAction,
-    ) -> Result<CallbackReply, StoreError> {
-        let Some(choice) = inline_buttons::parse_choice(&turned.what) else {
+    ) -> Result<PressReply, StoreError> {
+        let Some(choice) = CardAction::parse_shown(&turned.what) else {
             return Ok(replies::BUTTON_VOID);
         };
         if choice == CardAction::DenyAll {
@@ -252,19 +174,8 @@ impl CallbackHandler {
             return Ok(replies::DOCUMENT_MISSING);
         }
         let view = serde_json::from_str(&card.view).unwrap_or(CardMode::Card);
-        let (view, page) = match choice {
-            CardAction::More => (CardMode::More, card.page),
-            CardAction::AlwaysAllow => (CardMode::Sure, card.page),
-            CardAction::AsJson => (CardMode::Json, 0),
-            CardAction::Page(page) => (view, page),
-            CardAction::AsCard | CardAction::Less | CardAction::Single => (CardMode::Card, 0),
-            CardAction::Read | CardAction::DenyWithReason => (view, card.page),
-            CardAction::Approve
-            | CardAction::ApproveFor(_)
-            | CardAction::AllowForGood
-            | CardAction::Deny
-            | CardAction::AlwaysDeny
-            | CardAction::DenyAll => return Ok(replies::BUTTON_VOID),
+        let Some((view, page)) = choice.next_view(view, card.page) else {
+            return Ok(replies::BUTTON_VOID);
         };
         let view = portero::json::serialize_raw(&view).get().to_owned();
         let turn = CardTurn { view, page, read: choice == CardAction::Read };
@@ -282,57 +193,13 @@ impl CallbackHandler {
         if choice == CardAction::DenyWithReason {
             self.ask_deny_reason(link, person, (task, update)).await?;
         }
-        Ok(if choice == CardAction::Read { replies::DOCUMENT_READ } else { CallbackReply::silent() })
+        Ok(if choice == CardAction::Read { replies::DOCUMENT_READ } else { PressReply::silent() })
     }
-}
-
-/// Whether a press lets more happen.
-fn elevates(found: &PressMeaning) -> bool {
-    match found {
-        PressMeaning::Decide(tapped) | PressMeaning::Repeated(ButtonAction::Decide(_), Some(tapped)) => {
-            tapped.decision().lets_run()
-        }
-        PressMeaning::Widen(_) => true,
-        PressMeaning::Answer(answered) => match answered.answer.says {
-            AnswerChoice::Number(_) => true,
-            AnswerChoice::Refuse => false,
-        },
-        PressMeaning::Repeated(..)
-        | PressMeaning::Restrict(_)
-        | PressMeaning::RestrictRepeated(_)
-        | PressMeaning::Show(_)
-        | PressMeaning::Used
-        | PressMeaning::MessageUnconfirmed
-        | PressMeaning::Unknown => false,
-    }
-}
-
-/// Why a person's yes adds nothing where it takes several people.
-fn vote_obstacle(task: &Task, user: i64) -> Option<CallbackReply> {
-    let user = u64::try_from(user).unwrap_or(0);
-    let is_met = task.quorums.iter().all(|quorum| quorum.is_met(&task.votes));
-    if task.quorums.is_empty() {
-        None
-    } else if !task.quorums.iter().any(|quorum| quorum.counts_user(user)) {
-        Some(replies::VOTE_NOT_COUNTED)
-    } else if task.votes.iter().any(|vote| vote.user == user) && !is_met {
-        Some(replies::ALREADY_VOTED)
-    } else {
-        None
-    }
-}
-
-/// Why a yes would not come to pass.
-enum ApprovalObstacle {
-    /// It never would.
-    Permanent(CallbackReply),
-    /// Not while everything is paused.
-    Paused,
 }
 
 impl CallbackHandler {
     /// Denies every task of a list that still waits, in one change.
-    async fn deny_list(&self, link: &ChatLink, turned: ListAction) -> Result<CallbackReply, StoreError> {
+    async fn deny_list(&self, link: &ChatLink, turned: ListAction) -> Result<PressReply, StoreError> {
         let (at, cause) = (link.bot_chat, turned.message_ref.cause.clone());
         let tasks = self.cards.read_store(move |store| kept::listed_tasks(store, at, &cause))?;
         match self.cards.daemon.approval_queue.reject_listed(tasks, &turned).await {
@@ -409,7 +276,7 @@ async fn await_sent<T>(
 fn send_reply(
     link: &ChatLink,
     topic: Option<TopicId>,
-    CallbackReply { text, .. }: CallbackReply,
+    PressReply { text, .. }: PressReply,
     receipt: UpdateReceipt,
 ) {
     let text = text.map(|text| match text {
@@ -426,6 +293,6 @@ fn send_reply(
 
 impl std::fmt::Debug for CallbackHandler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deciding").finish_non_exhaustive()
+        f.debug_struct("CallbackHandler").finish_non_exhaustive()
     }
 }

@@ -6,12 +6,13 @@ use portero::names::TaskId;
 
 use super::super::card_sync::{ChatLink, message_ref};
 use super::super::sender::{MessageKey, OutgoingMessage, SendPriority};
-use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText};
-use super::replies::{self, CallbackReply};
+use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use super::{CallbackHandler, await_press_meaning};
 use crate::api;
 use crate::auth::buttons::{self, ButtonAction, MessageRef, PressMeaning, TaskDecision};
 use crate::auth::pairing::ChatUser;
+use crate::presentation::card::short_id;
+use crate::presentation::press::{PressReply, replies};
 use crate::store::StoreError;
 use crate::store::cards as kept;
 
@@ -31,7 +32,7 @@ impl CallbackHandler {
         self.cards.buttons.add_buttons(spot, vec![(Some(task), act)]).await?;
         let text = StyledText::new()
             .literal("Why not? The agent reads what you answer to this message within 10 min\n");
-        let text = text.literal("Task").literal(": ").code(&super::super::card::short_id(task));
+        let text = text.literal("Task").literal(": ").code(&short_id(task));
         let text = match link.owner {
             Some(_) => text,
             None => {
@@ -58,7 +59,7 @@ impl CallbackHandler {
         link: &ChatLink,
         press: buttons::PressSource,
         text: Option<&str>,
-    ) -> Result<Option<CallbackReply>, StoreError> {
+    ) -> Result<Option<PressReply>, StoreError> {
         let now = self.cards.daemon.clock.now().wall;
         let found =
             await_press_meaning(&link.sender, || self.cards.buttons.resolve_reply(press, now)).await?;
@@ -69,7 +70,7 @@ impl CallbackHandler {
         }
         Ok(Some(match (found, text.map(str::trim).filter(|text| !text.is_empty())) {
             (PressMeaning::Decide(tapped), Some(text)) => {
-                self.decide_task(tapped, Some(text.to_owned()), false).await?
+                self.decide_task(tapped, Some(text.to_owned()), false).await
             }
             (PressMeaning::Decide(_), None) => replies::REASON_NOT_TEXT,
             (PressMeaning::Repeated(ButtonAction::Decide(deed), _), _) => replies::done_reply(deed, false),

@@ -42,7 +42,7 @@ const DEFAULT_API_URL: &str = "https://api.telegram.org";
 /// How many updates are asked for at once; Telegram gives at most 100.
 pub const MAX_UPDATES: usize = 100;
 /// The most characters of the text that answers a press.
-const MAX_CALLBACK_ANSWER_CHARS: usize = 200;
+pub(super) const MAX_CALLBACK_ANSWER_CHARS: usize = 200;
 
 /// How to reach a bot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,31 +5,21 @@
 
 use portero::pipeline::BoxFuture;
 
-use super::super::client::{ChatId, Destination, InlineButton, InlineKeyboard, MessageId, Refusal, TopicId};
+use super::super::client::{ChatId, Destination, InlineKeyboard, MessageId, Refusal, TopicId};
+use super::super::inline_buttons;
 use super::super::sender::{
     DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority, TelegramSender,
 };
-use super::super::text::MAX_MESSAGE_UNITS;
-use super::super::views::activity::{
-    ActivityAction, ActivitySummary, RulesByTool, button_rows, rules_by_tool,
-};
+use super::super::text::{MAX_MESSAGE_UNITS, ToMessages as _};
 use super::{CommandHandler, ReplyContext};
 use crate::api;
-use crate::auth::buttons::{ButtonAction, MessageRef, Restriction, RestrictionLevel, RestrictionPress};
+use crate::auth::buttons::{MessageRef, RestrictionPress};
 use crate::auth::pairing::AuthorizedChat;
-use crate::overrides::{OverridesError, RestrictionOutcome};
+use crate::presentation::notices::activity::{
+    ActivitySummary, RulesByTool, button_rows, restriction_reply, rule_made_reply, rules_by_tool,
+};
+use crate::presentation::press::PressReply;
 use crate::store::{Durability, StoreError, telegram_notices as kept};
-
-/// What the buttons that turn its pages begin with.
-const NOTICE_BUTTON_PREFIX: &str = "notice";
-
-/// Which page of a notice's tools a button opens, of none the notice itself; none where it is no such button.
-pub(super) fn parse_notice_button(what: &str) -> Option<Option<usize>> {
-    match what.strip_prefix(NOTICE_BUTTON_PREFIX)? {
-        "" => Some(None),
-        page => page.strip_prefix(' ')?.parse().ok().map(Some),
-    }
-}
 
 impl CommandHandler {
     /// Sends it, and gives what to wait for until it is there. Where its buttons cannot be kept it goes without,
@@ -79,7 +69,7 @@ impl CommandHandler {
         let now = self.daemon.clock.now().wall;
         let (kept_for, told) = (spot.clone(), portero::json::serialize_raw(told).get().to_owned());
         self.write_store(move |store| kept::insert_notice(store, &kept_for, &told, now)).await?;
-        self.make_notice_keyboard(spot, button_rows(stands, None)).await
+        inline_buttons::add_keyboard(&self.buttons, spot, button_rows(stands, None)).await
     }
 
     /// Makes the rule of a button, and what to answer.
@@ -88,7 +78,7 @@ impl CommandHandler {
         restricting: &RestrictionPress,
         message: MessageId,
         here: &ReplyContext,
-    ) -> (String, bool) {
+    ) -> PressReply {
         let done = api::restricted(&self.daemon, restricting).await;
         #[cfg(test)]
         crate::crash::crash_at("tool restricted");
@@ -98,21 +88,7 @@ impl CommandHandler {
         }
         #[cfg(test)]
         crate::crash::crash_at("notice drawn");
-        match done {
-            Ok(RestrictionOutcome::Made(rule)) => (rule_made_text(restricting.restriction(), rule.id), false),
-            Ok(RestrictionOutcome::AlreadyThere(rule)) => {
-                (format!("Rule {} says so already. Nothing was changed.", rule.id), false)
-            }
-            Err(OverridesError::NotSaved(_)) => {
-                let words = "It is in force, but could not be stored, and is lost if the daemon ends now. Look at \
-                             the disk.";
-                (words.to_owned(), true)
-            }
-            Err(error) => {
-                tracing::info!(%error, "a button below a notice changed nothing");
-                ("This could not be done. Nothing was changed: look at `portero status`.".to_owned(), true)
-            }
-        }
+        restriction_reply(restricting.restriction(), &done)
     }
 
     /// The same press came before: its rule is made.
@@ -127,7 +103,7 @@ impl CommandHandler {
         let now = self.daemon.clock.now();
         let standing = self.daemon.overrides.overrides();
         Ok(match standing.restricting_rule(&restriction.tool, restriction.to.action(), now) {
-            Some(rule) => rule_made_text(restriction, rule.id),
+            Some(rule) => rule_made_reply(restriction, rule.id),
             None => "This was done, and ended since.".to_owned(),
         })
     }
@@ -195,7 +171,8 @@ impl CommandHandler {
             None => told.message_text(&stands),
             Some(page) => told.tool_list_text(page, &stands),
         };
-        let keyboard = self.make_notice_keyboard(spot.clone(), button_rows(&stands, notice.page)).await?;
+        let rows = button_rows(&stands, notice.page);
+        let keyboard = inline_buttons::add_keyboard(&self.buttons, spot.clone(), rows).await?;
         let Some(text) = text.fit_message(MAX_MESSAGE_UNITS) else { return Ok(()) };
         let edited = courier.edit_message(ChatId(spot.chat), message, MessageEdit::Text(text, keyboard));
         let talk = self.clone();
@@ -219,41 +196,10 @@ impl CommandHandler {
         rules_by_tool(told, &self.daemon.policy.load(), self.daemon.clock.now())
     }
 
-    /// Its buttons, known from now on. Those that it had go on counting: they narrow, or turn a page.
-    async fn make_notice_keyboard(
-        &self,
-        spot: MessageRef,
-        rows: Vec<Vec<(String, ActivityAction)>>,
-    ) -> Result<Option<InlineKeyboard>, StoreError> {
-        let acts = rows.iter().flatten().map(|(_, does)| (None, notice_button_action(does))).collect();
-        let mut tokens = self.buttons.add_buttons(spot, acts).await?.into_iter();
-        let mut button = |label: String| InlineButton::new(label, tokens.next()?).ok();
-        let row = |row: Vec<(String, ActivityAction)>| {
-            row.into_iter().filter_map(|(label, _)| button(label)).collect()
-        };
-        Ok(InlineKeyboard::new(rows.into_iter().map(row).collect()).ok())
-    }
-
     async fn write_store<T: Send + 'static>(
         &self,
         change: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.daemon.journal.store().write(Durability::Unsynced, change).await
     }
-}
-
-fn notice_button_action(does: &ActivityAction) -> ButtonAction {
-    match does {
-        ActivityAction::Restrict(restriction) => ButtonAction::Restrict(restriction.clone()),
-        ActivityAction::OpenPage(None) => ButtonAction::Show(NOTICE_BUTTON_PREFIX.to_owned()),
-        ActivityAction::OpenPage(Some(page)) => ButtonAction::Show(format!("{NOTICE_BUTTON_PREFIX} {page}")),
-    }
-}
-
-fn rule_made_text(restriction: &Restriction, id: u64) -> String {
-    let fate = match restriction.to {
-        RestrictionLevel::Ask => "asks",
-        RestrictionLevel::Deny => "is denied",
-    };
-    format!("This tool {fate} from now on: rule {id}. Undo it with /unrule {id}")
 }

@@ -8,11 +8,11 @@ use portero::names::ToolId;
 use portero::policy::Action;
 
 use super::super::client::MessageId;
-use super::super::views;
 use super::paged_reply::PagedReply;
 use super::{CommandHandler, ReplyContext, typed_limits};
 use crate::api;
 use crate::auth::buttons::{ConfirmPress, MessageRef, ShownWidening, WideningAct};
+use crate::presentation::views;
 use crate::store::StoreError;
 
 impl CommandHandler {
@@ -25,14 +25,14 @@ impl CommandHandler {
         let words = command_text(wider);
         match api::preview_widening(&self.daemon, here.person, wider).await {
             Ok(tools) => {
-                let pages = views::elevation_pages(wider, &tools, false, &self.view_context());
+                let text = views::elevation_question(wider, &tools, false, &self.view_context());
                 self.send_paged(
                     here,
-                    &PagedReply::new(pages, &words).with_confirmation(widening_of(wider, &tools)),
+                    &PagedReply::new(&text, &words).with_confirmation(widening_of(wider, &tools)),
                 )
                 .await
             }
-            Err(failure) => self.reply_pages(here, views::failure_pages(&failure)).await,
+            Err(failure) => self.reply(here, &views::failure_text(&failure)).await,
         }
     }
 
@@ -47,14 +47,14 @@ impl CommandHandler {
         let words = command_text(wider);
         match api::preview_widening(&self.daemon, here.person, wider).await {
             Ok(tools) => {
-                let pages = views::elevation_pages(wider, &tools, false, &self.view_context());
-                let sheet = PagedReply::new(pages, &words)
+                let text = views::elevation_question(wider, &tools, false, &self.view_context());
+                let sheet = PagedReply::new(&text, &words)
                     .at_page(page)
                     .with_confirmation(widening_of(wider, &tools));
                 self.edit_paged(here, at, &sheet).await
             }
             Err(failure) => {
-                self.edit_paged(here, at, &PagedReply::new(views::failure_pages(&failure), "")).await
+                self.edit_paged(here, at, &PagedReply::new(&views::failure_text(&failure), "")).await
             }
         }
     }
@@ -69,22 +69,22 @@ impl CommandHandler {
     ) -> Result<(), StoreError> {
         let ShownWidening { what, seen } = affirmed.widening().clone();
         let at = (affirmed.message_ref().clone(), message);
-        let pages = match api::preview_widening(&self.daemon, here.person, &what).await {
+        let text = match api::preview_widening(&self.daemon, here.person, &what).await {
             Ok(tools) if reach_digest(&tools) != seen => {
-                let pages = views::elevation_pages(&what, &tools, true, &self.view_context());
+                let text = views::elevation_question(&what, &tools, true, &self.view_context());
                 let words = command_text(&what);
                 return self
                     .edit_paged(
                         here,
                         at,
-                        &PagedReply::new(pages, &words).with_confirmation(widening_of(&what, &tools)),
+                        &PagedReply::new(&text, &words).with_confirmation(widening_of(&what, &tools)),
                     )
                     .await;
             }
-            Ok(_) => self.outcome_pages(&api::widen(&self.daemon, affirmed).await, here.person),
-            Err(failure) => views::failure_pages(&failure),
+            Ok(_) => self.outcome_text(&api::widen(&self.daemon, affirmed).await, here.person),
+            Err(failure) => views::failure_text(&failure),
         };
-        self.edit_paged(here, at, &PagedReply::new(pages, "")).await
+        self.edit_paged(here, at, &PagedReply::new(&text, "")).await
     }
 }
 

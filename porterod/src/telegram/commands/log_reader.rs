@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use portero::anonymize::Anonymizer;
 use portero::audit::{ReadPosition, RecordFilter, ReverseRead, ReverseReader};
 
-use super::super::text::MAX_MESSAGE_UNITS;
-use super::super::views::{self, LogPage};
+use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, utf16_len};
+use crate::presentation::views::{self, LogPage};
 
 /// How many records stand on a page at most.
 const MAX_RECORDS_PER_PAGE: usize = 50;
@@ -31,7 +31,7 @@ pub(super) fn read_log_page(
             ReverseRead::Record(entry) => {
                 // The rules of today may know values that those of that day did not.
                 let row = anonymizer.conceal_text(&views::record_line(&entry, zone)).into_inner();
-                used += views::row_units(&row);
+                used += row_units(&row);
                 if used > MAX_RECORD_UNITS && !stretch.rows.is_empty() {
                     stretch.next = before;
                     break;
@@ -52,4 +52,11 @@ pub(super) fn read_log_page(
     }
     stretch.unreadable = back.unreadable();
     Ok(stretch)
+}
+
+/// How many UTF-16 code units a row takes.
+fn row_units(row: &str) -> usize {
+    let mut shown = EscapedText::default();
+    shown.push_line("", row);
+    utf16_len(shown.as_str()) + 1
 }

@@ -3,8 +3,8 @@
 //! A command becomes the request that the terminal makes too. What narrows is done at once; what widens is first
 //! shown with a button, which confirms exactly what was shown.
 
-mod activity;
 mod activity_notice;
+mod activity_watch;
 mod audit_head;
 pub mod command_parser;
 mod elevate;
@@ -19,6 +19,7 @@ mod undeliverable;
 mod unknown_command;
 mod view_commands;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -34,13 +35,16 @@ use self::pagination::PageTrail;
 use super::access::UserInput;
 use super::client::{CallbackQuery, ChatId, Destination, TopicId};
 use super::sender::TelegramSender;
-use super::text::FormattedText;
+use super::text::StyledText;
 use super::updates::{AuthorizedUpdate, UpdateHandler, UpdateReceipt};
-use super::views::{self, ViewContext};
 use crate::api::{self, Change};
 use crate::auth::buttons::{self, ButtonAction, Buttons, ListAction, PressMeaning, WideningAct};
 use crate::auth::pairing::{AuthorizedChat, ChatUser};
 use crate::daemon::Daemon;
+use crate::presentation::ViewContext;
+use crate::presentation::notices::activity;
+use crate::presentation::press::PressReply;
+use crate::presentation::views;
 use crate::store::StoreError;
 
 /// Answers commands. Clones are the same.
@@ -102,7 +106,7 @@ impl CommandHandler {
             {
                 Ok(())
             }
-            Err(mistake) => self.reply_pages(here, unknown_command::error_pages(&mistake)).await,
+            Err(mistake) => self.reply(here, &unknown_command::error_text(&mistake)).await,
             Ok(ChatCommand::View(look)) => {
                 let (talk, here, text) = (self.clone(), here.clone(), text.to_owned());
                 self.daemon.pending_work.spawn(async move {
@@ -118,7 +122,7 @@ impl CommandHandler {
             }
             Ok(ChatCommand::Restrict(narrow)) => {
                 let done = self.narrow(narrow, here.person).await;
-                self.reply_pages(here, self.outcome_pages(&done, here.person)).await
+                self.reply(here, &self.outcome_text(&done, here.person)).await
             }
             Ok(ChatCommand::Unrule(id)) => match self.unrule_elevation(id) {
                 Some(wider) => self.ask_confirmation(&wider, here).await,
@@ -126,12 +130,12 @@ impl CommandHandler {
                     let request = RemoveRule { id, challenge: None };
                     let done = api::request_as(&self.daemon, here.person, request).await;
                     let done = done.map(|()| Change::Count(1));
-                    self.reply_pages(here, self.outcome_pages(&done, here.person)).await
+                    self.reply(here, &self.outcome_text(&done, here.person)).await
                 }
             },
             Ok(ChatCommand::Elevate(widen)) => match self.resolve_elevation(widen) {
                 Ok(wider) => self.ask_confirmation(&wider, here).await,
-                Err(failure) => self.reply_pages(here, views::failure_pages(&failure)).await,
+                Err(failure) => self.reply(here, &views::failure_text(&failure)).await,
             },
         }
     }
@@ -148,14 +152,14 @@ impl CommandHandler {
             PressMeaning::Show(turned) => {
                 if let Some(page) = paged_reply::parse_page_button(&turned.what) {
                     self.turn_page(page, turned.message_ref, message, here).await?;
-                } else if let Some(page) = activity_notice::parse_notice_button(&turned.what) {
+                } else if let Some(page) = activity::parse_page_button(&turned.what) {
                     self.open_notice_page(page, turned.message_ref, message, here).await?;
                 }
                 None
             }
             PressMeaning::Restrict(restricting) => {
-                let (words, is_alert) = self.apply_restriction(&restricting, message, here).await;
-                here.sender.answer_callback(press.query, Some(words), is_alert);
+                let PressReply { text, alert } = self.apply_restriction(&restricting, message, here).await;
+                here.sender.answer_callback(press.query, text.map(Cow::into_owned), alert);
                 return Ok(());
             }
             PressMeaning::RestrictRepeated(restricting) => {
@@ -218,8 +222,8 @@ impl CommandHandler {
         }
     }
 
-    async fn reply_pages(&self, here: &ReplyContext, pages: Vec<FormattedText>) -> Result<(), StoreError> {
-        self.send_paged(here, &PagedReply::new(pages, "")).await
+    async fn reply(&self, here: &ReplyContext, text: &StyledText) -> Result<(), StoreError> {
+        self.send_paged(here, &PagedReply::new(text, "")).await
     }
 
     async fn narrow(&self, narrow: RestrictingCommand, person: ChatUser) -> Result<Change, DaemonFailure> {
@@ -240,10 +244,10 @@ impl CommandHandler {
         }
     }
 
-    fn outcome_pages(&self, done: &Result<Change, DaemonFailure>, person: ChatUser) -> Vec<FormattedText> {
+    fn outcome_text(&self, done: &Result<Change, DaemonFailure>, person: ChatUser) -> StyledText {
         match done {
-            Ok(change) => views::done_pages(change, named_actor(person), &self.view_context()),
-            Err(failure) => views::failure_pages(failure),
+            Ok(change) => views::done_text(change, named_actor(person), &self.view_context()),
+            Err(failure) => views::failure_text(failure),
         }
     }
 
@@ -286,7 +290,7 @@ impl UpdateHandler for CommandHandler {
 
 impl std::fmt::Debug for CommandHandler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Talk").finish_non_exhaustive()
+        f.debug_struct("CommandHandler").finish_non_exhaustive()
     }
 }
 
@@ -302,8 +306,7 @@ pub(super) fn is_command_button(found: &PressMeaning) -> bool {
         | PressMeaning::Restrict(_)
         | PressMeaning::RestrictRepeated(_) => true,
         PressMeaning::Show(ListAction { what, .. }) | PressMeaning::Repeated(ButtonAction::Show(what), _) => {
-            paged_reply::parse_page_button(what).is_some()
-                || activity_notice::parse_notice_button(what).is_some()
+            paged_reply::parse_page_button(what).is_some() || activity::parse_page_button(what).is_some()
         }
         PressMeaning::Decide(_)
         | PressMeaning::Repeated(ButtonAction::Decide(_), _)

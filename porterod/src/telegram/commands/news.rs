@@ -1,26 +1,23 @@
-//! What a person is told that is no task: alarms, a pause, an edit of the configuration that waits or has errors.
+//! Tells what is no task: alarms, a pause, an edit of the configuration that waits or has errors.
 //!
-//! What comes within a while is one message, so that whoever makes it come again and again cannot flood the chat.
+//! What comes within a while is one message, so that an agent that makes it come again and again cannot flood the chat.
 //! It is acknowledged once it is sent: after a crash it may be told twice, under its cause.
 
 use std::time::Duration;
 
-use portero::notice::{AlarmKind, ConfigAdoption, Notice, NoticeEntry};
-
 use super::super::client::ChatId;
 use super::super::notice_consumer::has_no_recipient;
 use super::super::sender::{DeliveryError, MessageKey, OutgoingMessage, SendPriority, TelegramSender};
-use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText};
+use super::super::text::{MAX_MESSAGE_UNITS, ToMessages as _};
 use super::{CommandHandler, undeliverable};
 use crate::auth::pairing::AuthorizedChat;
+use crate::presentation::notices::news::news_text;
 use crate::store::StoreError;
 
 /// The channel's name in the outbox.
 const OUTBOX_CHANNEL: &str = "telegram-news";
 /// How much of one message is news; the rest is counted.
 const MAX_NEWS_UNITS: usize = 3000;
-/// How much of one notice's own words stands in it, in characters.
-const MAX_ALARM_CHARS: usize = 600;
 /// How long to wait before trying again what failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -68,7 +65,7 @@ impl CommandHandler {
         outbox.register_channel(OUTBOX_CHANNEL).await?;
         let entries = outbox.next_entries(OUTBOX_CHANNEL)?;
         let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(false) };
-        let Some(text) = news_text(&entries) else {
+        let Some(text) = news_text(&entries, |text| text.fit_message(MAX_NEWS_UNITS).is_some()) else {
             outbox.acknowledge(OUTBOX_CHANNEL, last).await?;
             return Ok(false);
         };
@@ -88,140 +85,5 @@ impl CommandHandler {
             Err(DeliveryError::Unreachable | DeliveryError::Dropped | DeliveryError::Closed) => {}
         }
         Ok(true)
-    }
-}
-
-/// One message of all that; none where there is no news in it.
-fn news_text(entries: &[NoticeEntry]) -> Option<StyledText> {
-    let news = entries.iter().filter_map(|entry| notice_text(&entry.notice));
-    let (mut text, mut more) = (StyledText::new(), 0);
-    for line in news {
-        let longer = text.clone().on_new_line().append(line);
-        if longer.utf16_len() > MAX_NEWS_UNITS {
-            more += 1;
-        } else {
-            text = longer;
-        }
-    }
-    if more > 0 {
-        text = text
-            .on_new_line()
-            .literal("and ")
-            .number(more)
-            .literal(" more, which ")
-            .command("logs")
-            .literal(" shows");
-    }
-    (!text.is_empty()).then_some(text)
-}
-
-fn notice_text(notice: &Notice) -> Option<StyledText> {
-    let text = StyledText::new();
-    Some(match notice {
-        // A card shows the one, and whoever made or ended the others was told of it then.
-        Notice::Task { .. }
-        | Notice::Vote { .. }
-        | Notice::Grant { .. }
-        | Notice::Rule { .. }
-        | Notice::Resumed => return None,
-        Notice::Paused => {
-            text.bold("Everything is paused").literal(": no call runs until ").command("resume")
-        }
-        Notice::Config { became, edits, .. } => append_edit_count(config_notice_text(text, *became)?, *edits),
-        Notice::Alarm { alarm, about } => {
-            let (about, whole) = EscapedText::line(about.get()).truncated(MAX_ALARM_CHARS);
-            let text =
-                text.bold("ALARM").literal(", ").literal(alarm_title(*alarm)).literal(": ").code(&about);
-            if whole {
-                text
-            } else {
-                text.literal("… and so on; all of it is on the terminal: ")
-                    .code(&EscapedText::line("portero logs"))
-            }
-        }
-    })
-}
-
-/// Edits that came one after the other are told together.
-fn append_edit_count(text: StyledText, edits: u64) -> StyledText {
-    if edits > 1 {
-        text.literal(" So it was with ").number(edits).literal(" edits since you were told.")
-    } else {
-        text
-    }
-}
-
-fn config_notice_text(text: StyledText, became: ConfigAdoption) -> Option<StyledText> {
-    let code = EscapedText::line;
-    Some(match became {
-        ConfigAdoption::Waits => text
-            .bold("The configuration was edited")
-            .literal(" so that it permits more. That is not in force. Look at it on the terminal with ")
-            .code(&code("portero config diff"))
-            .literal("; if it was you, ")
-            .code(&code("portero config confirm"))
-            .literal(" puts it in force."),
-        ConfigAdoption::Adopted => {
-            text.literal("The configuration was edited and is in force; it permits nothing new.")
-        }
-        ConfigAdoption::Refused => {
-            text.literal("An edit of the configuration was refused; what was in force stays.")
-        }
-        ConfigAdoption::Invalid => text
-            .bold("The configuration has errors")
-            .literal("; what was in force stays. They are shown by ")
-            .code(&code("portero check"))
-            .literal("."),
-    })
-}
-
-const fn alarm_title(alarm: AlarmKind) -> &'static str {
-    match alarm {
-        AlarmKind::Audit => "the audit",
-        AlarmKind::Store => "the store",
-        AlarmKind::Withheld => "a message was withheld",
-        AlarmKind::Configuration => "the configuration",
-        AlarmKind::Passphrase => "wrong passphrases or codes",
-        AlarmKind::Lost => "what you should have been told",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use portero::anonymize::Fake;
-
-    use super::*;
-
-    fn alarm(about: &str) -> NoticeEntry {
-        let about: Fake<String> = serde_json::from_value(about.into()).unwrap();
-        let notice = Notice::Alarm { alarm: AlarmKind::Withheld, about };
-        NoticeEntry { seq: 1, at: jiff::Timestamp::UNIX_EPOCH, notice }
-    }
-
-    #[test]
-    fn what_is_too_much_for_one_message_is_counted() {
-        let entries: Vec<_> =
-            (0..100).map(|number| alarm(&format!("{number} {}", "x".repeat(5000)))).collect();
-        let text = news_text(&entries).unwrap();
-        assert!(text.fit_message(MAX_MESSAGE_UNITS).is_some());
-        assert!(
-            text.plain_text().contains("0 xxx") && text.plain_text().contains("96 more"),
-            "{}",
-            text.plain_text()
-        );
-    }
-
-    #[test]
-    fn nothing_is_news_of_a_task() {
-        let task = Notice::Task {
-            task: portero::names::TaskId::fresh(),
-            tool: "office/send".parse().unwrap(),
-            state: portero::task::TaskState::Approved,
-            by: "pid 1".to_owned(),
-            note: None,
-        };
-        assert!(
-            news_text(&[NoticeEntry { seq: 1, at: jiff::Timestamp::UNIX_EPOCH, notice: task }]).is_none()
-        );
     }
 }

@@ -3,16 +3,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::client::{ChatId, InlineButton, InlineKeyboard, MessageId};
-use super::super::keyboard::page_turns;
+use super::super::client::{ChatId, InlineKeyboard, MessageId};
+use super::super::inline_buttons;
 use super::super::sender::{MessageEdit, OutgoingMessage, SendPriority};
-use super::super::text::FormattedText;
-use super::super::views;
+use super::super::text::{FormattedText, StyledText, ToMessages as _};
 use super::command_parser::ChatCommand;
 use super::pagination::{PageEnd, PageTrail};
 use super::view_commands::ViewPage;
 use super::{CommandHandler, ReplyContext, named_actor};
 use crate::auth::buttons::{ButtonAction, ButtonRedraw, MessageRef, ShownWidening};
+use crate::presentation::buttons::{Button, ButtonRows, page_turns};
+use crate::presentation::views;
 use crate::store::StoreError;
 
 /// What the chat's own buttons begin with.
@@ -71,9 +72,9 @@ pub(super) fn parse_page_button(what: &str) -> Option<PageButton> {
 }
 
 impl<'a> PagedReply<'a> {
-    pub(super) fn new(pages: Vec<FormattedText>, words: &'a str) -> Self {
+    pub(super) fn new(text: &StyledText, words: &'a str) -> Self {
         Self {
-            pages,
+            pages: text.to_pages(),
             open_page: 0,
             command: words,
             confirmation: None,
@@ -84,7 +85,7 @@ impl<'a> PagedReply<'a> {
 
     /// What was looked at, this part of it.
     pub(super) fn from_view(answer: ViewPage, words: &'a str, trail: PageTrail) -> Self {
-        Self { trail, next_end: answer.next, ..Self::new(answer.pages, words) }
+        Self { trail, next_end: answer.next, ..Self::new(&answer.text, words) }
     }
 
     pub(super) fn with_confirmation(self, widening: ShownWidening) -> Self {
@@ -97,20 +98,22 @@ impl<'a> PagedReply<'a> {
     }
 
     /// The yes stands below the last page: whoever gives it has turned them all.
-    fn button_rows(&self) -> Vec<Vec<(String, ButtonAction)>> {
+    fn button_rows(&self) -> ButtonRows {
         let show = |page: usize, trail: PageTrail| {
             let turn = PageRequest { words: self.command.to_owned(), trail, page };
             ButtonAction::Show(format!("{PAGE_BUTTON_PREFIX}{}", portero::json::serialize_raw(&turn).get()))
         };
         let turning = page_turns(self.open_page, self.pages.len()).into_iter();
-        let turning = turning.map(|(label, page)| (label, show(page, self.trail.clone()))).collect();
+        let turning =
+            turning.map(|(label, page)| Button::new(label, show(page, self.trail.clone()))).collect();
         let ways = self.trail.page_links(self.next_end.as_ref()).into_iter();
-        let ways = ways.map(|(label, trail)| (label.to_owned(), show(0, trail))).collect();
-        let mut rows: Vec<Vec<_>> = vec![turning, ways];
+        let ways = ways.map(|(label, trail)| Button::new(label.to_owned(), show(0, trail))).collect();
+        let mut rows: ButtonRows = vec![turning, ways];
         if let Some(widening) = &self.confirmation {
             let last = self.open_page + 1 == self.pages.len();
-            let yes = last.then(|| ("✅ Confirm".to_owned(), ButtonAction::Widen(widening.clone())));
-            let no = (
+            let yes =
+                last.then(|| Button::new("✅ Confirm".to_owned(), ButtonAction::Widen(widening.clone())));
+            let no = Button::new(
                 "❌ Not now".to_owned(),
                 ButtonAction::Show(format!("{PAGE_BUTTON_PREFIX}{DISMISS_BUTTON}")),
             );
@@ -180,7 +183,7 @@ impl CommandHandler {
                     .edit_paged(
                         here,
                         at,
-                        &PagedReply::new(views::nothing_done_pages(named_actor(here.person)), ""),
+                        &PagedReply::new(&views::nothing_done_text(named_actor(here.person)), ""),
                     )
                     .await;
             }
@@ -200,7 +203,7 @@ impl CommandHandler {
             Ok(ChatCommand::Elevate(widen)) => match self.resolve_elevation(widen) {
                 Ok(wider) => self.reask_confirmation(&wider, page, at, here).await,
                 Err(failure) => {
-                    self.edit_paged(here, at, &PagedReply::new(views::failure_pages(&failure), "")).await
+                    self.edit_paged(here, at, &PagedReply::new(&views::failure_text(&failure), "")).await
                 }
             },
             Ok(ChatCommand::Unrule(id)) => match self.unrule_elevation(id) {
@@ -209,7 +212,7 @@ impl CommandHandler {
                     self.edit_paged(
                         here,
                         at,
-                        &PagedReply::new(views::nothing_done_pages(named_actor(here.person)), ""),
+                        &PagedReply::new(&views::nothing_done_text(named_actor(here.person)), ""),
                     )
                     .await
                 }
@@ -224,19 +227,11 @@ impl CommandHandler {
     pub(super) async fn make_keyboard(
         &self,
         spot: MessageRef,
-        rows: Vec<Vec<(String, ButtonAction)>>,
+        rows: ButtonRows,
     ) -> Result<(Option<InlineKeyboard>, ButtonRedraw), StoreError> {
         if rows.is_empty() {
             self.buttons.clear_buttons(spot.clone()).await?;
         }
-        let acts = rows.iter().flatten().map(|(_, act)| (None, act.clone())).collect();
-        let (tokens, redrawing) = self.buttons.make_buttons(spot, acts).await?;
-        let mut tokens = tokens.into_iter();
-        let button =
-            |(label, _): &(String, ButtonAction)| InlineButton::new(label.clone(), tokens.next()?).ok();
-        let mut button = button;
-        let rows: Vec<Vec<InlineButton>> =
-            rows.iter().map(|row| row.iter().filter_map(&mut button).collect()).collect();
-        Ok((InlineKeyboard::new(rows).ok(), redrawing))
+        inline_buttons::make_keyboard(&self.buttons, spot, rows).await
     }
 }

@@ -7,17 +7,17 @@
 use std::time::Duration;
 
 use super::super::client::{ChatId, MessageId};
-use super::super::keyboard::page_turns;
 use super::super::sender::{
     DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority, TelegramSender,
 };
-use super::super::text::FormattedText;
-use super::super::views;
+use super::super::text::{FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, ToMessages as _};
 use super::paged_reply::PROMPT_BUTTON_PREFIX;
 use super::{CommandHandler, ReplyContext};
 use crate::auth::buttons::{AnswerChoice, AnswerPress, ButtonAction, ConfirmationAnswer, MessageRef};
 use crate::auth::pairing::AuthorizedChat;
 use crate::auth::remote_confirmation::{AnswerOutcome, ConfirmationEnd, ConfirmationQuestion};
+use crate::presentation::buttons::{Button, ButtonRows, page_turns};
+use crate::presentation::views;
 use crate::store::remote_confirmations::ConfirmationRow;
 use crate::store::{StoreError, telegram as sent};
 
@@ -74,11 +74,13 @@ impl CommandHandler {
                 (Some(_), None) => self.daemon.remote_confirmations.mark_drawn(id, true).await?,
                 (Some(end), Some(message)) => {
                     let outcome = self.daemon.remote_confirmations.outcome(id);
-                    let text = views::ended_prompt_message(
+                    let text = views::ended_prompt_text(
                         &about,
                         (end, by.filter(|_| circle.owner().is_none())),
                         outcome.as_ref(),
                     );
+                    let (text, _) = text.truncated(MAX_MESSAGE_UNITS / 2, MAX_ENTITIES);
+                    let text = text.fit_message(MAX_MESSAGE_UNITS).unwrap_or_default();
                     let edit = courier.edit_message(
                         ChatId(circle.chat()),
                         MessageId(message),
@@ -179,7 +181,7 @@ impl CommandHandler {
     }
 
     fn prompt_pages(&self, question: &ConfirmationQuestion) -> Vec<FormattedText> {
-        views::remote_prompt_pages(question, &self.daemon.anonymizer.load(), &self.view_context())
+        views::remote_prompt_text(question, &self.daemon.anonymizer.load(), &self.view_context()).to_pages()
     }
 }
 
@@ -188,21 +190,20 @@ fn prompt_key(id: i64) -> MessageKey {
 }
 
 /// The numbers stand below the last page: whoever taps one has turned them all. The refusal stands below each.
-fn prompt_buttons(
-    question: &ConfirmationQuestion,
-    page: usize,
-    pages: usize,
-) -> Vec<Vec<(String, ButtonAction)>> {
+fn prompt_buttons(question: &ConfirmationQuestion, page: usize, pages: usize) -> ButtonRows {
     let turning = page_turns(page, pages)
         .into_iter()
-        .map(|(label, to)| (label, ButtonAction::Show(format!("{PROMPT_BUTTON_PREFIX}{to} {}", question.id))))
+        .map(|(label, to)| {
+            Button::new(label, ButtonAction::Show(format!("{PROMPT_BUTTON_PREFIX}{to} {}", question.id)))
+        })
         .collect();
     let answer = |says| ButtonAction::Answer(ConfirmationAnswer { question: question.id, says });
     let numbers = (0_u8..).zip(question.numbers.shown());
-    let numbers = numbers.map(|(place, number)| (number.to_string(), answer(AnswerChoice::Number(place))));
+    let numbers =
+        numbers.map(|(place, number)| Button::new(number.to_string(), answer(AnswerChoice::Number(place))));
     let numbers = if page + 1 == pages { numbers.collect() } else { Vec::new() };
-    let mut rows: Vec<Vec<_>> =
-        vec![turning, numbers, vec![("❌ Refuse".to_owned(), answer(AnswerChoice::Refuse))]];
+    let refuse = Button::new("❌ Refuse".to_owned(), answer(AnswerChoice::Refuse));
+    let mut rows: ButtonRows = vec![turning, numbers, vec![refuse]];
     rows.retain(|row| !row.is_empty());
     rows
 }

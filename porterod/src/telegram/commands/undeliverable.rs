@@ -5,7 +5,7 @@ use super::super::inline_buttons;
 use super::super::sender::{
     DeliveryError, MessageKey, OutgoingMessage, SendHandle, SendPriority, TelegramSender,
 };
-use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText};
+use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use super::{CommandHandler, ReplyContext};
 use crate::auth::buttons::ButtonRedraw;
 

@@ -1,13 +1,13 @@
 //! What a person is told of what they mistyped: what is wrong, and how it is right.
 
-use super::super::text::{EscapedText, FormattedText, StyledText};
+use super::super::text::{EscapedText, StyledText};
 use super::command_parser::{CommandError, CommandSpec};
 
 /// What to say.
-pub(super) fn error_pages(mistake: &CommandError) -> Vec<FormattedText> {
+pub(super) fn error_text(mistake: &CommandError) -> StyledText {
     let text = StyledText::new();
     let code = |text: StyledText, outside: &str| text.code(&EscapedText::line(outside));
-    let text = match mistake {
+    match mistake {
         CommandError::NotACommand => text.literal("I understand commands only: ").command("help"),
         CommandError::ForOtherBot => text.literal("That is meant for another bot: ").command("help"),
         CommandError::UnknownCommand(word, near) => {
@@ -28,8 +28,7 @@ pub(super) fn error_pages(mistake: &CommandError) -> Vec<FormattedText> {
             let text = code(text, word).literal(" does not do: ");
             append_example(code(text, why), known)
         }
-    };
-    text.to_pages()
+    }
 }
 
 fn append_example(text: StyledText, known: &CommandSpec) -> StyledText {
@@ -38,12 +37,13 @@ fn append_example(text: StyledText, known: &CommandSpec) -> StyledText {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::text::ToMessages as _;
     use super::super::command_parser::parse_command;
     use super::*;
 
     #[test]
     fn what_is_wrong_comes_with_an_example() {
-        let told = |text: &str| error_pages(&parse_command(text, "bot").unwrap_err()).remove(0).text;
+        let told = |text: &str| error_text(&parse_command(text, "bot").unwrap_err()).plain_text();
         assert_eq!(told("/Statsu"), "There is no command /Statsu. Did you mean /status?");
         assert_eq!(told("/xyzzy"), "There is no command /xyzzy. All of them: /help");
         assert_eq!(told("hello"), "I understand commands only: /help");
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn what_was_typed_stands_in_code_only() {
         for text in ["/@all", "/grant @all/x 1h", "/status #x http://evil.example", "/why @all"] {
-            for page in error_pages(&parse_command(text, "bot").unwrap_err()) {
+            for page in error_text(&parse_command(text, "bot").unwrap_err()).to_pages() {
                 let outside = super::super::super::text::tests::text_outside_entities(&page);
                 assert!(!outside.contains(['@', '#']) && !outside.contains("evil"), "{outside}");
             }

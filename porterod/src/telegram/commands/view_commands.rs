@@ -8,28 +8,28 @@ use portero::ipc::requests::overrides::{ExplainDecision, GetOverrides};
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::task::{Task, TaskState};
 
-use super::super::text::{FormattedText, MAX_MESSAGE_UNITS};
-use super::super::views::{self, TaskListKind};
+use super::super::text::{MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use super::command_parser::{COMMANDS, LogQuery, ViewCommand};
 use super::pagination::{PageEnd, PageTrail};
 use super::{CommandHandler, log_reader};
 use crate::api;
 use crate::auth::pairing::ChatUser;
+use crate::presentation::views::{self, TaskListKind};
 
 /// How many tasks stand on a page at most: each has up to four entities, and a message has a hundred.
 const MAX_TASKS_PER_PAGE: usize = 20;
 /// An answer, or the part of it that was asked for.
 #[derive(Debug)]
 pub(super) struct ViewPage {
-    /// Its pages.
-    pub(super) pages: Vec<FormattedText>,
+    /// What it says.
+    pub(super) text: StyledText,
     /// Where the part ends, if more follows.
     pub(super) next: Option<PageEnd>,
 }
 
-impl From<Vec<FormattedText>> for ViewPage {
-    fn from(pages: Vec<FormattedText>) -> Self {
-        Self { pages, next: None }
+impl From<StyledText> for ViewPage {
+    fn from(text: StyledText) -> Self {
+        Self { text, next: None }
     }
 }
 
@@ -45,15 +45,15 @@ impl CommandHandler {
         let answered = match look {
             ViewCommand::Help => {
                 let commands: Vec<_> = COMMANDS.iter().map(|known| (known.name, known.summary)).collect();
-                Ok(views::help_pages(&commands).into())
+                Ok(views::help_text(&commands).into())
             }
-            ViewCommand::Whoami => Ok(views::whoami_pages(person.user, person.chat).into()),
+            ViewCommand::Whoami => Ok(views::whoami_text(person.user, person.chat).into()),
             ViewCommand::Status => api::request_as(daemon, person, GetStatus)
                 .await
-                .map(|status| views::status_pages(&status, &self.view_context()).into()),
+                .map(|status| views::status_text(&status, &self.view_context()).into()),
             ViewCommand::Rules => api::request_as(daemon, person, GetOverrides)
                 .await
-                .map(|standing| views::overrides_pages(&standing, &self.view_context()).into()),
+                .map(|standing| views::overrides_text(&standing, &self.view_context()).into()),
             ViewCommand::Tasks(state) => {
                 self.task_list_page(person, *state, TaskListKind::Tasks, trail).await
             }
@@ -65,10 +65,10 @@ impl CommandHandler {
             ViewCommand::Why(tool) => {
                 let request = ExplainDecision { tool: tool.clone(), arguments: None };
                 let explained = api::request_as(daemon, person, request).await;
-                explained.map(|explanation| views::decision_pages(tool, &explanation).into())
+                explained.map(|explanation| views::decision_text(tool, &explanation).into())
             }
         };
-        answered.unwrap_or_else(|failure| views::failure_pages(&failure).into())
+        answered.unwrap_or_else(|failure| views::failure_text(&failure).into())
     }
 
     /// Tasks by their state, those that want something first, and in each state the newest first. Whatever state a
@@ -112,7 +112,7 @@ impl CommandHandler {
             }
             Some(_) | None => None,
         };
-        Ok(ViewPage { pages: text.to_pages(), next })
+        Ok(ViewPage { text, next })
     }
 
     /// The next of them, one more than a page holds.
@@ -164,7 +164,7 @@ impl CommandHandler {
             DaemonFailure::new(FailureKind::Internal, format!("the audit cannot be read: {error}"))
         };
         let stretch = read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-        let pages = views::log_pages(&stretch, trail.page_number(), &self.view_context());
-        Ok(ViewPage { pages, next: stretch.next.map(PageEnd::Record) })
+        let text = views::log_text(&stretch, trail.page_number(), &self.view_context());
+        Ok(ViewPage { text, next: stretch.next.map(PageEnd::Record) })
     }
 }

@@ -1,9 +1,9 @@
 //! A message as an SVG image, about as Telegram draws it: a bubble, bold words, code in its colour, blocks with a
 //! bar, buttons below.
 
-use super::super::keyboard::KeyboardRows;
 use super::super::text::tests::entity_text;
 use super::super::text::{FormattedText, TextStyle};
+use crate::presentation::buttons::ButtonRows;
 
 /// How many characters stand in a line, and how wide and high one is.
 const LINE_CHARS: usize = 58;
@@ -13,7 +13,7 @@ const IMAGE_WIDTH: usize = LINE_CHARS * CHAR_WIDTH + 40;
 
 type StyledRun = (Option<TextStyle>, String);
 
-pub(super) fn render_svg(message: &FormattedText, keyboard: &KeyboardRows) -> String {
+pub(super) fn render_svg(message: &FormattedText, keyboard: &ButtonRows) -> String {
     let lines = wrap_lines(message);
     let bubble = lines.len() * LINE_HEIGHT + 24;
     let height = bubble + keyboard.len() * 40 + 16;

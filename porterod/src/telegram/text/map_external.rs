@@ -37,7 +37,7 @@ impl FormattedText {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{EscapedText, StyledText};
+    use super::super::{EscapedText, StyledText, ToMessages as _};
     use super::*;
 
     fn sample_message(parts: &[String]) -> FormattedText {

@@ -4,7 +4,8 @@
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::{FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, StyledPart, TextEntity, TextStyle, utf16_len};
+use super::{FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, TextEntity, TextStyle, utf16_len};
+use crate::presentation::text::StyledPart;
 
 /// What the words around a page may need, in UTF-16 code units.
 const PAGE_MARGIN_UNITS: usize = 80;
@@ -13,7 +14,7 @@ const MIN_CHUNK_UNITS: usize = 200;
 
 /// Parts as one message. They must fit.
 pub(super) fn message_of_parts(parts: &[StyledPart]) -> FormattedText {
-    let mut message = FormattedText { text: String::new(), entities: Vec::new() };
+    let mut message = FormattedText::default();
     let mut offset = 0;
     for part in parts {
         let length = utf16_len(&part.text);

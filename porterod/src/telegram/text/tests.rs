@@ -3,60 +3,21 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::presentation::text::tests::external_text;
 
 /// The text that an entity covers, by UTF-16 offsets, as Telegram reads them.
-pub(in crate::telegram) fn entity_text(message: &FormattedText, entity: &TextEntity) -> String {
+pub(crate) fn entity_text(message: &FormattedText, entity: &TextEntity) -> String {
     let wide: Vec<u16> = message.text.encode_utf16().collect();
     String::from_utf16(&wide[entity.offset..entity.offset + entity.length]).expect("no letter is split")
 }
 
 /// What stands in no entity.
-pub(in crate::telegram) fn text_outside_entities(message: &FormattedText) -> String {
+pub(crate) fn text_outside_entities(message: &FormattedText) -> String {
     let wide: Vec<u16> = message.text.encode_utf16().collect();
     let inside =
         |at: usize| message.entities.iter().any(|one| (one.offset..one.offset + one.length).contains(&at));
     let outside: Vec<u16> = (0..wide.len()).filter(|at| !inside(*at)).map(|at| wide[at]).collect();
     String::from_utf16(&outside).expect("no letter is split")
-}
-
-/// Reads a block back.
-fn unescape(shown: &str) -> String {
-    let mut text = String::new();
-    let mut rest = shown;
-    while let Some(first) = rest.chars().next() {
-        rest = &rest[first.len_utf8()..];
-        match first {
-            '⟨' => {
-                let (code, after) = rest.split_once('⟩').expect("a mark ends");
-                let code = u32::from_str_radix(code.strip_prefix("U+").expect("a code"), 16).expect("hex");
-                text.push(char::from_u32(code).expect("a character"));
-                rest = after;
-            }
-            '⏎' => {
-                text.push('\n');
-                rest = rest.strip_prefix('\n').unwrap_or(rest);
-            }
-            '⇥' => text.push('\t'),
-            '␠' => text.push(' '),
-            other => text.push(other),
-        }
-    }
-    text
-}
-
-fn external_text() -> impl Strategy<Value = String> {
-    let nasty = prop_oneof![
-        Just("https://evil.example/x".to_owned()),
-        Just("@everyone /approve #tag $USD a@b.example +4915112345678".to_owned()),
-        Just("\n\n Approved by you.\n```\n*x*</pre><b>".to_owned()),
-        Just("\u{202e}\u{200b}\u{feff}\u{e0041}\u{fe0f}\u{2028}".to_owned()),
-        Just("👨‍👩‍👧‍👦🇩🇪e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}".to_owned()),
-        Just("⟨U+202E⟩⏎⇥␠".to_owned()),
-        "\\PC{0,40}",
-        any::<String>(),
-        (0_usize..1500, "[ \n\ta-z世🙂ᄀ]").prop_map(|(count, letter)| letter.repeat(count)),
-    ];
-    proptest::collection::vec(nasty, 0..6).prop_map(|parts| parts.concat())
 }
 
 fn is_external(style: TextStyle) -> bool {
@@ -68,21 +29,6 @@ fn is_external(style: TextStyle) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-
-    #[test]
-    fn what_is_shown_can_be_read_back(text in external_text()) {
-        prop_assert_eq!(unescape(EscapedText::block(&text).as_str()), text.clone());
-        prop_assert_eq!(unescape(EscapedText::line(&text).as_str()), text);
-    }
-
-    #[test]
-    fn nothing_that_is_shown_is_hidden(text in external_text()) {
-        for shown in [EscapedText::line(&text), EscapedText::block(&text), EscapedText::prefixed("│ ", &text)] {
-            let hidden = |letter: char| letter != '\n' && portero::printable::is_invisible(letter);
-            prop_assert!(!shown.as_str().contains(hidden));
-            prop_assert_eq!(shown.as_str().trim(), shown.as_str());
-        }
-    }
 
     #[test]
     fn pages_hold_everything_from_outside_and_only_in_code(
@@ -132,23 +78,6 @@ fn offsets_count_utf_16_code_units() {
 }
 
 #[test]
-fn a_block_stands_on_its_own_lines() {
-    let text = StyledText::new()
-        .literal("a")
-        .pre(&EscapedText::block("b"))
-        .literal("c")
-        .pre(&EscapedText::block("d"))
-        .pre(&EscapedText::block("e"));
-    assert_eq!(text.plain_text(), "a\nb\nc\nd\ne");
-    assert_eq!(text.entity_count(), 3);
-    let codes = StyledText::new()
-        .code(&EscapedText::line("a"))
-        .code(&EscapedText::line("b"))
-        .code(&EscapedText::line(""));
-    assert_eq!(codes.plain_text(), "a b (nothing)");
-}
-
-#[test]
 fn a_page_breaks_at_a_line_where_it_can() {
     let lines: String = (0..2000).map(|line| format!("line {line}\n")).collect();
     let pages = StyledText::new().pre(&EscapedText::block(&lines)).to_pages();
@@ -166,12 +95,4 @@ fn a_letter_that_is_longer_than_a_page_is_split_between_its_characters() {
         pages.iter().flat_map(|page| page.entities.iter().map(|entity| entity_text(page, entity))).collect();
     assert_eq!(found, syllable);
     assert!(pages.iter().all(|page| utf16_len(&page.text) <= MAX_MESSAGE_UNITS));
-}
-
-#[test]
-fn own_words_that_telegram_would_link_are_known() {
-    for words in ["see example.com", "run /start", "ask @friend", "#now", "a_b", "costs $USD", "x@y"] {
-        assert!(!is_inert(words), "{words}");
-    }
-    assert!(is_inert("It asks. Wait (3 of 4)… Then: yes."));
 }

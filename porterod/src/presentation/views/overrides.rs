@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use portero::policy::{Action, Overrides};
 
-use super::super::text::{EscapedText, FormattedText, StyledText};
-use super::super::time_format;
-use super::ViewContext;
+use super::super::text::{EscapedText, StyledText};
+use super::super::{ViewContext, time_format};
 
 /// Rules and grants in force.
 #[must_use]
-pub fn overrides_pages(standing: &Overrides, view: &ViewContext<'_>) -> Vec<FormattedText> {
-    append_overrides(StyledText::new(), standing, view).to_pages()
+pub fn overrides_text(standing: &Overrides, view: &ViewContext<'_>) -> StyledText {
+    append_overrides(StyledText::new(), standing, view)
 }
 
 /// As [`rules`], below other words.

@@ -4,49 +4,30 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::text::tests::{entity_text, text_outside_entities};
-use super::super::text::{MAX_ENTITIES, TextStyle, utf16_len};
+use super::super::text::{EscapedText, TextStyle, utf16_len};
 use super::*;
+use crate::presentation::card::{CallDocument, DecidedBy};
+use crate::presentation::tests::{task_of, with_context, with_params};
+use portero::call::Call;
+use portero::catalog::ToolHints;
 use portero::task::TaskState;
 
-/// A task that waits, in the tests' project.
-pub(in crate::telegram) fn task_of(tool: &str, arguments: &Value) -> Task {
-    let name = tool.split_once('/').expect("a tool").1;
-    with_params(tool, &json!({ "name": name, "arguments": arguments }))
+/// A card as Telegram shows it.
+struct DrawnCard {
+    pages: Vec<FormattedText>,
+    document: Option<CallDocument>,
 }
 
-fn with_params(tool: &str, params: &Value) -> Task {
-    serde_json::from_value(json!({
-        "id": "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f",
-        "state": "pending-approval",
-        "call": { "tool": tool, "method": "tools/call", "params": params },
-        "decision": {
-            "action": "require-approval", "pattern": format!("{}/*", tool.split_once('/').expect("a tool").0),
-            "source": { "config": { "line": 4, "column": 5 } }, "locked": false,
-        },
-        "origin": {
-            "principal": "/home/ada/shop", "session": "019a9f3e-7c1d-7b4e-8f60-0123456789ab",
-            "client": "claude-code 2.1.328", "directory": "/home/ada/shop",
-        },
-        "binding": "", "asked": "2026-11-20T13:00:00Z", "expires": "2026-11-20T13:15:00Z",
-        "changed": "2026-11-20T13:00:00Z", "note": null, "result": null, "error": null,
-    }))
-    .expect("a task")
+fn draw_card(task: &Task, hints: Option<ToolHints>) -> DrawnCard {
+    let (pages, is_whole) = with_context(|view| card_pages(&Card::new(task, hints, view)));
+    DrawnCard { pages, document: (!is_whole).then(|| call_document(task)) }
 }
 
-/// How the tests look at a card: a minute after it was asked, in Zurich's winter.
-pub(in crate::telegram) fn with_context<T>(
-    hints: Option<ToolHints>,
-    look: impl FnOnce(&CardContext<'_>) -> T,
-) -> T {
-    let zone = TimeZone::fixed(jiff::tz::offset(1));
-    look(&CardContext { hints, now: "2026-11-20T13:01:00Z".parse().expect("a time"), zone: &zone })
+fn card_of(task: &Task) -> DrawnCard {
+    draw_card(task, None)
 }
 
-fn card_of(task: &Task) -> TaskCard {
-    with_context(None, |view| render_card(task, view))
-}
-
-fn document_json(card: &TaskCard) -> Value {
+fn document_json(card: &DrawnCard) -> Value {
     let document = card.document.as_ref().expect("a document");
     serde_json::from_slice(&document.bytes).expect("JSON")
 }
@@ -57,8 +38,8 @@ fn a_short_call_stands_in_one_message() {
         json!({ "to": ["bob@example.org"], "subject": "Offer", "body": "Dear Bob,\nsee @all and /start" });
     let hints =
         ToolHints { read_only: Some(false), destructive: None, idempotent: None, open_world: Some(true) };
-    let card = with_context(Some(hints), |view| render_card(&task_of("gmail/send_email", &mail), view));
-    assert!(!card.needs_second_tap && card.document.is_none());
+    let card = draw_card(&task_of("gmail/send_email", &mail), Some(hints));
+    assert!(card.document.is_none());
     insta::assert_snapshot!(card.pages[0].text, @"
     May this run?
     gmail/send_email
@@ -85,7 +66,7 @@ fn a_long_call_stands_whole_in_a_document_and_takes_a_second_tap() {
     let body: String = (0..900).map(|line| format!("line {line} \u{202e}\n")).collect();
     let task = task_of("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "x", "body": body }));
     let card = card_of(&task);
-    assert!(card.needs_second_tap && card.pages.len() > 1);
+    assert!(card.document.is_some() && card.pages.len() > 1);
     assert!(card.pages[0].text.contains("This is more than fits into one message."));
     let document = document_json(&card);
     assert_eq!(document["params"]["arguments"]["body"], body);
@@ -106,7 +87,7 @@ fn a_huge_call_is_bounded_on_cards_and_whole_in_its_document() {
     let call = format!(r#"{{"tool":"a/b","method":"tools/call","params":{params}}}"#);
     task.call = serde_json::from_str(&call).expect("a call");
     let card = card_of(&task);
-    assert!(card.needs_second_tap && card.pages[0].text.contains("600031 bytes"), "{}", card.pages[0].text);
+    assert!(card.document.is_some() && card.pages[0].text.contains("600031 bytes"), "{}", card.pages[0].text);
     let document = card.document.expect("a document");
     assert!(String::from_utf8(document.bytes).expect("text").contains(&params));
     assert!(json_pages(&task)[0].text.contains("too long to be shown here"));
@@ -138,7 +119,7 @@ fn an_outcome_says_what_became_of_it() {
         task_of("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "Offer", "body": "Hi" }));
     let at = "2026-11-20T13:00:30Z".parse().expect("a time");
     let told = |task: &Task, door| {
-        with_context(None, |view| render_outcome(task, CardDecision { by: door, at }, view)).text
+        with_context(|view| outcome_message(task, CardDecision { by: door, at }, view)).text
     };
     task.state = TaskState::Denied;
     task.note = serde_json::from_value(json!("not now\u{202e}")).expect("a note");
@@ -175,7 +156,7 @@ fn an_outcome_shows_the_answer_and_says_when_it_is_shortened() {
     let mut task = task_of("a/b", &json!({ "x": "y".repeat(5000) }));
     let at = "2026-11-20T13:00:30Z".parse().expect("a time");
     let told = |task: &Task| {
-        with_context(None, |view| render_outcome(task, CardDecision { by: DecidedBy::Terminal, at }, view))
+        with_context(|view| outcome_message(task, CardDecision { by: DecidedBy::Terminal, at }, view))
     };
     task.state = TaskState::Completed;
     task.result = serde_json::from_value(json!({ "content": [
@@ -230,7 +211,7 @@ proptest! {
         (task.state, task.note) = (TaskState::Failed, Some(task.origin.client.clone()));
         task.error = serde_json::from_value(json!({ "code": 1, "message": answer })).expect("an error");
         let decided = CardDecision { by: DecidedBy::Terminal, at: task.asked };
-        let told = with_context(None, |view| render_outcome(&task, decided, view));
+        let told = with_context(|view| outcome_message(&task, decided, view));
         for page in card.pages.iter().chain(&json_pages(&task)).chain([&told]) {
             prop_assert!(utf16_len(&page.text) <= MAX_MESSAGE_UNITS && page.entities.len() <= MAX_ENTITIES);
             let own = text_outside_entities(page);
@@ -240,9 +221,8 @@ proptest! {
                 prop_assert!(!bold || !entity_text(page, entity).contains("EVIL"));
             }
         }
-        prop_assert_eq!(card.needs_second_tap, card.pages.len() > 1);
-        prop_assert_eq!(card.needs_second_tap, card.document.is_some());
-        if card.needs_second_tap {
+        prop_assert_eq!(card.document.is_some(), card.pages.len() > 1);
+        if card.document.is_some() {
             prop_assert_eq!(&document_json(&card)["params"]["arguments"], &json!(arguments));
         } else {
             for (key, value) in &arguments {

@@ -7,20 +7,19 @@ use jiff::SignedDuration;
 use portero::names::ToolId;
 use portero::policy::{Action, Grant, GrantLimits, PolicyRule};
 
-use super::super::text::{EscapedText, FormattedText, StyledText};
-use super::super::time_format;
-use super::ViewContext;
+use super::super::text::{EscapedText, StyledText};
+use super::super::{ViewContext, time_format};
 use crate::auth::buttons::WideningAct;
 
 /// What would change if this were confirmed: `tools` are those it covers that are not allowed now, each with what
 /// is decided for it now, denied ones first. `again` says that this is not what was shown before.
 #[must_use]
-pub fn elevation_pages(
+pub fn elevation_question(
     what: &WideningAct,
     tools: &[(ToolId, Action)],
     again: bool,
     view: &ViewContext<'_>,
-) -> Vec<FormattedText> {
+) -> StyledText {
     let text = if again {
         StyledText::new().bold("Something changed meanwhile. This is how it stands now.").literal("\n")
     } else {
@@ -30,7 +29,7 @@ pub fn elevation_pages(
         WideningAct::Grant(_, _, limits) => limits_text(limits, &EscapedText::line),
         WideningAct::Allow(_) | WideningAct::Unrule(..) | WideningAct::Resume => StyledText::new(),
     };
-    text.append(elevation_text(what, tools, limits, view)).to_pages()
+    text.append(elevation_text(what, tools, limits, view))
 }
 
 /// For whom a grant is, and how often.
@@ -123,7 +122,7 @@ const fn tool_change(what: &WideningAct, now: Action) -> Option<(bool, &'static 
 
 /// What came of an act; `by` is the user who did it, where several could have.
 #[must_use]
-pub fn done_pages(change: &Change, by: Option<i64>, view: &ViewContext<'_>) -> Vec<FormattedText> {
+pub fn done_text(change: &Change, by: Option<i64>, view: &ViewContext<'_>) -> StyledText {
     let text = StyledText::new();
     let text = match change {
         Change::Granted(grant) => grant_text(grant),
@@ -139,7 +138,7 @@ pub fn done_pages(change: &Change, by: Option<i64>, view: &ViewContext<'_>) -> V
         },
         Change::Count(count) => text.bold("Done").literal(", changed: ").number(*count),
     };
-    append_actor(text, by).to_pages()
+    append_actor(text, by)
 }
 
 /// A grant that was made.
@@ -179,8 +178,8 @@ pub(super) fn rule_text(rule: &PolicyRule) -> StyledText {
 
 /// A person thought better of it: this one, where several could have.
 #[must_use]
-pub fn nothing_done_pages(by: Option<i64>) -> Vec<FormattedText> {
-    append_actor(StyledText::new().literal("Nothing was changed."), by).to_pages()
+pub fn nothing_done_text(by: Option<i64>) -> StyledText {
+    append_actor(StyledText::new().literal("Nothing was changed."), by)
 }
 
 fn append_actor(text: StyledText, by: Option<i64>) -> StyledText {

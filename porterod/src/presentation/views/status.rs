@@ -3,13 +3,13 @@
 use portero::ipc::{DaemonStatus, TelegramRefused, TelegramState, TelegramStatus};
 use portero::server::ServerCondition;
 
-use super::super::text::{EscapedText, FormattedText, StyledText};
-use super::super::time_format;
-use super::{ViewContext, overrides};
+use super::super::text::{EscapedText, StyledText};
+use super::super::{ViewContext, time_format};
+use super::overrides;
 
 /// How things stand.
 #[must_use]
-pub fn status_pages(status: &DaemonStatus, view: &ViewContext<'_>) -> Vec<FormattedText> {
+pub fn status_text(status: &DaemonStatus, view: &ViewContext<'_>) -> StyledText {
     let counts = status.counts;
     let text = StyledText::new()
         .bold("Portero")
@@ -40,7 +40,7 @@ pub fn status_pages(status: &DaemonStatus, view: &ViewContext<'_>) -> Vec<Format
     };
     let text = append_audit(append_telegram(append_factors(text, status, view), status, view), status, view);
     let text = append_sessions(append_servers(append_problems(text, status), status), status);
-    overrides::append_overrides(text.literal("\n"), &status.standing, view).to_pages()
+    overrides::append_overrides(text.literal("\n"), &status.standing, view)
 }
 
 fn append_telegram(text: StyledText, status: &DaemonStatus, view: &ViewContext<'_>) -> StyledText {

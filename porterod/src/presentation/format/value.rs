@@ -3,10 +3,10 @@
 use portero::json;
 use serde_json::value::RawValue;
 
-use super::super::text::{EscapedText, StyledText, utf16_len};
+use super::super::text::{EscapedText, StyledText};
 
-/// The most UTF-16 code units of a text that stands within a line.
-const MAX_INLINE_UNITS: usize = 300;
+/// The most characters of a text that stands within a line.
+const MAX_INLINE_CHARS: usize = 300;
 /// The most texts that stand side by side.
 const MAX_INLINE_TEXTS: usize = 8;
 
@@ -27,7 +27,7 @@ pub fn as_text(value: &RawValue) -> StyledText {
 pub(super) fn show_text(words: &str) -> StyledText {
     if words.is_empty() {
         StyledText::new().literal("(an empty text)")
-    } else if words.contains('\n') || utf16_len(words) > MAX_INLINE_UNITS {
+    } else if words.contains('\n') || exceeds_line(words) {
         StyledText::new().pre(&EscapedText::block(words))
     } else if reads_as_json(words) {
         // The text "5" is not the number 5.
@@ -54,7 +54,7 @@ pub(super) fn join_texts(texts: &[String]) -> StyledText {
 #[must_use]
 pub fn as_json(value: &RawValue) -> StyledText {
     let shown = EscapedText::json(value);
-    if shown.as_str().contains('\n') || utf16_len(shown.as_str()) > MAX_INLINE_UNITS {
+    if shown.as_str().contains('\n') || exceeds_line(shown.as_str()) {
         StyledText::new().pre(&shown)
     } else {
         StyledText::new().code(&shown)
@@ -71,8 +71,12 @@ pub(super) fn short_texts(value: &RawValue) -> Option<Vec<String>> {
 /// Whether texts can stand side by side.
 #[must_use]
 pub(super) fn fit_in_line(texts: &[String]) -> bool {
-    let short = |text: &String| utf16_len(text) <= MAX_INLINE_UNITS && !text.contains('\n');
+    let short = |text: &String| !exceeds_line(text) && !text.contains('\n');
     !texts.is_empty() && texts.len() <= MAX_INLINE_TEXTS && texts.iter().all(short)
+}
+
+fn exceeds_line(text: &str) -> bool {
+    text.chars().nth(MAX_INLINE_CHARS).is_some()
 }
 
 /// The members of an object that has these keys, each at most once and each a text, and no others.

@@ -5,10 +5,10 @@ use portero::approved_config::ConfigChange;
 use portero::ipc::{Look, Waiting};
 use portero::policy::Action;
 
-use super::super::text::{EscapedText, FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, StyledText};
-use super::super::{card, time_format};
+use super::super::text::{EscapedText, StyledText};
+use super::super::{ViewContext, card, time_format};
 use super::elevation::{elevation_text, grant_text, limits_text, rule_text};
-use super::{ViewContext, failure_text};
+use super::failure_text;
 use crate::auth::buttons::WideningAct;
 use crate::auth::remote_confirmation::{
     ActOutcome, ActPreview, AnswerOutcome, ConfirmationEnd, ConfirmationQuestion, RequestedAct,
@@ -19,11 +19,11 @@ const MAX_ABOUT_CHARS: usize = 300;
 
 /// The question. What is in it of the terminal's own words is concealed.
 #[must_use]
-pub fn remote_prompt_pages(
+pub fn remote_prompt_text(
     question: &ConfirmationQuestion,
     anonymizer: &Anonymizer,
     view: &ViewContext<'_>,
-) -> Vec<FormattedText> {
+) -> StyledText {
     let line = |text: &str| EscapedText::line(anonymizer.conceal_text(text).get());
     let head = StyledText::new()
         .bold("A terminal of yours asks:")
@@ -52,31 +52,28 @@ pub fn remote_prompt_pages(
         .literal("\nAn agent with a shell of yours could ask this too. If that was not you just now, or if no terminal in \
                 front of you shows a number: Refuse.\nUntil ")
         .append(time_format::format_deadline(question.until, view.now, view.zone));
-    head.append(body).append(foot).to_pages()
+    head.append(body).append(foot)
 }
 
-/// What became of a question about this, on its message; `by` is the user who answered, where several could have.
+/// What became of a question about this; `by` is the user who answered, where several could have.
 #[must_use]
-pub fn ended_prompt_message(
+pub fn ended_prompt_text(
     about: &str,
     (end, by): (ConfirmationEnd, Option<i64>),
     outcome: Option<&ActOutcome>,
-) -> FormattedText {
+) -> StyledText {
     let text = StyledText::new().bold(prompt_end_text(end)).literal("\nA terminal asked: ");
     let text = text.code(&EscapedText::line(&format!("portero {about}")).truncated(MAX_ABOUT_CHARS).0);
     let text = match by {
         Some(user) => text.literal("\nBy ").code(&EscapedText::line(&format!("telegram user {user}"))),
         None => text,
     };
-    let text = match outcome {
+    match outcome {
         Some(ActOutcome::Granted(grant)) => text.on_new_line().append(grant_text(grant)),
         Some(ActOutcome::RuleMade(rule)) => text.on_new_line().append(rule_text(rule)),
         Some(ActOutcome::Failed(why)) => text.on_new_line().append(failure_text(why)),
         Some(ActOutcome::Done | ActOutcome::Changed) | None => text,
-    };
-    let (text, _) = text.truncated(MAX_MESSAGE_UNITS / 2, MAX_ENTITIES);
-    text.fit_message(MAX_MESSAGE_UNITS)
-        .unwrap_or(FormattedText { text: prompt_end_text(end).to_owned(), entities: Vec::new() })
+    }
 }
 
 /// How a question ended, in a few words.
@@ -111,7 +108,7 @@ pub const fn tap_reply(heard: AnswerOutcome) -> &'static str {
 
 /// A call, whole, as its card shows it.
 fn run_text(look: &Look, view: &ViewContext<'_>) -> StyledText {
-    card::full_text(&look.task, &card::CardContext { hints: look.hints, now: view.now, zone: view.zone })
+    card::Card::new(&look.task, look.hints, view).text()
 }
 
 fn reveal_text(look: &Look) -> StyledText {

@@ -10,9 +10,14 @@ use portero::names::ToolId;
 use portero::policy::{Action, Policy};
 use serde::{Deserialize, Serialize};
 
-use super::super::keyboard::page_turns;
+use super::super::buttons::{Button, ButtonRows, page_turns};
+use super::super::press::PressReply;
 use super::super::text::{EscapedText, StyledText};
-use crate::auth::buttons::{Restriction, RestrictionLevel};
+use crate::auth::buttons::{ButtonAction, Restriction, RestrictionLevel};
+use crate::overrides::{OverridesError, RestrictionOutcome};
+
+/// What the buttons that turn a notice's pages begin with.
+const PAGE_PREFIX: &str = "notice";
 
 /// As many tools have a row of their own below the message; more are behind a button.
 const MAX_TOOL_ROWS: usize = 4;
@@ -58,13 +63,18 @@ pub struct ToolRules {
 /// How the rules stand about each tool of a message.
 pub type RulesByTool = BTreeMap<ToolId, ToolRules>;
 
-/// What a button does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ActivityAction {
-    /// It makes a rule for one tool.
-    Restrict(Restriction),
-    /// It shows this page of the tools; none: the message itself.
-    OpenPage(Option<usize>),
+/// Which page of a notice's tools a button opens, of none the notice itself; none where it is no such button.
+#[must_use]
+pub fn parse_page_button(what: &str) -> Option<Option<usize>> {
+    match what.strip_prefix(PAGE_PREFIX)? {
+        "" => Some(None),
+        page => page.strip_prefix(' ')?.parse().ok().map(Some),
+    }
+}
+
+fn page_button(label: String, page: Option<usize>) -> Button {
+    let number = page.map(|page| format!(" {page}")).unwrap_or_default();
+    Button::new(label, ButtonAction::Show(format!("{PAGE_PREFIX}{number}")))
 }
 
 /// How the rules stand now about each tool that is told of.
@@ -131,34 +141,62 @@ impl ActivitySummary {
 
 /// The buttons: of the message itself, or of this page of its tools.
 #[must_use]
-pub fn button_rows(stands: &RulesByTool, page: Option<usize>) -> Vec<Vec<(String, ActivityAction)>> {
+pub fn button_rows(stands: &RulesByTool, page: Option<usize>) -> ButtonRows {
     match page {
         None => message_rows(stands),
         Some(page) => page_rows(stands, page.min(page_count(stands) - 1)),
     }
 }
 
+/// What is answered to a button that makes a rule.
+pub(crate) fn restriction_reply(
+    restriction: &Restriction,
+    done: &Result<RestrictionOutcome, OverridesError>,
+) -> PressReply {
+    match done {
+        Ok(RestrictionOutcome::Made(rule)) => PressReply::brief(rule_made_reply(restriction, rule.id)),
+        Ok(RestrictionOutcome::AlreadyThere(rule)) => {
+            PressReply::brief(format!("Rule {} says so already. Nothing was changed.", rule.id))
+        }
+        Err(OverridesError::NotSaved(_)) => PressReply::alert(
+            "It is in force, but could not be stored, and is lost if the daemon ends now. Look at the disk.",
+        ),
+        Err(error) => {
+            tracing::info!(%error, "a button below a notice changed nothing");
+            PressReply::alert("This could not be done. Nothing was changed: look at `portero status`.")
+        }
+    }
+}
+
+/// What is answered where the rule is made.
+pub(crate) fn rule_made_reply(restriction: &Restriction, id: u64) -> String {
+    let fate = match restriction.to {
+        RestrictionLevel::Ask => "asks",
+        RestrictionLevel::Deny => "is denied",
+    };
+    format!("This tool {fate} from now on: rule {id}. Undo it with /unrule {id}")
+}
+
 /// A row for each tool, with its name; one button for all where there are many, or their names would look alike.
-fn message_rows(stands: &RulesByTool) -> Vec<Vec<(String, ActivityAction)>> {
+fn message_rows(stands: &RulesByTool) -> ButtonRows {
     let row = |(tool, stand): (&ToolId, &ToolRules)| restrict_buttons(tool, *stand, &short_tool_name(tool));
     let rows: Vec<_> = stands.iter().map(row).filter(|row| !row.is_empty()).collect();
-    let mut labels: Vec<_> = rows.iter().flatten().map(|(label, _)| label).collect();
+    let mut labels: Vec<_> = rows.iter().flatten().map(|button| &button.label).collect();
     labels.sort_unstable();
     let alike = labels.windows(2).any(|two| two[0] == two[1]);
     if rows.len() <= MAX_TOOL_ROWS && !alike {
         return rows;
     }
-    vec![vec![("Tools…".to_owned(), ActivityAction::OpenPage(Some(0)))]]
+    vec![vec![page_button("Tools…".to_owned(), Some(0))]]
 }
 
-fn page_rows(stands: &RulesByTool, page: usize) -> Vec<Vec<(String, ActivityAction)>> {
+fn page_rows(stands: &RulesByTool, page: usize) -> ButtonRows {
     let of_tool =
         |(number, tool, stand): (u64, &ToolId, ToolRules)| restrict_buttons(tool, stand, &number.to_string());
     let tools = numbered_tools(stands).skip(page * TOOLS_PER_PAGE).take(TOOLS_PER_PAGE).map(of_tool);
-    let turning = page_turns(page, page_count(stands))
-        .into_iter()
-        .map(|(label, to)| (label, ActivityAction::OpenPage(Some(to))));
-    let back = ("Back".to_owned(), ActivityAction::OpenPage(None));
+    let turning =
+        page_turns(page, page_count(stands)).into_iter().map(|(label, to)| page_button(label, Some(to)));
+    let back = page_button("Back".to_owned(), None);
     let mut rows: Vec<Vec<_>> = tools.collect();
     rows.extend([turning.collect(), vec![back]]);
     rows.retain(|row| !row.is_empty());
@@ -166,9 +204,12 @@ fn page_rows(stands: &RulesByTool, page: usize) -> Vec<Vec<(String, ActivityActi
 }
 
 /// What is offered for one tool, which goes by this name on the buttons.
-fn restrict_buttons(tool: &ToolId, stand: ToolRules, name: &str) -> Vec<(String, ActivityAction)> {
+fn restrict_buttons(tool: &ToolId, stand: ToolRules, name: &str) -> Vec<Button> {
     let button = |words: &str, to| {
-        (format!("{words}: {name}"), ActivityAction::Restrict(Restriction { tool: tool.clone(), to }))
+        Button::new(
+            format!("{words}: {name}"),
+            ButtonAction::Restrict(Restriction { tool: tool.clone(), to }),
+        )
     };
     let ask = stand.may_ask.then(|| button("✋ Ask", RestrictionLevel::Ask));
     let deny = stand.may_deny.then(|| button("⛔ Deny", RestrictionLevel::Deny));

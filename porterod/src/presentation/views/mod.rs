@@ -1,8 +1,5 @@
-//! What is answered to a question on the phone: each a pure function from the daemon's answer to pages.
-//!
-//! No answer is refused for its length: it gets more pages.
+//! What is answered to a person's question: each a pure function from the daemon's answer to a text of any length.
 
-pub mod activity;
 mod elevation;
 mod overrides;
 mod remote_prompt;
@@ -16,55 +13,44 @@ use portero::ipc::DaemonFailure;
 use portero::names::ToolId;
 use portero::policy::{Action, Explanation};
 
-pub use self::elevation::{done_pages, elevation_pages, nothing_done_pages};
-pub use self::overrides::overrides_pages;
-pub use self::remote_prompt::{ended_prompt_message, prompt_end_text, remote_prompt_pages, tap_reply};
-pub use self::status::status_pages;
-pub use self::tasks::{TaskListKind, TaskListPart, burst_pages, task_list_pages, task_list_text};
-use super::text::{EscapedText, FormattedText, StyledText, utf16_len};
-
-/// What a screen depends on besides what it shows.
-#[derive(Debug, Clone, Copy)]
-pub struct ViewContext<'a> {
-    /// The present.
-    pub now: Timestamp,
-    /// The person's time zone.
-    pub zone: &'a TimeZone,
-}
+pub use self::elevation::{done_text, elevation_question, nothing_done_text};
+pub use self::overrides::overrides_text;
+pub use self::remote_prompt::{ended_prompt_text, prompt_end_text, remote_prompt_text, tap_reply};
+pub use self::status::status_text;
+pub use self::tasks::{TaskListKind, TaskListPart, all_tasks_text, burst_text, list_text, task_list_text};
+use super::ViewContext;
+use super::text::{EscapedText, StyledText};
 
 /// Who the person is to the bot.
 #[must_use]
-pub fn whoami_pages(user: i64, chat: i64) -> Vec<FormattedText> {
+pub fn whoami_text(user: i64, chat: i64) -> StyledText {
     let number = |number: i64| EscapedText::line(&number.to_string());
     let text = StyledText::new().literal("Your user: ").code(&number(user)).on_new_line();
-    text.literal("This chat: ").code(&number(chat)).literal("\nPortero listens to you.").to_pages()
+    text.literal("This chat: ").code(&number(chat)).literal("\nPortero listens to you.")
 }
 
 /// The commands that there are, each with what it does.
 #[must_use]
-pub fn help_pages(commands: &[(&'static str, &'static str)]) -> Vec<FormattedText> {
+pub fn help_text(commands: &[(&'static str, &'static str)]) -> StyledText {
     let text = StyledText::new().bold("What I understand").literal("\n");
     commands
         .iter()
         .fold(text, |text, (name, what)| text.on_new_line().command(name).literal("  ").literal(what))
-        .to_pages()
 }
 
 /// Why a tool is decided as it is, and what lost.
 #[must_use]
-pub fn decision_pages(tool: &ToolId, explanation: &Explanation) -> Vec<FormattedText> {
+pub fn decision_text(tool: &ToolId, explanation: &Explanation) -> StyledText {
     let text = StyledText::new()
         .code(&EscapedText::line(&tool.to_string()))
         .literal(": ")
         .bold(action_word(explanation.decision.action));
     let text = text.literal("\nbecause ").code(&EscapedText::line(&explanation.decision.to_string()));
     let losing = explanation.losing.iter();
-    losing
-        .fold(text, |text, losing| {
-            let text = text.literal("\nstronger than ").code(&EscapedText::line(&losing.to_string()));
-            if explanation.is_outdated_grant(losing) { text.literal(", made before that rule") } else { text }
-        })
-        .to_pages()
+    losing.fold(text, |text, losing| {
+        let text = text.literal("\nstronger than ").code(&EscapedText::line(&losing.to_string()));
+        if explanation.is_outdated_grant(losing) { text.literal(", made before that rule") } else { text }
+    })
 }
 
 /// A part of the log, read from its end.
@@ -87,17 +73,9 @@ pub fn record_line(entry: &SegmentRecord, zone: &TimeZone) -> String {
     format!("{}  {}", at.strftime("%m-%d %H:%M:%S"), entry.record.event)
 }
 
-/// How many UTF-16 code units a row takes.
-#[must_use]
-pub fn row_units(row: &str) -> usize {
-    let mut shown = EscapedText::default();
-    shown.push_line("", row);
-    utf16_len(shown.as_str()) + 1
-}
-
 /// A part of the log; which, from one, the newest being the first.
 #[must_use]
-pub fn log_pages(stretch: &LogPage, number: usize, view: &ViewContext<'_>) -> Vec<FormattedText> {
+pub fn log_text(stretch: &LogPage, number: usize, view: &ViewContext<'_>) -> StyledText {
     let text = if stretch.rows.is_empty() {
         let words = match (&stretch.next, number) {
             (Some(_), _) => "None of the records that were looked at is wanted.",
@@ -128,24 +106,19 @@ pub fn log_pages(stretch: &LogPage, number: usize, view: &ViewContext<'_>) -> Ve
         None => text,
     };
     match stretch.unreadable {
-        0 => text.to_pages(),
+        0 => text,
         lines => text
             .on_new_line()
             .literal("Lines that are no records: ")
             .number(lines)
             .literal(". What is wrong is told by ")
-            .code(&EscapedText::line("portero logs verify"))
-            .to_pages(),
+            .code(&EscapedText::line("portero logs verify")),
     }
 }
 
 /// Why a question was not answered as asked.
 #[must_use]
-pub fn failure_pages(failure: &DaemonFailure) -> Vec<FormattedText> {
-    failure_text(failure).to_pages()
-}
-
-fn failure_text(failure: &DaemonFailure) -> StyledText {
+pub fn failure_text(failure: &DaemonFailure) -> StyledText {
     let text =
         StyledText::new().bold("That did not work").literal(": ").code(&EscapedText::line(&failure.message));
     match &failure.hint {

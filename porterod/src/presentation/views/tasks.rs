@@ -3,9 +3,8 @@
 use portero::task::{Task, TaskState};
 
 use super::super::card::short_id;
-use super::super::text::{EscapedText, FormattedText, StyledText};
-use super::super::time_format;
-use super::ViewContext;
+use super::super::text::{EscapedText, StyledText};
+use super::super::{ViewContext, time_format};
 
 /// How many characters of a call's arguments stand in a list.
 const MAX_EXCERPT_CHARS: usize = 60;
@@ -32,7 +31,7 @@ pub struct TaskListPart<'a> {
 
 /// Tasks by their state, those that want something first; all of them.
 #[must_use]
-pub fn task_list_pages(tasks: &[Task], view: &ViewContext<'_>) -> Vec<FormattedText> {
+pub fn all_tasks_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
     let (mut sorted, mut counts) = (Vec::new(), Vec::new());
     for state in TaskState::ALL {
         let group = tasks.iter().filter(|task| task.state == state).cloned();
@@ -45,7 +44,6 @@ pub fn task_list_pages(tasks: &[Task], view: &ViewContext<'_>) -> Vec<FormattedT
         &TaskListPart { tasks: &sorted, shown_before: 0, counts: &counts },
         view,
     )
-    .to_pages()
 }
 
 /// A part of a list, and which.
@@ -87,7 +85,7 @@ fn append_state_group(
     if group.peek().is_none() {
         return text;
     }
-    let text = if text.entity_count() == 0 { text } else { text.literal("\n\n") };
+    let text = if text.styled_count() == 0 { text } else { text.literal("\n\n") };
     let here = part.tasks.iter().filter(|task| task.state == state).count();
     let all = part.counts.iter().find(|(is, _)| *is == state).map_or(0, |(_, count)| *count);
     let title = match list {
@@ -98,9 +96,19 @@ fn append_state_group(
     group.fold(text, |text, task| append_task_row(text, task, view))
 }
 
-/// Many questions at once, in one message: how many of each tool, then each.
+/// A list of questions that came at once: while all wait how many there are of each tool, then what became of each.
 #[must_use]
-pub fn burst_pages(tasks: &[Task], view: &ViewContext<'_>) -> Vec<FormattedText> {
+pub fn list_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
+    if tasks.iter().all(|task| task.state == TaskState::PendingApproval) {
+        burst_text(tasks, view)
+    } else {
+        all_tasks_text(tasks, view)
+    }
+}
+
+/// Many questions at once: how many of each tool, then each.
+#[must_use]
+pub fn burst_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
     let mut tools: Vec<(String, u64)> = Vec::new();
     for task in tasks {
         let tool = task.call.tool.to_string();
@@ -119,7 +127,7 @@ pub fn burst_pages(tasks: &[Task], view: &ViewContext<'_>) -> Vec<FormattedText>
     });
     let text =
         text.literal("\n\nEach has to be looked at by itself; the excerpts below do not show all of a call.");
-    tasks.iter().fold(text, |text, task| append_task_row(text, task, view)).to_pages()
+    tasks.iter().fold(text, |text, task| append_task_row(text, task, view))
 }
 
 /// One task on a line.

@@ -5,12 +5,9 @@ use portero::json::RawObject;
 use portero::task::{Task, TaskState};
 use serde_json::value::RawValue;
 
-use super::super::format;
-use super::super::text::{EscapedText, FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, StyledText};
-use super::super::time_format;
-use super::{
-    CardContext, append_fields, is_renderable, origin_text, read_call, short_id, tool_name, votes_text,
-};
+use super::super::text::{EscapedText, StyledText};
+use super::super::{ViewContext, format, time_format};
+use super::{append_fields, is_renderable, origin_fields, read_call, short_id, tool_name, votes_text};
 
 /// How many characters of the call an outcome repeats.
 const MAX_CALL_CHARS: usize = 1_200;
@@ -75,9 +72,9 @@ impl DecidedBy {
     }
 }
 
-/// What became of a task, in one message.
+/// What became of a task, in a text of a few thousand characters at most.
 #[must_use]
-pub fn render_outcome(task: &Task, decided: CardDecision, view: &CardContext<'_>) -> FormattedText {
+pub fn outcome_text(task: &Task, decided: CardDecision, view: &ViewContext<'_>) -> StyledText {
     let title = StyledText::new()
         .bold(verdict_title(task.state))
         .append(decided.by.to_text())
@@ -90,21 +87,14 @@ pub fn render_outcome(task: &Task, decided: CardDecision, view: &CardContext<'_>
         None => title,
         Some(voted) => title.bold("Approved by").literal(": ").append(voted).literal("\n"),
     };
-    let (who, _) = origin_text(task).truncated(2 * MAX_NOTE_CHARS, 8);
+    let (who, _) = append_fields(StyledText::new(), &origin_fields(task)).truncated(2 * MAX_NOTE_CHARS, 8);
     let text = append_note(title.append(who), task);
     let text = append_call(text.literal("\n\n"), task);
     let text = match run_text(task) {
         None => text,
         Some(course) => text.on_new_line().literal("\n").append(course),
     };
-    let text = text.on_new_line().literal("\nAll of it: ").code(&terminal_command(task));
-    text.fit_message(MAX_MESSAGE_UNITS).unwrap_or_else(|| {
-        // The parts above are bounded in characters, of which each may take two units.
-        let (text, _) = text.truncated(MAX_MESSAGE_UNITS / 2, MAX_ENTITIES - 1);
-        let text = text.on_new_line().literal("Shortened.");
-        text.fit_message(MAX_MESSAGE_UNITS)
-            .unwrap_or(FormattedText { text: "Shortened.".to_owned(), entities: Vec::new() })
-    })
+    text.on_new_line().literal("\nAll of it: ").code(&terminal_command(task))
 }
 
 /// What was decided, as far as the state tells.
@@ -136,7 +126,7 @@ fn append_call(text: StyledText, task: &Task) -> StyledText {
     }
     let reading = read_call(&task.call);
     let (call, whole) =
-        append_fields(StyledText::new().bold(reading.kind), reading.fields).truncated(MAX_CALL_CHARS, 40);
+        append_fields(StyledText::new().bold(reading.kind), &reading.fields).truncated(MAX_CALL_CHARS, 40);
     let text = text.append(call);
     if whole { text } else { text.on_new_line().literal("(the call is shortened here)") }
 }

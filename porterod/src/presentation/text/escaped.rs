@@ -1,18 +1,20 @@
 //! Text from outside, made visible.
 //!
-//! What cannot be seen, what Telegram would drop, and our own marks are spelled out, so that two different texts
+//! What cannot be seen, what a channel would drop, and our own marks are spelled out, so that two different texts
 //! never look the same: [`EscapedText`] can be read back.
 
 use std::fmt::Write as _;
 
+use portero::json::pretty::{StringToken, pretty_print_with, push_new_line, unescape_string};
 use portero::printable::{is_combining_mark, is_invisible};
+use serde_json::value::RawValue;
 
 /// How many marks may stand on one letter; more would be drawn over the lines around it.
 const MAX_COMBINING_MARKS: usize = 4;
 
 /// Text from outside, made visible. It stands only inside `code` and `pre`.
 ///
-/// It neither begins nor ends with a blank or line break, which Telegram would cut.
+/// It neither begins nor ends with a blank or line break, which a channel may cut.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EscapedText(pub(super) String);
 
@@ -37,6 +39,14 @@ impl EscapedText {
             shown.push_line(bar, line);
         }
         shown
+    }
+
+    /// JSON as people read it: indented, keys in their order, numbers as they were spelled. A text of several
+    /// lines stands line by line behind a bar; what is no text cannot look like that.
+    #[must_use]
+    pub fn json(value: &RawValue) -> Self {
+        // Outside of its strings, JSON is ASCII.
+        Self(pretty_print_with(value.get(), write_string))
     }
 
     /// Adds a line behind `bar`, which is ours.
@@ -127,10 +137,33 @@ fn escape(text: &str, breaks: LineBreaks) -> String {
     shown
 }
 
-/// What a reader cannot see; our own marks; and what Telegram silently drops (`U+030A`, `U+0333` and `U+033F`:
-/// `clean_input_string` in TDLib, on which the Bot API server is built).
+/// What a reader cannot see; our own marks; and what a channel silently drops (`U+030A`, `U+0333` and `U+033F`:
+/// `clean_input_string` in TDLib, on which Telegram's server is built).
 fn must_escape(character: char) -> bool {
     matches!(character, '⟨' | '⏎' | '⇥' | '␠' | '\u{30a}' | '\u{333}' | '\u{33f}') || is_invisible(character)
+}
+
+fn write_string(string: StringToken<'_>, shown: &mut String) {
+    let lines = if string.is_key { None } else { multiline_text(string.spelled) };
+    let Some(lines) = lines else {
+        shown.push_str(EscapedText::line(&unescape_string(string.spelled)).as_str());
+        return;
+    };
+    // What led to it, a blank or a new line, is not needed any more.
+    shown.truncate(shown.trim_end().len());
+    for line in lines.split('\n') {
+        push_new_line(shown, string.depth + 1);
+        shown.push_str(EscapedText::prefixed("│ ", line).as_str());
+    }
+}
+
+/// The text of a JSON string that has several lines.
+fn multiline_text(spelled: &str) -> Option<String> {
+    if !spelled.contains('\\') {
+        return None;
+    }
+    let text: String = serde_json::from_str(spelled).ok()?;
+    text.contains('\n').then_some(text)
 }
 
 #[cfg(test)]
@@ -171,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_that_telegram_would_cut_are_marked() {
+    fn blanks_that_a_channel_would_cut_are_marked() {
         assert_eq!(EscapedText::line(" a\tb\n").as_str(), "␠a⇥b⏎");
         assert_eq!(EscapedText::block("\na \n  b\n").as_str(), "⏎\na␠\n  b⏎");
         assert_eq!(EscapedText::block("\n").as_str(), "⏎");
@@ -186,5 +219,42 @@ mod tests {
     #[test]
     fn a_bar_stands_before_every_line() {
         assert_eq!(EscapedText::prefixed("│ ", "a\n\n b\u{2028}c\n").as_str(), "│ a\n│\n│  b⟨U+2028⟩c\n│");
+    }
+
+    fn shown_json(json: &str) -> String {
+        let value = RawValue::from_string(json.to_owned()).expect("JSON");
+        EscapedText::json(&value).as_str().to_owned()
+    }
+
+    #[test]
+    fn order_numbers_and_doubles_stay() {
+        insta::assert_snapshot!(shown_json(r#"{"z":1.10,"a":12345678901234567890123,"a":[true,null,{}]}"#), @r#"
+        {
+          "z": 1.10,
+          "a": 12345678901234567890123,
+          "a": [
+            true,
+            null,
+            {}
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn lines_stand_behind_a_bar_and_forge_no_key() {
+        insta::assert_snapshot!(shown_json(r#"{"body":"Hi\n\",\n  \"to\": \"safe\u202e\"\n","k\ney":["x\u000ay"]}"#), @r#"
+        {
+          "body":
+            │ Hi
+            │ ",
+            │   "to": "safe⟨U+202E⟩"
+            │,
+          "k\ney": [
+              │ x
+              │ y
+          ]
+        }
+        "#);
     }
 }

@@ -1,4 +1,4 @@
-//! Screens say what is so, in any number of pages.
+//! Views say what is so, in a text of any length.
 
 use portero::anonymize::{Anonymizer, Direction, ReplacementRule};
 use portero::policy::GrantLimits;
@@ -6,9 +6,8 @@ use portero::secret::Secret;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::card::tests::task_of;
-use super::super::text::tests::text_outside_entities;
-use super::super::text::{MAX_ENTITIES, MAX_MESSAGE_UNITS, utf16_len};
+use super::super::tests::{task_of, with_context};
+use super::super::text::TextStyle;
 use portero::task::TaskState;
 
 use super::*;
@@ -17,14 +16,14 @@ use crate::auth::remote_confirmation::{
     ActPreview, ConfirmationEnd, ConfirmationQuestion, NumberChoices, RequestedAct,
 };
 
-fn with_context<T>(look: impl FnOnce(&ViewContext<'_>) -> T) -> T {
-    let zone = TimeZone::fixed(jiff::tz::offset(1));
-    look(&ViewContext { now: "2026-11-20T13:01:00Z".parse().expect("a time"), zone: &zone })
+fn plain(text: StyledText) -> String {
+    text.plain_text()
 }
 
-fn single_page(pages: Vec<FormattedText>) -> String {
-    assert_eq!(pages.len(), 1);
-    pages.into_iter().next().expect("a page").text
+/// What stands in neither code nor a block.
+fn own_words(text: &StyledText) -> String {
+    let own = text.parts().iter().filter(|part| matches!(part.style, None | Some(TextStyle::Bold)));
+    own.map(|part| part.text.as_str()).collect()
 }
 
 #[test]
@@ -33,7 +32,7 @@ fn tasks_stand_by_their_state() {
     let mut done = task_of("a/b", &json!({}));
     done.state = TaskState::Completed;
     let all = [done, waiting];
-    insta::assert_snapshot!(single_page(with_context(|view| task_list_pages(&all, view))), @r#"
+    insta::assert_snapshot!(plain(with_context(|view| all_tasks_text(&all, view))), @r#"
     Waiting for you: 1
     • 1b0a9e8f gmail/send_email {"to":"bob@example.org","body":"xxxxxxxxxxxxxxxxxxxxxxxxxxxx… until 14:15 +01, in 14 min
 
@@ -46,7 +45,7 @@ fn tasks_stand_by_their_state() {
     These wait for you: 1
     • 1b0a9e8f gmail/send_email {"to":"bob@example.org","body":"xxxxxxxxxxxxxxxxxxxxxxxxxxxx… until 14:15 +01, in 14 min
     "#);
-    assert_eq!(single_page(with_context(|view| task_list_pages(&[], view))), "There are no such tasks.");
+    assert_eq!(plain(with_context(|view| all_tasks_text(&[], view))), "There are no such tasks.");
     let none = |shown| TaskListPart { tasks: &[], shown_before: shown, counts: &[] };
     let said = |list, shown| with_context(|view| task_list_text(list, &none(shown), view)).plain_text();
     assert_eq!(said(TaskListKind::Pending, 0), "Nothing waits for you.");
@@ -80,7 +79,7 @@ fn a_burst_is_one_list() {
         task_of("a/b", &json!({ "n": 2 })),
         task_of("a/c", &json!({})),
     ];
-    insta::assert_snapshot!(single_page(with_context(|view| burst_pages(&all, view))), @r#"
+    insta::assert_snapshot!(plain(with_context(|view| burst_text(&all, view))), @r#"
     Calls wait for you: 3, by tool:
     2 × a/b
     1 × a/c
@@ -104,15 +103,15 @@ fn rules_and_grants_are_shown_with_their_ids() {
         }],
     }))
     .expect("rules and grants");
-    insta::assert_snapshot!(single_page(with_context(|view| overrides_pages(&standing, view))), @"
+    insta::assert_snapshot!(plain(with_context(|view| overrides_text(&standing, view))), @"
     Everything is paused, since 13:00 +01: no call runs.
     Rules
     • rule 7 denies gmail/*, 2 h ago
     Grants
     • grant 9 permits fs/read_file, 5 min left, 2 of 3 uses left, only in project /home/ada/shop
     ");
-    let none = with_context(|view| overrides_pages(&portero::policy::Overrides::default(), view));
-    assert_eq!(single_page(none), "No rules and no grants: the configuration alone decides.");
+    let none = with_context(|view| overrides_text(&portero::policy::Overrides::default(), view));
+    assert_eq!(plain(none), "No rules and no grants: the configuration alone decides.");
 }
 
 #[test]
@@ -133,9 +132,9 @@ fn status_says_what_is_wrong() {
         }, "counts": { "done": 1, "failed": 2, "refused": 3, "asked": 4 },
     }))
     .expect("a status");
-    let pages = with_context(|view| status_pages(&status, view));
-    assert!(!text_outside_entities(&pages[0]).contains(['@', '/']));
-    insta::assert_snapshot!(single_page(pages), @"
+    let text = with_context(|view| status_text(&status, view));
+    assert!(!own_words(&text).contains(['@', '/']));
+    insta::assert_snapshot!(plain(text), @"
     Portero 0.1.0, process 77, started 2 h 1 min ago
     Waiting: 2
     Calls: 1 done, 2 failed, 3 refused, 4 asked, since the daemon started
@@ -166,17 +165,14 @@ fn a_decision_is_explained() {
     let explanation =
         serde_json::from_value(json!({ "decision": decision("a/b"), "losing": [decision("a/*")] }))
             .expect("one");
-    insta::assert_snapshot!(single_page(decision_pages(&"a/b".parse().expect("a tool"), &explanation)), @"
+    insta::assert_snapshot!(plain(decision_text(&"a/b".parse().expect("a tool"), &explanation)), @"
     a/b: needs approval
     because needs approval by `a/b` (rule 3)
     stronger than needs approval by `a/*` (rule 3)
     ");
     let failure = DaemonFailure::new(portero::ipc::FailureKind::NotFound, "no task `@x`")
         .with_hint("`/tasks` lists them");
-    assert_eq!(
-        single_page(failure_pages(&failure)),
-        "That did not work: no task `@x`\nHint: `/tasks` lists them"
-    );
+    assert_eq!(plain(failure_text(&failure)), "That did not work: no task `@x`\nHint: `/tasks` lists them");
 }
 
 #[test]
@@ -184,7 +180,7 @@ fn what_widens_is_shown_with_the_denied_first() {
     let tool = |name: &str, action| (name.parse().expect("a tool"), action);
     let tools = [tool("a/b", Action::Deny), tool("a/c", Action::RequireApproval)];
     let shown = |what: WideningAct, tools: &[(ToolId, Action)], again| {
-        single_page(with_context(|view| elevation_pages(&what, tools, again, view)))
+        plain(with_context(|view| elevation_question(&what, tools, again, view)))
     };
     let pattern = || "a/*".parse().expect("a pattern");
     insta::assert_snapshot!(shown(WideningAct::Grant(pattern(), 1_800_000, GrantLimits::default()), &tools, false), @"
@@ -244,18 +240,18 @@ fn the_log_is_one_line_a_record() {
     let rows: Vec<_> =
         entries.iter().map(|entry| with_context(|view| record_line(entry, view.zone))).collect();
     let whole = LogPage { rows, ..LogPage::default() };
-    insta::assert_snapshot!(single_page(with_context(|view| log_pages(&whole, 1, view))), @"
+    insta::assert_snapshot!(plain(with_context(|view| log_text(&whole, 1, view))), @"
     Log, times in +01
     11-20 13:59:59  refused   a/b  denied⏎11-20 person approve
     11-20 13:59:59  person    deny gmail/*
     ");
-    insta::assert_snapshot!(single_page(with_context(|view| log_pages(&LogPage { unreadable: 2, ..whole }, 3, view))), @"
+    insta::assert_snapshot!(plain(with_context(|view| log_text(&LogPage { unreadable: 2, ..whole }, 3, view))), @"
     Log, times in +01, page 3 from the newest
     11-20 13:59:59  refused   a/b  denied⏎11-20 person approve
     11-20 13:59:59  person    deny gmail/*
     Lines that are no records: 2. What is wrong is told by portero logs verify
     ");
-    let none = |number| single_page(with_context(|view| log_pages(&LogPage::default(), number, view)));
+    let none = |number| plain(with_context(|view| log_text(&LogPage::default(), number, view)));
     assert_eq!(none(1), "There are no such records.");
     assert_eq!(none(2), "There are no older records.");
     let back_to = Some("2026-11-20T12:00:00Z".parse().expect("a time"));
@@ -268,25 +264,22 @@ fn the_log_is_one_line_a_record() {
         ..LogPage::default()
     };
     assert_eq!(
-        single_page(with_context(|view| log_pages(&far, 1, view))),
+        plain(with_context(|view| log_text(&far, 1, view))),
         "None of the records that were looked at is wanted.\nLooked back to 13:00 +01; there may be more before.",
     );
 }
 
 #[test]
 fn help_lists_commands_that_can_be_tapped() {
-    let pages = help_pages(&[("status", "how things stand"), ("pending", "what waits for you")]);
-    assert_eq!(
-        single_page(pages),
-        "What I understand\n/status  how things stand\n/pending  what waits for you"
-    );
+    let text = help_text(&[("status", "how things stand"), ("pending", "what waits for you")]);
+    assert_eq!(plain(text), "What I understand\n/status  how things stand\n/pending  what waits for you");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn no_list_is_too_long_and_nothing_in_it_stands_outside_of_code(
+    fn every_list_names_all_and_nothing_from_outside_stands_outside_of_code(
         texts in proptest::collection::vec("EVIL(@all|/start|\u{202e}|[a-z\n😀]{0,90})", 0..120),
     ) {
         let all: Vec<_> = texts.iter().map(|text| task_of("a/b", &json!({ "x": text }))).collect();
@@ -297,14 +290,13 @@ proptest! {
         let (listed, digested, logged) =
             with_context(|view| {
                 let rows = entries.iter().map(|entry| record_line(entry, view.zone)).collect();
-                let log = log_pages(&LogPage { rows, ..LogPage::default() }, 1, view);
-                (task_list_pages(&all, view), burst_pages(&all, view), log)
+                let log = log_text(&LogPage { rows, ..LogPage::default() }, 1, view);
+                (all_tasks_text(&all, view), burst_text(&all, view), log)
             });
-        for page in listed.iter().chain(&digested).chain(&logged) {
-            prop_assert!(utf16_len(&page.text) <= MAX_MESSAGE_UNITS && page.entities.len() <= MAX_ENTITIES);
-            prop_assert!(!text_outside_entities(page).contains("EVIL"));
+        for text in [&listed, &digested, &logged] {
+            prop_assert!(!own_words(text).contains("EVIL"));
         }
-        let named = |pages: &[FormattedText]| pages.iter().map(|page| page.text.matches("a/b").count()).sum::<usize>();
+        let named = |text: &StyledText| text.plain_text().matches("a/b").count();
         prop_assert_eq!(named(&listed), texts.len());
         prop_assert_eq!(named(&logged), texts.len());
         prop_assert_eq!(named(&digested), texts.len() + usize::from(!texts.is_empty()));
@@ -326,9 +318,7 @@ fn prompt_question(wish: RequestedAct, sight: ActPreview) -> ConfirmationQuestio
 }
 
 fn prompt_text(wish: RequestedAct, sight: ActPreview) -> String {
-    single_page(with_context(|view| {
-        remote_prompt_pages(&prompt_question(wish, sight), &Anonymizer::empty(), view)
-    }))
+    plain(with_context(|view| remote_prompt_text(&prompt_question(wish, sight), &Anonymizer::empty(), view)))
 }
 
 #[test]
@@ -398,17 +388,17 @@ fn a_terminals_question_conceals_what_is_private() {
     let limits = GrantLimits { project: Some(project), ..GrantLimits::default() };
     let wish = RequestedAct::Grant("gmail/*".parse().expect("a pattern"), 60_000, limits);
     let question = prompt_question(wish, ActPreview::Tools(Vec::new()));
-    let text = single_page(with_context(|view| remote_prompt_pages(&question, &anonymizer, view)));
+    let text = plain(with_context(|view| remote_prompt_text(&question, &anonymizer, view)));
     assert!(text.contains("/home/Jane Doe/shop") && !text.contains("Lindqvist"), "{text}");
 }
 
 #[test]
 fn every_end_of_a_terminals_question_says_whether_anything_changed() {
     for end in ConfirmationEnd::ALL {
-        let message = ended_prompt_message("grant gmail/* 1h", (end, None), None);
-        assert!(message.text.contains("portero grant gmail/* 1h"), "{}", message.text);
+        let text = plain(ended_prompt_text("grant gmail/* 1h", (end, None), None));
+        assert!(text.contains("portero grant gmail/* 1h"), "{text}");
         let nothing = ["Nothing changed", "nothing was done", "could not be done"];
-        let nothing = nothing.iter().any(|words| message.text.contains(words));
-        assert_eq!(nothing, end != ConfirmationEnd::Done, "{}", message.text);
+        let nothing = nothing.iter().any(|words| text.contains(words));
+        assert_eq!(nothing, end != ConfirmationEnd::Done, "{text}");
     }
 }

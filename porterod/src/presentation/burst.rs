@@ -1,0 +1,47 @@
+//! Many questions at once: the first have messages of their own, what comes beyond stands in lists.
+
+use jiff::SignedDuration;
+
+/// How many cards may come within [`BURST_WINDOW`]; what comes beyond that stands in a list.
+const MAX_SEPARATE_CARDS: u64 = 5;
+/// How long cards count as having come at once.
+pub const BURST_WINDOW: SignedDuration = SignedDuration::from_secs(10);
+/// How many calls stand in one list.
+const MAX_LISTED_TASKS: u64 = 10;
+
+/// Where a new question is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CardPlacement {
+    /// In a message of its own.
+    OwnMessage,
+    /// In this list, which there is.
+    List(String),
+    /// In a list that begins with it.
+    NewList,
+}
+
+/// Where to show a question that comes now. `recent` is how many that came within [`BURST_WINDOW`] still wait, and
+/// `lists` are those begun within it, the newest first, each with how many stand in it.
+#[must_use]
+pub fn place_card(recent: u64, lists: Vec<(String, u64)>) -> CardPlacement {
+    if recent < MAX_SEPARATE_CARDS {
+        return CardPlacement::OwnMessage;
+    }
+    let open = lists.into_iter().find(|(_, listed)| *listed < MAX_LISTED_TASKS);
+    open.map_or(CardPlacement::NewList, |(list, _)| CardPlacement::List(list))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_beyond_a_few_joins_the_newest_list_with_room() {
+        let lists = |counts: &[u64]| (0..).zip(counts).map(|(at, count)| (format!("{at}"), *count)).collect();
+        assert_eq!(place_card(4, lists(&[1])), CardPlacement::OwnMessage);
+        assert_eq!(place_card(5, lists(&[])), CardPlacement::NewList);
+        assert_eq!(place_card(5, lists(&[9, 3])), CardPlacement::List("0".to_owned()));
+        assert_eq!(place_card(5, lists(&[10, 3])), CardPlacement::List("1".to_owned()));
+        assert_eq!(place_card(5, lists(&[10])), CardPlacement::NewList);
+    }
+}

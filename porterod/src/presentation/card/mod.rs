@@ -1,0 +1,268 @@
+//! The card by which a person is asked, and what becomes of it, as data.
+//!
+//! A card holds all that would run (guarantee A3). A channel that can't show it whole sends [`call_document`] beside it,
+//! and then a yes takes a second tap. Everything here is a pure function of the task.
+
+mod outcome;
+
+use portero::call::{Call, Method};
+use portero::catalog::ToolHints;
+use portero::json::pretty::{escape_invisible, pretty_print};
+use portero::json::{RawJson, RawObject, serialize_raw};
+use portero::names::TaskId;
+use portero::task::Task;
+
+pub use self::outcome::{CardDecision, DecidedBy, outcome_text};
+use super::ViewContext;
+use super::format::{self, CallField, CallReading, FieldLabel};
+use super::text::{EscapedText, StyledText};
+use super::time_format;
+
+/// Calls of more bytes are not read for a card: they are in the document only, and not indented, since
+/// indenting can make JSON some forty times as long, more than a channel takes.
+const MAX_RENDERED_CALL_BYTES: usize = 512 << 10;
+/// How many characters of an id's end are shown: the random end, as on the terminal.
+const SHORT_ID_CHARS: usize = 8;
+
+/// A question to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// What is asked.
+    pub title: &'static str,
+    /// The tool that would run.
+    pub tool: EscapedText,
+    /// Its name at its server, where policy's spelling of that is hard to read.
+    pub server_name: Option<EscapedText>,
+    /// Who asks, why, and until when.
+    pub details: Vec<CallField>,
+    /// Everything that the server gets; none where that is in the document only.
+    pub call: Option<CallReading>,
+    /// The method, where it isn't a tool that is called.
+    pub method: Option<EscapedText>,
+    /// How long the call is.
+    pub call_bytes: u64,
+}
+
+/// The whole call as a file, named after its task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallDocument {
+    /// Its name.
+    pub name: String,
+    /// What is in it: UTF-8.
+    pub bytes: Vec<u8>,
+    /// What is said about it.
+    pub caption: StyledText,
+}
+
+impl Card {
+    /// The question whether a call may run; `hints` is what the tool's server says of it, if that is known.
+    #[must_use]
+    pub fn new(task: &Task, hints: Option<ToolHints>, view: &ViewContext<'_>) -> Self {
+        let call = &task.call;
+        Self {
+            title: "May this run?",
+            tool: tool_name(task),
+            server_name: call.odd_name().map(|odd| EscapedText::line(&odd)),
+            details: detail_fields(task, hints, view),
+            call: is_renderable(call).then(|| read_call(call)),
+            method: (call.method != Method::CallTool).then(|| EscapedText::line(call.method.as_str())),
+            call_bytes: u64::try_from(call.params.get().get().len()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// What is asked, by whom, why, and until when.
+    #[must_use]
+    pub fn head_text(&self) -> StyledText {
+        let text = StyledText::new().bold(self.title).literal("\n").code(&self.tool);
+        let text = match &self.server_name {
+            Some(name) => text.literal("\n").bold("Named by its server").literal(": ").code(name),
+            None => text,
+        };
+        append_fields(text.literal("\n\n"), &self.details)
+    }
+
+    /// Everything that the server gets.
+    #[must_use]
+    pub fn call_text(&self) -> StyledText {
+        let Some(CallReading { kind, fields }) = &self.call else {
+            return StyledText::new()
+                .literal("The call has ")
+                .number(self.call_bytes)
+                .literal(" bytes and stands in the document only.");
+        };
+        let text = StyledText::new().bold(kind);
+        let text = match &self.method {
+            Some(method) => text.literal(", by ").code(method),
+            None => text,
+        };
+        append_fields(text, fields)
+    }
+
+    /// The question and all of the call, of any length.
+    #[must_use]
+    pub fn text(&self) -> StyledText {
+        self.head_text().literal("\n\n").append(self.call_text())
+    }
+}
+
+/// The whole call as JSON; where it is too long to be shown, that says so.
+#[must_use]
+pub fn json_text(task: &Task) -> StyledText {
+    let title =
+        StyledText::new().bold("The call as JSON").literal(" of ").code(&tool_name(task)).literal("\n");
+    if is_renderable(&task.call) {
+        title.pre(&EscapedText::json(&whole_call(&task.call)))
+    } else {
+        title.literal("It is too long to be shown here; it stands in the document.")
+    }
+}
+
+/// The whole call as a document.
+#[must_use]
+pub fn call_document(task: &Task) -> CallDocument {
+    let whole = whole_call(&task.call);
+    let text = if is_renderable(&task.call) { pretty_print(whole.get()) } else { whole.get().to_owned() };
+    let id = short_id(task.id);
+    let caption =
+        StyledText::new().literal("The whole call of ").code(&tool_name(task)).literal(", task ").code(&id);
+    let name = format!("call-{}.json", id.as_str());
+    CallDocument { name, bytes: escape_invisible(&text).into_owned().into_bytes(), caption }
+}
+
+/// The end of a task's id, by which a person can name it.
+#[must_use]
+pub fn short_id(id: TaskId) -> EscapedText {
+    let id = id.to_string();
+    EscapedText::line(&id[id.len() - SHORT_ID_CHARS..])
+}
+
+/// Who asks, why, and until when.
+fn detail_fields(task: &Task, hints: Option<ToolHints>, view: &ViewContext<'_>) -> Vec<CallField> {
+    let code = |text: &str| StyledText::new().code(&EscapedText::line(text));
+    let mut fields = origin_fields(task);
+    let mut add = |label, value| fields.push(CallField { label: FieldLabel::Own(label), value });
+    add("The server says", hints_text(hints));
+    add("Why", code(&task.decision.to_string()));
+    for quorum in &task.quorums {
+        add("Needs", code(&quorum.to_string()));
+    }
+    if let Some(voted) = votes_text(task, view) {
+        add("Approved so far", voted);
+    }
+    add("Until", time_format::format_deadline(task.expires, view.now, view.zone));
+    add("Task", StyledText::new().code(&short_id(task.id)));
+    fields
+}
+
+/// Who approved, and when, where it takes several people; none where nobody did.
+fn votes_text(task: &Task, view: &ViewContext<'_>) -> Option<StyledText> {
+    let mut text: Option<StyledText> = None;
+    for vote in &task.votes {
+        let so_far = text.map_or_else(StyledText::new, |text| text.literal("; "));
+        let whose = so_far.code(&EscapedText::line(&format!("user {}", vote.user))).literal(", ");
+        text = Some(whose.append(time_format::format_time(vote.at, view.now, view.zone)));
+    }
+    text
+}
+
+fn tool_name(task: &Task) -> EscapedText {
+    EscapedText::line(&task.call.tool.to_string())
+}
+
+/// Who asks, and where it would run.
+fn origin_fields(task: &Task) -> Vec<CallField> {
+    let origin = &task.origin;
+    let session = origin.session.to_string();
+    let code = |text: &str| StyledText::new().code(&EscapedText::line(text));
+    let field = |label, value| CallField { label: FieldLabel::Own(label), value };
+    let project = code(origin.principal.as_str())
+        .literal(", session ")
+        .code(&EscapedText::line(&session[session.len() - SHORT_ID_CHARS..]));
+    let mut fields = vec![field("Asks", code(origin.client.get())), field("Project", project)];
+    if origin.directory.as_os_str() != origin.principal.as_str() {
+        fields.push(field("Runs in", code(&origin.directory.to_string_lossy())));
+    }
+    fields
+}
+
+/// What the server says of its tool: its word only (MCP, "`ToolAnnotations`").
+fn hints_text(hints: Option<ToolHints>) -> StyledText {
+    let Some(ToolHints { read_only, destructive, idempotent, open_world }) = hints else {
+        return StyledText::new().literal("nothing that is known at present");
+    };
+    let said = [
+        read_only.map(|yes| if yes { "only reads" } else { "changes things" }),
+        destructive.map(|yes| if yes { "may destroy" } else { "destroys nothing" }),
+        idempotent.map(|yes| if yes { "twice is like once" } else { "twice is not like once" }),
+        open_world.map(|yes| if yes { "reaches others" } else { "reaches nobody else" }),
+    ];
+    let mut text = StyledText::new();
+    for words in said.into_iter().flatten() {
+        text = if text.is_empty() { text } else { text.literal(", ") };
+        text = text.literal(words);
+    }
+    if text.is_empty() { text.literal("nothing of what it does") } else { text }
+}
+
+/// Lines of fields below a text.
+fn append_fields(text: StyledText, fields: &[CallField]) -> StyledText {
+    fields.iter().fold(text, |text, CallField { label, value }| {
+        let between = if value.is_block() { ":" } else { ": " };
+        text.on_new_line().append(label.to_text()).literal(between).append(value.clone())
+    })
+}
+
+/// The arguments by their formatter, and what goes to the server beside them.
+fn read_call(call: &Call) -> CallReading {
+    let mut reading = format::read_arguments(&call.tool, call.arguments());
+    let mut add = |label, value: &RawJson| {
+        reading.fields.push(CallField { label: FieldLabel::Own(label), value: format::as_json(value) });
+    };
+    if let Some(beside) = members_beside_arguments(call) {
+        add("Beside the arguments", &beside);
+    }
+    if let Some(meta) = &call.meta {
+        add("Meta", meta.get());
+    }
+    reading
+}
+
+/// What the server gets beside the tool's name and its arguments, if anything.
+fn members_beside_arguments(call: &Call) -> Option<RawJson> {
+    match call.method {
+        Method::CallTool => {
+            let beside = RawObject::read(call.params.get())
+                .ok()?
+                .without_members(|key| matches!(key, "name" | "arguments"));
+            (!beside.is_empty()).then(|| beside.to_raw())
+        }
+        // A prompt's name is not the name that policy knows it by.
+        Method::GetPrompt => {
+            let beside = RawObject::read(call.params.get()).ok()?.without_members(|key| key == "arguments");
+            (!beside.is_empty()).then(|| beside.to_raw())
+        }
+        // Their arguments are the whole already.
+        Method::ReadResource | Method::SubscribeResource | Method::UnsubscribeResource | Method::Complete => {
+            None
+        }
+    }
+}
+
+/// Whether a call is short enough to be read.
+fn is_renderable(call: &Call) -> bool {
+    let meta = call.meta.as_ref().map_or(0, |meta| meta.get().get().len());
+    call.params.get().get().len() + meta <= MAX_RENDERED_CALL_BYTES
+}
+
+/// The whole call: its name for policy, and every byte that the server gets.
+fn whole_call(call: &Call) -> RawJson {
+    let (tool, method) = (serialize_raw(&call.tool), serialize_raw(call.method.as_str()));
+    let object = RawObject::default()
+        .with_member("tool", &tool)
+        .with_member("method", &method)
+        .with_member("params", call.params.get());
+    match &call.meta {
+        Some(meta) => object.with_member("_meta", meta.get()).to_raw(),
+        None => object.to_raw(),
+    }
+}

@@ -1,0 +1,84 @@
+//! Once a day: how far the audit has come, kept where nobody on this machine can change it (guarantee U2).
+//!
+//! A chain of records that is rewritten later can't have the hash that a person was told.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use portero::audit::{AuditExtent, SegmentCheckpoint};
+
+use super::super::text::{EscapedText, StyledText};
+use crate::daemon::Daemon;
+
+/// The hour of the person's day at which it is told.
+const DAILY_HOUR: i8 = 18;
+
+/// How far the daemon's own records have come on the disk, told for this day.
+pub(crate) async fn durable_head_text(daemon: &Daemon, day: Date) -> Option<StyledText> {
+    Some(audit_head_text(&durable_head(daemon).await?, day))
+}
+
+/// How far the daemon's own records have come on the disk.
+async fn durable_head(daemon: &Daemon) -> Option<SegmentCheckpoint> {
+    let segment = daemon.audit.checkpoint().segment;
+    let heads = match daemon.journal.save_checkpoint().await {
+        Ok(()) => daemon.checkpoints.list_checkpoints(),
+        Err(error) => Err(error),
+    };
+    match heads {
+        Ok(heads) => heads.into_iter().find(|head| head.segment == segment && head.seq > 0),
+        Err(error) => {
+            tracing::warn!(%error, "the head of the audit cannot be told");
+            None
+        }
+    }
+}
+
+/// Whether there are records from before this moment: there is nothing to tell of a day without any.
+pub(crate) async fn has_older_records(daemon: &Daemon, moment: Timestamp) -> bool {
+    let directory = daemon.paths.audit();
+    let extent = tokio::task::spawn_blocking(move || AuditExtent::measure(&directory)).await;
+    extent.is_ok_and(|extent| extent.is_ok_and(|extent| extent.oldest.is_some_and(|oldest| oldest < moment)))
+}
+/// The last day of which the hour has come, and when that was.
+#[must_use]
+pub fn last_due_day(now: Timestamp, zone: &TimeZone) -> Option<(Date, Timestamp)> {
+    let today = now.to_zoned(zone.clone()).date();
+    [today, today.yesterday().ok()?].into_iter().find_map(|day| {
+        let hour = day.at(DAILY_HOUR, 0, 0, 0).to_zoned(zone.clone()).ok()?.timestamp();
+        (hour <= now).then_some((day, hour))
+    })
+}
+
+fn audit_head_text(head: &SegmentCheckpoint, day: Date) -> StyledText {
+    let code = |text: &str| EscapedText::line(text);
+    StyledText::new()
+        .bold("The audit of this day")
+        .literal(", ")
+        .code(&code(&day.to_string()))
+        .literal(": record ")
+        .number(head.seq)
+        .literal(" of ")
+        .code(&code(&head.segment))
+        .literal(" has the hash ")
+        .code(&code(&head.hash))
+        .literal("\nTo compare later, in the folder of the audit: ")
+        .code(&code(&format!("grep -c 'hash\":\"{}' {}", head.hash, head.segment)))
+        .literal(" says 1, and ")
+        .code(&code("portero logs verify"))
+        .literal(" that the chain holds.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_told_from_its_evening_on() {
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        let told = |now: &str| last_due_day(now.parse().unwrap(), &zone).unwrap().0.to_string();
+        assert_eq!(told("2026-11-20T16:59:59Z"), "2026-11-19");
+        assert_eq!(told("2026-11-20T17:00:00Z"), "2026-11-20");
+        assert_eq!(told("2026-11-21T03:00:00Z"), "2026-11-20");
+    }
+}

@@ -1,0 +1,145 @@
+//! What a person is told that is no task: alarms, a pause, an edit of the configuration that waits or has errors.
+
+use portero::notice::{AlarmKind, ConfigAdoption, Notice, NoticeEntry};
+
+use super::super::text::{EscapedText, StyledText};
+
+/// How much of one notice's own words is told, in characters.
+const MAX_ALARM_CHARS: usize = 600;
+
+/// As much of it as `fits` takes, and how much more there is; none where there is no news in it.
+#[must_use]
+pub fn news_text(entries: &[NoticeEntry], fits: impl Fn(&StyledText) -> bool) -> Option<StyledText> {
+    let news = entries.iter().filter_map(|entry| notice_text(&entry.notice));
+    let (mut text, mut more) = (StyledText::new(), 0);
+    for line in news {
+        let longer = text.clone().on_new_line().append(line);
+        if fits(&longer) {
+            text = longer;
+        } else {
+            more += 1;
+        }
+    }
+    if more > 0 {
+        text = text
+            .on_new_line()
+            .literal("and ")
+            .number(more)
+            .literal(" more, which ")
+            .command("logs")
+            .literal(" shows");
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn notice_text(notice: &Notice) -> Option<StyledText> {
+    let text = StyledText::new();
+    Some(match notice {
+        // A card shows the one, and whoever made or ended the others was told of it then.
+        Notice::Task { .. }
+        | Notice::Vote { .. }
+        | Notice::Grant { .. }
+        | Notice::Rule { .. }
+        | Notice::Resumed => return None,
+        Notice::Paused => {
+            text.bold("Everything is paused").literal(": no call runs until ").command("resume")
+        }
+        Notice::Config { became, edits, .. } => append_edit_count(config_notice_text(text, *became)?, *edits),
+        Notice::Alarm { alarm, about } => {
+            let (about, whole) = EscapedText::line(about.get()).truncated(MAX_ALARM_CHARS);
+            let text =
+                text.bold("ALARM").literal(", ").literal(alarm_title(*alarm)).literal(": ").code(&about);
+            if whole {
+                text
+            } else {
+                text.literal("… and so on; all of it is on the terminal: ")
+                    .code(&EscapedText::line("portero logs"))
+            }
+        }
+    })
+}
+
+/// Edits that came one after the other are told together.
+fn append_edit_count(text: StyledText, edits: u64) -> StyledText {
+    if edits > 1 {
+        text.literal(" So it was with ").number(edits).literal(" edits since you were told.")
+    } else {
+        text
+    }
+}
+
+fn config_notice_text(text: StyledText, became: ConfigAdoption) -> Option<StyledText> {
+    let code = EscapedText::line;
+    Some(match became {
+        ConfigAdoption::Waits => text
+            .bold("The configuration was edited")
+            .literal(" so that it permits more. That is not in force. Look at it on the terminal with ")
+            .code(&code("portero config diff"))
+            .literal("; if it was you, ")
+            .code(&code("portero config confirm"))
+            .literal(" puts it in force."),
+        ConfigAdoption::Adopted => {
+            text.literal("The configuration was edited and is in force; it permits nothing new.")
+        }
+        ConfigAdoption::Refused => {
+            text.literal("An edit of the configuration was refused; what was in force stays.")
+        }
+        ConfigAdoption::Invalid => text
+            .bold("The configuration has errors")
+            .literal("; what was in force stays. They are shown by ")
+            .code(&code("portero check"))
+            .literal("."),
+    })
+}
+
+const fn alarm_title(alarm: AlarmKind) -> &'static str {
+    match alarm {
+        AlarmKind::Audit => "the audit",
+        AlarmKind::Store => "the store",
+        AlarmKind::Withheld => "a message was withheld",
+        AlarmKind::Configuration => "the configuration",
+        AlarmKind::Passphrase => "wrong passphrases or codes",
+        AlarmKind::Lost => "what you should have been told",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portero::anonymize::Fake;
+
+    use super::*;
+
+    fn alarm(about: &str) -> NoticeEntry {
+        let about: Fake<String> = serde_json::from_value(about.into()).unwrap();
+        let notice = Notice::Alarm { alarm: AlarmKind::Withheld, about };
+        NoticeEntry { seq: 1, at: jiff::Timestamp::UNIX_EPOCH, notice }
+    }
+
+    #[test]
+    fn what_is_too_much_for_one_message_is_counted() {
+        let entries: Vec<_> =
+            (0..100).map(|number| alarm(&format!("{number} {}", "x".repeat(5000)))).collect();
+        let text = news_text(&entries, |text| text.plain_text().len() <= 3000).unwrap();
+        assert!(text.plain_text().len() < 3100);
+        assert!(
+            text.plain_text().contains("0 xxx") && text.plain_text().contains("96 more"),
+            "{}",
+            text.plain_text()
+        );
+    }
+
+    #[test]
+    fn nothing_is_news_of_a_task() {
+        let task = Notice::Task {
+            task: portero::names::TaskId::fresh(),
+            tool: "office/send".parse().unwrap(),
+            state: portero::task::TaskState::Approved,
+            by: "pid 1".to_owned(),
+            note: None,
+        };
+        assert!(
+            news_text(&[NoticeEntry { seq: 1, at: jiff::Timestamp::UNIX_EPOCH, notice: task }], |_| true)
+                .is_none()
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! What a press on a card's button does, and what is answered to it.
+
+pub(crate) mod replies;
+
+use std::sync::Arc;
+
+use portero::ipc::{FailureKind, Look};
+use portero::names::TaskId;
+use portero::policy::{Action, DecisionSource};
+use portero::task::{Task, TaskState};
+
+pub(crate) use self::replies::PressReply;
+use crate::api::{self, Undone};
+use crate::auth::buttons::{AnswerChoice, ButtonAction, ButtonPress, PressMeaning, TaskDecision};
+use crate::daemon::Daemon;
+
+/// Decides, and tells what to answer in so many characters at most. `begun` says that this very press was here
+/// before, and its call is decided.
+pub(crate) async fn decide_task(
+    daemon: &Arc<Daemon>,
+    tapped: ButtonPress,
+    reason: Option<String>,
+    begun: bool,
+    max_chars: usize,
+) -> PressReply {
+    let (deed, task) = (tapped.decision(), tapped.task());
+    let Ok(look) = api::look(daemon, task) else { return replies::TASK_GONE };
+    let hindrance = approval_obstacle(daemon, &look, &tapped);
+    if let (false, Some(ApprovalObstacle::Permanent(words))) = (begun, &hindrance) {
+        return words.clone();
+    }
+    let waits = matches!(hindrance, Some(ApprovalObstacle::Paused));
+    let done = api::tapped(daemon, tapped, reason, begun).await;
+    #[cfg(test)]
+    crate::crash::crash_at("tap done");
+    match done {
+        Ok(()) if deed.lets_run() && is_still_pending(daemon, task) => replies::VOTE_COUNTED,
+        Ok(()) => replies::done_reply(deed, waits),
+        Err(Undone::Rest(failure)) => {
+            tracing::warn!(%failure, "a tap decided the call alone");
+            replies::partial_reply(deed, failure.kind)
+        }
+        Err(Undone::All(failure)) => {
+            let now = api::look(daemon, task).map(|look| look.task.state);
+            tracing::info!(%failure, "a tap changed nothing");
+            let undone = replies::failed_reply(now.ok(), &failure, max_chars);
+            if deed == TaskDecision::Forbid
+                && failure.kind != FailureKind::Internal
+                && failure.kind != FailureKind::Storage
+            {
+                replies::with_deny_command(undone, &look.task.call.tool, max_chars)
+            } else {
+                undone
+            }
+        }
+    }
+}
+
+/// Whether a task waits for others after one person's yes.
+fn is_still_pending(daemon: &Daemon, task: TaskId) -> bool {
+    let look = api::look(daemon, task);
+    look.is_ok_and(|look| look.task.state == TaskState::PendingApproval)
+}
+
+/// Why a yes would not come to pass, or not now.
+fn approval_obstacle(daemon: &Daemon, look: &Look, tapped: &ButtonPress) -> Option<ApprovalObstacle> {
+    let loosens = match tapped.decision() {
+        TaskDecision::Approve => false,
+        TaskDecision::ApproveFor(_) | TaskDecision::Allow => true,
+        TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => return None,
+    };
+    if look.task.state != TaskState::PendingApproval {
+        return None;
+    }
+    if loosens && is_tool_locked(daemon, look) {
+        return Some(ApprovalObstacle::Permanent(replies::TOOL_LOCKED));
+    }
+    if let Some(words) = vote_obstacle(&look.task, tapped.user()) {
+        return Some(ApprovalObstacle::Permanent(words));
+    }
+    let (call, asker) = (&look.task.call, look.task.origin.asker());
+    let policy = daemon.policy.load();
+    let decision = policy.decide(&call.tool, call.arguments(), Some(asker), daemon.clock.now());
+    match (decision.action, &decision.source) {
+        (Action::Deny, DecisionSource::Pause(_)) => Some(ApprovalObstacle::Paused),
+        (Action::Deny, _) => Some(ApprovalObstacle::Permanent(replies::DENIED_MEANWHILE)),
+        (Action::Allow | Action::RequireApproval, _) => None,
+    }
+}
+
+/// Whether the configuration locks a task's tool, so that a person can only approve it once.
+pub(crate) fn is_tool_locked(daemon: &Daemon, look: &Look) -> bool {
+    daemon.policy.load().is_locked(&look.task.call.tool)
+}
+
+/// Whether a press lets more happen.
+pub(crate) fn elevates(found: &PressMeaning) -> bool {
+    match found {
+        PressMeaning::Decide(tapped) | PressMeaning::Repeated(ButtonAction::Decide(_), Some(tapped)) => {
+            tapped.decision().lets_run()
+        }
+        PressMeaning::Widen(_) => true,
+        PressMeaning::Answer(answered) => match answered.answer.says {
+            AnswerChoice::Number(_) => true,
+            AnswerChoice::Refuse => false,
+        },
+        PressMeaning::Repeated(..)
+        | PressMeaning::Restrict(_)
+        | PressMeaning::RestrictRepeated(_)
+        | PressMeaning::Show(_)
+        | PressMeaning::Used
+        | PressMeaning::MessageUnconfirmed
+        | PressMeaning::Unknown => false,
+    }
+}
+
+/// Why a person's yes adds nothing where it takes several people.
+fn vote_obstacle(task: &Task, user: i64) -> Option<PressReply> {
+    let user = u64::try_from(user).unwrap_or(0);
+    let is_met = task.quorums.iter().all(|quorum| quorum.is_met(&task.votes));
+    if task.quorums.is_empty() {
+        None
+    } else if !task.quorums.iter().any(|quorum| quorum.counts_user(user)) {
+        Some(replies::VOTE_NOT_COUNTED)
+    } else if task.votes.iter().any(|vote| vote.user == user) && !is_met {
+        Some(replies::ALREADY_VOTED)
+    } else {
+        None
+    }
+}
+
+/// Why a yes would not come to pass.
+enum ApprovalObstacle {
+    /// It never would.
+    Permanent(PressReply),
+    /// Not while everything is paused.
+    Paused,
+}

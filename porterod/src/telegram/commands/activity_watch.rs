@@ -1,0 +1,139 @@
+//! Tells what ran without asking, what failed and what was refused: gathered for a little, and told as one message; in
+//! a group as one for each project that has a topic, and one for all others.
+//!
+//! It follows the audit, where the calls of all processes are, from the daemon's start on: nothing old is told
+//! after a restart. Questions go first.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use portero::audit::{AuditFollower, RecordFilter};
+use portero::config::NoticeSettings;
+use portero::names::Principal;
+use portero::pipeline::BoxFuture;
+
+use super::super::client::TopicId;
+use super::super::sender::{DeliveryError, TelegramSender};
+use super::CommandHandler;
+use crate::auth::pairing::AuthorizedChat;
+use crate::presentation::notices::activity::ActivitySummary;
+use crate::presentation::notices::batch::ActivityBatch;
+use crate::store::cards::BotChat;
+use crate::store::topics;
+
+/// The topics of projects that have one.
+type ProjectTopics = HashMap<Principal, TopicId>;
+
+/// What could not be told, and where; none is General.
+type UnsentActivity = (Option<TopicId>, ActivitySummary);
+
+/// What is read from, and what was gathered.
+struct ActivityWatch {
+    follower: AuditFollower,
+    batch: ActivityBatch<Option<TopicId>>,
+}
+
+impl ActivityWatch {
+    /// Gathers what was written since; what cannot be read now is read later.
+    fn read_new_entries(mut self, notices: &NoticeSettings, topics: &ProjectTopics) -> Self {
+        let Self { follower, batch } = &mut self;
+        let topic_of = |project: Option<&Principal>| project.and_then(|project| topics.get(project).copied());
+        if let Err(error) = follower.visit_new(|entry| batch.add_entry(&entry, notices, topic_of)) {
+            tracing::warn!(%error, "what ran cannot be told");
+        }
+        self
+    }
+}
+
+impl CommandHandler {
+    /// Tells what runs, until the daemon is to end. The composition root spawns it.
+    pub async fn run_activity(self) {
+        let stop = self.daemon.stop.clone();
+        stop.run_until_cancelled(self.follow_activity()).await;
+    }
+
+    async fn follow_activity(&self) {
+        let directory = self.daemon.paths.audit();
+        let begun =
+            tokio::task::spawn_blocking(move || AuditFollower::new(&directory, RecordFilter::default()))
+                .await;
+        let follower = match begun.map_err(std::io::Error::other).and_then(|begun| begun) {
+            Ok(follower) => follower,
+            Err(error) => return tracing::error!(%error, "what runs is not told"),
+        };
+        let mut watch = ActivityWatch { follower, batch: ActivityBatch::default() };
+        let mut under_way = None::<BoxFuture<'static, Vec<UnsentActivity>>>;
+        loop {
+            let telegram = self.daemon.config.load().settings.telegram.clone();
+            let notices = telegram.map(|telegram| telegram.notices).unwrap_or_default();
+            tokio::time::sleep(notices.interval).await;
+            let looked = {
+                let (notices, topics) = (notices.clone(), self.project_topics());
+                tokio::task::spawn_blocking(move || watch.read_new_entries(&notices, &topics)).await
+            };
+            // It only fails when it panicked.
+            let Ok(looked) = looked else { return };
+
+            watch = looked;
+            let Some((courier, circle)) = self.link.borrow().clone() else {
+                watch.batch = ActivityBatch::default();
+                continue;
+            };
+            if let Some(sending) = &mut under_way {
+                let Ok(untold) = tokio::time::timeout(Duration::ZERO, sending).await else {
+                    // What comes meanwhile is told with the next message.
+                    continue;
+                };
+                for (topic, told) in untold {
+                    watch.batch.merge_unsent(topic, told);
+                }
+            }
+            let due = watch.batch.take_due(&notices, self.daemon.clock.now().wall, &self.zone);
+            under_way = self.send_summaries(due, &courier, &circle).await;
+        }
+    }
+
+    /// Tells all of it, and gives what to wait for until it is told, or what of it could not be.
+    async fn send_summaries(
+        &self,
+        all: Vec<UnsentActivity>,
+        courier: &TelegramSender,
+        circle: &AuthorizedChat,
+    ) -> Option<BoxFuture<'static, Vec<UnsentActivity>>> {
+        let mut sending = Vec::new();
+        for (topic, told) in all {
+            let sent = self.send_notice(&told, (courier, circle), topic).await;
+            sending.extend(sent.map(|sent| (sent, (topic, told))));
+        }
+        if sending.is_empty() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            let mut untold = Vec::new();
+            for (sent, told) in sending {
+                match sent.await {
+                    // What Telegram refuses, it refuses always; `status` counts it.
+                    Ok(_) | Err(DeliveryError::Refused(_)) => {}
+                    Err(DeliveryError::Unreachable | DeliveryError::Dropped | DeliveryError::Closed) => {
+                        untold.push(told)
+                    }
+                }
+            }
+            untold
+        }))
+    }
+
+    /// The topics of the group; where they cannot be read, all is told in General.
+    fn project_topics(&self) -> ProjectTopics {
+        let link = self.link.borrow().as_ref().map(|(courier, circle)| (courier.bot_id().0, circle.clone()));
+        let Some((bot, AuthorizedChat::Group(group))) = link else { return ProjectTopics::new() };
+        let at = BotChat { bot, chat: group.chat };
+        match self.daemon.journal.store().read(move |store| topics::list_topics(store, at)) {
+            Ok(all) => all.into_iter().map(|(project, topic)| (project, TopicId(topic))).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "what ran is told in General");
+                ProjectTopics::new()
+            }
+        }
+    }
+}
