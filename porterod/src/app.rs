@@ -131,10 +131,10 @@ impl App {
         background.spawn(apply_config::run_edit_reports(Arc::clone(&daemon)));
         background.spawn(run_idle_closing(Arc::clone(&daemon)));
         let talk = CommandHandler::new(Arc::clone(&daemon), tuning.zone.clone());
-        background.spawn(talk.clone().run_activity());
-        background.spawn(talk.clone().send_audit_heads(tuning.audit_head_interval));
-        background.spawn(talk.clone().run_news(tuning.news_window));
-        background.spawn(talk.clone().sync_menu());
+        background.spawn(talk.notices().run_activity());
+        background.spawn(talk.notices().send_audit_heads(tuning.audit_head_interval));
+        background.spawn(talk.notices().run_news(tuning.news_window));
+        background.spawn(talk.menu().run());
         background.spawn(talk.clone().run_remote_prompts());
         let deciding = CallbackHandler::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
         background.spawn(deciding.consume_notices());

@@ -120,7 +120,29 @@ fn mail_task(body: &str) -> Task {
 #[test]
 fn a_second_channel_draws_a_card_and_lists_what_can_be_pressed() {
     let message = PLAIN.show_question(&mail_task("Dear Bob,\nhello"), None, CardMode::Card, false);
-    insta::assert_snapshot!(message.text, @r"");
+    insta::assert_snapshot!(message.text, @"
+    MAY THIS RUN?
+    'gmail/send_email'
+
+    ASKS: 'claude-code 2.1.328'
+    PROJECT: '/home/ada/shop', session '456789ab'
+    THE SERVER SAYS: nothing that is known at present
+    WHY: 'needs approval by `gmail/*` (policies.json:4:5)'
+    UNTIL: '14:15 +01', in 14 min
+    TASK: '1b0a9e8f'
+
+    E-MAIL
+    TO: 'bob@example.org'
+    SUBJECT: 'Offer'
+    BODY:
+    > Dear Bob,
+    > hello
+    (1) ✅ Approve
+    (2) ❌ Deny
+    (3) ✅ Approve + 10 min
+    (4) ✅ Approve + 1 h
+    (5) More…
+    ");
     assert_eq!(message.choices[1], ButtonAction::Decide(TaskDecision::Deny));
     assert!(message.attachment.is_none());
 }

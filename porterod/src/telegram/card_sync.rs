@@ -25,6 +25,7 @@ use super::text::FormattedText;
 use super::topics::TopicRouter;
 use crate::api;
 use crate::auth::buttons::{ButtonAction, Buttons, MessageRef, TaskDecision};
+use crate::auth::pairing::AuthorizedChat;
 use crate::daemon::Daemon;
 use crate::presentation::buttons::{card_buttons, list_buttons};
 use crate::store::cards::{self as kept, BotChat};
@@ -43,6 +44,21 @@ pub(super) struct ChatLink {
 }
 
 impl ChatLink {
+    pub(super) fn new(sender: &TelegramSender, chat: &AuthorizedChat) -> Self {
+        let bot_chat = BotChat { bot: sender.bot_id().0, chat: chat.chat() };
+        Self { sender: sender.clone(), bot_chat, owner: chat.owner() }
+    }
+
+    pub(super) const fn chat(&self) -> ChatId {
+        ChatId(self.bot_chat.chat)
+    }
+
+    /// Where the buttons of a message stand, for everyone to whom the bot listens there.
+    pub(super) fn message_ref(&self, key: &MessageKey) -> MessageRef {
+        let BotChat { bot, chat } = self.bot_chat;
+        MessageRef { bot, chat, user: self.owner, cause: key.as_str().to_owned() }
+    }
+
     /// Whether this is the same one.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.sender.is_same(&other.sender) && (self.bot_chat, self.owner) == (other.bot_chat, other.owner)
@@ -212,7 +228,7 @@ impl CardSync {
             Err(failure) => return Err(StoreError::Failed(failure.to_string())),
         };
         let face = CardView { daemon: &self.daemon, zone: &self.zone, task_view: &look, owner: link.owner };
-        let spot = message_ref(link, &cause);
+        let spot = link.message_ref(&cause);
         let waits = look.task.state == TaskState::PendingApproval;
         let drawn = match (waits, message) {
             (true, message) => {
@@ -272,7 +288,7 @@ impl CardSync {
         let text = card_view::render_list(&looks, self.daemon.clock.now().wall, &self.zone);
         let rows = list_buttons(&waiting);
         let (keyboard, redrawing) =
-            inline_buttons::make_keyboard(&self.buttons, message_ref(link, &cause), rows).await?;
+            inline_buttons::make_keyboard(&self.buttons, link.message_ref(&cause), rows).await?;
         let (list, over) = (list.to_owned(), waiting.is_empty());
         let drawn = match (over, message) {
             // All of it was decided before it was shown.
@@ -338,8 +354,7 @@ impl CardSync {
                 self.topics.send_to_topic(link, project, (letter, SendPriority::Required, cause)).await
             }
             None => {
-                let sent =
-                    link.sender.send(ChatId(link.bot_chat.chat), letter, SendPriority::Required, cause);
+                let sent = link.sender.send(link.chat(), letter, SendPriority::Required, cause);
                 Ok(sent.outcome().await)
             }
         }
@@ -375,22 +390,9 @@ async fn edit_message(
     text: FormattedText,
     keyboard: Option<InlineKeyboard>,
 ) -> Result<MessageId, DeliveryError> {
-    link.sender
-        .edit_message(ChatId(link.bot_chat.chat), message, MessageEdit::Text(text, keyboard))
-        .outcome()
-        .await
+    link.sender.edit_message(link.chat(), message, MessageEdit(text, keyboard)).outcome().await
 }
 
 fn find_sent(store: &Connection, at: BotChat, cause: &MessageKey) -> Result<Option<MessageId>, StoreError> {
     Ok(telegram::sent_message(store, at.bot, at.chat, cause.as_str())?.map(MessageId))
-}
-
-/// Where the buttons of a message stand, for everyone to whom the bot listens there.
-pub(super) fn message_ref(link: &ChatLink, cause: &MessageKey) -> MessageRef {
-    MessageRef {
-        bot: link.bot_chat.bot,
-        chat: link.bot_chat.chat,
-        user: link.owner,
-        cause: cause.as_str().to_owned(),
-    }
 }

@@ -30,6 +30,10 @@ mod card_sync;
 
 mod notice_consumer;
 
+pub mod notices;
+
+pub mod menu;
+
 pub mod commands;
 
 pub mod callbacks;

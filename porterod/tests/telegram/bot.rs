@@ -76,7 +76,7 @@ async fn a_message_is_edited_until_it_is_removed() {
     let (telegram, bot) = bot_started_by_jane().await;
     let id = bot.send_message(CHAT, &plain_text("before"), Some(&yes_no_keyboard())).await.unwrap();
     bot.edit_text(CHAT, id, &plain_text("after"), Some(&yes_no_keyboard())).await.unwrap();
-    bot.edit_keyboard(CHAT, id, None).await.unwrap();
+    bot.edit_text(CHAT, id, &plain_text("after"), None).await.unwrap();
     let shown = telegram.by_bot(JANE).pop().unwrap();
     assert_eq!((shown.text.as_str(), shown.keyboard), ("after", None));
     let again = bot.edit_text(CHAT, id, &plain_text("after"), None).await;

@@ -195,17 +195,14 @@ async fn a_message_changes_to_the_last_of_its_changes() {
     let id = post.send_card("card").await.unwrap();
     let changes: Vec<_> = ["one", "two", "three"]
         .into_iter()
-        .map(|text| {
-            post.sender.edit_message(CHAT, id, MessageEdit::Text(plain_message(text), None)).outcome()
-        })
+        .map(|text| post.sender.edit_message(CHAT, id, MessageEdit(plain_message(text), None)).outcome())
         .collect();
     for change in changes {
         assert_eq!(change.await, Ok(id));
     }
     let shown = post.telegram.by_bot(JANE).pop().unwrap();
     assert_eq!((shown.text.as_str(), shown.edits, shown.keyboard), ("three", 1, None));
-    let same =
-        post.sender.edit_message(CHAT, id, MessageEdit::Text(plain_message("three"), None)).outcome().await;
+    let same = post.sender.edit_message(CHAT, id, MessageEdit(plain_message("three"), None)).outcome().await;
     assert_eq!(same, Ok(id), "what is so already is done");
 }
 

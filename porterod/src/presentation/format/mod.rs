@@ -4,13 +4,10 @@
 //! knows. Fields come from taking members out of the arguments, and what no formatter took follows at the end, so
 //! that nothing of a call is ever left out (guarantee A3).
 
-mod calendar;
 mod files;
-mod github;
-mod mail;
 pub mod money;
 mod notion;
-mod stripe;
+mod services;
 mod value;
 
 use std::borrow::Cow;
@@ -101,13 +98,13 @@ struct CallFormatter {
 const FORMATTERS: [CallFormatter; 6] = [
     CallFormatter {
         kind: "Payment",
-        matches: stripe::matches_call,
-        take_known_fields: stripe::take_known_fields,
+        matches: services::matches_payment,
+        take_known_fields: services::take_payment_fields,
     },
     CallFormatter {
         kind: "GitHub",
-        matches: github::matches_call,
-        take_known_fields: github::take_known_fields,
+        matches: services::matches_github,
+        take_known_fields: services::take_github_fields,
     },
     CallFormatter {
         kind: "Notion",
@@ -116,10 +113,14 @@ const FORMATTERS: [CallFormatter; 6] = [
     },
     CallFormatter {
         kind: "Calendar",
-        matches: calendar::matches_call,
-        take_known_fields: calendar::take_known_fields,
+        matches: services::matches_calendar,
+        take_known_fields: services::take_calendar_fields,
     },
-    CallFormatter { kind: "E-mail", matches: mail::matches_call, take_known_fields: mail::take_known_fields },
+    CallFormatter {
+        kind: "E-mail",
+        matches: services::matches_mail,
+        take_known_fields: services::take_mail_fields,
+    },
     CallFormatter { kind: "File", matches: files::matches_call, take_known_fields: files::take_known_fields },
 ];
 

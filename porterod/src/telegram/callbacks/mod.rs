@@ -15,7 +15,7 @@ use portero::pipeline::BoxFuture;
 
 use super::access::{UserInput, split_command};
 use super::card_sync::{CardItem, CardSync, ChatLink};
-use super::client::{ChatId, Destination, MAX_CALLBACK_ANSWER_CHARS, MessageId, TopicId};
+use super::client::{Destination, MAX_CALLBACK_ANSWER_CHARS, MessageId, TopicId};
 use super::commands;
 use super::notice_consumer;
 use super::sender::{OutgoingMessage, SendPriority, TelegramSender};
@@ -229,10 +229,7 @@ impl CallbackHandler {
 
 impl UpdateHandler for CallbackHandler {
     fn chat_connected(&self, courier: &TelegramSender, circle: Option<AuthorizedChat>) {
-        let link = circle.as_ref().map(|circle| {
-            let at = BotChat { bot: courier.bot_id().0, chat: circle.chat() };
-            ChatLink { sender: courier.clone(), bot_chat: at, owner: circle.owner() }
-        });
+        let link = circle.as_ref().map(|circle| ChatLink::new(courier, circle));
         self.cards.link.send_replace(link);
         self.next.chat_connected(courier, circle);
     }
@@ -286,7 +283,7 @@ fn send_reply(
     let message = text.and_then(|text| text.fit_message(MAX_MESSAGE_UNITS));
     if let Some(message) = message {
         let letter = OutgoingMessage::Text(message, None);
-        let room = Destination { chat: ChatId(link.bot_chat.chat), topic };
+        let room = Destination { chat: link.chat(), topic };
         drop(link.sender.send(room, letter, SendPriority::Notice, receipt.message_key()));
     }
 }

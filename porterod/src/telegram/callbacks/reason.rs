@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portero::names::TaskId;
 
-use super::super::card_sync::{ChatLink, message_ref};
+use super::super::card_sync::ChatLink;
 use super::super::sender::{MessageKey, OutgoingMessage, SendPriority};
 use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use super::{CallbackHandler, await_press_meaning};
@@ -28,7 +28,7 @@ impl CallbackHandler {
         let project = look.task.origin.principal;
         let cause = MessageKey::new("reason", format!("{task}:{}", update));
         let act = ButtonAction::Decide(TaskDecision::DenyWithReason);
-        let spot = MessageRef { user: Some(person.user), ..message_ref(link, &cause) };
+        let spot = MessageRef { user: Some(person.user), ..link.message_ref(&cause) };
         self.cards.buttons.add_buttons(spot, vec![(Some(task), act)]).await?;
         let text = StyledText::new()
             .literal("Why not? The agent reads what you answer to this message within 10 min\n");

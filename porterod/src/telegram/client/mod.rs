@@ -247,21 +247,6 @@ impl Bot {
         self.http.call_method::<SentMessage>(&payload).await.map(drop)
     }
 
-    /// Puts a keyboard, or none, in place of a message's own.
-    ///
-    /// # Errors
-    /// As [`Bot::edit_text`].
-    pub async fn edit_keyboard(
-        &self,
-        chat: ChatId,
-        message: MessageId,
-        keyboard: Option<&InlineKeyboard>,
-    ) -> Result<(), BotError> {
-        let mut payload = payloads::EditMessageReplyMarkup::new(chat_id(chat), message_id(message)?);
-        payload.reply_markup = keyboard.map(InlineKeyboard::to_markup);
-        self.http.call_method::<SentMessage>(&payload).await.map(drop)
-    }
-
     /// Ends the wait that a person sees after pressing a button; a text of up to 200 characters is shown for a
     /// moment, or until it is closed if it is an `alert`.
     ///

@@ -12,6 +12,7 @@ use portero::pattern::Pattern;
 use portero::task::TaskState;
 
 use super::super::access;
+use super::super::text::{EscapedText, StyledText};
 
 /// The configuration's word for `ask`, as a command may be spelled.
 const ASK_ALIAS: &str = "require_approval";
@@ -351,6 +352,38 @@ fn invalid_argument(it: &'static CommandSpec, word: &str, error: &dyn std::fmt::
 
 fn shorten_echo(word: &str) -> String {
     word.chars().take(MAX_ECHO_CHARS).collect()
+}
+
+/// What a person is told of what they mistyped: what is wrong, and how it is right.
+pub(super) fn error_text(mistake: &CommandError) -> StyledText {
+    let text = StyledText::new();
+    let code = |text: StyledText, outside: &str| text.code(&EscapedText::line(outside));
+    match mistake {
+        CommandError::NotACommand => text.literal("I understand commands only: ").command("help"),
+        CommandError::ForOtherBot => text.literal("That is meant for another bot: ").command("help"),
+        CommandError::UnknownCommand(word, near) => {
+            let text = code(text.literal("There is no command "), &format!("/{word}"));
+            match near {
+                Some(near) => text.literal(". Did you mean ").command(near.name).literal("?"),
+                None => text.literal(". All of them: ").command("help"),
+            }
+        }
+        CommandError::MissingArgument(known, what) => {
+            append_example(text.literal("Something is missing: ").literal(what).literal("."), known)
+        }
+        CommandError::ExtraArgument(known, more) => {
+            let text = text.literal("This is more than ").command(known.name).literal(" takes: ");
+            append_example(code(text, more), known)
+        }
+        CommandError::InvalidArgument(known, word, why) => {
+            let text = code(text, word).literal(" does not do: ");
+            append_example(code(text, why), known)
+        }
+    }
+}
+
+fn append_example(text: StyledText, known: &CommandSpec) -> StyledText {
+    text.literal("\nFor example: ").code(&EscapedText::line(known.example))
 }
 
 #[cfg(test)]

@@ -1,17 +1,21 @@
 //! What widens: shown first, then confirmed by a button that is bound to exactly what was shown.
 
+use std::path::Path;
 use std::time::Duration;
 
 use portero::config::duration::format_duration;
+use portero::ipc::{DaemonFailure, FailureKind};
 use portero::json::serialize_raw;
-use portero::names::ToolId;
-use portero::policy::Action;
+use portero::names::{Principal, ToolId};
+use portero::policy::{Action, GrantLimits};
 
 use super::super::client::MessageId;
+use super::command_parser::TypedLimits;
 use super::paged_reply::PagedReply;
-use super::{CommandHandler, ReplyContext, typed_limits};
+use super::{CommandHandler, ReplyContext};
 use crate::api;
 use crate::auth::buttons::{ConfirmPress, MessageRef, ShownWidening, WideningAct};
+use crate::daemon::Daemon;
 use crate::presentation::views;
 use crate::store::StoreError;
 
@@ -101,10 +105,52 @@ fn command_text(what: &WideningAct) -> String {
     match what {
         WideningAct::Grant(pattern, millis, limits) => {
             let lasts = format_duration(Duration::from_millis(*millis));
-            format!("/grant {pattern} {lasts}{}", typed_limits::limits_as_typed(limits))
+            format!("/grant {pattern} {lasts}{}", limits_as_typed(limits))
         }
         WideningAct::Allow(pattern) => format!("/allow {pattern}"),
         WideningAct::Unrule(id, ..) => format!("/unrule {id}"),
         WideningAct::Resume => "/resume".to_owned(),
     }
+}
+
+/// Finds the session and the project that are meant.
+pub(super) fn resolve_limits(daemon: &Daemon, bounds: &TypedLimits) -> Result<GrantLimits, DaemonFailure> {
+    let within = match &bounds.session {
+        Some(typed) => {
+            let (sessions, agents) = (daemon.sessions.list_sessions(), daemon.sessions.agent_sessions());
+            GrantLimits::for_session(&sessions, &agents, typed).map_err(|error| {
+                DaemonFailure::new(FailureKind::NotFound, error.to_string())
+                    .with_hint("`/status` lists the sessions")
+            })?
+        }
+        None => GrantLimits::default(),
+    };
+    let project = bounds.project.as_deref().map(resolve_project).transpose()?;
+    Ok(GrantLimits { project, uses: bounds.uses, ..within })
+}
+
+/// The principal of a directory, as a session in it has it.
+fn resolve_project(typed: &str) -> Result<Principal, DaemonFailure> {
+    let directory = Path::new(typed);
+    let found = if directory.is_absolute() { directory.canonicalize().ok() } else { None };
+    match found.filter(|found| found.is_dir()) {
+        Some(found) => Ok(Principal::from_project(&found)),
+        None => {
+            Err(DaemonFailure::new(FailureKind::NotFound, format!("there is no project directory `{typed}`"))
+                .with_hint("type its whole path; `/status` shows those of the sessions"))
+        }
+    }
+}
+
+/// Limits as they are typed; nothing where nothing is limited.
+fn limits_as_typed(limits: &GrantLimits) -> String {
+    let GrantLimits { session, agent_session, project, uses } = limits;
+    let session = session.map(|id| id.to_string());
+    let agent = agent_session.as_ref().map(|id| id.as_str().to_owned());
+    let words = [
+        uses.map(|uses| format!(" uses {uses}")),
+        session.or(agent).map(|id| format!(" session {id}")),
+        project.as_ref().map(|project| format!(" project {}", project.as_str())),
+    ];
+    words.into_iter().flatten().collect()
 }

@@ -3,20 +3,11 @@
 //! A command becomes the request that the terminal makes too. What narrows is done at once; what widens is first
 //! shown with a button, which confirms exactly what was shown.
 
-mod activity_notice;
-mod activity_watch;
-mod audit_head;
 pub mod command_parser;
 mod elevate;
-mod log_reader;
-mod menu;
-mod news;
 mod paged_reply;
 mod pagination;
 mod remote_prompts;
-mod typed_limits;
-mod undeliverable;
-mod unknown_command;
 mod view_commands;
 
 use std::borrow::Cow;
@@ -33,7 +24,10 @@ use self::command_parser::{ChatCommand, CommandError, ElevatingCommand, Restrict
 use self::paged_reply::PagedReply;
 use self::pagination::PageTrail;
 use super::access::UserInput;
+use super::card_sync::ChatLink;
 use super::client::{CallbackQuery, ChatId, Destination, TopicId};
+use super::menu::MenuSync;
+use super::notices::NoticeSender;
 use super::sender::TelegramSender;
 use super::text::StyledText;
 use super::updates::{AuthorizedUpdate, UpdateHandler, UpdateReceipt};
@@ -54,8 +48,9 @@ pub struct CommandHandler {
     buttons: Buttons,
     zone: TimeZone,
     /// Who is to be told, while the bot can be written to.
-    link: watch::Sender<Option<(TelegramSender, AuthorizedChat)>>,
-    served_chat: watch::Sender<menu::ServedChat>,
+    link: watch::Sender<Option<ChatLink>>,
+    notices: NoticeSender,
+    menu: MenuSync,
 }
 
 /// Whom to answer, and to what.
@@ -83,13 +78,22 @@ impl CommandHandler {
     #[must_use]
     pub fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Self {
         let taps = Buttons::new(Arc::clone(&daemon.journal));
-        Self {
-            daemon,
-            buttons: taps,
-            zone,
-            link: watch::Sender::new(None),
-            served_chat: watch::Sender::new(None),
-        }
+        let link = watch::Sender::new(None);
+        let notices = NoticeSender::new(Arc::clone(&daemon), taps.clone(), zone.clone(), link.clone());
+        let menu = MenuSync::new(Arc::clone(&daemon));
+        Self { daemon, buttons: taps, zone, link, notices, menu }
+    }
+
+    /// What tells the person who types commands here.
+    #[must_use]
+    pub fn notices(&self) -> NoticeSender {
+        self.notices.clone()
+    }
+
+    /// The menu of the commands.
+    #[must_use]
+    pub fn menu(&self) -> MenuSync {
+        self.menu.clone()
     }
 
     /// The person wrote this. It returns once what narrows is in force; what is looked at comes later.
@@ -106,7 +110,7 @@ impl CommandHandler {
             {
                 Ok(())
             }
-            Err(mistake) => self.reply(here, &unknown_command::error_text(&mistake)).await,
+            Err(mistake) => self.reply(here, &command_parser::error_text(&mistake)).await,
             Ok(ChatCommand::View(look)) => {
                 let (talk, here, text) = (self.clone(), here.clone(), text.to_owned());
                 self.daemon.pending_work.spawn(async move {
@@ -153,17 +157,18 @@ impl CommandHandler {
                 if let Some(page) = paged_reply::parse_page_button(&turned.what) {
                     self.turn_page(page, turned.message_ref, message, here).await?;
                 } else if let Some(page) = activity::parse_page_button(&turned.what) {
-                    self.open_notice_page(page, turned.message_ref, message, here).await?;
+                    self.notices.open_notice_page(page, turned.message_ref, message, &here.sender).await?;
                 }
                 None
             }
             PressMeaning::Restrict(restricting) => {
-                let PressReply { text, alert } = self.apply_restriction(&restricting, message, here).await;
+                let PressReply { text, alert } =
+                    self.notices.apply_restriction(&restricting, message, &here.sender).await;
                 here.sender.answer_callback(press.query, text.map(Cow::into_owned), alert);
                 return Ok(());
             }
             PressMeaning::RestrictRepeated(restricting) => {
-                Some(self.repeat_restriction(&restricting, message, here).await?)
+                Some(self.notices.repeat_restriction(&restricting, message, &here.sender).await?)
             }
             PressMeaning::Widen(affirmed) => {
                 self.handle_confirmation(affirmed, message, here).await?;
@@ -203,7 +208,7 @@ impl CommandHandler {
         Ok(match widen {
             ElevatingCommand::Grant(pattern, lasts, bounds) => {
                 let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
-                WideningAct::Grant(pattern, millis, typed_limits::resolve_limits(&self.daemon, &bounds)?)
+                WideningAct::Grant(pattern, millis, elevate::resolve_limits(&self.daemon, &bounds)?)
             }
             ElevatingCommand::Allow(pattern) => WideningAct::Allow(pattern),
             ElevatingCommand::Resume => WideningAct::Resume,
@@ -258,13 +263,13 @@ impl CommandHandler {
 
 impl UpdateHandler for CommandHandler {
     fn chat_connected(&self, courier: &TelegramSender, circle: Option<AuthorizedChat>) {
-        let chat = circle.as_ref().map(|circle| ChatId(circle.chat()));
-        self.served_chat.send_replace(Some((courier.clone(), chat)));
-        if let Some(circle) = &circle {
-            let (talk, courier, circle) = (self.clone(), courier.clone(), circle.clone());
-            self.daemon.pending_work.spawn(async move { talk.redraw_notices(&courier, &circle).await });
+        let link = circle.as_ref().map(|circle| ChatLink::new(courier, circle));
+        self.menu.serve(courier, link.as_ref().map(ChatLink::chat));
+        if let Some(link) = link.clone() {
+            let notices = self.notices.clone();
+            self.daemon.pending_work.spawn(async move { notices.redraw_notices(&link).await });
         }
-        self.link.send_replace(circle.map(|circle| (courier.clone(), circle)));
+        self.link.send_replace(link);
     }
 
     fn handle_update(&self, heard: AuthorizedUpdate) -> BoxFuture<'_, Result<(), StoreError>> {

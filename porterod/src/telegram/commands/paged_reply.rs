@@ -3,9 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::client::{ChatId, InlineKeyboard, MessageId};
+use super::super::client::{ChatId, Destination, InlineKeyboard, MessageId};
 use super::super::inline_buttons;
-use super::super::sender::{MessageEdit, OutgoingMessage, SendPriority};
+use super::super::notices::send_undeliverable_note;
+use super::super::sender::{
+    DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendHandle, SendPriority,
+};
 use super::super::text::{FormattedText, StyledText, ToMessages as _};
 use super::command_parser::ChatCommand;
 use super::pagination::{PageEnd, PageTrail};
@@ -155,11 +158,8 @@ impl CommandHandler {
     ) -> Result<(), StoreError> {
         let Some(text) = sheet.pages.get(sheet.open_page) else { return Ok(()) };
         let (keyboard, redrawing) = self.make_keyboard(spot, sheet.button_rows()).await?;
-        let page = here.sender.edit_message(
-            ChatId(here.person.chat),
-            message,
-            MessageEdit::Text(text.clone(), keyboard),
-        );
+        let page =
+            here.sender.edit_message(ChatId(here.person.chat), message, MessageEdit(text.clone(), keyboard));
         self.track_delivery(here, here.receipt.message_key(), page, redrawing);
         Ok(())
     }
@@ -233,5 +233,29 @@ impl CommandHandler {
             self.buttons.clear_buttons(spot.clone()).await?;
         }
         inline_buttons::make_keyboard(&self.buttons, spot, rows).await
+    }
+
+    /// Follows an answer to its end, without waiting for it: its buttons count once it is there, and the person is told
+    /// if it is refused.
+    pub(super) fn track_delivery(
+        &self,
+        here: &ReplyContext,
+        cause: MessageKey,
+        answer: SendHandle,
+        redrawing: ButtonRedraw,
+    ) {
+        let (taps, courier, room) = (self.buttons.clone(), here.sender.clone(), here.destination());
+        self.daemon.pending_work.spawn(async move {
+            let sent = answer.outcome().await;
+            if let Err(error) = inline_buttons::settle_redraw(&taps, redrawing, &sent).await {
+                tracing::warn!(%error, "former buttons of a message on Telegram go on counting");
+            }
+            let Err(DeliveryError::Refused(refusal)) = sent else { return };
+            if refusal.concerns_message() {
+                send_undeliverable_note(&courier, room, &cause);
+            } else if refusal.concerns_topic() {
+                send_undeliverable_note(&courier, Destination { topic: None, ..room }, &cause);
+            }
+        });
     }
 }

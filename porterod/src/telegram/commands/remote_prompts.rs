@@ -6,15 +6,14 @@
 
 use std::time::Duration;
 
+use super::super::card_sync::ChatLink;
 use super::super::client::{ChatId, MessageId};
-use super::super::sender::{
-    DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority, TelegramSender,
-};
+use super::super::inline_buttons;
+use super::super::sender::{DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority};
 use super::super::text::{FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, ToMessages as _};
 use super::paged_reply::PROMPT_BUTTON_PREFIX;
 use super::{CommandHandler, ReplyContext};
 use crate::auth::buttons::{AnswerChoice, AnswerPress, ButtonAction, ConfirmationAnswer, MessageRef};
-use crate::auth::pairing::AuthorizedChat;
 use crate::auth::remote_confirmation::{AnswerOutcome, ConfirmationEnd, ConfirmationQuestion};
 use crate::presentation::buttons::{Button, ButtonRows, page_turns};
 use crate::presentation::views;
@@ -33,8 +32,8 @@ impl CommandHandler {
             loop {
                 changes.borrow_and_update();
                 let link = links.borrow_and_update().clone();
-                if let Some((courier, circle)) = link
-                    && let Err(error) = self.draw_prompts(&courier, &circle).await
+                if let Some(link) = link
+                    && let Err(error) = self.draw_prompts(&link).await
                 {
                     tracing::error!(%error, "what a terminal asks waits to be shown on Telegram");
                     tokio::time::sleep(RETRY_INTERVAL).await;
@@ -51,12 +50,8 @@ impl CommandHandler {
     }
 
     /// Draws every question of this chat whose message is not as it is to be.
-    async fn draw_prompts(
-        &self,
-        courier: &TelegramSender,
-        circle: &AuthorizedChat,
-    ) -> Result<(), StoreError> {
-        let place = (courier.bot_id().0, circle.chat());
+    async fn draw_prompts(&self, link: &ChatLink) -> Result<(), StoreError> {
+        let place = (link.bot_chat.bot, link.bot_chat.chat);
         for ConfirmationRow { id, about, end, by } in
             self.daemon.remote_confirmations.undrawn_questions(place)?
         {
@@ -69,30 +64,25 @@ impl CommandHandler {
                 .read(move |store| sent::sent_message(store, place.0, place.1, asked.as_str()))?;
             match (end, known) {
                 (None, Some(_)) => {}
-                (None, None) => self.send_prompt(id, courier, circle).await?,
+                (None, None) => self.send_prompt(id, link).await?,
                 // As far as is known, it never was in the chat.
                 (Some(_), None) => self.daemon.remote_confirmations.mark_drawn(id, true).await?,
                 (Some(end), Some(message)) => {
                     let outcome = self.daemon.remote_confirmations.outcome(id);
                     let text = views::ended_prompt_text(
                         &about,
-                        (end, by.filter(|_| circle.owner().is_none())),
+                        (end, by.filter(|_| link.owner.is_none())),
                         outcome.as_ref(),
                     );
                     let (text, _) = text.truncated(MAX_MESSAGE_UNITS / 2, MAX_ENTITIES);
                     let text = text.fit_message(MAX_MESSAGE_UNITS).unwrap_or_default();
-                    let edit = courier.edit_message(
-                        ChatId(circle.chat()),
-                        MessageId(message),
-                        MessageEdit::Text(text, None),
-                    );
-                    match edit.outcome().await {
-                        // What is refused was removed from the chat, or is refused as it is.
-                        Ok(_) | Err(DeliveryError::Refused(_)) => {
-                            self.daemon.remote_confirmations.mark_drawn(id, true).await?;
-                        }
-                        // It is drawn on the next link, or with the next change.
-                        Err(DeliveryError::Unreachable | DeliveryError::Dropped | DeliveryError::Closed) => {}
+                    let edit = MessageEdit(text, None);
+                    let edited =
+                        link.sender.edit_message(link.chat(), MessageId(message), edit).outcome().await;
+                    // What is refused was removed from the chat, or is refused as it is. The rest is drawn on the next
+                    // link, or with the next change.
+                    if !edited.is_err_and(|error| error.is_transient()) {
+                        self.daemon.remote_confirmations.mark_drawn(id, true).await?;
                     }
                 }
             }
@@ -101,12 +91,7 @@ impl CommandHandler {
     }
 
     /// Sends the question, and returns once it is in the chat or never will be.
-    async fn send_prompt(
-        &self,
-        id: i64,
-        courier: &TelegramSender,
-        circle: &AuthorizedChat,
-    ) -> Result<(), StoreError> {
+    async fn send_prompt(&self, id: i64, link: &ChatLink) -> Result<(), StoreError> {
         let Some(question) = self.daemon.remote_confirmations.open_question(id) else {
             if !self.daemon.remote_confirmations.is_under_way(id) {
                 self.daemon.remote_confirmations.store_end(id, (ConfirmationEnd::Restarted, None)).await;
@@ -116,18 +101,13 @@ impl CommandHandler {
         let pages = self.prompt_pages(&question);
         let Some(page) = pages.first() else { return Ok(()) };
         let cause = prompt_key(id);
-        let spot = MessageRef {
-            bot: courier.bot_id().0,
-            chat: circle.chat(),
-            user: circle.owner(),
-            cause: cause.as_str().to_owned(),
-        };
+        let spot = link.message_ref(&cause);
         let (keyboard, redrawing) =
             self.make_keyboard(spot, prompt_buttons(&question, 0, pages.len())).await?;
         let letter = OutgoingMessage::Text(page.clone(), keyboard);
-        let sending = courier.send(ChatId(circle.chat()), letter, SendPriority::Immediate, cause);
+        let sending = link.sender.send(link.chat(), letter, SendPriority::Immediate, cause);
         let sent = sending.outcome().await;
-        super::super::inline_buttons::settle_redraw(&self.buttons, redrawing, &sent).await?;
+        inline_buttons::settle_redraw(&self.buttons, redrawing, &sent).await?;
         match sent {
             Ok(_) => self.daemon.remote_confirmations.notify_changed(),
             // The next link shows it, if it is still open.
@@ -157,7 +137,7 @@ impl CommandHandler {
             let Some(text) = pages.get(page) else { return Ok(()) };
             let (keyboard, redrawing) =
                 self.make_keyboard(spot, prompt_buttons(&question, page, pages.len())).await?;
-            let edit = MessageEdit::Text(text.clone(), keyboard);
+            let edit = MessageEdit(text.clone(), keyboard);
             let turned = here.sender.edit_message(ChatId(here.person.chat), message, edit);
             self.track_delivery(here, here.receipt.message_key(), turned, redrawing);
         }

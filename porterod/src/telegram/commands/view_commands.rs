@@ -1,23 +1,33 @@
 //! What is only looked at. A list that is as long as what is kept is fetched page by page: a page costs the same
 //! however much is behind it.
 
-use portero::audit::RecordFilter;
+use std::io;
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use portero::anonymize::Anonymizer;
+use portero::audit::{ReadPosition, RecordFilter, ReverseRead, ReverseReader};
 use portero::ipc::requests::approvals::ListTasks;
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::{ExplainDecision, GetOverrides};
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::task::{Task, TaskState};
 
-use super::super::text::{MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
+use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _, utf16_len};
+use super::CommandHandler;
 use super::command_parser::{COMMANDS, LogQuery, ViewCommand};
 use super::pagination::{PageEnd, PageTrail};
-use super::{CommandHandler, log_reader};
 use crate::api;
 use crate::auth::pairing::ChatUser;
-use crate::presentation::views::{self, TaskListKind};
+use crate::presentation::views::{self, LogPage, TaskListKind};
 
 /// How many tasks stand on a page at most: each has up to four entities, and a message has a hundred.
 const MAX_TASKS_PER_PAGE: usize = 20;
+/// How many records stand on a page at most.
+const MAX_RECORDS_PER_PAGE: usize = 50;
+/// How many UTF-16 code units of a page may be records; the rest is for the words around them.
+const MAX_RECORD_UNITS: usize = MAX_MESSAGE_UNITS - 400;
+
 /// An answer, or the part of it that was asked for.
 #[derive(Debug)]
 pub(super) struct ViewPage {
@@ -157,7 +167,7 @@ impl CommandHandler {
         };
         let anonymizer = self.daemon.anonymizer.load_full();
         let read = tokio::task::spawn_blocking(move || {
-            log_reader::read_log_page((&directory, filter), after.as_ref(), &zone, &anonymizer)
+            read_log_page((&directory, filter), after.as_ref(), &zone, &anonymizer)
         });
         let read = read.await;
         let failed = |error: &dyn std::fmt::Display| {
@@ -167,4 +177,50 @@ impl CommandHandler {
         let text = views::log_text(&stretch, trail.page_number(), &self.view_context());
         Ok(ViewPage { text, next: stretch.next.map(PageEnd::Record) })
     }
+}
+
+/// Reads back from where the page before ended as many records as one message holds, at least one where there is one.
+fn read_log_page(
+    (directory, filter): (&Path, RecordFilter),
+    after: Option<&ReadPosition>,
+    zone: &TimeZone,
+    anonymizer: &Anonymizer,
+) -> io::Result<LogPage> {
+    let mut back = ReverseReader::new(directory, filter, after)?;
+    let mut stretch = LogPage::default();
+    let mut used = 0;
+    while stretch.rows.len() < MAX_RECORDS_PER_PAGE {
+        let before = back.position();
+        match back.read_next()? {
+            ReverseRead::Record(entry) => {
+                // The rules of today may know values that those of that day did not.
+                let row = anonymizer.conceal_text(&views::record_line(&entry, zone)).into_inner();
+                used += row_units(&row);
+                if used > MAX_RECORD_UNITS && !stretch.rows.is_empty() {
+                    stretch.next = before;
+                    break;
+                }
+                stretch.rows.insert(0, row);
+                stretch.next = back.position();
+            }
+            ReverseRead::BudgetSpent => {
+                stretch.next = back.position();
+                stretch.searched_back_to = stretch.next.as_ref().map(|place| place.at);
+                break;
+            }
+            ReverseRead::End => {
+                stretch.next = None;
+                break;
+            }
+        }
+    }
+    stretch.unreadable = back.unreadable();
+    Ok(stretch)
+}
+
+/// How many UTF-16 code units a row takes.
+fn row_units(row: &str) -> usize {
+    let mut shown = EscapedText::default();
+    shown.push_line("", row);
+    utf16_len(shown.as_str()) + 1
 }

@@ -4,12 +4,10 @@
 //! has a [`MessageKey`]: Telegram's confirmation is stored under it, and for the same cause nothing is sent again,
 //! also after a restart. Only a crash between sending and storing sends twice.
 
-mod conceal_outgoing;
-mod message_key;
 mod refusal_log;
 mod send_queue;
-mod send_timing;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -24,18 +22,81 @@ use tokio_util::sync::CancellationToken;
 use super::client::{
     Bot, BotError, BotId, ChatId, Destination, DocumentUpload, InlineKeyboard, MessageId, QueryId, Refusal,
 };
-use super::text::FormattedText;
+use super::text::{FormattedText, MAX_MESSAGE_UNITS, utf16_len};
 use crate::journal::Journal;
 use crate::store::{Durability, StoreError, telegram as kept};
-use conceal_outgoing::conceal_message;
-pub use message_key::MessageKey;
 use refusal_log::RefusalLog;
 pub(super) use send_queue::backoff_delay;
 use send_queue::{DueJob, JobSource, NextJob, SendJob, SendQueue};
-pub use send_timing::SendTiming;
 
 /// How long what is under way may take when the channel ends.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// What stands for a part that a concealed message has no room for.
+const OMITTED: &str = "…";
+
+/// How fast messages go out.
+#[derive(Debug, Clone)]
+pub struct SendTiming {
+    /// The time between two messages to the same chat. Telegram: about a second.
+    pub chat_interval: Duration,
+    /// How many messages a minute a group takes. Telegram: 20.
+    pub max_group_per_minute: usize,
+    /// The first pause after a failure; it doubles with each further one.
+    pub initial_backoff: Duration,
+    /// The longest.
+    pub max_backoff: Duration,
+    /// The first pause before a chat that the bot may not write to is tried again; it doubles with each try.
+    pub initial_chat_backoff: Duration,
+    /// The longest.
+    pub max_chat_backoff: Duration,
+    /// How long an answer to a press is tried.
+    pub answer_timeout: Duration,
+}
+
+impl Default for SendTiming {
+    fn default() -> Self {
+        Self {
+            chat_interval: Duration::from_secs(1),
+            max_group_per_minute: 20,
+            initial_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(60),
+            initial_chat_backoff: Duration::from_secs(60),
+            max_chat_backoff: Duration::from_secs(600),
+            answer_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Why a message is sent: a name that is the same whenever the same message would be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageKey(String);
+
+impl MessageKey {
+    /// Such as `card` and a task's id.
+    #[must_use]
+    pub fn new(kind: &'static str, of: impl std::fmt::Display) -> Self {
+        Self(format!("{kind}:{of}"))
+    }
+
+    /// One whose name is known.
+    #[must_use]
+    pub fn from_stored(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What kind of message it is the cause of.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+}
 
 /// What goes first, after answers to presses. Edits stand in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +122,9 @@ pub enum OutgoingMessage {
     CreateTopic(String),
 }
 
-/// What becomes of a message.
+/// What a message becomes: another text, and these buttons or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MessageEdit {
-    /// Another text, and these buttons or none.
-    Text(FormattedText, Option<InlineKeyboard>),
-    /// The same text, and these buttons or none.
-    Keyboard(Option<InlineKeyboard>),
-}
+pub struct MessageEdit(pub FormattedText, pub Option<InlineKeyboard>);
 
 /// Why something was not delivered, and will not be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +141,17 @@ pub enum DeliveryError {
     /// The channel ended first; hand it in again on the next one.
     #[error("the channel ended first")]
     Closed,
+}
+
+impl DeliveryError {
+    /// Whether it's worth handing in again: a refusal is Telegram's last word, the rest passes.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused(_) => false,
+            Self::Unreachable | Self::Dropped | Self::Closed => true,
+        }
+    }
 }
 
 /// What comes of something that was handed in. Dropping it changes nothing.
@@ -437,14 +504,9 @@ impl SenderState {
         message: MessageId,
         edit: &MessageEdit,
     ) -> Result<MessageId, BotError> {
-        let edited = match edit {
-            MessageEdit::Text(text, keyboard) => {
-                let text = conceal_message(text, &self.anonymizer.load());
-                self.bot.edit_text(chat, message, &text, keyboard.as_ref()).await
-            }
-            MessageEdit::Keyboard(keyboard) => self.bot.edit_keyboard(chat, message, keyboard.as_ref()).await,
-        };
-        match edited {
+        let MessageEdit(text, keyboard) = edit;
+        let text = conceal_message(text, &self.anonymizer.load());
+        match self.bot.edit_text(chat, message, &text, keyboard.as_ref()).await {
             Ok(()) | Err(BotError::Refused(Refusal::NotModified)) => Ok(message),
             Err(error) => Err(error),
         }
@@ -456,4 +518,18 @@ async fn sleep_until_or_forever(until: Option<Instant>) {
         Some(until) => tokio::time::sleep_until(until.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// The message as it may leave: whatever it is made from, no real value is in it (guarantee N1). What a call holds is
+/// concealed where it is taken in; here the rest is, such as the paths of projects, what a person typed, and names.
+fn conceal_message<'a>(message: &'a FormattedText, anonymizer: &Anonymizer) -> Cow<'a, FormattedText> {
+    let conceal = |text: &str| anonymizer.conceal_text(text).into_inner();
+    let changed = message.map_external(conceal);
+    if changed == *message {
+        return Cow::Borrowed(message);
+    }
+    if utf16_len(&changed.text) <= MAX_MESSAGE_UNITS {
+        return Cow::Owned(changed);
+    }
+    Cow::Owned(message.map_external(|text| if conceal(text) == text { text } else { OMITTED }.to_owned()))
 }

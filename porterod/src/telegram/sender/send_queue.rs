@@ -309,7 +309,7 @@ impl ChatQueue {
     /// Puts a change into its queue, or into the one that waits for the same message.
     fn enqueue_edit(&mut self, errand: SendJob, done: ResultSender) {
         if let Some(job) = self.edits.iter_mut().find(|job| edits_same_message(&job.job, &errand)) {
-            job.job = Arc::new(merge_edits(&job.job, errand));
+            job.job = Arc::new(errand);
             job.waiters.push(done);
             return;
         }
@@ -432,8 +432,6 @@ impl ChatQueue {
         let Some(later) = edits.find(|other| edits_same_message(&other.job, &job.job)) else {
             return Some(job);
         };
-        let errand = merge_edits(&job.job, (*later.job).clone());
-        later.job = Arc::new(errand);
         later.waiters.extend(job.waiters);
         None
     }
@@ -474,17 +472,6 @@ fn edits_same_message(one: &SendJob, other: &SendJob) -> bool {
     match (one, other) {
         (SendJob::Edit { message, .. }, SendJob::Edit { message: of_other, .. }) => message == of_other,
         _ => false,
-    }
-}
-
-/// Two changes of one message as one: a later keyboard leaves the earlier text.
-fn merge_edits(earlier: &SendJob, later: SendJob) -> SendJob {
-    match (earlier, later) {
-        (
-            SendJob::Edit { edit: MessageEdit::Text(text, _), .. },
-            SendJob::Edit { message, edit: MessageEdit::Keyboard(keyboard) },
-        ) => SendJob::Edit { message, edit: MessageEdit::Text(text.clone(), keyboard) },
-        (_, later) => later,
     }
 }
 

@@ -105,7 +105,6 @@ pub(super) fn execute_method(state: &mut FakeState, method: &str, body: &Request
         "sendMessage" => send_message(state, body),
         "sendDocument" => send_document(state, body),
         "editMessageText" => edit_text(state, body),
-        "editMessageReplyMarkup" => edit_keyboard(state, body),
         "answerCallbackQuery" => answer_callback_query(state, body),
         "setMyCommands" => set_commands(state, body),
         "deleteMyCommands" => clear_commands(state, body),
@@ -149,12 +148,6 @@ fn edit_text(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
     let entities = checked_entities(&body.json_field("entities"), &text)?;
     let keyboard = checked_keyboard(body)?;
     edit_message(state, chat, body, |shown| Shown { text, entities, keyboard, ..shown })
-}
-
-fn edit_keyboard(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
-    let chat = writable_chat(state, body)?;
-    let keyboard = checked_keyboard(body)?;
-    edit_message(state, chat, body, |shown| Shown { keyboard, ..shown })
 }
 
 fn edit_message(

@@ -1,5 +1,7 @@
 //! Every command, right and wrong.
 
+use super::super::super::text::ToMessages as _;
+use super::super::super::text::tests::text_outside_entities;
 use super::*;
 
 fn parse_typed(text: &str) -> Result<ChatCommand, CommandError> {
@@ -195,5 +197,29 @@ fn a_limit_that_is_not_understood_is_told() {
     ] {
         let wrong = format!("{:?}", parse_typed(text).expect_err(text));
         assert!(wrong.starts_with(mistake), "{text}: {wrong}");
+    }
+}
+
+#[test]
+fn what_is_wrong_comes_with_an_example() {
+    let told = |text: &str| error_text(&parse_command(text, "bot").unwrap_err()).plain_text();
+    assert_eq!(told("/Statsu"), "There is no command /Statsu. Did you mean /status?");
+    assert_eq!(told("/xyzzy"), "There is no command /xyzzy. All of them: /help");
+    assert_eq!(told("hello"), "I understand commands only: /help");
+    assert_eq!(told("/grant a/*"), "Something is missing: for how long.\nFor example: /grant github/* 30m");
+    assert_eq!(
+        told("/deny github"),
+        "github does not do: a pattern needs a `/` between server and tool; did you mean `github/*` or `*/github`?\n\
+         For example: /deny shell/*"
+    );
+}
+
+#[test]
+fn what_was_typed_stands_in_code_only() {
+    for text in ["/@all", "/grant @all/x 1h", "/status #x http://evil.example", "/why @all"] {
+        for page in error_text(&parse_command(text, "bot").unwrap_err()).to_pages() {
+            let outside = text_outside_entities(&page);
+            assert!(!outside.contains(['@', '#']) && !outside.contains("evil"), "{outside}");
+        }
     }
 }

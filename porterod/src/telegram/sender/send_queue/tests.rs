@@ -85,16 +85,15 @@ fn describe_job(errand: &SendJob) -> String {
         } => text.text.clone(),
         SendJob::Send { letter: OutgoingMessage::Document(document), .. } => document.name().to_owned(),
         SendJob::Send { letter: OutgoingMessage::CreateTopic(name), .. } => name.clone(),
-        SendJob::Edit { message, edit: MessageEdit::Text(text, _) } => {
+        SendJob::Edit { message, edit: MessageEdit(text, _) } => {
             format!("{}: {}", message.0, text.text)
         }
-        SendJob::Edit { message, edit: MessageEdit::Keyboard(_) } => format!("{}: keyboard", message.0),
         SendJob::Answer { query, .. } => query.0.clone(),
     }
 }
 
 fn text_edit(text: &str) -> MessageEdit {
-    MessageEdit::Text(message_of(text), None)
+    MessageEdit(message_of(text), None)
 }
 
 #[test]
@@ -254,14 +253,6 @@ fn of_the_changes_of_a_message_the_last_one_is_made() {
     world.now += SECOND;
     assert_eq!(world.deliver_next().as_deref(), Some("2: other"));
     assert_eq!(world.queue.pending_count(), 0);
-}
-
-#[test]
-fn a_keyboard_that_goes_leaves_the_text_that_waits() {
-    let mut world = QueueFixture::new();
-    drop(world.enqueue_edit(1, text_edit("new text")));
-    drop(world.enqueue_edit(1, MessageEdit::Keyboard(None)));
-    assert_eq!(world.deliver_next().as_deref(), Some("1: new text"));
 }
 
 #[test]

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::client::ChatId;
-use super::super::sender::{DeliveryError, MessageKey, OutgoingMessage, SendPriority};
+use super::super::sender::{MessageKey, OutgoingMessage, SendPriority};
 use super::super::text::{MAX_MESSAGE_UNITS, ToMessages as _};
-use super::CommandHandler;
+use super::NoticeSender;
 use crate::presentation::notices::audit_head;
 
-impl CommandHandler {
+impl NoticeSender {
     /// Tells the audit's head once a day, until the daemon is to end; looks so often whether it is time. That it
     /// was told is known by its cause, also after a restart. The composition root spawns it.
     pub async fn send_audit_heads(self, look: Duration) {
@@ -17,21 +16,18 @@ impl CommandHandler {
             loop {
                 let link = links.borrow_and_update().clone();
                 let day = audit_head::last_due_day(self.daemon.clock.now().wall, &self.zone);
-                if let (Some((courier, circle)), Some((day, since))) = (link, day)
-                    && told != Some((circle.chat(), day))
+                if let (Some(link), Some((day, since))) = (link, day)
+                    && told != Some((link.bot_chat, day))
                     && audit_head::has_older_records(&self.daemon, since).await
                 {
                     let text = audit_head::durable_head_text(&self.daemon, day).await;
                     let cause = MessageKey::new("audit", day);
                     if let Some(message) = text.and_then(|text| text.fit_message(MAX_MESSAGE_UNITS)) {
                         let letter = OutgoingMessage::Text(message, None);
-                        let sent = courier.send(ChatId(circle.chat()), letter, SendPriority::Notice, cause);
-                        match sent.outcome().await {
-                            // Telegram refuses these very words, which `status` tells.
-                            Ok(_) | Err(DeliveryError::Refused(_)) => told = Some((circle.chat(), day)),
-                            Err(
-                                DeliveryError::Unreachable | DeliveryError::Dropped | DeliveryError::Closed,
-                            ) => {}
+                        let sent = link.sender.send(link.chat(), letter, SendPriority::Notice, cause);
+                        // What Telegram refuses are these very words, which `status` tells.
+                        if !sent.outcome().await.is_err_and(|error| error.is_transient()) {
+                            told = Some((link.bot_chat, day));
                         }
                     }
                 }

@@ -5,38 +5,34 @@
 
 use portero::pipeline::BoxFuture;
 
+use super::super::card_sync::ChatLink;
 use super::super::client::{ChatId, Destination, InlineKeyboard, MessageId, Refusal, TopicId};
 use super::super::inline_buttons;
 use super::super::sender::{
     DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority, TelegramSender,
 };
 use super::super::text::{MAX_MESSAGE_UNITS, ToMessages as _};
-use super::{CommandHandler, ReplyContext};
+use super::NoticeSender;
 use crate::api;
 use crate::auth::buttons::{MessageRef, RestrictionPress};
-use crate::auth::pairing::AuthorizedChat;
 use crate::presentation::notices::activity::{
     ActivitySummary, RulesByTool, button_rows, restriction_reply, rule_made_reply, rules_by_tool,
 };
 use crate::presentation::press::PressReply;
+use crate::store::cards::BotChat;
 use crate::store::{Durability, StoreError, telegram_notices as kept};
 
-impl CommandHandler {
+impl NoticeSender {
     /// Sends it, and gives what to wait for until it is there. Where its buttons cannot be kept it goes without,
     /// and where its topic takes nothing it goes to General.
     pub(super) async fn send_notice(
         &self,
         told: &ActivitySummary,
-        (courier, circle): (&TelegramSender, &AuthorizedChat),
+        link: &ChatLink,
         topic: Option<TopicId>,
     ) -> Option<BoxFuture<'static, Result<MessageId, DeliveryError>>> {
         let cause = MessageKey::new("ran", rand::random::<u64>());
-        let spot = MessageRef {
-            bot: courier.bot_id().0,
-            chat: circle.chat(),
-            user: circle.owner(),
-            cause: cause.as_str().to_owned(),
-        };
+        let spot = link.message_ref(&cause);
         let stands = self.tool_rules(told);
         let keyboard = match self.store_notice(spot, told, &stands).await {
             Ok(keyboard) => keyboard,
@@ -47,7 +43,7 @@ impl CommandHandler {
         };
         let message = told.message_text(&stands).fit_message(MAX_MESSAGE_UNITS)?;
         let (chat, letter, courier) =
-            (ChatId(circle.chat()), OutgoingMessage::Text(message, keyboard), courier.clone());
+            (link.chat(), OutgoingMessage::Text(message, keyboard), link.sender.clone());
         let sent =
             courier.send(Destination { chat, topic }, letter.clone(), SendPriority::Notice, cause.clone());
         Some(Box::pin(async move {
@@ -73,17 +69,17 @@ impl CommandHandler {
     }
 
     /// Makes the rule of a button, and what to answer.
-    pub(super) async fn apply_restriction(
+    pub(in crate::telegram) async fn apply_restriction(
         &self,
         restricting: &RestrictionPress,
         message: MessageId,
-        here: &ReplyContext,
+        sender: &TelegramSender,
     ) -> PressReply {
         let done = api::restricted(&self.daemon, restricting).await;
         #[cfg(test)]
         crate::crash::crash_at("tool restricted");
         // What narrows is in force, whether the disk takes what is to be drawn or not.
-        if let Err(error) = self.redraw_notice(restricting.message_ref(), message, &here.sender).await {
+        if let Err(error) = self.redraw_notice(restricting.message_ref(), message, sender).await {
             tracing::warn!(%error, "a notice on Telegram stands as it was before");
         }
         #[cfg(test)]
@@ -92,13 +88,13 @@ impl CommandHandler {
     }
 
     /// The same press came before: its rule is made.
-    pub(super) async fn repeat_restriction(
+    pub(in crate::telegram) async fn repeat_restriction(
         &self,
         restricting: &RestrictionPress,
         message: MessageId,
-        here: &ReplyContext,
+        sender: &TelegramSender,
     ) -> Result<String, StoreError> {
-        self.redraw_notice(restricting.message_ref(), message, &here.sender).await?;
+        self.redraw_notice(restricting.message_ref(), message, sender).await?;
         let restriction = restricting.restriction();
         let now = self.daemon.clock.now();
         let standing = self.daemon.overrides.overrides();
@@ -109,28 +105,27 @@ impl CommandHandler {
     }
 
     /// Opens a page of its tools, or the message itself again.
-    pub(super) async fn open_notice_page(
+    pub(in crate::telegram) async fn open_notice_page(
         &self,
         page: Option<usize>,
         spot: MessageRef,
         message: MessageId,
-        here: &ReplyContext,
+        sender: &TelegramSender,
     ) -> Result<(), StoreError> {
         let turned = spot.clone();
         self.write_store(move |store| kept::set_page(store, &turned, page)).await?;
-        self.draw_notice(spot, message, &here.sender).await
+        self.draw_notice(spot, message, sender).await
     }
 
     /// Draws what the chat does not show as it is to be. What cannot be drawn now is drawn with the next link.
-    pub(super) async fn redraw_notices(&self, courier: &TelegramSender, circle: &AuthorizedChat) {
-        let (bot, now) = (courier.bot_id().0, self.daemon.clock.now().wall);
-        let chat = circle.chat();
+    pub(in crate::telegram) async fn redraw_notices(&self, link: &ChatLink) {
+        let (BotChat { bot, chat }, now) = (link.bot_chat, self.daemon.clock.now().wall);
         let undrawn = self.daemon.journal.store().read(move |store| kept::undrawn_notices(store, bot, chat));
         let drawn = async {
             self.write_store(move |store| kept::prune_notices(store, now)).await?;
             for (cause, message) in undrawn? {
-                let spot = MessageRef { bot, chat: circle.chat(), user: circle.owner(), cause };
-                self.draw_notice(spot, MessageId(message), courier).await?;
+                let spot = link.message_ref(&MessageKey::from_stored(&cause));
+                self.draw_notice(spot, MessageId(message), &link.sender).await?;
             }
             Ok::<(), StoreError>(())
         };
@@ -174,19 +169,16 @@ impl CommandHandler {
         let rows = button_rows(&stands, notice.page);
         let keyboard = inline_buttons::add_keyboard(&self.buttons, spot.clone(), rows).await?;
         let Some(text) = text.fit_message(MAX_MESSAGE_UNITS) else { return Ok(()) };
-        let edited = courier.edit_message(ChatId(spot.chat), message, MessageEdit::Text(text, keyboard));
+        let edited = courier.edit_message(ChatId(spot.chat), message, MessageEdit(text, keyboard));
         let talk = self.clone();
         self.daemon.pending_work.spawn(async move {
-            match edited.outcome().await {
-                // What Telegram refuses once, such as a message that the person removed, it refuses always.
-                Ok(_) | Err(DeliveryError::Refused(_)) => {
-                    if let Err(error) =
-                        talk.write_store(move |store| kept::mark_drawn(store, &spot, notice.version)).await
-                    {
-                        tracing::warn!(%error, "a notice on Telegram will be drawn once more");
-                    }
-                }
-                Err(DeliveryError::Unreachable | DeliveryError::Dropped | DeliveryError::Closed) => {}
+            // What Telegram refuses once, such as a message that the person removed, it refuses always.
+            if edited.outcome().await.is_err_and(|error| error.is_transient()) {
+                return;
+            }
+            let drawn = talk.write_store(move |store| kept::mark_drawn(store, &spot, notice.version));
+            if let Err(error) = drawn.await {
+                tracing::warn!(%error, "a notice on Telegram will be drawn once more");
             }
         });
         Ok(())

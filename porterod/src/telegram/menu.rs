@@ -3,18 +3,22 @@
 //! A chat is noted before the menu goes there, and forgotten after it is gone from there: wherever the daemon is
 //! killed, and however long Telegram is down, none stays behind for good.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::client::{Bot, BotError, ChatId, MenuCommand};
-use super::super::sender::TelegramSender;
-use super::{CommandHandler, command_parser};
+use tokio::sync::watch;
+
+use super::client::{Bot, BotError, ChatId, MenuCommand};
+use super::commands::command_parser;
+use super::sender::TelegramSender;
+use crate::daemon::Daemon;
 use crate::store::{Durability, StoreError, telegram as kept};
 
 /// The pauses between tries: the first, and the longest.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 /// A bot, and the chat that it serves, if any.
-pub(super) type ServedChat = Option<(TelegramSender, Option<ChatId>)>;
+type ServedChat = Option<(TelegramSender, Option<ChatId>)>;
 
 /// Why the menu does not stand as it is to stand.
 enum MenuError {
@@ -24,11 +28,34 @@ enum MenuError {
     BotGone,
 }
 
-impl CommandHandler {
+/// Keeps the menu where it belongs. Clones are the same.
+#[derive(Clone)]
+pub struct MenuSync {
+    daemon: Arc<Daemon>,
+    served: watch::Sender<ServedChat>,
+}
+
+impl std::fmt::Debug for MenuSync {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MenuSync").finish_non_exhaustive()
+    }
+}
+
+impl MenuSync {
+    /// No chat is served yet.
+    pub(super) fn new(daemon: Arc<Daemon>) -> Self {
+        Self { daemon, served: watch::Sender::new(None) }
+    }
+
+    /// This bot serves this chat from now on.
+    pub(super) fn serve(&self, sender: &TelegramSender, chat: Option<ChatId>) {
+        self.served.send_replace(Some((sender.clone(), chat)));
+    }
+
     /// Lets the menu follow the chat that is served, until the daemon is to end. The composition root spawns it.
-    pub async fn sync_menu(self) {
+    pub async fn run(self) {
         let keeping = async {
-            let mut served = self.served_chat.subscribe();
+            let mut served = self.served.subscribe();
             loop {
                 let now = served.borrow_and_update().clone();
                 let follow = async {

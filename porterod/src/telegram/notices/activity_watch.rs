@@ -12,13 +12,11 @@ use portero::config::NoticeSettings;
 use portero::names::Principal;
 use portero::pipeline::BoxFuture;
 
+use super::super::card_sync::ChatLink;
 use super::super::client::TopicId;
-use super::super::sender::{DeliveryError, TelegramSender};
-use super::CommandHandler;
-use crate::auth::pairing::AuthorizedChat;
+use super::NoticeSender;
 use crate::presentation::notices::activity::ActivitySummary;
 use crate::presentation::notices::batch::ActivityBatch;
-use crate::store::cards::BotChat;
 use crate::store::topics;
 
 /// The topics of projects that have one.
@@ -45,7 +43,7 @@ impl ActivityWatch {
     }
 }
 
-impl CommandHandler {
+impl NoticeSender {
     /// Tells what runs, until the daemon is to end. The composition root spawns it.
     pub async fn run_activity(self) {
         let stop = self.daemon.stop.clone();
@@ -75,7 +73,7 @@ impl CommandHandler {
             let Ok(looked) = looked else { return };
 
             watch = looked;
-            let Some((courier, circle)) = self.link.borrow().clone() else {
+            let Some(link) = self.link.borrow().clone() else {
                 watch.batch = ActivityBatch::default();
                 continue;
             };
@@ -89,7 +87,7 @@ impl CommandHandler {
                 }
             }
             let due = watch.batch.take_due(&notices, self.daemon.clock.now().wall, &self.zone);
-            under_way = self.send_summaries(due, &courier, &circle).await;
+            under_way = self.send_summaries(due, &link).await;
         }
     }
 
@@ -97,12 +95,11 @@ impl CommandHandler {
     async fn send_summaries(
         &self,
         all: Vec<UnsentActivity>,
-        courier: &TelegramSender,
-        circle: &AuthorizedChat,
+        link: &ChatLink,
     ) -> Option<BoxFuture<'static, Vec<UnsentActivity>>> {
         let mut sending = Vec::new();
         for (topic, told) in all {
-            let sent = self.send_notice(&told, (courier, circle), topic).await;
+            let sent = self.send_notice(&told, link, topic).await;
             sending.extend(sent.map(|sent| (sent, (topic, told))));
         }
         if sending.is_empty() {
@@ -111,12 +108,9 @@ impl CommandHandler {
         Some(Box::pin(async move {
             let mut untold = Vec::new();
             for (sent, told) in sending {
-                match sent.await {
-                    // What Telegram refuses, it refuses always; `status` counts it.
-                    Ok(_) | Err(DeliveryError::Refused(_)) => {}
-                    Err(DeliveryError::Unreachable | DeliveryError::Dropped | DeliveryError::Closed) => {
-                        untold.push(told)
-                    }
+                // What Telegram refuses, it refuses always; `status` counts it.
+                if sent.await.is_err_and(|error| error.is_transient()) {
+                    untold.push(told);
                 }
             }
             untold
@@ -125,9 +119,8 @@ impl CommandHandler {
 
     /// The topics of the group; where they cannot be read, all is told in General.
     fn project_topics(&self) -> ProjectTopics {
-        let link = self.link.borrow().as_ref().map(|(courier, circle)| (courier.bot_id().0, circle.clone()));
-        let Some((bot, AuthorizedChat::Group(group))) = link else { return ProjectTopics::new() };
-        let at = BotChat { bot, chat: group.chat };
+        let group = self.link.borrow().as_ref().filter(|link| link.owner.is_none()).map(|link| link.bot_chat);
+        let Some(at) = group else { return ProjectTopics::new() };
         match self.daemon.journal.store().read(move |store| topics::list_topics(store, at)) {
             Ok(all) => all.into_iter().map(|(project, topic)| (project, TopicId(topic))).collect(),
             Err(error) => {

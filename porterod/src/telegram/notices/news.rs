@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use super::super::client::ChatId;
+use super::super::card_sync::ChatLink;
 use super::super::notice_consumer::has_no_recipient;
-use super::super::sender::{DeliveryError, MessageKey, OutgoingMessage, SendPriority, TelegramSender};
+use super::super::sender::{DeliveryError, MessageKey, OutgoingMessage, SendPriority};
 use super::super::text::{MAX_MESSAGE_UNITS, ToMessages as _};
-use super::{CommandHandler, undeliverable};
-use crate::auth::pairing::AuthorizedChat;
+use super::{NoticeSender, send_undeliverable_note};
 use crate::presentation::notices::news::news_text;
 use crate::store::StoreError;
 
@@ -21,7 +20,7 @@ const MAX_NEWS_UNITS: usize = 3000;
 /// How long to wait before trying again what failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-impl CommandHandler {
+impl NoticeSender {
     /// Tells what is news, until the daemon is to end; after each message it gathers for a while. The composition
     /// root spawns it.
     pub async fn run_news(self, gather: Duration) {
@@ -51,12 +50,9 @@ impl CommandHandler {
     }
 
     /// Tells what there is, in one message, and whether it did.
-    async fn send_pending_news(
-        &self,
-        link: Option<&(TelegramSender, AuthorizedChat)>,
-    ) -> Result<bool, StoreError> {
+    async fn send_pending_news(&self, link: Option<&ChatLink>) -> Result<bool, StoreError> {
         let outbox = &self.daemon.outbox;
-        let Some((courier, circle)) = link else {
+        let Some(link) = link else {
             if has_no_recipient(&self.daemon) {
                 outbox.unregister_channel(OUTBOX_CHANNEL).await?;
             }
@@ -71,12 +67,12 @@ impl CommandHandler {
         };
         let Some(message) = text.fit_message(MAX_MESSAGE_UNITS) else { return Ok(false) };
         let cause = MessageKey::new("news", last);
-        let (chat, letter) = (ChatId(circle.chat()), OutgoingMessage::Text(message, None));
-        let sent = courier.send(chat, letter, SendPriority::Notice, cause.clone()).outcome().await;
+        let (chat, letter) = (link.chat(), OutgoingMessage::Text(message, None));
+        let sent = link.sender.send(chat, letter, SendPriority::Notice, cause.clone()).outcome().await;
         match sent {
             Err(DeliveryError::Refused(refusal)) => {
                 if refusal.concerns_message() {
-                    undeliverable::send_undeliverable_note(courier, chat.into(), &cause);
+                    send_undeliverable_note(&link.sender, chat.into(), &cause);
                 }
                 outbox.acknowledge(OUTBOX_CHANNEL, last).await?;
             }

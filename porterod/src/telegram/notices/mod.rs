@@ -1,0 +1,56 @@
+//! Tells a person what they have not asked for, and follows what they press below it.
+
+mod activity_notice;
+mod activity_watch;
+mod audit_head;
+mod news;
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use tokio::sync::watch;
+
+use super::card_sync::ChatLink;
+use super::client::Destination;
+use super::sender::{MessageKey, OutgoingMessage, SendPriority, TelegramSender};
+use super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
+use crate::auth::buttons::Buttons;
+use crate::daemon::Daemon;
+
+/// Tells what happens. Clones are the same.
+#[derive(Clone)]
+pub struct NoticeSender {
+    daemon: Arc<Daemon>,
+    buttons: Buttons,
+    zone: TimeZone,
+    /// Where it is told, while the bot can be written to.
+    link: watch::Sender<Option<ChatLink>>,
+}
+
+impl NoticeSender {
+    /// For a person in this zone, who is told over the link that there is.
+    pub(super) const fn new(
+        daemon: Arc<Daemon>,
+        buttons: Buttons,
+        zone: TimeZone,
+        link: watch::Sender<Option<ChatLink>>,
+    ) -> Self {
+        Self { daemon, buttons, zone, link }
+    }
+}
+
+impl std::fmt::Debug for NoticeSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NoticeSender").finish_non_exhaustive()
+    }
+}
+
+/// Tells the person that the message of this key could not be shown, in words that Telegram has no reason to refuse.
+pub(super) fn send_undeliverable_note(courier: &TelegramSender, room: Destination, cause: &MessageKey) {
+    let text = StyledText::new().literal("Portero could not show this here; use the terminal: ");
+    let text = text.code(&EscapedText::line("portero status")).literal(" tells more.");
+    if let Some(message) = text.fit_message(MAX_MESSAGE_UNITS) {
+        let unshown = MessageKey::new("unshown", cause.as_str());
+        drop(courier.send(room, OutgoingMessage::Text(message, None), SendPriority::Required, unshown));
+    }
+}
