@@ -23,40 +23,40 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show how things stand: daemon, servers, sessions, rules, what waits')
-            [CompletionResult]::new('tasks', 'tasks', [CompletionResultType]::ParameterValue, 'List tasks: calls that waited or wait for a person')
-            [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Show one task whole: the call, its arguments, its result')
+            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the daemon, its servers, sessions and rules, and how many calls wait for you')
+            [CompletionResult]::new('tasks', 'tasks', [CompletionResultType]::ParameterValue, 'List tasks: the calls that wait for you, or did')
+            [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Show one task in full: the call, its arguments, its result')
             [CompletionResult]::new('pending', 'pending', [CompletionResultType]::ParameterValue, 'List the calls that wait for you')
-            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Say yes to a call that waits; takes the passphrase, or a tap on Telegram')
-            [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Say no to a call that waits')
-            [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Ask again for a call that has ended; it waits for you as any other')
-            [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Approve a waiting call; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Reject a waiting call')
+            [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Submit an ended call again; it waits for your approval like any other')
+            [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Let tools run unasked for a while; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
-            [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; takes the passphrase, or a tap on Telegram')
-            [CompletionResult]::new('ask', 'ask', [CompletionResultType]::ParameterValue, 'Make a persistent rule that asks for approval, at once and everywhere')
-            [CompletionResult]::new('require-approval', 'require-approval', [CompletionResultType]::ParameterValue, 'Make a persistent rule that asks for approval, at once and everywhere')
-            [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Make a persistent rule that denies, at once and everywhere')
-            [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop everything at once, in every session, until `portero resume`')
-            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; takes the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Add a rule that allows tools; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('ask', 'ask', [CompletionResultType]::ParameterValue, 'Add a rule that requires approval, in every session at once')
+            [CompletionResult]::new('require-approval', 'require-approval', [CompletionResultType]::ParameterValue, 'Add a rule that requires approval, in every session at once')
+            [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Add a rule that denies tools, in every session at once')
+            [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop all calls in every session at once, until `portero resume`')
+            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
-            [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens')
-            [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit')
-            [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Tell how a tool is decided and why')
-            [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Try the configured policy, before an agent does')
-            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Read the configuration and print everything that is wrong with it')
-            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'What of the configuration waits for you, since it widens')
-            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, look at what it offers, and say what is wrong')
-            [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or look at the daemon')
-            [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'The approval passphrase')
-            [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'An authenticator app whose codes are needed, beside the passphrase, for what is wide')
-            [CompletionResult]::new('telegram', 'telegram', [CompletionResultType]::ParameterValue, 'The bot on Telegram: who decides there')
+            [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more')
+            [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit log')
+            [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
+            [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check the configuration, and print every problem in it')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show or confirm the configuration changes that wait for you')
+            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, list what it offers, and report problems')
+            [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or check the daemon')
+            [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'Manage the approval passphrase')
+            [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'Manage an authenticator app; wide acts need its code beside the passphrase')
+            [CompletionResult]::new('telegram', 'telegram', [CompletionResultType]::ParameterValue, 'Manage who decides on Telegram')
             [CompletionResult]::new('mcp', 'mcp', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output; this is what Claude Code launches')
-            [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a throw-away directory, with nothing set up')
+            [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a temporary directory, without any setup')
             [CompletionResult]::new('sample-server', 'sample-server', [CompletionResultType]::ParameterValue, 'A small mail and notes server, for `portero try` and the tests')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write completions and man pages')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -65,55 +65,55 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;status' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;tasks' {
             [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only tasks in this state')
-            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'At most so many, the newest first')
+            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'At most this many, the newest first')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;task' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--real', '--real', [CompletionResultType]::ParameterName, 'Show the real values too, on the terminal itself; takes the passphrase, or a tap on Telegram')
-            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm that on Telegram, by a tap on the number that the terminal shows')
+            [CompletionResult]::new('--real', '--real', [CompletionResultType]::ParameterName, 'Show the real values too, on the terminal itself; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;pending' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--watch', '--watch', [CompletionResultType]::ParameterName, 'Stay, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line')
+            [CompletionResult]::new('--watch', '--watch', [CompletionResultType]::ParameterName, 'Keep watching, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;approve' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;reject' {
-            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'What the agent is told')
+            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'The reason that the agent is told')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--no-cool-down', '--no-cool-down', [CompletionResultType]::ParameterName, 'Let the same call ask again at once; else it is refused for a while (`coolDown` in portero.json)')
+            [CompletionResult]::new('--no-cool-down', '--no-cool-down', [CompletionResultType]::ParameterName, 'Let the same call ask again at once; otherwise it is refused for a while (`coolDown` in portero.json)')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -121,19 +121,19 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;again' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;grant' {
-            [CompletionResult]::new('--uses', '--uses', [CompletionResultType]::ParameterName, 'Only so many calls')
+            [CompletionResult]::new('--uses', '--uses', [CompletionResultType]::ParameterName, 'Only this many calls')
             [CompletionResult]::new('--session', '--session', [CompletionResultType]::ParameterName, 'Only this connected session: its id or its agent''s, or a beginning or end of either')
             [CompletionResult]::new('--project', '--project', [CompletionResultType]::ParameterName, 'Only sessions in this project directory, such as `.`')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -142,16 +142,16 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Every grant')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;allow' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -159,7 +159,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;ask' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -167,7 +167,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;require-approval' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -175,7 +175,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;deny' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -183,16 +183,16 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;pause' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;resume' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -200,51 +200,51 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;rules' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;unrule' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;logs' {
-            [CompletionResult]::new('--tool', '--tool', [CompletionResultType]::ParameterName, 'Only what is about tools that match this pattern')
-            [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Only what is about this server''s tools')
-            [CompletionResult]::new('--decision', '--decision', [CompletionResultType]::ParameterName, 'Only calls that were decided like this')
+            [CompletionResult]::new('--tool', '--tool', [CompletionResultType]::ParameterName, 'Only records about tools that match this pattern')
+            [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Only records about this server''s tools')
+            [CompletionResult]::new('--decision', '--decision', [CompletionResultType]::ParameterName, 'Only calls with this decision')
             [CompletionResult]::new('--session', '--session', [CompletionResultType]::ParameterName, 'Only this session: its id, or a beginning or end of it')
             [CompletionResult]::new('--task', '--task', [CompletionResultType]::ParameterName, 'Only this task: its id, or a beginning or end of it')
-            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only since then: so long ago such as 2h, or a time such as 2026-11-20T10:00')
-            [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only until then, in the same forms')
-            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'At most so many, the newest of them')
-            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'At most so many, the newest of them')
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only records since this time: an age such as 2h, or a time such as 2026-11-20T10:00')
+            [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only records until this time, in the same forms')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Print at most this many, the newest of them')
+            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Print at most this many, the newest of them')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Go on printing what is added')
-            [CompletionResult]::new('--follow', '--follow', [CompletionResultType]::ParameterName, 'Go on printing what is added')
+            [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Keep printing new records')
+            [CompletionResult]::new('--follow', '--follow', [CompletionResultType]::ParameterName, 'Keep printing new records')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check the hash chain: nothing removed, changed, reordered or cut off')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check the hash chain for removed, changed, reordered or cut-off records')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
         'portero;logs;verify' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;logs;help' {
-            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check the hash chain: nothing removed, changed, reordered or cut off')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check the hash chain for removed, changed, reordered or cut-off records')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -258,7 +258,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--args', '--args', [CompletionResultType]::ParameterName, 'A file with a call''s arguments as JSON, for rules that look at them; `-` reads standard input')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -266,18 +266,18 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;policy' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Decide the cases of a file, and end with 1 where one is not as expected')
-            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Tell which of the audit''s calls the present files would decide otherwise')
+            [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Decide each case of a file, and exit with 1 if a decision is not the expected one')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Show which calls in the audit the present files would decide differently')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
         'portero;policy;test' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -286,14 +286,14 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'How far back')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;policy;help' {
-            [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Decide the cases of a file, and end with 1 where one is not as expected')
-            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Tell which of the audit''s calls the present files would decide otherwise')
+            [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Decide each case of a file, and exit with 1 if a decision is not the expected one')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Show which calls in the audit the present files would decide differently')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -309,7 +309,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;check' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -317,34 +317,34 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;config' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show how the files differ from what you confirmed')
-            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Confirm the files as they are now; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
         'portero;config;diff' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;config;confirm' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
-            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;config;help' {
             [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show how the files differ from what you confirmed')
-            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Confirm the files as they are now; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -360,7 +360,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;doctor' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -368,11 +368,11 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;daemon' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('start', 'start', [CompletionResultType]::ParameterValue, 'Start it, and return once it listens')
-            [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop it, and return once it is gone')
+            [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop it, and return once it has ended')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Tell whether it runs')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -380,7 +380,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;daemon;start' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -388,7 +388,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;daemon;stop' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -396,14 +396,14 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;daemon;status' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;daemon;help' {
             [CompletionResult]::new('start', 'start', [CompletionResultType]::ParameterValue, 'Start it, and return once it listens')
-            [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop it, and return once it is gone')
+            [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop it, and return once it has ended')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Tell whether it runs')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -423,7 +423,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;passphrase' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('set', 'set', [CompletionResultType]::ParameterValue, 'Set the passphrase, or change it with the old one')
@@ -433,7 +433,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;passphrase;set' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -452,10 +452,10 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;totp' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('enroll', 'enroll', [CompletionResultType]::ParameterValue, 'Show a new secret for an authenticator app, and make its codes necessary')
+            [CompletionResult]::new('enroll', 'enroll', [CompletionResultType]::ParameterValue, 'Show a new secret for an authenticator app, and require its codes from then on')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove the authenticator; asks for the passphrase and a code, or a recovery code')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -463,7 +463,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;totp;enroll' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -471,13 +471,13 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;totp;remove' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;totp;help' {
-            [CompletionResult]::new('enroll', 'enroll', [CompletionResultType]::ParameterValue, 'Show a new secret for an authenticator app, and make its codes necessary')
+            [CompletionResult]::new('enroll', 'enroll', [CompletionResultType]::ParameterValue, 'Show a new secret for an authenticator app, and require its codes from then on')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove the authenticator; asks for the passphrase and a code, or a recovery code')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -494,18 +494,18 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;telegram' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('pair', 'pair', [CompletionResultType]::ParameterValue, 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries')
-            [CompletionResult]::new('unpair', 'unpair', [CompletionResultType]::ParameterValue, 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase')
+            [CompletionResult]::new('pair', 'pair', [CompletionResultType]::ParameterValue, 'Show a code that pairs the bot with you; it is valid for five minutes and five tries')
+            [CompletionResult]::new('unpair', 'unpair', [CompletionResultType]::ParameterValue, 'End the pairing, so that another person can be paired; asks for the passphrase')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
         'portero;telegram;pair' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -513,14 +513,14 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;telegram;unpair' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;telegram;help' {
-            [CompletionResult]::new('pair', 'pair', [CompletionResultType]::ParameterValue, 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries')
-            [CompletionResult]::new('unpair', 'unpair', [CompletionResultType]::ParameterValue, 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase')
+            [CompletionResult]::new('pair', 'pair', [CompletionResultType]::ParameterValue, 'Show a code that pairs the bot with you; it is valid for five minutes and five tries')
+            [CompletionResult]::new('unpair', 'unpair', [CompletionResultType]::ParameterValue, 'End the pairing, so that another person can be paired; asks for the passphrase')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -536,7 +536,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;mcp' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -545,7 +545,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Answer every question with yes, for unattended runs')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -554,7 +554,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Append each call that arrives to this file, one JSON object a line')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -562,40 +562,40 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;generate' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
-            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail when it is needed and does not run')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;help' {
-            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show how things stand: daemon, servers, sessions, rules, what waits')
-            [CompletionResult]::new('tasks', 'tasks', [CompletionResultType]::ParameterValue, 'List tasks: calls that waited or wait for a person')
-            [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Show one task whole: the call, its arguments, its result')
+            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the daemon, its servers, sessions and rules, and how many calls wait for you')
+            [CompletionResult]::new('tasks', 'tasks', [CompletionResultType]::ParameterValue, 'List tasks: the calls that wait for you, or did')
+            [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Show one task in full: the call, its arguments, its result')
             [CompletionResult]::new('pending', 'pending', [CompletionResultType]::ParameterValue, 'List the calls that wait for you')
-            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Say yes to a call that waits; takes the passphrase, or a tap on Telegram')
-            [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Say no to a call that waits')
-            [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Ask again for a call that has ended; it waits for you as any other')
-            [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Approve a waiting call; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Reject a waiting call')
+            [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Submit an ended call again; it waits for your approval like any other')
+            [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Let tools run unasked for a while; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
-            [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Make a persistent rule that allows; takes the passphrase, or a tap on Telegram')
-            [CompletionResult]::new('ask', 'ask', [CompletionResultType]::ParameterValue, 'Make a persistent rule that asks for approval, at once and everywhere')
-            [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Make a persistent rule that denies, at once and everywhere')
-            [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop everything at once, in every session, until `portero resume`')
-            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; takes the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('allow', 'allow', [CompletionResultType]::ParameterValue, 'Add a rule that allows tools; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('ask', 'ask', [CompletionResultType]::ParameterValue, 'Add a rule that requires approval, in every session at once')
+            [CompletionResult]::new('deny', 'deny', [CompletionResultType]::ParameterValue, 'Add a rule that denies tools, in every session at once')
+            [CompletionResult]::new('pause', 'pause', [CompletionResultType]::ParameterValue, 'Stop all calls in every session at once, until `portero resume`')
+            [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
-            [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens')
-            [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit')
-            [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Tell how a tool is decided and why')
-            [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Try the configured policy, before an agent does')
-            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Read the configuration and print everything that is wrong with it')
-            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'What of the configuration waits for you, since it widens')
-            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, look at what it offers, and say what is wrong')
-            [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or look at the daemon')
-            [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'The approval passphrase')
-            [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'An authenticator app whose codes are needed, beside the passphrase, for what is wide')
-            [CompletionResult]::new('telegram', 'telegram', [CompletionResultType]::ParameterValue, 'The bot on Telegram: who decides there')
+            [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more')
+            [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit log')
+            [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
+            [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check the configuration, and print every problem in it')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show or confirm the configuration changes that wait for you')
+            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, list what it offers, and report problems')
+            [CompletionResult]::new('daemon', 'daemon', [CompletionResultType]::ParameterValue, 'Start, stop or check the daemon')
+            [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'Manage the approval passphrase')
+            [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'Manage an authenticator app; wide acts need its code beside the passphrase')
+            [CompletionResult]::new('telegram', 'telegram', [CompletionResultType]::ParameterValue, 'Manage who decides on Telegram')
             [CompletionResult]::new('mcp', 'mcp', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output; this is what Claude Code launches')
-            [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a throw-away directory, with nothing set up')
+            [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a temporary directory, without any setup')
             [CompletionResult]::new('sample-server', 'sample-server', [CompletionResultType]::ParameterValue, 'A small mail and notes server, for `portero try` and the tests')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write completions and man pages')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -650,7 +650,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;logs' {
-            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check the hash chain: nothing removed, changed, reordered or cut off')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check the hash chain for removed, changed, reordered or cut-off records')
             break
         }
         'portero;help;logs;verify' {
@@ -660,8 +660,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;policy' {
-            [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Decide the cases of a file, and end with 1 where one is not as expected')
-            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Tell which of the audit''s calls the present files would decide otherwise')
+            [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Decide each case of a file, and exit with 1 if a decision is not the expected one')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Show which calls in the audit the present files would decide differently')
             break
         }
         'portero;help;policy;test' {
@@ -675,7 +675,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;help;config' {
             [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show how the files differ from what you confirmed')
-            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('confirm', 'confirm', [CompletionResultType]::ParameterValue, 'Confirm the files as they are now; asks for the passphrase, or a tap on Telegram')
             break
         }
         'portero;help;config;diff' {
@@ -689,7 +689,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;help;daemon' {
             [CompletionResult]::new('start', 'start', [CompletionResultType]::ParameterValue, 'Start it, and return once it listens')
-            [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop it, and return once it is gone')
+            [CompletionResult]::new('stop', 'stop', [CompletionResultType]::ParameterValue, 'Stop it, and return once it has ended')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Tell whether it runs')
             break
         }
@@ -710,7 +710,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;totp' {
-            [CompletionResult]::new('enroll', 'enroll', [CompletionResultType]::ParameterValue, 'Show a new secret for an authenticator app, and make its codes necessary')
+            [CompletionResult]::new('enroll', 'enroll', [CompletionResultType]::ParameterValue, 'Show a new secret for an authenticator app, and require its codes from then on')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove the authenticator; asks for the passphrase and a code, or a recovery code')
             break
         }
@@ -721,8 +721,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;telegram' {
-            [CompletionResult]::new('pair', 'pair', [CompletionResultType]::ParameterValue, 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries')
-            [CompletionResult]::new('unpair', 'unpair', [CompletionResultType]::ParameterValue, 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase')
+            [CompletionResult]::new('pair', 'pair', [CompletionResultType]::ParameterValue, 'Show a code that pairs the bot with you; it is valid for five minutes and five tries')
+            [CompletionResult]::new('unpair', 'unpair', [CompletionResultType]::ParameterValue, 'End the pairing, so that another person can be paired; asks for the passphrase')
             break
         }
         'portero;help;telegram;pair' {

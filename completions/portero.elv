@@ -20,40 +20,40 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand -V 'Print version'
             cand --version 'Print version'
-            cand status 'Show how things stand: daemon, servers, sessions, rules, what waits'
-            cand tasks 'List tasks: calls that waited or wait for a person'
-            cand task 'Show one task whole: the call, its arguments, its result'
+            cand status 'Show the daemon, its servers, sessions and rules, and how many calls wait for you'
+            cand tasks 'List tasks: the calls that wait for you, or did'
+            cand task 'Show one task in full: the call, its arguments, its result'
             cand pending 'List the calls that wait for you'
-            cand approve 'Say yes to a call that waits; takes the passphrase, or a tap on Telegram'
-            cand reject 'Say no to a call that waits'
-            cand again 'Ask again for a call that has ended; it waits for you as any other'
-            cand grant 'Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram'
+            cand approve 'Approve a waiting call; asks for the passphrase, or a tap on Telegram'
+            cand reject 'Reject a waiting call'
+            cand again 'Submit an ended call again; it waits for your approval like any other'
+            cand grant 'Let tools run unasked for a while; asks for the passphrase, or a tap on Telegram'
             cand revoke 'End grants at once'
-            cand allow 'Make a persistent rule that allows; takes the passphrase, or a tap on Telegram'
-            cand ask 'Make a persistent rule that asks for approval, at once and everywhere'
-            cand require-approval 'Make a persistent rule that asks for approval, at once and everywhere'
-            cand deny 'Make a persistent rule that denies, at once and everywhere'
-            cand pause 'Stop everything at once, in every session, until `portero resume`'
-            cand resume 'End a pause; takes the passphrase, or a tap on Telegram'
+            cand allow 'Add a rule that allows tools; asks for the passphrase, or a tap on Telegram'
+            cand ask 'Add a rule that requires approval, in every session at once'
+            cand require-approval 'Add a rule that requires approval, in every session at once'
+            cand deny 'Add a rule that denies tools, in every session at once'
+            cand pause 'Stop all calls in every session at once, until `portero resume`'
+            cand resume 'End a pause; asks for the passphrase, or a tap on Telegram'
             cand rules 'List the rules and grants in force'
-            cand unrule 'Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens'
-            cand logs 'Read the audit'
-            cand why 'Tell how a tool is decided and why'
-            cand policy 'Try the configured policy, before an agent does'
-            cand check 'Read the configuration and print everything that is wrong with it'
-            cand config 'What of the configuration waits for you, since it widens'
-            cand doctor 'Start each server, look at what it offers, and say what is wrong'
-            cand daemon 'Start, stop or look at the daemon'
-            cand passphrase 'The approval passphrase'
-            cand totp 'An authenticator app whose codes are needed, beside the passphrase, for what is wide'
-            cand telegram 'The bot on Telegram: who decides there'
+            cand unrule 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more'
+            cand logs 'Read the audit log'
+            cand why 'Explain what policy decides for a tool, and why'
+            cand policy 'Test the configured policy before an agent meets it'
+            cand check 'Check the configuration, and print every problem in it'
+            cand config 'Show or confirm the configuration changes that wait for you'
+            cand doctor 'Start each server, list what it offers, and report problems'
+            cand daemon 'Start, stop or check the daemon'
+            cand passphrase 'Manage the approval passphrase'
+            cand totp 'Manage an authenticator app; wide acts need its code beside the passphrase'
+            cand telegram 'Manage who decides on Telegram'
             cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
-            cand try 'See Portero at work in a throw-away directory, with nothing set up'
+            cand try 'See Portero at work in a temporary directory, without any setup'
             cand sample-server 'A small mail and notes server, for `portero try` and the tests'
             cand generate 'Write completions and man pages'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -61,68 +61,68 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;status'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;tasks'= {
             cand --state 'Only tasks in this state'
-            cand --limit 'At most so many, the newest first'
+            cand --limit 'At most this many, the newest first'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;task'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --real 'Show the real values too, on the terminal itself; takes the passphrase, or a tap on Telegram'
-            cand --telegram 'Confirm that on Telegram, by a tap on the number that the terminal shows'
+            cand --real 'Show the real values too, on the terminal itself; asks for the passphrase, or a tap on Telegram'
+            cand --telegram 'Confirm on Telegram: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;pending'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --watch 'Stay, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line'
+            cand --watch 'Keep watching, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;approve'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
+            cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;reject'= {
-            cand --reason 'What the agent is told'
+            cand --reason 'The reason that the agent is told'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --no-cool-down 'Let the same call ask again at once; else it is refused for a while (`coolDown` in portero.json)'
+            cand --no-cool-down 'Let the same call ask again at once; otherwise it is refused for a while (`coolDown` in portero.json)'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;again'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;grant'= {
-            cand --uses 'Only so many calls'
+            cand --uses 'Only this many calls'
             cand --session 'Only this connected session: its id or its agent''s, or a beginning or end of either'
             cand --project 'Only sessions in this project directory, such as `.`'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
+            cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -130,98 +130,98 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --all 'Every grant'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;allow'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
+            cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;ask'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;require-approval'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;deny'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;pause'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;resume'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
+            cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;rules'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;unrule'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
+            cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;logs'= {
-            cand --tool 'Only what is about tools that match this pattern'
-            cand --server 'Only what is about this server''s tools'
-            cand --decision 'Only calls that were decided like this'
+            cand --tool 'Only records about tools that match this pattern'
+            cand --server 'Only records about this server''s tools'
+            cand --decision 'Only calls with this decision'
             cand --session 'Only this session: its id, or a beginning or end of it'
             cand --task 'Only this task: its id, or a beginning or end of it'
-            cand --since 'Only since then: so long ago such as 2h, or a time such as 2026-11-20T10:00'
-            cand --until 'Only until then, in the same forms'
-            cand -n 'At most so many, the newest of them'
-            cand --limit 'At most so many, the newest of them'
+            cand --since 'Only records since this time: an age such as 2h, or a time such as 2026-11-20T10:00'
+            cand --until 'Only records until this time, in the same forms'
+            cand -n 'Print at most this many, the newest of them'
+            cand --limit 'Print at most this many, the newest of them'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand -f 'Go on printing what is added'
-            cand --follow 'Go on printing what is added'
+            cand -f 'Keep printing new records'
+            cand --follow 'Keep printing new records'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand verify 'Check the hash chain: nothing removed, changed, reordered or cut off'
+            cand verify 'Check the hash chain for removed, changed, reordered or cut-off records'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;logs;verify'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;logs;help'= {
-            cand verify 'Check the hash chain: nothing removed, changed, reordered or cut off'
+            cand verify 'Check the hash chain for removed, changed, reordered or cut-off records'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;logs;help;verify'= {
@@ -232,24 +232,24 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --args 'A file with a call''s arguments as JSON, for rules that look at them; `-` reads standard input'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;policy'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand test 'Decide the cases of a file, and end with 1 where one is not as expected'
-            cand replay 'Tell which of the audit''s calls the present files would decide otherwise'
+            cand test 'Decide each case of a file, and exit with 1 if a decision is not the expected one'
+            cand replay 'Show which calls in the audit the present files would decide differently'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;policy;test'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -257,13 +257,13 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --since 'How far back'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;policy;help'= {
-            cand test 'Decide the cases of a file, and end with 1 where one is not as expected'
-            cand replay 'Tell which of the audit''s calls the present files would decide otherwise'
+            cand test 'Decide each case of a file, and exit with 1 if a decision is not the expected one'
+            cand replay 'Show which calls in the audit the present files would decide differently'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;policy;help;test'= {
@@ -275,38 +275,38 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;check'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;config'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
             cand diff 'Show how the files differ from what you confirmed'
-            cand confirm 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram'
+            cand confirm 'Confirm the files as they are now; asks for the passphrase, or a tap on Telegram'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;config;diff'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;config;confirm'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
-            cand --telegram 'Confirm on Telegram, by a tap on the number that the terminal shows, without typing the passphrase'
+            cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;config;help'= {
             cand diff 'Show how the files differ from what you confirmed'
-            cand confirm 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram'
+            cand confirm 'Confirm the files as they are now; asks for the passphrase, or a tap on Telegram'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;config;help;diff'= {
@@ -318,45 +318,45 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;doctor'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;daemon'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
             cand start 'Start it, and return once it listens'
-            cand stop 'Stop it, and return once it is gone'
+            cand stop 'Stop it, and return once it has ended'
             cand status 'Tell whether it runs'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;daemon;start'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;daemon;stop'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;daemon;status'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;daemon;help'= {
             cand start 'Start it, and return once it listens'
-            cand stop 'Stop it, and return once it is gone'
+            cand stop 'Stop it, and return once it has ended'
             cand status 'Tell whether it runs'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -371,7 +371,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;passphrase'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
             cand set 'Set the passphrase, or change it with the old one'
@@ -380,7 +380,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;passphrase;set'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -395,29 +395,29 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;totp'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand enroll 'Show a new secret for an authenticator app, and make its codes necessary'
+            cand enroll 'Show a new secret for an authenticator app, and require its codes from then on'
             cand remove 'Remove the authenticator; asks for the passphrase and a code, or a recovery code'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;totp;enroll'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;totp;remove'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;totp;help'= {
-            cand enroll 'Show a new secret for an authenticator app, and make its codes necessary'
+            cand enroll 'Show a new secret for an authenticator app, and require its codes from then on'
             cand remove 'Remove the authenticator; asks for the passphrase and a code, or a recovery code'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -430,30 +430,30 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;telegram'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
-            cand pair 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries'
-            cand unpair 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase'
+            cand pair 'Show a code that pairs the bot with you; it is valid for five minutes and five tries'
+            cand unpair 'End the pairing, so that another person can be paired; asks for the passphrase'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;telegram;pair'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;telegram;unpair'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;telegram;help'= {
-            cand pair 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries'
-            cand unpair 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase'
+            cand pair 'Show a code that pairs the bot with you; it is valid for five minutes and five tries'
+            cand unpair 'End the pairing, so that another person can be paired; asks for the passphrase'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;telegram;help;pair'= {
@@ -465,7 +465,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;mcp'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -473,7 +473,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --yes 'Answer every question with yes, for unattended runs'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -481,46 +481,46 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --record 'Append each call that arrives to this file, one JSON object a line'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;generate'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
-            cand --no-start 'Never start the daemon; fail when it is needed and does not run'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'portero;help'= {
-            cand status 'Show how things stand: daemon, servers, sessions, rules, what waits'
-            cand tasks 'List tasks: calls that waited or wait for a person'
-            cand task 'Show one task whole: the call, its arguments, its result'
+            cand status 'Show the daemon, its servers, sessions and rules, and how many calls wait for you'
+            cand tasks 'List tasks: the calls that wait for you, or did'
+            cand task 'Show one task in full: the call, its arguments, its result'
             cand pending 'List the calls that wait for you'
-            cand approve 'Say yes to a call that waits; takes the passphrase, or a tap on Telegram'
-            cand reject 'Say no to a call that waits'
-            cand again 'Ask again for a call that has ended; it waits for you as any other'
-            cand grant 'Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram'
+            cand approve 'Approve a waiting call; asks for the passphrase, or a tap on Telegram'
+            cand reject 'Reject a waiting call'
+            cand again 'Submit an ended call again; it waits for your approval like any other'
+            cand grant 'Let tools run unasked for a while; asks for the passphrase, or a tap on Telegram'
             cand revoke 'End grants at once'
-            cand allow 'Make a persistent rule that allows; takes the passphrase, or a tap on Telegram'
-            cand ask 'Make a persistent rule that asks for approval, at once and everywhere'
-            cand deny 'Make a persistent rule that denies, at once and everywhere'
-            cand pause 'Stop everything at once, in every session, until `portero resume`'
-            cand resume 'End a pause; takes the passphrase, or a tap on Telegram'
+            cand allow 'Add a rule that allows tools; asks for the passphrase, or a tap on Telegram'
+            cand ask 'Add a rule that requires approval, in every session at once'
+            cand deny 'Add a rule that denies tools, in every session at once'
+            cand pause 'Stop all calls in every session at once, until `portero resume`'
+            cand resume 'End a pause; asks for the passphrase, or a tap on Telegram'
             cand rules 'List the rules and grants in force'
-            cand unrule 'Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens'
-            cand logs 'Read the audit'
-            cand why 'Tell how a tool is decided and why'
-            cand policy 'Try the configured policy, before an agent does'
-            cand check 'Read the configuration and print everything that is wrong with it'
-            cand config 'What of the configuration waits for you, since it widens'
-            cand doctor 'Start each server, look at what it offers, and say what is wrong'
-            cand daemon 'Start, stop or look at the daemon'
-            cand passphrase 'The approval passphrase'
-            cand totp 'An authenticator app whose codes are needed, beside the passphrase, for what is wide'
-            cand telegram 'The bot on Telegram: who decides there'
+            cand unrule 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more'
+            cand logs 'Read the audit log'
+            cand why 'Explain what policy decides for a tool, and why'
+            cand policy 'Test the configured policy before an agent meets it'
+            cand check 'Check the configuration, and print every problem in it'
+            cand config 'Show or confirm the configuration changes that wait for you'
+            cand doctor 'Start each server, list what it offers, and report problems'
+            cand daemon 'Start, stop or check the daemon'
+            cand passphrase 'Manage the approval passphrase'
+            cand totp 'Manage an authenticator app; wide acts need its code beside the passphrase'
+            cand telegram 'Manage who decides on Telegram'
             cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
-            cand try 'See Portero at work in a throw-away directory, with nothing set up'
+            cand try 'See Portero at work in a temporary directory, without any setup'
             cand sample-server 'A small mail and notes server, for `portero try` and the tests'
             cand generate 'Write completions and man pages'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -558,15 +558,15 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;unrule'= {
         }
         &'portero;help;logs'= {
-            cand verify 'Check the hash chain: nothing removed, changed, reordered or cut off'
+            cand verify 'Check the hash chain for removed, changed, reordered or cut-off records'
         }
         &'portero;help;logs;verify'= {
         }
         &'portero;help;why'= {
         }
         &'portero;help;policy'= {
-            cand test 'Decide the cases of a file, and end with 1 where one is not as expected'
-            cand replay 'Tell which of the audit''s calls the present files would decide otherwise'
+            cand test 'Decide each case of a file, and exit with 1 if a decision is not the expected one'
+            cand replay 'Show which calls in the audit the present files would decide differently'
         }
         &'portero;help;policy;test'= {
         }
@@ -576,7 +576,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;help;config'= {
             cand diff 'Show how the files differ from what you confirmed'
-            cand confirm 'Put the files in force as they stand; takes the passphrase, or a tap on Telegram'
+            cand confirm 'Confirm the files as they are now; asks for the passphrase, or a tap on Telegram'
         }
         &'portero;help;config;diff'= {
         }
@@ -586,7 +586,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;help;daemon'= {
             cand start 'Start it, and return once it listens'
-            cand stop 'Stop it, and return once it is gone'
+            cand stop 'Stop it, and return once it has ended'
             cand status 'Tell whether it runs'
         }
         &'portero;help;daemon;start'= {
@@ -601,7 +601,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;passphrase;set'= {
         }
         &'portero;help;totp'= {
-            cand enroll 'Show a new secret for an authenticator app, and make its codes necessary'
+            cand enroll 'Show a new secret for an authenticator app, and require its codes from then on'
             cand remove 'Remove the authenticator; asks for the passphrase and a code, or a recovery code'
         }
         &'portero;help;totp;enroll'= {
@@ -609,8 +609,8 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;totp;remove'= {
         }
         &'portero;help;telegram'= {
-            cand pair 'Show a code with which you let the bot know who you are; it holds for five minutes and five tries'
-            cand unpair 'Let the bot listen to nobody any more, so that someone can be paired anew; asks for the passphrase'
+            cand pair 'Show a code that pairs the bot with you; it is valid for five minutes and five tries'
+            cand unpair 'End the pairing, so that another person can be paired; asks for the passphrase'
         }
         &'portero;help;telegram;pair'= {
         }

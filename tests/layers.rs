@@ -68,7 +68,6 @@ const DAEMON: [&str; 20] = [
 ];
 /// The terminal's.
 const TERMINAL: [&str; 13] = [
-    "time_arg",
     "args",
     "output",
     "qr",
@@ -79,6 +78,7 @@ const TERMINAL: [&str; 13] = [
     "launch",
     "suggestions",
     "daemon",
+    "mcp",
     "elevate",
     "commands",
 ];

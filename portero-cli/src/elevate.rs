@@ -1,20 +1,104 @@
 //! What widens: a person is shown what changes and confirms it, all on the terminal itself: with the passphrase, and
 //! a code where it is wide; or with a tap on Telegram, on the number that only the terminal shows (guarantees A3, A7).
 
+use std::fmt;
+use std::time::Duration;
+
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::PreviewChange;
 use portero::ipc::{
     self, Challenge, DaemonStatus, DisclosedSecret, FailureKind, Reaching, Request, Risk,
     TelegramConfirmation,
 };
-use portero::names::ToolId;
+use portero::names::{ServerName, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
 use crate::daemon::DaemonClient;
 use crate::failure::{CommandFailure, CommandResult};
-use crate::output::escape_hidden;
+use crate::output::{escape_hidden, format_duration, pluralize};
 use crate::terminal::TerminalDevice;
+
+/// What a person confirms at the terminal. Its words and its risk are here alone.
+pub(crate) enum Act<'a> {
+    /// This call, of which so many lines were shown.
+    Approve(&'a ToolId, usize),
+    /// Of a task of this server.
+    ShowRealValues(&'a ServerName),
+    /// What this person rejected a moment ago.
+    AskAgain,
+    Grant(&'a Pattern, Duration),
+    Allow,
+    RemoveRule(u64, &'a Pattern),
+    Resume,
+    ConfirmConfig,
+    EnrollTotp,
+    RemoveTotp {
+        /// One that cannot be opened checks no code, so the passphrase alone removes it.
+        is_outdated: bool,
+    },
+    Pair,
+    Unpair,
+}
+
+impl Act<'_> {
+    /// Why a terminal is needed, as a failure begins that finds none.
+    const fn purpose(&self) -> &'static str {
+        match self {
+            Self::Approve(..) => "to approve",
+            Self::ShowRealValues(_) => "to show real values",
+            Self::AskAgain => "to ask again what you said no to",
+            Self::Grant(..) => "to grant",
+            Self::Allow => "to allow",
+            Self::RemoveRule(..) => "to remove a rule that restricts",
+            Self::Resume => "to resume",
+            Self::ConfirmConfig => "to confirm the configuration",
+            Self::EnrollTotp => "to enrol an authenticator",
+            Self::RemoveTotp { .. } => "to remove the authenticator",
+            Self::Pair => "to pair",
+            Self::Unpair => "to unpair",
+        }
+    }
+
+    fn risk(&self) -> Risk {
+        match self {
+            Self::Approve(..) | Self::ShowRealValues(_) | Self::AskAgain | Self::EnrollTotp => Risk::Low,
+            Self::Grant(pattern, duration) => Risk::of_grant(pattern, *duration),
+            Self::Allow => Risk::ALLOW,
+            Self::RemoveRule(_, pattern) => Risk::of_pattern(pattern),
+            Self::Resume => Risk::RESUME,
+            Self::ConfirmConfig => Risk::CONFIG,
+            Self::RemoveTotp { is_outdated: true } => Risk::Low,
+            Self::RemoveTotp { is_outdated: false } => Risk::High,
+            Self::Pair | Self::Unpair => Risk::PAIR,
+        }
+    }
+}
+
+/// The act as a prompt says it, after "Passphrase, to".
+impl fmt::Display for Act<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A long call scrolls away: the prompt itself says what runs, and how much there is to read.
+            Self::Approve(tool, lines) => {
+                write!(f, "run {tool}, exactly this call ({lines} lines, above), once")
+            }
+            Self::ShowRealValues(server) => write!(f, "show here what {server} really gets and answers"),
+            Self::AskAgain => f.write_str("be asked again now"),
+            Self::Grant(_, duration) => write!(f, "grant this for {}", format_duration(*duration)),
+            Self::Allow => f.write_str("allow this for good"),
+            Self::RemoveRule(id, _) => write!(f, "remove rule {id}"),
+            Self::Resume => f.write_str("resume everything"),
+            Self::ConfirmConfig => f.write_str("put all of this in force"),
+            Self::EnrollTotp => f.write_str("enrol an authenticator"),
+            Self::RemoveTotp { .. } => {
+                f.write_str("remove the authenticator, so that the passphrase alone confirms what is wide")
+            }
+            Self::Pair => f.write_str("let someone decide on Telegram"),
+            Self::Unpair => f.write_str("end the pairing"),
+        }
+    }
+}
 
 /// The person at the terminal, who is shown what an act does and asked to confirm it.
 pub(crate) struct ConfirmationPrompt {
@@ -30,7 +114,7 @@ pub(crate) struct ConfirmationPrompt {
 
 impl ConfirmationPrompt {
     /// Shows a line; what comes from outside must already be visible.
-    pub(crate) fn print_line(&mut self, text: impl std::fmt::Display) -> CommandResult {
+    pub(crate) fn print_line(&mut self, text: impl fmt::Display) -> CommandResult {
         self.terminal.print_line(text)
     }
 
@@ -50,8 +134,8 @@ impl ConfirmationPrompt {
     }
 
     /// What is so wide that it takes a code takes the passphrase too, with which the code's secret is sealed.
-    const fn needs_code(&self, width: Risk) -> bool {
-        match width {
+    fn needs_code(&self, act: &Act<'_>) -> bool {
+        match act.risk() {
             Risk::Low => false,
             Risk::High => self.totp_enrolled,
         }
@@ -64,22 +148,18 @@ enum ConfirmationMethod {
     OnTelegram,
 }
 
-/// Asks for what confirms `act`, which is so wide, after what it does was shown.
-pub(crate) fn prompt_challenge(
-    person: &mut ConfirmationPrompt,
-    act: &str,
-    width: Risk,
-) -> CommandResult<Challenge> {
-    suggest_authenticator(person, width)?;
+/// Asks for what confirms `act`, after what it does was shown.
+pub(crate) fn prompt_challenge(person: &mut ConfirmationPrompt, act: &Act<'_>) -> CommandResult<Challenge> {
+    suggest_authenticator(person, act)?;
     let passphrase = person.terminal.read_passphrase(&format!("Passphrase, to {act}"))?;
-    build_challenge(person, passphrase, width)
+    build_challenge(person, passphrase, act)
 }
 
 /// Opens the terminal for `act`, which changes a second factor itself and takes the passphrase; fails early where
 /// none is set.
 pub(crate) async fn open_with_passphrase(
     daemon: &DaemonClient,
-    act: &str,
+    act: &Act<'_>,
 ) -> CommandResult<ConfirmationPrompt> {
     let person = open_terminal_and_status(daemon, act, false).await?.0;
     if person.has_passphrase { Ok(person) } else { Err(missing_passphrase()) }
@@ -89,43 +169,34 @@ pub(crate) async fn open_with_passphrase(
 /// so. Fails early where neither can confirm it.
 pub(crate) async fn open_prompt(
     daemon: &DaemonClient,
-    act: &str,
+    act: &Act<'_>,
     there: bool,
 ) -> CommandResult<ConfirmationPrompt> {
     let (mut person, status) = open_terminal_and_status(daemon, act, there).await?;
-    if status.standing.paused.is_some() {
+    if status.standing.paused.is_some() && !matches!(act, Act::Resume) {
         let why = "everything is paused, so a terminal can ask there to resume and for nothing else";
         person.telegram = TelegramConfirmation::NotNow(why.to_owned());
     }
     require_confirmable(person)
 }
 
-/// As [`open_prompt`], to end a pause.
-pub(crate) async fn open_prompt_to_resume(
-    daemon: &DaemonClient,
-    act: &str,
-    there: bool,
-) -> CommandResult<ConfirmationPrompt> {
-    require_confirmable(open_terminal_and_status(daemon, act, there).await?.0)
-}
-
-/// Does what `make` asks for, once it is confirmed. `act` says it to the person; it is so wide.
+/// Sends the request that `make` gives, once a person confirmed `act`.
 pub(crate) async fn send_confirmed<R: Request>(
     daemon: &DaemonClient,
     person: &mut ConfirmationPrompt,
-    (act, width): (&str, Risk),
+    act: &Act<'_>,
     make: impl Fn(Challenge) -> R,
 ) -> CommandResult<R::Response> {
-    let challenge = match choose_method(person, act, width)? {
+    let challenge = match choose_method(person, act)? {
         ConfirmationMethod::Typed(challenge) => challenge,
         ConfirmationMethod::OnTelegram => {
             match send_via_telegram(daemon, person, make(Challenge::on_telegram())).await? {
                 Ok(reply) => return Ok(reply),
-                // Nobody was asked there.
+                // The question did not reach Telegram: the passphrase can still confirm it.
                 Err(failure) if failure.kind == FailureKind::Challenge && person.has_passphrase => {
                     person
                         .print_line(format_args!("Not on Telegram: {}.", escape_hidden(&failure.message)))?;
-                    prompt_challenge(person, act, width)?
+                    prompt_challenge(person, act)?
                 }
                 Err(failure) => return Err(failure.into()),
             }
@@ -136,10 +207,10 @@ pub(crate) async fn send_confirmed<R: Request>(
 
 async fn open_terminal_and_status(
     daemon: &DaemonClient,
-    act: &str,
+    act: &Act<'_>,
     there: bool,
 ) -> CommandResult<(ConfirmationPrompt, Box<DaemonStatus>)> {
-    let terminal = TerminalDevice::open(act)?;
+    let terminal = TerminalDevice::open(act.purpose())?;
     let status = daemon.request(GetStatus).await?;
     let person = ConfirmationPrompt {
         terminal,
@@ -171,14 +242,10 @@ fn missing_passphrase() -> CommandFailure {
 }
 
 /// Lets the person choose, where there is a choice.
-fn choose_method(
-    person: &mut ConfirmationPrompt,
-    act: &str,
-    width: Risk,
-) -> CommandResult<ConfirmationMethod> {
+fn choose_method(person: &mut ConfirmationPrompt, act: &Act<'_>) -> CommandResult<ConfirmationMethod> {
     let typed =
-        |person: &mut ConfirmationPrompt| prompt_challenge(person, act, width).map(ConfirmationMethod::Typed);
-    if person.needs_code(width) {
+        |person: &mut ConfirmationPrompt| prompt_challenge(person, act).map(ConfirmationMethod::Typed);
+    if person.needs_code(act) {
         if person.prefers_telegram {
             person.print_line(
                 "This is wide and an authenticator is enrolled, so it takes the passphrase and a code.",
@@ -189,10 +256,10 @@ fn choose_method(
     match person.telegram.clone() {
         TelegramConfirmation::Now if person.prefers_telegram => Ok(ConfirmationMethod::OnTelegram),
         TelegramConfirmation::Now if person.has_passphrase => {
-            suggest_authenticator(person, width)?;
+            suggest_authenticator(person, act)?;
             let prompt = format!("Passphrase, or Enter to confirm on Telegram, to {act}");
             match person.terminal.read_optional_passphrase(&prompt)? {
-                Some(passphrase) => build_challenge(person, passphrase, width).map(ConfirmationMethod::Typed),
+                Some(passphrase) => build_challenge(person, passphrase, act).map(ConfirmationMethod::Typed),
                 None => Ok(ConfirmationMethod::OnTelegram),
             }
         }
@@ -208,7 +275,7 @@ fn choose_method(
         }
         TelegramConfirmation::Never => {
             if person.prefers_telegram {
-                person.print_line("Not on Telegram: nobody is paired there.")?;
+                person.print_line("Not on Telegram: not paired yet.")?;
             }
             typed(person)
         }
@@ -231,16 +298,17 @@ async fn send_via_telegram<R: Request>(
     daemon.request_and_show(request, show).await
 }
 
-fn suggest_authenticator(person: &mut ConfirmationPrompt, width: Risk) -> CommandResult {
-    if width == Risk::High && person.outdated {
+fn suggest_authenticator(person: &mut ConfirmationPrompt, act: &Act<'_>) -> CommandResult {
+    let is_wide = act.risk() == Risk::High;
+    if is_wide && person.outdated {
         let what = "this is wide, and an earlier version of Portero enrolled the authenticator, which this one cannot open";
         return Err(CommandFailure::refused(what).with_hint(
             "`portero totp remove` removes it with the passphrase alone; then enrol it anew with `portero totp enroll`",
         ));
     }
-    if width == Risk::High && !person.totp_enrolled {
+    if is_wide && !person.totp_enrolled {
         person
-            .print_line("This is wide. `portero totp enroll` would make it need a code of your phone too.")?;
+            .print_line("This is wide. After `portero totp enroll`, it also needs a code from your phone.")?;
     }
     Ok(())
 }
@@ -248,10 +316,10 @@ fn suggest_authenticator(person: &mut ConfirmationPrompt, width: Risk) -> Comman
 fn build_challenge(
     person: &mut ConfirmationPrompt,
     passphrase: String,
-    width: Risk,
+    act: &Act<'_>,
 ) -> CommandResult<Challenge> {
     let mut challenge = Challenge::new(passphrase);
-    if person.needs_code(width) {
+    if person.needs_code(act) {
         challenge.code = Some(person.read_code("Code of your authenticator, or a recovery code")?);
     }
     Ok(challenge)
@@ -310,14 +378,13 @@ fn describe_reach(reach: &[(ToolId, Action)], pattern: &Pattern, change: &Patter
     let covered = escape_hidden(&pattern.to_string()).into_owned();
     let mut lines = vec![match reach.iter().filter(|(_, action)| changes(*action)).count() {
         0 => format!("`{covered}` changes nothing for the tools that are known now."),
-        1 => format!("`{covered}` changes 1 tool:"),
-        count => format!("`{covered}` changes {count} tools:"),
+        count => format!("`{covered}` changes {}:", pluralize(count, "tool", "tools")),
     }];
     let width = reach.iter().map(|(tool, _)| tool.to_string().len()).max().unwrap_or(0);
     for (tool, action) in reach {
         lines.push(format!("  {:width$}  {}", tool.to_string(), fate(*action)));
     }
-    lines.push("Tools that servers add later and that match are covered too.".to_owned());
+    lines.push("Matching tools that servers add later are covered too.".to_owned());
     lines
 }
 

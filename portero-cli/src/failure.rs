@@ -33,7 +33,7 @@ pub(crate) enum ExitReason {
     Usage,
     /// The daemon cannot be reached: 3.
     Unreachable,
-    /// Whoever read the output went away, as `head` does; no failure of ours: 0.
+    /// The reader of the output closed it, as `head` does, which is no failure: 0.
     OutputClosed,
 }
 
@@ -85,7 +85,7 @@ impl CommandFailure {
     pub(crate) fn report(&self) -> ExitCode {
         use std::io::Write as _;
         if !self.message.is_empty() {
-            // Nobody is left to tell when stderr is closed.
+            // A closed stderr has no reader.
             let _ = write!(anstream::stderr(), "{}", StyledFailure(self));
         }
         ExitCode::from(match self.kind {

@@ -1,4 +1,4 @@
-//! What this process starts child servers with.
+//! The settings with which this process starts its servers.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use portero::server::{GuardCommand, LaunchOptions, guard};
 
 use crate::failure::{CommandFailure, CommandResult};
 
-/// Everything but the servers themselves.
+/// The launch options that all servers share.
 pub(crate) fn launch_settings(
     paths: &Paths,
     config: &Config,

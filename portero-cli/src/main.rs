@@ -3,8 +3,6 @@
 //! stdout carries data only (in `portero mcp` the protocol), stderr is talk. The modules stand in layers, in
 //! the order below: each imports only from those above it.
 
-mod time_arg;
-
 mod args;
 
 mod output;
@@ -25,6 +23,8 @@ mod suggestions;
 
 mod daemon;
 
+mod mcp;
+
 mod elevate;
 
 mod commands;
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let environment: Vec<_> = std::env::vars_os().collect();
     let args: Vec<_> = std::env::args_os().collect();
     if let Err(error) = portero::hardening::clear_loader_variables(&environment, &args) {
-        let what = "could not start without the variables by which other code comes into this program";
+        let what = "could not start without the environment variables that load other code into this program";
         return failure::CommandFailure::refused(what).caused_by(&error).with_hint("unset them").report();
     }
     portero::hardening::hide_memory();

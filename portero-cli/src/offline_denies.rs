@@ -1,5 +1,8 @@
 //! The last known denies, which hold while no daemon can be asked (guarantee D4).
 
+use std::path::Path;
+use std::time::SystemTime;
+
 use portero::paths::Paths;
 use portero::policy::offline_denies::{self, OfflineDeniesError};
 use portero::policy::{Action, Overrides, PolicyRule};
@@ -10,10 +13,93 @@ pub(crate) fn read_denies(paths: &Paths) -> Result<Overrides, OfflineDeniesError
 }
 
 /// What holds when the denies cannot be known: everything is denied.
-pub(crate) fn deny_everything() -> Overrides {
+fn deny_everything() -> Overrides {
     let all = "**".parse().expect("a pattern");
     let rule = PolicyRule { id: 0, pattern: all, action: Action::Deny, made: jiff::Timestamp::UNIX_EPOCH };
     Overrides { rules: vec![rule], ..Overrides::default() }
+}
+
+/// The file of denies as a session last read it.
+#[derive(Debug, Default)]
+pub(crate) struct DeniesFile {
+    stamp: Option<DeniesStamp>,
+    epoch: u64,
+}
+
+/// What tells one version of the denies' file from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct DeniesStamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    exists: bool,
+    identity: u64,
+}
+
+impl DeniesFile {
+    /// The epoch of the rules in it.
+    pub(crate) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Reads it next time, even if it looks as before.
+    pub(crate) fn forget(&mut self) {
+        self.stamp = None;
+    }
+
+    /// What must be decided by from now on, where the file changed and is ahead of `adopted`: the epoch that the
+    /// daemon pushed, none without a connection.
+    pub(crate) fn reread_if_changed(&mut self, paths: &Paths, adopted: Option<u64>) -> Option<Overrides> {
+        let path = paths.offline_denies();
+        let stamp = DeniesStamp::from_file(&path);
+        if self.stamp.as_ref() == Some(&stamp) {
+            return None;
+        }
+        let changed = match (read_denies(paths), adopted) {
+            (Ok(denies), _) => {
+                self.epoch = denies.epoch;
+                Some(denies).filter(|denies| adopted.is_none_or(|adopted| adopted < denies.epoch))
+            }
+            // The daemon says itself what holds; it mends the file that it could not write.
+            (Err(_), Some(_)) => None,
+            (Err(error), None) => {
+                tracing::error!(%error, file = %path.display(), "the last known denies cannot be read; nothing is allowed without the daemon");
+                Some(deny_everything())
+            }
+        };
+        self.stamp = Some(stamp);
+        changed
+    }
+}
+
+impl DeniesStamp {
+    fn from_file(file: &Path) -> Self {
+        match std::fs::metadata(file) {
+            Ok(metadata) => Self {
+                modified: metadata.modified().ok(),
+                length: metadata.len(),
+                exists: true,
+                identity: inode(&metadata),
+            },
+            Err(error) => Self {
+                modified: None,
+                length: 0,
+                exists: error.kind() != std::io::ErrorKind::NotFound,
+                identity: 0,
+            },
+        }
+    }
+}
+
+/// The daemon puts a new file in the place of the old one, so the inode changes even within one tick of the
+/// file system's clock.
+#[cfg(unix)]
+fn inode(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+const fn inode(_: &std::fs::Metadata) -> u64 {
+    0
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What a command prints: data on stdout, talk on stderr, and nothing that an agent or a server wrote may
-//! look like Portero's own words.
+//! What a command prints: data on stdout, messages on stderr.
 //!
-//! Everything from outside goes through [`visible`] or [`quoted`] (guarantee A3).
+//! Text of an agent or a server must not look like Portero's own words, so it goes through [`escape_hidden`] or
+//! [`quote_block`] (guarantee A3).
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -55,6 +55,12 @@ impl Output {
         writeln!(anstream::stdout().lock(), "{text}")
     }
 
+    /// Prints a row of a report: a label, or none where the row above goes on. What comes from outside must already be
+    /// visible.
+    pub(crate) fn print_row(&self, label: &str, text: impl fmt::Display) -> io::Result<()> {
+        self.print_line(format_args!("{label:11} {text}"))
+    }
+
     /// Prints a table, each cell made visible.
     pub(crate) fn print_table<const N: usize>(
         &self,
@@ -76,7 +82,7 @@ impl Output {
     /// Prints Portero's own talk on stderr.
     #[expect(clippy::unused_self, reason = "the one way out of a command, whatever the stream")]
     pub(crate) fn print_note(&self, text: impl fmt::Display) {
-        // Nobody is left to talk to when stderr is closed.
+        // A closed stderr has no reader.
         let _ = writeln!(anstream::stderr().lock(), "{text}");
     }
 }
@@ -124,6 +130,12 @@ pub(crate) fn format_duration(duration: Duration) -> String {
         }
     }
     if words.is_empty() { "0s".to_owned() } else { words.join(" ") }
+}
+
+/// A number with its noun: `1 file`, `3 files`.
+pub(crate) fn pluralize(number: impl TryInto<u64> + fmt::Display + Copy, one: &str, many: &str) -> String {
+    let is_one = number.try_into().is_ok_and(|number| number == 1);
+    format!("{number} {}", if is_one { one } else { many })
 }
 
 /// How long ago something was, in words.

@@ -1,7 +1,7 @@
-//! Being told to end, and what must not end this process.
+//! Signals: those that end this process, and one that must not.
 
-/// From now on a write beyond `ulimit -f` fails as on a full disk, instead of ending this process: the system sends
-/// SIGXFSZ, and here is somebody who hears it. What is executed from here begins with the default again.
+/// From now on a write beyond `ulimit -f` fails as on a full disk. Without a handler, SIGXFSZ would end this process.
+/// Child programs begin with the default again.
 pub(crate) fn ignore_file_size_signal() {
     #[cfg(unix)]
     {
@@ -11,8 +11,7 @@ pub(crate) fn ignore_file_size_signal() {
     }
 }
 
-/// Hears that this process is told to end, from the moment it is made: SIGINT, SIGTERM or SIGHUP; Ctrl-C
-/// elsewhere.
+/// Receives the signals that end this process, from when it is made: SIGINT, SIGTERM and SIGHUP; elsewhere Ctrl-C.
 #[cfg(unix)]
 pub(crate) struct TerminationSignals([Option<tokio::signal::unix::Signal>; 3]);
 
@@ -25,7 +24,7 @@ impl TerminationSignals {
         Self(kinds.map(|kind| signal(kind).ok()))
     }
 
-    /// Resolves when the process was told to end since this listens.
+    /// Resolves when a signal came since [`Self::listen`].
     pub(crate) async fn recv(&mut self) {
         let [int, term, hup] = &mut self.0;
         tokio::select! {
@@ -47,7 +46,7 @@ async fn recv_or_never(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-/// Hears that this process is told to end, from the moment it is made.
+/// Receives Ctrl-C, from when it is made.
 #[cfg(windows)]
 pub(crate) struct TerminationSignals(Option<tokio::signal::windows::CtrlC>);
 
@@ -58,7 +57,7 @@ impl TerminationSignals {
         Self(tokio::signal::windows::ctrl_c().ok())
     }
 
-    /// Resolves when the process was told to end since this listens.
+    /// Resolves when a signal came since [`Self::listen`].
     pub(crate) async fn recv(&mut self) {
         match &mut self.0 {
             Some(signal) => {

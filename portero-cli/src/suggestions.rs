@@ -1,5 +1,5 @@
-//! What was probably meant by the name of a tool that nobody offers. Only hints come of it: a name that is not
-//! known may become known, so nothing is refused here.
+//! The tool or server that a mistyped name probably means. These are hints only: an unknown name may become known,
+//! so nothing is refused here.
 
 use portero::catalog::cached_tools;
 use portero::config::Config;
@@ -7,7 +7,7 @@ use portero::names::{BUILTIN_SERVER, ServerName, ToolId};
 use portero::paths::Paths;
 use portero::pattern::Pattern;
 
-/// What is configured, and what the servers were last heard to offer.
+/// The configured servers, and the tools that they listed last.
 pub(crate) struct KnownTools {
     /// Every server in use, and those that are skipped.
     servers: Vec<ServerName>,
@@ -17,7 +17,7 @@ pub(crate) struct KnownTools {
 }
 
 impl KnownTools {
-    /// Reads what earlier sessions noted of the servers' offers; starts nothing.
+    /// Reads the lists that earlier sessions cached; starts nothing.
     pub(crate) fn load(config: &Config, paths: &Paths) -> Self {
         let (heard, tools): (_, Vec<_>) = cached_tools(&config.servers, &paths.catalog()).into_iter().unzip();
         let servers = config.servers.iter().map(|server| server.name.clone());

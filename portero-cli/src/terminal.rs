@@ -10,7 +10,7 @@ use portero::files;
 
 use crate::failure::{CommandFailure, CommandResult};
 
-/// What is written to reaches the person.
+/// The device that shows the person what is written to it.
 #[cfg(unix)]
 pub(crate) const DEVICE_PATH: &str = "/dev/tty";
 /// What is written to reaches the person.

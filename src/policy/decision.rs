@@ -134,7 +134,7 @@ impl fmt::Display for Decision {
                     write!(f, "{verb} by `{pattern}`, case {number} ({}): {unsure}", self.source)?;
                 }
             },
-            None => write!(f, "{verb}: nothing is said about it (the default)")?,
+            None => write!(f, "{verb}: no rule covers it (default)")?,
         }
         if self.locked { f.write_str("; locked, so no rule and no grant loosens it") } else { Ok(()) }
     }

@@ -97,7 +97,7 @@ fn a_grant_is_used_up_while_an_edit_waits_that_needs_none() {
 fn where_nothing_is_said_a_person_is_asked() {
     let decision = decide(&Policy::default(), "github/create_issue");
     assert_eq!(decision.action, RequireApproval);
-    assert_eq!(decision.to_string(), "needs approval: nothing is said about it (the default)");
+    assert_eq!(decision.to_string(), "needs approval: no rule covers it (default)");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn an_explanation_names_what_lost_strongest_first() {
         [
             "needs approval by `mail/send` (policies.json:2:5)",
             "needs approval by `mail/*` (policies.json:1:5)",
-            "needs approval: nothing is said about it (the default)"
+            "needs approval: no rule covers it (default)"
         ]
     );
 }

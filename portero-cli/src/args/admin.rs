@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use portero::names::ServerName;
 
 use super::auth::ConfirmationArgs;
 
@@ -11,26 +10,18 @@ use super::auth::ConfirmationArgs;
 pub(crate) enum ConfigCommand {
     /// Show how the files differ from what you confirmed
     Diff,
-    /// Put the files in force as they stand; takes the passphrase, or a tap on Telegram
+    /// Confirm the files as they are now; asks for the passphrase, or a tap on Telegram
     #[command(
-        after_help = "Everything that changed is shown on the terminal before the passphrase is asked \
-                            for. Files that change after that are not confirmed."
+        after_help = "The terminal shows every change before it asks for the passphrase. Files that change after that are not confirmed."
     )]
     Confirm(ConfirmationArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {
-    /// Only this server
-    #[arg(value_name = "SERVER")]
-    pub(crate) server: Option<ServerName>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DaemonCommand {
     /// Start it, and return once it listens
     Start,
-    /// Stop it, and return once it is gone
+    /// Stop it, and return once it has ended
     Stop,
     /// Tell whether it runs
     Status,

@@ -19,7 +19,7 @@ pub(crate) struct GrantArgs {
     /// How long, such as 30m, 1h or 2h30m
     #[arg(value_name = "DURATION", value_parser = duration::parse_duration)]
     pub(crate) duration: Duration,
-    /// Only so many calls
+    /// Only this many calls
     #[arg(long, value_name = "N")]
     pub(crate) uses: Option<NonZeroU32>,
     /// Only this connected session: its id or its agent's, or a beginning or end of either
@@ -40,22 +40,6 @@ pub(crate) struct RevokeArgs {
     /// Every grant
     #[arg(long)]
     pub(crate) all: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AllowArgs {
-    /// A tool, or a pattern over tools such as `github/*`
-    #[arg(value_name = "PATTERN")]
-    pub(crate) pattern: Pattern,
-    #[command(flatten)]
-    pub(crate) confirming: ConfirmationArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PatternArgs {
-    /// A tool, or a pattern over tools such as `github/*`
-    #[arg(value_name = "PATTERN")]
-    pub(crate) pattern: Pattern,
 }
 
 #[derive(Debug, Args)]

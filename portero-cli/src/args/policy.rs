@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use portero::names::ToolId;
 
+use super::time_arg::TimeArg;
 use super::value_parsers::parse_tool_id;
-use crate::time_arg::TimeArg;
 
 #[derive(Debug, Args)]
 pub(crate) struct WhyArgs {
@@ -20,30 +20,22 @@ pub(crate) struct WhyArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// Decide the cases of a file, and end with 1 where one is not as expected
+    /// Decide each case of a file, and exit with 1 if a decision is not the expected one
     #[command(after_help = "Example:\n  echo '[{\"tool\": \"files/write_file\", \"arguments\": {\"path\": \
                             \"/etc/passwd\"}, \"expect\": \"deny\"}]' > cases.json\n  portero policy test \
-                            cases.json\n\nOnly the files count: no rule and no grant. A case without \
-                            arguments gets the strictest that could hold.")]
-    Test(PolicyTestArgs),
-    /// Tell which of the audit's calls the present files would decide otherwise
+                            cases.json\n\nOnly the configuration files count, no rules and no grants. A case without arguments gets the strictest possible decision.")]
+    Test {
+        /// A list of cases, each with `tool`, `arguments` and `expect`
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Show which calls in the audit the present files would decide differently
     #[command(
-        after_help = "Example:\n  portero policy replay --since 7d --config ./changed\n\nThe audit holds \
-                            no arguments: where a rule looks at them, the replay says what could come out."
+        after_help = "Example:\n  portero policy replay --since 7d --config ./changed\n\nThe audit holds no arguments. Where a rule needs them, the replay shows the possible decisions."
     )]
-    Replay(PolicyReplayArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PolicyTestArgs {
-    /// A list of cases, each with `tool`, `arguments` and `expect`
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PolicyReplayArgs {
-    /// How far back
-    #[arg(long, value_name = "WHEN", default_value = "7d")]
-    pub(crate) since: TimeArg,
+    Replay {
+        /// How far back
+        #[arg(long, value_name = "WHEN", default_value = "7d")]
+        since: TimeArg,
+    },
 }

@@ -31,7 +31,7 @@ pub(super) fn parse_tool_id(typed: &str) -> Result<ToolId, String> {
                 format!("{error}; did you mean `{server}/{name}`?")
             }
             _ if typed.contains(['*', '?', '{', '[']) => {
-                format!("{error}. This command tells about one tool, such as `github/create_issue`")
+                format!("{error}. This command takes one tool, such as `github/create_issue`")
             }
             _ => format!("{error}, such as `github/create_issue`"),
         };

@@ -1,21 +1,132 @@
-//! `portero config diff` and `portero config confirm`: what of the configuration waits for a person.
+//! The configuration: everything that is wrong with it (`portero check`, which needs no daemon), and what of it
+//! waits for a person (`portero config`).
 
-use std::fmt::Display;
-
-use portero::approved_config::ConfigChange;
+use portero::anonymize::Direction;
+use portero::approved_config::{self, ConfigChange, EffectiveConfig};
+use portero::config::{self, Config, ConfigProblem, ConfigProblems, Severity};
+use portero::ipc::Waiting;
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
-use portero::ipc::{Risk, Waiting};
+use portero::pattern::Pattern;
 use portero::policy::Action;
 use serde_json::json;
 
-use super::{CommandContext, rules};
+use super::CommandContext;
 use crate::args::{ConfigCommand, ConfirmationArgs};
 use crate::daemon::DaemonClient;
-use crate::elevate;
+use crate::elevate::{self, Act};
 use crate::failure::{CommandFailure, CommandResult};
-use crate::output::escape_hidden;
+use crate::output::{escape_hidden, pluralize};
+use crate::suggestions::KnownTools;
 
-pub(super) async fn run(context: &CommandContext, command: ConfigCommand) -> CommandResult {
+pub(super) fn check(context: &CommandContext) -> CommandResult {
+    let (config, problems) = load_config(context);
+    context.output.print_value_or_text(&check_json(context, config.as_ref(), &problems), |out| {
+        if !problems.0.is_empty() {
+            out.print_line(problems.to_string().trim_end())?;
+        }
+        match &config {
+            Some(config) => {
+                let replacements =
+                    config.replacements.iter().filter(|rule| rule.direction != Direction::Injected).count();
+                out.print_line(format_args!(
+                    "{} is valid: {}, {} skipped, {}, {}",
+                    context.paths.config.display(),
+                    pluralize(config.servers.len(), "server", "servers"),
+                    config.skipped.len(),
+                    pluralize(config.policy.entries.len(), "policy entry", "policy entries"),
+                    pluralize(replacements, "replacement", "replacements"),
+                ))
+            }
+            None => Ok(()),
+        }
+    })?;
+    if let Ok(EffectiveConfig { changes, .. }) = load_config_in_force(context)
+        && changes.has_pending()
+    {
+        context.output.print_note(format!(
+            "note: {} not in force; look with `portero config diff`, then run `portero config confirm`",
+            pluralize(
+                changes.widens.len(),
+                "change waits for a confirmation and is",
+                "changes wait for a confirmation and are"
+            )
+        ));
+    }
+    match config {
+        Some(_) => Ok(()),
+        None if context.output.wants_json() => Err(CommandFailure::already_reported()),
+        None => Err(CommandFailure::usage(format!(
+            "the configuration in `{}` is not valid",
+            context.paths.config.display()
+        ))
+        .with_hint(
+            "fix the lines above, then run `portero check` again; until then the last valid configuration stays in force",
+        )),
+    }
+}
+
+/// Reads the configuration by this process's environment.
+pub(super) fn load_config(context: &CommandContext) -> (Option<Config>, ConfigProblems) {
+    match config::ConfigFiles::load(&context.paths.config) {
+        Ok(files) => config::read_config(&files, &|name| std::env::var(name).ok()),
+        Err(problems) => (None, problems),
+    }
+}
+
+/// What is in force of the configuration, as far as that can be told without the daemon, or what is wrong with it.
+pub(super) fn load_config_in_force(context: &CommandContext) -> Result<EffectiveConfig, ConfigProblems> {
+    let files = config::ConfigFiles::load(&context.paths.config)?;
+    let confirmed = approved_config::read_approved(&context.paths);
+    approved_config::effective_config(&confirmed, &files, &|name| std::env::var(name).ok())
+}
+
+/// Says so where a pattern names a server or tool that is not there: it may come, or be mistyped.
+pub(super) fn hint_unknown_pattern(context: &CommandContext, pattern: &Pattern) {
+    if let (Some(config), _) = load_config(context)
+        && let Some(hint) = KnownTools::load(&config, &context.paths).hint_for_pattern(pattern)
+    {
+        context.output.print_note(format!("note: {hint}"));
+    }
+}
+
+/// Reads the configuration, and fails with everything that is wrong with it.
+pub(super) fn load_valid_config(context: &CommandContext) -> CommandResult<Config> {
+    let (config, problems) = load_config(context);
+    config.ok_or_else(|| {
+        context.output.print_note(problems.to_string().trim_end());
+        CommandFailure::usage(format!(
+            "the configuration in `{}` is not valid",
+            context.paths.config.display()
+        ))
+        .with_hint("run `portero check`")
+    })
+}
+
+fn check_json(
+    context: &CommandContext,
+    config: Option<&Config>,
+    problems: &ConfigProblems,
+) -> serde_json::Value {
+    let problem = |problem: &ConfigProblem| {
+        json!({
+            "severity": match problem.severity { Severity::Warning => "warning", Severity::Error => "error" },
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+            "message": problem.message,
+            "snippet": problem.snippet,
+            "hint": problem.hint,
+        })
+    };
+    json!({
+        "directory": context.paths.config,
+        "valid": config.is_some(),
+        "servers": config.map(|config| config.servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>()),
+        "problems": problems.0.iter().map(problem).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) async fn run_config(context: &CommandContext, command: ConfigCommand) -> CommandResult {
     match command {
         ConfigCommand::Diff => show_diff(context).await,
         ConfigCommand::Confirm(confirming) => confirm_config(context, confirming).await,
@@ -32,20 +143,18 @@ async fn show_diff(context: &CommandContext) -> CommandResult {
 
 async fn confirm_config(context: &CommandContext, confirming: ConfirmationArgs) -> CommandResult {
     let daemon = context.connect_daemon().await?;
-    let mut terminal =
-        elevate::open_prompt(&daemon, "confirming a configuration", confirming.telegram).await?;
+    let mut terminal = elevate::open_prompt(&daemon, &Act::ConfirmConfig, confirming.telegram).await?;
     let waiting = fetch_config_changes(&daemon).await?;
     for line in describe_changes(&waiting) {
         terminal.print_line(line)?;
     }
     if !waiting.changes.has_pending() {
-        return Err(CommandFailure::refused("nothing waits; the configuration is in force as it stands"));
+        return Err(CommandFailure::refused("nothing waits: the configuration is in force as it is"));
     }
     let confirm = |challenge| ConfirmConfig { shown: waiting.shown.clone(), challenge };
-    let act = ("put all of this in force", Risk::CONFIG);
-    let confirmed = elevate::send_confirmed(&daemon, &mut terminal, act, confirm).await?;
+    let confirmed = elevate::send_confirmed(&daemon, &mut terminal, &Act::ConfirmConfig, confirm).await?;
     context.output.print_value_or_text(&json!({"confirmed": confirmed}), |out| {
-        out.print_line("confirmed; the configuration is in force as it stood")
+        out.print_line("confirmed; the configuration is in force")
     })?;
     Ok(())
 }
@@ -64,22 +173,17 @@ fn describe_changes(waiting: &Waiting) -> Vec<String> {
             lines.extend(changes.iter().map(describe_change));
         }
     };
-    section("Waits for you, since it widens:", &changes.widens);
-    section("In force already, since it narrows or changes nothing:", &changes.narrows);
+    section("Waits for you, because it permits more:", &changes.widens);
+    section("In force already, because it restricts or changes nothing:", &changes.narrows);
     if !tools.is_empty() {
         lines.push("Known tools that would become looser:".to_owned());
         let width = tools.iter().map(|(tool, ..)| tool.to_string().len()).max().unwrap_or(0);
         lines.extend(tools.iter().map(|(tool, is, would_be)| {
-            format!(
-                "  {:width$}  {} → {}",
-                tool.to_string(),
-                current_action(*is),
-                rules::action_name(*would_be)
-            )
+            format!("  {:width$}  {} → {}", tool.to_string(), current_action(*is), would_be)
         }));
     }
     if lines.is_empty() {
-        lines.push("The configuration is in force as it stands.".to_owned());
+        lines.push("The configuration is in force as it is.".to_owned());
     }
     lines
 }
@@ -88,8 +192,8 @@ fn describe_change(ConfigChange { file, words }: &ConfigChange) -> String {
     format!("  {}: {}", escape_hidden(file), escape_hidden(words))
 }
 
-/// A deny stands out.
-fn current_action(action: Action) -> impl Display {
+/// A deny is in capitals: lifting it is what a person must not overlook.
+const fn current_action(action: Action) -> &'static str {
     match action {
         Action::Deny => "DENIED now",
         Action::RequireApproval => "asks now",
@@ -115,9 +219,9 @@ mod tests {
             shown: String::new(),
         };
         let expected = [
-            "Waits for you, since it widens:",
+            "Waits for you, because it permits more:",
             "  policies.json: `notes/*`: deny → allow⟨U+202E⟩",
-            "In force already, since it narrows or changes nothing:",
+            "In force already, because it restricts or changes nothing:",
             "  mcps.json: server `old` is not started any more",
             "Known tools that would become looser:",
             "  notes/erase  DENIED now → allow",

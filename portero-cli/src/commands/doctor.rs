@@ -13,10 +13,12 @@ use portero::names::ServerName;
 use portero::server::{LaunchOptions, ServerError, ServerListing, Upstreams};
 use serde::Serialize;
 
-use super::{CommandContext, check, telegram};
+use super::CommandContext;
+use super::config::{load_config_in_force, load_valid_config};
+use super::daemon::find_bot_problem;
 use crate::failure::{CommandFailure, CommandResult};
 use crate::launch;
-use crate::output::escape_hidden;
+use crate::output::{escape_hidden, pluralize};
 use crate::suggestions::nearest_match;
 
 /// What stands in a server's place for the bot on Telegram; no server's name holds a blank.
@@ -44,10 +46,10 @@ struct OmittedEntry {
 }
 
 pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> CommandResult {
-    // A server that waits for a confirmation is started by nobody.
-    let config = match check::load_config_in_force(context) {
+    // A server whose entry waits for a confirmation must not be started.
+    let config = match load_config_in_force(context) {
         Ok(in_force) => in_force.config,
-        Err(_) => check::load_valid_config(context)?,
+        Err(_) => load_valid_config(context)?,
     };
     let wanted = |name: &ServerName| only.as_ref().is_none_or(|only| only == name);
     let servers: Vec<ServerConfig> =
@@ -67,9 +69,8 @@ pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> C
         })
         .collect();
 
-    let anonymizer = Anonymizer::new(&config.replacements).map_err(|_| {
-        CommandFailure::usage("the replacements do not hold together").with_hint("run `portero check`")
-    })?;
+    let anonymizer = Anonymizer::new(&config.replacements)
+        .map_err(|_| CommandFailure::usage("the replacements conflict").with_hint("run `portero check`"))?;
     let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
     let parts =
         launch::launch_settings(&context.paths, &config, Arc::clone(&anonymizer), Arc::new(SystemClock))?;
@@ -77,7 +78,7 @@ pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> C
 
     let is_empty = findings.is_empty();
     if only.is_none()
-        && let Some(about) = telegram::find_bot_problem(context).await
+        && let Some(about) = find_bot_problem(context).await
     {
         let hint = Some("see `portero status`".to_owned());
         findings.push(ServerFinding {
@@ -124,17 +125,15 @@ fn print_findings(
 
 /// Refuses where anything does not work, and says how much.
 fn fail_on_findings(findings: &[ServerFinding]) -> CommandResult {
-    let ill = findings.iter().filter(|finding| finding.state != "ok").count();
-    if ill == 0 {
+    let failed = findings.iter().filter(|finding| finding.state != "ok").count();
+    if failed == 0 {
         return Ok(());
     }
     let bot = findings.iter().any(|finding| finding.server == BOT_ENTRY);
-    let what = match (ill - usize::from(bot), bot) {
+    let what = match (failed - usize::from(bot), bot) {
         (0, _) => "the bot on Telegram does".to_owned(),
-        (1, false) => "1 server does".to_owned(),
-        (servers, false) => format!("{servers} servers do"),
-        (1, true) => "1 server and the bot on Telegram do".to_owned(),
-        (servers, true) => format!("{servers} servers and the bot on Telegram do"),
+        (servers, false) => pluralize(servers, "server does", "servers do"),
+        (servers, true) => format!("{} and the bot on Telegram do", pluralize(servers, "server", "servers")),
     };
     Err(CommandFailure::refused(format!("{what} not work")))
 }
@@ -157,17 +156,17 @@ async fn examine_servers(
     anonymizer: &ArcSwap<Anonymizer>,
     paths: &portero::paths::Paths,
 ) -> Vec<ServerFinding> {
-    let (fleet, _events) = Upstreams::new(servers.clone(), parts);
+    let (upstreams, _events) = Upstreams::new(servers.clone(), parts);
     let look = |server: ServerConfig| {
-        let fleet = &fleet;
+        let upstreams = &upstreams;
         async move {
             let begin = Instant::now();
-            let offered = fleet.fetch_listing(&server.name).await;
+            let offered = upstreams.fetch_listing(&server.name).await;
             server_finding(&server, offered, begin.elapsed(), anonymizer, paths)
         }
     };
     let findings = futures_util::future::join_all(servers.into_iter().map(look)).await;
-    fleet.close().await;
+    upstreams.close().await;
     findings
 }
 
@@ -199,9 +198,9 @@ fn server_finding(
                 state: "failed",
                 about: anonymizer.load().conceal_text(&error.to_string()).into_inner(),
                 hint: Some(if log.is_file() {
-                    format!("what it wrote is in {}", log.display())
+                    format!("its log is {}", log.display())
                 } else {
-                    "see to its `command`, `args` and `cwd` in mcps.json".to_owned()
+                    "check its `command`, `args` and `cwd` in mcps.json".to_owned()
                 }),
                 left_out: Vec::new(),
             }

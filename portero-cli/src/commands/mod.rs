@@ -1,42 +1,24 @@
-//! One file for each command, named as it is typed.
+//! What each command does: a file a subject.
 
-mod again;
-mod allow;
-mod approve;
-mod ask;
-mod call_arguments;
-mod check;
+mod approvals;
+mod audit;
+mod auth;
 mod config;
 mod daemon;
-mod deny;
 mod doctor;
 mod generate;
-mod grant;
-mod logs;
-mod mcp;
-mod passphrase;
-mod pause;
+mod overrides;
 mod pending;
 mod policy;
-mod reject;
-mod resume;
-mod revoke;
-mod rules;
-pub(crate) mod sample_server;
-mod status;
-mod task;
-mod tasks;
-mod telegram;
-mod totp;
 mod trial;
-mod unrule;
-mod why;
 
 use portero::paths::Paths;
+use portero::policy::Action;
 
-use crate::args::{CliCommand, CommandLine, GlobalArgs};
+use crate::args::{CliCommand, CommandLine, GlobalArgs, PassphraseCommand, PolicyCommand};
 use crate::daemon::DaemonClient;
 use crate::failure::{CommandFailure, CommandResult};
+use crate::mcp;
 use crate::output::Output;
 
 /// What every command works with.
@@ -66,35 +48,47 @@ pub(crate) fn run_command(line: CommandLine) -> CommandResult {
     let CommandLine { common, command } = line;
     let context = || CommandContext::new(&common);
     match command {
-        CliCommand::Status => block_on_runtime(status::run(&context()?)),
-        CliCommand::Tasks(args) => block_on_runtime(tasks::run(&context()?, args)),
+        CliCommand::Status => block_on_runtime(daemon::show_status(&context()?)),
+        CliCommand::Daemon { command } => block_on_runtime(daemon::run_daemon(&context()?, command)),
+        CliCommand::Doctor { server } => block_on_runtime(doctor::run(&context()?, server)),
+        CliCommand::Tasks(args) => block_on_runtime(approvals::list_tasks(&context()?, args)),
         CliCommand::Pending(args) => block_on_runtime(pending::run(&context()?, args)),
-        CliCommand::Task(args) => block_on_runtime(task::run(&context()?, &args)),
-        CliCommand::Approve(args) => block_on_runtime(approve::run(&context()?, &args)),
-        CliCommand::Reject(args) => block_on_runtime(reject::run(&context()?, args)),
-        CliCommand::Again(args) => block_on_runtime(again::run(&context()?, &args.id)),
-        CliCommand::Grant(args) => block_on_runtime(grant::run(&context()?, args)),
-        CliCommand::Revoke(args) => block_on_runtime(revoke::run(&context()?, args)),
-        CliCommand::Allow(args) => block_on_runtime(allow::run(&context()?, args)),
-        CliCommand::Ask(args) => block_on_runtime(ask::run(&context()?, args.pattern)),
-        CliCommand::Deny(args) => block_on_runtime(deny::run(&context()?, args.pattern)),
-        CliCommand::Pause => block_on_runtime(pause::run(&context()?)),
-        CliCommand::Resume(confirming) => block_on_runtime(resume::run(&context()?, confirming)),
-        CliCommand::Rules => block_on_runtime(rules::run(&context()?)),
-        CliCommand::Unrule(args) => block_on_runtime(unrule::run(&context()?, &args)),
-        CliCommand::Logs(args) => logs::run(&context()?, &args),
-        CliCommand::Why(args) => block_on_runtime(why::run(&context()?, args)),
-        CliCommand::Policy { command } => policy::run(&context()?, command),
-        CliCommand::Check => check::run(&context()?),
-        CliCommand::Config { command } => block_on_runtime(config::run(&context()?, command)),
-        CliCommand::Doctor(args) => block_on_runtime(doctor::run(&context()?, args.server)),
-        CliCommand::Daemon { command } => block_on_runtime(daemon::run(&context()?, command)),
-        CliCommand::Passphrase { command } => block_on_runtime(passphrase::run(&context()?, command)),
-        CliCommand::Totp { command } => block_on_runtime(totp::run(&context()?, command)),
-        CliCommand::Telegram { command } => block_on_runtime(telegram::run(&context()?, command)),
-        CliCommand::Mcp => block_on_runtime(mcp::run(&context()?)),
+        CliCommand::Task(args) => block_on_runtime(approvals::show_task(&context()?, &args)),
+        CliCommand::Approve(args) => block_on_runtime(approvals::approve(&context()?, &args)),
+        CliCommand::Reject(args) => block_on_runtime(approvals::reject(&context()?, args)),
+        CliCommand::Again { id } => block_on_runtime(approvals::ask_again(&context()?, &id)),
+        CliCommand::Grant(args) => block_on_runtime(overrides::grant(&context()?, args)),
+        CliCommand::Revoke(args) => block_on_runtime(overrides::revoke(&context()?, args)),
+        CliCommand::Allow { pattern, confirming } => {
+            block_on_runtime(overrides::make_rule(&context()?, pattern, Action::Allow, confirming.telegram))
+        }
+        CliCommand::Ask { pattern } => {
+            block_on_runtime(overrides::make_rule(&context()?, pattern, Action::RequireApproval, false))
+        }
+        CliCommand::Deny { pattern } => {
+            block_on_runtime(overrides::make_rule(&context()?, pattern, Action::Deny, false))
+        }
+        CliCommand::Unrule(args) => block_on_runtime(overrides::remove_rule(&context()?, &args)),
+        CliCommand::Pause => block_on_runtime(overrides::pause(&context()?)),
+        CliCommand::Resume(confirming) => block_on_runtime(overrides::resume(&context()?, confirming)),
+        CliCommand::Rules => block_on_runtime(overrides::list_rules(&context()?)),
+        CliCommand::Logs(args) => audit::run_logs(&context()?, &args),
+        CliCommand::Why(args) => block_on_runtime(policy::explain(&context()?, args)),
+        CliCommand::Policy { command: PolicyCommand::Test { file } } => policy::test(&context()?, &file),
+        CliCommand::Policy { command: PolicyCommand::Replay { since } } => policy::replay(&context()?, since),
+        CliCommand::Check => config::check(&context()?),
+        CliCommand::Config { command } => block_on_runtime(config::run_config(&context()?, command)),
+        CliCommand::Passphrase { command: PassphraseCommand::Set } => {
+            block_on_runtime(auth::set_passphrase(&context()?))
+        }
+        CliCommand::Totp { command } => block_on_runtime(auth::run_totp(&context()?, command)),
+        CliCommand::Telegram { command } => block_on_runtime(auth::run_telegram(&context()?, command)),
+        CliCommand::Mcp => {
+            let CommandContext { paths, no_start, output } = context()?;
+            block_on_runtime(mcp::run(&paths, no_start, &output))
+        }
         CliCommand::Try(args) => block_on_runtime(trial::run(args, Output::new(common.json))),
-        CliCommand::SampleServer(args) => sample_server::run(&args),
+        CliCommand::SampleServer(args) => trial::sample_server::run(&args),
         CliCommand::Generate(args) => generate::run(&args),
     }
 }

@@ -1,10 +1,7 @@
 //! The way to `porterod`: find it, start it, connect to it, stop it.
 
-mod ending;
-mod peer_program;
-mod program_path;
+mod process;
 mod start;
-mod terminate;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,15 +19,14 @@ use portero::store_identity::Nonce;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::failure::{CommandFailure, CommandResult};
-use ending::Ending;
+use process::{Ending, runs_daemon};
 
-pub(crate) use program_path::find_program;
+pub(crate) use process::{find_program, terminate_daemon};
 pub(crate) use start::{StartError, TiedDaemon, start_daemon};
-pub(crate) use terminate::terminate_daemon;
 
 /// How long a daemon that was told to stop may take; calls that are with a server may finish first.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long what listens may behave as no daemon does before it is taken for something else.
+/// How long a daemon may take to end, or to answer as one, before it counts as something else.
 const SETTLE_GRACE: Duration = Duration::from_secs(2);
 /// The first pause before it is connected to again, and the longest.
 const CONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(320));
@@ -43,7 +39,7 @@ pub(crate) struct DaemonClient {
     pub(crate) welcome: Welcome,
 }
 
-/// What a terminal says first.
+/// The first message of a connection.
 pub(crate) fn hello(paths: &Paths, peer: PeerRole) -> Hello {
     Hello {
         protocol: ipc::PROTOCOL_VERSION,
@@ -101,12 +97,12 @@ impl DaemonClient {
             Err(error @ RequestError::Closed(_)) => {
                 Err(CommandFailure::unreachable("the daemon went away before it answered")
                     .caused_by(&error)
-                    .with_hint("look with `portero status` whether it acted"))
+                    .with_hint("run `portero status` to see whether it acted"))
             }
             Err(error @ RequestError::Unsent(SendError::Closed | SendError::Full)) => {
                 Err(CommandFailure::unreachable("the daemon went away before it was asked")
                     .caused_by(&error)
-                    .with_hint("nothing was done: run it again"))
+                    .with_hint("nothing was done; run the command again"))
             }
             Err(error @ RequestError::Unsent(SendError::TooLong(_) | SendError::NotJson(_))) => {
                 Err(CommandFailure::refused("the request could not be sent").caused_by(&error))
@@ -152,20 +148,20 @@ impl DaemonClient {
         }
     }
 
-    /// Tells the daemon to stop, and returns once nobody listens any more.
+    /// Tells the daemon to stop, and returns once it has ended.
     pub(crate) async fn stop(self, paths: &Paths) -> CommandResult {
         // Before it ends, when its number may become another process's.
-        let process = Ending::of(self.welcome.pid);
+        let process = Ending::watch(self.welcome.pid);
         self.request(StopDaemon).await?;
         drop(self);
         wait_until_gone(paths).await?;
         // The process itself ends a moment later.
-        process.ended(SETTLE_GRACE).await;
+        process.wait(SETTLE_GRACE).await;
         Ok(())
     }
 }
 
-/// Returns once no daemon holds the lock: it lets go of it last, when its children and its store are closed.
+/// Returns once no daemon holds the lock, which it releases last: after its children and its store are closed.
 async fn wait_until_gone(paths: &Paths) -> CommandResult {
     let path = paths.runtime_lock();
     let Ok(lock) = files::open(&path, SymlinkMode::Refuse) else { return Ok(()) };
@@ -180,9 +176,9 @@ async fn wait_until_gone(paths: &Paths) -> CommandResult {
     )))
 }
 
-/// Connects, and believes nothing of a process that is not the daemon's program, a refusal neither, nor of a daemon that
-/// cannot show that it keeps the store which the configuration names. A daemon that ends or is killed just now still
-/// takes a connection and then drops it: then this looks again for a moment.
+/// Connects, and believes no process but the daemon's program that keeps the store which the configuration names: from
+/// any other not even a refusal counts. A daemon that is just ending accepts a connection and then drops it, so this
+/// tries again for [`SETTLE_GRACE`].
 pub(crate) async fn connect_verified(
     paths: &Paths,
     hello: &Hello,
@@ -196,12 +192,12 @@ pub(crate) async fn connect_verified(
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(CONNECT_PAUSES.1);
             }
-            Ok(connected) if peer_program::runs_daemon(connected.0.peer_pid()) => return Ok(connected),
+            Ok(connected) if runs_daemon(connected.0.peer_pid()) => return Ok(connected),
             Ok((client, ..)) => return Err(ConnectError::Foreign(PeerProcess::from_pid(client.peer_pid()))),
-            Err(ConnectError::OtherStore(process)) if !peer_program::runs_daemon(process.pid) => {
+            Err(ConnectError::OtherStore(process)) if !runs_daemon(process.pid) => {
                 return Err(ConnectError::Foreign(process));
             }
-            Err(ConnectError::Refused { peer, .. }) if !peer_program::runs_daemon(peer) => {
+            Err(ConnectError::Refused { peer, .. }) if !runs_daemon(peer) => {
                 return Err(ConnectError::Foreign(PeerProcess::from_pid(peer)));
             }
             Err(error) => return Err(error),
@@ -225,7 +221,7 @@ fn start_failure(paths: &Paths, error: &StartError) -> CommandFailure {
         let what = format!("{ACT}: the configuration in `{}` is not valid", paths.config.display());
         return CommandFailure::usage(what).with_hint("run `portero check`");
     }
-    CommandFailure::unreachable(ACT).caused_by(error).with_hint("run `porterod` by hand to see what it says")
+    CommandFailure::unreachable(ACT).caused_by(error).with_hint("run `porterod` by hand to see its error")
 }
 
 /// Why there is no connection, as a failure.

@@ -1,4 +1,4 @@
-//! Starting the daemon: whoever starts it knows that it listens, because it says `ready`.
+//! Starting the daemon, which says `ready` once it listens.
 
 use std::path::PathBuf;
 use std::process::Stdio;

@@ -134,7 +134,7 @@ fn a_pause_holds_in_a_session_with_and_without_the_daemon_until_a_person_resumes
     assert_eq!(world.received_calls().len(), reached);
 
     world.json(&["daemon", "start"]);
-    let shown = confirm_with_passphrase(&world, &["resume"], "everything goes on");
+    let shown = confirm_with_passphrase(&world, &["resume"], "Calls run again");
     assert!(shown.contains("Everything is paused since"), "{shown}");
     let answer = agent.call_tool("office__read_mail", &json!({"id": 1}));
     assert!(!answer["result"]["isError"].as_bool().unwrap_or(false), "{answer}");

@@ -146,9 +146,9 @@ fn with_a_passphrase_only_a_person_at_a_terminal_gets_a_code_and_ends_a_pairing(
     telegram.stand_in().say(JANE_USER_ID, &format!("/pair {}", code.lines().next().unwrap().trim()));
     telegram.wait_for_message("Paired.");
 
-    confirm_with_passphrase(&world, &["telegram", "unpair"], "the bot listens to nobody now");
+    confirm_with_passphrase(&world, &["telegram", "unpair"], "the pairing has ended");
     assert_eq!(paired_person(&world), json!(null));
-    confirm_with_passphrase(&world, &["telegram", "unpair"], "nobody was paired");
+    confirm_with_passphrase(&world, &["telegram", "unpair"], "no person was paired");
     let audit = world.run(&["logs"]).stdout;
     assert!(audit.contains("telegram unpair"), "{audit}");
 }
@@ -172,7 +172,7 @@ fn where_an_authenticator_is_enrolled_its_code_is_needed_too() {
     assert!(refused.contains("not the code of now"), "{refused}");
     assert_eq!(paired_person(&world)["user"], json!(JANE_USER_ID), "still paired");
     let done = unpair(&next);
-    assert!(done.contains("the bot listens to nobody now"), "{done}");
+    assert!(done.contains("the pairing has ended"), "{done}");
     assert_eq!(paired_person(&world), json!(null));
     let mut terminal = spawn_on_terminal(&world, &["telegram", "pair"]);
     answer_prompt(&mut terminal, "Passphrase, to let someone decide on Telegram", PASSPHRASE);

@@ -191,7 +191,7 @@ fn a_pause_is_ended_a_configuration_confirmed_and_a_deny_lifted_on_telegram() {
     let mut terminal = spawn_on_terminal(&world, &["resume", "--telegram"]);
     let tap = read_number(&mut terminal);
     phone.confirm_number(&tap);
-    terminal.expect("everything goes on").unwrap();
+    terminal.expect("Calls run again").unwrap();
     terminal.expect(Eof).unwrap();
 
     let mut terminal = spawn_on_terminal(&world, &["unrule", &deny, "--telegram"]);

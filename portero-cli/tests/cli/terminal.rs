@@ -222,7 +222,7 @@ fn a_passphrase_is_typed_twice_and_changed_with_the_old_one() {
     terminal.expect(Eof).unwrap();
     set_passphrase(&world);
     let mut terminal = spawn_on_terminal(&world, &["passphrase", "set"]);
-    terminal.expect("Present passphrase: ").unwrap();
+    terminal.expect("Current passphrase: ").unwrap();
     terminal.send_line(PASSPHRASE).unwrap();
     terminal.expect("New passphrase: ").unwrap();
     terminal.send_line("another good one").unwrap();

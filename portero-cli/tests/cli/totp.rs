@@ -49,13 +49,13 @@ pub(crate) fn read_to_end(terminal: &mut OsSession) -> String {
 pub(crate) fn enroll_totp(world: &TestHome) -> (Vec<u8>, u64, String) {
     let mut terminal = spawn_on_terminal(world, &["totp", "enroll"]);
     answer_prompt(&mut terminal, "Passphrase, to enrol an authenticator", PASSPHRASE);
-    let shown = answer_prompt(&mut terminal, "The code that it shows now", "000 00");
+    let shown = answer_prompt(&mut terminal, "The code that the app shows now", "000 00");
     assert!(shown.contains('▀') && shown.contains("\x1b[38;5;16;48;5;231m"), "a QR code: {shown}");
     let (_, secret) = shown.split_once("30 seconds):").unwrap();
     let secret: String = secret.split_whitespace().collect();
     let secret = BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
     let step = current_step();
-    let refused = answer_prompt(&mut terminal, "The code that it shows now", &totp_code(&secret, step));
+    let refused = answer_prompt(&mut terminal, "The code that the app shows now", &totp_code(&secret, step));
     assert!(refused.contains("type the next code"), "{refused}");
     let end = read_to_end(&mut terminal);
     assert!(end.contains("the authenticator is enrolled"), "{end}");

@@ -56,7 +56,7 @@ fn an_existing_configuration_is_read_as_it_is() {
     allowed by `github/create_issue` (policies.json:1:14)
     needs approval by `github/*` (policies.json:1:44)
     denied by `*/delete_*` (policies.json:1:74)
-    needs approval: nothing is said about it (the default)
+    needs approval: no rule covers it (default)
     "
     );
 }

@@ -69,7 +69,7 @@ fn a_decision_names_the_rule_that_asks_and_what_it_overrules() {
             "allowed by `a/*` (grant 1)",
             "needs approval by `a/b` (rule 2)",
             "allowed by `a/b` (policies.json:1:5)",
-            "needs approval: nothing is said about it (the default)"
+            "needs approval: no rule covers it (default)"
         ]
     );
     assert!(explanation.is_outdated_grant(&explanation.losing[0]));

@@ -1,4 +1,4 @@
-//! Follows what waits, through every restart of the daemon.
+//! Follows the calls that wait, through every restart of the daemon.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::failure::CommandFailure;
 /// How long to wait before looking for the daemon again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What whoever follows hears, in order.
+/// One event, in order.
 pub(super) enum FeedEvent {
     /// The daemon is there, and can be asked through this.
     Connected(IpcClient),
@@ -38,7 +38,7 @@ pub(super) enum FeedEvent {
 
 /// Why the daemon is no longer read from.
 enum FeedEnd {
-    /// Nobody listens any more.
+    /// The receiver is gone.
     ReceiverGone,
     /// It is gone.
     DaemonLost(String),
@@ -46,7 +46,7 @@ enum FeedEnd {
     Failed(CommandFailure),
 }
 
-/// Tells `to` everything until nobody listens there. A daemon that was stopped is waited for, not started.
+/// Sends every event to `to` until its receiver is gone. A daemon that was stopped is waited for, not started.
 pub(super) async fn follow_pending(mut daemon: DaemonClient, paths: Paths, to: mpsc::Sender<FeedEvent>) {
     loop {
         let client = daemon.client();
@@ -55,7 +55,7 @@ pub(super) async fn follow_pending(mut daemon: DaemonClient, paths: Paths, to: m
             FeedEnd::ReceiverGone => return,
             FeedEnd::DaemonLost(why) => to.send(FeedEvent::Disconnected(why)).await,
             FeedEnd::Failed(failure) => {
-                // Nobody may listen any more; then it does not matter.
+                // A receiver that is gone needs no reason.
                 let _ = to.send(FeedEvent::Failed(failure)).await;
                 return;
             }

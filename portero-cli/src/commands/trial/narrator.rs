@@ -59,7 +59,7 @@ impl<'a> Narrator<'a> {
     }
 
     pub(super) async fn play_reading(&self, agent: &mut TrialAgent, scene: &TrialDirectory) -> CommandResult {
-        self.print_line("\n2. The agent searches and reads; policy allows it, so nobody is asked")?;
+        self.print_line("\n2. The agent searches and reads; policy allows it, so you are not asked")?;
         agent.call_tool("office__list_mail", json!({})).await?;
         // The agent knows the person by the fake name only; the server is asked for the real one.
         agent.call_tool("office__search_mail", json!({"query": FAKE_NAME})).await?;
@@ -114,7 +114,7 @@ impl<'a> Narrator<'a> {
         task: TaskId,
         approved: bool,
     ) -> CommandResult<bool> {
-        self.print_line("\n5. The agent asks what became of it")?;
+        self.print_line("\n5. The agent asks for the result")?;
         let arguments = json!({"task_id": task, "wait_seconds": 20});
         let answer = agent.call_tool(CHECK_TASK, arguments).await?;
         self.print_line(format_args!("   the agent saw  {}", escape_hidden(&answer_text(&answer))))?;

@@ -9,7 +9,7 @@ use portero::paths::Paths;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::super::sample_server::{REAL_EMAIL, REAL_KEY, REAL_NAME};
+use super::sample_server::{REAL_EMAIL, REAL_KEY, REAL_NAME};
 use crate::failure::{CommandFailure, CommandResult};
 
 /// What the agent sees in place of the real name.
@@ -36,7 +36,7 @@ impl TrialDirectory {
     /// Sets the scene.
     pub(super) fn create() -> CommandResult<Self> {
         let failed = |error: &io::Error| {
-            CommandFailure::refused("could not make a throw-away directory").caused_by(error)
+            CommandFailure::refused("could not create a temporary directory").caused_by(error)
         };
         let directory =
             tempfile::Builder::new().prefix("portero-try-").tempdir().map_err(|error| failed(&error))?;

@@ -110,7 +110,7 @@ fn a_pseudo_terminal_gets_few_guesses_and_then_has_to_wait() {
 fn another_passphrase_cannot_be_set_over_the_first() {
     let mut siege = AttackFixture::new();
     let mut terminal = spawn_on_terminal(&siege.home, &["passphrase", "set"]);
-    terminal.expect("Present passphrase: ").unwrap();
+    terminal.expect("Current passphrase: ").unwrap();
     terminal.send_line("password").unwrap();
     terminal.expect("New passphrase: ").unwrap();
     terminal.send_line("a passphrase of mine").unwrap();

@@ -11,24 +11,22 @@ use super::layout::{
     wrap_words,
 };
 use super::state::{PendingItem, PendingView, ViewMode};
-use crate::output::escape_hidden;
+use crate::output::{escape_hidden, pluralize};
 
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
 
 const HELP_LINES: [&str; 11] = [
     "j k, arrows  select another call",
-    "PgUp PgDn    read the call on; Home and End go to its ends",
+    "PgUp PgDn    scroll the call; Home and End go to its ends",
     "a            approve: run exactly this call, once; takes the passphrase",
     "r            reject, with a reason for the agent if you like",
     "p            pause everything, in every session",
-    "q, Ctrl-C    leave; what waits goes on waiting",
+    "q, Ctrl-C    leave; waiting calls keep waiting",
     "",
-    "What an agent wrote stands behind │, and goes on behind ┆ where a line is full. What cannot be seen, or \
-     turns the direction of writing, is spelled out, as ⟨U+202E⟩.",
+    "An agent's text is behind │, and continues behind ┆ where a line is full. Characters that are invisible or change the direction of writing are spelled out, as ⟨U+202E⟩.",
     "",
-    "What you approve or reject is the call that is shown, whatever happens to the list. One that ends while \
-     you read it stays until you move on.",
+    "You approve or reject the call that is shown, whatever happens to the list. A call that ends while you read it stays until you move on.",
     "",
 ];
 
@@ -58,14 +56,13 @@ pub(super) fn draw_view(view: &PendingView, frame: &mut Frame<'_>) {
 fn draw_header(view: &PendingView, area: Rect, frame: &mut Frame<'_>) {
     let mut text = match view.waiting_count() {
         0 => "Portero: nothing waits for you".to_owned(),
-        1 => "Portero: 1 call waits for you".to_owned(),
-        many => format!("Portero: {many} calls wait for you"),
+        count => format!("Portero: {} for you", pluralize(count, "call waits", "calls wait")),
     };
     if view.paused {
         text.push_str(" · EVERYTHING IS PAUSED");
     }
     if let Some(why) = &view.daemon_error {
-        text = format!("Portero: NO DAEMON, looking for it again ({})", escape_hidden(why));
+        text = format!("Portero: NO DAEMON, reconnecting ({})", escape_hidden(why));
     }
     draw_lines(vec![Line::styled(truncate_row(&text, usize::from(area.width)), BOLD)], area, frame);
 }
@@ -106,7 +103,7 @@ fn draw_call(view: &PendingView, areas: &ScreenAreas, frame: &mut Frame<'_>) {
     let (age, left) = age_and_time_left(item, view.now);
     let title = match &item.end_state {
         None => format!("{} · {age}, {left}", item.task.call.tool),
-        Some(how) => format!("{} · WAITS NO MORE: {how}", item.task.call.tool),
+        Some(how) => format!("{} · NO LONGER WAITS: {how}", item.task.call.tool),
     };
     let width = usize::from(areas.title.width);
     draw_lines(vec![Line::styled(truncate_row(&title, width), BOLD)], areas.title, frame);

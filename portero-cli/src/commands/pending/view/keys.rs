@@ -3,9 +3,9 @@
 use portero::names::TaskId;
 use portero::secret::Secret;
 
-use super::super::super::task;
 use super::layout;
 use super::state::{PendingView, ViewMode};
+use crate::commands::approvals;
 
 /// The most bytes that are typed as a passphrase; room for them is made at once, so that no copy is left behind.
 const MAX_PASSPHRASE_BYTES: usize = 1024;
@@ -168,7 +168,7 @@ impl PendingView {
     /// Whether one person is enough; else says who has to approve.
     fn needs_one_approver(&mut self, id: TaskId) -> bool {
         let Some(item) = self.item(id) else { return false };
-        match task::explain_quorum(&item.task) {
+        match approvals::explain_quorum(&item.task) {
             None => true,
             Some(words) => {
                 self.message = words;

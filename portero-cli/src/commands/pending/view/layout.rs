@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::super::super::tasks;
 use super::state::{PendingItem, PendingView, ViewMode};
+use crate::commands::approvals;
 use crate::output::{escape_hidden, format_duration};
 
 /// The smallest terminal in which there is anything to see.
@@ -121,7 +121,7 @@ pub(super) fn footer_lines(view: &PendingView) -> Vec<String> {
         }
         ViewMode::TaskEnded => {
             texts.push(view.message.clone());
-            texts.push("What you type is not taken. Enter or Esc goes on".to_owned());
+            texts.push("Your typing is ignored. Press Enter or Esc to go on".to_owned());
         }
     }
     let width = usize::from(view.size.0);
@@ -137,7 +137,7 @@ fn answer_keys(view: &PendingView, yes: &str) -> String {
 
 fn task_name(view: &PendingView, id: portero::names::TaskId) -> String {
     let tool = view.item(id).map_or_else(String::new, |item| item.task.call.tool.to_string());
-    format!("{tool} ({})", tasks::short_id(id))
+    format!("{tool} ({})", approvals::short_id(id))
 }
 
 /// What is approved, and whether there is more to read.

@@ -5,7 +5,6 @@
 //! daemon. It stands on the terminal itself, whatever stdin and stdout are.
 
 mod draw;
-mod effects;
 mod keys;
 mod layout;
 mod screen;
@@ -17,11 +16,16 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use portero::ipc::IpcClient;
+use portero::ipc::requests::approvals::{ApproveTask, CheckApproval, RejectTask};
+use portero::ipc::requests::overrides::Pause;
+use portero::ipc::{Challenge, FailureKind, IpcClient, RequestError};
+use portero::names::TaskId;
+use portero::task::Task;
 use tokio::sync::mpsc;
 
-use super::super::CommandContext;
-use super::feed::{FeedEvent, follow_pending};
+use super::Feed;
+use super::feed::FeedEvent;
+use crate::commands::{CommandContext, approvals};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::signals::TerminationSignals;
 use keys::ViewEffect;
@@ -30,8 +34,6 @@ use state::{EffectResult, PendingView};
 
 /// How often ages and times left are drawn anew.
 const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
-/// How much may wait to be shown; then the daemon waits.
-const MAX_QUEUED_EVENTS: usize = 16;
 
 pub(super) async fn run(context: &CommandContext) -> CommandResult {
     // Said before anything is started where there is no terminal.
@@ -39,13 +41,11 @@ pub(super) async fn run(context: &CommandContext) -> CommandResult {
     let daemon = context.connect_daemon().await?;
     let mut end = TerminationSignals::listen();
     let (mut screen, mut inputs) = TerminalScreen::open()?;
-    let (to, mut heard) = mpsc::channel(MAX_QUEUED_EVENTS);
-    let following = tokio::spawn(follow_pending(daemon, context.paths.clone(), to));
-    let mut sitting =
-        ViewLoop { view: PendingView::new(Timestamp::now(), screen.size()?), client: None, running: None };
-    let outcome = sitting.run(&mut screen, &mut inputs, &mut heard, &mut end).await;
-    following.abort();
-    outcome
+    let mut feed = Feed::start(context, daemon);
+    let view = PendingView::new(Timestamp::now(), screen.size()?);
+    ViewLoop { view, client: None, running: None }
+        .run(&mut screen, &mut inputs, &mut feed.events, &mut end)
+        .await
 }
 
 /// What came of an act, once it does.
@@ -102,10 +102,10 @@ impl ViewLoop {
 
     fn start_effect(&self, effect: ViewEffect) -> RunningEffect {
         match self.client.clone() {
-            Some(client) => Box::pin(effects::run_effect(client, effect)),
-            None => Box::pin(async {
-                EffectResult::Failed("there is no daemon at present; nothing changed".to_owned())
-            }),
+            Some(client) => Box::pin(run_effect(client, effect)),
+            None => {
+                Box::pin(async { EffectResult::Failed("there is no daemon now; nothing changed".to_owned()) })
+            }
         }
     }
 
@@ -135,5 +135,69 @@ async fn wait_for_effect(act: &mut Option<RunningEffect>) -> EffectResult {
     match act {
         Some(act) => act.await,
         None => std::future::pending().await,
+    }
+}
+
+/// Tells whether a yes would make it run. Where that can't be asked, the yes itself tells.
+async fn check_approvable(client: &IpcClient, task: TaskId) -> EffectResult {
+    match client.request(CheckApproval { task }).await {
+        Err(RequestError::Refused(failure)) => EffectResult::NotApprovable { task, why: failure.message },
+        Ok(_) | Err(RequestError::Closed(_) | RequestError::Unsent(_) | RequestError::Unreadable { .. }) => {
+            EffectResult::Approvable
+        }
+    }
+}
+
+/// Asks the daemon to do it, and says what came of it.
+async fn run_effect(client: IpcClient, effect: ViewEffect) -> EffectResult {
+    match effect {
+        ViewEffect::CheckApprovable { task } => check_approvable(&client, task).await,
+        ViewEffect::Approve { task, passphrase } => {
+            let challenge = Challenge::new(passphrase.expose());
+            describe_decision(task, client.request(ApproveTask { task, challenge }).await)
+        }
+        ViewEffect::Reject { task, reason } => {
+            describe_decision(task, client.request(RejectTask { task, reason, for_now: false }).await)
+        }
+        ViewEffect::Pause => match client.request(Pause).await {
+            Ok(_) => EffectResult::Done("everything is paused; `portero resume` ends it".to_owned()),
+            Err(error) => failed(None, error),
+        },
+        // The loop ends on it, and never starts it.
+        ViewEffect::Quit => EffectResult::Done(String::new()),
+    }
+}
+
+fn describe_decision(task: TaskId, decided: Result<Box<Task>, RequestError>) -> EffectResult {
+    match decided {
+        Ok(task) => EffectResult::Done(format!(
+            "{} {} is {}",
+            approvals::short_id(task.id),
+            task.call.tool,
+            task.state
+        )),
+        Err(error) => failed(Some(task), error),
+    }
+}
+
+fn failed(task: Option<TaskId>, error: RequestError) -> EffectResult {
+    match (error, task) {
+        (RequestError::Refused(failure), _) if failure.kind == FailureKind::Challenge => {
+            EffectResult::WrongPassphrase(failure.message)
+        }
+        (RequestError::Refused(failure), _) => EffectResult::Failed(match failure.hint {
+            Some(hint) => format!("{}; {hint}", failure.message),
+            None => failure.message,
+        }),
+        (error @ (RequestError::Closed(_) | RequestError::Unreadable { .. }), Some(task)) => {
+            EffectResult::Failed(format!(
+                "{error}; run `portero task {}` to see whether it was done",
+                approvals::short_id(task)
+            ))
+        }
+        (
+            error @ (RequestError::Closed(_) | RequestError::Unsent(_) | RequestError::Unreadable { .. }),
+            _,
+        ) => EffectResult::Failed(error.to_string()),
     }
 }

@@ -11,8 +11,8 @@ use portero::notice::{ConfigAdoption, Notice, NoticeEntry};
 use portero::secret::Secret;
 use portero::task::{Task, TaskState};
 
-use super::super::super::{task, tasks};
 use super::layout;
+use crate::commands::approvals;
 use crate::output::escape_hidden;
 
 /// Everything that is shown.
@@ -62,8 +62,8 @@ pub(super) enum ViewMode {
     },
     /// Pausing everything is to be confirmed.
     Pause,
-    /// The task went while something was typed for it. Whoever types goes on for a moment without looking, so
-    /// nothing but Enter and Escape is a key here: the rest of a passphrase is no command, and no reason.
+    /// The task ended while the person typed for it. People type on for a moment without looking, so only Enter and
+    /// Escape are keys here: the rest of a passphrase must become no command and no reason.
     TaskEnded,
 }
 
@@ -77,7 +77,7 @@ pub(super) enum EffectResult {
     Approvable,
     /// A yes would not make this one run.
     NotApprovable { task: TaskId, why: String },
-    /// It was not done, or nobody knows.
+    /// It was not done, or that is unknown.
     Failed(String),
 }
 
@@ -135,7 +135,7 @@ impl PendingView {
         } else if let (Some(state), true) = (&ended, known) {
             self.end_task(task.id, state.clone());
         } else if let Some(item) = self.items.iter_mut().find(|item| item.task.id == task.id) {
-            // Somebody approved it, and others have to still.
+            // One person approved it, and others must still.
             item.text = task_text(&task, hints);
             item.task = task;
         }
@@ -147,13 +147,16 @@ impl PendingView {
         match &entry.notice {
             Notice::Task { state: TaskState::PendingApproval, .. } => {}
             Notice::Vote { task, tool, by } => {
-                self.message =
-                    format!("{} {tool}: one more approval, by {}", tasks::short_id(*task), escape_hidden(by));
+                self.message = format!(
+                    "{} {tool}: one more approval, by {}",
+                    approvals::short_id(*task),
+                    escape_hidden(by)
+                );
             }
             Notice::Task { task, tool, state, by, .. } => {
                 if self.item(*task).is_some() {
                     self.message =
-                        format!("{} {tool} is {state}, by {}", tasks::short_id(*task), escape_hidden(by));
+                        format!("{} {tool} is {state}, by {}", approvals::short_id(*task), escape_hidden(by));
                     self.end_task(*task, format!("{state}, by {}", escape_hidden(by)));
                 }
             }
@@ -227,7 +230,7 @@ impl PendingView {
     fn end_task(&mut self, id: TaskId, how: String) {
         match &self.mode {
             ViewMode::Approve { task, .. } | ViewMode::Reject { task, .. } if *task == id && !self.busy => {
-                self.message = format!("{} is {how}; you decided nothing", tasks::short_id(id));
+                self.message = format!("{} is {how}; you decided nothing", approvals::short_id(id));
                 drop(self.mode.take_typed());
                 self.mode = ViewMode::TaskEnded;
             }
@@ -286,8 +289,8 @@ impl PendingView {
         self.normalize();
     }
 
-    /// Whatever changed: something is selected where there is anything, the text is not scrolled beyond its
-    /// end, and what is on the screen counts as seen.
+    /// After any change: selects a task if there is one, keeps the scroll within the text, and counts the lines on the
+    /// screen as seen.
     pub(super) fn normalize(&mut self) {
         if self.selected().is_none() {
             self.scroll = 0;
@@ -316,29 +319,29 @@ impl ViewMode {
     }
 }
 
-/// What stands of a task on the right.
+/// The text of a task, beside the list.
 fn task_text(task: &Task, hints: Option<ToolHints>) -> String {
-    format!("its tool  {}\n{}", describe_hints(hints), task::describe_task(task))
+    format!("{}\n{}", describe_hints(hints), approvals::describe_task(task))
 }
 
 /// What a tool's annotations say, in words.
 pub(super) fn describe_hints(hints: Option<ToolHints>) -> String {
-    let Some(hints) = hints else { return "is not known to the daemon at present".to_owned() };
+    let Some(hints) = hints else { return "the daemon does not know this tool now".to_owned() };
     let word =
         |hint: Option<bool>, yes: &'static str, no: &'static str| hint.map(|on| if on { yes } else { no });
     let words: Vec<&str> = [
-        word(hints.read_only, "only reads", "changes things"),
-        word(hints.destructive, "may destroy", "destroys nothing"),
-        word(hints.idempotent, "twice is as once", "twice is not as once"),
-        word(hints.open_world, "reaches outside", "stays inside"),
+        word(hints.read_only, "only reads", "writes"),
+        word(hints.destructive, "may delete", "deletes nothing"),
+        word(hints.idempotent, "safe to repeat", "not safe to repeat"),
+        word(hints.open_world, "reaches outside", "local only"),
     ]
     .into_iter()
     .flatten()
     .collect();
     if words.is_empty() {
-        return "says nothing of what it does".to_owned();
+        return "server's hints: none".to_owned();
     }
-    format!("says: {} (the server's own word)", words.join(", "))
+    format!("server's hints: {}", words.join(", "))
 }
 
 fn sort_key(task: &Task) -> (Timestamp, TaskId) {

@@ -2,28 +2,32 @@
 //! the completions.
 
 mod admin;
+mod approvals;
 mod audit;
 mod auth;
 mod overrides;
 mod policy;
-mod tasks;
+mod time_arg;
 mod value_parsers;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use portero::names::ServerName;
+use portero::pattern::Pattern;
 
-pub(crate) use admin::{ConfigCommand, DaemonCommand, DoctorArgs, GenerateArgs, SampleServerArgs, TryArgs};
+pub(crate) use admin::{ConfigCommand, DaemonCommand, GenerateArgs, SampleServerArgs, TryArgs};
+pub(crate) use approvals::{ApproveArgs, PendingArgs, RejectArgs, TaskArgs, TasksArgs};
 pub(crate) use audit::{LogsArgs, LogsCommand};
 pub(crate) use auth::{ConfirmationArgs, PassphraseCommand, TelegramCommand, TotpCommand};
-pub(crate) use overrides::{AllowArgs, GrantArgs, PatternArgs, RevokeArgs, UnruleArgs};
+pub(crate) use overrides::{GrantArgs, RevokeArgs, UnruleArgs};
 pub(crate) use policy::{PolicyCommand, WhyArgs};
-pub(crate) use tasks::{ApproveArgs, PendingArgs, RejectArgs, TaskArgs, TaskIdArgs, TasksArgs};
+pub(crate) use time_arg::TimeArg;
 
 /// The gateway between an AI agent and everything it may touch.
 ///
-/// Portero stands between an AI agent and its MCP servers: it asks you before what your policy does not
-/// allow, keeps your private values from the agent, and writes everything down.
+/// Portero sits between an AI agent and its MCP servers. It asks you before it makes a call that your policy doesn't
+/// allow, hides your private values from the agent, and records every call.
 #[derive(Debug, Parser)]
 #[command(
     name = "portero",
@@ -31,12 +35,11 @@ pub(crate) use tasks::{ApproveArgs, PendingArgs, RejectArgs, TaskArgs, TaskIdArg
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 the daemon \
-                  cannot be reached.\n\nExamples:\n  \
-                  portero try                            see it at work, with nothing set up\n  \
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 daemon unreachable.\n\nExamples:\n  \
+                  portero try                            see it at work, without any setup\n  \
                   claude mcp add portero -- portero mcp  put it between Claude Code and your servers\n  \
-                  portero pending                        what waits for you\n  \
-                  portero approve 7c1d                   say yes to one call"
+                  portero pending                        list the calls that wait for you\n  \
+                  portero approve 7c1d                   approve one call"
 )]
 pub(crate) struct CommandLine {
     #[command(flatten)]
@@ -54,7 +57,7 @@ pub(crate) struct GlobalArgs {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Never start the daemon; fail when it is needed and does not run
+    /// Never start the daemon; fail if it is needed and not running
     #[arg(long, global = true)]
     pub(crate) no_start: bool,
 }
@@ -62,35 +65,39 @@ pub(crate) struct GlobalArgs {
 /// The commands, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CliCommand {
-    /// Show how things stand: daemon, servers, sessions, rules, what waits
+    /// Show the daemon, its servers, sessions and rules, and how many calls wait for you
     #[command(after_help = "Example:\n  portero status --json | jq .pending")]
     Status,
-    /// List tasks: calls that waited or wait for a person
+    /// List tasks: the calls that wait for you, or did
     #[command(after_help = "Examples:\n  portero tasks\n  portero tasks --state failed --limit 5")]
     Tasks(TasksArgs),
-    /// Show one task whole: the call, its arguments, its result
-    #[command(after_help = "Example:\n  portero task 7c1d\n\nAn id may be shortened to any beginning or \
-                            end that only one task has.")]
+    /// Show one task in full: the call, its arguments, its result
+    #[command(
+        after_help = "Example:\n  portero task 7c1d\n\nYou can shorten an id to any beginning or end that only one task has."
+    )]
     Task(TaskArgs),
     /// List the calls that wait for you
     #[command(after_help = "Examples:\n  portero pending\n  portero pending --watch\n  portero pending \
-                            --watch --json | jq --unbuffered .event\n\nApproving in the view takes the \
-                            passphrase; reading does not.")]
+                            --watch --json | jq --unbuffered .event\n\nApproving in the view asks for the passphrase; reading doesn't.")]
     Pending(PendingArgs),
-    /// Say yes to a call that waits; takes the passphrase, or a tap on Telegram
-    #[command(after_help = "Example:\n  portero approve 7c1d\n\nThe call is shown whole before the \
-                            passphrase is asked for on the terminal.")]
+    /// Approve a waiting call; asks for the passphrase, or a tap on Telegram
+    #[command(
+        after_help = "Example:\n  portero approve 7c1d\n\nThe terminal shows the whole call before it asks for the passphrase."
+    )]
     Approve(ApproveArgs),
-    /// Say no to a call that waits
+    /// Reject a waiting call
     #[command(after_help = "Example:\n  portero reject 7c1d --reason 'ask me on Monday'")]
     Reject(RejectArgs),
-    /// Ask again for a call that has ended; it waits for you as any other
+    /// Submit an ended call again; it waits for your approval like any other
     #[command(
-        after_help = "Example:\n  portero again 7c1d\n\nA new task with the same call, decided by what is \
-                            in force now. It does not run before you approve it."
+        after_help = "Example:\n  portero again 7c1d\n\nThis makes a new task with the same call, decided by the present rules. It doesn't run before you approve it."
     )]
-    Again(TaskIdArgs),
-    /// Permit for a while what would otherwise ask; takes the passphrase, or a tap on Telegram
+    Again {
+        /// The task's id, or a beginning or end of it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Let tools run unasked for a while; asks for the passphrase, or a tap on Telegram
     #[command(
         after_help = "Examples:\n  portero grant github/create_issue 30m\n  portero grant 'notes/*' 2h30m \
                             --project .\n  portero grant mail/send 1h --uses 3 --session 7c1d\n\nA grant \
@@ -103,48 +110,58 @@ pub(crate) enum CliCommand {
         after_help = "Examples:\n  portero revoke 3\n  portero revoke --all"
     )]
     Revoke(RevokeArgs),
-    /// Make a persistent rule that allows; takes the passphrase, or a tap on Telegram
+    /// Add a rule that allows tools; asks for the passphrase, or a tap on Telegram
     #[command(after_help = "Example:\n  portero allow github/list_issues")]
-    Allow(AllowArgs),
-    /// Make a persistent rule that asks for approval, at once and everywhere
+    Allow {
+        /// A tool, or a pattern over tools such as `github/*`
+        #[arg(value_name = "PATTERN")]
+        pattern: Pattern,
+        #[command(flatten)]
+        confirming: ConfirmationArgs,
+    },
+    /// Add a rule that requires approval, in every session at once
     #[command(
         visible_alias = "require-approval",
-        after_help = "Example:\n  portero ask 'github/*'\n\nWhat ran unasked asks from now on, also where a \
-                            grant was made before; a grant made later counts. What is denied stays denied."
+        after_help = "Example:\n  portero ask 'github/*'\n\nCalls that ran unasked need your approval from now on, also where an earlier grant covers them. A later grant counts. Denied tools stay denied."
     )]
-    Ask(PatternArgs),
-    /// Make a persistent rule that denies, at once and everywhere
+    Ask {
+        /// A tool, or a pattern over tools such as `github/*`
+        #[arg(value_name = "PATTERN")]
+        pattern: Pattern,
+    },
+    /// Add a rule that denies tools, in every session at once
     #[command(after_help = "Example:\n  portero deny '*/delete_*'")]
-    Deny(PatternArgs),
-    /// Stop everything at once, in every session, until `portero resume`
+    Deny {
+        /// A tool, or a pattern over tools such as `github/*`
+        #[arg(value_name = "PATTERN")]
+        pattern: Pattern,
+    },
+    /// Stop all calls in every session at once, until `portero resume`
     #[command(
-        after_help = "Example:\n  portero pause\n\nEvery call is refused, also while no daemon runs and \
-                            after a restart. What waits goes on waiting; what is approved does not start. A call \
-                            that is with a server already goes on."
+        after_help = "Example:\n  portero pause\n\nEvery call is refused, also without a daemon and after a restart. Waiting calls keep waiting, and approved calls don't start. A call that has reached its server goes on."
     )]
     Pause,
-    /// End a pause; takes the passphrase, or a tap on Telegram
+    /// End a pause; asks for the passphrase, or a tap on Telegram
     #[command(after_help = "Example:\n  portero resume")]
     Resume(ConfirmationArgs),
     /// List the rules and grants in force
     #[command(after_help = "Example:\n  portero rules")]
     Rules,
-    /// Remove a persistent rule; takes the passphrase, or a tap on Telegram, where that widens
+    /// Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more
     #[command(after_help = "Example:\n  portero unrule 4")]
     Unrule(UnruleArgs),
-    /// Read the audit
+    /// Read the audit log
     #[command(after_help = "Examples:\n  portero logs --since 1h\n  portero logs --since 2026-11-20T10:00 \
                             --decision refused\n  portero logs --follow --tool 'github/*' --json\n  \
                             portero logs verify")]
     Logs(LogsArgs),
-    /// Tell how a tool is decided and why
+    /// Explain what policy decides for a tool, and why
     #[command(
         after_help = "Examples:\n  portero why github/create_issue\n  echo '{\"path\": \"/etc/passwd\"}' | \
-                            portero why files/write_file --args -\n\nThe arguments are looked at as an agent \
-                            writes them: real values in them are replaced by fake ones first."
+                            portero why files/write_file --args -\n\nRules see the arguments as an agent writes them: real values are replaced by fake ones first."
     )]
     Why(WhyArgs),
-    /// Try the configured policy, before an agent does
+    /// Test the configured policy before an agent meets it
     #[command(
         after_help = "Examples:\n  portero policy test cases.json\n  portero policy replay --since 7d \
                             --config ./changed"
@@ -153,39 +170,43 @@ pub(crate) enum CliCommand {
         #[command(subcommand)]
         command: PolicyCommand,
     },
-    /// Read the configuration and print everything that is wrong with it
+    /// Check the configuration, and print every problem in it
     #[command(after_help = "Examples:\n  portero check\n  portero check --config ./portero")]
     Check,
-    /// What of the configuration waits for you, since it widens
-    #[command(after_help = "Examples:\n  portero config diff\n  portero config confirm\n\nFrom when the \
-                            passphrase is set, an edit that narrows is in force at once, and one that widens \
-                            when you confirmed it.")]
+    /// Show or confirm the configuration changes that wait for you
+    #[command(
+        after_help = "Examples:\n  portero config diff\n  portero config confirm\n\nOnce a passphrase is set, an edit that restricts takes effect at once. One that permits more takes effect when you confirm it."
+    )]
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Start each server, look at what it offers, and say what is wrong
+    /// Start each server, list what it offers, and report problems
     #[command(after_help = "Examples:\n  portero doctor\n  portero doctor github")]
-    Doctor(DoctorArgs),
-    /// Start, stop or look at the daemon
+    Doctor {
+        /// Only this server
+        #[arg(value_name = "SERVER")]
+        server: Option<ServerName>,
+    },
+    /// Start, stop or check the daemon
     #[command(after_help = "Example:\n  portero daemon status")]
     Daemon {
         #[command(subcommand)]
         command: DaemonCommand,
     },
-    /// The approval passphrase
+    /// Manage the approval passphrase
     #[command(after_help = "Example:\n  portero passphrase set")]
     Passphrase {
         #[command(subcommand)]
         command: PassphraseCommand,
     },
-    /// An authenticator app whose codes are needed, beside the passphrase, for what is wide
+    /// Manage an authenticator app; wide acts need its code beside the passphrase
     #[command(after_help = "Example:\n  portero totp enroll")]
     Totp {
         #[command(subcommand)]
         command: TotpCommand,
     },
-    /// The bot on Telegram: who decides there
+    /// Manage who decides on Telegram
     #[command(after_help = "Example:\n  portero telegram pair")]
     Telegram {
         #[command(subcommand)]
@@ -194,7 +215,7 @@ pub(crate) enum CliCommand {
     /// Serve an agent on standard input and output; this is what Claude Code launches
     #[command(after_help = "Example:\n  claude mcp add portero -- portero mcp")]
     Mcp,
-    /// See Portero at work in a throw-away directory, with nothing set up
+    /// See Portero at work in a temporary directory, without any setup
     #[command(after_help = "Examples:\n  portero try\n  portero try --yes")]
     Try(TryArgs),
     /// A small mail and notes server, for `portero try` and the tests

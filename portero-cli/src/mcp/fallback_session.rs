@@ -27,11 +27,11 @@ const MAX_LISTENERS: usize = 64;
 pub(super) struct SessionHandover {
     pub(super) ready: SessionSetup,
     pub(super) resumed: PriorHandshake,
-    /// Says again what the real session must hear, and then what the client says next.
+    /// Repeats the messages that the real session must get, and goes on with the client's next ones.
     pub(super) reader: Stdin,
 }
 
-/// What the client said so far that the real session must know.
+/// What the real session must know of the client's messages so far.
 #[derive(Default)]
 struct FallbackSession {
     resumed: PriorHandshake,

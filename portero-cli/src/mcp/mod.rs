@@ -1,19 +1,17 @@
 //! `portero mcp`: one agent's session, put together and taken apart.
 //!
-//! stdout carries the protocol only. Nothing that survives is kept here: the agent's program may end this
-//! process at any moment and start another.
+//! stdout carries the protocol only. This process keeps nothing that must survive it: the agent's program may
+//! end it at any moment and start another.
 
-mod checkpoints;
-mod connection_problem;
 mod daemon_approvals;
 mod daemon_connection;
 mod fallback_session;
 mod running_session;
-mod session_log;
 mod startup;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::fs;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,17 +21,21 @@ use portero::audit::{AuditWriter, DigestKey};
 use portero::catalog::{Catalog, ListingCache};
 use portero::clock::{Clock, SystemClock};
 use portero::config::{Config, ServerConfig};
+use portero::files;
 use portero::ipc::PeerRole;
 use portero::names::{AgentSessionId, Principal, ServerName, SessionId};
+use portero::paths::Paths;
 use portero::pipeline::{Approvals, ListingFetches, Pipeline};
 use portero::policy::{Overrides, Policy};
+use portero::printable::OneLineWriter;
 use portero::server::{ServerChange, Upstreams};
 use portero::session::{self, AgentTasks, Session, SessionHandle, Stdin, Stdout};
 use portero::task::CallOrigin;
 use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
 
-use super::CommandContext;
 use crate::failure::{CommandFailure, CommandResult};
+use crate::output::Output;
 use crate::{daemon, launch, signals};
 use daemon_approvals::{CallLimits, DaemonApprovals};
 use daemon_connection::DaemonConnection;
@@ -46,18 +48,20 @@ const AUDIT_PROGRAM: &str = concat!("portero ", env!("CARGO_PKG_VERSION"));
 /// together, and with the last word to the daemon, less than the 400 ms after which Claude Code kills.
 const SESSION_END_GRACE: Duration = Duration::from_millis(30);
 const SERVER_CLOSE_TIMEOUT: Duration = Duration::from_millis(260);
+/// A log beyond this is set aside when a session begins.
+const MAX_LOG_BYTES: u64 = 10 << 20;
 
-pub(super) async fn run(context: &CommandContext) -> CommandResult {
-    let mut beginning = SessionStarter::new(&context.paths);
-    let (mut ready, mut resumed) = (beginning.first_attempt().await, None);
+pub(crate) async fn run(paths: &Paths, no_start: bool, output: &Output) -> CommandResult {
+    let mut starter = SessionStarter::new(paths);
+    let (mut ready, mut resumed) = (starter.first_attempt().await, None);
     let streams = session::stdio();
     let (mut reader, mut writer) =
         streams.map_err(|error| CommandFailure::refused("no connection to the agent").caused_by(&error))?;
-    // An agent's person sees only "server failed" when this process ends at once, so it goes on and says what to do.
+    // A client shows only "server failed" when its server ends at once: so this goes on, and says what to do.
     if let Err(why) = &ready {
-        context.output.print_note(why);
+        output.print_note(why);
         let waited =
-            fallback_session::serve_until_ready(reader, &mut writer, &mut beginning, why.clone()).await;
+            fallback_session::serve_until_ready(reader, &mut writer, &mut starter, why.clone()).await;
         match waited
             .map_err(|error| CommandFailure::refused("the connection to the agent broke").caused_by(&error))?
         {
@@ -65,7 +69,7 @@ pub(super) async fn run(context: &CommandContext) -> CommandResult {
                 (ready, resumed, reader) = (Ok(mended.ready), Some(mended.resumed), mended.reader);
             }
             None => {
-                let place = context.paths.config.display();
+                let place = paths.config.display();
                 return Err(CommandFailure::usage(format!(
                     "no session could begin on the configuration in `{place}`"
                 ))
@@ -73,34 +77,34 @@ pub(super) async fn run(context: &CommandContext) -> CommandResult {
             }
         }
     }
-    let SessionSetup { inputs: read, in_force, audit, poller: look } =
-        ready.map_err(CommandFailure::refused)?;
+    let SessionSetup { inputs, in_force, audit, poller } = ready.map_err(CommandFailure::refused)?;
     let EffectiveConfig { config, anonymizer, changes, problems: _ } = in_force;
-    session_log::init_logging(&context.paths, config.settings.log_level.as_deref());
+    init_logging(paths, config.settings.log_level.as_deref());
     running_session::log_unconfirmed(&changes);
 
-    let (running, session, handle, changes) = assemble_session(context, config, anonymizer, &read, audit)?;
+    let (running, session, handle, changes) =
+        assemble_session(paths, no_start, config, anonymizer, &inputs, audit)?;
     if let Some(resumed) = resumed {
         handle.resume_client(&resumed);
     }
-    let ended = run_session(&running, session, (reader, writer), changes, look).await;
-    // Whatever the servers are at, the agent's program waits no longer.
-    if tokio::time::timeout(SERVER_CLOSE_TIMEOUT, running.fleet.close()).await.is_err() {
+    let ended = run_session(&running, session, (reader, writer), changes, poller).await;
+    // The agent's program kills a process that takes longer, whatever the servers are doing.
+    if tokio::time::timeout(SERVER_CLOSE_TIMEOUT, running.upstreams.close()).await.is_err() {
         tracing::warn!("the servers took too long to end; their guards see to it");
     }
-    checkpoints::report_final(&running.daemon_connection, &running.pipeline.audit).await;
+    running.daemon_connection.report_final_checkpoint().await;
     ended.map_err(|error| CommandFailure::refused("the connection to the agent broke").caused_by(&error))
 }
 
 /// Puts a session together. No server and no daemon is started here.
 fn assemble_session(
-    context: &CommandContext,
+    paths: &Paths,
+    no_start: bool,
     config: Config,
     anonymizer: Anonymizer,
-    read: &ConfigInputs,
+    inputs: &ConfigInputs,
     audit: AuditWriter,
 ) -> CommandResult<(RunningSession, Session, SessionHandle, mpsc::Receiver<ServerChange>)> {
-    let paths = &context.paths;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let directory = launch::project_directory();
     let origin = CallOrigin {
@@ -125,52 +129,47 @@ fn assemble_session(
     let hello = daemon::hello(paths, peer);
     audit.set_max_segment_bytes(config.settings.audit.max_segment_bytes);
     let audit = Arc::new(audit.with_key(DigestKey::open(&paths.audit_key())));
-    let link = DaemonConnection::new(
-        paths.clone(),
-        hello,
-        context.no_start,
-        Arc::clone(&policy),
-        Arc::clone(&audit),
-    );
-    let link = Arc::new(link);
+    let connection =
+        DaemonConnection::new(paths.clone(), hello, no_start, Arc::clone(&policy), Arc::clone(&audit));
+    let connection = Arc::new(connection);
     let launch = launch::launch_settings(paths, &config, Arc::clone(&anonymizer), Arc::clone(&clock))?;
     let cache = ListingCache::new(paths.catalog(), launch.directory.clone());
 
-    let (fleet, changes) = Upstreams::new(own_servers(&config), launch);
+    let (upstreams, changes) = Upstreams::new(own_servers(&config), launch);
     let limits = Arc::new(CallLimits::new(&config));
-    let desk = Arc::new(DaemonApprovals { link: Arc::clone(&link), limits: Arc::clone(&limits) });
+    let approvals =
+        Arc::new(DaemonApprovals { connection: Arc::clone(&connection), limits: Arc::clone(&limits) });
     let pipeline = Arc::new(Pipeline {
         anonymizer,
         policy,
         catalog: Arc::new(Catalog::new(&config.servers, Some(cache))),
-        servers: Arc::clone(&fleet) as _,
+        servers: Arc::clone(&upstreams) as _,
         audit,
         clock,
-        approvals: Arc::clone(&desk) as Arc<dyn Approvals>,
-        grant_uses: Arc::clone(&desk) as _,
-        policy_source: Arc::clone(&desk) as _,
-        shared_servers: Arc::clone(&desk) as _,
+        approvals: Arc::clone(&approvals) as Arc<dyn Approvals>,
+        grant_uses: Arc::clone(&approvals) as _,
+        policy_source: Arc::clone(&approvals) as _,
+        shared_servers: Arc::clone(&approvals) as _,
         shared_names: ArcSwap::from_pointee(shared_servers(&config)),
         listing_fetches: ListingFetches::default(),
     });
     let (session, handle) = Session::new(session::SessionDeps {
         pipeline: Arc::clone(&pipeline),
-        tasks: desk as Arc<dyn AgentTasks>,
+        tasks: approvals as Arc<dyn AgentTasks>,
         origin,
         skipped: config.skipped,
         limits: config.settings.limits,
     });
-    let hearing = handle.clone();
-    fleet.set_event_sink(Arc::new(move |event| hearing.push_event(event)));
-    let seen = std::sync::Mutex::new(read.digests());
+    let events = handle.clone();
+    upstreams.set_event_sink(Arc::new(move |event| events.push_event(event)));
     let running = RunningSession {
         paths: paths.clone(),
         pipeline,
-        fleet,
-        daemon_connection: link,
+        upstreams,
+        daemon_connection: connection,
         limits,
         handle: handle.clone(),
-        config_digests: seen,
+        config_digests: Mutex::new(inputs.digests()),
     };
     Ok((running, session, handle, changes))
 }
@@ -181,18 +180,18 @@ fn agent_session_from_env() -> Option<AgentSessionId> {
     said.parse().inspect_err(|error| tracing::warn!(%error, "CLAUDE_CODE_SESSION_ID is no id")).ok()
 }
 
-/// Speaks until the agent leaves or somebody tells this process to end.
+/// Serves the agent until it leaves or this process is told to end.
 async fn run_session(
     running: &RunningSession,
     session: Session,
     (reader, writer): (Stdin, Stdout),
     mut changes: mpsc::Receiver<ServerChange>,
-    look: ConfigPoller,
+    poller: ConfigPoller,
 ) -> std::io::Result<()> {
     let handle = &running.handle;
     // A task of its own: what wakes the runtime's outermost future makes it ask the system for events before
     // it goes on, once for each call.
-    let mut speaking = tokio::spawn(session.run(reader, writer));
+    let mut serving = tokio::spawn(session.run(reader, writer));
     let background = async {
         let changes = async {
             while let Some(change) = changes.recv().await {
@@ -200,24 +199,24 @@ async fn run_session(
             }
             std::future::pending::<()>().await;
         };
-        let link = async {
+        let connection = async {
             // The agent's first answer does not wait for the daemon.
             handle.wait_for_first_answer().await;
             running.daemon_connection.maintain(running).await;
         };
-        let heads = checkpoints::report_periodically(&running.daemon_connection, &running.pipeline.audit);
-        tokio::join!(changes, link, heads, running.poll_while_empty(look));
+        let checkpoints = running.daemon_connection.report_checkpoints();
+        tokio::join!(changes, connection, checkpoints, running.poll_while_empty(poller));
     };
     tokio::select! {
-        ended = &mut speaking => return ended.unwrap_or_else(|broken| Err(broken.into())),
+        ended = &mut serving => return ended.unwrap_or_else(|broken| Err(broken.into())),
         () = background => {}
         () = signals::wait_for_termination() => tracing::info!("told to end"),
     }
     handle.shutdown();
-    match tokio::time::timeout(SESSION_END_GRACE, &mut speaking).await {
+    match tokio::time::timeout(SESSION_END_GRACE, &mut serving).await {
         Ok(ended) => ended.unwrap_or_else(|broken| Err(broken.into())),
         Err(_) => {
-            speaking.abort();
+            serving.abort();
             Ok(())
         }
     }
@@ -231,4 +230,21 @@ fn own_servers(config: &Config) -> Vec<ServerConfig> {
 /// The servers that run in the daemon for all sessions.
 fn shared_servers(config: &Config) -> HashSet<ServerName> {
     config.servers.iter().filter(|server| server.shared).map(|server| server.name.clone()).collect()
+}
+
+/// Logs to `logs/portero.log` from now on. A log that cannot be written is no reason not to serve.
+fn init_logging(paths: &Paths, level: Option<&str>) {
+    let directory = paths.server_logs();
+    let path = directory.join("portero.log");
+    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES) {
+        let _ = fs::rename(&path, directory.join("portero.log.1"));
+    }
+    let Ok(()) = fs::create_dir_all(&directory) else { return };
+    let Ok(file) = files::open_for_append(&path) else { return };
+    let filter = EnvFilter::try_new(level.unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(Mutex::new(OneLineWriter(file)))
+        .try_init();
 }

@@ -1,8 +1,7 @@
 //! `portero logs`: the audit, read from its segments, for which no daemon is needed. To verify it, the daemon
 //! tells how far each segment had come.
 
-mod writes;
-
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,17 +10,21 @@ use portero::audit::{
     self, AuditFollower, RecordFilter, SegmentCheckpoint, SegmentRecord, SegmentReport, SegmentState,
 };
 use portero::ipc::requests::audit::ListHeads;
-
 use serde_json::json;
 
 use super::{CommandContext, block_on_runtime};
-use crate::args;
+use crate::args::{self, TimeArg};
 use crate::failure::{CommandFailure, CommandResult};
-use crate::output::{Output, escape_hidden};
-use crate::time_arg::TimeArg;
-use writes::Writes;
+use crate::output::{Output, escape_hidden, pluralize};
+#[cfg(target_os = "linux")]
+use linux::Writes;
+#[cfg(not(target_os = "linux"))]
+use other::Writes;
 
-pub(super) fn run(context: &CommandContext, args: &args::LogsArgs) -> CommandResult {
+/// How often the directory is looked at where the system tells nothing of it, or not of everything.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+pub(super) fn run_logs(context: &CommandContext, args: &args::LogsArgs) -> CommandResult {
     match &args.command {
         Some(args::LogsCommand::Verify) => block_on_runtime(verify_audit(context)),
         None => print_records(context, args),
@@ -31,20 +34,17 @@ pub(super) fn run(context: &CommandContext, args: &args::LogsArgs) -> CommandRes
 fn print_records(context: &CommandContext, args: &args::LogsArgs) -> CommandResult {
     let filter = build_filter(args);
     let directory = context.paths.audit();
-    let unreadable = |error: &std::io::Error| {
-        CommandFailure::refused(format!("could not read the audit in `{}`", directory.display()))
-            .caused_by(error)
-    };
+    let unreadable = |error: std::io::Error| unreadable_audit(&directory, &error);
     // Before anything is read, so that no write is missed between.
     let writes = Writes::of(&directory);
     let mut follower = match args.follow {
-        true => Some(AuditFollower::new(&directory, filter.clone()).map_err(|error| unreadable(&error))?),
+        true => Some(AuditFollower::new(&directory, filter.clone()).map_err(unreadable)?),
         false => None,
     };
-    let log = audit::read_log(&directory, &filter).map_err(|error| unreadable(&error))?;
+    let log = audit::read_log(&directory, &filter).map_err(unreadable)?;
     for (segment, line) in &log.unreadable {
         context.output.print_note(format_args!(
-            "warning: line {line} of {segment} is no record; run `portero logs verify`"
+            "warning: line {line} of {segment} is not a record; run `portero logs verify`"
         ));
     }
     for entry in &log.entries {
@@ -54,7 +54,7 @@ fn print_records(context: &CommandContext, args: &args::LogsArgs) -> CommandResu
         // What is written later is not wanted; look once more when that time has come.
         let left = filter.until.map(|until| Duration::try_from(until.duration_since(Timestamp::now())));
         let left = left.map_or(Duration::MAX, Result::unwrap_or_default);
-        for entry in follower.poll_records().map_err(|error| unreadable(&error))? {
+        for entry in follower.poll_records().map_err(unreadable)? {
             print_record(&context.output, &entry)?;
         }
         if left.is_zero() {
@@ -63,6 +63,10 @@ fn print_records(context: &CommandContext, args: &args::LogsArgs) -> CommandResu
         writes.wait(left);
     }
     Ok(())
+}
+
+pub(super) fn unreadable_audit(directory: &Path, error: &std::io::Error) -> CommandFailure {
+    CommandFailure::refused(format!("could not read the audit in `{}`", directory.display())).caused_by(error)
 }
 
 fn build_filter(args: &args::LogsArgs) -> RecordFilter {
@@ -93,10 +97,8 @@ async fn verify_audit(context: &CommandContext) -> CommandResult {
     // First what is known: a segment that is written meanwhile only grows.
     let mut known = fetch_checkpoints(context).await;
     let check = |known: &CommandResult<Vec<SegmentCheckpoint>>| {
-        audit::verify_with_checkpoints(&directory, known.as_deref().unwrap_or_default()).map_err(|error| {
-            CommandFailure::refused(format!("could not read the audit in `{}`", directory.display()))
-                .caused_by(&error)
-        })
+        audit::verify_with_checkpoints(&directory, known.as_deref().unwrap_or_default())
+            .map_err(|error| unreadable_audit(&directory, &error))
     };
     let mut verdict = check(&known)?;
     if verdict.segments.iter().any(|segment| segment.state == SegmentState::Missing) {
@@ -116,8 +118,10 @@ async fn verify_audit(context: &CommandContext) -> CommandResult {
         }
         match verdict.segments.iter().filter(removed).count() {
             0 => Ok(()),
-            1 => out.print_line("1 older segment was removed by age"),
-            count => out.print_line(format_args!("{count} older segments were removed by age")),
+            count => out.print_line(format_args!(
+                "{} removed by age",
+                pluralize(count, "older segment was", "older segments were")
+            )),
         }
     })?;
     if !verdict.is_intact() {
@@ -126,7 +130,7 @@ async fn verify_audit(context: &CommandContext) -> CommandResult {
     }
     known.map(drop).inspect_err(|_| {
         context.output.print_note(
-            "every chain holds; whether ends or whole files are missing only the daemon can tell",
+            "every chain holds; only the daemon can tell whether ends or whole files are missing",
         );
     })
 }
@@ -141,7 +145,7 @@ fn describe_segment(segment: &SegmentReport) -> String {
     match state {
         SegmentState::Holds => format!("{good} records hold"),
         SegmentState::Torn => {
-            format!("{good} records hold; the end was lost in a crash or a fault of the disk")
+            format!("{good} records hold; a crash or a disk fault lost the end")
         }
         SegmentState::Broken => {
             let line = broken.as_ref().map_or(1, |broken| broken.line);
@@ -149,5 +153,72 @@ fn describe_segment(segment: &SegmentReport) -> String {
         }
         SegmentState::Missing => format!("MISSING: {problem}"),
         SegmentState::Removed => format!("removed because it was old; {good} records were in it"),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+    use super::LOOK_INTERVAL;
+
+    /// How often the directory is looked at though the system tells of writes: of those of another machine it does not.
+    const WATCHED_INTERVAL: Duration = Duration::from_secs(5);
+    /// How long writes are gathered: each look opens every file of the directory.
+    const GATHER_INTERVAL: Duration = Duration::from_millis(100);
+
+    /// What the system tells of a directory.
+    pub(super) struct Writes(Option<OwnedFd>);
+
+    impl Writes {
+        /// Of what is written from now on.
+        pub(super) fn of(directory: &Path) -> Self {
+            let watch = || {
+                let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+                let writes = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
+                inotify::add_watch(&watch, directory, writes).map(|_| watch)
+            };
+            Self(watch().ok())
+        }
+
+        /// Returns once something was written since the last time; after `most` at the latest, and where nothing may
+        /// have been told, before.
+        pub(super) fn wait(&self, most: Duration) {
+            let Some(watch) = &self.0 else { return std::thread::sleep(most.min(LOOK_INTERVAL)) };
+            let timeout = Timespec::try_from(most.min(WATCHED_INTERVAL)).ok();
+            if !matches!(poll(&mut [PollFd::new(watch, PollFlags::IN)], timeout.as_ref()), Ok(1..)) {
+                return;
+            }
+            std::thread::sleep(most.min(GATHER_INTERVAL));
+            // Emptied before the caller looks: a write after its look ends the next wait.
+            let mut events = [0; 4096];
+            while matches!(rustix::io::read(watch, &mut events), Ok(1..)) {}
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod other {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::LOOK_INTERVAL;
+
+    /// There is no watch here.
+    pub(super) struct Writes;
+
+    impl Writes {
+        pub(super) const fn of(_: &Path) -> Self {
+            Self
+        }
+
+        pub(super) fn wait(&self, most: Duration) {
+            std::thread::sleep(most.min(LOOK_INTERVAL));
+        }
     }
 }

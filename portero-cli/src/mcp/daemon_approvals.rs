@@ -23,9 +23,9 @@ use tokio::sync::watch;
 
 use super::daemon_connection::{DaemonConnection, describe_lost_answer};
 
-/// The daemon's desk, over the link.
+/// The daemon's approval queue and shared servers, over the connection.
 pub(super) struct DaemonApprovals {
-    pub(super) link: Arc<DaemonConnection>,
+    pub(super) connection: Arc<DaemonConnection>,
     pub(super) limits: Arc<CallLimits>,
 }
 
@@ -99,7 +99,7 @@ impl DaemonApprovals {
     }
 
     async fn request_within<R: Request>(&self, limit: Duration, request: R) -> Result<R::Response, Refusal> {
-        tokio::time::timeout(limit, self.link.request(request)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(limit, self.connection.request(request)).await.unwrap_or_else(|_| {
             Err(Refusal::DaemonUnavailable(format!(
                 "Portero's daemon did not answer within {} s; look with portero/list_tasks whether the call waits or ran \
                  before you try it again",
@@ -132,7 +132,7 @@ impl SharedServers for DaemonApprovals {
     ) -> BoxFuture<'a, CallReply> {
         Box::pin(async move {
             let server = call.tool.server.clone();
-            let client = match self.link.request_client().await {
+            let client = match self.connection.request_client().await {
                 Ok(client) => client,
                 Err(refusal) => return CallReply::Refused(refusal),
             };
@@ -184,17 +184,17 @@ impl SharedServers for DaemonApprovals {
     }
 
     fn set_log_level(&self, level: LogLevel) {
-        self.link.want_logs(level);
+        self.connection.want_logs(level);
     }
 }
 
 impl PolicySource for DaemonApprovals {
     fn wait_for_policy(&self) -> BoxFuture<'_, Result<(), Refusal>> {
-        Box::pin(self.link.wait_until_current())
+        Box::pin(self.connection.wait_until_current())
     }
 
     fn refresh_policy(&self) {
-        self.link.refresh_denies();
+        self.connection.refresh_denies();
     }
 }
 
@@ -219,7 +219,7 @@ impl AgentTasks for DaemonApprovals {
     }
 
     fn unseen_tasks(&self) -> BoxFuture<'_, UnseenTasks> {
-        Box::pin(self.link.fetch_news())
+        Box::pin(self.connection.fetch_news())
     }
 
     fn cancel_task(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::AUDIT_PROGRAM;
 use super::running_session::ConfigInputs;
 
-/// How often it is looked whether what is wrong was mended.
+/// How often the files are looked at while something is wrong with them.
 pub(super) const CONFIG_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause before a file is read again that could not be read, though it looks as before.
 const MAX_REREAD_INTERVAL: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ const HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
 /// How many problems the agent is told; `portero check` tells all.
 const MAX_TOLD_PROBLEMS: usize = 3;
 
-/// All of it.
+/// Everything that a session begins with.
 pub(super) struct SessionSetup {
     pub(super) inputs: ConfigInputs,
     pub(super) in_force: EffectiveConfig,
@@ -133,7 +133,7 @@ fn is_pipe(metadata: &std::fs::Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
 }
 
-/// There no file is a pipe.
+/// Elsewhere no file is a pipe.
 #[cfg(not(unix))]
 const fn is_pipe(_: &std::fs::Metadata) -> bool {
     false
@@ -146,7 +146,7 @@ fn file_identity(metadata: &std::fs::Metadata) -> (u64, i64, i64) {
     (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
-/// There nothing tells it.
+/// Elsewhere the system does not tell.
 #[cfg(not(unix))]
 const fn file_identity(_: &std::fs::Metadata) -> (u64, i64, i64) {
     (0, 0, 0)

@@ -11,23 +11,16 @@ pub(crate) struct TasksArgs {
     /// Only tasks in this state
     #[arg(long, alias = "status", value_name = "STATE", value_parser = state_parser())]
     pub(crate) state: Option<TaskState>,
-    /// At most so many, the newest first
+    /// At most this many, the newest first
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: u32,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PendingArgs {
-    /// Stay, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line
+    /// Keep watching, in a full-screen view to read, approve and reject; with --json, stream one JSON object a line
     #[arg(long)]
     pub(crate) watch: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TaskIdArgs {
-    /// The task's id, or a beginning or end of it
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]
@@ -44,10 +37,10 @@ pub(crate) struct TaskArgs {
     /// The task's id, or a beginning or end of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Show the real values too, on the terminal itself; takes the passphrase, or a tap on Telegram
+    /// Show the real values too, on the terminal itself; asks for the passphrase, or a tap on Telegram
     #[arg(long)]
     pub(crate) real: bool,
-    /// Confirm that on Telegram, by a tap on the number that the terminal shows
+    /// Confirm on Telegram: tap the number that the terminal shows
     #[arg(long, requires = "real")]
     pub(crate) telegram: bool,
 }
@@ -57,10 +50,10 @@ pub(crate) struct RejectArgs {
     /// The task's id, or a beginning or end of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// What the agent is told
+    /// The reason that the agent is told
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// Let the same call ask again at once; else it is refused for a while (`coolDown` in portero.json)
+    /// Let the same call ask again at once; otherwise it is refused for a while (`coolDown` in portero.json)
     #[arg(long)]
     pub(crate) no_cool_down: bool,
 }

@@ -24,7 +24,7 @@ use super::{own_servers, shared_servers};
 pub(super) struct RunningSession {
     pub(super) paths: Paths,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) fleet: Arc<Upstreams>,
+    pub(super) upstreams: Arc<Upstreams>,
     pub(super) daemon_connection: Arc<DaemonConnection>,
     pub(super) limits: Arc<CallLimits>,
     pub(super) handle: SessionHandle,
@@ -195,7 +195,7 @@ impl RunningSession {
         self.pipeline.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.overrides().clone()));
         self.pipeline.shared_names.store(Arc::new(shared_servers(&config)));
         self.limits.replace(&config);
-        self.fleet.replace_servers(own_servers(&config));
+        self.upstreams.replace_servers(own_servers(&config));
         self.pipeline.catalog.replace_servers(&config.servers);
         self.pipeline.audit.set_max_segment_bytes(config.settings.audit.max_segment_bytes);
         tracing::info!(digest = config.digest, "another configuration is in force");

@@ -11,11 +11,11 @@ use crate::args;
 use crate::failure::{CommandFailure, CommandResult};
 
 /// The made-up person's real values; `portero try` hides them from the agent.
-pub(crate) const REAL_NAME: &str = "Marta Lindqvist";
+pub(super) const REAL_NAME: &str = "Marta Lindqvist";
 /// Her address.
-pub(crate) const REAL_EMAIL: &str = "marta.lindqvist@northwind.test";
+pub(super) const REAL_EMAIL: &str = "marta.lindqvist@northwind.test";
 /// A key in one of her notes.
-pub(crate) const REAL_KEY: &str = "nwk_live_7Qd93xVbT2";
+pub(super) const REAL_KEY: &str = "nwk_live_7Qd93xVbT2";
 
 /// Serves until stdin ends.
 pub(crate) fn run(args: &args::SampleServerArgs) -> CommandResult {

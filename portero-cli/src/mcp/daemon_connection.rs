@@ -1,12 +1,11 @@
 //! A session's way to the daemon: connects in the background, follows rules and grants, and reconnects with
 //! back-off. While there is no connection only the last known denies hold (guarantee D4).
 //!
-//! A session starts the daemon when it begins and when a call needs it, but not merely because it went away:
-//! who stops it wants it stopped.
+//! A session starts the daemon when it begins and when a call needs it, but not because the daemon went away: a
+//! person who stops it wants it stopped.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
@@ -23,9 +22,8 @@ use portero::server::LogLevel;
 use portero::task::UnseenTasks;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::connection_problem::ConnectionProblem;
 use crate::daemon;
-use crate::offline_denies;
+use crate::offline_denies::DeniesFile;
 
 /// How soon a configuration that could not be read is read again.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -39,7 +37,11 @@ const OVERRIDES_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the agent's first answer waits for news.
 const NEWS_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// How the connection stands.
+/// How often the daemon is told how far the audit has come, and how long the last word may take.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+const FINAL_REPORT_TIMEOUT: Duration = Duration::from_millis(40);
+
+/// Whether there is a connection.
 #[derive(Debug, Clone)]
 enum ConnectionState {
     /// Being made, for the first time or again.
@@ -50,7 +52,7 @@ enum ConnectionState {
     Down(ConnectionProblem),
 }
 
-/// The link of one session.
+/// The connection of one session.
 pub(super) struct DaemonConnection {
     paths: Paths,
     hello: Hello,
@@ -58,7 +60,7 @@ pub(super) struct DaemonConnection {
     policy: Arc<ArcSwap<Policy>>,
     audit: Arc<AuditWriter>,
     state: watch::Sender<ConnectionState>,
-    /// Somebody needs the daemon now: try at once.
+    /// A call needs the daemon now: try at once.
     connect_requested: Notify,
     denies_file: Mutex<DeniesFile>,
     /// The epoch of the rules and grants that the daemon gave; none while there is no connection.
@@ -67,23 +69,7 @@ pub(super) struct DaemonConnection {
     log_level: watch::Sender<Option<LogLevel>>,
 }
 
-/// The file of denies as it was last read.
-#[derive(Debug, Default)]
-struct DeniesFile {
-    stamp: Option<DeniesStamp>,
-    epoch: u64,
-}
-
-/// What tells one version of the denies' file from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct DeniesStamp {
-    modified: Option<SystemTime>,
-    length: u64,
-    exists: bool,
-    identity: u64,
-}
-
-/// What the link does with what the daemon pushes.
+/// Takes what the daemon pushes.
 pub(super) trait PushHandler: Send + Sync {
     /// Works by the configuration as it is now, where this is what the daemon counts as confirmed of it. Gives
     /// whether it could be read.
@@ -99,7 +85,7 @@ pub(super) trait PushHandler: Send + Sync {
 }
 
 impl DaemonConnection {
-    /// A link that is not connected yet; the last known denies are in force when this returns.
+    /// A connection that is not made yet; the last known denies are in force when this returns.
     pub(super) fn new(
         paths: Paths,
         hello: Hello,
@@ -107,7 +93,7 @@ impl DaemonConnection {
         policy: Arc<ArcSwap<Policy>>,
         audit: Arc<AuditWriter>,
     ) -> Self {
-        let link = Self {
+        let connection = Self {
             paths,
             hello,
             no_start,
@@ -119,8 +105,8 @@ impl DaemonConnection {
             adopted_epoch: watch::Sender::new(None),
             log_level: watch::Sender::new(None),
         };
-        link.refresh_denies();
-        link
+        connection.refresh_denies();
+        connection
     }
 
     /// Keeps the connection until the future is dropped.
@@ -137,7 +123,7 @@ impl DaemonConnection {
                     self.forget_overrides();
                     pushed.on_overrides_changed();
                 }
-                // Somebody came to need it while this attempt was not to start it.
+                // A call came to need the daemon while this attempt was not to start it.
                 Err(_) if !may_start && !self.no_start && self.take_connect_request() => {
                     may_start = true;
                     continue;
@@ -195,7 +181,7 @@ impl DaemonConnection {
         pushed: &dyn PushHandler,
     ) -> String {
         client.set_notification_sink(pushed.notification_sink());
-        // First of all: what this session does by the daemon's rules, the daemon can miss.
+        // Before anything else: the daemon looks for the records of what this session does by its rules.
         if let Err(error) = self.announce(&client).await {
             tracing::warn!(%error, "the daemon does not know this session's segment of the audit");
         }
@@ -203,15 +189,16 @@ impl DaemonConnection {
             Ok(standing) => self.adopt_overrides(&client, standing, pushed).await,
             Err(error) => return error.to_string(),
         }
-        // First what holds, then whoever waits for the connection.
+        // The configuration first: the calls that wait for the connection are decided by it.
         let is_read = pushed.reload(confirmed).await;
         pushed.on_connected();
         self.state.send_replace(ConnectionState::Up(client.clone()));
-        // Whoever wanted it while this went on has it; that is no reason to start it again when it is stopped.
+        // A call that asked for the connection meanwhile has it now. Its request must not start a daemon that is stopped
+        // later.
         let _ = self.take_connect_request();
         let mut telling = std::pin::pin!(self.tell_log_level(&client));
         let wanted = watch::Sender::new(confirmed.to_owned());
-        // Beside the loop, since a drive that hangs must hold up no deny.
+        // Beside the loop: a drive that hangs must not hold up a deny.
         let reloading = keep_reloading(wanted.subscribe(), is_read, pushed);
         tokio::pin!(reloading);
         loop {
@@ -261,7 +248,7 @@ impl DaemonConnection {
         let epoch = standing.epoch;
         self.refresh_denies();
         // What the file says is later than this holds until that is pushed too.
-        if epoch >= self.lock_denies_file().epoch {
+        if epoch >= self.lock_denies_file().epoch() {
             self.adopted_epoch.send_replace(Some(epoch));
             self.set_overrides(standing);
             pushed.on_overrides_changed();
@@ -272,7 +259,7 @@ impl DaemonConnection {
     }
 
     fn lock_denies_file(&self) -> MutexGuard<'_, DeniesFile> {
-        self.denies_file.lock().expect("nobody panics while holding it")
+        self.denies_file.lock().expect("no holder panics")
     }
 
     fn set_overrides(&self, standing: Overrides) {
@@ -282,7 +269,7 @@ impl DaemonConnection {
     /// Back to the last known denies; grants and dynamic allows are void.
     fn forget_overrides(&self) {
         self.adopted_epoch.send_replace(None);
-        self.lock_denies_file().stamp = None;
+        self.lock_denies_file().forget();
         self.refresh_denies();
     }
 
@@ -291,36 +278,17 @@ impl DaemonConnection {
     /// While there is a connection, the file still counts where it is ahead of what was pushed: a session that
     /// was asleep while rules changed has not read its socket yet, and their command has returned.
     pub(super) fn refresh_denies(&self) {
-        let file = self.paths.offline_denies();
-        let stamp = DeniesStamp::from_file(&file);
-        let mut seen = self.lock_denies_file();
-        if seen.stamp.as_ref() == Some(&stamp) {
-            return;
-        }
         let adopted = *self.adopted_epoch.borrow();
-        let standing = match (offline_denies::read_denies(&self.paths), adopted) {
-            (Ok(standing), _) => {
-                seen.epoch = standing.epoch;
-                Some(standing).filter(|standing| adopted.is_none_or(|adopted| adopted < standing.epoch))
-            }
-            // The daemon says itself what holds; that it could not write it down is its to mend.
-            (Err(_), Some(_)) => None,
-            (Err(error), None) => {
-                tracing::error!(%error, file = %file.display(), "the last known denies cannot be read; nothing is allowed without the daemon");
-                Some(offline_denies::deny_everything())
-            }
-        };
-        seen.stamp = Some(stamp);
-        drop(seen);
-        if let Some(standing) = standing {
-            self.set_overrides(standing);
+        let changed = self.lock_denies_file().reread_if_changed(&self.paths, adopted);
+        if let Some(overrides) = changed {
+            self.set_overrides(overrides);
         }
     }
 
     /// Returns once there is a connection, and no change of rules or grants is known to be on its way.
     pub(super) async fn wait_until_current(&self) -> Result<(), Refusal> {
         self.request_client().await?;
-        let epoch = self.lock_denies_file().epoch;
+        let epoch = self.lock_denies_file().epoch();
         let mut adopted = self.adopted_epoch.subscribe();
         let arrived = adopted.wait_for(|adopted| adopted.is_none_or(|adopted| adopted >= epoch));
         // One that does not come in time leaves the denies in force.
@@ -333,14 +301,6 @@ impl DaemonConnection {
         match &*self.state.borrow() {
             ConnectionState::Up(client) => Some(client.clone()),
             ConnectionState::Connecting | ConnectionState::Down(_) => None,
-        }
-    }
-
-    /// A connection for a last word, where none is there and a daemon answers; starts none.
-    pub(super) async fn client_for_final_report(&self) -> Option<IpcClient> {
-        match self.current_client() {
-            Some(client) => Some(client),
-            None => daemon::connect_verified(&self.paths, &self.hello).await.ok().map(|(client, ..)| client),
         }
     }
 
@@ -389,6 +349,46 @@ impl DaemonConnection {
         }
     }
 
+    /// Tells the daemon how far this session's segment of the audit has come, so that a cut end is noticed: whenever
+    /// there is a connection and something new, until the future is dropped. An older daemon does not know the
+    /// request; it looks at the files itself, or not at all.
+    pub(super) async fn report_checkpoints(&self) {
+        let mut told = None;
+        loop {
+            let client = self.wait_for_client().await;
+            let checkpoint = self.audit.checkpoint();
+            if told.as_ref() != Some(&checkpoint) && self.report_checkpoint(&client).await {
+                told = Some(checkpoint);
+            }
+            tokio::time::sleep(REPORT_INTERVAL).await;
+        }
+    }
+
+    /// Tells it for the last time, also where the daemon answers and there is no connection yet; starts none.
+    pub(super) async fn report_final_checkpoint(&self) {
+        let report = async {
+            let client = match self.current_client() {
+                Some(client) => Some(client),
+                None => {
+                    daemon::connect_verified(&self.paths, &self.hello).await.ok().map(|(client, ..)| client)
+                }
+            };
+            if let Some(client) = client {
+                self.report_checkpoint(&client).await;
+            }
+        };
+        // The daemon finds the rest by itself.
+        let _ = tokio::time::timeout(FINAL_REPORT_TIMEOUT, report).await;
+    }
+
+    async fn report_checkpoint(&self, client: &IpcClient) -> bool {
+        let reported = self.announce(client).await;
+        let reported = reported.inspect_err(
+            |error| tracing::debug!(%error, "the daemon does not know how far the audit has come"),
+        );
+        reported.is_ok()
+    }
+
     /// What finished that no agent has asked about. The agent's first answer waits for this, and the session's own
     /// connection is only made after it: a daemon that is there answers on one for this alone, and where none
     /// answers at once there is no news.
@@ -433,35 +433,45 @@ async fn keep_reloading(mut wanted: watch::Receiver<String>, mut is_read: bool, 
     }
 }
 
-impl DeniesStamp {
-    fn from_file(file: &Path) -> Self {
-        match std::fs::metadata(file) {
-            Ok(metadata) => Self {
-                modified: metadata.modified().ok(),
-                length: metadata.len(),
-                exists: true,
-                identity: inode(&metadata),
-            },
-            Err(error) => Self {
-                modified: None,
-                length: 0,
-                exists: error.kind() != std::io::ErrorKind::NotFound,
-                identity: 0,
-            },
+/// Why there is no connection, for the agent.
+#[derive(Debug, Clone)]
+struct ConnectionProblem {
+    why: String,
+    /// What the person is to do.
+    advice: String,
+}
+
+impl From<&str> for ConnectionProblem {
+    fn from(why: &str) -> Self {
+        Self { why: why.to_owned(), advice: "run `portero daemon start`".to_owned() }
+    }
+}
+
+impl From<ConnectError> for ConnectionProblem {
+    fn from(error: ConnectError) -> Self {
+        let unreached = Self::from(format!("Portero's daemon cannot be reached: {error}").as_str());
+        match error {
+            // Which of the two programs is to be restarted, or for which configuration it runs.
+            ConnectError::Refused { failure, peer: _ } => {
+                let advice = failure.hint.map(|hint| format!("do this: {hint}"));
+                Self { advice: advice.unwrap_or(unreached.advice), why: unreached.why }
+            }
+            ConnectError::Absent(_)
+            | ConnectError::Impostor
+            | ConnectError::OtherStore(_)
+            | ConnectError::Foreign(_)
+            | ConnectError::Broken(_) => unreached,
         }
     }
 }
 
-/// The daemon puts a new file in the place of the old one, so the inode changes even within one tick of the
-/// file system's clock.
-#[cfg(unix)]
-fn inode(metadata: &std::fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &std::fs::Metadata) -> u64 {
-    0
+impl From<ConnectionProblem> for Refusal {
+    fn from(ConnectionProblem { why, advice }: ConnectionProblem) -> Self {
+        Self::DaemonUnavailable(format!(
+            "{why}. This needs the daemon, which alone asks a person for approval and keeps what they decide; \
+             tell the person to {advice}. Do not look for another way to do it."
+        ))
+    }
 }
 
 /// Why the daemon did not do what a session asked, for the agent.

@@ -3,6 +3,7 @@
 
 mod agent;
 mod narrator;
+pub(super) mod sample_server;
 mod trial_directory;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -14,13 +15,13 @@ use portero::ipc::requests::auth::SetPassphrase;
 use portero::names::TaskId;
 use serde::Serialize;
 
-use super::sample_server::{REAL_EMAIL, REAL_KEY, REAL_NAME};
 use crate::args;
 use crate::daemon::DaemonClient;
 use crate::failure::{CommandFailure, CommandResult};
 use crate::output::Output;
 use crate::signals::TerminationSignals;
 use narrator::Narrator;
+use sample_server::{REAL_EMAIL, REAL_KEY, REAL_NAME};
 use trial_directory::TrialDirectory;
 
 /// One thing that must hold.
@@ -116,7 +117,7 @@ async fn play_trial(
             holds: sent.len() == usize::from(approved),
         },
         TrialCheck { what: "the server got the real name, not the fake one", holds: signed },
-        TrialCheck { what: "the agent fetched what came of it", holds: fetched },
+        TrialCheck { what: "the agent fetched the result", holds: fetched },
         TrialCheck {
             what: "the delete was refused and never reached the server",
             holds: refused && !received.iter().any(|call| call.tool == "delete_mail"),
