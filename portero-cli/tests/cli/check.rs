@@ -84,7 +84,7 @@ fn a_mistyped_tool_or_pattern_gets_the_nearest_one() {
     for (typed, hint) in [
         ("office__read_mail", "did you mean `office/read_mail`?"),
         ("mcp__portero__office__read_mail", "did you mean `office/read_mail`?"),
-        ("office/*", "tells about one tool"),
+        ("office/*", "takes one tool"),
         ("office", "such as `github/create_issue`"),
     ] {
         let said = world.run(&["why", typed]);

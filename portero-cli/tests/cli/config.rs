@@ -60,12 +60,12 @@ fn an_agent_that_allows_itself_everything_is_still_asked_about_until_the_person_
     assert!(diff.contains("office/delete_mail  DENIED now → allow"), "{diff}");
 
     let shown =
-        confirm_with_passphrase(&world, &["config", "confirm"], "the configuration is in force as it stood");
+        confirm_with_passphrase(&world, &["config", "confirm"], "confirmed; the configuration is in force");
     assert!(shown.contains("`defaultPolicy`: require-approval → allow"), "{shown}");
     eventually("what was confirmed is in force in the session", || {
         (!is_pending(&agent.call_tool("office__send_mail", &sample_mail("third")))).then_some(())
     });
-    assert!(world.run(&["config", "diff"]).stdout.contains("in force as it stands"));
+    assert!(world.run(&["config", "diff"]).stdout.contains("in force as it is"));
 }
 
 /// A program that shows that it was started.

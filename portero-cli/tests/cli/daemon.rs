@@ -99,10 +99,10 @@ fn status_and_check_say_that_the_last_valid_configuration_stays_in_force() {
         let said = world.run(&["status"]);
         said.stdout.contains("policies.json:1").then_some(said.stdout)
     });
-    assert!(told.contains("the last valid one stays in force"), "{told}");
+    assert!(told.contains("the last valid configuration stays in force"), "{told}");
     assert_eq!(world.json(&["status"])["config_valid"], false);
     let said = world.run(&["check"]);
-    assert!(said.code == 2 && said.stderr.contains("keeps the last valid one"), "{}", said.stderr);
+    assert!(said.code == 2 && said.stderr.contains("the last valid configuration stays in force"), "{}", said.stderr);
     assert_eq!(world.json(&["why", "office/read_mail"])["decision"]["action"], "allow");
 }
 

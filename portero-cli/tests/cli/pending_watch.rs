@@ -104,7 +104,7 @@ fn the_view_waits_for_a_daemon_that_went_away_and_shows_what_came_meanwhile() {
     wait_for_word(&mut view, "back");
     let id = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(world.run(&["reject", &id]).code, 0);
-    wait_for_word(&mut view, "MORE");
+    wait_for_word(&mut view, "LONGER");
     view.send("\u{3}").unwrap();
     wait_for_end(&mut view);
 }

@@ -76,9 +76,11 @@ fn a_replay_tells_what_the_changed_files_would_have_decided() {
     );
     let said = world.run(&["policy", "replay", "--since", "1h"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
-    for expected in
-        ["allow to deny, by the arguments", "3 calls since", "1 as before, 1 changed, 1 by their arguments"]
-    {
+    for expected in [
+        "allow to deny, by the arguments",
+        "3 calls since",
+        "1 as before, 1 changed, 1 depend on their arguments",
+    ] {
         assert!(said.stdout.contains(expected), "{expected} in {}", said.stdout);
     }
     assert!(said.stderr.contains("the audit holds no arguments"), "{}", said.stderr);

@@ -38,7 +38,7 @@ fn why_and_policy_test_name_the_entry_with_its_place_and_whom_it_takes() {
         let because = "because needs the approval of several people by `office/send_*` (portero.json:1:";
         assert!(said.stdout.contains(because), "{}", said.stdout);
         assert!(
-            said.stdout.contains("it takes 2 of 3 people (user 11, 22, 33) on Telegram"),
+            said.stdout.contains("it needs 2 of 3 people (user 11, 22, 33) on Telegram"),
             "{}",
             said.stdout
         );
@@ -71,7 +71,7 @@ fn approve_says_who_has_to_before_it_asks_for_a_passphrase_and_reject_works() {
     let shown = terminal.expect(Eof).unwrap();
     let shown = String::from_utf8_lossy(shown.as_bytes()).replace("\r\n", " ");
     assert!(!shown.contains("Passphrase"), "{shown}");
-    let said = "office/send_mail takes 2 of 3 people (user 11, 22, 33) on Telegram, and has 0 of 2 approvals";
+    let said = "office/send_mail needs 2 of 3 people (user 11, 22, 33) on Telegram, and has 0 of 2 approvals";
     assert!(shown.contains(said) && shown.contains("portero reject"), "{shown}");
 
     assert!(world.run(&["pending"]).stdout.contains("pending-approval, 0 of 2 approvals"));
