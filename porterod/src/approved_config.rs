@@ -10,6 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portero::approved_config::{self as copy, ApprovedConfig, digest_files, seal};
@@ -23,6 +24,8 @@ use crate::auth::buttons::ButtonUse;
 use crate::journal::{AuditMode, Journal};
 use crate::store::{StoreError, overrides, passphrase};
 
+/// How long reading the copy and the seal may take: each file gives up by itself before.
+const DISK_TIMEOUT: Duration = Duration::from_secs(4 * files::READ_TIMEOUT.as_secs());
 /// Why no daemon starts on a configuration that another store sealed.
 const SEALED_ELSEWHERE: &str =
     "the configuration was sealed by a store in another state directory, or by one that is gone";
@@ -95,7 +98,9 @@ impl ApprovedConfigStore {
         let key = store.read(overrides::binding_key)?;
         let store_key = StoreKey::from_store_key(&key);
         let (sealed, by) = (paths.seal(), store_key.id().clone());
-        if !read_off_thread(&paths, move || seal::accepts_store(&sealed, &by)).await?? {
+        if !files::read_off_thread(&paths.state, DISK_TIMEOUT, move || seal::accepts_store(&sealed, &by))
+            .await??
+        {
             return Err(StoreError::Refused(SEALED_ELSEWHERE.to_owned()));
         }
         let known = store.read(overrides::approved_config_digest)?;
@@ -106,7 +111,7 @@ impl ApprovedConfigStore {
                 let (there, present, known) = (paths.clone(), present.clone(), known.clone());
                 let find =
                     move || find_approved_files(&there, &present, |files| keyed_digest(&key, files) == known);
-                read_off_thread(&paths, find).await?
+                files::read_off_thread(&paths.state, DISK_TIMEOUT, find).await?
             }
         };
         let keeper = Self { journal, paths, current: ArcSwap::from_pointee(confirmed.clone()), store_key };
@@ -184,7 +189,11 @@ impl ApprovedConfigStore {
             Ok(Some(sealed)) if sealed == store => Ok(()),
             _ => seal::write(&path, &store).map_err(|error| write_error(&path, &error)),
         };
-        if let Err(error) = read_off_thread(&self.paths, put).await.and_then(|put| put) {
+        if let Err(error) = files::read_off_thread(&self.paths.state, DISK_TIMEOUT, put)
+            .await
+            .map_err(StoreError::from)
+            .flatten()
+        {
             tracing::warn!(%error, "the configuration could not be sealed");
         }
     }
@@ -197,7 +206,7 @@ impl ApprovedConfigStore {
             let [found, coming] = copies.each_ref().map(|path| copy::read_copy(path, &store));
             (found, coming, copy::copy_writer(&copies[0]))
         };
-        let (found, coming, writer) = read_off_thread(&self.paths, read).await?;
+        let (found, coming, writer) = files::read_off_thread(&self.paths.state, DISK_TIMEOUT, read).await?;
         if found != *confirmed || writer.as_ref() != Some(self.store_key.id()) {
             self.write_copy(path.clone(), confirmed.clone()).await?;
         }
@@ -228,23 +237,14 @@ impl ApprovedConfigStore {
     }
 }
 
-/// Reads files while the runtime goes on. Each of them gives up by itself, so the whole need not do so before.
-async fn read_off_thread<T: Send + 'static>(
-    paths: &Paths,
-    read: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    let read = files::read_off_thread(&paths.state, 4 * files::READ_TIMEOUT, read).await;
-    read.map_err(|error| StoreError::Failed(error.to_string()))
-}
-
 /// Refuses a new store where another one sealed the configuration.
 ///
 /// # Errors
 /// [`StoreError::Refused`] then; else when the seal cannot be read.
 pub async fn check_may_start(paths: &Paths) -> Result<(), StoreError> {
     let (store, seal) = (paths.store(), paths.seal());
-    let sealed = read_off_thread(paths, move || if store.exists() { Ok(None) } else { seal::read(&seal) });
-    match sealed.await?? {
+    let read = move || if store.exists() { Ok(None) } else { seal::read(&seal) };
+    match files::read_off_thread(&paths.state, DISK_TIMEOUT, read).await?? {
         None => Ok(()),
         Some(_) => Err(StoreError::Refused(SEALED_ELSEWHERE.to_owned())),
     }

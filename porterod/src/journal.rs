@@ -11,7 +11,6 @@ pub mod debouncer;
 pub mod outbox;
 pub mod retention;
 
-mod change_report;
 mod notice_queue;
 
 use std::collections::VecDeque;
@@ -34,7 +33,6 @@ use crate::crash::{self, ChangeStage};
 use crate::journal::debouncer::Debouncer;
 use crate::store::checkpoints::save_checkpoint;
 use crate::store::{Durability, Store, StoreError};
-pub(crate) use change_report::ChangeReport;
 use notice_queue::NoticeQueue;
 
 /// How many records may wait for a disk that is full.
@@ -52,6 +50,31 @@ pub(crate) enum AuditMode {
     Required,
     /// What narrows, or tells what has happened: the record follows later.
     BestEffort,
+}
+
+/// The records and the notices of one change.
+///
+/// Made from its records: people are told of every task that a record says came into a state, so that no step
+/// of a task is made without.
+#[derive(Debug, Default)]
+pub(crate) struct ChangeReport {
+    records: Vec<AuditRecord>,
+    notices: Vec<Notice>,
+}
+
+impl ChangeReport {
+    /// With what people are told beside its tasks.
+    pub(crate) fn with_notices(mut self, notices: impl IntoIterator<Item = Notice>) -> Self {
+        self.notices.extend(notices);
+        self
+    }
+}
+
+impl From<Vec<AuditRecord>> for ChangeReport {
+    fn from(records: Vec<AuditRecord>) -> Self {
+        let notices = records.iter().filter_map(|record| task_notice(&record.event)).collect();
+        Self { records, notices }
+    }
 }
 
 /// Store and audit, written together.
@@ -287,7 +310,7 @@ impl Journal {
                 if !about.is_empty() {
                     records.append(&about).map_err(|error| StoreError::Audit(error.to_string()))?;
                     *lock(&written) = about;
-                    // Synced before this is committed, so the file is never shorter than its head.
+                    // The audit is synced before this is committed, so the file is never shorter than its checkpoint.
                     save_checkpoint(connection, &records.audit.checkpoint())?;
                     #[cfg(test)]
                     crash::crash_at_change(ChangeStage::Recorded, lock(&written).as_slice());
@@ -301,11 +324,14 @@ impl Journal {
             self.report_audit_failure(problem).await;
         }
         match recorded {
+            // A restrictive change goes on without its record: forbidding must not depend on a disk that is full.
             Err(StoreError::Audit(_)) if weight == AuditMode::BestEffort => {
                 let unwritten = lock(&written).is_empty();
                 self.change_without_record(change, unwritten).await
             }
             Err(error) => {
+                // The records say that it was done, and it was not. The audit only grows, so further records undo
+                // them.
                 let undone = std::mem::take(&mut *lock(&written));
                 for record in &undone {
                     let about = format!("{}: {error}", describe_undone(&record.event));
@@ -409,6 +435,28 @@ fn describe_undone(event: &AuditEvent) -> String {
         | AuditEvent::Continued { .. }
         | AuditEvent::Removed { .. }
         | AuditEvent::Process { .. } => "the last record".to_owned(),
+    }
+}
+
+/// What people are told of a record.
+fn task_notice(event: &AuditEvent) -> Option<Notice> {
+    match event {
+        AuditEvent::Task { task, tool, state, by, note } => Some(Notice::Task {
+            task: *task,
+            tool: tool.clone(),
+            state: *state,
+            by: by.clone(),
+            note: note.clone(),
+        }),
+        AuditEvent::Intent { .. }
+        | AuditEvent::Outcome { .. }
+        | AuditEvent::Interrupted { .. }
+        | AuditEvent::Refused { .. }
+        | AuditEvent::Act { .. }
+        | AuditEvent::Config { .. }
+        | AuditEvent::Continued { .. }
+        | AuditEvent::Removed { .. }
+        | AuditEvent::Process { .. } => None,
     }
 }
 

@@ -6,10 +6,7 @@
 //! sessions read while no daemon runs ([`portero::policy::offline_denies`]).
 
 mod change;
-mod change_notices;
-mod expiry;
 mod grant;
-mod pause;
 mod rule;
 mod uses;
 
@@ -19,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use portero::clock::Clock;
 use portero::files;
 use portero::ipc::UnsavedChanges;
@@ -136,7 +134,7 @@ impl OverrideStore {
         let file = parts.offline_denies.clone();
         let read = move || offline_denies::read(&file, &file);
         let read = files::read_off_thread(&parts.offline_denies, 2 * files::READ_TIMEOUT, read);
-        let behind = match read.await.map_err(|error| StoreError::Failed(error.to_string()))? {
+        let behind = match read.await.map_err(StoreError::from)? {
             Ok(file) if file.epoch > kept.overrides.epoch => Some(file),
             Ok(_) | Err(_) => None,
         };
@@ -196,6 +194,41 @@ impl OverrideStore {
             paused: now.paused.is_some() && before.paused.is_none(),
             tasks: Vec::new(),
         })
+    }
+
+    /// Pauses everything, and tells since when that is so: now, or since it was paused before. Narrows.
+    ///
+    /// # Errors
+    /// [`OverridesError::NotSaved`] when it is in force but not on disk.
+    pub async fn pause_all(&self, process: &str) -> Result<Timestamp, OverridesError> {
+        let state = self.state.lock().await;
+        let before = state.kept.overrides.paused;
+        if let (Some(since), true) = (before, self.is_saved(&state) && !self.is_elevating()) {
+            return Ok(since);
+        }
+        let mut next = self.begin_change(&state);
+        let since = before.unwrap_or_else(|| self.deps.clock.now().wall);
+        next.overrides.paused = Some(since);
+        let record = self.deps.journal.act_record("pause", "everything", true, Some(process));
+        self.apply_narrowing(state, next, record).await?;
+        Ok(since)
+    }
+
+    /// Ends a pause, and tells since when everything was paused; none where nothing was. Widens.
+    ///
+    /// # Errors
+    /// When it could not be recorded and stored; then everything stays paused.
+    pub async fn resume_all(&self, confirmed: Authorization) -> Result<Option<Timestamp>, OverridesError> {
+        check_covers(&confirmed, &Act::Resume)?;
+        let widening = self.elevating.lock().await;
+        let state = self.state.lock().await;
+        let Some(since) = state.kept.overrides.paused else { return Ok(None) };
+        let mut next = self.begin_change(&state);
+        next.overrides.paused = None;
+        let about = format!("everything, paused since {since}");
+        let record = self.deps.journal.act_record("resume", &about, true, Some(confirmed.by()));
+        self.apply_elevation(widening, state, next, record, confirmed.consumes()).await?;
+        Ok(Some(since))
     }
 
     /// Whether a rule or grant with this id was in force at some time since this daemon began.

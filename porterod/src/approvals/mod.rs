@@ -1,7 +1,7 @@
-//! The desk: where calls wait for a person.
+//! The approval queue: where calls wait for a person.
 //!
-//! [`ApprovalQueue`] opens a task, settles it once, lets it expire, and lets its principal take it back. Every one of
-//! these is a compare-and-swap in the store, so that of any number at the same time one succeeds.
+//! [`ApprovalQueue`] opens a task, settles it once, lets it expire, and lets its principal cancel it. Each of these is a
+//! compare-and-swap in the store, so of any number at the same time one succeeds.
 
 pub mod executor;
 

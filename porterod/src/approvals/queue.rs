@@ -1,4 +1,4 @@
-//! The desk itself: its parts, what is read from it, and the one step that everything on it is made of.
+//! The queue itself: what is read from it, and the one transition that every change of a task is made of.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::journal::{AuditMode, Journal, task_record};
 use crate::store::tasks::{self, TaskFilter, Transition, TransitionRequest};
 use crate::store::{Durability, StoreError, overrides};
 
-/// Why the desk did not do it.
+/// Why a task did not change as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApprovalError {
     /// There is no such task, or it is another principal's.
@@ -65,7 +65,7 @@ impl ApprovalError {
     }
 }
 
-/// What a desk is made of.
+/// What an approval queue is made of.
 pub struct ApprovalQueueDeps {
     /// Store and audit.
     pub journal: Arc<Journal>,
@@ -95,7 +95,7 @@ pub struct ApprovalQueue {
 }
 
 impl ApprovalQueue {
-    /// A desk. Whoever is to be told of its tasks reads the outbox.
+    /// An empty view on the tasks of this store. Changes are told through the outbox.
     #[must_use]
     pub fn new(parts: ApprovalQueueDeps) -> Arc<Self> {
         let rejections = UnsavedRejections::new(parts.rejections.clone());
@@ -184,6 +184,7 @@ impl ApprovalQueue {
             if is_rejected || state.ok_or(ApprovalError::NotFound(task))?.is_final() {
                 break;
             }
+            // Subscribed before the state was read, so a change between the two is seen here.
             let changed = changes.changed();
             let waited = match until {
                 Some(until) => tokio::time::timeout_at(until, changed).await,
@@ -248,7 +249,7 @@ impl ApprovalQueue {
         self.finish_transition(id, stepped)
     }
 
-    /// What a step that is stored means for whoever asked for it; whoever waits is told.
+    /// What a stored transition means for the caller. Wakes those who wait for a final state.
     pub(super) fn finish_transition(&self, id: TaskId, stepped: Transition) -> Result<Task, ApprovalError> {
         match stepped {
             Transition::Done(task) => {
@@ -365,6 +366,6 @@ pub(super) fn store_refusal(error: StoreError) -> Refusal {
 
 impl std::fmt::Debug for ApprovalQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Desk").finish_non_exhaustive()
+        f.debug_struct("ApprovalQueue").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Settling a task: a person's yes, their no, and the agent that takes its call back.
+//! Settling a task: a person approves or denies it, or the agent cancels it.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Calls that take the yes of several people: each yes is a vote, and the last one that is needed settles the task.
 //!
-//! A vote is kept, recorded and told as a change of the task is. What counts is decided when a vote comes, by the
+//! A vote is stored, recorded and told like a change of the task. What counts is decided when a vote comes, by the
 //! policy in force then, and once more when the call is to start ([`Task::claim`]): who is no longer named counts
 //! no more.
 

@@ -26,7 +26,6 @@ use authenticator::TotpOffer;
 pub use authorization::{Act, Authorization};
 
 use crate::journal::{AuditMode, Journal};
-use crate::store::authenticator as codes;
 use crate::store::passphrase::{self as kept, PassphraseRow};
 use crate::store::{Durability, StoreError};
 
@@ -223,10 +222,7 @@ impl PassphraseChecker {
     ) -> Result<(), PassphraseError> {
         if failed_at > now {
             // The pause counts from here on: else it would last until the clock is where it was.
-            let made_by_now = move |connection: &Connection| {
-                kept::clamp_to_now(connection, now)?;
-                codes::clamp_to_now(connection, now)
-            };
+            let made_by_now = move |connection: &Connection| kept::clamp_to_now(connection, now);
             self.journal.store().write(Durability::StoreSynced, made_by_now).await?;
         }
         remaining_pause(failed, failed_at, now).map_or(Ok(()), |pause| Err(PassphraseError::Paused(pause)))

@@ -108,11 +108,12 @@ impl AuditCheckpoints {
         let settled = self.journal.store().read(checkpoints::settled_segments)?;
         let own = self.uncertain.load(Ordering::Relaxed).then(|| self.journal.own_segment());
         let directory = self.directory.clone();
-        let EndedProcesses { segments, open } = run_off_thread(&self.directory, move || {
-            find_ended_processes(&directory, &settled, own.as_deref())
-                .map_err(|error| unreadable_audit(&error))
-        })
-        .await?;
+        let EndedProcesses { segments, open } =
+            files::read_off_thread(&self.directory, SCAN_TIMEOUT, move || {
+                find_ended_processes(&directory, &settled, own.as_deref())
+                    .map_err(|error| unreadable_audit(&error))
+            })
+            .await??;
         if segments.is_empty() {
             return Ok(());
         }
@@ -144,7 +145,7 @@ impl AuditCheckpoints {
         let known = self.list_checkpoints()?;
         let directory = self.directory.clone();
         let begun = self.lock_starts_read().clone();
-        let (seen, read) = run_off_thread(&self.directory, move || {
+        let (seen, read) = files::read_off_thread(&self.directory, SCAN_TIMEOUT, move || {
             let names = list_segments(&directory).map_err(|error| unreadable_audit(&error))?;
             let (told, read) = read_segment_ends(&directory, &names, &begun)?;
             let found: HashSet<&str> =
@@ -162,9 +163,9 @@ impl AuditCheckpoints {
             });
             // One that cannot be read is logged, and holds up none of the others.
             let seen: Vec<_> = looks.filter_map(Result::transpose).filter_map(Result::ok).collect();
-            Ok((seen, read))
+            Ok::<_, StoreError>((seen, read))
         })
-        .await?;
+        .await??;
         self.store_changes(seen).await?;
         self.lock_starts_read().extend(read);
         Ok(())
@@ -194,10 +195,10 @@ impl AuditCheckpoints {
         }
         lock(&self.announced).insert(told.segment.clone());
         let directory = self.directory.clone();
-        let seen = run_off_thread(&self.directory, move || {
-            Ok(follow_segment(&directory, known.unwrap_or(first), Some(&told))?.into_iter().collect())
+        let seen = files::read_off_thread(&self.directory, SCAN_TIMEOUT, move || {
+            follow_segment(&directory, known.unwrap_or(first), Some(&told))
         });
-        self.store_changes(seen.await?).await
+        self.store_changes(seen.await??.into_iter().collect()).await
     }
 
     /// What somebody else found wrong with segments.
@@ -302,14 +303,6 @@ fn follow_segment(
 
 fn unreadable_audit(error: &std::io::Error) -> StoreError {
     StoreError::Failed(format!("the audit cannot be read: {error}"))
-}
-
-async fn run_off_thread<T: Send + 'static>(
-    directory: &Path,
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let done = files::read_off_thread(directory, SCAN_TIMEOUT, work).await;
-    done.map_err(|error| StoreError::Failed(format!("the audit cannot be read: {error}")))?
 }
 
 #[cfg(test)]

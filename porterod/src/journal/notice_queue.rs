@@ -13,10 +13,11 @@ use super::AuditMode;
 use crate::store::StoreError;
 use crate::store::outbox::{self, OutboxLimits};
 
-/// How many may wait for a disk that is full. What opens a task never waits: without its notice there is none.
+/// How many notices may wait for a disk that is full. The notice of a new task never waits: without it the task is not
+/// opened.
 const MAX_LATE_NOTICES: usize = 4096;
 
-/// What is told next, and whom it wakes.
+/// The notices that wait for the disk, and the signals for those who read the outbox.
 #[derive(Debug)]
 pub(super) struct NoticeQueue {
     late: Mutex<VecDeque<Notice>>,
@@ -46,6 +47,7 @@ impl NoticeQueue {
     /// Keeps notices until they can be written.
     pub(super) fn keep_late(&self, notices: impl IntoIterator<Item = Notice>) {
         let mut late = lock(&self.late);
+        // The oldest go first: of what a person must know, the present counts most.
         late.extend(notices);
         while late.len() > MAX_LATE_NOTICES {
             late.pop_front();
@@ -98,8 +100,9 @@ struct AttemptNotices {
 }
 
 impl NoticeAttempt {
-    /// Puts what is late and then `own` into the transaction. What narrows goes on without.
+    /// Puts what is late and then `own` into the transaction. A restrictive change goes on even where that fails.
     pub(super) fn put_notices(&self, connection: &Connection, own: Vec<Notice>) -> Result<(), StoreError> {
+        // Taken from the queue only for as long as this transaction lasts: `finish` puts back what did not stay.
         let earlier = self.notices.take_late();
         let all: Vec<Notice> = earlier.iter().chain(&own).cloned().collect();
         let put = put_in_outbox(connection, &all, self.at);
@@ -116,7 +119,8 @@ impl NoticeAttempt {
         }
     }
 
-    /// The transaction stays, or not.
+    /// To be called once it is known whether the transaction stays. What is not in the store waits for the next
+    /// one; only the change's own notices go with a change that was undone.
     pub(super) fn finish(&self, stays: bool) {
         let AttemptNotices { earlier, own, put } = std::mem::take(&mut *lock(&self.late));
         match (stays, put) {

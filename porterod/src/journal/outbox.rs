@@ -6,11 +6,11 @@
 //! the same twice:
 //!
 //! ```text
-//! outbox.register("telegram")              once it may tell (paired); what is open comes first
+//! outbox.register_channel("telegram")      once it may tell (paired); what is open comes first
 //! loop {
-//!     for entry in outbox.next("telegram") { tell it }
+//!     for entry in outbox.next_entries("telegram") { tell it }
 //!     outbox.acknowledge("telegram", the last one's seq)
-//!     if there was none { outbox.changes().changed() }
+//!     if there was none { outbox.subscribe().changed() }
 //! }
 //! ```
 //!
@@ -161,7 +161,7 @@ impl Outbox {
                     tokio::time::sleep(RETRY_INTERVAL).await;
                     continue;
                 }
-                // Either is reason enough to look again.
+                // A late notice or the passing of time: both are reasons to look again.
                 let _ = tokio::time::timeout(PRUNE_INTERVAL, self.journal.wait_for_late_notice()).await;
             }
         };

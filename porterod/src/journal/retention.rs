@@ -222,6 +222,8 @@ impl ClockAgreement {
     }
 }
 
+/// Works on all of the audit, which may take minutes: so without the time limit of
+/// [`portero::files::read_off_thread`].
 async fn run_off_thread<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, StoreError> {

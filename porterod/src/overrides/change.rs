@@ -1,18 +1,21 @@
-//! How a change comes into force: what narrows at once, and then on the disk; what widens only once it is there.
+//! How a change comes into force. A restrictive one is in force at once and saved after; an elevating one is saved
+//! first.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use portero::anonymize::Fake;
 use portero::audit::AuditRecord;
 use portero::clock::Moment;
-use portero::notice::AlarmKind;
+use portero::notice::{AlarmKind, Notice, OverrideChange};
+use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, Overrides, Policy, PolicyRule, offline_denies};
 use portero::sync::lock;
 use tokio::sync::MutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use super::{OverrideState, OverrideStore, OverridesError, SavedOverrides, change_notices, next_id};
+use super::{OverrideState, OverrideStore, OverridesError, SavedOverrides, next_id};
 use crate::auth::buttons::ButtonUse;
 use crate::journal::{AuditMode, ChangeReport, Journal};
 use crate::store::overrides::{self, OverridesRecord};
@@ -58,7 +61,7 @@ impl OverrideStore {
         self.apply_narrowing(state, next, record).await.is_ok()
     }
 
-    /// Puts a narrowing in force, then saves it if that is possible.
+    /// Puts a restrictive change in force, then saves it if that is possible.
     pub(super) async fn apply_narrowing(
         &self,
         state: MutexGuard<'_, OverrideState>,
@@ -68,7 +71,7 @@ impl OverrideStore {
         self.apply_narrowing_with(state, next, record, None, FormerFile::Remove).await
     }
 
-    /// As [`OverrideStore::narrow`], by a step of a button that is used up in the same transaction.
+    /// The same, by a step of a button that is used up in the same transaction.
     pub(super) async fn apply_narrowing_with(
         &self,
         mut state: MutexGuard<'_, OverrideState>,
@@ -78,13 +81,14 @@ impl OverrideStore {
         former: FormerFile,
     ) -> Result<(), OverridesError> {
         if self.is_elevating() {
-            // That one may be written with the epoch between, and this one has to count for more.
+            // An elevation that is being saved has the next epoch already. This change skips it, so that of the two
+            // the restrictive one is the later, in whatever order they reach the store.
             next.overrides.epoch += 1;
         }
         let epoch = next.overrides.epoch;
         self.put_in_force(&next);
         state.kept = next.clone();
-        // The next deny is in force at once too, however long this one takes to be saved.
+        // Not held while saving: the next deny must be in force at once too, however long this one takes.
         drop(state);
         let saving = self.saving.spawn(self.make_saver().save_change(
             AuditMode::BestEffort,
@@ -124,8 +128,10 @@ impl OverrideStore {
         Err(OverridesError::NotSaved(problem))
     }
 
-    /// Saves a widening, together with the second step of the button that confirmed it, then puts it in force. It is
-    /// refused where anything was narrowed while it was being saved: then what narrows counts.
+    /// Saves an elevation, together with the step of the button that confirmed it, then puts it in force. It is
+    /// refused where anything was restricted while it was being saved: the restriction wins. Locks: `elevating` is
+    /// held throughout and was taken before `state`, which is released while the disk works, so that a deny never
+    /// waits for it.
     pub(super) async fn apply_elevation(
         &self,
         widening: MutexGuard<'_, ()>,
@@ -135,7 +141,7 @@ impl OverrideStore {
         consumes: Option<ButtonUse>,
     ) -> Result<(), OverridesError> {
         let base = state.kept.overrides.epoch;
-        // What narrows meanwhile takes ids of its own.
+        // A rule that is made meanwhile must not get the same id.
         state.kept.next_id = next.next_id;
         drop(state);
         let unless = (Arc::clone(&self.deps.policy), base);
@@ -144,14 +150,14 @@ impl OverrideStore {
             .await?;
         let mut state = self.state.lock().await;
         if state.kept.overrides.epoch != base {
-            // What narrowed is saved after this, in its place.
+            // The restriction that came between has a later epoch, and is saved over what was just saved.
             return Err(overtaken_error().into());
         }
         self.put_in_force(&next);
         state.kept = next;
         drop((state, widening));
         if let Err(problem) = self.write_offline_denies(FormerFile::Keep).await {
-            // The former file denies more.
+            // The former file denies as much or more, so sessions without a daemon stay safe meanwhile.
             tracing::error!(problem, "the file of denies could not be written");
             self.save_needed.notify_one();
         }
@@ -277,8 +283,9 @@ struct OverrideSaver {
 }
 
 impl OverrideSaver {
-    /// People are told how what is saved differs from what was saved before. `unless` refuses it where that policy is
-    /// no longer of that epoch.
+    /// Notices tell how the saved overrides differ from those saved before. `unless` refuses the change where that
+    /// policy is no longer of that epoch: checked within the transaction, so that nothing comes between the check
+    /// and the save.
     async fn save_change(
         self,
         weight: AuditMode,
@@ -290,7 +297,7 @@ impl OverrideSaver {
         let Self { journal, boot, now, stored } = self;
         let (telling, saved) = (Arc::clone(&journal), kept.overrides.clone());
         let saving = journal.change_and_notify(weight, move |connection| {
-            // What cannot be read is replaced as a whole; nobody knows what it was.
+            // Rules that cannot be read are replaced as a whole: there is nothing to compare them with.
             let before = overrides::load_overrides(connection).unwrap_or_else(|_| kept.clone());
             if unless.as_ref().is_some_and(|(policy, base)| policy.load().overrides().epoch != *base) {
                 return Err(overtaken_error());
@@ -306,10 +313,9 @@ impl OverrideSaver {
             }
             overrides::save_overrides(connection, &kept)?;
             let live = |grant: &Grant| grant.is_live(&boot, now);
-            let notices =
-                change_notices::notices_between(&before.overrides, &kept.overrides, &live, &|pattern| {
-                    telling.conceal_text(&pattern.to_string())
-                });
+            let notices = notices_between(&before.overrides, &kept.overrides, &live, &|pattern| {
+                telling.conceal_text(&pattern.to_string())
+            });
             Ok(((), ChangeReport::from(vec![record.clone()]).with_notices(notices)))
         });
         saving.await?;
@@ -322,4 +328,43 @@ impl OverrideSaver {
         }
         Ok(())
     }
+}
+
+/// What people are told of a change: every difference, what ended first. A grant that is gone has expired unless it
+/// is still `live`; of one that was used up, people were told when its last use was consumed.
+fn notices_between(
+    before: &Overrides,
+    after: &Overrides,
+    live: &dyn Fn(&Grant) -> bool,
+    words: &dyn Fn(&Pattern) -> Fake<String>,
+) -> Vec<Notice> {
+    let grant =
+        |grant: &Grant, became| Notice::Grant { id: grant.id, became, pattern: words(&grant.pattern) };
+    let rule = |rule: &PolicyRule, became| Notice::Rule {
+        id: rule.id,
+        became,
+        action: rule.action,
+        pattern: words(&rule.pattern),
+    };
+    let mut notices = Vec::new();
+    let used_up = |grant: &Grant| grant.uses_left() == Some(0);
+    let is_gone = |grant: &&Grant| after.grants.iter().all(|kept| kept.id != grant.id);
+    for gone in before.grants.iter().filter(is_gone).filter(|grant| !used_up(grant)) {
+        notices.push(grant(gone, if live(gone) { OverrideChange::Ended } else { OverrideChange::Expired }));
+    }
+    for gone in before.rules.iter().filter(|rule| after.rules.iter().all(|kept| kept.id != rule.id)) {
+        notices.push(rule(gone, OverrideChange::Ended));
+    }
+    for new in after.grants.iter().filter(|grant| before.grants.iter().all(|old| old.id != grant.id)) {
+        notices.push(grant(new, OverrideChange::Made));
+    }
+    for new in after.rules.iter().filter(|rule| before.rules.iter().all(|old| old.id != rule.id)) {
+        notices.push(rule(new, OverrideChange::Made));
+    }
+    match (before.paused, after.paused) {
+        (None, Some(_)) => notices.push(Notice::Paused),
+        (Some(_), None) => notices.push(Notice::Resumed),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    notices
 }

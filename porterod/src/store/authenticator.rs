@@ -92,12 +92,6 @@ pub(crate) fn reseal(
     Ok(connection.execute(sql, params![salt, nonce, text, left, before])? == 1)
 }
 
-/// A wrong code at a time that is yet to come, since the wall clock was set back, counts as tried now.
-pub(crate) fn clamp_to_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    connection.execute("UPDATE authenticator SET failed_at = ?1 WHERE failed_at > ?1", [to_nanos(now)])?;
-    Ok(())
-}
-
 /// A right code ends the count.
 pub(crate) fn reset_tries(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE authenticator SET failed = 0", [])?;

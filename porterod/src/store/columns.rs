@@ -15,7 +15,7 @@ pub(crate) fn to_plain<T: Serialize>(value: &T) -> String {
     .expect("only what serializes as a text is stored so")
 }
 
-/// Reads what [`plain`] wrote from a column.
+/// Reads what [`to_plain`] wrote from a column.
 pub(crate) fn from_plain<T: DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
     T::deserialize(StrDeserializer::<ValueError>::new(text)).map_err(|error| unreadable_column(column, error))
 }
@@ -30,7 +30,7 @@ pub(crate) fn to_nanos(at: Timestamp) -> i64 {
     i64::try_from(at.as_nanosecond()).unwrap_or(if at > Timestamp::UNIX_EPOCH { i64::MAX } else { i64::MIN })
 }
 
-/// Reads what [`nanos`] wrote.
+/// Reads what [`to_nanos`] wrote.
 pub(crate) fn from_nanos(column: usize, nanos: i64) -> rusqlite::Result<Timestamp> {
     Timestamp::from_nanosecond(nanos.into()).map_err(|error| unreadable_column(column, error))
 }

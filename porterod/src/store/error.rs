@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use portero::approved_config::seal::SealError;
+use portero::files::FileError;
 use rusqlite::ErrorCode;
 
 /// Why the store did not do it.
@@ -100,6 +101,13 @@ fn path_suffix(path: &str) -> String {
 impl From<SealError> for StoreError {
     fn from(error: SealError) -> Self {
         Self::Seal { problem: error.to_string(), hint: error.hint() }
+    }
+}
+
+/// A file beside the store that cannot be read in time fails as the store does: callers need both.
+impl From<FileError> for StoreError {
+    fn from(error: FileError) -> Self {
+        Self::Failed(error.to_string())
     }
 }
 

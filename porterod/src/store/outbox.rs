@@ -1,7 +1,7 @@
 //! What a person must be told, in its order, and how far each channel has told it.
 //!
-//! A notice goes when every channel has told it, save the latest ones, which those who only watch may still
-//! read. Whatever else has to go (too old, too many), nothing goes about a task that is open.
+//! A notice is removed once every channel has told it, but for the latest ones, which a terminal that only watches may
+//! still read. Notices that are too old or too many are removed too, but never one about an open task.
 
 use jiff::Timestamp;
 use portero::anonymize::Fake;
@@ -56,6 +56,7 @@ pub(crate) fn put_notices(
     now: Timestamp,
     limits: OutboxLimits,
 ) -> Result<(), StoreError> {
+    // Pruning reads the whole table, so it runs once for so many notices.
     let mut due = false;
     for notice in notices {
         due |= insert_notice(connection, notice, None, now)? % limits.prune_every == 0;
@@ -207,6 +208,7 @@ fn read_entries(
     let (mut entries, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         bytes += row.get_ref(2)?.as_str().map_or(0, str::len);
+        // The first one is given however long it is: else it would block its channel for ever.
         if bytes > MAX_READ_BYTES && !entries.is_empty() {
             break;
         }
@@ -261,7 +263,7 @@ fn prune_old(connection: &Connection, now: Timestamp, limits: OutboxLimits) -> R
     Ok(lost)
 }
 
-/// Leaves only the last notice of each task: whoever tells it looks at the task as it is now anyway.
+/// Leaves only the last notice of each task: a channel shows the task as it is now, so the earlier ones add nothing.
 fn keep_last_per_task(connection: &Connection) -> Result<(), StoreError> {
     connection.execute(
         "DELETE FROM notices WHERE task IS NOT NULL AND EXISTS

@@ -74,9 +74,10 @@ pub(crate) fn count_try(connection: &Connection, now: Timestamp) -> Result<(), S
     Ok(())
 }
 
-/// A try at a time that is yet to come, since the wall clock was set back, counts as made now.
+/// Tries of passphrase and code at a time that is yet to come, since the wall clock was set back, count as made now.
 pub(crate) fn clamp_to_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute("UPDATE passphrase SET failed_at = ?1 WHERE failed_at > ?1", [to_nanos(now)])?;
+    connection.execute("UPDATE authenticator SET failed_at = ?1 WHERE failed_at > ?1", [to_nanos(now)])?;
     Ok(())
 }
 

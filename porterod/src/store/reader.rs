@@ -1,7 +1,7 @@
 //! The thread that reads, so that a drive that hangs holds up its callers for a moment only.
 //!
-//! Callers wait for what they read, since what they do next follows from it. A read that does not come in time is
-//! given up; until it ends, every other one fails at once.
+//! Callers wait for what they read, since what they do next follows from it. A read that takes too long is given up;
+//! until it ends, every other one fails at once.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +63,8 @@ impl Reader {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        // Reads end in the order of their numbers: so long as fewer ended than the number that was given up, that
+        // one hangs.
         if self.given_up.load(Ordering::SeqCst) > self.ended.load(Ordering::SeqCst) {
             return Err(hangs());
         }
@@ -97,7 +99,7 @@ impl Reader {
         if self.given_up.load(Ordering::SeqCst) <= self.ended.load(Ordering::SeqCst)
             && let Some(thread) = thread
         {
-            // A reader that panicked has answered nobody; there is nothing more to say here.
+            // Where the reader panicked, its callers have got an error from their closed channels.
             let _ = thread.join();
         }
     }

@@ -21,7 +21,7 @@ const TASK_SUMMARY_COLUMNS: &str = "id, state, call, decision, principal, sessio
 /// How long the calls of one list may be together.
 const MAX_LIST_BYTES: usize = portero::ipc::MAX_FRAME_BYTES / 2;
 
-/// How many tasks are found by a part of their ids; who types so little means none of them.
+/// How many tasks are found by a part of their ids: a part that fits more is too short to mean one of them.
 const MAX_FOUND: u32 = 1000;
 
 /// Which tasks to list.
@@ -101,8 +101,8 @@ impl TransitionRequest {
 /// How far ahead of now a task's last change may lie: clocks are set a little, now and then.
 const MAX_CLOCK_AHEAD: SignedDuration = SignedDuration::from_hours(1);
 
-/// Whether a task that waits has waited too long, or nobody can tell how long, since the wall clock was set back
-/// to before its last change.
+/// Whether a task that waits has waited too long. It has too where the wall clock was set back to before its last change,
+/// since then it can't be told how long it waited.
 pub(crate) fn is_expired(task: &Task, now: Timestamp) -> bool {
     task.expires <= now || task.changed > latest_plausible(now)
 }
@@ -310,7 +310,7 @@ pub(crate) fn count_by_state(connection: &Connection) -> Result<Vec<(TaskState, 
 /// Tasks, the newest first, without results and errors; fewer than asked for where their calls are so long
 /// that more would not fit in one answer.
 pub(crate) fn list_tasks(connection: &Connection, which: &TaskFilter) -> Result<Vec<Task>, StoreError> {
-    // What is not asked for stands in no condition: each has an index that fits.
+    // Each of the four conditions has an index of its own; the others name their parameters only to bind all of them.
     let condition = match (&which.principal, which.state) {
         (None, None) => "?1 IS NULL AND ?2 IS NULL",
         (Some(_), None) => "principal = ?1 AND ?2 IS NULL",
@@ -349,7 +349,7 @@ pub(crate) fn find_by_id_part(
     if part.is_empty() || !part.bytes().all(|letter| letter.is_ascii_hexdigit() || letter == b'-') {
         return Ok(Vec::new());
     }
-    // Looked for in the index of the ids alone.
+    // The inner query reads the index of the ids alone, since `LIKE` looks at every one of them.
     let sql = "SELECT id, state FROM tasks WHERE id IN
         (SELECT id FROM tasks WHERE id LIKE ?1 || '%' OR id LIKE '%' || ?1 LIMIT ?2)";
     let mut statement = connection.prepare_cached(sql)?;
@@ -364,7 +364,7 @@ pub(crate) fn ids_in_state(connection: &Connection, state: TaskState) -> Result<
     query_ids(connection, "SELECT id FROM tasks WHERE state = ?1 ORDER BY expires, id", [&state.as_str()])
 }
 
-/// The ids of tasks that have expired, as [`is_over`] tells, and are not marked so.
+/// The ids of tasks that have expired, as [`is_expired`] tells, and are not marked so.
 pub(crate) fn due_ids(connection: &Connection, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
     let sql = "SELECT id FROM tasks WHERE state IN ('pending-approval', 'approved')
                AND (expires <= ?1 OR changed > ?2)";
@@ -386,7 +386,7 @@ pub(crate) fn next_expiry(connection: &Connection) -> Result<Option<Timestamp>, 
         .query_row([], |row| row.get::<_, Option<i64>>(0)?.map(|at| from_nanos(0, at)).transpose())?)
 }
 
-/// Keeps a person's yes to this task, and tells whether it is their first.
+/// Keeps a person's vote for this task, and tells whether it is their first.
 pub(crate) fn record_vote(
     connection: &Connection,
     task: &Task,
@@ -406,7 +406,7 @@ pub(crate) fn record_vote(
     Ok(changed == 1)
 }
 
-/// Leaves only the votes of these people: by whom a task was settled.
+/// Leaves only these votes: those by which a task was approved.
 pub(crate) fn retain_votes(
     connection: &Connection,
     task: TaskId,
@@ -419,7 +419,7 @@ pub(crate) fn retain_votes(
     Ok(())
 }
 
-/// Who said yes to a task as it is, in the order in which they did.
+/// The votes for a task as it is, in their order. A vote for another binding counts for nothing.
 pub(crate) fn votes_of_task(connection: &Connection, task: TaskId) -> Result<Vec<Vote>, rusqlite::Error> {
     let sql =
         "SELECT v.user, v.voted FROM votes AS v JOIN tasks AS t ON t.id = v.task AND t.binding = v.binding
@@ -431,12 +431,13 @@ pub(crate) fn votes_of_task(connection: &Connection, task: TaskId) -> Result<Vec
     rows.collect()
 }
 
-/// The finished tasks of a principal that no agent has heard of. What the agent took back itself is no news.
+/// The finished tasks of a principal whose outcome no agent has fetched. A task that the agent cancelled is no news
+/// to it.
 const FROM_UNSEEN: &str = "FROM tasks WHERE principal = ?1
     AND state IN ('completed', 'failed', 'denied', 'expired', 'interrupted')
     AND NOT EXISTS (SELECT 1 FROM seen_tasks WHERE seen_tasks.task = tasks.id)";
 
-/// How many there are, and the last of them.
+/// How many finished tasks no agent has fetched, and the last of them.
 pub(crate) fn unseen_tasks(
     connection: &Connection,
     principal: &Principal,
@@ -456,13 +457,13 @@ pub(crate) fn unseen_tasks(
     Ok(UnseenTasks { count, last: rows.collect::<Result<_, _>>()? })
 }
 
-/// Whether an agent has heard of a task.
+/// Whether an agent has fetched the outcome of a task.
 pub(crate) fn is_seen(connection: &Connection, task: TaskId) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM seen_tasks WHERE task = ?1)";
     Ok(connection.prepare_cached(sql)?.query_row([task.to_string()], |row| row.get(0))?)
 }
 
-/// Notes that an agent heard of a task.
+/// Notes that an agent fetched the outcome of a task.
 pub(crate) fn mark_seen(connection: &Connection, task: TaskId) -> Result<(), StoreError> {
     connection
         .prepare_cached("INSERT OR IGNORE INTO seen_tasks (task) SELECT id FROM tasks WHERE id = ?1")?

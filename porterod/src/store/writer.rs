@@ -18,7 +18,7 @@ const MAX_QUEUED: usize = 256;
 const MAX_GROUP: usize = 128;
 /// How long a transaction waits for another program that holds the store.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often it looks whether the store is free.
+/// How often a transaction tries again meanwhile.
 const BUSY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs one change, unless the transaction failed already, and gives what to do once it is known whether the
@@ -49,7 +49,7 @@ impl StoreWriter {
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(MAX_QUEUED);
         let (is_busy, busy) = watch::channel(false);
-        // Waiting is done here, where it can be told.
+        // SQLite's own wait would be silent: `begin_transaction` waits instead, and tells so through `busy`.
         connection.busy_timeout(Duration::ZERO)?;
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -72,7 +72,7 @@ impl StoreWriter {
         let work: ChangeFn = Box::new(move |connection| {
             let changed = connection.and_then(|connection| run_in_savepoint(connection, change));
             Box::new(move |kept| {
-                // Whoever asked may be gone; the change stays all the same.
+                // The caller may have stopped waiting; the change stays all the same.
                 let _ = answer.send(kept.and(changed));
             })
         });
@@ -92,7 +92,7 @@ impl StoreWriter {
     pub(super) fn close(&self) {
         drop(lock(&self.queue).take());
         if let Some(thread) = lock(&self.thread).take() {
-            // A writer that panicked has answered nobody; there is nothing more to say here.
+            // Where the writer panicked, its callers have got an error from their closed channels.
             let _ = thread.join();
         }
     }
@@ -104,6 +104,7 @@ impl Drop for StoreWriter {
     }
 }
 
+/// A change that fails takes back its own part only; the others of its transaction stay.
 fn run_in_savepoint<T>(
     connection: &Connection,
     change: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -123,6 +124,7 @@ fn run_writer(
     barrier: &CommitBarrier,
     is_busy: &watch::Sender<bool>,
 ) {
+    // The order of the changes is kept: a change of another durability ends the group and begins the next one.
     let (mut next, mut synced) = (None, true);
     while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
         let records = first.durability;
@@ -168,6 +170,10 @@ fn begin_transaction(connection: &Connection, is_busy: &watch::Sender<bool>) -> 
     }
 }
 
+/// Makes the changes of one transaction, and answers each only once it is known whether the transaction stays.
+///
+/// The order is the guarantee (D2): changes, then the sync of the audit, then the commit. A crash between the last two
+/// leaves a record of a change that was not made, never a change without its record.
 fn commit_group(
     (connection, path): (&Connection, &Path),
     group: Vec<ChangeFn>,
@@ -179,7 +185,8 @@ fn commit_group(
     for work in group {
         finishes.push(work(kept.clone().map(|()| connection)));
         if kept.is_ok() && connection.is_autocommit() {
-            // SQLite itself took the transaction back, as when the disk is full.
+            // SQLite itself took the transaction back, as when the disk is full. What follows must not run outside
+            // of one, where each statement would commit by itself.
             kept = Err(StoreError::Failed("the disk is full or failed".to_owned()));
         }
     }
@@ -193,7 +200,7 @@ fn commit_group(
         kept = connection.execute_batch("COMMIT").map_err(StoreError::from);
     }
     if kept.is_err() && !connection.is_autocommit() {
-        // If even this fails, the next BEGIN does, and nobody is told that anything was kept.
+        // If even this fails, so does the next BEGIN. The callers below get the error in any case.
         let _ = connection.execute_batch("ROLLBACK");
     }
     for finish in finishes {
