@@ -1,8 +1,8 @@
 //! The proof that a call may go to a server.
 //!
-//! A [`Permitted`] call is made only here: by [`admit_call`] from a decision that allows, or by
-//! [`Permitted::from_claimed`] from a task that a person approved and that was claimed for execution, or by [`withdraw`]
-//! for what only ends a subscription. The next step, [`crate::server`], takes nothing else, so skipping policy does not compile.
+//! A [`Permitted`] call is made only here: by [`admit_call`] from a decision that allows, by [`Permitted::from_claimed`]
+//! from a task that a person approved and that was claimed for execution, or by [`withdraw`] for a call that only ends a
+//! subscription. The next step, [`crate::server`], takes nothing else, so skipping policy does not compile.
 
 use crate::anonymize::{Anonymizer, Fake, Real};
 use crate::call::{Call, Method};

@@ -1,7 +1,7 @@
 //! A call that waits for a person: its states, and which may follow which.
 //!
 //! `pending-approval → approved → executing → completed | failed`, and `denied`, `expired`, `cancelled`,
-//! `interrupted`. Whoever stores tasks moves them only along [`TaskState::can_transition_to`], compare-and-swap.
+//! `interrupted`. The store moves tasks only along [`TaskState::can_transition_to`], compare-and-swap.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! Whether a replacement and the text beside it make up another rule's fake.
 //!
-//! The proof of the rules permits small overlaps. Where a message really has one, revealing it later would not give back
-//! the concealed text, so the message is withheld (guarantees N2 and N5).
+//! The proof of the rules permits small overlaps. Where a message really has one, revealing it later would not give
+//! back the concealed text, so the message is withheld (guarantees N2 and N5).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -48,8 +48,8 @@ impl AdjacencyGuard {
                     }
                 }
             }
-            // The same for the text behind it. A replacement that is revealed needs no such guard: the way back reads from
-            // the left, so it takes the replacement before a fake that begins inside it.
+            // The same for the text behind it. A replacement that is revealed needs no such guard: the way back reads
+            // from the left, so it takes the replacement before a fake that begins inside it.
             for start in small.char_indices().map(|(at, _)| at).filter(|_| !revealed) {
                 for &(other, at) in fakes.starts.get(&small[start..]).into_iter().flatten() {
                     let (start, end) = split_at_char(&rules[other].fake, at);
@@ -69,8 +69,8 @@ impl AdjacencyGuard {
     pub(super) fn is_violated(&self, json: &str, places: &[(Range<usize>, usize)]) -> bool {
         let mut last = 0;
         places.iter().any(|(place, needle)| {
-            // Only back to the former replacement: the way back has consumed that one. Two of one number share a place, so
-            // `last` may be behind this one's start.
+            // Only back to the former replacement: the way back has consumed that one. Two of one number share a
+            // place, so `last` may be behind this one's start.
             let before = &json.as_bytes()[last.min(place.start)..place.start];
             let after = &json.as_bytes()[place.end..];
             last = place.end;

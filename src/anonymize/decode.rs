@@ -1,8 +1,8 @@
 //! Which stretches of raw JSON can hold a value in another spelling than its own.
 //!
-//! An escaped value covers at least one escape of one of its characters, and no byte or escape of any other character. So
-//! the scan visits escapes only and opens a window around those that matter. The rest, nearly everything in common text,
-//! needs no decoding.
+//! An escaped value covers at least one escape of one of its characters, and no byte or escape of any other character.
+//! So the scan visits escapes only and opens a window around those that matter. The rest, nearly everything in common
+//! text, needs no decoding.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -124,8 +124,8 @@ impl TermAlphabet {
                 EscapeValue::Char(c) => self.non_ascii.contains(&c),
             };
         let matters = inner || (run > 1 && self.term_bytes[usize::from(b'\\')]);
-        // An odd run ends with an escape of the outermost layer, which takes its letter along. An even one takes it only
-        // where inner layers may read it so, and then a value may still begin with that letter.
+        // An odd run ends with an escape of the outermost layer, which takes its letter along. An even one takes it
+        // only where inner layers may read it so, and then a value may still begin with that letter.
         if run % 2 == 1 {
             EscapeSpan::new(matters, run - 1 + length, run - 1 + length)
         } else if closes || !inner {

@@ -1,9 +1,9 @@
 //! The second look (guarantee N5): whether an outgoing message still holds a value.
 //!
-//! It shares no search, no decoder and no JSON reader with the first pass, so that one fault cannot blind both. It skips
-//! through the raw bytes from the values' ends (after Horspool, by blocks of three). Only where escapes could hide
-//! a value does it unescape every string, layer by layer, and look again. A value that arises at the joins of replacements
-//! is plain text to it like every other.
+//! It shares no search, no decoder and no JSON reader with the first pass, so that one fault cannot blind both. It
+//! skips through the raw bytes from the values' ends (after Horspool, by blocks of three). Only where escapes could
+//! hide a value does it unescape every string, layer by layer, and look again. A value that arises at the joins of
+//! replacements is plain text to it like every other.
 
 use std::ops::Range;
 
@@ -59,8 +59,9 @@ impl LeakScan {
         let mut doubt = false;
         let mut scalars = None;
         let mut counts = |hit: Range<usize>| {
-            // Letters of an escape may look like a value's: the `n` of `\nick` is none of `nick`. Five bytes back reaches
-            // the backslash of the longest escape, `\u` and four digits, from its last digit. Unescaping will tell.
+            // Letters of an escape may look like a value's: the `n` of `\nick` is none of `nick`. Five bytes back
+            // reaches the backslash of the longest escape, `\u` and four digits, from its last digit. Unescaping will
+            // tell.
             if raw[hit.start.saturating_sub(5)..hit.end].contains(&b'\\') {
                 doubt = true;
                 return false;
@@ -96,8 +97,8 @@ impl LeakScan {
             copy.extend_from_slice(fold_text(chunk.valid()).as_bytes());
             copy.extend_from_slice(chunk.invalid());
         }
-        // `counts` expects places of the text. Equal lengths are not enough: a letter that grows and one that shrinks shift
-        // what is between them.
+        // `counts` expects places of the text. Equal lengths are not enough: a letter that grows and one that shrinks
+        // shift what is between them.
         if keeps_places {
             return self.folded.any_match(&copy, counts);
         }
@@ -173,8 +174,8 @@ impl LeakScan {
     }
 
     fn search_stripped(&self, mut text: Vec<u8>, percent: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        // Each layer is shorter than the one before, so the loop ends by itself where nothing is left to strip. A text with
-        // more layers than the limit counts as a leak: no honest one has them.
+        // Each layer is shorter than the one before, so the loop ends by itself where nothing is left to strip. A text
+        // with more layers than the limit counts as a leak: no honest one has them.
         for _ in 0..MAX_ESCAPE_LAYERS {
             if self.search_bytes(&text, &mut |_| true) {
                 return true;
@@ -321,8 +322,9 @@ impl SkipSearch {
             search.shifts =
                 vec![u8::try_from(shortest - BLOCK_BYTES + 1).unwrap_or(u8::MAX); SHIFT_TABLE_SIZE];
             for (number, text) in search.long.iter().enumerate() {
-                // As in Horspool's search, all texts count by their first `shortest` bytes: the block at the end of the
-                // window tells how far the window can move before that block could be part of a text. 0 means compare.
+                // As in Horspool's search, all texts count by their first `shortest` bytes: the block at the end of
+                // the window tells how far the window can move before that block could be part of a text. 0 means
+                // compare.
                 for (start, block) in text[..shortest].windows(BLOCK_BYTES).enumerate() {
                     let slot = block_slot(block);
                     let shift = u8::try_from(shortest - BLOCK_BYTES - start).unwrap_or(u8::MAX);
@@ -355,8 +357,8 @@ impl SkipSearch {
             self.shifts.as_slice().try_into().expect("the table has its size");
         let mut at = 0;
         if text.len() > 4096 {
-            // Four places at once: each step waits for the one before it, but not for the other places'. The loop ends with
-            // the first lane that is done; the others go on alone below, the last of them to the end of the text.
+            // Four places at once: each step waits for the one before it, but not for the other places'. The loop ends
+            // with the first lane that is done; the others go on alone below, the last of them to the end of the text.
             let part = (text.len() - self.shortest) / 4;
             let mut ends = [0, 1, 2, 3].map(|lane| lane * part + self.shortest);
             let limits = ends.map(|end| end + part);

@@ -4,9 +4,8 @@
 //! leftmost-longest, no rescan (guarantees N1 to N7). [`Fake`] and [`Real`] keep the two sides apart in the
 //! types.
 //!
-//! Values are found in strings, keys and numbers of raw JSON; also where JSON's escapes hide them, at any
-//! depth of JSON in a string, and percent-encoded. Replacements are written in the same way. All other bytes stay as they
-//! came.
+//! Values are found in strings, keys and numbers of raw JSON; also where JSON's escapes hide them, at any depth of
+//! JSON in a string, and percent-encoded. Replacements are written in the same way. All other bytes stay as they came.
 //!
 //! # Limits
 //! * Images, compressed or encrypted data, base64, and values split over several strings or calls are not seen.

@@ -83,7 +83,8 @@ impl Rewriter {
         if found.is_empty() {
             return Vec::new();
         }
-        // This order is the precedence: the loop takes each occurrence that begins no earlier than the last one taken ended.
+        // This order is the precedence: the loop takes each occurrence that begins no earlier than the last one taken
+        // ended.
         found.sort_unstable_by_key(|found| (found.start, Reverse(found.end), found.term));
         let mut places = JsonPositions::new(raw);
         let mut splices: Vec<Splice> = Vec::new();

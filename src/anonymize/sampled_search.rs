@@ -89,14 +89,15 @@ const BUCKET_BITS: u32 = 12;
 impl BlockSampler {
     fn new(needles: &[(usize, &Term)], block: usize) -> Self {
         let shortest = needles.iter().map(|(_, needle)| needle.min_length()).min().unwrap_or(block);
-        // A value of `shortest` bytes holds that many blocks, one at each offset, so one of them begins at a multiple of it.
+        // A value of `shortest` bytes holds that many blocks, one at each offset, so one of them begins at a multiple
+        // of it.
         let stride = (shortest.max(block) - block + 1).min(MAX_STRIDE);
         // Blocks of three are read as four bytes, little-endian, without the last.
         let mask = if block == 4 { u32::MAX } else { 0x00FF_FFFF };
         let mut entries: Vec<SampleEntry> = Vec::new();
         for (number, needle) in needles {
-            // A window of so many bytes has a block at each of the `stride` offsets. Any window of the needle does: the one
-            // whose blocks are rarest in text causes the fewest comparisons.
+            // A window of so many bytes has a block at each of the `stride` offsets. Any window of the needle does:
+            // the one whose blocks are rarest in text causes the fewest comparisons.
             let index = rarest_window(needle, stride + block - 1);
             for path in byte_paths(needle, index, stride + block - 1) {
                 for offset in 0..stride {

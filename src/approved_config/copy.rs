@@ -55,8 +55,8 @@ pub fn expected_store(paths: &Paths) -> Option<StoreId> {
     match seal::read(&paths.seal()) {
         Ok(Some(sealed)) => Some(sealed),
         Ok(None) => copy(),
-        // By the copy then: else a pipe in the seal's place would keep a person from every deny, and a program that can
-        // put one there could as well remove the seal. Without a copy no store is the right one: none has no name.
+        // By the copy then: else a pipe in the seal's place would keep a person from every deny, and a program that
+        // can put one there could as well remove the seal. Without a copy no store is the right one: none has no name.
         Err(_) => copy().or_else(|| Some(StoreId::default())),
     }
 }

@@ -24,7 +24,7 @@ pub struct AuditFollower {
 
 impl AuditFollower {
     /// Begins at the present end of every segment: [`AuditFollower::poll_records`] gives what is written from now on.
-    /// Make it before [`read`](super::read_log), so that nothing is missed between the two.
+    /// Make it before [`read_log`](super::read_log), so that nothing is missed between the two.
     ///
     /// # Errors
     /// When the directory cannot be read.

@@ -38,7 +38,8 @@ pub struct UnfinishedCall {
 pub struct EndedProcesses {
     /// All their segments.
     pub segments: Vec<String>,
-    /// Their intents without an outcome, in the order of writing; none that an [`AuditEvent::Interrupted`] of them closes.
+    /// Their intents without an outcome, in the order of writing; none that an [`AuditEvent::Interrupted`] of them
+    /// closes.
     pub open: Vec<UnfinishedCall>,
 }
 

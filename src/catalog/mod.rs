@@ -480,8 +480,8 @@ impl Catalog {
 
     /// The tools to list, as a JSON array, without Portero's own.
     ///
-    /// Left out is what policy denies, what has a private name, and what its server does not pin unless it was used of late. Where a
-    /// person must be asked, `outputSchema` is left out, since the pending answer does not follow it.
+    /// Left out is what policy denies, what has a private name, and what its server does not pin unless it was used of
+    /// late. Where a person must be asked, `outputSchema` is left out, since the pending answer does not follow it.
     #[must_use]
     pub fn list_tools(&self, view: &CatalogView<'_>) -> Real<RawJson> {
         Real::from_server(self.snapshot().list_tools(view))
@@ -554,8 +554,8 @@ impl Catalog {
         Real::from_server(uri::rewrite_uris(server, result.into_exposed()))
     }
 
-    /// The tools that fit a query best, without those that policy denies or that have a private name. An empty query finds all of them,
-    /// in their order; `category` is a server's name or one of its categories.
+    /// The tools that fit a query best, without those that policy denies or that have a private name. An empty query
+    /// finds all of them, in their order; `category` is a server's name or one of its categories.
     #[must_use]
     pub fn search_tools(
         &self,

@@ -22,7 +22,7 @@ pub(super) fn unwrap_uri(uri: &str) -> Option<(&str, &str)> {
     uri.strip_prefix(SCHEME)?.split_once('/')
 }
 
-/// See [`Catalog::wrap_links`](super::Catalog::wrap_links).
+/// See [`Catalog::rewrite_uris`](super::Catalog::rewrite_uris).
 pub(super) fn rewrite_uris(server: &ServerName, result: RawJson) -> RawJson {
     if memchr::memmem::find(result.get().as_bytes(), b"\"uri\"").is_none() {
         return result;

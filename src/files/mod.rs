@@ -2,7 +2,7 @@
 //!
 //! A name may lead to a named pipe, a device, a directory, a sparse file of 10 GB, or a network drive that hangs.
 //! So a file is opened without waiting, must be a regular file, and is read up to a limit. What may hang all the
-//! same is read [`read_with_timeout`] a timeout, or [`read_off_thread`] where a runtime must go on meanwhile.
+//! same is read with a timeout: [`read_with_timeout`], or [`read_off_thread`] where a runtime must go on meanwhile.
 //! `tests/files.rs` keeps every other module from opening files itself.
 
 mod error;

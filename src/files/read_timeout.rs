@@ -46,8 +46,8 @@ pub fn read_with_timeout<T: Send + 'static>(
     READERS.read_with_timeout(path, timeout, read)
 }
 
-/// As [`read_with_timeout`], on one of the runtime's threads for blocking work. The end of the runtime must not wait for
-/// those threads.
+/// As [`read_with_timeout`], on one of the runtime's threads for blocking work. The end of the runtime must not wait
+/// for those threads.
 ///
 /// # Errors
 /// As [`read_with_timeout`].
@@ -114,8 +114,8 @@ impl Drop for LentPlace {
 impl Drop for TrackedRead {
     fn drop(&mut self) {
         let Reading { readers, path, progress } = &*self.reading;
-        // `progress` before `hanging`, as in `abandon_read`: a read that ends at its timeout is counted out only after it
-        // was counted in.
+        // `progress` before `hanging`, as in `abandon_read`: a read that ends at its timeout is counted out only after
+        // it was counted in.
         let mut progress = lock_unpoisoned(progress);
         progress.done = true;
         if progress.abandoned {

@@ -29,7 +29,7 @@ pub struct Challenge {
     /// What the daemon keeps of a passphrase that is to be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verifier: Option<PassphraseVerifier>,
-    /// A code of the authenticator, or a recovery code, for what is [wide](super::Risk::High).
+    /// A code of the authenticator, or a recovery code, for an act of [high risk](super::Risk::High).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Whether the person is asked on Telegram instead. This widens nothing by itself: the daemon makes up a number,

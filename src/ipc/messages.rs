@@ -31,7 +31,8 @@ pub struct Hello {
     pub config: PathBuf,
     /// Who connects.
     pub peer: PeerRole,
-    /// What the daemon signs to show which store it keeps. [`Client::connect`](super::IpcClient::connect) makes a new one.
+    /// What the daemon signs to show which store it keeps. [`IpcClient::connect`](super::IpcClient::connect) makes a new
+    /// one.
     #[serde(default)]
     pub nonce: Nonce,
 }
@@ -65,7 +66,8 @@ pub struct Welcome {
     pub build: String,
     /// Its process id.
     pub pid: u32,
-    /// [`Confirmed::digest`](crate::approved_config::ApprovedConfig::digest) of what a person confirmed of the configuration.
+    /// [`ApprovedConfig::digest`](crate::approved_config::ApprovedConfig::digest) of what a person confirmed of the
+    /// configuration.
     pub confirmed: String,
     /// The store that it keeps.
     pub store: StoreId,

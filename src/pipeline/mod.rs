@@ -1,7 +1,7 @@
 //! The life of a call: [`Pipeline::handle_call`] and [`Pipeline::run_permitted`], the one road to a server.
 //!
-//! The phases come in the order of `docs/architecture.md`: known, well-formed, decided; then recorded, revealed,
-//! sent, concealed, recorded. Once the intent is recorded the outcome is recorded too, also when the future is dropped.
+//! The phases come in the order of `docs/architecture.md`: known, well-formed, decided; then recorded, revealed, sent,
+//! concealed, recorded. Once the intent is recorded the outcome is recorded too, also when the future is dropped.
 
 mod call_audit;
 mod listing_fetches;
@@ -92,8 +92,8 @@ pub struct CallContext {
 
 /// Asks people: the daemon's approval queue, or the way to it from a session.
 pub trait Approvals: Send + Sync {
-    /// Opens a task for a call that needs a person. Returns once it is on disk, or finds the identical one that already
-    /// waits.
+    /// Opens a task for a call that needs a person. Returns once it is on disk, or finds the identical one that
+    /// already waits.
     fn submit_call<'a>(
         &'a self,
         call: Call,
@@ -103,8 +103,8 @@ pub trait Approvals: Send + Sync {
 
 /// The servers that the daemon runs for all sessions, as a session reaches them.
 pub trait SharedServers: Send + Sync {
-    /// Makes a call through the daemon's own pipeline. Policy, concealing and audit hold there too, since another program
-    /// may be on the socket.
+    /// Makes a call through the daemon's own pipeline. Policy, concealing and audit hold there too, since another
+    /// program may be on the socket.
     fn forward_call<'a>(
         &'a self,
         call: Call,
@@ -118,8 +118,8 @@ pub trait SharedServers: Send + Sync {
         server: &'a ServerName,
     ) -> BoxFuture<'a, Result<ServerListing, ServerError>>;
 
-    /// The client wants log messages from this level on. The servers are told now and whenever they can be reached again;
-    /// it must not block.
+    /// The client wants log messages from this level on. The servers are told now and whenever they can be reached
+    /// again; it must not block.
     fn set_log_level(&self, level: LogLevel);
 }
 
@@ -131,8 +131,8 @@ pub trait PolicySource: Send + Sync {
     /// When the daemon can't be reached.
     fn wait_for_policy(&self) -> BoxFuture<'_, Result<(), Refusal>>;
 
-    /// Called before each decision. Updates the policy where changes aren't pushed: without the daemon, from the last known
-    /// denies (guarantee D4).
+    /// Called before each decision. Updates the policy where changes aren't pushed: without the daemon, from the last
+    /// known denies (guarantee D4).
     fn refresh_policy(&self);
 }
 
@@ -166,8 +166,8 @@ impl PolicySource for InDaemon {
 
 /// Counts the uses of grants: the daemon, or the way to it from a session.
 pub trait GrantUses: Send + Sync {
-    /// Consumes one use of a grant for this call, durably, and tells whether that was done. The daemon decides the call
-    /// anew for that. A use is consumed at most once; it may be lost, but none is ever gained.
+    /// Consumes one use of a grant for this call, durably, and tells whether that was done. The daemon decides the
+    /// call anew for that. A use is consumed at most once; it may be lost, but none is ever gained.
     fn consume_use<'a>(&'a self, grant: u64, call: &'a Call, context: &'a CallContext)
     -> BoxFuture<'a, bool>;
 }
@@ -282,8 +282,8 @@ impl Pipeline {
         }
     }
 
-    /// Ends a subscription that the caller holds. Policy may deny the resource by now, and must not keep a subscription
-    /// alive that way.
+    /// Ends a subscription that the caller holds. Policy may deny the resource by now, and must not keep a
+    /// subscription alive that way.
     pub async fn withdraw(&self, call: Call, context: &CallContext, follow: CallOptions) -> CallReply {
         if let Err(refusal) = self.require_listed(&call, &follow).await {
             return self.refuse_call(&call.tool, context, refusal);
@@ -386,8 +386,8 @@ impl Pipeline {
         }
     }
 
-    /// The decision that denies one of Portero's own tools. Only a pattern that names them counts: a default or a broad
-    /// pattern is about servers, and without these tools the agent could not even ask.
+    /// The decision that denies one of Portero's own tools. Only a pattern that names them counts: a default or a
+    /// broad pattern is about servers, and without these tools the agent could not even ask.
     #[must_use]
     pub fn builtin_denial(&self, tool: &ToolId) -> Option<Decision> {
         let explanation = self.policy.load().explain(tool, None, None, self.clock.now());
@@ -398,8 +398,8 @@ impl Pipeline {
             .filter(|decision| decision.action == Action::Deny)
     }
 
-    /// Guarantee P5: only what a server lists can be called. The server is asked where its listing isn't known yet or the
-    /// cached one lacks the tool.
+    /// Guarantee P5: only what a server lists can be called. The server is asked where its listing isn't known yet or
+    /// the cached one lacks the tool.
     async fn require_listed(&self, call: &Call, follow: &CallOptions) -> Result<(), Refusal> {
         let tool = &call.tool;
         let own_name = self.catalog.tool(tool);

@@ -1,7 +1,7 @@
 //! Which edits of a policy widen it, and which narrow it.
 //!
-//! An edit that is not marked as widening makes no call of any tool looser, whatever its arguments and whatever rules and
-//! grants there are. The reverse does not hold: an edit counts as widening where that can't be excluded.
+//! An edit that is not marked as widening makes no call of any tool looser, whatever its arguments and whatever rules
+//! and grants there are. The reverse does not hold: an edit counts as widening where that can't be excluded.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;

@@ -118,8 +118,9 @@ impl PolicyEntry {
         let matched = |(truth, case): &(Truth, &PolicyCase)| self.case_decision(case, *truth == Truth::Yes);
         let mut outcomes: Vec<_> = cases.iter().map(matched).collect();
         outcomes.push(self.fallback_decision());
-        // Strictest first, so the first case that matches for sure outweighs the sure ones after it. Where none does, that
-        // index is the fallback's, which was pushed behind the cases. Unsure ones before it count if they are stricter.
+        // Strictest first, so the first case that matches for sure outweighs the sure ones after it. Where none does,
+        // that index is the fallback's, which was pushed behind the cases. Unsure ones before it count if they are
+        // stricter.
         let certain = cases.iter().position(|(truth, _)| *truth == Truth::Yes).unwrap_or(cases.len());
         let stricter = outcomes[..certain].iter().position(|unsure| unsure.action > outcomes[certain].action);
         let counts = outcomes.remove(stricter.unwrap_or(certain));

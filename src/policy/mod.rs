@@ -8,10 +8,10 @@
 //! and between equals the stricter action. A rule that asks never loosens: it counts only where a call would not
 //! be denied without it.
 //!
-//! A grant lifts `require-approval` only, for the callers that it names, and where a rule asks, only if it was made after
-//! that rule. Of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the outcome is
-//! never looser than the files alone. While a person paused everything ([`Overrides::paused`]), every decision is a deny.
-//! A tool under a [`Quorum`] asks where it is not denied, and is locked.
+//! A grant lifts `require-approval` only, for the callers that it names, and where a rule asks, only if it was made
+//! after that rule. Of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the
+//! outcome is never looser than the files alone. While a person paused everything ([`Overrides::paused`]), every
+//! decision is a deny. A tool under a [`Quorum`] asks where it is not denied, and is locked.
 
 pub mod compare;
 mod compiled_config;
@@ -149,8 +149,8 @@ impl Policy {
             standing.grants.iter().enumerate().map(|(at, grant)| (grant.pattern.clone(), at)).collect();
         grants.sort_by_key(|(pattern, at)| {
             let grant = &standing.grants[*at];
-            // Uncounted grants first, so that no use is consumed without need; then the most specific. Text and id only make
-            // the choice independent of the order in which grants are stored.
+            // Uncounted grants first, so that no use is consumed without need; then the most specific. Text and id
+            // only make the choice independent of the order in which grants are stored.
             let counted = grant.limits.uses.is_some();
             (counted, std::cmp::Reverse(pattern.specificity()), pattern.as_str().to_owned(), grant.id)
         });
@@ -169,8 +169,8 @@ impl Policy {
         &self.overrides
     }
 
-    /// The quorums of a tool, each of which must be met before a call of it runs. While an edit waits for a person, these
-    /// are the ones of the files as confirmed and as they are now.
+    /// The quorums of a tool, each of which must be met before a call of it runs. While an edit waits for a person,
+    /// these are the ones of the files as confirmed and as they are now.
     #[must_use]
     pub fn quorums(&self, tool: &ToolId) -> Vec<&Quorum> {
         let mut quorums: Vec<&Quorum> = self.config.quorums(tool).collect();
@@ -189,8 +189,8 @@ impl Policy {
         self.config.is_locked(tool) || confirmed.is_some_and(|confirmed| confirmed.is_locked(tool))
     }
 
-    /// Decides on one call of `asker` at one moment. `arguments` are the concealed arguments, for entries that
-    /// look at them; without any, the strictest action of such an entry holds. Without an asker only grants for everyone
+    /// Decides on one call of `asker` at one moment. `arguments` are the concealed arguments, for entries that look at
+    /// them; without any, the strictest action of such an entry holds. Without an asker only grants for everyone
     /// count.
     #[must_use]
     pub fn decide(
@@ -238,8 +238,8 @@ impl Policy {
     }
 
     /// The action of a tool before there is a call, for lists: the one that every call of it would get, and
-    /// [`Action::RequireApproval`] where that depends on the arguments. A pause does not count: a tool stays listed, so that
-    /// the agent calls it and is told of the pause.
+    /// [`Action::RequireApproval`] where that depends on the arguments. A pause does not count: a tool stays listed,
+    /// so that the agent calls it and is told of the pause.
     #[must_use]
     pub fn expected_action(&self, tool: &ToolId, asker: Option<CallerIdentity<'_>>, now: Moment) -> Action {
         let (loosest, strictest) = self.action_range(tool, asker, now);
@@ -271,9 +271,9 @@ impl Policy {
             None => decision,
             Some(confirmed) => {
                 let confirmed = self.decide_with_quorums(confirmed, tool, view, asker, now);
-                // The stricter of the two holds. Between equals the confirmed one counts where it consumes a grant's use or asks
-                // several people, since both must happen whichever of the two says so; a quorum of the present files comes
-                // before that, as it is the one that a person reads.
+                // The stricter of the two holds. Between equals the confirmed one counts where it consumes a grant's
+                // use or asks several people, since both must happen whichever of the two says so; a quorum of the
+                // present files comes before that, as it is the one that a person reads.
                 let is_told = matches!(
                     confirmed.source,
                     DecisionSource::Grant(_) | DecisionSource::ConfirmedQuorum { .. }
@@ -308,8 +308,8 @@ impl Policy {
         asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Decision {
-        // In the order of precedence: a rule that allows or denies outweighs the files; a rule that asks outweighs both
-        // unless they deny; a grant lifts only a question.
+        // In the order of precedence: a rule that allows or denies outweighs the files; a rule that asks outweighs
+        // both unless they deny; a grant lifts only a question.
         let configured = config.entries.decide(tool, view).unwrap_or_else(|| config.default_decision());
         let ruled = self.rules.decide(tool, view);
         let said = ruled.as_ref().unwrap_or(&configured).action;

@@ -1,8 +1,8 @@
 //! The notifications of one server, on their way to the owner of the [`Upstreams`](super::Upstreams).
 //!
 //! Log messages and updates go straight to the owner's sink, so that they stay before the answer that follows them.
-//! Too many log messages are left out, and their count is reported. A changed list is never lost: it is held back for a
-//! moment, so that a burst is reported once.
+//! Too many log messages are left out, and their count is reported. A changed list is never lost: it is held back for
+//! a moment, so that a burst is reported once.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -433,7 +433,8 @@ struct Backoff {
 }
 
 impl Backoff {
-    /// The pause after a failure of a server that was ready for `ran`, zero where it never was. A stable run forgives the failures before it.
+    /// The pause after a failure of a server that was ready for `ran`, zero where it never was. A stable run forgives
+    /// the failures before it.
     fn next_pause(&mut self, ran: Duration) -> Duration {
         if ran >= STABLE_AFTER {
             self.failures = 0;

@@ -250,8 +250,8 @@ impl SessionState {
         self.build_call(tool, Method::Complete, whole, ("ref", &about), meta)
     }
 
-    /// The call with what the client sent, but for one member, which is the server's own. It is concealed, since the client
-    /// may send a real value too, which must not be stored.
+    /// The call with what the client sent, but for one member, which is the server's own. It is concealed, since the
+    /// client may send a real value too, which must not be stored.
     fn build_call(
         &self,
         tool: ToolId,

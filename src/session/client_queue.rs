@@ -180,8 +180,8 @@ impl ClientQueue {
         self.push_line(|out| wire::write_result(out, id.as_raw(), &modern::listen_result(id.as_raw())));
     }
 
-    /// Queues progress under the client's own token. While the client does not keep up, the last of each token is held,
-    /// and follows once there is room, or before the answer.
+    /// Queues progress under the client's own token. While the client does not keep up, the last of each token is
+    /// held, and follows once there is room, or before the answer.
     pub(super) fn queue_progress(&self, token: &RequestId, params: &Fake<RawJson>) {
         let Ok(object) = RawObject::read(params.get()) else { return };
         let object = object.with_member(modern::PROGRESS_TOKEN, token.as_raw());

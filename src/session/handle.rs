@@ -115,7 +115,8 @@ impl SessionHandle {
     }
 
     /// The client shook hands before, and was told that nothing works: once it runs, the session tells it that its
-    /// lists changed, and with the next result what a new client would be told. Call it before [`super::Session::run`].
+    /// lists changed, and with the next result what a new client would be told. Call it before
+    /// [`super::Session::run`].
     pub fn resume_client(&self, resumed: &PriorHandshake) {
         let Some(shared) = self.0.upgrade() else { return };
         if let Some((name, version)) = &resumed.client {

@@ -1,5 +1,5 @@
-//! The state behind the lists: which servers are being asked, which tools were used of late, and which lists the client
-//! has.
+//! The state behind the lists: which servers are being asked, which tools were used of late, and which lists the
+//! client has.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -74,7 +74,8 @@ impl ListingRequests {
         servers.iter().any(|server| state.running.contains(server))
     }
 
-    /// Until when lists wait. The first list sets it for all, so that a server that never answers delays only that one.
+    /// Until when lists wait. The first list sets it for all, so that a server that never answers delays only that
+    /// one.
     pub(super) fn wait_deadline(&self, wait: Duration) -> Instant {
         *self.lock_state().wait_until.get_or_insert_with(|| Instant::now() + wait)
     }

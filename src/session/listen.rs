@@ -1,4 +1,5 @@
-//! `subscriptions/listen` of the modern revision, `resources/subscribe` of the earlier ones, and the updates that follow.
+//! `subscriptions/listen` of the modern revision, `resources/subscribe` of the earlier ones, and the updates that
+//! follow.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -79,7 +79,8 @@ impl ProtocolState {
         self.server_level.store(level as u8, Ordering::Relaxed);
     }
 
-    /// A modern request wants log messages from this level on; true when the servers must be told, since they log less.
+    /// A modern request wants log messages from this level on; true when the servers must be told, since they log
+    /// less.
     pub(super) fn lower_server_level(&self, level: Level) -> bool {
         (level as u8) < self.server_level.fetch_min(level as u8, Ordering::Relaxed)
     }

@@ -22,8 +22,8 @@ use crate::pipeline::{CallContext, Pipeline};
 use crate::policy::Action;
 use crate::task::CallOrigin;
 
-/// The state of a session. Each part is a type that keeps its fields to itself; what takes several of them is a method of
-/// this one, beside the requests that need it.
+/// The state of a session. Each part is a type that keeps its fields to itself; what takes several of them is a method
+/// of this one, beside the requests that need it.
 pub(super) struct SessionState {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) tasks: Arc<dyn AgentTasks>,

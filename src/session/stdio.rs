@@ -67,13 +67,13 @@ mod system {
         Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
     }
 
-    /// A descriptor of our own for the same pipe or socket; the standard one stays open for whoever holds
+    /// A descriptor of our own for the same pipe or socket; the standard one stays open for the holder of
     /// the library's handle.
     fn duplicate_fd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         fd.try_clone_to_owned()
     }
 
-    /// As [`own`], for a pipe: large results take fewer rounds through a large one.
+    /// As [`duplicate_fd`], for a pipe: large results take fewer rounds through a large one.
     fn duplicate_pipe(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Err(error) = rustix::pipe::fcntl_setpipe_size(fd, 1 << 20) {

@@ -69,7 +69,7 @@ pub fn write_result(out: &mut Vec<u8>, id: impl WriteId, result: &RawValue) {
     end_with_member(out, b",\"result\":", Some(result));
 }
 
-/// Appends a response with an answer_error_object object, such as [`answer_error_object`] makes.
+/// Appends a response with an error object, such as [`answer_error_object`] makes.
 pub fn write_error(out: &mut Vec<u8>, id: impl WriteId, error: &RawValue) {
     begin_response(out, &id);
     end_with_member(out, b",\"error\":", Some(error));

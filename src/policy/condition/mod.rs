@@ -1,10 +1,10 @@
 //! Rules that look at a call's arguments: a case is an action with conditions, each a test on what a JSON
 //! Pointer finds.
 //!
-//! A test says yes, no, or that it cannot tell ([`Truth`]): the value is of another type than the test is
-//! for, a server may read it in another way than Portero does, or the elements of a list differ. What cannot be told never helps a call and
-//! may always hold it up: of all that could hold, the strictest does (`Entry::decide`). Tests see the concealed
-//! arguments, as all of policy does.
+//! A test says yes, no, or that it cannot tell ([`Truth`]): the value is of another type than the test is for, a
+//! server may read it in another way than Portero does, or the elements of a list differ. What cannot be told never
+//! helps a call and may always hold it up: of all that could hold, the strictest does (`PolicyEntry::decide`). Tests see the
+//! concealed arguments, as all of policy does.
 
 mod display;
 mod number;

@@ -63,8 +63,8 @@ impl Decimal {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
-            // The first digit is none of zero, so the point alone tells the size; digits compare like text, since a longer
-            // list that begins with a shorter one is larger.
+            // The first digit is none of zero, so the point alone tells the size; digits compare like text, since a
+            // longer list that begins with a shorter one is larger.
             (false, false) => self.point.cmp(&other.point).then_with(|| self.digits.cmp(&other.digits)),
         }
     }

@@ -1,5 +1,5 @@
-//! JSON Pointers (RFC 6901) into a call's arguments, in which `*` as a whole segment means every element of a list, or every
-//! value of an object.
+//! JSON Pointers (RFC 6901) into a call's arguments, in which `*` as a whole segment means every element of a list, or
+//! every value of an object.
 //!
 //! A test with a `*` on its way holds for sure only where it does for every one, and fails for sure only where
 //! it does for every one.
