@@ -78,7 +78,7 @@ impl OutputSchemas {
     }
 }
 
-/// What each server was last heard to offer, in any directory; those that nobody heard are left out. Nothing is
+/// The listing that each server last gave, in any directory, without those that never gave one. Nothing is
 /// started.
 #[must_use]
 pub fn cached_tools(servers: &[config::ServerConfig], folder: &Path) -> Vec<(ServerName, Vec<ToolId>)> {

@@ -29,7 +29,7 @@ use crate::passphrase::{self, KdfParams, PassphraseKey};
 use crate::secret::Secret;
 use crate::store_identity::{Nonce, StoreId, Transcript};
 
-/// How many pushes may wait for whoever follows them.
+/// How many pushes may wait for their reader.
 const MAX_QUEUED_PUSHES: usize = 256;
 
 /// Takes the concealed `params` of `notifications/progress` for one forwarded call, in order.
@@ -81,7 +81,7 @@ struct OpenRequest {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody listens there.
+    /// No process listens there.
     #[error("no daemon listens on the socket")]
     Absent(#[source] io::Error),
     /// Somebody listens, but is not this user's own process.
@@ -473,7 +473,7 @@ impl Drop for QuestionWithdrawal<'_> {
     }
 }
 
-/// Takes what the daemon says to whoever waits for it.
+/// Hands each message of the daemon to the request or reader that waits for it.
 struct ClientReader {
     open: Arc<OpenRequests>,
     hearing: Arc<NotificationSinkSlot>,

@@ -1,7 +1,7 @@
-//! The daemon's end: one listener for a user, and the greeting of whoever connects.
+//! The daemon's end: one listener for a user, and the greeting of each peer that connects.
 //!
 //! The socket is never taken from a process that lives: a [`DaemonLock`] says who may bind, and it is held as long as
-//! the listener. Nothing is removed but a socket: one that nobody answers on, and at the end one's own.
+//! the listener. Nothing is removed but a socket: one without a listener, and at the end one's own.
 
 use std::io;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub struct DaemonListener {
 }
 
 impl DaemonListener {
-    /// Binds. A socket that nobody answers on is removed first; anything else in its place stays.
+    /// Binds. A socket without a listener is removed first; anything else in its place stays.
     ///
     /// # Errors
     /// See [`BindError`].

@@ -1,4 +1,4 @@
-//! The right to be the daemon: locks of the system's, which end with whoever holds them, however that ends.
+//! The right to be the daemon: locks of the system's, which end with the process that holds them, however it ends.
 //!
 //! There are two, because the socket and the state may lie apart: one daemon for each runtime directory, and one
 //! for each state directory. Both are held before anything is bound or opened.
@@ -21,7 +21,7 @@ pub struct DaemonLock {
     _runtime: File,
 }
 
-/// Why nobody listens.
+/// Why the socket could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another daemon holds the lock or answers on the socket.

@@ -150,7 +150,7 @@ pub enum FromDaemon {
     Closing(DaemonFailure),
 }
 
-/// What the daemon tells a session unasked.
+/// A message of the daemon to a session that answers no request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PushMessage {

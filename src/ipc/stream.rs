@@ -113,7 +113,7 @@ mod system {
             ControlMessageOwned::ScmCredentials(of) => Some((of.pid().cast_unsigned(), of.uid())),
             _ => None,
         });
-        // Without credentials it is nobody's: no process has this id.
+        // Without credentials it has no sender: no process has this id.
         Ok((received.bytes, credentials.unwrap_or((u32::MAX, u32::MAX))))
     }
 }

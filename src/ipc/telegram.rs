@@ -39,7 +39,7 @@ pub struct TelegramStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TelegramConfirmation {
-    /// Nobody is listened to there.
+    /// Its messages are ignored.
     #[default]
     Never,
     /// Now.
@@ -110,7 +110,7 @@ pub struct TelegramRefused {
     pub last: TelegramTrouble,
 }
 
-/// A code that pairs whoever says it to the bot.
+/// A code that pairs the person who sends it to the bot.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct PairingCode {
     /// The code.

@@ -1,4 +1,4 @@
-//! Asking servers what they offer: each at most once at a time, whoever needs it.
+//! Asking servers what they offer: each at most once at a time, for all callers together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ pub struct ListingFetches {
     versions: watch::Sender<ListVersions>,
 }
 
-/// How often each list changed since the process began; whoever told a client an older number tells it again.
+/// How often each list changed since the process began; a client that was told an older number is told again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ListVersions {
     /// Changes of tools.
@@ -38,7 +38,7 @@ struct FetchState {
     completed: u64,
     /// What came of the last time.
     last: Option<Result<(), ServerError>>,
-    /// Whether somebody already waits to ask anew.
+    /// Whether a caller already waits to ask anew.
     queued: bool,
 }
 
@@ -114,8 +114,8 @@ impl Drop for QueuedRefresh<'_> {
 }
 
 impl Pipeline {
-    /// Asks a server what it offers and puts it into the catalog, unless somebody is doing that right now:
-    /// then their outcome is this one's.
+    /// Asks a server what it offers and puts it into the catalog, unless another caller is doing that right now:
+    /// then that outcome is this one's.
     ///
     /// # Errors
     /// When the server cannot be started or does not answer.

@@ -68,7 +68,7 @@ pub(crate) struct FakeApprovals {
     pub(crate) is_unavailable: AtomicBool,
     /// How many uses of any grant are left.
     pub(crate) uses_left: AtomicUsize,
-    /// The grants of which nobody gets a use.
+    /// The grants that have no use left.
     pub(crate) exhausted: Mutex<Vec<u64>>,
     /// The grants of which a use was consumed.
     pub(crate) consumed: Mutex<Vec<u64>>,

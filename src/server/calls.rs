@@ -186,7 +186,7 @@ impl ListenSubscription {
             let filter = json::serialize_raw(&filter);
             let params = json::serialize_raw(&RawObject::default().with_member("notifications", &filter));
             let meta = MetaMembers::of_revision(members.as_deref());
-            // Nobody waits for its answer: it comes when the server stops listening to us.
+            // Its answer is not waited for: it comes when the server stops listening to us.
             connection.outbox.push_if_room(|out| {
                 super::envelope::write_request_with_meta(out, id, modern::LISTEN_METHOD, Some(&params), meta);
             });

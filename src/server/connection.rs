@@ -1,6 +1,6 @@
 //! A conversation with one child: requests out, answers to whom they belong.
 //!
-//! One task reads, one writes. An answer goes to the caller whose request has its id, and to nobody else;
+//! One task reads, one writes. An answer goes to the caller whose request has its id, and to no other;
 //! what has no caller any more is dropped. Ids are ours and are never used twice in a conversation.
 //!
 //! An answer that cannot be used fails the call that it was for, at once, as far as that can be told; see
@@ -227,7 +227,7 @@ impl Connection {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Takes back a request whose answer nobody wants.
+    /// Takes back a request whose answer is not wanted any more.
     pub(super) fn cancel_request(&self, id: u64) {
         let params = json::parse_raw(format!(r#"{{"requestId":{id}}}"#)).expect("a number is JSON");
         self.send_notification("notifications/cancelled", Some(&params));

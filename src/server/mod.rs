@@ -104,7 +104,7 @@ pub type ProgressSink = Arc<dyn Fn(Real<RawJson>) + Send + Sync>;
 /// What accompanies a call while it runs.
 #[derive(Clone, Default)]
 pub struct CallOptions {
-    /// Where progress goes; none when nobody wants it.
+    /// Where progress goes; none when it is not wanted.
     pub progress: Option<ProgressSink>,
     /// Cancelled when the client takes the call back; the server is told.
     pub cancel: CancellationToken,
@@ -156,7 +156,7 @@ pub enum ListKind {
     Prompts,
 }
 
-/// What a server says unasked, beside that a list changed.
+/// A notification of a server, but for changed lists.
 #[derive(Debug)]
 pub enum ServerEvent {
     /// A resource that was subscribed to changed: `params` of `notifications/resources/updated`.

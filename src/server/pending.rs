@@ -212,7 +212,7 @@ impl PendingTable {
         }
     }
 
-    /// Hands out the answers that can belong to nobody else any more.
+    /// Hands out the answers that can belong to no other request any more.
     fn assign_unclaimed(&mut self) {
         let mut count = 0;
         while let Some(unclaimed) = self.unclaimed.get(count) {

@@ -1,7 +1,7 @@
 //! What is on its way to a child's stdin.
 //!
 //! Callers append whole messages; one task writes everything that came together in one go. The queue is
-//! bounded in bytes: a child that does not read makes its own callers wait, and nobody else.
+//! bounded in bytes: a child that does not read makes only its own callers wait.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 /// From here on callers wait.
 const HIGH_WATER_BYTES: usize = 1 << 20;
-/// From here on what nobody waits for is left out.
+/// Beyond this, messages without a waiting caller are left out.
 const MAX_QUEUED_BYTES: usize = 2 << 20;
 
 /// The queue toward one child.
@@ -58,7 +58,7 @@ impl StdinQueue {
         }
     }
 
-    /// Appends a message that nobody waits for, unless the child has long stopped reading.
+    /// Appends a message without a waiting caller, unless the child has long stopped reading.
     pub(super) fn push_if_room(&self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.lock_queue().bytes.len() < MAX_QUEUED_BYTES {
             self.push(write);

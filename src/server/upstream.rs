@@ -34,7 +34,7 @@ const TERMINATE_GRACE: Duration = Duration::from_millis(170);
 const STDOUT_CLOSED_GRACE: Duration = Duration::from_millis(500);
 /// What a child wrote before it ended is read for at most this long.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
-/// How long the answer to a request of Portero's own that nobody waits for may take.
+/// How long the answer to a request of Portero's own without a waiting caller may take.
 const UNREAD_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A caller waits out a pause that is as short as this; before a longer one it is told.
 const MAX_WAITED_PAUSE: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct UpstreamContext {
     pub(super) launch: LaunchOptions,
     pub(super) changes: mpsc::Sender<ServerChange>,
-    /// Where everything else goes that servers say unasked.
+    /// Where the servers' other notifications go.
     pub(super) event_sink: EventSinkSlot,
     /// The tasks that end processes; the fleet waits for them when it closes.
     pub(super) tasks: TaskTracker,
@@ -350,7 +350,7 @@ impl Upstream {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {}
-            // An error means that nobody listens to this fleet.
+            // An error means that the owner of these upstreams is gone.
             _ = self.common.changes.send(change) => {}
         }
     }
@@ -487,7 +487,7 @@ impl ConversationTasks {
         }
     }
 
-    /// After the process ended: reads what it still said, then fails whoever waits.
+    /// After the process ended: reads what it still said, then fails the requests that wait.
     async fn finish(self, connection: &Connection) {
         let Self { mut reading, others, mut stderr } = self;
         let rest = async { (&mut reading).await.and((&mut stderr).await) };
@@ -516,7 +516,7 @@ async fn end_process(connection: &Connection, process: &mut ChildProcess) -> Str
     process.wait_for_exit().await
 }
 
-/// Sends `logging/setLevel` to a server that has it; nobody waits for the answer.
+/// Sends `logging/setLevel` to a server that has it; the answer is not waited for.
 fn send_log_level(connection: &Connection, level: &str) {
     let wants = connection
         .greeting

@@ -56,7 +56,7 @@ impl Upstreams {
         (Arc::new(Self { common, upstreams: ArcSwap::from_pointee(members) }), receiver)
     }
 
-    /// From now on everything else that servers say unasked goes to this sink; what they said before is lost. The
+    /// From now on the servers' other notifications go to this sink; earlier ones are lost. The
     /// first sink stays.
     pub fn set_event_sink(&self, sink: ServerEventSink) {
         let _ = self.common.event_sink.set(sink);

@@ -96,7 +96,7 @@ impl SessionState {
         join_all(meant.map(|server| async move { self.pipeline.fetch_listing(&server).await.is_ok() })).await;
     }
 
-    /// Why nobody offers a tool: the server that its name begins with is not there, or nobody knows it.
+    /// Why no server offers a tool: the one that its name begins with is not available, or the name is unknown.
     fn missing_tool_refusal(&self, name: &str) -> Refusal {
         let begins = |server: &ServerName| {
             let meant = name.split('/').next() == Some(server.as_str());

@@ -78,7 +78,7 @@ where
         finish_open_calls(shared, &mut work, &mut pen).await;
     }
     drop(work);
-    // The client may be gone already, and nobody waits for it.
+    // The client may be gone already, which is no failure of the session.
     let _: Result<io::Result<()>, _> = tokio::time::timeout(FINAL_WRITE_TIMEOUT, pen.write_all(shared)).await;
     Ok(())
 }

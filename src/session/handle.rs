@@ -34,7 +34,7 @@ impl SessionHandle {
         Self(Arc::downgrade(shared))
     }
 
-    /// Something that one of this process's own servers said unasked. Said before an answer, it reaches the client
+    /// A notification of one of this process's own servers. One that came before an answer reaches the client
     /// before that answer.
     pub fn push_event(&self, event: ServerEvent) {
         let Some(shared) = self.0.upgrade() else { return };

@@ -2,7 +2,7 @@
 //! left out.
 //!
 //! A burst goes out at once as far as it is short. Of what is beyond, the last update of each resource follows in
-//! a moment, so that the client always hears of the last state; there are no more of them than the session watches
+//! a moment, so that the client always gets the last state; there are no more of them than the session watches
 //! resources.
 
 use std::collections::{HashMap, VecDeque};

@@ -94,7 +94,7 @@ impl Descendants {
         }
     }
 
-    /// Whether nobody is left: as a subreaper, the guard is the parent of whatever has no other.
+    /// Whether no process is left: as a subreaper, the guard is the parent of whatever has no other.
     pub(super) fn are_gone(&self) -> bool {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         matches!(waitid(WaitId::All, look), Err(rustix::io::Errno::CHILD))

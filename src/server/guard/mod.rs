@@ -111,7 +111,7 @@ pub fn parent_argument(process: u32) -> OsString {
 
 /// Says on stderr why it does not work. The Fleet keeps the last line of stderr for its own message.
 fn fail_with(what: &str, code: u8) -> ExitCode {
-    // Nobody is left to hear that stderr is closed.
+    // There is nowhere to report that stderr is closed.
     let _ = writeln!(std::io::stderr(), "portero guard: {what}");
     ExitCode::from(code)
 }

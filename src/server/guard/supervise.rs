@@ -104,7 +104,7 @@ impl ProcessTree {
         }
     }
 
-    /// Collects whoever has ended, orphans included.
+    /// Collects every process that has ended, orphans included.
     fn reap_children(&mut self) -> Reaped {
         loop {
             match wait(WaitOptions::NOHANG) {
