@@ -106,14 +106,7 @@ fn assemble_session(
     audit: AuditWriter,
 ) -> CommandResult<(RunningSession, Session, SessionHandle, mpsc::Receiver<ServerChange>)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let directory = launch::project_directory();
-    let origin = CallOrigin {
-        principal: Principal::from_project(&directory),
-        session: SessionId::fresh(),
-        agent_session: agent_session_from_env(),
-        client: anonymizer.conceal_text("an MCP client"),
-        directory: directory.clone(),
-    };
+    let origin = session_origin(&anonymizer);
     tracing::info!(session = %origin.session, agent_session = ?origin.agent_session, "a session begins");
     config.log_skipped();
 
@@ -124,7 +117,7 @@ fn assemble_session(
         id: origin.session,
         agent_session: origin.agent_session.clone(),
         principal: origin.principal.clone(),
-        directory,
+        directory: origin.directory.clone(),
     };
     let hello = daemon::hello(paths, peer);
     audit.set_max_segment_bytes(config.settings.audit.max_segment_bytes);
@@ -172,6 +165,18 @@ fn assemble_session(
         config_digests: Mutex::new(inputs.digests()),
     };
     Ok((running, session, handle, changes))
+}
+
+/// Who calls: this session, in the project that the agent works in.
+fn session_origin(anonymizer: &Anonymizer) -> CallOrigin {
+    let directory = launch::project_directory();
+    CallOrigin {
+        principal: Principal::from_project(&directory),
+        session: SessionId::fresh(),
+        agent_session: agent_session_from_env(),
+        client: anonymizer.conceal_text("an MCP client"),
+        directory,
+    }
 }
 
 /// The session of the agent's own program, as Claude Code says it. What is no id is left out.

@@ -102,7 +102,11 @@ fn status_and_check_say_that_the_last_valid_configuration_stays_in_force() {
     assert!(told.contains("the last valid configuration stays in force"), "{told}");
     assert_eq!(world.json(&["status"])["config_valid"], false);
     let said = world.run(&["check"]);
-    assert!(said.code == 2 && said.stderr.contains("the last valid configuration stays in force"), "{}", said.stderr);
+    assert!(
+        said.code == 2 && said.stderr.contains("the last valid configuration stays in force"),
+        "{}",
+        said.stderr
+    );
     assert_eq!(world.json(&["why", "office/read_mail"])["decision"]["action"], "allow");
 }
 
