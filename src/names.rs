@@ -3,11 +3,15 @@
 //! Text becomes one of these types once, at the edge, and is trusted from then on. People, rules, logs
 //! and `portero/call` use the canonical spelling `server/tool`.
 
+mod actor;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::actor::Actor;
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Fake;
-use crate::names::{TaskId, ToolId};
+use crate::names::{Actor, TaskId, ToolId};
 use crate::policy::Action;
 use crate::task::TaskState;
 
@@ -34,8 +34,8 @@ pub enum Notice {
         tool: ToolId,
         /// The state it came into.
         state: TaskState,
-        /// Who or what moved it: `agent`, `daemon`, `expiry`, or the process of a person's terminal.
-        by: String,
+        /// Who or what moved it.
+        by: Actor,
         /// A person's reason, or what went wrong.
         note: Option<Fake<String>>,
     },
@@ -45,8 +45,8 @@ pub enum Notice {
         task: TaskId,
         /// Which tool.
         tool: ToolId,
-        /// Who: `telegram user 4711`.
-        by: String,
+        /// Who.
+        by: Actor,
     },
     /// A grant.
     Grant {

@@ -12,6 +12,7 @@ use portero::approved_config::{self, ApprovedConfig, ConfigChanges, EffectiveCon
 use portero::audit::AuditEvent;
 use portero::config::{self, Config, ConfigFiles};
 use portero::ipc::PushMessage;
+use portero::names::Actor;
 use portero::notice::{ConfigAdoption, Notice};
 use portero::policy::Policy;
 
@@ -257,7 +258,7 @@ async fn adopt_config(daemon: &Daemon, files: &ConfigFiles, about: &str) {
 ///
 /// # Errors
 /// When it cannot be kept.
-pub async fn seal_present_config(daemon: &Daemon, by: &str) -> Result<(), StoreError> {
+pub async fn seal_present_config(daemon: &Daemon, by: &Actor) -> Result<(), StoreError> {
     let present = daemon.present_files.lock().await;
     if *daemon.approved_config.current() == ApprovedConfig::Open {
         let about = "the configuration as it stands";

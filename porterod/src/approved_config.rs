@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use portero::approved_config::{self as copy, ApprovedConfig, digest_files, seal};
 use portero::config::ConfigFiles;
 use portero::files;
+use portero::names::Actor;
 use portero::notice::AlarmKind;
 use portero::paths::Paths;
 use portero::store_identity::{StoreId, StoreKey};
@@ -69,7 +70,7 @@ pub struct SealRequest<'a> {
     /// What changed.
     pub about: &'a str,
     /// Who did it.
-    pub by: Option<&'a str>,
+    pub by: Option<&'a Actor>,
     /// The button to use up with it, where it was a tap.
     pub(crate) consumes: Option<ButtonUse>,
 }
@@ -77,7 +78,7 @@ pub struct SealRequest<'a> {
 impl<'a> SealRequest<'a> {
     /// With no tap.
     #[must_use]
-    pub const fn new(act: SealReason, about: &'a str, by: Option<&'a str>) -> Self {
+    pub const fn new(act: SealReason, about: &'a str, by: Option<&'a Actor>) -> Self {
         Self { reason: act, about, by, consumes: None }
     }
 }

@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use portero::anonymize::{Anonymizer, Fake};
 use portero::audit::{AuditEvent, AuditRecord, AuditWriter};
 use portero::clock::{Clock, Moment};
+use portero::names::Actor;
 use portero::notice::{AlarmKind, Notice};
 use portero::sync::lock;
 use portero::task::Task;
@@ -231,7 +232,7 @@ impl Journal {
         act: &str,
         about: &str,
         done: bool,
-        process: Option<&str>,
+        process: Option<&Actor>,
     ) -> Result<(), StoreError> {
         self.record(self.act_record(act, about, done, process)).await
     }
@@ -390,7 +391,7 @@ impl Journal {
         act: &str,
         about: &str,
         done: bool,
-        process: Option<&str>,
+        process: Option<&Actor>,
     ) -> AuditRecord {
         AuditRecord {
             at: self.now().wall,
@@ -400,14 +401,14 @@ impl Journal {
                 act: act.to_owned(),
                 about: about.to_owned(),
                 done,
-                process: process.map(str::to_owned),
+                process: process.cloned(),
             },
         }
     }
 }
 
 /// The record of the state that a task has come into.
-pub(crate) fn task_record(task: &Task, by: &str, note: Option<&Fake<String>>) -> AuditRecord {
+pub(crate) fn task_record(task: &Task, by: &Actor, note: Option<&Fake<String>>) -> AuditRecord {
     AuditRecord {
         at: task.changed,
         session: Some(task.origin.session),
@@ -416,7 +417,7 @@ pub(crate) fn task_record(task: &Task, by: &str, note: Option<&Fake<String>>) ->
             task: task.id,
             tool: task.call.tool.clone(),
             state: task.state,
-            by: by.to_owned(),
+            by: by.clone(),
             note: note.cloned(),
         },
     }

@@ -200,7 +200,7 @@ impl OverrideStore {
     ///
     /// # Errors
     /// [`OverridesError::NotSaved`] when it is in force but not on disk.
-    pub async fn pause_all(&self, process: &str) -> Result<Timestamp, OverridesError> {
+    pub async fn pause_all(&self, process: &Actor) -> Result<Timestamp, OverridesError> {
         let state = self.state.lock().await;
         let before = state.kept.overrides.paused;
         if let (Some(since), true) = (before, self.is_saved(&state) && !self.is_elevating()) {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Fake;
-use crate::names::{Principal, SessionId, TaskId, ToolId};
+use crate::names::{Actor, Principal, SessionId, TaskId, ToolId};
 
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -80,8 +80,8 @@ pub enum AuditEvent {
         tool: ToolId,
         /// Its new state.
         state: crate::task::TaskState,
-        /// Who or what moved it: `terminal`, `agent`, `expiry`, `daemon`.
-        by: String,
+        /// Who or what moved it.
+        by: Actor,
         /// Why, concealed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Fake<String>>,
@@ -95,9 +95,9 @@ pub enum AuditEvent {
         about: String,
         /// Whether it took effect.
         done: bool,
-        /// The process that asked, where the system tells: pid and program.
+        /// Who did it, or tried to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        process: Option<String>,
+        process: Option<Actor>,
     },
     /// The configuration was read anew.
     Config {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Decision, DecisionSource};
-use crate::names::ToolId;
+use crate::names::{Actor, ToolId};
 use crate::pattern::Pattern;
 
 /// An entry of `telegram.quorum` of `portero.json`.
@@ -114,7 +114,7 @@ impl fmt::Display for Quorum {
 pub fn describe_voters(votes: &[Vote]) -> String {
     match votes {
         [] => String::new(),
-        votes => format!("telegram user {}", join_ids(votes.iter().map(|vote| &vote.user))),
+        votes => Actor::from_voters(votes.iter().map(|vote| vote.user).collect()).to_string(),
     }
 }
 

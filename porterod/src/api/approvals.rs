@@ -10,7 +10,7 @@ use portero::ipc::requests::approvals::{
 };
 use portero::ipc::{DaemonFailure, DisclosedSecret, FailureKind, Look, RealTask, Watched};
 use portero::json::RawJson;
-use portero::names::TaskId;
+use portero::names::{Actor, TaskId};
 use portero::secret::Secret;
 use portero::task::{Task, TaskState};
 
@@ -170,7 +170,7 @@ impl PersonRequest for ApproveTask {
 /// A yes to a task, once it is confirmed.
 pub(super) async fn approve(
     daemon: &Daemon,
-    by: &str,
+    by: &Actor,
     task: TaskId,
     confirming: Confirming,
 ) -> Result<Box<Task>, DaemonFailure> {

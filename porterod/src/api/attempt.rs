@@ -1,6 +1,7 @@
 //! Acts that were refused are recorded too: an attempt to widen leaves a trace.
 
 use portero::ipc::{DaemonFailure, FailureKind};
+use portero::names::Actor;
 
 use crate::daemon::Daemon;
 
@@ -38,7 +39,7 @@ pub(super) const fn failed(kind: FailureKind) -> bool {
 pub(super) async fn written_down<T>(
     daemon: &Daemon,
     attempt: Option<Attempt>,
-    by: &str,
+    by: &Actor,
     answered: Result<T, DaemonFailure>,
 ) -> Result<T, DaemonFailure> {
     if let (Some(Attempt { act, about }), Err(failure)) = (attempt, &answered)

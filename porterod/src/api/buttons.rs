@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::ipc::{DaemonFailure, FailureKind, Reaching};
-use portero::names::ToolId;
+use portero::names::{Actor, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, GrantLimits, Overrides, PolicyRule};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ pub async fn request_as<R: PersonRequest>(
     person: ChatUser,
     request: R,
 ) -> Result<R::Response, DaemonFailure> {
-    let by = format!("telegram user {}", person.user);
+    let by = Actor::TelegramUser(person.user);
     let caller = PersonCaller { by: &by, withdrawn: CancellationToken::new(), beside: None };
     route::answer_person(daemon, &caller, request).await
 }
@@ -64,7 +64,7 @@ pub async fn preview_widening(
         }
         WideningAct::Allow(_) | WideningAct::Unrule(..) | WideningAct::Resume => Ok(()),
     };
-    let by = format!("telegram user {}", person.user);
+    let by = Actor::TelegramUser(person.user);
     attempt::written_down(daemon, Some(attempt(what)), &by, looked).await?;
     let (pattern, by) = match what {
         WideningAct::Grant(pattern, ..) => (pattern, Reaching::Grant),
@@ -169,7 +169,7 @@ async fn decide(
 }
 
 /// The rule or grant. Its pattern is the tool's literal name.
-async fn follow(daemon: &Arc<Daemon>, by: &str, tapped: &ButtonPress) -> Result<(), DaemonFailure> {
+async fn follow(daemon: &Arc<Daemon>, by: &Actor, tapped: &ButtonPress) -> Result<(), DaemonFailure> {
     let pattern = Pattern::from(tapped.tool());
     let confirming = Confirming::Tapped(tapped.clone());
     match tapped.decision() {

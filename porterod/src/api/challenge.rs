@@ -1,6 +1,7 @@
 //! The second factor that the agent does not have (guarantee A7), and the one place that takes it.
 
 use portero::ipc::{Challenge, DaemonFailure, Risk};
+use portero::names::Actor;
 
 use super::consent::{self, Beside};
 use super::failure;
@@ -24,7 +25,7 @@ pub(super) enum Confirming {
 /// enrolled; or with a tap on the button that stands for this very act, or on the number that the terminal shows.
 pub(super) async fn confirm(
     daemon: &Daemon,
-    by: &str,
+    by: &Actor,
     confirming: Confirming,
     what: Act<'_>,
 ) -> Result<Authorization, DaemonFailure> {

@@ -11,6 +11,7 @@ use portero::ipc::{
     DaemonFailure, FailureKind, FromDaemon, MessageSender, PushMessage, Reaching, Risk, TelegramConfirmation,
     TelegramState,
 };
+use portero::names::Actor;
 use portero::pattern::Pattern;
 use portero::task::TaskState;
 use tokio_util::sync::CancellationToken;
@@ -75,7 +76,7 @@ impl Beside {
 /// Asks, and waits for the tap.
 pub(super) async fn ask(
     daemon: &Daemon,
-    by: &str,
+    by: &Actor,
     beside: Beside,
     what: Act<'_>,
 ) -> Result<Authorization, DaemonFailure> {

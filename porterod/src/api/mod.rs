@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use portero::anonymize::Fake;
 use portero::ipc::{Challenge, DaemonFailure, MessageSender, PeerProcess, Request};
-use portero::names::Principal;
+use portero::names::{Actor, Principal};
 use portero::pipeline::CallContext;
 use portero::task::CallOrigin;
 use tokio_util::sync::CancellationToken;
@@ -98,7 +98,7 @@ pub trait SessionRequest: Request {
 /// A person, at a terminal or on Telegram, while one of their requests is handled.
 pub struct PersonCaller<'a> {
     /// Who, in the words of the audit.
-    by: &'a str,
+    by: &'a Actor,
     /// Cancelled when the response is not wanted any more.
     withdrawn: CancellationToken,
     /// The terminal, which can show a number; none on Telegram.

@@ -9,7 +9,7 @@ use portero::ipc::requests::overrides::{
     Resume, RevokeGrants,
 };
 use portero::ipc::{Acting, DaemonFailure, FailureKind, UnsavedChanges};
-use portero::names::ToolId;
+use portero::names::{Actor, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Explanation, Grant, Overrides, PolicyRule};
 
@@ -44,7 +44,7 @@ impl PersonRequest for CreateGrant {
 /// A new grant, once it is confirmed.
 pub(super) async fn grant(
     daemon: &Daemon,
-    by: &str,
+    by: &Actor,
     wanted: GrantRequest,
     confirming: Confirming,
 ) -> Result<Grant, DaemonFailure> {
@@ -130,7 +130,7 @@ impl PersonRequest for CreateRule {
 }
 
 /// A new rule that denies.
-pub(super) async fn deny(daemon: &Daemon, by: &str, pattern: Pattern) -> Result<PolicyRule, DaemonFailure> {
+pub(super) async fn deny(daemon: &Daemon, by: &Actor, pattern: Pattern) -> Result<PolicyRule, DaemonFailure> {
     let made = daemon.overrides.add_deny_rule(pattern, by).await;
     daemon.enforce_overrides().await;
     made.map_err(|error| failure::of_rules(&error))
@@ -139,7 +139,7 @@ pub(super) async fn deny(daemon: &Daemon, by: &str, pattern: Pattern) -> Result<
 /// A new rule that allows, once it is confirmed.
 pub(super) async fn allow(
     daemon: &Daemon,
-    by: &str,
+    by: &Actor,
     pattern: Pattern,
     confirming: Confirming,
 ) -> Result<PolicyRule, DaemonFailure> {
@@ -163,7 +163,7 @@ impl PersonRequest for RemoveRule {
 /// The end of a rule, once it is confirmed where that widens.
 pub(super) async fn remove_rule(
     daemon: &Daemon,
-    by: &str,
+    by: &Actor,
     id: u64,
     confirming: Option<Confirming>,
 ) -> Result<(), DaemonFailure> {
@@ -209,7 +209,11 @@ impl PersonRequest for Resume {
 }
 
 /// The end of a pause, once it is confirmed; whether calls were paused.
-pub(super) async fn resume(daemon: &Daemon, by: &str, confirming: Confirming) -> Result<bool, DaemonFailure> {
+pub(super) async fn resume(
+    daemon: &Daemon,
+    by: &Actor,
+    confirming: Confirming,
+) -> Result<bool, DaemonFailure> {
     let confirmed = confirm(daemon, by, confirming, Act::Resume).await?;
     let resumed = daemon.overrides.resume_all(confirmed).await;
     daemon.enforce_overrides().await;

@@ -22,7 +22,9 @@ use portero::ipc::requests::sessions::{
     SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use portero::ipc::{DaemonFailure, FailureKind, RawRequest, Request, Response as _, WipedJson};
+use portero::names::Actor;
 use portero::store_identity::Transcript;
+use portero::task::CallOrigin;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Attempt};
@@ -140,7 +142,7 @@ pub async fn answer(
             }
         }
         Caller::Terminal(process, outbox) => {
-            let by = process.to_string();
+            let by = Actor::terminal(process);
             let beside = Beside::new(incoming.number, outbox.clone(), incoming.withdrawn.clone());
             let caller =
                 PersonCaller { by: &by, withdrawn: incoming.withdrawn.clone(), beside: Some(beside) };
@@ -169,7 +171,8 @@ async fn refuse_session(
     let attempt = person_requests!(incoming.request.method.as_str(), parse_attempt(incoming));
     let attempt = attempt.ok_or_else(unknown)??;
     let refused = Err(DaemonFailure::new(FailureKind::Invalid, "only a person's terminal may request this"));
-    let by = format!("session {} in {}", session.origin.session, session.origin.principal.as_str());
+    let CallOrigin { session, principal, .. } = session.origin.clone();
+    let by = Actor::Session { session, principal };
     attempt::written_down(daemon, attempt, &by, refused).await
 }
 

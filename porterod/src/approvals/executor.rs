@@ -14,7 +14,7 @@ use portero::clock::Clock;
 use portero::config::ApprovalSettings;
 use portero::ipc::MAX_FRAME_BYTES;
 use portero::json::RawJson;
-use portero::names::TaskId;
+use portero::names::{Actor, TaskId};
 use portero::notice::AlarmKind;
 use portero::permit::Permitted;
 use portero::pipeline::{BoxFuture, CallContext, CallReply, Refusal};
@@ -258,7 +258,7 @@ impl Executor {
             must_be_alive: true,
             ..TransitionRequest::new(id, &[TaskState::Approved], to, now.wall)
         };
-        let stepped = self.deps.approval_queue.transition_task(step, "daemon", weight).await;
+        let stepped = self.deps.approval_queue.transition_task(step, &Actor::Daemon, weight).await;
         match stepped.map_err(ApprovalError::store_failure) {
             Ok(task) => Ok(Some(task).filter(|task| task.state == TaskState::Executing)),
             Err(None) => Ok(None),
@@ -364,7 +364,7 @@ impl Executor {
             error: ending.error.clone(),
             ..TransitionRequest::new(id, &[TaskState::Executing], ending.state, self.deps.clock.now().wall)
         };
-        self.deps.approval_queue.transition_task(step, "daemon", AuditMode::BestEffort).await
+        self.deps.approval_queue.transition_task(step, &Actor::Daemon, AuditMode::BestEffort).await
     }
 
     fn conceal_message(&self, words: &str) -> Fake<String> {

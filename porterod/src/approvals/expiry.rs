@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use portero::names::Actor;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{ApprovalQueue, transition_record};
@@ -25,7 +26,7 @@ impl ApprovalQueue {
         let expired = self.deps.journal.change(AuditMode::BestEffort, move |store| {
             let mut records = Vec::new();
             for id in tasks::due_ids(store, now)? {
-                records.extend(transition_record(&tasks::expire_task(store, id, now)?, "expiry", None));
+                records.extend(transition_record(&tasks::expire_task(store, id, now)?, &Actor::Expiry, None));
             }
             Ok((records.len(), records))
         });

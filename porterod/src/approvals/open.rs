@@ -7,7 +7,7 @@ use portero::audit::{AuditEvent, AuditRecord};
 use portero::call::Call;
 use portero::config::ApprovalSettings;
 use portero::ipc::Risk;
-use portero::names::{TaskId, ToolId};
+use portero::names::{Actor, TaskId, ToolId};
 use portero::pipeline::Refusal;
 use portero::policy::{Action, Decision};
 use portero::task::{CallOrigin, Task, TaskState};
@@ -42,7 +42,7 @@ impl ApprovalQueue {
         decision: Decision,
     ) -> Result<Task, Refusal> {
         let (gate, task) = self.prepare_task(call, origin, decision).await?;
-        self.insert_unless_duplicate(task, "agent", move |store, task| {
+        self.insert_unless_duplicate(task, &Actor::Agent, move |store, task| {
             gate.check_deny_cooldown(store, task)?;
             gate.check_pending_limits(store, task)
         })
@@ -60,7 +60,7 @@ impl ApprovalQueue {
         &self,
         ended: &Task,
         call: Call,
-        by: &str,
+        by: &Actor,
         proof: Option<&Authorization>,
     ) -> Result<Task, Refusal> {
         let id = ended.id;
@@ -113,10 +113,10 @@ impl ApprovalQueue {
     async fn insert_unless_duplicate(
         &self,
         task: Task,
-        by: &str,
+        by: &Actor,
         may: impl Fn(&Connection, &Task) -> Result<(), StoreError> + Send + Sync + 'static,
     ) -> Result<Task, Refusal> {
-        let (id, now, by) = (task.id, task.asked, by.to_owned());
+        let (id, now, by) = (task.id, task.asked, by.clone());
         let opened = self.deps.journal.change(AuditMode::Required, move |store| {
             let mut records = Vec::new();
             if let Some(twin) = tasks::find_duplicate(store, &task.origin.principal, &task.binding)? {
@@ -124,7 +124,7 @@ impl ApprovalQueue {
                     return Ok((twin, records));
                 }
                 // One that is overdue and not marked so makes room: only one of the same call may wait.
-                records.extend(transition_record(&tasks::expire_task(store, twin.id, now)?, "expiry", None));
+                records.extend(transition_record(&tasks::expire_task(store, twin.id, now)?, &Actor::Expiry, None));
             }
             may(store, &task)?;
             tasks::insert_task(store, &task)?;

@@ -11,7 +11,7 @@ use portero::audit::AuditRecord;
 use portero::call::Call;
 use portero::clock::Clock;
 use portero::config::ApprovalSettings;
-use portero::names::{Principal, TaskId};
+use portero::names::{Actor, Principal, TaskId};
 use portero::pipeline::{self, BoxFuture, CallContext, Refusal};
 use portero::policy::{Action, Policy};
 use portero::task::{Task, TaskState, UnseenTasks};
@@ -241,11 +241,11 @@ impl ApprovalQueue {
     pub(crate) async fn transition_task(
         &self,
         step: TransitionRequest,
-        by: &str,
+        by: &Actor,
         weight: AuditMode,
     ) -> Result<Task, ApprovalError> {
         let id = step.id;
-        let stepped = store_transition(Arc::clone(&self.deps.journal), step, by.to_owned(), weight).await?;
+        let stepped = store_transition(Arc::clone(&self.deps.journal), step, by.clone(), weight).await?;
         self.finish_transition(id, stepped)
     }
 
@@ -296,7 +296,7 @@ impl ApprovalQueue {
 pub(super) async fn store_transition(
     journal: Arc<Journal>,
     step: TransitionRequest,
-    by: String,
+    by: Actor,
     weight: AuditMode,
 ) -> Result<Transition, StoreError> {
     let change = move |store: &rusqlite::Connection| {
@@ -313,12 +313,12 @@ pub(super) async fn store_transition(
 /// The record of a step that `by` made, or of the expiry that was found in its place; none where nothing changed.
 pub(super) fn transition_record(
     stepped: &Transition,
-    by: &str,
+    by: &Actor,
     note: Option<&Fake<String>>,
 ) -> Option<AuditRecord> {
     match stepped {
         Transition::Done(task) => Some(task_record(task, by, note)),
-        Transition::Expired(task) => Some(task_record(task, "expiry", None)),
+        Transition::Expired(task) => Some(task_record(task, &Actor::Expiry, None)),
         Transition::WrongState(_) | Transition::NotFound => None,
     }
 }

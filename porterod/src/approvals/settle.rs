@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portero::anonymize::Fake;
-use portero::names::{Principal, TaskId};
+use portero::names::{Actor, Principal, TaskId};
 use portero::task::{Task, TaskState};
 
 use super::open;
@@ -73,7 +73,7 @@ impl ApprovalQueue {
         &self,
         task: TaskId,
         reason: Option<Fake<String>>,
-        by: &str,
+        by: &Actor,
     ) -> Result<Task, ApprovalError> {
         let step = TransitionRequest { deny_cooldown: true, ..self.denial_transition(task, reason) };
         self.save_rejection(step, by).await
@@ -87,7 +87,7 @@ impl ApprovalQueue {
         &self,
         task: TaskId,
         reason: Option<Fake<String>>,
-        by: &str,
+        by: &Actor,
     ) -> Result<Task, ApprovalError> {
         self.save_rejection(self.denial_transition(task, reason), by).await
     }
@@ -174,6 +174,6 @@ impl ApprovalQueue {
         let from = &[TaskState::PendingApproval, TaskState::Approved];
         let step = TransitionRequest::new(task, from, TaskState::Cancelled, self.now());
         let step = TransitionRequest { principal: Some(principal.clone()), ..step };
-        self.transition_task(step, "agent", AuditMode::BestEffort).await
+        self.transition_task(step, &Actor::Agent, AuditMode::BestEffort).await
     }
 }

@@ -134,7 +134,7 @@ impl Fixture {
     pub(crate) fn audited_states(&self) -> Vec<(TaskState, String)> {
         let log = audit::read_log(&self.directory.path().join("audit"), &RecordFilter::default()).unwrap();
         let states = log.entries.into_iter().filter_map(|entry| match entry.record.event {
-            AuditEvent::Task { state, by, .. } => Some((state, by)),
+            AuditEvent::Task { state, by, .. } => Some((state, by.to_string())),
             _ => None,
         });
         states.collect()
@@ -240,7 +240,7 @@ async fn the_identical_call_of_one_principal_waits_once() {
     assert_ne!(bench.open_task("other").await.id, first.id);
     let elsewhere = bench.approval_queue.submit_call(call("hello"), &context("/other")).await.unwrap();
     assert_ne!(elsewhere.id, first.id);
-    bench.approval_queue.reject_without_cooldown(first.id, None, "test").await.unwrap();
+    bench.approval_queue.reject_without_cooldown(first.id, None, &"test".into()).await.unwrap();
     assert_ne!(bench.open_task("hello").await.id, first.id);
 }
 
@@ -348,7 +348,7 @@ async fn who_waits_is_woken_by_the_final_state() {
     let waiting = bench.approval_queue.wait_until_final(task.id, None, Duration::from_secs(10));
     let deciding = async {
         tokio::task::yield_now().await;
-        bench.approval_queue.reject(task.id, None, "test").await.unwrap();
+        bench.approval_queue.reject(task.id, None, &"test".into()).await.unwrap();
     };
     let (ended, ()) = tokio::join!(waiting, deciding);
     assert_eq!(ended.unwrap().state, TaskState::Denied);
@@ -366,7 +366,7 @@ async fn people_are_told_of_each_change_in_order_and_of_no_twin() {
     bench.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap();
     bench
         .approval_queue
-        .reject(task.id, Some(serde_json::from_str("\"no\"").unwrap()), "test")
+        .reject(task.id, Some(serde_json::from_str("\"no\"").unwrap()), &"test".into())
         .await
         .unwrap();
     assert_eq!(bench.notice_texts(), ["pending-approval by agent", "approved by test", "denied by test: no"]);
@@ -385,10 +385,10 @@ async fn what_ended_long_ago_is_removed_and_nothing_else() {
     bench.settings.store(Arc::new(open));
     let (old, waits, approved) =
         (bench.open_task("old").await, bench.open_task("waits").await, bench.approve_task("approved").await);
-    bench.approval_queue.reject(old.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(old.id, None, &"test".into()).await.unwrap();
     bench.clock.advance(6 * day);
     let young = bench.open_task("young").await;
-    bench.approval_queue.reject(young.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(young.id, None, &"test".into()).await.unwrap();
     assert_eq!(bench.approval_queue.prune_ended_tasks().await.unwrap(), 0);
     bench.clock.advance(2 * day);
     assert_eq!(bench.approval_queue.prune_ended_tasks().await.unwrap(), 1);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use portero::anonymize::Fake;
 use portero::files;
-use portero::names::TaskId;
+use portero::names::{Actor, TaskId};
 use portero::sync::lock;
 use portero::task::{Task, TaskState};
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ pub(super) struct UnsavedRejections {
 struct Reserve {
     task: TaskId,
     at: Timestamp,
-    by: String,
+    by: Actor,
     note: Option<Fake<String>>,
     cools: bool,
 }
@@ -70,7 +70,7 @@ struct RejectionState {
 #[derive(Debug, Clone)]
 struct UnsavedRejection {
     transition: TransitionRequest,
-    by: String,
+    by: Actor,
     /// Why it is not saved.
     problem: String,
     /// Whether it waited for a person until then.
@@ -158,10 +158,10 @@ impl ApprovalQueue {
     pub(super) async fn save_rejection(
         &self,
         step: TransitionRequest,
-        by: &str,
+        by: &Actor,
     ) -> Result<Task, ApprovalError> {
         let journal = Arc::clone(&self.deps.journal);
-        let saving = store_transition(journal, step.clone(), by.to_owned(), AuditMode::BestEffort);
+        let saving = store_transition(journal, step.clone(), by.clone(), AuditMode::BestEffort);
         match self.wait_for_save(saving).await {
             Ok(stepped) => self.finish_transition(step.id, stepped),
             Err(error @ StoreError::Refused(_)) => Err(error.into()),
@@ -185,7 +185,7 @@ impl ApprovalQueue {
     async fn hold_rejection(
         &self,
         step: TransitionRequest,
-        by: &str,
+        by: &Actor,
         error: StoreError,
     ) -> Result<Task, ApprovalError> {
         let id = step.id;
@@ -197,7 +197,7 @@ impl ApprovalQueue {
     pub(super) async fn reject_list_unsaved(
         &self,
         listed: Vec<TaskId>,
-        by: &str,
+        by: &Actor,
         error: &StoreError,
     ) -> ListRejection {
         let mut rejection = ListRejection::default();
@@ -228,13 +228,13 @@ impl ApprovalQueue {
     fn put_in_force(
         &self,
         step: TransitionRequest,
-        by: &str,
+        by: &Actor,
         error: &StoreError,
     ) -> Result<(), ApprovalError> {
         let (id, from) = (step.id, step.from);
         let rejection = UnsavedRejection {
             transition: step,
-            by: by.to_owned(),
+            by: by.clone(),
             problem: error.to_string(),
             was_pending: false,
         };
@@ -324,8 +324,7 @@ impl ApprovalQueue {
              A person may have it asked anew with `portero again`"
         );
         let (at, note) = (self.now(), self.deps.journal.conceal_text(&words));
-        let reject =
-            |task| Reserve { task, at, by: "daemon".to_owned(), note: Some(note.clone()), cools: false };
+        let reject = |task| Reserve { task, at, by: Actor::Daemon, note: Some(note.clone()), cools: false };
         Ok(approved.into_iter().map(reject).collect())
     }
 

@@ -7,10 +7,10 @@
 use std::fmt;
 
 use portero::audit::{AuditEvent, AuditRecord};
-use portero::names::{TaskId, ToolId};
+use portero::names::{Actor, TaskId, ToolId};
 use portero::notice::Notice;
 use portero::policy::Quorum;
-use portero::policy::quorum::{counting_votes, describe_progress, describe_voters};
+use portero::policy::quorum::{counting_votes, describe_progress};
 use portero::task::{Task, TaskState};
 use rusqlite::Connection;
 
@@ -139,7 +139,7 @@ impl VoteAttempt {
         // A vote counts only for a task that still waits and is alive, as it is in this transaction.
         match tasks::expire_task(store, id, now)? {
             Transition::WrongState(TaskState::PendingApproval) => {}
-            moved => return Ok(transitioned(moved, "expiry")),
+            moved => return Ok(transitioned(moved, &Actor::Expiry)),
         }
         let is_new = tasks::record_vote(store, &self.task, self.user, now)?;
         let all = counting_votes(&self.quorums, &tasks::votes_of_task(store, id)?);
@@ -147,7 +147,8 @@ impl VoteAttempt {
             // Whose approval counts no more is not among those who approved.
             tasks::retain_votes(store, id, &all)?;
             let stepped = tasks::transition(store, &self.approval)?;
-            return Ok(transitioned(stepped, &describe_voters(&all)));
+            let voters = Actor::from_voters(all.iter().map(|vote| vote.user).collect());
+            return Ok(transitioned(stepped, &voters));
         }
         if !is_new {
             return Ok((VoteOutcome::AlreadyVoted, ChangeReport::default()));
@@ -165,7 +166,7 @@ impl VoteAttempt {
             .iter()
             .map(|quorum| format!("{} of {}", quorum.approval_count(&task.votes), quorum.approvals))
             .collect();
-        let by = format!("telegram user {}", self.user);
+        let by = Actor::from_voters(vec![self.user]);
         let record = AuditRecord {
             at: self.approval.now,
             session: Some(task.origin.session),
@@ -182,7 +183,7 @@ impl VoteAttempt {
     }
 }
 
-fn transitioned(stepped: Transition, by: &str) -> (VoteOutcome, ChangeReport) {
+fn transitioned(stepped: Transition, by: &Actor) -> (VoteOutcome, ChangeReport) {
     let record = transition_record(&stepped, by, None);
     (VoteOutcome::Transitioned(stepped), ChangeReport::from(record.into_iter().collect::<Vec<_>>()))
 }

@@ -29,7 +29,7 @@ async fn seal_policies(bench: &Fixture, text: &str) {
     let keeper =
         ApprovedConfigStore::open(bench.journal.clone(), paths(bench), &policies(text)).await.unwrap();
     keeper
-        .approve_files(policies(text), SealRequest::new(SealReason::Confirm, "", Some("pid 1")))
+        .approve_files(policies(text), SealRequest::new(SealReason::Confirm, "", Some(&"pid 1".into())))
         .await
         .unwrap();
     assert_eq!(*keeper.current(), ApprovedConfig::Sealed(policies(text)));
@@ -56,7 +56,10 @@ async fn nothing_counts_as_confirmed_before_a_passphrase_is_set() {
 async fn a_daemon_that_died_between_the_passphrase_and_the_seal_seals_when_it_starts() {
     let bench = Fixture::new();
     let passphrase = PassphraseChecker::new(bench.journal.clone(), bench.clock.clone());
-    passphrase.set_passphrase(None, new_passphrase(&Secret::new("correct horse")), "pid 1").await.unwrap();
+    passphrase
+        .set_passphrase(None, new_passphrase(&Secret::new("correct horse")), &"pid 1".into())
+        .await
+        .unwrap();
     assert_eq!(*open_confirmed(&bench, "a").await, ApprovedConfig::Sealed(policies("a")));
     assert_eq!(*open_confirmed(&bench, "b").await, ApprovedConfig::Sealed(policies("a")));
 }

@@ -16,7 +16,7 @@ use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use portero::clock::Moment;
 use portero::json::serialize_raw;
-use portero::names::{TaskId, ToolId};
+use portero::names::{Actor, TaskId, ToolId};
 use portero::pattern::Pattern;
 
 pub use self::action::{ButtonAction, ShownWidening, TaskDecision, WideningAct};
@@ -106,8 +106,8 @@ pub struct ListAction {
 impl ListAction {
     /// Who tapped, in the words of the audit.
     #[must_use]
-    pub fn by(&self) -> String {
-        format!("telegram user {}", self.user)
+    pub const fn by(&self) -> Actor {
+        Actor::TelegramUser(self.user)
     }
 }
 
@@ -132,8 +132,8 @@ impl ButtonPress {
 
     /// Who tapped, in the words of the audit.
     #[must_use]
-    pub fn by(&self) -> String {
-        format!("telegram user {}", self.user)
+    pub const fn by(&self) -> Actor {
+        Actor::TelegramUser(self.user)
     }
 
     /// Who tapped.
@@ -195,8 +195,8 @@ impl ConfirmPress {
 
     /// Who tapped, in the words of the audit.
     #[must_use]
-    pub fn by(&self) -> String {
-        format!("telegram user {}", self.user)
+    pub const fn by(&self) -> Actor {
+        Actor::TelegramUser(self.user)
     }
 
     pub(crate) const fn ticket(&self) -> &ButtonTicket {

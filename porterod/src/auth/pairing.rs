@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Clock;
+use portero::names::Actor;
 use portero::secret::Secret;
 use portero::sync::lock;
 
@@ -225,7 +226,7 @@ impl Pairing {
             return Ok(false);
         }
         let about = format!("group {from} is supergroup {to}");
-        let record = self.journal.act_record("telegram move", &about, true, Some("telegram"));
+        let record = self.journal.act_record("telegram move", &about, true, Some(&Actor::Telegram));
         let (bot, now) = (place.bot, self.clock.now().wall);
         let moved = self.journal.change(AuditMode::BestEffort, move |store| {
             kept::store_move(store, bot, (from, to), now)?;
@@ -251,7 +252,7 @@ impl Pairing {
     ///
     /// # Errors
     /// See [`PairingError`].
-    pub async fn offer_code(&self, place: &ConfiguredBot, by: &str) -> Result<PairingOffer, PairingError> {
+    pub async fn offer_code(&self, place: &ConfiguredBot, by: &Actor) -> Result<PairingOffer, PairingError> {
         if let Some(group) = &place.group {
             return Err(PairingError::GroupInConfig(group.chat));
         }
@@ -343,7 +344,7 @@ impl Pairing {
 
     async fn store_pairing(&self, place: &ConfiguredBot, person: ChatUser) -> Result<bool, StoreError> {
         let about = format!("user {} with bot {}", person.user, place.bot);
-        let record = self.journal.act_record("telegram pair", &about, true, Some("telegram"));
+        let record = self.journal.act_record("telegram pair", &about, true, Some(&Actor::Telegram));
         let (place, now) = (place.bot_key(), self.clock.now().wall);
         let paired = self.journal.change(AuditMode::Required, move |store| {
             let paired = kept::store_pairing(store, &place, (person.user, person.chat), now)?;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use portero::clock::Clock;
 use portero::ipc::{GivenProof, NewPassphrase, Risk};
+use portero::names::Actor;
 use portero::notice::AlarmKind;
 use portero::passphrase::KdfParams;
 use rusqlite::Connection;
@@ -132,7 +133,7 @@ impl PassphraseChecker {
     pub async fn authorize_low_risk(
         &self,
         given: GivenProof,
-        process: &str,
+        process: &Actor,
     ) -> Result<Authorization, PassphraseError> {
         let _turn = self.turn.lock().await;
         self.check_passphrase(&given).await?;
@@ -148,7 +149,7 @@ impl PassphraseChecker {
         &self,
         old: Option<GivenProof>,
         new: NewPassphrase,
-        process: &str,
+        process: &Actor,
     ) -> Result<(), PassphraseError> {
         let _turn = self.turn.lock().await;
         if !new.verifier.salted.is_acceptable() {
@@ -166,7 +167,7 @@ impl PassphraseChecker {
         let text = new.verifier.to_text();
         let record =
             self.journal.act_record("passphrase set", "the approval passphrase", true, Some(process));
-        let (by, now) = (process.to_owned(), self.clock.now().wall);
+        let (by, now) = (process.to_string(), self.clock.now().wall);
         let set = self.journal.change(AuditMode::Required, move |connection| {
             let former = former.as_ref().map(|(text, _)| text.as_str());
             let set = kept::set(connection, former, &text, &by, now)?;

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portero::clock::Clock;
+use portero::names::Actor;
 use portero::sync::lock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -54,8 +55,8 @@ impl NumberMatch {
 
     /// Who asked and who confirmed, in the words of the audit.
     #[must_use]
-    pub fn by(&self) -> String {
-        format!("{}, confirmed by telegram user {}", self.question.by, self.user)
+    pub fn by(&self) -> Actor {
+        self.question.by.confirmed_by(self.user)
     }
 
     pub(crate) const fn ticket(&self) -> &ButtonTicket {
@@ -133,7 +134,7 @@ impl RemoteConfirmations {
     /// When the store cannot be read, or must be written and cannot be.
     pub async fn blocked_reason(&self) -> Result<Option<RemoteConfirmationError>, StoreError> {
         if let Some(open) = &self.lock_slot().open {
-            return Ok(Some(RemoteConfirmationError::Busy(open.question.by.clone())));
+            return Ok(Some(RemoteConfirmationError::Busy(open.question.by.to_string())));
         }
         let now = self.clock.now().wall;
         if self.journal.store().read(move |store| kept::is_ahead_of_clock(store, now))? {
@@ -345,7 +346,7 @@ impl RemoteConfirmations {
     ) -> Result<(), StoreError> {
         let (id, now) = (question.id, self.clock.now().wall);
         let about = self.journal.conceal_text(&format!("{}: {}", question.act, end.as_str())).into_inner();
-        let by = format!("telegram user {user}");
+        let by = Actor::TelegramUser(user);
         let record = self.journal.act_record("answer on telegram", &about, false, Some(&by));
         self.journal
             .change(AuditMode::BestEffort, move |store| {

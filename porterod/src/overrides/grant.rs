@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portero::names::Actor;
 use portero::pattern::Pattern;
 use portero::policy::{Grant, GrantLimits};
 
@@ -64,7 +65,7 @@ impl OverrideStore {
     /// # Errors
     /// [`OverridesError::NotFound`] when none of them is there, or [`OverridesError::NotSaved`] when it is in force but not
     /// on disk.
-    pub async fn revoke_grants(&self, ids: Option<&[u64]>, process: &str) -> Result<u64, OverridesError> {
+    pub async fn revoke_grants(&self, ids: Option<&[u64]>, process: &Actor) -> Result<u64, OverridesError> {
         let state = self.state.lock().await;
         let mut next = self.begin_change(&state);
         let grants = &mut next.overrides.grants;

@@ -1,6 +1,7 @@
 //! Rules: made for good, and ended.
 
 use portero::clock::Moment;
+use portero::names::Actor;
 use portero::pattern::Pattern;
 use portero::policy::{Action, PolicyRule};
 
@@ -25,7 +26,11 @@ impl OverrideStore {
     ///
     /// # Errors
     /// [`OverridesError::NotSaved`] when it is in force but not on disk.
-    pub async fn add_deny_rule(&self, pattern: Pattern, process: &str) -> Result<PolicyRule, OverridesError> {
+    pub async fn add_deny_rule(
+        &self,
+        pattern: Pattern,
+        process: &Actor,
+    ) -> Result<PolicyRule, OverridesError> {
         self.add_restricting_rule(pattern, Action::Deny, process).await
     }
 
@@ -33,7 +38,11 @@ impl OverrideStore {
     ///
     /// # Errors
     /// [`OverridesError::NotSaved`] when it is in force but not on disk.
-    pub async fn add_ask_rule(&self, pattern: Pattern, process: &str) -> Result<PolicyRule, OverridesError> {
+    pub async fn add_ask_rule(
+        &self,
+        pattern: Pattern,
+        process: &Actor,
+    ) -> Result<PolicyRule, OverridesError> {
         self.add_restricting_rule(pattern, Action::RequireApproval, process).await
     }
 
@@ -41,7 +50,7 @@ impl OverrideStore {
         &self,
         pattern: Pattern,
         action: Action,
-        process: &str,
+        process: &Actor,
     ) -> Result<PolicyRule, OverridesError> {
         let state = self.state.lock().await;
         let mut next = self.begin_change(&state);
@@ -111,7 +120,7 @@ impl OverrideStore {
         &self,
         id: u64,
         confirmed: Option<Authorization>,
-        process: &str,
+        process: &Actor,
     ) -> Result<PolicyRule, OverridesError> {
         // What narrows waits for nothing that widens; a rule's action never changes.
         let is_allow = |rule: &PolicyRule| rule.id == id && rule.action == Action::Allow;
@@ -127,7 +136,7 @@ impl OverrideStore {
         let place = rules.iter().position(|rule| rule.id == id);
         let rule = rules.remove(place.ok_or(OverridesError::NotFound { what: "rule", id })?);
         let about = format!("{} {}", rule.action, rule.pattern);
-        let act = |by: &str| self.deps.journal.act_record("unrule", &about, true, Some(by));
+        let act = |by: &Actor| self.deps.journal.act_record("unrule", &about, true, Some(by));
         match (rule.action, confirmed.zip(widening)) {
             (Action::Allow, _) => self.apply_narrowing(state, next, act(process)).await?,
             (Action::Deny | Action::RequireApproval, Some((confirmed, widening))) => {

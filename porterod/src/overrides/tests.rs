@@ -83,7 +83,7 @@ async fn each_change_raises_the_epoch_by_one_and_is_in_force_and_on_disk() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     let changes = rules.subscribe_epoch();
-    let deny = rules.add_deny_rule(pattern("mail/*"), "pid 1").await.unwrap();
+    let deny = rules.add_deny_rule(pattern("mail/*"), &"pid 1".into()).await.unwrap();
     assert_eq!(decided_action(&bench, "mail/send"), Action::Deny);
     let allow = rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
     assert_eq!(decided_action(&bench, "notes/read"), Action::Allow);
@@ -100,14 +100,17 @@ async fn each_change_raises_the_epoch_by_one_and_is_in_force_and_on_disk() {
 async fn removing_a_deny_needs_a_confirmation_and_removing_an_allow_does_not() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
-    let deny = rules.add_deny_rule(pattern("mail/*"), "p").await.unwrap();
+    let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
     let allow = rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
-    assert_eq!(rules.remove_rule(deny.id, None, "p").await.unwrap_err(), OverridesError::NeedsConfirmation);
+    assert_eq!(
+        rules.remove_rule(deny.id, None, &"p".into()).await.unwrap_err(),
+        OverridesError::NeedsConfirmation
+    );
     assert_eq!(decided_action(&bench, "mail/send"), Action::Deny);
-    rules.remove_rule(allow.id, None, "p").await.unwrap();
-    rules.remove_rule(deny.id, Some(Authorization::for_test()), "p").await.unwrap();
+    rules.remove_rule(allow.id, None, &"p".into()).await.unwrap();
+    rules.remove_rule(deny.id, Some(Authorization::for_test()), &"p".into()).await.unwrap();
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
-    let missing = rules.remove_rule(deny.id, None, "p").await.unwrap_err();
+    let missing = rules.remove_rule(deny.id, None, &"p".into()).await.unwrap_err();
     assert_eq!(missing, OverridesError::NotFound { what: "rule", id: deny.id });
     assert!(read_denies_file(&bench).rules.is_empty());
 }
@@ -118,7 +121,7 @@ async fn a_rule_that_asks_overrules_the_grants_of_before_and_not_those_of_after(
     let rules = open_store(&bench).await;
     let hour = Duration::from_secs(3600);
     rules.make_grant(grant_request("mail/*", hour), DAY, Authorization::for_test()).await.unwrap();
-    let ask = rules.add_ask_rule(pattern("mail/send"), "p").await.unwrap();
+    let ask = rules.add_ask_rule(pattern("mail/send"), &"p".into()).await.unwrap();
     assert_eq!((ask.id, ask.action), (2, Action::RequireApproval));
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
     assert_eq!(decided_action(&bench, "mail/read"), Action::Allow, "of other tools the grant holds");
@@ -127,7 +130,7 @@ async fn a_rule_that_asks_overrules_the_grants_of_before_and_not_those_of_after(
     let after = bench.after_crash();
     open_store(&after).await;
     assert_eq!(decided_action(&after, "mail/send"), Action::Allow, "in this order on the disk too");
-    rules.add_ask_rule(pattern("mail/send"), "p").await.unwrap();
+    rules.add_ask_rule(pattern("mail/send"), &"p".into()).await.unwrap();
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval, "asked for again");
     let alone = bench.policy.load().with_overrides(read_denies_file(&bench));
     let tool: ToolId = "mail/send".parse().unwrap();
@@ -139,11 +142,17 @@ async fn a_rule_that_asks_ends_with_a_confirmation_or_in_favour_of_an_allow() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     let [one, two] = ["mail/send", "mail/*"].map(pattern);
-    let asks = rules.add_ask_rule(one.clone(), "p").await.unwrap();
-    assert_eq!(rules.remove_rule(asks.id, None, "p").await.unwrap_err(), OverridesError::NeedsConfirmation);
-    rules.remove_rule(asks.id, Some(Authorization::for_test_with_risk(Risk::Low)), "p").await.unwrap();
+    let asks = rules.add_ask_rule(one.clone(), &"p".into()).await.unwrap();
+    assert_eq!(
+        rules.remove_rule(asks.id, None, &"p".into()).await.unwrap_err(),
+        OverridesError::NeedsConfirmation
+    );
+    rules
+        .remove_rule(asks.id, Some(Authorization::for_test_with_risk(Risk::Low)), &"p".into())
+        .await
+        .unwrap();
     for text in [&one, &two, &one] {
-        rules.add_ask_rule(text.clone(), "p").await.unwrap();
+        rules.add_ask_rule(text.clone(), &"p".into()).await.unwrap();
     }
     rules.add_allow_rule(one.clone(), Authorization::for_test()).await.unwrap();
     let left: Vec<_> = rules.overrides().rules.into_iter().map(|rule| (rule.action, rule.pattern)).collect();
@@ -161,9 +170,9 @@ async fn what_is_wide_is_not_made_with_a_confirmation_of_less() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     let (many, one) = (pattern("mail/*"), pattern("mail/send"));
-    let many_denied = rules.add_deny_rule(many, "p").await.unwrap();
-    let one_denied = rules.add_deny_rule(one.clone(), "p").await.unwrap();
-    rules.pause_all("p").await.unwrap();
+    let many_denied = rules.add_deny_rule(many, &"p".into()).await.unwrap();
+    let one_denied = rules.add_deny_rule(one.clone(), &"p".into()).await.unwrap();
+    rules.pause_all(&"p".into()).await.unwrap();
     let before = rules.overrides();
     let less = || Authorization::for_test_with_risk(Risk::Low);
     let hour = Duration::from_secs(3600);
@@ -172,14 +181,14 @@ async fn what_is_wide_is_not_made_with_a_confirmation_of_less() {
         rules.add_allow_rule(one, less()).await.map(drop),
         rules.make_grant(grant_request("mail/*", hour), DAY, less()).await.map(drop),
         rules.make_grant(grant_request("mail/send", hour + second), DAY, less()).await.map(drop),
-        rules.remove_rule(many_denied.id, Some(less()), "p").await.map(drop),
+        rules.remove_rule(many_denied.id, Some(less()), &"p".into()).await.map(drop),
         rules.resume_all(less()).await.map(drop),
     ] {
         assert_eq!(refused, Err(OverridesError::RiskTooHigh));
     }
     assert_eq!(rules.overrides(), before);
     rules.make_grant(grant_request("mail/send", hour), DAY, less()).await.unwrap();
-    rules.remove_rule(one_denied.id, Some(less()), "p").await.unwrap();
+    rules.remove_rule(one_denied.id, Some(less()), &"p".into()).await.unwrap();
 }
 
 #[tokio::test]
@@ -199,10 +208,10 @@ async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
     let grant =
         rules.make_grant(grant_request("mail/*", hour), DAY, Authorization::for_test()).await.unwrap();
     rules.make_grant(grant_request("notes/*", hour), DAY, Authorization::for_test()).await.unwrap();
-    assert_eq!(rules.revoke_grants(Some(&[grant.id]), "p").await.unwrap(), 1);
+    assert_eq!(rules.revoke_grants(Some(&[grant.id]), &"p".into()).await.unwrap(), 1);
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
-    assert_eq!(rules.revoke_grants(None, "p").await.unwrap(), 1);
-    let missing = rules.revoke_grants(Some(&[grant.id]), "p").await.unwrap_err();
+    assert_eq!(rules.revoke_grants(None, &"p".into()).await.unwrap(), 1);
+    let missing = rules.revoke_grants(Some(&[grant.id]), &"p".into()).await.unwrap_err();
     assert_eq!(missing, OverridesError::NotFound { what: "grant", id: grant.id });
 }
 
@@ -215,7 +224,7 @@ async fn one_grant_that_is_over_keeps_no_other_in_force() {
         rules.make_grant(grant_request("notes/*", minute), DAY, Authorization::for_test()).await.unwrap();
     let long = rules.make_grant(grant_request("mail/*", hour), DAY, Authorization::for_test()).await.unwrap();
     bench.clock.advance(minute);
-    assert_eq!(rules.revoke_grants(Some(&[short.id, long.id, long.id]), "p").await.unwrap(), 1);
+    assert_eq!(rules.revoke_grants(Some(&[short.id, long.id, long.id]), &"p".into()).await.unwrap(), 1);
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
 }
 
@@ -274,7 +283,7 @@ async fn a_use_that_was_consumed_is_gone_after_a_crash_and_after_other_changes()
     let origin = context("/project").origin;
     rules.consume_use(grant.id, &call("x"), &origin).await.unwrap();
     assert_eq!(uses_by_grant(&*open_store(&bench.after_crash()).await), [1]);
-    rules.add_deny_rule(pattern("notes/*"), "p").await.unwrap();
+    rules.add_deny_rule(pattern("notes/*"), &"p".into()).await.unwrap();
     rules.consume_use(grant.id, &call("x"), &origin).await.unwrap();
     assert_eq!(uses_by_grant(&*open_store(&bench.after_crash()).await), [2]);
 }
@@ -300,10 +309,10 @@ async fn a_use_is_consumed_only_for_a_call_that_runs_by_it() {
         assert_eq!(refused, OverridesError::NotCovered(id), "{why}");
     }
     rules.consume_use(counted.id, &call, &mine).await.unwrap();
-    let deny = rules.add_deny_rule(pattern("mail/send"), "p").await.unwrap();
+    let deny = rules.add_deny_rule(pattern("mail/send"), &"p".into()).await.unwrap();
     assert!(rules.consume_use(counted.id, &call, &mine).await.is_err(), "it is denied");
-    rules.remove_rule(deny.id, Some(Authorization::for_test()), "p").await.unwrap();
-    rules.revoke_grants(Some(&[counted.id]), "p").await.unwrap();
+    rules.remove_rule(deny.id, Some(Authorization::for_test()), &"p".into()).await.unwrap();
+    rules.revoke_grants(Some(&[counted.id]), &"p".into()).await.unwrap();
     assert!(rules.consume_use(counted.id, &call, &mine).await.is_err(), "it is revoked");
 }
 
@@ -372,10 +381,13 @@ async fn on_a_full_disk_a_deny_is_in_force_and_an_allow_is_not() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     set_store_blocked(&bench, true).await;
-    let deny = rules.add_deny_rule(pattern("mail/*"), "p").await;
+    let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await;
     assert!(matches!(deny, Err(OverridesError::NotSaved(_))), "{deny:?}");
     assert_eq!(decided_action(&bench, "mail/send"), Action::Deny);
-    assert!(matches!(rules.add_ask_rule(pattern("x/*"), "p").await, Err(OverridesError::NotSaved(_))));
+    assert!(matches!(
+        rules.add_ask_rule(pattern("x/*"), &"p".into()).await,
+        Err(OverridesError::NotSaved(_))
+    ));
     assert_eq!(read_denies_file(&bench).rules.len(), 2, "the file of denies could still be written");
     let allow = rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await;
     assert!(matches!(allow, Err(OverridesError::Store(_))), "{allow:?}");
@@ -394,7 +406,7 @@ async fn a_deny_that_reached_only_the_file_is_found_there_at_the_next_start() {
     let rules = open_store(&bench).await;
     rules.make_grant(grant_request("notes/*", DAY), DAY, Authorization::for_test()).await.unwrap();
     set_store_blocked(&bench, true).await;
-    assert!(rules.add_deny_rule(pattern("mail/*"), "p").await.is_err());
+    assert!(rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.is_err());
     let after = bench.after_crash();
     let again = open_store(&after).await;
     assert_eq!(decided_action(&after, "mail/send"), Action::Deny);
@@ -413,8 +425,8 @@ async fn an_older_store_that_is_put_back_does_not_bring_back_what_was_taken() {
     let allow = rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
     let older = tempfile::tempdir().unwrap();
     copy_files(bench.directory.path(), older.path());
-    rules.remove_rule(allow.id, None, "p").await.unwrap();
-    rules.add_deny_rule(pattern("mail/*"), "p").await.unwrap();
+    rules.remove_rule(allow.id, None, &"p".into()).await.unwrap();
+    rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
     std::fs::copy(bench.directory.path().join("denies.json"), older.path().join("denies.json")).unwrap();
     let after = Fixture::in_directory(older);
     open_store(&after).await;
@@ -427,11 +439,11 @@ async fn a_pause_denies_everything_across_restarts_until_a_person_resumes() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
-    let since = rules.pause_all("p").await.unwrap();
+    let since = rules.pause_all(&"p".into()).await.unwrap();
     assert_eq!(decided_action(&bench, "notes/read"), Action::Deny);
     assert_eq!(read_denies_file(&bench).paused, Some(since), "sessions without a daemon are paused too");
     bench.clock.advance(DAY);
-    assert_eq!(rules.pause_all("p").await.unwrap(), since, "a second pause changes nothing");
+    assert_eq!(rules.pause_all(&"p".into()).await.unwrap(), since, "a second pause changes nothing");
     assert_eq!((rules.overrides().epoch, rules.overrides().paused), (2, Some(since)));
 
     let after = bench.after_crash();
@@ -452,7 +464,7 @@ async fn on_a_full_disk_a_pause_is_in_force_and_does_not_end() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     set_store_blocked(&bench, true).await;
-    assert!(matches!(rules.pause_all("p").await, Err(OverridesError::NotSaved(_))));
+    assert!(matches!(rules.pause_all(&"p".into()).await, Err(OverridesError::NotSaved(_))));
     assert_eq!(decided_action(&bench, "notes/read"), Action::Deny);
     assert!(read_denies_file(&bench).paused.is_some(), "the file of denies could still be written");
     let after = bench.after_crash();
@@ -461,7 +473,10 @@ async fn on_a_full_disk_a_pause_is_in_force_and_does_not_end() {
     assert!(matches!(rules.resume_all(Authorization::for_test()).await, Err(OverridesError::Store(_))));
     assert_eq!(decided_action(&bench, "notes/read"), Action::Deny);
     set_store_blocked(&bench, false).await;
-    assert!(rules.pause_all("p").await.is_ok(), "a second pause writes down what the first could not");
+    assert!(
+        rules.pause_all(&"p".into()).await.is_ok(),
+        "a second pause writes down what the first could not"
+    );
     let saved = bench.after_crash();
     open_store(&saved).await;
     assert_eq!(decided_action(&saved, "notes/read"), Action::Deny);
@@ -473,7 +488,7 @@ async fn an_older_store_that_is_put_back_does_not_end_a_pause() {
     let rules = open_store(&bench).await;
     let older = tempfile::tempdir().unwrap();
     copy_files(bench.directory.path(), older.path());
-    rules.pause_all("p").await.unwrap();
+    rules.pause_all(&"p".into()).await.unwrap();
     std::fs::copy(bench.directory.path().join("denies.json"), older.path().join("denies.json")).unwrap();
     let after = Fixture::in_directory(older);
     open_store(&after).await;
@@ -485,13 +500,13 @@ async fn people_are_told_of_every_rule_grant_and_pause_that_is_made_or_ends() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     let hour = Duration::from_secs(3600);
-    let deny = rules.add_deny_rule(pattern("mail/*"), "p").await.unwrap();
+    let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
     let first = rules.make_grant(grant_request("a/*", hour), DAY, Authorization::for_test()).await.unwrap();
     let second = rules.make_grant(grant_request("b/*", DAY), DAY, Authorization::for_test()).await.unwrap();
     bench.clock.advance(2 * hour);
-    rules.remove_rule(deny.id, Some(Authorization::for_test()), "p").await.unwrap();
-    rules.revoke_grants(Some(&[second.id]), "p").await.unwrap();
-    rules.pause_all("p").await.unwrap();
+    rules.remove_rule(deny.id, Some(Authorization::for_test()), &"p".into()).await.unwrap();
+    rules.revoke_grants(Some(&[second.id]), &"p".into()).await.unwrap();
+    rules.pause_all(&"p".into()).await.unwrap();
     rules.resume_all(Authorization::for_test()).await.unwrap();
     assert_eq!((deny.id, first.id, second.id), (1, 2, 3));
     assert_eq!(
@@ -518,7 +533,7 @@ async fn people_are_told_once_that_a_grant_is_used_up() {
         rules.consume_use(grant.id, &call("x"), &context("/project").origin).await.unwrap();
     }
     bench.clock.advance(DAY);
-    rules.add_deny_rule(pattern("notes/*"), "p").await.unwrap();
+    rules.add_deny_rule(pattern("notes/*"), &"p".into()).await.unwrap();
     assert_eq!(
         notice_texts(&bench),
         ["grant 1 Made mail/*", "grant 1 Ended mail/*", "rule 2 Made deny notes/*"]
@@ -550,8 +565,8 @@ async fn of_a_deny_that_could_not_be_saved_people_are_told_once_it_is() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     set_store_blocked(&bench, true).await;
-    rules.add_deny_rule(pattern("mail/*"), "p").await.unwrap_err();
-    rules.add_deny_rule(pattern("notes/*"), "p").await.unwrap_err();
+    rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap_err();
+    rules.add_deny_rule(pattern("notes/*"), &"p".into()).await.unwrap_err();
     assert_eq!(notice_texts(&bench), ["alarm Store"]);
     set_store_blocked(&bench, false).await;
     assert!(rules.retry_save().await);
@@ -566,7 +581,7 @@ async fn a_file_of_denies_that_hangs_keeps_no_later_deny_from_being_in_force() {
     let hangs = Arc::clone(&rules.denies_file_order).lock_owned().await;
     let deny = |text: &'static str| {
         let rules = Arc::clone(&rules);
-        tokio::spawn(async move { rules.add_deny_rule(pattern(text), "p").await })
+        tokio::spawn(async move { rules.add_deny_rule(pattern(text), &"p".into()).await })
     };
     let mut denying = Vec::new();
     for tool in ["notes/read", "notes/send"] {
@@ -575,7 +590,7 @@ async fn a_file_of_denies_that_hangs_keeps_no_later_deny_from_being_in_force() {
     }
     let pausing = tokio::spawn({
         let rules = Arc::clone(&rules);
-        async move { rules.pause_all("p").await }
+        async move { rules.pause_all(&"p".into()).await }
     });
     wait_until_true(|| rules.overrides().paused.is_some()).await;
     assert!(denying.iter().all(|denying| !denying.is_finished()) && !pausing.is_finished());
@@ -623,7 +638,7 @@ async fn what_is_narrowed_while_something_is_widened_counts() {
     wait_until_true(|| rules.is_elevating()).await;
     let denying = tokio::spawn({
         let rules = Arc::clone(&rules);
-        async move { rules.add_deny_rule(pattern("mail/*"), "p").await }
+        async move { rules.add_deny_rule(pattern("mail/*"), &"p".into()).await }
     });
     wait_until_true(|| decided_action(&bench, "mail/send") == Action::Deny).await;
     go.send(()).unwrap();
@@ -646,14 +661,14 @@ fn block_file(bench: &Fixture, on: bool) {
 async fn a_file_of_denies_that_cannot_be_written_anew_stays_unless_it_lacks_what_narrows() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
-    let deny = rules.add_deny_rule(pattern("mail/*"), "p").await.unwrap();
+    let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
     let there = || bench.directory.path().join("denies.json").exists();
     block_file(&bench, true);
     rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
     assert_eq!(read_denies_file(&bench).rules, [deny], "it denies more");
     assert!(OverrideStore::open(store_deps(&bench, "boot")).await.is_err());
     assert!(there(), "a start that fails leaves it");
-    assert!(rules.add_deny_rule(pattern("x/*"), "p").await.is_err());
+    assert!(rules.add_deny_rule(pattern("x/*"), &"p".into()).await.is_err());
     assert!(!there(), "a session could go by it and miss the deny");
     block_file(&bench, false);
     let saving = async {

@@ -4,7 +4,7 @@
 //! shown again.
 
 use jiff::Timestamp;
-use portero::names::TaskId;
+use portero::names::{Actor, TaskId};
 use portero::task::TaskState;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -26,7 +26,7 @@ pub(crate) struct CardRow {
     pub(crate) view: String,
     pub(crate) page: usize,
     pub(crate) was_read: bool,
-    pub(crate) decided: Option<(String, Timestamp)>,
+    pub(crate) decided: Option<(Actor, Timestamp)>,
     pub(crate) version: i64,
     pub(crate) drawn_version: i64,
 }
@@ -83,7 +83,7 @@ pub(crate) fn record_state_change(
     connection: &Connection,
     at: BotChat,
     task: TaskId,
-    (state, by, when): (TaskState, &str, Timestamp),
+    (state, by, when): (TaskState, &Actor, Timestamp),
 ) -> Result<(), StoreError> {
     let decides = match state {
         TaskState::Approved | TaskState::Denied | TaskState::Expired | TaskState::Cancelled => true,
@@ -98,7 +98,10 @@ pub(crate) fn record_state_change(
                WHERE bot = ?1 AND chat = ?2 AND task = ?3 RETURNING list";
     let list: Option<Option<String>> = connection
         .prepare_cached(sql)?
-        .query_row(params![at.bot, at.chat, task.to_string(), decides, by, to_nanos(when)], |row| row.get(0))
+        .query_row(
+            params![at.bot, at.chat, task.to_string(), decides, by.to_string(), to_nanos(when)],
+            |row| row.get(0),
+        )
         .optional()?;
     if let (Some(Some(list)), true) = (list, decides) {
         mark_list_changed(connection, at, &list)?;
@@ -346,7 +349,7 @@ fn card_from_row(row: &Row<'_>) -> rusqlite::Result<CardRow> {
         view: row.get(2)?,
         page: row.get(3)?,
         was_read: row.get(4)?,
-        decided: by.zip(at),
+        decided: by.map(Actor::from).zip(at),
         version: row.get(7)?,
         drawn_version: row.get(8)?,
     })

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use portero::anonymize::Fake;
 use portero::json::serialize_raw;
+use portero::names::Actor;
 use portero::notice::{AlarmKind, Notice, NoticeEntry};
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
@@ -230,7 +231,7 @@ fn open_task_notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
         task: from_plain(0, row.get_ref(0)?.as_str()?)?,
         tool: from_plain(1, row.get_ref(1)?.as_str()?)?,
         state: from_plain(2, row.get_ref(2)?.as_str()?)?,
-        by: "daemon".to_owned(),
+        by: Actor::Daemon,
         note: row.get_ref(3)?.as_str_or_null()?.map(|note| from_plain(3, note)).transpose()?,
     })
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use portero::ipc::Look;
+use portero::names::Actor;
 
 use super::card_pages::{card_pages, document_upload, json_pages, outcome_message};
 use super::client::DocumentUpload;
@@ -61,19 +62,17 @@ impl CardView<'_> {
         outcome_message(&self.task_view.task, decided, &self.view_context())
     }
 
-    /// By what it was decided, from the words of the audit.
-    fn decided_by(&self, by: &str) -> DecidedBy {
-        match by {
-            "agent" => DecidedBy::Agent,
-            "expiry" => DecidedBy::Expiry,
-            "daemon" => DecidedBy::Daemon,
-            by => match (by.strip_prefix("telegram user "), self.owner) {
-                (Some(users), _) if users.contains(',') => DecidedBy::People,
-                (Some(user), Some(owner)) if user == owner.to_string() => DecidedBy::ThisPhone,
-                (Some(user), None) => user.parse().map_or(DecidedBy::AnotherPhone, DecidedBy::User),
-                (Some(_), Some(_)) => DecidedBy::AnotherPhone,
-                (None, _) => DecidedBy::Terminal,
-            },
+    /// By what it was decided, as this chat is told.
+    fn decided_by(&self, by: &Actor) -> DecidedBy {
+        match (by, self.owner) {
+            (Actor::Agent, _) => DecidedBy::Agent,
+            (Actor::Expiry, _) => DecidedBy::Expiry,
+            (Actor::Daemon, _) => DecidedBy::Daemon,
+            (Actor::TelegramUsers(_), _) => DecidedBy::People,
+            (Actor::TelegramUser(user), None) => DecidedBy::User(*user),
+            (Actor::TelegramUser(user), Some(owner)) if *user == owner => DecidedBy::ThisPhone,
+            (Actor::TelegramUser(_), Some(_)) => DecidedBy::AnotherPhone,
+            (Actor::Terminal { .. } | Actor::Session { .. } | Actor::Telegram, _) => DecidedBy::Terminal,
         }
     }
 

@@ -218,7 +218,7 @@ fn remote_prompt_screen() -> String {
         id: 1,
         act: RequestedAct::Grant("github/*".parse().expect("a pattern"), 3_600_000, GrantLimits::default()),
         preview: ActPreview::Tools(tools),
-        by: "portero (pid 4711; started by zsh < tmux: server)".to_owned(),
+        by: "portero (pid 4711; started by zsh < tmux: server)".into(),
         until: "2026-11-20T13:03:00Z".parse().expect("a time"),
         numbers: NumberChoices::test([12, 47, 83], 1),
     };

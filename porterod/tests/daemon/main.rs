@@ -34,7 +34,7 @@ use portero::ipc::{
     Challenge, ConnectError, FailureKind, ForwardedCall, Hello, IpcClient, PROTOCOL_VERSION, PeerRole,
     PushMessage, Reaching,
 };
-use portero::names::TaskId;
+use portero::names::{Actor, TaskId};
 use portero::policy::{Action, GrantLimits};
 use portero::store_identity::Nonce;
 use portero::task::TaskState;
@@ -430,7 +430,9 @@ async fn each_side_is_refused_what_the_other_may_ask() {
 
     let log = audit::read_log(&home.paths().audit(), &RecordFilter::default()).unwrap();
     let tried = log.entries.iter().filter_map(|entry| match &entry.record.event {
-        AuditEvent::Act { act, process: Some(by), done: false, .. } if by.starts_with("session ") => {
+        AuditEvent::Act { act, process: Some(by), done: false, .. }
+            if matches!(by, Actor::Session { .. }) =>
+        {
             Some(act.as_str())
         }
         _ => None,

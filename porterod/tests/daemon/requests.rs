@@ -119,7 +119,7 @@ async fn what_a_session_may_not_request_is_refused_and_recorded_without_what_it_
     app.shutdown().await;
     let log = audit::read_log(&home.paths().audit(), &RecordFilter::default()).unwrap();
     let tried = log.entries.iter().filter_map(|entry| match &entry.record.event {
-        AuditEvent::Act { act, process: Some(by), done: false, .. } => Some((act.as_str(), by.as_str())),
+        AuditEvent::Act { act, process: Some(by), done: false, .. } => Some((act.as_str(), by.to_string())),
         _ => None,
     });
     let tried: Vec<_> = tried.collect();

@@ -20,7 +20,7 @@ fn record(event: AuditEvent) -> AuditRecord {
 
 fn task_event(state: TaskState) -> AuditEvent {
     let task = serde_json::from_value(TASK.into()).unwrap();
-    AuditEvent::Task { task, tool: tool(), state, by: "daemon".to_owned(), note: None::<Fake<String>> }
+    AuditEvent::Task { task, tool: tool(), state, by: "daemon".into(), note: None::<Fake<String>> }
 }
 
 fn outcome_event(outcome: RecordedOutcome) -> AuditEvent {

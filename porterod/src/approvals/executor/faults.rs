@@ -74,11 +74,11 @@ impl FaultRun {
     async fn act_as_person(&mut self) {
         self.approve_and_run("one").await;
         if let Ok(task) = self.bench.approval_queue.submit_call(call("no"), &context("/project")).await {
-            let rejected = self.bench.approval_queue.reject(task.id, None, "terminal").await;
+            let rejected = self.bench.approval_queue.reject(task.id, None, &"terminal".into()).await;
             assert!(rejected.is_ok(), "{}: a no needs no record: {rejected:?}", self.how);
             self.rejected.push(task.id);
         }
-        let denied = self.rules.add_deny_rule("files/*".parse().unwrap(), "terminal").await;
+        let denied = self.rules.add_deny_rule("files/*".parse().unwrap(), &"terminal".into()).await;
         assert!(denied.is_ok(), "{}: a deny needs no record: {denied:?}", self.how);
         assert_eq!(self.decided_action("files/write"), Action::Deny, "{}", self.how);
         let hour = Duration::from_secs(3600);
@@ -88,7 +88,7 @@ impl FaultRun {
             limits: portero::policy::GrantLimits::default(),
         };
         let _ = self.rules.make_grant(wanted, hour, Authorization::for_test()).await;
-        let revoked = self.rules.revoke_grants(None, "terminal").await;
+        let revoked = self.rules.revoke_grants(None, &"terminal".into()).await;
         assert!(revoked.is_ok(), "{}: a revocation needs no record: {revoked:?}", self.how);
         assert_eq!(self.decided_action("mail/read"), Action::RequireApproval, "{}", self.how);
         self.approve_and_run("two").await;
@@ -223,7 +223,7 @@ async fn a_daemon_that_ends_while_the_disk_fails_begins_again_with_what_was_said
         let mut first = FaultRun::new(fault, u64::MAX..u64::MAX).await;
         first.approve_and_run("one").await;
         first.disk.fail_from_now(fault);
-        let denied = first.rules.add_deny_rule("files/*".parse().unwrap(), "terminal").await;
+        let denied = first.rules.add_deny_rule("files/*".parse().unwrap(), &"terminal".into()).await;
         assert!(denied.is_ok(), "{fault:?}");
         first.approve_and_run("two").await;
         assert_eq!(first.approved.len(), 1, "{fault:?}");

@@ -91,7 +91,7 @@ async fn make_step(
         }
         HistoryStep::Reject => {
             let expected = model.transition(&open, TaskState::Denied, false);
-            (bench.approval_queue.reject(id, None, "test").await.is_ok(), expected)
+            (bench.approval_queue.reject(id, None, &"test".into()).await.is_ok(), expected)
         }
         HistoryStep::Cancel => {
             let expected = model.transition(&open, TaskState::Cancelled, false);
@@ -103,13 +103,20 @@ async fn make_step(
                 must_be_alive: true,
                 ..TransitionRequest::new(id, &[TaskState::Approved], TaskState::Executing, now)
             };
-            (bench.approval_queue.transition_task(step, "test", AuditMode::Required).await.is_ok(), expected)
+            (
+                bench.approval_queue.transition_task(step, &"test".into(), AuditMode::Required).await.is_ok(),
+                expected,
+            )
         }
         HistoryStep::End(state) => {
             let expected = model.transition(&[TaskState::Executing], state, false);
             let step = TransitionRequest::new(id, &[TaskState::Executing], state, now);
             (
-                bench.approval_queue.transition_task(step, "test", AuditMode::BestEffort).await.is_ok(),
+                bench
+                    .approval_queue
+                    .transition_task(step, &"test".into(), AuditMode::BestEffort)
+                    .await
+                    .is_ok(),
                 expected,
             )
         }

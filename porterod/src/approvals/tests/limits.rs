@@ -34,7 +34,7 @@ async fn what_a_person_said_no_to_does_not_ask_again_for_a_while() {
     let bench = Fixture::new();
     let denied = bench.open_task("hello").await;
     let reason = serde_json::from_str("\"not on Fridays\"").unwrap();
-    bench.approval_queue.reject(denied.id, Some(reason), "test").await.unwrap();
+    bench.approval_queue.reject(denied.id, Some(reason), &"test".into()).await.unwrap();
     bench.clock.advance(9 * MINUTE);
     for session in [context("/project"), context("/project")] {
         let words = declined_message(&bench, "hello", &session).await;
@@ -61,7 +61,7 @@ async fn what_a_person_said_no_to_does_not_ask_again_for_a_while() {
 async fn a_call_that_is_spelled_otherwise_or_on_other_ground_is_the_same() {
     let bench = Fixture::new();
     let denied = bench.approve_task("hello").await;
-    bench.approval_queue.reject(denied.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(denied.id, None, &"test".into()).await.unwrap();
     *bench.binding_source.0.lock().unwrap() = Ok(binding_inputs("another definition"));
     let respelled = params(r#"{ "arguments": {"text": "h\u0065llo"}, "name": "send" }"#);
     let respelled = Call { params: respelled, ..call("hello") };
@@ -73,10 +73,10 @@ async fn a_call_that_is_spelled_otherwise_or_on_other_ground_is_the_same() {
 async fn a_cool_down_ends_with_the_clock_set_back_and_can_be_off() {
     let bench = Fixture::new();
     let denied = bench.open_task("hello").await;
-    bench.approval_queue.reject(denied.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(denied.id, None, &"test".into()).await.unwrap();
     bench.clock.set_wall("2026-11-19T08:00:00Z".parse().unwrap());
     let again = bench.open_task("hello").await;
-    bench.approval_queue.reject_without_cooldown(again.id, None, "test").await.unwrap();
+    bench.approval_queue.reject_without_cooldown(again.id, None, &"test".into()).await.unwrap();
     bench.approval_queue.prune_ended_tasks().await.unwrap();
     bench.clock.set_wall("2026-11-20T08:05:00Z".parse().unwrap());
     let later = bench.open_task("hello").await;
@@ -89,7 +89,7 @@ async fn a_cool_down_ends_with_the_clock_set_back_and_can_be_off() {
     bench
         .settings
         .store(Arc::new(ApprovalSettings { deny_cooldown: Duration::ZERO, ..ApprovalSettings::default() }));
-    bench.approval_queue.reject(later.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(later.id, None, &"test".into()).await.unwrap();
     assert_eq!(bench.open_task("hello").await.state, TaskState::PendingApproval);
 }
 
@@ -116,7 +116,7 @@ async fn a_session_may_only_have_so_many_waiting() {
     assert_eq!(bench.approval_queue.count_pending().unwrap(), 2);
     let same = bench.approval_queue.submit_call(call("1"), &context).await.unwrap();
     assert_eq!(same.id, first.id, "what waits already is found even so");
-    bench.approval_queue.reject(first.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(first.id, None, &"test".into()).await.unwrap();
     assert!(bench.approval_queue.submit_call(call("3"), &context).await.is_ok());
 }
 

@@ -7,14 +7,14 @@ use super::*;
 /// As somebody who shows nothing.
 async fn repeat_task(bench: &Fixture, task: &Task) -> Result<Task, Refusal> {
     let task = bench.approval_queue.find_task(task.id, None).unwrap();
-    bench.approval_queue.repeat_task(&task, task.call.clone(), "a terminal", None).await
+    bench.approval_queue.repeat_task(&task, task.call.clone(), &"a terminal".into(), None).await
 }
 
 /// As the person who decides.
 async fn repeat_confirmed(bench: &Fixture, task: &Task) -> Result<Task, Refusal> {
     let task = bench.approval_queue.find_task(task.id, None).unwrap();
     let proof = Authorization::for_test();
-    bench.approval_queue.repeat_task(&task, task.call.clone(), "a terminal", Some(&proof)).await
+    bench.approval_queue.repeat_task(&task, task.call.clone(), &"a terminal".into(), Some(&proof)).await
 }
 
 #[tokio::test]
@@ -22,14 +22,14 @@ async fn what_was_denied_a_moment_ago_asks_nobody_for_whoever_cannot_show_that_t
     let bench = Fixture::new();
     let denied = bench.open_task("hello").await;
     let call = denied.call.clone();
-    bench.approval_queue.reject(denied.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(denied.id, None, &"test".into()).await.unwrap();
     let refused = repeat_task(&bench, &denied).await.unwrap_err();
     assert!(matches!(&refused, Refusal::Declined(words) if words.contains("said no")), "{refused}");
     let until = bench.approval_queue.deny_cooldown(&denied, &call).unwrap().unwrap();
     assert_eq!(bench.approval_queue.count_pending().unwrap(), 0);
     let anew = repeat_confirmed(&bench, &denied).await.unwrap();
     assert_eq!((anew.state, anew.repeats), (TaskState::PendingApproval, Some(denied.id)));
-    bench.approval_queue.reject(anew.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(anew.id, None, &"test".into()).await.unwrap();
     assert!(repeat_task(&bench, &denied).await.is_err(), "neither the one nor the other");
     assert!(repeat_task(&bench, &anew).await.is_err());
     let left = Duration::try_from(until.duration_since(bench.clock.now().wall)).unwrap();
@@ -46,7 +46,7 @@ async fn what_was_denied_a_moment_ago_asks_nobody_for_whoever_cannot_show_that_t
 async fn what_was_denied_asks_anew_when_the_person_says_so() {
     let bench = Fixture::new();
     let denied = bench.open_task("hello").await;
-    bench.approval_queue.reject(denied.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(denied.id, None, &"test".into()).await.unwrap();
     assert!(matches!(
         bench.approval_queue.submit_call(call("hello"), &context("/project")).await,
         Err(Refusal::Declined(_))
@@ -81,7 +81,7 @@ async fn it_is_bound_to_what_is_in_force_now() {
     *bench.binding_source.0.lock().unwrap() = Ok(binding_inputs("another definition"));
     let anew = repeat_task(&bench, &expired).await.unwrap();
     assert_ne!(anew.binding, expired.binding);
-    bench.approval_queue.reject(anew.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(anew.id, None, &"test".into()).await.unwrap();
     let config = ConfigPolicy { default: Action::Deny, ..ConfigPolicy::default() };
     bench.policy.store(Arc::new(Policy::new(config, Overrides::default())));
     let refused = repeat_task(&bench, &expired).await.unwrap_err();
@@ -110,9 +110,9 @@ async fn what_finished_is_news_until_an_agent_hears_of_it() {
     bench.approval_queue.cancel(taken.id, &project).await.unwrap();
     bench.approval_queue.mark_seen(std::slice::from_ref(&waits)).await;
     assert_eq!(bench.approval_queue.unseen_tasks(&project).unwrap().count, 0);
-    bench.approval_queue.reject(denied.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(denied.id, None, &"test".into()).await.unwrap();
     bench.clock.advance(Duration::from_secs(60));
-    bench.approval_queue.reject(waits.id, None, "test").await.unwrap();
+    bench.approval_queue.reject(waits.id, None, &"test".into()).await.unwrap();
 
     let after = bench.after_crash();
     let news = after.approval_queue.unseen_tasks(&project).unwrap();

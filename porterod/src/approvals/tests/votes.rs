@@ -193,7 +193,7 @@ async fn one_denial_denies_whoever_approved_before() {
 
     let table = VoteFixture::two_of_three().await;
     table.approve_as(11).await.unwrap();
-    table.bench.approval_queue.reject(table.task.id, None, "terminal pid 1").await.unwrap();
+    table.bench.approval_queue.reject(table.task.id, None, &"terminal pid 1".into()).await.unwrap();
     assert_eq!(table.state(), TaskState::Denied);
 }
 
@@ -280,7 +280,7 @@ async fn votes_outlive_a_crash_and_go_with_their_task() {
     table.set_quorums(&[quorum(2, &[11, 22, 33])]);
     assert_eq!(table.voters(), [11]);
     assert_eq!(table.approve_as(22).await, APPROVED);
-    table.bench.approval_queue.reject(table.task.id, None, "test").await.unwrap();
+    table.bench.approval_queue.reject(table.task.id, None, &"test".into()).await.unwrap();
     table.bench.clock.advance(Duration::from_secs(8 * 24 * 3600));
     assert_eq!(table.bench.approval_queue.prune_ended_tasks().await.unwrap(), 1);
     let left = table.bench.journal.store().read(move |store| {
@@ -293,12 +293,12 @@ async fn votes_outlive_a_crash_and_go_with_their_task() {
 async fn the_call_that_is_asked_anew_has_no_votes() {
     let table = VoteFixture::two_of_three().await;
     table.approve_as(11).await.unwrap();
-    table.bench.approval_queue.reject(table.task.id, None, "test").await.unwrap();
+    table.bench.approval_queue.reject(table.task.id, None, &"test".into()).await.unwrap();
     let denied = table.bench.approval_queue.find_task(table.task.id, None).unwrap();
     let anew = table
         .bench
         .approval_queue
-        .repeat_task(&denied, call("hello"), "test", Some(&Authorization::for_test()))
+        .repeat_task(&denied, call("hello"), &"test".into(), Some(&Authorization::for_test()))
         .await
         .unwrap();
     assert_eq!(table.bench.approval_queue.find_task(anew.id, None).unwrap().votes, []);

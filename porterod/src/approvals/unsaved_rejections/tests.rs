@@ -27,7 +27,7 @@ fn stored(bench: &Fixture, task: TaskId) -> TaskState {
 }
 
 async fn reject(bench: &Fixture, task: &Task) {
-    let rejected = bench.approval_queue.reject(task.id, None, "terminal").await;
+    let rejected = bench.approval_queue.reject(task.id, None, &"terminal".into()).await;
     assert!(matches!(rejected, Err(ApprovalError::Unsaved(..))), "{rejected:?}");
 }
 
@@ -97,7 +97,8 @@ async fn a_rejection_that_can_be_kept_nowhere_says_that_it_may_be_lost() {
     let task = bench.approve_task("one").await;
     break_store(&bench, "%").await;
     std::fs::create_dir(bench.directory.path().join("rejections")).unwrap();
-    let rejected = bench.approval_queue.reject(task.id, None, "terminal").await.unwrap_err().to_string();
+    let rejected =
+        bench.approval_queue.reject(task.id, None, &"terminal".into()).await.unwrap_err().to_string();
     assert!(
         rejected.contains("does not run") && rejected.contains("lost if the daemon ends now"),
         "{rejected}"
@@ -113,10 +114,11 @@ async fn a_list_that_cannot_be_saved_is_denied_as_far_as_it_waits() {
     break_store(&bench, "%").await;
     let error = StoreError::Failed("disk full".to_owned());
     let listed = vec![waiting.id, running.id];
-    let rejection = bench.approval_queue.reject_list_unsaved(listed.clone(), "telegram", &error).await;
+    let rejection =
+        bench.approval_queue.reject_list_unsaved(listed.clone(), &"telegram".into(), &error).await;
     let expected = ListRejection { denied: 1, expired: 0, unsaved: Some(error.to_string()) };
     assert_eq!(rejection, expected);
-    let again = bench.approval_queue.reject_list_unsaved(listed, "telegram", &error).await;
+    let again = bench.approval_queue.reject_list_unsaved(listed, &"telegram".into(), &error).await;
     assert_eq!(again, ListRejection::default(), "what is denied is not counted twice");
     let crashed = bench.after_crash();
     crashed.approval_queue.restore_rejections().await.unwrap();

@@ -1,6 +1,6 @@
 //! Buttons that narrow what one tool may do. Lateness does no harm, so they count as long as they are known.
 
-use portero::names::ToolId;
+use portero::names::{Actor, ToolId};
 use portero::policy::Action;
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +61,8 @@ impl RestrictionPress {
 
     /// Who tapped, in the words of the audit.
     #[must_use]
-    pub fn by(&self) -> String {
-        format!("telegram user {}", self.user)
+    pub const fn by(&self) -> Actor {
+        Actor::TelegramUser(self.user)
     }
 
     pub(crate) const fn ticket(&self) -> &ButtonTicket {

@@ -72,7 +72,7 @@ async fn a_button_decides_once() {
     assert_eq!(token.len(), 43, "256 bits, and Telegram takes at most 64 bytes");
     let first = phone.press_button(&token, 1);
     let second = phone.press_button(&token, 2);
-    assert_eq!(first.by(), "telegram user 501");
+    assert_eq!(first.by(), "telegram user 501".into());
     assert_eq!(phone.approve(first).await.unwrap().state, TaskState::Approved);
     assert!(matches!(phone.approve(second).await, Err(ApprovalError::WrongState(_, TaskState::Approved))));
     let again = |update| phone.taps.resolve_press(&token, PressSource { update, ..HERE }).unwrap();

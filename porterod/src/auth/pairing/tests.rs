@@ -30,7 +30,7 @@ impl PairingFixture {
     }
 
     async fn offer_code(&self) -> String {
-        self.pairing.offer_code(&configured_bot(), "test").await.unwrap().code.expose().to_owned()
+        self.pairing.offer_code(&configured_bot(), &"test".into()).await.unwrap().code.expose().to_owned()
     }
 
     async fn claim_code(&self, person: ChatUser, code: &str) -> ClaimOutcome {
@@ -163,7 +163,7 @@ async fn while_paired_there_is_no_code() {
     let code = world.offer_code().await;
     world.claim_code(JANE, &code).await;
     assert_eq!(
-        world.pairing.offer_code(&configured_bot(), "test").await.unwrap_err(),
+        world.pairing.offer_code(&configured_bot(), &"test".into()).await.unwrap_err(),
         PairingError::Paired(501)
     );
     assert!(world.pairing.unpair(&Authorization::for_test()).await.unwrap());
@@ -193,7 +193,7 @@ async fn a_pairing_is_with_one_bot_at_one_address() {
     ];
     for other in elsewhere {
         assert_eq!(world.pairing.paired_person(&other).unwrap(), None, "{other:?}");
-        let code = world.pairing.offer_code(&other, "test").await.unwrap().code;
+        let code = world.pairing.offer_code(&other, &"test".into()).await.unwrap().code;
         let here = world.pairing.claim_code(&configured_bot(), code.expose(), MALLORY).await.unwrap();
         assert_eq!(here, ClaimOutcome::NoOpenCode, "a code is for one bot");
     }
@@ -204,5 +204,8 @@ async fn whom_the_configuration_names_needs_no_code() {
     let world = PairingFixture::new();
     let named = ConfiguredBot { admin: Some(501), ..configured_bot() };
     assert_eq!(world.pairing.paired_person(&named).unwrap(), Some(JANE));
-    assert_eq!(world.pairing.offer_code(&named, "test").await.unwrap_err(), PairingError::NamedInConfig(501));
+    assert_eq!(
+        world.pairing.offer_code(&named, &"test".into()).await.unwrap_err(),
+        PairingError::NamedInConfig(501)
+    );
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use portero::clock::Moment;
 use portero::ipc::{GivenProof, Risk};
+use portero::names::Actor;
 use portero::notice::AlarmKind;
 use portero::secret::Secret;
 use rusqlite::Connection;
@@ -81,7 +82,7 @@ impl PassphraseChecker {
         &self,
         given: GivenProof,
         code: Option<Secret>,
-        process: &str,
+        process: &Actor,
     ) -> Result<Authorization, PassphraseError> {
         let _turn = self.turn.lock().await;
         match self.journal.store().read(codes::load)? {
@@ -116,7 +117,7 @@ impl PassphraseChecker {
         &self,
         given: GivenProof,
         code: Option<Secret>,
-        process: &str,
+        process: &Actor,
     ) -> Result<Vec<Secret>, PassphraseError> {
         let mut turn = self.turn.lock().await;
         let now = self.clock.now();
@@ -128,7 +129,7 @@ impl PassphraseChecker {
         let CodeMatch::Step(last_step) = contents.match_code(&code, now.wall) else {
             return Err(PassphraseError::WrongFirstCode);
         };
-        let about = EnrollmentContext { enrolled: now.wall, by: process.to_owned() };
+        let about = EnrollmentContext { enrolled: now.wall, by: process.to_string() };
         let offered = contents.recovery_codes();
         let sealed = seal_contents(contents, opens, &about)?;
         let row = AuthenticatorRow {
@@ -159,7 +160,7 @@ impl PassphraseChecker {
         &self,
         given: GivenProof,
         code: Option<Secret>,
-        process: &str,
+        process: &Actor,
     ) -> Result<(), PassphraseError> {
         let _turn = self.turn.lock().await;
         let row = self.journal.store().read(codes::load)?.ok_or(PassphraseError::NotEnrolled)?;
@@ -197,7 +198,7 @@ impl PassphraseChecker {
         row: AuthenticatorRow,
         given: GivenProof,
         code: Option<Secret>,
-        process: &str,
+        process: &Actor,
     ) -> Result<(), PassphraseError> {
         if TotpContents::is_outdated(&row.sealed) {
             return Err(PassphraseError::Outdated);
@@ -245,7 +246,7 @@ impl PassphraseChecker {
         self.journal.store().write(Durability::StoreSynced, using).await
     }
 
-    async fn use_recovery_code(&self, rest: ResealedTotp, process: &str) -> Result<(), StoreError> {
+    async fn use_recovery_code(&self, rest: ResealedTotp, process: &Actor) -> Result<(), StoreError> {
         let about = format!("a recovery code; {} are left", rest.left);
         let record = self.journal.act_record("totp recovery", &about, true, Some(process));
         let using = move |connection: &Connection| {

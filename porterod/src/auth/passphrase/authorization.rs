@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portero::clock::Moment;
 use portero::ipc::Risk;
-use portero::names::TaskId;
+use portero::names::{Actor, TaskId};
 use portero::pattern::Pattern;
 use portero::policy::GrantLimits;
 
@@ -15,7 +15,7 @@ use crate::auth::remote_confirmation::{NumberMatch, RequestedAct};
 /// makes it.
 #[derive(Debug)]
 pub struct Authorization {
-    by: String,
+    by: Actor,
     factor: Factor,
 }
 
@@ -73,7 +73,7 @@ impl Authorization {
     /// Where the confirmation came from, for the audit: the process that asked, such as `terminal pid 4711`, or
     /// the person who tapped, such as `telegram user 4711`.
     #[must_use]
-    pub fn by(&self) -> &str {
+    pub const fn by(&self) -> &Actor {
         &self.by
     }
 
@@ -154,7 +154,7 @@ impl Authorization {
         }
     }
 
-    pub(super) const fn from_passphrase(by: String, width: Risk) -> Self {
+    pub(super) const fn from_passphrase(by: Actor, width: Risk) -> Self {
         Self { by, factor: Factor::Passphrase(width) }
     }
 
@@ -165,7 +165,7 @@ impl Authorization {
 
     #[cfg(test)]
     pub(crate) fn for_test_with_risk(width: Risk) -> Self {
-        Self::from_passphrase("test".to_owned(), width)
+        Self::from_passphrase(Actor::terminal("test"), width)
     }
 }
 

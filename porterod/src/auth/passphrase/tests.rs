@@ -32,7 +32,10 @@ pub(crate) fn new_passphrase(typed: &Secret) -> NewPassphrase {
 pub(super) async fn set_up() -> (Fixture, PassphraseChecker) {
     let bench = Fixture::new();
     let passphrase = open_checker(&bench);
-    passphrase.set_passphrase(None, new_passphrase(&Secret::new(RIGHT_PASSPHRASE)), "pid 1").await.unwrap();
+    passphrase
+        .set_passphrase(None, new_passphrase(&Secret::new(RIGHT_PASSPHRASE)), &"pid 1".into())
+        .await
+        .unwrap();
     (bench, passphrase)
 }
 
@@ -40,7 +43,7 @@ async fn try_passphrase(
     passphrase: &PassphraseChecker,
     typed: &str,
 ) -> Result<Authorization, PassphraseError> {
-    passphrase.authorize_low_risk(given(passphrase, &Secret::new(typed)), "pid 2").await
+    passphrase.authorize_low_risk(given(passphrase, &Secret::new(typed)), &"pid 2".into()).await
 }
 
 #[tokio::test]
@@ -54,9 +57,12 @@ async fn until_one_is_set_nothing_is_confirmed() {
 #[tokio::test]
 async fn the_right_one_confirms_and_the_first_setting_is_remembered() {
     let (bench, passphrase) = set_up().await;
-    assert_eq!(try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.unwrap().by(), "pid 2");
+    assert_eq!(try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.unwrap().by(), &Actor::terminal("pid 2"));
     let old = Some(given(&passphrase, &Secret::new(RIGHT_PASSPHRASE)));
-    passphrase.set_passphrase(old, new_passphrase(&Secret::new("battery staple")), "pid 3").await.unwrap();
+    passphrase
+        .set_passphrase(old, new_passphrase(&Secret::new("battery staple")), &"pid 3".into())
+        .await
+        .unwrap();
     assert!(try_passphrase(&passphrase, "battery staple").await.is_ok());
     assert!(matches!(
         try_passphrase(&passphrase, RIGHT_PASSPHRASE).await,
@@ -70,17 +76,21 @@ async fn the_right_one_confirms_and_the_first_setting_is_remembered() {
 async fn a_new_one_needs_the_old_one() {
     let (_bench, passphrase) = set_up().await;
     let new = || new_passphrase(&Secret::new("battery staple"));
-    assert_eq!(passphrase.set_passphrase(None, new(), "p").await.unwrap_err(), PassphraseError::Missing);
-    let wrong = passphrase.set_passphrase(Some(given(&passphrase, &Secret::new("guess"))), new(), "p").await;
+    assert_eq!(
+        passphrase.set_passphrase(None, new(), &"p".into()).await.unwrap_err(),
+        PassphraseError::Missing
+    );
+    let wrong =
+        passphrase.set_passphrase(Some(given(&passphrase, &Secret::new("guess"))), new(), &"p".into()).await;
     assert!(matches!(wrong, Err(PassphraseError::Wrong { .. })));
     let right = given(&passphrase, &Secret::new(RIGHT_PASSPHRASE));
     let mut cheap = new();
     cheap.verifier.salted.memory -= 1;
-    let weak = passphrase.set_passphrase(Some(right.clone()), cheap, "p").await;
+    let weak = passphrase.set_passphrase(Some(right.clone()), cheap, &"p".into()).await;
     assert_eq!(weak.unwrap_err(), PassphraseError::WeakDerivation);
-    let none = passphrase.authorize_low_risk(GivenProof { proof: None, ..right.clone() }, "p").await;
+    let none = passphrase.authorize_low_risk(GivenProof { proof: None, ..right.clone() }, &"p".into()).await;
     assert_eq!(none.unwrap_err(), PassphraseError::Missing, "that costs no try");
-    let other = passphrase.authorize_low_risk(GivenProof { act: Some([8; 32]), ..right }, "p").await;
+    let other = passphrase.authorize_low_risk(GivenProof { act: Some([8; 32]), ..right }, &"p".into()).await;
     assert!(matches!(other, Err(PassphraseError::Wrong { left: 3 })), "made for another act: {other:?}");
     assert!(try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.is_ok());
 }
@@ -165,8 +175,9 @@ async fn many_tries_at_once_are_no_more_than_one_after_another() {
 async fn the_first_one_is_set_by_one_of_many() {
     let bench = Fixture::new();
     let passphrase = open_checker(&bench);
+    let by = Actor::terminal("p");
     let setting = (0..10).map(|n| {
-        passphrase.set_passphrase(None, new_passphrase(&Secret::new(format!("passphrase {n}"))), "p")
+        passphrase.set_passphrase(None, new_passphrase(&Secret::new(format!("passphrase {n}"))), &by)
     });
     let set = futures_util::future::join_all(setting).await;
     assert_eq!(set.iter().filter(|set| set.is_ok()).count(), 1);

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use portero::names::Actor;
+
 use super::{ActPreview, ConfirmationEnd, ConfirmationHold, MAX_UNANSWERED, NumberChoices, RequestedAct};
 use crate::store::StoreError;
 
@@ -13,7 +15,7 @@ pub struct ConfirmationRequest {
     /// What that would change.
     pub preview: ActPreview,
     /// Its process, in words.
-    pub by: String,
+    pub by: Actor,
     /// The bot and the chat that are to be asked.
     pub chat: (i64, i64),
 }
@@ -63,7 +65,7 @@ pub struct ConfirmationQuestion {
     /// What it would change, as it was when it was asked.
     pub preview: ActPreview,
     /// The process that asked, in words.
-    pub by: String,
+    pub by: Actor,
     /// Until when an answer is waited for.
     pub until: Timestamp,
     /// What the person chooses from.

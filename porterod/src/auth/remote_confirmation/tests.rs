@@ -28,7 +28,7 @@ impl ConfirmationFixture {
     async fn ask_person(&self, wish: RequestedAct) -> Result<PendingConfirmation, RemoteConfirmationError> {
         let sight = ActPreview::Tools(Vec::new());
         self.consents
-            .ask_person(ConfirmationRequest { act: wish, preview: sight, by: "pid 1".to_owned(), chat: CHAT })
+            .ask_person(ConfirmationRequest { act: wish, preview: sight, by: "pid 1".into(), chat: CHAT })
             .await
     }
 
@@ -116,7 +116,7 @@ async fn a_consent_covers_what_was_shown_and_nothing_else() {
     ];
     for (index, wish) in wishes.into_iter().enumerate() {
         let confirmed = Authorization::from_number_match(phone.confirm_with_number(wish.clone()).await);
-        assert_eq!(confirmed.by(), "pid 1, confirmed by telegram user 501");
+        assert_eq!(confirmed.by().to_string(), "pid 1, confirmed by telegram user 501");
         for (at, what) in acts.iter().enumerate() {
             assert_eq!(confirmed.covers(what), at == index, "{wish:?} and {what:?}");
         }

@@ -67,7 +67,7 @@ async fn a_new_channel_begins_with_what_is_open_and_tells_others_nothing_twice()
     let bench = Fixture::new();
     bench.outbox.register_channel("old").await.unwrap();
     let gone = bench.open_task("gone").await.id;
-    bench.approval_queue.reject(gone, None, "test").await.unwrap();
+    bench.approval_queue.reject(gone, None, &"test".into()).await.unwrap();
     let open = bench.open_task("open").await.id;
     bench.clock.advance(Duration::from_secs(1));
     let approved = bench.approve_task("approved").await.id;
@@ -76,7 +76,7 @@ async fn a_new_channel_begins_with_what_is_open_and_tells_others_nothing_twice()
     let begin = [(open, TaskState::PendingApproval), (approved, TaskState::Approved)];
     assert_eq!(states(&bench.outbox, "new"), begin);
     assert!(bench.outbox.next_entries("old").unwrap().is_empty());
-    bench.approval_queue.reject(open, None, "test").await.unwrap();
+    bench.approval_queue.reject(open, None, &"test".into()).await.unwrap();
     assert_eq!(states(&bench.outbox, "new").last(), Some(&(open, TaskState::Denied)));
     assert_eq!(states(&bench.outbox, "old"), [(open, TaskState::Denied)]);
 }
@@ -133,7 +133,7 @@ async fn too_many_notices_collapse_to_the_last_of_each_task_and_nothing_open_is_
     let mut ended = Vec::new();
     for number in 0..10 {
         let task = bench.open_task(&number.to_string()).await.id;
-        bench.approval_queue.reject(task, None, "test").await.unwrap();
+        bench.approval_queue.reject(task, None, &"test".into()).await.unwrap();
         ended.push((task, TaskState::Denied));
     }
     prune_notices(&bench, limits).await;
@@ -159,7 +159,7 @@ async fn what_waits_too_long_is_removed_unless_its_task_is_open_and_a_person_is_
     bench.outbox.register_channel("away").await.unwrap();
     let open = bench.open_task("open").await.id;
     let gone = bench.open_task("gone").await.id;
-    bench.approval_queue.reject(gone, None, "test").await.unwrap();
+    bench.approval_queue.reject(gone, None, &"test".into()).await.unwrap();
     bench.clock.advance(Duration::from_secs(3000));
     prune_notices(&bench, limits).await;
     assert_eq!(bench.outbox.next_entries("away").unwrap().len(), 3);

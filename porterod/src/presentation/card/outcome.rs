@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use portero::json::RawObject;
+use portero::names::Actor;
 use portero::task::{Task, TaskState};
 use serde_json::value::RawValue;
 
@@ -52,7 +53,7 @@ impl DecidedBy {
     fn to_text(self) -> StyledText {
         let text = StyledText::new();
         if let Self::User(user) = self {
-            return text.literal(" by ").code(&EscapedText::line(&format!("telegram user {user}")));
+            return text.literal(" by ").code(&EscapedText::line(&Actor::TelegramUser(user).to_string()));
         }
         text.literal(self.label())
     }

@@ -134,7 +134,7 @@ mod tests {
             task: portero::names::TaskId::fresh(),
             tool: "office/send".parse().unwrap(),
             state: portero::task::TaskState::Approved,
-            by: "pid 1".to_owned(),
+            by: "pid 1".into(),
             note: None,
         };
         assert!(

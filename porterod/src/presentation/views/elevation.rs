@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::api::Change;
 use jiff::SignedDuration;
-use portero::names::ToolId;
+use portero::names::{Actor, ToolId};
 use portero::policy::{Action, Grant, GrantLimits, PolicyRule};
 
 use super::super::text::{EscapedText, StyledText};
@@ -185,6 +185,6 @@ pub fn nothing_done_text(by: Option<i64>) -> StyledText {
 fn append_actor(text: StyledText, by: Option<i64>) -> StyledText {
     match by {
         None => text,
-        Some(user) => text.literal("\nBy ").code(&EscapedText::line(&format!("telegram user {user}"))),
+        Some(user) => text.literal("\nBy ").code(&EscapedText::line(&Actor::TelegramUser(user).to_string())),
     }
 }

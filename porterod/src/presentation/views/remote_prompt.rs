@@ -3,6 +3,7 @@
 use portero::anonymize::Anonymizer;
 use portero::approved_config::ConfigChange;
 use portero::ipc::{Look, Waiting};
+use portero::names::Actor;
 use portero::policy::Action;
 
 use super::super::text::{EscapedText, StyledText};
@@ -30,7 +31,7 @@ pub fn remote_prompt_text(
         .literal(" ")
         .code(&line(&format!("portero {}", question.act)))
         .literal("\nby ")
-        .code(&line(&question.by))
+        .code(&line(&question.by.to_string()))
         .literal("\n\n");
     let body = match (&question.act, &question.preview) {
         (RequestedAct::Grant(pattern, millis, limits), ActPreview::Tools(tools)) => {
@@ -65,7 +66,7 @@ pub fn ended_prompt_text(
     let text = StyledText::new().bold(prompt_end_text(end)).literal("\nA terminal asked: ");
     let text = text.code(&EscapedText::line(&format!("portero {about}")).truncated(MAX_ABOUT_CHARS).0);
     let text = match by {
-        Some(user) => text.literal("\nBy ").code(&EscapedText::line(&format!("telegram user {user}"))),
+        Some(user) => text.literal("\nBy ").code(&EscapedText::line(&Actor::TelegramUser(user).to_string())),
         None => text,
     };
     match outcome {

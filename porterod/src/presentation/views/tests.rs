@@ -307,14 +307,7 @@ proptest! {
 fn prompt_question(wish: RequestedAct, sight: ActPreview) -> ConfirmationQuestion {
     let until = "2026-11-20T13:03:00Z".parse().expect("a time");
     let numbers = NumberChoices::test([12, 47, 83], 1);
-    ConfirmationQuestion {
-        id: 1,
-        act: wish,
-        preview: sight,
-        by: "portero (pid 4711)".to_owned(),
-        until,
-        numbers,
-    }
+    ConfirmationQuestion { id: 1, act: wish, preview: sight, by: "portero (pid 4711)".into(), until, numbers }
 }
 
 fn prompt_text(wish: RequestedAct, sight: ActPreview) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portero::names::TaskId;
+use portero::names::{Actor, TaskId};
 
 use super::super::card_sync::ChatLink;
 use super::super::sender::{MessageKey, OutgoingMessage, SendPriority};
@@ -36,7 +36,7 @@ impl CallbackHandler {
         let text = match link.owner {
             Some(_) => text,
             None => {
-                let asked = EscapedText::line(&format!("telegram user {}", person.user));
+                let asked = EscapedText::line(&Actor::TelegramUser(person.user).to_string());
                 text.literal("\nOnly the answer of ").code(&asked).literal(" counts.")
             }
         };

@@ -150,14 +150,15 @@ impl PendingView {
                 self.message = format!(
                     "{} {tool}: one more approval, by {}",
                     approvals::short_id(*task),
-                    escape_hidden(by)
+                    escape_hidden(&by.to_string())
                 );
             }
             Notice::Task { task, tool, state, by, .. } => {
                 if self.item(*task).is_some() {
+                    let by = by.to_string();
                     self.message =
-                        format!("{} {tool} is {state}, by {}", approvals::short_id(*task), escape_hidden(by));
-                    self.end_task(*task, format!("{state}, by {}", escape_hidden(by)));
+                        format!("{} {tool} is {state}, by {}", approvals::short_id(*task), escape_hidden(&by));
+                    self.end_task(*task, format!("{state}, by {}", escape_hidden(&by)));
                 }
             }
             Notice::Paused => self.paused = true,

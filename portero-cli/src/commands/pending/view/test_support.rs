@@ -69,7 +69,7 @@ pub(super) fn state_notice(number: u8, state: TaskState) -> NoticeEntry {
         task: task_id(number),
         tool: "office/send_mail".parse().unwrap(),
         state,
-        by: "terminal pid 7".to_owned(),
+        by: "terminal pid 7".into(),
         note: None,
     };
     NoticeEntry { seq: 1, at: TEST_NOW.parse().unwrap(), notice }

@@ -37,7 +37,7 @@ async fn authorize_high_risk(
     passphrase: &PassphraseChecker,
     code: Option<Secret>,
 ) -> Result<Authorization, Wrong> {
-    passphrase.authorize_high_risk(given(passphrase, &right_passphrase()), code, "pid 2").await
+    passphrase.authorize_high_risk(given(passphrase, &right_passphrase()), code, &"pid 2".into()).await
 }
 
 /// A passphrase and an authenticator whose present code is used.
@@ -45,7 +45,7 @@ async fn enroll_authenticator() -> (Fixture, PassphraseChecker, FakeAuthenticato
     let (bench, passphrase) = set_up().await;
     let phone = FakeAuthenticator::from_offer(&passphrase).await;
     let recovery = passphrase
-        .enroll_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 0), "pid 7")
+        .enroll_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 0), &"pid 7".into())
         .await
         .unwrap();
     (bench, passphrase, phone, recovery)
@@ -71,13 +71,13 @@ async fn tamper(bench: &Fixture, sql: &'static str) {
 async fn until_one_is_enrolled_the_passphrase_alone_confirms_what_is_wide() {
     let (_bench, passphrase) = set_up().await;
     assert_eq!(passphrase.enrolled_totp().unwrap(), None);
-    assert_eq!(authorize_high_risk(&passphrase, None).await.unwrap().by(), "pid 2");
+    assert_eq!(authorize_high_risk(&passphrase, None).await.unwrap().by(), &Actor::terminal("pid 2"));
     let guessed = passphrase
-        .authorize_high_risk(given(&passphrase, &Secret::new("guess")), typed_code("123456"), "p")
+        .authorize_high_risk(given(&passphrase, &Secret::new("guess")), typed_code("123456"), &"p".into())
         .await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 4 });
     assert_eq!(
-        passphrase.remove_totp(given(&passphrase, &right_passphrase()), None, "p").await.unwrap_err(),
+        passphrase.remove_totp(given(&passphrase, &right_passphrase()), None, &"p".into()).await.unwrap_err(),
         Wrong::NotEnrolled
     );
 }
@@ -85,8 +85,9 @@ async fn until_one_is_enrolled_the_passphrase_alone_confirms_what_is_wide() {
 #[tokio::test]
 async fn it_takes_effect_with_a_first_code_and_tells_since_when() {
     let (bench, passphrase) = set_up().await;
-    let none =
-        passphrase.enroll_totp(given(&passphrase, &right_passphrase()), typed_code("000000"), "p").await;
+    let none = passphrase
+        .enroll_totp(given(&passphrase, &right_passphrase()), typed_code("000000"), &"p".into())
+        .await;
     assert_eq!(none.unwrap_err(), Wrong::NotOffered);
     assert!(matches!(
         passphrase.offer_totp(given(&passphrase, &Secret::new("guess"))).await,
@@ -94,17 +95,17 @@ async fn it_takes_effect_with_a_first_code_and_tells_since_when() {
     ));
     let phone = FakeAuthenticator::from_offer(&passphrase).await;
     let far = passphrase
-        .enroll_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 5), "p")
+        .enroll_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 5), &"p".into())
         .await;
     assert_eq!(far.unwrap_err(), Wrong::WrongFirstCode);
     let guessed = passphrase
-        .enroll_totp(given(&passphrase, &Secret::new("guess")), phone.code_at_step(&bench, 0), "p")
+        .enroll_totp(given(&passphrase, &Secret::new("guess")), phone.code_at_step(&bench, 0), &"p".into())
         .await;
     assert!(matches!(guessed, Err(Wrong::Wrong { .. })));
     assert!(authorize_high_risk(&passphrase, None).await.is_ok(), "not in force yet");
 
     let recovery = passphrase
-        .enroll_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 0), "pid 7")
+        .enroll_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 0), &"pid 7".into())
         .await
         .unwrap();
     let since = bench.clock.now().wall;
@@ -127,7 +128,7 @@ async fn a_secret_that_was_offered_long_ago_is_not_enrolled() {
     let phone = FakeAuthenticator::from_offer(&passphrase).await;
     bench.clock.advance(OFFER_TIMEOUT + STEP);
     let late = passphrase
-        .enroll_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 0), "p")
+        .enroll_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 0), &"p".into())
         .await;
     assert_eq!(late.unwrap_err(), Wrong::NotOffered);
 }
@@ -136,12 +137,21 @@ async fn a_secret_that_was_offered_long_ago_is_not_enrolled() {
 async fn what_is_wide_needs_both_and_what_is_not_needs_the_passphrase_alone() {
     let (bench, passphrase, phone, _) = enroll_authenticator().await;
     assert_eq!(authorize_high_risk(&passphrase, None).await.unwrap_err(), Wrong::CodeMissing);
-    assert!(passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), "p").await.is_ok());
+    assert!(
+        passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), &"p".into()).await.is_ok()
+    );
     let guessed = passphrase
-        .authorize_high_risk(given(&passphrase, &Secret::new("guess")), phone.code_at_step(&bench, 1), "p")
+        .authorize_high_risk(
+            given(&passphrase, &Secret::new("guess")),
+            phone.code_at_step(&bench, 1),
+            &"p".into(),
+        )
         .await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 4 });
-    assert_eq!(authorize_high_risk(&passphrase, phone.code_at_step(&bench, 1)).await.unwrap().by(), "pid 2");
+    assert_eq!(
+        authorize_high_risk(&passphrase, phone.code_at_step(&bench, 1)).await.unwrap().by(),
+        &Actor::terminal("pid 2")
+    );
 }
 
 #[tokio::test]
@@ -177,7 +187,10 @@ async fn wrong_codes_lead_to_the_pause_and_the_passphrase_alone_does_not_end_it(
         assert_eq!(guessed.unwrap_err(), Wrong::CodeWrong { left });
         if left > 0 {
             assert!(
-                passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), "p").await.is_ok(),
+                passphrase
+                    .authorize_low_risk(given(&passphrase, &right_passphrase()), &"p".into())
+                    .await
+                    .is_ok(),
                 "that ends only its own count"
             );
         }
@@ -225,12 +238,14 @@ async fn a_wall_clock_that_is_set_back_makes_no_pause_of_codes_longer_than_it_is
 #[tokio::test]
 async fn a_right_passphrase_with_a_wrong_code_does_not_end_the_count_of_passphrases() {
     let (bench, passphrase, phone, _) = enroll_authenticator().await;
-    assert!(passphrase.authorize_low_risk(given(&passphrase, &Secret::new("guess")), "p").await.is_err());
+    assert!(
+        passphrase.authorize_low_risk(given(&passphrase, &Secret::new("guess")), &"p".into()).await.is_err()
+    );
     assert_eq!(
         authorize_high_risk(&passphrase, phone.code_at_step(&bench, 7)).await.unwrap_err(),
         Wrong::CodeWrong { left: 3 }
     );
-    let guessed = passphrase.authorize_low_risk(given(&passphrase, &Secret::new("guess")), "p").await;
+    let guessed = passphrase.authorize_low_risk(given(&passphrase, &Secret::new("guess")), &"p".into()).await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 2 });
 }
 
@@ -245,7 +260,7 @@ async fn a_recovery_code_stands_in_once_however_it_is_spelled() {
     let again = authorize_high_risk(&open_checker(&after), Some(recovery[2].clone())).await;
     assert!(matches!(again, Err(Wrong::CodeWrong { .. })));
     passphrase
-        .remove_totp(given(&passphrase, &right_passphrase()), Some(recovery[0].clone()), "p")
+        .remove_totp(given(&passphrase, &right_passphrase()), Some(recovery[0].clone()), &"p".into())
         .await
         .unwrap();
     assert!(authorize_high_risk(&passphrase, None).await.is_ok());
@@ -255,16 +270,16 @@ async fn a_recovery_code_stands_in_once_however_it_is_spelled() {
 async fn removing_it_needs_both() {
     let (bench, passphrase, phone, _) = enroll_authenticator().await;
     assert_eq!(
-        passphrase.remove_totp(given(&passphrase, &right_passphrase()), None, "p").await.unwrap_err(),
+        passphrase.remove_totp(given(&passphrase, &right_passphrase()), None, &"p".into()).await.unwrap_err(),
         Wrong::CodeMissing
     );
     let wrong = passphrase
-        .remove_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 9), "p")
+        .remove_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 9), &"p".into())
         .await;
     assert!(matches!(wrong, Err(Wrong::CodeWrong { .. })));
     assert!(passphrase.enrolled_totp().unwrap().is_some());
     passphrase
-        .remove_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 1), "p")
+        .remove_totp(given(&passphrase, &right_passphrase()), phone.code_at_step(&bench, 1), &"p".into())
         .await
         .unwrap();
     assert_eq!(passphrase.enrolled_totp().unwrap(), None);
@@ -277,7 +292,7 @@ async fn a_new_passphrase_keeps_the_authenticator_and_seals_it_anew() {
     let before = bench.journal.store().read(codes::load).unwrap().unwrap().sealed;
     let new = || Secret::new("battery staple");
     passphrase
-        .set_passphrase(Some(given(&passphrase, &right_passphrase())), new_passphrase(&new()), "p")
+        .set_passphrase(Some(given(&passphrase, &right_passphrase())), new_passphrase(&new()), &"p".into())
         .await
         .unwrap();
     let after = bench.journal.store().read(codes::load).unwrap().unwrap().sealed;
@@ -288,13 +303,13 @@ async fn a_new_passphrase_keeps_the_authenticator_and_seals_it_anew() {
     ));
     assert!(
         passphrase
-            .authorize_high_risk(given(&passphrase, &new()), phone.code_at_step(&bench, 1), "p")
+            .authorize_high_risk(given(&passphrase, &new()), phone.code_at_step(&bench, 1), &"p".into())
             .await
             .is_ok()
     );
     assert!(
         passphrase
-            .authorize_high_risk(given(&passphrase, &new()), Some(recovery[7].clone()), "p")
+            .authorize_high_risk(given(&passphrase, &new()), Some(recovery[7].clone()), &"p".into())
             .await
             .is_ok()
     );
@@ -341,14 +356,16 @@ async fn what_was_changed_in_the_store_confirms_nothing() {
             .set_passphrase(
                 Some(given(&passphrase, &right_passphrase())),
                 new_passphrase(&Secret::new("battery staple")),
-                "p",
+                &"p".into(),
             )
             .await;
         assert_eq!(other.unwrap_err(), Wrong::CannotUnseal, "the passphrase stays too");
-        assert!(passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), "p").await.is_ok());
+        assert!(
+            passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), &"p".into()).await.is_ok()
+        );
         assert!(
             passphrase
-                .remove_totp(given(&passphrase, &right_passphrase()), Some(recovery[0].clone()), "p")
+                .remove_totp(given(&passphrase, &right_passphrase()), Some(recovery[0].clone()), &"p".into())
                 .await
                 .is_err()
         );
@@ -365,12 +382,15 @@ async fn one_that_an_earlier_build_sealed_confirms_nothing_and_is_removed_with_t
         assert_eq!(authorize_high_risk(&passphrase, code).await.unwrap_err(), Wrong::Outdated);
     }
     let new = new_passphrase(&Secret::new("battery staple"));
-    let other = passphrase.set_passphrase(Some(given(&passphrase, &right_passphrase())), new, "p").await;
+    let other =
+        passphrase.set_passphrase(Some(given(&passphrase, &right_passphrase())), new, &"p".into()).await;
     assert_eq!(other.unwrap_err(), Wrong::Outdated, "the passphrase stays too");
-    assert!(passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), "p").await.is_ok());
-    let guessed = passphrase.remove_totp(given(&passphrase, &Secret::new("guess")), None, "p").await;
+    assert!(
+        passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), &"p".into()).await.is_ok()
+    );
+    let guessed = passphrase.remove_totp(given(&passphrase, &Secret::new("guess")), None, &"p".into()).await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 4 });
-    passphrase.remove_totp(given(&passphrase, &right_passphrase()), None, "p").await.unwrap();
+    passphrase.remove_totp(given(&passphrase, &right_passphrase()), None, &"p".into()).await.unwrap();
     assert_eq!(passphrase.enrolled_totp().unwrap(), None);
     assert!(
         recorded_acts(&bench).contains(&"totp remove: the authenticator of an earlier version".to_owned())
@@ -383,7 +403,7 @@ async fn a_wrong_key_from_a_terminal_does_not_make_an_authenticator_look_like_on
     let (bench, passphrase, phone, _) = enroll_authenticator().await;
     let mut wrong_key = given(&passphrase, &right_passphrase());
     wrong_key.opens = given(&passphrase, &Secret::new("another")).opens;
-    let removed = passphrase.remove_totp(wrong_key, phone.code_at_step(&bench, 1), "p").await;
+    let removed = passphrase.remove_totp(wrong_key, phone.code_at_step(&bench, 1), &"p".into()).await;
     assert_eq!(removed.unwrap_err(), Wrong::CannotUnseal);
     assert!(passphrase.enrolled_totp().unwrap().is_some());
 }
@@ -392,12 +412,15 @@ async fn a_wrong_key_from_a_terminal_does_not_make_an_authenticator_look_like_on
 async fn a_passphrase_that_was_set_in_place_of_one_that_is_gone_opens_nothing() {
     let (bench, passphrase, phone, _) = enroll_authenticator().await;
     tamper(&bench, "DELETE FROM passphrase").await;
-    passphrase.set_passphrase(None, new_passphrase(&Secret::new("battery staple")), "p").await.unwrap();
+    passphrase
+        .set_passphrase(None, new_passphrase(&Secret::new("battery staple")), &"p".into())
+        .await
+        .unwrap();
     let other = passphrase
         .authorize_high_risk(
             given(&passphrase, &Secret::new("battery staple")),
             phone.code_at_step(&bench, 1),
-            "p",
+            &"p".into(),
         )
         .await;
     assert_eq!(other.unwrap_err(), Wrong::CannotUnseal);

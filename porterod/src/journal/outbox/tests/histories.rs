@@ -112,7 +112,7 @@ impl ChannelModel {
             }
             HistoryStep::Reject(index) => {
                 if let Some(task) = self.task(index) {
-                    let _ = bench.approval_queue.reject(task, None, "test").await;
+                    let _ = bench.approval_queue.reject(task, None, &"test".into()).await;
                 }
             }
             HistoryStep::Start(index) => {
@@ -121,14 +121,18 @@ impl ChannelModel {
                         must_be_alive: true,
                         ..TransitionRequest::new(task, &[TaskState::Approved], TaskState::Executing, now)
                     };
-                    let _ = bench.approval_queue.transition_task(step, "test", AuditMode::Required).await;
+                    let _ =
+                        bench.approval_queue.transition_task(step, &"test".into(), AuditMode::Required).await;
                 }
             }
             HistoryStep::End(index) => {
                 if let Some(task) = self.task(index) {
                     let step =
                         TransitionRequest::new(task, &[TaskState::Executing], TaskState::Completed, now);
-                    let _ = bench.approval_queue.transition_task(step, "test", AuditMode::BestEffort).await;
+                    let _ = bench
+                        .approval_queue
+                        .transition_task(step, &"test".into(), AuditMode::BestEffort)
+                        .await;
                 }
             }
             HistoryStep::Wait => bench.clock.advance(Duration::from_secs(10 * 3600)),
